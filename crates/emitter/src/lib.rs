@@ -1,1 +1,13 @@
 #![doc = include_str!("../README.md")]
+
+mod emitter;
+mod event;
+mod event_emitter;
+mod future;
+mod listeners;
+
+pub use emitter::{Emitter, emit};
+pub use event::{Emits, Event, EventKey, EventName, EventSet};
+pub use event_emitter::EventEmitter;
+pub use future::{Events, Next};
+pub use listeners::{ListenerId, Listeners, NESTED_LIMIT};

@@ -1,0 +1,309 @@
+//! `on`, `once`, `off` for every emitter, and the emission itself.
+
+use crate::event::{Event, EventKey, EventName, EventSet};
+use crate::future::{Events, Next};
+use crate::listeners::{Begin, ListenerId, Listeners, Taken};
+
+/// Something that emits events.
+///
+/// Implemented for handles by lending out the [`Listeners`] that belong to the handle; all other methods come with it.
+/// Listeners run in the order of registration. One that is added during an emission first runs in the next one; one
+/// that is removed before its turn does not run. An event that is emitted while its own listeners run is delivered
+/// right after, in order.
+///
+/// # Examples
+/// ```
+/// use std::cell::RefCell;
+/// use uptick_emitter::{Emitter, Listeners, emit, events};
+///
+/// thread_local!(static LISTENERS: RefCell<Vec<Listeners>> = const { RefCell::new(Vec::new()) });
+///
+/// /// A handle: an index into a table.
+/// #[derive(Clone, Copy)]
+/// struct Door(usize);
+///
+/// events! {
+///     impl Door {
+///         &'static str => {
+///             /// Somebody has knocked.
+///             KNOCK = "knock";
+///         }
+///     }
+/// }
+///
+/// impl Emitter for Door {
+///     type Events = Door;
+///
+///     fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
+///         LISTENERS.with_borrow_mut(|table| table.get_mut(self.0).map(f))
+///     }
+/// }
+///
+/// LISTENERS.with_borrow_mut(|table| table.push(Listeners::new()));
+/// let door = Door(0);
+/// door.on("knock", move |who: &'static str| println!("{who} knocks at {}", door.0));
+/// assert!(emit(&door, Door::KNOCK, "Ann"));
+/// ```
+pub trait Emitter {
+    /// The set that declares the events; for a handle, the handle's own type.
+    type Events: EventSet;
+
+    /// Runs `f` on the listeners, or gives `None` when the emitter is gone.
+    ///
+    /// `f` never runs callbacks and drops nothing that a callback captured, so an implementation may hold a borrow.
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R>;
+
+    /// Called after a listener was added to the event in `slot`. The default does nothing.
+    fn listener_added(&self, slot: u8) {
+        let _ = slot;
+    }
+
+    /// Runs `callback` each time the event is emitted; what it returns is ignored.
+    ///
+    /// On an emitter that is gone it does nothing and gives [`ListenerId::NONE`].
+    ///
+    /// # Panics
+    /// When a string key names no event that carries a `P`; the message names the events that exist.
+    #[track_caller]
+    fn on<K, P, R>(&self, key: K, callback: impl FnMut(P) -> R + 'static) -> ListenerId
+    where
+        K: EventKey<Self::Events, P>,
+        P: 'static,
+        R: 'static,
+    {
+        add(self, key.event().slot(), false, callback)
+    }
+
+    /// Runs `callback` the next time the event is emitted, then forgets it.
+    ///
+    /// # Panics
+    /// As [`on`](Emitter::on).
+    #[track_caller]
+    fn once<K, P, R>(&self, key: K, callback: impl FnMut(P) -> R + 'static) -> ListenerId
+    where
+        K: EventKey<Self::Events, P>,
+        P: 'static,
+        R: 'static,
+    {
+        add(self, key.event().slot(), true, callback)
+    }
+
+    /// Removes a listener; `false` when there is none of that id.
+    fn off(&self, id: ListenerId) -> bool {
+        let removed = self.with_listeners(|listeners| listeners.remove(id));
+        matches!(removed, Some(Some(_)))
+    }
+
+    /// The listeners of an event, in the order in which they run.
+    ///
+    /// # Panics
+    /// When a string key names no event; the message names the events that exist.
+    #[track_caller]
+    fn listeners(&self, key: impl EventName<Self::Events>) -> Vec<ListenerId> {
+        let slot = key.slot();
+        self.with_listeners(|listeners| listeners.ids(slot))
+            .unwrap_or_default()
+    }
+
+    /// Removes the listeners of one event.
+    ///
+    /// # Panics
+    /// When a string key names no event; the message names the events that exist.
+    #[track_caller]
+    fn remove_listeners(&self, key: impl EventName<Self::Events>) {
+        let slot = key.slot();
+        let removed = self.with_listeners(|listeners| listeners.remove_slot(slot));
+        drop(removed);
+    }
+
+    /// Removes the listeners of all events.
+    fn remove_all_listeners(&self) {
+        let removed = self.with_listeners(|listeners| listeners.take());
+        drop(removed);
+    }
+
+    /// Waits for the next emission of an event; `None` when the emitter drops its listeners first.
+    ///
+    /// The listener is there as soon as this returns, and goes when the future is dropped.
+    ///
+    /// # Panics
+    /// As [`on`](Emitter::on).
+    #[track_caller]
+    fn next<K, P>(&self, key: K) -> Next<Self, P>
+    where
+        K: EventKey<Self::Events, P>,
+        P: 'static,
+        Self: Clone + Sized,
+    {
+        Next::new(self, key.event())
+    }
+
+    /// The emissions of an event as a [`Stream`](futures::Stream) that ends when the emitter drops its listeners.
+    ///
+    /// # Limits
+    /// It holds 1,024 payloads for a reader that is late; see [`Events::with_capacity`].
+    ///
+    /// # Panics
+    /// As [`on`](Emitter::on).
+    #[track_caller]
+    fn events<K, P>(&self, key: K) -> Events<Self, P>
+    where
+        K: EventKey<Self::Events, P>,
+        P: 'static,
+        Self: Clone + Sized,
+    {
+        Events::new(self, key.event())
+    }
+}
+
+fn add<E, P, R>(
+    emitter: &E,
+    slot: u8,
+    once: bool,
+    callback: impl FnMut(P) -> R + 'static,
+) -> ListenerId
+where
+    E: Emitter + ?Sized,
+    P: 'static,
+    R: 'static,
+{
+    let mut callback = Some(callback);
+    let id = emitter.with_listeners(|listeners| {
+        callback
+            .take()
+            .map(|callback| listeners.add(slot, once, callback))
+    });
+    match id.flatten() {
+        Some(id) => {
+            emitter.listener_added(slot);
+            id
+        }
+        None => ListenerId::NONE,
+    }
+}
+
+/// Runs the listeners of an event; `false` when there was none.
+///
+/// For those who implement [`Emitter`]; an [`EventEmitter`](crate::EventEmitter) has it as a method. While a listener
+/// of the event runs, the payload waits and is delivered right after. Nothing is borrowed while a callback runs. A
+/// callback that panics stays registered; the listeners after it do not see that emission, nor those that waited.
+///
+/// # Limits
+/// [`NESTED_LIMIT`](crate::NESTED_LIMIT) payloads wait for one emitter; one more is dropped and logged.
+#[inline]
+pub fn emit<E, P>(emitter: &E, event: Event<E::Events, P>, payload: P) -> bool
+where
+    E: Emitter + ?Sized,
+    P: Clone + 'static,
+{
+    let slot = event.slot();
+    match emitter.with_listeners(|listeners| listeners.begin(slot)) {
+        Some(Begin::Run(first)) => {
+            run(emitter, event, first, payload);
+            true
+        }
+        Some(Begin::Running) => {
+            let waiting =
+                emitter.with_listeners(|listeners| listeners.wait(slot, Box::new(Some(payload))));
+            if let Some(Err(_dropped)) = waiting {
+                tracing::error!(
+                    event = event.name(),
+                    "dropped: its listeners emitted it faster than they returned"
+                );
+            }
+            true
+        }
+        Some(Begin::Nobody) | None => {
+            event.log_unheard(&payload);
+            false
+        }
+    }
+}
+
+#[inline]
+fn run<E, P>(emitter: &E, event: Event<E::Events, P>, first: Taken, payload: P)
+where
+    E: Emitter + ?Sized,
+    P: Clone + 'static,
+{
+    let slot = event.slot();
+    let mut emission = Emission {
+        emitter,
+        slot,
+        taken: Some(first),
+    };
+    let mut payload = Some(payload);
+    loop {
+        let Some(taken) = emission.taken.as_mut() else {
+            return;
+        };
+        let position = taken.position();
+        if taken.more {
+            let mut copy = payload.clone();
+            taken.callback.call(&mut copy);
+        } else {
+            taken.callback.call(&mut payload);
+        }
+        let more = taken.more;
+
+        let (next, done) = emission.step(more.then_some(position));
+        drop(done);
+        if next.is_some() {
+            emission.taken = next;
+            continue;
+        }
+        // The last listener was not the last when it was called: its successor has been removed.
+        drop(payload.take());
+        let nested = emitter.with_listeners(|listeners| {
+            let nested = listeners.finish(slot)?;
+            match listeners.begin(slot) {
+                Begin::Run(taken) => Some((nested, taken)),
+                Begin::Nobody | Begin::Running => None,
+            }
+        });
+        let Some(Some((mut nested, taken))) = nested else {
+            return std::mem::forget(emission);
+        };
+        payload = nested.downcast_mut::<Option<P>>().and_then(Option::take);
+        emission.taken = Some(taken);
+    }
+}
+
+/// An emission under way; it leaves the listeners whole when a callback unwinds through it.
+struct Emission<'a, E: Emitter + ?Sized> {
+    emitter: &'a E,
+    slot: u8,
+    taken: Option<Taken>,
+}
+
+impl<E: Emitter + ?Sized> Emission<'_, E> {
+    /// Puts the callback that has run back and takes the next one of the same emission.
+    /// The second half of the result is a callback whose listener is gone.
+    #[inline]
+    fn step(
+        &mut self,
+        position: Option<crate::listeners::Position>,
+    ) -> (Option<Taken>, Option<Taken>) {
+        let Some(taken) = self.taken.take() else {
+            return (None, None);
+        };
+        let mut taken = Some(taken);
+        let result = self.emitter.with_listeners(|listeners| {
+            let done = taken.take().and_then(|taken| listeners.put_back(taken));
+            let next = position.and_then(|position| listeners.take_next(position));
+            (next, done)
+        });
+        result.unwrap_or((None, taken))
+    }
+}
+
+impl<E: Emitter + ?Sized> Drop for Emission<'_, E> {
+    fn drop(&mut self) {
+        let (_, done) = self.step(None);
+        drop(done);
+        let waiting = self
+            .emitter
+            .with_listeners(|listeners| listeners.abandon(self.slot));
+        drop(waiting);
+    }
+}

@@ -1,0 +1,252 @@
+//! What an event is: a name, a slot and a payload type, declared once for each emitter.
+
+use std::any::type_name;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// A typed event key: the event called [`name`](Event::name) of the event set `E`, carrying a `P`.
+///
+/// Events are constants, declared by [`events!`](crate::events).
+pub struct Event<E: ?Sized, P> {
+    name: &'static str,
+    slot: u8,
+    unheard: Option<fn(&P) -> String>,
+    marker: PhantomData<fn(&E) -> P>,
+}
+
+impl<E: ?Sized, P> Clone for Event<E, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E: ?Sized, P> Copy for Event<E, P> {}
+
+impl<E: ?Sized, P> fmt::Debug for Event<E, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("name", &self.name)
+            .field("slot", &self.slot)
+            .finish()
+    }
+}
+
+impl<E: ?Sized, P> Event<E, P> {
+    /// Makes the key of the event in `slot`; [`events!`](crate::events) numbers the slots.
+    ///
+    /// # Panics
+    /// At compile time, when `slot` is 32 or more: an emitter has at most 32 events.
+    pub const fn new(name: &'static str, slot: u8) -> Self {
+        assert!(slot < 32, "an emitter has at most 32 events");
+        Event {
+            name,
+            slot,
+            unheard: None,
+            marker: PhantomData,
+        }
+    }
+
+    /// Has the payload logged at warn level when the event is emitted and nobody listens.
+    pub const fn warn(self) -> Self
+    where
+        P: fmt::Display,
+    {
+        Event {
+            unheard: Some(|payload| payload.to_string()),
+            ..self
+        }
+    }
+
+    /// The name that string keys use.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The event's index in its set.
+    pub const fn slot(&self) -> u8 {
+        self.slot
+    }
+
+    pub(crate) fn log_unheard(&self, payload: &P) {
+        if let Some(describe) = self.unheard {
+            tracing::warn!(
+                emitter = short_type_name::<E>(),
+                event = self.name,
+                "{}",
+                describe(payload)
+            );
+        }
+    }
+}
+
+/// The events of an emitter, by slot; implemented by [`events!`](crate::events).
+pub trait EventSet: 'static {
+    /// The names, where the index is the slot.
+    const NAMES: &'static [&'static str];
+}
+
+/// States that the event set emits events whose payload is a `P`; implemented by [`events!`](crate::events).
+pub trait Emits<P: 'static>: EventSet {
+    /// The events that carry a `P`.
+    const EVENTS: &'static [Event<Self, P>];
+}
+
+/// A key for [`on`](crate::Emitter::on): a typed constant, or a string where the set emits a `P`.
+#[diagnostic::on_unimplemented(
+    message = "`{E}` emits no event with the payload `{P}`",
+    label = "the callback takes a `{P}`, which no event of `{E}` carries"
+)]
+pub trait EventKey<E: ?Sized, P> {
+    /// The event behind the key.
+    ///
+    /// # Panics
+    /// When a string names no event of the set that carries a `P`; the message names those that exist.
+    #[track_caller]
+    fn event(self) -> Event<E, P>;
+}
+
+impl<E: ?Sized, P> EventKey<E, P> for Event<E, P> {
+    fn event(self) -> Event<E, P> {
+        self
+    }
+}
+
+impl<E: Emits<P>, P: 'static> EventKey<E, P> for &str {
+    #[track_caller]
+    fn event(self) -> Event<E, P> {
+        match E::EVENTS.iter().find(|event| event.name == self) {
+            Some(event) => *event,
+            None => unknown_event::<E>(self, Some((type_name::<P>(), &names_of::<E, P>()))),
+        }
+    }
+}
+
+/// A key where the payload does not matter: a typed constant or a string.
+pub trait EventName<E: ?Sized> {
+    /// The slot behind the key.
+    ///
+    /// # Panics
+    /// When a string names no event of the set; the message names those that exist.
+    #[track_caller]
+    fn slot(self) -> u8;
+}
+
+impl<E: ?Sized, P> EventName<E> for Event<E, P> {
+    fn slot(self) -> u8 {
+        self.slot
+    }
+}
+
+impl<E: EventSet> EventName<E> for &str {
+    #[track_caller]
+    fn slot(self) -> u8 {
+        match E::NAMES.iter().position(|name| *name == self) {
+            Some(slot) => slot as u8,
+            None => unknown_event::<E>(self, None),
+        }
+    }
+}
+
+fn names_of<E: Emits<P>, P: 'static>() -> Vec<&'static str> {
+    E::EVENTS.iter().map(|event| event.name).collect()
+}
+
+#[track_caller]
+#[cold]
+#[expect(
+    clippy::panic,
+    reason = "a misspelt event name is a bug in the program, found when it registers the listener"
+)]
+fn unknown_event<E: EventSet>(name: &str, payload: Option<(&str, &[&str])>) -> ! {
+    let emitter = short_type_name::<E>();
+    let quoted = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| format!("\"{name}\""))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    match payload {
+        Some((payload, names)) if E::NAMES.contains(&name) => panic!(
+            "the event \"{name}\" of {emitter} does not carry a `{payload}`; the events that do: {}",
+            quoted(names)
+        ),
+        _ => panic!(
+            "{emitter} has no event \"{name}\"; its events: {}",
+            quoted(E::NAMES)
+        ),
+    }
+}
+
+fn short_type_name<E: ?Sized>() -> &'static str {
+    let full = type_name::<E>();
+    let path_end = full.find('<').unwrap_or(full.len());
+    match full[..path_end].rfind("::") {
+        Some(at) => &full[at + 2..],
+        None => full,
+    }
+}
+
+/// Declares the events of an emitter, grouped by what they carry.
+///
+/// For each event it defines a public constant of type [`Event`] on the type, and it implements [`EventSet`] and,
+/// for each payload, [`Emits`]. A payload type may head one group only. `, warn` has the payload logged at warn level when
+/// nobody listens: right for errors.
+///
+/// # Examples
+/// ```
+/// struct Player;
+///
+/// uptick_emitter::events! {
+///     impl Player {
+///         u32 => {
+///             /// The player's new score.
+///             SCORE = "score";
+///         }
+///         () => {
+///             /// The player has come in.
+///             JOINED = "joined";
+///             /// The player has gone.
+///             LEFT = "left";
+///         }
+///         String => {
+///             /// Something went wrong.
+///             ERROR = "error", warn;
+///         }
+///     }
+/// }
+///
+/// use uptick_emitter::{Emitter, EventEmitter};
+/// let player = EventEmitter::<Player>::new();
+/// player.on("score", |score: u32| println!("{score}"));
+/// player.on(Player::LEFT, |()| println!("bye"));
+/// player.emit(Player::SCORE, 10);
+/// ```
+#[macro_export]
+macro_rules! events {
+    (impl $set:ty { $( $payload:ty => { $( $(#[$meta:meta])* $name:ident = $text:literal $(, $flag:ident)?; )+ } )+ }) => {
+        const _: () = {
+            #[repr(u8)]
+            #[allow(clippy::upper_case_acronyms, non_camel_case_types)]
+            enum Slot { $( $( $name, )+ )+ }
+
+            impl $set {
+                $( $(
+                    $(#[$meta])*
+                    pub const $name: $crate::Event<$set, $payload> =
+                        $crate::Event::new($text, Slot::$name as u8)$(.$flag())?;
+                )+ )+
+            }
+
+            impl $crate::EventSet for $set {
+                const NAMES: &'static [&'static str] = &[ $( $( $text, )+ )+ ];
+            }
+
+            $(
+                impl $crate::Emits<$payload> for $set {
+                    const EVENTS: &'static [$crate::Event<Self, $payload>] = &[ $( <$set>::$name, )+ ];
+                }
+            )+
+        };
+    };
+}

@@ -1,0 +1,330 @@
+//! The listeners of one emitter, with their types erased.
+//!
+//! Cost of an emission to one listener: no allocation, two short calls into this list (take the callback out, put it
+//! back), one type comparison and one indirect call.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// How many emissions of an emitter may wait for its running listeners to return: 65,536.
+///
+/// They come from listeners that emit the very event they are listening to. One more is dropped and logged at error
+/// level.
+pub const NESTED_LIMIT: usize = 65_536;
+
+/// Names a listener, for [`off`](crate::Emitter::off); unique within its emitter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ListenerId(u64);
+
+impl ListenerId {
+    /// The id that no listener has: what registering on an emitter that is gone gives.
+    pub const NONE: ListenerId = ListenerId(0);
+}
+
+/// A callback whose payload type is erased; the payload travels as an `Option<P>` inside the `dyn Any`.
+pub(crate) trait Callback {
+    fn call(&mut self, payload: &mut dyn Any);
+}
+
+struct Typed<P, R, F> {
+    callback: F,
+    marker: PhantomData<fn(P) -> R>,
+}
+
+impl<P: 'static, R, F: FnMut(P) -> R> Callback for Typed<P, R, F> {
+    #[inline]
+    fn call(&mut self, payload: &mut dyn Any) {
+        if let Some(payload) = payload.downcast_mut::<Option<P>>().and_then(Option::take) {
+            (self.callback)(payload);
+        }
+    }
+}
+
+/// The listeners that an emitter holds, in the order of registration.
+///
+/// A handle's implementation of [`Emitter`](crate::Emitter) lends it out; the methods of `Emitter` and
+/// [`emit`](crate::emit) do the rest. Removed callbacks are handed back, so that what they captured is dropped while
+/// nothing is borrowed.
+#[derive(Default)]
+pub struct Listeners {
+    entries: Vec<Entry>,
+    registered: u64,
+    /// A bit for each slot whose listeners are running.
+    running: u32,
+    nested: Option<Box<VecDeque<(u8, Box<dyn Any>)>>>,
+}
+
+struct Entry {
+    /// `None` while the callback runs.
+    callback: Option<Box<dyn Callback>>,
+    key: Key,
+}
+
+/// The registration number, the slot and the once flag in one word: it keeps an entry at 24 bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key(u64);
+
+impl Key {
+    const NUMBER_SHIFT: u32 = 6;
+    const ONCE: u64 = 1 << 5;
+    const SLOT: u64 = 31;
+
+    fn new(number: u64, slot: u8, once: bool) -> Self {
+        let once = if once { Self::ONCE } else { 0 };
+        Key(number << Self::NUMBER_SHIFT | once | u64::from(slot) & Self::SLOT)
+    }
+
+    fn number(self) -> u64 {
+        self.0 >> Self::NUMBER_SHIFT
+    }
+
+    fn slot(self) -> u8 {
+        (self.0 & Self::SLOT) as u8
+    }
+
+    fn is_once(self) -> bool {
+        self.0 & Self::ONCE != 0
+    }
+}
+
+/// A callback that is out of the list while it runs.
+pub(crate) struct Taken {
+    pub(crate) callback: Box<dyn Callback>,
+    key: Key,
+    /// Only listeners registered up to here take part in the emission.
+    limit: u64,
+    /// Whether another listener was waiting for the same emission when this one was taken.
+    pub(crate) more: bool,
+}
+
+/// How an emission starts.
+pub(crate) enum Begin {
+    Nobody,
+    /// The event's own listeners are running: the payload has to wait.
+    Running,
+    Run(Taken),
+}
+
+impl Listeners {
+    /// Makes an empty list; it allocates with the first listener.
+    pub const fn new() -> Self {
+        Listeners {
+            entries: Vec::new(),
+            registered: 0,
+            running: 0,
+            nested: None,
+        }
+    }
+
+    /// Whether an event has a listener.
+    pub fn has(&self, slot: u8) -> bool {
+        self.entries.iter().any(|entry| entry.key.slot() == slot)
+    }
+
+    /// How many listeners there are, of all events.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are no listeners at all.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Takes all listeners out; dropping the result drops what they captured.
+    #[must_use = "drop it after whatever holds the listeners is no longer borrowed"]
+    pub fn take(&mut self) -> Listeners {
+        Listeners {
+            entries: std::mem::take(&mut self.entries),
+            registered: 0,
+            running: 0,
+            nested: self.nested.take(),
+        }
+    }
+
+    pub(crate) fn add<P: 'static, R: 'static>(
+        &mut self,
+        slot: u8,
+        once: bool,
+        callback: impl FnMut(P) -> R + 'static,
+    ) -> ListenerId {
+        self.registered += 1;
+        let key = Key::new(self.registered, slot, once);
+        if self.entries.capacity() == 0 {
+            // Most handles have two listeners; the default first step would be four.
+            self.entries.reserve_exact(2);
+        }
+        self.entries.push(Entry {
+            callback: Some(Box::new(Typed {
+                callback,
+                marker: PhantomData,
+            })),
+            key,
+        });
+        ListenerId(key.0)
+    }
+
+    pub(crate) fn remove(&mut self, id: ListenerId) -> Option<Removed> {
+        let at = self.entries.iter().position(|entry| entry.key.0 == id.0)?;
+        Some(Removed {
+            _entries: vec![self.entries.remove(at)],
+        })
+    }
+
+    pub(crate) fn remove_slot(&mut self, slot: u8) -> Removed {
+        Removed {
+            _entries: self
+                .entries
+                .extract_if(.., |entry| entry.key.slot() == slot)
+                .collect(),
+        }
+    }
+
+    pub(crate) fn ids(&self, slot: u8) -> Vec<ListenerId> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.key.slot() == slot)
+            .map(|entry| ListenerId(entry.key.0))
+            .collect()
+    }
+
+    #[inline]
+    pub(crate) fn begin(&mut self, slot: u8) -> Begin {
+        if self.running & 1 << slot != 0 {
+            return Begin::Running;
+        }
+        match self.take_after(slot, 0, self.registered) {
+            Some(taken) => {
+                self.running |= 1 << slot;
+                Begin::Run(taken)
+            }
+            None => Begin::Nobody,
+        }
+    }
+
+    /// Puts a callback back. Hands it out instead when its listener was removed meanwhile, or was to run once.
+    #[inline]
+    pub(crate) fn put_back(&mut self, taken: Taken) -> Option<Taken> {
+        match self.entries.iter_mut().find(|entry| entry.key == taken.key) {
+            Some(entry) => {
+                entry.callback = Some(taken.callback);
+                None
+            }
+            None => Some(taken),
+        }
+    }
+
+    /// The next listener of the emission in which the listener `position` names has just run.
+    #[inline]
+    pub(crate) fn take_next(&mut self, position: Position) -> Option<Taken> {
+        self.take_after(position.slot, position.number, position.limit)
+    }
+
+    /// Ends an emission; gives the payload of the next one if a listener emitted the same event meanwhile.
+    #[inline]
+    pub(crate) fn finish(&mut self, slot: u8) -> Option<Box<dyn Any>> {
+        self.running &= !(1 << slot);
+        let nested = self.nested.as_mut()?;
+        let at = nested.iter().position(|(waiting, _)| *waiting == slot);
+        let payload = at
+            .and_then(|at| nested.remove(at))
+            .map(|(_, payload)| payload);
+        if nested.is_empty() {
+            self.nested = None;
+        }
+        payload
+    }
+
+    /// Ends an emission that unwinds; gives the payloads that waited for it.
+    pub(crate) fn abandon(&mut self, slot: u8) -> Vec<(u8, Box<dyn Any>)> {
+        self.running &= !(1 << slot);
+        match self.nested.as_mut() {
+            Some(nested) => {
+                let (gone, kept): (Vec<_>, Vec<_>) =
+                    nested.drain(..).partition(|(waiting, _)| *waiting == slot);
+                nested.extend(kept);
+                gone
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// Keeps the payload of an event whose listeners are running; hands it back when too many wait already.
+    pub(crate) fn wait(&mut self, slot: u8, payload: Box<dyn Any>) -> Result<(), Box<dyn Any>> {
+        let nested = self.nested.get_or_insert_default();
+        if nested.len() >= NESTED_LIMIT {
+            return Err(payload);
+        }
+        nested.push_back((slot, payload));
+        Ok(())
+    }
+
+    #[inline]
+    fn take_after(&mut self, slot: u8, after: u64, limit: u64) -> Option<Taken> {
+        let belongs = |entry: &Entry| {
+            let number = entry.key.number();
+            entry.key.slot() == slot
+                && number > after
+                && number <= limit
+                && entry.callback.is_some()
+        };
+        let at = self.entries.iter().position(belongs)?;
+        let more = self.entries[at + 1..].iter().any(belongs);
+        let key = self.entries[at].key;
+        let callback = if key.is_once() {
+            self.entries.remove(at).callback?
+        } else {
+            self.entries[at].callback.take()?
+        };
+        Some(Taken {
+            callback,
+            key,
+            limit,
+            more,
+        })
+    }
+}
+
+impl Taken {
+    pub(crate) fn position(&self) -> Position {
+        Position {
+            slot: self.key.slot(),
+            number: self.key.number(),
+            limit: self.limit,
+        }
+    }
+}
+
+/// Where an emission stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Position {
+    slot: u8,
+    number: u64,
+    limit: u64,
+}
+
+/// Listeners that were removed; what they captured is dropped with it.
+pub(crate) struct Removed {
+    _entries: Vec<Entry>,
+}
+
+impl fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listeners")
+            .field("len", &self.entries.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_takes_24_bytes_and_the_list_48() {
+        assert_eq!(size_of::<Entry>(), 24);
+        assert_eq!(size_of::<Listeners>(), 48);
+    }
+}
