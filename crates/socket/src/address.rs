@@ -116,6 +116,16 @@ impl Address {
         matches!(self.0, Repr::Unnamed)
     }
 
+    /// The address for an abstract name from the system. Libraries differ in whether an unnamed
+    /// socket has no name or an empty one.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn abstract_name(name: &[u8]) -> Self {
+        if name.is_empty() {
+            return Self::UNNAMED;
+        }
+        UnixName::Abstract(name.into()).into()
+    }
+
     /// Displays the address with another scheme than `tcp`, such as `tls` for an encrypted
     /// connection. Unix sockets keep theirs.
     ///
@@ -212,7 +222,7 @@ impl From<&std::os::unix::net::SocketAddr> for Address {
             #[cfg(target_os = "linux")]
             use std::os::linux::net::SocketAddrExt;
             if let Some(name) = address.as_abstract_name() {
-                return UnixName::Abstract(name.into()).into();
+                return Self::abstract_name(name);
             }
         }
         Self::UNNAMED
@@ -230,7 +240,7 @@ impl TryFrom<SocketAddrAny> for Address {
                 let address = SocketAddrUnix::try_from(address)?;
                 #[cfg(any(target_os = "linux", target_os = "android"))]
                 if let Some(name) = address.abstract_name() {
-                    return Ok(UnixName::Abstract(name.into()).into());
+                    return Ok(Self::abstract_name(name));
                 }
                 Ok(match address.path_bytes() {
                     Some(path) if !path.is_empty() => {
@@ -254,13 +264,12 @@ impl TryFrom<&socket2::SockAddr> for Address {
         if let Some(path) = address.as_pathname() {
             return Ok(UnixName::Path(path.into()).into());
         }
-        // Asked first, because an unnamed socket passes for an empty abstract name too.
-        if address.is_unnamed() {
-            return Ok(Self::UNNAMED);
-        }
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if let Some(name) = address.as_abstract_namespace() {
-            return Ok(UnixName::Abstract(name.into()).into());
+            return Ok(Self::abstract_name(name));
+        }
+        if address.is_unix() {
+            return Ok(Self::UNNAMED);
         }
         Err(Errno::AFNOSUPPORT.into())
     }
