@@ -1,0 +1,361 @@
+//! The addresses that servers listen on and connectors connect to, as text and as values.
+
+mod authority;
+mod unix;
+
+use std::ffi::OsStr;
+use std::fmt::{self, Display, Formatter};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::str::FromStr;
+
+use crate::{Error, UnixName};
+
+pub use unix::{Account, UnixListenUri};
+
+/// What a server listens on.
+///
+/// | text | meaning |
+/// |---|---|
+/// | `8080` | port 8080 of 127.0.0.1 |
+/// | `127.0.0.1:80`, `[::1]:80`, `tcp://127.0.0.1:80` | TCP; port 0 takes any free one |
+/// | `unix:///run/app.sock`, `/run/app.sock`, `unix:relative.sock` | a Unix socket |
+/// | `unix:///run/app.sock?mode=0660&owner=app&group=www-data` | with the rights of its file |
+/// | `unix:@name` | a name in Linux's abstract namespace |
+/// | `fd://3` | a listening socket inherited under that number |
+/// | `systemd:`, `systemd:web` | the next inherited socket, or the next of that name |
+///
+/// The host is an IP address and never a name: a name can mean several addresses, and the machine
+/// that a server is reachable on should not depend on a look-up. In the path of a Unix socket, `%` and two
+/// hexadecimal digits stand for a byte (`%25` for `%`, `%3F` for `?`).
+///
+/// # Examples
+///
+/// ```
+/// use uptick_socket::ListenUri;
+///
+/// let uri: ListenUri = "8080".parse()?;
+/// assert_eq!(uri.to_string(), "tcp://127.0.0.1:8080");
+///
+/// let error = "localhost:80".parse::<ListenUri>().unwrap_err();
+/// assert!(error.to_string().contains("must be an IP address"));
+/// # Ok::<(), uptick_socket::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ListenUri {
+    /// A TCP port of an IP address.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(UnixListenUri),
+    /// A listening socket that this process inherited, by its number.
+    Fd(RawFd),
+    /// A listening socket that the service manager passed, see
+    /// [`InheritedSockets`](crate::InheritedSockets): the first of this name that no server has
+    /// taken yet, or without a name, the first of all.
+    Systemd(Option<String>),
+}
+
+/// What a connector connects to.
+///
+/// | text | meaning |
+/// |---|---|
+/// | `8080` | port 8080 of 127.0.0.1 |
+/// | `127.0.0.1:80`, `[::1]:80`, `tcp://127.0.0.1:80` | TCP |
+/// | `example.com:80`, `tcp://example.com:80` | TCP, after looking the name up |
+/// | `unix:///run/app.sock`, `/run/app.sock`, `unix:relative.sock` | a Unix socket |
+/// | `unix:@name` | a name in Linux's abstract namespace |
+///
+/// # Examples
+///
+/// ```
+/// use uptick_socket::ConnectUri;
+///
+/// let uri: ConnectUri = "example.com:80".parse()?;
+/// let ConnectUri::Host { name, port } = uri else { unreachable!() };
+/// assert_eq!((&*name, port), ("example.com", 80));
+/// # Ok::<(), uptick_socket::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ConnectUri {
+    /// A TCP port of an IP address.
+    Tcp(SocketAddr),
+    /// A TCP port of a host that has to be looked up.
+    Host {
+        /// The host name.
+        name: String,
+        /// The port.
+        port: u16,
+    },
+    /// A Unix socket.
+    Unix(UnixName),
+}
+
+/// Whatever can be used as an address: a port number, text, a [`SocketAddr`], or the parsed
+/// [`ListenUri`] and [`ConnectUri`] themselves.
+///
+/// # Examples
+///
+/// ```
+/// use std::net::{Ipv6Addr, SocketAddr};
+/// use uptick_socket::{Error, IntoUri, ListenUri};
+///
+/// fn show(uri: impl IntoUri<ListenUri>) -> Result<String, Error> {
+///     Ok(uri.into_uri()?.to_string())
+/// }
+///
+/// assert_eq!(show(8080)?, "tcp://127.0.0.1:8080");
+/// assert_eq!(show("127.0.0.1:80")?, "tcp://127.0.0.1:80");
+/// assert_eq!(show(format!("unix:{}", "x.sock"))?, "unix:x.sock");
+/// assert_eq!(show(SocketAddr::from((Ipv6Addr::LOCALHOST, 80)))?, "tcp://[::1]:80");
+/// # Ok::<(), Error>(())
+/// ```
+pub trait IntoUri<T> {
+    /// Parses or converts it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidUri`] if the text is not such an address.
+    fn into_uri(self) -> Result<T, Error>;
+}
+
+impl<T: FromStr<Err = Error>> IntoUri<T> for &str {
+    fn into_uri(self) -> Result<T, Error> {
+        self.parse()
+    }
+}
+
+impl<T: FromStr<Err = Error>> IntoUri<T> for String {
+    fn into_uri(self) -> Result<T, Error> {
+        self.parse()
+    }
+}
+
+impl<T: FromStr<Err = Error>> IntoUri<T> for &String {
+    fn into_uri(self) -> Result<T, Error> {
+        self.parse()
+    }
+}
+
+impl<T: From<SocketAddr>> IntoUri<T> for SocketAddr {
+    fn into_uri(self) -> Result<T, Error> {
+        Ok(self.into())
+    }
+}
+
+/// The port of 127.0.0.1.
+impl<T: From<SocketAddr>> IntoUri<T> for u16 {
+    fn into_uri(self) -> Result<T, Error> {
+        Ok(localhost(self).into())
+    }
+}
+
+impl IntoUri<Self> for ListenUri {
+    fn into_uri(self) -> Result<Self, Error> {
+        Ok(self)
+    }
+}
+
+impl IntoUri<Self> for ConnectUri {
+    fn into_uri(self) -> Result<Self, Error> {
+        Ok(self)
+    }
+}
+
+impl From<SocketAddr> for ListenUri {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+impl From<SocketAddr> for ConnectUri {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+impl FromStr for ListenUri {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        parse_listen(text).map_err(|reason| Error::invalid_uri(text, reason))
+    }
+}
+
+impl FromStr for ConnectUri {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        parse_connect(text).map_err(|reason| Error::invalid_uri(text, reason))
+    }
+}
+
+impl Display for ListenUri {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp://{address}"),
+            Self::Unix(unix) => Display::fmt(unix, f),
+            Self::Fd(fd) => write!(f, "fd://{fd}"),
+            Self::Systemd(name) => write!(f, "systemd:{}", name.as_deref().unwrap_or_default()),
+        }
+    }
+}
+
+impl Display for ConnectUri {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp://{address}"),
+            Self::Host { name, port } => write!(f, "tcp://{name}:{port}"),
+            Self::Unix(name) => Display::fmt(name, f),
+        }
+    }
+}
+
+/// What is wrong with a text, for [`Error::InvalidUri`].
+type Reason = String;
+
+fn localhost(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+fn parse_listen(text: &str) -> Result<ListenUri, Reason> {
+    let (scheme, rest) = split_scheme(text)?;
+    match scheme {
+        Scheme::Port => Ok(localhost(authority::port(rest)?).into()),
+        Scheme::Tcp => authority::listen(rest).map(ListenUri::Tcp),
+        Scheme::Unix => unix::listen(rest).map(ListenUri::Unix),
+        Scheme::Fd => parse_fd(rest).map(ListenUri::Fd),
+        Scheme::Systemd => parse_systemd(rest).map(ListenUri::Systemd),
+        Scheme::Tls => Err(
+            "TLS is a layer above the socket: listen on tcp:// and wrap the server \
+                            in a SecureServer"
+                .into(),
+        ),
+    }
+}
+
+fn parse_connect(text: &str) -> Result<ConnectUri, Reason> {
+    let (scheme, rest) = split_scheme(text)?;
+    let uri = match scheme {
+        Scheme::Port => localhost(authority::port(rest)?).into(),
+        Scheme::Tcp => authority::connect(rest)?,
+        Scheme::Unix => ConnectUri::Unix(unix::connect(rest)?),
+        Scheme::Fd | Scheme::Systemd => {
+            return Err("an inherited socket can be listened on, not connected to".into());
+        }
+        Scheme::Tls => {
+            return Err(
+                "TLS is a layer above the socket: connect to tcp:// through a \
+                        SecureConnector"
+                    .into(),
+            );
+        }
+    };
+    match uri {
+        ConnectUri::Tcp(address) if address.port() == 0 => Err(NO_PORT_ZERO.into()),
+        ConnectUri::Host { port: 0, .. } => Err(NO_PORT_ZERO.into()),
+        uri => Ok(uri),
+    }
+}
+
+const NO_PORT_ZERO: &str = "port 0 can be listened on (it takes any free port), not connected to";
+
+enum Scheme {
+    /// No scheme, and nothing but digits.
+    Port,
+    Tcp,
+    Unix,
+    Fd,
+    Systemd,
+    Tls,
+}
+
+fn split_scheme(text: &str) -> Result<(Scheme, &str), Reason> {
+    const SCHEMES: &str = "known are tcp://, unix:, fd:// and systemd:";
+    if text.is_empty() {
+        return Err("it is empty".into());
+    }
+    if text.starts_with('/') {
+        return Ok((Scheme::Unix, text));
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok((Scheme::Port, text));
+    }
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let scheme = match &*scheme.to_ascii_lowercase() {
+            "tcp" => Scheme::Tcp,
+            "unix" => Scheme::Unix,
+            "fd" => Scheme::Fd,
+            "systemd" => Scheme::Systemd,
+            "tls" => Scheme::Tls,
+            "" => return Err(format!("the scheme is missing; {SCHEMES}")),
+            other => return Err(format!("the scheme {other:?} is unknown; {SCHEMES}")),
+        };
+        return Ok((scheme, rest));
+    }
+    // What else looks like a scheme is a host with its port.
+    if let Some((scheme, rest)) = text.split_once(':') {
+        if scheme.eq_ignore_ascii_case("unix") {
+            return Ok((Scheme::Unix, rest));
+        }
+        if scheme.eq_ignore_ascii_case("systemd") {
+            return Ok((Scheme::Systemd, rest));
+        }
+    }
+    Ok((Scheme::Tcp, text))
+}
+
+fn parse_fd(rest: &str) -> Result<RawFd, Reason> {
+    if rest.is_empty() || !rest.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("the file descriptor {rest:?} is not a number"));
+    }
+    rest.parse()
+        .map_err(|_| format!("there is no file descriptor {rest}"))
+}
+
+fn parse_systemd(rest: &str) -> Result<Option<String>, Reason> {
+    // systemd.socket(5), FileDescriptorName=: up to 255 printable ASCII characters but no colon.
+    const LONGEST: usize = 255;
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    if rest.len() > LONGEST {
+        return Err(format!("the socket's name is longer than {LONGEST} bytes"));
+    }
+    if let Some(char) = rest
+        .chars()
+        .find(|&char| char == ':' || !(char == ' ' || char.is_ascii_graphic()))
+    {
+        return Err(format!("the name of a socket cannot have a {char:?}"));
+    }
+    Ok(Some(rest.into()))
+}
+
+/// Replaces `%` and two hexadecimal digits by the byte they stand for.
+fn unescape(text: &str) -> Result<Vec<u8>, Reason> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        if first != b'%' {
+            bytes.push(first);
+            continue;
+        }
+        let hex = |byte: u8| char::from(byte).to_digit(16);
+        let byte = match rest {
+            [high, low, after @ ..] => {
+                rest = after;
+                hex(*high).zip(hex(*low))
+            }
+            _ => None,
+        };
+        let Some((high, low)) = byte else {
+            return Err("a % must be followed by two hexadecimal digits (%25 is a %)".into());
+        };
+        bytes.push((high << 4 | low) as u8);
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

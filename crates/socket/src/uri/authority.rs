@@ -1,0 +1,147 @@
+//! `host:port`, and the many ways to get it wrong.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
+
+use super::{ConnectUri, Reason};
+
+/// RFC 1035, 2.3.4: the longest name and the longest label, as text.
+const LONGEST_NAME: usize = 253;
+const LONGEST_LABEL: usize = 63;
+
+pub(super) fn listen(text: &str) -> Result<SocketAddr, Reason> {
+    let (host, port) = split(text)?;
+    match host {
+        Host::V6(inside) => v6(inside, port),
+        Host::Plain("*") => Err(format!(
+            "the host must be an IP address: 0.0.0.0:{port} takes IPv4 connections on all \
+             interfaces, [::]:{port} IPv6 ones"
+        )),
+        Host::Plain(host) => match host.parse::<Ipv4Addr>() {
+            Ok(ip) => Ok((ip, port).into()),
+            Err(_) => Err(format!(
+                "the host must be an IP address, not {host:?}; 127.0.0.1:{port} is this machine \
+                 alone, 0.0.0.0:{port} all of its interfaces"
+            )),
+        },
+    }
+}
+
+pub(super) fn connect(text: &str) -> Result<ConnectUri, Reason> {
+    let (host, port) = split(text)?;
+    match host {
+        Host::V6(inside) => v6(inside, port).map(ConnectUri::Tcp),
+        Host::Plain(host) => match host.parse::<Ipv4Addr>() {
+            Ok(ip) => Ok(ConnectUri::Tcp((ip, port).into())),
+            Err(_) => {
+                check_name(host)?;
+                let name = host.into();
+                Ok(ConnectUri::Host { name, port })
+            }
+        },
+    }
+}
+
+pub(super) fn port(text: &str) -> Result<u16, Reason> {
+    if text.is_empty() {
+        return Err(NO_PORT.into());
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("the port {text:?} is not a number"));
+    }
+    text.parse()
+        .map_err(|_| format!("the port {text} is over 65535"))
+}
+
+const NO_PORT: &str = "the port is missing; it is written as in 127.0.0.1:80";
+
+enum Host<'a> {
+    /// What is between brackets.
+    V6(&'a str),
+    Plain(&'a str),
+}
+
+fn split(text: &str) -> Result<(Host<'_>, u16), Reason> {
+    if text.is_empty() {
+        return Err("host and port are missing".into());
+    }
+    if let Some(at) = text.find(['/', '?', '#']) {
+        return Err(format!(
+            "nothing can follow the port, as {:?} does",
+            &text[at..]
+        ));
+    }
+    if text.contains('@') {
+        return Err("a TCP address has no user name".into());
+    }
+    if let Some(after_bracket) = text.strip_prefix('[') {
+        let Some((inside, rest)) = after_bracket.split_once(']') else {
+            return Err("the ] that closes the IPv6 address is missing".into());
+        };
+        return match rest.strip_prefix(':') {
+            Some(digits) => Ok((Host::V6(inside), port(digits)?)),
+            None if rest.is_empty() => Err(NO_PORT.into()),
+            None => Err(format!("after the ] comes :PORT, not {rest:?}")),
+        };
+    }
+    match text.split_once(':') {
+        None => Err(NO_PORT.into()),
+        Some((_, rest)) if rest.contains(':') => {
+            Err("an IPv6 address must be in brackets, as in [::1]:80".into())
+        }
+        Some(("", _)) => Err(
+            "the host is missing; 127.0.0.1 is this machine alone, 0.0.0.0 all \
+                              of its interfaces"
+                .into(),
+        ),
+        Some((host, digits)) => Ok((Host::Plain(host), port(digits)?)),
+    }
+}
+
+fn v6(inside: &str, port: u16) -> Result<SocketAddr, Reason> {
+    if let Ok(address) = format!("[{inside}]:{port}").parse::<SocketAddrV6>() {
+        return Ok(address.into());
+    }
+    match inside.split_once('%') {
+        Some((_, zone)) if !zone.bytes().all(|byte| byte.is_ascii_digit()) => Err(format!(
+            "the zone {zone:?} must be the number of the interface, as in [fe80::1%2]:80"
+        )),
+        _ => Err(format!("{inside:?} is not an IPv6 address")),
+    }
+}
+
+/// Whether a name can be looked up. What it resolves to is another matter.
+fn check_name(name: &str) -> Result<(), Reason> {
+    if !name.is_ascii() {
+        return Err(format!(
+            "the host name {name:?} must be in its ASCII form (xn--…)"
+        ));
+    }
+    if name.len() > LONGEST_NAME {
+        return Err(format!("the host name is longer than {LONGEST_NAME} bytes"));
+    }
+    let labels = name.strip_suffix('.').unwrap_or(name);
+    for label in labels.split('.') {
+        if label.is_empty() {
+            return Err(format!("the host name {name:?} has an empty part"));
+        }
+        if label.len() > LONGEST_LABEL {
+            return Err(format!(
+                "the host name has a part longer than {LONGEST_LABEL} bytes"
+            ));
+        }
+        if let Some(char) = label
+            .chars()
+            .find(|&char| !char.is_ascii_alphanumeric() && char != '-' && char != '_')
+        {
+            return Err(format!("a host name cannot have a {char:?}"));
+        }
+    }
+    // System resolvers take 127.1 and 0x7f000001 for 127.0.0.1; no name ends in a number.
+    let last = labels.rsplit('.').next().unwrap_or(labels);
+    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let hex_digits = last.strip_prefix("0x").or(last.strip_prefix("0X"));
+    if last.bytes().all(|byte| byte.is_ascii_digit()) || hex_digits.is_some_and(is_hex) {
+        return Err(format!("{name:?} is not an IPv4 address"));
+    }
+    Ok(())
+}
