@@ -15,8 +15,8 @@ use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 /// The address of one end of a connection, or of a server.
 ///
 /// It displays as a URI: `tcp://127.0.0.1:8080`, `tcp://[::1]:80`, `unix:///run/app.sock`,
-/// `unix:@name` for a name in Linux's abstract namespace, and `unix:(unnamed)` for the end of a Unix
-/// connection that has no name, as the connecting end has.
+/// `unix:@name` for a name in Linux's abstract namespace, and `unix:(unnamed)` for the end of a
+/// Unix connection that has no name, as the connecting end.
 ///
 /// It takes 24 bytes, because a server keeps one for each connection. The flow label of an IPv6
 /// address is not kept.

@@ -81,7 +81,8 @@ pub enum Error {
         /// Why it failed.
         source: Cause,
     },
-    /// More was written to a connection than its buffer may hold, because the peer reads too slowly.
+    /// More was written to a connection than its buffer may hold, because the peer reads too
+    /// slowly.
     #[error(
         "writing to {peer} failed: the write buffer is at its limit of {limit} bytes (ENOBUFS)"
     )]

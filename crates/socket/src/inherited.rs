@@ -59,7 +59,8 @@ impl InheritedSockets {
         Self::from_lookup(std::process::id(), |name| std::env::var_os(name))
     }
 
-    /// Reads the variables from wherever `lookup` finds them, for the process with the given number.
+    /// Reads the variables from wherever `lookup` finds them, for the process with the given
+    /// number.
     ///
     /// # Errors
     ///

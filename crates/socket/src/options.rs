@@ -9,8 +9,8 @@ use socket2::{SockRef, TcpKeepalive};
 /// Options for the sockets of a server or a connector.
 ///
 /// What is set for a server holds for each connection that it accepts; the system hands the options
-/// down, so they cost nothing per connection. An option that the kind of socket does not have (the TCP
-/// ones on a Unix socket) is passed over.
+/// down, so they cost nothing per connection. An option that the kind of socket does not have (the
+/// TCP ones on a Unix socket) is passed over.
 ///
 /// # Examples
 ///
@@ -77,8 +77,8 @@ impl SocketOptions {
         self
     }
 
-    /// Whether a server on an IPv6 address takes IPv6 connections only. Otherwise one on `[::]` takes IPv4
-    /// connections too, whose addresses then look like `[::ffff:192.0.2.1]`.
+    /// Whether a server on an IPv6 address takes IPv6 connections only. Otherwise one on `[::]`
+    /// takes IPv4 connections too, whose addresses then look like `[::ffff:192.0.2.1]`.
     ///
     /// Default: what the system is set to (on Linux, usually both kinds).
     #[must_use]
@@ -98,8 +98,8 @@ impl SocketOptions {
     }
 
     /// After how long without traffic the system begins to ask whether a TCP peer is still there
-    /// (`SO_KEEPALIVE`), or `None` to never ask. Four questions without an answer, a quarter of this
-    /// time apart, end the connection with ETIMEDOUT: after twice this time in all.
+    /// (`SO_KEEPALIVE`), or `None` to never ask. Four questions without an answer, a quarter of
+    /// this time apart, end the connection with ETIMEDOUT: after twice this time in all.
     ///
     /// The system counts in whole seconds, from 1 s to 32,767 s; other times are brought into that
     /// range.
@@ -111,8 +111,8 @@ impl SocketOptions {
         self
     }
 
-    /// The size in bytes of the system's buffer for what a connection received (`SO_RCVBUF`). Setting it switches
-    /// the system's own adjustment off.
+    /// The size in bytes of the system's buffer for what a connection received (`SO_RCVBUF`).
+    /// Setting it switches the system's own adjustment off.
     ///
     /// Default: left to the system.
     #[must_use]
@@ -121,8 +121,8 @@ impl SocketOptions {
         self
     }
 
-    /// The size in bytes of the system's buffer for what a connection sends (`SO_SNDBUF`). Setting it switches
-    /// the system's own adjustment off.
+    /// The size in bytes of the system's buffer for what a connection sends (`SO_SNDBUF`). Setting
+    /// it switches the system's own adjustment off.
     ///
     /// Default: left to the system.
     #[must_use]

@@ -27,8 +27,8 @@ pub use unix::{Account, UnixListenUri};
 /// | `systemd:`, `systemd:web` | the next inherited socket, or the next of that name |
 ///
 /// The host is an IP address and never a name: a name can mean several addresses, and the machine
-/// that a server is reachable on should not depend on a look-up. In the path of a Unix socket, `%` and two
-/// hexadecimal digits stand for a byte (`%25` for `%`, `%3F` for `?`).
+/// that a server is reachable on should not depend on a look-up. In the path of a Unix socket, `%`
+/// and two hexadecimal digits stand for a byte (`%25` for `%`, `%3F` for `?`).
 ///
 /// # Examples
 ///
@@ -48,7 +48,9 @@ pub enum ListenUri {
     Tcp(SocketAddr),
     /// A Unix socket.
     Unix(UnixListenUri),
-    /// A listening socket that this process inherited, by its number.
+    /// A listening socket that this process inherited, by the number of its file descriptor, which
+    /// the server takes over. Nothing else in the process may own it: for a descriptor that has an
+    /// owner there is [`adopt`](crate::adopt).
     Fd(RawFd),
     /// A listening socket that the service manager passed, see
     /// [`InheritedSockets`](crate::InheritedSockets): the first of this name that no server has
