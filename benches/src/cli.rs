@@ -1,0 +1,79 @@
+//! The command line.
+
+use anyhow::{Context as _, Result, bail};
+use lexopt::prelude::*;
+
+use crate::echo;
+use crate::instructions;
+use crate::process::{self, Placement};
+use crate::servers::Server;
+
+const USAGE: &str = "\
+usage: uptick-bench COMMAND [OPTIONS]
+
+commands:
+  echo           CPU time, system calls and memory of the echo servers
+  instructions   user instructions for each round trip, under callgrind
+
+options:
+  --quick        a smoke run: tiny counts, figures mean nothing
+  --rounds N     how often every server takes its turn
+  --trips N      round trips in one turn
+  --cpus WHERE   shared: servers and load on one CPU; split: on one CPU each;
+                 any: wherever the scheduler puts them (default: shared)
+  --help         this text
+";
+
+/// What the user asked for; `None` means the subcommand's own default.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) quick: bool,
+    pub(crate) rounds: Option<usize>,
+    pub(crate) trips: Option<u64>,
+    pub(crate) placement: Placement,
+}
+
+/// Runs the subcommand named on the command line.
+pub(crate) fn run() -> Result<()> {
+    let mut parser = lexopt::Parser::from_env();
+    let mut words = Vec::new();
+    let mut options = Options::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Value(word) => words.push(word.string()?),
+            Long("quick") => options.quick = true,
+            Long("rounds") => {
+                options.rounds = Some(positive(parser.value()?.parse()?, "--rounds")?)
+            }
+            Long("trips") => options.trips = Some(positive(parser.value()?.parse()?, "--trips")?),
+            Long("cpus") => {
+                options.placement = parser.value()?.string()?.parse()?;
+            }
+            Long("help") | Short('h') => {
+                print!("{USAGE}");
+                return Ok(());
+            }
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["echo"] => echo::run(&options),
+        ["instructions"] => instructions::run(&options),
+        // How this program starts the servers it measures.
+        ["serve", name] => {
+            let server =
+                Server::by_name(name).with_context(|| format!("no server is called {name:?}"))?;
+            process::follow_parent()?;
+            server.serve()
+        }
+        _ => bail!("which benchmark?\n\n{USAGE}"),
+    }
+}
+
+fn positive<T: PartialEq + Default>(value: T, option: &str) -> Result<T> {
+    if value == T::default() {
+        bail!("{option} must be at least 1");
+    }
+    Ok(value)
+}

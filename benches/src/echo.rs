@@ -1,0 +1,219 @@
+//! The subcommand `echo`: what 64 bytes there and back cost.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use crate::cli::Options;
+use crate::load::{IdleConnections, REQUEST, RoundTrips, ShortConnections};
+use crate::machine;
+use crate::measure::cpu::CpuClock;
+use crate::measure::memory::Resident;
+use crate::measure::syscalls::Method;
+use crate::process::{Placement, ServerProcess, allow_open_files};
+use crate::rounds::{self, Subject, Work};
+use crate::servers::Server;
+use crate::statistics::{median_ratio, percentile};
+use crate::table::Table;
+
+const MANY: usize = 64;
+const SHORT_AT_A_TIME: usize = 16;
+/// Of the CPU samples of a server this percentile is shown: the rounds that were disturbed least.
+const PERCENTILE: f64 = 20.0;
+/// Connections that come and go before memory is measured, so that what the first connections
+/// leave behind in the allocator and in the page tables is not counted.
+const WARM_UP: usize = 64;
+/// Files besides the connections.
+const SPARE_FILES: u64 = 256;
+
+/// How much of everything.
+struct Plan {
+    rounds: usize,
+    trips: u64,
+    lone_trips: u64,
+    short: u64,
+    idle: usize,
+}
+
+impl Plan {
+    fn new(options: &Options) -> Self {
+        let (rounds, trips, idle) = if options.quick {
+            (2, 400, 100)
+        } else {
+            (21, 20_000, 10_000)
+        };
+        let trips = options.trips.unwrap_or(trips);
+        Self {
+            rounds: options.rounds.unwrap_or(rounds),
+            trips,
+            lone_trips: trips.div_ceil(2),
+            short: trips.div_ceil(8),
+            idle,
+        }
+    }
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let plan = Plan::new(options);
+    let started = Instant::now();
+    allow_open_files(plan.idle as u64 + SPARE_FILES)?;
+
+    eprintln!("starting {} servers", Server::ALL.len());
+    let mut subjects = start(&plan, options.placement)?;
+    eprintln!("measuring CPU time, {} rounds", plan.rounds);
+    let cpu = rounds::cpu_time(&mut subjects, plan.rounds)?;
+    let method = Method::detect();
+    eprintln!("counting system calls");
+    let calls = rounds::system_calls(&mut subjects, method)?;
+    drop(subjects);
+    eprintln!("measuring memory at {} connections", plan.idle);
+    let memory: Vec<_> = Server::ALL
+        .iter()
+        .map(|server| memory(*server, plan.idle))
+        .collect::<Result<_>>()?;
+
+    println!("{}", table(&cpu, &calls, &memory, plan.idle));
+    println!("{}", explanation(&plan, options.placement, method));
+    println!(
+        "\nMachine: {}",
+        machine::describe(Server::ALL.iter().map(|server| server.package()))
+    );
+    eprintln!("took {:.0} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn start(plan: &Plan, placement: Placement) -> Result<Vec<Subject>> {
+    let start = |server: &Server| ServerProcess::start(*server);
+    let processes =
+        placement.spawning(|| Server::ALL.iter().map(start).collect::<Result<Vec<_>>>())?;
+    let works = |process: &ServerProcess| {
+        let address = process.address();
+        Ok(vec![
+            Work {
+                load: Box::new(RoundTrips::open(address, MANY)?),
+                units: plan.trips,
+            },
+            Work {
+                load: Box::new(RoundTrips::open(address, 1)?),
+                units: plan.lone_trips,
+            },
+            Work {
+                load: Box::new(ShortConnections::new(address, SHORT_AT_A_TIME)?),
+                units: plan.short,
+            },
+        ])
+    };
+    Server::ALL
+        .iter()
+        .zip(processes)
+        .map(|(server, process)| Subject::new(*server, process, works))
+        .collect()
+}
+
+/// Bytes in memory for each of `connections` idle connections that have done one exchange.
+///
+/// The total first and then the anonymous part; `None` where the system does not tell.
+fn memory(server: Server, connections: usize) -> Result<[Option<f64>; 2]> {
+    let process = ServerProcess::start(server)?;
+    let clock = CpuClock::of(process.pid())?;
+    let resident = || {
+        clock.at_rest()?;
+        let resident = Resident::of(process.pid());
+        anyhow::Ok(resident.inspect_err(|error| eprintln!("{error:#}")).ok())
+    };
+    let open = |count| {
+        IdleConnections::open(process.address(), count)
+            .with_context(|| format!("connecting to {}", server.name()))
+    };
+    drop(open(WARM_UP)?);
+    let before = resident()?;
+    let connected = open(connections)?;
+    let after = resident()?;
+    drop(connected);
+    let each = |part: fn(Resident) -> u64| {
+        let (before, after) = before.zip(after)?;
+        Some((part(after) as f64 - part(before) as f64) / connections as f64)
+    };
+    Ok([
+        each(|resident| resident.total),
+        each(|resident| resident.anonymous),
+    ])
+}
+
+fn table(
+    cpu: &[Vec<Vec<f64>>],
+    calls: &[Vec<Option<f64>>],
+    memory: &[[Option<f64>; 2]],
+    idle: usize,
+) -> Table {
+    let mut table = Table::new([
+        "server".to_owned(),
+        format!("CPU µs: {MANY} conns"),
+        "1 conn".to_owned(),
+        "short conn".to_owned(),
+        format!("syscalls: {MANY} conns"),
+        "1 conn".to_owned(),
+        "short conn".to_owned(),
+        format!("bytes per idle conn at {idle}: resident"),
+        "anonymous".to_owned(),
+    ]);
+    for (index, server) in Server::ALL.iter().enumerate() {
+        let mut row = vec![server.name().to_owned()];
+        for samples in cpu {
+            let (samples, floor) = (&samples[index], &samples[0]);
+            row.push(cell(
+                percentile(samples, PERCENTILE),
+                median_ratio(samples, floor),
+                2,
+            ));
+        }
+        for (calls, floor) in calls[index].iter().zip(&calls[0]) {
+            row.push(cell(*calls, ratio(*calls, *floor), 2));
+        }
+        for (bytes, floor) in memory[index].iter().zip(&memory[0]) {
+            row.push(cell(*bytes, ratio(*bytes, *floor), 0));
+        }
+        table.push(row);
+    }
+    table
+}
+
+fn ratio(value: Option<f64>, floor: Option<f64>) -> Option<f64> {
+    Some(value? / floor?)
+}
+
+/// A figure and, in brackets, how it compares with the floor.
+fn cell(value: Option<f64>, ratio: Option<f64>, decimals: usize) -> String {
+    match (value, ratio.filter(|ratio| ratio.is_finite())) {
+        (Some(value), Some(ratio)) => format!("{value:.decimals$} ({ratio:.2}×)"),
+        (Some(value), None) => format!("{value:.decimals$}"),
+        (None, _) => "not measured".to_owned(),
+    }
+}
+
+fn explanation(plan: &Plan, placement: Placement, method: Method) -> String {
+    format!(
+        "CPU is user + system time of the server process for one round trip of {REQUEST} bytes, or for one short \
+         connection ({SHORT_AT_A_TIME} at a time: connect, one exchange, close): the {PERCENTILE}th percentile of {} \
+         rounds of {}, {} and {} units; in brackets the median of the ratios to the floor in the same round. System \
+         calls are {}. {}.",
+        plan.rounds,
+        plan.trips,
+        plan.lone_trips,
+        plan.short,
+        method.description(),
+        placement.description(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_shows_the_figure_and_its_ratio() {
+        assert_eq!(cell(Some(4.961), Some(1.0), 2), "4.96 (1.00×)");
+        assert_eq!(cell(Some(72.4), Some(f64::INFINITY), 0), "72");
+        assert_eq!(cell(None, None, 2), "not measured");
+    }
+}

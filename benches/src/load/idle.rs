@@ -1,0 +1,35 @@
+//! Many connections that have done one exchange and then stay silent.
+
+use std::net::SocketAddrV4;
+
+use anyhow::Result;
+
+use super::round_trips::Waiter;
+use super::socket::{Client, Dialer};
+
+/// Connections kept open by keeping this value.
+pub(crate) struct IdleConnections {
+    _clients: Vec<Client>,
+}
+
+impl IdleConnections {
+    /// Opens `count` connections one after the other, each with one exchange.
+    pub(crate) fn open(address: SocketAddrV4, count: usize) -> Result<Self> {
+        let mut dialer = Dialer::new(address);
+        let mut waiter = Waiter::new()?;
+        let mut clients = Vec::with_capacity(count);
+        for key in 0..count {
+            let mut client = dialer.dial()?;
+            waiter.watch(&client, key)?;
+            client.ask()?;
+            loop {
+                waiter.wait()?.for_each(drop);
+                if client.collect()? {
+                    break;
+                }
+            }
+            clients.push(client);
+        }
+        Ok(Self { _clients: clients })
+    }
+}

@@ -1,0 +1,35 @@
+//! The load generator: one thread that keeps one small request outstanding on each connection.
+
+mod idle;
+mod round_trips;
+mod short;
+mod socket;
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+pub(crate) use self::idle::IdleConnections;
+pub(crate) use self::round_trips::RoundTrips;
+pub(crate) use self::short::ShortConnections;
+
+/// Bytes in a request, and in its answer.
+pub(crate) const REQUEST: usize = 64;
+
+/// How long an answer may take before the run is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Work for a server, in units that are all alike.
+pub(crate) trait Load {
+    /// Does `units` of it and returns when the last is done.
+    fn run(&mut self, units: u64) -> Result<()>;
+}
+
+/// The request number `sequence`: no two in a row are alike, so a wrong answer is noticed.
+fn request(sequence: u64) -> [u8; REQUEST] {
+    let mut bytes = [0; REQUEST];
+    for (word, index) in bytes.chunks_exact_mut(8).zip(0..) {
+        word.copy_from_slice(&sequence.wrapping_add(index).to_le_bytes());
+    }
+    bytes
+}

@@ -1,0 +1,107 @@
+//! Requests and answers over connections that stay open.
+
+use std::net::SocketAddrV4;
+use std::os::fd::OwnedFd;
+
+use anyhow::{Result, bail};
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::io::Errno;
+
+use super::socket::{Client, Dialer};
+use super::{Load, PATIENCE};
+
+/// A fixed number of open connections; one unit is one round trip.
+pub(crate) struct RoundTrips {
+    waiter: Waiter,
+    clients: Vec<Client>,
+}
+
+impl RoundTrips {
+    pub(crate) fn open(address: SocketAddrV4, connections: usize) -> Result<Self> {
+        let waiter = Waiter::new()?;
+        let mut dialer = Dialer::new(address);
+        let mut clients = Vec::with_capacity(connections);
+        for key in 0..connections {
+            let client = dialer.dial()?;
+            waiter.watch(&client, key)?;
+            clients.push(client);
+        }
+        Ok(Self { waiter, clients })
+    }
+}
+
+impl Load for RoundTrips {
+    fn run(&mut self, units: u64) -> Result<()> {
+        let mut unasked = units;
+        let mut unanswered = units;
+        for client in &mut self.clients {
+            if unasked > 0 {
+                client.ask()?;
+                unasked -= 1;
+            }
+        }
+        while unanswered > 0 {
+            for key in self.waiter.wait()? {
+                let client = &mut self.clients[key];
+                if client.collect()? {
+                    unanswered -= 1;
+                    if unasked > 0 {
+                        client.ask()?;
+                        unasked -= 1;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits for clients to become readable.
+pub(super) struct Waiter {
+    epoll: OwnedFd,
+    events: Vec<epoll::Event>,
+}
+
+impl Waiter {
+    pub(super) fn new() -> Result<Self> {
+        let nothing = epoll::Event {
+            flags: EventFlags::empty(),
+            data: EventData::new_u64(0),
+        };
+        Ok(Self {
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            events: vec![nothing; 256],
+        })
+    }
+
+    pub(super) fn watch(&self, client: &Client, key: usize) -> Result<()> {
+        Ok(epoll::add(
+            &self.epoll,
+            client,
+            EventData::new_u64(key as u64),
+            EventFlags::IN,
+        )?)
+    }
+
+    /// The keys of the clients that have something to read.
+    pub(super) fn wait(&mut self) -> Result<impl Iterator<Item = usize>> {
+        let patience = Timespec {
+            tv_sec: PATIENCE.as_secs() as i64,
+            tv_nsec: 0,
+        };
+        let ready = loop {
+            match epoll::wait(&self.epoll, &mut self.events[..], Some(&patience)) {
+                Err(Errno::INTR) => {}
+                result => break result?,
+            }
+        };
+        if ready == 0 {
+            bail!("no answer within {PATIENCE:?}");
+        }
+        Ok(self.events[..ready].iter().map(|event| {
+            let data = event.data;
+            data.u64() as usize
+        }))
+    }
+}

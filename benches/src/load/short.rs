@@ -1,0 +1,69 @@
+//! Connections that serve one request: connect, send, read the answer, close.
+
+use std::net::SocketAddrV4;
+
+use anyhow::Result;
+
+use super::Load;
+use super::round_trips::Waiter;
+use super::socket::{Client, Dialer};
+
+/// A fixed number of such connections at a time; one unit is one connection from connect to close.
+pub(crate) struct ShortConnections {
+    waiter: Waiter,
+    dialer: Dialer,
+    clients: Vec<Option<Client>>,
+}
+
+impl ShortConnections {
+    pub(crate) fn new(address: SocketAddrV4, at_a_time: usize) -> Result<Self> {
+        Ok(Self {
+            waiter: Waiter::new()?,
+            dialer: Dialer::new(address),
+            clients: (0..at_a_time).map(|_| None).collect(),
+        })
+    }
+
+    fn start(&mut self, key: usize) -> Result<()> {
+        let mut client = self.dialer.dial()?;
+        client.ask()?;
+        self.waiter.watch(&client, key)?;
+        self.clients[key] = Some(client);
+        Ok(())
+    }
+}
+
+impl Load for ShortConnections {
+    fn run(&mut self, units: u64) -> Result<()> {
+        let mut unstarted = units;
+        let mut unanswered = units;
+        let mut finished = Vec::with_capacity(self.clients.len());
+        for key in 0..self.clients.len() {
+            if unstarted > 0 {
+                self.start(key)?;
+                unstarted -= 1;
+            }
+        }
+        while unanswered > 0 {
+            finished.clear();
+            for key in self.waiter.wait()? {
+                if let Some(client) = &mut self.clients[key]
+                    && client.collect()?
+                {
+                    finished.push(key);
+                }
+            }
+            for &key in &finished {
+                self.clients[key] = None;
+                unanswered -= 1;
+            }
+            for &key in &finished {
+                if unstarted > 0 {
+                    self.start(key)?;
+                    unstarted -= 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,74 @@
+//! What the figures depend on besides the code.
+
+use std::fs;
+
+const LOCK_FILE: &str = include_str!("../../Cargo.lock");
+
+/// One line with the CPU, its cores, the kernel, the compiler and the versions of `packages`.
+pub(crate) fn describe<'a>(packages: impl IntoIterator<Item = &'a str>) -> String {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cores = cpuinfo
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
+    let uname = rustix::system::uname();
+    let mut parts = vec![
+        cpu_model(&cpuinfo),
+        format!("{cores} cores"),
+        format!(
+            "{} {}",
+            uname.sysname().to_string_lossy(),
+            uname.release().to_string_lossy()
+        ),
+        env!("UPTICK_BENCH_RUSTC").to_owned(),
+    ];
+    parts.extend(packages.into_iter().map(|name| {
+        format!(
+            "{name} {}",
+            version(LOCK_FILE, name).unwrap_or("of unknown version")
+        )
+    }));
+    if cfg!(debug_assertions) {
+        parts.push("DEBUG BUILD".to_owned());
+    }
+    parts.join(" · ")
+}
+
+fn cpu_model(cpuinfo: &str) -> String {
+    cpuinfo
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find_map(|(name, value)| (name.trim() == "model name").then(|| value.trim().to_owned()))
+        .unwrap_or_else(|| "unknown CPU".to_owned())
+}
+
+fn version<'a>(lock_file: &'a str, package: &str) -> Option<&'a str> {
+    let name = format!("name = \"{package}\"");
+    let mut lines = lock_file.lines().skip_while(|line| *line != name);
+    lines
+        .nth(1)?
+        .strip_prefix("version = \"")?
+        .strip_suffix('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_that_of_the_package_with_exactly_this_name() {
+        let lock = "[[package]]\nname = \"mio-extras\"\nversion = \"2.0.6\"\n\n\
+                    [[package]]\nname = \"mio\"\nversion = \"1.2.4\"\n";
+        assert_eq!(version(lock, "mio"), Some("1.2.4"));
+        assert_eq!(version(lock, "tokio"), None);
+    }
+
+    #[test]
+    fn the_cpu_model_is_found() {
+        assert_eq!(
+            cpu_model("processor\t: 0\nmodel name\t: Fast CPU @ 9 GHz\n"),
+            "Fast CPU @ 9 GHz"
+        );
+        assert_eq!(cpu_model(""), "unknown CPU");
+    }
+}

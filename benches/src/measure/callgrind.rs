@@ -1,0 +1,84 @@
+//! User instructions of a server, counted by valgrind's callgrind.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{self, Command, Stdio};
+
+use anyhow::{Context as _, Result};
+
+use crate::load::Load;
+use crate::process::ServerProcess;
+use crate::servers::Server;
+
+/// Whether valgrind is installed.
+pub(crate) fn is_available() -> bool {
+    let valgrind = Command::new("valgrind")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    valgrind.is_ok_and(|status| status.success())
+}
+
+/// All user instructions of `server` from its start to its end, with `units` of the load in between.
+pub(crate) fn instructions<L: Load>(
+    server: Server,
+    units: u64,
+    open: impl FnOnce(&ServerProcess) -> Result<L>,
+) -> Result<u64> {
+    let profile = Profile::new();
+    let mut out = OsString::from("--callgrind-out-file=");
+    out.push(&profile.0);
+    let wrapper = [
+        "valgrind".into(),
+        "--quiet".into(),
+        "--tool=callgrind".into(),
+        out,
+    ];
+    let process = ServerProcess::start_under(&wrapper, server)?;
+    open(&process)?.run(units)?;
+    process.terminate()?;
+    let text = fs::read_to_string(&profile.0).context("reading callgrind's profile failed")?;
+    total(&text).context("callgrind's profile has no total")
+}
+
+fn total(profile: &str) -> Option<u64> {
+    let line = profile
+        .lines()
+        .find_map(|line| line.strip_prefix("totals:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+struct Profile(PathBuf);
+
+impl Profile {
+    fn new() -> Self {
+        Self(env::temp_dir().join(format!("uptick-bench-callgrind-{}", process::id())))
+    }
+}
+
+impl Drop for Profile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_total_of_a_profile_is_found() {
+        assert_eq!(
+            total("# callgrind format\nevents: Ir\nfn=(1) main\n0 12\ntotals: 4711\n"),
+            Some(4711)
+        );
+    }
+
+    #[test]
+    fn a_profile_without_a_total_is_refused() {
+        assert_eq!(total("# callgrind format\nevents: Ir\n"), None);
+    }
+}

@@ -1,0 +1,6 @@
+//! What a server process used: CPU time, system calls, memory, instructions.
+
+pub(crate) mod callgrind;
+pub(crate) mod cpu;
+pub(crate) mod memory;
+pub(crate) mod syscalls;

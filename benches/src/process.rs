@@ -1,0 +1,172 @@
+//! Server processes: starting, placing and stopping them.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddrV4;
+use std::process::{Child, Command, Stdio};
+use std::str::FromStr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Resource, Signal, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use crate::servers::Server;
+
+/// How long a server may take to end when asked to.
+const END_WITHIN: Duration = Duration::from_secs(60);
+
+/// Which CPUs the servers and the load generator run on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Placement {
+    /// Everything on one CPU: server and load take turns, so how many requests a server finds
+    /// waiting depends on the code and not on a race between two CPUs.
+    #[default]
+    Shared,
+    /// The servers on one CPU, the load generator on another.
+    Split,
+    /// Wherever the scheduler likes.
+    Any,
+}
+
+impl FromStr for Placement {
+    type Err = anyhow::Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        match word {
+            "shared" => Ok(Self::Shared),
+            "split" => Ok(Self::Split),
+            "any" => Ok(Self::Any),
+            _ => bail!("--cpus takes shared, split or any, not {word:?}"),
+        }
+    }
+}
+
+impl Placement {
+    pub(crate) fn description(self) -> &'static str {
+        match self {
+            Self::Shared => "Servers and load generator share one CPU",
+            Self::Split => "The servers are on one CPU, the load generator on another",
+            Self::Any => "Servers and load generator are wherever the scheduler puts them",
+        }
+    }
+
+    /// Puts this thread where the servers belong, runs `spawn`, whose processes inherit the
+    /// place, and then puts this thread where the load generator belongs.
+    pub(crate) fn spawning<T>(self, spawn: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self == Self::Any {
+            return spawn();
+        }
+        let allowed = sched_getaffinity(None).context("asking for this thread's CPUs failed")?;
+        let cpus: Vec<usize> = (0..CpuSet::MAX_CPU)
+            .filter(|cpu| allowed.is_set(*cpu))
+            .collect();
+        let (Some(&first), Some(&last)) = (cpus.first(), cpus.last()) else {
+            bail!("this thread may run on no CPU");
+        };
+        pin(last)?;
+        let spawned = spawn()?;
+        if self == Self::Split {
+            pin(first)?;
+        }
+        Ok(spawned)
+    }
+}
+
+fn pin(cpu: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    sched_setaffinity(None, &set).with_context(|| format!("moving to CPU {cpu} failed"))
+}
+
+/// A child that does not outlive this value.
+#[derive(Debug)]
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may be gone already, which is just as well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A server in a process of its own, killed when dropped.
+#[derive(Debug)]
+pub(crate) struct ServerProcess {
+    child: Running,
+    address: SocketAddrV4,
+}
+
+impl ServerProcess {
+    /// Starts `server` and waits until it listens.
+    pub(crate) fn start(server: Server) -> Result<Self> {
+        Self::start_under(&[], server)
+    }
+
+    /// Starts `server` as the argument of the command `wrapper`, which must become that process.
+    pub(crate) fn start_under(wrapper: &[OsString], server: Server) -> Result<Self> {
+        let program = env::current_exe().context("finding this program's file failed")?;
+        let mut words = wrapper.to_vec();
+        words.push(program.into());
+        let child = Command::new(&words[0])
+            .args(&words[1..])
+            .args(["serve", server.name()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {} failed", words[0].display()))?;
+        let mut child = Running(child);
+        let mut line = String::new();
+        if let Some(stdout) = child.0.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        let line = line.trim();
+        let address = line
+            .trim_start_matches("tcp://")
+            .parse()
+            .with_context(|| format!("{} said {line:?} instead of its address", server.name()))?;
+        Ok(Self { child, address })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.0.id()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddrV4 {
+        self.address
+    }
+
+    /// Asks the process to terminate and waits until it has.
+    pub(crate) fn terminate(mut self) -> Result<()> {
+        rustix::process::kill_process(Pid::from_child(&self.child.0), Signal::TERM)?;
+        let deadline = Instant::now() + END_WITHIN;
+        while self.child.0.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                bail!("a server did not end within {END_WITHIN:?}");
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+/// Makes this process end when the one that started it does, however that happens.
+pub(crate) fn follow_parent() -> Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .context("asking to end with the parent failed")
+}
+
+/// Raises the limit on open files to at least `files` for this process and those it starts.
+pub(crate) fn allow_open_files(files: u64) -> Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= files) {
+        return Ok(());
+    }
+    limit.current = Some(files);
+    limit.maximum = limit.maximum.map(|maximum| maximum.max(files));
+    setrlimit(Resource::Nofile, limit)
+        .with_context(|| format!("raising the limit on open files to {files} failed"))
+}
