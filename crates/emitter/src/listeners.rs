@@ -53,8 +53,11 @@ pub struct Listeners {
     registered: u64,
     /// A bit for each slot whose listeners are running.
     running: u32,
-    nested: Option<Box<VecDeque<(u8, Box<dyn Any>)>>>,
+    nested: Option<Box<VecDeque<Waiting>>>,
 }
+
+/// A slot and the payload that waits for its listeners.
+type Waiting = (u8, Box<dyn Any>);
 
 struct Entry {
     /// `None` while the callback runs.
@@ -238,7 +241,7 @@ impl Listeners {
     }
 
     /// Ends an emission that unwinds; gives the payloads that waited for it.
-    pub(crate) fn abandon(&mut self, slot: u8) -> Vec<(u8, Box<dyn Any>)> {
+    pub(crate) fn abandon(&mut self, slot: u8) -> Vec<Waiting> {
         self.running &= !(1 << slot);
         match self.nested.as_mut() {
             Some(nested) => {

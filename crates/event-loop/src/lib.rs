@@ -1,1 +1,40 @@
 #![doc = include_str!("../README.md")]
+
+mod clock;
+#[cfg(any())] mod deadlines;
+mod deadlines { pub(crate) struct Wheel; impl Wheel { pub(crate) fn new() -> Self { Wheel } pub(crate) fn arm(&mut self, _t: u64, _d: u64) -> u32 { 0 } pub(crate) fn disarm(&mut self, _s: u32) {} pub(crate) fn expire(&mut self, _n: u64, _o: &mut Vec<u64>) {} pub(crate) fn next_wakeup(&self) -> Option<u64> { None } } }
+pub mod driver;
+pub mod errno;
+mod error;
+mod event_loop;
+mod handle;
+mod job;
+mod panic;
+mod poller;
+mod signal;
+mod table;
+mod task;
+mod timer;
+mod timers;
+mod token;
+mod watch;
+
+pub use signal_hook::consts::signal::{
+    SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH,
+};
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use error::Error;
+pub use event_loop::{EventLoop, future_tick, handle, now, run, stop};
+pub use handle::{LoopHandle, POST_LIMIT};
+pub use job::{BlockingJob, JOB_LIMIT, spawn_blocking};
+pub use panic::catch;
+pub use poller::{
+    Interest, MioPoller, Poller, Readiness, ScriptedPoller, Step, Trigger, Wake,
+};
+pub use signal::{SignalId, add_signal, remove_signal};
+pub use table::{Id, Table};
+pub use task::{JoinHandle, block_on, spawn};
+pub use timer::{Sleep, Timer, add_periodic_timer, add_timer, cancel_timer, sleep};
+pub use token::{DriverId, Token};
+pub use watch::{add_read_stream, add_write_stream, remove_read_stream, remove_write_stream};

@@ -1,0 +1,138 @@
+//! For crates that put something on the loop: descriptors without a closure for each.
+//!
+//! A driver looks after all things of one kind: it keeps them in a [`Table`](crate::Table) of its thread, and the loop
+//! tells it by [`Token`] what is ready. The loop knows drivers, never what they drive.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use crate::event_loop::with;
+use crate::poller::{Interest, Readiness, Trigger};
+use crate::token::{DriverId, Token};
+
+/// Looks after all things of one kind on a thread's loop.
+///
+/// A panic that leaves one of the calls is caught by the loop and told to [`panicked`](Driver::panicked).
+pub trait Driver: Sync {
+    /// A descriptor watched under the token is ready.
+    fn ready(&self, token: Token, readiness: Readiness);
+
+    /// The iteration ends, after [`flush_later`]: send what was written during it.
+    fn flush(&self, token: Token) {
+        let _ = token;
+    }
+
+    /// The time given to [`arm_deadline`] has come. What was active meanwhile arms again for what is left.
+    fn expired(&self, token: Token) {
+        let _ = token;
+    }
+
+    /// The iteration is over, after [`reap_later`]: no event of it can name the thing any more.
+    fn reap(&self, token: Token) {
+        let _ = token;
+    }
+
+    /// A callback panicked in a call about the token.
+    fn panicked(&self, token: Token, message: &str);
+}
+
+/// Names an armed deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeadlineId(pub(crate) u32);
+
+/// Adds a driver to this thread's loop; to be called once for each thread and driver.
+pub fn register(driver: &'static dyn Driver) -> DriverId {
+    with(|event_loop| event_loop.register_driver(driver)).unwrap_or(DriverId::from_index(u8::MAX))
+}
+
+/// Watches a descriptor until it is closed.
+///
+/// # Errors
+/// What the poller says; see [`Poller::watch`](crate::Poller::watch).
+pub fn watch(
+    fd: BorrowedFd<'_>,
+    token: Token,
+    interest: Interest,
+    trigger: Trigger,
+) -> io::Result<()> {
+    with(|event_loop| event_loop.poller().watch(fd, token, interest, trigger))
+        .unwrap_or_else(|| Err(gone()))
+}
+
+/// Changes what a watched descriptor is watched for.
+///
+/// # Errors
+/// What the poller says; see [`Poller::change`](crate::Poller::change).
+pub fn change(
+    fd: BorrowedFd<'_>,
+    token: Token,
+    interest: Interest,
+    trigger: Trigger,
+) -> io::Result<()> {
+    with(|event_loop| event_loop.poller().change(fd, token, interest, trigger))
+        .unwrap_or_else(|| Err(gone()))
+}
+
+/// Stops to watch a descriptor that stays open.
+///
+/// # Errors
+/// What the poller says; see [`Poller::forget`](crate::Poller::forget).
+pub fn forget(fd: BorrowedFd<'_>) -> io::Result<()> {
+    with(|event_loop| event_loop.poller().forget(fd)).unwrap_or_else(|| Err(gone()))
+}
+
+/// Whether a level-triggered watch needs [`change`] after each event to report again (everywhere but on Linux).
+pub fn level_needs_rearming() -> bool {
+    with(|event_loop| event_loop.poller().level_needs_rearming()).unwrap_or(false)
+}
+
+/// Has [`Driver::flush`] called once at the end of this iteration.
+#[inline]
+pub fn flush_later(token: Token) {
+    with(|event_loop| event_loop.flush.borrow_mut().push(token));
+}
+
+/// Has [`Driver::ready`] called in the next iteration, which then does not wait.
+#[inline]
+pub fn ready_later(token: Token, readiness: Readiness) {
+    with(|event_loop| event_loop.ready.borrow_mut().push((token, readiness)));
+}
+
+/// Has [`Driver::reap`] called when this iteration is over.
+pub fn reap_later(token: Token) {
+    with(|event_loop| event_loop.reap.borrow_mut().push(token));
+}
+
+/// Has [`Driver::expired`] called when the loop's clock has reached `at` (as [`elapsed`] counts), at most 100 ms late.
+///
+/// A thing needs one deadline at a time, the earliest of what it waits for. Activity moves no deadline: note the time
+/// of it, and arm again for the rest when the deadline expires.
+pub fn arm_deadline(token: Token, at: Duration) -> Option<DeadlineId> {
+    with(|event_loop| event_loop.arm_deadline(token, at))
+}
+
+/// Forgets a deadline that has not expired yet.
+pub fn disarm_deadline(id: DeadlineId) {
+    with(|event_loop| event_loop.disarm_deadline(id));
+}
+
+/// Keeps `run` from returning until [`release`] is called as often.
+pub fn hold() {
+    with(|event_loop| event_loop.holds.set(event_loop.holds.get() + 1));
+}
+
+/// Takes one [`hold`] back.
+pub fn release() {
+    with(|event_loop| event_loop.holds.set(event_loop.holds.get().saturating_sub(1)));
+}
+
+/// The loop's time at the beginning of this iteration's events, since the loop was made.
+#[inline]
+pub fn elapsed() -> Duration {
+    with(|event_loop| event_loop.elapsed.get()).unwrap_or_default()
+}
+
+fn gone() -> io::Error {
+    io::Error::other("the thread's event loop is gone")
+}

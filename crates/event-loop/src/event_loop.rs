@@ -1,0 +1,521 @@
+//! The loop of a thread and its iteration.
+//!
+//! ```text
+//! ticks queued so far → timers due → flush → wait → I/O → expired deadlines → flush → closed things freed
+//! ```
+//!
+//! Cost of an iteration beside its callbacks: one system call (the wait), one reading of the clock, no allocation.
+
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_task::Runnable;
+
+use crate::clock::{Clock, SystemClock};
+use crate::deadlines::Wheel;
+use crate::driver::{DeadlineId, Driver};
+use crate::error::Error;
+use crate::handle::{LoopHandle, Remote};
+use crate::panic::{catch, contain};
+use crate::poller::{MioPoller, Poller, Readiness};
+use crate::timer::TimerEntry;
+use crate::timers::Timers;
+use crate::token::{DriverId, Token};
+
+thread_local! {
+    static CURRENT: OnceCell<Rc<Inner>> = const { OnceCell::new() };
+}
+
+/// Something to be run in the next iteration.
+pub(crate) enum Tick {
+    Call(Box<dyn FnOnce()>),
+    Task(Runnable),
+}
+
+pub(crate) struct Inner {
+    poller: RefCell<Box<dyn Poller>>,
+    clock: Box<dyn Clock>,
+    start: Instant,
+    /// The clock as it was last read.
+    pub(crate) elapsed: Cell<Duration>,
+    pub(crate) ticks: RefCell<VecDeque<Tick>>,
+    pub(crate) timers: RefCell<Timers<TimerEntry>>,
+    deadlines: RefCell<Wheel>,
+    drivers: RefCell<Vec<&'static dyn Driver>>,
+    events: RefCell<Vec<(Token, Readiness)>>,
+    pub(crate) flush: RefCell<Vec<Token>>,
+    pub(crate) ready: RefCell<Vec<(Token, Readiness)>>,
+    pub(crate) reap: RefCell<Vec<Token>>,
+    /// How many things `run` waits for, beside ticks and timers.
+    pub(crate) holds: Cell<usize>,
+    pub(crate) jobs: Cell<usize>,
+    stopping: Cell<bool>,
+    running: Cell<bool>,
+    pub(crate) remote: Arc<Remote>,
+    descriptor: OnceCell<OwnedFd>,
+}
+
+/// Runs `f` on this thread's loop, which is made on first use. `None` while the thread is being torn down.
+#[inline]
+pub(crate) fn with<R>(f: impl FnOnce(&Inner) -> R) -> Option<R> {
+    CURRENT
+        .try_with(|current| f(current.get_or_init(|| Rc::new(Inner::with_system_poller()))))
+        .ok()
+}
+
+/// This thread's event loop, for those who embed it; everything else is a function of this crate.
+///
+/// There is one loop in each thread, made on first use.
+///
+/// # Examples
+/// Hosted by another loop: wait until the descriptor is readable or the time is over, then run one iteration.
+/// ```
+/// use std::time::Duration;
+/// use rustix::event::{PollFd, PollFlags, Timespec, poll};
+/// use uptick_event_loop::{EventLoop, add_timer};
+///
+/// let event_loop = EventLoop::current();
+/// add_timer(Duration::from_millis(1), || println!("due"));
+/// while event_loop.is_alive() {
+///     let timeout = event_loop.timeout().map(|time| Timespec::try_from(time)).transpose()?;
+///     poll(&mut [PollFd::new(&event_loop.descriptor()?, PollFlags::IN)], timeout.as_ref())?;
+///     event_loop.run_once(Some(Duration::ZERO))?;
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct EventLoop {
+    inner: Rc<Inner>,
+}
+
+impl EventLoop {
+    /// The loop of this thread.
+    pub fn current() -> EventLoop {
+        let inner = CURRENT.with(|current| {
+            Rc::clone(current.get_or_init(|| Rc::new(Inner::with_system_poller())))
+        });
+        EventLoop { inner }
+    }
+
+    /// Gives this thread a loop with a poller and a clock of one's own, for tests as a rule.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyInstalled`] when the thread has a loop.
+    pub fn install(
+        poller: impl Poller + 'static,
+        clock: impl Clock + 'static,
+    ) -> Result<EventLoop, Error> {
+        let inner = Rc::new(Inner::new(Box::new(poller), Box::new(clock)));
+        CURRENT
+            .with(|current| current.set(Rc::clone(&inner)))
+            .map_err(|_| Error::AlreadyInstalled)?;
+        Ok(EventLoop { inner })
+    }
+
+    /// Runs one iteration that waits for at most `timeout`; `None` waits until something happens.
+    /// Gives whether there is anything left to wait for.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyRunning`] inside a callback of the loop, [`Error::Poll`] when the poller fails.
+    pub fn run_once(&self, timeout: Option<Duration>) -> Result<bool, Error> {
+        let _running = self.inner.enter()?;
+        self.inner.iterate(timeout)?;
+        Ok(self.inner.is_alive())
+    }
+
+    /// Runs until nothing is left to wait for, or until [`stop`].
+    ///
+    /// # Errors
+    /// As [`run_once`](EventLoop::run_once).
+    pub fn run(&self) -> Result<(), Error> {
+        let _running = self.inner.enter()?;
+        self.inner.stopping.set(false);
+        while self.inner.is_alive() {
+            self.inner.iterate(None)?;
+            if self.inner.stopping.replace(false) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is anything left to wait for.
+    pub fn is_alive(&self) -> bool {
+        self.inner.is_alive()
+    }
+
+    /// How long the next iteration would wait: zero when something is to be done at once, `None` without end.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.inner.read_clock();
+        self.inner.timeout(None)
+    }
+
+    pub(crate) fn remote(&self) -> Arc<Remote> {
+        Arc::clone(&self.inner.remote)
+    }
+
+    /// A descriptor that becomes readable when the loop has I/O to do, for the poller of a host.
+    ///
+    /// Timers do not show in it: wait no longer than [`timeout`](EventLoop::timeout).
+    ///
+    /// # Errors
+    /// [`Error::Poll`] when the poller has none or the system gives no further descriptor.
+    pub fn descriptor(&self) -> Result<BorrowedFd<'_>, Error> {
+        if let Some(fd) = self.inner.descriptor.get() {
+            return Ok(fd.as_fd());
+        }
+        let duplicate = match self.inner.poller().descriptor() {
+            Some(fd) => fd.try_clone_to_owned(),
+            None => Err(io::ErrorKind::Unsupported.into()),
+        };
+        let fd = duplicate.map_err(|error| Error::poll("sharing the poller", error))?;
+        Ok(self.inner.descriptor.get_or_init(|| fd).as_fd())
+    }
+}
+
+/// Runs this thread's loop until nothing is left to wait for, or until [`stop`].
+///
+/// Ticks, timers, watches, signals, tasks and jobs are waited for, and what other crates put on the loop: servers,
+/// connections. It may be called again afterwards.
+///
+/// # Errors
+/// [`Error::AlreadyRunning`] inside a callback of the loop, [`Error::Poll`] when the poller fails.
+pub fn run() -> Result<(), Error> {
+    EventLoop::current().run()
+}
+
+/// Has the running loop finish its current iteration and return from [`run`]; nothing happens when it does not run.
+pub fn stop() {
+    with(|event_loop| event_loop.stopping.set(event_loop.running.get()));
+}
+
+/// The time, as read at the beginning of this iteration's events: cheap, and the same for all callbacks.
+pub fn now() -> Instant {
+    with(|event_loop| {
+        if !event_loop.running.get() {
+            event_loop.read_clock();
+        }
+        event_loop.start + event_loop.elapsed.get()
+    })
+    .unwrap_or_else(Instant::now)
+}
+
+/// Has `callback` called in the next iteration, before timers and I/O, in the order of the calls.
+///
+/// Only ticks that were queued when an iteration began run in it.
+///
+/// # Examples
+/// ```
+/// uptick_event_loop::future_tick(|| println!("b"));
+/// println!("a");
+/// uptick_event_loop::run()?;
+/// # Ok::<(), uptick_event_loop::Error>(())
+/// ```
+pub fn future_tick(callback: impl FnOnce() + 'static) {
+    let tick = Tick::Call(Box::new(callback));
+    let refused = match with_tick(tick) {
+        Ok(()) => return,
+        Err(tick) => tick,
+    };
+    drop(refused);
+}
+
+fn with_tick(tick: Tick) -> Result<(), Tick> {
+    let mut tick = Some(tick);
+    with(|event_loop| event_loop.ticks.borrow_mut().extend(tick.take()));
+    tick.map_or(Ok(()), Err)
+}
+
+/// A handle to this thread's loop that other threads may use.
+pub fn handle() -> LoopHandle {
+    LoopHandle::new(EventLoop::current().remote())
+}
+
+/// Takes the running flag back when an iteration ends, also by a panic.
+struct Running<'a>(&'a Cell<bool>);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+impl Inner {
+    fn with_system_poller() -> Self {
+        match MioPoller::new() {
+            Ok(poller) => Self::new(Box::new(poller), Box::new(SystemClock::new())),
+            Err(error) => {
+                tracing::error!("opening the poller failed: {error}");
+                Self::new(
+                    Box::new(crate::poller::BrokenPoller::new(error)),
+                    Box::new(SystemClock::new()),
+                )
+            }
+        }
+    }
+
+    fn new(poller: Box<dyn Poller>, clock: Box<dyn Clock>) -> Self {
+        let remote = Arc::new(Remote::new(poller.waker()));
+        let elapsed = clock.elapsed();
+        Inner {
+            poller: RefCell::new(poller),
+            start: Instant::now(),
+            clock,
+            elapsed: Cell::new(elapsed),
+            ticks: RefCell::default(),
+            timers: RefCell::new(Timers::new()),
+            deadlines: RefCell::new(Wheel::new()),
+            drivers: RefCell::default(),
+            events: RefCell::default(),
+            flush: RefCell::default(),
+            ready: RefCell::default(),
+            reap: RefCell::default(),
+            holds: Cell::new(0),
+            jobs: Cell::new(0),
+            stopping: Cell::new(false),
+            running: Cell::new(false),
+            remote,
+            descriptor: OnceCell::new(),
+        }
+    }
+
+    pub(crate) fn poller(&self) -> RefMut<'_, Box<dyn Poller>> {
+        self.poller.borrow_mut()
+    }
+
+    pub(crate) fn register_driver(&self, driver: &'static dyn Driver) -> DriverId {
+        let mut drivers = self.drivers.borrow_mut();
+        let id = u8::try_from(drivers.len()).unwrap_or(u8::MAX);
+        drivers.push(driver);
+        DriverId::from_index(id)
+    }
+
+    pub(crate) fn arm_deadline(&self, token: Token, at: Duration) -> DeadlineId {
+        DeadlineId(
+            self.deadlines
+                .borrow_mut()
+                .arm(token.to_u64(), nanoseconds(at)),
+        )
+    }
+
+    pub(crate) fn disarm_deadline(&self, id: DeadlineId) {
+        self.deadlines.borrow_mut().disarm(id.0);
+    }
+
+    /// The time of timers: nanoseconds since the loop was made.
+    pub(crate) fn time(&self) -> u64 {
+        if !self.running.get() {
+            self.read_clock();
+        }
+        nanoseconds(self.elapsed.get())
+    }
+
+    fn read_clock(&self) {
+        self.elapsed
+            .set(self.clock.elapsed().max(self.elapsed.get()));
+    }
+
+    fn enter(&self) -> Result<Running<'_>, Error> {
+        if self.running.replace(true) {
+            return Err(Error::AlreadyRunning);
+        }
+        self.read_clock();
+        Ok(Running(&self.running))
+    }
+
+    fn is_alive(&self) -> bool {
+        self.holds.get() > 0
+            || !self.timers.borrow().is_empty()
+            || self.has_work()
+            || self.remote.has_arrivals()
+    }
+
+    /// Whether there is something to do without waiting.
+    fn has_work(&self) -> bool {
+        !self.ticks.borrow().is_empty()
+            || !self.ready.borrow().is_empty()
+            || !self.flush.borrow().is_empty()
+            || !self.reap.borrow().is_empty()
+    }
+
+    fn iterate(&self, limit: Option<Duration>) -> Result<(), Error> {
+        self.run_ticks();
+        self.run_timers();
+        self.run_flush();
+        self.wait(limit)?;
+        self.run_io();
+        self.run_deadlines();
+        self.run_flush();
+        self.run_reap();
+        Ok(())
+    }
+
+    fn run_ticks(&self) {
+        if self.remote.has_arrivals() {
+            let arrivals = self.remote.take_arrivals();
+            let mut ticks = self.ticks.borrow_mut();
+            ticks.extend(arrivals.tasks.into_iter().map(Tick::Task));
+            ticks.extend(arrivals.calls.into_iter().map(|call| Tick::Call(call)));
+            if arrivals.stop {
+                self.stopping.set(true);
+            }
+        }
+        let queued = self.ticks.borrow().len();
+        for _ in 0..queued {
+            let tick = self.ticks.borrow_mut().pop_front();
+            match tick {
+                Some(Tick::Call(call)) => contain("tick", call),
+                Some(Tick::Task(task)) => contain("task", || {
+                    task.run();
+                }),
+                None => break,
+            }
+        }
+    }
+
+    fn run_timers(&self) {
+        if self.timers.borrow().is_empty() {
+            return;
+        }
+        // The callbacks of the last iteration took time that the waiting below must not add to.
+        self.read_clock();
+        crate::timer::run_due(self, nanoseconds(self.elapsed.get()));
+    }
+
+    fn timeout(&self, limit: Option<Duration>) -> Option<Duration> {
+        if self.has_work() || self.stopping.get() || self.remote.has_arrivals() {
+            return Some(Duration::ZERO);
+        }
+        let timer = self.timers.borrow().next_deadline();
+        let deadline = self.deadlines.borrow().next_wakeup();
+        let next = [timer, deadline].into_iter().flatten().min();
+        let wait = next.map(|at| {
+            Duration::from_nanos(at.saturating_sub(nanoseconds(self.elapsed.get())))
+        });
+        [wait, limit].into_iter().flatten().min()
+    }
+
+    fn wait(&self, limit: Option<Duration>) -> Result<(), Error> {
+        let timeout = self.timeout(limit);
+        let result = self
+            .poller
+            .borrow_mut()
+            .wait(&mut self.events.borrow_mut(), timeout);
+        self.read_clock();
+        result.map_err(|error| Error::poll("waiting for events", error))
+    }
+
+    fn run_io(&self) {
+        let mut ready = std::mem::take(&mut *self.ready.borrow_mut());
+        let mut events = std::mem::take(&mut *self.events.borrow_mut());
+        for &(token, readiness) in events.iter().chain(&ready) {
+            self.drive(token, |driver| driver.ready(token, readiness));
+        }
+        events.clear();
+        self.events.replace(events);
+        ready.clear();
+        give_back(&self.ready, ready);
+    }
+
+    fn run_deadlines(&self) {
+        let now = nanoseconds(self.elapsed.get());
+        if self
+            .deadlines
+            .borrow()
+            .next_wakeup()
+            .is_none_or(|at| at > now)
+        {
+            return;
+        }
+        let mut expired = Vec::new();
+        self.deadlines.borrow_mut().expire(now, &mut expired);
+        for raw in expired {
+            let token = Token::from_u64(raw);
+            self.drive(token, |driver| driver.expired(token));
+        }
+    }
+
+    #[inline]
+    fn run_flush(&self) {
+        if self.flush.borrow().is_empty() {
+            return;
+        }
+        let mut flush = std::mem::take(&mut *self.flush.borrow_mut());
+        for &token in &flush {
+            self.drive(token, |driver| driver.flush(token));
+        }
+        flush.clear();
+        give_back(&self.flush, flush);
+    }
+
+    #[inline]
+    fn run_reap(&self) {
+        if self.reap.borrow().is_empty() {
+            return;
+        }
+        let mut reap = std::mem::take(&mut *self.reap.borrow_mut());
+        for &token in &reap {
+            self.drive(token, |driver| driver.reap(token));
+        }
+        reap.clear();
+        give_back(&self.reap, reap);
+    }
+
+    #[inline]
+    fn drive(&self, token: Token, call: impl FnOnce(&'static dyn Driver)) {
+        let driver = self
+            .drivers
+            .borrow()
+            .get(token.driver().index())
+            .copied();
+        let Some(driver) = driver else { return };
+        if let Err(message) = catch(|| call(driver)) {
+            let reported = catch(|| driver.panicked(token, &message));
+            if reported.is_err() {
+                tracing::error!("a callback panicked while a panic was reported: {message}");
+            }
+        }
+    }
+}
+
+/// Gives a drained list its storage back, unless it was filled anew meanwhile.
+fn give_back<T>(list: &RefCell<Vec<T>>, storage: Vec<T>) {
+    let mut list = list.borrow_mut();
+    if list.capacity() == 0 {
+        *list = storage;
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Local tasks have to be dropped on this thread; dropping one may wake others into the inbox.
+        loop {
+            let arrivals = self.remote.close();
+            let ticks = std::mem::take(&mut *self.ticks.borrow_mut());
+            if arrivals.tasks.is_empty() && arrivals.calls.is_empty() && ticks.is_empty() {
+                break;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop")
+            .field("running", &self.inner.running.get())
+            .field("timers", &self.inner.timers.borrow().len())
+            .field("ticks", &self.inner.ticks.borrow().len())
+            .field("holds", &self.inner.holds.get())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,78 @@
+//! Work that blocks, on a pool of threads.
+
+use std::future::Future;
+
+use crate::error::Error;
+use crate::event_loop::with;
+use crate::task::{JoinHandle, spawn};
+
+/// How many blocking jobs of a loop may be under way: 4,096.
+pub const JOB_LIMIT: usize = 4096;
+
+/// Runs `f` on a pool of threads and gives its result on the loop; [`run`](crate::run) waits for it.
+///
+/// For what has no non-blocking form: files, name look-ups, long computations. The pool has at most 500 threads for
+/// the process (`BLOCKING_MAX_THREADS`) and lets idle ones go.
+///
+/// # Errors
+/// The handle gives [`Error::TooManyJobs`] over the limit, [`Error::TaskPanicked`] when `f` panicked.
+///
+/// # Limits
+/// [`JOB_LIMIT`] jobs of one loop are under way at a time.
+///
+/// # Examples
+/// ```
+/// use uptick_event_loop::{block_on, spawn_blocking};
+///
+/// let text = block_on(async { spawn_blocking(|| std::fs::read_to_string("Cargo.toml")).await })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn spawn_blocking<T: Send + 'static>(
+    f: impl FnOnce() -> T + Send + 'static,
+) -> BlockingJob<T> {
+    let slot = JobSlot::take();
+    BlockingJob(spawn(async move {
+        let _slot = slot?;
+        Ok(blocking::unblock(f).await)
+    }))
+}
+
+/// The result of a blocking job, to be awaited; dropping it lets the job go on.
+#[derive(Debug)]
+pub struct BlockingJob<T>(JoinHandle<Result<T, Error>>);
+
+impl<T> Future for BlockingJob<T> {
+    type Output = Result<T, Error>;
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
+        std::pin::Pin::new(&mut self.0)
+            .poll(context)
+            .map(|result| result.and_then(|result| result))
+    }
+}
+
+/// A place among the jobs under way.
+struct JobSlot;
+
+impl JobSlot {
+    fn take() -> Result<Self, Error> {
+        with(|event_loop| {
+            let jobs = event_loop.jobs.get();
+            if jobs >= JOB_LIMIT {
+                return Err(Error::TooManyJobs { limit: JOB_LIMIT });
+            }
+            event_loop.jobs.set(jobs + 1);
+            Ok(JobSlot)
+        })
+        .unwrap_or(Err(Error::LoopGone))
+    }
+}
+
+impl Drop for JobSlot {
+    fn drop(&mut self) {
+        with(|event_loop| event_loop.jobs.set(event_loop.jobs.get().saturating_sub(1)));
+    }
+}

@@ -1,0 +1,200 @@
+//! The real poller: mio, edge-triggered.
+//!
+//! Cost: one system call for each wait, one for each descriptor that is added, none while it is watched.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Poll, Waker};
+
+use super::{Interest, Poller, Readiness, Trigger, Wake};
+use crate::token::{DriverId, Token};
+
+/// How many events one wait takes.
+const EVENTS: usize = 1024;
+
+/// The token of the waker; its events only end the wait.
+const WAKER: Token = Token::new(DriverId::from_index(u8::MAX), u32::MAX, u32::MAX);
+
+/// The operating system's poller, through mio.
+pub struct MioPoller {
+    poll: Poll,
+    events: Events,
+    waker: Arc<MioWaker>,
+}
+
+struct MioWaker(Waker);
+
+impl Wake for MioWaker {
+    fn wake(&self) {
+        if let Err(error) = self.0.wake() {
+            tracing::error!("waking the event loop failed: {error}");
+        }
+    }
+}
+
+impl MioPoller {
+    /// Opens a poller.
+    ///
+    /// # Errors
+    /// What the system says: `EMFILE` or `ENFILE` when there is no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        const { assert!(usize::BITS >= 64, "tokens are 64 bits wide") };
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), to_mio(WAKER))?;
+        Ok(MioPoller {
+            poll,
+            events: Events::with_capacity(EVENTS),
+            waker: Arc::new(MioWaker(waker)),
+        })
+    }
+
+    /// epoll has level-triggered watches, mio's interface has not: they go into mio's epoll instance directly. Events
+    /// come out of it through mio like all others.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn level(&self, fd: BorrowedFd<'_>, token: Token, interest: Interest, add: bool) -> io::Result<()> {
+        use rustix::event::epoll;
+
+        let mut flags = epoll::EventFlags::empty();
+        if interest != Interest::Write {
+            flags |= epoll::EventFlags::IN;
+        }
+        if interest != Interest::Read {
+            flags |= epoll::EventFlags::OUT;
+        }
+        let data = epoll::EventData::new_u64(token.to_u64());
+        let poller = borrow(&self.poll);
+        if add {
+            epoll::add(poller, fd, data, flags)?;
+        } else {
+            epoll::modify(poller, fd, data, flags)?;
+        }
+        Ok(())
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn level(&self, fd: BorrowedFd<'_>, token: Token, interest: Interest, add: bool) -> io::Result<()> {
+        self.edge(fd, token, interest, add)
+    }
+
+    fn edge(&self, fd: BorrowedFd<'_>, token: Token, interest: Interest, add: bool) -> io::Result<()> {
+        let raw = fd.as_raw_fd();
+        let mut source = SourceFd(&raw);
+        let interest = match interest {
+            Interest::Read => mio::Interest::READABLE,
+            Interest::Write => mio::Interest::WRITABLE,
+            Interest::Both => mio::Interest::READABLE | mio::Interest::WRITABLE,
+        };
+        let registry = self.poll.registry();
+        if add {
+            registry.register(&mut source, to_mio(token), interest)
+        } else {
+            registry.reregister(&mut source, to_mio(token), interest)
+        }
+    }
+}
+
+fn to_mio(token: Token) -> mio::Token {
+    mio::Token(token.to_u64() as usize)
+}
+
+#[allow(unsafe_code)]
+fn borrow(poll: &Poll) -> BorrowedFd<'_> {
+    // SAFETY: the descriptor is open for as long as `poll` lives, and the result borrows `poll`.
+    unsafe { BorrowedFd::borrow_raw(poll.as_raw_fd()) }
+}
+
+impl Poller for MioPoller {
+    fn watch(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        interest: Interest,
+        trigger: Trigger,
+    ) -> io::Result<()> {
+        match trigger {
+            Trigger::Edge => self.edge(fd, token, interest, true),
+            Trigger::Level => self.level(fd, token, interest, true),
+        }
+    }
+
+    fn change(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        interest: Interest,
+        trigger: Trigger,
+    ) -> io::Result<()> {
+        match trigger {
+            Trigger::Edge => self.edge(fd, token, interest, false),
+            Trigger::Level => self.level(fd, token, interest, false),
+        }
+    }
+
+    fn forget(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.poll
+            .registry()
+            .deregister(&mut SourceFd(&fd.as_raw_fd()))
+    }
+
+    fn wait(
+        &mut self,
+        events: &mut Vec<(Token, Readiness)>,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
+        for event in &self.events {
+            let token = Token::from_u64(event.token().0 as u64);
+            if token != WAKER {
+                events.push((token, readiness(event)));
+            }
+        }
+        Ok(())
+    }
+
+    fn waker(&self) -> Arc<dyn Wake> {
+        Arc::clone(&self.waker) as Arc<dyn Wake>
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(borrow(&self.poll))
+    }
+
+    fn level_needs_rearming(&self) -> bool {
+        cfg!(not(any(target_os = "linux", target_os = "android")))
+    }
+}
+
+#[inline]
+fn readiness(event: &mio::event::Event) -> Readiness {
+    let mut readiness = Readiness::NONE;
+    if event.is_readable() {
+        readiness = readiness.with(Readiness::READABLE);
+    }
+    if event.is_writable() {
+        readiness = readiness.with(Readiness::WRITABLE);
+    }
+    if event.is_read_closed() {
+        readiness = readiness.with(Readiness::READ_CLOSED);
+    }
+    if event.is_write_closed() {
+        readiness = readiness.with(Readiness::WRITE_CLOSED);
+    }
+    if event.is_error() {
+        readiness = readiness.with(Readiness::ERROR);
+    }
+    readiness
+}
+
+impl fmt::Debug for MioPoller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MioPoller").finish_non_exhaustive()
+    }
+}

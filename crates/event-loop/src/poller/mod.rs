@@ -1,0 +1,187 @@
+//! What the loop asks of the operating system, behind one small trait.
+
+mod broken;
+mod mio;
+mod scripted;
+
+use std::fmt;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::token::Token;
+
+pub(crate) use broken::BrokenPoller;
+pub use mio::MioPoller;
+pub use scripted::{ScriptedPoller, Step};
+
+/// Waits for readiness of file descriptors.
+///
+/// [`MioPoller`] is the real one; [`ScriptedPoller`] plays a script on a manual clock, for tests.
+pub trait Poller {
+    /// Starts to watch a descriptor under a token; it ends when the descriptor is closed or [`forget`](Poller::forget)ed.
+    ///
+    /// # Errors
+    /// What the system says: `EEXIST` for a descriptor that is watched, `EPERM` for one that cannot be (a regular file).
+    fn watch(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        interest: Interest,
+        trigger: Trigger,
+    ) -> io::Result<()>;
+
+    /// Changes what a watched descriptor is watched for.
+    ///
+    /// # Errors
+    /// What the system says: `ENOENT` for a descriptor that is not watched.
+    fn change(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        interest: Interest,
+        trigger: Trigger,
+    ) -> io::Result<()>;
+
+    /// Stops to watch a descriptor; not needed before closing it.
+    ///
+    /// # Errors
+    /// What the system says: `ENOENT` for a descriptor that is not watched.
+    fn forget(&mut self, fd: BorrowedFd<'_>) -> io::Result<()>;
+
+    /// Waits until something is ready or the time has passed, and appends what is ready. `None` waits without end.
+    ///
+    /// # Errors
+    /// What the system says, except `EINTR`: an interrupted wait is a wait with no events.
+    fn wait(
+        &mut self,
+        events: &mut Vec<(Token, Readiness)>,
+        timeout: Option<Duration>,
+    ) -> io::Result<()>;
+
+    /// What ends a wait from another thread.
+    fn waker(&self) -> Arc<dyn Wake>;
+
+    /// The descriptor that becomes readable when a wait would not block, where there is one.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Whether a level-triggered watch needs [`change`](Poller::change) after each event to report again.
+    fn level_needs_rearming(&self) -> bool {
+        false
+    }
+}
+
+/// Ends a [`wait`](Poller::wait) from any thread.
+pub trait Wake: Send + Sync {
+    /// Makes the current wait, or the next one, return at once.
+    fn wake(&self);
+}
+
+/// What a descriptor is watched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Something to read, a hang-up included.
+    Read,
+    /// Room to write.
+    Write,
+    /// Both.
+    Both,
+}
+
+impl Interest {
+    pub(crate) fn of(read: bool, write: bool) -> Option<Self> {
+        match (read, write) {
+            (true, true) => Some(Interest::Both),
+            (true, false) => Some(Interest::Read),
+            (false, true) => Some(Interest::Write),
+            (false, false) => None,
+        }
+    }
+}
+
+/// When readiness is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// Once for each change: cheapest, right for those who read until it blocks or a short read.
+    Edge,
+    /// In each wait for as long as it lasts.
+    Level,
+}
+
+/// What a descriptor is ready for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Readiness(u8);
+
+impl Readiness {
+    /// Nothing.
+    pub const NONE: Readiness = Readiness(0);
+    /// There is something to read.
+    pub const READABLE: Readiness = Readiness(1);
+    /// There is room to write.
+    pub const WRITABLE: Readiness = Readiness(2);
+    /// The peer has ended its side, or both are gone.
+    pub const READ_CLOSED: Readiness = Readiness(4);
+    /// Writing is over, by a reset as a rule.
+    pub const WRITE_CLOSED: Readiness = Readiness(8);
+    /// The descriptor has an error to report.
+    pub const ERROR: Readiness = Readiness(16);
+
+    /// This readiness and that.
+    #[must_use]
+    pub const fn with(self, other: Readiness) -> Readiness {
+        Readiness(self.0 | other.0)
+    }
+
+    /// Whether there is something to read: bytes, the end or an error.
+    #[inline]
+    pub const fn is_readable(self) -> bool {
+        self.0 & (Self::READABLE.0 | Self::READ_CLOSED.0 | Self::ERROR.0) != 0
+    }
+
+    /// Whether a write would tell something: room, or an error.
+    #[inline]
+    pub const fn is_writable(self) -> bool {
+        self.0 & (Self::WRITABLE.0 | Self::WRITE_CLOSED.0 | Self::ERROR.0) != 0
+    }
+
+    /// Whether the peer has ended its side, or both are gone.
+    #[inline]
+    pub const fn is_read_closed(self) -> bool {
+        self.0 & (Self::READ_CLOSED.0 | Self::ERROR.0) != 0
+    }
+
+    /// Whether writing is over.
+    #[inline]
+    pub const fn is_write_closed(self) -> bool {
+        self.0 & (Self::WRITE_CLOSED.0 | Self::ERROR.0) != 0
+    }
+
+    /// Whether the descriptor has an error to report.
+    #[inline]
+    pub const fn is_error(self) -> bool {
+        self.0 & Self::ERROR.0 != 0
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (Self::READABLE, "readable"),
+            (Self::WRITABLE, "writable"),
+            (Self::READ_CLOSED, "read closed"),
+            (Self::WRITE_CLOSED, "write closed"),
+            (Self::ERROR, "error"),
+        ];
+        f.debug_set()
+            .entries(
+                names
+                    .iter()
+                    .filter(|(bit, _)| self.0 & bit.0 != 0)
+                    .map(|(_, name)| name),
+            )
+            .finish()
+    }
+}

@@ -1,0 +1,211 @@
+//! A poller for tests: it reports what a script says and moves a manual clock instead of sleeping.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::{Interest, Poller, Readiness, Trigger, Wake};
+use crate::clock::ManualClock;
+use crate::token::Token;
+
+/// What happens in one wait of a [`ScriptedPoller`].
+#[derive(Debug)]
+pub enum Step {
+    /// These descriptors are ready; no time passes.
+    Ready(Vec<(RawFd, Readiness)>),
+    /// The time passes, or as much of it as the loop wants to wait.
+    Sleep(Duration),
+    /// A signal interrupts the wait.
+    Interrupted,
+    /// The wait fails.
+    Fail(io::ErrorKind),
+}
+
+/// Plays [`Step`]s, one in each wait; after the last one it sleeps for as long as the loop asks.
+///
+/// Time is the [`ManualClock`]'s: a wait moves it. A wait without end and without a step fails, so that a test ends
+/// instead of hanging. Clones share the script.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use uptick_event_loop::{EventLoop, ManualClock, ScriptedPoller, add_timer};
+///
+/// let clock = ManualClock::new();
+/// let _event_loop = EventLoop::install(ScriptedPoller::new(&clock), clock.clone())?;
+/// add_timer(Duration::from_secs(3600), || println!("an hour has passed, at once"));
+/// uptick_event_loop::run()?;
+/// assert_eq!(clock.elapsed(), Duration::from_secs(3600));
+/// # Ok::<(), uptick_event_loop::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct ScriptedPoller {
+    shared: Rc<RefCell<Script>>,
+    clock: ManualClock,
+    waker: Arc<Flag>,
+}
+
+#[derive(Default)]
+struct Script {
+    steps: VecDeque<Step>,
+    watched: Vec<Watched>,
+    waits: Vec<Option<Duration>>,
+}
+
+struct Watched {
+    fd: RawFd,
+    token: Token,
+    interest: Interest,
+}
+
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl ScriptedPoller {
+    /// Makes a poller with an empty script.
+    pub fn new(clock: &ManualClock) -> Self {
+        ScriptedPoller {
+            shared: Rc::default(),
+            clock: clock.clone(),
+            waker: Arc::default(),
+        }
+    }
+
+    /// Appends a step.
+    pub fn push(&self, step: Step) {
+        self.shared.borrow_mut().steps.push_back(step);
+    }
+
+    /// How long the loop asked to wait, for each wait so far.
+    pub fn waits(&self) -> Vec<Option<Duration>> {
+        self.shared.borrow().waits.clone()
+    }
+
+    /// The descriptors that are watched now.
+    pub fn watched(&self) -> Vec<RawFd> {
+        let script = self.shared.borrow();
+        script.watched.iter().map(|watched| watched.fd).collect()
+    }
+}
+
+impl Poller for ScriptedPoller {
+    fn watch(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        interest: Interest,
+        _trigger: Trigger,
+    ) -> io::Result<()> {
+        let fd = fd.as_raw_fd();
+        let watched = &mut self.shared.borrow_mut().watched;
+        if watched.iter().any(|watched| watched.fd == fd) {
+            return Err(rustix::io::Errno::EXIST.into());
+        }
+        watched.push(Watched {
+            fd,
+            token,
+            interest,
+        });
+        Ok(())
+    }
+
+    fn change(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        interest: Interest,
+        _trigger: Trigger,
+    ) -> io::Result<()> {
+        let fd = fd.as_raw_fd();
+        let watched = &mut self.shared.borrow_mut().watched;
+        match watched.iter_mut().find(|watched| watched.fd == fd) {
+            Some(watched) => {
+                *watched = Watched {
+                    fd,
+                    token,
+                    interest,
+                };
+                Ok(())
+            }
+            None => Err(rustix::io::Errno::NOENT.into()),
+        }
+    }
+
+    fn forget(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let fd = fd.as_raw_fd();
+        let watched = &mut self.shared.borrow_mut().watched;
+        match watched.iter().position(|watched| watched.fd == fd) {
+            Some(at) => {
+                watched.remove(at);
+                Ok(())
+            }
+            None => Err(rustix::io::Errno::NOENT.into()),
+        }
+    }
+
+    fn wait(
+        &mut self,
+        events: &mut Vec<(Token, Readiness)>,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        let mut script = self.shared.borrow_mut();
+        script.waits.push(timeout);
+        if self.waker.0.swap(false, Ordering::Acquire) {
+            return Ok(());
+        }
+        match script.steps.pop_front() {
+            Some(Step::Ready(ready)) => {
+                for (fd, readiness) in ready {
+                    let watched = script.watched.iter().find(|watched| watched.fd == fd);
+                    let Some(watched) = watched else { continue };
+                    let wanted = match watched.interest {
+                        Interest::Read => readiness.is_readable(),
+                        Interest::Write => readiness.is_writable(),
+                        Interest::Both => true,
+                    };
+                    if wanted {
+                        events.push((watched.token, readiness));
+                    }
+                }
+            }
+            Some(Step::Sleep(time)) => {
+                self.clock.advance(timeout.map_or(time, |timeout| timeout.min(time)));
+            }
+            Some(Step::Interrupted) => {}
+            Some(Step::Fail(kind)) => return Err(kind.into()),
+            None => match timeout {
+                Some(timeout) => self.clock.advance(timeout),
+                None => {
+                    return Err(io::Error::other(
+                        "the script is over and the loop would wait without end",
+                    ));
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn waker(&self) -> Arc<dyn Wake> {
+        Arc::clone(&self.waker) as Arc<dyn Wake>
+    }
+}
+
+impl fmt::Debug for ScriptedPoller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScriptedPoller")
+            .field("steps", &self.shared.borrow().steps)
+            .finish_non_exhaustive()
+    }
+}

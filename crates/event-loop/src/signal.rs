@@ -1,0 +1,202 @@
+//! Signals as callbacks on the loop.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use signal_hook::SigId;
+use signal_hook::consts::FORBIDDEN;
+use signal_hook::low_level;
+
+use crate::error::Error;
+use crate::panic::contain;
+use crate::watch::{add_read_stream, remove_read_stream};
+
+/// Names a signal listener, for [`remove_signal`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SignalId {
+    signal: i32,
+    serial: u64,
+}
+
+type Callback = Rc<RefCell<dyn FnMut(i32)>>;
+
+/// The listeners of this thread to one signal.
+struct Listeners {
+    pipe: Rc<UnixStream>,
+    hook: SigId,
+    callbacks: Vec<(u64, Callback)>,
+}
+
+#[derive(Default)]
+struct Signals {
+    by_signal: HashMap<i32, Listeners>,
+    serial: u64,
+}
+
+thread_local! {
+    static SIGNALS: RefCell<Signals> = RefCell::default();
+}
+
+/// Has `callback` called, with the signal's number, on the loop whenever the process gets the signal.
+///
+/// A signal may have many listeners, in many threads; they run in the order in which they were added. Signals that
+/// come in quick succession may be reported once. While a loop has a listener it keeps running. After the last
+/// listener of the process is removed, the signal does again what it does by default.
+///
+/// # Errors
+/// [`Error::Signal`] for signals that cannot be caught or must not be (`SIGKILL`, `SIGSTOP`, `SIGILL`, `SIGFPE`,
+/// `SIGSEGV`), for numbers that are no signal (`EINVAL`) and when no descriptor is left (`EMFILE`).
+///
+/// # Examples
+/// ```
+/// use uptick_event_loop::{SIGUSR1, add_signal, remove_signal, run};
+///
+/// let id = add_signal(SIGUSR1, |signal| println!("got signal {signal}"))?;
+/// remove_signal(id);
+/// run()?;
+/// # Ok::<(), uptick_event_loop::Error>(())
+/// ```
+pub fn add_signal<R>(
+    signal: i32,
+    mut callback: impl FnMut(i32) -> R + 'static,
+) -> Result<SignalId, Error> {
+    let callback: Callback = Rc::new(RefCell::new(move |signal| {
+        callback(signal);
+    }));
+    let fail = |source| Error::Signal {
+        signal,
+        source: Arc::new(source),
+    };
+    let known = SIGNALS.with_borrow(|signals| signals.by_signal.contains_key(&signal));
+    if !known {
+        let (pipe, hook) = hook(signal).map_err(fail)?;
+        let pipe = Rc::new(pipe);
+        let watched = add_read_stream(Rc::clone(&pipe), move || deliver(signal));
+        if let Err(error) = watched {
+            unhook(signal, hook);
+            return Err(error);
+        }
+        let listeners = Listeners {
+            pipe,
+            hook,
+            callbacks: Vec::new(),
+        };
+        SIGNALS.with_borrow_mut(|signals| signals.by_signal.insert(signal, listeners));
+    }
+    Ok(SIGNALS.with_borrow_mut(|signals| {
+        signals.serial += 1;
+        let serial = signals.serial;
+        if let Some(listeners) = signals.by_signal.get_mut(&signal) {
+            listeners.callbacks.push((serial, callback));
+        }
+        SignalId { signal, serial }
+    }))
+}
+
+/// Removes a signal listener; nothing happens when there is none of that id.
+pub fn remove_signal(id: SignalId) {
+    let (callback, last) = SIGNALS.with_borrow_mut(|signals| {
+        let Some(listeners) = signals.by_signal.get_mut(&id.signal) else {
+            return (None, None);
+        };
+        let at = listeners
+            .callbacks
+            .iter()
+            .position(|(serial, _)| *serial == id.serial);
+        let callback = at.map(|at| listeners.callbacks.remove(at));
+        let last = if listeners.callbacks.is_empty() {
+            signals.by_signal.remove(&id.signal)
+        } else {
+            None
+        };
+        (callback, last)
+    });
+    if let Some(listeners) = last {
+        remove_read_stream(&listeners.pipe);
+        unhook(id.signal, listeners.hook);
+    }
+    drop(callback);
+}
+
+fn deliver(signal: i32) {
+    let callbacks: Vec<(u64, Callback)> = SIGNALS.with_borrow(|signals| {
+        let Some(listeners) = signals.by_signal.get(&signal) else {
+            return Vec::new();
+        };
+        let mut bytes = [0; 64];
+        while matches!((&*listeners.pipe).read(&mut bytes), Ok(read) if read == bytes.len()) {}
+        listeners.callbacks.clone()
+    });
+    for (serial, callback) in callbacks {
+        let still_there = SIGNALS.with_borrow(|signals| {
+            signals.by_signal.get(&signal).is_some_and(|listeners| {
+                listeners
+                    .callbacks
+                    .iter()
+                    .any(|(present, _)| *present == serial)
+            })
+        });
+        if still_there {
+            contain("signal", || {
+                // It runs already if it runs the loop itself, which it may not.
+                if let Ok(mut callback) = callback.try_borrow_mut() {
+                    callback(signal);
+                }
+            });
+        }
+    }
+}
+
+/// How many loops listen to each signal, for the process. The entries stay: what a signal handler reads is never freed.
+static LISTENING: Mutex<Vec<(i32, Arc<AtomicUsize>)>> = Mutex::new(Vec::new());
+
+fn hook(signal: i32) -> io::Result<(UnixStream, SigId)> {
+    if FORBIDDEN.contains(&signal) || low_level::signal_name(signal).is_none() {
+        return Err(rustix::io::Errno::INVAL.into());
+    }
+    let count = listening(signal)?;
+    let (ours, handlers) = UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    handlers.set_nonblocking(true)?;
+    let hook = low_level::pipe::register(signal, handlers)?;
+    count.fetch_add(1, Ordering::SeqCst);
+    Ok((ours, hook))
+}
+
+fn unhook(signal: i32, hook: SigId) {
+    low_level::unregister(hook);
+    if let Ok(count) = listening(signal) {
+        count.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The count of a signal's loops. With the first one comes a handler that does what the system would do by default
+/// whenever the count is zero, because handlers cannot be taken out of the process safely.
+fn listening(signal: i32) -> io::Result<Arc<AtomicUsize>> {
+    let mut all = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, count)) = all.iter().find(|(known, _)| *known == signal) {
+        return Ok(Arc::clone(count));
+    }
+    let count = Arc::new(AtomicUsize::new(0));
+    restore_default_when_unused(signal, Arc::clone(&count))?;
+    all.push((signal, Arc::clone(&count)));
+    Ok(count)
+}
+
+#[allow(unsafe_code)]
+fn restore_default_when_unused(signal: i32, count: Arc<AtomicUsize>) -> io::Result<()> {
+    let action = move || {
+        if count.load(Ordering::SeqCst) == 0 {
+            // What it says cannot be told from inside a signal handler.
+            let _ = low_level::emulate_default_handler(signal);
+        }
+    };
+    // SAFETY: the action runs in a signal handler. It loads an atomic and calls a function that is documented to be
+    // async-signal-safe; it does not allocate, lock or panic, and its `Arc` is never dropped, as it stays registered.
+    unsafe { low_level::register(signal, action) }.map(|_| ())
+}

@@ -1,0 +1,203 @@
+//! Timers: callbacks after a time, once or again and again.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::event_loop::{Inner, with};
+use crate::panic::contain;
+use crate::table::Id;
+
+/// A timer of this thread's loop; a handle whose timer has fired or was cancelled does nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Timer {
+    key: Option<Id>,
+    local: PhantomData<*const ()>,
+}
+
+pub(crate) enum TimerEntry {
+    Once(Box<dyn FnOnce()>),
+    Periodic(u64, Box<dyn FnMut(Timer)>),
+}
+
+impl Timer {
+    /// Cancels the timer; nothing happens when it has fired or was cancelled.
+    pub fn cancel(self) {
+        // The callback is dropped after the borrow: what it captured may use the loop.
+        let entry = self
+            .key
+            .and_then(|key| with(|event_loop| event_loop.timers.borrow_mut().remove(key)));
+        drop(entry);
+    }
+
+    /// Whether the timer is still to fire.
+    pub fn is_pending(self) -> bool {
+        let pending = |key| with(|event_loop| event_loop.timers.borrow().contains(key));
+        self.key.and_then(pending).unwrap_or(false)
+    }
+}
+
+/// Has `callback` called once, after `interval`.
+///
+/// Timers fire in the order of their deadlines, equal ones in the order in which they were added; never early. A timer
+/// of zero added by a tick fires in the same iteration, one added by a timer in the next. A panic in the callback is
+/// logged and the loop goes on.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use uptick_event_loop::{add_timer, run};
+///
+/// let timer = add_timer(Duration::from_millis(1), || println!("tick"));
+/// let never = add_timer(Duration::from_secs(3600), || unreachable!());
+/// never.cancel();
+/// run()?;
+/// assert!(!timer.is_pending());
+/// # Ok::<(), uptick_event_loop::Error>(())
+/// ```
+pub fn add_timer<R>(interval: Duration, callback: impl FnOnce() -> R + 'static) -> Timer {
+    let callback = Box::new(move || {
+        callback();
+    });
+    add(interval, TimerEntry::Once(callback))
+}
+
+/// Has `callback` called every `interval` until the timer is cancelled.
+///
+/// The next time is counted from the iteration in which the callback ran, so that a loop that was held up does not
+/// catch up in a burst. An interval under 1 ms counts as 1 ms.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use uptick_event_loop::{Timer, add_periodic_timer, run};
+///
+/// let mut left = 3;
+/// add_periodic_timer(Duration::from_millis(1), move |timer: Timer| {
+///     left -= 1;
+///     if left == 0 {
+///         timer.cancel();
+///     }
+/// });
+/// run()?;
+/// # Ok::<(), uptick_event_loop::Error>(())
+/// ```
+pub fn add_periodic_timer<R>(
+    interval: Duration,
+    mut callback: impl FnMut(Timer) -> R + 'static,
+) -> Timer {
+    let interval = interval.max(Duration::from_millis(1));
+    let callback: Box<dyn FnMut(Timer)> = Box::new(move |timer| {
+        callback(timer);
+    });
+    add(
+        interval,
+        TimerEntry::Periodic(nanoseconds(interval), callback),
+    )
+}
+
+/// Cancels a timer; the same as [`Timer::cancel`].
+pub fn cancel_timer(timer: Timer) {
+    timer.cancel();
+}
+
+/// Waits for a time.
+///
+/// # Cancel safety
+/// Dropping the future cancels the timer.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// uptick_event_loop::block_on(async {
+///     uptick_event_loop::sleep(Duration::from_millis(1)).await;
+/// })?;
+/// # Ok::<(), uptick_event_loop::Error>(())
+/// ```
+pub fn sleep(time: Duration) -> Sleep {
+    let (sender, receiver) = futures::channel::oneshot::channel();
+    let timer = add_timer(time, move || sender.send(()));
+    Sleep { timer, receiver }
+}
+
+/// A wait for a time; made by [`sleep`].
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Sleep {
+    timer: Timer,
+    receiver: futures::channel::oneshot::Receiver<()>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.receiver).poll(context).map(|_| ())
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.timer.cancel();
+    }
+}
+
+fn add(interval: Duration, entry: TimerEntry) -> Timer {
+    let mut entry = Some(entry);
+    let key = with(|event_loop| {
+        let deadline = event_loop.time().saturating_add(nanoseconds(interval));
+        let entry = entry.take()?;
+        event_loop.timers.borrow_mut().insert(deadline, entry)
+    });
+    Timer::new(key.flatten())
+}
+
+impl Timer {
+    fn new(key: Option<Id>) -> Self {
+        Timer {
+            key,
+            local: PhantomData,
+        }
+    }
+}
+
+/// Runs the timers that are due, except those that are added meanwhile.
+pub(crate) fn run_due(event_loop: &Inner, now: u64) {
+    let cut = event_loop.timers.borrow().cut();
+    let keep = |entry: &TimerEntry| matches!(entry, TimerEntry::Periodic(..));
+    loop {
+        let due = event_loop.timers.borrow_mut().pop_due(now, cut, keep);
+        match due {
+            Some((_, TimerEntry::Once(callback))) => contain("timer", callback),
+            Some((id, TimerEntry::Periodic(interval, mut callback))) => {
+                contain("timer", || callback(Timer::new(Some(id))));
+                let entry = TimerEntry::Periodic(interval, callback);
+                let next = now.saturating_add(interval);
+                // What a timer captured that was cancelled meanwhile is dropped after the borrow.
+                let cancelled = event_loop.timers.borrow_mut().rearm(id, next, entry);
+                drop(cancelled);
+            }
+            None => return,
+        }
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl fmt::Debug for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timer")
+            .field("pending", &self.is_pending())
+            .finish()
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").field("timer", &self.timer).finish()
+    }
+}

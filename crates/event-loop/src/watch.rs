@@ -1,0 +1,302 @@
+//! Watches on any file descriptor: the lowest way to put I/O on the loop.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
+
+use crate::driver::{self, Driver};
+use crate::error::Error;
+use crate::poller::{Interest, Readiness, Trigger};
+use crate::table::{Id, Table};
+use crate::token::{DriverId, Token};
+
+/// Has `callback` called in each iteration in which `source` is readable: has bytes, has ended or has an error.
+///
+/// The loop owns `source` until [`remove_read_stream`]: pass an `Rc` to keep using it. Watches are level-triggered: a
+/// callback that reads nothing is called again. They keep [`run`](crate::run) from returning.
+///
+/// # Errors
+/// [`Error::AlreadyWatched`] when the descriptor is watched for reading, [`Error::Watch`] when it cannot be watched,
+/// as regular files (`EPERM`).
+///
+/// # Examples
+/// ```
+/// use std::io::{Read, Write};
+/// use std::os::unix::net::UnixStream;
+/// use std::rc::Rc;
+/// use uptick_event_loop::{add_read_stream, remove_read_stream, run};
+///
+/// let (mut ours, theirs) = UnixStream::pair()?;
+/// let theirs = Rc::new(theirs);
+/// let reader = Rc::clone(&theirs);
+/// add_read_stream(theirs, move || {
+///     let mut buffer = [0; 16];
+///     println!("{} bytes", (&*reader).read(&mut buffer).unwrap_or(0));
+///     remove_read_stream(&reader);
+/// })?;
+/// ours.write_all(b"hello")?;
+/// run()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn add_read_stream<R>(
+    source: impl AsFd + 'static,
+    callback: impl FnMut() -> R + 'static,
+) -> Result<(), Error> {
+    add(Direction::Read, source, callback)
+}
+
+/// Has `callback` called in each iteration in which `source` has room to write, or an error: a refused connect too.
+///
+/// # Errors
+/// As [`add_read_stream`], for writing.
+pub fn add_write_stream<R>(
+    source: impl AsFd + 'static,
+    callback: impl FnMut() -> R + 'static,
+) -> Result<(), Error> {
+    add(Direction::Write, source, callback)
+}
+
+/// Ends a watch for reading; one for writing stays. Nothing happens when there is none.
+pub fn remove_read_stream(source: impl AsFd) {
+    remove(Direction::Read, source.as_fd().as_raw_fd());
+}
+
+/// Ends a watch for writing; one for reading stays. Nothing happens when there is none.
+pub fn remove_write_stream(source: impl AsFd) {
+    remove(Direction::Write, source.as_fd().as_raw_fd());
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Direction {
+    Read,
+    Write,
+}
+
+struct Side {
+    source: Box<dyn AsFd>,
+    /// `None` while it runs.
+    callback: Option<Box<dyn FnMut()>>,
+    serial: u64,
+}
+
+#[derive(Default)]
+struct Watch {
+    read: Option<Side>,
+    write: Option<Side>,
+}
+
+impl Watch {
+    fn side(&mut self, direction: Direction) -> &mut Option<Side> {
+        match direction {
+            Direction::Read => &mut self.read,
+            Direction::Write => &mut self.write,
+        }
+    }
+
+    fn interest(&self) -> Option<Interest> {
+        Interest::of(self.read.is_some(), self.write.is_some())
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        let side = self.read.as_ref().or(self.write.as_ref());
+        side.map(|side| side.source.as_fd())
+    }
+}
+
+#[derive(Default)]
+struct Watches {
+    table: Table<Watch>,
+    by_fd: HashMap<RawFd, Id>,
+    driver: Option<DriverId>,
+    serial: u64,
+}
+
+thread_local! {
+    static WATCHES: RefCell<Watches> = RefCell::default();
+}
+
+impl Watches {
+    fn driver(&mut self) -> DriverId {
+        *self
+            .driver
+            .get_or_insert_with(|| driver::register(&WatchDriver))
+    }
+
+    fn add(&mut self, fd: RawFd, direction: Direction, side: Side) -> Result<(), (Error, Side)> {
+        let id = match self.by_fd.get(&fd) {
+            Some(id) => *id,
+            None => match self.table.insert(Watch::default()) {
+                Some(id) => id,
+                None => return Err((full(fd), side)),
+            },
+        };
+        let token = id.token(self.driver());
+        let Some(watch) = self.table.get_mut(id) else {
+            return Err((full(fd), side));
+        };
+        if watch.side(direction).is_some() {
+            return Err((Error::AlreadyWatched { fd }, side));
+        }
+        let before = watch.interest();
+        *watch.side(direction) = Some(side);
+        let watched = match (watch.fd(), watch.interest()) {
+            (Some(fd), Some(interest)) if before.is_none() => {
+                driver::watch(fd, token, interest, Trigger::Level)
+            }
+            (Some(fd), Some(interest)) => driver::change(fd, token, interest, Trigger::Level),
+            _ => Ok(()),
+        };
+        match watched {
+            Ok(()) => {
+                self.by_fd.insert(fd, id);
+                driver::hold();
+                Ok(())
+            }
+            Err(source) => {
+                let side = watch.side(direction).take();
+                if before.is_none() {
+                    self.table.remove(id);
+                }
+                let error = Error::Watch {
+                    fd,
+                    source: Arc::new(source),
+                };
+                Err((error, side.unwrap_or_else(Side::empty)))
+            }
+        }
+    }
+
+    /// Takes a side out. What it gives is dropped after the borrow: it may close the descriptor or use the loop.
+    fn remove(&mut self, fd: RawFd, direction: Direction) -> Option<Side> {
+        let id = *self.by_fd.get(&fd)?;
+        let token = id.token(self.driver());
+        let watch = self.table.get_mut(id)?;
+        let side = watch.side(direction).take()?;
+        driver::release();
+        let descriptor = side.source.as_fd();
+        let result = match watch.interest() {
+            Some(interest) => driver::change(descriptor, token, interest, Trigger::Level),
+            None => {
+                self.table.remove(id);
+                self.by_fd.remove(&fd);
+                driver::forget(descriptor)
+            }
+        };
+        if let Err(error) = result {
+            tracing::warn!("ending a watch on file descriptor {fd} failed: {error}");
+        }
+        Some(side)
+    }
+}
+
+impl Side {
+    fn empty() -> Self {
+        Side {
+            source: Box::new(std::io::stdin()),
+            callback: None,
+            serial: 0,
+        }
+    }
+}
+
+fn full(fd: RawFd) -> Error {
+    Error::Watch {
+        fd,
+        source: Arc::new(rustix::io::Errno::NOMEM.into()),
+    }
+}
+
+fn add<R>(
+    direction: Direction,
+    source: impl AsFd + 'static,
+    mut callback: impl FnMut() -> R + 'static,
+) -> Result<(), Error> {
+    let fd = source.as_fd().as_raw_fd();
+    let mut side = Side {
+        source: Box::new(source),
+        callback: Some(Box::new(move || {
+            callback();
+        })),
+        serial: 0,
+    };
+    let result = WATCHES.with_borrow_mut(|watches| {
+        watches.serial += 1;
+        side.serial = watches.serial;
+        watches.add(fd, direction, side)
+    });
+    result.map_err(|(error, _side)| error)
+}
+
+fn remove(direction: Direction, fd: RawFd) {
+    let removed = WATCHES.try_with(|watches| watches.borrow_mut().remove(fd, direction));
+    drop(removed);
+}
+
+struct WatchDriver;
+
+impl WatchDriver {
+    fn run(token: Token, direction: Direction) {
+        let taken = WATCHES.with_borrow_mut(|watches| {
+            let id = watches.table.find(token)?;
+            let side = watches.table.get_mut(id)?.side(direction).as_mut()?;
+            Some((id, side.serial, side.callback.take()?))
+        });
+        let Some((id, serial, callback)) = taken else {
+            return;
+        };
+        let mut running = Running {
+            id,
+            direction,
+            serial,
+            callback: Some(callback),
+        };
+        if let Some(callback) = &mut running.callback {
+            callback();
+        }
+    }
+}
+
+/// Puts a callback back when it has returned or panicked, if its watch is still there.
+struct Running {
+    id: Id,
+    direction: Direction,
+    serial: u64,
+    callback: Option<Box<dyn FnMut()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        WATCHES.with_borrow_mut(|watches| {
+            let side = watches
+                .table
+                .get_mut(self.id)
+                .and_then(|watch| watch.side(self.direction).as_mut());
+            if let Some(side) = side.filter(|side| side.serial == self.serial) {
+                side.callback = self.callback.take();
+            }
+        });
+    }
+}
+
+impl Driver for WatchDriver {
+    fn ready(&self, token: Token, readiness: Readiness) {
+        if readiness.is_readable() {
+            Self::run(token, Direction::Read);
+        }
+        if readiness.is_writable() {
+            Self::run(token, Direction::Write);
+        }
+        if driver::level_needs_rearming() {
+            WATCHES.with_borrow_mut(|watches| {
+                let id = watches.table.find(token)?;
+                let watch = watches.table.get_mut(id)?;
+                driver::change(watch.fd()?, token, watch.interest()?, Trigger::Level).ok()
+            });
+        }
+    }
+
+    fn panicked(&self, _token: Token, message: &str) {
+        tracing::error!("a watch callback panicked: {message}");
+    }
+}
