@@ -163,7 +163,8 @@ pub enum EncodeError {
 ///
 /// A version 2 header may have `max_payload` bytes after its first 16;
 /// [`DEFAULT_MAX_PAYLOAD`] is a good value. A version 1 header has at most 107 bytes. So while the
-/// result is `Incomplete` there are never more than `max_payload + 15` bytes (at least 106) to keep.
+/// result is `Incomplete` there are at most `max_payload + 15` bytes to keep, or 106 if that is
+/// more.
 ///
 /// The checksum of a version 2 header is checked if there is one.
 ///
@@ -255,9 +256,9 @@ impl Header {
 
     /// The header as it is sent.
     ///
-    /// Where one address is IPv4 and the other IPv6, the former is sent as an IPv4-mapped one. TLVs
-    /// are sent only along with endpoints. If there is a TLV of the type [`Tlvs::CRC32C`], its value
-    /// becomes the right checksum.
+    /// Where one address is IPv4 and the other IPv6, the former is sent as an IPv4-mapped one.
+    /// TLVs are sent only along with endpoints. If there is a TLV of the type [`Tlvs::CRC32C`], its
+    /// value becomes the right checksum.
     ///
     /// # Errors
     ///

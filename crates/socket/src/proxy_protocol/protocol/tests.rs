@@ -1,4 +1,6 @@
+use std::ffi::OsStr;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 
 use proptest::prelude::*;
 
@@ -332,7 +334,7 @@ fn any_unix() -> impl Strategy<Value = Address> {
         Just(Address::UNNAMED),
         bytes().prop_map(|name| UnixName::Abstract(name.into()).into()),
         bytes().prop_map(|path| {
-            let path = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&path);
+            let path = OsStr::from_bytes(&path);
             UnixName::Path(path.into()).into()
         }),
     ]

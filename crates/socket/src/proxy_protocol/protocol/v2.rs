@@ -145,8 +145,8 @@ fn ip_addresses<const N: usize, A: From<[u8; N]> + Into<IpAddr>>(
     ])
 }
 
-/// A path ends at its first zero byte. An abstract name begins with one, and its length is not sent:
-/// the zeros that fill up the field are taken off.
+/// A path ends at its first zero byte. An abstract name begins with one, and its length is not
+/// sent: the zeros that fill up the field are taken off.
 fn unix_address(field: &[u8]) -> Address {
     if let Some(name) = field.strip_prefix(&[0]) {
         let length = name.iter().rposition(|&byte| byte != 0);
