@@ -283,28 +283,25 @@ fn split_scheme(text: &str) -> Result<(Scheme, &str), Reason> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok((Scheme::Port, text));
     }
-    if let Some((scheme, rest)) = text.split_once("://") {
-        let scheme = match &*scheme.to_ascii_lowercase() {
-            "tcp" => Scheme::Tcp,
-            "unix" => Scheme::Unix,
-            "fd" => Scheme::Fd,
-            "systemd" => Scheme::Systemd,
-            "tls" => Scheme::Tls,
-            "" => return Err(format!("the scheme is missing; {SCHEMES}")),
-            other => return Err(format!("the scheme {other:?} is unknown; {SCHEMES}")),
-        };
-        return Ok((scheme, rest));
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return Ok((Scheme::Tcp, text));
+    };
+    let known = match &*scheme.to_ascii_lowercase() {
+        "tcp" => Some(Scheme::Tcp),
+        "unix" => Some(Scheme::Unix),
+        "fd" => Some(Scheme::Fd),
+        "systemd" => Some(Scheme::Systemd),
+        "tls" => Some(Scheme::Tls),
+        _ => None,
+    };
+    match (known, rest.strip_prefix("//")) {
+        (Some(known), Some(rest)) => Ok((known, rest)),
+        (Some(known @ (Scheme::Unix | Scheme::Systemd)), None) => Ok((known, rest)),
+        (None, Some(_)) if scheme.is_empty() => Err(format!("the scheme is missing; {SCHEMES}")),
+        (None, Some(_)) => Err(format!("the scheme {scheme:?} is unknown; {SCHEMES}")),
+        // What else looks like a scheme is a host with its port.
+        (_, None) => Ok((Scheme::Tcp, text)),
     }
-    // What else looks like a scheme is a host with its port.
-    if let Some((scheme, rest)) = text.split_once(':') {
-        if scheme.eq_ignore_ascii_case("unix") {
-            return Ok((Scheme::Unix, rest));
-        }
-        if scheme.eq_ignore_ascii_case("systemd") {
-            return Ok((Scheme::Systemd, rest));
-        }
-    }
-    Ok((Scheme::Tcp, text))
 }
 
 fn parse_fd(rest: &str) -> Result<RawFd, Reason> {

@@ -58,6 +58,8 @@ fn unix_addresses_are_paths_or_abstract_names() {
     assert_eq!(listen("unix:@name"), "unix:@name");
     assert_eq!(listen("unix:./@name"), "unix:./@name");
     assert_eq!(listen("unix:%40name"), "unix:%40name");
+    assert_eq!(listen("unix:://x"), "unix:://x");
+    assert_eq!(listen("unix:////x"), "unix:////x");
     assert_eq!(listen("unix:///a b%3f%25"), "unix:///a%20b%3F%25");
     assert_eq!(connect("unix:///run/x.sock"), "unix:///run/x.sock");
     assert_eq!(connect("unix:@name"), "unix:@name");
