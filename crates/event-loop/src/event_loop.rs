@@ -150,7 +150,8 @@ impl EventLoop {
         self.inner.is_alive()
     }
 
-    /// How long the next iteration would wait: zero when something is to be done at once, `None` without end.
+    /// How long the next iteration would wait: zero when something is to be done at once or nothing is waited for,
+    /// `None` without end.
     pub fn timeout(&self) -> Option<Duration> {
         self.inner.read_clock();
         self.inner.timeout(None)
@@ -389,7 +390,12 @@ impl Inner {
     }
 
     fn timeout(&self, limit: Option<Duration>) -> Option<Duration> {
-        if self.has_work() || self.stopping.get() || self.remote.has_arrivals() {
+        let waits_for_nothing = !self.is_alive();
+        if waits_for_nothing
+            || self.has_work()
+            || self.stopping.get()
+            || self.remote.has_arrivals()
+        {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.borrow().next_deadline();
