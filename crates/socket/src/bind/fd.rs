@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::io::{Errno, FdFlags};
 use rustix::net::{SocketType, sockopt};
@@ -103,7 +103,7 @@ fn take_first(
 ) -> Option<Result<Bound, Cause>> {
     static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
 
-    let mut taken: MutexGuard<'_, _> = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     let number = candidates
         .into_iter()
         .find(|number| !taken.contains(number))?;
