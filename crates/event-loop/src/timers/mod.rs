@@ -20,20 +20,13 @@ const SPARE: usize = 64;
 /// bytes in the queue at the latest when more than half of the queue is cancelled.
 #[derive(Debug)]
 pub(crate) struct Timers<T> {
-    table: Table<Timer<T>>,
+    /// `None` while a timer runs.
+    table: Table<Option<T>>,
     queue: Ladder,
     /// Due entries that the current pass must leave to the next one.
     aside: Vec<Entry>,
     armed: usize,
     next_seq: u64,
-}
-
-#[derive(Debug)]
-struct Timer<T> {
-    /// Which entry of the queue is this timer's; older ones count as cancelled.
-    seq: u64,
-    /// `None` while the timer runs.
-    value: Option<T>,
 }
 
 /// A point in the sequence of armings; see [`Timers::cut`].
@@ -66,11 +59,7 @@ impl<T> Timers<T> {
 
     /// Arms a new timer; `None` when the table is full.
     pub(crate) fn insert(&mut self, deadline: u64, value: T) -> Option<Id> {
-        let seq = self.next_seq;
-        let id = self.table.insert(Timer {
-            seq,
-            value: Some(value),
-        })?;
+        let id = self.table.insert(Some(value))?;
         self.push(deadline, id);
         self.armed += 1;
         Some(id)
@@ -81,31 +70,14 @@ impl<T> Timers<T> {
         self.table.get(id).is_some()
     }
 
-    /// The value of an armed timer.
-    pub(crate) fn get_mut(&mut self, id: Id) -> Option<&mut T> {
-        self.table.get_mut(id)?.value.as_mut()
-    }
-
     /// Cancels a timer and returns its value, unless the timer is unknown, has fired or is running.
     ///
     /// A running timer is forgotten all the same: [`rearm`](Self::rearm) will not take it back.
     pub(crate) fn remove(&mut self, id: Id) -> Option<T> {
-        let value = self.table.remove(id)?.value?;
+        let value = self.table.remove(id)??;
         self.armed -= 1;
         self.drop_cancelled();
         Some(value)
-    }
-
-    /// Gives an armed timer a new deadline, behind all timers armed before with the same one, and
-    /// says whether it did: timers that run are given their deadline by [`rearm`](Self::rearm).
-    pub(crate) fn reschedule(&mut self, id: Id, deadline: u64) -> bool {
-        let Some(timer) = self.table.get_mut(id).filter(|timer| timer.value.is_some()) else {
-            return false;
-        };
-        timer.seq = self.next_seq;
-        self.push(deadline, id);
-        self.drop_cancelled();
-        true
     }
 
     /// The deadline of the timer that comes first.
@@ -113,7 +85,7 @@ impl<T> Timers<T> {
         let aside = self
             .aside
             .iter()
-            .filter(|entry| is_live(&self.table, entry));
+            .filter(|entry| self.table.get(entry.id).is_some());
         aside
             .chain(self.queue.peek())
             .map(|entry| entry.deadline)
@@ -141,7 +113,7 @@ impl<T> Timers<T> {
             self.put_back();
         }
         while let Some(&entry) = self.queue.peek().filter(|entry| entry.deadline <= now) {
-            self.queue.pop(|entry| is_live(&self.table, entry));
+            self.queue.pop(|entry| self.table.get(entry.id).is_some());
             if entry.seq < before.0 {
                 let due = self.take(entry.id, keep);
                 self.drop_cancelled();
@@ -160,11 +132,10 @@ impl<T> Timers<T> {
     /// # Errors
     /// The value comes back if the timer was cancelled while it ran.
     pub(crate) fn rearm(&mut self, id: Id, deadline: u64, value: T) -> Result<(), T> {
-        let Some(timer) = self.table.get_mut(id).filter(|timer| timer.value.is_none()) else {
+        let Some(place @ None) = self.table.get_mut(id) else {
             return Err(value);
         };
-        timer.seq = self.next_seq;
-        timer.value = Some(value);
+        *place = Some(value);
         self.push(deadline, id);
         self.armed += 1;
         Ok(())
@@ -180,11 +151,11 @@ impl<T> Timers<T> {
     }
 
     fn take(&mut self, id: Id, keep: impl FnOnce(&T) -> bool) -> Option<(Id, T)> {
-        let timer = self.table.get_mut(id)?;
-        let value = if keep(timer.value.as_ref()?) {
-            timer.value.take()?
+        let value = self.table.get_mut(id)?;
+        let value = if keep(value.as_ref()?) {
+            value.take()?
         } else {
-            self.table.remove(id)?.value?
+            self.table.remove(id)??
         };
         self.armed -= 1;
         Some((id, value))
@@ -207,17 +178,14 @@ impl<T> Timers<T> {
             ..
         } = self;
         if queue.len() + aside.len() > 2 * *armed + SPARE {
-            queue.retain(|entry| is_live(table, entry));
-            aside.retain(|entry| is_live(table, entry));
+            queue.retain(|entry| table.get(entry.id).is_some());
+            aside.retain(|entry| table.get(entry.id).is_some());
         }
-        while queue.peek().is_some_and(|entry| !is_live(table, entry)) {
-            queue.pop(|entry| is_live(table, entry));
+        while queue
+            .peek()
+            .is_some_and(|entry| table.get(entry.id).is_none())
+        {
+            queue.pop(|entry| table.get(entry.id).is_some());
         }
     }
-}
-
-fn is_live<T>(table: &Table<Timer<T>>, entry: &Entry) -> bool {
-    table
-        .get(entry.id)
-        .is_some_and(|timer| timer.seq == entry.seq)
 }
