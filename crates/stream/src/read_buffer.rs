@@ -1,0 +1,60 @@
+//! The buffer into which all streams of a thread read.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use bytes::{Bytes, BytesMut};
+
+/// How much one read takes at most: 64 KiB.
+pub const READ_SIZE: usize = 64 * 1024;
+
+/// A read is not made into less room than this: rather a new buffer, while listeners keep parts of the old one.
+const LEAST: usize = 16 * 1024;
+
+thread_local! {
+    static BUFFER: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+
+/// What one read gave.
+pub(crate) struct Chunk {
+    /// Empty at the end of the stream.
+    pub(crate) bytes: Bytes,
+    /// The read filled the room it had: there may be more.
+    pub(crate) filled: bool,
+}
+
+/// Reads once. The bytes are a part of the thread's buffer, which is used again when nobody keeps them.
+///
+/// Cost: one system call; no allocation unless a listener has kept what it got.
+#[inline]
+pub(crate) fn read(fd: BorrowedFd<'_>) -> io::Result<Chunk> {
+    BUFFER.with_borrow_mut(|buffer| {
+        if buffer.capacity() < READ_SIZE
+            && !buffer.try_reclaim(READ_SIZE)
+            && buffer.capacity() < LEAST
+        {
+            *buffer = BytesMut::with_capacity(READ_SIZE);
+        }
+        let room = buffer.spare_capacity_mut();
+        let (room, length) = (room.len().min(READ_SIZE), {
+            let end = room.len().min(READ_SIZE);
+            let (read, _) = rustix::io::read(fd, &mut room[..end])?;
+            read.len()
+        });
+        #[allow(unsafe_code)]
+        // SAFETY: the buffer is empty, and the read has initialized the first `length` bytes of its spare capacity.
+        unsafe {
+            buffer.set_len(length);
+        }
+        Ok(Chunk {
+            bytes: buffer.split().freeze(),
+            filled: length == room,
+        })
+    })
+}
+
+/// Reads once and discards what comes; `Ok(0)` is the end of the stream.
+pub(crate) fn discard(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    read(fd).map(|chunk| chunk.bytes.len())
+}

@@ -1,0 +1,164 @@
+//! The ways in which a stream is over.
+//!
+//! ```text
+//! end():    flush → end this side → discard what comes, for the linger time at most → close
+//! close():  `close` listeners → listeners dropped → descriptor closed → slot free
+//! error:    `error` listeners → close
+//! ```
+
+use rustix::net::Shutdown;
+use uptick_emitter::emit;
+use uptick_event_loop::{catch, driver};
+
+use super::flags::Flags;
+use super::{Timestamp, Transport, Transports, deadlines, filtering, reading, with_entry, writing};
+use crate::error::Error;
+
+pub(super) fn end<T: Transport>(stream: T) {
+    let state = with_entry(stream, |entry, token| {
+        if entry.flags.intersects(Flags::ENDING | Flags::CLOSING) {
+            return None;
+        }
+        // The filters have their last words before the queue is closed to them.
+        if !entry.flags.contains(Flags::FILTERED) {
+            entry.flags.insert(Flags::ENDING);
+        }
+        reading::schedule(entry, token);
+        Some(entry.flags.contains(Flags::FILTERED))
+    });
+    match state.flatten() {
+        Some(true) => {
+            filtering::ending(stream);
+            with_entry(stream, |entry, _| entry.flags.insert(Flags::ENDING));
+        }
+        Some(false) => {}
+        None => return,
+    }
+    finish_when_flushed(stream);
+}
+
+pub(super) fn shutdown_write<T: Transport>(stream: T) {
+    let filtered = with_entry(stream, |entry, _| {
+        let over = Flags::WRITE_OVER | Flags::ENDING | Flags::CLOSING;
+        (!entry.flags.intersects(over)).then_some(entry.flags.contains(Flags::FILTERED))
+    });
+    let Some(Some(filtered)) = filtered else {
+        return;
+    };
+    if filtered {
+        filtering::ending(stream);
+    }
+    with_entry(stream, |entry, _| {
+        entry.flags.insert(Flags::SHUTTING | Flags::WRITE_OVER);
+    });
+    finish_when_flushed(stream);
+}
+
+fn finish_when_flushed<T: Transport>(stream: T) {
+    let empty = with_entry(stream, |entry, token| {
+        let empty = entry.queued() == 0;
+        if !empty && !entry.flags.contains(Flags::BLOCKED) {
+            writing::queue_flush(entry, token);
+        }
+        empty
+    });
+    if empty == Some(true) {
+        queue_is_empty(stream);
+    }
+}
+
+/// Everything is sent, and this side is to end.
+pub(super) fn queue_is_empty<T: Transport>(stream: T) {
+    let over = with_entry(stream, |entry, token| {
+        let flags = entry.flags;
+        if flags.contains(Flags::CLOSING) {
+            return false;
+        }
+        let read_over = flags.contains(Flags::READ_OVER);
+        if read_over || !flags.contains(Flags::SOCKET) {
+            return flags.contains(Flags::ENDING) || read_over;
+        }
+        if !flags.contains(Flags::SHUT) {
+            if rustix::net::shutdown(&entry.fd, Shutdown::Write).is_err() {
+                return true;
+            }
+            entry.flags.insert(Flags::SHUT);
+        }
+        if flags.contains(Flags::ENDING) {
+            entry.progress = Timestamp::now();
+            entry.flags.remove(Flags::BLOCKED);
+            deadlines::arm_entry(entry, token);
+            reading::schedule(entry, token);
+        }
+        false
+    });
+    if over == Some(true) {
+        close(stream);
+    }
+}
+
+/// The peer's end has come after ours was begun.
+pub(super) fn peer_ended_too<T: Transport>(stream: T) {
+    let flushed = with_entry(stream, |entry, _| entry.queued() == 0);
+    if flushed == Some(true) {
+        close(stream);
+    }
+}
+
+pub(super) fn fail<T: Transport>(stream: T, error: Error) {
+    let error = with_entry(stream, |entry, _| {
+        let gone = entry.flags.contains(Flags::CLOSING);
+        (!gone).then(|| T::to_error(&entry.extra, error))
+    });
+    let Some(Some(error)) = error else { return };
+    let told = catch(|| emit(&stream, T::ERROR, error));
+    close(stream);
+    log_panic::<T>(told.err());
+}
+
+pub(super) fn close<T: Transport>(stream: T) {
+    let filters = T::with_transports(|all| {
+        let Transports { table, spare, .. } = all;
+        let entry = table.get_mut(stream.to_id())?;
+        if entry.flags.contains(Flags::CLOSING) {
+            return None;
+        }
+        entry.flags.insert(Flags::CLOSING);
+        writing::recycle(entry.queue.take(), spare);
+        if let Some(deadline) = entry.deadline.take() {
+            driver::disarm_deadline(deadline);
+        }
+        Some(
+            entry
+                .rare
+                .as_mut()
+                .map(|rare| std::mem::take(&mut rare.filters)),
+        )
+    });
+    let Some(Some(filters)) = filters else { return };
+    let told = catch(|| {
+        if let Some(mut filters) = filters {
+            filters.closed();
+        }
+        emit(&stream, T::CLOSE, ())
+    });
+    let entry = T::with_transports(|all| all.table.remove(stream.to_id())).flatten();
+    if let Some(entry) = entry {
+        // What listeners captured may use the loop as it is dropped, and goes before the descriptor.
+        let dropped = catch(|| {
+            drop(entry.listeners);
+            drop(entry.rare);
+        });
+        drop(entry.fd);
+        driver::release();
+        T::gone(entry.extra);
+        log_panic::<T>(dropped.err());
+    }
+    log_panic::<T>(told.err());
+}
+
+fn log_panic<T: Transport>(message: Option<String>) {
+    if let Some(message) = message {
+        tracing::error!("a callback panicked as its stream closed: {message}");
+    }
+}

@@ -1,0 +1,99 @@
+//! The state of a stream, a bit each.
+
+use std::ops::BitOr;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Flags(u32);
+
+impl Flags {
+    /// The descriptor is a socket.
+    pub(super) const SOCKET: Flags = Flags(1 << 0);
+    /// Those who are told of the stream have been told.
+    pub(super) const STARTED: Flags = Flags(1 << 1);
+    /// Registered with the poller.
+    pub(super) const WATCHED: Flags = Flags(1 << 2);
+    /// The user wants no data now.
+    pub(super) const PAUSED: Flags = Flags(1 << 3);
+    /// The user wants the data to come, whoever listens.
+    pub(super) const FLOWING: Flags = Flags(1 << 4);
+    /// There may be something to read that no event will tell of.
+    pub(super) const READ_READY: Flags = Flags(1 << 5);
+    /// The poller has seen the peer's end or a reset: read until it shows.
+    pub(super) const HANGUP: Flags = Flags(1 << 6);
+    /// The stream is on the list of those to be read in the next iteration.
+    pub(super) const READ_QUEUED: Flags = Flags(1 << 7);
+    /// No data comes any more: the peer has ended, or the stream is write-only.
+    pub(super) const READ_OVER: Flags = Flags(1 << 8);
+    /// Nothing can be written: the stream is read-only, or its writing side has ended.
+    pub(super) const WRITE_OVER: Flags = Flags(1 << 9);
+    /// The descriptor takes no more bytes until the poller says so.
+    pub(super) const BLOCKED: Flags = Flags(1 << 10);
+    /// The stream is on the list of those to be flushed.
+    pub(super) const FLUSH_QUEUED: Flags = Flags(1 << 11);
+    /// `write` gave `false`: `drain` is owed.
+    pub(super) const FULL: Flags = Flags(1 << 12);
+    /// More was written than the hard limit allows.
+    pub(super) const OVERFLOW: Flags = Flags(1 << 13);
+    /// `end` was called.
+    pub(super) const ENDING: Flags = Flags(1 << 14);
+    /// `shutdown_write` was called: once the queue is empty, this side ends.
+    pub(super) const SHUTTING: Flags = Flags(1 << 15);
+    /// This side has ended: the peer has been told.
+    pub(super) const SHUT: Flags = Flags(1 << 16);
+    /// The stream stays open after the peer's end.
+    pub(super) const HALF_OPEN: Flags = Flags(1 << 17);
+    /// The `close` listeners are running.
+    pub(super) const CLOSING: Flags = Flags(1 << 18);
+    /// There are filters.
+    pub(super) const FILTERED: Flags = Flags(1 << 19);
+    /// The filters are running.
+    pub(super) const FILTERING: Flags = Flags(1 << 20);
+    /// A limit depends on when the stream was last active.
+    pub(super) const TIMED: Flags = Flags(1 << 21);
+    /// A read pass is under way: a callback in it need not schedule another.
+    pub(super) const READING: Flags = Flags(1 << 22);
+
+    #[inline]
+    pub(super) const fn contains(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    #[inline]
+    pub(super) const fn intersects(self, other: Flags) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    #[inline]
+    pub(super) const fn insert(&mut self, other: Flags) {
+        self.0 |= other.0;
+    }
+
+    #[inline]
+    pub(super) const fn remove(&mut self, other: Flags) {
+        self.0 &= !other.0;
+    }
+
+    pub(super) const fn set(&mut self, other: Flags, on: bool) {
+        if on {
+            self.insert(other);
+        } else {
+            self.remove(other);
+        }
+    }
+
+    /// Clears a flag; gives whether it was set.
+    #[inline]
+    pub(super) const fn take(&mut self, other: Flags) -> bool {
+        let was = self.intersects(other);
+        self.remove(other);
+        was
+    }
+}
+
+impl BitOr for Flags {
+    type Output = Flags;
+
+    fn bitor(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+}

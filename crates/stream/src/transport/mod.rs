@@ -1,0 +1,581 @@
+//! The engine of every stream over a file descriptor: reading, writing, ending, closing.
+//!
+//! A crate that has a kind of stream (connections, pipes) implements [`Transport`] for its `Copy` handle and gets the
+//! rest. Streams of a kind live in one [`Transports`] table for each thread.
+//!
+//! Cost of a chunk that is echoed: one read and one write, no allocation, no clock, no lock. The read goes into the
+//! thread's buffer, the listener gets a part of it, what it writes is copied behind what other listeners wrote to the
+//! same stream, and the end of the iteration sends it.
+
+mod deadlines;
+mod ending;
+mod filtering;
+mod flags;
+mod reading;
+mod writing;
+
+use std::any::Any;
+use std::fmt::{Debug, Display};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use uptick_emitter::{Emitter, Event, EventSet, Listeners};
+use uptick_event_loop::driver::{self, DeadlineId, Driver};
+use uptick_event_loop::{DriverId, Id, Interest, Readiness, Table, Token, Trigger};
+
+use crate::chunk::Chunk;
+use crate::error::Error;
+use crate::filter::{Filter, Filters};
+use crate::write_queue::WriteQueue;
+use flags::Flags;
+
+/// A `Copy` handle of a stream over a file descriptor.
+pub trait Transport: Emitter<Events = Self> + EventSet + Copy + Debug {
+    /// What the `error` event carries.
+    type Error: Clone + Display + 'static;
+    /// What is kept with each stream beside the transport's own state.
+    type Extra: 'static;
+
+    /// The event of bytes that have come.
+    const DATA: Event<Self, Bytes>;
+    /// The event of the peer's end.
+    const END: Event<Self, ()>;
+    /// The event of a write queue that has room again.
+    const DRAIN: Event<Self, ()>;
+    /// The event of a failure.
+    const ERROR: Event<Self, Self::Error>;
+    /// The event of the close.
+    const CLOSE: Event<Self, ()>;
+
+    /// The driver of this kind of stream: a [`TransportDriver`].
+    const DRIVER: &'static dyn Driver;
+
+    /// The handle of the stream under an id.
+    fn from_id(id: Id) -> Self;
+
+    /// The id in the handle.
+    fn to_id(self) -> Id;
+
+    /// Runs `f` on this thread's streams; `None` while the thread is being torn down. `f` never calls listeners.
+    fn with_transports<R>(f: impl FnOnce(&mut Transports<Self>) -> R) -> Option<R>;
+
+    /// Makes the payload of the `error` event: the place to say which stream it was.
+    fn to_error(extra: &Self::Extra, error: Error) -> Self::Error;
+
+    /// The stream is gone; called after its `close` listeners.
+    fn gone(extra: Self::Extra) {
+        drop(extra);
+    }
+}
+
+/// The streams of one kind and thread.
+#[derive(Debug)]
+pub struct Transports<T: Transport> {
+    table: Table<Entry<T>>,
+    driver: Option<DriverId>,
+    /// Drained write queues, to be used again.
+    spare: Vec<Box<WriteQueue>>,
+}
+
+/// How many drained write queues a thread keeps for each kind of stream.
+const SPARE_QUEUES: usize = 64;
+
+struct Entry<T: Transport> {
+    fd: OwnedFd,
+    flags: Flags,
+    soft_limit: u32,
+    hard_limit: u32,
+    listeners: Listeners,
+    queue: Option<Box<WriteQueue>>,
+    rare: Option<Box<Rare>>,
+    deadline: Option<DeadlineId>,
+    /// When the stream was last active, as far as a limit depends on it.
+    active: Timestamp,
+    /// When bytes last went out while the descriptor was full, or when the stream began to linger.
+    progress: Timestamp,
+    bytes_read: u64,
+    bytes_written: u64,
+    extra: T::Extra,
+}
+
+/// What most streams never have.
+struct Rare {
+    filters: Filters,
+    /// What came through the filters while reading was paused, and whether the end is behind it.
+    held: Vec<Bytes>,
+    held_end: bool,
+    /// What was written while the filters were running.
+    postponed: Vec<Bytes>,
+    idle_limit: Option<Duration>,
+    stall_limit: Option<Duration>,
+    linger: Duration,
+    data: Option<Rc<dyn Any>>,
+}
+
+impl Default for Rare {
+    fn default() -> Self {
+        Rare {
+            filters: Filters::default(),
+            held: Vec::new(),
+            held_end: false,
+            postponed: Vec::new(),
+            idle_limit: None,
+            stall_limit: Some(STALL_LIMIT),
+            linger: LINGER,
+            data: None,
+        }
+    }
+}
+
+/// How much may wait in a write queue before `write` gives `false`: 64 KiB.
+pub const SOFT_LIMIT: usize = 64 * 1024;
+
+/// How much may wait in a write queue before a further write fails the stream: 16 MiB.
+pub const HARD_LIMIT: usize = 16 * 1024 * 1024;
+
+/// How long a peer may read nothing while something waits for it: 30 s.
+pub const STALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long an ended stream waits for the peer's end: 1 s.
+pub const LINGER: Duration = Duration::from_secs(1);
+
+/// A time on the loop's clock in 16 ms steps; wraps after two years.
+#[derive(Clone, Copy, Debug, Default)]
+struct Timestamp(u32);
+
+impl Timestamp {
+    fn now() -> Self {
+        Timestamp((driver::elapsed().as_millis() >> 4) as u32)
+    }
+
+    fn age(self) -> Duration {
+        Duration::from_millis(u64::from(Self::now().0.wrapping_sub(self.0)) << 4)
+    }
+}
+
+/// How a new stream is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct TransportOptions {
+    /// Whether the descriptor is a socket: it can end its side and linger.
+    pub is_socket: bool,
+    /// See [`SOFT_LIMIT`].
+    pub soft_limit: usize,
+    /// See [`HARD_LIMIT`].
+    pub hard_limit: usize,
+    /// Whether the stream stays open for writing after the peer's end.
+    pub allow_half_open: bool,
+    /// Whether the stream can be read.
+    pub readable: bool,
+    /// Whether the stream can be written.
+    pub writable: bool,
+}
+
+impl Default for TransportOptions {
+    fn default() -> Self {
+        TransportOptions {
+            is_socket: true,
+            soft_limit: SOFT_LIMIT,
+            hard_limit: HARD_LIMIT,
+            allow_half_open: false,
+            readable: true,
+            writable: true,
+        }
+    }
+}
+
+impl<T: Transport> Transports<T> {
+    /// Makes an empty table.
+    pub const fn new() -> Self {
+        Transports {
+            table: Table::new(),
+            driver: None,
+            spare: Vec::new(),
+        }
+    }
+
+    /// How many streams there are.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there are no streams.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// The handles of all streams.
+    pub fn handles(&self) -> impl Iterator<Item = T> + '_ {
+        self.table.ids().map(T::from_id)
+    }
+
+    /// The listeners of a stream.
+    #[inline]
+    pub fn listeners(&mut self, stream: T) -> Option<&mut Listeners> {
+        Some(&mut self.table.get_mut(stream.to_id())?.listeners)
+    }
+
+    /// What is kept with a stream.
+    pub fn extra(&mut self, stream: T) -> Option<&mut T::Extra> {
+        Some(&mut self.table.get_mut(stream.to_id())?.extra)
+    }
+
+    /// The descriptor of a stream.
+    pub fn descriptor(&self, stream: T) -> Option<BorrowedFd<'_>> {
+        Some(self.table.get(stream.to_id())?.fd.as_fd())
+    }
+
+    fn token(&mut self, id: Id) -> Token {
+        let driver = *self
+            .driver
+            .get_or_insert_with(|| driver::register(T::DRIVER));
+        id.token(driver)
+    }
+}
+
+impl<T: Transport> Default for Transports<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Transport> Debug for Entry<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry").field("fd", &self.fd).finish_non_exhaustive()
+    }
+}
+
+/// The [`Driver`] of a kind of stream.
+#[derive(Debug)]
+pub struct TransportDriver<T>(std::marker::PhantomData<fn(T)>);
+
+impl<T> TransportDriver<T> {
+    /// Makes the driver.
+    pub const fn new() -> Self {
+        TransportDriver(std::marker::PhantomData)
+    }
+}
+
+impl<T> Default for TransportDriver<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Transport> Driver for TransportDriver<T> {
+    #[inline]
+    fn ready(&self, token: Token, readiness: Readiness) {
+        let found = T::with_transports(|all| all.table.find(token)).flatten();
+        let Some(id) = found else { return };
+        let stream = T::from_id(id);
+        if readiness == Readiness::NONE {
+            return reading::read_pass(stream);
+        }
+        if readiness.is_writable() {
+            writing::writable(stream);
+        }
+        if readiness.is_readable() {
+            reading::readable(stream, readiness);
+        }
+    }
+
+    #[inline]
+    fn flush(&self, token: Token) {
+        let found = T::with_transports(|all| all.table.find(token)).flatten();
+        if let Some(id) = found {
+            writing::flush_queued(T::from_id(id));
+        }
+    }
+
+    fn expired(&self, token: Token) {
+        let found = T::with_transports(|all| all.table.find(token)).flatten();
+        if let Some(id) = found {
+            deadlines::expired(T::from_id(id));
+        }
+    }
+
+    fn panicked(&self, token: Token, message: &str) {
+        let found = T::with_transports(|all| all.table.find(token)).flatten();
+        if let Some(id) = found {
+            panicked(T::from_id(id), message);
+        }
+    }
+}
+
+/// Takes a descriptor in as a stream. It reads nothing until [`start`].
+///
+/// # Errors
+/// When the table is full, which takes 2³² streams.
+pub fn open<T: Transport>(
+    fd: OwnedFd,
+    options: TransportOptions,
+    extra: T::Extra,
+) -> Result<T, Error> {
+    let limit = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+    let mut flags = Flags::default();
+    flags.set(Flags::SOCKET, options.is_socket);
+    flags.set(Flags::HALF_OPEN, options.allow_half_open);
+    flags.set(Flags::READ_OVER, !options.readable);
+    flags.set(Flags::WRITE_OVER, !options.writable);
+    let entry = Entry {
+        fd,
+        flags,
+        soft_limit: limit(options.soft_limit),
+        hard_limit: limit(options.hard_limit),
+        listeners: Listeners::new(),
+        queue: None,
+        rare: None,
+        deadline: None,
+        active: Timestamp::default(),
+        progress: Timestamp::default(),
+        bytes_read: 0,
+        bytes_written: 0,
+        extra,
+    };
+    let mut entry = Some(entry);
+    let id = T::with_transports(|all| {
+        let id = all.table.insert(entry.take()?)?;
+        all.token(id);
+        Some(id)
+    });
+    match id.flatten() {
+        Some(id) => {
+            driver::hold();
+            Ok(T::from_id(id))
+        }
+        None => Err(Error::watch(io::ErrorKind::OutOfMemory.into())),
+    }
+}
+
+/// Begins to watch a stream, and reads what is there already when somebody listens.
+///
+/// To be called once, when those who are told of the stream have had the chance to listen. A stream that ends with its
+/// first read is never registered with the poller.
+pub fn start<T: Transport>(stream: T) {
+    let started = with_entry(stream, |entry, _| {
+        entry.flags.insert(Flags::STARTED | Flags::READ_READY);
+    });
+    if started.is_none() {
+        return;
+    }
+    reading::read_pass(stream);
+    let watched = T::with_transports(|all| {
+        let id = stream.to_id();
+        let token = all.token(id);
+        let entry = all.table.get_mut(id)?;
+        entry.flags.insert(Flags::WATCHED);
+        let interest = match (
+            entry.flags.contains(Flags::READ_OVER) && !entry.flags.contains(Flags::SOCKET),
+            entry.flags.contains(Flags::WRITE_OVER) && !entry.flags.contains(Flags::SOCKET),
+        ) {
+            (true, _) => Interest::Write,
+            (_, true) => Interest::Read,
+            _ => Interest::Both,
+        };
+        Some(driver::watch(entry.fd.as_fd(), token, interest, Trigger::Edge))
+    });
+    if let Some(Some(Err(error))) = watched {
+        ending::fail(stream, Error::watch(error));
+    }
+}
+
+/// Appends to the write queue; `false` when the caller should wait for `drain`, or the chunk was not taken.
+#[inline]
+pub fn write<T: Transport>(stream: T, chunk: impl Chunk) -> bool {
+    writing::write(stream, chunk)
+}
+
+/// Sends what is queued, then ends this side, waits for the peer's end for the linger time at most, and closes.
+pub fn end<T: Transport>(stream: T) {
+    ending::end(stream);
+}
+
+/// Sends what is queued, then ends this side; reading goes on.
+pub fn shutdown_write<T: Transport>(stream: T) {
+    ending::shutdown_write(stream);
+}
+
+/// Closes at once; what is queued is lost.
+pub fn close<T: Transport>(stream: T) {
+    ending::close(stream);
+}
+
+/// Emits `error`, then closes.
+pub fn fail<T: Transport>(stream: T, error: Error) {
+    ending::fail(stream, error);
+}
+
+/// Reports that a callback of the stream panicked: emits `error`, then closes.
+pub fn panicked<T: Transport>(stream: T, message: &str) {
+    ending::fail(
+        stream,
+        Error::Panic {
+            message: message.into(),
+        },
+    );
+}
+
+/// Stops `data` and `end` until [`resume`].
+pub fn pause<T: Transport>(stream: T) {
+    with_entry(stream, |entry, _| {
+        entry.flags.insert(Flags::PAUSED);
+        entry.flags.remove(Flags::FLOWING);
+    });
+}
+
+/// Lets `data` and `end` come, also when nobody listens to `data`.
+pub fn resume<T: Transport>(stream: T) {
+    with_entry(stream, |entry, token| {
+        entry.flags.remove(Flags::PAUSED);
+        entry.flags.insert(Flags::FLOWING);
+        reading::schedule(entry, token);
+    });
+}
+
+/// To be called from [`Emitter::listener_added`]: the first `data` listener lets the data come.
+pub fn listener_added<T: Transport>(stream: T, slot: u8) {
+    if slot == T::DATA.slot() {
+        with_entry(stream, |entry, token| reading::schedule(entry, token));
+    }
+}
+
+/// Whether `data` may still come.
+pub fn is_readable<T: Transport>(stream: T) -> bool {
+    with_entry(stream, |entry, _| {
+        !entry
+            .flags
+            .intersects(Flags::READ_OVER | Flags::ENDING | Flags::CLOSING)
+    })
+    .unwrap_or(false)
+}
+
+/// Whether [`write`] takes anything.
+pub fn is_writable<T: Transport>(stream: T) -> bool {
+    with_entry(stream, |entry, _| entry.is_writable()).unwrap_or(false)
+}
+
+/// How many bytes wait in the write queue.
+pub fn buffered<T: Transport>(stream: T) -> usize {
+    with_entry(stream, |entry, _| entry.queued()).unwrap_or(0)
+}
+
+/// How many bytes were read from the descriptor and written to it.
+pub fn byte_counts<T: Transport>(stream: T) -> (u64, u64) {
+    with_entry(stream, |entry, _| (entry.bytes_read, entry.bytes_written)).unwrap_or_default()
+}
+
+/// Sets the limits of the write queue, in bytes.
+pub fn set_write_limits<T: Transport>(stream: T, soft: Option<usize>, hard: Option<usize>) {
+    let limit = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+    with_entry(stream, |entry, _| {
+        entry.soft_limit = soft.map_or(entry.soft_limit, limit);
+        entry.hard_limit = hard.map_or(entry.hard_limit, limit);
+    });
+}
+
+/// Sets whether the stream stays open for writing after the peer's end.
+pub fn set_allow_half_open<T: Transport>(stream: T, allow: bool) {
+    with_entry(stream, |entry, _| entry.flags.set(Flags::HALF_OPEN, allow));
+}
+
+/// Sets how long the stream may be without a byte in either direction.
+pub fn set_idle_limit<T: Transport>(stream: T, limit: Option<Duration>) {
+    with_entry(stream, |entry, _| {
+        entry.rare().idle_limit = limit;
+        entry.active = Timestamp::now();
+    });
+    deadlines::arm(stream);
+}
+
+/// Sets how long the peer may take nothing while something waits for it.
+pub fn set_stall_limit<T: Transport>(stream: T, limit: Option<Duration>) {
+    with_entry(stream, |entry, _| entry.rare().stall_limit = limit);
+    deadlines::arm(stream);
+}
+
+/// Sets how long an ended stream waits for the peer's end.
+pub fn set_linger<T: Transport>(stream: T, time: Duration) {
+    with_entry(stream, |entry, _| entry.rare().linger = time);
+}
+
+/// Keeps a value with the stream, in the place of the one before.
+pub fn set_data<T: Transport>(stream: T, data: Option<Rc<dyn Any>>) {
+    // The old value is dropped after the borrow: it may use the stream.
+    let old = with_entry(stream, |entry, _| {
+        std::mem::replace(&mut entry.rare().data, data)
+    });
+    drop(old);
+}
+
+/// The value kept with the stream.
+pub fn data<T: Transport>(stream: T) -> Option<Rc<dyn Any>> {
+    with_entry(stream, |entry, _| {
+        entry.rare.as_ref().and_then(|rare| rare.data.clone())
+    })
+    .flatten()
+}
+
+/// Puts a filter into the stream, above those that are there.
+pub fn add_filter<T: Transport>(stream: T, filter: impl Filter) {
+    let mut filter: Option<Box<dyn Filter>> = Some(Box::new(filter));
+    with_entry(stream, |entry, token| {
+        let added = filter.take();
+        entry.rare().filters.push(added);
+        entry.flags.insert(Flags::FILTERED);
+        reading::schedule(entry, token);
+    });
+}
+
+#[inline]
+fn with_entry<T: Transport, R>(
+    stream: T,
+    f: impl FnOnce(&mut Entry<T>, Token) -> R,
+) -> Option<R> {
+    T::with_transports(|all| {
+        let id = stream.to_id();
+        let token = all.token(id);
+        all.table.get_mut(id).map(|entry| f(entry, token))
+    })
+    .flatten()
+}
+
+impl<T: Transport> Entry<T> {
+    fn is_writable(&self) -> bool {
+        !self
+            .flags
+            .intersects(Flags::WRITE_OVER | Flags::ENDING | Flags::CLOSING)
+    }
+
+    #[inline]
+    fn queued(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.len())
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn stall_limit(&self) -> Option<Duration> {
+        self.rare
+            .as_ref()
+            .map_or(Some(STALL_LIMIT), |rare| rare.stall_limit)
+    }
+
+    fn idle_limit(&self) -> Option<Duration> {
+        self.rare.as_ref().and_then(|rare| rare.idle_limit)
+    }
+
+    fn linger(&self) -> Duration {
+        self.rare.as_ref().map_or(LINGER, |rare| rare.linger)
+    }
+
+    /// Notes activity, where a limit depends on it.
+    #[inline]
+    fn touch(&mut self) {
+        if self.flags.contains(Flags::TIMED) {
+            self.active = Timestamp::now();
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Reading: what a readiness event becomes.
+
+use std::os::fd::AsFd;
+
+use bytes::Bytes;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+use uptick_emitter::emit;
+use uptick_event_loop::driver;
+use uptick_event_loop::{Readiness, Token};
+
+use super::flags::Flags;
+use super::{Entry, Transport, ending, filtering, with_entry};
+use crate::error::Error;
+use crate::read_buffer;
+
+/// How many chunks of one stream are read before others get their turn: at 64 KiB each, 1 MiB.
+const BUDGET: usize = 16;
+
+/// Whether the poller reports what comes after a short read as a new event. The others are read until they block.
+const SHORT_READ_ENDS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+pub(super) fn readable<T: Transport>(stream: T, readiness: Readiness) {
+    with_entry(stream, |entry, _| {
+        entry.flags.insert(Flags::READ_READY);
+        if readiness.is_read_closed() {
+            entry.flags.insert(Flags::HANGUP);
+        }
+    });
+    read_pass(stream);
+}
+
+/// Has the stream read in the next iteration, if there is something to read or to hand on.
+pub(super) fn schedule<T: Transport>(entry: &mut Entry<T>, token: Token) {
+    let holds = || {
+        entry
+            .rare
+            .as_ref()
+            .is_some_and(|rare| !rare.held.is_empty() || rare.held_end)
+    };
+    let flags = entry.flags;
+    if flags.contains(Flags::STARTED)
+        && !flags.intersects(Flags::READ_QUEUED | Flags::READING)
+        && (flags.contains(Flags::READ_READY) || holds())
+    {
+        entry.flags.insert(Flags::READ_QUEUED);
+        driver::ready_later(token, Readiness::NONE);
+    }
+}
+
+enum Step {
+    Chunk(Bytes),
+    Filtered(Bytes),
+    Held,
+    End,
+    Discarded,
+    Fail(Error),
+    Stop,
+}
+
+/// Reads while there is something, somebody wants it and it is not the turn of others.
+#[inline]
+pub(super) fn read_pass<T: Transport>(stream: T) {
+    with_entry(stream, |entry, _| {
+        entry.flags.remove(Flags::READ_QUEUED);
+        entry.flags.insert(Flags::READING);
+    });
+    for _ in 0..BUDGET {
+        let step = with_entry(stream, |entry, _| next_step(entry)).unwrap_or(Step::Stop);
+        match step {
+            Step::Chunk(chunk) => {
+                emit(&stream, T::DATA, chunk);
+            }
+            Step::Filtered(chunk) => filtering::received(stream, chunk),
+            Step::Held => filtering::release(stream),
+            Step::End => end_of_stream(stream),
+            Step::Discarded => {}
+            Step::Fail(error) => ending::fail(stream, error),
+            Step::Stop => {
+                with_entry(stream, |entry, _| entry.flags.remove(Flags::READING));
+                return;
+            }
+        }
+    }
+    with_entry(stream, |entry, token| {
+        entry.flags.remove(Flags::READING);
+        schedule(entry, token);
+    });
+}
+
+impl<T: Transport> Entry<T> {
+    /// Whether the user takes data now.
+    #[inline]
+    pub(super) fn wants_data(&self) -> bool {
+        !self.flags.intersects(Flags::PAUSED | Flags::CLOSING)
+            && (self.flags.contains(Flags::FLOWING) || self.listeners.has(T::DATA.slot()))
+    }
+}
+
+#[inline]
+fn next_step<T: Transport>(entry: &mut Entry<T>) -> Step {
+    let flags = entry.flags;
+    if flags.contains(Flags::CLOSING) {
+        return Step::Stop;
+    }
+    if flags.contains(Flags::ENDING) {
+        return discard(entry);
+    }
+    if flags.contains(Flags::FILTERED)
+        && let Some(rare) = &entry.rare
+        && (!rare.held.is_empty() || rare.held_end)
+    {
+        return if entry.wants_data() {
+            Step::Held
+        } else {
+            Step::Stop
+        };
+    }
+    if !flags.contains(Flags::READ_READY) || flags.contains(Flags::READ_OVER) {
+        return Step::Stop;
+    }
+    let filtered = flags.contains(Flags::FILTERED);
+    let wanted = if filtered {
+        !flags.contains(Flags::PAUSED)
+    } else {
+        entry.wants_data()
+    };
+    if !wanted {
+        return unwanted(entry);
+    }
+    loop {
+        match read_buffer::read(entry.fd.as_fd()) {
+            Ok(chunk) if chunk.bytes.is_empty() => {
+                entry.flags.remove(Flags::READ_READY);
+                entry.flags.insert(Flags::READ_OVER);
+                return Step::End;
+            }
+            Ok(chunk) => {
+                entry.bytes_read += chunk.bytes.len() as u64;
+                entry.touch();
+                if SHORT_READ_ENDS && !chunk.filled && !flags.contains(Flags::HANGUP) {
+                    entry.flags.remove(Flags::READ_READY);
+                }
+                return if filtered {
+                    Step::Filtered(chunk.bytes)
+                } else {
+                    Step::Chunk(chunk.bytes)
+                };
+            }
+            Err(error) => match failed(entry, &error) {
+                Some(step) => return step,
+                None => continue,
+            },
+        }
+    }
+}
+
+/// Nobody wants data. An end or an error behind nothing unread shows all the same.
+#[cold]
+fn unwanted<T: Transport>(entry: &mut Entry<T>) -> Step {
+    if !entry.flags.contains(Flags::HANGUP) {
+        return Step::Stop;
+    }
+    let waiting = if entry.flags.contains(Flags::SOCKET) {
+        recv(&entry.fd, &mut [0_u8; 1][..], RecvFlags::PEEK).map(|(read, _)| read as u64)
+    } else {
+        rustix::io::ioctl_fionread(&entry.fd)
+    };
+    match waiting {
+        Ok(0) if !entry.flags.contains(Flags::PAUSED) => {
+            entry.flags.remove(Flags::READ_READY);
+            entry.flags.insert(Flags::READ_OVER);
+            Step::End
+        }
+        Ok(_) => Step::Stop,
+        Err(error) => failed(entry, &error.into()).unwrap_or(Step::Stop),
+    }
+}
+
+/// What a failed read comes to; `None` to try again.
+#[cold]
+fn failed<T: Transport>(entry: &mut Entry<T>, error: &std::io::Error) -> Option<Step> {
+    match Errno::from_io_error(error) {
+        Some(Errno::INTR) => None,
+        Some(Errno::AGAIN) => {
+            entry.flags.remove(Flags::READ_READY | Flags::HANGUP);
+            Some(Step::Stop)
+        }
+        // A terminal whose other side is gone.
+        Some(Errno::IO) if !entry.flags.contains(Flags::SOCKET) => {
+            entry.flags.insert(Flags::READ_OVER);
+            Some(Step::End)
+        }
+        Some(errno) => Some(Step::Fail(Error::read(errno))),
+        None => Some(Step::Fail(Error::read(std::io::Error::from(error.kind())))),
+    }
+}
+
+/// The stream is ending: what still comes is thrown away, until the peer ends too.
+#[cold]
+fn discard<T: Transport>(entry: &mut Entry<T>) -> Step {
+    if !entry.flags.contains(Flags::READ_READY) || entry.flags.contains(Flags::READ_OVER) {
+        return Step::Stop;
+    }
+    match read_buffer::discard(entry.fd.as_fd()) {
+        Ok(0) => {
+            entry.flags.remove(Flags::READ_READY);
+            entry.flags.insert(Flags::READ_OVER);
+            Step::End
+        }
+        Ok(_) => Step::Discarded,
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::INTR) => Step::Discarded,
+            Some(Errno::AGAIN) => {
+                entry.flags.remove(Flags::READ_READY | Flags::HANGUP);
+                Step::Stop
+            }
+            _ => {
+                entry.flags.insert(Flags::READ_OVER);
+                Step::End
+            }
+        },
+    }
+}
+
+/// The descriptor has no more bytes.
+fn end_of_stream<T: Transport>(stream: T) {
+    let flags = with_entry(stream, |entry, _| entry.flags).unwrap_or_default();
+    if flags.contains(Flags::ENDING) {
+        ending::peer_ended_too(stream);
+    } else if flags.contains(Flags::FILTERED) {
+        filtering::peer_ended(stream);
+    } else {
+        emit_end(stream);
+    }
+}
+
+/// Emits `end`, and ends this side too unless half-open streams are wanted.
+pub(super) fn emit_end<T: Transport>(stream: T) {
+    with_entry(stream, |entry, _| entry.flags.insert(Flags::READ_OVER));
+    emit(&stream, T::END, ());
+    let flags = with_entry(stream, |entry, _| entry.flags).unwrap_or_default();
+    if flags.contains(Flags::ENDING) {
+        ending::peer_ended_too(stream);
+    } else if !flags.contains(Flags::HALF_OPEN) || flags.contains(Flags::WRITE_OVER) {
+        ending::end(stream);
+    }
+}
