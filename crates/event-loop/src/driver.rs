@@ -42,8 +42,11 @@ pub trait Driver: Sync {
 pub struct DeadlineId(pub(crate) u32);
 
 /// Adds a driver to this thread's loop; to be called once for each thread and driver.
+///
+/// # Limits
+/// 255 drivers; one more is logged at error level and never called.
 pub fn register(driver: &'static dyn Driver) -> DriverId {
-    with(|event_loop| event_loop.register_driver(driver)).unwrap_or(DriverId::from_index(u8::MAX))
+    with(|event_loop| event_loop.register_driver(driver)).unwrap_or(DriverId::NONE)
 }
 
 /// Watches a descriptor until it is closed.

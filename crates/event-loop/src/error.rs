@@ -46,7 +46,7 @@ pub enum Error {
         source: Arc<io::Error>,
     },
     /// The loop is gone: its thread has ended.
-    #[error("posting to an event loop failed: it is gone")]
+    #[error("using an event loop failed: its thread has ended")]
     LoopGone,
     /// Too much waits to be taken in by the loop.
     #[error("posting to an event loop failed: {limit} calls wait already")]

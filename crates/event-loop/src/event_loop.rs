@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ use crate::error::Error;
 use crate::handle::{LoopHandle, Remote};
 use crate::panic::{catch, contain};
 use crate::poller::{MioPoller, Poller, Readiness};
+use crate::table::Table;
+use crate::task::Abandon;
 use crate::timer::TimerEntry;
 use crate::timers::Timers;
 use crate::token::{DriverId, Token};
@@ -55,6 +57,8 @@ pub(crate) struct Inner {
     /// How many things `run` waits for, beside ticks and timers.
     pub(crate) holds: Cell<usize>,
     pub(crate) jobs: Cell<usize>,
+    /// The futures of tasks, to be dropped when the thread ends.
+    pub(crate) tasks: RefCell<Table<Weak<dyn Abandon>>>,
     stopping: Cell<bool>,
     running: Cell<bool>,
     pub(crate) remote: Arc<Remote>,
@@ -96,11 +100,25 @@ pub struct EventLoop {
 
 impl EventLoop {
     /// The loop of this thread.
+    ///
+    /// # Panics
+    /// In a destructor of a thread-local value, after the loop of the thread that ends is gone.
     pub fn current() -> EventLoop {
         let inner = CURRENT.with(|current| {
             Rc::clone(current.get_or_init(|| Rc::new(Inner::with_system_poller())))
         });
         EventLoop { inner }
+    }
+
+    pub(crate) fn try_current() -> Result<EventLoop, Error> {
+        CURRENT
+            .try_with(|current| {
+                let inner = current.get_or_init(|| Rc::new(Inner::with_system_poller()));
+                EventLoop {
+                    inner: Rc::clone(inner),
+                }
+            })
+            .map_err(|_| Error::LoopGone)
     }
 
     /// Gives this thread a loop with a poller and a clock of one's own, for tests as a rule.
@@ -119,14 +137,15 @@ impl EventLoop {
     }
 
     /// Runs one iteration that waits for at most `timeout`; `None` waits until something happens.
-    /// Gives whether there is anything left to wait for.
+    /// Gives whether to go on: there is something left to wait for, and [`stop`] was not called.
     ///
     /// # Errors
     /// [`Error::AlreadyRunning`] inside a callback of the loop, [`Error::Poll`] when the poller fails.
     pub fn run_once(&self, timeout: Option<Duration>) -> Result<bool, Error> {
         let _running = self.inner.enter()?;
         self.inner.iterate(timeout)?;
-        Ok(self.inner.is_alive())
+        let stopped = self.inner.stopping.replace(false);
+        Ok(!stopped && self.inner.is_alive())
     }
 
     /// Runs until nothing is left to wait for, or until [`stop`].
@@ -135,7 +154,7 @@ impl EventLoop {
     /// As [`run_once`](EventLoop::run_once).
     pub fn run(&self) -> Result<(), Error> {
         let _running = self.inner.enter()?;
-        self.inner.stopping.set(false);
+        self.inner.remote.forget_stop();
         while self.inner.is_alive() {
             self.inner.iterate(None)?;
             if self.inner.stopping.replace(false) {
@@ -155,10 +174,6 @@ impl EventLoop {
     pub fn timeout(&self) -> Option<Duration> {
         self.inner.read_clock();
         self.inner.timeout(None)
-    }
-
-    pub(crate) fn remote(&self) -> Arc<Remote> {
-        Arc::clone(&self.inner.remote)
     }
 
     /// A descriptor that becomes readable when the loop has I/O to do, for the poller of a host.
@@ -186,9 +201,10 @@ impl EventLoop {
 /// connections. It may be called again afterwards.
 ///
 /// # Errors
-/// [`Error::AlreadyRunning`] inside a callback of the loop, [`Error::Poll`] when the poller fails.
+/// [`Error::AlreadyRunning`] inside a callback of the loop, [`Error::Poll`] when the poller fails, [`Error::LoopGone`]
+/// while the thread is torn down.
 pub fn run() -> Result<(), Error> {
-    EventLoop::current().run()
+    EventLoop::try_current()?.run()
 }
 
 /// Has the running loop finish its current iteration and return from [`run`]; nothing happens when it does not run.
@@ -202,7 +218,10 @@ pub fn now() -> Instant {
         if !event_loop.running.get() {
             event_loop.read_clock();
         }
-        event_loop.start + event_loop.elapsed.get()
+        // A clock at its end must not overflow the instant.
+        let elapsed = Duration::from_nanos(nanoseconds(event_loop.elapsed.get()));
+        let start = event_loop.start;
+        start.checked_add(elapsed).unwrap_or(start)
     })
     .unwrap_or_else(Instant::now)
 }
@@ -235,15 +254,20 @@ fn with_tick(tick: Tick) -> Result<(), Tick> {
 
 /// A handle to this thread's loop that other threads may use.
 pub fn handle() -> LoopHandle {
-    LoopHandle::new(EventLoop::current().remote())
+    let remote = with(|event_loop| Arc::clone(&event_loop.remote));
+    LoopHandle::new(remote.unwrap_or_else(|| Arc::new(Remote::gone())))
 }
 
-/// Takes the running flag back when an iteration ends, also by a panic.
-struct Running<'a>(&'a Cell<bool>);
+/// Takes the flags back when running ends, also by an error or a panic.
+struct Running<'a> {
+    running: &'a Cell<bool>,
+    stopping: &'a Cell<bool>,
+}
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.set(false);
+        self.running.set(false);
+        self.stopping.set(false);
     }
 }
 
@@ -279,6 +303,7 @@ impl Inner {
             reap: RefCell::default(),
             holds: Cell::new(0),
             jobs: Cell::new(0),
+            tasks: RefCell::default(),
             stopping: Cell::new(false),
             running: Cell::new(false),
             remote,
@@ -327,7 +352,10 @@ impl Inner {
             return Err(Error::AlreadyRunning);
         }
         self.read_clock();
-        Ok(Running(&self.running))
+        Ok(Running {
+            running: &self.running,
+            stopping: &self.stopping,
+        })
     }
 
     fn is_alive(&self) -> bool {
@@ -384,26 +412,24 @@ impl Inner {
         if self.timers.borrow().is_empty() {
             return;
         }
-        // The callbacks of the last iteration took time that the waiting below must not add to.
+        // The callbacks of the last iteration took time that the waiting below must not add to, and so do these.
         self.read_clock();
-        crate::timer::run_due(self, nanoseconds(self.elapsed.get()));
+        if crate::timer::run_due(self, nanoseconds(self.elapsed.get())) {
+            self.read_clock();
+        }
     }
 
     fn timeout(&self, limit: Option<Duration>) -> Option<Duration> {
         let waits_for_nothing = !self.is_alive();
-        if waits_for_nothing
-            || self.has_work()
-            || self.stopping.get()
-            || self.remote.has_arrivals()
+        if waits_for_nothing || self.has_work() || self.stopping.get() || self.remote.has_arrivals()
         {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.borrow().next_deadline();
         let deadline = self.deadlines.borrow().next_wakeup();
         let next = [timer, deadline].into_iter().flatten().min();
-        let wait = next.map(|at| {
-            Duration::from_nanos(at.saturating_sub(nanoseconds(self.elapsed.get())))
-        });
+        let wait =
+            next.map(|at| Duration::from_nanos(at.saturating_sub(nanoseconds(self.elapsed.get()))));
         [wait, limit].into_iter().flatten().min()
     }
 
@@ -475,11 +501,7 @@ impl Inner {
 
     #[inline]
     fn drive(&self, token: Token, call: impl FnOnce(&'static dyn Driver)) {
-        let driver = self
-            .drivers
-            .borrow()
-            .get(token.driver().index())
-            .copied();
+        let driver = self.drivers.borrow().get(token.driver().index()).copied();
         let Some(driver) = driver else { return };
         if let Err(message) = catch(|| call(driver)) {
             let reported = catch(|| driver.panicked(token, &message));
@@ -504,14 +526,15 @@ fn nanoseconds(time: Duration) -> u64 {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Local tasks have to be dropped on this thread; dropping one may wake others into the inbox.
-        loop {
-            let arrivals = self.remote.close();
-            let ticks = std::mem::take(&mut *self.ticks.borrow_mut());
-            if arrivals.tasks.is_empty() && arrivals.calls.is_empty() && ticks.is_empty() {
-                break;
+        // From here on a task that is woken on this thread is dropped: see `Remote::schedule`.
+        let arrivals = self.remote.close();
+        // Local futures have to be dropped on this thread, whoever holds their wakers.
+        for (_, future) in self.tasks.take().iter() {
+            if let Some(future) = future.upgrade() {
+                contain("task", || future.abandon());
             }
         }
+        drop(arrivals);
     }
 }
 

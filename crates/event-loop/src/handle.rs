@@ -9,7 +9,7 @@ use std::thread::{self, ThreadId};
 use async_task::Runnable;
 
 use crate::error::Error;
-use crate::poller::Wake;
+use crate::poller::{NoWake, Wake};
 
 /// How many calls may wait to be taken in by a loop: 65,536.
 pub const POST_LIMIT: usize = 65_536;
@@ -91,6 +91,8 @@ impl LoopHandle {
     }
 
     /// Has the loop end its current iteration and return from `run`; nothing happens when it is not running.
+    ///
+    /// To stop a loop that may not have begun to run, post the stop: `handle.post(stop)`.
     pub fn stop(&self) {
         self.remote.inbox().stop = true;
         self.remote.notify();
@@ -112,6 +114,13 @@ impl Remote {
         }
     }
 
+    /// What there is to see when the loop is gone.
+    pub(crate) fn gone() -> Self {
+        let remote = Remote::new(Arc::new(NoWake));
+        remote.inbox().closed = true;
+        remote
+    }
+
     pub(crate) fn is_local(&self) -> bool {
         thread::current().id() == self.thread
     }
@@ -120,8 +129,11 @@ impl Remote {
     pub(crate) fn schedule(&self, task: Runnable) {
         let mut inbox = self.inbox();
         if inbox.closed {
-            // A local task may be dropped on its own thread only, and that thread has ended.
-            std::mem::forget(task);
+            drop(inbox);
+            if !self.is_local() {
+                // A local task may be dropped on its own thread only, which has ended. Its future is gone already.
+                std::mem::forget(task);
+            }
             return;
         }
         inbox.tasks.push_back(task);
@@ -141,6 +153,13 @@ impl Remote {
             calls: std::mem::take(&mut inbox.calls),
             tasks: std::mem::take(&mut inbox.tasks),
             stop: std::mem::take(&mut inbox.stop),
+        }
+    }
+
+    /// Forgets a [`stop`](LoopHandle::stop) that came while the loop did not run.
+    pub(crate) fn forget_stop(&self) {
+        if self.has_arrivals() {
+            self.inbox().stop = false;
         }
     }
 

@@ -1,10 +1,13 @@
 //! Futures on the loop: they need not be `Send`, and run as ticks.
 
+use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use futures::FutureExt;
 
@@ -12,6 +15,7 @@ use crate::driver;
 use crate::error::Error;
 use crate::event_loop::{EventLoop, Tick, stop, with};
 use crate::panic;
+use crate::table::Id;
 
 /// Runs a future on this thread's loop; it first runs in the next iteration, and [`run`](crate::run) waits for it.
 ///
@@ -28,36 +32,97 @@ use crate::panic;
 /// # Ok::<(), uptick_event_loop::Error>(())
 /// ```
 pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> JoinHandle<T> {
-    let remote = EventLoop::current().remote();
+    let Some(remote) = with(|event_loop| Arc::clone(&event_loop.remote)) else {
+        return JoinHandle { task: None };
+    };
     let schedule = move |task| {
-        if remote.is_local() {
-            let mut task = Some(task);
-            with(|event_loop| {
-                let task = task.take().map(Tick::Task);
-                event_loop.ticks.borrow_mut().extend(task);
-            });
-            if let Some(task) = task {
-                remote.schedule(task);
-            }
-        } else {
+        if !remote.is_local() {
+            return remote.schedule(task);
+        }
+        let mut task = Some(task);
+        with(|event_loop| {
+            let task = task.take().map(Tick::Task);
+            event_loop.ticks.borrow_mut().extend(task);
+        });
+        if let Some(task) = task {
             remote.schedule(task);
         }
     };
-    let hold = Hold::new();
-    let future = AssertUnwindSafe(future).catch_unwind().map(move |result| {
-        drop(hold);
-        result.map_err(|payload| {
-            let message = panic::message(&*payload);
-            tracing::error!("a task panicked: {message}");
-            Error::TaskPanicked {
-                message: message.into(),
+    let slot = Rc::new(Slot::new(AssertUnwindSafe(future).catch_unwind()));
+    let member = Member::new(Rc::downgrade(&slot) as Weak<dyn Abandon>);
+    let future = poll_fn(move |context| {
+        // It is done when the task is.
+        let _member = &member;
+        Poll::Ready(match ready!(slot.poll(context)) {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(payload)) => {
+                let message = panic::message(&*payload);
+                tracing::error!("a task panicked: {message}");
+                Err(Error::TaskPanicked {
+                    message: message.into(),
+                })
             }
+            None => Err(Error::TaskCancelled),
         })
     });
     let (task, handle) = async_task::spawn_local(future, schedule);
     task.schedule();
     JoinHandle {
         task: Some(handle.fallible()),
+    }
+}
+
+/// A task's future, where its loop can reach it whoever holds the task: wakers may outlive the thread.
+struct Slot<F>(RefCell<Option<Pin<Box<F>>>>);
+
+impl<F: Future> Slot<F> {
+    fn new(future: F) -> Self {
+        Slot(RefCell::new(Some(Box::pin(future))))
+    }
+
+    /// Gives `None` when the future was abandoned.
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        match self.0.borrow_mut().as_mut() {
+            Some(future) => future.as_mut().poll(context).map(Some),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+/// Drops the future of a task whose loop ends.
+pub(crate) trait Abandon {
+    fn abandon(&self);
+}
+
+impl<F> Abandon for Slot<F> {
+    fn abandon(&self) {
+        // It is borrowed while it runs, as when it ends the process.
+        let future = self
+            .0
+            .try_borrow_mut()
+            .ok()
+            .and_then(|mut slot| slot.take());
+        drop(future);
+    }
+}
+
+/// A task's place on the loop: keeps it running while it exists.
+struct Member(Option<Id>);
+
+impl Member {
+    fn new(future: Weak<dyn Abandon>) -> Self {
+        driver::hold();
+        let id = with(|event_loop| event_loop.tasks.borrow_mut().insert(future));
+        Member(id.flatten())
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        driver::release();
+        if let Some(id) = self.0 {
+            with(|event_loop| event_loop.tasks.borrow_mut().remove(id));
+        }
     }
 }
 
@@ -73,45 +138,32 @@ pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> JoinHandl
 /// # Ok::<(), uptick_event_loop::Error>(())
 /// ```
 pub fn block_on<T: 'static>(future: impl Future<Output = T> + 'static) -> Result<T, Error> {
+    let waiting = Rc::new(Cell::new(true));
+    let stop = StopWaiting(Rc::clone(&waiting));
     let mut task = spawn(async move {
-        // However the future ends, the loop that waits for it has to.
-        let _stop = StopOnDrop;
+        let _stop = stop;
         future.await
     });
-    if let Err(error) = EventLoop::current().run() {
-        task.cancel();
-        return Err(error);
-    }
-    match (&mut task).now_or_never() {
+    let result = EventLoop::try_current().and_then(|event_loop| event_loop.run());
+    waiting.set(false);
+    let result = result.and_then(|()| match (&mut task).now_or_never() {
         Some(result) => result,
-        None => {
-            task.cancel();
-            Err(Error::TaskCancelled)
+        None => Err(Error::TaskCancelled),
+    });
+    if !task.is_finished() {
+        task.cancel();
+    }
+    result
+}
+
+/// Stops the loop that waits for a future, however the future ends.
+struct StopWaiting(Rc<Cell<bool>>);
+
+impl Drop for StopWaiting {
+    fn drop(&mut self) {
+        if self.0.get() {
+            stop();
         }
-    }
-}
-
-struct StopOnDrop;
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        stop();
-    }
-}
-
-/// Keeps the loop running while it exists.
-struct Hold;
-
-impl Hold {
-    fn new() -> Self {
-        driver::hold();
-        Hold
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        driver::release();
     }
 }
 

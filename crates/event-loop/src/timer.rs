@@ -42,9 +42,13 @@ impl Timer {
 
 /// Has `callback` called once, after `interval`.
 ///
-/// Timers fire in the order of their deadlines, equal ones in the order in which they were added; never early. A timer
-/// of zero added by a tick fires in the same iteration, one added by a timer in the next. A panic in the callback is
-/// logged and the loop goes on.
+/// Timers fire in the order of their deadlines, equal ones in the order in which they were added. The interval counts
+/// from the loop's [`now`](crate::now), and a timer never fires before it is over. A timer of zero added by a tick
+/// fires in the same iteration, one added by a timer in the next. A panic in the callback is logged and the loop goes
+/// on.
+///
+/// # Limits
+/// 2³² pending timers of a loop; one more is dropped, and its handle is that of a timer that has fired.
 ///
 /// # Examples
 /// ```
@@ -163,12 +167,14 @@ impl Timer {
     }
 }
 
-/// Runs the timers that are due, except those that are added meanwhile.
-pub(crate) fn run_due(event_loop: &Inner, now: u64) {
+/// Runs the timers that are due, except those that are added meanwhile, and says whether there were any.
+pub(crate) fn run_due(event_loop: &Inner, now: u64) -> bool {
     let cut = event_loop.timers.borrow().cut();
+    let mut any = false;
     let keep = |entry: &TimerEntry| matches!(entry, TimerEntry::Periodic(..));
     loop {
         let due = event_loop.timers.borrow_mut().pop_due(now, cut, keep);
+        any |= due.is_some();
         match due {
             Some((_, TimerEntry::Once(callback))) => contain("timer", callback),
             Some((id, TimerEntry::Periodic(interval, mut callback))) => {
@@ -177,9 +183,11 @@ pub(crate) fn run_due(event_loop: &Inner, now: u64) {
                 let next = now.saturating_add(interval);
                 // What a timer captured that was cancelled meanwhile is dropped after the borrow.
                 let cancelled = event_loop.timers.borrow_mut().rearm(id, next, entry);
-                drop(cancelled);
+                if let Err(cancelled) = cancelled {
+                    contain("timer", || drop(cancelled));
+                }
             }
-            None => return,
+            None => return any,
         }
     }
 }

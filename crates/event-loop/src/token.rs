@@ -5,6 +5,9 @@
 pub struct DriverId(u8);
 
 impl DriverId {
+    /// The id that no driver has.
+    pub(crate) const NONE: DriverId = DriverId(u8::MAX);
+
     pub(crate) const fn from_index(index: u8) -> Self {
         DriverId(index)
     }
@@ -26,7 +29,9 @@ const GENERATION_MASK: u32 = 0x00FF_FFFF;
 impl Token {
     #[inline]
     pub(crate) const fn new(driver: DriverId, index: u32, generation: u32) -> Self {
-        Token((driver.0 as u64) << 56 | ((generation & GENERATION_MASK) as u64) << 32 | index as u64)
+        Token(
+            (driver.0 as u64) << 56 | ((generation & GENERATION_MASK) as u64) << 32 | index as u64,
+        )
     }
 
     /// The token as the poller carries it.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::driver::{self, Driver};
 use crate::error::Error;
+use crate::panic::contain;
 use crate::poller::{Interest, Readiness, Trigger};
 use crate::table::{Id, Table};
 use crate::token::{DriverId, Token};
@@ -18,7 +19,7 @@ use crate::token::{DriverId, Token};
 ///
 /// # Errors
 /// [`Error::AlreadyWatched`] when the descriptor is watched for reading, [`Error::Watch`] when it cannot be watched,
-/// as regular files (`EPERM`).
+/// as regular files (`EPERM`), [`Error::LoopGone`] while the thread is torn down.
 ///
 /// # Examples
 /// ```
@@ -123,23 +124,29 @@ impl Watches {
             .get_or_insert_with(|| driver::register(&WatchDriver))
     }
 
-    fn add(&mut self, fd: RawFd, direction: Direction, side: Side) -> Result<(), (Error, Side)> {
+    /// A side that is refused is left in `side`, to be dropped after the borrow.
+    fn add(
+        &mut self,
+        fd: RawFd,
+        direction: Direction,
+        side: &mut Option<Side>,
+    ) -> Result<(), Error> {
         let id = match self.by_fd.get(&fd) {
             Some(id) => *id,
             None => match self.table.insert(Watch::default()) {
                 Some(id) => id,
-                None => return Err((full(fd), side)),
+                None => return Err(full(fd)),
             },
         };
         let token = id.token(self.driver());
         let Some(watch) = self.table.get_mut(id) else {
-            return Err((full(fd), side));
+            return Err(full(fd));
         };
         if watch.side(direction).is_some() {
-            return Err((Error::AlreadyWatched { fd }, side));
+            return Err(Error::AlreadyWatched { fd });
         }
         let before = watch.interest();
-        *watch.side(direction) = Some(side);
+        *watch.side(direction) = side.take();
         let watched = match (watch.fd(), watch.interest()) {
             (Some(fd), Some(interest)) if before.is_none() => {
                 driver::watch(fd, token, interest, Trigger::Level)
@@ -154,15 +161,14 @@ impl Watches {
                 Ok(())
             }
             Err(source) => {
-                let side = watch.side(direction).take();
+                *side = watch.side(direction).take();
                 if before.is_none() {
                     self.table.remove(id);
                 }
-                let error = Error::Watch {
+                Err(Error::Watch {
                     fd,
                     source: Arc::new(source),
-                };
-                Err((error, side.unwrap_or_else(Side::empty)))
+                })
             }
         }
     }
@@ -190,16 +196,6 @@ impl Watches {
     }
 }
 
-impl Side {
-    fn empty() -> Self {
-        Side {
-            source: Box::new(std::io::stdin()),
-            callback: None,
-            serial: 0,
-        }
-    }
-}
-
 fn full(fd: RawFd) -> Error {
     Error::Watch {
         fd,
@@ -213,19 +209,22 @@ fn add<R>(
     mut callback: impl FnMut() -> R + 'static,
 ) -> Result<(), Error> {
     let fd = source.as_fd().as_raw_fd();
-    let mut side = Side {
+    let mut side = Some(Side {
         source: Box::new(source),
         callback: Some(Box::new(move || {
             callback();
         })),
         serial: 0,
-    };
-    let result = WATCHES.with_borrow_mut(|watches| {
-        watches.serial += 1;
-        side.serial = watches.serial;
-        watches.add(fd, direction, side)
     });
-    result.map_err(|(error, _side)| error)
+    let added = WATCHES.try_with(|watches| {
+        let mut watches = watches.borrow_mut();
+        watches.serial += 1;
+        if let Some(side) = &mut side {
+            side.serial = watches.serial;
+        }
+        watches.add(fd, direction, &mut side)
+    });
+    added.unwrap_or(Err(Error::LoopGone))
 }
 
 fn remove(direction: Direction, fd: RawFd) {
@@ -281,11 +280,12 @@ impl Drop for Running {
 
 impl Driver for WatchDriver {
     fn ready(&self, token: Token, readiness: Readiness) {
+        // Contained here, so that a panic in one of them does not keep the other from running.
         if readiness.is_readable() {
-            Self::run(token, Direction::Read);
+            contain("read", || Self::run(token, Direction::Read));
         }
         if readiness.is_writable() {
-            Self::run(token, Direction::Write);
+            contain("write", || Self::run(token, Direction::Write));
         }
         if driver::level_needs_rearming() {
             WATCHES.with_borrow_mut(|watches| {
@@ -296,7 +296,7 @@ impl Driver for WatchDriver {
         }
     }
 
-    fn panicked(&self, _token: Token, message: &str) {
-        tracing::error!("a watch callback panicked: {message}");
+    fn panicked(&self, token: Token, message: &str) {
+        tracing::error!("watching {token:?} panicked: {message}");
     }
 }

@@ -13,7 +13,8 @@ pub(crate) struct BrokenPoller {
     errno: Option<i32>,
 }
 
-struct NoWake;
+/// Wakes nobody.
+pub(crate) struct NoWake;
 
 impl Wake for NoWake {
     fn wake(&self) {}

@@ -18,7 +18,7 @@ use crate::token::{DriverId, Token};
 const EVENTS: usize = 1024;
 
 /// The token of the waker; its events only end the wait.
-const WAKER: Token = Token::new(DriverId::from_index(u8::MAX), u32::MAX, u32::MAX);
+const WAKER: Token = Token::new(DriverId::NONE, u32::MAX, u32::MAX);
 
 /// The operating system's poller, through mio.
 pub struct MioPoller {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::token::Token;
 
-pub(crate) use broken::BrokenPoller;
+pub(crate) use broken::{BrokenPoller, NoWake};
 pub use mio::MioPoller;
 pub use scripted::{ScriptedPoller, Step};
 
