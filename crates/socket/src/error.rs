@@ -1,6 +1,5 @@
 //! The error type of the socket crate.
 
-use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt::{self, Display, Formatter};
 use std::io;
@@ -9,6 +8,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use uptick_event_loop::errno;
+use uptick_stream::Error as StreamError;
 
 use crate::Address;
 
@@ -199,16 +199,39 @@ impl Error {
         }
     }
 
-    /// The error for a panic, from what `catch_unwind` returns.
-    pub(crate) fn panic(what: impl Display, payload: &(dyn Any + Send)) -> Self {
-        let message = payload
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-            .unwrap_or("(not a text)");
-        Self::Panic {
-            what: what.to_string().into(),
-            message: message.into(),
+    /// The error of a connection, from that of the stream below it.
+    pub(crate) fn of_stream(peer: &Address, error: StreamError) -> Self {
+        let peer = peer.clone();
+        match error {
+            StreamError::Read { source } => Self::Read {
+                peer,
+                source: source.into(),
+            },
+            StreamError::Write { source } => Self::Write {
+                peer,
+                source: source.into(),
+            },
+            StreamError::BufferFull { limit } => Self::BufferFull { peer, limit },
+            StreamError::WriteStalled { after } => Self::Timeout {
+                what: format!("writing to {peer}").into(),
+                after,
+            },
+            StreamError::Idle { after } => Self::Timeout {
+                what: format!("the idle connection with {peer}").into(),
+                after,
+            },
+            StreamError::Filter { what, source } => Self::Filter { what, peer, source },
+            StreamError::Panic { message } => Self::Panic {
+                what: format!("the connection with {peer}").into(),
+                message,
+            },
+            StreamError::Open { source, .. } | StreamError::Watch { source } => Self::Connect {
+                uri: peer.to_string().into(),
+                source: source.into(),
+            },
+            _ => Self::Closed {
+                what: format!("the connection with {peer}").into(),
+            },
         }
     }
 
@@ -307,6 +330,15 @@ impl Cause {
     /// The error as `std::io` knows it, without the explanation.
     pub fn io_error(&self) -> &io::Error {
         &self.error
+    }
+}
+
+impl From<Arc<io::Error>> for Cause {
+    fn from(error: Arc<io::Error>) -> Self {
+        Self {
+            explanation: None,
+            error,
+        }
     }
 }
 

@@ -1,1 +1,29 @@
 #![doc = include_str!("../README.md")]
+
+mod address;
+mod bind;
+mod connection;
+mod error;
+mod inherited;
+mod options;
+pub mod proxy_protocol;
+mod server;
+mod uri;
+
+/// What a program that uses this crate names: `use uptick_socket::prelude::*`.
+pub mod prelude {
+    pub use bytes::Bytes;
+    pub use uptick_emitter::Emitter;
+
+    pub use crate::{Connection, Error, Server, ServerInterface, ServerOptions};
+}
+
+pub use address::{Address, UnixName};
+pub use bind::{Bound, SocketFile, adopt, bind};
+pub use bytes::Bytes;
+pub use connection::{Connection, Proxied};
+pub use error::{Cause, Error};
+pub use inherited::{InheritedSocket, InheritedSockets};
+pub use options::SocketOptions;
+pub use server::{Server, ServerInterface, ServerOptions, Shutdown};
+pub use uri::{Account, ConnectUri, IntoUri, ListenUri, UnixListenUri};

@@ -1,1 +1,31 @@
 #![doc = include_str!("../README.md")]
+
+mod failure;
+
+pub use uptick_emitter as emitter;
+pub use uptick_event_loop as event_loop;
+pub use uptick_socket as socket;
+pub use uptick_stream as stream;
+
+pub use uptick_event_loop::{
+    add_periodic_timer, add_read_stream, add_signal, add_timer, add_write_stream, block_on,
+    cancel_timer, future_tick, handle, now, remove_read_stream, remove_signal, remove_write_stream,
+    sleep, spawn, spawn_blocking, stop,
+};
+
+pub use failure::{Failure, Result};
+
+/// What nearly every program names: `use uptick::prelude::*`.
+pub mod prelude {
+    pub use uptick_emitter::{Emitter, EventEmitter};
+    pub use uptick_event_loop::Timer;
+    pub use uptick_socket::{Bytes, Connection, Error, Server, ServerInterface, ServerOptions};
+}
+
+/// Runs this thread's loop until nothing is left to wait for, or until [`stop`].
+///
+/// # Errors
+/// When the loop runs already, or the system's poller fails.
+pub fn run() -> Result {
+    Ok(uptick_event_loop::run()?)
+}

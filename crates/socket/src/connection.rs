@@ -1,0 +1,354 @@
+//! A connection: the `Copy` handle of a byte stream between two peers.
+
+mod addresses;
+mod limits;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use uptick_emitter::{Emitter, Event, Listeners, events};
+use uptick_event_loop::Id;
+use uptick_event_loop::driver::Driver;
+use uptick_stream::filter::Filter;
+use uptick_stream::transport::{
+    self, Transport, TransportDriver, TransportOptions, Transports,
+};
+use uptick_stream::{Chunk, Error as StreamError};
+
+use crate::error::Error;
+use crate::{Address, server};
+
+pub use addresses::Proxied;
+
+/// A connection to a peer: TCP or Unix, with or without TLS, accepted or made.
+///
+/// A `Copy` handle: the thread's event loop owns the connection. Callbacks capture it by `move`. When the connection is
+/// gone the handle is stale: [`write`](Connection::write) gives `false`, addresses are `None`,
+/// [`close`](Connection::close) does nothing.
+///
+/// A connection starts reading when the `connection` listeners of its server have returned, and only while there is a
+/// `data` listener or after [`resume`](Connection::resume): nothing is lost before.
+///
+/// # Events
+/// | event | payload | when |
+/// |---|---|---|
+/// | `data` | [`Bytes`] | bytes have come, 64 KiB at most |
+/// | `end` | `()` | the peer has ended its side; then this side ends too, unless [`set_allow_half_open`](Connection::set_allow_half_open) |
+/// | `drain` | `()` | the write queue has fallen below its soft limit after `write` gave `false` |
+/// | `pipe` | `()` | a stream is piped into the connection |
+/// | `error` | [`Error`] | reading, writing, a limit, a filter or a callback failed; `close` follows |
+/// | `close` | `()` | the connection is over: the last event, exactly once; the addresses are still known |
+///
+/// The order is `data… end close`, or `data… error close`; `end` never follows `error`.
+///
+/// A kept [`Bytes`] is a part of the loop's read buffer (64 KiB): copy what is kept for long.
+///
+/// # Limits
+/// Write queue 64 KiB soft, 16 MiB hard · write stall 30 s · linger after `end` 1 s; see the setters.
+///
+/// # Examples
+/// ```
+/// use uptick_socket::prelude::*;
+///
+/// let server = Server::bind("127.0.0.1:0")?;
+/// server.on("connection", move |conn: Connection| {
+///     conn.on("data", move |chunk: Bytes| conn.write(chunk));
+///     conn.on("close", move |()| server.close());
+/// });
+/// # let client = std::net::TcpStream::connect(&server.address().unwrap()[6..])?;
+/// # drop(client);
+/// # uptick_event_loop::run()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Connection {
+    id: Id,
+    local: PhantomData<*const ()>,
+}
+
+events! {
+    impl Connection {
+        Bytes => {
+            /// Bytes have come, 64 KiB at most.
+            DATA = "data";
+        }
+        () => {
+            /// The peer has ended its side.
+            END = "end";
+            /// The write queue has fallen below its soft limit after `write` gave `false`.
+            DRAIN = "drain";
+            /// A stream is piped into the connection.
+            PIPE = "pipe";
+            /// The connection is over.
+            CLOSE = "close";
+        }
+        Error => {
+            /// Something failed; `close` follows.
+            ERROR = "error", warn;
+        }
+    }
+}
+
+thread_local! {
+    static CONNECTIONS: RefCell<Transports<Connection>> = const { RefCell::new(Transports::new()) };
+}
+
+/// What the crate keeps with a connection.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Extra {
+    serial: u64,
+    peer: Address,
+    secure: bool,
+    proxied: Option<Box<Proxied>>,
+    server: Option<Id>,
+}
+
+impl Emitter for Connection {
+    type Events = Connection;
+
+    #[inline]
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
+        Self::with_transports(|all| all.listeners(*self).map(f)).flatten()
+    }
+
+    fn listener_added(&self, slot: u8) {
+        transport::listener_added(*self, slot);
+    }
+}
+
+impl Transport for Connection {
+    type Error = Error;
+    type Extra = Extra;
+
+    const DATA: Event<Self, Bytes> = Connection::DATA;
+    const END: Event<Self, ()> = Connection::END;
+    const DRAIN: Event<Self, ()> = Connection::DRAIN;
+    const ERROR: Event<Self, Error> = Connection::ERROR;
+    const CLOSE: Event<Self, ()> = Connection::CLOSE;
+    const DRIVER: &'static dyn Driver = &TransportDriver::<Connection>::new();
+
+    #[inline]
+    fn from_id(id: Id) -> Self {
+        Connection {
+            id,
+            local: PhantomData,
+        }
+    }
+
+    #[inline]
+    fn to_id(self) -> Id {
+        self.id
+    }
+
+    #[inline]
+    fn with_transports<R>(f: impl FnOnce(&mut Transports<Self>) -> R) -> Option<R> {
+        CONNECTIONS
+            .try_with(|connections| f(&mut connections.borrow_mut()))
+            .ok()
+    }
+
+    fn to_error(extra: &Extra, error: StreamError) -> Error {
+        Error::of_stream(&extra.peer, error)
+    }
+
+    fn gone(extra: Extra) {
+        if let Some(server) = extra.server {
+            server::connection_gone(server);
+        }
+    }
+}
+
+/// Numbers connections, for the life of the process.
+static SERIAL: AtomicU64 = AtomicU64::new(1);
+
+impl Connection {
+    /// Takes a connected socket in; it reads nothing until [`start`](Connection::start).
+    pub(crate) fn open(
+        socket: OwnedFd,
+        peer: Address,
+        options: TransportOptions,
+        server: Option<Id>,
+    ) -> Result<Connection, Error> {
+        let extra = Extra {
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            peer: peer.clone(),
+            secure: false,
+            proxied: None,
+            server,
+        };
+        transport::open(socket, options, extra).map_err(|error| Error::of_stream(&peer, error))
+    }
+
+    /// Makes a connection of a connected stream socket that the program owns: one made by the standard library, or
+    /// sent by another process.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] when it is not a connected TCP or Unix socket (`ENOTSOCK`, `ENOTCONN`).
+    pub fn adopt(socket: impl Into<OwnedFd>) -> Result<Connection, Error> {
+        let socket = socket.into();
+        let peer = Address::remote_of(&socket)
+            .and_then(|peer| rustix::io::ioctl_fionbio(&socket, true).map(|()| peer).map_err(Into::into))
+            .map_err(|error| Error::connect("an adopted socket", error))?;
+        let conn = Connection::open(socket, peer, TransportOptions::default(), None)?;
+        conn.start();
+        Ok(conn)
+    }
+
+    pub(crate) fn start(self) {
+        transport::start(self);
+    }
+
+    pub(crate) fn panicked(self, message: &str) {
+        transport::panicked(self, message);
+    }
+
+    /// A number that no other connection of this process has had or will have; `None` when the handle is stale.
+    pub fn id(self) -> Option<u64> {
+        self.with_extra(|extra| extra.serial)
+    }
+
+    /// Whether the connection is there: false once its `close` listeners have run.
+    pub fn is_open(self) -> bool {
+        self.id().is_some()
+    }
+
+    /// Sends bytes: text, slices, vectors, [`Bytes`]. They go out at the end of the loop's iteration, with all that was
+    /// written by then.
+    ///
+    /// `false` says that 64 KiB or more wait ([`set_write_limits`](Connection::set_write_limits)): they were taken, and
+    /// `drain` tells when to go on. `false` without a `drain` to come says that the connection takes nothing: it is
+    /// ending, closed or gone.
+    ///
+    /// # Limits
+    /// A write that finds 16 MiB waiting is not taken: the connection gets an `error` and closes.
+    #[inline]
+    pub fn write(self, chunk: impl Chunk) -> bool {
+        transport::write(self, chunk)
+    }
+
+    /// Sends what is written, then ends: tells the peer, waits for its end for 1 s at most
+    /// ([`set_linger`](Connection::set_linger)), discards what it still sends, and closes.
+    pub fn end(self) {
+        transport::end(self);
+    }
+
+    /// Writes, then [`end`](Connection::end)s.
+    pub fn end_with(self, chunk: impl Chunk) {
+        self.write(chunk);
+        self.end();
+    }
+
+    /// Sends what is written, then tells the peer that no more will come; reading goes on.
+    pub fn shutdown_write(self) {
+        transport::shutdown_write(self);
+    }
+
+    /// Closes at once: what is not sent yet is lost. `close` listeners run before this returns.
+    pub fn close(self) {
+        transport::close(self);
+    }
+
+    /// Stops `data` and `end` until [`resume`](Connection::resume), and so, in time, the peer.
+    pub fn pause(self) {
+        transport::pause(self);
+    }
+
+    /// Lets `data` and `end` come; without a `data` listener the data is discarded.
+    pub fn resume(self) {
+        transport::resume(self);
+    }
+
+    /// Whether `data` may still come.
+    pub fn is_readable(self) -> bool {
+        transport::is_readable(self)
+    }
+
+    /// Whether [`write`](Connection::write) takes anything.
+    pub fn is_writable(self) -> bool {
+        transport::is_writable(self)
+    }
+
+    /// How many bytes wait to be sent.
+    pub fn buffered(self) -> usize {
+        transport::buffered(self)
+    }
+
+    /// How many bytes were read from the socket.
+    pub fn bytes_read(self) -> u64 {
+        transport::byte_counts(self).0
+    }
+
+    /// How many bytes were sent to the socket.
+    pub fn bytes_written(self) -> u64 {
+        transport::byte_counts(self).1
+    }
+
+    /// Puts a layer between the socket and the listeners, above those that are there: TLS, for example.
+    pub fn add_filter(self, filter: impl Filter) {
+        transport::add_filter(self, filter);
+    }
+
+    /// Keeps a value with the connection, in the place of the one before; it is dropped with the connection.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::cell::Cell;
+    /// use uptick_socket::Connection;
+    ///
+    /// fn count(conn: Connection) {
+    ///     if let Some(seen) = conn.data::<Cell<u32>>() {
+    ///         seen.set(seen.get() + 1);
+    ///     }
+    /// }
+    /// # let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+    /// # let conn = Connection::adopt(ours)?;
+    /// conn.set_data(Cell::new(0_u32));
+    /// count(conn);
+    /// # assert_eq!(conn.data::<Cell<u32>>().map(|seen| seen.get()), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_data<D: 'static>(self, data: D) {
+        transport::set_data(self, Some(Rc::new(data)));
+    }
+
+    /// The value kept with the connection, when there is one of this type.
+    pub fn data<D: 'static>(self) -> Option<Rc<D>> {
+        transport::data(self).and_then(|data| data.downcast().ok())
+    }
+
+    fn with_extra<R>(self, f: impl FnOnce(&mut Extra) -> R) -> Option<R> {
+        Self::with_transports(|all| all.extra(self).map(f)).flatten()
+    }
+}
+
+/// The open connections that a server has accepted.
+pub(crate) fn of_server(server: Id) -> Vec<Connection> {
+    Connection::with_transports(|all| {
+        let handles: Vec<Connection> = all.handles().collect();
+        handles
+            .into_iter()
+            .filter(|conn| {
+                all.extra(*conn)
+                    .is_some_and(|extra| extra.server == Some(server))
+            })
+            .collect()
+    })
+    .unwrap_or_default()
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Connection");
+        match self.id() {
+            Some(id) => debug.field("id", &id),
+            None => debug.field("stale", &true),
+        };
+        debug.finish()
+    }
+}

@@ -1,0 +1,97 @@
+//! Who is at the two ends of a connection.
+
+use std::net::IpAddr;
+
+use uptick_stream::transport::Transport;
+
+use super::Connection;
+use crate::Address;
+use crate::proxy_protocol::protocol::Tlvs;
+
+/// What a proxy in front of the server has said of a connection, by the PROXY protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxied {
+    /// The client's address, as the proxy saw it.
+    pub source: Address,
+    /// The address that the client connected to.
+    pub destination: Address,
+    /// Further fields of version 2, such as the host name of a TLS handshake.
+    pub tlvs: Tlvs,
+}
+
+impl Connection {
+    /// The other end as a URI, `tcp://127.0.0.1:40000`: behind a proxy that speaks the PROXY protocol, the client.
+    ///
+    /// `tls://…` while the connection is encrypted. `None` for the unnamed end of a Unix connection, as clients have,
+    /// and when the handle is stale. In `close` listeners it is still there.
+    pub fn remote_address(self) -> Option<String> {
+        let (address, secure) = self.with_extra(|extra| {
+            let address = extra
+                .proxied
+                .as_ref()
+                .map_or(&extra.peer, |proxied| &proxied.source);
+            (address.clone(), extra.secure)
+        })?;
+        format(&address, secure)
+    }
+
+    /// This end as a URI; behind a proxy that speaks the PROXY protocol, what the client connected to.
+    ///
+    /// `None` when it has no name and when the handle is stale.
+    pub fn local_address(self) -> Option<String> {
+        let (proxied, secure) = self.with_extra(|extra| {
+            let destination = extra.proxied.as_ref().map(|proxied| proxied.destination.clone());
+            (destination, extra.secure)
+        })?;
+        let address = match proxied {
+            Some(address) => address,
+            None => Connection::with_transports(|all| {
+                Address::local_of(all.descriptor(self)?).ok()
+            })
+            .flatten()?,
+        };
+        format(&address, secure)
+    }
+
+    /// The IP address of the other end, of the client behind a proxy; `None` for Unix connections and stale handles.
+    pub fn remote_ip(self) -> Option<IpAddr> {
+        self.with_extra(|extra| match &extra.proxied {
+            Some(proxied) => proxied.source.ip(),
+            None => extra.peer.ip(),
+        })?
+    }
+
+    /// The socket's peer: behind a proxy, the proxy.
+    pub fn peer(self) -> Option<Address> {
+        self.with_extra(|extra| extra.peer.clone())
+    }
+
+    /// What a proxy has said of the connection; `None` when it came directly.
+    pub fn proxied(self) -> Option<Proxied> {
+        self.with_extra(|extra| extra.proxied.as_deref().cloned())?
+    }
+
+    pub(crate) fn set_proxied(self, proxied: Proxied) {
+        self.with_extra(|extra| extra.proxied = Some(Box::new(proxied)));
+    }
+
+    /// Whether the connection is encrypted.
+    pub fn is_secure(self) -> bool {
+        self.with_extra(|extra| extra.secure).unwrap_or(false)
+    }
+
+    /// Says that a filter of the connection encrypts it, so that its addresses read `tls://`. For filters.
+    pub fn set_secure(self, secure: bool) {
+        self.with_extra(|extra| extra.secure = secure);
+    }
+}
+
+fn format(address: &Address, secure: bool) -> Option<String> {
+    if address.is_unnamed() {
+        None
+    } else if secure {
+        Some(address.with_scheme("tls").to_string())
+    } else {
+        Some(address.to_string())
+    }
+}

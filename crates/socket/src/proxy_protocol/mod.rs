@@ -1,0 +1,3 @@
+//! The PROXY protocol: who the client is, told by a proxy in front of the server.
+
+pub mod protocol;

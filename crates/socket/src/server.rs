@@ -1,0 +1,410 @@
+//! The server: a listening socket that emits connections.
+//!
+//! Cost of a connection: one `accept4` and a share of a wait. The listening socket is level-triggered, so that a batch
+//! need not end with an accept that fails, which is the dearest of all system calls here.
+
+mod accept;
+mod interface;
+mod options;
+mod shutdown;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use uptick_emitter::{Emitter, Listeners, emit, events};
+use uptick_event_loop::driver::{self, Driver};
+use uptick_event_loop::{DriverId, Id, Interest, Readiness, Table, Timer, Token, Trigger};
+
+use crate::bind::{Bound, SocketFile, adopt, bind};
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::uri::{IntoUri, ListenUri};
+use crate::Address;
+
+pub use interface::ServerInterface;
+pub use options::ServerOptions;
+pub use shutdown::Shutdown;
+
+/// A server for TCP or Unix connections.
+///
+/// A `Copy` handle: the thread's event loop owns the server, and it listens as soon as it is bound. When it is closed
+/// the handle is stale: [`address`](Server::address) is `None`, [`close`](Server::close) does nothing.
+///
+/// # Events
+/// | event | payload | when |
+/// |---|---|---|
+/// | `connection` | [`Connection`] | a client has connected; it is read after the listeners have returned |
+/// | `error` | [`Error`] | accepting failed; the server goes on |
+/// | `close` | `()` | the server has stopped listening for good: the last event |
+///
+/// A server without a `connection` listener closes what it accepts.
+///
+/// # Limits
+/// 511 connections wait in the kernel ([`SocketOptions::backlog`](crate::SocketOptions::backlog)); 64 are accepted in
+/// one iteration. When the process has no descriptor or memory left, one `error` is emitted and accepting rests for
+/// 100 ms, and longer up to 1 s while that lasts. To limit how many are open, wrap it in a
+/// [`LimitingServer`](crate::LimitingServer).
+///
+/// # Examples
+/// ```no_run
+/// use uptick_socket::prelude::*;
+///
+/// let server = Server::bind(8080)?; // 127.0.0.1
+/// server.on("connection", |conn: Connection| {
+///     conn.write("Hello!\n");
+/// });
+/// server.on("error", |e: Error| eprintln!("{e}"));
+/// uptick_event_loop::run()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Server {
+    id: Id,
+    local: PhantomData<*const ()>,
+}
+
+events! {
+    impl Server {
+        Connection => {
+            /// A client has connected.
+            CONNECTION = "connection";
+        }
+        Error => {
+            /// Accepting failed; the server goes on.
+            ERROR = "error", warn;
+        }
+        () => {
+            /// The server has stopped listening for good.
+            CLOSE = "close";
+        }
+    }
+}
+
+struct Entry {
+    /// `None` once the server has stopped listening.
+    listening: Option<Listening>,
+    listeners: Listeners,
+    address: Address,
+    options: Rc<ServerOptions>,
+    /// How many connections the next batch takes at most.
+    budget: u32,
+    paused: bool,
+    resting: Option<Rest>,
+    /// How many accepted connections are open.
+    open: usize,
+    accepted: u64,
+    draining: Option<shutdown::Draining>,
+}
+
+/// The socket and its file, which has to go first.
+struct Listening {
+    _file: Option<SocketFile>,
+    socket: OwnedFd,
+}
+
+/// The process is out of descriptors or memory. It is noted until an accept succeeds.
+struct Rest {
+    time: Duration,
+    /// Accepting is tried again when it fires.
+    timer: Timer,
+}
+
+#[derive(Default)]
+struct Servers {
+    table: Table<Entry>,
+    driver: Option<DriverId>,
+}
+
+thread_local! {
+    static SERVERS: RefCell<Servers> = RefCell::default();
+}
+
+impl Servers {
+    fn token(&mut self, id: Id) -> Token {
+        id.token(
+            *self
+                .driver
+                .get_or_insert_with(|| driver::register(&ServerDriver)),
+        )
+    }
+}
+
+fn with_servers<R>(f: impl FnOnce(&mut Servers) -> R) -> Option<R> {
+    SERVERS
+        .try_with(|servers| f(&mut servers.borrow_mut()))
+        .ok()
+}
+
+fn with_entry<R>(server: Server, f: impl FnOnce(&mut Entry, Token) -> R) -> Option<R> {
+    with_servers(|servers| {
+        let token = servers.token(server.id);
+        servers.table.get_mut(server.id).map(|entry| f(entry, token))
+    })
+    .flatten()
+}
+
+struct ServerDriver;
+
+impl Driver for ServerDriver {
+    fn ready(&self, token: Token, _readiness: Readiness) {
+        if let Some(server) = find(token) {
+            accept::batch(server);
+        }
+    }
+
+    fn panicked(&self, token: Token, message: &str) {
+        let Some(server) = find(token) else { return };
+        let what = server.address().unwrap_or_default();
+        server.emit_error(Error::Panic {
+            what: format!("the server {what}").into(),
+            message: message.into(),
+        });
+    }
+}
+
+fn find(token: Token) -> Option<Server> {
+    with_servers(|servers| servers.table.find(token))
+        .flatten()
+        .map(Server::from_id)
+}
+
+impl Emitter for Server {
+    type Events = Server;
+
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
+        with_entry(*self, |entry, _| f(&mut entry.listeners))
+    }
+}
+
+impl Server {
+    fn from_id(id: Id) -> Self {
+        Server {
+            id,
+            local: PhantomData,
+        }
+    }
+
+    /// Listens on a port of 127.0.0.1 or on an address: `8080`, `"127.0.0.1:0"`, `"tcp://[::1]:80"`,
+    /// `"unix:///run/app.sock?mode=0660"`, `"unix:@abstract"`, `"fd://3"`, `"systemd:"`; see [`ListenUri`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidUri`] for an address that cannot be listened on: a host name, a missing port, an unknown scheme.
+    /// [`Error::Listen`] when the system refuses: `EADDRINUSE`, `EACCES` and others.
+    pub fn bind(uri: impl IntoUri<ListenUri>) -> Result<Server, Error> {
+        Server::bind_with(uri, ServerOptions::default())
+    }
+
+    /// Listens with options.
+    ///
+    /// # Errors
+    /// As [`bind`](Server::bind).
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_socket::{Server, ServerOptions, SocketOptions};
+    ///
+    /// let socket = SocketOptions::new().backlog(4096).reuse_port(true);
+    /// let server = Server::bind_with("127.0.0.1:0", ServerOptions::new().socket(socket))?;
+    /// # server.close();
+    /// # Ok::<(), uptick_socket::Error>(())
+    /// ```
+    pub fn bind_with(
+        uri: impl IntoUri<ListenUri>,
+        options: ServerOptions,
+    ) -> Result<Server, Error> {
+        let bound = bind(&uri.into_uri()?, &options.socket)?;
+        Server::open(bound, options)
+    }
+
+    /// Makes a server of a listening socket that the program owns.
+    ///
+    /// # Errors
+    /// [`Error::Listen`] when it is not a TCP or Unix socket, or is a connection.
+    pub fn adopt(socket: impl Into<OwnedFd>, options: ServerOptions) -> Result<Server, Error> {
+        let bound = adopt(socket.into(), &options.socket)?;
+        Server::open(bound, options)
+    }
+
+    fn open(bound: Bound, options: ServerOptions) -> Result<Server, Error> {
+        let Bound {
+            file,
+            socket,
+            address,
+        } = bound;
+        let uri = address.clone();
+        let entry = Entry {
+            listening: Some(Listening {
+                _file: file,
+                socket,
+            }),
+            listeners: Listeners::new(),
+            address,
+            options: Rc::new(options),
+            budget: 1,
+            paused: false,
+            resting: None,
+            open: 0,
+            accepted: 0,
+            draining: None,
+        };
+        let id = with_servers(|servers| servers.table.insert(entry)).flatten();
+        let Some(id) = id else {
+            return Err(Error::listen(uri, std::io::Error::from(std::io::ErrorKind::OutOfMemory)));
+        };
+        let server = Server::from_id(id);
+        let watched = with_entry(server, |entry, token| entry.watch(token));
+        if let Some(Err(error)) = watched {
+            drop(with_servers(|servers| servers.table.remove(id)));
+            return Err(Error::listen(uri, error));
+        }
+        driver::hold();
+        Ok(server)
+    }
+
+    /// What the server listens on, `tcp://127.0.0.1:8080`, with the real port where 0 was asked for.
+    /// `None` once it has stopped listening.
+    pub fn address(self) -> Option<String> {
+        with_entry(self, |entry, _| {
+            entry
+                .listening
+                .is_some()
+                .then(|| entry.address.to_string())
+        })
+        .flatten()
+    }
+
+    /// Stops accepting; clients wait in the kernel's backlog. Nothing happens when it is paused.
+    pub fn pause(self) {
+        with_entry(self, |entry, token| {
+            if !entry.paused {
+                entry.paused = true;
+                entry.update(token);
+            }
+        });
+    }
+
+    /// Accepts again. Nothing happens when it is not paused.
+    pub fn resume(self) {
+        with_entry(self, |entry, token| {
+            if entry.paused {
+                entry.paused = false;
+                entry.update(token);
+            }
+        });
+    }
+
+    /// Stops listening for good; open connections stay. Nothing happens when it is closed.
+    ///
+    /// `close` listeners run before this returns. The file of a Unix socket is removed.
+    pub fn close(self) {
+        if self.stop_listening() {
+            self.finish(0);
+        }
+    }
+
+    /// How many accepted connections are open.
+    pub fn open_connections(self) -> usize {
+        with_entry(self, |entry, _| entry.open).unwrap_or(0)
+    }
+
+    /// How many connections were accepted so far.
+    pub fn accepted(self) -> u64 {
+        with_entry(self, |entry, _| entry.accepted).unwrap_or(0)
+    }
+
+    fn emit_error(self, error: Error) {
+        emit(&self, Server::ERROR, error);
+    }
+
+    /// Closes the listening socket; false when there was none.
+    fn stop_listening(self) -> bool {
+        let stopped = with_entry(self, |entry, _| {
+            if let Some(rest) = entry.resting.take() {
+                rest.timer.cancel();
+            }
+            entry.listening.take()
+        });
+        match stopped.flatten() {
+            Some(listening) => {
+                drop(listening);
+                driver::release();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Emits `close` and forgets the server.
+    fn finish(self, cut: usize) {
+        let told = uptick_event_loop::catch(|| emit(&self, Server::CLOSE, ()));
+        let entry = with_servers(|servers| servers.table.remove(self.id)).flatten();
+        if let Some(mut entry) = entry
+            && let Some(draining) = entry.draining.take()
+        {
+            draining.done(cut);
+        }
+        if let Err(message) = told {
+            tracing::error!("a close callback of a server panicked: {message}");
+        }
+    }
+}
+
+impl Entry {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        let listening = self.listening.as_ref()?;
+        Some(listening.socket.as_fd())
+    }
+
+    fn watch(&self, token: Token) -> std::io::Result<()> {
+        match self.socket() {
+            Some(socket) => driver::watch(socket, token, Interest::Read, Trigger::Level),
+            None => Ok(()),
+        }
+    }
+
+    /// Watches the socket or not, as it should be now.
+    fn update(&mut self, token: Token) {
+        let Some(socket) = self.socket() else { return };
+        let rests = self
+            .resting
+            .as_ref()
+            .is_some_and(|rest| rest.timer.is_pending());
+        let result = if self.paused || rests {
+            driver::forget(socket)
+        } else {
+            self.watch(token)
+        };
+        if let Err(error) = result
+            && !matches!(
+                rustix::io::Errno::from_io_error(&error),
+                Some(rustix::io::Errno::NOENT | rustix::io::Errno::EXIST)
+            )
+        {
+            tracing::error!("watching {} failed: {error}", self.address);
+        }
+    }
+}
+
+/// A connection that the server had accepted has closed.
+pub(crate) fn connection_gone(server: Id) {
+    let server = Server::from_id(server);
+    let drained = with_entry(server, |entry, _| {
+        entry.open = entry.open.saturating_sub(1);
+        entry.open == 0 && entry.draining.is_some()
+    });
+    if drained == Some(true) {
+        shutdown::drained(server);
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.address())
+            .finish()
+    }
+}

@@ -1,0 +1,76 @@
+//! What every server is, so that servers can wrap servers.
+
+use std::time::Duration;
+
+use uptick_emitter::{Emitter, Event, EventSet};
+
+use super::{Server, Shutdown};
+use crate::connection::Connection;
+use crate::error::Error;
+
+/// A server: emits connections and can be paused, closed and shut down.
+///
+/// Wrappers take any server and are one: `LimitingServer(SecureServer(ProxyProtocolServer(Server)))`. Code that serves
+/// a protocol takes `impl ServerInterface`. The methods are those of [`Server`].
+///
+/// # Examples
+/// ```
+/// use uptick_socket::prelude::*;
+///
+/// fn serve_time<S: ServerInterface>(server: S) {
+///     server.on(S::CONNECTION, |conn| conn.end_with("12:00\n"));
+/// }
+/// # let server = Server::bind(0)?;
+/// # serve_time(server);
+/// # server.close();
+/// # Ok::<(), uptick_socket::Error>(())
+/// ```
+pub trait ServerInterface: Emitter<Events = Self> + EventSet + Copy {
+    /// A client has connected.
+    const CONNECTION: Event<Self, Connection>;
+    /// Something failed; the server goes on.
+    const ERROR: Event<Self, Error>;
+    /// The server has stopped listening for good.
+    const CLOSE: Event<Self, ()>;
+
+    /// What the server listens on, as a URI; `None` once it has stopped listening.
+    fn address(self) -> Option<String>;
+
+    /// Stops accepting; clients wait.
+    fn pause(self);
+
+    /// Accepts again.
+    fn resume(self);
+
+    /// Stops listening for good; open connections stay.
+    fn close(self);
+
+    /// Stops listening, gives the open connections until the deadline, then closes those left.
+    fn shutdown(self, deadline: Duration) -> Shutdown;
+}
+
+impl ServerInterface for Server {
+    const CONNECTION: Event<Self, Connection> = Server::CONNECTION;
+    const ERROR: Event<Self, Error> = Server::ERROR;
+    const CLOSE: Event<Self, ()> = Server::CLOSE;
+
+    fn address(self) -> Option<String> {
+        Server::address(self)
+    }
+
+    fn pause(self) {
+        Server::pause(self);
+    }
+
+    fn resume(self) {
+        Server::resume(self);
+    }
+
+    fn close(self) {
+        Server::close(self);
+    }
+
+    fn shutdown(self, deadline: Duration) -> Shutdown {
+        Server::shutdown(self, deadline)
+    }
+}

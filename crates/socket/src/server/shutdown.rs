@@ -1,0 +1,117 @@
+//! Shutdown with a deadline.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use uptick_event_loop::{Timer, add_timer};
+
+use super::{Server, with_entry};
+use crate::connection;
+
+/// The end of a server's shutdown, to be awaited; the shutdown goes on when it is dropped.
+///
+/// Gives how many connections were cut off at the deadline.
+#[must_use = "drop it with `drop` if nobody waits for the end"]
+pub struct Shutdown {
+    cut: oneshot::Receiver<usize>,
+}
+
+/// A shutdown under way.
+pub(super) struct Draining {
+    waiting: Vec<oneshot::Sender<usize>>,
+    timer: Timer,
+}
+
+impl Draining {
+    pub(super) fn done(self, cut: usize) {
+        self.timer.cancel();
+        for waiting in self.waiting {
+            // Whoever is not there any more does not wait.
+            let _ = waiting.send(cut);
+        }
+    }
+}
+
+impl Server {
+    /// Stops listening, gives the open connections until the deadline to end by themselves, then closes those left.
+    ///
+    /// `close` is emitted when the last one is gone. Tell the connections, if the protocol has words for it; what is
+    /// idle does not end by itself. A second call moves the deadline. The design's default for the deadline is 10 s.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use uptick_socket::Server;
+    ///
+    /// let server = Server::bind(0)?;
+    /// let cut = uptick_event_loop::block_on(server.shutdown(Duration::from_secs(10)))?;
+    /// assert_eq!(cut, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn shutdown(self, deadline: Duration) -> Shutdown {
+        let (sender, cut) = oneshot::channel();
+        self.stop_listening();
+        let mut sender = Some(sender);
+        let empty = with_entry(self, |entry, _| {
+            let timer = add_timer(deadline, move || cut_off(self));
+            let mut waiting = match entry.draining.take() {
+                Some(draining) => {
+                    draining.timer.cancel();
+                    draining.waiting
+                }
+                None => Vec::new(),
+            };
+            waiting.extend(sender.take());
+            entry.draining = Some(Draining { waiting, timer });
+            entry.open == 0
+        });
+        match empty {
+            Some(true) => self.finish(0),
+            Some(false) => {}
+            // The server is gone: there is nothing to wait for.
+            None => drop(sender.map(|sender| sender.send(0))),
+        }
+        Shutdown { cut }
+    }
+}
+
+/// The last connection is gone before the deadline.
+pub(super) fn drained(server: Server) {
+    server.finish(0);
+}
+
+/// The deadline is over.
+fn cut_off(server: Server) {
+    let open = connection::of_server(server.id);
+    // `close` listeners may close others; each counts once.
+    let mut cut = 0;
+    let draining = with_entry(server, |entry, _| entry.draining.take()).flatten();
+    for conn in open {
+        if conn.is_open() {
+            cut += 1;
+            conn.close();
+        }
+    }
+    with_entry(server, |entry, _| entry.draining = draining);
+    server.finish(cut);
+}
+
+impl Future for Shutdown {
+    type Output = usize;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<usize> {
+        Pin::new(&mut self.cut)
+            .poll(context)
+            .map(|cut| cut.unwrap_or(0))
+    }
+}
+
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shutdown").finish_non_exhaustive()
+    }
+}
