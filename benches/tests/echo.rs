@@ -16,7 +16,6 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_uptick-bench");
 const SERVERS: &[&str] = &[
     "floor",
     "mio",
-    #[cfg(feature = "uptick")]
     "uptick",
     "tokio",
     "async-std",

@@ -6,7 +6,6 @@ mod connection;
 mod floor;
 mod mio;
 mod tokio;
-#[cfg(feature = "uptick")]
 mod uptick;
 
 use std::fmt;
@@ -26,7 +25,6 @@ const EVENTS: usize = 1024;
 pub(crate) enum Server {
     Floor,
     Mio,
-    #[cfg(feature = "uptick")]
     Uptick,
     Tokio,
     AsyncStd,
@@ -37,7 +35,6 @@ impl Server {
     pub(crate) const ALL: &[Self] = &[
         Self::Floor,
         Self::Mio,
-        #[cfg(feature = "uptick")]
         Self::Uptick,
         Self::Tokio,
         Self::AsyncStd,
@@ -48,7 +45,6 @@ impl Server {
         match self {
             Self::Floor => "floor",
             Self::Mio => "mio",
-            #[cfg(feature = "uptick")]
             Self::Uptick => "uptick",
             Self::Tokio => "tokio",
             Self::AsyncStd => "async-std",
@@ -76,7 +72,6 @@ impl Server {
         match self {
             Self::Floor => floor::serve(),
             Self::Mio => mio::serve(),
-            #[cfg(feature = "uptick")]
             Self::Uptick => uptick::serve(),
             Self::Tokio => tokio::serve(),
             Self::AsyncStd => async_std::serve(),

@@ -10,6 +10,6 @@ pub(super) fn serve() -> Result<()> {
         conn.on("data", move |chunk: Bytes| conn.write(chunk));
         conn.on("close", |()| ());
     });
-    uptick::run()?;
+    uptick::event_loop::run()?;
     Ok(())
 }
