@@ -1,1 +1,15 @@
 #![doc = include_str!("../README.md")]
+
+mod address;
+mod driver;
+mod error;
+mod io;
+mod options;
+mod queue;
+mod socket;
+mod sockets;
+
+pub use address::IntoAddress;
+pub use error::Error;
+pub use options::DatagramOptions;
+pub use socket::{Counters, DatagramSocket};
