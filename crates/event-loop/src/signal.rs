@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use signal_hook::SigId;
-use signal_hook::consts::FORBIDDEN;
+use signal_hook::consts::{FORBIDDEN, SIGPIPE};
 use signal_hook::low_level;
 
 use crate::error::Error;
@@ -27,8 +27,9 @@ type Callback = Rc<RefCell<dyn FnMut(i32)>>;
 
 /// The listeners of this thread to one signal.
 struct Listeners {
+    /// Unhooked before its pipe is closed, also when the thread ends.
+    _hook: Hook,
     pipe: Rc<UnixStream>,
-    hook: SigId,
     callbacks: Vec<(u64, Callback)>,
 }
 
@@ -46,11 +47,13 @@ thread_local! {
 ///
 /// A signal may have many listeners, in many threads; they run in the order in which they were added. Signals that
 /// come in quick succession may be reported once. While a loop has a listener it keeps running. After the last
-/// listener of the process is removed, the signal does again what it does by default.
+/// listener of the process is removed, or its thread has ended, the signal does again what it does by default;
+/// `SIGPIPE` is ignored then, as in all Rust programs.
 ///
 /// # Errors
 /// [`Error::Signal`] for signals that cannot be caught or must not be (`SIGKILL`, `SIGSTOP`, `SIGILL`, `SIGFPE`,
-/// `SIGSEGV`), for numbers that are no signal (`EINVAL`) and when no descriptor is left (`EMFILE`).
+/// `SIGSEGV`), for numbers that are no standard signal (`EINVAL`) and when no descriptor is left (`EMFILE`);
+/// [`Error::LoopGone`] while the thread is torn down.
 ///
 /// # Examples
 /// ```
@@ -72,18 +75,16 @@ pub fn add_signal<R>(
         signal,
         source: Arc::new(source),
     };
-    let known = SIGNALS.with_borrow(|signals| signals.by_signal.contains_key(&signal));
+    let known = SIGNALS
+        .try_with(|signals| signals.borrow().by_signal.contains_key(&signal))
+        .map_err(|_| Error::LoopGone)?;
     if !known {
-        let (pipe, hook) = hook(signal).map_err(fail)?;
+        let (pipe, hook) = Hook::new(signal).map_err(fail)?;
         let pipe = Rc::new(pipe);
-        let watched = add_read_stream(Rc::clone(&pipe), move || deliver(signal));
-        if let Err(error) = watched {
-            unhook(signal, hook);
-            return Err(error);
-        }
+        add_read_stream(Rc::clone(&pipe), move || deliver(signal))?;
         let listeners = Listeners {
+            _hook: hook,
             pipe,
-            hook,
             callbacks: Vec::new(),
         };
         SIGNALS.with_borrow_mut(|signals| signals.by_signal.insert(signal, listeners));
@@ -100,7 +101,8 @@ pub fn add_signal<R>(
 
 /// Removes a signal listener; nothing happens when there is none of that id.
 pub fn remove_signal(id: SignalId) {
-    let (callback, last) = SIGNALS.with_borrow_mut(|signals| {
+    let removed = SIGNALS.try_with(|signals| {
+        let signals = &mut *signals.borrow_mut();
         let Some(listeners) = signals.by_signal.get_mut(&id.signal) else {
             return (None, None);
         };
@@ -116,9 +118,11 @@ pub fn remove_signal(id: SignalId) {
         };
         (callback, last)
     });
+    let Ok((callback, last)) = removed else {
+        return;
+    };
     if let Some(listeners) = last {
         remove_read_stream(&listeners.pipe);
-        unhook(id.signal, listeners.hook);
     }
     drop(callback);
 }
@@ -155,23 +159,31 @@ fn deliver(signal: i32) {
 /// How many loops listen to each signal, for the process. The entries stay: what a signal handler reads is never freed.
 static LISTENING: Mutex<Vec<(i32, Arc<AtomicUsize>)>> = Mutex::new(Vec::new());
 
-fn hook(signal: i32) -> io::Result<(UnixStream, SigId)> {
-    if FORBIDDEN.contains(&signal) || low_level::signal_name(signal).is_none() {
-        return Err(rustix::io::Errno::INVAL.into());
-    }
-    let count = listening(signal)?;
-    let (ours, handlers) = UnixStream::pair()?;
-    ours.set_nonblocking(true)?;
-    handlers.set_nonblocking(true)?;
-    let hook = low_level::pipe::register(signal, handlers)?;
-    count.fetch_add(1, Ordering::SeqCst);
-    Ok((ours, hook))
+/// Writes a byte into a pipe whenever the process gets a signal.
+struct Hook {
+    id: SigId,
+    count: Arc<AtomicUsize>,
 }
 
-fn unhook(signal: i32, hook: SigId) {
-    low_level::unregister(hook);
-    if let Ok(count) = listening(signal) {
-        count.fetch_sub(1, Ordering::SeqCst);
+impl Hook {
+    fn new(signal: i32) -> io::Result<(UnixStream, Hook)> {
+        if FORBIDDEN.contains(&signal) || low_level::signal_name(signal).is_none() {
+            return Err(rustix::io::Errno::INVAL.into());
+        }
+        let count = listening(signal)?;
+        let (ours, handlers) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        handlers.set_nonblocking(true)?;
+        let id = low_level::pipe::register(signal, handlers)?;
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok((ours, Hook { id, count }))
+    }
+}
+
+impl Drop for Hook {
+    fn drop(&mut self) {
+        low_level::unregister(self.id);
+        self.count.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -183,7 +195,10 @@ fn listening(signal: i32) -> io::Result<Arc<AtomicUsize>> {
         return Ok(Arc::clone(count));
     }
     let count = Arc::new(AtomicUsize::new(0));
-    restore_default_when_unused(signal, Arc::clone(&count))?;
+    // Rust programs ignore it; by default it would end them when a peer has gone.
+    if signal != SIGPIPE {
+        restore_default_when_unused(signal, Arc::clone(&count))?;
+    }
     all.push((signal, Arc::clone(&count)));
     Ok(count)
 }

@@ -1,0 +1,115 @@
+//! The loop inside another one: a descriptor to wait for, a time to wait, and single iterations.
+
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use uptick_event_loop::{
+    EventLoop, ManualClock, ScriptedPoller, add_read_stream, add_timer, future_tick, handle,
+    remove_read_stream,
+};
+
+/// Whether a host would see the loop's descriptor readable within `time`.
+fn is_readable(event_loop: &EventLoop, time: Duration) -> bool {
+    let descriptor = event_loop.descriptor().unwrap();
+    let timeout = Timespec::try_from(time).unwrap();
+    let mut fds = [PollFd::from_borrowed_fd(descriptor.as_fd(), PollFlags::IN)];
+    poll(&mut fds, Some(&timeout)).unwrap() == 1
+}
+
+#[test]
+fn the_descriptor_is_readable_while_there_is_io_to_do() {
+    let event_loop = EventLoop::current();
+    let (mut peer, stream) = UnixStream::pair().unwrap();
+    let stream = Rc::new(stream);
+    let (reader, read) = (Rc::clone(&stream), Rc::new(Cell::new(0)));
+    let count = Rc::clone(&read);
+    add_read_stream(Rc::clone(&stream), move || {
+        let mut bytes = [0; 16];
+        count.set((&*reader).read(&mut bytes).unwrap());
+    })
+    .unwrap();
+    assert!(!is_readable(&event_loop, Duration::ZERO));
+    peer.write_all(b"hello").unwrap();
+    assert!(is_readable(&event_loop, Duration::from_secs(60)));
+    assert!(event_loop.run_once(Some(Duration::ZERO)).unwrap());
+    assert_eq!(read.get(), 5);
+    assert!(!is_readable(&event_loop, Duration::ZERO));
+    remove_read_stream(&stream);
+    assert!(!event_loop.is_alive());
+}
+
+#[test]
+fn a_post_from_another_thread_makes_the_descriptor_readable() {
+    let event_loop = EventLoop::current();
+    assert!(!is_readable(&event_loop, Duration::ZERO));
+    let handle = handle();
+    let thread = thread::spawn(move || handle.post(|| ()).unwrap());
+    assert!(is_readable(&event_loop, Duration::from_secs(60)));
+    thread.join().unwrap();
+    event_loop.run_once(Some(Duration::ZERO)).unwrap();
+    assert!(!is_readable(&event_loop, Duration::ZERO));
+}
+
+#[test]
+fn a_host_that_waits_for_the_timeout_fires_timers_in_time() {
+    let event_loop = EventLoop::current();
+    let fired = Rc::new(Cell::new(0));
+    for time in [1, 3, 5] {
+        let count = Rc::clone(&fired);
+        add_timer(Duration::from_millis(time), move || {
+            count.set(count.get() + 1)
+        });
+    }
+    let mut rounds = 0;
+    while event_loop.is_alive() {
+        is_readable(&event_loop, event_loop.timeout().unwrap());
+        event_loop.run_once(Some(Duration::ZERO)).unwrap();
+        rounds += 1;
+    }
+    assert_eq!(fired.get(), 3);
+    assert!(
+        rounds <= 4,
+        "{rounds} rounds: the host was woken for nothing"
+    );
+}
+
+#[test]
+fn the_timeout_says_how_long_a_host_may_wait() {
+    let clock = ManualClock::new();
+    let event_loop = EventLoop::install(ScriptedPoller::new(&clock), clock.clone()).unwrap();
+    assert_eq!(
+        event_loop.timeout(),
+        Some(Duration::ZERO),
+        "nothing to wait for"
+    );
+    let (_peer, stream) = UnixStream::pair().unwrap();
+    let stream = Rc::new(stream);
+    add_read_stream(Rc::clone(&stream), || ()).unwrap();
+    assert_eq!(event_loop.timeout(), None, "I/O alone");
+    let timer = add_timer(Duration::from_secs(5), || ());
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(event_loop.timeout(), Some(Duration::from_secs(3)));
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(event_loop.timeout(), Some(Duration::ZERO), "overdue");
+    timer.cancel();
+    assert_eq!(event_loop.timeout(), None);
+    future_tick(|| ());
+    assert_eq!(event_loop.timeout(), Some(Duration::ZERO), "a tick waits");
+    remove_read_stream(&stream);
+}
+
+#[test]
+fn a_poller_without_a_descriptor_says_so() {
+    let clock = ManualClock::new();
+    let event_loop = EventLoop::install(ScriptedPoller::new(&clock), clock).unwrap();
+    assert_eq!(
+        event_loop.descriptor().unwrap_err().to_string(),
+        "sharing the poller failed: unsupported"
+    );
+}
