@@ -1,8 +1,10 @@
 //! `on`, `once`, `off` for every emitter, and the emission itself.
 
+use std::any::Any;
+
 use crate::event::{Event, EventKey, EventName, EventSet};
 use crate::future::{Events, Next};
-use crate::listeners::{Begin, ListenerId, Listeners, Taken};
+use crate::listeners::{Begin, Begun, ListenerId, Listeners, Taken};
 
 /// Something that emits events.
 ///
@@ -197,7 +199,7 @@ where
     P: Clone + 'static,
 {
     let slot = event.slot();
-    match emitter.with_listeners(|listeners| listeners.begin(slot)) {
+    match emitter.with_listeners(|listeners| listeners.begin_slot(slot)) {
         Some(Begin::Run(first)) => {
             run(emitter, event, first, payload);
             true
@@ -220,6 +222,16 @@ where
     }
 }
 
+/// Goes on with an emission that [`Listeners::begin`] has begun.
+#[inline]
+pub fn emit_begun<E, P>(emitter: &E, event: Event<E::Events, P>, begun: Begun, payload: P)
+where
+    E: Emitter + ?Sized,
+    P: Clone + 'static,
+{
+    run(emitter, event, begun.0, payload);
+}
+
 #[inline]
 fn run<E, P>(emitter: &E, event: Event<E::Events, P>, first: Taken, payload: P)
 where
@@ -227,46 +239,44 @@ where
     P: Clone + 'static,
 {
     let slot = event.slot();
-    let mut emission = Emission {
-        emitter,
-        slot,
-        taken: Some(first),
-    };
     let mut payload = Some(payload);
-    loop {
-        let Some(taken) = emission.taken.as_mut() else {
-            return;
+    let mut next = Some(first);
+    while let Some(taken) = next.take() {
+        let mut emission = Emission {
+            emitter,
+            slot,
+            taken: Some(taken),
         };
-        let position = taken.position();
-        if taken.more {
+        next = if emission.has_more() {
             let mut copy = payload.clone();
-            taken.callback.call(&mut copy);
-        } else {
-            taken.callback.call(&mut payload);
-        }
-        let more = taken.more;
-
-        let (next, done) = emission.step(more.then_some(position));
-        drop(done);
-        if next.is_some() {
-            emission.taken = next;
-            continue;
-        }
-        // The last listener was not the last when it was called: its successor has been removed.
-        drop(payload.take());
-        let nested = emitter.with_listeners(|listeners| {
-            let nested = listeners.finish(slot)?;
-            match listeners.begin(slot) {
-                Begin::Run(taken) => Some((nested, taken)),
-                Begin::Nobody | Begin::Running => None,
+            emission.call(&mut copy);
+            match emission.step() {
+                Some(taken) => Some(taken),
+                // The listeners that were to come have been removed.
+                None => {
+                    payload = None;
+                    let nested = emitter
+                        .with_listeners(|listeners| listeners.begin_nested(slot))
+                        .flatten();
+                    nested.map(|(nested, taken)| {
+                        payload = unpack(nested);
+                        taken
+                    })
+                }
             }
-        });
-        let Some(Some((mut nested, taken))) = nested else {
-            return std::mem::forget(emission);
+        } else {
+            emission.call(&mut payload);
+            emission.complete().map(|(nested, taken)| {
+                payload = unpack(nested);
+                taken
+            })
         };
-        payload = nested.downcast_mut::<Option<P>>().and_then(Option::take);
-        emission.taken = Some(taken);
     }
+}
+
+#[cold]
+fn unpack<P: 'static>(mut payload: Box<dyn Any>) -> Option<P> {
+    payload.downcast_mut::<Option<P>>().and_then(Option::take)
 }
 
 /// An emission under way; it leaves the listeners whole when a callback unwinds through it.
@@ -277,33 +287,59 @@ struct Emission<'a, E: Emitter + ?Sized> {
 }
 
 impl<E: Emitter + ?Sized> Emission<'_, E> {
-    /// Puts the callback that has run back and takes the next one of the same emission.
-    /// The second half of the result is a callback whose listener is gone.
     #[inline]
-    fn step(
-        &mut self,
-        position: Option<crate::listeners::Position>,
-    ) -> (Option<Taken>, Option<Taken>) {
-        let Some(taken) = self.taken.take() else {
-            return (None, None);
-        };
-        let mut taken = Some(taken);
-        let result = self.emitter.with_listeners(|listeners| {
+    fn has_more(&self) -> bool {
+        self.taken.as_ref().is_some_and(|taken| taken.more)
+    }
+
+    #[inline]
+    fn call(&mut self, payload: &mut dyn Any) {
+        if let Some(taken) = &mut self.taken {
+            taken.callback.call(payload);
+        }
+    }
+
+    /// Puts the callback that has run back and takes the next one of the same emission.
+    fn step(mut self) -> Option<Taken> {
+        let mut taken = self.taken.take();
+        let position = taken.as_ref().map(Taken::position);
+        let stepped = self.emitter.with_listeners(|listeners| {
             let done = taken.take().and_then(|taken| listeners.put_back(taken));
             let next = position.and_then(|position| listeners.take_next(position));
             (next, done)
         });
-        result.unwrap_or((None, taken))
+        // What a removed listener captured is dropped here, after the borrow.
+        stepped.and_then(|(next, _done)| next)
+    }
+
+    /// Puts the last callback back and ends the emission; gives the next one, if one waits.
+    #[inline]
+    fn complete(mut self) -> Option<(Box<dyn Any>, Taken)> {
+        let mut taken = self.taken.take();
+        let completed = self.emitter.with_listeners(|listeners| {
+            let taken = taken.take()?;
+            Some(listeners.complete(taken))
+        });
+        completed.flatten().and_then(|(_done, next)| next)
     }
 }
 
 impl<E: Emitter + ?Sized> Drop for Emission<'_, E> {
+    #[inline]
     fn drop(&mut self) {
-        let (_, done) = self.step(None);
-        drop(done);
-        let waiting = self
-            .emitter
-            .with_listeners(|listeners| listeners.abandon(self.slot));
-        drop(waiting);
+        if let Some(taken) = self.taken.take() {
+            abandon(self.emitter, self.slot, taken);
+        }
     }
+}
+
+/// A callback has panicked.
+#[cold]
+fn abandon<E: Emitter + ?Sized>(emitter: &E, slot: u8, taken: Taken) {
+    let mut taken = Some(taken);
+    let abandoned = emitter.with_listeners(|listeners| {
+        let done = taken.take().and_then(|taken| listeners.put_back(taken));
+        (done, listeners.abandon(slot))
+    });
+    drop(abandoned);
 }

@@ -6,8 +6,8 @@ mod event_emitter;
 mod future;
 mod listeners;
 
-pub use emitter::{Emitter, emit};
+pub use emitter::{Emitter, emit, emit_begun};
 pub use event::{Emits, Event, EventKey, EventName, EventSet};
 pub use event_emitter::EventEmitter;
 pub use future::{Events, Next};
-pub use listeners::{ListenerId, Listeners, NESTED_LIMIT};
+pub use listeners::{Begun, ListenerId, Listeners, NESTED_LIMIT};

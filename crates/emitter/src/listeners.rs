@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::event::Event;
+
 /// How many emissions of an emitter may wait for its running listeners to return: 65,536.
 ///
 /// They come from listeners that emit the very event they are listening to. One more is dropped and logged at error
@@ -96,10 +98,12 @@ impl Key {
 pub(crate) struct Taken {
     pub(crate) callback: Box<dyn Callback>,
     key: Key,
-    /// Only listeners registered up to here take part in the emission.
-    limit: u64,
+    /// Where it was in the list; it may have moved meanwhile.
+    at: u32,
     /// Whether another listener was waiting for the same emission when this one was taken.
     pub(crate) more: bool,
+    /// Only listeners registered up to here take part in the emission.
+    limit: u64,
 }
 
 /// How an emission starts.
@@ -109,6 +113,11 @@ pub(crate) enum Begin {
     Running,
     Run(Taken),
 }
+
+/// An emission that has begun: its first callback, ready to run. See [`Listeners::begin`].
+#[derive(Debug)]
+#[must_use = "the listener is out of the list until `emit_begun` runs it"]
+pub struct Begun(pub(crate) Taken);
 
 impl Listeners {
     /// Makes an empty list; it allocates with the first listener.
@@ -193,12 +202,28 @@ impl Listeners {
             .collect()
     }
 
+    /// Begins an emission where the listeners are at hand, to go on with [`emit_begun`](crate::emit_begun) when they are
+    /// no longer borrowed. `None` when nobody listens or the event's own listeners are running: then
+    /// [`emit`](crate::emit) does what there is to do.
     #[inline]
-    pub(crate) fn begin(&mut self, slot: u8) -> Begin {
+    pub fn begin<E: ?Sized, P>(&mut self, event: &Event<E, P>) -> Option<Begun> {
+        match self.begin_slot(event.slot()) {
+            Begin::Run(taken) => Some(Begun(taken)),
+            Begin::Nobody | Begin::Running => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn begin_slot(&mut self, slot: u8) -> Begin {
         if self.running & 1 << slot != 0 {
             return Begin::Running;
         }
-        match self.take_after(slot, 0, self.registered) {
+        let belongs = |entry: &Entry| entry.key.slot() == slot;
+        let Some(at) = self.entries.iter().position(belongs) else {
+            return Begin::Nobody;
+        };
+        let more = self.entries[at + 1..].iter().any(belongs);
+        match self.take_at(at, more, self.registered) {
             Some(taken) => {
                 self.running |= 1 << slot;
                 Begin::Run(taken)
@@ -210,12 +235,48 @@ impl Listeners {
     /// Puts a callback back. Hands it out instead when its listener was removed meanwhile, or was to run once.
     #[inline]
     pub(crate) fn put_back(&mut self, taken: Taken) -> Option<Taken> {
-        match self.entries.iter_mut().find(|entry| entry.key == taken.key) {
+        let hint = self.entries.get_mut(taken.at as usize);
+        if let Some(entry) = hint
+            && entry.key == taken.key
+        {
+            entry.callback = Some(taken.callback);
+            return None;
+        }
+        let moved = self.entries.iter_mut().find(|entry| entry.key == taken.key);
+        match moved {
             Some(entry) => {
                 entry.callback = Some(taken.callback);
                 None
             }
             None => Some(taken),
+        }
+    }
+
+    /// Puts the last callback of an emission back and ends the emission. Gives the payload of the next one with its
+    /// first callback, if a listener emitted the same event meanwhile.
+    #[inline]
+    pub(crate) fn complete(
+        &mut self,
+        taken: Taken,
+    ) -> (Option<Taken>, Option<(Box<dyn Any>, Taken)>) {
+        let slot = taken.key.slot();
+        let done = self.put_back(taken);
+        let next = if self.nested.is_none() {
+            self.running &= !(1 << slot);
+            None
+        } else {
+            self.begin_nested(slot)
+        };
+        (done, next)
+    }
+
+    /// Ends an emission and begins the one that waits for its end, if there is one.
+    #[cold]
+    pub(crate) fn begin_nested(&mut self, slot: u8) -> Option<(Box<dyn Any>, Taken)> {
+        let payload = self.finish(slot)?;
+        match self.begin_slot(slot) {
+            Begin::Run(taken) => Some((payload, taken)),
+            Begin::Nobody | Begin::Running => None,
         }
     }
 
@@ -226,8 +287,7 @@ impl Listeners {
     }
 
     /// Ends an emission; gives the payload of the next one if a listener emitted the same event meanwhile.
-    #[inline]
-    pub(crate) fn finish(&mut self, slot: u8) -> Option<Box<dyn Any>> {
+    fn finish(&mut self, slot: u8) -> Option<Box<dyn Any>> {
         self.running &= !(1 << slot);
         let nested = self.nested.as_mut()?;
         let at = nested.iter().position(|(waiting, _)| *waiting == slot);
@@ -264,28 +324,30 @@ impl Listeners {
         Ok(())
     }
 
-    #[inline]
     fn take_after(&mut self, slot: u8, after: u64, limit: u64) -> Option<Taken> {
         let belongs = |entry: &Entry| {
             let number = entry.key.number();
-            entry.key.slot() == slot
-                && number > after
-                && number <= limit
-                && entry.callback.is_some()
+            entry.key.slot() == slot && number > after && number <= limit
         };
         let at = self.entries.iter().position(belongs)?;
         let more = self.entries[at + 1..].iter().any(belongs);
-        let key = self.entries[at].key;
-        let callback = if key.is_once() {
-            self.entries.remove(at).callback?
-        } else {
-            self.entries[at].callback.take()?
-        };
+        self.take_at(at, more, limit)
+    }
+
+    #[inline]
+    fn take_at(&mut self, at: usize, more: bool, limit: u64) -> Option<Taken> {
+        let entry = self.entries.get_mut(at)?;
+        let key = entry.key;
+        let callback = entry.callback.take()?;
+        if key.is_once() {
+            self.entries.remove(at);
+        }
         Some(Taken {
             callback,
             key,
-            limit,
+            at: at as u32,
             more,
+            limit,
         })
     }
 }
@@ -311,6 +373,14 @@ pub(crate) struct Position {
 /// Listeners that were removed; what they captured is dropped with it.
 pub(crate) struct Removed {
     _entries: Vec<Entry>,
+}
+
+impl fmt::Debug for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Taken")
+            .field("slot", &self.key.slot())
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Listeners {
