@@ -1,11 +1,15 @@
 //! System calls on datagrams: in batches on Linux, one by one elsewhere.
 
 #[cfg(target_os = "linux")]
-#[path = "batched.rs"]
-mod system;
+mod batched;
+// On Linux for its tests.
+#[cfg(any(test, not(target_os = "linux")))]
+mod single;
+
+#[cfg(target_os = "linux")]
+use batched as system;
 #[cfg(not(target_os = "linux"))]
-#[path = "single.rs"]
-mod system;
+use single as system;
 
 use std::collections::VecDeque;
 use std::io;
@@ -114,3 +118,6 @@ pub(crate) fn send_first(
     };
     Ok(1)
 }
+
+#[cfg(test)]
+mod tests;
