@@ -1,4 +1,5 @@
 //! The loop inside another one: a descriptor to wait for, a time to wait, and single iterations.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::cell::Cell;
 use std::io::{Read, Write};

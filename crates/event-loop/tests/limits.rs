@@ -1,4 +1,5 @@
 //! What happens when the system or the loop has no more to give.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod child;
 

@@ -1,4 +1,5 @@
 //! What other threads do to a loop: posts, stops, wake-ups, blocking jobs, and the end of its thread.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod child;
 

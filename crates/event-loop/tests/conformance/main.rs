@@ -1,4 +1,5 @@
 //! What every poller must make of the loop: one suite, run on the system's poller and on the scripted one.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod containment;
 mod order;

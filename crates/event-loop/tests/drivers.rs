@@ -1,0 +1,221 @@
+//! What the loop does for crates that put things of their own on it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use std::cell::RefCell;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use uptick_event_loop::driver::{self, Driver};
+use uptick_event_loop::{
+    EventLoop, Id, Interest, ManualClock, Readiness, ScriptedPoller, Step, Table, Token, Trigger,
+    add_timer, future_tick, run,
+};
+
+/// A thing that does in each call what the test has put there.
+#[derive(Default)]
+struct Thing {
+    on_ready: Callback,
+    on_expired: Callback,
+}
+
+type Callback = Option<fn(Token)>;
+
+thread_local! {
+    static THINGS: RefCell<Table<Thing>> = const { RefCell::new(Table::new()) };
+    static LOG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Things;
+
+fn note(what: impl Into<String>) {
+    LOG.with_borrow_mut(|log| log.push(what.into()));
+}
+
+fn taken() -> String {
+    LOG.take().join(",")
+}
+
+impl Things {
+    fn call(token: Token, callback: fn(&Thing) -> Callback) {
+        let callback = THINGS.with_borrow(|things| callback(things.get(things.find(token)?)?));
+        if let Some(callback) = callback {
+            callback(token);
+        }
+    }
+}
+
+impl Driver for Things {
+    fn ready(&self, token: Token, readiness: Readiness) {
+        note(format!("ready {readiness:?}"));
+        Things::call(token, |thing| thing.on_ready);
+    }
+
+    fn flush(&self, _: Token) {
+        note("flush");
+    }
+
+    fn expired(&self, token: Token) {
+        note("expired");
+        Things::call(token, |thing| thing.on_expired);
+    }
+
+    fn reap(&self, token: Token) {
+        let gone = THINGS.with_borrow_mut(|things| {
+            let id = things.find(token)?;
+            things.remove(id)
+        });
+        note(format!("reap {}", gone.is_some()));
+    }
+
+    fn panicked(&self, _: Token, message: &str) {
+        note(format!("panicked: {message}"));
+        assert_ne!(message, "twice", "a report that panics");
+    }
+}
+
+/// A loop on a manual clock with one thing on it.
+fn set_up(thing: Thing) -> (ScriptedPoller, ManualClock, Id, Token) {
+    let clock = ManualClock::new();
+    let poller = ScriptedPoller::new(&clock);
+    EventLoop::install(poller.clone(), clock.clone()).unwrap();
+    let id = THINGS
+        .with_borrow_mut(|things| things.insert(thing))
+        .unwrap();
+    (poller, clock, id, id.token(driver::register(&Things)))
+}
+
+fn iterate() -> bool {
+    let event_loop = EventLoop::current();
+    event_loop.run_once(Some(Duration::ZERO)).unwrap()
+}
+
+#[test]
+fn an_iteration_ends_with_io_then_deadlines_then_one_flush_then_the_reaping() {
+    let (poller, clock, id, token) = set_up(Thing {
+        on_ready: Some(driver::flush_later),
+        on_expired: Some(driver::reap_later),
+    });
+    let (_peer, stream) = UnixStream::pair().unwrap();
+    driver::watch(stream.as_fd(), token, Interest::Both, Trigger::Edge).unwrap();
+    driver::arm_deadline(token, Duration::from_millis(100)).unwrap();
+    clock.advance(Duration::from_millis(200));
+    poller.push(Step::Ready(vec![(stream.as_raw_fd(), Readiness::READABLE)]));
+    assert!(!iterate());
+    assert_eq!(taken(), "ready {\"readable\"},expired,flush,reap true");
+    assert!(THINGS.with_borrow(|things| things.get(id).is_none()));
+}
+
+#[test]
+fn what_ticks_and_timers_write_is_flushed_before_the_wait() {
+    let (_poller, _clock, _, token) = set_up(Thing::default());
+    future_tick(move || driver::flush_later(token));
+    add_timer(Duration::ZERO, move || {
+        note("timer");
+        driver::flush_later(token);
+    });
+    future_tick(|| note("tick"));
+    iterate();
+    assert_eq!(taken(), "tick,timer,flush,flush");
+}
+
+#[test]
+fn ready_later_comes_in_the_next_iteration_which_does_not_wait() {
+    let (poller, _clock, _, token) = set_up(Thing {
+        on_ready: Some(|token| {
+            if LOG.with_borrow(|log| log.len() < 3) {
+                driver::ready_later(token, Readiness::READABLE);
+            }
+        }),
+        ..Thing::default()
+    });
+    add_timer(Duration::from_secs(10), || note("timer"));
+    driver::ready_later(token, Readiness::WRITABLE);
+    run().unwrap();
+    assert_eq!(
+        taken(),
+        "ready {\"writable\"},ready {\"readable\"},ready {\"readable\"},timer"
+    );
+    assert_eq!(poller.waits()[..3], [Some(Duration::ZERO); 3]);
+}
+
+#[test]
+fn a_hold_keeps_the_loop_running_until_it_is_released_as_often() {
+    set_up(Thing::default());
+    driver::hold();
+    driver::hold();
+    assert!(EventLoop::current().is_alive());
+    driver::release();
+    assert!(EventLoop::current().is_alive());
+    driver::release();
+    assert!(!EventLoop::current().is_alive());
+    driver::release();
+    driver::hold();
+    assert!(EventLoop::current().is_alive());
+}
+
+#[test]
+fn a_deadline_comes_at_most_100_ms_late_and_a_disarmed_one_does_not() {
+    let (_poller, clock, _, token) = set_up(Thing {
+        on_expired: Some(|_| driver::release()),
+        ..Thing::default()
+    });
+    let start = driver::elapsed();
+    let disarmed = driver::arm_deadline(token, start + Duration::from_millis(500)).unwrap();
+    driver::arm_deadline(token, start + Duration::from_millis(1234)).unwrap();
+    driver::disarm_deadline(disarmed);
+    driver::hold();
+    run().unwrap();
+    assert_eq!(taken(), "expired");
+    let late = clock.elapsed() - Duration::from_millis(1234);
+    assert!(late <= Duration::from_millis(100), "{late:?}");
+}
+
+#[test]
+fn a_panic_is_told_to_the_driver_and_the_loop_goes_on() {
+    let (_poller, _clock, _, token) = set_up(Thing {
+        on_ready: Some(|_| panic!("once")),
+        on_expired: Some(|_| panic!("twice")),
+    });
+    driver::ready_later(token, Readiness::READABLE);
+    driver::ready_later(token, Readiness::READABLE);
+    driver::flush_later(token);
+    iterate();
+    assert_eq!(
+        taken(),
+        "flush,ready {\"readable\"},panicked: once,ready {\"readable\"},panicked: once"
+    );
+    driver::arm_deadline(token, Duration::ZERO).unwrap();
+    add_timer(Duration::from_millis(500), || note("later"));
+    run().unwrap();
+    assert_eq!(taken(), "expired,panicked: twice,later");
+}
+
+#[test]
+fn a_token_whose_thing_is_gone_finds_nothing() {
+    let (_poller, _clock, id, token) = set_up(Thing {
+        on_ready: Some(|_| note("never")),
+        ..Thing::default()
+    });
+    THINGS.with_borrow_mut(|things| {
+        things.remove(id).unwrap();
+        // It takes the slot.
+        things.insert(Thing::default()).unwrap();
+    });
+    driver::ready_later(token, Readiness::READABLE);
+    driver::reap_later(token);
+    iterate();
+    assert_eq!(taken(), "ready {\"readable\"},reap false");
+}
+
+#[test]
+fn the_256th_driver_is_never_called() {
+    let (_poller, _clock, id, _) = set_up(Thing::default());
+    for _ in 1..255 {
+        driver::register(&Things);
+    }
+    let one_too_many = driver::register(&Things);
+    driver::ready_later(id.token(one_too_many), Readiness::READABLE);
+    iterate();
+    assert_eq!(taken(), "");
+}
