@@ -16,7 +16,8 @@
 use uptick::prelude::*;
 
 fn main() -> uptick::Result {
-    let uri = std::env::args().nth(1).unwrap_or("tcp://127.0.0.1:8080".into());
+    let mut args = std::env::args();
+    let uri = args.nth(1).unwrap_or("tcp://127.0.0.1:8080".into());
 
     let server = Server::bind(uri)?;
     server.on("connection", |conn: Connection| {

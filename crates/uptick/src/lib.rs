@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod failure;
 
@@ -8,6 +9,7 @@ pub use uptick_socket as socket;
 pub use uptick_stream as stream;
 
 pub use uptick_event_loop::{
+    LoopHandle, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, Timer,
     add_periodic_timer, add_read_stream, add_signal, add_timer, add_write_stream, block_on,
     cancel_timer, future_tick, handle, now, remove_read_stream, remove_signal, remove_write_stream,
     sleep, spawn, spawn_blocking, stop,

@@ -1,0 +1,171 @@
+//! A chat: what one client says goes to everyone else.
+//!
+//! Run it, on 127.0.0.1:8080 or on an address of your own; `--max-clients` is 100 unless you say otherwise:
+//! ```text
+//! $ cargo run --release --example 02-chat
+//! $ cargo run --release --example 02-chat -- tcp://[::1]:9000 --max-clients 3
+//! $ cargo run --release --example 02-chat -- unix:///tmp/chat.sock
+//! ```
+//! Poke it, from two windows. The first line is your name, `exit` leaves:
+//! ```text
+//! $ nc localhost 8080
+//! $ nc -U /tmp/chat.sock
+//! ```
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use uptick::prelude::*;
+
+const USAGE: &str = "usage: 02-chat [URI] [--max-clients N]";
+/// In bytes; what a line has beyond them is dropped.
+const MAX_LINE: usize = 1024;
+/// In bytes; a client for whom more are waiting reads too slowly, and is cut off.
+const MAX_WAITING: usize = 1024 * 1024;
+const TIME_FOR_NAME: Duration = Duration::from_secs(60);
+const TIME_FOR_GOODBYE: Duration = Duration::from_secs(5);
+
+fn main() -> uptick::Result {
+    let (uri, max_clients) = arguments()?;
+    // It lives as long as the program, so callbacks may all refer to it.
+    let room: &'static Room = Box::leak(Box::default());
+
+    let server = Server::bind(uri)?;
+    server.on("connection", move |conn: Connection| {
+        conn.on("error", |e: Error| eprintln!("{e}"));
+        if room.clients.borrow().len() >= max_clients {
+            return conn.end_with("The room is full. Try again later.\n");
+        }
+        conn.set_write_limits(64 * 1024, MAX_WAITING);
+        conn.set_idle_timeout(Some(TIME_FOR_NAME));
+        room.enter(conn);
+
+        let mut lines = Lines::default();
+        conn.on("data", move |chunk: Bytes| {
+            lines.push(&chunk, |line| room.hear(conn, line));
+        });
+        conn.on("close", move |()| room.leave(conn));
+    });
+    server.on("error", |e: Error| eprintln!("{e}"));
+    server.on("close", |()| uptick::stop());
+
+    for signal in [uptick::SIGINT, uptick::SIGTERM] {
+        uptick::add_signal(signal, move |_| {
+            drop(server.shutdown(TIME_FOR_GOODBYE));
+            room.dismiss();
+        })?;
+    }
+
+    println!("listening on {}", server.address().unwrap_or_default());
+    uptick::run()
+}
+
+#[derive(Default)]
+struct Room {
+    /// The clients and their names, which are empty until the clients have told them.
+    clients: RefCell<HashMap<Connection, String>>,
+}
+
+impl Room {
+    fn enter(&self, conn: Connection) {
+        self.clients.borrow_mut().insert(conn, String::new());
+        conn.write("What is your name?\n");
+    }
+
+    fn hear(&self, conn: Connection, line: &str) {
+        let Some(name) = self.clients.borrow().get(&conn).cloned() else {
+            return; // It has left, in the middle of what it sent.
+        };
+        if line == "exit" {
+            self.leave(conn);
+            conn.end_with("Bye!\n");
+        } else if name.is_empty() {
+            self.join(conn, line);
+        } else if !line.is_empty() {
+            self.tell_others(conn, &format!("{name}: {line}\n"));
+        }
+    }
+
+    fn join(&self, conn: Connection, name: &str) {
+        let mut names: Vec<String> = self.clients.borrow().values().cloned().collect();
+        names.retain(|other| !other.is_empty());
+        if !is_name(name) {
+            conn.write("A name has 1 to 20 letters, digits, - or _. What is yours?\n");
+        } else if names.iter().any(|other| other == name) {
+            conn.write(format!("There is a {name} already. What is your name?\n"));
+        } else {
+            self.clients.borrow_mut().insert(conn, name.into());
+            conn.set_idle_timeout(None);
+            names.push(name.into());
+            names.sort();
+            conn.write(format!("Hello {name}! Here are: {}\n", names.join(", ")));
+            self.tell_others(conn, &format!("* {name} has joined\n"));
+        }
+    }
+
+    fn leave(&self, conn: Connection) {
+        let name = self.clients.borrow_mut().remove(&conn);
+        if let Some(name) = name.filter(|name| !name.is_empty()) {
+            self.tell_others(conn, &format!("* {name} has left\n"));
+        }
+    }
+
+    fn tell_others(&self, conn: Connection, line: &str) {
+        for (other, name) in self.clients.borrow().iter() {
+            if *other != conn && !name.is_empty() {
+                other.write(line);
+            }
+        }
+    }
+
+    fn dismiss(&self) {
+        for conn in self.clients.take().into_keys() {
+            conn.end_with("* The server is going down. Bye!\n");
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let letters = name
+        .chars()
+        .all(|c| c.is_alphanumeric() || c == '-' || c == '_');
+    letters && (1..=20).contains(&name.chars().count())
+}
+
+/// Cuts what comes into lines of clean text: no control characters, no invalid UTF-8.
+#[derive(Default)]
+struct Lines {
+    unfinished: Vec<u8>,
+}
+
+impl Lines {
+    fn push(&mut self, chunk: &[u8], mut hear: impl FnMut(&str)) {
+        for &byte in chunk {
+            if byte == b'\n' {
+                let text = String::from_utf8_lossy(&self.unfinished);
+                let text: String = text.chars().filter(|c| !c.is_control()).collect();
+                self.unfinished.clear();
+                hear(text.trim());
+            } else if self.unfinished.len() < MAX_LINE {
+                self.unfinished.push(byte);
+            }
+        }
+    }
+}
+
+fn arguments() -> uptick::Result<(String, usize)> {
+    let (mut uri, mut max_clients) = ("tcp://127.0.0.1:8080".to_string(), 100);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == "--max-clients" {
+            let number = arguments.next().and_then(|number| number.parse().ok());
+            max_clients = number.ok_or(format!("--max-clients takes a number; {USAGE}"))?;
+        } else if argument.starts_with('-') {
+            return Err(format!("there is no option {argument}; {USAGE}").into());
+        } else {
+            uri = argument;
+        }
+    }
+    Ok((uri, max_clients))
+}

@@ -1,0 +1,15 @@
+//! The programs in `examples/`, run as a user runs them: as processes, with real sockets.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod chat;
+mod echo;
+mod peer;
+mod program;
+mod signals;
+mod timers_and_ticks;

@@ -1,0 +1,138 @@
+//! An example as a running process.
+
+use std::env;
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a test waits for anything: long, as it only counts when something is broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running example; it is killed when it is dropped.
+pub(crate) struct Program {
+    name: String,
+    child: Child,
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
+}
+
+/// What was left of an example when it ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    /// The lines that were not read yet.
+    pub(crate) stdout: Vec<String>,
+    pub(crate) stderr: Vec<String>,
+}
+
+impl Program {
+    pub(crate) fn start(name: &str, arguments: &[&str]) -> Program {
+        let path = path_of(name);
+        let mut child = Command::new(&path)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("starting {} failed: {error}", path.display()));
+        Program {
+            name: name.into(),
+            stdout: lines_of(child.stdout.take().unwrap()),
+            stderr: lines_of(child.stderr.take().unwrap()),
+            child,
+        }
+    }
+
+    /// Starts a server on a free port of 127.0.0.1, and gives its URI too.
+    pub(crate) fn serve(name: &str, arguments: &[&str]) -> (Program, String) {
+        let mut all = vec!["tcp://127.0.0.1:0"];
+        all.extend(arguments);
+        let server = Program::start(name, &all);
+        let uri = server.listening_on();
+        (server, uri)
+    }
+
+    /// Waits for the line that every server prints.
+    pub(crate) fn listening_on(&self) -> String {
+        let line = self.line();
+        let uri = line.strip_prefix("listening on ");
+        uri.unwrap_or_else(|| panic!("{} printed {line:?}", self.name))
+            .to_string()
+    }
+
+    /// The next line on standard output.
+    pub(crate) fn line(&self) -> String {
+        self.stdout.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+            let mut text = String::new();
+            for line in self.stderr.try_iter() {
+                writeln!(text, "{line}").unwrap();
+            }
+            panic!("no line from {}: {error}; its errors: {text}", self.name)
+        })
+    }
+
+    /// The next line on standard error.
+    pub(crate) fn error_line(&self) -> String {
+        let line = self.stderr.recv_timeout(PATIENCE);
+        line.unwrap_or_else(|error| panic!("no error from {}: {error}", self.name))
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for the end of the process.
+    pub(crate) fn wait(mut self) -> Ended {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return Ended {
+                    status,
+                    stdout: self.stdout.iter().collect(),
+                    stderr: self.stderr.iter().collect(),
+                };
+            }
+            assert!(Instant::now() < patience, "{} does not end", self.name);
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Cargo builds examples beside the tests: `target/debug/deps/TEST` and `target/debug/examples/NAME`.
+fn path_of(name: &str) -> PathBuf {
+    let test = env::current_exe().unwrap();
+    let profile = test.ancestors().nth(2).unwrap();
+    let path = profile.join("examples").join(name);
+    assert!(
+        path.exists(),
+        "{} is not there; `cargo build -p uptick --examples` makes it",
+        path.display()
+    );
+    path
+}
+
+/// Reads on a thread of its own, so that the process never waits for the test. The lines end when the process does.
+fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
+}

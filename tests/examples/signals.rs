@@ -1,0 +1,62 @@
+//! `06-signals`.
+
+use rustix::process::Signal;
+
+use crate::peer::Peer;
+use crate::program::Program;
+
+fn serve() -> (Program, String, Peer) {
+    let (server, uri) = Program::serve("06-signals", &[]);
+    let mut peer = Peer::connect(&uri);
+    peer.expect("Say something, or `exit`.");
+    (server, uri, peer)
+}
+
+#[test]
+fn a_signal_without_clients_ends_it_at_once() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (server, _) = Program::serve("06-signals", &[]);
+        server.signal(signal);
+        let ended = server.wait();
+        assert!(ended.status.success(), "{ended:?}");
+        assert_eq!(
+            ended.stdout,
+            ["shutting down, clients: 0", "done, cut off: 0"]
+        );
+    }
+}
+
+#[test]
+fn a_client_is_served_to_its_end_and_no_other_is_taken() {
+    let (server, uri, mut peer) = serve();
+    server.signal(Signal::TERM);
+    assert_eq!(server.line(), "shutting down, clients: 1");
+    peer.send("still here\n");
+    peer.expect("still here");
+    let address = uri.strip_prefix("tcp://").unwrap();
+    let refused = std::net::TcpStream::connect(address).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    peer.send("exit\n");
+    peer.expect("Bye!");
+    peer.expect_end();
+    drop(peer);
+    let ended = server.wait();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(ended.stdout, ["done, cut off: 0"]);
+}
+
+#[test]
+fn a_second_signal_cuts_off_who_is_still_there() {
+    let (server, _, mut peer) = serve();
+    server.signal(Signal::INT);
+    assert_eq!(server.line(), "shutting down, clients: 1");
+    server.signal(Signal::INT);
+    assert_eq!(server.line(), "shutting down, clients: 1");
+    peer.expect_end();
+    let ended = server.wait();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(
+        ended.stdout.last().map(String::as_str),
+        Some("done, cut off: 1")
+    );
+}
