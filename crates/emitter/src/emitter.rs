@@ -4,7 +4,7 @@ use std::any::Any;
 
 use crate::event::{Event, EventKey, EventName, EventSet};
 use crate::future::{Events, Next};
-use crate::listeners::{Begin, Begun, ListenerId, Listeners, Taken};
+use crate::listeners::{self, Begin, Begun, ListenerId, Listeners, Taken};
 
 /// Something that emits events.
 ///
@@ -314,7 +314,18 @@ impl<E: Emitter + ?Sized> Emission<'_, E> {
 
     /// Puts the last callback back and ends the emission; gives the next one, if one waits.
     #[inline]
-    fn complete(mut self) -> Option<(Box<dyn Any>, Taken)> {
+    fn complete(mut self) -> Option<listeners::Next> {
+        let simple = self
+            .emitter
+            .with_listeners(|listeners| listeners.complete_simple(&mut self.taken));
+        if simple == Some(true) {
+            return None;
+        }
+        self.complete_slowly()
+    }
+
+    #[cold]
+    fn complete_slowly(mut self) -> Option<listeners::Next> {
         let mut taken = self.taken.take();
         let completed = self.emitter.with_listeners(|listeners| {
             let taken = taken.take()?;

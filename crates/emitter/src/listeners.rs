@@ -55,11 +55,18 @@ pub struct Listeners {
     registered: u64,
     /// A bit for each slot whose listeners are running.
     running: u32,
+    #[expect(
+        clippy::box_collection,
+        reason = "hardly ever there, and each handle pays for the place"
+    )]
     nested: Option<Box<VecDeque<Waiting>>>,
 }
 
 /// A slot and the payload that waits for its listeners.
 type Waiting = (u8, Box<dyn Any>);
+
+/// The payload of the next emission and the callback with which it begins.
+pub(crate) type Next = (Box<dyn Any>, Taken);
 
 struct Entry {
     /// `None` while the callback runs.
@@ -233,7 +240,6 @@ impl Listeners {
     }
 
     /// Puts a callback back. Hands it out instead when its listener was removed meanwhile, or was to run once.
-    #[inline]
     pub(crate) fn put_back(&mut self, taken: Taken) -> Option<Taken> {
         let hint = self.entries.get_mut(taken.at as usize);
         if let Some(entry) = hint
@@ -252,13 +258,27 @@ impl Listeners {
         }
     }
 
+    /// Ends an emission if nothing has changed meanwhile, as a rule: its last callback goes back to its place, and no
+    /// payload waits.
+    #[inline]
+    pub(crate) fn complete_simple(&mut self, taken: &mut Option<Taken>) -> bool {
+        if let Some(current) = taken
+            && self.nested.is_none()
+            && let Some(entry) = self.entries.get_mut(current.at as usize)
+            && entry.key == current.key
+            && let Some(current) = taken.take()
+        {
+            self.running &= !(1 << current.key.slot());
+            entry.callback = Some(current.callback);
+            return true;
+        }
+        false
+    }
+
     /// Puts the last callback of an emission back and ends the emission. Gives the payload of the next one with its
     /// first callback, if a listener emitted the same event meanwhile.
     #[inline]
-    pub(crate) fn complete(
-        &mut self,
-        taken: Taken,
-    ) -> (Option<Taken>, Option<(Box<dyn Any>, Taken)>) {
+    pub(crate) fn complete(&mut self, taken: Taken) -> (Option<Taken>, Option<Next>) {
         let slot = taken.key.slot();
         let done = self.put_back(taken);
         let next = if self.nested.is_none() {
@@ -272,7 +292,7 @@ impl Listeners {
 
     /// Ends an emission and begins the one that waits for its end, if there is one.
     #[cold]
-    pub(crate) fn begin_nested(&mut self, slot: u8) -> Option<(Box<dyn Any>, Taken)> {
+    pub(crate) fn begin_nested(&mut self, slot: u8) -> Option<Next> {
         let payload = self.finish(slot)?;
         match self.begin_slot(slot) {
             Begin::Run(taken) => Some((payload, taken)),
