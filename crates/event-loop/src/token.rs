@@ -1,6 +1,6 @@
 //! How the poller names what is ready: the driver that looks after it, and the driver's own key.
 
-/// Names a [`Driver`](crate::Driver) of this thread's loop.
+/// Names a [`Driver`](crate::driver::Driver) of this thread's loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DriverId(u8);
 
