@@ -12,4 +12,5 @@ mod echo;
 mod peer;
 mod program;
 mod signals;
+mod strip_spaces;
 mod timers_and_ticks;

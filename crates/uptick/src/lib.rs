@@ -3,6 +3,7 @@
 
 mod failure;
 
+pub use uptick_datagram as datagram;
 pub use uptick_emitter as emitter;
 pub use uptick_event_loop as event_loop;
 pub use uptick_socket as socket;
@@ -19,6 +20,7 @@ pub use failure::{Failure, Result};
 
 /// What nearly every program names: `use uptick::prelude::*`.
 pub mod prelude {
+    pub use uptick_datagram::DatagramSocket;
     pub use uptick_emitter::{Emitter, EventEmitter};
     pub use uptick_event_loop::Timer;
     pub use uptick_socket::{Bytes, Connection, Error, Server, ServerInterface, ServerOptions};

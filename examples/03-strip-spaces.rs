@@ -1,0 +1,75 @@
+//! Strips the white space from every line, and answers with a NUL at the end. `exit` ends a client.
+//!
+//! Run it, on 127.0.0.1:9000 or on an address of your own, over TCP or over UDP:
+//! ```text
+//! $ cargo run --release --example 03-strip-spaces
+//! $ cargo run --release --example 03-strip-spaces -- tcp://[::1]:9001
+//! $ cargo run --release --example 03-strip-spaces -- --udp
+//! ```
+//! Poke it:
+//! ```text
+//! $ nc localhost 9000
+//! $ nc -u localhost 9000
+//! ```
+
+use std::net::SocketAddr;
+
+use uptick::prelude::*;
+
+/// In bytes, without white space.
+const MAX_LINE: usize = 1024;
+
+fn main() -> uptick::Result {
+    let (options, uris): (Vec<String>, Vec<String>) = std::env::args()
+        .skip(1)
+        .partition(|argument| argument.starts_with('-'));
+    let uri = uris.into_iter().next().unwrap_or("127.0.0.1:9000".into());
+    match options.join(" ").as_str() {
+        "" => serve_streams(uri)?,
+        "--udp" => serve_datagrams(uri)?,
+        _ => return Err("usage: 03-strip-spaces [URI] [--udp]".into()),
+    }
+    uptick::run()
+}
+
+fn serve_streams(uri: String) -> uptick::Result {
+    let server = Server::bind(uri)?;
+    server.on("connection", |conn: Connection| {
+        // What has come of the line so far, which may take several chunks.
+        let mut line = Vec::new();
+        conn.on("data", move |chunk: Bytes| {
+            for &byte in &chunk {
+                match byte {
+                    b'\n' if line == b"exit" => return conn.end(),
+                    b'\n' => {
+                        line.push(b'\0');
+                        conn.write(&line);
+                        line.clear();
+                    }
+                    _ if byte.is_ascii_whitespace() => {}
+                    _ if line.len() == MAX_LINE => return conn.end_with("line too long\0"),
+                    _ => line.push(byte),
+                }
+            }
+        });
+        conn.on("error", |e: Error| eprintln!("{e}"));
+    });
+    server.on("error", |e: Error| eprintln!("{e}"));
+    println!("listening on {}", server.address().unwrap_or_default());
+    Ok(())
+}
+
+/// A datagram is a line; nobody is connected, so there is nobody to end.
+fn serve_datagrams(uri: String) -> uptick::Result {
+    let socket = DatagramSocket::bind(uri)?;
+    socket.on("message", move |(data, peer): (Bytes, SocketAddr)| {
+        let mut answer = data.to_vec();
+        answer.retain(|byte| !byte.is_ascii_whitespace());
+        answer.push(b'\0');
+        socket.send_to(answer, peer)
+    });
+    socket.on("error", |e: uptick::datagram::Error| eprintln!("{e}"));
+    let address = socket.local_address().unwrap_or_default();
+    println!("listening on {address}");
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! `03-strip-spaces`.
+
+use std::net::UdpSocket;
+
+use crate::peer::Peer;
+use crate::program::{PATIENCE, Program};
+
+#[test]
+fn white_space_goes_and_a_nul_ends_the_answer() {
+    let (_server, uri) = Program::serve("03-strip-spaces", &[]);
+    let mut peer = Peer::connect(&uri);
+    peer.send(" one two\tthree \r\n\n");
+    assert_eq!(peer.bytes(13), b"onetwothree\0\0");
+    // A line in pieces, and two lines at once.
+    peer.send("a ");
+    peer.send("b");
+    peer.send(" c\nd e\n");
+    assert_eq!(peer.bytes(7), b"abc\0de\0");
+    peer.finish();
+    peer.expect_end();
+}
+
+#[test]
+fn exit_ends_that_client_only() {
+    let (_server, uri) = Program::serve("03-strip-spaces", &[]);
+    let mut stays = Peer::connect(&uri);
+    let mut goes = Peer::connect(&uri);
+    goes.send("x\nexit\r\nnot answered\n");
+    assert_eq!(goes.rest(), b"x\0");
+    stays.send("exit it\n");
+    assert_eq!(stays.bytes(7), b"exitit\0");
+}
+
+#[test]
+fn a_line_that_is_too_long_ends_its_client() {
+    let (_server, uri) = Program::serve("03-strip-spaces", &[]);
+    let mut peer = Peer::connect(&uri);
+    peer.send(" ".repeat(100_000));
+    peer.send("x".repeat(1024));
+    peer.send("\n");
+    assert_eq!(peer.bytes(1025), [&[b'x'; 1024][..], b"\0"].concat());
+    peer.send("x".repeat(1025));
+    assert_eq!(peer.rest(), b"line too long\0");
+}
+
+#[test]
+fn datagrams_are_answered_with_udp() {
+    let server = Program::start("03-strip-spaces", &["--udp", "udp://127.0.0.1:0"]);
+    let uri = server.listening_on();
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    peer.connect(uri.strip_prefix("udp://").unwrap()).unwrap();
+    for (sent, answered) in [
+        ("a b\n", "ab\0"),
+        ("", "\0"),
+        ("exit\n", "exit\0"),
+        ("\t", "\0"),
+    ] {
+        peer.send(sent.as_bytes()).unwrap();
+        let mut answer = [0; 16];
+        let size = peer.recv(&mut answer).unwrap();
+        assert_eq!(&answer[..size], answered.as_bytes(), "{sent:?}");
+    }
+}
+
+#[test]
+fn an_option_it_does_not_know_is_told() {
+    let ended = Program::start("03-strip-spaces", &["--tcp"]).wait();
+    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(
+        ended.stderr,
+        ["Error: usage: 03-strip-spaces [URI] [--udp]"]
+    );
+}
