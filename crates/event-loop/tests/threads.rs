@@ -277,16 +277,26 @@ fn destructors_of_a_thread_that_ends_may_use_the_loop() {
 }
 
 #[test]
-fn a_callback_or_a_task_may_end_the_process() {
+fn a_callback_may_end_the_process() {
+    if child::is_child() {
+        spawn(sleep(Duration::from_secs(3600)));
+        add_timer(Duration::from_millis(1), || std::process::exit(7));
+        run().unwrap();
+    }
+    let (output, said) = child::run("a_callback_may_end_the_process");
+    assert_eq!(output.status.code(), Some(7), "{said}");
+}
+
+#[test]
+fn a_task_may_end_the_process() {
     if child::is_child() {
         spawn(sleep(Duration::from_secs(3600)));
         spawn(async {
             sleep(Duration::from_millis(1)).await;
-            future_tick(|| std::process::exit(7));
-            sleep(Duration::ZERO).await;
+            std::process::exit(7);
         });
         run().unwrap();
     }
-    let (output, said) = child::run("a_callback_or_a_task_may_end_the_process");
+    let (output, said) = child::run("a_task_may_end_the_process");
     assert_eq!(output.status.code(), Some(7), "{said}");
 }

@@ -67,6 +67,7 @@ on_every_poller! {
         a_watch_whose_slot_was_taken_by_another_one_in_the_same_batch_is_not_called
         a_read_callback_that_removes_the_write_watch_of_its_descriptor_is_the_last_one
         a_callback_that_removes_its_own_watch_is_not_called_again
+        a_callback_that_replaces_its_own_watch_is_followed_by_the_new_one
         a_hang_up_is_reported_as_readable
         a_refused_connect_is_reported_as_writable
         the_loop_owns_the_source_until_the_watch_is_removed

@@ -227,6 +227,26 @@ pub(crate) fn a_callback_that_removes_its_own_watch_is_not_called_again(world: i
     assert_eq!(log.take(), "read,dropped");
 }
 
+pub(crate) fn a_callback_that_replaces_its_own_watch_is_followed_by_the_new_one(world: impl World) {
+    let log = Log::default();
+    let (_peer, stream) = readable();
+    let captured = Dropped(log.clone(), "dropped");
+    let (watched, notes) = (Rc::clone(&stream), log.clone());
+    add_write_stream(Rc::clone(&stream), || ()).unwrap();
+    add_read_stream(Rc::clone(&stream), move || {
+        let _captured = &captured;
+        notes.note("old");
+        remove_read_stream(&watched);
+        add_read_stream(Rc::clone(&watched), notes.noting("new")).unwrap();
+    })
+    .unwrap();
+    for _ in 0..2 {
+        world.expect(&[at(&stream, READABLE)]);
+        iterate();
+    }
+    assert_eq!(log.take(), "old,dropped,new");
+}
+
 pub(crate) fn a_hang_up_is_reported_as_readable(world: impl World) {
     let log = Log::default();
     let (peer, stream) = pair();
