@@ -41,6 +41,14 @@ pub fn spawn_blocking<T: Send + 'static>(
 #[derive(Debug)]
 pub struct BlockingJob<T>(JoinHandle<Result<T, Error>>);
 
+impl<T> BlockingJob<T> {
+    /// Gives the job up: it does not begin if it has not, and if it has, it goes on and nobody waits for it, nor does
+    /// [`run`](crate::run).
+    pub fn cancel(self) {
+        self.0.cancel();
+    }
+}
+
 impl<T> Future for BlockingJob<T> {
     type Output = Result<T, Error>;
 
@@ -74,5 +82,30 @@ impl JobSlot {
 impl Drop for JobSlot {
     fn drop(&mut self) {
         with(|event_loop| event_loop.jobs.set(event_loop.jobs.get().saturating_sub(1)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{add_timer, run};
+
+    #[test]
+    fn the_loop_does_not_wait_for_a_job_that_was_given_up() {
+        let (end, ended) = mpsc::channel::<()>();
+        let (begun, begins) = mpsc::channel();
+        let job = spawn_blocking(move || {
+            begun.send(()).unwrap();
+            ended.recv_timeout(Duration::from_secs(10))
+        });
+        add_timer(Duration::ZERO, move || {
+            begins.recv().unwrap();
+            job.cancel();
+        });
+        run().unwrap();
+        end.send(()).unwrap();
     }
 }
