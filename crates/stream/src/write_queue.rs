@@ -112,6 +112,12 @@ impl WriteQueue {
         count
     }
 
+    /// The pieces from the front, `most` of them, for a thread that sends them.
+    pub(crate) fn share(&mut self, most: usize) -> Vec<Bytes> {
+        self.seal();
+        self.segments.iter().take(most).cloned().collect()
+    }
+
     /// Discards everything; keeps a buffer of ordinary size for the next use.
     pub fn clear(&mut self) {
         self.segments.clear();

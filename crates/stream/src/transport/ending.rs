@@ -19,12 +19,16 @@ pub(super) fn end<T: Transport>(stream: T) {
         if entry.flags.intersects(Flags::ENDING | Flags::CLOSING) {
             return None;
         }
-        // The filters have their last words before the queue is closed to them.
-        if !entry.flags.contains(Flags::FILTERED) {
-            entry.flags.insert(Flags::ENDING);
-        }
+        // The filters have their last words once, before the queue is closed to them.
+        let last_words =
+            entry.flags.contains(Flags::FILTERED) && !entry.flags.contains(Flags::SHUTTING);
+        entry.flags.insert(if last_words {
+            Flags::SHUTTING | Flags::WRITE_OVER
+        } else {
+            Flags::ENDING
+        });
         reading::schedule(entry, token);
-        Some(entry.flags.contains(Flags::FILTERED))
+        Some(last_words)
     });
     match state.flatten() {
         Some(true) => {
@@ -40,17 +44,17 @@ pub(super) fn end<T: Transport>(stream: T) {
 pub(super) fn shutdown_write<T: Transport>(stream: T) {
     let filtered = with_entry(stream, |entry, _| {
         let over = Flags::WRITE_OVER | Flags::ENDING | Flags::CLOSING;
-        (!entry.flags.intersects(over)).then_some(entry.flags.contains(Flags::FILTERED))
-    });
-    let Some(Some(filtered)) = filtered else {
-        return;
-    };
-    if filtered {
-        filtering::ending(stream);
-    }
-    with_entry(stream, |entry, _| {
+        if entry.flags.intersects(over) {
+            return None;
+        }
         entry.flags.insert(Flags::SHUTTING | Flags::WRITE_OVER);
+        Some(entry.flags.contains(Flags::FILTERED))
     });
+    match filtered.flatten() {
+        Some(true) => filtering::ending(stream),
+        Some(false) => {}
+        None => return,
+    }
     finish_when_flushed(stream);
 }
 
@@ -74,7 +78,9 @@ pub(super) fn queue_is_empty<T: Transport>(stream: T) {
         if flags.contains(Flags::CLOSING) {
             return false;
         }
-        let read_over = flags.contains(Flags::READ_OVER);
+        // What filters hold back is still to be emitted, with the `end` behind it.
+        let read_over =
+            flags.contains(Flags::READ_OVER) && (flags.contains(Flags::ENDING) || !entry.holds());
         if read_over || !flags.contains(Flags::SOCKET) {
             return flags.contains(Flags::ENDING) || read_over;
         }

@@ -123,7 +123,12 @@ fn settle<T: Transport>(stream: T, outcome: Outcome) {
             let paused = entry.flags.contains(Flags::PAUSED);
             let rare = entry.rare();
             rare.held_end = paused || !rare.held.is_empty();
-            rare.held_end
+            let held = rare.held_end;
+            if held {
+                // Also when the last filter has taken itself out.
+                entry.flags.insert(Flags::FILTERED);
+            }
+            held
         });
         if held == Some(false) {
             reading::emit_end(stream);

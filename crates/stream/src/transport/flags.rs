@@ -52,6 +52,8 @@ impl Flags {
     pub(super) const TIMED: Flags = Flags(1 << 21);
     /// A read pass is under way: a callback in it need not schedule another.
     pub(super) const READING: Flags = Flags(1 << 22);
+    /// The descriptor has no readiness: jobs read and write it.
+    pub(super) const JOBS: Flags = Flags(1 << 23);
 
     #[inline]
     pub(super) const fn contains(self, other: Flags) -> bool {

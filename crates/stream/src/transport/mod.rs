@@ -11,6 +11,7 @@ mod deadlines;
 mod ending;
 mod filtering;
 mod flags;
+mod jobs;
 mod reading;
 mod writing;
 
@@ -22,6 +23,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustix::io::Errno;
 use uptick_emitter::{Emitter, Event, EventSet, Listeners};
 use uptick_event_loop::driver::{self, DeadlineId, Driver};
 use uptick_event_loop::{DriverId, Id, Interest, Readiness, Table, Token, Trigger};
@@ -109,6 +111,7 @@ struct Rare {
     held_end: bool,
     /// What was written while the filters were running.
     postponed: Vec<Bytes>,
+    jobs: Option<jobs::Jobs>,
     idle_limit: Option<Duration>,
     stall_limit: Option<Duration>,
     linger: Duration,
@@ -122,6 +125,7 @@ impl Default for Rare {
             held: Vec::new(),
             held_end: false,
             postponed: Vec::new(),
+            jobs: None,
             idle_limit: None,
             stall_limit: Some(STALL_LIMIT),
             linger: LINGER,
@@ -161,6 +165,9 @@ impl Timestamp {
 pub struct TransportOptions {
     /// Whether the descriptor is a socket: it can end its side and linger.
     pub is_socket: bool,
+    /// Whether the descriptor has no readiness to wait for, as regular files: the pool of blocking jobs reads and
+    /// writes it, 64 KiB ahead of the reader at most.
+    pub blocks: bool,
     /// See [`SOFT_LIMIT`].
     pub soft_limit: usize,
     /// See [`HARD_LIMIT`].
@@ -177,6 +184,7 @@ impl Default for TransportOptions {
     fn default() -> Self {
         TransportOptions {
             is_socket: true,
+            blocks: false,
             soft_limit: SOFT_LIMIT,
             hard_limit: HARD_LIMIT,
             allow_half_open: false,
@@ -298,8 +306,9 @@ impl<T: Transport> Driver for TransportDriver<T> {
 
     fn panicked(&self, token: Token, message: &str) {
         let found = T::with_transports(|all| all.table.find(token)).flatten();
-        if let Some(id) = found {
-            panicked(T::from_id(id), message);
+        match found {
+            Some(id) => panicked(T::from_id(id), message),
+            None => tracing::error!("a callback panicked after its stream had closed: {message}"),
         }
     }
 }
@@ -307,7 +316,8 @@ impl<T: Transport> Driver for TransportDriver<T> {
 /// Takes a descriptor in as a stream. It reads nothing until [`start`].
 ///
 /// # Errors
-/// When the table is full, which takes 2³² streams.
+/// When the table is full, which takes 2³² streams; for a descriptor that blocks also when the process has no descriptor
+/// left.
 pub fn open<T: Transport>(
     fd: OwnedFd,
     options: TransportOptions,
@@ -322,7 +332,7 @@ pub fn open<T: Transport>(
     let entry = Entry {
         fd,
         flags,
-        soft_limit: limit(options.soft_limit),
+        soft_limit: limit(options.soft_limit).max(1),
         hard_limit: limit(options.hard_limit),
         listeners: Listeners::new(),
         queue: None,
@@ -343,7 +353,15 @@ pub fn open<T: Transport>(
     match id.flatten() {
         Some(id) => {
             driver::hold();
-            Ok(T::from_id(id))
+            let stream = T::from_id(id);
+            if options.blocks
+                && let Err(error) = jobs::enable(stream)
+            {
+                drop(T::with_transports(|all| all.table.remove(id)));
+                driver::release();
+                return Err(Error::watch(error));
+            }
+            Ok(stream)
         }
         None => Err(Error::watch(io::ErrorKind::OutOfMemory.into())),
     }
@@ -366,6 +384,9 @@ pub fn start<T: Transport>(stream: T) {
         let token = all.token(id);
         let entry = all.table.get_mut(id)?;
         entry.flags.insert(Flags::WATCHED);
+        if entry.flags.contains(Flags::JOBS) {
+            return Some(Ok(()));
+        }
         let interest = match (
             entry.flags.contains(Flags::READ_OVER) && !entry.flags.contains(Flags::SOCKET),
             entry.flags.contains(Flags::WRITE_OVER) && !entry.flags.contains(Flags::SOCKET),
@@ -376,8 +397,18 @@ pub fn start<T: Transport>(stream: T) {
         };
         Some(driver::watch(entry.fd.as_fd(), token, interest, Trigger::Edge))
     });
-    if let Some(Some(Err(error))) = watched {
-        ending::fail(stream, Error::watch(error));
+    let Some(Some(Err(error))) = watched else {
+        return;
+    };
+    // epoll says so of what is always ready, such as /dev/null.
+    if Errno::from_io_error(&error) != Some(Errno::PERM) {
+        return ending::fail(stream, Error::watch(error));
+    }
+    match jobs::enable(stream) {
+        Ok(()) => drop(with_entry(stream, |entry, token| {
+            reading::schedule(entry, token)
+        })),
+        Err(error) => ending::fail(stream, Error::watch(error)),
     }
 }
 
@@ -466,11 +497,11 @@ pub fn byte_counts<T: Transport>(stream: T) -> (u64, u64) {
     with_entry(stream, |entry, _| (entry.bytes_read, entry.bytes_written)).unwrap_or_default()
 }
 
-/// Sets the limits of the write queue, in bytes.
+/// Sets the limits of the write queue, in bytes; a soft limit of 0 counts as 1.
 pub fn set_write_limits<T: Transport>(stream: T, soft: Option<usize>, hard: Option<usize>) {
     let limit = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
     with_entry(stream, |entry, _| {
-        entry.soft_limit = soft.map_or(entry.soft_limit, limit);
+        entry.soft_limit = soft.map_or(entry.soft_limit, limit).max(1);
         entry.hard_limit = hard.map_or(entry.hard_limit, limit);
     });
 }

@@ -10,14 +10,15 @@ use uptick_event_loop::driver;
 use uptick_event_loop::{Readiness, Token};
 
 use super::flags::Flags;
-use super::{Entry, Transport, ending, filtering, with_entry};
+use super::{Entry, Transport, ending, filtering, jobs, with_entry};
 use crate::error::Error;
 use crate::read_buffer;
 
 /// How many chunks of one stream are read before others get their turn: at 64 KiB each, 1 MiB.
 const BUDGET: usize = 16;
 
-/// Whether the poller reports what comes after a short read as a new event. The others are read until they block.
+/// Whether the poller reports what comes to a socket after a short read as a new event. The others are read until they
+/// block. So are terminals, which give one line at a time, and pipes.
 const SHORT_READ_ENDS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 pub(super) fn readable<T: Transport>(stream: T, readiness: Readiness) {
@@ -32,16 +33,10 @@ pub(super) fn readable<T: Transport>(stream: T, readiness: Readiness) {
 
 /// Has the stream read in the next iteration, if there is something to read or to hand on.
 pub(super) fn schedule<T: Transport>(entry: &mut Entry<T>, token: Token) {
-    let holds = || {
-        entry
-            .rare
-            .as_ref()
-            .is_some_and(|rare| !rare.held.is_empty() || rare.held_end)
-    };
     let flags = entry.flags;
     if flags.contains(Flags::STARTED)
         && !flags.intersects(Flags::READ_QUEUED | Flags::READING)
-        && (flags.contains(Flags::READ_READY) || holds())
+        && (flags.contains(Flags::READ_READY) || entry.holds())
     {
         entry.flags.insert(Flags::READ_QUEUED);
         driver::ready_later(token, Readiness::NONE);
@@ -66,7 +61,7 @@ pub(super) fn read_pass<T: Transport>(stream: T) {
         entry.flags.insert(Flags::READING);
     });
     for _ in 0..BUDGET {
-        let step = with_entry(stream, |entry, _| next_step(entry)).unwrap_or(Step::Stop);
+        let step = with_entry(stream, |entry, token| next_step(entry, token)).unwrap_or(Step::Stop);
         match step {
             Step::Chunk(chunk) => {
                 emit(&stream, T::DATA, chunk);
@@ -89,6 +84,13 @@ pub(super) fn read_pass<T: Transport>(stream: T) {
 }
 
 impl<T: Transport> Entry<T> {
+    /// Whether something came through the filters that nobody has taken yet.
+    pub(super) fn holds(&self) -> bool {
+        self.rare
+            .as_ref()
+            .is_some_and(|rare| !rare.held.is_empty() || rare.held_end)
+    }
+
     /// Whether the user takes data now.
     #[inline]
     pub(super) fn wants_data(&self) -> bool {
@@ -98,7 +100,7 @@ impl<T: Transport> Entry<T> {
 }
 
 #[inline]
-fn next_step<T: Transport>(entry: &mut Entry<T>) -> Step {
+fn next_step<T: Transport>(entry: &mut Entry<T>, token: Token) -> Step {
     let flags = entry.flags;
     if flags.contains(Flags::CLOSING) {
         return Step::Stop;
@@ -106,10 +108,7 @@ fn next_step<T: Transport>(entry: &mut Entry<T>) -> Step {
     if flags.contains(Flags::ENDING) {
         return discard(entry);
     }
-    if flags.contains(Flags::FILTERED)
-        && let Some(rare) = &entry.rare
-        && (!rare.held.is_empty() || rare.held_end)
-    {
+    if flags.contains(Flags::FILTERED) && entry.holds() {
         return if entry.wants_data() {
             Step::Held
         } else {
@@ -129,7 +128,15 @@ fn next_step<T: Transport>(entry: &mut Entry<T>) -> Step {
         return unwanted(entry);
     }
     loop {
-        match read_buffer::read(entry.fd.as_fd()) {
+        let read = if flags.contains(Flags::JOBS) {
+            match jobs::read(entry, token) {
+                Some(read) => read,
+                None => return Step::Stop,
+            }
+        } else {
+            read_buffer::read(entry.fd.as_fd())
+        };
+        match read {
             Ok(chunk) if chunk.bytes.is_empty() => {
                 entry.flags.remove(Flags::READ_READY);
                 entry.flags.insert(Flags::READ_OVER);
@@ -138,7 +145,8 @@ fn next_step<T: Transport>(entry: &mut Entry<T>) -> Step {
             Ok(chunk) => {
                 entry.bytes_read += chunk.bytes.len() as u64;
                 entry.touch();
-                if SHORT_READ_ENDS && !chunk.filled && !flags.contains(Flags::HANGUP) {
+                let short = SHORT_READ_ENDS && flags.contains(Flags::SOCKET) && !chunk.filled;
+                if short && !flags.contains(Flags::HANGUP) {
                     entry.flags.remove(Flags::READ_READY);
                 }
                 return if filtered {
@@ -199,7 +207,9 @@ fn failed<T: Transport>(entry: &mut Entry<T>, error: &std::io::Error) -> Option<
 /// The stream is ending: what still comes is thrown away, until the peer ends too.
 #[cold]
 fn discard<T: Transport>(entry: &mut Entry<T>) -> Step {
-    if !entry.flags.contains(Flags::READ_READY) || entry.flags.contains(Flags::READ_OVER) {
+    if !entry.flags.contains(Flags::READ_READY)
+        || entry.flags.intersects(Flags::READ_OVER | Flags::JOBS)
+    {
         return Step::Stop;
     }
     match read_buffer::discard(entry.fd.as_fd()) {

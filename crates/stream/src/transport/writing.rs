@@ -8,7 +8,7 @@ use uptick_emitter::emit;
 use uptick_event_loop::{Token, driver};
 
 use super::flags::Flags;
-use super::{Entry, SPARE_QUEUES, Timestamp, Transport, Transports, deadlines, ending, filtering};
+use super::{Entry, SPARE_QUEUES, Timestamp, Transport, Transports, deadlines, ending, filtering, jobs};
 use crate::chunk::Chunk;
 use crate::error::Error;
 use crate::write_queue::WriteQueue;
@@ -175,6 +175,9 @@ pub(super) fn recycle(queue: Option<Box<WriteQueue>>, spare: &mut Vec<Box<WriteQ
 /// Sends until the queue is empty or the descriptor takes no more.
 #[inline]
 fn send_queue<T: Transport>(entry: &mut Entry<T>, token: Token) -> io::Result<()> {
+    if entry.flags.contains(Flags::JOBS) {
+        return jobs::write(entry, token);
+    }
     let is_socket = entry.flags.contains(Flags::SOCKET);
     let Some(queue) = entry.queue.as_mut() else {
         return Ok(());
@@ -224,9 +227,8 @@ fn send_queue<T: Transport>(entry: &mut Entry<T>, token: Token) -> io::Result<()
         entry.touch();
     }
     if entry.flags.contains(Flags::BLOCKED) {
-        if sent > 0 || entry.deadline.is_none() {
-            entry.progress = Timestamp::now();
-        }
+        // Whoever sends found room, or fills the descriptor for the first time: the peer's time begins here.
+        entry.progress = Timestamp::now();
         deadlines::arm_entry(entry, token);
     }
     Ok(())
