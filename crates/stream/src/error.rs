@@ -1,5 +1,6 @@
 //! The crate's error.
 
+use std::any::Any;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,20 @@ pub enum Error {
         what: Arc<str>,
         /// Why it failed.
         source: Arc<io::Error>,
+    },
+    /// Something failed on the stream that is named.
+    #[error("{stream}: {source}")]
+    Of {
+        /// The stream: a path, `stdin`, `file descriptor 7`.
+        stream: Arc<str>,
+        /// What failed.
+        source: Arc<Error>,
+    },
+    /// A stream under this one failed.
+    #[error("{source}")]
+    Inner {
+        /// The error of that stream.
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// Reading failed.
     #[error("reading failed: {}", errno::describe(.source))]
@@ -92,6 +107,23 @@ impl Error {
         }
     }
 
+    pub(crate) fn open(what: impl Into<Arc<str>>, source: impl Into<io::Error>) -> Self {
+        Error::Open {
+            what: what.into(),
+            source: Arc::new(source.into()),
+        }
+    }
+
+    /// An error of any stream as this crate's.
+    pub(crate) fn of<E: std::error::Error + Clone + Send + Sync + 'static>(error: E) -> Self {
+        match (&error as &dyn Any).downcast_ref::<Error>() {
+            Some(error) => error.clone(),
+            None => Error::Inner {
+                source: Arc::new(error),
+            },
+        }
+    }
+
     pub(crate) fn watch(source: io::Error) -> Self {
         Error::Watch {
             source: Arc::new(source),
@@ -105,21 +137,42 @@ impl Error {
             | Error::Read { source }
             | Error::Write { source }
             | Error::Watch { source } => Some(source),
+            Error::Of { source, .. } => source.io_error(),
+            Error::Inner { source } => io_error_in(&**source),
             _ => None,
         }
     }
 }
 
+/// The first I/O error in a chain of errors.
+fn io_error_in<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<io::Error>() {
+            return Some(found);
+        }
+        if let Some(found) = error.downcast_ref::<Error>() {
+            return found.io_error();
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The kind is the one of the I/O error inside, where there is one; the error itself is kept as its source.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
-        let kind = match &error {
-            Error::WriteStalled { .. } | Error::Idle { .. } => io::ErrorKind::TimedOut,
-            Error::Closed => io::ErrorKind::BrokenPipe,
-            Error::Filter { .. } => io::ErrorKind::InvalidData,
-            other => other
-                .io_error()
-                .map_or(io::ErrorKind::Other, io::Error::kind),
-        };
-        io::Error::new(kind, error)
+        fn kind(error: &Error) -> io::ErrorKind {
+            match error {
+                Error::WriteStalled { .. } | Error::Idle { .. } => io::ErrorKind::TimedOut,
+                Error::Closed => io::ErrorKind::BrokenPipe,
+                Error::Filter { .. } => io::ErrorKind::InvalidData,
+                Error::Of { source, .. } => kind(source),
+                other => other
+                    .io_error()
+                    .map_or(io::ErrorKind::Other, io::Error::kind),
+            }
+        }
+        io::Error::new(kind(&error), error)
     }
 }

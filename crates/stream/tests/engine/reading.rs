@@ -1,0 +1,194 @@
+use std::net::Shutdown;
+
+use uptick_emitter::Emitter;
+
+use crate::support::{Log, arrived, pair, send, turn};
+use bytes::Bytes;
+
+#[test]
+fn data_end_and_close_come_in_order() {
+    let (stream, mut peer) = pair();
+    let log = Log::of(stream);
+    send(&mut peer, "a");
+    turn();
+    send(&mut peer, "b");
+    peer.shutdown(Shutdown::Write).unwrap();
+    turn();
+    assert_eq!(log.take(), "a,b,end,close");
+    assert!(!stream.is_open());
+}
+
+#[test]
+fn nothing_is_read_before_somebody_listens_and_nothing_is_lost() {
+    let (stream, mut peer) = pair();
+    let log = Log::default();
+    log.listen_without_data(stream, "");
+    send(&mut peer, "early");
+    peer.shutdown(Shutdown::Write).unwrap();
+    turn();
+    assert_eq!((log.take().as_str(), stream.bytes_read()), ("", 0));
+    let late = log.clone();
+    stream.on("data", move |chunk: Bytes| {
+        late.note(String::from_utf8_lossy(&chunk));
+    });
+    turn();
+    assert_eq!(log.take(), "early,end,close");
+}
+
+#[test]
+fn an_end_behind_nothing_shows_without_a_data_listener() {
+    let (stream, peer) = pair();
+    let log = Log::default();
+    log.listen_without_data(stream, "");
+    drop(peer);
+    turn();
+    assert_eq!(log.take(), "end,close");
+}
+
+#[test]
+fn resume_without_a_listener_discards_the_data() {
+    let (stream, mut peer) = pair();
+    let log = Log::default();
+    log.listen_without_data(stream, "");
+    stream.resume();
+    send(&mut peer, "lost");
+    peer.shutdown(Shutdown::Write).unwrap();
+    turn();
+    assert_eq!(log.take(), "end,close");
+}
+
+#[test]
+fn pause_stops_data_and_end_at_once() {
+    let (stream, mut peer) = pair();
+    let log = Log::of(stream);
+    stream.on("data", move |_: Bytes| stream.pause());
+    send(&mut peer, vec![b'x'; 100]);
+    turn();
+    send(&mut peer, "more");
+    peer.shutdown(Shutdown::Write).unwrap();
+    turn();
+    assert_eq!(log.take(), "x".repeat(100));
+    assert!(stream.is_readable());
+    stream.pause();
+    stream.resume();
+    turn();
+    assert_eq!(log.take(), "more");
+    stream.resume();
+    turn();
+    assert_eq!(log.take(), "end,close");
+}
+
+#[test]
+fn a_paused_stream_still_notices_a_reset() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let stream = uptick_stream::DuplexResourceStream::new(listener.accept().unwrap().0).unwrap();
+    let log = Log::of(stream);
+    stream.pause();
+    turn();
+    rustix::net::sockopt::set_socket_linger(&peer, Some(std::time::Duration::ZERO)).unwrap();
+    drop(peer);
+    turn();
+    assert_eq!(log.take(), "error (ECONNRESET),close");
+}
+
+#[test]
+fn the_state_is_no_longer_readable_in_the_end_listener() {
+    let (stream, peer) = pair();
+    let log = Log::default();
+    let seen = log.clone();
+    stream.on("end", move |()| {
+        seen.note(format!("{} {}", stream.is_readable(), stream.is_writable()));
+    });
+    drop(peer);
+    turn();
+    assert_eq!(log.take(), "false true");
+}
+
+#[test]
+fn a_stream_closed_in_its_data_listener_reads_no_more() {
+    let (stream, mut peer) = pair();
+    let log = Log::of(stream);
+    stream.on("data", move |_: Bytes| stream.close());
+    send(&mut peer, vec![b'y'; 10]);
+    turn();
+    assert_eq!(log.take(), format!("{},close", "y".repeat(10)));
+}
+
+#[test]
+fn a_fast_writer_does_not_starve_another_stream() {
+    let (fast, peer) = pair();
+    let (slow, mut other) = pair();
+    let feeder = peer.try_clone().unwrap();
+    feeder.set_nonblocking(false).unwrap();
+    let writer = std::thread::spawn(move || {
+        // Ends with an error when the stream closes.
+        let chunk = vec![0; 256 * 1024];
+        while std::io::Write::write_all(&mut &feeder, &chunk).is_ok() {}
+    });
+    drop(peer);
+    // Somebody refills the fast stream within its own read pass, so it never runs dry.
+    let (mut before, log) = (0_u32, Log::default());
+    let seen = log.clone();
+    slow.on("data", move |_: Bytes| {
+        seen.note("slow");
+        fast.close();
+        slow.close();
+    });
+    let mut sent = false;
+    fast.on("data", move |_: Bytes| {
+        before += 1;
+        assert!(before < 1_000_000, "the other stream is starved");
+        if before > 100 && !sent {
+            sent = true;
+            send(&mut other, "hello");
+        }
+    });
+    uptick_event_loop::run().unwrap();
+    writer.join().unwrap();
+    assert_eq!(log.take(), "slow");
+}
+
+#[test]
+fn streams_take_turns_after_a_mebibyte() {
+    let (first, peer) = pair();
+    let (second, mut other) = pair();
+    rustix::net::sockopt::set_socket_send_buffer_size(&peer, 8 << 20).unwrap();
+    first.pause();
+    let mut filled = 0;
+    let chunk = vec![0; 64 * 1024];
+    while let Ok(count) = std::io::Write::write(&mut &peer, &chunk) {
+        filled += count;
+    }
+    let log = Log::default();
+    let order = log.clone();
+    first.on("data", move |_: Bytes| order.note("1"));
+    let order = log.clone();
+    second.on("data", move |_: Bytes| order.note("2"));
+    turn();
+    first.resume();
+    send(&mut other, "x");
+    turn();
+    let order = log.take();
+    if filled > 16 * 64 * 1024 {
+        let second_at = order.split(',').position(|entry| entry == "2").unwrap();
+        assert!(second_at <= 16, "{second_at} chunks came before");
+    }
+    assert!(order.contains('2'));
+}
+
+#[test]
+fn a_stream_of_single_bytes_arrives_whole() {
+    let (stream, mut peer) = pair();
+    let log = Log::of(stream);
+    for byte in b"hello" {
+        send(&mut peer, [*byte]);
+        turn();
+    }
+    assert_eq!(log.take(), "h,e,l,l,o");
+    for byte in b"world" {
+        stream.write([*byte]);
+        turn();
+    }
+    assert_eq!(arrived(&mut peer).0, b"world");
+}
