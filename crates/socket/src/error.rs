@@ -473,20 +473,13 @@ mod tests {
         assert_eq!(error.errno(), Some(Errno::NOTCONN.raw_os_error()));
         assert_eq!(error.io_kind(), io::ErrorKind::NotConnected);
 
-        let error = Error::panic("a server", &"oh no");
+        let error = Error::Panic {
+            what: "a server".into(),
+            message: "oh no".into(),
+        };
         assert_eq!(error.errno(), None);
         assert_eq!(error.errno_name(), None);
         assert_eq!(error.io_kind(), io::ErrorKind::Other);
-    }
-
-    #[test]
-    fn a_panic_message_is_taken_from_both_kinds_of_payload() {
-        let text = Error::panic("a server", &"plain").to_string();
-        assert_eq!(text, "a callback of a server panicked: plain");
-        let text = Error::panic("a server", &String::from("formatted")).to_string();
-        assert_eq!(text, "a callback of a server panicked: formatted");
-        let text = Error::panic("a server", &7).to_string();
-        assert_eq!(text, "a callback of a server panicked: (not a text)");
     }
 
     #[test]
