@@ -24,14 +24,15 @@ pub(super) fn arm_entry<T: Transport>(entry: &mut Entry<T>, token: Token) {
     if let Some(deadline) = entry.deadline.take() {
         driver::disarm_deadline(deadline);
     }
-    entry
-        .flags
-        .set(Flags::TIMED, entry.idle_limit().is_some());
+    entry.flags.set(Flags::TIMED, entry.idle_limit().is_some());
     let next = entry.limits().into_iter().flatten();
-    let left = next.map(|(since, limit, _)| limit.saturating_sub(since.age())).min();
+    let left = next
+        .map(|(since, limit, _)| limit.saturating_sub(since.age()))
+        .min();
     if let Some(left) = left {
         // Past the step of the timestamps, so that the limit is over when the deadline is.
-        let at = driver::elapsed() + left + Duration::from_millis(16);
+        let left = left.saturating_add(Duration::from_millis(16));
+        let at = driver::elapsed().saturating_add(left);
         entry.deadline = driver::arm_deadline(token, at);
     }
 }
