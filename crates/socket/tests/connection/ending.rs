@@ -1,0 +1,194 @@
+//! `end`, `close`, `shutdown_write`, half-open connections and lingering.
+
+use std::io::Write;
+use std::net::Shutdown;
+use std::thread;
+use std::time::Duration;
+
+use uptick_socket::prelude::*;
+
+use crate::support::*;
+
+#[test]
+fn end_sends_everything_before_it_closes() {
+    let (conn, mut peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    conn.write(vec![7; 3_000_000]);
+    conn.end();
+    assert!(!conn.is_writable() && !conn.is_readable());
+    let reader = thread::spawn(move || read_all(&mut peer).len());
+    run();
+    assert_eq!(reader.join().unwrap(), 3_000_000);
+    assert_eq!(log.text(), "close");
+}
+
+#[test]
+fn end_with_writes_first() {
+    let (conn, mut peer) = tcp_pair();
+    conn.end_with("last words");
+    let reader = thread::spawn(move || read_all(&mut peer));
+    run();
+    assert_eq!(reader.join().unwrap(), b"last words");
+}
+
+#[test]
+fn close_discards_what_is_not_sent() {
+    let (conn, mut peer) = tcp_pair();
+    conn.write(vec![7; 50_000]);
+    assert_eq!(conn.buffered(), 50_000);
+    conn.close();
+    assert_eq!(conn.buffered(), 0);
+    run();
+    assert_eq!(read_all(&mut peer), b"");
+}
+
+#[test]
+fn close_after_end_stops_waiting() {
+    let (conn, peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    conn.set_linger(Duration::from_secs(3600));
+    conn.end_with("x");
+    settle();
+    assert_eq!(log.text(), "");
+    conn.close();
+    run();
+    assert_eq!(log.text(), "close");
+    drop(peer);
+}
+
+#[test]
+fn an_ended_connection_waits_for_the_peers_end() {
+    let (conn, mut peer) = tcp_pair();
+    let log = Log::new();
+    log.all(conn);
+    conn.set_linger(Duration::from_secs(3600));
+    conn.end_with("x");
+    settle();
+    assert_eq!(read_all(&mut peer), b"x");
+    peer.write_all(b"still talking").unwrap();
+    settle();
+    assert!(conn.is_open());
+    drop(peer);
+    run();
+    assert_eq!(log.text(), "close");
+}
+
+#[test]
+fn the_linger_time_bounds_the_wait_for_the_peers_end() {
+    let clock = manual_clock();
+    let (conn, _peer) = tcp_pair();
+    let log = Log::new();
+    log.all(conn);
+    conn.end();
+    clock.advance(Duration::from_millis(900));
+    settle();
+    assert_eq!(log.text(), "");
+    clock.advance(Duration::from_millis(300));
+    settle();
+    assert_eq!(log.text(), "close");
+}
+
+#[test]
+fn an_early_answer_reaches_a_client_that_is_still_uploading() {
+    let server = tcp_server();
+    with_connection(server, |conn| {
+        conn.once("data", move |_: Bytes| {
+            conn.end_with("413 Content Too Large")
+        });
+    });
+    let client = client(server, |mut client| {
+        for _ in 0..10 {
+            client.write_all(&[b'u'; 1 << 20]).unwrap();
+        }
+        client.shutdown(Shutdown::Write).unwrap();
+        read_all(&mut client)
+    });
+    run();
+    assert_eq!(client.join().unwrap(), b"413 Content Too Large");
+}
+
+#[test]
+fn shutdown_write_ends_this_side_and_reads_on() {
+    let (conn, mut peer) = tcp_pair();
+    let log = Log::new();
+    log.all(conn);
+    conn.write("question");
+    conn.shutdown_write();
+    conn.shutdown_write();
+    assert!(!conn.is_writable() && conn.is_readable());
+    assert!(!conn.write("more"));
+    settle();
+    assert_eq!(read_all(&mut peer), b"question");
+    peer.write_all(b"answer").unwrap();
+    drop(peer);
+    run();
+    assert_eq!(log.text(), "data:answer end close");
+}
+
+#[test]
+fn shutdown_write_sends_what_is_queued_first() {
+    let (conn, mut peer) = tcp_pair();
+    conn.write(vec![1; 2_000_000]);
+    conn.shutdown_write();
+    conn.resume();
+    let reader = thread::spawn(move || read_all(&mut peer).len());
+    run();
+    assert_eq!(reader.join().unwrap(), 2_000_000);
+}
+
+#[test]
+fn after_the_peers_end_a_connection_ends_itself_when_its_queue_is_sent() {
+    let (conn, mut peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    conn.on("end", move |()| conn.write(vec![1; 2_000_000]));
+    conn.resume();
+    peer.shutdown(Shutdown::Write).unwrap();
+    let reader = thread::spawn(move || read_all(&mut peer).len());
+    run();
+    assert_eq!(reader.join().unwrap(), 2_000_000);
+    assert_eq!(log.text(), "end close");
+}
+
+#[test]
+fn a_half_open_connection_writes_until_it_ends_itself() {
+    let (conn, mut peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    conn.set_allow_half_open(true);
+    conn.resume();
+    peer.shutdown(Shutdown::Write).unwrap();
+    run_until(|| log.text() == "end");
+    settle();
+    assert!(conn.is_open() && conn.is_writable());
+    assert!(conn.write("late answer"));
+    conn.end();
+    let reader = thread::spawn(move || read_all(&mut peer));
+    run();
+    assert_eq!(reader.join().unwrap(), b"late answer");
+    assert_eq!(log.text(), "end close");
+}
+
+#[test]
+fn both_sides_may_end_at_the_same_time() {
+    let (conn, peer) = tcp_pair();
+    let peer = Connection::adopt(peer).unwrap();
+    let log = Log::new();
+    log.all(conn);
+    log.all(peer);
+    conn.end_with("x");
+    peer.end_with("y");
+    run();
+    assert_eq!(log.text(), "close close");
+}
+
+#[test]
+fn end_in_the_connection_listener_answers_and_closes() {
+    let server = tcp_server();
+    with_connection(server, |conn| conn.end_with("busy"));
+    let client = client(server, |mut client| read_all(&mut client));
+    run();
+    assert_eq!(client.join().unwrap(), b"busy");
+}

@@ -1,0 +1,143 @@
+//! Ids, the value kept with a connection, adopted sockets, and the loop.
+
+use std::collections::HashSet;
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use uptick_event_loop::add_timer;
+use uptick_socket::prelude::*;
+
+use crate::support::*;
+
+#[test]
+fn every_connection_has_an_id_of_its_own_for_life() {
+    let mut seen = HashSet::new();
+    for _ in 0..100 {
+        let (conn, _peer) = tcp_pair();
+        let id = conn.id().unwrap();
+        assert!(seen.insert(id), "{id} was used before");
+        conn.close();
+        assert_eq!(conn.id(), None);
+    }
+}
+
+struct Witness(Log);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.0.add("dropped");
+    }
+}
+
+#[test]
+fn the_value_kept_with_a_connection_goes_with_it() {
+    let (conn, peer) = tcp_pair();
+    let log = Log::new();
+    conn.set_data(Witness(log.clone()));
+    let noted = log.clone();
+    conn.on("close", move |()| {
+        assert!(conn.data::<Witness>().is_some());
+        noted.add("close");
+    });
+    drop(peer);
+    run();
+    assert_eq!(log.text(), "close dropped");
+    assert!(conn.data::<Witness>().is_none());
+}
+
+#[test]
+fn a_new_value_takes_the_place_of_the_old_one() {
+    let (conn, _peer) = tcp_pair();
+    let log = Log::new();
+    conn.set_data(Witness(log.clone()));
+    conn.set_data(7_u32);
+    assert_eq!(log.text(), "dropped");
+    assert_eq!(conn.data::<u32>().as_deref(), Some(&7));
+    assert!(conn.data::<i32>().is_none());
+    conn.close();
+}
+
+#[test]
+fn a_value_may_use_the_connection_as_it_is_dropped() {
+    struct Writes(Connection);
+    impl Drop for Writes {
+        fn drop(&mut self) {
+            assert!(!self.0.write("x"));
+            assert!(!self.0.is_open());
+            self.0.close();
+        }
+    }
+    let (conn, _peer) = tcp_pair();
+    conn.set_data(Writes(conn));
+    conn.close();
+    run();
+}
+
+#[test]
+fn listeners_and_what_they_captured_go_with_the_connection() {
+    let (conn, peer) = tcp_pair();
+    let log = Log::new();
+    let witness = Rc::new(Witness(log.clone()));
+    for name in ["end", "drain", "close"] {
+        let witness = Rc::clone(&witness);
+        conn.on(name, move |()| witness.0.add(name));
+    }
+    drop(witness);
+    drop(peer);
+    run();
+    assert_eq!(log.text(), "end close dropped");
+}
+
+#[test]
+fn only_a_connected_socket_can_be_adopted() {
+    let file = OwnedFd::from(std::fs::File::open("Cargo.toml").unwrap());
+    assert_eq!(
+        Connection::adopt(file).unwrap_err().to_string(),
+        "connecting to an adopted socket failed: Socket operation on non-socket (ENOTSOCK)"
+    );
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    assert_eq!(
+        Connection::adopt(socket).unwrap_err().errno_name(),
+        Some("ENOTCONN")
+    );
+    let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    datagrams.connect(datagrams.local_addr().unwrap()).unwrap();
+    assert_eq!(
+        Connection::adopt(OwnedFd::from(datagrams))
+            .unwrap_err()
+            .errno_name(),
+        Some("EPROTOTYPE")
+    );
+}
+
+#[test]
+fn an_open_connection_keeps_the_loop_running() {
+    let (conn, _peer) = tcp_pair();
+    let log = Log::new();
+    let noted = log.clone();
+    log.states(conn);
+    add_timer(Duration::from_millis(20), move || {
+        noted.add("timer");
+        conn.close();
+    });
+    run();
+    assert_eq!(log.text(), "timer close");
+}
+
+#[test]
+fn two_connections_talk_to_each_other_on_one_loop() {
+    let server = tcp_server();
+    with_connection(server, |conn| {
+        conn.on("data", move |chunk: Bytes| conn.write(chunk));
+    });
+    let client: TcpStream = connect(server);
+    let client = Connection::adopt(client).unwrap();
+    let log = Log::new();
+    log.all(client);
+    client.write("ping");
+    client.on("data", move |_: Bytes| client.end());
+    run();
+    assert_eq!(log.text(), "data:ping close");
+}

@@ -1,0 +1,202 @@
+//! Limits of time.
+
+use std::cell::RefCell;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use uptick_socket::prelude::*;
+
+use crate::support::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[test]
+fn an_idle_connection_gets_an_error_and_closes() {
+    let clock = manual_clock();
+    let (conn, _peer) = tcp_pair();
+    let remote = conn.remote_address().unwrap();
+    let text = Rc::new(RefCell::new(String::new()));
+    let noted = Rc::clone(&text);
+    conn.on("error", move |error: Error| {
+        noted.replace(error.to_string())
+    });
+    let log = Log::new();
+    log.all(conn);
+    conn.set_idle_timeout(Some(MINUTE));
+    clock.advance(MINUTE - Duration::from_secs(1));
+    settle();
+    assert_eq!(log.text(), "");
+    clock.advance(Duration::from_secs(2));
+    settle();
+    assert_eq!(log.text(), "error:ETIMEDOUT close");
+    assert_eq!(
+        text.take(),
+        format!("the idle connection with {remote} timed out after 60s (ETIMEDOUT)")
+    );
+}
+
+#[test]
+fn bytes_in_either_direction_keep_a_connection_from_being_idle() {
+    let clock = manual_clock();
+    let (conn, mut peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    conn.on("data", |_: Bytes| ());
+    conn.set_idle_timeout(Some(MINUTE));
+    for turn in 0..6 {
+        clock.advance(MINUTE - Duration::from_secs(5));
+        settle();
+        if turn % 2 == 0 {
+            peer.write_all(b"in").unwrap();
+            run_until(|| conn.bytes_read() == turn + 2);
+        } else {
+            conn.write("out");
+            settle();
+        }
+        assert_eq!(log.text(), "", "in turn {turn}");
+    }
+    clock.advance(MINUTE + Duration::from_secs(1));
+    settle();
+    assert_eq!(log.text(), "error:ETIMEDOUT close");
+}
+
+#[test]
+fn an_idle_timeout_can_be_changed_and_switched_off() {
+    let clock = manual_clock();
+    let (conn, _peer) = tcp_pair();
+    let log = Log::new();
+    log.all(conn);
+    conn.set_idle_timeout(Some(MINUTE));
+    conn.set_idle_timeout(None);
+    clock.advance(10 * MINUTE);
+    settle();
+    assert_eq!(log.text(), "");
+    conn.set_idle_timeout(Some(2 * MINUTE));
+    clock.advance(MINUTE + MINUTE / 2);
+    settle();
+    assert_eq!(log.text(), "", "it counts from when it is set");
+    clock.advance(MINUTE);
+    settle();
+    assert_eq!(log.text(), "error:ETIMEDOUT close");
+}
+
+#[test]
+fn a_server_gives_its_connections_its_idle_timeout() {
+    let clock = manual_clock();
+    let options = ServerOptions::new().idle_timeout(Some(MINUTE));
+    let server = Server::bind_with("127.0.0.1:0", options).unwrap();
+    let log = Log::new();
+    let noted = log.clone();
+    with_connection(server, move |conn| noted.all(conn));
+    let _peer = connect(server);
+    run_until(|| server.address().is_none());
+    clock.advance(MINUTE + Duration::from_secs(1));
+    settle();
+    assert_eq!(log.text(), "error:ETIMEDOUT close");
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_given_up_after_the_write_timeout() {
+    let clock = manual_clock();
+    let (conn, _peer) = tcp_pair();
+    let remote = conn.remote_address().unwrap();
+    let text = Rc::new(RefCell::new(String::new()));
+    let noted = Rc::clone(&text);
+    conn.on("error", move |error: Error| {
+        noted.replace(error.to_string())
+    });
+    let log = Log::new();
+    log.all(conn);
+    conn.set_write_timeout(Some(MINUTE));
+    conn.write(vec![0; 8 << 20]);
+    settle();
+    clock.advance(MINUTE - Duration::from_secs(1));
+    settle();
+    assert_eq!(log.text(), "");
+    clock.advance(Duration::from_secs(2));
+    settle();
+    assert_eq!(log.text(), "error:ETIMEDOUT close");
+    assert_eq!(
+        text.take(),
+        format!("writing to {remote} timed out after 60s (ETIMEDOUT)")
+    );
+}
+
+#[test]
+fn the_write_timeout_is_30_seconds_unless_set() {
+    let clock = manual_clock();
+    let (conn, _peer) = tcp_pair();
+    let log = Log::new();
+    log.all(conn);
+    conn.write(vec![0; 8 << 20]);
+    settle();
+    clock.advance(Duration::from_secs(29));
+    settle();
+    assert_eq!(log.text(), "");
+    clock.advance(Duration::from_secs(2));
+    settle();
+    assert_eq!(log.text(), "error:ETIMEDOUT close");
+}
+
+#[test]
+fn a_peer_that_takes_something_now_and_then_is_not_given_up() {
+    let clock = manual_clock();
+    let (conn, mut peer) = tcp_pair();
+    let log = Log::new();
+    log.all(conn);
+    conn.set_write_timeout(Some(MINUTE));
+    conn.write(vec![0; 32 << 20]);
+    settle();
+    for turn in 0..5 {
+        clock.advance(MINUTE - Duration::from_secs(5));
+        settle();
+        let before = conn.buffered();
+        while conn.buffered() == before {
+            peer.read_exact(&mut vec![0; 1 << 20]).unwrap();
+            settle();
+        }
+        assert_eq!(log.text(), "", "in turn {turn}");
+    }
+    conn.close();
+}
+
+#[test]
+fn the_write_timeout_counts_from_when_the_peer_stopped_taking_bytes() {
+    let clock = manual_clock();
+    let (ours, _peer) = UnixStream::pair().unwrap();
+    let conn = Connection::adopt(ours).unwrap();
+    let log = Log::new();
+    log.all(conn);
+    conn.set_idle_timeout(Some(100 * MINUTE));
+    clock.advance(10 * MINUTE);
+    // Each goes out whole, until one does not at all.
+    while conn.buffered() == 0 {
+        conn.write([0; 1000]);
+        settle();
+    }
+    assert_eq!(log.text(), "");
+    clock.advance(Duration::from_secs(29));
+    settle();
+    assert_eq!(log.text(), "");
+    clock.advance(Duration::from_secs(2));
+    settle();
+    assert_eq!(log.text(), "error:ETIMEDOUT close");
+}
+
+#[test]
+fn limits_without_end_are_taken() {
+    let (conn, peer) = tcp_pair();
+    let log = Log::new();
+    log.all(conn);
+    conn.set_idle_timeout(Some(Duration::MAX));
+    conn.set_write_timeout(Some(Duration::MAX));
+    conn.set_linger(Duration::MAX);
+    conn.set_write_limits(usize::MAX, usize::MAX);
+    conn.write(vec![0; 8 << 20]);
+    settle();
+    drop(peer);
+    run();
+    assert!(log.text().ends_with("close"), "{}", log.text());
+}

@@ -1,0 +1,298 @@
+//! What the tests of servers and connections share: a loop that cannot hang, records of events, plain clients.
+#![allow(dead_code, reason = "every test program uses a part of it")]
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::abort;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use socket2::SockRef;
+use uptick_event_loop::{EventLoop, ManualClock, MioPoller};
+use uptick_socket::prelude::*;
+
+/// Longer than anything takes that works.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs the loop until nothing is left to wait for; a loop that does not get there fails the test.
+#[track_caller]
+pub(crate) fn run() {
+    run_within(PATIENCE);
+}
+
+/// [`run`] with a limit of its own.
+#[track_caller]
+pub(crate) fn run_within(limit: Duration) {
+    let watchdog = Watchdog::new(limit);
+    uptick_event_loop::run().unwrap();
+    watchdog.dismiss();
+}
+
+/// Runs a future on the loop; one that does not get ready fails the test.
+#[track_caller]
+pub(crate) fn block_on<F: Future + 'static>(future: F) -> F::Output
+where
+    F::Output: 'static,
+{
+    let watchdog = Watchdog::new(PATIENCE);
+    let output = uptick_event_loop::block_on(future);
+    watchdog.dismiss();
+    output.unwrap()
+}
+
+/// Runs single iterations until the condition holds.
+#[track_caller]
+pub(crate) fn run_until(mut condition: impl FnMut() -> bool) {
+    let event_loop = EventLoop::current();
+    let watchdog = Watchdog::new(PATIENCE);
+    while !condition() {
+        event_loop.run_once(Some(Duration::from_millis(5))).unwrap();
+        watchdog.check();
+    }
+    watchdog.dismiss();
+}
+
+/// Runs as many iterations as anything needs that is ready now.
+#[track_caller]
+pub(crate) fn settle() {
+    let event_loop = EventLoop::current();
+    for _ in 0..20 {
+        event_loop.run_once(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+/// Gives this thread a loop whose clock the test moves.
+pub(crate) fn manual_clock() -> ManualClock {
+    let clock = ManualClock::new();
+    EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
+    clock
+}
+
+/// Stops a loop that runs for too long, and the process if that does not help.
+struct Watchdog {
+    limit: Duration,
+    late: Arc<AtomicBool>,
+    done: Option<std::sync::mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watchdog {
+    fn new(limit: Duration) -> Self {
+        let late = Arc::new(AtomicBool::new(false));
+        let (done, waiting) = channel::<()>();
+        let event_loop = uptick_event_loop::handle();
+        let flag = Arc::clone(&late);
+        let test = thread::current().name().unwrap_or_default().to_owned();
+        let thread = thread::spawn(move || {
+            if waiting.recv_timeout(limit) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            flag.store(true, Ordering::SeqCst);
+            event_loop.stop();
+            if waiting.recv_timeout(Duration::from_secs(10)) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("{test}: a callback of the loop has not returned");
+                abort();
+            }
+        });
+        Watchdog {
+            limit,
+            late,
+            done: Some(done),
+            thread: Some(thread),
+        }
+    }
+
+    #[track_caller]
+    fn check(&self) {
+        let late = self.late.load(Ordering::SeqCst);
+        assert!(
+            !late,
+            "not done after {:?}: {:?}",
+            self.limit,
+            EventLoop::current()
+        );
+    }
+
+    #[track_caller]
+    fn dismiss(mut self) {
+        self.done = None;
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+        self.check();
+    }
+}
+
+/// What happened, in order; clones are the same record.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
+
+impl Log {
+    pub(crate) fn new() -> Self {
+        Log::default()
+    }
+
+    pub(crate) fn add(&self, entry: impl Display) {
+        self.0.borrow_mut().push(entry.to_string());
+    }
+
+    /// The entries so far, separated by spaces.
+    pub(crate) fn text(&self) -> String {
+        self.0.borrow().join(" ")
+    }
+
+    pub(crate) fn count(&self, entry: &str) -> usize {
+        self.0.borrow().iter().filter(|e| *e == entry).count()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
+    /// Notes `data` with the text of what comes.
+    pub(crate) fn data(&self, conn: Connection) {
+        let log = self.clone();
+        conn.on("data", move |chunk: Bytes| {
+            log.add(format!("data:{}", String::from_utf8_lossy(&chunk)));
+        });
+    }
+
+    /// Notes all events but `data`.
+    pub(crate) fn states(&self, conn: Connection) {
+        for name in ["end", "drain", "close"] {
+            let log = self.clone();
+            conn.on(name, move |()| log.add(name));
+        }
+        let log = self.clone();
+        conn.on("error", move |error: Error| log.add(kind(&error)));
+    }
+
+    /// Notes all events.
+    pub(crate) fn all(&self, conn: Connection) {
+        self.data(conn);
+        self.states(conn);
+    }
+}
+
+/// An error in a word: its errno where it has one.
+pub(crate) fn kind(error: &Error) -> String {
+    match (error, error.errno_name()) {
+        (Error::Panic { message, .. }, _) => format!("error:panic:{message}"),
+        (_, Some(name)) => format!("error:{name}"),
+        (other, None) => format!("error:{other}"),
+    }
+}
+
+/// A TCP server on a free port.
+pub(crate) fn tcp_server() -> Server {
+    Server::bind("127.0.0.1:0").unwrap()
+}
+
+/// Where a TCP server listens.
+pub(crate) fn socket_address(server: Server) -> SocketAddr {
+    server.address().unwrap()["tcp://".len()..].parse().unwrap()
+}
+
+/// A client that blocks, for as long as anything takes that works.
+pub(crate) fn connect(server: Server) -> TcpStream {
+    connect_to(socket_address(server))
+}
+
+pub(crate) fn connect_to(address: SocketAddr) -> TcpStream {
+    let client = TcpStream::connect(address).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.set_write_timeout(Some(PATIENCE)).unwrap();
+    client
+}
+
+/// A connection and its peer, a client that blocks.
+pub(crate) fn tcp_pair() -> (Connection, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = connect_to(listener.local_addr().unwrap());
+    let (ours, _) = listener.accept().unwrap();
+    (Connection::adopt(ours).unwrap(), client)
+}
+
+/// A server whose first connection is handed to `f`, with a client of it; the server closes itself then.
+pub(crate) fn with_connection(server: Server, mut f: impl FnMut(Connection) + 'static) {
+    server.once("connection", move |conn: Connection| {
+        server.close();
+        f(conn);
+    });
+}
+
+/// Has the peer see a reset in place of an end.
+pub(crate) fn reset(client: TcpStream) {
+    SockRef::from(&client)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(client);
+}
+
+/// Runs a client in a thread of its own; a client that fails fails the test when it is joined.
+pub(crate) fn client<R: Send + 'static>(
+    server: Server,
+    f: impl FnOnce(TcpStream) -> R + Send + 'static,
+) -> JoinHandle<R> {
+    let address = socket_address(server);
+    thread::spawn(move || f(connect_to(address)))
+}
+
+/// Reads to the end.
+pub(crate) fn read_all(stream: &mut impl Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// Writes as much as the socket takes without its peer reading; gives how much that was.
+pub(crate) fn fill(stream: &mut (impl Write + std::os::fd::AsFd)) -> usize {
+    rustix::io::ioctl_fionbio(&*stream, true).unwrap();
+    let mut written = 0;
+    while let Ok(count) = stream.write(&[0; 4096]) {
+        written += count;
+    }
+    rustix::io::ioctl_fionbio(&*stream, false).unwrap();
+    written
+}
+
+/// A directory of the test's own, removed with everything in it when it is dropped.
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    pub(crate) fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("uptick-socket-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Directory(path)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The URI of a Unix socket in the directory.
+    pub(crate) fn uri(&self, name: &str) -> String {
+        uri(&self.path(name))
+    }
+}
+
+pub(crate) fn uri(path: &Path) -> String {
+    format!("unix://{}", path.display())
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What is left in the temporary directory harms nobody.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
