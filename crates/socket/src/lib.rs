@@ -3,6 +3,7 @@
 mod address;
 mod bind;
 mod connection;
+mod connector;
 mod error;
 mod inherited;
 mod options;
@@ -15,13 +16,18 @@ pub mod prelude {
     pub use bytes::Bytes;
     pub use uptick_emitter::Emitter;
 
-    pub use crate::{Connection, Error, Server, ServerInterface, ServerOptions};
+    pub use crate::{Connection, Connector, ConnectorInterface, Error};
+    pub use crate::{Server, ServerInterface, ServerOptions};
 }
 
 pub use address::{Address, UnixName};
 pub use bind::{Bound, SocketFile, adopt, bind};
 pub use bytes::Bytes;
 pub use connection::{Connection, Proxied};
+pub use connector::{
+    ConnectTarget, Connecting, Connector, ConnectorInterface, DnsConnector, FixedUriConnector,
+    HappyEyeballsConnector, Lookup, Resolver, TcpConnector, TimeoutConnector, UnixConnector,
+};
 pub use error::{Cause, Error};
 pub use inherited::{InheritedSocket, InheritedSockets};
 pub use options::SocketOptions;

@@ -1,0 +1,92 @@
+//! The failures of several attempts at one target, as one error.
+
+use std::fmt::Write;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use rustix::io::Errno;
+
+use super::ConnectTarget;
+use crate::error::{Cause, Error};
+
+/// What went wrong with each address of a target, in order.
+#[derive(Debug, Default)]
+pub(super) struct Failures(Vec<(IpAddr, Error)>);
+
+impl Failures {
+    pub(super) fn push(&mut self, address: SocketAddr, error: Error) {
+        self.0.push((address.ip(), error));
+    }
+
+    /// Names all attempts; the number of the error is that of the last.
+    pub(super) fn into_error(self, target: &ConnectTarget) -> Error {
+        let mut text = String::new();
+        for (ip, error) in &self.0 {
+            let separator = if text.is_empty() { "" } else { "; " };
+            // Writing to a string does not fail.
+            let _ = match error {
+                Error::Connect { source, .. } => write!(text, "{separator}{ip}: {source}"),
+                error => write!(text, "{separator}{ip}: {error}"),
+            };
+        }
+        let last = self.0.last().map(|(_, error)| error);
+        let errno = last.and_then(Error::errno).map(Errno::from_raw_os_error);
+        let name = last.and_then(Error::errno_name);
+        let cause = match (errno, name) {
+            // The cause adds the name again.
+            (Some(errno), Some(name)) => {
+                let text = text.strip_suffix(&format!(" ({name})")).unwrap_or(&text);
+                Cause::explained(errno, text)
+            }
+            _ => io::Error::other(text).into(),
+        };
+        Error::connect(target, cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_attempt_is_named_and_the_last_gives_the_number() {
+        let target: ConnectTarget = "example.com:80".parse().unwrap();
+        let first = SocketAddr::from(([192, 0, 2, 1], 80));
+        let second = "[2001:db8::1]:80".parse().unwrap();
+        let mut failures = Failures::default();
+        failures.push(
+            first,
+            Error::Timeout {
+                what: "connecting".into(),
+                after: std::time::Duration::from_secs(3),
+            },
+        );
+        failures.push(second, Error::connect("x", Errno::CONNREFUSED));
+        let error = failures.into_error(&target);
+        assert_eq!(
+            error.to_string(),
+            "connecting to tcp://example.com:80 failed: \
+             192.0.2.1: connecting timed out after 3s (ETIMEDOUT); \
+             2001:db8::1: Connection refused (ECONNREFUSED)"
+        );
+        assert_eq!(error.errno_name(), Some("ECONNREFUSED"));
+    }
+
+    #[test]
+    fn an_error_without_a_number_stays_without() {
+        let target: ConnectTarget = "example.com:80".parse().unwrap();
+        let mut failures = Failures::default();
+        let panic = Error::Panic {
+            what: "a connector".into(),
+            message: "oh no".into(),
+        };
+        failures.push(([192, 0, 2, 1], 80).into(), panic);
+        let error = failures.into_error(&target);
+        assert_eq!(
+            error.to_string(),
+            "connecting to tcp://example.com:80 failed: \
+             192.0.2.1: a callback of a connector panicked: oh no"
+        );
+        assert_eq!(error.errno(), None);
+    }
+}

@@ -1,0 +1,232 @@
+//! What a connector is asked for: where to connect to, how, and by what name the user knows it.
+
+use std::fmt::{self, Display, Formatter};
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::uri::{ConnectUri, IntoUri};
+
+/// What to connect to: an address, the scheme in front of it, and the host name that the user gave.
+///
+/// As text, it is what a [`ConnectUri`] is, or `SCHEME://HOST:PORT` with a further scheme, such as
+/// `tls://example.com:443`. Whether a scheme is known is for the connector to say.
+///
+/// The name outlives the look-up: a connector that looks names up asks the one inside for an address
+/// ([`resolved`](ConnectTarget::resolved)), and a layer that has to know the name, as TLS does, finds it in
+/// [`host_name`](ConnectTarget::host_name) whether it is outside or inside.
+///
+/// # Examples
+/// ```
+/// use uptick_socket::{ConnectTarget, ConnectUri};
+///
+/// let target: ConnectTarget = "tls://example.com:443".parse()?;
+/// assert_eq!((target.scheme(), target.host_name()), ("tls", Some("example.com")));
+///
+/// let found = target.resolved(([192, 0, 2, 1], 443).into());
+/// assert_eq!(found.to_string(), "tls://192.0.2.1:443");
+/// assert_eq!(found.host_name(), Some("example.com"));
+///
+/// let below = found.with_scheme("tcp");
+/// assert_eq!(below.to_string(), "tcp://192.0.2.1:443");
+/// # Ok::<(), uptick_socket::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectTarget {
+    /// `None` for the one that goes with the address.
+    scheme: Option<Arc<str>>,
+    uri: ConnectUri,
+    /// The name that `uri` was found under.
+    name: Option<Arc<str>>,
+}
+
+/// The schemes that [`ConnectUri`] deals with.
+const OF_URI: [&str; 4] = ["tcp", "unix", "fd", "systemd"];
+
+impl ConnectTarget {
+    /// The scheme: `tcp`, `unix`, or a further one, in lower case.
+    pub fn scheme(&self) -> &str {
+        match (&self.scheme, &self.uri) {
+            (Some(scheme), _) => scheme,
+            (None, ConnectUri::Unix(_)) => "unix",
+            (None, _) => "tcp",
+        }
+    }
+
+    /// The same with another scheme in front of a TCP address. A Unix socket keeps its own.
+    #[must_use]
+    pub fn with_scheme(mut self, scheme: &str) -> Self {
+        self.scheme = match self.uri {
+            ConnectUri::Unix(_) => None,
+            _ if scheme == "tcp" => None,
+            _ => Some(scheme.into()),
+        };
+        self
+    }
+
+    /// Where to connect to.
+    pub fn uri(&self) -> &ConnectUri {
+        &self.uri
+    }
+
+    /// The host name that the user gave, also after it was looked up; `None` for an IP address and a Unix socket.
+    pub fn host_name(&self) -> Option<&str> {
+        match &self.uri {
+            ConnectUri::Host { name, .. } => Some(name),
+            _ => self.name.as_deref(),
+        }
+    }
+
+    /// The same at an address that its name was found to have.
+    #[must_use]
+    pub fn resolved(&self, address: SocketAddr) -> Self {
+        ConnectTarget {
+            scheme: self.scheme.clone(),
+            uri: ConnectUri::Tcp(address),
+            name: self.host_name().map(Into::into),
+        }
+    }
+
+    /// The error of a connector that this is not for.
+    pub(crate) fn unfit(&self, reason: impl Into<Arc<str>>) -> Error {
+        Error::invalid_uri(&self.to_string(), reason)
+    }
+}
+
+impl Display for ConnectTarget {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match (&self.scheme, &self.uri) {
+            (Some(scheme), ConnectUri::Tcp(address)) => write!(f, "{scheme}://{address}"),
+            (Some(scheme), ConnectUri::Host { name, port }) => {
+                write!(f, "{scheme}://{name}:{port}")
+            }
+            (_, uri) => Display::fmt(uri, f),
+        }
+    }
+}
+
+impl From<ConnectUri> for ConnectTarget {
+    fn from(uri: ConnectUri) -> Self {
+        ConnectTarget {
+            scheme: None,
+            uri,
+            name: None,
+        }
+    }
+}
+
+impl From<SocketAddr> for ConnectTarget {
+    fn from(address: SocketAddr) -> Self {
+        ConnectUri::from(address).into()
+    }
+}
+
+impl FromStr for ConnectTarget {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let Some((scheme, rest)) = further_scheme(text) else {
+            return text.parse().map(ConnectUri::into);
+        };
+        match format!("tcp://{rest}").parse::<ConnectUri>() {
+            Ok(uri) => Ok(ConnectTarget::from(uri).with_scheme(&scheme)),
+            Err(Error::InvalidUri { reason, .. }) => Err(Error::invalid_uri(
+                text,
+                format!("what comes after {scheme}:// is HOST:PORT; {reason}"),
+            )),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Splits off a scheme that is none of the socket's own (RFC 3986, 3.1).
+fn further_scheme(text: &str) -> Option<(String, &str)> {
+    let (scheme, rest) = text.split_once("://")?;
+    let is_scheme = scheme.starts_with(|char: char| char.is_ascii_alphabetic())
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let scheme = scheme.to_ascii_lowercase();
+    (is_scheme && !OF_URI.contains(&&*scheme)).then_some((scheme, rest))
+}
+
+impl IntoUri<Self> for ConnectTarget {
+    fn into_uri(self) -> Result<Self, Error> {
+        Ok(self)
+    }
+}
+
+impl IntoUri<ConnectTarget> for ConnectUri {
+    fn into_uri(self) -> Result<ConnectTarget, Error> {
+        Ok(self.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> ConnectTarget {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_has_the_scheme_of_its_kind() {
+        assert_eq!(parse("80").scheme(), "tcp");
+        assert_eq!(parse("example.com:80").scheme(), "tcp");
+        assert_eq!(parse("/run/x.sock").scheme(), "unix");
+        assert_eq!(parse("TLS://[::1]:443").scheme(), "tls");
+    }
+
+    #[test]
+    fn it_displays_as_it_was_written() {
+        for text in [
+            "tcp://127.0.0.1:80",
+            "tcp://example.com:80",
+            "tls://example.com:443",
+            "ws+x://[::1]:9",
+            "unix:///run/x.sock",
+        ] {
+            assert_eq!(parse(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_name_stays_through_look_ups_and_schemes() {
+        let target = parse("tls://example.com:443");
+        let found = target.resolved(([192, 0, 2, 1], 443).into());
+        let again = found
+            .with_scheme("tcp")
+            .resolved(([192, 0, 2, 2], 443).into());
+        assert_eq!(again.host_name(), Some("example.com"));
+        assert_eq!(again, again.clone().with_scheme("tcp"));
+        assert_eq!(parse("192.0.2.1:443").host_name(), None);
+    }
+
+    #[test]
+    fn a_unix_socket_takes_no_other_scheme() {
+        assert_eq!(parse("/x").with_scheme("tls").to_string(), "unix:///x");
+    }
+
+    #[test]
+    fn what_follows_a_further_scheme_is_checked_as_for_tcp() {
+        let error = "http://example.com/".parse::<ConnectTarget>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "invalid address \"http://example.com/\": what comes after http:// is HOST:PORT; \
+             nothing can follow the port, as \"/\" does (EINVAL)"
+        );
+        for text in [
+            "tls://",
+            "tls://:1",
+            "tls://x:0",
+            "://x:1",
+            "1x://x:1",
+            "fd://3",
+        ] {
+            let error = text.parse::<ConnectTarget>().unwrap_err();
+            assert_eq!(error.errno_name(), Some("EINVAL"), "{text}: {error}");
+        }
+    }
+}

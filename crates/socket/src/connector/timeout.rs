@@ -1,0 +1,100 @@
+//! A limit on the time that connecting takes.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pin_project::pin_project;
+use uptick_event_loop::{Sleep, sleep};
+
+use super::{ConnectTarget, Connecting, ConnectorInterface};
+use crate::connection::Connection;
+use crate::error::Error;
+
+/// Gives up what an inner connector has not done within a time.
+///
+/// The limit covers everything inside: look-ups, attempts, handshakes. The time counts from the first poll of the
+/// future. The error is [`Error::Timeout`]: `connecting to tcp://192.0.2.1:80 timed out after 3s (ETIMEDOUT)`.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use uptick_socket::prelude::*;
+/// use uptick_socket::{TcpConnector, TimeoutConnector};
+///
+/// let server = Server::bind("127.0.0.1:0")?;
+/// # server.on(Server::CONNECTION, |_| ());
+/// let connector = TimeoutConnector::new(TcpConnector::new(), Duration::from_secs(3));
+/// let conn = uptick_event_loop::block_on(connector.connect(server.address().unwrap()))??;
+/// # assert!(conn.is_open());
+/// # server.close();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct TimeoutConnector<C> {
+    inner: C,
+    limit: Duration,
+}
+
+impl<C: ConnectorInterface> TimeoutConnector<C> {
+    /// Makes a connector that gives `inner` the time `limit`.
+    pub fn new(inner: C, limit: Duration) -> Self {
+        TimeoutConnector { inner, limit }
+    }
+}
+
+impl<C: ConnectorInterface> ConnectorInterface for TimeoutConnector<C> {
+    fn connect_target(&self, target: ConnectTarget) -> Connecting {
+        Connecting::new(Limited {
+            inner: self.inner.connect_target(target.clone()),
+            timer: None,
+            limit: self.limit,
+            target,
+        })
+    }
+}
+
+impl<C> fmt::Debug for TimeoutConnector<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimeoutConnector")
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+#[pin_project]
+struct Limited {
+    #[pin]
+    inner: Connecting,
+    /// Made by the first poll that has to wait.
+    #[pin]
+    timer: Option<Sleep>,
+    limit: Duration,
+    target: ConnectTarget,
+}
+
+impl Future for Limited {
+    type Output = Result<Connection, Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Poll::Ready(result) = this.inner.poll(context) {
+            this.timer.set(None);
+            return Poll::Ready(result);
+        }
+        if this.timer.is_none() {
+            this.timer.set(Some(sleep(*this.limit)));
+        }
+        let timer = this.timer.as_mut().as_pin_mut();
+        timer
+            .map_or(Poll::Pending, |timer| timer.poll(context))
+            .map(|()| {
+                Err(Error::Timeout {
+                    what: format!("connecting to {}", this.target).into(),
+                    after: *this.limit,
+                })
+            })
+    }
+}
