@@ -143,6 +143,7 @@ pub(super) fn close<T: Transport>(stream: T) {
     });
     let Some(Some(filters)) = filters else { return };
     let told = catch(|| {
+        stream.closing();
         if let Some(mut filters) = filters {
             filters.closed();
         }

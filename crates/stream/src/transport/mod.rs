@@ -67,6 +67,9 @@ pub trait Transport: Emitter<Events = Self> + EventSet + Copy + Debug {
     /// Makes the payload of the `error` event: the place to say which stream it was.
     fn to_error(extra: &Self::Extra, error: Error) -> Self::Error;
 
+    /// The stream closes; called once, before its `close` listeners.
+    fn closing(self) {}
+
     /// The stream is gone; called after its `close` listeners.
     fn gone(extra: Self::Extra) {
         drop(extra);
