@@ -98,6 +98,8 @@ struct Entry {
     open: usize,
     accepted: u64,
     draining: Option<shutdown::Draining>,
+    /// The `close` listeners are running.
+    closing: bool,
 }
 
 /// The socket and its file, which has to go first.
@@ -250,6 +252,7 @@ impl Server {
             open: 0,
             accepted: 0,
             draining: None,
+            closing: false,
         };
         let id = with_servers(|servers| servers.table.insert(entry)).flatten();
         let Some(id) = id else {
@@ -302,7 +305,7 @@ impl Server {
     /// `close` listeners run before this returns. The file of a Unix socket is removed.
     pub fn close(self) {
         if self.stop_listening() {
-            self.finish(0);
+            self.finish();
         }
     }
 
@@ -339,13 +342,17 @@ impl Server {
     }
 
     /// Emits `close` and forgets the server.
-    fn finish(self, cut: usize) {
+    fn finish(self) {
+        let closing = with_entry(self, |entry, _| std::mem::replace(&mut entry.closing, true));
+        if closing != Some(false) {
+            return;
+        }
         let told = uptick_event_loop::catch(|| emit(&self, Server::CLOSE, ()));
         let entry = with_servers(|servers| servers.table.remove(self.id)).flatten();
         if let Some(mut entry) = entry
             && let Some(draining) = entry.draining.take()
         {
-            draining.done(cut);
+            draining.done();
         }
         if let Err(message) = told {
             tracing::error!("a close callback of a server panicked: {message}");
@@ -397,7 +404,7 @@ pub(crate) fn connection_gone(server: Id) {
         entry.open == 0 && entry.draining.is_some()
     });
     if drained == Some(true) {
-        shutdown::drained(server);
+        server.finish();
     }
 }
 

@@ -24,14 +24,16 @@ pub struct Shutdown {
 pub(super) struct Draining {
     waiting: Vec<oneshot::Sender<usize>>,
     timer: Timer,
+    /// How many connections were open at the deadline.
+    cut: usize,
 }
 
 impl Draining {
-    pub(super) fn done(self, cut: usize) {
+    pub(super) fn done(self) {
         self.timer.cancel();
         for waiting in self.waiting {
             // Whoever is not there any more does not wait.
-            let _ = waiting.send(cut);
+            let _ = waiting.send(self.cut);
         }
     }
 }
@@ -58,19 +60,20 @@ impl Server {
         let mut sender = Some(sender);
         let empty = with_entry(self, |entry, _| {
             let timer = add_timer(deadline, move || cut_off(self));
-            let mut waiting = match entry.draining.take() {
-                Some(draining) => {
-                    draining.timer.cancel();
-                    draining.waiting
-                }
-                None => Vec::new(),
-            };
-            waiting.extend(sender.take());
-            entry.draining = Some(Draining { waiting, timer });
+            let draining = entry.draining.get_or_insert_with(|| Draining {
+                waiting: Vec::new(),
+                timer,
+                cut: 0,
+            });
+            if draining.timer != timer {
+                draining.timer.cancel();
+                draining.timer = timer;
+            }
+            draining.waiting.extend(sender.take());
             entry.open == 0
         });
         match empty {
-            Some(true) => self.finish(0),
+            Some(true) => self.finish(),
             Some(false) => {}
             // The server is gone: there is nothing to wait for.
             None => drop(sender.map(|sender| sender.send(0))),
@@ -79,25 +82,17 @@ impl Server {
     }
 }
 
-/// The last connection is gone before the deadline.
-pub(super) fn drained(server: Server) {
-    server.finish(0);
-}
-
-/// The deadline is over.
+/// The deadline is over. The last connection that closes ends the shutdown.
 fn cut_off(server: Server) {
     let open = connection::of_server(server.id);
-    // `close` listeners may close others; each counts once.
-    let mut cut = 0;
-    let draining = with_entry(server, |entry, _| entry.draining.take()).flatten();
-    for conn in open {
-        if conn.is_open() {
-            cut += 1;
-            conn.close();
+    with_entry(server, |entry, _| {
+        if let Some(draining) = &mut entry.draining {
+            draining.cut = open.len();
         }
+    });
+    for conn in open {
+        conn.close();
     }
-    with_entry(server, |entry, _| entry.draining = draining);
-    server.finish(cut);
 }
 
 impl Future for Shutdown {
