@@ -1,0 +1,131 @@
+//! `close`: the listener goes, the connections stay.
+
+use std::cell::Cell;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::rc::Rc;
+
+use uptick_event_loop::EventLoop;
+use uptick_socket::prelude::*;
+
+use crate::support::*;
+
+#[test]
+fn a_server_keeps_the_loop_running_until_it_is_closed() {
+    let server = tcp_server();
+    assert!(EventLoop::current().is_alive());
+    server.close();
+    assert!(!EventLoop::current().is_alive());
+    run();
+}
+
+#[test]
+fn close_is_emitted_once_before_close_returns() {
+    let server = tcp_server();
+    let log = Log::new();
+    let noted = log.clone();
+    server.on("close", move |()| {
+        assert_eq!(server.address(), None);
+        noted.add("close");
+        server.close();
+    });
+    server.close();
+    assert_eq!(log.text(), "close");
+    server.close();
+    run();
+    assert_eq!(log.text(), "close");
+}
+
+#[test]
+fn clients_are_refused_as_soon_as_it_is_closed() {
+    let server = tcp_server();
+    let address = socket_address(server);
+    server.close();
+    let refused = TcpStream::connect(address).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn open_connections_stay_and_the_loop_ends_with_the_last_of_them() {
+    let log = Log::new();
+    let server = tcp_server();
+    let noted = log.clone();
+    server.on("connection", move |conn: Connection| {
+        noted.all(conn);
+        conn.on("data", move |chunk: Bytes| conn.write(chunk));
+        server.close();
+    });
+    let noted = log.clone();
+    server.on("close", move |()| noted.add("server-close"));
+    let client = client(server, |mut client| {
+        client.write_all(b"hi").unwrap();
+        client.read_exact(&mut [0; 2]).unwrap();
+    });
+    run();
+    client.join().unwrap();
+    assert_eq!(log.text(), "server-close data:hi end close");
+}
+
+#[test]
+fn closing_inside_a_connection_listener_ends_the_batch() {
+    let server = tcp_server();
+    let accepted = Rc::new(Cell::new(0));
+    let count = Rc::clone(&accepted);
+    server.on("connection", move |conn: Connection| {
+        count.set(count.get() + 1);
+        if count.get() == 3 {
+            server.close();
+        }
+        conn.close();
+    });
+    let clients: Vec<TcpStream> = (0..10).map(|_| connect(server)).collect();
+    run();
+    assert_eq!(accepted.get(), 3);
+    drop(clients);
+}
+
+#[test]
+fn listeners_and_what_they_captured_go_with_the_server() {
+    let server = tcp_server();
+    let captured = Rc::new(());
+    for _ in 0..2 {
+        let held = Rc::clone(&captured);
+        server.on("connection", move |_: Connection| drop(Rc::clone(&held)));
+    }
+    let held = Rc::clone(&captured);
+    server.on("error", move |_: Error| drop(Rc::clone(&held)));
+    let held = Rc::clone(&captured);
+    server.on("close", move |()| drop(Rc::clone(&held)));
+    assert_eq!(Rc::strong_count(&captured), 5);
+    server.close();
+    assert_eq!(Rc::strong_count(&captured), 1);
+}
+
+#[test]
+fn the_next_close_of_a_server_can_be_awaited() {
+    let server = tcp_server();
+    let closed = server.next(Server::CLOSE);
+    uptick_event_loop::future_tick(move || server.close());
+    assert_eq!(block_on(closed), Some(()));
+}
+
+#[test]
+fn a_closed_servers_slot_may_be_reused_without_its_old_handle_reaching_the_new_one() {
+    let old = tcp_server();
+    old.close();
+    let new = tcp_server();
+    assert_ne!(old, new);
+    assert_eq!(old.address(), None);
+    old.pause();
+    old.close();
+    assert!(!old.off(old.on("close", |()| panic!("the old server cannot close again"))));
+    assert_eq!((old.open_connections(), old.accepted()), (0, 0));
+    assert_eq!(block_on(old.shutdown(PATIENCE)), 0);
+    assert!(new.address().is_some());
+    new.on("connection", move |conn: Connection| {
+        conn.close();
+        new.close();
+    });
+    let _client = connect(new);
+    run();
+}

@@ -1,0 +1,213 @@
+//! `shutdown`: the open connections get until the deadline.
+
+use std::cell::Cell;
+use std::io::ErrorKind;
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use uptick_event_loop::{EventLoop, spawn};
+use uptick_socket::prelude::*;
+
+use crate::support::*;
+
+/// A server with so many open connections, each with a client.
+fn busy_server(connections: usize) -> (Server, Vec<TcpStream>, Log) {
+    let server = tcp_server();
+    let log = Log::new();
+    let noted = log.clone();
+    server.on("connection", move |conn: Connection| noted.states(conn));
+    let noted = log.clone();
+    server.on("close", move |()| noted.add("server-close"));
+    let clients = (0..connections).map(|_| connect(server)).collect();
+    run_until(|| server.accepted() == connections as u64);
+    (server, clients, log)
+}
+
+/// Notes how many connections were cut off once the shutdown is over.
+fn note(shutdown: impl Future<Output = usize> + 'static, log: &Log) {
+    let log = log.clone();
+    drop(spawn(async move {
+        let cut = shutdown.await;
+        log.add(format!("cut:{cut}"));
+    }));
+}
+
+#[test]
+fn without_connections_it_is_over_at_once() {
+    let (server, _, log) = busy_server(0);
+    let shutdown = server.shutdown(PATIENCE);
+    assert_eq!(log.text(), "server-close");
+    assert_eq!(block_on(shutdown), 0);
+    assert!(
+        !EventLoop::current().is_alive(),
+        "the deadline's timer is left"
+    );
+}
+
+#[test]
+fn new_clients_are_refused_while_the_open_connections_go_on() {
+    let (server, clients, log) = busy_server(1);
+    let address = socket_address(server);
+    note(server.shutdown(PATIENCE), &log);
+    assert_eq!(server.address(), None);
+    let refused = TcpStream::connect(address).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    settle();
+    assert_eq!(server.open_connections(), 1);
+    assert_eq!(log.text(), "");
+    drop(clients);
+    run();
+    assert_eq!(log.text(), "end close server-close cut:0");
+}
+
+#[test]
+fn it_is_over_when_the_last_connection_has_ended() {
+    let (server, mut clients, log) = busy_server(3);
+    note(server.shutdown(PATIENCE), &log);
+    for left in (0..3).rev() {
+        assert_eq!(log.count("server-close"), 0);
+        clients.pop();
+        run_until(|| server.open_connections() == left);
+    }
+    run();
+    assert_eq!(log.count("cut:0"), 1);
+    assert!(log.text().ends_with("server-close cut:0"));
+}
+
+#[test]
+fn what_is_open_at_the_deadline_is_closed_and_counted() {
+    let (server, mut clients, log) = busy_server(3);
+    note(server.shutdown(Duration::from_millis(50)), &log);
+    clients.pop();
+    run();
+    assert_eq!(log.text(), "end close close close server-close cut:2");
+}
+
+#[test]
+fn a_deadline_of_zero_cuts_everything_off() {
+    let (server, _clients, log) = busy_server(2);
+    assert_eq!(block_on(server.shutdown(Duration::ZERO)), 2);
+    assert_eq!(log.text(), "close close server-close");
+}
+
+#[test]
+fn a_second_shutdown_moves_the_deadline_and_both_are_told() {
+    let (server, _clients, log) = busy_server(2);
+    note(server.shutdown(Duration::from_secs(3600)), &log);
+    note(server.shutdown(Duration::from_millis(20)), &log);
+    run();
+    assert_eq!(log.text(), "close close server-close cut:2 cut:2");
+}
+
+#[test]
+fn a_shutdown_that_nobody_waits_for_goes_on() {
+    let (server, _clients, log) = busy_server(1);
+    drop(server.shutdown(Duration::from_millis(20)));
+    run();
+    assert_eq!(log.text(), "close server-close");
+}
+
+#[test]
+fn the_longest_deadline_waits_for_the_connections() {
+    let (server, clients, log) = busy_server(1);
+    note(server.shutdown(Duration::MAX), &log);
+    settle();
+    drop(clients);
+    run();
+    assert_eq!(log.text(), "end close server-close cut:0");
+}
+
+#[test]
+fn the_file_of_a_unix_server_goes_when_it_stops_listening() {
+    let directory = Directory::new();
+    let server = Server::bind(directory.uri("a.sock")).unwrap();
+    server.on("connection", |_: Connection| ());
+    let client = std::os::unix::net::UnixStream::connect(directory.path("a.sock")).unwrap();
+    run_until(|| server.accepted() == 1);
+    let shutdown = server.shutdown(PATIENCE);
+    assert!(!directory.path("a.sock").exists());
+    drop(client);
+    assert_eq!(block_on(shutdown), 0);
+}
+
+#[test]
+fn it_may_begin_inside_a_connection_listener() {
+    let server = tcp_server();
+    let log = Log::new();
+    let noted = log.clone();
+    server.on("connection", move |conn: Connection| {
+        note(server.shutdown(PATIENCE), &noted);
+        conn.end_with("bye");
+    });
+    let client = client(server, |mut client| read_all(&mut client));
+    run();
+    assert_eq!(client.join().unwrap(), b"bye");
+    assert_eq!(log.text(), "cut:0");
+}
+
+#[test]
+fn close_listeners_that_close_each_other_count_once() {
+    let server = tcp_server();
+    let connections = Rc::new(std::cell::RefCell::new(Vec::<Connection>::new()));
+    let all = Rc::clone(&connections);
+    let closes = Rc::new(Cell::new(0));
+    let count = Rc::clone(&closes);
+    server.on("connection", move |conn: Connection| {
+        all.borrow_mut().push(conn);
+        let (all, count) = (Rc::clone(&all), Rc::clone(&count));
+        conn.on("close", move |()| {
+            count.set(count.get() + 1);
+            let others = all.take();
+            others.iter().for_each(|other| other.close());
+        });
+    });
+    let _clients: Vec<TcpStream> = (0..4).map(|_| connect(server)).collect();
+    run_until(|| server.accepted() == 4);
+    let cut = block_on(server.shutdown(Duration::ZERO));
+    assert_eq!(closes.get(), 4);
+    assert_eq!(cut, 4);
+}
+
+#[test]
+fn a_shutdown_begun_while_the_deadline_cuts_off_is_told_the_same() {
+    let (server, _clients, log) = busy_server(0);
+    let noted = log.clone();
+    server.once("connection", move |conn: Connection| {
+        let noted = noted.clone();
+        conn.on("close", move |()| note(server.shutdown(PATIENCE), &noted));
+    });
+    let _client = connect(server);
+    run_until(|| server.accepted() == 1);
+    note(server.shutdown(Duration::ZERO), &log);
+    run();
+    assert_eq!(log.text(), "close server-close cut:1 cut:1");
+}
+
+#[test]
+fn a_shutdown_begun_in_a_close_listener_leaves_the_others_to_run() {
+    let server = tcp_server();
+    let log = Log::new();
+    for name in ["first", "second"] {
+        let noted = log.clone();
+        server.on("close", move |()| {
+            noted.add(name);
+            note(server.shutdown(PATIENCE), &noted);
+        });
+    }
+    server.close();
+    run();
+    assert_eq!(log.text(), "first second cut:0 cut:0");
+}
+
+#[test]
+fn close_during_a_shutdown_changes_nothing() {
+    let (server, clients, log) = busy_server(1);
+    note(server.shutdown(PATIENCE), &log);
+    server.close();
+    settle();
+    assert_eq!(log.text(), "");
+    drop(clients);
+    run();
+    assert_eq!(log.text(), "end close server-close cut:0");
+}
