@@ -112,7 +112,7 @@ pub fn reap_later(token: Token) {
 /// A thing needs one deadline at a time, the earliest of what it waits for. Activity moves no deadline: note the time
 /// of it, and arm again for the rest when the deadline expires.
 pub fn arm_deadline(token: Token, at: Duration) -> Option<DeadlineId> {
-    with(|event_loop| event_loop.arm_deadline(token, at))
+    with(|event_loop| event_loop.arm_deadline(token, at)).flatten()
 }
 
 /// Forgets a deadline that has not expired yet.

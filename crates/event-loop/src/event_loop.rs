@@ -317,17 +317,23 @@ impl Inner {
 
     pub(crate) fn register_driver(&self, driver: &'static dyn Driver) -> DriverId {
         let mut drivers = self.drivers.borrow_mut();
-        let id = u8::try_from(drivers.len()).unwrap_or(u8::MAX);
-        drivers.push(driver);
-        DriverId::from_index(id)
+        let id = DriverId::from_index(u8::try_from(drivers.len()).unwrap_or(u8::MAX));
+        if id == DriverId::NONE {
+            tracing::error!(
+                "registering a driver failed: the loop has {} already",
+                drivers.len()
+            );
+        } else {
+            drivers.push(driver);
+        }
+        id
     }
 
-    pub(crate) fn arm_deadline(&self, token: Token, at: Duration) -> DeadlineId {
-        DeadlineId(
-            self.deadlines
-                .borrow_mut()
-                .arm(token.to_u64(), nanoseconds(at)),
-        )
+    pub(crate) fn arm_deadline(&self, token: Token, at: Duration) -> Option<DeadlineId> {
+        self.deadlines
+            .borrow_mut()
+            .arm(token.to_u64(), nanoseconds(at))
+            .map(DeadlineId)
     }
 
     pub(crate) fn disarm_deadline(&self, id: DeadlineId) {

@@ -1,8 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod clock;
-#[cfg(any())] mod deadlines;
-mod deadlines { pub(crate) struct Wheel; impl Wheel { pub(crate) fn new() -> Self { Wheel } pub(crate) fn arm(&mut self, _t: u64, _d: u64) -> u32 { 0 } pub(crate) fn disarm(&mut self, _s: u32) {} pub(crate) fn expire(&mut self, _n: u64, _o: &mut Vec<u64>) {} pub(crate) fn next_wakeup(&self) -> Option<u64> { None } } }
+mod deadlines;
 pub mod driver;
 pub mod errno;
 mod error;

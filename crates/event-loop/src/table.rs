@@ -169,6 +169,25 @@ impl<T> Table<T> {
         })
     }
 
+    /// The thing behind a token that the loop hands to a driver, to change it, and its id.
+    #[inline]
+    pub fn find_mut(&mut self, token: Token) -> Option<(Id, &mut T)> {
+        let index = token.index();
+        let slot = self
+            .chunks
+            .get_mut(index as usize / CHUNK)?
+            .slots
+            .get_mut(index as usize % CHUNK)?;
+        if !token.is_of(slot.generation.get()) {
+            return None;
+        }
+        let id = Id {
+            index,
+            generation: slot.generation,
+        };
+        Some((id, slot.value.as_mut()?))
+    }
+
     /// The ids of all things.
     pub fn ids(&self) -> impl Iterator<Item = Id> + '_ {
         self.iter().map(|(id, _)| id)
@@ -246,7 +265,8 @@ mod tests {
         assert_eq!(table.remove(old), Some("old"));
         let new = table.insert("new").unwrap();
         assert_eq!(old.index, new.index);
-        assert_eq!((table.get(old), table.get_mut(old)), (None, None));
+        assert_eq!(table.get(old), None);
+        assert_eq!(table.get_mut(old), None);
         assert_eq!(table.remove(old), None);
         assert_eq!(table.get(new), Some(&"new"));
     }
