@@ -107,6 +107,16 @@ pub struct Extra {
     secure: bool,
     proxied: Option<Box<Proxied>>,
     server: Option<Id>,
+    watchers: Option<Box<Watcher>>,
+}
+
+/// What a server wants called when the connection closes. It is no listener, so that users cannot remove it.
+#[derive(Debug)]
+struct Watcher {
+    closing: fn(Id, Option<Id>),
+    server: Id,
+    item: Option<Id>,
+    next: Option<Box<Watcher>>,
 }
 
 impl Emitter for Connection {
@@ -157,6 +167,14 @@ impl Transport for Connection {
         Error::of_stream(&extra.peer, error)
     }
 
+    fn closing(self) {
+        let mut watchers = self.with_extra(|extra| extra.watchers.take()).flatten();
+        while let Some(watcher) = watchers {
+            (watcher.closing)(watcher.server, watcher.item);
+            watchers = watcher.next;
+        }
+    }
+
     fn gone(extra: Extra) {
         if let Some(server) = extra.server {
             server::connection_gone(server);
@@ -181,6 +199,7 @@ impl Connection {
             secure: false,
             proxied: None,
             server,
+            watchers: None,
         };
         transport::open(socket, options, extra).map_err(|error| Error::of_stream(&peer, error))
     }
@@ -189,12 +208,10 @@ impl Connection {
     /// sent by another process.
     ///
     /// # Errors
-    /// [`Error::Connect`] when it is not a connected TCP or Unix socket (`ENOTSOCK`, `ENOTCONN`).
+    /// [`Error::Connect`] when it is not a connected TCP or Unix stream socket (`ENOTSOCK`, `ENOTCONN`, `EPROTOTYPE`).
     pub fn adopt(socket: impl Into<OwnedFd>) -> Result<Connection, Error> {
         let socket = socket.into();
-        let peer = Address::remote_of(&socket)
-            .and_then(|peer| rustix::io::ioctl_fionbio(&socket, true).map(|()| peer).map_err(Into::into))
-            .map_err(|error| Error::connect("an adopted socket", error))?;
+        let peer = connected_peer(&socket).map_err(|error| Error::connect("an adopted socket", error))?;
         let conn = Connection::open(socket, peer, TransportOptions::default(), None)?;
         conn.start();
         Ok(conn)
@@ -322,9 +339,37 @@ impl Connection {
         transport::data(self).and_then(|data| data.downcast().ok())
     }
 
+    /// Has `closing` called with `server` and `item` when the connection closes, before its `close` listeners.
+    pub(crate) fn when_closing(
+        self,
+        closing: fn(Id, Option<Id>),
+        server: Id,
+        item: Option<Id>,
+    ) {
+        self.with_extra(|extra| {
+            let next = extra.watchers.take();
+            extra.watchers = Some(Box::new(Watcher {
+                closing,
+                server,
+                item,
+                next,
+            }));
+        });
+    }
+
     fn with_extra<R>(self, f: impl FnOnce(&mut Extra) -> R) -> Option<R> {
         Self::with_transports(|all| all.extra(self).map(f)).flatten()
     }
+}
+
+/// The peer of a connected stream socket, which no longer blocks then.
+fn connected_peer(socket: &OwnedFd) -> std::io::Result<Address> {
+    let peer = Address::remote_of(socket)?;
+    if rustix::net::sockopt::socket_type(socket)? != rustix::net::SocketType::STREAM {
+        return Err(rustix::io::Errno::PROTOTYPE.into());
+    }
+    rustix::io::ioctl_fionbio(socket, true)?;
+    Ok(peer)
 }
 
 /// The open connections that a server has accepted.

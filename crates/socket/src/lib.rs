@@ -6,10 +6,13 @@ mod connection;
 mod connector;
 mod error;
 mod inherited;
+mod ip_network;
+mod limiting_server;
 mod options;
 pub mod proxy_protocol;
 mod server;
 mod uri;
+mod wrapping;
 
 /// What a program that uses this crate names: `use uptick_socket::prelude::*`.
 pub mod prelude {
@@ -18,6 +21,7 @@ pub mod prelude {
 
     pub use crate::{Connection, Connector, ConnectorInterface, Error};
     pub use crate::{Server, ServerInterface, ServerOptions};
+    pub use crate::LimitingServer;
 }
 
 pub use address::{Address, UnixName};
@@ -30,6 +34,9 @@ pub use connector::{
 };
 pub use error::{Cause, Error};
 pub use inherited::{InheritedSocket, InheritedSockets};
+pub use ip_network::IpNetwork;
+pub use limiting_server::LimitingServer;
 pub use options::SocketOptions;
 pub use server::{Server, ServerInterface, ServerOptions, Shutdown};
 pub use uri::{Account, ConnectUri, IntoUri, ListenUri, UnixListenUri};
+pub use wrapping::ServerControl;

@@ -20,6 +20,14 @@ pub struct Shutdown {
     cut: oneshot::Receiver<usize>,
 }
 
+impl Shutdown {
+    /// A shutdown with nothing to wait for: what a server that has closed gives.
+    pub fn over() -> Self {
+        let (_, cut) = oneshot::channel();
+        Shutdown { cut }
+    }
+}
+
 /// A shutdown under way.
 pub(super) struct Draining {
     waiting: Vec<oneshot::Sender<usize>>,

@@ -1,0 +1,206 @@
+//! A range of IP addresses, for lists of who is allowed or trusted.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use crate::Error;
+
+/// A range of IP addresses with a common prefix: `10.0.0.0/8`, `2001:db8::/32`, or a single address.
+///
+/// An IPv4-mapped address (`::ffff:192.0.2.1`) is the IPv4 address in it.
+///
+/// # Examples
+/// ```
+/// use uptick_socket::IpNetwork;
+///
+/// let network: IpNetwork = "10.0.0.0/8".parse()?;
+/// assert!(network.contains([10, 1, 2, 3].into()));
+/// assert!(!network.contains([11, 0, 0, 1].into()));
+/// # Ok::<(), uptick_socket::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IpNetwork {
+    /// The bits of the host are zero.
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl IpNetwork {
+    /// Makes the network of an address whose first `prefix` bits count; the others are ignored.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUri`] when the address has fewer bits.
+    pub fn new(address: impl Into<IpAddr>, prefix: u8) -> Result<Self, Error> {
+        let given = address.into();
+        let address = given.to_canonical();
+        // The prefix of a mapped address counts the 96 bits before it.
+        let mapped = given.is_ipv6() && address.is_ipv4();
+        let (bits, cut) = match address {
+            IpAddr::V4(_) if mapped => (128, prefix.saturating_sub(96)),
+            IpAddr::V4(_) => (32, prefix),
+            IpAddr::V6(_) => (128, prefix),
+        };
+        if prefix > bits || (mapped && prefix < 96) {
+            let least = if mapped { 96 } else { 0 };
+            return Err(Error::invalid_uri(
+                &format!("{given}/{prefix}"),
+                format!("the prefix of this address has {least} to {bits} bits"),
+            ));
+        }
+        Ok(IpNetwork {
+            address: masked(address, cut),
+            prefix: cut,
+        })
+    }
+
+    /// Whether the address is in the network.
+    pub fn contains(self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        address.is_ipv4() == self.address.is_ipv4() && masked(address, self.prefix) == self.address
+    }
+}
+
+fn masked(address: IpAddr, prefix: u8) -> IpAddr {
+    let prefix = u32::from(prefix);
+    match address {
+        IpAddr::V4(v4) => {
+            let mask = !u32::MAX.checked_shr(prefix).unwrap_or(0);
+            Ipv4Addr::from_bits(v4.to_bits() & mask).into()
+        }
+        IpAddr::V6(v6) => {
+            let mask = !u128::MAX.checked_shr(prefix).unwrap_or(0);
+            Ipv6Addr::from_bits(v6.to_bits() & mask).into()
+        }
+    }
+}
+
+impl From<IpAddr> for IpNetwork {
+    fn from(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        let prefix = if address.is_ipv4() { 32 } else { 128 };
+        IpNetwork { address, prefix }
+    }
+}
+
+impl From<Ipv4Addr> for IpNetwork {
+    fn from(address: Ipv4Addr) -> Self {
+        IpAddr::from(address).into()
+    }
+}
+
+impl From<Ipv6Addr> for IpNetwork {
+    fn from(address: Ipv6Addr) -> Self {
+        IpAddr::from(address).into()
+    }
+}
+
+impl FromStr for IpNetwork {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let invalid = |reason: &str| Error::invalid_uri(text, reason);
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address
+            .parse()
+            .map_err(|_| invalid("expected an IP address, as in 10.0.0.0/8 or ::1"))?;
+        match prefix {
+            None => Ok(address.into()),
+            Some(prefix) => {
+                let digits = prefix.bytes().all(|byte| byte.is_ascii_digit());
+                let prefix = prefix.parse().ok().filter(|_| digits);
+                let prefix = prefix.ok_or_else(|| {
+                    invalid("expected a number of bits behind the slash, as in 10.0.0.0/8")
+                })?;
+                IpNetwork::new(address, prefix)
+            }
+        }
+    }
+}
+
+impl fmt::Display for IpNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl fmt::Debug for IpNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(text: &str) -> IpNetwork {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn it_contains_the_addresses_with_its_prefix() {
+        let cases = [
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.0.0.0/8", "11.0.0.0", false),
+            ("10.1.2.3/8", "10.9.9.9", true),
+            ("0.0.0.0/0", "255.255.255.255", true),
+            ("0.0.0.0/0", "::1", false),
+            ("192.0.2.1", "192.0.2.1", true),
+            ("192.0.2.1/32", "192.0.2.2", false),
+            ("192.0.2.0/31", "192.0.2.1", true),
+            ("2001:db8::/32", "2001:db8:ffff::1", true),
+            ("2001:db8::/32", "2001:db9::1", false),
+            ("::/0", "2001:db9::1", true),
+            ("::/0", "10.0.0.1", false),
+            ("::1", "::2", false),
+        ];
+        for (network_text, address, expected) in cases {
+            let contained = network(network_text).contains(address.parse().unwrap());
+            assert_eq!(contained, expected, "{address} in {network_text}");
+        }
+    }
+
+    #[test]
+    fn a_mapped_address_is_the_address_in_it() {
+        assert!(network("10.0.0.0/8").contains("::ffff:10.0.0.1".parse().unwrap()));
+        assert_eq!(network("::ffff:10.0.0.1"), network("10.0.0.1/32"));
+        assert_eq!(network("::ffff:10.0.0.1/104"), network("10.0.0.0/8"));
+    }
+
+    #[test]
+    fn what_is_no_network_is_an_error_that_says_why() {
+        for text in [
+            "",
+            "/",
+            "10.0.0.0/",
+            "10.0.0.0/33",
+            "10.0.0.0/+8",
+            "10.0.0/8",
+            "::1/129",
+            "localhost",
+            "10.0.0.0/8/8",
+            "::ffff:10.0.0.1/95",
+        ] {
+            let error = text.parse::<IpNetwork>().unwrap_err().to_string();
+            assert!(
+                error.contains("bits") || error.contains("IP address"),
+                "{text}: {error}"
+            );
+        }
+        let error = "10.0.0.0/33".parse::<IpNetwork>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "invalid address \"10.0.0.0/33\": the prefix of this address has 0 to 32 bits (EINVAL)"
+        );
+    }
+
+    #[test]
+    fn it_displays_as_it_is_written() {
+        assert_eq!(network("10.1.2.3/8").to_string(), "10.0.0.0/8");
+        assert_eq!(network("::1").to_string(), "::1/128");
+    }
+}

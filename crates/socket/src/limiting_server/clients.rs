@@ -1,0 +1,103 @@
+//! How many connections each client has.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// What counts as one client: an IPv4 address, or an IPv6 network of 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Client {
+    V4(Ipv4Addr),
+    V6(u64),
+}
+
+impl From<IpAddr> for Client {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Client::V4(v4),
+            IpAddr::V6(v6) => Client::V6((v6.to_bits() >> 64) as u64),
+        }
+    }
+}
+
+/// Counts the connections of each client, while there is a limit for them. A client without connections takes no room.
+#[derive(Debug, Default)]
+pub(super) struct Clients {
+    limit: Option<usize>,
+    open: HashMap<Client, usize>,
+}
+
+impl Clients {
+    pub(super) fn new(limit: Option<usize>, open: impl Iterator<Item = Client>) -> Self {
+        let mut clients = Clients {
+            limit,
+            open: HashMap::new(),
+        };
+        for client in open {
+            clients.add(Some(client));
+        }
+        clients
+    }
+
+    /// The limit, when the client has as many connections as it may have.
+    pub(super) fn limit_reached(&self, client: Client) -> Option<usize> {
+        let open = self.open.get(&client).copied().unwrap_or(0);
+        self.limit.filter(|limit| open >= *limit)
+    }
+
+    pub(super) fn add(&mut self, client: Option<Client>) {
+        if let Some(client) = client.filter(|_| self.limit.is_some()) {
+            *self.open.entry(client).or_default() += 1;
+        }
+    }
+
+    pub(super) fn remove(&mut self, client: Option<Client>) {
+        if let Some(client) = client
+            && let Some(open) = self.open.get_mut(&client)
+        {
+            *open -= 1;
+            if *open == 0 {
+                self.open.remove(&client);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(address: &str) -> Client {
+        address.parse::<IpAddr>().unwrap().into()
+    }
+
+    #[test]
+    fn a_client_is_an_ipv4_address_or_an_ipv6_network_of_64_bits() {
+        assert_ne!(client("192.0.2.1"), client("192.0.2.2"));
+        assert_eq!(client("192.0.2.1"), client("::ffff:192.0.2.1"));
+        assert_eq!(client("2001:db8::1"), client("2001:db8::ffff:0:0:1"));
+        assert_ne!(client("2001:db8:0:1::1"), client("2001:db8:0:2::1"));
+    }
+
+    #[test]
+    fn clients_without_connections_take_no_room() {
+        let mut clients = Clients::new(Some(2), [client("::1")].into_iter());
+        let other = client("192.0.2.1");
+        clients.add(Some(other));
+        assert_eq!(clients.limit_reached(other), None);
+        clients.add(Some(other));
+        assert_eq!(clients.limit_reached(other), Some(2));
+        clients.remove(Some(other));
+        clients.remove(Some(other));
+        clients.remove(Some(client("::1")));
+        clients.remove(Some(client("::1")));
+        assert!(clients.open.is_empty());
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_kept() {
+        let mut clients = Clients::default();
+        clients.add(Some(client("::1")));
+        assert_eq!(clients.limit_reached(client("::1")), None);
+        assert!(clients.open.is_empty());
+    }
+}

@@ -1,0 +1,132 @@
+//! What servers that wrap servers have in common.
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use uptick_emitter::emit;
+use uptick_event_loop::catch;
+
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::server::{ServerInterface, Shutdown};
+
+/// The methods of a server, whatever its type: what a wrapper keeps of the server that it wraps.
+///
+/// Its events are taken before, with [`Emitter::on`](uptick_emitter::Emitter::on).
+///
+/// # Examples
+/// ```
+/// use uptick_socket::{Server, ServerControl};
+///
+/// let server = Server::bind(0)?;
+/// let control = ServerControl::new(server);
+/// assert_eq!(control.address(), server.address());
+/// control.close();
+/// assert_eq!(server.address(), None);
+/// # Ok::<(), uptick_socket::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct ServerControl(Rc<dyn Control>);
+
+impl ServerControl {
+    /// Makes the control of a server.
+    pub fn new<S: ServerInterface>(server: S) -> Self {
+        ServerControl(Rc::new(server))
+    }
+
+    /// See [`ServerInterface::address`].
+    pub fn address(&self) -> Option<String> {
+        self.0.address()
+    }
+
+    /// See [`ServerInterface::pause`].
+    pub fn pause(&self) {
+        self.0.pause();
+    }
+
+    /// See [`ServerInterface::resume`].
+    pub fn resume(&self) {
+        self.0.resume();
+    }
+
+    /// See [`ServerInterface::close`].
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// See [`ServerInterface::shutdown`].
+    pub fn shutdown(&self, deadline: Duration) -> Shutdown {
+        self.0.shutdown(deadline)
+    }
+}
+
+/// [`ServerInterface`] as far as a trait object can have it.
+trait Control {
+    fn address(&self) -> Option<String>;
+    fn pause(&self);
+    fn resume(&self);
+    fn close(&self);
+    fn shutdown(&self, deadline: Duration) -> Shutdown;
+}
+
+impl<S: ServerInterface> Control for S {
+    fn address(&self) -> Option<String> {
+        ServerInterface::address(*self)
+    }
+
+    fn pause(&self) {
+        ServerInterface::pause(*self);
+    }
+
+    fn resume(&self) {
+        ServerInterface::resume(*self);
+    }
+
+    fn close(&self) {
+        ServerInterface::close(*self);
+    }
+
+    fn shutdown(&self, deadline: Duration) -> Shutdown {
+        ServerInterface::shutdown(*self, deadline)
+    }
+}
+
+/// Whether a server still exists, and so will emit `close`.
+pub(crate) fn exists<S: ServerInterface>(server: S) -> bool {
+    server.with_listeners(|_| ()).is_some()
+}
+
+/// Emits `connection`. The connection is closed when nobody listens, and gets an error when a listener panics.
+pub(crate) fn announce<S: ServerInterface>(server: S, conn: Connection) {
+    match catch(|| emit(&server, S::CONNECTION, conn)) {
+        Ok(true) => {}
+        Ok(false) => {
+            tracing::warn!("a connection was closed: its server has no connection listener");
+            conn.close();
+        }
+        Err(message) => conn.panicked(&message),
+    }
+}
+
+/// Emits `error`. What a wrapper has to do next is done even when a listener panics.
+pub(crate) fn report<S: ServerInterface>(server: S, error: Error) {
+    if let Err(message) = catch(|| emit(&server, S::ERROR, error)) {
+        tracing::error!("an error callback of a server panicked: {message}");
+    }
+}
+
+/// Emits `close`.
+pub(crate) fn say_closed<S: ServerInterface>(server: S) {
+    if let Err(message) = catch(|| emit(&server, S::CLOSE, ())) {
+        tracing::error!("a close callback of a server panicked: {message}");
+    }
+}
+
+impl fmt::Debug for ServerControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerControl")
+            .field("address", &self.address())
+            .finish()
+    }
+}

@@ -1,0 +1,457 @@
+//! How servers limit the number of connections.
+
+mod wrapped;
+
+use std::cell::Cell;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use uptick_emitter::emit;
+use uptick_event_loop::spawn;
+use uptick_socket::prelude::*;
+use wrapped::{Client, Log, settle, turn, until};
+
+fn bind() -> Server {
+    Server::bind("127.0.0.1:0").unwrap()
+}
+
+/// A server that logs what it emits.
+fn logged(server: LimitingServer) -> Log {
+    let log = Log::default();
+    let events = log.clone();
+    server.on("connection", move |_: Connection| events.add("connection"));
+    let events = log.clone();
+    server.on("error", move |error: Error| events.add(error));
+    let events = log.clone();
+    server.on("close", move |()| events.add("close"));
+    log
+}
+
+#[test]
+fn a_connection_over_the_limit_is_refused_with_an_error_and_no_connection() {
+    let server = LimitingServer::new(bind(), 2, false);
+    let log = logged(server);
+    let _first = Client::connect(server);
+    let _second = Client::connect(server);
+    let mut third = Client::connect(server);
+    assert_eq!(third.wait_for_end(), "");
+    let refused = format!(
+        "connection from tcp://{} refused: 2 connections are open, which is the limit",
+        third.address()
+    );
+    assert_eq!(log.take(), ["connection", "connection", &refused]);
+    assert_eq!(server.open_connections(), 2);
+}
+
+#[test]
+fn a_connection_that_closes_makes_room_for_another() {
+    let server = LimitingServer::new(bind(), 1, false);
+    let log = logged(server);
+    let first = Client::connect(server);
+    until(|| server.open_connections() == 1);
+    drop(first);
+    until(|| server.open_connections() == 0);
+    let _second = Client::connect(server);
+    until(|| server.open_connections() == 1);
+    assert_eq!(log.take(), ["connection", "connection"]);
+}
+
+#[test]
+fn without_a_limit_connections_are_counted() {
+    let server = LimitingServer::new(bind(), None, true);
+    let log = logged(server);
+    let clients: Vec<Client> = (0..50).map(|_| Client::connect(server)).collect();
+    until(|| server.open_connections() == 50);
+    assert_eq!(log.take().len(), 50);
+    assert_eq!(server.connections().len(), 50);
+    drop(clients);
+    until(|| server.connections().is_empty());
+}
+
+#[test]
+fn a_limit_of_zero_refuses_everyone() {
+    let server = LimitingServer::new(bind(), 0, true);
+    let log = logged(server);
+    for _ in 0..2 {
+        Client::connect(server).wait_for_end();
+    }
+    assert!(
+        log.take()
+            .iter()
+            .all(|line| line.contains("0 connections are open"))
+    );
+}
+
+#[test]
+fn at_the_limit_clients_wait_where_that_is_wanted() {
+    let inner = bind();
+    let server = LimitingServer::new(inner, 2, true);
+    let log = logged(server);
+    let first = Client::connect(server);
+    let _others = [Client::connect(server), Client::connect(server)];
+    until(|| server.open_connections() == 2);
+    settle();
+    assert_eq!(inner.accepted(), 2);
+    drop(first);
+    until(|| inner.accepted() == 3);
+    assert_eq!(log.take(), ["connection"; 3]);
+    assert_eq!(server.open_connections(), 2);
+}
+
+#[test]
+fn the_users_pause_and_that_of_the_limit_are_independent() {
+    let inner = bind();
+    let server = LimitingServer::new(inner, 1, true);
+    logged(server);
+    server.pause();
+    let _waiting: Vec<Client> = (0..3).map(|_| Client::connect(server)).collect();
+    settle();
+    assert_eq!(inner.accepted(), 0);
+
+    server.resume();
+    until(|| inner.accepted() == 1);
+    server.resume();
+    settle();
+    assert_eq!(inner.accepted(), 1, "the limit is reached, whoever resumes");
+
+    server.pause();
+    server.connections()[0].close();
+    settle();
+    assert_eq!(inner.accepted(), 1, "the user has paused it");
+
+    server.resume();
+    until(|| inner.accepted() == 2);
+    server.pause();
+    server.resume();
+    settle();
+    assert_eq!(inner.accepted(), 2, "the limit is reached again");
+}
+
+#[test]
+fn the_sixth_connection_of_a_client_is_refused() {
+    let server = LimitingServer::new(bind(), None, false).limit_per_client(5);
+    let log = logged(server);
+    let mut clients: Vec<Client> = (0..5).map(|_| Client::connect(server)).collect();
+    let mut sixth = Client::connect(server);
+    sixth.wait_for_end();
+    let mut lines = log.take();
+    assert_eq!(
+        lines.pop().unwrap(),
+        format!(
+            "connection from tcp://{} refused: 5 connections are open from that client, which is the limit",
+            sixth.address()
+        )
+    );
+    assert_eq!(lines, ["connection"; 5]);
+
+    clients.push(connect_from(Ipv4Addr::new(127, 0, 0, 2), server));
+    until(|| server.open_connections() == 6);
+    drop(clients.remove(0));
+    until(|| server.open_connections() == 5);
+    clients.push(Client::connect(server));
+    until(|| server.open_connections() == 6);
+    assert_eq!(log.take(), ["connection"; 2]);
+}
+
+fn connect_from(ip: Ipv4Addr, server: LimitingServer) -> Client {
+    let address = server.address().unwrap();
+    let address: SocketAddr = address.strip_prefix("tcp://").unwrap().parse().unwrap();
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((ip, 0)).into()).unwrap();
+    socket.connect(&address.into()).unwrap();
+    Client::new(TcpStream::from(socket))
+}
+
+#[test]
+fn a_limit_for_clients_that_comes_late_counts_what_is_open() {
+    let server = LimitingServer::new(bind(), None, false);
+    let log = logged(server);
+    let clients = [Client::connect(server), Client::connect(server)];
+    until(|| server.open_connections() == 2);
+    server.limit_per_client(2);
+    Client::connect(server).wait_for_end();
+    assert_eq!(log.take().len(), 3);
+    drop(clients);
+    until(|| server.open_connections() == 0);
+    let _later = [Client::connect(server), Client::connect(server)];
+    until(|| server.open_connections() == 2);
+    server.limit_per_client(None);
+    let _third = Client::connect(server);
+    until(|| server.open_connections() == 3);
+}
+
+#[test]
+fn unix_connections_have_no_limit_for_each_client() {
+    let path = std::env::temp_dir().join(format!("uptick-limit-{}.sock", std::process::id()));
+    let inner = Server::bind(format!("unix://{}", path.display()).as_str()).unwrap();
+    let server = LimitingServer::new(inner, 3, false).limit_per_client(1);
+    let log = logged(server);
+    let _clients: Vec<UnixStream> = (0..4)
+        .map(|_| UnixStream::connect(&path).unwrap())
+        .collect();
+    until(|| log.len() == 4);
+    assert_eq!(
+        log.take(),
+        [
+            "connection",
+            "connection",
+            "connection",
+            "connection from unix:(unnamed) refused: 3 connections are open, which is the limit"
+        ]
+    );
+    server.close();
+}
+
+#[test]
+fn a_refused_client_is_told_so_where_that_is_wanted() {
+    let server = LimitingServer::new(bind(), 1, false).refuse_with("full, sorry\n");
+    let log = logged(server);
+    let _first = Client::connect(server);
+    let mut second = Client::connect(server);
+    // What it sends meanwhile must not reset the connection before the refusal has arrived.
+    second.send("hello?\n");
+    assert_eq!(second.wait_for_end(), "full, sorry\n");
+    assert_eq!(log.take().len(), 2);
+    assert_eq!(server.open_connections(), 1);
+}
+
+#[test]
+fn not_more_than_128_clients_at_a_time_are_refused_politely() {
+    let inner = bind();
+    let server = LimitingServer::new(inner, 0, false).refuse_with("full");
+    logged(server);
+    let mut clients: Vec<Client> = (0..140).map(|_| Client::connect(server)).collect();
+    until(|| inner.accepted() == 140);
+    assert_eq!(inner.open_connections(), 128);
+    let told = clients
+        .iter_mut()
+        .filter_map(|client| (client.wait_for_end() == "full").then_some(()));
+    assert_eq!(told.count(), 128);
+    drop(clients);
+    until(|| inner.open_connections() == 0);
+    let mut later = Client::connect(server);
+    assert_eq!(later.wait_for_end(), "full");
+}
+
+#[test]
+fn what_one_says_reaches_all_open_connections() {
+    let server = LimitingServer::new(bind(), 3, false);
+    server.on("connection", move |conn: Connection| {
+        conn.on("data", move |chunk: Bytes| {
+            for other in server.connections() {
+                if other != conn {
+                    other.write(chunk.clone());
+                }
+            }
+        });
+    });
+    server.on("error", |_: Error| ());
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(server)).collect();
+    until(|| server.open_connections() == 3);
+    clients[0].send("hello");
+    for client in &mut clients[1..] {
+        client.wait_for("hello");
+    }
+}
+
+#[test]
+fn in_its_close_listeners_a_connection_no_longer_counts() {
+    let server = LimitingServer::new(bind(), 2, false);
+    let log = Log::default();
+    let lines = log.clone();
+    server.on("connection", move |conn: Connection| {
+        let lines = lines.clone();
+        conn.on("close", move |()| {
+            let listed = server.connections().contains(&conn);
+            lines.add(format!("{} {listed}", server.open_connections()));
+        });
+    });
+    let clients = [Client::connect(server), Client::connect(server)];
+    until(|| server.open_connections() == 2);
+    drop(clients);
+    until(|| log.len() == 2);
+    assert_eq!(log.take(), ["1 false", "0 false"]);
+}
+
+#[test]
+fn a_connection_counts_although_its_listeners_were_removed() {
+    let server = LimitingServer::new(bind(), 1, false);
+    server.on("connection", |conn: Connection| conn.remove_all_listeners());
+    let client = Client::connect(server);
+    until(|| server.open_connections() == 1);
+    server.connections()[0].close();
+    assert_eq!(server.open_connections(), 0);
+    drop(client);
+}
+
+#[test]
+fn a_connection_closed_by_its_connection_listener_no_longer_counts() {
+    let inner = bind();
+    let server = LimitingServer::new(inner, 1, true);
+    server.on("connection", |conn: Connection| conn.close());
+    for _ in 0..3 {
+        Client::connect(server).wait_for_end();
+        assert_eq!(server.open_connections(), 0);
+    }
+    assert_eq!(inner.accepted(), 3);
+}
+
+#[test]
+fn after_a_thousand_connections_nothing_is_left() {
+    let inner = bind();
+    let server = LimitingServer::new(inner, 8, true).limit_per_client(8);
+    let log = Log::default();
+    let errors = log.clone();
+    server.on("error", move |error: Error| errors.add(error));
+    server.on("connection", |conn: Connection| {
+        conn.on("data", move |chunk: Bytes| conn.end_with(chunk));
+    });
+    for round in 0..100 {
+        let mut clients: Vec<Client> = (0..10).map(|_| Client::connect(server)).collect();
+        for client in &mut clients {
+            client.send("x");
+        }
+        if round % 2 == 0 {
+            // It waits for the client's end as well, so that each has to go before the next can come.
+            for mut client in clients {
+                assert_eq!(client.wait_for_end(), "x");
+            }
+        }
+    }
+    until(|| inner.accepted() == 1000 && inner.open_connections() == 0);
+    assert_eq!(server.open_connections(), 0);
+    assert_eq!(server.connections(), []);
+    assert_eq!(log.take(), Vec::<String>::new());
+}
+
+#[test]
+fn a_panic_in_a_connection_listener_ends_that_connection_only() {
+    let server = LimitingServer::new(bind(), 1, false);
+    let calls = Rc::new(Cell::new(0));
+    let count = Rc::clone(&calls);
+    server.on("connection", move |_: Connection| {
+        count.set(count.get() + 1);
+        assert_ne!(count.get(), 1, "the first panics");
+    });
+    Client::connect(server).wait_for_end();
+    assert_eq!(server.open_connections(), 0);
+    let _second = Client::connect(server);
+    until(|| server.open_connections() == 1);
+    assert_eq!(calls.get(), 2);
+}
+
+#[test]
+fn a_panic_in_an_error_listener_leaves_the_refused_connection_closed() {
+    let inner = bind();
+    let server = LimitingServer::new(inner, 0, false);
+    server.on("error", |_: Error| panic!("no"));
+    for _ in 0..2 {
+        Client::connect(server).wait_for_end();
+    }
+    assert_eq!(inner.open_connections(), 0);
+    assert!(server.address().is_some());
+}
+
+#[test]
+fn without_a_connection_listener_connections_are_closed() {
+    let server = LimitingServer::new(bind(), None, false);
+    Client::connect(server).wait_for_end();
+    assert_eq!(server.open_connections(), 0);
+}
+
+#[test]
+fn closing_the_server_in_a_connection_listener_leaves_the_connection_open() {
+    let server = LimitingServer::new(bind(), 1, true);
+    let log = Log::default();
+    let closed = log.clone();
+    server.on("close", move |()| closed.add("close"));
+    server.on("connection", move |conn: Connection| {
+        server.close();
+        conn.on("data", move |chunk: Bytes| conn.end_with(chunk));
+    });
+    let mut client = Client::connect(server);
+    client.send("still there");
+    assert_eq!(client.wait_for_end(), "still there");
+    assert_eq!(log.take(), ["close"]);
+    assert_eq!(server.address(), None);
+    assert_eq!(server.open_connections(), 0);
+    server.close();
+    server.pause();
+    server.resume();
+    drop(client);
+    uptick_event_loop::run().unwrap();
+}
+
+#[test]
+fn errors_and_the_close_of_the_wrapped_server_are_passed_on() {
+    let inner = bind();
+    let server = LimitingServer::new(inner, 1, false);
+    let log = logged(server);
+    let error = Server::bind("localhost").unwrap_err();
+    emit(&inner, Server::ERROR, error.clone());
+    inner.close();
+    assert_eq!(log.take(), [error.to_string().as_str(), "close"]);
+    assert_eq!(server.address(), None);
+}
+
+#[test]
+fn shutdown_waits_for_the_connections_and_cuts_off_those_left() {
+    let server = LimitingServer::new(bind(), 5, true);
+    let log = logged(server);
+    let mut clients = [Client::connect(server), Client::connect(server)];
+    until(|| server.open_connections() == 2);
+    log.take();
+    let shutdown = server.shutdown(Duration::from_millis(20));
+    let cut = log.clone();
+    drop(spawn(async move { cut.add(shutdown.await) }));
+    assert_eq!(server.address(), None);
+    assert_eq!(server.open_connections(), 2, "they are still there");
+    server.connections()[0].end_with("bye");
+    assert_eq!(
+        clients[0].wait_for_end() + &clients[1].wait_for_end(),
+        "bye"
+    );
+    until(|| log.len() == 2);
+    let lines = log.take();
+    assert_eq!(lines[0], "close");
+    assert!(lines[1] == "1" || lines[1] == "2", "{lines:?}");
+    let mut later = std::pin::pin!(server.shutdown(Duration::from_secs(1)));
+    let waker = futures::task::noop_waker();
+    let mut context = std::task::Context::from_waker(&waker);
+    assert!(later.as_mut().poll(&mut context).is_ready());
+}
+
+#[test]
+fn limits_can_be_wrapped_in_limits() {
+    let inner = LimitingServer::new(bind(), 3, true);
+    let server = LimitingServer::new(inner, 2, true);
+    let log = logged(server);
+    let first = Client::connect(server);
+    let _others: Vec<Client> = (0..3).map(|_| Client::connect(server)).collect();
+    until(|| server.open_connections() == 2);
+    settle();
+    assert_eq!(inner.open_connections(), 2);
+    drop(first);
+    until(|| log.len() == 3);
+    assert_eq!(
+        (server.open_connections(), inner.open_connections()),
+        (2, 2)
+    );
+    server.close();
+    assert_eq!((server.address(), inner.address()), (None, None));
+}
+
+#[test]
+fn a_wrapper_of_a_closed_server_is_closed() {
+    let inner = bind();
+    inner.close();
+    let server = LimitingServer::new(inner, 1, false);
+    assert_eq!(server.address(), None);
+    assert_eq!(
+        server.on("close", |()| ()),
+        uptick_emitter::ListenerId::NONE
+    );
+    turn();
+}
