@@ -3,6 +3,21 @@
 
 mod failure;
 
+/// The code in the book and in the repository's README, which is tested with that of the crate.
+#[cfg(doctest)]
+mod book {
+    #[doc = include_str!("../../../README.md")]
+    mod readme {}
+    #[doc = include_str!("../../../docs/README.md")]
+    mod introduction {}
+    #[doc = include_str!("../../../docs/architecture.md")]
+    mod architecture {}
+    #[doc = include_str!("../../../docs/events.md")]
+    mod events {}
+    #[doc = include_str!("../../../docs/from-reactphp.md")]
+    mod from_reactphp {}
+}
+
 pub use uptick_datagram as datagram;
 pub use uptick_emitter as emitter;
 pub use uptick_event_loop as event_loop;
