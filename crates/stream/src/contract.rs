@@ -134,7 +134,7 @@ pub trait WritableStream: BaseStream {
 
     /// Sends what was written, then closes. The stream is not writable from here on. Idempotent.
     ///
-    /// A duplex stream reads no more either.
+    /// A duplex stream that leads to a peer reads no more either: what still comes is discarded.
     fn end(self);
 
     /// Writes, then [`end`](Self::end)s.

@@ -1,16 +1,19 @@
 #![doc = include_str!("../README.md")]
 
 mod chunk;
+mod composite;
 mod contract;
 mod error;
 pub mod filter;
 mod pipe;
 mod read_buffer;
 mod resource;
+mod through;
 pub mod transport;
 mod write_queue;
 
 pub use chunk::Chunk;
+pub use composite::CompositeStream;
 pub use contract::{BaseStream, DuplexStream, DuplexTransport, ReadableStream, WritableStream};
 pub use error::Error;
 pub use pipe::PipeOptions;
@@ -18,4 +21,5 @@ pub use read_buffer::READ_SIZE;
 pub use resource::{
     DuplexResourceStream, ReadableResourceStream, WritableResourceStream, stderr, stdin, stdout,
 };
+pub use through::{ThroughStream, Transform, TransformError};
 pub use write_queue::WriteQueue;

@@ -1,0 +1,444 @@
+//! Two one-way streams as one duplex stream.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use uptick_emitter::{Emitter, Event, ListenerId, Listeners, emit, events};
+use uptick_event_loop::{Id, Table, catch};
+
+use crate::chunk::Chunk;
+use crate::contract::{BaseStream, ReadableStream, WritableStream};
+use crate::error::Error;
+
+/// A readable and a writable stream as one duplex stream: a child's `stdout` and `stdin`, for example.
+///
+/// A `Copy` handle. The events are `data`, `end`, `drain`, `pipe`, `error` and `close`; see [`ReadableStream`] and
+/// [`WritableStream`].
+///
+/// | what happens | what follows |
+/// |---|---|
+/// | [`close`](CompositeStream::close), or one of the two fails | both close, then `close` |
+/// | the readable one comes to its end | `end`; the writable one is ended too, and `close` follows its close |
+/// | the readable one closes without an end | both close, then `close` |
+/// | [`end`](CompositeStream::end) | the readable one is paused, the writable one ended |
+/// | the writable one closes | both close, then `close` |
+///
+/// # Examples
+/// ```
+/// use std::process::{Command, Stdio};
+/// use bytes::Bytes;
+/// use uptick_emitter::Emitter;
+/// use uptick_stream::{CompositeStream, ReadableResourceStream, WritableResourceStream};
+///
+/// let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+/// if let (Some(stdout), Some(stdin)) = (child.stdout.take(), child.stdin.take()) {
+///     let cat = CompositeStream::new(
+///         ReadableResourceStream::new(stdout)?,
+///         WritableResourceStream::new(stdin)?,
+///     );
+///     cat.write("meow");
+///     cat.on("data", move |chunk: Bytes| {
+///         println!("{chunk:?}");
+///         cat.close();
+///     });
+/// }
+/// uptick_event_loop::run()?;
+/// child.wait()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CompositeStream {
+    /// `None` when the thread had no room for it.
+    id: Option<Id>,
+    local: PhantomData<*const ()>,
+}
+
+events! {
+    impl CompositeStream {
+        Bytes => {
+            /// Bytes have come out of the readable stream.
+            DATA = "data";
+        }
+        () => {
+            /// The readable stream has come to its end.
+            END = "end";
+            /// The writable stream has room again.
+            DRAIN = "drain";
+            /// A stream is piped into this one.
+            PIPE = "pipe";
+            /// Both streams are over.
+            CLOSE = "close";
+        }
+        Error => {
+            /// One of the two failed; `close` follows.
+            ERROR = "error", warn;
+        }
+    }
+}
+
+struct Entry {
+    listeners: Listeners,
+    readable: Rc<dyn Readable>,
+    writable: Rc<dyn Writable>,
+    /// The readable stream has come to its end.
+    ended: bool,
+    /// `end` was called.
+    ending: bool,
+    /// There is nothing to write to, and never was.
+    half: bool,
+    closing: bool,
+}
+
+thread_local! {
+    static STREAMS: RefCell<Table<Entry>> = const { RefCell::new(Table::new()) };
+}
+
+/// A readable stream whose type is erased.
+trait Readable {
+    fn listen(&self, composite: CompositeStream);
+    /// Has data forwarded from now on; until then the stream keeps it.
+    fn forward(&self, composite: CompositeStream);
+    fn is_readable(&self) -> bool;
+    fn pause(&self);
+    fn resume(&self);
+    fn close(&self);
+}
+
+struct ReadableSide<R> {
+    stream: R,
+    ids: RefCell<Vec<ListenerId>>,
+    forwards: Cell<bool>,
+}
+
+impl<R: ReadableStream> Readable for ReadableSide<R> {
+    fn listen(&self, composite: CompositeStream) {
+        let end = self.stream.on(R::END, move |()| composite.ended());
+        let error = self
+            .stream
+            .on(R::ERROR, move |error| composite.fail(Error::of(error)));
+        let close = self
+            .stream
+            .on(R::CLOSE, move |()| composite.readable_closed());
+        self.ids.borrow_mut().extend([end, error, close]);
+    }
+
+    fn forward(&self, composite: CompositeStream) {
+        if !self.forwards.replace(true) {
+            let data = self.stream.on(R::DATA, move |chunk| {
+                emit(&composite, CompositeStream::DATA, chunk)
+            });
+            self.ids.borrow_mut().push(data);
+        }
+    }
+
+    fn is_readable(&self) -> bool {
+        self.stream.is_readable()
+    }
+
+    fn pause(&self) {
+        self.stream.pause();
+    }
+
+    fn resume(&self) {
+        self.stream.resume();
+    }
+
+    fn close(&self) {
+        for id in self.ids.take() {
+            self.stream.off(id);
+        }
+        self.stream.close();
+    }
+}
+
+/// A writable stream whose type is erased.
+trait Writable {
+    /// Gives whether the stream is there: whether its `close` is to come.
+    fn listen(&self, composite: CompositeStream) -> bool;
+    fn is_writable(&self) -> bool;
+    fn write(&self, chunk: Bytes) -> bool;
+    fn write_slice(&self, chunk: &[u8]) -> bool;
+    fn end(&self);
+    fn close(&self);
+}
+
+struct WritableSide<W> {
+    stream: W,
+    ids: RefCell<Vec<ListenerId>>,
+}
+
+impl<W: WritableStream> Writable for WritableSide<W> {
+    fn listen(&self, composite: CompositeStream) -> bool {
+        let drain = self.stream.on(W::DRAIN, move |()| {
+            emit(&composite, CompositeStream::DRAIN, ())
+        });
+        let error = self
+            .stream
+            .on(W::ERROR, move |error| composite.fail(Error::of(error)));
+        let close = self.stream.on(W::CLOSE, move |()| composite.close());
+        self.ids.borrow_mut().extend([drain, error, close]);
+        close != ListenerId::NONE
+    }
+
+    fn is_writable(&self) -> bool {
+        self.stream.is_writable()
+    }
+
+    fn write(&self, chunk: Bytes) -> bool {
+        self.stream.write(chunk)
+    }
+
+    fn write_slice(&self, chunk: &[u8]) -> bool {
+        self.stream.write(chunk)
+    }
+
+    fn end(&self) {
+        self.stream.end();
+    }
+
+    fn close(&self) {
+        for id in self.ids.take() {
+            self.stream.off(id);
+        }
+        self.stream.close();
+    }
+}
+
+/// Chunks up to this many bytes are copied on their way, as write queues do.
+const COPIED: usize = 4096;
+
+impl CompositeStream {
+    /// Makes one stream of two. It is closed from the beginning if both are.
+    pub fn new<R: ReadableStream, W: WritableStream>(readable: R, writable: W) -> Self {
+        let readable: Rc<dyn Readable> = Rc::new(ReadableSide {
+            stream: readable,
+            ids: RefCell::default(),
+            forwards: Cell::new(false),
+        });
+        let writable: Rc<dyn Writable> = Rc::new(WritableSide {
+            stream: writable,
+            ids: RefCell::default(),
+        });
+        let entry = Entry {
+            listeners: Listeners::new(),
+            readable: Rc::clone(&readable),
+            writable: Rc::clone(&writable),
+            ended: !readable.is_readable(),
+            ending: !writable.is_writable(),
+            half: false,
+            closing: false,
+        };
+        let composite = CompositeStream {
+            id: STREAMS.with_borrow_mut(|streams| streams.insert(entry)),
+            local: PhantomData,
+        };
+        if !readable.is_readable() && !writable.is_writable() {
+            composite.close();
+        } else {
+            readable.listen(composite);
+            let there = writable.listen(composite);
+            composite.entry(|entry| entry.half = !there);
+        }
+        composite
+    }
+
+    /// Writes to the writable stream; see [`WritableStream::write`].
+    pub fn write(self, chunk: impl Chunk) -> bool {
+        let writable = self.entry(|entry| (!entry.ending).then(|| Rc::clone(&entry.writable)));
+        let Some(Some(writable)) = writable else {
+            return false;
+        };
+        if chunk.as_slice().len() <= COPIED {
+            writable.write_slice(chunk.as_slice())
+        } else {
+            writable.write(chunk.into_bytes())
+        }
+    }
+
+    /// Pauses the readable stream and ends the writable one; when that has closed, both have.
+    pub fn end(self) {
+        let sides = self.entry(|entry| {
+            let begins = !entry.closing && !std::mem::replace(&mut entry.ending, true);
+            begins.then(|| (Rc::clone(&entry.readable), Rc::clone(&entry.writable)))
+        });
+        if let Some(Some((readable, writable))) = sides {
+            readable.pause();
+            writable.end();
+        }
+    }
+
+    /// Writes, then [`end`](CompositeStream::end)s.
+    pub fn end_with(self, chunk: impl Chunk) {
+        self.write(chunk);
+        self.end();
+    }
+
+    /// Closes both streams at once. `close` listeners run before this returns.
+    pub fn close(self) {
+        let sides = self.entry(|entry| {
+            let begins = !std::mem::replace(&mut entry.closing, true);
+            begins.then(|| (Rc::clone(&entry.readable), Rc::clone(&entry.writable)))
+        });
+        let Some(Some((readable, writable))) = sides else {
+            return;
+        };
+        readable.close();
+        writable.close();
+        if let Err(message) = catch(|| emit(&self, Self::CLOSE, ())) {
+            tracing::error!("a callback panicked as its stream closed: {message}");
+        }
+        let id = self.id;
+        let entry = STREAMS.try_with(|streams| streams.borrow_mut().remove(id?));
+        if let Err(message) = catch(|| drop(entry)) {
+            tracing::error!("a callback panicked as its stream closed: {message}");
+        }
+    }
+
+    /// Stops `data` and `end` until [`resume`](CompositeStream::resume).
+    pub fn pause(self) {
+        if let Some(readable) = self.entry(|entry| Rc::clone(&entry.readable)) {
+            readable.pause();
+        }
+    }
+
+    /// Lets `data` and `end` come; without a `data` listener the data is discarded.
+    pub fn resume(self) {
+        let readable = self.entry(|entry| (!entry.ending).then(|| Rc::clone(&entry.readable)));
+        if let Some(Some(readable)) = readable {
+            readable.resume();
+        }
+    }
+
+    /// Whether `data` may still come.
+    pub fn is_readable(self) -> bool {
+        let readable = self.entry(|entry| {
+            (!entry.ended && !entry.ending && !entry.closing).then(|| Rc::clone(&entry.readable))
+        });
+        readable
+            .flatten()
+            .is_some_and(|readable| readable.is_readable())
+    }
+
+    /// Whether [`write`](CompositeStream::write) takes anything.
+    pub fn is_writable(self) -> bool {
+        let writable = self
+            .entry(|entry| (!entry.ending && !entry.closing).then(|| Rc::clone(&entry.writable)));
+        writable
+            .flatten()
+            .is_some_and(|writable| writable.is_writable())
+    }
+
+    /// Whether the stream is there: false once its `close` listeners have run.
+    pub fn is_open(self) -> bool {
+        self.entry(|_| ()).is_some()
+    }
+
+    /// Writes all that comes out to `destination`: see [`ReadableStream::pipe`].
+    pub fn pipe<W: WritableStream>(self, destination: W) -> W {
+        ReadableStream::pipe(self, destination)
+    }
+
+    fn entry<R>(self, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+        let id = self.id?;
+        STREAMS
+            .try_with(|streams| streams.borrow_mut().get_mut(id).map(f))
+            .ok()?
+    }
+
+    fn ended(self) {
+        self.entry(|entry| entry.ended = true);
+        emit(&self, Self::END, ());
+        if self.entry(|entry| entry.half) == Some(true) {
+            self.close();
+        } else {
+            self.end();
+        }
+    }
+
+    fn readable_closed(self) {
+        // After an end, the writable side still sends what it has.
+        if self.entry(|entry| entry.ended) == Some(false) {
+            self.close();
+        }
+    }
+
+    fn fail(self, error: Error) {
+        if self.entry(|entry| entry.closing) == Some(false) {
+            let told = catch(|| emit(&self, Self::ERROR, error));
+            self.close();
+            if let Err(message) = told {
+                tracing::error!("a callback panicked as its stream failed: {message}");
+            }
+        }
+    }
+}
+
+impl Emitter for CompositeStream {
+    type Events = CompositeStream;
+
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
+        self.entry(|entry| f(&mut entry.listeners))
+    }
+
+    fn listener_added(&self, slot: u8) {
+        if slot == Self::DATA.slot()
+            && let Some(readable) = self.entry(|entry| Rc::clone(&entry.readable))
+        {
+            readable.forward(*self);
+        }
+    }
+}
+
+impl BaseStream for CompositeStream {
+    type Error = Error;
+
+    const ERROR: Event<Self, Error> = CompositeStream::ERROR;
+    const CLOSE: Event<Self, ()> = CompositeStream::CLOSE;
+
+    fn close(self) {
+        CompositeStream::close(self);
+    }
+}
+
+impl ReadableStream for CompositeStream {
+    const DATA: Event<Self, Bytes> = CompositeStream::DATA;
+    const END: Event<Self, ()> = CompositeStream::END;
+
+    fn is_readable(self) -> bool {
+        CompositeStream::is_readable(self)
+    }
+
+    fn pause(self) {
+        CompositeStream::pause(self);
+    }
+
+    fn resume(self) {
+        CompositeStream::resume(self);
+    }
+}
+
+impl WritableStream for CompositeStream {
+    const DRAIN: Event<Self, ()> = CompositeStream::DRAIN;
+    const PIPE: Event<Self, ()> = CompositeStream::PIPE;
+
+    fn is_writable(self) -> bool {
+        CompositeStream::is_writable(self)
+    }
+
+    fn write(self, chunk: impl Chunk) -> bool {
+        CompositeStream::write(self, chunk)
+    }
+
+    fn end(self) {
+        CompositeStream::end(self);
+    }
+}
+
+impl fmt::Debug for CompositeStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CompositeStream").field(&self.id).finish()
+    }
+}
