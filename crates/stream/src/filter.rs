@@ -107,6 +107,12 @@ impl fmt::Debug for FilterContext {
 pub(crate) enum Passage {
     Received(Bytes),
     PeerEnded,
+    /// What came out of the lowest `height` filters, to those that were put above them since.
+    Delivered {
+        height: usize,
+        bytes: Vec<Bytes>,
+        end: bool,
+    },
     Sending(Bytes),
     Ending,
 }
@@ -141,6 +147,10 @@ impl Filters {
         self.stack.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.stack.len()
+    }
+
     pub(crate) fn closed(&mut self) {
         for filter in &mut self.stack {
             filter.closed();
@@ -152,6 +162,7 @@ impl Filters {
         let result = match passage {
             Passage::Received(bytes) => self.up(0, vec![bytes], false, &mut outcome),
             Passage::PeerEnded => self.up(0, Vec::new(), true, &mut outcome),
+            Passage::Delivered { height, bytes, end } => self.up(height, bytes, end, &mut outcome),
             Passage::Sending(bytes) => {
                 self.down(self.stack.len(), vec![bytes], false, &mut outcome)
             }

@@ -74,6 +74,7 @@ fn pass<T: Transport>(stream: T, passage: Passage) {
             return;
         };
         let outcome = filters.pass(current);
+        let height = filters.len();
         let postponed = T::with_transports(|all| {
             let id = stream.to_id();
             let token = all.token(id);
@@ -84,7 +85,7 @@ fn pass<T: Transport>(stream: T, passage: Passage) {
             let added = std::mem::replace(&mut rare.filters, filters);
             rare.filters.append(added);
             let postponed = std::mem::take(&mut rare.postponed);
-            let filtered = !rare.filters.is_empty() || !rare.held.is_empty();
+            let filtered = !rare.filters.is_empty() || !rare.held.is_empty() || rare.held_end;
             entry.flags.set(Flags::FILTERED, filtered);
             for bytes in &outcome.down {
                 writing::append(entry, token, spare, bytes.clone());
@@ -94,7 +95,7 @@ fn pass<T: Transport>(stream: T, passage: Passage) {
         let Some(Some(postponed)) = postponed else {
             return;
         };
-        settle(stream, outcome);
+        settle(stream, outcome, height);
         let mut postponed = postponed.into_iter();
         passage = postponed.next().map(Passage::Sending);
         with_entry(stream, |entry, _| {
@@ -106,13 +107,26 @@ fn pass<T: Transport>(stream: T, passage: Passage) {
     }
 }
 
-/// Acts on what came out of the filters.
-fn settle<T: Transport>(stream: T, outcome: Outcome) {
+/// Acts on what came out of the lowest `height` filters.
+fn settle<T: Transport>(stream: T, mut outcome: Outcome, height: usize) {
     for call in outcome.later {
         call();
     }
-    for bytes in outcome.up {
-        deliver(stream, bytes);
+    let mut up = outcome.up.into_iter();
+    while up.len() > 0 || outcome.end {
+        if covered(stream, height) {
+            let passage = Passage::Delivered {
+                height,
+                bytes: up.by_ref().collect(),
+                end: std::mem::take(&mut outcome.end),
+            };
+            pass(stream, passage);
+            break;
+        }
+        match up.next() {
+            Some(bytes) => deliver(stream, bytes),
+            None => break,
+        }
     }
     if let Some(error) = outcome.error {
         writing::send_last(stream);
@@ -134,6 +148,16 @@ fn settle<T: Transport>(stream: T, outcome: Outcome) {
             reading::emit_end(stream);
         }
     }
+}
+
+/// Whether a callback has put a filter above the lowest `height` ones, as a server that speaks TLS does when it is told
+/// of a connection whose first bytes have come along with a PROXY header.
+fn covered<T: Transport>(stream: T, height: usize) -> bool {
+    with_entry(stream, |entry, _| {
+        let rare = entry.rare.as_ref();
+        rare.is_some_and(|rare| rare.held.is_empty() && rare.filters.len() > height)
+    })
+    .unwrap_or(false)
 }
 
 /// Emits what came through the filters, or holds it back while nobody wants it.
