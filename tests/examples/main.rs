@@ -8,6 +8,7 @@
 )]
 
 mod chat;
+mod clients;
 mod echo;
 mod peer;
 mod program;

@@ -38,7 +38,7 @@ pub mod prelude {
     pub use uptick_datagram::DatagramSocket;
     pub use uptick_emitter::{Emitter, EventEmitter};
     pub use uptick_event_loop::Timer;
-    pub use uptick_socket::{Bytes, Connection, Error, Server, ServerInterface, ServerOptions};
+    pub use uptick_socket::prelude::*;
 }
 
 /// Runs this thread's loop until nothing is left to wait for, or until [`stop`].

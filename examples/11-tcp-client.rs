@@ -1,0 +1,28 @@
+//! Connects to a server, says hello, and prints what comes back until the server ends.
+//!
+//! Run it, with `01-echo` in another window, on 127.0.0.1:8080 or on an address of your own:
+//! ```text
+//! $ cargo run --release --example 11-tcp-client
+//! $ cargo run --release --example 11-tcp-client -- tcp://localhost:9000
+//! $ cargo run --release --example 11-tcp-client -- unix:///tmp/echo.sock
+//! ```
+
+use uptick::prelude::*;
+
+fn main() -> uptick::Result {
+    let mut args = std::env::args();
+    let uri = args.nth(1).unwrap_or("tcp://127.0.0.1:8080".into());
+
+    let conn = uptick::block_on(Connector::new().connect(uri))??;
+    conn.on("data", |chunk: Bytes| {
+        print!("{}", String::from_utf8_lossy(&chunk))
+    });
+    conn.on("error", |e: Error| eprintln!("{e}"));
+    conn.on("close", |()| println!("closed"));
+
+    println!("connected to {}", conn.remote_address().unwrap_or_default());
+    conn.write("Hello World!\n");
+    // Nothing more will be said, but the answer is still read.
+    conn.shutdown_write();
+    uptick::run()
+}
