@@ -112,20 +112,12 @@ fn bind(socket: &Socket, source: SocketAddr, target: SocketAddr) -> Result<(), C
         // The port may still be in TIME_WAIT from the connection before.
         socket.set_reuse_address(true)?;
     }
-    socket.bind(&source.into()).map_err(|error| {
-        let text = format!(
-            "binding to {source} failed: {}",
-            uptick_event_loop::errno::describe(&error)
-        );
-        match Errno::from_io_error(&error) {
-            Some(errno) => {
-                let name = uptick_event_loop::errno::name(&error).unwrap_or_default();
-                let text = text.strip_suffix(&format!(" ({name})")).unwrap_or(&text);
-                Cause::explained(errno, text)
-            }
+    socket
+        .bind(&source.into())
+        .map_err(|error| match Errno::from_io_error(&error) {
+            Some(errno) => Cause::explained(errno, format!("it cannot be bound to {source}")),
             None => error.into(),
-        }
-    })
+        })
 }
 
 fn is_under_way(error: &io::Error) -> bool {

@@ -1,0 +1,177 @@
+//! Connectors against real sockets, and on a clock that the test moves.
+//!
+//! Descriptors are counted, so one test runs at a time.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+mod callbacks;
+mod dialling;
+mod giving_up;
+mod layers;
+mod refusals;
+
+use std::cell::{Cell, RefCell};
+use std::future::{pending, ready};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use futures::FutureExt;
+use socket2::{Domain, SockAddr, Socket, Type};
+use uptick_event_loop::{EventLoop, ManualClock, MioPoller, block_on, run, sleep};
+use uptick_socket::prelude::*;
+use uptick_socket::{
+    ConnectTarget, ConnectUri, Connecting, DnsConnector, FixedUriConnector, HappyEyeballsConnector,
+    Resolver, TcpConnector, TimeoutConnector, UnixConnector,
+};
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Runs a test on a thread of its own while no other runs, and fails it if it takes too long or leaves descriptors.
+fn alone(test: impl FnOnce() + Send + 'static) {
+    let _guard = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let before = descriptors();
+    let (over, wait) = channel();
+    let thread = thread::spawn(move || {
+        test();
+        over.send(()).unwrap();
+    });
+    let timed_out = wait.recv_timeout(Duration::from_secs(60))
+        == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+    assert!(!timed_out, "the test hangs");
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+    assert_eq!(descriptors(), before, "descriptors are left");
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+fn manual_clock() -> ManualClock {
+    let clock = ManualClock::new();
+    EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
+    clock
+}
+
+fn settle() {
+    for _ in 0..10 {
+        EventLoop::current().run_once(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+/// Gives an attempt up where it stands: nothing of it is left.
+fn give_up(connecting: Connecting, before: usize) {
+    drop(connecting);
+    settle();
+    assert_eq!(descriptors(), before);
+    assert!(
+        !EventLoop::current().is_alive(),
+        "{:?}",
+        EventLoop::current()
+    );
+}
+
+/// Runs the loop with this attempt on it, which does not get ready.
+fn stays_pending(connecting: &mut Connecting) {
+    for _ in 0..5 {
+        assert!(connecting.now_or_never().is_none());
+        settle();
+    }
+}
+
+/// A server that sends back what it gets, and closes with its only client.
+fn echo(uri: &str) -> Server {
+    let server = Server::bind(uri).unwrap();
+    server.on("connection", move |conn: Connection| {
+        conn.on("data", move |chunk: Bytes| conn.write(chunk));
+        conn.on("close", move |()| server.close());
+    });
+    server
+}
+
+fn exchange(connector: impl ConnectorInterface + 'static, uri: &str) {
+    let server = echo(uri);
+    let address = server.address().unwrap();
+    let expected = address.clone();
+    let answer = block_on(async move {
+        let conn = connector.connect(address.as_str()).await.unwrap();
+        assert_eq!(conn.remote_address().unwrap(), address);
+        conn.write("hello");
+        let answer = conn.next(Connection::DATA).await;
+        conn.end();
+        answer
+    });
+    assert_eq!(
+        answer.unwrap().as_deref(),
+        Some(&b"hello"[..]),
+        "{expected}"
+    );
+    run().unwrap();
+}
+
+fn socket_path(name: &str) -> PathBuf {
+    let name = format!("uptick-{}-{name}.sock", std::process::id());
+    std::env::temp_dir().join(name)
+}
+
+fn error_of(connecting: Connecting) -> Error {
+    block_on(connecting).unwrap().unwrap_err()
+}
+
+/// A port of 127.0.0.1 where nobody listens.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A listening socket whose backlog is full: the kernel drops further attempts, and they wait.
+struct Blackhole {
+    address: SocketAddr,
+    _sockets: Vec<Socket>,
+}
+
+impl Blackhole {
+    fn new() -> Self {
+        Self::at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    fn at(address: SocketAddr) -> Self {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&address.into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut sockets = vec![listener];
+        for _ in 0..8 {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            drop(socket.connect(&address));
+            sockets.push(socket);
+        }
+        Blackhole {
+            address: address.as_socket().unwrap(),
+            _sockets: sockets,
+        }
+    }
+}
+
+/// An inner connector that never gets anywhere, and notes what it was asked for.
+#[derive(Clone, Default)]
+struct Nowhere(Rc<RefCell<Vec<ConnectTarget>>>);
+
+impl ConnectorInterface for Nowhere {
+    fn connect_target(&self, target: ConnectTarget) -> Connecting {
+        self.0.borrow_mut().push(target);
+        Connecting::new(pending())
+    }
+}
+
+fn localhost() -> Resolver {
+    Resolver::new(|_| ready(Ok(vec![Ipv4Addr::LOCALHOST.into()])))
+}
