@@ -232,6 +232,25 @@ where
     run(emitter, event, begun.0, payload);
 }
 
+/// Ends an emission that [`Listeners::complete`] could not end: a listener was removed, or the event was emitted again.
+#[cold]
+pub fn emit_rest<E, P>(emitter: &E, event: Event<E::Events, P>, begun: Begun)
+where
+    E: Emitter + ?Sized,
+    P: Clone + 'static,
+{
+    let emission = Emission {
+        emitter,
+        slot: event.slot(),
+        taken: Some(begun.0),
+    };
+    if let Some((nested, taken)) = emission.complete_slowly()
+        && let Some(payload) = unpack(nested)
+    {
+        run(emitter, event, taken, payload);
+    }
+}
+
 #[inline]
 fn run<E, P>(emitter: &E, event: Event<E::Events, P>, first: Taken, payload: P)
 where
@@ -329,7 +348,7 @@ impl<E: Emitter + ?Sized> Emission<'_, E> {
         let mut taken = self.taken.take();
         let completed = self.emitter.with_listeners(|listeners| {
             let taken = taken.take()?;
-            Some(listeners.complete(taken))
+            Some(listeners.complete_slowly(taken))
         });
         completed.flatten().and_then(|(_done, next)| next)
     }

@@ -6,7 +6,7 @@ mod event_emitter;
 mod future;
 mod listeners;
 
-pub use emitter::{Emitter, emit, emit_begun};
+pub use emitter::{Emitter, emit, emit_begun, emit_rest};
 pub use event::{Emits, Event, EventKey, EventName, EventSet};
 pub use event_emitter::EventEmitter;
 pub use future::{Events, Next};

@@ -126,6 +126,21 @@ pub(crate) enum Begin {
 #[must_use = "the listener is out of the list until `emit_begun` runs it"]
 pub struct Begun(pub(crate) Taken);
 
+impl Begun {
+    /// Whether the emission has one listener only: then it may be run by hand, with [`call`](Begun::call),
+    /// [`Listeners::complete`] and [`emit_rest`](crate::emit_rest), where the last two share a borrow with other work.
+    #[inline]
+    pub fn is_only(&self) -> bool {
+        !self.0.more
+    }
+
+    /// Runs the callback. One that panics stays out of the list: for emitters that a panic ends.
+    #[inline]
+    pub fn call<P: 'static>(&mut self, payload: P) {
+        self.0.callback.call(&mut Some(payload));
+    }
+}
+
 impl Listeners {
     /// Makes an empty list; it allocates with the first listener.
     pub const fn new() -> Self {
@@ -258,6 +273,18 @@ impl Listeners {
         }
     }
 
+    /// Ends an emission whose only callback has run, if nothing has changed meanwhile. What it leaves is for
+    /// [`emit_rest`](crate::emit_rest).
+    #[inline]
+    pub fn complete(&mut self, begun: &mut Option<Begun>) {
+        if let Some(Begun(taken)) = begun.take() {
+            let mut taken = Some(taken);
+            if !self.complete_simple(&mut taken) {
+                *begun = taken.map(Begun);
+            }
+        }
+    }
+
     /// Ends an emission if nothing has changed meanwhile, as a rule: its last callback goes back to its place, and no
     /// payload waits.
     #[inline]
@@ -278,7 +305,7 @@ impl Listeners {
     /// Puts the last callback of an emission back and ends the emission. Gives the payload of the next one with its
     /// first callback, if a listener emitted the same event meanwhile.
     #[inline]
-    pub(crate) fn complete(&mut self, taken: Taken) -> (Option<Taken>, Option<Next>) {
+    pub(crate) fn complete_slowly(&mut self, taken: Taken) -> (Option<Taken>, Option<Next>) {
         let slot = taken.key.slot();
         let done = self.put_back(taken);
         let next = if self.nested.is_none() {

@@ -9,6 +9,9 @@ use bytes::{Bytes, BytesMut};
 /// How much one read takes at most: 64 KiB.
 pub const READ_SIZE: usize = 64 * 1024;
 
+/// With less room than this the buffer is taken back from its beginning, which costs more than going on in it.
+const ROOM: usize = 32 * 1024;
+
 /// A read is not made into less room than this: rather a new buffer, while listeners keep parts of the old one.
 const LEAST: usize = 16 * 1024;
 
@@ -18,30 +21,36 @@ thread_local! {
 
 /// What one read gave.
 pub(crate) struct Chunk {
-    /// Empty at the end of the stream.
+    /// Never empty.
     pub(crate) bytes: Bytes,
     /// The read filled the room it had: there may be more.
     pub(crate) filled: bool,
+}
+
+/// Why a read gave no bytes.
+pub(crate) enum NoBytes {
+    End,
+    Failed(io::Error),
 }
 
 /// Reads once. The bytes are a part of the thread's buffer, which is used again when nobody keeps them.
 ///
 /// Cost: one system call; no allocation unless a listener has kept what it got.
 #[inline]
-pub(crate) fn read(fd: BorrowedFd<'_>) -> io::Result<Chunk> {
+pub(crate) fn read_some(fd: BorrowedFd<'_>) -> Result<Chunk, NoBytes> {
     BUFFER.with_borrow_mut(|buffer| {
-        if buffer.capacity() < READ_SIZE
-            && !buffer.try_reclaim(READ_SIZE)
-            && buffer.capacity() < LEAST
-        {
-            *buffer = BytesMut::with_capacity(READ_SIZE);
+        if buffer.capacity() < ROOM {
+            make_room(buffer);
         }
         let room = buffer.spare_capacity_mut();
-        let (room, length) = (room.len().min(READ_SIZE), {
-            let end = room.len().min(READ_SIZE);
-            let (read, _) = rustix::io::read(fd, &mut room[..end])?;
-            read.len()
-        });
+        let size = room.len().min(READ_SIZE);
+        let length = match rustix::io::read(fd, &mut room[..size]) {
+            Ok((read, _)) => read.len(),
+            Err(errno) => return Err(NoBytes::Failed(errno.into())),
+        };
+        if length == 0 {
+            return Err(NoBytes::End);
+        }
         #[allow(unsafe_code)]
         // SAFETY: the buffer is empty, and the read has initialized the first `length` bytes of its spare capacity.
         unsafe {
@@ -49,12 +58,23 @@ pub(crate) fn read(fd: BorrowedFd<'_>) -> io::Result<Chunk> {
         }
         Ok(Chunk {
             bytes: buffer.split().freeze(),
-            filled: length == room,
+            filled: length == size,
         })
     })
 }
 
+#[cold]
+fn make_room(buffer: &mut BytesMut) {
+    if !buffer.try_reclaim(READ_SIZE) && buffer.capacity() < LEAST {
+        *buffer = BytesMut::with_capacity(READ_SIZE);
+    }
+}
+
 /// Reads once and discards what comes; `Ok(0)` is the end of the stream.
 pub(crate) fn discard(fd: BorrowedFd<'_>) -> io::Result<usize> {
-    read(fd).map(|chunk| chunk.bytes.len())
+    match read_some(fd) {
+        Ok(chunk) => Ok(chunk.bytes.len()),
+        Err(NoBytes::End) => Ok(0),
+        Err(NoBytes::Failed(error)) => Err(error),
+    }
 }

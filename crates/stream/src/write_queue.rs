@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use crate::chunk::Chunk;
 
 /// Chunks up to this many bytes are copied behind one another, so that one system call sends them.
-const COPIED: usize = 4096;
+pub(crate) const COPIED: usize = 4096;
 
 /// Copied bytes are closed off at this length: longer runs would be moved as they grow.
 const RUN: usize = 64 * 1024;
@@ -86,6 +86,12 @@ impl WriteQueue {
         }
     }
 
+    /// The bytes, when they were all copied into one piece.
+    #[inline]
+    pub(crate) fn as_run(&self) -> Option<&[u8]> {
+        self.segments.is_empty().then(|| &self.run[self.sent..])
+    }
+
     /// The bytes, when they are in one piece.
     #[inline]
     pub fn as_single(&self) -> Option<&[u8]> {
@@ -116,6 +122,14 @@ impl WriteQueue {
     pub(crate) fn share(&mut self, most: usize) -> Vec<Bytes> {
         self.seal();
         self.segments.iter().take(most).cloned().collect()
+    }
+
+    /// Makes the queue as good as new for another stream.
+    #[inline]
+    pub(crate) fn reset(&mut self) {
+        if self.len > 0 || self.run.capacity() > RUN || self.segments.capacity() > 64 {
+            self.clear();
+        }
     }
 
     /// Discards everything; keeps a buffer of ordinary size for the next use.

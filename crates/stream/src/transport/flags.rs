@@ -50,10 +50,10 @@ impl Flags {
     pub(super) const FILTERING: Flags = Flags(1 << 20);
     /// A limit depends on when the stream was last active.
     pub(super) const TIMED: Flags = Flags(1 << 21);
-    /// A read pass is under way: a callback in it need not schedule another.
-    pub(super) const READING: Flags = Flags(1 << 22);
     /// The descriptor has no readiness: jobs read and write it.
-    pub(super) const JOBS: Flags = Flags(1 << 23);
+    pub(super) const JOBS: Flags = Flags(1 << 22);
+    /// A write has failed inside a callback. Nothing is read before the end of the iteration, which says so.
+    pub(super) const FAILED: Flags = Flags(1 << 23);
 
     #[inline]
     pub(super) const fn contains(self, other: Flags) -> bool {

@@ -13,7 +13,7 @@ use uptick_event_loop::{Readiness, Token, driver, spawn, spawn_blocking};
 
 use super::flags::Flags;
 use super::{Entry, Timestamp, Transport, deadlines, reading, with_entry};
-use crate::read_buffer::{Chunk, READ_SIZE};
+use crate::read_buffer::{Chunk, NoBytes, READ_SIZE};
 
 /// How many pieces of the write queue one job writes.
 const PIECES: usize = 64;
@@ -44,7 +44,10 @@ pub(super) fn enable<T: Transport>(stream: T) -> io::Result<()> {
 }
 
 /// What the job has read, if it is done; has the next one begin.
-pub(super) fn read<T: Transport>(entry: &mut Entry<T>, token: Token) -> Option<io::Result<Chunk>> {
+pub(super) fn read<T: Transport>(
+    entry: &mut Entry<T>,
+    token: Token,
+) -> Option<Result<Chunk, NoBytes>> {
     let jobs = entry.rare.as_mut()?.jobs.as_mut()?;
     let read = jobs.read.take();
     let over =
@@ -66,11 +69,14 @@ pub(super) fn read<T: Transport>(entry: &mut Entry<T>, token: Token) -> Option<i
             });
         });
     }
-    let read = read?.map(|bytes| Chunk {
-        bytes,
-        filled: true,
-    });
-    Some(read)
+    Some(match read? {
+        Ok(bytes) if bytes.is_empty() => Err(NoBytes::End),
+        Ok(bytes) => Ok(Chunk {
+            bytes,
+            filled: true,
+        }),
+        Err(error) => Err(NoBytes::Failed(error)),
+    })
 }
 
 /// Takes what the job has written off the queue, and has a job write what is left.

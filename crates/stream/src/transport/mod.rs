@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::io::Errno;
-use uptick_emitter::{Emitter, Event, EventSet, Listeners};
+use uptick_emitter::{Emitter, Event, EventSet, Listeners, emit, emit_begun};
 use uptick_event_loop::driver::{self, DeadlineId, Driver};
 use uptick_event_loop::{DriverId, Id, Interest, Readiness, Table, Token, Trigger};
 
@@ -33,6 +33,7 @@ use crate::error::Error;
 use crate::filter::{Filter, Filters};
 use crate::write_queue::WriteQueue;
 use flags::Flags;
+use reading::Begun;
 
 /// A `Copy` handle of a stream over a file descriptor.
 pub trait Transport: Emitter<Events = Self> + EventSet + Copy + Debug {
@@ -115,6 +116,8 @@ struct Rare {
     /// What was written while the filters were running.
     postponed: Vec<Bytes>,
     jobs: Option<jobs::Jobs>,
+    /// Why a write has failed inside a callback.
+    failure: Option<Error>,
     idle_limit: Option<Duration>,
     stall_limit: Option<Duration>,
     linger: Duration,
@@ -129,6 +132,7 @@ impl Default for Rare {
             held_end: false,
             postponed: Vec::new(),
             jobs: None,
+            failure: None,
             idle_limit: None,
             stall_limit: Some(STALL_LIMIT),
             linger: LINGER,
@@ -254,7 +258,9 @@ impl<T: Transport> Default for Transports<T> {
 
 impl<T: Transport> Debug for Entry<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entry").field("fd", &self.fd).finish_non_exhaustive()
+        f.debug_struct("Entry")
+            .field("fd", &self.fd)
+            .finish_non_exhaustive()
     }
 }
 
@@ -278,26 +284,56 @@ impl<T> Default for TransportDriver<T> {
 impl<T: Transport> Driver for TransportDriver<T> {
     #[inline]
     fn ready(&self, token: Token, readiness: Readiness) {
-        let found = T::with_transports(|all| all.table.find(token)).flatten();
-        let Some(id) = found else { return };
-        let stream = T::from_id(id);
-        if readiness == Readiness::NONE {
-            return reading::read_pass(stream);
-        }
-        if readiness.is_writable() {
-            writing::writable(stream);
-        }
-        if readiness.is_readable() {
-            reading::readable(stream, readiness);
+        // Written in place: handing it out through the closures would copy it at each step.
+        let mut stream = None;
+        let mut begun = Begun::Otherwise;
+        T::with_transports(|all| {
+            if let Some((id, entry)) = all.table.find_mut(token) {
+                stream = Some(T::from_id(id));
+                reading::begin(entry, token, readiness, &mut begun);
+            }
+        });
+        let Some(stream) = stream else { return };
+        match begun {
+            Begun::Chunk {
+                chunk,
+                emission: Some(mut emission),
+                more: false,
+            } if emission.is_only() => {
+                emission.call(chunk);
+                writing::complete_and_flush(stream, token, emission);
+            }
+            Begun::Chunk {
+                chunk,
+                emission,
+                more,
+            } => {
+                match emission {
+                    Some(emission) => emit_begun(&stream, T::DATA, emission, chunk),
+                    None => drop(emit(&stream, T::DATA, chunk)),
+                }
+                if more {
+                    reading::read_pass(stream);
+                }
+                writing::flush_queued::<T>(token);
+            }
+            Begun::Step(step) => {
+                if reading::act(stream, step) {
+                    reading::read_pass(stream);
+                }
+            }
+            Begun::Otherwise => {
+                if readiness.is_writable() {
+                    writing::writable(stream);
+                }
+                reading::read_pass(stream);
+            }
         }
     }
 
     #[inline]
     fn flush(&self, token: Token) {
-        let found = T::with_transports(|all| all.table.find(token)).flatten();
-        if let Some(id) = found {
-            writing::flush_queued(T::from_id(id));
-        }
+        writing::flush_queued::<T>(token);
     }
 
     fn expired(&self, token: Token) {
@@ -398,7 +434,12 @@ pub fn start<T: Transport>(stream: T) {
             (_, true) => Interest::Read,
             _ => Interest::Both,
         };
-        Some(driver::watch(entry.fd.as_fd(), token, interest, Trigger::Edge))
+        Some(driver::watch(
+            entry.fd.as_fd(),
+            token,
+            interest,
+            Trigger::Edge,
+        ))
     });
     let Some(Some(Err(error))) = watched else {
         return;
@@ -503,9 +544,13 @@ pub fn byte_counts<T: Transport>(stream: T) -> (u64, u64) {
 /// Sets the limits of the write queue, in bytes; a soft limit of 0 counts as 1.
 pub fn set_write_limits<T: Transport>(stream: T, soft: Option<usize>, hard: Option<usize>) {
     let limit = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
-    with_entry(stream, |entry, _| {
+    with_entry(stream, |entry, token| {
         entry.soft_limit = soft.map_or(entry.soft_limit, limit).max(1);
         entry.hard_limit = hard.map_or(entry.hard_limit, limit);
+        if entry.flags.contains(Flags::FULL) {
+            // A `drain` may be owed by now.
+            writing::queue_flush(entry, token);
+        }
     });
 }
 
@@ -563,10 +608,7 @@ pub fn add_filter<T: Transport>(stream: T, filter: impl Filter) {
 }
 
 #[inline]
-fn with_entry<T: Transport, R>(
-    stream: T,
-    f: impl FnOnce(&mut Entry<T>, Token) -> R,
-) -> Option<R> {
+fn with_entry<T: Transport, R>(stream: T, f: impl FnOnce(&mut Entry<T>, Token) -> R) -> Option<R> {
     T::with_transports(|all| {
         let id = stream.to_id();
         let token = all.token(id);

@@ -12,7 +12,7 @@ use uptick_event_loop::{Readiness, Token};
 use super::flags::Flags;
 use super::{Entry, Transport, ending, filtering, jobs, with_entry};
 use crate::error::Error;
-use crate::read_buffer;
+use crate::read_buffer::{self, Chunk, NoBytes};
 
 /// How many chunks of one stream are read before others get their turn: at 64 KiB each, 1 MiB.
 const BUDGET: usize = 16;
@@ -21,21 +21,71 @@ const BUDGET: usize = 16;
 /// block. So are terminals, which give one line at a time, and pipes.
 const SHORT_READ_ENDS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-pub(super) fn readable<T: Transport>(stream: T, readiness: Readiness) {
-    with_entry(stream, |entry, _| {
+/// What has become of an event while its stream was at hand.
+pub(super) enum Begun {
+    /// There is a chunk, and its emission has begun unless the listeners are running. More may follow.
+    Chunk {
+        chunk: Bytes,
+        emission: Option<uptick_emitter::Begun>,
+        more: bool,
+    },
+    /// The first step of a read pass.
+    Step(Step),
+    /// Everything is still to be done.
+    Otherwise,
+}
+
+/// Reads a stream that is ready, if it is one of the many in the ordinary state.
+#[inline]
+pub(super) fn begin<T: Transport>(
+    entry: &mut Entry<T>,
+    token: Token,
+    readiness: Readiness,
+    begun: &mut Begun,
+) {
+    if readiness.is_readable() {
         entry.flags.insert(Flags::READ_READY);
         if readiness.is_read_closed() {
             entry.flags.insert(Flags::HANGUP);
         }
-    });
-    read_pass(stream);
+    } else if readiness == Readiness::NONE {
+        entry.flags.remove(Flags::READ_QUEUED);
+    }
+    let special = Flags::BLOCKED
+        | Flags::CLOSING
+        | Flags::ENDING
+        | Flags::FAILED
+        | Flags::FILTERED
+        | Flags::JOBS
+        | Flags::PAUSED
+        | Flags::READ_OVER;
+    let ordinary = Flags::STARTED | Flags::READ_READY;
+    if entry.flags.intersects(special)
+        || !entry.flags.contains(ordinary)
+        || !entry.listeners.has(T::DATA.slot())
+    {
+        return;
+    }
+    match read_buffer::read_some(entry.fd.as_fd()) {
+        Ok(chunk) => {
+            let more = entry.count_read(&chunk);
+            // What the listeners write goes out when they have returned, while all is still in the caches.
+            entry.flags.insert(Flags::FLUSH_QUEUED);
+            *begun = Begun::Chunk {
+                chunk: chunk.bytes,
+                emission: entry.listeners.begin(&T::DATA),
+                more,
+            };
+        }
+        Err(rare) => *begun = Begun::Step(rare_step(entry, token, rare)),
+    }
 }
 
 /// Has the stream read in the next iteration, if there is something to read or to hand on.
 pub(super) fn schedule<T: Transport>(entry: &mut Entry<T>, token: Token) {
     let flags = entry.flags;
     if flags.contains(Flags::STARTED)
-        && !flags.intersects(Flags::READ_QUEUED | Flags::READING)
+        && !flags.intersects(Flags::READ_QUEUED)
         && (flags.contains(Flags::READ_READY) || entry.holds())
     {
         entry.flags.insert(Flags::READ_QUEUED);
@@ -43,8 +93,8 @@ pub(super) fn schedule<T: Transport>(entry: &mut Entry<T>, token: Token) {
     }
 }
 
-enum Step {
-    Chunk(Bytes),
+pub(super) enum Step {
+    Chunk { chunk: Bytes, more: bool },
     Filtered(Bytes),
     Held,
     End,
@@ -54,36 +104,48 @@ enum Step {
 }
 
 /// Reads while there is something, somebody wants it and it is not the turn of others.
-#[inline]
 pub(super) fn read_pass<T: Transport>(stream: T) {
-    with_entry(stream, |entry, _| {
-        entry.flags.remove(Flags::READ_QUEUED);
-        entry.flags.insert(Flags::READING);
-    });
+    with_entry(stream, |entry, _| entry.flags.remove(Flags::READ_QUEUED));
     for _ in 0..BUDGET {
-        let step = with_entry(stream, |entry, token| next_step(entry, token)).unwrap_or(Step::Stop);
-        match step {
-            Step::Chunk(chunk) => {
-                emit(&stream, T::DATA, chunk);
-            }
-            Step::Filtered(chunk) => filtering::received(stream, chunk),
-            Step::Held => filtering::release(stream),
-            Step::End => end_of_stream(stream),
-            Step::Discarded => {}
-            Step::Fail(error) => ending::fail(stream, error),
-            Step::Stop => {
-                with_entry(stream, |entry, _| entry.flags.remove(Flags::READING));
-                return;
-            }
+        let step = with_entry(stream, |entry, token| next_step(entry, token));
+        if !act(stream, step.unwrap_or(Step::Stop)) {
+            return;
         }
     }
-    with_entry(stream, |entry, token| {
-        entry.flags.remove(Flags::READING);
-        schedule(entry, token);
-    });
+    with_entry(stream, |entry, token| schedule(entry, token));
+}
+
+/// Does what a step asks for; gives whether another one may follow.
+pub(super) fn act<T: Transport>(stream: T, step: Step) -> bool {
+    match step {
+        Step::Chunk { chunk, more } => {
+            emit(&stream, T::DATA, chunk);
+            return more;
+        }
+        Step::Filtered(chunk) => filtering::received(stream, chunk),
+        Step::Held => filtering::release(stream),
+        Step::End => end_of_stream(stream),
+        Step::Discarded => {}
+        Step::Fail(error) => ending::fail(stream, error),
+        Step::Stop => return false,
+    }
+    true
 }
 
 impl<T: Transport> Entry<T> {
+    /// Notes a chunk; gives whether there may be more that no event will tell of.
+    #[inline]
+    fn count_read(&mut self, chunk: &Chunk) -> bool {
+        self.bytes_read += chunk.bytes.len() as u64;
+        self.touch();
+        let short = SHORT_READ_ENDS && self.flags.contains(Flags::SOCKET) && !chunk.filled;
+        let over = short && !self.flags.contains(Flags::HANGUP);
+        if over {
+            self.flags.remove(Flags::READ_READY);
+        }
+        !over
+    }
+
     /// Whether something came through the filters that nobody has taken yet.
     pub(super) fn holds(&self) -> bool {
         self.rare
@@ -102,7 +164,7 @@ impl<T: Transport> Entry<T> {
 #[inline]
 fn next_step<T: Transport>(entry: &mut Entry<T>, token: Token) -> Step {
     let flags = entry.flags;
-    if flags.contains(Flags::CLOSING) {
+    if flags.intersects(Flags::CLOSING | Flags::FAILED) {
         return Step::Stop;
     }
     if flags.contains(Flags::ENDING) {
@@ -127,39 +189,46 @@ fn next_step<T: Transport>(entry: &mut Entry<T>, token: Token) -> Step {
     if !wanted {
         return unwanted(entry);
     }
-    loop {
-        let read = if flags.contains(Flags::JOBS) {
-            match jobs::read(entry, token) {
-                Some(read) => read,
-                None => return Step::Stop,
-            }
-        } else {
-            read_buffer::read(entry.fd.as_fd())
-        };
-        match read {
-            Ok(chunk) if chunk.bytes.is_empty() => {
-                entry.flags.remove(Flags::READ_READY);
-                entry.flags.insert(Flags::READ_OVER);
-                return Step::End;
-            }
-            Ok(chunk) => {
-                entry.bytes_read += chunk.bytes.len() as u64;
-                entry.touch();
-                let short = SHORT_READ_ENDS && flags.contains(Flags::SOCKET) && !chunk.filled;
-                if short && !flags.contains(Flags::HANGUP) {
-                    entry.flags.remove(Flags::READ_READY);
-                }
-                return if filtered {
-                    Step::Filtered(chunk.bytes)
-                } else {
-                    Step::Chunk(chunk.bytes)
-                };
-            }
-            Err(error) => match failed(entry, &error) {
-                Some(step) => return step,
-                None => continue,
-            },
+    read(entry, token)
+}
+
+/// Reads a chunk.
+fn read<T: Transport>(entry: &mut Entry<T>, token: Token) -> Step {
+    let read = if entry.flags.contains(Flags::JOBS) {
+        match jobs::read(entry, token) {
+            Some(read) => read,
+            None => return Step::Stop,
         }
+    } else {
+        read_buffer::read_some(entry.fd.as_fd())
+    };
+    match read {
+        Ok(chunk) => {
+            let more = entry.count_read(&chunk);
+            let chunk = chunk.bytes;
+            if entry.flags.contains(Flags::FILTERED) {
+                Step::Filtered(chunk)
+            } else {
+                Step::Chunk { chunk, more }
+            }
+        }
+        Err(rare) => rare_step(entry, token, rare),
+    }
+}
+
+/// A read that gave no bytes.
+#[cold]
+fn rare_step<T: Transport>(entry: &mut Entry<T>, token: Token, rare: NoBytes) -> Step {
+    match rare {
+        NoBytes::End => {
+            entry.flags.remove(Flags::READ_READY);
+            entry.flags.insert(Flags::READ_OVER);
+            Step::End
+        }
+        NoBytes::Failed(error) => match failed(entry, &error) {
+            Some(step) => step,
+            None => read(entry, token),
+        },
     }
 }
 

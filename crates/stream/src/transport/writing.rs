@@ -2,40 +2,60 @@
 
 use std::io::{self, IoSlice};
 
+use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
-use uptick_emitter::emit;
+use uptick_emitter::{Begun, emit, emit_rest};
 use uptick_event_loop::{Token, driver};
 
 use super::flags::Flags;
-use super::{Entry, SPARE_QUEUES, Timestamp, Transport, Transports, deadlines, ending, filtering, jobs};
+use super::{
+    Entry, SPARE_QUEUES, Timestamp, Transport, Transports, deadlines, ending, filtering, jobs,
+};
 use crate::chunk::Chunk;
 use crate::error::Error;
-use crate::write_queue::WriteQueue;
+use crate::write_queue::{COPIED, WriteQueue};
 
 /// How many pieces one system call sends.
 const PIECES: usize = 64;
 
 #[inline]
 pub(super) fn write<T: Transport>(stream: T, chunk: impl Chunk) -> bool {
-    let mut chunk = Some(chunk);
+    let slice = chunk.as_slice();
     let taken = T::with_transports(|all| {
-        let id = stream.to_id();
-        let token = all.token(id);
+        let token = all.token(stream.to_id());
         let Transports { table, spare, .. } = all;
-        let entry = table.get_mut(id)?;
+        let entry = table.get_mut(stream.to_id())?;
         if !entry.is_writable() {
             return Some(false);
         }
-        if entry.flags.contains(Flags::FILTERED) {
+        if entry.flags.contains(Flags::FILTERED) || slice.len() > COPIED {
             return None;
         }
-        Some(append(entry, token, spare, chunk.take()?))
+        Some(append(entry, token, spare, slice))
     });
-    match (taken, chunk) {
-        (Some(Some(taken)), _) => taken,
-        (Some(None), Some(chunk)) => filtering::write(stream, chunk.into_bytes()),
-        _ => false,
+    match taken {
+        Some(Some(taken)) => taken,
+        Some(None) => write_owned(stream, chunk.into_bytes()),
+        None => false,
+    }
+}
+
+/// Writes what is kept as it is, or goes through filters.
+fn write_owned<T: Transport>(stream: T, bytes: Bytes) -> bool {
+    let mut bytes = Some(bytes);
+    let taken = T::with_transports(|all| {
+        let token = all.token(stream.to_id());
+        let Transports { table, spare, .. } = all;
+        let entry = table.get_mut(stream.to_id())?;
+        let filtered = entry.flags.contains(Flags::FILTERED);
+        let bytes = if filtered { None } else { bytes.take() };
+        bytes.map(|bytes| append(entry, token, spare, bytes))
+    });
+    match (taken.flatten(), bytes) {
+        (Some(taken), _) => taken,
+        (None, Some(bytes)) => filtering::write(stream, bytes),
+        (None, None) => false,
     }
 }
 
@@ -60,11 +80,14 @@ pub(super) fn append<T: Transport>(
     if waiting == 0 {
         return true;
     }
-    if !entry.flags.contains(Flags::BLOCKED) {
+    if !entry.flags.intersects(Flags::BLOCKED | Flags::FAILED) {
         queue_flush(entry, token);
         if waiting >= entry.soft_limit as usize {
-            // An error shows again in the flush that is queued, where it can be emitted.
-            let _ = send_queue(entry, token);
+            if let Err(error) = send_queue(entry, token) {
+                // The system tells of a reset once: here it would be lost, and the next read would find an end.
+                entry.rare().failure = Some(Error::write(error));
+                entry.flags.insert(Flags::FAILED);
+            }
             waiting = entry.queued();
         }
     }
@@ -95,9 +118,95 @@ pub(super) fn writable<T: Transport>(stream: T) {
 
 /// The iteration ends.
 #[inline]
-pub(super) fn flush_queued<T: Transport>(stream: T) {
-    super::with_entry(stream, |entry, _| entry.flags.remove(Flags::FLUSH_QUEUED));
-    flush(stream);
+pub(super) fn flush_queued<T: Transport>(token: Token) {
+    let flushed = T::with_transports(|all| {
+        let Transports { table, spare, .. } = all;
+        let (id, entry) = table.find_mut(token)?;
+        Some((T::from_id(id), flush_quickly(entry, token, spare)?))
+    });
+    if let Some(Some((stream, flushed))) = flushed {
+        settle(stream, flushed);
+    }
+}
+
+/// The only `data` listener has returned: its emission is over, and what it has written goes out.
+#[inline]
+pub(super) fn complete_and_flush<T: Transport>(stream: T, token: Token, emission: Begun) {
+    let mut emission = Some(emission);
+    let flushed = T::with_transports(|all| {
+        let Transports { table, spare, .. } = all;
+        let (_, entry) = table.find_mut(token)?;
+        entry.listeners.complete(&mut emission);
+        flush_quickly(entry, token, spare)
+    });
+    if let Some(rest) = emission {
+        emit_rest(&stream, T::DATA, rest);
+    }
+    if let Some(Some(flushed)) = flushed {
+        settle(stream, flushed);
+    }
+}
+
+/// Sends the queue; gives what there is to do about it, nothing as a rule.
+#[inline]
+fn flush_quickly<T: Transport>(
+    entry: &mut Entry<T>,
+    token: Token,
+    spare: &mut Vec<Box<WriteQueue>>,
+) -> Option<Flushed> {
+    entry.flags.remove(Flags::FLUSH_QUEUED);
+    match send_whole(entry, spare) {
+        Sent::Whole => None,
+        Sent::Rest => Some(flush_entry(entry, token, spare)),
+        Sent::Failed(errno) => Some(Flushed {
+            error: Some(Error::write(errno)),
+            ..Flushed::default()
+        }),
+    }
+}
+
+enum Sent {
+    /// There is nothing left to do.
+    Whole,
+    /// The stream is not in the ordinary state, or not everything went: that is for [`flush_entry`].
+    Rest,
+    Failed(Errno),
+}
+
+/// Sends the queue of a socket in the ordinary state.
+#[inline]
+fn send_whole<T: Transport>(entry: &mut Entry<T>, spare: &mut Vec<Box<WriteQueue>>) -> Sent {
+    let special = Flags::BLOCKED
+        | Flags::CLOSING
+        | Flags::ENDING
+        | Flags::FULL
+        | Flags::JOBS
+        | Flags::OVERFLOW
+        | Flags::SHUTTING
+        | Flags::TIMED;
+    if entry.flags.intersects(special) || !entry.flags.contains(Flags::SOCKET) {
+        return Sent::Rest;
+    }
+    let Some(queue) = entry.queue.as_mut() else {
+        return Sent::Whole;
+    };
+    let Some(piece) = queue.as_run() else {
+        return Sent::Rest;
+    };
+    match send(&entry.fd, piece, SendFlags::NOSIGNAL) {
+        Ok(count) => {
+            let whole = count == piece.len();
+            entry.bytes_written += count as u64;
+            queue.consume(count);
+            if !whole {
+                return Sent::Rest;
+            }
+            recycle(entry.queue.take(), spare);
+            Sent::Whole
+        }
+        Err(Errno::AGAIN | Errno::INTR) => Sent::Rest,
+        Err(errno) => Sent::Failed(errno),
+    }
 }
 
 #[derive(Default)]
@@ -116,7 +225,13 @@ fn flush<T: Transport>(stream: T) {
         let entry = table.get_mut(id)?;
         Some(flush_entry(entry, token, spare))
     });
-    let Some(Some(flushed)) = flushed else { return };
+    if let Some(Some(flushed)) = flushed {
+        settle(stream, flushed);
+    }
+}
+
+#[inline]
+fn settle<T: Transport>(stream: T, flushed: Flushed) {
     if let Some(error) = flushed.error {
         return ending::fail(stream, error);
     }
@@ -144,6 +259,10 @@ fn flush_entry<T: Transport>(
         });
         return flushed;
     }
+    if entry.flags.contains(Flags::FAILED) {
+        flushed.error = entry.rare().failure.take();
+        return flushed;
+    }
     if !entry.flags.contains(Flags::BLOCKED)
         && let Err(error) = send_queue(entry, token)
     {
@@ -167,7 +286,7 @@ pub(super) fn recycle(queue: Option<Box<WriteQueue>>, spare: &mut Vec<Box<WriteQ
     if let Some(mut queue) = queue
         && spare.len() < SPARE_QUEUES
     {
-        queue.clear();
+        queue.reset();
         spare.push(queue);
     }
 }
@@ -185,10 +304,7 @@ fn send_queue<T: Transport>(entry: &mut Entry<T>, token: Token) -> io::Result<()
     let mut sent = 0;
     while !queue.is_empty() {
         let (result, offered) = match queue.as_single() {
-            Some(piece) if is_socket => (
-                send(&entry.fd, piece, SendFlags::NOSIGNAL),
-                piece.len(),
-            ),
+            Some(piece) if is_socket => (send(&entry.fd, piece, SendFlags::NOSIGNAL), piece.len()),
             Some(piece) => (rustix::io::write(&entry.fd, piece), piece.len()),
             None => {
                 let mut pieces = [IoSlice::new(&[]); PIECES];
