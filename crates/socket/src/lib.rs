@@ -21,7 +21,7 @@ pub mod prelude {
 
     pub use crate::{Connection, Connector, ConnectorInterface, Error};
     pub use crate::{Server, ServerInterface, ServerOptions};
-    pub use crate::LimitingServer;
+    pub use crate::{LimitingServer, ProxyProtocolOptions, ProxyProtocolServer};
 }
 
 pub use address::{Address, UnixName};
@@ -37,6 +37,7 @@ pub use inherited::{InheritedSocket, InheritedSockets};
 pub use ip_network::IpNetwork;
 pub use limiting_server::LimitingServer;
 pub use options::SocketOptions;
+pub use proxy_protocol::{FromOthers, ProxyProtocolOptions, ProxyProtocolServer};
 pub use server::{Server, ServerInterface, ServerOptions, Shutdown};
 pub use uri::{Account, ConnectUri, IntoUri, ListenUri, UnixListenUri};
 pub use wrapping::ServerControl;

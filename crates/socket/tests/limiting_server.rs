@@ -1,4 +1,5 @@
 //! How servers limit the number of connections.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod wrapped;
 

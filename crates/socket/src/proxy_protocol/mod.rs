@@ -1,3 +1,9 @@
 //! The PROXY protocol: who the client is, told by a proxy in front of the server.
 
+mod filter;
+mod options;
 pub mod protocol;
+mod server;
+
+pub use options::{FromOthers, ProxyProtocolOptions};
+pub use server::ProxyProtocolServer;

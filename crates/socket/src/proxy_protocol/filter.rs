@@ -1,0 +1,123 @@
+//! The layer that takes the header off a connection.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use uptick_stream::Error as StreamError;
+use uptick_stream::filter::{Filter, FilterContext};
+
+use super::options::ProxyProtocolOptions;
+use super::protocol::{Header, Parsed, Version, parse};
+use super::server::Waiting;
+
+/// Reads the header, tells the server, and takes itself out of the connection.
+///
+/// It keeps the bytes of a header that is not complete, which the parser bounds.
+pub(super) struct HeaderFilter {
+    waiting: Waiting,
+    options: Rc<ProxyProtocolOptions>,
+    received: Vec<u8>,
+    refused: bool,
+}
+
+impl HeaderFilter {
+    pub(super) fn new(waiting: Waiting, options: Rc<ProxyProtocolOptions>) -> Self {
+        HeaderFilter {
+            waiting,
+            options,
+            received: Vec::new(),
+            refused: false,
+        }
+    }
+
+    /// Passes the connection on; `rest` is the client's.
+    fn done(&mut self, header: Option<Header>, rest: Bytes, context: &mut FilterContext) {
+        let waiting = self.waiting;
+        context.then(move || waiting.pass_on(header));
+        context.deliver(rest);
+        context.remove();
+    }
+
+    fn refuse(&mut self, reason: String, context: &mut FilterContext) {
+        self.refused = true;
+        let waiting = self.waiting;
+        context.then(move || waiting.refuse(&reason));
+    }
+
+    /// Whether what has come can only be a header: it begins with a whole signature.
+    fn is_header(&self) -> bool {
+        let signature = match self.received.first() {
+            Some(b'P') => b"PROXY ".len(),
+            _ => 12,
+        };
+        self.received.len() >= signature
+    }
+}
+
+impl Filter for HeaderFilter {
+    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), StreamError> {
+        if self.refused {
+            return Ok(());
+        }
+        if self.received.is_empty() && !self.waiting.begin() {
+            // It was passed on before anything had come.
+            context.deliver(bytes);
+            context.remove();
+            return Ok(());
+        }
+        let bytes = if self.received.is_empty() {
+            bytes
+        } else {
+            self.received.extend_from_slice(&bytes);
+            std::mem::take(&mut self.received).into()
+        };
+        match parse(&bytes, self.options.max_payload) {
+            Parsed::Incomplete => self.received = bytes.into(),
+            Parsed::Header { header, consumed } if self.options.accepts(header.version) => {
+                self.done(Some(header), bytes.slice(consumed..), context);
+            }
+            Parsed::Header { header, .. } => {
+                let version = match header.version {
+                    Version::V1 => 1,
+                    Version::V2 => 2,
+                };
+                let reason = format!("version {version} of the PROXY protocol is not accepted");
+                self.refuse(reason, context);
+            }
+            Parsed::NotProxy if self.options.optional => self.done(None, bytes, context),
+            Parsed::NotProxy => {
+                self.refuse("it does not begin with a PROXY header".into(), context);
+            }
+            Parsed::Invalid(invalid) => self.refuse(invalid.to_string(), context),
+        }
+        Ok(())
+    }
+
+    fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), StreamError> {
+        context.send(bytes);
+        Ok(())
+    }
+
+    fn peer_ended(&mut self, context: &mut FilterContext) -> Result<(), StreamError> {
+        if self.refused {
+            return Ok(());
+        }
+        let nothing = self.received.is_empty();
+        if self.options.optional && !self.is_header() {
+            // Passing on a connection that was passed on does nothing.
+            let received = std::mem::take(&mut self.received);
+            self.done(None, received.into(), context);
+            context.deliver_end();
+        } else if nothing {
+            let waiting = self.waiting;
+            context.then(move || waiting.close());
+        } else {
+            self.refuse("it ended within its PROXY header".into(), context);
+        }
+        Ok(())
+    }
+
+    fn closed(&mut self) {
+        self.waiting.forget();
+    }
+}

@@ -1,0 +1,436 @@
+//! A server behind proxies that speak the PROXY protocol.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use uptick_emitter::{Emitter, Event, ListenerId, Listeners, events};
+use uptick_event_loop::{Id, Table, Timer, add_timer, now};
+
+use super::filter::HeaderFilter;
+use super::options::{Origin, ProxyProtocolOptions};
+use super::protocol::Header;
+use crate::Address;
+use crate::connection::{Connection, Proxied};
+use crate::error::Error;
+use crate::server::{ServerInterface, Shutdown};
+use crate::wrapping::{self, ServerControl};
+
+/// A server whose connections begin with a header that says who the client is: the PROXY protocol, version 1 or 2.
+///
+/// It wraps any server. `connection` is emitted when the header is read. From then on
+/// [`Connection::remote_address`], [`remote_ip`](Connection::remote_ip) and
+/// [`local_address`](Connection::local_address) are those of the connection between client and proxy,
+/// [`Connection::peer`] is the proxy and [`Connection::proxied`] has the rest. Where the header names no client (LOCAL,
+/// UNKNOWN) they stay those of the socket. What follows the header goes to the listeners.
+///
+/// A `Copy` handle, as [`Server`](crate::Server); it is stale once the wrapped server has closed.
+///
+/// # Events
+/// | event | payload | when |
+/// |---|---|---|
+/// | `connection` | [`Connection`] | the header of a connection is read |
+/// | `error` | [`Error`] | the header is wrong or late ([`Error::ProxyProtocol`], [`Error::Timeout`]) and the connection closes; or an error of the wrapped server |
+/// | `close` | `()` | the wrapped server has stopped listening for good: the last event |
+///
+/// A connection that closes without having sent anything, as health checks do, is no error. A server without a
+/// `connection` listener closes what comes.
+///
+/// # Limits
+/// A header has 5 s, 107 bytes in version 1 and 552 in version 2; 1,024 connections may wait for theirs. See
+/// [`ProxyProtocolOptions`]. While the server is paused, headers are still read, and `connection` is emitted for them.
+///
+/// # Examples
+/// ```no_run
+/// use uptick_socket::prelude::*;
+/// use uptick_socket::IpNetwork;
+///
+/// let proxy: IpNetwork = "10.0.0.0/8".parse()?;
+/// let options = ProxyProtocolOptions::new().proxies([proxy]);
+/// let server = ProxyProtocolServer::new(Server::bind("0.0.0.0:8080")?, options);
+/// server.on("connection", |conn: Connection| {
+///     println!("{:?} by way of {:?}", conn.remote_address(), conn.peer());
+/// });
+/// uptick_event_loop::run()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ProxyProtocolServer {
+    id: Option<Id>,
+    local: PhantomData<*const ()>,
+}
+
+events! {
+    impl ProxyProtocolServer {
+        Connection => {
+            /// The header of a connection is read.
+            CONNECTION = "connection";
+        }
+        Error => {
+            /// A header is wrong or late, or an error of the wrapped server.
+            ERROR = "error", warn;
+        }
+        () => {
+            /// The wrapped server has stopped listening for good.
+            CLOSE = "close";
+        }
+    }
+}
+
+struct Entry {
+    inner: ServerControl,
+    listeners: Listeners,
+    options: Rc<ProxyProtocolOptions>,
+    /// The connections that wait for their header, in the order in which they came.
+    pending: BTreeMap<u64, Pending>,
+    next: u64,
+    /// For the time limit of the connection that came first.
+    timer: Option<Timer>,
+}
+
+struct Pending {
+    conn: Connection,
+    deadline: Option<Instant>,
+    /// Whether anything has come.
+    begun: bool,
+    /// Of the connection's errors.
+    listener: ListenerId,
+}
+
+thread_local! {
+    static SERVERS: RefCell<Table<Entry>> = const { RefCell::new(Table::new()) };
+}
+
+fn with_servers<R>(f: impl FnOnce(&mut Table<Entry>) -> R) -> Option<R> {
+    SERVERS
+        .try_with(|servers| f(&mut servers.borrow_mut()))
+        .ok()
+}
+
+impl Emitter for ProxyProtocolServer {
+    type Events = ProxyProtocolServer;
+
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
+        self.with_entry(|entry| f(&mut entry.listeners))
+    }
+}
+
+impl ProxyProtocolServer {
+    /// Wraps a server to which proxies connect.
+    pub fn new<S: ServerInterface>(server: S, options: ProxyProtocolOptions) -> Self {
+        let entry = Entry {
+            inner: ServerControl::new(server),
+            listeners: Listeners::new(),
+            options: Rc::new(options),
+            pending: BTreeMap::new(),
+            next: 0,
+            timer: None,
+        };
+        let exists = wrapping::exists(server);
+        let id = exists.then(|| with_servers(|servers| servers.insert(entry)));
+        let behind_proxies = ProxyProtocolServer {
+            id: id.flatten().flatten(),
+            local: PhantomData,
+        };
+        server.on(S::CONNECTION, move |conn| behind_proxies.accept(conn));
+        server.on(S::ERROR, move |error| {
+            wrapping::report(behind_proxies, error)
+        });
+        server.on(S::CLOSE, move |()| behind_proxies.finish());
+        behind_proxies
+    }
+
+    /// How many connections wait for their header.
+    pub fn pending_connections(self) -> usize {
+        self.with_entry(|entry| entry.pending.len()).unwrap_or(0)
+    }
+
+    /// What the wrapped server listens on; `None` once it has stopped listening.
+    pub fn address(self) -> Option<String> {
+        self.inner()?.address()
+    }
+
+    /// Stops accepting; clients wait. Connections that wait for their header still come.
+    pub fn pause(self) {
+        if let Some(inner) = self.inner() {
+            inner.pause();
+        }
+    }
+
+    /// Accepts again. Nothing happens when it is not paused.
+    pub fn resume(self) {
+        if let Some(inner) = self.inner() {
+            inner.resume();
+        }
+    }
+
+    /// Closes the wrapped server, and the connections that wait for their header; others stay open.
+    pub fn close(self) {
+        if let Some(inner) = self.inner() {
+            inner.close();
+        }
+    }
+
+    /// Shuts the wrapped server down; see [`Server::shutdown`](crate::Server::shutdown).
+    ///
+    /// `connection` is still emitted for connections that had been accepted.
+    pub fn shutdown(self, deadline: Duration) -> Shutdown {
+        match self.inner() {
+            Some(inner) => inner.shutdown(deadline),
+            None => Shutdown::over(),
+        }
+    }
+
+    fn with_entry<R>(self, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+        let id = self.id?;
+        with_servers(|servers| servers.get_mut(id).map(f)).flatten()
+    }
+
+    /// The wrapped server. It may be another of this type, so it is never called inside a borrow.
+    fn inner(self) -> Option<ServerControl> {
+        self.with_entry(|entry| entry.inner.clone())
+    }
+
+    fn accept(self, conn: Connection) {
+        // `None` when a listener before this one has closed it.
+        let Some(peer) = conn.peer() else { return };
+        let Some(options) = self.with_entry(|entry| Rc::clone(&entry.options)) else {
+            return conn.close();
+        };
+        match options.origin(&peer) {
+            Origin::Proxy => self.wait_for_header(conn, options),
+            Origin::PassThrough => wrapping::announce(self, conn),
+            Origin::Refuse => self.refuse(conn, "it is not from one of the proxies"),
+        }
+    }
+
+    fn wait_for_header(self, conn: Connection, options: Rc<ProxyProtocolOptions>) {
+        let max_pending = options.max_pending;
+        if let Some(oldest) = self.oldest(|entry| entry.pending.len() >= max_pending) {
+            oldest.refuse(&format!(
+                "{max_pending} connections after it wait for their PROXY header, which is the limit"
+            ));
+        }
+        let key = self.with_entry(|entry| {
+            entry.next += 1;
+            entry.next
+        });
+        let waiting = Waiting {
+            server: self,
+            key: key.unwrap_or(0),
+            conn,
+        };
+        let pending = Pending {
+            conn,
+            deadline: options
+                .timeout
+                .and_then(|timeout| now().checked_add(timeout)),
+            begun: false,
+            listener: conn.on(Connection::ERROR, move |error| waiting.failed(error)),
+        };
+        let waits = self.with_entry(|entry| entry.pending.insert(waiting.key, pending));
+        if waits.is_none() {
+            return conn.close();
+        }
+        conn.add_filter(HeaderFilter::new(waiting, options));
+        self.arm();
+    }
+
+    /// The connection that has waited longest, on a condition.
+    fn oldest(self, condition: impl FnOnce(&Entry) -> bool) -> Option<Waiting> {
+        self.with_entry(|entry| {
+            let (&key, pending) = entry.pending.first_key_value()?;
+            let conn = pending.conn;
+            condition(entry).then_some(Waiting {
+                server: self,
+                key,
+                conn,
+            })
+        })
+        .flatten()
+    }
+
+    /// Has the timer fire for the connection that has waited longest; without any there is no timer.
+    fn arm(self) {
+        self.with_entry(|entry| {
+            let oldest = entry.pending.first_key_value();
+            match (oldest.and_then(|(_, oldest)| oldest.deadline), entry.timer) {
+                (Some(deadline), None) => {
+                    let left = deadline.saturating_duration_since(now());
+                    entry.timer = Some(add_timer(left, move || self.expire()));
+                }
+                (None, Some(timer)) => {
+                    timer.cancel();
+                    entry.timer = None;
+                }
+                _ => {}
+            }
+        });
+    }
+
+    /// The time of the connection that has waited longest may be over.
+    fn expire(self) {
+        self.with_entry(|entry| entry.timer = None);
+        let now = now();
+        let is_over = |entry: &Entry| {
+            let oldest = entry.pending.first_key_value();
+            oldest
+                .and_then(|(_, oldest)| oldest.deadline)
+                .is_some_and(|deadline| deadline <= now)
+        };
+        while let Some(late) = self.oldest(is_over) {
+            late.timed_out();
+        }
+        self.arm();
+    }
+
+    fn refuse(self, conn: Connection, reason: &str) {
+        let error = Error::ProxyProtocol {
+            peer: conn.peer().unwrap_or(Address::UNNAMED),
+            reason: reason.into(),
+        };
+        wrapping::report(self, error);
+        conn.close();
+    }
+
+    /// The wrapped server has closed.
+    fn finish(self) {
+        while let Some(waiting) = self.oldest(|_| true) {
+            waiting.close();
+        }
+        wrapping::say_closed(self);
+        let entry = self
+            .id
+            .and_then(|id| with_servers(|servers| servers.remove(id)).flatten());
+        drop(entry);
+    }
+}
+
+/// A connection that waits for its header. When it no longer does, calls do nothing.
+#[derive(Clone, Copy)]
+pub(super) struct Waiting {
+    server: ProxyProtocolServer,
+    key: u64,
+    conn: Connection,
+}
+
+impl Waiting {
+    /// Something has come; `false` when the connection no longer waits.
+    pub(super) fn begin(self) -> bool {
+        let pending = self.server.with_entry(|entry| {
+            let pending = entry.pending.get_mut(&self.key)?;
+            pending.begun = true;
+            Some(())
+        });
+        pending.flatten().is_some()
+    }
+
+    /// Hands the connection to the server's listeners, with the addresses of the header.
+    pub(super) fn pass_on(self, header: Option<Header>) {
+        if self.take().is_none() {
+            return;
+        }
+        if let Some(header) = header
+            && let Some(endpoints) = header.endpoints
+        {
+            self.conn.set_proxied(Proxied {
+                source: endpoints.source,
+                destination: endpoints.destination,
+                tlvs: header.tlvs,
+            });
+        }
+        wrapping::announce(self.server, self.conn);
+    }
+
+    pub(super) fn refuse(self, reason: &str) {
+        if self.take().is_some() {
+            self.server.refuse(self.conn, reason);
+        }
+    }
+
+    pub(super) fn close(self) {
+        if self.take().is_some() {
+            self.conn.close();
+        }
+    }
+
+    /// The connection has closed.
+    pub(super) fn forget(self) {
+        self.take();
+    }
+
+    /// The connection has failed, and closes by itself.
+    fn failed(self, error: Error) {
+        if let Some(pending) = self.take()
+            && pending.begun
+        {
+            wrapping::report(self.server, error);
+        }
+    }
+
+    fn timed_out(self) {
+        let options = self.server.with_entry(|entry| Rc::clone(&entry.options));
+        let (Some(pending), Some(options)) = (self.take(), options) else {
+            return;
+        };
+        if options.optional && !pending.begun {
+            return wrapping::announce(self.server, self.conn);
+        }
+        let peer = self.conn.peer().unwrap_or(Address::UNNAMED);
+        let error = Error::Timeout {
+            what: format!("reading the PROXY header from {peer}").into(),
+            after: options.timeout.unwrap_or_default(),
+        };
+        wrapping::report(self.server, error);
+        self.conn.close();
+    }
+
+    /// Ends the waiting.
+    fn take(self) -> Option<Pending> {
+        let pending = self
+            .server
+            .with_entry(|entry| entry.pending.remove(&self.key))
+            .flatten()?;
+        self.conn.off(pending.listener);
+        self.server.arm();
+        Some(pending)
+    }
+}
+
+impl ServerInterface for ProxyProtocolServer {
+    const CONNECTION: Event<Self, Connection> = ProxyProtocolServer::CONNECTION;
+    const ERROR: Event<Self, Error> = ProxyProtocolServer::ERROR;
+    const CLOSE: Event<Self, ()> = ProxyProtocolServer::CLOSE;
+
+    fn address(self) -> Option<String> {
+        ProxyProtocolServer::address(self)
+    }
+
+    fn pause(self) {
+        ProxyProtocolServer::pause(self);
+    }
+
+    fn resume(self) {
+        ProxyProtocolServer::resume(self);
+    }
+
+    fn close(self) {
+        ProxyProtocolServer::close(self);
+    }
+
+    fn shutdown(self, deadline: Duration) -> Shutdown {
+        ProxyProtocolServer::shutdown(self, deadline)
+    }
+}
+
+impl fmt::Debug for ProxyProtocolServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyProtocolServer")
+            .field("address", &self.address())
+            .field("pending_connections", &self.pending_connections())
+            .finish()
+    }
+}

@@ -1,0 +1,241 @@
+//! The server as a server: in other servers, its listeners, its end.
+
+use super::*;
+
+/// Closes with a reset instead of an end.
+
+#[test]
+fn a_limit_around_it_sees_the_clients() {
+    let inner = behind_proxies(ProxyProtocolOptions::new());
+    let server = LimitingServer::new(inner, None, false).limit_per_client(1);
+    let log = logged(server);
+    let connect = |source: &str| {
+        let mut client = Client::connect(server);
+        let header = header(Version::V2, source, "192.0.2.1:443");
+        client.send(header.encode().unwrap());
+        client
+    };
+    let first = connect("192.0.2.7:1");
+    until(|| log.len() == 1);
+    let _other = connect("192.0.2.8:1");
+    until(|| log.len() == 2);
+    let mut second = connect("192.0.2.7:2");
+    second.wait_for_end();
+    assert_eq!(
+        log.take(),
+        [
+            "connection tcp://192.0.2.7:1",
+            "connection tcp://192.0.2.8:1",
+            "connection from tcp://192.0.2.7:2 refused: \
+             1 connections are open from that client, which is the limit"
+        ]
+    );
+    drop(first);
+    until(|| server.open_connections() == 1);
+    let _again = connect("192.0.2.7:3");
+    until(|| server.open_connections() == 2);
+}
+
+#[test]
+fn a_limit_within_it_sees_the_proxies() {
+    let limiting = LimitingServer::new(Server::bind("127.0.0.1:0").unwrap(), 2, false);
+    let server = ProxyProtocolServer::new(limiting, ProxyProtocolOptions::new());
+    let log = logged(server);
+    let mut first = Client::connect(server);
+    let _silent = Client::connect(server);
+    let mut third = Client::connect(server);
+    third.wait_for_end();
+    assert_eq!(
+        log.take(),
+        [format!(
+            "connection from tcp://{} refused: 2 connections are open, which is the limit",
+            third.address()
+        )]
+    );
+    first.send(V1);
+    until(|| log.len() == 1);
+    assert_eq!(log.take(), ["connection tcp://192.0.2.7:4711"]);
+    assert_eq!(limiting.open_connections(), 2);
+    server.close();
+    assert_eq!(log.take(), ["close"]);
+}
+
+#[test]
+fn a_paused_server_accepts_nothing() {
+    let inner = Server::bind("127.0.0.1:0").unwrap();
+    let server = ProxyProtocolServer::new(inner, ProxyProtocolOptions::new());
+    let log = logged(server);
+    server.pause();
+    let mut client = Client::connect(server);
+    client.send(V1);
+    settle();
+    assert_eq!(inner.accepted(), 0);
+    server.resume();
+    until(|| log.len() == 1);
+    assert_eq!(log.take(), ["connection tcp://192.0.2.7:4711"]);
+}
+
+#[test]
+fn after_a_thousand_connections_nothing_is_left() {
+    let inner = Server::bind("127.0.0.1:0").unwrap();
+    let server = LimitingServer::new(
+        ProxyProtocolServer::new(inner, ProxyProtocolOptions::new()),
+        None,
+        false,
+    )
+    .limit_per_client(1000);
+    server.on("error", |_: Error| ());
+    server.on("connection", |conn: Connection| {
+        conn.on("data", move |chunk: Bytes| conn.end_with(chunk));
+    });
+    for round in 0..100 {
+        let mut clients: Vec<Client> = (0..10).map(|_| Client::connect(server)).collect();
+        for (n, client) in clients.iter_mut().enumerate() {
+            match n % 4 {
+                0 => client.send("rubbish"),
+                1 => client.send("PROXY "),
+                2 => {}
+                _ => client.send(format!("{V1}x")),
+            }
+        }
+        if round % 2 == 0 {
+            assert_eq!(clients[3].wait_for_end(), "x");
+        }
+    }
+    until(|| inner.accepted() == 1000 && inner.open_connections() == 0);
+    assert_eq!(server.open_connections(), 0);
+    server.close();
+    uptick_event_loop::run().unwrap();
+}
+
+#[test]
+fn a_panic_in_a_connection_listener_ends_that_connection_only() {
+    let inner = Server::bind("127.0.0.1:0").unwrap();
+    let server = ProxyProtocolServer::new(inner, ProxyProtocolOptions::new());
+    let log = Log::default();
+    let lines = log.clone();
+    let first = Cell::new(true);
+    server.on("connection", move |conn: Connection| {
+        let errors = lines.clone();
+        conn.on("error", move |error: Error| errors.add(error));
+        assert!(!first.replace(false), "the first panics");
+        lines.add("connection");
+    });
+    let mut client = Client::connect(server);
+    client.send(format!("{V1}x"));
+    client.wait_for_end();
+    assert_eq!(inner.open_connections(), 0);
+    let mut second = Client::connect(server);
+    second.send(V1);
+    until(|| log.len() == 2);
+    let lines = log.take();
+    assert!(
+        lines[0].ends_with("panicked: the first panics"),
+        "{lines:?}"
+    );
+    assert_eq!(lines[1], "connection");
+}
+
+#[test]
+fn without_a_connection_listener_connections_are_closed() {
+    let server = behind_proxies(ProxyProtocolOptions::new());
+    let mut client = Client::connect(server);
+    client.send(V1);
+    assert_eq!(client.wait_for_end(), "");
+}
+
+#[test]
+fn closing_the_server_in_a_connection_listener_closes_those_that_wait() {
+    let server = behind_proxies(ProxyProtocolOptions::new());
+    let log = Log::default();
+    let lines = log.clone();
+    server.on("close", move |()| lines.add("close"));
+    let lines = log.clone();
+    server.on("connection", move |conn: Connection| {
+        lines.add("connection");
+        server.close();
+        conn.on("data", move |chunk: Bytes| conn.end_with(chunk));
+    });
+    let mut waiting = Client::connect(server);
+    waiting.send("PROXY ");
+    until(|| server.pending_connections() == 1);
+    let mut client = Client::connect(server);
+    client.send(format!("{V1}still there"));
+    assert_eq!(client.wait_for_end(), "still there");
+    assert_eq!(waiting.wait_for_end(), "");
+    assert_eq!(log.take(), ["connection", "close"]);
+    assert_eq!(server.address(), None);
+    drop(client);
+    uptick_event_loop::run().unwrap();
+}
+
+#[test]
+fn shutdown_lets_those_that_wait_still_come() {
+    let server = behind_proxies(ProxyProtocolOptions::new());
+    let log = Log::default();
+    let lines = log.clone();
+    server.on("connection", move |conn: Connection| {
+        lines.add("connection");
+        conn.end_with("bye");
+    });
+    let mut client = Client::connect(server);
+    until(|| server.pending_connections() == 1);
+    let shutdown = server.shutdown(Duration::from_secs(10));
+    let lines = log.clone();
+    drop(spawn(async move { lines.add(shutdown.await) }));
+    client.send(V1);
+    assert_eq!(client.wait_for_end(), "bye");
+    drop(client);
+    until(|| log.len() == 2);
+    assert_eq!(log.take(), ["connection", "0"]);
+}
+
+#[test]
+fn errors_and_the_close_of_the_wrapped_server_are_passed_on() {
+    let inner = Server::bind("127.0.0.1:0").unwrap();
+    let server = ProxyProtocolServer::new(inner, ProxyProtocolOptions::new());
+    let log = logged(server);
+    let error = Server::bind("localhost").unwrap_err();
+    emit(&inner, Server::ERROR, error.clone());
+    inner.close();
+    assert_eq!(log.take(), [error.to_string().as_str(), "close"]);
+}
+
+/// Makes capitals of what comes.
+struct Capitals;
+
+impl Filter for Capitals {
+    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), StreamError> {
+        context.deliver(bytes.to_ascii_uppercase().into());
+        Ok(())
+    }
+
+    fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), StreamError> {
+        context.send(bytes);
+        Ok(())
+    }
+}
+
+#[test]
+fn what_follows_the_header_passes_through_a_filter_added_by_the_connection_listener() {
+    let server = behind_proxies(ProxyProtocolOptions::new());
+    let log = Log::default();
+    let lines = log.clone();
+    server.on("connection", move |conn: Connection| {
+        conn.add_filter(Capitals);
+        let data = lines.clone();
+        conn.on("data", move |chunk: Bytes| {
+            data.add(String::from_utf8_lossy(&chunk))
+        });
+        let end = lines.clone();
+        conn.on("end", move |()| end.add("end"));
+    });
+    let mut client = Client::connect(server);
+    client.send(format!("{V1}hello"));
+    until(|| log.len() == 1);
+    client.send("more");
+    until(|| log.len() == 2);
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    until(|| log.len() == 3);
+    assert_eq!(log.take(), ["HELLO", "MORE", "end"]);
+}
