@@ -128,8 +128,9 @@ impl LimitingServer {
     /// Wraps a server of which at most `limit` connections may be open; `None` only counts them.
     ///
     /// With `pause_on_limit` the wrapped server is paused while the limit is reached, so that clients wait in the
-    /// kernel's backlog instead of being refused. That is independent of [`pause`](LimitingServer::pause). A limit of 0
-    /// refuses everyone.
+    /// kernel's backlog instead of being refused. That is independent of [`pause`](LimitingServer::pause). What the wrapped
+    /// server has accepted by then but not emitted yet, as it waits for a handshake or a PROXY header, is refused. A limit
+    /// of 0 refuses everyone.
     pub fn new<S: ServerInterface>(
         server: S,
         limit: impl Into<Option<usize>>,
