@@ -130,10 +130,11 @@ pub fn release() {
     with(|event_loop| event_loop.holds.set(event_loop.holds.get().saturating_sub(1)));
 }
 
-/// The loop's time at the beginning of this iteration's events, since the loop was made.
+/// The loop's time at the beginning of this iteration's events, since the loop was made; while the loop does not run,
+/// the time of the call.
 #[inline]
 pub fn elapsed() -> Duration {
-    with(|event_loop| event_loop.elapsed.get()).unwrap_or_default()
+    with(|event_loop| Duration::from_nanos(event_loop.time())).unwrap_or_default()
 }
 
 fn gone() -> io::Error {
