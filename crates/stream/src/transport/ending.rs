@@ -119,7 +119,7 @@ pub(super) fn fail<T: Transport>(stream: T, error: Error) {
     let Some(Some(error)) = error else { return };
     let told = catch(|| emit(&stream, T::ERROR, error));
     close(stream);
-    log_panic::<T>(told.err());
+    log_panic(told.err());
 }
 
 pub(super) fn close<T: Transport>(stream: T) {
@@ -159,12 +159,12 @@ pub(super) fn close<T: Transport>(stream: T) {
         drop(entry.fd);
         driver::release();
         T::gone(entry.extra);
-        log_panic::<T>(dropped.err());
+        log_panic(dropped.err());
     }
-    log_panic::<T>(told.err());
+    log_panic(told.err());
 }
 
-fn log_panic<T: Transport>(message: Option<String>) {
+fn log_panic(message: Option<String>) {
     if let Some(message) = message {
         tracing::error!("a callback panicked as its stream closed: {message}");
     }

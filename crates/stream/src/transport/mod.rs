@@ -83,8 +83,15 @@ pub struct Transports<T: Transport> {
     table: Table<Entry<T>>,
     driver: Option<DriverId>,
     /// Drained write queues, to be used again.
-    spare: Vec<Box<WriteQueue>>,
+    spare: SpareQueues,
 }
+
+/// Drained write queues. They stay in the boxes in which streams hold them: an idle stream pays for a pointer only.
+#[expect(
+    clippy::vec_box,
+    reason = "the boxes move between here and the streams"
+)]
+type SpareQueues = Vec<Box<WriteQueue>>;
 
 /// How many drained write queues a thread keeps for each kind of stream.
 const SPARE_QUEUES: usize = 64;

@@ -10,7 +10,8 @@ use uptick_event_loop::{Token, driver};
 
 use super::flags::Flags;
 use super::{
-    Entry, SPARE_QUEUES, Timestamp, Transport, Transports, deadlines, ending, filtering, jobs,
+    Entry, SPARE_QUEUES, SpareQueues, Timestamp, Transport, Transports, deadlines, ending,
+    filtering, jobs,
 };
 use crate::chunk::Chunk;
 use crate::error::Error;
@@ -64,7 +65,7 @@ fn write_owned<T: Transport>(stream: T, bytes: Bytes) -> bool {
 pub(super) fn append<T: Transport>(
     entry: &mut Entry<T>,
     token: Token,
-    spare: &mut Vec<Box<WriteQueue>>,
+    spare: &mut SpareQueues,
     chunk: impl Chunk,
 ) -> bool {
     let queue = entry
@@ -152,7 +153,7 @@ pub(super) fn complete_and_flush<T: Transport>(stream: T, token: Token, emission
 fn flush_quickly<T: Transport>(
     entry: &mut Entry<T>,
     token: Token,
-    spare: &mut Vec<Box<WriteQueue>>,
+    spare: &mut SpareQueues,
 ) -> Option<Flushed> {
     entry.flags.remove(Flags::FLUSH_QUEUED);
     match send_whole(entry, spare) {
@@ -175,7 +176,7 @@ enum Sent {
 
 /// Sends the queue of a socket in the ordinary state.
 #[inline]
-fn send_whole<T: Transport>(entry: &mut Entry<T>, spare: &mut Vec<Box<WriteQueue>>) -> Sent {
+fn send_whole<T: Transport>(entry: &mut Entry<T>, spare: &mut SpareQueues) -> Sent {
     let special = Flags::BLOCKED
         | Flags::CLOSING
         | Flags::ENDING
@@ -247,7 +248,7 @@ fn settle<T: Transport>(stream: T, flushed: Flushed) {
 fn flush_entry<T: Transport>(
     entry: &mut Entry<T>,
     token: Token,
-    spare: &mut Vec<Box<WriteQueue>>,
+    spare: &mut SpareQueues,
 ) -> Flushed {
     let mut flushed = Flushed::default();
     if entry.flags.contains(Flags::CLOSING) {
@@ -282,7 +283,7 @@ fn flush_entry<T: Transport>(
 
 /// Puts a queue that is done with where the next stream finds it.
 #[inline]
-pub(super) fn recycle(queue: Option<Box<WriteQueue>>, spare: &mut Vec<Box<WriteQueue>>) {
+pub(super) fn recycle(queue: Option<Box<WriteQueue>>, spare: &mut SpareQueues) {
     if let Some(mut queue) = queue
         && spare.len() < SPARE_QUEUES
     {
