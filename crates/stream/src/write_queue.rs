@@ -214,7 +214,7 @@ mod tests {
                     Step::Push(len) => {
                         let chunk: Vec<u8> = (0..len).map(|_| { next = next.wrapping_add(1); next }).collect();
                         model.extend(&chunk);
-                        if next % 2 == 0 { queue.push(chunk) } else { queue.push(&chunk) }
+                        if next.is_multiple_of(2) { queue.push(chunk) } else { queue.push(&chunk) }
                     }
                     Step::Consume(len) => {
                         let len = len.min(queue.len());

@@ -87,10 +87,6 @@ pub struct Transports<T: Transport> {
 }
 
 /// Drained write queues. They stay in the boxes in which streams hold them: an idle stream pays for a pointer only.
-#[expect(
-    clippy::vec_box,
-    reason = "the boxes move between here and the streams"
-)]
 type SpareQueues = Vec<Box<WriteQueue>>;
 
 /// How many drained write queues a thread keeps for each kind of stream.
