@@ -7,6 +7,7 @@ use crate::echo;
 use crate::instructions;
 use crate::process::{self, Placement};
 use crate::servers::Server;
+use crate::timers;
 
 const USAGE: &str = "\
 usage: uptick-bench COMMAND [OPTIONS]
@@ -14,6 +15,7 @@ usage: uptick-bench COMMAND [OPTIONS]
 commands:
   echo           CPU time, system calls and memory of the echo servers
   instructions   user instructions for each round trip, under callgrind
+  timers         what a timer costs while a million are pending
 
 options:
   --quick        a smoke run: tiny counts, figures mean nothing
@@ -60,6 +62,7 @@ pub(crate) fn run() -> Result<()> {
     match words[..] {
         ["echo"] => echo::run(&options),
         ["instructions"] => instructions::run(&options),
+        ["timers"] => timers::run(&options),
         // How this program starts the servers it measures.
         ["serve", name] => {
             let server =

@@ -28,6 +28,8 @@ mod servers;
 mod statistics;
 #[cfg(target_os = "linux")]
 mod table;
+#[cfg(target_os = "linux")]
+mod timers;
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {

@@ -13,13 +13,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_uptick-bench");
-const SERVERS: &[&str] = &[
-    "floor",
-    "mio",
-    "uptick",
-    "tokio",
-    "async-std",
-];
+const SERVERS: &[&str] = &["floor", "mio", "uptick", "tokio", "async-std"];
 
 struct Server(Child);
 
