@@ -26,6 +26,11 @@ impl Log {
         self.0.borrow_mut().drain(..).collect::<Vec<_>>().join(",")
     }
 
+    /// How many entries there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.borrow().len()
+    }
+
     /// Notes all events of a stream; of `data` the text, of `error` its last word.
     pub(crate) fn of(stream: DuplexResourceStream) -> Log {
         let log = Log::default();

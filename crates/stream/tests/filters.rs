@@ -1,0 +1,461 @@
+//! Filters, in a stream over a socket pair.
+
+mod support;
+
+use std::cell::RefCell;
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use proptest::prelude::*;
+use support::{Log, arrived, pair, send, text, turn};
+use uptick_emitter::Emitter;
+use uptick_stream::filter::{Filter, FilterContext};
+use uptick_stream::{DuplexResourceStream, Error};
+
+fn failure(what: &str) -> Error {
+    Error::Filter {
+        what: what.into(),
+        source: Arc::new(std::io::Error::other("on purpose")),
+    }
+}
+
+/// Adds its mark at each side, to see the order of filters; says its last words.
+struct Mark(&'static str);
+
+impl Filter for Mark {
+    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        context.deliver(Bytes::from(format!("{}({text})", self.0)));
+        Ok(())
+    }
+
+    fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        context.send(Bytes::from(format!("{}[{text}]", self.0)));
+        Ok(())
+    }
+
+    fn ending(&mut self, context: &mut FilterContext) -> Result<(), Error> {
+        context.send(Bytes::from(format!("{}bye", self.0)));
+        Ok(())
+    }
+}
+
+#[test]
+fn the_filter_added_last_is_nearest_to_the_listeners() {
+    let (stream, mut peer) = pair();
+    stream.add_filter(Mark("a"));
+    stream.add_filter(Mark("b"));
+    let log = Log::of(stream);
+    send(&mut peer, "x");
+    stream.write("y");
+    turn();
+    assert_eq!(log.take(), "b(a(x))");
+    assert_eq!(text(&mut peer), "a[b[y]]");
+}
+
+#[test]
+fn last_words_of_upper_filters_pass_through_the_lower_ones_and_come_once() {
+    let (stream, mut peer) = pair();
+    stream.add_filter(Mark("a"));
+    stream.add_filter(Mark("b"));
+    let log = Log::of(stream);
+    stream.write("y");
+    stream.shutdown_write();
+    stream.end();
+    turn();
+    assert_eq!(arrived(&mut peer), (b"a[b[y]]a[bbye]abye".to_vec(), true));
+    drop(peer);
+    turn();
+    assert_eq!(log.take(), "close");
+}
+
+/// A greeting line before the data, as the PROXY protocol has it. It takes itself out.
+struct Greeting {
+    seen: BytesMut,
+    stream: DuplexResourceStream,
+    log: Log,
+}
+
+impl Filter for Greeting {
+    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        self.seen.extend_from_slice(&bytes);
+        if let Some(at) = self.seen.iter().position(|byte| *byte == b'\n') {
+            let line = self.seen.split_to(at + 1).freeze();
+            let (log, stream) = (self.log.clone(), self.stream);
+            context.then(move || {
+                log.note(format!(
+                    "greeted by {}",
+                    String::from_utf8_lossy(&line).trim()
+                ));
+                stream.write("welcome ");
+            });
+            context.deliver(self.seen.split().freeze());
+            context.remove();
+        } else if self.seen.len() > 20 {
+            return Err(failure("greeting"));
+        }
+        Ok(())
+    }
+
+    fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        context.send(bytes);
+        Ok(())
+    }
+
+    fn peer_ended(&mut self, _: &mut FilterContext) -> Result<(), Error> {
+        Err(failure("greeting"))
+    }
+}
+
+fn greeted() -> (DuplexResourceStream, std::os::unix::net::UnixStream, Log) {
+    let (stream, peer) = pair();
+    let log = Log::default();
+    stream.add_filter(Greeting {
+        seen: BytesMut::new(),
+        stream,
+        log: log.clone(),
+    });
+    (stream, peer, log)
+}
+
+#[test]
+fn a_filter_that_takes_itself_out_in_the_middle_of_a_chunk_loses_nothing() {
+    let (stream, mut peer, log) = greeted();
+    log.listen(stream, "");
+    send(&mut peer, "Ann\nhello");
+    turn();
+    assert_eq!(log.take(), "greeted by Ann,hello");
+    send(&mut peer, "again");
+    peer.shutdown(Shutdown::Write).unwrap();
+    turn();
+    assert_eq!(log.take(), "again,end,close");
+    assert_eq!(text(&mut peer), "welcome ");
+}
+
+#[test]
+fn a_filter_sees_bytes_one_by_one_as_well() {
+    let (stream, mut peer, log) = greeted();
+    log.listen(stream, "");
+    for byte in b"Bob\nhi" {
+        send(&mut peer, [*byte]);
+        turn();
+    }
+    assert_eq!(log.take(), "greeted by Bob,h,i");
+}
+
+#[test]
+fn what_is_delivered_is_held_until_somebody_listens() {
+    let (stream, mut peer, log) = greeted();
+    send(&mut peer, "Ann\nhello");
+    turn();
+    peer.shutdown(Shutdown::Write).unwrap();
+    turn();
+    assert_eq!(log.take(), "greeted by Ann");
+    log.listen(stream, "");
+    turn();
+    assert_eq!(log.take(), "hello,end,close");
+}
+
+#[test]
+fn what_is_delivered_while_paused_is_held_with_the_end_behind_it() {
+    let (stream, mut peer, log) = greeted();
+    log.listen(stream, "");
+    stream.on("data", move |_: Bytes| stream.pause());
+    send(&mut peer, "Ann\none");
+    turn();
+    send(&mut peer, "two");
+    peer.shutdown(Shutdown::Write).unwrap();
+    turn();
+    assert_eq!(log.take(), "greeted by Ann,one");
+    stream.resume();
+    turn();
+    assert_eq!(log.take(), "two");
+    stream.resume();
+    turn();
+    assert_eq!(log.take(), "end,close");
+}
+
+/// Splits what comes into single bytes, and ends with the first full stop.
+struct Letters;
+
+impl Filter for Letters {
+    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        for at in 0..bytes.len() {
+            if bytes[at] == b'.' {
+                context.deliver_end();
+                context.remove();
+                break;
+            }
+            context.deliver(bytes.slice(at..=at));
+        }
+        Ok(())
+    }
+
+    fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        context.send(bytes);
+        Ok(())
+    }
+}
+
+#[test]
+fn pausing_between_two_deliveries_of_one_chunk_holds_the_rest() {
+    let (stream, mut peer) = pair();
+    stream.add_filter(Letters);
+    let log = Log::of(stream);
+    stream.on("data", move |_: Bytes| stream.pause());
+    send(&mut peer, "abc");
+    turn();
+    for letter in ["a", "b", "c"] {
+        assert_eq!(log.take(), letter);
+        stream.resume();
+        turn();
+    }
+    assert_eq!(log.take(), "");
+}
+
+#[test]
+fn an_end_that_a_filter_found_is_held_while_paused_also_when_the_filter_is_gone() {
+    let (stream, mut peer) = pair();
+    stream.add_filter(Letters);
+    let log = Log::of(stream);
+    stream.on("data", move |_: Bytes| stream.pause());
+    send(&mut peer, "a.");
+    turn();
+    assert_eq!(log.take(), "a");
+    stream.shutdown_write();
+    turn();
+    assert_eq!(log.take(), "");
+    stream.resume();
+    turn();
+    assert!(log.take().starts_with("end"));
+}
+
+#[test]
+fn held_data_and_its_end_survive_that_this_side_ends_first() {
+    let (stream, mut peer) = pair();
+    stream.add_filter(Mark("a"));
+    let log = Log::of(stream);
+    stream.on("data", move |_: Bytes| stream.pause());
+    send(&mut peer, "x");
+    turn();
+    send(&mut peer, "y");
+    peer.shutdown(Shutdown::Write).unwrap();
+    stream.shutdown_write();
+    turn();
+    assert_eq!(log.take(), "a(x)");
+    stream.resume();
+    turn();
+    stream.resume();
+    turn();
+    assert_eq!(log.take(), "a(y),end,close");
+}
+
+#[test]
+fn an_end_in_the_wrong_place_is_an_error() {
+    let (stream, mut peer, log) = greeted();
+    log.listen(stream, "");
+    send(&mut peer, "An");
+    peer.shutdown(Shutdown::Write).unwrap();
+    turn();
+    assert_eq!(log.take(), "error purpose,close");
+}
+
+/// Fails as the peer says, with an alert.
+struct Alert;
+
+impl Filter for Alert {
+    fn received(&mut self, _: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        context.send(Bytes::from_static(b"alert"));
+        Err(failure("parsing"))
+    }
+
+    fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        if bytes == "bad" {
+            return Err(failure("sending"));
+        }
+        context.send(bytes);
+        Ok(())
+    }
+}
+
+#[test]
+fn an_error_closes_the_stream_and_an_alert_still_goes_out() {
+    let (stream, mut peer) = pair();
+    stream.add_filter(Alert);
+    let log = Log::of(stream);
+    send(&mut peer, "x");
+    turn();
+    assert_eq!(log.take(), "error purpose,close");
+    assert_eq!(arrived(&mut peer), (b"alert".to_vec(), true));
+}
+
+#[test]
+fn an_error_while_sending_closes_the_stream() {
+    let (stream, _peer) = pair();
+    stream.add_filter(Alert);
+    let log = Log::of(stream);
+    assert!(stream.write("good"));
+    assert!(!stream.write("bad"));
+    turn();
+    assert_eq!(log.take(), "error purpose,close");
+}
+
+/// Uses the stream it is in, which it should not: what it writes is put off.
+struct Meddler(DuplexResourceStream);
+
+impl Filter for Meddler {
+    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        self.0.write("meddling");
+        context.deliver(bytes);
+        Ok(())
+    }
+
+    fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        context.send(bytes);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_write_from_inside_a_filter_is_put_off_and_passes_the_filters() {
+    let (stream, mut peer) = pair();
+    stream.add_filter(Meddler(stream));
+    stream.add_filter(Mark("m"));
+    let log = Log::of(stream);
+    send(&mut peer, "x");
+    turn();
+    assert_eq!(log.take(), "m(x)");
+    assert_eq!(text(&mut peer), "m[meddling]");
+}
+
+/// Adds a filter when it sees a word, as STARTTLS does.
+struct Upgrade(DuplexResourceStream);
+
+impl Filter for Upgrade {
+    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        if bytes == "upgrade" {
+            let stream = self.0;
+            context.then(move || stream.add_filter(Mark("u")));
+        } else {
+            context.deliver(bytes);
+        }
+        Ok(())
+    }
+
+    fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        context.send(bytes);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_filter_added_by_a_filter_sees_what_comes_next() {
+    let (stream, mut peer) = pair();
+    stream.add_filter(Upgrade(stream));
+    let log = Log::of(stream);
+    send(&mut peer, "plain");
+    turn();
+    send(&mut peer, "upgrade");
+    turn();
+    send(&mut peer, "marked");
+    turn();
+    assert_eq!(log.take(), "plain,u(marked)");
+}
+
+#[test]
+fn filters_are_told_of_the_close_and_dropped() {
+    struct Told(Rc<RefCell<Vec<&'static str>>>);
+    impl Filter for Told {
+        fn received(&mut self, _: Bytes, _: &mut FilterContext) -> Result<(), Error> {
+            Ok(())
+        }
+        fn sending(&mut self, _: Bytes, _: &mut FilterContext) -> Result<(), Error> {
+            Ok(())
+        }
+        fn closed(&mut self) {
+            self.0.borrow_mut().push("closed");
+        }
+    }
+    impl Drop for Told {
+        fn drop(&mut self) {
+            self.0.borrow_mut().push("dropped");
+        }
+    }
+    let (stream, _peer) = pair();
+    let seen = Rc::default();
+    stream.add_filter(Told(Rc::clone(&seen)));
+    stream.close();
+    assert_eq!(*seen.borrow(), ["closed", "dropped"]);
+}
+
+/// A simple cipher: its state depends on how many bytes have passed, so order and loss show.
+#[derive(Default)]
+struct Cipher {
+    received: usize,
+    sent: usize,
+}
+
+fn crypt(bytes: &[u8], position: &mut usize) -> Bytes {
+    bytes
+        .iter()
+        .map(|byte| {
+            *position += 1;
+            byte ^ (*position * 7 % 255) as u8
+        })
+        .collect()
+}
+
+impl Filter for Cipher {
+    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        context.deliver(crypt(&bytes, &mut self.received));
+        Ok(())
+    }
+
+    fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        context.send(crypt(&bytes, &mut self.sent));
+        Ok(())
+    }
+}
+
+#[test]
+fn any_split_comes_through_two_ciphers_and_back() {
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(32));
+    let chunks = prop::collection::vec((1_usize..5000, any::<bool>()), 1..30);
+    runner
+        .run(&chunks, |chunks| {
+            let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+            let near = DuplexResourceStream::new(ours).unwrap();
+            let far = DuplexResourceStream::new(theirs).unwrap();
+            for stream in [near, far] {
+                stream.add_filter(Cipher::default());
+                stream.add_filter(Cipher::default());
+            }
+            far.pipe(far);
+            let received = Rc::<RefCell<Vec<u8>>>::default();
+            let all = Rc::clone(&received);
+            near.on("data", move |chunk: Bytes| {
+                all.borrow_mut().extend_from_slice(&chunk)
+            });
+            let mut sent = Vec::new();
+            for (length, pause) in chunks {
+                if pause {
+                    near.pause();
+                } else {
+                    near.resume();
+                }
+                let chunk: Vec<u8> = (0..length).map(|n| (n * 3 + sent.len()) as u8).collect();
+                sent.extend_from_slice(&chunk);
+                near.write(chunk);
+                turn();
+            }
+            near.resume();
+            near.shutdown_write();
+            support::run_until(|| !near.is_open());
+            prop_assert!(*received.borrow() == sent, "the bytes differ");
+            Ok(())
+        })
+        .unwrap();
+}
