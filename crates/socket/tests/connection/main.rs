@@ -1,4 +1,5 @@
 //! Connections: who is at their ends, in what order their events come, how they begin and how they are over.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,5 @@
 //! Servers: where they listen, how they accept, and how they close and shut down.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "../support/mod.rs"]
 mod support;

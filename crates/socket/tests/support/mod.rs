@@ -1,16 +1,22 @@
 //! What the tests of servers and connections share: a loop that cannot hang, records of events, plain clients.
 #![allow(dead_code, reason = "every test program uses a part of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may panic and say why"
+)]
 
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::abort;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -76,15 +82,15 @@ pub(crate) fn manual_clock() -> ManualClock {
 }
 
 /// Stops a loop that runs for too long, and the process if that does not help.
-struct Watchdog {
+pub(crate) struct Watchdog {
     limit: Duration,
     late: Arc<AtomicBool>,
-    done: Option<std::sync::mpsc::Sender<()>>,
+    done: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Watchdog {
-    fn new(limit: Duration) -> Self {
+    pub(crate) fn new(limit: Duration) -> Self {
         let late = Arc::new(AtomicBool::new(false));
         let (done, waiting) = channel::<()>();
         let event_loop = uptick_event_loop::handle();
@@ -110,7 +116,7 @@ impl Watchdog {
     }
 
     #[track_caller]
-    fn check(&self) {
+    pub(crate) fn check(&self) {
         let late = self.late.load(Ordering::SeqCst);
         assert!(
             !late,
@@ -121,7 +127,7 @@ impl Watchdog {
     }
 
     #[track_caller]
-    fn dismiss(mut self) {
+    pub(crate) fn dismiss(mut self) {
         self.done = None;
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();
@@ -253,7 +259,7 @@ pub(crate) fn read_all(stream: &mut impl Read) -> Vec<u8> {
 }
 
 /// Writes as much as the socket takes without its peer reading; gives how much that was.
-pub(crate) fn fill(stream: &mut (impl Write + std::os::fd::AsFd)) -> usize {
+pub(crate) fn fill(stream: &mut (impl Write + AsFd)) -> usize {
     rustix::io::ioctl_fionbio(&*stream, true).unwrap();
     let mut written = 0;
     while let Ok(count) = stream.write(&[0; 4096]) {

@@ -1,0 +1,175 @@
+//! Connections that come and go by the hundred thousand leave nothing behind. All memory of the process is counted, so
+//! this test has a process of its own.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicIsize, Ordering};
+use std::time::Duration;
+
+use socket2::SockRef;
+use support::*;
+use uptick_event_loop::EventLoop;
+use uptick_socket::prelude::*;
+
+/// The system's allocator, which counts the bytes that are allocated.
+struct Counting;
+
+static LIVE: AtomicIsize = AtomicIsize::new(0);
+
+#[allow(unsafe_code)]
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How many connections are open at a time.
+const CONCURRENCY: u32 = 50;
+
+/// How many cycles it takes until every buffer has its size.
+const WARM_UP: u32 = 4_000;
+
+const CYCLES: u32 = 100_000;
+
+/// What may still differ afterwards: tables that grew for the first time.
+const SLACK: isize = 64 * 1024;
+
+#[derive(Clone)]
+struct Cycles {
+    tcp: Server,
+    unix: Server,
+    path: PathBuf,
+    left: Rc<Cell<u32>>,
+    answered: Rc<Cell<u32>>,
+}
+
+impl Cycles {
+    /// Connects, exchanges a message, closes in one of several ways, and begins anew.
+    fn turn(&self) {
+        let n = self.left.get();
+        if n == 0 {
+            return;
+        }
+        self.left.set(n - 1);
+        let client = match n % 4 {
+            // A polite end leaves the port in TIME_WAIT, so not all can be.
+            0 => Connection::adopt(TcpStream::connect(socket_address(self.tcp)).unwrap()),
+            1 => {
+                let stream = TcpStream::connect(socket_address(self.tcp)).unwrap();
+                SockRef::from(&stream)
+                    .set_linger(Some(Duration::ZERO))
+                    .unwrap();
+                Connection::adopt(stream)
+            }
+            _ => Connection::adopt(UnixStream::connect(&self.path).unwrap()),
+        }
+        .unwrap();
+        client.set_idle_timeout(Some(PATIENCE));
+        client.set_data(vec![n; 10]);
+        let answered = Rc::clone(&self.answered);
+        client.on("data", move |_: Bytes| {
+            answered.set(answered.get() + 1);
+            match n % 8 {
+                0 | 3 => client.end_with("bye"),
+                7 => client.shutdown_write(),
+                // What it has still to send is lost with it, or it is reset.
+                _ => {
+                    client.write("never sent");
+                    client.close();
+                }
+            }
+        });
+        client.on("error", |error: Error| panic!("{error}"));
+        let next = self.clone();
+        client.on("close", move |()| next.turn());
+        client.write("hello");
+    }
+
+    /// Runs so many cycles to their end.
+    fn run(&self, cycles: u32) {
+        self.left.set(cycles);
+        self.answered.set(0);
+        for _ in 0..CONCURRENCY {
+            self.turn();
+        }
+        let (tcp, unix) = (self.tcp, self.unix);
+        let open = move || tcp.open_connections() + unix.open_connections();
+        let event_loop = EventLoop::current();
+        let watchdog = Watchdog::new(Duration::from_secs(240));
+        while self.left.get() > 0 || open() > 0 || self.answered.get() < cycles {
+            event_loop
+                .run_once(Some(Duration::from_millis(50)))
+                .unwrap();
+            watchdog.check();
+        }
+        watchdog.dismiss();
+        settle();
+    }
+}
+
+fn serve(server: Server) {
+    server.on("error", |error: Error| panic!("{error}"));
+    server.on("connection", |conn: Connection| {
+        let captured = Box::new([0_u8; 100]);
+        conn.on("data", move |chunk: Bytes| {
+            assert_eq!(captured.len(), 100);
+            conn.write(chunk);
+        });
+        // Clients reset as they like.
+        conn.on("error", |_: Error| ());
+    });
+}
+
+/// How many descriptors the process has open.
+fn descriptors() -> usize {
+    std::fs::read_dir("/dev/fd").unwrap().count()
+}
+
+#[test]
+fn after_100_000_connections_descriptors_and_memory_are_back_where_they_were() {
+    let directory = Directory::new();
+    let cycles = Cycles {
+        tcp: tcp_server(),
+        unix: Server::bind(directory.uri("a.sock")).unwrap(),
+        path: directory.path("a.sock"),
+        left: Rc::default(),
+        answered: Rc::default(),
+    };
+    serve(cycles.tcp);
+    serve(cycles.unix);
+    cycles.run(WARM_UP);
+    let before = (descriptors(), LIVE.load(Ordering::SeqCst));
+    cycles.run(CYCLES);
+    let after = (descriptors(), LIVE.load(Ordering::SeqCst));
+    let accepted = cycles.tcp.accepted() + cycles.unix.accepted();
+    assert_eq!(accepted, u64::from(WARM_UP + CYCLES));
+    assert_eq!(after.0, before.0, "descriptors");
+    assert!(
+        after.1 <= before.1 + SLACK,
+        "{} bytes before, {} after",
+        before.1,
+        after.1
+    );
+    cycles.tcp.close();
+    cycles.unix.close();
+    run();
+}

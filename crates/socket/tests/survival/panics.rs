@@ -1,0 +1,236 @@
+//! Callbacks that panic: what they belong to gets an error and closes, everything else goes on.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use uptick_event_loop::{add_timer, future_tick};
+use uptick_socket::prelude::*;
+
+use crate::support::*;
+
+/// Checks that a connection beside one whose callback panicked still echoes.
+struct Bystander(Connection, TcpStream);
+
+impl Bystander {
+    fn new() -> Self {
+        let (conn, peer) = tcp_pair();
+        conn.on("data", move |chunk: Bytes| conn.write(chunk));
+        Bystander(conn, peer)
+    }
+
+    #[track_caller]
+    fn assert_well(mut self) {
+        self.1.write_all(b"well?").unwrap();
+        let before = self.0.bytes_written();
+        run_until(|| self.0.bytes_written() == before + 5);
+        let mut bytes = [0; 5];
+        self.1.read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"well?");
+        self.0.close();
+        run();
+    }
+}
+
+#[test]
+fn a_data_callback_panics() {
+    let bystander = Bystander::new();
+    let (conn, mut peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    conn.on("data", |_: Bytes| panic!("oh no"));
+    peer.write_all(b"x").unwrap();
+    run_until(|| !conn.is_open());
+    assert_eq!(log.text(), "error:panic:oh no close");
+    bystander.assert_well();
+}
+
+#[test]
+fn the_error_of_a_panic_names_the_connection() {
+    let (conn, mut peer) = tcp_pair();
+    let remote = conn.remote_address().unwrap();
+    let log = Log::new();
+    let noted = log.clone();
+    conn.on("error", move |error: Error| noted.add(error));
+    conn.on("data", |_: Bytes| panic!("oh no"));
+    peer.write_all(b"x").unwrap();
+    run();
+    let text = format!("a callback of the connection with {remote} panicked: oh no");
+    assert_eq!(log.text(), text);
+}
+
+#[test]
+fn an_end_callback_panics() {
+    let bystander = Bystander::new();
+    let (conn, peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    conn.on("end", |()| panic!("oh no"));
+    drop(peer);
+    run_until(|| !conn.is_open());
+    assert_eq!(log.text(), "end error:panic:oh no close");
+    bystander.assert_well();
+}
+
+#[test]
+fn a_drain_callback_panics() {
+    let bystander = Bystander::new();
+    let (conn, mut peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    conn.on("drain", |()| panic!("oh no"));
+    while conn.write(vec![0; 100_000]) {}
+    let reader = std::thread::spawn(move || {
+        let mut bytes = vec![0; 1 << 16];
+        while matches!(peer.read(&mut bytes), Ok(1..)) {}
+    });
+    run_until(|| !conn.is_open());
+    reader.join().unwrap();
+    assert_eq!(log.text(), "drain error:panic:oh no close");
+    bystander.assert_well();
+}
+
+#[test]
+fn an_error_callback_panics() {
+    let bystander = Bystander::new();
+    let (conn, peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    conn.on("error", |_: Error| panic!("oh no"));
+    reset(peer);
+    run_until(|| !conn.is_open());
+    assert_eq!(log.text(), "error:ECONNRESET close");
+    bystander.assert_well();
+}
+
+#[test]
+fn a_close_callback_panics() {
+    let bystander = Bystander::new();
+    let (conn, peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    conn.on("close", |()| panic!("oh no"));
+    drop(peer);
+    run_until(|| !conn.is_open());
+    assert_eq!(log.text(), "end close");
+    bystander.assert_well();
+}
+
+#[test]
+fn every_callback_panics() {
+    let bystander = Bystander::new();
+    let (conn, mut peer) = tcp_pair();
+    conn.on("data", |_: Bytes| panic!("in data"));
+    conn.on("error", |_: Error| panic!("in error"));
+    conn.on("close", |()| panic!("in close"));
+    peer.write_all(b"x").unwrap();
+    run_until(|| !conn.is_open());
+    assert_eq!(read_all(&mut peer), b"", "the descriptor is closed");
+    bystander.assert_well();
+}
+
+#[test]
+fn a_callback_panics_inside_close_that_another_callback_called() {
+    let (conn, mut peer) = tcp_pair();
+    let (other, _other_peer) = tcp_pair();
+    other.on("close", |()| panic!("not my caller's business"));
+    let log = Log::new();
+    log.states(conn);
+    conn.on("data", move |_: Bytes| {
+        other.close();
+        assert!(!other.is_open());
+        conn.end_with("went on");
+    });
+    peer.write_all(b"x").unwrap();
+    peer.shutdown(std::net::Shutdown::Write).unwrap();
+    run();
+    assert_eq!(read_all(&mut peer), b"went on");
+    assert_eq!(log.count("close"), 1);
+    assert!(!log.text().contains("panic"), "{}", log.text());
+}
+
+#[test]
+fn a_connection_callback_panics() {
+    let bystander = Bystander::new();
+    let server = tcp_server();
+    let log = Log::new();
+    let noted = log.clone();
+    server.on("connection", move |conn: Connection| {
+        noted.states(conn);
+        if server.accepted() == 1 {
+            panic!("oh no");
+        }
+        conn.end_with("second");
+        server.close();
+    });
+    server.on("error", |error: Error| {
+        panic!("the server has no part in it: {error}")
+    });
+    let mut first = connect(server);
+    let second = client(server, |mut client| read_all(&mut client));
+    assert_eq!(
+        {
+            run_until(|| log.count("close") == 1);
+            read_all(&mut first)
+        },
+        b""
+    );
+    run_until(|| server.address().is_none());
+    bystander.assert_well();
+    run();
+    assert_eq!(second.join().unwrap(), b"second");
+    assert_eq!(log.text(), "error:panic:oh no close close");
+}
+
+#[test]
+fn the_close_callback_of_a_server_panics() {
+    let bystander = Bystander::new();
+    let server = tcp_server();
+    server.on("close", |()| panic!("oh no"));
+    server.close();
+    assert_eq!(server.address(), None);
+    bystander.assert_well();
+}
+
+#[test]
+fn the_close_callback_of_a_server_panics_during_its_shutdown() {
+    let server = tcp_server();
+    server.on("close", |()| panic!("oh no"));
+    server.on("connection", |_: Connection| ());
+    let _client = connect(server);
+    run_until(|| server.accepted() == 1);
+    assert_eq!(block_on(server.shutdown(Duration::ZERO)), 1);
+}
+
+#[test]
+fn a_timer_or_tick_that_uses_a_connection_panics() {
+    let bystander = Bystander::new();
+    let conn = bystander.0;
+    future_tick(move || {
+        conn.write("");
+        panic!("in a tick");
+    });
+    add_timer(Duration::ZERO, || panic!("in a timer"));
+    settle();
+    bystander.assert_well();
+}
+
+#[test]
+fn what_a_listener_captured_panics_as_it_is_dropped() {
+    struct Grenade;
+    impl Drop for Grenade {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+    let bystander = Bystander::new();
+    let (conn, mut peer) = tcp_pair();
+    let captured = Rc::new(Grenade);
+    conn.on("end", move |()| drop(Rc::clone(&captured)));
+    conn.set_data(7_u8);
+    conn.close();
+    assert!(!conn.is_open());
+    assert_eq!(read_all(&mut peer), b"", "the descriptor is closed");
+    bystander.assert_well();
+}

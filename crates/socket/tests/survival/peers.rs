@@ -1,0 +1,240 @@
+//! Peers that reset, do not read, or come a byte at a time; sockets that take a little at a time.
+
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+use socket2::SockRef;
+use uptick_socket::prelude::*;
+
+use crate::support::*;
+
+/// After how many bytes the pattern begins again that is sent: no power of two.
+const PERIOD: usize = 251;
+
+fn pattern(at: usize) -> u8 {
+    (at % PERIOD) as u8
+}
+
+fn patterned(length: usize) -> Vec<u8> {
+    (0..length).map(pattern).collect()
+}
+
+/// Reads to the end and checks every byte; gives how many there were.
+fn read_pattern(mut stream: impl Read) -> usize {
+    let mut bytes = vec![0; 1 << 16];
+    let expected = patterned(bytes.len() + PERIOD);
+    let mut at = 0;
+    loop {
+        let count = stream.read(&mut bytes).unwrap();
+        if count == 0 {
+            return at;
+        }
+        let expected = &expected[at % PERIOD..][..count];
+        assert!(bytes[..count] == *expected, "the bytes from {at} on differ");
+        at += count;
+    }
+}
+
+#[test]
+fn a_peer_that_resets_in_the_middle_of_a_write() {
+    let (conn, mut peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    conn.write(vec![0; 8 << 20]);
+    settle();
+    peer.read_exact(&mut [0; 1000]).unwrap();
+    assert!(conn.buffered() > 0);
+    reset(peer);
+    run();
+    let text = log.text();
+    assert!(
+        ["error:ECONNRESET close", "error:EPIPE close"].contains(&&*text),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_peer_that_resets_while_the_connection_ends() {
+    let (conn, peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    conn.end_with(vec![0; 8 << 20]);
+    settle();
+    reset(peer);
+    run();
+    let text = log.text();
+    assert!(
+        ["error:ECONNRESET close", "error:EPIPE close"].contains(&&*text),
+        "what was written is lost, and that has to be said: {text}"
+    );
+}
+
+#[test]
+fn a_peer_that_resets_while_the_connection_lingers() {
+    let (conn, peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    conn.set_linger(Duration::from_secs(3600));
+    conn.end();
+    settle();
+    reset(peer);
+    run();
+    assert_eq!(log.text(), "close");
+}
+
+#[test]
+fn a_peer_that_never_reads_meets_the_hard_limit() {
+    const HARD: usize = 1 << 20;
+    const CHUNK: usize = 10_000;
+    let (conn, _peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    conn.set_write_limits(64 << 10, HARD);
+    let most = Rc::new(Cell::new(0));
+    let peak = Rc::clone(&most);
+    // A sender that never looks at what `write` says.
+    uptick_event_loop::add_periodic_timer(Duration::ZERO, move |timer| {
+        if !conn.is_open() {
+            timer.cancel();
+        }
+        for _ in 0..100 {
+            conn.write(vec![0; CHUNK]);
+            peak.set(peak.get().max(conn.buffered()));
+        }
+    });
+    run();
+    assert_eq!(log.text(), "error:ENOBUFS close");
+    assert!(most.get() < HARD + CHUNK, "{} bytes waited", most.get());
+}
+
+#[test]
+fn a_peer_that_never_reads_meets_the_write_timeout() {
+    let clock = manual_clock();
+    let (conn, _peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    while conn.write(vec![0; 10_000]) {}
+    settle();
+    clock.advance(Duration::from_secs(31));
+    settle();
+    assert_eq!(log.text(), "error:ETIMEDOUT close");
+}
+
+#[test]
+fn a_peer_that_never_reads_an_ended_connection_meets_the_write_timeout() {
+    let clock = manual_clock();
+    let (conn, _peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    conn.end_with(vec![0; 8 << 20]);
+    settle();
+    clock.advance(Duration::from_secs(29));
+    settle();
+    assert_eq!(log.text(), "");
+    clock.advance(Duration::from_secs(2));
+    settle();
+    assert_eq!(log.text(), "error:ETIMEDOUT close");
+}
+
+#[test]
+fn a_write_of_100_mib_in_one_call() {
+    const LENGTH: usize = 100 << 20;
+    let (conn, peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    assert!(!conn.write(patterned(LENGTH)));
+    conn.end();
+    let reader = thread::spawn(move || read_pattern(peer));
+    run();
+    assert_eq!(reader.join().unwrap(), LENGTH);
+    assert_eq!(log.text(), "close");
+}
+
+#[test]
+fn reads_and_writes_of_one_byte() {
+    const LENGTH: usize = 20_000;
+    let server = tcp_server();
+    with_connection(server, |conn| {
+        conn.on("data", move |chunk: Bytes| {
+            for byte in chunk {
+                conn.write([byte]);
+            }
+        });
+    });
+    let client = client(server, |client| {
+        client.set_nodelay(true).unwrap();
+        let mut sending = client.try_clone().unwrap();
+        let writer = thread::spawn(move || {
+            for at in 0..LENGTH {
+                sending.write_all(&[pattern(at)]).unwrap();
+            }
+            sending.shutdown(std::net::Shutdown::Write).unwrap();
+        });
+        let mut receiving = client;
+        let mut byte = [0];
+        for at in 0..LENGTH {
+            receiving.read_exact(&mut byte).unwrap();
+            assert_eq!(byte[0], pattern(at), "at {at}");
+        }
+        assert_eq!(receiving.read(&mut byte).unwrap(), 0);
+        writer.join().unwrap();
+    });
+    run();
+    client.join().unwrap();
+}
+
+/// A connection whose socket takes a few kilobytes, and its peer.
+fn narrow_pair() -> (Connection, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    for end in [&ours, &theirs] {
+        // The system makes it the least that it can work with.
+        SockRef::from(end).set_send_buffer_size(1).unwrap();
+    }
+    (Connection::adopt(ours).unwrap(), theirs)
+}
+
+#[test]
+fn a_socket_that_takes_a_little_at_a_time() {
+    const LENGTH: usize = 3 << 20;
+    let (conn, peer) = narrow_pair();
+    // Long and short pieces, so that a short write ends anywhere in either.
+    let bytes = patterned(LENGTH);
+    let mut at = 0;
+    for length in [1, 4096, 4097, 10, 65_536, 100_000].into_iter().cycle() {
+        let end = (at + length).min(LENGTH);
+        conn.write(&bytes[at..end]);
+        at = end;
+        if at == LENGTH {
+            break;
+        }
+    }
+    conn.end();
+    let reader = thread::spawn(move || read_pattern(peer));
+    run();
+    assert_eq!(reader.join().unwrap(), LENGTH);
+}
+
+#[test]
+fn an_echo_of_everything_through_narrow_sockets() {
+    const LENGTH: usize = 2 << 20;
+    let (conn, peer) = narrow_pair();
+    conn.on("data", move |chunk: Bytes| {
+        if !conn.write(chunk) {
+            conn.pause();
+        }
+    });
+    conn.on("drain", move |()| conn.resume());
+    let mut sending = peer.try_clone().unwrap();
+    let writer = thread::spawn(move || {
+        sending.write_all(&patterned(LENGTH)).unwrap();
+        sending.shutdown(std::net::Shutdown::Write).unwrap();
+    });
+    let reader = thread::spawn(move || read_pattern(peer));
+    run();
+    writer.join().unwrap();
+    assert_eq!(reader.join().unwrap(), LENGTH);
+}

@@ -1,0 +1,118 @@
+//! Handles used after their connection is gone and its slot is in use again.
+
+use std::io::Read;
+use std::time::Duration;
+
+use uptick_socket::prelude::*;
+use uptick_stream::Error as StreamError;
+use uptick_stream::filter::{Filter, FilterContext};
+
+use crate::support::*;
+
+/// Calls everything that a connection has, and checks what a stale handle answers.
+fn use_all_methods(stale: Connection) {
+    assert_eq!(stale.id(), None);
+    assert!(!stale.is_open());
+    assert!(!stale.write("x"));
+    assert!(!stale.write(vec![0; 1 << 20]));
+    assert!(!stale.write(""));
+    stale.end();
+    stale.end_with("x");
+    stale.shutdown_write();
+    stale.close();
+    stale.pause();
+    stale.resume();
+    assert!(!stale.is_readable() && !stale.is_writable());
+    assert_eq!(stale.buffered(), 0);
+    assert_eq!((stale.bytes_read(), stale.bytes_written()), (0, 0));
+    stale.add_filter(Ignorant);
+    stale.set_data(7_u32);
+    assert!(stale.data::<u32>().is_none());
+    assert_eq!(
+        (stale.remote_address(), stale.local_address()),
+        (None, None)
+    );
+    assert_eq!((stale.remote_ip(), stale.peer()), (None, None));
+    assert!(stale.proxied().is_none());
+    assert!(!stale.is_secure());
+    stale.set_secure(true);
+    stale.set_write_limits(1, 2);
+    stale.set_idle_timeout(Some(Duration::ZERO));
+    stale.set_write_timeout(Some(Duration::ZERO));
+    stale.set_linger(Duration::ZERO);
+    stale.set_allow_half_open(true);
+    let id = stale.on("data", |_: Bytes| panic!("a stale handle has no events"));
+    assert!(!stale.off(id));
+    stale.once("close", |()| panic!("a stale handle has no events"));
+    assert!(stale.listeners("close").is_empty());
+    stale.remove_listeners("end");
+    stale.remove_all_listeners();
+    assert_eq!(block_on(stale.next(Connection::DATA)), None);
+    assert!(format!("{stale:?}").contains("stale"));
+}
+
+struct Ignorant;
+
+impl Filter for Ignorant {
+    fn received(&mut self, _: Bytes, _: &mut FilterContext) -> Result<(), StreamError> {
+        panic!("a stale handle has no filters")
+    }
+
+    fn sending(&mut self, _: Bytes, _: &mut FilterContext) -> Result<(), StreamError> {
+        panic!("a stale handle has no filters")
+    }
+}
+
+#[test]
+fn a_handle_whose_connection_is_gone_does_nothing() {
+    let (conn, _peer) = tcp_pair();
+    conn.close();
+    use_all_methods(conn);
+    run();
+}
+
+#[test]
+fn a_handle_whose_slot_is_in_use_again_does_nothing_to_the_new_connection() {
+    let (stale, _old_peer) = tcp_pair();
+    stale.close();
+    // The free slot is taken first.
+    let (conn, mut peer) = tcp_pair();
+    let log = Log::new();
+    log.all(conn);
+    conn.set_data(1_u32);
+    let (remote, id) = (conn.remote_address(), conn.id());
+    assert_ne!(stale, conn);
+    use_all_methods(stale);
+    settle();
+    assert_eq!(log.text(), "");
+    assert_eq!((conn.remote_address(), conn.id()), (remote, id));
+    assert_eq!(conn.data::<u32>().as_deref(), Some(&1));
+    assert!(conn.is_readable() && conn.is_writable() && !conn.is_secure());
+    assert_eq!(conn.listeners("data").len(), 1);
+    conn.write("mine");
+    settle();
+    let mut bytes = [0; 4];
+    peer.read_exact(&mut bytes).unwrap();
+    assert_eq!(&bytes, b"mine");
+    conn.close();
+}
+
+#[test]
+fn a_handle_is_stale_in_the_callbacks_of_its_successor() {
+    let (old, old_peer) = tcp_pair();
+    let log = Log::new();
+    let noted = log.clone();
+    let captured = old;
+    drop(old_peer);
+    run_until(|| !old.is_open());
+    let (new, new_peer) = tcp_pair();
+    new.on("end", move |()| {
+        assert!(!captured.write("x"));
+        captured.close();
+        noted.add("end");
+    });
+    log.states(new);
+    drop(new_peer);
+    run();
+    assert_eq!(log.text(), "end end close");
+}
