@@ -8,7 +8,7 @@ use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 use crate::program::Program;
 
 /// An address of 127.0.0.1 on which nobody listens, as long as the socket is there.
-fn nobody() -> (OwnedFd, String) {
+pub(crate) fn nobody() -> (OwnedFd, String) {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = SocketAddr::try_from(getsockname(&socket).unwrap()).unwrap();

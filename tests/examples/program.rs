@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -81,6 +81,16 @@ impl Program {
     pub(crate) fn error_line(&self) -> String {
         let line = self.stderr.recv_timeout(PATIENCE);
         line.unwrap_or_else(|error| panic!("no error from {}: {error}", self.name))
+    }
+
+    /// Writes to standard input.
+    pub(crate) fn input(&mut self, text: &str) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        stdin.write_all(text.as_bytes()).unwrap();
+    }
+
+    pub(crate) fn end_input(&mut self) {
+        drop(self.child.stdin.take());
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
