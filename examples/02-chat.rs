@@ -31,12 +31,10 @@ fn main() -> uptick::Result {
     // It lives as long as the program, so callbacks may all refer to it.
     let room: &'static Room = Box::leak(Box::default());
 
-    let server = Server::bind(uri)?;
+    let server = LimitingServer::new(Server::bind(uri)?, max_clients, false)
+        .refuse_with("The room is full. Try again later.\n");
     server.on("connection", move |conn: Connection| {
         conn.on("error", |e: Error| eprintln!("{e}"));
-        if room.clients.borrow().len() >= max_clients {
-            return conn.end_with("The room is full. Try again later.\n");
-        }
         conn.set_write_limits(64 * 1024, MAX_WAITING);
         conn.set_idle_timeout(Some(TIME_FOR_NAME));
         room.enter(conn);
@@ -93,7 +91,7 @@ impl Room {
         if !is_name(name) {
             conn.write("A name has 1 to 20 letters, digits, - or _. What is yours?\n");
         } else if names.iter().any(|other| other == name) {
-            conn.write(format!("There is a {name} already. What is your name?\n"));
+            conn.write(format!("The name {name} is taken. What is yours?\n"));
         } else {
             self.clients.borrow_mut().insert(conn, name.into());
             conn.set_idle_timeout(None);

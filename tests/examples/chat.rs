@@ -1,9 +1,11 @@
 //! `02-chat`.
 
+use std::time::Instant;
+
 use rustix::process::Signal;
 
 use crate::peer::Peer;
-use crate::program::Program;
+use crate::program::{PATIENCE, Program};
 
 /// Joins as a client that sees all that happens from then on.
 fn join(uri: &str, name: &str, all: &str) -> Peer {
@@ -80,7 +82,7 @@ fn a_bad_name_is_asked_for_again() {
         peer.expect("A name has 1 to 20 letters, digits, - or _. What is yours?");
     }
     peer.send("ann\n");
-    peer.expect("There is a ann already. What is your name?");
+    peer.expect("The name ann is taken. What is yours?");
     peer.send("Zoë-2_b\n");
     peer.expect("Hello Zoë-2_b! Here are: Zoë-2_b, ann");
 }
@@ -103,16 +105,29 @@ fn a_client_without_a_name_hears_nothing_and_leaves_unnoticed() {
 
 #[test]
 fn one_client_too_many_is_refused_politely_until_another_leaves() {
-    let (_server, uri) = Program::serve("02-chat", &["--max-clients", "2"]);
+    const FULL: &str = "The room is full. Try again later.";
+    let (server, uri) = Program::serve("02-chat", &["--max-clients", "2"]);
     let mut ann = join(&uri, "ann", "ann");
     let mut bob = join(&uri, "bob", "ann, bob");
     ann.expect("* bob has joined");
     let mut late = Peer::connect(&uri);
-    late.expect("The room is full. Try again later.");
+    late.expect(FULL);
     late.expect_end();
+    let error = server.error_line();
+    assert!(error.contains("2 connections are open"), "{error}");
+
     bob.send("exit\n");
     ann.expect("* bob has left");
-    join(&uri, "late", "ann, late");
+    drop(bob);
+    // The server sees the end of the connection soon, but not before this one can come.
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        let mut late = Peer::connect(&uri);
+        match late.line().as_str() {
+            FULL => assert!(Instant::now() < patience, "the room stays full"),
+            greeting => break assert_eq!(greeting, "What is your name?"),
+        }
+    }
 }
 
 #[test]
