@@ -74,6 +74,7 @@ impl<T: Transport> Entry<T> {
             .map(|limit| (self.progress, limit, Over::Stalled(limit)));
         let idle = self
             .idle_limit()
+            .filter(|_| !lingers)
             .map(|limit| (self.active, limit, Over::Idle(limit)));
         [linger, stall, idle]
     }
