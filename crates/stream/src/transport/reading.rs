@@ -51,6 +51,10 @@ pub(super) fn begin<T: Transport>(
     } else if readiness == Readiness::NONE {
         entry.flags.remove(Flags::READ_QUEUED);
     }
+    if readiness.is_error() && entry.flags.contains(Flags::SOCKET | Flags::READ_OVER) {
+        reset_after_end(entry, begun);
+        return;
+    }
     let special = Flags::BLOCKED
         | Flags::CLOSING
         | Flags::ENDING
@@ -78,6 +82,16 @@ pub(super) fn begin<T: Transport>(
             };
         }
         Err(rare) => *begun = Begun::Step(rare_step(entry, token, rare)),
+    }
+}
+
+/// The peer has ended before, so that no read tells of what has become of it since.
+#[cold]
+fn reset_after_end<T: Transport>(entry: &Entry<T>, begun: &mut Begun) {
+    if !entry.flags.contains(Flags::CLOSING)
+        && let Ok(Err(errno)) = rustix::net::sockopt::socket_error(&entry.fd)
+    {
+        *begun = Begun::Step(Step::Fail(Error::write(errno)));
     }
 }
 
