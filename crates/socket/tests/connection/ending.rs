@@ -192,3 +192,22 @@ fn end_in_the_connection_listener_answers_and_closes() {
     run();
     assert_eq!(client.join().unwrap(), b"busy");
 }
+
+#[test]
+fn end_after_shutdown_write_lingers_and_closes() {
+    let clock = manual_clock();
+    let (conn, mut peer) = tcp_pair();
+    let log = Log::new();
+    log.all(conn);
+    conn.write("question");
+    conn.shutdown_write();
+    settle();
+    assert_eq!(read_all(&mut peer), b"question");
+    clock.advance(Duration::from_secs(3600));
+    settle();
+    assert_eq!(log.text(), "", "a connection that reads has time");
+    conn.end();
+    clock.advance(Duration::from_millis(1200));
+    settle();
+    assert_eq!(log.text(), "close");
+}

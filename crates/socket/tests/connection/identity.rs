@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::thread;
 use std::time::Duration;
 
 use uptick_event_loop::add_timer;
@@ -140,4 +142,34 @@ fn two_connections_talk_to_each_other_on_one_loop() {
     client.on("data", move |_: Bytes| client.end());
     run();
     assert_eq!(log.text(), "data:ping close");
+}
+
+#[test]
+fn a_thread_that_ends_closes_its_servers_and_connections() {
+    /// Uses its connection as it is dropped, when nothing of it is left.
+    struct Last(Connection);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            assert!(!self.0.write("x"));
+            self.0.close();
+        }
+    }
+    let directory = Directory::new();
+    let (uri, path) = (directory.uri("a.sock"), directory.path("a.sock"));
+    let mut client = thread::spawn(move || {
+        let server = Server::bind(uri).unwrap();
+        server.on("connection", |conn: Connection| {
+            let last = Last(conn);
+            conn.on("data", move |_: Bytes| last.0.pause());
+            conn.set_data(Last(conn));
+        });
+        let client = UnixStream::connect(path).unwrap();
+        run_until(|| server.accepted() == 1);
+        client
+    })
+    .join()
+    .unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(read_all(&mut client), b"");
+    assert!(!directory.path("a.sock").exists());
 }

@@ -200,3 +200,38 @@ fn limits_without_end_are_taken() {
     run();
     assert!(log.text().ends_with("close"), "{}", log.text());
 }
+
+#[test]
+fn a_connection_that_has_ended_is_not_idle_but_lingers() {
+    let clock = manual_clock();
+    let (conn, _peer) = tcp_pair();
+    let log = Log::new();
+    log.all(conn);
+    conn.set_idle_timeout(Some(MINUTE));
+    clock.advance(MINUTE - Duration::from_millis(500));
+    settle();
+    conn.end();
+    clock.advance(Duration::from_millis(700));
+    settle();
+    assert_eq!(log.text(), "");
+    clock.advance(Duration::from_millis(700));
+    settle();
+    assert_eq!(log.text(), "close");
+}
+
+#[test]
+fn what_is_set_before_the_loop_runs_counts_from_then() {
+    let clock = manual_clock();
+    clock.advance(10 * MINUTE);
+    let (conn, _peer) = tcp_pair();
+    let log = Log::new();
+    log.all(conn);
+    conn.set_idle_timeout(Some(MINUTE));
+    settle();
+    clock.advance(MINUTE - Duration::from_secs(1));
+    settle();
+    assert_eq!(log.text(), "");
+    clock.advance(Duration::from_secs(2));
+    settle();
+    assert_eq!(log.text(), "error:ETIMEDOUT close");
+}

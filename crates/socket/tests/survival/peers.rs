@@ -238,3 +238,41 @@ fn an_echo_of_everything_through_narrow_sockets() {
     writer.join().unwrap();
     assert_eq!(reader.join().unwrap(), LENGTH);
 }
+
+#[test]
+fn a_peer_that_resets_a_half_open_connection() {
+    let (conn, peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    conn.set_allow_half_open(true);
+    conn.resume();
+    peer.shutdown(std::net::Shutdown::Write).unwrap();
+    run_until(|| log.text() == "end");
+    // Whoever works at an answer hears that nobody waits for it any more.
+    reset(peer);
+    run();
+    assert_eq!(log.text(), "end error:EPIPE close");
+}
+
+#[test]
+fn a_peer_that_never_stops_sending_does_not_keep_others_waiting() {
+    let (flooded, mut flooding) = tcp_pair();
+    flooded.on("data", |_: Bytes| ());
+    let flood = thread::spawn(move || while flooding.write_all(&[0; 1 << 16]).is_ok() {});
+    let (conn, mut peer) = tcp_pair();
+    conn.on("data", move |chunk: Bytes| conn.write(chunk));
+    let polite = thread::spawn(move || {
+        for turn in 0..200_u8 {
+            peer.write_all(&[turn]).unwrap();
+            let mut answer = [0];
+            peer.read_exact(&mut answer).unwrap();
+            assert_eq!(answer, [turn]);
+        }
+    });
+    run_until(|| !conn.is_open());
+    polite.join().unwrap();
+    assert!(flooded.is_open() && flooded.bytes_read() > 0);
+    flooded.close();
+    run();
+    flood.join().unwrap();
+}
