@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use bytes::Bytes;
 use uptick_emitter::{Emitter, Event, EventSet};
 
+use crate::adapter::{AsyncDuplex, AsyncReader, AsyncWriter, ChunkSink, Chunks};
 use crate::chunk::Chunk;
 use crate::pipe::{self, PipeOptions};
 use crate::transport::{self, Transport};
@@ -100,6 +101,31 @@ pub trait ReadableStream: BaseStream {
     fn pipe_with<W: WritableStream>(self, destination: W, options: PipeOptions) -> W {
         pipe::pipe(self, destination, options)
     }
+
+    /// The stream as [`AsyncRead`](futures::AsyncRead), for code that awaits.
+    ///
+    /// # Examples
+    /// ```
+    /// use futures::AsyncReadExt;
+    /// use uptick_stream::{ReadableResourceStream, ReadableStream};
+    ///
+    /// let text = uptick_event_loop::block_on(async {
+    ///     let mut text = String::new();
+    ///     let mut file = ReadableResourceStream::open("Cargo.toml")?.into_async_read();
+    ///     file.read_to_string(&mut text).await?;
+    ///     Ok::<String, std::io::Error>(text)
+    /// })??;
+    /// assert!(text.starts_with("[package]"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn into_async_read(self) -> AsyncReader<Self> {
+        AsyncReader::new(self)
+    }
+
+    /// The stream as a [`Stream`](futures::Stream) of chunks, for code that awaits.
+    fn into_chunks(self) -> Chunks<Self> {
+        Chunks::new(self)
+    }
 }
 
 /// A stream that data goes into.
@@ -142,6 +168,16 @@ pub trait WritableStream: BaseStream {
         self.write(chunk);
         self.end();
     }
+
+    /// The stream as [`AsyncWrite`](futures::AsyncWrite), for code that awaits.
+    fn into_async_write(self) -> AsyncWriter<Self> {
+        AsyncWriter::new(self)
+    }
+
+    /// The stream as a [`Sink`](futures::Sink) of chunks, for code that awaits.
+    fn into_sink(self) -> ChunkSink<Self> {
+        ChunkSink::new(self)
+    }
 }
 
 /// A stream with two sides. One `error` and one `close` stand for both.
@@ -149,7 +185,33 @@ pub trait WritableStream: BaseStream {
 /// # Events
 /// Those of [`ReadableStream`] and [`WritableStream`]. After the peer's `end` the stream ends itself, once what was
 /// written is sent, unless it is told to stay half open.
-pub trait DuplexStream: ReadableStream + WritableStream {}
+pub trait DuplexStream: ReadableStream + WritableStream {
+    /// The stream as [`AsyncRead`](futures::AsyncRead) and [`AsyncWrite`](futures::AsyncWrite), for code that awaits.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use futures::{AsyncReadExt, AsyncWriteExt};
+    /// use uptick_stream::{DuplexResourceStream, DuplexStream};
+    ///
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let echo = DuplexResourceStream::new(theirs)?;
+    /// echo.pipe(echo);
+    /// let answer = uptick_event_loop::block_on(async {
+    ///     let mut stream = DuplexResourceStream::new(ours)?.into_async();
+    ///     stream.write_all(b"hello").await?;
+    ///     let mut answer = [0; 5];
+    ///     stream.read_exact(&mut answer).await?;
+    ///     stream.close().await?;
+    ///     Ok::<_, std::io::Error>(answer)
+    /// })??;
+    /// assert_eq!(&answer, b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn into_async(self) -> AsyncDuplex<Self> {
+        AsyncDuplex::new(self)
+    }
+}
 
 impl<T: ReadableStream + WritableStream> DuplexStream for T {}
 

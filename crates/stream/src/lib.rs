@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod adapter;
 mod chunk;
 mod composite;
 mod contract;
@@ -12,6 +13,10 @@ mod through;
 pub mod transport;
 mod write_queue;
 
+pub use adapter::{
+    AsyncDuplex, AsyncReader, AsyncWriter, ChunkSink, Chunks, from_async, from_async_read,
+    from_async_write, from_sink, from_stream,
+};
 pub use chunk::Chunk;
 pub use composite::CompositeStream;
 pub use contract::{BaseStream, DuplexStream, DuplexTransport, ReadableStream, WritableStream};

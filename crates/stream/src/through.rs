@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::error::Error as StdError;
 use std::fmt;
 use std::marker::PhantomData;
+use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use uptick_emitter::{Emitter, Event, Listeners, emit, events};
@@ -97,6 +98,10 @@ struct Entry {
     /// What was written while the transform was running.
     incoming: VecDeque<Bytes>,
     outgoing: VecDeque<Bytes>,
+    /// What an adapter's source failed with, behind what it gave.
+    failure: Option<Error>,
+    /// The task of an adapter.
+    waker: Option<Waker>,
     held: usize,
     soft_limit: usize,
     state: State,
@@ -223,6 +228,7 @@ impl ThroughStream {
         if let Err(message) = catch(|| emit(&self, Self::CLOSE, ())) {
             tracing::error!("a callback panicked as its stream closed: {message}");
         }
+        self.wake();
         let id = self.id;
         let entry = STREAMS.try_with(|streams| streams.borrow_mut().table.remove(id?));
         if let Err(message) = catch(|| drop(entry)) {
@@ -316,6 +322,7 @@ impl ThroughStream {
         }
         let chunk = chunk.into_bytes();
         self.entry(|entry| entry.take_in(chunk));
+        self.wake();
         self.transform();
         self.deliver();
         self.has_room()
@@ -325,7 +332,62 @@ impl ThroughStream {
     pub(crate) fn finish(self) {
         self.entry(|entry| entry.state.ending = true);
         self.transform();
+        self.wake();
         self.deliver();
+    }
+
+    /// Fails the stream once everything that was pushed has come out.
+    pub(crate) fn fail_behind(self, error: Error) {
+        self.entry(|entry| entry.failure = Some(error));
+        self.deliver();
+    }
+
+    /// Has the task woken when something comes in or goes out, or the stream closes; gives whether it is there.
+    pub(crate) fn notify(self, context: &Context<'_>) -> bool {
+        let waker = context.waker().clone();
+        self.entry(|entry| entry.waker = Some(waker)).is_some()
+    }
+
+    /// Whether as much is held as the soft limit, or more.
+    pub(crate) fn is_full(self) -> bool {
+        self.entry(|entry| entry.held >= entry.soft_limit) == Some(true)
+    }
+
+    /// Takes what is to go out next, for an adapter's target.
+    pub(crate) fn take(self) -> Taken {
+        let taken = self.entry(|entry| match entry.outgoing.pop_front() {
+            Some(chunk) => {
+                entry.held -= chunk.len();
+                Taken::Chunk(chunk)
+            }
+            None if entry.state.flushed => Taken::End,
+            None => Taken::Nothing,
+        });
+        self.drained();
+        taken.unwrap_or(Taken::Nothing)
+    }
+
+    fn wake(self) {
+        if let Some(Some(waker)) = self.entry(|entry| entry.waker.take()) {
+            waker.wake();
+        }
+    }
+
+    /// Emits `drain` if it is owed and there is room. Gives false when the stream has failed by it.
+    fn drained(self) -> bool {
+        let drained = self.entry(|entry| {
+            let state = &mut entry.state;
+            let drained = state.full && entry.held < entry.soft_limit;
+            state.full &= !drained;
+            drained && !state.ending && !state.closing
+        });
+        if drained == Some(true)
+            && let Err(message) = catch(|| emit(&self, Self::DRAIN, ()))
+        {
+            self.panicked(&message);
+            return false;
+        }
+        true
     }
 
     /// Whether less is held than the soft limit; notes that `drain` is owed otherwise.
@@ -375,25 +437,20 @@ impl ThroughStream {
             let result = catch(|| match step {
                 Step::Data(bytes) => emit(&self, Self::DATA, bytes),
                 Step::End => emit(&self, Self::END, ()),
+                Step::Fail(error) => {
+                    self.fail(error);
+                    true
+                }
             });
-            let drained = self.entry(|entry| {
-                let state = &mut entry.state;
-                state.delivering = false;
-                let drained = state.full && entry.held < entry.soft_limit;
-                state.full &= !drained;
-                drained && !state.ending && !state.closing
-            });
+            self.entry(|entry| entry.state.delivering = false);
+            self.wake();
             if let Err(message) = result {
                 return self.panicked(&message);
             }
-            if drained == Some(true)
-                && let Err(message) = catch(|| emit(&self, Self::DRAIN, ()))
-            {
-                return self.panicked(&message);
+            if !self.drained() {
+                return;
             }
-            let over =
-                self.entry(|entry| entry.state.ended && entry.state.plumbing != Plumbing::Target);
-            if over == Some(true) {
+            if self.entry(|entry| entry.state.ended) == Some(true) {
                 return self.close();
             }
         }
@@ -405,7 +462,9 @@ impl ThroughStream {
         let Some(id) = self.id else { return };
         let waits = self.entry(|entry| {
             let state = &mut entry.state;
-            let waits = !entry.outgoing.is_empty() || (state.flushed && !state.ended);
+            let waits = !entry.outgoing.is_empty()
+                || entry.failure.is_some()
+                || (state.flushed && !state.ended);
             waits && !std::mem::replace(&mut state.scheduled, true)
         });
         if waits != Some(true) {
@@ -424,6 +483,15 @@ impl ThroughStream {
 enum Step {
     Data(Bytes),
     End,
+    Fail(Error),
+}
+
+/// What an adapter's target takes out of a stream.
+pub(crate) enum Taken {
+    Chunk(Bytes),
+    /// Everything is taken, and no more will come.
+    End,
+    Nothing,
 }
 
 impl Entry {
@@ -461,10 +529,14 @@ impl Entry {
 
     fn next_step(&mut self) -> Option<Step> {
         let state = &mut self.state;
-        if state.delivering || state.closing || state.paused {
+        let blocked = state.delivering || state.closing || state.paused;
+        if blocked || state.plumbing == Plumbing::Target {
             return None;
         }
         if self.outgoing.is_empty() {
+            if let Some(error) = self.failure.take() {
+                return Some(Step::Fail(error));
+            }
             if !state.flushed || state.ended {
                 return None;
             }
