@@ -70,17 +70,17 @@ impl Cycles {
             return;
         }
         self.left.set(n - 1);
-        let client = match n % 4 {
-            // A polite end leaves the port in TIME_WAIT, so not all can be.
-            0 => Connection::adopt(TcpStream::connect(socket_address(self.tcp)).unwrap()),
-            1 => {
-                let stream = TcpStream::connect(socket_address(self.tcp)).unwrap();
-                SockRef::from(&stream)
-                    .set_linger(Some(Duration::ZERO))
-                    .unwrap();
-                Connection::adopt(stream)
+        let polite = n % 16 < 4;
+        let client = if n % 2 == 0 {
+            let stream = TcpStream::connect(socket_address(self.tcp)).unwrap();
+            if !polite {
+                // A polite end leaves the port in TIME_WAIT, so most must not be.
+                let reset = Some(Duration::ZERO);
+                SockRef::from(&stream).set_linger(reset).unwrap();
             }
-            _ => Connection::adopt(UnixStream::connect(&self.path).unwrap()),
+            Connection::adopt(stream)
+        } else {
+            Connection::adopt(UnixStream::connect(&self.path).unwrap())
         }
         .unwrap();
         client.set_idle_timeout(Some(PATIENCE));
@@ -88,10 +88,11 @@ impl Cycles {
         let answered = Rc::clone(&self.answered);
         client.on("data", move |_: Bytes| {
             answered.set(answered.get() + 1);
-            match n % 8 {
-                0 | 3 => client.end_with("bye"),
-                7 => client.shutdown_write(),
-                // What it has still to send is lost with it, or it is reset.
+            match n % 16 {
+                0 | 1 => client.end_with("bye"),
+                2 | 3 => client.shutdown_write(),
+                // The server ends it.
+                5 => {}
                 _ => {
                     client.write("never sent");
                     client.close();
@@ -101,7 +102,7 @@ impl Cycles {
         client.on("error", |error: Error| panic!("{error}"));
         let next = self.clone();
         client.on("close", move |()| next.turn());
-        client.write("hello");
+        client.write(if n % 16 == 5 { "end!" } else { "hello" });
     }
 
     /// Runs so many cycles to their end.
@@ -132,7 +133,11 @@ fn serve(server: Server) {
         let captured = Box::new([0_u8; 100]);
         conn.on("data", move |chunk: Bytes| {
             assert_eq!(captured.len(), 100);
+            let end = chunk == "end!";
             conn.write(chunk);
+            if end {
+                conn.end();
+            }
         });
         // Clients reset as they like.
         conn.on("error", |_: Error| ());
