@@ -4,11 +4,13 @@
 //! rest. Streams of a kind live in one [`Transports`] table for each thread.
 //!
 //! Cost of a chunk that is echoed: one read and one write, no allocation, no clock, no lock. The read goes into the
-//! thread's buffer, the listener gets a part of it, what it writes is copied behind what other listeners wrote to the
-//! same stream, and the end of the iteration sends it.
+//! thread's buffer, the listener gets a part of it, what it writes is copied into the stream's queue, and that is sent
+//! when the listener has returned. What is written at other times is sent at the end of the iteration.
 
 mod deadlines;
+mod dispatch;
 mod ending;
+mod entry;
 mod filtering;
 mod flags;
 mod jobs;
@@ -24,16 +26,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::io::Errno;
-use uptick_emitter::{Emitter, Event, EventSet, Listeners, emit, emit_begun};
-use uptick_event_loop::driver::{self, DeadlineId, Driver};
-use uptick_event_loop::{DriverId, Id, Interest, Readiness, Table, Token, Trigger};
+use uptick_emitter::{Emitter, Event, EventSet, Listeners};
+use uptick_event_loop::driver::{self, Driver};
+use uptick_event_loop::{DriverId, Id, Interest, Table, Token, Trigger};
 
 use crate::chunk::Chunk;
 use crate::error::Error;
-use crate::filter::{Filter, Filters};
+use crate::filter::Filter;
 use crate::write_queue::WriteQueue;
+use entry::{Entry, Timestamp};
 use flags::Flags;
-use reading::Begun;
+
+pub use dispatch::TransportDriver;
+pub use entry::{HARD_LIMIT, LINGER, SOFT_LIMIT, STALL_LIMIT, TransportOptions};
 
 /// A `Copy` handle of a stream over a file descriptor.
 pub trait Transport: Emitter<Events = Self> + EventSet + Copy + Debug {
@@ -92,118 +97,6 @@ type SpareQueues = Vec<Box<WriteQueue>>;
 /// How many drained write queues a thread keeps for each kind of stream.
 const SPARE_QUEUES: usize = 64;
 
-struct Entry<T: Transport> {
-    fd: OwnedFd,
-    flags: Flags,
-    soft_limit: u32,
-    hard_limit: u32,
-    listeners: Listeners,
-    queue: Option<Box<WriteQueue>>,
-    rare: Option<Box<Rare>>,
-    deadline: Option<DeadlineId>,
-    /// When the stream was last active, as far as a limit depends on it.
-    active: Timestamp,
-    /// When bytes last went out while the descriptor was full, or when the stream began to linger.
-    progress: Timestamp,
-    bytes_read: u64,
-    bytes_written: u64,
-    extra: T::Extra,
-}
-
-/// What most streams never have.
-struct Rare {
-    filters: Filters,
-    /// What came through the filters while reading was paused, and whether the end is behind it.
-    held: Vec<Bytes>,
-    held_end: bool,
-    /// What was written while the filters were running.
-    postponed: Vec<Bytes>,
-    jobs: Option<jobs::Jobs>,
-    /// Why a write has failed inside a callback.
-    failure: Option<Error>,
-    idle_limit: Option<Duration>,
-    stall_limit: Option<Duration>,
-    linger: Duration,
-    data: Option<Rc<dyn Any>>,
-}
-
-impl Default for Rare {
-    fn default() -> Self {
-        Rare {
-            filters: Filters::default(),
-            held: Vec::new(),
-            held_end: false,
-            postponed: Vec::new(),
-            jobs: None,
-            failure: None,
-            idle_limit: None,
-            stall_limit: Some(STALL_LIMIT),
-            linger: LINGER,
-            data: None,
-        }
-    }
-}
-
-/// How much may wait in a write queue before `write` gives `false`: 64 KiB.
-pub const SOFT_LIMIT: usize = 64 * 1024;
-
-/// How much may wait in a write queue before a further write fails the stream: 16 MiB.
-pub const HARD_LIMIT: usize = 16 * 1024 * 1024;
-
-/// How long a peer may read nothing while something waits for it: 30 s.
-pub const STALL_LIMIT: Duration = Duration::from_secs(30);
-
-/// How long an ended stream waits for the peer's end: 1 s.
-pub const LINGER: Duration = Duration::from_secs(1);
-
-/// A time on the loop's clock in 16 ms steps; wraps after two years.
-#[derive(Clone, Copy, Debug, Default)]
-struct Timestamp(u32);
-
-impl Timestamp {
-    fn now() -> Self {
-        Timestamp((driver::elapsed().as_millis() >> 4) as u32)
-    }
-
-    fn age(self) -> Duration {
-        Duration::from_millis(u64::from(Self::now().0.wrapping_sub(self.0)) << 4)
-    }
-}
-
-/// How a new stream is set up.
-#[derive(Clone, Copy, Debug)]
-pub struct TransportOptions {
-    /// Whether the descriptor is a socket: it can end its side and linger.
-    pub is_socket: bool,
-    /// Whether the descriptor has no readiness to wait for, as regular files: the pool of blocking jobs reads and
-    /// writes it, 64 KiB ahead of the reader at most.
-    pub blocks: bool,
-    /// See [`SOFT_LIMIT`].
-    pub soft_limit: usize,
-    /// See [`HARD_LIMIT`].
-    pub hard_limit: usize,
-    /// Whether the stream stays open for writing after the peer's end.
-    pub allow_half_open: bool,
-    /// Whether the stream can be read.
-    pub readable: bool,
-    /// Whether the stream can be written.
-    pub writable: bool,
-}
-
-impl Default for TransportOptions {
-    fn default() -> Self {
-        TransportOptions {
-            is_socket: true,
-            blocks: false,
-            soft_limit: SOFT_LIMIT,
-            hard_limit: HARD_LIMIT,
-            allow_half_open: false,
-            readable: true,
-            writable: true,
-        }
-    }
-}
-
 impl<T: Transport> Transports<T> {
     /// Makes an empty table.
     pub const fn new() -> Self {
@@ -256,102 +149,6 @@ impl<T: Transport> Transports<T> {
 impl<T: Transport> Default for Transports<T> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl<T: Transport> Debug for Entry<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entry")
-            .field("fd", &self.fd)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The [`Driver`] of a kind of stream.
-#[derive(Debug)]
-pub struct TransportDriver<T>(std::marker::PhantomData<fn(T)>);
-
-impl<T> TransportDriver<T> {
-    /// Makes the driver.
-    pub const fn new() -> Self {
-        TransportDriver(std::marker::PhantomData)
-    }
-}
-
-impl<T> Default for TransportDriver<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<T: Transport> Driver for TransportDriver<T> {
-    #[inline]
-    fn ready(&self, token: Token, readiness: Readiness) {
-        // Written in place: handing it out through the closures would copy it at each step.
-        let mut stream = None;
-        let mut begun = Begun::Otherwise;
-        T::with_transports(|all| {
-            if let Some((id, entry)) = all.table.find_mut(token) {
-                stream = Some(T::from_id(id));
-                reading::begin(entry, token, readiness, &mut begun);
-            }
-        });
-        let Some(stream) = stream else { return };
-        match begun {
-            Begun::Chunk {
-                chunk,
-                emission: Some(mut emission),
-                more: false,
-            } if emission.is_only() => {
-                emission.call(chunk);
-                writing::complete_and_flush(stream, token, emission);
-            }
-            Begun::Chunk {
-                chunk,
-                emission,
-                more,
-            } => {
-                match emission {
-                    Some(emission) => emit_begun(&stream, T::DATA, emission, chunk),
-                    None => drop(emit(&stream, T::DATA, chunk)),
-                }
-                if more {
-                    reading::read_pass(stream);
-                }
-                writing::flush_queued::<T>(token);
-            }
-            Begun::Step(step) => {
-                if reading::act(stream, step) {
-                    reading::read_pass(stream);
-                }
-            }
-            Begun::Otherwise => {
-                if readiness.is_writable() {
-                    writing::writable(stream);
-                }
-                reading::read_pass(stream);
-            }
-        }
-    }
-
-    #[inline]
-    fn flush(&self, token: Token) {
-        writing::flush_queued::<T>(token);
-    }
-
-    fn expired(&self, token: Token) {
-        let found = T::with_transports(|all| all.table.find(token)).flatten();
-        if let Some(id) = found {
-            deadlines::expired(T::from_id(id));
-        }
-    }
-
-    fn panicked(&self, token: Token, message: &str) {
-        let found = T::with_transports(|all| all.table.find(token)).flatten();
-        match found {
-            Some(id) => panicked(T::from_id(id), message),
-            None => tracing::error!("a callback panicked after its stream had closed: {message}"),
-        }
     }
 }
 
@@ -529,7 +326,7 @@ pub fn is_readable<T: Transport>(stream: T) -> bool {
     .unwrap_or(false)
 }
 
-/// Whether [`write`] takes anything.
+/// Whether [`write()`] takes anything.
 pub fn is_writable<T: Transport>(stream: T) -> bool {
     with_entry(stream, |entry, _| entry.is_writable()).unwrap_or(false)
 }
@@ -618,43 +415,4 @@ fn with_entry<T: Transport, R>(stream: T, f: impl FnOnce(&mut Entry<T>, Token) -
         all.table.get_mut(id).map(|entry| f(entry, token))
     })
     .flatten()
-}
-
-impl<T: Transport> Entry<T> {
-    fn is_writable(&self) -> bool {
-        !self
-            .flags
-            .intersects(Flags::WRITE_OVER | Flags::ENDING | Flags::CLOSING)
-    }
-
-    #[inline]
-    fn queued(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.len())
-    }
-
-    fn rare(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
-    }
-
-    fn stall_limit(&self) -> Option<Duration> {
-        self.rare
-            .as_ref()
-            .map_or(Some(STALL_LIMIT), |rare| rare.stall_limit)
-    }
-
-    fn idle_limit(&self) -> Option<Duration> {
-        self.rare.as_ref().and_then(|rare| rare.idle_limit)
-    }
-
-    fn linger(&self) -> Duration {
-        self.rare.as_ref().map_or(LINGER, |rare| rare.linger)
-    }
-
-    /// Notes activity, where a limit depends on it.
-    #[inline]
-    fn touch(&mut self) {
-        if self.flags.contains(Flags::TIMED) {
-            self.active = Timestamp::now();
-        }
-    }
 }

@@ -1,0 +1,101 @@
+//! From the loop to a stream: what an event sets off.
+//!
+//! Cost of a chunk in the ordinary state, which is that of nearly all: the stream is looked up once to read, once for
+//! each `write` of its listener and once to send; two system calls; no allocation.
+
+use std::marker::PhantomData;
+
+use uptick_emitter::{emit, emit_begun};
+use uptick_event_loop::driver::Driver;
+use uptick_event_loop::{Readiness, Token};
+
+use super::reading::Begun;
+use super::{Transport, deadlines, panicked, reading, writing};
+
+/// The [`Driver`] of a kind of stream.
+#[derive(Debug)]
+pub struct TransportDriver<T>(PhantomData<fn(T)>);
+
+impl<T> TransportDriver<T> {
+    /// Makes the driver.
+    pub const fn new() -> Self {
+        TransportDriver(PhantomData)
+    }
+}
+
+impl<T> Default for TransportDriver<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Transport> Driver for TransportDriver<T> {
+    #[inline]
+    fn ready(&self, token: Token, readiness: Readiness) {
+        // Written in place: handing it out through the closures would copy it at each step.
+        let mut stream = None;
+        let mut begun = Begun::Otherwise;
+        T::with_transports(|all| {
+            if let Some((id, entry)) = all.table.find_mut(token) {
+                stream = Some(T::from_id(id));
+                reading::begin(entry, token, readiness, &mut begun);
+            }
+        });
+        let Some(stream) = stream else { return };
+        match begun {
+            Begun::Chunk {
+                chunk,
+                emission: Some(mut emission),
+                more: false,
+            } if emission.is_only() => {
+                emission.call(chunk);
+                writing::complete_and_flush(stream, token, emission);
+            }
+            Begun::Chunk {
+                chunk,
+                emission,
+                more,
+            } => {
+                match emission {
+                    Some(emission) => emit_begun(&stream, T::DATA, emission, chunk),
+                    None => drop(emit(&stream, T::DATA, chunk)),
+                }
+                if more {
+                    reading::read_pass(stream);
+                }
+                writing::flush_queued::<T>(token);
+            }
+            Begun::Step(step) => {
+                if reading::act(stream, step) {
+                    reading::read_pass(stream);
+                }
+            }
+            Begun::Otherwise => {
+                if readiness.is_writable() {
+                    writing::writable(stream);
+                }
+                reading::read_pass(stream);
+            }
+        }
+    }
+
+    #[inline]
+    fn flush(&self, token: Token) {
+        writing::flush_queued::<T>(token);
+    }
+
+    fn expired(&self, token: Token) {
+        let found = T::with_transports(|all| all.table.find(token)).flatten();
+        if let Some(id) = found {
+            deadlines::expired(T::from_id(id));
+        }
+    }
+
+    fn panicked(&self, token: Token, message: &str) {
+        let found = T::with_transports(|all| all.table.find(token)).flatten();
+        match found {
+            Some(id) => panicked(T::from_id(id), message),
+            None => tracing::error!("a callback panicked after its stream had closed: {message}"),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What is kept for each stream, and its limits.
+
+use std::any::Any;
+use std::fmt::{self, Debug};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use uptick_emitter::Listeners;
+use uptick_event_loop::driver::{self, DeadlineId};
+
+use super::flags::Flags;
+use super::{Transport, jobs};
+use crate::error::Error;
+use crate::filter::Filters;
+use crate::write_queue::WriteQueue;
+
+pub(super) struct Entry<T: Transport> {
+    pub(super) fd: OwnedFd,
+    pub(super) flags: Flags,
+    pub(super) soft_limit: u32,
+    pub(super) hard_limit: u32,
+    pub(super) listeners: Listeners,
+    pub(super) queue: Option<Box<WriteQueue>>,
+    pub(super) rare: Option<Box<Rare>>,
+    pub(super) deadline: Option<DeadlineId>,
+    /// When the stream was last active, as far as a limit depends on it.
+    pub(super) active: Timestamp,
+    /// When bytes last went out while the descriptor was full, or when the stream began to linger.
+    pub(super) progress: Timestamp,
+    pub(super) bytes_read: u64,
+    pub(super) bytes_written: u64,
+    pub(super) extra: T::Extra,
+}
+
+/// What most streams never have.
+pub(super) struct Rare {
+    pub(super) filters: Filters,
+    /// What came through the filters while reading was paused, and whether the end is behind it.
+    pub(super) held: Vec<Bytes>,
+    pub(super) held_end: bool,
+    /// What was written while the filters were running.
+    pub(super) postponed: Vec<Bytes>,
+    pub(super) jobs: Option<jobs::Jobs>,
+    /// Why a write has failed inside a callback.
+    pub(super) failure: Option<Error>,
+    pub(super) idle_limit: Option<Duration>,
+    pub(super) stall_limit: Option<Duration>,
+    pub(super) linger: Duration,
+    pub(super) data: Option<Rc<dyn Any>>,
+}
+
+impl Default for Rare {
+    fn default() -> Self {
+        Rare {
+            filters: Filters::default(),
+            held: Vec::new(),
+            held_end: false,
+            postponed: Vec::new(),
+            jobs: None,
+            failure: None,
+            idle_limit: None,
+            stall_limit: Some(STALL_LIMIT),
+            linger: LINGER,
+            data: None,
+        }
+    }
+}
+
+/// How much may wait in a write queue before `write` gives `false`: 64 KiB.
+pub const SOFT_LIMIT: usize = 64 * 1024;
+
+/// How much may wait in a write queue before a further write fails the stream: 16 MiB.
+pub const HARD_LIMIT: usize = 16 * 1024 * 1024;
+
+/// How long a peer may read nothing while something waits for it: 30 s.
+pub const STALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long an ended stream waits for the peer's end: 1 s.
+pub const LINGER: Duration = Duration::from_secs(1);
+
+/// A time on the loop's clock in 16 ms steps; wraps after two years.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Timestamp(u32);
+
+impl Timestamp {
+    pub(super) fn now() -> Self {
+        Timestamp((driver::elapsed().as_millis() >> 4) as u32)
+    }
+
+    pub(super) fn age(self) -> Duration {
+        Duration::from_millis(u64::from(Self::now().0.wrapping_sub(self.0)) << 4)
+    }
+}
+
+/// How a new stream is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct TransportOptions {
+    /// Whether the descriptor is a socket: it can end its side and linger.
+    pub is_socket: bool,
+    /// Whether the descriptor has no readiness to wait for, as regular files: the pool of blocking jobs reads and
+    /// writes it, 64 KiB ahead of the reader at most.
+    pub blocks: bool,
+    /// See [`SOFT_LIMIT`].
+    pub soft_limit: usize,
+    /// See [`HARD_LIMIT`].
+    pub hard_limit: usize,
+    /// Whether the stream stays open for writing after the peer's end.
+    pub allow_half_open: bool,
+    /// Whether the stream can be read.
+    pub readable: bool,
+    /// Whether the stream can be written.
+    pub writable: bool,
+}
+
+impl Default for TransportOptions {
+    fn default() -> Self {
+        TransportOptions {
+            is_socket: true,
+            blocks: false,
+            soft_limit: SOFT_LIMIT,
+            hard_limit: HARD_LIMIT,
+            allow_half_open: false,
+            readable: true,
+            writable: true,
+        }
+    }
+}
+
+impl<T: Transport> Entry<T> {
+    pub(super) fn is_writable(&self) -> bool {
+        !self
+            .flags
+            .intersects(Flags::WRITE_OVER | Flags::ENDING | Flags::CLOSING)
+    }
+
+    #[inline]
+    pub(super) fn queued(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.len())
+    }
+
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    pub(super) fn stall_limit(&self) -> Option<Duration> {
+        self.rare
+            .as_ref()
+            .map_or(Some(STALL_LIMIT), |rare| rare.stall_limit)
+    }
+
+    pub(super) fn idle_limit(&self) -> Option<Duration> {
+        self.rare.as_ref().and_then(|rare| rare.idle_limit)
+    }
+
+    pub(super) fn linger(&self) -> Duration {
+        self.rare.as_ref().map_or(LINGER, |rare| rare.linger)
+    }
+
+    /// Notes activity, where a limit depends on it.
+    #[inline]
+    pub(super) fn touch(&mut self) {
+        if self.flags.contains(Flags::TIMED) {
+            self.active = Timestamp::now();
+        }
+    }
+}
+
+impl<T: Transport> Debug for Entry<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("fd", &self.fd)
+            .finish_non_exhaustive()
+    }
+}
