@@ -204,6 +204,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
         fn bytes_come_out_as_they_went_in(steps in steps()) {
             let mut queue = WriteQueue::new();

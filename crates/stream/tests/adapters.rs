@@ -1,4 +1,5 @@
 //! Streams as the traits of `futures`, and the other way round.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Filters, in a stream over a socket pair.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
 

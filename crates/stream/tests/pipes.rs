@@ -1,4 +1,5 @@
 //! Pipes between streams.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
 

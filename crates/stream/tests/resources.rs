@@ -1,4 +1,5 @@
 //! Streams over pipes, terminals, files and devices.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
 
@@ -282,7 +283,7 @@ fn a_full_pipe_blocks_nobody_and_goes_on_when_it_is_read() {
 #[test]
 fn lines_of_a_terminal_come_one_by_one_and_a_hang_up_is_the_end() {
     let Ok((mut controller, terminal)) = open_terminal() else {
-        eprintln!("there are no terminals here");
+        // No terminals here, as in some containers.
         return;
     };
     let stream = ReadableResourceStream::new(terminal).unwrap();

@@ -1,4 +1,5 @@
 //! Through streams: transforms, errors, back-pressure.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
 

@@ -85,18 +85,19 @@ impl Opened {
         let options = options_of(fd)?;
         let name = Name::Standard(name);
         // A file is read where the others have left off.
-        if !options.blocks && !options.is_socket {
-            if let Some(fd) = reopen(fd, access) {
-                let resource = Resource {
-                    name,
-                    _restore: None,
-                };
-                return Ok(Opened {
-                    fd,
-                    options,
-                    resource,
-                });
-            }
+        if !options.blocks
+            && !options.is_socket
+            && let Some(fd) = reopen(fd, access)
+        {
+            let resource = Resource {
+                name,
+                _restore: None,
+            };
+            return Ok(Opened {
+                fd,
+                options,
+                resource,
+            });
         }
         let restore = Restore::of(fd)?;
         let opened = Self::prepare(fd.try_clone_to_owned()?, name).map_err(|(_, error)| error)?;

@@ -1,4 +1,5 @@
 //! The rules for duplex streams, on every kind of them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod suite;
 

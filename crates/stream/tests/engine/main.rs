@@ -1,4 +1,5 @@
 //! The engine of streams over descriptors, through a stream over a socket pair.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "../support/mod.rs"]
 mod support;
