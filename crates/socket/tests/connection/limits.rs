@@ -235,3 +235,26 @@ fn what_is_set_before_the_loop_runs_counts_from_then() {
     settle();
     assert_eq!(log.text(), "error:ETIMEDOUT close");
 }
+
+#[test]
+fn a_write_timeout_that_is_off_waits_for_ever() {
+    let clock = manual_clock();
+    let (conn, _peer) = tcp_pair();
+    let log = Log::new();
+    log.all(conn);
+    conn.write(vec![0; 8 << 20]);
+    settle();
+    conn.set_write_timeout(None);
+    clock.advance(10_000 * MINUTE);
+    settle();
+    assert_eq!(log.text(), "");
+    conn.set_write_timeout(Some(MINUTE));
+    settle();
+    clock.advance(Duration::from_secs(1));
+    settle();
+    assert_eq!(
+        log.text(),
+        "error:ETIMEDOUT close",
+        "it has waited long enough"
+    );
+}

@@ -142,3 +142,34 @@ fn a_reset_that_a_large_write_runs_into_is_never_taken_for_an_end() {
     run();
     assert_eq!(log.text(), "error:ECONNRESET close");
 }
+
+#[test]
+fn an_error_that_nobody_listens_to_closes_all_the_same() {
+    let (conn, peer) = tcp_pair();
+    let log = Log::new();
+    let noted = log.clone();
+    conn.on("close", move |()| noted.add("close"));
+    conn.resume();
+    reset(peer);
+    run();
+    assert_eq!(log.text(), "close");
+}
+
+#[test]
+fn a_chunk_is_64_kib_at_most() {
+    let (conn, mut peer) = tcp_pair();
+    let largest = Rc::new(Cell::new(0));
+    let seen = Rc::clone(&largest);
+    conn.on("data", move |chunk: Bytes| {
+        seen.set(seen.get().max(chunk.len()))
+    });
+    let sent = fill(&mut peer);
+    assert!(sent > 1 << 16);
+    drop(peer);
+    run();
+    assert!(
+        (1..=1 << 16).contains(&largest.get()),
+        "{} bytes",
+        largest.get()
+    );
+}
