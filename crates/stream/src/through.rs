@@ -1,11 +1,12 @@
 //! A stream whose output is what was written to it, transformed or as it is.
 
+mod entry;
+
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::error::Error as StdError;
 use std::fmt;
 use std::marker::PhantomData;
-use std::task::{Context, Waker};
+use std::task::Context;
 
 use bytes::Bytes;
 use uptick_emitter::{Emitter, Event, Listeners, emit, events};
@@ -16,6 +17,8 @@ use crate::chunk::Chunk;
 use crate::contract::{BaseStream, ReadableStream, WritableStream};
 use crate::error::Error;
 use crate::transport::HARD_LIMIT;
+use entry::{Entry, State, Step};
+pub(crate) use entry::{Plumbing, Taken};
 
 /// What a transform may fail with: any error, also a text.
 pub type TransformError = Box<dyn StdError + Send + Sync>;
@@ -88,55 +91,6 @@ events! {
             ERROR = "error", warn;
         }
     }
-}
-
-#[derive(Default)]
-struct Entry {
-    listeners: Listeners,
-    /// `None` where there is nothing to transform, and while it runs.
-    transform: Option<Box<dyn Transform>>,
-    /// What was written while the transform was running.
-    incoming: VecDeque<Bytes>,
-    outgoing: VecDeque<Bytes>,
-    /// What an adapter's source failed with, behind what it gave.
-    failure: Option<Error>,
-    /// The task of an adapter.
-    waker: Option<Waker>,
-    held: usize,
-    soft_limit: usize,
-    state: State,
-}
-
-#[derive(Default)]
-struct State {
-    transforming: bool,
-    /// A loop over `outgoing` is under way.
-    delivering: bool,
-    /// The loop will call [`ThroughDriver`] in the next iteration.
-    scheduled: bool,
-    paused: bool,
-    flowing: bool,
-    /// `write` gave `false`: `drain` is owed.
-    full: bool,
-    /// Writing is over.
-    ending: bool,
-    /// Everything is transformed, and `end` follows what is held.
-    flushed: bool,
-    /// `end` was emitted.
-    ended: bool,
-    closing: bool,
-    plumbing: Plumbing,
-}
-
-/// The uses that adapters make of a through stream.
-#[derive(Clone, Copy, Default, PartialEq)]
-pub(crate) enum Plumbing {
-    #[default]
-    None,
-    /// The user reads; the adapter writes and ends.
-    Source,
-    /// The user writes; the adapter reads, and closes when it is done.
-    Target,
 }
 
 #[derive(Default)]
@@ -477,80 +431,6 @@ impl ThroughStream {
         if let Ok(token) = token {
             driver::ready_later(token, Readiness::NONE);
         }
-    }
-}
-
-enum Step {
-    Data(Bytes),
-    End,
-    Fail(Error),
-}
-
-/// What an adapter's target takes out of a stream.
-pub(crate) enum Taken {
-    Chunk(Bytes),
-    /// Everything is taken, and no more will come.
-    End,
-    Nothing,
-}
-
-impl Entry {
-    fn take_in(&mut self, chunk: Bytes) {
-        if self.transform.is_some() || self.state.transforming {
-            self.held += chunk.len();
-            self.incoming.push_back(chunk);
-        } else {
-            self.hold(chunk);
-        }
-    }
-
-    fn hold(&mut self, chunk: Bytes) {
-        if !chunk.is_empty() {
-            self.held += chunk.len();
-            self.outgoing.push_back(chunk);
-        }
-    }
-
-    /// What is to be transformed next: a chunk, or `None` for the end.
-    fn next_work(&mut self) -> Option<(Box<dyn Transform>, Option<Bytes>)> {
-        let ends = self.state.ending && !self.state.flushed;
-        if self.state.transforming || self.state.closing || (self.incoming.is_empty() && !ends) {
-            return None;
-        }
-        let Some(transform) = self.transform.take() else {
-            self.state.flushed |= ends;
-            return None;
-        };
-        self.state.transforming = true;
-        let chunk = self.incoming.pop_front();
-        self.held -= chunk.as_ref().map_or(0, Bytes::len);
-        Some((transform, chunk))
-    }
-
-    fn next_step(&mut self) -> Option<Step> {
-        let state = &mut self.state;
-        let blocked = state.delivering || state.closing || state.paused;
-        if blocked || state.plumbing == Plumbing::Target {
-            return None;
-        }
-        if self.outgoing.is_empty() {
-            if let Some(error) = self.failure.take() {
-                return Some(Step::Fail(error));
-            }
-            if !state.flushed || state.ended {
-                return None;
-            }
-            state.ended = true;
-            state.delivering = true;
-            return Some(Step::End);
-        }
-        if !state.flowing && !self.listeners.has(ThroughStream::DATA.slot()) {
-            return None;
-        }
-        state.delivering = true;
-        let bytes = self.outgoing.pop_front()?;
-        self.held -= bytes.len();
-        Some(Step::Data(bytes))
     }
 }
 

@@ -101,4 +101,3 @@ impl<S: DuplexStream> fmt::Debug for AsyncDuplex<S> {
         f.debug_struct("AsyncDuplex").finish_non_exhaustive()
     }
 }
-

@@ -27,8 +27,6 @@ fn a_callback_that_panics_closes_its_stream_and_no_other() {
 #[test]
 fn listeners_that_panic_at_every_step_still_end_in_a_closed_stream() {
     for event in ["end", "close"] {
-        let before = pair();
-        drop(before);
         let (stream, peer) = pair();
         let log = Log::default();
         let seen = log.clone();
