@@ -71,7 +71,7 @@ impl Cycles {
         }
         self.left.set(n - 1);
         let polite = n % 16 < 4;
-        let client = if n % 2 == 0 {
+        let client = if n.is_multiple_of(2) {
             let stream = TcpStream::connect(socket_address(self.tcp)).unwrap();
             if !polite {
                 // A polite end leaves the port in TIME_WAIT, so most must not be.
