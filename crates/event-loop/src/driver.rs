@@ -127,7 +127,11 @@ pub fn hold() {
 
 /// Takes one [`hold`] back.
 pub fn release() {
-    with(|event_loop| event_loop.holds.set(event_loop.holds.get().saturating_sub(1)));
+    with(|event_loop| {
+        event_loop
+            .holds
+            .set(event_loop.holds.get().saturating_sub(1))
+    });
 }
 
 /// The loop's time at the beginning of this iteration's events, since the loop was made; while the loop does not run,

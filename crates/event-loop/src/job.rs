@@ -27,9 +27,7 @@ pub const JOB_LIMIT: usize = 4096;
 /// let text = block_on(async { spawn_blocking(|| std::fs::read_to_string("Cargo.toml")).await })??;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn spawn_blocking<T: Send + 'static>(
-    f: impl FnOnce() -> T + Send + 'static,
-) -> BlockingJob<T> {
+pub fn spawn_blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> BlockingJob<T> {
     let slot = JobSlot::take();
     BlockingJob(spawn(async move {
         let _slot = slot?;

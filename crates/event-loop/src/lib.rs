@@ -28,9 +28,7 @@ pub use event_loop::{EventLoop, future_tick, handle, now, run, stop};
 pub use handle::{LoopHandle, POST_LIMIT};
 pub use job::{BlockingJob, JOB_LIMIT, spawn_blocking};
 pub use panic::catch;
-pub use poller::{
-    Interest, MioPoller, Poller, Readiness, ScriptedPoller, Step, Trigger, Wake,
-};
+pub use poller::{Interest, MioPoller, Poller, Readiness, ScriptedPoller, Step, Trigger, Wake};
 pub use signal::{SignalId, add_signal, remove_signal};
 pub use table::{Id, Table};
 pub use task::{JoinHandle, block_on, spawn};

@@ -286,9 +286,7 @@ mod tests {
     #[test]
     fn emptied_chunks_give_their_memory_back_and_keep_their_generations() {
         let mut table = Table::new();
-        let ids: Vec<Id> = (0..10 * CHUNK)
-            .map(|n| table.insert(n).unwrap())
-            .collect();
+        let ids: Vec<Id> = (0..10 * CHUNK).map(|n| table.insert(n).unwrap()).collect();
         for id in &ids {
             table.remove(*id);
         }

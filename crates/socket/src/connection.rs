@@ -15,10 +15,8 @@ use uptick_emitter::{Emitter, Event, Listeners, events};
 use uptick_event_loop::Id;
 use uptick_event_loop::driver::Driver;
 use uptick_stream::filter::Filter;
-use uptick_stream::transport::{
-    self, Transport, TransportDriver, TransportOptions, Transports,
-};
-use uptick_stream::{Chunk, Error as StreamError};
+use uptick_stream::transport::{self, Transport, TransportDriver, TransportOptions, Transports};
+use uptick_stream::{Chunk, DuplexTransport, Error as StreamError};
 
 use crate::error::Error;
 use crate::{Address, server};
@@ -182,6 +180,10 @@ impl Transport for Connection {
     }
 }
 
+impl DuplexTransport for Connection {
+    const PIPE: Event<Self, ()> = Connection::PIPE;
+}
+
 /// Numbers connections, for the life of the process.
 static SERIAL: AtomicU64 = AtomicU64::new(1);
 
@@ -211,7 +213,8 @@ impl Connection {
     /// [`Error::Connect`] when it is not a connected TCP or Unix stream socket (`ENOTSOCK`, `ENOTCONN`, `EPROTOTYPE`).
     pub fn adopt(socket: impl Into<OwnedFd>) -> Result<Connection, Error> {
         let socket = socket.into();
-        let peer = connected_peer(&socket).map_err(|error| Error::connect("an adopted socket", error))?;
+        let peer =
+            connected_peer(&socket).map_err(|error| Error::connect("an adopted socket", error))?;
         let conn = Connection::open(socket, peer, TransportOptions::default(), None)?;
         conn.start();
         Ok(conn)
@@ -340,12 +343,7 @@ impl Connection {
     }
 
     /// Has `closing` called with `server` and `item` when the connection closes, before its `close` listeners.
-    pub(crate) fn when_closing(
-        self,
-        closing: fn(Id, Option<Id>),
-        server: Id,
-        item: Option<Id>,
-    ) {
+    pub(crate) fn when_closing(self, closing: fn(Id, Option<Id>), server: Id, item: Option<Id>) {
         self.with_extra(|extra| {
             let next = extra.watchers.take();
             extra.watchers = Some(Box::new(Watcher {

@@ -185,20 +185,6 @@ impl Error {
         }
     }
 
-    pub(crate) fn read(peer: Address, source: impl Into<Cause>) -> Self {
-        Self::Read {
-            peer,
-            source: source.into(),
-        }
-    }
-
-    pub(crate) fn write(peer: Address, source: impl Into<Cause>) -> Self {
-        Self::Write {
-            peer,
-            source: source.into(),
-        }
-    }
-
     /// The error of a connection, from that of the stream below it.
     pub(crate) fn of_stream(peer: &Address, error: StreamError) -> Self {
         let peer = peer.clone();
@@ -412,11 +398,17 @@ mod tests {
                 "invalid address \"a\\nb\": the host must be an IP address (EINVAL)",
             ),
             (
-                Error::read(peer(), refused),
+                Error::Read {
+                    peer: peer(),
+                    source: refused.into(),
+                },
                 "reading from tcp://192.0.2.7:4711 failed: Connection refused (ECONNREFUSED)",
             ),
             (
-                Error::write(peer(), Errno::PIPE),
+                Error::Write {
+                    peer: peer(),
+                    source: Errno::PIPE.into(),
+                },
                 "writing to tcp://192.0.2.7:4711 failed: Broken pipe (EPIPE)",
             ),
             (

@@ -20,8 +20,8 @@ pub mod prelude {
     pub use uptick_emitter::Emitter;
 
     pub use crate::{Connection, Connector, ConnectorInterface, Error};
-    pub use crate::{Server, ServerInterface, ServerOptions};
     pub use crate::{LimitingServer, ProxyProtocolOptions, ProxyProtocolServer};
+    pub use crate::{Server, ServerInterface, ServerOptions};
 }
 
 pub use address::{Address, UnixName};

@@ -19,11 +19,11 @@ use uptick_emitter::{Emitter, Listeners, emit, events};
 use uptick_event_loop::driver::{self, Driver};
 use uptick_event_loop::{DriverId, Id, Interest, Readiness, Table, Timer, Token, Trigger};
 
+use crate::Address;
 use crate::bind::{Bound, SocketFile, adopt, bind};
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::uri::{IntoUri, ListenUri};
-use crate::Address;
 
 pub use interface::ServerInterface;
 pub use options::ServerOptions;
@@ -41,7 +41,8 @@ pub use shutdown::Shutdown;
 /// | `error` | [`Error`] | accepting failed; the server goes on |
 /// | `close` | `()` | the server has stopped listening for good: the last event |
 ///
-/// A server without a `connection` listener closes what it accepts.
+/// Without a `connection` listener nothing is accepted: clients wait in the kernel's backlog for the first one, and so
+/// between two calls of [`next`](Emitter::next).
 ///
 /// # Limits
 /// 511 connections wait in the kernel ([`SocketOptions::backlog`](crate::SocketOptions::backlog)); 64 are accepted in
@@ -93,6 +94,7 @@ struct Entry {
     /// How many connections the next batch takes at most.
     budget: u32,
     paused: bool,
+    watched: bool,
     resting: Option<Rest>,
     /// How many accepted connections are open.
     open: usize,
@@ -144,7 +146,10 @@ fn with_servers<R>(f: impl FnOnce(&mut Servers) -> R) -> Option<R> {
 fn with_entry<R>(server: Server, f: impl FnOnce(&mut Entry, Token) -> R) -> Option<R> {
     with_servers(|servers| {
         let token = servers.token(server.id);
-        servers.table.get_mut(server.id).map(|entry| f(entry, token))
+        servers
+            .table
+            .get_mut(server.id)
+            .map(|entry| f(entry, token))
     })
     .flatten()
 }
@@ -179,6 +184,12 @@ impl Emitter for Server {
 
     fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
         with_entry(*self, |entry, _| f(&mut entry.listeners))
+    }
+
+    fn listener_added(&self, slot: u8) {
+        if slot == Server::CONNECTION.slot() {
+            with_entry(*self, |entry, token| entry.update(token));
+        }
     }
 }
 
@@ -248,6 +259,7 @@ impl Server {
             options: Rc::new(options),
             budget: 1,
             paused: false,
+            watched: true,
             resting: None,
             open: 0,
             accepted: 0,
@@ -256,7 +268,10 @@ impl Server {
         };
         let id = with_servers(|servers| servers.table.insert(entry)).flatten();
         let Some(id) = id else {
-            return Err(Error::listen(uri, std::io::Error::from(std::io::ErrorKind::OutOfMemory)));
+            return Err(Error::listen(
+                uri,
+                std::io::Error::from(std::io::ErrorKind::OutOfMemory),
+            ));
         };
         let server = Server::from_id(id);
         let watched = with_entry(server, |entry, token| entry.watch(token));
@@ -272,10 +287,7 @@ impl Server {
     /// `None` once it has stopped listening.
     pub fn address(self) -> Option<String> {
         with_entry(self, |entry, _| {
-            entry
-                .listening
-                .is_some()
-                .then(|| entry.address.to_string())
+            entry.listening.is_some().then(|| entry.address.to_string())
         })
         .flatten()
     }
@@ -373,6 +385,11 @@ impl Entry {
         }
     }
 
+    /// Whether connections may be accepted now.
+    fn accepts(&self) -> bool {
+        !self.paused && self.listeners.has(Server::CONNECTION.slot())
+    }
+
     /// Watches the socket or not, as it should be now.
     fn update(&mut self, token: Token) {
         let Some(socket) = self.socket() else { return };
@@ -380,18 +397,18 @@ impl Entry {
             .resting
             .as_ref()
             .is_some_and(|rest| rest.timer.is_pending());
-        let result = if self.paused || rests {
-            driver::forget(socket)
-        } else {
+        let watch = self.accepts() && !rests;
+        if watch == self.watched {
+            return;
+        }
+        let result = if watch {
             self.watch(token)
+        } else {
+            driver::forget(socket)
         };
-        if let Err(error) = result
-            && !matches!(
-                rustix::io::Errno::from_io_error(&error),
-                Some(rustix::io::Errno::NOENT | rustix::io::Errno::EXIST)
-            )
-        {
-            tracing::error!("watching {} failed: {error}", self.address);
+        match result {
+            Ok(()) => self.watched = watch,
+            Err(error) => tracing::error!("watching {} failed: {error}", self.address),
         }
     }
 }

@@ -56,7 +56,13 @@ impl MioPoller {
     /// epoll has level-triggered watches, mio's interface has not: they go into mio's epoll instance directly. Events
     /// come out of it through mio like all others.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn level(&self, fd: BorrowedFd<'_>, token: Token, interest: Interest, add: bool) -> io::Result<()> {
+    fn level(
+        &self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        interest: Interest,
+        add: bool,
+    ) -> io::Result<()> {
         use rustix::event::epoll;
 
         let mut flags = epoll::EventFlags::empty();
@@ -77,11 +83,23 @@ impl MioPoller {
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    fn level(&self, fd: BorrowedFd<'_>, token: Token, interest: Interest, add: bool) -> io::Result<()> {
+    fn level(
+        &self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        interest: Interest,
+        add: bool,
+    ) -> io::Result<()> {
         self.edge(fd, token, interest, add)
     }
 
-    fn edge(&self, fd: BorrowedFd<'_>, token: Token, interest: Interest, add: bool) -> io::Result<()> {
+    fn edge(
+        &self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        interest: Interest,
+        add: bool,
+    ) -> io::Result<()> {
         let raw = fd.as_raw_fd();
         let mut source = SourceFd(&raw);
         let interest = match interest {

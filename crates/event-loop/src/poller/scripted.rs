@@ -181,7 +181,8 @@ impl Poller for ScriptedPoller {
                 }
             }
             Some(Step::Sleep(time)) => {
-                self.clock.advance(timeout.map_or(time, |timeout| timeout.min(time)));
+                self.clock
+                    .advance(timeout.map_or(time, |timeout| timeout.min(time)));
             }
             Some(Step::Interrupted) => {}
             Some(Step::Fail(kind)) => return Err(kind.into()),

@@ -40,15 +40,18 @@ impl Connection {
     /// `None` when it has no name and when the handle is stale.
     pub fn local_address(self) -> Option<String> {
         let (proxied, secure) = self.with_extra(|extra| {
-            let destination = extra.proxied.as_ref().map(|proxied| proxied.destination.clone());
+            let destination = extra
+                .proxied
+                .as_ref()
+                .map(|proxied| proxied.destination.clone());
             (destination, extra.secure)
         })?;
         let address = match proxied {
             Some(address) => address,
-            None => Connection::with_transports(|all| {
-                Address::local_of(all.descriptor(self)?).ok()
-            })
-            .flatten()?,
+            None => {
+                Connection::with_transports(|all| Address::local_of(all.descriptor(self)?).ok())
+                    .flatten()?
+            }
         };
         format(&address, secure)
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 use uptick_emitter::emit;
-use uptick_event_loop::{add_timer, catch, driver};
 use uptick_event_loop::{Interest, Trigger};
+use uptick_event_loop::{add_timer, catch, driver};
 use uptick_stream::transport::TransportOptions;
 
 use super::{Rest, Server, with_entry};
@@ -53,8 +53,9 @@ pub(super) fn batch(server: Server) {
         } else {
             1
         };
+        entry.update(token);
         if driver::level_needs_rearming()
-            && !entry.paused
+            && entry.watched
             && let Some(socket) = entry.socket()
         {
             // A socket that rests is not watched, which is what it says then.
@@ -65,7 +66,7 @@ pub(super) fn batch(server: Server) {
 
 fn accept(server: Server) -> Accepted {
     with_entry(server, |entry, _| {
-        let Some(socket) = entry.socket().filter(|_| !entry.paused) else {
+        let Some(socket) = entry.socket().filter(|_| entry.accepts()) else {
             return Accepted::Nobody;
         };
         match accept_nonblocking(socket) {

@@ -41,14 +41,39 @@ fn every_client_in_the_backlog_is_accepted_once_and_in_order() {
 }
 
 #[test]
-fn a_server_without_a_connection_listener_closes_what_it_accepts() {
+fn without_a_connection_listener_clients_wait_for_the_first_one() {
     let server = tcp_server();
     let mut client = connect(server);
-    run_until(|| server.accepted() == 1);
-    assert_eq!(read_all(&mut client), b"");
-    assert_eq!(server.open_connections(), 0);
-    server.close();
+    settle();
+    assert_eq!(server.accepted(), 0);
+    server.on("connection", move |conn: Connection| {
+        server.close();
+        conn.end_with("at last");
+    });
     run();
+    assert_eq!(read_all(&mut client), b"at last");
+}
+
+#[test]
+fn awaiting_one_connection_after_the_other_loses_none() {
+    const CLIENTS: usize = 20;
+    let server = tcp_server();
+    let mut clients: Vec<TcpStream> = (0..CLIENTS).map(|_| connect(server)).collect();
+    let served = block_on(async move {
+        for served in 0..CLIENTS {
+            match server.next(Server::CONNECTION).await {
+                Some(conn) => conn.end_with(served.to_string()),
+                None => return served,
+            }
+        }
+        server.close();
+        CLIENTS
+    });
+    assert_eq!(served, CLIENTS);
+    run();
+    let answers: Vec<Vec<u8>> = clients.iter_mut().map(read_all).collect();
+    let expected: Vec<Vec<u8>> = (0..CLIENTS).map(|n| n.to_string().into_bytes()).collect();
+    assert_eq!(answers, expected);
 }
 
 #[test]
