@@ -11,6 +11,7 @@ mod chat;
 mod clients;
 mod echo;
 mod peer;
+mod pipes;
 mod program;
 mod signals;
 mod strip_spaces;

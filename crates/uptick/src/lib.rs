@@ -39,6 +39,7 @@ pub mod prelude {
     pub use uptick_emitter::{Emitter, EventEmitter};
     pub use uptick_event_loop::Timer;
     pub use uptick_socket::prelude::*;
+    pub use uptick_stream::{ReadableStream, WritableStream};
 }
 
 /// Runs this thread's loop until nothing is left to wait for, or until [`stop`].

@@ -1,0 +1,42 @@
+//! Sends what is typed to a server and prints what comes back, as `nc` does.
+//!
+//! Run it, on 127.0.0.1:8080 or on an address of your own, with `01-echo` or `02-chat` there:
+//! ```text
+//! $ cargo run --release --example 07-stdin-to-socket
+//! $ cargo run --release --example 07-stdin-to-socket -- unix:///tmp/chat.sock
+//! $ cargo run --release --example 07-stdin-to-socket < Cargo.lock > copy
+//! ```
+//! Poke it: type; Ctrl-D ends what you say.
+
+use uptick::prelude::*;
+use uptick::stream::{self, PipeOptions};
+
+fn main() -> uptick::Result {
+    let mut args = std::env::args();
+    let uri = args.nth(1).unwrap_or("tcp://127.0.0.1:8080".into());
+
+    let conn = uptick::block_on(Connector::new().connect(uri))??;
+    let stdin = stream::stdin()?;
+    let stdout = stream::stdout()?;
+
+    // The end of the input is passed on, but the answer is still read.
+    let keep_open = PipeOptions {
+        end: false,
+        ..PipeOptions::default()
+    };
+    stdin.pipe_with(conn, keep_open);
+    stdin.on("end", move |()| conn.shutdown_write());
+    conn.pipe(stdout);
+
+    conn.on("close", move |()| {
+        stdin.close();
+        stdout.end();
+    });
+    conn.on("error", |e: Error| eprintln!("{e}"));
+    stdin.on("error", |e: stream::Error| eprintln!("{e}"));
+    stdout.on("error", move |e: stream::Error| {
+        eprintln!("{e}");
+        conn.close();
+    });
+    uptick::run()
+}
