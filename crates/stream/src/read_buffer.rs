@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use bytes::{Bytes, BytesMut};
+use rustix::net::{RecvFlags, recv};
 
 /// How much one read takes at most: 64 KiB.
 pub const READ_SIZE: usize = 64 * 1024;
@@ -37,15 +38,22 @@ pub(crate) enum NoBytes {
 ///
 /// Cost: one system call; no allocation unless a listener has kept what it got.
 #[inline]
-pub(crate) fn read_some(fd: BorrowedFd<'_>) -> Result<Chunk, NoBytes> {
+pub(crate) fn read_some(fd: BorrowedFd<'_>, is_socket: bool) -> Result<Chunk, NoBytes> {
     BUFFER.with_borrow_mut(|buffer| {
         if buffer.capacity() < ROOM {
             make_room(buffer);
         }
         let room = buffer.spare_capacity_mut();
         let size = room.len().min(READ_SIZE);
-        let length = match rustix::io::read(fd, &mut room[..size]) {
-            Ok((read, _)) => read.len(),
+        let room = &mut room[..size];
+        // `recv` spares a socket the way through the file layer.
+        let read = if is_socket {
+            recv(fd, room, RecvFlags::empty()).map(|((read, _), _)| read.len())
+        } else {
+            rustix::io::read(fd, room).map(|(read, _)| read.len())
+        };
+        let length = match read {
+            Ok(length) => length,
             Err(errno) => return Err(NoBytes::Failed(errno.into())),
         };
         if length == 0 {
@@ -71,8 +79,8 @@ fn make_room(buffer: &mut BytesMut) {
 }
 
 /// Reads once and discards what comes; `Ok(0)` is the end of the stream.
-pub(crate) fn discard(fd: BorrowedFd<'_>) -> io::Result<usize> {
-    match read_some(fd) {
+pub(crate) fn discard(fd: BorrowedFd<'_>, is_socket: bool) -> io::Result<usize> {
+    match read_some(fd, is_socket) {
         Ok(chunk) => Ok(chunk.bytes.len()),
         Err(NoBytes::End) => Ok(0),
         Err(NoBytes::Failed(error)) => Err(error),

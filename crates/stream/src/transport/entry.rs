@@ -129,6 +129,11 @@ impl Default for TransportOptions {
 }
 
 impl<T: Transport> Entry<T> {
+    #[inline]
+    pub(super) fn is_socket(&self) -> bool {
+        self.flags.contains(Flags::SOCKET)
+    }
+
     pub(super) fn is_writable(&self) -> bool {
         !self
             .flags

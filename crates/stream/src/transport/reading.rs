@@ -70,7 +70,7 @@ pub(super) fn begin<T: Transport>(
     {
         return;
     }
-    match read_buffer::read_some(entry.fd.as_fd()) {
+    match read_buffer::read_some(entry.fd.as_fd(), entry.is_socket()) {
         Ok(chunk) => {
             let more = entry.count_read(&chunk);
             // What the listeners write goes out when they have returned, while all is still in the caches.
@@ -214,7 +214,7 @@ fn read<T: Transport>(entry: &mut Entry<T>, token: Token) -> Step {
             None => return Step::Stop,
         }
     } else {
-        read_buffer::read_some(entry.fd.as_fd())
+        read_buffer::read_some(entry.fd.as_fd(), entry.is_socket())
     };
     match read {
         Ok(chunk) => {
@@ -295,7 +295,7 @@ fn discard<T: Transport>(entry: &mut Entry<T>) -> Step {
     {
         return Step::Stop;
     }
-    match read_buffer::discard(entry.fd.as_fd()) {
+    match read_buffer::discard(entry.fd.as_fd(), entry.is_socket()) {
         Ok(0) => {
             entry.flags.remove(Flags::READ_READY);
             entry.flags.insert(Flags::READ_OVER);
