@@ -372,11 +372,12 @@ impl Listeners {
     }
 
     fn take_after(&mut self, slot: u8, after: u64, limit: u64) -> Option<Taken> {
-        let belongs = |entry: &Entry| {
-            let number = entry.key.number();
-            entry.key.slot() == slot && number > after && number <= limit
-        };
-        let at = self.entries.iter().position(belongs)?;
+        // Entries are in the order of their numbers.
+        let first = self
+            .entries
+            .partition_point(|entry| entry.key.number() <= after);
+        let belongs = |entry: &Entry| entry.key.slot() == slot && entry.key.number() <= limit;
+        let at = first + self.entries[first..].iter().position(belongs)?;
         let more = self.entries[at + 1..].iter().any(belongs);
         self.take_at(at, more, limit)
     }

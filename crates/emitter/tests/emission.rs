@@ -271,3 +271,30 @@ fn events_is_a_stream_that_holds_a_bounded_number() {
     device.remove_all_listeners();
     assert_eq!(block_on(stream.collect::<Vec<_>>()), [2]);
 }
+
+#[test]
+fn an_emission_to_many_listeners_is_exact_while_they_come_and_go() {
+    const MANY: u32 = 2_000;
+    let (device, log) = device();
+    for n in 0..MANY {
+        let (inner, mut tell) = (device.clone(), note(&log, ""));
+        let removed = device.on("reading", note(&log, "never"));
+        let tells = move |_: u32| {
+            tell(n);
+            inner.on("reading", |_: u32| ());
+        };
+        if n % 2 == 0 {
+            device.once("reading", tells);
+        } else {
+            device.on("reading", tells);
+        }
+        device.off(removed);
+    }
+    device.emit("reading", 0_u32);
+    let expected: Vec<String> = (0..MANY).map(|n| n.to_string()).collect();
+    assert_eq!(taken(&log), expected.join(","));
+    assert_eq!(
+        device.listeners("reading").len(),
+        (MANY / 2 + MANY) as usize
+    );
+}

@@ -38,7 +38,7 @@ pub use shutdown::Shutdown;
 /// | event | payload | when |
 /// |---|---|---|
 /// | `connection` | [`Connection`] | a client has connected; it is read after the listeners have returned |
-/// | `error` | [`Error`] | accepting failed; the server goes on |
+/// | `error` | [`Error`] | accepting failed; the server goes on, unless somebody who shares its socket has shut it down |
 /// | `close` | `()` | the server has stopped listening for good: the last event |
 ///
 /// Without a `connection` listener nothing is accepted: clients wait in the kernel's backlog for the first one, and so

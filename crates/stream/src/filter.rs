@@ -233,15 +233,21 @@ impl Filters {
                 return Ok(());
             }
             let mut context = FilterContext::default();
-            for chunk in bytes {
-                self.stack[at].sending(chunk, &mut context)?;
-            }
-            if ending {
-                self.stack[at].ending(&mut context)?;
+            let filter = &mut self.stack[at];
+            let mut result = bytes
+                .into_iter()
+                .try_for_each(|chunk| filter.sending(chunk, &mut context));
+            if ending && result.is_ok() {
+                result = filter.ending(&mut context);
             }
             bytes = context.down;
             outcome.later.extend(context.later);
             outcome.up.extend(context.up);
+            if let Err(error) = result {
+                // An alert that goes with an error is still to be sent; of two errors, the first one tells more.
+                let _ = self.down(at, bytes, false, outcome);
+                return Err(error);
+            }
         }
         outcome.down.extend(bytes);
         Ok(())

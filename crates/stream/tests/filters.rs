@@ -460,3 +460,125 @@ fn any_split_comes_through_two_ciphers_and_back() {
         })
         .unwrap();
 }
+
+/// Passes everything on, and panics when its cue comes.
+struct Panics(&'static str);
+
+impl Panics {
+    fn on(&self, cue: &str) {
+        assert_ne!(self.0, cue, "on cue");
+    }
+}
+
+impl Filter for Panics {
+    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        self.on("received");
+        context.deliver(bytes);
+        let later = self.0 == "then";
+        context.then(move || assert!(!later, "on cue"));
+        Ok(())
+    }
+
+    fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        self.on("sending");
+        context.send(bytes);
+        Ok(())
+    }
+
+    fn ending(&mut self, _: &mut FilterContext) -> Result<(), Error> {
+        self.on("ending");
+        Ok(())
+    }
+
+    fn closed(&mut self) {
+        self.on("closed");
+    }
+}
+
+#[test]
+fn a_filter_that_panics_fails_its_stream_wherever_that_happens() {
+    for cue in ["received", "sending", "ending", "then"] {
+        let (stream, mut peer) = pair();
+        stream.add_filter(Panics(cue));
+        let log = Log::of(stream);
+        match cue {
+            "sending" => assert!(!stream.write("x")),
+            "ending" => stream.end(),
+            _ => send(&mut peer, "x"),
+        }
+        turn();
+        let told = log.take();
+        assert!(
+            told.ends_with("error cue,close") || told.contains("error"),
+            "{cue}: {told}"
+        );
+        assert!(told.ends_with(",close"), "{cue}: {told}");
+        assert!(!stream.is_writable(), "{cue}");
+    }
+}
+
+#[test]
+fn a_filter_that_panics_as_it_is_closed_keeps_nobody_from_hearing_of_the_close() {
+    let (stream, _peer) = pair();
+    stream.add_filter(Panics("closed"));
+    let log = Log::of(stream);
+    stream.close();
+    assert_eq!(log.take(), "close");
+}
+
+#[test]
+fn a_filter_that_fails_in_a_write_is_told_of_after_the_write() {
+    struct Refuses;
+    impl Filter for Refuses {
+        fn received(&mut self, _: Bytes, _: &mut FilterContext) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn sending(&mut self, _: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+            context.send(Bytes::from_static(b"alert"));
+            Err(failure("sending"))
+        }
+    }
+    let (stream, mut peer) = pair();
+    stream.add_filter(Refuses);
+    let log = Log::of(stream);
+    assert!(!stream.write("x"));
+    assert_eq!(log.take(), "");
+    turn();
+    assert_eq!(log.take(), "error purpose,close");
+    assert_eq!(arrived(&mut peer), (b"alert".to_vec(), true));
+}
+
+#[test]
+fn ending_from_inside_a_filter_has_its_last_words() {
+    struct EndsItself {
+        stream: DuplexResourceStream,
+    }
+    impl Filter for EndsItself {
+        fn received(&mut self, bytes: Bytes, _: &mut FilterContext) -> Result<(), Error> {
+            self.stream.write(bytes);
+            self.stream.end();
+            Ok(())
+        }
+
+        fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+            context.send(bytes);
+            Ok(())
+        }
+
+        fn ending(&mut self, context: &mut FilterContext) -> Result<(), Error> {
+            context.send(Bytes::from_static(b" bye"));
+            Ok(())
+        }
+    }
+    let (stream, mut peer) = pair();
+    stream.add_filter(EndsItself { stream });
+    let log = Log::of(stream);
+    send(&mut peer, "x");
+    turn();
+    turn();
+    assert_eq!(arrived(&mut peer), (b"x bye".to_vec(), true));
+    drop(peer);
+    turn();
+    assert_eq!(log.take(), "close");
+}

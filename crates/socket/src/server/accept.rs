@@ -140,33 +140,37 @@ fn announce(
 
 /// Deals with an accept that failed; gives whether the batch is over.
 fn failed(server: Server, errno: Errno) -> bool {
-    let out_of_something = matches!(
-        errno,
-        Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM
-    );
     let Some(address) = with_entry(server, |entry, _| entry.address.clone()) else {
         return true;
     };
-    if !out_of_something {
+    let error = Error::accept(address, io::Error::from(errno));
+    match errno {
         // The client has gone again, or its network has: the next one is none the worse.
-        let gone = matches!(
-            errno,
-            Errno::CONNABORTED
-                | Errno::PROTO
-                | Errno::PERM
-                | Errno::NETDOWN
-                | Errno::NETUNREACH
-                | Errno::HOSTDOWN
-                | Errno::HOSTUNREACH
-        );
-        server.emit_error(Error::accept(address, io::Error::from(errno)));
-        return !gone;
+        Errno::CONNABORTED
+        | Errno::PROTO
+        | Errno::PERM
+        | Errno::NETDOWN
+        | Errno::NETUNREACH
+        | Errno::HOSTDOWN
+        | Errno::HOSTUNREACH => {
+            server.emit_error(error);
+            false
+        }
+        // The socket listens no more: whoever shares it has shut it down.
+        Errno::INVAL | Errno::BADF | Errno::NOTSOCK => {
+            server.emit_error(error);
+            server.close();
+            true
+        }
+        // The process or the system is out of something, as a rule of descriptors.
+        _ => {
+            let new_episode = rest(server);
+            if new_episode {
+                server.emit_error(error);
+            }
+            true
+        }
     }
-    let new_episode = rest(server);
-    if new_episode {
-        server.emit_error(Error::accept(address, io::Error::from(errno)));
-    }
-    true
 }
 
 /// Stops accepting for a while; gives whether the last accept before had succeeded.

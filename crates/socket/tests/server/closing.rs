@@ -129,3 +129,21 @@ fn a_closed_servers_slot_may_be_reused_without_its_old_handle_reaching_the_new_o
     let _client = connect(new);
     run();
 }
+
+#[test]
+fn a_server_whose_socket_was_shut_down_by_another_says_so_once_and_closes() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let shared = listener.try_clone().unwrap();
+    let server = Server::adopt(listener, ServerOptions::new()).unwrap();
+    let log = Log::new();
+    let (errors, closed) = (log.clone(), log.clone());
+    server.on("connection", |_: Connection| ());
+    server.on("error", move |e: Error| {
+        errors.add(e.errno_name().unwrap_or("none"))
+    });
+    server.on("close", move |()| closed.add("close"));
+    rustix::net::shutdown(&shared, rustix::net::Shutdown::Both).unwrap();
+    run();
+    assert_eq!(log.text(), "EINVAL close");
+    assert_eq!(server.address(), None);
+}

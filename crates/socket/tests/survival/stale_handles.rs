@@ -116,3 +116,18 @@ fn a_handle_is_stale_in_the_callbacks_of_its_successor() {
     run();
     assert_eq!(log.text(), "end end close");
 }
+
+#[test]
+fn a_value_that_a_stale_handle_does_not_take_may_use_the_handle_as_it_is_dropped() {
+    struct UsesConnection(Connection);
+    impl Drop for UsesConnection {
+        fn drop(&mut self) {
+            assert!(!self.0.write("x"));
+            self.0.close();
+        }
+    }
+    let (conn, _peer) = tcp_pair();
+    conn.close();
+    conn.set_data(UsesConnection(conn));
+    assert!(conn.data::<UsesConnection>().is_none());
+}

@@ -61,13 +61,13 @@ impl<T: Transport> Driver for TransportDriver<T> {
                     None => drop(emit(&stream, T::DATA, chunk)),
                 }
                 if more {
-                    reading::read_pass(stream);
+                    reading::continue_pass(stream);
                 }
                 writing::flush_queued::<T>(token);
             }
             Begun::Step(step) => {
                 if reading::act(stream, step) {
-                    reading::read_pass(stream);
+                    reading::continue_pass(stream);
                 }
             }
             Begun::Otherwise => {

@@ -13,32 +13,21 @@ use uptick_event_loop::{catch, driver};
 use super::flags::Flags;
 use super::{Timestamp, Transport, Transports, deadlines, filtering, reading, with_entry, writing};
 use crate::error::Error;
+use crate::filter::Filters;
 
 pub(super) fn end<T: Transport>(stream: T) {
     let state = with_entry(stream, |entry, token| {
         if entry.flags.intersects(Flags::ENDING | Flags::CLOSING) {
             return None;
         }
-        // The filters have their last words once, before the queue is closed to them.
+        // The filters have their last words once.
         let last_words =
             entry.flags.contains(Flags::FILTERED) && !entry.flags.contains(Flags::SHUTTING);
-        entry.flags.insert(if last_words {
-            Flags::SHUTTING | Flags::WRITE_OVER
-        } else {
-            Flags::ENDING
-        });
+        entry.flags.insert(Flags::ENDING | Flags::SHUTTING);
         reading::schedule(entry, token);
         Some(last_words)
     });
-    match state.flatten() {
-        Some(true) => {
-            filtering::ending(stream);
-            with_entry(stream, |entry, _| entry.flags.insert(Flags::ENDING));
-        }
-        Some(false) => {}
-        None => return,
-    }
-    finish_when_flushed(stream);
+    say_last_words(stream, state.flatten());
 }
 
 pub(super) fn shutdown_write<T: Transport>(stream: T) {
@@ -50,15 +39,19 @@ pub(super) fn shutdown_write<T: Transport>(stream: T) {
         entry.flags.insert(Flags::SHUTTING | Flags::WRITE_OVER);
         Some(entry.flags.contains(Flags::FILTERED))
     });
-    match filtered.flatten() {
-        Some(true) => filtering::ending(stream),
-        Some(false) => {}
-        None => return,
-    }
-    finish_when_flushed(stream);
+    say_last_words(stream, filtered.flatten());
 }
 
-fn finish_when_flushed<T: Transport>(stream: T) {
+/// Has the filters end, where there are some; this side ends behind what they say.
+fn say_last_words<T: Transport>(stream: T, filtered: Option<bool>) {
+    match filtered {
+        Some(true) => filtering::ending(stream),
+        Some(false) => finish_when_flushed(stream),
+        None => {}
+    }
+}
+
+pub(super) fn finish_when_flushed<T: Transport>(stream: T) {
     let empty = with_entry(stream, |entry, token| {
         let empty = entry.queued() == 0;
         if !empty && !entry.flags.contains(Flags::BLOCKED) {
@@ -75,7 +68,8 @@ fn finish_when_flushed<T: Transport>(stream: T) {
 pub(super) fn queue_is_empty<T: Transport>(stream: T) {
     let over = with_entry(stream, |entry, token| {
         let flags = entry.flags;
-        if flags.contains(Flags::CLOSING) {
+        // A failure is told when the iteration ends.
+        if flags.intersects(Flags::CLOSING | Flags::FAILED) {
             return false;
         }
         // What filters hold back is still to be emitted, with the `end` behind it.
@@ -141,14 +135,15 @@ pub(super) fn close<T: Transport>(stream: T) {
                 .map(|rare| std::mem::take(&mut rare.filters)),
         )
     });
-    let Some(Some(filters)) = filters else { return };
-    let told = catch(|| {
-        stream.closing();
-        if let Some(mut filters) = filters {
-            filters.closed();
-        }
-        emit(&stream, T::CLOSE, ())
-    });
+    let Some(Some(mut filters)) = filters else {
+        return;
+    };
+    // Whatever panics, the others are told, and the descriptor is closed.
+    let panics = [
+        catch(|| stream.closing()).err(),
+        catch(|| filters.as_mut().map(Filters::closed)).err(),
+        catch(|| emit(&stream, T::CLOSE, ())).err(),
+    ];
     let entry = T::with_transports(|all| all.table.remove(stream.to_id())).flatten();
     if let Some(entry) = entry {
         // What listeners captured may use the loop as it is dropped, and goes before the descriptor.
@@ -161,7 +156,7 @@ pub(super) fn close<T: Transport>(stream: T) {
         T::gone(entry.extra);
         log_panic(dropped.err());
     }
-    log_panic(told.err());
+    panics.into_iter().for_each(log_panic);
 }
 
 fn log_panic(message: Option<String>) {

@@ -1,6 +1,7 @@
 //! What is kept for each stream, and its limits.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::fmt::{self, Debug};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use uptick_event_loop::driver::{self, DeadlineId};
 use super::flags::Flags;
 use super::{Transport, jobs};
 use crate::error::Error;
-use crate::filter::Filters;
+use crate::filter::{Filters, Passage};
 use crate::write_queue::WriteQueue;
 
 pub(super) struct Entry<T: Transport> {
@@ -38,10 +39,10 @@ pub(super) struct Entry<T: Transport> {
 pub(super) struct Rare {
     pub(super) filters: Filters,
     /// What came through the filters while reading was paused, and whether the end is behind it.
-    pub(super) held: Vec<Bytes>,
+    pub(super) held: VecDeque<Bytes>,
     pub(super) held_end: bool,
-    /// What was written while the filters were running.
-    pub(super) postponed: Vec<Bytes>,
+    /// What was written, or ended, while the filters were running.
+    pub(super) postponed: VecDeque<Passage>,
     pub(super) jobs: Option<jobs::Jobs>,
     /// Why a write has failed inside a callback.
     pub(super) failure: Option<Error>,
@@ -55,9 +56,9 @@ impl Default for Rare {
     fn default() -> Self {
         Rare {
             filters: Filters::default(),
-            held: Vec::new(),
+            held: VecDeque::new(),
             held_end: false,
-            postponed: Vec::new(),
+            postponed: VecDeque::new(),
             jobs: None,
             failure: None,
             idle_limit: None,
@@ -137,7 +138,7 @@ impl<T: Transport> Entry<T> {
     pub(super) fn is_writable(&self) -> bool {
         !self
             .flags
-            .intersects(Flags::WRITE_OVER | Flags::ENDING | Flags::CLOSING)
+            .intersects(Flags::WRITE_OVER | Flags::ENDING | Flags::FAILED | Flags::CLOSING)
     }
 
     #[inline]

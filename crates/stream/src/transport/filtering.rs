@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 use uptick_emitter::emit;
+use uptick_event_loop::catch;
 
 use super::flags::Flags;
 use super::{Transport, Transports, ending, reading, with_entry, writing};
+use crate::error::Error;
 use crate::filter::{Outcome, Passage};
 
 /// Bytes have come from the descriptor.
@@ -43,7 +45,7 @@ pub(super) fn release<T: Transport>(stream: T) {
         } else if rare.held.is_empty() {
             std::mem::take(&mut rare.held_end).then_some(None)
         } else {
-            Some(Some(rare.held.remove(0)))
+            Some(rare.held.pop_front())
         }
     });
     match next.flatten() {
@@ -57,60 +59,77 @@ pub(super) fn release<T: Transport>(stream: T) {
 
 fn pass<T: Transport>(stream: T, passage: Passage) {
     let mut passage = Some(passage);
-    while let Some(current) = passage.take() {
-        let mut current = Some(current);
-        let filters = with_entry(stream, |entry, _| {
-            if entry.flags.contains(Flags::FILTERING) {
-                // A filter's own code uses the stream it is in.
-                if let Some(Passage::Sending(bytes)) = current.take() {
-                    entry.rare().postponed.push(bytes);
-                }
-                return None;
-            }
-            entry.flags.insert(Flags::FILTERING);
-            Some(std::mem::take(&mut entry.rare().filters))
-        });
-        let (Some(Some(mut filters)), Some(current)) = (filters, current) else {
-            return;
-        };
-        let outcome = filters.pass(current);
-        let height = filters.len();
-        let postponed = T::with_transports(|all| {
-            let id = stream.to_id();
-            let token = all.token(id);
-            let Transports { table, spare, .. } = all;
-            let entry = table.get_mut(id)?;
-            entry.flags.remove(Flags::FILTERING);
-            let rare = entry.rare();
-            let added = std::mem::replace(&mut rare.filters, filters);
-            rare.filters.append(added);
-            let postponed = std::mem::take(&mut rare.postponed);
-            let filtered = !rare.filters.is_empty() || !rare.held.is_empty() || rare.held_end;
-            entry.flags.set(Flags::FILTERED, filtered);
-            for bytes in &outcome.down {
-                writing::append(entry, token, spare, bytes.clone());
-            }
-            Some(postponed)
-        });
-        let Some(Some(postponed)) = postponed else {
-            return;
-        };
-        settle(stream, outcome, height);
-        let mut postponed = postponed.into_iter();
-        passage = postponed.next().map(Passage::Sending);
-        with_entry(stream, |entry, _| {
-            let rest = postponed.collect::<Vec<_>>();
-            if !rest.is_empty() {
-                entry.rare().postponed.splice(0..0, rest);
-            }
-        });
+    with_entry(stream, |entry, _| {
+        // A filter's own code, or what it has set off, uses the stream: its turn comes after what is under way.
+        let waits = entry.flags.contains(Flags::FILTERING)
+            || entry
+                .rare
+                .as_ref()
+                .is_some_and(|rare| !rare.postponed.is_empty());
+        if waits {
+            entry.rare().postponed.extend(passage.take());
+        }
+    });
+    while let Some(current) = passage {
+        run(stream, current);
+        passage = with_entry(stream, |entry, _| {
+            entry.rare.as_mut()?.postponed.pop_front()
+        })
+        .flatten();
+    }
+}
+
+fn run<T: Transport>(stream: T, passage: Passage) {
+    // The user who writes or ends is told of nothing before that call has returned.
+    let calls_back = !matches!(passage, Passage::Sending(_) | Passage::Ending);
+    let is_ending = matches!(passage, Passage::Ending);
+    let filters = with_entry(stream, |entry, _| {
+        entry.flags.insert(Flags::FILTERING);
+        std::mem::take(&mut entry.rare().filters)
+    });
+    let Some(mut filters) = filters else { return };
+    let mut outcome = match catch(|| filters.pass(passage)) {
+        Ok(outcome) => outcome,
+        Err(message) => Outcome {
+            error: Some(Error::Panic {
+                message: message.into(),
+            }),
+            ..Outcome::default()
+        },
+    };
+    let height = filters.len();
+    let found = T::with_transports(|all| {
+        let id = stream.to_id();
+        let token = all.token(id);
+        let Transports { table, spare, .. } = all;
+        let entry = table.get_mut(id)?;
+        entry.flags.remove(Flags::FILTERING);
+        let rare = entry.rare();
+        let added = std::mem::replace(&mut rare.filters, filters);
+        rare.filters.append(added);
+        let filtered = !rare.filters.is_empty() || entry.holds();
+        entry.flags.set(Flags::FILTERED, filtered);
+        for bytes in outcome.down.drain(..) {
+            writing::append(entry, token, spare, bytes);
+        }
+        Some(())
+    });
+    if found.flatten().is_some() {
+        settle(stream, outcome, height, calls_back);
+        if is_ending {
+            ending::finish_when_flushed(stream);
+        }
     }
 }
 
 /// Acts on what came out of the lowest `height` filters.
-fn settle<T: Transport>(stream: T, mut outcome: Outcome, height: usize) {
+fn settle<T: Transport>(stream: T, mut outcome: Outcome, height: usize, calls_back: bool) {
     for call in outcome.later {
-        call();
+        if let Err(message) = catch(call) {
+            outcome.error.get_or_insert(Error::Panic {
+                message: message.into(),
+            });
+        }
     }
     let mut up = outcome.up.into_iter();
     while up.len() > 0 || outcome.end {
@@ -120,27 +139,33 @@ fn settle<T: Transport>(stream: T, mut outcome: Outcome, height: usize) {
                 bytes: up.by_ref().collect(),
                 end: std::mem::take(&mut outcome.end),
             };
-            pass(stream, passage);
+            run(stream, passage);
             break;
         }
         match up.next() {
-            Some(bytes) => deliver(stream, bytes),
+            Some(bytes) => deliver(stream, bytes, calls_back),
             None => break,
         }
     }
     if let Some(error) = outcome.error {
-        writing::send_last(stream);
-        return ending::fail(stream, error);
+        if calls_back {
+            writing::send_last(stream);
+            return ending::fail(stream, error);
+        }
+        with_entry(stream, |entry, token| {
+            writing::fail_later(entry, token, error)
+        });
     }
     if outcome.end {
-        let held = with_entry(stream, |entry, _| {
+        let held = with_entry(stream, |entry, token| {
             let paused = entry.flags.contains(Flags::PAUSED);
             let rare = entry.rare();
-            rare.held_end = paused || !rare.held.is_empty();
+            rare.held_end = paused || !rare.held.is_empty() || !calls_back;
             let held = rare.held_end;
             if held {
                 // Also when the last filter has taken itself out.
                 entry.flags.insert(Flags::FILTERED);
+                reading::schedule(entry, token);
             }
             held
         });
@@ -161,19 +186,22 @@ fn covered<T: Transport>(stream: T, height: usize) -> bool {
 }
 
 /// Emits what came through the filters, or holds it back while nobody wants it.
-fn deliver<T: Transport>(stream: T, bytes: Bytes) {
+fn deliver<T: Transport>(stream: T, bytes: Bytes, calls_back: bool) {
     let mut bytes = Some(bytes);
-    let wanted = with_entry(stream, |entry, _| {
+    let wanted = with_entry(stream, |entry, token| {
         if entry.flags.intersects(Flags::ENDING | Flags::CLOSING) {
             return false;
         }
         let wanted = entry.wants_data();
         let rare = entry.rare();
-        if rare.held.is_empty() && wanted {
+        if rare.held.is_empty() && wanted && calls_back {
             return true;
         }
         rare.held.extend(bytes.take());
         entry.flags.insert(Flags::FILTERED);
+        if !calls_back {
+            reading::schedule(entry, token);
+        }
         false
     });
     if let (Some(true), Some(bytes)) = (wanted, bytes) {

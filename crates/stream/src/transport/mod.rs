@@ -171,7 +171,7 @@ pub fn open<T: Transport>(
     let entry = Entry {
         fd,
         flags,
-        soft_limit: limit(options.soft_limit).max(1),
+        soft_limit: limit(options.soft_limit.min(options.hard_limit)).max(1),
         hard_limit: limit(options.hard_limit),
         listeners: Listeners::new(),
         queue: None,
@@ -341,12 +341,13 @@ pub fn byte_counts<T: Transport>(stream: T) -> (u64, u64) {
     with_entry(stream, |entry, _| (entry.bytes_read, entry.bytes_written)).unwrap_or_default()
 }
 
-/// Sets the limits of the write queue, in bytes; a soft limit of 0 counts as 1.
+/// Sets the limits of the write queue, in bytes. A soft limit above the hard one counts as the hard one, one of 0 as 1.
 pub fn set_write_limits<T: Transport>(stream: T, soft: Option<usize>, hard: Option<usize>) {
     let limit = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
     with_entry(stream, |entry, token| {
-        entry.soft_limit = soft.map_or(entry.soft_limit, limit).max(1);
         entry.hard_limit = hard.map_or(entry.hard_limit, limit);
+        entry.soft_limit = soft.map_or(entry.soft_limit, limit);
+        entry.soft_limit = entry.soft_limit.min(entry.hard_limit).max(1);
         if entry.flags.contains(Flags::FULL) {
             // A `drain` may be owed by now.
             writing::queue_flush(entry, token);
@@ -377,15 +378,17 @@ pub fn set_stall_limit<T: Transport>(stream: T, limit: Option<Duration>) {
 /// Sets how long an ended stream waits for the peer's end.
 pub fn set_linger<T: Transport>(stream: T, time: Duration) {
     with_entry(stream, |entry, _| entry.rare().linger = time);
+    deadlines::arm(stream);
 }
 
 /// Keeps a value with the stream, in the place of the one before.
 pub fn set_data<T: Transport>(stream: T, data: Option<Rc<dyn Any>>) {
-    // The old value is dropped after the borrow: it may use the stream.
-    let old = with_entry(stream, |entry, _| {
-        std::mem::replace(&mut entry.rare().data, data)
+    // Both the old value and one that is not taken are dropped after the borrow: they may use the stream.
+    let mut data = data;
+    with_entry(stream, |entry, _| {
+        std::mem::swap(&mut entry.rare().data, &mut data);
     });
-    drop(old);
+    drop(data);
 }
 
 /// The value kept with the stream.

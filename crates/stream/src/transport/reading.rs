@@ -120,7 +120,16 @@ pub(super) enum Step {
 /// Reads while there is something, somebody wants it and it is not the turn of others.
 pub(super) fn read_pass<T: Transport>(stream: T) {
     with_entry(stream, |entry, _| entry.flags.remove(Flags::READ_QUEUED));
-    for _ in 0..BUDGET {
+    read_on(stream, BUDGET);
+}
+
+/// Reads on after the first chunk of a pass.
+pub(super) fn continue_pass<T: Transport>(stream: T) {
+    read_on(stream, BUDGET - 1);
+}
+
+fn read_on<T: Transport>(stream: T, budget: usize) {
+    for _ in 0..budget {
         let step = with_entry(stream, |entry, token| next_step(entry, token));
         if !act(stream, step.unwrap_or(Step::Stop)) {
             return;

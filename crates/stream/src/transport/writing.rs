@@ -86,8 +86,7 @@ pub(super) fn append<T: Transport>(
         if waiting >= entry.soft_limit as usize {
             if let Err(error) = send_queue(entry, token) {
                 // The system tells of a reset once: here it would be lost, and the next read would find an end.
-                entry.rare().failure = Some(Error::write(error));
-                entry.flags.insert(Flags::FAILED);
+                fail_later(entry, token, Error::write(error));
             }
             waiting = entry.queued();
         }
@@ -180,6 +179,7 @@ fn send_whole<T: Transport>(entry: &mut Entry<T>, spare: &mut SpareQueues) -> Se
     let special = Flags::BLOCKED
         | Flags::CLOSING
         | Flags::ENDING
+        | Flags::FAILED
         | Flags::FULL
         | Flags::JOBS
         | Flags::OVERFLOW
@@ -261,6 +261,8 @@ fn flush_entry<T: Transport>(
         return flushed;
     }
     if entry.flags.contains(Flags::FAILED) {
+        // A filter's last words go out before.
+        let _ = send_queue(entry, token);
         flushed.error = entry.rare().failure.take();
         return flushed;
     }
@@ -349,6 +351,13 @@ fn send_queue<T: Transport>(entry: &mut Entry<T>, token: Token) -> io::Result<()
         deadlines::arm_entry(entry, token);
     }
     Ok(())
+}
+
+/// Has the stream fail when the iteration ends: nothing is emitted while a user's call is under way.
+pub(super) fn fail_later<T: Transport>(entry: &mut Entry<T>, token: Token, error: Error) {
+    entry.rare().failure.get_or_insert(error);
+    entry.flags.insert(Flags::FAILED);
+    queue_flush(entry, token);
 }
 
 /// Tries once to send what is queued before a stream is closed for an error of its own: an alert, as a rule.
