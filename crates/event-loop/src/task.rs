@@ -102,7 +102,16 @@ impl<F> Abandon for Slot<F> {
             .try_borrow_mut()
             .ok()
             .and_then(|mut slot| slot.take());
-        drop(future);
+        // The task's end must not be a panic: it would end the process.
+        if let Err(message) = panic::catch(|| drop(future)) {
+            tracing::error!("a task panicked as it was dropped: {message}");
+        }
+    }
+}
+
+impl<F> Drop for Slot<F> {
+    fn drop(&mut self) {
+        self.abandon();
     }
 }
 

@@ -72,7 +72,8 @@ pub fn add_timer<R>(interval: Duration, callback: impl FnOnce() -> R + 'static) 
 /// Has `callback` called every `interval` until the timer is cancelled.
 ///
 /// The next time is counted from the iteration in which the callback ran, so that a loop that was held up does not
-/// catch up in a burst. An interval under 1 ms counts as 1 ms.
+/// catch up in a burst. An interval under 1 ms counts as 1 ms. A panic in the callback is logged, and the timer stays
+/// armed: a callback that is to cancel it does so before anything that may panic.
 ///
 /// # Examples
 /// ```

@@ -1,9 +1,11 @@
 //! A panic in a callback ends there.
 
 use std::cell::Cell;
+use std::future::{pending, poll_fn};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use uptick_event_loop::{
@@ -92,6 +94,30 @@ impl Drop for Bomb {
         self.0.set(true);
         panic!("a destructor that panics");
     }
+}
+
+pub(crate) fn a_panic_in_the_destructor_of_a_cancelled_task_is_contained(_: impl World) {
+    let log = Log::default();
+    let gone_off = Rc::new(Cell::new(false));
+    let bomb = Bomb(Rc::clone(&gone_off));
+    let task = spawn(async move {
+        let _held = &bomb;
+        pending::<()>().await;
+    });
+    add_timer(ms(1), move || task.cancel());
+    add_timer(ms(2), log.noting("goes on"));
+    run().unwrap();
+    assert!(gone_off.get());
+    assert_eq!(log.take(), "goes on");
+}
+
+pub(crate) fn a_panic_in_the_destructor_of_a_finished_task_is_contained(_: impl World) {
+    let bomb = Bomb(Rc::default());
+    let task = spawn(poll_fn(move |_| {
+        let _held = &bomb;
+        Poll::Ready(7)
+    }));
+    assert_eq!(block_on(task).unwrap().unwrap(), 7);
 }
 
 pub(crate) fn a_panic_in_the_destructor_of_a_cancelled_timer_is_contained(_: impl World) {

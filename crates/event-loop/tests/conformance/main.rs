@@ -91,6 +91,8 @@ on_every_poller! {
         a_panic_in_a_periodic_timer_leaves_it_armed
         a_panic_in_a_read_callback_leaves_the_watches
         a_panic_in_a_task_is_its_result
+        a_panic_in_the_destructor_of_a_cancelled_task_is_contained
+        a_panic_in_the_destructor_of_a_finished_task_is_contained
         a_panic_in_the_destructor_of_a_cancelled_timer_is_contained;
     tasks:
         a_task_first_runs_in_the_next_iteration_and_run_waits_for_it
