@@ -51,7 +51,7 @@ use crate::error::Error;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CompositeStream {
-    /// `None` when the thread had no room for it.
+    /// `None` when the thread had no room for it, or is ending.
     id: Option<Id>,
     local: PhantomData<*const ()>,
 }
@@ -211,7 +211,7 @@ impl<W: WritableStream> Writable for WritableSide<W> {
 const COPIED: usize = 4096;
 
 impl CompositeStream {
-    /// Makes one stream of two. It is closed from the beginning if both are.
+    /// Makes one stream of two. It is closed from the beginning if both are; on a thread that is ending it closes both.
     pub fn new<R: ReadableStream, W: WritableStream>(readable: R, writable: W) -> Self {
         let readable: Rc<dyn Readable> = Rc::new(ReadableSide {
             stream: readable,
@@ -232,10 +232,16 @@ impl CompositeStream {
             closing: false,
         };
         let composite = CompositeStream {
-            id: STREAMS.with_borrow_mut(|streams| streams.insert(entry)),
+            id: STREAMS
+                .try_with(|streams| streams.borrow_mut().insert(entry))
+                .ok()
+                .flatten(),
             local: PhantomData,
         };
-        if !readable.is_readable() && !writable.is_writable() {
+        if composite.id.is_none() {
+            readable.close();
+            writable.close();
+        } else if !readable.is_readable() && !writable.is_writable() {
             composite.close();
         } else {
             readable.listen(composite);

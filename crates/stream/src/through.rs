@@ -65,7 +65,7 @@ pub trait Transform: 'static {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ThroughStream {
-    /// `None` when the thread had no room for it.
+    /// `None` when the thread had no room for it, or is ending.
     id: Option<Id>,
     local: PhantomData<*const ()>,
 }
@@ -115,7 +115,7 @@ impl<F: FnMut(Bytes) -> Result<Bytes, TransformError> + 'static> Transform for C
 }
 
 impl ThroughStream {
-    /// Makes a stream that hands on what is written as it is.
+    /// Makes a stream that hands on what is written as it is; on a thread that is ending it is closed from the beginning.
     pub fn new() -> Self {
         Self::make(None, Plumbing::None, 1)
     }
@@ -147,7 +147,10 @@ impl ThroughStream {
             ..Entry::default()
         };
         ThroughStream {
-            id: STREAMS.with_borrow_mut(|streams| streams.table.insert(entry)),
+            id: STREAMS
+                .try_with(|streams| streams.borrow_mut().table.insert(entry))
+                .ok()
+                .flatten(),
             local: PhantomData,
         }
     }

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use support::{Log, turn};
 use uptick_emitter::Emitter;
 use uptick_stream::transport::HARD_LIMIT;
-use uptick_stream::{Error, ThroughStream, Transform, TransformError};
+use uptick_stream::{CompositeStream, Error, ThroughStream, Transform, TransformError};
 
 fn listen(stream: ThroughStream) -> Log {
     let log = Log::default();
@@ -158,4 +158,29 @@ fn what_a_transform_writes_to_its_own_stream_follows_in_order() {
     stream.write("a");
     stream.write("c");
     assert_eq!(log.take().replace("drain,", ""), "a,b,c");
+}
+
+struct AtExit;
+
+impl Drop for AtExit {
+    fn drop(&mut self) {
+        let stream = ThroughStream::new();
+        assert!(!stream.is_open() && !stream.write("x"));
+        let both = CompositeStream::new(stream, stream);
+        assert!(!both.is_open() && !both.write("x"));
+    }
+}
+
+thread_local! {
+    static FIRST: AtExit = const { AtExit };
+}
+
+#[test]
+fn streams_made_by_a_thread_that_is_ending_are_closed() {
+    let thread = std::thread::spawn(|| {
+        // What is used first is destroyed last.
+        FIRST.with(|_| ());
+        CompositeStream::new(ThroughStream::new(), ThroughStream::new()).is_open()
+    });
+    assert!(thread.join().unwrap());
 }
