@@ -341,7 +341,8 @@ pub fn byte_counts<T: Transport>(stream: T) -> (u64, u64) {
     with_entry(stream, |entry, _| (entry.bytes_read, entry.bytes_written)).unwrap_or_default()
 }
 
-/// Sets the limits of the write queue, in bytes. A soft limit above the hard one counts as the hard one, one of 0 as 1.
+/// Sets the limits of the write queue, in bytes; `None` leaves one as it is. A soft limit above the hard one counts as
+/// the hard one, one of 0 as 1. Default: 64 KiB and 16 MiB.
 pub fn set_write_limits<T: Transport>(stream: T, soft: Option<usize>, hard: Option<usize>) {
     let limit = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
     with_entry(stream, |entry, token| {
@@ -355,12 +356,12 @@ pub fn set_write_limits<T: Transport>(stream: T, soft: Option<usize>, hard: Opti
     });
 }
 
-/// Sets whether the stream stays open for writing after the peer's end.
+/// Sets whether the stream stays open for writing after the peer's end. Default: false.
 pub fn set_allow_half_open<T: Transport>(stream: T, allow: bool) {
     with_entry(stream, |entry, _| entry.flags.set(Flags::HALF_OPEN, allow));
 }
 
-/// Sets how long the stream may be without a byte in either direction.
+/// Sets how long the stream may be without a byte in either direction. Default: `None`, for as long as it likes.
 pub fn set_idle_limit<T: Transport>(stream: T, limit: Option<Duration>) {
     with_entry(stream, |entry, _| {
         entry.rare().idle_limit = limit;
@@ -369,19 +370,19 @@ pub fn set_idle_limit<T: Transport>(stream: T, limit: Option<Duration>) {
     deadlines::arm(stream);
 }
 
-/// Sets how long the peer may take nothing while something waits for it.
+/// Sets how long the peer may take nothing while something waits for it; `None` switches the limit off. Default: 30 s.
 pub fn set_stall_limit<T: Transport>(stream: T, limit: Option<Duration>) {
     with_entry(stream, |entry, _| entry.rare().stall_limit = limit);
     deadlines::arm(stream);
 }
 
-/// Sets how long an ended stream waits for the peer's end.
+/// Sets how long an ended stream waits for the peer's end. Default: 1 s.
 pub fn set_linger<T: Transport>(stream: T, time: Duration) {
     with_entry(stream, |entry, _| entry.rare().linger = time);
     deadlines::arm(stream);
 }
 
-/// Keeps a value with the stream, in the place of the one before.
+/// Keeps a value with the stream, in the place of the one before. Default: `None`.
 pub fn set_data<T: Transport>(stream: T, data: Option<Rc<dyn Any>>) {
     // Both the old value and one that is not taken are dropped after the borrow: they may use the stream.
     let mut data = data;
