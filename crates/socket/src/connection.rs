@@ -42,7 +42,14 @@ pub use addresses::Proxied;
 /// | `error` | [`Error`] | reading, writing, a limit, a filter or a callback failed; `close` follows |
 /// | `close` | `()` | the connection is over: the last event, exactly once; the addresses are still known |
 ///
-/// The order is `data… end close`, or `data… error close`; `end` never follows `error`.
+/// The order is one of these:
+///
+/// | order | what happened |
+/// |---|---|
+/// | `data… end close` | the peer ended; this side then ended too |
+/// | `data… error close` | something failed |
+/// | `data… end error close` | the peer ended; something failed before this side had ended: a write, a limit, a callback |
+/// | `data… close` | this side called [`end`](Connection::end) or [`close`](Connection::close) |
 ///
 /// A kept [`Bytes`] is a part of the loop's read buffer (64 KiB): copy what is kept for long.
 ///
@@ -315,6 +322,7 @@ impl Connection {
     }
 
     /// Keeps a value with the connection, in the place of the one before; it is dropped with the connection.
+    /// Default: none.
     ///
     /// # Examples
     /// ```

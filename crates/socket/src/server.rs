@@ -204,6 +204,9 @@ impl Server {
     /// Listens on a port of 127.0.0.1 or on an address: `8080`, `"127.0.0.1:0"`, `"tcp://[::1]:80"`,
     /// `"unix:///run/app.sock?mode=0660"`, `"unix:@abstract"`, `"fd://3"`, `"systemd:"`; see [`ListenUri`].
     ///
+    /// Where there is the file of a Unix socket already, it is connected to, to find out whether a server still listens
+    /// there: that server sees a connection that closes at once.
+    ///
     /// # Errors
     /// [`Error::InvalidUri`] for an address that cannot be listened on: a host name, a missing port, an unknown scheme.
     /// [`Error::Listen`] when the system refuses: `EADDRINUSE`, `EACCES` and others.

@@ -53,6 +53,7 @@ pub trait BaseStream: Emitter<Events = Self> + EventSet + Copy {
 /// |---|---|
 /// | `data… end close` | the source came to its end |
 /// | `data… error close` | it failed |
+/// | `data… end error close` | the source came to its end; then a callback failed, or the writing side of a duplex stream |
 /// | `data… close` | this side closed or ended the stream |
 ///
 /// Data MUST NOT come before somebody wants it: before there is a `data` listener or [`resume`](Self::resume) was

@@ -84,6 +84,7 @@ impl Connection {
     }
 
     /// Says that a filter of the connection encrypts it, so that its addresses read `tls://`. For filters.
+    /// Default: false.
     pub fn set_secure(self, secure: bool) {
         self.with_extra(|extra| extra.secure = secure);
     }

@@ -10,6 +10,8 @@ impl Connection {
     /// Sets from how many waiting bytes on `write` gives `false`, and from how many on a further write fails the
     /// connection. Default: 64 KiB and 16 MiB.
     ///
+    /// A soft limit above the hard one counts as the hard one, one of 0 as 1.
+    ///
     /// What is above the hard limit was written in one call that found less waiting: one write is always taken whole.
     pub fn set_write_limits(self, soft: usize, hard: usize) {
         transport::set_write_limits(self, Some(soft), Some(hard));

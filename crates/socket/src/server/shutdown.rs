@@ -50,7 +50,8 @@ impl Server {
     /// Stops listening, gives the open connections until the deadline to end by themselves, then closes those left.
     ///
     /// `close` is emitted when the last one is gone. Tell the connections, if the protocol has words for it; what is
-    /// idle does not end by itself. A second call moves the deadline. The design's default for the deadline is 10 s.
+    /// idle does not end by itself. A second call moves the deadline. 10 s is a good deadline
+    /// for most protocols.
     ///
     /// # Examples
     /// ```

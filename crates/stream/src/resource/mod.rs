@@ -198,6 +198,8 @@ macro_rules! writing {
             /// Sets from how many waiting bytes on `write` gives `false`, and from how many on a further write fails
             /// the stream. Default: 64 KiB and 16 MiB.
             ///
+            /// A soft limit above the hard one counts as the hard one, one of 0 as 1.
+            ///
             /// What is above the hard limit was written in one call that found less waiting: one write is always
             /// taken whole.
             pub fn set_write_limits(self, soft: usize, hard: usize) {
