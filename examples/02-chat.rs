@@ -153,7 +153,7 @@ impl Lines {
 }
 
 fn arguments() -> uptick::Result<(String, usize)> {
-    let (mut uri, mut max_clients) = ("tcp://127.0.0.1:8080".to_string(), 100);
+    let (mut uri, mut max_clients) = (None, 100);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         if argument == "--max-clients" {
@@ -161,9 +161,10 @@ fn arguments() -> uptick::Result<(String, usize)> {
             max_clients = number.ok_or(format!("--max-clients takes a number; {USAGE}"))?;
         } else if argument.starts_with('-') {
             return Err(format!("there is no option {argument}; {USAGE}").into());
-        } else {
-            uri = argument;
+        } else if let Some(other) = uri.replace(argument) {
+            return Err(format!("{other} is not the only URI; {USAGE}").into());
         }
     }
+    let uri = uri.unwrap_or_else(|| "tcp://127.0.0.1:8080".into());
     Ok((uri, max_clients))
 }

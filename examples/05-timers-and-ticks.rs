@@ -21,14 +21,15 @@ fn main() -> uptick::Result {
     let never = uptick::add_timer(200 * MS, || println!("timer: never"));
     uptick::future_tick(move || never.cancel());
 
-    // A periodic timer gets itself, so that it can cancel itself.
+    // A periodic timer gets itself, so that it can cancel itself: first, as printing panics when nobody reads it any
+    // more, and a periodic timer that panics fires again.
     let mut count = 0;
     uptick::add_periodic_timer(100 * MS, move |timer: Timer| {
         count += 1;
-        println!("every 100 ms: {count}");
         if count == 4 {
             timer.cancel();
         }
+        println!("every 100 ms: {count}");
     });
 
     // Ticks come before timers; one that is queued by a tick waits for the next iteration.

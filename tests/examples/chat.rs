@@ -221,11 +221,12 @@ fn everyone_is_told_when_the_server_goes_down() {
 }
 
 #[test]
-fn an_option_it_does_not_know_is_told() {
+fn arguments_it_does_not_know_are_told() {
     for arguments in [
         &["--max-clients"][..],
         &["--max-clients", "many"],
         &["--port", "80"],
+        &["tcp://127.0.0.1:0", "tcp://127.0.0.1:0"],
     ] {
         let ended = Program::start("02-chat", arguments).wait();
         assert_eq!(ended.status.code(), Some(1), "{arguments:?}");

@@ -123,7 +123,7 @@ impl Drop for Program {
 
 /// Cargo builds examples beside the tests: `target/debug/deps/TEST` and `target/debug/examples/NAME`. It does not when
 /// it is asked for some tests only: `cargo test -p uptick -- chat` builds them, `cargo test -p uptick chat` does not.
-fn path_of(name: &str) -> PathBuf {
+pub(crate) fn path_of(name: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
     let path = profile.join("examples").join(name);

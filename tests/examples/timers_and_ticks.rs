@@ -1,6 +1,11 @@
 //! `05-timers-and-ticks`.
 
-use crate::program::Program;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::program::{PATIENCE, Program, path_of};
 
 #[test]
 fn everything_runs_in_its_order_and_the_loop_ends_by_itself() {
@@ -28,4 +33,26 @@ fn everything_runs_in_its_order_and_the_loop_ends_by_itself() {
             "after the loop",
         ]
     );
+}
+
+#[test]
+fn it_ends_although_nobody_reads_what_it_prints() {
+    let mut child = Command::new(path_of("05-timers-and-ticks"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut line).unwrap();
+    drop(output);
+    assert_eq!(line, "before the loop\n");
+    let patience = Instant::now() + PATIENCE;
+    let mut ended = None;
+    while ended.is_none() && Instant::now() < patience {
+        thread::sleep(Duration::from_millis(5));
+        ended = child.try_wait().unwrap();
+    }
+    child.kill().unwrap();
+    assert!(ended.is_some(), "it does not end");
 }
