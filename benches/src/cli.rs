@@ -63,6 +63,11 @@ pub(crate) fn run() -> Result<()> {
         ["echo"] => echo::run(&options),
         ["instructions"] => instructions::run(&options),
         ["timers"] => timers::run(&options),
+        // What this program counts the instructions of.
+        ["emit", events] => {
+            instructions::emit(events.parse()?);
+            Ok(())
+        }
         // How this program starts the servers it measures.
         ["serve", name] => {
             let server =

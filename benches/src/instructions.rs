@@ -1,7 +1,11 @@
 //! The subcommand `instructions`: user instructions for each round trip, a figure that noise
 //! does not change.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use anyhow::{Context as _, Result};
+use uptick::prelude::*;
 
 use crate::cli::Options;
 use crate::load::RoundTrips;
@@ -11,6 +15,38 @@ use crate::servers::Server;
 use crate::table::Table;
 
 const CONNECTIONS: [usize; 2] = [64, 1];
+
+/// An emitter of the benchmark's own, to see what an event costs when no socket is behind it.
+struct Source;
+
+uptick::emitter::events! {
+    impl Source {
+        Bytes => {
+            /// A chunk.
+            DATA = "data";
+        }
+    }
+}
+
+/// Emits events to one listener: the hidden subcommand that [`callback_layer`] counts.
+pub(crate) fn emit(events: u64) {
+    let source = EventEmitter::<Source>::new();
+    let total = Rc::new(Cell::new(0));
+    let sum = Rc::clone(&total);
+    source.on("data", move |chunk: Bytes| sum.set(sum.get() + chunk.len()));
+    let chunk = Bytes::from_static(b"chunk");
+    for _ in 0..events {
+        source.emit(Source::DATA, chunk.clone());
+    }
+    // The sum is used, so that nothing is optimized away.
+    std::process::exit(i32::from(total.get() as u64 != 5 * events));
+}
+
+fn callback_layer(events: u64) -> Result<f64> {
+    let count = |events: u64| callgrind::instructions_of_self(&["emit", &events.to_string()]);
+    let difference = count(2 * events)? as f64 - count(events)? as f64;
+    Ok(difference / events as f64)
+}
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     if !callgrind::is_available() {
@@ -43,6 +79,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         table.push(row);
     }
     println!("{table}");
+    println!(
+        "The callback layer alone: {:.0} for one event to one listener.\n",
+        callback_layer(trips)?
+    );
     println!(
         "Difference between {} and {trips} round trips under valgrind --tool=callgrind.",
         2 * trips

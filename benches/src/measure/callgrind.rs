@@ -44,6 +44,23 @@ pub(crate) fn instructions<L: Load>(
     total(&text).context("callgrind's profile has no total")
 }
 
+/// All user instructions of this program, started anew with other arguments.
+pub(crate) fn instructions_of_self(arguments: &[&str]) -> Result<u64> {
+    let profile = Profile::new();
+    let mut out = OsString::from("--callgrind-out-file=");
+    out.push(&profile.0);
+    let status = Command::new("valgrind")
+        .args(["--quiet", "--tool=callgrind"])
+        .arg(out)
+        .arg(env::current_exe()?)
+        .args(arguments)
+        .status()
+        .context("valgrind cannot be started")?;
+    anyhow::ensure!(status.success(), "valgrind ended with {status}");
+    let text = fs::read_to_string(&profile.0).context("reading callgrind's profile failed")?;
+    total(&text).context("callgrind's profile has no total")
+}
+
 fn total(profile: &str) -> Option<u64> {
     let line = profile
         .lines()
