@@ -18,8 +18,8 @@ use uptick_stream::filter::Filter;
 use uptick_stream::transport::{self, Transport, TransportDriver, TransportOptions, Transports};
 use uptick_stream::{Chunk, DuplexTransport, Error as StreamError};
 
+use crate::Address;
 use crate::error::Error;
-use crate::{Address, server};
 
 pub use addresses::Proxied;
 
@@ -111,8 +111,15 @@ pub struct Extra {
     peer: Address,
     secure: bool,
     proxied: Option<Box<Proxied>>,
-    server: Option<Id>,
+    owner: Option<Owner>,
     watchers: Option<Box<Watcher>>,
+}
+
+/// The server that has accepted the connection, and how it is told that the connection is gone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner {
+    pub(crate) server: Id,
+    pub(crate) gone: fn(Id),
 }
 
 /// What a server wants called when the connection closes. It is no listener, so that users cannot remove it.
@@ -181,8 +188,8 @@ impl Transport for Connection {
     }
 
     fn gone(extra: Extra) {
-        if let Some(server) = extra.server {
-            server::connection_gone(server);
+        if let Some(owner) = extra.owner {
+            (owner.gone)(owner.server);
         }
     }
 }
@@ -200,14 +207,14 @@ impl Connection {
         socket: OwnedFd,
         peer: Address,
         options: TransportOptions,
-        server: Option<Id>,
+        owner: Option<Owner>,
     ) -> Result<Connection, Error> {
         let extra = Extra {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             peer: peer.clone(),
             secure: false,
             proxied: None,
-            server,
+            owner,
             watchers: None,
         };
         transport::open(socket, options, extra).map_err(|error| Error::of_stream(&peer, error))
@@ -386,7 +393,7 @@ pub(crate) fn of_server(server: Id) -> Vec<Connection> {
             .into_iter()
             .filter(|conn| {
                 all.extra(*conn)
-                    .is_some_and(|extra| extra.server == Some(server))
+                    .is_some_and(|extra| extra.owner.is_some_and(|owner| owner.server == server))
             })
             .collect()
     })

@@ -417,7 +417,7 @@ impl Entry {
 }
 
 /// A connection that the server had accepted has closed.
-pub(crate) fn connection_gone(server: Id) {
+fn connection_gone(server: Id) {
     let server = Server::from_id(server);
     let drained = with_entry(server, |entry, _| {
         entry.open = entry.open.saturating_sub(1);

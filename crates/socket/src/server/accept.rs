@@ -11,9 +11,9 @@ use uptick_event_loop::{Interest, Trigger};
 use uptick_event_loop::{add_timer, catch, driver};
 use uptick_stream::transport::TransportOptions;
 
-use super::{Rest, Server, with_entry};
+use super::{Rest, Server, connection_gone, with_entry};
 use crate::Address;
-use crate::connection::Connection;
+use crate::connection::{Connection, Owner};
 use crate::error::Error;
 
 /// The largest batch. It starts at 1 and doubles for as long as batches are filled: an accept that finds nobody costs
@@ -113,10 +113,14 @@ fn announce(
     let peer = peer
         .and_then(|peer| Address::try_from(peer).ok())
         .unwrap_or(Address::UNNAMED);
-    let conn = match Connection::open(socket, peer, options, Some(server.id)) {
+    let owner = Owner {
+        server: server.id,
+        gone: connection_gone,
+    };
+    let conn = match Connection::open(socket, peer, options, Some(owner)) {
         Ok(conn) => conn,
         Err(error) => {
-            super::connection_gone(server.id);
+            connection_gone(server.id);
             return server.emit_error(error);
         }
     };
