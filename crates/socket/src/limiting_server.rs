@@ -16,7 +16,7 @@ use crate::Address;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::server::{ServerInterface, Shutdown};
-use crate::wrapping::{self, ServerControl};
+use crate::wrapping::{self, Intake, ServerControl, Wrapped, Wrapper};
 use clients::{Client, Clients};
 
 /// A server that passes the connections of another on, as long as not too many are open.
@@ -31,7 +31,9 @@ use clients::{Client, Clients};
 /// | `error` | [`Error`] | a connection was refused ([`Error::TooManyConnections`]), or an error of the wrapped server |
 /// | `close` | `()` | the wrapped server has stopped listening for good: the last event |
 ///
-/// A server without a `connection` listener closes what comes.
+/// Without a `connection` listener only refusals go on; whoever would be let in waits in the kernel's backlog for the
+/// first listener, and so between two calls of [`next`](Emitter::next). What the wrapped server had accepted by then is
+/// held, and counts. The wrapped server is paused for that: pause and resume this one instead.
 ///
 /// # Limits
 /// The total given to [`new`](LimitingServer::new), and one for each client address
@@ -85,7 +87,7 @@ events! {
 const POLITE_REFUSALS: usize = 128;
 
 struct Entry {
-    inner: ServerControl,
+    wrapped: Wrapped,
     listeners: Listeners,
     limit: Option<usize>,
     pause_on_limit: bool,
@@ -94,10 +96,6 @@ struct Entry {
     refusal: Bytes,
     /// How many refused connections are being told so.
     refusing: usize,
-    /// Whether the user wants it paused.
-    paused: bool,
-    /// Whether the wrapped server was paused, for the user or for the limit.
-    inner_paused: bool,
 }
 
 /// A connection that counts.
@@ -122,6 +120,10 @@ impl Emitter for LimitingServer {
     fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
         self.with_entry(|entry| f(&mut entry.listeners))
     }
+
+    fn listener_added(&self, slot: u8) {
+        wrapping::listener_added(*self, slot);
+    }
 }
 
 impl LimitingServer {
@@ -137,7 +139,7 @@ impl LimitingServer {
         pause_on_limit: bool,
     ) -> LimitingServer {
         let entry = Entry {
-            inner: ServerControl::new(server),
+            wrapped: Wrapped::new(server),
             listeners: Listeners::new(),
             limit: limit.into(),
             pause_on_limit,
@@ -145,12 +147,11 @@ impl LimitingServer {
             clients: Clients::default(),
             refusal: Bytes::new(),
             refusing: 0,
-            paused: false,
-            inner_paused: false,
         };
         let exists = wrapping::exists(server);
         let id = exists.then(|| with_servers(|servers| servers.insert(entry)));
         let limiting = LimitingServer::from_id(id.flatten().flatten());
+        wrapping::update(limiting);
         server.on(S::CONNECTION, move |conn| limiting.accept(conn));
         server.on(S::ERROR, move |error| wrapping::report(limiting, error));
         server.on(S::CLOSE, move |()| limiting.finish());
@@ -183,7 +184,7 @@ impl LimitingServer {
         self
     }
 
-    /// The open connections, in no particular order.
+    /// The open connections, in no particular order; also those that still wait for a `connection` listener.
     ///
     /// In `close` listeners of a connection it is no longer among them.
     pub fn connections(self) -> Vec<Connection> {
@@ -203,14 +204,12 @@ impl LimitingServer {
 
     /// Stops accepting; clients wait. Nothing happens when it is paused.
     pub fn pause(self) {
-        self.with_entry(|entry| entry.paused = true);
-        self.update();
+        wrapping::set_paused(self, true);
     }
 
     /// Accepts again, unless the limit is reached and `pause_on_limit` is set: then as soon as it no longer is.
     pub fn resume(self) {
-        self.with_entry(|entry| entry.paused = false);
-        self.update();
+        wrapping::set_paused(self, false);
     }
 
     /// Closes the wrapped server; open connections stay. Nothing happens when it is closed.
@@ -242,7 +241,7 @@ impl LimitingServer {
 
     /// The wrapped server. It may be another of this type, so it is never called inside a borrow.
     fn inner(self) -> Option<ServerControl> {
-        self.with_entry(|entry| entry.inner.clone())
+        self.with_wrapped(|wrapped| wrapped.control())
     }
 
     fn accept(self, conn: Connection) {
@@ -254,7 +253,7 @@ impl LimitingServer {
         match self.with_entry(|entry| entry.admit(conn, client)) {
             Some(Ok(open)) => {
                 self.count_until_close(conn, Some(open));
-                self.update();
+                wrapping::update(self);
                 wrapping::announce(self, conn);
             }
             Some(Err((limit, per_client))) => self.refuse(conn, limit, per_client),
@@ -293,25 +292,9 @@ impl LimitingServer {
         }
     }
 
-    /// Pauses or resumes the wrapped server, as it should be now.
-    fn update(self) {
-        let changed = self.with_entry(|entry| {
-            let open = entry.open.len();
-            let full = entry.limit.is_some_and(|limit| open >= limit && open > 0);
-            let paused = entry.paused || (entry.pause_on_limit && full);
-            let changed = paused != entry.inner_paused;
-            entry.inner_paused = paused;
-            changed.then(|| (entry.inner.clone(), paused))
-        });
-        match changed.flatten() {
-            Some((inner, true)) => inner.pause(),
-            Some((inner, false)) => inner.resume(),
-            None => {}
-        }
-    }
-
     /// The wrapped server has closed.
     fn finish(self) {
+        wrapping::close_held(self);
         wrapping::say_closed(self);
         let entry = self
             .id
@@ -350,7 +333,26 @@ fn connection_closing(server: Id, open: Option<Id>) {
         }
         None => entry.refusing = entry.refusing.saturating_sub(1),
     });
-    server.update();
+    wrapping::update(server);
+}
+
+impl Wrapper for LimitingServer {
+    fn with_wrapped<R>(self, f: impl FnOnce(&mut Wrapped) -> R) -> Option<R> {
+        self.with_entry(|entry| f(&mut entry.wrapped))
+    }
+
+    fn intake(self) -> Intake {
+        let reached = self.with_entry(|entry| {
+            let open = entry.open.len();
+            let full = entry.limit.is_some_and(|limit| open >= limit);
+            full.then_some(entry.pause_on_limit && open > 0)
+        });
+        match reached.flatten() {
+            None => Intake::Announce,
+            Some(true) => Intake::Wait,
+            Some(false) => Intake::Refuse,
+        }
+    }
 }
 
 impl ServerInterface for LimitingServer {

@@ -1,5 +1,7 @@
 //! What servers that wrap servers have in common.
 
+mod wrapped;
+
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,9 +9,12 @@ use std::time::Duration;
 use uptick_emitter::emit;
 use uptick_event_loop::catch;
 
-use crate::connection::Connection;
 use crate::error::Error;
 use crate::server::{ServerInterface, Shutdown};
+
+pub(crate) use wrapped::{
+    Intake, Wrapped, Wrapper, announce, close_held, listener_added, set_paused, update,
+};
 
 /// The methods of a server, whatever its type: what a wrapper keeps of the server that it wraps.
 ///
@@ -95,18 +100,6 @@ impl<S: ServerInterface> Control for S {
 /// Whether a server still exists, and so will emit `close`.
 pub(crate) fn exists<S: ServerInterface>(server: S) -> bool {
     server.with_listeners(|_| ()).is_some()
-}
-
-/// Emits `connection`. The connection is closed when nobody listens, and gets an error when a listener panics.
-pub(crate) fn announce<S: ServerInterface>(server: S, conn: Connection) {
-    match catch(|| emit(&server, S::CONNECTION, conn)) {
-        Ok(true) => {}
-        Ok(false) => {
-            tracing::warn!("a connection was closed: its server has no connection listener");
-            conn.close();
-        }
-        Err(message) => conn.panicked(&message),
-    }
 }
 
 /// Emits `error`. What a wrapper has to do next is done even when a listener panics.

@@ -358,10 +358,136 @@ fn a_panic_in_an_error_listener_leaves_the_refused_connection_closed() {
 }
 
 #[test]
-fn without_a_connection_listener_connections_are_closed() {
-    let server = LimitingServer::new(bind(), None, false);
-    Client::connect(server).wait_for_end();
+fn without_a_connection_listener_clients_wait_for_the_first_one() {
+    let inner = bind();
+    let server = LimitingServer::new(inner, None, false);
+    let mut client = Client::connect(server);
+    server.resume();
+    settle();
+    assert_eq!(inner.accepted(), 0);
+    server.on("connection", |conn: Connection| conn.end_with("at last"));
+    assert_eq!(client.wait_for_end(), "at last");
+}
+
+#[test]
+fn awaiting_one_connection_after_the_other_loses_none() {
+    const CLIENTS: usize = 20;
+    let inner = bind();
+    let server = LimitingServer::new(LimitingServer::new(inner, None, true), 3, true);
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(server)).collect();
+    drop(spawn(async move {
+        let mut served = 0;
+        while let Some(conn) = server.next(LimitingServer::CONNECTION).await {
+            conn.end_with(served.to_string());
+            served += 1;
+        }
+    }));
+    for (n, mut client) in clients.drain(..).enumerate() {
+        assert_eq!(client.wait_for_end(), n.to_string());
+    }
+    assert_eq!(inner.accepted(), CLIENTS as u64);
+    server.close();
+}
+
+#[test]
+fn a_listener_for_one_connection_leaves_the_next_in_the_backlog() {
+    let inner = bind();
+    let server = LimitingServer::new(inner, None, false);
+    server.once("connection", |conn: Connection| conn.end_with("first"));
+    let mut first = Client::connect(server);
+    let mut second = Client::connect(server);
+    assert_eq!(first.wait_for_end(), "first");
+    settle();
+    assert_eq!(inner.accepted(), 1);
+    server.once("connection", |conn: Connection| conn.end_with("second"));
+    assert_eq!(second.wait_for_end(), "second");
+}
+
+/// A server that holds one connection, as its listener had gone before it came.
+fn holding(inner: Server) -> (LimitingServer, Client) {
+    let server = LimitingServer::new(inner, None, false);
+    let listener = server.on("connection", |_: Connection| ());
+    server.off(listener);
+    let client = Client::connect(server);
+    until(|| inner.accepted() == 1);
+    (server, client)
+}
+
+#[test]
+fn what_was_accepted_while_nobody_listened_is_held_for_the_next_listener() {
+    let inner = bind();
+    let (server, mut first) = holding(inner);
+    first.send("first");
+    let mut second = Client::connect(server);
+    second.send("second");
+    settle();
+    assert_eq!((inner.accepted(), server.open_connections()), (1, 1));
+
+    let log = Log::default();
+    let events = log.clone();
+    server.on("connection", move |conn: Connection| {
+        events.add("connection");
+        conn.on("data", move |chunk: Bytes| conn.end_with(chunk));
+    });
+    assert_eq!(log.len(), 0, "no listener runs while it is registered");
+    assert_eq!(first.wait_for_end(), "first");
+    assert_eq!(second.wait_for_end(), "second");
+    assert_eq!(log.take(), ["connection"; 2]);
+}
+
+#[test]
+fn a_wrapped_server_that_somebody_else_resumes_is_paused_by_its_next_connection() {
+    let inner = bind();
+    let (server, _held) = holding(inner);
+    let _others: Vec<Client> = (0..10).map(|_| Client::connect(server)).collect();
+    inner.resume();
+    settle();
+    assert_eq!(inner.accepted(), 2);
+}
+
+#[test]
+fn a_held_connection_that_closes_is_not_announced() {
+    let inner = bind();
+    let (server, mut held) = holding(inner);
+    server.connections()[0].close();
+    held.wait_for_end();
     assert_eq!(server.open_connections(), 0);
+    let log = logged(server);
+    settle();
+    assert_eq!(log.len(), 0);
+    let _next = Client::connect(server);
+    until(|| log.len() == 1);
+    assert_eq!(log.take(), ["connection"]);
+}
+
+#[test]
+fn closing_the_server_closes_what_it_holds() {
+    let inner = bind();
+    let (server, mut held) = holding(inner);
+    server.close();
+    assert_eq!(held.wait_for_end(), "");
+    assert_eq!(inner.open_connections(), 0);
+}
+
+#[test]
+fn while_nobody_listens_clients_over_the_limit_are_refused_all_the_same() {
+    let server = LimitingServer::new(bind(), 1, false);
+    let log = Log::default();
+    let errors = log.clone();
+    server.on("error", move |error: Error| errors.add(error));
+    server.once("connection", |_: Connection| ());
+    let first = Client::connect(server);
+    until(|| server.open_connections() == 1);
+    Client::connect(server).wait_for_end();
+    assert_eq!(log.take().len(), 1);
+
+    drop(first);
+    until(|| server.open_connections() == 0);
+    let mut third = Client::connect(server);
+    settle();
+    server.once("connection", |conn: Connection| conn.end_with("third"));
+    assert_eq!(third.wait_for_end(), "third");
+    assert_eq!(log.len(), 0);
 }
 
 #[test]

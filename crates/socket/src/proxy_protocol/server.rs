@@ -17,7 +17,7 @@ use crate::Address;
 use crate::connection::{Connection, Proxied};
 use crate::error::Error;
 use crate::server::{ServerInterface, Shutdown};
-use crate::wrapping::{self, ServerControl};
+use crate::wrapping::{self, ServerControl, Wrapped, Wrapper};
 
 /// A server whose connections begin with a header that says who the client is: the PROXY protocol, version 1 or 2.
 ///
@@ -36,12 +36,16 @@ use crate::wrapping::{self, ServerControl};
 /// | `error` | [`Error`] | the header is wrong or late ([`Error::ProxyProtocol`], [`Error::Timeout`]) and the connection closes; or an error of the wrapped server |
 /// | `close` | `()` | the wrapped server has stopped listening for good: the last event |
 ///
-/// A connection that closes without having sent anything, as health checks do, is no error. A server without a
-/// `connection` listener closes what comes.
+/// A connection that closes without having sent anything, as health checks do, is no error.
+///
+/// Without a `connection` listener clients wait in the kernel's backlog for the first one, and so between two calls of
+/// [`next`](Emitter::next). What had been accepted by then is held, once its header is read. The wrapped server is paused
+/// for that: pause and resume this one instead.
 ///
 /// # Limits
 /// A header has 5 s, 107 bytes in version 1 and 552 in version 2; 1,024 connections may wait for theirs. See
 /// [`ProxyProtocolOptions`]. While the server is paused, headers are still read, and `connection` is emitted for them.
+/// While connections are held nothing is accepted, so that those that waited for their header are the most there are.
 ///
 /// # Examples
 /// ```no_run
@@ -81,7 +85,7 @@ events! {
 }
 
 struct Entry {
-    inner: ServerControl,
+    wrapped: Wrapped,
     listeners: Listeners,
     options: Rc<ProxyProtocolOptions>,
     /// The connections that wait for their header, in the order in which they came.
@@ -116,13 +120,17 @@ impl Emitter for ProxyProtocolServer {
     fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
         self.with_entry(|entry| f(&mut entry.listeners))
     }
+
+    fn listener_added(&self, slot: u8) {
+        wrapping::listener_added(*self, slot);
+    }
 }
 
 impl ProxyProtocolServer {
     /// Wraps a server to which proxies connect.
     pub fn new<S: ServerInterface>(server: S, options: ProxyProtocolOptions) -> Self {
         let entry = Entry {
-            inner: ServerControl::new(server),
+            wrapped: Wrapped::new(server),
             listeners: Listeners::new(),
             options: Rc::new(options),
             pending: BTreeMap::new(),
@@ -135,6 +143,7 @@ impl ProxyProtocolServer {
             id: id.flatten().flatten(),
             local: PhantomData,
         };
+        wrapping::update(behind_proxies);
         server.on(S::CONNECTION, move |conn| behind_proxies.accept(conn));
         server.on(S::ERROR, move |error| {
             wrapping::report(behind_proxies, error)
@@ -155,16 +164,12 @@ impl ProxyProtocolServer {
 
     /// Stops accepting; clients wait. Connections that wait for their header still come.
     pub fn pause(self) {
-        if let Some(inner) = self.inner() {
-            inner.pause();
-        }
+        wrapping::set_paused(self, true);
     }
 
     /// Accepts again. Nothing happens when it is not paused.
     pub fn resume(self) {
-        if let Some(inner) = self.inner() {
-            inner.resume();
-        }
+        wrapping::set_paused(self, false);
     }
 
     /// Closes the wrapped server, and the connections that wait for their header; others stay open.
@@ -191,7 +196,7 @@ impl ProxyProtocolServer {
 
     /// The wrapped server. It may be another of this type, so it is never called inside a borrow.
     fn inner(self) -> Option<ServerControl> {
-        self.with_entry(|entry| entry.inner.clone())
+        self.with_wrapped(|wrapped| wrapped.control())
     }
 
     fn accept(self, conn: Connection) {
@@ -301,6 +306,7 @@ impl ProxyProtocolServer {
         while let Some(waiting) = self.oldest(|_| true) {
             waiting.close();
         }
+        wrapping::close_held(self);
         wrapping::say_closed(self);
         let entry = self
             .id
@@ -397,6 +403,12 @@ impl Waiting {
         self.conn.off(pending.listener);
         self.server.arm();
         Some(pending)
+    }
+}
+
+impl Wrapper for ProxyProtocolServer {
+    fn with_wrapped<R>(self, f: impl FnOnce(&mut Wrapped) -> R) -> Option<R> {
+        self.with_entry(|entry| f(&mut entry.wrapped))
     }
 }
 

@@ -137,10 +137,79 @@ fn a_panic_in_a_connection_listener_ends_that_connection_only() {
 }
 
 #[test]
-fn without_a_connection_listener_connections_are_closed() {
-    let server = behind_proxies(ProxyProtocolOptions::new());
+fn without_a_connection_listener_clients_wait_for_the_first_one() {
+    let inner = Server::bind("127.0.0.1:0").unwrap();
+    let server = ProxyProtocolServer::new(inner, ProxyProtocolOptions::new());
     let mut client = Client::connect(server);
     client.send(V1);
+    server.resume();
+    settle();
+    assert_eq!(inner.accepted(), 0);
+    server.on("connection", |conn: Connection| conn.end_with("at last"));
+    assert_eq!(client.wait_for_end(), "at last");
+}
+
+#[test]
+fn awaiting_one_connection_after_the_other_loses_none() {
+    let server = LimitingServer::new(behind_proxies(ProxyProtocolOptions::new()), None, false);
+    let mut clients: Vec<Client> = (0..20).map(|_| Client::connect(server)).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.send(format!("{V1}{n}"));
+    }
+    drop(spawn(async move {
+        while let Some(conn) = server.next(LimitingServer::CONNECTION).await {
+            conn.on("data", move |chunk: Bytes| conn.end_with(chunk));
+        }
+    }));
+    for (n, mut client) in clients.drain(..).enumerate() {
+        assert_eq!(client.wait_for_end(), n.to_string());
+    }
+    server.close();
+}
+
+#[test]
+fn headers_that_end_while_nobody_listens_are_held_for_the_next_listener() {
+    let inner = Server::bind("127.0.0.1:0").unwrap();
+    let server = ProxyProtocolServer::new(inner, ProxyProtocolOptions::new());
+    let listener = server.on("connection", |_: Connection| ());
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(server)).collect();
+    until(|| server.pending_connections() == 3);
+    server.off(listener);
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.send(format!("{V1}{n}"));
+        until(|| server.pending_connections() == 2 - n);
+    }
+    let mut late = Client::connect(server);
+    late.send(format!("{V1}late"));
+    settle();
+    assert_eq!(inner.accepted(), 3);
+
+    let log = Log::default();
+    for (n, mut client) in clients.drain(..).enumerate() {
+        let events = log.clone();
+        server.once("connection", move |conn: Connection| {
+            events.add(conn.remote_address().unwrap());
+            conn.on("data", move |chunk: Bytes| conn.end_with(chunk));
+        });
+        assert_eq!(client.wait_for_end(), n.to_string());
+    }
+    assert_eq!(log.take(), ["tcp://192.0.2.7:4711"; 3]);
+    server.once("connection", |conn: Connection| conn.close());
+    late.wait_for_end();
+}
+
+#[test]
+fn closing_the_server_closes_what_it_holds() {
+    let inner = Server::bind("127.0.0.1:0").unwrap();
+    let server = ProxyProtocolServer::new(inner, ProxyProtocolOptions::new());
+    let listener = server.on("connection", |_: Connection| ());
+    let mut client = Client::connect(server);
+    until(|| server.pending_connections() == 1);
+    server.off(listener);
+    client.send(V1);
+    until(|| server.pending_connections() == 0);
+    assert_eq!(inner.open_connections(), 1);
+    server.close();
     assert_eq!(client.wait_for_end(), "");
 }
 

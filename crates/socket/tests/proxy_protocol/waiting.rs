@@ -87,6 +87,7 @@ fn a_pending_time_limit_does_not_keep_the_loop_running() {
     let clock = ManualClock::new();
     EventLoop::install(MioPoller::new().unwrap(), clock).unwrap();
     let server = behind_proxies(ProxyProtocolOptions::new());
+    server.on("connection", |_: Connection| ());
     let client = Client::connect(server);
     until(|| server.pending_connections() == 1);
     drop(client);
