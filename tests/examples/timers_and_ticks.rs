@@ -54,5 +54,6 @@ fn it_ends_although_nobody_reads_what_it_prints() {
         ended = child.try_wait().unwrap();
     }
     child.kill().unwrap();
+    child.wait().unwrap();
     assert!(ended.is_some(), "it does not end");
 }
