@@ -184,6 +184,10 @@ impl Wheel {
 
     /// The occupied slot that comes first.
     fn first(&self) -> Option<(usize, usize)> {
+        // Asked in every iteration, with nothing armed in most programs.
+        if self.nodes.is_empty() {
+            return None;
+        }
         let level = self.levels.iter().position(|level| level.occupied != 0)?;
         Some((level, self.levels[level].occupied.trailing_zeros() as usize))
     }
