@@ -582,3 +582,19 @@ fn ending_from_inside_a_filter_has_its_last_words() {
     turn();
     assert_eq!(log.take(), "close");
 }
+
+#[test]
+fn a_filter_added_late_sees_what_was_held_below_it_with_the_end_behind() {
+    let (stream, mut peer) = pair();
+    stream.set_allow_half_open(true);
+    stream.add_filter(Mark("a"));
+    send(&mut peer, "x");
+    peer.shutdown(Shutdown::Write).unwrap();
+    turn();
+    turn();
+    stream.add_filter(Mark("b"));
+    let log = Log::of(stream);
+    turn();
+    turn();
+    assert_eq!(log.take(), "b(a(x)),end");
+}

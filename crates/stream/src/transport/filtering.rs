@@ -35,6 +35,24 @@ pub(super) fn write<T: Transport>(stream: T, bytes: Bytes) -> bool {
     .unwrap_or(false)
 }
 
+/// A filter was added: what the filters below it have delivered and nobody has taken yet goes through it.
+pub(super) fn pass_held<T: Transport>(stream: T) {
+    let held = with_entry(stream, |entry, _| {
+        if entry.flags.contains(Flags::FILTERING) || !entry.holds() {
+            return None;
+        }
+        let rare = entry.rare();
+        Some(Passage::Delivered {
+            height: rare.filters.len() - 1,
+            bytes: std::mem::take(&mut rare.held).into(),
+            end: std::mem::take(&mut rare.held_end),
+        })
+    });
+    if let Some(Some(held)) = held {
+        run(stream, held, Tell::Later);
+    }
+}
+
 /// Reading goes on: hands on what was held back, for as long as it is wanted.
 pub(super) fn release<T: Transport>(stream: T) {
     let next = with_entry(stream, |entry, _| {
@@ -71,7 +89,8 @@ fn pass<T: Transport>(stream: T, passage: Passage) {
         }
     });
     while let Some(current) = passage {
-        run(stream, current);
+        let tell = Tell::after(&current);
+        run(stream, current, tell);
         passage = with_entry(stream, |entry, _| {
             entry.rare.as_mut()?.postponed.pop_front()
         })
@@ -79,9 +98,24 @@ fn pass<T: Transport>(stream: T, passage: Passage) {
     }
 }
 
-fn run<T: Transport>(stream: T, passage: Passage) {
-    // The user who writes or ends is told of nothing before that call has returned.
-    let calls_back = !matches!(passage, Passage::Sending(_) | Passage::Ending);
+/// When listeners are told of what comes out of the filters.
+#[derive(Clone, Copy, PartialEq)]
+enum Tell {
+    Now,
+    /// A call of the user's is under way, who is told of nothing before it has returned.
+    Later,
+}
+
+impl Tell {
+    fn after(passage: &Passage) -> Self {
+        match passage {
+            Passage::Sending(_) | Passage::Ending => Tell::Later,
+            Passage::Received(_) | Passage::PeerEnded | Passage::Delivered { .. } => Tell::Now,
+        }
+    }
+}
+
+fn run<T: Transport>(stream: T, passage: Passage, tell: Tell) {
     let is_ending = matches!(passage, Passage::Ending);
     let filters = with_entry(stream, |entry, _| {
         entry.flags.insert(Flags::FILTERING);
@@ -115,7 +149,7 @@ fn run<T: Transport>(stream: T, passage: Passage) {
         Some(())
     });
     if found.flatten().is_some() {
-        settle(stream, outcome, height, calls_back);
+        settle(stream, outcome, height, tell);
         if is_ending {
             ending::finish_when_flushed(stream);
         }
@@ -123,7 +157,7 @@ fn run<T: Transport>(stream: T, passage: Passage) {
 }
 
 /// Acts on what came out of the lowest `height` filters.
-fn settle<T: Transport>(stream: T, mut outcome: Outcome, height: usize, calls_back: bool) {
+fn settle<T: Transport>(stream: T, mut outcome: Outcome, height: usize, tell: Tell) {
     for call in outcome.later {
         if let Err(message) = catch(call) {
             outcome.error.get_or_insert(Error::Panic {
@@ -139,16 +173,16 @@ fn settle<T: Transport>(stream: T, mut outcome: Outcome, height: usize, calls_ba
                 bytes: up.by_ref().collect(),
                 end: std::mem::take(&mut outcome.end),
             };
-            run(stream, passage);
+            run(stream, passage, tell);
             break;
         }
         match up.next() {
-            Some(bytes) => deliver(stream, bytes, calls_back),
+            Some(bytes) => deliver(stream, bytes, tell),
             None => break,
         }
     }
     if let Some(error) = outcome.error {
-        if calls_back {
+        if tell == Tell::Now {
             writing::send_last(stream);
             return ending::fail(stream, error);
         }
@@ -160,7 +194,7 @@ fn settle<T: Transport>(stream: T, mut outcome: Outcome, height: usize, calls_ba
         let held = with_entry(stream, |entry, token| {
             let paused = entry.flags.contains(Flags::PAUSED);
             let rare = entry.rare();
-            rare.held_end = paused || !rare.held.is_empty() || !calls_back;
+            rare.held_end = paused || !rare.held.is_empty() || tell == Tell::Later;
             let held = rare.held_end;
             if held {
                 // Also when the last filter has taken itself out.
@@ -186,7 +220,7 @@ fn covered<T: Transport>(stream: T, height: usize) -> bool {
 }
 
 /// Emits what came through the filters, or holds it back while nobody wants it.
-fn deliver<T: Transport>(stream: T, bytes: Bytes, calls_back: bool) {
+fn deliver<T: Transport>(stream: T, bytes: Bytes, tell: Tell) {
     let mut bytes = Some(bytes);
     let wanted = with_entry(stream, |entry, token| {
         if entry.flags.intersects(Flags::ENDING | Flags::CLOSING) {
@@ -194,12 +228,12 @@ fn deliver<T: Transport>(stream: T, bytes: Bytes, calls_back: bool) {
         }
         let wanted = entry.wants_data();
         let rare = entry.rare();
-        if rare.held.is_empty() && wanted && calls_back {
+        if rare.held.is_empty() && wanted && tell == Tell::Now {
             return true;
         }
         rare.held.extend(bytes.take());
         entry.flags.insert(Flags::FILTERED);
-        if !calls_back {
+        if tell == Tell::Later {
             reading::schedule(entry, token);
         }
         false

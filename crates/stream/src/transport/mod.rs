@@ -409,6 +409,7 @@ pub fn add_filter<T: Transport>(stream: T, filter: impl Filter) {
         entry.flags.insert(Flags::FILTERED);
         reading::schedule(entry, token);
     });
+    filtering::pass_held(stream);
 }
 
 #[inline]
