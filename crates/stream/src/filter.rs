@@ -14,7 +14,7 @@ use crate::error::Error;
 /// A layer inside a stream. It does no I/O: bytes in, bytes out.
 ///
 /// It is put on a stream with `add_filter`, above the filters that are there. An error that it returns is emitted by
-/// the stream, which then closes. It may call the loop, but not the stream that it is in: what it wants done there
+/// the stream, behind what was delivered before, and the stream closes. It may call the loop, but not the stream that it is in: what it wants done there
 /// goes through the [`FilterContext`].
 pub trait Filter: 'static {
     /// Bytes have come from below.
@@ -180,6 +180,7 @@ impl Filters {
         mut end: bool,
         outcome: &mut Outcome,
     ) -> Result<(), Error> {
+        let mut failure = None;
         while level < self.stack.len() {
             let mut context = FilterContext::default();
             let mut result = Ok(());
@@ -204,9 +205,12 @@ impl Filters {
             outcome.later.extend(later);
             // An alert that goes with an error is still to be sent.
             let sent = self.down(level, down, false, outcome);
-            result?;
-            sent?;
-            if remove {
+            if let Err(error) = result.and(sent) {
+                // What came before the error is handed on.
+                failure.get_or_insert(error);
+                end = false;
+                level += 1;
+            } else if remove {
                 self.stack.remove(level);
                 bytes.extend(input);
                 end = end || ended;
@@ -216,8 +220,13 @@ impl Filters {
             }
         }
         outcome.up.extend(bytes);
-        outcome.end |= end;
-        Ok(())
+        match failure {
+            Some(error) => Err(error),
+            None => {
+                outcome.end |= end;
+                Ok(())
+            }
+        }
     }
 
     /// Passes bytes to the filters below `level`, from the highest down to the descriptor.

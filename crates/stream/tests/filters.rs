@@ -293,6 +293,32 @@ fn an_error_closes_the_stream_and_an_alert_still_goes_out() {
     assert_eq!(arrived(&mut peer), (b"alert".to_vec(), true));
 }
 
+/// Delivers what comes, and fails then.
+struct DeliversAndFails;
+
+impl Filter for DeliversAndFails {
+    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        context.deliver(bytes);
+        Err(failure("parsing"))
+    }
+
+    fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        context.send(bytes);
+        Ok(())
+    }
+}
+
+#[test]
+fn what_a_filter_delivers_before_its_error_passes_through_those_above() {
+    let (stream, mut peer) = pair();
+    stream.add_filter(DeliversAndFails);
+    stream.add_filter(Mark("a"));
+    let log = Log::of(stream);
+    send(&mut peer, "x");
+    turn();
+    assert_eq!(log.take(), "a(x),error purpose,close");
+}
+
 #[test]
 fn an_error_while_sending_closes_the_stream() {
     let (stream, _peer) = pair();
