@@ -258,7 +258,7 @@ impl Error {
             | Self::Resolve { source, .. }
             | Self::Read { source, .. }
             | Self::Write { source, .. } => Status::System(source.io_error()),
-            Self::Filter { source, .. } => match source.downcast_ref::<io::Error>() {
+            Self::Filter { source, .. } => match io_error_in(&**source) {
                 Some(error) => Status::System(error),
                 None => Status::Unknown,
             },
@@ -270,6 +270,19 @@ impl Error {
             Self::TooManyConnections { .. } | Self::Panic { .. } => Status::Unknown,
         }
     }
+}
+
+/// The first I/O error in a chain of errors.
+fn io_error_in<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let shared = error.downcast_ref::<Arc<io::Error>>();
+        if let Some(found) = shared.map(|error| &**error).or(error.downcast_ref()) {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// What the system would call an [`Error`].

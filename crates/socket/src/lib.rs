@@ -12,7 +12,7 @@ mod options;
 pub mod proxy_protocol;
 mod server;
 mod uri;
-mod wrapping;
+pub mod wrapping;
 
 /// What a program that uses this crate names: `use uptick_socket::prelude::*`.
 pub mod prelude {

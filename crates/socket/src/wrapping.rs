@@ -1,4 +1,15 @@
-//! What servers that wrap servers have in common.
+//! What servers that wrap servers have in common: for those who write one.
+//!
+//! A wrapper is a `Copy` handle to an entry in a table, in which it keeps a [`Wrapped`]. When it is made it takes the three
+//! events of the wrapped server, and calls [`update`]; then
+//!
+//! | event | what the wrapper calls |
+//! |---|---|
+//! | its `listener_added` | [`listener_added`] |
+//! | a connection is ready for its listeners | [`announce`] |
+//! | something failed | [`report`] |
+//! | the wrapped server has closed | [`close_held`], [`say_closed`]; then it removes its entry |
+//! | `pause` and `resume` of its user | [`set_paused`] |
 
 mod wrapped;
 
@@ -12,7 +23,7 @@ use uptick_event_loop::catch;
 use crate::error::Error;
 use crate::server::{ServerInterface, Shutdown};
 
-pub(crate) use wrapped::{
+pub use wrapped::{
     Intake, Wrapped, Wrapper, announce, close_held, listener_added, set_paused, update,
 };
 
@@ -98,19 +109,19 @@ impl<S: ServerInterface> Control for S {
 }
 
 /// Whether a server still exists, and so will emit `close`.
-pub(crate) fn exists<S: ServerInterface>(server: S) -> bool {
+pub fn exists<S: ServerInterface>(server: S) -> bool {
     server.with_listeners(|_| ()).is_some()
 }
 
 /// Emits `error`. What a wrapper has to do next is done even when a listener panics.
-pub(crate) fn report<S: ServerInterface>(server: S, error: Error) {
+pub fn report<S: ServerInterface>(server: S, error: Error) {
     if let Err(message) = catch(|| emit(&server, S::ERROR, error)) {
         tracing::error!("an error callback of a server panicked: {message}");
     }
 }
 
 /// Emits `close`.
-pub(crate) fn say_closed<S: ServerInterface>(server: S) {
+pub fn say_closed<S: ServerInterface>(server: S) {
     if let Err(message) = catch(|| emit(&server, S::CLOSE, ())) {
         tracing::error!("a close callback of a server panicked: {message}");
     }

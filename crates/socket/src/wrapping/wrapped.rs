@@ -13,7 +13,8 @@ use crate::connection::Connection;
 use crate::server::ServerInterface;
 
 /// What a wrapper keeps of the server that it wraps.
-pub(crate) struct Wrapped {
+#[derive(Debug)]
+pub struct Wrapped {
     control: ServerControl,
     /// Whether the user wants it paused.
     pub(crate) paused: bool,
@@ -25,7 +26,8 @@ pub(crate) struct Wrapped {
 }
 
 impl Wrapped {
-    pub(crate) fn new<S: ServerInterface>(server: S) -> Self {
+    /// Keeps a server, whose events are taken separately.
+    pub fn new<S: ServerInterface>(server: S) -> Self {
         Wrapped {
             control: ServerControl::new(server),
             paused: false,
@@ -34,13 +36,15 @@ impl Wrapped {
         }
     }
 
-    pub(crate) fn control(&self) -> ServerControl {
+    /// The methods of the wrapped server.
+    pub fn control(&self) -> ServerControl {
         self.control.clone()
     }
 }
 
 /// What becomes of the connection that comes next.
-pub(crate) enum Intake {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intake {
     /// It is announced, for which somebody has to listen.
     Announce,
     /// It is refused.
@@ -50,17 +54,20 @@ pub(crate) enum Intake {
 }
 
 /// A server that wraps another one.
-pub(crate) trait Wrapper: ServerInterface {
-    /// Gives `None` when the wrapped server has closed.
+pub trait Wrapper: ServerInterface {
+    /// Calls `f` with what is kept of the wrapped server, `None` when that has closed.
+    ///
+    /// `f` is called inside of the borrow of a table and calls no server.
     fn with_wrapped<R>(self, f: impl FnOnce(&mut Wrapped) -> R) -> Option<R>;
 
+    /// What becomes of the next connection. Default: it is announced.
     fn intake(self) -> Intake {
         Intake::Announce
     }
 }
 
 /// Pauses or resumes the wrapped server, as it should be now.
-pub(crate) fn update<W: Wrapper>(server: W) {
+pub fn update<W: Wrapper>(server: W) {
     let listened = is_listened_to(server);
     let intake = server.intake();
     let changed = server.with_wrapped(|wrapped| {
@@ -82,13 +89,13 @@ pub(crate) fn update<W: Wrapper>(server: W) {
 }
 
 /// Pauses the wrapped server for the user, or no longer.
-pub(crate) fn set_paused<W: Wrapper>(server: W, paused: bool) {
+pub fn set_paused<W: Wrapper>(server: W, paused: bool) {
     server.with_wrapped(|wrapped| wrapped.paused = paused);
     update(server);
 }
 
 /// Does what is to be done when the wrapper has got a listener.
-pub(crate) fn listener_added<W: Wrapper>(server: W, slot: u8) {
+pub fn listener_added<W: Wrapper>(server: W, slot: u8) {
     if slot != W::CONNECTION.slot() {
         return;
     }
@@ -99,7 +106,7 @@ pub(crate) fn listener_added<W: Wrapper>(server: W, slot: u8) {
 }
 
 /// Emits `connection`, or holds the connection until somebody listens. It gets an error when a listener panics.
-pub(crate) fn announce<W: Wrapper>(server: W, conn: Connection) {
+pub fn announce<W: Wrapper>(server: W, conn: Connection) {
     let is_next = server.with_wrapped(|wrapped| wrapped.held.is_empty());
     if is_next != Some(true) || !tell(server, conn) {
         let held = server.with_wrapped(|wrapped| {
@@ -117,7 +124,7 @@ pub(crate) fn announce<W: Wrapper>(server: W, conn: Connection) {
 }
 
 /// Closes the connections that nobody has heard of.
-pub(crate) fn close_held<W: Wrapper>(server: W) {
+pub fn close_held<W: Wrapper>(server: W) {
     while let Some(conn) = next_held(server) {
         conn.close();
     }
