@@ -23,6 +23,8 @@ pub use uptick_emitter as emitter;
 pub use uptick_event_loop as event_loop;
 pub use uptick_socket as socket;
 pub use uptick_stream as stream;
+#[cfg(feature = "tls")]
+pub use uptick_tls as tls;
 
 pub use uptick_event_loop::{
     LoopHandle, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, Timer,

@@ -1,0 +1,90 @@
+//! The error type of the crate.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use uptick_event_loop::errno;
+
+/// What can go wrong with certificates and with the TLS of a connection.
+///
+/// The text says what failed, on which file, and what to do. Those of a connection are inside of
+/// [`uptick_socket::Error::Filter`], which says with whom. Cloning allocates nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read.
+    #[error("reading the {what} from {} failed: {}", path.display(), errno::describe(.source))]
+    Read {
+        /// What was to be read: `certificate`, `private key`.
+        what: &'static str,
+        /// The file.
+        path: Arc<PathBuf>,
+        /// Why it failed.
+        source: Arc<io::Error>,
+    },
+    /// What a file has cannot be used.
+    #[error("loading the {what} from {} failed: {reason}", path.display())]
+    Load {
+        /// What was to be loaded: `certificate`, `private key`.
+        what: &'static str,
+        /// The file.
+        path: Arc<PathBuf>,
+        /// What is wrong with it, and what to do.
+        reason: Arc<str>,
+    },
+    /// The context lacks something or cannot be satisfied.
+    #[error("making a TLS context failed: {reason}")]
+    Context {
+        /// What is wrong with it, and what to do.
+        reason: Arc<str>,
+    },
+    /// The peer does not keep to the protocol, or wants what this side does not offer.
+    #[error("{reason}")]
+    Protocol {
+        /// What is wrong.
+        reason: Arc<str>,
+    },
+    /// The connection below TLS has ended before TLS had.
+    #[error("{}", if *.handshake {
+        "the client ended the connection before the handshake was done"
+    } else {
+        "the peer ended the connection without saying so (close_notify): what it sent may be incomplete"
+    })]
+    Truncated {
+        /// Whether that was in the handshake.
+        handshake: bool,
+    },
+    /// Reading from or writing to the connection below TLS failed.
+    #[error("{source}")]
+    Below {
+        /// Why it failed.
+        source: uptick_socket::Cause,
+    },
+    /// The TLS library could not take or give bytes.
+    #[error("{}", errno::describe(.source))]
+    Io {
+        /// Why it failed.
+        source: Arc<io::Error>,
+    },
+}
+
+impl Error {
+    pub(crate) fn context(reason: impl Into<Arc<str>>) -> Self {
+        Error::Context {
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn protocol(reason: impl Into<Arc<str>>) -> Self {
+        Error::Protocol {
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn io(source: io::Error) -> Self {
+        Error::Io {
+            source: Arc::new(source),
+        }
+    }
+}

@@ -1,0 +1,463 @@
+//! A server that speaks TLS over the connections of another.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use uptick_emitter::{Emitter, Event, ListenerId, Listeners, events};
+use uptick_event_loop::{Id, Table, Timer, add_timer, now};
+use uptick_socket::wrapping::{self, ServerControl, Wrapped, Wrapper};
+use uptick_socket::{Address, Connection, Error, ServerInterface, Shutdown};
+
+use crate::context::TlsConfig;
+use crate::error::Error as TlsError;
+use crate::filter::TlsFilter;
+use crate::session::Session;
+
+/// How long a handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many handshakes may be under way.
+const MAX_HANDSHAKES: usize = 1024;
+
+/// A server whose connections are encrypted with TLS.
+///
+/// It wraps any server. `connection` is emitted when the handshake is done; the connection is of the same type as one
+/// without TLS, and its addresses begin with `tls://`. A `Copy` handle, as [`Server`](uptick_socket::Server); it is stale
+/// once the wrapped server has closed.
+///
+/// # Events
+/// | event | payload | when |
+/// |---|---|---|
+/// | `connection` | [`Connection`] | the handshake of a connection is done |
+/// | `error` | [`Error`] | a handshake failed ([`Error::Filter`]) or took too long ([`Error::Timeout`]), and the connection closes; or an error of the wrapped server |
+/// | `close` | `()` | the wrapped server has stopped listening for good: the last event |
+///
+/// `end` of a connection is the peer's `close_notify`. When the peer ends without it, what it sent may have been cut off by
+/// somebody else: that is an `error` (RFC 8446, section 6.1). [`end`](Connection::end) and
+/// [`shutdown_write`](Connection::shutdown_write) send it.
+///
+/// Without a `connection` listener clients wait in the kernel's backlog for the first one, and so between two calls of
+/// [`next`](Emitter::next). What had been accepted by then is held, once its handshake is done. The wrapped server is paused
+/// for that: pause and resume this one instead.
+///
+/// # Limits
+/// A handshake has 10 s ([`handshake_timeout`](SecureServer::handshake_timeout)); 1,024 may be under way
+/// ([`max_handshakes`](SecureServer::max_handshakes)). While the server is paused they still go on, and `connection` is
+/// emitted for them. The write limits of a connection count encrypted bytes.
+///
+/// # Examples
+/// ```no_run
+/// use uptick_socket::prelude::*;
+/// use uptick_tls::{SecureServer, TlsContext};
+///
+/// let tls = TlsContext::new().local_cert("server.pem").load()?;
+/// let server = SecureServer::new(Server::bind("0.0.0.0:8443")?, tls);
+/// server.on("connection", |conn: Connection| {
+///     conn.on("data", move |chunk: Bytes| conn.write(chunk));
+/// });
+/// server.on("error", |e: Error| eprintln!("{e}"));
+/// uptick_event_loop::run()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SecureServer {
+    id: Option<Id>,
+    local: PhantomData<*const ()>,
+}
+
+events! {
+    impl SecureServer {
+        Connection => {
+            /// The handshake of a connection is done.
+            CONNECTION = "connection";
+        }
+        Error => {
+            /// A handshake failed, or an error of the wrapped server.
+            ERROR = "error", warn;
+        }
+        () => {
+            /// The wrapped server has stopped listening for good.
+            CLOSE = "close";
+        }
+    }
+}
+
+struct Entry {
+    wrapped: Wrapped,
+    listeners: Listeners,
+    config: TlsConfig,
+    timeout: Option<Duration>,
+    max_handshakes: usize,
+    /// The handshakes under way, in the order in which they began.
+    pending: BTreeMap<u64, Pending>,
+    next: u64,
+    /// For the time limit of the handshake that began first.
+    timer: Option<Timer>,
+}
+
+struct Pending {
+    conn: Connection,
+    began: Instant,
+    /// Of the connection's errors.
+    listener: ListenerId,
+}
+
+thread_local! {
+    static SERVERS: RefCell<Table<Entry>> = const { RefCell::new(Table::new()) };
+}
+
+fn with_servers<R>(f: impl FnOnce(&mut Table<Entry>) -> R) -> Option<R> {
+    SERVERS
+        .try_with(|servers| f(&mut servers.borrow_mut()))
+        .ok()
+}
+
+impl Emitter for SecureServer {
+    type Events = SecureServer;
+
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
+        self.with_entry(|entry| f(&mut entry.listeners))
+    }
+
+    fn listener_added(&self, slot: u8) {
+        wrapping::listener_added(*self, slot);
+    }
+}
+
+impl SecureServer {
+    /// Wraps a server whose clients speak TLS.
+    pub fn new<S: ServerInterface>(server: S, tls: TlsConfig) -> Self {
+        let entry = Entry {
+            wrapped: Wrapped::new(server),
+            listeners: Listeners::new(),
+            config: tls,
+            timeout: Some(HANDSHAKE_TIMEOUT),
+            max_handshakes: MAX_HANDSHAKES,
+            pending: BTreeMap::new(),
+            next: 0,
+            timer: None,
+        };
+        let exists = wrapping::exists(server);
+        let id = exists.then(|| with_servers(|servers| servers.insert(entry)));
+        let secure = SecureServer {
+            id: id.flatten().flatten(),
+            local: PhantomData,
+        };
+        wrapping::update(secure);
+        server.on(S::CONNECTION, move |conn| secure.accept(conn));
+        server.on(S::ERROR, move |error| wrapping::report(secure, error));
+        server.on(S::CLOSE, move |()| secure.finish());
+        secure
+    }
+
+    /// Sets how long a handshake may take, also those under way; `None` is for ever. Default: 10 s.
+    pub fn handshake_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        let timeout = timeout.into();
+        self.with_entry(|entry| {
+            entry.timeout = timeout;
+            if let Some(timer) = entry.timer.take() {
+                timer.cancel();
+            }
+        });
+        self.arm();
+        self
+    }
+
+    /// Sets how many handshakes may be under way, at least 1: when another one begins, the one that has taken longest is
+    /// refused, with an `error`. Default: 1,024.
+    pub fn max_handshakes(self, max: usize) -> Self {
+        self.with_entry(|entry| entry.max_handshakes = max.max(1));
+        self
+    }
+
+    /// How many handshakes are under way.
+    pub fn pending_handshakes(self) -> usize {
+        self.with_entry(|entry| entry.pending.len()).unwrap_or(0)
+    }
+
+    /// What the wrapped server listens on, `tls://127.0.0.1:8443`; `None` once it has stopped listening.
+    pub fn address(self) -> Option<String> {
+        let address = self.inner()?.address()?;
+        Some(match address.strip_prefix("tcp://") {
+            Some(rest) => format!("tls://{rest}"),
+            None => address,
+        })
+    }
+
+    /// Stops accepting; clients wait. Handshakes under way go on.
+    pub fn pause(self) {
+        wrapping::set_paused(self, true);
+    }
+
+    /// Accepts again. Nothing happens when it is not paused.
+    pub fn resume(self) {
+        wrapping::set_paused(self, false);
+    }
+
+    /// Closes the wrapped server, and the connections whose handshake is under way; others stay open.
+    pub fn close(self) {
+        if let Some(inner) = self.inner() {
+            inner.close();
+        }
+    }
+
+    /// Shuts the wrapped server down; see [`Server::shutdown`](uptick_socket::Server::shutdown).
+    ///
+    /// `connection` is still emitted for connections that had been accepted.
+    pub fn shutdown(self, deadline: Duration) -> Shutdown {
+        match self.inner() {
+            Some(inner) => inner.shutdown(deadline),
+            None => Shutdown::over(),
+        }
+    }
+
+    fn with_entry<R>(self, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+        let id = self.id?;
+        with_servers(|servers| servers.get_mut(id).map(f)).flatten()
+    }
+
+    /// The wrapped server. It may be another of this type, so it is never called inside a borrow.
+    fn inner(self) -> Option<ServerControl> {
+        self.with_wrapped(|wrapped| wrapped.control())
+    }
+
+    fn accept(self, conn: Connection) {
+        // A listener before this one may have closed it.
+        if !conn.is_open() {
+            return;
+        }
+        let limits = self.with_entry(|entry| (entry.config.clone(), entry.max_handshakes));
+        let Some((config, max)) = limits else {
+            return conn.close();
+        };
+        if let Some(oldest) = self.oldest(|entry| entry.pending.len() >= max) {
+            oldest.refuse(TlsError::protocol(format!(
+                "{max} handshakes that began later are under way, which is the limit"
+            )));
+        }
+        let session = match Session::new(config.server) {
+            Ok(session) => session,
+            Err(error) => {
+                wrapping::report(self, failure(conn, Arc::new(error)));
+                return conn.close();
+            }
+        };
+        let key = self.with_entry(|entry| {
+            entry.next += 1;
+            entry.next
+        });
+        let handshake = Handshake {
+            server: self,
+            key: key.unwrap_or(0),
+            conn,
+        };
+        let pending = Pending {
+            conn,
+            began: now(),
+            listener: conn.on(Connection::ERROR, move |error| handshake.failed(error)),
+        };
+        let waits = self.with_entry(|entry| entry.pending.insert(handshake.key, pending));
+        if waits.is_none() {
+            return conn.close();
+        }
+        conn.add_filter(TlsFilter::new(session, handshake));
+        self.arm();
+    }
+
+    /// The handshake that has taken longest, on a condition.
+    fn oldest(self, condition: impl FnOnce(&Entry) -> bool) -> Option<Handshake> {
+        self.with_entry(|entry| {
+            let (&key, pending) = entry.pending.first_key_value()?;
+            let conn = pending.conn;
+            condition(entry).then_some(Handshake {
+                server: self,
+                key,
+                conn,
+            })
+        })
+        .flatten()
+    }
+
+    /// Has the timer fire for the handshake that has taken longest; without any there is no timer.
+    fn arm(self) {
+        self.with_entry(|entry| match (entry.deadline(), entry.timer) {
+            (Some(deadline), None) => {
+                let left = deadline.saturating_duration_since(now());
+                entry.timer = Some(add_timer(left, move || self.expire()));
+            }
+            (None, Some(timer)) => {
+                timer.cancel();
+                entry.timer = None;
+            }
+            _ => {}
+        });
+    }
+
+    /// The time of the handshake that has taken longest may be over.
+    fn expire(self) {
+        self.with_entry(|entry| entry.timer = None);
+        let now = now();
+        while let Some(late) =
+            self.oldest(|entry| entry.deadline().is_some_and(|deadline| deadline <= now))
+        {
+            late.timed_out();
+        }
+        self.arm();
+    }
+
+    /// The wrapped server has closed.
+    fn finish(self) {
+        while let Some(handshake) = self.oldest(|_| true) {
+            handshake.close();
+        }
+        wrapping::close_held(self);
+        wrapping::say_closed(self);
+        let entry = self
+            .id
+            .and_then(|id| with_servers(|servers| servers.remove(id)).flatten());
+        drop(entry);
+    }
+}
+
+impl Entry {
+    /// When the time of the handshake that began first is over.
+    fn deadline(&self) -> Option<Instant> {
+        let (_, oldest) = self.pending.first_key_value()?;
+        oldest.began.checked_add(self.timeout?)
+    }
+}
+
+/// The client, also behind a proxy.
+fn client_of(conn: Connection) -> Address {
+    let proxied = conn.proxied().map(|proxied| proxied.source);
+    proxied.or_else(|| conn.peer()).unwrap_or(Address::UNNAMED)
+}
+
+fn failure(conn: Connection, source: Arc<dyn std::error::Error + Send + Sync>) -> Error {
+    Error::Filter {
+        what: "TLS handshake".into(),
+        peer: client_of(conn),
+        source,
+    }
+}
+
+/// A handshake under way. When it no longer is, calls do nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Handshake {
+    server: SecureServer,
+    key: u64,
+    conn: Connection,
+}
+
+impl Handshake {
+    /// Hands the connection to the server's listeners.
+    pub(crate) fn done(self) {
+        if self.take() {
+            self.conn.set_secure(true);
+            wrapping::announce(self.server, self.conn);
+        }
+    }
+
+    /// The connection has closed.
+    pub(crate) fn forget(self) {
+        self.take();
+    }
+
+    fn close(self) {
+        if self.take() {
+            self.conn.close();
+        }
+    }
+
+    fn refuse(self, error: TlsError) {
+        if self.take() {
+            wrapping::report(self.server, failure(self.conn, Arc::new(error)));
+            self.conn.close();
+        }
+    }
+
+    /// The connection has failed, and closes by itself.
+    fn failed(self, error: Error) {
+        if !self.take() {
+            return;
+        }
+        let source = match error {
+            Error::Filter { source, .. } => source,
+            Error::Read { source, .. } | Error::Write { source, .. } => {
+                Arc::new(TlsError::Below { source })
+            }
+            other => return wrapping::report(self.server, other),
+        };
+        wrapping::report(self.server, failure(self.conn, source));
+    }
+
+    fn timed_out(self) {
+        let timeout = self.server.with_entry(|entry| entry.timeout).flatten();
+        if self.take() {
+            let error = Error::Timeout {
+                what: format!("TLS handshake with {}", client_of(self.conn)).into(),
+                after: timeout.unwrap_or_default(),
+            };
+            wrapping::report(self.server, error);
+            self.conn.close();
+        }
+    }
+
+    /// Ends the waiting; `false` when it has ended before.
+    fn take(self) -> bool {
+        let pending = self
+            .server
+            .with_entry(|entry| entry.pending.remove(&self.key))
+            .flatten();
+        if let Some(pending) = &pending {
+            self.conn.off(pending.listener);
+            self.server.arm();
+        }
+        pending.is_some()
+    }
+}
+
+impl Wrapper for SecureServer {
+    fn with_wrapped<R>(self, f: impl FnOnce(&mut Wrapped) -> R) -> Option<R> {
+        self.with_entry(|entry| f(&mut entry.wrapped))
+    }
+}
+
+impl ServerInterface for SecureServer {
+    const CONNECTION: Event<Self, Connection> = SecureServer::CONNECTION;
+    const ERROR: Event<Self, Error> = SecureServer::ERROR;
+    const CLOSE: Event<Self, ()> = SecureServer::CLOSE;
+
+    fn address(self) -> Option<String> {
+        SecureServer::address(self)
+    }
+
+    fn pause(self) {
+        SecureServer::pause(self);
+    }
+
+    fn resume(self) {
+        SecureServer::resume(self);
+    }
+
+    fn close(self) {
+        SecureServer::close(self);
+    }
+
+    fn shutdown(self, deadline: Duration) -> Shutdown {
+        SecureServer::shutdown(self, deadline)
+    }
+}
+
+impl fmt::Debug for SecureServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecureServer")
+            .field("address", &self.address())
+            .field("pending_handshakes", &self.pending_handshakes())
+            .finish()
+    }
+}

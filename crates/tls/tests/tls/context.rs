@@ -1,0 +1,196 @@
+//! What is wrong with files is said before a server starts.
+
+use rcgen::date_time_ymd;
+use uptick_tls::{Error, TlsContext};
+
+use crate::support::{Directory, certificate};
+
+/// The text of the error, without the directory.
+#[track_caller]
+fn refused(directory: &Directory, context: &TlsContext) -> String {
+    let path = format!("{}/", directory.path("").display()).replace("//", "/");
+    context.load().unwrap_err().to_string().replace(&path, "")
+}
+
+#[test]
+fn a_certificate_and_its_key_load_from_one_file_in_either_order_or_from_two() {
+    let directory = Directory::new();
+    let (cert, key) = certificate(|_| ());
+    let both = directory.write("both.pem", &format!("{cert}{key}"));
+    let reverse = directory.write("reverse.pem", &format!("{key}{cert}"));
+    let cert = directory.write("cert.pem", &cert);
+    let key = directory.write("key.pem", &key);
+    TlsContext::new().local_cert(both).load().unwrap();
+    TlsContext::new().local_cert(reverse).load().unwrap();
+    TlsContext::new()
+        .local_cert(cert)
+        .local_pk(key)
+        .load()
+        .unwrap();
+}
+
+#[test]
+fn a_context_without_a_certificate_says_what_to_set() {
+    let error = TlsContext::new().load().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "making a TLS context failed: a server needs a certificate: set `local_cert` to a PEM file"
+    );
+}
+
+#[test]
+fn a_wrong_path_is_named_with_the_reason() {
+    let directory = Directory::new();
+    let context = TlsContext::new().local_cert(directory.path("nothing.pem"));
+    assert_eq!(
+        refused(&directory, &context),
+        "reading the certificate from nothing.pem failed: No such file or directory (ENOENT)"
+    );
+    let (cert, _) = certificate(|_| ());
+    let cert = directory.write("cert.pem", &cert);
+    let context = TlsContext::new()
+        .local_cert(cert)
+        .local_pk(directory.path("nothing.key"));
+    assert_eq!(
+        refused(&directory, &context),
+        "reading the private key from nothing.key failed: No such file or directory (ENOENT)"
+    );
+}
+
+#[test]
+fn a_file_without_a_certificate_says_what_it_has_instead() {
+    let directory = Directory::new();
+    let (_, key) = certificate(|_| ());
+    let context = TlsContext::new().local_cert(directory.write("key.pem", &key));
+    assert_eq!(
+        refused(&directory, &context),
+        "loading the certificate from key.pem failed: it has a private key and no certificate: give the file with the \
+         certificate to `local_cert`, and this one to `local_pk`"
+    );
+    let context = TlsContext::new().local_cert(directory.write("empty.pem", "\n"));
+    let text = refused(&directory, &context);
+    assert!(
+        text.starts_with("loading the certificate from empty.pem failed: there is no `-----BEGIN CERTIFICATE-----` in it"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_file_that_is_too_long_is_not_read() {
+    let directory = Directory::new();
+    let context =
+        TlsContext::new().local_cert(directory.write("long.pem", &"x".repeat(1024 * 1024 + 1)));
+    assert_eq!(
+        refused(&directory, &context),
+        "loading the certificate from long.pem failed: it is longer than 1 MiB, so it is not a PEM file"
+    );
+}
+
+#[test]
+fn a_certificate_that_is_none_is_an_error() {
+    let directory = Directory::new();
+    let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let context = TlsContext::new().local_cert(directory.write("bad.pem", pem));
+    let text = refused(&directory, &context);
+    assert!(
+        text.starts_with("loading the certificate from bad.pem failed: it cannot be parsed: "),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_missing_key_says_where_it_may_be() {
+    let directory = Directory::new();
+    let (cert, _) = certificate(|_| ());
+    let context = TlsContext::new().local_cert(directory.write("cert.pem", &cert));
+    assert_eq!(
+        refused(&directory, &context),
+        "loading the private key from cert.pem failed: there is no private key in it: append the key to that file, or \
+         give the file with the key to `local_pk`"
+    );
+}
+
+#[test]
+fn an_encrypted_key_says_how_to_decrypt_it() {
+    let directory = Directory::new();
+    let (cert, _) = certificate(|_| ());
+    for label in ["ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY"] {
+        let legacy = if label.starts_with("RSA") {
+            "Proc-Type: 4,ENCRYPTED\n\n"
+        } else {
+            ""
+        };
+        let pem = format!("{cert}-----BEGIN {label}-----\n{legacy}AAAA\n-----END {label}-----\n");
+        let context = TlsContext::new().local_cert(directory.write("both.pem", &pem));
+        assert_eq!(
+            refused(&directory, &context),
+            "loading the private key from both.pem failed: it is encrypted; `openssl pkey -in FILE -out OTHER` decrypts it"
+        );
+    }
+}
+
+#[test]
+fn a_key_of_another_certificate_is_an_error_that_names_both_files() {
+    let directory = Directory::new();
+    let (cert, _) = certificate(|_| ());
+    let (_, key) = certificate(|_| ());
+    let context = TlsContext::new()
+        .local_cert(directory.write("cert.pem", &cert))
+        .local_pk(directory.write("other.key", &key));
+    let text = refused(&directory, &context);
+    assert!(
+        text.starts_with(
+            "loading the private key from other.key failed: it does not belong to the certificate in cert.pem"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_certificate_that_has_expired_or_is_not_valid_yet_is_an_error() {
+    let directory = Directory::new();
+    let (cert, key) = certificate(|params| {
+        params.not_before = date_time_ymd(2019, 1, 1);
+        params.not_after = date_time_ymd(2020, 1, 1);
+    });
+    let context = TlsContext::new().local_cert(directory.write("old.pem", &format!("{cert}{key}")));
+    let text = refused(&directory, &context);
+    assert!(
+        text.starts_with("loading the certificate from old.pem failed: it expired "),
+        "{text}"
+    );
+    assert!(
+        text.ends_with(" days ago: renew it, or check the clock of this machine"),
+        "{text}"
+    );
+
+    let (cert, key) = certificate(|params| params.not_before = date_time_ymd(3000, 1, 1));
+    let context = TlsContext::new().local_cert(directory.write("new.pem", &format!("{cert}{key}")));
+    let text = refused(&directory, &context);
+    assert!(
+        text.starts_with("loading the certificate from new.pem failed: it is not valid for "),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_name_of_an_alpn_protocol_has_a_length() {
+    let directory = Directory::new();
+    let (cert, key) = certificate(|_| ());
+    let both = directory.write("both.pem", &format!("{cert}{key}"));
+    let load = |name: String| {
+        TlsContext::new()
+            .local_cert(&both)
+            .alpn_protocols([name])
+            .load()
+    };
+    for length in [0, 256] {
+        let error = load("x".repeat(length)).unwrap_err();
+        assert!(matches!(error, Error::Context { .. }), "{error}");
+        assert!(
+            error.to_string().ends_with(&format!("has {length}")),
+            "{error}"
+        );
+    }
+    load("x".repeat(255)).unwrap();
+}

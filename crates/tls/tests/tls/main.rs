@@ -1,0 +1,15 @@
+//! Servers that speak TLS, with certificates in real files and real clients.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may panic and say why"
+)]
+
+mod bulk;
+mod composition;
+mod context;
+mod handshakes;
+mod openssl;
+mod serving;
+mod support;

@@ -1,0 +1,82 @@
+//! `openssl s_client`, a peer that is not rustls.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+use uptick_socket::prelude::*;
+use uptick_tls::SecureServer;
+
+use crate::support::{Identity, address, join, logged, tls_server, until};
+
+/// What a client gives that sends `input` and then ends; `None` where there is no openssl.
+fn s_client(
+    server: SecureServer,
+    identity: &Identity,
+    arguments: &[&str],
+    input: &str,
+) -> Option<Output> {
+    if Command::new("openssl").arg("version").output().is_err() {
+        eprintln!("SKIPPED: there is no openssl on this machine");
+        return None;
+    }
+    let mut child = Command::new("openssl")
+        .args([
+            "s_client",
+            "-servername",
+            "localhost",
+            "-verify_return_error",
+            "-CAfile",
+        ])
+        .arg(&identity.file)
+        .args(["-connect", &address(server).to_string()])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_owned();
+    Some(join(thread::spawn(move || {
+        // A client that was refused reads nothing.
+        let _ = stdin.write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        drop(stdin);
+        output
+    })))
+}
+
+#[test]
+fn openssl_talks_to_the_server_over_both_versions() {
+    let identity = Identity::new();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let server = tls_server(identity.config());
+        server.on("connection", |conn: Connection| {
+            conn.on("data", move |chunk: Bytes| conn.end_with(chunk));
+        });
+        let Some(output) = s_client(server, &identity, &[version, "-quiet"], "hello\n") else {
+            return;
+        };
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("hello"), "{output:?}");
+    }
+}
+
+#[test]
+fn openssl_with_tls_1_1_is_refused() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let log = logged(server);
+    let arguments = ["-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0"];
+    let Some(output) = s_client(server, &identity, &arguments, "hello\n") else {
+        return;
+    };
+    assert!(!output.status.success(), "{output:?}");
+    until(|| log.len() == 1);
+    let text = log.take().remove(0);
+    assert!(
+        text.ends_with("as those do that are older than TLS 1.2"),
+        "{text}"
+    );
+}

@@ -1,0 +1,237 @@
+//! Connections that are encrypted behave as those that are not.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+
+use rustls::version::{TLS12, TLS13};
+use uptick_socket::prelude::*;
+
+use crate::support::{
+    Identity, Log, client, drain, hang_up, join, logged, settle, tls_server, until,
+};
+
+#[test]
+fn a_connection_is_announced_after_its_handshake_with_tls_addresses() {
+    for version in [&TLS12, &TLS13] {
+        let identity = Identity::new();
+        let server = tls_server(identity.config());
+        assert!(server.address().unwrap().starts_with("tls://127.0.0.1:"));
+        let log = Log::default();
+        let seen = log.clone();
+        server.on("connection", move |conn: Connection| {
+            assert!(conn.is_secure());
+            seen.add(conn.remote_address().unwrap());
+            conn.on("data", move |chunk: Bytes| conn.write(chunk));
+        });
+        let client = client(server, identity.client_of(&[version]), |mut tls| {
+            tls.write_all(b"hello").unwrap();
+            let mut answer = [0; 5];
+            tls.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"hello");
+            tls.sock.local_addr().unwrap()
+        });
+        let address = join(client);
+        assert_eq!(log.take(), [format!("tls://{address}")]);
+        server.close();
+    }
+}
+
+#[test]
+fn the_end_of_either_side_is_said_and_heard() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let log = logged(server);
+    let peer = client(server, identity.client(), |mut tls| {
+        tls.write_all(b"bye").unwrap();
+        tls.conn.send_close_notify();
+        tls.flush().unwrap();
+        // `read` would be an error without the server's close_notify.
+        assert_eq!(tls.read(&mut [0; 8]).unwrap(), 0);
+    });
+    join(peer);
+    until(|| log.has("close"));
+    assert_eq!(log.take(), ["connection", "bye", "end", "close"]);
+
+    let server = tls_server(identity.config());
+    server.on("connection", |conn: Connection| conn.end_with("last words"));
+    let peer = client(server, identity.client(), |mut tls| {
+        let mut text = String::new();
+        tls.read_to_string(&mut text).unwrap();
+        text
+    });
+    assert_eq!(join(peer), "last words");
+}
+
+#[test]
+fn a_side_that_has_ended_can_go_on_reading() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let log = Log::default();
+    let seen = log.clone();
+    server.on("connection", move |conn: Connection| {
+        conn.write("all");
+        conn.shutdown_write();
+        let log = seen.clone();
+        conn.on("data", move |chunk: Bytes| {
+            log.add(String::from_utf8_lossy(&chunk))
+        });
+        let log = seen.clone();
+        conn.on("close", move |()| log.add("close"));
+    });
+    let peer = client(server, identity.client(), |mut tls| {
+        let mut text = String::new();
+        tls.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "all");
+        tls.write_all(b"after").unwrap();
+        hang_up(tls);
+    });
+    join(peer);
+    until(|| log.has("close"));
+    assert_eq!(log.take(), ["after", "close"]);
+}
+
+#[test]
+fn an_end_without_close_notify_is_an_error_and_no_end() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let log = logged(server);
+    let peer = client(server, identity.client(), |mut tls| {
+        tls.write_all(b"half").unwrap();
+        tls.sock.shutdown(Shutdown::Write).unwrap();
+        let address = tls.sock.local_addr().unwrap();
+        drain(tls.sock);
+        address
+    });
+    let address = join(peer);
+    until(|| log.has("close"));
+    let truncated = format!(
+        "TLS connection with tcp://{address} failed: the peer ended the connection without saying so (close_notify): \
+         what it sent may be incomplete"
+    );
+    assert_eq!(log.take(), ["connection", "half", &truncated, "close"]);
+}
+
+#[test]
+fn a_record_that_was_tampered_with_is_an_error() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let log = logged(server);
+    let peer = client(server, identity.client(), |mut tls| {
+        tls.write_all(b"whole").unwrap();
+        // An application data record of 20 bytes that nobody has encrypted.
+        tls.sock.write_all(&[23, 3, 3, 0, 20]).unwrap();
+        tls.sock.write_all(&[0; 20]).unwrap();
+        let address = tls.sock.local_addr().unwrap();
+        drain(tls.sock);
+        address
+    });
+    let address = join(peer);
+    until(|| log.has("close"));
+    let error =
+        format!("TLS connection with tcp://{address} failed: cannot decrypt peer's message");
+    assert_eq!(log.take(), ["connection", "whole", &error, "close"]);
+}
+
+#[test]
+fn a_paused_connection_gets_what_came_meanwhile_when_it_is_resumed() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let log = Log::default();
+    let seen = log.clone();
+    server.on("connection", move |conn: Connection| {
+        let log = seen.clone();
+        conn.on("data", move |chunk: Bytes| {
+            log.add(String::from_utf8_lossy(&chunk));
+            conn.pause();
+            conn.write("go on");
+            uptick_event_loop::add_timer(std::time::Duration::from_millis(20), move || {
+                conn.resume()
+            });
+        });
+        let log = seen.clone();
+        conn.on("end", move |()| log.add("end"));
+    });
+    let peer = client(server, identity.client(), |mut tls| {
+        let mut answer = [0; 5];
+        for word in ["one", "two", "three"] {
+            tls.write_all(word.as_bytes()).unwrap();
+            tls.read_exact(&mut answer).unwrap();
+        }
+        hang_up(tls);
+    });
+    join(peer);
+    until(|| log.has("end"));
+    assert_eq!(log.take(), ["one", "two", "three", "end"]);
+}
+
+#[test]
+fn without_a_data_listener_nothing_is_lost() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let log = Log::default();
+    let seen = log.clone();
+    server.on("connection", move |conn: Connection| {
+        let log = seen.clone();
+        log.add("connection");
+        uptick_event_loop::add_timer(std::time::Duration::from_millis(20), move || {
+            conn.on("data", move |chunk: Bytes| {
+                log.add(String::from_utf8_lossy(&chunk))
+            });
+        });
+    });
+    let peer = client(server, identity.client(), |mut tls| {
+        tls.write_all(b"early").unwrap();
+        tls
+    });
+    let _tls = join(peer);
+    until(|| log.len() == 2);
+    assert_eq!(log.take(), ["connection", "early"]);
+}
+
+#[test]
+fn a_callback_that_panics_closes_its_connection_and_no_other() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let mut count = 0;
+    server.on("connection", move |conn: Connection| {
+        count += 1;
+        assert!(count != 1, "the first is not welcome");
+        conn.on("data", move |chunk: Bytes| {
+            assert!(&chunk[..] != b"boom", "boom");
+            conn.write(chunk);
+        });
+    });
+    let refused = |mut tls: crate::support::Client| {
+        let _ = tls.write_all(b"boom");
+        // Either a reset or an end without close_notify.
+        matches!(tls.read(&mut [0; 8]), Err(_) | Ok(0))
+    };
+    assert!(join(client(server, identity.client(), refused)));
+    assert!(join(client(server, identity.client(), refused)));
+    let peer = client(server, identity.client(), |mut tls| {
+        tls.write_all(b"hello").unwrap();
+        let mut answer = [0; 5];
+        tls.read_exact(&mut answer).unwrap();
+        answer
+    });
+    assert_eq!(&join(peer), b"hello");
+}
+
+#[test]
+fn what_nobody_listens_to_yet_is_held() {
+    let identity = Identity::new();
+    let inner = Server::bind("127.0.0.1:0").unwrap();
+    let server = uptick_tls::SecureServer::new(inner, identity.config());
+    let peer = client(server, identity.client(), |mut tls| {
+        let mut text = String::new();
+        tls.read_to_string(&mut text).unwrap();
+        text
+    });
+    settle();
+    assert_eq!(inner.accepted(), 0);
+    server.on("connection", |conn: Connection| conn.end_with("at last"));
+    assert_eq!(join(peer), "at last");
+    server.close();
+    assert_eq!(server.address(), None);
+    uptick_event_loop::run().unwrap();
+}
