@@ -93,18 +93,27 @@ pub fn level_needs_rearming() -> bool {
 /// Has [`Driver::flush`] called once at the end of this iteration.
 #[inline]
 pub fn flush_later(token: Token) {
-    with(|event_loop| event_loop.flush.borrow_mut().push(token));
+    with(|event_loop| {
+        event_loop.flush.borrow_mut().push(token);
+        event_loop.changed();
+    });
 }
 
 /// Has [`Driver::ready`] called in the next iteration, which then does not wait.
 #[inline]
 pub fn ready_later(token: Token, readiness: Readiness) {
-    with(|event_loop| event_loop.ready.borrow_mut().push((token, readiness)));
+    with(|event_loop| {
+        event_loop.ready.borrow_mut().push((token, readiness));
+        event_loop.changed();
+    });
 }
 
 /// Has [`Driver::reap`] called when this iteration is over.
 pub fn reap_later(token: Token) {
-    with(|event_loop| event_loop.reap.borrow_mut().push(token));
+    with(|event_loop| {
+        event_loop.reap.borrow_mut().push(token);
+        event_loop.changed();
+    });
 }
 
 /// Has [`Driver::expired`] called when the loop's clock has reached `at` (as [`elapsed`] counts), at most 100 ms late.
@@ -130,7 +139,8 @@ pub fn release() {
     with(|event_loop| {
         event_loop
             .holds
-            .set(event_loop.holds.get().saturating_sub(1))
+            .set(event_loop.holds.get().saturating_sub(1));
+        event_loop.changed();
     });
 }
 

@@ -13,6 +13,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use async_task::Runnable;
@@ -61,6 +62,8 @@ pub(crate) struct Inner {
     pub(crate) tasks: RefCell<Table<Weak<dyn Abandon>>>,
     stopping: Cell<bool>,
     running: Cell<bool>,
+    /// Whom to wake when something is put on the loop between its iterations.
+    host: Cell<Option<Waker>>,
     pub(crate) remote: Arc<Remote>,
     descriptor: OnceCell<OwnedFd>,
 }
@@ -176,9 +179,20 @@ impl EventLoop {
         self.inner.timeout(None)
     }
 
+    /// Has `waker` woken once, when code of this thread puts something on the loop between two iterations: a tick, a
+    /// timer, a write, a task that another executor wakes. The host then asks for [`timeout`](EventLoop::timeout) anew.
+    ///
+    /// It takes the place of the waker before; `None` takes it away. What other threads do shows in the
+    /// [`descriptor`](EventLoop::descriptor). Default: none.
+    pub fn set_waker(&self, waker: Option<Waker>) {
+        // The waker before is dropped after the change: it may use the loop.
+        drop(self.inner.host.replace(waker));
+    }
+
     /// A descriptor that becomes readable when the loop has I/O to do, for the poller of a host.
     ///
-    /// Timers do not show in it: wait no longer than [`timeout`](EventLoop::timeout).
+    /// Neither timers nor what is put on the loop between two iterations show in it: wait no longer than
+    /// [`timeout`](EventLoop::timeout), and see [`set_waker`](EventLoop::set_waker).
     ///
     /// # Errors
     /// [`Error::Poll`] when the poller has none or the system gives no further descriptor.
@@ -248,7 +262,10 @@ pub fn future_tick(callback: impl FnOnce() + 'static) {
 
 fn with_tick(tick: Tick) -> Result<(), Tick> {
     let mut tick = Some(tick);
-    with(|event_loop| event_loop.ticks.borrow_mut().extend(tick.take()));
+    with(|event_loop| {
+        event_loop.ticks.borrow_mut().extend(tick.take());
+        event_loop.changed();
+    });
     tick.map_or(Ok(()), Err)
 }
 
@@ -306,6 +323,7 @@ impl Inner {
             tasks: RefCell::default(),
             stopping: Cell::new(false),
             running: Cell::new(false),
+            host: Cell::new(None),
             remote,
             descriptor: OnceCell::new(),
         }
@@ -330,10 +348,12 @@ impl Inner {
     }
 
     pub(crate) fn arm_deadline(&self, token: Token, at: Duration) -> Option<DeadlineId> {
-        self.deadlines
+        let id = self
+            .deadlines
             .borrow_mut()
-            .arm(token.to_u64(), nanoseconds(at))
-            .map(DeadlineId)
+            .arm(token.to_u64(), nanoseconds(at));
+        self.changed();
+        id.map(DeadlineId)
     }
 
     pub(crate) fn disarm_deadline(&self, id: DeadlineId) {
@@ -351,6 +371,21 @@ impl Inner {
     fn read_clock(&self) {
         self.elapsed
             .set(self.clock.elapsed().max(self.elapsed.get()));
+    }
+
+    /// To be called when there is more to do, or less to wait for, than the host of the loop knows of.
+    #[inline]
+    pub(crate) fn changed(&self) {
+        if !self.running.get() {
+            self.wake_host();
+        }
+    }
+
+    #[cold]
+    fn wake_host(&self) {
+        if let Some(host) = self.host.take() {
+            host.wake();
+        }
     }
 
     fn enter(&self) -> Result<Running<'_>, Error> {

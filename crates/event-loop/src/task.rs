@@ -43,6 +43,7 @@ pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> JoinHandl
         with(|event_loop| {
             let task = task.take().map(Tick::Task);
             event_loop.ticks.borrow_mut().extend(task);
+            event_loop.changed();
         });
         if let Some(task) = task {
             remote.schedule(task);

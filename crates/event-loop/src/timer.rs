@@ -27,9 +27,13 @@ impl Timer {
     /// Cancels the timer; nothing happens when it has fired or was cancelled.
     pub fn cancel(self) {
         // The callback is dropped after the borrow: what it captured may use the loop.
-        let entry = self
-            .key
-            .and_then(|key| with(|event_loop| event_loop.timers.borrow_mut().remove(key)));
+        let entry = self.key.and_then(|key| {
+            with(|event_loop| {
+                let entry = event_loop.timers.borrow_mut().remove(key);
+                event_loop.changed();
+                entry
+            })
+        });
         drop(entry);
     }
 
@@ -154,7 +158,9 @@ fn add(interval: Duration, entry: TimerEntry) -> Timer {
     let key = with(|event_loop| {
         let deadline = event_loop.time().saturating_add(nanoseconds(interval));
         let entry = entry.take()?;
-        event_loop.timers.borrow_mut().insert(deadline, entry)
+        let key = event_loop.timers.borrow_mut().insert(deadline, entry);
+        event_loop.changed();
+        key
     });
     Timer::new(key.flatten())
 }

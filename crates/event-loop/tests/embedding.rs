@@ -6,13 +6,17 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
 use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use uptick_event_loop::driver::{self, Driver};
 use uptick_event_loop::{
-    EventLoop, ManualClock, ScriptedPoller, add_read_stream, add_timer, future_tick, handle,
-    remove_read_stream,
+    EventLoop, ManualClock, Readiness, ScriptedPoller, Table, Token, add_read_stream, add_timer,
+    future_tick, handle, remove_read_stream, spawn,
 };
 
 /// Whether a host would see the loop's descriptor readable within `time`.
@@ -113,4 +117,75 @@ fn a_poller_without_a_descriptor_says_so() {
         event_loop.descriptor().unwrap_err().to_string(),
         "sharing the poller failed: unsupported"
     );
+}
+
+/// Counts how often a host is woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether `change` wakes the host of the loop, between two iterations and only then.
+fn wakes(event_loop: &EventLoop, change: impl FnOnce()) -> bool {
+    let wakes = Arc::new(Wakes::default());
+    event_loop.set_waker(Some(Arc::clone(&wakes).into()));
+    change();
+    let count = wakes.0.load(Ordering::Relaxed);
+    event_loop.set_waker(None);
+    assert!(count <= 1, "woken {count} times");
+    count == 1
+}
+
+#[test]
+fn what_is_put_on_the_loop_between_iterations_wakes_the_host() {
+    let event_loop = EventLoop::current();
+    assert!(wakes(&event_loop, || future_tick(|| ())), "a tick");
+    let minute = Duration::from_secs(60);
+    assert!(wakes(&event_loop, || {
+        add_timer(minute, || ());
+    }));
+    let timer = add_timer(minute, || ());
+    assert!(wakes(&event_loop, || timer.cancel()), "nothing to wait for");
+    assert!(wakes(&event_loop, || drop(spawn(async {}))), "a task");
+    let id = Table::new().insert(()).unwrap();
+    let token = id.token(driver::register(&Nothing));
+    assert!(wakes(&event_loop, || driver::flush_later(token)));
+    assert!(wakes(&event_loop, || driver::reap_later(token)));
+    assert!(wakes(&event_loop, || {
+        driver::ready_later(token, Readiness::READABLE);
+    }));
+    assert!(wakes(&event_loop, || {
+        driver::arm_deadline(token, Duration::ZERO);
+    }));
+    driver::hold();
+    assert!(wakes(&event_loop, driver::release));
+    assert!(!wakes(&event_loop, || {
+        uptick_event_loop::now();
+    }));
+}
+
+#[test]
+fn what_callbacks_put_on_the_loop_does_not_wake_the_host() {
+    let event_loop = EventLoop::current();
+    let host = event_loop.clone();
+    let ran = Rc::new(Cell::new(false));
+    let seen = Rc::clone(&ran);
+    future_tick(move || {
+        assert!(!wakes(&host, || future_tick(|| ())));
+        seen.set(true);
+    });
+    event_loop.run().unwrap();
+    assert!(ran.get());
+}
+
+struct Nothing;
+
+impl Driver for Nothing {
+    fn ready(&self, _: Token, _: Readiness) {}
+
+    fn panicked(&self, _: Token, _: &str) {}
 }

@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+mod run;
+
+pub use run::{Run, run};
+pub use uptick_stream::{
+    AsyncDuplex, AsyncReader, AsyncWriter, DuplexStream, ReadableStream, WritableStream,
+    from_async, from_async_read, from_async_write,
+};

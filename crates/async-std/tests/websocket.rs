@@ -1,0 +1,175 @@
+//! async-tungstenite over Uptick's connections, unmodified: real peers on both sides.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use async_std::future::timeout;
+use async_std::net::{TcpListener, TcpStream};
+use async_std::task::block_on;
+use async_tungstenite::tungstenite::{Error as WsError, Message};
+use async_tungstenite::{WebSocketStream, accept_async, client_async};
+use futures::channel::oneshot;
+use futures::{AsyncRead, AsyncWrite, AsyncWriteExt, StreamExt, join};
+use uptick_async_std::{DuplexStream, run};
+use uptick_socket::prelude::*;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const LARGE: usize = 4 * 1024 * 1024;
+const URL: &str = "ws://localhost/";
+
+fn large() -> Message {
+    let bytes: Vec<u8> = (0..LARGE).map(|index| (index % 251) as u8).collect();
+    Message::binary(bytes)
+}
+
+/// The loop and what is beside it, in one task.
+fn beside<T>(peer: impl Future<Output = T>) -> T {
+    let both = async { join!(run(), peer) };
+    let (ended, value) = block_on(timeout(PATIENCE, both)).unwrap();
+    ended.unwrap();
+    value
+}
+
+/// An Uptick server that hands its only connection over: its address, and what comes of the connection.
+fn serve<F>(serve: impl Fn(Connection) -> F + 'static) -> (String, oneshot::Receiver<F::Output>)
+where
+    F: Future + 'static,
+{
+    let server = Server::bind("tcp://127.0.0.1:0").unwrap();
+    let (sender, result) = oneshot::channel();
+    let sender = RefCell::new(Some(sender));
+    server.on("connection", move |conn: Connection| {
+        server.close();
+        let sender = sender.take().unwrap();
+        let serving = serve(conn);
+        uptick_event_loop::spawn(async move { sender.send(serving.await).ok() });
+    });
+    let address = server.address().unwrap();
+    (address["tcp://".len()..].to_string(), result)
+}
+
+/// Answers every message with itself, until the peer closes; gives how many there were.
+async fn echo(stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<usize, WsError> {
+    let mut socket = accept_async(stream).await?;
+    let mut count = 0;
+    while let Some(message) = socket.next().await {
+        let message = message?;
+        if message.is_text() || message.is_binary() {
+            count += 1;
+            socket.send(message).await?;
+        }
+    }
+    Ok(count)
+}
+
+/// Sends messages of all kinds of sizes, sees them come back, and closes.
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: WebSocketStream<S>) {
+    let messages = [
+        Message::text("hello"),
+        Message::text(""),
+        large(),
+        Message::text("é".repeat(70_000)),
+        large(),
+    ];
+    for message in messages {
+        socket.send(message.clone()).await.unwrap();
+        let answer = socket.next().await.unwrap().unwrap();
+        assert!(answer == message, "{} bytes came back", answer.len());
+    }
+    socket.close(None).await.unwrap();
+    while let Some(rest) = socket.next().await {
+        assert!(rest.unwrap().is_close());
+    }
+}
+
+#[test]
+fn client_and_server_over_uptick_connections() {
+    let (address, served) = serve(|conn| echo(conn.into_async()));
+    let client = uptick_event_loop::spawn(async move {
+        let conn = Connector::new().connect(address).await.unwrap();
+        let (socket, response) = client_async(URL, conn.into_async()).await.unwrap();
+        assert_eq!(response.status().as_u16(), 101);
+        converse(socket).await;
+    });
+    uptick_event_loop::run().unwrap();
+    futures::executor::block_on(client).unwrap();
+    let served = futures::executor::block_on(served).unwrap();
+    assert_eq!(served.unwrap(), 5);
+}
+
+#[test]
+fn an_async_std_client_of_an_uptick_server() {
+    let (address, served) = serve(|conn| echo(conn.into_async()));
+    let count = beside(async {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (socket, _) = client_async(URL, stream).await.unwrap();
+        converse(socket).await;
+        served.await.unwrap()
+    });
+    assert_eq!(count.unwrap(), 5);
+}
+
+#[test]
+fn an_uptick_client_of_an_async_std_server() {
+    let listener = block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    uptick_event_loop::spawn(async move {
+        let conn = Connector::new().connect(address).await.unwrap();
+        let (socket, _) = client_async(URL, conn.into_async()).await.unwrap();
+        converse(socket).await;
+    });
+    let count = beside(async {
+        let (stream, _) = listener.accept().await.unwrap();
+        echo(stream).await
+    });
+    assert_eq!(count.unwrap(), 5);
+}
+
+#[test]
+fn a_client_that_goes_without_closing_is_an_error_for_the_server() {
+    let (address, served) = serve(|conn| echo(conn.into_async()));
+    let served = beside(async {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (mut socket, _) = client_async(URL, stream).await.unwrap();
+        socket.send("hello".into()).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap(), "hello".into());
+        drop(socket);
+        served.await.unwrap()
+    });
+    let error = served.unwrap_err();
+    assert!(
+        matches!(error, WsError::Protocol(_) | WsError::Io(_)),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_client_that_goes_during_the_handshake_is_an_error_for_the_server() {
+    let (address, served) = serve(|conn| echo(conn.into_async()));
+    let served = beside(async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: ").await.unwrap();
+        drop(stream);
+        served.await.unwrap()
+    });
+    assert!(served.is_err());
+}
+
+#[test]
+fn a_server_that_closes_the_connection_is_an_error_for_the_client() {
+    let (address, _served) = serve(|conn| async move {
+        let mut socket = accept_async(conn.into_async()).await.unwrap();
+        socket.next().await.unwrap().unwrap();
+        conn.close();
+    });
+    let client = uptick_event_loop::spawn(async move {
+        let conn = Connector::new().connect(address).await.unwrap();
+        let (mut socket, _) = client_async(URL, conn.into_async()).await.unwrap();
+        socket.send("hello".into()).await.unwrap();
+        socket.next().await
+    });
+    uptick_event_loop::run().unwrap();
+    let answer = futures::executor::block_on(client).unwrap();
+    assert!(matches!(answer, Some(Err(_))), "{answer:?}");
+}
