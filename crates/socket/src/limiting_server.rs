@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use bytes::Bytes;
-use uptick_emitter::{Emitter, Event, Listeners, events};
+use uptick_emitter::{Emitter, Listeners, events};
 use uptick_event_loop::{Id, Table};
 use uptick_stream::Chunk;
 
@@ -355,31 +355,7 @@ impl Wrapper for LimitingServer {
     }
 }
 
-impl ServerInterface for LimitingServer {
-    const CONNECTION: Event<Self, Connection> = LimitingServer::CONNECTION;
-    const ERROR: Event<Self, Error> = LimitingServer::ERROR;
-    const CLOSE: Event<Self, ()> = LimitingServer::CLOSE;
-
-    fn address(self) -> Option<String> {
-        LimitingServer::address(self)
-    }
-
-    fn pause(self) {
-        LimitingServer::pause(self);
-    }
-
-    fn resume(self) {
-        LimitingServer::resume(self);
-    }
-
-    fn close(self) {
-        LimitingServer::close(self);
-    }
-
-    fn shutdown(self, deadline: Duration) -> Shutdown {
-        LimitingServer::shutdown(self, deadline)
-    }
-}
+crate::server_interface!(LimitingServer);
 
 impl fmt::Debug for LimitingServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

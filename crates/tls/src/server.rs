@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use uptick_emitter::{Emitter, Event, ListenerId, Listeners, events};
+use uptick_emitter::{Emitter, ListenerId, Listeners, events};
 use uptick_event_loop::{Id, Table, Timer, add_timer, now};
 use uptick_socket::wrapping::{self, ServerControl, Wrapped, Wrapper};
 use uptick_socket::{Address, Connection, Error, ServerInterface, Shutdown};
@@ -427,31 +427,7 @@ impl Wrapper for SecureServer {
     }
 }
 
-impl ServerInterface for SecureServer {
-    const CONNECTION: Event<Self, Connection> = SecureServer::CONNECTION;
-    const ERROR: Event<Self, Error> = SecureServer::ERROR;
-    const CLOSE: Event<Self, ()> = SecureServer::CLOSE;
-
-    fn address(self) -> Option<String> {
-        SecureServer::address(self)
-    }
-
-    fn pause(self) {
-        SecureServer::pause(self);
-    }
-
-    fn resume(self) {
-        SecureServer::resume(self);
-    }
-
-    fn close(self) {
-        SecureServer::close(self);
-    }
-
-    fn shutdown(self, deadline: Duration) -> Shutdown {
-        SecureServer::shutdown(self, deadline)
-    }
-}
+uptick_socket::server_interface!(SecureServer);
 
 impl fmt::Debug for SecureServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

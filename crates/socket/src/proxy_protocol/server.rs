@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use uptick_emitter::{Emitter, Event, ListenerId, Listeners, events};
+use uptick_emitter::{Emitter, ListenerId, Listeners, events};
 use uptick_event_loop::{Id, Table, Timer, add_timer, now};
 
 use super::filter::HeaderFilter;
@@ -412,31 +412,7 @@ impl Wrapper for ProxyProtocolServer {
     }
 }
 
-impl ServerInterface for ProxyProtocolServer {
-    const CONNECTION: Event<Self, Connection> = ProxyProtocolServer::CONNECTION;
-    const ERROR: Event<Self, Error> = ProxyProtocolServer::ERROR;
-    const CLOSE: Event<Self, ()> = ProxyProtocolServer::CLOSE;
-
-    fn address(self) -> Option<String> {
-        ProxyProtocolServer::address(self)
-    }
-
-    fn pause(self) {
-        ProxyProtocolServer::pause(self);
-    }
-
-    fn resume(self) {
-        ProxyProtocolServer::resume(self);
-    }
-
-    fn close(self) {
-        ProxyProtocolServer::close(self);
-    }
-
-    fn shutdown(self, deadline: Duration) -> Shutdown {
-        ProxyProtocolServer::shutdown(self, deadline)
-    }
-}
+crate::server_interface!(ProxyProtocolServer);
 
 impl fmt::Debug for ProxyProtocolServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -49,28 +49,38 @@ pub trait ServerInterface: Emitter<Events = Self> + EventSet + Copy {
     fn shutdown(self, deadline: Duration) -> Shutdown;
 }
 
-impl ServerInterface for Server {
-    const CONNECTION: Event<Self, Connection> = Server::CONNECTION;
-    const ERROR: Event<Self, Error> = Server::ERROR;
-    const CLOSE: Event<Self, ()> = Server::CLOSE;
+/// Implements [`ServerInterface`] for a server that has its methods and events itself.
+///
+/// The type's own methods carry the documentation and need no import; the trait's only call them.
+#[macro_export]
+macro_rules! server_interface {
+    ($Server:ident) => {
+        impl $crate::ServerInterface for $Server {
+            const CONNECTION: uptick_emitter::Event<Self, $crate::Connection> = $Server::CONNECTION;
+            const ERROR: uptick_emitter::Event<Self, $crate::Error> = $Server::ERROR;
+            const CLOSE: uptick_emitter::Event<Self, ()> = $Server::CLOSE;
 
-    fn address(self) -> Option<String> {
-        Server::address(self)
-    }
+            fn address(self) -> Option<String> {
+                $Server::address(self)
+            }
 
-    fn pause(self) {
-        Server::pause(self);
-    }
+            fn pause(self) {
+                $Server::pause(self);
+            }
 
-    fn resume(self) {
-        Server::resume(self);
-    }
+            fn resume(self) {
+                $Server::resume(self);
+            }
 
-    fn close(self) {
-        Server::close(self);
-    }
+            fn close(self) {
+                $Server::close(self);
+            }
 
-    fn shutdown(self, deadline: Duration) -> Shutdown {
-        Server::shutdown(self, deadline)
-    }
+            fn shutdown(self, deadline: std::time::Duration) -> $crate::Shutdown {
+                $Server::shutdown(self, deadline)
+            }
+        }
+    };
 }
+
+server_interface!(Server);

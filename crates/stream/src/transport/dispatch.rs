@@ -85,17 +85,21 @@ impl<T: Transport> Driver for TransportDriver<T> {
     }
 
     fn expired(&self, token: Token) {
-        let found = T::with_transports(|all| all.table.find(token)).flatten();
-        if let Some(id) = found {
-            deadlines::expired(T::from_id(id));
+        if let Some(stream) = find(token) {
+            deadlines::expired::<T>(stream);
         }
     }
 
     fn panicked(&self, token: Token, message: &str) {
-        let found = T::with_transports(|all| all.table.find(token)).flatten();
-        match found {
-            Some(id) => panicked(T::from_id(id), message),
+        match find::<T>(token) {
+            Some(stream) => panicked(stream, message),
             None => tracing::error!("a callback panicked after its stream had closed: {message}"),
         }
     }
+}
+
+fn find<T: Transport>(token: Token) -> Option<T> {
+    T::with_transports(|all| all.table.find(token))
+        .flatten()
+        .map(T::from_id)
 }
