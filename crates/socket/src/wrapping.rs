@@ -8,9 +8,13 @@
 //! | its `listener_added` | [`listener_added`] |
 //! | a connection is ready for its listeners | [`announce`] |
 //! | something failed | [`report`] |
-//! | the wrapped server has closed | [`close_held`], [`say_closed`]; then it removes its entry |
+//! | the wrapped server has closed | [`close_pending`], [`close_held`], [`say_closed`]; then it removes its entry |
 //! | `pause` and `resume` of its user | [`set_paused`] |
+//!
+//! One whose connections wait for something before they are announced keeps a [`Pending`]: it [`make_room`]s,
+//! [`begin`](Waiting::begin)s to wait, and [`take`](Waiting::take)s the connection when it is ready.
 
+mod pending;
 mod wrapped;
 
 use std::fmt;
@@ -23,6 +27,7 @@ use uptick_event_loop::catch;
 use crate::error::Error;
 use crate::server::{ServerInterface, Shutdown};
 
+pub use pending::{Pending, Waiting, Waits, close_pending, make_room, set_limit, waiting};
 pub use wrapped::{
     Intake, Wrapped, Wrapper, announce, close_held, listener_added, set_paused, update,
 };

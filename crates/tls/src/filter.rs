@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use uptick_socket::wrapping::Waiting;
 use uptick_stream::Error as StreamError;
 use uptick_stream::filter::{Filter, FilterContext};
 
 use crate::error::Error;
-use crate::server::Handshake;
+use crate::server::{SecureServer, handshake_done};
 use crate::session::Session;
 
 /// The most bytes that are delivered as one `data`.
@@ -16,13 +17,13 @@ const CHUNK: usize = 64 * 1024;
 pub(crate) struct TlsFilter {
     session: Session,
     /// Who waits for the handshake, until it is done.
-    handshake: Option<Handshake>,
+    handshake: Option<Waiting<SecureServer>>,
     /// The end of the peer is handed on.
     ended: bool,
 }
 
 impl TlsFilter {
-    pub(crate) fn new(session: Session, handshake: Handshake) -> Self {
+    pub(crate) fn new(session: Session, handshake: Waiting<SecureServer>) -> Self {
         TlsFilter {
             session,
             handshake: Some(handshake),
@@ -68,7 +69,7 @@ impl Filter for TlsFilter {
         if !self.session.is_handshaking()
             && let Some(handshake) = self.handshake.take()
         {
-            context.then(move || handshake.done());
+            context.then(move || handshake_done(handshake));
         }
         self.deliver(plaintext, context);
         received.and(flushed).map_err(|error| self.failed(error))
@@ -99,7 +100,7 @@ impl Filter for TlsFilter {
 
     fn closed(&mut self) {
         if let Some(handshake) = self.handshake.take() {
-            handshake.forget();
+            handshake.take();
         }
     }
 }

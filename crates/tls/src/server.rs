@@ -1,15 +1,14 @@
 //! A server that speaks TLS over the connections of another.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use uptick_emitter::{Emitter, ListenerId, Listeners, events};
-use uptick_event_loop::{Id, Table, Timer, add_timer, now};
-use uptick_socket::wrapping::{self, ServerControl, Wrapped, Wrapper};
+use uptick_emitter::{Emitter, Listeners, events};
+use uptick_event_loop::{Id, Table};
+use uptick_socket::wrapping::{self, Pending, ServerControl, Waiting, Waits, Wrapped, Wrapper};
 use uptick_socket::{Address, Connection, Error, ServerInterface, Shutdown};
 
 use crate::context::TlsConfig;
@@ -90,20 +89,8 @@ struct Entry {
     wrapped: Wrapped,
     listeners: Listeners,
     config: TlsConfig,
-    timeout: Option<Duration>,
-    max_handshakes: usize,
-    /// The handshakes under way, in the order in which they began.
-    pending: BTreeMap<u64, Pending>,
-    next: u64,
-    /// For the time limit of the handshake that began first.
-    timer: Option<Timer>,
-}
-
-struct Pending {
-    conn: Connection,
-    began: Instant,
-    /// Of the connection's errors.
-    listener: ListenerId,
+    /// The handshakes under way.
+    pending: Pending<()>,
 }
 
 thread_local! {
@@ -135,11 +122,7 @@ impl SecureServer {
             wrapped: Wrapped::new(server),
             listeners: Listeners::new(),
             config: tls,
-            timeout: Some(HANDSHAKE_TIMEOUT),
-            max_handshakes: MAX_HANDSHAKES,
-            pending: BTreeMap::new(),
-            next: 0,
-            timer: None,
+            pending: Pending::new(Some(HANDSHAKE_TIMEOUT), MAX_HANDSHAKES),
         };
         let exists = wrapping::exists(server);
         let id = exists.then(|| with_servers(|servers| servers.insert(entry)));
@@ -156,21 +139,14 @@ impl SecureServer {
 
     /// Sets how long a handshake may take, also those under way; `None` is for ever. Default: 10 s.
     pub fn handshake_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
-        let timeout = timeout.into();
-        self.with_entry(|entry| {
-            entry.timeout = timeout;
-            if let Some(timer) = entry.timer.take() {
-                timer.cancel();
-            }
-        });
-        self.arm();
+        wrapping::set_limit(self, timeout.into());
         self
     }
 
     /// Sets how many handshakes may be under way, at least 1: when another one begins, the one that has taken longest is
     /// refused, with an `error`. Default: 1,024.
     pub fn max_handshakes(self, max: usize) -> Self {
-        self.with_entry(|entry| entry.max_handshakes = max.max(1));
+        self.with_entry(|entry| entry.pending.set_max(max));
         self
     }
 
@@ -230,14 +206,16 @@ impl SecureServer {
         if !conn.is_open() {
             return;
         }
-        let limits = self.with_entry(|entry| (entry.config.clone(), entry.max_handshakes));
-        let Some((config, max)) = limits else {
+        let Some(config) = self.with_entry(|entry| entry.config.clone()) else {
             return conn.close();
         };
-        if let Some(oldest) = self.oldest(|entry| entry.pending.len() >= max) {
-            oldest.refuse(TlsError::protocol(format!(
-                "{max} handshakes that began later are under way, which is the limit"
-            )));
+        if let Some((oldest, max)) = wrapping::make_room(self) {
+            refuse(
+                oldest,
+                TlsError::protocol(format!(
+                    "{max} handshakes that began later are under way, which is the limit"
+                )),
+            );
         }
         let session = match Session::new(config.server) {
             Ok(session) => session,
@@ -246,88 +224,21 @@ impl SecureServer {
                 return conn.close();
             }
         };
-        let key = self.with_entry(|entry| {
-            entry.next += 1;
-            entry.next
-        });
-        let handshake = Handshake {
-            server: self,
-            key: key.unwrap_or(0),
-            conn,
-        };
-        let pending = Pending {
-            conn,
-            began: now(),
-            listener: conn.on(Connection::ERROR, move |error| handshake.failed(error)),
-        };
-        let waits = self.with_entry(|entry| entry.pending.insert(handshake.key, pending));
-        if waits.is_none() {
-            return conn.close();
+        match Waiting::begin(self, conn, ()) {
+            Some(handshake) => conn.add_filter(TlsFilter::new(session, handshake)),
+            None => conn.close(),
         }
-        conn.add_filter(TlsFilter::new(session, handshake));
-        self.arm();
-    }
-
-    /// The handshake that has taken longest, on a condition.
-    fn oldest(self, condition: impl FnOnce(&Entry) -> bool) -> Option<Handshake> {
-        self.with_entry(|entry| {
-            let (&key, pending) = entry.pending.first_key_value()?;
-            let conn = pending.conn;
-            condition(entry).then_some(Handshake {
-                server: self,
-                key,
-                conn,
-            })
-        })
-        .flatten()
-    }
-
-    /// Has the timer fire for the handshake that has taken longest; without any there is no timer.
-    fn arm(self) {
-        self.with_entry(|entry| match (entry.deadline(), entry.timer) {
-            (Some(deadline), None) => {
-                let left = deadline.saturating_duration_since(now());
-                entry.timer = Some(add_timer(left, move || self.expire()));
-            }
-            (None, Some(timer)) => {
-                timer.cancel();
-                entry.timer = None;
-            }
-            _ => {}
-        });
-    }
-
-    /// The time of the handshake that has taken longest may be over.
-    fn expire(self) {
-        self.with_entry(|entry| entry.timer = None);
-        let now = now();
-        while let Some(late) =
-            self.oldest(|entry| entry.deadline().is_some_and(|deadline| deadline <= now))
-        {
-            late.timed_out();
-        }
-        self.arm();
     }
 
     /// The wrapped server has closed.
     fn finish(self) {
-        while let Some(handshake) = self.oldest(|_| true) {
-            handshake.close();
-        }
+        wrapping::close_pending(self);
         wrapping::close_held(self);
         wrapping::say_closed(self);
         let entry = self
             .id
             .and_then(|id| with_servers(|servers| servers.remove(id)).flatten());
         drop(entry);
-    }
-}
-
-impl Entry {
-    /// When the time of the handshake that began first is over.
-    fn deadline(&self) -> Option<Instant> {
-        let (_, oldest) = self.pending.first_key_value()?;
-        oldest.began.checked_add(self.timeout?)
     }
 }
 
@@ -345,44 +256,31 @@ fn failure(conn: Connection, source: Arc<dyn std::error::Error + Send + Sync>) -
     }
 }
 
-/// A handshake under way. When it no longer is, calls do nothing.
-#[derive(Clone, Copy)]
-pub(crate) struct Handshake {
-    server: SecureServer,
-    key: u64,
-    conn: Connection,
+/// Hands a connection whose handshake is done to the server's listeners.
+pub(crate) fn handshake_done(handshake: Waiting<SecureServer>) {
+    if handshake.take().is_some() {
+        handshake.conn().set_secure(true);
+        wrapping::announce(handshake.server(), handshake.conn());
+    }
 }
 
-impl Handshake {
-    /// Hands the connection to the server's listeners.
-    pub(crate) fn done(self) {
-        if self.take() {
-            self.conn.set_secure(true);
-            wrapping::announce(self.server, self.conn);
-        }
+fn refuse(handshake: Waiting<SecureServer>, error: TlsError) {
+    if handshake.take().is_some() {
+        let conn = handshake.conn();
+        wrapping::report(handshake.server(), failure(conn, Arc::new(error)));
+        conn.close();
+    }
+}
+
+impl Waits for SecureServer {
+    type Item = ();
+
+    fn with_pending<R>(self, f: impl FnOnce(&mut Pending<()>) -> R) -> Option<R> {
+        self.with_entry(|entry| f(&mut entry.pending))
     }
 
-    /// The connection has closed.
-    pub(crate) fn forget(self) {
-        self.take();
-    }
-
-    fn close(self) {
-        if self.take() {
-            self.conn.close();
-        }
-    }
-
-    fn refuse(self, error: TlsError) {
-        if self.take() {
-            wrapping::report(self.server, failure(self.conn, Arc::new(error)));
-            self.conn.close();
-        }
-    }
-
-    /// The connection has failed, and closes by itself.
-    fn failed(self, error: Error) {
-        if !self.take() {
+    fn failed(self, handshake: Waiting<Self>, error: Error) {
+        if handshake.take().is_none() {
             return;
         }
         let source = match error {
@@ -390,34 +288,21 @@ impl Handshake {
             Error::Read { source, .. } | Error::Write { source, .. } => {
                 Arc::new(TlsError::Below { source })
             }
-            other => return wrapping::report(self.server, other),
+            other => return wrapping::report(self, other),
         };
-        wrapping::report(self.server, failure(self.conn, source));
+        wrapping::report(self, failure(handshake.conn(), source));
     }
 
-    fn timed_out(self) {
-        let timeout = self.server.with_entry(|entry| entry.timeout).flatten();
-        if self.take() {
+    fn timed_out(self, handshake: Waiting<Self>, limit: Duration) {
+        if handshake.take().is_some() {
+            let conn = handshake.conn();
             let error = Error::Timeout {
-                what: format!("TLS handshake with {}", client_of(self.conn)).into(),
-                after: timeout.unwrap_or_default(),
+                what: format!("TLS handshake with {}", client_of(conn)).into(),
+                after: limit,
             };
-            wrapping::report(self.server, error);
-            self.conn.close();
+            wrapping::report(self, error);
+            conn.close();
         }
-    }
-
-    /// Ends the waiting; `false` when it has ended before.
-    fn take(self) -> bool {
-        let pending = self
-            .server
-            .with_entry(|entry| entry.pending.remove(&self.key))
-            .flatten();
-        if let Some(pending) = &pending {
-            self.conn.off(pending.listener);
-            self.server.arm();
-        }
-        pending.is_some()
     }
 }
 

@@ -8,20 +8,24 @@ use uptick_stream::filter::{Filter, FilterContext};
 
 use super::options::ProxyProtocolOptions;
 use super::protocol::{Header, Parsed, Version, parse};
-use super::server::Waiting;
+use super::server::{ProxyProtocolServer, begin, pass_on, refuse};
+use crate::wrapping::Waiting;
 
 /// Reads the header, tells the server, and takes itself out of the connection.
 ///
 /// It keeps the bytes of a header that is not complete, which the parser bounds.
 pub(super) struct HeaderFilter {
-    waiting: Waiting,
+    waiting: Waiting<ProxyProtocolServer>,
     options: Rc<ProxyProtocolOptions>,
     received: Vec<u8>,
     refused: bool,
 }
 
 impl HeaderFilter {
-    pub(super) fn new(waiting: Waiting, options: Rc<ProxyProtocolOptions>) -> Self {
+    pub(super) fn new(
+        waiting: Waiting<ProxyProtocolServer>,
+        options: Rc<ProxyProtocolOptions>,
+    ) -> Self {
         HeaderFilter {
             waiting,
             options,
@@ -33,7 +37,7 @@ impl HeaderFilter {
     /// Passes the connection on; `rest` is the client's.
     fn done(&mut self, header: Option<Header>, rest: Bytes, context: &mut FilterContext) {
         let waiting = self.waiting;
-        context.then(move || waiting.pass_on(header));
+        context.then(move || pass_on(waiting, header));
         context.deliver(rest);
         context.remove();
     }
@@ -41,7 +45,7 @@ impl HeaderFilter {
     fn refuse(&mut self, reason: String, context: &mut FilterContext) {
         self.refused = true;
         let waiting = self.waiting;
-        context.then(move || waiting.refuse(&reason));
+        context.then(move || refuse(waiting, &reason));
     }
 
     /// Whether what has come can only be a header: it begins with a whole signature.
@@ -59,7 +63,7 @@ impl Filter for HeaderFilter {
         if self.refused {
             return Ok(());
         }
-        if self.received.is_empty() && !self.waiting.begin() {
+        if self.received.is_empty() && !begin(self.waiting) {
             // It was passed on before anything had come.
             context.deliver(bytes);
             context.remove();
@@ -118,6 +122,6 @@ impl Filter for HeaderFilter {
     }
 
     fn closed(&mut self) {
-        self.waiting.forget();
+        self.waiting.take();
     }
 }

@@ -1,14 +1,13 @@
 //! A server behind proxies that speak the PROXY protocol.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use uptick_emitter::{Emitter, ListenerId, Listeners, events};
-use uptick_event_loop::{Id, Table, Timer, add_timer, now};
+use uptick_emitter::{Emitter, Listeners, events};
+use uptick_event_loop::{Id, Table};
 
 use super::filter::HeaderFilter;
 use super::options::{Origin, ProxyProtocolOptions};
@@ -17,7 +16,7 @@ use crate::Address;
 use crate::connection::{Connection, Proxied};
 use crate::error::Error;
 use crate::server::{ServerInterface, Shutdown};
-use crate::wrapping::{self, ServerControl, Wrapped, Wrapper};
+use crate::wrapping::{self, Pending, ServerControl, Waiting, Waits, Wrapped, Wrapper};
 
 /// A server whose connections begin with a header that says who the client is: the PROXY protocol, version 1 or 2.
 ///
@@ -88,20 +87,8 @@ struct Entry {
     wrapped: Wrapped,
     listeners: Listeners,
     options: Rc<ProxyProtocolOptions>,
-    /// The connections that wait for their header, in the order in which they came.
-    pending: BTreeMap<u64, Pending>,
-    next: u64,
-    /// For the time limit of the connection that came first.
-    timer: Option<Timer>,
-}
-
-struct Pending {
-    conn: Connection,
-    deadline: Option<Instant>,
-    /// Whether anything has come.
-    begun: bool,
-    /// Of the connection's errors.
-    listener: ListenerId,
+    /// The connections that wait for their header, and whether anything has come.
+    pending: Pending<bool>,
 }
 
 thread_local! {
@@ -132,10 +119,8 @@ impl ProxyProtocolServer {
         let entry = Entry {
             wrapped: Wrapped::new(server),
             listeners: Listeners::new(),
+            pending: Pending::new(options.timeout, options.max_pending),
             options: Rc::new(options),
-            pending: BTreeMap::new(),
-            next: 0,
-            timer: None,
         };
         let exists = wrapping::exists(server);
         let id = exists.then(|| with_servers(|servers| servers.insert(entry)));
@@ -213,83 +198,18 @@ impl ProxyProtocolServer {
     }
 
     fn wait_for_header(self, conn: Connection, options: Rc<ProxyProtocolOptions>) {
-        let max_pending = options.max_pending;
-        if let Some(oldest) = self.oldest(|entry| entry.pending.len() >= max_pending) {
-            oldest.refuse(&format!(
-                "{max_pending} connections after it wait for their PROXY header, which is the limit"
-            ));
+        if let Some((oldest, max)) = wrapping::make_room(self) {
+            refuse(
+                oldest,
+                &format!(
+                    "{max} connections after it wait for their PROXY header, which is the limit"
+                ),
+            );
         }
-        let key = self.with_entry(|entry| {
-            entry.next += 1;
-            entry.next
-        });
-        let waiting = Waiting {
-            server: self,
-            key: key.unwrap_or(0),
-            conn,
-        };
-        let pending = Pending {
-            conn,
-            deadline: options
-                .timeout
-                .and_then(|timeout| now().checked_add(timeout)),
-            begun: false,
-            listener: conn.on(Connection::ERROR, move |error| waiting.failed(error)),
-        };
-        let waits = self.with_entry(|entry| entry.pending.insert(waiting.key, pending));
-        if waits.is_none() {
-            return conn.close();
+        match Waiting::begin(self, conn, false) {
+            Some(waiting) => conn.add_filter(HeaderFilter::new(waiting, options)),
+            None => conn.close(),
         }
-        conn.add_filter(HeaderFilter::new(waiting, options));
-        self.arm();
-    }
-
-    /// The connection that has waited longest, on a condition.
-    fn oldest(self, condition: impl FnOnce(&Entry) -> bool) -> Option<Waiting> {
-        self.with_entry(|entry| {
-            let (&key, pending) = entry.pending.first_key_value()?;
-            let conn = pending.conn;
-            condition(entry).then_some(Waiting {
-                server: self,
-                key,
-                conn,
-            })
-        })
-        .flatten()
-    }
-
-    /// Has the timer fire for the connection that has waited longest; without any there is no timer.
-    fn arm(self) {
-        self.with_entry(|entry| {
-            let oldest = entry.pending.first_key_value();
-            match (oldest.and_then(|(_, oldest)| oldest.deadline), entry.timer) {
-                (Some(deadline), None) => {
-                    let left = deadline.saturating_duration_since(now());
-                    entry.timer = Some(add_timer(left, move || self.expire()));
-                }
-                (None, Some(timer)) => {
-                    timer.cancel();
-                    entry.timer = None;
-                }
-                _ => {}
-            }
-        });
-    }
-
-    /// The time of the connection that has waited longest may be over.
-    fn expire(self) {
-        self.with_entry(|entry| entry.timer = None);
-        let now = now();
-        let is_over = |entry: &Entry| {
-            let oldest = entry.pending.first_key_value();
-            oldest
-                .and_then(|(_, oldest)| oldest.deadline)
-                .is_some_and(|deadline| deadline <= now)
-        };
-        while let Some(late) = self.oldest(is_over) {
-            late.timed_out();
-        }
-        self.arm();
     }
 
     fn refuse(self, conn: Connection, reason: &str) {
@@ -303,9 +223,7 @@ impl ProxyProtocolServer {
 
     /// The wrapped server has closed.
     fn finish(self) {
-        while let Some(waiting) = self.oldest(|_| true) {
-            waiting.close();
-        }
+        wrapping::close_pending(self);
         wrapping::close_held(self);
         wrapping::say_closed(self);
         let entry = self
@@ -315,94 +233,64 @@ impl ProxyProtocolServer {
     }
 }
 
-/// A connection that waits for its header. When it no longer does, calls do nothing.
-#[derive(Clone, Copy)]
-pub(super) struct Waiting {
-    server: ProxyProtocolServer,
-    key: u64,
-    conn: Connection,
+/// Something has come; `false` when the connection no longer waits.
+pub(super) fn begin(waiting: Waiting<ProxyProtocolServer>) -> bool {
+    waiting.with(|begun| *begun = true).is_some()
 }
 
-impl Waiting {
-    /// Something has come; `false` when the connection no longer waits.
-    pub(super) fn begin(self) -> bool {
-        let pending = self.server.with_entry(|entry| {
-            let pending = entry.pending.get_mut(&self.key)?;
-            pending.begun = true;
-            Some(())
+/// Hands the connection to the server's listeners, with the addresses of the header.
+pub(super) fn pass_on(waiting: Waiting<ProxyProtocolServer>, header: Option<Header>) {
+    if waiting.take().is_none() {
+        return;
+    }
+    if let Some(header) = header
+        && let Some(endpoints) = header.endpoints
+    {
+        waiting.conn().set_proxied(Proxied {
+            source: endpoints.source,
+            destination: endpoints.destination,
+            tlvs: header.tlvs,
         });
-        pending.flatten().is_some()
+    }
+    wrapping::announce(waiting.server(), waiting.conn());
+}
+
+pub(super) fn refuse(waiting: Waiting<ProxyProtocolServer>, reason: &str) {
+    if waiting.take().is_some() {
+        waiting.server().refuse(waiting.conn(), reason);
+    }
+}
+
+impl Waits for ProxyProtocolServer {
+    /// Whether anything has come.
+    type Item = bool;
+
+    fn with_pending<R>(self, f: impl FnOnce(&mut Pending<bool>) -> R) -> Option<R> {
+        self.with_entry(|entry| f(&mut entry.pending))
     }
 
-    /// Hands the connection to the server's listeners, with the addresses of the header.
-    pub(super) fn pass_on(self, header: Option<Header>) {
-        if self.take().is_none() {
-            return;
-        }
-        if let Some(header) = header
-            && let Some(endpoints) = header.endpoints
-        {
-            self.conn.set_proxied(Proxied {
-                source: endpoints.source,
-                destination: endpoints.destination,
-                tlvs: header.tlvs,
-            });
-        }
-        wrapping::announce(self.server, self.conn);
-    }
-
-    pub(super) fn refuse(self, reason: &str) {
-        if self.take().is_some() {
-            self.server.refuse(self.conn, reason);
+    fn failed(self, waiting: Waiting<Self>, error: Error) {
+        if waiting.take() == Some(true) {
+            wrapping::report(self, error);
         }
     }
 
-    pub(super) fn close(self) {
-        if self.take().is_some() {
-            self.conn.close();
-        }
-    }
-
-    /// The connection has closed.
-    pub(super) fn forget(self) {
-        self.take();
-    }
-
-    /// The connection has failed, and closes by itself.
-    fn failed(self, error: Error) {
-        if let Some(pending) = self.take()
-            && pending.begun
-        {
-            wrapping::report(self.server, error);
-        }
-    }
-
-    fn timed_out(self) {
-        let options = self.server.with_entry(|entry| Rc::clone(&entry.options));
-        let (Some(pending), Some(options)) = (self.take(), options) else {
+    fn timed_out(self, waiting: Waiting<Self>, limit: Duration) {
+        let optional = self.with_entry(|entry| entry.options.optional);
+        let (Some(begun), Some(optional)) = (waiting.take(), optional) else {
             return;
         };
-        if options.optional && !pending.begun {
-            return wrapping::announce(self.server, self.conn);
+        let conn = waiting.conn();
+        if optional && !begun {
+            return wrapping::announce(self, conn);
         }
-        let peer = self.conn.peer().unwrap_or(Address::UNNAMED);
+        let peer = conn.peer().unwrap_or(Address::UNNAMED);
         let error = Error::Timeout {
             what: format!("reading the PROXY header from {peer}").into(),
-            after: options.timeout.unwrap_or_default(),
+            after: limit,
         };
-        wrapping::report(self.server, error);
-        self.conn.close();
-    }
-
-    /// Ends the waiting.
-    fn take(self) -> Option<Pending> {
-        let pending = self
-            .server
-            .with_entry(|entry| entry.pending.remove(&self.key))
-            .flatten()?;
-        self.conn.off(pending.listener);
-        self.server.arm();
-        Some(pending)
+        wrapping::report(self, error);
+        conn.close();
     }
 }
 
