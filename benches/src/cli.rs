@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, bail};
 use lexopt::prelude::*;
 
@@ -8,6 +10,7 @@ use crate::instructions;
 use crate::process::{self, Placement};
 use crate::servers::Server;
 use crate::timers;
+use crate::tls;
 
 const USAGE: &str = "\
 usage: uptick-bench COMMAND [OPTIONS]
@@ -16,6 +19,7 @@ commands:
   echo           CPU time, system calls and memory of the echo servers
   instructions   user instructions for each round trip, under callgrind
   timers         what a timer costs while a million are pending
+  tls            CPU time, system calls and memory of the echo servers with TLS
 
 options:
   --quick        a smoke run: tiny counts, figures mean nothing
@@ -63,17 +67,18 @@ pub(crate) fn run() -> Result<()> {
         ["echo"] => echo::run(&options),
         ["instructions"] => instructions::run(&options),
         ["timers"] => timers::run(&options),
+        ["tls"] => tls::run(&options),
         // What this program counts the instructions of.
         ["emit", events] => {
             instructions::emit(events.parse()?);
             Ok(())
         }
         // How this program starts the servers it measures.
-        ["serve", name] => {
+        ["serve", name] | ["serve", name, _] => {
             let server =
                 Server::by_name(name).with_context(|| format!("no server is called {name:?}"))?;
             process::follow_parent()?;
-            server.serve()
+            server.serve(words.get(2).map(Path::new))
         }
         _ => bail!("which benchmark?\n\n{USAGE}"),
     }

@@ -2,27 +2,23 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::cli::Options;
-use crate::load::{IdleConnections, REQUEST, RoundTrips, ShortConnections};
+use crate::idle;
+use crate::load::{REQUEST, RoundTrips, ShortConnections};
 use crate::machine;
-use crate::measure::cpu::CpuClock;
-use crate::measure::memory::Resident;
 use crate::measure::syscalls::Method;
 use crate::process::{Placement, ServerProcess, allow_open_files};
 use crate::rounds::{self, Subject, Work};
 use crate::servers::Server;
 use crate::statistics::{median_ratio, percentile};
-use crate::table::Table;
+use crate::table::{Table, cell, ratio};
 
 const MANY: usize = 64;
 const SHORT_AT_A_TIME: usize = 16;
 /// Of the CPU samples of a server this percentile is shown: the rounds that were disturbed least.
 const PERCENTILE: f64 = 20.0;
-/// Connections that come and go before memory is measured, so that what the first connections
-/// leave behind in the allocator and in the page tables is not counted.
-const WARM_UP: usize = 64;
 /// Files besides the connections.
 const SPARE_FILES: u64 = 256;
 
@@ -69,7 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     eprintln!("measuring memory at {} connections", plan.idle);
     let memory: Vec<_> = Server::ALL
         .iter()
-        .map(|server| memory(*server, plan.idle))
+        .map(|server| idle::memory(*server, None, plan.idle))
         .collect::<Result<_>>()?;
 
     println!("{}", table(&cpu, &calls, &memory, plan.idle));
@@ -83,22 +79,22 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn start(plan: &Plan, placement: Placement) -> Result<Vec<Subject>> {
-    let start = |server: &Server| ServerProcess::start(*server);
+    let start = |server: &Server| ServerProcess::start(*server, None);
     let processes =
         placement.spawning(|| Server::ALL.iter().map(start).collect::<Result<Vec<_>>>())?;
     let works = |process: &ServerProcess| {
-        let address = process.address();
+        let target = process.target();
         Ok(vec![
             Work {
-                load: Box::new(RoundTrips::open(address, MANY)?),
+                load: Box::new(RoundTrips::open(target, MANY)?),
                 units: plan.trips,
             },
             Work {
-                load: Box::new(RoundTrips::open(address, 1)?),
+                load: Box::new(RoundTrips::open(target, 1)?),
                 units: plan.lone_trips,
             },
             Work {
-                load: Box::new(ShortConnections::new(address, SHORT_AT_A_TIME)?),
+                load: Box::new(ShortConnections::new(target, SHORT_AT_A_TIME)?),
                 units: plan.short,
             },
         ])
@@ -108,36 +104,6 @@ fn start(plan: &Plan, placement: Placement) -> Result<Vec<Subject>> {
         .zip(processes)
         .map(|(server, process)| Subject::new(*server, process, works))
         .collect()
-}
-
-/// Bytes in memory for each of `connections` idle connections that have done one exchange.
-///
-/// The total first and then the anonymous part; `None` where the system does not tell.
-fn memory(server: Server, connections: usize) -> Result<[Option<f64>; 2]> {
-    let process = ServerProcess::start(server)?;
-    let clock = CpuClock::of(process.pid())?;
-    let resident = || {
-        clock.at_rest()?;
-        let resident = Resident::of(process.pid());
-        anyhow::Ok(resident.inspect_err(|error| eprintln!("{error:#}")).ok())
-    };
-    let open = |count| {
-        IdleConnections::open(process.address(), count)
-            .with_context(|| format!("connecting to {}", server.name()))
-    };
-    drop(open(WARM_UP)?);
-    let before = resident()?;
-    let connected = open(connections)?;
-    let after = resident()?;
-    drop(connected);
-    let each = |part: fn(Resident) -> u64| {
-        let (before, after) = before.zip(after)?;
-        Some((part(after) as f64 - part(before) as f64) / connections as f64)
-    };
-    Ok([
-        each(|resident| resident.total),
-        each(|resident| resident.anonymous),
-    ])
 }
 
 fn table(
@@ -178,19 +144,6 @@ fn table(
     table
 }
 
-fn ratio(value: Option<f64>, floor: Option<f64>) -> Option<f64> {
-    Some(value? / floor?)
-}
-
-/// A figure and, in brackets, how it compares with the floor.
-fn cell(value: Option<f64>, ratio: Option<f64>, decimals: usize) -> String {
-    match (value, ratio.filter(|ratio| ratio.is_finite())) {
-        (Some(value), Some(ratio)) => format!("{value:.decimals$} ({ratio:.2}×)"),
-        (Some(value), None) => format!("{value:.decimals$}"),
-        (None, _) => "not measured".to_owned(),
-    }
-}
-
 fn explanation(plan: &Plan, placement: Placement, method: Method) -> String {
     format!(
         "CPU is user + system time of the server process for one round trip of {REQUEST} bytes, or for one short \
@@ -204,16 +157,4 @@ fn explanation(plan: &Plan, placement: Placement, method: Method) -> String {
         method.description(),
         placement.description(),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cell_shows_the_figure_and_its_ratio() {
-        assert_eq!(cell(Some(4.961), Some(1.0), 2), "4.96 (1.00×)");
-        assert_eq!(cell(Some(72.4), Some(f64::INFINITY), 0), "72");
-        assert_eq!(cell(None, None, 2), "not measured");
-    }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use uptick::prelude::*;
 
 use crate::cli::Options;
+use crate::identity::Identity;
 use crate::load::RoundTrips;
 use crate::machine;
 use crate::measure::callgrind;
@@ -48,6 +49,10 @@ fn callback_layer(events: u64) -> Result<f64> {
     Ok(difference / events as f64)
 }
 
+fn rows() -> impl Iterator<Item = Server> {
+    Server::ALL.iter().chain(Server::TLS).copied()
+}
+
 pub(crate) fn run(options: &Options) -> Result<()> {
     if !callgrind::is_available() {
         println!("not measured: valgrind is not installed");
@@ -61,13 +66,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         _ => format!("user instructions per round trip: {connections} conns"),
     });
     let mut table = Table::new(["server".to_owned()].into_iter().chain(header));
-    for &server in Server::ALL {
+    let identity = Identity::new()?;
+    for server in rows() {
         eprintln!("running {} under callgrind", server.name());
         let mut row = vec![server.name().to_owned()];
         for connections in CONNECTIONS {
             let count = |trips| {
-                callgrind::instructions(server, trips, |process| {
-                    RoundTrips::open(process.address(), connections)
+                callgrind::instructions(server, server.identity(&identity), trips, |process| {
+                    RoundTrips::open(process.target(), connections)
                 })
                 .with_context(|| format!("running {} under callgrind", server.name()))
             };
@@ -89,7 +95,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     );
     println!(
         "\nMachine: {}",
-        machine::describe(Server::ALL.iter().map(|server| server.package()))
+        machine::describe(rows().map(Server::package))
     );
     Ok(())
 }

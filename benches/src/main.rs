@@ -11,6 +11,10 @@ mod cli;
 #[cfg(target_os = "linux")]
 mod echo;
 #[cfg(target_os = "linux")]
+mod identity;
+#[cfg(target_os = "linux")]
+mod idle;
+#[cfg(target_os = "linux")]
 mod instructions;
 #[cfg(target_os = "linux")]
 mod load;
@@ -30,6 +34,8 @@ mod statistics;
 mod table;
 #[cfg(target_os = "linux")]
 mod timers;
+#[cfg(target_os = "linux")]
+mod tls;
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {

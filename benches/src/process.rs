@@ -3,7 +3,6 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddrV4;
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 use std::thread;
@@ -13,6 +12,8 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Resource, Signal, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+use crate::identity::Identity;
+use crate::load::Target;
 use crate::servers::Server;
 
 /// How long a server may take to end when asked to.
@@ -97,23 +98,28 @@ impl Drop for Running {
 #[derive(Debug)]
 pub(crate) struct ServerProcess {
     child: Running,
-    address: SocketAddrV4,
+    target: Target,
 }
 
 impl ServerProcess {
-    /// Starts `server` and waits until it listens.
-    pub(crate) fn start(server: Server) -> Result<Self> {
-        Self::start_under(&[], server)
+    /// Starts `server` and waits until it listens. One that has TLS needs an identity.
+    pub(crate) fn start(server: Server, identity: Option<&Identity>) -> Result<Self> {
+        Self::start_under(&[], server, identity)
     }
 
     /// Starts `server` as the argument of the command `wrapper`, which must become that process.
-    pub(crate) fn start_under(wrapper: &[OsString], server: Server) -> Result<Self> {
+    pub(crate) fn start_under(
+        wrapper: &[OsString],
+        server: Server,
+        identity: Option<&Identity>,
+    ) -> Result<Self> {
         let program = env::current_exe().context("finding this program's file failed")?;
         let mut words = wrapper.to_vec();
         words.push(program.into());
         let child = Command::new(&words[0])
             .args(&words[1..])
             .args(["serve", server.name()])
+            .args(identity.map(Identity::file))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -126,17 +132,23 @@ impl ServerProcess {
         let line = line.trim();
         let address = line
             .trim_start_matches("tcp://")
+            .trim_start_matches("tls://")
             .parse()
             .with_context(|| format!("{} said {line:?} instead of its address", server.name()))?;
-        Ok(Self { child, address })
+        let tls = identity.map(Identity::client).transpose()?;
+        Ok(Self {
+            child,
+            target: Target { address, tls },
+        })
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.0.id()
     }
 
-    pub(crate) fn address(&self) -> SocketAddrV4 {
-        self.address
+    /// What clients need to know.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
     }
 
     /// Asks the process to terminate and waits until it has.

@@ -62,6 +62,19 @@ impl fmt::Display for Table {
     }
 }
 
+pub(crate) fn ratio(value: Option<f64>, base: Option<f64>) -> Option<f64> {
+    Some(value? / base?)
+}
+
+/// A figure and, in brackets, how it compares with the base.
+pub(crate) fn cell(value: Option<f64>, ratio: Option<f64>, decimals: usize) -> String {
+    match (value, ratio.filter(|ratio| ratio.is_finite())) {
+        (Some(value), Some(ratio)) => format!("{value:.decimals$} ({ratio:.2}×)"),
+        (Some(value), None) => format!("{value:.decimals$}"),
+        (None, _) => "not measured".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +94,12 @@ mod tests {
         let mut table = Table::new(["server", "n"]);
         table.push(vec!["floor".into()]);
         assert_eq!(table.to_string().lines().last(), Some("| floor  |     |"));
+    }
+
+    #[test]
+    fn a_cell_shows_the_figure_and_its_ratio() {
+        assert_eq!(cell(Some(4.961), Some(1.0), 2), "4.96 (1.00×)");
+        assert_eq!(cell(Some(72.4), Some(f64::INFINITY), 0), "72");
+        assert_eq!(cell(None, None, 2), "not measured");
     }
 }

@@ -128,6 +128,29 @@ fn a_quick_run_prints_a_row_for_each_server() {
     assert!(text.contains("Machine: "), "{text}");
 }
 
+/// The servers with TLS also answer: the load of such a run compares what comes back with what was sent.
+#[test]
+fn a_quick_run_with_tls_prints_a_row_for_each_server() {
+    let output = run(&["tls", "--quick"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for name in ["tokio-rustls", "uptick-tls", "tokio-rustls-ring", "floor"] {
+        let row = text
+            .lines()
+            .find(|line| line.starts_with(&format!("| {name} ")));
+        assert_eq!(
+            row.map(|row| row.matches('|').count()),
+            Some(7),
+            "{name} in {text}"
+        );
+    }
+    assert!(text.contains("Machine: "), "{text}");
+}
+
 #[test]
 fn a_wrong_command_line_is_refused_with_a_reason() {
     for (arguments, reason) in [
@@ -137,6 +160,7 @@ fn a_wrong_command_line_is_refused_with_a_reason() {
         ),
         (&["echo", "--rounds", "0"], "--rounds must be at least 1"),
         (&["serve", "teapot"], "no server is called \"teapot\""),
+        (&["serve", "uptick-tls"], "uptick-tls needs a PEM file"),
         (&["sing"], "which benchmark?"),
     ] {
         let output = run(arguments);

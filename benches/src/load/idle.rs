@@ -1,9 +1,8 @@
 //! Many connections that have done one exchange and then stay silent.
 
-use std::net::SocketAddrV4;
-
 use anyhow::Result;
 
+use super::Target;
 use super::round_trips::Waiter;
 use super::socket::{Client, Dialer};
 
@@ -14,8 +13,8 @@ pub(crate) struct IdleConnections {
 
 impl IdleConnections {
     /// Opens `count` connections one after the other, each with one exchange.
-    pub(crate) fn open(address: SocketAddrV4, count: usize) -> Result<Self> {
-        let mut dialer = Dialer::new(address);
+    pub(crate) fn open(target: &Target, count: usize) -> Result<Self> {
+        let mut dialer = Dialer::new(target.clone());
         let mut waiter = Waiter::new()?;
         let mut clients = Vec::with_capacity(count);
         for key in 0..count {

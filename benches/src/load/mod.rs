@@ -2,12 +2,16 @@
 
 mod idle;
 mod round_trips;
+mod session;
 mod short;
 mod socket;
 
+use std::net::SocketAddrV4;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use rustls::ClientConfig;
 
 pub(crate) use self::idle::IdleConnections;
 pub(crate) use self::round_trips::RoundTrips;
@@ -18,6 +22,14 @@ pub(crate) const REQUEST: usize = 64;
 
 /// How long an answer may take before the run is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server, as its clients see it.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddrV4,
+    /// How to speak TLS with it, if it does.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+}
 
 /// Work for a server, in units that are all alike.
 pub(crate) trait Load {

@@ -1,6 +1,5 @@
 //! Requests and answers over connections that stay open.
 
-use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Result, bail};
@@ -9,7 +8,7 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 
 use super::socket::{Client, Dialer};
-use super::{Load, PATIENCE};
+use super::{Load, PATIENCE, Target};
 
 /// A fixed number of open connections; one unit is one round trip.
 pub(crate) struct RoundTrips {
@@ -18,9 +17,9 @@ pub(crate) struct RoundTrips {
 }
 
 impl RoundTrips {
-    pub(crate) fn open(address: SocketAddrV4, connections: usize) -> Result<Self> {
+    pub(crate) fn open(target: &Target, connections: usize) -> Result<Self> {
         let waiter = Waiter::new()?;
-        let mut dialer = Dialer::new(address);
+        let mut dialer = Dialer::new(target.clone());
         let mut clients = Vec::with_capacity(connections);
         for key in 0..connections {
             let client = dialer.dial()?;

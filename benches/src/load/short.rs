@@ -1,12 +1,10 @@
 //! Connections that serve one request: connect, send, read the answer, close.
 
-use std::net::SocketAddrV4;
-
 use anyhow::Result;
 
-use super::Load;
 use super::round_trips::Waiter;
 use super::socket::{Client, Dialer};
+use super::{Load, Target};
 
 /// A fixed number of such connections at a time; one unit is one connection from connect to close.
 pub(crate) struct ShortConnections {
@@ -16,10 +14,10 @@ pub(crate) struct ShortConnections {
 }
 
 impl ShortConnections {
-    pub(crate) fn new(address: SocketAddrV4, at_a_time: usize) -> Result<Self> {
+    pub(crate) fn new(target: &Target, at_a_time: usize) -> Result<Self> {
         Ok(Self {
             waiter: Waiter::new()?,
-            dialer: Dialer::new(address),
+            dialer: Dialer::new(target.clone()),
             clients: (0..at_a_time).map(|_| None).collect(),
         })
     }

@@ -7,36 +7,42 @@ use anyhow::{Context as _, Result, bail};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
-use super::{REQUEST, request};
+use super::session::Session;
+use super::{REQUEST, Target, request};
 
 /// The last source address of 127.0.0.0/24 that is tried.
 const LAST_SOURCE: u8 = 254;
 
-/// Opens connections to one address, from further addresses of 127.0.0.0/24 once the ports of
+/// Bytes read at a time where there is TLS.
+const RECORDS: usize = 4096;
+
+/// Opens connections to one server, from further addresses of 127.0.0.0/24 once the ports of
 /// the first are used up.
 pub(super) struct Dialer {
-    address: SocketAddrV4,
+    target: Target,
     source: u8,
 }
 
 impl Dialer {
-    pub(super) fn new(address: SocketAddrV4) -> Self {
-        Self { address, source: 1 }
+    pub(super) fn new(target: Target) -> Self {
+        Self { target, source: 1 }
     }
 
     pub(super) fn dial(&mut self) -> Result<Client> {
-        loop {
+        let socket = loop {
             match self.try_dial() {
-                Ok(socket) => return Ok(Client::new(socket)),
+                Ok(socket) => break socket,
                 Err(Errno::ADDRNOTAVAIL | Errno::ADDRINUSE) if self.source < LAST_SOURCE => {
                     self.source += 1
                 }
                 Err(error) => {
                     return Err(error)
-                        .with_context(|| format!("connecting to {} failed", self.address));
+                        .with_context(|| format!("connecting to {} failed", self.target.address));
                 }
             }
-        }
+        };
+        let tls = self.target.tls.clone().map(Session::new).transpose()?;
+        Ok(Client::new(socket, tls))
     }
 
     fn try_dial(&self) -> rustix::io::Result<OwnedFd> {
@@ -52,7 +58,7 @@ impl Dialer {
             rustix::net::bind(&socket, &SocketAddrV4::new(source, 0))?;
         }
         // Blocking, but over loopback the handshake is done before the call returns.
-        rustix::net::connect(&socket, &self.address)?;
+        rustix::net::connect(&socket, &self.target.address)?;
         Ok(socket)
     }
 }
@@ -60,6 +66,7 @@ impl Dialer {
 /// One connection with at most one request outstanding.
 pub(super) struct Client {
     socket: OwnedFd,
+    tls: Option<Session>,
     sequence: u64,
     answer: [u8; REQUEST],
     received: usize,
@@ -72,36 +79,38 @@ impl AsFd for Client {
 }
 
 impl Client {
-    fn new(socket: OwnedFd) -> Self {
+    fn new(socket: OwnedFd, tls: Option<Session>) -> Self {
         Self {
             socket,
+            tls,
             sequence: 0,
             answer: [0; REQUEST],
             received: 0,
         }
     }
 
-    /// Sends the next request.
+    /// Sends the next request. With TLS the first one begins the handshake.
     pub(super) fn ask(&mut self) -> Result<()> {
         self.sequence += 1;
         self.received = 0;
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        let sent = rustix::net::send(&self.socket, &request(self.sequence), flags)
-            .context("sending a request failed")?;
-        if sent != REQUEST {
-            bail!("only {sent} of the {REQUEST} bytes of a request were taken");
+        let request = request(self.sequence);
+        match &mut self.tls {
+            None => send(&self.socket, &request),
+            Some(tls) => send(&self.socket, tls.seal(&request)?),
         }
-        Ok(())
     }
 
     /// Reads what has come and says whether the answer is complete.
     pub(super) fn collect(&mut self) -> Result<bool> {
         let rest = &mut self.answer[self.received..];
-        match rustix::net::recv(&self.socket, rest, RecvFlags::DONTWAIT) {
-            Ok((0, _)) => bail!("the server closed a connection that waits for an answer"),
-            Ok((length, _)) => self.received += length,
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(error) => return Err(error).context("reading an answer failed"),
+        match &mut self.tls {
+            None => self.received += receive(&self.socket, rest)?,
+            Some(tls) => {
+                let mut records = [0; RECORDS];
+                let length = receive(&self.socket, &mut records)?;
+                self.received += tls.open(&records[..length], rest)?;
+                send(&self.socket, tls.outgoing()?)?;
+            }
         }
         if self.received < REQUEST {
             return Ok(false);
@@ -110,5 +119,36 @@ impl Client {
             bail!("an answer differs from its request");
         }
         Ok(true)
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Some(Ok(last)) = self.tls.as_mut().map(Session::close) {
+            // The server may have gone before.
+            let _ = send(&self.socket, last);
+        }
+    }
+}
+
+fn send(socket: &OwnedFd, bytes: &[u8]) -> Result<()> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    let sent = rustix::net::send(socket, bytes, flags).context("sending to the server failed")?;
+    if sent != bytes.len() {
+        bail!("only {sent} of {} bytes were taken", bytes.len());
+    }
+    Ok(())
+}
+
+/// How many bytes have come: none if there are none yet.
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<usize> {
+    match rustix::net::recv(socket, buffer, RecvFlags::DONTWAIT) {
+        Ok((0, _)) => bail!("the server closed a connection that waits for an answer"),
+        Ok((length, _)) => Ok(length),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+        Err(error) => Err(error).context("reading an answer failed"),
     }
 }

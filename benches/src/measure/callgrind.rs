@@ -8,6 +8,7 @@ use std::process::{self, Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
+use crate::identity::Identity;
 use crate::load::Load;
 use crate::process::ServerProcess;
 use crate::servers::Server;
@@ -25,6 +26,7 @@ pub(crate) fn is_available() -> bool {
 /// All user instructions of `server` from its start to its end, with `units` of the load in between.
 pub(crate) fn instructions<L: Load>(
     server: Server,
+    identity: Option<&Identity>,
     units: u64,
     open: impl FnOnce(&ServerProcess) -> Result<L>,
 ) -> Result<u64> {
@@ -37,7 +39,7 @@ pub(crate) fn instructions<L: Load>(
         "--tool=callgrind".into(),
         out,
     ];
-    let process = ServerProcess::start_under(&wrapper, server)?;
+    let process = ServerProcess::start_under(&wrapper, server, identity)?;
     open(&process)?.run(units)?;
     process.terminate()?;
     let text = fs::read_to_string(&profile.0).context("reading callgrind's profile failed")?;

@@ -6,13 +6,19 @@ mod connection;
 mod floor;
 mod mio;
 mod tokio;
+mod tokio_rustls;
 mod uptick;
+mod uptick_tls;
 
 use std::fmt;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use rustls::crypto::{aws_lc_rs, ring};
+
+use crate::identity::Identity;
 
 /// Bytes read at a time by the servers that have one buffer for all connections.
 const BUFFER: usize = 64 * 1024;
@@ -28,10 +34,13 @@ pub(crate) enum Server {
     Uptick,
     Tokio,
     AsyncStd,
+    UptickTls,
+    TokioRustls,
+    TokioRustlsRing,
 }
 
 impl Server {
-    /// Every server, in the order of the table; the floor, to which the others are compared, first.
+    /// The servers without TLS, in the order of the table; the floor, to which the others are compared, first.
     pub(crate) const ALL: &[Self] = &[
         Self::Floor,
         Self::Mio,
@@ -39,6 +48,9 @@ impl Server {
         Self::Tokio,
         Self::AsyncStd,
     ];
+
+    /// The servers with TLS, in the order of the table; the one to which the others are compared first.
+    pub(crate) const TLS: &[Self] = &[Self::TokioRustls, Self::UptickTls, Self::TokioRustlsRing];
 
     /// The name in tables and on the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -48,6 +60,9 @@ impl Server {
             Self::Uptick => "uptick",
             Self::Tokio => "tokio",
             Self::AsyncStd => "async-std",
+            Self::UptickTls => "uptick-tls",
+            Self::TokioRustls => "tokio-rustls",
+            Self::TokioRustlsRing => "tokio-rustls-ring",
         }
     }
 
@@ -55,6 +70,7 @@ impl Server {
     pub(crate) fn by_name(name: &str) -> Option<Self> {
         Self::ALL
             .iter()
+            .chain(Self::TLS)
             .copied()
             .find(|server| server.name() == name)
     }
@@ -63,18 +79,28 @@ impl Server {
     pub(crate) fn package(self) -> &'static str {
         match self {
             Self::Floor => "rustix",
+            Self::TokioRustlsRing => "ring",
             _ => self.name(),
         }
     }
 
-    /// Serves until the process is killed.
-    pub(crate) fn serve(self) -> Result<()> {
+    /// The identity that this server is to be started with: those without TLS have none.
+    pub(crate) fn identity(self, identity: &Identity) -> Option<&Identity> {
+        Self::TLS.contains(&self).then_some(identity)
+    }
+
+    /// Serves until the process is killed. The servers with TLS need the file of an identity.
+    pub(crate) fn serve(self, identity: Option<&Path>) -> Result<()> {
+        let identity = || identity.with_context(|| format!("{} needs a PEM file", self.name()));
         match self {
             Self::Floor => floor::serve(),
             Self::Mio => mio::serve(),
             Self::Uptick => uptick::serve(),
             Self::Tokio => tokio::serve(),
             Self::AsyncStd => async_std::serve(),
+            Self::UptickTls => uptick_tls::serve(identity()?),
+            Self::TokioRustls => tokio_rustls::serve(identity()?, aws_lc_rs::default_provider()),
+            Self::TokioRustlsRing => tokio_rustls::serve(identity()?, ring::default_provider()),
         }
     }
 }

@@ -1,0 +1,48 @@
+//! What an idle connection costs a server.
+
+use anyhow::{Context as _, Result};
+
+use crate::identity::Identity;
+use crate::load::IdleConnections;
+use crate::measure::cpu::CpuClock;
+use crate::measure::memory::Resident;
+use crate::process::ServerProcess;
+use crate::servers::Server;
+
+/// Connections that come and go before memory is measured, so that what the first connections
+/// leave behind in the allocator and in the page tables is not counted.
+const WARM_UP: usize = 64;
+
+/// Bytes in memory for each of `connections` idle connections that have done one exchange.
+///
+/// The total first and then the anonymous part; `None` where the system does not tell.
+pub(crate) fn memory(
+    server: Server,
+    identity: Option<&Identity>,
+    connections: usize,
+) -> Result<[Option<f64>; 2]> {
+    let process = ServerProcess::start(server, identity)?;
+    let clock = CpuClock::of(process.pid())?;
+    let resident = || {
+        clock.at_rest()?;
+        let resident = Resident::of(process.pid());
+        anyhow::Ok(resident.inspect_err(|error| eprintln!("{error:#}")).ok())
+    };
+    let open = |count| {
+        IdleConnections::open(process.target(), count)
+            .with_context(|| format!("connecting to {}", server.name()))
+    };
+    drop(open(WARM_UP)?);
+    let before = resident()?;
+    let connected = open(connections)?;
+    let after = resident()?;
+    drop(connected);
+    let each = |part: fn(Resident) -> u64| {
+        let (before, after) = before.zip(after)?;
+        Some((part(after) as f64 - part(before) as f64) / connections as f64)
+    };
+    Ok([
+        each(|resident| resident.total),
+        each(|resident| resident.anonymous),
+    ])
+}
