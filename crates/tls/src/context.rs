@@ -1,17 +1,22 @@
-//! What a server needs for TLS: its certificate, and what it offers.
+//! What a server needs for TLS: its certificates, and what it offers.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::rc::Rc;
+use std::time::Duration;
 
-use rustls::client::verify_server_cert_signed_by_trust_anchor;
-use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, InconsistentKeys, RootCertStore, ServerConfig, version};
-use rustls_pki_types::{CertificateDer, UnixTime};
-
+use crate::config::TlsConfig;
 use crate::error::Error;
-use crate::pem::{CERTIFICATE, KEY, PemFile};
-use crate::provider::provider;
+use crate::identity::{Identity, ServerCert};
+use crate::peers::VerifyPeer;
+use crate::pem::{Passphrase, Source};
+
+/// How many TLS 1.3 tickets a client is sent.
+const TICKETS: usize = 1;
+
+/// How many sessions of TLS 1.2 are kept for clients that take no tickets.
+const SESSIONS: usize = 256;
 
 /// A version of the protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,10 +29,15 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// What a [`SecureServer`](crate::SecureServer) is to be made with: certificate, private key, protocols.
+/// What a [`SecureServer`](crate::SecureServer) is to be made with: certificates, private keys, protocols.
+///
+/// There are two ways to load it. [`load`](TlsContext::load) reads and checks everything, and is an error when something is
+/// wrong. Given to a `SecureServer` as it is, nothing is read before the first handshake; what is wrong is then the error of
+/// the handshakes.
 ///
 /// # Limits
-/// Files are read up to 1 MiB. Sessions can be resumed; the last 256 are kept. Early data (0-RTT) is never taken.
+/// Files are read up to 1 MiB. What decrypts a private key may take up to 2,000,000 rounds of PBKDF2, or 128 MiB of scrypt.
+/// Early data (0-RTT) is never taken.
 ///
 /// # Examples
 /// ```no_run
@@ -41,31 +51,117 @@ pub enum TlsVersion {
 ///     .load()?;
 /// # Ok::<(), uptick_tls::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct TlsContext {
-    local_cert: Option<PathBuf>,
-    local_pk: Option<PathBuf>,
-    alpn_protocols: Vec<Vec<u8>>,
-    min_version: TlsVersion,
+    pub(crate) identity: Identity,
+    pub(crate) sni_server_certs: Vec<(String, ServerCert)>,
+    pub(crate) unknown_name: Option<Hook>,
+    pub(crate) alpn_protocols: Vec<Vec<u8>>,
+    pub(crate) min_version: TlsVersion,
+    pub(crate) verify_peer: Option<VerifyPeer>,
+    pub(crate) cafile: Option<Source>,
+    pub(crate) session_tickets: usize,
+    pub(crate) session_cache: usize,
+    /// `None` when it is not set, `Some(None)` for never.
+    pub(crate) reload_on_change: Option<Option<Duration>>,
 }
+
+/// Who is asked for the certificates of names that are not in the context.
+pub(crate) type Hook = Rc<RefCell<dyn FnMut(&str) -> Option<ServerCert>>>;
 
 impl TlsContext {
     /// A context without a certificate, which has to be set.
     pub fn new() -> Self {
-        TlsContext::default()
+        TlsContext {
+            identity: Identity::default(),
+            sni_server_certs: Vec::new(),
+            unknown_name: None,
+            alpn_protocols: Vec::new(),
+            min_version: TlsVersion::default(),
+            verify_peer: None,
+            cafile: None,
+            session_tickets: TICKETS,
+            session_cache: SESSIONS,
+            reload_on_change: None,
+        }
     }
 
-    /// Sets the PEM file with the certificate, those of its issuers behind it, and the private key if it is not in a
-    /// file of its own. Default: none, which is an error.
+    /// Sets the PEM file with the certificate, those of its issuers behind it, and the private key if it is not in a file
+    /// of its own. Default: none, which is an error unless there are [`sni_server_certs`](TlsContext::sni_server_certs) or
+    /// [`unknown_name`](TlsContext::unknown_name).
     pub fn local_cert(mut self, path: impl Into<PathBuf>) -> Self {
-        self.local_cert = Some(path.into());
+        self.identity.cert = Some(Source::File(path.into()));
         self
     }
 
-    /// Sets the PEM file with the private key: PKCS#8, PKCS#1 or SEC 1, not encrypted. Default: the file with the
-    /// certificate.
+    /// Sets the certificate as a text in PEM, in place of a file. Default: none.
+    pub fn local_cert_pem(mut self, text: impl Into<Vec<u8>>) -> Self {
+        self.identity.cert = Some(Source::text("local_cert_pem", text));
+        self
+    }
+
+    /// Sets the PEM file with the private key: PKCS#8, PKCS#1 or SEC 1, encrypted or not. Default: where the certificate
+    /// is.
     pub fn local_pk(mut self, path: impl Into<PathBuf>) -> Self {
-        self.local_pk = Some(path.into());
+        self.identity.key = Some(Source::File(path.into()));
+        self
+    }
+
+    /// Sets the private key as a text in PEM, in place of a file. Default: where the certificate is.
+    pub fn local_pk_pem(mut self, text: impl Into<Vec<u8>>) -> Self {
+        self.identity.key = Some(Source::text("local_pk_pem", text));
+        self
+    }
+
+    /// Sets what decrypts the private key. A key that is not encrypted is used as it is.
+    ///
+    /// Keys may be encrypted PKCS#8 (PBES2 with PBKDF2 or scrypt, and AES or 3DES: what `openssl genpkey -aes256` and
+    /// `openssl pkcs8 -topk8` write), or PEM with `Proc-Type: 4,ENCRYPTED` and AES-CBC or 3DES. The passphrase is erased
+    /// from memory with the context. Default: none.
+    pub fn passphrase(mut self, passphrase: impl Into<String>) -> Self {
+        self.identity.passphrase = Some(Passphrase::new(passphrase));
+        self
+    }
+
+    /// Sets the certificates of servers that clients ask for by name (SNI, RFC 6066, section 3).
+    ///
+    /// Names are exact, or `*.example.org` for all with exactly one label in place of the `*`; exact ones come first. Who
+    /// asks for another name or for none gets [`local_cert`](TlsContext::local_cert); without it the handshake is refused.
+    /// Default: none.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use uptick_tls::{ServerCert, TlsContext};
+    ///
+    /// let tls = TlsContext::new()
+    ///     .local_cert("example.org.pem")
+    ///     .sni_server_certs([("*.example.org", "wildcard.pem"), ("example.com", "example.com.pem")])
+    ///     .load()?;
+    /// # Ok::<(), uptick_tls::Error>(())
+    /// ```
+    pub fn sni_server_certs<N: Into<String>, C: Into<ServerCert>>(
+        mut self,
+        certs: impl IntoIterator<Item = (N, C)>,
+    ) -> Self {
+        self.sni_server_certs = certs
+            .into_iter()
+            .map(|(name, cert)| (name.into(), cert.into()))
+            .collect();
+        self
+    }
+
+    /// Sets who is asked for the certificate of a name, in lower case, that neither
+    /// [`sni_server_certs`](TlsContext::sni_server_certs) nor the default certificate has.
+    ///
+    /// What it gives is loaded and kept until the next reload; a failure to load is an error of that handshake. When it
+    /// gives `None` the client gets [`local_cert`](TlsContext::local_cert), and without it is refused. It is called in the
+    /// loop's thread, which waits for it. Default: nobody.
+    ///
+    /// # Limits
+    /// 1,024 certificates are kept; then the one that has been kept longest is forgotten. Names without one are asked for
+    /// at each handshake.
+    pub fn unknown_name(mut self, hook: impl FnMut(&str) -> Option<ServerCert> + 'static) -> Self {
+        self.unknown_name = Some(Rc::new(RefCell::new(hook)));
         self
     }
 
@@ -85,119 +181,77 @@ impl TlsContext {
         self
     }
 
+    /// Sets whether clients are asked for a certificate; `true` is [`VerifyPeer::Required`].
+    /// [`cafile`](TlsContext::cafile) says whose are accepted. Default: they are not asked.
+    pub fn verify_peer(mut self, verify: impl Into<VerifyPeer>) -> Self {
+        self.verify_peer = Some(verify.into());
+        self
+    }
+
+    /// Sets the PEM file with the certificates of those who issue the clients' certificates; needs
+    /// [`verify_peer`](TlsContext::verify_peer). Default: none.
+    pub fn cafile(mut self, path: impl Into<PathBuf>) -> Self {
+        self.cafile = Some(Source::File(path.into()));
+        self
+    }
+
+    /// Sets how many tickets a client gets with which it can resume its session for 12 hours, 0 for no tickets at all.
+    ///
+    /// What a ticket says is encrypted with a key that only this loaded context has, so that the server keeps nothing, and
+    /// tickets end with the next reload. A client of TLS 1.2 gets one at most. Default: 1. Clients that open many
+    /// connections at once can use more; each costs about 2 % of a handshake.
+    pub fn session_tickets(mut self, count: usize) -> Self {
+        self.session_tickets = count;
+        self
+    }
+
+    /// Sets how many sessions of TLS 1.2 are kept for clients that take no tickets; 0 for none. Default: 256.
+    pub fn session_cache(mut self, sessions: usize) -> Self {
+        self.session_cache = sessions;
+        self
+    }
+
+    /// Sets that the files are looked at when a handshake begins, at most once in an interval, and that everything is
+    /// loaded anew when one of them has changed; `None` for never. See [`TlsConfig`]. Default: never after
+    /// [`load`](TlsContext::load), otherwise 1 s.
+    pub fn reload_on_change(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.reload_on_change = Some(interval.into());
+        self
+    }
+
     /// Reads the files and checks what is in them.
     ///
     /// # Errors
     /// [`Error::Read`] when a file cannot be read; [`Error::Load`] when it has no certificate or no key, when they do not
-    /// belong together or cannot be used, and when the certificate has expired or is not valid yet;
-    /// [`Error::Context`] when there is no `local_cert` or a protocol's name is wrong.
+    /// belong together or cannot be used, when the passphrase is missing or wrong, and when the certificate has expired or
+    /// is not valid yet; [`Error::Context`] when there is no certificate, when a protocol's or server's name is wrong, and
+    /// when one setting lacks another.
     pub fn load(&self) -> Result<TlsConfig, Error> {
-        let Some(path) = &self.local_cert else {
-            let reason = "a server needs a certificate: set `local_cert` to a PEM file";
-            return Err(Error::context(reason));
-        };
-        for name in &self.alpn_protocols {
-            if name.is_empty() || name.len() > 255 {
-                let length = name.len();
-                return Err(Error::context(format!(
-                    "the name of an ALPN protocol has 1 to 255 bytes, and one of `alpn_protocols` has {length}"
-                )));
-            }
-        }
-        let cert_file = PemFile::read(path, CERTIFICATE)?;
-        let chain = cert_file.chain()?;
-        check_validity(&cert_file, &chain)?;
-        let key_file = match &self.local_pk {
-            Some(path) => &PemFile::read(path, KEY)?,
-            None => &cert_file,
-        };
-        let key = key_file.key()?;
-        let versions: &[_] = match self.min_version {
-            TlsVersion::V1_2 => &[&version::TLS13, &version::TLS12],
-            TlsVersion::V1_3 => &[&version::TLS13],
-        };
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(versions)
-            .map_err(|error| Error::context(error.to_string()))?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .map_err(|error| unusable(&cert_file, key_file, &error))?;
-        config.alpn_protocols.clone_from(&self.alpn_protocols);
-        config.max_early_data_size = 0;
-        Ok(TlsConfig {
-            server: Arc::new(config),
-        })
+        TlsConfig::load(self.clone())
     }
 }
 
-/// Why a certificate and a key cannot be used, although each is one.
-fn unusable(cert_file: &PemFile, key_file: &PemFile, error: &rustls::Error) -> Error {
-    match error {
-        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => key_file.error(
-            KEY,
-            format!(
-                "it does not belong to the certificate in {}, the first one there: check that both are of the same \
-                 renewal, and that the server's certificate comes before those of its issuers",
-                cert_file.path().display()
-            ),
-        ),
-        rustls::Error::InvalidCertificate(_) => {
-            cert_file.error(CERTIFICATE, format!("it cannot be used: {error}"))
-        }
-        error => key_file.error(KEY, format!("it cannot be used: {error}")),
+impl Default for TlsContext {
+    fn default() -> Self {
+        TlsContext::new()
     }
 }
 
-/// Refuses a certificate that clients would refuse now for its dates.
-fn check_validity(file: &PemFile, chain: &[CertificateDer<'static>]) -> Result<(), Error> {
-    let Some((own, issuers)) = chain.split_first() else {
-        return Ok(());
-    };
-    let parsed = ParsedCertificate::try_from(own)
-        .map_err(|error| file.error(CERTIFICATE, format!("it cannot be parsed: {error}")))?;
-    let now = UnixTime::now();
-    // The dates come first. Whether an issuer is trusted, which none is here, is for the clients to say.
-    let checked = verify_server_cert_signed_by_trust_anchor(
-        &parsed,
-        &RootCertStore::empty(),
-        issuers,
-        now,
-        provider().signature_verification_algorithms.all,
-    );
-    let days = |from: UnixTime, to: UnixTime| to.as_secs().saturating_sub(from.as_secs()) / 86_400;
-    match checked {
-        Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext {
-            not_after,
-            ..
-        })) => {
-            let days = days(not_after, now);
-            Err(file.error(
-                CERTIFICATE,
-                format!("it expired {days} days ago: renew it, or check the clock of this machine"),
-            ))
-        }
-        Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext {
-            not_before,
-            ..
-        })) => {
-            let days = days(now, not_before);
-            Err(file.error(
-                CERTIFICATE,
-                format!("it is not valid for {days} more days: check the clock of this machine"),
-            ))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A [`TlsContext`] that is loaded. Clones share everything, also the sessions that can be resumed.
-#[derive(Clone)]
-pub struct TlsConfig {
-    pub(crate) server: Arc<ServerConfig>,
-}
-
-impl fmt::Debug for TlsConfig {
+impl fmt::Debug for TlsContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TlsConfig").finish_non_exhaustive()
+        f.debug_struct("TlsContext")
+            .field("local_cert", &self.identity.cert)
+            .field("local_pk", &self.identity.key)
+            .field("passphrase", &self.identity.passphrase)
+            .field("sni_server_certs", &self.sni_server_certs)
+            .field("unknown_name", &self.unknown_name.is_some())
+            .field("alpn_protocols", &self.alpn_protocols)
+            .field("min_version", &self.min_version)
+            .field("verify_peer", &self.verify_peer)
+            .field("cafile", &self.cafile)
+            .field("session_tickets", &self.session_tickets)
+            .field("session_cache", &self.session_cache)
+            .field("reload_on_change", &self.reload_on_change)
+            .finish()
     }
 }

@@ -16,7 +16,7 @@ pub enum Error {
     /// A file could not be read.
     #[error("reading the {what} from {} failed: {}", path.display(), errno::describe(.source))]
     Read {
-        /// What was to be read: `certificate`, `private key`.
+        /// What was to be read: `certificate`, `private key`, `CA certificates`.
         what: &'static str,
         /// The file.
         path: Arc<PathBuf>,
@@ -26,9 +26,9 @@ pub enum Error {
     /// What a file has cannot be used.
     #[error("loading the {what} from {} failed: {reason}", path.display())]
     Load {
-        /// What was to be loaded: `certificate`, `private key`.
+        /// What was to be loaded: `certificate`, `private key`, `CA certificates`.
         what: &'static str,
-        /// The file.
+        /// The file, or the setter that got a text, in backquotes.
         path: Arc<PathBuf>,
         /// What is wrong with it, and what to do.
         reason: Arc<str>,
@@ -38,6 +38,15 @@ pub enum Error {
     Context {
         /// What is wrong with it, and what to do.
         reason: Arc<str>,
+    },
+    /// A client asks for a server that has no certificate here; it is told so with the alert `unrecognized_name`.
+    #[error("{}", match .name {
+        Some(name) => format!("the client asks for {name}, for which there is no certificate"),
+        None => "the client names no server (SNI), and there is no default certificate".into(),
+    })]
+    UnknownName {
+        /// The name that it asks for (SNI), if it names one.
+        name: Option<Arc<str>>,
     },
     /// The peer does not keep to the protocol, or wants what this side does not offer.
     #[error("{reason}")]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
+use rustls::server::ProducesTickets;
 
 #[cfg(feature = "aws-lc-rs")]
 use rustls::crypto::aws_lc_rs as library;
@@ -16,4 +17,9 @@ compile_error!(
 
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(library::default_provider())
+}
+
+/// What makes session tickets, with a key of its own.
+pub(crate) fn ticketer() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+    library::Ticketer::new()
 }

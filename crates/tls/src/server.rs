@@ -11,7 +11,7 @@ use uptick_event_loop::{Id, Table};
 use uptick_socket::wrapping::{self, Pending, ServerControl, Waiting, Waits, Wrapped, Wrapper};
 use uptick_socket::{Address, Connection, Error, ServerInterface, Shutdown};
 
-use crate::context::TlsConfig;
+use crate::config::TlsConfig;
 use crate::error::Error as TlsError;
 use crate::filter::TlsFilter;
 use crate::session::Session;
@@ -116,12 +116,12 @@ impl Emitter for SecureServer {
 }
 
 impl SecureServer {
-    /// Wraps a server whose clients speak TLS.
-    pub fn new<S: ServerInterface>(server: S, tls: TlsConfig) -> Self {
+    /// Wraps a server whose clients speak TLS. A [`TlsContext`](crate::TlsContext) is loaded at the first handshake.
+    pub fn new<S: ServerInterface>(server: S, tls: impl Into<TlsConfig>) -> Self {
         let entry = Entry {
             wrapped: Wrapped::new(server),
             listeners: Listeners::new(),
-            config: tls,
+            config: tls.into(),
             pending: Pending::new(Some(HANDSHAKE_TIMEOUT), MAX_HANDSHAKES),
         };
         let exists = wrapping::exists(server);
@@ -217,7 +217,7 @@ impl SecureServer {
                 )),
             );
         }
-        let session = match Session::new(config.server) {
+        let session = match config.select_name(None).and_then(Session::new) {
             Ok(session) => session,
             Err(error) => {
                 wrapping::report(self, failure(conn, Arc::new(error)));

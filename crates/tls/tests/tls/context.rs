@@ -111,25 +111,6 @@ fn a_missing_key_says_where_it_may_be() {
 }
 
 #[test]
-fn an_encrypted_key_says_how_to_decrypt_it() {
-    let directory = Directory::new();
-    let (cert, _) = certificate(|_| ());
-    for label in ["ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY"] {
-        let legacy = if label.starts_with("RSA") {
-            "Proc-Type: 4,ENCRYPTED\n\n"
-        } else {
-            ""
-        };
-        let pem = format!("{cert}-----BEGIN {label}-----\n{legacy}AAAA\n-----END {label}-----\n");
-        let context = TlsContext::new().local_cert(directory.write("both.pem", &pem));
-        assert_eq!(
-            refused(&directory, &context),
-            "loading the private key from both.pem failed: it is encrypted; `openssl pkey -in FILE -out OTHER` decrypts it"
-        );
-    }
-}
-
-#[test]
 fn a_key_of_another_certificate_is_an_error_that_names_both_files() {
     let directory = Directory::new();
     let (cert, _) = certificate(|_| ());

@@ -11,5 +11,6 @@ mod composition;
 mod context;
 mod handshakes;
 mod openssl;
+mod reload;
 mod serving;
 mod support;

@@ -96,6 +96,25 @@ impl Identity {
     }
 }
 
+/// Certificates that clients trust.
+pub(crate) struct Trust(RootCertStore);
+
+impl Trust {
+    pub(crate) fn new() -> Self {
+        Trust(RootCertStore::empty())
+    }
+
+    pub(crate) fn add(&mut self, cert: &str) {
+        let cert = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
+        self.0.add(cert).unwrap();
+    }
+
+    pub(crate) fn client(&self) -> ClientConfig {
+        let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
+        client_with(self.0.clone(), &versions)
+    }
+}
+
 fn client_that_trusts(file: &Path, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots

@@ -1,0 +1,74 @@
+//! What a certificate says (RFC 5280).
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use rustls_pki_types::CertificateDer;
+use x509_cert::certificate::{CertificateInner, Raw};
+use x509_cert::der::{self, Decode};
+
+fn parse(certificate: &CertificateDer<'_>) -> der::Result<CertificateInner<Raw>> {
+    CertificateInner::from_der(certificate)
+}
+
+/// From when until when it is valid, since 1970.
+pub(crate) fn validity(certificate: &CertificateDer<'_>) -> der::Result<(Duration, Duration)> {
+    let validity = parse(certificate)?.tbs_certificate.validity;
+    Ok((
+        validity.not_before.to_unix_duration(),
+        validity.not_after.to_unix_duration(),
+    ))
+}
+
+/// Whom it is for, as a distinguished name (RFC 4514): `CN=alice,O=Example`.
+///
+/// Control characters are escaped. `None` when it cannot be parsed.
+#[allow(dead_code, reason = "for what a session says of its peer")]
+pub(crate) fn subject_of(certificate: &CertificateDer<'_>) -> Option<String> {
+    let subject = parse(certificate).ok()?.tbs_certificate.subject;
+    let mut text = String::new();
+    write!(text, "{subject}").ok()?;
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+
+    use super::*;
+
+    fn certificate(names: &[(DnType, &str)]) -> CertificateDer<'static> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        for (kind, name) in names {
+            params.distinguished_name.push(kind.clone(), *name);
+        }
+        let key = KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().der().clone()
+    }
+
+    #[test]
+    fn a_subject_is_a_text_with_the_most_specific_name_first() {
+        let certificate = certificate(&[
+            (DnType::CountryName, "AT"),
+            (DnType::OrganizationName, "Example"),
+            (DnType::CommonName, "alice"),
+        ]);
+        assert_eq!(subject_of(&certificate).unwrap(), "CN=alice,O=Example,C=AT");
+    }
+
+    #[test]
+    fn a_name_cannot_pretend_to_be_several_or_to_end_a_line() {
+        let certificate = certificate(&[(DnType::CommonName, "alice,O=Example\nX ")]);
+        assert_eq!(
+            subject_of(&certificate).unwrap(),
+            "CN=alice\\,O=Example\\0aX\\ "
+        );
+    }
+
+    #[test]
+    fn what_is_no_certificate_has_no_subject() {
+        assert_eq!(subject_of(&CertificateDer::from(vec![0x30, 0])), None);
+        assert!(validity(&CertificateDer::from(vec![])).is_err());
+    }
+}

@@ -1,0 +1,194 @@
+//! A certificate with its private key.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::crypto::CryptoProvider;
+use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, sign::SingleCertAndKey};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+
+use crate::certificate;
+use crate::error::Error;
+use crate::files::Files;
+use crate::pem::{CERTIFICATE, KEY, Passphrase, PemFile, Source};
+
+/// Where a certificate and its private key are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Identity {
+    pub(crate) cert: Option<Source>,
+    pub(crate) key: Option<Source>,
+    pub(crate) passphrase: Option<Passphrase>,
+}
+
+/// A chain of certificates and the key of the first one.
+pub(crate) struct LoadedIdentity {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: PrivateKeyDer<'static>,
+    cert_file: PemFile,
+    key_file: Option<PemFile>,
+}
+
+impl Identity {
+    /// Reads certificate and key; `None` when no certificate is set.
+    ///
+    /// The certificate's dates are checked, and that the key can be decrypted.
+    pub(crate) fn load(&self, files: &mut Files) -> Result<Option<LoadedIdentity>, Error> {
+        let Some(cert) = &self.cert else {
+            return Ok(None);
+        };
+        let cert_file = PemFile::read(cert, CERTIFICATE, files)?;
+        let chain = cert_file.chain()?;
+        check_validity(&cert_file, &chain)?;
+        let key_file = match &self.key {
+            Some(key) => Some(PemFile::read(key, KEY, files)?),
+            None => None,
+        };
+        let key = key_file
+            .as_ref()
+            .unwrap_or(&cert_file)
+            .key(self.passphrase.as_ref())?;
+        Ok(Some(LoadedIdentity {
+            chain,
+            key,
+            cert_file,
+            key_file,
+        }))
+    }
+}
+
+impl LoadedIdentity {
+    /// Checks that key and certificate belong together and can be used.
+    pub(crate) fn certify(self, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
+        let LoadedIdentity {
+            chain,
+            key,
+            cert_file,
+            key_file,
+        } = self;
+        CertifiedKey::from_der(chain, key, provider)
+            .map_err(|error| unusable(&cert_file, key_file.as_ref().unwrap_or(&cert_file), &error))
+    }
+
+    /// The same as what a server answers every client with.
+    pub(crate) fn resolver(self, provider: &CryptoProvider) -> Result<SingleCertAndKey, Error> {
+        Ok(SingleCertAndKey::from(Arc::new(self.certify(provider)?)))
+    }
+}
+
+/// Why a certificate and a key cannot be used, although each is one.
+fn unusable(cert_file: &PemFile, key_file: &PemFile, error: &rustls::Error) -> Error {
+    match error {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => key_file.error(
+            KEY,
+            format!(
+                "it does not belong to the certificate in {}, the first one there: check that both are of the same \
+                 renewal, and that the server's certificate comes before those of its issuers",
+                cert_file.path().display()
+            ),
+        ),
+        rustls::Error::InvalidCertificate(_) => {
+            cert_file.error(CERTIFICATE, format!("it cannot be used: {error}"))
+        }
+        error => key_file.error(KEY, format!("it cannot be used: {error}")),
+    }
+}
+
+/// Refuses a certificate that the other side would refuse now for its dates.
+fn check_validity(file: &PemFile, chain: &[CertificateDer<'static>]) -> Result<(), Error> {
+    let Some(own) = chain.first() else {
+        return Ok(());
+    };
+    let (not_before, not_after) = certificate::validity(own)
+        .map_err(|error| file.error(CERTIFICATE, format!("it cannot be parsed: {error}")))?;
+    let now = Duration::from_secs(UnixTime::now().as_secs());
+    let days = |from: Duration, to: Duration| to.saturating_sub(from).as_secs() / 86_400;
+    if now > not_after {
+        let days = days(not_after, now);
+        return Err(file.error(
+            CERTIFICATE,
+            format!("it expired {days} days ago: renew it, or check the clock of this machine"),
+        ));
+    }
+    if now < not_before {
+        let days = days(now, not_before);
+        return Err(file.error(
+            CERTIFICATE,
+            format!("it is not valid for {days} more days: check the clock of this machine"),
+        ));
+    }
+    Ok(())
+}
+
+/// A server's certificate with its private key, for [`sni_server_certs`](crate::TlsContext::sni_server_certs) and
+/// [`unknown_name`](crate::TlsContext::unknown_name).
+///
+/// # Examples
+/// ```
+/// use uptick_tls::ServerCert;
+///
+/// let both_in_one_file = ServerCert::from("/etc/ssl/example.org.pem");
+/// let encrypted = ServerCert::new("/etc/ssl/example.com.pem")
+///     .local_pk("/etc/ssl/private/example.com.key")
+///     .passphrase("open sesame");
+/// ```
+#[derive(Clone, Debug)]
+pub struct ServerCert(pub(crate) Identity);
+
+impl ServerCert {
+    /// The PEM file with the certificate, those of its issuers behind it, and the private key if it is not in a file of
+    /// its own.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        ServerCert(Identity {
+            cert: Some(Source::File(path.into())),
+            ..Identity::default()
+        })
+    }
+
+    /// The same as texts in PEM. Errors call them `local_cert_pem` and `local_pk_pem`.
+    pub fn from_pem(certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        ServerCert(Identity {
+            cert: Some(Source::text("local_cert_pem", certificate)),
+            key: Some(Source::text("local_pk_pem", key)),
+            passphrase: None,
+        })
+    }
+
+    /// Sets the PEM file with the private key. Default: the file with the certificate.
+    pub fn local_pk(mut self, path: impl Into<PathBuf>) -> Self {
+        self.0.key = Some(Source::File(path.into()));
+        self
+    }
+
+    /// Sets what decrypts the private key, as
+    /// [`TlsContext::passphrase`](crate::TlsContext::passphrase). Default: none.
+    pub fn passphrase(mut self, passphrase: impl Into<String>) -> Self {
+        self.0.passphrase = Some(Passphrase::new(passphrase));
+        self
+    }
+}
+
+impl From<&str> for ServerCert {
+    fn from(path: &str) -> Self {
+        ServerCert::new(path)
+    }
+}
+
+impl From<String> for ServerCert {
+    fn from(path: String) -> Self {
+        ServerCert::new(path)
+    }
+}
+
+impl From<PathBuf> for ServerCert {
+    fn from(path: PathBuf) -> Self {
+        ServerCert::new(path)
+    }
+}
+
+impl From<&Path> for ServerCert {
+    fn from(path: &Path) -> Self {
+        ServerCert::new(path)
+    }
+}

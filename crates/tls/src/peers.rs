@@ -1,0 +1,87 @@
+//! Whether clients have to show a certificate, and whose.
+
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+
+use crate::error::Error;
+use crate::files::Files;
+use crate::pem::{PemFile, ROOTS, Source};
+
+/// Whether clients are asked for a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum VerifyPeer {
+    /// They are not asked.
+    #[default]
+    No,
+    /// They are asked. Whoever shows none is served as well; a certificate that does not verify is refused.
+    Optional,
+    /// Whoever shows none that verifies is refused.
+    Required,
+}
+
+impl From<bool> for VerifyPeer {
+    fn from(verify: bool) -> Self {
+        match verify {
+            true => VerifyPeer::Required,
+            false => VerifyPeer::No,
+        }
+    }
+}
+
+/// The certificates of those who are trusted to issue others.
+pub(crate) fn roots(source: &Source, files: &mut Files) -> Result<RootCertStore, Error> {
+    let file = PemFile::read(source, ROOTS, files)?;
+    let mut roots = RootCertStore::empty();
+    for (index, certificate) in file.certificates(ROOTS)?.into_iter().enumerate() {
+        roots.add(certificate).map_err(|error| {
+            let number = index + 1;
+            file.error(
+                ROOTS,
+                format!("certificate number {number} there cannot be used: {error}"),
+            )
+        })?;
+    }
+    if roots.is_empty() {
+        let reason = "there is no `-----BEGIN CERTIFICATE-----` in it: it has to be a PEM file with the certificates \
+                      of those who issue certificates";
+        return Err(file.error(ROOTS, reason));
+    }
+    Ok(roots)
+}
+
+/// What asks clients for a certificate and checks it. They are told the names of the roots.
+pub(crate) fn verifier(
+    verify: Option<VerifyPeer>,
+    cafile: Option<&Source>,
+    provider: &Arc<CryptoProvider>,
+    files: &mut Files,
+) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    let optional = match (verify, cafile) {
+        (None, Some(_)) => {
+            return Err(Error::context(
+                "with `cafile` alone clients are not asked for a certificate: set `verify_peer` as well",
+            ));
+        }
+        (None | Some(VerifyPeer::No), _) => return Ok(WebPkiClientVerifier::no_client_auth()),
+        (Some(verify), _) => verify == VerifyPeer::Optional,
+    };
+    let Some(cafile) = cafile else {
+        return Err(Error::context(
+            "`verify_peer` needs `cafile`: a PEM file with the certificates of those who issue the clients' certificates",
+        ));
+    };
+    let roots = Arc::new(roots(cafile, files)?);
+    let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+    let builder = match optional {
+        true => builder.allow_unauthenticated(),
+        false => builder,
+    };
+    builder
+        .build()
+        .map_err(|error| Error::context(error.to_string()))
+}

@@ -1,0 +1,58 @@
+//! Private keys that are encrypted as PKCS#8 (RFC 5958), with a password as in PKCS#5 (RFC 8018).
+
+use pkcs8::EncryptedPrivateKeyInfo;
+use pkcs8::der::Decode;
+use pkcs8::pkcs5::EncryptionScheme;
+use pkcs8::pkcs5::pbes2::Kdf;
+
+use super::Passphrase;
+
+/// The most iterations of PBKDF2 that are computed.
+const MAX_ITERATIONS: u32 = 2_000_000;
+
+/// The most memory that scrypt may take for each of its passes, in bytes (RFC 7914, section 2: 128 · N · r), and the most
+/// in all passes together.
+const MAX_SCRYPT: u64 = 128 * 1024 * 1024;
+
+/// The key as unencrypted PKCS#8; the error is the reason why there is none.
+pub(super) fn decrypt(der: &[u8], passphrase: &Passphrase) -> Result<Vec<u8>, String> {
+    let info = EncryptedPrivateKeyInfo::from_der(der).map_err(|error| {
+        format!(
+            "it is encrypted in a way that is not supported ({error}): \
+             `openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out OTHER` encrypts it anew"
+        )
+    })?;
+    check_cost(&info.encryption_algorithm)?;
+    match info.decrypt(passphrase.as_bytes()) {
+        Ok(key) => Ok(key.as_bytes().to_vec()),
+        Err(_) => Err(super::legacy::WRONG.to_owned()),
+    }
+}
+
+/// Refuses what would take so long that a server hangs, on purpose or not.
+fn check_cost(scheme: &EncryptionScheme<'_>) -> Result<(), String> {
+    let Some(parameters) = scheme.pbes2() else {
+        return Err("it is encrypted with PBES1, which is not supported: \
+             `openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out OTHER` encrypts it anew"
+            .to_owned());
+    };
+    match &parameters.kdf {
+        Kdf::Pbkdf2(pbkdf2) if pbkdf2.iteration_count > MAX_ITERATIONS => Err(format!(
+            "its passphrase is hashed {} times, and at most {MAX_ITERATIONS} are done",
+            pbkdf2.iteration_count
+        )),
+        Kdf::Scrypt(scrypt) => {
+            let cost = 128_u64
+                .saturating_mul(scrypt.cost_parameter)
+                .saturating_mul(u64::from(scrypt.block_size))
+                .saturating_mul(u64::from(scrypt.parallelization));
+            match cost > MAX_SCRYPT {
+                true => Err(format!(
+                    "scrypt takes {cost} bytes for its passphrase (128 · N · r · p), and at most {MAX_SCRYPT} are given"
+                )),
+                false => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}

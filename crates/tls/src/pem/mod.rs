@@ -1,0 +1,248 @@
+//! Certificates and private keys from PEM (RFC 7468).
+
+mod encrypted;
+mod legacy;
+mod source;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls_pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
+};
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+use crate::files::Files;
+
+pub(crate) use source::{Passphrase, Source};
+
+/// The longest file that is read, in bytes.
+const MAX_FILE: u64 = 1024 * 1024;
+
+pub(crate) const CERTIFICATE: &str = "certificate";
+pub(crate) const KEY: &str = "private key";
+pub(crate) const ROOTS: &str = "CA certificates";
+
+const BEGIN: &[u8] = b"-----BEGIN ";
+const DASHES: &[u8] = b"-----";
+
+/// The contents of a PEM file.
+pub(crate) struct PemFile {
+    path: Arc<PathBuf>,
+    text: Zeroizing<Vec<u8>>,
+}
+
+/// One piece of a PEM file, from its BEGIN line to its END line.
+struct Section<'a> {
+    label: &'a str,
+    text: &'a [u8],
+}
+
+impl PemFile {
+    /// Reads a source for what is expected in it, and notes which file that was.
+    pub(crate) fn read(
+        source: &Source,
+        what: &'static str,
+        files: &mut Files,
+    ) -> Result<PemFile, Error> {
+        let path = match source {
+            Source::File(path) => path,
+            Source::Text { setter, text } => {
+                return Ok(PemFile {
+                    path: Arc::new(format!("`{setter}`").into()),
+                    text: Zeroizing::new(text.to_vec()),
+                });
+            }
+        };
+        let path = Arc::new(path.clone());
+        match read(&path, files) {
+            Ok(text) if text.len() as u64 > MAX_FILE => Err(Error::Load {
+                what,
+                path,
+                reason: "it is longer than 1 MiB, so it is not a PEM file".into(),
+            }),
+            Ok(text) => Ok(PemFile { path, text }),
+            Err(source) => Err(Error::Read {
+                what,
+                path,
+                source: Arc::new(source),
+            }),
+        }
+    }
+
+    /// The certificates, in the order of the file; at least one.
+    pub(crate) fn chain(&self) -> Result<Vec<CertificateDer<'static>>, Error> {
+        let chain = self.certificates(CERTIFICATE)?;
+        if chain.is_empty() {
+            let reason = if self.private_key().is_some() {
+                "it has a private key and no certificate: give the file with the certificate to `local_cert`, \
+                 and this one to `local_pk`"
+            } else {
+                "there is no `-----BEGIN CERTIFICATE-----` in it: it has to be a PEM file \
+                 (`openssl x509 -inform der -in FILE` converts from DER)"
+            };
+            return Err(self.error(CERTIFICATE, reason));
+        }
+        Ok(chain)
+    }
+
+    /// The certificates, in the order of the file; there may be none.
+    pub(crate) fn certificates(
+        &self,
+        what: &'static str,
+    ) -> Result<Vec<CertificateDer<'static>>, Error> {
+        self.sections()
+            .filter(|section| section.label == "CERTIFICATE")
+            .map(|section| match pem::parse(section.text) {
+                Ok(pem) => Ok(CertificateDer::from(pem.into_contents())),
+                Err(error) => Err(self.error(what, format!("it is no valid PEM: {error}"))),
+            })
+            .collect()
+    }
+
+    /// The private key; the first one, if there are several.
+    pub(crate) fn key(
+        &self,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<PrivateKeyDer<'static>, Error> {
+        let section = self.private_key().ok_or_else(|| {
+            self.error(
+                KEY,
+                "there is no private key in it: append the key to that file, or give the file with the key to `local_pk`",
+            )
+        })?;
+        let key = section.key(passphrase);
+        key.map_err(|reason| self.error(KEY, reason))
+    }
+
+    /// An error about this file.
+    pub(crate) fn error(&self, what: &'static str, reason: impl Into<Arc<str>>) -> Error {
+        Error::Load {
+            what,
+            path: Arc::clone(&self.path),
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn private_key(&self) -> Option<Section<'_>> {
+        self.sections()
+            .find(|section| section.label.ends_with("PRIVATE KEY"))
+    }
+
+    fn sections(&self) -> impl Iterator<Item = Section<'_>> {
+        let mut rest: &[u8] = &self.text;
+        std::iter::from_fn(move || {
+            let section;
+            (section, rest) = next_section(rest)?;
+            Some(section)
+        })
+    }
+}
+
+impl Section<'_> {
+    /// The private key; the error is the reason why there is none.
+    fn key(&self, passphrase: Option<&Passphrase>) -> Result<PrivateKeyDer<'static>, String> {
+        let pem = pem::parse(self.text).map_err(
+            |_| "it is broken: what is between its BEGIN and END lines is not the Base64 of a key",
+        )?;
+        let is_encrypted_the_old_way = pem
+            .headers()
+            .get("Proc-Type")
+            .is_some_and(|value| value.contains("ENCRYPTED"));
+        if self.label == "ENCRYPTED PRIVATE KEY" {
+            let der = encrypted::decrypt(pem.contents(), needed(passphrase)?)?;
+            return Ok(PrivatePkcs8KeyDer::from(der).into());
+        }
+        let der = match is_encrypted_the_old_way {
+            true => legacy::decrypt(&pem, needed(passphrase)?)?,
+            false => pem.into_contents(),
+        };
+        Ok(match self.label {
+            "PRIVATE KEY" => PrivatePkcs8KeyDer::from(der).into(),
+            "RSA PRIVATE KEY" => PrivatePkcs1KeyDer::from(der).into(),
+            "EC PRIVATE KEY" => PrivateSec1KeyDer::from(der).into(),
+            other => return Err(format!("`{other}` is no kind of key that is used in TLS")),
+        })
+    }
+}
+
+fn needed(passphrase: Option<&Passphrase>) -> Result<&Passphrase, &'static str> {
+    passphrase.ok_or(
+        "it is encrypted: give the passphrase to `passphrase`, or decrypt it with `openssl pkey -in FILE -out OTHER`",
+    )
+}
+
+/// The next section and what comes after it. One that does not end goes up to where the next one begins.
+fn next_section(text: &[u8]) -> Option<(Section<'_>, &[u8])> {
+    let text = text.get(find(text, BEGIN)?..)?;
+    let after_begin = text.get(BEGIN.len()..)?;
+    let next = find(after_begin, BEGIN).map_or(text.len(), |at| at + BEGIN.len());
+    let (mut section, mut rest) = text.split_at_checked(next)?;
+    let label = find(after_begin, DASHES)
+        .and_then(|length| str::from_utf8(after_begin.get(..length)?).ok())
+        .unwrap_or_default();
+    let end = format!("-----END {label}-----");
+    if let Some(at) = find(section, end.as_bytes()) {
+        (section, rest) = text.split_at_checked(at + end.len())?;
+    }
+    let text = section;
+    Some((Section { label, text }, rest))
+}
+
+fn find(text: &[u8], what: &[u8]) -> Option<usize> {
+    text.windows(what.len()).position(|window| window == what)
+}
+
+fn read(path: &Path, files: &mut Files) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    use std::io::Read;
+
+    let file = std::fs::File::open(path)?;
+    files.add(path, &file.metadata()?);
+    // Room for everything at once: a vector that grows leaves copies of the key behind.
+    let mut text = Zeroizing::new(vec![0; MAX_FILE as usize + 1]);
+    let mut length = 0;
+    let mut file = file.take(text.len() as u64);
+    while let Some(room) = text.get_mut(length..).filter(|room| !room.is_empty()) {
+        match file.read(room)? {
+            0 => break,
+            count => length += count,
+        }
+    }
+    text.truncate(length);
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(text: &str) -> Vec<String> {
+        let mut rest = text.as_bytes();
+        let mut labels = Vec::new();
+        while let Some((section, after)) = next_section(rest) {
+            labels.push(format!("{} {}", section.label, section.text.len()));
+            rest = after;
+        }
+        labels
+    }
+
+    #[test]
+    fn sections_are_found_in_any_text() {
+        let text = "Bag Attributes\n-----BEGIN A-----\nAA==\n-----END A-----\r\nfriendlyName: \u{fc}\n-----BEGIN B C-----\n-----END B C-----";
+        assert_eq!(labels(text), ["A 38", "B C 37"]);
+        assert!(labels("").is_empty());
+        assert!(labels("-----BEGIN").is_empty());
+    }
+
+    #[test]
+    fn a_section_that_does_not_end_hides_none_behind_it() {
+        let text = "-----BEGIN A-----\nAA==\n-----BEGIN B-----\n-----END B-----\n-----BEGIN C";
+        let labels = labels(text);
+        assert_eq!(labels, ["A 23", "B 33", " 12"]);
+    }
+}

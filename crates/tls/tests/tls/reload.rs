@@ -1,0 +1,299 @@
+//! Files that are read at the first handshake, and files that change.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use uptick_emitter::Emitter;
+use uptick_socket::prelude::*;
+use uptick_tls::{SecureServer, TlsConfig, TlsContext};
+
+use crate::support::{
+    Client, Directory, Log, Trust, certificate, client, hang_up, join, logged, manual_clock,
+    tls_server,
+};
+
+/// A file whose certificate is replaced.
+struct Renewal {
+    directory: Directory,
+    trust: Trust,
+}
+
+impl Renewal {
+    fn new() -> Self {
+        Renewal {
+            directory: Directory::new(),
+            trust: Trust::new(),
+        }
+    }
+
+    /// Puts a new certificate in place, as renewing programs do: by a file of its own that is renamed.
+    fn renew(&mut self) -> CertificateDer<'static> {
+        let (cert, key) = certificate(|_| ());
+        let new = self.directory.write("new.pem", &format!("{cert}{key}"));
+        std::fs::rename(new, self.directory.path("server.pem")).unwrap();
+        self.trust.add(&cert);
+        CertificateDer::from_pem_slice(cert.as_bytes()).unwrap()
+    }
+
+    fn context(&self) -> TlsContext {
+        TlsContext::new().local_cert(self.directory.path("server.pem"))
+    }
+
+    fn client(&self) -> ClientConfig {
+        self.trust.client()
+    }
+
+    /// The certificate that a client gets that connects now.
+    #[track_caller]
+    fn seen(&self, server: SecureServer) -> CertificateDer<'static> {
+        join(client(server, self.client(), |mut tls| {
+            tls.flush().unwrap();
+            let seen = seen(&tls);
+            hang_up(tls);
+            seen
+        }))
+    }
+}
+
+fn seen(tls: &Client) -> CertificateDer<'static> {
+    tls.conn.peer_certificates().unwrap()[0].clone()
+}
+
+fn echo(config: impl Into<TlsConfig>) -> SecureServer {
+    let server = SecureServer::new(Server::bind("127.0.0.1:0").unwrap(), config);
+    server.on("connection", |conn: Connection| {
+        conn.on("data", move |chunk: Bytes| conn.write(chunk));
+    });
+    server
+}
+
+/// What a configuration emits.
+fn events(config: &TlsConfig, directory: &Directory) -> Log {
+    let log = Log::default();
+    let (reloads, errors) = (log.clone(), log.clone());
+    let path = format!("{}/", directory.path("").display()).replace("//", "/");
+    config.on("reload", move |()| reloads.add("reload"));
+    config.on("error", move |error: uptick_tls::Error| {
+        errors.add(error.to_string().replace(&path, ""));
+    });
+    log
+}
+
+/// Exchanges one byte over a connection that is open.
+fn exchange(mut tls: Client) -> Client {
+    tls.write_all(b"x").unwrap();
+    let mut answer = [0; 1];
+    tls.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"x");
+    tls
+}
+
+const BROKEN: &str = "loading the certificate from server.pem failed: there is no `-----BEGIN CERTIFICATE-----` in it: it \
+     has to be a PEM file (`openssl x509 -inform der -in FILE` converts from DER)";
+
+#[test]
+fn a_reload_is_for_new_handshakes_and_open_connections_stay() {
+    let mut files = Renewal::new();
+    let first = files.renew();
+    let config = files.context().load().unwrap();
+    let log = events(&config, &files.directory);
+    let server = echo(config.clone());
+    let open = join(client(server, files.client(), exchange));
+    assert_eq!(seen(&open), first);
+
+    let second = files.renew();
+    assert_eq!(files.seen(server), first);
+    config.reload().unwrap();
+    assert_eq!(log.take(), ["reload"]);
+    assert_eq!(files.seen(server), second);
+    let open = std::thread::spawn(move || exchange(open));
+    join(open);
+}
+
+#[test]
+fn a_reload_that_fails_says_so_and_keeps_the_last_good_one() {
+    let mut files = Renewal::new();
+    let first = files.renew();
+    let config = files.context().load().unwrap();
+    let log = events(&config, &files.directory);
+    let server = tls_server(config.clone());
+    logged(server);
+    files.directory.write("server.pem", "");
+    let error = config.reload().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("loading the certificate from ")
+    );
+    assert_eq!(log.take(), [BROKEN]);
+    assert_eq!(files.seen(server), first);
+    assert!(log.take().is_empty());
+}
+
+#[test]
+fn nothing_is_read_before_the_first_handshake_of_a_context_that_is_not_loaded() {
+    let mut files = Renewal::new();
+    let server = echo(files.context());
+    let own = files.renew();
+    assert_eq!(files.seen(server), own);
+}
+
+#[test]
+fn a_context_that_cannot_be_loaded_is_an_error_of_each_handshake_until_it_can() {
+    let clock = manual_clock();
+    let mut files = Renewal::new();
+    let server = echo(files.context());
+    let log = Log::default();
+    let errors = log.clone();
+    server.on("error", move |error: Error| errors.add(error));
+    let refused = |files: &Renewal| {
+        join(client(server, files.client(), |mut tls| {
+            tls.write_all(b"x").is_err() || tls.read(&mut [0; 1]).is_err()
+        }))
+    };
+    let expected = files.context().load().unwrap_err().to_string();
+    assert!(expected.ends_with("No such file or directory (ENOENT)"));
+    assert!(refused(&files));
+    let errors = log.take();
+    assert_eq!(errors.len(), 1);
+    assert!(
+        errors[0].starts_with("TLS handshake with tcp://127.0.0.1:"),
+        "{errors:?}"
+    );
+    assert!(
+        errors[0].ends_with(&format!(" failed: {expected}")),
+        "{errors:?}"
+    );
+
+    let own = files.renew();
+    clock.advance(Duration::from_millis(999));
+    assert!(refused(&files));
+    assert!(log.take()[0].ends_with(&expected));
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(files.seen(server), own);
+    assert!(log.take().is_empty());
+}
+
+#[test]
+fn files_that_change_are_loaded_anew_at_the_next_handshake() {
+    let clock = manual_clock();
+    let mut files = Renewal::new();
+    let first = files.renew();
+    let config = TlsConfig::from(files.context());
+    let log = events(&config, &files.directory);
+    let server = echo(config);
+    assert_eq!(files.seen(server), first);
+    let second = files.renew();
+    // Within the interval nobody looks.
+    clock.advance(Duration::from_millis(999));
+    assert_eq!(files.seen(server), first);
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(files.seen(server), second);
+    assert_eq!(log.take(), ["reload"]);
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(files.seen(server), second);
+    assert!(log.take().is_empty());
+}
+
+#[test]
+fn a_broken_file_is_reported_once_for_each_change_and_the_last_good_one_stays() {
+    let clock = manual_clock();
+    let mut files = Renewal::new();
+    let first = files.renew();
+    let context = files.context().reload_on_change(Duration::from_secs(5));
+    let config = context.load().unwrap();
+    let log = events(&config, &files.directory);
+    let server = echo(config);
+    let look = |files: &Renewal| {
+        clock.advance(Duration::from_secs(5));
+        files.seen(server)
+    };
+    files.directory.write("server.pem", "broken");
+    assert_eq!(look(&files), first);
+    assert_eq!(look(&files), first);
+    assert_eq!(log.take(), [BROKEN]);
+    std::fs::remove_file(files.directory.path("server.pem")).unwrap();
+    assert_eq!(look(&files), first);
+    assert_eq!(look(&files), first);
+    assert_eq!(
+        log.take(),
+        ["reading the certificate from server.pem failed: No such file or directory (ENOENT)"]
+    );
+    let second = files.renew();
+    assert_eq!(look(&files), second);
+    assert_eq!(log.take(), ["reload"]);
+}
+
+#[test]
+fn a_link_that_points_elsewhere_is_a_change() {
+    let clock = manual_clock();
+    let mut files = Renewal::new();
+    let first = files.renew();
+    let link = files.directory.path("link.pem");
+    let point = |name: &str| {
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(files.directory.path(name), &link).unwrap();
+    };
+    point("server.pem");
+    let context = TlsContext::new().local_cert(&link);
+    let server = echo(context);
+    assert_eq!(files.seen(server), first);
+    std::fs::rename(
+        files.directory.path("server.pem"),
+        files.directory.path("old.pem"),
+    )
+    .unwrap();
+    let (cert, key) = certificate(|_| ());
+    files.directory.write("server.pem", &format!("{cert}{key}"));
+    files.trust.add(&cert);
+    let second = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(files.seen(server), second);
+}
+
+#[test]
+fn a_context_that_was_loaded_does_not_look_at_its_files_unless_told_to() {
+    let clock = manual_clock();
+    let mut files = Renewal::new();
+    let first = files.renew();
+    let server = echo(files.context().load().unwrap());
+    files.renew();
+    clock.advance(Duration::from_secs(3600));
+    assert_eq!(files.seen(server), first);
+    let server = echo(files.context().reload_on_change(None));
+    let second = files.seen(server);
+    files.renew();
+    clock.advance(Duration::from_secs(3600));
+    assert_eq!(files.seen(server), second);
+}
+
+#[test]
+fn files_that_may_change_do_not_keep_the_loop_alive() {
+    let mut files = Renewal::new();
+    files.renew();
+    let server = echo(files.context());
+    files.seen(server);
+    server.close();
+    uptick_event_loop::run().unwrap();
+}
+
+#[test]
+fn a_listener_may_reload_while_it_is_told_of_a_failure() {
+    let mut files = Renewal::new();
+    files.renew();
+    let config = files.context().load().unwrap();
+    let log = events(&config, &files.directory);
+    let (again, directory) = (config.clone(), files.directory.path("server.pem"));
+    let good = std::fs::read(&directory).unwrap();
+    config.once("error", move |_: uptick_tls::Error| {
+        std::fs::write(&directory, &good).unwrap();
+        again.reload().unwrap();
+    });
+    files.directory.write("server.pem", "broken");
+    config.reload().unwrap_err();
+    assert_eq!(log.take(), [BROKEN, "reload"]);
+    config.remove_all_listeners();
+}
