@@ -151,6 +151,11 @@ pub fn elapsed() -> Duration {
     with(|event_loop| Duration::from_nanos(event_loop.time())).unwrap_or_default()
 }
 
+/// The number of the loop's iteration, for what may be done so often in each. It wraps.
+pub fn iteration() -> u64 {
+    with(|event_loop| event_loop.iterations.get()).unwrap_or_default()
+}
+
 fn gone() -> io::Error {
     io::Error::other("the thread's event loop is gone")
 }

@@ -60,6 +60,8 @@ pub(crate) struct Inner {
     pub(crate) jobs: Cell<usize>,
     /// The futures of tasks, to be dropped when the thread ends.
     pub(crate) tasks: RefCell<Table<Weak<dyn Abandon>>>,
+    /// How many iterations have begun.
+    pub(crate) iterations: Cell<u64>,
     stopping: Cell<bool>,
     running: Cell<bool>,
     /// Whom to wake when something is put on the loop between its iterations.
@@ -321,6 +323,7 @@ impl Inner {
             holds: Cell::new(0),
             jobs: Cell::new(0),
             tasks: RefCell::default(),
+            iterations: Cell::new(0),
             stopping: Cell::new(false),
             running: Cell::new(false),
             host: Cell::new(None),
@@ -415,6 +418,7 @@ impl Inner {
     }
 
     fn iterate(&self, limit: Option<Duration>) -> Result<(), Error> {
+        self.iterations.set(self.iterations.get().wrapping_add(1));
         self.run_ticks();
         self.run_timers();
         self.run_flush();

@@ -328,6 +328,20 @@ impl Connection {
         transport::add_filter(self, filter);
     }
 
+    /// Has the layers go on with what they have kept back ([`Filter::resumed`]). For those who write layers; listeners
+    /// may be called before it returns.
+    pub fn resume_filters(self) {
+        transport::resume_filters(self);
+    }
+
+    /// Calls `f` with the highest layer of a type; `None` when there is none, also while bytes are going through the
+    /// layers. In `close` listeners it is still there.
+    ///
+    /// `f` is called inside of a borrow and uses no connection.
+    pub fn with_filter<F: Filter, R>(self, f: impl FnOnce(&F) -> R) -> Option<R> {
+        transport::with_filter(self, f)
+    }
+
     /// Keeps a value with the connection, in the place of the one before; it is dropped with the connection.
     /// Default: none.
     ///

@@ -5,6 +5,7 @@
 //!           ◀─ data ── Filter::received ◀─ … ◀── reads ◀───── descriptor
 //! ```
 
+use std::any::Any;
 use std::fmt;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use crate::error::Error;
 /// It is put on a stream with `add_filter`, above the filters that are there. An error that it returns is emitted by
 /// the stream, behind what was delivered before, and the stream closes. It may call the loop, but not the stream that it is in: what it wants done there
 /// goes through the [`FilterContext`].
-pub trait Filter: 'static {
+pub trait Filter: Any {
     /// Bytes have come from below.
     ///
     /// # Errors
@@ -28,6 +29,15 @@ pub trait Filter: 'static {
     /// # Errors
     /// Closes the stream.
     fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error>;
+
+    /// `resume_filters` was called on the stream: what the filter has kept back may go on. The default does nothing.
+    ///
+    /// # Errors
+    /// Closes the stream.
+    fn resumed(&mut self, context: &mut FilterContext) -> Result<(), Error> {
+        let _ = context;
+        Ok(())
+    }
 
     /// The peer has ended its side. The default hands that on; an error says that the end came too early.
     ///
@@ -47,7 +57,7 @@ pub trait Filter: 'static {
         Ok(())
     }
 
-    /// The stream has closed, and the filter is dropped next.
+    /// The stream has closed, and the filter is dropped when the `close` listeners have run.
     fn closed(&mut self) {}
 }
 
@@ -106,6 +116,7 @@ impl fmt::Debug for FilterContext {
 /// What passes through the filters of a stream, from one end of the stack to the other.
 pub(crate) enum Passage {
     Received(Bytes),
+    Resumed,
     PeerEnded,
     /// What came out of the lowest `height` filters, to those that were put above them since.
     Delivered {
@@ -115,6 +126,23 @@ pub(crate) enum Passage {
     },
     Sending(Bytes),
     Ending,
+}
+
+/// What comes to a filter from below.
+#[derive(Default)]
+struct Input {
+    resume: bool,
+    bytes: Vec<Bytes>,
+    end: bool,
+}
+
+impl Input {
+    fn of(bytes: Vec<Bytes>) -> Self {
+        Input {
+            bytes,
+            ..Input::default()
+        }
+    }
 }
 
 /// What came out at the two ends of the stack.
@@ -151,6 +179,14 @@ impl Filters {
         self.stack.len()
     }
 
+    /// The highest filter of a type.
+    pub(crate) fn find<F: Filter>(&self) -> Option<&F> {
+        self.stack.iter().rev().find_map(|filter| {
+            let filter: &dyn Any = &**filter;
+            filter.downcast_ref()
+        })
+    }
+
     pub(crate) fn closed(&mut self) {
         for filter in &mut self.stack {
             filter.closed();
@@ -160,9 +196,29 @@ impl Filters {
     pub(crate) fn pass(&mut self, passage: Passage) -> Outcome {
         let mut outcome = Outcome::default();
         let result = match passage {
-            Passage::Received(bytes) => self.up(0, vec![bytes], false, &mut outcome),
-            Passage::PeerEnded => self.up(0, Vec::new(), true, &mut outcome),
-            Passage::Delivered { height, bytes, end } => self.up(height, bytes, end, &mut outcome),
+            Passage::Received(bytes) => self.up(0, Input::of(vec![bytes]), &mut outcome),
+            Passage::Resumed => {
+                let input = Input {
+                    resume: true,
+                    ..Input::default()
+                };
+                self.up(0, input, &mut outcome)
+            }
+            Passage::PeerEnded => {
+                let input = Input {
+                    end: true,
+                    ..Input::default()
+                };
+                self.up(0, input, &mut outcome)
+            }
+            Passage::Delivered { height, bytes, end } => {
+                let input = Input {
+                    bytes,
+                    end,
+                    ..Input::default()
+                };
+                self.up(height, input, &mut outcome)
+            }
             Passage::Sending(bytes) => {
                 self.down(self.stack.len(), vec![bytes], false, &mut outcome)
             }
@@ -173,23 +229,25 @@ impl Filters {
     }
 
     /// Passes bytes, and the end behind them, to the filter at `level` and those above it.
-    fn up(
-        &mut self,
-        mut level: usize,
-        mut bytes: Vec<Bytes>,
-        mut end: bool,
-        outcome: &mut Outcome,
-    ) -> Result<(), Error> {
+    fn up(&mut self, mut level: usize, input: Input, outcome: &mut Outcome) -> Result<(), Error> {
+        let Input {
+            resume,
+            mut bytes,
+            mut end,
+        } = input;
         let mut failure = None;
         while level < self.stack.len() {
             let mut context = FilterContext::default();
             let mut result = Ok(());
+            if resume {
+                result = self.stack[level].resumed(&mut context);
+            }
             let mut input = bytes.into_iter();
-            for chunk in input.by_ref() {
+            while result.is_ok()
+                && !context.remove
+                && let Some(chunk) = input.next()
+            {
                 result = self.stack[level].received(chunk, &mut context);
-                if result.is_err() || context.remove {
-                    break;
-                }
             }
             if end && result.is_ok() && !context.remove {
                 result = self.stack[level].peer_ended(&mut context);

@@ -142,6 +142,7 @@ pub(super) fn close<T: Transport>(stream: T) {
     let panics = [
         catch(|| stream.closing()).err(),
         catch(|| filters.as_mut().map(Filters::closed)).err(),
+        catch(|| keep(stream, filters)).err(),
         catch(|| emit(&stream, T::CLOSE, ())).err(),
     ];
     let entry = T::with_transports(|all| all.table.remove(stream.to_id())).flatten();
@@ -157,6 +158,13 @@ pub(super) fn close<T: Transport>(stream: T) {
         log_panic(dropped.err());
     }
     panics.into_iter().for_each(log_panic);
+}
+
+/// Puts filters that have been told of the close back, for listeners to look at.
+fn keep<T: Transport>(stream: T, filters: Option<Filters>) {
+    if let Some(filters) = filters {
+        with_entry(stream, |entry, _| entry.rare().filters = filters);
+    }
 }
 
 fn log_panic(message: Option<String>) {

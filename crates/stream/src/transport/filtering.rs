@@ -14,6 +14,16 @@ pub(super) fn received<T: Transport>(stream: T, bytes: Bytes) {
     pass(stream, Passage::Received(bytes));
 }
 
+/// What filters have kept back goes on.
+pub(super) fn resume<T: Transport>(stream: T) {
+    let filtered = with_entry(stream, |entry, _| {
+        entry.flags.contains(Flags::FILTERED) && !entry.flags.contains(Flags::CLOSING)
+    });
+    if filtered == Some(true) {
+        pass(stream, Passage::Resumed);
+    }
+}
+
 /// The descriptor has no more bytes.
 pub(super) fn peer_ended<T: Transport>(stream: T) {
     pass(stream, Passage::PeerEnded);
@@ -110,7 +120,10 @@ impl Tell {
     fn after(passage: &Passage) -> Self {
         match passage {
             Passage::Sending(_) | Passage::Ending => Tell::Later,
-            Passage::Received(_) | Passage::PeerEnded | Passage::Delivered { .. } => Tell::Now,
+            Passage::Received(_)
+            | Passage::Resumed
+            | Passage::PeerEnded
+            | Passage::Delivered { .. } => Tell::Now,
         }
     }
 }

@@ -412,6 +412,22 @@ pub fn add_filter<T: Transport>(stream: T, filter: impl Filter) {
     filtering::pass_held(stream);
 }
 
+/// Has the filters go on with what they have kept back ([`Filter::resumed`]). Listeners are told before it returns.
+pub fn resume_filters<T: Transport>(stream: T) {
+    filtering::resume(stream);
+}
+
+/// Calls `f` with the highest filter of a type; `None` when there is none. It is still there in `close` listeners, and
+/// not while the filters are running.
+///
+/// `f` is called inside of the borrow of a table and calls no stream.
+pub fn with_filter<T: Transport, F: Filter, R>(stream: T, f: impl FnOnce(&F) -> R) -> Option<R> {
+    with_entry(stream, |entry, _| {
+        entry.rare.as_ref()?.filters.find().map(f)
+    })
+    .flatten()
+}
+
 #[inline]
 fn with_entry<T: Transport, R>(stream: T, f: impl FnOnce(&mut Entry<T>, Token) -> R) -> Option<R> {
     T::with_transports(|all| {
