@@ -57,6 +57,16 @@ pub enum Error {
         /// Why it failed.
         source: Cause,
     },
+    /// A layer above the socket, such as TLS, failed while a connection was made.
+    #[error("connecting to {uri} failed {when}: {source}")]
+    ConnectLayer {
+        /// The address to connect to.
+        uri: Arc<str>,
+        /// When it failed, such as `during the TLS handshake`.
+        when: Arc<str>,
+        /// The error of the layer.
+        source: Arc<dyn StdError + Send + Sync>,
+    },
     /// A host name could not be looked up.
     #[error("looking up {host} failed: {source}")]
     Resolve {
@@ -258,7 +268,7 @@ impl Error {
             | Self::Resolve { source, .. }
             | Self::Read { source, .. }
             | Self::Write { source, .. } => Status::System(source.io_error()),
-            Self::Filter { source, .. } => match io_error_in(&**source) {
+            Self::Filter { source, .. } | Self::ConnectLayer { source, .. } => match io_error_in(&**source) {
                 Some(error) => Status::System(error),
                 None => Status::Unknown,
             },

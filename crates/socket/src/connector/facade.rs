@@ -52,8 +52,18 @@ pub struct Connector {
     resolver: Resolver,
     options: SocketOptions,
     source: Option<SocketAddr>,
-    schemes: BTreeMap<String, Rc<dyn ConnectorInterface>>,
+    schemes: BTreeMap<String, Scheme>,
 }
+
+/// Who serves a scheme.
+#[derive(Clone)]
+enum Scheme {
+    Connector(Rc<dyn ConnectorInterface>),
+    Layer(Rc<Layer>),
+}
+
+/// What puts a layer around a connector.
+type Layer = dyn Fn(Rc<dyn ConnectorInterface>) -> Rc<dyn ConnectorInterface>;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -173,14 +183,58 @@ impl Connector {
         scheme: &str,
         connector: impl ConnectorInterface + 'static,
     ) -> Self {
+        let scheme = scheme.to_ascii_lowercase();
         self.schemes
-            .insert(scheme.to_ascii_lowercase(), Rc::new(connector));
+            .insert(scheme, Scheme::Connector(Rc::new(connector)));
+        self
+    }
+
+    /// Has a layer around this connector serve a scheme: what `layer` makes of it is asked for the target as it is, and
+    /// asks for the same target with `tcp`. The layer's connections are made with the options of this connector, whatever
+    /// is set before or after, and within its time limit. Default: there is none.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::rc::Rc;
+    /// use uptick_socket::{Connecting, ConnectTarget, Connector, ConnectorInterface};
+    ///
+    /// struct Layered(Rc<dyn ConnectorInterface>);
+    ///
+    /// impl ConnectorInterface for Layered {
+    ///     fn connect_target(&self, target: ConnectTarget) -> Connecting {
+    ///         let below = self.0.connect_target(target.with_scheme("tcp"));
+    ///         Connecting::new(async move {
+    ///             let conn = below.await?;
+    ///             // Here goes conn.add_filter(…).
+    ///             Ok(conn)
+    ///         })
+    ///     }
+    /// }
+    /// let connector = Connector::new().with_layer("layered", Layered);
+    /// let connecting = connector.connect("layered://example.com:80");
+    /// # drop(connecting);
+    /// ```
+    #[must_use]
+    pub fn with_layer<C: ConnectorInterface + 'static>(
+        mut self,
+        scheme: &str,
+        layer: impl Fn(Rc<dyn ConnectorInterface>) -> C + 'static,
+    ) -> Self {
+        let layer = move |below| Rc::new(layer(below)) as Rc<dyn ConnectorInterface>;
+        self.schemes
+            .insert(scheme.to_ascii_lowercase(), Scheme::Layer(Rc::new(layer)));
         self
     }
 
     fn dial(&self, target: ConnectTarget) -> Connecting {
-        if let Some(connector) = self.schemes.get(target.scheme()) {
-            return connector.connect_target(target);
+        match self.schemes.get(target.scheme()) {
+            Some(Scheme::Connector(connector)) => return connector.connect_target(target),
+            Some(Scheme::Layer(layer)) => {
+                // The time limit is already that of the whole.
+                let below = self.clone().timeout(None);
+                return layer(Rc::new(below)).connect_target(target);
+            }
+            None => {}
         }
         match target.scheme() {
             "tcp" if self.tcp => self.dial_tcp(target),

@@ -157,8 +157,8 @@ pub(super) fn only_tcp(target: &ConnectTarget) -> Result<(), Error> {
     }
 }
 
-pub(super) const TLS_IS_ABOVE: &str = "TLS is a layer above the socket: put a SecureConnector \
-                                       around this connector, or give one to Connector::with_scheme";
+pub(super) const TLS_IS_ABOVE: &str = "TLS is a layer above the socket: uptick_tls::connector() has \
+                                       it, or put a SecureConnector around this connector";
 
 #[cfg(test)]
 mod tests {

@@ -124,3 +124,28 @@ fn connectors_behind_a_pointer_are_connectors() {
         exchange(shared, "127.0.0.1:0");
     });
 }
+
+#[test]
+fn a_layer_is_put_around_the_connector_with_its_options() {
+    /// Asks what is below for the same target without its own scheme.
+    struct Layered(Rc<dyn ConnectorInterface>);
+
+    impl ConnectorInterface for Layered {
+        fn connect_target(&self, target: ConnectTarget) -> Connecting {
+            self.0.connect_target(target.with_scheme("tcp"))
+        }
+    }
+
+    alone(|| {
+        let nowhere = Nowhere::default();
+        // What is set later counts as well.
+        let connector = Connector::new()
+            .with_layer("Layered", Layered)
+            .with_scheme("tcp", nowhere.clone());
+        let mut connecting = connector.connect("layered://example.com:443");
+        stays_pending(&mut connecting);
+        let target = nowhere.0.borrow()[0].clone();
+        assert_eq!(target.to_string(), "tcp://example.com:443");
+        drop(connecting);
+    });
+}

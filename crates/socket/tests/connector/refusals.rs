@@ -43,7 +43,7 @@ fn what_a_connector_is_not_for_is_refused_with_einval() {
             ),
             (
                 connector.connect("tls://example.com:443"),
-                "put a SecureConnector around",
+                "SecureConnector around",
             ),
             (connector.connect("127.0.0.1"), "the port is missing"),
             (
@@ -64,7 +64,7 @@ fn what_a_connector_is_not_for_is_refused_with_einval() {
             ),
             (
                 tcp.connect("tls://127.0.0.1:80"),
-                "put a SecureConnector around",
+                "SecureConnector around",
             ),
             (
                 unix.connect("127.0.0.1:80"),
