@@ -23,7 +23,6 @@ pub(crate) fn validity(certificate: &CertificateDer<'_>) -> der::Result<(Duratio
 /// Whom it is for, as a distinguished name (RFC 4514): `CN=alice,O=Example`.
 ///
 /// Control characters are escaped. `None` when it cannot be parsed.
-#[allow(dead_code, reason = "for what a session says of its peer")]
 pub(crate) fn subject_of(certificate: &CertificateDer<'_>) -> Option<String> {
     let subject = parse(certificate).ok()?.tbs_certificate.subject;
     let mut text = String::new();

@@ -15,6 +15,7 @@ use crate::context::TlsContext;
 use crate::error::Error;
 use crate::files::Files;
 use crate::loaded::Loaded;
+use crate::peers::VerifyPeer;
 
 /// How long it takes until files are read again that could not be loaded, and how often those of a context that was not
 /// loaded before the server was made are looked at.
@@ -137,14 +138,14 @@ impl TlsConfig {
     }
 
     /// What a client is answered with that begins a handshake.
-    #[allow(dead_code, reason = "for sessions that read the ClientHello first")]
     pub(crate) fn select(&self, hello: &ClientHello<'_>) -> Result<Arc<ServerConfig>, Error> {
-        self.select_name(hello.server_name())
+        self.loaded()?
+            .select(hello.server_name(), &self.shared.context)
     }
 
-    /// What a client is answered with that asks for a name, or for none.
-    pub(crate) fn select_name(&self, name: Option<&str>) -> Result<Arc<ServerConfig>, Error> {
-        self.loaded()?.select(name, &self.shared.context)
+    /// Whether clients are asked for certificates.
+    pub(crate) fn verifies_clients(&self) -> bool {
+        !matches!(self.shared.context.verify_peer, None | Some(VerifyPeer::No))
     }
 
     /// What is loaded, after it was loaded or looked at if it is time for that.

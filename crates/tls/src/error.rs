@@ -55,14 +55,13 @@ pub enum Error {
         reason: Arc<str>,
     },
     /// The connection below TLS has ended before TLS had.
-    #[error("{}", if *.handshake {
-        "the client ended the connection before the handshake was done"
-    } else {
-        "the peer ended the connection without saying so (close_notify): what it sent may be incomplete"
+    #[error("{}", match .handshake {
+        Some(peer) => format!("the {peer} ended the connection before the handshake was done"),
+        None => "the peer ended the connection without saying so (close_notify): what it sent may be incomplete".into(),
     })]
     Truncated {
-        /// Whether that was in the handshake.
-        handshake: bool,
+        /// Who has ended it, `client` or `server`, when that was in the handshake.
+        handshake: Option<&'static str>,
     },
     /// Reading from or writing to the connection below TLS failed.
     #[error("{source}")]

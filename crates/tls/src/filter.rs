@@ -3,32 +3,49 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use uptick_socket::wrapping::Waiting;
 use uptick_stream::Error as StreamError;
 use uptick_stream::filter::{Filter, FilterContext};
 
 use crate::error::Error;
-use crate::server::{SecureServer, handshake_done};
-use crate::session::Session;
+use crate::session::{Gate, Session};
 
 /// The most bytes that are delivered as one `data`.
 const CHUNK: usize = 64 * 1024;
 
+/// Who waits for a handshake.
+pub(crate) trait Waiter {
+    /// The handshake is done. Called when the connection is whole again.
+    fn done(self: Box<Self>);
+
+    /// The connection has closed before.
+    fn closed(self: Box<Self>);
+
+    /// Who decides about the handshake, on a server.
+    fn gate(&self) -> Option<&dyn Gate>;
+}
+
 pub(crate) struct TlsFilter {
     session: Session,
-    /// Who waits for the handshake, until it is done.
-    handshake: Option<Waiting<SecureServer>>,
+    /// Until the handshake is done.
+    waiter: Option<Box<dyn Waiter>>,
     /// The end of the peer is handed on.
     ended: bool,
+    /// The end of the connection below has come while the handshake waited for its turn.
+    ended_below: bool,
 }
 
 impl TlsFilter {
-    pub(crate) fn new(session: Session, handshake: Waiting<SecureServer>) -> Self {
+    pub(crate) fn new(session: Session, waiter: impl Waiter + 'static) -> Self {
         TlsFilter {
             session,
-            handshake: Some(handshake),
+            waiter: Some(Box::new(waiter)),
             ended: false,
+            ended_below: false,
         }
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
     }
 
     fn flush(&mut self, mut out: Vec<u8>, context: &mut FilterContext) -> Result<(), Error> {
@@ -37,13 +54,37 @@ impl TlsFilter {
         result
     }
 
+    /// Hands on what has come of bytes that were received.
+    fn settle(
+        &mut self,
+        received: Result<(), Error>,
+        plaintext: Vec<u8>,
+        context: &mut FilterContext,
+    ) -> Result<(), StreamError> {
+        // Also the alert that goes with an error.
+        let flushed = self.flush(Vec::new(), context);
+        if !self.session.is_handshaking()
+            && let Some(waiter) = self.waiter.take()
+        {
+            context.then(move || waiter.done());
+        }
+        self.deliver(plaintext, context);
+        received.and(flushed).map_err(|error| self.failed(error))
+    }
+
     fn deliver(&mut self, plaintext: Vec<u8>, context: &mut FilterContext) {
         let mut plaintext = Bytes::from(plaintext);
         while plaintext.len() > CHUNK {
             context.deliver(plaintext.split_to(CHUNK));
         }
         context.deliver(plaintext);
-        if self.session.peer_closed() && !std::mem::replace(&mut self.ended, true) {
+        if self.session.peer_closed() {
+            self.deliver_end(context);
+        }
+    }
+
+    fn deliver_end(&mut self, context: &mut FilterContext) {
+        if !std::mem::replace(&mut self.ended, true) {
             context.deliver_end();
         }
     }
@@ -63,16 +104,21 @@ impl TlsFilter {
 impl Filter for TlsFilter {
     fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), StreamError> {
         let mut plaintext = Vec::new();
-        let received = self.session.receive(&bytes, &mut plaintext);
-        // Also the alert that goes with an error.
-        let flushed = self.flush(Vec::new(), context);
-        if !self.session.is_handshaking()
-            && let Some(handshake) = self.handshake.take()
-        {
-            context.then(move || handshake_done(handshake));
+        let gate = self.waiter.as_ref().and_then(|waiter| waiter.gate());
+        let received = self.session.receive(&bytes, &mut plaintext, gate);
+        self.settle(received, plaintext, context)
+    }
+
+    fn resumed(&mut self, context: &mut FilterContext) -> Result<(), StreamError> {
+        let mut plaintext = Vec::new();
+        let gate = self.waiter.as_ref().and_then(|waiter| waiter.gate());
+        let received = self.session.resume(&mut plaintext, gate);
+        self.settle(received, plaintext, context)?;
+        if self.ended_below && !self.session.waits() {
+            self.ended_below = false;
+            return self.peer_ended(context);
         }
-        self.deliver(plaintext, context);
-        received.and(flushed).map_err(|error| self.failed(error))
+        Ok(())
     }
 
     fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), StreamError> {
@@ -83,12 +129,14 @@ impl Filter for TlsFilter {
     }
 
     fn peer_ended(&mut self, context: &mut FilterContext) -> Result<(), StreamError> {
+        if self.session.waits() {
+            self.ended_below = true;
+            return Ok(());
+        }
         self.session
             .ended_below()
             .map_err(|error| self.failed(error))?;
-        if !std::mem::replace(&mut self.ended, true) {
-            context.deliver_end();
-        }
+        self.deliver_end(context);
         Ok(())
     }
 
@@ -99,8 +147,8 @@ impl Filter for TlsFilter {
     }
 
     fn closed(&mut self) {
-        if let Some(handshake) = self.handshake.take() {
-            handshake.take();
+        if let Some(waiter) = self.waiter.take() {
+            waiter.closed();
         }
     }
 }

@@ -2,11 +2,13 @@
 
 mod certificate;
 mod config;
+mod connector;
 mod context;
 mod error;
 mod files;
 mod filter;
 mod identity;
+mod info;
 mod loaded;
 mod names;
 mod peers;
@@ -15,10 +17,13 @@ mod provider;
 mod server;
 mod session;
 mod unknown;
+mod verifier;
 
 pub use config::TlsConfig;
+pub use connector::{SecureConnector, connector};
 pub use context::{TlsContext, TlsVersion};
 pub use error::Error;
 pub use identity::ServerCert;
+pub use info::{TlsConnection, TlsInfo};
 pub use peers::VerifyPeer;
 pub use server::SecureServer;

@@ -1,23 +1,29 @@
 //! A server that speaks TLS over the connections of another.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
+use rustls::server::ClientHello;
 use uptick_emitter::{Emitter, Listeners, events};
-use uptick_event_loop::{Id, Table};
+use uptick_event_loop::{Id, Table, driver, future_tick};
 use uptick_socket::wrapping::{self, Pending, ServerControl, Waiting, Waits, Wrapped, Wrapper};
 use uptick_socket::{Address, Connection, Error, ServerInterface, Shutdown};
 
 use crate::config::TlsConfig;
 use crate::error::Error as TlsError;
-use crate::filter::TlsFilter;
-use crate::session::Session;
+use crate::filter::{TlsFilter, Waiter};
+use crate::session::{Gate, Session};
 
 /// How long a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many costly steps of handshakes are taken in an iteration.
+const STEPS: usize = 8;
 
 /// How many handshakes may be under way.
 const MAX_HANDSHAKES: usize = 1024;
@@ -91,6 +97,19 @@ struct Entry {
     config: TlsConfig,
     /// The handshakes under way.
     pending: Pending<()>,
+    steps: Steps,
+}
+
+/// The steps of handshakes that cost, so many in an iteration.
+struct Steps {
+    budget: usize,
+    iteration: u64,
+    /// How many may still be taken in that iteration.
+    left: usize,
+    /// The handshakes that wait for their turn.
+    waiting: BTreeSet<u64>,
+    /// Whether they go on in the next iteration.
+    queued: bool,
 }
 
 thread_local! {
@@ -123,6 +142,7 @@ impl SecureServer {
             listeners: Listeners::new(),
             config: tls.into(),
             pending: Pending::new(Some(HANDSHAKE_TIMEOUT), MAX_HANDSHAKES),
+            steps: Steps::new(),
         };
         let exists = wrapping::exists(server);
         let id = exists.then(|| with_servers(|servers| servers.insert(entry)));
@@ -147,6 +167,21 @@ impl SecureServer {
     /// refused, with an `error`. Default: 1,024.
     pub fn max_handshakes(self, max: usize) -> Self {
         self.with_entry(|entry| entry.pending.set_max(max));
+        self
+    }
+
+    /// Sets how many costly steps of handshakes are taken in an iteration of the loop, at least 1, so that a flood of
+    /// them does not keep the connections waiting that are open. Default: 8.
+    ///
+    /// Such a step is the answer to a whole ClientHello, and what a client sends next when its certificate is verified,
+    /// when it has to choose another key exchange group, and in TLS 1.2. The others wait for the next iteration, in which
+    /// the handshakes that began last go on first: those at the end of a long queue have the best chance that their
+    /// clients still wait.
+    pub fn handshakes_per_iteration(self, max: usize) -> Self {
+        self.with_entry(|entry| {
+            entry.steps.budget = max.max(1);
+            entry.steps.left = entry.steps.left.min(entry.steps.budget);
+        });
         self
     }
 
@@ -217,17 +252,57 @@ impl SecureServer {
                 )),
             );
         }
-        let session = match config.select_name(None).and_then(Session::new) {
-            Ok(session) => session,
-            Err(error) => {
-                wrapping::report(self, failure(conn, Arc::new(error)));
-                return conn.close();
-            }
-        };
         match Waiting::begin(self, conn, ()) {
-            Some(handshake) => conn.add_filter(TlsFilter::new(session, handshake)),
+            Some(waiting) => {
+                let handshake = Handshake { waiting, config };
+                conn.add_filter(TlsFilter::new(Session::server(), handshake));
+            }
             None => conn.close(),
         }
+    }
+
+    /// Whether a handshake may take a costly step now. If not, it goes on in one of the next iterations.
+    fn may_step(self, handshake: Waiting<Self>) -> bool {
+        let (may, queue) = self
+            .with_entry(|entry| {
+                let may = entry.steps.take();
+                let mut queue = false;
+                if !may {
+                    entry.steps.waiting.insert(handshake.key());
+                    queue = !std::mem::replace(&mut entry.steps.queued, true);
+                }
+                (may, queue)
+            })
+            .unwrap_or((true, false));
+        if queue {
+            future_tick(move || self.go_on());
+        }
+        may
+    }
+
+    /// Has handshakes go on that have waited for their turn, those first that began last.
+    fn go_on(self) {
+        self.with_entry(|entry| entry.steps.queued = false);
+        while let Some(key) = self.with_entry(|entry| entry.steps.next()).flatten() {
+            if let Some(waiting) = wrapping::waiting(self, key) {
+                waiting.conn().resume_filters();
+            }
+        }
+        let more = self.with_entry(|entry| {
+            !entry.steps.waiting.is_empty() && !std::mem::replace(&mut entry.steps.queued, true)
+        });
+        if more == Some(true) {
+            future_tick(move || self.go_on());
+        }
+    }
+
+    /// Ends a handshake; `false` when it has ended before.
+    fn end(self, handshake: Waiting<Self>) -> bool {
+        let was_under_way = handshake.take().is_some();
+        if was_under_way {
+            self.with_entry(|entry| entry.steps.waiting.remove(&handshake.key()));
+        }
+        was_under_way
     }
 
     /// The wrapped server has closed.
@@ -239,6 +314,43 @@ impl SecureServer {
             .id
             .and_then(|id| with_servers(|servers| servers.remove(id)).flatten());
         drop(entry);
+    }
+}
+
+impl Steps {
+    fn new() -> Self {
+        Steps {
+            budget: STEPS,
+            iteration: 0,
+            left: STEPS,
+            waiting: BTreeSet::new(),
+            queued: false,
+        }
+    }
+
+    /// How many steps may still be taken in this iteration.
+    fn left(&mut self) -> &mut usize {
+        let iteration = driver::iteration();
+        if std::mem::replace(&mut self.iteration, iteration) != iteration {
+            self.left = self.budget;
+        }
+        &mut self.left
+    }
+
+    /// Takes a step, if there is one left.
+    fn take(&mut self) -> bool {
+        let left = self.left();
+        let may = *left > 0;
+        *left = left.saturating_sub(1);
+        may
+    }
+
+    /// The handshake whose turn it is, if there is a step left.
+    fn next(&mut self) -> Option<u64> {
+        if *self.left() == 0 {
+            return None;
+        }
+        self.waiting.pop_last()
     }
 }
 
@@ -256,16 +368,46 @@ fn failure(conn: Connection, source: Arc<dyn std::error::Error + Send + Sync>) -
     }
 }
 
-/// Hands a connection whose handshake is done to the server's listeners.
-pub(crate) fn handshake_done(handshake: Waiting<SecureServer>) {
-    if handshake.take().is_some() {
-        handshake.conn().set_secure(true);
-        wrapping::announce(handshake.server(), handshake.conn());
+/// A handshake under way, with what clients are answered.
+struct Handshake {
+    waiting: Waiting<SecureServer>,
+    config: TlsConfig,
+}
+
+impl Waiter for Handshake {
+    fn done(self: Box<Self>) {
+        let (server, conn) = (self.waiting.server(), self.waiting.conn());
+        if server.end(self.waiting) {
+            conn.set_secure(true);
+            wrapping::announce(server, conn);
+        }
+    }
+
+    fn closed(self: Box<Self>) {
+        self.waiting.server().end(self.waiting);
+    }
+
+    fn gate(&self) -> Option<&dyn Gate> {
+        Some(self)
+    }
+}
+
+impl Gate for Handshake {
+    fn may_step(&self) -> bool {
+        self.waiting.server().may_step(self.waiting)
+    }
+
+    fn select(&self, hello: &ClientHello<'_>) -> Result<Arc<ServerConfig>, TlsError> {
+        self.config.select(hello)
+    }
+
+    fn verifies_clients(&self) -> bool {
+        self.config.verifies_clients()
     }
 }
 
 fn refuse(handshake: Waiting<SecureServer>, error: TlsError) {
-    if handshake.take().is_some() {
+    if handshake.server().end(handshake) {
         let conn = handshake.conn();
         wrapping::report(handshake.server(), failure(conn, Arc::new(error)));
         conn.close();
@@ -280,7 +422,7 @@ impl Waits for SecureServer {
     }
 
     fn failed(self, handshake: Waiting<Self>, error: Error) {
-        if handshake.take().is_none() {
+        if !self.end(handshake) {
             return;
         }
         let source = match error {
@@ -294,7 +436,7 @@ impl Waits for SecureServer {
     }
 
     fn timed_out(self, handshake: Waiting<Self>, limit: Duration) {
-        if handshake.take().is_some() {
+        if self.end(handshake) {
             let conn = handshake.conn();
             let error = Error::Timeout {
                 what: format!("TLS handshake with {}", client_of(conn)).into(),

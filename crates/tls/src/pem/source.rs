@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -13,7 +13,7 @@ pub(crate) enum Source {
     Text {
         /// The setter that it was given to, which an error names.
         setter: &'static str,
-        text: Rc<Zeroizing<Vec<u8>>>,
+        text: Arc<Zeroizing<Vec<u8>>>,
     },
 }
 
@@ -21,7 +21,7 @@ impl Source {
     pub(crate) fn text(setter: &'static str, text: impl Into<Vec<u8>>) -> Self {
         Source::Text {
             setter,
-            text: Rc::new(Zeroizing::new(text.into())),
+            text: Arc::new(Zeroizing::new(text.into())),
         }
     }
 }
@@ -37,11 +37,11 @@ impl fmt::Debug for Source {
 
 /// What decrypts a private key. Erased from memory when the last clone is dropped.
 #[derive(Clone)]
-pub(crate) struct Passphrase(Rc<Zeroizing<String>>);
+pub(crate) struct Passphrase(Arc<Zeroizing<String>>);
 
 impl Passphrase {
     pub(crate) fn new(passphrase: impl Into<String>) -> Self {
-        Passphrase(Rc::new(Zeroizing::new(passphrase.into())))
+        Passphrase(Arc::new(Zeroizing::new(passphrase.into())))
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {

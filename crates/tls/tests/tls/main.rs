@@ -9,6 +9,7 @@
 mod bulk;
 mod composition;
 mod context;
+mod flood;
 mod handshakes;
 mod openssl;
 mod reload;

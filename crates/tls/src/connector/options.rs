@@ -1,0 +1,114 @@
+//! What a connector offers, and whom it trusts.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::{ClientConfig, RootCertStore, version};
+
+use crate::context::TlsVersion;
+use crate::error::Error;
+use crate::files::Files;
+use crate::identity::Identity;
+use crate::peers::roots;
+use crate::pem::Source;
+use crate::provider::provider;
+use crate::verifier::{AcceptAny, Verifier};
+
+/// How long a handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    pub(super) cafile: Option<Source>,
+    pub(super) identity: Identity,
+    pub(super) peer_name: Option<String>,
+    pub(super) alpn_protocols: Vec<Vec<u8>>,
+    pub(super) min_version: TlsVersion,
+    pub(super) handshake_timeout: Option<Duration>,
+    pub(super) session_resumption: bool,
+    pub(super) accept_any: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            cafile: None,
+            identity: Identity::default(),
+            peer_name: None,
+            alpn_protocols: Vec::new(),
+            min_version: TlsVersion::default(),
+            handshake_timeout: Some(HANDSHAKE_TIMEOUT),
+            session_resumption: true,
+            accept_any: false,
+        }
+    }
+}
+
+impl Options {
+    /// Reads the files and makes of it what rustls needs. It may block for some milliseconds.
+    pub(super) fn load(&self) -> Result<Arc<ClientConfig>, Error> {
+        let provider = provider();
+        let mut files = Files::default();
+        let failed = |error: rustls::Error| Error::context(error.to_string());
+        let versions: &[_] = match self.min_version {
+            TlsVersion::V1_2 => &[&version::TLS13, &version::TLS12],
+            TlsVersion::V1_3 => &[&version::TLS13],
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(versions)
+            .map_err(failed)?
+            .dangerous()
+            .with_custom_certificate_verifier(self.verifier(&mut files)?);
+        let mut config = match self.identity.load(&mut files)? {
+            Some(identity) => {
+                builder.with_client_cert_resolver(Arc::new(identity.resolver(&provider)?))
+            }
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols.clone_from(&self.alpn_protocols);
+        if !self.session_resumption {
+            config.resumption = Resumption::disabled();
+        }
+        Ok(Arc::new(config))
+    }
+
+    fn verifier(&self, files: &mut Files) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+        let provider = provider();
+        if self.accept_any {
+            return Ok(Arc::new(AcceptAny(provider)));
+        }
+        let roots = match &self.cafile {
+            Some(source) => Arc::new(roots(source, files)?),
+            None => roots_of_the_system()?,
+        };
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
+            .build()
+            .map_err(|error| Error::context(error.to_string()))?;
+        Ok(Arc::new(Verifier(verifier)))
+    }
+}
+
+/// The issuers whom the system trusts, which are read once.
+fn roots_of_the_system() -> Result<Arc<RootCertStore>, Error> {
+    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    if let Some(roots) = ROOTS.get() {
+        return Ok(Arc::clone(roots));
+    }
+    let loaded = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // Systems have some that no longer parse.
+    roots.add_parsable_certificates(loaded.certs);
+    if roots.is_empty() {
+        let why = match loaded.errors.first() {
+            Some(error) => format!(" ({error})"),
+            None => String::new(),
+        };
+        return Err(Error::context(format!(
+            "this system has no certificates of issuers that it trusts{why}: install them (Debian: ca-certificates), or \
+             set `cafile`"
+        )));
+    }
+    Ok(Arc::clone(ROOTS.get_or_init(|| Arc::new(roots))))
+}

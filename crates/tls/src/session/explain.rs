@@ -1,0 +1,223 @@
+//! What is wrong with a handshake, so that an operator knows whether to act.
+
+use rustls::{AlertDescription, CertificateError, OtherError, PeerIncompatible};
+
+use crate::error::Error;
+use crate::verifier::SelfSigned;
+
+/// How many of the first bytes are kept.
+const BEGINNING: usize = 8;
+
+/// The content types with which TLS begins: an alert, a handshake record (RFC 8446, section 5.1).
+const CONTENT_TYPES: [u8; 2] = [21, 22];
+
+/// The first bytes of a peer, to tell what one speaks that does not speak TLS.
+#[derive(Default)]
+pub(super) struct Beginning {
+    bytes: [u8; BEGINNING],
+    length: usize,
+}
+
+impl Beginning {
+    pub(super) fn note(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.bytes.get_mut(self.length..) {
+            let count = room.len().min(bytes.len());
+            room.iter_mut()
+                .zip(bytes)
+                .for_each(|(to, from)| *to = *from);
+            self.length += count;
+        }
+    }
+
+    fn is_tls(&self) -> bool {
+        CONTENT_TYPES.contains(&self.bytes[0])
+    }
+
+    /// Whether it is the beginning of one of `words`, or begins with one.
+    fn is_one_of(&self, words: &[&[u8]]) -> bool {
+        // A peer that sends single bytes fails before its word is whole.
+        let beginning = self.bytes.get(..self.length).unwrap_or_default();
+        words.iter().any(|word| {
+            let length = beginning.len().min(word.len());
+            length > 0 && beginning.get(..length) == word.get(..length)
+        })
+    }
+}
+
+/// An error of an established connection.
+pub(super) fn connection(error: &rustls::Error) -> Error {
+    match error {
+        rustls::Error::AlertReceived(alert) => {
+            Error::protocol(format!("the peer refused: {}", told(alert)))
+        }
+        other => Error::protocol(other.to_string()),
+    }
+}
+
+/// An error of a handshake in which this side is the server.
+pub(super) fn handshake_with_client(error: &rustls::Error, beginning: &Beginning) -> Error {
+    const METHODS: [&[u8]; 9] = [
+        b"GET ",
+        b"HEAD ",
+        b"POST ",
+        b"PUT ",
+        b"DELETE ",
+        b"OPTIONS ",
+        b"PATCH ",
+        b"CONNECT ",
+        b"TRACE ",
+    ];
+    match error {
+        rustls::Error::InvalidMessage(_) if beginning.is_one_of(&METHODS) => {
+            Error::protocol("the client speaks plain HTTP, not TLS: it has to use https://")
+        }
+        rustls::Error::InvalidMessage(_) if !beginning.is_tls() => {
+            Error::protocol("what the client sent is not TLS")
+        }
+        rustls::Error::PeerIncompatible(incompatible) => {
+            Error::protocol(incompatible_with(incompatible, "client"))
+        }
+        rustls::Error::NoApplicationProtocol => {
+            Error::protocol("the client offers no ALPN protocol that is spoken here")
+        }
+        rustls::Error::AlertReceived(alert) => {
+            Error::protocol(format!("the client refused: {}", told(alert)))
+        }
+        other => Error::protocol(other.to_string()),
+    }
+}
+
+/// An error of a handshake in which this side is the client.
+pub(super) fn handshake_with_server(error: &rustls::Error, beginning: &Beginning) -> Error {
+    match error {
+        rustls::Error::InvalidMessage(_) if beginning.is_one_of(&[b"HTTP/"]) => {
+            Error::protocol("the server speaks plain HTTP, not TLS")
+        }
+        rustls::Error::InvalidMessage(_) if !beginning.is_tls() => {
+            Error::protocol("what the server sent is not TLS")
+        }
+        rustls::Error::InvalidCertificate(error) => Error::protocol(certificate(error)),
+        rustls::Error::PeerIncompatible(incompatible) => {
+            Error::protocol(incompatible_with(incompatible, "server"))
+        }
+        rustls::Error::AlertReceived(alert) => {
+            Error::protocol(format!("the server refused: {}", told_by_server(alert)))
+        }
+        other => Error::protocol(other.to_string()),
+    }
+}
+
+fn incompatible_with(incompatible: &PeerIncompatible, peer: &str) -> String {
+    match incompatible {
+        PeerIncompatible::NoCipherSuitesInCommon => {
+            format!("the {peer} offers no cipher suite that is spoken here")
+        }
+        PeerIncompatible::NoKxGroupsInCommon => {
+            format!("the {peer} offers no key exchange group that is spoken here")
+        }
+        PeerIncompatible::Tls12NotOffered
+        | PeerIncompatible::Tls12NotOfferedOrEnabled
+        | PeerIncompatible::SupportedVersionsExtensionRequired
+        | PeerIncompatible::ServerDoesNotSupportTls12Or13
+        | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig => {
+            format!("the {peer} offers no version of TLS that is spoken here")
+        }
+        // Not even an older client's version is looked at then.
+        PeerIncompatible::SignatureAlgorithmsExtensionRequired => {
+            format!(
+                "the {peer} sends no signature algorithms, as those do that are older than TLS 1.2"
+            )
+        }
+        other => format!("the {peer} offers nothing that is spoken here: {other:?}"),
+    }
+}
+
+/// What a peer means that ends a connection.
+fn told(alert: &AlertDescription) -> String {
+    match alert {
+        AlertDescription::UnknownCA => {
+            "it does not trust the certificate's issuer (UnknownCA)".into()
+        }
+        AlertDescription::CertificateUnknown | AlertDescription::BadCertificate => {
+            format!("it does not accept the certificate ({alert:?})")
+        }
+        AlertDescription::CertificateRequired => {
+            "it requires a certificate of the client (CertificateRequired)".into()
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn told_by_server(alert: &AlertDescription) -> String {
+    match alert {
+        AlertDescription::UnrecognisedName => {
+            "it has no certificate for that name (UnrecognisedName)".into()
+        }
+        AlertDescription::ProtocolVersion => {
+            "it speaks no version of TLS that is offered (ProtocolVersion)".into()
+        }
+        AlertDescription::NoApplicationProtocol => {
+            "it speaks none of the ALPN protocols offered (NoApplicationProtocol)".into()
+        }
+        AlertDescription::HandshakeFailure => {
+            "it has no parameters in common, or wants a certificate of the client (HandshakeFailure)".into()
+        }
+        other => told(other),
+    }
+}
+
+/// Why a server's certificate is not accepted.
+fn certificate(error: &CertificateError) -> String {
+    let days = |seconds: u64| seconds / 86_400;
+    match error {
+        CertificateError::NotValidForNameContext {
+            expected,
+            presented,
+        } => {
+            let expected = expected.to_str();
+            if presented.is_empty() {
+                return format!("its certificate names nobody, so it is not valid for {expected}");
+            }
+            let names: Vec<&str> = presented.iter().map(|name| plain_name(name)).collect();
+            format!(
+                "its certificate is for {}, not for {expected}",
+                names.join(", ")
+            )
+        }
+        CertificateError::ExpiredContext { time, not_after } => {
+            let days = days(time.as_secs().saturating_sub(not_after.as_secs()));
+            format!("its certificate expired {days} days ago, unless the clock of this machine is wrong")
+        }
+        CertificateError::NotValidYetContext { time, not_before } => {
+            let days = days(not_before.as_secs().saturating_sub(time.as_secs()));
+            format!(
+                "its certificate is not valid for {days} more days, unless the clock of this machine is wrong"
+            )
+        }
+        CertificateError::UnknownIssuer => {
+            "the issuer of its certificate is not among those that are trusted: give the issuer's certificate to \
+             `cafile`, or have the server send those between"
+                .into()
+        }
+        CertificateError::Other(other) if other.0.is::<SelfSigned>() => {
+            "its certificate is signed by itself, and not trusted: give it to `cafile`".into()
+        }
+        CertificateError::Other(other) if is_issuer(other) => {
+            "its certificate is one for issuers (CA:TRUE), with which no server can be verified".into()
+        }
+        other => format!("its certificate is not accepted: {other}"),
+    }
+}
+
+fn is_issuer(error: &OtherError) -> bool {
+    matches!(
+        error.0.downcast_ref(),
+        Some(webpki::Error::CaUsedAsEndEntity)
+    )
+}
+
+/// A name as rustls lists it, `DnsName("example.com")`, as a user knows it.
+fn plain_name(name: &str) -> &str {
+    let inner = name.split_once('(').map_or(name, |(_, rest)| rest);
+    inner.trim_end_matches(')').trim_matches('"')
+}

@@ -1,0 +1,210 @@
+use rustls::RootCertStore;
+
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
+
+use super::*;
+use crate::provider::provider;
+
+/// A gate that lets everything through.
+struct Open(Arc<ServerConfig>);
+
+impl Gate for Open {
+    fn may_step(&self) -> bool {
+        true
+    }
+
+    fn select(&self, _: &ClientHello<'_>) -> Result<Arc<ServerConfig>, Error> {
+        Ok(Arc::clone(&self.0))
+    }
+
+    fn verifies_clients(&self) -> bool {
+        false
+    }
+}
+
+/// A server's side and a client's, whose handshake has not begun.
+struct Pair {
+    server: Session,
+    gate: Open,
+    client: ClientConnection,
+    plaintext: Vec<u8>,
+}
+
+struct Configs {
+    server: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
+}
+
+impl Configs {
+    fn new() -> Self {
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let cert = CertificateDer::from(own.cert.der().to_vec());
+        let key = PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.clone()).unwrap();
+        let server = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert], key.into())
+            .unwrap();
+        let client = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Configs {
+            server: Arc::new(server),
+            client: Arc::new(client),
+        }
+    }
+
+    fn pair(&self) -> Pair {
+        let name = ServerName::try_from("localhost").unwrap();
+        Pair {
+            server: Session::server(),
+            gate: Open(Arc::clone(&self.server)),
+            client: ClientConnection::new(Arc::clone(&self.client), name).unwrap(),
+            plaintext: Vec::new(),
+        }
+    }
+}
+
+impl Pair {
+    /// What the client wants sent now.
+    fn flight(&mut self) -> Vec<u8> {
+        let mut flight = Vec::new();
+        while self.client.wants_write() {
+            self.client.write_tls(&mut flight).unwrap();
+        }
+        flight
+    }
+
+    fn receive(&mut self, bytes: &[u8]) {
+        let gate: &dyn Gate = &self.gate;
+        self.server
+            .receive(bytes, &mut self.plaintext, Some(gate))
+            .unwrap();
+    }
+
+    /// Has the client take what the server wants sent.
+    fn answer(&mut self) {
+        let mut out = Vec::new();
+        self.server.take_output(&mut out).unwrap();
+        let mut out = &out[..];
+        while !out.is_empty() {
+            self.client.read_tls(&mut out).unwrap();
+            self.client.process_new_packets().unwrap();
+        }
+    }
+
+    /// Exchanges until the client has said `text`, with each flight of its in pieces that `split` makes.
+    fn talk(&mut self, text: &[u8], split: impl Fn(&[u8]) -> Vec<Vec<u8>>) {
+        self.client.writer().write_all(text).unwrap();
+        for _ in 0..4 {
+            for piece in split(&self.flight()) {
+                self.receive(&piece);
+            }
+            self.answer();
+        }
+    }
+}
+
+#[test]
+fn a_clients_bytes_may_come_one_at_a_time() {
+    let mut pair = Configs::new().pair();
+    pair.talk(b"hello", |flight| {
+        flight.iter().map(|byte| vec![*byte]).collect()
+    });
+    assert!(!pair.server.is_handshaking());
+    assert_eq!(pair.plaintext, b"hello");
+}
+
+#[test]
+fn a_clients_flights_may_be_split_anywhere() {
+    let configs = Configs::new();
+    let mut longest = 1;
+    let mut at = 0;
+    while at < longest {
+        let mut pair = configs.pair();
+        let seen = std::cell::Cell::new(longest);
+        pair.talk(b"hello", |flight| {
+            seen.set(seen.get().max(flight.len()));
+            let (first, second) = flight.split_at(at.min(flight.len()));
+            vec![first.to_vec(), second.to_vec()]
+        });
+        assert_eq!(pair.plaintext, b"hello", "split at {at}");
+        longest = seen.get();
+        at += 1;
+    }
+    assert!(longest > 200, "the longest flight had {longest} bytes");
+}
+
+#[test]
+fn many_records_are_one_piece_of_plaintext_and_half_of_one_waits() {
+    let mut pair = Configs::new().pair();
+    pair.talk(b"", |flight| vec![flight.to_vec()]);
+    pair.client.set_buffer_limit(None);
+    let text: Vec<u8> = (0..40_000).map(|i| i as u8).collect();
+    pair.client.writer().write_all(&text).unwrap();
+    let flight = pair.flight();
+    let (most, rest) = flight.split_at(flight.len() - 1);
+    pair.receive(most);
+    assert_eq!(pair.plaintext, text[..32_768]);
+    pair.receive(rest);
+    assert_eq!(pair.plaintext, text);
+}
+
+#[test]
+fn what_is_sent_is_whole_however_much_it_is() {
+    let mut pair = Configs::new().pair();
+    pair.talk(b"", |flight| vec![flight.to_vec()]);
+    let text = vec![7; 1_000_000];
+    let mut out = Vec::new();
+    pair.server.send(&text, &mut out).unwrap();
+    let (mut out, mut received) = (&out[..], Vec::new());
+    while !out.is_empty() {
+        pair.client.read_tls(&mut out).unwrap();
+        pair.client.process_new_packets().unwrap();
+        // It says that no more is there yet.
+        let _ = pair.client.reader().read_to_end(&mut received);
+    }
+    assert!(received == text);
+}
+
+#[test]
+fn keys_may_be_updated_in_the_middle() {
+    let mut pair = Configs::new().pair();
+    pair.talk(b"one", |flight| vec![flight.to_vec()]);
+    pair.client.refresh_traffic_keys().unwrap();
+    pair.talk(b" two", |flight| vec![flight.to_vec()]);
+    assert_eq!(pair.plaintext, b"one two");
+    let mut out = Vec::new();
+    pair.server.send(b"three", &mut out).unwrap();
+    pair.client.read_tls(&mut &out[..]).unwrap();
+    let state = pair.client.process_new_packets().unwrap();
+    assert_eq!(state.plaintext_bytes_to_read(), 5);
+}
+
+#[test]
+fn the_end_is_whole_only_after_close_notify() {
+    let mut pair = Configs::new().pair();
+    assert!(matches!(
+        pair.server.ended_below(),
+        Err(Error::Truncated {
+            handshake: Some("client")
+        })
+    ));
+    pair.talk(b"hello", |flight| vec![flight.to_vec()]);
+    assert!(matches!(
+        pair.server.ended_below(),
+        Err(Error::Truncated { handshake: None })
+    ));
+    pair.client.send_close_notify();
+    let mut flight = pair.flight();
+    flight.extend(b"what comes after it is ignored");
+    pair.receive(&flight);
+    assert!(pair.server.peer_closed());
+    pair.server.ended_below().unwrap();
+    assert_eq!(pair.plaintext, b"hello");
+}

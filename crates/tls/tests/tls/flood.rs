@@ -1,0 +1,192 @@
+//! Many handshakes at once do not keep others waiting.
+
+use std::cell::Cell;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ClientConnection};
+use uptick_event_loop::EventLoop;
+use uptick_socket::prelude::*;
+use uptick_tls::SecureServer;
+
+use crate::support::{
+    Identity, address, client, connect, join, session, settle, tls_server, until,
+};
+
+/// A client that takes one step of its handshake at a time.
+struct Stepper {
+    tls: ClientConnection,
+    socket: TcpStream,
+}
+
+impl Stepper {
+    fn new(server: SecureServer, config: ClientConfig) -> Self {
+        let socket = connect(address(server));
+        socket.set_nonblocking(true).unwrap();
+        Stepper {
+            tls: session(config),
+            socket,
+        }
+    }
+
+    /// Sends what is to be sent.
+    fn send(&mut self) {
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut self.socket).unwrap();
+        }
+    }
+
+    /// Whether an answer has come that was not read.
+    fn has_answer(&self) -> bool {
+        self.socket.peek(&mut [0]).is_ok_and(|count| count > 0)
+    }
+
+    /// Reads what has come; gives the text in it.
+    fn receive(&mut self) -> String {
+        match self.tls.read_tls(&mut self.socket) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return String::new(),
+            Err(error) => panic!("{error}"),
+        }
+        self.tls.process_new_packets().unwrap();
+        let mut text = Vec::new();
+        let _ = self.tls.reader().read_to_end(&mut text);
+        String::from_utf8(text).unwrap()
+    }
+}
+
+fn iterate() {
+    EventLoop::current().run_once(Some(Duration::ZERO)).unwrap();
+}
+
+#[test]
+fn a_flood_of_handshakes_is_served_so_many_in_an_iteration_while_others_are_answered() {
+    const CLIENTS: usize = 200;
+    const BUDGET: usize = 8;
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let connections = Rc::new(Cell::new(0));
+    let count = Rc::clone(&connections);
+    server.on("connection", move |conn: Connection| {
+        count.set(count.get() + 1);
+        conn.on("data", move |chunk: Bytes| conn.write(chunk));
+    });
+    let mut open = Stepper::new(server, identity.client());
+    until(|| {
+        open.send();
+        open.receive();
+        !open.tls.is_handshaking() && connections.get() == 1
+    });
+    let mut clients: Vec<Stepper> = (0..CLIENTS)
+        .map(|_| Stepper::new(server, identity.client()))
+        .collect();
+    until(|| server.pending_handshakes() == CLIENTS);
+    clients.iter_mut().for_each(Stepper::send);
+
+    let (mut answered, mut iterations) = (0, 0);
+    while answered < CLIENTS {
+        open.tls.writer().write_all(b"x").unwrap();
+        open.send();
+        iterate();
+        // The tick of the next iteration has not come yet: what was written in this one is answered in it.
+        assert_eq!(open.receive(), "x");
+        let now = clients.iter().filter(|client| client.has_answer()).count();
+        assert!(
+            now <= answered + BUDGET,
+            "{answered} were answered, then {now}"
+        );
+        answered = now;
+        iterations += 1;
+        assert!(iterations < 2 * CLIENTS, "{answered} were answered");
+    }
+    assert!(iterations >= CLIENTS / BUDGET);
+    until(|| {
+        for client in &mut clients {
+            client.receive();
+            client.send();
+        }
+        connections.get() == CLIENTS + 1
+    });
+}
+
+#[test]
+fn of_those_that_wait_for_their_turn_the_newest_goes_first() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config()).handshakes_per_iteration(1);
+    server.on("connection", |_: Connection| ());
+    let mut clients: Vec<Stepper> = (0..4)
+        .map(|_| {
+            let client = Stepper::new(server, identity.client());
+            settle();
+            client
+        })
+        .collect();
+    until(|| server.pending_handshakes() == 4);
+    let mut order = Vec::new();
+    clients[0].send();
+    clients[1].send();
+    clients[2].send();
+    clients[3].send();
+    for _ in 0..10 {
+        iterate();
+        for (index, client) in clients.iter().enumerate() {
+            if client.has_answer() && !order.contains(&index) {
+                order.push(index);
+            }
+        }
+    }
+    // Whoever comes when there is a step left does not wait.
+    let first = order[0];
+    let rest: Vec<usize> = (0..4).rev().filter(|index| *index != first).collect();
+    assert_eq!(order[1..], rest);
+}
+
+#[test]
+fn what_waits_for_its_turn_is_served_however_it_goes_on() {
+    let identity = Identity::new();
+    for version in [&TLS12, &TLS13] {
+        let server = tls_server(identity.config()).handshakes_per_iteration(1);
+        server.on("connection", |conn: Connection| {
+            conn.on("data", move |chunk: Bytes| conn.write(chunk));
+        });
+        let clients: Vec<_> = (0..20)
+            .map(|_| {
+                client(server, identity.client_of(&[version]), |mut tls| {
+                    tls.write_all(b"hello").unwrap();
+                    let mut echo = [0; 5];
+                    tls.read_exact(&mut echo).unwrap();
+                    echo
+                })
+            })
+            .collect();
+        for client in clients {
+            assert_eq!(&join(client), b"hello");
+        }
+        assert_eq!(server.pending_handshakes(), 0);
+    }
+}
+
+#[test]
+fn clients_that_leave_while_they_wait_for_their_turn_are_told_of_and_forgotten() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config()).handshakes_per_iteration(1);
+    server.on("connection", |_: Connection| ());
+    let errors = Rc::new(Cell::new(0));
+    let count = Rc::clone(&errors);
+    server.on("error", move |_: Error| count.set(count.get() + 1));
+    let mut clients: Vec<Stepper> = (0..20)
+        .map(|_| Stepper::new(server, identity.client()))
+        .collect();
+    until(|| server.pending_handshakes() == 20);
+    clients.iter_mut().for_each(Stepper::send);
+    iterate();
+    drop(clients);
+    until(|| server.pending_handshakes() == 0);
+    assert_eq!(errors.get(), 20);
+    server.close();
+    // Nothing is left to wait for.
+    uptick_event_loop::run().unwrap();
+}
