@@ -56,3 +56,57 @@ fn check_cost(scheme: &EncryptionScheme<'_>) -> Result<(), String> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pkcs8::der::Encode;
+    use pkcs8::pkcs5::pbes2::Parameters;
+    use pkcs8::pkcs5::scrypt::Params;
+
+    use super::*;
+
+    /// Why something that is encrypted in a way cannot be decrypted.
+    fn refused(parameters: Parameters<'_>) -> String {
+        let info = EncryptedPrivateKeyInfo {
+            encryption_algorithm: parameters.into(),
+            encrypted_data: &[0; 32],
+        };
+        decrypt(&info.to_der().unwrap(), &Passphrase::new("secret")).unwrap_err()
+    }
+
+    #[test]
+    fn what_would_take_too_long_is_refused_before_it_is_begun() {
+        let too_many = Parameters::pbkdf2_sha256_aes256cbc(MAX_ITERATIONS + 1, &[1; 8], &[2; 16]);
+        assert_eq!(
+            refused(too_many.unwrap()),
+            "its passphrase is hashed 2000001 times, and at most 2000000 are done"
+        );
+        for (log_n, r, p) in [(18, 8, 1), (17, 8, 2), (15, 32, 2)] {
+            let params = Params::new(log_n, r, p, 32).unwrap();
+            let too_much = Parameters::scrypt_aes256cbc(params, &[1; 8], &[2; 16]);
+            assert_eq!(
+                refused(too_much.unwrap()),
+                "scrypt takes 268435456 bytes for its passphrase (128 · N · r · p), and at most 134217728 are given"
+            );
+        }
+    }
+
+    #[test]
+    fn what_costs_little_is_tried() {
+        let few = Parameters::pbkdf2_sha256_aes256cbc(1, &[1; 8], &[2; 16]);
+        let params = Params::new(4, 1, 1, 32).unwrap();
+        let little = Parameters::scrypt_aes256cbc(params, &[1; 8], &[2; 16]);
+        for parameters in [few, little] {
+            assert_eq!(refused(parameters.unwrap()), crate::pem::legacy::WRONG);
+        }
+    }
+
+    #[test]
+    fn what_is_no_encrypted_key_is_an_error() {
+        let error = decrypt(&[0x30, 0], &Passphrase::new("secret")).unwrap_err();
+        assert!(
+            error.starts_with("it is encrypted in a way that is not supported ("),
+            "{error}"
+        );
+    }
+}

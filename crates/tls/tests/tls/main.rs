@@ -12,6 +12,7 @@ mod context;
 mod flood;
 mod handshakes;
 mod openssl;
+mod passphrase;
 mod reload;
 mod serving;
 mod support;
