@@ -139,13 +139,26 @@ impl TlsConfig {
 
     /// What a client is answered with that begins a handshake.
     pub(crate) fn select(&self, hello: &ClientHello<'_>) -> Result<Arc<ServerConfig>, Error> {
-        self.loaded()?
-            .select(hello.server_name(), &self.shared.context)
+        self.loaded()?.select(hello.server_name(), self)
     }
 
     /// Whether clients are asked for certificates.
     pub(crate) fn verifies_clients(&self) -> bool {
         !matches!(self.shared.context.verify_peer, None | Some(VerifyPeer::No))
+    }
+
+    pub(crate) fn context(&self) -> &TlsContext {
+        &self.shared.context
+    }
+
+    /// How often files are looked at.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        self.shared.interval
+    }
+
+    /// Says that something could not be loaded anew.
+    pub(crate) fn report(&self, error: Error) {
+        emit(self, TlsConfig::ERROR, error);
     }
 
     /// What is loaded, after it was loaded or looked at if it is time for that.
@@ -199,7 +212,7 @@ impl TlsConfig {
             }
             Err(error) => {
                 self.shared.state.borrow_mut().seen = seen;
-                emit(self, TlsConfig::ERROR, error.clone());
+                self.report(error.clone());
                 Err(error)
             }
         }
