@@ -13,6 +13,8 @@ mod flood;
 mod handshakes;
 mod openssl;
 mod passphrase;
+mod peers;
 mod reload;
+mod resumption;
 mod serving;
 mod support;
