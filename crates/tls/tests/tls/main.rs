@@ -17,4 +17,5 @@ mod peers;
 mod reload;
 mod resumption;
 mod serving;
+mod sni;
 mod support;

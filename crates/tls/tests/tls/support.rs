@@ -57,8 +57,16 @@ impl Drop for Directory {
 
 /// A certificate for `localhost` that has signed itself, and its key, as PEM.
 pub(crate) fn certificate(change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
+    certificate_for("localhost", change)
+}
+
+/// The same for another name.
+pub(crate) fn certificate_for(
+    name: &str,
+    change: impl FnOnce(&mut CertificateParams),
+) -> (String, String) {
     let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
     change(&mut params);
     (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }
