@@ -1,0 +1,315 @@
+//! async-tls beside Uptick's TLS, and over Uptick's connections, unmodified: real peers on both sides.
+//!
+//! An async-tls stream that ends without `close_notify` fails its reader, so whoever reads to the end here has seen it.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::cell::RefCell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use async_std::future::timeout;
+use async_std::net::{TcpListener, TcpStream};
+use async_std::task::block_on;
+use async_tls::{TlsAcceptor, TlsConnector};
+use futures::channel::oneshot;
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, join};
+use rustls::{Certificate, ClientConfig, PrivateKey, RootCertStore, ServerConfig};
+use uptick_async_std::{DuplexStream, ReadableStream, run};
+use uptick_socket::prelude::*;
+use uptick_tls::{SecureServer, TlsContext};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const LARGE: usize = 400 * 1024;
+const NAME: &str = "localhost";
+
+/// A certificate that has signed itself, for all servers of these tests.
+static IDENTITY: LazyLock<Identity> = LazyLock::new(Identity::new);
+
+struct Identity {
+    file: PathBuf,
+    certificate: Certificate,
+    key: PrivateKey,
+}
+
+impl Identity {
+    fn new() -> Self {
+        let own = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
+        let name = format!("async-tls-{}.pem", std::process::id());
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let pem = own.cert.pem() + &own.signing_key.serialize_pem();
+        std::fs::write(&file, pem).unwrap();
+        Identity {
+            file,
+            certificate: Certificate(own.cert.der().to_vec()),
+            key: PrivateKey(own.signing_key.serialize_der()),
+        }
+    }
+}
+
+fn acceptor() -> TlsAcceptor {
+    let config = ServerConfig::builder()
+        .with_safe_defaults()
+        .with_no_client_auth()
+        .with_single_cert(vec![IDENTITY.certificate.clone()], IDENTITY.key.clone());
+    config.unwrap().into()
+}
+
+fn connector() -> TlsConnector {
+    connector_that_trusts(&[&IDENTITY.certificate])
+}
+
+fn connector_that_trusts(certificates: &[&Certificate]) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots.add(certificate).unwrap();
+    }
+    let config = ClientConfig::builder()
+        .with_safe_defaults()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config).into()
+}
+
+/// What was emitted, in order; clones are the same record.
+#[derive(Clone, Default)]
+struct Log(Rc<RefCell<Vec<String>>>);
+
+impl Log {
+    fn add(&self, entry: impl ToString) {
+        self.0.borrow_mut().push(entry.to_string());
+    }
+
+    fn of(&self, conn: Connection) {
+        let log = self.clone();
+        conn.on("error", move |error: Error| log.add(error));
+        for name in ["end", "close"] {
+            let log = self.clone();
+            conn.on(name, move |()| log.add(name));
+        }
+    }
+}
+
+/// Bytes of which none is like the one a chunk further.
+fn large() -> Vec<u8> {
+    (0..LARGE).map(|index| (index % 251) as u8).collect()
+}
+
+/// The loop and what is beside it, in one task.
+fn beside<T>(peer: impl Future<Output = T>) -> T {
+    let both = async { join!(run(), peer) };
+    let (ended, value) = block_on(timeout(PATIENCE, both)).unwrap();
+    ended.unwrap();
+    value
+}
+
+/// Sends much and ends, and reads it back at the same time.
+async fn exchange(stream: impl AsyncRead + AsyncWrite) -> Vec<u8> {
+    let (mut reader, mut writer) = stream.split();
+    let sending = async {
+        writer.write_all(&large()).await.unwrap();
+        writer.close().await.unwrap();
+    };
+    let mut back = Vec::new();
+    let ((), read) = join!(sending, reader.read_to_end(&mut back));
+    read.unwrap();
+    back
+}
+
+/// Sends much, reads until the peer ends, and ends: over a connection of Uptick's, as closing that leaves nothing to read.
+async fn exchange_until_the_end(stream: impl AsyncRead + AsyncWrite) -> Vec<u8> {
+    let (mut reader, mut writer) = stream.split();
+    let sending = async {
+        writer.write_all(&large()).await.unwrap();
+        writer.flush().await.unwrap();
+    };
+    let mut back = Vec::new();
+    let ((), read) = join!(sending, reader.read_to_end(&mut back));
+    read.unwrap();
+    writer.close().await.unwrap();
+    back
+}
+
+/// Sends much back and ends, and then waits for the peer's end; gives how much it sent with that.
+async fn echo_and_end(stream: impl AsyncRead + AsyncWrite) -> io::Result<usize> {
+    let (reader, mut writer) = stream.split();
+    let mut large = reader.take(LARGE as u64);
+    futures::io::copy(&mut large, &mut writer).await?;
+    writer.close().await?;
+    large.into_inner().read_to_end(&mut Vec::new()).await
+}
+
+/// Sends back what comes, and ends when the peer does; gives how much it was.
+async fn echo(stream: impl AsyncRead + AsyncWrite) -> io::Result<u64> {
+    let (mut reader, mut writer) = stream.split();
+    let count = futures::io::copy(&mut reader, &mut writer).await?;
+    writer.close().await?;
+    Ok(count)
+}
+
+/// Where a server for one connection of Uptick's TLS listens, which sends much back and ends.
+fn secure_echo(log: &Log) -> String {
+    let tls = TlsContext::new().local_cert(&IDENTITY.file).load().unwrap();
+    let server = SecureServer::new(Server::bind("tcp://127.0.0.1:0").unwrap(), tls);
+    let errors = log.clone();
+    server.on("error", move |error: Error| {
+        errors.add(error);
+        server.close();
+    });
+    let log = log.clone();
+    server.on("connection", move |conn: Connection| {
+        server.close();
+        log.of(conn);
+        conn.set_allow_half_open(true);
+        conn.pipe(conn);
+        let mut left = LARGE;
+        conn.on("data", move |chunk: Bytes| {
+            left -= chunk.len();
+            if left == 0 {
+                conn.shutdown_write();
+            }
+        });
+    });
+    server.address().unwrap()["tls://".len()..].to_string()
+}
+
+/// Where a server for one plain connection listens, over which async-tls sends back what comes, and what became of it.
+fn async_tls_echo(log: &Log) -> (String, oneshot::Receiver<io::Result<u64>>) {
+    let server = Server::bind("tcp://127.0.0.1:0").unwrap();
+    let (sender, result) = oneshot::channel();
+    let sender = RefCell::new(Some(sender));
+    let log = log.clone();
+    server.on("connection", move |conn: Connection| {
+        server.close();
+        log.of(conn);
+        conn.set_allow_half_open(true);
+        let sender = sender.take().unwrap();
+        uptick_event_loop::spawn(async move {
+            let served = async { echo(acceptor().accept(conn.into_async()).await?).await };
+            sender.send(served.await).unwrap();
+        });
+    });
+    let address = server.address().unwrap();
+    (address["tcp://".len()..].to_string(), result)
+}
+
+/// An async-tls client over a connection of Uptick's.
+async fn connect_over_uptick(address: String) -> impl AsyncRead + AsyncWrite + Unpin {
+    let conn = Connector::new().connect(address).await.unwrap();
+    conn.set_allow_half_open(true);
+    connector().connect(NAME, conn.into_async()).await.unwrap()
+}
+
+#[test]
+fn an_async_tls_client_of_a_secure_server() {
+    let log = Log::default();
+    let address = secure_echo(&log);
+    let back = beside(async {
+        let socket = TcpStream::connect(address).await.unwrap();
+        exchange(connector().connect(NAME, socket).await.unwrap()).await
+    });
+    assert!(back == large(), "{} bytes came back", back.len());
+    assert_eq!(*log.0.borrow(), ["end", "close"]);
+}
+
+#[test]
+fn an_async_tls_client_over_an_uptick_connection_of_a_secure_server() {
+    let log = Log::default();
+    let address = secure_echo(&log);
+    let back = beside(async { exchange_until_the_end(connect_over_uptick(address).await).await });
+    assert!(back == large(), "{} bytes came back", back.len());
+    assert_eq!(*log.0.borrow(), ["end", "close"]);
+}
+
+#[test]
+fn an_async_tls_server_over_an_uptick_connection() {
+    let log = Log::default();
+    let (address, served) = async_tls_echo(&log);
+    let (back, count) = beside(async {
+        let socket = TcpStream::connect(address).await.unwrap();
+        let tls = connector().connect(NAME, socket).await.unwrap();
+        (exchange(tls).await, served.await.unwrap())
+    });
+    assert!(back == large(), "{} bytes came back", back.len());
+    assert_eq!(count.unwrap(), LARGE as u64);
+    assert_eq!(log.0.borrow().last().unwrap(), "close");
+}
+
+#[test]
+fn an_async_tls_client_over_an_uptick_connection() {
+    let listener = block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let client = uptick_event_loop::spawn(async move {
+        exchange_until_the_end(connect_over_uptick(address).await).await
+    });
+    let (rest, back) = beside(async {
+        let (socket, _) = listener.accept().await.unwrap();
+        let served = async { echo_and_end(acceptor().accept(socket).await?).await };
+        join!(served, client)
+    });
+    let back = back.unwrap();
+    assert!(back == large(), "{} bytes came back", back.len());
+    assert_eq!(rest.unwrap(), 0);
+}
+
+#[test]
+fn async_tls_on_both_sides_over_uptick_connections() {
+    let (address, served) = async_tls_echo(&Log::default());
+    let client = uptick_event_loop::spawn(async move {
+        let (mut reader, mut writer) = connect_over_uptick(address).await.split();
+        let mut back = vec![0; LARGE];
+        let sent = large();
+        let sending = async {
+            writer.write_all(&sent).await?;
+            writer.flush().await
+        };
+        let (sent, read) = join!(sending, reader.read_exact(&mut back));
+        sent.and(read).unwrap();
+        writer.close().await.unwrap();
+        back
+    });
+    // Without async-std: the loop alone drives both.
+    uptick_event_loop::run().unwrap();
+    let back = futures::executor::block_on(client).unwrap();
+    let count = futures::executor::block_on(served).unwrap();
+    assert!(back == large(), "{} bytes came back", back.len());
+    assert_eq!(count.unwrap(), LARGE as u64);
+}
+
+#[test]
+fn a_certificate_that_async_tls_does_not_trust_is_an_error_on_both_sides() {
+    let log = Log::default();
+    let address = secure_echo(&log);
+    let refused = beside(async {
+        let socket = TcpStream::connect(address).await.unwrap();
+        let connector = connector_that_trusts(&[]);
+        connector.connect(NAME, socket).await.map(drop)
+    });
+    let error = refused.unwrap_err().to_string();
+    assert!(error.contains("UnknownIssuer"), "{error}");
+    let log = log.0.borrow();
+    let [error] = &log[..] else {
+        unreachable!("{log:?}")
+    };
+    // The alert with the reason never comes: async-tls sends no more than the first record of its last ones.
+    let left = "failed: the client ended the connection before the handshake was done";
+    assert!(error.ends_with(left), "{error}");
+}
+
+#[test]
+fn a_peer_that_leaves_without_close_notify_fails_who_reads_over_an_uptick_connection() {
+    let log = Log::default();
+    let (address, served) = async_tls_echo(&log);
+    let served = beside(async {
+        let socket = TcpStream::connect(address).await.unwrap();
+        let mut tls = connector().connect(NAME, socket.clone()).await.unwrap();
+        tls.write_all(b"hello").await.unwrap();
+        tls.read_exact(&mut [0; 5]).await.unwrap();
+        socket.shutdown(std::net::Shutdown::Write).unwrap();
+        served.await.unwrap()
+    });
+    let error = served.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{error}");
+}
