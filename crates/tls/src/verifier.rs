@@ -31,9 +31,10 @@ impl ServerCertVerifier for Verifier {
             self.0
                 .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
-            Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))
-                if is_self_signed(end_entity) =>
-            {
+            // The signature is bad when another one of the same name is trusted.
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            )) if is_self_signed(end_entity) => {
                 let error = OtherError(Arc::new(SelfSigned));
                 Err(CertificateError::Other(error).into())
             }

@@ -8,12 +8,14 @@
 
 mod bulk;
 mod composition;
+mod connecting;
 mod context;
 mod flood;
 mod handshakes;
 mod openssl;
 mod passphrase;
 mod peers;
+mod refusing;
 mod reload;
 mod resumption;
 mod serving;

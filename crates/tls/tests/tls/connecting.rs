@@ -1,0 +1,374 @@
+//! Connections that this side makes.
+
+use std::cell::{Cell, RefCell};
+use std::io::Read;
+use std::net::{Ipv4Addr, TcpListener};
+use std::rc::Rc;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use uptick_event_loop::spawn;
+use uptick_socket::prelude::*;
+use uptick_socket::{Connecting, FixedUriConnector, TcpConnector};
+use uptick_tls::{
+    SecureConnector, SecureServer, TlsConnection, TlsContext, TlsInfo, TlsVersion, VerifyPeer,
+};
+
+use crate::support::{
+    Directory, Identity, Log, address, certificate, logged, manual_clock, settle, tls_server, until,
+};
+
+/// Runs the loop until a connect has an outcome.
+#[track_caller]
+pub(crate) fn outcome(connecting: Connecting) -> Result<Connection, Error> {
+    let slot = Rc::new(RefCell::new(None));
+    let result = Rc::clone(&slot);
+    spawn(async move {
+        let outcome = connecting.await;
+        *result.borrow_mut() = Some(outcome);
+    });
+    until(|| slot.borrow().is_some());
+    slot.take().unwrap()
+}
+
+/// Connects to a server whatever name is asked for.
+pub(crate) fn to<S: ServerInterface>(server: S) -> FixedUriConnector<TcpConnector> {
+    FixedUriConnector::new(address(server).to_string(), TcpConnector::new()).unwrap()
+}
+
+/// The first thing that comes.
+#[track_caller]
+fn first(conn: Connection) -> String {
+    let log = Log::default();
+    let seen = log.clone();
+    conn.once("data", move |chunk: Bytes| {
+        seen.add(String::from_utf8_lossy(&chunk))
+    });
+    until(|| log.len() == 1);
+    log.take().remove(0)
+}
+
+fn echo(server: SecureServer) -> Rc<RefCell<Option<TlsInfo>>> {
+    let info = Rc::new(RefCell::new(None));
+    let slot = Rc::clone(&info);
+    server.on("connection", move |conn: Connection| {
+        *slot.borrow_mut() = conn.tls();
+        conn.on("data", move |chunk: Bytes| conn.write(chunk));
+    });
+    info
+}
+
+/// Writes and waits for the echo, so that tickets have come too.
+#[track_caller]
+fn exchange(conn: Connection) {
+    conn.write("hello");
+    assert_eq!(first(conn), "hello");
+}
+
+#[test]
+fn both_sides_know_what_was_agreed_on() {
+    let identity = Identity::new();
+    let config = identity.context().alpn_protocols(["h2", "http/1.1"]);
+    let server = tls_server(config.load().unwrap());
+    let theirs = echo(server);
+    let connector = SecureConnector::new(to(server))
+        .cafile(&identity.file)
+        .alpn_protocols(["http/1.1"])
+        .min_version(TlsVersion::V1_3);
+    let conn = outcome(connector.connect("tls://localhost:443")).unwrap();
+    assert!(conn.is_secure());
+    let uri = format!("tls://{}", address(server));
+    assert_eq!(conn.remote_address(), Some(uri));
+    exchange(conn);
+
+    let info = conn.tls().unwrap();
+    assert_eq!(info.version(), TlsVersion::V1_3);
+    assert!(
+        [
+            "TLS_AES_128_GCM_SHA256",
+            "TLS_AES_256_GCM_SHA384",
+            "TLS_CHACHA20_POLY1305_SHA256"
+        ]
+        .contains(&info.cipher_suite()),
+        "{info:?}"
+    );
+    assert_eq!(info.alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert_eq!(info.server_name(), Some("localhost"));
+    let cert = CertificateDer::from_pem_file(&identity.file).unwrap();
+    assert_eq!(info.peer_certificates().collect::<Vec<_>>(), [&cert[..]]);
+    assert_eq!(info.peer_subject(), Some("CN=rcgen self signed cert"));
+    assert!(!info.is_resumed());
+
+    let theirs = theirs.take().unwrap();
+    assert_eq!(theirs.version(), info.version());
+    assert_eq!(theirs.cipher_suite(), info.cipher_suite());
+    assert_eq!(theirs.alpn_protocol(), info.alpn_protocol());
+    assert_eq!(theirs.server_name(), info.server_name());
+    assert_eq!(theirs.peer_certificates().count(), 0);
+    assert_eq!(theirs.peer_subject(), None);
+}
+
+#[test]
+fn what_was_agreed_on_is_known_until_the_connection_is_gone() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let log = Log::default();
+    let seen = log.clone();
+    server.on("connection", move |conn: Connection| {
+        let log = seen.clone();
+        conn.on("data", move |_: Bytes| log.add(conn.tls().is_some()));
+        let log = seen.clone();
+        conn.on("close", move |()| log.add(conn.tls().is_some()));
+    });
+    let connector = SecureConnector::new(to(server)).cafile(&identity.file);
+    let conn = outcome(connector.connect("tls://localhost:443")).unwrap();
+    conn.end_with("hello");
+    until(|| log.len() == 2 && !conn.is_open());
+    assert_eq!(log.take(), ["true", "true"]);
+    assert_eq!(conn.tls(), None);
+}
+
+#[test]
+fn a_connection_without_tls_has_nothing_to_tell() {
+    let server = Server::bind("127.0.0.1:0").unwrap();
+    server.on("connection", |_: Connection| ());
+    let conn = outcome(to(server).connect("tcp://localhost:80")).unwrap();
+    assert_eq!(conn.tls(), None);
+}
+
+#[test]
+fn sessions_are_resumed_unless_that_is_switched_off() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let theirs = echo(server);
+    for (kept, expected) in [(true, [false, true]), (false, [false, false])] {
+        let connector = SecureConnector::new(to(server))
+            .cafile(&identity.file)
+            .session_resumption(kept);
+        for resumed in expected {
+            // Also by way of a clone, and over another connector.
+            let connector = connector.clone().over(to(server));
+            let conn = outcome(connector.connect("tls://localhost:443")).unwrap();
+            exchange(conn);
+            assert_eq!(conn.tls().unwrap().is_resumed(), resumed);
+            assert_eq!(theirs.take().unwrap().is_resumed(), resumed);
+            conn.close();
+        }
+    }
+}
+
+#[test]
+fn an_ip_address_is_verified_as_one_and_not_asked_for() {
+    let directory = Directory::new();
+    let (cert, key) = certificate(|params| {
+        params.subject_alt_names = vec![SanType::IpAddress(Ipv4Addr::LOCALHOST.into())];
+    });
+    let file = directory.write("server.pem", &format!("{cert}{key}"));
+    let server = tls_server(TlsContext::new().local_cert(&file).load().unwrap());
+    let theirs = echo(server);
+    let connector = SecureConnector::new(Connector::new()).cafile(&file);
+    let conn = outcome(connector.connect(server.address().unwrap())).unwrap();
+    exchange(conn);
+    assert_eq!(theirs.take().unwrap().server_name(), None);
+    assert_eq!(conn.tls().unwrap().server_name(), None);
+    // A scheme is not needed.
+    outcome(connector.connect(address(server))).unwrap();
+}
+
+#[test]
+fn a_unix_socket_needs_the_name_of_the_peer() {
+    let identity = Identity::new();
+    let directory = Directory::new();
+    let path = directory.path("server.sock");
+    let server = SecureServer::new(
+        Server::bind(path.to_str().unwrap()).unwrap(),
+        identity.config(),
+    );
+    let theirs = echo(server);
+    let connector = SecureConnector::new(Connector::new()).cafile(&identity.file);
+    let uri = format!("unix://{}", path.display());
+    let error = outcome(connector.connect(&*uri)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "connecting to {uri} failed before the TLS handshake: making a TLS context failed: a Unix socket has no name \
+             that a certificate could be for: set `peer_name`"
+        )
+    );
+    let connector = connector.peer_name("localhost");
+    exchange(outcome(connector.connect(&*uri)).unwrap());
+    assert_eq!(theirs.take().unwrap().server_name(), Some("localhost"));
+    server.close();
+}
+
+/// Those who issue certificates, and what they have issued, as PEM.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Authority {
+            issuer: Issuer::new(params, key),
+            pem,
+        }
+    }
+
+    /// A certificate for a host name with this common name, and its key behind it.
+    pub(crate) fn issue(&self, host: &str, name: &str) -> String {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let cert = params.signed_by(&key, &self.issuer).unwrap();
+        format!("{}{}", cert.pem(), key.serialize_pem())
+    }
+}
+
+#[test]
+fn a_server_that_verifies_clients_knows_who_has_connected() {
+    let directory = Directory::new();
+    let authority = Authority::new();
+    let ca = directory.write("ca.pem", &authority.pem);
+    let server = directory.write("server.pem", &authority.issue("localhost", "server"));
+    let client = directory.write("client.pem", &authority.issue("alice.test", "alice"));
+    let context = TlsContext::new()
+        .local_cert(server)
+        .cafile(&ca)
+        .verify_peer(VerifyPeer::Required);
+    let server = tls_server(context.load().unwrap()).handshakes_per_iteration(1);
+    let theirs = echo(server);
+    let trusting = SecureConnector::new(to(server)).cafile(&ca);
+    let connector = trusting.clone().local_cert(client);
+    // Several at a time, so that some have to wait for their turn with what they show.
+    let connecting: Vec<_> = (0..5)
+        .map(|_| connector.connect("tls://localhost:443"))
+        .map(|connecting| {
+            let slot = Rc::new(Cell::new(None));
+            let result = Rc::clone(&slot);
+            spawn(async move { result.set(Some(connecting.await)) });
+            slot
+        })
+        .collect();
+    for slot in connecting {
+        let mut result = None;
+        until(|| {
+            result = result.take().or_else(|| slot.take());
+            result.is_some()
+        });
+        exchange(result.unwrap().unwrap());
+        let info = theirs.borrow().clone().unwrap();
+        let subject = info.peer_subject().unwrap();
+        assert!(subject.contains("CN=alice"), "{subject}");
+        assert_eq!(info.peer_certificates().count(), 1);
+    }
+
+    // In TLS 1.3 the client is done before it is refused.
+    let errors = Log::default();
+    let seen = errors.clone();
+    server.on("error", move |error: Error| seen.add(error));
+    let conn = outcome(trusting.connect("tls://localhost:443")).unwrap();
+    let log = Log::default();
+    let seen = log.clone();
+    conn.on("error", move |error: Error| seen.add(error));
+    until(|| log.len() == 1 && errors.len() == 1);
+    let text = log.take().remove(0);
+    assert!(
+        text.ends_with("failed: the peer refused: it requires a certificate of the client (CertificateRequired)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_connector_that_accepts_any_certificate_does() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let _theirs = echo(server);
+    let connector = SecureConnector::new(to(server)).dangerous_accept_any_certificate();
+    exchange(outcome(connector.connect("tls://example.test:443")).unwrap());
+}
+
+#[test]
+fn what_the_server_says_at_once_is_kept_for_a_listener() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    server.on("connection", |conn: Connection| conn.end_with("welcome"));
+    let connector = SecureConnector::new(to(server)).cafile(&identity.file);
+    let conn = outcome(connector.connect("tls://localhost:443")).unwrap();
+    settle();
+    let log = Log::default();
+    let seen = log.clone();
+    conn.on("data", move |chunk: Bytes| {
+        seen.add(String::from_utf8_lossy(&chunk))
+    });
+    for name in ["end", "close"] {
+        let seen = log.clone();
+        conn.on(name, move |()| seen.add(name));
+    }
+    until(|| log.has("close"));
+    assert_eq!(log.take(), ["welcome", "end", "close"]);
+}
+
+#[test]
+fn a_server_that_says_nothing_is_given_up_after_the_time_limit() {
+    let clock = manual_clock();
+    let silent = Server::bind("127.0.0.1:0").unwrap();
+    let log = logged(silent);
+    let connector = SecureConnector::new(to(silent)).dangerous_accept_any_certificate();
+    let slot = Rc::new(RefCell::new(None));
+    let result = Rc::clone(&slot);
+    let connecting = connector.connect("tls://example.test:443");
+    spawn(async move {
+        let outcome = connecting.await;
+        *result.borrow_mut() = Some(outcome);
+    });
+    // The ClientHello has come.
+    until(|| log.len() == 2);
+    clock.advance(Duration::from_millis(9_990));
+    settle();
+    assert!(slot.borrow().is_none());
+    clock.advance(Duration::from_millis(10));
+    until(|| slot.borrow().is_some());
+    let error = slot.take().unwrap().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the TLS handshake with tls://example.test:443 timed out after 10s (ETIMEDOUT)"
+    );
+    until(|| log.has("close"));
+    silent.close();
+    // Nothing is left to wait for.
+    uptick_event_loop::run().unwrap();
+}
+
+#[test]
+fn dropping_the_future_closes_the_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, came) = channel();
+    let peer = thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut byte = [0];
+        socket.read_exact(&mut byte).unwrap();
+        sender.send(byte[0]).unwrap();
+        let mut rest = Vec::new();
+        // It ends, or is reset.
+        let _ = socket.read_to_end(&mut rest);
+    });
+    let connector = SecureConnector::new(Connector::new()).dangerous_accept_any_certificate();
+    let handle = spawn(connector.connect(format!("tls://{address}")));
+    until(|| came.try_recv().is_ok());
+    handle.cancel();
+    until(|| peer.is_finished());
+    uptick_event_loop::run().unwrap();
+}

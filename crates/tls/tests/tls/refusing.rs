@@ -1,0 +1,285 @@
+//! Why connections could not be made.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, IsCa, date_time_ymd};
+use uptick_socket::prelude::*;
+use uptick_tls::{SecureConnector, TlsContext, TlsVersion};
+
+use crate::connecting::{outcome, to};
+use crate::support::{Directory, Identity, address, certificate, tls_server};
+
+const DURING: &str = "connecting to tls://localhost:443 failed during the TLS handshake: ";
+const BEFORE: &str = "connecting to tls://localhost:443 failed before the TLS handshake: ";
+
+/// Why `localhost` was refused.
+#[track_caller]
+fn refusal(connector: &SecureConnector) -> String {
+    let error = outcome(connector.connect("tls://localhost:443")).unwrap_err();
+    let text = error.to_string();
+    let rest = text.strip_prefix(DURING);
+    rest.unwrap_or_else(|| panic!("{text}")).to_owned()
+}
+
+/// A server that answers the first bytes and closes.
+fn answers(answer: &'static [u8], reset: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let _ = socket.read(&mut [0; 4096]).unwrap();
+        socket.write_all(answer).unwrap();
+        if reset {
+            socket2::SockRef::from(&socket)
+                .set_linger(Some(Duration::ZERO))
+                .unwrap();
+        }
+    });
+    address
+}
+
+#[track_caller]
+fn refusal_of(address: SocketAddr) -> String {
+    let below = uptick_socket::FixedUriConnector::new(
+        address.to_string(),
+        uptick_socket::TcpConnector::new(),
+    );
+    refusal(&SecureConnector::new(below.unwrap()).dangerous_accept_any_certificate())
+}
+
+#[test]
+fn a_server_that_does_not_speak_tls_is_told_from_one_that_leaves() {
+    assert_eq!(
+        refusal_of(answers(b"HTTP/1.1 400 Bad Request\r\n\r\n", false)),
+        "the server speaks plain HTTP, not TLS"
+    );
+    assert_eq!(
+        refusal_of(answers(b"220 mail.example.org ESMTP\r\n", false)),
+        "what the server sent is not TLS"
+    );
+    assert_eq!(
+        refusal_of(answers(b"", false)),
+        "the server ended the connection before the handshake was done"
+    );
+    assert_eq!(
+        refusal_of(answers(b"", true)),
+        "Connection reset by peer (ECONNRESET)"
+    );
+}
+
+#[test]
+fn an_alert_of_the_server_says_what_it_means() {
+    for (description, text) in [
+        (
+            70,
+            "the server refused: it speaks no version of TLS that is offered (ProtocolVersion)",
+        ),
+        (
+            112,
+            "the server refused: it has no certificate for that name (UnrecognisedName)",
+        ),
+        (
+            120,
+            "the server refused: it speaks none of the ALPN protocols offered (NoApplicationProtocol)",
+        ),
+        (
+            40,
+            "the server refused: it has no parameters in common, or wants a certificate of the client (HandshakeFailure)",
+        ),
+        (80, "the server refused: InternalError"),
+    ] {
+        let alert: Vec<u8> = vec![21, 3, 3, 0, 2, 2, description];
+        assert_eq!(refusal_of(answers(alert.leak(), false)), text);
+    }
+}
+
+#[test]
+fn a_certificate_for_other_names_says_for_which() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    server.on("error", |_: Error| ());
+    server.on("connection", |_: Connection| ());
+    let connector = SecureConnector::new(to(server)).cafile(&identity.file);
+    let refused = |name: &str| refusal(&connector.clone().peer_name(name));
+    assert_eq!(
+        refused("example.test"),
+        "its certificate is for localhost, not for example.test"
+    );
+    assert_eq!(
+        refused("127.0.0.1"),
+        "its certificate is for localhost, not for 127.0.0.1"
+    );
+    let error = outcome(connector.peer_name("a name").connect("tls://localhost:443")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{BEFORE}making a TLS context failed: no certificate can be for \"a name\": it is no host name"
+        )
+    );
+}
+
+#[test]
+fn a_certificate_that_signed_itself_is_told_from_one_of_an_unknown_issuer() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    server.on("error", |_: Error| ());
+    server.on("connection", |_: Connection| ());
+    let self_signed = "its certificate is signed by itself, and not trusted: give it to `cafile`";
+    let other = Identity::new();
+    let connector = SecureConnector::new(to(server));
+    assert_eq!(refusal(&connector.clone().cafile(&other.file)), self_signed);
+
+    let directory = Directory::new();
+    let authority = crate::connecting::Authority::new();
+    let issued = authority.issue("localhost", "server");
+    let file = directory.write("server.pem", &issued);
+    let server = tls_server(TlsContext::new().local_cert(file).load().unwrap());
+    server.on("error", |_: Error| ());
+    server.on("connection", |_: Connection| ());
+    let text = refusal(&connector.over(to(server)).cafile(&other.file));
+    assert!(
+        text.starts_with("the issuer of its certificate is not among those that are trusted: give the issuer's certificate to `cafile`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_issuers_whom_the_system_trusts_are_not_those_of_a_test() {
+    if rustls_native_certs::load_native_certs().certs.is_empty() {
+        eprintln!("SKIPPED: this system trusts no issuers");
+        return;
+    }
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    server.on("error", |_: Error| ());
+    server.on("connection", |_: Connection| ());
+    let port = address(server).port();
+    let uri = format!("tls://localhost:{port}");
+    let error = outcome(uptick_tls::connector().connect(&*uri)).unwrap_err();
+    let expected = format!(
+        "connecting to {uri} failed during the TLS handshake: its certificate is signed by itself"
+    );
+    assert!(error.to_string().contains(&expected), "{error}");
+}
+
+#[test]
+fn a_certificate_that_has_expired_or_is_not_valid_yet_is_refused() {
+    let directory = Directory::new();
+    // No server of this crate starts with one.
+    for (begin, end, text) in [
+        (2019, 2020, "its certificate expired "),
+        (3000, 3001, "its certificate is not valid for "),
+    ] {
+        let (cert, key) = certificate(|params| {
+            params.not_before = date_time_ymd(begin, 1, 1);
+            params.not_after = date_time_ymd(end, 1, 1);
+        });
+        let file = directory.write("server.pem", &format!("{cert}{key}"));
+        let address = serve_with(&cert, &key);
+        let below = uptick_socket::FixedUriConnector::new(
+            address.to_string(),
+            uptick_socket::TcpConnector::new(),
+        );
+        let refused = refusal(&SecureConnector::new(below.unwrap()).cafile(&file));
+        assert!(refused.starts_with(text), "{refused}");
+        assert!(
+            refused.ends_with(" days ago, unless the clock of this machine is wrong")
+                || refused.ends_with(" more days, unless the clock of this machine is wrong"),
+            "{refused}"
+        );
+    }
+}
+
+/// A server of another make that has this certificate and serves one client.
+fn serve_with(cert: &str, key: &str) -> SocketAddr {
+    use rustls_pki_types::pem::PemObject;
+    use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+    #[cfg(feature = "aws-lc-rs")]
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    #[cfg(not(feature = "aws-lc-rs"))]
+    let provider = rustls::crypto::ring::default_provider();
+    let chain = vec![CertificateDer::from_pem_slice(cert.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut tls = rustls::ServerConnection::new(config.into()).unwrap();
+        while tls.complete_io(&mut socket).is_ok_and(|(read, _)| read > 0) {}
+    });
+    address
+}
+
+#[test]
+fn a_certificate_for_issuers_is_refused_as_one_of_a_server() {
+    let directory = Directory::new();
+    let (cert, key) = certificate(|params| {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    });
+    let file = directory.write("server.pem", &format!("{cert}{key}"));
+    let server = tls_server(TlsContext::new().local_cert(&file).load().unwrap());
+    server.on("error", |_: Error| ());
+    server.on("connection", |_: Connection| ());
+    assert_eq!(
+        refusal(&SecureConnector::new(to(server)).cafile(&file)),
+        "its certificate is one for issuers (CA:TRUE), with which no server can be verified"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_before_anything_is_connected_to() {
+    let directory = Directory::new();
+    let connector = SecureConnector::new(Connector::new()).cafile(directory.path("nothing.pem"));
+    let error = outcome(connector.connect("tls://localhost:443")).unwrap_err();
+    assert_eq!(error.errno_name(), Some("ENOENT"));
+    let text = error.to_string();
+    let reading = format!("{BEFORE}reading the CA certificates from ");
+    assert!(text.starts_with(&reading), "{text}");
+
+    let (cert, _) = certificate(|_| ());
+    let connector = SecureConnector::new(Connector::new())
+        .dangerous_accept_any_certificate()
+        .local_cert(directory.write("cert.pem", &cert));
+    let error = outcome(connector.connect("tls://localhost:443")).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("there is no private key in it"), "{text}");
+}
+
+#[test]
+fn a_server_without_a_version_in_common_is_refused() {
+    // A ServerHello of TLS 1.2: record, handshake, version, random, no session, suite, no compression.
+    let mut hello = vec![22, 3, 3, 0, 42, 2, 0, 0, 38, 3, 3];
+    hello.extend([7; 32]);
+    hello.extend([0, 0xc0, 0x2b, 0]);
+    let address = answers(hello.leak(), false);
+    let below = uptick_socket::FixedUriConnector::new(
+        address.to_string(),
+        uptick_socket::TcpConnector::new(),
+    );
+    let connector = SecureConnector::new(below.unwrap())
+        .dangerous_accept_any_certificate()
+        .min_version(TlsVersion::V1_3);
+    assert_eq!(
+        refusal(&connector),
+        "the server offers no version of TLS that is spoken here"
+    );
+}
+
+#[test]
+fn another_scheme_is_not_for_this_connector() {
+    let error = outcome(SecureConnector::new(Connector::new()).connect("ws://localhost:443"));
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "invalid address \"ws://localhost:443\": this connector knows tls://, not \"ws\" (EINVAL)"
+    );
+}
