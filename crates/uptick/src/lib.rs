@@ -42,6 +42,8 @@ pub mod prelude {
     pub use uptick_event_loop::Timer;
     pub use uptick_socket::prelude::*;
     pub use uptick_stream::{ReadableStream, WritableStream};
+    #[cfg(feature = "tls")]
+    pub use uptick_tls::{SecureConnector, SecureServer, TlsConnection, TlsContext};
 }
 
 /// Runs this thread's loop until nothing is left to wait for, or until [`stop`].
