@@ -16,10 +16,11 @@ use async_std::task::block_on;
 use async_tls::{TlsAcceptor, TlsConnector};
 use futures::channel::oneshot;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, join};
+use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::{Certificate, ClientConfig, PrivateKey, RootCertStore, ServerConfig};
 use uptick_async_std::{DuplexStream, ReadableStream, run};
 use uptick_socket::prelude::*;
-use uptick_tls::{SecureServer, TlsContext};
+use uptick_tls::{SecureConnector, SecureServer, TlsContext};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const LARGE: usize = 400 * 1024;
@@ -252,6 +253,62 @@ fn an_async_tls_client_over_an_uptick_connection() {
     let back = back.unwrap();
     assert!(back == large(), "{} bytes came back", back.len());
     assert_eq!(rest.unwrap(), 0);
+}
+
+#[test]
+fn a_secure_connector_and_an_async_tls_server() {
+    let log = Log::default();
+    let received = Rc::new(RefCell::new(Vec::new()));
+    let listener = block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (events, sink) = (log.clone(), Rc::clone(&received));
+    uptick_event_loop::spawn(async move {
+        let connector = SecureConnector::new(Connector::new()).cafile(&IDENTITY.file);
+        let connecting = connector.connect(format!("tls://{NAME}:{port}"));
+        let conn = connecting.await.unwrap();
+        events.of(conn);
+        conn.set_allow_half_open(true);
+        conn.on("data", move |chunk: Bytes| {
+            sink.borrow_mut().extend_from_slice(&chunk)
+        });
+        conn.on("end", move |()| conn.end());
+        conn.write(large());
+    });
+    let rest = beside(async {
+        let (socket, _) = listener.accept().await.unwrap();
+        echo_and_end(acceptor().accept(socket).await.unwrap()).await
+    });
+    assert!(*received.borrow() == large());
+    assert_eq!(rest.unwrap(), 0);
+    assert_eq!(*log.0.borrow(), ["end", "close"]);
+}
+
+#[test]
+fn a_secure_connector_refuses_an_async_tls_server_that_it_does_not_trust() {
+    let mut other = CertificateParams::new([NAME.to_owned()]).unwrap();
+    let name = &mut other.distinguished_name;
+    name.push(DnType::CommonName, "somebody else");
+    let other = other.self_signed(&KeyPair::generate().unwrap()).unwrap();
+    let name = format!("other-{}.pem", std::process::id());
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&file, other.pem()).unwrap();
+    let listener = block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let client = uptick_event_loop::spawn(async move {
+        let connector = SecureConnector::new(Connector::new()).cafile(file);
+        let connecting = connector.connect(format!("tls://{NAME}:{port}"));
+        connecting.await.unwrap_err().to_string()
+    });
+    let (served, error) = beside(async {
+        let (socket, _) = listener.accept().await.unwrap();
+        (acceptor().accept(socket).await.map(drop), client.await)
+    });
+    let served = served.unwrap_err().to_string();
+    assert!(served.contains("CertificateUnknown"), "{served}");
+    let error = error.unwrap();
+    let reason =
+        "failed during the TLS handshake: its certificate is signed by itself, and not trusted";
+    assert!(error.contains(reason), "{error}");
 }
 
 #[test]
