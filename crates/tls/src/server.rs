@@ -51,7 +51,8 @@ const MAX_HANDSHAKES: usize = 1024;
 ///
 /// # Limits
 /// A handshake has 10 s ([`handshake_timeout`](SecureServer::handshake_timeout)); 1,024 may be under way
-/// ([`max_handshakes`](SecureServer::max_handshakes)). While the server is paused they still go on, and `connection` is
+/// ([`max_handshakes`](SecureServer::max_handshakes)), of which 8 go on in an iteration of the loop
+/// ([`handshakes_per_iteration`](SecureServer::handshakes_per_iteration)). While the server is paused they still go on, and `connection` is
 /// emitted for them. The write limits of a connection count encrypted bytes.
 ///
 /// # Examples

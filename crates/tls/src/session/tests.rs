@@ -208,3 +208,104 @@ fn the_end_is_whole_only_after_close_notify() {
     pair.server.ended_below().unwrap();
     assert_eq!(pair.plaintext, b"hello");
 }
+
+/// A gate that is closed at first.
+struct Turns {
+    open: std::cell::Cell<bool>,
+    config: Arc<ServerConfig>,
+}
+
+impl Gate for Turns {
+    fn may_step(&self) -> bool {
+        self.open.get()
+    }
+
+    fn select(&self, _: &ClientHello<'_>) -> Result<Arc<ServerConfig>, Error> {
+        Ok(Arc::clone(&self.config))
+    }
+
+    fn verifies_clients(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn each_costly_flight_waits_for_its_turn_and_what_comes_meanwhile_is_kept() {
+    let configs = Configs::new();
+    let mut pair = configs.pair();
+    let turns = Turns {
+        open: false.into(),
+        config: Arc::clone(&configs.server),
+    };
+    let mut plaintext = Vec::new();
+    let hello = pair.flight();
+    let (most, rest) = hello.split_at(hello.len() - 1);
+    pair.server
+        .receive(most, &mut plaintext, Some(&turns))
+        .unwrap();
+    // A part of a ClientHello costs nothing.
+    assert!(!pair.server.waits());
+    pair.server
+        .receive(rest, &mut plaintext, Some(&turns))
+        .unwrap();
+    assert!(pair.server.waits());
+    // It is not its turn yet.
+    pair.server.resume(&mut plaintext, Some(&turns)).unwrap();
+    assert!(pair.server.waits());
+    turns.open.set(true);
+    pair.server.resume(&mut plaintext, Some(&turns)).unwrap();
+    assert!(!pair.server.waits());
+    pair.answer();
+
+    turns.open.set(false);
+    pair.client.writer().write_all(b"hello").unwrap();
+    let second = pair.flight();
+    for byte in second {
+        pair.server
+            .receive(&[byte], &mut plaintext, Some(&turns))
+            .unwrap();
+    }
+    assert!(pair.server.waits() && pair.server.is_handshaking());
+    turns.open.set(true);
+    pair.server.resume(&mut plaintext, Some(&turns)).unwrap();
+    assert!(!pair.server.is_handshaking());
+    assert_eq!(plaintext, b"hello");
+}
+
+#[test]
+fn a_client_that_does_not_wait_for_its_turn_is_refused() {
+    let configs = Configs::new();
+    let mut pair = configs.pair();
+    let turns = Turns {
+        open: false.into(),
+        config: Arc::clone(&configs.server),
+    };
+    let hello = pair.flight();
+    let mut receive = |bytes: &[u8]| pair.server.receive(bytes, &mut Vec::new(), Some(&turns));
+    receive(&hello).unwrap();
+    receive(&[0; HELD]).unwrap();
+    let error = receive(&[0]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "more than 64 KiB came while the handshake waited for its turn"
+    );
+}
+
+#[test]
+fn what_is_written_before_the_handshake_is_sent_after_it_up_to_a_limit() {
+    let mut pair = Configs::new().pair();
+    let mut out = Vec::new();
+    pair.server.send(b"welcome", &mut out).unwrap();
+    assert!(out.is_empty());
+    let most = vec![0; 64 * 1024 - 7];
+    pair.server.send(&most, &mut out).unwrap();
+    let error = pair.server.send(b"x", &mut out).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "more than 64 KiB were written before the handshake was done"
+    );
+    pair.talk(b"", |flight| vec![flight.to_vec()]);
+    let mut text = vec![0; 7];
+    pair.client.reader().read_exact(&mut text).unwrap();
+    assert_eq!(text, b"welcome");
+}

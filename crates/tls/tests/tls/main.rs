@@ -20,4 +20,5 @@ mod reload;
 mod resumption;
 mod serving;
 mod sni;
+mod streaming;
 mod support;

@@ -80,3 +80,21 @@ fn openssl_with_tls_1_1_is_refused() {
         "{text}"
     );
 }
+
+#[test]
+fn openssl_cannot_renegotiate() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let log = logged(server);
+    // `R` has it begin to renegotiate.
+    let Some(output) = s_client(server, &identity, &["-tls1_2"], "R\n") else {
+        return;
+    };
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("RENEGOTIATING"), "{output:?}");
+    assert!(text.contains("no renegotiation"), "{output:?}");
+    until(|| log.has("close"));
+    let connections = log.take();
+    let connections = connections.iter().filter(|line| *line == "connection");
+    assert_eq!(connections.count(), 1);
+}
