@@ -28,6 +28,8 @@ struct Pair {
     gate: Open,
     client: ClientConnection,
     plaintext: Vec<u8>,
+    /// What the client has been told.
+    heard: Vec<u8>,
 }
 
 struct Configs {
@@ -66,6 +68,7 @@ impl Configs {
             gate: Open(Arc::clone(&self.server)),
             client: ClientConnection::new(Arc::clone(&self.client), name).unwrap(),
             plaintext: Vec::new(),
+            heard: Vec::new(),
         }
     }
 }
@@ -95,6 +98,8 @@ impl Pair {
         while !out.is_empty() {
             self.client.read_tls(&mut out).unwrap();
             self.client.process_new_packets().unwrap();
+            // It says that no more is there yet.
+            let _ = self.client.reader().read_to_end(&mut self.heard);
         }
     }
 
@@ -305,7 +310,6 @@ fn what_is_written_before_the_handshake_is_sent_after_it_up_to_a_limit() {
         "more than 64 KiB were written before the handshake was done"
     );
     pair.talk(b"", |flight| vec![flight.to_vec()]);
-    let mut text = vec![0; 7];
-    pair.client.reader().read_exact(&mut text).unwrap();
-    assert_eq!(text, b"welcome");
+    assert_eq!(pair.heard.len(), 64 * 1024);
+    assert!(pair.heard.starts_with(b"welcome"));
 }
