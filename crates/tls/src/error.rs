@@ -23,6 +23,16 @@ pub enum Error {
         /// Why it failed.
         source: Arc<io::Error>,
     },
+    /// A file could not be written.
+    #[error("writing the {what} to {} failed: {}", path.display(), errno::describe(.source))]
+    Write {
+        /// What was to be written: `certificate`, `private key`.
+        what: &'static str,
+        /// The file.
+        path: Arc<PathBuf>,
+        /// Why it failed.
+        source: Arc<io::Error>,
+    },
     /// What a file has cannot be used.
     #[error("loading the {what} from {} failed: {reason}", path.display())]
     Load {

@@ -14,6 +14,8 @@ mod names;
 mod peers;
 mod pem;
 mod provider;
+#[cfg(feature = "self-signed")]
+mod self_signed;
 mod server;
 mod session;
 mod unknown;
@@ -26,4 +28,6 @@ pub use error::Error;
 pub use identity::ServerCert;
 pub use info::{TlsConnection, TlsInfo};
 pub use peers::VerifyPeer;
+#[cfg(feature = "self-signed")]
+pub use self_signed::{SelfSigned, self_signed};
 pub use server::SecureServer;

@@ -202,18 +202,12 @@ fn read(path: &Path, files: &mut Files) -> std::io::Result<Zeroizing<Vec<u8>>> {
     use std::io::Read;
 
     let file = std::fs::File::open(path)?;
-    files.add(path, &file.metadata()?);
+    let metadata = file.metadata()?;
+    files.add(path, &metadata);
     // Room for everything at once: a vector that grows leaves copies of the key behind.
-    let mut text = Zeroizing::new(vec![0; MAX_FILE as usize + 1]);
-    let mut length = 0;
-    let mut file = file.take(text.len() as u64);
-    while let Some(room) = text.get_mut(length..).filter(|room| !room.is_empty()) {
-        match file.read(room)? {
-            0 => break,
-            count => length += count,
-        }
-    }
-    text.truncate(length);
+    let room = metadata.len().min(MAX_FILE) as usize + 1;
+    let mut text = Zeroizing::new(Vec::with_capacity(room));
+    file.take(MAX_FILE + 1).read_to_end(&mut text)?;
     Ok(text)
 }
 

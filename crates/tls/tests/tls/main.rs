@@ -18,6 +18,8 @@ mod peers;
 mod refusing;
 mod reload;
 mod resumption;
+#[cfg(feature = "self-signed")]
+mod self_signed;
 mod serving;
 mod sni;
 mod streaming;
