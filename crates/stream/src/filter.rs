@@ -277,7 +277,7 @@ impl Filters {
                 level += 1;
             }
         }
-        outcome.up.extend(bytes);
+        append(&mut outcome.up, bytes);
         match failure {
             Some(error) => Err(error),
             None => {
@@ -309,14 +309,23 @@ impl Filters {
             }
             bytes = context.down;
             outcome.later.extend(context.later);
-            outcome.up.extend(context.up);
+            append(&mut outcome.up, context.up);
             if let Err(error) = result {
                 // An alert that goes with an error is still to be sent; of two errors, the first one tells more.
                 let _ = self.down(at, bytes, false, outcome);
                 return Err(error);
             }
         }
-        outcome.down.extend(bytes);
+        append(&mut outcome.down, bytes);
         Ok(())
+    }
+}
+
+/// Appends without an allocation where there is nothing before, which is nearly always.
+fn append(to: &mut Vec<Bytes>, from: Vec<Bytes>) {
+    if to.is_empty() {
+        *to = from;
+    } else {
+        to.extend(from);
     }
 }

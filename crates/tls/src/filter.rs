@@ -122,7 +122,7 @@ impl Filter for TlsFilter {
     }
 
     fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), StreamError> {
-        let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 256 + 64);
+        let mut out = Vec::with_capacity(self.session.encrypted_len(bytes.len()));
         let sent = self.session.send(&bytes, &mut out);
         let flushed = self.flush(out, context);
         sent.and(flushed).map_err(|error| self.failed(error))

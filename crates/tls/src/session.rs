@@ -258,6 +258,19 @@ impl Session {
         Ok(())
     }
 
+    /// How long that many bytes are when they are encrypted: exactly so in TLS 1.3, so that a vector of that capacity is
+    /// handed on without another allocation.
+    pub(crate) fn encrypted_len(&self, length: usize) -> usize {
+        // The longest plaintext of a record; what is added to it: header, content type and tag (RFC 8446, section 5.2),
+        // or header, nonce and tag (RFC 5288, section 3).
+        const FRAGMENT: usize = 16 * 1024;
+        let added = match self.tls().and_then(|tls| tls.protocol_version()) {
+            Some(ProtocolVersion::TLSv1_3) => 5 + 1 + 16,
+            _ => 5 + 8 + 16,
+        };
+        length + length.div_ceil(FRAGMENT) * added
+    }
+
     /// Encrypts; what is to be sent is appended to `out`.
     pub(crate) fn send(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         const TOO_EARLY: &str = "more than 64 KiB were written before the handshake was done";

@@ -313,3 +313,14 @@ fn what_is_written_before_the_handshake_is_sent_after_it_up_to_a_limit() {
     assert_eq!(pair.heard.len(), 64 * 1024);
     assert!(pair.heard.starts_with(b"welcome"));
 }
+
+#[test]
+fn the_length_of_what_is_sent_is_known_before() {
+    let mut pair = Configs::new().pair();
+    pair.talk(b"", |flight| vec![flight.to_vec()]);
+    for length in [1, 64, 16_384, 16_385, 100_000] {
+        let mut out = Vec::new();
+        pair.server.send(&vec![0; length], &mut out).unwrap();
+        assert_eq!(out.len(), pair.server.encrypted_len(length));
+    }
+}
