@@ -150,8 +150,9 @@ impl TlsContext {
         self
     }
 
-    /// Sets who is asked for the certificate of a name, in lower case, that neither
-    /// [`sni_server_certs`](TlsContext::sni_server_certs) nor the default certificate has.
+    /// Sets who is asked for the certificate of a name that neither
+    /// [`sni_server_certs`](TlsContext::sni_server_certs) nor the default certificate has. The name is a valid DNS name in
+    /// lower case.
     ///
     /// What it gives is loaded and kept until the next reload; a failure to load is an error of that handshake. When it
     /// gives `None` the client gets [`local_cert`](TlsContext::local_cert), and without it is refused. It is called in the

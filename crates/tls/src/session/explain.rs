@@ -80,6 +80,13 @@ pub(super) fn handshake_with_client(error: &rustls::Error, beginning: &Beginning
         rustls::Error::NoApplicationProtocol => {
             Error::protocol("the client offers no ALPN protocol that is spoken here")
         }
+        rustls::Error::NoCertificatesPresented => {
+            Error::protocol("the client shows no certificate, and one is required")
+        }
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            Error::protocol("nobody in `cafile` has issued the client's certificate")
+        }
+        rustls::Error::InvalidCertificate(error) => Error::protocol(certificate(error)),
         rustls::Error::AlertReceived(alert) => {
             Error::protocol(format!("the client refused: {}", told(alert)))
         }
@@ -166,7 +173,7 @@ fn told_by_server(alert: &AlertDescription) -> String {
     }
 }
 
-/// Why a server's certificate is not accepted.
+/// Why a peer's certificate is not accepted.
 fn certificate(error: &CertificateError) -> String {
     let days = |seconds: u64| seconds / 86_400;
     match error {

@@ -124,7 +124,10 @@ fn a_client_with_a_certificate_is_served_and_one_without_is_not() {
             assert_eq!(site.greet(&context, alice), "welcome");
         }
         let refused = site.greet(&context, bare());
-        assert!(refused.contains("no certificate"), "{refused}");
+        assert_eq!(
+            refused,
+            "the client shows no certificate, and one is required"
+        );
     }
 }
 
@@ -140,13 +143,16 @@ fn a_certificate_that_does_not_verify_is_refused_also_where_none_is_needed() {
     let mallory = other.certify(site.identity.client(), &params("mallory"));
     // A client keeps to the names of the roots that it is told; this one does not.
     let refused = site.greet(&context, mallory);
-    assert!(refused.contains("UnknownIssuer"), "{refused}");
+    assert_eq!(
+        refused,
+        "nobody in `cafile` has issued the client's certificate"
+    );
     let mut late = params("late");
     late.not_after = date_time_ymd(2020, 1, 1);
     late.not_before = date_time_ymd(2019, 1, 1);
     let late = authority.certify(site.identity.client(), &late);
     let refused = site.greet(&context, late);
-    assert!(refused.contains("expired"), "{refused}");
+    assert!(refused.starts_with("its certificate expired "), "{refused}");
 }
 
 #[test]
