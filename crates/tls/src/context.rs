@@ -200,7 +200,7 @@ impl TlsContext {
     ///
     /// What a ticket says is encrypted with a key that only this loaded context has, so that the server keeps nothing, and
     /// tickets end with the next reload. A client of TLS 1.2 gets one at most. Default: 1. Clients that open many
-    /// connections at once can use more; each costs about 2 % of a handshake.
+    /// connections at once can use more; each costs about 5 % of a handshake.
     pub fn session_tickets(mut self, count: usize) -> Self {
         self.session_tickets = count;
         self
