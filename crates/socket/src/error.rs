@@ -268,10 +268,12 @@ impl Error {
             | Self::Resolve { source, .. }
             | Self::Read { source, .. }
             | Self::Write { source, .. } => Status::System(source.io_error()),
-            Self::Filter { source, .. } | Self::ConnectLayer { source, .. } => match io_error_in(&**source) {
-                Some(error) => Status::System(error),
-                None => Status::Unknown,
-            },
+            Self::Filter { source, .. } | Self::ConnectLayer { source, .. } => {
+                match io_error_in(&**source) {
+                    Some(error) => Status::System(error),
+                    None => Status::Unknown,
+                }
+            }
             Self::InvalidUri { .. } | Self::Inherit { .. } => Status::Errno(Errno::INVAL),
             Self::BufferFull { .. } => Status::Errno(Errno::NOBUFS),
             Self::Timeout { .. } => Status::Errno(Errno::TIMEDOUT),

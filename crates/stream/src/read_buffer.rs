@@ -40,9 +40,7 @@ pub(crate) enum NoBytes {
 #[inline]
 pub(crate) fn read_some(fd: BorrowedFd<'_>, is_socket: bool) -> Result<Chunk, NoBytes> {
     BUFFER.with_borrow_mut(|buffer| {
-        if buffer.capacity() < ROOM {
-            make_room(buffer);
-        }
+        make_room(buffer);
         let room = buffer.spare_capacity_mut();
         let size = room.len().min(READ_SIZE);
         let room = &mut room[..size];
@@ -71,8 +69,16 @@ pub(crate) fn read_some(fd: BorrowedFd<'_>, is_socket: bool) -> Result<Chunk, No
     })
 }
 
+/// Sees to it that an empty buffer has room for a chunk.
+#[inline]
+pub(crate) fn make_room(buffer: &mut BytesMut) {
+    if buffer.capacity() < ROOM {
+        take_back(buffer);
+    }
+}
+
 #[cold]
-fn make_room(buffer: &mut BytesMut) {
+fn take_back(buffer: &mut BytesMut) {
     if !buffer.try_reclaim(READ_SIZE) && buffer.capacity() < LEAST {
         *buffer = BytesMut::with_capacity(READ_SIZE);
     }

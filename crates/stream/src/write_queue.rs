@@ -67,6 +67,39 @@ impl WriteQueue {
         self.run.extend_from_slice(slice);
     }
 
+    /// Appends what `f` appends to a buffer that may have bytes in it.
+    #[inline]
+    pub fn push_with<R>(&mut self, f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let before = self.run.len();
+        let result = f(&mut self.run);
+        self.len += self.run.len().saturating_sub(before);
+        if self.run.len() > RUN {
+            self.seal();
+        }
+        result
+    }
+
+    /// Moves everything from another queue behind what is in this one.
+    pub fn append(&mut self, other: &mut WriteQueue) {
+        if self.is_empty() {
+            std::mem::swap(self, other);
+        } else if let Some(run) = other.as_run() {
+            self.push(run);
+        } else {
+            self.seal();
+            other.seal();
+            self.segments.append(&mut other.segments);
+            self.len += other.len;
+        }
+        other.reset();
+    }
+
+    /// The bytes in pieces, from the front.
+    pub(crate) fn into_chunks(mut self) -> impl Iterator<Item = Bytes> {
+        self.seal();
+        self.segments.into_iter()
+    }
+
     /// Takes bytes that were sent off the front.
     #[inline]
     pub fn consume(&mut self, mut count: usize) {

@@ -9,9 +9,6 @@ use uptick_stream::filter::{Filter, FilterContext};
 use crate::error::Error;
 use crate::session::{Gate, Session};
 
-/// The most bytes that are delivered as one `data`.
-const CHUNK: usize = 64 * 1024;
-
 /// Who waits for a handshake.
 pub(crate) trait Waiter {
     /// The handshake is done. Called when the connection is whole again.
@@ -48,39 +45,27 @@ impl TlsFilter {
         &self.session
     }
 
-    fn flush(&mut self, mut out: Vec<u8>, context: &mut FilterContext) -> Result<(), Error> {
-        let result = self.session.take_output(&mut out);
-        context.send(out.into());
-        result
+    fn flush(&mut self, context: &mut FilterContext) -> Result<(), Error> {
+        context.send_with(|out| self.session.take_output(out))
     }
 
-    /// Hands on what has come of bytes that were received.
+    /// Does what is to be done when bytes were received and what they say was delivered.
     fn settle(
         &mut self,
         received: Result<(), Error>,
-        plaintext: Vec<u8>,
         context: &mut FilterContext,
     ) -> Result<(), StreamError> {
         // Also the alert that goes with an error.
-        let flushed = self.flush(Vec::new(), context);
+        let flushed = self.flush(context);
         if !self.session.is_handshaking()
             && let Some(waiter) = self.waiter.take()
         {
             context.then(move || waiter.done());
         }
-        self.deliver(plaintext, context);
-        received.and(flushed).map_err(|error| self.failed(error))
-    }
-
-    fn deliver(&mut self, plaintext: Vec<u8>, context: &mut FilterContext) {
-        let mut plaintext = Bytes::from(plaintext);
-        while plaintext.len() > CHUNK {
-            context.deliver(plaintext.split_to(CHUNK));
-        }
-        context.deliver(plaintext);
         if self.session.peer_closed() {
             self.deliver_end(context);
         }
+        received.and(flushed).map_err(|error| self.failed(error))
     }
 
     fn deliver_end(&mut self, context: &mut FilterContext) {
@@ -103,17 +88,17 @@ impl TlsFilter {
 
 impl Filter for TlsFilter {
     fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), StreamError> {
-        let mut plaintext = Vec::new();
         let gate = self.waiter.as_ref().and_then(|waiter| waiter.gate());
-        let received = self.session.receive(&bytes, &mut plaintext, gate);
-        self.settle(received, plaintext, context)
+        let session = &mut self.session;
+        let received = context.deliver_with(|plaintext| session.receive(&bytes, plaintext, gate));
+        self.settle(received, context)
     }
 
     fn resumed(&mut self, context: &mut FilterContext) -> Result<(), StreamError> {
-        let mut plaintext = Vec::new();
         let gate = self.waiter.as_ref().and_then(|waiter| waiter.gate());
-        let received = self.session.resume(&mut plaintext, gate);
-        self.settle(received, plaintext, context)?;
+        let session = &mut self.session;
+        let received = context.deliver_with(|plaintext| session.resume(plaintext, gate));
+        self.settle(received, context)?;
         if self.ended_below && !self.session.waits() {
             self.ended_below = false;
             return self.peer_ended(context);
@@ -122,10 +107,12 @@ impl Filter for TlsFilter {
     }
 
     fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), StreamError> {
-        let mut out = Vec::with_capacity(self.session.encrypted_len(bytes.len()));
-        let sent = self.session.send(&bytes, &mut out);
-        let flushed = self.flush(out, context);
-        sent.and(flushed).map_err(|error| self.failed(error))
+        context
+            .send_with(|out| {
+                out.reserve(self.session.encrypted_len(bytes.len()));
+                self.session.send(&bytes, out)
+            })
+            .map_err(|error| self.failed(error))
     }
 
     fn peer_ended(&mut self, context: &mut FilterContext) -> Result<(), StreamError> {
@@ -142,8 +129,7 @@ impl Filter for TlsFilter {
 
     fn ending(&mut self, context: &mut FilterContext) -> Result<(), StreamError> {
         self.session.end();
-        self.flush(Vec::new(), context)
-            .map_err(|error| self.failed(error))
+        self.flush(context).map_err(|error| self.failed(error))
     }
 
     fn closed(&mut self) {

@@ -9,6 +9,7 @@ mod hello;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use rustls::server::ClientHello;
 use rustls::{
     ClientConfig, ClientConnection, Connection, HandshakeKind, ProtocolVersion, ServerConfig, Side,
@@ -127,7 +128,7 @@ impl Session {
     pub(crate) fn receive(
         &mut self,
         bytes: &[u8],
-        plaintext: &mut Vec<u8>,
+        plaintext: &mut BytesMut,
         gate: Option<&dyn Gate>,
     ) -> Result<(), Error> {
         self.beginning.note(bytes);
@@ -140,7 +141,7 @@ impl Session {
     /// Goes on with a handshake that has waited for its turn.
     pub(crate) fn resume(
         &mut self,
-        plaintext: &mut Vec<u8>,
+        plaintext: &mut BytesMut,
         gate: Option<&dyn Gate>,
     ) -> Result<(), Error> {
         if !std::mem::take(&mut self.waits) {
@@ -153,7 +154,7 @@ impl Session {
     fn advance(
         &mut self,
         mut bytes: &[u8],
-        plaintext: &mut Vec<u8>,
+        plaintext: &mut BytesMut,
         gate: Option<&dyn Gate>,
     ) -> Result<(), Error> {
         if let Phase::Hello(hello) = &mut self.phase {
@@ -181,7 +182,7 @@ impl Session {
     }
 
     /// Answers the ClientHello.
-    fn answer(&mut self, plaintext: &mut Vec<u8>, gate: Option<&dyn Gate>) -> Result<(), Error> {
+    fn answer(&mut self, plaintext: &mut BytesMut, gate: Option<&dyn Gate>) -> Result<(), Error> {
         let phase = std::mem::replace(&mut self.phase, Phase::Refused(Vec::new()));
         let (Phase::Hello(hello), Some(gate)) = (phase, gate) else {
             return Ok(());
@@ -224,7 +225,7 @@ impl Session {
         Ok(())
     }
 
-    fn process(&mut self, mut bytes: &[u8], plaintext: &mut Vec<u8>) -> Result<(), Error> {
+    fn process(&mut self, mut bytes: &[u8], plaintext: &mut BytesMut) -> Result<(), Error> {
         while !bytes.is_empty() && !self.peer_closed {
             let Phase::Running(tls) = &mut self.phase else {
                 return Ok(());
@@ -235,7 +236,7 @@ impl Session {
         Ok(())
     }
 
-    fn take_packets(&mut self, plaintext: &mut Vec<u8>) -> Result<(), Error> {
+    fn take_packets(&mut self, plaintext: &mut BytesMut) -> Result<(), Error> {
         let Phase::Running(tls) = &mut self.phase else {
             return Ok(());
         };
@@ -243,23 +244,24 @@ impl Session {
             Ok(state) => state,
             Err(error) => {
                 // What came before is whole.
-                let _ = tls.reader().read_to_end(plaintext);
+                let mut whole = Vec::new();
+                let _ = tls.reader().read_to_end(&mut whole);
+                plaintext.extend_from_slice(&whole);
                 return Err(self.explain(&error));
             }
         };
-        let at = plaintext.len();
-        plaintext.resize(at + state.plaintext_bytes_to_read(), 0);
-        if let Some(room) = plaintext.get_mut(at..)
-            && !room.is_empty()
-        {
+        let count = state.plaintext_bytes_to_read();
+        if count > 0 {
+            let at = plaintext.len();
+            plaintext.resize(at + count, 0);
+            let room = plaintext.get_mut(at..).unwrap_or_default();
             tls.reader().read_exact(room).map_err(Error::io)?;
         }
         self.peer_closed = state.peer_has_closed();
         Ok(())
     }
 
-    /// How long that many bytes are when they are encrypted: exactly so in TLS 1.3, so that a vector of that capacity is
-    /// handed on without another allocation.
+    /// How long that many bytes are when they are encrypted: exactly so in TLS 1.3.
     pub(crate) fn encrypted_len(&self, length: usize) -> usize {
         // The longest plaintext of a record; what is added to it: header, content type and tag (RFC 8446, section 5.2),
         // or header, nonce and tag (RFC 5288, section 3).

@@ -62,10 +62,7 @@ fn what_a_connector_is_not_for_is_refused_with_einval() {
                 tcp.connect("/run/x.sock"),
                 "this connector knows tcp://, not \"unix\"",
             ),
-            (
-                tcp.connect("tls://127.0.0.1:80"),
-                "SecureConnector around",
-            ),
+            (tcp.connect("tls://127.0.0.1:80"), "SecureConnector around"),
             (
                 unix.connect("127.0.0.1:80"),
                 "this connector knows Unix sockets",

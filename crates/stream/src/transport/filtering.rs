@@ -7,7 +7,7 @@ use uptick_event_loop::catch;
 use super::flags::Flags;
 use super::{Transport, Transports, ending, reading, with_entry, writing};
 use crate::error::Error;
-use crate::filter::{Outcome, Passage};
+use crate::filter::{FilterContext, Outcome, Passage};
 
 /// Bytes have come from the descriptor.
 pub(super) fn received<T: Transport>(stream: T, bytes: Bytes) {
@@ -138,10 +138,10 @@ fn run<T: Transport>(stream: T, passage: Passage, tell: Tell) {
     let mut outcome = match catch(|| filters.pass(passage)) {
         Ok(outcome) => outcome,
         Err(message) => Outcome {
+            context: FilterContext::take(),
             error: Some(Error::Panic {
                 message: message.into(),
             }),
-            ..Outcome::default()
         },
     };
     let height = filters.len();
@@ -156,35 +156,35 @@ fn run<T: Transport>(stream: T, passage: Passage, tell: Tell) {
         rare.filters.append(added);
         let filtered = !rare.filters.is_empty() || entry.holds();
         entry.flags.set(Flags::FILTERED, filtered);
-        for bytes in outcome.down.drain(..) {
-            writing::append(entry, token, spare, bytes);
-        }
+        writing::append_all(entry, token, spare, &mut outcome.context.down);
         Some(())
     });
     if found.flatten().is_some() {
-        settle(stream, outcome, height, tell);
+        settle(stream, &mut outcome, height, tell);
         if is_ending {
             ending::finish_when_flushed(stream);
         }
     }
+    outcome.context.give_back();
 }
 
 /// Acts on what came out of the lowest `height` filters.
-fn settle<T: Transport>(stream: T, mut outcome: Outcome, height: usize, tell: Tell) {
-    for call in outcome.later {
+fn settle<T: Transport>(stream: T, outcome: &mut Outcome, height: usize, tell: Tell) {
+    let Outcome { context, error } = outcome;
+    for call in context.later.drain(..) {
         if let Err(message) = catch(call) {
-            outcome.error.get_or_insert(Error::Panic {
+            error.get_or_insert(Error::Panic {
                 message: message.into(),
             });
         }
     }
-    let mut up = outcome.up.into_iter();
-    while up.len() > 0 || outcome.end {
+    let mut up = context.up.drain(..);
+    while up.len() > 0 || context.end {
         if covered(stream, height) {
             let passage = Passage::Delivered {
                 height,
                 bytes: up.by_ref().collect(),
-                end: std::mem::take(&mut outcome.end),
+                end: std::mem::take(&mut context.end),
             };
             run(stream, passage, tell);
             break;
@@ -194,7 +194,8 @@ fn settle<T: Transport>(stream: T, mut outcome: Outcome, height: usize, tell: Te
             None => break,
         }
     }
-    if let Some(error) = outcome.error {
+    drop(up);
+    if let Some(error) = error.take() {
         if tell == Tell::Now {
             writing::send_last(stream);
             return ending::fail(stream, error);
@@ -203,7 +204,7 @@ fn settle<T: Transport>(stream: T, mut outcome: Outcome, height: usize, tell: Te
             writing::fail_later(entry, token, error)
         });
     }
-    if outcome.end {
+    if context.end {
         let held = with_entry(stream, |entry, token| {
             let paused = entry.flags.contains(Flags::PAUSED);
             let rare = entry.rare();

@@ -77,7 +77,35 @@ pub(super) fn append<T: Transport>(
         return false;
     }
     queue.push(chunk);
-    let mut waiting = queue.len();
+    appended(entry, token)
+}
+
+/// Appends everything from another queue; see [`append`].
+pub(super) fn append_all<T: Transport>(
+    entry: &mut Entry<T>,
+    token: Token,
+    spare: &mut SpareQueues,
+    chunks: &mut WriteQueue,
+) {
+    if chunks.is_empty() {
+        return;
+    }
+    let queue = entry
+        .queue
+        .get_or_insert_with(|| spare.pop().unwrap_or_default());
+    if queue.len() >= entry.hard_limit as usize {
+        entry.flags.insert(Flags::OVERFLOW | Flags::FULL);
+        queue_flush(entry, token);
+        return;
+    }
+    queue.append(chunks);
+    appended(entry, token);
+}
+
+/// Something was appended to the queue: has it flushed; `false` when the soft limit is reached.
+#[inline]
+fn appended<T: Transport>(entry: &mut Entry<T>, token: Token) -> bool {
+    let mut waiting = entry.queued();
     if waiting == 0 {
         return true;
     }

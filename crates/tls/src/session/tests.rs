@@ -27,7 +27,7 @@ struct Pair {
     server: Session,
     gate: Open,
     client: ClientConnection,
-    plaintext: Vec<u8>,
+    plaintext: BytesMut,
     /// What the client has been told.
     heard: Vec<u8>,
 }
@@ -67,7 +67,7 @@ impl Configs {
             server: Session::server(),
             gate: Open(Arc::clone(&self.server)),
             client: ClientConnection::new(Arc::clone(&self.client), name).unwrap(),
-            plaintext: Vec::new(),
+            plaintext: BytesMut::new(),
             heard: Vec::new(),
         }
     }
@@ -122,7 +122,7 @@ fn a_clients_bytes_may_come_one_at_a_time() {
         flight.iter().map(|byte| vec![*byte]).collect()
     });
     assert!(!pair.server.is_handshaking());
-    assert_eq!(pair.plaintext, b"hello");
+    assert_eq!(pair.plaintext[..], b"hello"[..]);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_clients_flights_may_be_split_anywhere() {
             let (first, second) = flight.split_at(at.min(flight.len()));
             vec![first.to_vec(), second.to_vec()]
         });
-        assert_eq!(pair.plaintext, b"hello", "split at {at}");
+        assert_eq!(pair.plaintext[..], b"hello"[..], "split at {at}");
         longest = seen.get();
         at += 1;
     }
@@ -183,7 +183,7 @@ fn keys_may_be_updated_in_the_middle() {
     pair.talk(b"one", |flight| vec![flight.to_vec()]);
     pair.client.refresh_traffic_keys().unwrap();
     pair.talk(b" two", |flight| vec![flight.to_vec()]);
-    assert_eq!(pair.plaintext, b"one two");
+    assert_eq!(pair.plaintext[..], b"one two"[..]);
     let mut out = Vec::new();
     pair.server.send(b"three", &mut out).unwrap();
     pair.client.read_tls(&mut &out[..]).unwrap();
@@ -211,7 +211,7 @@ fn the_end_is_whole_only_after_close_notify() {
     pair.receive(&flight);
     assert!(pair.server.peer_closed());
     pair.server.ended_below().unwrap();
-    assert_eq!(pair.plaintext, b"hello");
+    assert_eq!(pair.plaintext[..], b"hello"[..]);
 }
 
 /// A gate that is closed at first.
@@ -242,7 +242,7 @@ fn each_costly_flight_waits_for_its_turn_and_what_comes_meanwhile_is_kept() {
         open: false.into(),
         config: Arc::clone(&configs.server),
     };
-    let mut plaintext = Vec::new();
+    let mut plaintext = BytesMut::new();
     let hello = pair.flight();
     let (most, rest) = hello.split_at(hello.len() - 1);
     pair.server
@@ -274,7 +274,7 @@ fn each_costly_flight_waits_for_its_turn_and_what_comes_meanwhile_is_kept() {
     turns.open.set(true);
     pair.server.resume(&mut plaintext, Some(&turns)).unwrap();
     assert!(!pair.server.is_handshaking());
-    assert_eq!(plaintext, b"hello");
+    assert_eq!(plaintext[..], b"hello"[..]);
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn a_client_that_does_not_wait_for_its_turn_is_refused() {
         config: Arc::clone(&configs.server),
     };
     let hello = pair.flight();
-    let mut receive = |bytes: &[u8]| pair.server.receive(bytes, &mut Vec::new(), Some(&turns));
+    let mut receive = |bytes: &[u8]| pair.server.receive(bytes, &mut BytesMut::new(), Some(&turns));
     receive(&hello).unwrap();
     receive(&[0; HELD]).unwrap();
     let error = receive(&[0]).unwrap_err();

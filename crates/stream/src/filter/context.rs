@@ -1,0 +1,112 @@
+//! What a filter wants done.
+//!
+//! Each thread keeps the contexts that are done with, and their buffers: in the steady state a filter allocates nothing
+//! for what it delivers and sends.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::read_buffer::{READ_SIZE, make_room};
+use crate::write_queue::WriteQueue;
+
+/// How many contexts a thread keeps: those of callbacks within callbacks.
+const SPARE: usize = 4;
+
+thread_local! {
+    static CONTEXTS: RefCell<Vec<Box<FilterContext>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What a filter wants done, in order.
+#[derive(Default)]
+pub struct FilterContext {
+    pub(crate) up: Vec<Bytes>,
+    pub(crate) end: bool,
+    pub(crate) down: WriteQueue,
+    pub(crate) later: Vec<Box<dyn FnOnce()>>,
+    pub(crate) remove: bool,
+    /// Out of which chunks to be delivered are cut.
+    buffer: BytesMut,
+}
+
+impl FilterContext {
+    /// Hands bytes to the layer above.
+    pub fn deliver(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.up.push(bytes);
+        }
+    }
+
+    /// Hands what `f` appends to an empty buffer to the layer above, in pieces of 64 KiB at most.
+    ///
+    /// The buffer is used again once nobody keeps what was delivered.
+    pub fn deliver_with<R>(&mut self, f: impl FnOnce(&mut BytesMut) -> R) -> R {
+        make_room(&mut self.buffer);
+        let result = f(&mut self.buffer);
+        while self.buffer.len() > READ_SIZE {
+            self.up.push(self.buffer.split_to(READ_SIZE).freeze());
+        }
+        if !self.buffer.is_empty() {
+            self.up.push(self.buffer.split().freeze());
+        }
+        result
+    }
+
+    /// Tells the layer above that the peer has ended, behind what was delivered.
+    pub fn deliver_end(&mut self) {
+        self.end = true;
+    }
+
+    /// Hands bytes to the layer below.
+    pub fn send(&mut self, bytes: Bytes) {
+        self.down.push(bytes);
+    }
+
+    /// Hands what `f` appends to the layer below; the buffer may have bytes in it, which are to stay.
+    pub fn send_with<R>(&mut self, f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        self.down.push_with(f)
+    }
+
+    /// Has `f` called when the stream is whole again, before what was delivered is emitted; it may use the stream.
+    pub fn then(&mut self, f: impl FnOnce() + 'static) {
+        self.later.push(Box::new(f));
+    }
+
+    /// Takes the filter out of the stream: what it delivered with this call is the last.
+    pub fn remove(&mut self) {
+        self.remove = true;
+    }
+
+    /// An empty context, one that was used before if there is one.
+    pub(crate) fn take() -> Box<FilterContext> {
+        let spare = CONTEXTS.try_with(|contexts| contexts.borrow_mut().pop());
+        spare.ok().flatten().unwrap_or_default()
+    }
+
+    /// Keeps the context for the next use.
+    pub(crate) fn give_back(mut self: Box<Self>) {
+        self.up.clear();
+        self.down.reset();
+        self.later.clear();
+        self.end = false;
+        self.remove = false;
+        let _ = CONTEXTS.try_with(|contexts| {
+            let mut contexts = contexts.borrow_mut();
+            if contexts.len() < SPARE {
+                contexts.push(self);
+            }
+        });
+    }
+}
+
+impl fmt::Debug for FilterContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FilterContext")
+            .field("up", &self.up)
+            .field("end", &self.end)
+            .field("down", &self.down)
+            .field("remove", &self.remove)
+            .finish_non_exhaustive()
+    }
+}
