@@ -117,7 +117,6 @@ fn an_async_std_socket_is_an_uptick_stream() {
 fn a_connection_is_read_and_written_as_async_std_does_it() {
     let address = serve(|conn| {
         uptick_event_loop::spawn(async move {
-            conn.set_allow_half_open(true);
             let (mut reader, mut writer) = conn.into_async().split();
             async_std::io::copy(&mut reader, &mut writer).await.unwrap();
             writer.close().await.unwrap();

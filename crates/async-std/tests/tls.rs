@@ -119,20 +119,6 @@ async fn exchange(stream: impl AsyncRead + AsyncWrite) -> Vec<u8> {
     back
 }
 
-/// Sends much, reads until the peer ends, and ends: over a connection of Uptick's, as closing that leaves nothing to read.
-async fn exchange_until_the_end(stream: impl AsyncRead + AsyncWrite) -> Vec<u8> {
-    let (mut reader, mut writer) = stream.split();
-    let sending = async {
-        writer.write_all(&large()).await.unwrap();
-        writer.flush().await.unwrap();
-    };
-    let mut back = Vec::new();
-    let ((), read) = join!(sending, reader.read_to_end(&mut back));
-    read.unwrap();
-    writer.close().await.unwrap();
-    back
-}
-
 /// Sends much back and ends, and then waits for the peer's end; gives how much it sent with that.
 async fn echo_and_end(stream: impl AsyncRead + AsyncWrite) -> io::Result<usize> {
     let (reader, mut writer) = stream.split();
@@ -185,7 +171,6 @@ fn async_tls_echo(log: &Log) -> (String, oneshot::Receiver<io::Result<u64>>) {
     server.on("connection", move |conn: Connection| {
         server.close();
         log.of(conn);
-        conn.set_allow_half_open(true);
         let sender = sender.take().unwrap();
         uptick_event_loop::spawn(async move {
             let served = async { echo(acceptor().accept(conn.into_async()).await?).await };
@@ -199,7 +184,6 @@ fn async_tls_echo(log: &Log) -> (String, oneshot::Receiver<io::Result<u64>>) {
 /// An async-tls client over a connection of Uptick's.
 async fn connect_over_uptick(address: String) -> impl AsyncRead + AsyncWrite + Unpin {
     let conn = Connector::new().connect(address).await.unwrap();
-    conn.set_allow_half_open(true);
     connector().connect(NAME, conn.into_async()).await.unwrap()
 }
 
@@ -219,7 +203,7 @@ fn an_async_tls_client_of_a_secure_server() {
 fn an_async_tls_client_over_an_uptick_connection_of_a_secure_server() {
     let log = Log::default();
     let address = secure_echo(&log);
-    let back = beside(async { exchange_until_the_end(connect_over_uptick(address).await).await });
+    let back = beside(async { exchange(connect_over_uptick(address).await).await });
     assert!(back == large(), "{} bytes came back", back.len());
     assert_eq!(*log.0.borrow(), ["end", "close"]);
 }
@@ -242,9 +226,8 @@ fn an_async_tls_server_over_an_uptick_connection() {
 fn an_async_tls_client_over_an_uptick_connection() {
     let listener = block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let client = uptick_event_loop::spawn(async move {
-        exchange_until_the_end(connect_over_uptick(address).await).await
-    });
+    let client =
+        uptick_event_loop::spawn(async move { exchange(connect_over_uptick(address).await).await });
     let (rest, back) = beside(async {
         let (socket, _) = listener.accept().await.unwrap();
         let served = async { echo_and_end(acceptor().accept(socket).await?).await };
@@ -314,19 +297,8 @@ fn a_secure_connector_refuses_an_async_tls_server_that_it_does_not_trust() {
 #[test]
 fn async_tls_on_both_sides_over_uptick_connections() {
     let (address, served) = async_tls_echo(&Log::default());
-    let client = uptick_event_loop::spawn(async move {
-        let (mut reader, mut writer) = connect_over_uptick(address).await.split();
-        let mut back = vec![0; LARGE];
-        let sent = large();
-        let sending = async {
-            writer.write_all(&sent).await?;
-            writer.flush().await
-        };
-        let (sent, read) = join!(sending, reader.read_exact(&mut back));
-        sent.and(read).unwrap();
-        writer.close().await.unwrap();
-        back
-    });
+    let client =
+        uptick_event_loop::spawn(async move { exchange(connect_over_uptick(address).await).await });
     // Without async-std: the loop alone drives both.
     uptick_event_loop::run().unwrap();
     let back = futures::executor::block_on(client).unwrap();

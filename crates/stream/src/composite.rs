@@ -4,13 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use uptick_emitter::{Emitter, Event, ListenerId, Listeners, emit, events};
 use uptick_event_loop::{Id, Table, catch};
 
 use crate::chunk::Chunk;
-use crate::contract::{BaseStream, ReadableStream, WritableStream};
+use crate::contract::{BaseStream, DuplexStream, ReadableStream, WritableStream};
 use crate::error::Error;
 
 /// A readable and a writable stream as one duplex stream: a child's `stdout` and `stdin`, for example.
@@ -21,10 +22,11 @@ use crate::error::Error;
 /// | what happens | what follows |
 /// |---|---|
 /// | [`close`](CompositeStream::close), or one of the two fails | both close, then `close` |
-/// | the readable one comes to its end | `end`; the writable one is ended too, and `close` follows its close |
+/// | the readable one comes to its end | `end`; the writable one is ended too, unless half-open is allowed; `close` follows its close |
 /// | the readable one closes without an end | both close, then `close` |
 /// | [`end`](CompositeStream::end) | the readable one is paused, the writable one ended |
-/// | the writable one closes | both close, then `close` |
+/// | [`shutdown_write`](CompositeStream::shutdown_write) | the writable one is ended; `close` follows its close and the end of the readable one |
+/// | the writable one closes otherwise | both close, then `close` |
 ///
 /// # Examples
 /// ```
@@ -87,9 +89,14 @@ struct Entry {
     ended: bool,
     /// `end` was called.
     ending: bool,
-    /// There is nothing to write to, and never was.
+    /// `shutdown_write` was called.
+    shut: bool,
+    half_open: bool,
+    /// There is nothing to write to: the writable stream has closed, or never was there.
     half: bool,
     closing: bool,
+    /// Who waits for the close of the writable stream.
+    waker: Option<Waker>,
 }
 
 thread_local! {
@@ -178,7 +185,9 @@ impl<W: WritableStream> Writable for WritableSide<W> {
         let error = self
             .stream
             .on(W::ERROR, move |error| composite.fail(Error::of(error)));
-        let close = self.stream.on(W::CLOSE, move |()| composite.close());
+        let close = self
+            .stream
+            .on(W::CLOSE, move |()| composite.writable_closed());
         self.ids.borrow_mut().extend([drain, error, close]);
         close != ListenerId::NONE
     }
@@ -228,8 +237,11 @@ impl CompositeStream {
             writable: Rc::clone(&writable),
             ended: !readable.is_readable(),
             ending: !writable.is_writable(),
+            shut: false,
+            half_open: false,
             half: false,
             closing: false,
+            waker: None,
         };
         let composite = CompositeStream {
             id: STREAMS
@@ -253,7 +265,8 @@ impl CompositeStream {
 
     /// Writes to the writable stream; see [`WritableStream::write`].
     pub fn write(self, chunk: impl Chunk) -> bool {
-        let writable = self.entry(|entry| (!entry.ending).then(|| Rc::clone(&entry.writable)));
+        let writable =
+            self.entry(|entry| (!entry.ending && !entry.shut).then(|| Rc::clone(&entry.writable)));
         let Some(Some(writable)) = writable else {
             return false;
         };
@@ -274,6 +287,25 @@ impl CompositeStream {
             readable.pause();
             writable.end();
         }
+        if self.entry(|entry| entry.half) == Some(true) {
+            self.close();
+        }
+    }
+
+    /// Ends the writable stream; the readable one goes on.
+    pub fn shutdown_write(self) {
+        let writable = self.entry(|entry| {
+            let over = entry.closing || entry.ending || std::mem::replace(&mut entry.shut, true);
+            (!over).then(|| Rc::clone(&entry.writable))
+        });
+        if let Some(Some(writable)) = writable {
+            writable.end();
+        }
+    }
+
+    /// Sets whether the stream stays open for writing after the end of the readable one. Default: false.
+    pub fn set_allow_half_open(self, allow: bool) {
+        self.entry(|entry| entry.half_open = allow);
     }
 
     /// Writes, then [`end`](CompositeStream::end)s.
@@ -330,8 +362,10 @@ impl CompositeStream {
 
     /// Whether [`write`](CompositeStream::write) takes anything.
     pub fn is_writable(self) -> bool {
-        let writable = self
-            .entry(|entry| (!entry.ending && !entry.closing).then(|| Rc::clone(&entry.writable)));
+        let writable = self.entry(|entry| {
+            let over = entry.ending || entry.shut || entry.closing;
+            (!over).then(|| Rc::clone(&entry.writable))
+        });
         writable
             .flatten()
             .is_some_and(|writable| writable.is_writable())
@@ -357,10 +391,25 @@ impl CompositeStream {
     fn ended(self) {
         self.entry(|entry| entry.ended = true);
         emit(&self, Self::END, ());
-        if self.entry(|entry| entry.half) == Some(true) {
-            self.close();
-        } else {
+        let stays = self.entry(|entry| entry.half_open && !entry.shut && !entry.half);
+        if stays == Some(false) {
             self.end();
+        }
+    }
+
+    fn writable_closed(self) {
+        let (reads_on, waker) = self
+            .entry(|entry| {
+                let reads_on = entry.shut && !entry.ended && !entry.ending;
+                entry.half |= reads_on;
+                (reads_on, entry.waker.take())
+            })
+            .unwrap_or_default();
+        if !reads_on {
+            self.close();
+        }
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 
@@ -440,6 +489,31 @@ impl WritableStream for CompositeStream {
 
     fn end(self) {
         CompositeStream::end(self);
+    }
+}
+
+impl DuplexStream for CompositeStream {
+    fn shutdown_write(self) {
+        CompositeStream::shutdown_write(self);
+    }
+
+    fn poll_shutdown_write(self, context: &mut Context<'_>) -> Poll<()> {
+        CompositeStream::shutdown_write(self);
+        let waits = self.entry(|entry| {
+            let waits = !entry.half && !entry.closing;
+            if waits {
+                entry.waker = Some(context.waker().clone());
+            }
+            waits
+        });
+        match waits {
+            Some(true) => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    }
+
+    fn set_allow_half_open(self, allow: bool) {
+        CompositeStream::set_allow_half_open(self, allow);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The contracts: what every readable, writable and duplex stream does, for code that is generic over them.
 
 use std::error::Error as StdError;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use uptick_emitter::{Emitter, Event, EventSet};
@@ -187,7 +188,24 @@ pub trait WritableStream: BaseStream {
 /// Those of [`ReadableStream`] and [`WritableStream`]. After the peer's `end` the stream ends itself, once what was
 /// written is sent, unless it is told to stay half open.
 pub trait DuplexStream: ReadableStream + WritableStream {
+    /// Ends the writing side: sends what was written, then tells the peer. Reading goes on, and `close` comes after its
+    /// `end`. Idempotent.
+    ///
+    /// A stream without a peer, as a [`ThroughStream`](crate::ThroughStream), [`end`](WritableStream::end)s: what was
+    /// written is its own `data`.
+    fn shutdown_write(self);
+
+    /// [`shutdown_write`](Self::shutdown_write)s; ready when everything is sent and the peer is told.
+    ///
+    /// It wakes one task, the last one that has asked. A stream that closes before says so by `close`.
+    fn poll_shutdown_write(self, context: &mut Context<'_>) -> Poll<()>;
+
+    /// Sets whether the stream stays open for writing after the peer's `end`. Default: false.
+    fn set_allow_half_open(self, allow: bool);
+
     /// The stream as [`AsyncRead`](futures::AsyncRead) and [`AsyncWrite`](futures::AsyncWrite), for code that awaits.
+    ///
+    /// It stays open for writing when the peer has ended: [`set_allow_half_open`](Self::set_allow_half_open).
     ///
     /// # Examples
     /// ```
@@ -201,20 +219,18 @@ pub trait DuplexStream: ReadableStream + WritableStream {
     /// let answer = uptick_event_loop::block_on(async {
     ///     let mut stream = DuplexResourceStream::new(ours)?.into_async();
     ///     stream.write_all(b"hello").await?;
-    ///     let mut answer = [0; 5];
-    ///     stream.read_exact(&mut answer).await?;
     ///     stream.close().await?;
+    ///     let mut answer = String::new();
+    ///     stream.read_to_string(&mut answer).await?;
     ///     Ok::<_, std::io::Error>(answer)
     /// })??;
-    /// assert_eq!(&answer, b"hello");
+    /// assert_eq!(answer, "hello");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     fn into_async(self) -> AsyncDuplex<Self> {
         AsyncDuplex::new(self)
     }
 }
-
-impl<T: ReadableStream + WritableStream> DuplexStream for T {}
 
 /// A [`Transport`] that is read and written: it has all the contracts.
 pub trait DuplexTransport: Transport<Error: StdError + Send + Sync> {
@@ -265,5 +281,19 @@ impl<T: DuplexTransport> WritableStream for T {
 
     fn end(self) {
         transport::end(self);
+    }
+}
+
+impl<T: DuplexTransport> DuplexStream for T {
+    fn shutdown_write(self) {
+        transport::shutdown_write(self);
+    }
+
+    fn poll_shutdown_write(self, context: &mut Context<'_>) -> Poll<()> {
+        transport::poll_shutdown_write(self, context)
+    }
+
+    fn set_allow_half_open(self, allow: bool) {
+        transport::set_allow_half_open(self, allow);
     }
 }

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::error::Error as StdError;
 use std::fmt;
 use std::marker::PhantomData;
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use uptick_emitter::{Emitter, Event, Listeners, emit, events};
@@ -14,7 +14,7 @@ use uptick_event_loop::driver::{self, Driver};
 use uptick_event_loop::{DriverId, Id, Readiness, Table, Token, catch};
 
 use crate::chunk::Chunk;
-use crate::contract::{BaseStream, ReadableStream, WritableStream};
+use crate::contract::{BaseStream, DuplexStream, ReadableStream, WritableStream};
 use crate::error::Error;
 use crate::transport::HARD_LIMIT;
 use entry::{Entry, State, Step};
@@ -527,6 +527,20 @@ impl WritableStream for ThroughStream {
     fn end(self) {
         ThroughStream::end(self);
     }
+}
+
+impl DuplexStream for ThroughStream {
+    fn shutdown_write(self) {
+        ThroughStream::end(self);
+    }
+
+    fn poll_shutdown_write(self, _: &mut Context<'_>) -> Poll<()> {
+        ThroughStream::end(self);
+        Poll::Ready(())
+    }
+
+    /// It has no peer: whether somebody reads changes nothing for those who write.
+    fn set_allow_half_open(self, _: bool) {}
 }
 
 impl fmt::Debug for ThroughStream {

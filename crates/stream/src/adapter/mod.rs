@@ -25,11 +25,20 @@ const READ_AHEAD: usize = 64 * 1024;
 /// A duplex stream as [`AsyncRead`] and [`AsyncWrite`]; made by
 /// [`into_async`](DuplexStream::into_async).
 ///
-/// Reading and writing are as with [`AsyncReader`] and [`AsyncWriter`]. After `close` there is nothing to read. When it
-/// is dropped, the stream sends what was written, and closes.
+/// Reading and writing are as with [`AsyncReader`] and [`AsyncWriter`], but for the end, which each side has on its own:
+///
+/// | what happens | what follows |
+/// |---|---|
+/// | the peer ends | there is no more to read; writing goes on, as [`set_allow_half_open`](DuplexStream::set_allow_half_open) is set |
+/// | `close` | what was written is sent, the peer is told of the end, and then it is ready; reading goes on |
+/// | both have ended | the stream has closed |
+/// | it is dropped | the stream [`end`](crate::WritableStream::end)s: what was written is sent, what still comes is discarded |
 ///
 /// # Cancel safety
 /// A read or a write whose future is dropped has done nothing, or was ready: nothing is lost or sent twice.
+///
+/// # Limits
+/// Those of [`AsyncReader`]. How long the peer may take to end is for the one who reads to say.
 pub struct AsyncDuplex<S: DuplexStream> {
     reading: Reading<S>,
     writing: Writing<S>,
@@ -37,6 +46,7 @@ pub struct AsyncDuplex<S: DuplexStream> {
 
 impl<S: DuplexStream> AsyncDuplex<S> {
     pub(crate) fn new(stream: S) -> Self {
+        stream.set_allow_half_open(true);
         AsyncDuplex {
             reading: Reading::new(stream),
             writing: Writing::new(stream),
@@ -85,14 +95,17 @@ impl<S: DuplexStream> AsyncWrite for AsyncDuplex<S> {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.reading.end();
-        self.writing.poll_close(context)
+        self.writing.poll_shutdown(context)
     }
 }
 
 impl<S: DuplexStream> Drop for AsyncDuplex<S> {
     fn drop(&mut self) {
-        self.writing.stream.end();
+        let stream = self.writing.stream;
+        self.reading.detach();
+        stream.end();
+        // What nobody will read keeps a stream without a peer from its end.
+        stream.resume();
     }
 }
 

@@ -149,12 +149,7 @@ impl<R: ReadableStream> Reading<R> {
         Poll::Ready(Ok(count))
     }
 
-    /// The reader has ended the stream itself: that is not an error.
-    pub(super) fn end(&mut self) {
-        self.inbox.borrow_mut().over = true;
-    }
-
-    fn detach(&self) {
+    pub(super) fn detach(&self) {
         for id in self.ids {
             self.stream.off(id);
         }

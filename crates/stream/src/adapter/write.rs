@@ -11,7 +11,7 @@ use futures::{AsyncWrite, Sink};
 use uptick_emitter::ListenerId;
 
 use crate::chunk::Chunk;
-use crate::contract::WritableStream;
+use crate::contract::{DuplexStream, WritableStream};
 use crate::error::Error;
 
 /// How much one `poll_write` takes at most.
@@ -112,6 +112,10 @@ impl<W: WritableStream> Writing<W> {
 
     pub(super) fn poll_close(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
         self.stream.end();
+        self.poll_closed(context)
+    }
+
+    fn poll_closed(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
         let mut outbox = self.outbox.borrow_mut();
         if let Some(error) = &outbox.error {
             return Poll::Ready(Err(error.clone().into()));
@@ -121,6 +125,17 @@ impl<W: WritableStream> Writing<W> {
         }
         outbox.waker = Some(context.waker().clone());
         Poll::Pending
+    }
+}
+
+impl<S: DuplexStream> Writing<S> {
+    /// Ends the writing side, and waits until everything is sent.
+    pub(super) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = self.stream.poll_shutdown_write(context);
+        match self.poll_closed(context) {
+            Poll::Pending => shut.map(Ok),
+            closed => closed,
+        }
     }
 }
 

@@ -6,6 +6,8 @@
 //! error:    `error` listeners → close
 //! ```
 
+use std::task::{Context, Poll};
+
 use rustix::net::Shutdown;
 use uptick_emitter::emit;
 use uptick_event_loop::{catch, driver};
@@ -42,6 +44,23 @@ pub(super) fn shutdown_write<T: Transport>(stream: T) {
     say_last_words(stream, filtered.flatten());
 }
 
+pub(super) fn poll_shutdown_write<T: Transport>(stream: T, context: &Context<'_>) -> Poll<()> {
+    shutdown_write(stream);
+    let waits = with_entry(stream, |entry, _| {
+        let over = entry.flags.intersects(Flags::SHUT | Flags::CLOSING);
+        // Only sockets have a peer that is told.
+        let waits = !over && (entry.is_socket() || entry.queued() > 0);
+        if waits {
+            entry.rare().shut = Some(context.waker().clone());
+        }
+        waits
+    });
+    match waits {
+        Some(true) => Poll::Pending,
+        _ => Poll::Ready(()),
+    }
+}
+
 /// Has the filters end, where there are some; this side ends behind what they say.
 fn say_last_words<T: Transport>(stream: T, filtered: Option<bool>) {
     match filtered {
@@ -66,12 +85,14 @@ pub(super) fn finish_when_flushed<T: Transport>(stream: T) {
 
 /// Everything is sent, and this side is to end.
 pub(super) fn queue_is_empty<T: Transport>(stream: T) {
+    let mut waker = None;
     let over = with_entry(stream, |entry, token| {
         let flags = entry.flags;
         // A failure is told when the iteration ends.
         if flags.intersects(Flags::CLOSING | Flags::FAILED) {
             return false;
         }
+        waker = entry.rare.as_mut().and_then(|rare| rare.shut.take());
         // What filters hold back is still to be emitted, with the `end` behind it.
         let read_over =
             flags.contains(Flags::READ_OVER) && (flags.contains(Flags::ENDING) || !entry.holds());
@@ -94,6 +115,9 @@ pub(super) fn queue_is_empty<T: Transport>(stream: T) {
     });
     if over == Some(true) {
         close(stream);
+    }
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt::{self, Debug};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,6 +47,8 @@ pub(super) struct Rare {
     pub(super) jobs: Option<jobs::Jobs>,
     /// Why a write has failed inside a callback.
     pub(super) failure: Option<Error>,
+    /// Who waits until everything is sent and this side has ended.
+    pub(super) shut: Option<Waker>,
     pub(super) idle_limit: Option<Duration>,
     pub(super) stall_limit: Option<Duration>,
     pub(super) linger: Duration,
@@ -61,6 +64,7 @@ impl Default for Rare {
             postponed: VecDeque::new(),
             jobs: None,
             failure: None,
+            shut: None,
             idle_limit: None,
             stall_limit: Some(STALL_LIMIT),
             linger: LINGER,

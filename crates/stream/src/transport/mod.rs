@@ -22,6 +22,7 @@ use std::fmt::{Debug, Display};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -270,6 +271,11 @@ pub fn end<T: Transport>(stream: T) {
 /// Sends what is queued, then ends this side; reading goes on.
 pub fn shutdown_write<T: Transport>(stream: T) {
     ending::shutdown_write(stream);
+}
+
+/// [`shutdown_write`]s; ready when everything is sent and this side has ended. A stream that closes before wakes nobody.
+pub fn poll_shutdown_write<T: Transport>(stream: T, context: &Context<'_>) -> Poll<()> {
+    ending::poll_shutdown_write(stream, context)
 }
 
 /// Closes at once; what is queued is lost.
