@@ -120,6 +120,12 @@ impl SecureConnector {
         self.with(|options| options.cafile = Some(Source::File(path.into())))
     }
 
+    /// Sets the same as a text in PEM, in place of a file. Default: none.
+    #[must_use]
+    pub fn cafile_pem(self, text: impl Into<Vec<u8>>) -> Self {
+        self.with(|options| options.cafile = Some(Source::text("cafile_pem", text)))
+    }
+
     /// Sets the PEM file with the certificate that is shown to servers which ask for one, those of its issuers behind it,
     /// and the private key if it is not in a file of its own. Default: none.
     #[must_use]

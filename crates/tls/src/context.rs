@@ -29,6 +29,15 @@ pub enum TlsVersion {
     V1_3,
 }
 
+impl fmt::Display for TlsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TlsVersion::V1_2 => "TLS 1.2",
+            TlsVersion::V1_3 => "TLS 1.3",
+        })
+    }
+}
+
 /// What a [`SecureServer`](crate::SecureServer) is to be made with: certificates, private keys, protocols.
 ///
 /// There are two ways to load it. [`load`](TlsContext::load) reads and checks everything, and is an error when something is

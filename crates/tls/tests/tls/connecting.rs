@@ -70,6 +70,16 @@ fn exchange(conn: Connection) {
 }
 
 #[test]
+fn whom_to_trust_may_be_a_text() {
+    let (cert, key) = certificate(|_| ());
+    let config = TlsContext::new().local_cert_pem(&*cert).local_pk_pem(key);
+    let server = tls_server(config.load().unwrap());
+    echo(server);
+    let connector = SecureConnector::new(to(server)).cafile_pem(cert);
+    exchange(outcome(connector.connect("tls://localhost:443")).unwrap());
+}
+
+#[test]
 fn both_sides_know_what_was_agreed_on() {
     let identity = Identity::new();
     let config = identity.context().alpn_protocols(["h2", "http/1.1"]);
@@ -87,6 +97,7 @@ fn both_sides_know_what_was_agreed_on() {
 
     let info = conn.tls().unwrap();
     assert_eq!(info.version(), TlsVersion::V1_3);
+    assert_eq!(info.version().to_string(), "TLS 1.3");
     assert!(
         [
             "TLS_AES_128_GCM_SHA256",

@@ -246,6 +246,12 @@ fn what_is_wrong_with_a_file_is_said_before_anything_is_connected_to() {
     let reading = format!("{BEFORE}reading the CA certificates from ");
     assert!(text.starts_with(&reading), "{text}");
 
+    let connector = SecureConnector::new(Connector::new()).cafile_pem("nonsense");
+    let error = outcome(connector.connect("tls://localhost:443")).unwrap_err();
+    let text = error.to_string();
+    let loading = format!("{BEFORE}loading the CA certificates from `cafile_pem` failed: ");
+    assert!(text.starts_with(&loading), "{text}");
+
     let (cert, _) = certificate(|_| ());
     let connector = SecureConnector::new(Connector::new())
         .dangerous_accept_any_certificate()
