@@ -1,32 +1,60 @@
 //! Sends back what it gets.
 //!
-//! Run it, on 127.0.0.1:8080 or on an address of your own:
+//! Run it, on 127.0.0.1:8080 or on an address of your own. For TLS it makes a certificate itself, unless it gets one:
 //! ```text
 //! $ cargo run --release --example 01-echo
 //! $ cargo run --release --example 01-echo -- tcp://[::1]:9000
 //! $ cargo run --release --example 01-echo -- unix:///tmp/echo.sock
+//! $ cargo run --release --example 01-echo -- tls://127.0.0.1:8443
+//! $ cargo run --release --example 01-echo -- tls://127.0.0.1:8443 certificate.pem key.pem
 //! $ systemd-socket-activate -l 8000 target/release/examples/01-echo fd://3
 //! ```
 //! Poke it:
 //! ```text
 //! $ nc localhost 8080
 //! $ nc -U /tmp/echo.sock
+//! $ openssl s_client -quiet -connect localhost:8443
 //! ```
 
 use uptick::prelude::*;
+use uptick::tls::{TlsConfig, self_signed};
 
 fn main() -> uptick::Result {
-    let mut args = std::env::args();
-    let uri = args.nth(1).unwrap_or("tcp://127.0.0.1:8080".into());
+    let mut args = std::env::args().skip(1);
+    let uri = args.next().unwrap_or("tcp://127.0.0.1:8080".into());
 
-    let server = Server::bind(uri)?;
-    server.on("connection", |conn: Connection| {
+    if let Some(address) = uri.strip_prefix("tls://") {
+        let tls = certificate(args.next(), args.next())?;
+        serve(SecureServer::new(Server::bind(address)?, tls));
+    } else {
+        serve(Server::bind(uri)?);
+    }
+    uptick::run()
+}
+
+/// It is the same for all servers, as are their connections.
+fn serve<S: ServerInterface>(server: S) {
+    server.on(S::CONNECTION, |conn: Connection| {
         conn.write("Hello!\n");
         conn.on("data", move |chunk: Bytes| conn.write(chunk));
         conn.on("error", |e: Error| eprintln!("{e}"));
     });
-    server.on("error", |e: Error| eprintln!("{e}"));
+    server.on(S::ERROR, |e: Error| eprintln!("{e}"));
+    let address = server.address().unwrap_or_default();
+    println!("listening on {address}");
+    if let Some(address) = address.strip_prefix("tls://") {
+        println!("connect with: openssl s_client -quiet -connect {address}");
+    }
+}
 
-    println!("listening on {}", server.address().unwrap_or_default());
-    uptick::run()
+fn certificate(cert: Option<String>, key: Option<String>) -> uptick::Result<TlsConfig> {
+    let tls = match cert {
+        Some(cert) => TlsContext::new().local_cert(cert),
+        None => self_signed(["localhost", "127.0.0.1", "::1"])?.into(),
+    };
+    let tls = match key {
+        Some(key) => tls.local_pk(key),
+        None => tls,
+    };
+    Ok(tls.load()?)
 }

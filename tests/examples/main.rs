@@ -16,3 +16,4 @@ mod program;
 mod signals;
 mod strip_spaces;
 mod timers_and_ticks;
+mod tls;

@@ -1,11 +1,11 @@
-//! An example as a running process.
+//! An example as a running process, and clients that are programs too.
 
 use std::env;
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::path::PathBuf;
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long a test waits for anything: long, as it only counts when something is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A running example; it is killed when it is dropped.
+/// A running example, or a client of one; it is killed when it is dropped.
 pub(crate) struct Program {
     name: String,
     child: Child,
@@ -22,7 +22,7 @@ pub(crate) struct Program {
     stderr: Receiver<String>,
 }
 
-/// What was left of an example when it ended.
+/// What was left of a process when it ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
@@ -33,20 +33,35 @@ pub(crate) struct Ended {
 
 impl Program {
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Program {
-        let path = path_of(name);
-        let mut child = Command::new(&path)
+        Program::spawn(&path_of(name), arguments)
+            .unwrap_or_else(|error| panic!("starting {name} failed: {error}"))
+    }
+
+    /// Starts a program of the system, such as `openssl`; `None`, and a word about it, when it is not installed.
+    pub(crate) fn installed(name: &str, arguments: &[&str]) -> Option<Program> {
+        match Program::spawn(Path::new(name), arguments) {
+            Ok(program) => Some(program),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                eprintln!("SKIPPED: there is no {name} on this machine");
+                None
+            }
+            Err(error) => panic!("starting {name} failed: {error}"),
+        }
+    }
+
+    fn spawn(path: &Path, arguments: &[&str]) -> io::Result<Program> {
+        let mut child = Command::new(path)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("starting {} failed: {error}", path.display()));
-        Program {
-            name: name.into(),
+            .spawn()?;
+        Ok(Program {
+            name: path.display().to_string(),
             stdout: lines_of(child.stdout.take().unwrap()),
             stderr: lines_of(child.stderr.take().unwrap()),
             child,
-        }
+        })
     }
 
     /// Starts a server on a free port of 127.0.0.1, and gives its URI too.
@@ -75,6 +90,15 @@ impl Program {
             }
             panic!("no line from {}: {error}; its errors: {text}", self.name)
         })
+    }
+
+    /// The next line on standard output; `None` when the process has ended.
+    pub(crate) fn line_before_end(&self) -> Option<String> {
+        match self.stdout.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("no line from {}, and no end", self.name),
+        }
     }
 
     /// The next line on standard error.

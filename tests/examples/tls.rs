@@ -1,0 +1,286 @@
+//! `01-echo` over TLS, `13-tls-client`, `14-mutual-tls` and `15-tls-reload-sni`, with `openssl` and `curl`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rustix::process::Signal;
+use uptick::tls::self_signed;
+
+use crate::clients::nobody;
+use crate::program::{Ended, PATIENCE, Program};
+
+/// A directory that is removed with everything in it when it is dropped.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Directory {
+        let name = format!("uptick-examples-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Directory(path)
+    }
+
+    /// Puts a new certificate for a host name and for 127.0.0.1 into it, and its key; gives their paths.
+    fn certificate(&self, name: &str) -> (String, String) {
+        let own = self_signed([name, "127.0.0.1"]).unwrap();
+        let (cert, key) = own.write(&self.0).unwrap();
+        (cert.display().to_string(), key.display().to_string())
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What is left in the temporary directory harms nobody.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs a program that is installed to its end.
+fn run(line: &str, arguments: &[&str]) -> Option<Ended> {
+    let mut words = line.split(' ').collect::<Vec<_>>();
+    words.extend(arguments);
+    let mut program = Program::installed(words[0], &words[1..])?;
+    program.end_input();
+    Some(program.wait())
+}
+
+/// Starts a server on a free port of 127.0.0.1; gives its address too.
+fn serve(name: &str, arguments: &[&str]) -> (Program, String) {
+    let mut all = vec!["tls://127.0.0.1:0"];
+    all.extend(arguments);
+    let server = Program::start(name, &all);
+    let uri = server.listening_on();
+    let address = uri.strip_prefix("tls://").unwrap();
+    (server, address.to_string())
+}
+
+#[test]
+fn the_echo_server_speaks_tls_with_a_certificate_of_its_own() {
+    let (server, address) = serve("01-echo", &[]);
+    let line = server.line();
+    let command = line.strip_prefix("connect with: openssl ").unwrap();
+    assert!(command.ends_with(&format!("-connect {address}")), "{line}");
+    let arguments: Vec<&str> = command.split(' ').collect();
+    let Some(mut client) = Program::installed("openssl", &arguments) else {
+        return;
+    };
+    assert_eq!(client.line(), "Hello!");
+    client.input("one\ntwo\n");
+    assert_eq!((client.line(), client.line()), ("one".into(), "two".into()));
+}
+
+#[test]
+fn the_echo_server_speaks_tls_with_the_certificate_that_it_is_given() {
+    let directory = Directory::new("echo");
+    let (cert, key) = directory.certificate("localhost");
+    let (_server, address) = serve("01-echo", &[&cert, &key]);
+    let arguments = ["-CAfile", &cert, "-connect", &address];
+    let mut all = "s_client -quiet -verify_return_error -verify_hostname localhost"
+        .split(' ')
+        .collect::<Vec<_>>();
+    all.extend(arguments);
+    let Some(client) = Program::installed("openssl", &all) else {
+        return;
+    };
+    assert_eq!(client.line(), "Hello!");
+}
+
+#[test]
+fn the_echo_server_does_not_start_without_its_certificate() {
+    let ended = Program::start("01-echo", &["tls://127.0.0.1:0", "nothing.pem"]).wait();
+    assert_eq!(ended.status.code(), Some(1));
+    let reason = "No such file or directory (ENOENT)";
+    let expected = format!("Error: reading the certificate from nothing.pem failed: {reason}");
+    assert_eq!(ended.stderr, [expected]);
+    assert_eq!(ended.stdout, [""; 0]);
+}
+
+#[test]
+fn the_client_fetches_a_page_from_its_own_server() {
+    let ended = Program::start("13-tls-client", &[]).wait();
+    assert!(ended.status.success(), "{ended:?}");
+    let [refused, rest @ ..] = &ended.stdout[..] else {
+        panic!("{ended:?}");
+    };
+    assert!(
+        refused.starts_with("a client that does not trust it says: connecting to tls://localhost:")
+            && refused.contains("its certificate is signed by itself, and not trusted"),
+        "{refused}"
+    );
+    let [version, suite, rest @ ..] = rest else {
+        panic!("{ended:?}");
+    };
+    assert_eq!(version, "version: TLS 1.3");
+    assert!(suite.starts_with("cipher suite: TLS_"), "{suite}");
+    assert_eq!(
+        rest,
+        [
+            "ALPN: http/1.1",
+            "certificate: CN=localhost",
+            "HTTP/1.1 200 OK",
+            "Connection: close",
+            "",
+            "It works.",
+        ]
+    );
+    let [refusal] = &ended.stderr[..] else {
+        panic!("{ended:?}");
+    };
+    assert!(refusal.contains("the client refused"), "{refusal}");
+}
+
+#[test]
+fn the_client_fetches_a_page_from_a_server_that_is_not_ours() {
+    let directory = Directory::new("client");
+    let (cert, key) = directory.certificate("localhost");
+    let arguments = ["s_server", "-www", "-tls1_2", "-accept", "127.0.0.1:0"];
+    let arguments = [&arguments[..], &["-cert", &cert, "-key", &key]].concat();
+    let Some(server) = Program::installed("openssl", &arguments) else {
+        return;
+    };
+    let patience = Instant::now() + PATIENCE;
+    let address = loop {
+        let line = server.line();
+        if let Some(address) = line.strip_prefix("ACCEPT ") {
+            break address.to_string();
+        }
+        assert!(Instant::now() < patience, "{line}");
+    };
+    let url = format!("https://{address}/");
+
+    let ended = Program::start("13-tls-client", &[&url, &cert]).wait();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(ended.stdout[0], "version: TLS 1.2");
+    assert_eq!(ended.stdout[3], "certificate: CN=localhost");
+    assert!(ended.stdout[4].starts_with("HTTP/1.0 200"), "{ended:?}");
+
+    let elsewhere = Directory::new("other");
+    let (other, _) = elsewhere.certificate("other.example");
+    let ended = Program::start("13-tls-client", &[&url, &other]).wait();
+    assert_eq!(ended.status.code(), Some(1));
+    let error = ended.stderr.concat();
+    let expected = format!("Error: connecting to tls://{address} failed during the TLS handshake");
+    assert!(error.starts_with(&expected), "{error}");
+}
+
+#[test]
+fn the_client_says_what_is_wrong_with_its_arguments_and_with_the_way() {
+    let ended = Program::start("13-tls-client", &["http://localhost/"]).wait();
+    assert_eq!(ended.status.code(), Some(1));
+    let usage = "Error: usage: 13-tls-client [https://HOST[:PORT]/PATH [CAFILE]]";
+    assert_eq!(ended.stderr, [usage]);
+
+    let (_socket, address) = nobody();
+    let directory = Directory::new("refused");
+    let (cert, _) = directory.certificate("localhost");
+    let url = format!("https://{address}");
+    let ended = Program::start("13-tls-client", &[&url, &cert]).wait();
+    assert_eq!(ended.status.code(), Some(1));
+    let error = ended.stderr.concat();
+    assert!(error.contains("(ECONNREFUSED)"), "{error}");
+}
+
+#[test]
+fn mutual_tls_serves_those_who_show_a_certificate_and_no_others() {
+    let (server, address) = serve("14-mutual-tls", &[]);
+    let (curl, openssl) = (server.line(), server.line());
+    assert_eq!(server.line(), "alice is told: Hello CN=alice!");
+    let refused = server.line();
+    let reason = "it requires a certificate of the client (CertificateRequired)";
+    assert!(refused.starts_with("somebody is refused: "), "{refused}");
+    assert!(refused.ends_with(reason), "{refused}");
+
+    assert!(curl.ends_with(&format!(" https://{address}/")), "{curl}");
+    if let Some(ended) = run(&curl, &["--silent", "--show-error"]) {
+        assert_eq!(ended.stdout, ["Hello CN=alice!"], "{ended:?}");
+    }
+    // Without alice's certificate and key.
+    let words: Vec<&str> = curl.split(' ').collect();
+    let ca = words[2];
+    let without = format!("curl --silent --cacert {ca} https://{address}/");
+    if let Some(ended) = run(&without, &[]) {
+        assert!(!ended.status.success(), "{ended:?}");
+        assert_eq!(ended.stdout, [""; 0]);
+    }
+
+    let arguments: Vec<&str> = openssl.split(' ').skip(1).collect();
+    if let Some(mut client) = Program::installed("openssl", &arguments) {
+        client.input("hello\n");
+        let patience = Instant::now() + PATIENCE;
+        while client.line() != "Hello CN=alice!" {
+            assert!(Instant::now() < patience);
+        }
+    }
+
+    let directory = Path::new(ca).ancestors().nth(2).unwrap();
+    assert!(directory.exists());
+    server.signal(Signal::TERM);
+    let ended = server.wait();
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(!directory.exists(), "private keys are left behind");
+}
+
+/// Asks a server for a name, and gives what it says; `None` when its certificate is not that of `ca`, or it refuses.
+fn ask(address: &str, name: &str, ca: &str) -> Option<String> {
+    let arguments = ["-connect", address, "-servername", name, "-CAfile", ca];
+    let mut all = vec!["s_client", "-quiet", "-verify_return_error"];
+    all.extend(arguments);
+    let client = Program::installed("openssl", &all).unwrap();
+    client.line_before_end()
+}
+
+#[test]
+fn each_name_has_its_certificate_and_a_new_one_is_served_when_it_is_there() {
+    if run("openssl version", &[]).is_none() {
+        return;
+    }
+    let (server, address) = serve("15-tls-reload-sni", &[]);
+    let line = server.line();
+    let directory = PathBuf::from(line.strip_prefix("certificates are in ").unwrap());
+    assert!(server.line().starts_with("process id: "));
+    let file = |name: &str| directory.join(name).display().to_string();
+    let (one, two) = (file("one.example.pem"), file("two.example.pem"));
+
+    let says = |name| Some(format!("This is {name}."));
+    assert_eq!(ask(&address, "one.example", &one), says("one.example"));
+    assert_eq!(ask(&address, "two.example", &two), says("two.example"));
+    assert_eq!(ask(&address, "one.example", &two), None);
+    assert_eq!(ask(&address, "three.example", &one), None);
+
+    // At a signal: a file that is not right changes nothing.
+    let good = fs::read(&one).unwrap();
+    fs::write(&one, "nonsense").unwrap();
+    server.signal(Signal::HUP);
+    loop {
+        let error = server.error_line();
+        if error.starts_with("the certificates stay: loading the certificate from ") {
+            break;
+        }
+    }
+    assert_eq!(ask(&address, "two.example", &two), says("two.example"));
+    fs::write(&one, good).unwrap();
+    server.signal(Signal::HUP);
+    assert_eq!(server.line(), "the certificates are loaded anew");
+    assert_eq!(ask(&address, "one.example", &one), says("one.example"));
+
+    // By itself: a handshake notices that a file has changed, at most once a second.
+    let new = self_signed(["one.example"]).unwrap();
+    let (cert, both) = (file("cert.pem"), file("both.pem"));
+    fs::write(&cert, new.cert_pem()).unwrap();
+    fs::write(&both, new.cert_pem().to_owned() + new.key_pem()).unwrap();
+    fs::rename(&both, &one).unwrap();
+    let patience = Instant::now() + PATIENCE;
+    while ask(&address, "one.example", &cert) != says("one.example") {
+        assert!(
+            Instant::now() < patience,
+            "the new certificate is not served"
+        );
+    }
+    assert_eq!(server.line(), "the certificates are loaded anew");
+
+    server.signal(Signal::INT);
+    let ended = server.wait();
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(!directory.exists(), "private keys are left behind");
+}
