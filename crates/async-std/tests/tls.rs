@@ -267,6 +267,24 @@ fn a_secure_connector_and_an_async_tls_server() {
 }
 
 #[test]
+fn a_secure_connection_that_is_closed_first_is_read_to_the_end_of_the_peer() {
+    let listener = block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let client = uptick_event_loop::spawn(async move {
+        let connector = SecureConnector::new(Connector::new()).cafile(&IDENTITY.file);
+        let connecting = connector.connect(format!("tls://{NAME}:{port}"));
+        exchange(connecting.await.unwrap().into_async()).await
+    });
+    let (count, back) = beside(async {
+        let (socket, _) = listener.accept().await.unwrap();
+        let served = async { echo(acceptor().accept(socket).await?).await };
+        join!(served, client)
+    });
+    assert_eq!(count.unwrap(), LARGE as u64);
+    assert!(back.unwrap() == large());
+}
+
+#[test]
 fn a_secure_connector_refuses_an_async_tls_server_that_it_does_not_trust() {
     let mut other = CertificateParams::new([NAME.to_owned()]).unwrap();
     let name = &mut other.distinguished_name;
