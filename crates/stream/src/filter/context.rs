@@ -15,6 +15,7 @@ use crate::write_queue::WriteQueue;
 const SPARE: usize = 4;
 
 thread_local! {
+    #[expect(clippy::vec_box, reason = "they stay in the boxes in which they are passed on")]
     static CONTEXTS: RefCell<Vec<Box<FilterContext>>> = const { RefCell::new(Vec::new()) };
 }
 
