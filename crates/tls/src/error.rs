@@ -79,12 +79,6 @@ pub enum Error {
         /// Why it failed.
         source: uptick_socket::Cause,
     },
-    /// The TLS library could not take or give bytes.
-    #[error("{}", errno::describe(.source))]
-    Io {
-        /// Why it failed.
-        source: Arc<io::Error>,
-    },
 }
 
 impl Error {
@@ -97,12 +91,6 @@ impl Error {
     pub(crate) fn protocol(reason: impl Into<Arc<str>>) -> Self {
         Error::Protocol {
             reason: reason.into(),
-        }
-    }
-
-    pub(crate) fn io(source: io::Error) -> Self {
-        Error::Io {
-            source: Arc::new(source),
         }
     }
 }

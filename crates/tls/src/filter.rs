@@ -45,18 +45,12 @@ impl TlsFilter {
         &self.session
     }
 
-    fn flush(&mut self, context: &mut FilterContext) -> Result<(), Error> {
-        context.send_with(|out| self.session.take_output(out))
-    }
-
     /// Does what is to be done when bytes were received and what they say was delivered.
     fn settle(
         &mut self,
         received: Result<(), Error>,
         context: &mut FilterContext,
     ) -> Result<(), StreamError> {
-        // Also the alert that goes with an error.
-        let flushed = self.flush(context);
         if !self.session.is_handshaking()
             && let Some(waiter) = self.waiter.take()
         {
@@ -65,7 +59,7 @@ impl TlsFilter {
         if self.session.peer_closed() {
             self.deliver_end(context);
         }
-        received.and(flushed).map_err(|error| self.failed(error))
+        received.map_err(|error| self.failed(error))
     }
 
     fn deliver_end(&mut self, context: &mut FilterContext) {
@@ -90,14 +84,15 @@ impl Filter for TlsFilter {
     fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), StreamError> {
         let gate = self.waiter.as_ref().and_then(|waiter| waiter.gate());
         let session = &mut self.session;
-        let received = context.deliver_with(|plaintext| session.receive(&bytes, plaintext, gate));
+        let received =
+            context.answer_with(|plaintext, out| session.receive(&bytes, plaintext, out, gate));
         self.settle(received, context)
     }
 
     fn resumed(&mut self, context: &mut FilterContext) -> Result<(), StreamError> {
         let gate = self.waiter.as_ref().and_then(|waiter| waiter.gate());
         let session = &mut self.session;
-        let received = context.deliver_with(|plaintext| session.resume(plaintext, gate));
+        let received = context.answer_with(|plaintext, out| session.resume(plaintext, out, gate));
         self.settle(received, context)?;
         if self.ended_below && !self.session.waits() {
             self.ended_below = false;
@@ -108,10 +103,7 @@ impl Filter for TlsFilter {
 
     fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), StreamError> {
         context
-            .send_with(|out| {
-                out.reserve(self.session.encrypted_len(bytes.len()));
-                self.session.send(&bytes, out)
-            })
+            .send_with(|out| self.session.send(&bytes, out))
             .map_err(|error| self.failed(error))
     }
 
@@ -128,8 +120,9 @@ impl Filter for TlsFilter {
     }
 
     fn ending(&mut self, context: &mut FilterContext) -> Result<(), StreamError> {
-        self.session.end();
-        self.flush(context).map_err(|error| self.failed(error))
+        context
+            .send_with(|out| self.session.end(out))
+            .map_err(|error| self.failed(error))
     }
 
     fn closed(&mut self) {

@@ -1,6 +1,6 @@
 //! What was agreed on in a handshake.
 
-use rustls::{CipherSuite, Connection as Tls, HandshakeKind, ProtocolVersion};
+use rustls::{CipherSuite, HandshakeKind, ProtocolVersion};
 use uptick_socket::Connection;
 
 use crate::certificate::subject_of;
@@ -55,10 +55,6 @@ impl TlsInfo {
     fn of(session: &Session) -> Option<Self> {
         let tls = session.tls().filter(|tls| !tls.is_handshaking())?;
         let certificates = tls.peer_certificates().unwrap_or_default();
-        let server_name = match tls {
-            Tls::Client(_) => session.server_name(),
-            Tls::Server(server) => server.server_name(),
-        };
         Some(TlsInfo {
             version: match tls.protocol_version()? {
                 ProtocolVersion::TLSv1_2 => TlsVersion::V1_2,
@@ -66,7 +62,7 @@ impl TlsInfo {
             },
             cipher_suite: standard_name(tls.negotiated_cipher_suite()?.suite()),
             alpn_protocol: tls.alpn_protocol().map(<[u8]>::to_vec),
-            server_name: server_name.map(str::to_owned),
+            server_name: session.server_name().map(str::to_owned),
             peer_certificates: certificates.iter().map(|cert| cert.to_vec()).collect(),
             peer_subject: certificates.first().and_then(subject_of),
             resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),

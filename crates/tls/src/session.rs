@@ -1,27 +1,37 @@
 //! TLS on one connection, either side, without I/O: bytes in, bytes out. All of rustls' I/O is in here.
 //!
 //! What comes is decrypted into one buffer for each chunk, and what goes is encrypted into one, so that a chunk is one
-//! `data` event and one send, however many records it has.
+//! `data` event and one send, however many records it has. Between chunks a session keeps nothing but the beginning of a
+//! record that is not whole.
 
 mod explain;
 mod hello;
+mod tls;
 
-use std::io::{Read, Write};
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use rustls::client::UnbufferedClientConnection;
 use rustls::server::ClientHello;
-use rustls::{
-    ClientConfig, ClientConnection, Connection, HandshakeKind, ProtocolVersion, ServerConfig, Side,
-};
+use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig, Side};
 use rustls_pki_types::ServerName;
 
 use crate::error::Error;
 use explain::Beginning;
 use hello::Hello;
+use tls::{Processed, Tls};
 
 /// How many bytes are kept of a client whose handshake waits for its turn.
 const HELD: usize = 64 * 1024;
+
+/// How many bytes may be written before the handshake is done.
+const EARLY: usize = 64 * 1024;
+
+thread_local! {
+    /// What is processed now: rustls decrypts in place.
+    static INCOMING: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Who decides about a handshake.
 pub(crate) trait Gate {
@@ -38,25 +48,28 @@ pub(crate) trait Gate {
 pub(crate) struct Session {
     phase: Phase,
     beginning: Beginning,
-    /// What has come while the handshake waited for its turn.
+    /// What has come while the handshake waited for its turn; after that the beginning of a record.
     held: Vec<u8>,
-    waits: bool,
+    /// What was written before the handshake was done.
+    early: Vec<u8>,
+    /// This side has ended before the handshake was done.
+    ends: bool,
+    /// How much was held when the handshake began to wait for its turn.
+    waits: Option<usize>,
     verifies_clients: bool,
     /// The name that a client asks for.
     server_name: Option<Box<str>>,
     peer_closed: bool,
+    /// rustls has failed, and is not to be used any more.
+    failed: bool,
 }
 
-#[allow(
-    clippy::large_enum_variant,
-    reason = "nearly all sessions are in the large one"
-)]
 enum Phase {
     /// A server waits for the whole ClientHello.
     Hello(Box<Hello>),
-    Running(Connection),
-    /// Refused before it has begun; the alert is still to be sent.
-    Refused(Vec<u8>),
+    Running(Tls),
+    /// Refused before it has begun.
+    Refused,
 }
 
 impl Session {
@@ -74,15 +87,15 @@ impl Session {
             ServerName::DnsName(name) => Some(name.as_ref().into()),
             _ => None,
         };
-        let tls = ClientConnection::new(config, name)
+        let tls = UnbufferedClientConnection::new(config, name)
             .map_err(|error| Error::protocol(error.to_string()))?;
         Ok(Session {
             server_name,
-            ..Session::new(Phase::Running(tls.into()))
+            ..Session::new(Phase::Running(Tls::Client(Box::new(tls))))
         })
     }
 
-    /// The name that this side asks for as a client.
+    /// The name that the client asks for.
     pub(crate) fn server_name(&self) -> Option<&str> {
         self.server_name.as_deref()
     }
@@ -92,17 +105,20 @@ impl Session {
             phase,
             beginning: Beginning::default(),
             held: Vec::new(),
-            waits: false,
+            early: Vec::new(),
+            ends: false,
+            waits: None,
             verifies_clients: false,
             server_name: None,
             peer_closed: false,
+            failed: false,
         }
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
         match &self.phase {
             Phase::Running(tls) => tls.is_handshaking(),
-            Phase::Hello(_) | Phase::Refused(_) => true,
+            Phase::Hello(_) | Phase::Refused => true,
         }
     }
 
@@ -113,95 +129,105 @@ impl Session {
 
     /// Whether the handshake waits for its turn.
     pub(crate) fn waits(&self) -> bool {
-        self.waits
+        self.waits.is_some()
     }
 
     /// What rustls knows of the connection, once there is one.
-    pub(crate) fn tls(&self) -> Option<&Connection> {
+    pub(crate) fn tls(&self) -> Option<&Tls> {
         match &self.phase {
             Phase::Running(tls) => Some(tls),
-            Phase::Hello(_) | Phase::Refused(_) => None,
+            Phase::Hello(_) | Phase::Refused => None,
         }
     }
 
-    /// Takes what has come, and appends what it says to `plaintext`; there may be an answer to be sent.
+    /// Takes what has come, and appends what it says to `plaintext` and an answer to `out`: also an alert when it fails.
     pub(crate) fn receive(
         &mut self,
         bytes: &[u8],
         plaintext: &mut BytesMut,
+        out: &mut Vec<u8>,
         gate: Option<&dyn Gate>,
     ) -> Result<(), Error> {
         self.beginning.note(bytes);
-        if self.waits {
+        if self.waits() {
             return self.hold(bytes);
         }
-        self.advance(bytes, plaintext, gate)
+        self.advance(bytes, plaintext, out, gate)
     }
 
-    /// Goes on with a handshake that has waited for its turn.
+    /// Goes on with a handshake that has waited for its turn, or begins that of a client.
     pub(crate) fn resume(
         &mut self,
         plaintext: &mut BytesMut,
+        out: &mut Vec<u8>,
         gate: Option<&dyn Gate>,
     ) -> Result<(), Error> {
-        if !std::mem::take(&mut self.waits) {
-            return Ok(());
+        if self.waits.take().is_some() || self.side() == Side::Client {
+            return self.advance(&[], plaintext, out, gate);
         }
-        let held = std::mem::take(&mut self.held);
-        self.advance(&held, plaintext, gate)
+        Ok(())
     }
 
     fn advance(
         &mut self,
-        mut bytes: &[u8],
+        bytes: &[u8],
         plaintext: &mut BytesMut,
+        out: &mut Vec<u8>,
         gate: Option<&dyn Gate>,
     ) -> Result<(), Error> {
         if let Phase::Hello(hello) = &mut self.phase {
-            match hello.collect(&mut bytes) {
-                Ok(false) => return Ok(()),
-                Ok(true) => {}
+            // rustls gets it all once it is known with which configuration.
+            match hello.collect(bytes) {
+                Ok(whole) => self.hold(bytes).map(|()| whole),
                 Err((error, alert)) => {
+                    out.extend_from_slice(&alert);
                     let error = self.explain(&error);
-                    self.phase = Phase::Refused(alert);
-                    return Err(error);
+                    self.phase = Phase::Refused;
+                    Err(error)
                 }
             }
-            if gate.is_some_and(|gate| !gate.may_step()) {
-                return self.wait(bytes);
-            }
-            self.answer(plaintext, gate)?;
+            .and_then(|whole| match whole {
+                false => Ok(()),
+                true if gate.is_some_and(|gate| !gate.may_step()) => {
+                    self.waits = Some(self.held.len());
+                    Ok(())
+                }
+                true => {
+                    self.answer(out, gate)?;
+                    self.process(&[], plaintext, out)
+                }
+            })
+        } else if self.is_costly() && gate.is_some_and(|gate| !gate.may_step()) {
+            self.waits = Some(self.held.len());
+            self.hold(bytes)
+        } else {
+            self.process(bytes, plaintext, out)
         }
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        if self.is_costly() && gate.is_some_and(|gate| !gate.may_step()) {
-            return self.wait(bytes);
-        }
-        self.process(bytes, plaintext)
     }
 
-    /// Answers the ClientHello.
-    fn answer(&mut self, plaintext: &mut BytesMut, gate: Option<&dyn Gate>) -> Result<(), Error> {
-        let phase = std::mem::replace(&mut self.phase, Phase::Refused(Vec::new()));
+    /// Finds out what to answer the ClientHello with.
+    fn answer(&mut self, out: &mut Vec<u8>, gate: Option<&dyn Gate>) -> Result<(), Error> {
+        let phase = std::mem::replace(&mut self.phase, Phase::Refused);
         let (Phase::Hello(hello), Some(gate)) = (phase, gate) else {
             return Ok(());
         };
         match hello.answer(gate) {
-            Ok(tls) => self.phase = Phase::Running(tls.into()),
-            Err(refusal) => {
-                self.phase = Phase::Refused(refusal.alert);
-                return Err(refusal.reason.unwrap_or_else(|error| self.explain(&error)));
+            Ok((tls, server_name)) => {
+                self.phase = Phase::Running(Tls::Server(Box::new(tls)));
+                self.server_name = server_name;
+                self.verifies_clients = gate.verifies_clients();
+                Ok(())
+            }
+            Err((error, alert)) => {
+                out.extend_from_slice(&alert);
+                Err(error)
             }
         }
-        self.verifies_clients = gate.verifies_clients();
-        // Something may have come along with it.
-        self.take_packets(plaintext)
     }
 
     /// Whether what comes next is expensive to process: a ClientHello after the first, a certificate, a key exchange.
     fn is_costly(&self) -> bool {
-        let Phase::Running(Connection::Server(tls)) = &self.phase else {
+        let Phase::Running(tls @ Tls::Server(_)) = &self.phase else {
             return false;
         };
         tls.is_handshaking()
@@ -210,13 +236,10 @@ impl Session {
                 || tls.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest))
     }
 
-    fn wait(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.waits = true;
-        self.hold(bytes)
-    }
-
     fn hold(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        if self.held.len() + bytes.len() > HELD {
+        if let Some(begin) = self.waits
+            && self.held.len() + bytes.len() > begin + HELD
+        {
             return Err(Error::protocol(
                 "more than 64 KiB came while the handshake waited for its turn",
             ));
@@ -225,77 +248,89 @@ impl Session {
         Ok(())
     }
 
-    fn process(&mut self, mut bytes: &[u8], plaintext: &mut BytesMut) -> Result<(), Error> {
-        while !bytes.is_empty() && !self.peer_closed {
-            let Phase::Running(tls) = &mut self.phase else {
-                return Ok(());
-            };
-            tls.read_tls(&mut bytes).map_err(Error::io)?;
-            self.take_packets(plaintext)?;
-        }
-        Ok(())
-    }
-
-    fn take_packets(&mut self, plaintext: &mut BytesMut) -> Result<(), Error> {
+    /// Has rustls process what is held and, behind it, what has come.
+    fn process(
+        &mut self,
+        bytes: &[u8],
+        plaintext: &mut BytesMut,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
         let Phase::Running(tls) = &mut self.phase else {
             return Ok(());
         };
-        let state = match tls.process_new_packets() {
-            Ok(state) => state,
+        if self.peer_closed || self.failed {
+            return Ok(());
+        }
+        let mut incoming = INCOMING.try_with(RefCell::take).unwrap_or_default();
+        incoming.append(&mut self.held);
+        incoming.extend_from_slice(bytes);
+        let Processed { count, result } = tls.process(&mut incoming, plaintext, out);
+        let is_open = !tls.is_handshaking();
+        match result {
+            Ok(true) => self.peer_closed = true,
+            Ok(false) => match incoming.get(count..) {
+                None | Some([]) => self.held = Vec::new(),
+                Some(rest) => self.held.extend_from_slice(rest),
+            },
             Err(error) => {
-                // What came before is whole.
-                let mut whole = Vec::new();
-                let _ = tls.reader().read_to_end(&mut whole);
-                plaintext.extend_from_slice(&whole);
+                self.failed = true;
                 return Err(self.explain(&error));
             }
-        };
-        let count = state.plaintext_bytes_to_read();
-        if count > 0 {
-            let at = plaintext.len();
-            plaintext.resize(at + count, 0);
-            let room = plaintext.get_mut(at..).unwrap_or_default();
-            tls.reader().read_exact(room).map_err(Error::io)?;
         }
-        self.peer_closed = state.peer_has_closed();
+        incoming.clear();
+        let _ = INCOMING.try_with(|spare| spare.replace(incoming));
+        if is_open && (!self.early.is_empty() || self.ends) {
+            return self.catch_up(out);
+        }
         Ok(())
     }
 
-    /// How long that many bytes are when they are encrypted: exactly so in TLS 1.3.
-    pub(crate) fn encrypted_len(&self, length: usize) -> usize {
-        // The longest plaintext of a record; what is added to it: header, content type and tag (RFC 8446, section 5.2),
-        // or header, nonce and tag (RFC 5288, section 3).
-        const FRAGMENT: usize = 16 * 1024;
-        let added = match self.tls().and_then(|tls| tls.protocol_version()) {
-            Some(ProtocolVersion::TLSv1_3) => 5 + 1 + 16,
-            _ => 5 + 8 + 16,
-        };
-        length + length.div_ceil(FRAGMENT) * added
+    /// The handshake is done: sends what was written before.
+    fn catch_up(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        let early = std::mem::take(&mut self.early);
+        self.send(&early, out)?;
+        if std::mem::take(&mut self.ends) {
+            return self.end(out);
+        }
+        Ok(())
     }
 
     /// Encrypts; what is to be sent is appended to `out`.
-    pub(crate) fn send(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        const TOO_EARLY: &str = "more than 64 KiB were written before the handshake was done";
-        while !bytes.is_empty() {
-            let count = match &mut self.phase {
-                Phase::Running(tls) => tls.writer().write(bytes).map_err(Error::io)?,
-                Phase::Hello(hello) => hello.write(bytes),
-                Phase::Refused(_) => return Ok(()),
-            };
-            self.take_output(out)?;
-            if count == 0 {
-                return Err(Error::protocol(TOO_EARLY));
-            }
-            bytes = bytes.get(count..).unwrap_or_default();
+    pub(crate) fn send(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        if bytes.is_empty() || self.failed {
+            return Ok(());
         }
-        Ok(())
+        let sent = match &mut self.phase {
+            Phase::Running(tls) => tls.encrypt(bytes, &mut self.held, out),
+            Phase::Hello(_) => Ok(false),
+            Phase::Refused => return Ok(()),
+        };
+        match sent {
+            Ok(true) => Ok(()),
+            Ok(false) if self.early.len() + bytes.len() > EARLY => Err(Error::protocol(
+                "more than 64 KiB were written before the handshake was done",
+            )),
+            Ok(false) => {
+                self.early.extend_from_slice(bytes);
+                Ok(())
+            }
+            Err(error) => Err(self.explain(&error)),
+        }
     }
 
     /// Says that no more will be sent.
-    pub(crate) fn end(&mut self) {
-        if let Phase::Running(tls) = &mut self.phase {
-            tls.send_close_notify();
+    pub(crate) fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        let said = match &mut self.phase {
+            Phase::Running(_) if self.failed => return Ok(()),
+            Phase::Running(tls) => tls.close_notify(&mut self.held, out),
+            Phase::Hello(_) => Ok(false),
+            Phase::Refused => return Ok(()),
+        };
+        match said {
+            Ok(said) => self.ends = !said,
+            Err(error) => return Err(self.explain(&error)),
         }
+        Ok(())
     }
 
     /// The connection below has ended.
@@ -311,24 +346,10 @@ impl Session {
         })
     }
 
-    /// Appends what is to be sent to `out`.
-    pub(crate) fn take_output(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        match &mut self.phase {
-            Phase::Hello(_) => {}
-            Phase::Running(tls) => {
-                while tls.wants_write() {
-                    tls.write_tls(out).map_err(Error::io)?;
-                }
-            }
-            Phase::Refused(alert) => out.append(alert),
-        }
-        Ok(())
-    }
-
     fn side(&self) -> Side {
         match &self.phase {
-            Phase::Running(Connection::Client(_)) => Side::Client,
-            _ => Side::Server,
+            Phase::Running(tls) => tls.side(),
+            Phase::Hello(_) | Phase::Refused => Side::Server,
         }
     }
 

@@ -39,12 +39,14 @@ impl FilterContext {
         }
     }
 
-    /// Hands what `f` appends to an empty buffer to the layer above, in pieces of 64 KiB at most.
+    /// Hands what `f` appends to its first buffer, which is empty, to the layer above, in pieces of 64 KiB at most; and what
+    /// it appends to its second one, which may have bytes in it that are to stay, to the layer below.
     ///
-    /// The buffer is used again once nobody keeps what was delivered.
-    pub fn deliver_with<R>(&mut self, f: impl FnOnce(&mut BytesMut) -> R) -> R {
+    /// The buffers are used again: the first one once nobody keeps what was delivered.
+    pub fn answer_with<R>(&mut self, f: impl FnOnce(&mut BytesMut, &mut Vec<u8>) -> R) -> R {
         make_room(&mut self.buffer);
-        let result = f(&mut self.buffer);
+        let buffer = &mut self.buffer;
+        let result = self.down.push_with(|out| f(buffer, out));
         while self.buffer.len() > READ_SIZE {
             self.up.push(self.buffer.split_to(READ_SIZE).freeze());
         }

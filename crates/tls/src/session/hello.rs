@@ -1,36 +1,25 @@
-//! A server's handshake until it has answered the ClientHello.
+//! A server's handshake until it is known what to answer the ClientHello with.
 
-use std::io::Write;
-
-use rustls::ServerConnection;
-use rustls::server::{Accepted, Acceptor};
+use rustls::server::{Accepted, Acceptor, UnbufferedServerConnection};
 
 use super::Gate;
 use crate::error::Error;
 
-/// How many bytes may be written before there is a session to encrypt them.
-const EARLY: usize = 64 * 1024;
-
-/// Collects and parses the ClientHello, which rustls bounds: 64 KiB.
+/// Parses the ClientHello, which rustls bounds: 64 KiB.
 #[derive(Default)]
 pub(super) struct Hello {
     acceptor: Acceptor,
     whole: Option<Accepted>,
-    /// What was written so far.
-    early: Vec<u8>,
 }
 
-/// Why a ClientHello is not answered, and what the client is told.
-pub(super) struct Refusal {
-    pub(super) reason: Result<Error, rustls::Error>,
-    pub(super) alert: Vec<u8>,
-}
+/// The connection that answers a client, and the name that the client asks for.
+type Answer = (UnbufferedServerConnection, Option<Box<str>>);
 
 impl Hello {
-    /// Takes from what has come; whether the ClientHello is whole. An error has an alert to be sent.
-    pub(super) fn collect(&mut self, bytes: &mut &[u8]) -> Result<bool, (rustls::Error, Vec<u8>)> {
+    /// Looks at what has come; whether the ClientHello is whole. An error has an alert to be sent.
+    pub(super) fn collect(&mut self, mut bytes: &[u8]) -> Result<bool, (rustls::Error, Vec<u8>)> {
         while self.whole.is_none() && !bytes.is_empty() {
-            let read = self.acceptor.read_tls(bytes);
+            let read = self.acceptor.read_tls(&mut bytes);
             read.map_err(|error| (rustls::Error::General(error.to_string()), Vec::new()))?;
             self.whole = self.acceptor.accept().map_err(|(error, mut alert)| {
                 let mut out = Vec::new();
@@ -42,40 +31,20 @@ impl Hello {
         Ok(self.whole.is_some())
     }
 
-    /// Keeps what is written; how much of it.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
-        let count = bytes.len().min(EARLY - self.early.len());
-        self.early.extend(bytes.iter().take(count));
-        count
-    }
-
-    /// Answers a ClientHello that is whole.
-    pub(super) fn answer(self, gate: &dyn Gate) -> Result<ServerConnection, Refusal> {
+    /// Answers a ClientHello that is whole. An error has an alert to be sent.
+    pub(super) fn answer(self, gate: &dyn Gate) -> Result<Answer, (Error, Vec<u8>)> {
         let Some(accepted) = self.whole else {
-            return Err(Refusal {
-                reason: Ok(Error::protocol("there is no ClientHello yet")),
-                alert: Vec::new(),
-            });
+            let error = Error::protocol("there is no ClientHello yet");
+            return Err((error, Vec::new()));
         };
-        let config = gate
-            .select(&accepted.client_hello())
-            .map_err(|reason| Refusal {
-                alert: alert_of(&reason),
-                reason: Ok(reason),
-            })?;
-        let mut tls = accepted
-            .into_connection(config)
-            .map_err(|(error, mut alert)| {
-                let mut out = Vec::new();
-                let _ = alert.write_all(&mut out);
-                Refusal {
-                    reason: Err(error),
-                    alert: out,
-                }
-            })?;
-        // It takes as much as was kept.
-        let _ = tls.writer().write_all(&self.early);
-        Ok(tls)
+        let hello = accepted.client_hello();
+        let config = gate.select(&hello).map_err(|reason| {
+            let alert = alert_of(&reason);
+            (reason, alert)
+        })?;
+        let tls = UnbufferedServerConnection::new(config)
+            .map_err(|error| (Error::protocol(error.to_string()), Vec::new()))?;
+        Ok((tls, hello.server_name().map(Into::into)))
     }
 }
 

@@ -1,4 +1,6 @@
-use rustls::RootCertStore;
+use std::io::{Read, Write};
+
+use rustls::{ClientConnection, RootCertStore};
 
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 
@@ -28,6 +30,8 @@ struct Pair {
     gate: Open,
     client: ClientConnection,
     plaintext: BytesMut,
+    /// What the server wants sent.
+    out: Vec<u8>,
     /// What the client has been told.
     heard: Vec<u8>,
 }
@@ -68,6 +72,7 @@ impl Configs {
             gate: Open(Arc::clone(&self.server)),
             client: ClientConnection::new(Arc::clone(&self.client), name).unwrap(),
             plaintext: BytesMut::new(),
+            out: Vec::new(),
             heard: Vec::new(),
         }
     }
@@ -86,14 +91,13 @@ impl Pair {
     fn receive(&mut self, bytes: &[u8]) {
         let gate: &dyn Gate = &self.gate;
         self.server
-            .receive(bytes, &mut self.plaintext, Some(gate))
+            .receive(bytes, &mut self.plaintext, &mut self.out, Some(gate))
             .unwrap();
     }
 
     /// Has the client take what the server wants sent.
     fn answer(&mut self) {
-        let mut out = Vec::new();
-        self.server.take_output(&mut out).unwrap();
+        let out = std::mem::take(&mut self.out);
         let mut out = &out[..];
         while !out.is_empty() {
             self.client.read_tls(&mut out).unwrap();
@@ -246,19 +250,23 @@ fn each_costly_flight_waits_for_its_turn_and_what_comes_meanwhile_is_kept() {
     let hello = pair.flight();
     let (most, rest) = hello.split_at(hello.len() - 1);
     pair.server
-        .receive(most, &mut plaintext, Some(&turns))
+        .receive(most, &mut plaintext, &mut pair.out, Some(&turns))
         .unwrap();
     // A part of a ClientHello costs nothing.
     assert!(!pair.server.waits());
     pair.server
-        .receive(rest, &mut plaintext, Some(&turns))
+        .receive(rest, &mut plaintext, &mut pair.out, Some(&turns))
         .unwrap();
     assert!(pair.server.waits());
     // It is not its turn yet.
-    pair.server.resume(&mut plaintext, Some(&turns)).unwrap();
+    pair.server
+        .resume(&mut plaintext, &mut pair.out, Some(&turns))
+        .unwrap();
     assert!(pair.server.waits());
     turns.open.set(true);
-    pair.server.resume(&mut plaintext, Some(&turns)).unwrap();
+    pair.server
+        .resume(&mut plaintext, &mut pair.out, Some(&turns))
+        .unwrap();
     assert!(!pair.server.waits());
     pair.answer();
 
@@ -267,12 +275,14 @@ fn each_costly_flight_waits_for_its_turn_and_what_comes_meanwhile_is_kept() {
     let second = pair.flight();
     for byte in second {
         pair.server
-            .receive(&[byte], &mut plaintext, Some(&turns))
+            .receive(&[byte], &mut plaintext, &mut pair.out, Some(&turns))
             .unwrap();
     }
     assert!(pair.server.waits() && pair.server.is_handshaking());
     turns.open.set(true);
-    pair.server.resume(&mut plaintext, Some(&turns)).unwrap();
+    pair.server
+        .resume(&mut plaintext, &mut pair.out, Some(&turns))
+        .unwrap();
     assert!(!pair.server.is_handshaking());
     assert_eq!(plaintext[..], b"hello"[..]);
 }
@@ -286,7 +296,10 @@ fn a_client_that_does_not_wait_for_its_turn_is_refused() {
         config: Arc::clone(&configs.server),
     };
     let hello = pair.flight();
-    let mut receive = |bytes: &[u8]| pair.server.receive(bytes, &mut BytesMut::new(), Some(&turns));
+    let mut receive = |bytes: &[u8]| {
+        pair.server
+            .receive(bytes, &mut BytesMut::new(), &mut pair.out, Some(&turns))
+    };
     receive(&hello).unwrap();
     receive(&[0; HELD]).unwrap();
     let error = receive(&[0]).unwrap_err();
@@ -315,12 +328,41 @@ fn what_is_written_before_the_handshake_is_sent_after_it_up_to_a_limit() {
 }
 
 #[test]
-fn the_length_of_what_is_sent_is_known_before() {
+fn a_session_at_rest_keeps_no_buffer() {
     let mut pair = Configs::new().pair();
+    pair.talk(b"hello", |flight| {
+        vec![
+            flight[..flight.len() / 2].to_vec(),
+            flight[flight.len() / 2..].to_vec(),
+        ]
+    });
+    assert!(!pair.server.is_handshaking());
+    assert_eq!(pair.server.held.capacity(), 0);
+    assert_eq!(pair.server.early.capacity(), 0);
+}
+
+#[test]
+fn an_end_before_the_handshake_is_said_after_it_behind_what_was_written() {
+    let mut pair = Configs::new().pair();
+    pair.server.send(b"bye", &mut pair.out).unwrap();
+    pair.server.end(&mut pair.out).unwrap();
+    assert!(pair.out.is_empty());
     pair.talk(b"", |flight| vec![flight.to_vec()]);
-    for length in [1, 64, 16_384, 16_385, 100_000] {
-        let mut out = Vec::new();
-        pair.server.send(&vec![0; length], &mut out).unwrap();
-        assert_eq!(out.len(), pair.server.encrypted_len(length));
-    }
+    assert_eq!(pair.heard, b"bye");
+    assert!(pair.client.process_new_packets().unwrap().peer_has_closed());
+}
+
+#[test]
+fn what_is_written_between_the_halves_of_a_record_is_sent_and_the_record_stays_whole() {
+    let mut pair = Configs::new().pair();
+    pair.talk(b"one", |flight| vec![flight.to_vec()]);
+    pair.client.writer().write_all(b" two").unwrap();
+    let flight = pair.flight();
+    let (most, rest) = flight.split_at(flight.len() / 2);
+    pair.receive(most);
+    pair.server.send(b"three", &mut pair.out).unwrap();
+    pair.receive(rest);
+    pair.answer();
+    assert_eq!(pair.plaintext[..], b"one two"[..]);
+    assert_eq!(pair.heard, b"three");
 }

@@ -1,0 +1,297 @@
+//! rustls' connection of either side, over buffers that are ours, so that it keeps none for as long as nothing comes.
+//!
+//! Cost of a record that comes: two calls of rustls, and one allocation in it. Of one that goes: one call, no allocation.
+
+use std::ops::Deref;
+
+use bytes::BytesMut;
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedConnectionCommon,
+    UnbufferedStatus, WriteTraffic,
+};
+use rustls::{CommonState, Error, ProtocolVersion, Side};
+
+/// The longest plaintext of a record (RFC 8446, section 5.1).
+const FRAGMENT: usize = 16 * 1024;
+
+/// Room for an alert or for most messages of a handshake, so that the first try succeeds.
+const ROOM: usize = 1024;
+
+pub(crate) enum Tls {
+    Client(Box<UnbufferedClientConnection>),
+    Server(Box<UnbufferedServerConnection>),
+}
+
+impl Deref for Tls {
+    type Target = CommonState;
+
+    fn deref(&self) -> &CommonState {
+        match self {
+            Tls::Client(tls) => tls,
+            Tls::Server(tls) => tls,
+        }
+    }
+}
+
+/// What has become of bytes that have come.
+pub(super) struct Processed {
+    /// How many of them are done with.
+    pub(super) count: usize,
+    /// Whether the peer has said that it will send no more.
+    pub(super) result: Result<bool, Error>,
+}
+
+impl Tls {
+    pub(super) fn side(&self) -> Side {
+        match self {
+            Tls::Client(_) => Side::Client,
+            Tls::Server(_) => Side::Server,
+        }
+    }
+
+    /// Processes the records in `incoming`, and changes it. What they say is appended to `plaintext`, an answer to `out`: also
+    /// the alert that goes with an error.
+    pub(super) fn process(
+        &mut self,
+        incoming: &mut [u8],
+        plaintext: &mut BytesMut,
+        out: &mut Vec<u8>,
+    ) -> Processed {
+        match self {
+            Tls::Client(tls) => process(&mut ***tls, incoming, plaintext, out),
+            Tls::Server(tls) => process(&mut ***tls, incoming, plaintext, out),
+        }
+    }
+
+    /// Appends `bytes` to `out`, encrypted; `false` when the handshake has to go on first. `held` is what has come and is not
+    /// done with.
+    pub(super) fn encrypt(
+        &mut self,
+        bytes: &[u8],
+        held: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Error> {
+        let length = self.encrypted_len(bytes.len());
+        match self {
+            Tls::Client(tls) => send(&mut ***tls, held, Message::Data(bytes), length, out),
+            Tls::Server(tls) => send(&mut ***tls, held, Message::Data(bytes), length, out),
+        }
+    }
+
+    /// Says that no more will be sent; `false` when the handshake is not done.
+    pub(super) fn close_notify(
+        &mut self,
+        held: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Error> {
+        match self {
+            Tls::Client(tls) => send(&mut ***tls, held, Message::CloseNotify, ROOM, out),
+            Tls::Server(tls) => send(&mut ***tls, held, Message::CloseNotify, ROOM, out),
+        }
+    }
+
+    /// How long that many bytes are when they are encrypted: what is added to a record are header, content type and tag
+    /// (RFC 8446, section 5.2), or header, nonce and tag (RFC 5288, section 3).
+    fn encrypted_len(&self, length: usize) -> usize {
+        let added = match self.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => 5 + 1 + 16,
+            _ => 5 + 8 + 16,
+        };
+        length + length.div_ceil(FRAGMENT) * added
+    }
+}
+
+/// What rustls has once for each side.
+trait Records: Deref<Target = CommonState> {
+    type Data;
+
+    fn process_records<'c, 'i>(
+        &'c mut self,
+        incoming: &'i mut [u8],
+    ) -> UnbufferedStatus<'c, 'i, Self::Data>;
+}
+
+impl Records for UnbufferedConnectionCommon<ClientConnectionData> {
+    type Data = ClientConnectionData;
+
+    fn process_records<'c, 'i>(
+        &'c mut self,
+        incoming: &'i mut [u8],
+    ) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(incoming)
+    }
+}
+
+impl Records for UnbufferedConnectionCommon<ServerConnectionData> {
+    type Data = ServerConnectionData;
+
+    fn process_records<'c, 'i>(
+        &'c mut self,
+        incoming: &'i mut [u8],
+    ) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(incoming)
+    }
+}
+
+enum Message<'a> {
+    Data(&'a [u8]),
+    CloseNotify,
+}
+
+impl Message<'_> {
+    fn encrypt<D>(
+        &self,
+        traffic: &mut WriteTraffic<'_, D>,
+        room: &mut [u8],
+    ) -> Result<usize, EncryptError> {
+        match self {
+            Message::Data(bytes) => traffic.encrypt(bytes, room),
+            Message::CloseNotify => traffic.queue_close_notify(room),
+        }
+    }
+}
+
+/// What there is to do after a step.
+enum Next<'c, D> {
+    Step,
+    PeerClosed,
+    /// All that has come is processed.
+    Idle(Option<WriteTraffic<'c, D>>),
+}
+
+fn process<R: Records>(
+    tls: &mut R,
+    incoming: &mut [u8],
+    plaintext: &mut BytesMut,
+    out: &mut Vec<u8>,
+) -> Processed {
+    let mut count = 0;
+    let mut closed = false;
+    loop {
+        let rest = incoming.get_mut(count..).unwrap_or_default();
+        let UnbufferedStatus { discard, state, .. } = tls.process_records(rest);
+        let next = state.and_then(|state| step(state, plaintext, out));
+        count += discard;
+        match next {
+            Ok(Next::Step) => {}
+            Ok(Next::PeerClosed) => closed = true,
+            Ok(Next::Idle(_)) => {
+                let result = Ok(closed);
+                return Processed { count, result };
+            }
+            Err(error) => {
+                say_last_words(tls, plaintext, out);
+                let result = Err(error);
+                return Processed { count, result };
+            }
+        }
+    }
+}
+
+/// Sends the alert that goes with an error, and hands out what came before it.
+fn say_last_words<R: Records>(tls: &mut R, plaintext: &mut BytesMut, out: &mut Vec<u8>) {
+    while tls.wants_write() {
+        let state = tls.process_records(&mut []).state;
+        if state
+            .and_then(|state| step(state, plaintext, out).map(drop))
+            .is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// Sends what has to wait for the handshake; `false` when that is not done.
+fn send<R: Records>(
+    tls: &mut R,
+    held: &mut Vec<u8>,
+    message: Message<'_>,
+    length: usize,
+    out: &mut Vec<u8>,
+) -> Result<bool, Error> {
+    if tls.is_handshaking() {
+        return Ok(false);
+    }
+    let mut plaintext = BytesMut::new();
+    loop {
+        let UnbufferedStatus { discard, state, .. } = tls.process_records(held);
+        let sent = match step(state?, &mut plaintext, out)? {
+            Next::Step | Next::PeerClosed => None,
+            Next::Idle(Some(mut traffic)) => {
+                append(out, length, |room| {
+                    message
+                        .encrypt(&mut traffic, room)
+                        .map_err(|error| match error {
+                            EncryptError::InsufficientSize(size) => Failure::Size(size),
+                            error => Failure::Other(Error::General(error.to_string())),
+                        })
+                })?;
+                Some(true)
+            }
+            Next::Idle(None) => Some(false),
+        };
+        held.drain(..discard.min(held.len()));
+        if let Some(sent) = sent {
+            return Ok(sent);
+        }
+    }
+}
+
+/// Does what rustls wants done.
+fn step<'c, D>(
+    state: ConnectionState<'c, '_, D>,
+    plaintext: &mut BytesMut,
+    out: &mut Vec<u8>,
+) -> Result<Next<'c, D>, Error> {
+    match state {
+        ConnectionState::ReadTraffic(mut traffic) => {
+            while let Some(record) = traffic.next_record() {
+                plaintext.extend_from_slice(record?.payload);
+            }
+        }
+        ConnectionState::EncodeTlsData(mut data) => append(out, ROOM, |room| {
+            data.encode(room).map_err(|error| match error {
+                EncodeError::InsufficientSize(size) => Failure::Size(size),
+                error => Failure::Other(Error::General(error.to_string())),
+            })
+        })?,
+        ConnectionState::TransmitTlsData(data) => data.done(),
+        ConnectionState::WriteTraffic(traffic) => return Ok(Next::Idle(Some(traffic))),
+        ConnectionState::PeerClosed => return Ok(Next::PeerClosed),
+        ConnectionState::BlockedHandshake | ConnectionState::Closed => return Ok(Next::Idle(None)),
+        // Early data is never accepted.
+        state => return Err(Error::General(format!("{state:?} is not expected"))),
+    }
+    Ok(Next::Step)
+}
+
+enum Failure {
+    Size(InsufficientSizeError),
+    Other(Error),
+}
+
+/// Appends what `write` writes to the room it is given, the first time `length` bytes.
+fn append(
+    out: &mut Vec<u8>,
+    mut length: usize,
+    mut write: impl FnMut(&mut [u8]) -> Result<usize, Failure>,
+) -> Result<(), Error> {
+    let begin = out.len();
+    loop {
+        out.resize(begin + length, 0);
+        let written = write(out.get_mut(begin..).unwrap_or_default());
+        match written {
+            Err(Failure::Size(size)) if size.required_size > length => length = size.required_size,
+            written => {
+                out.truncate(begin + written.as_ref().map_or(0, |count| *count));
+                return match written {
+                    Ok(_) => Ok(()),
+                    Err(Failure::Other(error)) => Err(error),
+                    Err(Failure::Size(size)) => Err(Error::General(format!("{size:?}"))),
+                };
+            }
+        }
+    }
+}
