@@ -47,6 +47,35 @@ impl Filter for Waits {
     }
 }
 
+/// Takes a chunk for each time that it is resumed.
+#[derive(Default)]
+struct OneByOne {
+    kept: Option<Bytes>,
+    taken: usize,
+}
+
+impl Filter for OneByOne {
+    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        self.taken += 1;
+        self.kept = Some(bytes);
+        context.wait();
+        Ok(())
+    }
+
+    fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        context.send(bytes);
+        Ok(())
+    }
+
+    fn resumed(&mut self, context: &mut FilterContext) -> Result<(), Error> {
+        self.kept
+            .take()
+            .into_iter()
+            .for_each(|bytes| context.deliver(bytes));
+        Ok(())
+    }
+}
+
 /// Doubles what comes.
 struct Twice;
 
@@ -76,6 +105,34 @@ fn what_a_filter_has_kept_back_goes_on_through_those_above_it_with_the_end_behin
     assert_eq!(log.take(), "");
     resume_filters(stream);
     assert_eq!(log.take(), "x,x,end,close");
+}
+
+#[test]
+fn nothing_is_read_while_a_filter_waits() {
+    for with_another in [false, true] {
+        let (stream, mut peer) = pair();
+        stream.add_filter(OneByOne::default());
+        if with_another {
+            stream.add_filter(Twice);
+        }
+        let taken = || with_filter(stream, |filter: &OneByOne| filter.taken);
+        let log = Log::of(stream);
+        send(&mut peer, "x");
+        turn();
+        send(&mut peer, "y");
+        turn();
+        // What the user wants does not matter to the filter.
+        stream.pause();
+        stream.resume();
+        turn();
+        assert_eq!((taken(), &log.take()[..]), (Some(1), ""));
+        resume_filters(stream);
+        assert_eq!(log.take(), if with_another { "x,x" } else { "x" });
+        turn();
+        assert_eq!(taken(), Some(2));
+        resume_filters(stream);
+        assert_eq!(log.take(), if with_another { "y,y" } else { "y" });
+    }
 }
 
 #[test]

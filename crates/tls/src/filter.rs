@@ -59,6 +59,9 @@ impl TlsFilter {
         if self.session.peer_closed() {
             self.deliver_end(context);
         }
+        if self.session.waits() {
+            context.wait();
+        }
         received.map_err(|error| self.failed(error))
     }
 

@@ -22,8 +22,9 @@ use explain::Beginning;
 use hello::Hello;
 use tls::{Processed, Tls};
 
-/// How many bytes are kept of a client whose handshake waits for its turn.
-const HELD: usize = 64 * 1024;
+/// How many bytes are kept of a client whose handshake waits for its turn: what one read gives, also through a layer below.
+/// Nothing more is read meanwhile.
+const HELD: usize = 128 * 1024;
 
 /// How many bytes may be written before the handshake is done.
 const EARLY: usize = 64 * 1024;
@@ -241,7 +242,7 @@ impl Session {
             && self.held.len() + bytes.len() > begin + HELD
         {
             return Err(Error::protocol(
-                "more than 64 KiB came while the handshake waited for its turn",
+                "more than 128 KiB came while the handshake waited for its turn",
             ));
         }
         self.held.extend_from_slice(bytes);

@@ -27,6 +27,7 @@ pub struct FilterContext {
     pub(crate) down: WriteQueue,
     pub(crate) later: Vec<Box<dyn FnOnce()>>,
     pub(crate) remove: bool,
+    pub(crate) wait: bool,
     /// Out of which chunks to be delivered are cut.
     buffer: BytesMut,
 }
@@ -76,6 +77,12 @@ impl FilterContext {
         self.later.push(Box::new(f));
     }
 
+    /// Has nothing more read before `resume_filters` is called on the stream, so that the peer waits too. What was read
+    /// already still comes, and so may the peer's end.
+    pub fn wait(&mut self) {
+        self.wait = true;
+    }
+
     /// Takes the filter out of the stream: what it delivered with this call is the last.
     pub fn remove(&mut self) {
         self.remove = true;
@@ -94,6 +101,7 @@ impl FilterContext {
         self.later.clear();
         self.end = false;
         self.remove = false;
+        self.wait = false;
         let _ = CONTEXTS.try_with(|contexts| {
             let mut contexts = contexts.borrow_mut();
             if contexts.len() < SPARE {
@@ -110,6 +118,7 @@ impl fmt::Debug for FilterContext {
             .field("end", &self.end)
             .field("down", &self.down)
             .field("remove", &self.remove)
+            .field("wait", &self.wait)
             .finish_non_exhaustive()
     }
 }

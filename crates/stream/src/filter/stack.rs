@@ -183,10 +183,12 @@ impl Filters {
                 down,
                 later,
                 remove,
+                wait,
                 ..
             } = context;
             bytes = up;
             outcome.later.extend(later);
+            outcome.wait |= wait;
             // An alert that goes with an error is still to be sent.
             let sent = self.down(level, down, false, outcome);
             if let Err(error) = result.and(sent) {

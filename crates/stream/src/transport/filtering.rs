@@ -16,11 +16,16 @@ pub(super) fn received<T: Transport>(stream: T, bytes: Bytes) {
 
 /// What filters have kept back goes on.
 pub(super) fn resume<T: Transport>(stream: T) {
+    let mut waited = false;
     let filtered = with_entry(stream, |entry, _| {
+        waited = entry.flags.take(Flags::FILTER_WAITS);
         entry.flags.contains(Flags::FILTERED) && !entry.flags.contains(Flags::CLOSING)
     });
     if filtered == Some(true) {
         pass(stream, Passage::Resumed);
+    }
+    if waited {
+        with_entry(stream, |entry, token| reading::schedule(entry, token));
     }
 }
 
@@ -156,6 +161,9 @@ fn run<T: Transport>(stream: T, passage: Passage, tell: Tell) {
         rare.filters.append(added);
         let filtered = !rare.filters.is_empty() || entry.holds();
         entry.flags.set(Flags::FILTERED, filtered);
+        if outcome.context.wait {
+            entry.flags.insert(Flags::FILTER_WAITS);
+        }
         writing::append_all(entry, token, spare, &mut outcome.context.down);
         Some(())
     });

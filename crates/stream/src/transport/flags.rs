@@ -54,6 +54,8 @@ impl Flags {
     pub(super) const JOBS: Flags = Flags(1 << 22);
     /// A write has failed inside a callback. Nothing is read before the end of the iteration, which says so.
     pub(super) const FAILED: Flags = Flags(1 << 23);
+    /// A filter takes no more before the filters are resumed.
+    pub(super) const FILTER_WAITS: Flags = Flags(1 << 24);
 
     #[inline]
     pub(super) const fn contains(self, other: Flags) -> bool {

@@ -205,7 +205,7 @@ fn next_step<T: Transport>(entry: &mut Entry<T>, token: Token) -> Step {
     }
     let filtered = flags.contains(Flags::FILTERED);
     let wanted = if filtered {
-        !flags.contains(Flags::PAUSED)
+        !flags.intersects(Flags::PAUSED | Flags::FILTER_WAITS)
     } else {
         entry.wants_data()
     };

@@ -305,7 +305,7 @@ fn a_client_that_does_not_wait_for_its_turn_is_refused() {
     let error = receive(&[0]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "more than 64 KiB came while the handshake waited for its turn"
+        "more than 128 KiB came while the handshake waited for its turn"
     );
 }
 

@@ -10,7 +10,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection};
 use uptick_event_loop::EventLoop;
 use uptick_socket::prelude::*;
-use uptick_tls::SecureServer;
+use uptick_tls::{SecureServer, VerifyPeer};
 
 use crate::support::{
     Identity, address, client, connect, join, session, settle, tls_server, until,
@@ -166,6 +166,40 @@ fn what_waits_for_its_turn_is_served_however_it_goes_on() {
             assert_eq!(&join(client), b"hello");
         }
         assert_eq!(server.pending_handshakes(), 0);
+    }
+}
+
+#[test]
+fn a_long_upload_right_behind_a_handshake_that_waits_for_its_turn_is_read_when_it_has_come() {
+    const LENGTH: usize = 1_000_000;
+    let identity = Identity::new();
+    // What a client sends next when certificates are verified is a step, and its upload may be right behind.
+    let context = identity
+        .context()
+        .cafile(&identity.file)
+        .verify_peer(VerifyPeer::Optional);
+    let server = tls_server(context.load().unwrap()).handshakes_per_iteration(1);
+    server.on("connection", |conn: Connection| {
+        let mut left = LENGTH;
+        conn.on("data", move |chunk: Bytes| {
+            left -= chunk.len();
+            if left == 0 {
+                conn.write("thanks");
+            }
+        });
+    });
+    let clients: Vec<_> = (0..20)
+        .map(|_| {
+            client(server, identity.client_of(&[&TLS13]), |mut tls| {
+                tls.write_all(&vec![7; LENGTH]).unwrap();
+                let mut thanks = [0; 6];
+                tls.read_exact(&mut thanks).unwrap();
+                thanks
+            })
+        })
+        .collect();
+    for client in clients {
+        assert_eq!(&join(client), b"thanks");
     }
 }
 
