@@ -3,9 +3,25 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use rustls::CertificateError;
 use rustls_pki_types::CertificateDer;
 use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::der::{self, Decode};
+
+/// What is wrong with a certificate of the first version, which is what `openssl x509 -req` issues without extensions.
+pub(crate) const VERSION_1: &str = "it is of X.509 version 1, and only version 3 is accepted: have it issued with \
+                                    extensions (`openssl x509 -req -extfile FILE`)";
+
+/// Whether a certificate is not accepted because it is not of version 3.
+pub(crate) fn is_version_1(error: &CertificateError) -> bool {
+    let CertificateError::Other(other) = error else {
+        return false;
+    };
+    matches!(
+        other.0.downcast_ref(),
+        Some(webpki::Error::UnsupportedCertVersion)
+    )
+}
 
 fn parse(certificate: &CertificateDer<'_>) -> der::Result<CertificateInner<Raw>> {
     CertificateInner::from_der(certificate)

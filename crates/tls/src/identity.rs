@@ -88,9 +88,19 @@ fn unusable(cert_file: &PemFile, key_file: &PemFile, error: &rustls::Error) -> E
                 cert_file.path().display()
             ),
         ),
-        rustls::Error::InvalidCertificate(_) => {
+        rustls::Error::InvalidCertificate(error) if certificate::is_version_1(error) => {
+            cert_file.error(CERTIFICATE, certificate::VERSION_1)
+        }
+        rustls::Error::InvalidCertificate(error) => {
             cert_file.error(CERTIFICATE, format!("it cannot be used: {error}"))
         }
+        rustls::Error::General(reason) => key_file.error(
+            KEY,
+            format!(
+                "it cannot be used: {reason}: make one that is RSA of at least 2,048 bits, ECDSA on P-256 or P-384, or \
+                 Ed25519"
+            ),
+        ),
         error => key_file.error(KEY, format!("it cannot be used: {error}")),
     }
 }

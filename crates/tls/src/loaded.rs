@@ -126,6 +126,8 @@ impl Loaded {
         tls: &TlsConfig,
     ) -> Result<Arc<ServerConfig>, Error> {
         let default = self.default.as_ref();
+        // Names are sent without the dot of the root (RFC 6066, section 3), but not by all clients.
+        let name = name.map(|name| name.strip_suffix('.').unwrap_or(name));
         if let Some(name) = name {
             if let Some(config) = self.named.find(name) {
                 return Ok(Arc::clone(config));

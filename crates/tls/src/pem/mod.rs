@@ -96,7 +96,11 @@ impl PemFile {
             .filter(|section| section.label == "CERTIFICATE")
             .map(|section| match pem::parse(section.text) {
                 Ok(pem) => Ok(CertificateDer::from(pem.into_contents())),
-                Err(error) => Err(self.error(what, format!("it is no valid PEM: {error}"))),
+                Err(_) => Err(self.error(
+                    what,
+                    "it is no valid PEM: what comes after a `-----BEGIN CERTIFICATE-----` is not Base64 up to an \
+                     `-----END CERTIFICATE-----`",
+                )),
             })
             .collect()
     }
@@ -107,10 +111,13 @@ impl PemFile {
         passphrase: Option<&Passphrase>,
     ) -> Result<PrivateKeyDer<'static>, Error> {
         let section = self.private_key().ok_or_else(|| {
-            self.error(
-                KEY,
-                "there is no private key in it: append the key to that file, or give the file with the key to `local_pk`",
-            )
+            let reason = if self.sections().next().is_some() {
+                "there is no private key in it: append the key to that file, or give the file with the key to `local_pk`"
+            } else {
+                "there is no `-----BEGIN PRIVATE KEY-----` in it: it has to be a PEM file \
+                 (`openssl pkey -inform der -in FILE` converts from DER)"
+            };
+            self.error(KEY, reason)
         })?;
         let key = section.key(passphrase);
         key.map_err(|reason| self.error(KEY, reason))

@@ -1,7 +1,8 @@
 //! What is wrong with a handshake, so that an operator knows whether to act.
 
-use rustls::{AlertDescription, CertificateError, OtherError, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, PeerIncompatible};
 
+use crate::certificate::{VERSION_1, is_version_1};
 use crate::error::Error;
 use crate::verifier::SelfSigned;
 
@@ -86,7 +87,7 @@ pub(super) fn handshake_with_client(error: &rustls::Error, beginning: &Beginning
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             Error::protocol("nobody in `cafile` has issued the client's certificate")
         }
-        rustls::Error::InvalidCertificate(error) => Error::protocol(certificate(error)),
+        rustls::Error::InvalidCertificate(error) => Error::protocol(certificate(error, "client")),
         rustls::Error::AlertReceived(alert) => {
             Error::protocol(format!("the client refused: {}", told(alert)))
         }
@@ -103,7 +104,7 @@ pub(super) fn handshake_with_server(error: &rustls::Error, beginning: &Beginning
         rustls::Error::InvalidMessage(_) if !beginning.is_tls() => {
             Error::protocol("what the server sent is not TLS")
         }
-        rustls::Error::InvalidCertificate(error) => Error::protocol(certificate(error)),
+        rustls::Error::InvalidCertificate(error) => Error::protocol(certificate(error, "server")),
         rustls::Error::PeerIncompatible(incompatible) => {
             Error::protocol(incompatible_with(incompatible, "server"))
         }
@@ -174,7 +175,7 @@ fn told_by_server(alert: &AlertDescription) -> String {
 }
 
 /// Why a peer's certificate is not accepted.
-fn certificate(error: &CertificateError) -> String {
+fn certificate(error: &CertificateError, peer: &str) -> String {
     let days = |seconds: u64| seconds / 86_400;
     match error {
         CertificateError::NotValidForNameContext {
@@ -209,22 +210,49 @@ fn certificate(error: &CertificateError) -> String {
         CertificateError::Other(other) if other.0.is::<SelfSigned>() => {
             "its certificate is signed by itself, and not trusted: give it to `cafile`".into()
         }
-        CertificateError::Other(other) if is_issuer(other) => {
-            "its certificate is one for issuers (CA:TRUE), with which no server can be verified".into()
-        }
+        error if is_version_1(error) => format!("its certificate is not accepted: {VERSION_1}"),
+        CertificateError::Other(other) => match other.0.downcast_ref() {
+            Some(webpki::Error::CaUsedAsEndEntity) => format!(
+                "its certificate is one for issuers (CA:TRUE), with which no {peer} can be verified"
+            ),
+            _ => format!("its certificate is not accepted: {}", other.0),
+        },
         other => format!("its certificate is not accepted: {other}"),
     }
-}
-
-fn is_issuer(error: &OtherError) -> bool {
-    matches!(
-        error.0.downcast_ref(),
-        Some(webpki::Error::CaUsedAsEndEntity)
-    )
 }
 
 /// A name as rustls lists it, `DnsName("example.com")`, as a user knows it.
 fn plain_name(name: &str) -> &str {
     let inner = name.split_once('(').map_or(name, |(_, rest)| rest);
     inner.trim_end_matches(')').trim_matches('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::OtherError;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_cannot_be_verified_says_for_whom_and_what_to_do() {
+        let refused = |error: webpki::Error| {
+            let error = CertificateError::Other(OtherError(Arc::new(error)));
+            handshake_with_client(&error.into(), &Beginning::default()).to_string()
+        };
+        assert_eq!(
+            refused(webpki::Error::UnsupportedCertVersion),
+            "its certificate is not accepted: it is of X.509 version 1, and only version 3 is accepted: have it issued \
+             with extensions (`openssl x509 -req -extfile FILE`)"
+        );
+        assert_eq!(
+            refused(webpki::Error::CaUsedAsEndEntity),
+            "its certificate is one for issuers (CA:TRUE), with which no client can be verified"
+        );
+        assert_eq!(
+            refused(webpki::Error::ExtensionValueInvalid),
+            "its certificate is not accepted: ExtensionValueInvalid"
+        );
+    }
 }

@@ -108,6 +108,27 @@ fn a_missing_key_says_where_it_may_be() {
         "loading the private key from cert.pem failed: there is no private key in it: append the key to that file, or \
          give the file with the key to `local_pk`"
     );
+    let context = context.local_pk(directory.write("key.der", "\u{30}\u{7f}"));
+    assert_eq!(
+        refused(&directory, &context),
+        "loading the private key from key.der failed: there is no `-----BEGIN PRIVATE KEY-----` in it: it has to be a \
+         PEM file (`openssl pkey -inform der -in FILE` converts from DER)"
+    );
+}
+
+#[test]
+fn a_certificate_that_is_cut_off_is_an_error() {
+    let directory = Directory::new();
+    let (cert, key) = certificate(|_| ());
+    let cut = cert.split_at(cert.len() / 2).0;
+    let context = TlsContext::new()
+        .local_cert(directory.write("cert.pem", cut))
+        .local_pk(directory.write("key.pem", &key));
+    assert_eq!(
+        refused(&directory, &context),
+        "loading the certificate from cert.pem failed: it is no valid PEM: what comes after a \
+         `-----BEGIN CERTIFICATE-----` is not Base64 up to an `-----END CERTIFICATE-----`"
+    );
 }
 
 #[test]

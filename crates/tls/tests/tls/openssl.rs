@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use uptick_socket::prelude::*;
-use uptick_tls::SecureServer;
+use uptick_tls::{SecureServer, TlsContext};
 
 use crate::support::{Identity, address, join, logged, tls_server, until};
 
@@ -61,6 +61,22 @@ fn openssl_talks_to_the_server_over_both_versions() {
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(text.contains("hello"), "{output:?}");
     }
+}
+
+#[test]
+fn a_name_may_be_asked_for_with_the_dot_of_the_root() {
+    let identity = Identity::new();
+    let certs = [("localhost", identity.file.clone())];
+    let server = tls_server(TlsContext::new().sni_server_certs(certs).load().unwrap());
+    server.on("connection", |conn: Connection| {
+        conn.on("data", move |chunk: Bytes| conn.end_with(chunk));
+    });
+    let arguments = ["-servername", "localhost.", "-quiet"];
+    let Some(output) = s_client(server, &identity, &arguments, "hello\n") else {
+        return;
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("hello"), "{output:?}");
 }
 
 #[test]

@@ -231,6 +231,12 @@ fn keys_that_are_broken_or_not_for_tls_are_errors() {
     );
     let text = refused("PRIVATE KEY", "AAAA");
     assert!(text.starts_with("it cannot be used: "), "{text}");
+    assert!(
+        text.ends_with(
+            ": make one that is RSA of at least 2,048 bits, ECDSA on P-256 or P-384, or Ed25519"
+        ),
+        "{text}"
+    );
 }
 
 #[test]
