@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
-use support::{Log, arrived, pair, send, text, turn};
+use support::{Log, arrived, pair, run_until, send, text, turn};
 use uptick_emitter::Emitter;
 use uptick_stream::filter::{Filter, FilterContext};
 use uptick_stream::{DuplexResourceStream, Error};
@@ -232,6 +232,53 @@ fn an_end_that_a_filter_found_is_held_while_paused_also_when_the_filter_is_gone(
     stream.resume();
     turn();
     assert!(log.take().starts_with("end"));
+}
+
+#[test]
+fn what_comes_behind_the_end_of_a_filter_is_discarded_so_that_the_answer_is_not_lost() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    for half_open in [false, true] {
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let stream = DuplexResourceStream::new(listener.accept().unwrap().0).unwrap();
+        stream.add_filter(Letters);
+        stream.set_allow_half_open(half_open);
+        let log = Log::of(stream);
+        stream.on("end", move |()| {
+            stream.write(vec![b'x'; 4_000_000]);
+            if half_open {
+                stream.shutdown_write();
+            }
+        });
+        let mut sender = client.try_clone().unwrap();
+        std::io::Write::write_all(&mut sender, b"a.").unwrap();
+        run_until(|| log.count() == 2);
+        assert_eq!(log.take(), "a,end");
+        std::io::Write::write_all(&mut sender, b"more").unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut answer = Vec::new();
+            std::io::Read::read_to_end(&mut { client }, &mut answer).map(|_| answer.len())
+        });
+        run_until(|| reader.is_finished());
+        assert_eq!(reader.join().unwrap().unwrap(), 4_000_000);
+        assert_eq!(log.take(), "");
+        drop(sender);
+        run_until(|| !stream.is_open());
+        assert_eq!(log.take(), "close");
+    }
+}
+
+#[test]
+fn the_end_of_a_filter_is_not_told_once_this_side_has_ended() {
+    let (stream, mut peer) = pair();
+    stream.add_filter(Letters);
+    let log = Log::of(stream);
+    stream.on("data", move |_: Bytes| stream.end());
+    send(&mut peer, "a.");
+    turn();
+    assert_eq!(log.take(), "a");
+    drop(peer);
+    turn();
+    assert_eq!(log.take(), "close");
 }
 
 #[test]
@@ -480,7 +527,7 @@ fn any_split_comes_through_two_ciphers_and_back() {
             }
             near.resume();
             near.shutdown_write();
-            support::run_until(|| !near.is_open());
+            run_until(|| !near.is_open());
             prop_assert!(*received.borrow() == sent, "the bytes differ");
             Ok(())
         })

@@ -93,11 +93,11 @@ pub(super) fn queue_is_empty<T: Transport>(stream: T) {
             return false;
         }
         waker = entry.rare.as_mut().and_then(|rare| rare.shut.take());
+        let ending = flags.intersects(Flags::ENDING | Flags::ENDED);
         // What filters hold back is still to be emitted, with the `end` behind it.
-        let read_over =
-            flags.contains(Flags::READ_OVER) && (flags.contains(Flags::ENDING) || !entry.holds());
+        let read_over = flags.contains(Flags::READ_OVER) && (ending || !entry.holds());
         if read_over || !flags.contains(Flags::SOCKET) {
-            return flags.contains(Flags::ENDING) || read_over;
+            return ending || read_over;
         }
         if !flags.contains(Flags::SHUT) {
             if rustix::net::shutdown(&entry.fd, Shutdown::Write).is_err() {
@@ -105,7 +105,10 @@ pub(super) fn queue_is_empty<T: Transport>(stream: T) {
             }
             entry.flags.insert(Flags::SHUT);
         }
-        if flags.contains(Flags::ENDING) {
+        if ending {
+            // What comes behind the end of a layer is thrown away as well: a descriptor that is closed with bytes in it
+            // resets the connection, and the peer loses what it has not read yet.
+            entry.flags.insert(Flags::ENDING);
             entry.progress = Timestamp::now();
             entry.flags.remove(Flags::BLOCKED);
             deadlines::arm_entry(entry, token);

@@ -213,7 +213,10 @@ fn settle<T: Transport>(stream: T, outcome: &mut Outcome, height: usize, tell: T
         });
     }
     if context.end {
-        let held = with_entry(stream, |entry, token| {
+        let told = with_entry(stream, |entry, token| {
+            if entry.flags.intersects(Flags::ENDING | Flags::CLOSING) {
+                return false;
+            }
             let paused = entry.flags.contains(Flags::PAUSED);
             let rare = entry.rare();
             rare.held_end = paused || !rare.held.is_empty() || tell == Tell::Later;
@@ -223,9 +226,9 @@ fn settle<T: Transport>(stream: T, outcome: &mut Outcome, height: usize, tell: T
                 entry.flags.insert(Flags::FILTERED);
                 reading::schedule(entry, token);
             }
-            held
+            !held
         });
-        if held == Some(false) {
+        if told == Some(true) {
             reading::emit_end(stream);
         }
     }

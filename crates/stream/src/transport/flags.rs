@@ -22,7 +22,7 @@ impl Flags {
     pub(super) const HANGUP: Flags = Flags(1 << 6);
     /// The stream is on the list of those to be read in the next iteration.
     pub(super) const READ_QUEUED: Flags = Flags(1 << 7);
-    /// No data comes any more: the peer has ended, or the stream is write-only.
+    /// The descriptor gives no more bytes: the peer has ended, or the stream is write-only.
     pub(super) const READ_OVER: Flags = Flags(1 << 8);
     /// Nothing can be written: the stream is read-only, or its writing side has ended.
     pub(super) const WRITE_OVER: Flags = Flags(1 << 9);
@@ -56,6 +56,9 @@ impl Flags {
     pub(super) const FAILED: Flags = Flags(1 << 23);
     /// A filter takes no more before the filters are resumed.
     pub(super) const FILTER_WAITS: Flags = Flags(1 << 24);
+    /// No data is emitted any more, because `end` is: by the end of the descriptor, or by that of a layer, behind which
+    /// the descriptor may still have bytes.
+    pub(super) const ENDED: Flags = Flags(1 << 25);
 
     #[inline]
     pub(super) const fn contains(self, other: Flags) -> bool {

@@ -327,7 +327,7 @@ pub fn is_readable<T: Transport>(stream: T) -> bool {
     with_entry(stream, |entry, _| {
         !entry
             .flags
-            .intersects(Flags::READ_OVER | Flags::ENDING | Flags::CLOSING)
+            .intersects(Flags::READ_OVER | Flags::ENDED | Flags::ENDING | Flags::CLOSING)
     })
     .unwrap_or(false)
 }

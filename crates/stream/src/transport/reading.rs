@@ -51,12 +51,14 @@ pub(super) fn begin<T: Transport>(
     } else if readiness == Readiness::NONE {
         entry.flags.remove(Flags::READ_QUEUED);
     }
-    if readiness.is_error() && entry.flags.contains(Flags::SOCKET | Flags::READ_OVER) {
+    let over = entry.flags.intersects(Flags::READ_OVER | Flags::ENDED);
+    if readiness.is_error() && over && entry.is_socket() {
         reset_after_end(entry, begun);
         return;
     }
     let special = Flags::BLOCKED
         | Flags::CLOSING
+        | Flags::ENDED
         | Flags::ENDING
         | Flags::FAILED
         | Flags::FILTERED
@@ -200,7 +202,8 @@ fn next_step<T: Transport>(entry: &mut Entry<T>, token: Token) -> Step {
             Step::Stop
         };
     }
-    if !flags.contains(Flags::READ_READY) || flags.contains(Flags::READ_OVER) {
+    // What a peer sends behind the end of a layer waits until this side ends too.
+    if !flags.contains(Flags::READ_READY) || flags.intersects(Flags::READ_OVER | Flags::ENDED) {
         return Step::Stop;
     }
     let filtered = flags.contains(Flags::FILTERED);
@@ -339,12 +342,10 @@ fn end_of_stream<T: Transport>(stream: T) {
 
 /// Emits `end`, and ends this side too unless half-open streams are wanted.
 pub(super) fn emit_end<T: Transport>(stream: T) {
-    with_entry(stream, |entry, _| entry.flags.insert(Flags::READ_OVER));
+    with_entry(stream, |entry, _| entry.flags.insert(Flags::ENDED));
     emit(&stream, T::END, ());
     let flags = with_entry(stream, |entry, _| entry.flags).unwrap_or_default();
-    if flags.contains(Flags::ENDING) {
-        ending::peer_ended_too(stream);
-    } else if !flags.contains(Flags::HALF_OPEN) || flags.contains(Flags::WRITE_OVER) {
+    if !flags.contains(Flags::HALF_OPEN) || flags.contains(Flags::WRITE_OVER) {
         ending::end(stream);
     }
 }

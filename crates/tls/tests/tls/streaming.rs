@@ -248,3 +248,37 @@ fn a_server_that_is_cut_off_is_an_error_of_its_client_and_no_end() {
     );
     assert_eq!(lines[1..], ["close"]);
 }
+
+#[test]
+fn an_answer_arrives_whole_at_a_client_that_sends_on_after_its_close_notify() {
+    const ANSWER: usize = 12_000_000;
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let log = Log::default();
+    let seen = log.clone();
+    server.on("connection", move |conn: Connection| {
+        conn.on("data", move |_: Bytes| {
+            conn.write(vec![b'x'; ANSWER]);
+        });
+        for name in ["end", "close"] {
+            let log = seen.clone();
+            conn.on(name, move |()| log.add(name));
+        }
+        let log = seen.clone();
+        conn.on("error", move |error: Error| log.add(error));
+    });
+    let peer = client(server, identity.client(), |mut tls| {
+        tls.write_all(b"request").unwrap();
+        tls.conn.send_close_notify();
+        tls.flush().unwrap();
+        let mut answer = vec![0];
+        tls.read_exact(&mut answer).unwrap();
+        // A server that closes with this unread resets the connection.
+        tls.sock.write_all(b"behind it").unwrap();
+        tls.read_to_end(&mut answer).unwrap();
+        answer.len()
+    });
+    assert_eq!(join(peer), ANSWER);
+    until(|| log.has("close"));
+    assert_eq!(log.take(), ["end", "close"]);
+}
