@@ -1,3 +1,26 @@
 #![doc = include_str!("../README.md")]
+#![allow(
+    dead_code,
+    reason = "the server that uses these parts is being put together"
+)]
 
+mod cookies;
+mod error;
 pub mod h1;
+mod handler;
+mod into_response;
+mod middleware;
+mod request;
+mod response;
+pub mod router;
+
+pub use cookie::{Cookie, SameSite};
+pub use error::HttpError;
+pub use handler::{
+    Answered, AnsweredLater, Handler, IntoReply, Later, LocalFuture, Now, Passed, Reply,
+};
+pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+pub use into_response::IntoResponse;
+pub use middleware::{IntoMiddleware, Middleware, Next};
+pub use request::Request;
+pub use response::{Body, BodyStream, Response};

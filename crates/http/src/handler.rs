@@ -1,0 +1,140 @@
+//! What a handler is and what it may return.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::{IntoResponse, Request, Response};
+
+/// A future of this thread.
+pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// A handler as a route keeps it.
+pub type Handler = Box<dyn FnMut(Request) -> Reply>;
+
+/// What a handler returned.
+pub enum Reply {
+    /// The answer.
+    Ready(Response),
+    /// The answer comes later; `None`, where the responder answers or has answered.
+    Later(LocalFuture<Option<Response>>),
+    /// The responder answers or has answered.
+    Detached,
+}
+
+impl Reply {
+    /// The same reply with `f` applied to its response, now or when there is one; a response that goes through the
+    /// responder does not pass here.
+    pub fn map(self, f: impl FnOnce(Response) -> Response + 'static) -> Self {
+        match self {
+            Self::Ready(response) => Self::Ready(f(response)),
+            Self::Later(future) => Self::Later(Box::pin(async move { future.await.map(f) })),
+            Self::Detached => Self::Detached,
+        }
+    }
+}
+
+/// Awaiting a reply gives its response, or `None` where the responder answers.
+impl IntoFuture for Reply {
+    type Output = Option<Response>;
+    type IntoFuture = LocalFuture<Option<Response>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        match self {
+            Self::Ready(response) => Box::pin(std::future::ready(Some(response))),
+            Self::Later(future) => future,
+            Self::Detached => Box::pin(std::future::ready(None)),
+        }
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready(response) => f.debug_tuple("Ready").field(response).finish(),
+            Self::Later(_) => f.debug_tuple("Later").finish_non_exhaustive(),
+            Self::Detached => f.write_str("Detached"),
+        }
+    }
+}
+
+/// Marks what is a response at once.
+#[derive(Debug)]
+pub enum Now {}
+/// Marks a future of a response.
+#[derive(Debug)]
+pub enum Later {}
+/// Marks a future of `Option<Response>`, as an async middleware gets from [`Next::run`](crate::Next::run).
+#[derive(Debug)]
+pub enum Passed {}
+/// Marks `()`: the handler has answered, or will, through the responder.
+#[derive(Debug)]
+pub enum Answered {}
+/// Marks a future of `()`.
+#[derive(Debug)]
+pub enum AnsweredLater {}
+
+/// What a handler may return: whatever makes a response, a future of it, or nothing if it answers through the
+/// responder.
+///
+/// `M` tells these kinds apart and is always inferred.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}`",
+    note = "a handler returns what implements `IntoResponse`, a future of it, or `()` if it answers through the responder"
+)]
+pub trait IntoReply<M> {
+    /// The reply.
+    fn into_reply(self) -> Reply;
+}
+
+impl<R: IntoResponse> IntoReply<Now> for R {
+    fn into_reply(self) -> Reply {
+        Reply::Ready(self.into_response())
+    }
+}
+
+impl<F> IntoReply<Later> for F
+where
+    F: Future + 'static,
+    F::Output: IntoResponse,
+{
+    fn into_reply(self) -> Reply {
+        Reply::Later(Box::pin(async move { Some(self.await.into_response()) }))
+    }
+}
+
+impl<F: Future<Output = Option<Response>> + 'static> IntoReply<Passed> for F {
+    fn into_reply(self) -> Reply {
+        Reply::Later(Box::pin(self))
+    }
+}
+
+impl IntoReply<Answered> for () {
+    fn into_reply(self) -> Reply {
+        Reply::Detached
+    }
+}
+
+impl<F: Future<Output = ()> + 'static> IntoReply<AnsweredLater> for F {
+    fn into_reply(self) -> Reply {
+        Reply::Later(Box::pin(async move {
+            self.await;
+            None
+        }))
+    }
+}
+
+impl IntoReply<Self> for Reply {
+    fn into_reply(self) -> Reply {
+        self
+    }
+}
+
+/// Puts a function into the form in which a route keeps it.
+pub(crate) fn boxed<F, R, M>(mut handler: F) -> Handler
+where
+    F: FnMut(Request) -> R + 'static,
+    R: IntoReply<M>,
+{
+    Box::new(move |request| handler(request).into_reply())
+}

@@ -1,0 +1,145 @@
+//! The body of a response.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures::Stream;
+use futures::stream::StreamExt as _;
+
+/// The body of a response.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub enum Body {
+    /// No body.
+    #[default]
+    Empty,
+    /// Bytes that are part of the program.
+    Static(&'static [u8]),
+    /// Bytes in memory.
+    Bytes(Bytes),
+    /// Pieces that come one by one.
+    Stream(BodyStream),
+}
+
+type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Box<dyn StdError + Send + Sync>>>>>;
+
+/// A body that comes in pieces, polled as fast as the client takes them.
+///
+/// When a piece is an error, the connection is cut, so that the client cannot take a part for the whole.
+pub struct BodyStream {
+    /// The pieces.
+    pub(crate) pieces: Pieces,
+    /// How many bytes they are together, if that is known.
+    pub(crate) length: Option<u64>,
+}
+
+impl BodyStream {
+    /// A body of the pieces of a stream.
+    pub fn new<S, B, E>(stream: S) -> Self
+    where
+        S: Stream<Item = Result<B, E>> + 'static,
+        B: Into<Bytes>,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let pieces = stream.map(|piece| piece.map(Into::into).map_err(Into::into));
+        Self {
+            pieces: Box::pin(pieces),
+            length: None,
+        }
+    }
+
+    /// The same body with the number of its bytes, which becomes the Content-Length.
+    ///
+    /// If the pieces are more or fewer, the connection is cut. Default: unknown.
+    pub fn with_length(mut self, length: u64) -> Self {
+        self.length = Some(length);
+        self
+    }
+}
+
+impl fmt::Debug for BodyStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodyStream")
+            .field("length", &self.length)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Body {
+    /// How many bytes the body has, if that is known beforehand.
+    pub fn len(&self) -> Option<u64> {
+        match self {
+            Self::Empty => Some(0),
+            Self::Static(bytes) => Some(bytes.len() as u64),
+            Self::Bytes(bytes) => Some(bytes.len() as u64),
+            Self::Stream(stream) => stream.length,
+        }
+    }
+
+    /// Whether it is known that there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == Some(0)
+    }
+
+    /// The bytes, if the body is in memory.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Empty => Some(&[]),
+            Self::Static(bytes) => Some(bytes),
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Stream(_) => None,
+        }
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Self::from(text.as_bytes())
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        if bytes.is_empty() {
+            Self::Empty
+        } else {
+            Self::Static(bytes)
+        }
+    }
+}
+
+impl<const N: usize> From<&'static [u8; N]> for Body {
+    fn from(bytes: &'static [u8; N]) -> Self {
+        Self::from(bytes.as_slice())
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() {
+            Self::Empty
+        } else {
+            Self::Bytes(bytes)
+        }
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self::from(Bytes::from(text))
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::from(Bytes::from(bytes))
+    }
+}
+
+impl From<BodyStream> for Body {
+    fn from(stream: BodyStream) -> Self {
+        Self::Stream(stream)
+    }
+}

@@ -1,0 +1,122 @@
+//! The parameters that a match found.
+
+use std::rc::Rc;
+use std::str::Utf8Error;
+
+use percent_encoding::percent_decode_str;
+
+/// The parameters of a match, percent-decoded.
+///
+/// Values without an escape are kept as ranges of the request's path, so that one parameter costs no allocation.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    names: Option<Rc<[Box<str>]>>,
+    first: Option<Value>,
+    rest: Box<[Value]>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Range { start: u32, end: u32 },
+    Owned(Box<str>),
+}
+
+impl Params {
+    /// The value of the parameter `name`; `path` is the path that was matched.
+    pub fn get<'a>(&'a self, path: &'a str, name: &str) -> Option<&'a str> {
+        self.iter(path)
+            .find_map(|(n, value)| (n == name).then_some(value))
+    }
+
+    /// The names and values in the order of the pattern; `path` is the path that was matched.
+    pub fn iter<'a>(&'a self, path: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let names = self.names.as_deref().unwrap_or_default();
+        let values = self.first.iter().chain(&self.rest);
+        names
+            .iter()
+            .zip(values)
+            .filter_map(|(name, value)| Some((&**name, value.text(path)?)))
+    }
+
+    /// How many parameters there are.
+    pub fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    pub(super) fn new(names: Rc<[Box<str>]>, values: impl IntoIterator<Item = Value>) -> Self {
+        let mut values = values.into_iter();
+        Self {
+            names: Some(names),
+            first: values.next(),
+            rest: values.collect(),
+        }
+    }
+}
+
+impl Value {
+    /// The value `raw` of a match in `path`, a range of `original` if it can be.
+    pub(super) fn of(original: &str, raw: &str) -> Result<Self, Utf8Error> {
+        if raw.contains('%') {
+            let decoded = percent_decode_str(raw).decode_utf8()?;
+            return Ok(Self::Owned(decoded.into()));
+        }
+        let start = (raw.as_ptr() as usize).wrapping_sub(original.as_ptr() as usize);
+        let end = start.wrapping_add(raw.len());
+        // Where the path had to be normalised first, the value is not a part of the original.
+        let range = u32::try_from(start).ok().zip(u32::try_from(end).ok());
+        Ok(match range {
+            Some((start, end)) if original.get(start as usize..end as usize) == Some(raw) => {
+                Self::Range { start, end }
+            }
+            _ => Self::Owned(raw.into()),
+        })
+    }
+
+    fn text<'a>(&'a self, path: &'a str) -> Option<&'a str> {
+        match self {
+            Self::Range { start, end } => path.get(*start as usize..*end as usize),
+            Self::Owned(text) => Some(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_without_an_escape_is_a_range_of_the_path() {
+        let path = "/users/7";
+        let value = Value::of(path, &path[7..]).unwrap();
+        assert!(matches!(value, Value::Range { start: 7, end: 8 }));
+        assert_eq!(value.text(path), Some("7"));
+    }
+
+    #[test]
+    fn a_value_of_another_string_is_kept_by_itself() {
+        let value = Value::of("/users/7", &String::from("seven")).unwrap();
+        assert_eq!(value.text("/users/7"), Some("seven"));
+    }
+
+    #[test]
+    fn a_value_with_an_escape_is_decoded() {
+        let path = "/a%2Fb";
+        let value = Value::of(path, &path[1..]).unwrap();
+        assert_eq!(value.text(path), Some("a/b"));
+    }
+
+    #[test]
+    fn a_value_that_does_not_decode_to_utf_8_is_an_error() {
+        assert!(Value::of("/%FF", "%FF").is_err());
+    }
+
+    #[test]
+    fn a_value_takes_two_words() {
+        assert_eq!(size_of::<Option<Value>>(), 16);
+    }
+}
