@@ -16,7 +16,8 @@ use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 ///
 /// It displays as a URI: `tcp://127.0.0.1:8080`, `tcp://[::1]:80`, `unix:///run/app.sock`,
 /// `unix:@name` for a name in Linux's abstract namespace, and `unix:(unnamed)` for the end of a
-/// Unix connection that has no name, as the connecting end.
+/// Unix connection that has no name, as the connecting end. One that is
+/// [`secured`](Address::secured) displays as `tls://127.0.0.1:8080`.
 ///
 /// It takes 24 bytes, because a server keeps one for each connection. The flow label of an IPv6
 /// address is not kept.
@@ -36,8 +37,17 @@ pub struct Address(Repr);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Repr {
-    V4 { ip: Ipv4Addr, port: u16 },
-    V6 { ip: Ipv6Addr, scope: u32, port: u16 },
+    V4 {
+        ip: Ipv4Addr,
+        port: u16,
+        secure: bool,
+    },
+    V6 {
+        ip: Ipv6Addr,
+        scope: u32,
+        port: u16,
+        secure: bool,
+    },
     Unix(Arc<UnixName>),
     Unnamed,
 }
@@ -92,8 +102,10 @@ impl Address {
     /// IP address and port, unless this is a Unix socket.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self.0 {
-            Repr::V4 { ip, port } => Some(SocketAddrV4::new(ip, port).into()),
-            Repr::V6 { ip, scope, port } => Some(SocketAddrV6::new(ip, port, 0, scope).into()),
+            Repr::V4 { ip, port, .. } => Some(SocketAddrV4::new(ip, port).into()),
+            Repr::V6 {
+                ip, scope, port, ..
+            } => Some(SocketAddrV6::new(ip, port, 0, scope).into()),
             _ => None,
         }
     }
@@ -126,8 +138,28 @@ impl Address {
         UnixName::Abstract(name.into()).into()
     }
 
-    /// Displays the address with another scheme than `tcp`, such as `tls` for an encrypted
-    /// connection. Unix sockets keep theirs.
+    /// The address as that of an encrypted connection, which displays as `tls://…` and is not equal
+    /// to the one of a connection that is not. Unix sockets stay as they are: no URI says of them
+    /// that they are encrypted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::SocketAddr;
+    /// use uptick_socket::Address;
+    ///
+    /// let address = Address::from(SocketAddr::from(([127, 0, 0, 1], 443)));
+    /// assert_eq!(address.secured().to_string(), "tls://127.0.0.1:443");
+    /// ```
+    #[must_use]
+    pub fn secured(mut self) -> Self {
+        if let Repr::V4 { secure, .. } | Repr::V6 { secure, .. } = &mut self.0 {
+            *secure = true;
+        }
+        self
+    }
+
+    /// Displays the address with another scheme than its own. Unix sockets keep theirs.
     ///
     /// # Examples
     ///
@@ -155,9 +187,13 @@ impl Display for WithScheme<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let scheme = self.scheme;
         match &self.address.0 {
-            Repr::V4 { ip, port } => write!(f, "{scheme}://{ip}:{port}"),
-            Repr::V6 { ip, scope: 0, port } => write!(f, "{scheme}://[{ip}]:{port}"),
-            Repr::V6 { ip, scope, port } => write!(f, "{scheme}://[{ip}%{scope}]:{port}"),
+            Repr::V4 { ip, port, .. } => write!(f, "{scheme}://{ip}:{port}"),
+            Repr::V6 {
+                ip, scope: 0, port, ..
+            } => write!(f, "{scheme}://[{ip}]:{port}"),
+            Repr::V6 {
+                ip, scope, port, ..
+            } => write!(f, "{scheme}://[{ip}%{scope}]:{port}"),
             Repr::Unix(name) => Display::fmt(name, f),
             Repr::Unnamed => f.write_str("unix:(unnamed)"),
         }
@@ -166,7 +202,11 @@ impl Display for WithScheme<'_> {
 
 impl Display for Address {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        Display::fmt(&self.with_scheme("tcp"), f)
+        let scheme = match self.0 {
+            Repr::V4 { secure: true, .. } | Repr::V6 { secure: true, .. } => "tls",
+            _ => "tcp",
+        };
+        Display::fmt(&self.with_scheme(scheme), f)
     }
 }
 
@@ -190,6 +230,7 @@ impl From<SocketAddrV4> for Address {
         Self(Repr::V4 {
             ip: *address.ip(),
             port: address.port(),
+            secure: false,
         })
     }
 }
@@ -200,6 +241,7 @@ impl From<SocketAddrV6> for Address {
             ip: *address.ip(),
             scope: address.scope_id(),
             port: address.port(),
+            secure: false,
         })
     }
 }
@@ -392,6 +434,12 @@ mod tests {
         assert_eq!(tcp.with_scheme("tls").to_string(), "tls://[::1]:443");
         let unix = Address::from(UnixName::Path("/x".into()));
         assert_eq!(unix.with_scheme("tls").to_string(), "unix:///x");
+        assert_eq!(tcp.clone().secured().to_string(), "tls://[::1]:443");
+        assert_eq!(
+            tcp.clone().secured().with_scheme("tcp").to_string(),
+            tcp.to_string()
+        );
+        assert_eq!(unix.clone().secured(), unix);
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl Transport for Connection {
     }
 
     fn to_error(extra: &Extra, error: StreamError) -> Error {
-        Error::of_stream(&extra.peer, error)
+        Error::of_stream(&extra.remote(), error)
     }
 
     fn closing(self) {

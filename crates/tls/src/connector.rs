@@ -26,7 +26,8 @@ use options::Options;
 /// Connects with TLS: it puts a layer on the connections of another connector.
 ///
 /// The server's certificate has to be for the host name of the target, or for its IP address, and issued by somebody whom
-/// the system trusts ([`cafile`](SecureConnector::cafile) names others). The addresses of the connection read `tls://`, and
+/// the system trusts ([`cafile`](SecureConnector::cafile) names others). The addresses of the connection read `tls://`, other
+/// than over a Unix socket, and
 /// [`tls`](crate::TlsConnection::tls) says what was agreed on. Clones share the sessions that can be resumed.
 ///
 /// Targets are `tls://HOST:PORT`, or what the inner connector knows without a scheme of its own: `HOST:PORT`, a Unix socket.

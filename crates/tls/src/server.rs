@@ -31,7 +31,8 @@ const MAX_HANDSHAKES: usize = 1024;
 /// A server whose connections are encrypted with TLS.
 ///
 /// It wraps any server. `connection` is emitted when the handshake is done; the connection is of the same type as one
-/// without TLS, and its addresses begin with `tls://`. A `Copy` handle, as [`Server`](uptick_socket::Server); it is stale
+/// without TLS, and its addresses begin with `tls://`, other than those of Unix sockets, which say `unix://` as without
+/// TLS. A `Copy` handle, as [`Server`](uptick_socket::Server); it is stale
 /// once the wrapped server has closed.
 ///
 /// # Events
@@ -191,7 +192,7 @@ impl SecureServer {
         self.with_entry(|entry| entry.pending.len()).unwrap_or(0)
     }
 
-    /// What the wrapped server listens on, `tls://127.0.0.1:8443`; `None` once it has stopped listening.
+    /// What the wrapped server listens on, `tls://127.0.0.1:8443`, `unix:///run/app.sock`; `None` once it has stopped listening.
     pub fn address(self) -> Option<String> {
         let address = self.inner()?.address()?;
         Some(match address.strip_prefix("tcp://") {

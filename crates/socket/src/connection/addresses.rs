@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use uptick_stream::transport::Transport;
 
-use super::Connection;
+use super::{Connection, Extra};
 use crate::Address;
 use crate::proxy_protocol::protocol::Tlvs;
 
@@ -19,20 +19,23 @@ pub struct Proxied {
     pub tlvs: Tlvs,
 }
 
+impl Extra {
+    /// Who is at the other end, as errors name it.
+    pub(super) fn remote(&self) -> Address {
+        let proxied = self.proxied.as_ref();
+        let address = proxied.map_or(&self.peer, |proxied| &proxied.source);
+        secured(address.clone(), self.secure)
+    }
+}
+
 impl Connection {
     /// The other end as a URI, `tcp://127.0.0.1:40000`: behind a proxy that speaks the PROXY protocol, the client.
     ///
-    /// `tls://…` while the connection is encrypted. `None` for the unnamed end of a Unix connection, as clients have,
-    /// and when the handle is stale. In `close` listeners it is still there.
+    /// `tls://…` while the connection is encrypted, other than over a Unix socket, which stays `unix://…`: ask
+    /// [`is_secure`](Connection::is_secure). `None` for the unnamed end of a Unix connection, as clients have, and when the
+    /// handle is stale. In `close` listeners it is still there.
     pub fn remote_address(self) -> Option<String> {
-        let (address, secure) = self.with_extra(|extra| {
-            let address = extra
-                .proxied
-                .as_ref()
-                .map_or(&extra.peer, |proxied| &proxied.source);
-            (address.clone(), extra.secure)
-        })?;
-        format(&address, secure)
+        self.with_extra(|extra| uri(extra.remote()))?
     }
 
     /// This end as a URI; behind a proxy that speaks the PROXY protocol, what the client connected to.
@@ -53,7 +56,7 @@ impl Connection {
                     .flatten()?
             }
         };
-        format(&address, secure)
+        uri(secured(address, secure))
     }
 
     /// The IP address of the other end, of the client behind a proxy; `None` for Unix connections and stale handles.
@@ -78,24 +81,24 @@ impl Connection {
         self.with_extra(|extra| extra.proxied = Some(Box::new(proxied)));
     }
 
-    /// Whether the connection is encrypted.
+    /// Whether the connection is encrypted, over whatever socket.
     pub fn is_secure(self) -> bool {
         self.with_extra(|extra| extra.secure).unwrap_or(false)
     }
 
-    /// Says that a filter of the connection encrypts it, so that its addresses read `tls://`. For filters.
+    /// Says that a filter of the connection encrypts it, so that its addresses read `tls://`, those of Unix sockets
+    /// excepted. For filters.
     /// Default: false.
     pub fn set_secure(self, secure: bool) {
         self.with_extra(|extra| extra.secure = secure);
     }
 }
 
-fn format(address: &Address, secure: bool) -> Option<String> {
-    if address.is_unnamed() {
-        None
-    } else if secure {
-        Some(address.with_scheme("tls").to_string())
-    } else {
-        Some(address.to_string())
-    }
+fn secured(address: Address, secure: bool) -> Address {
+    if secure { address.secured() } else { address }
+}
+
+/// The URI of an address that has one.
+fn uri(address: Address) -> Option<String> {
+    (!address.is_unnamed()).then(|| address.to_string())
 }

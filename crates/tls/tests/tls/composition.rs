@@ -1,13 +1,16 @@
 //! Servers that wrap each other.
 
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::thread;
 
 use rustls::StreamOwned;
 use uptick_socket::prelude::*;
 use uptick_tls::SecureServer;
 
-use crate::support::{Identity, Log, address, client, connect, join, logged, say, session, until};
+use crate::support::{
+    Identity, Log, address, client, connect, drain, join, logged, say, session, until,
+};
 
 const HEADER: &[u8] = b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n";
 
@@ -124,5 +127,31 @@ fn a_failed_handshake_behind_a_proxy_names_the_client() {
         [
             "TLS handshake with tcp://192.0.2.7:4711 failed: the client speaks plain HTTP, not TLS: it has to use https://"
         ]
+    );
+}
+
+#[test]
+fn a_connection_that_fails_behind_a_proxy_names_the_client_as_its_address_does() {
+    let identity = Identity::new();
+    let inner = Server::bind("127.0.0.1:0").unwrap();
+    let behind = ProxyProtocolServer::new(inner, ProxyProtocolOptions::new());
+    let server = SecureServer::new(behind, identity.config());
+    let log = logged(server);
+    let to = address(server);
+    let config = identity.client();
+    let peer = thread::spawn(move || {
+        let mut socket = connect(to);
+        socket.write_all(HEADER).unwrap();
+        let mut tls = StreamOwned::new(session(config), socket);
+        tls.write_all(b"hello").unwrap();
+        tls.sock.shutdown(Shutdown::Write).unwrap();
+        drain(tls.sock);
+    });
+    join(peer);
+    until(|| log.has("close"));
+    let lines = log.take();
+    assert!(
+        lines[2].starts_with("TLS connection with tls://192.0.2.7:4711 failed: "),
+        "{lines:?}"
     );
 }

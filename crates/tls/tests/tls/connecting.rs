@@ -211,8 +211,13 @@ fn a_unix_socket_needs_the_name_of_the_peer() {
         )
     );
     let connector = connector.peer_name("localhost");
-    exchange(outcome(connector.connect(&*uri)).unwrap());
+    let conn = outcome(connector.connect(&*uri)).unwrap();
+    exchange(conn);
     assert_eq!(theirs.take().unwrap().server_name(), Some("localhost"));
+    // No URI says that a Unix socket is encrypted.
+    assert_eq!(conn.remote_address().as_deref(), Some(&*uri));
+    assert_eq!(server.address().as_deref(), Some(&*uri));
+    assert!(conn.is_secure());
     server.close();
 }
 

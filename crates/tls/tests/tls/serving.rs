@@ -105,7 +105,7 @@ fn an_end_without_close_notify_is_an_error_and_no_end() {
     let address = join(peer);
     until(|| log.has("close"));
     let truncated = format!(
-        "TLS connection with tcp://{address} failed: the peer ended the connection without saying so (close_notify): \
+        "TLS connection with tls://{address} failed: the peer ended the connection without saying so (close_notify): \
          what it sent may be incomplete"
     );
     assert_eq!(log.take(), ["connection", "half", &truncated, "close"]);
@@ -128,7 +128,7 @@ fn a_record_that_was_tampered_with_is_an_error() {
     let address = join(peer);
     until(|| log.has("close"));
     let error =
-        format!("TLS connection with tcp://{address} failed: cannot decrypt peer's message");
+        format!("TLS connection with tls://{address} failed: cannot decrypt peer's message");
     assert_eq!(log.take(), ["connection", "whole", &error, "close"]);
 }
 
