@@ -1,1 +1,32 @@
-//! HTTP/1.1 (RFC 9112) without any input or output.
+//! HTTP/1.1 (RFC 9112) without any input or output: bytes in and events out, answers in and bytes out.
+//!
+//! A [`Decoder`] reads the requests of one connection. It is strict: of a request that two servers might understand
+//! differently, it says what is wrong with it ([`Invalid`]), once, and reads nothing more. An [`Encoder`] writes one
+//! answer, with the framing that its status and its client call for.
+//!
+//! ```no_run
+//! use uptick_http::h1::{Decoder, Event, Limits};
+//!
+//! let limits = Limits::default();
+//! let mut decoder = Decoder::new();
+//! decoder.push("GET /hello?from=me HTTP/1.1\r\nHost: example.com\r\n\r\n".into());
+//! let Some(Event::Head(head)) = decoder.next(&limits) else { panic!("no head") };
+//! assert_eq!((head.path(), head.query()), ("/hello", Some("from=me")));
+//! assert_eq!(head.host(), Some("example.com"));
+//! assert!(matches!(decoder.next(&limits), Some(Event::Complete)));
+//! assert!(decoder.next(&limits).is_none() && decoder.is_idle());
+//! ```
+
+mod decoder;
+mod encoder;
+mod fields;
+mod invalid;
+mod limits;
+mod request_head;
+
+pub use decoder::{Decoder, Event};
+pub use encoder::{CONTINUE, EncodeError, Encoder, Persistence, ResponseBody, ResponseHead};
+pub use fields::{Fields, Trailers};
+pub use invalid::Invalid;
+pub use limits::Limits;
+pub use request_head::{BodyLength, RequestHead, TargetForm, Version};

@@ -1,0 +1,354 @@
+//! Answers as bytes, with the framing that their status and their client call for.
+
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, StatusCode};
+
+use super::request_head::Version;
+
+/// The interim answer to a client that waits for it before it sends its body.
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Names that the encoder writes itself, or that would contradict what it writes.
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+/// What follows an answer on its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// The next request.
+    KeepAlive,
+    /// Nothing: it is closed.
+    Close,
+    /// Another protocol, after status 101.
+    Upgrade,
+}
+
+/// What is known of the body of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseBody {
+    /// There is none. To `HEAD`, and with status 304, this says nothing of the body that `GET` would have: a
+    /// `Content-Length` among the fields does.
+    Empty,
+    /// Its length in bytes.
+    Bytes(u64),
+    /// It ends when it ends.
+    Stream,
+}
+
+/// The head of an answer, and of the request what decides about its framing.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseHead<'a> {
+    /// The status.
+    pub status: StatusCode,
+    /// The text after the status, if not the usual one.
+    pub reason: Option<&'a str>,
+    /// The type of the body, unless `fields` has one.
+    pub content_type: Option<&'a str>,
+    /// The time of the answer as `Date` has it (RFC 9110, 5.6.7), unless `fields` has one.
+    pub date: Option<&'a str>,
+    /// The other fields. Those of connection and framing (`Connection`, `Keep-Alive`, `Transfer-Encoding`,
+    /// `Content-Length`) are not sent from here.
+    pub fields: Option<&'a HeaderMap>,
+    /// What is known of the body.
+    pub body: ResponseBody,
+    /// The version of the request.
+    pub version: Version,
+    /// Whether the request's method was `HEAD`, so that no body is sent.
+    pub to_head: bool,
+    /// What is wanted after the answer. Status 101 is always followed by another protocol, and a body whose end is the
+    /// end of the connection by nothing.
+    pub persistence: Persistence,
+}
+
+/// Why an answer cannot be sent as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// A text of the head has characters that would end its line, or that no line may have.
+    #[error("the {0} of the response has characters that are not allowed there")]
+    InvalidText(&'static str),
+    /// The body has more bytes than its head says.
+    #[error("the body of the response is longer than its Content-Length")]
+    BodyTooLong,
+    /// The body has fewer bytes than its head says. The connection has to be closed, so that the client knows.
+    #[error("the body of the response is shorter than its Content-Length")]
+    BodyTooShort,
+}
+
+/// How the end of an answer's body is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// There is no body; pieces of one are dropped.
+    None,
+    /// By its length, of which so much is to come.
+    Bytes(u64),
+    /// By the last chunk.
+    Chunked,
+    /// By the end of the connection.
+    UntilClose,
+}
+
+/// The bytes of one answer, appended to a buffer: its head, the pieces of its body, its end.
+///
+/// ```
+/// use uptick_http::h1::{Encoder, Persistence, ResponseBody, ResponseHead, Version};
+///
+/// let mut out = Vec::new();
+/// let head = ResponseHead {
+///     status: http::StatusCode::OK,
+///     reason: None,
+///     content_type: Some("text/plain"),
+///     date: None,
+///     fields: None,
+///     body: ResponseBody::Bytes(5),
+///     version: Version::Http11,
+///     to_head: false,
+///     persistence: Persistence::KeepAlive,
+/// };
+/// let mut encoder = Encoder::begin(&mut out, &head)?;
+/// encoder.body(&mut out, b"hello")?;
+/// assert_eq!(encoder.finish(&mut out, None)?, Persistence::KeepAlive);
+/// assert_eq!(out, b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello");
+/// # Ok::<(), uptick_http::h1::EncodeError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the end of the body has to be written"]
+pub struct Encoder {
+    framing: Framing,
+    persistence: Persistence,
+}
+
+impl Encoder {
+    /// Writes the head of an answer.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::InvalidText`]; then nothing was written.
+    pub fn begin(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> Result<Encoder, EncodeError> {
+        check("reason", head.reason)?;
+        check("content type", head.content_type)?;
+        check("date", head.date)?;
+        let (framing, length) = framing(head);
+        let persistence = match head.persistence {
+            _ if head.status == StatusCode::SWITCHING_PROTOCOLS => Persistence::Upgrade,
+            _ if head.status.is_informational() => Persistence::KeepAlive,
+            Persistence::KeepAlive if framing != Framing::UntilClose => Persistence::KeepAlive,
+            _ => Persistence::Close,
+        };
+        out.reserve(256);
+        status_line(out, head);
+        let fields = head.fields.filter(|fields| !fields.is_empty());
+        if let Some(value) = head.content_type
+            && !fields.is_some_and(|fields| fields.contains_key(CONTENT_TYPE))
+        {
+            field(out, b"Content-Type: ", value.as_bytes());
+        }
+        if let Some(length) = length {
+            out.extend_from_slice(b"Content-Length: ");
+            decimal(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+        if framing == Framing::Chunked {
+            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+        match persistence {
+            _ if head.status.is_informational() && persistence == Persistence::KeepAlive => {}
+            Persistence::KeepAlive if head.version == Version::Http11 => {}
+            Persistence::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+            Persistence::Close => out.extend_from_slice(b"Connection: close\r\n"),
+            Persistence::Upgrade => out.extend_from_slice(b"Connection: Upgrade\r\n"),
+        }
+        if let Some(value) = head.date
+            && !fields.is_some_and(|fields| fields.contains_key(DATE))
+        {
+            field(out, b"Date: ", value.as_bytes());
+        }
+        if let Some(fields) = fields {
+            write_fields(out, fields);
+        }
+        out.extend_from_slice(b"\r\n");
+        Ok(Encoder {
+            framing,
+            persistence,
+        })
+    }
+
+    /// Whether pieces of the body are sent at all: not to `HEAD`, nor with a status that has none.
+    pub fn sends_body(&self) -> bool {
+        self.framing != Framing::None
+    }
+
+    /// What follows the answer on its connection.
+    pub fn persistence(&self) -> Persistence {
+        self.persistence
+    }
+
+    /// Writes a piece of the body. An empty one is nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::BodyTooLong`]; then nothing of the piece was written.
+    pub fn body(&mut self, out: &mut Vec<u8>, piece: &[u8]) -> Result<(), EncodeError> {
+        if self.open_piece(out, piece.len())? {
+            out.extend_from_slice(piece);
+            self.close_piece(out);
+        }
+        Ok(())
+    }
+
+    /// Writes what comes before a piece of the body of so many bytes, and says whether the piece is to be sent after
+    /// it, for those who send it from elsewhere. If it is, [`close_piece`](Encoder::close_piece) follows it.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::BodyTooLong`]; then nothing was written.
+    pub fn open_piece(&mut self, out: &mut Vec<u8>, length: usize) -> Result<bool, EncodeError> {
+        match &mut self.framing {
+            _ if length == 0 => return Ok(false),
+            Framing::None => return Ok(false),
+            Framing::Bytes(left) => {
+                *left = left
+                    .checked_sub(length as u64)
+                    .ok_or(EncodeError::BodyTooLong)?;
+            }
+            Framing::Chunked => {
+                hexadecimal(out, length);
+                out.extend_from_slice(b"\r\n");
+            }
+            Framing::UntilClose => {}
+        }
+        Ok(true)
+    }
+
+    /// Writes what comes after a piece of the body.
+    pub fn close_piece(&self, out: &mut Vec<u8>) {
+        if self.framing == Framing::Chunked {
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Writes what ends the body, and says what follows on the connection. Trailers are sent only after chunks, and
+    /// never those fields that framing is made of.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::BodyTooShort`].
+    pub fn finish(
+        self,
+        out: &mut Vec<u8>,
+        trailers: Option<&HeaderMap>,
+    ) -> Result<Persistence, EncodeError> {
+        match self.framing {
+            Framing::Bytes(left) if left > 0 => return Err(EncodeError::BodyTooShort),
+            Framing::Chunked => {
+                out.extend_from_slice(b"0\r\n");
+                if let Some(trailers) = trailers {
+                    write_fields(out, trailers);
+                }
+                out.extend_from_slice(b"\r\n");
+            }
+            _ => {}
+        }
+        Ok(self.persistence)
+    }
+}
+
+/// The framing of an answer (RFC 9112, 6.3), and its `Content-Length`.
+fn framing(head: &ResponseHead<'_>) -> (Framing, Option<u64>) {
+    let status = head.status;
+    if status.is_informational() || status == StatusCode::NO_CONTENT {
+        return (Framing::None, None);
+    }
+    if status == StatusCode::RESET_CONTENT && !head.to_head {
+        return (Framing::None, Some(0));
+    }
+    if head.to_head || status == StatusCode::NOT_MODIFIED {
+        let length = match head.body {
+            ResponseBody::Bytes(length) => Some(length),
+            ResponseBody::Empty => head.fields.and_then(explicit_length),
+            ResponseBody::Stream => None,
+        };
+        return (Framing::None, length);
+    }
+    match head.body {
+        ResponseBody::Empty => (Framing::Bytes(0), Some(0)),
+        ResponseBody::Bytes(length) => (Framing::Bytes(length), Some(length)),
+        ResponseBody::Stream if head.version == Version::Http11 => (Framing::Chunked, None),
+        ResponseBody::Stream => (Framing::UntilClose, None),
+    }
+}
+
+fn explicit_length(fields: &HeaderMap) -> Option<u64> {
+    let digits = fields.get(CONTENT_LENGTH)?.to_str().ok()?;
+    digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| digits.parse().ok())?
+}
+
+/// Writes fields, but none of those that the encoder decides about. Names and values are valid by their types.
+fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap) {
+    for (name, value) in fields {
+        if [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, KEEP_ALIVE].contains(name) {
+            continue;
+        }
+        out.extend_from_slice(name.as_str().as_bytes());
+        field(out, b": ", value.as_bytes());
+    }
+}
+
+#[inline]
+fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[inline]
+fn status_line(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
+    if head.status == StatusCode::OK && head.reason.is_none() {
+        return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(head.status.as_str().as_bytes());
+    let reason = head
+        .reason
+        .or(head.status.canonical_reason())
+        .unwrap_or_default();
+    field(out, b" ", reason.as_bytes());
+}
+
+/// Refuses text that no line may have: the ends of lines, NUL and other control characters but the tab.
+#[inline]
+fn check(what: &'static str, text: Option<&str>) -> Result<(), EncodeError> {
+    let bytes = text.unwrap_or_default().as_bytes();
+    // Without an early end, so that many bytes are looked at together.
+    let bad = bytes.iter().fold(false, |bad, &byte| {
+        bad | (byte < b' ') & (byte != b'\t') | (byte == 0x7f)
+    });
+    if bad {
+        Err(EncodeError::InvalidText(what))
+    } else {
+        Ok(())
+    }
+}
+
+fn decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+fn hexadecimal(out: &mut Vec<u8>, number: usize) {
+    let digits = (usize::BITS - number.leading_zeros()).div_ceil(4).max(1);
+    for digit in (0..digits).rev() {
+        out.push(b"0123456789abcdef"[(number >> (4 * digit)) & 15]);
+    }
+}

@@ -1,0 +1,175 @@
+//! The head of a request, found in the bytes that came.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+
+use super::fields::{Fields, to_header_map};
+
+/// A version of HTTP that has the format of RFC 9112.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+}
+
+/// How the body of a request is delimited (RFC 9112, 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    /// There is none.
+    None,
+    /// By a `Content-Length` of so many bytes, which may be 0.
+    Bytes(u64),
+    /// By `Transfer-Encoding: chunked`.
+    Chunked,
+}
+
+/// The forms of a request's target (RFC 9112, 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetForm {
+    /// A path and perhaps a query: `/where?q=now`.
+    Origin,
+    /// A whole URI, as proxies get it: `http://example.com/where?q=now`.
+    Absolute,
+    /// Host and port, for `CONNECT`: `example.com:80`.
+    Authority,
+    /// The server as a whole, for `OPTIONS`: `*`.
+    Asterisk,
+}
+
+/// A place in a head's bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+impl Span {
+    pub(super) fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// The head of a request: its first line and its fields, which were validated.
+///
+/// It is a slice of the bytes that came, and finding a field looks through them. Take [`to_header_map`] where many
+/// fields are wanted.
+///
+/// [`to_header_map`]: RequestHead::to_header_map
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    pub(super) bytes: Bytes,
+    pub(super) method: Method,
+    pub(super) body: BodyLength,
+    pub(super) target: Span,
+    pub(super) path: Span,
+    /// Starts after the question mark. Empty at 0 if there is none.
+    pub(super) query: Span,
+    /// Empty at 0 if there is none.
+    pub(super) host: Span,
+    /// Where the fields start.
+    pub(super) fields: u32,
+    pub(super) version: Version,
+    pub(super) form: TargetForm,
+    pub(super) keep_alive: bool,
+    pub(super) expects_continue: bool,
+    pub(super) upgrade: bool,
+}
+
+impl RequestHead {
+    /// The method.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The version of the client.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The target as it was sent, of visible ASCII characters.
+    pub fn target(&self) -> &str {
+        self.text(self.target)
+    }
+
+    /// The form of the target.
+    pub fn form(&self) -> TargetForm {
+        self.form
+    }
+
+    /// The path of the target as it was sent, with its percent-encoding: `/` for a URI without one, `*` for the server
+    /// as a whole, and empty for `CONNECT`.
+    pub fn path(&self) -> &str {
+        match self.form {
+            TargetForm::Absolute if self.path == Span::default() => "/",
+            _ => self.text(self.path),
+        }
+    }
+
+    /// What follows the first question mark of the target.
+    pub fn query(&self) -> Option<&str> {
+        (self.query.start > 0).then(|| self.text(self.query))
+    }
+
+    /// Whom the request is for, with the port if it was given: from the target if that has it, otherwise from `Host`
+    /// (RFC 9112, 3.3). None for HTTP/1.0 without `Host`; empty if `Host` is.
+    pub fn host(&self) -> Option<&str> {
+        (self.host.start > 0).then(|| self.text(self.host))
+    }
+
+    /// How the body is delimited.
+    pub fn body(&self) -> BodyLength {
+        self.body
+    }
+
+    /// Whether the client wants to send another request on this connection (RFC 9112, 9.3).
+    pub fn keep_alive(&self) -> bool {
+        self.keep_alive
+    }
+
+    /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110, 10.1.1).
+    pub fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    /// Whether the client asks for another protocol, which `Upgrade` names (RFC 9110, 7.8).
+    pub fn is_upgrade(&self) -> bool {
+        self.upgrade
+    }
+
+    /// All fields in their order.
+    pub fn fields(&self) -> Fields<'_> {
+        Fields::new(&self.bytes[self.fields as usize..])
+    }
+
+    /// The first value of a field; case does not matter in names.
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
+        self.fields().next_of(name)
+    }
+
+    /// All values of a field in their order; case does not matter in names.
+    pub fn fields_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+        let mut fields = self.fields();
+        std::iter::from_fn(move || fields.next_of(name))
+    }
+
+    /// The fields as a map, whose values are slices of the head.
+    pub fn to_header_map(&self) -> HeaderMap {
+        to_header_map(&self.bytes, self.fields())
+    }
+
+    /// The bytes of the head, from the method to the empty line.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    fn text(&self, span: Span) -> &str {
+        self.bytes
+            .get(span.range())
+            .and_then(|bytes| str::from_utf8(bytes).ok())
+            .unwrap_or_default()
+    }
+}
