@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use lexopt::prelude::*;
 
 use crate::echo;
+use crate::http;
 use crate::instructions;
 use crate::process::{self, Placement};
 use crate::servers::Server;
@@ -17,6 +18,7 @@ usage: uptick-bench COMMAND [OPTIONS]
 
 commands:
   echo           CPU time, system calls and memory of the echo servers
+  http           CPU time, system calls and memory of the HTTP servers
   instructions   user instructions for each round trip, under callgrind
   timers         what a timer costs while a million are pending
   tls            CPU time, system calls and memory of the echo servers with TLS
@@ -65,6 +67,7 @@ pub(crate) fn run() -> Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["echo"] => echo::run(&options),
+        ["http"] => http::run(&options),
         ["instructions"] => instructions::run(&options),
         ["timers"] => timers::run(&options),
         ["tls"] => tls::run(&options),

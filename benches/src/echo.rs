@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::cli::Options;
 use crate::idle;
-use crate::load::{REQUEST, RoundTrips, ShortConnections};
+use crate::load::{Exchange, REQUEST, RoundTrips, ShortConnections};
 use crate::machine;
 use crate::measure::syscalls::Method;
 use crate::process::{Placement, ServerProcess, allow_open_files};
@@ -65,14 +65,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     eprintln!("measuring memory at {} connections", plan.idle);
     let memory: Vec<_> = Server::ALL
         .iter()
-        .map(|server| idle::memory(*server, None, plan.idle))
+        .map(|server| idle::memory(*server, None, &Exchange::Echo, plan.idle))
         .collect::<Result<_>>()?;
 
     println!("{}", table(&cpu, &calls, &memory, plan.idle));
     println!("{}", explanation(&plan, options.placement, method));
     println!(
         "\nMachine: {}",
-        machine::describe(Server::ALL.iter().map(|server| server.package()))
+        machine::describe(Server::ALL.iter().filter_map(|server| server.package()))
     );
     eprintln!("took {:.0} s", started.elapsed().as_secs_f64());
     Ok(())
@@ -86,15 +86,19 @@ fn start(plan: &Plan, placement: Placement) -> Result<Vec<Subject>> {
         let target = process.target();
         Ok(vec![
             Work {
-                load: Box::new(RoundTrips::open(target, MANY)?),
+                load: Box::new(RoundTrips::open(target, Exchange::Echo, MANY)?),
                 units: plan.trips,
             },
             Work {
-                load: Box::new(RoundTrips::open(target, 1)?),
+                load: Box::new(RoundTrips::open(target, Exchange::Echo, 1)?),
                 units: plan.lone_trips,
             },
             Work {
-                load: Box::new(ShortConnections::new(target, SHORT_AT_A_TIME)?),
+                load: Box::new(ShortConnections::new(
+                    target,
+                    Exchange::Echo,
+                    SHORT_AT_A_TIME,
+                )?),
                 units: plan.short,
             },
         ])

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use crate::identity::Identity;
-use crate::load::IdleConnections;
+use crate::load::{Exchange, IdleConnections};
 use crate::measure::cpu::CpuClock;
 use crate::measure::memory::Resident;
 use crate::process::ServerProcess;
@@ -19,6 +19,7 @@ const WARM_UP: usize = 64;
 pub(crate) fn memory(
     server: Server,
     identity: Option<&Identity>,
+    exchange: &Exchange,
     connections: usize,
 ) -> Result<[Option<f64>; 2]> {
     let process = ServerProcess::start(server, identity)?;
@@ -29,7 +30,7 @@ pub(crate) fn memory(
         anyhow::Ok(resident.inspect_err(|error| eprintln!("{error:#}")).ok())
     };
     let open = |count| {
-        IdleConnections::open(process.target(), count)
+        IdleConnections::open(process.target(), exchange.clone(), count)
             .with_context(|| format!("connecting to {}", server.name()))
     };
     drop(open(WARM_UP)?);

@@ -8,14 +8,15 @@ use anyhow::{Context as _, Result};
 use uptick::prelude::*;
 
 use crate::cli::Options;
+use crate::http;
 use crate::identity::Identity;
-use crate::load::RoundTrips;
+use crate::load::{Exchange, RoundTrips};
 use crate::machine;
 use crate::measure::callgrind;
 use crate::servers::Server;
 use crate::table::Table;
 
-const CONNECTIONS: [usize; 2] = [64, 1];
+const MANY: usize = 64;
 
 /// An emitter of the benchmark's own, to see what an event costs when no socket is behind it.
 struct Source;
@@ -49,8 +50,17 @@ fn callback_layer(events: u64) -> Result<f64> {
     Ok(difference / events as f64)
 }
 
-fn rows() -> impl Iterator<Item = Server> {
+/// What each table has a row for.
+fn echo_servers() -> impl Iterator<Item = Server> {
     Server::ALL.iter().chain(Server::TLS).copied()
+}
+
+fn http_servers() -> impl Iterator<Item = Server> {
+    Server::HTTP
+        .iter()
+        .chain(Server::HTTPS)
+        .copied()
+        .filter(|server| server.is_native())
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -61,41 +71,71 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let trips = options
         .trips
         .unwrap_or(if options.quick { 200 } else { 5_000 });
-    let header = CONNECTIONS.map(|connections| match connections {
-        1 => "1 conn".to_owned(),
-        _ => format!("user instructions per round trip: {connections} conns"),
-    });
-    let mut table = Table::new(["server".to_owned()].into_iter().chain(header));
     let identity = Identity::new()?;
-    for server in rows() {
+
+    let columns = [
+        ("round trip: 64 conns", MANY, Exchange::Echo),
+        ("1 conn", 1, Exchange::Echo),
+    ];
+    println!("{}", table(echo_servers(), &columns, trips, &identity)?);
+    println!(
+        "The callback layer alone: {:.0} for one event to one listener.\n",
+        callback_layer(trips)?
+    );
+    let columns = [
+        ("request over HTTP: 64 conns", MANY, http::hello(1)),
+        ("pipelined", MANY, http::hello(http::DEPTH)),
+        ("routed", MANY, http::routed()),
+    ];
+    println!("{}", table(http_servers(), &columns, trips, &identity)?);
+    println!(
+        "Difference between {} and {trips} units under valgrind --tool=callgrind.",
+        2 * trips
+    );
+    println!(
+        "\nMachine: {}",
+        machine::describe(
+            echo_servers()
+                .chain(http_servers().filter(|server| *server != Server::HttpFloor))
+                .filter_map(Server::package)
+        )
+    );
+    Ok(())
+}
+
+/// A row for each server; a column is what is asked of it, and on how many connections.
+fn table(
+    servers: impl Iterator<Item = Server>,
+    columns: &[(&str, usize, Exchange)],
+    trips: u64,
+    identity: &Identity,
+) -> Result<Table> {
+    let titles = columns.iter().enumerate().map(|(index, column)| {
+        let prefix = if index == 0 {
+            "user instructions per "
+        } else {
+            ""
+        };
+        format!("{prefix}{}", column.0)
+    });
+    let mut table = Table::new(["server".to_owned()].into_iter().chain(titles));
+    for server in servers {
         eprintln!("running {} under callgrind", server.name());
         let mut row = vec![server.name().to_owned()];
-        for connections in CONNECTIONS {
+        for (_, connections, exchange) in columns {
             let count = |trips| {
-                callgrind::instructions(server, server.identity(&identity), trips, |process| {
-                    RoundTrips::open(process.target(), connections)
+                callgrind::instructions(server, server.identity(identity), trips, |process| {
+                    RoundTrips::open(process.target(), exchange.clone(), *connections)
                 })
                 .with_context(|| format!("running {} under callgrind", server.name()))
             };
             // Two runs that differ only in the number of round trips: the start and the end of
             // the process fall out of the difference.
+            let trips = trips.next_multiple_of(exchange.requests());
             let difference = count(2 * trips)? as f64 - count(trips)? as f64;
             row.push(format!("{:.0}", difference / trips as f64));
         }
         table.push(row);
     }
-    println!("{table}");
-    println!(
-        "The callback layer alone: {:.0} for one event to one listener.\n",
-        callback_layer(trips)?
-    );
-    println!(
-        "Difference between {} and {trips} round trips under valgrind --tool=callgrind.",
-        2 * trips
-    );
-    println!(
-        "\nMachine: {}",
-        machine::describe(rows().map(Server::package))
-    );
-    Ok(())
+    Ok(table)
 }

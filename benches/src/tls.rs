@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::cli::Options;
 use crate::identity::Identity;
 use crate::idle;
-use crate::load::{REQUEST, RoundTrips, ShortConnections};
+use crate::load::{Exchange, REQUEST, RoundTrips, ShortConnections};
 use crate::machine;
 use crate::measure::syscalls::Method;
 use crate::process::{Placement, ServerProcess, allow_open_files};
@@ -69,7 +69,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     drop(subjects);
     eprintln!("measuring memory at {} connections", plan.idle);
     let memory: Vec<_> = rows()
-        .map(|server| idle::memory(server, server.identity(&identity), plan.idle))
+        .map(|server| {
+            idle::memory(
+                server,
+                server.identity(&identity),
+                &Exchange::Echo,
+                plan.idle,
+            )
+        })
         .collect::<Result<_>>()?;
 
     println!("{}", table(&cpu, &calls, &memory, plan.idle));
@@ -77,7 +84,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let packages = ["rustls", "aws-lc-rs"].into_iter();
     println!(
         "\nMachine: {}",
-        machine::describe(packages.chain(rows().map(Server::package)))
+        machine::describe(packages.chain(rows().filter_map(Server::package)))
     );
     eprintln!("took {:.0} s", started.elapsed().as_secs_f64());
     Ok(())
@@ -90,11 +97,15 @@ fn start(plan: &Plan, placement: Placement, identity: &Identity) -> Result<Vec<S
         let target = process.target();
         Ok(vec![
             Work {
-                load: Box::new(RoundTrips::open(target, MANY)?),
+                load: Box::new(RoundTrips::open(target, Exchange::Echo, MANY)?),
                 units: plan.trips,
             },
             Work {
-                load: Box::new(ShortConnections::new(target, SHORT_AT_A_TIME)?),
+                load: Box::new(ShortConnections::new(
+                    target,
+                    Exchange::Echo,
+                    SHORT_AT_A_TIME,
+                )?),
                 units: plan.handshakes,
             },
         ])

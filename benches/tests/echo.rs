@@ -151,6 +151,36 @@ fn a_quick_run_with_tls_prints_a_row_for_each_server() {
     assert!(text.contains("Machine: "), "{text}");
 }
 
+/// The same goes for HTTP: every answer of such a run has been looked at. Node is not everywhere.
+#[test]
+fn a_quick_run_over_http_prints_a_row_for_each_server() {
+    let output = run(&["http", "--quick"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let (plain, tls) = text.split_once("With TLS:").expect("there are two tables");
+    for (table, columns, names) in [
+        (plain, 11, &["http-floor", "hyper", "axum", "actix-web"][..]),
+        (tls, 7, &["hyper-rustls", "http-floor"]),
+    ] {
+        for name in names {
+            let row = table
+                .lines()
+                .find(|line| line.starts_with(&format!("| {name} ")));
+            assert_eq!(
+                row.map(|row| row.matches('|').count()),
+                Some(columns),
+                "{name} in {text}"
+            );
+        }
+    }
+    assert!(plain.contains("| node "), "{text}");
+    assert!(text.contains("Machine: "), "{text}");
+}
+
 #[test]
 fn a_wrong_command_line_is_refused_with_a_reason() {
     for (arguments, reason) in [

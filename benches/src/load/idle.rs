@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use super::Target;
 use super::round_trips::Waiter;
 use super::socket::{Client, Dialer};
+use super::{Exchange, Target};
 
 /// Connections kept open by keeping this value.
 pub(crate) struct IdleConnections {
@@ -13,8 +13,8 @@ pub(crate) struct IdleConnections {
 
 impl IdleConnections {
     /// Opens `count` connections one after the other, each with one exchange.
-    pub(crate) fn open(target: &Target, count: usize) -> Result<Self> {
-        let mut dialer = Dialer::new(target.clone());
+    pub(crate) fn open(target: &Target, exchange: Exchange, count: usize) -> Result<Self> {
+        let mut dialer = Dialer::new(target.clone(), exchange);
         let mut waiter = Waiter::new()?;
         let mut clients = Vec::with_capacity(count);
         for key in 0..count {

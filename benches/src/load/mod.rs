@@ -1,5 +1,6 @@
-//! The load generator: one thread that keeps one small request outstanding on each connection.
+//! The load generator: one thread that keeps one small request, or one batch of them, outstanding on each connection.
 
+mod exchange;
 mod idle;
 mod round_trips;
 mod session;
@@ -13,11 +14,12 @@ use std::time::Duration;
 use anyhow::Result;
 use rustls::ClientConfig;
 
+pub(crate) use self::exchange::Exchange;
 pub(crate) use self::idle::IdleConnections;
 pub(crate) use self::round_trips::RoundTrips;
 pub(crate) use self::short::ShortConnections;
 
-/// Bytes in a request, and in its answer.
+/// Bytes in a request to an echo server, and in its answer.
 pub(crate) const REQUEST: usize = 64;
 
 /// How long an answer may take before the run is given up.

@@ -8,32 +8,37 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 
 use super::socket::{Client, Dialer};
-use super::{Load, PATIENCE, Target};
+use super::{Exchange, Load, PATIENCE, Target};
 
-/// A fixed number of open connections; one unit is one round trip.
+/// A fixed number of open connections; one unit is one request. Those of an exchange travel together.
 pub(crate) struct RoundTrips {
+    requests_at_once: u64,
     waiter: Waiter,
     clients: Vec<Client>,
 }
 
 impl RoundTrips {
-    pub(crate) fn open(target: &Target, connections: usize) -> Result<Self> {
+    pub(crate) fn open(target: &Target, exchange: Exchange, connections: usize) -> Result<Self> {
         let waiter = Waiter::new()?;
-        let mut dialer = Dialer::new(target.clone());
+        let mut dialer = Dialer::new(target.clone(), exchange.clone());
         let mut clients = Vec::with_capacity(connections);
         for key in 0..connections {
             let client = dialer.dial()?;
             waiter.watch(&client, key)?;
             clients.push(client);
         }
-        Ok(Self { waiter, clients })
+        Ok(Self {
+            requests_at_once: exchange.requests(),
+            waiter,
+            clients,
+        })
     }
 }
 
 impl Load for RoundTrips {
     fn run(&mut self, units: u64) -> Result<()> {
-        let mut unasked = units;
-        let mut unanswered = units;
+        let mut unasked = units.div_ceil(self.requests_at_once);
+        let mut unanswered = unasked;
         for client in &mut self.clients {
             if unasked > 0 {
                 client.ask()?;

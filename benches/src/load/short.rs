@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::round_trips::Waiter;
 use super::socket::{Client, Dialer};
-use super::{Load, Target};
+use super::{Exchange, Load, Target};
 
 /// A fixed number of such connections at a time; one unit is one connection from connect to close.
 pub(crate) struct ShortConnections {
@@ -14,10 +14,10 @@ pub(crate) struct ShortConnections {
 }
 
 impl ShortConnections {
-    pub(crate) fn new(target: &Target, at_a_time: usize) -> Result<Self> {
+    pub(crate) fn new(target: &Target, exchange: Exchange, at_a_time: usize) -> Result<Self> {
         Ok(Self {
             waiter: Waiter::new()?,
-            dialer: Dialer::new(target.clone()),
+            dialer: Dialer::new(target.clone(), exchange),
             clients: (0..at_a_time).map(|_| None).collect(),
         })
     }

@@ -7,8 +7,9 @@ use anyhow::{Context as _, Result, bail};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
+use super::Target;
+use super::exchange::{Conversation, Exchange};
 use super::session::Session;
-use super::{REQUEST, Target, request};
 
 /// The last source address of 127.0.0.0/24 that is tried.
 const LAST_SOURCE: u8 = 254;
@@ -20,12 +21,17 @@ const RECORDS: usize = 4096;
 /// the first are used up.
 pub(super) struct Dialer {
     target: Target,
+    exchange: Exchange,
     source: u8,
 }
 
 impl Dialer {
-    pub(super) fn new(target: Target) -> Self {
-        Self { target, source: 1 }
+    pub(super) fn new(target: Target, exchange: Exchange) -> Self {
+        Self {
+            target,
+            exchange,
+            source: 1,
+        }
     }
 
     pub(super) fn dial(&mut self) -> Result<Client> {
@@ -42,7 +48,11 @@ impl Dialer {
             }
         };
         let tls = self.target.tls.clone().map(Session::new).transpose()?;
-        Ok(Client::new(socket, tls))
+        Ok(Client {
+            socket,
+            tls,
+            conversation: Conversation::new(self.exchange.clone()),
+        })
     }
 
     fn try_dial(&self) -> rustix::io::Result<OwnedFd> {
@@ -63,13 +73,11 @@ impl Dialer {
     }
 }
 
-/// One connection with at most one request outstanding.
+/// One connection with at most one exchange at a time.
 pub(super) struct Client {
     socket: OwnedFd,
     tls: Option<Session>,
-    sequence: u64,
-    answer: [u8; REQUEST],
-    received: usize,
+    conversation: Conversation,
 }
 
 impl AsFd for Client {
@@ -79,46 +87,29 @@ impl AsFd for Client {
 }
 
 impl Client {
-    fn new(socket: OwnedFd, tls: Option<Session>) -> Self {
-        Self {
-            socket,
-            tls,
-            sequence: 0,
-            answer: [0; REQUEST],
-            received: 0,
-        }
-    }
-
-    /// Sends the next request. With TLS the first one begins the handshake.
+    /// Begins the next exchange. With TLS the first one begins the handshake.
     pub(super) fn ask(&mut self) -> Result<()> {
-        self.sequence += 1;
-        self.received = 0;
-        let request = request(self.sequence);
-        match &mut self.tls {
-            None => send(&self.socket, &request),
-            Some(tls) => send(&self.socket, tls.seal(&request)?),
-        }
+        let (socket, tls) = (&self.socket, &mut self.tls);
+        self.conversation.ask(|requests| match tls {
+            None => send(socket, requests),
+            Some(tls) => send(socket, tls.seal(requests)?),
+        })
     }
 
     /// Reads what has come and says whether the answer is complete.
     pub(super) fn collect(&mut self) -> Result<bool> {
-        let rest = &mut self.answer[self.received..];
-        match &mut self.tls {
-            None => self.received += receive(&self.socket, rest)?,
+        let room = self.conversation.room();
+        let length = match &mut self.tls {
+            None => receive(&self.socket, room)?,
             Some(tls) => {
                 let mut records = [0; RECORDS];
                 let length = receive(&self.socket, &mut records)?;
-                self.received += tls.open(&records[..length], rest)?;
+                let length = tls.open(&records[..length], room)?;
                 send(&self.socket, tls.outgoing()?)?;
+                length
             }
-        }
-        if self.received < REQUEST {
-            return Ok(false);
-        }
-        if self.answer != request(self.sequence) {
-            bail!("an answer differs from its request");
-        }
-        Ok(true)
+        };
+        self.conversation.received(length)
     }
 }
 

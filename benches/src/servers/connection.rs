@@ -1,5 +1,5 @@
-//! One echo connection on an edge-triggered poller, the habits that `floor` and `mio` share: a
-//! short read ends the drain, and answers go straight from the read buffer to the socket.
+//! One connection on an edge-triggered poller, the habits that the floors and `mio` share: a
+//! short read ends the drain, and answers go straight from one buffer to the socket.
 
 use std::io;
 
@@ -9,8 +9,49 @@ pub(super) trait Socket {
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
 }
 
-pub(super) struct Connection<S> {
+/// What is said on a connection; the value is what one connection has to remember.
+pub(super) trait Protocol: Default {
+    /// What all connections have in common.
+    type Shared: Default;
+
+    /// The answer to what has come, if there is one yet. An error closes the connection.
+    fn answer<'a>(
+        &'a mut self,
+        received: &'a [u8],
+        shared: &'a mut Self::Shared,
+    ) -> io::Result<&'a [u8]>;
+}
+
+/// Sends back what has come.
+#[derive(Default)]
+pub(super) struct Echo;
+
+impl Protocol for Echo {
+    type Shared = ();
+
+    fn answer<'a>(&'a mut self, received: &'a [u8], (): &'a mut ()) -> io::Result<&'a [u8]> {
+        Ok(received)
+    }
+}
+
+/// What there is once for all connections.
+pub(super) struct Common<P: Protocol> {
+    buffer: Vec<u8>,
+    shared: P::Shared,
+}
+
+impl<P: Protocol> Common<P> {
+    pub(super) fn new(buffer: usize) -> Self {
+        Self {
+            buffer: vec![0; buffer],
+            shared: P::Shared::default(),
+        }
+    }
+}
+
+pub(super) struct Connection<S, P> {
     pub(super) socket: S,
+    protocol: P,
     /// What the socket did not take; nothing more is read until it has.
     unsent: Vec<u8>,
 }
@@ -29,30 +70,36 @@ enum Received {
     End,
 }
 
-impl<S: Socket> Connection<S> {
+impl<S: Socket, P: Protocol> Connection<S, P> {
     pub(super) fn new(socket: S) -> Self {
         Self {
             socket,
+            protocol: P::default(),
             unsent: Vec::new(),
         }
     }
 
     /// The first request has often arrived with the connection: one read before registering
     /// saves a wait. Whatever that read leaves behind, registering reports at once.
-    pub(super) fn begin(&mut self, buffer: &mut [u8]) -> State {
-        match self.receive_and_answer(buffer) {
+    pub(super) fn begin(&mut self, common: &mut Common<P>) -> State {
+        match self.receive_and_answer(common) {
             Ok(Received::Bytes(_) | Received::Nothing) => State::Open,
             Ok(Received::End) | Err(_) => State::Closed,
         }
     }
 
     /// Does what an event asks for.
-    pub(super) fn ready(&mut self, readable: bool, hung_up: bool, buffer: &mut [u8]) -> State {
-        self.drain(readable, hung_up, buffer)
+    pub(super) fn ready(&mut self, readable: bool, hung_up: bool, common: &mut Common<P>) -> State {
+        self.drain(readable, hung_up, common)
             .unwrap_or(State::Closed)
     }
 
-    fn drain(&mut self, readable: bool, hung_up: bool, buffer: &mut [u8]) -> io::Result<State> {
+    fn drain(
+        &mut self,
+        readable: bool,
+        hung_up: bool,
+        common: &mut Common<P>,
+    ) -> io::Result<State> {
         let stalled = !self.unsent.is_empty();
         if stalled {
             self.flush()?;
@@ -62,8 +109,8 @@ impl<S: Socket> Connection<S> {
         // Edges that came during a stall are gone, so after one only "would block" ends the drain.
         let to_the_end = hung_up || stalled;
         while self.unsent.is_empty() {
-            match self.receive_and_answer(buffer)? {
-                Received::Bytes(length) if length == buffer.len() || to_the_end => {}
+            match self.receive_and_answer(common)? {
+                Received::Bytes(length) if length == common.buffer.len() || to_the_end => {}
                 Received::Bytes(_) | Received::Nothing => break,
                 Received::End => return Ok(State::Closed),
             }
@@ -71,15 +118,16 @@ impl<S: Socket> Connection<S> {
         Ok(State::Open)
     }
 
-    fn receive_and_answer(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+    fn receive_and_answer(&mut self, common: &mut Common<P>) -> io::Result<Received> {
         loop {
-            match self.socket.receive(buffer) {
+            match self.socket.receive(&mut common.buffer) {
                 Ok(0) => return Ok(Received::End),
                 Ok(length) => {
-                    let bytes = &buffer[..length];
-                    let sent = send(&mut self.socket, bytes)?;
-                    if sent < length {
-                        self.unsent.extend_from_slice(&bytes[sent..]);
+                    let received = &common.buffer[..length];
+                    let answer = self.protocol.answer(received, &mut common.shared)?;
+                    let sent = send(&mut self.socket, answer)?;
+                    if sent < answer.len() {
+                        self.unsent.extend_from_slice(&answer[sent..]);
                     }
                     return Ok(Received::Bytes(length));
                 }
@@ -158,7 +206,7 @@ mod tests {
         }
     }
 
-    fn connection(arrived: &[&'static [u8]], room: usize) -> Connection<Script> {
+    fn connection(arrived: &[&'static [u8]], room: usize) -> Connection<Script, Echo> {
         Connection::new(Script {
             arrived: arrived.iter().copied().collect(),
             room,
@@ -169,7 +217,7 @@ mod tests {
     #[test]
     fn a_short_read_ends_the_drain() {
         let mut connection = connection(&[b"abc"], 100);
-        assert!(connection.ready(true, false, &mut [0; 4]) == State::Open);
+        assert!(connection.ready(true, false, &mut Common::new(4)) == State::Open);
         assert_eq!(connection.socket.sent, b"abc");
         assert_eq!(connection.socket.reads, 1);
     }
@@ -177,7 +225,7 @@ mod tests {
     #[test]
     fn a_full_read_is_followed_by_another() {
         let mut connection = connection(&[b"abcd", b"ef"], 100);
-        assert!(connection.ready(true, false, &mut [0; 4]) == State::Open);
+        assert!(connection.ready(true, false, &mut Common::new(4)) == State::Open);
         assert_eq!(connection.socket.sent, b"abcdef");
         assert_eq!(connection.socket.reads, 2);
     }
@@ -186,15 +234,15 @@ mod tests {
     fn a_hang_up_is_read_to_the_end() {
         let mut connection = connection(&[b"abc"], 100);
         connection.socket.ended = true;
-        assert!(connection.ready(true, true, &mut [0; 4]) == State::Closed);
+        assert!(connection.ready(true, true, &mut Common::new(4)) == State::Closed);
         assert_eq!(connection.socket.sent, b"abc");
     }
 
     #[test]
     fn a_stalled_connection_reads_nothing() {
         let mut connection = connection(&[b"abcd", b"efgh"], 2);
-        assert!(connection.ready(true, false, &mut [0; 4]) == State::Open);
-        assert!(connection.ready(true, false, &mut [0; 4]) == State::Open);
+        assert!(connection.ready(true, false, &mut Common::new(4)) == State::Open);
+        assert!(connection.ready(true, false, &mut Common::new(4)) == State::Open);
         assert_eq!(connection.socket.sent, b"ab");
         assert_eq!(connection.socket.reads, 1);
     }
@@ -203,9 +251,9 @@ mod tests {
     fn an_end_that_came_during_a_stall_is_found_after_it() {
         let mut connection = connection(&[b"abcd", b"ef"], 2);
         connection.socket.ended = true;
-        assert!(connection.ready(true, false, &mut [0; 4]) == State::Open);
+        assert!(connection.ready(true, false, &mut Common::new(4)) == State::Open);
         connection.socket.room = 100;
-        assert!(connection.ready(false, false, &mut [0; 4]) == State::Closed);
+        assert!(connection.ready(false, false, &mut Common::new(4)) == State::Closed);
         assert_eq!(connection.socket.sent, b"abcdef");
     }
 }

@@ -1,4 +1,4 @@
-//! The floor: raw epoll and nothing else.
+//! The floors: raw epoll and nothing else.
 //!
 //! Each socket is registered once, edge-triggered, for reading and writing; there is one read
 //! buffer for the whole process.
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use slab::Slab;
 
-use super::connection::{Connection, Socket, State};
+use super::connection::{Common, Connection, Protocol, Socket, State};
 use super::{BUFFER, EVENTS};
 
 const MAX_ACCEPTS: usize = 64;
@@ -30,23 +30,23 @@ impl Socket for OwnedFd {
     }
 }
 
-pub(super) fn serve() -> Result<()> {
+pub(super) fn serve<P: Protocol>() -> Result<()> {
     let listener = super::listen()?;
     super::announce(listener.local_addr()?)?;
-    Echo::new(listener)?.run()
+    Floor::<P>::new(listener)?.run()
 }
 
-struct Echo {
+struct Floor<P: Protocol> {
     epoll: OwnedFd,
     listener: TcpListener,
     /// How many connections to accept at the next chance. A refused accept costs more than a
     /// successful one, so this begins at one and grows only while there are more to take.
     accepts: usize,
-    connections: Slab<Connection<OwnedFd>>,
-    buffer: Vec<u8>,
+    connections: Slab<Connection<OwnedFd, P>>,
+    common: Common<P>,
 }
 
-impl Echo {
+impl<P: Protocol> Floor<P> {
     fn new(listener: TcpListener) -> Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(
@@ -60,7 +60,7 @@ impl Echo {
             listener,
             accepts: 1,
             connections: Slab::new(),
-            buffer: vec![0; BUFFER],
+            common: Common::new(BUFFER),
         })
     }
 
@@ -105,7 +105,7 @@ impl Echo {
 
     fn begin(&mut self, socket: OwnedFd) -> Result<()> {
         let mut connection = Connection::new(socket);
-        if connection.begin(&mut self.buffer) == State::Open {
+        if connection.begin(&mut self.common) == State::Open {
             let entry = self.connections.vacant_entry();
             let key = EventData::new_u64(entry.key() as u64);
             let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
@@ -119,7 +119,7 @@ impl Echo {
         let readable = flags.contains(EventFlags::IN);
         let hung_up = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         if let Some(connection) = self.connections.get_mut(key)
-            && connection.ready(readable, hung_up, &mut self.buffer) == State::Closed
+            && connection.ready(readable, hung_up, &mut self.common) == State::Closed
         {
             self.connections.remove(key);
         }

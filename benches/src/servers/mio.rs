@@ -7,7 +7,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use super::connection::{Connection, Socket, State};
+use super::connection::{Common, Connection, Echo, Socket, State};
 use super::{BUFFER, EVENTS};
 
 const LISTENER: Token = Token(usize::MAX);
@@ -30,7 +30,7 @@ pub(super) fn serve() -> Result<()> {
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut connections = Slab::new();
-    let mut buffer = vec![0; BUFFER];
+    let mut common = Common::<Echo>::new(BUFFER);
     let mut events = Events::with_capacity(EVENTS);
     loop {
         match poll.poll(&mut events, None) {
@@ -41,9 +41,9 @@ pub(super) fn serve() -> Result<()> {
             let Token(key) = event.token();
             let hung_up = event.is_read_closed() || event.is_error();
             if event.token() == LISTENER {
-                accept(&poll, &listener, &mut connections, &mut buffer)?;
+                accept(&poll, &listener, &mut connections, &mut common)?;
             } else if let Some(connection) = connections.get_mut(key)
-                && connection.ready(event.is_readable(), hung_up, &mut buffer) == State::Closed
+                && connection.ready(event.is_readable(), hung_up, &mut common) == State::Closed
             {
                 connections.remove(key);
             }
@@ -55,8 +55,8 @@ pub(super) fn serve() -> Result<()> {
 fn accept(
     poll: &Poll,
     listener: &TcpListener,
-    connections: &mut Slab<Connection<TcpStream>>,
-    buffer: &mut [u8],
+    connections: &mut Slab<Connection<TcpStream, Echo>>,
+    common: &mut Common<Echo>,
 ) -> Result<()> {
     loop {
         let socket = match listener.accept() {
@@ -68,7 +68,7 @@ fn accept(
             },
         };
         let mut connection = Connection::new(socket);
-        if connection.begin(buffer) == State::Open {
+        if connection.begin(common) == State::Open {
             let entry = connections.vacant_entry();
             let interest = Interest::READABLE | Interest::WRITABLE;
             let registry = poll.registry();

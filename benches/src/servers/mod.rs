@@ -1,9 +1,10 @@
-//! The echo servers that are compared. Each runs in a process of its own, so that the system's
+//! The servers that are compared. Each runs in a process of its own, so that the system's
 //! accounting of that process is the accounting of the server.
 
 mod async_std;
 mod connection;
 mod floor;
+mod http;
 mod mio;
 mod tokio;
 mod tokio_rustls;
@@ -19,6 +20,8 @@ use anyhow::{Context as _, Result};
 use rustls::crypto::{aws_lc_rs, ring};
 
 use crate::identity::Identity;
+
+pub(crate) use self::http::node::version as node_version;
 
 /// Bytes read at a time by the servers that have one buffer for all connections.
 const BUFFER: usize = 64 * 1024;
@@ -37,10 +40,16 @@ pub(crate) enum Server {
     UptickTls,
     TokioRustls,
     TokioRustlsRing,
+    HttpFloor,
+    Hyper,
+    Axum,
+    Actix,
+    Node,
+    HyperRustls,
 }
 
 impl Server {
-    /// The servers without TLS, in the order of the table; the floor, to which the others are compared, first.
+    /// The echo servers without TLS, in the order of the table; the floor, to which the others are compared, first.
     pub(crate) const ALL: &[Self] = &[
         Self::Floor,
         Self::Mio,
@@ -49,8 +58,20 @@ impl Server {
         Self::AsyncStd,
     ];
 
-    /// The servers with TLS, in the order of the table; the one to which the others are compared first.
+    /// The echo servers with TLS, in the order of the table; the one to which the others are compared first.
     pub(crate) const TLS: &[Self] = &[Self::TokioRustls, Self::UptickTls, Self::TokioRustlsRing];
+
+    /// The HTTP servers without TLS, in the order of the table; the floor first.
+    pub(crate) const HTTP: &[Self] = &[
+        Self::HttpFloor,
+        Self::Hyper,
+        Self::Axum,
+        Self::Actix,
+        Self::Node,
+    ];
+
+    /// The HTTP servers with TLS, in the order of the table; the one to which the others are compared first.
+    pub(crate) const HTTPS: &[Self] = &[Self::HyperRustls];
 
     /// The name in tables and on the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -63,37 +84,55 @@ impl Server {
             Self::UptickTls => "uptick-tls",
             Self::TokioRustls => "tokio-rustls",
             Self::TokioRustlsRing => "tokio-rustls-ring",
+            Self::HttpFloor => "http-floor",
+            Self::Hyper => "hyper",
+            Self::Axum => "axum",
+            Self::Actix => "actix-web",
+            Self::Node => "node",
+            Self::HyperRustls => "hyper-rustls",
         }
     }
 
     /// The server of that name, if there is one.
     pub(crate) fn by_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .chain(Self::TLS)
+        [Self::ALL, Self::TLS, Self::HTTP, Self::HTTPS]
+            .into_iter()
+            .flatten()
             .copied()
             .find(|server| server.name() == name)
     }
 
-    /// The package whose version the figures of this server depend on.
-    pub(crate) fn package(self) -> &'static str {
+    /// The package whose version the figures of this server depend on, if it is one of ours to choose.
+    pub(crate) fn package(self) -> Option<&'static str> {
         match self {
-            Self::Floor => "rustix",
-            Self::TokioRustlsRing => "ring",
-            _ => self.name(),
+            Self::Floor | Self::HttpFloor => Some("rustix"),
+            Self::TokioRustlsRing => Some("ring"),
+            Self::HyperRustls => Some("tokio-rustls"),
+            Self::Node => None,
+            _ => Some(self.name()),
         }
+    }
+
+    /// Whether its instructions can be counted: those of node come into being as it runs.
+    pub(crate) fn is_native(self) -> bool {
+        self != Self::Node
+    }
+
+    /// Whether this machine has what the server needs: all are in this program, but for node.
+    pub(crate) fn is_installed(self) -> bool {
+        self != Self::Node || http::node::version().is_some()
     }
 
     /// The identity that this server is to be started with: those without TLS have none.
     pub(crate) fn identity(self, identity: &Identity) -> Option<&Identity> {
-        Self::TLS.contains(&self).then_some(identity)
+        (Self::TLS.contains(&self) || Self::HTTPS.contains(&self)).then_some(identity)
     }
 
     /// Serves until the process is killed. The servers with TLS need the file of an identity.
     pub(crate) fn serve(self, identity: Option<&Path>) -> Result<()> {
         let identity = || identity.with_context(|| format!("{} needs a PEM file", self.name()));
         match self {
-            Self::Floor => floor::serve(),
+            Self::Floor => floor::serve::<connection::Echo>(),
             Self::Mio => mio::serve(),
             Self::Uptick => uptick::serve(),
             Self::Tokio => tokio::serve(),
@@ -101,6 +140,12 @@ impl Server {
             Self::UptickTls => uptick_tls::serve(identity()?),
             Self::TokioRustls => tokio_rustls::serve(identity()?, aws_lc_rs::default_provider()),
             Self::TokioRustlsRing => tokio_rustls::serve(identity()?, ring::default_provider()),
+            Self::HttpFloor => floor::serve::<http::floor::Http>(),
+            Self::Hyper => http::hyper::serve(),
+            Self::Axum => http::axum::serve(),
+            Self::Actix => http::actix::serve(),
+            Self::Node => http::node::serve(),
+            Self::HyperRustls => http::hyper::serve_tls(identity()?),
         }
     }
 }

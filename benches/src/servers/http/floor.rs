@@ -1,0 +1,141 @@
+//! The least that an HTTP server can do: find the end of each head, look at the path, and write the answer.
+
+use std::io::{self, ErrorKind, Write as _};
+use std::mem;
+use std::time::{Duration, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::super::connection::Protocol;
+use super::{HELLO, USER};
+
+/// The largest head that is waited for.
+const LARGEST_HEAD: usize = 64 * 1024;
+
+/// What has come of a request's head.
+#[derive(Default)]
+pub(in super::super) struct Http {
+    partial: Vec<u8>,
+}
+
+/// The answers to what was read last, and the time as they tell it.
+#[derive(Default)]
+pub(in super::super) struct Answers {
+    bytes: Vec<u8>,
+    date: String,
+    second: i64,
+}
+
+impl Protocol for Http {
+    type Shared = Answers;
+
+    fn answer<'a>(
+        &'a mut self,
+        received: &'a [u8],
+        answers: &'a mut Answers,
+    ) -> io::Result<&'a [u8]> {
+        answers.begin();
+        if self.partial.is_empty() {
+            self.partial = answers.requests(received)?.to_vec();
+        } else {
+            let mut all = mem::take(&mut self.partial);
+            all.extend_from_slice(received);
+            self.partial = answers.requests(&all)?.to_vec();
+        }
+        if self.partial.len() > LARGEST_HEAD {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        Ok(&answers.bytes)
+    }
+}
+
+impl Answers {
+    fn begin(&mut self) {
+        self.bytes.clear();
+        let second = clock_gettime(ClockId::RealtimeCoarse).tv_sec;
+        if second != self.second {
+            let time = UNIX_EPOCH + Duration::from_secs(second.unsigned_abs());
+            self.date = httpdate::fmt_http_date(time);
+            self.second = second;
+        }
+    }
+
+    /// Answers all requests whose heads are complete; what is left is the beginning of the next.
+    fn requests<'a>(&mut self, mut bytes: &'a [u8]) -> io::Result<&'a [u8]> {
+        while let Some(end) = end_of_head(bytes) {
+            let (head, rest) = bytes.split_at(end);
+            self.request(head)
+                .ok_or_else(|| io::Error::from(ErrorKind::InvalidData))?;
+            bytes = rest;
+        }
+        Ok(bytes)
+    }
+
+    fn request(&mut self, head: &[u8]) -> Option<()> {
+        let path = head.strip_prefix(b"GET ")?;
+        let path = &path[..memchr::memchr(b' ', path)?];
+        let body = match path.strip_prefix(USER.as_bytes()) {
+            Some(id) => id,
+            None if path == b"/hello" => HELLO.as_bytes(),
+            None => return None,
+        };
+        self.bytes.extend_from_slice(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ",
+        );
+        // Writing into a vector does not fail.
+        let _ = write!(self.bytes, "{}", body.len());
+        self.bytes.extend_from_slice(b"\r\nDate: ");
+        self.bytes.extend_from_slice(self.date.as_bytes());
+        self.bytes.extend_from_slice(b"\r\n\r\n");
+        self.bytes.extend_from_slice(body);
+        Some(())
+    }
+}
+
+/// Where the first head ends, behind its empty line.
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'\n', bytes)
+        .find(|&end| bytes[..=end].ends_with(b"\r\n\r\n"))
+        .map(|end| end + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bodies of the answers to what comes in these pieces.
+    fn bodies(pieces: &[&[u8]]) -> io::Result<Vec<String>> {
+        let (mut http, mut shared) = (Http::default(), Answers::default());
+        let mut answers = Vec::new();
+        for piece in pieces {
+            answers.extend_from_slice(http.answer(piece, &mut shared)?);
+        }
+        let answers = String::from_utf8_lossy(&answers);
+        let heads = answers.split("HTTP/1.1 200 OK\r\n").skip(1);
+        let body = |answer: &str| {
+            answer
+                .split_once("\r\n\r\n")
+                .map(|(_, body)| body.to_owned())
+        };
+        Ok(heads.filter_map(body).collect())
+    }
+
+    const TWO: &[u8] =
+        b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\nGET /user/7 HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    #[test]
+    fn every_request_is_answered_once_wherever_the_bytes_are_split() {
+        for split in 0..TWO.len() {
+            let (first, second) = TWO.split_at(split);
+            let bodies = bodies(&[first, second]).unwrap_or_default();
+            assert_eq!(bodies, ["Hello, World!", "7"], "{split}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        assert!(bodies(&[b"GET /elsewhere HTTP/1.1\r\n\r\n"]).is_err());
+        assert!(bodies(&[b"POST /hello HTTP/1.1\r\n\r\n"]).is_err());
+        assert!(bodies(&[&[b'a'; LARGEST_HEAD + 1]]).is_err());
+    }
+}
