@@ -47,8 +47,10 @@ pub(crate) fn roots(source: &Source, files: &mut Files) -> Result<RootCertStore,
         })?;
     }
     if roots.is_empty() {
-        let reason = "there is no `-----BEGIN CERTIFICATE-----` in it: it has to be a PEM file with the certificates \
-                      of those who issue certificates";
+        let reason = file.other_contents().unwrap_or(
+            "there is no `-----BEGIN CERTIFICATE-----` in it: it has to be a PEM file with the certificates of those \
+             who issue certificates",
+        );
         return Err(file.error(ROOTS, reason));
     }
     Ok(roots)

@@ -4,9 +4,13 @@ mod encrypted;
 mod legacy;
 mod source;
 
+use std::fs::{File, FileType, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::OFlags;
 use rustls_pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
 };
@@ -23,6 +27,9 @@ const MAX_FILE: u64 = 1024 * 1024;
 pub(crate) const CERTIFICATE: &str = "certificate";
 pub(crate) const KEY: &str = "private key";
 pub(crate) const ROOTS: &str = "CA certificates";
+
+const PKCS12: &str = "it is a PKCS#12 file, and has to be PEM: `openssl pkcs12 -in FILE -nodes -out OTHER` converts it, and \
+                      OTHER has the key as well";
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 const DASHES: &[u8] = b"-----";
@@ -56,35 +63,70 @@ impl PemFile {
             }
         };
         let path = Arc::new(path.clone());
-        match read(&path, files) {
-            Ok(text) if text.len() as u64 > MAX_FILE => Err(Error::Load {
-                what,
-                path,
-                reason: "it is longer than 1 MiB, so it is not a PEM file".into(),
-            }),
-            Ok(text) => Ok(PemFile { path, text }),
-            Err(source) => Err(Error::Read {
-                what,
-                path,
-                source: Arc::new(source),
-            }),
+        let refused = |reason: &str| Error::Load {
+            what,
+            path: Arc::clone(&path),
+            reason: reason.into(),
+        };
+        let failed = |source: io::Error| Error::Read {
+            what,
+            path: Arc::clone(&path),
+            source: Arc::new(source),
+        };
+        let file = open(&path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        files.add(&path, &metadata);
+        if let Some(other) = other_than_file(metadata.file_type()) {
+            let reason = format!("it is a {other}, and has to be a regular file");
+            return Err(refused(&reason));
         }
+        let text = read(file, metadata.len()).map_err(failed)?;
+        if text.len() as u64 > MAX_FILE {
+            return Err(refused("it is longer than 1 MiB, so it is not a PEM file"));
+        }
+        Ok(PemFile { path, text })
     }
 
     /// The certificates, in the order of the file; at least one.
     pub(crate) fn chain(&self) -> Result<Vec<CertificateDer<'static>>, Error> {
         let chain = self.certificates(CERTIFICATE)?;
         if chain.is_empty() {
-            let reason = if self.private_key().is_some() {
-                "it has a private key and no certificate: give the file with the certificate to `local_cert`, \
-                 and this one to `local_pk`"
-            } else {
-                "there is no `-----BEGIN CERTIFICATE-----` in it: it has to be a PEM file \
-                 (`openssl x509 -inform der -in FILE` converts from DER)"
+            let reason = match self.other_contents() {
+                Some(reason) => reason,
+                None if self.private_key().is_some() => {
+                    "it has a private key and no certificate: give the file with the certificate to `local_cert`, \
+                     and this one to `local_pk`"
+                }
+                None => {
+                    "there is no `-----BEGIN CERTIFICATE-----` in it: it has to be a PEM file \
+                     (`openssl x509 -inform der -in FILE` converts from DER)"
+                }
             };
             return Err(self.error(CERTIFICATE, reason));
         }
         Ok(chain)
+    }
+
+    /// What is in the file in place of certificates, if that is something that is taken for one, and what to do.
+    pub(crate) fn other_contents(&self) -> Option<&'static str> {
+        if is_pkcs12(&self.text) {
+            return Some(PKCS12);
+        }
+        self.sections().find_map(|section| match section.label {
+            "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => Some(
+                "it has a request for a certificate (CSR) and no certificate: give the one that the issuer has answered \
+                 it with",
+            ),
+            "TRUSTED CERTIFICATE" => Some(
+                "it has a `TRUSTED CERTIFICATE`, which is OpenSSL's own: `openssl x509 -in FILE -out OTHER` makes a \
+                 certificate of it",
+            ),
+            "PKCS7" | "CMS" => Some(
+                "it has PKCS#7 and no certificate: `openssl pkcs7 -print_certs -in FILE -out OTHER` takes the \
+                 certificates out",
+            ),
+            _ => None,
+        })
     }
 
     /// The certificates, in the order of the file; there may be none.
@@ -111,7 +153,9 @@ impl PemFile {
         passphrase: Option<&Passphrase>,
     ) -> Result<PrivateKeyDer<'static>, Error> {
         let section = self.private_key().ok_or_else(|| {
-            let reason = if self.sections().next().is_some() {
+            let reason = if is_pkcs12(&self.text) {
+                PKCS12
+            } else if self.sections().next().is_some() {
                 "there is no private key in it: append the key to that file, or give the file with the key to `local_pk`"
             } else {
                 "there is no `-----BEGIN PRIVATE KEY-----` in it: it has to be a PEM file \
@@ -178,6 +222,22 @@ impl Section<'_> {
     }
 }
 
+/// Whether it is the DER of a PKCS#12 file: a sequence that begins with version 3 (RFC 7292, section 4).
+fn is_pkcs12(text: &[u8]) -> bool {
+    let Some((0x30, &[length, ref rest @ ..])) = text.split_first().map(|(tag, rest)| (*tag, rest))
+    else {
+        return false;
+    };
+    // A long length says in its first byte how many follow.
+    let more = if length > 0x80 {
+        usize::from(length - 0x80)
+    } else {
+        0
+    };
+    rest.get(more..)
+        .is_some_and(|rest| rest.starts_with(&[2, 1, 3]))
+}
+
 fn needed(passphrase: Option<&Passphrase>) -> Result<&Passphrase, &'static str> {
     passphrase.ok_or(
         "it is encrypted: give the passphrase to `passphrase`, or decrypt it with `openssl pkey -in FILE -out OTHER`",
@@ -205,14 +265,31 @@ fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|window| window == what)
 }
 
-fn read(path: &Path, files: &mut Files) -> std::io::Result<Zeroizing<Vec<u8>>> {
-    use std::io::Read;
+/// Opens a file, without waiting for who is to write to it, as one does for a pipe.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+}
 
-    let file = std::fs::File::open(path)?;
-    let metadata = file.metadata()?;
-    files.add(path, &metadata);
+/// What something is that is no regular file, and so may never end.
+fn other_than_file(file_type: FileType) -> Option<&'static str> {
+    if file_type.is_file() {
+        None
+    } else if file_type.is_dir() {
+        Some("directory")
+    } else if file_type.is_fifo() {
+        Some("pipe (FIFO)")
+    } else {
+        Some("device")
+    }
+}
+
+fn read(file: File, length: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     // Room for everything at once: a vector that grows leaves copies of the key behind.
-    let room = metadata.len().min(MAX_FILE) as usize + 1;
+    let room = length.min(MAX_FILE) as usize + 1;
     let mut text = Zeroizing::new(Vec::with_capacity(room));
     file.take(MAX_FILE + 1).read_to_end(&mut text)?;
     Ok(text)

@@ -1,16 +1,20 @@
 //! What is wrong with a handshake, so that an operator knows whether to act.
 
-use rustls::{AlertDescription, CertificateError, PeerIncompatible};
+use rustls::{
+    AlertDescription, CertificateError, InvalidMessage, PeerIncompatible, PeerMisbehaved,
+};
 
 use crate::certificate::{VERSION_1, is_version_1};
 use crate::error::Error;
 use crate::verifier::SelfSigned;
 
-/// How many of the first bytes are kept.
-const BEGINNING: usize = 8;
+/// How many of the first bytes are kept, and shown.
+const BEGINNING: usize = 32;
 
 /// The content types with which TLS begins: an alert, a handshake record (RFC 8446, section 5.1).
-const CONTENT_TYPES: [u8; 2] = [21, 22];
+const CONTENT_TYPES: [u8; 2] = [ALERT, HANDSHAKE];
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
 
 /// The first bytes of a peer, to tell what one speaks that does not speak TLS.
 #[derive(Default)]
@@ -34,10 +38,37 @@ impl Beginning {
         CONTENT_TYPES.contains(&self.bytes[0])
     }
 
+    fn is_handshake(&self) -> bool {
+        self.bytes[0] == HANDSHAKE
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    /// The alert that it is, if it is a whole one that is not encrypted.
+    fn alert(&self) -> Option<AlertDescription> {
+        match *self.as_bytes() {
+            [ALERT, 3, _, 0, 2, _, description, ..] => Some(description.into()),
+            _ => None,
+        }
+    }
+
+    /// Says that it is not TLS, with the text that it begins with.
+    fn not_tls(&self, peer: &str) -> Error {
+        let is_text = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
+        let text = self.as_bytes().iter().copied().take_while(is_text);
+        let text: String = text.map(char::from).collect();
+        Error::protocol(match text.as_str() {
+            "" => format!("what the {peer} sent is not TLS"),
+            text => format!("what the {peer} sent is not TLS: it begins with {text:?}"),
+        })
+    }
+
     /// Whether it is the beginning of one of `words`, or begins with one.
     fn is_one_of(&self, words: &[&[u8]]) -> bool {
         // A peer that sends single bytes fails before its word is whole.
-        let beginning = self.bytes.get(..self.length).unwrap_or_default();
+        let beginning = self.as_bytes();
         words.iter().any(|word| {
             let length = beginning.len().min(word.len());
             length > 0 && beginning.get(..length) == word.get(..length)
@@ -57,7 +88,7 @@ pub(super) fn connection(error: &rustls::Error) -> Error {
 
 /// An error of a handshake in which this side is the server.
 pub(super) fn handshake_with_client(error: &rustls::Error, beginning: &Beginning) -> Error {
-    const METHODS: [&[u8]; 9] = [
+    const BEGINNINGS: [&[u8]; 10] = [
         b"GET ",
         b"HEAD ",
         b"POST ",
@@ -67,13 +98,26 @@ pub(super) fn handshake_with_client(error: &rustls::Error, beginning: &Beginning
         b"PATCH ",
         b"CONNECT ",
         b"TRACE ",
+        // Of HTTP/2 (RFC 9113, section 3.4).
+        b"PRI * HTTP/2.0",
     ];
     match error {
-        rustls::Error::InvalidMessage(_) if beginning.is_one_of(&METHODS) => {
+        rustls::Error::InvalidMessage(_) if beginning.is_one_of(&BEGINNINGS) => {
             Error::protocol("the client speaks plain HTTP, not TLS: it has to use https://")
         }
-        rustls::Error::InvalidMessage(_) if !beginning.is_tls() => {
-            Error::protocol("what the client sent is not TLS")
+        rustls::Error::InvalidMessage(_) if !beginning.is_tls() => beginning.not_tls("client"),
+        rustls::Error::InappropriateMessage { got_type, .. } if !beginning.is_handshake() => {
+            Error::protocol(match beginning.alert() {
+                Some(alert) => format!(
+                    "the client sent an alert in place of a ClientHello: {}",
+                    told(&alert)
+                ),
+                None => format!("the client sent {got_type:?} in place of a ClientHello"),
+            })
+        }
+        rustls::Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName)
+        | rustls::Error::InvalidMessage(InvalidMessage::InvalidServerName) => {
+            Error::protocol("the name that the client asks for (SNI) is no host name")
         }
         rustls::Error::PeerIncompatible(incompatible) => {
             Error::protocol(incompatible_with(incompatible, "client"))
@@ -101,9 +145,7 @@ pub(super) fn handshake_with_server(error: &rustls::Error, beginning: &Beginning
         rustls::Error::InvalidMessage(_) if beginning.is_one_of(&[b"HTTP/"]) => {
             Error::protocol("the server speaks plain HTTP, not TLS")
         }
-        rustls::Error::InvalidMessage(_) if !beginning.is_tls() => {
-            Error::protocol("what the server sent is not TLS")
-        }
+        rustls::Error::InvalidMessage(_) if !beginning.is_tls() => beginning.not_tls("server"),
         rustls::Error::InvalidCertificate(error) => Error::protocol(certificate(error, "server")),
         rustls::Error::PeerIncompatible(incompatible) => {
             Error::protocol(incompatible_with(incompatible, "server"))

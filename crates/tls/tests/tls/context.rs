@@ -76,6 +76,83 @@ fn a_file_without_a_certificate_says_what_it_has_instead() {
 }
 
 #[test]
+fn what_is_taken_for_a_certificate_says_what_it_is() {
+    let directory = Directory::new();
+    let pem = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
+    let refused_file = |name: &str, bytes: &[u8]| {
+        let file = directory.path(name);
+        std::fs::write(&file, bytes).unwrap();
+        let own = refused(&directory, &TlsContext::new().local_cert(&file));
+        let (cert, key) = certificate(|_| ());
+        let both = directory.write("both.pem", &format!("{cert}{key}"));
+        let context = TlsContext::new().local_cert(both);
+        let roots = refused(&directory, &context.verify_peer(true).cafile(&file));
+        let [own, roots] =
+            [("certificate", own), ("CA certificates", roots)].map(|(what, text)| {
+                let start = format!("loading the {what} from {name} failed: ");
+                let reason = text.strip_prefix(&start);
+                reason.unwrap_or_else(|| panic!("{text}")).to_owned()
+            });
+        assert_eq!(own, roots);
+        own
+    };
+    assert_eq!(
+        refused_file("server.csr", pem("CERTIFICATE REQUEST").as_bytes()),
+        "it has a request for a certificate (CSR) and no certificate: give the one that the issuer has answered it with"
+    );
+    assert_eq!(
+        refused_file("trusted.pem", pem("TRUSTED CERTIFICATE").as_bytes()),
+        "it has a `TRUSTED CERTIFICATE`, which is OpenSSL's own: `openssl x509 -in FILE -out OTHER` makes a certificate \
+         of it"
+    );
+    assert_eq!(
+        refused_file("server.p7b", pem("PKCS7").as_bytes()),
+        "it has PKCS#7 and no certificate: `openssl pkcs7 -print_certs -in FILE -out OTHER` takes the certificates out"
+    );
+    let reason = "it is a PKCS#12 file, and has to be PEM: `openssl pkcs12 -in FILE -nodes -out OTHER` converts it, and \
+                  OTHER has the key as well";
+    for bytes in [
+        &[0x30, 0x82, 9, 0, 2, 1, 3, 0x30][..],
+        &[0x30, 0x80, 2, 1, 3],
+        &[0x30, 0x20, 2, 1, 3],
+    ] {
+        assert_eq!(refused_file("server.p12", bytes), reason);
+    }
+    let (cert, _) = certificate(|_| ());
+    let context = TlsContext::new()
+        .local_cert(directory.write("cert.pem", &cert))
+        .local_pk(directory.path("server.p12"));
+    assert_eq!(
+        refused(&directory, &context),
+        format!("loading the private key from server.p12 failed: {reason}")
+    );
+}
+
+#[test]
+fn what_is_no_regular_file_is_an_error_and_waits_for_nobody() {
+    let directory = Directory::new();
+    let pipe = directory.path("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let (cert, _) = certificate(|_| ());
+    let cert = directory.write("cert.pem", &cert);
+    for (path, is) in [
+        (pipe, "pipe (FIFO)"),
+        (directory.path("."), "directory"),
+        ("/dev/zero".into(), "device"),
+    ] {
+        let reason = format!("failed: it is a {is}, and has to be a regular file");
+        let text = refused(&directory, &TlsContext::new().local_cert(&path));
+        assert!(text.starts_with("loading the certificate from "), "{text}");
+        assert!(text.ends_with(&reason), "{text}");
+        let context = TlsContext::new().local_cert(&cert).local_pk(&path);
+        let text = refused(&directory, &context);
+        assert!(text.starts_with("loading the private key from "), "{text}");
+        assert!(text.ends_with(&reason), "{text}");
+    }
+}
+
+#[test]
 fn a_file_that_is_too_long_is_not_read() {
     let directory = Directory::new();
     let context =

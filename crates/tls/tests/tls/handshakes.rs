@@ -64,8 +64,20 @@ fn a_client_that_speaks_something_else_is_told_from_one_that_breaks_tls() {
         "the client speaks plain HTTP, not TLS: it has to use https://"
     );
     assert_eq!(
+        plain(server, &log, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        "the client speaks plain HTTP, not TLS: it has to use https://"
+    );
+    assert_eq!(
         plain(server, &log, b"SSH-2.0-OpenSSH_9.2\r\n"),
-        "what the client sent is not TLS"
+        "what the client sent is not TLS: it begins with \"SSH-2.0-OpenSSH_9.2\""
+    );
+    assert_eq!(
+        plain(server, &log, &[21, 3, 3, 0, 2, 2, 48]),
+        "the client sent an alert in place of a ClientHello: it does not trust the certificate's issuer (UnknownCA)"
+    );
+    assert_eq!(
+        plain(server, &log, &[23, 3, 3, 0, 2, 1, 2]),
+        "the client sent ApplicationData in place of a ClientHello"
     );
     let broken = plain(
         server,
@@ -77,6 +89,21 @@ fn a_client_that_speaks_something_else_is_told_from_one_that_breaks_tls() {
     join(client(server, identity.client(), |tls| say(tls, "hello")));
     until(|| log.len() >= 2);
     assert_eq!(log.take()[..2], ["connection", "hello"]);
+}
+
+#[test]
+fn a_client_that_asks_for_what_is_no_name_is_told_so() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let log = logged(server);
+    let mut hello = Vec::new();
+    session(identity.client()).write_tls(&mut hello).unwrap();
+    let at = hello.windows(9).position(|name| name == b"localhost");
+    hello[at.unwrap()] = b' ';
+    assert_eq!(
+        plain(server, &log, &hello),
+        "the name that the client asks for (SNI) is no host name"
+    );
 }
 
 #[test]

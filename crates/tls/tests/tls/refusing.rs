@@ -58,6 +58,17 @@ fn a_server_that_does_not_speak_tls_is_told_from_one_that_leaves() {
     );
     assert_eq!(
         refusal_of(answers(b"220 mail.example.org ESMTP\r\n", false)),
+        "what the server sent is not TLS: it begins with \"220 mail.example.org ESMTP\""
+    );
+    assert_eq!(
+        refusal_of(answers(
+            b"SSH-2.0-\"OpenSSH\"_9.2p1 Debian-2+deb12u3\r\n",
+            false
+        )),
+        "what the server sent is not TLS: it begins with \"SSH-2.0-\\\"OpenSSH\\\"_9.2p1 Debian-2\""
+    );
+    assert_eq!(
+        refusal_of(answers(b"\0\0\x12\x04\0\0\0\0\0", false)),
         "what the server sent is not TLS"
     );
     assert_eq!(
