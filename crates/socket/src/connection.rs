@@ -2,6 +2,7 @@
 
 mod addresses;
 mod limits;
+mod protocol;
 
 use std::cell::RefCell;
 use std::fmt;

@@ -34,7 +34,7 @@ impl<T: Transport> Driver for TransportDriver<T> {
     fn ready(&self, token: Token, readiness: Readiness) {
         // Written in place: handing it out through the closures would copy it at each step.
         let mut stream = None;
-        let mut begun = Begun::Otherwise;
+        let mut begun = Begun::<T>::Otherwise;
         T::with_transports(|all| {
             if let Some((id, entry)) = all.table.find_mut(token) {
                 stream = Some(T::from_id(id));
@@ -43,6 +43,17 @@ impl<T: Transport> Driver for TransportDriver<T> {
         });
         let Some(stream) = stream else { return };
         match begun {
+            Begun::Served {
+                chunk,
+                served,
+                more,
+            } => {
+                served.protocol.data(stream, served.key, chunk);
+                if more {
+                    reading::continue_pass(stream);
+                }
+                writing::flush_queued::<T>(token);
+            }
             Begun::Chunk {
                 chunk,
                 emission: Some(mut emission),

@@ -13,7 +13,9 @@ use uptick_emitter::emit;
 use uptick_event_loop::{catch, driver};
 
 use super::flags::Flags;
-use super::{Timestamp, Transport, Transports, deadlines, filtering, reading, with_entry, writing};
+use super::{
+    Timestamp, Transport, Transports, deadlines, filtering, protocol, reading, with_entry, writing,
+};
 use crate::error::Error;
 use crate::filter::Filters;
 
@@ -138,7 +140,7 @@ pub(super) fn fail<T: Transport>(stream: T, error: Error) {
         (!gone).then(|| T::to_error(&entry.extra, error))
     });
     let Some(Some(error)) = error else { return };
-    let told = catch(|| emit(&stream, T::ERROR, error));
+    let told = catch(|| protocol::tell_error(stream, error));
     close(stream);
     log_panic(told.err());
 }
@@ -170,6 +172,7 @@ pub(super) fn close<T: Transport>(stream: T) {
         catch(|| stream.closing()).err(),
         catch(|| filters.as_mut().map(Filters::closed)).err(),
         catch(|| keep(stream, filters)).err(),
+        catch(|| protocol::tell_close(stream)).err(),
         catch(|| emit(&stream, T::CLOSE, ())).err(),
     ];
     let entry = T::with_transports(|all| all.table.remove(stream.to_id())).flatten();

@@ -13,6 +13,7 @@ use uptick_emitter::Listeners;
 use uptick_event_loop::driver::{self, DeadlineId};
 
 use super::flags::Flags;
+use super::protocol::Served;
 use super::{Transport, jobs};
 use crate::error::Error;
 use crate::filter::{Filters, Passage};
@@ -24,6 +25,8 @@ pub(super) struct Entry<T: Transport> {
     pub(super) soft_limit: u32,
     pub(super) hard_limit: u32,
     pub(super) listeners: Listeners,
+    /// Who is told in place of the listeners.
+    pub(super) served: Option<Served<T>>,
     pub(super) queue: Option<Box<WriteQueue>>,
     pub(super) rare: Option<Box<Rare>>,
     pub(super) deadline: Option<DeadlineId>,

@@ -1,11 +1,10 @@
 //! Streams with filters: what comes and goes passes through them.
 
 use bytes::Bytes;
-use uptick_emitter::emit;
 use uptick_event_loop::catch;
 
 use super::flags::Flags;
-use super::{Transport, Transports, ending, reading, with_entry, writing};
+use super::{Transport, Transports, ending, protocol, reading, with_entry, writing};
 use crate::error::Error;
 use crate::filter::{FilterContext, Outcome, Passage};
 
@@ -83,7 +82,7 @@ pub(super) fn release<T: Transport>(stream: T) {
     });
     match next.flatten() {
         Some(Some(bytes)) => {
-            emit(&stream, T::DATA, bytes);
+            protocol::tell_data(stream, bytes);
         }
         Some(None) => reading::emit_end(stream),
         None => {}
@@ -264,6 +263,6 @@ fn deliver<T: Transport>(stream: T, bytes: Bytes, tell: Tell) {
         false
     });
     if let (Some(true), Some(bytes)) = (wanted, bytes) {
-        emit(&stream, T::DATA, bytes);
+        protocol::tell_data(stream, bytes);
     }
 }

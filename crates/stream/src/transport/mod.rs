@@ -14,6 +14,7 @@ mod entry;
 mod filtering;
 mod flags;
 mod jobs;
+mod protocol;
 mod reading;
 mod writing;
 
@@ -40,6 +41,7 @@ use flags::Flags;
 
 pub use dispatch::TransportDriver;
 pub use entry::{HARD_LIMIT, LINGER, SOFT_LIMIT, STALL_LIMIT, TransportOptions};
+pub use protocol::{Protocol, clear_protocol, set_protocol, unshift, write_with};
 
 /// A `Copy` handle of a stream over a file descriptor.
 pub trait Transport: Emitter<Events = Self> + EventSet + Copy + Debug {
@@ -175,6 +177,7 @@ pub fn open<T: Transport>(
         soft_limit: limit(options.soft_limit.min(options.hard_limit)).max(1),
         hard_limit: limit(options.hard_limit),
         listeners: Listeners::new(),
+        served: None,
         queue: None,
         rare: None,
         deadline: None,

@@ -5,11 +5,11 @@ use std::os::fd::AsFd;
 use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
-use uptick_emitter::emit;
 use uptick_event_loop::driver;
 use uptick_event_loop::{Readiness, Token};
 
 use super::flags::Flags;
+use super::protocol::{self, Served};
 use super::{Entry, Transport, ending, filtering, jobs, with_entry};
 use crate::error::Error;
 use crate::read_buffer::{self, Chunk, NoBytes};
@@ -22,7 +22,13 @@ const BUDGET: usize = 16;
 const SHORT_READ_ENDS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// What has become of an event while its stream was at hand.
-pub(super) enum Begun {
+pub(super) enum Begun<T: Transport> {
+    /// There is a chunk for a protocol. More may follow.
+    Served {
+        chunk: Bytes,
+        served: Served<T>,
+        more: bool,
+    },
     /// There is a chunk, and its emission has begun unless the listeners are running. More may follow.
     Chunk {
         chunk: Bytes,
@@ -41,7 +47,7 @@ pub(super) fn begin<T: Transport>(
     entry: &mut Entry<T>,
     token: Token,
     readiness: Readiness,
-    begun: &mut Begun,
+    begun: &mut Begun<T>,
 ) {
     if readiness.is_readable() {
         entry.flags.insert(Flags::READ_READY);
@@ -68,7 +74,7 @@ pub(super) fn begin<T: Transport>(
     let ordinary = Flags::STARTED | Flags::READ_READY;
     if entry.flags.intersects(special)
         || !entry.flags.contains(ordinary)
-        || !entry.listeners.has(T::DATA.slot())
+        || (entry.served.is_none() && !entry.listeners.has(T::DATA.slot()))
     {
         return;
     }
@@ -77,10 +83,18 @@ pub(super) fn begin<T: Transport>(
             let more = entry.count_read(&chunk);
             // What the listeners write goes out when they have returned, while all is still in the caches.
             entry.flags.insert(Flags::FLUSH_QUEUED);
-            *begun = Begun::Chunk {
-                chunk: chunk.bytes,
-                emission: entry.listeners.begin(&T::DATA),
-                more,
+            let chunk = chunk.bytes;
+            *begun = match entry.served {
+                Some(served) => Begun::Served {
+                    chunk,
+                    served,
+                    more,
+                },
+                None => Begun::Chunk {
+                    chunk,
+                    emission: entry.listeners.begin(&T::DATA),
+                    more,
+                },
             };
         }
         Err(rare) => *begun = Begun::Step(rare_step(entry, token, rare)),
@@ -89,7 +103,7 @@ pub(super) fn begin<T: Transport>(
 
 /// The peer has ended before, so that no read tells of what has become of it since.
 #[cold]
-fn reset_after_end<T: Transport>(entry: &Entry<T>, begun: &mut Begun) {
+fn reset_after_end<T: Transport>(entry: &Entry<T>, begun: &mut Begun<T>) {
     if !entry.flags.contains(Flags::CLOSING)
         && let Ok(Err(errno)) = rustix::net::sockopt::socket_error(&entry.fd)
     {
@@ -144,7 +158,7 @@ fn read_on<T: Transport>(stream: T, budget: usize) {
 pub(super) fn act<T: Transport>(stream: T, step: Step) -> bool {
     match step {
         Step::Chunk { chunk, more } => {
-            emit(&stream, T::DATA, chunk);
+            protocol::tell_data(stream, chunk);
             return more;
         }
         Step::Filtered(chunk) => filtering::received(stream, chunk),
@@ -182,7 +196,9 @@ impl<T: Transport> Entry<T> {
     #[inline]
     pub(super) fn wants_data(&self) -> bool {
         !self.flags.intersects(Flags::PAUSED | Flags::CLOSING)
-            && (self.flags.contains(Flags::FLOWING) || self.listeners.has(T::DATA.slot()))
+            && (self.flags.contains(Flags::FLOWING)
+                || self.served.is_some()
+                || self.listeners.has(T::DATA.slot()))
     }
 }
 
@@ -343,7 +359,7 @@ fn end_of_stream<T: Transport>(stream: T) {
 /// Emits `end`, and ends this side too unless half-open streams are wanted.
 pub(super) fn emit_end<T: Transport>(stream: T) {
     with_entry(stream, |entry, _| entry.flags.insert(Flags::ENDED));
-    emit(&stream, T::END, ());
+    protocol::tell_end(stream);
     let flags = with_entry(stream, |entry, _| entry.flags).unwrap_or_default();
     if !flags.contains(Flags::HALF_OPEN) || flags.contains(Flags::WRITE_OVER) {
         ending::end(stream);

@@ -5,13 +5,13 @@ use std::io::{self, IoSlice};
 use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
-use uptick_emitter::{Begun, emit, emit_rest};
+use uptick_emitter::{Begun, emit_rest};
 use uptick_event_loop::{Token, driver};
 
 use super::flags::Flags;
 use super::{
     Entry, SPARE_QUEUES, SpareQueues, Timestamp, Transport, Transports, deadlines, ending,
-    filtering, jobs,
+    filtering, jobs, protocol,
 };
 use crate::chunk::Chunk;
 use crate::error::Error;
@@ -77,6 +77,26 @@ pub(super) fn append<T: Transport>(
         return false;
     }
     queue.push(chunk);
+    appended(entry, token)
+}
+
+/// Appends what `f` appends to the queue's buffer; see [`append`].
+#[inline]
+pub(super) fn append_with<T: Transport>(
+    entry: &mut Entry<T>,
+    token: Token,
+    spare: &mut SpareQueues,
+    f: impl FnOnce(&mut Vec<u8>),
+) -> bool {
+    let queue = entry
+        .queue
+        .get_or_insert_with(|| spare.pop().unwrap_or_default());
+    if queue.len() >= entry.hard_limit as usize {
+        entry.flags.insert(Flags::OVERFLOW | Flags::FULL);
+        queue_flush(entry, token);
+        return false;
+    }
+    queue.push_with(f);
     appended(entry, token)
 }
 
@@ -265,7 +285,7 @@ fn settle<T: Transport>(stream: T, flushed: Flushed) {
         return ending::fail(stream, error);
     }
     if flushed.drain {
-        emit(&stream, T::DRAIN, ());
+        protocol::tell_drain(stream);
     }
     if flushed.over {
         ending::queue_is_empty(stream);

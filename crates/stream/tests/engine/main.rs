@@ -7,5 +7,6 @@ mod support;
 mod containment;
 mod ending;
 mod limits;
+mod protocols;
 mod reading;
 mod writing;
