@@ -15,7 +15,8 @@
 //! $ openssl s_client -connect 127.0.0.1:8443 -servername one.example </dev/null | openssl x509 -noout -subject -dates
 //! $ openssl s_client -connect 127.0.0.1:8443 -servername three.example </dev/null
 //! $ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=renewed \
-//!     -addext subjectAltName=DNS:one.example -keyout DIR/one.example.pem -out DIR/one.example.pem
+//!     -addext subjectAltName=DNS:one.example -addext basicConstraints=critical,CA:FALSE \
+//!     -keyout DIR/one.example.pem -out DIR/one.example.pem
 //! $ kill -HUP PID
 //! ```
 

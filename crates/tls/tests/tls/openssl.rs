@@ -1,18 +1,20 @@
 //! `openssl s_client`, a peer that is not rustls.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use uptick_socket::prelude::*;
-use uptick_tls::{SecureServer, TlsContext};
+use uptick_tls::{SecureConnector, SecureServer, TlsContext};
 
-use crate::support::{Identity, address, join, logged, tls_server, until};
+use crate::connecting::{outcome, to};
+use crate::support::{Directory, Identity, address, join, logged, tls_server, until};
 
 /// What a client gives that sends `input` and then ends; `None` where there is no openssl.
 fn s_client(
     server: SecureServer,
-    identity: &Identity,
+    trusted: &Path,
     arguments: &[&str],
     input: &str,
 ) -> Option<Output> {
@@ -28,7 +30,7 @@ fn s_client(
             "-verify_return_error",
             "-CAfile",
         ])
-        .arg(&identity.file)
+        .arg(trusted)
         .args(["-connect", &address(server).to_string()])
         .args(arguments)
         .stdin(Stdio::piped())
@@ -55,7 +57,7 @@ fn openssl_talks_to_the_server_over_both_versions() {
         server.on("connection", |conn: Connection| {
             conn.on("data", move |chunk: Bytes| conn.end_with(chunk));
         });
-        let Some(output) = s_client(server, &identity, &[version, "-quiet"], "hello\n") else {
+        let Some(output) = s_client(server, &identity.file, &[version, "-quiet"], "hello\n") else {
             return;
         };
         let text = String::from_utf8_lossy(&output.stdout);
@@ -72,7 +74,7 @@ fn a_name_may_be_asked_for_with_the_dot_of_the_root() {
         conn.on("data", move |chunk: Bytes| conn.end_with(chunk));
     });
     let arguments = ["-servername", "localhost.", "-quiet"];
-    let Some(output) = s_client(server, &identity, &arguments, "hello\n") else {
+    let Some(output) = s_client(server, &identity.file, &arguments, "hello\n") else {
         return;
     };
     let text = String::from_utf8_lossy(&output.stdout);
@@ -85,7 +87,7 @@ fn openssl_with_tls_1_1_is_refused() {
     let server = tls_server(identity.config());
     let log = logged(server);
     let arguments = ["-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0"];
-    let Some(output) = s_client(server, &identity, &arguments, "hello\n") else {
+    let Some(output) = s_client(server, &identity.file, &arguments, "hello\n") else {
         return;
     };
     assert!(!output.status.success(), "{output:?}");
@@ -103,7 +105,7 @@ fn openssl_cannot_renegotiate() {
     let server = tls_server(identity.config());
     let log = logged(server);
     // `R` has it begin to renegotiate.
-    let Some(output) = s_client(server, &identity, &["-tls1_2"], "R\n") else {
+    let Some(output) = s_client(server, &identity.file, &["-tls1_2"], "R\n") else {
         return;
     };
     let text = String::from_utf8_lossy(&output.stderr);
@@ -113,4 +115,37 @@ fn openssl_cannot_renegotiate() {
     let connections = log.take();
     let connections = connections.iter().filter(|line| *line == "connection");
     assert_eq!(connections.count(), 1);
+}
+
+#[test]
+fn the_certificate_that_the_readme_makes_is_accepted_by_openssl_and_by_the_connector() {
+    let recipe = include_str!("../../README.md")
+        .split_once("openssl req -x509 ")
+        .and_then(|(_, rest)| rest.split_once("\nopenssl s_client"))
+        .map(|(recipe, _)| recipe.replace('\\', " "))
+        .unwrap();
+    let directory = Directory::new();
+    let made = Command::new("openssl")
+        .args(["req", "-x509"])
+        .args(recipe.split_whitespace())
+        .current_dir(directory.path(""))
+        .output();
+    let Ok(made) = made else {
+        eprintln!("SKIPPED: there is no openssl on this machine");
+        return;
+    };
+    assert!(made.status.success(), "{made:?}");
+    let cert = directory.path("server.pem");
+    let context = TlsContext::new()
+        .local_cert(&cert)
+        .local_pk(directory.path("server.key"));
+    let server = tls_server(context.load().unwrap());
+    server.on("connection", |conn: Connection| {
+        conn.on("data", move |chunk: Bytes| conn.end_with(chunk));
+    });
+    let output = s_client(server, &cert, &["-quiet"], "hello\n").unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("hello"), "{output:?}");
+    let connector = SecureConnector::new(to(server)).cafile(&cert);
+    outcome(connector.connect("tls://localhost:443")).unwrap();
 }
