@@ -6,6 +6,7 @@
 
 mod cookies;
 mod error;
+mod forwarded;
 pub mod h1;
 mod handler;
 mod into_response;
@@ -16,6 +17,7 @@ pub mod router;
 
 pub use cookie::{Cookie, SameSite};
 pub use error::HttpError;
+pub use forwarded::{ForwardedFields, Origin, TrustedProxies};
 pub use handler::{
     Answered, AnsweredLater, Handler, IntoReply, Later, LocalFuture, Now, Passed, Reply,
 };
