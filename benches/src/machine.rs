@@ -42,13 +42,15 @@ fn cpu_model(cpuinfo: &str) -> String {
         .unwrap_or_else(|| "unknown CPU".to_owned())
 }
 
+/// The version of a package; the newest, where there are several.
 fn version<'a>(lock_file: &'a str, package: &str) -> Option<&'a str> {
     let name = format!("name = \"{package}\"");
-    let mut lines = lock_file.lines().skip_while(|line| *line != name);
-    lines
-        .nth(1)?
-        .strip_prefix("version = \"")?
-        .strip_suffix('"')
+    let mut lines = lock_file.lines();
+    let mut newest = None;
+    while lines.any(|line| line == name) {
+        newest = lines.next();
+    }
+    newest?.strip_prefix("version = \"")?.strip_suffix('"')
 }
 
 #[cfg(test)]
@@ -61,6 +63,12 @@ mod tests {
                     [[package]]\nname = \"mio\"\nversion = \"1.2.4\"\n";
         assert_eq!(version(lock, "mio"), Some("1.2.4"));
         assert_eq!(version(lock, "tokio"), None);
+    }
+
+    #[test]
+    fn of_several_versions_the_newest_is_shown() {
+        let lock = "name = \"rustls\"\nversion = \"0.21.12\"\n\nname = \"rustls\"\nversion = \"0.23.46\"\n";
+        assert_eq!(version(lock, "rustls"), Some("0.23.46"));
     }
 
     #[test]
