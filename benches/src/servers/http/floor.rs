@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::mem;
 use std::time::{Duration, UNIX_EPOCH};
 
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 
 use super::super::connection::Protocol;
 use super::{HELLO, USER};
@@ -34,7 +34,7 @@ impl Protocol for Http {
         received: &'a [u8],
         answers: &'a mut Answers,
     ) -> io::Result<&'a [u8]> {
-        answers.begin();
+        answers.begin()?;
         if self.partial.is_empty() {
             self.partial = answers.requests(received)?.to_vec();
         } else {
@@ -50,14 +50,15 @@ impl Protocol for Http {
 }
 
 impl Answers {
-    fn begin(&mut self) {
+    fn begin(&mut self) -> io::Result<()> {
         self.bytes.clear();
-        let second = clock_gettime(ClockId::RealtimeCoarse).tv_sec;
+        let second = clock_gettime(ClockId::CLOCK_REALTIME_COARSE)?.tv_sec();
         if second != self.second {
             let time = UNIX_EPOCH + Duration::from_secs(second.unsigned_abs());
             self.date = httpdate::fmt_http_date(time);
             self.second = second;
         }
+        Ok(())
     }
 
     /// Answers all requests whose heads are complete; what is left is the beginning of the next.
