@@ -1,11 +1,37 @@
 //! Requests out of bytes.
 
 use bytes::Bytes;
+use http::StatusCode;
 
+use super::chunked::{Chunked, Step};
 use super::fields::Trailers;
+use super::framing::is_token;
+use super::input::Input;
 use super::invalid::Invalid;
 use super::limits::Limits;
-use super::request_head::RequestHead;
+use super::lines::Lines;
+use super::parse;
+use super::request_head::{BodyLength, RequestHead};
+
+/// The most empty lines before a request that are passed over (RFC 9112, 2.2).
+const MOST_EMPTY_LINES: u8 = 2;
+
+const LINE_TOO_LONG: Invalid = Invalid::new(
+    StatusCode::URI_TOO_LONG,
+    "the first line of the request is too long",
+);
+const HEAD_TOO_LARGE: Invalid = Invalid::new(
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "the fields of the request are too large",
+);
+const TOO_MANY_FIELDS: Invalid = Invalid::new(
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "the request has too many fields",
+);
+const TRAILERS_TOO_LARGE: Invalid = Invalid::new(
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "the fields after the body are too large",
+);
 
 /// What a [`Decoder`] has found.
 #[derive(Clone, Debug)]
@@ -16,16 +42,62 @@ pub enum Event {
     Body(Bytes),
     /// The fields after its body, if there are any.
     Trailers(Trailers),
-    /// It ends. The next may follow.
+    /// It ends. The next may follow, unless it said that it is the last.
     Complete,
     /// It is refused, and nothing comes after this.
     Error(Invalid),
 }
 
 /// Reads the requests of one connection.
+///
+/// However the bytes are cut into pieces, the events are the same, but for how the bytes of bodies are cut. Between two
+/// requests, a decoder keeps no memory but its own.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    input: Bytes,
+    input: Input,
+    state: State,
+}
+
+/// What comes next. `last` tells that the client wants to send no further request.
+#[derive(Debug)]
+enum State {
+    /// A request, before which there were some empty lines.
+    Head {
+        lines: Lines,
+        first_line: u32,
+        empty_lines: u8,
+    },
+    /// So many bytes of a body.
+    Counted {
+        left: u64,
+        last: bool,
+    },
+    Chunked {
+        chunked: Chunked,
+        last: bool,
+    },
+    Trailers {
+        lines: Lines,
+        last: bool,
+    },
+    /// The end of the request.
+    End {
+        last: bool,
+    },
+    /// Nothing that would be decoded, after the last request.
+    Nothing,
+    /// Nothing, after something that was refused.
+    Refused,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State::Head {
+            lines: Lines::default(),
+            first_line: 0,
+            empty_lines: 0,
+        }
+    }
 }
 
 impl Decoder {
@@ -35,20 +107,30 @@ impl Decoder {
     }
 
     /// Takes what came. Read all events before more is pushed, so that nothing has to be copied but the beginning of a
-    /// head whose end is yet to come.
+    /// head whose end is yet to come. After a request was refused, what comes is dropped.
     pub fn push(&mut self, bytes: Bytes) {
-        self.input = bytes;
+        if !matches!(self.state, State::Refused) {
+            self.input.push(bytes);
+        }
     }
 
     /// The next event, or none if more bytes are needed for one.
     pub fn next(&mut self, limits: &Limits) -> Option<Event> {
-        let _ = limits;
-        None
+        match self.advance(limits) {
+            Ok(event) => event,
+            Err(invalid) => {
+                *self = Decoder {
+                    input: Input::default(),
+                    state: State::Refused,
+                };
+                Some(Event::Error(invalid))
+            }
+        }
     }
 
     /// Whether it is between two requests, without a byte of the next one.
     pub fn is_idle(&self) -> bool {
-        self.input.is_empty()
+        matches!(self.state, State::Head { .. }) && self.input.is_empty()
     }
 
     /// The number of bytes that were pushed and are in no event yet.
@@ -59,6 +141,155 @@ impl Decoder {
     /// What was pushed and is in no event yet, for the protocol that follows after an upgrade. Nothing is decoded
     /// after this.
     pub fn take_rest(&mut self) -> Bytes {
-        std::mem::take(&mut self.input)
+        self.state = State::Nothing;
+        self.input.take(usize::MAX)
+    }
+
+    #[inline]
+    fn advance(&mut self, limits: &Limits) -> Result<Option<Event>, Invalid> {
+        loop {
+            match &mut self.state {
+                State::Head { .. } => return self.head(limits),
+                &mut State::Counted { left, last } => {
+                    if self.input.is_empty() {
+                        return Ok(None);
+                    }
+                    let length = left.min(self.input.len() as u64);
+                    self.state = match left - length {
+                        0 => State::End { last },
+                        left => State::Counted { left, last },
+                    };
+                    return Ok(Some(Event::Body(self.input.take(length as usize))));
+                }
+                State::Chunked { chunked, last } => {
+                    match chunked.advance(self.input.as_slice(), limits)? {
+                        Step::More => {
+                            self.input = Input::default();
+                            return Ok(None);
+                        }
+                        Step::Data { skip, length } => {
+                            self.input.skip(skip);
+                            return Ok(Some(Event::Body(self.input.take(length))));
+                        }
+                        Step::Last { skip } => {
+                            self.state = State::Trailers {
+                                lines: Lines::default(),
+                                last: *last,
+                            };
+                            self.input.skip(skip);
+                        }
+                    }
+                }
+                State::Trailers { .. } => match self.trailers(limits)? {
+                    None => return Ok(None),
+                    Some(section) if section.len() > 2 => {
+                        return parse::trailers(section)
+                            .map(|trailers| Some(Event::Trailers(trailers)));
+                    }
+                    Some(_) => {}
+                },
+                &mut State::End { last } => {
+                    self.state = if last {
+                        State::Nothing
+                    } else {
+                        State::default()
+                    };
+                    return Ok(Some(Event::Complete));
+                }
+                State::Nothing | State::Refused => return Ok(None),
+            }
+        }
+    }
+
+    fn head(&mut self, limits: &Limits) -> Result<Option<Event>, Invalid> {
+        let State::Head {
+            lines,
+            first_line,
+            empty_lines,
+        } = &mut self.state
+        else {
+            return Ok(None);
+        };
+        loop {
+            match self.input.as_slice() {
+                [] => return Ok(None),
+                [first, ..] if is_token(*first) => break,
+                [b'\r'] => {
+                    self.input.keep();
+                    return Ok(None);
+                }
+                [b'\r', b'\n', ..] if *empty_lines < MOST_EMPTY_LINES => {
+                    *empty_lines += 1;
+                    self.input.skip(2);
+                }
+                _ => return Err(Invalid::bad("the request does not begin with a method")),
+            }
+        }
+        let bytes = self.input.as_slice();
+        if lines.is_fresh()
+            && let Some(parsed) = parse::head(bytes, limits)
+        {
+            let (head, length) = parsed?;
+            return Ok(Some(self.begin(head, length)));
+        }
+        loop {
+            let (bound, too_long) = match lines.count() {
+                0 => (limits.request_line + 2, LINE_TOO_LONG),
+                _ => (*first_line as usize + limits.header_section, HEAD_TOO_LARGE),
+            };
+            let Some(line) = lines.next(bytes, bound, too_long)? else {
+                self.input.keep();
+                return Ok(None);
+            };
+            if line.start == 0 {
+                *first_line = line.end as u32 + 2;
+                parse::check_first_line(&bytes[..line.end + 2])?;
+            } else if line.is_empty() {
+                let section = &bytes[..line.end + 2];
+                let (head, length) =
+                    parse::head(section, limits).unwrap_or_else(|| Err(parse::why(section)))?;
+                return Ok(Some(self.begin(head, length)));
+            } else if lines.count() - 1 > limits.fields {
+                return Err(TOO_MANY_FIELDS);
+            } else if matches!(bytes[line.start], b' ' | b'\t') {
+                return Err(Invalid::bad("a field is folded into more than one line"));
+            }
+        }
+    }
+
+    #[inline]
+    fn begin(&mut self, mut head: RequestHead, length: usize) -> Event {
+        head.bytes = self.input.take(length);
+        let last = !head.keep_alive;
+        self.state = match head.body {
+            BodyLength::None | BodyLength::Bytes(0) => State::End { last },
+            BodyLength::Bytes(left) => State::Counted { left, last },
+            BodyLength::Chunked => State::Chunked {
+                chunked: Chunked::default(),
+                last,
+            },
+        };
+        Event::Head(head)
+    }
+
+    /// The fields after a body with the empty line after them, once that came.
+    fn trailers(&mut self, limits: &Limits) -> Result<Option<Bytes>, Invalid> {
+        let State::Trailers { lines, last } = &mut self.state else {
+            return Ok(None);
+        };
+        let bytes = self.input.as_slice();
+        loop {
+            let Some(line) = lines.next(bytes, limits.trailer_section, TRAILERS_TOO_LARGE)? else {
+                self.input.keep();
+                return Ok(None);
+            };
+            if line.is_empty() {
+                self.state = State::End { last: *last };
+                return Ok(Some(self.input.take(line.end + 2)));
+            }
+            if lines.count() > limits.fields {
+                return Err(TOO_MANY_FIELDS);
+            }
+        }
     }
 }

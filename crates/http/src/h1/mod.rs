@@ -4,7 +4,7 @@
 //! differently, it says what is wrong with it ([`Invalid`]), once, and reads nothing more. An [`Encoder`] writes one
 //! answer, with the framing that its status and its client call for.
 //!
-//! ```no_run
+//! ```
 //! use uptick_http::h1::{Decoder, Event, Limits};
 //!
 //! let limits = Limits::default();
@@ -17,12 +17,18 @@
 //! assert!(decoder.next(&limits).is_none() && decoder.is_idle());
 //! ```
 
+mod chunked;
 mod decoder;
 mod encoder;
 mod fields;
+mod framing;
+mod input;
 mod invalid;
 mod limits;
+mod lines;
+mod parse;
 mod request_head;
+mod target;
 
 pub use decoder::{Decoder, Event};
 pub use encoder::{CONTINUE, EncodeError, Encoder, Persistence, ResponseBody, ResponseHead};

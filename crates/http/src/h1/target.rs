@@ -1,0 +1,212 @@
+//! Targets of requests (RFC 9112, 3.2) and authorities (RFC 9110, 4.2).
+
+use std::net::Ipv6Addr;
+
+use http::Method;
+use memchr::{memchr, memchr2};
+
+use super::invalid::Invalid;
+use super::request_head::{Span, TargetForm};
+
+/// What a target is made of, as places in its head.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target {
+    pub(super) form: TargetForm,
+    pub(super) path: Span,
+    /// Empty at 0 if there is none.
+    pub(super) query: Span,
+    /// Empty at 0 if there is none.
+    pub(super) authority: Span,
+}
+
+const MALFORMED: Invalid = Invalid::bad("the target of the request is malformed");
+
+/// Looks at the target of a request, which starts at `at` of its head and has no white space in it.
+pub(super) fn parse(method: &Method, target: &str, at: usize) -> Result<Target, Invalid> {
+    let bytes = target.as_bytes();
+    if !bytes.is_ascii() {
+        return Err(Invalid::bad(
+            "the target of the request has characters that are not ASCII",
+        ));
+    }
+    let none = Span::default();
+    if *method == Method::CONNECT {
+        if check_authority(bytes) != Some(true) {
+            return Err(Invalid::bad(
+                "the target of CONNECT is not a host and a port",
+            ));
+        }
+        let authority = span(at, 0, bytes.len());
+        return Ok(Target {
+            form: TargetForm::Authority,
+            path: none,
+            query: none,
+            authority,
+        });
+    }
+    let (form, path_start, authority) = if bytes[0] == b'/' {
+        (TargetForm::Origin, 0, none)
+    } else if bytes == b"*" && *method == Method::OPTIONS {
+        let path = span(at, 0, 1);
+        return Ok(Target {
+            form: TargetForm::Asterisk,
+            path,
+            query: none,
+            authority: none,
+        });
+    } else {
+        let start = after_scheme(bytes).ok_or(MALFORMED)?;
+        let end = bytes[start..].iter().position(|byte| b"/?#".contains(byte));
+        let end = end.map_or(bytes.len(), |end| start + end);
+        if start == end || bytes[start] == b':' || check_authority(&bytes[start..end]).is_none() {
+            return Err(Invalid::bad(
+                "the target of the request names no valid host",
+            ));
+        }
+        (TargetForm::Absolute, end, span(at, start, end))
+    };
+    let mut path_end = bytes.len();
+    let mut query = none;
+    if let Some(found) = memchr2(b'?', b'#', &bytes[path_start..]) {
+        path_end = path_start + found;
+        if memchr(b'#', &bytes[path_end..]).is_some() {
+            return Err(Invalid::bad("the target of the request has a fragment"));
+        }
+        query = span(at, path_end + 1, bytes.len());
+    }
+    let path = if path_start == path_end {
+        none
+    } else {
+        span(at, path_start, path_end)
+    };
+    Ok(Target {
+        form,
+        path,
+        query,
+        authority,
+    })
+}
+
+fn span(at: usize, start: usize, end: usize) -> Span {
+    Span {
+        start: (at + start) as u32,
+        end: (at + end) as u32,
+    }
+}
+
+fn after_scheme(target: &[u8]) -> Option<usize> {
+    let scheme = [&b"http://"[..], b"https://"];
+    let starts = |scheme: &&[u8]| {
+        target.len() >= scheme.len() && target[..scheme.len()].eq_ignore_ascii_case(scheme)
+    };
+    scheme.into_iter().find(starts).map(<[u8]>::len)
+}
+
+/// Whether a host and perhaps a port have a port; none if they are invalid. The host may be empty.
+///
+/// Less than RFC 3986 allows: no user, no IP addresses of the future, none of the delimiters that no host's name has
+/// and that others may read as the end of one.
+#[inline]
+pub(super) fn check_authority(authority: &[u8]) -> Option<bool> {
+    let host_end = if authority.first() == Some(&b'[') {
+        let end = memchr(b']', authority)?;
+        let address = str::from_utf8(&authority[1..end]).ok()?;
+        address.parse::<Ipv6Addr>().ok()?;
+        end + 1
+    } else {
+        let end = authority
+            .iter()
+            .position(|&byte| !HOST[byte as usize])
+            .unwrap_or(authority.len());
+        let host = &authority[..end];
+        if memchr(b'%', host).is_some() && !escapes_are_whole(host) {
+            return None;
+        }
+        end
+    };
+    match &authority[host_end..] {
+        [] => Some(false),
+        [b':'] if host_end > 0 => Some(false),
+        [b':', port @ ..] if host_end > 0 && port.len() <= 5 => {
+            let mut number = 0u32;
+            for digit in port {
+                number = number * 10 + char::from(*digit).to_digit(10)?;
+            }
+            (number <= u32::from(u16::MAX)).then_some(true)
+        }
+        _ => None,
+    }
+}
+
+fn escapes_are_whole(host: &[u8]) -> bool {
+    let mut parts = host.split(|&byte| byte == b'%');
+    parts.next();
+    parts.all(|part| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit))
+}
+
+/// The characters that a host's name may have: unreserved ones, and escapes.
+static HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric()
+            || matches!(byte as u8, b'-' | b'.' | b'_' | b'~' | b'%');
+        byte += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities_are_a_host_and_perhaps_a_port() {
+        for (authority, has_port) in [
+            ("", false),
+            ("example.com", false),
+            ("example.com:", false),
+            ("example.com:8080", true),
+            ("ex_ample-1.com:0", true),
+            ("ex%41mple", false),
+            ("127.0.0.1:65535", true),
+            ("[::1]", false),
+            ("[::ffff:127.0.0.1]:80", true),
+        ] {
+            assert_eq!(
+                check_authority(authority.as_bytes()),
+                Some(has_port),
+                "{authority}"
+            );
+        }
+        for authority in [
+            "a b",
+            "a,b",
+            "a/b",
+            "a@b",
+            "a:b",
+            "a:65536",
+            "a:000080",
+            "a:+80",
+            "a:80:80",
+            ":80",
+            ":",
+            "[::1",
+            "[::1]x",
+            "[1.2.3.4]",
+            "[v1.a]",
+            "[fe80::1%25eth0]",
+            "::1",
+            "a%4",
+            "a%zz",
+            "a\\b",
+            "a?b",
+            "a#b",
+            "ä",
+            "a;b",
+            "a\"",
+        ] {
+            assert_eq!(check_authority(authority.as_bytes()), None, "{authority}");
+        }
+    }
+}

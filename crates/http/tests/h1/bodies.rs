@@ -1,0 +1,203 @@
+//! Bodies with a length and in chunks (RFC 9112, 6 and 7).
+
+use uptick_http::h1::{Decoder, Event, Limits};
+
+use crate::{Outcome, accepted, decode, decode_split};
+
+fn chunked(body: &str) -> String {
+    format!("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{body}")
+}
+
+/// What becomes of a body that is not refused with its head, whole and in bytes.
+#[track_caller]
+fn outcome_of(body: &str) -> Outcome {
+    let input = chunked(body);
+    let whole = decode(&input);
+    let bytewise = decode_split(
+        input.as_bytes(),
+        &(1..input.len()).collect::<Vec<_>>(),
+        &Limits::default(),
+    );
+    assert_eq!(whole, bytewise, "{body:?}");
+    assert_eq!(whole.requests.len(), 1, "{body:?}");
+    whole
+}
+
+#[test]
+fn a_body_is_as_long_as_its_length() {
+    let next = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    let first = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello";
+    assert_eq!(
+        accepted(format!("{first}{next}{first}")),
+        (3, b"hello".to_vec())
+    );
+}
+
+#[test]
+fn chunks_are_put_together() {
+    for body in [
+        "5\r\nhello\r\n0\r\n\r\n",
+        "1\r\nh\r\n4\r\nello\r\n0\r\n\r\n",
+        "0000000000000005\r\nhello\r\n00\r\n\r\n",
+        "5;a\r\nhello\r\n0;b=c\r\n\r\n",
+        "5;a=b;c=\"d \t e\";f\r\nhello\r\n0\r\n\r\n",
+        "5; a = b\r\nhello\r\n0\r\n\r\n",
+    ] {
+        let outcome = outcome_of(body);
+        assert_eq!(
+            (&outcome.requests[0].body[..], outcome.refused),
+            (&b"hello"[..], None),
+            "{body:?}"
+        );
+        assert!(outcome.requests[0].complete && outcome.requests[0].trailers.is_none());
+    }
+    let outcome = outcome_of(&format!(
+        "A\r\n{0}\r\nff\r\n{1}\r\n0\r\n\r\n",
+        "x".repeat(10),
+        "y".repeat(255)
+    ));
+    assert_eq!(outcome.requests[0].body.len(), 265);
+}
+
+#[test]
+fn sizes_of_chunks_are_hexadecimal_digits() {
+    for size in [
+        "", " ", " 5", "5 ", "\t5", "5\t", "+5", "-5", "-0", "0x5", "5h", "x", "5.0", "5,", "5 ;a",
+        "\u{b}5", "5\0", "\u{ff15}", "5 5",
+    ] {
+        let outcome = outcome_of(&format!("{size}\r\nhello\r\n0\r\n\r\n"));
+        assert_eq!(
+            outcome.refused.map(|(status, _)| status),
+            Some(400),
+            "{size:?}"
+        );
+        assert!(outcome.requests[0].body.is_empty() && !outcome.requests[0].complete);
+    }
+    for size in [
+        "10000000000000005",
+        "00000000000000005",
+        "ffffffffffffffff5",
+    ] {
+        let outcome = outcome_of(&format!("{size}\r\nhello\r\n0\r\n\r\n"));
+        assert_eq!(
+            outcome.refused.map(|(status, _)| status),
+            Some(413),
+            "{size:?}"
+        );
+    }
+    assert_eq!(outcome_of("ffffffffffffffff\r\nhello").refused, None);
+}
+
+#[test]
+fn lines_of_chunks_end_with_cr_and_lf() {
+    for body in [
+        "5\nhello\r\n0\r\n\r\n",
+        "5\r\nhello\n0\r\n\r\n",
+        "5\r\nhello0\r\n\r\n",
+        "5\r\nhello!\r\n0\r\n\r\n",
+        "5\r\nhello\r0\r\n\r\n",
+        "5\r\nhello\r\n0\n\r\n",
+        "5\r\nhello\r\n0\r\n\n",
+        "5\rhello\r\n0\r\n\r\n",
+        "5\r\r\nhello\r\n0\r\n\r\n",
+        "5;a\nhello\r\n0\r\n\r\n",
+        "5;a\rb\r\nhello\r\n0\r\n\r\n",
+        "5;a=\"\n\"\r\nhello\r\n0\r\n\r\n",
+        "5;\r\nhello\r\n0\r\n\r\n",
+        "5;=a\r\nhello\r\n0\r\n\r\n",
+        "5;;a\r\nhello\r\n0\r\n\r\n",
+        "5;a\0\r\nhello\r\n0\r\n\r\n",
+        "5\r\nhello\r\n\r\n0\r\n\r\n",
+        "5\r\nhel\r\n0\r\n\r\n",
+    ] {
+        assert_eq!(
+            outcome_of(body).refused.map(|(status, _)| status),
+            Some(400),
+            "{body:?}"
+        );
+    }
+}
+
+#[test]
+fn trailers_are_kept_apart() {
+    let outcome = outcome_of("1\r\na\r\n0\r\nX-Sum: 5 \r\nx-sum:6\r\nEmpty:\r\n\r\n");
+    let expected = [("X-Sum", "5"), ("x-sum", "6"), ("Empty", "")];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    assert_eq!(outcome.requests[0].trailers.as_deref(), Some(&expected[..]));
+    assert!(outcome.requests[0].complete && outcome.refused.is_none());
+
+    let mut decoder = Decoder::new();
+    decoder.push(chunked("0\r\nX-Sum: 5\r\n\r\n").into());
+    let events: Vec<_> = std::iter::from_fn(|| decoder.next(&Limits::default())).collect();
+    let [
+        Event::Head(head),
+        Event::Trailers(trailers),
+        Event::Complete,
+    ] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(
+        (head.field("x-sum"), trailers.field("x-sum")),
+        (None, Some(&b"5"[..]))
+    );
+    assert_eq!(trailers.to_header_map()["x-sum"], "5");
+}
+
+#[test]
+fn trailers_that_are_none_are_refused() {
+    for trailers in [
+        "X : y",
+        " X: y",
+        "X",
+        ": y",
+        "X: y\n",
+        "X: \0",
+        "X: a\rb",
+        "X: y\r\n z",
+        "Content-Length: 5",
+        "HOST: a",
+        "X: y\r\nTransfer-Encoding: chunked",
+    ] {
+        let outcome = outcome_of(&format!("1\r\na\r\n0\r\n{trailers}\r\n\r\n"));
+        assert_eq!(
+            outcome.refused.map(|(status, _)| status),
+            Some(400),
+            "{trailers:?}"
+        );
+        assert!(!outcome.requests[0].complete);
+    }
+}
+
+#[test]
+fn requests_follow_bodies_of_all_kinds() {
+    let chunks = chunked("5\r\nhello\r\n0\r\nA: b\r\n\r\n");
+    let counted = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello";
+    let outcome = decode(format!("{chunks}{counted}\r\n{chunks}{counted}"));
+    assert!(outcome.refused.is_none() && outcome.left == 0);
+    assert!(
+        outcome.requests.len() == 4
+            && outcome
+                .requests
+                .iter()
+                .all(|request| request.body == b"hello")
+    );
+}
+
+#[test]
+fn a_body_is_handed_on_as_it_comes_and_without_a_copy() {
+    let mut decoder = Decoder::new();
+    decoder.push("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n".into());
+    assert!(matches!(
+        decoder.next(&Limits::default()),
+        Some(Event::Head(_))
+    ));
+    assert!(decoder.next(&Limits::default()).is_none() && !decoder.is_idle());
+    let piece = bytes::Bytes::from("hello".to_owned());
+    decoder.push(piece.clone());
+    let Some(Event::Body(body)) = decoder.next(&Limits::default()) else {
+        panic!()
+    };
+    assert_eq!(body.as_ptr(), piece.as_ptr());
+    assert!(decoder.next(&Limits::default()).is_none() && decoder.buffered() == 0);
+}
