@@ -135,10 +135,6 @@ impl HttpError {
         }
         text
     }
-
-    pub(crate) fn into_headers(self) -> HeaderMap {
-        self.inner.headers
-    }
 }
 
 impl<E: StdError + Send + Sync + 'static> From<E> for HttpError {

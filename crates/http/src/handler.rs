@@ -34,6 +34,12 @@ impl Reply {
     }
 }
 
+impl From<Response> for Reply {
+    fn from(response: Response) -> Self {
+        Self::Ready(response)
+    }
+}
+
 /// Awaiting a reply gives its response, or `None` where the responder answers.
 impl IntoFuture for Reply {
     type Output = Option<Response>;

@@ -25,4 +25,4 @@ pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub use into_response::IntoResponse;
 pub use middleware::{IntoMiddleware, Middleware, Next};
 pub use request::Request;
-pub use response::{Body, BodyStream, Response};
+pub use response::{Body, BodyStream, ParseError, Response};

@@ -3,36 +3,72 @@
 use std::fmt;
 use std::rc::Rc;
 
+use crate::router::End;
 use crate::{IntoReply, Reply, Request};
 
 /// A middleware as the server keeps it.
 pub type Middleware = Rc<dyn Fn(Request, Next) -> Reply>;
 
 /// The rest of the way to the handler: the middlewares after this one, then the route.
+///
+/// [`Next::run`] gives a [`Reply`], which can be mapped, returned as it is, or awaited. A middleware that does not
+/// call it answers in the handler's place.
+///
+/// # Examples
+///
+/// ```
+/// use uptick_http::{IntoMiddleware, IntoResponse, Next, Request, StatusCode};
+///
+/// fn middleware<M>(_: impl IntoMiddleware<M>) {}
+///
+/// middleware(|req: Request, next: Next| next.run(req).map(|res| res.header("x-frame-options", "DENY")));
+/// middleware(|req: Request, next: Next| async move {
+///     let response = next.run(req).await?;
+///     Some(response.header("x-frame-options", "DENY"))
+/// });
+/// middleware(|req: Request, next: Next| match req.param("token") {
+///     Some(_) => next.run(req),
+///     None => StatusCode::UNAUTHORIZED.into_response().into(),
+/// });
+/// ```
 pub struct Next {
-    rest: Box<dyn FnOnce(Request) -> Reply>,
+    layers: Rc<[Middleware]>,
+    index: usize,
+    end: End,
 }
 
 impl Next {
-    pub(crate) fn new(rest: impl FnOnce(Request) -> Reply + 'static) -> Self {
+    pub(crate) fn new(layers: Rc<[Middleware]>, end: End) -> Self {
         Self {
-            rest: Box::new(rest),
+            layers,
+            index: 0,
+            end,
         }
     }
 
     /// Has the rest answer the request.
-    pub fn run(self, request: Request) -> Reply {
-        (self.rest)(request)
+    pub fn run(mut self, request: Request) -> Reply {
+        let Some(layer) = self.layers.get(self.index).cloned() else {
+            return self.end.answer(request);
+        };
+        self.index += 1;
+        layer(request, self)
     }
 }
 
 impl fmt::Debug for Next {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Next").finish_non_exhaustive()
+        let left = self.layers.len() - self.index;
+        f.debug_struct("Next")
+            .field("middlewares", &left)
+            .finish_non_exhaustive()
     }
 }
 
-/// A function that may be a middleware.
+/// A function that may be a middleware: it takes the request and the rest of the way, and returns what a handler may
+/// return, or an `Option<Response>` as awaiting [`Next::run`] gives it.
+///
+/// `M` tells the kinds apart and is always inferred.
 pub trait IntoMiddleware<M> {
     /// The middleware.
     fn into_middleware(self) -> Middleware;

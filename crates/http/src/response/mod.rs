@@ -1,15 +1,44 @@
 //! What a handler answers with.
 
 mod body;
+mod fields;
+mod parse;
 
 pub use body::{Body, BodyStream};
+pub use parse::ParseError;
 
-use crate::{HeaderMap, HttpError, StatusCode};
+use std::error::Error as StdError;
+
+use bytes::Bytes;
+use futures::Stream;
+use percent_encoding::{AsciiSet, utf8_percent_encode};
+use serde::Serialize;
+
+use crate::router::OnError;
+use crate::{HeaderMap, HeaderValue, HttpError, Request, StatusCode};
+
+/// Nothing of ASCII: only what is beyond it is escaped.
+const BEYOND_ASCII: &AsciiSet = &AsciiSet::EMPTY;
 
 /// A response: a status, fields and a body.
 ///
 /// A field that cannot be sent, such as one with a line break in its value, makes the whole response an error (500,
-/// logged): nothing of it reaches the client.
+/// logged): nothing of it reaches the client. The server adds `Date` and the fields that say where the body ends.
+///
+/// # Examples
+///
+/// ```
+/// use uptick_http::{Cookie, Response, StatusCode};
+///
+/// let page = Response::html("<h1>Hello, World!</h1>").header("cache-control", "max-age=60");
+/// assert_eq!(page.status(), StatusCode::OK);
+///
+/// let moved = Response::redirect("/login").cookie(Cookie::build(("next", "cart")).http_only(true));
+/// assert_eq!(moved.get("location"), Some("/login"));
+///
+/// let split = Response::plain("").header("x-echo", "a\r\nset-cookie: b");
+/// assert_eq!(split.status(), StatusCode::INTERNAL_SERVER_ERROR);
+/// ```
 #[derive(Debug)]
 pub struct Response {
     status: StatusCode,
@@ -53,9 +82,50 @@ impl Response {
         Self::of("text/plain; charset=utf-8", text.into())
     }
 
+    /// 200 with a page: `text/html; charset=utf-8`.
+    pub fn html(page: impl Into<Body>) -> Self {
+        Self::of("text/html; charset=utf-8", page.into())
+    }
+
+    /// 200 with XML: `application/xml`, whose encoding the document itself tells.
+    pub fn xml(document: impl Into<Body>) -> Self {
+        Self::of("application/xml", document.into())
+    }
+
     /// 200 with bytes: `application/octet-stream`.
     pub fn binary(bytes: impl Into<Body>) -> Self {
         Self::of("application/octet-stream", bytes.into())
+    }
+
+    /// 200 with a value as JSON: `application/json`.
+    ///
+    /// A value that cannot be written as JSON, such as a map whose keys are not strings, makes the response an error.
+    pub fn json(value: impl Serialize) -> Self {
+        match serde_json::to_vec(&value) {
+            Ok(text) => Self::of("application/json", text.into()),
+            Err(error) => HttpError::from(error).into(),
+        }
+    }
+
+    /// 200 with the pieces of a stream, sent as fast as the client takes them: `application/octet-stream`.
+    ///
+    /// An error of the stream cuts the connection, so that the client cannot take a part for the whole.
+    pub fn stream<S, B, E>(stream: S) -> Self
+    where
+        S: Stream<Item = Result<B, E>> + 'static,
+        B: Into<Bytes>,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        Self::of("application/octet-stream", BodyStream::new(stream).into())
+    }
+
+    /// 302 to a location, which may be relative; characters beyond ASCII are percent-encoded.
+    ///
+    /// A location that cannot be the value of a field makes the response an error. Locations that come from a client
+    /// are to be checked by the caller: `//example.com/` is a location, too.
+    pub fn redirect(location: &str) -> Self {
+        let location = utf8_percent_encode(location, BEYOND_ASCII).to_string();
+        Self::new(StatusCode::FOUND).header(http::header::LOCATION, location)
     }
 
     /// The status.
@@ -63,15 +133,65 @@ impl Response {
         self.status
     }
 
-    /// The same response with another status.
+    /// The same response with another status; one that stands for an error takes only that of an error.
     pub fn with_status(mut self, status: StatusCode) -> Self {
-        self.status = status;
+        if self.failure.is_none() || status.is_client_error() || status.is_server_error() {
+            self.status = status;
+        }
         self
     }
 
-    /// The error that the response is, if it is one; what the server's error callback gets to shape.
-    pub(crate) fn take_failure(&mut self) -> Option<HttpError> {
-        self.failure.take()
+    /// The body.
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// The same response with another body; its type stays.
+    ///
+    /// A `Content-Length` or `ETag` that was set for the old body is removed. One that stands for an error stays as it
+    /// is.
+    pub fn with_body(mut self, body: impl Into<Body>) -> Self {
+        if self.failure.is_some() {
+            return self;
+        }
+        self.body = body.into();
+        if let Some(headers) = &mut self.headers {
+            headers.remove(http::header::CONTENT_LENGTH);
+            headers.remove(http::header::ETAG);
+        }
+        self
+    }
+
+    /// The error that the response stands for, if it does.
+    pub fn failure(&self) -> Option<&HttpError> {
+        self.failure.as_ref()
+    }
+
+    /// The response itself, or, if it stands for an error, what `on_error` makes of that; the cause is logged.
+    ///
+    /// The fields of the error stay, and so do those that middlewares have added.
+    pub(crate) fn shaped(mut self, on_error: Option<&OnError>, request: &Request) -> Self {
+        let Some(error) = self.failure.take() else {
+            return self;
+        };
+        if error.status().is_server_error() {
+            let (method, path, report) = (request.method(), request.path(), error.report());
+            tracing::error!(%method, path, "{report}");
+        }
+        let Some(on_error) = on_error else {
+            return self;
+        };
+        let mut page = on_error(error, request);
+        if page.status == StatusCode::OK {
+            page.status = self.status;
+        }
+        for (name, value) in self.headers.iter().flat_map(|headers| headers.iter()) {
+            if page.get_bytes(name).is_none() {
+                page.headers_mut().append(name, value.clone());
+            }
+        }
+        page.failure = None;
+        page
     }
 
     pub(crate) fn into_parts(self) -> Parts {
@@ -84,11 +204,24 @@ impl Response {
     }
 }
 
+/// The error's page: its status, its fields, and its message as plain text, which browsers are told not to take for
+/// anything else.
 impl From<HttpError> for Response {
     fn from(error: HttpError) -> Self {
+        let text = format!("{}\n", error.message());
+        let mut headers = error.headers().clone();
+        headers.insert(
+            http::header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
         Self {
+            status: error.status(),
+            headers: Some(Box::new(headers)),
             failure: Some(error),
-            ..Self::new(StatusCode::INTERNAL_SERVER_ERROR)
+            ..Self::plain(text)
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

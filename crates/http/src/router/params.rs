@@ -11,10 +11,11 @@ use percent_encoding::percent_decode_str;
 #[derive(Clone, Debug, Default)]
 pub struct Params {
     names: Option<Rc<[Box<str>]>>,
-    first: Option<Value>,
+    first: Value,
     rest: Box<[Value]>,
 }
 
+/// One value; a range outside the path stands for a group of a regular expression that took no part in the match.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     Range { start: u32, end: u32 },
@@ -30,35 +31,39 @@ impl Params {
 
     /// The names and values in the order of the pattern; `path` is the path that was matched.
     pub fn iter<'a>(&'a self, path: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let names = self.names.as_deref().unwrap_or_default();
-        let values = self.first.iter().chain(&self.rest);
-        names
+        let values = std::iter::once(&self.first).chain(&self.rest);
+        self.names()
             .iter()
             .zip(values)
             .filter_map(|(name, value)| Some((&**name, value.text(path)?)))
     }
 
-    /// How many parameters there are.
-    pub fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.first.is_none()
+    fn names(&self) -> &[Box<str>] {
+        self.names.as_deref().unwrap_or_default()
     }
 
     pub(super) fn new(names: Rc<[Box<str>]>, values: impl IntoIterator<Item = Value>) -> Self {
         let mut values = values.into_iter();
         Self {
             names: Some(names),
-            first: values.next(),
+            first: values.next().unwrap_or(Value::ABSENT),
             rest: values.collect(),
         }
     }
 }
 
+impl Default for Value {
+    fn default() -> Self {
+        Self::ABSENT
+    }
+}
+
 impl Value {
+    pub(super) const ABSENT: Self = Self::Range {
+        start: u32::MAX,
+        end: 0,
+    };
+
     /// The value `raw` of a match in `path`, a range of `original` if it can be.
     pub(super) fn of(original: &str, raw: &str) -> Result<Self, Utf8Error> {
         if raw.contains('%') {
@@ -117,6 +122,19 @@ mod tests {
 
     #[test]
     fn a_value_takes_two_words() {
-        assert_eq!(size_of::<Option<Value>>(), 16);
+        assert_eq!(size_of::<Value>(), 16);
+    }
+
+    #[test]
+    fn no_parameters_have_no_values() {
+        assert_eq!(Params::default().get("/", "id"), None);
+        assert_eq!(Params::default().iter("/").count(), 0);
+    }
+
+    #[test]
+    fn an_absent_value_is_passed_over() {
+        let names: Rc<[Box<str>]> = Rc::new(["a".into(), "b".into()]);
+        let params = Params::new(names, [Value::ABSENT, Value::Owned("1".into())]);
+        assert_eq!(params.iter("/").collect::<Vec<_>>(), [("b", "1")]);
     }
 }

@@ -1,0 +1,252 @@
+use super::*;
+use crate::IntoResponse;
+
+fn text(response: &Response) -> &str {
+    std::str::from_utf8(response.body().as_bytes().unwrap()).unwrap()
+}
+
+#[test]
+fn each_constructor_tells_its_type() {
+    let type_of = |response: Response| response.get("content-type").map(str::to_owned);
+    assert_eq!(
+        type_of(Response::plain("")).unwrap(),
+        "text/plain; charset=utf-8"
+    );
+    assert_eq!(
+        type_of(Response::html("")).unwrap(),
+        "text/html; charset=utf-8"
+    );
+    assert_eq!(type_of(Response::xml("")).unwrap(), "application/xml");
+    assert_eq!(
+        type_of(Response::binary("")).unwrap(),
+        "application/octet-stream"
+    );
+    assert_eq!(type_of(Response::json(1)).unwrap(), "application/json");
+    assert_eq!(type_of(Response::new(StatusCode::OK)), None);
+}
+
+#[test]
+fn text_of_the_program_is_not_copied() {
+    let page = "<h1>Hello, World!</h1>";
+    let parts = Response::html(page).into_parts();
+    assert!(matches!(parts.body, Body::Static(bytes) if bytes.as_ptr() == page.as_ptr()));
+    assert!(parts.headers.is_none());
+}
+
+#[test]
+fn a_response_is_small() {
+    assert!(size_of::<Response>() <= 96, "{}", size_of::<Response>());
+}
+
+#[test]
+fn json_is_written() {
+    let value = std::collections::BTreeMap::from([("a", vec![1, 2])]);
+    assert_eq!(text(&Response::json(&value)), r#"{"a":[1,2]}"#);
+}
+
+#[test]
+fn what_cannot_be_json_is_an_error() {
+    let value = std::collections::BTreeMap::from([((1, 2), 3)]);
+    let response = Response::json(value);
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(response.failure().unwrap().report().contains("string"));
+}
+
+#[test]
+fn a_field_that_cannot_be_sent_makes_the_response_an_error() {
+    for value in ["a\r\nb: c", "a\nb", "a\rb", "a\0b", "\x7f"] {
+        let response = Response::html("secret").header("x-echo", value);
+        assert_eq!(
+            response.status(),
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "{value:?}"
+        );
+        assert_eq!(text(&response), "Internal Server Error\n");
+        assert_eq!(response.get("x-echo"), None);
+    }
+    for name in ["", "a b", "a:", "a\r\nb", "ä"] {
+        let response = Response::html("secret").append_header(name, "x");
+        assert_eq!(
+            response.status(),
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "{name:?}"
+        );
+    }
+    let response = Response::html("secret").content_type("text/html\r\n");
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[test]
+fn an_error_is_not_dressed_up_as_something_else() {
+    let response = Response::plain("a")
+        .header("x", "\n")
+        .with_status(StatusCode::CREATED)
+        .with_body("b")
+        .content_type("text/html")
+        .header("content-type", "text/html")
+        .header("y", "1");
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(
+        response.get("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
+    assert_eq!(response.get("y"), Some("1"));
+    assert_eq!(text(&response), "Internal Server Error\n");
+}
+
+#[test]
+fn a_field_replaces_or_is_added_to_those_of_its_name() {
+    let mut response = Response::plain("")
+        .header("x", "1")
+        .append_header("x", "2")
+        .header("y", "1")
+        .header("y", "2")
+        .append_header("content-type", "text/css");
+    assert_eq!(response.headers_mut().get_all("x").iter().count(), 2);
+    assert_eq!(response.headers_mut().get_all("y").iter().count(), 1);
+    assert_eq!(
+        response
+            .headers_mut()
+            .get_all("content-type")
+            .iter()
+            .count(),
+        1
+    );
+    assert_eq!(
+        response.content_type("text/csv").get("content-type"),
+        Some("text/csv")
+    );
+}
+
+#[test]
+fn a_redirect_tells_its_location() {
+    let response = Response::redirect("/größe?a=%20&b=c d");
+    assert_eq!(response.status(), StatusCode::FOUND);
+    assert_eq!(
+        response.get("location"),
+        Some("/gr%C3%B6%C3%9Fe?a=%20&b=c d")
+    );
+    let response = response.with_status(StatusCode::SEE_OTHER);
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
+}
+
+#[test]
+fn a_location_that_cannot_be_sent_makes_the_response_an_error() {
+    for location in ["/\r\nset-cookie: a=b", "/\n", "/\0"] {
+        let response = Response::redirect(location).with_status(StatusCode::MOVED_PERMANENTLY);
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.get("location"), None);
+    }
+}
+
+#[test]
+fn cookies_stand_beside_each_other() {
+    let mut response = Response::plain("").cookie(("a", "1")).cookie(("b", "2"));
+    let cookies: Vec<_> = response
+        .headers_mut()
+        .get_all("set-cookie")
+        .iter()
+        .collect();
+    assert_eq!(cookies, ["a=1", "b=2"]);
+}
+
+#[test]
+fn a_cookie_that_cannot_be_sent_makes_the_response_an_error() {
+    let response = Response::plain("x").cookie(("a", "1; path=/"));
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(response.get("set-cookie"), None);
+}
+
+#[test]
+fn another_body_takes_its_length_and_tag_away() {
+    let response = Response::plain("a")
+        .header("content-length", "1")
+        .header("etag", "\"1\"");
+    let response = response.with_body("bc");
+    assert_eq!(
+        (response.get("content-length"), response.get("etag")),
+        (None, None)
+    );
+    assert_eq!(text(&response), "bc");
+}
+
+#[test]
+fn an_error_shows_its_message_and_not_its_cause() {
+    let error = HttpError::bad_request("no <number>").with_source("the secret");
+    assert_eq!(error.report(), "400 no <number>: the secret");
+    let response = Response::from(error);
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(text(&response), "no <number>\n");
+    assert_eq!(
+        response.get("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
+}
+
+#[test]
+fn an_error_by_the_question_mark_is_a_500_without_its_text() {
+    fn handler() -> Result<&'static str, HttpError> {
+        let number: u8 = "the secret".parse()?;
+        Ok(if number == 0 { "zero" } else { "more" })
+    }
+    let response = handler().into_response();
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(text(&response), "Internal Server Error\n");
+    assert!(
+        response
+            .failure()
+            .unwrap()
+            .report()
+            .contains("invalid digit")
+    );
+}
+
+#[test]
+fn an_error_has_the_status_of_one() {
+    assert_eq!(
+        HttpError::new(StatusCode::OK, "x").status(),
+        StatusCode::INTERNAL_SERVER_ERROR
+    );
+    let odd = StatusCode::from_u16(799).unwrap();
+    assert_eq!(
+        HttpError::from_status(odd).status(),
+        StatusCode::INTERNAL_SERVER_ERROR
+    );
+}
+
+#[test]
+fn a_status_makes_a_response() {
+    let empty = StatusCode::NO_CONTENT.into_response();
+    assert!(empty.body().is_empty() && empty.failure().is_none());
+    let error = StatusCode::IM_A_TEAPOT.into_response();
+    assert_eq!(text(&error), "I'm a teapot\n");
+    assert!(error.failure().is_some());
+}
+
+#[test]
+fn a_status_with_a_value_makes_a_response() {
+    let response = (StatusCode::CREATED, "made").into_response();
+    assert_eq!(
+        (response.status(), text(&response)),
+        (StatusCode::CREATED, "made")
+    );
+    let failed: Result<&str, HttpError> = Err(HttpError::not_found());
+    let response = (StatusCode::CREATED, failed).into_response();
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+}
+
+#[test]
+fn a_page_for_an_error_keeps_the_status_it_asks_for() {
+    let request = Request::for_test(crate::Method::GET, "/");
+    let gone: OnError = std::rc::Rc::new(|_, _| (StatusCode::GONE, "gone").into_response());
+    let page = Response::from(HttpError::not_found()).shaped(Some(&gone), &request);
+    assert_eq!((page.status(), text(&page)), (StatusCode::GONE, "gone"));
+}
+
+#[test]
+fn a_page_that_cannot_be_sent_is_the_plain_page() {
+    let request = Request::for_test(crate::Method::GET, "/");
+    let bad: OnError = std::rc::Rc::new(|_, _| Response::html("x").header("x", "\n"));
+    let page = Response::from(HttpError::not_found()).shaped(Some(&bad), &request);
+    assert_eq!(text(&page), "Internal Server Error\n");
+}

@@ -1,0 +1,91 @@
+//! Which methods a route answers.
+
+use std::fmt::Write as _;
+
+use super::RouteError;
+use crate::Method;
+
+/// The methods that a request may have without a route having named them. (RFC 9110 section 9, RFC 5789)
+const KNOWN: [Method; 9] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+    Method::TRACE,
+    Method::CONNECT,
+];
+
+/// The methods of one route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Methods {
+    /// Every method except CONNECT.
+    Any,
+    /// These.
+    Some(Vec<Method>),
+}
+
+impl Methods {
+    /// Reads `GET|POST`, in letters of any case; `ALL`, `ANY` and `*` stand for every method except CONNECT.
+    pub(super) fn parse(text: &str) -> Result<Self, RouteError> {
+        let mut methods = Vec::new();
+        for name in text.split('|').map(str::trim) {
+            let name = name.to_ascii_uppercase();
+            if matches!(&*name, "ALL" | "ANY" | "*") {
+                return Ok(Self::Any);
+            }
+            let method = Method::from_bytes(name.as_bytes()).map_err(|_| RouteError::Method {
+                methods: text.into(),
+            })?;
+            if !methods.contains(&method) {
+                methods.push(method);
+            }
+        }
+        Ok(Self::Some(methods))
+    }
+}
+
+/// Whether every server knows the method.
+pub(super) fn is_standard(method: &Method) -> bool {
+    KNOWN.contains(method) && method != Method::CONNECT
+}
+
+/// The value of an `Allow` field.
+pub(super) fn allow<'a>(methods: impl IntoIterator<Item = &'a Method>) -> String {
+    let mut text = String::new();
+    for method in methods {
+        let comma = if text.is_empty() { "" } else { ", " };
+        // Writing into a String does not fail.
+        let _ = write!(text, "{comma}{method}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_separated_by_bars_and_written_in_any_case() {
+        assert_eq!(
+            Methods::parse("get| POST|GET").unwrap(),
+            Methods::Some(vec![Method::GET, Method::POST])
+        );
+    }
+
+    #[test]
+    fn all_stands_for_every_method() {
+        for text in ["ALL", "any", "*", "GET|ALL"] {
+            assert_eq!(Methods::parse(text).unwrap(), Methods::Any);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_method_is_refused() {
+        for text in ["", "GET|", "GET POST", "GET/"] {
+            assert!(Methods::parse(text).is_err(), "{text}");
+        }
+    }
+}

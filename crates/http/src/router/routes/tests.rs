@@ -1,0 +1,279 @@
+use super::*;
+use crate::handler::boxed;
+use crate::router::Group;
+use crate::{IntoMiddleware, Method};
+
+type Shared = Rc<RefCell<Routes>>;
+
+fn routes(patterns: &[(&str, &str)]) -> Shared {
+    let routes = Shared::default();
+    for (methods, pattern) in patterns {
+        let name = (*pattern).to_owned();
+        let handler = boxed(move |_: Request| name.clone());
+        routes.borrow_mut().add(methods, pattern, handler).unwrap();
+    }
+    routes
+}
+
+fn answer(routes: &Shared, method: Method, target: &str) -> Response {
+    match Routes::answer(routes, Request::for_test(method, target)) {
+        Reply::Ready(response) => response,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn text(response: &Response) -> &str {
+    std::str::from_utf8(response.body().as_bytes().unwrap()).unwrap()
+}
+
+/// A middleware that adds its name to the field `x-seen`.
+fn seen(name: &'static str) -> Middleware {
+    let layer = move |request: Request, next: Next| {
+        next.run(request)
+            .map(move |response| response.append_header("x-seen", name))
+    };
+    layer.into_middleware()
+}
+
+fn trail(mut response: Response) -> Vec<String> {
+    let values = response.headers_mut().get_all("x-seen").iter();
+    values.map(|v| v.to_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_route_answers_with_its_parameters() {
+    let routes = Shared::default();
+    let handler = boxed(|req: Request| req.param("id").unwrap_or("none").to_owned());
+    routes.borrow_mut().add("GET", "/u/{id}", handler).unwrap();
+    assert_eq!(text(&answer(&routes, Method::GET, "/u/%37?x")), "7");
+}
+
+#[test]
+fn what_has_no_route_is_answered_with_an_error() {
+    let routes = routes(&[("GET", "/a/{x}")]);
+    let status = |method, target| answer(&routes, method, target).status().as_u16();
+    assert_eq!(status(Method::GET, "/"), 404);
+    assert_eq!(status(Method::GET, "/a/%zz"), 400);
+    assert_eq!(status(Method::from_bytes(b"ODD").unwrap(), "/a/b"), 501);
+    assert_eq!(status(Method::CONNECT, "example.com:443"), 501);
+    let refused = answer(&routes, Method::POST, "/a/b");
+    assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(refused.get("allow"), Some("GET, HEAD, OPTIONS"));
+}
+
+#[test]
+fn options_are_answered_without_a_route() {
+    let routes = routes(&[("POST", "/a")]);
+    for target in ["/a", "*"] {
+        let response = answer(&routes, Method::OPTIONS, target);
+        assert_eq!(response.status(), StatusCode::NO_CONTENT);
+        assert_eq!(response.get("allow"), Some("POST, OPTIONS"));
+    }
+}
+
+#[test]
+fn an_error_does_not_show_the_path() {
+    let response = answer(&routes(&[]), Method::GET, "/<script>alert(1)</script>");
+    assert_eq!(text(&response), "Not Found\n");
+    assert_eq!(
+        response.get("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
+    assert_eq!(response.get("x-content-type-options"), Some("nosniff"));
+}
+
+#[test]
+fn a_slash_too_many_or_too_few_is_redirected_if_asked() {
+    let routes = routes(&[("ALL", "/a"), ("ALL", "/b/")]);
+    assert_eq!(
+        answer(&routes, Method::GET, "/a/").status(),
+        StatusCode::NOT_FOUND
+    );
+    routes.borrow_mut().redirect_trailing_slash(true);
+    for (target, location) in [
+        ("/a/?x=%20y", "/a?x=%20y"),
+        ("/b", "/b/"),
+        ("/%61/", "/%61"),
+    ] {
+        let response = answer(&routes, Method::POST, target);
+        assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT);
+        assert_eq!(response.get("location"), Some(location));
+    }
+    assert_eq!(
+        answer(&routes, Method::GET, "/c/").status(),
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        answer(&routes, Method::GET, "/").status(),
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[test]
+fn a_redirect_to_another_slash_stays_on_the_host() {
+    let routes = routes(&[("GET", "/{*rest}")]);
+    routes.borrow_mut().redirect_trailing_slash(true);
+    routes
+        .borrow_mut()
+        .add("GET", "//evil.example/{x}/", boxed(|_: Request| "x"))
+        .unwrap();
+    let status = answer(&routes, Method::GET, "//").status();
+    assert_eq!(status, StatusCode::OK);
+    let routes = self::routes(&[("GET", r"/[/\\]evil\.example")]);
+    routes.borrow_mut().redirect_trailing_slash(true);
+    for target in ["//evil.example/", "/\\evil.example/"] {
+        assert_eq!(
+            answer(&routes, Method::GET, target).status(),
+            StatusCode::NOT_FOUND
+        );
+    }
+}
+
+#[test]
+fn middlewares_run_around_routes_and_errors_in_the_order_of_their_adding() {
+    let routes = routes(&[("GET", "/a")]);
+    for name in ["outer", "inner"] {
+        routes.borrow_mut().wrap(seen(name));
+    }
+    for (target, status) in [("/a", StatusCode::OK), ("/b", StatusCode::NOT_FOUND)] {
+        let response = answer(&routes, Method::GET, target);
+        assert_eq!(response.status(), status);
+        assert_eq!(trail(response), ["inner", "outer"]);
+    }
+}
+
+#[test]
+fn a_middleware_may_answer_in_the_place_of_the_handler() {
+    let routes = routes(&[("GET", "/a")]);
+    let refuse = |_: Request, _: Next| StatusCode::UNAUTHORIZED;
+    routes.borrow_mut().wrap(refuse.into_middleware());
+    assert_eq!(
+        answer(&routes, Method::GET, "/a").status(),
+        StatusCode::UNAUTHORIZED
+    );
+}
+
+#[test]
+fn an_async_middleware_awaits_the_rest() {
+    let routes = routes(&[("GET", "/a")]);
+    let layer = |req: Request, next: Next| async move {
+        let response = next.run(req).await?;
+        Some(response.header("x-late", "1"))
+    };
+    routes.borrow_mut().wrap(layer.into_middleware());
+    let reply = Routes::answer(&routes, Request::for_test(Method::GET, "/a"));
+    assert!(matches!(reply, Reply::Later(_)));
+    let response = futures::executor::block_on(reply.into_future()).unwrap();
+    assert_eq!((text(&response), response.get("x-late")), ("/a", Some("1")));
+}
+
+#[test]
+fn an_answer_by_the_responder_passes_middlewares_by() {
+    let routes = Shared::default();
+    routes
+        .borrow_mut()
+        .add("GET", "/", boxed(|_: Request| ()))
+        .unwrap();
+    routes
+        .borrow_mut()
+        .add("GET", "/later", boxed(|_: Request| async {}))
+        .unwrap();
+    routes.borrow_mut().wrap(seen("x"));
+    let reply = |target| Routes::answer(&routes, Request::for_test(Method::GET, target));
+    assert!(matches!(reply("/"), Reply::Detached));
+    assert!(futures::executor::block_on(reply("/later").into_future()).is_none());
+}
+
+#[test]
+fn a_group_puts_its_prefix_and_its_middlewares_around_its_routes() {
+    let routes = routes(&[("GET", "/a")]);
+    routes.borrow_mut().wrap(seen("server"));
+    Routes::group(&routes, "/api", |api: Group<'_>| {
+        api.get("/early", |_| "early");
+        api.wrap(seen_by_group("api"));
+        api.group("/v1", |v1| {
+            v1.get("/x/{id}", |req: Request| {
+                req.param("id").unwrap_or_default().to_owned()
+            })
+            .wrap(seen_by_group("v1"));
+        });
+        api.group("/v2", |v2| {
+            v2.post("", |_| async { "v2" });
+        });
+    });
+    let trail_of = |target| trail(answer(&routes, Method::GET, target));
+    assert_eq!(trail_of("/a"), ["server"]);
+    assert_eq!(trail_of("/api/early"), ["api", "server"]);
+    assert_eq!(trail_of("/api/v1/x/7"), ["v1", "api", "server"]);
+    assert_eq!(trail_of("/api/none"), ["server"]);
+    assert_eq!(text(&answer(&routes, Method::GET, "/api/v1/x/7")), "7");
+    let reply = Routes::answer(&routes, Request::for_test(Method::POST, "/api/v2"));
+    let response = futures::executor::block_on(reply.into_future()).unwrap();
+    assert_eq!(trail(response), ["api", "server"]);
+}
+
+fn seen_by_group(name: &'static str) -> impl Fn(Request, Next) -> Reply {
+    let layer = seen(name);
+    move |request, next| layer(request, next)
+}
+
+#[test]
+#[should_panic(expected = "adding the route /x{ failed: a brace is not closed")]
+fn a_malformed_route_panics_where_it_is_added() {
+    Routes::group(&Shared::default(), "", |group| {
+        group.get("/x{", |_| "x");
+    });
+}
+
+#[test]
+fn a_malformed_route_may_be_tried() {
+    Routes::group(&Shared::default(), "", |group| {
+        assert!(group.try_route("GET", "/x{", |_| "x").is_err());
+        assert!(group.try_route("GET", "/x", |_| "x").is_ok());
+    });
+}
+
+#[test]
+fn a_handler_may_add_routes() {
+    let routes = Shared::default();
+    let inside = Rc::clone(&routes);
+    let handler = boxed(move |_: Request| {
+        let added = inside
+            .borrow_mut()
+            .add("GET", "/new", boxed(|_: Request| "new"));
+        added.map(|()| "added")
+    });
+    routes.borrow_mut().add("GET", "/add", handler).unwrap();
+    assert_eq!(text(&answer(&routes, Method::GET, "/add")), "added");
+    assert_eq!(text(&answer(&routes, Method::GET, "/new")), "new");
+}
+
+#[test]
+fn a_handler_that_calls_itself_is_an_error() {
+    let routes = Shared::default();
+    let inside = Rc::clone(&routes);
+    let handler = boxed(move |request: Request| Routes::answer(&inside, request));
+    routes.borrow_mut().add("GET", "/", handler).unwrap();
+    let response = answer(&routes, Method::GET, "/");
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[test]
+fn the_error_callback_shapes_errors_and_their_fields_stay() {
+    let routes = routes(&[("GET", "/a")]);
+    routes.borrow_mut().wrap(seen("cors"));
+    let on_error = |error: HttpError, req: &Request| {
+        Response::html(format!("{} {}", error.status().as_u16(), req.method()))
+    };
+    routes.borrow_mut().error(Rc::new(on_error));
+    let on_error = routes.borrow().on_error();
+    let request = Request::for_test(Method::POST, "/a");
+    let page = answer(&routes, Method::POST, "/a").shaped(on_error.as_ref(), &request);
+    assert_eq!(page.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(page.get("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(page.get("allow"), Some("GET, HEAD, OPTIONS"));
+    assert_eq!(text(&page), "405 POST");
+    assert_eq!(trail(page), ["cors"]);
+    let fine = answer(&routes, Method::GET, "/a").shaped(on_error.as_ref(), &request);
+    assert_eq!(text(&fine), "/a");
+}

@@ -1,0 +1,400 @@
+//! The table of routes.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+
+use regex::Regex;
+
+use super::methods::{self, Methods};
+use super::params::{Params, Value};
+use super::pattern::Pattern;
+use super::{RouteError, path};
+use crate::Method;
+
+/// A table of routes: patterns of paths, and for each pattern a value per method.
+///
+/// A pattern is a path in which `{name}` stands for one segment or the rest of one, and `{*name}`, at the end, for
+/// one or more characters of any kind. If it has one of the characters `()[]*+?^$|\` outside of braces, it is a
+/// regular expression that the whole path has to match; its named groups are parameters, too.
+///
+/// Of the patterns that match a path the more specific wins: where two of them differ first, text goes before `{name}`
+/// and that before `{*name}`, and regular expressions come last. The order in which they were added matters among regular expressions only: there the first wins that
+/// has the method.
+///
+/// Paths are compared by their octets, with the escapes of letters, digits and `-._~` undone; a path with a slash at
+/// its end is another path. Parameters are decoded after that, so `%2F` does not end a segment.
+///
+/// # Examples
+///
+/// ```
+/// use uptick_http::Method;
+/// use uptick_http::router::{Found, Router};
+///
+/// let mut router = Router::new();
+/// router.add("GET", "/users/{id}", "a user")?;
+/// router.add("GET", "/users/new", "a form")?;
+///
+/// let path = "/users/J%C3%BCrgen";
+/// let Found::Route { value, params } = router.find(&Method::GET, path) else { panic!() };
+/// assert_eq!((*value, params.get(path, "id")), ("a user", Some("Jürgen")));
+/// # Ok::<(), uptick_http::router::RouteError>(())
+/// ```
+pub struct Router<T> {
+    /// The patterns without `{*name}`, and those with it: matchit does not take both for one place.
+    whole: matchit::Router<usize>,
+    open: matchit::Router<usize>,
+    regexes: Vec<(Box<Regex>, usize)>,
+    by_key: HashMap<String, usize>,
+    endpoints: Vec<Endpoint<T>>,
+    /// Methods that a route names and that not every server knows.
+    extra: Vec<Method>,
+}
+
+struct Endpoint<T> {
+    /// The pattern as it was given first.
+    pattern: Box<str>,
+    /// The same with numbers for names; empty for a regular expression.
+    key: Box<str>,
+    by_method: Vec<(Method, Entry<T>)>,
+    any: Option<Entry<T>>,
+}
+
+struct Entry<T> {
+    value: T,
+    names: Rc<[Box<str>]>,
+}
+
+/// What a [`Router`] says about a request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Found<'a, T> {
+    /// There is a route.
+    Route {
+        /// What was added for it.
+        value: &'a T,
+        /// The parameters of its pattern.
+        params: Params,
+    },
+    /// There is a path but no route for OPTIONS: the answer is 204 with this `Allow`.
+    Options {
+        /// The methods, separated by commas.
+        allow: String,
+    },
+    /// There is a path but no route for the method: 405 with this `Allow`.
+    MethodNotAllowed {
+        /// The methods, separated by commas.
+        allow: String,
+    },
+    /// There is no such path: 404.
+    NotFound,
+    /// The path has a malformed escape, or a parameter that is not UTF-8: 400.
+    BadPath,
+    /// No route has a method of this name: 501.
+    UnknownMethod,
+}
+
+impl<T> Default for Router<T> {
+    fn default() -> Self {
+        Self {
+            whole: matchit::Router::new(),
+            open: matchit::Router::new(),
+            regexes: Vec::new(),
+            by_key: HashMap::new(),
+            endpoints: Vec::new(),
+            extra: Vec::new(),
+        }
+    }
+}
+
+impl<T> Router<T> {
+    /// A table without routes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a route: `methods` are separated by `|`, as in `GET|POST`; `ALL` stands for every method except CONNECT.
+    ///
+    /// A route for GET answers HEAD, too, unless another one does.
+    ///
+    /// # Errors
+    ///
+    /// If the methods or the pattern are malformed, or there is a route for one of the methods and the same pattern.
+    ///
+    /// # Limits
+    ///
+    /// A regular expression takes at most 1 MiB when compiled.
+    pub fn add(&mut self, methods: &str, pattern: &str, value: T) -> Result<(), RouteError>
+    where
+        T: Clone,
+    {
+        let methods = Methods::parse(methods)?;
+        let parsed = Pattern::parse(pattern)?;
+        let (key, names) = match &parsed {
+            Pattern::Plain { key, names } => (key.clone(), Rc::clone(names)),
+            Pattern::Regex { regex, names } => (regex.as_str().to_owned(), Rc::clone(names)),
+        };
+        let index = match self.by_key.get(&key) {
+            Some(&index) => index,
+            None => self.add_pattern(key, parsed, pattern)?,
+        };
+        let extra = &mut self.extra;
+        let Some(endpoint) = self.endpoints.get_mut(index) else {
+            return Ok(());
+        };
+        let taken = |method: &str| RouteError::Taken {
+            pattern: pattern.into(),
+            method: method.into(),
+        };
+        match methods {
+            Methods::Any if endpoint.any.is_some() => return Err(taken("ALL")),
+            Methods::Any => endpoint.any = Some(Entry { value, names }),
+            Methods::Some(methods) => {
+                if let Some(method) = methods.iter().find(|m| endpoint.exact(m).is_some()) {
+                    return Err(taken(method.as_str()));
+                }
+                for method in methods {
+                    if !methods::is_standard(&method) && !extra.contains(&method) {
+                        extra.push(method.clone());
+                    }
+                    let entry = Entry {
+                        value: value.clone(),
+                        names: Rc::clone(&names),
+                    };
+                    endpoint.by_method.push((method, entry));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_pattern(
+        &mut self,
+        key: String,
+        parsed: Pattern,
+        pattern: &str,
+    ) -> Result<usize, RouteError> {
+        let index = self.endpoints.len();
+        let mut plain_key = Box::default();
+        match parsed {
+            Pattern::Plain { key, .. } => {
+                let open = key.contains("{*");
+                let router = if open {
+                    &mut self.open
+                } else {
+                    &mut self.whole
+                };
+                if let Err(error) = router.insert(&key, index) {
+                    return Err(RouteError::Pattern {
+                        pattern: pattern.into(),
+                        why: self.why_refused(&error).into(),
+                    });
+                }
+                plain_key = key.into();
+            }
+            Pattern::Regex { regex, .. } => self.regexes.push((regex, index)),
+        }
+        self.endpoints.push(Endpoint {
+            pattern: pattern.into(),
+            key: plain_key,
+            by_method: Vec::new(),
+            any: None,
+        });
+        self.by_key.insert(key, index);
+        Ok(index)
+    }
+
+    fn why_refused(&self, error: &matchit::InsertError) -> String {
+        match error {
+            matchit::InsertError::InvalidParamSegment => {
+                "a segment may have one parameter; in a regular expression it may have more".into()
+            }
+            matchit::InsertError::Conflict { with } => {
+                let other = self.by_key.get(with).and_then(|i| self.endpoints.get(*i));
+                let other = other.map_or(&**with, |endpoint| &endpoint.pattern);
+                format!(
+                    "the route {other} is in its way; as a regular expression it may follow that"
+                )
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// The most specific pattern that is not a regular expression.
+    fn find_plain<'r, 'p>(
+        &'r self,
+        path: &'p str,
+    ) -> Option<(&'r Endpoint<T>, matchit::Params<'r, 'p>)> {
+        let found = |router: &'r matchit::Router<usize>| {
+            let found = router.at(path).ok()?;
+            Some((self.endpoints.get(*found.value)?, found.params))
+        };
+        match (found(&self.whole), found(&self.open)) {
+            (Some(whole), Some(open)) if is_more_specific(&open.0.key, &whole.0.key) => Some(open),
+            (None, open) => open,
+            (whole, _) => whole,
+        }
+    }
+
+    /// What there is for a method and a path as it was sent, without the query.
+    pub fn find(&self, method: &Method, path: &str) -> Found<'_, T> {
+        let Ok(normal) = path::normalised(path) else {
+            return Found::BadPath;
+        };
+        if let Some((endpoint, params)) = self.find_plain(&normal) {
+            return match endpoint.entry(method) {
+                Some(entry) => entry.with(params.iter().map(|(_, raw)| Value::of(path, raw))),
+                None => self.without_route(method, endpoint.methods()),
+            };
+        }
+        if path == "*" && method == Method::OPTIONS {
+            return self.without_route(method, self.all_methods());
+        }
+        self.find_regex(method, path, &normal)
+    }
+
+    fn find_regex(&self, method: &Method, path: &str, normal: &str) -> Found<'_, T> {
+        let mut methods: Vec<&Method> = Vec::new();
+        let mut matched = false;
+        for (regex, index) in &self.regexes {
+            if !regex.is_match(normal) {
+                continue;
+            }
+            let Some(endpoint) = self.endpoints.get(*index) else {
+                continue;
+            };
+            if let Some(entry) = endpoint.entry(method) {
+                let Some(groups) = regex.captures(normal) else {
+                    continue;
+                };
+                let values = entry.names.iter().map(|name| match groups.name(name) {
+                    Some(group) => Value::of(path, group.as_str()),
+                    None => Ok(Value::ABSENT),
+                });
+                return entry.with(values);
+            }
+            matched = true;
+            methods.extend(endpoint.methods());
+        }
+        if matched {
+            return self.without_route(method, methods);
+        }
+        if self.knows(method) {
+            Found::NotFound
+        } else {
+            Found::UnknownMethod
+        }
+    }
+
+    /// Whether the path has a route for the method or another one.
+    pub fn has_path(&self, path: &str) -> bool {
+        path::normalised(path).is_ok_and(|path| {
+            self.find_plain(&path).is_some() || self.regexes.iter().any(|(r, _)| r.is_match(&path))
+        })
+    }
+
+    fn knows(&self, method: &Method) -> bool {
+        methods::is_standard(method) || self.extra.contains(method)
+    }
+
+    /// The answer where there are routes for `methods`, but none for `method`.
+    fn without_route<'m>(
+        &self,
+        method: &Method,
+        methods: impl IntoIterator<Item = &'m Method>,
+    ) -> Found<'_, T> {
+        if !self.knows(method) {
+            return Found::UnknownMethod;
+        }
+        let mut all: Vec<&Method> = Vec::new();
+        for name in methods {
+            let get = (name == Method::GET).then_some(&Method::HEAD);
+            for name in std::iter::once(name).chain(get) {
+                if !all.contains(&name) {
+                    all.push(name);
+                }
+            }
+        }
+        if !all.contains(&&Method::OPTIONS) {
+            all.push(&Method::OPTIONS);
+        }
+        let allow = methods::allow(all);
+        if method == Method::OPTIONS {
+            Found::Options { allow }
+        } else {
+            Found::MethodNotAllowed { allow }
+        }
+    }
+
+    fn all_methods(&self) -> impl Iterator<Item = &Method> {
+        self.endpoints.iter().flat_map(Endpoint::methods)
+    }
+}
+
+impl<T> fmt::Debug for Router<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router")
+            .field("patterns", &self.endpoints.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> Endpoint<T> {
+    fn exact(&self, method: &Method) -> Option<&Entry<T>> {
+        self.by_method
+            .iter()
+            .find_map(|(m, entry)| (m == method).then_some(entry))
+    }
+
+    fn entry(&self, method: &Method) -> Option<&Entry<T>> {
+        self.exact(method)
+            .or_else(|| {
+                let head = method == Method::HEAD;
+                head.then(|| self.exact(&Method::GET)).flatten()
+            })
+            .or_else(|| {
+                let any = method != Method::CONNECT;
+                any.then_some(self.any.as_ref()).flatten()
+            })
+    }
+
+    fn methods(&self) -> impl Iterator<Item = &Method> {
+        self.by_method.iter().map(|(method, _)| method)
+    }
+}
+
+impl<T> Entry<T> {
+    fn with(
+        &self,
+        values: impl Iterator<Item = Result<Value, std::str::Utf8Error>>,
+    ) -> Found<'_, T> {
+        if self.names.is_empty() {
+            return Found::Route {
+                value: &self.value,
+                params: Params::default(),
+            };
+        }
+        let mut bad = false;
+        let values = values.map_while(|value| {
+            bad |= value.is_err();
+            value.ok()
+        });
+        let params = Params::new(Rc::clone(&self.names), values);
+        if bad {
+            return Found::BadPath;
+        }
+        Found::Route {
+            value: &self.value,
+            params,
+        }
+    }
+}
+
+/// Whether `open`, a key with `{*name}`, goes before `whole`, one without: it has text where that has a parameter.
+fn is_more_specific(open: &str, whole: &str) -> bool {
+    let differ = open.bytes().zip(whole.bytes()).find(|(a, b)| a != b);
+    differ.is_some_and(|(a, b)| b == b'{' && a != b'{')
+}
+
+#[cfg(test)]
+mod tests;
