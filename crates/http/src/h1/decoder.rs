@@ -293,3 +293,119 @@ impl Decoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::h1::lines::work::take_work;
+
+    /// Decodes pieces of what follows a head, and counts the events.
+    fn count(
+        decoder: &mut Decoder,
+        pieces: impl IntoIterator<Item = Bytes>,
+        limits: &Limits,
+    ) -> usize {
+        let mut count = 0;
+        for piece in pieces {
+            decoder.push(piece);
+            while let Some(event) = decoder.next(limits) {
+                assert!(!matches!(event, Event::Error(_)), "{event:?}");
+                count += 1;
+            }
+        }
+        count
+    }
+
+    fn bytewise(bytes: &[u8]) -> impl Iterator<Item = Bytes> + '_ {
+        bytes.iter().map(|byte| Bytes::copy_from_slice(&[*byte]))
+    }
+
+    #[test]
+    fn an_idle_decoder_is_small_and_keeps_nothing() {
+        assert!(size_of::<Decoder>() <= 64);
+        let mut decoder = Decoder::new();
+        let request = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+        assert_eq!(
+            count(&mut decoder, bytewise(request), &Limits::default()),
+            2
+        );
+        assert!(matches!(&decoder.input, Input::Read(read) if read.is_empty()));
+        let read = Bytes::from(request.to_vec());
+        assert_eq!(count(&mut decoder, [read.clone()], &Limits::default()), 2);
+        assert!(read.is_unique() && decoder.is_idle());
+    }
+
+    #[test]
+    fn a_head_is_small() {
+        assert!(size_of::<Event>() <= 144, "{}", size_of::<Event>());
+    }
+
+    #[test]
+    fn a_head_in_single_bytes_is_not_parsed_anew_with_each_byte() {
+        let head = format!(
+            "GET / HTTP/1.1\r\nHost: h\r\n{}\r\n",
+            "X: 0123456789abcdef\r\n".repeat(90)
+        );
+        take_work();
+        assert_eq!(
+            count(
+                &mut Decoder::new(),
+                bytewise(head.as_bytes()),
+                &Limits::default()
+            ),
+            2
+        );
+        // Once for the ends of lines, once for the whole, and some for the first byte.
+        let work = take_work();
+        assert!(work <= 2 * head.len() + 16, "{work} for {}", head.len());
+    }
+
+    #[test]
+    fn trailers_in_single_bytes_are_not_searched_anew_with_each_byte() {
+        let head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let trailers = format!("0\r\n{}\r\n", "X: 0123456789abcdef\r\n".repeat(90));
+        let mut decoder = Decoder::new();
+        assert_eq!(
+            count(&mut decoder, [Bytes::from(head)], &Limits::default()),
+            1
+        );
+        take_work();
+        assert_eq!(
+            count(
+                &mut decoder,
+                bytewise(trailers.as_bytes()),
+                &Limits::default()
+            ),
+            2
+        );
+        let work = take_work();
+        assert!(work <= trailers.len(), "{work} for {}", trailers.len());
+    }
+
+    #[test]
+    fn a_million_chunks_are_a_million_slices_of_what_came() {
+        let mut decoder = Decoder::new();
+        let head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(
+            count(&mut decoder, [Bytes::from(head)], &Limits::default()),
+            1
+        );
+        let read = Bytes::from("1\r\na\r\n".repeat(1_000_000) + "0\r\n\r\n");
+        decoder.push(read.clone());
+        for chunk in 0..1_000_000 {
+            let Some(Event::Body(piece)) = decoder.next(&Limits::default()) else {
+                panic!("{chunk}")
+            };
+            assert_eq!(piece.as_ptr(), read[6 * chunk + 3..].as_ptr());
+            assert_eq!(
+                decoder.buffered(),
+                read.len() - 6 * chunk - 4,
+                "something was copied or looked at early"
+            );
+        }
+        assert!(matches!(
+            decoder.next(&Limits::default()),
+            Some(Event::Complete)
+        ));
+    }
+}

@@ -1,32 +1,40 @@
 //! The behaviour of the codec of HTTP/1.1.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may panic"
+)]
 
 mod bodies;
+mod encoder;
 mod heads;
 mod limits;
 mod smuggling;
+mod splits;
 
 use uptick_http::h1::{Decoder, Event, Invalid, Limits, RequestHead};
 
 /// What a decoder makes of some bytes, with the pieces of a body put together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    pub requests: Vec<Decoded>,
+pub(crate) struct Outcome {
+    pub(crate) requests: Vec<Decoded>,
     /// Status and reason of the error at the end.
-    pub refused: Option<(u16, &'static str)>,
-    pub left: usize,
+    pub(crate) refused: Option<(u16, &'static str)>,
+    pub(crate) left: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Decoded {
+pub(crate) struct Decoded {
     /// All that its head says.
-    pub head: String,
-    pub body: Vec<u8>,
-    pub trailers: Option<Vec<(String, Vec<u8>)>>,
-    pub complete: bool,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Option<Vec<(String, Vec<u8>)>>,
+    pub(crate) complete: bool,
 }
 
 /// Decodes bytes that come in pieces which end at some places.
-pub fn decode_split(input: &[u8], ends: &[usize], limits: &Limits) -> Outcome {
+pub(crate) fn decode_split(input: &[u8], ends: &[usize], limits: &Limits) -> Outcome {
     let mut decoder = Decoder::new();
     let mut outcome = Outcome::default();
     let mut start = 0;
@@ -87,13 +95,13 @@ fn take(outcome: &mut Outcome, event: Event) {
 }
 
 /// Decodes bytes that come whole.
-pub fn decode(input: impl AsRef<[u8]>) -> Outcome {
+pub(crate) fn decode(input: impl AsRef<[u8]>) -> Outcome {
     decode_split(input.as_ref(), &[], &Limits::default())
 }
 
 /// The head of the only request in some bytes.
 #[track_caller]
-pub fn head_of(input: &str) -> RequestHead {
+pub(crate) fn head_of(input: &str) -> RequestHead {
     let mut decoder = Decoder::new();
     decoder.push(input.to_owned().into());
     match decoder.next(&Limits::default()) {
@@ -104,7 +112,7 @@ pub fn head_of(input: &str) -> RequestHead {
 
 /// Why the first request in some bytes is refused: before anything of it was handed on, whole or in bytes.
 #[track_caller]
-pub fn refusal_of(input: impl AsRef<[u8]>) -> Invalid {
+pub(crate) fn refusal_of(input: impl AsRef<[u8]>) -> Invalid {
     let input = input.as_ref();
     let limits = Limits::default();
     let mut decoder = Decoder::new();
@@ -130,7 +138,7 @@ pub fn refusal_of(input: impl AsRef<[u8]>) -> Invalid {
 }
 
 #[track_caller]
-pub fn assert_refused(status: u16, input: impl AsRef<[u8]>) {
+pub(crate) fn assert_refused(status: u16, input: impl AsRef<[u8]>) {
     let refusal = refusal_of(&input);
     assert_eq!(
         refusal.status(),
@@ -142,7 +150,7 @@ pub fn assert_refused(status: u16, input: impl AsRef<[u8]>) {
 
 /// The number of whole requests and the body of the first.
 #[track_caller]
-pub fn accepted(input: impl AsRef<[u8]>) -> (usize, Vec<u8>) {
+pub(crate) fn accepted(input: impl AsRef<[u8]>) -> (usize, Vec<u8>) {
     let outcome = decode(&input);
     assert_eq!(outcome.refused, None, "{}", input.as_ref().escape_ascii());
     assert!(
