@@ -14,6 +14,7 @@ mod middleware;
 mod request;
 mod response;
 pub mod router;
+mod static_files;
 
 pub use cookie::{Cookie, SameSite};
 pub use error::HttpError;
@@ -26,3 +27,4 @@ pub use into_response::IntoResponse;
 pub use middleware::{IntoMiddleware, Middleware, Next};
 pub use request::Request;
 pub use response::{Body, BodyStream, ParseError, Response};
+pub use static_files::StaticFiles;

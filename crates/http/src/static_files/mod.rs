@@ -1,0 +1,309 @@
+//! Files that are sent as they are.
+
+mod conditional;
+mod content;
+mod open;
+mod path;
+mod range;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use uptick_event_loop::spawn_blocking;
+
+use conditional::{Outcome, Validators};
+use content::Content;
+use open::Found;
+use path::Below;
+use range::Part;
+
+use crate::{HttpError, Response};
+
+/// The files of a directory, as a handler.
+///
+/// GET and HEAD are answered, with an entity tag and the time of the last modification; conditional requests and
+/// ranges are understood (RFC 9110, sections 13 and 14). Several ranges that do not touch are answered with the
+/// whole file. The type is known by the extension.
+///
+/// Nothing outside of the directory is served: not by `..`, in whatever encoding, nor by symbolic links that lead out of
+/// it. What is no regular file is not found, and names that begin with a dot are not either, unless [asked
+/// for](StaticFiles::dotfiles). A directory without a slash at the end is redirected to the one with it, and answered with
+/// its index file; there are no listings.
+///
+/// Files are opened and read on the pool of blocking jobs, as fast as the client takes them. When a file becomes shorter while it
+/// is sent, the connection is cut.
+///
+/// # Limits
+/// 64 KiB of a file are read at once; smaller ones are sent from memory.
+#[derive(Clone, Debug)]
+pub struct StaticFiles {
+    settings: Arc<Settings>,
+}
+
+#[derive(Clone, Debug)]
+struct Settings {
+    root: PathBuf,
+    index: Option<PathBuf>,
+    dotfiles: bool,
+    cache_control: Option<HeaderValue>,
+}
+
+/// What a request asks of files.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    /// The path as it was sent.
+    pub(crate) path: Box<str>,
+    pub(crate) query: Option<Box<str>>,
+    pub(crate) fields: HeaderMap,
+}
+
+/// What it gets.
+enum Plan {
+    Answer(StatusCode, HeaderMap, Content),
+    /// To the same path with a slash.
+    Redirect,
+}
+
+impl StaticFiles {
+    /// Serves the files below a directory, which is looked up anew for each request.
+    pub fn new(directory: impl Into<PathBuf>) -> StaticFiles {
+        StaticFiles {
+            settings: Arc::new(Settings {
+                root: directory.into(),
+                index: Some("index.html".into()),
+                dotfiles: false,
+                cache_control: None,
+            }),
+        }
+    }
+
+    /// Sets the file that a directory is answered with; `None` for none, then directories are not found. Default: `index.html`.
+    pub fn index(mut self, name: impl Into<Option<&'static str>>) -> StaticFiles {
+        Arc::make_mut(&mut self.settings).index = name.into().map(PathBuf::from);
+        self
+    }
+
+    /// Sets whether files and directories whose names begin with a dot are served. Default: `false`.
+    pub fn dotfiles(mut self, served: bool) -> StaticFiles {
+        Arc::make_mut(&mut self.settings).dotfiles = served;
+        self
+    }
+
+    /// Sets the `Cache-Control` of what is served. Default: none, so that clients ask again when they see fit.
+    pub fn cache_control(mut self, value: HeaderValue) -> StaticFiles {
+        Arc::make_mut(&mut self.settings).cache_control = Some(value);
+        self
+    }
+
+    /// Answers with the file at the decoded path, below the directory.
+    pub(crate) fn answer(
+        &self,
+        decoded: &str,
+        asked: Asked,
+    ) -> impl Future<Output = Response> + 'static {
+        let settings = Arc::clone(&self.settings);
+        let below = path::below(decoded, settings.dotfiles);
+        async move {
+            let Some(below) = below else {
+                return HttpError::not_found().into();
+            };
+            planned(asked, move |asked| settings.plan(below, asked)).await
+        }
+    }
+}
+
+/// Answers with one file, wherever it is.
+pub(crate) fn file(path: PathBuf, asked: Asked) -> impl Future<Output = Response> + 'static {
+    planned(asked, move |asked| match open::anywhere(&path)? {
+        Found::File(file, metadata) => send(&path, file, &metadata, None, asked),
+        Found::Directory | Found::Other => Err(io::ErrorKind::NotFound.into()),
+    })
+}
+
+/// Makes a response of a plan that is made on the pool of blocking jobs.
+async fn planned(
+    asked: Asked,
+    plan: impl FnOnce(&Asked) -> io::Result<Plan> + Send + 'static,
+) -> Response {
+    if asked.method != Method::GET && asked.method != Method::HEAD {
+        let error = HttpError::from_status(StatusCode::METHOD_NOT_ALLOWED);
+        let allowed = HeaderValue::from_static("GET, HEAD");
+        return error.with_header(header::ALLOW, allowed).into();
+    }
+    let location = redirection(&asked);
+    let job = spawn_blocking(move || plan(&asked));
+    match job.await {
+        Ok(Ok(Plan::Answer(status, fields, content))) => {
+            let mut response = Response::new(status).with_body(content.into_body());
+            *response.headers_mut() = fields;
+            response
+        }
+        Ok(Ok(Plan::Redirect)) => {
+            Response::redirect(&location).with_status(StatusCode::MOVED_PERMANENTLY)
+        }
+        Ok(Err(error)) => failure(error).into(),
+        Err(error) => HttpError::from(error).into(),
+    }
+}
+
+/// The same path with a slash. It is relative, so that a path such as `//elsewhere.example` leads nowhere else.
+fn redirection(asked: &Asked) -> String {
+    let name = asked.path.rsplit('/').next().unwrap_or_default();
+    match &asked.query {
+        Some(query) => format!("./{name}/?{query}"),
+        None => format!("./{name}/"),
+    }
+}
+
+fn failure(error: io::Error) -> HttpError {
+    use rustix::io::Errno;
+
+    let missing = [
+        Errno::NOENT,
+        Errno::NOTDIR,
+        Errno::ISDIR,
+        Errno::LOOP,
+        Errno::XDEV,
+        Errno::NAMETOOLONG,
+        Errno::NXIO,
+    ];
+    let errno = Errno::from_io_error(&error);
+    if error.kind() == io::ErrorKind::NotFound || errno.is_some_and(|e| missing.contains(&e)) {
+        HttpError::not_found()
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        HttpError::from_status(StatusCode::FORBIDDEN).with_source(error)
+    } else {
+        HttpError::internal(error)
+    }
+}
+
+impl Settings {
+    /// Finds the file; this blocks.
+    fn plan(&self, below: Below, asked: &Asked) -> io::Result<Plan> {
+        let Below {
+            mut path,
+            directory,
+        } = below;
+        if !directory {
+            match open::below(&self.root, &path)? {
+                Found::File(file, metadata) => {
+                    return send(&path, file, &metadata, self.cache_control.as_ref(), asked);
+                }
+                Found::Directory => {
+                    // Only to where something is.
+                    self.index_of(&mut path)?;
+                    return Ok(Plan::Redirect);
+                }
+                Found::Other => return Err(io::ErrorKind::NotFound.into()),
+            }
+        }
+        let (file, metadata) = self.index_of(&mut path)?;
+        send(&path, file, &metadata, self.cache_control.as_ref(), asked)
+    }
+
+    /// Opens the index file of a directory.
+    fn index_of(&self, path: &mut PathBuf) -> io::Result<(std::fs::File, std::fs::Metadata)> {
+        let index = self.index.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        path.push(index);
+        match open::below(&self.root, path)? {
+            Found::File(file, metadata) => Ok((file, metadata)),
+            Found::Directory | Found::Other => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+/// Answers with what the request asks of a file; a small one is read, so this blocks.
+fn send(
+    path: &Path,
+    file: std::fs::File,
+    metadata: &std::fs::Metadata,
+    cache_control: Option<&HeaderValue>,
+    asked: &Asked,
+) -> io::Result<Plan> {
+    let now = SystemTime::now();
+    let validators = validators(metadata, now);
+    let length = validators.length;
+    let mut fields = HeaderMap::with_capacity(6);
+    let mut set = |name, value: String| {
+        if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(value)) {
+            fields.insert(name, value);
+        }
+    };
+    set(header::ETAG, validators.etag.clone());
+    let modified = httpdate::fmt_http_date(validators.modified);
+    set(header::LAST_MODIFIED, modified);
+    let outcome = conditional::outcome(&asked.method, &asked.fields, &validators, now);
+    let (status, first, part) = match outcome {
+        Outcome::Whole | Outcome::Part(Part::Whole) => (StatusCode::OK, 0, length),
+        Outcome::Part(Part::Bytes { first, last }) => {
+            set(
+                header::CONTENT_RANGE,
+                format!("bytes {first}-{last}/{length}"),
+            );
+            (StatusCode::PARTIAL_CONTENT, first, last - first + 1)
+        }
+        Outcome::Part(Part::Unsatisfiable) => {
+            set(header::CONTENT_RANGE, format!("bytes */{length}"));
+            let status = StatusCode::RANGE_NOT_SATISFIABLE;
+            return Ok(Plan::Answer(status, fields, Content::Empty));
+        }
+        Outcome::NotModified => {
+            if let Some(value) = cache_control {
+                fields.insert(header::CACHE_CONTROL, value.clone());
+            }
+            return Ok(Plan::Answer(
+                StatusCode::NOT_MODIFIED,
+                fields,
+                Content::Empty,
+            ));
+        }
+        Outcome::PreconditionFailed => {
+            let status = StatusCode::PRECONDITION_FAILED;
+            return Ok(Plan::Answer(status, fields, Content::Empty));
+        }
+    };
+    set(header::CONTENT_TYPE, content_type(path));
+    fields.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(value) = cache_control {
+        fields.insert(header::CACHE_CONTROL, value.clone());
+    }
+    let content = match asked.method {
+        // Its length is told, its bytes are not sent.
+        Method::HEAD if part > 0 => Content::File {
+            file,
+            first,
+            length: part,
+        },
+        _ => Content::read(file, first, part)?,
+    };
+    Ok(Plan::Answer(status, fields, content))
+}
+
+fn validators(metadata: &std::fs::Metadata, now: SystemTime) -> Validators {
+    let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
+    let age = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+    // A time in the future is not told (RFC 9110, section 8.8.2.1).
+    let told = modified.min(now).duration_since(UNIX_EPOCH);
+    let seconds = told.unwrap_or_default().as_secs();
+    Validators {
+        etag: format!("\"{:x}-{:x}\"", metadata.len(), age.as_nanos()),
+        modified: UNIX_EPOCH + Duration::from_secs(seconds),
+        length: metadata.len(),
+    }
+}
+
+/// The type by the extension. Texts are taken for UTF-8, which most are.
+fn content_type(path: &Path) -> String {
+    let mime = mime_guess::from_path(path).first_or_octet_stream();
+    match mime.type_() == mime_guess::mime::TEXT {
+        true => format!("{mime}; charset=utf-8"),
+        false => mime.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+use std::fs;
+
+use futures::StreamExt as _;
+use uptick_event_loop::block_on;
+
+use super::*;
+use crate::Body;
+
+/// A directory with files, that is removed at the end.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Place {
+        let name = format!("uptick-http-static-{name}-{}", std::process::id());
+        let place = Place(std::env::temp_dir().join(name));
+        let site = place.0.join("site");
+        fs::create_dir_all(site.join("docs")).unwrap();
+        fs::create_dir_all(site.join("empty")).unwrap();
+        for (file, text) in [
+            ("a.txt", "0123456789"),
+            ("index.html", "<h1>home</h1>"),
+            ("docs/index.html", "docs"),
+            ("none.txt", ""),
+            (".env", "secret"),
+            ("no-extension", "?"),
+        ] {
+            fs::write(site.join(file), text).unwrap();
+        }
+        fs::write(place.0.join("outside"), "secret").unwrap();
+        place
+    }
+
+    fn files(&self) -> StaticFiles {
+        StaticFiles::new(self.0.join("site"))
+    }
+
+    fn get(&self, path: &str, fields: &[(&'static str, &str)]) -> Got {
+        got(self.files().answer(path, asked(Method::GET, path, fields)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn asked(method: Method, target: &str, fields: &[(&'static str, &str)]) -> Asked {
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query.into())),
+        None => (target, None),
+    };
+    let mut map = HeaderMap::new();
+    for (name, value) in fields {
+        map.append(*name, HeaderValue::from_str(value).unwrap());
+    }
+    Asked {
+        method,
+        path: path.into(),
+        query,
+        fields: map,
+    }
+}
+
+/// A response that was read.
+#[derive(Debug)]
+struct Got {
+    status: u16,
+    fields: HeaderMap,
+    length: Option<u64>,
+    body: String,
+}
+
+impl Got {
+    fn field(&self, name: &str) -> Option<&str> {
+        self.fields.get(name)?.to_str().ok()
+    }
+}
+
+fn got(answer: impl Future<Output = Response> + 'static) -> Got {
+    let reading = async move {
+        let parts = answer.await.into_parts();
+        let length = parts.body.len();
+        let body = match parts.body {
+            Body::Stream(mut stream) => {
+                let mut bytes = Vec::new();
+                while let Some(piece) = stream.pieces.next().await {
+                    bytes.extend(piece.unwrap());
+                }
+                bytes
+            }
+            body => body.as_bytes().unwrap_or_default().to_vec(),
+        };
+        Got {
+            status: parts.status.as_u16(),
+            fields: parts.headers.map(|fields| *fields).unwrap_or_default(),
+            length,
+            body: String::from_utf8(body).unwrap(),
+        }
+    };
+    block_on(reading).unwrap()
+}
+
+#[test]
+fn a_file_is_sent_with_its_type_and_validators() {
+    let place = Place::new("whole");
+    let got = place.get("a.txt", &[]);
+    assert_eq!((got.status, got.body.as_str()), (200, "0123456789"));
+    assert_eq!(got.field("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(got.field("accept-ranges"), Some("bytes"));
+    assert!(got.field("etag").unwrap().starts_with("\"a-"));
+    assert!(got.field("last-modified").unwrap().ends_with(" GMT"));
+    assert_eq!(got.field("cache-control"), None);
+    let unknown = place.get("no-extension", &[]);
+    let expected = Some("application/octet-stream");
+    assert_eq!(unknown.field("content-type"), expected);
+    assert_eq!(place.get("none.txt", &[]).length, Some(0));
+}
+
+#[test]
+fn a_part_is_206_and_none_is_416() {
+    let place = Place::new("range");
+    let part = place.get("a.txt", &[("range", "bytes=2-4")]);
+    assert_eq!((part.status, part.body.as_str()), (206, "234"));
+    assert_eq!(part.field("content-range"), Some("bytes 2-4/10"));
+    let none = place.get("a.txt", &[("range", "bytes=10-")]);
+    assert_eq!((none.status, none.body.as_str()), (416, ""));
+    assert_eq!(none.field("content-range"), Some("bytes */10"));
+    let many = place.get("a.txt", &[("range", "bytes=0-1,5-6")]);
+    assert_eq!((many.status, many.length), (200, Some(10)));
+}
+
+#[test]
+fn a_file_that_the_client_has_is_304_and_a_changed_one_is_sent() {
+    let place = Place::new("conditional");
+    let first = place.get("a.txt", &[]);
+    let etag = first.field("etag").unwrap().to_owned();
+    let modified = first.field("last-modified").unwrap().to_owned();
+    let again = place.get("a.txt", &[("if-none-match", &etag)]);
+    assert_eq!((again.status, again.body.as_str()), (304, ""));
+    assert_eq!(again.field("etag"), Some(etag.as_str()));
+    let again = place.get("a.txt", &[("if-modified-since", &modified)]);
+    assert_eq!(again.status, 304);
+
+    fs::write(place.0.join("site/a.txt"), "changed").unwrap();
+    let changed = place.get("a.txt", &[("if-none-match", &etag)]);
+    assert_eq!((changed.status, changed.body.as_str()), (200, "changed"));
+    let failed = place.get("a.txt", &[("if-match", &etag)]);
+    assert_eq!(failed.status, 412);
+    let range = [("range", "bytes=0-1"), ("if-range", etag.as_str())];
+    assert_eq!(place.get("a.txt", &range).status, 200);
+}
+
+#[test]
+fn directories_have_a_slash_and_an_index() {
+    let place = Place::new("index");
+    assert_eq!(place.get("/", &[]).body, "<h1>home</h1>");
+    assert_eq!(place.get("docs/", &[]).body, "docs");
+    let redirect = place.get("docs", &[]);
+    assert_eq!(
+        (redirect.status, redirect.field("location")),
+        (301, Some("./docs/"))
+    );
+    assert_eq!(place.get("empty", &[]).status, 404);
+    assert_eq!(place.get("empty/", &[]).status, 404);
+    assert_eq!(place.get("a.txt/", &[]).status, 404);
+    let files = place.files().index(None);
+    let none = got(files.answer("docs/", asked(Method::GET, "/docs/", &[])));
+    assert_eq!(none.status, 404);
+}
+
+#[test]
+fn a_redirect_stays_on_this_server_and_keeps_the_query() {
+    let place = Place::new("redirect");
+    let asked = asked(Method::GET, "//evil.example/d%6Fcs?a=1&b", &[]);
+    let redirect = got(place.files().answer("docs", asked));
+    assert_eq!(redirect.field("location"), Some("./d%6Fcs/?a=1&b"));
+}
+
+#[test]
+fn what_is_not_to_be_served_is_not_found() {
+    let place = Place::new("hidden");
+    std::os::unix::fs::symlink("../outside", place.0.join("site/link")).unwrap();
+    let long = "x".repeat(5000);
+    for path in [
+        "../outside",
+        "link",
+        ".env",
+        "none",
+        "a.txt/x",
+        "a\0",
+        &long,
+    ] {
+        assert_eq!(place.get(path, &[]).status, 404, "{path:.20?}");
+    }
+    let files = place.files().dotfiles(true);
+    let shown = got(files.answer(".env", asked(Method::GET, "/.env", &[])));
+    assert_eq!(shown.body, "secret");
+}
+
+#[test]
+fn only_get_and_head_are_answered() {
+    let place = Place::new("methods");
+    let answer = |method| got(place.files().answer("a.txt", asked(method, "/a.txt", &[])));
+    let head = answer(Method::HEAD);
+    assert_eq!((head.status, head.length), (200, Some(10)));
+    let post = answer(Method::POST);
+    assert_eq!((post.status, post.field("allow")), (405, Some("GET, HEAD")));
+}
+
+#[test]
+fn what_caches_are_told_is_the_programs_choice() {
+    let place = Place::new("cache");
+    let value = HeaderValue::from_static("public, max-age=60");
+    let files = place.files().cache_control(value);
+    let first = got(files.answer("a.txt", asked(Method::GET, "/a.txt", &[])));
+    assert_eq!(first.field("cache-control"), Some("public, max-age=60"));
+    let etag = first.field("etag").unwrap();
+    let fields = [("if-none-match", etag)];
+    let again = got(files.answer("a.txt", asked(Method::GET, "/a.txt", &fields)));
+    assert_eq!(again.field("cache-control"), Some("public, max-age=60"));
+}
+
+#[test]
+fn one_file_is_served_by_its_path() {
+    let place = Place::new("one");
+    let serve = |path: &str| got(file(place.0.join(path), asked(Method::GET, "/x", &[])));
+    assert_eq!(serve("outside").body, "secret");
+    assert_eq!(serve("site").status, 404);
+    assert_eq!(serve("none").status, 404);
+}
