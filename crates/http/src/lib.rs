@@ -1,9 +1,7 @@
 #![doc = include_str!("../README.md")]
-#![allow(
-    dead_code,
-    reason = "the server that uses these parts is being put together"
-)]
 
+mod body;
+mod connection;
 mod cookies;
 mod error;
 mod forwarded;
@@ -12,10 +10,13 @@ mod handler;
 mod into_response;
 mod middleware;
 mod request;
+mod responder;
 mod response;
 pub mod router;
+mod server;
 mod static_files;
 
+pub use body::{BodyError, BodyReader};
 pub use cookie::{Cookie, SameSite};
 pub use error::HttpError;
 pub use forwarded::{ForwardedFields, Origin, TrustedProxies};
@@ -26,5 +27,7 @@ pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub use into_response::IntoResponse;
 pub use middleware::{IntoMiddleware, Middleware, Next};
 pub use request::Request;
+pub use responder::Responder;
 pub use response::{Body, BodyStream, ParseError, Response};
+pub use server::HttpServer;
 pub use static_files::StaticFiles;

@@ -1,53 +1,272 @@
 //! A request as handlers get it.
 
-use crate::Method;
+use std::borrow::Cow;
+use std::fmt;
+
+use uptick_emitter::{Emitter, Listeners, events};
+use uptick_socket::{Address, Connection};
+
+use crate::body::{BodyError, BodyReader};
+use crate::connection::{self, At, Incoming};
+use crate::h1::{BodyLength, RequestHead, Version};
 use crate::router::Params;
+use crate::{HeaderMap, Method, Responder};
+use bytes::Bytes;
 
 /// A request.
-#[derive(Debug)]
+///
+/// Its fields are looked up in the bytes that came; take [`headers`](Request::headers) where many are wanted. The body
+/// is read when it is asked for: by a future ([`bytes`](Request::bytes), [`text`](Request::text),
+/// [`json`](Request::json)), as a stream ([`body_stream`](Request::body_stream)) or by events.
+///
+/// # Events
+/// | event | payload | when |
+/// |---|---|---|
+/// | `data` | [`Bytes`] | a piece of the body has come; the first listener has it come |
+/// | `end` | `()` | the body is over |
+/// | `error` | [`BodyError`] | no more of the body comes; without a listener, the request is answered for it |
+/// | `close` | `()` | the client has gone before it was answered |
+///
+/// Events also come when the request itself was dropped.
 pub struct Request {
-    method: Method,
-    path: Box<str>,
-    query: Option<Box<str>>,
+    at: At,
+    conn: Option<Connection>,
+    head: RequestHead,
     params: Params,
 }
 
+events! {
+    impl Request {
+        Bytes => {
+            /// A piece of the body has come.
+            DATA = "data";
+        }
+        () => {
+            /// The body is over.
+            END = "end";
+            /// The client has gone before it was answered.
+            CLOSE = "close";
+        }
+        BodyError => {
+            /// No more of the body comes.
+            ERROR = "error", warn;
+        }
+    }
+}
+
+impl Emitter for Request {
+    type Events = Request;
+
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
+        Incoming(self.at).with_listeners(f)
+    }
+
+    fn listener_added(&self, slot: u8) {
+        if slot == Request::DATA.slot() {
+            connection::resume_body(self.at);
+        }
+    }
+}
+
 impl Request {
+    pub(crate) fn new(at: At, conn: Connection, head: RequestHead) -> Self {
+        Request {
+            at,
+            conn: Some(conn),
+            head,
+            params: Params::default(),
+        }
+    }
+
+    /// A request that came on no connection.
     #[cfg(test)]
     pub(crate) fn for_test(method: Method, target: &str) -> Self {
-        let (path, query) = match target.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (target, None),
-        };
-        Self {
-            method,
-            path: path.into(),
-            query: query.map(Into::into),
+        use crate::h1::{Decoder, Event, Limits};
+
+        let mut decoder = Decoder::new();
+        decoder.push(format!("{method} {target} HTTP/1.1\r\nHost: test\r\n\r\n").into());
+        match decoder.next(&Limits::default()) {
+            Some(Event::Head(head)) => Request {
+                at: At::nowhere(),
+                conn: None,
+                head,
+                params: Params::default(),
+            },
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn at(&self) -> At {
+        self.at
+    }
+
+    /// The same request, for those who look at it when the handler has it.
+    pub(crate) fn again(&self) -> Self {
+        Request {
+            at: self.at,
+            conn: self.conn,
+            head: self.head.clone(),
             params: Params::default(),
         }
     }
 
     /// The method.
     pub fn method(&self) -> &Method {
-        &self.method
+        self.head.method()
     }
 
     /// The path as it was sent, with its percent-encoding.
     pub fn path(&self) -> &str {
-        &self.path
+        self.head.path()
+    }
+
+    /// The target as it was sent: path and query, or a whole URI.
+    pub fn target(&self) -> &str {
+        self.head.target()
     }
 
     /// The query as it was sent, without the `?`.
     pub fn query(&self) -> Option<&str> {
-        self.query.as_deref()
+        self.head.query()
+    }
+
+    /// The names and values of the query, decoded as forms are: `+` is a space, and what is not UTF-8 is replaced.
+    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        let pairs = self.query().unwrap_or_default().split('&');
+        pairs.filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decoded(name), decoded(value))
+        })
+    }
+
+    /// The first value of a name in the query, decoded.
+    pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.query_pairs()
+            .find_map(|(found, value)| (found == name).then_some(value))
     }
 
     /// The decoded value of a parameter of the route's pattern.
     pub fn param(&self, name: &str) -> Option<&str> {
-        self.params.get(&self.path, name)
+        self.params.get(self.path(), name)
     }
 
     pub(crate) fn set_params(&mut self, params: Params) {
         self.params = params;
+    }
+
+    /// The first value of a field, when it is text; case does not matter in names.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        str::from_utf8(self.head.field(name)?).ok()
+    }
+
+    /// The fields as a map, which is made for the call.
+    pub fn headers(&self) -> HeaderMap {
+        self.head.to_header_map()
+    }
+
+    /// The names and values of the cookies, as they were sent.
+    pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
+        let fields = self.head.fields_of("cookie");
+        fields
+            .filter_map(|field| str::from_utf8(field).ok())
+            .flat_map(crate::cookies::pairs)
+    }
+
+    /// The value of the first cookie of a name, as it was sent.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookies()
+            .find_map(|(found, value)| (found == name).then_some(value))
+    }
+
+    /// The head, as it was decoded.
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
+    /// The version of the client.
+    pub fn version(&self) -> Version {
+        self.head.version()
+    }
+
+    /// Whom the request is for, `example.com:8080`: from the target if that is a whole URI, otherwise from `Host`.
+    pub fn host(&self) -> Option<&str> {
+        self.head.host()
+    }
+
+    /// How many bytes the body has, where the client has said so.
+    pub fn content_length(&self) -> Option<u64> {
+        match self.head.body() {
+            BodyLength::None => Some(0),
+            BodyLength::Bytes(length) => Some(length),
+            BodyLength::Chunked => None,
+        }
+    }
+
+    /// The connection on which the request came. Writing to it breaks the answer.
+    pub fn connection(&self) -> Option<Connection> {
+        self.conn
+    }
+
+    /// The other end of the connection: behind a proxy, the proxy. `None` when the client has gone.
+    pub fn peer(&self) -> Option<Address> {
+        self.conn?.peer()
+    }
+
+    /// Whether the connection is encrypted.
+    pub fn is_secure(&self) -> bool {
+        self.conn.is_some_and(Connection::is_secure)
+    }
+
+    /// The handle by which the request can be answered at any time, from anywhere on this thread.
+    pub fn responder(&self) -> Responder {
+        Responder::of(self)
+    }
+
+    /// The pieces of the body. Whoever reads them leaves none for others.
+    pub fn body_stream(&self) -> BodyReader {
+        BodyReader::new(self.at)
+    }
+
+    /// Whether more of the body may come.
+    pub fn has_body(&self) -> bool {
+        connection::body_left(self.at)
+    }
+
+    /// Stops `data` and `end` until [`resume`](Request::resume), and so, in time, the client.
+    pub fn pause(&self) {
+        connection::pause_body(self.at);
+    }
+
+    /// Lets `data` and `end` come; without a `data` listener the body is thrown away.
+    pub fn resume(&self) {
+        connection::resume_body(self.at);
+    }
+
+    /// The fields behind a chunked body that has ended.
+    pub fn trailers(&self) -> Option<HeaderMap> {
+        connection::trailers(self.at).map(|trailers| trailers.to_header_map())
+    }
+
+    pub(crate) fn body_limit(&self) -> usize {
+        connection::body_limit(self.at)
+    }
+}
+
+/// A part of a query, decoded.
+fn decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return Cow::Borrowed(text);
+    }
+    let text = text.replace('+', " ");
+    let decoded = percent_encoding::percent_decode_str(&text).decode_utf8_lossy();
+    Cow::Owned(decoded.into_owned())
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", self.method())
+            .field("target", &self.target())
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,149 @@
+//! Limits of time. A connection has one deadline in the loop's wheel, and activity does not move it: when it comes, it
+//! is armed again for what is left.
+
+use std::time::Duration;
+
+use uptick_event_loop::{Id, driver};
+
+use super::flags::Flags;
+use super::{At, Entry, Timestamp, incoming, outgoing, steps, token, with_entry};
+use crate::server::Timeouts;
+use crate::{HttpError, StatusCode};
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    /// The first octet of a new connection.
+    FirstOctet,
+    /// The next request.
+    Idle,
+    /// The rest of a head.
+    Head,
+    /// The body, which has come for a window of time.
+    Body,
+    /// The handler's answer.
+    Answer,
+}
+
+impl Entry {
+    /// What is waited for, and for how long at most from `since` on.
+    fn waits(&self) -> Option<(Waiting, Duration)> {
+        let flags = self.flags;
+        let timeouts: Timeouts = self.service.timeouts();
+        let (waiting, limit) = if flags.contains(Flags::CLOSING) {
+            return None;
+        } else if !flags.contains(Flags::ACTIVE) {
+            if flags.contains(Flags::DRAINING) {
+                (Waiting::FirstOctet, timeouts.draining)
+            } else if flags.contains(Flags::FRESH) {
+                (Waiting::FirstOctet, timeouts.first_octet)
+            } else if flags.contains(Flags::IN_HEAD) {
+                (Waiting::Head, timeouts.head)
+            } else {
+                (Waiting::Idle, timeouts.idle)
+            }
+        } else if !flags.contains(Flags::RECEIVED)
+            && flags.intersects(Flags::WANTED | Flags::ANSWERED)
+        {
+            (Waiting::Body, timeouts.body)
+        } else if !flags.contains(Flags::STARTED) {
+            (Waiting::Answer, timeouts.answer)
+        } else {
+            // Who reads the answer too slowly is the engine's to deal with.
+            return None;
+        };
+        (limit != Duration::MAX).then_some((waiting, limit))
+    }
+
+    /// Arms the deadline, unless one comes soon enough.
+    #[inline]
+    pub(super) fn arm(&mut self, key: Id) {
+        let Some((_, limit)) = self.waits() else {
+            return;
+        };
+        let due = self.since.after(limit);
+        if self.deadline.is_some() && !due.is_before(self.armed) {
+            return;
+        }
+        self.rearm(key, due);
+    }
+
+    #[cold]
+    fn rearm(&mut self, key: Id, due: Timestamp) {
+        if let Some(deadline) = self.deadline.take() {
+            driver::disarm_deadline(deadline);
+        }
+        self.armed = due;
+        let at = driver::elapsed().saturating_add(due.left());
+        self.deadline = token(key).and_then(|token| driver::arm_deadline(token, at));
+    }
+}
+
+pub(super) fn arm(key: Id) {
+    with_entry(key, |entry| entry.arm(key));
+}
+
+/// What is to be done about a limit that is over.
+enum Over {
+    /// Nothing was begun: the connection ends.
+    End,
+    /// The request does not come.
+    Refuse(StatusCode, &'static str),
+    /// The body does not come.
+    Body(At),
+    /// The handler does not answer.
+    Answer(At),
+}
+
+pub(super) fn expired(key: Id) {
+    let over = with_entry(key, |entry| {
+        entry.deadline = None;
+        let (waiting, limit) = entry.waits()?;
+        if Timestamp::now().is_before(entry.since.after(limit)) {
+            entry.arm(key);
+            return None;
+        }
+        let at = entry.at(key);
+        Some(match waiting {
+            Waiting::FirstOctet | Waiting::Idle => Over::End,
+            Waiting::Head => Over::Refuse(
+                StatusCode::REQUEST_TIMEOUT,
+                "the request took too long to come",
+            ),
+            Waiting::Body => {
+                if entry.body_goes_on(limit) {
+                    entry.arm(key);
+                    return None;
+                }
+                Over::Body(at)
+            }
+            Waiting::Answer => Over::Answer(at),
+        })
+    });
+    match over.flatten() {
+        Some(Over::End) => steps::end(key),
+        Some(Over::Refuse(status, reason)) => outgoing::refuse(key, status, reason),
+        Some(Over::Body(at)) => incoming::too_slow(at),
+        Some(Over::Answer(at)) => {
+            tracing::error!("a handler has not answered in time");
+            let error = HttpError::from_status(StatusCode::INTERNAL_SERVER_ERROR);
+            outgoing::respond(at, error.into());
+        }
+        None => {}
+    }
+}
+
+impl Entry {
+    /// A window of time for the body is over: whether enough of it has come. Begins the next window.
+    fn body_goes_on(&mut self, window: Duration) -> bool {
+        let held_up = self.flags.take(Flags::HELD_UP) || self.flags.contains(Flags::PAUSED);
+        let least = u64::from(self.service.timeouts().body_rate) * window.as_secs().max(1);
+        let enough =
+            held_up || self.flags.contains(Flags::ANSWERED) || u64::from(self.counted) >= least;
+        self.since = Timestamp::now();
+        if !self.flags.contains(Flags::ANSWERED) {
+            self.counted = 0;
+        }
+        enough
+    }
+}

@@ -1,0 +1,398 @@
+//! Answers: whole ones in one write, streamed ones piece by piece.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use uptick_event_loop::{Id, spawn};
+use uptick_socket::Connection;
+
+use super::date::Date;
+use super::exchange::keep_task;
+use super::flags::Flags;
+use super::{At, Entry, advance_later, steps, with_entry, with_exchange};
+use crate::h1::{EncodeError, Encoder, Persistence, ResponseBody, ResponseHead, Version};
+use crate::response::Parts;
+use crate::{Body, BodyStream, HeaderMap, HttpError, Response, StatusCode};
+
+/// Pieces up to this many bytes are copied behind the head; longer ones are handed on as they are.
+const COPIED: usize = 4096;
+
+/// What an answer depends on beside the response.
+#[derive(Clone, Copy)]
+struct Facts {
+    conn: Connection,
+    version: Version,
+    to_head: bool,
+    persistence: Persistence,
+}
+
+impl Entry {
+    /// Begins the answer.
+    #[inline]
+    fn start(&mut self) -> Facts {
+        self.flags.insert(Flags::STARTED);
+        let unread = !self.flags.contains(Flags::RECEIVED)
+            && self
+                .flags
+                .intersects(Flags::EXPECTS | Flags::LONG | Flags::BODY_FAILED);
+        if unread || self.flags.intersects(Flags::DRAINING | Flags::PEER_ENDED) {
+            self.flags.insert(Flags::LAST);
+        }
+        let last = self.flags.contains(Flags::LAST);
+        Facts {
+            conn: self.conn,
+            version: if self.flags.contains(Flags::OLD) {
+                Version::Http10
+            } else {
+                Version::Http11
+            },
+            to_head: self.flags.contains(Flags::TO_HEAD),
+            persistence: if last {
+                Persistence::Close
+            } else {
+                Persistence::KeepAlive
+            },
+        }
+    }
+}
+
+/// Answers; `false` when it was answered before, or the client has gone.
+#[inline]
+pub(crate) fn respond(at: At, response: Response) -> bool {
+    let response = if response.failure().is_some() {
+        shaped(at, response)
+    } else {
+        response
+    };
+    let facts = with_exchange(at, |entry| {
+        (!entry.flags.contains(Flags::STARTED)).then(|| entry.start())
+    });
+    let Some(Some(facts)) = facts else {
+        return false;
+    };
+    let Parts {
+        status,
+        content_type,
+        headers,
+        body,
+    } = response.into_parts();
+    let head = Head {
+        status,
+        content_type,
+        headers: headers.as_deref(),
+    };
+    match body {
+        Body::Stream(stream) => return send_stream(at, facts, &head, stream),
+        body => send_whole(at, facts, &head, body),
+    }
+    true
+}
+
+/// The head of a response.
+struct Head<'a> {
+    status: StatusCode,
+    content_type: Option<&'static str>,
+    headers: Option<&'a HeaderMap>,
+}
+
+impl Head<'_> {
+    #[inline]
+    fn encode(
+        &self,
+        facts: Facts,
+        body: ResponseBody,
+        out: &mut Vec<u8>,
+    ) -> Result<Encoder, EncodeError> {
+        let date = Date::now();
+        Encoder::begin(
+            out,
+            &ResponseHead {
+                status: self.status,
+                reason: None,
+                content_type: self.content_type,
+                date: date.as_str(),
+                fields: self.headers,
+                body,
+                version: facts.version,
+                to_head: facts.to_head,
+                persistence: facts.persistence,
+            },
+        )
+    }
+}
+
+/// Sends an answer whose body is in memory.
+#[inline]
+fn send_whole(at: At, facts: Facts, head: &Head<'_>, body: Body) {
+    let bytes = body.as_bytes().unwrap_or_default();
+    let length = match bytes.len() {
+        0 => ResponseBody::Empty,
+        count => ResponseBody::Bytes(count as u64),
+    };
+    let short = bytes.len() <= COPIED;
+    let mut result = Ok(facts.persistence);
+    let mut sends = false;
+    let mut open = facts.conn.write_with(|out| {
+        result = head.encode(facts, length, out).and_then(|mut encoder| {
+            sends = encoder.sends_body() && !short;
+            if short {
+                encoder.body(out, bytes)?;
+                return encoder.finish(out, None);
+            }
+            Ok(encoder.persistence())
+        });
+    });
+    if sends && open.is_some() {
+        open = Some(facts.conn.write(match body {
+            Body::Static(bytes) => Bytes::from_static(bytes),
+            Body::Bytes(bytes) => bytes,
+            _ => Bytes::new(),
+        }));
+    }
+    match result {
+        Ok(persistence) => answered(at, persistence, open),
+        Err(error) => spoilt(at, error),
+    }
+}
+
+/// The answer is written whole.
+#[inline]
+fn answered(at: At, persistence: Persistence, open: Option<bool>) {
+    let waits = with_exchange(at, |entry| {
+        entry.flags.insert(Flags::ANSWERED);
+        if persistence != Persistence::KeepAlive {
+            entry.flags.insert(Flags::LAST);
+        }
+        entry.note_room(open);
+        !entry.flags.contains(Flags::ADVANCING)
+    });
+    if waits == Some(true) {
+        advance_later(at.key);
+    }
+}
+
+impl Entry {
+    #[inline]
+    fn note_room(&mut self, open: Option<bool>) {
+        match open {
+            Some(true) => {}
+            Some(false) => self.flags.insert(Flags::FULL),
+            // Nothing can be written any more.
+            None => self.flags.insert(Flags::LAST),
+        }
+    }
+}
+
+/// The response cannot be sent as it is, and nothing of it was: the client gets an error in its place.
+#[cold]
+fn spoilt(at: At, error: EncodeError) {
+    with_exchange(at, |entry| entry.flags.remove(Flags::STARTED));
+    respond(at, HttpError::internal(error).into());
+}
+
+/// What the server's error callback makes of an error.
+#[cold]
+fn shaped(at: At, response: Response) -> Response {
+    let known = with_exchange(at, |entry| {
+        let request = entry.exchange.as_mut()?.request.take()?;
+        Some((request, entry.service.clone()))
+    });
+    match known.flatten() {
+        Some((request, service)) => steps::shaped(response, &service, &request),
+        None => response,
+    }
+}
+
+/// Sends the head, and the body as it comes.
+fn send_stream(at: At, facts: Facts, head: &Head<'_>, stream: BodyStream) -> bool {
+    let length = stream
+        .length
+        .map_or(ResponseBody::Stream, ResponseBody::Bytes);
+    if !begin(at, facts, head, length) {
+        return false;
+    }
+    let mut pieces = stream.pieces;
+    let sends = with_exchange(at, |entry| {
+        entry.exchange().encoder.is_some_and(|e| e.sends_body())
+    });
+    if sends != Some(true) {
+        finish(at, None);
+        return true;
+    }
+    let task = spawn(async move {
+        while let Some(piece) = pieces.next().await {
+            match piece {
+                Ok(piece) => {
+                    if !write(at, &piece) && !poll_fn(|cx| poll_writable(at, cx)).await {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::error!("a response broke off: {error}");
+                    return cut(at);
+                }
+            }
+        }
+        finish(at, None);
+    });
+    keep_task(at, task);
+    true
+}
+
+/// Writes the head of an answer whose body follows in pieces.
+fn begin(at: At, facts: Facts, head: &Head<'_>, length: ResponseBody) -> bool {
+    let mut result = Err(EncodeError::BodyTooShort);
+    let open = facts
+        .conn
+        .write_with(|out| result = head.encode(facts, length, out));
+    match result {
+        Ok(encoder) => {
+            with_exchange(at, |entry| {
+                entry.note_room(open);
+                entry.exchange().encoder = Some(encoder);
+            });
+            open.is_some()
+        }
+        Err(_) if open.is_none() => false,
+        Err(error) => {
+            spoilt(at, error);
+            false
+        }
+    }
+}
+
+/// Begins an answer whose body is written later; a body that the response has is the first piece of it.
+pub(crate) fn start(at: At, response: Response) -> bool {
+    let facts = with_exchange(at, |entry| {
+        (!entry.flags.contains(Flags::STARTED)).then(|| entry.start())
+    });
+    let Some(Some(facts)) = facts else {
+        return false;
+    };
+    let parts = response.into_parts();
+    let head = Head {
+        status: parts.status,
+        content_type: parts.content_type,
+        headers: parts.headers.as_deref(),
+    };
+    if !begin(at, facts, &head, ResponseBody::Stream) {
+        return false;
+    }
+    let bytes = parts.body.as_bytes().unwrap_or_default();
+    if !bytes.is_empty() {
+        write(at, bytes);
+    }
+    true
+}
+
+/// Writes a piece of an answer that has begun; `false` when the writer should wait, or nothing is taken.
+pub(crate) fn write(at: At, piece: &[u8]) -> bool {
+    let begun = with_exchange(at, |entry| {
+        let done = entry.flags.contains(Flags::ANSWERED);
+        let encoder = entry.exchange.as_ref()?.encoder.filter(|_| !done)?;
+        Some((entry.conn, encoder))
+    });
+    let Some(Some((conn, mut encoder))) = begun else {
+        return false;
+    };
+    let mut result = Ok(());
+    let open = conn.write_with(|out| result = encoder.body(out, piece));
+    if let Err(error) = result {
+        tracing::error!("a response is longer than it said: {error}");
+        cut(at);
+        return false;
+    }
+    with_exchange(at, |entry| {
+        entry.note_room(open);
+        entry.exchange().encoder = Some(encoder);
+    });
+    open == Some(true)
+}
+
+/// Ends an answer that has begun; `false` when there is none.
+pub(crate) fn end(at: At) -> bool {
+    finish(at, None)
+}
+
+fn finish(at: At, trailers: Option<&HeaderMap>) -> bool {
+    let begun = with_exchange(at, |entry| {
+        let done = entry.flags.contains(Flags::ANSWERED);
+        let encoder = entry.exchange.as_ref()?.encoder.filter(|_| !done)?;
+        Some((entry.conn, encoder))
+    });
+    let Some(Some((conn, encoder))) = begun else {
+        return false;
+    };
+    let mut result = Ok(encoder.persistence());
+    let open = conn.write_with(|out| result = encoder.finish(out, trailers));
+    match result {
+        Ok(persistence) => {
+            answered(at, persistence, open);
+            true
+        }
+        Err(error) => {
+            tracing::error!("a response broke off: {error}");
+            cut(at);
+            false
+        }
+    }
+}
+
+/// Waits until more can be written; `false` when the exchange is over.
+pub(crate) fn poll_writable(at: At, context: &Context<'_>) -> Poll<bool> {
+    let open = with_exchange(at, |entry| {
+        let full = entry.flags.contains(Flags::FULL);
+        if full {
+            entry.exchange().writer = Some(context.waker().clone());
+        }
+        !full
+    });
+    match open {
+        Some(true) => Poll::Ready(true),
+        Some(false) => Poll::Pending,
+        None => Poll::Ready(false),
+    }
+}
+
+/// Breaks an answer off, so that the client cannot take a part for the whole.
+pub(super) fn cut(at: At) {
+    let conn = with_exchange(at, |entry| entry.conn);
+    if let Some(conn) = conn {
+        conn.close();
+    }
+}
+
+/// Answers what is no request, and ends the connection.
+#[cold]
+pub(super) fn refuse(key: Id, status: StatusCode, reason: &'static str) {
+    let facts = with_entry(key, |entry| {
+        if entry.flags.contains(Flags::CLOSING) {
+            return None;
+        }
+        entry.flags.insert(Flags::LAST);
+        Some(entry.start())
+    });
+    let Some(Some(facts)) = facts else { return };
+    let Parts {
+        status,
+        content_type,
+        headers,
+        body,
+    } = Response::from(HttpError::new(status, reason)).into_parts();
+    let head = Head {
+        status,
+        content_type,
+        headers: headers.as_deref(),
+    };
+    let bytes = body.as_bytes().unwrap_or_default();
+    facts.conn.write_with(|out| {
+        let length = ResponseBody::Bytes(bytes.len() as u64);
+        // The texts are the server's own.
+        if let Ok(mut encoder) = head.encode(facts, length, out) {
+            let _ = encoder.body(out, bytes);
+        }
+    });
+    steps::end(key);
+}

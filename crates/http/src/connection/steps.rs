@@ -1,0 +1,440 @@
+//! What happens next on a connection: one step after the other, until something has to be waited for.
+
+use std::rc::Rc;
+use std::task::Waker;
+
+use bytes::Bytes;
+use uptick_emitter::{Emitter, emit};
+use uptick_event_loop::{Id, catch, spawn};
+use uptick_socket::Connection;
+
+use super::exchange::{Exchange, Incoming, keep_task};
+use super::flags::Flags;
+use super::{At, Entry, Timestamp, outgoing, with_entry, with_exchange};
+use crate::body::BodyError;
+use crate::h1::{BodyLength, Event, Invalid, RequestHead, Version};
+use crate::server::Service;
+use crate::{HttpError, Method, Reply, Request, Response};
+
+/// How much of a body is thrown away behind its answer, so that the connection can be kept: 64 KiB.
+pub(super) const DRAINED: u32 = 64 * 1024;
+
+/// A step that is done while nothing is borrowed.
+enum Step {
+    /// A request has come.
+    Handle(Request, Rc<Service>),
+    /// A piece of the body, for its listeners.
+    Piece(At, Bytes),
+    /// The body has ended, for its listeners.
+    PieceEnd(At),
+    /// No more of the body comes, and why.
+    Failed(At, BodyError),
+    /// Whoever waits for the body reads on.
+    Wake(Waker),
+    /// An exchange is over that had more to it.
+    Finished(Box<Exchange>),
+    /// What came is no request.
+    Refuse(Invalid),
+    /// The connection ends.
+    End(Connection),
+    /// Something has to be waited for.
+    Stop,
+}
+
+/// Bytes have come.
+#[inline]
+pub(super) fn received(key: Id, chunk: Bytes) {
+    let begun = with_entry(key, |entry| {
+        if entry.flags.contains(Flags::CLOSING) {
+            return false;
+        }
+        if entry.flags.take(Flags::FRESH) {
+            entry.since = Timestamp::now();
+        }
+        if entry.flags.contains(Flags::ACTIVE) {
+            entry.count_body(chunk.len());
+        }
+        entry.decoder.push(chunk);
+        true
+    });
+    if begun == Some(true) {
+        advance(key);
+    }
+}
+
+/// Goes on until something has to be waited for. Inside of itself it does nothing: it goes on anyway.
+#[inline]
+pub(super) fn advance(key: Id) {
+    let entered = with_entry(key, |entry| {
+        let nested = entry.flags.contains(Flags::ADVANCING);
+        entry.flags.insert(Flags::ADVANCING);
+        !nested
+    });
+    if entered != Some(true) {
+        return;
+    }
+    loop {
+        match with_entry(key, |entry| entry.step(key)) {
+            Some(Step::Handle(request, service)) => handle(request, &service),
+            Some(Step::Piece(at, piece)) => {
+                told(
+                    at,
+                    catch(|| emit(&Incoming(at), Request::DATA, piece)).err(),
+                );
+            }
+            Some(Step::PieceEnd(at)) => {
+                told(at, catch(|| emit(&Incoming(at), Request::END, ())).err());
+            }
+            Some(Step::Failed(at, error)) => failed(at, error),
+            Some(Step::Wake(waker)) => waker.wake(),
+            Some(Step::Finished(exchange)) => drop(exchange),
+            Some(Step::Refuse(invalid)) => {
+                outgoing::refuse(key, invalid.status(), invalid.reason());
+            }
+            Some(Step::End(conn)) => conn.end(),
+            Some(Step::Stop) | None => return,
+        }
+    }
+}
+
+/// Ends the connection: what is written is sent, and what still comes is thrown away.
+pub(super) fn end(key: Id) {
+    let conn = with_entry(key, |entry| {
+        let ending = entry.flags.contains(Flags::CLOSING);
+        entry.flags.insert(Flags::CLOSING);
+        (!ending).then_some(entry.conn)
+    });
+    if let Some(Some(conn)) = conn {
+        conn.end();
+    }
+}
+
+impl Entry {
+    #[inline]
+    fn step(&mut self, key: Id) -> Step {
+        loop {
+            let flags = self.flags;
+            if flags.contains(Flags::CLOSING) {
+                return self.stop();
+            }
+            if !flags.contains(Flags::ACTIVE) {
+                return self.next_request(key);
+            }
+            if !flags.contains(Flags::RECEIVED) {
+                return self.next_piece(key);
+            }
+            if !flags.contains(Flags::ANSWERED) {
+                if self.decoder.buffered() > 0 {
+                    // One read is taken ahead, so that a client that goes away is noticed.
+                    self.pause();
+                }
+                self.arm(key);
+                return self.stop();
+            }
+            if flags.contains(Flags::LAST) {
+                self.flags.insert(Flags::CLOSING);
+                self.stop();
+                return Step::End(self.conn);
+            }
+            self.since = Timestamp::now();
+            if let Some(exchange) = self.finish() {
+                return Step::Finished(exchange);
+            }
+        }
+    }
+
+    #[inline]
+    fn stop(&mut self) -> Step {
+        self.flags.remove(Flags::ADVANCING);
+        Step::Stop
+    }
+
+    #[inline]
+    fn next_request(&mut self, key: Id) -> Step {
+        if self.flags.contains(Flags::FULL) {
+            // Who does not read answers gets no more of them.
+            self.pause();
+            return self.stop();
+        }
+        let service = Rc::clone(&self.service);
+        match self.decoder.next(&service.limits()) {
+            Some(Event::Head(head)) => self.begin(key, head, service),
+            Some(Event::Error(invalid)) => Step::Refuse(invalid),
+            Some(Event::Body(_) | Event::Trailers(_) | Event::Complete) => self.next_request(key),
+            None => self.idle(key),
+        }
+    }
+
+    /// There is no request.
+    fn idle(&mut self, key: Id) -> Step {
+        let in_head = !self.decoder.is_idle();
+        let over = self.flags.contains(Flags::LAST) && !in_head;
+        if over || self.flags.contains(Flags::PEER_ENDED) {
+            self.flags.insert(Flags::CLOSING);
+            self.stop();
+            return Step::End(self.conn);
+        }
+        if in_head && !self.flags.contains(Flags::IN_HEAD) {
+            self.flags.insert(Flags::IN_HEAD);
+            self.since = Timestamp::now();
+        }
+        self.resume();
+        self.arm(key);
+        self.stop()
+    }
+
+    /// A request has come, or at least its head.
+    #[inline]
+    fn begin(&mut self, key: Id, head: RequestHead, service: Rc<Service>) -> Step {
+        self.flags.remove(Flags::IN_HEAD);
+        self.flags.insert(Flags::ACTIVE);
+        if *head.method() == Method::HEAD {
+            self.flags.insert(Flags::TO_HEAD);
+        }
+        if head.version() == Version::Http10 {
+            self.flags.insert(Flags::OLD);
+        }
+        if !head.keep_alive() || self.flags.contains(Flags::DRAINING) {
+            self.flags.insert(Flags::LAST);
+        }
+        let none = match head.body() {
+            BodyLength::None | BodyLength::Bytes(0) => true,
+            BodyLength::Bytes(length) => {
+                self.flags.set(Flags::LONG, length > u64::from(DRAINED));
+                false
+            }
+            BodyLength::Chunked => false,
+        };
+        if none && matches!(self.decoder.next(&service.limits()), Some(Event::Complete)) {
+            self.flags.insert(Flags::RECEIVED);
+        } else if head.expects_continue() {
+            self.flags.insert(Flags::EXPECTS);
+        }
+        self.counted = 0;
+        Step::Handle(Request::new(self.at(key), self.conn, head), service)
+    }
+
+    /// The body is still to come, or a part of it.
+    fn next_piece(&mut self, key: Id) -> Step {
+        let flags = self.flags;
+        if flags.contains(Flags::BODY_FAILED) {
+            if flags.contains(Flags::ANSWERED) {
+                self.flags.insert(Flags::CLOSING);
+                self.stop();
+                return Step::End(self.conn);
+            }
+            self.arm(key);
+            return self.stop();
+        }
+        let drains = flags.contains(Flags::ANSWERED);
+        if drains && self.flags.contains(Flags::LAST) {
+            self.flags.insert(Flags::CLOSING);
+            self.stop();
+            return Step::End(self.conn);
+        }
+        if !drains && let Some(reader) = self.exchange.as_mut().and_then(|e| e.reader.take()) {
+            if self.decoder.buffered() > 0 {
+                // The reader has this piece first.
+                self.pause();
+                return Step::Wake(reader);
+            }
+            if flags.contains(Flags::PEER_ENDED) {
+                return Step::Wake(reader);
+            }
+            self.exchange().reader = Some(reader);
+        }
+        if !drains && !flags.contains(Flags::PUSHED) {
+            if self.decoder.buffered() > 0 {
+                self.pause();
+            }
+            self.arm(key);
+            return self.stop();
+        }
+        let service = Rc::clone(&self.service);
+        let at = self.at(key);
+        match self.decoder.next(&service.limits()) {
+            Some(Event::Body(piece)) if !drains => Step::Piece(at, piece),
+            Some(Event::Body(piece)) => {
+                let count = u32::try_from(piece.len()).unwrap_or(u32::MAX);
+                self.counted = self.counted.saturating_add(count);
+                if self.counted > DRAINED {
+                    self.flags.insert(Flags::LAST);
+                }
+                self.next_piece(key)
+            }
+            Some(Event::Trailers(trailers)) => {
+                if !drains {
+                    self.exchange().trailers = Some(trailers);
+                }
+                self.next_piece(key)
+            }
+            Some(Event::Complete) => {
+                self.flags.insert(Flags::RECEIVED);
+                self.since = Timestamp::now();
+                if drains {
+                    self.step(key)
+                } else {
+                    Step::PieceEnd(at)
+                }
+            }
+            Some(Event::Error(invalid)) => Step::Failed(at, BodyError::Invalid(invalid)),
+            Some(Event::Head(_)) => Step::Failed(at, BodyError::Closed),
+            None if flags.contains(Flags::PEER_ENDED) => Step::Failed(at, BodyError::Closed),
+            None => {
+                self.resume();
+                self.arm(key);
+                self.stop()
+            }
+        }
+    }
+
+    fn count_body(&mut self, count: usize) {
+        if !self.flags.contains(Flags::ANSWERED) {
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            self.counted = self.counted.saturating_add(count);
+        }
+    }
+
+    #[inline]
+    pub(super) fn pause(&mut self) {
+        if !self.flags.contains(Flags::PAUSED) {
+            self.flags.insert(Flags::PAUSED);
+            self.conn.pause();
+        }
+    }
+
+    #[inline]
+    pub(super) fn resume(&mut self) {
+        if self.flags.take(Flags::PAUSED) {
+            self.flags.insert(Flags::HELD_UP);
+            self.conn.resume();
+        }
+    }
+}
+
+/// Has the handler answer.
+#[inline]
+fn handle(request: Request, service: &Rc<Service>) {
+    let at = request.at();
+    let again = request.again();
+    match catch(|| service.answer(request)) {
+        Ok(Reply::Ready(response)) => {
+            let response = shaped(response, service, &again);
+            outgoing::respond(at, response);
+        }
+        Ok(Reply::Later(future)) => {
+            wait_for_answer(at, Some(again));
+            let task = spawn(async move {
+                let reply = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(future));
+                match reply.await {
+                    Ok(Some(response)) => {
+                        outgoing::respond(at, response);
+                    }
+                    Ok(None) => unanswered(at),
+                    Err(payload) => panicked(at, &message(&*payload)),
+                }
+            });
+            keep_task(at, task);
+        }
+        Ok(Reply::Detached) => {
+            wait_for_answer(at, Some(again));
+            unanswered(at);
+        }
+        Err(message) => panicked(at, &message),
+    }
+}
+
+/// What a panic says.
+fn message(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a message").to_owned()
+}
+
+/// What the server's error callback makes of a response that is an error.
+#[inline]
+pub(super) fn shaped(response: Response, service: &Service, request: &Request) -> Response {
+    if response.failure().is_none() {
+        return response;
+    }
+    let on_error = service.on_error();
+    match catch(|| response.shaped(on_error.as_ref(), request)) {
+        Ok(response) => response,
+        Err(message) => {
+            tracing::error!("the error callback panicked: {message}");
+            HttpError::from_status(http::StatusCode::INTERNAL_SERVER_ERROR).into()
+        }
+    }
+}
+
+/// The answer comes later: the time for it begins.
+fn wait_for_answer(at: At, request: Option<Request>) {
+    with_exchange(at, |entry| {
+        if !entry.flags.contains(Flags::STARTED) {
+            entry.since = Timestamp::now();
+            entry.exchange().request = request;
+        }
+    });
+}
+
+/// The handler is done and has not answered: somebody has to hold the responder.
+fn unanswered(at: At) {
+    let forgotten = with_exchange(at, |entry| {
+        !entry.flags.intersects(Flags::STARTED | Flags::HELD)
+    });
+    if forgotten == Some(true) {
+        let error = HttpError::internal("the handler has neither answered nor taken the responder");
+        outgoing::respond(at, error.into());
+    }
+}
+
+/// A callback of the exchange panicked: it is answered, if it is not yet, and the connection ends with it.
+pub(super) fn panicked(at: At, message: &str) {
+    let started = with_exchange(at, |entry| {
+        entry.flags.insert(Flags::LAST);
+        entry.flags.contains(Flags::STARTED)
+    });
+    match started {
+        Some(true) => {
+            tracing::error!("a handler panicked after it had begun to answer: {message}");
+            outgoing::cut(at);
+        }
+        Some(false) => {
+            let error = HttpError::internal(format!("the handler panicked: {message}"));
+            outgoing::respond(at, error.into());
+        }
+        None => tracing::error!("a handler panicked after its client had gone: {message}"),
+    }
+}
+
+fn told(at: At, panic: Option<String>) {
+    if let Some(message) = panic {
+        panicked(at, &message);
+    }
+}
+
+/// No more of the body comes.
+pub(super) fn failed(at: At, error: BodyError) {
+    let listened = with_exchange(at, |entry| {
+        entry.flags.insert(Flags::BODY_FAILED | Flags::LAST);
+        let exchange = entry.exchange();
+        exchange.failure.get_or_insert_with(|| error.clone());
+        let reader = exchange.reader.take();
+        (reader, entry.flags.contains(Flags::STARTED))
+    });
+    let Some((reader, started)) = listened else {
+        return;
+    };
+    if let Some(reader) = reader {
+        return reader.wake();
+    }
+    let listens = Incoming(at).with_listeners(|all| all.has(Request::ERROR.slot()));
+    if listens == Some(true) {
+        told(
+            at,
+            catch(|| emit(&Incoming(at), Request::ERROR, error.clone())).err(),
+        );
+    } else if !started {
+        outgoing::respond(at, HttpError::from(error).into());
+    }
+}

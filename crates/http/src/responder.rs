@@ -1,0 +1,115 @@
+//! The handle by which a request is answered.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::task::{Context, Poll};
+
+use uptick_emitter::{Emitter, Listeners, events};
+use uptick_stream::Chunk;
+
+use crate::connection::{self, At, Outgoing};
+use crate::{IntoResponse, Request, Response};
+
+/// Answers a request, now or later.
+///
+/// A `Copy` handle, taken from [`Request::responder`]. A handler that has taken it may return `()`. When the request is
+/// answered, or its client has gone, the handle is stale: [`send`](Responder::send) gives `false` and does nothing.
+///
+/// # Events
+/// | event | payload | when |
+/// |---|---|---|
+/// | `drain` | `()` | after [`write`](Responder::write) gave `false`: there is room again |
+/// | `close` | `()` | the client has gone before it was answered |
+///
+/// # Limits
+/// A request that nobody answers in 60 s ([`HttpServer::answer_timeout`](crate::HttpServer::answer_timeout)) is answered
+/// with 500, and logged.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use uptick_event_loop::add_timer;
+/// use uptick_http::{HttpServer, Request};
+///
+/// let http = HttpServer::new();
+/// http.get("/later", |req: Request| {
+///     let responder = req.responder();
+///     add_timer(Duration::from_secs(1), move || responder.send("Here you are"));
+/// });
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Responder {
+    at: At,
+    local: PhantomData<*const ()>,
+}
+
+events! {
+    impl Responder {
+        () => {
+            /// There is room for more of the answer again.
+            DRAIN = "drain";
+            /// The client has gone before it was answered.
+            CLOSE = "close";
+        }
+    }
+}
+
+impl Emitter for Responder {
+    type Events = Responder;
+
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
+        Outgoing(self.at).with_listeners(f)
+    }
+}
+
+impl Responder {
+    pub(crate) fn of(request: &Request) -> Self {
+        connection::hold(request);
+        Responder {
+            at: request.at(),
+            local: PhantomData,
+        }
+    }
+
+    /// Answers. `false` when it was answered before, or the client has gone: then nothing happens.
+    pub fn send(self, answer: impl IntoResponse) -> bool {
+        self.is_open() && connection::respond(self.at, answer.into_response())
+    }
+
+    /// Begins an answer whose body is written piece by piece. The body that the response has is the first of them.
+    /// `false` when it was answered before, or the client has gone.
+    pub fn start(self, response: Response) -> bool {
+        connection::start(self.at, response)
+    }
+
+    /// Writes a piece of the body of an answer that was [`start`](Responder::start)ed.
+    ///
+    /// `false` says that the client does not read as fast: the piece was taken, and `drain` tells when to go on. `false`
+    /// without a `drain` to come says that nothing is taken: the answer is not started, or over, or the client has gone.
+    pub fn write(self, piece: impl Chunk) -> bool {
+        connection::write(self.at, piece.as_slice())
+    }
+
+    /// Ends an answer that was [`start`](Responder::start)ed; `false` when there is none.
+    pub fn end(self) -> bool {
+        connection::end(self.at)
+    }
+
+    /// Whether an answer would be taken: none was begun, and the client is there.
+    pub fn is_open(self) -> bool {
+        connection::is_unanswered(self.at)
+    }
+
+    /// Ready when more can be written: `true`, or `false` when the answer is over or the client has gone.
+    pub fn poll_writable(self, context: &Context<'_>) -> Poll<bool> {
+        connection::poll_writable(self.at, context)
+    }
+}
+
+impl fmt::Debug for Responder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Responder")
+            .field("open", &self.is_open())
+            .finish()
+    }
+}

@@ -1,0 +1,273 @@
+//! The server: routes and settings, on any number of listeners.
+
+mod service;
+mod settings;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use uptick_emitter::{Emitter, Listeners, emit, events};
+use uptick_event_loop::{Id, Table, catch};
+use uptick_socket::{
+    Connection, Error, IntoUri, ListenUri, Server, ServerControl, ServerInterface,
+};
+
+use crate::router::{Group, RouteError, Routes, routing_methods};
+use crate::{Handler, HttpError, IntoMiddleware, Request, Response};
+
+pub(crate) use service::Service;
+pub(crate) use settings::Timeouts;
+
+/// A server for HTTP/1.1 and HTTP/1.0.
+///
+/// A `Copy` handle: the thread's event loop owns the server. It serves any number of listeners, plain, TLS, Unix, and
+/// the same routes on all of them; routes and settings may change while it serves.
+///
+/// Requests of a connection are answered in their order, one after the other, also when answers take their time.
+///
+/// # Events
+/// | event | payload | when |
+/// |---|---|---|
+/// | `error` | [`Error`] | a listener failed; the server goes on |
+/// | `close` | `()` | the server was closed and its last connection is gone: the last event |
+///
+/// # Limits
+/// Head 10 s, 16 KiB for the request line, 64 KiB and 100 fields for the rest · idle 60 s · body 1 KiB/s · answer 60 s; see
+/// the setters.
+///
+/// # Examples
+/// ```no_run
+/// use uptick_http::{HttpServer, Request, Response};
+///
+/// let http = HttpServer::bind(8080)?;
+/// http.get("/", |_: Request| Response::html("<h1>Hello, World!</h1>"));
+/// http.get("/users/{id}", |req: Request| format!("User {}", req.param("id").unwrap_or("?")));
+/// uptick_event_loop::run()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HttpServer {
+    /// `None` where there was no place for it.
+    id: Option<Id>,
+    local: PhantomData<*const ()>,
+}
+
+events! {
+    impl HttpServer {
+        Error => {
+            /// A listener failed; the server goes on.
+            ERROR = "error", warn;
+        }
+        () => {
+            /// The server was closed and its last connection is gone.
+            CLOSE = "close";
+        }
+    }
+}
+
+struct Entry {
+    service: Rc<Service>,
+    listeners: Listeners,
+    servers: Vec<ServerControl>,
+}
+
+thread_local! {
+    static SERVERS: RefCell<Table<Entry>> = const { RefCell::new(Table::new()) };
+}
+
+fn with_entry<R>(server: HttpServer, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+    SERVERS
+        .try_with(|servers| servers.borrow_mut().get_mut(server.id?).map(f))
+        .ok()
+        .flatten()
+}
+
+impl Emitter for HttpServer {
+    type Events = HttpServer;
+
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
+        with_entry(*self, |entry| f(&mut entry.listeners))
+    }
+}
+
+impl HttpServer {
+    /// Makes a server that listens nowhere yet.
+    ///
+    /// # Limits
+    /// 2³² servers in a thread; the handle of one more is stale from the beginning.
+    pub fn new() -> Self {
+        let service = Rc::new(Service::default());
+        let entry = Entry {
+            service: Rc::clone(&service),
+            listeners: Listeners::new(),
+            servers: Vec::new(),
+        };
+        let id = SERVERS.with_borrow_mut(|servers| servers.insert(entry));
+        let server = HttpServer {
+            id,
+            local: PhantomData,
+        };
+        service.set_server(server);
+        server
+    }
+
+    /// Makes a server that listens on a port of 127.0.0.1 or on an address, as [`Server::bind`] takes it.
+    ///
+    /// # Errors
+    /// As [`Server::bind`].
+    pub fn bind(uri: impl IntoUri<ListenUri>) -> Result<Self, Error> {
+        let server = Server::bind(uri)?;
+        Ok(HttpServer::new().listen(server))
+    }
+
+    /// Serves the connections of a server of any kind, beside those that are served already.
+    pub fn listen<S: ServerInterface>(self, server: S) -> Self {
+        let taken = with_entry(self, |entry| {
+            entry.servers.push(ServerControl::new(server));
+        });
+        if taken.is_none() {
+            server.close();
+            return self;
+        }
+        server.on(S::CONNECTION, move |conn| self.serve(conn));
+        server.on(S::ERROR, move |error| {
+            emit(&self, HttpServer::ERROR, error);
+        });
+        server.on(S::CLOSE, move |()| self.listener_closed());
+        self
+    }
+
+    /// Serves HTTP on a connection from anywhere: adopted, made by a connector.
+    pub fn serve(self, conn: Connection) {
+        match self.service() {
+            Some(service) => crate::connection::serve(conn, &service),
+            None => conn.close(),
+        }
+    }
+
+    /// What the server listens on, `tcp://127.0.0.1:8080`; `None` while it listens nowhere. Of several, the first.
+    pub fn address(self) -> Option<String> {
+        self.addresses().into_iter().next()
+    }
+
+    /// All that the server listens on.
+    pub fn addresses(self) -> Vec<String> {
+        let servers = with_entry(self, |entry| entry.servers.clone()).unwrap_or_default();
+        servers.iter().filter_map(ServerControl::address).collect()
+    }
+
+    /// How many connections are open.
+    pub fn open_connections(self) -> usize {
+        self.service()
+            .map_or(0, |service| service.open_connections())
+    }
+
+    /// Adds a middleware around all routes, and around the answers where there is none.
+    pub fn wrap<M>(self, middleware: impl IntoMiddleware<M>) -> Self {
+        self.with_routes(|routes| routes.wrap(middleware.into_middleware()));
+        self
+    }
+
+    /// Sets what shapes answers that are errors: those of handlers, and those where there is no route. Default: a short
+    /// page of text.
+    pub fn error(self, shape: impl Fn(HttpError, &Request) -> Response + 'static) -> Self {
+        self.with_routes(|routes| routes.error(Rc::new(shape)));
+        self
+    }
+
+    /// Adds routes that have a prefix in common.
+    pub fn group(self, prefix: &str, f: impl FnOnce(Group<'_>)) -> Self {
+        if let Some(service) = self.service() {
+            Routes::group(service.routes(), prefix, f);
+        }
+        self
+    }
+
+    /// Sets whether a path without a route is redirected to the one with, or without, a slash at its end, if that has
+    /// one. Default: false, they are two paths.
+    pub fn redirect_trailing_slash(self, redirect: bool) -> Self {
+        self.with_routes(|routes| routes.redirect_trailing_slash(redirect));
+        self
+    }
+
+    fn add_route(self, methods: &str, pattern: &str, handler: Handler) -> Result<(), RouteError> {
+        self.with_routes(|routes| routes.add(methods, pattern, handler))
+            .unwrap_or(Ok(()))
+    }
+
+    routing_methods!();
+
+    fn with_routes<R>(self, f: impl FnOnce(&mut Routes) -> R) -> Option<R> {
+        let service = self.service()?;
+        let mut routes = service.routes().borrow_mut();
+        Some(f(&mut routes))
+    }
+
+    pub(crate) fn service(self) -> Option<Rc<Service>> {
+        with_entry(self, |entry| Rc::clone(&entry.service))
+    }
+
+    /// Stops listening for good; open connections stay. `close` follows when the last of them is gone.
+    pub fn close(self) {
+        for server in self.take_servers() {
+            server.close();
+        }
+        if let Some(service) = self.service() {
+            service.stop();
+            self.finish_if_over();
+        }
+    }
+
+    fn take_servers(self) -> Vec<ServerControl> {
+        with_entry(self, |entry| std::mem::take(&mut entry.servers)).unwrap_or_default()
+    }
+
+    /// One of the listeners has closed, by whomever.
+    fn listener_closed(self) {
+        let servers = with_entry(self, |entry| entry.servers.clone()).unwrap_or_default();
+        let open: Vec<_> = servers
+            .into_iter()
+            .filter(|server| server.address().is_some())
+            .collect();
+        let none = open.is_empty();
+        with_entry(self, |entry| entry.servers = open);
+        if none && let Some(service) = self.service() {
+            service.stop();
+            self.finish_if_over();
+        }
+    }
+
+    /// Emits `close` and forgets the server, once nothing is left of it.
+    pub(crate) fn finish_if_over(self) {
+        let over = with_entry(self, |entry| {
+            entry.servers.is_empty() && entry.service.take_end()
+        });
+        if over != Some(true) {
+            return;
+        }
+        if let Err(message) = catch(|| emit(&self, HttpServer::CLOSE, ())) {
+            tracing::error!("a close callback of an HTTP server panicked: {message}");
+        }
+        let entry = SERVERS
+            .try_with(|servers| servers.borrow_mut().remove(self.id?))
+            .ok()
+            .flatten();
+        drop(entry);
+    }
+}
+
+impl Default for HttpServer {
+    fn default() -> Self {
+        HttpServer::new()
+    }
+}
+
+impl fmt::Debug for HttpServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpServer")
+            .field("addresses", &self.addresses())
+            .finish()
+    }
+}

@@ -1,0 +1,91 @@
+//! What the connections of a server share.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+use super::HttpServer;
+use super::settings::{Settings, Timeouts};
+use crate::h1::Limits;
+use crate::router::{OnError, Routes};
+use crate::{Reply, Request};
+
+/// What the connections of a server share: its routes and its settings.
+#[derive(Default)]
+pub(crate) struct Service {
+    server: Cell<Option<HttpServer>>,
+    routes: Rc<RefCell<Routes>>,
+    pub(super) settings: Cell<Settings>,
+    open: Cell<usize>,
+    /// No connection is accepted any more.
+    stopped: Cell<bool>,
+    /// `close` was emitted.
+    ended: Cell<bool>,
+}
+
+impl Service {
+    pub(super) fn set_server(&self, server: HttpServer) {
+        self.server.set(Some(server));
+    }
+
+    pub(crate) fn routes(&self) -> &Rc<RefCell<Routes>> {
+        &self.routes
+    }
+
+    #[inline]
+    pub(crate) fn answer(&self, request: Request) -> Reply {
+        Routes::answer(&self.routes, request)
+    }
+
+    pub(crate) fn on_error(&self) -> Option<OnError> {
+        self.routes.borrow().on_error()
+    }
+
+    #[inline]
+    pub(crate) fn limits(&self) -> Limits {
+        self.settings.get().limits
+    }
+
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        self.settings.get().timeouts
+    }
+
+    pub(crate) fn body_limit(&self) -> usize {
+        self.settings.get().body_limit
+    }
+
+    pub(crate) fn open_connections(&self) -> usize {
+        self.open.get()
+    }
+
+    pub(crate) fn opened(&self) {
+        self.open.set(self.open.get() + 1);
+    }
+
+    /// A connection is gone.
+    pub(crate) fn closed(&self) {
+        self.open.set(self.open.get().saturating_sub(1));
+        if self.stopped.get()
+            && let Some(server) = self.server.get()
+        {
+            server.finish_if_over();
+        }
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopped.set(true);
+    }
+
+    /// Whether everything is over, which is said once.
+    pub(super) fn take_end(&self) -> bool {
+        self.stopped.get() && self.open.get() == 0 && !self.ended.replace(true)
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("open", &self.open)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,111 @@
+//! The limits of a server.
+
+use std::time::Duration;
+
+use super::HttpServer;
+use crate::h1::Limits;
+
+/// How long things may take; [`Duration::MAX`] is no limit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    pub(crate) first_octet: Duration,
+    pub(crate) head: Duration,
+    pub(crate) idle: Duration,
+    /// The window of time in which the body has to come at `body_rate` bytes a second.
+    pub(crate) body: Duration,
+    pub(crate) body_rate: u32,
+    pub(crate) answer: Duration,
+    /// What a fresh connection gets in a shutdown.
+    pub(crate) draining: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) limits: Limits,
+    pub(super) timeouts: Timeouts,
+    pub(super) body_limit: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            limits: Limits::default(),
+            timeouts: Timeouts {
+                first_octet: Duration::from_secs(10),
+                head: Duration::from_secs(10),
+                idle: Duration::from_secs(60),
+                body: Duration::from_secs(10),
+                body_rate: 1024,
+                answer: Duration::from_secs(60),
+                draining: Duration::from_millis(250),
+            },
+            body_limit: 1024 * 1024,
+        }
+    }
+}
+
+/// The settings, which hold for all that begins after they are made.
+impl HttpServer {
+    /// Sets how much of a head and of the framing of a body is taken; more is answered with 414, 431 or 413.
+    /// Default: a request line of 16 KiB, 100 fields of 64 KiB in all, 4 KiB of chunk extensions, 16 KiB of trailers.
+    pub fn limits(self, limits: Limits) -> Self {
+        self.set(|settings| settings.limits = limits)
+    }
+
+    /// Sets how long a new connection may be without an octet, before it is closed; `None` switches the limit off.
+    /// Default: 10 s.
+    pub fn first_octet_timeout(self, limit: Option<Duration>) -> Self {
+        self.set(|settings| settings.timeouts.first_octet = time(limit))
+    }
+
+    /// Sets how long a head may take in all, from its first octet on, before it is answered with 408; `None` switches the
+    /// limit off. Default: 10 s.
+    pub fn head_timeout(self, limit: Option<Duration>) -> Self {
+        self.set(|settings| settings.timeouts.head = time(limit))
+    }
+
+    /// Sets how long a connection is kept for the next request, before it is closed; `None` switches the limit off.
+    /// Default: 60 s.
+    pub fn idle_timeout(self, limit: Option<Duration>) -> Self {
+        self.set(|settings| settings.timeouts.idle = time(limit))
+    }
+
+    /// Sets how fast a body has to come while it is waited for: so many bytes a second in each such window of time. One
+    /// that comes more slowly is answered with 408. A rate of 0 is no limit; a window counts as a second at least.
+    /// Default: 1 KiB/s, 10 s.
+    pub fn body_rate(self, bytes_per_second: u32, window: Duration) -> Self {
+        self.set(|settings| {
+            settings.timeouts.body_rate = bytes_per_second;
+            settings.timeouts.body = if bytes_per_second == 0 {
+                Duration::MAX
+            } else {
+                window.max(Duration::from_secs(1))
+            };
+        })
+    }
+
+    /// Sets how long a handler may take to begin its answer, counted from the end of the request, before it is answered
+    /// with 500 and logged; `None` switches the limit off. Default: 60 s.
+    pub fn answer_timeout(self, limit: Option<Duration>) -> Self {
+        self.set(|settings| settings.timeouts.answer = time(limit))
+    }
+
+    /// Sets how many bytes of a body [`text`](crate::Request::text) and [`json`](crate::Request::json) take; more is
+    /// answered with 413. Default: 1 MiB.
+    pub fn body_limit(self, bytes: usize) -> Self {
+        self.set(|settings| settings.body_limit = bytes)
+    }
+
+    fn set(self, f: impl FnOnce(&mut Settings)) -> Self {
+        if let Some(service) = self.service() {
+            let mut settings = service.settings.get();
+            f(&mut settings);
+            service.settings.set(settings);
+        }
+        self
+    }
+}
+
+fn time(limit: Option<Duration>) -> Duration {
+    limit.unwrap_or(Duration::MAX)
+}

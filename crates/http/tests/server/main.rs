@@ -1,0 +1,7 @@
+//! The server over TCP, with clients that write and read bytes.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod pipelining;
