@@ -1,4 +1,8 @@
 #![doc = include_str!("../README.md")]
+#![allow(
+    dead_code,
+    reason = "parts that are being put together with the server"
+)]
 
 mod body;
 mod connection;
