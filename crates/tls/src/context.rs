@@ -45,7 +45,7 @@ impl fmt::Display for TlsVersion {
 /// the handshakes.
 ///
 /// # Limits
-/// Files are read up to 1 MiB. What decrypts a private key may take up to 2,000,000 rounds of PBKDF2, or 128 MiB of scrypt.
+/// Files are regular ones, of 1 MiB at most. What decrypts a private key may take up to 2,000,000 rounds of PBKDF2, or 128 MiB of scrypt.
 /// Early data (0-RTT) is never taken.
 ///
 /// # Examples

@@ -55,6 +55,14 @@ pub(crate) struct Outcome {
     pub(crate) error: Option<Error>,
 }
 
+impl Outcome {
+    /// Whether nothing is left to be done but to send what is to be sent, as after most writes.
+    pub(crate) fn is_settled(&self) -> bool {
+        let FilterContext { up, end, later, .. } = &*self.context;
+        up.is_empty() && !end && later.is_empty() && self.error.is_none()
+    }
+}
+
 /// The filters of a stream, from the descriptor up.
 #[derive(Default)]
 pub(crate) struct Filters {

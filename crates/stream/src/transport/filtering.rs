@@ -4,9 +4,9 @@ use bytes::Bytes;
 use uptick_event_loop::catch;
 
 use super::flags::Flags;
-use super::{Transport, Transports, ending, protocol, reading, with_entry, writing};
+use super::{Entry, Transport, Transports, ending, protocol, reading, with_entry, writing};
 use crate::error::Error;
-use crate::filter::{FilterContext, Outcome, Passage};
+use crate::filter::{FilterContext, Filters, Outcome, Passage};
 
 /// Bytes have come from the descriptor.
 pub(super) fn received<T: Transport>(stream: T, bytes: Bytes) {
@@ -56,14 +56,15 @@ pub(super) fn pass_held<T: Transport>(stream: T) {
             return None;
         }
         let rare = entry.rare();
-        Some(Passage::Delivered {
+        let held = Passage::Delivered {
             height: rare.filters.len() - 1,
             bytes: std::mem::take(&mut rare.held).into(),
             end: std::mem::take(&mut rare.held_end),
-        })
+        };
+        Some((held, take_filters(entry)))
     });
-    if let Some(Some(held)) = held {
-        run(stream, held, Tell::Later);
+    if let Some(Some((held, filters))) = held {
+        run(stream, filters, held, Tell::Later);
     }
 }
 
@@ -91,22 +92,23 @@ pub(super) fn release<T: Transport>(stream: T) {
 
 fn pass<T: Transport>(stream: T, passage: Passage) {
     let mut passage = Some(passage);
-    with_entry(stream, |entry, _| {
+    let filters = with_entry(stream, |entry, _| {
         // A filter's own code, or what it has set off, uses the stream: its turn comes after what is under way.
-        let waits = entry.flags.contains(Flags::FILTERING)
-            || entry
-                .rare
-                .as_ref()
-                .is_some_and(|rare| !rare.postponed.is_empty());
-        if waits {
-            entry.rare().postponed.extend(passage.take());
+        let filtering = entry.flags.contains(Flags::FILTERING);
+        let rare = entry.rare();
+        if filtering || !rare.postponed.is_empty() {
+            rare.postponed.extend(passage.take());
+            return None;
         }
+        Some(take_filters(entry))
     });
-    while let Some(current) = passage {
-        let tell = Tell::after(&current);
-        run(stream, current, tell);
-        passage = with_entry(stream, |entry, _| {
-            entry.rare.as_mut()?.postponed.pop_front()
+    let mut next = passage.zip(filters.flatten());
+    while let Some((passage, filters)) = next {
+        let tell = Tell::after(&passage);
+        run(stream, filters, passage, tell);
+        next = with_entry(stream, |entry, _| {
+            let postponed = entry.rare.as_mut()?.postponed.pop_front()?;
+            Some((postponed, take_filters(entry)))
         })
         .flatten();
     }
@@ -132,13 +134,14 @@ impl Tell {
     }
 }
 
-fn run<T: Transport>(stream: T, passage: Passage, tell: Tell) {
+/// Takes the filters out of a stream, for [`run`] to put back.
+fn take_filters<T: Transport>(entry: &mut Entry<T>) -> Filters {
+    entry.flags.insert(Flags::FILTERING);
+    std::mem::take(&mut entry.rare().filters)
+}
+
+fn run<T: Transport>(stream: T, mut filters: Filters, passage: Passage, tell: Tell) {
     let is_ending = matches!(passage, Passage::Ending);
-    let filters = with_entry(stream, |entry, _| {
-        entry.flags.insert(Flags::FILTERING);
-        std::mem::take(&mut entry.rare().filters)
-    });
-    let Some(mut filters) = filters else { return };
     let mut outcome = match catch(|| filters.pass(passage)) {
         Ok(outcome) => outcome,
         Err(message) => Outcome {
@@ -157,7 +160,9 @@ fn run<T: Transport>(stream: T, passage: Passage, tell: Tell) {
         entry.flags.remove(Flags::FILTERING);
         let rare = entry.rare();
         let added = std::mem::replace(&mut rare.filters, filters);
-        rare.filters.append(added);
+        if !added.is_empty() {
+            rare.filters.append(added);
+        }
         let filtered = !rare.filters.is_empty() || entry.holds();
         entry.flags.set(Flags::FILTERED, filtered);
         if outcome.context.wait {
@@ -167,7 +172,9 @@ fn run<T: Transport>(stream: T, passage: Passage, tell: Tell) {
         Some(())
     });
     if found.flatten().is_some() {
-        settle(stream, &mut outcome, height, tell);
+        if !outcome.is_settled() {
+            settle(stream, &mut outcome, height, tell);
+        }
         if is_ending {
             ending::finish_when_flushed(stream);
         }
@@ -187,18 +194,23 @@ fn settle<T: Transport>(stream: T, outcome: &mut Outcome, height: usize, tell: T
     }
     let mut up = context.up.drain(..);
     while up.len() > 0 || context.end {
-        if covered(stream, height) {
+        let way = with_entry(stream, |entry, _| Way::of(entry, height, tell));
+        if let Some(Way::Covered) = way {
             let passage = Passage::Delivered {
                 height,
                 bytes: up.by_ref().collect(),
                 end: std::mem::take(&mut context.end),
             };
-            run(stream, passage, tell);
+            if let Some(filters) = with_entry(stream, |entry, _| take_filters(entry)) {
+                run(stream, filters, passage, tell);
+            }
             break;
         }
-        match up.next() {
-            Some(bytes) => deliver(stream, bytes, tell),
-            None => break,
+        match (up.next(), way) {
+            (Some(bytes), Some(Way::Out)) => protocol::tell_data(stream, bytes),
+            (Some(bytes), Some(Way::Held)) => hold(stream, bytes, tell),
+            (Some(_), _) => {}
+            (None, _) => break,
         }
     }
     drop(up);
@@ -233,36 +245,43 @@ fn settle<T: Transport>(stream: T, outcome: &mut Outcome, height: usize, tell: T
     }
 }
 
-/// Whether a callback has put a filter above the lowest `height` ones, as a server that speaks TLS does when it is told
-/// of a connection whose first bytes have come along with a PROXY header.
-fn covered<T: Transport>(stream: T, height: usize) -> bool {
-    with_entry(stream, |entry, _| {
-        let rare = entry.rare.as_ref();
-        rare.is_some_and(|rare| rare.held.is_empty() && rare.filters.len() > height)
-    })
-    .unwrap_or(false)
+/// Where what came through the filters goes.
+enum Way {
+    /// To the listeners.
+    Out,
+    /// It waits until somebody wants it.
+    Held,
+    /// Through filters that a callback has put above those that it came through, as a server that speaks TLS does when it
+    /// is told of a connection whose first bytes have come along with a PROXY header.
+    Covered,
+    /// Nowhere: this side has ended.
+    Discarded,
 }
 
-/// Emits what came through the filters, or holds it back while nobody wants it.
-fn deliver<T: Transport>(stream: T, bytes: Bytes, tell: Tell) {
-    let mut bytes = Some(bytes);
-    let wanted = with_entry(stream, |entry, token| {
-        if entry.flags.intersects(Flags::ENDING | Flags::CLOSING) {
-            return false;
+impl Way {
+    /// Where it goes from the lowest `height` filters.
+    fn of<T: Transport>(entry: &Entry<T>, height: usize, tell: Tell) -> Way {
+        let rare = entry.rare.as_ref();
+        let nothing_held = rare.is_none_or(|rare| rare.held.is_empty());
+        if nothing_held && rare.is_some_and(|rare| rare.filters.len() > height) {
+            Way::Covered
+        } else if entry.flags.intersects(Flags::ENDING | Flags::CLOSING) {
+            Way::Discarded
+        } else if nothing_held && tell == Tell::Now && entry.wants_data() {
+            Way::Out
+        } else {
+            Way::Held
         }
-        let wanted = entry.wants_data();
-        let rare = entry.rare();
-        if rare.held.is_empty() && wanted && tell == Tell::Now {
-            return true;
-        }
-        rare.held.extend(bytes.take());
+    }
+}
+
+/// Holds back what came through the filters.
+fn hold<T: Transport>(stream: T, bytes: Bytes, tell: Tell) {
+    with_entry(stream, |entry, token| {
+        entry.rare().held.push_back(bytes);
         entry.flags.insert(Flags::FILTERED);
         if tell == Tell::Later {
             reading::schedule(entry, token);
         }
-        false
     });
-    if let (Some(true), Some(bytes)) = (wanted, bytes) {
-        protocol::tell_data(stream, bytes);
-    }
 }

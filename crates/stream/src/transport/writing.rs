@@ -23,41 +23,45 @@ const PIECES: usize = 64;
 #[inline]
 pub(super) fn write<T: Transport>(stream: T, chunk: impl Chunk) -> bool {
     let slice = chunk.as_slice();
-    let taken = T::with_transports(|all| {
+    let written = T::with_transports(|all| {
         let token = all.token(stream.to_id());
         let Transports { table, spare, .. } = all;
         let entry = table.get_mut(stream.to_id())?;
-        if !entry.is_writable() {
-            return Some(false);
-        }
-        if entry.flags.contains(Flags::FILTERED) || slice.len() > COPIED {
-            return None;
-        }
-        Some(append(entry, token, spare, slice))
+        Some(if !entry.is_writable() {
+            Written::Done(false)
+        } else if entry.flags.contains(Flags::FILTERED) {
+            Written::Filtered
+        } else if slice.len() > COPIED {
+            Written::Long
+        } else {
+            Written::Done(append(entry, token, spare, slice))
+        })
     });
-    match taken {
-        Some(Some(taken)) => taken,
-        Some(None) => write_owned(stream, chunk.into_bytes()),
+    match written.flatten() {
+        Some(Written::Done(taken)) => taken,
+        Some(Written::Filtered) => filtering::write(stream, chunk.into_bytes()),
+        Some(Written::Long) => write_long(stream, chunk.into_bytes()),
         None => false,
     }
 }
 
-/// Writes what is kept as it is, or goes through filters.
-fn write_owned<T: Transport>(stream: T, bytes: Bytes) -> bool {
-    let mut bytes = Some(bytes);
+/// What has become of a chunk at first sight.
+enum Written {
+    Done(bool),
+    /// It is to go through the filters.
+    Filtered,
+    /// It is to be kept as it is.
+    Long,
+}
+
+fn write_long<T: Transport>(stream: T, bytes: Bytes) -> bool {
     let taken = T::with_transports(|all| {
         let token = all.token(stream.to_id());
         let Transports { table, spare, .. } = all;
         let entry = table.get_mut(stream.to_id())?;
-        let filtered = entry.flags.contains(Flags::FILTERED);
-        let bytes = if filtered { None } else { bytes.take() };
-        bytes.map(|bytes| append(entry, token, spare, bytes))
+        Some(append(entry, token, spare, bytes))
     });
-    match (taken.flatten(), bytes) {
-        (Some(taken), _) => taken,
-        (None, Some(bytes)) => filtering::write(stream, bytes),
-        (None, None) => false,
-    }
+    taken.flatten().unwrap_or(false)
 }
 
 /// Appends to the queue and has it flushed; `false` when the soft limit is reached.
