@@ -115,16 +115,20 @@ impl Decoder {
     }
 
     /// The next event, or none if more bytes are needed for one.
+    #[inline]
     pub fn next(&mut self, limits: &Limits) -> Option<Event> {
-        match self.advance(limits) {
-            Ok(event) => event,
-            Err(invalid) => {
-                *self = Decoder {
-                    input: Input::default(),
-                    state: State::Refused,
+        match &self.state {
+            State::Head { .. } if self.input.is_empty() => None,
+            State::Head { lines, .. } if lines.is_fresh() => self.whole_head(limits),
+            &State::End { last } => {
+                self.state = if last {
+                    State::Nothing
+                } else {
+                    State::default()
                 };
-                Some(Event::Error(invalid))
+                Some(Event::Complete)
             }
+            _ => self.advance(limits),
         }
     }
 
@@ -145,8 +149,36 @@ impl Decoder {
         self.input.take(usize::MAX)
     }
 
-    #[inline]
-    fn advance(&mut self, limits: &Limits) -> Result<Option<Event>, Invalid> {
+    /// The next event if a head came whole, as most do; whatever it is if not.
+    fn whole_head(&mut self, limits: &Limits) -> Option<Event> {
+        let bytes = self.input.as_slice();
+        if bytes.first().is_some_and(|first| is_token(*first))
+            && let Some(parsed) = parse::head(bytes, limits)
+        {
+            return Some(match parsed {
+                Ok((head, length)) => self.begin(head, length),
+                Err(invalid) => self.refuse(invalid),
+            });
+        }
+        self.advance(limits)
+    }
+
+    #[inline(never)]
+    fn advance(&mut self, limits: &Limits) -> Option<Event> {
+        self.try_advance(limits)
+            .unwrap_or_else(|invalid| Some(self.refuse(invalid)))
+    }
+
+    #[cold]
+    fn refuse(&mut self, invalid: Invalid) -> Event {
+        *self = Decoder {
+            input: Input::default(),
+            state: State::Refused,
+        };
+        Event::Error(invalid)
+    }
+
+    fn try_advance(&mut self, limits: &Limits) -> Result<Option<Event>, Invalid> {
         loop {
             match &mut self.state {
                 State::Head { .. } => return self.head(limits),
@@ -201,6 +233,7 @@ impl Decoder {
         }
     }
 
+    /// The next event if a head did not come whole: its lines are looked at one by one.
     fn head(&mut self, limits: &Limits) -> Result<Option<Event>, Invalid> {
         let State::Head {
             lines,
@@ -226,12 +259,6 @@ impl Decoder {
             }
         }
         let bytes = self.input.as_slice();
-        if lines.is_fresh()
-            && let Some(parsed) = parse::head(bytes, limits)
-        {
-            let (head, length) = parsed?;
-            return Ok(Some(self.begin(head, length)));
-        }
         loop {
             let (bound, too_long) = match lines.count() {
                 0 => (limits.request_line + 2, LINE_TOO_LONG),

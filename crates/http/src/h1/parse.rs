@@ -57,7 +57,10 @@ fn head_of<const N: usize>(
     if !whole_lines || !within {
         return None;
     }
-    Some(validate(bytes, &request, fields_start).map(|head| (head, length)))
+    match validate(bytes, &request, fields_start) {
+        Ok(head) => Some(Ok((head, length))),
+        Err(invalid) => Some(Err(invalid)),
+    }
 }
 
 /// Where a part of a head begins in it.
@@ -65,7 +68,7 @@ fn offset(head: &[u8], part: &str) -> usize {
     (part.as_ptr() as usize).saturating_sub(head.as_ptr() as usize)
 }
 
-#[inline]
+#[inline(always)]
 fn validate(
     bytes: &[u8],
     request: &Request<'_, '_>,
@@ -100,7 +103,7 @@ fn validate(
     })
 }
 
-#[inline]
+#[inline(always)]
 fn first_line(
     bytes: &[u8],
     request: &Request<'_, '_>,
@@ -109,7 +112,10 @@ fn first_line(
     else {
         return Err(MALFORMED_LINE);
     };
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| MALFORMED_LINE)?;
+    let method = match method {
+        "GET" => Method::GET,
+        _ => Method::from_bytes(method.as_bytes()).map_err(|_| MALFORMED_LINE)?,
+    };
     let at = offset(bytes, path);
     let span = Span {
         start: at as u32,
@@ -120,12 +126,8 @@ fn first_line(
     } else {
         Version::Http11
     };
-    Ok((
-        method.clone(),
-        span,
-        target::parse(&method, path, at)?,
-        version,
-    ))
+    let target = target::parse(&method, path, at)?;
+    Ok((method, span, target, version))
 }
 
 /// Checks the first line of a head, whose other lines did not come yet. `line` has its end.

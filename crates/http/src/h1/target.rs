@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use http::Method;
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
 use super::invalid::Invalid;
 use super::request_head::{Span, TargetForm};
@@ -67,7 +67,10 @@ pub(super) fn parse(method: &Method, target: &str, at: usize) -> Result<Target, 
     };
     let mut path_end = bytes.len();
     let mut query = none;
-    if let Some(found) = memchr2(b'?', b'#', &bytes[path_start..]) {
+    if let Some(found) = bytes[path_start..]
+        .iter()
+        .position(|byte| matches!(byte, b'?' | b'#'))
+    {
         path_end = path_start + found;
         if memchr(b'#', &bytes[path_end..]).is_some() {
             return Err(Invalid::bad("the target of the request has a fragment"));
@@ -108,21 +111,10 @@ fn after_scheme(target: &[u8]) -> Option<usize> {
 /// and that others may read as the end of one.
 #[inline]
 pub(super) fn check_authority(authority: &[u8]) -> Option<bool> {
-    let host_end = if authority.first() == Some(&b'[') {
-        let end = memchr(b']', authority)?;
-        let address = str::from_utf8(&authority[1..end]).ok()?;
-        address.parse::<Ipv6Addr>().ok()?;
-        end + 1
-    } else {
-        let end = authority
-            .iter()
-            .position(|&byte| !HOST[byte as usize])
-            .unwrap_or(authority.len());
-        let host = &authority[..end];
-        if memchr(b'%', host).is_some() && !escapes_are_whole(host) {
-            return None;
-        }
-        end
+    let host_end = match authority.iter().position(|&byte| !HOST[byte as usize]) {
+        None => return Some(false),
+        Some(end) if authority[end] == b':' => end,
+        Some(_) => end_of_unusual_host(authority)?,
     };
     match &authority[host_end..] {
         [] => Some(false),
@@ -138,19 +130,30 @@ pub(super) fn check_authority(authority: &[u8]) -> Option<bool> {
     }
 }
 
-fn escapes_are_whole(host: &[u8]) -> bool {
-    let mut parts = host.split(|&byte| byte == b'%');
-    parts.next();
-    parts.all(|part| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit))
+/// Where a host ends that is an IPv6 address or has escapes in it.
+#[cold]
+fn end_of_unusual_host(authority: &[u8]) -> Option<usize> {
+    if authority.first() == Some(&b'[') {
+        let end = memchr(b']', authority)?;
+        let address = str::from_utf8(&authority[1..end]).ok()?;
+        address.parse::<Ipv6Addr>().ok()?;
+        return Some(end + 1);
+    }
+    let end = memchr(b':', authority).unwrap_or(authority.len());
+    let mut parts = authority[..end].split(|&byte| byte == b'%');
+    let plain = |part: &[u8]| part.iter().all(|&byte| HOST[byte as usize]);
+    let escape = |part: &[u8]| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit);
+    (parts.next().is_some_and(plain) && parts.all(|part| escape(part) && plain(part)))
+        .then_some(end)
 }
 
-/// The characters that a host's name may have: unreserved ones, and escapes.
+/// The characters that a host's name may have: unreserved ones (RFC 3986, 2.3).
 static HOST: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < table.len() {
-        table[byte] = (byte as u8).is_ascii_alphanumeric()
-            || matches!(byte as u8, b'-' | b'.' | b'_' | b'~' | b'%');
+        table[byte] =
+            (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'.' | b'_' | b'~');
         byte += 1;
     }
     table
