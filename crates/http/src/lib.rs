@@ -5,6 +5,7 @@
 )]
 
 mod body;
+mod compression;
 mod connection;
 mod cookies;
 mod error;
@@ -21,6 +22,7 @@ mod server;
 mod static_files;
 
 pub use body::{BodyError, BodyReader};
+pub use compression::{Coding, Compressing, Compression};
 pub use cookie::{Cookie, SameSite};
 pub use error::HttpError;
 pub use forwarded::{ForwardedFields, Origin, TrustedProxies};

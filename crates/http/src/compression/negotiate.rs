@@ -1,0 +1,151 @@
+//! Which content coding a client would like. (RFC 9110 section 12.5.3)
+
+use super::Coding;
+
+/// The most elements of an `Accept-Encoding` that are looked at.
+const MAX_ELEMENTS: usize = 32;
+
+/// How much something is wanted, in thousandths; 0 is not at all.
+type Quality = u16;
+
+/// The best coding that the client takes, `None` if it prefers the response as it is.
+///
+/// Of codings that the client likes equally the first of `offered` is taken. What is malformed is passed over.
+pub(super) fn negotiate(accept: &str, offered: &[Coding]) -> Option<Coding> {
+    let mut named: [Option<Quality>; Coding::COUNT] = [None; Coding::COUNT];
+    let mut identity = None;
+    let mut others = None;
+    for element in accept.split(',').take(MAX_ELEMENTS) {
+        let Some((name, quality)) = element_of(element) else {
+            continue;
+        };
+        if name == "*" {
+            others = Some(quality);
+        } else if name.eq_ignore_ascii_case("identity") {
+            identity = Some(quality);
+        } else if let Some(coding) = Coding::of_name(name) {
+            named[coding as usize] = Some(quality);
+        }
+    }
+    let mut best = None;
+    // What is not mentioned is not preferred to what is.
+    let mut best_quality = identity.unwrap_or(0);
+    for &coding in offered {
+        let quality = named[coding as usize].or(others).unwrap_or(0);
+        if quality > best_quality || (quality == best_quality && quality > 0 && best.is_none()) {
+            best = Some(coding);
+            best_quality = quality;
+        }
+    }
+    best
+}
+
+/// `gzip;q=0.5` as its name and 500.
+fn element_of(element: &str) -> Option<(&str, Quality)> {
+    let mut parts = element.split(';').map(str::trim);
+    let name = parts.next().filter(|name| !name.is_empty())?;
+    let quality = match parts.next() {
+        Some(weight) => {
+            let (q, value) = weight.split_once('=')?;
+            let value = q.trim().eq_ignore_ascii_case("q").then_some(value)?;
+            quality_of(value.trim())?
+        }
+        None => 1000,
+    };
+    parts.next().is_none().then_some((name, quality))
+}
+
+/// `0.5` as 500: one digit, and up to three behind a point. (RFC 9110 section 12.4.2)
+fn quality_of(text: &str) -> Option<Quality> {
+    let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
+    if rest.len() > 3 || !rest.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let thousandths = format!("{rest:0<3}").parse().ok()?;
+    match whole {
+        "0" => Some(thousandths),
+        "1" if thousandths == 0 => Some(1000),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];
+
+    fn of(accept: &str) -> Option<Coding> {
+        negotiate(accept, &ALL)
+    }
+
+    #[test]
+    fn nothing_is_compressed_for_those_who_do_not_ask() {
+        for accept in ["", "identity", "deflate", ",,", "identity;q=0", "gzip;q=0"] {
+            assert_eq!(of(accept), None, "{accept}");
+        }
+    }
+
+    #[test]
+    fn the_servers_order_decides_among_equals() {
+        assert_eq!(of("gzip, deflate, br, zstd"), Some(Coding::Brotli));
+        assert_eq!(of("gzip, zstd"), Some(Coding::Zstd));
+        assert_eq!(negotiate("gzip, br", &[Coding::Gzip]), Some(Coding::Gzip));
+    }
+
+    #[test]
+    fn the_clients_weights_go_before_the_order() {
+        assert_eq!(of("br;q=0.5, gzip;q=0.501"), Some(Coding::Gzip));
+        assert_eq!(of("br;q=0, gzip;q=0.001"), Some(Coding::Gzip));
+        assert_eq!(of("BR ; Q=0.1 , GZIP"), Some(Coding::Gzip));
+    }
+
+    #[test]
+    fn the_old_name_of_gzip_is_known() {
+        assert_eq!(of("x-gzip"), Some(Coding::Gzip));
+    }
+
+    #[test]
+    fn a_star_stands_for_what_is_not_named() {
+        assert_eq!(of("*"), Some(Coding::Brotli));
+        assert_eq!(of("br;q=0, *"), Some(Coding::Zstd));
+        assert_eq!(of("gzip, *;q=0"), Some(Coding::Gzip));
+        assert_eq!(of("*;q=0"), None);
+    }
+
+    #[test]
+    fn a_preference_for_the_response_as_it_is_holds() {
+        assert_eq!(of("identity, gzip;q=0.5"), None);
+        assert_eq!(of("identity;q=0.5, gzip;q=0.5"), Some(Coding::Gzip));
+        assert_eq!(of("identity;q=0.5, gzip"), Some(Coding::Gzip));
+    }
+
+    #[test]
+    fn what_is_malformed_is_passed_over() {
+        for element in [
+            "br;q=2",
+            "br;q=1.001",
+            "br;q=0.1234",
+            "br;q=",
+            "br;q",
+            "br;q=+1",
+            "br;x=1",
+            "br;q=1;x",
+            "br;q=-1",
+            "br;q=.5",
+            "b r",
+            ";q=1",
+        ] {
+            assert_eq!(
+                of(&format!("{element}, gzip;q=0.1")),
+                Some(Coding::Gzip),
+                "{element}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_list_without_end_is_looked_at_only_so_far() {
+        assert_eq!(of(&format!("{}gzip", "x,".repeat(32))), None);
+    }
+}
