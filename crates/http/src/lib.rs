@@ -19,6 +19,7 @@ mod responder;
 mod response;
 pub mod router;
 mod server;
+mod sse;
 mod static_files;
 
 pub use body::{BodyError, BodyReader};
@@ -36,4 +37,5 @@ pub use request::Request;
 pub use responder::Responder;
 pub use response::{Body, BodyStream, ParseError, Response};
 pub use server::HttpServer;
+pub use sse::{EventError, EventStream, ServerEvent};
 pub use static_files::StaticFiles;
