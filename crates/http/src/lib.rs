@@ -9,11 +9,13 @@ mod compression;
 mod connection;
 mod cookies;
 mod error;
+mod form;
 mod forwarded;
 pub mod h1;
 mod handler;
 mod into_response;
 mod middleware;
+mod multipart;
 mod request;
 mod responder;
 mod response;
@@ -26,6 +28,7 @@ pub use body::{BodyError, BodyReader};
 pub use compression::{Coding, Compressing, Compression};
 pub use cookie::{Cookie, SameSite};
 pub use error::HttpError;
+pub use form::Form;
 pub use forwarded::{ForwardedFields, Origin, TrustedProxies};
 pub use handler::{
     Answered, AnsweredLater, Handler, IntoReply, Later, LocalFuture, Now, Passed, Reply,
@@ -33,6 +36,7 @@ pub use handler::{
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub use into_response::IntoResponse;
 pub use middleware::{IntoMiddleware, Middleware, Next};
+pub use multipart::{Multipart, MultipartError, MultipartLimits, Part, SavedFile};
 pub use request::Request;
 pub use responder::Responder;
 pub use response::{Body, BodyStream, ParseError, Response};

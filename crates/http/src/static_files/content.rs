@@ -138,4 +138,17 @@ mod tests {
         assert_eq!(bytes.len() as u64, PIECE);
         assert!(error.is_some());
     }
+
+    #[test]
+    fn a_file_is_read_only_as_far_as_it_is_asked_for() {
+        let file = file(200_002);
+        let writer = file.try_clone().unwrap();
+        let mut pieces = pieces(file, 0, 200_002).pieces;
+        let read = async move {
+            let first = pieces.next().await.unwrap().map(|piece| piece.len());
+            writer.set_len(0).unwrap();
+            (first.unwrap() as u64, pieces.next().await.unwrap().is_err())
+        };
+        assert_eq!(block_on(read).unwrap(), (PIECE, true));
+    }
 }

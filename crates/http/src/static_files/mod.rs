@@ -20,7 +20,7 @@ use open::Found;
 use path::Below;
 use range::Part;
 
-use crate::{HttpError, Response};
+use crate::{HttpError, LocalFuture, Request, Response};
 
 /// The files of a directory, as a handler.
 ///
@@ -38,6 +38,16 @@ use crate::{HttpError, Response};
 ///
 /// # Limits
 /// 64 KiB of a file are read at once; smaller ones are sent from memory.
+///
+/// # Examples
+/// ```
+/// use uptick_http::{HttpServer, StaticFiles};
+///
+/// let files = StaticFiles::new("public");
+/// HttpServer::new()
+///     .get("/assets/", files.clone().handler())
+///     .get("/assets/{*path}", files.handler());
+/// ```
 #[derive(Clone, Debug)]
 pub struct StaticFiles {
     settings: Arc<Settings>,
@@ -53,12 +63,23 @@ struct Settings {
 
 /// What a request asks of files.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    pub(crate) method: Method,
+struct Asked {
+    method: Method,
     /// The path as it was sent.
-    pub(crate) path: Box<str>,
-    pub(crate) query: Option<Box<str>>,
-    pub(crate) fields: HeaderMap,
+    path: Box<str>,
+    query: Option<Box<str>>,
+    fields: HeaderMap,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Asked {
+        Asked {
+            method: request.method().clone(),
+            path: request.path().into(),
+            query: request.query().map(Into::into),
+            fields: request.headers(),
+        }
+    }
 }
 
 /// What it gets.
@@ -99,12 +120,21 @@ impl StaticFiles {
         self
     }
 
-    /// Answers with the file at the decoded path, below the directory.
-    pub(crate) fn answer(
-        &self,
-        decoded: &str,
-        asked: Asked,
-    ) -> impl Future<Output = Response> + 'static {
+    /// A handler that answers with the file that the parameter `path` of the route names, or with that of the directory itself
+    /// when there is none.
+    pub fn handler(self) -> impl Fn(Request) -> LocalFuture<Response> + 'static {
+        move |request| {
+            let path = request.param("path").unwrap_or_default().to_owned();
+            Box::pin(self.serve(&request, &path))
+        }
+    }
+
+    /// Answers with the file at a path below the directory, percent-decoded, as a route's parameters are.
+    pub fn serve(&self, request: &Request, path: &str) -> impl Future<Output = Response> + use<> {
+        self.answer(path, Asked::of(request))
+    }
+
+    fn answer(&self, decoded: &str, asked: Asked) -> impl Future<Output = Response> + use<> {
         let settings = Arc::clone(&self.settings);
         let below = path::below(decoded, settings.dotfiles);
         async move {
@@ -116,8 +146,23 @@ impl StaticFiles {
     }
 }
 
-/// Answers with one file, wherever it is.
-pub(crate) fn file(path: PathBuf, asked: Asked) -> impl Future<Output = Response> + 'static {
+impl Response {
+    /// Answers a request with a file, as [`StaticFiles`] does: conditional requests and ranges are understood.
+    ///
+    /// The path is the program's own: it may lead anywhere, and is not to be made of what a client has sent.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_http::{HttpServer, Request, Response};
+    ///
+    /// HttpServer::new().get("/report", |req: Request| Response::file(&req, "report.pdf"));
+    /// ```
+    pub fn file(request: &Request, path: impl Into<PathBuf>) -> LocalFuture<Response> {
+        Box::pin(file(path.into(), Asked::of(request)))
+    }
+}
+
+fn file(path: PathBuf, asked: Asked) -> impl Future<Output = Response> + 'static {
     planned(asked, move |asked| match open::anywhere(&path)? {
         Found::File(file, metadata) => send(&path, file, &metadata, None, asked),
         Found::Directory | Found::Other => Err(io::ErrorKind::NotFound.into()),

@@ -1,0 +1,165 @@
+//! Forms in URL encoding: `application/x-www-form-urlencoded`.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use percent_encoding::percent_decode;
+
+use crate::{BodyError, Request};
+
+/// The names and values of a form, decoded: `+` is a space, and what is not UTF-8 is replaced, as the URL standard says.
+///
+/// # Limits
+/// 1,000 names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Form {
+    pairs: Vec<(String, String)>,
+}
+
+/// Names that a form may have.
+const MAX_PAIRS: usize = 1_000;
+
+const URLENCODED: &str = "application/x-www-form-urlencoded";
+
+impl Form {
+    /// Decodes a form.
+    ///
+    /// # Errors
+    /// [`BodyError::Malformed`] when it has more than 1,000 names.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_http::Form;
+    ///
+    /// let form = Form::parse(b"name=Ada+L.&tag=a&tag=b%26c")?;
+    /// assert_eq!(form.get("name"), Some("Ada L."));
+    /// assert_eq!(form.all("tag").collect::<Vec<_>>(), ["a", "b&c"]);
+    /// # Ok::<(), uptick_http::BodyError>(())
+    /// ```
+    pub fn parse(bytes: &[u8]) -> Result<Form, BodyError> {
+        let mut pairs = Vec::new();
+        for pair in bytes.split(|byte| *byte == b'&') {
+            if pair.is_empty() {
+                continue;
+            }
+            if pairs.len() == MAX_PAIRS {
+                return Err(malformed(format!("it has more than {MAX_PAIRS} names")));
+            }
+            let equals = pair.iter().position(|byte| *byte == b'=');
+            let (name, value) = match equals {
+                Some(at) => (&pair[..at], &pair[at + 1..]),
+                None => (pair, &[][..]),
+            };
+            pairs.push((decoded(name), decoded(value)));
+        }
+        Ok(Form { pairs })
+    }
+
+    /// The first value of a name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter()
+            .find_map(|(found, value)| (found == name).then_some(value))
+    }
+
+    /// All values of a name, in order.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.iter()
+            .filter_map(move |(found, value)| (found == name).then_some(value))
+    }
+
+    /// The names and values, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+}
+
+fn decoded(text: &[u8]) -> String {
+    let text: Cow<'_, [u8]> = match text.contains(&b'+') {
+        true => text
+            .iter()
+            .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+            .collect(),
+        false => text.into(),
+    };
+    percent_decode(&text).decode_utf8_lossy().into_owned()
+}
+
+fn malformed(reason: impl Into<Box<str>>) -> BodyError {
+    BodyError::Malformed {
+        what: "a form",
+        reason: reason.into(),
+    }
+}
+
+impl Request {
+    /// The body as a form in URL encoding, of 1 MiB at most ([`HttpServer::body_limit`](crate::HttpServer::body_limit)). Forms
+    /// with files are for [`multipart`](Request::multipart).
+    ///
+    /// # Errors
+    /// As [`bytes`](Request::bytes), and [`BodyError::Malformed`] when the `Content-Type` is not
+    /// `application/x-www-form-urlencoded`, or as [`Form::parse`].
+    pub fn form(&self) -> impl Future<Output = Result<Form, BodyError>> + use<> {
+        let content_type = self.header("content-type").unwrap_or_default();
+        let kind = content_type.split(';').next().unwrap_or_default().trim();
+        let encoded = kind.eq_ignore_ascii_case(URLENCODED);
+        let bytes = self.bytes(self.body_limit());
+        async move {
+            if !encoded {
+                return Err(malformed(format!("its Content-Type is not {URLENCODED}")));
+            }
+            let bytes: Bytes = bytes.await?;
+            Form::parse(&bytes)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(text: &str) -> Vec<(String, String)> {
+        Form::parse(text.as_bytes()).unwrap().pairs
+    }
+
+    #[test]
+    fn names_and_values_are_decoded_once() {
+        let cases = [
+            ("a=1", "a", "1"),
+            ("a+b=c+d", "a b", "c d"),
+            ("a%2Bb=%26%3d", "a+b", "&="),
+            ("a=b=c", "a", "b=c"),
+            ("a", "a", ""),
+            ("=b", "", "b"),
+            ("a=%2541", "a", "%41"),
+            ("a=%", "a", "%"),
+            ("a=%zz", "a", "%zz"),
+            ("a=%ff", "a", "\u{fffd}"),
+            ("a=%C3%A4", "a", "ä"),
+        ];
+        for (text, name, value) in cases {
+            assert_eq!(pairs(text), [(name.to_owned(), value.to_owned())], "{text}");
+        }
+        assert_eq!(pairs("&&a=1&"), pairs("a=1"));
+        assert!(Form::parse(b"").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_form_has_a_thousand_names_at_most() {
+        let most = "a=1&".repeat(MAX_PAIRS);
+        assert_eq!(pairs(&most).len(), MAX_PAIRS);
+        let more = Form::parse(format!("{most}b").as_bytes()).unwrap_err();
+        assert!(more.to_string().contains("1000 names"), "{more}");
+    }
+}

@@ -1,0 +1,89 @@
+//! Why a multipart body is refused.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::StatusCode;
+
+/// Why a multipart body is refused, or was not read to its end.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum MultipartError {
+    /// The request has no body of that type.
+    #[error("the body is not multipart/form-data")]
+    NotMultipart,
+    /// The `Content-Type` names no boundary, or one that cannot be.
+    #[error("the body has no valid boundary")]
+    NoBoundary,
+    /// There is more of it than the limit.
+    #[error("the body is longer than {limit} bytes")]
+    TooLong {
+        /// [`MultipartLimits::total`](crate::MultipartLimits::total).
+        limit: u64,
+    },
+    /// There are more parts than the limit.
+    #[error("the body has more than {limit} parts")]
+    TooManyParts {
+        /// [`MultipartLimits::parts`](crate::MultipartLimits::parts).
+        limit: usize,
+    },
+    /// The fields of a part are longer than the limit.
+    #[error("a part's fields are longer than {limit} bytes")]
+    HeadTooLong {
+        /// [`MultipartLimits::head`](crate::MultipartLimits::head).
+        limit: usize,
+    },
+    /// A part is longer than the limit.
+    #[error("a part is longer than {limit} bytes")]
+    PartTooLong {
+        /// [`MultipartLimits::field`](crate::MultipartLimits::field), or
+        /// [`MultipartLimits::file`](crate::MultipartLimits::file).
+        limit: u64,
+    },
+    /// The syntax is broken.
+    #[error("the body is malformed: {reason}")]
+    Malformed {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The body has ended before its last boundary.
+    #[error("the body broke off")]
+    Incomplete,
+    /// The body did not come.
+    #[error("reading the body failed: {0}")]
+    Body(Arc<dyn StdError + Send + Sync>),
+    /// A file could not be written.
+    #[error("saving a part failed: {0}")]
+    Save(Arc<std::io::Error>),
+}
+
+impl MultipartError {
+    pub(super) fn malformed(reason: &'static str) -> MultipartError {
+        MultipartError::Malformed { reason }
+    }
+
+    /// The status with which a request is answered that has this error.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            MultipartError::NotMultipart => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            MultipartError::TooLong { .. }
+            | MultipartError::TooManyParts { .. }
+            | MultipartError::HeadTooLong { .. }
+            | MultipartError::PartTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            MultipartError::NoBoundary
+            | MultipartError::Malformed { .. }
+            | MultipartError::Incomplete
+            | MultipartError::Body(_) => StatusCode::BAD_REQUEST,
+            MultipartError::Save(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+/// Two errors are equal when they say the same.
+impl PartialEq for MultipartError {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}

@@ -1,0 +1,171 @@
+//! Files that are sent, and forms that come, over TCP.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+
+use support::{Client, server};
+use uptick_http::{HttpError, HttpServer, Request, Response, StaticFiles};
+
+/// A directory that is removed at the end.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Place {
+        let name = format!("uptick-http-{name}-{}", std::process::id());
+        let place = Place(std::env::temp_dir().join(name));
+        fs::create_dir_all(place.0.join("site/docs")).unwrap();
+        fs::write(place.0.join("secret"), "secret").unwrap();
+        fs::write(place.0.join("site/index.html"), "home").unwrap();
+        fs::write(place.0.join("site/docs/index.html"), "docs").unwrap();
+        let large: Vec<u8> = (0..1_000_000)
+            .map(|index| b'a' + (index % 23) as u8)
+            .collect();
+        fs::write(place.0.join("site/large.txt"), large).unwrap();
+        place
+    }
+
+    fn serve(&self) -> HttpServer {
+        let files = StaticFiles::new(self.0.join("site"));
+        server()
+            .get("/s/", files.clone().handler())
+            .get("/s/{*path}", files.handler())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn request(line: &str, fields: &str) -> String {
+    format!("{line} HTTP/1.1\r\nHost: a\r\n{fields}\r\n")
+}
+
+#[test]
+fn a_directory_is_served_by_routes() {
+    let place = Place::new("routes");
+    let http = place.serve();
+    let mut client = Client::new(http);
+    let mut get = |path: &str| {
+        client.send(request(&format!("GET {path}"), ""));
+        client.answer()
+    };
+    assert_eq!(get("/s/").body, "home");
+    let redirect = get("/s/docs?a=1");
+    assert_eq!(
+        (redirect.status(), redirect.field("location")),
+        (301, Some("./docs/?a=1"))
+    );
+    assert_eq!(get("/s/docs/").body, "docs");
+    let large = get("/s/large.txt");
+    assert_eq!(
+        large.body.as_bytes(),
+        fs::read(place.0.join("site/large.txt")).unwrap()
+    );
+    for path in [
+        "/s/../secret",
+        "/s/..%2fsecret",
+        "/s/%2e%2e/secret",
+        "/s/%2e%2e%2fsecret",
+        "/s/..%5csecret",
+        "/s//etc/passwd",
+        "/s/%2fetc/passwd",
+        "/s/docs%00",
+    ] {
+        let answer = get(path);
+        assert!(matches!(answer.status(), 400 | 404), "{path}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_part_of_a_large_file_is_sent_and_head_has_its_length() {
+    let place = Place::new("parts");
+    let http = place.serve();
+    let mut client = Client::new(http);
+    client.send(request(
+        "GET /s/large.txt",
+        "Range: bytes=100000-799999\r\n",
+    ));
+    let part = client.answer();
+    assert_eq!(part.status(), 206);
+    assert_eq!(
+        part.field("content-range"),
+        Some("bytes 100000-799999/1000000")
+    );
+    let whole = fs::read(place.0.join("site/large.txt")).unwrap();
+    assert!(part.body.as_bytes() == &whole[100_000..800_000]);
+
+    client.send(request("HEAD /s/large.txt", "Connection: close\r\n"));
+    let rest = client.rest();
+    assert!(
+        rest.to_ascii_lowercase()
+            .contains("content-length: 1000000\r\n"),
+        "{rest}"
+    );
+    assert!(rest.ends_with("\r\n\r\n"));
+}
+
+#[test]
+fn one_file_is_a_response() {
+    let place = Place::new("file");
+    let path = place.0.join("secret");
+    let http = server().get("/report", move |req: Request| Response::file(&req, &path));
+    let mut client = Client::new(http);
+    client.send(request("GET /report", ""));
+    let answer = client.answer();
+    assert_eq!(answer.body, "secret");
+    let etag = format!("If-None-Match: {}\r\n", answer.field("etag").unwrap());
+    client.send(request("GET /report", &etag));
+    assert_eq!(client.answer().status(), 304);
+}
+
+fn post(kind: &str, body: &str) -> String {
+    let length = body.len();
+    let fields = format!("Content-Type: {kind}\r\nContent-Length: {length}\r\n");
+    request("POST /", &fields) + body
+}
+
+#[test]
+fn a_form_in_url_encoding_is_decoded() {
+    let http = server().post("/", async |req: Request| {
+        let form = req.form().await?;
+        let pairs = form.iter().map(|(name, value)| format!("[{name}|{value}]"));
+        Ok::<_, HttpError>(pairs.collect::<String>())
+    });
+    let mut client = Client::new(http);
+    let kind = "application/x-www-form-urlencoded; charset=utf-8";
+    client.send(post(kind, "a=1+2&b=%26&a=3"));
+    assert_eq!(client.answer().body, "[a|1 2][b|&][a|3]");
+}
+
+#[test]
+fn a_form_with_files_is_read_part_by_part() {
+    let http = server().post("/", async |req: Request| {
+        let mut form = req.multipart()?;
+        let mut read = String::new();
+        while let Some(part) = form.next_part().await? {
+            let name = part.name().to_owned();
+            let bytes = match part.file_name() {
+                Some(_) => part.save(std::env::temp_dir()).await?.len(),
+                None => part.bytes().await?.len() as u64,
+            };
+            read += &format!("[{name}|{bytes}]");
+        }
+        Ok::<_, HttpError>(read)
+    });
+    let mut client = Client::new(http);
+    let body = format!(
+        "--x\r\nContent-Disposition: form-data; name=a\r\n\r\n12345\r\n--x\r\n\
+         Content-Disposition: form-data; name=f; filename=b\r\n\r\n{}\r\n--x--\r\n",
+        "data".repeat(50_000)
+    );
+    client.send(post("multipart/form-data; boundary=x", &body));
+    assert_eq!(client.answer().body, "[a|5][f|200000]");
+    // The connection goes on.
+    client.send(post("multipart/form-data; boundary=x", &body));
+    assert_eq!(client.answer().body, "[a|5][f|200000]");
+}
