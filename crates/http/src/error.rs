@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
-use crate::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use crate::{BodyError, HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 type Source = Box<dyn StdError + Send + Sync>;
 
 /// An answer that tells of a failure: a status, a message for the client and a cause for the log.
 ///
-/// Any [`std::error::Error`] becomes one by `?`: status 500, and its text is logged but not shown to the client.
+/// Any [`std::error::Error`] becomes one by `?`: status 500, and its text is logged but not shown to the client; a
+/// [`BodyError`] becomes one with its own status and text.
 /// For that reason this type is not a [`std::error::Error`] itself.
 ///
 /// # Examples
@@ -139,7 +140,12 @@ impl HttpError {
 
 impl<E: StdError + Send + Sync + 'static> From<E> for HttpError {
     fn from(source: E) -> Self {
-        Self::internal(source)
+        let error: &(dyn StdError + 'static) = &source;
+        match error.downcast_ref::<BodyError>() {
+            // The client's own doing, which it may read.
+            Some(error) => Self::new(error.status(), error.to_string()),
+            None => Self::internal(source),
+        }
     }
 }
 

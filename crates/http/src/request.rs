@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 
 use uptick_emitter::{Emitter, Listeners, events};
 use uptick_socket::{Address, Connection};
@@ -10,7 +11,7 @@ use crate::body::{BodyError, BodyReader};
 use crate::connection::{self, At, Incoming};
 use crate::h1::{BodyLength, RequestHead, Version};
 use crate::router::Params;
-use crate::{HeaderMap, Method, Responder};
+use crate::{HeaderMap, Method, Origin, Responder};
 use bytes::Bytes;
 
 /// A request.
@@ -210,6 +211,19 @@ impl Request {
     /// The other end of the connection: behind a proxy, the proxy. `None` when the client has gone.
     pub fn peer(&self) -> Option<Address> {
         self.conn?.peer()
+    }
+
+    /// Whom the request comes from: the peer, or whom proxies name that are trusted
+    /// ([`HttpServer::trusted_proxies`](crate::HttpServer::trusted_proxies)).
+    pub fn origin(&self) -> Origin {
+        let proxies = connection::service(self.at).map(|service| service.proxies());
+        let peer = self.conn.and_then(Connection::remote_ip);
+        proxies.unwrap_or_default().origin(peer, self.head.fields())
+    }
+
+    /// The address of the client, as [`origin`](Request::origin) has it.
+    pub fn client(&self) -> Option<IpAddr> {
+        self.origin().ip
     }
 
     /// Whether the connection is encrypted.

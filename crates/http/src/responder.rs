@@ -87,7 +87,7 @@ impl Responder {
     /// `false` says that the client does not read as fast: the piece was taken, and `drain` tells when to go on. `false`
     /// without a `drain` to come says that nothing is taken: the answer is not started, or over, or the client has gone.
     pub fn write(self, piece: impl Chunk) -> bool {
-        connection::write(self.at, piece.as_slice())
+        connection::write(self.at, piece)
     }
 
     /// Ends an answer that was [`start`](Responder::start)ed; `false` when there is none.

@@ -2,6 +2,7 @@
 
 mod service;
 mod settings;
+mod shutdown;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::{Handler, HttpError, IntoMiddleware, Request, Response};
 
 pub(crate) use service::Service;
 pub(crate) use settings::Timeouts;
+pub use shutdown::Shutdown;
 
 /// A server for HTTP/1.1 and HTTP/1.0.
 ///

@@ -33,7 +33,7 @@ impl Entry {
         let (waiting, limit) = if flags.contains(Flags::CLOSING) {
             return None;
         } else if !flags.contains(Flags::ACTIVE) {
-            if flags.contains(Flags::DRAINING) {
+            if flags.contains(Flags::FRESH | Flags::DRAINING) {
                 (Waiting::FirstOctet, timeouts.draining)
             } else if flags.contains(Flags::FRESH) {
                 (Waiting::FirstOctet, timeouts.first_octet)

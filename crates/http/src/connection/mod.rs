@@ -16,8 +16,10 @@ mod exchange;
 mod flags;
 mod incoming;
 mod outgoing;
+mod shutdown;
 mod steps;
 mod timestamp;
+mod upgrading;
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
@@ -37,6 +39,7 @@ use timestamp::Timestamp;
 pub(crate) use exchange::{Incoming, Outgoing, hold, is_unanswered};
 pub(crate) use incoming::{body_left, body_limit, pause_body, poll_body, resume_body, trailers};
 pub(crate) use outgoing::{end, poll_writable, respond, start, write};
+pub(crate) use shutdown::{cut, drain};
 
 /// What is kept for each connection.
 pub(crate) struct Entry {
@@ -50,6 +53,8 @@ pub(crate) struct Entry {
     armed: Timestamp,
     /// Since when what is waited for now.
     since: Timestamp,
+    /// When reading was paused, while it is.
+    paused: Timestamp,
     /// Numbers the exchanges of the connection, so that handles of those before are stale.
     number: u32,
     /// Bytes of the body that came in this window of time, or were thrown away behind the answer.
@@ -121,6 +126,7 @@ pub(crate) fn serve(conn: Connection, service: &Rc<Service>) {
         deadline: None,
         armed: Timestamp::default(),
         since: Timestamp::now(),
+        paused: Timestamp::default(),
         number: 0,
         counted: 0,
         flags: Flags::FRESH,
@@ -134,6 +140,11 @@ pub(crate) fn serve(conn: Connection, service: &Rc<Service>) {
     conn.set_allow_half_open(true);
     conn.set_protocol(&Http, key);
     deadlines::arm(key);
+}
+
+/// What a request's connection shares with the others of its server.
+pub(crate) fn service(at: At) -> Option<Rc<Service>> {
+    with_current(at, |entry| Rc::clone(&entry.service))
 }
 
 /// Has a connection go on, in the next iteration.

@@ -7,14 +7,15 @@ use bytes::Bytes;
 use futures::StreamExt;
 use uptick_event_loop::{Id, spawn};
 use uptick_socket::Connection;
+use uptick_stream::Chunk;
 
 use super::date::Date;
 use super::exchange::keep_task;
 use super::flags::Flags;
-use super::{At, Entry, advance_later, steps, with_entry, with_exchange};
+use super::{At, Entry, advance_later, steps, upgrading, with_entry, with_exchange};
 use crate::h1::{EncodeError, Encoder, Persistence, ResponseBody, ResponseHead, Version};
 use crate::response::Parts;
-use crate::{Body, BodyStream, HeaderMap, HttpError, Response, StatusCode};
+use crate::{Body, BodyStream, HeaderMap, HttpError, Response, StatusCode, Upgrade};
 
 /// Pieces up to this many bytes are copied behind the head; longer ones are handed on as they are.
 const COPIED: usize = 4096;
@@ -67,6 +68,10 @@ pub(crate) fn respond(at: At, response: Response) -> bool {
         response
     };
     let facts = with_exchange(at, |entry| {
+        if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            // There is no knowing how much of it is still to come.
+            entry.flags.insert(Flags::LONG);
+        }
         (!entry.flags.contains(Flags::STARTED)).then(|| entry.start())
     });
     let Some(Some(facts)) = facts else {
@@ -85,6 +90,7 @@ pub(crate) fn respond(at: At, response: Response) -> bool {
     };
     match body {
         Body::Stream(stream) => return send_stream(at, facts, &head, stream),
+        Body::Upgrade(upgrade) => return send_upgrade(at, facts, &head, upgrade),
         body => send_whole(at, facts, &head, body),
     }
     true
@@ -225,7 +231,7 @@ fn send_stream(at: At, facts: Facts, head: &Head<'_>, stream: BodyStream) -> boo
         while let Some(piece) = pieces.next().await {
             match piece {
                 Ok(piece) => {
-                    if !write(at, &piece) && !poll_fn(|cx| poll_writable(at, cx)).await {
+                    if !write(at, piece) && !poll_fn(|cx| poll_writable(at, cx)).await {
                         return;
                     }
                 }
@@ -239,6 +245,29 @@ fn send_stream(at: At, facts: Facts, head: &Head<'_>, stream: BodyStream) -> boo
     });
     keep_task(at, task);
     true
+}
+
+/// Sends the head and gives the connection away.
+fn send_upgrade(at: At, facts: Facts, head: &Head<'_>, upgrade: Upgrade) -> bool {
+    if !upgrading::can_upgrade(at) {
+        with_exchange(at, |entry| entry.flags.remove(Flags::STARTED));
+        let error = HttpError::bad_request("The connection cannot be upgraded");
+        return respond(at, error.into());
+    }
+    let mut result = Ok(());
+    let open = facts.conn.write_with(|out| {
+        result = head.encode(facts, ResponseBody::Empty, out).map(drop);
+    });
+    match result {
+        Ok(()) => {
+            upgrading::hand_over(at, upgrade);
+            open.is_some()
+        }
+        Err(error) => {
+            spoilt(at, error);
+            false
+        }
+    }
 }
 
 /// Writes the head of an answer whose body follows in pieces.
@@ -282,13 +311,13 @@ pub(crate) fn start(at: At, response: Response) -> bool {
     }
     let bytes = parts.body.as_bytes().unwrap_or_default();
     if !bytes.is_empty() {
-        write(at, bytes);
+        write(at, Bytes::copy_from_slice(bytes));
     }
     true
 }
 
 /// Writes a piece of an answer that has begun; `false` when the writer should wait, or nothing is taken.
-pub(crate) fn write(at: At, piece: &[u8]) -> bool {
+pub(crate) fn write(at: At, piece: impl Chunk) -> bool {
     let begun = with_exchange(at, |entry| {
         let done = entry.flags.contains(Flags::ANSWERED);
         let encoder = entry.exchange.as_ref()?.encoder.filter(|_| !done)?;
@@ -297,8 +326,19 @@ pub(crate) fn write(at: At, piece: &[u8]) -> bool {
     let Some(Some((conn, mut encoder))) = begun else {
         return false;
     };
-    let mut result = Ok(());
-    let open = conn.write_with(|out| result = encoder.body(out, piece));
+    let mut result = Ok(false);
+    let length = piece.as_slice().len();
+    let mut open = conn.write_with(|out| {
+        result = encoder.open_piece(out, length);
+        if length <= COPIED && result == Ok(true) {
+            out.extend_from_slice(piece.as_slice());
+            encoder.close_piece(out);
+        }
+    });
+    if length > COPIED && result == Ok(true) && open.is_some() {
+        conn.write(piece.into_bytes());
+        open = conn.write_with(|out| encoder.close_piece(out));
+    }
     if let Err(error) = result {
         tracing::error!("a response is longer than it said: {error}");
         cut(at);

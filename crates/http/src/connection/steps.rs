@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::Duration;
 
 use bytes::Bytes;
 use uptick_emitter::{Emitter, emit};
@@ -18,6 +19,9 @@ use crate::{HttpError, Method, Reply, Request, Response};
 
 /// How much of a body is thrown away behind its answer, so that the connection can be kept: 64 KiB.
 pub(super) const DRAINED: u32 = 64 * 1024;
+
+/// How long the user may leave a piece of a body unread before the time for the body is no longer the client's.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A step that is done while nothing is borrowed.
 enum Step {
@@ -131,7 +135,7 @@ impl Entry {
                 self.arm(key);
                 return self.stop();
             }
-            if flags.contains(Flags::LAST) {
+            if flags.intersects(Flags::LAST | Flags::DRAINING) {
                 self.flags.insert(Flags::CLOSING);
                 self.stop();
                 return Step::End(self.conn);
@@ -299,6 +303,7 @@ impl Entry {
     pub(super) fn pause(&mut self) {
         if !self.flags.contains(Flags::PAUSED) {
             self.flags.insert(Flags::PAUSED);
+            self.paused = Timestamp::now();
             self.conn.pause();
         }
     }
@@ -306,7 +311,9 @@ impl Entry {
     #[inline]
     pub(super) fn resume(&mut self) {
         if self.flags.take(Flags::PAUSED) {
-            self.flags.insert(Flags::HELD_UP);
+            if self.paused.after(PATIENCE).is_before(Timestamp::now()) {
+                self.flags.insert(Flags::HELD_UP);
+            }
             self.conn.resume();
         }
     }

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use futures::Stream;
 use futures::stream::StreamExt as _;
 
+use super::Upgrade;
+
 /// The body of a response.
 #[derive(Debug, Default)]
 #[non_exhaustive]
@@ -21,6 +23,8 @@ pub enum Body {
     Bytes(Bytes),
     /// Pieces that come one by one.
     Stream(BodyStream),
+    /// None: another protocol follows.
+    Upgrade(Upgrade),
 }
 
 type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Box<dyn StdError + Send + Sync>>>>>;
@@ -71,7 +75,7 @@ impl Body {
     /// How many bytes the body has, if that is known beforehand.
     pub fn len(&self) -> Option<u64> {
         match self {
-            Self::Empty => Some(0),
+            Self::Empty | Self::Upgrade(_) => Some(0),
             Self::Static(bytes) => Some(bytes.len() as u64),
             Self::Bytes(bytes) => Some(bytes.len() as u64),
             Self::Stream(stream) => stream.length,
@@ -86,7 +90,7 @@ impl Body {
     /// The bytes, if the body is in memory.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self {
-            Self::Empty => Some(&[]),
+            Self::Empty | Self::Upgrade(_) => Some(&[]),
             Self::Static(bytes) => Some(bytes),
             Self::Bytes(bytes) => Some(bytes),
             Self::Stream(_) => None,

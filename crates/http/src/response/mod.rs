@@ -3,9 +3,11 @@
 mod body;
 mod fields;
 mod parse;
+mod upgrade;
 
 pub use body::{Body, BodyStream};
 pub use parse::ParseError;
+pub use upgrade::Upgrade;
 
 use std::error::Error as StdError;
 

@@ -6,9 +6,10 @@ use std::rc::Rc;
 
 use super::HttpServer;
 use super::settings::{Settings, Timeouts};
+use super::shutdown::Draining;
 use crate::h1::Limits;
 use crate::router::{OnError, Routes};
-use crate::{Reply, Request};
+use crate::{Reply, Request, TrustedProxies};
 
 /// What the connections of a server share: its routes and its settings.
 #[derive(Default)]
@@ -16,9 +17,13 @@ pub(crate) struct Service {
     server: Cell<Option<HttpServer>>,
     routes: Rc<RefCell<Routes>>,
     pub(super) settings: Cell<Settings>,
+    proxies: RefCell<Rc<TrustedProxies>>,
     open: Cell<usize>,
+    pub(super) draining: RefCell<Option<Draining>>,
     /// No connection is accepted any more.
     stopped: Cell<bool>,
+    /// The deadline of a shutdown is closing connections.
+    pub(super) cutting: Cell<bool>,
     /// `close` was emitted.
     ended: Cell<bool>,
 }
@@ -65,11 +70,24 @@ impl Service {
     /// A connection is gone.
     pub(crate) fn closed(&self) {
         self.open.set(self.open.get().saturating_sub(1));
-        if self.stopped.get()
-            && let Some(server) = self.server.get()
-        {
+        if !self.stopped.get() {
+            return;
+        }
+        // The deadline closes several, and counts them when it is done.
+        if !self.cutting.get() {
+            self.end_draining();
+        }
+        if let Some(server) = self.server.get() {
             server.finish_if_over();
         }
+    }
+
+    pub(crate) fn proxies(&self) -> Rc<TrustedProxies> {
+        Rc::clone(&self.proxies.borrow())
+    }
+
+    pub(super) fn set_proxies(&self, proxies: TrustedProxies) {
+        *self.proxies.borrow_mut() = Rc::new(proxies);
     }
 
     pub(super) fn stop(&self) {

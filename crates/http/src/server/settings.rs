@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::HttpServer;
+use crate::TrustedProxies;
 use crate::h1::Limits;
 
 /// How long things may take; [`Duration::MAX`] is no limit.
@@ -94,6 +95,15 @@ impl HttpServer {
     /// answered with 413. Default: 1 MiB.
     pub fn body_limit(self, bytes: usize) -> Self {
         self.set(|settings| settings.body_limit = bytes)
+    }
+
+    /// Sets the proxies that are believed when they say for whom they pass a request on
+    /// ([`Request::client`](crate::Request::client)). Default: none.
+    pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
+        if let Some(service) = self.service() {
+            service.set_proxies(proxies);
+        }
+        self
     }
 
     fn set(self, f: impl FnOnce(&mut Settings)) -> Self {

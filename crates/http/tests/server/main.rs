@@ -4,4 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod answers;
+mod bodies;
+mod faults;
 mod pipelining;
+mod shutdown;
+mod timeouts;

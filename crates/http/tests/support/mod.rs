@@ -124,6 +124,22 @@ impl Client {
         SockRef::from(&self.stream).set_linger(linger).unwrap();
     }
 
+    /// Sends as much as the server takes; gives how much that was.
+    pub(crate) fn fill(&mut self) -> usize {
+        let (mut sent, mut blocked) = (0, 0);
+        while blocked < 20 {
+            match self.stream.write(&[b'.'; 64 * 1024]) {
+                Ok(count) => {
+                    sent += count;
+                    blocked = 0;
+                }
+                Err(_) => blocked += 1,
+            }
+            settle();
+        }
+        sent
+    }
+
     fn look(&mut self) {
         let mut buffer = [0; 64 * 1024];
         loop {

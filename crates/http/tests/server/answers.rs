@@ -1,0 +1,154 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream;
+use uptick_emitter::Emitter;
+use uptick_event_loop::{add_timer, sleep};
+use uptick_http::{Request, Response, StatusCode};
+use uptick_socket::Connection;
+
+use crate::support::{Client, Log, get, run_until, server, settle};
+
+fn pieces() -> Response {
+    Response::stream(stream::unfold(0, |n| async move {
+        if n == 3 {
+            return None;
+        }
+        sleep(Duration::from_millis(1)).await;
+        Some((Ok::<_, std::io::Error>(format!("piece-{n} ")), n + 1))
+    }))
+}
+
+#[test]
+fn a_stream_is_chunked_to_http_1_1_and_ends_with_the_connection_to_http_1_0() {
+    let http = server();
+    http.get("/", |_: Request| pieces());
+    let mut client = Client::new(http);
+    client.send([get("/"), get("/")].concat());
+    for _ in 0..2 {
+        let answer = client.answer();
+        assert_eq!(answer.field("transfer-encoding"), Some("chunked"));
+        assert_eq!(answer.body, "piece-0 piece-1 piece-2 ");
+    }
+    let mut old = Client::new(http);
+    old.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    let text = old.rest();
+    assert!(text.ends_with("\r\n\r\npiece-0 piece-1 piece-2 "), "{text}");
+    assert!(text.contains("Connection: close\r\n"), "{text}");
+}
+
+#[test]
+fn a_stream_that_fails_cuts_the_connection() {
+    let http = server();
+    http.get("/", |_: Request| {
+        Response::stream(stream::iter([
+            Ok(Bytes::from_static(b"part")),
+            Err(std::io::Error::other("broken")),
+        ]))
+    });
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    let text = client.rest();
+    assert!(!text.ends_with("0\r\n\r\n"), "{text}");
+    settle();
+    assert_eq!(http.open_connections(), 0);
+}
+
+#[test]
+fn a_long_answer_reaches_a_client_that_reads_slowly() {
+    let http = server();
+    let page = Bytes::from(vec![b'x'; 3_000_000]);
+    http.get("/", move |_: Request| Response::binary(page.clone()));
+    let mut client = Client::new(http);
+    client.send([get("/"), get("/"), get("/")].concat());
+    for _ in 0..3 {
+        assert_eq!(client.answer().body.len(), 3_000_000);
+    }
+}
+
+#[test]
+fn who_does_not_read_answers_gets_no_more_requests_handled() {
+    let (http, log) = (server(), Log::default());
+    let (page, notes) = (Bytes::from(vec![b'x'; 1_000_000]), log.clone());
+    http.get("/", move |_: Request| {
+        notes.add("request");
+        Response::binary(page.clone())
+    });
+    let mut client = Client::new(http);
+    client.send(get("/").repeat(100));
+    settle();
+    let handled = log.entries().len();
+    assert!(handled < 20, "{handled} requests were handled");
+    for _ in 0..100 {
+        assert_eq!(client.answer().body.len(), 1_000_000);
+    }
+}
+
+#[test]
+fn an_answer_can_be_written_piece_by_piece_through_the_responder() {
+    let (http, log) = (server(), Log::default());
+    let notes = log.clone();
+    http.get("/", move |req: Request| {
+        let responder = req.responder();
+        notes.add(responder.write("too early"));
+        notes.add(responder.start(Response::new(StatusCode::OK)));
+        notes.add(responder.write("a"));
+        let log = notes.clone();
+        add_timer(Duration::from_millis(1), move || {
+            log.add(responder.write(vec![b'b'; 10_000]));
+            log.add(responder.end());
+            log.add(responder.write("too late"));
+        });
+    });
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    let answer = client.answer();
+    assert_eq!(answer.body, format!("a{}", "b".repeat(10_000)));
+    assert_eq!(log.text(), "false true true true true false");
+}
+
+#[test]
+fn an_upgrade_gives_the_connection_with_the_rest_of_the_bytes() {
+    let (http, log) = (server(), Log::default());
+    let notes = log.clone();
+    http.get("/", move |_: Request| {
+        let log = notes.clone();
+        Response::upgrade("echo", move |conn: Connection| {
+            for name in ["end", "close"] {
+                let log = log.clone();
+                conn.on(name, move |()| log.add(name));
+            }
+            conn.on("data", move |chunk: Bytes| conn.write(chunk));
+        })
+    });
+    let mut client = Client::new(http);
+    client.send("GET / HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nfirst ");
+    let head = client.answer();
+    assert_eq!(head.status(), 101);
+    assert_eq!(head.field("upgrade"), Some("echo"));
+    assert_eq!(head.field("connection"), Some("Upgrade"));
+    client.send("second");
+    let mut text = String::new();
+    run_until(|| {
+        text += &client.so_far();
+        text.len() >= 12
+    });
+    assert_eq!(text, "first second");
+    assert_eq!(http.open_connections(), 0);
+    client.end();
+    assert_eq!(client.rest(), "");
+    settle();
+    assert_eq!(log.text(), "end close");
+}
+
+#[test]
+fn a_client_of_http_1_0_is_not_upgraded() {
+    let http = server();
+    http.get("/", |_: Request| {
+        Response::upgrade("echo", |conn: Connection| conn.close())
+    });
+    let mut client = Client::new(http);
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!((answer.status(), answer.closes()), (400, true));
+}

@@ -1,0 +1,170 @@
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use uptick_emitter::Emitter;
+use uptick_event_loop::sleep;
+use uptick_http::{HttpError, Request, Responder, Response, StatusCode};
+
+use crate::support::{Client, Log, get, server, settle};
+
+#[test]
+fn a_handler_that_panics_is_a_500_and_the_server_goes_on() {
+    let http = server();
+    http.get("/now", |_: Request| -> &str { panic!("now") });
+    http.get("/later", |_: Request| async {
+        sleep(Duration::from_millis(1)).await;
+        panic!("later");
+        #[allow(unreachable_code, reason = "it says what the future would give")]
+        "never"
+    });
+    http.get("/", |_: Request| "fine");
+    for path in ["/now", "/later"] {
+        let mut client = Client::new(http);
+        client.send(get(path));
+        let answer = client.answer();
+        assert_eq!((answer.status(), answer.closes()), (500, true));
+        assert!(!answer.body.contains(&path[1..]), "{}", answer.body);
+        assert_eq!(client.rest(), "");
+    }
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    assert_eq!(client.answer().body, "fine");
+}
+
+#[test]
+fn a_handler_that_neither_answers_nor_takes_the_responder_is_a_500() {
+    let http = server();
+    http.get("/", |_: Request| ());
+    http.get("/later", |_: Request| async {});
+    let mut client = Client::new(http);
+    client.send([get("/"), get("/later")].concat());
+    assert_eq!(client.answer().status(), 500);
+    assert_eq!(client.answer().status(), 500);
+}
+
+#[test]
+fn a_second_answer_does_nothing() {
+    let (http, log) = (server(), Log::default());
+    let notes = log.clone();
+    http.get("/", move |req: Request| {
+        let responder = req.responder();
+        notes.add(responder.send("first"));
+        notes.add(responder.send("second"));
+        notes.add(responder.is_open());
+        "third"
+    });
+    let mut client = Client::new(http);
+    client.send([get("/"), get("/")].concat());
+    assert_eq!(client.answer().body, "first");
+    assert_eq!(client.answer().body, "first");
+    assert_eq!(client.so_far(), "");
+    assert_eq!(log.text(), "true false false true false false");
+}
+
+#[test]
+fn an_answer_to_a_client_that_has_gone_does_nothing() {
+    let (http, log) = (server(), Log::default());
+    let held: Rc<RefCell<Option<Responder>>> = Rc::default();
+    let (hold, notes) = (Rc::clone(&held), log.clone());
+    http.get("/", move |req: Request| {
+        let responder = req.responder();
+        let log = notes.clone();
+        responder.on("close", move |()| log.add("close"));
+        *hold.borrow_mut() = Some(responder);
+    });
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    settle();
+    client.reset();
+    settle();
+    assert_eq!(log.text(), "close");
+    let responder = held.borrow().unwrap();
+    assert!(!responder.is_open() && !responder.send("late"));
+}
+
+#[test]
+fn the_future_of_a_client_that_has_gone_is_dropped() {
+    struct Dropped(Log);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.add("dropped");
+        }
+    }
+    let (http, log) = (server(), Log::default());
+    let notes = log.clone();
+    http.get("/", move |_: Request| {
+        let guard = Dropped(notes.clone());
+        async move {
+            std::future::pending::<()>().await;
+            drop(guard);
+        }
+    });
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    settle();
+    assert_eq!(log.text(), "");
+    client.reset();
+    settle();
+    assert_eq!(log.text(), "dropped");
+}
+
+#[test]
+fn a_response_with_a_field_that_cannot_be_sent_is_a_500_without_it() {
+    let http = server();
+    http.get("/", |req: Request| {
+        let value = req.query_value("v").unwrap_or_default().into_owned();
+        Response::plain("x").header("X-Echo", value)
+    });
+    let mut client = Client::new(http);
+    client.send(get("/?v=a%0d%0aSet-Cookie:%20b"));
+    let answer = client.answer();
+    assert_eq!(answer.status(), 500);
+    assert_eq!(answer.field("set-cookie"), None);
+    client.send(get("/?v=fine"));
+    assert_eq!(client.answer().field("x-echo"), Some("fine"));
+}
+
+#[test]
+fn errors_are_shaped_by_the_callback_also_when_they_come_later() {
+    let http = server();
+    http.get("/now", |_: Request| HttpError::not_found());
+    http.get("/later", |_: Request| async { HttpError::not_found() });
+    http.get("/sent", |req: Request| {
+        req.responder().send(HttpError::not_found());
+    });
+    http.error(|error, req| Response::plain(format!("{} {}", error.status().as_u16(), req.path())));
+    let mut client = Client::new(http);
+    for path in ["/now", "/later", "/sent", "/nowhere"] {
+        client.send(get(path));
+        let answer = client.answer();
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND.as_u16());
+        assert_eq!(answer.body, format!("404 {path}"));
+    }
+}
+
+#[test]
+fn a_thousand_idle_connections_do_not_disturb_a_busy_one() {
+    let http = server();
+    http.get("/", |_: Request| "busy");
+    let mut idle: Vec<Client> = Vec::new();
+    for n in 0..1000 {
+        idle.push(Client::new(http));
+        if n % 100 == 0 {
+            settle();
+        }
+    }
+    let mut busy = Client::new(http);
+    for _ in 0..200 {
+        busy.send(get("/"));
+        assert_eq!(busy.answer().body, "busy");
+    }
+    assert_eq!(http.open_connections(), 1001);
+    for client in idle.iter_mut().step_by(100) {
+        client.send(get("/"));
+        assert_eq!(client.answer().body, "busy");
+    }
+    drop((idle, busy));
+    settle();
+    crate::support::run_until(|| http.open_connections() == 0);
+}

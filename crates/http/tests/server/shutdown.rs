@@ -1,0 +1,111 @@
+use std::cell::Cell;
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use uptick_emitter::Emitter;
+use uptick_event_loop::{add_timer, sleep, spawn};
+use uptick_http::{HttpServer, Request};
+
+use crate::support::{
+    Client, Log, get, manual_clock, run_to_the_end, run_until, server, settle, socket_address,
+};
+
+/// Begins a shutdown; the cell gets how many connections were cut.
+fn shut_down(http: HttpServer, deadline: Duration) -> Rc<Cell<Option<usize>>> {
+    let cut: Rc<Cell<Option<usize>>> = Rc::default();
+    let result = Rc::clone(&cut);
+    let shutdown = http.shutdown(deadline);
+    spawn(async move { result.set(Some(shutdown.await)) });
+    cut
+}
+
+#[test]
+fn idle_connections_end_at_once_and_busy_ones_with_their_answer() {
+    let (http, log) = (server(), Log::default());
+    http.get("/", |_: Request| "idle");
+    http.get("/slow", |_: Request| async {
+        sleep(Duration::from_millis(30)).await;
+        "slow"
+    });
+    let notes = log.clone();
+    http.on("close", move |()| notes.add("close"));
+    let address = socket_address(http);
+    let (mut idle, mut busy) = (Client::new(http), Client::new(http));
+    idle.send(get("/"));
+    assert_eq!(idle.answer().body, "idle");
+    busy.send(get("/slow"));
+    settle();
+    let cut = shut_down(http, Duration::from_secs(10));
+    assert!(TcpStream::connect(address).is_err());
+    assert_eq!(idle.rest(), "");
+    drop(idle);
+    let answer = busy.answer();
+    assert_eq!((answer.body.as_str(), answer.closes()), ("slow", true));
+    assert_eq!(busy.rest(), "");
+    drop(busy);
+    run_until(|| cut.get().is_some());
+    assert_eq!(cut.get(), Some(0));
+    run_to_the_end();
+    assert_eq!(log.text(), "close");
+}
+
+#[test]
+fn what_is_left_at_the_deadline_is_cut_and_counted() {
+    let http = server();
+    http.get("/", |_: Request| std::future::pending::<&str>());
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::new(http)).collect();
+    for client in &mut clients {
+        client.send(get("/"));
+    }
+    settle();
+    let cut = shut_down(http, Duration::from_millis(20));
+    run_until(|| cut.get().is_some());
+    assert_eq!(cut.get(), Some(3));
+    assert!(clients.iter_mut().all(Client::is_over));
+    run_to_the_end();
+}
+
+#[test]
+fn a_fresh_connection_gets_a_moment_for_its_request() {
+    let clock = manual_clock();
+    let http = server();
+    http.get("/", |_: Request| "fresh");
+    let (mut quick, mut silent) = (Client::new(http), Client::new(http));
+    settle();
+    let cut = shut_down(http, Duration::from_secs(10));
+    settle();
+    assert!(!quick.is_over() && !silent.is_over());
+    quick.send(get("/"));
+    let answer = quick.answer();
+    assert_eq!((answer.body.as_str(), answer.closes()), ("fresh", true));
+    for _ in 0..5 {
+        clock.advance(Duration::from_millis(100));
+        settle();
+    }
+    assert!(silent.is_over());
+    drop((quick, silent));
+    settle();
+    assert_eq!(cut.get(), Some(0));
+}
+
+#[test]
+fn close_leaves_open_connections_and_is_told_when_they_are_gone() {
+    let (http, log) = (server(), Log::default());
+    http.get("/", |req: Request| {
+        let responder = req.responder();
+        add_timer(Duration::from_millis(10), move || responder.send("late"));
+    });
+    let notes = log.clone();
+    http.on("close", move |()| notes.add("close"));
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    settle();
+    http.close();
+    assert_eq!(http.address(), None);
+    assert_eq!(client.answer().body, "late");
+    assert_eq!(log.text(), "");
+    drop(client);
+    run_to_the_end();
+    assert_eq!(log.text(), "close");
+}

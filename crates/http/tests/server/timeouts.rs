@@ -1,0 +1,135 @@
+use std::time::Duration;
+
+use uptick_event_loop::ManualClock;
+use uptick_http::{HttpError, HttpServer, Request};
+
+use crate::support::{Client, get, manual_clock, server, settle};
+
+/// Moves the clock on in small steps, as it would move by itself.
+fn pass(clock: &ManualClock, time: Duration) {
+    for _ in 0..time.as_millis() / 100 {
+        clock.advance(Duration::from_millis(100));
+        settle();
+    }
+}
+
+fn hello() -> HttpServer {
+    let http = server();
+    http.get("/", |_: Request| "hello");
+    http.post("/", |req: Request| async move {
+        Ok::<_, HttpError>(req.bytes(1 << 20).await?.len().to_string())
+    });
+    http
+}
+
+#[test]
+fn a_connection_without_an_octet_is_closed_after_10_seconds() {
+    let clock = manual_clock();
+    let mut client = Client::new(hello());
+    settle();
+    pass(&clock, Duration::from_millis(9900));
+    assert!(!client.is_over());
+    pass(&clock, Duration::from_millis(400));
+    assert!(client.is_over());
+}
+
+#[test]
+fn an_idle_connection_is_closed_60_seconds_after_its_last_answer() {
+    let clock = manual_clock();
+    let mut client = Client::new(hello());
+    for _ in 0..3 {
+        client.send(get("/"));
+        assert_eq!(client.answer().body, "hello");
+        pass(&clock, Duration::from_secs(59));
+        assert!(!client.is_over());
+    }
+    pass(&clock, Duration::from_millis(1500));
+    assert!(client.is_over());
+}
+
+#[test]
+fn a_head_has_10_seconds_in_all_however_it_trickles_in() {
+    let clock = manual_clock();
+    let mut client = Client::new(hello());
+    client.send(get("/"));
+    assert_eq!(client.answer().body, "hello");
+    pass(&clock, Duration::from_secs(30));
+    client.send("GET / HTTP/1.1\r\n");
+    for _ in 0..9 {
+        client.send("X: y\r\n");
+        pass(&clock, Duration::from_secs(1));
+    }
+    assert_eq!(client.so_far(), "");
+    pass(&clock, Duration::from_millis(1500));
+    let answer = client.answer();
+    assert_eq!((answer.status(), answer.closes()), (408, true));
+    assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn a_body_slower_than_1_kib_in_a_second_is_408() {
+    let clock = manual_clock();
+    let mut client = Client::new(hello());
+    client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n");
+    for _ in 0..9 {
+        client.send([b'x'; 100]);
+        pass(&clock, Duration::from_secs(1));
+    }
+    assert_eq!(client.so_far(), "");
+    pass(&clock, Duration::from_millis(1500));
+    let answer = client.answer();
+    assert_eq!((answer.status(), answer.closes()), (408, true));
+}
+
+#[test]
+fn a_body_that_is_fast_enough_may_take_its_time() {
+    let clock = manual_clock();
+    let mut client = Client::new(hello());
+    client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 60000\r\n\r\n");
+    for _ in 0..30 {
+        client.send([b'x'; 2000]);
+        pass(&clock, Duration::from_secs(1));
+    }
+    assert_eq!(client.answer().body, "60000");
+}
+
+#[test]
+fn a_handler_that_never_answers_is_a_500_after_60_seconds() {
+    let clock = manual_clock();
+    let http = hello();
+    http.get("/never", |req: Request| {
+        req.responder();
+    });
+    http.get("/pending", |_: Request| std::future::pending::<&str>());
+    for path in ["/never", "/pending"] {
+        let mut client = Client::new(http);
+        client.send(get(path));
+        settle();
+        pass(&clock, Duration::from_secs(59));
+        assert_eq!(client.so_far(), "");
+        pass(&clock, Duration::from_millis(1500));
+        assert_eq!(client.answer().status(), 500);
+    }
+}
+
+#[test]
+fn limits_of_time_can_be_set_and_switched_off() {
+    let clock = manual_clock();
+    let http = hello()
+        .first_octet_timeout(None)
+        .idle_timeout(Some(Duration::from_secs(2)))
+        .head_timeout(Some(Duration::from_secs(3)));
+    let mut fresh = Client::new(http);
+    settle();
+    pass(&clock, Duration::from_secs(100));
+    assert!(!fresh.is_over());
+    fresh.send("GET");
+    settle();
+    pass(&clock, Duration::from_millis(3500));
+    assert_eq!(fresh.answer().status(), 408);
+    let mut idle = Client::new(http);
+    idle.send(get("/"));
+    idle.answer();
+    pass(&clock, Duration::from_millis(2500));
+    assert!(idle.is_over());
+}
