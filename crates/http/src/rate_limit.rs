@@ -1,0 +1,132 @@
+//! Limits for how often clients ask.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::hash::Hash;
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use uptick_event_loop::driver;
+use uptick_rate_limit::{Client, Decision, Limit, RateLimiter};
+use uptick_socket::Connection;
+
+use crate::{HttpError, IntoMiddleware, Middleware, Next, Reply, Request, Response};
+
+/// A middleware that refuses clients which ask too often: 429, with `Retry-After`.
+///
+/// All answers have the fields `RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10, so that clients can
+/// see how much is left.
+///
+/// # Limits
+/// It knows 65,536 clients, which [`RateLimiter::max_keys`] sets. Each loop counts by itself: with several, a client that
+/// reaches all of them gets the limit of each.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use uptick_http::{HttpServer, RateLimiting, Request};
+/// use uptick_rate_limit::Limit;
+///
+/// let http = HttpServer::new().wrap(RateLimiting::new(Limit::token_bucket(100, Duration::from_secs(60))));
+///
+/// // Attempts to log in are limited by the name of the account.
+/// let limit = Limit::fixed_window(5, Duration::from_secs(300));
+/// let by_account = RateLimiting::by(limit, |req: &Request| req.header("x-account").map(str::to_owned));
+/// http.group("/login", |login| {
+///     login.wrap(by_account).post("/", |_: Request| "welcome");
+/// });
+/// ```
+pub struct RateLimiting<K = Option<Client>> {
+    limiter: RateLimiter<K>,
+    key: Box<dyn Fn(&Request) -> Option<K>>,
+    name: String,
+}
+
+impl RateLimiting {
+    /// Limits each client: an IPv4 address, or an IPv6 network of 64 bits.
+    ///
+    /// The client is the peer of the connection. Requests whose client is not known, as on a Unix socket, count as those of
+    /// one.
+    pub fn new(limit: Limit) -> RateLimiting {
+        RateLimiting::by(limit, |request| {
+            let address = request.connection().and_then(Connection::remote_ip);
+            Some(address.map(Client::from))
+        })
+    }
+}
+
+impl<K: Hash + Eq + Clone + 'static> RateLimiting<K> {
+    /// Limits requests by a key, such as the name of a user; those that have none are not limited.
+    pub fn by(limit: Limit, key: impl Fn(&Request) -> Option<K> + 'static) -> RateLimiting<K> {
+        RateLimiting {
+            limiter: RateLimiter::new(limit),
+            key: Box::new(key),
+            name: "default".to_owned(),
+        }
+    }
+
+    /// Sets how many keys are known at most ([`RateLimiter::max_keys`]). Default: 65,536.
+    pub fn max_keys(mut self, max_keys: usize) -> Self {
+        self.limiter = self.limiter.max_keys(max_keys);
+        self
+    }
+
+    /// Sets the name of the limit in the fields of answers. Default: `default`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+}
+
+impl<K: Hash + Eq + Clone + 'static> IntoMiddleware<RateLimiting<K>> for RateLimiting<K> {
+    fn into_middleware(self) -> Middleware {
+        let RateLimiting { limiter, key, name } = self;
+        let policy = HeaderValue::try_from(limiter.limit().policy_value(&name)).ok();
+        let limiter = RefCell::new(limiter);
+        (move |request: Request, next: Next| {
+            let Some(key) = key(&request) else {
+                return next.run(request);
+            };
+            let decision = limiter.borrow_mut().check(&key, driver::elapsed());
+            let reply = match decision.allowed {
+                true => next.run(request),
+                false => Reply::Ready(refusal(&decision)),
+            };
+            let (policy, name) = (policy.clone(), name.clone());
+            reply.map(move |response| told(response, policy, &decision, &name))
+        })
+        .into_middleware()
+    }
+}
+
+fn refusal(decision: &Decision) -> Response {
+    let wait = HeaderValue::from(decision.retry_after_seconds());
+    HttpError::from_status(StatusCode::TOO_MANY_REQUESTS)
+        .with_header(header::RETRY_AFTER, wait)
+        .into()
+}
+
+/// Adds the fields; several limits add one member each to the lists.
+fn told(
+    mut response: Response,
+    policy: Option<HeaderValue>,
+    decision: &Decision,
+    name: &str,
+) -> Response {
+    let fields = response.headers_mut();
+    if let Some(policy) = policy {
+        fields.append(HeaderName::from_static("ratelimit-policy"), policy);
+    }
+    if let Ok(left) = HeaderValue::try_from(decision.field_value(name)) {
+        fields.append(HeaderName::from_static("ratelimit"), left);
+    }
+    response
+}
+
+impl<K> fmt::Debug for RateLimiting<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimiting")
+            .field("limiter", &self.limiter)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

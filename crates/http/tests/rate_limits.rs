@@ -1,0 +1,68 @@
+//! Clients that ask too often.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+mod support;
+
+use std::time::Duration;
+
+use support::{Answer, Client, get, manual_clock, server};
+use uptick_http::{HttpServer, RateLimiting, Request};
+use uptick_rate_limit::Limit;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn ask(http: HttpServer) -> Answer {
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    client.answer()
+}
+
+#[test]
+fn a_client_that_asks_too_often_is_told_when_to_come_back() {
+    let clock = manual_clock();
+    let http = server()
+        .get("/", |_: Request| "hello")
+        .wrap(RateLimiting::new(Limit::fixed_window(2, MINUTE)));
+    let first = ask(http);
+    assert_eq!(first.body, "hello");
+    assert_eq!(first.field("ratelimit"), Some(r#""default";r=1;t=60"#));
+    assert_eq!(
+        first.field("ratelimit-policy"),
+        Some(r#""default";q=2;w=60"#)
+    );
+    assert_eq!(first.field("retry-after"), None);
+
+    clock.advance(Duration::from_secs(20));
+    // Another connection is the same client.
+    assert_eq!(ask(http).status(), 200);
+    let refused = ask(http);
+    assert_eq!(refused.status(), 429);
+    assert_eq!(refused.field("retry-after"), Some("40"));
+    assert_eq!(refused.field("ratelimit"), Some(r#""default";r=0;t=40"#));
+    assert!(!refused.closes());
+
+    clock.advance(Duration::from_secs(40));
+    assert_eq!(ask(http).status(), 200);
+}
+
+#[test]
+fn requests_are_limited_by_any_key_and_those_without_are_not() {
+    let by_user = |req: &Request| req.header("x-user").map(str::to_owned);
+    let limit = Limit::token_bucket(1, MINUTE);
+    let http = server()
+        .get("/", |_: Request| "hello")
+        .wrap(RateLimiting::by(limit, by_user).name("users"));
+    let mut client = Client::new(http);
+    let mut ask = |fields: &str| {
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        client.answer()
+    };
+    let first = ask("X-User: ada\r\n");
+    assert_eq!(first.field("ratelimit"), Some(r#""users";r=0;t=60"#));
+    assert_eq!(ask("X-User: ada\r\n").status(), 429);
+    assert_eq!(ask("X-User: bob\r\n").status(), 200);
+    for _ in 0..3 {
+        let free = ask("");
+        assert_eq!((free.status(), free.field("ratelimit")), (200, None));
+    }
+}
