@@ -37,9 +37,12 @@ use crate::{HttpError, IntoMiddleware, Middleware, Next, Reply, Request, Respons
 /// ```
 pub struct RateLimiting<K = Option<Client>> {
     limiter: RateLimiter<K>,
-    key: Box<dyn Fn(&Request) -> Option<K>>,
+    key: Key<K>,
     name: String,
 }
+
+/// What a request is counted by.
+type Key<K> = Box<dyn Fn(&Request) -> Option<K>>;
 
 impl RateLimiting {
     /// Limits each client: an IPv4 address, or an IPv6 network of 64 bits.
