@@ -152,13 +152,8 @@ impl Decoder {
     /// The next event if a head came whole, as most do; whatever it is if not.
     fn whole_head(&mut self, limits: &Limits) -> Option<Event> {
         let bytes = self.input.as_slice();
-        if bytes.first().is_some_and(|first| is_token(*first))
-            && let Some(parsed) = parse::head(bytes, limits)
-        {
-            return Some(match parsed {
-                Ok((head, length)) => self.begin(head, length),
-                Err(invalid) => self.refuse(invalid),
-            });
+        if let Ok(Some((head, length))) = parse::head(bytes, limits) {
+            return Some(self.begin(head, length));
         }
         self.advance(limits)
     }
@@ -273,9 +268,10 @@ impl Decoder {
                 parse::check_first_line(&bytes[..line.end + 2])?;
             } else if line.is_empty() {
                 let section = &bytes[..line.end + 2];
-                let (head, length) =
-                    parse::head(section, limits).unwrap_or_else(|| Err(parse::why(section)))?;
-                return Ok(Some(self.begin(head, length)));
+                return match parse::head(section, limits)? {
+                    Some((head, length)) => Ok(Some(self.begin(head, length))),
+                    None => Err(HEAD_TOO_LARGE),
+                };
             } else if lines.count() - 1 > limits.fields {
                 return Err(TOO_MANY_FIELDS);
             } else if matches!(bytes[line.start], b' ' | b'\t') {

@@ -4,6 +4,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, TRANSFER_ENCO
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::request_head::Version;
+use super::text::end_of_text;
 
 /// The interim answer to a client that waits for it before it sends its body.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -320,28 +321,12 @@ fn status_line(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
 /// Refuses text that no line may have: the ends of lines, NUL and other control characters but the tab.
 #[inline]
 fn check(what: &'static str, text: Option<&str>) -> Result<(), EncodeError> {
-    let Some(text) = text else { return Ok(()) };
-    let words = text.as_bytes().chunks_exact(8);
-    let rest = words.remainder();
-    // Eight bytes at a time, and what looks wrong once more: a tab does, too.
-    let mut wrong = 0;
-    for word in words {
-        let word = word.try_into().map_or(0, u64::from_ne_bytes);
-        wrong |= below(word, b' ') | below(word ^ EACH * 0x7f, 1);
+    match text {
+        Some(text) if end_of_text(text.as_bytes(), 0) < text.len() => {
+            Err(EncodeError::InvalidText(what))
+        }
+        _ => Ok(()),
     }
-    let is_wrong = |byte: &u8| *byte < b' ' && *byte != b'\t' || *byte == 0x7f;
-    if rest.iter().any(is_wrong) || wrong != 0 && text.as_bytes().iter().any(is_wrong) {
-        return Err(EncodeError::InvalidText(what));
-    }
-    Ok(())
-}
-
-/// 1 in each byte.
-const EACH: u64 = 0x0101_0101_0101_0101;
-
-/// Not 0 if a byte of a word is below a limit, of at most 128.
-fn below(word: u64, limit: u8) -> u64 {
-    word.wrapping_sub(EACH * u64::from(limit)) & !word & EACH * 0x80
 }
 
 fn decimal(out: &mut Vec<u8>, mut number: u64) {

@@ -33,8 +33,7 @@ pub(super) struct Framing {
 impl Facts {
     /// Looks at a field whose value is at `at` of its head.
     #[inline]
-    pub(super) fn field(&mut self, name: &str, value: &[u8], at: usize) -> Result<(), Invalid> {
-        let name = name.as_bytes();
+    pub(super) fn field(&mut self, name: &[u8], value: &[u8], at: usize) -> Result<(), Invalid> {
         let Some(&first) = name.first() else {
             return Ok(());
         };
@@ -187,5 +186,22 @@ impl Facts {
 
 /// Whether a token may have this character (RFC 9110, 5.6.2).
 pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    TOKEN[byte as usize]
 }
+
+/// The characters of tokens.
+pub(super) static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"!#$%&'*+-.^_`|~";
+    let mut place = 0;
+    while place < others.len() {
+        table[others[place] as usize] = true;
+        place += 1;
+    }
+    table
+};

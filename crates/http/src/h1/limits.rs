@@ -1,7 +1,7 @@
 //! How much of a message's head and framing a decoder takes.
 
 /// The most fields that any limit allows.
-pub(super) const MOST_FIELDS: usize = 1000;
+const MOST_FIELDS: usize = 1000;
 
 /// What a [`Decoder`](super::Decoder) takes of one message. Bodies have no limit here: their length is known
 /// before they come, or they come in pieces that can be counted.

@@ -29,6 +29,7 @@ mod lines;
 mod parse;
 mod request_head;
 mod target;
+mod text;
 
 pub use decoder::{Decoder, Event};
 pub use encoder::{CONTINUE, EncodeError, Encoder, Persistence, ResponseBody, ResponseHead};

@@ -1,84 +1,54 @@
 //! Heads and trailers that are whole.
 
-use std::mem::MaybeUninit;
-
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use httparse::{EMPTY_HEADER, Header, Request, Status};
 
 use super::fields::Trailers;
-use super::framing::Facts;
+use super::framing::{Facts, TOKEN};
 use super::invalid::Invalid;
-use super::limits::{Limits, MOST_FIELDS};
+use super::limits::Limits;
 use super::lines::count_work;
 use super::request_head::{RequestHead, Span, Version};
 use super::target::{self, Target};
+use super::text::end_of_text;
 
 const MALFORMED_LINE: Invalid = Invalid::bad("the first line of the request is malformed");
+const MALFORMED_NAME: Invalid = Invalid::bad("the name of a field is malformed");
+const MALFORMED_VALUE: Invalid =
+    Invalid::bad("the value of a field has characters that none may have");
 
-/// The most fields for which there is always room on the stack.
-const FEW_FIELDS: usize = 100;
-
-/// Parses a head at the beginning of `bytes`, and tells its length. None if it is not whole, if a limit is exceeded, or
-/// if it is malformed otherwise than in what its first line and fields say: its lines tell which.
+/// Parses a head at the beginning of `bytes`, and tells its length. The head still lacks its bytes.
 ///
-/// The head still lacks its bytes.
-#[inline]
-pub(super) fn head(bytes: &[u8], limits: &Limits) -> Option<Result<(RequestHead, usize), Invalid>> {
-    if limits.fields <= FEW_FIELDS {
-        head_of::<FEW_FIELDS>(bytes, limits)
-    } else {
-        head_of::<MOST_FIELDS>(bytes, limits)
-    }
-}
-
-fn head_of<const N: usize>(
-    bytes: &[u8],
-    limits: &Limits,
-) -> Option<Result<(RequestHead, usize), Invalid>> {
+/// None if it is not whole or exceeds a limit: its lines tell which. They also tell what is wrong first if more than one
+/// thing is.
+pub(super) fn head(bytes: &[u8], limits: &Limits) -> Result<Option<(RequestHead, usize)>, Invalid> {
     count_work(bytes.len());
-    let mut fields = [const { MaybeUninit::<Header<'_>>::uninit() }; N];
-    let mut request = Request::new(&mut []);
-    let Ok(Status::Complete(length)) = request.parse_with_uninit_headers(bytes, &mut fields) else {
-        return None;
+    let Some(FirstLine {
+        method,
+        target_span,
+        target,
+        version,
+        length: fields_start,
+    }) = first_line(bytes)?
+    else {
+        return Ok(None);
     };
-    let fields_start = request
-        .headers
-        .first()
-        .map_or(length.checked_sub(2)?, |first| offset(bytes, first.name));
-    let whole_lines = bytes[..length].ends_with(b"\r\n\r\n")
-        && request
-            .headers
-            .iter()
-            .all(|field| bytes[..offset(bytes, field.name)].ends_with(b"\r\n"));
-    let within = fields_start <= limits.request_line + 2
-        && length - fields_start <= limits.header_section
-        && request.headers.len() <= limits.fields;
-    if !whole_lines || !within {
-        return None;
-    }
-    match validate(bytes, &request, fields_start) {
-        Ok(head) => Some(Ok((head, length))),
-        Err(invalid) => Some(Err(invalid)),
-    }
-}
-
-/// Where a part of a head begins in it.
-fn offset(head: &[u8], part: &str) -> usize {
-    (part.as_ptr() as usize).saturating_sub(head.as_ptr() as usize)
-}
-
-#[inline(always)]
-fn validate(
-    bytes: &[u8],
-    request: &Request<'_, '_>,
-    fields_start: usize,
-) -> Result<RequestHead, Invalid> {
-    let (method, target_span, target, version) = first_line(bytes, request)?;
     let mut facts = Facts::default();
-    for field in request.headers.iter() {
-        let at = (field.value.as_ptr() as usize).saturating_sub(bytes.as_ptr() as usize);
-        facts.field(field.name, field.value, at)?;
+    let mut left = limits.fields;
+    let mut at = fields_start;
+    let length = loop {
+        match field(bytes, at)? {
+            Next::Field { name, value, end } if left > 0 => {
+                facts.field(name, &bytes[value.range()], value.start as usize)?;
+                left -= 1;
+                at = end;
+            }
+            Next::End(end) => break end,
+            Next::Field { .. } | Next::Incomplete => return Ok(None),
+        }
+    };
+    if fields_start > limits.request_line + 2 || length - fields_start > limits.header_section {
+        return Ok(None);
     }
     let host = if target.authority == Span::default() {
         facts.host
@@ -86,7 +56,7 @@ fn validate(
         target.authority
     };
     let framing = facts.conclude(version, method == Method::CONNECT)?;
-    Ok(RequestHead {
+    let head = RequestHead {
         bytes: Bytes::new(),
         method,
         body: framing.body,
@@ -100,88 +70,154 @@ fn validate(
         keep_alive: framing.keep_alive,
         expects_continue: framing.expects_continue,
         upgrade: framing.upgrade,
-    })
-}
-
-#[inline(always)]
-fn first_line(
-    bytes: &[u8],
-    request: &Request<'_, '_>,
-) -> Result<(Method, Span, Target, Version), Invalid> {
-    let (Some(method), Some(path), Some(version)) = (request.method, request.path, request.version)
-    else {
-        return Err(MALFORMED_LINE);
     };
-    let method = match method {
-        "GET" => Method::GET,
-        _ => Method::from_bytes(method.as_bytes()).map_err(|_| MALFORMED_LINE)?,
-    };
-    let at = offset(bytes, path);
-    let span = Span {
-        start: at as u32,
-        end: (at + path.len()) as u32,
-    };
-    let version = if version == 0 {
-        Version::Http10
-    } else {
-        Version::Http11
-    };
-    let target = target::parse(&method, path, at)?;
-    Ok((method, span, target, version))
+    Ok(Some((head, length)))
 }
 
 /// Checks the first line of a head, whose other lines did not come yet. `line` has its end.
 pub(super) fn check_first_line(line: &[u8]) -> Result<(), Invalid> {
-    let mut request = Request::new(&mut []);
-    match request.parse(line) {
-        Ok(_) => first_line(line, &request).map(|_| ()),
-        Err(httparse::Error::Version) if has_other_version(line) => Err(Invalid::new(
-            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            "the version of HTTP is not supported",
-        )),
-        Err(_) => Err(MALFORMED_LINE),
+    first_line(line)?.map(|_| ()).ok_or(MALFORMED_LINE)
+}
+
+struct FirstLine {
+    method: Method,
+    target_span: Span,
+    target: Target,
+    version: Version,
+    /// With its end.
+    length: usize,
+}
+
+/// Parses a first line (RFC 9112, 3); none if it is not whole.
+#[inline(always)]
+fn first_line(bytes: &[u8]) -> Result<Option<FirstLine>, Invalid> {
+    let Some(method_end) = bytes.iter().position(|&byte| !TOKEN[byte as usize]) else {
+        return Ok(None);
+    };
+    let start = method_end + 1;
+    let Some(target_length) = bytes[start..]
+        .iter()
+        .position(|byte| !matches!(byte, b'!'..=b'~'))
+    else {
+        return Ok(None);
+    };
+    let end = start + target_length;
+    if bytes[method_end] != b' ' || method_end == 0 || bytes[end] != b' ' || target_length == 0 {
+        return Err(MALFORMED_LINE);
     }
-}
-
-/// Whether a first line ends with a version as all versions are written.
-fn has_other_version(line: &[u8]) -> bool {
-    let mut parts = line.trim_ascii_end().splitn(3, |&byte| byte == b' ');
-    let version = parts.nth(2).unwrap_or_default();
-    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-        if major.is_ascii_digit() && minor.is_ascii_digit())
-}
-
-/// Says what is wrong with a head of whole lines that [`head`] does not parse.
-pub(super) fn why(head: &[u8]) -> Invalid {
-    let mut fields = [const { MaybeUninit::<Header<'_>>::uninit() }; MOST_FIELDS];
-    match Request::new(&mut []).parse_with_uninit_headers(head, &mut fields) {
-        Err(httparse::Error::HeaderValue) => {
-            Invalid::bad("the value of a field has characters that none may have")
+    let Some(rest) = bytes[end + 1..].first_chunk::<10>() else {
+        return if bytes.ends_with(b"\r\n") {
+            Err(MALFORMED_LINE)
+        } else {
+            Ok(None)
+        };
+    };
+    let version = match rest {
+        b"HTTP/1.1\r\n" => Version::Http11,
+        b"HTTP/1.0\r\n" => Version::Http10,
+        [
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            major,
+            b'.',
+            minor,
+            b'\r',
+            b'\n',
+        ] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+            return Err(Invalid::new(
+                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                "the version of HTTP is not supported",
+            ));
         }
-        _ => Invalid::bad("a field is malformed"),
+        _ => return Err(MALFORMED_LINE),
+    };
+    let method = match &bytes[..method_end] {
+        b"GET" => Method::GET,
+        other => Method::from_bytes(other).map_err(|_| MALFORMED_LINE)?,
+    };
+    let target = target::parse(&method, &bytes[start..end], start)?;
+    let target_span = Span {
+        start: start as u32,
+        end: end as u32,
+    };
+    Ok(Some(FirstLine {
+        method,
+        target_span,
+        target,
+        version,
+        length: end + 11,
+    }))
+}
+
+/// What comes next in a section of fields.
+enum Next<'a> {
+    /// A field, where its value is, and where its line ends.
+    Field {
+        name: &'a [u8],
+        value: Span,
+        end: usize,
+    },
+    /// The empty line, and where it ends.
+    End(usize),
+    Incomplete,
+}
+
+/// Parses the line of a field at a place of a section (RFC 9112, 5).
+#[inline(always)]
+fn field(section: &[u8], at: usize) -> Result<Next<'_>, Invalid> {
+    let Some(name_length) = section[at..].iter().position(|&byte| !TOKEN[byte as usize]) else {
+        return Ok(Next::Incomplete);
+    };
+    let colon = at + name_length;
+    if section[colon] != b':' || name_length == 0 {
+        return match section[at..] {
+            [b'\r', b'\n', ..] => Ok(Next::End(at + 2)),
+            [b'\r'] => Ok(Next::Incomplete),
+            _ => Err(MALFORMED_NAME),
+        };
     }
+    let mut start = colon + 1;
+    while let Some(b' ' | b'\t') = section.get(start) {
+        start += 1;
+    }
+    let line_end = end_of_text(section, start);
+    match section[line_end..] {
+        [b'\r', b'\n', ..] => {}
+        [] | [b'\r'] => return Ok(Next::Incomplete),
+        _ => return Err(MALFORMED_VALUE),
+    }
+    let mut end = line_end;
+    while end > start && matches!(section[end - 1], b' ' | b'\t') {
+        end -= 1;
+    }
+    let value = Span {
+        start: start as u32,
+        end: end as u32,
+    };
+    Ok(Next::Field {
+        name: &section[at..colon],
+        value,
+        end: line_end + 2,
+    })
 }
 
 /// Checks the trailers of a body, which end with an empty line and whose lines are whole.
 pub(super) fn trailers(section: Bytes) -> Result<Trailers, Invalid> {
-    let mut fields = [EMPTY_HEADER; MOST_FIELDS];
-    let malformed = Invalid::bad("a field after the body is malformed");
-    let Ok(Status::Complete((length, found))) = httparse::parse_headers(&section, &mut fields)
-    else {
-        return Err(malformed);
-    };
-    if length != section.len() {
-        return Err(malformed);
-    }
     let refused = ["Content-Length", "Transfer-Encoding", "Host"];
-    if found.iter().any(|field| {
-        refused
+    let mut at = 0;
+    while let Next::Field { name, end, .. } = field(&section, at)? {
+        if refused
             .iter()
-            .any(|name| field.name.eq_ignore_ascii_case(name))
-    }) {
-        return Err(Invalid::bad(
-            "a field after the body would have belonged before it",
-        ));
+            .any(|refused| name.eq_ignore_ascii_case(refused.as_bytes()))
+        {
+            return Err(Invalid::bad(
+                "a field after the body would have belonged before it",
+            ));
+        }
+        at = end;
     }
     Ok(Trailers::new(section))
 }

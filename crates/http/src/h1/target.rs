@@ -21,14 +21,9 @@ pub(super) struct Target {
 
 const MALFORMED: Invalid = Invalid::bad("the target of the request is malformed");
 
-/// Looks at the target of a request, which starts at `at` of its head and has no white space in it.
-pub(super) fn parse(method: &Method, target: &str, at: usize) -> Result<Target, Invalid> {
-    let bytes = target.as_bytes();
-    if !bytes.is_ascii() {
-        return Err(Invalid::bad(
-            "the target of the request has characters that are not ASCII",
-        ));
-    }
+/// Looks at the target of a request, which is of visible ASCII characters, not empty, and
+/// starts at `at` of its head.
+pub(super) fn parse(method: &Method, bytes: &[u8], at: usize) -> Result<Target, Invalid> {
     let none = Span::default();
     if *method == Method::CONNECT {
         if check_authority(bytes) != Some(true) {
