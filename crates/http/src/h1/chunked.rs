@@ -2,9 +2,9 @@
 
 use http::StatusCode;
 
-use super::framing::is_token;
 use super::invalid::Invalid;
 use super::limits::Limits;
+use super::text::is_token;
 
 /// What comes next of a chunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

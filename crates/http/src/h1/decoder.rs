@@ -5,13 +5,13 @@ use http::StatusCode;
 
 use super::chunked::{Chunked, Step};
 use super::fields::Trailers;
-use super::framing::is_token;
 use super::input::Input;
 use super::invalid::Invalid;
 use super::limits::Limits;
 use super::lines::Lines;
 use super::parse;
 use super::request_head::{BodyLength, RequestHead};
+use super::text::is_token;
 
 /// The most empty lines before a request that are passed over (RFC 9112, 2.2).
 const MOST_EMPTY_LINES: u8 = 2;

@@ -3,6 +3,7 @@
 use super::invalid::Invalid;
 use super::request_head::{BodyLength, Span, Version};
 use super::target::check_authority;
+use super::text::is_token;
 
 use http::StatusCode;
 
@@ -183,25 +184,3 @@ impl Facts {
         })
     }
 }
-
-/// Whether a token may have this character (RFC 9110, 5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
-    TOKEN[byte as usize]
-}
-
-/// The characters of tokens.
-pub(super) static TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let others = b"!#$%&'*+-.^_`|~";
-    let mut place = 0;
-    while place < others.len() {
-        table[others[place] as usize] = true;
-        place += 1;
-    }
-    table
-};

@@ -4,13 +4,13 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::fields::Trailers;
-use super::framing::{Facts, TOKEN};
+use super::framing::Facts;
 use super::invalid::Invalid;
 use super::limits::Limits;
 use super::lines::count_work;
 use super::request_head::{RequestHead, Span, Version};
 use super::target::{self, Target};
-use super::text::end_of_text;
+use super::text::{end_of_text, end_of_token};
 
 const MALFORMED_LINE: Invalid = Invalid::bad("the first line of the request is malformed");
 const MALFORMED_NAME: Invalid = Invalid::bad("the name of a field is malformed");
@@ -91,9 +91,10 @@ struct FirstLine {
 /// Parses a first line (RFC 9112, 3); none if it is not whole.
 #[inline(always)]
 fn first_line(bytes: &[u8]) -> Result<Option<FirstLine>, Invalid> {
-    let Some(method_end) = bytes.iter().position(|&byte| !TOKEN[byte as usize]) else {
+    let method_end = end_of_token(bytes, 0);
+    if method_end == bytes.len() {
         return Ok(None);
-    };
+    }
     let start = method_end + 1;
     let Some(target_length) = bytes[start..]
         .iter()
@@ -168,14 +169,12 @@ enum Next<'a> {
 /// Parses the line of a field at a place of a section (RFC 9112, 5).
 #[inline(always)]
 fn field(section: &[u8], at: usize) -> Result<Next<'_>, Invalid> {
-    let Some(name_length) = section[at..].iter().position(|&byte| !TOKEN[byte as usize]) else {
-        return Ok(Next::Incomplete);
-    };
-    let colon = at + name_length;
-    if section[colon] != b':' || name_length == 0 {
+    let colon = end_of_token(section, at);
+    if section.get(colon) != Some(&b':') || colon == at {
         return match section[at..] {
             [b'\r', b'\n', ..] => Ok(Next::End(at + 2)),
-            [b'\r'] => Ok(Next::Incomplete),
+            [] | [b'\r'] => Ok(Next::Incomplete),
+            _ if colon == section.len() => Ok(Next::Incomplete),
             _ => Err(MALFORMED_NAME),
         };
     }
