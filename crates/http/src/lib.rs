@@ -1,8 +1,4 @@
 #![doc = include_str!("../README.md")]
-#![allow(
-    dead_code,
-    reason = "parts that are being put together with the server"
-)]
 
 mod body;
 mod compression;

@@ -14,7 +14,6 @@ mod verbs;
 pub use error::RouteError;
 pub use group::Group;
 pub use params::Params;
-#[allow(unused_imports, reason = "the server is being put together")]
 pub(crate) use routes::{End, OnError, Routes};
 pub use table::{Found, Router};
 pub(crate) use verbs::routing_methods;

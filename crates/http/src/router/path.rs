@@ -101,4 +101,12 @@ mod tests {
         assert_eq!(of_pattern("/über uns").unwrap(), "/%C3%BCber%20uns");
         assert_eq!(of_pattern("/a%2fb").unwrap(), "/a%2Fb");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_normal_path_is_its_own_normal_form(path in "/([a-c/~]|%[0-9A-Fa-f]{2}){0,20}") {
+            let normal = normalised(&path).unwrap().into_owned();
+            proptest::prop_assert_eq!(normalised(&normal), Ok(Cow::Borrowed(&*normal)));
+        }
+    }
 }

@@ -272,3 +272,42 @@ fn one_parameter_without_an_escape_is_not_copied() {
     };
     assert_eq!(params.get(path, "id").unwrap().as_ptr(), path[3..].as_ptr());
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_path_and_no_pattern_brings_the_table_down(
+        patterns in proptest::collection::vec("/[a-c{}*/%.1-3()|]{0,12}", 0..8),
+        path in "[ -~é]{0,20}|(/[a-c%123]{0,3}){0,5}",
+    ) {
+        let mut router = Router::new();
+        for (index, pattern) in patterns.iter().enumerate() {
+            // Most of them are malformed.
+            let _ = router.add("GET", pattern, index);
+        }
+        if let Found::Route { value, params } = router.find(&Method::GET, &path) {
+            proptest::prop_assert!(*value < patterns.len());
+            proptest::prop_assert!(router.has_path(&path));
+            params.iter(&path).for_each(drop);
+        }
+    }
+
+    #[test]
+    fn what_a_client_escapes_is_what_the_handler_gets(
+        segment in "\\PC{1,8}",
+        rest in proptest::collection::vec("\\PC{1,8}", 1..4),
+    ) {
+        let escape = |text: &str| {
+            let set = percent_encoding::NON_ALPHANUMERIC;
+            percent_encoding::utf8_percent_encode(text, set).to_string()
+        };
+        let tail: Vec<_> = rest.iter().map(|text| escape(text)).collect();
+        let path = format!("/{}/{}", escape(&segment), tail.join("/"));
+        let router = router(&[("GET", "/{segment}/{*rest}")]);
+        let Found::Route { params, .. } = router.find(&Method::GET, &path) else {
+            panic!("{path} has no route");
+        };
+        proptest::prop_assert_eq!(params.get(&path, "segment"), Some(&*segment));
+        let rest = rest.join("/");
+        proptest::prop_assert_eq!(params.get(&path, "rest"), Some(&*rest));
+    }
+}
