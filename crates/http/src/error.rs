@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
-use crate::{BodyError, HeaderMap, HeaderName, HeaderValue, StatusCode};
+use crate::{BodyError, HeaderMap, HeaderName, HeaderValue, MultipartError, StatusCode};
 
 type Source = Box<dyn StdError + Send + Sync>;
 
 /// An answer that tells of a failure: a status, a message for the client and a cause for the log.
 ///
 /// Any [`std::error::Error`] becomes one by `?`: status 500, and its text is logged but not shown to the client; a
-/// [`BodyError`] becomes one with its own status and text.
+/// [`BodyError`] or a [`MultipartError`] that is the client's doing becomes one with its own status and text.
 /// For that reason this type is not a [`std::error::Error`] itself.
 ///
 /// # Examples
@@ -141,9 +141,11 @@ impl HttpError {
 impl<E: StdError + Send + Sync + 'static> From<E> for HttpError {
     fn from(source: E) -> Self {
         let error: &(dyn StdError + 'static) = &source;
-        match error.downcast_ref::<BodyError>() {
+        let body = error.downcast_ref().map(BodyError::status);
+        let form = error.downcast_ref().map(MultipartError::status);
+        match body.or(form).filter(StatusCode::is_client_error) {
             // The client's own doing, which it may read.
-            Some(error) => Self::new(error.status(), error.to_string()),
+            Some(status) => Self::new(status, source.to_string()),
             None => Self::internal(source),
         }
     }

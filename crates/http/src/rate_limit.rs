@@ -7,7 +7,6 @@ use std::hash::Hash;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use uptick_event_loop::driver;
 use uptick_rate_limit::{Client, Decision, Limit, RateLimiter};
-use uptick_socket::Connection;
 
 use crate::{HttpError, IntoMiddleware, Middleware, Next, Reply, Request, Response};
 
@@ -47,13 +46,10 @@ type Key<K> = Box<dyn Fn(&Request) -> Option<K>>;
 impl RateLimiting {
     /// Limits each client: an IPv4 address, or an IPv6 network of 64 bits.
     ///
-    /// The client is the peer of the connection. Requests whose client is not known, as on a Unix socket, count as those of
-    /// one.
+    /// The client is that of [`Request::client`]. Requests whose client is not known, as on a Unix socket or from a proxy
+    /// that hides it, count as those of one.
     pub fn new(limit: Limit) -> RateLimiting {
-        RateLimiting::by(limit, |request| {
-            let address = request.connection().and_then(Connection::remote_ip);
-            Some(address.map(Client::from))
-        })
+        RateLimiting::by(limit, |request| Some(request.client().map(Client::from)))
     }
 }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use support::{Client, server};
-use uptick_http::{HttpError, HttpServer, Request, Response, StaticFiles};
+use uptick_http::{HttpError, HttpServer, MultipartLimits, Request, Response, StaticFiles};
 
 /// A directory that is removed at the end.
 struct Place(PathBuf);
@@ -168,4 +168,32 @@ fn a_form_with_files_is_read_part_by_part() {
     // The connection goes on.
     client.send(post("multipart/form-data; boundary=x", &body));
     assert_eq!(client.answer().body, "[a|5][f|200000]");
+}
+
+#[test]
+fn a_form_that_is_none_or_too_long_is_answered_for_it() {
+    let http = server().post("/", async |req: Request| {
+        let mut form = req.multipart_with(MultipartLimits::new().field(10))?;
+        while let Some(part) = form.next_part().await? {
+            part.text().await?;
+        }
+        Ok::<_, HttpError>("read")
+    });
+    let kind = "multipart/form-data; boundary=x";
+    let part = |data: &str| {
+        format!("--x\r\nContent-Disposition: form-data; name=a\r\n\r\n{data}\r\n--x--")
+    };
+    for (kind, body, status) in [
+        (kind, part("0123456789"), 200),
+        (kind, part("0123456789a"), 413),
+        (kind, part("1").replace("--x--", ""), 400),
+        (kind, part("1").replace("name=a", ""), 400),
+        ("multipart/form-data", part("1"), 400),
+        ("text/plain", part("1"), 415),
+    ] {
+        let mut client = Client::new(http);
+        client.send(post(kind, &body));
+        let answer = client.answer();
+        assert_eq!(answer.status(), status, "{kind}, {body}: {answer:?}");
+    }
 }

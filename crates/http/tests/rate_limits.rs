@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use support::{Answer, Client, get, manual_clock, server};
-use uptick_http::{HttpServer, RateLimiting, Request};
+use uptick_http::{HttpServer, RateLimiting, Request, TrustedProxies};
 use uptick_rate_limit::Limit;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -65,4 +65,25 @@ fn requests_are_limited_by_any_key_and_those_without_are_not() {
         let free = ask("");
         assert_eq!((free.status(), free.field("ratelimit")), (200, None));
     }
+}
+
+#[test]
+fn clients_behind_a_trusted_proxy_are_limited_each_and_not_the_proxy() {
+    let http = server()
+        .get("/", |_: Request| "hello")
+        .trusted_proxies(TrustedProxies::parse("127.0.0.0/8").unwrap())
+        .wrap(RateLimiting::new(Limit::token_bucket(1, MINUTE)));
+    let mut client = Client::new(http);
+    let mut ask = |from: &str| {
+        client.send(format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {from}\r\n\r\n"
+        ));
+        client.answer().status()
+    };
+    assert_eq!(ask("192.0.2.1"), 200);
+    assert_eq!(ask("192.0.2.2"), 200);
+    assert_eq!(ask("6.6.6.6, 192.0.2.1"), 429);
+    // Those that are hidden are one.
+    assert_eq!(ask("unknown"), 200);
+    assert_eq!(ask("nonsense"), 429);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::StatusCode;
+use crate::{BodyError, StatusCode};
 
 /// Why a multipart body is refused, or was not read to its end.
 #[derive(Clone, Debug, Error)]
@@ -74,8 +74,11 @@ impl MultipartError {
             | MultipartError::PartTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             MultipartError::NoBoundary
             | MultipartError::Malformed { .. }
-            | MultipartError::Incomplete
-            | MultipartError::Body(_) => StatusCode::BAD_REQUEST,
+            | MultipartError::Incomplete => StatusCode::BAD_REQUEST,
+            MultipartError::Body(error) => {
+                let status = error.downcast_ref().map(BodyError::status);
+                status.unwrap_or(StatusCode::BAD_REQUEST)
+            }
             MultipartError::Save(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
