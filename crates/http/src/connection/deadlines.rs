@@ -136,14 +136,15 @@ pub(super) fn expired(key: Id) {
 impl Entry {
     /// A window of time for the body is over: whether enough of it has come. Begins the next window.
     fn body_goes_on(&mut self, window: Duration) -> bool {
+        if self.flags.contains(Flags::ANSWERED) {
+            // Nobody wants it: it is only thrown away, and that has had its time.
+            return false;
+        }
         let held_up = self.flags.take(Flags::HELD_UP) || self.flags.contains(Flags::PAUSED);
         let least = u64::from(self.service.timeouts().body_rate) * window.as_secs().max(1);
-        let enough =
-            held_up || self.flags.contains(Flags::ANSWERED) || u64::from(self.counted) >= least;
+        let enough = held_up || u64::from(self.counted) >= least;
         self.since = Timestamp::now();
-        if !self.flags.contains(Flags::ANSWERED) {
-            self.counted = 0;
-        }
+        self.counted = 0;
         enough
     }
 }

@@ -230,3 +230,13 @@ fn find(token: Token) -> Option<Id> {
         .ok()
         .flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_for_an_idle_connection_stays_small() {
+        assert!(size_of::<Entry>() <= 144, "{} bytes", size_of::<Entry>());
+    }
+}

@@ -12,7 +12,7 @@ use uptick_stream::Chunk;
 use super::date::Date;
 use super::exchange::keep_task;
 use super::flags::Flags;
-use super::{At, Entry, advance_later, steps, upgrading, with_entry, with_exchange};
+use super::{At, Entry, Timestamp, advance_later, steps, upgrading, with_entry, with_exchange};
 use crate::h1::{EncodeError, Encoder, Persistence, ResponseBody, ResponseHead, Version};
 use crate::response::Parts;
 use crate::{Body, BodyStream, HeaderMap, HttpError, Response, StatusCode, Upgrade};
@@ -168,6 +168,11 @@ fn send_whole(at: At, facts: Facts, head: &Head<'_>, body: Body) {
 fn answered(at: At, persistence: Persistence, open: Option<bool>) {
     let waits = with_exchange(at, |entry| {
         entry.flags.insert(Flags::ANSWERED);
+        if !entry.flags.contains(Flags::RECEIVED) {
+            // The rest of the body is thrown away, and has its own time and limit.
+            entry.since = Timestamp::now();
+            entry.counted = 0;
+        }
         if persistence != Persistence::KeepAlive {
             entry.flags.insert(Flags::LAST);
         }

@@ -7,6 +7,7 @@ mod support;
 mod answers;
 mod bodies;
 mod faults;
+mod listening;
 mod pipelining;
 mod shutdown;
 mod timeouts;

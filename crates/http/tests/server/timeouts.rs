@@ -94,6 +94,24 @@ fn a_body_that_is_fast_enough_may_take_its_time() {
 }
 
 #[test]
+fn the_rest_of_a_body_that_nobody_wants_has_10_seconds() {
+    let clock = manual_clock();
+    let http = hello();
+    http.post("/unread", |_: Request| "unread");
+    let mut client = Client::new(http);
+    client.send("POST /unread HTTP/1.1\r\nHost: t\r\nContent-Length: 100\r\n\r\nx");
+    let answer = client.answer();
+    assert_eq!((answer.body.as_str(), answer.closes()), ("unread", false));
+    for _ in 0..9 {
+        client.send("x");
+        pass(&clock, Duration::from_secs(1));
+    }
+    assert!(!client.is_over());
+    pass(&clock, Duration::from_millis(1500));
+    assert!(client.is_over());
+}
+
+#[test]
 fn a_handler_that_never_answers_is_a_500_after_60_seconds() {
     let clock = manual_clock();
     let http = hello();

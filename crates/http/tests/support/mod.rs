@@ -91,7 +91,12 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(http: HttpServer) -> Self {
-        let stream = TcpStream::connect(socket_address(http)).unwrap();
+        Client::of(&http.address().unwrap())
+    }
+
+    /// A client of a listener, `tcp://127.0.0.1:8080`.
+    pub(crate) fn of(address: &str) -> Self {
+        let stream = TcpStream::connect(&address["tcp://".len()..]).unwrap();
         stream.set_nonblocking(true).unwrap();
         Client {
             stream,

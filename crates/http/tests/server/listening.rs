@@ -1,0 +1,58 @@
+use std::os::unix::net::UnixStream;
+
+use uptick_http::{Request, TrustedProxies};
+use uptick_socket::{Connection, Server};
+
+use crate::support::{Client, Log, get, run_until, server};
+
+#[test]
+fn one_server_serves_several_listeners() {
+    let http = server();
+    http.listen(Server::bind("127.0.0.1:0").unwrap());
+    http.get("/", |_: Request| "both");
+    let addresses = http.addresses();
+    assert_eq!(addresses.len(), 2);
+    for address in addresses {
+        let mut client = Client::of(&address);
+        client.send(get("/"));
+        assert_eq!(client.answer().body, "both");
+    }
+}
+
+#[test]
+fn a_connection_from_elsewhere_is_served_too() {
+    use std::io::{Read, Write};
+
+    let http = uptick_http::HttpServer::new();
+    http.get("/", |_: Request| "adopted");
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    theirs.write_all(get("/").as_bytes()).unwrap();
+    http.serve(Connection::adopt(ours).unwrap());
+    let mut text = String::new();
+    run_until(|| {
+        // What has not come yet comes later.
+        let _ = theirs.read_to_string(&mut text);
+        text.ends_with("adopted")
+    });
+    assert_eq!(http.open_connections(), 1);
+}
+
+#[test]
+fn the_client_is_the_peer_unless_a_trusted_proxy_names_another() {
+    let (http, log) = (server(), Log::default());
+    let notes = log.clone();
+    http.get("/", move |req: Request| {
+        notes.add(req.client().unwrap());
+        assert!(req.peer().is_some() && !req.is_secure());
+        "x"
+    });
+    let request = "GET / HTTP/1.1\r\nHost: t\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n";
+    let mut client = Client::new(http);
+    client.send(request);
+    client.answer();
+    http.trusted_proxies(TrustedProxies::parse("127.0.0.1").unwrap());
+    client.send(request);
+    client.answer();
+    assert_eq!(log.text(), "127.0.0.1 192.0.2.7");
+}
