@@ -163,8 +163,12 @@ fn a_quick_run_over_http_prints_a_row_for_each_server() {
     );
     let (plain, tls) = text.split_once("With TLS:").expect("there are two tables");
     for (table, columns, names) in [
-        (plain, 11, &["http-floor", "hyper", "axum", "actix-web"][..]),
-        (tls, 7, &["hyper-rustls", "http-floor"]),
+        (
+            plain,
+            11,
+            &["http-floor", "uptick-http", "hyper", "axum", "actix-web"][..],
+        ),
+        (tls, 7, &["hyper-rustls", "uptick-https", "http-floor"]),
     ] {
         for name in names {
             let row = table

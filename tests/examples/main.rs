@@ -9,7 +9,9 @@
 
 mod chat;
 mod clients;
+mod conformance;
 mod echo;
+mod http;
 mod peer;
 mod pipes;
 mod program;
@@ -17,3 +19,5 @@ mod signals;
 mod strip_spaces;
 mod timers_and_ticks;
 mod tls;
+mod uploads;
+mod web;

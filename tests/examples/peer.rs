@@ -38,6 +38,11 @@ impl Peer {
         self.socket.get_mut().write_all(bytes.as_ref()).unwrap();
     }
 
+    /// Sends what the server may not want to have, and says whether it went out.
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.socket.get_mut().write_all(bytes.as_ref()).is_ok()
+    }
+
     /// Says that nothing more will be sent.
     pub(crate) fn finish(&mut self) {
         match self.socket.get_ref() {

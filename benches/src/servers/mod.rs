@@ -41,11 +41,13 @@ pub(crate) enum Server {
     TokioRustls,
     TokioRustlsRing,
     HttpFloor,
+    UptickHttp,
     Hyper,
     Axum,
     Actix,
     Node,
     HyperRustls,
+    UptickHttps,
 }
 
 impl Server {
@@ -64,6 +66,7 @@ impl Server {
     /// The HTTP servers without TLS, in the order of the table; the floor first.
     pub(crate) const HTTP: &[Self] = &[
         Self::HttpFloor,
+        Self::UptickHttp,
         Self::Hyper,
         Self::Axum,
         Self::Actix,
@@ -71,7 +74,7 @@ impl Server {
     ];
 
     /// The HTTP servers with TLS, in the order of the table; the one to which the others are compared first.
-    pub(crate) const HTTPS: &[Self] = &[Self::HyperRustls];
+    pub(crate) const HTTPS: &[Self] = &[Self::HyperRustls, Self::UptickHttps];
 
     /// The name in tables and on the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -85,11 +88,13 @@ impl Server {
             Self::TokioRustls => "tokio-rustls",
             Self::TokioRustlsRing => "tokio-rustls-ring",
             Self::HttpFloor => "http-floor",
+            Self::UptickHttp => "uptick-http",
             Self::Hyper => "hyper",
             Self::Axum => "axum",
             Self::Actix => "actix-web",
             Self::Node => "node",
             Self::HyperRustls => "hyper-rustls",
+            Self::UptickHttps => "uptick-https",
         }
     }
 
@@ -108,6 +113,7 @@ impl Server {
             Self::Floor | Self::HttpFloor => Some("rustix"),
             Self::TokioRustlsRing => Some("ring"),
             Self::HyperRustls => Some("tokio-rustls"),
+            Self::UptickHttps => Some("uptick-tls"),
             Self::Node => None,
             _ => Some(self.name()),
         }
@@ -141,11 +147,13 @@ impl Server {
             Self::TokioRustls => tokio_rustls::serve(identity()?, aws_lc_rs::default_provider()),
             Self::TokioRustlsRing => tokio_rustls::serve(identity()?, ring::default_provider()),
             Self::HttpFloor => floor::serve::<http::floor::Http>(),
+            Self::UptickHttp => http::uptick::serve(),
             Self::Hyper => http::hyper::serve(),
             Self::Axum => http::axum::serve(),
             Self::Actix => http::actix::serve(),
             Self::Node => http::node::serve(),
             Self::HyperRustls => http::hyper::serve_tls(identity()?),
+            Self::UptickHttps => http::uptick::serve_tls(identity()?),
         }
     }
 }

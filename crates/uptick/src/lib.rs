@@ -21,6 +21,8 @@ mod book {
 pub use uptick_datagram as datagram;
 pub use uptick_emitter as emitter;
 pub use uptick_event_loop as event_loop;
+#[cfg(feature = "http")]
+pub use uptick_http as http;
 pub use uptick_socket as socket;
 pub use uptick_stream as stream;
 #[cfg(feature = "tls")]
@@ -40,6 +42,8 @@ pub mod prelude {
     pub use uptick_datagram::DatagramSocket;
     pub use uptick_emitter::{Emitter, EventEmitter};
     pub use uptick_event_loop::Timer;
+    #[cfg(feature = "http")]
+    pub use uptick_http::{HttpServer, Request, Response};
     pub use uptick_socket::prelude::*;
     pub use uptick_stream::{ReadableStream, WritableStream};
     #[cfg(feature = "tls")]

@@ -6,6 +6,7 @@ pub(super) mod axum;
 pub(super) mod floor;
 pub(super) mod hyper;
 pub(super) mod node;
+pub(super) mod uptick;
 
 /// The body at `/hello`.
 const HELLO: &str = "Hello, World!";

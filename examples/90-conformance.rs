@@ -1,0 +1,153 @@
+//! The server that checkers of HTTP and TLS, fuzzers and slow attackers are pointed at: an ordinary user of the crate, with
+//! stricter limits on time than the defaults.
+//!
+//! Run it:
+//! ```text
+//! $ cargo run --release --example 90-conformance -- --http 127.0.0.1:8080
+//! $ cargo run --release --example 90-conformance -- --http 127.0.0.1:8080 \
+//!     --https 127.0.0.1:8443 --cert cert.pem --key key.pem
+//! ```
+//! Poke it:
+//! ```text
+//! $ curl -i -d 'to be echoed' http://127.0.0.1:8080/
+//! $ curl -i http://127.0.0.1:8080/stream
+//! $ printf 'GET /hello HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n' | nc 127.0.0.1 8080
+//! ```
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use uptick::http::h1::Limits;
+use uptick::http::{BodyStream, HttpError, StatusCode};
+use uptick::prelude::*;
+use uptick::socket::SocketOptions;
+
+const USAGE: &str =
+    "usage: 90-conformance [--http ADDRESS] [--https ADDRESS --cert cert.pem --key key.pem]";
+
+const LARGEST_BODY: usize = 1024 * 1024;
+const BIG: &[u8] = &[b'x'; 1024 * 1024];
+const HELLO: &str = "hello world\n";
+/// How long clients may do nothing where they have to do something.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn main() -> uptick::Result {
+    let options = read_options()?;
+    let http = HttpServer::new()
+        .limits(Limits::default().fields(1000).chunk_extensions(64 * 1024))
+        .first_octet_timeout(Some(PATIENCE))
+        .head_timeout(Some(PATIENCE))
+        .idle_timeout(Some(PATIENCE))
+        .body_rate(1, PATIENCE);
+    add_routes(http);
+
+    if let Some(address) = options.http {
+        let server = listen(&address)?;
+        println!("listening on {}", uri_of(server, "http"));
+        http.listen(server);
+    }
+    if let Some(address) = options.https {
+        let tls = TlsContext::new()
+            .local_cert(options.cert.ok_or(USAGE)?)
+            .local_pk(options.key.ok_or(USAGE)?)
+            .alpn_protocols(["http/1.1"])
+            .load()?;
+        let server = SecureServer::new(listen(&address)?, tls);
+        println!("listening on {}", uri_of(server, "https"));
+        http.listen(server.handshake_timeout(PATIENCE));
+    }
+    uptick::add_signal(uptick::SIGTERM, move |_| {
+        http.on("close", |()| uptick::stop());
+        http.close();
+        uptick::add_timer(2 * PATIENCE, uptick::stop);
+    })?;
+    uptick::run()
+}
+
+fn listen(address: &str) -> uptick::Result<Server> {
+    let socket = SocketOptions::new().backlog(2048);
+    let server = Server::bind_with(address, ServerOptions::new().socket(socket))?;
+    // Who asks has to read, too.
+    server.on("connection", |conn: Connection| {
+        conn.set_write_timeout(Some(2 * PATIENCE));
+    });
+    Ok(server)
+}
+
+fn uri_of(server: impl ServerInterface, scheme: &str) -> String {
+    let uri = server.address().unwrap_or_default();
+    let address = uri.split_once("://").map(|(_, address)| address);
+    format!("{scheme}://{}", address.unwrap_or_default())
+}
+
+fn add_routes(http: HttpServer) {
+    http.any("/", echo);
+    http.post("/echo", echo);
+    http.get("/hello", |_| HELLO);
+    http.any("/slow", |req: Request| async move {
+        req.bytes(LARGEST_BODY).await?;
+        uptick::sleep(Duration::from_millis(100)).await;
+        Ok::<_, HttpError>(HELLO)
+    });
+    http.get("/stream", |_| {
+        let pieces = (0..10).map(|n| Ok::<_, Infallible>(format!("chunk-{n}\n")));
+        Response::plain(BodyStream::new(futures::stream::iter(pieces)))
+    });
+    http.get("/big", |_| Response::plain(BIG));
+    http.get("/empty", |_| StatusCode::NO_CONTENT);
+    http.get("/notmodified", |_| {
+        Response::new(StatusCode::NOT_MODIFIED).header("ETag", "\"v1\"")
+    });
+    http.get("/header", |req: Request| {
+        let headers = req.headers();
+        let values = headers.get_all("x-probe").iter();
+        let values: Vec<_> = values.map(|value| value.as_bytes()).collect();
+        Response::plain(values.join(&b", "[..]))
+    });
+    http.get("/host", |req: Request| {
+        req.host().unwrap_or_default().to_owned()
+    });
+    // A value that cannot be a field's makes an error of the response.
+    http.get("/set-header", |req: Request| {
+        Response::plain("").header("X-Echo", value_in(&req))
+    });
+    http.get("/redirect", |req: Request| {
+        Response::redirect(&value_in(&req))
+    });
+}
+
+async fn echo(req: Request) -> Result<Response, HttpError> {
+    Ok(Response::plain(req.bytes(LARGEST_BODY).await?))
+}
+
+/// The parameter `v` of the query, decoded.
+fn value_in(req: &Request) -> String {
+    req.query_value("v").unwrap_or_default().into_owned()
+}
+
+#[derive(Default)]
+struct Options {
+    http: Option<String>,
+    https: Option<String>,
+    cert: Option<String>,
+    key: Option<String>,
+}
+
+fn read_options() -> uptick::Result<Options> {
+    let mut options = Options::default();
+    let mut args = std::env::args().skip(1);
+    while let Some(name) = args.next() {
+        let value = Some(args.next().ok_or(USAGE)?);
+        match name.as_str() {
+            "--http" => options.http = value,
+            "--https" => options.https = value,
+            "--cert" => options.cert = value,
+            "--key" => options.key = value,
+            _ => return Err(USAGE.into()),
+        }
+    }
+    if options.http.is_none() && options.https.is_none() {
+        return Err(USAGE.into());
+    }
+    Ok(options)
+}

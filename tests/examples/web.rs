@@ -1,0 +1,81 @@
+//! `21-http-hello`, `22-router-and-middleware` and `91-benchmark`.
+
+use crate::http::{Client, get, serve};
+use crate::program::Program;
+
+#[test]
+fn the_smallest_server_says_hello() {
+    let (_server, uri) = serve("21-http-hello", &[]);
+    let answer = get(&uri, "/");
+    assert_eq!(
+        (answer.status, answer.text()),
+        (200, "<h1>Hello, World!</h1>\n")
+    );
+    let content_type = answer.field("content-type").unwrap_or_default();
+    assert!(content_type.starts_with("text/html"), "{content_type}");
+    assert_eq!(get(&uri, "/hello/Grace%20H.").text(), "Hello, Grace H.!\n");
+    assert_eq!(get(&uri, "/nothing").status, 404);
+}
+
+#[test]
+fn notes_are_kept_read_and_deleted_by_whoever_knows_the_password() {
+    let (server, uri) = serve("22-router-and-middleware", &[]);
+    let mut client = Client::connect(&uri);
+    let note = "POST /api/notes HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n";
+    client.send(format!("{note}\r\nBuy milk"));
+    let answer = client.answer();
+    assert_eq!(
+        (answer.status, answer.text()),
+        (401, "Sorry: say the password.\n")
+    );
+    assert_eq!(answer.field("www-authenticate").as_deref(), Some("Bearer"));
+    assert_eq!(server.line(), "POST /api/notes: 401");
+
+    client.send(format!(
+        "{note}Authorization: Bearer sesame\r\n\r\nBuy milk"
+    ));
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.text()), (201, "1\n"));
+    assert_eq!(answer.field("location").as_deref(), Some("/api/notes/1"));
+    assert_eq!(server.line(), "POST /api/notes: 201");
+
+    client.request("GET /api/notes/1", &[]);
+    assert_eq!(client.answer().text(), "Buy milk\n");
+    client.request("GET /api/notes", &[]);
+    assert_eq!(client.answer().text(), "1: Buy milk\n");
+    client.request("GET /api/notes/one", &[]);
+    let answer = client.answer();
+    assert_eq!(
+        (answer.status, answer.text()),
+        (400, "Sorry: a note's id is a number.\n")
+    );
+    client.request("DELETE /api/notes/1", &["Authorization: Bearer sesame"]);
+    assert_eq!(client.answer().status, 204);
+    client.request("GET /api/notes/1", &[]);
+    assert_eq!(client.answer().status, 404);
+    client.request("GET /files/a/b", &[]);
+    assert_eq!(client.answer().text(), "That would be \"a/b\".\n");
+    client.request("PUT /api/notes", &["Authorization: Bearer sesame"]);
+    let answer = client.answer();
+    assert_eq!(answer.status, 405);
+    let allow = answer.field("allow").unwrap_or_default();
+    assert!(allow.contains("GET") && allow.contains("POST"), "{allow}");
+}
+
+#[test]
+fn the_benchmark_serves_its_two_pages_with_any_number_of_loops() {
+    for workers in ["1", "3"] {
+        let arguments = ["--listen", "127.0.0.1:0", "--workers", workers];
+        let server = Program::start("91-benchmark", &arguments);
+        let uri = server.listening_on();
+        for _ in 0..20 {
+            let answer = get(&uri, "/hello");
+            assert_eq!((answer.status, answer.text()), (200, "Hello, World!"));
+            assert_eq!(answer.field("content-length").as_deref(), Some("13"));
+            assert!(answer.field("date").is_some());
+            let content_type = answer.field("content-type").unwrap_or_default();
+            assert!(content_type.starts_with("text/plain"), "{content_type}");
+            assert_eq!(get(&uri, "/user/42").text(), "42");
+        }
+    }
+}
