@@ -1,4 +1,4 @@
-//! `21-http-hello`, `22-router-and-middleware` and `91-benchmark`.
+//! `21-http-hello`, `22-router-and-middleware`, `26-rate-limit` and `91-benchmark`.
 
 use crate::http::{Client, get, serve};
 use crate::program::Program;
@@ -60,6 +60,26 @@ fn notes_are_kept_read_and_deleted_by_whoever_knows_the_password() {
     assert_eq!(answer.status, 405);
     let allow = answer.field("allow").unwrap_or_default();
     assert!(allow.contains("GET") && allow.contains("POST"), "{allow}");
+}
+
+#[test]
+fn a_client_that_asks_too_often_is_told_when_to_come_again() {
+    let (_server, uri) = serve("26-rate-limit", &[]);
+    let mut client = Client::connect(&uri);
+    for left in (0..5).rev() {
+        client.request("GET /", &[]);
+        let answer = client.answer();
+        assert_eq!(answer.text(), "You are welcome.\n");
+        let rate = answer.field("ratelimit").unwrap_or_default();
+        assert!(rate.contains(&format!(";r={left};")), "{rate}");
+    }
+    client.request("GET /", &[]);
+    let answer = client.answer();
+    assert_eq!(answer.status, 429);
+    let seconds = answer.field("retry-after").unwrap_or_default();
+    assert!(matches!(seconds.as_str(), "1" | "2"), "{seconds}");
+    // It does not help to come on another connection.
+    assert_eq!(get(&uri, "/").status, 429);
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub use uptick_emitter as emitter;
 pub use uptick_event_loop as event_loop;
 #[cfg(feature = "http")]
 pub use uptick_http as http;
+#[cfg(feature = "http")]
+pub use uptick_rate_limit as rate_limit;
 pub use uptick_socket as socket;
 pub use uptick_stream as stream;
 #[cfg(feature = "tls")]

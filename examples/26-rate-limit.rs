@@ -1,0 +1,55 @@
+//! Serves each client no more often than it likes: 5 requests at once, then one every two seconds. Who asks more often gets 429,
+//! and is told when to come again. IPv6 clients count by their networks.
+//!
+//! Run it, on 127.0.0.1:8080 or on an address of your own:
+//! ```text
+//! $ cargo run --release --example 26-rate-limit
+//! $ cargo run --release --example 26-rate-limit -- [::1]:9000
+//! ```
+//! Poke it, as one client and as another:
+//! ```text
+//! $ for i in 1 2 3 4 5 6 7; do curl -s -o /dev/null -D - http://127.0.0.1:8080/ | grep -iE '^(HTTP|rate|retry)'; done
+//! $ curl -i --interface 127.0.0.2 http://127.0.0.1:8080/
+//! ```
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use uptick::event_loop::driver;
+use uptick::http::{HttpError, Next, Reply, StatusCode};
+use uptick::prelude::*;
+use uptick::rate_limit::{Client, Limit, RateLimiter};
+
+fn main() -> uptick::Result {
+    let mut args = std::env::args();
+    let address = args.nth(1).unwrap_or("127.0.0.1:8080".into());
+
+    let limit = Limit::token_bucket(5, Duration::from_secs(10));
+    let limiter = RefCell::new(RateLimiter::<Client>::new(limit));
+    let http = HttpServer::new();
+    http.wrap(move |req: Request, next: Next| {
+        let Some(ip) = req.connection().and_then(|conn| conn.remote_ip()) else {
+            return next.run(req);
+        };
+        let decision = limiter
+            .borrow_mut()
+            .check(&Client::from(ip), driver::elapsed());
+        let reply = if decision.allowed {
+            next.run(req)
+        } else {
+            let error = HttpError::from_status(StatusCode::TOO_MANY_REQUESTS);
+            let seconds = decision.retry_after_seconds();
+            Reply::Ready(Response::from(error).header("Retry-After", seconds))
+        };
+        reply.map(move |response| {
+            response
+                .header("RateLimit-Policy", limit.policy_value("default"))
+                .header("RateLimit", decision.field_value("default"))
+        })
+    });
+    http.get("/", |_| "You are welcome.\n");
+    http.listen(Server::bind(address)?);
+    let uri = http.address().unwrap_or_default();
+    println!("listening on {}", uri.replace("tcp", "http"));
+    uptick::run()
+}
