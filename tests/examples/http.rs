@@ -50,11 +50,6 @@ impl Client {
         let _ = self.0.try_send(bytes);
     }
 
-    /// Says that nothing more will be sent.
-    pub(crate) fn finish(&mut self) {
-        self.0.finish();
-    }
-
     /// Sends a request without a body; its line is given without the version.
     pub(crate) fn request(&mut self, line: &str, fields: &[&str]) {
         let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
@@ -122,6 +117,11 @@ impl Client {
         let mut line = self.0.line();
         assert_eq!(line.pop(), Some('\r'), "{line:?}");
         line
+    }
+
+    /// The next line of a stream of events.
+    pub(crate) fn event_line(&mut self) -> String {
+        self.0.line()
     }
 
     /// All that comes until the server ends the connection.

@@ -1,4 +1,4 @@
-//! `21-http-hello`, `22-router-and-middleware`, `26-rate-limit` and `91-benchmark`.
+//! `21-http-hello`, `22-router-and-middleware`, `24-server-sent-events`, `26-rate-limit` and `91-benchmark`.
 
 use crate::http::{Client, get, serve};
 use crate::program::Program;
@@ -60,6 +60,41 @@ fn notes_are_kept_read_and_deleted_by_whoever_knows_the_password() {
     assert_eq!(answer.status, 405);
     let allow = answer.field("allow").unwrap_or_default();
     assert!(allow.contains("GET") && allow.contains("POST"), "{allow}");
+}
+
+#[test]
+fn what_one_says_is_pushed_to_all_who_listen() {
+    let (_server, uri) = serve("24-server-sent-events", &[]);
+    assert!(
+        get(&uri, "/")
+            .text()
+            .contains("new EventSource(\"/events\")")
+    );
+    let mut listeners = [Client::connect(&uri), Client::connect(&uri)];
+    for listener in &mut listeners {
+        // To HTTP/1.0 the events come without chunks around them.
+        listener.send("GET /events HTTP/1.0\r\nHost: a\r\n\r\n");
+        let head = listener.head();
+        assert_eq!(
+            head.field("content-type").as_deref(),
+            Some("text/event-stream")
+        );
+    }
+    let mut speaker = Client::connect(&uri);
+    speaker.send("POST /say HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nHi,\nall");
+    assert_eq!(speaker.answer().status, 204);
+    for listener in &mut listeners {
+        let mut lines = Vec::new();
+        while lines.last().is_none_or(|line| line != "data: all") {
+            lines.push(listener.event_line());
+        }
+        let said = lines.iter().position(|line| line == "data: Hi,");
+        assert!(
+            said.is_some() && lines.contains(&"event: said".into()),
+            "{lines:?}"
+        );
+        assert!(lines.contains(&"retry: 1000".into()), "{lines:?}");
+    }
 }
 
 #[test]

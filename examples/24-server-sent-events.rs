@@ -1,0 +1,104 @@
+//! Pushes events to browsers: a page with a clock and a chat, whose messages come as server-sent events.
+//!
+//! Run it, on 127.0.0.1:8080 or on an address of your own:
+//! ```text
+//! $ cargo run --release --example 24-server-sent-events
+//! $ cargo run --release --example 24-server-sent-events -- [::1]:9000
+//! ```
+//! Poke it: open <http://localhost:8080/> in two windows and say something in one of them. Stop the server and start it again: the
+//! pages come back by themselves. Or:
+//! ```text
+//! $ curl -N http://localhost:8080/events
+//! $ curl -d 'Hello, all!' http://localhost:8080/say
+//! ```
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use uptick::http::{EventStream, HttpError, ServerEvent, StatusCode};
+use uptick::prelude::*;
+
+const PAGE: &str = r#"<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Server-sent events</title>
+<p>The server has counted to <b id="count">nothing yet</b>.</p>
+<form id="form"><input id="text" placeholder="Say something" autofocus autocomplete="off"> <button>Say</button></form>
+<ul id="said"></ul>
+<script>
+  const element = id => document.getElementById(id);
+  const events = new EventSource("/events");
+  events.addEventListener("count", event => element("count").textContent = event.data);
+  events.addEventListener("said", event => {
+    const item = document.createElement("li");
+    item.textContent = event.data;
+    element("said").prepend(item);
+  });
+  element("form").addEventListener("submit", event => {
+    event.preventDefault();
+    fetch("/say", { method: "POST", body: element("text").value });
+    element("text").value = "";
+  });
+</script>
+</html>
+"#;
+/// Whoever listens.
+#[derive(Clone, Default)]
+struct Audience(Rc<RefCell<Vec<EventStream>>>);
+
+fn main() -> uptick::Result {
+    let mut args = std::env::args();
+    let address = args.nth(1).unwrap_or("127.0.0.1:8080".into());
+
+    let audience = Audience::default();
+    let http = HttpServer::new().body_limit(1000);
+    http.get("/", |_| Response::html(PAGE));
+    http.get("/events", {
+        let audience = audience.clone();
+        move |_| audience.welcome()
+    });
+    http.post("/say", {
+        let audience = audience.clone();
+        move |req: Request| {
+            let audience = audience.clone();
+            async move {
+                audience.tell("said", &req.text().await?);
+                Ok::<_, HttpError>(StatusCode::NO_CONTENT)
+            }
+        }
+    });
+
+    let mut count = 0;
+    uptick::add_periodic_timer(Duration::from_secs(1), move |_| {
+        count += 1;
+        audience.tell("count", &count.to_string());
+    });
+
+    http.listen(Server::bind(address)?);
+    let uri = http.address().unwrap_or_default();
+    println!("listening on {}", uri.replace("tcp", "http"));
+    uptick::run()
+}
+
+impl Audience {
+    fn welcome(&self) -> Response {
+        let (response, events) = Response::events();
+        // Browsers whose connection breaks come back after a second.
+        events.send(ServerEvent::reconnect_after(Duration::from_secs(1)));
+        self.0.borrow_mut().push(events);
+        let audience = self.clone();
+        events.on("close", move |()| {
+            audience.0.borrow_mut().retain(|other| *other != events);
+        });
+        response
+    }
+
+    fn tell(&self, name: &str, data: &str) {
+        // Sending may end a stream that is too slow, and who is in the audience changes then.
+        let all = self.0.borrow().clone();
+        for events in all {
+            events.send(ServerEvent::new(data).name(name));
+        }
+    }
+}
