@@ -57,9 +57,10 @@ fn main() -> uptick::Result {
         http.listen(server.handshake_timeout(PATIENCE));
     }
     uptick::add_signal(uptick::SIGTERM, move |_| {
-        http.on("close", |()| uptick::stop());
-        http.close();
-        uptick::add_timer(2 * PATIENCE, uptick::stop);
+        uptick::spawn(async move {
+            http.shutdown(2 * PATIENCE).await;
+            uptick::stop();
+        });
     })?;
     uptick::run()
 }

@@ -1,4 +1,6 @@
-//! `21-http-hello`, `22-router-and-middleware`, `24-server-sent-events`, `26-rate-limit` and `91-benchmark`.
+//! `21-http-hello`, `22-router-and-middleware`, `24-server-sent-events`, `26-rate-limit`, `27-graceful-shutdown` and `91-benchmark`.
+
+use rustix::process::Signal;
 
 use crate::http::{Client, get, serve};
 use crate::program::Program;
@@ -115,6 +117,48 @@ fn a_client_that_asks_too_often_is_told_when_to_come_again() {
     assert!(matches!(seconds.as_str(), "1" | "2"), "{seconds}");
     // It does not help to come on another connection.
     assert_eq!(get(&uri, "/").status, 429);
+}
+
+#[test]
+fn a_shutdown_waits_for_answers_and_not_for_idle_clients() {
+    let (server, uri) = serve("27-graceful-shutdown", &[]);
+    let mut idle = Client::connect(&uri);
+    idle.request("GET /wait/0", &[]);
+    assert_eq!(idle.answer().text(), "This took 0 milliseconds.\n");
+    let mut busy = Client::connect(&uri);
+    busy.request("GET /wait/0", &[]);
+    assert_eq!(busy.answer().status, 200);
+    busy.request("GET /wait/300", &[]);
+    // By then the other request has been read.
+    assert_eq!(get(&uri, "/wait/0").status, 200);
+
+    server.signal(Signal::INT);
+    assert_eq!(server.line(), "shutting down");
+    idle.expect_end();
+    let answer = busy.answer();
+    assert_eq!(answer.text(), "This took 300 milliseconds.\n");
+    assert_eq!(answer.field("connection").as_deref(), Some("close"));
+    busy.expect_end();
+    assert_eq!(server.line(), "done, cut off: 0");
+    let ended = server.wait();
+    assert!(ended.status.success(), "{ended:?}");
+}
+
+#[test]
+fn a_second_signal_cuts_what_is_not_done() {
+    let (server, uri) = serve("27-graceful-shutdown", &[]);
+    let mut busy = Client::connect(&uri);
+    busy.request("GET /wait/0", &[]);
+    assert_eq!(busy.answer().status, 200);
+    busy.request("GET /wait/600000", &[]);
+    assert_eq!(get(&uri, "/wait/0").status, 200);
+    server.signal(Signal::TERM);
+    assert_eq!(server.line(), "shutting down");
+    server.signal(Signal::TERM);
+    assert_eq!(server.line(), "shutting down");
+    assert_eq!(server.line(), "done, cut off: 1");
+    busy.expect_end();
+    assert!(server.wait().status.success());
 }
 
 #[test]

@@ -1,0 +1,56 @@
+//! Shuts down with grace: at SIGINT or SIGTERM it takes no more clients and closes connections that do nothing; requests that
+//! are being answered get their answers, for 10 seconds. A second signal ends it at once.
+//!
+//! Run it, on 127.0.0.1:8080 or on an address of your own:
+//! ```text
+//! $ cargo run --release --example 27-graceful-shutdown
+//! $ cargo run --release --example 27-graceful-shutdown -- [::1]:9000
+//! ```
+//! Poke it: ask for the slow page, and press Ctrl-C in the server's window before it comes. The last one is too slow:
+//! ```text
+//! $ curl -i http://localhost:8080/wait/3000
+//! $ curl -i http://localhost:8080/wait/60000
+//! ```
+
+use std::time::Duration;
+
+use uptick::http::{HttpError, StatusCode};
+use uptick::prelude::*;
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+fn main() -> uptick::Result {
+    let mut args = std::env::args();
+    let address = args.nth(1).unwrap_or("127.0.0.1:8080".into());
+
+    let http = HttpServer::new();
+    http.get("/wait/{milliseconds}", wait);
+    http.listen(Server::bind(address)?);
+
+    for signal in [uptick::SIGINT, uptick::SIGTERM] {
+        let mut deadline = DEADLINE;
+        uptick::add_signal(signal, move |_| {
+            println!("shutting down");
+            uptick::spawn(async move {
+                let cut = http.shutdown(deadline).await;
+                println!("done, cut off: {cut}");
+                uptick::stop();
+            });
+            // The second time nobody is waited for.
+            deadline = Duration::ZERO;
+        })?;
+    }
+    let uri = http.address().unwrap_or_default();
+    println!("listening on {}", uri.replace("tcp", "http"));
+    uptick::run()
+}
+
+async fn wait(req: Request) -> Result<String, HttpError> {
+    let time = req.param("milliseconds").unwrap_or_default();
+    let Ok(time) = time.parse() else {
+        let message = "the time has to be a number of milliseconds";
+        return Err(HttpError::new(StatusCode::BAD_REQUEST, message));
+    };
+    uptick::sleep(Duration::from_millis(time)).await;
+    Ok(format!("This took {time} milliseconds.\n"))
+}
