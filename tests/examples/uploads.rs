@@ -1,4 +1,4 @@
-//! `23-streaming-upload`.
+//! `23-streaming-upload` and `25-static-files`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -71,6 +71,31 @@ fn a_name_that_is_a_path_is_refused() {
         assert!(matches!(answer.status, 400 | 404), "{name}: {answer:?}");
     }
     assert_eq!(directory.files(), [""; 0]);
+}
+
+#[test]
+fn the_files_of_a_directory_are_served_and_no_others() {
+    let directory = Directory::new("static");
+    let site = directory.0.join("site");
+    fs::create_dir_all(&site).unwrap();
+    fs::write(directory.0.join("secret"), "secret").unwrap();
+    fs::write(site.join("index.html"), "<p>Hello</p>").unwrap();
+    let (_server, uri) = serve("25-static-files", &[site.to_str().unwrap()]);
+    let mut client = Client::connect(&uri);
+    client.request("GET /", &[]);
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.text()), (200, "<p>Hello</p>"));
+    let tag = answer.field("etag").unwrap();
+    client.request("GET /index.html", &["Range: bytes=3-7"]);
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.text()), (206, "Hello"));
+    client.request("GET /index.html", &[&format!("If-None-Match: {tag}")]);
+    assert_eq!(client.answer().status, 304);
+    for path in ["/../secret", "/%2e%2e/secret", "/..%2fsecret", "/nothing"] {
+        client.request(&format!("GET {path}"), &[]);
+        let answer = client.answer();
+        assert!(matches!(answer.status, 400 | 404), "{path}: {answer:?}");
+    }
 }
 
 fn wait_for(condition: impl Fn() -> bool) {

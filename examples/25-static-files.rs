@@ -1,0 +1,30 @@
+//! Serves the files of a directory, with everything that browsers and caches ask for: ranges, entity tags, types.
+//!
+//! Run it in a directory with an `index.html`, or name one:
+//! ```text
+//! $ cargo run --release --example 25-static-files
+//! $ cargo run --release --example 25-static-files -- [::1]:9000 /usr/share/doc
+//! ```
+//! Poke it: ask for a part, ask whether something has changed, try to get out:
+//! ```text
+//! $ curl -i -r 0-99 http://localhost:8080/README.md
+//! $ curl -I http://localhost:8080/README.md
+//! $ curl -i --path-as-is http://localhost:8080/../../etc/passwd
+//! ```
+
+use uptick::http::StaticFiles;
+use uptick::prelude::*;
+
+fn main() -> uptick::Result {
+    let mut args = std::env::args().skip(1);
+    let address = args.next().unwrap_or("127.0.0.1:8080".into());
+    let files = StaticFiles::new(args.next().unwrap_or(".".into()));
+
+    let http = HttpServer::new();
+    http.get("/", files.clone().handler());
+    http.get("/{*path}", files.handler());
+    http.listen(Server::bind(address)?);
+    let uri = http.address().unwrap_or_default();
+    println!("listening on {}", uri.replace("tcp", "http"));
+    uptick::run()
+}
