@@ -1,7 +1,7 @@
 //! async-tls beside Uptick's TLS, and over Uptick's connections, unmodified: real peers on both sides.
 //!
 //! An async-tls stream that ends without `close_notify` fails its reader, so whoever reads to the end here has seen it.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::cell::RefCell;
 use std::io;
@@ -359,4 +359,87 @@ fn a_peer_that_leaves_without_close_notify_fails_who_reads_over_an_uptick_connec
     });
     let error = served.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{error}");
+}
+
+/// Runs a program with something to say to it; what it printed, or `None` where it is not installed.
+fn output_of(program: &str, arguments: &[&str], input: &str) -> Option<String> {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    let child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut child = match child {
+        Ok(child) => child,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => panic!("{program} cannot be started: {error}"),
+    };
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+#[allow(clippy::print_stderr, reason = "what is skipped is said")]
+fn openssl_curl_and_async_tls_talk_to_the_same_port() {
+    const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n";
+    let tls = TlsContext::new().local_cert(&IDENTITY.file).load().unwrap();
+    let server = SecureServer::new(Server::bind("tcp://127.0.0.1:0").unwrap(), tls);
+    server.on("error", |error: Error| panic!("{error}"));
+    server.on("connection", |conn: Connection| {
+        conn.once("data", move |_: Bytes| conn.end_with(ANSWER));
+    });
+    let address = server.address().unwrap()["tls://".len()..].to_string();
+    let port = address.rsplit(':').next().unwrap().to_owned();
+    let cafile = IDENTITY.file.to_str().unwrap().to_owned();
+    let clients = async {
+        let stream = TcpStream::connect(&address).await.unwrap();
+        let mut stream = connector().connect(NAME, stream).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, ANSWER);
+        let others = async_std::task::spawn_blocking(move || {
+            let url = format!("https://{NAME}:{port}/");
+            let resolve = format!("{NAME}:{port}:127.0.0.1");
+            let arguments = ["--silent", "--resolve", &resolve, "--cacert", &cafile, &url];
+            let curl = output_of("curl", &arguments, "");
+            let target = format!("127.0.0.1:{port}");
+            let arguments = [
+                "s_client",
+                "-quiet",
+                "-connect",
+                &target,
+                "-servername",
+                NAME,
+                "-CAfile",
+                &cafile,
+                "-verify_return_error",
+                "-ign_eof",
+            ];
+            (
+                curl,
+                output_of("openssl", &arguments, "GET / HTTP/1.1\r\n\r\n"),
+            )
+        });
+        let (curl, openssl) = others.await;
+        match curl {
+            Some(answer) => assert_eq!(answer, "hello\n"),
+            None => eprintln!("SKIPPED: curl is not installed"),
+        }
+        match openssl {
+            Some(answer) => assert_eq!(answer, ANSWER),
+            None => eprintln!("SKIPPED: openssl is not installed"),
+        }
+        server.close();
+    };
+    beside(clients);
 }
