@@ -38,6 +38,6 @@ pub use rate_limit::RateLimiting;
 pub use request::Request;
 pub use responder::Responder;
 pub use response::{Body, BodyStream, ParseError, Response, Upgrade};
-pub use server::{HttpServer, Shutdown};
+pub use server::{FieldError, HttpServer, RequestInfo, ResponseInfo, Shutdown};
 pub use sse::{EventError, EventStream, ServerEvent};
 pub use static_files::StaticFiles;

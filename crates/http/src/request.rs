@@ -111,6 +111,11 @@ impl Request {
         }
     }
 
+    /// What `request` tells of.
+    pub(crate) fn head_and_connection(&self) -> (RequestHead, Option<Connection>) {
+        (self.head.clone(), self.conn)
+    }
+
     /// The method.
     pub fn method(&self) -> &Method {
         self.head.method()

@@ -1,7 +1,10 @@
 //! The server: routes and settings, on any number of listeners.
 
+mod clients;
+mod hooks;
 mod service;
 mod settings;
+mod shorthand;
 mod shutdown;
 
 use std::cell::RefCell;
@@ -18,6 +21,7 @@ use uptick_socket::{
 use crate::router::{Group, RouteError, Routes, routing_methods};
 use crate::{Handler, HttpError, IntoMiddleware, Request, Response};
 
+pub use hooks::{FieldError, RequestInfo, ResponseInfo};
 pub(crate) use service::Service;
 pub(crate) use settings::Timeouts;
 pub use shutdown::Shutdown;
@@ -32,6 +36,9 @@ pub use shutdown::Shutdown;
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
+/// | `request` | [`RequestInfo`] | a request has come, and goes to its handler |
+/// | `response` | [`ResponseInfo`] | an answer is about to be sent; when it turns out that it cannot be, 500 follows without another |
+/// | `upgrade` | [`Connection`] | a connection goes on with another protocol |
 /// | `error` | [`Error`] | a listener failed; the server goes on |
 /// | `close` | `()` | the server was closed and its last connection is gone: the last event |
 ///
@@ -58,6 +65,18 @@ pub struct HttpServer {
 
 events! {
     impl HttpServer {
+        RequestInfo => {
+            /// A request has come, and goes to its handler.
+            REQUEST = "request";
+        }
+        ResponseInfo => {
+            /// An answer is about to be sent.
+            RESPONSE = "response";
+        }
+        Connection => {
+            /// A connection goes on with another protocol.
+            UPGRADE = "upgrade";
+        }
         Error => {
             /// A listener failed; the server goes on.
             ERROR = "error", warn;
@@ -91,6 +110,12 @@ impl Emitter for HttpServer {
 
     fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
         with_entry(*self, |entry| f(&mut entry.listeners))
+    }
+
+    fn listener_added(&self, slot: u8) {
+        if let Some(service) = self.service() {
+            service.watch(slot);
+        }
     }
 }
 

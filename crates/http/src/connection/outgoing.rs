@@ -1,6 +1,7 @@
 //! Answers: whole ones in one write, streamed ones piece by piece.
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use super::flags::Flags;
 use super::{At, Entry, Timestamp, advance_later, steps, upgrading, with_entry, with_exchange};
 use crate::h1::{EncodeError, Encoder, Persistence, ResponseBody, ResponseHead, Version};
 use crate::response::Parts;
+use crate::server::Service;
 use crate::{Body, BodyStream, HeaderMap, HttpError, Response, StatusCode, Upgrade};
 
 /// Pieces up to this many bytes are copied behind the head; longer ones are handed on as they are.
@@ -67,15 +69,39 @@ pub(crate) fn respond(at: At, response: Response) -> bool {
     } else {
         response
     };
-    let facts = with_exchange(at, |entry| {
+    send(at, response, false)
+}
+
+/// How an answer begins.
+enum Begun {
+    /// It is sent.
+    Sent(Facts),
+    /// The server has something to say to it first.
+    Finishes(Connection, Rc<Service>),
+}
+
+/// Sends an answer, once it is `finished`.
+#[inline]
+fn send(at: At, response: Response, finished: bool) -> bool {
+    let begun = with_exchange(at, |entry| {
         if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
             // There is no knowing how much of it is still to come.
             entry.flags.insert(Flags::LONG);
         }
-        (!entry.flags.contains(Flags::STARTED)).then(|| entry.start())
+        if entry.flags.contains(Flags::STARTED) {
+            return None;
+        }
+        if !finished && entry.service.finishes() {
+            return Some(Begun::Finishes(entry.conn, Rc::clone(&entry.service)));
+        }
+        Some(Begun::Sent(entry.start()))
     });
-    let Some(Some(facts)) = facts else {
-        return false;
+    let facts = match begun.flatten() {
+        Some(Begun::Sent(facts)) => facts,
+        Some(Begun::Finishes(conn, service)) => {
+            return send(at, service.finished(conn, response), true);
+        }
+        None => return false,
     };
     let Parts {
         status,
@@ -200,7 +226,8 @@ impl Entry {
 #[cold]
 fn spoilt(at: At, error: EncodeError) {
     with_exchange(at, |entry| entry.flags.remove(Flags::STARTED));
-    respond(at, HttpError::internal(error).into());
+    // What finishes answers may be what has spoilt this one: it does not get another.
+    send(at, shaped(at, HttpError::internal(error).into()), true);
 }
 
 /// What the server's error callback makes of an error.
@@ -298,7 +325,14 @@ fn begin(at: At, facts: Facts, head: &Head<'_>, length: ResponseBody) -> bool {
 }
 
 /// Begins an answer whose body is written later; a body that the response has is the first piece of it.
-pub(crate) fn start(at: At, response: Response) -> bool {
+pub(crate) fn start(at: At, mut response: Response) -> bool {
+    let finishes = with_exchange(at, |entry| {
+        let finishes = !entry.flags.contains(Flags::STARTED) && entry.service.finishes();
+        finishes.then(|| (entry.conn, Rc::clone(&entry.service)))
+    });
+    if let Some(Some((conn, service))) = finishes {
+        response = service.finished(conn, response);
+    }
     let facts = with_exchange(at, |entry| {
         (!entry.flags.contains(Flags::STARTED)).then(|| entry.start())
     });
@@ -417,15 +451,22 @@ pub(super) fn refuse(key: Id, status: StatusCode, reason: &'static str) {
             return None;
         }
         entry.flags.insert(Flags::LAST);
-        Some(entry.start())
+        let facts = entry.start();
+        Some((facts, Rc::clone(&entry.service)))
     });
-    let Some(Some(facts)) = facts else { return };
+    let Some(Some((facts, service))) = facts else {
+        return;
+    };
+    let mut response = Response::from(HttpError::new(status, reason));
+    if service.finishes() {
+        response = service.finished(facts.conn, response);
+    }
     let Parts {
         status,
         content_type,
         headers,
         body,
-    } = Response::from(HttpError::new(status, reason)).into_parts();
+    } = response.into_parts();
     let head = Head {
         status,
         content_type,

@@ -324,6 +324,7 @@ impl Entry {
 fn handle(request: Request, service: &Rc<Service>) {
     let at = request.at();
     let again = request.again();
+    service.tell_request(&request);
     match catch(|| service.answer(request)) {
         Ok(Reply::Ready(response)) => {
             let response = shaped(response, service, &again);
@@ -364,6 +365,7 @@ pub(super) fn shaped(response: Response, service: &Service, request: &Request) -
     if response.failure().is_none() {
         return response;
     }
+    let response = service.explained(response);
     let on_error = service.on_error();
     match catch(|| response.shaped(on_error.as_ref(), request)) {
         Ok(response) => response,

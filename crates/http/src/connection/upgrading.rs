@@ -34,6 +34,7 @@ pub(super) fn hand_over(at: At, upgrade: Upgrade) {
     conn.clear_protocol();
     conn.set_allow_half_open(false);
     conn.unshift(rest, ended);
+    service.tell_upgrade(conn);
     if let Err(message) = catch(|| upgrade.run(conn)) {
         tracing::error!("an upgrade callback panicked: {message}");
         conn.close();

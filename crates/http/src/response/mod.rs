@@ -169,6 +169,14 @@ impl Response {
         self.failure.as_ref()
     }
 
+    /// The same response; if it stands for an error, its page tells the causes, too.
+    pub(crate) fn explained(mut self) -> Self {
+        if let Some(error) = &self.failure {
+            self.body = format!("{}\n", error.report()).into();
+        }
+        self
+    }
+
     /// The response itself, or, if it stands for an error, what `on_error` makes of that; the cause is logged.
     ///
     /// The fields of the error stay, and so do those that middlewares have added.

@@ -5,19 +5,24 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::HttpServer;
+use super::clients::Clients;
+use super::hooks::Hooks;
 use super::settings::{Settings, Timeouts};
 use super::shutdown::Draining;
 use crate::h1::Limits;
 use crate::router::{OnError, Routes};
-use crate::{Reply, Request, TrustedProxies};
+use crate::{Middleware, Reply, Request, TrustedProxies};
 
 /// What the connections of a server share: its routes and its settings.
 #[derive(Default)]
 pub(crate) struct Service {
-    server: Cell<Option<HttpServer>>,
+    pub(super) server: Cell<Option<HttpServer>>,
     routes: Rc<RefCell<Routes>>,
     pub(super) settings: Cell<Settings>,
     proxies: RefCell<Rc<TrustedProxies>>,
+    pub(super) hooks: Hooks,
+    pub(super) clients: Clients,
+    pub(super) rate_limit: RefCell<Option<Middleware>>,
     open: Cell<usize>,
     pub(super) draining: RefCell<Option<Draining>>,
     /// No connection is accepted any more.

@@ -56,3 +56,12 @@ fn the_client_is_the_peer_unless_a_trusted_proxy_names_another() {
     client.answer();
     assert_eq!(log.text(), "127.0.0.1 192.0.2.7");
 }
+
+#[test]
+fn the_address_of_a_client_is_whole_on_ipv6_too() {
+    let http = uptick_http::HttpServer::bind("[::1]:0").unwrap();
+    http.get("/", |req: Request| req.client().unwrap().to_string());
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    assert_eq!(client.answer().body, "::1");
+}

@@ -9,5 +9,6 @@ mod bodies;
 mod faults;
 mod listening;
 mod pipelining;
+mod settings;
 mod shutdown;
 mod timeouts;

@@ -1,0 +1,181 @@
+//! Which clients have connected, for servers that ask them to before anything else.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use super::HttpServer;
+use crate::handler::boxed;
+use crate::{HttpError, IntoReply, Next, Reply, Request};
+
+/// Clients in each half of the table.
+const HALF: usize = 32_768;
+
+/// The clients that have connected. When there are too many, those are forgotten that have not asked for longest.
+#[derive(Default)]
+pub(crate) struct Clients {
+    required: Cell<bool>,
+    /// Whether the middleware that asks was added.
+    wrapped: Cell<bool>,
+    table: RefCell<Halves>,
+}
+
+/// Those that have asked of late, and those before them.
+#[derive(Default)]
+struct Halves {
+    recent: HashSet<IpAddr>,
+    older: HashSet<IpAddr>,
+}
+
+impl Halves {
+    fn insert(&mut self, client: IpAddr) {
+        self.older.remove(&client);
+        if self.recent.len() >= HALF && !self.recent.contains(&client) {
+            self.older = std::mem::take(&mut self.recent);
+        }
+        self.recent.insert(client);
+    }
+
+    fn has(&mut self, client: IpAddr) -> bool {
+        if self.older.contains(&client) {
+            self.insert(client);
+        }
+        self.recent.contains(&client)
+    }
+
+    fn remove(&mut self, client: IpAddr) -> bool {
+        self.recent.remove(&client) | self.older.remove(&client)
+    }
+}
+
+/// Clients that have to connect before they ask for anything.
+impl HttpServer {
+    /// Sets whether clients have to connect first: to ask for `/connect`, which [`connect`](HttpServer::connect) adds. Before
+    /// that, and after `/disconnect`, other requests are answered with 400. Default: false.
+    ///
+    /// A client is the address of [`Request::client`]; one whose address is not known never is connected. An address proves
+    /// little, so this is no authentication.
+    ///
+    /// # Limits
+    /// 65,536 clients; beyond, those are forgotten that have not asked for longest.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_http::{HttpServer, Request};
+    ///
+    /// let http = HttpServer::new().connection_required(true);
+    /// http.connect(|_: Request| "welcome").disconnect(|_: Request| "bye");
+    /// http.get("/", |_: Request| "for those who are connected");
+    /// ```
+    pub fn connection_required(self, required: bool) -> Self {
+        let Some(service) = self.service() else {
+            return self;
+        };
+        service.clients.required.set(required);
+        if required && !service.clients.wrapped.replace(true) {
+            self.wrap(
+                move |request: Request, next: Next| match self.refuses(&request) {
+                    false => next.run(request),
+                    true => Reply::Ready(HttpError::bad_request("Client is not connected.").into()),
+                },
+            );
+        }
+        self
+    }
+
+    fn refuses(self, request: &Request) -> bool {
+        let Some(service) = self.service() else {
+            return false;
+        };
+        service.clients.required.get()
+            && request.path() != "/connect"
+            && !request
+                .client()
+                .is_some_and(|client| self.has_client(client))
+    }
+
+    /// Adds the route `/connect` for GET: it marks the client as connected, then the handler answers.
+    ///
+    /// # Panics
+    /// If there is such a route.
+    #[track_caller]
+    pub fn connect<F, R, M>(self, handler: F) -> Self
+    where
+        F: FnMut(Request) -> R + 'static,
+        R: IntoReply<M>,
+    {
+        let mut handler = boxed(handler);
+        self.get("/connect", move |request: Request| -> Reply {
+            if let Some(client) = request.client() {
+                self.mark_connected(client);
+            }
+            handler(request)
+        })
+    }
+
+    /// Adds the route `/disconnect` for GET: it marks the client as not connected, then the handler answers.
+    ///
+    /// # Panics
+    /// If there is such a route.
+    #[track_caller]
+    pub fn disconnect<F, R, M>(self, handler: F) -> Self
+    where
+        F: FnMut(Request) -> R + 'static,
+        R: IntoReply<M>,
+    {
+        let mut handler = boxed(handler);
+        self.get("/disconnect", move |request: Request| -> Reply {
+            if let Some(client) = request.client() {
+                self.mark_disconnected(client);
+            }
+            handler(request)
+        })
+    }
+
+    /// Marks a client as connected.
+    pub fn mark_connected(self, client: IpAddr) {
+        if let Some(service) = self.service() {
+            service
+                .clients
+                .table
+                .borrow_mut()
+                .insert(client.to_canonical());
+        }
+    }
+
+    /// Marks a client as not connected; `false` when it was not.
+    pub fn mark_disconnected(self, client: IpAddr) -> bool {
+        self.service().is_some_and(|service| {
+            let mut table = service.clients.table.borrow_mut();
+            table.remove(client.to_canonical())
+        })
+    }
+
+    /// Whether a client is marked as connected.
+    pub fn has_client(self, client: IpAddr) -> bool {
+        self.service().is_some_and(|service| {
+            let mut table = service.clients.table.borrow_mut();
+            table.has(client.to_canonical())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_clients_is_forgotten_before_one_that_goes_on_asking() {
+        let mut table = Halves::default();
+        let busy = IpAddr::from([192, 0, 2, 1]);
+        let idle = IpAddr::from([192, 0, 2, 2]);
+        table.insert(busy);
+        table.insert(idle);
+        for number in 0..100_000_u32 {
+            table.insert(IpAddr::from(number.to_be_bytes()));
+            assert!(table.has(busy));
+        }
+        assert!(!table.has(idle));
+        assert!(table.recent.len() + table.older.len() <= 2 * HALF);
+    }
+}
