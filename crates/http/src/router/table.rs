@@ -41,9 +41,11 @@ use crate::Method;
 /// # Ok::<(), uptick_http::router::RouteError>(())
 /// ```
 pub struct Router<T> {
-    /// The patterns without `{*name}`, and those with it: matchit does not take both for one place.
+    /// The patterns without parameters, in order. Nothing is more specific than these.
+    texts: Vec<(Box<str>, usize)>,
+    /// The others without `{*name}`, and those with it: matchit does not take both for one place.
     whole: matchit::Router<usize>,
-    open: matchit::Router<usize>,
+    open: Option<matchit::Router<usize>>,
     regexes: Vec<(Box<Regex>, usize)>,
     by_key: HashMap<String, usize>,
     endpoints: Vec<Endpoint<T>>,
@@ -54,7 +56,7 @@ pub struct Router<T> {
 struct Endpoint<T> {
     /// The pattern as it was given first.
     pattern: Box<str>,
-    /// The same with numbers for names; empty for a regular expression.
+    /// The same with numbers for names, if it has parameters and is no regular expression.
     key: Box<str>,
     by_method: Vec<(Method, Entry<T>)>,
     any: Option<Entry<T>>,
@@ -97,8 +99,9 @@ pub enum Found<'a, T> {
 impl<T> Default for Router<T> {
     fn default() -> Self {
         Self {
+            texts: Vec::new(),
             whole: matchit::Router::new(),
-            open: matchit::Router::new(),
+            open: None,
             regexes: Vec::new(),
             by_key: HashMap::new(),
             endpoints: Vec::new(),
@@ -177,10 +180,13 @@ impl<T> Router<T> {
         let index = self.endpoints.len();
         let mut plain_key = Box::default();
         match parsed {
+            Pattern::Plain { key, names } if names.is_empty() => {
+                let at = self.texts.partition_point(|(text, _)| **text < *key);
+                self.texts.insert(at, (key.into(), index));
+            }
             Pattern::Plain { key, .. } => {
-                let open = key.contains("{*");
-                let router = if open {
-                    &mut self.open
+                let router = if key.contains("{*") {
+                    self.open.get_or_insert_default()
                 } else {
                     &mut self.whole
                 };
@@ -220,7 +226,14 @@ impl<T> Router<T> {
         }
     }
 
-    /// The most specific pattern that is not a regular expression.
+    /// The pattern that is the path itself.
+    fn find_text(&self, path: &str) -> Option<&Endpoint<T>> {
+        let found = self.texts.binary_search_by(|(text, _)| (**text).cmp(path));
+        let (_, index) = self.texts.get(found.ok()?)?;
+        self.endpoints.get(*index)
+    }
+
+    /// The most specific pattern that has parameters and is not a regular expression.
     fn find_plain<'r, 'p>(
         &'r self,
         path: &'p str,
@@ -229,7 +242,7 @@ impl<T> Router<T> {
             let found = router.at(path).ok()?;
             Some((self.endpoints.get(*found.value)?, found.params))
         };
-        match (found(&self.whole), found(&self.open)) {
+        match (found(&self.whole), self.open.as_ref().and_then(found)) {
             (Some(whole), Some(open)) if is_more_specific(&open.0.key, &whole.0.key) => Some(open),
             (None, open) => open,
             (whole, _) => whole,
@@ -241,6 +254,12 @@ impl<T> Router<T> {
         let Ok(normal) = path::normalised(path) else {
             return Found::BadPath;
         };
+        if let Some(endpoint) = self.find_text(&normal) {
+            return match endpoint.entry(method) {
+                Some(entry) => entry.with(std::iter::empty()),
+                None => self.without_route(method, endpoint.methods()),
+            };
+        }
         if let Some((endpoint, params)) = self.find_plain(&normal) {
             return match endpoint.entry(method) {
                 Some(entry) => entry.with(params.iter().map(|(_, raw)| Value::of(path, raw))),
@@ -289,7 +308,9 @@ impl<T> Router<T> {
     /// Whether the path has a route for the method or another one.
     pub fn has_path(&self, path: &str) -> bool {
         path::normalised(path).is_ok_and(|path| {
-            self.find_plain(&path).is_some() || self.regexes.iter().any(|(r, _)| r.is_match(&path))
+            self.find_text(&path).is_some()
+                || self.find_plain(&path).is_some()
+                || self.regexes.iter().any(|(r, _)| r.is_match(&path))
         })
     }
 

@@ -311,3 +311,27 @@ proptest::proptest! {
         proptest::prop_assert_eq!(params.get(&path, "rest"), Some(&*rest));
     }
 }
+
+#[test]
+fn text_is_found_whatever_was_added_before_it() {
+    let mut router = Router::new();
+    for pattern in ["/m", "/a", "/{any}", "/z", "/a/b", "/{*rest}", "/"] {
+        router.add("GET", pattern, pattern).unwrap();
+    }
+    for (path, expected) in [
+        ("/", "/"),
+        ("/a", "/a"),
+        ("/%61", "/a"),
+        ("/a/b", "/a/b"),
+        ("/m", "/m"),
+        ("/z", "/z"),
+        ("/b", "/{any}"),
+        ("/{any}", "/{any}"),
+        ("/m/", "/{*rest}"),
+    ] {
+        let Found::Route { value, .. } = router.find(&Method::GET, path) else {
+            panic!("{path}")
+        };
+        assert_eq!(*value, expected, "{path}");
+    }
+}
