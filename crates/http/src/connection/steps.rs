@@ -48,7 +48,7 @@ enum Step {
 /// Bytes have come.
 #[inline]
 pub(super) fn received(key: Id, chunk: Bytes) {
-    let begun = with_entry(key, |entry| {
+    let entered = with_entry(key, |entry| {
         if entry.flags.contains(Flags::CLOSING) {
             return false;
         }
@@ -59,24 +59,23 @@ pub(super) fn received(key: Id, chunk: Bytes) {
             entry.count_body(chunk.len());
         }
         entry.decoder.push(chunk);
-        true
+        entry.enter()
     });
-    if begun == Some(true) {
-        advance(key);
+    if entered == Some(true) {
+        go_on(key);
     }
 }
 
 /// Goes on until something has to be waited for. Inside of itself it does nothing: it goes on anyway.
 #[inline]
 pub(super) fn advance(key: Id) {
-    let entered = with_entry(key, |entry| {
-        let nested = entry.flags.contains(Flags::ADVANCING);
-        entry.flags.insert(Flags::ADVANCING);
-        !nested
-    });
-    if entered != Some(true) {
-        return;
+    if with_entry(key, Entry::enter) == Some(true) {
+        go_on(key);
     }
+}
+
+#[inline]
+fn go_on(key: Id) {
     loop {
         match with_entry(key, |entry| entry.step(key)) {
             Some(Step::Handle(request, service)) => handle(request, &service),
@@ -114,6 +113,14 @@ pub(super) fn end(key: Id) {
 }
 
 impl Entry {
+    /// Marks the connection as one that goes on; `false` when it does already.
+    #[inline]
+    fn enter(&mut self) -> bool {
+        let nested = self.flags.contains(Flags::ADVANCING);
+        self.flags.insert(Flags::ADVANCING);
+        !nested
+    }
+
     #[inline]
     fn step(&mut self, key: Id) -> Step {
         loop {
@@ -160,9 +167,8 @@ impl Entry {
             self.pause();
             return self.stop();
         }
-        let service = Rc::clone(&self.service);
-        match self.decoder.next(&service.limits()) {
-            Some(Event::Head(head)) => self.begin(key, head, service),
+        match self.decoder.next(&self.service.limits()) {
+            Some(Event::Head(head)) => self.begin(key, head),
             Some(Event::Error(invalid)) => Step::Refuse(invalid),
             Some(Event::Body(_) | Event::Trailers(_) | Event::Complete) => self.next_request(key),
             None => self.idle(key),
@@ -189,7 +195,7 @@ impl Entry {
 
     /// A request has come, or at least its head.
     #[inline]
-    fn begin(&mut self, key: Id, head: RequestHead, service: Rc<Service>) -> Step {
+    fn begin(&mut self, key: Id, head: RequestHead) -> Step {
         self.flags.remove(Flags::IN_HEAD);
         self.flags.insert(Flags::ACTIVE);
         if *head.method() == Method::HEAD {
@@ -209,13 +215,14 @@ impl Entry {
             }
             BodyLength::Chunked => false,
         };
-        if none && matches!(self.decoder.next(&service.limits()), Some(Event::Complete)) {
+        if none && self.decoder.take_end() {
             self.flags.insert(Flags::RECEIVED);
         } else if head.expects_continue() {
             self.flags.insert(Flags::EXPECTS);
         }
         self.counted = 0;
-        Step::Handle(Request::new(self.at(key), self.conn, head), service)
+        let request = Request::new(self.at(key), self.conn, head);
+        Step::Handle(request, Rc::clone(&self.service))
     }
 
     /// The body is still to come, or a part of it.
@@ -254,9 +261,8 @@ impl Entry {
             self.arm(key);
             return self.stop();
         }
-        let service = Rc::clone(&self.service);
         let at = self.at(key);
-        match self.decoder.next(&service.limits()) {
+        match self.decoder.next(&self.service.limits()) {
             Some(Event::Body(piece)) if !drains => Step::Piece(at, piece),
             Some(Event::Body(piece)) => {
                 let count = u32::try_from(piece.len()).unwrap_or(u32::MAX);

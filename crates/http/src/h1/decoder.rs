@@ -120,16 +120,23 @@ impl Decoder {
         match &self.state {
             State::Head { .. } if self.input.is_empty() => None,
             State::Head { lines, .. } if lines.is_fresh() => self.whole_head(limits),
-            &State::End { last } => {
-                self.state = if last {
-                    State::Nothing
-                } else {
-                    State::default()
-                };
-                Some(Event::Complete)
-            }
+            State::End { .. } => self.take_end().then_some(Event::Complete),
             _ => self.advance(limits),
         }
+    }
+
+    /// Passes over [`Event::Complete`], and tells whether that was next.
+    #[inline]
+    pub(crate) fn take_end(&mut self) -> bool {
+        let State::End { last } = self.state else {
+            return false;
+        };
+        self.state = if last {
+            State::Nothing
+        } else {
+            State::default()
+        };
+        true
     }
 
     /// Whether it is between two requests, without a byte of the next one.
@@ -215,14 +222,7 @@ impl Decoder {
                     }
                     Some(_) => {}
                 },
-                &mut State::End { last } => {
-                    self.state = if last {
-                        State::Nothing
-                    } else {
-                        State::default()
-                    };
-                    return Ok(Some(Event::Complete));
-                }
+                State::End { .. } => return Ok(self.take_end().then_some(Event::Complete)),
                 State::Nothing | State::Refused => return Ok(None),
             }
         }
