@@ -171,6 +171,29 @@ fn a_form_with_files_is_read_part_by_part() {
 }
 
 #[test]
+fn a_file_keeps_its_blanks_and_the_query_is_no_part_of_the_form() {
+    let http = server().post("/", async |req: Request| {
+        let query = req.query_value("a").unwrap_or_default().into_owned();
+        let mut form = req.multipart()?;
+        let mut read = format!("{query}:");
+        while let Some(part) = form.next_part().await? {
+            let name = part.name().to_owned();
+            let file = part.file_name().is_some();
+            read += &format!("[{name}|{file}|{:?}]", part.text().await?);
+        }
+        Ok::<_, HttpError>(read)
+    });
+    let body =
+        "--x\r\ncontent-DISPOSITION: form-data; name=a; filename=b\r\n\r\n \r\n\0 \n\r\n--x--\r\n";
+    let length = body.len();
+    let fields =
+        format!("content-TYPE: multipart/form-data; boundary=x\r\nCONTENT-length: {length}\r\n");
+    let mut client = Client::new(http);
+    client.send(request("POST /?a=query", &fields) + body);
+    assert_eq!(client.answer().body, r#"query:[a|true|" \r\n\0 \n"]"#);
+}
+
+#[test]
 fn a_form_that_is_none_or_too_long_is_answered_for_it() {
     let http = server().post("/", async |req: Request| {
         let mut form = req.multipart_with(MultipartLimits::new().field(10))?;

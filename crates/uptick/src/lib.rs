@@ -16,6 +16,9 @@ mod book {
     mod events {}
     #[doc = include_str!("../../../docs/from-reactphp.md")]
     mod from_reactphp {}
+    #[cfg(feature = "http")]
+    #[doc = include_str!("../../../docs/from-luminova.md")]
+    mod from_luminova {}
 }
 
 pub use uptick_datagram as datagram;
