@@ -1,51 +1,46 @@
 //! The `Date` field: a text that is made anew when the second changes.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use uptick_event_loop::driver;
 
-/// A time as `Date` has it (RFC 9110, 5.6.7).
-#[derive(Clone, Copy, Default)]
-pub(super) struct Date([u8; 29]);
-
 thread_local! {
-    /// The text, and until when on the loop's clock it is right.
-    static DATE: Cell<(Duration, Date)> = const { Cell::new((Duration::ZERO, Date([0; 29]))) };
+    static DATE: RefCell<Date> = const { RefCell::new(Date { text: None, until: Duration::ZERO }) };
+}
+
+/// A time as `Date` has it (RFC 9110, 5.6.7), and until when on the loop's clock it is right.
+struct Date {
+    text: Option<Rc<str>>,
+    until: Duration,
+}
+
+/// The time now. It asks the system's clock once in a second.
+#[inline]
+pub(super) fn now() -> Option<Rc<str>> {
+    let now = driver::elapsed();
+    let text = DATE.try_with(|date| {
+        let mut date = date.borrow_mut();
+        if now >= date.until {
+            date.renew(now);
+        }
+        date.text.clone()
+    });
+    text.ok().flatten()
 }
 
 impl Date {
-    /// The time now. It asks the system's clock once in a second.
-    #[inline]
-    pub(super) fn now() -> Self {
-        let now = driver::elapsed();
-        let date = DATE.try_with(|date| {
-            let (until, text) = date.get();
-            if now < until { text } else { renew(date, now) }
-        });
-        date.unwrap_or_default()
+    #[cold]
+    fn renew(&mut self, now: Duration) {
+        let time = SystemTime::now();
+        let part = time
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.subsec_nanos());
+        self.text = Some(httpdate::fmt_http_date(time).into());
+        let left = Duration::from_secs(1).saturating_sub(Duration::from_nanos(part.into()));
+        self.until = now.saturating_add(left);
     }
-
-    #[inline]
-    pub(super) fn as_str(&self) -> Option<&str> {
-        str::from_utf8(&self.0).ok()
-    }
-}
-
-#[cold]
-fn renew(date: &Cell<(Duration, Date)>, now: Duration) -> Date {
-    let time = SystemTime::now();
-    let part = time
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.subsec_nanos());
-    let mut text = Date::default();
-    // It has 29 characters until the year 9999.
-    for (place, byte) in text.0.iter_mut().zip(httpdate::fmt_http_date(time).bytes()) {
-        *place = byte;
-    }
-    let left = Duration::from_secs(1).saturating_sub(Duration::from_nanos(part.into()));
-    date.set((now.saturating_add(left), text));
-    text
 }
 
 #[cfg(test)]
@@ -54,8 +49,7 @@ mod tests {
 
     #[test]
     fn the_date_is_the_system_time_to_the_second() {
-        let text = Date::now();
-        let date = httpdate::parse_http_date(text.as_str().unwrap()).unwrap();
+        let date = httpdate::parse_http_date(&now().unwrap()).unwrap();
         let age = SystemTime::now().duration_since(date).unwrap();
         assert!(age < Duration::from_secs(2), "{age:?}");
     }

@@ -10,10 +10,11 @@ use uptick_event_loop::{Id, spawn};
 use uptick_socket::Connection;
 use uptick_stream::Chunk;
 
-use super::date::Date;
 use super::exchange::keep_task;
 use super::flags::Flags;
-use super::{At, Entry, Timestamp, advance_later, steps, upgrading, with_entry, with_exchange};
+use super::{
+    At, Entry, Timestamp, advance_later, date, steps, upgrading, with_entry, with_exchange,
+};
 use crate::h1::{EncodeError, Encoder, Persistence, ResponseBody, ResponseHead, Version};
 use crate::response::Parts;
 use crate::server::Service;
@@ -137,14 +138,14 @@ impl Head<'_> {
         body: ResponseBody,
         out: &mut Vec<u8>,
     ) -> Result<Encoder, EncodeError> {
-        let date = Date::now();
+        let date = date::now();
         Encoder::begin(
             out,
             &ResponseHead {
                 status: self.status,
                 reason: None,
                 content_type: self.content_type,
-                date: date.as_str(),
+                date: date.as_deref(),
                 fields: self.headers,
                 body,
                 version: facts.version,
