@@ -51,6 +51,11 @@ impl Flags {
     /// The user was not ready for the body in this window of time: nobody can blame the client.
     pub(super) const HELD_UP: Flags = Flags(1 << 21);
 
+    /// The body had ended when its listeners came: they are still to be told.
+    pub(super) const END_DUE: Flags = Flags(1 << 22);
+    /// The client asks for another protocol.
+    pub(super) const ASKS_UPGRADE: Flags = Flags(1 << 23);
+
     /// What is known of an exchange.
     pub(super) const OF_EXCHANGE: Flags = Flags(
         Self::ACTIVE.0
@@ -65,7 +70,9 @@ impl Flags {
             | Self::PUSHED.0
             | Self::BODY_FAILED.0
             | Self::LONG.0
-            | Self::HELD_UP.0,
+            | Self::HELD_UP.0
+            | Self::END_DUE.0
+            | Self::ASKS_UPGRADE.0,
     );
 
     #[inline]

@@ -95,6 +95,9 @@ fn begin_window(entry: &mut super::Entry) {
 pub(crate) fn resume_body(at: At) {
     let expects = with_exchange(at, |entry| {
         if entry.flags.contains(Flags::RECEIVED) {
+            if !entry.flags.contains(Flags::PUSHED) {
+                entry.flags.insert(Flags::PUSHED | Flags::END_DUE);
+            }
             return false;
         }
         begin_window(entry);
@@ -112,8 +115,12 @@ pub(crate) fn resume_body(at: At) {
 /// Has the body wait, and the client, in time, with it.
 pub(crate) fn pause_body(at: At) {
     with_exchange(at, |entry| {
-        entry.flags.remove(Flags::WANTED | Flags::PUSHED);
-        entry.flags.insert(Flags::HELD_UP);
+        if !entry.flags.contains(Flags::RECEIVED) {
+            entry.flags.remove(Flags::WANTED | Flags::PUSHED);
+            entry.flags.insert(Flags::HELD_UP);
+        } else if entry.flags.take(Flags::END_DUE) {
+            entry.flags.remove(Flags::PUSHED);
+        }
     });
 }
 

@@ -132,9 +132,15 @@ impl Entry {
                 return self.next_request(key);
             }
             if !flags.contains(Flags::RECEIVED) {
-                return self.next_piece(key);
+                match self.next_piece(key) {
+                    Some(step) => return step,
+                    None => continue,
+                }
             }
             if !flags.contains(Flags::ANSWERED) {
+                if self.flags.take(Flags::END_DUE) {
+                    return Step::PieceEnd(self.at(key));
+                }
                 if self.decoder.buffered() > 0 {
                     // One read is taken ahead, so that a client that goes away is noticed.
                     self.pause();
@@ -204,6 +210,9 @@ impl Entry {
         if head.version() == Version::Http10 {
             self.flags.insert(Flags::OLD);
         }
+        if head.is_upgrade() {
+            self.flags.insert(Flags::ASKS_UPGRADE);
+        }
         if !head.keep_alive() || self.flags.contains(Flags::DRAINING) {
             self.flags.insert(Flags::LAST);
         }
@@ -225,32 +234,33 @@ impl Entry {
         Step::Handle(request, Rc::clone(&self.service))
     }
 
-    /// The body is still to come, or a part of it.
-    fn next_piece(&mut self, key: Id) -> Step {
+    /// The body is still to come, or a part of it; `None` to look again. Each piece of it is a turn of the loop and not a
+    /// call within a call: there may be thousands in one read.
+    fn next_piece(&mut self, key: Id) -> Option<Step> {
         let flags = self.flags;
         if flags.contains(Flags::BODY_FAILED) {
             if flags.contains(Flags::ANSWERED) {
                 self.flags.insert(Flags::CLOSING);
                 self.stop();
-                return Step::End(self.conn);
+                return Some(Step::End(self.conn));
             }
             self.arm(key);
-            return self.stop();
+            return Some(self.stop());
         }
         let drains = flags.contains(Flags::ANSWERED);
         if drains && self.flags.contains(Flags::LAST) {
             self.flags.insert(Flags::CLOSING);
             self.stop();
-            return Step::End(self.conn);
+            return Some(Step::End(self.conn));
         }
         if !drains && let Some(reader) = self.exchange.as_mut().and_then(|e| e.reader.take()) {
             if self.decoder.buffered() > 0 {
                 // The reader has this piece first.
                 self.pause();
-                return Step::Wake(reader);
+                return Some(Step::Wake(reader));
             }
             if flags.contains(Flags::PEER_ENDED) {
-                return Step::Wake(reader);
+                return Some(Step::Wake(reader));
             }
             self.exchange().reader = Some(reader);
         }
@@ -259,41 +269,37 @@ impl Entry {
                 self.pause();
             }
             self.arm(key);
-            return self.stop();
+            return Some(self.stop());
         }
         let at = self.at(key);
         match self.decoder.next(&self.service.limits()) {
-            Some(Event::Body(piece)) if !drains => Step::Piece(at, piece),
+            Some(Event::Body(piece)) if !drains => Some(Step::Piece(at, piece)),
             Some(Event::Body(piece)) => {
                 let count = u32::try_from(piece.len()).unwrap_or(u32::MAX);
                 self.counted = self.counted.saturating_add(count);
                 if self.counted > DRAINED {
                     self.flags.insert(Flags::LAST);
                 }
-                self.next_piece(key)
+                None
             }
             Some(Event::Trailers(trailers)) => {
                 if !drains {
                     self.exchange().trailers = Some(trailers);
                 }
-                self.next_piece(key)
+                None
             }
             Some(Event::Complete) => {
                 self.flags.insert(Flags::RECEIVED);
                 self.since = Timestamp::now();
-                if drains {
-                    self.step(key)
-                } else {
-                    Step::PieceEnd(at)
-                }
+                (!drains).then_some(Step::PieceEnd(at))
             }
-            Some(Event::Error(invalid)) => Step::Failed(at, BodyError::Invalid(invalid)),
-            Some(Event::Head(_)) => Step::Failed(at, BodyError::Closed),
-            None if flags.contains(Flags::PEER_ENDED) => Step::Failed(at, BodyError::Closed),
+            Some(Event::Error(invalid)) => Some(Step::Failed(at, BodyError::Invalid(invalid))),
+            Some(Event::Head(_)) => Some(Step::Failed(at, BodyError::Closed)),
+            None if flags.contains(Flags::PEER_ENDED) => Some(Step::Failed(at, BodyError::Closed)),
             None => {
                 self.resume();
                 self.arm(key);
-                self.stop()
+                Some(self.stop())
             }
         }
     }
@@ -359,7 +365,7 @@ fn handle(request: Request, service: &Rc<Service>) {
 }
 
 /// What a panic says.
-fn message(payload: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn message(payload: &(dyn std::any::Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a panic without a message").to_owned()

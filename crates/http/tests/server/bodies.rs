@@ -1,8 +1,10 @@
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use uptick_emitter::Emitter;
+use uptick_event_loop::add_timer;
 use uptick_http::{BodyError, HttpError, HttpServer, Request, Response};
 
 use crate::support::{Client, Log, get, post, server, settle};
@@ -101,6 +103,19 @@ fn what_is_not_read_of_a_short_body_is_thrown_away() {
 }
 
 #[test]
+fn thousands_of_chunks_that_nobody_reads_are_thrown_away() {
+    let http = server();
+    http.post("/", |_: Request| "unread");
+    http.get("/", |_: Request| "next");
+    let mut client = Client::new(http);
+    let head = "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunks = "1\r\nx\r\n".repeat(50_000);
+    client.send([head, &chunks, "0\r\n\r\n", &get("/")].concat());
+    assert_eq!(client.answer().body, "unread");
+    assert_eq!(client.answer().body, "next");
+}
+
+#[test]
 fn a_long_body_that_nobody_reads_ends_the_connection() {
     let http = server();
     http.post("/", |_: Request| "unread");
@@ -137,6 +152,35 @@ fn listeners_get_the_pieces_and_the_end_in_order() {
     }
     assert_eq!(client.answer().body, "done");
     assert_eq!(log.text(), "ab cd ef end");
+}
+
+#[test]
+fn listeners_are_told_once_of_the_end_of_a_body_that_is_empty() {
+    let (http, log) = (server(), Log::default());
+    let notes = log.clone();
+    let listen = Rc::new(move |req: Request| {
+        let (responder, data, end) = (req.responder(), notes.clone(), notes.clone());
+        req.on("data", move |_: Bytes| data.add("data"));
+        req.on("end", move |()| {
+            end.add("end");
+            responder.send("done");
+        });
+        req.pause();
+        req.resume();
+    });
+    let at_once = Rc::clone(&listen);
+    http.any("/", move |req: Request| at_once(req));
+    http.any("/later", move |req: Request| {
+        req.responder();
+        let listen = Rc::clone(&listen);
+        add_timer(Duration::from_millis(1), move || listen(req));
+    });
+    let mut client = Client::new(http);
+    for request in [get("/"), post("/", ""), get("/later"), post("/later", "")] {
+        client.send(request);
+        assert_eq!(client.answer().body, "done");
+    }
+    assert_eq!(log.text(), "end end end end");
 }
 
 #[test]
