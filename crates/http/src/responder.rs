@@ -77,7 +77,8 @@ impl Responder {
     }
 
     /// Begins an answer whose body is written piece by piece. The body that the response has is the first of them.
-    /// `false` when it was answered before, or the client has gone.
+    /// `false` when it was answered before, or the client has gone; and when the response is an error, which is answered
+    /// whole, or cannot be begun: one of status 1xx, or whose body is a stream.
     pub fn start(self, response: Response) -> bool {
         connection::start(self.at, response)
     }

@@ -1,11 +1,12 @@
 //! Answers: whole ones in one write, streamed ones piece by piece.
 
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use uptick_event_loop::{Id, spawn};
 use uptick_socket::Connection;
 use uptick_stream::Chunk;
@@ -116,8 +117,9 @@ fn send(at: At, response: Response, finished: bool) -> bool {
         headers: headers.as_deref(),
     };
     match body {
-        Body::Stream(stream) => return send_stream(at, facts, &head, stream),
         Body::Upgrade(upgrade) => return send_upgrade(at, facts, &head, upgrade),
+        _ if status.is_informational() => spoilt(at, interim(status)),
+        Body::Stream(stream) => return send_stream(at, facts, &head, stream),
         body => send_whole(at, facts, &head, body),
     }
     true
@@ -225,10 +227,16 @@ impl Entry {
 
 /// The response cannot be sent as it is, and nothing of it was: the client gets an error in its place.
 #[cold]
-fn spoilt(at: At, error: EncodeError) {
+fn spoilt(at: At, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) {
     with_exchange(at, |entry| entry.flags.remove(Flags::STARTED));
     // What finishes answers may be what has spoilt this one: it does not get another.
     send(at, shaped(at, HttpError::internal(error).into()), true);
+}
+
+/// Why a status of 1xx is not sent: the client would go on waiting for an answer (RFC 9110, 15.2).
+#[cold]
+fn interim(status: StatusCode) -> String {
+    format!("{status} is not the status of an answer")
 }
 
 /// What the server's error callback makes of an error.
@@ -260,7 +268,7 @@ fn send_stream(at: At, facts: Facts, head: &Head<'_>, stream: BodyStream) -> boo
         finish(at, None);
         return true;
     }
-    let task = spawn(async move {
+    let sending = async move {
         while let Some(piece) = pieces.next().await {
             match piece {
                 Ok(piece) => {
@@ -275,6 +283,11 @@ fn send_stream(at: At, facts: Facts, head: &Head<'_>, stream: BodyStream) -> boo
             }
         }
         finish(at, None);
+    };
+    let task = spawn(async move {
+        if let Err(payload) = AssertUnwindSafe(sending).catch_unwind().await {
+            steps::panicked(at, &steps::message(&*payload));
+        }
     });
     keep_task(at, task);
     true
@@ -282,9 +295,8 @@ fn send_stream(at: At, facts: Facts, head: &Head<'_>, stream: BodyStream) -> boo
 
 /// Sends the head and gives the connection away.
 fn send_upgrade(at: At, facts: Facts, head: &Head<'_>, upgrade: Upgrade) -> bool {
-    if !upgrading::can_upgrade(at) {
+    if let Err(error) = upgrading::check(at, head.headers) {
         with_exchange(at, |entry| entry.flags.remove(Flags::STARTED));
-        let error = HttpError::bad_request("The connection cannot be upgraded");
         return respond(at, error.into());
     }
     let mut result = Ok(());
@@ -327,6 +339,10 @@ fn begin(at: At, facts: Facts, head: &Head<'_>, length: ResponseBody) -> bool {
 
 /// Begins an answer whose body is written later; a body that the response has is the first piece of it.
 pub(crate) fn start(at: At, mut response: Response) -> bool {
+    if response.failure().is_some() {
+        respond(at, response);
+        return false;
+    }
     let finishes = with_exchange(at, |entry| {
         let finishes = !entry.flags.contains(Flags::STARTED) && entry.service.finishes();
         finishes.then(|| (entry.conn, Rc::clone(&entry.service)))
@@ -341,6 +357,17 @@ pub(crate) fn start(at: At, mut response: Response) -> bool {
         return false;
     };
     let parts = response.into_parts();
+    if parts.status.is_informational() {
+        spoilt(at, interim(parts.status));
+        return false;
+    }
+    let Some(first) = parts.body.as_bytes() else {
+        spoilt(
+            at,
+            "an answer that is written in pieces has a body of its own",
+        );
+        return false;
+    };
     let head = Head {
         status: parts.status,
         content_type: parts.content_type,
@@ -349,9 +376,8 @@ pub(crate) fn start(at: At, mut response: Response) -> bool {
     if !begin(at, facts, &head, ResponseBody::Stream) {
         return false;
     }
-    let bytes = parts.body.as_bytes().unwrap_or_default();
-    if !bytes.is_empty() {
-        write(at, Bytes::copy_from_slice(bytes));
+    if !first.is_empty() {
+        write(at, Bytes::copy_from_slice(first));
     }
     true
 }

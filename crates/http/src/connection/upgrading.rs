@@ -2,18 +2,27 @@
 
 use std::rc::Rc;
 
+use http::header::UPGRADE;
 use uptick_event_loop::{catch, driver};
 
 use super::flags::Flags;
 use super::{At, CONNECTIONS, with_exchange};
-use crate::Upgrade;
+use crate::{HeaderMap, HttpError, StatusCode, Upgrade};
 
-/// Whether the exchange can be followed by another protocol: the request has come whole, of a client that knows how.
-pub(super) fn can_upgrade(at: At) -> bool {
-    with_exchange(at, |entry| {
-        entry.flags.contains(Flags::RECEIVED) && !entry.flags.contains(Flags::OLD)
+/// Whether the exchange can be followed by another protocol: the request has come whole, and asks for one.
+pub(super) fn check(at: At, fields: Option<&HeaderMap>) -> Result<(), HttpError> {
+    let flags = with_exchange(at, |entry| entry.flags).unwrap_or_default();
+    if !flags.contains(Flags::RECEIVED) || flags.contains(Flags::OLD) {
+        return Err(HttpError::bad_request("The connection cannot be upgraded"));
+    }
+    if flags.contains(Flags::ASKS_UPGRADE) {
+        return Ok(());
+    }
+    let error = HttpError::from_status(StatusCode::UPGRADE_REQUIRED);
+    Err(match fields.and_then(|fields| fields.get(UPGRADE)) {
+        Some(protocol) => error.with_header(UPGRADE, protocol.clone()),
+        None => error,
     })
-    .unwrap_or(false)
 }
 
 /// Gives the connection away, with what has come behind the request.

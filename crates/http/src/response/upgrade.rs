@@ -26,7 +26,8 @@ impl Response {
     /// 101: the connection goes on with another protocol (RFC 9110, 7.8), and `f` gets it. Whatever came behind the
     /// request is the first that its listeners get.
     ///
-    /// To a client of HTTP/1.0, or one that is still sending a body, the answer is 400.
+    /// To a client of HTTP/1.0, or one that is still sending a body, the answer is 400; to one that does not ask for another
+    /// protocol, 426. Which one it asks for is the handler's to look at.
     ///
     /// # Examples
     /// ```

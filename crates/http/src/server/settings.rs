@@ -86,7 +86,7 @@ impl HttpServer {
     }
 
     /// Sets how long a handler may take to begin its answer, counted from the end of the request, before it is answered
-    /// with 500 and logged; `None` switches the limit off. Default: 60 s.
+    /// with 500 and logged, and its future is dropped; `None` switches the limit off. Default: 60 s.
     pub fn answer_timeout(self, limit: Option<Duration>) -> Self {
         self.set(|settings| settings.timeouts.answer = time(limit))
     }

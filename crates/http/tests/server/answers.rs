@@ -152,3 +152,16 @@ fn a_client_of_http_1_0_is_not_upgraded() {
     let answer = client.answer();
     assert_eq!((answer.status(), answer.closes()), (400, true));
 }
+
+#[test]
+fn a_client_that_does_not_ask_for_another_protocol_gets_none() {
+    let http = server();
+    http.get("/", |_: Request| {
+        Response::upgrade("echo", |conn: Connection| conn.close())
+    });
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    let answer = client.answer();
+    assert_eq!((answer.status(), answer.closes()), (426, false));
+    assert_eq!(answer.field("upgrade"), Some("echo"));
+}

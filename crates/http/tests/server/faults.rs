@@ -1,12 +1,13 @@
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
 use uptick_emitter::Emitter;
 use uptick_event_loop::sleep;
-use uptick_http::{HttpError, Request, Responder, Response, StatusCode};
+use uptick_http::{BodyStream, HttpError, Request, Responder, Response, StatusCode};
 
-use crate::support::{Client, Log, get, server, settle};
+use crate::support::{Client, Log, get, post, server, settle};
 
 #[test]
 fn a_handler_that_panics_is_a_500_and_the_server_goes_on() {
@@ -30,6 +31,65 @@ fn a_handler_that_panics_is_a_500_and_the_server_goes_on() {
     let mut client = Client::new(http);
     client.send(get("/"));
     assert_eq!(client.answer().body, "fine");
+}
+
+#[test]
+fn a_body_whose_stream_panics_is_cut_off() {
+    let http = server();
+    http.get("/", |_: Request| {
+        let pieces = (0..2).map(|n| match n {
+            0 => Ok::<_, Infallible>("piece"),
+            _ => panic!("no more"),
+        });
+        let pieces = futures::stream::iter(pieces);
+        Response::plain(BodyStream::new(pieces))
+    });
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    let text = client.rest();
+    assert!(!text.contains("0\r\n\r\n"), "{text}");
+}
+
+#[test]
+fn a_status_that_is_no_answer_is_a_500() {
+    let http = server();
+    let status = |req: &Request| StatusCode::from_bytes(&req.path().as_bytes()[1..]).unwrap();
+    http.get("/{status}", move |req: Request| Response::new(status(&req)));
+    http.post("/{status}", move |req: Request| {
+        let responder = req.responder();
+        assert!(!responder.start(Response::new(status(&req))));
+        assert!(!responder.write("piece"));
+    });
+    let mut client = Client::new(http);
+    for path in ["/100", "/101", "/103"] {
+        for request in [get(path), post(path, "")] {
+            client.send(request);
+            let answer = client.answer();
+            assert_eq!((answer.status(), answer.closes()), (500, false));
+        }
+    }
+    assert_eq!(client.so_far(), "");
+}
+
+#[test]
+fn an_answer_that_cannot_be_begun_is_a_500() {
+    let http = server();
+    http.get("/field", |req: Request| {
+        let responder = req.responder();
+        assert!(!responder.start(Response::plain("a").header("x", "a\nb")));
+        assert!(!responder.write("b"));
+    });
+    http.get("/stream", |req: Request| {
+        let stream = BodyStream::new(futures::stream::iter([Ok::<_, Infallible>("a")]));
+        assert!(!req.responder().start(Response::plain(stream)));
+    });
+    let mut client = Client::new(http);
+    for path in ["/field", "/stream"] {
+        client.send(get(path));
+        let answer = client.answer();
+        assert_eq!(answer.status(), 500);
+        assert_eq!(answer.body, "Internal Server Error\n");
+    }
 }
 
 #[test]

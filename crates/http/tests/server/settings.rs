@@ -117,7 +117,8 @@ fn events_tell_of_requests_answers_and_upgrades() {
     http.on("upgrade", move |_: Connection| notes.add("upgrade"));
     ask(http, "/?a");
     ask(http, "/nowhere");
-    ask(http, "/up");
+    Client::new(http)
+        .send("GET /up HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
     settle();
     assert_eq!(
         log.text(),

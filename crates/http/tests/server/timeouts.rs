@@ -1,3 +1,4 @@
+use std::rc::Rc;
 use std::time::Duration;
 
 use uptick_event_loop::ManualClock;
@@ -150,4 +151,27 @@ fn limits_of_time_can_be_set_and_switched_off() {
     idle.answer();
     pass(&clock, Duration::from_millis(2500));
     assert!(idle.is_over());
+}
+
+#[test]
+fn a_handler_that_is_too_late_is_dropped() {
+    let clock = manual_clock();
+    let http = server().answer_timeout(Some(Duration::from_secs(2)));
+    let held = Rc::new(());
+    let handler = Rc::clone(&held);
+    http.get("/", move |_: Request| {
+        let held = Rc::clone(&handler);
+        async move {
+            std::future::pending::<()>().await;
+            drop(held);
+        }
+    });
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    settle();
+    assert_eq!(Rc::strong_count(&held), 3);
+    pass(&clock, Duration::from_secs(3));
+    assert_eq!(client.answer().status(), 500);
+    settle();
+    assert_eq!(Rc::strong_count(&held), 2);
 }
