@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::event_loop::with;
 use crate::poller::{Interest, Readiness, Trigger};
+pub use crate::timestamp::Timestamp;
 use crate::token::{DriverId, Token};
 
 /// Looks after all things of one kind on a thread's loop.
@@ -149,6 +150,12 @@ pub fn release() {
 #[inline]
 pub fn elapsed() -> Duration {
     with(|event_loop| Duration::from_nanos(event_loop.time())).unwrap_or_default()
+}
+
+/// [`elapsed`] in nanoseconds.
+#[inline]
+pub fn nanoseconds() -> u64 {
+    with(|event_loop| event_loop.time()).unwrap_or_default()
 }
 
 /// The number of the loop's iteration, for what may be done so often in each. It wraps.

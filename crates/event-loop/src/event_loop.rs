@@ -46,7 +46,8 @@ pub(crate) struct Inner {
     clock: Box<dyn Clock>,
     start: Instant,
     /// The clock as it was last read.
-    pub(crate) elapsed: Cell<Duration>,
+    /// The time of timers: nanoseconds since the loop was made.
+    pub(crate) elapsed: Cell<u64>,
     pub(crate) ticks: RefCell<VecDeque<Tick>>,
     pub(crate) timers: RefCell<Timers<TimerEntry>>,
     deadlines: RefCell<Wheel>,
@@ -235,7 +236,7 @@ pub fn now() -> Instant {
             event_loop.read_clock();
         }
         // A clock at its end must not overflow the instant.
-        let elapsed = Duration::from_nanos(nanoseconds(event_loop.elapsed.get()));
+        let elapsed = Duration::from_nanos(event_loop.elapsed.get());
         let start = event_loop.start;
         start.checked_add(elapsed).unwrap_or(start)
     })
@@ -306,7 +307,7 @@ impl Inner {
 
     fn new(poller: Box<dyn Poller>, clock: Box<dyn Clock>) -> Self {
         let remote = Arc::new(Remote::new(poller.waker()));
-        let elapsed = clock.elapsed();
+        let elapsed = nanoseconds(clock.elapsed());
         Inner {
             poller: RefCell::new(poller),
             start: Instant::now(),
@@ -363,17 +364,18 @@ impl Inner {
         self.deadlines.borrow_mut().disarm(id.0);
     }
 
-    /// The time of timers: nanoseconds since the loop was made.
+    /// The time of timers, read anew if the loop does not run.
+    #[inline]
     pub(crate) fn time(&self) -> u64 {
         if !self.running.get() {
             self.read_clock();
         }
-        nanoseconds(self.elapsed.get())
+        self.elapsed.get()
     }
 
     fn read_clock(&self) {
-        self.elapsed
-            .set(self.clock.elapsed().max(self.elapsed.get()));
+        let now = nanoseconds(self.clock.elapsed());
+        self.elapsed.set(now.max(self.elapsed.get()));
     }
 
     /// To be called when there is more to do, or less to wait for, than the host of the loop knows of.
@@ -459,7 +461,7 @@ impl Inner {
         }
         // The callbacks of the last iteration took time that the waiting below must not add to, and so do these.
         self.read_clock();
-        if crate::timer::run_due(self, nanoseconds(self.elapsed.get())) {
+        if crate::timer::run_due(self, self.elapsed.get()) {
             self.read_clock();
         }
     }
@@ -473,8 +475,7 @@ impl Inner {
         let timer = self.timers.borrow().next_deadline();
         let deadline = self.deadlines.borrow().next_wakeup();
         let next = [timer, deadline].into_iter().flatten().min();
-        let wait =
-            next.map(|at| Duration::from_nanos(at.saturating_sub(nanoseconds(self.elapsed.get()))));
+        let wait = next.map(|at| Duration::from_nanos(at.saturating_sub(self.elapsed.get())));
         [wait, limit].into_iter().flatten().min()
     }
 
@@ -501,7 +502,7 @@ impl Inner {
     }
 
     fn run_deadlines(&self) {
-        let now = nanoseconds(self.elapsed.get());
+        let now = self.elapsed.get();
         if self
             .deadlines
             .borrow()
@@ -565,7 +566,7 @@ fn give_back<T>(list: &RefCell<Vec<T>>, storage: Vec<T>) {
     }
 }
 
-fn nanoseconds(time: Duration) -> u64 {
+pub(crate) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 

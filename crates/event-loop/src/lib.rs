@@ -15,6 +15,7 @@ mod table;
 mod task;
 mod timer;
 mod timers;
+mod timestamp;
 mod token;
 mod watch;
 

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::event_loop::{Inner, with};
+use crate::event_loop::{Inner, nanoseconds, with};
 use crate::panic::contain;
 use crate::table::Id;
 
@@ -197,10 +197,6 @@ pub(crate) fn run_due(event_loop: &Inner, now: u64) -> bool {
             None => return any,
         }
     }
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Timer {

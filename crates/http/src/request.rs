@@ -126,6 +126,10 @@ impl Request {
         self.head.path()
     }
 
+    pub(crate) fn path_bytes(&self) -> &[u8] {
+        self.head.path_bytes()
+    }
+
     /// The target as it was sent: path and query, or a whole URI.
     pub fn target(&self) -> &str {
         self.head.target()

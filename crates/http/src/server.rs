@@ -23,7 +23,6 @@ use crate::{Handler, HttpError, IntoMiddleware, Request, Response};
 
 pub use hooks::{FieldError, RequestInfo, ResponseInfo};
 pub(crate) use service::Service;
-pub(crate) use settings::Timeouts;
 pub use shutdown::Shutdown;
 
 /// A server for HTTP/1.1 and HTTP/1.0.

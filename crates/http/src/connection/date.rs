@@ -2,24 +2,24 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use uptick_event_loop::driver;
 
 thread_local! {
-    static DATE: RefCell<Date> = const { RefCell::new(Date { text: None, until: Duration::ZERO }) };
+    static DATE: RefCell<Date> = const { RefCell::new(Date { text: None, until: 0 }) };
 }
 
-/// A time as `Date` has it (RFC 9110, 5.6.7), and until when on the loop's clock it is right.
+/// A time as `Date` has it (RFC 9110, 5.6.7), and until when, in nanoseconds on the loop's clock, it is right.
 struct Date {
     text: Option<Rc<str>>,
-    until: Duration,
+    until: u64,
 }
 
-/// The time now. It asks the system's clock once in a second.
+/// The time now, which is the system's clock asked once in a second.
 #[inline]
 pub(super) fn now() -> Option<Rc<str>> {
-    let now = driver::elapsed();
+    let now = driver::nanoseconds();
     let text = DATE.try_with(|date| {
         let mut date = date.borrow_mut();
         if now >= date.until {
@@ -32,20 +32,23 @@ pub(super) fn now() -> Option<Rc<str>> {
 
 impl Date {
     #[cold]
-    fn renew(&mut self, now: Duration) {
+    fn renew(&mut self, now: u64) {
         let time = SystemTime::now();
         let part = time
             .duration_since(UNIX_EPOCH)
             .map_or(0, |time| time.subsec_nanos());
         self.text = Some(httpdate::fmt_http_date(time).into());
-        let left = Duration::from_secs(1).saturating_sub(Duration::from_nanos(part.into()));
-        self.until = now.saturating_add(left);
+        self.until = now.saturating_add(u64::from(NANOSECONDS - part));
     }
 }
+
+/// In a second.
+const NANOSECONDS: u32 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn the_date_is_the_system_time_to_the_second() {

@@ -7,7 +7,6 @@ use uptick_event_loop::{Id, driver};
 
 use super::flags::Flags;
 use super::{At, Entry, Timestamp, incoming, outgoing, steps, token, with_entry};
-use crate::server::Timeouts;
 use crate::{HttpError, StatusCode};
 
 /// What a connection waits for.
@@ -27,9 +26,10 @@ enum Waiting {
 
 impl Entry {
     /// What is waited for, and for how long at most from `since` on.
+    #[inline]
     fn waits(&self) -> Option<(Waiting, Duration)> {
         let flags = self.flags;
-        let timeouts: Timeouts = self.service.timeouts();
+        let timeouts = self.service.timeouts();
         let (waiting, limit) = if flags.contains(Flags::CLOSING) {
             return None;
         } else if !flags.contains(Flags::ACTIVE) {

@@ -31,8 +31,8 @@ pub(crate) fn poll_body(at: At, context: &Context<'_>) -> Poll<Option<Result<Byt
         }
         entry.flags.insert(Flags::WANTED);
         loop {
-            let limits = entry.service.limits();
-            return match entry.decoder.next(&limits) {
+            let event = entry.decoder.next(&entry.service.limits());
+            return match event {
                 Some(Event::Body(piece)) => Found::Piece(piece),
                 Some(Event::Trailers(trailers)) => {
                     entry.exchange().trailers = Some(trailers);

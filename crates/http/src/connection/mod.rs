@@ -18,14 +18,13 @@ mod incoming;
 mod outgoing;
 mod shutdown;
 mod steps;
-mod timestamp;
 mod upgrading;
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use bytes::Bytes;
-use uptick_event_loop::driver::{self, DeadlineId, Driver};
+use uptick_event_loop::driver::{self, DeadlineId, Driver, Timestamp};
 use uptick_event_loop::{DriverId, Id, Readiness, Table, Token};
 use uptick_socket::Connection;
 use uptick_stream::transport::Protocol;
@@ -34,7 +33,7 @@ use crate::h1::Decoder;
 use crate::server::Service;
 use exchange::Exchange;
 use flags::Flags;
-use timestamp::Timestamp;
+
 
 pub(crate) use exchange::{Incoming, Outgoing, hold, is_unanswered};
 pub(crate) use incoming::{body_left, body_limit, pause_body, poll_body, resume_body, trailers};

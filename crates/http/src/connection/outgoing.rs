@@ -16,7 +16,7 @@ use super::flags::Flags;
 use super::{
     At, Entry, Timestamp, advance_later, date, steps, upgrading, with_entry, with_exchange,
 };
-use crate::h1::{EncodeError, Encoder, Persistence, ResponseBody, ResponseHead, Version};
+use crate::h1::{Encoder, Persistence, ResponseBody, ResponseHead, Version};
 use crate::response::Parts;
 use crate::server::Service;
 use crate::{Body, BodyStream, HeaderMap, HttpError, Response, StatusCode, Upgrade};
@@ -133,15 +133,11 @@ struct Head<'a> {
 }
 
 impl Head<'_> {
+    /// Writes the head. What a [`Response`] is made of is fit for one.
     #[inline]
-    fn encode(
-        &self,
-        facts: Facts,
-        body: ResponseBody,
-        out: &mut Vec<u8>,
-    ) -> Result<Encoder, EncodeError> {
+    fn encode(&self, facts: Facts, body: ResponseBody, out: &mut Vec<u8>) -> Encoder {
         let date = date::now();
-        Encoder::begin(
+        Encoder::begin_checked(
             out,
             &ResponseHead {
                 status: self.status,
@@ -167,29 +163,24 @@ fn send_whole(at: At, facts: Facts, head: &Head<'_>, body: Body) {
         count => ResponseBody::Bytes(count as u64),
     };
     let short = bytes.len() <= COPIED;
-    let mut result = Ok(facts.persistence);
+    let mut persistence = facts.persistence;
     let mut sends = false;
     let mut open = facts.conn.write_with(|out| {
-        result = head.encode(facts, length, out).and_then(|mut encoder| {
-            sends = encoder.sends_body() && !short;
-            if short {
-                encoder.body(out, bytes)?;
-                return encoder.finish(out, None);
-            }
-            Ok(encoder.persistence())
-        });
+        let encoder = head.encode(facts, length, out);
+        persistence = encoder.persistence();
+        sends = encoder.sends_body();
+        if sends && short {
+            out.extend_from_slice(bytes);
+        }
     });
-    if sends && open.is_some() {
+    if sends && !short && open.is_some() {
         open = Some(facts.conn.write(match body {
             Body::Static(bytes) => Bytes::from_static(bytes),
             Body::Bytes(bytes) => bytes,
             _ => Bytes::new(),
         }));
     }
-    match result {
-        Ok(persistence) => answered(at, persistence, open),
-        Err(error) => spoilt(at, error),
-    }
+    answered(at, persistence, open);
 }
 
 /// The answer is written whole.
@@ -299,42 +290,24 @@ fn send_upgrade(at: At, facts: Facts, head: &Head<'_>, upgrade: Upgrade) -> bool
         with_exchange(at, |entry| entry.flags.remove(Flags::STARTED));
         return respond(at, error.into());
     }
-    let mut result = Ok(());
     let open = facts.conn.write_with(|out| {
-        result = head.encode(facts, ResponseBody::Empty, out).map(drop);
+        let _ = head.encode(facts, ResponseBody::Empty, out);
     });
-    match result {
-        Ok(()) => {
-            upgrading::hand_over(at, upgrade);
-            open.is_some()
-        }
-        Err(error) => {
-            spoilt(at, error);
-            false
-        }
-    }
+    upgrading::hand_over(at, upgrade);
+    open.is_some()
 }
 
 /// Writes the head of an answer whose body follows in pieces.
 fn begin(at: At, facts: Facts, head: &Head<'_>, length: ResponseBody) -> bool {
-    let mut result = Err(EncodeError::BodyTooShort);
+    let mut encoder = None;
     let open = facts
         .conn
-        .write_with(|out| result = head.encode(facts, length, out));
-    match result {
-        Ok(encoder) => {
-            with_exchange(at, |entry| {
-                entry.note_room(open);
-                entry.exchange().encoder = Some(encoder);
-            });
-            open.is_some()
-        }
-        Err(_) if open.is_none() => false,
-        Err(error) => {
-            spoilt(at, error);
-            false
-        }
-    }
+        .write_with(|out| encoder = Some(head.encode(facts, length, out)));
+    with_exchange(at, |entry| {
+        entry.note_room(open);
+        entry.exchange().encoder = encoder;
+    });
+    open.is_some()
 }
 
 /// Begins an answer whose body is written later; a body that the response has is the first piece of it.
@@ -502,9 +475,8 @@ pub(super) fn refuse(key: Id, status: StatusCode, reason: &'static str) {
     let bytes = body.as_bytes().unwrap_or_default();
     facts.conn.write_with(|out| {
         let length = ResponseBody::Bytes(bytes.len() as u64);
-        // The texts are the server's own.
-        if let Ok(mut encoder) = head.encode(facts, length, out) {
-            let _ = encoder.body(out, bytes);
+        if head.encode(facts, length, out).sends_body() {
+            out.extend_from_slice(bytes);
         }
     });
     steps::end(key);

@@ -173,7 +173,8 @@ impl Entry {
             self.pause();
             return self.stop();
         }
-        match self.decoder.next(&self.service.limits()) {
+        let event = self.decoder.next(&self.service.limits());
+        match event {
             Some(Event::Head(head)) => self.begin(key, head),
             Some(Event::Error(invalid)) => Step::Refuse(invalid),
             Some(Event::Body(_) | Event::Trailers(_) | Event::Complete) => self.next_request(key),
@@ -272,7 +273,8 @@ impl Entry {
             return Some(self.stop());
         }
         let at = self.at(key);
-        match self.decoder.next(&self.service.limits()) {
+        let event = self.decoder.next(&self.service.limits());
+        match event {
             Some(Event::Body(piece)) if !drains => Some(Step::Piece(at, piece)),
             Some(Event::Body(piece)) => {
                 let count = u32::try_from(piece.len()).unwrap_or(u32::MAX);

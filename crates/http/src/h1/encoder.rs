@@ -128,49 +128,60 @@ impl Encoder {
         check("reason", head.reason)?;
         check("content type", head.content_type)?;
         check("date", head.date)?;
+        Ok(Encoder::begin_checked(out, head))
+    }
+
+    /// [`begin`](Encoder::begin) for texts that are known to be fit for a head.
+    #[inline]
+    pub(crate) fn begin_checked(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> Encoder {
         let (framing, length) = framing(head);
+        let informational = head.status.is_informational();
         let persistence = match head.persistence {
             _ if head.status == StatusCode::SWITCHING_PROTOCOLS => Persistence::Upgrade,
-            _ if head.status.is_informational() => Persistence::KeepAlive,
+            _ if informational => Persistence::KeepAlive,
             Persistence::KeepAlive if framing != Framing::UntilClose => Persistence::KeepAlive,
             _ => Persistence::Close,
         };
-        out.reserve(256);
-        status_line(out, head);
+        // Once, so that what follows seldom has to ask for room.
+        out.reserve(512);
         let fields = head.fields.filter(|fields| !fields.is_empty());
-        if let Some(value) = head.content_type
-            && !fields.is_some_and(|fields| fields.contains_key(CONTENT_TYPE))
-        {
-            field(out, b"Content-Type: ", value.as_bytes());
+        let content_type = head
+            .content_type
+            .filter(|_| !fields.is_some_and(|fields| fields.contains_key(CONTENT_TYPE)));
+        let date = head
+            .date
+            .filter(|_| !fields.is_some_and(|fields| fields.contains_key(DATE)));
+        status_line(out, head);
+        if let Some(value) = content_type {
+            out.extend_from_slice(b"Content-Type: ");
+            line(out, value.as_bytes());
         }
         if let Some(length) = length {
             out.extend_from_slice(b"Content-Length: ");
             decimal(out, length);
-            out.extend_from_slice(b"\r\n");
         }
         if framing == Framing::Chunked {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
         match persistence {
-            _ if head.status.is_informational() && persistence == Persistence::KeepAlive => {}
+            _ if informational && persistence == Persistence::KeepAlive => {}
             Persistence::KeepAlive if head.version == Version::Http11 => {}
             Persistence::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n"),
             Persistence::Close => out.extend_from_slice(b"Connection: close\r\n"),
             Persistence::Upgrade => out.extend_from_slice(b"Connection: Upgrade\r\n"),
         }
-        if let Some(value) = head.date
-            && !fields.is_some_and(|fields| fields.contains_key(DATE))
-        {
-            field(out, b"Date: ", value.as_bytes());
+        if let Some(value) = date {
+            out.extend_from_slice(b"Date: ");
+            line(out, value.as_bytes());
         }
         if let Some(fields) = fields {
             write_fields(out, fields);
         }
         out.extend_from_slice(b"\r\n");
-        Ok(Encoder {
+        Encoder {
             framing,
             persistence,
-        })
+        }
     }
 
     /// Whether pieces of the body are sent at all: not to `HEAD`, nor with a status that has none.
@@ -293,14 +304,15 @@ fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap) {
             continue;
         }
         out.extend_from_slice(name.as_str().as_bytes());
-        field(out, b": ", value.as_bytes());
+        out.extend_from_slice(b": ");
+        line(out, value.as_bytes());
     }
 }
 
+/// Writes the rest of a line.
 #[inline]
-fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(value);
+fn line(out: &mut Vec<u8>, text: &[u8]) {
+    out.extend_from_slice(text);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -311,11 +323,9 @@ fn status_line(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     }
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(head.status.as_str().as_bytes());
-    let reason = head
-        .reason
-        .or(head.status.canonical_reason())
-        .unwrap_or_default();
-    field(out, b" ", reason.as_bytes());
+    out.extend_from_slice(b" ");
+    let reason = head.reason.or(head.status.canonical_reason());
+    line(out, reason.unwrap_or_default().as_bytes());
 }
 
 /// Refuses text that no line may have: the ends of lines, NUL and other control characters but the tab.
@@ -329,9 +339,11 @@ fn check(what: &'static str, text: Option<&str>) -> Result<(), EncodeError> {
     }
 }
 
+/// Writes a number and ends the line.
+#[inline]
 fn decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
+    let mut digits = *b"00000000000000000000\r\n";
+    let mut start = 20;
     loop {
         start -= 1;
         digits[start] = b'0' + (number % 10) as u8;

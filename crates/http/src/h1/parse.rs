@@ -10,7 +10,7 @@ use super::limits::Limits;
 use super::lines::count_work;
 use super::request_head::{RequestHead, Span, Version};
 use super::target::{self, Target};
-use super::text::{end_of_text, end_of_token};
+use super::text::{Set, TOKEN, end_of, end_of_text, visible_but};
 
 const MALFORMED_LINE: Invalid = Invalid::bad("the first line of the request is malformed");
 const MALFORMED_NAME: Invalid = Invalid::bad("the name of a field is malformed");
@@ -79,6 +79,9 @@ pub(super) fn check_first_line(line: &[u8]) -> Result<(), Invalid> {
     first_line(line)?.map(|_| ()).ok_or(MALFORMED_LINE)
 }
 
+/// The characters of targets.
+static VISIBLE: Set = visible_but(b"");
+
 struct FirstLine {
     method: Method,
     target_span: Span,
@@ -91,19 +94,16 @@ struct FirstLine {
 /// Parses a first line (RFC 9112, 3); none if it is not whole.
 #[inline(always)]
 fn first_line(bytes: &[u8]) -> Result<Option<FirstLine>, Invalid> {
-    let method_end = end_of_token(bytes, 0);
+    let method_end = end_of(&TOKEN, bytes, 0);
     if method_end == bytes.len() {
         return Ok(None);
     }
     let start = method_end + 1;
-    let Some(target_length) = bytes[start..]
-        .iter()
-        .position(|byte| !matches!(byte, b'!'..=b'~'))
-    else {
+    let end = end_of(&VISIBLE, bytes, start);
+    if end == bytes.len() {
         return Ok(None);
-    };
-    let end = start + target_length;
-    if bytes[method_end] != b' ' || method_end == 0 || bytes[end] != b' ' || target_length == 0 {
+    }
+    if bytes[method_end] != b' ' || method_end == 0 || bytes[end] != b' ' || end == start {
         return Err(MALFORMED_LINE);
     }
     let Some(rest) = bytes[end + 1..].first_chunk::<10>() else {
@@ -169,7 +169,7 @@ enum Next<'a> {
 /// Parses the line of a field at a place of a section (RFC 9112, 5).
 #[inline(always)]
 fn field(section: &[u8], at: usize) -> Result<Next<'_>, Invalid> {
-    let colon = end_of_token(section, at);
+    let colon = end_of(&TOKEN, section, at);
     if section.get(colon) != Some(&b':') || colon == at {
         return match section[at..] {
             [b'\r', b'\n', ..] => Ok(Next::End(at + 2)),

@@ -109,6 +109,12 @@ impl RequestHead {
         }
     }
 
+    /// [`path`](RequestHead::path), but empty for a URI without one.
+    #[inline]
+    pub(crate) fn path_bytes(&self) -> &[u8] {
+        self.bytes.get(self.path.range()).unwrap_or_default()
+    }
+
     /// What follows the first question mark of the target.
     pub fn query(&self) -> Option<&str> {
         (self.query.start > 0).then(|| self.text(self.query))

@@ -7,6 +7,7 @@ use memchr::memchr;
 
 use super::invalid::Invalid;
 use super::request_head::{Span, TargetForm};
+use super::text::{Set, alphanumeric_and, end_of, visible_but};
 
 /// What a target is made of, as places in its head.
 #[derive(Clone, Copy, Debug)]
@@ -60,14 +61,10 @@ pub(super) fn parse(method: &Method, bytes: &[u8], at: usize) -> Result<Target, 
         }
         (TargetForm::Absolute, end, span(at, start, end))
     };
-    let mut path_end = bytes.len();
+    let path_end = end_of(&PATH, bytes, path_start);
     let mut query = none;
-    if let Some(found) = bytes[path_start..]
-        .iter()
-        .position(|byte| matches!(byte, b'?' | b'#'))
-    {
-        path_end = path_start + found;
-        if memchr(b'#', &bytes[path_end..]).is_some() {
+    if path_end < bytes.len() {
+        if end_of(&QUERY, bytes, path_end) < bytes.len() {
             return Err(Invalid::bad("the target of the request has a fragment"));
         }
         query = span(at, path_end + 1, bytes.len());
@@ -106,9 +103,10 @@ fn after_scheme(target: &[u8]) -> Option<usize> {
 /// and that others may read as the end of one.
 #[inline]
 pub(super) fn check_authority(authority: &[u8]) -> Option<bool> {
-    let host_end = match authority.iter().position(|&byte| !HOST[byte as usize]) {
+    let host_end = end_of(&HOST, authority, 0);
+    let host_end = match authority.get(host_end) {
         None => return Some(false),
-        Some(end) if authority[end] == b':' => end,
+        Some(b':') => host_end,
         Some(_) => end_of_unusual_host(authority)?,
     };
     match &authority[host_end..] {
@@ -117,7 +115,11 @@ pub(super) fn check_authority(authority: &[u8]) -> Option<bool> {
         [b':', port @ ..] if host_end > 0 && port.len() <= 5 => {
             let mut number = 0u32;
             for digit in port {
-                number = number * 10 + char::from(*digit).to_digit(10)?;
+                let digit = digit.wrapping_sub(b'0');
+                if digit > 9 {
+                    return None;
+                }
+                number = number * 10 + u32::from(digit);
             }
             (number <= u32::from(u16::MAX)).then_some(true)
         }
@@ -143,16 +145,13 @@ fn end_of_unusual_host(authority: &[u8]) -> Option<usize> {
 }
 
 /// The characters that a host's name may have: unreserved ones (RFC 3986, 2.3).
-static HOST: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        table[byte] =
-            (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'.' | b'_' | b'~');
-        byte += 1;
-    }
-    table
-};
+static HOST: Set = alphanumeric_and(b"-._~");
+
+/// The characters of a path.
+static PATH: Set = visible_but(b"?#");
+
+/// The characters of a query.
+static QUERY: Set = visible_but(b"#");
 
 #[cfg(test)]
 mod tests {

@@ -1,29 +1,38 @@
-//! The characters that may be in a line, all but the control characters, of which only the tab may be there; and those
-//! of tokens.
+//! The characters that may be in a line, all but the control characters, of which only the tab may be there; and sets of
+//! those that may be in its parts.
 
-/// The place of the first character, from `at` on, that no token may have, or of the end.
+/// A set of characters.
+pub(super) type Set = [bool; 256];
+
+/// The place of the first character, from `at` on, that is not in a set, or of the end.
 #[inline(always)]
-pub(super) fn end_of_token(bytes: &[u8], mut at: usize) -> usize {
+pub(super) fn end_of(set: &Set, bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
     // Four at a time, which takes half of the instructions.
-    while let Some(&[a, b, c, d]) = bytes[at..].first_chunk() {
-        if !TOKEN[a as usize] {
-            return at;
+    let (fours, last) = rest.as_chunks();
+    let mut place = at;
+    for &[a, b, c, d] in fours {
+        if !set[a as usize] {
+            return place;
         }
-        if !TOKEN[b as usize] {
-            return at + 1;
+        if !set[b as usize] {
+            return place + 1;
         }
-        if !TOKEN[c as usize] {
-            return at + 2;
+        if !set[c as usize] {
+            return place + 2;
         }
-        if !TOKEN[d as usize] {
-            return at + 3;
+        if !set[d as usize] {
+            return place + 3;
         }
-        at += 4;
+        place += 4;
     }
-    while bytes.get(at).is_some_and(|&byte| TOKEN[byte as usize]) {
-        at += 1;
+    for &byte in last {
+        if !set[byte as usize] {
+            break;
+        }
+        place += 1;
     }
-    at
+    place
 }
 
 /// Whether a token may have this character (RFC 9110, 5.6.2).
@@ -35,21 +44,47 @@ pub(super) fn is_token(byte: u8) -> bool {
 #[inline]
 pub(super) fn end_of_text(bytes: &[u8], mut at: usize) -> usize {
     loop {
-        // Eight bytes at a time. The tab looks wrong at first, too.
-        while let Some(word) = bytes[at..].first_chunk() {
-            let word = u64::from_le_bytes(*word);
-            let wrong = below(word, b' ') | below(word ^ (EACH * 0x7f), 1);
-            if wrong != 0 {
-                at += wrong.trailing_zeros() as usize / 8;
-                break;
-            }
-            at += 8;
-        }
+        at = end_of_plain(bytes, at);
         match bytes.get(at) {
-            Some(b'\t' | b' '..=b'~' | 0x80..) => at += 1,
+            Some(b'\t') => at += 1,
             _ => return at,
         }
     }
+}
+
+/// The place of the first control character from `at` on, or of the end.
+#[inline(always)]
+fn end_of_plain(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let (words, last) = rest.as_chunks();
+    let mut place = at;
+    for word in words {
+        let wrong = controls(u64::from_le_bytes(*word));
+        if wrong != 0 {
+            return place + wrong.trailing_zeros() as usize / 8;
+        }
+        place += 8;
+    }
+    if let Some(word) = rest.last_chunk() {
+        // What of it was looked at is shifted out; the zeros that come in stand for the end.
+        let seen = 8 * (8 - last.len() as u32);
+        let word = u64::from_le_bytes(*word).checked_shr(seen).unwrap_or(0);
+        let wrong = controls(word).trailing_zeros() as usize / 8;
+        return place + wrong.min(last.len());
+    }
+    for byte in last {
+        if byte.is_ascii_control() {
+            break;
+        }
+        place += 1;
+    }
+    place
+}
+
+/// Not 0 if a byte of a word is a control character. Its lowest bit is in the first such byte, counted from the lowest.
+#[inline(always)]
+fn controls(word: u64) -> u64 {
+    below(word, b' ') | below(word ^ (EACH * 0x7f), 1)
 }
 
 /// 1 in each byte.
@@ -63,21 +98,39 @@ fn below(word: u64, limit: u8) -> u64 {
 }
 
 /// The characters of tokens.
-static TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
+pub(super) static TOKEN: Set = alphanumeric_and(b"!#$%&'*+-.^_`|~");
+
+/// Letters, digits and others.
+pub(super) const fn alphanumeric_and(others: &[u8]) -> Set {
+    let mut set = [false; 256];
     let mut byte = 0;
-    while byte < table.len() {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
+    while byte < set.len() {
+        set[byte] = (byte as u8).is_ascii_alphanumeric();
         byte += 1;
     }
-    let others = b"!#$%&'*+-.^_`|~";
     let mut place = 0;
     while place < others.len() {
-        table[others[place] as usize] = true;
+        set[others[place] as usize] = true;
         place += 1;
     }
-    table
-};
+    set
+}
+
+/// The visible characters of ASCII but those given.
+pub(super) const fn visible_but(others: &[u8]) -> Set {
+    let mut set = [false; 256];
+    let mut byte = 0;
+    while byte < set.len() {
+        set[byte] = (byte as u8).is_ascii_graphic();
+        byte += 1;
+    }
+    let mut place = 0;
+    while place < others.len() {
+        set[others[place] as usize] = false;
+        place += 1;
+    }
+    set
+}
 
 #[cfg(test)]
 mod tests {
@@ -92,7 +145,7 @@ mod tests {
                     bytes[place] = byte;
                     let ends = !byte.is_ascii_graphic() || b"\"(),/:;<=>?@[\\]{}".contains(&byte);
                     assert_eq!(
-                        end_of_token(&bytes, 0),
+                        end_of(&TOKEN, &bytes, 0),
                         if ends { place } else { length },
                         "{bytes:?}"
                     );

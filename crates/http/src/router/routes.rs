@@ -94,13 +94,19 @@ impl Routes {
 
     fn find(routes: &RefCell<Self>, mut request: Request) -> Reply {
         let this = routes.borrow();
-        let route = match this.router.find(request.method(), request.path()) {
-            Found::Route { value, params } => {
-                let route = Rc::clone(value);
-                request.set_params(params);
-                route
-            }
-            other => return Reply::Ready(this.without_route(other, &request)),
+        let exact = this
+            .router
+            .find_exact(request.method(), request.path_bytes());
+        let route = match exact {
+            Some(route) => Rc::clone(route),
+            None => match this.router.find(request.method(), request.path()) {
+                Found::Route { value, params } => {
+                    let route = Rc::clone(value);
+                    request.set_params(params);
+                    route
+                }
+                other => return Reply::Ready(this.without_route(other, &request)),
+            },
         };
         drop(this);
         match route.scope.as_ref().map(|scope| scope.layers()) {

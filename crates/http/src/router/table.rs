@@ -227,10 +227,21 @@ impl<T> Router<T> {
     }
 
     /// The pattern that is the path itself.
-    fn find_text(&self, path: &str) -> Option<&Endpoint<T>> {
-        let found = self.texts.binary_search_by(|(text, _)| (**text).cmp(path));
+    #[inline]
+    fn find_text(&self, path: &[u8]) -> Option<&Endpoint<T>> {
+        let found = self
+            .texts
+            .binary_search_by(|(text, _)| text.as_bytes().cmp(path));
         let (_, index) = self.texts.get(found.ok()?)?;
         self.endpoints.get(*index)
+    }
+
+    /// What was added for a method and a pattern that is the path itself, as it was sent: for most requests this is
+    /// all, and there are no parameters.
+    #[inline]
+    pub(crate) fn find_exact(&self, method: &Method, path: &[u8]) -> Option<&T> {
+        let entry = self.find_text(path)?.exact(method)?;
+        Some(&entry.value)
     }
 
     /// The most specific pattern that has parameters and is not a regular expression.
@@ -254,7 +265,7 @@ impl<T> Router<T> {
         let Ok(normal) = path::normalised(path) else {
             return Found::BadPath;
         };
-        if let Some(endpoint) = self.find_text(&normal) {
+        if let Some(endpoint) = self.find_text(normal.as_bytes()) {
             return match endpoint.entry(method) {
                 Some(entry) => entry.with(std::iter::empty()),
                 None => self.without_route(method, endpoint.methods()),
@@ -308,7 +319,7 @@ impl<T> Router<T> {
     /// Whether the path has a route for the method or another one.
     pub fn has_path(&self, path: &str) -> bool {
         path::normalised(path).is_ok_and(|path| {
-            self.find_text(&path).is_some()
+            self.find_text(path.as_bytes()).is_some()
                 || self.find_plain(&path).is_some()
                 || self.regexes.iter().any(|(r, _)| r.is_match(&path))
         })

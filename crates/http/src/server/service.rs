@@ -1,6 +1,6 @@
 //! What the connections of a server share.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ use crate::{Middleware, Reply, Request, TrustedProxies};
 pub(crate) struct Service {
     pub(super) server: Cell<Option<HttpServer>>,
     routes: Rc<RefCell<Routes>>,
-    pub(super) settings: Cell<Settings>,
+    pub(super) settings: RefCell<Settings>,
     proxies: RefCell<Rc<TrustedProxies>>,
     pub(super) hooks: Hooks,
     pub(super) clients: Clients,
@@ -52,16 +52,17 @@ impl Service {
     }
 
     #[inline]
-    pub(crate) fn limits(&self) -> Limits {
-        self.settings.get().limits
+    pub(crate) fn limits(&self) -> Ref<'_, Limits> {
+        Ref::map(self.settings.borrow(), |settings| &settings.limits)
     }
 
-    pub(crate) fn timeouts(&self) -> Timeouts {
-        self.settings.get().timeouts
+    #[inline]
+    pub(crate) fn timeouts(&self) -> Ref<'_, Timeouts> {
+        Ref::map(self.settings.borrow(), |settings| &settings.timeouts)
     }
 
     pub(crate) fn body_limit(&self) -> usize {
-        self.settings.get().body_limit
+        self.settings.borrow().body_limit
     }
 
     pub(crate) fn open_connections(&self) -> usize {

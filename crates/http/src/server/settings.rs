@@ -108,9 +108,7 @@ impl HttpServer {
 
     fn set(self, f: impl FnOnce(&mut Settings)) -> Self {
         if let Some(service) = self.service() {
-            let mut settings = service.settings.get();
-            f(&mut settings);
-            service.settings.set(settings);
+            f(&mut service.settings.borrow_mut());
         }
         self
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use uptick_emitter::Listeners;
-use uptick_event_loop::driver::{self, DeadlineId};
+use uptick_event_loop::driver::{DeadlineId, Timestamp};
 
 use super::flags::Flags;
 use super::protocol::Served;
@@ -87,20 +87,6 @@ pub const STALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long an ended stream waits for the peer's end: 1 s.
 pub const LINGER: Duration = Duration::from_secs(1);
-
-/// A time on the loop's clock in 16 ms steps; wraps after two years.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Timestamp(u32);
-
-impl Timestamp {
-    pub(super) fn now() -> Self {
-        Timestamp((driver::elapsed().as_millis() >> 4) as u32)
-    }
-
-    pub(super) fn age(self) -> Duration {
-        Duration::from_millis(u64::from(Self::now().0.wrapping_sub(self.0)) << 4)
-    }
-}
 
 /// How a new stream is set up.
 #[derive(Clone, Copy, Debug)]

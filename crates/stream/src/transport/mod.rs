@@ -29,14 +29,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustix::io::Errno;
 use uptick_emitter::{Emitter, Event, EventSet, Listeners};
-use uptick_event_loop::driver::{self, Driver};
+use uptick_event_loop::driver::{self, Driver, Timestamp};
 use uptick_event_loop::{DriverId, Id, Interest, Table, Token, Trigger};
 
 use crate::chunk::Chunk;
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::write_queue::WriteQueue;
-use entry::{Entry, Timestamp};
+use entry::Entry;
 use flags::Flags;
 
 pub use dispatch::TransportDriver;

@@ -1,0 +1,72 @@
+//! Times in four bytes.
+
+use std::time::Duration;
+
+use crate::driver;
+
+/// A time on the loop's clock in four bytes, for what is kept for each of many things: in steps of 2²⁴ ns (17 ms).
+///
+/// It wraps after two years; times are compared as if they were less than one year apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timestamp(u32);
+
+/// The step in nanoseconds as a power of two.
+const STEP: u32 = 24;
+
+impl Timestamp {
+    /// The loop's time ([`driver::elapsed`]), rounded down.
+    #[inline]
+    pub fn now() -> Self {
+        Timestamp((driver::nanoseconds() >> STEP) as u32)
+    }
+
+    /// The time that is so much later, rounded up. More than a year counts as a year.
+    #[inline]
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        let steps = (time.as_nanos() >> STEP).saturating_add(1);
+        let steps = u32::try_from(steps)
+            .unwrap_or(u32::MAX)
+            .min(i32::MAX as u32);
+        Timestamp(self.0.wrapping_add(steps))
+    }
+
+    /// Whether this time comes before another.
+    #[inline]
+    pub fn is_before(self, other: Timestamp) -> bool {
+        (self.0.wrapping_sub(other.0) as i32) < 0
+    }
+
+    /// How long it is until then; zero if it has passed.
+    pub fn left(self) -> Duration {
+        let steps = self.0.wrapping_sub(Self::now().0) as i32;
+        Duration::from_nanos(u64::from(u32::try_from(steps).unwrap_or(0)) << STEP)
+    }
+
+    /// How long ago it was.
+    pub fn age(self) -> Duration {
+        Duration::from_nanos(u64::from(Self::now().0.wrapping_sub(self.0)) << STEP)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_time_is_not_before_an_earlier_one_also_across_the_wrap() {
+        let early = Timestamp(u32::MAX - 2);
+        let late = early.after(Duration::from_secs(1));
+        assert!(early.is_before(late) && !late.is_before(early));
+        assert!(late.0 < early.0);
+    }
+
+    #[test]
+    fn what_is_left_of_a_time_is_at_least_what_was_asked_for() {
+        for time in [0, 1, 16, 17, 1000, 86_400_000].map(Duration::from_millis) {
+            let start = Timestamp::now();
+            let left = start.after(time).left() + start.age();
+            assert!(left >= time, "{left:?} for {time:?}");
+        }
+    }
+}
