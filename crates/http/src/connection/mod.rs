@@ -34,7 +34,6 @@ use crate::server::Service;
 use exchange::Exchange;
 use flags::Flags;
 
-
 pub(crate) use exchange::{Incoming, Outgoing, hold, is_unanswered};
 pub(crate) use incoming::{body_left, body_limit, pause_body, poll_body, resume_body, trailers};
 pub(crate) use outgoing::{end, poll_writable, respond, start, write};

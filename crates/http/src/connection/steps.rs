@@ -25,8 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A step that is done while nothing is borrowed.
 enum Step {
-    /// A request has come.
-    Handle(Request, Rc<Service>),
+    /// A request has come, and is in its place.
+    Handle(Rc<Service>),
     /// A piece of the body, for its listeners.
     Piece(At, Bytes),
     /// The body has ended, for its listeners.
@@ -76,9 +76,15 @@ pub(super) fn advance(key: Id) {
 
 #[inline]
 fn go_on(key: Id) {
+    // A request is large: it is put here and not into a step.
+    let mut request = None;
     loop {
-        match with_entry(key, |entry| entry.step(key)) {
-            Some(Step::Handle(request, service)) => handle(request, &service),
+        match with_entry(key, |entry| entry.step(key, &mut request)) {
+            Some(Step::Handle(service)) => {
+                if let Some(request) = request.take() {
+                    handle(request, &service);
+                }
+            }
             Some(Step::Piece(at, piece)) => {
                 told(
                     at,
@@ -122,14 +128,14 @@ impl Entry {
     }
 
     #[inline]
-    fn step(&mut self, key: Id) -> Step {
+    fn step(&mut self, key: Id, place: &mut Option<Request>) -> Step {
         loop {
             let flags = self.flags;
             if flags.contains(Flags::CLOSING) {
                 return self.stop();
             }
             if !flags.contains(Flags::ACTIVE) {
-                return self.next_request(key);
+                return self.next_request(key, place);
             }
             if !flags.contains(Flags::RECEIVED) {
                 match self.next_piece(key) {
@@ -167,7 +173,7 @@ impl Entry {
     }
 
     #[inline]
-    fn next_request(&mut self, key: Id) -> Step {
+    fn next_request(&mut self, key: Id, place: &mut Option<Request>) -> Step {
         if self.flags.contains(Flags::FULL) {
             // Who does not read answers gets no more of them.
             self.pause();
@@ -175,9 +181,11 @@ impl Entry {
         }
         let event = self.decoder.next(&self.service.limits());
         match event {
-            Some(Event::Head(head)) => self.begin(key, head),
+            Some(Event::Head(head)) => self.begin(key, head, place),
             Some(Event::Error(invalid)) => Step::Refuse(invalid),
-            Some(Event::Body(_) | Event::Trailers(_) | Event::Complete) => self.next_request(key),
+            Some(Event::Body(_) | Event::Trailers(_) | Event::Complete) => {
+                self.next_request(key, place)
+            }
             None => self.idle(key),
         }
     }
@@ -202,7 +210,7 @@ impl Entry {
 
     /// A request has come, or at least its head.
     #[inline]
-    fn begin(&mut self, key: Id, head: RequestHead) -> Step {
+    fn begin(&mut self, key: Id, head: RequestHead, place: &mut Option<Request>) -> Step {
         self.flags.remove(Flags::IN_HEAD);
         self.flags.insert(Flags::ACTIVE);
         if *head.method() == Method::HEAD {
@@ -231,8 +239,8 @@ impl Entry {
             self.flags.insert(Flags::EXPECTS);
         }
         self.counted = 0;
-        let request = Request::new(self.at(key), self.conn, head);
-        Step::Handle(request, Rc::clone(&self.service))
+        *place = Some(Request::new(self.at(key), self.conn, head));
+        Step::Handle(Rc::clone(&self.service))
     }
 
     /// The body is still to come, or a part of it; `None` to look again. Each piece of it is a turn of the loop and not a

@@ -1,7 +1,7 @@
 //! Requests out of bytes.
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use super::chunked::{Chunked, Step};
 use super::fields::Trailers;
@@ -10,7 +10,7 @@ use super::invalid::Invalid;
 use super::limits::Limits;
 use super::lines::Lines;
 use super::parse;
-use super::request_head::{BodyLength, RequestHead};
+use super::request_head::{BodyLength, Parts, RequestHead};
 use super::text::is_token;
 
 /// The most empty lines before a request that are passed over (RFC 9112, 2.2).
@@ -157,10 +157,11 @@ impl Decoder {
     }
 
     /// The next event if a head came whole, as most do; whatever it is if not.
+    #[inline]
     fn whole_head(&mut self, limits: &Limits) -> Option<Event> {
-        let bytes = self.input.as_slice();
-        if let Ok(Some((head, length))) = parse::head(bytes, limits) {
-            return Some(self.begin(head, length));
+        let mut parts = Parts::NONE;
+        if let Ok(Some((method, length))) = parse::head(self.input.as_slice(), limits, &mut parts) {
+            return Some(self.begin(method, length, parts));
         }
         self.advance(limits)
     }
@@ -268,8 +269,9 @@ impl Decoder {
                 parse::check_first_line(&bytes[..line.end + 2])?;
             } else if line.is_empty() {
                 let section = &bytes[..line.end + 2];
-                return match parse::head(section, limits)? {
-                    Some((head, length)) => Ok(Some(self.begin(head, length))),
+                let mut parts = Parts::NONE;
+                return match parse::head(section, limits, &mut parts)? {
+                    Some((method, length)) => Ok(Some(self.begin(method, length, parts))),
                     None => Err(HEAD_TOO_LARGE),
                 };
             } else if lines.count() - 1 > limits.fields {
@@ -281,10 +283,9 @@ impl Decoder {
     }
 
     #[inline]
-    fn begin(&mut self, mut head: RequestHead, length: usize) -> Event {
-        head.bytes = self.input.take(length);
-        let last = !head.keep_alive;
-        self.state = match head.body {
+    fn begin(&mut self, method: Method, length: usize, parts: Parts) -> Event {
+        let last = !parts.keep_alive;
+        self.state = match parts.body {
             BodyLength::None | BodyLength::Bytes(0) => State::End { last },
             BodyLength::Bytes(left) => State::Counted { left, last },
             BodyLength::Chunked => State::Chunked {
@@ -292,7 +293,11 @@ impl Decoder {
                 last,
             },
         };
-        Event::Head(head)
+        Event::Head(RequestHead {
+            bytes: self.input.take(length),
+            method,
+            parts,
+        })
     }
 
     /// The fields after a body with the empty line after them, once that came.

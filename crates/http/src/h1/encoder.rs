@@ -134,6 +134,12 @@ impl Encoder {
     /// [`begin`](Encoder::begin) for texts that are known to be fit for a head.
     #[inline]
     pub(crate) fn begin_checked(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> Encoder {
+        // Once, so that what follows seldom has to ask for room.
+        out.reserve(512);
+        usual(out, head).unwrap_or_else(|| Encoder::any(out, head))
+    }
+
+    fn any(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> Encoder {
         let (framing, length) = framing(head);
         let informational = head.status.is_informational();
         let persistence = match head.persistence {
@@ -142,8 +148,6 @@ impl Encoder {
             Persistence::KeepAlive if framing != Framing::UntilClose => Persistence::KeepAlive,
             _ => Persistence::Close,
         };
-        // Once, so that what follows seldom has to ask for room.
-        out.reserve(512);
         let fields = head.fields.filter(|fields| !fields.is_empty());
         let content_type = head
             .content_type
@@ -264,6 +268,36 @@ impl Encoder {
     }
 }
 
+/// The head of the answer that most requests get, with no fields but those that every answer has; none for another.
+#[inline]
+fn usual(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> Option<Encoder> {
+    let (ResponseBody::Bytes(length), Some(content_type), Some(date)) =
+        (head.body, head.content_type, head.date)
+    else {
+        return None;
+    };
+    let plain = head.status == StatusCode::OK
+        && head.persistence == Persistence::KeepAlive
+        && head.version == Version::Http11
+        && head.fields.is_none()
+        && head.reason.is_none()
+        && !head.to_head;
+    if !plain {
+        return None;
+    }
+    out.extend_from_slice(b"HTTP/1.1 200 OK\r\nContent-Type: ");
+    out.extend_from_slice(content_type.as_bytes());
+    out.extend_from_slice(b"\r\nContent-Length: ");
+    decimal(out, length);
+    out.extend_from_slice(b"Date: ");
+    out.extend_from_slice(date.as_bytes());
+    out.extend_from_slice(b"\r\n\r\n");
+    Some(Encoder {
+        framing: Framing::Bytes(length),
+        persistence: Persistence::KeepAlive,
+    })
+}
+
 /// The framing of an answer (RFC 9112, 6.3), and its `Content-Length`.
 fn framing(head: &ResponseHead<'_>) -> (Framing, Option<u64>) {
     let status = head.status;
@@ -359,5 +393,37 @@ fn hexadecimal(out: &mut Vec<u8>, number: usize) {
     let digits = (usize::BITS - number.leading_zeros()).div_ceil(4).max(1);
     for digit in (0..digits).rev() {
         out.push(b"0123456789abcdef"[(number >> (4 * digit)) & 15]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_of_the_usual_answer_is_what_any_answer_gets() {
+        for (length, persistence, to_head) in [
+            (0, Persistence::KeepAlive, false),
+            (13, Persistence::KeepAlive, false),
+            (u64::MAX, Persistence::KeepAlive, false),
+            (13, Persistence::Close, false),
+            (13, Persistence::KeepAlive, true),
+        ] {
+            let head = ResponseHead {
+                status: StatusCode::OK,
+                reason: None,
+                content_type: Some("text/plain"),
+                date: Some("Sun, 06 Nov 1994 08:49:37 GMT"),
+                fields: None,
+                body: ResponseBody::Bytes(length),
+                version: Version::Http11,
+                to_head,
+                persistence,
+            };
+            let (mut out, mut any) = (Vec::new(), Vec::new());
+            let encoder = Encoder::begin_checked(&mut out, &head);
+            assert_eq!(encoder, Encoder::any(&mut any, &head));
+            assert_eq!(out, any);
+        }
     }
 }

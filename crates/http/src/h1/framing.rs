@@ -1,7 +1,7 @@
 //! What the fields of a head say about its message and its connection.
 
 use super::invalid::Invalid;
-use super::request_head::{BodyLength, Span, Version};
+use super::request_head::{BodyLength, Parts, Span, Version};
 use super::target::check_authority;
 use super::text::is_token;
 
@@ -20,15 +20,6 @@ pub(super) struct Facts {
     connection_close: bool,
     connection_keep_alive: bool,
     connection_upgrade: bool,
-}
-
-/// What the fields say together.
-#[derive(Debug)]
-pub(super) struct Framing {
-    pub(super) body: BodyLength,
-    pub(super) keep_alive: bool,
-    pub(super) expects_continue: bool,
-    pub(super) upgrade: bool,
 }
 
 impl Facts {
@@ -145,7 +136,9 @@ impl Facts {
     }
 
     /// Looks at all of it together.
-    pub(super) fn conclude(self, version: Version, is_connect: bool) -> Result<Framing, Invalid> {
+    #[inline]
+    pub(super) fn conclude(self, is_connect: bool, parts: &mut Parts) -> Result<(), Invalid> {
+        let version = parts.version;
         let body = match (self.length, self.chunked) {
             (None, false) => BodyLength::None,
             (Some(length), false) => BodyLength::Bytes(length),
@@ -170,17 +163,14 @@ impl Facts {
                 "the Expect is not supported",
             ));
         }
-        Ok(Framing {
-            body,
-            // What follows CONNECT may be meant for someone else.
-            keep_alive: match version {
-                Version::Http11 => !self.connection_close && !is_connect,
-                Version::Http10 => {
-                    self.connection_keep_alive && !self.connection_close && !is_connect
-                }
-            },
-            expects_continue: self.expects_continue && has_body && version == Version::Http11,
-            upgrade: self.upgrade && self.connection_upgrade && version == Version::Http11,
-        })
+        parts.body = body;
+        // What follows CONNECT may be meant for someone else.
+        parts.keep_alive = match version {
+            Version::Http11 => !self.connection_close && !is_connect,
+            Version::Http10 => self.connection_keep_alive && !self.connection_close && !is_connect,
+        };
+        parts.expects_continue = self.expects_continue && has_body && version == Version::Http11;
+        parts.upgrade = self.upgrade && self.connection_upgrade && version == Version::Http11;
+        Ok(())
     }
 }

@@ -8,8 +8,8 @@ use super::framing::Facts;
 use super::invalid::Invalid;
 use super::limits::Limits;
 use super::lines::count_work;
-use super::request_head::{RequestHead, Span, Version};
-use super::target::{self, Target};
+use super::request_head::{Parts, Span, Version};
+use super::target;
 use super::text::{Set, TOKEN, end_of, end_of_text, visible_but};
 
 const MALFORMED_LINE: Invalid = Invalid::bad("the first line of the request is malformed");
@@ -17,20 +17,18 @@ const MALFORMED_NAME: Invalid = Invalid::bad("the name of a field is malformed")
 const MALFORMED_VALUE: Invalid =
     Invalid::bad("the value of a field has characters that none may have");
 
-/// Parses a head at the beginning of `bytes`, and tells its length. The head still lacks its bytes.
+/// Parses a head at the beginning of `bytes` into `parts`, and tells its method and its length.
 ///
 /// None if it is not whole or exceeds a limit: its lines tell which. They also tell what is wrong first if more than one
 /// thing is.
-pub(super) fn head(bytes: &[u8], limits: &Limits) -> Result<Option<(RequestHead, usize)>, Invalid> {
+#[inline]
+pub(super) fn head(
+    bytes: &[u8],
+    limits: &Limits,
+    parts: &mut Parts,
+) -> Result<Option<(Method, usize)>, Invalid> {
     count_work(bytes.len());
-    let Some(FirstLine {
-        method,
-        target_span,
-        target,
-        version,
-        length: fields_start,
-    }) = first_line(bytes)?
-    else {
+    let Some((method, fields_start)) = first_line(bytes, parts)? else {
         return Ok(None);
     };
     let mut facts = Facts::default();
@@ -50,51 +48,32 @@ pub(super) fn head(bytes: &[u8], limits: &Limits) -> Result<Option<(RequestHead,
     if fields_start > limits.request_line + 2 || length - fields_start > limits.header_section {
         return Ok(None);
     }
-    let host = if target.authority == Span::default() {
-        facts.host
-    } else {
-        target.authority
-    };
-    let framing = facts.conclude(version, method == Method::CONNECT)?;
-    let head = RequestHead {
-        bytes: Bytes::new(),
-        method,
-        body: framing.body,
-        target: target_span,
-        path: target.path,
-        query: target.query,
-        host,
-        fields: fields_start as u32,
-        version,
-        form: target.form,
-        keep_alive: framing.keep_alive,
-        expects_continue: framing.expects_continue,
-        upgrade: framing.upgrade,
-    };
-    Ok(Some((head, length)))
+    if parts.host == Span::default() {
+        parts.host = facts.host;
+    }
+    parts.fields = fields_start as u32;
+    facts.conclude(method == Method::CONNECT, parts)?;
+    Ok(Some((method, length)))
 }
 
 /// Checks the first line of a head, whose other lines did not come yet. `line` has its end.
 pub(super) fn check_first_line(line: &[u8]) -> Result<(), Invalid> {
-    first_line(line)?.map(|_| ()).ok_or(MALFORMED_LINE)
+    let mut parts = Parts::NONE;
+    first_line(line, &mut parts)?
+        .map(|_| ())
+        .ok_or(MALFORMED_LINE)
 }
 
 /// The characters of targets.
 static VISIBLE: Set = visible_but(b"");
 
-struct FirstLine {
-    method: Method,
-    target_span: Span,
-    target: Target,
-    version: Version,
-    /// With its end.
-    length: usize,
-}
-
-/// Parses a first line (RFC 9112, 3); none if it is not whole.
+/// Parses a first line (RFC 9112, 3), and tells the method and where the next line starts; none if it is not whole.
 #[inline(always)]
-fn first_line(bytes: &[u8]) -> Result<Option<FirstLine>, Invalid> {
-    let method_end = end_of(&TOKEN, bytes, 0);
+fn first_line(bytes: &[u8], parts: &mut Parts) -> Result<Option<(Method, usize)>, Invalid> {
+    let method_end = match bytes {
+        [b'G', b'E', b'T', b' ', ..] => 3,
+        _ => end_of(&TOKEN, bytes, 0),
+    };
     if method_end == bytes.len() {
         return Ok(None);
     }
@@ -113,9 +92,26 @@ fn first_line(bytes: &[u8]) -> Result<Option<FirstLine>, Invalid> {
             Ok(None)
         };
     };
-    let version = match rest {
+    parts.version = match rest {
         b"HTTP/1.1\r\n" => Version::Http11,
         b"HTTP/1.0\r\n" => Version::Http10,
+        other => return Err(unknown_version(other)),
+    };
+    let method = match &bytes[..method_end] {
+        b"GET" => Method::GET,
+        other => Method::from_bytes(other).map_err(|_| MALFORMED_LINE)?,
+    };
+    parts.target = Span {
+        start: start as u32,
+        end: end as u32,
+    };
+    target::parse(&method, &bytes[start..end], start, parts)?;
+    Ok(Some((method, end + 11)))
+}
+
+#[cold]
+fn unknown_version(version: &[u8; 10]) -> Invalid {
+    match version {
         [
             b'H',
             b'T',
@@ -127,30 +123,12 @@ fn first_line(bytes: &[u8]) -> Result<Option<FirstLine>, Invalid> {
             minor,
             b'\r',
             b'\n',
-        ] if major.is_ascii_digit() && minor.is_ascii_digit() => {
-            return Err(Invalid::new(
-                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-                "the version of HTTP is not supported",
-            ));
-        }
-        _ => return Err(MALFORMED_LINE),
-    };
-    let method = match &bytes[..method_end] {
-        b"GET" => Method::GET,
-        other => Method::from_bytes(other).map_err(|_| MALFORMED_LINE)?,
-    };
-    let target = target::parse(&method, &bytes[start..end], start)?;
-    let target_span = Span {
-        start: start as u32,
-        end: end as u32,
-    };
-    Ok(Some(FirstLine {
-        method,
-        target_span,
-        target,
-        version,
-        length: end + 11,
-    }))
+        ] if major.is_ascii_digit() && minor.is_ascii_digit() => Invalid::new(
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            "the version of HTTP is not supported",
+        ),
+        _ => MALFORMED_LINE,
+    }
 }
 
 /// What comes next in a section of fields.

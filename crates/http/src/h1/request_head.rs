@@ -63,6 +63,12 @@ impl Span {
 pub struct RequestHead {
     pub(super) bytes: Bytes,
     pub(super) method: Method,
+    pub(super) parts: Parts,
+}
+
+/// Where the parts of a head are in its bytes, and what its fields say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts {
     pub(super) body: BodyLength,
     pub(super) target: Span,
     pub(super) path: Span,
@@ -79,6 +85,23 @@ pub struct RequestHead {
     pub(super) upgrade: bool,
 }
 
+impl Parts {
+    /// Those of no head, to be filled.
+    pub(super) const NONE: Parts = Parts {
+        body: BodyLength::None,
+        target: Span { start: 0, end: 0 },
+        path: Span { start: 0, end: 0 },
+        query: Span { start: 0, end: 0 },
+        host: Span { start: 0, end: 0 },
+        fields: 0,
+        version: Version::Http11,
+        form: TargetForm::Origin,
+        keep_alive: true,
+        expects_continue: false,
+        upgrade: false,
+    };
+}
+
 impl RequestHead {
     /// The method.
     pub fn method(&self) -> &Method {
@@ -87,68 +110,68 @@ impl RequestHead {
 
     /// The version of the client.
     pub fn version(&self) -> Version {
-        self.version
+        self.parts.version
     }
 
     /// The target as it was sent, of visible ASCII characters.
     pub fn target(&self) -> &str {
-        self.text(self.target)
+        self.text(self.parts.target)
     }
 
     /// The form of the target.
     pub fn form(&self) -> TargetForm {
-        self.form
+        self.parts.form
     }
 
     /// The path of the target as it was sent, with its percent-encoding: `/` for a URI without one, `*` for the server
     /// as a whole, and empty for `CONNECT`.
     pub fn path(&self) -> &str {
-        match self.form {
-            TargetForm::Absolute if self.path == Span::default() => "/",
-            _ => self.text(self.path),
+        match self.parts.form {
+            TargetForm::Absolute if self.parts.path == Span::default() => "/",
+            _ => self.text(self.parts.path),
         }
     }
 
     /// [`path`](RequestHead::path), but empty for a URI without one.
     #[inline]
     pub(crate) fn path_bytes(&self) -> &[u8] {
-        self.bytes.get(self.path.range()).unwrap_or_default()
+        self.bytes.get(self.parts.path.range()).unwrap_or_default()
     }
 
     /// What follows the first question mark of the target.
     pub fn query(&self) -> Option<&str> {
-        (self.query.start > 0).then(|| self.text(self.query))
+        (self.parts.query.start > 0).then(|| self.text(self.parts.query))
     }
 
     /// Whom the request is for, with the port if it was given: from the target if that has it, otherwise from `Host`
     /// (RFC 9112, 3.3). None for HTTP/1.0 without `Host`; empty if `Host` is.
     pub fn host(&self) -> Option<&str> {
-        (self.host.start > 0).then(|| self.text(self.host))
+        (self.parts.host.start > 0).then(|| self.text(self.parts.host))
     }
 
     /// How the body is delimited.
     pub fn body(&self) -> BodyLength {
-        self.body
+        self.parts.body
     }
 
     /// Whether the client wants to send another request on this connection (RFC 9112, 9.3).
     pub fn keep_alive(&self) -> bool {
-        self.keep_alive
+        self.parts.keep_alive
     }
 
     /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110, 10.1.1).
     pub fn expects_continue(&self) -> bool {
-        self.expects_continue
+        self.parts.expects_continue
     }
 
     /// Whether the client asks for another protocol, which `Upgrade` names (RFC 9110, 7.8).
     pub fn is_upgrade(&self) -> bool {
-        self.upgrade
+        self.parts.upgrade
     }
 
     /// All fields in their order.
     pub fn fields(&self) -> Fields<'_> {
-        Fields::new(&self.bytes[self.fields as usize..])
+        Fields::new(&self.bytes[self.parts.fields as usize..])
     }
 
     /// The first value of a field; case does not matter in names.

@@ -6,80 +6,74 @@ use http::Method;
 use memchr::memchr;
 
 use super::invalid::Invalid;
-use super::request_head::{Span, TargetForm};
+use super::request_head::{Parts, Span, TargetForm};
 use super::text::{Set, alphanumeric_and, end_of, visible_but};
-
-/// What a target is made of, as places in its head.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Target {
-    pub(super) form: TargetForm,
-    pub(super) path: Span,
-    /// Empty at 0 if there is none.
-    pub(super) query: Span,
-    /// Empty at 0 if there is none.
-    pub(super) authority: Span,
-}
 
 const MALFORMED: Invalid = Invalid::bad("the target of the request is malformed");
 
-/// Looks at the target of a request, which is of visible ASCII characters, not empty, and
-/// starts at `at` of its head.
-pub(super) fn parse(method: &Method, bytes: &[u8], at: usize) -> Result<Target, Invalid> {
-    let none = Span::default();
+/// Looks at the target of a request, which is of visible ASCII characters, not empty, and starts at `at` of its head.
+#[inline]
+pub(super) fn parse(
+    method: &Method,
+    bytes: &[u8],
+    at: usize,
+    parts: &mut Parts,
+) -> Result<(), Invalid> {
+    let path_start = if bytes[0] == b'/' && *method != Method::CONNECT {
+        0
+    } else {
+        match other_form(method, bytes, at, parts)? {
+            Some(path_start) => path_start,
+            None => return Ok(()),
+        }
+    };
+    let path_end = end_of(&PATH, bytes, path_start);
+    if path_end < bytes.len() {
+        if end_of(&QUERY, bytes, path_end) < bytes.len() {
+            return Err(Invalid::bad("the target of the request has a fragment"));
+        }
+        parts.query = span(at, path_end + 1, bytes.len());
+    }
+    if path_start < path_end {
+        parts.path = span(at, path_start, path_end);
+    }
+    Ok(())
+}
+
+/// Looks at the beginning of a target that does not begin with its path; gives where that is, if it has one.
+#[inline(never)]
+fn other_form(
+    method: &Method,
+    bytes: &[u8],
+    at: usize,
+    parts: &mut Parts,
+) -> Result<Option<usize>, Invalid> {
     if *method == Method::CONNECT {
         if check_authority(bytes) != Some(true) {
             return Err(Invalid::bad(
                 "the target of CONNECT is not a host and a port",
             ));
         }
-        let authority = span(at, 0, bytes.len());
-        return Ok(Target {
-            form: TargetForm::Authority,
-            path: none,
-            query: none,
-            authority,
-        });
+        parts.form = TargetForm::Authority;
+        parts.host = span(at, 0, bytes.len());
+        return Ok(None);
     }
-    let (form, path_start, authority) = if bytes[0] == b'/' {
-        (TargetForm::Origin, 0, none)
-    } else if bytes == b"*" && *method == Method::OPTIONS {
-        let path = span(at, 0, 1);
-        return Ok(Target {
-            form: TargetForm::Asterisk,
-            path,
-            query: none,
-            authority: none,
-        });
-    } else {
-        let start = after_scheme(bytes).ok_or(MALFORMED)?;
-        let end = bytes[start..].iter().position(|byte| b"/?#".contains(byte));
-        let end = end.map_or(bytes.len(), |end| start + end);
-        if start == end || bytes[start] == b':' || check_authority(&bytes[start..end]).is_none() {
-            return Err(Invalid::bad(
-                "the target of the request names no valid host",
-            ));
-        }
-        (TargetForm::Absolute, end, span(at, start, end))
-    };
-    let path_end = end_of(&PATH, bytes, path_start);
-    let mut query = none;
-    if path_end < bytes.len() {
-        if end_of(&QUERY, bytes, path_end) < bytes.len() {
-            return Err(Invalid::bad("the target of the request has a fragment"));
-        }
-        query = span(at, path_end + 1, bytes.len());
+    if bytes == b"*" && *method == Method::OPTIONS {
+        parts.form = TargetForm::Asterisk;
+        parts.path = span(at, 0, 1);
+        return Ok(None);
     }
-    let path = if path_start == path_end {
-        none
-    } else {
-        span(at, path_start, path_end)
-    };
-    Ok(Target {
-        form,
-        path,
-        query,
-        authority,
-    })
+    let start = after_scheme(bytes).ok_or(MALFORMED)?;
+    let end = bytes[start..].iter().position(|byte| b"/?#".contains(byte));
+    let end = end.map_or(bytes.len(), |end| start + end);
+    if start == end || bytes[start] == b':' || check_authority(&bytes[start..end]).is_none() {
+        return Err(Invalid::bad(
+            "the target of the request names no valid host",
+        ));
+    }
+    parts.form = TargetForm::Absolute;
+    parts.host = span(at, start, end);
+    Ok(Some(end))
 }
 
 fn span(at: usize, start: usize, end: usize) -> Span {

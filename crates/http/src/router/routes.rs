@@ -81,6 +81,7 @@ impl Routes {
     /// Has the middlewares and the route answer.
     ///
     /// The routes are not borrowed while these run, so a handler may add some.
+    #[inline]
     pub(crate) fn answer(routes: &Rc<RefCell<Self>>, request: Request) -> Reply {
         let this = routes.borrow();
         if this.layers.is_empty() {
@@ -92,6 +93,7 @@ impl Routes {
         Next::new(layers, End::Find(Rc::clone(routes))).run(request)
     }
 
+    #[inline]
     fn find(routes: &RefCell<Self>, mut request: Request) -> Reply {
         let this = routes.borrow();
         let exact = this
@@ -164,6 +166,7 @@ impl Routes {
 }
 
 impl Route {
+    #[inline]
     fn run(&self, request: Request) -> Reply {
         match self.handler.try_borrow_mut() {
             Ok(mut handler) => handler(request),
