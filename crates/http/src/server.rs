@@ -148,12 +148,17 @@ impl HttpServer {
         Ok(HttpServer::new().listen(server))
     }
 
-    /// Serves the connections of a server of any kind, beside those that are served already.
+    /// Serves the connections of a server of any kind, beside those that are served already. Once this one was closed or
+    /// shut down, it closes that server.
     pub fn listen<S: ServerInterface>(self, server: S) -> Self {
         let taken = with_entry(self, |entry| {
-            entry.servers.push(ServerControl::new(server));
+            let open = !entry.service.is_stopped();
+            if open {
+                entry.servers.push(ServerControl::new(server));
+            }
+            open
         });
-        if taken.is_none() {
+        if taken != Some(true) {
             server.close();
             return self;
         }

@@ -116,6 +116,9 @@ fn token(key: Id) -> Option<Token> {
 
 /// Serves HTTP on a connection.
 pub(crate) fn serve(conn: Connection, service: &Rc<Service>) {
+    let mut flags = Flags::FRESH;
+    // Accepted before the shutdown, and here only now: its handshake took until then.
+    flags.set(Flags::DRAINING, service.is_draining());
     let entry = Entry {
         conn,
         service: Rc::clone(service),
@@ -127,7 +130,7 @@ pub(crate) fn serve(conn: Connection, service: &Rc<Service>) {
         paused: Timestamp::default(),
         number: 0,
         counted: 0,
-        flags: Flags::FRESH,
+        flags,
     };
     let key = CONNECTIONS
         .try_with(|all| all.borrow_mut().insert(entry))

@@ -100,6 +100,16 @@ impl Service {
         self.stopped.set(true);
     }
 
+    /// Whether nothing is listened on any more, for good.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.get()
+    }
+
+    /// Whether a shutdown is under way.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.borrow().is_some()
+    }
+
     /// Whether everything is over, which is said once.
     pub(super) fn take_end(&self) -> bool {
         self.stopped.get() && self.open.get() == 0 && !self.ended.replace(true)

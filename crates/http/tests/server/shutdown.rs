@@ -6,6 +6,7 @@ use std::time::Duration;
 use uptick_emitter::Emitter;
 use uptick_event_loop::{add_timer, sleep, spawn};
 use uptick_http::{HttpServer, Request};
+use uptick_socket::{Connection, Server};
 
 use crate::support::{
     Client, Log, get, manual_clock, run_to_the_end, run_until, server, settle, socket_address,
@@ -108,4 +109,47 @@ fn close_leaves_open_connections_and_is_told_when_they_are_gone() {
     drop(client);
     run_to_the_end();
     assert_eq!(log.text(), "close");
+}
+
+#[test]
+fn nothing_is_listened_on_once_the_server_ends() {
+    for shuts_down in [false, true] {
+        let (http, log) = (server(), Log::default());
+        http.get("/", |_: Request| std::future::pending::<&str>());
+        let notes = log.clone();
+        http.on("close", move |()| notes.add("close"));
+        let mut client = Client::new(http);
+        client.send(get("/"));
+        settle();
+        if shuts_down {
+            shut_down(http, Duration::from_secs(10));
+        } else {
+            http.close();
+        }
+        let late = Server::bind("127.0.0.1:0").unwrap();
+        http.listen(late);
+        assert_eq!((http.address(), late.address()), (None, None));
+        client.reset();
+        run_to_the_end();
+        assert_eq!(log.text(), "close");
+    }
+}
+
+#[test]
+fn a_connection_that_comes_during_the_shutdown_gets_one_answer() {
+    let http = server();
+    http.get("/", |_: Request| "late");
+    http.get("/never", |_: Request| std::future::pending::<&str>());
+    let mut busy = Client::new(http);
+    busy.send(get("/never"));
+    settle();
+    shut_down(http, Duration::from_secs(10));
+    // As one does that was accepted before, and whose handshake took until now.
+    let other = Server::bind("127.0.0.1:0").unwrap();
+    other.on("connection", move |conn: Connection| http.serve(conn));
+    let mut late = Client::of(&other.address().unwrap());
+    late.send(get("/"));
+    let answer = late.answer();
+    assert_eq!((answer.body.as_str(), answer.closes()), ("late", true));
+    other.close();
 }
