@@ -60,6 +60,8 @@ struct Script {
 
 struct Watched {
     fd: RawFd,
+    /// Device and inode: when they are others, the descriptor was closed in between, which ends its watching.
+    file: (u64, u64),
     token: Token,
     interest: Interest,
 }
@@ -93,7 +95,7 @@ impl ScriptedPoller {
         self.shared.borrow().waits.clone()
     }
 
-    /// The descriptors that are watched now.
+    /// The descriptors that are watched now, and those that were closed without having been forgotten.
     pub fn watched(&self) -> Vec<RawFd> {
         let script = self.shared.borrow();
         script.watched.iter().map(|watched| watched.fd).collect()
@@ -108,13 +110,18 @@ impl Poller for ScriptedPoller {
         interest: Interest,
         _trigger: Trigger,
     ) -> io::Result<()> {
+        let file = file_of(fd)?;
         let fd = fd.as_raw_fd();
         let watched = &mut self.shared.borrow_mut().watched;
-        if watched.iter().any(|watched| watched.fd == fd) {
-            return Err(rustix::io::Errno::EXIST.into());
+        if let Some(at) = watched.iter().position(|watched| watched.fd == fd) {
+            if watched[at].file == file {
+                return Err(rustix::io::Errno::EXIST.into());
+            }
+            watched.remove(at);
         }
         watched.push(Watched {
             fd,
+            file,
             token,
             interest,
         });
@@ -132,11 +139,8 @@ impl Poller for ScriptedPoller {
         let watched = &mut self.shared.borrow_mut().watched;
         match watched.iter_mut().find(|watched| watched.fd == fd) {
             Some(watched) => {
-                *watched = Watched {
-                    fd,
-                    token,
-                    interest,
-                };
+                watched.token = token;
+                watched.interest = interest;
                 Ok(())
             }
             None => Err(rustix::io::Errno::NOENT.into()),
@@ -203,10 +207,41 @@ impl Poller for ScriptedPoller {
     }
 }
 
+/// What a descriptor is of.
+fn file_of(fd: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+    let stat = rustix::fs::fstat(fd)?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
 impl fmt::Debug for ScriptedPoller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ScriptedPoller")
             .field("steps", &self.shared.borrow().steps)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_descriptor_that_was_closed_can_be_watched_again_with_its_number() {
+        let mut poller = ScriptedPoller::new(&ManualClock::new());
+        let (first, _other) = UnixStream::pair().unwrap();
+        let (second, _other) = UnixStream::pair().unwrap();
+        let token = Token::from_u64(1);
+        let mut watch = |fd: BorrowedFd<'_>| poller.watch(fd, token, Interest::Both, Trigger::Edge);
+        watch(first.as_fd()).unwrap();
+        assert!(watch(first.as_fd()).is_err());
+        // Closes the first one, and gives its number to the second.
+        let mut first: OwnedFd = first.into();
+        rustix::io::dup2(&second, &mut first).unwrap();
+        watch(first.as_fd()).unwrap();
+        assert!(watch(first.as_fd()).is_err());
+        assert_eq!(poller.watched(), [first.as_raw_fd()]);
     }
 }
