@@ -1,0 +1,59 @@
+//! What is true of `Forwarded` and `X-Forwarded-For` whatever they say: nobody who is not trusted is believed, nobody becomes
+//! a proxy by what he sends, and a client cannot change what the proxies behind it have added.
+
+use std::net::IpAddr;
+
+use uptick_http::{ForwardedFields, TrustedProxies};
+
+/// Checks all that has to be true of what stands in the fields of a request.
+pub(crate) fn check(forwarded: &[u8], x_forwarded_for: &[u8], x_forwarded_proto: &[u8]) {
+    let proxy = IpAddr::from([10, 0, 0, 1]);
+    let stranger = IpAddr::from([203, 0, 113, 9]);
+    let fields = [
+        ("Forwarded", forwarded),
+        ("X-Forwarded-For", x_forwarded_for),
+        ("x-forwarded-proto", x_forwarded_proto),
+    ];
+    let trusted = || TrustedProxies::new([proxy]);
+
+    let origin = trusted().origin(Some(stranger), fields);
+    assert_eq!(origin.ip, Some(stranger));
+    assert_eq!(
+        (origin.port, origin.secure, origin.host),
+        (None, None, None)
+    );
+
+    // Several fields of a name are one list.
+    let comma = x_forwarded_for.iter().position(|byte| *byte == b',');
+    if let Some(comma) = comma.filter(|_| !x_forwarded_for.contains(&b'"')) {
+        let (first, second) = (&x_forwarded_for[..comma], &x_forwarded_for[comma + 1..]);
+        let proxies = trusted().fields(ForwardedFields::XForwarded);
+        let name = "X-Forwarded-For";
+        assert_eq!(
+            proxies.origin(Some(proxy), [(name, first), (name, second)]),
+            proxies.origin(Some(proxy), [(name, x_forwarded_for)])
+        );
+    }
+
+    // A proxy adds to the right what it knows, whatever the client has sent before.
+    let added = [x_forwarded_for, b", 192.0.2.7".as_slice()].concat();
+    for fields in [
+        vec![("X-Forwarded-For", added.as_slice())],
+        vec![
+            ("X-Forwarded-For", x_forwarded_for),
+            ("X-Forwarded-For", b"192.0.2.7"),
+        ],
+    ] {
+        let proxies = trusted().fields(ForwardedFields::XForwarded);
+        let origin = proxies.origin(Some(proxy), fields);
+        assert_eq!(origin.ip, Some(IpAddr::from([192, 0, 2, 7])));
+    }
+    let proxies = trusted().fields(ForwardedFields::Forwarded);
+    let fields = [
+        ("Forwarded", forwarded),
+        ("Forwarded", b"for=192.0.2.7;proto=https".as_slice()),
+    ];
+    let origin = proxies.origin(Some(proxy), fields);
+    // Where the list is malformed nobody is named, rather than the wrong one.
+    assert!(origin.ip.is_none() || origin.ip == Some(IpAddr::from([192, 0, 2, 7])));
+}

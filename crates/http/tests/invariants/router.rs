@@ -1,0 +1,71 @@
+//! What is true of routes whatever their patterns are: nothing panics, a pattern that is text matches itself and nothing else,
+//! parameters are what the path has in their places, and the order in which patterns were added does not matter.
+
+use uptick_http::Method;
+use uptick_http::router::{Found, Router};
+
+/// What makes a pattern a regular expression.
+const REGEX: [char; 11] = ['(', ')', '[', ']', '*', '+', '?', '^', '$', '|', '\\'];
+
+/// Checks all that has to be true of a table with these patterns, asked for a path.
+pub(crate) fn check(patterns: &[&str], path: &str) {
+    let mut router = Router::new();
+    let mut backwards = Router::new();
+    let added: Vec<bool> = patterns
+        .iter()
+        .enumerate()
+        .map(|(index, pattern)| router.add("GET", pattern, index).is_ok())
+        .collect();
+    let kept = patterns
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| added[*index]);
+    // Some pairs of patterns are taken in one order only.
+    let same = kept
+        .rev()
+        .all(|(index, pattern)| backwards.add("GET", pattern, index).is_ok());
+    let found = |router: &Router<usize>| match router.find(&Method::GET, path) {
+        Found::Route { value, params } => {
+            let params: Vec<_> = params
+                .iter(path)
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect();
+            Some((*value, params))
+        }
+        _ => None,
+    };
+    let forwards = found(&router);
+    assert!(router.has_path(path) || forwards.is_none());
+    let has_regex = patterns
+        .iter()
+        .any(|pattern| pattern.replace("{*", "{").contains(REGEX));
+    if same && !has_regex {
+        assert_eq!(found(&backwards), forwards, "backwards");
+    }
+    if let Some((index, params)) = &forwards {
+        let pattern = patterns[*index];
+        if !has_regex && !pattern.contains(['{', '%']) && !path.contains('%') {
+            assert_eq!(pattern, path);
+        }
+        if !has_regex && !path.contains('%') && !pattern.contains("{*") {
+            for (name, value) in params {
+                assert!(
+                    !value.is_empty() && !value.contains('/'),
+                    "{name}: {value:?}"
+                );
+                assert!(path.contains(value.as_str()));
+            }
+        }
+    }
+    // Every pattern that is only text is found, whatever stands beside it.
+    for (index, pattern) in patterns.iter().enumerate() {
+        let text = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!&',;=:@".contains(&byte);
+        if added[index] && pattern.bytes().all(text) {
+            let found = router.find(&Method::GET, pattern);
+            assert!(
+                matches!(found, Found::Route { value, .. } if *value == index),
+                "{pattern:?}"
+            );
+        }
+    }
+}

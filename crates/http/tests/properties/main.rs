@@ -1,0 +1,19 @@
+//! What is true of the server and its parts whatever comes. The fuzz targets check the same for longer.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may panic"
+)]
+
+#[path = "../invariants/forwarded.rs"]
+mod forwarded_invariants;
+#[path = "../invariants/multipart.rs"]
+mod multipart_invariants;
+#[path = "../invariants/router.rs"]
+mod router_invariants;
+#[path = "../invariants/server.rs"]
+mod server_invariants;
+
+mod parts;
+mod server;
