@@ -4,8 +4,12 @@ mod client;
 mod decision;
 mod limit;
 mod limiter;
+#[cfg(feature = "server")]
+mod server;
 
 pub use client::Client;
 pub use decision::Decision;
 pub use limit::Limit;
 pub use limiter::RateLimiter;
+#[cfg(feature = "server")]
+pub use server::RateLimitingServer;

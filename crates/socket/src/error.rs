@@ -110,6 +110,16 @@ pub enum Error {
         /// How long it was waited for.
         after: Duration,
     },
+    /// A connection was refused because its client connects too often.
+    #[error(
+        "connection from {peer} refused: it connects too often, and may again in {retry_after:?}"
+    )]
+    RateLimited {
+        /// The client that was refused.
+        peer: Address,
+        /// When another connection would be let in.
+        retry_after: Duration,
+    },
     /// A connection was refused because a server has as many as it may have.
     #[error("connection from {peer} refused: {limit} connections are open{}, which is the limit",
         if *.per_client { " from that client" } else { "" })]
@@ -279,7 +289,9 @@ impl Error {
             Self::Timeout { .. } => Status::Errno(Errno::TIMEDOUT),
             Self::ProxyProtocol { .. } => Status::Errno(Errno::PROTO),
             Self::Closed { .. } => Status::Errno(Errno::NOTCONN),
-            Self::TooManyConnections { .. } | Self::Panic { .. } => Status::Unknown,
+            Self::TooManyConnections { .. } | Self::RateLimited { .. } | Self::Panic { .. } => {
+                Status::Unknown
+            }
         }
     }
 }
