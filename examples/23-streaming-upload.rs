@@ -31,7 +31,8 @@ fn main() -> uptick::Result {
     let mut args = std::env::args().skip(1);
     let address = args.next().unwrap_or("127.0.0.1:8080".into());
     let directory = PathBuf::from(args.next().unwrap_or("uploads".into()));
-    fs::create_dir_all(&directory)?;
+    fs::create_dir_all(&directory)
+        .map_err(|e| format!("making the directory {} failed: {e}", directory.display()))?;
 
     let http = HttpServer::new();
     let uploads = Rc::new(Cell::new(0));

@@ -22,9 +22,21 @@ use uptick::prelude::*;
 const PAGE: &str = r#"<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Server-sent events</title>
+<link rel="icon" href="data:,">
+<style>
+  body { font: 1rem/1.5 system-ui, sans-serif; max-width: 40rem; margin: 2rem auto; padding: 0 1rem; }
+  form { display: flex; gap: 0.5rem; }
+  input { flex: 1; min-width: 0; font: inherit; }
+  button { font: inherit; }
+  ul { padding-left: 1.25rem; overflow-wrap: anywhere; }
+</style>
 <p>The server has counted to <b id="count">nothing yet</b>.</p>
-<form id="form"><input id="text" placeholder="Say something" autofocus autocomplete="off"> <button>Say</button></form>
+<form id="form">
+  <input id="text" placeholder="Say something" aria-label="What to say" maxlength="250" autofocus autocomplete="off">
+  <button>Say</button>
+</form>
 <ul id="said"></ul>
 <script>
   const element = id => document.getElementById(id);
@@ -35,14 +47,16 @@ const PAGE: &str = r#"<!doctype html>
     item.textContent = event.data;
     element("said").prepend(item);
   });
-  element("form").addEventListener("submit", event => {
+  element("form").addEventListener("submit", async event => {
     event.preventDefault();
-    fetch("/say", { method: "POST", body: element("text").value });
-    element("text").value = "";
+    const said = await fetch("/say", { method: "POST", body: element("text").value }).catch(error => error);
+    // What was not taken stays, to be said again.
+    if (said.ok) element("text").value = "";
   });
 </script>
 </html>
 "#;
+
 /// Whoever listens.
 #[derive(Clone, Default)]
 struct Audience(Rc<RefCell<Vec<EventStream>>>);

@@ -95,6 +95,9 @@ fn read_options() -> uptick::Result<Options> {
             _ => return Err(USAGE.into()),
         }
     }
+    if cert.is_some() != key.is_some() {
+        return Err(USAGE.into());
+    }
     Ok(Options {
         listen: listen.ok_or(USAGE)?,
         certificate: cert.zip(key),
