@@ -17,7 +17,7 @@ use uptick_event_loop::Id;
 use uptick_event_loop::driver::Driver;
 use uptick_stream::filter::Filter;
 use uptick_stream::transport::{self, Transport, TransportDriver, TransportOptions, Transports};
-use uptick_stream::{Chunk, DuplexTransport, Error as StreamError};
+use uptick_stream::{Chunk, DuplexTransport, Error as StreamError, FileRange};
 
 use crate::Address;
 use crate::error::Error;
@@ -267,6 +267,46 @@ impl Connection {
         transport::write(self, chunk)
     }
 
+    /// Has the kernel send a part of a file (`sendfile`), behind what is written already and before what is written from
+    /// now on. `false` asks to wait for `drain`, which comes when the file is sent, or says that the file was not taken, as with
+    /// [`write`](Connection::write).
+    ///
+    /// As much as the socket takes is sent before this returns, up to 1 MiB; the rest goes as the peer takes it, and counts for
+    /// [`set_write_timeout`](Connection::set_write_timeout), but not for [`buffered`](Connection::buffered) nor for the limits of
+    /// [`set_write_limits`](Connection::set_write_limits). A file that becomes shorter before it is sent is an `error`
+    /// (`UnexpectedEof`), and the connection closes.
+    ///
+    /// The kernel reads the file on this thread: one that has to be fetched from a slow disk holds the loop up. And it raises
+    /// `SIGPIPE` when the peer is gone, which Rust programs ignore unless they were told otherwise.
+    ///
+    /// # Errors
+    /// Gives the file back, to be read and written instead, when there is a layer such as TLS on the connection, and on systems
+    /// other than Linux.
+    ///
+    /// # Limits
+    /// 16 files wait at most; with one more the connection gets an `error` and closes.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::fs::File;
+    /// use uptick_socket::Connection;
+    /// use uptick_stream::FileRange;
+    ///
+    /// fn send(conn: Connection, file: File) -> std::io::Result<()> {
+    ///     let length = file.metadata()?.len();
+    ///     if let Err(mut range) = conn.write_file(FileRange::new(file, 0, length)) {
+    ///         while !range.is_empty() {
+    ///             conn.write(range.read(64 * 1024)?);
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let _ = send;
+    /// ```
+    pub fn write_file(self, file: FileRange) -> Result<bool, FileRange> {
+        transport::write_file(self, file)
+    }
+
     /// Sends what is written, then ends: tells the peer, waits for its end for 1 s at most
     /// ([`set_linger`](Connection::set_linger)), discards what it still sends, and closes.
     pub fn end(self) {
@@ -309,7 +349,7 @@ impl Connection {
         transport::is_writable(self)
     }
 
-    /// How many bytes wait to be sent.
+    /// How many bytes wait to be sent, without those of files ([`write_file`](Connection::write_file)).
     pub fn buffered(self) -> usize {
         transport::buffered(self)
     }

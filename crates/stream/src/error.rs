@@ -57,6 +57,12 @@ pub enum Error {
         /// The limit in bytes.
         limit: usize,
     },
+    /// More files were written than may wait in the write queue.
+    #[error("writing failed: the write queue is at its limit of {limit} files (ENOBUFS)")]
+    TooManyFiles {
+        /// The limit.
+        limit: usize,
+    },
     /// The other side has taken nothing for too long.
     #[error("writing failed: the peer has read nothing for {after:?} (ETIMEDOUT)")]
     WriteStalled {

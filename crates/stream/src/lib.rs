@@ -5,6 +5,7 @@ mod chunk;
 mod composite;
 mod contract;
 mod error;
+mod file_range;
 pub mod filter;
 mod pipe;
 mod read_buffer;
@@ -21,6 +22,7 @@ pub use chunk::Chunk;
 pub use composite::CompositeStream;
 pub use contract::{BaseStream, DuplexStream, DuplexTransport, ReadableStream, WritableStream};
 pub use error::Error;
+pub use file_range::FileRange;
 pub use pipe::PipeOptions;
 pub use read_buffer::READ_SIZE;
 pub use resource::{

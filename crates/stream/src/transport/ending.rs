@@ -51,7 +51,7 @@ pub(super) fn poll_shutdown_write<T: Transport>(stream: T, context: &Context<'_>
     let waits = with_entry(stream, |entry, _| {
         let over = entry.flags.intersects(Flags::SHUT | Flags::CLOSING);
         // Only sockets have a peer that is told.
-        let waits = !over && (entry.is_socket() || entry.queued() > 0);
+        let waits = !over && (entry.is_socket() || !entry.is_flushed());
         if waits {
             entry.rare().shut = Some(context.waker().clone());
         }
@@ -74,7 +74,7 @@ fn say_last_words<T: Transport>(stream: T, filtered: Option<bool>) {
 
 pub(super) fn finish_when_flushed<T: Transport>(stream: T) {
     let empty = with_entry(stream, |entry, token| {
-        let empty = entry.queued() == 0;
+        let empty = entry.is_flushed();
         if !empty && !entry.flags.contains(Flags::BLOCKED) {
             writing::queue_flush(entry, token);
         }
@@ -128,7 +128,7 @@ pub(super) fn queue_is_empty<T: Transport>(stream: T) {
 
 /// The peer's end has come after ours was begun.
 pub(super) fn peer_ended_too<T: Transport>(stream: T) {
-    let flushed = with_entry(stream, |entry, _| entry.queued() == 0);
+    let flushed = with_entry(stream, |entry, _| entry.is_flushed());
     if flushed == Some(true) {
         close(stream);
     }
@@ -154,6 +154,7 @@ pub(super) fn close<T: Transport>(stream: T) {
         }
         entry.flags.insert(Flags::CLOSING);
         writing::recycle(entry.queue.take(), spare);
+        entry.drop_files();
         if let Some(deadline) = entry.deadline.take() {
             driver::disarm_deadline(deadline);
         }

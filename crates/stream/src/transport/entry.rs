@@ -12,6 +12,7 @@ use bytes::Bytes;
 use uptick_emitter::Listeners;
 use uptick_event_loop::driver::{DeadlineId, Timestamp};
 
+use super::files::QueuedFiles;
 use super::flags::Flags;
 use super::protocol::Served;
 use super::{Transport, jobs};
@@ -48,6 +49,8 @@ pub(super) struct Rare {
     /// What was written, or ended, while the filters were running.
     pub(super) postponed: VecDeque<Passage>,
     pub(super) jobs: Option<jobs::Jobs>,
+    /// What goes out behind the queue.
+    pub(super) files: QueuedFiles,
     /// Why a write has failed inside a callback.
     pub(super) failure: Option<Error>,
     /// Who waits until everything is sent and this side has ended.
@@ -66,6 +69,7 @@ impl Default for Rare {
             held_end: false,
             postponed: VecDeque::new(),
             jobs: None,
+            files: QueuedFiles::new(),
             failure: None,
             shut: None,
             idle_limit: None,
@@ -134,9 +138,27 @@ impl<T: Transport> Entry<T> {
             .intersects(Flags::WRITE_OVER | Flags::ENDING | Flags::FAILED | Flags::CLOSING)
     }
 
+    /// How many bytes wait in memory.
     #[inline]
     pub(super) fn queued(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.len())
+        let queued = self.queue.as_ref().map_or(0, |queue| queue.len());
+        if self.flags.contains(Flags::FILES) {
+            return queued + self.queued_behind_files();
+        }
+        queued
+    }
+
+    /// Whether nothing waits to be sent, neither bytes nor files.
+    #[inline]
+    pub(super) fn is_flushed(&self) -> bool {
+        self.queue.as_ref().is_none_or(|queue| queue.is_empty())
+            && !self.flags.contains(Flags::FILES)
+    }
+
+    /// Whether so much waits that whoever writes should wait for `drain`.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.flags.contains(Flags::FILES) || self.queued() >= self.soft_limit as usize
     }
 
     pub(super) fn rare(&mut self) -> &mut Rare {

@@ -59,6 +59,8 @@ impl Flags {
     /// No data is emitted any more, because `end` is: by the end of the descriptor, or by that of a layer, behind which
     /// the descriptor may still have bytes.
     pub(super) const ENDED: Flags = Flags(1 << 25);
+    /// Files wait behind what is in the queue.
+    pub(super) const FILES: Flags = Flags(1 << 26);
 
     #[inline]
     pub(super) const fn contains(self, other: Flags) -> bool {

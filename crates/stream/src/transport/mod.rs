@@ -11,6 +11,7 @@ mod deadlines;
 mod dispatch;
 mod ending;
 mod entry;
+mod files;
 mod filtering;
 mod flags;
 mod jobs;
@@ -34,6 +35,7 @@ use uptick_event_loop::{DriverId, Id, Interest, Table, Token, Trigger};
 
 use crate::chunk::Chunk;
 use crate::error::Error;
+use crate::file_range::FileRange;
 use crate::filter::Filter;
 use crate::write_queue::WriteQueue;
 use entry::Entry;
@@ -266,6 +268,26 @@ pub fn write<T: Transport>(stream: T, chunk: impl Chunk) -> bool {
     writing::write(stream, chunk)
 }
 
+/// Has the kernel send a part of a file behind what is written already, and before what is written from now on;
+/// `false` when the caller should wait for `drain`, which comes when the file is sent, or the file was not taken.
+///
+/// Its bytes are never in this process's memory, so [`buffered`] does not count them. As many as the socket takes are sent
+/// before this returns, up to 1 MiB, and the rest as the peer takes it. A file that has become shorter meanwhile is an
+/// `error` (`UnexpectedEof`), and the stream closes.
+///
+/// The kernel has no way to send a file to a socket that is gone without a `SIGPIPE`, which Rust programs ignore unless
+/// they were told otherwise.
+///
+/// # Errors
+/// Gives the file back when it cannot be sent that way, and is to be read and written instead: on a stream that has filters
+/// or is no socket, and on systems other than Linux.
+///
+/// # Limits
+/// 16 files wait at most; with one more the stream gets an `error` and closes.
+pub fn write_file<T: Transport>(stream: T, file: FileRange) -> Result<bool, FileRange> {
+    files::write(stream, file)
+}
+
 /// Sends what is queued, then ends this side, waits for the peer's end for the linger time at most, and closes.
 pub fn end<T: Transport>(stream: T) {
     ending::end(stream);
@@ -340,7 +362,7 @@ pub fn is_writable<T: Transport>(stream: T) -> bool {
     with_entry(stream, |entry, _| entry.is_writable()).unwrap_or(false)
 }
 
-/// How many bytes wait in the write queue.
+/// How many bytes wait in the write queue, without those of files ([`write_file`]).
 pub fn buffered<T: Transport>(stream: T) -> usize {
     with_entry(stream, |entry, _| entry.queued()).unwrap_or(0)
 }

@@ -10,7 +10,7 @@ use uptick_event_loop::{Token, driver};
 
 use super::flags::Flags;
 use super::{
-    Entry, SPARE_QUEUES, SpareQueues, Timestamp, Transport, Transports, deadlines, ending,
+    Entry, SPARE_QUEUES, SpareQueues, Timestamp, Transport, Transports, deadlines, ending, files,
     filtering, jobs, protocol,
 };
 use crate::chunk::Chunk;
@@ -19,6 +19,12 @@ use crate::write_queue::{COPIED, WriteQueue};
 
 /// How many pieces one system call sends.
 const PIECES: usize = 64;
+
+/// Has the kernel wait for what follows before it sends a part of a packet.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MORE: SendFlags = SendFlags::MORE;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const MORE: SendFlags = SendFlags::empty();
 
 #[inline]
 pub(super) fn write<T: Transport>(stream: T, chunk: impl Chunk) -> bool {
@@ -72,12 +78,14 @@ pub(super) fn append<T: Transport>(
     spare: &mut SpareQueues,
     chunk: impl Chunk,
 ) -> bool {
+    if entry.flags.contains(Flags::FILES) && !chunk.as_slice().is_empty() {
+        return files::append_behind(entry, token, |queue| queue.push(chunk));
+    }
     let queue = entry
         .queue
         .get_or_insert_with(|| spare.pop().unwrap_or_default());
     if queue.len() >= entry.hard_limit as usize && !chunk.as_slice().is_empty() {
-        entry.flags.insert(Flags::OVERFLOW | Flags::FULL);
-        queue_flush(entry, token);
+        overflow(entry, token);
         return false;
     }
     queue.push(chunk);
@@ -92,12 +100,14 @@ pub(super) fn append_with<T: Transport>(
     spare: &mut SpareQueues,
     f: impl FnOnce(&mut Vec<u8>),
 ) -> bool {
+    if entry.flags.contains(Flags::FILES) {
+        return files::append_behind(entry, token, |queue| queue.push_with(f));
+    }
     let queue = entry
         .queue
         .get_or_insert_with(|| spare.pop().unwrap_or_default());
     if queue.len() >= entry.hard_limit as usize {
-        entry.flags.insert(Flags::OVERFLOW | Flags::FULL);
-        queue_flush(entry, token);
+        overflow(entry, token);
         return false;
     }
     queue.push_with(f);
@@ -114,40 +124,49 @@ pub(super) fn append_all<T: Transport>(
     if chunks.is_empty() {
         return;
     }
+    if entry.flags.contains(Flags::FILES) {
+        files::append_behind(entry, token, |queue| queue.append(chunks));
+        return;
+    }
     let queue = entry
         .queue
         .get_or_insert_with(|| spare.pop().unwrap_or_default());
     if queue.len() >= entry.hard_limit as usize {
-        entry.flags.insert(Flags::OVERFLOW | Flags::FULL);
-        queue_flush(entry, token);
+        overflow(entry, token);
         return;
     }
     queue.append(chunks);
     appended(entry, token);
 }
 
-/// Something was appended to the queue: has it flushed; `false` when the soft limit is reached.
+/// More is to be written than the hard limit allows.
+#[cold]
+pub(super) fn overflow<T: Transport>(entry: &mut Entry<T>, token: Token) {
+    entry.flags.insert(Flags::OVERFLOW | Flags::FULL);
+    queue_flush(entry, token);
+}
+
+/// Something was appended to the queue: has it flushed; `false` when the soft limit is reached, or files wait.
 #[inline]
-fn appended<T: Transport>(entry: &mut Entry<T>, token: Token) -> bool {
-    let mut waiting = entry.queued();
-    if waiting == 0 {
+pub(super) fn appended<T: Transport>(entry: &mut Entry<T>, token: Token) -> bool {
+    if entry.is_flushed() {
         return true;
     }
+    let mut full = entry.is_full();
     if !entry.flags.intersects(Flags::BLOCKED | Flags::FAILED) {
         queue_flush(entry, token);
-        if waiting >= entry.soft_limit as usize {
+        if full {
             if let Err(error) = send_queue(entry, token) {
                 // The system tells of a reset once: here it would be lost, and the next read would find an end.
                 fail_later(entry, token, Error::write(error));
             }
-            waiting = entry.queued();
+            full = entry.is_full();
         }
     }
-    if waiting >= entry.soft_limit as usize {
+    if full {
         entry.flags.insert(Flags::FULL);
-        return false;
     }
-    true
+    !full
 }
 
 #[inline]
@@ -232,6 +251,7 @@ fn send_whole<T: Transport>(entry: &mut Entry<T>, spare: &mut SpareQueues) -> Se
         | Flags::CLOSING
         | Flags::ENDING
         | Flags::FAILED
+        | Flags::FILES
         | Flags::FULL
         | Flags::JOBS
         | Flags::OVERFLOW
@@ -324,11 +344,11 @@ fn flush_entry<T: Transport>(
         flushed.error = Some(Error::write(error));
         return flushed;
     }
-    if entry.queued() == 0 {
+    if entry.is_flushed() {
         recycle(entry.queue.take(), spare);
         flushed.over = entry.flags.intersects(Flags::ENDING | Flags::SHUTTING);
     }
-    if entry.flags.contains(Flags::FULL) && entry.queued() < entry.soft_limit as usize {
+    if entry.flags.contains(Flags::FULL) && !entry.is_full() {
         entry.flags.remove(Flags::FULL);
         flushed.drain = entry.is_writable();
     }
@@ -352,14 +372,36 @@ fn send_queue<T: Transport>(entry: &mut Entry<T>, token: Token) -> io::Result<()
     if entry.flags.contains(Flags::JOBS) {
         return jobs::write(entry, token);
     }
+    let before = entry.bytes_written;
+    send_bytes(entry)?;
+    if entry.flags.contains(Flags::FILES) {
+        files::send(entry, token)?;
+    }
+    if entry.bytes_written > before {
+        entry.touch();
+    }
+    if entry.flags.contains(Flags::BLOCKED) {
+        // Whoever sends found room, or fills the descriptor for the first time: the peer's time begins here.
+        entry.progress = Timestamp::now();
+        deadlines::arm_entry(entry, token);
+    }
+    Ok(())
+}
+
+/// Sends the bytes before the first file until they are sent or the descriptor takes no more.
+#[inline]
+pub(super) fn send_bytes<T: Transport>(entry: &mut Entry<T>) -> io::Result<()> {
     let is_socket = entry.flags.contains(Flags::SOCKET);
+    let mut flags = SendFlags::NOSIGNAL;
+    if entry.flags.contains(Flags::FILES) && entry.file_is_next() {
+        flags |= MORE;
+    }
     let Some(queue) = entry.queue.as_mut() else {
         return Ok(());
     };
-    let mut sent = 0;
     while !queue.is_empty() {
         let (result, offered) = match queue.as_single() {
-            Some(piece) if is_socket => (send(&entry.fd, piece, SendFlags::NOSIGNAL), piece.len()),
+            Some(piece) if is_socket => (send(&entry.fd, piece, flags), piece.len()),
             Some(piece) => (rustix::io::write(&entry.fd, piece), piece.len()),
             None => {
                 let mut pieces = [IoSlice::new(&[]); PIECES];
@@ -368,7 +410,7 @@ fn send_queue<T: Transport>(entry: &mut Entry<T>, token: Token) -> io::Result<()
                 let offered = pieces.iter().map(|piece| piece.len()).sum();
                 let result = if is_socket {
                     let mut control = SendAncillaryBuffer::default();
-                    sendmsg(&entry.fd, pieces, &mut control, SendFlags::NOSIGNAL)
+                    sendmsg(&entry.fd, pieces, &mut control, flags)
                 } else {
                     rustix::io::writev(&entry.fd, pieces)
                 };
@@ -377,7 +419,7 @@ fn send_queue<T: Transport>(entry: &mut Entry<T>, token: Token) -> io::Result<()
         };
         match result {
             Ok(count) => {
-                sent += count;
+                entry.bytes_written += count as u64;
                 queue.consume(count);
                 // A socket that takes a part is full, and an event will tell when it no longer is.
                 if count < offered && is_socket {
@@ -392,15 +434,6 @@ fn send_queue<T: Transport>(entry: &mut Entry<T>, token: Token) -> io::Result<()
             }
             Err(errno) => return Err(errno.into()),
         }
-    }
-    entry.bytes_written += sent as u64;
-    if sent > 0 {
-        entry.touch();
-    }
-    if entry.flags.contains(Flags::BLOCKED) {
-        // Whoever sends found room, or fills the descriptor for the first time: the peer's time begins here.
-        entry.progress = Timestamp::now();
-        deadlines::arm_entry(entry, token);
     }
     Ok(())
 }

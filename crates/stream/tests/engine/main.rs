@@ -6,6 +6,7 @@ mod support;
 
 mod containment;
 mod ending;
+mod files;
 mod limits;
 mod protocols;
 mod reading;
