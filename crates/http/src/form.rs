@@ -108,16 +108,15 @@ impl Request {
     /// with files are for [`multipart`](Request::multipart).
     ///
     /// # Errors
-    /// As [`bytes`](Request::bytes), and [`BodyError::Malformed`] when the `Content-Type` is not
-    /// `application/x-www-form-urlencoded`, or as [`Form::parse`].
+    /// As [`bytes`](Request::bytes); [`BodyError::WrongType`], for 415, when the `Content-Type` is not
+    /// `application/x-www-form-urlencoded`; those of [`Form::parse`].
     pub fn form(&self) -> impl Future<Output = Result<Form, BodyError>> + use<> {
-        let content_type = self.header("content-type").unwrap_or_default();
-        let kind = content_type.split(';').next().unwrap_or_default().trim();
-        let encoded = kind.eq_ignore_ascii_case(URLENCODED);
+        let encoded = self.media_type().eq_ignore_ascii_case(URLENCODED);
         let bytes = self.bytes(self.body_limit());
         async move {
             if !encoded {
-                return Err(malformed(format!("its Content-Type is not {URLENCODED}")));
+                let expected = URLENCODED;
+                return Err(BodyError::WrongType { expected });
             }
             let bytes: Bytes = bytes.await?;
             Form::parse(&bytes)

@@ -66,18 +66,56 @@ impl Request {
         }
     }
 
-    /// The body as JSON, of 1 MiB at most ([`HttpServer::body_limit`](crate::HttpServer::body_limit)), whatever its
-    /// `Content-Type` is.
+    /// The body as JSON, of 1 MiB at most ([`HttpServer::body_limit`](crate::HttpServer::body_limit)). Its `Content-Type` has to
+    /// be `application/json`, or one that ends with `+json`: other types, and none, are what pages of other sites can send
+    /// without being asked whether they may.
     ///
     /// # Errors
-    /// As [`bytes`](Request::bytes), and [`BodyError::Malformed`] when it is not JSON, or not of a `T`.
+    /// As [`bytes`](Request::bytes); [`BodyError::WrongType`], for 415, when the `Content-Type` is another one;
+    /// [`BodyError::Malformed`] when it is not JSON, or not of a `T`.
+    ///
+    /// # Examples
+    /// A body of any type is read by `serde_json::from_slice(&req.bytes(64 * 1024).await?)`.
+    /// ```
+    /// use uptick_http::{HttpError, Request};
+    ///
+    /// async fn sum(req: Request) -> Result<String, HttpError> {
+    ///     let numbers: Vec<i64> = req.json().await?;
+    ///     Ok(numbers.iter().sum::<i64>().to_string())
+    /// }
+    /// # let _ = sum;
+    /// ```
     pub fn json<T: DeserializeOwned>(&self) -> impl Future<Output = Result<T, BodyError>> + use<T> {
+        let is_json = is_json(self.media_type());
         let bytes = self.bytes(self.body_limit());
         async move {
+            if !is_json {
+                let expected = "application/json";
+                return Err(BodyError::WrongType { expected });
+            }
             serde_json::from_slice(&bytes.await?)
                 .map_err(|error| malformed("JSON as expected", error))
         }
     }
+}
+
+impl Request {
+    /// The type of the body without its parameters; empty when there is none.
+    pub(crate) fn media_type(&self) -> &str {
+        let content_type = self.header("content-type").unwrap_or_default();
+        content_type.split(';').next().unwrap_or_default().trim()
+    }
+}
+
+/// Whether a media type is one of JSON (RFC 6839, section 3.1).
+fn is_json(media_type: &str) -> bool {
+    let ends_so = |end: &str| {
+        let start = media_type.len().checked_sub(end.len());
+        start
+            .and_then(|start| media_type.get(start..))
+            .is_some_and(|last| last.eq_ignore_ascii_case(end))
+    };
+    media_type.eq_ignore_ascii_case("application/json") || ends_so("+json")
 }
 
 /// Sees to the end of a body whose bytes have all come.
@@ -92,5 +130,33 @@ fn malformed(what: &'static str, reason: impl Display) -> BodyError {
     BodyError::Malformed {
         what,
         reason: reason.to_string().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_known_by_its_name_or_its_suffix() {
+        for media_type in [
+            "application/json",
+            "Application/JSON",
+            "application/ld+json",
+            "a/b+JSON",
+        ] {
+            assert!(is_json(media_type), "{media_type}");
+        }
+        for media_type in [
+            "",
+            "json",
+            "text/plain",
+            "text/json",
+            "application/jsonp",
+            "+jso",
+            "é+jso",
+        ] {
+            assert!(!is_json(media_type), "{media_type}");
+        }
     }
 }

@@ -24,6 +24,12 @@ pub enum BodyError {
     /// Its framing is broken.
     #[error("{0}")]
     Invalid(Invalid),
+    /// Its `Content-Type` is another one, or there is none.
+    #[error("the Content-Type of the body is not {expected}")]
+    WrongType {
+        /// The one that is read.
+        expected: &'static str,
+    },
     /// It is not what was asked for: text that is not UTF-8, JSON that is none.
     #[error("the body is not {what}: {reason}")]
     Malformed {
@@ -40,6 +46,7 @@ impl BodyError {
         match self {
             BodyError::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            BodyError::WrongType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             BodyError::Invalid(invalid) => invalid.status(),
             BodyError::Closed | BodyError::Malformed { .. } => StatusCode::BAD_REQUEST,
         }

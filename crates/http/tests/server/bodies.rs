@@ -267,8 +267,39 @@ fn text_that_is_not_utf_8_and_json_that_is_none_are_400() {
     let mut client = Client::new(http);
     client.send(b"POST /text HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\r\n\xff");
     assert_eq!(client.answer().status(), 400);
-    client.send(post("/json", "[1,2"));
+    let json = |body| {
+        let fields = "Host: t\r\nContent-Type: application/json; charset=utf-8\r\n";
+        post("/json", body).replacen("Host: test\r\n", fields, 1)
+    };
+    client.send(json("[1,2"));
     assert_eq!(client.answer().status(), 400);
-    client.send(post("/json", "[1,2]"));
+    client.send(json("[1,2]"));
     assert_eq!(client.answer().body, "3");
+}
+
+#[test]
+fn a_body_of_another_type_is_415_and_the_connection_goes_on() {
+    let http = server();
+    http.post("/json", |req: Request| async move {
+        req.json::<u32>().await.map(|_| "read")
+    });
+    http.post("/form", |req: Request| async move {
+        req.form().await.map(|_| "read")
+    });
+    http.post("/multipart", |req: Request| async move {
+        req.multipart().map(|_| "read")
+    });
+    let mut client = Client::new(http);
+    for path in ["/json", "/form", "/multipart"] {
+        client.send(post(path, "1"));
+        let none = client.answer();
+        assert_eq!(none.status(), 415, "{path}: {none:?}");
+        let other = "Host: t\r\nContent-Type: text/plain\r\n";
+        client.send(post(path, "1").replacen("Host: test\r\n", other, 1));
+        let other = client.answer();
+        assert_eq!(other.status(), 415, "{path}: {other:?}");
+    }
+    client.send(post("/json", "1"));
+    let answer = client.answer();
+    assert!(answer.body.contains("application/json"), "{answer:?}");
 }
