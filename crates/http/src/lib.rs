@@ -41,3 +41,4 @@ pub use response::{Body, BodyStream, ParseError, Response, Upgrade};
 pub use server::{FieldError, HttpServer, RequestInfo, ResponseInfo, Shutdown};
 pub use sse::{EventError, EventStream, ServerEvent};
 pub use static_files::StaticFiles;
+pub use uptick_stream::FileRange;

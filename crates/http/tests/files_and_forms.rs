@@ -6,8 +6,10 @@ mod support;
 use std::fs;
 use std::path::PathBuf;
 
-use support::{Client, server};
-use uptick_http::{HttpError, HttpServer, MultipartLimits, Request, Response, StaticFiles};
+use support::{Client, run_until, server};
+use uptick_http::{
+    FileRange, HttpError, HttpServer, MultipartLimits, Request, Response, StaticFiles,
+};
 
 /// A directory that is removed at the end.
 struct Place(PathBuf);
@@ -107,6 +109,124 @@ fn a_part_of_a_large_file_is_sent_and_head_has_its_length() {
         "{rest}"
     );
     assert!(rest.ends_with("\r\n\r\n"));
+}
+
+#[test]
+fn a_file_is_followed_by_the_next_answer_however_slowly_it_is_read() {
+    let place = Place::new("pipelined");
+    let mut client = Client::new(place.serve());
+    let large = request("GET /s/large.txt", "");
+    let small = request("GET /s/docs/", "");
+    client.send([large.as_str(), &small, &large, &small].concat());
+    let whole = fs::read(place.0.join("site/large.txt")).unwrap();
+    for _ in 0..2 {
+        assert!(client.answer().body.as_bytes() == whole);
+        assert_eq!(client.answer().body, "docs");
+    }
+}
+
+#[test]
+fn a_file_that_becomes_shorter_ends_the_connection_and_nothing_is_taken_for_its_rest() {
+    let place = Place::new("truncated");
+    let path = place.0.join("site/large.txt");
+    // More than any socket takes at once.
+    fs::write(&path, vec![b'x'; 50_000_000]).unwrap();
+    let mut client = Client::new(place.serve());
+    client.send(request("GET /s/large.txt", "") + &request("GET /s/docs/", ""));
+    let begun = client.so_far();
+    assert!(
+        begun
+            .to_ascii_lowercase()
+            .contains("content-length: 50000000\r\n")
+    );
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(10).unwrap();
+    let rest = begun + &client.rest();
+    assert!(rest.len() < 50_000_000, "{}", rest.len());
+    assert_eq!(rest.matches("HTTP/1.1 ").count(), 1);
+    assert!(rest.ends_with('x'));
+}
+
+#[test]
+fn a_client_that_goes_away_in_the_middle_of_a_file_leaves_nothing_behind() {
+    let place = Place::new("gone");
+    let path = place.0.join("site/large.txt");
+    fs::write(&path, vec![b'x'; 50_000_000]).unwrap();
+    let open = || {
+        let descriptors = fs::read_dir("/proc/self/fd").unwrap();
+        let links = descriptors.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        links.filter(|link| *link == path).count()
+    };
+    let mut client = Client::new(place.serve());
+    client.send(request("GET /s/large.txt", ""));
+    run_until(|| open() == 1);
+    client.so_far();
+    assert_eq!(open(), 1);
+    client.reset();
+    run_until(|| open() == 0);
+}
+
+#[test]
+fn a_client_of_the_old_version_gets_the_file_and_the_end() {
+    let place = Place::new("old");
+    let mut client = Client::new(place.serve());
+    client.send("GET /s/large.txt HTTP/1.0\r\n\r\n");
+    let all = client.rest();
+    let whole = fs::read_to_string(place.0.join("site/large.txt")).unwrap();
+    assert!(all.ends_with(&format!("\r\n\r\n{whole}")));
+}
+
+#[test]
+fn a_file_of_the_programs_own_is_a_body() {
+    let place = Place::new("own");
+    let path = place.0.join("site/large.txt");
+    let http = server().get("/part", move |_: Request| {
+        let file = fs::File::open(&path)?;
+        Ok::<_, HttpError>(Response::plain(FileRange::new(file, 23, 5)))
+    });
+    let mut client = Client::new(http);
+    client.send(request("GET /part", ""));
+    let answer = client.answer();
+    assert_eq!((answer.status(), answer.body.as_str()), (200, "abcde"));
+    client.send(request("HEAD /part", "Connection: close\r\n"));
+    let head = client.rest();
+    assert!(head.contains("Content-Length: 5\r\n") && head.ends_with("\r\n\r\n"));
+}
+
+#[test]
+fn several_parts_of_a_file_are_one_answer() {
+    let place = Place::new("several");
+    let mut client = Client::new(place.serve());
+    client.send(request("GET /s/large.txt", "Range: bytes=23-27,-2\r\n"));
+    let parts = client.answer();
+    assert_eq!(parts.status(), 206);
+    let kind = parts.field("content-type").unwrap();
+    assert!(kind.starts_with("multipart/byteranges; boundary="));
+    assert!(parts.body.contains("\r\n\r\nabcde\r\n--"), "{parts:?}");
+    let last = "Content-Range: bytes 999998-999999/1000000\r\n\r\n";
+    assert!(parts.body.contains(last), "{parts:?}");
+}
+
+#[test]
+fn errors_that_files_are_answered_with_are_shaped_as_all_others() {
+    let place = Place::new("shaped");
+    let http = place.serve().error(|error: HttpError, _: &Request| {
+        Response::plain(format!("shaped {}", error.status().as_u16()))
+    });
+    let mut client = Client::new(http);
+    client.send(request("GET /s/docs/", "Range: bytes=10-\r\n"));
+    let range = client.answer();
+    assert_eq!((range.status(), range.body.as_str()), (416, "shaped 416"));
+    assert_eq!(range.field("content-range"), Some("bytes */4"));
+    client.send(request("GET /s/docs/", "If-Match: \"other\"\r\n"));
+    let changed = client.answer();
+    assert_eq!(
+        (changed.status(), changed.body.as_str()),
+        (412, "shaped 412")
+    );
+    client.send(request("GET /s/docs/", "If-None-Match: *\r\n"));
+    let same = client.answer();
+    assert_eq!((same.status(), same.body.as_str()), (304, ""));
 }
 
 #[test]

@@ -13,6 +13,7 @@
 mod date;
 mod deadlines;
 mod exchange;
+mod files;
 mod flags;
 mod incoming;
 mod outgoing;

@@ -14,7 +14,7 @@ use uptick_stream::Chunk;
 use super::exchange::keep_task;
 use super::flags::Flags;
 use super::{
-    At, Entry, Timestamp, advance_later, date, steps, upgrading, with_entry, with_exchange,
+    At, Entry, Timestamp, advance_later, date, files, steps, upgrading, with_entry, with_exchange,
 };
 use crate::h1::{Encoder, Persistence, ResponseBody, ResponseHead, Version};
 use crate::response::Parts;
@@ -26,7 +26,7 @@ const COPIED: usize = 4096;
 
 /// What an answer depends on beside the response.
 #[derive(Clone, Copy)]
-struct Facts {
+pub(super) struct Facts {
     conn: Connection,
     version: Version,
     to_head: bool,
@@ -119,6 +119,7 @@ fn send(at: At, response: Response, finished: bool) -> bool {
     match body {
         Body::Upgrade(upgrade) => return send_upgrade(at, facts, &head, upgrade),
         _ if status.is_informational() => spoilt(at, interim(status)),
+        Body::File(range) => return files::send_file(at, facts, &head, range),
         Body::Stream(stream) => return send_stream(at, facts, &head, stream),
         body => send_whole(at, facts, &head, body),
     }
@@ -126,7 +127,7 @@ fn send(at: At, response: Response, finished: bool) -> bool {
 }
 
 /// The head of a response.
-struct Head<'a> {
+pub(super) struct Head<'a> {
     status: StatusCode,
     content_type: Option<&'static str>,
     headers: Option<&'a HeaderMap>,
@@ -206,7 +207,7 @@ fn answered(at: At, persistence: Persistence, open: Option<bool>) {
 
 impl Entry {
     #[inline]
-    fn note_room(&mut self, open: Option<bool>) {
+    pub(super) fn note_room(&mut self, open: Option<bool>) {
         match open {
             Some(true) => {}
             Some(false) => self.flags.insert(Flags::FULL),
@@ -251,13 +252,19 @@ fn send_stream(at: At, facts: Facts, head: &Head<'_>, stream: BodyStream) -> boo
     if !begin(at, facts, head, length) {
         return false;
     }
+    send_pieces(at, stream);
+    true
+}
+
+/// Sends the body of an answer that has begun as it comes.
+pub(super) fn send_pieces(at: At, stream: BodyStream) {
     let mut pieces = stream.pieces;
     let sends = with_exchange(at, |entry| {
         entry.exchange().encoder.is_some_and(|e| e.sends_body())
     });
     if sends != Some(true) {
         finish(at, None);
-        return true;
+        return;
     }
     let sending = async move {
         while let Some(piece) = pieces.next().await {
@@ -281,7 +288,6 @@ fn send_stream(at: At, facts: Facts, head: &Head<'_>, stream: BodyStream) -> boo
         }
     });
     keep_task(at, task);
-    true
 }
 
 /// Sends the head and gives the connection away.
@@ -298,7 +304,7 @@ fn send_upgrade(at: At, facts: Facts, head: &Head<'_>, upgrade: Upgrade) -> bool
 }
 
 /// Writes the head of an answer whose body follows in pieces.
-fn begin(at: At, facts: Facts, head: &Head<'_>, length: ResponseBody) -> bool {
+pub(super) fn begin(at: At, facts: Facts, head: &Head<'_>, length: ResponseBody) -> bool {
     let mut encoder = None;
     let open = facts
         .conn
@@ -395,7 +401,7 @@ pub(crate) fn end(at: At) -> bool {
     finish(at, None)
 }
 
-fn finish(at: At, trailers: Option<&HeaderMap>) -> bool {
+pub(super) fn finish(at: At, trailers: Option<&HeaderMap>) -> bool {
     let begun = with_exchange(at, |entry| {
         let done = entry.flags.contains(Flags::ANSWERED);
         let encoder = entry.exchange.as_ref()?.encoder.filter(|_| !done)?;

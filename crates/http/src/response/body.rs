@@ -7,6 +7,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures::Stream;
 use futures::stream::StreamExt as _;
+use uptick_stream::FileRange;
 
 use super::Upgrade;
 
@@ -21,6 +22,9 @@ pub enum Body {
     Static(&'static [u8]),
     /// Bytes in memory.
     Bytes(Bytes),
+    /// A part of a file. The kernel sends it to clients without TLS on Linux; to others it is sent as
+    /// [`BodyStream::file`].
+    File(FileRange),
     /// Pieces that come one by one.
     Stream(BodyStream),
     /// None: another protocol follows.
@@ -78,6 +82,7 @@ impl Body {
             Self::Empty | Self::Upgrade(_) => Some(0),
             Self::Static(bytes) => Some(bytes.len() as u64),
             Self::Bytes(bytes) => Some(bytes.len() as u64),
+            Self::File(range) => Some(range.len()),
             Self::Stream(stream) => stream.length,
         }
     }
@@ -93,7 +98,7 @@ impl Body {
             Self::Empty | Self::Upgrade(_) => Some(&[]),
             Self::Static(bytes) => Some(bytes),
             Self::Bytes(bytes) => Some(bytes),
-            Self::Stream(_) => None,
+            Self::File(_) | Self::Stream(_) => None,
         }
     }
 }

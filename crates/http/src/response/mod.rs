@@ -2,6 +2,7 @@
 
 mod body;
 mod fields;
+mod file;
 mod parse;
 mod upgrade;
 

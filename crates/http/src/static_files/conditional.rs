@@ -18,7 +18,7 @@ pub(super) struct Validators {
 }
 
 /// What a request gets of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// 200.
     Whole,
@@ -139,6 +139,7 @@ fn weak(tag: &[u8], other: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::range::ByteRange;
     use super::*;
 
     const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_range_is_for_get_alone() {
-        let part = Outcome::Part(Part::Bytes { first: 0, last: 9 });
+        let part = Outcome::Part(Part::Bytes(ByteRange { first: 0, last: 9 }));
         let fields = [(header::RANGE, "bytes=0-9")];
         assert_eq!(get(&fields), part);
         assert_eq!(asked(Method::HEAD, &fields), Outcome::Whole);
@@ -236,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_range_of_a_file_that_has_changed_is_the_whole() {
-        let part = Outcome::Part(Part::Bytes { first: 0, last: 9 });
+        let part = Outcome::Part(Part::Bytes(ByteRange { first: 0, last: 9 }));
         let with = |value| get(&[(header::RANGE, "bytes=0-9"), (header::IF_RANGE, value)]);
         assert_eq!(with("\"tag\""), part);
         assert_eq!(with(DATE), part);

@@ -1,5 +1,6 @@
 //! Files that are sent as they are.
 
+mod byteranges;
 mod conditional;
 mod content;
 mod open;
@@ -13,31 +14,34 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use uptick_event_loop::spawn_blocking;
+use uptick_stream::FileRange;
 
+use byteranges::Byteranges;
 use conditional::{Outcome, Validators};
 use content::Content;
 use open::Found;
 use path::Below;
-use range::Part;
+use range::{ByteRange, Part};
 
 use crate::{HttpError, LocalFuture, Request, Response};
 
 /// The files of a directory, as a handler.
 ///
 /// GET and HEAD are answered, with an entity tag and the time of the last modification; conditional requests and
-/// ranges are understood (RFC 9110, sections 13 and 14). Several ranges that do not touch are answered with the
-/// whole file. The type is known by the extension.
+/// ranges are understood (RFC 9110, sections 13 and 14), several at a time, too. The type is known by the extension.
 ///
 /// Nothing outside of the directory is served: not by `..`, in whatever encoding, nor by symbolic links that lead out of
 /// it. What is no regular file is not found, and names that begin with a dot are not either, unless [asked
 /// for](StaticFiles::dotfiles). A directory without a slash at the end is redirected to the one with it, and answered with
 /// its index file; there are no listings.
 ///
-/// Files are opened and read on the pool of blocking jobs, as fast as the client takes them. When a file becomes shorter while it
-/// is sent, the connection is cut.
+/// Files are opened on the pool of blocking jobs. Small ones are read there, and sent from memory; of larger ones the kernel
+/// sends what the client takes ([`sendfile`](StaticFiles::sendfile)). Where it cannot, as with TLS, and for several ranges, they
+/// are read on the pool as fast as the client takes them. When a file becomes shorter while it is sent, the connection is cut.
 ///
 /// # Limits
-/// 64 KiB of a file are read at once; smaller ones are sent from memory.
+/// 64 KiB of a file are read at once, and up to so many are sent from memory. Of 16 ranges in a request, those that overlap
+/// or are 80 bytes apart at most become one; more of them, or as many bytes in them as in the file, are answered with the whole.
 ///
 /// # Examples
 /// ```
@@ -59,6 +63,7 @@ struct Settings {
     index: Option<PathBuf>,
     dotfiles: bool,
     cache_control: Option<HeaderValue>,
+    sendfile: bool,
 }
 
 /// What a request asks of files.
@@ -87,6 +92,7 @@ enum Plan {
     Answer(StatusCode, HeaderMap, Content),
     /// To the same path with a slash.
     Redirect,
+    Refuse(HttpError),
 }
 
 impl StaticFiles {
@@ -98,6 +104,7 @@ impl StaticFiles {
                 index: Some("index.html".into()),
                 dotfiles: false,
                 cache_control: None,
+                sendfile: true,
             }),
         }
     }
@@ -117,6 +124,15 @@ impl StaticFiles {
     /// Sets the `Cache-Control` of what is served. Default: none, so that clients ask again when they see fit.
     pub fn cache_control(mut self, value: HeaderValue) -> StaticFiles {
         Arc::make_mut(&mut self.settings).cache_control = Some(value);
+        self
+    }
+
+    /// Sets whether the kernel sends files of more than 64 KiB to clients without TLS, where the system has `sendfile` (Linux).
+    ///
+    /// That costs a fraction of reading and writing them, but a file that has to be fetched from the disk first holds the
+    /// thread's loop up meanwhile. Switch it off for disks that are slow, such as those on a network. Default: `true`.
+    pub fn sendfile(mut self, by_kernel: bool) -> StaticFiles {
+        Arc::make_mut(&mut self.settings).sendfile = by_kernel;
         self
     }
 
@@ -141,7 +157,8 @@ impl StaticFiles {
             let Some(below) = below else {
                 return HttpError::not_found().into();
             };
-            planned(asked, move |asked| settings.plan(below, asked)).await
+            let by_kernel = settings.sendfile;
+            planned(asked, by_kernel, move |asked| settings.plan(below, asked)).await
         }
     }
 }
@@ -163,7 +180,7 @@ impl Response {
 }
 
 fn file(path: PathBuf, asked: Asked) -> impl Future<Output = Response> + 'static {
-    planned(asked, move |asked| match open::anywhere(&path)? {
+    planned(asked, true, move |asked| match open::anywhere(&path)? {
         Found::File(file, metadata) => send(&path, file, &metadata, None, asked),
         Found::Directory | Found::Other => Err(io::ErrorKind::NotFound.into()),
     })
@@ -172,6 +189,7 @@ fn file(path: PathBuf, asked: Asked) -> impl Future<Output = Response> + 'static
 /// Makes a response of a plan that is made on the pool of blocking jobs.
 async fn planned(
     asked: Asked,
+    by_kernel: bool,
     plan: impl FnOnce(&Asked) -> io::Result<Plan> + Send + 'static,
 ) -> Response {
     if asked.method != Method::GET && asked.method != Method::HEAD {
@@ -183,13 +201,14 @@ async fn planned(
     let job = spawn_blocking(move || plan(&asked));
     match job.await {
         Ok(Ok(Plan::Answer(status, fields, content))) => {
-            let mut response = Response::new(status).with_body(content.into_body());
+            let mut response = Response::new(status).with_body(content.into_body(by_kernel));
             *response.headers_mut() = fields;
             response
         }
         Ok(Ok(Plan::Redirect)) => {
             Response::redirect(&location).with_status(StatusCode::MOVED_PERMANENTLY)
         }
+        Ok(Ok(Plan::Refuse(error))) => error.into(),
         Ok(Err(error)) => failure(error).into(),
         Err(error) => HttpError::from(error).into(),
     }
@@ -282,49 +301,48 @@ fn send(
     let modified = httpdate::fmt_http_date(validators.modified);
     set(header::LAST_MODIFIED, modified);
     let outcome = conditional::outcome(&asked.method, &asked.fields, &validators, now);
-    let (status, first, part) = match outcome {
-        Outcome::Whole | Outcome::Part(Part::Whole) => (StatusCode::OK, 0, length),
-        Outcome::Part(Part::Bytes { first, last }) => {
-            set(
-                header::CONTENT_RANGE,
-                format!("bytes {first}-{last}/{length}"),
-            );
-            (StatusCode::PARTIAL_CONTENT, first, last - first + 1)
+    let mut kind = content_type(path);
+    let (status, content) = match outcome {
+        Outcome::Whole | Outcome::Part(Part::Whole) if asked.method == Method::HEAD => {
+            // Its length is told, its bytes are not sent.
+            let range = FileRange::new(file, 0, length);
+            (StatusCode::OK, Content::File(range))
+        }
+        Outcome::Whole | Outcome::Part(Part::Whole) => {
+            (StatusCode::OK, Content::read(file, 0, length)?)
+        }
+        Outcome::Part(Part::Bytes(part)) => {
+            let ByteRange { first, last } = part;
+            let place = format!("bytes {first}-{last}/{length}");
+            set(header::CONTENT_RANGE, place);
+            let content = Content::read(file, first, part.len())?;
+            (StatusCode::PARTIAL_CONTENT, content)
+        }
+        Outcome::Part(Part::Several(parts)) => {
+            let parts = Byteranges::new(file, length, &kind, &parts);
+            kind = parts.content_type();
+            (StatusCode::PARTIAL_CONTENT, Content::read_parts(parts)?)
         }
         Outcome::Part(Part::Unsatisfiable) => {
-            set(header::CONTENT_RANGE, format!("bytes */{length}"));
-            let status = StatusCode::RANGE_NOT_SATISFIABLE;
-            return Ok(Plan::Answer(status, fields, Content::Empty));
-        }
-        Outcome::NotModified => {
-            if let Some(value) = cache_control {
-                fields.insert(header::CACHE_CONTROL, value.clone());
+            let mut error = HttpError::from_status(StatusCode::RANGE_NOT_SATISFIABLE);
+            if let Ok(length) = HeaderValue::try_from(format!("bytes */{length}")) {
+                error = error.with_header(header::CONTENT_RANGE, length);
             }
-            return Ok(Plan::Answer(
-                StatusCode::NOT_MODIFIED,
-                fields,
-                Content::Empty,
-            ));
+            return Ok(Plan::Refuse(error));
         }
         Outcome::PreconditionFailed => {
-            let status = StatusCode::PRECONDITION_FAILED;
-            return Ok(Plan::Answer(status, fields, Content::Empty));
+            let error = HttpError::from_status(StatusCode::PRECONDITION_FAILED);
+            return Ok(Plan::Refuse(error));
         }
+        Outcome::NotModified => (StatusCode::NOT_MODIFIED, Content::Empty),
     };
-    set(header::CONTENT_TYPE, content_type(path));
-    fields.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if status != StatusCode::NOT_MODIFIED {
+        set(header::CONTENT_TYPE, kind);
+        set(header::ACCEPT_RANGES, "bytes".into());
+    }
     if let Some(value) = cache_control {
         fields.insert(header::CACHE_CONTROL, value.clone());
     }
-    let content = match asked.method {
-        // Its length is told, its bytes are not sent.
-        Method::HEAD if part > 0 => Content::File {
-            file,
-            first,
-            length: part,
-        },
-        _ => Content::read(file, first, part)?,
-    };
     Ok(Plan::Answer(status, fields, content))
 }
 

@@ -1,0 +1,121 @@
+//! Files as bodies.
+
+use std::io;
+
+use futures::stream;
+use uptick_event_loop::spawn_blocking;
+use uptick_stream::FileRange;
+
+use super::{Body, BodyStream};
+
+/// What is read at once.
+const PIECE: usize = 64 * 1024;
+
+impl From<FileRange> for Body {
+    fn from(range: FileRange) -> Self {
+        if range.is_empty() {
+            Self::Empty
+        } else {
+            Self::File(range)
+        }
+    }
+}
+
+impl BodyStream {
+    /// A part of a file, read on the pool of blocking jobs as fast as the client takes it.
+    ///
+    /// For files on slow disks, and for those whose bytes are changed on their way: a [`FileRange`] that is a [`Body`] itself
+    /// is sent by the kernel where that is possible, and else by this.
+    ///
+    /// Of a file that grows meanwhile, only the part that was announced is sent. One that becomes shorter is an error.
+    ///
+    /// # Limits
+    /// 64 KiB are read at once.
+    pub fn file(range: FileRange) -> Self {
+        let length = range.len();
+        let pieces = stream::try_unfold(range, |mut range| async move {
+            if range.is_empty() {
+                return Ok(None);
+            }
+            let job = spawn_blocking(move || range.read(PIECE).map(|bytes| (bytes, range)));
+            job.await.map_err(io::Error::other)?.map(Some)
+        });
+        BodyStream::new(pieces).with_length(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use futures::StreamExt as _;
+    use uptick_event_loop::block_on;
+
+    use super::*;
+
+    /// A file without a name, of so many bytes.
+    fn file(length: u64) -> File {
+        let name = format!("uptick-http-file-{}-{length}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let bytes: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
+        std::fs::write(&path, bytes).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        file
+    }
+
+    fn streamed(file: File, first: u64, length: u64) -> (Vec<u8>, Option<String>) {
+        let mut stream = BodyStream::file(FileRange::new(file, first, length));
+        assert_eq!(stream.length, Some(length));
+        let pieces = async move {
+            let mut bytes = Vec::new();
+            while let Some(piece) = stream.pieces.next().await {
+                match piece {
+                    Ok(piece) => bytes.extend(piece),
+                    Err(error) => return (bytes, Some(error.to_string())),
+                }
+            }
+            (bytes, None)
+        };
+        block_on(pieces).unwrap()
+    }
+
+    #[test]
+    fn a_large_part_comes_in_pieces_and_whole() {
+        let (bytes, error) = streamed(file(200_000), 251, 150_000);
+        assert_eq!(error, None);
+        assert_eq!(bytes.len(), 150_000);
+        let expected = (0..150_000_u32).map(|index| (index % 251) as u8);
+        assert!(bytes.into_iter().eq(expected));
+    }
+
+    #[test]
+    fn a_file_that_has_become_shorter_is_an_error_after_what_is_left() {
+        let file = file(200_001);
+        file.set_len(100_000).unwrap();
+        let (bytes, error) = streamed(file, 0, 200_001);
+        assert_eq!(bytes.len(), PIECE);
+        assert!(error.is_some());
+    }
+
+    #[test]
+    fn a_file_is_read_only_as_far_as_it_is_asked_for() {
+        let file = file(200_002);
+        let writer = file.try_clone().unwrap();
+        let mut pieces = BodyStream::file(FileRange::new(file, 0, 200_002)).pieces;
+        let read = async move {
+            let first = pieces.next().await.unwrap().map(|piece| piece.len());
+            writer.set_len(0).unwrap();
+            (first.unwrap(), pieces.next().await.unwrap().is_err())
+        };
+        assert_eq!(block_on(read).unwrap(), (PIECE, true));
+    }
+
+    #[test]
+    fn a_body_knows_the_length_of_its_file() {
+        let body = Body::from(FileRange::new(file(1_000), 10, 20));
+        assert_eq!((body.len(), body.as_bytes()), (Some(20), None));
+        let none = Body::from(FileRange::new(file(1_001), 10, 0));
+        assert!(matches!(none, Body::Empty));
+    }
+}
