@@ -111,6 +111,10 @@ pub(super) fn append_with<T: Transport>(
         return false;
     }
     queue.push_with(f);
+    if queue.is_empty() {
+        recycle(entry.queue.take(), spare);
+        return true;
+    }
     appended(entry, token)
 }
 
