@@ -38,7 +38,8 @@ fn main() -> uptick::Result {
         .first_octet_timeout(Some(PATIENCE))
         .head_timeout(Some(PATIENCE))
         .idle_timeout(Some(PATIENCE))
-        .body_rate(1, PATIENCE);
+        .body_rate(1, PATIENCE)
+        .write_timeout(Some(2 * PATIENCE));
     add_routes(http);
 
     if let Some(address) = options.http {
@@ -67,12 +68,10 @@ fn main() -> uptick::Result {
 
 fn listen(address: &str) -> uptick::Result<Server> {
     let socket = SocketOptions::new().backlog(2048);
-    let server = Server::bind_with(address, ServerOptions::new().socket(socket))?;
-    // Who asks has to read, too.
-    server.on("connection", |conn: Connection| {
-        conn.set_write_timeout(Some(2 * PATIENCE));
-    });
-    Ok(server)
+    Ok(Server::bind_with(
+        address,
+        ServerOptions::new().socket(socket),
+    )?)
 }
 
 fn uri_of(server: impl ServerInterface, scheme: &str) -> String {

@@ -1,4 +1,5 @@
-//! The server that load generators measure: two pages, default settings, and nothing tuned away.
+//! The server that load generators measure: two pages, default settings, and nothing tuned away. A third page has the
+//! counts of the loop that answers.
 //!
 //! Run it. It serves with one loop, or with as many as you like, each in a thread of its own:
 //! ```text
@@ -10,6 +11,7 @@
 //! ```text
 //! $ curl -i http://127.0.0.1:8080/hello
 //! $ curl -i http://127.0.0.1:8080/user/42
+//! $ curl -i http://127.0.0.1:8080/stats
 //! $ wrk -c 64 -d 10 http://127.0.0.1:8080/hello
 //! ```
 
@@ -61,6 +63,7 @@ fn server(options: &Options) -> uptick::Result<HttpServer> {
     http.get("/user/{id}", |req: Request| {
         req.param("id").unwrap_or_default().to_owned()
     });
+    http.get("/stats", move |_: Request| Response::json(&http.stats()));
 
     let socket = SocketOptions::new().reuse_port(options.workers > 1);
     let server = Server::bind_with(options.listen, ServerOptions::new().socket(socket))?;

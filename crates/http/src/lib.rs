@@ -38,7 +38,9 @@ pub use rate_limit::RateLimiting;
 pub use request::Request;
 pub use responder::Responder;
 pub use response::{Body, BodyStream, ParseError, Response, Upgrade};
-pub use server::{FieldError, HttpServer, RequestInfo, ResponseInfo, Shutdown};
+pub use server::{
+    FieldError, HttpServer, PortHolder, PortInUse, RequestInfo, ResponseInfo, Shutdown, Stats,
+};
 pub use sse::{EventError, EventStream, ServerEvent};
 pub use static_files::StaticFiles;
 pub use uptick_stream::FileRange;

@@ -2,10 +2,12 @@
 
 mod clients;
 mod hooks;
+mod ports;
 mod service;
 mod settings;
 mod shorthand;
 mod shutdown;
+mod stats;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -22,8 +24,10 @@ use crate::router::{Group, RouteError, Routes, routing_methods};
 use crate::{Handler, HttpError, IntoMiddleware, Request, Response};
 
 pub use hooks::{FieldError, RequestInfo, ResponseInfo};
+pub use ports::{PortHolder, PortInUse};
 pub(crate) use service::Service;
 pub use shutdown::Shutdown;
+pub use stats::Stats;
 
 /// A server for HTTP/1.1 and HTTP/1.0.
 ///

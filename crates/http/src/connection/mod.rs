@@ -140,6 +140,7 @@ pub(crate) fn serve(conn: Connection, service: &Rc<Service>) {
     let Some(key) = key else { return conn.close() };
     service.opened();
     conn.set_allow_half_open(true);
+    service.limit_connection(conn);
     conn.set_protocol(&Http, key);
     deadlines::arm(key);
 }

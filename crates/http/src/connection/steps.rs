@@ -17,9 +17,6 @@ use crate::h1::{BodyLength, Event, Invalid, RequestHead, Version};
 use crate::server::Service;
 use crate::{HttpError, Method, Reply, Request, Response};
 
-/// How much of a body is thrown away behind its answer, so that the connection can be kept: 64 KiB.
-pub(super) const DRAINED: u32 = 64 * 1024;
-
 /// How long the user may leave a piece of a body unread before the time for the body is no longer the client's.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -228,7 +225,8 @@ impl Entry {
         let none = match head.body() {
             BodyLength::None | BodyLength::Bytes(0) => true,
             BodyLength::Bytes(length) => {
-                self.flags.set(Flags::LONG, length > u64::from(DRAINED));
+                self.flags
+                    .set(Flags::LONG, length > u64::from(self.service.drain_limit()));
                 false
             }
             BodyLength::Chunked => false,
@@ -287,7 +285,7 @@ impl Entry {
             Some(Event::Body(piece)) => {
                 let count = u32::try_from(piece.len()).unwrap_or(u32::MAX);
                 self.counted = self.counted.saturating_add(count);
-                if self.counted > DRAINED {
+                if self.counted > self.service.drain_limit() {
                     self.flags.insert(Flags::LAST);
                 }
                 None
@@ -346,6 +344,7 @@ impl Entry {
 fn handle(request: Request, service: &Rc<Service>) {
     let at = request.at();
     let again = request.again();
+    service.count_request();
     service.tell_request(&request);
     match catch(|| service.answer(request)) {
         Ok(Reply::Ready(response)) => {

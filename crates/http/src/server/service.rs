@@ -4,6 +4,8 @@ use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
+use uptick_socket::Connection;
+
 use super::HttpServer;
 use super::clients::Clients;
 use super::hooks::Hooks;
@@ -24,6 +26,8 @@ pub(crate) struct Service {
     pub(super) clients: Clients,
     pub(super) rate_limit: RefCell<Option<Middleware>>,
     open: Cell<usize>,
+    pub(super) connections: Cell<u64>,
+    pub(super) requests: Cell<u64>,
     pub(super) draining: RefCell<Option<Draining>>,
     /// No connection is accepted any more.
     stopped: Cell<bool>,
@@ -61,6 +65,22 @@ impl Service {
         Ref::map(self.settings.borrow(), |settings| &settings.timeouts)
     }
 
+    #[inline]
+    pub(crate) fn drain_limit(&self) -> u32 {
+        self.settings.borrow().drain_limit
+    }
+
+    /// Gives a connection the limits that the server has for all of its own.
+    pub(crate) fn limit_connection(&self, conn: Connection) {
+        let settings = self.settings.borrow();
+        if let Some(limit) = settings.write_timeout {
+            conn.set_write_timeout(limit);
+        }
+        if let Some(time) = settings.linger {
+            conn.set_linger(time);
+        }
+    }
+
     pub(crate) fn body_limit(&self) -> usize {
         self.settings.borrow().body_limit
     }
@@ -71,6 +91,12 @@ impl Service {
 
     pub(crate) fn opened(&self) {
         self.open.set(self.open.get() + 1);
+        self.connections.set(self.connections.get() + 1);
+    }
+
+    #[inline]
+    pub(crate) fn count_request(&self) {
+        self.requests.set(self.requests.get() + 1);
     }
 
     /// A connection is gone.

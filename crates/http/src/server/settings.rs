@@ -25,6 +25,10 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
     pub(super) body_limit: usize,
+    pub(super) drain_limit: u32,
+    /// Those of connections, where the server has its own.
+    pub(super) write_timeout: Option<Option<Duration>>,
+    pub(super) linger: Option<Duration>,
 }
 
 impl Default for Settings {
@@ -41,6 +45,9 @@ impl Default for Settings {
                 draining: Duration::from_millis(250),
             },
             body_limit: 1024 * 1024,
+            drain_limit: 64 * 1024,
+            write_timeout: None,
+            linger: None,
         }
     }
 }
@@ -95,6 +102,27 @@ impl HttpServer {
     /// answered with 413. Default: 1 MiB.
     pub fn body_limit(self, bytes: usize) -> Self {
         self.set(|settings| settings.body_limit = bytes)
+    }
+
+    /// Sets how many bytes of a body that nobody reads are thrown away behind its answer, so that the connection can be kept;
+    /// of one that is longer the connection ends. They have as long as [`body_rate`](HttpServer::body_rate) has for a window.
+    /// Default: 64 KiB.
+    pub fn drain_limit(self, bytes: u32) -> Self {
+        self.set(|settings| settings.drain_limit = bytes)
+    }
+
+    /// Sets for how long a client may take nothing of an answer, before its connection is closed; `None` switches the
+    /// limit off. It is that of [`Connection::set_write_timeout`](uptick_socket::Connection::set_write_timeout), for
+    /// connections that come from now on. Default: that of the connection, which is 30 s.
+    pub fn write_timeout(self, limit: Option<Duration>) -> Self {
+        self.set(|settings| settings.write_timeout = Some(limit))
+    }
+
+    /// Sets how long a connection that has had its last answer is read on, so that the answer arrives; what comes is thrown
+    /// away. It is that of [`Connection::set_linger`](uptick_socket::Connection::set_linger), for connections that come from
+    /// now on. Default: that of the connection, which is 1 s.
+    pub fn linger(self, time: Duration) -> Self {
+        self.set(|settings| settings.linger = Some(time))
     }
 
     /// Sets the proxies that are believed when they say for whom they pass a request on

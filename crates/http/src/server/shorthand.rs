@@ -1,6 +1,5 @@
 //! Short ways to what is done by a route, a middleware or another setting.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 use uptick_rate_limit::Limit;
@@ -50,11 +49,5 @@ impl HttpServer {
     /// Whether the server listens anywhere.
     pub fn is_connected(self) -> bool {
         !self.addresses().is_empty()
-    }
-
-    /// Whether a server could listen on a port of 127.0.0.1 now: it is tried. Another program may take the port in the next
-    /// moment, so the answer of [`bind`](HttpServer::bind) is the one that counts.
-    pub fn is_port_free(port: u16) -> bool {
-        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
     }
 }

@@ -9,6 +9,7 @@ mod bodies;
 mod faults;
 mod listening;
 mod pipelining;
+mod ports;
 mod settings;
 mod shutdown;
 mod timeouts;

@@ -6,7 +6,7 @@ use uptick_emitter::Emitter;
 use uptick_http::{HttpError, HttpServer, Request, RequestInfo, Response, ResponseInfo};
 use uptick_socket::Connection;
 
-use crate::support::{Answer, Client, Log, get, manual_clock, server, settle};
+use crate::support::{Answer, Client, Log, get, manual_clock, post, server, settle};
 
 fn ask(http: HttpServer, path: &str) -> Answer {
     let mut client = Client::new(http);
@@ -204,13 +204,33 @@ fn the_timeout_closes_clients_that_idle() {
 }
 
 #[test]
-fn a_port_is_free_when_nobody_listens_there() {
-    assert!(!HttpServer::new().is_connected());
+fn the_server_counts_connections_and_requests() {
     let http = server();
-    assert!(http.is_connected());
-    let port = crate::support::socket_address(http).port();
-    assert!(!HttpServer::is_port_free(port));
-    http.close();
-    assert!(!http.is_connected());
-    assert!(HttpServer::is_port_free(port));
+    http.get("/", |_: Request| "hello");
+    http.get("/stats", move |_: Request| Response::json(&http.stats()));
+    let mut client = Client::new(http);
+    let other = Client::new(http);
+    for path in ["/", "/nothing", "/"] {
+        client.send(get(path));
+        client.answer();
+    }
+    drop(other);
+    settle();
+    client.send(get("/stats"));
+    assert_eq!(
+        client.answer().body,
+        r#"{"open_connections":1,"connections":2,"requests":4}"#
+    );
+}
+
+#[test]
+fn as_much_of_an_unread_body_is_thrown_away_as_the_server_is_told() {
+    let http = server().drain_limit(10);
+    http.post("/", |_: Request| "unread");
+    let mut client = Client::new(http);
+    client.send(post("/", "0123456789"));
+    assert!(!client.answer().closes());
+    client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 11\r\n\r\n");
+    assert!(client.answer().closes());
+    assert_eq!(client.rest(), "");
 }

@@ -175,3 +175,33 @@ fn a_handler_that_is_too_late_is_dropped() {
     settle();
     assert_eq!(Rc::strong_count(&held), 2);
 }
+
+#[test]
+fn a_client_that_takes_nothing_of_its_answer_is_cut_after_the_write_timeout() {
+    let clock = manual_clock();
+    let http = server().write_timeout(Some(Duration::from_secs(10)));
+    http.get("/", |_: Request| vec![b'x'; 20 << 20]);
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    settle();
+    assert_eq!(http.open_connections(), 1);
+    pass(&clock, Duration::from_millis(9_500));
+    assert_eq!(http.open_connections(), 1);
+    pass(&clock, Duration::from_secs(1));
+    assert_eq!(http.open_connections(), 0);
+    assert!(client.rest().len() < 20 << 20);
+}
+
+#[test]
+fn a_client_that_does_not_end_is_waited_for_as_long_as_the_server_lingers() {
+    let clock = manual_clock();
+    let http = server().linger(Duration::from_secs(5));
+    http.get("/", |_: Request| "bye");
+    let mut client = Client::new(http);
+    client.send("GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    assert!(client.answer().closes());
+    pass(&clock, Duration::from_millis(4_500));
+    assert_eq!(http.open_connections(), 1);
+    pass(&clock, Duration::from_secs(1));
+    assert_eq!(http.open_connections(), 0);
+}

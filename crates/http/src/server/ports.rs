@@ -1,0 +1,190 @@
+//! Whether a port is free, and who has it if it is not.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::{HttpServer, SERVERS};
+
+/// The state of a socket that listens, in `/proc/net/tcp`.
+const LISTENS: &str = "0A";
+
+/// A port is in use by others than the servers of this thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortInUse {
+    port: u16,
+    holders: Vec<PortHolder>,
+}
+
+/// A process that listens on a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortHolder {
+    port: u16,
+    pid: u32,
+    name: String,
+}
+
+/// Ports that are in use.
+impl HttpServer {
+    /// Whether a server could listen on a port of 127.0.0.1 now: it is tried. Another program may take the port in the next
+    /// moment, so the answer of [`bind`](HttpServer::bind) is the one that counts.
+    pub fn is_port_free(port: u16) -> bool {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+    }
+
+    /// Has the HTTP servers of this thread stop listening on a port; their connections stay. Gives whether there were any.
+    ///
+    /// That is all that has to be freed: a port whose server has closed can be taken again at once, whatever connections it
+    /// had. What other threads and processes hold is left alone.
+    ///
+    /// # Errors
+    /// [`PortInUse`] when the port cannot be listened on afterwards; it names the processes that have it, as far as the system
+    /// tells.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_http::HttpServer;
+    ///
+    /// let http = HttpServer::bind(0)?;
+    /// let port = http.address().and_then(|uri| uri.rsplit(':').next()?.parse().ok()).unwrap_or(0);
+    /// assert!(HttpServer::free_port_if_stuck(port)?);
+    /// assert!(!http.is_connected());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn free_port_if_stuck(port: u16) -> Result<bool, PortInUse> {
+        let listens = |address: Option<String>| {
+            let found = address.as_deref().and_then(|uri| uri.rsplit_once(':'));
+            found.is_some_and(|(_, number)| number.parse() == Ok(port))
+        };
+        let servers = SERVERS.try_with(|servers| {
+            let servers = servers.borrow();
+            let all = servers.iter().flat_map(|(_, entry)| entry.servers.clone());
+            all.collect::<Vec<_>>()
+        });
+        let mut freed = false;
+        for server in servers.unwrap_or_default() {
+            if listens(server.address()) {
+                server.close();
+                freed = true;
+            }
+        }
+        match HttpServer::is_port_free(port) {
+            true => Ok(freed),
+            false => Err(PortInUse {
+                port,
+                holders: HttpServer::port_holders(port),
+            }),
+        }
+    }
+
+    /// The processes that listen on a TCP port of any address, as far as this one may know: those of other users show to root
+    /// only, and on other systems than Linux there are none. It reads `/proc`, which takes some milliseconds.
+    pub fn port_holders(port: u16) -> Vec<PortHolder> {
+        let sockets = sockets_on(port);
+        let mut holders = Vec::new();
+        if sockets.is_empty() {
+            return holders;
+        }
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            if has_one_of(pid, &sockets) {
+                let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+                holders.push(PortHolder {
+                    port,
+                    pid,
+                    name: name.trim_end().to_owned(),
+                });
+            }
+        }
+        holders
+    }
+}
+
+/// The links of the descriptors of the sockets that listen on a port.
+fn sockets_on(port: u16) -> HashSet<PathBuf> {
+    let mut sockets = HashSet::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let text = fs::read_to_string(table).unwrap_or_default();
+        for line in text.lines().skip(1) {
+            let mut columns = line.split_ascii_whitespace();
+            let local = columns.nth(1).and_then(|local| local.rsplit_once(':'));
+            let (state, inode) = (columns.nth(1), columns.nth(5));
+            if let (Some((_, number)), Some(LISTENS), Some(inode)) = (local, state, inode)
+                && u16::from_str_radix(number, 16) == Ok(port)
+            {
+                sockets.insert(PathBuf::from(format!("socket:[{inode}]")));
+            }
+        }
+    }
+    sockets
+}
+
+fn has_one_of(pid: u32, sockets: &HashSet<PathBuf>) -> bool {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
+    let mut links = descriptors.into_iter().flatten().flatten();
+    links.any(|link| fs::read_link(link.path()).is_ok_and(|target| sockets.contains(&target)))
+}
+
+impl PortHolder {
+    /// The number of the process.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// The name of its program.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Asks the process to end, by SIGTERM. It may take its time, or not do it.
+    ///
+    /// # Errors
+    /// ESRCH when it no longer has the port, EINVAL when it is this process itself, EPERM when it is another user's.
+    pub fn terminate(&self) -> io::Result<()> {
+        if self.pid == std::process::id() {
+            return Err(Errno::INVAL.into());
+        }
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let process = pidfd_open(pid.ok_or(Errno::SRCH)?, PidfdFlags::empty())?;
+        // From here on the number is that of no other process; it may have become so before.
+        if !has_one_of(self.pid, &sockets_on(self.port)) {
+            return Err(Errno::SRCH.into());
+        }
+        Ok(pidfd_send_signal(process, Signal::TERM)?)
+    }
+}
+
+impl PortInUse {
+    /// The processes that have the port, as far as the system tells.
+    pub fn holders(&self) -> &[PortHolder] {
+        &self.holders
+    }
+}
+
+impl fmt::Display for PortHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (process {})", self.name, self.pid)
+    }
+}
+
+impl fmt::Display for PortInUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "port {} is in use (EADDRINUSE)", self.port)?;
+        for (index, holder) in self.holders.iter().enumerate() {
+            let before = if index == 0 { ": by " } else { ", " };
+            write!(f, "{before}{holder}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for PortInUse {}
