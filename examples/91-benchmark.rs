@@ -63,7 +63,7 @@ fn server(options: &Options) -> uptick::Result<HttpServer> {
     http.get("/user/{id}", |req: Request| {
         req.param("id").unwrap_or_default().to_owned()
     });
-    http.get("/stats", move |_: Request| Response::json(&http.stats()));
+    http.get("/stats", move |_: Request| Response::json(http.stats()));
 
     let socket = SocketOptions::new().reuse_port(options.workers > 1);
     let server = Server::bind_with(options.listen, ServerOptions::new().socket(socket))?;

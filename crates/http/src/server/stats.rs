@@ -24,7 +24,7 @@ impl HttpServer {
     /// use uptick_http::{HttpServer, Request, Response};
     ///
     /// let http = HttpServer::new();
-    /// http.get("/stats", move |_: Request| Response::json(&http.stats()));
+    /// http.get("/stats", move |_: Request| Response::json(http.stats()));
     /// assert_eq!(http.stats().requests, 0);
     /// ```
     pub fn stats(self) -> Stats {

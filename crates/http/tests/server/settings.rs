@@ -207,7 +207,7 @@ fn the_timeout_closes_clients_that_idle() {
 fn the_server_counts_connections_and_requests() {
     let http = server();
     http.get("/", |_: Request| "hello");
-    http.get("/stats", move |_: Request| Response::json(&http.stats()));
+    http.get("/stats", move |_: Request| Response::json(http.stats()));
     let mut client = Client::new(http);
     let other = Client::new(http);
     for path in ["/", "/nothing", "/"] {
