@@ -15,6 +15,7 @@ mod http;
 mod peer;
 mod pipes;
 mod program;
+mod secure_http;
 mod signals;
 mod strip_spaces;
 mod timers_and_ticks;

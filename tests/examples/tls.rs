@@ -11,10 +11,10 @@ use crate::clients::nobody;
 use crate::program::{Ended, PATIENCE, Program};
 
 /// A directory that is removed with everything in it when it is dropped.
-struct Directory(PathBuf);
+pub(crate) struct Directory(PathBuf);
 
 impl Directory {
-    fn new(name: &str) -> Directory {
+    pub(crate) fn new(name: &str) -> Directory {
         let name = format!("uptick-examples-{name}-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path).unwrap();
@@ -22,7 +22,7 @@ impl Directory {
     }
 
     /// Puts a new certificate for a host name and for 127.0.0.1 into it, and its key; gives their paths.
-    fn certificate(&self, name: &str) -> (String, String) {
+    pub(crate) fn certificate(&self, name: &str) -> (String, String) {
         let own = self_signed([name, "127.0.0.1"]).unwrap();
         let (cert, key) = own.write(&self.0).unwrap();
         (cert.display().to_string(), key.display().to_string())
