@@ -9,7 +9,8 @@ use uptick_stream::FileRange;
 use super::byteranges::Byteranges;
 use crate::{Body, BodyStream};
 
-/// What a file may have to be sent from memory, along with the head and in the same system call.
+/// What a file may have to be sent from memory, along with the head and in the same system call, and to be compressed on its
+/// way. The kernel would be cheaper from about 32 KiB on, by a few microseconds at this length.
 const SMALL: u64 = 64 * 1024;
 
 /// A part of a file, to be sent.
