@@ -329,6 +329,12 @@ impl Connection {
         transport::close(self);
     }
 
+    /// Closes at once, as [`close`](Connection::close), and has the peer get `ECONNRESET` in place of an orderly end: it cannot
+    /// take what it got for all there was. What is on its way is lost, too.
+    pub fn reset(self) {
+        transport::reset(self);
+    }
+
     /// Stops `data` and `end` until [`resume`](Connection::resume), and so, in time, the peer.
     pub fn pause(self) {
         transport::pause(self);

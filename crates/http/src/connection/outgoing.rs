@@ -443,9 +443,12 @@ pub(crate) fn poll_writable(at: At, context: &Context<'_>) -> Poll<bool> {
 
 /// Breaks an answer off, so that the client cannot take a part for the whole.
 pub(super) fn cut(at: At) {
-    let conn = with_exchange(at, |entry| entry.conn);
-    if let Some(conn) = conn {
-        conn.close();
+    let cut = with_exchange(at, |entry| (entry.conn, entry.flags.contains(Flags::OLD)));
+    match cut {
+        // To HTTP/1.0, an orderly end may be that of the body.
+        Some((conn, true)) => conn.reset(),
+        Some((conn, false)) => conn.close(),
+        None => {}
     }
 }
 

@@ -1,5 +1,7 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::io::{ErrorKind, Write};
+use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use uptick_emitter::Emitter;
 use uptick_event_loop::sleep;
 use uptick_http::{BodyStream, HttpError, Request, Responder, Response, StatusCode};
 
-use crate::support::{Client, Log, get, post, server, settle};
+use crate::support::{Client, Log, beside, get, post, server, settle, socket_address};
 
 #[test]
 fn a_handler_that_panics_is_a_500_and_the_server_goes_on() {
@@ -48,6 +50,22 @@ fn a_body_whose_stream_panics_is_cut_off() {
     client.send(get("/"));
     let text = client.rest();
     assert!(!text.contains("0\r\n\r\n"), "{text}");
+}
+
+#[test]
+fn a_body_that_breaks_off_does_not_look_whole_to_http_1_0() {
+    let http = server();
+    http.get("/", |_: Request| {
+        let pieces = [Ok("piece"), Err(std::io::Error::other("no more"))];
+        Response::plain(BodyStream::new(futures::stream::iter(pieces)))
+    });
+    let address = socket_address(http);
+    let end = beside(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        std::io::copy(&mut stream, &mut std::io::sink())
+    });
+    assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
 #[test]

@@ -26,7 +26,7 @@ impl Connection {
     }
 
     /// Sets for how long the peer may take nothing while bytes wait for it, before the connection gets an `error` and
-    /// closes. `None` switches the limit off. Default: 30 s.
+    /// is reset. `None` switches the limit off. Default: 30 s.
     pub fn set_write_timeout(self, limit: Option<Duration>) {
         transport::set_stall_limit(self, limit);
     }

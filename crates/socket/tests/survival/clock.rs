@@ -1,6 +1,6 @@
 //! A clock that jumps.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
 use uptick_socket::prelude::*;
@@ -88,4 +88,18 @@ fn a_jump_ends_a_shutdown_a_linger_and_a_stalled_write() {
     settle();
     assert_eq!((log.count("error:ETIMEDOUT"), log.count("close")), (1, 2));
     assert_eq!(block_on(shutdown), 1);
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_reset() {
+    let clock = manual_clock();
+    let (stalled, mut peer) = tcp_pair();
+    stalled.on("error", |_: Error| ());
+    stalled.write(vec![0; 16 << 20]);
+    settle();
+    clock.advance(MINUTE);
+    settle();
+    assert_eq!(stalled.remote_address(), None);
+    let end = std::io::copy(&mut peer, &mut std::io::sink());
+    assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
 }

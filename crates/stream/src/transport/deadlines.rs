@@ -53,7 +53,11 @@ pub(super) fn expired<T: Transport>(stream: T) {
     });
     match over.flatten() {
         Some(Over::Idle(after)) => ending::fail(stream, Error::Idle { after }),
-        Some(Over::Stalled(after)) => ending::fail(stream, Error::WriteStalled { after }),
+        Some(Over::Stalled(after)) => {
+            // Otherwise the kernel would keep megabytes for a peer that takes nothing.
+            ending::forget(stream);
+            ending::fail(stream, Error::WriteStalled { after });
+        }
         Some(Over::Lingered) => ending::close(stream),
         None => {}
     }

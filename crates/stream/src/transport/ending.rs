@@ -7,8 +7,10 @@
 //! ```
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rustix::net::Shutdown;
+use rustix::net::sockopt::set_socket_linger;
 use uptick_emitter::emit;
 use uptick_event_loop::{catch, driver};
 
@@ -143,6 +145,16 @@ pub(super) fn fail<T: Transport>(stream: T, error: Error) {
     let told = catch(|| protocol::tell_error(stream, error));
     close(stream);
     log_panic(told.err());
+}
+
+/// Has the kernel drop what it still has for the peer when the descriptor closes, and reset the connection.
+pub(super) fn forget<T: Transport>(stream: T) {
+    with_entry(stream, |entry, _| {
+        if entry.is_socket() {
+            // Where it fails, the peer is told of an orderly end, and the kernel goes on trying to send.
+            let _ = set_socket_linger(&entry.fd, Some(Duration::ZERO));
+        }
+    });
 }
 
 pub(super) fn close<T: Transport>(stream: T) {

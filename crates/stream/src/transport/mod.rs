@@ -308,6 +308,12 @@ pub fn close<T: Transport>(stream: T) {
     ending::close(stream);
 }
 
+/// Closes at once, and resets a connection, so that its peer cannot take what it got for all there was.
+pub fn reset<T: Transport>(stream: T) {
+    ending::forget(stream);
+    ending::close(stream);
+}
+
 /// Emits `error`, then closes.
 pub fn fail<T: Transport>(stream: T, error: Error) {
     ending::fail(stream, error);
