@@ -2,6 +2,7 @@
 
 mod body;
 mod compression;
+mod concurrency;
 mod connection;
 mod cookies;
 mod error;
@@ -23,6 +24,7 @@ mod static_files;
 
 pub use body::{BodyError, BodyReader};
 pub use compression::{Coding, Compressing, Compression};
+pub use concurrency::LimitConcurrency;
 pub use cookie::{Cookie, SameSite};
 pub use error::HttpError;
 pub use form::Form;
