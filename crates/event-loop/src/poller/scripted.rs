@@ -51,11 +51,14 @@ pub struct ScriptedPoller {
     waker: Arc<Flag>,
 }
 
+/// How many waits are remembered.
+const MOST_WAITS: usize = 65_536;
+
 #[derive(Default)]
 struct Script {
     steps: VecDeque<Step>,
     watched: Vec<Watched>,
-    waits: Vec<Option<Duration>>,
+    waits: VecDeque<Option<Duration>>,
 }
 
 struct Watched {
@@ -91,8 +94,11 @@ impl ScriptedPoller {
     }
 
     /// How long the loop asked to wait, for each wait so far.
+    ///
+    /// # Limits
+    /// Of more than 65,536 waits the last ones.
     pub fn waits(&self) -> Vec<Option<Duration>> {
-        self.shared.borrow().waits.clone()
+        self.shared.borrow().waits.iter().copied().collect()
     }
 
     /// The descriptors that are watched now, and those that were closed without having been forgotten.
@@ -165,7 +171,10 @@ impl Poller for ScriptedPoller {
         timeout: Option<Duration>,
     ) -> io::Result<()> {
         let mut script = self.shared.borrow_mut();
-        script.waits.push(timeout);
+        if script.waits.len() >= MOST_WAITS {
+            script.waits.pop_front();
+        }
+        script.waits.push_back(timeout);
         if self.waker.0.swap(false, Ordering::Acquire) {
             return Ok(());
         }
@@ -243,5 +252,18 @@ mod tests {
         watch(first.as_fd()).unwrap();
         assert!(watch(first.as_fd()).is_err());
         assert_eq!(poller.watched(), [first.as_raw_fd()]);
+    }
+
+    #[test]
+    fn the_last_waits_are_remembered() {
+        let mut poller = ScriptedPoller::new(&ManualClock::new());
+        let mut events = Vec::new();
+        for wait in 0..=MOST_WAITS {
+            let timeout = Duration::from_millis(wait as u64);
+            poller.wait(&mut events, Some(timeout)).unwrap();
+        }
+        let waits = poller.waits();
+        assert_eq!(waits.len(), MOST_WAITS);
+        assert_eq!(waits[0], Some(Duration::from_millis(1)));
     }
 }
