@@ -211,8 +211,8 @@ impl Entry {
         match open {
             Some(true) => {}
             Some(false) => self.flags.insert(Flags::FULL),
-            // Nothing can be written any more.
-            None => self.flags.insert(Flags::LAST),
+            // Nothing can be written any more: whoever writes waits for the close, which is on its way.
+            None => self.flags.insert(Flags::LAST | Flags::FULL),
         }
     }
 }

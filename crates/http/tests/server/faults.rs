@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use uptick_emitter::Emitter;
 use uptick_event_loop::sleep;
 use uptick_http::{BodyStream, HttpError, Request, Responder, Response, StatusCode};
 
-use crate::support::{Client, Log, beside, get, post, server, settle, socket_address};
+use crate::support::{Client, Log, beside, get, post, run_until, server, settle, socket_address};
 
 #[test]
 fn a_handler_that_panics_is_a_500_and_the_server_goes_on() {
@@ -66,6 +66,33 @@ fn a_body_that_breaks_off_does_not_look_whole_to_http_1_0() {
         std::io::copy(&mut stream, &mut std::io::sink())
     });
     assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+/// A stream that is always ready, and would be endless, up to a limit that no test should reach.
+fn endless(taken: &Rc<Cell<usize>>) -> BodyStream {
+    let taken = Rc::clone(taken);
+    BodyStream::new(futures::stream::iter((0..MOST).map(move |_| {
+        taken.set(taken.get() + 1);
+        Ok::<_, Infallible>(vec![b'.'; 8192])
+    })))
+}
+
+const MOST: usize = 200_000;
+
+#[test]
+fn an_endless_stream_stops_when_its_client_goes() {
+    let (http, taken) = (server(), Rc::new(Cell::new(0)));
+    let pieces = Rc::clone(&taken);
+    http.get("/", move |_: Request| Response::plain(endless(&pieces)));
+    for _ in 0..10 {
+        let mut client = Client::new(http);
+        client.send(get("/"));
+        drop(client);
+        settle();
+        run_until(|| http.open_connections() == 0);
+    }
+    let count = taken.get();
+    assert!(0 < count && count < MOST, "{count}");
 }
 
 #[test]
@@ -244,5 +271,5 @@ fn a_thousand_idle_connections_do_not_disturb_a_busy_one() {
     }
     drop((idle, busy));
     settle();
-    crate::support::run_until(|| http.open_connections() == 0);
+    run_until(|| http.open_connections() == 0);
 }
