@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::error::Error;
 
 pub use context::FilterContext;
-pub(crate) use stack::{Filters, Outcome, Passage};
+pub(crate) use stack::{Filters, Passage};
 
 /// A layer inside a stream. It does no I/O: bytes in, bytes out.
 ///
@@ -31,9 +31,21 @@ pub trait Filter: Any {
 
     /// The layer above wants bytes sent.
     ///
+    /// What a user writes is gathered until the callback has returned or the iteration ends, and comes in pieces of 16 KiB at
+    /// most, or longer where more was written at once.
+    ///
     /// # Errors
     /// Closes the stream.
     fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error>;
+
+    /// As [`sending`](Filter::sending), for bytes that were gathered in a buffer which is used again. The default copies
+    /// them.
+    ///
+    /// # Errors
+    /// Closes the stream.
+    fn sending_slice(&mut self, bytes: &[u8], context: &mut FilterContext) -> Result<(), Error> {
+        self.sending(Bytes::copy_from_slice(bytes), context)
+    }
 
     /// `resume_filters` was called on the stream: what the filter has kept back may go on. The default does nothing.
     ///

@@ -83,7 +83,7 @@ impl WriteQueue {
     pub fn append(&mut self, other: &mut WriteQueue) {
         if self.is_empty() {
             std::mem::swap(self, other);
-        } else if let Some(run) = other.as_run() {
+        } else if let Some(run) = other.as_run().filter(|run| run.len() <= COPIED) {
             self.push(run);
         } else {
             self.seal();

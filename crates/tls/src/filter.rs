@@ -105,8 +105,16 @@ impl Filter for TlsFilter {
     }
 
     fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), StreamError> {
+        self.sending_slice(&bytes, context)
+    }
+
+    fn sending_slice(
+        &mut self,
+        bytes: &[u8],
+        context: &mut FilterContext,
+    ) -> Result<(), StreamError> {
         context
-            .send_with(|out| self.session.send(&bytes, out))
+            .send_with(|out| self.session.send(bytes, out))
             .map_err(|error| self.failed(error))
     }
 

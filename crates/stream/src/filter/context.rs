@@ -3,21 +3,12 @@
 //! Each thread keeps the contexts that are done with, and their buffers: in the steady state a filter allocates nothing
 //! for what it delivers and sends.
 
-use std::cell::RefCell;
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::read_buffer::{READ_SIZE, make_room};
 use crate::write_queue::WriteQueue;
-
-/// How many contexts a thread keeps: those of callbacks within callbacks.
-const SPARE: usize = 4;
-
-thread_local! {
-    #[expect(clippy::vec_box, reason = "they stay in the boxes in which they are passed on")]
-    static CONTEXTS: RefCell<Vec<Box<FilterContext>>> = const { RefCell::new(Vec::new()) };
-}
 
 /// What a filter wants done, in order.
 #[derive(Default)]
@@ -28,6 +19,8 @@ pub struct FilterContext {
     pub(crate) later: Vec<Box<dyn FnOnce()>>,
     pub(crate) remove: bool,
     pub(crate) wait: bool,
+    /// What was gathered and has passed.
+    pub(crate) spent: Option<Box<WriteQueue>>,
     /// Out of which chunks to be delivered are cut.
     buffer: BytesMut,
 }
@@ -88,26 +81,31 @@ impl FilterContext {
         self.remove = true;
     }
 
-    /// An empty context, one that was used before if there is one.
-    pub(crate) fn take() -> Box<FilterContext> {
-        let spare = CONTEXTS.try_with(|contexts| contexts.borrow_mut().pop());
-        spare.ok().flatten().unwrap_or_default()
+    /// Whether nothing is left to be done but to send what is to be sent, as after most writes.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.up.is_empty() && !self.end && self.later.is_empty()
     }
 
-    /// Keeps the context for the next use.
-    pub(crate) fn give_back(mut self: Box<Self>) {
+    /// The bytes to be delivered, when that is all there is to be done.
+    #[inline]
+    pub(crate) fn take_only(&mut self) -> Option<Bytes> {
+        match self.up.len() {
+            1 if !self.end && self.later.is_empty() => self.up.pop(),
+            _ => None,
+        }
+    }
+
+    /// Makes the context as good as new.
+    #[inline]
+    pub(crate) fn reset(&mut self) {
         self.up.clear();
         self.down.reset();
         self.later.clear();
         self.end = false;
         self.remove = false;
         self.wait = false;
-        let _ = CONTEXTS.try_with(|contexts| {
-            let mut contexts = contexts.borrow_mut();
-            if contexts.len() < SPARE {
-                contexts.push(self);
-            }
-        });
+        self.spent = None;
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) enum Passage {
         end: bool,
     },
     Sending(Bytes),
+    /// What was written in pieces: it is in one.
+    Gathered(Box<WriteQueue>),
     Ending,
 }
 
@@ -35,8 +37,11 @@ struct Input {
 
 impl Passage {
     /// Whether it comes from below.
-    fn goes_up(&self) -> bool {
-        !matches!(self, Passage::Sending(_) | Passage::Ending)
+    pub(crate) fn goes_up(&self) -> bool {
+        !matches!(
+            self,
+            Passage::Sending(_) | Passage::Gathered(_) | Passage::Ending
+        )
     }
 }
 
@@ -46,20 +51,6 @@ impl Input {
             bytes,
             ..Input::default()
         }
-    }
-}
-
-/// What came out at the two ends of the stack.
-pub(crate) struct Outcome {
-    pub(crate) context: Box<FilterContext>,
-    pub(crate) error: Option<Error>,
-}
-
-impl Outcome {
-    /// Whether nothing is left to be done but to send what is to be sent, as after most writes.
-    pub(crate) fn is_settled(&self) -> bool {
-        let FilterContext { up, end, later, .. } = &*self.context;
-        up.is_empty() && !end && later.is_empty() && self.error.is_none()
     }
 }
 
@@ -101,23 +92,23 @@ impl Filters {
         }
     }
 
-    pub(crate) fn pass(&mut self, passage: Passage) -> Outcome {
-        let mut context = FilterContext::take();
-        let result = match &mut self.stack[..] {
+    /// Has something pass; what comes out at the two ends of the stack, is in the context.
+    pub(crate) fn pass(
+        &mut self,
+        passage: Passage,
+        context: &mut FilterContext,
+    ) -> Result<(), Error> {
+        match &mut self.stack[..] {
             [only] if !matches!(passage, Passage::Delivered { .. }) => {
                 let up = passage.goes_up();
-                let result = pass_only(&mut **only, passage, &mut context);
+                let result = pass_only(&mut **only, passage, context);
                 context.end &= up && result.is_ok();
                 if std::mem::take(&mut context.remove) && up && result.is_ok() {
                     self.stack.clear();
                 }
                 result
             }
-            _ => self.pass_all(passage, &mut context),
-        };
-        Outcome {
-            context,
-            error: result.err(),
+            _ => self.pass_all(passage, context),
         }
     }
 
@@ -152,6 +143,7 @@ impl Filters {
                 down.push(bytes);
                 self.down(height, down, false, outcome)
             }
+            Passage::Gathered(gathered) => self.down(height, *gathered, false, outcome),
             Passage::Ending => self.down(height, WriteQueue::new(), true, outcome),
         }
     }
@@ -269,6 +261,14 @@ fn pass_only(
         Passage::Resumed => filter.resumed(context),
         Passage::PeerEnded => filter.peer_ended(context),
         Passage::Sending(bytes) => filter.sending(bytes, context),
+        Passage::Gathered(gathered) => {
+            let sent = match gathered.as_single() {
+                Some(bytes) => filter.sending_slice(bytes, context),
+                None => Ok(()),
+            };
+            context.spent = Some(gathered);
+            sent
+        }
         Passage::Ending => filter.ending(context),
         // It comes from this filter, and so goes by it.
         Passage::Delivered { .. } => Ok(()),

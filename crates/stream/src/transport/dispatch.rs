@@ -1,7 +1,7 @@
 //! From the loop to a stream: what an event sets off.
 //!
 //! Cost of a chunk in the ordinary state, which is that of nearly all: the stream is looked up once to read, once for
-//! each `write` of its listener and once to send; two system calls; no allocation.
+//! each `write` of its listener and once to send; with filters twice more. Two system calls; no allocation.
 
 use std::marker::PhantomData;
 
@@ -10,7 +10,7 @@ use uptick_event_loop::driver::Driver;
 use uptick_event_loop::{Readiness, Token};
 
 use super::reading::Begun;
-use super::{Transport, deadlines, panicked, reading, writing};
+use super::{Transport, Transports, deadlines, filtering, panicked, reading, writing};
 
 /// The [`Driver`] of a kind of stream.
 #[derive(Debug)]
@@ -36,12 +36,16 @@ impl<T: Transport> Driver for TransportDriver<T> {
         let mut stream = None;
         let mut begun = Begun::<T>::Otherwise;
         T::with_transports(|all| {
-            if let Some((id, entry)) = all.table.find_mut(token) {
+            let Transports { table, spare, .. } = all;
+            if let Some((id, entry)) = table.find_mut(token) {
                 stream = Some(T::from_id(id));
-                reading::begin(entry, token, readiness, &mut begun);
+                reading::begin(entry, token, readiness, spare, &mut begun);
             }
         });
         let Some(stream) = stream else { return };
+        if matches!(begun, Begun::Filtered { .. }) {
+            filtering::begin(stream, &mut begun);
+        }
         match begun {
             Begun::Served {
                 chunk,
@@ -76,12 +80,18 @@ impl<T: Transport> Driver for TransportDriver<T> {
                 }
                 writing::flush_queued::<T>(token);
             }
+            Begun::Passed { more } => {
+                if more {
+                    reading::continue_pass(stream);
+                }
+                writing::flush_queued::<T>(token);
+            }
             Begun::Step(step) => {
                 if reading::act(stream, step) {
                     reading::continue_pass(stream);
                 }
             }
-            Begun::Otherwise => {
+            Begun::Filtered { .. } | Begun::Otherwise => {
                 if readiness.is_writable() {
                     writing::writable(stream);
                 }

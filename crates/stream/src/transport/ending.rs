@@ -16,7 +16,8 @@ use uptick_event_loop::{catch, driver};
 
 use super::flags::Flags;
 use super::{
-    Timestamp, Transport, Transports, deadlines, filtering, protocol, reading, with_entry, writing,
+    Timestamp, Transport, Transports, deadlines, filtering, gathering, protocol, reading,
+    with_entry, writing,
 };
 use crate::error::Error;
 use crate::filter::Filters;
@@ -167,6 +168,7 @@ pub(super) fn close<T: Transport>(stream: T) {
         entry.flags.insert(Flags::CLOSING);
         writing::recycle(entry.queue.take(), spare);
         entry.drop_files();
+        writing::recycle(gathering::take(entry), spare);
         if let Some(deadline) = entry.deadline.take() {
             driver::disarm_deadline(deadline);
         }

@@ -48,6 +48,8 @@ pub(super) struct Rare {
     pub(super) held_end: bool,
     /// What was written, or ended, while the filters were running.
     pub(super) postponed: VecDeque<Passage>,
+    /// What was written, before it passes through the filters.
+    pub(super) gathered: Option<Box<WriteQueue>>,
     pub(super) jobs: Option<jobs::Jobs>,
     /// What goes out behind the queue.
     pub(super) files: QueuedFiles,
@@ -68,6 +70,7 @@ impl Default for Rare {
             held: VecDeque::new(),
             held_end: false,
             postponed: VecDeque::new(),
+            gathered: None,
             jobs: None,
             files: QueuedFiles::new(),
             failure: None,
@@ -138,21 +141,31 @@ impl<T: Transport> Entry<T> {
             .intersects(Flags::WRITE_OVER | Flags::ENDING | Flags::FAILED | Flags::CLOSING)
     }
 
-    /// How many bytes wait in memory.
+    /// How many bytes wait in memory, those included that wait for the filters.
     #[inline]
     pub(super) fn queued(&self) -> usize {
-        let queued = self.queue.as_ref().map_or(0, |queue| queue.len());
+        let mut queued = self.queue.as_ref().map_or(0, |queue| queue.len());
         if self.flags.contains(Flags::FILES) {
-            return queued + self.queued_behind_files();
+            queued += self.queued_behind_files();
         }
-        queued
+        queued + self.gathered()
+    }
+
+    /// How many bytes wait for the filters.
+    #[inline]
+    pub(super) fn gathered(&self) -> usize {
+        if !self.flags.contains(Flags::GATHERED) {
+            return 0;
+        }
+        let gathered = self.rare.as_ref().and_then(|rare| rare.gathered.as_ref());
+        gathered.map_or(0, |gathered| gathered.len())
     }
 
     /// Whether nothing waits to be sent, neither bytes nor files.
     #[inline]
     pub(super) fn is_flushed(&self) -> bool {
         self.queue.as_ref().is_none_or(|queue| queue.is_empty())
-            && !self.flags.contains(Flags::FILES)
+            && !self.flags.intersects(Flags::FILES | Flags::GATHERED)
     }
 
     /// Whether so much waits that whoever writes should wait for `drain`.

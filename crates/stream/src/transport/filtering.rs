@@ -1,16 +1,76 @@
 //! Streams with filters: what comes and goes passes through them.
 
 use bytes::Bytes;
-use uptick_event_loop::catch;
+use uptick_event_loop::{Token, catch};
 
 use super::flags::Flags;
-use super::{Entry, Transport, Transports, ending, protocol, reading, with_entry, writing};
+use super::reading::Begun;
+use super::{
+    Entry, Spare, Transport, Transports, ending, gathering, protocol, reading, with_entry, writing,
+};
 use crate::error::Error;
-use crate::filter::{FilterContext, Filters, Outcome, Passage};
+use crate::filter::{FilterContext, Filters, Passage};
+use crate::write_queue::WriteQueue;
+
+/// The filters of a stream while they are running, and what they want done.
+pub(super) struct Taken {
+    filters: Filters,
+    context: Box<FilterContext>,
+}
 
 /// Bytes have come from the descriptor.
 pub(super) fn received<T: Transport>(stream: T, bytes: Bytes) {
-    pass(stream, Passage::Received(bytes));
+    pass(stream, Some(Passage::Received(bytes)));
+}
+
+/// Bytes have come from the descriptor, and the filters are at hand: [`Begun::Filtered`] becomes what is to be done next.
+#[inline]
+pub(super) fn begin<T: Transport>(stream: T, begun: &mut Begun<T>) {
+    let Begun::Filtered { chunk, taken, more } = std::mem::replace(begun, Begun::Otherwise) else {
+        return;
+    };
+    *begun = Begun::Passed { more };
+    run(
+        stream,
+        taken,
+        Passage::Received(chunk),
+        Tell::Now,
+        |entry, _, _, context, height| {
+            if matches!(Way::of(entry, height, Tell::Now), Way::Out)
+                && entry.rare().postponed.is_empty()
+                && let Some(chunk) = context.take_only()
+            {
+                *begun = reading::tell_of(entry, chunk, more);
+            }
+        },
+    );
+    if matches!(begun, Begun::Passed { .. }) {
+        run_postponed(stream);
+    }
+}
+
+/// Has what was gathered pass through the filters, and sends it: the callback that wrote it has returned, or the iteration
+/// ends.
+pub(super) fn flush<T: Transport>(stream: T, taken: Taken, gathered: Box<WriteQueue>) {
+    let mut flushing = None;
+    run(
+        stream,
+        taken,
+        Passage::Gathered(gathered),
+        Tell::Later,
+        |entry, token, spare, context, _| {
+            if context.is_settled() {
+                flushing = Some(writing::flush_quickly(entry, token, spare));
+            }
+        },
+    );
+    match flushing {
+        Some(flushing) => writing::finish(stream, flushing),
+        None => {
+            run_postponed(stream);
+            writing::flush(stream);
+        }
+    }
 }
 
 /// What filters have kept back goes on.
@@ -21,7 +81,7 @@ pub(super) fn resume<T: Transport>(stream: T) {
         entry.flags.contains(Flags::FILTERED) && !entry.flags.contains(Flags::CLOSING)
     });
     if filtered == Some(true) {
-        pass(stream, Passage::Resumed);
+        pass(stream, Some(Passage::Resumed));
     }
     if waited {
         with_entry(stream, |entry, token| reading::schedule(entry, token));
@@ -30,28 +90,19 @@ pub(super) fn resume<T: Transport>(stream: T) {
 
 /// The descriptor has no more bytes.
 pub(super) fn peer_ended<T: Transport>(stream: T) {
-    pass(stream, Passage::PeerEnded);
+    pass(stream, Some(Passage::PeerEnded));
 }
 
 /// This side ends.
 pub(super) fn ending<T: Transport>(stream: T) {
-    pass(stream, Passage::Ending);
-}
-
-/// The user writes.
-pub(super) fn write<T: Transport>(stream: T, bytes: Bytes) -> bool {
-    if !bytes.is_empty() {
-        pass(stream, Passage::Sending(bytes));
-    }
-    with_entry(stream, |entry, _| {
-        entry.is_writable() && !entry.flags.contains(Flags::FULL)
-    })
-    .unwrap_or(false)
+    pass(stream, Some(Passage::Ending));
 }
 
 /// A filter was added: what the filters below it have delivered and nobody has taken yet goes through it.
 pub(super) fn pass_held<T: Transport>(stream: T) {
-    let held = with_entry(stream, |entry, _| {
+    let held = T::with_transports(|all| {
+        let Transports { table, spare, .. } = all;
+        let entry = table.get_mut(stream.to_id())?;
         if entry.flags.contains(Flags::FILTERING) || !entry.holds() {
             return None;
         }
@@ -61,10 +112,11 @@ pub(super) fn pass_held<T: Transport>(stream: T) {
             bytes: std::mem::take(&mut rare.held).into(),
             end: std::mem::take(&mut rare.held_end),
         };
-        Some((held, take_filters(entry)))
+        let taken = take(entry, spare, false);
+        Some((held, taken))
     });
-    if let Some(Some((held, filters))) = held {
-        run(stream, filters, held, Tell::Later);
+    if let Some(Some((held, taken))) = held {
+        run(stream, taken, held, Tell::Later, |_, _, _, _, _| ());
     }
 }
 
@@ -90,28 +142,54 @@ pub(super) fn release<T: Transport>(stream: T) {
     }
 }
 
-fn pass<T: Transport>(stream: T, passage: Passage) {
-    let mut passage = Some(passage);
-    let filters = with_entry(stream, |entry, _| {
+/// Has what was gathered pass through the filters, and something else behind it.
+pub(super) fn pass<T: Transport>(stream: T, mut passage: Option<Passage>) {
+    let begun = T::with_transports(|all| {
+        let Transports { table, spare, .. } = all;
+        let entry = table.get_mut(stream.to_id())?;
+        let gathered = gathering::take(entry).map(Passage::Gathered);
         // A filter's own code, or what it has set off, uses the stream: its turn comes after what is under way.
         let filtering = entry.flags.contains(Flags::FILTERING);
         let rare = entry.rare();
         if filtering || !rare.postponed.is_empty() {
+            rare.postponed.extend(gathered);
             rare.postponed.extend(passage.take());
             return None;
         }
-        Some(take_filters(entry))
+        let mut passages = gathered.into_iter().chain(passage.take());
+        let first = passages.next()?;
+        Some((take(entry, spare, !first.goes_up()), first, passages.next()))
     });
-    let mut next = passage.zip(filters.flatten());
-    while let Some((passage, filters)) = next {
-        let tell = Tell::after(&passage);
-        run(stream, filters, passage, tell);
-        next = with_entry(stream, |entry, _| {
-            let postponed = entry.rare.as_mut()?.postponed.pop_front()?;
-            Some((postponed, take_filters(entry)))
-        })
-        .flatten();
+    let Some(Some((taken, first, second))) = begun else {
+        return;
+    };
+    let tell = Tell::after(&first);
+    run(stream, taken, first, tell, |_, _, _, _, _| ());
+    if let Some(second) = second {
+        run_next(stream, |_| Some(second));
     }
+    run_postponed(stream);
+}
+
+/// What was written or ended by the filters' own code, and what it has set off, has its turn.
+fn run_postponed<T: Transport>(stream: T) {
+    while run_next(stream, |entry| entry.rare.as_mut()?.postponed.pop_front()) {}
+}
+
+/// Has what `next` gives pass through the filters; `false` when that is nothing.
+fn run_next<T: Transport>(stream: T, next: impl FnOnce(&mut Entry<T>) -> Option<Passage>) -> bool {
+    let begun = T::with_transports(|all| {
+        let Transports { table, spare, .. } = all;
+        let entry = table.get_mut(stream.to_id())?;
+        let passage = next(entry)?;
+        Some((take(entry, spare, !passage.goes_up()), passage))
+    });
+    let Some(Some((taken, passage))) = begun else {
+        return false;
+    };
+    let tell = Tell::after(&passage);
+    run(stream, taken, passage, tell, |_, _, _, _, _| ());
+    true
 }
 
 /// When listeners are told of what comes out of the filters.
@@ -125,7 +203,7 @@ enum Tell {
 impl Tell {
     fn after(passage: &Passage) -> Self {
         match passage {
-            Passage::Sending(_) | Passage::Ending => Tell::Later,
+            Passage::Sending(_) | Passage::Gathered(_) | Passage::Ending => Tell::Later,
             Passage::Received(_)
             | Passage::Resumed
             | Passage::PeerEnded
@@ -134,57 +212,120 @@ impl Tell {
     }
 }
 
-/// Takes the filters out of a stream, for [`run`] to put back.
-fn take_filters<T: Transport>(entry: &mut Entry<T>) -> Filters {
+/// Takes the filters out of a stream, for [`run`] to put back. With `sends` they append to the stream's own queue.
+#[inline]
+pub(super) fn take<T: Transport>(entry: &mut Entry<T>, spare: &mut Spare, sends: bool) -> Taken {
     entry.flags.insert(Flags::FILTERING);
-    std::mem::take(&mut entry.rare().filters)
+    let filters = std::mem::take(&mut entry.rare().filters);
+    let mut context = spare.context();
+    if sends
+        && !entry.flags.contains(Flags::FILES)
+        && let Some(queue) = entry.queue.as_mut()
+    {
+        std::mem::swap(&mut context.down, queue);
+    }
+    Taken { filters, context }
 }
 
-fn run<T: Transport>(stream: T, mut filters: Filters, passage: Passage, tell: Tell) {
+/// Puts the filters back into their stream, and what is to be sent into its queue.
+#[inline]
+fn put_back<T: Transport>(
+    entry: &mut Entry<T>,
+    token: Token,
+    spare: &mut Spare,
+    filters: Filters,
+    context: &mut FilterContext,
+) {
+    entry.flags.remove(Flags::FILTERING);
+    let waiting = entry.holds() || entry.flags.contains(Flags::GATHERED);
+    let rare = entry.rare();
+    let added = std::mem::replace(&mut rare.filters, filters);
+    if !added.is_empty() {
+        rare.filters.append(added);
+    }
+    let filtered = !rare.filters.is_empty() || waiting;
+    entry.flags.set(Flags::FILTERED, filtered);
+    if context.wait {
+        entry.flags.insert(Flags::FILTER_WAITS);
+    }
+    writing::recycle(context.spent.take(), spare);
+    writing::append_all(entry, token, spare, &mut context.down);
+}
+
+/// Has something pass through the filters, and acts on what comes out.
+///
+/// `then` gets the stream when the filters are in it again and none has failed, with what came out and the number of
+/// filters it came out of; it calls nobody.
+#[inline]
+fn run<T: Transport>(
+    stream: T,
+    taken: Taken,
+    passage: Passage,
+    tell: Tell,
+    then: impl FnOnce(&mut Entry<T>, Token, &mut Spare, &mut FilterContext, usize),
+) {
     let is_ending = matches!(passage, Passage::Ending);
-    let mut outcome = match catch(|| filters.pass(passage)) {
-        Ok(outcome) => outcome,
-        Err(message) => Outcome {
-            context: FilterContext::take(),
-            error: Some(Error::Panic {
-                message: message.into(),
-            }),
-        },
-    };
+    let Taken {
+        mut filters,
+        mut context,
+    } = taken;
+    let mut error = run_filters(&mut filters, passage, &mut context);
     let height = filters.len();
+    let mut context = Some(context);
     let found = T::with_transports(|all| {
         let id = stream.to_id();
         let token = all.token(id);
         let Transports { table, spare, .. } = all;
         let entry = table.get_mut(id)?;
-        entry.flags.remove(Flags::FILTERING);
-        let rare = entry.rare();
-        let added = std::mem::replace(&mut rare.filters, filters);
-        if !added.is_empty() {
-            rare.filters.append(added);
+        let outcome = context.as_mut()?;
+        put_back(entry, token, spare, filters, outcome);
+        if error.is_none() {
+            then(entry, token, spare, outcome, height);
+            if outcome.is_settled() && !is_ending {
+                spare.keep_context(context.take());
+            }
         }
-        let filtered = !rare.filters.is_empty() || entry.holds();
-        entry.flags.set(Flags::FILTERED, filtered);
-        if outcome.context.wait {
-            entry.flags.insert(Flags::FILTER_WAITS);
-        }
-        writing::append_all(entry, token, spare, &mut outcome.context.down);
         Some(())
     });
-    if found.flatten().is_some() {
-        if !outcome.is_settled() {
-            settle(stream, &mut outcome, height, tell);
-        }
-        if is_ending {
-            ending::finish_when_flushed(stream);
+    let (Some(Some(())), Some(mut context)) = (found, context) else {
+        return;
+    };
+    settle(stream, &mut context, &mut error, height, tell);
+    if is_ending {
+        ending::finish_when_flushed(stream);
+    }
+    T::with_transports(|all| all.spare.keep_context(Some(context)));
+}
+
+/// Calls the filters; what they panic with becomes an error.
+#[inline]
+fn run_filters(
+    filters: &mut Filters,
+    passage: Passage,
+    context: &mut FilterContext,
+) -> Option<Error> {
+    match catch(|| filters.pass(passage, context)) {
+        Ok(result) => result.err(),
+        Err(message) => {
+            context.up.clear();
+            context.later.clear();
+            context.end = false;
+            context.remove = false;
+            Some(Error::Panic {
+                message: message.into(),
+            })
         }
     }
-    outcome.context.give_back();
 }
 
 /// Acts on what came out of the lowest `height` filters.
-fn settle<T: Transport>(stream: T, outcome: &mut Outcome, height: usize, tell: Tell) {
-    let Outcome { context, error } = outcome;
+fn settle<T: Transport>(
+    stream: T,
+    context: &mut FilterContext,
+    error: &mut Option<Error>,
+    height: usize,
+    tell: Tell,
+) {
     for call in context.later.drain(..) {
         if let Err(message) = catch(call) {
             error.get_or_insert(Error::Panic {
@@ -201,9 +342,7 @@ fn settle<T: Transport>(stream: T, outcome: &mut Outcome, height: usize, tell: T
                 bytes: up.by_ref().collect(),
                 end: std::mem::take(&mut context.end),
             };
-            if let Some(filters) = with_entry(stream, |entry, _| take_filters(entry)) {
-                run(stream, filters, passage, tell);
-            }
+            run_covered(stream, passage, tell);
             break;
         }
         match (up.next(), way) {
@@ -242,6 +381,17 @@ fn settle<T: Transport>(stream: T, outcome: &mut Outcome, height: usize, tell: T
         if told == Some(true) {
             reading::emit_end(stream);
         }
+    }
+}
+
+/// Has what came out of some filters pass through those above them.
+fn run_covered<T: Transport>(stream: T, passage: Passage, tell: Tell) {
+    let taken = T::with_transports(|all| {
+        let Transports { table, spare, .. } = all;
+        Some(take(table.get_mut(stream.to_id())?, spare, false))
+    });
+    if let Some(Some(taken)) = taken {
+        run(stream, taken, passage, tell, |_, _, _, _, _| ());
     }
 }
 

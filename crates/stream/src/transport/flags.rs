@@ -61,6 +61,8 @@ impl Flags {
     pub(super) const ENDED: Flags = Flags(1 << 25);
     /// Files wait behind what is in the queue.
     pub(super) const FILES: Flags = Flags(1 << 26);
+    /// What was written waits for the filters.
+    pub(super) const GATHERED: Flags = Flags(1 << 27);
 
     #[inline]
     pub(super) const fn contains(self, other: Flags) -> bool {

@@ -14,9 +14,11 @@ mod entry;
 mod files;
 mod filtering;
 mod flags;
+mod gathering;
 mod jobs;
 mod protocol;
 mod reading;
+mod spare;
 mod writing;
 
 use std::any::Any;
@@ -37,9 +39,9 @@ use crate::chunk::Chunk;
 use crate::error::Error;
 use crate::file_range::FileRange;
 use crate::filter::Filter;
-use crate::write_queue::WriteQueue;
 use entry::Entry;
 use flags::Flags;
+use spare::Spare;
 
 pub use dispatch::TransportDriver;
 pub use entry::{HARD_LIMIT, LINGER, SOFT_LIMIT, STALL_LIMIT, TransportOptions};
@@ -92,15 +94,8 @@ pub trait Transport: Emitter<Events = Self> + EventSet + Copy + Debug {
 pub struct Transports<T: Transport> {
     table: Table<Entry<T>>,
     driver: Option<DriverId>,
-    /// Drained write queues, to be used again.
-    spare: SpareQueues,
+    spare: Spare,
 }
-
-/// Drained write queues. They stay in the boxes in which streams hold them: an idle stream pays for a pointer only.
-type SpareQueues = Vec<Box<WriteQueue>>;
-
-/// How many drained write queues a thread keeps for each kind of stream.
-const SPARE_QUEUES: usize = 64;
 
 impl<T: Transport> Transports<T> {
     /// Makes an empty table.
@@ -108,7 +103,7 @@ impl<T: Transport> Transports<T> {
         Transports {
             table: Table::new(),
             driver: None,
-            spare: Vec::new(),
+            spare: Spare::new(),
         }
     }
 
@@ -368,7 +363,8 @@ pub fn is_writable<T: Transport>(stream: T) -> bool {
     with_entry(stream, |entry, _| entry.is_writable()).unwrap_or(false)
 }
 
-/// How many bytes wait in the write queue, without those of files ([`write_file`]).
+/// How many bytes wait in the write queue, without those of files ([`write_file`]). Those that have not passed the filters
+/// yet count as they are.
 pub fn buffered<T: Transport>(stream: T) -> usize {
     with_entry(stream, |entry, _| entry.queued()).unwrap_or(0)
 }
@@ -440,6 +436,8 @@ pub fn data<T: Transport>(stream: T) -> Option<Rc<dyn Any>> {
 /// Puts a filter into the stream, above those that are there.
 pub fn add_filter<T: Transport>(stream: T, filter: impl Filter) {
     let mut filter: Option<Box<dyn Filter>> = Some(Box::new(filter));
+    // What was written before is not for this filter.
+    filtering::pass(stream, None);
     with_entry(stream, |entry, token| {
         let added = filter.take();
         entry.rare().filters.push(added);

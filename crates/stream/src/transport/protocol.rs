@@ -8,7 +8,8 @@ use uptick_emitter::{Event, emit};
 use uptick_event_loop::Id;
 
 use super::flags::Flags;
-use super::{Transport, Transports, filtering, reading, with_entry, writing};
+use super::gathering::{self, Gathered};
+use super::{Transport, Transports, reading, with_entry, writing};
 
 /// Serves streams of one kind, without a listener for each event of each stream.
 ///
@@ -95,7 +96,6 @@ pub fn unshift<T: Transport>(stream: T, bytes: Bytes, end: bool) {
 /// `f` is called inside of the borrow of a table and calls no stream.
 #[inline]
 pub fn write_with<T: Transport>(stream: T, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool> {
-    let mut f = Some(f);
     let taken = T::with_transports(|all| {
         let token = all.token(stream.to_id());
         let Transports { table, spare, .. } = all;
@@ -103,20 +103,15 @@ pub fn write_with<T: Transport>(stream: T, f: impl FnOnce(&mut Vec<u8>)) -> Opti
         if !entry.is_writable() {
             return None;
         }
-        if entry.flags.contains(Flags::FILTERED) {
-            return Some(None);
-        }
-        let f = f.take()?;
-        Some(Some(writing::append_with(entry, token, spare, f)))
+        Some(match entry.flags.contains(Flags::FILTERED) {
+            true => gathering::gather(entry, token, spare, f),
+            false => Gathered::Taken(writing::append_with(entry, token, spare, f)),
+        })
     });
-    match taken.flatten()? {
-        Some(taken) => Some(taken),
-        None => {
-            let mut bytes = Vec::new();
-            f.take()?(&mut bytes);
-            Some(filtering::write(stream, bytes.into()))
-        }
-    }
+    Some(match taken.flatten()? {
+        Gathered::Taken(taken) => taken,
+        Gathered::Enough => gathering::press(stream),
+    })
 }
 
 #[inline]

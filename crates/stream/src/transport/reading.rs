@@ -8,9 +8,10 @@ use rustix::net::{RecvFlags, recv};
 use uptick_event_loop::driver;
 use uptick_event_loop::{Readiness, Token};
 
+use super::filtering::Taken;
 use super::flags::Flags;
 use super::protocol::{self, Served};
-use super::{Entry, Transport, ending, filtering, jobs, with_entry};
+use super::{Entry, Spare, Transport, ending, filtering, jobs, with_entry};
 use crate::error::Error;
 use crate::read_buffer::{self, Chunk, NoBytes};
 
@@ -35,6 +36,14 @@ pub(super) enum Begun<T: Transport> {
         emission: Option<uptick_emitter::Begun>,
         more: bool,
     },
+    /// There is a chunk for the filters. More may follow.
+    Filtered {
+        chunk: Bytes,
+        taken: Taken,
+        more: bool,
+    },
+    /// What has come is dealt with. More may follow.
+    Passed { more: bool },
     /// The first step of a read pass.
     Step(Step),
     /// Everything is still to be done.
@@ -47,6 +56,7 @@ pub(super) fn begin<T: Transport>(
     entry: &mut Entry<T>,
     token: Token,
     readiness: Readiness,
+    spare: &mut Spare,
     begun: &mut Begun<T>,
 ) {
     if readiness.is_readable() {
@@ -67,14 +77,20 @@ pub(super) fn begin<T: Transport>(
         | Flags::ENDED
         | Flags::ENDING
         | Flags::FAILED
-        | Flags::FILTERED
+        | Flags::FILTERING
+        | Flags::FILTER_WAITS
+        | Flags::GATHERED
         | Flags::JOBS
         | Flags::PAUSED
         | Flags::READ_OVER;
     let ordinary = Flags::STARTED | Flags::READ_READY;
+    let filtered = entry.flags.contains(Flags::FILTERED);
     if entry.flags.intersects(special)
         || !entry.flags.contains(ordinary)
-        || (entry.served.is_none() && !entry.listeners.has(T::DATA.slot()))
+        || match filtered {
+            true => entry.defers(),
+            false => entry.served.is_none() && !entry.listeners.has(T::DATA.slot()),
+        }
     {
         return;
     }
@@ -84,20 +100,31 @@ pub(super) fn begin<T: Transport>(
             // What the listeners write goes out when they have returned, while all is still in the caches.
             entry.flags.insert(Flags::FLUSH_QUEUED);
             let chunk = chunk.bytes;
-            *begun = match entry.served {
-                Some(served) => Begun::Served {
-                    chunk,
-                    served,
-                    more,
-                },
-                None => Begun::Chunk {
-                    chunk,
-                    emission: entry.listeners.begin(&T::DATA),
-                    more,
-                },
+            *begun = if filtered {
+                let taken = filtering::take(entry, spare, false);
+                Begun::Filtered { chunk, taken, more }
+            } else {
+                tell_of(entry, chunk, more)
             };
         }
         Err(rare) => *begun = Begun::Step(rare_step(entry, token, rare)),
+    }
+}
+
+/// Has whoever takes data take a chunk.
+#[inline]
+pub(super) fn tell_of<T: Transport>(entry: &mut Entry<T>, chunk: Bytes, more: bool) -> Begun<T> {
+    match entry.served {
+        Some(served) => Begun::Served {
+            chunk,
+            served,
+            more,
+        },
+        None => Begun::Chunk {
+            chunk,
+            emission: entry.listeners.begin(&T::DATA),
+            more,
+        },
     }
 }
 
@@ -190,6 +217,13 @@ impl<T: Transport> Entry<T> {
         self.rare
             .as_ref()
             .is_some_and(|rare| !rare.held.is_empty() || rare.held_end)
+    }
+
+    /// Whether something is to be done about the filters before more is read.
+    fn defers(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| {
+            !rare.held.is_empty() || rare.held_end || !rare.postponed.is_empty()
+        })
     }
 
     /// Whether the user takes data now.

@@ -8,10 +8,12 @@ use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 use uptick_emitter::{Begun, emit_rest};
 use uptick_event_loop::{Token, driver};
 
+use super::filtering::Taken;
 use super::flags::Flags;
+use super::gathering::Gathered;
 use super::{
-    Entry, SPARE_QUEUES, SpareQueues, Timestamp, Transport, Transports, deadlines, ending, files,
-    filtering, jobs, protocol,
+    Entry, Spare, Timestamp, Transport, Transports, deadlines, ending, files, filtering, gathering,
+    jobs, protocol,
 };
 use crate::chunk::Chunk;
 use crate::error::Error;
@@ -36,7 +38,13 @@ pub(super) fn write<T: Transport>(stream: T, chunk: impl Chunk) -> bool {
         Some(if !entry.is_writable() {
             Written::Done(false)
         } else if entry.flags.contains(Flags::FILTERED) {
-            Written::Filtered
+            match gathering::fits(entry, slice.len()) {
+                true => {
+                    let gather = |buffer: &mut Vec<u8>| buffer.extend_from_slice(slice);
+                    Written::Gathered(gathering::gather(entry, token, spare, gather))
+                }
+                false => Written::Filtered,
+            }
         } else if slice.len() > COPIED {
             Written::Long
         } else {
@@ -45,7 +53,9 @@ pub(super) fn write<T: Transport>(stream: T, chunk: impl Chunk) -> bool {
     });
     match written.flatten() {
         Some(Written::Done(taken)) => taken,
-        Some(Written::Filtered) => filtering::write(stream, chunk.into_bytes()),
+        Some(Written::Gathered(Gathered::Taken(taken))) => taken,
+        Some(Written::Gathered(Gathered::Enough)) => gathering::press(stream),
+        Some(Written::Filtered) => gathering::write_long(stream, chunk.into_bytes()),
         Some(Written::Long) => write_long(stream, chunk.into_bytes()),
         None => false,
     }
@@ -54,7 +64,9 @@ pub(super) fn write<T: Transport>(stream: T, chunk: impl Chunk) -> bool {
 /// What has become of a chunk at first sight.
 enum Written {
     Done(bool),
-    /// It is to go through the filters.
+    /// It waits for the filters.
+    Gathered(Gathered),
+    /// It is to go through the filters as it is.
     Filtered,
     /// It is to be kept as it is.
     Long,
@@ -75,15 +87,13 @@ fn write_long<T: Transport>(stream: T, bytes: Bytes) -> bool {
 pub(super) fn append<T: Transport>(
     entry: &mut Entry<T>,
     token: Token,
-    spare: &mut SpareQueues,
+    spare: &mut Spare,
     chunk: impl Chunk,
 ) -> bool {
     if entry.flags.contains(Flags::FILES) && !chunk.as_slice().is_empty() {
         return files::append_behind(entry, token, |queue| queue.push(chunk));
     }
-    let queue = entry
-        .queue
-        .get_or_insert_with(|| spare.pop().unwrap_or_default());
+    let queue = entry.queue.get_or_insert_with(|| spare.queue());
     if queue.len() >= entry.hard_limit as usize && !chunk.as_slice().is_empty() {
         overflow(entry, token);
         return false;
@@ -97,15 +107,13 @@ pub(super) fn append<T: Transport>(
 pub(super) fn append_with<T: Transport>(
     entry: &mut Entry<T>,
     token: Token,
-    spare: &mut SpareQueues,
+    spare: &mut Spare,
     f: impl FnOnce(&mut Vec<u8>),
 ) -> bool {
     if entry.flags.contains(Flags::FILES) {
         return files::append_behind(entry, token, |queue| queue.push_with(f));
     }
-    let queue = entry
-        .queue
-        .get_or_insert_with(|| spare.pop().unwrap_or_default());
+    let queue = entry.queue.get_or_insert_with(|| spare.queue());
     if queue.len() >= entry.hard_limit as usize {
         overflow(entry, token);
         return false;
@@ -122,7 +130,7 @@ pub(super) fn append_with<T: Transport>(
 pub(super) fn append_all<T: Transport>(
     entry: &mut Entry<T>,
     token: Token,
-    spare: &mut SpareQueues,
+    spare: &mut Spare,
     chunks: &mut WriteQueue,
 ) {
     if chunks.is_empty() {
@@ -132,9 +140,7 @@ pub(super) fn append_all<T: Transport>(
         files::append_behind(entry, token, |queue| queue.append(chunks));
         return;
     }
-    let queue = entry
-        .queue
-        .get_or_insert_with(|| spare.pop().unwrap_or_default());
+    let queue = entry.queue.get_or_insert_with(|| spare.queue());
     if queue.len() >= entry.hard_limit as usize {
         overflow(entry, token);
         return;
@@ -148,6 +154,15 @@ pub(super) fn append_all<T: Transport>(
 pub(super) fn overflow<T: Transport>(entry: &mut Entry<T>, token: Token) {
     entry.flags.insert(Flags::OVERFLOW | Flags::FULL);
     queue_flush(entry, token);
+}
+
+/// Whether so much waits that nothing more is taken: the stream fails then.
+pub(super) fn overflows<T: Transport>(entry: &mut Entry<T>, token: Token) -> bool {
+    let overflows = entry.queued() >= entry.hard_limit as usize;
+    if overflows {
+        overflow(entry, token);
+    }
+    overflows
 }
 
 /// Something was appended to the queue: has it flushed; `false` when the soft limit is reached, or files wait.
@@ -194,13 +209,13 @@ pub(super) fn writable<T: Transport>(stream: T) {
 /// The iteration ends.
 #[inline]
 pub(super) fn flush_queued<T: Transport>(token: Token) {
-    let flushed = T::with_transports(|all| {
+    let flushing = T::with_transports(|all| {
         let Transports { table, spare, .. } = all;
         let (id, entry) = table.find_mut(token)?;
-        Some((T::from_id(id), flush_quickly(entry, token, spare)?))
+        Some((T::from_id(id), flush_quickly(entry, token, spare)))
     });
-    if let Some(Some((stream, flushed))) = flushed {
-        settle(stream, flushed);
+    if let Some(Some((stream, flushing))) = flushing {
+        finish(stream, flushing);
     }
 }
 
@@ -208,32 +223,61 @@ pub(super) fn flush_queued<T: Transport>(token: Token) {
 #[inline]
 pub(super) fn complete_and_flush<T: Transport>(stream: T, token: Token, emission: Begun) {
     let mut emission = Some(emission);
-    let flushed = T::with_transports(|all| {
+    let flushing = T::with_transports(|all| {
         let Transports { table, spare, .. } = all;
         let (_, entry) = table.find_mut(token)?;
         entry.listeners.complete(&mut emission);
-        flush_quickly(entry, token, spare)
+        Some(flush_quickly(entry, token, spare))
     });
     if let Some(rest) = emission {
         emit_rest(&stream, T::DATA, rest);
     }
-    if let Some(Some(flushed)) = flushed {
-        settle(stream, flushed);
+    if let Some(Some(flushing)) = flushing {
+        finish(stream, flushing);
+    }
+}
+
+/// What is left to be done of a flush.
+pub(super) enum Flushing {
+    /// Nothing, as a rule.
+    Done,
+    Settle(Flushed),
+    /// What was gathered is to pass through the filters first.
+    Filter(Taken, Box<WriteQueue>),
+}
+
+/// Does what is left to be done of a flush.
+#[inline]
+pub(super) fn finish<T: Transport>(stream: T, flushing: Flushing) {
+    match flushing {
+        Flushing::Done => {}
+        Flushing::Settle(flushed) => settle(stream, flushed),
+        Flushing::Filter(taken, gathered) => filtering::flush(stream, taken, gathered),
     }
 }
 
 /// Sends the queue; gives what there is to do about it, nothing as a rule.
 #[inline]
-fn flush_quickly<T: Transport>(
+pub(super) fn flush_quickly<T: Transport>(
     entry: &mut Entry<T>,
     token: Token,
-    spare: &mut SpareQueues,
-) -> Option<Flushed> {
+    spare: &mut Spare,
+) -> Flushing {
+    let unable =
+        Flags::BLOCKED | Flags::CLOSING | Flags::FAILED | Flags::FILTERING | Flags::OVERFLOW;
+    if entry.flags.contains(Flags::GATHERED)
+        && !entry.flags.intersects(unable)
+        && let Some(gathered) = gathering::take(entry)
+    {
+        // What the filters send goes out right after.
+        entry.flags.insert(Flags::FLUSH_QUEUED);
+        return Flushing::Filter(filtering::take(entry, spare, true), gathered);
+    }
     entry.flags.remove(Flags::FLUSH_QUEUED);
     match send_whole(entry, spare) {
-        Sent::Whole => None,
-        Sent::Rest => Some(flush_entry(entry, token, spare)),
-        Sent::Failed(errno) => Some(Flushed {
+        Sent::Whole => Flushing::Done,
+        Sent::Rest => Flushing::Settle(flush_entry(entry, token, spare)),
+        Sent::Failed(errno) => Flushing::Settle(Flushed {
             error: Some(Error::write(errno)),
             ..Flushed::default()
         }),
@@ -250,7 +294,7 @@ enum Sent {
 
 /// Sends the queue of a socket in the ordinary state.
 #[inline]
-fn send_whole<T: Transport>(entry: &mut Entry<T>, spare: &mut SpareQueues) -> Sent {
+fn send_whole<T: Transport>(entry: &mut Entry<T>, spare: &mut Spare) -> Sent {
     let special = Flags::BLOCKED
         | Flags::CLOSING
         | Flags::ENDING
@@ -287,23 +331,24 @@ fn send_whole<T: Transport>(entry: &mut Entry<T>, spare: &mut SpareQueues) -> Se
 }
 
 #[derive(Default)]
-struct Flushed {
+pub(super) struct Flushed {
     error: Option<Error>,
     drain: bool,
     over: bool,
 }
 
+/// Sends what waits.
 #[inline]
-fn flush<T: Transport>(stream: T) {
-    let flushed = T::with_transports(|all| {
+pub(super) fn flush<T: Transport>(stream: T) {
+    let flushing = T::with_transports(|all| {
         let id = stream.to_id();
         let token = all.token(id);
         let Transports { table, spare, .. } = all;
         let entry = table.get_mut(id)?;
-        Some(flush_entry(entry, token, spare))
+        Some(flush_quickly(entry, token, spare))
     });
-    if let Some(Some(flushed)) = flushed {
-        settle(stream, flushed);
+    if let Some(Some(flushing)) = flushing {
+        finish(stream, flushing);
     }
 }
 
@@ -321,11 +366,7 @@ fn settle<T: Transport>(stream: T, flushed: Flushed) {
 }
 
 #[inline]
-fn flush_entry<T: Transport>(
-    entry: &mut Entry<T>,
-    token: Token,
-    spare: &mut SpareQueues,
-) -> Flushed {
+fn flush_entry<T: Transport>(entry: &mut Entry<T>, token: Token, spare: &mut Spare) -> Flushed {
     let mut flushed = Flushed::default();
     if entry.flags.contains(Flags::CLOSING) {
         return flushed;
@@ -361,12 +402,9 @@ fn flush_entry<T: Transport>(
 
 /// Puts a queue that is done with where the next stream finds it.
 #[inline]
-pub(super) fn recycle(queue: Option<Box<WriteQueue>>, spare: &mut SpareQueues) {
-    if let Some(mut queue) = queue
-        && spare.len() < SPARE_QUEUES
-    {
-        queue.reset();
-        spare.push(queue);
+pub(super) fn recycle(queue: Option<Box<WriteQueue>>, spare: &mut Spare) {
+    if let Some(queue) = queue {
+        spare.keep_queue(queue);
     }
 }
 

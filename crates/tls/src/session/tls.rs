@@ -1,6 +1,7 @@
 //! rustls' connection of either side, over buffers that are ours, so that it keeps none for as long as nothing comes.
 //!
-//! Cost of a record that comes: two calls of rustls, and one allocation in it. Of one that goes: one call, no allocation.
+//! Cost of a record that comes: one call of rustls, and one allocation in it. Of one that goes: one call, and one allocation
+//! in it.
 
 use std::ops::Deref;
 
@@ -156,6 +157,8 @@ impl Message<'_> {
 /// What there is to do after a step.
 enum Next<'c, D> {
     Step,
+    /// Plaintext was appended; more steps may follow.
+    Said,
     PeerClosed,
     /// All that has come is processed.
     Idle(Option<WriteTraffic<'c, D>>),
@@ -174,8 +177,9 @@ fn process<R: Records>(
         let UnbufferedStatus { discard, state, .. } = tls.process_records(rest);
         let next = state.and_then(|state| step(state, plaintext, out));
         count += discard;
+        let said = matches!(next, Ok(Next::Said));
         match next {
-            Ok(Next::Step) => {}
+            Ok(Next::Step | Next::Said) => {}
             Ok(Next::PeerClosed) => closed = true,
             Ok(Next::Idle(_)) => {
                 let result = Ok(closed);
@@ -186,6 +190,11 @@ fn process<R: Records>(
                 let result = Err(error);
                 return Processed { count, result };
             }
+        }
+        // The record was the last, and rustls has nothing to answer: it need not be asked for the next step.
+        if said && count == incoming.len() && !tls.wants_write() {
+            let result = Ok(closed);
+            return Processed { count, result };
         }
     }
 }
@@ -218,7 +227,7 @@ fn send<R: Records>(
     loop {
         let UnbufferedStatus { discard, state, .. } = tls.process_records(held);
         let sent = match step(state?, &mut plaintext, out)? {
-            Next::Step | Next::PeerClosed => None,
+            Next::Step | Next::Said | Next::PeerClosed => None,
             Next::Idle(Some(mut traffic)) => {
                 append(out, length, |room| {
                     message
@@ -250,6 +259,7 @@ fn step<'c, D>(
             while let Some(record) = traffic.next_record() {
                 plaintext.extend_from_slice(record?.payload);
             }
+            return Ok(Next::Said);
         }
         ConnectionState::EncodeTlsData(mut data) => append(out, ROOM, |room| {
             data.encode(room).map_err(|error| match error {

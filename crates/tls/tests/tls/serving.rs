@@ -112,6 +112,43 @@ fn an_end_without_close_notify_is_an_error_and_no_end() {
 }
 
 #[test]
+fn an_answer_that_is_written_in_pieces_is_one_record_and_the_last_words_come_behind_it() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    server.on("connection", move |conn: Connection| {
+        conn.on("data", move |_: Bytes| {
+            conn.write("an ");
+            conn.write_with(|out| out.extend_from_slice(b"answer "));
+            conn.write("in pieces".to_owned());
+            conn.end();
+        });
+    });
+    // In TLS 1.3 the records of tickets look the same.
+    let config = identity.client_of(&[&TLS12]);
+    let peer = client(server, config, |mut tls| {
+        tls.write_all(b"question").unwrap();
+        let mut bytes = Vec::new();
+        tls.sock.read_to_end(&mut bytes).unwrap();
+        let mut types = Vec::new();
+        let mut rest = &bytes[..];
+        while let [content, _, _, high, low, ..] = *rest {
+            types.push(content);
+            rest = &rest[5 + usize::from(u16::from_be_bytes([high, low]))..];
+        }
+        let mut records = &bytes[..];
+        while tls.conn.read_tls(&mut records).unwrap() > 0 {
+            tls.conn.process_new_packets().unwrap();
+        }
+        let mut text = String::new();
+        tls.conn.reader().read_to_string(&mut text).unwrap();
+        (types, text)
+    });
+    let (types, text) = join(peer);
+    assert_eq!(text, "an answer in pieces");
+    assert_eq!(types, [23, 21], "data and an alert");
+}
+
+#[test]
 fn a_record_that_was_tampered_with_is_an_error() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
