@@ -50,7 +50,7 @@ pub(super) struct Rare {
     pub(super) postponed: VecDeque<Passage>,
     /// What was written, before it passes through the filters.
     pub(super) gathered: Option<Box<WriteQueue>>,
-    pub(super) jobs: Option<jobs::Jobs>,
+    pub(super) jobs: Option<Box<jobs::Jobs>>,
     /// What goes out behind the queue.
     pub(super) files: QueuedFiles,
     /// Why a write has failed inside a callback.

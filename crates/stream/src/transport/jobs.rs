@@ -32,12 +32,12 @@ pub(super) fn enable<T: Transport>(stream: T) -> io::Result<()> {
     let enabled = with_entry(stream, |entry, _| {
         let file = Arc::new(entry.fd.try_clone()?.into());
         entry.flags.insert(Flags::JOBS);
-        entry.rare().jobs = Some(Jobs {
+        entry.rare().jobs = Some(Box::new(Jobs {
             file,
             reading: false,
             read: None,
             written: None,
-        });
+        }));
         Ok(())
     });
     enabled.unwrap_or(Ok(()))
