@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use rustix::net::{RecvFlags, recv};
 
 /// How much one read takes at most: 64 KiB.
@@ -22,8 +22,8 @@ thread_local! {
 
 /// What one read gave.
 pub(crate) struct Chunk {
-    /// Never empty.
-    pub(crate) bytes: Bytes,
+    /// Never empty, and nobody else's: they may be changed in place.
+    pub(crate) bytes: BytesMut,
     /// The read filled the room it had: there may be more.
     pub(crate) filled: bool,
 }
@@ -63,7 +63,7 @@ pub(crate) fn read_some(fd: BorrowedFd<'_>, is_socket: bool) -> Result<Chunk, No
             buffer.set_len(length);
         }
         Ok(Chunk {
-            bytes: buffer.split().freeze(),
+            bytes: buffer.split(),
             filled: length == size,
         })
     })

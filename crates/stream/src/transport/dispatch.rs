@@ -10,7 +10,7 @@ use uptick_event_loop::driver::Driver;
 use uptick_event_loop::{Readiness, Token};
 
 use super::reading::Begun;
-use super::{Transport, Transports, deadlines, filtering, panicked, reading, writing};
+use super::{Transport, Transports, deadlines, filtering, panicked, protocol, reading, writing};
 
 /// The [`Driver`] of a kind of stream.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl<T: Transport> Driver for TransportDriver<T> {
                 served,
                 more,
             } => {
-                served.protocol.data(stream, served.key, chunk);
+                protocol::tell_came(stream, served, chunk);
                 if more {
                     reading::continue_pass(stream);
                 }

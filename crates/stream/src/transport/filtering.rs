@@ -4,7 +4,7 @@ use bytes::Bytes;
 use uptick_event_loop::{Token, catch};
 
 use super::flags::Flags;
-use super::reading::Begun;
+use super::reading::{Begun, Came};
 use super::{
     Entry, Spare, Transport, Transports, ending, gathering, protocol, reading, with_entry, writing,
 };
@@ -40,7 +40,7 @@ pub(super) fn begin<T: Transport>(stream: T, begun: &mut Begun<T>) {
                 && entry.rare().postponed.is_empty()
                 && let Some(chunk) = context.take_only()
             {
-                *begun = reading::tell_of(entry, chunk, more);
+                *begun = reading::tell_of(entry, Came::Passed(chunk), more);
             }
         },
     );

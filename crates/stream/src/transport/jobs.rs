@@ -72,7 +72,7 @@ pub(super) fn read<T: Transport>(
     Some(match read? {
         Ok(bytes) if bytes.is_empty() => Err(NoBytes::End),
         Ok(bytes) => Ok(Chunk {
-            bytes,
+            bytes: bytes.into(),
             filled: true,
         }),
         Err(error) => Err(NoBytes::Failed(error)),

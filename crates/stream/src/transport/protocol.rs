@@ -3,12 +3,13 @@
 //! Cost: 24 bytes in each stream and one indirect call for each event; no box for each listener, which an idle stream
 //! would have to keep.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use uptick_emitter::{Event, emit};
 use uptick_event_loop::Id;
 
 use super::flags::Flags;
 use super::gathering::{self, Gathered};
+use super::reading::Came;
 use super::{Transport, Transports, reading, with_entry, writing};
 
 /// Serves streams of one kind, without a listener for each event of each stream.
@@ -18,6 +19,13 @@ use super::{Transport, Transports, reading, with_entry, writing};
 pub trait Protocol<T: Transport>: Sync {
     /// Bytes have come. `data` listeners are not called.
     fn data(&self, stream: T, key: Id, chunk: Bytes);
+
+    /// Bytes have come from the descriptor, through no filter: they are nobody else's, and may be changed in place. They go to
+    /// [`data`](Protocol::data) unless a protocol has a use for that.
+    #[inline]
+    fn read(&self, stream: T, key: Id, chunk: BytesMut) {
+        self.data(stream, key, chunk.freeze());
+    }
 
     /// The peer has ended its side; then this side ends too, unless it stays half-open. `end` listeners are not called.
     fn end(&self, stream: T, key: Id);
@@ -119,7 +127,25 @@ pub(super) fn served<T: Transport>(stream: T) -> Option<Served<T>> {
     with_entry(stream, |entry, _| entry.served).flatten()
 }
 
-/// Tells of bytes that have come.
+/// Tells a protocol of bytes that have come.
+#[inline]
+pub(super) fn tell_came<T: Transport>(stream: T, served: Served<T>, chunk: Came) {
+    match chunk {
+        Came::Read(bytes) => served.protocol.read(stream, served.key, bytes),
+        Came::Passed(bytes) => served.protocol.data(stream, served.key, bytes),
+    }
+}
+
+/// Tells of bytes that have come from the descriptor.
+#[inline]
+pub(super) fn tell_read<T: Transport>(stream: T, bytes: BytesMut) {
+    match served(stream) {
+        Some(Served { protocol, key }) => protocol.read(stream, key, bytes),
+        None => drop(emit(&stream, T::DATA, bytes.freeze())),
+    }
+}
+
+/// Tells of bytes that have come through filters.
 #[inline]
 pub(super) fn tell_data<T: Transport>(stream: T, bytes: Bytes) {
     match served(stream) {

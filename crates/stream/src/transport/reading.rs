@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use uptick_event_loop::driver;
@@ -22,11 +22,26 @@ const BUDGET: usize = 16;
 /// block. So are terminals, which give one line at a time, and pipes.
 const SHORT_READ_ENDS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
+/// Bytes that have come: from the descriptor, so that they are nobody else's, or through filters.
+pub(super) enum Came {
+    Read(BytesMut),
+    Passed(Bytes),
+}
+
+impl Came {
+    fn freeze(self) -> Bytes {
+        match self {
+            Came::Read(bytes) => bytes.freeze(),
+            Came::Passed(bytes) => bytes,
+        }
+    }
+}
+
 /// What has become of an event while its stream was at hand.
 pub(super) enum Begun<T: Transport> {
     /// There is a chunk for a protocol. More may follow.
     Served {
-        chunk: Bytes,
+        chunk: Came,
         served: Served<T>,
         more: bool,
     },
@@ -102,9 +117,10 @@ pub(super) fn begin<T: Transport>(
             let chunk = chunk.bytes;
             *begun = if filtered {
                 let taken = filtering::take(entry, spare, false);
+                let chunk = chunk.freeze();
                 Begun::Filtered { chunk, taken, more }
             } else {
-                tell_of(entry, chunk, more)
+                tell_of(entry, Came::Read(chunk), more)
             };
         }
         Err(rare) => *begun = Begun::Step(rare_step(entry, token, rare)),
@@ -113,7 +129,7 @@ pub(super) fn begin<T: Transport>(
 
 /// Has whoever takes data take a chunk.
 #[inline]
-pub(super) fn tell_of<T: Transport>(entry: &mut Entry<T>, chunk: Bytes, more: bool) -> Begun<T> {
+pub(super) fn tell_of<T: Transport>(entry: &mut Entry<T>, chunk: Came, more: bool) -> Begun<T> {
     match entry.served {
         Some(served) => Begun::Served {
             chunk,
@@ -121,7 +137,7 @@ pub(super) fn tell_of<T: Transport>(entry: &mut Entry<T>, chunk: Bytes, more: bo
             more,
         },
         None => Begun::Chunk {
-            chunk,
+            chunk: chunk.freeze(),
             emission: entry.listeners.begin(&T::DATA),
             more,
         },
@@ -151,7 +167,7 @@ pub(super) fn schedule<T: Transport>(entry: &mut Entry<T>, token: Token) {
 }
 
 pub(super) enum Step {
-    Chunk { chunk: Bytes, more: bool },
+    Chunk { chunk: BytesMut, more: bool },
     Filtered(Bytes),
     Held,
     End,
@@ -185,7 +201,7 @@ fn read_on<T: Transport>(stream: T, budget: usize) {
 pub(super) fn act<T: Transport>(stream: T, step: Step) -> bool {
     match step {
         Step::Chunk { chunk, more } => {
-            protocol::tell_data(stream, chunk);
+            protocol::tell_read(stream, chunk);
             return more;
         }
         Step::Filtered(chunk) => filtering::received(stream, chunk),
@@ -283,7 +299,7 @@ fn read<T: Transport>(entry: &mut Entry<T>, token: Token) -> Step {
             let more = entry.count_read(&chunk);
             let chunk = chunk.bytes;
             if entry.flags.contains(Flags::FILTERED) {
-                Step::Filtered(chunk)
+                Step::Filtered(chunk.freeze())
             } else {
                 Step::Chunk { chunk, more }
             }
