@@ -360,6 +360,11 @@ impl Connection {
         transport::buffered(self)
     }
 
+    /// Whether anything waits to be sent, bytes or files.
+    pub fn is_sending(self) -> bool {
+        transport::is_sending(self)
+    }
+
     /// How many bytes were read from the socket.
     pub fn bytes_read(self) -> u64 {
         transport::byte_counts(self).0

@@ -103,6 +103,12 @@ pub(super) fn expired(key: Id) {
             entry.arm(key);
             return None;
         }
+        if waiting == Waiting::Idle && entry.conn.is_sending() {
+            // It is not idle while it reads the answer, however long that takes.
+            entry.since = Timestamp::now();
+            entry.arm(key);
+            return None;
+        }
         let at = entry.at(key);
         Some(match waiting {
             Waiting::FirstOctet | Waiting::Idle => Over::End,

@@ -24,6 +24,9 @@ use crate::{Body, BodyStream, HeaderMap, HttpError, Response, StatusCode, Upgrad
 /// Pieces up to this many bytes are copied behind the head; longer ones are handed on as they are.
 const COPIED: usize = 4096;
 
+/// How many bytes of a stream that always has more are sent before others get their turn: 1 MiB.
+const TURN: usize = 1024 * 1024;
+
 /// What an answer depends on beside the response.
 #[derive(Clone, Copy)]
 pub(super) struct Facts {
@@ -267,9 +270,15 @@ pub(super) fn send_pieces(at: At, stream: BodyStream) {
         return;
     }
     let sending = async move {
+        let mut turn = 0;
         while let Some(piece) = pieces.next().await {
             match piece {
                 Ok(piece) => {
+                    turn += piece.len();
+                    if turn >= TURN {
+                        turn = 0;
+                        next_turn().await;
+                    }
                     if !write(at, piece) && !poll_fn(|cx| poll_writable(at, cx)).await {
                         return;
                     }
@@ -288,6 +297,18 @@ pub(super) fn send_pieces(at: At, stream: BodyStream) {
         }
     });
     keep_task(at, task);
+}
+
+/// Lets others have their turn.
+fn next_turn() -> impl Future<Output = ()> {
+    let mut waited = false;
+    poll_fn(move |context| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
 }
 
 /// Sends the head and gives the connection away.

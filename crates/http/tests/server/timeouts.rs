@@ -35,6 +35,24 @@ fn a_connection_without_an_octet_is_closed_after_10_seconds() {
 }
 
 #[test]
+fn a_connection_is_not_idle_while_its_client_reads_the_answer() {
+    let clock = manual_clock();
+    let http = hello();
+    http.get("/long", |_: Request| vec![b'x'; 40 << 20]);
+    let mut client = Client::new(http);
+    client.send(get("/long"));
+    settle();
+    for _ in 0..4 {
+        // Within each 30 s it takes enough for the system to ask for more: it is slow, and not stalled.
+        client.sip(6 << 20);
+        pass(&clock, Duration::from_secs(25));
+    }
+    client.send(get("/"));
+    assert_eq!(client.answer().body.len(), 40 << 20);
+    assert_eq!(client.answer().body, "hello");
+}
+
+#[test]
 fn an_idle_connection_is_closed_60_seconds_after_its_last_answer() {
     let clock = manual_clock();
     let mut client = Client::new(hello());

@@ -164,6 +164,20 @@ impl Client {
         }
     }
 
+    /// Reads so many bytes, and leaves what comes behind them where it is.
+    #[track_caller]
+    pub(crate) fn sip(&mut self, count: usize) {
+        let mut left = count;
+        run_until(|| {
+            let mut buffer = vec![0; left];
+            if let Ok(count) = self.stream.read(&mut buffer) {
+                self.came.extend_from_slice(&buffer[..count]);
+                left -= count;
+            }
+            left == 0
+        });
+    }
+
     /// What has come by now.
     pub(crate) fn so_far(&mut self) -> String {
         settle();

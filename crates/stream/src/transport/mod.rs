@@ -369,6 +369,14 @@ pub fn buffered<T: Transport>(stream: T) -> usize {
     with_entry(stream, |entry, _| entry.queued()).unwrap_or(0)
 }
 
+/// Whether anything waits to be sent, bytes or files.
+pub fn is_sending<T: Transport>(stream: T) -> bool {
+    with_entry(stream, |entry, _| {
+        entry.flags.contains(Flags::FILES) || entry.queued() > 0
+    })
+    .unwrap_or(false)
+}
+
 /// How many bytes were read from the descriptor and written to it.
 pub fn byte_counts<T: Transport>(stream: T) -> (u64, u64) {
     with_entry(stream, |entry, _| (entry.bytes_read, entry.bytes_written)).unwrap_or_default()
