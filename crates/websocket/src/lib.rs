@@ -1,0 +1,6 @@
+#![doc = include_str!("../README.md")]
+
+mod message;
+pub mod protocol;
+
+pub use message::{Message, Payload, Text};

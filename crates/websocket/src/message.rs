@@ -1,0 +1,135 @@
+//! What is sent and received.
+
+mod payload;
+mod text;
+
+pub use payload::Payload;
+pub use text::Text;
+
+use bytes::Bytes;
+
+/// A message: text or bytes.
+///
+/// A clone costs as little as one of [`Bytes`]. A message that was received may be a slice of the buffer that it was read
+/// into, and keeps that alive: copy what you keep for long.
+///
+/// # Examples
+///
+/// ```
+/// use uptick_websocket::Message;
+///
+/// match Message::from("hello") {
+///     Message::Text(text) => assert!(text.starts_with("he")),
+///     Message::Binary(bytes) => assert!(bytes.is_empty()),
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Message {
+    /// Text.
+    Text(Text),
+    /// Bytes, whatever they mean.
+    Binary(Bytes),
+}
+
+impl Message {
+    /// Whether it is text.
+    #[inline]
+    pub fn is_text(&self) -> bool {
+        matches!(self, Message::Text(_))
+    }
+
+    /// The text, if it is one.
+    pub fn as_text(&self) -> Option<&Text> {
+        match self {
+            Message::Text(text) => Some(text),
+            Message::Binary(_) => None,
+        }
+    }
+
+    /// The bytes, also those of text.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Message::Text(text) => text.as_bytes(),
+            Message::Binary(bytes) => bytes,
+        }
+    }
+
+    /// The bytes, also those of text.
+    #[inline]
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Message::Text(text) => text.into_bytes(),
+            Message::Binary(bytes) => bytes,
+        }
+    }
+
+    /// The number of bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Whether there is no byte in it.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.as_bytes().is_empty()
+    }
+}
+
+impl From<Text> for Message {
+    fn from(text: Text) -> Message {
+        Message::Text(text)
+    }
+}
+
+impl From<&'static str> for Message {
+    fn from(text: &'static str) -> Message {
+        Message::Text(text.into())
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Message {
+        Message::Text(text.into())
+    }
+}
+
+impl From<Bytes> for Message {
+    fn from(bytes: Bytes) -> Message {
+        Message::Binary(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(bytes: Vec<u8>) -> Message {
+        Message::Binary(bytes.into())
+    }
+}
+
+impl From<Message> for Bytes {
+    fn from(message: Message) -> Bytes {
+        message.into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_hardly_larger_than_its_bytes() {
+        assert!(size_of::<Message>() <= size_of::<Bytes>() + size_of::<usize>());
+        assert!(size_of::<Option<Message>>() <= size_of::<Message>());
+    }
+
+    #[test]
+    fn strings_become_text_and_the_rest_bytes() {
+        assert_eq!(Message::from("a").as_text().unwrap(), "a");
+        assert!(Message::from(String::from("a")).is_text());
+        assert!(!Message::from(vec![1]).is_text());
+        assert_eq!(Message::from(Bytes::from_static(b"ab")).len(), 2);
+        assert_eq!(Message::from("ab").into_bytes(), "ab");
+        assert!(Message::from("").is_empty());
+    }
+}

@@ -1,0 +1,142 @@
+//! What can be sent.
+
+use bytes::Bytes;
+
+use super::{Message, Text};
+
+/// What can be sent as a message: strings as text, and bytes.
+///
+/// Slices are copied once, to where they wait to be sent. Of what is owned, [`into_bytes`](Payload::into_bytes) makes
+/// [`Bytes`] without a copy.
+pub trait Payload: Sized {
+    /// Whether it is sent as text.
+    fn is_text(&self) -> bool;
+
+    /// The bytes to send.
+    fn as_slice(&self) -> &[u8];
+
+    /// The bytes to send, to keep.
+    fn into_bytes(self) -> Bytes;
+}
+
+/// Implements it by two expressions: the bytes as a slice, and to keep.
+macro_rules! payload {
+    ($($type:ty: $text:literal, $slice:expr, $bytes:expr;)*) => {$(
+        impl Payload for $type {
+            #[inline]
+            fn is_text(&self) -> bool {
+                $text
+            }
+
+            #[inline]
+            fn as_slice(&self) -> &[u8] {
+                let slice: fn(&Self) -> &[u8] = $slice;
+                slice(self)
+            }
+
+            #[inline]
+            fn into_bytes(self) -> Bytes {
+                let bytes: fn(Self) -> Bytes = $bytes;
+                bytes(self)
+            }
+        }
+    )*};
+}
+
+payload! {
+    &str: true, |text| text.as_bytes(), |text| Bytes::copy_from_slice(text.as_bytes());
+    String: true, |text| text.as_bytes(), |text| text.into();
+    &String: true, |text| text.as_bytes(), |text| Bytes::copy_from_slice(text.as_bytes());
+    Text: true, |text| text.as_bytes(), Text::into_bytes;
+    &Text: true, |text| text.as_bytes(), |text| text.clone().into_bytes();
+    Bytes: false, |bytes| bytes, |bytes| bytes;
+    &[u8]: false, |bytes| bytes, Bytes::copy_from_slice;
+    Vec<u8>: false, |bytes| bytes, Bytes::from;
+}
+
+impl<const N: usize> Payload for &[u8; N] {
+    #[inline]
+    fn is_text(&self) -> bool {
+        false
+    }
+
+    #[inline]
+    fn as_slice(&self) -> &[u8] {
+        *self
+    }
+
+    fn into_bytes(self) -> Bytes {
+        Bytes::copy_from_slice(self)
+    }
+}
+
+impl Payload for Message {
+    #[inline]
+    fn is_text(&self) -> bool {
+        Message::is_text(self)
+    }
+
+    #[inline]
+    fn as_slice(&self) -> &[u8] {
+        self.as_bytes()
+    }
+
+    #[inline]
+    fn into_bytes(self) -> Bytes {
+        Message::into_bytes(self)
+    }
+}
+
+impl Payload for &Message {
+    #[inline]
+    fn is_text(&self) -> bool {
+        Message::is_text(self)
+    }
+
+    #[inline]
+    fn as_slice(&self) -> &[u8] {
+        self.as_bytes()
+    }
+
+    fn into_bytes(self) -> Bytes {
+        self.clone().into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(payload: impl Payload) -> (bool, Vec<u8>) {
+        let (text, slice) = (payload.is_text(), payload.as_slice().to_vec());
+        assert_eq!(payload.into_bytes(), slice);
+        (text, slice)
+    }
+
+    #[test]
+    fn strings_are_text_and_all_else_is_bytes() {
+        let string = String::from("hi");
+        let message = Message::from("hi");
+        let text = Text::from("hi");
+        for sent in [
+            parts("hi"),
+            parts(&string),
+            parts(string.clone()),
+            parts(&text),
+            parts(text.clone()),
+            parts(&message),
+            parts(message.clone()),
+        ] {
+            assert_eq!(sent, (true, b"hi".to_vec()));
+        }
+        for sent in [
+            parts(b"hi"),
+            parts(&b"hi"[..]),
+            parts(b"hi".to_vec()),
+            parts(Bytes::from_static(b"hi")),
+            parts(Message::from(b"hi".to_vec())),
+        ] {
+            assert_eq!(sent, (false, b"hi".to_vec()));
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Text in bytes that can be shared.
+
+use std::fmt;
+use std::ops::Deref;
+use std::str::Utf8Error;
+
+use bytes::Bytes;
+use simdutf8::basic;
+
+/// Text: bytes that were found to be UTF-8, and are shared when it is cloned.
+///
+/// It can be used as a [`str`]. Each time it is, its bytes are looked at once more, some ten thousand of them in a
+/// microsecond; in a loop, take the `str` before.
+///
+/// # Examples
+///
+/// ```
+/// use uptick_websocket::Text;
+///
+/// let text = Text::from("grüezi");
+/// assert_eq!(text.to_uppercase(), "GRÜEZI");
+/// assert_eq!(text.as_bytes().len(), 7);
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text(Bytes);
+
+impl Text {
+    /// No text.
+    pub const fn new() -> Text {
+        Text(Bytes::new())
+    }
+
+    /// A copy of a string.
+    pub fn copy_from(text: &str) -> Text {
+        Text(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    /// Bytes that were found to be UTF-8.
+    #[inline]
+    pub(crate) fn of_valid(bytes: Bytes) -> Text {
+        debug_assert!(basic::from_utf8(&bytes).is_ok());
+        Text(bytes)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        basic::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Its bytes.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Its bytes, which are not copied.
+    #[inline]
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+impl AsRef<str> for Text {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl PartialEq<str> for Text {
+    fn eq(&self, other: &str) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for Text {
+    fn eq(&self, other: &&str) -> bool {
+        self == *other
+    }
+}
+
+impl From<&'static str> for Text {
+    fn from(text: &'static str) -> Text {
+        Text(Bytes::from_static(text.as_bytes()))
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Text {
+        Text(text.into())
+    }
+}
+
+impl From<Text> for Bytes {
+    fn from(text: Text) -> Bytes {
+        text.0
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> String {
+        text.as_str().to_owned()
+    }
+}
+
+impl TryFrom<Bytes> for Text {
+    type Error = Utf8Error;
+
+    fn try_from(bytes: Bytes) -> Result<Text, Utf8Error> {
+        // The fast check tells no place, the other does.
+        if basic::from_utf8(&bytes).is_err() {
+            str::from_utf8(&bytes)?;
+        }
+        Ok(Text(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_utf8_becomes_text() {
+        let text = Text::try_from(Bytes::from_static("ä".as_bytes())).unwrap();
+        assert_eq!(text, "ä");
+        let error = Text::try_from(Bytes::from_static(b"ab\xff")).unwrap_err();
+        assert_eq!(error.valid_up_to(), 2);
+    }
+
+    #[test]
+    fn it_is_written_as_a_string() {
+        let text = Text::from(String::from("a\"b"));
+        assert_eq!(format!("{text} {text:?}"), "a\"b \"a\\\"b\"");
+    }
+}

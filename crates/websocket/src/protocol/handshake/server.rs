@@ -1,0 +1,309 @@
+//! The side of the handshake that answers (RFC 6455, 4.2).
+
+use uptick_http::h1::{BodyLength, RequestHead, Version};
+use uptick_http::{Method, StatusCode};
+
+use super::extensions::{Extension, Malformed, is_token};
+use super::{VERSION, accept_key, is_key};
+use crate::protocol::deflate::Config;
+
+/// Why a request is not answered by a WebSocket: the status and the fields of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refusal {
+    status: StatusCode,
+    field: Option<(&'static str, &'static str)>,
+    reason: &'static str,
+}
+
+impl Refusal {
+    /// 400, 405 or 426.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The fields that the answer needs, such as `Sec-WebSocket-Version: 13`.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.field.into_iter()
+    }
+
+    /// What is wrong with the request, for a log or a body of text.
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    const fn bad(reason: &'static str) -> Refusal {
+        Refusal {
+            status: StatusCode::BAD_REQUEST,
+            field: None,
+            reason,
+        }
+    }
+
+    const fn upgrade(field: (&'static str, &'static str), reason: &'static str) -> Refusal {
+        Refusal {
+            status: StatusCode::UPGRADE_REQUIRED,
+            field: Some(field),
+            reason,
+        }
+    }
+}
+
+/// A request for a WebSocket that may be accepted.
+///
+/// # Examples
+///
+/// ```
+/// use uptick_http::h1::{self, Limits};
+/// use uptick_websocket::protocol::handshake::server;
+///
+/// let mut decoder = h1::Decoder::new();
+/// decoder.push(concat!(
+///     "GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
+///     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n",
+///     "Sec-WebSocket-Protocol: chat, superchat\r\n\r\n",
+/// ).into());
+/// let Some(h1::Event::Head(head)) = decoder.next(&Limits::default()) else { panic!("no head") };
+/// let offer = server::check(&head).unwrap();
+/// assert_eq!(offer.accept(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+/// assert_eq!(offer.choose(["superchat", "other"]), Some("superchat"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Offer {
+    head: RequestHead,
+}
+
+/// Checks whether a request asks for a WebSocket (RFC 6455, 4.2.1). Who asks, and from where, is not looked at.
+///
+/// # Errors
+///
+/// The answer has to be another: 405 to a method that is not GET, 426 to a request for no or another upgrade, or another
+/// version of the protocol, and 400 to anything else that is not as it has to be.
+pub fn check(head: &RequestHead) -> Result<Offer, Refusal> {
+    if *head.method() != Method::GET {
+        return Err(Refusal {
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            field: Some(("Allow", "GET")),
+            reason: "a WebSocket is opened by GET",
+        });
+    }
+    if head.version() != Version::Http11 {
+        return Err(Refusal::bad("a WebSocket needs HTTP/1.1"));
+    }
+    if !head.is_upgrade() || !has_token(head, "upgrade", "websocket") {
+        return Err(Refusal::upgrade(
+            ("Upgrade", "websocket"),
+            "the request is not for a WebSocket",
+        ));
+    }
+    if !matches!(head.body(), BodyLength::None | BodyLength::Bytes(0)) {
+        return Err(Refusal::bad("a request for a WebSocket has a body"));
+    }
+    if one(head, "sec-websocket-version") != Some(VERSION.as_bytes()) {
+        return Err(Refusal::upgrade(
+            ("Sec-WebSocket-Version", VERSION),
+            "the version of the WebSocket protocol is not 13",
+        ));
+    }
+    if !one(head, "sec-websocket-key").is_some_and(is_key) {
+        return Err(Refusal::bad(
+            "Sec-WebSocket-Key is not a single one of 16 bytes in Base64",
+        ));
+    }
+    if !tokens(head, "sec-websocket-protocol").all(|token| token.is_some()) {
+        return Err(Refusal::bad(
+            "Sec-WebSocket-Protocol is not a list of protocols",
+        ));
+    }
+    if extensions(head).is_err() {
+        return Err(Refusal::bad(
+            "Sec-WebSocket-Extensions is not a list of extensions",
+        ));
+    }
+    Ok(Offer { head: head.clone() })
+}
+
+impl Offer {
+    /// The value of `Sec-WebSocket-Accept`.
+    pub fn accept(&self) -> String {
+        let key = self.head.field("sec-websocket-key").unwrap_or_default();
+        accept_key(str::from_utf8(key).unwrap_or_default())
+    }
+
+    /// The subprotocols that the client speaks, those it prefers first (RFC 6455, 1.9).
+    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
+        tokens(&self.head, "sec-websocket-protocol").flatten()
+    }
+
+    /// The subprotocol for `Sec-WebSocket-Protocol`: the first of the client's that the server speaks, too. Case matters.
+    pub fn choose<'a>(&self, spoken: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
+        self.subprotocols()
+            .find_map(|offered| spoken.clone().into_iter().find(|spoken| *spoken == offered))
+    }
+
+    /// The extensions that the client offers, those it prefers first.
+    pub fn extensions(&self) -> Vec<Extension<'_>> {
+        extensions(&self.head).unwrap_or_default()
+    }
+
+    /// What is agreed on about compression, and the value of `Sec-WebSocket-Extensions`; none if the client offers
+    /// nothing that can be taken.
+    pub fn deflate(&self, wants: &Config) -> Option<(Config, String)> {
+        wants.accept(&self.extensions())
+    }
+
+    /// The head of the request.
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+}
+
+/// The value of a field that is there once.
+fn one<'a>(head: &'a RequestHead, name: &'a str) -> Option<&'a [u8]> {
+    let mut values = head.fields_of(name);
+    let value = values.next()?;
+    values.next().is_none().then_some(value)
+}
+
+/// The elements of the lists in all fields of a name; none in place of what is not a token.
+fn tokens<'a>(head: &'a RequestHead, name: &'a str) -> impl Iterator<Item = Option<&'a str>> {
+    head.fields_of(name)
+        .flat_map(|value| value.split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|element| !element.is_empty())
+        .map(|element| {
+            str::from_utf8(element)
+                .ok()
+                .filter(|_| element.iter().all(|&byte| is_token(byte)))
+        })
+}
+
+fn has_token(head: &RequestHead, name: &str, wanted: &str) -> bool {
+    tokens(head, name)
+        .flatten()
+        .any(|token| token.eq_ignore_ascii_case(wanted))
+}
+
+fn extensions(head: &RequestHead) -> Result<Vec<Extension<'_>>, Malformed> {
+    let mut all = Vec::new();
+    for value in head.fields_of("sec-websocket-extensions") {
+        all.extend(Extension::parse(value)?);
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uptick_http::h1::{Decoder, Event, Limits};
+
+    /// The fields of a good request.
+    const FIELDS: [(&str, &str); 5] = [
+        ("Host", "example.com"),
+        ("Upgrade", "websocket"),
+        ("Connection", "keep-alive, Upgrade"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("Sec-WebSocket-Version", "13"),
+    ];
+
+    fn head(line: &str, fields: &[(&str, &str)]) -> RequestHead {
+        let fields: String = fields
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        let mut decoder = Decoder::new();
+        decoder.push(format!("{line}\r\n{fields}\r\n").into());
+        match decoder.next(&Limits::default()) {
+            Some(Event::Head(head)) => head,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A good request with another value of a field, or without it.
+    fn changed(name: &str, value: Option<&str>) -> RequestHead {
+        let mut fields = FIELDS.to_vec();
+        fields.retain(|field| field.0 != name);
+        fields.extend(value.map(|value| (name, value)));
+        head("GET /chat HTTP/1.1", &fields)
+    }
+
+    fn status(head: &RequestHead) -> u16 {
+        check(head).map_or_else(|refusal| refusal.status().as_u16(), |_| 101)
+    }
+
+    #[test]
+    fn a_request_is_checked_field_by_field() {
+        for (name, value, expected) in [
+            ("Upgrade", None, 426),
+            ("Upgrade", Some("h2c"), 426),
+            ("Upgrade", Some("h2c, WebSocket"), 101),
+            ("Connection", None, 426),
+            ("Connection", Some("close"), 426),
+            ("Sec-WebSocket-Version", None, 426),
+            ("Sec-WebSocket-Version", Some("8"), 426),
+            ("Sec-WebSocket-Version", Some("13, 8"), 426),
+            ("Sec-WebSocket-Key", None, 400),
+            ("Sec-WebSocket-Key", Some(""), 400),
+            ("Sec-WebSocket-Key", Some("dGhlIHNhbXBsZSBub25jZQ"), 400),
+            ("Sec-WebSocket-Key", Some("dGhlIHNhbXBsZSBub25jZQ==="), 400),
+            ("Sec-WebSocket-Key", Some("dGhlIHNhbXBsZSBub25jZ!=="), 400),
+            ("Sec-WebSocket-Key", Some("dGhlIHNhbXBsZSBub25jZSE="), 400),
+            ("Sec-WebSocket-Protocol", Some("a b"), 400),
+            ("Sec-WebSocket-Protocol", Some("a,, b"), 101),
+            ("Sec-WebSocket-Extensions", Some("a;"), 400),
+            ("Sec-WebSocket-Extensions", Some("a; b=1"), 101),
+            ("Content-Length", Some("0"), 101),
+            ("Content-Length", Some("1"), 400),
+            ("Transfer-Encoding", Some("chunked"), 400),
+        ] {
+            let head = changed(name, value);
+            assert_eq!(status(&head), expected, "{name}: {value:?}");
+        }
+        assert_eq!(status(&head("POST / HTTP/1.1", &FIELDS)), 405);
+        assert_eq!(status(&head("GET / HTTP/1.0", &FIELDS)), 400);
+        assert_eq!(status(&head("GET / HTTP/1.1", &FIELDS)), 101);
+    }
+
+    #[test]
+    fn a_key_or_version_that_is_there_twice_is_refused() {
+        for (field, expected) in [(FIELDS[3], 400), (FIELDS[4], 426)] {
+            let fields = [&FIELDS[..], &[field]].concat();
+            assert_eq!(status(&head("GET / HTTP/1.1", &fields)), expected);
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_would_be_taken() {
+        let of = |head| check(&head).unwrap_err().fields().next().unwrap();
+        let version = of(changed("Sec-WebSocket-Version", Some("7")));
+        assert_eq!(version, ("Sec-WebSocket-Version", "13"));
+        assert_eq!(of(changed("Upgrade", None)), ("Upgrade", "websocket"));
+        assert_eq!(of(head("PUT / HTTP/1.1", &FIELDS)), ("Allow", "GET"));
+    }
+
+    #[test]
+    fn the_subprotocol_is_the_first_that_both_speak() {
+        let fields = [
+            &FIELDS[..],
+            &[
+                ("Sec-WebSocket-Protocol", "a, b"),
+                ("Sec-WebSocket-Protocol", "c"),
+            ],
+        ]
+        .concat();
+        let offer = check(&head("GET / HTTP/1.1", &fields)).unwrap();
+        assert_eq!(offer.subprotocols().collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(offer.choose(["c", "b"]), Some("b"));
+        assert_eq!(offer.choose(["A", "d"]), None);
+    }
+
+    #[test]
+    fn extensions_may_come_in_several_fields() {
+        let name = "Sec-WebSocket-Extensions";
+        let fields = [&FIELDS[..], &[(name, "a"), (name, "permessage-deflate")]].concat();
+        let offer = check(&head("GET / HTTP/1.1", &fields)).unwrap();
+        assert_eq!(offer.extensions().len(), 2);
+        let (_, answer) = offer.deflate(&Config::new()).unwrap();
+        assert_eq!(answer, "permessage-deflate");
+    }
+}

@@ -1,0 +1,175 @@
+//! The heads of frames as they come.
+
+use super::frame::{MAX_CONTROL, Opcode};
+use super::invalid::Invalid;
+
+/// The bit of the second byte that says that there is a key.
+pub(super) const MASKED: u8 = 0x80;
+
+/// A head that came whole and is valid by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Received {
+    pub(super) opcode: Opcode,
+    pub(super) fin: bool,
+    pub(super) compressed: bool,
+    pub(super) key: Option<[u8; 4]>,
+    /// The length of the payload.
+    pub(super) length: u64,
+    /// The number of bytes before the payload.
+    pub(super) size: usize,
+}
+
+/// The head at the beginning of some bytes, or none if more are needed. What is wrong is told by the first byte that
+/// makes it so, however many there are.
+///
+/// `masked` is [`MASKED`] if there has to be a key, and 0 if there may be none; `compression` tells whether messages may
+/// be compressed.
+pub(super) fn parse(
+    bytes: &[u8],
+    masked: u8,
+    compression: bool,
+) -> Result<Option<Received>, Invalid> {
+    let Some(&first) = bytes.first() else {
+        return Ok(None);
+    };
+    let Some(opcode) = Opcode::from_u8(first & 0x0f) else {
+        return Err(Invalid::protocol("a frame has a reserved opcode"));
+    };
+    let fin = first & 0x80 != 0;
+    let compressed = first & 0x40 != 0;
+    let may_be_compressed = compression && matches!(opcode, Opcode::Text | Opcode::Binary);
+    if first & 0x30 != 0 || (compressed && !may_be_compressed) {
+        return Err(Invalid::protocol("a frame has a reserved bit set"));
+    }
+    if opcode.is_control() && !fin {
+        return Err(Invalid::protocol("a control frame is fragmented"));
+    }
+    let Some(&second) = bytes.get(1) else {
+        return Ok(None);
+    };
+    if second & MASKED != masked {
+        return Err(Invalid::protocol(match masked {
+            0 => "a frame of a server is masked",
+            _ => "a frame of a client is not masked",
+        }));
+    }
+    let short = second & !MASKED;
+    if opcode.is_control() && usize::from(short) > MAX_CONTROL {
+        return Err(Invalid::protocol(
+            "a control frame is longer than 125 bytes",
+        ));
+    }
+    let (length, size) = match short {
+        126 => match bytes.get(2..).and_then(<[u8]>::first_chunk) {
+            Some(&length) => (u16::from_be_bytes(length).into(), 4),
+            None => return Ok(None),
+        },
+        127 => match bytes.get(2..).and_then(<[u8]>::first_chunk) {
+            Some(&length) => (u64::from_be_bytes(length), 10),
+            None => return Ok(None),
+        },
+        _ => (short.into(), 2),
+    };
+    match size {
+        4 if length < 126 => return Err(Invalid::protocol("a length is not in its shortest form")),
+        10 if length <= u64::from(u16::MAX) => {
+            return Err(Invalid::protocol("a length is not in its shortest form"));
+        }
+        10 if length > i64::MAX as u64 => {
+            return Err(Invalid::protocol("a length has its highest bit set"));
+        }
+        _ => {}
+    }
+    let (key, size) = if masked == 0 {
+        (None, size)
+    } else {
+        match bytes.get(size..).and_then(<[u8]>::first_chunk) {
+            Some(&key) => (Some(key), size + 4),
+            None => return Ok(None),
+        }
+    };
+    Ok(Some(Received {
+        opcode,
+        fin,
+        compressed,
+        key,
+        length,
+        size,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::frame::{Flags, Head};
+
+    fn reason(bytes: &[u8], masked: u8, compression: bool) -> Option<&'static str> {
+        parse(bytes, masked, compression)
+            .err()
+            .map(|invalid| invalid.reason())
+    }
+
+    #[test]
+    fn each_first_byte_is_taken_or_refused_by_itself() {
+        for first in 0..=0xff_u8 {
+            for compression in [false, true] {
+                let (opcode, fin) = (first & 0x0f, first & 0x80 != 0);
+                let expected = match opcode {
+                    3..=7 | 11.. => false,
+                    8..=10 => fin && first & 0x70 == 0,
+                    1 | 2 => first & 0x30 == 0 && (compression || first & 0x40 == 0),
+                    _ => first & 0x70 == 0,
+                };
+                let found = parse(&[first], MASKED, compression);
+                assert_eq!(found.is_ok(), expected, "{first:x} {compression}");
+                assert!(!matches!(found, Ok(Some(_))));
+            }
+        }
+    }
+
+    #[test]
+    fn each_length_comes_as_it_went() {
+        for length in (0..130).chain([65_535, 65_536, 1 << 32, i64::MAX as u64]) {
+            for key in [None, Some([1, 2, 3, 4])] {
+                let masked = if key.is_some() { MASKED } else { 0 };
+                let head = Head::new(Opcode::Text, Flags::FIN, key, length);
+                for end in 0..head.len() {
+                    assert!(matches!(parse(&head[..end], masked, false), Ok(None)));
+                }
+                let received = parse(&head, masked, false).unwrap().unwrap();
+                assert_eq!((received.length, received.key), (length, key));
+                assert_eq!(received.size, head.len());
+                assert!(received.fin && !received.compressed);
+                let other = reason(&head[..2], masked ^ MASKED, false).unwrap();
+                assert!(other.contains("masked"), "{other}");
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_that_are_longer_than_needed_are_refused() {
+        for length in [0, 125] {
+            let bytes = [0x81, 126, 0, length];
+            assert!(reason(&bytes, 0, false).unwrap().contains("shortest"));
+        }
+        for length in [0, 125, 126, 65_535_u64] {
+            let bytes = [&[0x81, 127], &length.to_be_bytes()[..]].concat();
+            assert!(reason(&bytes, 0, false).unwrap().contains("shortest"));
+        }
+        for length in [1 << 63, u64::MAX] {
+            let bytes = [&[0x81, 127], &u64::to_be_bytes(length)[..]].concat();
+            assert!(reason(&bytes, 0, false).unwrap().contains("highest"));
+        }
+    }
+
+    #[test]
+    fn a_long_control_frame_is_refused_by_its_second_byte() {
+        for opcode in [8, 9, 10] {
+            for short in [126, 127] {
+                let bytes = [0x80 | opcode, MASKED | short];
+                assert!(reason(&bytes, MASKED, false).unwrap().contains("125"));
+            }
+            assert_eq!(reason(&[0x80 | opcode, MASKED | 125], MASKED, false), None);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What is wrong with what came.
+
+use super::close::CloseCode;
+
+/// What is wrong with what the other side sent: the code of the close frame that tells it so, and why. Nothing that
+/// follows is decoded (RFC 6455, 7.1.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Invalid {
+    code: CloseCode,
+    reason: &'static str,
+}
+
+impl Invalid {
+    /// The code to close with.
+    pub fn code(&self) -> CloseCode {
+        self.code
+    }
+
+    /// What is wrong, for a log or a close frame.
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    pub(super) const fn new(code: CloseCode, reason: &'static str) -> Invalid {
+        Invalid { code, reason }
+    }
+
+    /// What breaks the rules of the protocol.
+    pub(super) const fn protocol(reason: &'static str) -> Invalid {
+        Invalid::new(CloseCode::PROTOCOL, reason)
+    }
+
+    pub(super) const UTF8: Invalid = Invalid::new(CloseCode::INVALID_DATA, "text is not UTF-8");
+    pub(super) const TOO_BIG: Invalid =
+        Invalid::new(CloseCode::TOO_BIG, "a message is longer than allowed");
+    pub(super) const FRAGMENTS: Invalid = Invalid::new(
+        CloseCode::TOO_BIG,
+        "a message has more fragments than allowed",
+    );
+    pub(super) const DEFLATE: Invalid = Invalid::new(
+        CloseCode::INVALID_DATA,
+        "a compressed message cannot be inflated",
+    );
+}

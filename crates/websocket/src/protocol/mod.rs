@@ -1,0 +1,42 @@
+//! WebSocket (RFC 6455) and the compression of its messages (RFC 7692) without any input or output: bytes in and
+//! messages out, messages in and bytes out.
+//!
+//! The [`handshake`] is decided on here, for either side. Behind it, a [`Decoder`] reads what one side of the connection
+//! gets. It is strict: of what breaks the rules, it says what is wrong ([`Invalid`]), once, and reads nothing more.
+//! [`frame`] and [`close`] write what is sent, and [`deflate`] compresses it.
+//!
+//! ```
+//! use uptick_websocket::Message;
+//! use uptick_websocket::protocol::frame::{self, Flags, Opcode};
+//! use uptick_websocket::protocol::{Decoder, Event, Limits, Role};
+//!
+//! let limits = Limits::default();
+//! let mut decoder = Decoder::new(Role::Server);
+//! decoder.push(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"[..].into());
+//! let Some(Event::Message(message)) = decoder.next(&limits, None) else { panic!("no message") };
+//! assert_eq!(message, Message::from("Hello"));
+//! assert!(decoder.next(&limits, None).is_none() && decoder.is_idle());
+//!
+//! let mut out = Vec::new();
+//! frame::append(&mut out, Opcode::Text, Flags::FIN, None, message.as_bytes());
+//! assert_eq!(out, b"\x81\x05Hello");
+//! ```
+
+pub mod close;
+mod decoder;
+pub mod deflate;
+pub mod frame;
+pub mod handshake;
+mod head;
+mod invalid;
+mod limits;
+pub mod mask;
+mod partial;
+mod utf8;
+
+pub use close::{CloseCode, CloseFrame};
+pub use decoder::{Decoder, Event, Role};
+pub use deflate::{Deflater, Inflater};
+pub use invalid::Invalid;
+pub use limits::Limits;
+pub use utf8::Utf8;

@@ -1,0 +1,160 @@
+//! What is true of the decoder of WebSocket frames, whatever it gets. The tests and the fuzzer call it.
+
+use std::io::{self, Read, Write};
+
+use tungstenite::Message as TheirMessage;
+use tungstenite::protocol::Role as TheirRole;
+use tungstenite::protocol::{WebSocket, WebSocketConfig};
+use uptick_websocket::Message;
+use uptick_websocket::protocol::frame::{self, Flags, Opcode};
+use uptick_websocket::protocol::{Decoder, Event, Inflater, Limits, Role, close};
+
+/// All events of some pieces, up to the last that there can be.
+pub(crate) fn decode<'a>(
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+    role: Role,
+    compressed: bool,
+    limits: &Limits,
+) -> Vec<Event> {
+    let mut decoder = Decoder::new(role).compressed(compressed);
+    let mut inflater = Inflater::new(15);
+    let mut events = Vec::new();
+    let mut over = false;
+    for piece in pieces {
+        decoder.push(piece.into());
+        while let Some(event) = decoder.next(limits, Some(&mut inflater)) {
+            assert!(!over, "{event:?} after {events:?}");
+            over = matches!(event, Event::Close(_) | Event::Error(_));
+            events.push(event);
+        }
+    }
+    assert!(!over || (decoder.is_idle() && decoder.buffered() == 0));
+    events
+}
+
+/// Checks what must be true of any bytes, in pieces of `size`.
+pub(crate) fn check(bytes: &[u8], size: usize, role: Role, compressed: bool, limits: &Limits) {
+    let whole = decode([bytes], role, compressed, limits);
+    for size in [1, 2, size.max(1)] {
+        let cut = decode(bytes.chunks(size), role, compressed, limits);
+        assert_eq!(cut, whole, "in pieces of {size}");
+    }
+    let again = encode(&whole, role);
+    let errors = usize::from(matches!(whole.last(), Some(Event::Error(_))));
+    assert_eq!(
+        decode([&again[..]], role, false, limits),
+        whole[..whole.len() - errors]
+    );
+    if !compressed && *limits == Limits::default() {
+        agrees_with_tungstenite(bytes, role, &whole);
+    }
+}
+
+/// The frames that make these events.
+fn encode(events: &[Event], role: Role) -> Vec<u8> {
+    let mask = (role == Role::Server).then_some([0x12, 0x34, 0x56, 0xff]);
+    let mut out = Vec::new();
+    let mut append = |opcode, payload: &[u8]| {
+        frame::append(&mut out, opcode, Flags::FIN, mask, payload);
+    };
+    for event in events {
+        match event {
+            Event::Message(Message::Text(text)) => append(Opcode::Text, text.as_bytes()),
+            Event::Message(Message::Binary(bytes)) => append(Opcode::Binary, bytes),
+            Event::Ping(payload) => append(Opcode::Ping, payload),
+            Event::Pong(payload) => append(Opcode::Pong, payload),
+            Event::Close(_) | Event::Error(_) => {}
+        }
+    }
+    if let Some(Event::Close(says)) = events.last() {
+        close::append(&mut out, says.as_ref(), mask);
+    }
+    out
+}
+
+/// A socket that has some bytes and takes all.
+struct Socket<'a>(&'a [u8]);
+
+impl Read for Socket<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(into)? {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            count => Ok(count),
+        }
+    }
+}
+
+impl Write for Socket<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What tungstenite finds up to an error, and whether there was one.
+pub(crate) fn their_messages(bytes: &[u8], role: Role) -> (Vec<TheirMessage>, bool) {
+    let role = match role {
+        Role::Server => TheirRole::Server,
+        Role::Client => TheirRole::Client,
+    };
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(1024 * 1024))
+        .max_frame_size(Some(1024 * 1024));
+    let mut socket = WebSocket::from_raw_socket(Socket(bytes), role, Some(config));
+    let mut messages = Vec::new();
+    loop {
+        match socket.read() {
+            Ok(message) => {
+                let last = message.is_close();
+                messages.push(message);
+                if last {
+                    return (messages, false);
+                }
+            }
+            Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                return (messages, false);
+            }
+            Err(_) => return (messages, true),
+        }
+    }
+}
+
+/// Whether an event is what tungstenite found.
+fn is_same(event: &Event, theirs: &TheirMessage) -> bool {
+    match (event, theirs) {
+        (Event::Message(Message::Text(text)), TheirMessage::Text(theirs)) => {
+            text == theirs.as_str()
+        }
+        (Event::Message(Message::Binary(bytes)), TheirMessage::Binary(theirs)) => bytes == theirs,
+        (Event::Ping(bytes), TheirMessage::Ping(theirs))
+        | (Event::Pong(bytes), TheirMessage::Pong(theirs)) => bytes == theirs,
+        (Event::Close(None), TheirMessage::Close(None)) => true,
+        (Event::Close(Some(says)), TheirMessage::Close(Some(theirs))) => {
+            // It does not know this one.
+            says.code.as_u16() == 1014
+                || (says.code.as_u16() == u16::from(theirs.code)
+                    && says.reason == *theirs.reason.as_str())
+        }
+        _ => false,
+    }
+}
+
+/// Each finds the same, but tungstenite refuses later or not at all: text by its whole frames, lengths that are not in
+/// their shortest form never, and codes of close frames by changing them.
+fn agrees_with_tungstenite(bytes: &[u8], role: Role, events: &[Event]) {
+    let (theirs, failed) = their_messages(bytes, role);
+    let agree = match events.split_last() {
+        Some((Event::Error(_), before)) => {
+            theirs.len() >= before.len() && before.iter().zip(&theirs).all(|(a, b)| is_same(a, b))
+        }
+        _ => {
+            !failed
+                && theirs.len() == events.len()
+                && events.iter().zip(&theirs).all(|(a, b)| is_same(a, b))
+        }
+    };
+    assert!(agree, "{events:?}, but {theirs:?}, failed: {failed}");
+}

@@ -1,0 +1,43 @@
+//! The protocol by itself, without any socket.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may panic"
+)]
+
+#[path = "../invariants/protocol.rs"]
+mod invariants;
+mod limits;
+mod messages;
+mod properties;
+mod refusals;
+
+use uptick_websocket::protocol::frame::{self, Flags, Opcode};
+use uptick_websocket::protocol::{Event, Limits, Role};
+
+/// A frame of a client.
+fn masked(opcode: Opcode, flags: Flags, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::append(
+        &mut out,
+        opcode,
+        flags,
+        Some([0xa1, 0x42, 0x07, 0xee]),
+        payload,
+    );
+    out
+}
+
+/// What a server finds in some bytes, with the limits that it has by default.
+fn decode(bytes: &[u8]) -> Vec<Event> {
+    invariants::decode([bytes], Role::Server, false, &Limits::default())
+}
+
+/// The code and the reason with which a server refuses some bytes, by the last event.
+fn refused(bytes: &[u8]) -> (u16, &'static str) {
+    match decode(bytes).last() {
+        Some(Event::Error(invalid)) => (invalid.code().as_u16(), invalid.reason()),
+        other => panic!("{other:?}"),
+    }
+}
