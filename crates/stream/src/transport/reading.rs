@@ -29,6 +29,7 @@ pub(super) enum Came {
 }
 
 impl Came {
+    #[inline]
     fn freeze(self) -> Bytes {
         match self {
             Came::Read(bytes) => bytes.freeze(),
