@@ -1,10 +1,11 @@
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uptick_http::HttpServer;
 
-use crate::support::{run_until, server, settle, socket_address};
+use crate::support::{server, settle, socket_address};
 
 /// Another program that listens on a port; it is killed when it is dropped.
 struct Other(Child);
@@ -29,14 +30,16 @@ impl Drop for Other {
     }
 }
 
-/// A process that another test starts has all descriptors until it begins its program: it may take a moment.
-#[track_caller]
-fn is_free_soon(port: u16) {
-    run_until(|| HttpServer::is_port_free(port));
+/// A process that a test starts has all descriptors of this one until it begins its program, ports among them: the tests
+/// wait for one another.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[test]
 fn a_port_is_free_when_nobody_listens_there() {
+    let _alone = alone();
     assert!(!HttpServer::new().is_connected());
     let http = server();
     assert!(http.is_connected());
@@ -44,22 +47,24 @@ fn a_port_is_free_when_nobody_listens_there() {
     assert!(!HttpServer::is_port_free(port));
     http.close();
     assert!(!http.is_connected());
-    is_free_soon(port);
+    assert!(HttpServer::is_port_free(port));
 }
 
 #[test]
 fn a_port_that_a_server_of_this_thread_has_is_freed() {
+    let _alone = alone();
     let (http, other) = (server(), server());
     let port = socket_address(http).port();
     assert_eq!(HttpServer::free_port_if_stuck(port), Ok(true));
     settle();
     assert!(!http.is_connected() && other.is_connected());
-    is_free_soon(port);
+    assert!(HttpServer::is_port_free(port));
     assert_eq!(HttpServer::free_port_if_stuck(port), Ok(false));
 }
 
 #[test]
 fn a_port_of_another_process_is_not_freed_and_the_error_names_the_process() {
+    let _alone = alone();
     let (mut other, port) = Other::new();
     let error = HttpServer::free_port_if_stuck(port).unwrap_err();
     let pid = other.0.id();
@@ -71,6 +76,7 @@ fn a_port_of_another_process_is_not_freed_and_the_error_names_the_process() {
 
 #[test]
 fn a_process_that_has_a_port_ends_only_when_it_is_asked_to() {
+    let _alone = alone();
     let (mut other, port) = Other::new();
     let holders = HttpServer::port_holders(port);
     let [holder] = holders.as_slice() else {
@@ -85,6 +91,7 @@ fn a_process_that_has_a_port_ends_only_when_it_is_asked_to() {
 
 #[test]
 fn this_process_is_not_asked_to_end() {
+    let _alone = alone();
     let http = server();
     let port = socket_address(http).port();
     let holders = HttpServer::port_holders(port);
