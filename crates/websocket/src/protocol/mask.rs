@@ -21,35 +21,46 @@ pub fn apply(bytes: &mut [u8], key: [u8; 4], offset: usize) {
 
 /// The same, and whether the bytes are ASCII afterwards, which costs nothing while they are at hand.
 #[inline]
-pub(super) fn is_ascii_after(bytes: &mut [u8], mut key: [u8; 4], offset: usize) -> bool {
+pub(super) fn is_ascii_after(mut bytes: &mut [u8], mut key: [u8; 4], offset: usize) -> bool {
     key.rotate_left(offset % 4);
     let half = u32::from_ne_bytes(key);
     let word = (u64::from(half) << 32) | u64::from(half);
     let mut seen = 0;
-    let short = if bytes.len() < BLOCK {
-        bytes
-    } else {
+    if bytes.len() >= BLOCK {
         let (blocks, rest) = bytes.as_chunks_mut::<BLOCK>();
         seen |= apply_to_blocks(blocks, word);
-        rest
+        bytes = rest;
+    }
+    // The last word is read before those that it may overlap with are written, and written after them.
+    let Some(last) = bytes.last_chunk().map(|last| u64::from_ne_bytes(*last)) else {
+        for (byte, key) in bytes.iter_mut().zip(key.into_iter().cycle()) {
+            *byte ^= key;
+            seen |= u64::from(*byte);
+        }
+        return seen & NOT_ASCII == 0;
     };
-    let (words, rest) = short.as_chunks_mut::<8>();
-    for bytes in words {
+    // The key begins with a whole word, and the last word within one.
+    let last = last ^ rotated(word, bytes.len());
+    for bytes in bytes.as_chunks_mut::<8>().0 {
         let plain = u64::from_ne_bytes(*bytes) ^ word;
         seen |= plain;
         *bytes = plain.to_ne_bytes();
     }
-    let (halves, rest) = rest.as_chunks_mut::<4>();
-    for bytes in halves {
-        let plain = u32::from_ne_bytes(*bytes) ^ half;
-        seen |= u64::from(plain);
-        *bytes = plain.to_ne_bytes();
+    if let Some(place) = bytes.last_chunk_mut() {
+        *place = last.to_ne_bytes();
     }
-    for (byte, key) in rest.iter_mut().zip(key) {
-        *byte ^= key;
-        seen |= u64::from(*byte);
+    (seen | last) & NOT_ASCII == 0
+}
+
+/// A key as it is from a place on.
+#[inline]
+fn rotated(word: u64, place: usize) -> u64 {
+    let bits = 8 * (place % 4) as u32;
+    if cfg!(target_endian = "little") {
+        word.rotate_right(bits)
+    } else {
+        word.rotate_left(bits)
     }
-    seen & NOT_ASCII == 0
 }
 
 /// So many bytes at a time go through vector registers.

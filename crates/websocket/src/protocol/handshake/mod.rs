@@ -1,5 +1,6 @@
 //! The handshake that makes a WebSocket of an HTTP connection (RFC 6455, 4).
 
+pub mod client;
 mod extensions;
 pub mod server;
 
