@@ -43,6 +43,7 @@ pub use stats::Stats;
 /// | `response` | [`ResponseInfo`] | an answer is about to be sent; when it turns out that it cannot be, 500 follows without another |
 /// | `upgrade` | [`Connection`] | a connection goes on with another protocol |
 /// | `error` | [`Error`] | a listener failed; the server goes on |
+/// | `shutdown` | `()` | a [`shutdown`](HttpServer::shutdown) begins |
 /// | `close` | `()` | the server was closed and its last connection is gone: the last event |
 ///
 /// # Limits
@@ -85,6 +86,8 @@ events! {
             ERROR = "error", warn;
         }
         () => {
+            /// A shutdown begins: for those who have connections that speak another protocol.
+            SHUTDOWN = "shutdown";
             /// The server was closed and its last connection is gone.
             CLOSE = "close";
         }

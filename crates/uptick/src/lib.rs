@@ -32,6 +32,8 @@ pub use uptick_socket as socket;
 pub use uptick_stream as stream;
 #[cfg(feature = "tls")]
 pub use uptick_tls as tls;
+#[cfg(feature = "websocket")]
+pub use uptick_websocket as websocket;
 
 pub use uptick_event_loop::{
     LoopHandle, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, Timer,
@@ -53,6 +55,11 @@ pub mod prelude {
     pub use uptick_stream::{ReadableStream, WritableStream};
     #[cfg(feature = "tls")]
     pub use uptick_tls::{SecureConnector, SecureServer, TlsConnection, TlsContext};
+    #[cfg(feature = "websocket")]
+    pub use uptick_websocket::{
+        Accept, CloseCode, Closed, Message, Reject, Sent, WebSocket, WebSocketOptions,
+        WebSocketRoutes,
+    };
 }
 
 /// Runs this thread's loop until nothing is left to wait for, or until [`stop`].

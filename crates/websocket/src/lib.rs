@@ -1,6 +1,23 @@
 #![doc = include_str!("../README.md")]
 
+mod compression;
+mod error;
+mod gate;
 mod message;
+mod options;
+mod origin;
 pub mod protocol;
+mod routes;
+mod socket;
+mod topics;
 
+pub use compression::Compression;
+pub use error::Error;
+pub use gate::{Accept, AtOnce, Decision, InTime, IntoDecision, IntoVerdict, Reject};
 pub use message::{Message, Payload, Text};
+pub use options::{SlowPolicy, WebSocketOptions};
+pub use origin::Origins;
+pub use protocol::CloseCode;
+pub use routes::{WebSocketRoutes, upgrade, upgrade_with};
+pub use socket::{Closed, Sent, WebSocket};
+pub use topics::{PublishError, Publisher, Subscription, Topics};

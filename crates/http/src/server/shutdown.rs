@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use uptick_event_loop::{Timer, add_timer};
+use uptick_emitter::emit;
+use uptick_event_loop::{Timer, add_timer, catch};
 use uptick_socket::ServerControl;
 
 use super::{HttpServer, with_entry};
@@ -78,7 +79,11 @@ impl HttpServer {
             cut.cutting.set(false);
             cut.count_cut(count);
         });
-        service.begin_draining(timer, sender);
+        if service.begin_draining(timer, sender)
+            && let Err(message) = catch(|| emit(&self, HttpServer::SHUTDOWN, ()))
+        {
+            tracing::error!("a shutdown callback of an HTTP server panicked: {message}");
+        }
         // They end their connections at the same time, but after those that still speak HTTP.
         shutdown.listeners = servers
             .iter()
@@ -92,13 +97,15 @@ impl HttpServer {
 }
 
 impl super::Service {
-    fn begin_draining(&self, timer: Timer, sender: oneshot::Sender<usize>) {
+    /// Gives whether none was under way.
+    fn begin_draining(&self, timer: Timer, sender: oneshot::Sender<usize>) -> bool {
         let mut draining = self.draining.borrow_mut();
         match draining.as_mut() {
             Some(draining) => {
                 draining.timer.cancel();
                 draining.timer = timer;
                 draining.waiting.push(sender);
+                false
             }
             None => {
                 *draining = Some(Draining {
@@ -106,6 +113,7 @@ impl super::Service {
                     waiting: vec![sender],
                     cut: 0,
                 });
+                true
             }
         }
     }

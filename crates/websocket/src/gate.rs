@@ -1,0 +1,157 @@
+//! Who decides whether a WebSocket is opened: a callback before the upgrade.
+
+use std::future::Future;
+
+use uptick_http::{HeaderName, HeaderValue, HttpError, IntoResponse, LocalFuture, Response};
+
+use crate::WebSocket;
+
+/// Called with a WebSocket that is open.
+pub(crate) type OnOpen = Box<dyn FnOnce(WebSocket)>;
+
+/// Lets a client in: the WebSocket is opened, and a callback gets it.
+///
+/// # Examples
+/// ```
+/// use uptick_websocket::{Accept, WebSocket};
+///
+/// let user = String::from("Ada");
+/// let accept = Accept::new(move |ws: WebSocket| ws.set_data(user)).header("x-room", "blue");
+/// # let _ = accept;
+/// ```
+pub struct Accept {
+    pub(crate) open: OnOpen,
+    pub(crate) protocol: Option<String>,
+    pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) failure: Option<HttpError>,
+}
+
+impl Accept {
+    /// Has `open` called with the WebSocket, once it is open.
+    pub fn new(open: impl FnOnce(WebSocket) + 'static) -> Self {
+        Accept {
+            open: Box::new(open),
+            protocol: None,
+            fields: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// Sets the subprotocol. One that the client has not offered makes the answer an error (500, logged).
+    /// Default: the first that the client offers of [`WebSocketOptions::protocols`](crate::WebSocketOptions::protocols).
+    #[must_use]
+    pub fn protocol(mut self, protocol: impl Into<String>) -> Self {
+        self.protocol = Some(protocol.into());
+        self
+    }
+
+    /// Adds a field to the answer, such as `Set-Cookie`. One that cannot be sent makes the answer an error (500,
+    /// logged). Default: none but those of the handshake.
+    #[must_use]
+    pub fn header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        HeaderName: TryFrom<N>,
+        HeaderValue: TryFrom<V>,
+    {
+        match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            (Ok(name), Ok(value)) => self.fields.push((name, value)),
+            _ => {
+                let cause = "a field of the answer that opens a WebSocket cannot be sent";
+                self.failure = Some(HttpError::internal(cause));
+            }
+        }
+        self
+    }
+}
+
+/// Does not let a client in: the response is the answer.
+#[derive(Debug)]
+pub struct Reject(
+    /// The answer.
+    pub Response,
+);
+
+/// What a gate has decided.
+pub enum Decision {
+    /// At once.
+    Now(Box<Result<Accept, Response>>),
+    /// Later.
+    Later(LocalFuture<Result<Accept, Response>>),
+}
+
+/// Marks what decides at once.
+#[derive(Debug)]
+pub enum AtOnce {}
+/// Marks a future of a decision.
+#[derive(Debug)]
+pub enum InTime {}
+
+/// What is a verdict: an [`Accept`], a [`Reject`], or a `Result` of an `Accept` and what makes a response.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say whether a WebSocket is opened",
+    note = "it is said by `Accept`, by `Reject`, and by `Result<Accept, E>` where `E` makes a response"
+)]
+pub trait IntoVerdict {
+    /// Who gets the WebSocket, or the answer in its place.
+    fn into_verdict(self) -> Result<Accept, Response>;
+}
+
+impl IntoVerdict for Accept {
+    fn into_verdict(self) -> Result<Accept, Response> {
+        Ok(self)
+    }
+}
+
+impl IntoVerdict for Reject {
+    fn into_verdict(self) -> Result<Accept, Response> {
+        Err(self.0)
+    }
+}
+
+impl<E: IntoResponse> IntoVerdict for Result<Accept, E> {
+    fn into_verdict(self) -> Result<Accept, Response> {
+        self.map_err(IntoResponse::into_response)
+    }
+}
+
+/// What a gate may return: a verdict, or a future of one.
+///
+/// `M` tells these apart and is always inferred.
+pub trait IntoDecision<M> {
+    /// The decision.
+    fn into_decision(self) -> Decision;
+}
+
+impl<V: IntoVerdict> IntoDecision<AtOnce> for V {
+    fn into_decision(self) -> Decision {
+        Decision::Now(Box::new(self.into_verdict()))
+    }
+}
+
+impl<F> IntoDecision<InTime> for F
+where
+    F: Future + 'static,
+    F::Output: IntoVerdict,
+{
+    fn into_decision(self) -> Decision {
+        Decision::Later(Box::pin(async move { self.await.into_verdict() }))
+    }
+}
+
+impl std::fmt::Debug for Accept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Accept")
+            .field("protocol", &self.protocol)
+            .field("fields", &self.fields)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Decision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Decision::Now(verdict) => f.debug_tuple("Now").field(verdict).finish(),
+            Decision::Later(_) => f.debug_tuple("Later").finish_non_exhaustive(),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! How WebSockets of a route behave.
+
+use std::time::Duration;
+
+use crate::protocol::Limits;
+use crate::{Compression, Origins};
+
+/// What becomes of a message for a peer that does not read as fast as it is sent to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SlowPolicy {
+    /// The message is dropped, counted, and told of by `dropped`.
+    #[default]
+    Drop,
+    /// The connection is closed at once: `close` comes with 1006.
+    Close,
+    /// The message is dropped, and `error` tells of it: what follows is the program's to decide.
+    Error,
+}
+
+/// How WebSockets of a route behave, or one that connects.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use uptick_websocket::{SlowPolicy, WebSocketOptions};
+///
+/// let options = WebSocketOptions::new()
+///     .max_message(16 * 1024)
+///     .max_buffered(64 * 1024)
+///     .slow_policy(SlowPolicy::Close)
+///     .idle_timeout(Some(Duration::from_secs(60)));
+/// # let _ = options;
+/// ```
+#[derive(Clone, Debug)]
+pub struct WebSocketOptions {
+    pub(crate) limits: Limits,
+    pub(crate) max_buffered: usize,
+    pub(crate) slow_policy: SlowPolicy,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) pings: bool,
+    pub(crate) close_timeout: Duration,
+    pub(crate) max_topics: usize,
+    pub(crate) origins: Origins,
+    pub(crate) protocols: Vec<String>,
+    pub(crate) compression: Compression,
+}
+
+impl Default for WebSocketOptions {
+    fn default() -> Self {
+        WebSocketOptions {
+            limits: Limits::default(),
+            max_buffered: 1024 * 1024,
+            slow_policy: SlowPolicy::Drop,
+            idle_timeout: Some(Duration::from_secs(120)),
+            pings: true,
+            close_timeout: Duration::from_secs(5),
+            max_topics: 1024,
+            origins: Origins::OwnHost,
+            protocols: Vec::new(),
+            compression: Compression::Off,
+        }
+    }
+}
+
+impl WebSocketOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets how many bytes a message has at most, also after decompression; the connection of a longer one is closed with
+    /// 1009. Default: 1 MiB.
+    #[must_use]
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.limits = self.limits.message(bytes);
+        self
+    }
+
+    /// Sets of how many fragments a message is at most; the connection of one in more is closed with 1009.
+    /// Default: 65,536.
+    #[must_use]
+    pub fn max_fragments(mut self, count: usize) -> Self {
+        self.limits = self.limits.fragments(count);
+        self
+    }
+
+    /// Sets how many bytes wait at most for a peer that does not read; what becomes of a message for which there is no
+    /// room is [`slow_policy`](Self::slow_policy)'s to say. Where nothing waits, a longer message is taken.
+    /// Default: 1 MiB.
+    #[must_use]
+    pub fn max_buffered(mut self, bytes: usize) -> Self {
+        self.max_buffered = bytes;
+        self
+    }
+
+    /// Sets what becomes of messages for a peer that does not read. Default: [`SlowPolicy::Drop`].
+    #[must_use]
+    pub fn slow_policy(mut self, policy: SlowPolicy) -> Self {
+        self.slow_policy = policy;
+        self
+    }
+
+    /// Sets how long the peer may be silent, before the connection is closed; `None` switches the limit off, and the pings with
+    /// it. Default: 120 s.
+    #[must_use]
+    pub fn idle_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.idle_timeout = limit;
+        self
+    }
+
+    /// Sets whether a silent peer is sent a ping while there is time for its pong: 16 s before the end of the idle
+    /// timeout, or a quarter of that if it is shorter. Default: true.
+    #[must_use]
+    pub fn pings(mut self, pings: bool) -> Self {
+        self.pings = pings;
+        self
+    }
+
+    /// Sets how long the peer may take to answer a close, before the connection is closed without it. Default: 5 s.
+    #[must_use]
+    pub fn close_timeout(mut self, limit: Duration) -> Self {
+        self.close_timeout = limit;
+        self
+    }
+
+    /// Sets how many topics one WebSocket may subscribe to. Default: 1,024.
+    #[must_use]
+    pub fn max_topics(mut self, count: usize) -> Self {
+        self.max_topics = count;
+        self
+    }
+
+    /// Sets the pages from which browsers may connect; others are answered with 403. Default: [`Origins::OwnHost`].
+    #[must_use]
+    pub fn origins(mut self, origins: Origins) -> Self {
+        self.origins = origins;
+        self
+    }
+
+    /// Sets the subprotocols that are spoken here: the first of the client's that is among them is chosen. Default: none.
+    #[must_use]
+    pub fn protocols<P: Into<String>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.protocols = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets whether messages are compressed where the peer agrees (permessage-deflate, RFC 7692).
+    ///
+    /// Compression costs memory and time for each message, and where secrets and input of others are in one message, its length
+    /// tells of them. Default: [`Compression::Off`].
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
+        self
+    }
+}

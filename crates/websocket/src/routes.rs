@@ -1,0 +1,270 @@
+//! WebSockets at the paths of an HTTP server.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use uptick_emitter::Emitter;
+use uptick_http::{
+    HeaderName, HeaderValue, HttpError, HttpServer, IntoResponse, Reply, Request, Response,
+    StatusCode,
+};
+use uptick_socket::Connection;
+
+use crate::gate::{Accept, Decision, IntoDecision};
+use crate::message::Payload;
+use crate::protocol::handshake::server::{self, Offer};
+use crate::protocol::{CloseCode, Role};
+use crate::socket::{Opening, Route, close_all, has_sockets, open};
+use crate::{Topics, WebSocket, WebSocketOptions};
+
+thread_local! {
+    static TOPICS: RefCell<HashMap<HttpServer, Topics>> = RefCell::default();
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for uptick_http::HttpServer {}
+}
+
+/// WebSockets at the paths of an [`HttpServer`].
+///
+/// Requests that do not ask for a WebSocket are answered with 426, those of browsers on pages of other
+/// hosts with 403 ([`Origins`](crate::Origins)). A shutdown of the server closes its WebSockets with 1001.
+pub trait WebSocketRoutes: sealed::Sealed + Copy {
+    /// Has `open` called with each WebSocket that is opened at a path.
+    ///
+    /// The pattern is one of [`HttpServer::get`], and [`WebSocketOptions`] are the defaults.
+    ///
+    /// # Panics
+    /// As [`HttpServer::get`]: when the pattern is malformed, or taken.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_emitter::Emitter;
+    /// use uptick_http::HttpServer;
+    /// use uptick_websocket::{Message, WebSocket, WebSocketRoutes};
+    ///
+    /// let http = HttpServer::new();
+    /// http.websocket("/echo", |ws: WebSocket| {
+    ///     ws.on("message", move |message: Message| ws.send(message));
+    /// });
+    /// ```
+    #[track_caller]
+    fn websocket(self, pattern: &str, open: impl Fn(WebSocket) + 'static) -> Self {
+        let open = Rc::new(open);
+        self.websocket_with(pattern, WebSocketOptions::new(), move |_: Request| {
+            let open = Rc::clone(&open);
+            Accept::new(move |ws| open(ws))
+        })
+    }
+
+    /// Has `gate` decide about each client that wants a WebSocket at a path, before it is opened: it returns
+    /// [`Accept`], [`Reject`](crate::Reject), a `Result` of an `Accept` and what makes a response, or a future of one of
+    /// these.
+    ///
+    /// # Panics
+    /// As [`HttpServer::get`]: when the pattern is malformed, or taken.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_http::{HttpError, HttpServer, Request, StatusCode};
+    /// use uptick_websocket::{Accept, WebSocket, WebSocketOptions, WebSocketRoutes};
+    ///
+    /// let http = HttpServer::new();
+    /// let options = WebSocketOptions::new().max_message(4096);
+    /// http.websocket_with("/chat", options, |req: Request| {
+    ///     let Some(user) = req.cookie("user").map(str::to_owned) else {
+    ///         return Err(HttpError::from_status(StatusCode::UNAUTHORIZED));
+    ///     };
+    ///     Ok(Accept::new(move |ws: WebSocket| ws.set_data(user)))
+    /// });
+    /// ```
+    #[track_caller]
+    fn websocket_with<F, R, M>(self, pattern: &str, options: WebSocketOptions, gate: F) -> Self
+    where
+        F: Fn(Request) -> R + 'static,
+        R: IntoDecision<M>;
+
+    /// The topics of the server's WebSockets.
+    fn topics(self) -> Topics;
+
+    /// Sends a message to all WebSockets of the server that are subscribed to a topic, and gives to how many.
+    fn publish(self, topic: &str, payload: impl Payload) -> usize {
+        self.topics().publish(topic, payload)
+    }
+}
+
+impl WebSocketRoutes for HttpServer {
+    #[track_caller]
+    fn websocket_with<F, R, M>(self, pattern: &str, options: WebSocketOptions, gate: F) -> Self
+    where
+        F: Fn(Request) -> R + 'static,
+        R: IntoDecision<M>,
+    {
+        let route = Rc::new(Route {
+            options,
+            topics: self.topics(),
+        });
+        self.get(pattern, move |req: Request| answer(req, &route, &gate))
+    }
+
+    fn topics(self) -> Topics {
+        if let Some(topics) = TOPICS.with_borrow(|all| all.get(&self).copied()) {
+            return topics;
+        }
+        let topics = Topics::new();
+        TOPICS.with_borrow_mut(|all| all.insert(self, topics));
+        self.on(HttpServer::SHUTDOWN, move |()| {
+            close_all(topics, CloseCode::GOING_AWAY, "");
+        });
+        self.on(HttpServer::CLOSE, move |()| {
+            TOPICS.with_borrow_mut(|all| all.remove(&self));
+            // WebSockets may outlive the server that they came to.
+            if !has_sockets(topics) {
+                topics.close();
+            }
+        });
+        topics
+    }
+}
+
+/// The answer to a request that asks for a WebSocket, in a handler of any route: `open` gets it.
+///
+/// What is published to its topics comes from [`Topics`] of its own: [`upgrade_with`] takes those of a server.
+///
+/// # Examples
+/// ```
+/// use uptick_emitter::Emitter;
+/// use uptick_http::{HttpServer, Request};
+/// use uptick_websocket::{Message, WebSocket, WebSocketOptions, upgrade};
+///
+/// let http = HttpServer::new();
+/// http.accept(r"/ws(?:/.*)?", |req: Request| {
+///     upgrade(&req, WebSocketOptions::new(), |ws: WebSocket| {
+///         ws.on("message", move |message: Message| ws.send(message));
+///     })
+/// });
+/// ```
+pub fn upgrade(
+    req: &Request,
+    options: WebSocketOptions,
+    open: impl FnOnce(WebSocket) + 'static,
+) -> Response {
+    upgrade_with(req, options, Topics::of_thread(), open)
+}
+
+/// As [`upgrade`], with the topics of a server or others.
+pub fn upgrade_with(
+    req: &Request,
+    options: WebSocketOptions,
+    topics: Topics,
+    open: impl FnOnce(WebSocket) + 'static,
+) -> Response {
+    let route = Rc::new(Route { options, topics });
+    match check(req, &route) {
+        Ok(offer) => opened(offer, route, Accept::new(open)),
+        Err(response) => response,
+    }
+}
+
+/// Whether a request may be followed by a WebSocket; otherwise the answer to it.
+fn check(req: &Request, route: &Route) -> Result<Offer, Response> {
+    let offer = server::check(req.head()).map_err(|refusal| {
+        let mut error = HttpError::new(refusal.status(), refusal.reason());
+        for (name, value) in refusal.fields() {
+            if let Ok(name) = HeaderName::try_from(name) {
+                error = error.with_header(name, HeaderValue::from_static(value));
+            }
+        }
+        Response::from(error)
+    })?;
+    if !route
+        .options
+        .origins
+        .allows(req.header("origin"), req.host())
+    {
+        let error = HttpError::new(
+            StatusCode::FORBIDDEN,
+            "Pages of this origin may not open WebSockets here",
+        );
+        return Err(error.into());
+    }
+    Ok(offer)
+}
+
+fn answer<R, M>(req: Request, route: &Rc<Route>, gate: impl Fn(Request) -> R) -> Reply
+where
+    R: IntoDecision<M>,
+{
+    let offer = match check(&req, route) {
+        Ok(offer) => offer,
+        Err(response) => return Reply::Ready(response),
+    };
+    let route = Rc::clone(route);
+    match gate(req).into_decision() {
+        Decision::Now(verdict) => Reply::Ready(verdict_of(*verdict, offer, route)),
+        Decision::Later(future) => Reply::Later(Box::pin(async move {
+            Some(verdict_of(future.await, offer, route))
+        })),
+    }
+}
+
+fn verdict_of(verdict: Result<Accept, Response>, offer: Offer, route: Rc<Route>) -> Response {
+    match verdict {
+        Ok(accept) => opened(offer, route, accept),
+        Err(response) => response,
+    }
+}
+
+/// The answer that opens a WebSocket.
+fn opened(offer: Offer, route: Rc<Route>, accept: Accept) -> Response {
+    let Accept {
+        open: on_open,
+        protocol,
+        fields,
+        failure,
+    } = accept;
+    if let Some(error) = failure {
+        return error.into_response();
+    }
+    let protocol = match protocol {
+        Some(chosen) if offer.subprotocols().any(|offered| offered == chosen) => Some(chosen),
+        Some(chosen) => {
+            let cause = format!("the client has not offered the subprotocol {chosen:?}");
+            return HttpError::internal(cause).into();
+        }
+        None => offer
+            .choose(route.options.protocols.iter().map(String::as_str))
+            .map(str::to_owned),
+    };
+    let (deflation, extensions) = route.options.compression.agree(&offer).unzip();
+    let accept_value = offer.accept();
+    let mut response = {
+        let protocol = protocol.clone().map(String::into_boxed_str);
+        Response::upgrade("websocket", move |conn: Connection| {
+            let opening = Opening {
+                conn,
+                role: Role::Server,
+                route,
+                protocol,
+                deflation,
+            };
+            if let Some(ws) = open(opening) {
+                on_open(ws);
+            }
+        })
+    };
+    response = response.header("sec-websocket-accept", accept_value);
+    if let Some(protocol) = protocol {
+        response = response.header("sec-websocket-protocol", protocol);
+    }
+    if let Some(extensions) = extensions {
+        response = response.header("sec-websocket-extensions", extensions);
+    }
+    let headers = response.headers_mut();
+    for (name, value) in fields {
+        headers.append(name, value);
+    }
+    response
+}

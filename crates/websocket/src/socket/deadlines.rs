@@ -1,0 +1,143 @@
+//! Limits of time. A WebSocket has one deadline in the loop's wheel, and activity does not move it: when it comes, it is
+//! armed again for what is left.
+
+use std::cell::OnceCell;
+use std::time::Duration;
+
+use uptick_emitter::emit;
+use uptick_event_loop::driver::{self, Driver, Timestamp};
+use uptick_event_loop::{DriverId, Id, Readiness, Token};
+
+use super::entry::{Entry, Flags, with_entry, with_sockets};
+use super::{WebSocket, receiving, sending};
+use crate::Error;
+
+/// How long before the end of the idle timeout a silent peer is sent a ping: 16 s.
+const MARGIN: Duration = Duration::from_secs(16);
+
+thread_local! {
+    static DRIVER: OnceCell<DriverId> = const { OnceCell::new() };
+}
+
+fn token(key: Id) -> Option<Token> {
+    DRIVER
+        .try_with(|driver| key.token(*driver.get_or_init(|| driver::register(&SocketDriver))))
+        .ok()
+}
+
+/// Has what waits handed on, in the next iteration.
+pub(super) fn go_on_later(key: Id) {
+    if let Some(token) = token(key) {
+        driver::ready_later(token, Readiness::NONE);
+    }
+}
+
+/// Drives deadlines, and WebSockets that go on later.
+struct SocketDriver;
+
+impl Driver for SocketDriver {
+    fn ready(&self, token: Token, _readiness: Readiness) {
+        if let Some(key) = find(token) {
+            receiving::go_on_now(key);
+        }
+    }
+
+    fn expired(&self, token: Token) {
+        if let Some(key) = find(token) {
+            expired(key);
+        }
+    }
+
+    fn panicked(&self, token: Token, message: &str) {
+        tracing::error!("a callback of a WebSocket panicked: {message}");
+        let conn = find(token).and_then(|key| with_entry(key, |entry| entry.conn));
+        if let Some(conn) = conn {
+            conn.close();
+        }
+    }
+}
+
+fn find(token: Token) -> Option<Id> {
+    with_sockets(|all| all.find(token)).flatten()
+}
+
+impl Entry {
+    /// When something is to be done, if nothing comes.
+    fn due(&self) -> Option<Timestamp> {
+        let options = &self.route.options;
+        if self.flags.intersects(Flags::CLOSING) {
+            return Some(self.seen.after(options.close_timeout));
+        }
+        let idle = options.idle_timeout?;
+        let pings = options.pings && !self.flags.intersects(Flags::PINGED);
+        Some(self.seen.after(if pings {
+            idle.saturating_sub(MARGIN.min(idle / 4))
+        } else {
+            idle
+        }))
+    }
+
+    fn arm(&mut self, key: Id) {
+        let Some(due) = self.due() else { return };
+        if self.deadline.is_some() {
+            if !due.is_before(self.armed) {
+                return;
+            }
+            if let Some(deadline) = self.deadline.take() {
+                driver::disarm_deadline(deadline);
+            }
+        }
+        self.armed = due;
+        let at = driver::elapsed().saturating_add(due.left());
+        self.deadline = token(key).and_then(|token| driver::arm_deadline(token, at));
+    }
+}
+
+pub(super) fn arm(key: Id) {
+    with_entry(key, |entry| entry.arm(key));
+}
+
+/// What is to be done about a limit that is over.
+enum Over {
+    /// The peer is sent a ping.
+    Ping,
+    /// It has not answered, or not come at all.
+    Silent,
+    /// It has not answered a close.
+    Close,
+}
+
+fn expired(key: Id) {
+    let over = with_entry(key, |entry| {
+        entry.deadline = None;
+        if entry.flags.intersects(Flags::PAUSED) {
+            // Nobody listens to it.
+            entry.seen = Timestamp::now();
+        }
+        let due = entry.due()?;
+        let over = if Timestamp::now().is_before(due) {
+            None
+        } else if entry.flags.intersects(Flags::CLOSING) {
+            Some(Over::Close)
+        } else if entry.flags.intersects(Flags::PINGED) || !entry.route.options.pings {
+            Some(Over::Silent)
+        } else {
+            entry.flags.insert(Flags::PINGED);
+            Some(Over::Ping)
+        };
+        if matches!(over, None | Some(Over::Ping)) {
+            entry.arm(key);
+        }
+        over
+    });
+    let ws = WebSocket::from_id(key);
+    match over.flatten() {
+        Some(Over::Ping) => drop(sending::ping(key, b"")),
+        Some(Over::Silent) => {
+            emit(&ws, WebSocket::ERROR, Error::Silent);
+            ws.terminate();
+        }
+        Some(Over::Close) => ws.terminate(),
+        None => {}
+    }
+}

@@ -1,0 +1,290 @@
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use uptick_emitter::Emitter;
+use uptick_event_loop::block_on;
+use uptick_http::HttpServer;
+use uptick_websocket::protocol::frame::{Flags, Opcode};
+use uptick_websocket::protocol::{CloseFrame, Event};
+use uptick_websocket::{
+    Accept, CloseCode, Message, Sent, SlowPolicy, WebSocket, WebSocketOptions, WebSocketRoutes,
+};
+
+use crate::support::{Client, Log, manual_clock, pass, run_until, server, settle};
+
+/// A server whose WebSockets are recorded, and the last of them.
+fn recording(options: WebSocketOptions) -> (HttpServer, Log, Rc<Cell<Option<WebSocket>>>) {
+    let http = server();
+    let log = Log::default();
+    let place = Rc::new(Cell::new(None));
+    let (seen, there) = (log.clone(), Rc::clone(&place));
+    http.websocket_with("/", options, move |_| {
+        let (seen, there) = (seen.clone(), Rc::clone(&there));
+        Accept::new(move |ws: WebSocket| {
+            seen.listen(ws);
+            there.set(Some(ws));
+        })
+    });
+    (http, log, place)
+}
+
+#[test]
+fn a_close_of_the_client_is_answered_with_its_code() {
+    for (says, code, shown) in [
+        (
+            Some(CloseFrame::new(CloseCode::NORMAL, "bye")),
+            1000,
+            "1000:bye:clean",
+        ),
+        (
+            Some(CloseFrame::new(CloseCode::from(4242), "")),
+            4242,
+            "4242::clean",
+        ),
+        (None, 1005, "1005::clean"),
+    ] {
+        let (http, log, _) = recording(WebSocketOptions::new());
+        let mut client = Client::open(http, "/");
+        client.close(says);
+        assert_eq!(client.closed(), code);
+        assert!(client.is_over());
+        assert_eq!(log.text(), shown);
+    }
+}
+
+#[test]
+fn a_close_of_the_server_waits_for_the_answer() {
+    let (http, log, place) = recording(WebSocketOptions::new());
+    let mut client = Client::open(http, "/");
+    let ws = place.get().unwrap();
+    ws.close(4000, "enough");
+    ws.close(4001, "twice");
+    assert!(!ws.is_open());
+    assert_eq!(ws.send("late"), Sent::Dropped);
+    client.text("crossing");
+    assert_eq!(client.closed(), 4000);
+    assert_eq!(log.text(), "");
+    client.close(Some(CloseFrame::new(CloseCode::from(4000), "")));
+    run_until(|| log.len() == 1);
+    assert_eq!(log.text(), "4000:enough:clean");
+    assert!(client.is_over());
+}
+
+#[test]
+fn both_may_close_at_once() {
+    let (http, log, place) = recording(WebSocketOptions::new());
+    let mut client = Client::open(http, "/");
+    client.close(Some(CloseFrame::new(CloseCode::GOING_AWAY, "")));
+    place.get().unwrap().close(CloseCode::NORMAL, "");
+    assert_eq!(client.closed(), 1000);
+    run_until(|| log.len() == 1);
+    assert_eq!(log.text(), "1000::clean");
+}
+
+#[test]
+fn a_client_that_vanishes_has_closed_with_1006() {
+    let (http, log, place) = recording(WebSocketOptions::new());
+    drop(Client::open(http, "/"));
+    run_until(|| log.len() == 1);
+    assert_eq!(log.text(), "1006::unclean");
+    let ws = place.get().unwrap();
+    assert!(!ws.is_open() && ws.connection().is_none());
+    assert_eq!(ws.send("nobody"), Sent::Dropped);
+    ws.close(CloseCode::NORMAL, "");
+    ws.terminate();
+}
+
+#[test]
+fn a_close_that_is_never_answered_ends_after_5_seconds() {
+    let clock = manual_clock();
+    let (http, log, place) = recording(WebSocketOptions::new());
+    let mut client = Client::open(http, "/");
+    place.get().unwrap().close(CloseCode::NORMAL, "");
+    assert_eq!(client.closed(), 1000);
+    pass(&clock, Duration::from_millis(4900));
+    assert_eq!(log.text(), "");
+    pass(&clock, Duration::from_millis(300));
+    assert_eq!(log.text(), "1006::unclean");
+    assert!(client.is_over());
+}
+
+#[test]
+fn a_close_in_the_middle_of_a_message_is_one() {
+    let (http, log, _) = recording(WebSocketOptions::new());
+    let mut client = Client::open(http, "/");
+    client.frame(Opcode::Text, Flags::NONE, "never");
+    client.close(None);
+    assert_eq!(client.closed(), 1005);
+    assert_eq!(log.text(), "1005::clean");
+}
+
+#[test]
+fn what_is_no_message_is_refused_with_the_code_that_says_why() {
+    for (bytes, code) in [
+        (&b"\x81\x05hello"[..], 1002),
+        (b"\xc1\x80\x01\x02\x03\x04", 1002),
+        (b"\x83\x80\x01\x02\x03\x04", 1002),
+        (b"\x80\x80\x01\x02\x03\x04", 1002),
+        (b"\x89\xfe\x00\x7e\x01\x02\x03\x04", 1002),
+        (
+            b"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00\x01\x02\x03\x04",
+            1002,
+        ),
+        (
+            b"\x82\xff\x00\x00\x00\x00\x40\x00\x00\x00\x01\x02\x03\x04",
+            1009,
+        ),
+        (b"\x81\x81\x00\x00\x00\x00\xff", 1007),
+        (b"\x88\x81\x00\x00\x00\x00\x03", 1002),
+    ] {
+        let (http, log, _) = recording(WebSocketOptions::new());
+        let mut client = Client::open(http, "/");
+        client.write(bytes);
+        assert_eq!(client.closed(), code, "{bytes:?}");
+        run_until(|| log.len() == 2);
+        assert!(log.text().starts_with("error("), "{}", log.text());
+        assert!(log.text().contains(&format!("{code}:")), "{}", log.text());
+        assert!(client.is_over());
+    }
+}
+
+#[test]
+fn a_silent_client_is_sent_a_ping_after_104_seconds_and_is_gone_after_120() {
+    let clock = manual_clock();
+    let (http, log, _) = recording(WebSocketOptions::new());
+    let mut client = Client::open(http, "/");
+    settle();
+    pass(&clock, Duration::from_millis(103_900));
+    assert!(client.so_far().is_empty());
+    pass(&clock, Duration::from_millis(300));
+    assert!(matches!(client.so_far()[..], [Event::Ping(_)]));
+    pass(&clock, Duration::from_secs(15));
+    assert_eq!(log.text(), "");
+    pass(&clock, Duration::from_secs(2));
+    assert!(log.text().ends_with("1006::unclean"), "{}", log.text());
+    assert!(log.text().contains("silent") && client.is_over());
+}
+
+#[test]
+fn a_client_that_answers_pings_stays() {
+    let clock = manual_clock();
+    let (http, log, _) = recording(WebSocketOptions::new());
+    let mut client = Client::open(http, "/");
+    for _ in 0..3 {
+        pass(&clock, Duration::from_secs(110));
+        assert!(matches!(client.so_far()[..], [Event::Ping(_)]));
+        client.frame(Opcode::Pong, Flags::FIN, "");
+        settle();
+    }
+    assert_eq!(log.text(), "");
+}
+
+#[test]
+fn a_shutdown_of_the_server_closes_with_1001() {
+    let (http, log, _) = recording(WebSocketOptions::new());
+    let mut client = Client::open(http, "/");
+    let shutdown = http.shutdown(Duration::from_secs(10));
+    assert_eq!(client.closed(), 1001);
+    client.close(Some(CloseFrame::new(CloseCode::GOING_AWAY, "")));
+    run_until(|| log.len() == 1);
+    assert_eq!(log.text(), "1001::clean");
+    assert_eq!(block_on(shutdown).unwrap(), 0);
+}
+
+#[test]
+fn a_callback_that_panics_ends_its_own_connection_only() {
+    let http = server();
+    let log = Log::default();
+    let seen = log.clone();
+    http.websocket("/", move |ws: WebSocket| {
+        seen.listen(ws);
+        ws.on("message", move |message: Message| {
+            assert!(message.as_bytes() != b"panic", "asked to");
+            ws.send(message)
+        });
+    });
+    let mut other = Client::open(http, "/");
+    let mut client = Client::open(http, "/");
+    client.text("panic");
+    run_until(|| log.text().contains("1006"));
+    assert!(client.is_over());
+    other.text("still here");
+    assert_eq!(other.message(), "still here");
+}
+
+/// Sends to a client that does not read until something becomes of it; gives how many messages were taken.
+fn flood(ws: WebSocket) -> usize {
+    let message = "x".repeat(64 * 1024);
+    let mut taken = 0;
+    for _ in 0..10_000 {
+        if ws.send(&message).is_taken() {
+            taken += 1;
+        } else {
+            return taken;
+        }
+        settle();
+    }
+    panic!("{taken} messages wait")
+}
+
+#[test]
+fn messages_for_a_client_that_does_not_read_are_dropped_and_counted() {
+    let options = WebSocketOptions::new().max_buffered(200_000);
+    let (http, log, place) = recording(options);
+    let mut client = Client::open(http, "/");
+    let ws = place.get().unwrap();
+    let drops = Log::default();
+    let seen = drops.clone();
+    ws.on(WebSocket::DROPPED, move |bytes| seen.add(bytes));
+    let drained = Log::default();
+    let seen = drained.clone();
+    ws.on(WebSocket::DRAIN, move |()| seen.add("drain"));
+    let taken = flood(ws);
+    assert_eq!(drops.text(), "65536");
+    assert!(ws.buffered() <= 200_000 && ws.dropped() == 1);
+    // What was taken comes, in order and whole.
+    for _ in 0..taken {
+        assert_eq!(client.message().len(), 64 * 1024);
+    }
+    run_until(|| drained.len() > 0);
+    assert_eq!(ws.send("again"), Sent::Sent);
+    assert_eq!(client.message(), "again");
+    assert_eq!(log.text(), "");
+}
+
+#[test]
+fn a_client_that_does_not_read_is_closed_where_the_policy_says_so() {
+    let options = WebSocketOptions::new()
+        .max_buffered(100_000)
+        .slow_policy(SlowPolicy::Close);
+    let (http, log, place) = recording(options);
+    let _client = Client::open(http, "/");
+    flood(place.get().unwrap());
+    assert_eq!(log.text(), "1006::unclean");
+}
+
+#[test]
+fn a_client_that_does_not_read_is_an_error_where_the_policy_says_so() {
+    let options = WebSocketOptions::new()
+        .max_buffered(100_000)
+        .slow_policy(SlowPolicy::Error);
+    let (http, log, place) = recording(options);
+    let _client = Client::open(http, "/");
+    let ws = place.get().unwrap();
+    flood(ws);
+    assert!(log.text().starts_with("error(a message of 65536 bytes"));
+    assert!(ws.is_open());
+}
+
+#[test]
+fn a_flood_of_pings_from_a_client_that_does_not_read_fills_no_memory() {
+    let (http, _, place) = recording(WebSocketOptions::new());
+    let mut client = Client::open(http, "/");
+    let pings = crate::support::framed(Opcode::Ping, Flags::FIN, [0; 125]).repeat(10_000);
+    for _ in 0..20 {
+        client.write(&pings);
+        settle();
+        assert!(place.get().unwrap().buffered() <= 200_000);
+    }
+}

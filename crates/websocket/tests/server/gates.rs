@@ -1,0 +1,163 @@
+use uptick_emitter::Emitter;
+use uptick_event_loop::sleep;
+use uptick_http::{HttpError, HttpServer, Request, Response, StatusCode};
+use uptick_websocket::{
+    Accept, Message, Origins, Reject, WebSocket, WebSocketOptions, WebSocketRoutes, upgrade,
+};
+
+use crate::support::{Client, server};
+
+/// The first line of the answer to a request for a WebSocket with further fields.
+#[track_caller]
+fn status(http: HttpServer, path: &str, fields: &str) -> u16 {
+    let client = Client::ask(http, path, fields);
+    client.head[9..12].parse().unwrap()
+}
+
+#[test]
+fn a_gate_lets_in_or_does_not_at_once_or_later() {
+    let http = server();
+    let options = WebSocketOptions::new;
+    http.websocket_with("/in", options(), |_: Request| Accept::new(|_| ()));
+    http.websocket_with("/out", options(), |_: Request| {
+        Reject(Response::new(StatusCode::PAYMENT_REQUIRED))
+    });
+    http.websocket_with("/user", options(), |req: Request| {
+        match req.query_value("user").as_deref() {
+            Some("ada") => Ok(Accept::new(|ws: WebSocket| {
+                let _ = ws.send("hello Ada");
+            })),
+            _ => Err(HttpError::from_status(StatusCode::UNAUTHORIZED)),
+        }
+    });
+    http.websocket_with("/later", options(), |req: Request| async move {
+        sleep(std::time::Duration::from_millis(1)).await;
+        match req.query_value("user").as_deref() {
+            Some("ada") => Ok(Accept::new(|_| ())),
+            _ => Err(StatusCode::FORBIDDEN),
+        }
+    });
+    assert_eq!(status(http, "/in", ""), 101);
+    assert_eq!(status(http, "/out", ""), 402);
+    assert_eq!(status(http, "/user", ""), 401);
+    assert_eq!(Client::open(http, "/user?user=ada").message(), "hello Ada");
+    assert_eq!(status(http, "/later?user=ada", ""), 101);
+    assert_eq!(status(http, "/later", ""), 403);
+}
+
+#[test]
+fn an_accepted_answer_has_the_fields_that_it_was_given() {
+    let http = server();
+    http.websocket_with("/", WebSocketOptions::new(), |_: Request| {
+        Accept::new(|_| ()).header("set-cookie", "a=b")
+    });
+    let client = Client::open(http, "/");
+    assert!(client.head.contains("set-cookie: a=b\r\n"));
+    assert!(
+        client
+            .head
+            .contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n")
+    );
+}
+
+#[test]
+fn a_field_that_cannot_be_sent_is_an_error() {
+    let http = server();
+    http.websocket_with("/", WebSocketOptions::new(), |_: Request| {
+        Accept::new(|_| ()).header("x-a", "b\r\nc: d")
+    });
+    assert_eq!(status(http, "/", ""), 500);
+}
+
+#[test]
+fn a_subprotocol_is_the_first_of_the_clients_that_the_server_speaks() {
+    let http = server();
+    let options = WebSocketOptions::new().protocols(["chat", "superchat"]);
+    http.websocket_with("/", options, |_: Request| {
+        Accept::new(|ws: WebSocket| {
+            let _ = ws.send(ws.protocol().unwrap_or_default());
+        })
+    });
+    let mut client = Client::ask(http, "/", "Sec-WebSocket-Protocol: v2, superchat, chat\r\n");
+    assert!(
+        client
+            .head
+            .contains("sec-websocket-protocol: superchat\r\n")
+    );
+    assert_eq!(client.message(), "superchat");
+    let mut client = Client::ask(http, "/", "Sec-WebSocket-Protocol: v2\r\n");
+    assert!(!client.head.contains("sec-websocket-protocol"));
+    assert_eq!(client.message(), "");
+}
+
+#[test]
+fn a_subprotocol_that_the_client_has_not_offered_is_an_error() {
+    let http = server();
+    http.websocket_with("/", WebSocketOptions::new(), |_: Request| {
+        Accept::new(|_| ()).protocol("chat")
+    });
+    assert_eq!(status(http, "/", "Sec-WebSocket-Protocol: chat\r\n"), 101);
+    assert_eq!(status(http, "/", ""), 500);
+}
+
+#[test]
+fn pages_of_other_hosts_may_not_open_websockets_unless_they_are_let() {
+    let http = server();
+    http.websocket("/own", |_: WebSocket| ());
+    let any = WebSocketOptions::new().origins(Origins::Any);
+    http.websocket_with("/any", any, |_: Request| Accept::new(|_| ()));
+    let list = WebSocketOptions::new().origins(Origins::list(["https://a.example"]));
+    http.websocket_with("/list", list, |_: Request| Accept::new(|_| ()));
+    for (path, origin, expected) in [
+        ("/own", "http://example.com", 101),
+        ("/own", "http://evil.example", 403),
+        ("/own", "null", 403),
+        ("/any", "http://evil.example", 101),
+        ("/list", "https://a.example", 101),
+        ("/list", "http://example.com", 403),
+    ] {
+        let got = status(http, path, &format!("Origin: {origin}\r\n"));
+        assert_eq!(got, expected, "{path} {origin}");
+    }
+}
+
+#[test]
+fn a_request_for_no_websocket_is_answered_with_426() {
+    let http = server();
+    http.websocket("/", |_: WebSocket| ());
+    let client = Client::plain(http, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(client.head.starts_with("HTTP/1.1 426 "));
+    assert!(
+        client
+            .head
+            .to_lowercase()
+            .contains("upgrade: websocket\r\n")
+    );
+    let client = Client::plain(
+        http,
+        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 8\r\n\r\n",
+    );
+    assert!(client.head.starts_with("HTTP/1.1 426 "));
+    assert!(
+        client
+            .head
+            .to_lowercase()
+            .contains("sec-websocket-version: 13\r\n")
+    );
+}
+
+#[test]
+fn any_handler_may_upgrade() {
+    let http = server();
+    http.accept(r"/ws(?:/.*)?", |req: Request| {
+        upgrade(&req, WebSocketOptions::new(), |ws: WebSocket| {
+            ws.on("message", move |message: Message| ws.send(message));
+        })
+    });
+    for path in ["/ws", "/ws/room/7"] {
+        let mut client = Client::open(http, path);
+        client.text("hello");
+        assert_eq!(client.message(), "hello");
+    }
+}

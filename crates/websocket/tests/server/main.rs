@@ -1,0 +1,10 @@
+//! WebSockets of a server, as clients see them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod closing;
+mod gates;
+mod messages;
+mod topics;

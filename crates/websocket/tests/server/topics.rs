@@ -1,0 +1,194 @@
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use uptick_emitter::Emitter;
+use uptick_http::HttpServer;
+use uptick_websocket::{
+    Accept, Compression, Message, Subscription, Topics, WebSocket, WebSocketOptions,
+    WebSocketRoutes,
+};
+
+use crate::support::{Client, Log, run_until, server, settle};
+
+/// A server whose WebSockets are all subscribed to `news`.
+fn news(options: WebSocketOptions) -> (HttpServer, Rc<RefCell<Vec<WebSocket>>>) {
+    let http = server();
+    let all = Rc::new(RefCell::new(Vec::new()));
+    let there = Rc::clone(&all);
+    http.websocket_with("/", options, move |_| {
+        let there = Rc::clone(&there);
+        Accept::new(move |ws: WebSocket| {
+            assert!(ws.subscribe("news"));
+            there.borrow_mut().push(ws);
+        })
+    });
+    (http, all)
+}
+
+#[test]
+fn what_is_published_comes_to_all_that_are_subscribed_in_order() {
+    let (http, all) = news(WebSocketOptions::new());
+    let mut clients: Vec<Client> = (0..5).map(|_| Client::open(http, "/")).collect();
+    assert_eq!(http.publish("news", "first"), 5);
+    assert_eq!(http.publish("other", "nobody"), 0);
+    all.borrow()[0].send("between");
+    assert_eq!(all.borrow()[0].publish("news", "from the first"), 4);
+    assert_eq!(http.publish("news", "last"), 5);
+    for (index, client) in clients.iter_mut().enumerate() {
+        let own = if index == 0 {
+            "between"
+        } else {
+            "from the first"
+        };
+        assert_eq!(client.message(), "first");
+        assert_eq!(client.message(), own);
+        assert_eq!(client.message(), "last");
+    }
+}
+
+#[test]
+fn publishing_needs_a_subscription_of_ones_own() {
+    let (http, all) = news(WebSocketOptions::new());
+    let _clients = [Client::open(http, "/"), Client::open(http, "/")];
+    let ws = all.borrow()[0];
+    assert!(ws.is_subscribed("news") && ws.topics() == ["news"]);
+    assert!(!ws.subscribe("news"));
+    assert!(ws.unsubscribe("news"));
+    assert!(!ws.unsubscribe("news"));
+    assert_eq!(ws.publish("news", "x"), 0);
+    assert_eq!(http.publish("news", "x"), 1);
+}
+
+#[test]
+fn who_is_gone_is_subscribed_no_more() {
+    let (http, _) = news(WebSocketOptions::new());
+    let topics = http.topics();
+    let log = Log::default();
+    let seen = log.clone();
+    topics.on("subscription", move |change: Subscription| {
+        seen.add(format_args!(
+            "{}:{}>{}",
+            change.topic, change.before, change.now
+        ));
+    });
+    let clients = [Client::open(http, "/"), Client::open(http, "/")];
+    assert_eq!(topics.subscribers("news"), 2);
+    assert_eq!(topics.sockets("news").len(), 2);
+    drop(clients);
+    run_until(|| topics.subscribers("news") == 0);
+    assert!(topics.names().is_empty());
+    assert_eq!(log.text(), "news:0>1 news:1>2 news:2>1 news:1>0");
+}
+
+#[test]
+fn one_may_have_so_many_topics() {
+    let http = server();
+    let options = WebSocketOptions::new().max_topics(3);
+    http.websocket_with("/", options, |_| {
+        Accept::new(|ws: WebSocket| {
+            let taken = (0..5).filter(|i| ws.subscribe(&i.to_string())).count();
+            let _ = ws.send(taken.to_string());
+        })
+    });
+    assert_eq!(Client::open(http, "/").message(), "3");
+}
+
+#[test]
+fn those_that_are_not_eligible_get_nothing() {
+    let (http, all) = news(WebSocketOptions::new());
+    let mut clients = [Client::open(http, "/"), Client::open(http, "/")];
+    let first = all.borrow()[0];
+    let count = http
+        .topics()
+        .publish_where("news", "secret", |ws| ws == first);
+    assert_eq!(count, 1);
+    assert_eq!(clients[0].message(), "secret");
+    assert!(clients[1].so_far().is_empty());
+}
+
+#[test]
+fn a_subscriber_that_does_not_read_keeps_nobody_waiting() {
+    let (http, all) = news(WebSocketOptions::new().max_buffered(100_000));
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::open(http, "/")).collect();
+    let message = "x".repeat(30_000);
+    for i in 0..600 {
+        http.publish("news", format!("{i}:{message}"));
+        for client in &mut clients[1..] {
+            assert!(client.message().starts_with(&format!("{i}:")));
+        }
+    }
+    let slow = all.borrow()[0];
+    assert!(slow.dropped() > 0 && slow.buffered() <= 100_000);
+    assert_eq!(all.borrow()[1].dropped(), 0);
+    // What it gets is in order, with gaps.
+    let mut last = -1;
+    for _ in 0..3 {
+        let text = clients[0].message();
+        let number: i32 = text.split(':').next().unwrap().parse().unwrap();
+        assert!(number > last);
+        last = number;
+    }
+}
+
+#[test]
+fn each_gets_it_compressed_as_it_agreed_on() {
+    for compression in [Compression::Shared, Compression::Dedicated(11)] {
+        let (http, _) = news(WebSocketOptions::new().compression(compression));
+        let fields = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+        let mut clients = [
+            Client::ask(http, "/", fields),
+            Client::ask(http, "/", ""),
+            Client::ask(http, "/", fields),
+        ];
+        for i in 0..3 {
+            let text = format!("{i}, and again and again").repeat(20);
+            assert_eq!(http.publish("news", &text), 3);
+            for client in &mut clients {
+                assert_eq!(client.message(), text, "{compression:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn other_threads_publish() {
+    let (http, _) = news(WebSocketOptions::new());
+    let mut client = Client::open(http, "/");
+    let publisher = http.topics().publisher();
+    let thread = std::thread::spawn(move || {
+        for i in 0..100 {
+            publisher.publish("news", i.to_string()).unwrap();
+        }
+    });
+    for i in 0..100 {
+        assert_eq!(client.message(), i.to_string());
+    }
+    thread.join().unwrap();
+}
+
+#[test]
+fn publishing_in_a_callback_of_a_message_reaches_all() {
+    let http = server();
+    http.websocket("/", |ws: WebSocket| {
+        ws.subscribe("room");
+        ws.on("message", move |message: Message| {
+            ws.publish("room", &message);
+            ws.unsubscribe("room");
+            ws.subscribe("room");
+        });
+    });
+    let mut clients = [Client::open(http, "/"), Client::open(http, "/")];
+    clients[0].text("hi");
+    assert_eq!(clients[1].message(), "hi");
+    clients[1].text("ho");
+    assert_eq!(clients[0].message(), "ho");
+    settle();
+    assert_eq!(http.topics().subscribers("room"), 2);
+}
+
+#[test]
+fn topics_of_no_server_are_as_good() {
+    let topics = Topics::new();
+    assert_eq!(topics.publish("a", "b"), 0);
+    assert_eq!(topics.subscribers("a"), 0);
+}
