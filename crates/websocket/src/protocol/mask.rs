@@ -20,36 +20,28 @@ pub fn apply(bytes: &mut [u8], key: [u8; 4], offset: usize) {
 }
 
 /// The same, and whether the bytes are ASCII afterwards, which costs nothing while they are at hand.
+pub(super) fn is_ascii_after(bytes: &mut [u8], key: [u8; 4], offset: usize) -> bool {
+    let word = rotated(word_of(key), offset);
+    let (blocks, rest) = bytes.as_chunks_mut::<BLOCK>();
+    let seen = apply_to_blocks(blocks, word);
+    (seen | apply_to_words(rest, word)) & NOT_ASCII == 0
+}
+
+/// The same for the beginning of a payload. Short ones, as most are, are masked in place of the call.
+#[inline(always)]
+pub(super) fn is_ascii_after_all(bytes: &mut [u8], key: [u8; 4]) -> bool {
+    if bytes.len() < BLOCK {
+        apply_to_words(bytes, word_of(key)) & NOT_ASCII == 0
+    } else {
+        is_ascii_after(bytes, key, 0)
+    }
+}
+
+/// The key twice.
 #[inline]
-pub(super) fn is_ascii_after(mut bytes: &mut [u8], mut key: [u8; 4], offset: usize) -> bool {
-    key.rotate_left(offset % 4);
-    let half = u32::from_ne_bytes(key);
-    let word = (u64::from(half) << 32) | u64::from(half);
-    let mut seen = 0;
-    if bytes.len() >= BLOCK {
-        let (blocks, rest) = bytes.as_chunks_mut::<BLOCK>();
-        seen |= apply_to_blocks(blocks, word);
-        bytes = rest;
-    }
-    // The last word is read before those that it may overlap with are written, and written after them.
-    let Some(last) = bytes.last_chunk().map(|last| u64::from_ne_bytes(*last)) else {
-        for (byte, key) in bytes.iter_mut().zip(key.into_iter().cycle()) {
-            *byte ^= key;
-            seen |= u64::from(*byte);
-        }
-        return seen & NOT_ASCII == 0;
-    };
-    // The key begins with a whole word, and the last word within one.
-    let last = last ^ rotated(word, bytes.len());
-    for bytes in bytes.as_chunks_mut::<8>().0 {
-        let plain = u64::from_ne_bytes(*bytes) ^ word;
-        seen |= plain;
-        *bytes = plain.to_ne_bytes();
-    }
-    if let Some(place) = bytes.last_chunk_mut() {
-        *place = last.to_ne_bytes();
-    }
-    (seen | last) & NOT_ASCII == 0
+fn word_of(key: [u8; 4]) -> u64 {
+    let half = u64::from(u32::from_ne_bytes(key));
+    (half << 32) | half
 }
 
 /// A key as it is from a place on.
@@ -70,7 +62,6 @@ const BLOCK: usize = 64;
 const NOT_ASCII: u64 = 0x8080_8080_8080_8080;
 
 /// Gives all bits that are set afterwards.
-#[inline(never)]
 fn apply_to_blocks(blocks: &mut [[u8; BLOCK]], word: u64) -> u64 {
     let mut seen = [0; BLOCK / 8];
     for block in blocks {
@@ -81,6 +72,30 @@ fn apply_to_blocks(blocks: &mut [[u8; BLOCK]], word: u64) -> u64 {
         }
     }
     seen.into_iter().fold(0, |all, word| all | word)
+}
+
+/// Gives all bits that are set afterwards.
+#[inline(always)]
+fn apply_to_words(bytes: &mut [u8], word: u64) -> u64 {
+    let mut seen = 0;
+    // The last word is read before those that it may overlap with are written, and written after them.
+    let Some(last) = bytes.last_chunk().map(|last| u64::from_ne_bytes(*last)) else {
+        for (byte, key) in bytes.iter_mut().zip(word.to_ne_bytes()) {
+            *byte ^= key;
+            seen |= u64::from(*byte);
+        }
+        return seen;
+    };
+    let last = last ^ rotated(word, bytes.len());
+    for bytes in bytes.as_chunks_mut::<8>().0 {
+        let plain = u64::from_ne_bytes(*bytes) ^ word;
+        seen |= plain;
+        *bytes = plain.to_ne_bytes();
+    }
+    if let Some(place) = bytes.last_chunk_mut() {
+        *place = last.to_ne_bytes();
+    }
+    seen | last
 }
 
 /// The keys that a client masks its frames with, which nobody can foresee (RFC 6455, 10.3): from the system's random
