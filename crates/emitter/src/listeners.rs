@@ -186,9 +186,9 @@ impl Listeners {
     ) -> ListenerId {
         self.registered += 1;
         let key = Key::new(self.registered, slot, once);
-        if self.entries.capacity() == 0 {
-            // Most handles have two listeners; the default first step would be four.
-            self.entries.reserve_exact(2);
+        if self.entries.len() == self.entries.capacity() && self.entries.len() < 2 {
+            // Most handles have one listener or two; the default first step would be four.
+            self.entries.reserve_exact(1);
         }
         self.entries.push(Entry {
             callback: Some(Box::new(Typed {

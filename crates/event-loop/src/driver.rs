@@ -4,6 +4,7 @@
 //! tells it by [`Token`] what is ready. The loop knows drivers, never what they drive.
 
 use std::io;
+use std::num::NonZeroU32;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -38,9 +39,22 @@ pub trait Driver: Sync {
     fn panicked(&self, token: Token, message: &str);
 }
 
-/// Names an armed deadline.
+/// Names an armed deadline; an `Option` of it takes four bytes, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeadlineId(pub(crate) u32);
+pub struct DeadlineId(NonZeroU32);
+
+impl DeadlineId {
+    pub(crate) fn new(index: u32) -> Option<Self> {
+        index
+            .checked_add(1)
+            .and_then(NonZeroU32::new)
+            .map(DeadlineId)
+    }
+
+    pub(crate) fn index(self) -> u32 {
+        self.0.get() - 1
+    }
+}
 
 /// Adds a driver to this thread's loop; to be called once for each thread and driver.
 ///

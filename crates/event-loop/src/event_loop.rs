@@ -357,11 +357,11 @@ impl Inner {
             .borrow_mut()
             .arm(token.to_u64(), nanoseconds(at));
         self.changed();
-        id.map(DeadlineId)
+        id.and_then(DeadlineId::new)
     }
 
     pub(crate) fn disarm_deadline(&self, id: DeadlineId) {
-        self.deadlines.borrow_mut().disarm(id.0);
+        self.deadlines.borrow_mut().disarm(id.index());
     }
 
     /// The time of timers, read anew if the loop does not run.

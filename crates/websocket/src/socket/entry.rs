@@ -4,6 +4,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use bytes::BytesMut;
 use uptick_emitter::Listeners;
 use uptick_event_loop::driver::{DeadlineId, Timestamp};
 use uptick_event_loop::{Id, Table};
@@ -30,7 +31,8 @@ pub(crate) struct Entry {
     pub(crate) conn: Connection,
     pub(crate) route: Rc<Route>,
     pub(crate) listeners: Listeners,
-    pub(super) decoder: Decoder,
+    /// While something that came is not a message yet.
+    pub(super) decoder: Option<Box<Decoder>>,
     pub(super) deadline: Option<DeadlineId>,
     /// When the deadline comes.
     pub(super) armed: Timestamp,
@@ -97,19 +99,46 @@ impl Flags {
     }
 }
 
+/// How many decoders that are not used now are kept: 64.
+const SPARE: usize = 64;
+
+/// All WebSockets of a thread.
+struct Sockets {
+    table: Table<Entry>,
+    /// Decoders that nobody has: one that is idle needs none.
+    spare: Vec<Box<Decoder>>,
+}
+
 thread_local! {
-    static SOCKETS: RefCell<Table<Entry>> = const { RefCell::new(Table::new()) };
+    static SOCKETS: RefCell<Sockets> = const {
+        RefCell::new(Sockets { table: Table::new(), spare: Vec::new() })
+    };
+}
+
+/// [`with_entry`], with the decoders that nobody has.
+#[inline]
+pub(super) fn with_decoders<R>(
+    id: Id,
+    f: impl FnOnce(&mut Entry, &mut Vec<Box<Decoder>>) -> R,
+) -> Option<R> {
+    SOCKETS
+        .try_with(|all| {
+            let Sockets { table, spare } = &mut *all.borrow_mut();
+            table.get_mut(id).map(|entry| f(entry, spare))
+        })
+        .ok()
+        .flatten()
 }
 
 #[inline]
 pub(crate) fn with_sockets<R>(f: impl FnOnce(&mut Table<Entry>) -> R) -> Option<R> {
-    SOCKETS.try_with(|all| f(&mut all.borrow_mut())).ok()
+    SOCKETS.try_with(|all| f(&mut all.borrow_mut().table)).ok()
 }
 
 #[inline]
 pub(crate) fn with_entry<R>(id: Id, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
     SOCKETS
-        .try_with(|all| all.borrow_mut().get_mut(id).map(f))
+        .try_with(|all| all.borrow_mut().table.get_mut(id).map(f))
         .ok()
         .flatten()
 }
@@ -117,7 +146,7 @@ pub(crate) fn with_entry<R>(id: Id, f: impl FnOnce(&mut Entry) -> R) -> Option<R
 /// Takes an entry out; its listeners are dropped with it, when nothing is borrowed.
 pub(super) fn remove(id: Id) -> Option<Entry> {
     SOCKETS
-        .try_with(|all| all.borrow_mut().remove(id))
+        .try_with(|all| all.borrow_mut().table.remove(id))
         .ok()
         .flatten()
 }
@@ -142,13 +171,11 @@ pub(crate) fn open(opening: Opening) -> Option<WebSocket> {
     } = opening;
     let soft = route.options.max_buffered.min(SOFT_LIMIT);
     let mut flags = Flags::default();
-    let mut decoder = Decoder::new(role);
     if role == Role::Client {
         flags.insert(Flags::CLIENT);
     }
     if deflation.is_some() {
         flags.insert(Flags::DEFLATE);
-        decoder = decoder.compressed(true);
     }
     let rare = (protocol.is_some() || deflation.is_some()).then(|| {
         Box::new(Rare {
@@ -161,7 +188,7 @@ pub(crate) fn open(opening: Opening) -> Option<WebSocket> {
         conn,
         route,
         listeners: Listeners::new(),
-        decoder,
+        decoder: None,
         deadline: None,
         armed: Timestamp::default(),
         seen: Timestamp::now(),
@@ -196,6 +223,38 @@ pub(crate) fn close_all(topics: Topics, code: CloseCode, reason: &str) {
 }
 
 impl Entry {
+    /// Takes what came.
+    #[inline]
+    pub(super) fn push(&mut self, chunk: BytesMut, spare: &mut Vec<Box<Decoder>>) {
+        let flags = self.flags;
+        let decoder = self.decoder.get_or_insert_with(|| {
+            let role = if flags.intersects(Flags::CLIENT) {
+                Role::Client
+            } else {
+                Role::Server
+            };
+            let decoder = Decoder::new(role).compressed(flags.intersects(Flags::DEFLATE));
+            match spare.pop() {
+                Some(mut spare) => {
+                    *spare = decoder;
+                    spare
+                }
+                None => Box::new(decoder),
+            }
+        });
+        decoder.push(chunk);
+    }
+
+    /// Gives the decoder back if there is nothing in it.
+    #[inline]
+    pub(super) fn put_back(&mut self, spare: &mut Vec<Box<Decoder>>) {
+        if let Some(decoder) = self.decoder.take_if(|decoder| decoder.is_idle())
+            && spare.len() < SPARE
+        {
+            spare.push(decoder);
+        }
+    }
+
     /// What only some have, made now.
     pub(super) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
@@ -253,5 +312,15 @@ impl Entry {
         self.rare_if_any()
             .map(|rare| std::mem::take(&mut rare.topics))
             .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_for_an_idle_one_stays_small() {
+        assert!(size_of::<Entry>() <= 104, "{} bytes", size_of::<Entry>());
     }
 }

@@ -10,10 +10,10 @@ use uptick_event_loop::driver::Timestamp;
 use uptick_socket::Connection;
 use uptick_stream::transport::Protocol;
 
-use super::entry::{Entry, Flags};
+use super::entry::{Entry, Flags, with_decoders};
 use super::{WebSocket, closing, sending, with_entry};
 use crate::message::Message;
-use crate::protocol::Event;
+use crate::protocol::{Decoder, Event};
 use crate::{Error, compression};
 
 /// The protocol of all connections that are WebSockets.
@@ -60,7 +60,7 @@ enum Next {
 
 #[inline]
 fn received(key: Id, chunk: BytesMut) {
-    let next = with_entry(key, |entry| {
+    let next = with_decoders(key, |entry, spare| {
         if entry.flags.intersects(Flags::OVER) {
             return Next::Nothing;
         }
@@ -68,13 +68,13 @@ fn received(key: Id, chunk: BytesMut) {
             entry.seen = Timestamp::now();
             entry.flags.remove(Flags::PINGED);
         }
-        entry.decoder.push(chunk);
+        entry.push(chunk, spare);
         if entry.flags.intersects(Flags::BUSY) {
             // What came before goes first.
             return Next::Nothing;
         }
         entry.flags.insert(Flags::BUSY);
-        entry.next()
+        entry.next(spare)
     });
     hand_on(key, next.unwrap_or(Next::Nothing));
 }
@@ -87,10 +87,10 @@ fn hand_on(key: Id, mut next: Next) {
             Next::Message(message, Some(mut begun)) if begun.is_only() => {
                 begun.call(message);
                 let mut begun = Some(begun);
-                let after = with_entry(key, |entry| {
+                let after = with_decoders(key, |entry, spare| {
                     entry.listeners.complete(&mut begun);
                     match begun {
-                        None => entry.next(),
+                        None => entry.next(spare),
                         // The listeners have changed: that comes first.
                         Some(_) => Next::Nothing,
                     }
@@ -116,23 +116,26 @@ fn hand_on(key: Id, mut next: Next) {
 }
 
 fn go_on(key: Id) -> Next {
-    with_entry(key, Entry::next).unwrap_or(Next::Nothing)
+    with_decoders(key, Entry::next).unwrap_or(Next::Nothing)
 }
 
 impl Entry {
     /// The next thing that came.
     #[inline]
-    fn next(&mut self) -> Next {
+    fn next(&mut self, spare: &mut Vec<Box<Decoder>>) -> Next {
         loop {
             if self.flags.intersects(Flags::OVER.or(Flags::PAUSED)) {
                 break;
             }
+            let Some(decoder) = self.decoder.as_mut().filter(|all| all.buffered() > 0) else {
+                break;
+            };
             let limits = &self.route.options.limits;
             let event = if self.flags.intersects(Flags::DEFLATE) {
                 let deflation = self.rare.as_mut().and_then(|rare| rare.deflation.as_mut());
-                compression::inflating(deflation, |inflater| self.decoder.next(limits, inflater))
+                compression::inflating(deflation, |inflater| decoder.next(limits, inflater))
             } else {
-                self.decoder.next(limits, None)
+                decoder.next(limits, None)
             };
             return match event {
                 Some(Event::Message(_)) if self.flags.intersects(Flags::CLOSING) => continue,
@@ -144,6 +147,7 @@ impl Entry {
             };
         }
         self.flags.remove(Flags::BUSY);
+        self.put_back(spare);
         Next::Nothing
     }
 }
