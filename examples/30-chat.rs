@@ -1,0 +1,160 @@
+//! A chat in the browser: rooms, who is here, who is typing, and what was said before. A page whose connection breaks comes
+//! back by itself, and shows what it has missed.
+//!
+//! Run it, on 127.0.0.1:8080 or on an address of your own. For TLS it makes a certificate itself, unless it gets one:
+//! ```text
+//! $ cargo run --release --example chat
+//! $ cargo run --release --example 30-chat
+//! $ cargo run --release --example 30-chat -- --listen 0.0.0.0:8080
+//! $ cargo run --release --example 30-chat -- --tls --listen 0.0.0.0:8443
+//! $ cargo run --release --example 30-chat -- --cert certificate.pem --key key.pem
+//! ```
+//! Poke it: open <http://127.0.0.1:8080/> in two windows, and join under two names. Stop the server with Ctrl-C, say something
+//! in one of the windows, and start it again. What a page sends, you may, too:
+//! ```text
+//! $ npx wscat --connect ws://127.0.0.1:8080/chat
+//! > {"type":"join","name":"Ann","room":"lobby","token":""}
+//! > {"type":"say","text":"Hello!","ref":1}
+//! ```
+
+use std::time::Duration;
+
+use uptick::prelude::*;
+use uptick::tls::{TlsConfig, self_signed};
+use uptick::websocket::SlowPolicy;
+
+#[path = "30-chat/chat.rs"]
+mod chat;
+#[path = "30-chat/hall.rs"]
+mod hall;
+#[path = "30-chat/limits.rs"]
+mod limits;
+#[path = "30-chat/room.rs"]
+mod room;
+#[path = "30-chat/wire.rs"]
+mod wire;
+#[path = "30-chat/words.rs"]
+mod words;
+
+use hall::Hall;
+
+const USAGE: &str =
+    "usage: 30-chat [--listen ADDRESS] [--tls] [--cert certificate.pem [--key key.pem]]";
+
+const PAGE: &str = include_str!("30-chat/index.html");
+const STYLE: &str = include_str!("30-chat/style.css");
+const SCRIPT: &str = include_str!("30-chat/chat.js");
+
+/// Nothing but what comes from here is loaded or run, whatever should ever get into the page.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// In bytes; the longest text, in JSON with all of its characters escaped.
+const LARGEST_MESSAGE: usize = 64 * 1024;
+const MOST_CLIENTS: usize = 1000;
+const DEADLINE: Duration = Duration::from_secs(5);
+
+pub(crate) fn main() -> uptick::Result {
+    let options = Options::read()?;
+
+    let http = HttpServer::new();
+    http.set_headers([
+        ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
+        ("Referrer-Policy", "no-referrer"),
+        ("X-Content-Type-Options", "nosniff"),
+    ])?;
+    http.get("/", |_| page(PAGE, "text/html; charset=utf-8"));
+    http.get("/style.css", |_| page(STYLE, "text/css; charset=utf-8"));
+    http.get("/chat.js", |_| {
+        page(SCRIPT, "text/javascript; charset=utf-8")
+    });
+
+    // It lives as long as the program, so callbacks may all refer to it.
+    let hall: &'static Hall = Box::leak(Box::new(Hall::new(http.topics())));
+    // Who reads too slowly is cut off, comes back, and is shown what was missed.
+    let slow = WebSocketOptions::new()
+        .max_message(LARGEST_MESSAGE)
+        .slow_policy(SlowPolicy::Close);
+    http.websocket_with("/chat", slow, move |_: Request| {
+        Accept::new(move |ws| hall.welcome(ws))
+    });
+
+    let server = LimitingServer::new(Server::bind(&options.listen)?, MOST_CLIENTS, false);
+    let scheme = if options.tls { "https" } else { "http" };
+    if options.tls {
+        http.listen(SecureServer::new(server, options.certificate()?));
+    } else {
+        http.listen(server);
+    }
+
+    for signal in [uptick::SIGINT, uptick::SIGTERM] {
+        let mut deadline = DEADLINE;
+        uptick::add_signal(signal, move |_| {
+            uptick::spawn(async move {
+                http.shutdown(deadline).await;
+                uptick::stop();
+            });
+            // The second time nobody is waited for.
+            deadline = Duration::ZERO;
+        })?;
+    }
+    let uri = http.address().unwrap_or_default();
+    let address = uri.split_once("://").map_or("", |(_, address)| address);
+    println!("listening on {scheme}://{address}");
+    uptick::run()
+}
+
+fn page(text: &'static str, kind: &'static str) -> Response {
+    // Browsers ask again each time, so that a page and its script are of the same age.
+    Response::plain(text)
+        .content_type(kind)
+        .header("Cache-Control", "no-cache")
+}
+
+struct Options {
+    listen: String,
+    tls: bool,
+    cert: Option<String>,
+    key: Option<String>,
+}
+
+impl Options {
+    fn read() -> uptick::Result<Options> {
+        let (mut listen, mut tls, mut cert, mut key) = (None, false, None, None);
+        let mut args = std::env::args().skip(1);
+        while let Some(name) = args.next() {
+            let mut value = || args.next().ok_or(format!("{name} takes a value; {USAGE}"));
+            match name.as_str() {
+                "--listen" => listen = Some(value()?),
+                "--tls" => tls = true,
+                "--cert" => cert = Some(value()?),
+                "--key" => key = Some(value()?),
+                _ => return Err(format!("there is no option {name}; {USAGE}").into()),
+            }
+        }
+        if key.is_some() && cert.is_none() {
+            return Err(format!("--key needs --cert; {USAGE}").into());
+        }
+        let tls = tls || cert.is_some();
+        let port = if tls { 8443 } else { 8080 };
+        let listen = listen.unwrap_or_else(|| format!("127.0.0.1:{port}"));
+        Ok(Options {
+            listen,
+            tls,
+            cert,
+            key,
+        })
+    }
+
+    fn certificate(&self) -> uptick::Result<TlsConfig> {
+        let tls = match &self.cert {
+            Some(cert) => TlsContext::new().local_cert(cert),
+            None => self_signed(["localhost", "127.0.0.1", "::1"])?.into(),
+        };
+        let tls = match &self.key {
+            Some(key) => tls.local_pk(key),
+            None => tls,
+        };
+        Ok(tls.load()?)
+    }
+}

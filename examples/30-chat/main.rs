@@ -1,0 +1,8 @@
+//! `30-chat` by its short name.
+
+#[path = "../30-chat.rs"]
+mod program;
+
+fn main() -> uptick::Result {
+    program::main()
+}
