@@ -8,6 +8,7 @@
 )]
 
 mod chat;
+mod chat_page;
 mod clients;
 mod conformance;
 mod echo;
@@ -22,3 +23,4 @@ mod timers_and_ticks;
 mod tls;
 mod uploads;
 mod web;
+mod webdriver;

@@ -42,7 +42,8 @@ impl Program {
         match Program::spawn(Path::new(name), arguments) {
             Ok(program) => Some(program),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                eprintln!("SKIPPED: there is no {name} on this machine");
+                // Not by `eprintln`, which is shown of tests that fail only.
+                let _ = writeln!(io::stderr(), "SKIPPED: there is no {name} on this machine");
                 None
             }
             Err(error) => panic!("starting {name} failed: {error}"),

@@ -21,6 +21,10 @@ impl Directory {
         Directory(path)
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Puts a new certificate for a host name and for 127.0.0.1 into it, and its key; gives their paths.
     pub(crate) fn certificate(&self, name: &str) -> (String, String) {
         let own = self_signed([name, "127.0.0.1"]).unwrap();
