@@ -2,6 +2,8 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod failure;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 
 /// The code in the book and in the repository's README, which is tested with that of the crate.
 #[cfg(doctest)]
@@ -32,8 +34,6 @@ pub use uptick_socket as socket;
 pub use uptick_stream as stream;
 #[cfg(feature = "tls")]
 pub use uptick_tls as tls;
-#[cfg(feature = "websocket")]
-pub use uptick_websocket as websocket;
 
 pub use uptick_event_loop::{
     LoopHandle, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, Timer,

@@ -70,7 +70,6 @@ impl Deflation {
     }
 
     /// As [`Compression::agree`], for a client whom a server has answered.
-    #[allow(dead_code, reason = "clients come")]
     pub(crate) fn of_client(config: &Config) -> Self {
         Deflation {
             deflater: Self::deflater(config.client_keeps_context(), config.client_bits()),

@@ -1,8 +1,14 @@
 //! What goes wrong with WebSockets.
 
-use crate::protocol::Invalid;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// What goes wrong with a WebSocket: the payload of `error`, after which `close` comes unless the text says otherwise.
+use crate::Refusal;
+use crate::protocol::Invalid;
+use crate::protocol::handshake::client::Failure;
+
+/// What goes wrong with a WebSocket: the payload of `error`, after which `close` comes unless the text says otherwise; and
+/// why a client has none.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -24,5 +30,45 @@ pub enum Error {
         bytes: usize,
         /// How many bytes waited.
         waiting: usize,
+    },
+    /// What was to be connected to is no URL of a WebSocket.
+    #[error("invalid URL {url:?}: {reason} (EINVAL)")]
+    InvalidUrl {
+        /// The URL, without its query.
+        url: Arc<str>,
+        /// What is wrong with it, and what would be right.
+        reason: Arc<str>,
+    },
+    /// The server answers that it opens no WebSocket.
+    #[error("opening a WebSocket at {url} failed: {refusal}")]
+    Refused {
+        /// The URL, without its query.
+        url: Arc<str>,
+        /// The answer.
+        refusal: Arc<Refusal>,
+    },
+    /// The server does not answer as one of WebSockets does, or the request for one cannot be written.
+    #[error("opening a WebSocket at {url} failed: {source}")]
+    Handshake {
+        /// The URL, without its query.
+        url: Arc<str>,
+        /// What is wrong.
+        source: Failure,
+    },
+    /// The connection ended before the server had answered.
+    #[error(
+        "opening a WebSocket at {url} failed: the connection ended before the answer (ECONNRESET)"
+    )]
+    Ended {
+        /// The URL, without its query.
+        url: Arc<str>,
+    },
+    /// The server did not answer in time.
+    #[error("opening a WebSocket at {url} failed: there was no answer after {after:?} (ETIMEDOUT)")]
+    Timeout {
+        /// The URL, without its query.
+        url: Arc<str>,
+        /// How long it was waited for.
+        after: Duration,
     },
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod client;
 mod compression;
 mod error;
 mod gate;
@@ -11,6 +12,7 @@ mod routes;
 mod socket;
 mod topics;
 
+pub use client::{Connecting, Refusal, WebSocketConnector, connect};
 pub use compression::Compression;
 pub use error::Error;
 pub use gate::{Accept, AtOnce, Decision, InTime, IntoDecision, IntoVerdict, Reject};

@@ -20,6 +20,7 @@ use crate::protocol::CloseCode;
 use crate::{Error, Topics};
 
 pub(crate) use entry::{Opening, Route, close_all, has_sockets, open, with_entry};
+pub(crate) use receiving::begin;
 pub use sending::Sent;
 pub(crate) use sending::{Frame, deliver};
 

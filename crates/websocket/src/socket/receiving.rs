@@ -168,6 +168,21 @@ fn other(ws: WebSocket, event: Event) {
     }
 }
 
+/// Lets a client's WebSocket read, whose connection was paused until it was handed out; gives whether it is open.
+pub(crate) fn begin(ws: WebSocket) -> bool {
+    let begun = with_entry(ws.key(), |entry| {
+        let paused = entry.flags.intersects(Flags::PAUSED);
+        (entry.conn, paused, entry.is_open())
+    });
+    let Some((conn, paused, open)) = begun else {
+        return false;
+    };
+    if !paused {
+        conn.resume();
+    }
+    open
+}
+
 pub(super) fn pause(key: Id) {
     let conn = with_entry(key, |entry| {
         entry.flags.insert(Flags::PAUSED);

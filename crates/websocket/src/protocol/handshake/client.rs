@@ -45,7 +45,9 @@ pub enum Failure {
         /// The status.
         status: StatusCode,
         /// The fields of the answer.
-        headers: HeaderMap,
+        headers: Box<HeaderMap>,
+        /// What came behind the fields: the beginning of the content.
+        rest: BytesMut,
     },
     /// The answer is not one of HTTP/1.1, too long, or not what was asked for.
     #[error("the answer is refused: {0}")]
@@ -236,7 +238,12 @@ impl Answer {
                 return self.agree(headers).map(Some);
             }
             if !status.is_informational() {
-                return Err(Failure::Status { status, headers });
+                let rest = std::mem::take(&mut self.input);
+                return Err(Failure::Status {
+                    status,
+                    headers: Box::new(headers),
+                    rest,
+                });
             }
             self.interim += length;
         }
@@ -430,9 +437,14 @@ mod tests {
     #[test]
     fn another_status_is_told_with_its_fields() {
         let (_, mut answer) = finish(request()).unwrap();
-        let bytes = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\n\r\n";
+        let bytes = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\n\r\nNo";
         match answer.push(bytes.as_bytes().into()) {
-            Err(Failure::Status { status, headers }) => {
+            Err(Failure::Status {
+                status,
+                headers,
+                rest,
+            }) => {
+                assert_eq!(rest, "No");
                 assert_eq!(status, StatusCode::UNAUTHORIZED);
                 assert_eq!(headers["www-authenticate"], "Basic");
             }

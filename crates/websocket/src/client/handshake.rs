@@ -1,0 +1,201 @@
+//! The time between a connection and its WebSocket.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use uptick_emitter::Emitter;
+use uptick_event_loop::{Sleep, sleep};
+use uptick_http::{HeaderMap, StatusCode};
+use uptick_socket::{Connection, Error as SocketError};
+
+use super::refusal::Refusal;
+use crate::protocol::handshake::client::{Agreed, Answer, Failure};
+
+/// How long is waited for what a server says in the content of an answer that refuses.
+const CONTENT_TIME: Duration = Duration::from_secs(1);
+
+/// Why nothing came of a handshake.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The connection failed.
+    Connection(SocketError),
+    /// The connection ended before the answer.
+    Ended,
+    /// The answer did not come in time.
+    Late(Duration),
+    /// The server answers with another status.
+    Refused(Box<Refusal>),
+    /// The answer is not one.
+    Failure(Failure),
+}
+
+/// Sends a request for a WebSocket and waits for the answer. The connection is paused after that; nothing that came
+/// behind the answer is lost.
+///
+/// Dropping the future closes the connection.
+pub(super) async fn shake_hands(
+    conn: Connection,
+    request: Vec<u8>,
+    answer: Answer,
+    limit: Duration,
+) -> Result<Agreed, Broken> {
+    let guard = Guard(Some(conn));
+    if !conn.is_open() {
+        return Err(Broken::Ended);
+    }
+    let attempt = Rc::new(RefCell::new(Attempt {
+        answer,
+        refusal: None,
+        result: None,
+        waker: None,
+    }));
+    let listeners = listen(conn, &attempt);
+    conn.write(request);
+    let mut limit_timer = Box::pin(sleep(limit));
+    let mut content_timer: Option<Pin<Box<Sleep>>> = None;
+    let agreed = poll_fn(|context| {
+        let refusing = {
+            let mut attempt = attempt.borrow_mut();
+            if let Some(result) = attempt.result.take() {
+                return Poll::Ready(result);
+            }
+            attempt.waker = Some(context.waker().clone());
+            attempt.refusal.is_some()
+        };
+        if refusing {
+            let timer = content_timer.get_or_insert_with(|| Box::pin(sleep(CONTENT_TIME)));
+            if timer.as_mut().poll(context).is_ready() {
+                let refusal = attempt.borrow_mut().refusal.take();
+                return Poll::Ready(Err(refusal.map_or(Broken::Ended, Broken::Refused)));
+            }
+        }
+        late(limit_timer.as_mut(), context, limit)
+    })
+    .await?;
+    for listener in listeners {
+        conn.off(listener);
+    }
+    if !conn.is_open() {
+        return Err(Broken::Ended);
+    }
+    guard.keep();
+    Ok(agreed)
+}
+
+fn late<T>(
+    timer: Pin<&mut Sleep>,
+    context: &mut Context<'_>,
+    limit: Duration,
+) -> Poll<Result<T, Broken>> {
+    timer.poll(context).map(|()| Err(Broken::Late(limit)))
+}
+
+/// Closes a connection of which nothing has come.
+struct Guard(Option<Connection>);
+
+impl Guard {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(conn) = self.0.take() {
+            conn.close();
+        }
+    }
+}
+
+/// A handshake under way.
+struct Attempt {
+    answer: Answer,
+    /// An answer that refuses, whose content still comes.
+    refusal: Option<Box<Refusal>>,
+    result: Option<Result<Agreed, Broken>>,
+    waker: Option<Waker>,
+}
+
+type Shared = Rc<RefCell<Attempt>>;
+
+fn listen(conn: Connection, attempt: &Shared) -> [uptick_emitter::ListenerId; 4] {
+    let data = Rc::clone(attempt);
+    let end = Rc::clone(attempt);
+    let error = Rc::clone(attempt);
+    let close = Rc::clone(attempt);
+    [
+        conn.on(Connection::DATA, move |chunk: Bytes| {
+            let outcome = data.borrow_mut().came(chunk);
+            if let Some(outcome) = outcome {
+                // What follows is the WebSocket's.
+                conn.pause();
+                settle(&data, outcome);
+            } else {
+                wake(&data);
+            }
+        }),
+        conn.on(Connection::END, move |()| ended(&end)),
+        conn.on(Connection::ERROR, move |failure: SocketError| {
+            settle(&error, Err(Broken::Connection(failure)));
+        }),
+        conn.on(Connection::CLOSE, move |()| ended(&close)),
+    ]
+}
+
+/// The peer has ended: an answer that refuses is whole.
+fn ended(attempt: &Shared) {
+    let refusal = attempt.borrow_mut().refusal.take();
+    settle(attempt, Err(refusal.map_or(Broken::Ended, Broken::Refused)));
+}
+
+/// Only the first outcome counts.
+fn settle(attempt: &Shared, outcome: Result<Agreed, Broken>) {
+    attempt.borrow_mut().result.get_or_insert(outcome);
+    wake(attempt);
+}
+
+fn wake(attempt: &Shared) {
+    let waker = attempt.borrow_mut().waker.take();
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+impl Attempt {
+    /// What bytes that came make of it.
+    fn came(&mut self, chunk: Bytes) -> Option<Result<Agreed, Broken>> {
+        if self.result.is_some() {
+            return None;
+        }
+        if let Some(refusal) = &mut self.refusal {
+            refusal.push(&chunk);
+            return self.refused();
+        }
+        match self.answer.push(BytesMut::from(chunk)) {
+            Ok(None) => None,
+            Ok(Some(agreed)) => Some(Ok(agreed)),
+            Err(Failure::Status {
+                status,
+                headers,
+                rest,
+            }) => {
+                let mut refusal = Refusal::new(status, *headers);
+                refusal.push(&rest);
+                self.refusal = Some(refusal.into());
+                self.refused()
+            }
+            Err(failure) => Some(Err(Broken::Failure(failure))),
+        }
+    }
+
+    /// The refusal, once enough of it has come.
+    fn refused(&mut self) -> Option<Result<Agreed, Broken>> {
+        let refusal = self.refusal.take_if(|refusal| refusal.is_whole())?;
+        Some(Err(Broken::Refused(refusal)))
+    }
+}

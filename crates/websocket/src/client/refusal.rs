@@ -1,0 +1,177 @@
+//! The answer of a server that opens no WebSocket.
+
+use std::fmt::{self, Display, Formatter};
+
+use uptick_http::{HeaderMap, StatusCode};
+
+/// The most bytes of the content that are kept: 1 KiB.
+const MOST_CONTENT: usize = 1024;
+
+/// The most characters of the content that are shown.
+const MOST_SHOWN: usize = 200;
+
+/// The answer of a server that opens no WebSocket: it asks for authentication, redirects, or knows nothing of it.
+///
+/// # Limits
+/// 1 KiB of the content are kept.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    status: StatusCode,
+    headers: HeaderMap,
+    /// As it came, with the lengths of chunks.
+    content: Vec<u8>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, headers: HeaderMap) -> Self {
+        Refusal {
+            status,
+            headers,
+            content: Vec::new(),
+        }
+    }
+
+    /// Takes more of the content.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        let room = self.most().saturating_sub(self.content.len());
+        self.content
+            .extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// Whether no more has to be waited for.
+    pub(super) fn is_whole(&self) -> bool {
+        let chunk = self.chunk();
+        chunk.is_some_and(|(from, length)| self.content.len() >= from.saturating_add(length))
+            || self.content.len() >= self.most()
+    }
+
+    /// How many bytes of the content come, or are kept.
+    fn most(&self) -> usize {
+        if self.status == StatusCode::NO_CONTENT || self.status == StatusCode::NOT_MODIFIED {
+            return 0;
+        }
+        let length = self.headers.get("content-length");
+        let length = length.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        length.unwrap_or(MOST_CONTENT).min(MOST_CONTENT)
+    }
+
+    /// Where the first chunk is, and how long; none unless its length has come. (RFC 9112, 7.1)
+    fn chunk(&self) -> Option<(usize, usize)> {
+        if !self.headers.contains_key("transfer-encoding") {
+            return None;
+        }
+        match httparse::parse_chunk_size(&self.content) {
+            Ok(httparse::Status::Complete((from, length))) => {
+                Some((from, usize::try_from(length).unwrap_or(usize::MAX)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The status, such as 401.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The fields of the answer.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The beginning of the content.
+    pub fn content(&self) -> &[u8] {
+        match self.chunk() {
+            Some((from, length)) => {
+                let to = from.saturating_add(length).min(self.content.len());
+                &self.content[from..to]
+            }
+            None => &self.content,
+        }
+    }
+}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "the server answers with {}", self.status)?;
+        if self.status.is_redirection()
+            && let Some(place) = self.headers.get("location")
+        {
+            return write!(
+                f,
+                ", which redirects to {:?}: that is not followed",
+                String::from_utf8_lossy(place.as_bytes())
+            );
+        }
+        let content = String::from_utf8_lossy(self.content());
+        let content = content.trim();
+        if content.is_empty() {
+            return Ok(());
+        }
+        let shown: String = content.chars().take(MOST_SHOWN).collect();
+        let more = if shown.len() < content.len() {
+            " …"
+        } else {
+            ""
+        };
+        write!(f, ": {shown:?}{more}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uptick_http::{HeaderName, HeaderValue};
+
+    fn refusal(status: u16, fields: &[(&'static str, &'static str)], content: &str) -> Refusal {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        let mut refusal = Refusal::new(StatusCode::from_u16(status).unwrap(), headers);
+        refusal.push(content.as_bytes());
+        refusal
+    }
+
+    #[test]
+    fn it_shows_the_status_and_the_beginning_of_the_content() {
+        let short = refusal(401, &[("content-length", "10")], "who\nare you?");
+        assert!(short.is_whole());
+        let shown = short.to_string();
+        assert_eq!(
+            shown,
+            "the server answers with 401 Unauthorized: \"who\\nare yo\""
+        );
+        let long = refusal(404, &[], &"x".repeat(5000));
+        assert!(long.is_whole() && long.content().len() == 1024);
+        assert!(long.to_string().ends_with("x\" …") && long.to_string().len() < 300);
+        assert!(refusal(403, &[("content-length", "0")], "").is_whole());
+        assert!(refusal(304, &[], "").is_whole());
+    }
+
+    #[test]
+    fn more_is_waited_for_until_the_content_is_whole() {
+        assert!(!refusal(403, &[("content-length", "5")], "abcd").is_whole());
+        assert!(!refusal(403, &[], "abcd").is_whole());
+        let fields = [("transfer-encoding", "chunked")];
+        assert!(!refusal(403, &fields, "5").is_whole());
+        assert!(!refusal(403, &fields, "5\r\nabcd").is_whole());
+        let whole = refusal(403, &fields, "5\r\nabcde\r\n0\r\n\r\n");
+        assert!(whole.is_whole());
+        assert_eq!(whole.content(), b"abcde");
+        // A length that no machine has.
+        let endless = refusal(403, &fields, "ffffffffffffffff\r\nabcde");
+        assert_eq!(endless.content(), b"abcde");
+    }
+
+    #[test]
+    fn a_redirect_says_where_to() {
+        let shown = refusal(302, &[("location", "https://b/")], "moved").to_string();
+        assert_eq!(
+            shown,
+            "the server answers with 302 Found, which redirects to \"https://b/\": that is not followed"
+        );
+    }
+}

@@ -1,0 +1,178 @@
+//! URLs of WebSockets (RFC 6455, 3).
+
+use std::sync::Arc;
+
+use uptick_socket::ConnectTarget;
+
+use crate::Error;
+
+/// Where a WebSocket is, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Url {
+    /// What to connect to: `tcp://` or `tls://`.
+    pub(crate) server: ConnectTarget,
+    /// The host as the request names it: without the port, if that is the one of the scheme.
+    pub(crate) host: String,
+    /// The path with its query.
+    pub(crate) target: String,
+    /// As errors show it: without the query, in which there may be secrets.
+    pub(crate) shown: Arc<str>,
+}
+
+impl Url {
+    pub(crate) fn parse(text: &str) -> Result<Url, Error> {
+        let before_query = text.split(['?', '#']).next().unwrap_or_default();
+        // A user's password is no business of a log.
+        let (scheme_end, authority_start) = match before_query.find("://") {
+            Some(place) => (place, place + 3),
+            None => (0, 0),
+        };
+        let scheme = before_query[..scheme_end].to_ascii_lowercase();
+        let rest = &text[authority_start..];
+        let authority_len = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(authority_len);
+        let shown: String = match authority.rsplit_once('@') {
+            Some((_, host)) => {
+                let path = &before_query[authority_start + authority_len..];
+                format!("{scheme}://…@{host}{path}")
+            }
+            None => before_query.to_owned(),
+        };
+        let invalid = |reason: &str| Error::InvalidUrl {
+            url: shown.as_str().into(),
+            reason: reason.into(),
+        };
+        let (below, port) = match &*scheme {
+            "ws" => ("tcp", 80),
+            "wss" => ("tls", 443),
+            _ => return Err(invalid("it begins with ws:// or wss://")),
+        };
+        if authority.contains('@') {
+            return Err(invalid(
+                "a user and a password are not in it, but in a field `authorization` of the request",
+            ));
+        }
+        if text.contains('#') {
+            return Err(invalid("a WebSocket has no fragment"));
+        }
+        if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(invalid("what is not visible ASCII is written as %XX"));
+        }
+        let (host, has_port) = split_port(authority);
+        if host.is_empty() {
+            return Err(invalid("it has no host"));
+        }
+        let address = match has_port {
+            Some(port) => format!("{below}://{host}:{port}"),
+            None => format!("{below}://{host}:{port}"),
+        };
+        let server: ConnectTarget = address.parse().map_err(|error| match error {
+            uptick_socket::Error::InvalidUri { reason, .. } => invalid(&reason),
+            error => Error::Connection(error),
+        })?;
+        let usual = has_port.is_none_or(|text| text.parse() == Ok(port));
+        let target = match target.starts_with('/') {
+            true => target.to_owned(),
+            false => format!("/{target}"),
+        };
+        Ok(Url {
+            server,
+            host: if usual { host } else { authority }.to_ascii_lowercase(),
+            target,
+            shown: shown.into(),
+        })
+    }
+}
+
+/// The port behind a host that may be an IPv6 address in brackets.
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(text: &str) -> (String, String, String) {
+        let url = Url::parse(text).unwrap();
+        (url.server.to_string(), url.host, url.target)
+    }
+
+    #[test]
+    fn a_url_has_a_server_a_host_and_a_path() {
+        for (text, server, host, target) in [
+            (
+                "ws://example.com",
+                "tcp://example.com:80",
+                "example.com",
+                "/",
+            ),
+            (
+                "ws://Example.com:80/",
+                "tcp://example.com:80",
+                "example.com",
+                "/",
+            ),
+            (
+                "WSS://example.com/a/b?c=d",
+                "tls://example.com:443",
+                "example.com",
+                "/a/b?c=d",
+            ),
+            (
+                "wss://example.com:80?x",
+                "tls://example.com:80",
+                "example.com:80",
+                "/?x",
+            ),
+            (
+                "ws://127.0.0.1:8080/a:b",
+                "tcp://127.0.0.1:8080",
+                "127.0.0.1:8080",
+                "/a:b",
+            ),
+            ("ws://[::1]/", "tcp://[::1]:80", "[::1]", "/"),
+            ("ws://[::1]:443/", "tcp://[::1]:443", "[::1]:443", "/"),
+            ("ws://a/b?at=x@y", "tcp://a:80", "a", "/b?at=x@y"),
+        ] {
+            let (is_server, is_host, is_target) = parts(text);
+            assert_eq!(is_server.to_ascii_lowercase(), server);
+            assert_eq!((&*is_host, &*is_target), (host, target));
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_websocket_is_refused_with_the_reason() {
+        for (text, reason) in [
+            ("", "ws:// or wss://"),
+            ("example.com/chat", "ws:// or wss://"),
+            ("http://example.com/", "ws:// or wss://"),
+            ("ws://", "no host"),
+            ("ws://:80/", "no host"),
+            ("ws:///chat", "no host"),
+            ("ws://example.com/#part", "fragment"),
+            ("ws://example.com/a b", "%XX"),
+            ("ws://example.com/\r\nX: y", "%XX"),
+            ("ws://example.com/ä", "%XX"),
+            ("ws://example.com:99999/", "port"),
+            ("ws://example.com:/", "port"),
+            ("ws://exa mple/", ""),
+            ("ws://::1/", ""),
+        ] {
+            let error = Url::parse(text).unwrap_err().to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+            assert!(error.ends_with("(EINVAL)"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn passwords_and_queries_are_not_shown() {
+        let error = Url::parse("ws://me:secret@example.com/a?token=secret").unwrap_err();
+        assert!(!error.to_string().contains("secret"), "{error}");
+        let url = Url::parse("ws://example.com/a?token=secret").unwrap();
+        assert_eq!(&*url.shown, "ws://example.com/a");
+    }
+}

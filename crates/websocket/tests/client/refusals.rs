@@ -1,0 +1,257 @@
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use uptick_emitter::Emitter;
+use uptick_event_loop::spawn;
+use uptick_http::{Request, Response, StatusCode};
+use uptick_socket::{Connection, Server};
+use uptick_websocket::protocol::handshake::accept_key;
+use uptick_websocket::{
+    Accept, Error, Message, Reject, WebSocketConnector, WebSocketOptions, WebSocketRoutes, connect,
+};
+
+use crate::support::{Log, manual_clock, pass, run_until, server, settle};
+use crate::{outcome, url};
+
+/// The URL of a server that answers each request with what is made of it; then it ends the connection if `ends`.
+fn answering<R: Into<Vec<u8>>>(answer: impl Fn(&str) -> R + 'static, ends: bool) -> String {
+    let listener = Server::bind("127.0.0.1:0").unwrap();
+    let answer = Rc::new(answer);
+    listener.on("connection", move |conn: Connection| {
+        let answer = Rc::clone(&answer);
+        let mut request = Vec::new();
+        conn.on(Connection::DATA, move |chunk: Bytes| {
+            request.extend_from_slice(&chunk);
+            if request.ends_with(b"\r\n\r\n") {
+                let text = String::from_utf8(std::mem::take(&mut request)).unwrap();
+                conn.write(answer(&text).into());
+                if ends {
+                    conn.end();
+                }
+            }
+        });
+    });
+    listener.address().unwrap().replace("tcp", "ws")
+}
+
+/// The value of `Sec-WebSocket-Accept` for a request.
+fn accept_of(request: &str) -> String {
+    let key = request.split("Sec-WebSocket-Key: ").nth(1).unwrap();
+    accept_key(key.split("\r\n").next().unwrap())
+}
+
+fn switching(request: &str, fields: &str) -> String {
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {}\r\n{fields}\r\n",
+        accept_of(request)
+    )
+}
+
+#[track_caller]
+fn error(url: &str) -> String {
+    outcome(connect(url)).unwrap_err().to_string()
+}
+
+#[test]
+fn an_answer_with_another_status_is_an_error_that_says_what_the_server_says() {
+    let http = server();
+    http.websocket_with("/", WebSocketOptions::new(), |_| {
+        Reject(
+            Response::plain("who are you?")
+                .with_status(StatusCode::UNAUTHORIZED)
+                .header("www-authenticate", "Bearer"),
+        )
+    });
+    let url = url(http, "/?token=secret");
+    let error = outcome(connect(&url)).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.ends_with("failed: the server answers with 401 Unauthorized: \"who are you?\""),
+        "{text}"
+    );
+    assert!(!text.contains("secret"), "{text}");
+    let Error::Refused { refusal, .. } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(refusal.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(refusal.headers()["www-authenticate"], "Bearer");
+    assert_eq!(refusal.content(), b"who are you?");
+}
+
+#[test]
+fn the_beginning_of_the_content_is_told_however_long_it_is() {
+    let chunked = "HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nno!\r\n";
+    let url = answering(move |_| chunked.to_owned(), false);
+    assert!(error(&url).ends_with("403 Forbidden: \"no!\""));
+    let url = answering(|_| "HTTP/1.1 403 Forbidden\r\n\r\nno", true);
+    assert!(error(&url).ends_with("403 Forbidden: \"no\""));
+}
+
+#[test]
+fn content_that_does_not_end_is_waited_for_a_second() {
+    let clock = manual_clock();
+    let unknown = "HTTP/1.1 503 Service Unavailable\r\n\r\nlater";
+    let url = answering(move |_| unknown.to_owned(), false);
+    let log = Log::default();
+    let seen = log.clone();
+    drop(
+        WebSocketConnector::default().connect_then(url, move |result| {
+            seen.add(result.unwrap_err());
+        }),
+    );
+    run_until(|| {
+        pass(&clock, Duration::from_millis(100));
+        log.len() == 1
+    });
+    assert!(
+        log.text().ends_with("Unavailable: \"later\""),
+        "{}",
+        log.text()
+    );
+}
+
+#[test]
+fn redirects_are_not_followed() {
+    let http = server();
+    http.get("/", |_: Request| Response::redirect("/elsewhere"));
+    let text = error(&url(http, "/"));
+    assert!(
+        text.ends_with("redirects to \"/elsewhere\": that is not followed"),
+        "{text}"
+    );
+}
+
+#[test]
+fn who_is_no_websocket_server_is_told_from_who_does_not_answer() {
+    let url = answering(|_| "220 mail.example.com ESMTP\r\n\r\n", false);
+    assert!(error(&url).ends_with("the answer is refused: it is not one of HTTP/1.1"));
+    let url = answering(|_| String::new(), true);
+    assert!(error(&url).ends_with("the connection ended before the answer (ECONNRESET)"));
+    let url = answering(|_| "x".repeat(20_000), false);
+    assert!(error(&url).ends_with("its head is too long"));
+}
+
+#[test]
+fn an_answer_to_another_key_is_refused() {
+    let url = answering(
+        |request| switching(request, "").replace("Accept: ", "Accept: x"),
+        false,
+    );
+    assert!(error(&url).ends_with("it is not to the key of the request"));
+}
+
+#[test]
+fn a_subprotocol_or_extension_that_was_not_offered_is_refused() {
+    let url = answering(
+        |request| switching(request, "Sec-WebSocket-Protocol: b\r\n"),
+        false,
+    );
+    assert!(error(&url).ends_with("its subprotocol is none of those of the request"));
+    let fields = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    let url = answering(move |request| switching(request, fields), false);
+    assert!(error(&url).ends_with("its extensions are not those of the request"));
+}
+
+#[test]
+fn frames_behind_the_answer_are_not_lost() {
+    let url = answering(
+        |request| {
+            let interim = "HTTP/1.1 100 Continue\r\n\r\n";
+            let mut bytes = format!("{interim}{}", switching(request, "")).into_bytes();
+            bytes.extend_from_slice(b"\x01\x02he\x80\x03llo\x81\x01!\x88\x02\x03\xe8");
+            bytes
+        },
+        false,
+    );
+    let log = Log::default();
+    log.listen(outcome(connect(url)).unwrap());
+    run_until(|| log.len() == 3);
+    assert_eq!(log.text(), "hello ! 1000::clean");
+}
+
+#[test]
+fn a_url_that_is_none_and_a_port_where_nobody_listens_are_errors() {
+    assert!(error("http://127.0.0.1/").starts_with("invalid URL \"http://127.0.0.1/\": "));
+    let listener = Server::bind("127.0.0.1:0").unwrap();
+    let address = listener.address().unwrap();
+    listener.close();
+    settle();
+    let text = error(&address.replace("tcp", "ws"));
+    assert_eq!(
+        text,
+        format!("connecting to {address} failed: Connection refused (ECONNREFUSED)")
+    );
+    let text = error("wss://127.0.0.1:1/");
+    assert!(text.contains("TLS is a layer above the socket"), "{text}");
+}
+
+#[test]
+fn fields_and_subprotocols_that_cannot_be_sent_are_errors() {
+    for connector in [
+        WebSocketConnector::default().header("a b", "c"),
+        WebSocketConnector::default().header("a", "b\r\nc: d"),
+        WebSocketConnector::default().header("sec-websocket-key", "mine"),
+        WebSocketConnector::default().protocol("a, b"),
+    ] {
+        let error = outcome(connector.connect("ws://127.0.0.1:1/")).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("the request cannot be written"), "{text}");
+    }
+}
+
+#[test]
+fn an_answer_that_does_not_come_is_waited_for_10_seconds() {
+    let clock = manual_clock();
+    let listener = Server::bind("127.0.0.1:0").unwrap();
+    let closed = Log::default();
+    let seen = closed.clone();
+    listener.on("connection", move |conn: Connection| {
+        let seen = seen.clone();
+        conn.on(Connection::DATA, |_| ());
+        conn.on(Connection::CLOSE, move |()| seen.add("closed"));
+    });
+    let url = listener.address().unwrap().replace("tcp", "ws");
+    let log = Log::default();
+    let seen = log.clone();
+    let place: Rc<RefCell<Option<Error>>> = Rc::default();
+    drop(spawn(async move {
+        let error = connect(url).await.unwrap_err();
+        seen.add(&error);
+        *place.borrow_mut() = Some(error);
+    }));
+    settle();
+    pass(&clock, Duration::from_millis(9_800));
+    assert_eq!(log.text(), "");
+    pass(&clock, Duration::from_millis(400));
+    assert!(
+        log.text()
+            .ends_with("there was no answer after 10s (ETIMEDOUT)"),
+        "{}",
+        log.text()
+    );
+    run_until(|| closed.len() == 1);
+}
+
+#[test]
+fn a_callback_that_panics_terminates_its_websocket_only() {
+    let http = server();
+    let log = Log::default();
+    let seen = log.clone();
+    http.websocket_with("/", WebSocketOptions::new(), move |_| {
+        let seen = seen.clone();
+        Accept::new(move |ws| seen.listen(ws))
+    });
+    drop(
+        WebSocketConnector::default().connect_then(url(http, "/"), |result| {
+            assert!(result.is_err(), "asked to");
+        }),
+    );
+    run_until(|| log.len() == 1);
+    assert_eq!(log.text(), "1006::unclean");
+    let ws = outcome(connect(url(http, "/"))).unwrap();
+    ws.send(Message::from("still here"));
+    run_until(|| log.text().ends_with("still here"));
+}
