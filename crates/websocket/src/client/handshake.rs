@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use uptick_emitter::Emitter;
 use uptick_event_loop::{Sleep, sleep};
-use uptick_http::{HeaderMap, StatusCode};
 use uptick_socket::{Connection, Error as SocketError};
 
 use super::refusal::Refusal;
