@@ -164,8 +164,8 @@ function welcomed(told) {
   showInside();
 
   // Screen readers do not read a whole history aloud.
-  log.setAttribute("aria-live", elsewhere ? "off" : "polite");
-  setTimeout(() => log.setAttribute("aria-live", "polite"), 500);
+  element("live").setAttribute("aria-live", elsewhere ? "off" : "polite");
+  setTimeout(() => element("live").setAttribute("aria-live", "polite"), 500);
   if (elsewhere) clearLog();
   else noteAbsence(told);
   seen = { epoch: told.epoch, id: told.resumed ? seen.id : 0 };

@@ -119,6 +119,11 @@ impl Client {
         line
     }
 
+    /// As many bytes as are asked for, of a connection that has been upgraded.
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        self.0.bytes(count)
+    }
+
     /// The next line of a stream of events.
     pub(crate) fn event_line(&mut self) -> String {
         self.0.line()

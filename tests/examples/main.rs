@@ -9,6 +9,7 @@
 
 mod chat;
 mod chat_page;
+mod chat_wire;
 mod clients;
 mod conformance;
 mod echo;

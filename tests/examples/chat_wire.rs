@@ -1,0 +1,190 @@
+//! `chat`, used by programs: what its page would never send.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::http::Client;
+use crate::program::Program;
+
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+const CLOSE: u8 = 0x88;
+
+fn serve() -> (Program, String) {
+    let server = Program::start("chat", &["--listen", "127.0.0.1:0"]);
+    let uri = server.listening_on();
+    (server, uri)
+}
+
+/// Asks for a WebSocket, and gives the status of the answer, too.
+fn upgrade(uri: &str, origin: &str) -> (Client, u16) {
+    let mut client = Client::connect(uri);
+    let fields = [
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        origin,
+    ];
+    client.request("GET /chat", &fields);
+    let status = client.head().status;
+    (client, status)
+}
+
+/// A WebSocket, frame by frame.
+struct Socket(Client);
+
+impl Socket {
+    fn open(uri: &str) -> Socket {
+        let (client, status) = upgrade(uri, "Origin: http://a.example");
+        assert_eq!(status, 101);
+        Socket(client)
+    }
+
+    /// Sends a frame, with the mask that changes nothing.
+    fn send(&mut self, kind: u8, payload: &[u8]) {
+        let mut frame = vec![kind];
+        match u16::try_from(payload.len()) {
+            Ok(length @ 0..126) => frame.push(0x80 | length as u8),
+            Ok(length) => {
+                frame.push(0x80 | 126);
+                frame.extend(length.to_be_bytes());
+            }
+            Err(_) => {
+                frame.push(0x80 | 127);
+                frame.extend((payload.len() as u64).to_be_bytes());
+            }
+        }
+        frame.extend([0; 4]);
+        frame.extend(payload);
+        self.0.try_send(frame);
+    }
+
+    fn ask(&mut self, ask: &Value) {
+        self.send(TEXT, ask.to_string().as_bytes());
+    }
+
+    fn join(&mut self, name: &str, token: &str) {
+        self.ask(&json!({"type": "join", "name": name, "room": "lobby", "token": token}));
+    }
+
+    /// The next frame: its kind and its payload.
+    fn frame(&mut self) -> (u8, Vec<u8>) {
+        let head = self.0.bytes(2);
+        let length = match head[1] {
+            126 => u16::from_be_bytes(self.0.bytes(2).try_into().unwrap()).into(),
+            length => usize::from(length),
+        };
+        (head[0], self.0.bytes(length))
+    }
+
+    /// The next thing of a kind that the server tells.
+    fn told(&mut self, kind: &str) -> Value {
+        loop {
+            let (frame, payload) = self.frame();
+            assert_eq!(frame, TEXT, "{payload:?} comes before {kind}");
+            let told: Value = serde_json::from_slice(&payload).unwrap();
+            if told["type"] == kind {
+                return told;
+            }
+        }
+    }
+
+    /// The code with which the server closes, whatever comes before.
+    fn closed(&mut self) -> u16 {
+        loop {
+            let (kind, payload) = self.frame();
+            if kind == CLOSE {
+                return u16::from_be_bytes([payload[0], payload[1]]);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_page_does_not_send_ends_the_connection() {
+    let (_server, uri) = serve();
+    let long = json!({"type": "say", "text": "x".repeat(70_000), "ref": 1}).to_string();
+    let cases: [(u8, &[u8], u16); 7] = [
+        (TEXT, b"", 1003),
+        (TEXT, b"{", 1003),
+        (TEXT, br#"{"type":"shout","text":"hello"}"#, 1003),
+        (TEXT, br#"{"type":"say","text":"hello","ref":-1}"#, 1003),
+        (BINARY, br#"{"type":"leave"}"#, 1003),
+        (TEXT, b"\xff", 1007),
+        (TEXT, long.as_bytes(), 1009),
+    ];
+    for (kind, payload, code) in cases {
+        let mut socket = Socket::open(&uri);
+        socket.send(kind, payload);
+        let shown = String::from_utf8_lossy(&payload[..payload.len().min(40)]);
+        assert_eq!(socket.closed(), code, "{shown}");
+    }
+}
+
+#[test]
+fn pages_of_other_hosts_may_not_join() {
+    let (_server, uri) = serve();
+    assert_eq!(upgrade(&uri, "Origin: http://b.example").1, 403);
+    assert_eq!(upgrade(&uri, "Origin: http://a.example").1, 101);
+}
+
+#[test]
+fn who_says_too_much_is_told_to_wait_and_then_sent_away() {
+    let (_server, uri) = serve();
+    let mut socket = Socket::open(&uri);
+    socket.join("Ann", "");
+    socket.told("welcome");
+    for n in 0..40 {
+        socket.ask(&json!({"type": "say", "text": "hello", "ref": n}));
+    }
+    let refused = socket.told("refused");
+    assert_eq!(refused["code"], "slow");
+    assert!(refused["ref"].as_u64() >= Some(29), "{refused}");
+    // They may come in one piece with a close in the middle, and the rest is not read.
+    for _ in 0..1000 {
+        socket.ask(&json!({"type": "typing"}));
+    }
+    assert_eq!(socket.closed(), 1008);
+}
+
+#[test]
+fn a_page_takes_its_name_back_from_its_own_old_connection_only() {
+    let (_server, uri) = serve();
+    let [mut ann, mut thief, mut ann_again] = [(); 3].map(|()| Socket::open(&uri));
+    ann.join("Ann", "a secret");
+    ann.told("welcome");
+    thief.join("Ann", "a guess");
+    assert_eq!(thief.told("refused")["code"], "name-taken");
+    ann_again.join("ann", "a secret");
+    let welcome = ann_again.told("welcome");
+    assert_eq!(welcome["members"], json!(["Ann"]));
+    assert_eq!(ann.closed(), 4001);
+}
+
+#[test]
+fn a_signal_sends_everybody_away_with_1001() {
+    let (server, uri) = serve();
+    let mut ann = Socket::open(&uri);
+    ann.join("Ann", "");
+    ann.told("welcome");
+    server.signal(Signal::INT);
+    assert_eq!(ann.closed(), 1001);
+    ann.send(CLOSE, &1001u16.to_be_bytes());
+    let ended = server.wait();
+    assert!(ended.status.success(), "{ended:?}");
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_told() {
+    for (arguments, complaint) in [
+        (&["--port"][..], "there is no option --port; usage: "),
+        (&["--listen"], "--listen takes a value; usage: "),
+        (&["--key", "key.pem"], "--key needs --cert; usage: "),
+    ] {
+        let ended = Program::start("chat", arguments).wait();
+        assert!(!ended.status.success());
+        let errors = ended.stderr.join("\n");
+        assert!(errors.contains(complaint), "{errors}");
+    }
+}
