@@ -71,4 +71,12 @@ pub enum Error {
         /// How long it was waited for.
         after: Duration,
     },
+    /// A WebSocket was opened again too often.
+    #[error("reconnecting was given up after {attempts} attempts: {why}")]
+    GivenUp {
+        /// How many attempts in a row have come to nothing.
+        attempts: u32,
+        /// What the last has come to.
+        why: Arc<str>,
+    },
 }

@@ -5,6 +5,7 @@
 mod support;
 
 mod connecting;
+mod reconnecting;
 mod refusals;
 
 use std::cell::RefCell;
