@@ -102,11 +102,14 @@ impl Flags {
 /// How many decoders that are not used now are kept: 64.
 const SPARE: usize = 64;
 
+/// Decoders that nobody has: one that is idle needs none. They are boxed, as they move between here and the entries.
+#[allow(clippy::vec_box, reason = "the box is what moves")]
+pub(super) type Spare = Vec<Box<Decoder>>;
+
 /// All WebSockets of a thread.
 struct Sockets {
     table: Table<Entry>,
-    /// Decoders that nobody has: one that is idle needs none.
-    spare: Vec<Box<Decoder>>,
+    spare: Spare,
 }
 
 thread_local! {
@@ -117,10 +120,7 @@ thread_local! {
 
 /// [`with_entry`], with the decoders that nobody has.
 #[inline]
-pub(super) fn with_decoders<R>(
-    id: Id,
-    f: impl FnOnce(&mut Entry, &mut Vec<Box<Decoder>>) -> R,
-) -> Option<R> {
+pub(super) fn with_decoders<R>(id: Id, f: impl FnOnce(&mut Entry, &mut Spare) -> R) -> Option<R> {
     SOCKETS
         .try_with(|all| {
             let Sockets { table, spare } = &mut *all.borrow_mut();
@@ -225,7 +225,7 @@ pub(crate) fn close_all(topics: Topics, code: CloseCode, reason: &str) {
 impl Entry {
     /// Takes what came.
     #[inline]
-    pub(super) fn push(&mut self, chunk: BytesMut, spare: &mut Vec<Box<Decoder>>) {
+    pub(super) fn push(&mut self, chunk: BytesMut, spare: &mut Spare) {
         let flags = self.flags;
         let decoder = self.decoder.get_or_insert_with(|| {
             let role = if flags.intersects(Flags::CLIENT) {
@@ -247,7 +247,7 @@ impl Entry {
 
     /// Gives the decoder back if there is nothing in it.
     #[inline]
-    pub(super) fn put_back(&mut self, spare: &mut Vec<Box<Decoder>>) {
+    pub(super) fn put_back(&mut self, spare: &mut Spare) {
         if let Some(decoder) = self.decoder.take_if(|decoder| decoder.is_idle())
             && spare.len() < SPARE
         {

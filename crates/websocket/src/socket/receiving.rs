@@ -10,10 +10,10 @@ use uptick_event_loop::driver::Timestamp;
 use uptick_socket::Connection;
 use uptick_stream::transport::Protocol;
 
-use super::entry::{Entry, Flags, with_decoders};
+use super::entry::{Entry, Flags, Spare, with_decoders};
 use super::{WebSocket, closing, sending, with_entry};
 use crate::message::Message;
-use crate::protocol::{Decoder, Event};
+use crate::protocol::Event;
 use crate::{Error, compression};
 
 /// The protocol of all connections that are WebSockets.
@@ -122,7 +122,7 @@ fn go_on(key: Id) -> Next {
 impl Entry {
     /// The next thing that came.
     #[inline]
-    fn next(&mut self, spare: &mut Vec<Box<Decoder>>) -> Next {
+    fn next(&mut self, spare: &mut Spare) -> Next {
         loop {
             if self.flags.intersects(Flags::OVER.or(Flags::PAUSED)) {
                 break;
