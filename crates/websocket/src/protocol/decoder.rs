@@ -93,18 +93,15 @@ impl Decoder {
     /// but what is not whole. After a close frame or what was refused, what comes is dropped.
     #[inline]
     pub fn push(&mut self, bytes: BytesMut) {
-        if self.input.is_empty() && !self.over {
+        if !self.input.is_empty() {
+            self.append(&bytes);
+        } else if !bytes.is_empty() && !self.over {
             self.input = bytes;
             self.kept = false;
-        } else {
-            self.append(&bytes);
         }
     }
 
     fn append(&mut self, bytes: &[u8]) {
-        if self.over {
-            return;
-        }
         if !self.kept {
             self.input = BytesMut::from(&self.input[..]);
             self.kept = true;

@@ -6,6 +6,10 @@
     reason = "a test may panic"
 )]
 
+#[path = "../invariants/deflate.rs"]
+mod deflate_invariants;
+#[path = "../invariants/handshake.rs"]
+mod handshake_invariants;
 #[path = "../invariants/protocol.rs"]
 mod invariants;
 mod limits;

@@ -11,6 +11,7 @@ use uptick_websocket::protocol::frame::{self, Flags, Opcode};
 use uptick_websocket::protocol::{Deflater, Event, Limits, Role};
 
 use crate::invariants::{self, check, their_messages};
+use crate::{deflate_invariants, handshake_invariants};
 
 /// A payload: text, a piece of text, or bytes.
 fn payload() -> impl Strategy<Value = Vec<u8>> {
@@ -155,8 +156,91 @@ proptest! {
     }
 }
 
+/// An answer to a request for a WebSocket, or almost.
+fn answer() -> impl Strategy<Value = String> {
+    let line = prop::sample::select(vec![
+        "HTTP/1.1 101 Go",
+        "HTTP/1.1 101 Go",
+        "HTTP/1.1 100 Continue",
+        "HTTP/1.1 302 Found",
+        "HTTP/1.0 101 Go",
+        "Upgrade: websocket",
+        "Upgrade: websocket",
+        "Connection: upgrade",
+        "Connection: upgrade",
+        "Sec-WebSocket-Accept: {accept}",
+        "Sec-WebSocket-Accept: {accept}",
+        "Sec-WebSocket-Protocol: chat",
+        "Sec-WebSocket-Extensions: permessage-deflate",
+        "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=10",
+        "X: y",
+        " x",
+        "",
+        "",
+    ]);
+    prop::collection::vec(line, 0..10).prop_map(|lines| {
+        let begin = [
+            "HTTP/1.1 101 Go",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "",
+        ];
+        let known = begin[..3 * (lines.len() % 2)].iter();
+        known
+            .chain(&lines)
+            .map(|line| format!("{line}\r\n"))
+            .collect()
+    })
+}
+
+/// A list of extensions, or almost.
+fn extensions() -> impl Strategy<Value = String> {
+    let part = prop::sample::select(vec![
+        "permessage-deflate",
+        "permessage-deflate; ",
+        "server_no_context_takeover",
+        "client_no_context_takeover",
+        "server_max_window_bits",
+        "client_max_window_bits",
+        "=8",
+        "=10",
+        "=\"12\"",
+        "=15",
+        "; ",
+        "; ",
+        "; ",
+        ", ",
+        "\\",
+        "\"",
+    ]);
+    prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #[test]
+    fn answers_to_a_client_are_the_same_however_they_are_cut(
+        answer in answer(),
+        size in 1..100_usize,
+    ) {
+        handshake_invariants::check_answer(&answer, size);
+    }
+
+    #[test]
+    fn what_a_server_agrees_on_is_what_both_want(field in extensions(), number: u8) {
+        handshake_invariants::check_extensions(field.as_bytes(), number);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_is_inflated_is_never_more_than_is_allowed(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        most in 0..5000_usize,
+    ) {
+        deflate_invariants::check(&bytes, most);
+    }
 
     #[test]
     fn compressed_messages_come_out_as_they_went_in_however_they_are_cut(

@@ -7,7 +7,7 @@ use crate::protocol::Invalid;
 
 /// Inflates the messages of one connection, or of several whose senders keep nothing from one message to the next.
 ///
-/// Its memory, some 40 KiB, is taken with the first message.
+/// Its memory, 48 KB, is taken with the first message.
 #[derive(Debug)]
 pub struct Inflater {
     state: Option<Decompress>,

@@ -183,7 +183,7 @@ impl Request {
 }
 
 /// Reads the answer to a [`Request`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     accept: String,
     protocols: Vec<String>,
