@@ -124,9 +124,10 @@ impl Decoder {
         self.advance(limits, inflate)
     }
 
-    /// Whether it is between two messages, without a byte of what follows.
+    /// Whether it is between two messages, without a byte of what follows: a new one would go on in the same way. It is not
+    /// after a close frame or what was refused.
     pub fn is_idle(&self) -> bool {
-        self.partial.is_none() && self.input.is_empty()
+        self.partial.is_none() && self.input.is_empty() && !self.over
     }
 
     /// The number of bytes that were pushed and are in no event yet.
@@ -533,6 +534,7 @@ mod tests {
         };
         assert_eq!(invalid.code(), CloseCode::INTERNAL);
         decoder.push(masked(Opcode::Text, Flags::FIN, b"later"));
-        assert!(decoder.next(&LIMITS(), None).is_none() && decoder.is_idle());
+        assert!(decoder.next(&LIMITS(), None).is_none());
+        assert!(!decoder.is_idle() && decoder.buffered() == 0);
     }
 }

@@ -1,7 +1,7 @@
 //! What is true of the handshake, whatever comes. The tests and the fuzzer call it.
 
 use uptick_websocket::protocol::deflate::Config;
-use uptick_websocket::protocol::handshake::client::{Answer, Request};
+use uptick_websocket::protocol::handshake::client::{Answer, Failure, Request};
 use uptick_websocket::protocol::handshake::{Extension, accept_key};
 
 /// What an answer in pieces comes to, with all that is behind it.
@@ -15,7 +15,12 @@ fn read(mut reads: Answer, answer: &str, size: usize) -> String {
                 assert!(agreed.protocol.as_ref().is_none_or(|name| name == "chat"));
                 return format!("{agreed:?}");
             }
-            Err(failure) => return format!("{failure:?}"),
+            Err(mut failure) => {
+                if let Failure::Status { rest, .. } = &mut failure {
+                    pieces.for_each(|piece| rest.extend_from_slice(piece));
+                }
+                return format!("{failure:?}");
+            }
         }
     }
     "more".into()

@@ -28,7 +28,7 @@ pub(crate) fn decode<'a>(
             events.push(event);
         }
     }
-    assert!(!over || (decoder.is_idle() && decoder.buffered() == 0));
+    assert!(!over || (!decoder.is_idle() && decoder.buffered() == 0));
     events
 }
 
