@@ -4,6 +4,9 @@ use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
 
+/// The most events of an emitter.
+pub(crate) const MOST_EVENTS: u32 = 24;
+
 /// A typed event key: the event called [`name`](Event::name) of the event set `E`, carrying a `P`.
 ///
 /// Events are constants, declared by [`events!`](crate::events).
@@ -35,9 +38,12 @@ impl<E: ?Sized, P> Event<E, P> {
     /// Makes the key of the event in `slot`; [`events!`](crate::events) numbers the slots.
     ///
     /// # Panics
-    /// At compile time, when `slot` is 32 or more: an emitter has at most 32 events.
+    /// At compile time, when `slot` is 24 or more: an emitter has at most 24 events.
     pub const fn new(name: &'static str, slot: u8) -> Self {
-        assert!(slot < 32, "an emitter has at most 32 events");
+        assert!(
+            (slot as u32) < MOST_EVENTS,
+            "an emitter has at most 24 events"
+        );
         Event {
             name,
             slot,

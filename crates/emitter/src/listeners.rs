@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::event::Event;
+use crate::event::{Event, MOST_EVENTS};
 
 /// How many emissions of an emitter may wait for its running listeners to return: 65,536.
 ///
@@ -52,14 +52,47 @@ impl<P: 'static, R, F: FnMut(P) -> R> Callback for Typed<P, R, F> {
 #[derive(Default)]
 pub struct Listeners {
     entries: Vec<Entry>,
-    registered: u64,
-    /// A bit for each slot whose listeners are running.
-    running: u32,
+    state: State,
     #[expect(
         clippy::box_collection,
         reason = "hardly ever there, and each handle pays for the place"
     )]
     nested: Option<Box<VecDeque<Waiting>>>,
+}
+
+/// How many listeners were registered, and a bit for each slot whose listeners are running: in one word, which each
+/// handle pays for.
+#[derive(Clone, Copy, Default)]
+struct State(u64);
+
+impl State {
+    const NONE: State = State(0);
+    /// Numbers take the 40 bits above the slots': ten thousand a second last for three years.
+    const NUMBER_SHIFT: u32 = MOST_EVENTS;
+
+    fn registered(self) -> u64 {
+        self.0 >> Self::NUMBER_SHIFT
+    }
+
+    fn register(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(1 << Self::NUMBER_SHIFT);
+        self.registered()
+    }
+
+    #[inline]
+    fn is_running(self, slot: u8) -> bool {
+        self.0 & 1 << slot != 0
+    }
+
+    #[inline]
+    fn start(&mut self, slot: u8) {
+        self.0 |= 1 << slot;
+    }
+
+    #[inline]
+    fn end(&mut self, slot: u8) {
+        self.0 &= !(1 << slot);
+    }
 }
 
 /// A slot and the payload that waits for its listeners.
@@ -146,8 +179,7 @@ impl Listeners {
     pub const fn new() -> Self {
         Listeners {
             entries: Vec::new(),
-            registered: 0,
-            running: 0,
+            state: State::NONE,
             nested: None,
         }
     }
@@ -172,8 +204,7 @@ impl Listeners {
     pub fn take(&mut self) -> Listeners {
         Listeners {
             entries: std::mem::take(&mut self.entries),
-            registered: 0,
-            running: 0,
+            state: State::NONE,
             nested: self.nested.take(),
         }
     }
@@ -184,8 +215,7 @@ impl Listeners {
         once: bool,
         callback: impl FnMut(P) -> R + 'static,
     ) -> ListenerId {
-        self.registered += 1;
-        let key = Key::new(self.registered, slot, once);
+        let key = Key::new(self.state.register(), slot, once);
         if self.entries.len() == self.entries.capacity() && self.entries.len() < 2 {
             // Most handles have one listener or two; the default first step would be four.
             self.entries.reserve_exact(1);
@@ -237,7 +267,7 @@ impl Listeners {
 
     #[inline]
     pub(crate) fn begin_slot(&mut self, slot: u8) -> Begin {
-        if self.running & 1 << slot != 0 {
+        if self.state.is_running(slot) {
             return Begin::Running;
         }
         let belongs = |entry: &Entry| entry.key.slot() == slot;
@@ -245,9 +275,9 @@ impl Listeners {
             return Begin::Nobody;
         };
         let more = self.entries[at + 1..].iter().any(belongs);
-        match self.take_at(at, more, self.registered) {
+        match self.take_at(at, more, self.state.registered()) {
             Some(taken) => {
-                self.running |= 1 << slot;
+                self.state.start(slot);
                 Begin::Run(taken)
             }
             None => Begin::Nobody,
@@ -295,7 +325,7 @@ impl Listeners {
             && entry.key == current.key
             && let Some(current) = taken.take()
         {
-            self.running &= !(1 << current.key.slot());
+            self.state.end(current.key.slot());
             entry.callback = Some(current.callback);
             return true;
         }
@@ -309,7 +339,7 @@ impl Listeners {
         let slot = taken.key.slot();
         let done = self.put_back(taken);
         let next = if self.nested.is_none() {
-            self.running &= !(1 << slot);
+            self.state.end(slot);
             None
         } else {
             self.begin_nested(slot)
@@ -335,7 +365,7 @@ impl Listeners {
 
     /// Ends an emission; gives the payload of the next one if a listener emitted the same event meanwhile.
     fn finish(&mut self, slot: u8) -> Option<Box<dyn Any>> {
-        self.running &= !(1 << slot);
+        self.state.end(slot);
         let nested = self.nested.as_mut()?;
         let at = nested.iter().position(|(waiting, _)| *waiting == slot);
         let payload = at
@@ -349,7 +379,7 @@ impl Listeners {
 
     /// Ends an emission that unwinds; gives the payloads that waited for it.
     pub(crate) fn abandon(&mut self, slot: u8) -> Vec<Waiting> {
-        self.running &= !(1 << slot);
+        self.state.end(slot);
         match self.nested.as_mut() {
             Some(nested) => {
                 let (gone, kept): (Vec<_>, Vec<_>) =
@@ -444,8 +474,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_takes_24_bytes_and_the_list_48() {
+    fn an_entry_takes_24_bytes_and_the_list_40() {
         assert_eq!(size_of::<Entry>(), 24);
-        assert_eq!(size_of::<Listeners>(), 48);
+        assert_eq!(size_of::<Listeners>(), 40);
     }
 }

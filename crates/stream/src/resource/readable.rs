@@ -73,7 +73,7 @@ transport!(
     ReadableResourceStream::DATA,
     ReadableResourceStream::END,
     // It is never written, so this is never emitted.
-    Event::new("drain", 31)
+    Event::new("drain", 23)
 );
 reading!(ReadableResourceStream);
 

@@ -72,10 +72,7 @@ impl Decoder {
         Decoder {
             input: BytesMut::new(),
             partial: None,
-            masked: match role {
-                Role::Server => MASKED,
-                Role::Client => 0,
-            },
+            masked: masked(role),
             compressed: false,
             kept: false,
             over: false,
@@ -139,9 +136,9 @@ impl Decoder {
         self.input.len() + payload
     }
 
-    /// The next message out of bytes that were not pushed, if they begin with one that is whole in one frame and not
-    /// compressed, as most do, and there is nothing before them. Otherwise they stay as they are, to be
-    /// [pushed](Decoder::push). It saves what the way through the decoder costs.
+    /// What a new decoder would make of bytes that begin with a message that is whole in one frame and not compressed, as
+    /// most do: that message. Other bytes stay as they are, to be [pushed](Decoder::push). So a connection needs a decoder
+    /// only while something is not whole.
     ///
     /// # Examples
     ///
@@ -150,24 +147,16 @@ impl Decoder {
     /// use uptick_websocket::protocol::{Decoder, Limits, Role};
     ///
     /// let limits = Limits::default();
-    /// let mut decoder = Decoder::new(Role::Client);
     /// let mut read = BytesMut::from(&b"\x81\x01a\x82\x01b\x89\0"[..]);
     /// let mut messages = 0;
-    /// while let Some(_message) = decoder.take_message(&mut read, &limits) {
+    /// while let Some(_message) = Decoder::whole_message(Role::Client, &mut read, &limits) {
     ///     messages += 1;
     /// }
-    /// if !read.is_empty() {
-    ///     decoder.push(read);
-    ///     while let Some(_event) = decoder.next(&limits, None) {}
-    /// }
-    /// # assert!(messages == 2 && decoder.is_idle());
+    /// assert!(messages == 2 && read == b"\x89\0"[..]);
     /// ```
     #[inline]
-    pub fn take_message(&mut self, bytes: &mut BytesMut, limits: &Limits) -> Option<Message> {
-        if bytes.is_empty() || !self.input.is_empty() || self.partial.is_some() || self.over {
-            return None;
-        }
-        whole_message(bytes, self.masked, limits)
+    pub fn whole_message(role: Role, bytes: &mut BytesMut, limits: &Limits) -> Option<Message> {
+        whole_message(bytes, masked(role), limits)
     }
 
     /// Takes a payload out of the input, and drops the head before it.
@@ -326,6 +315,15 @@ impl Decoder {
             partial.payload.freeze()
         };
         Ok(Event::Message(message(partial.is_text, payload)))
+    }
+}
+
+/// The mask bit of the frames that a side gets.
+#[inline]
+fn masked(role: Role) -> u8 {
+    match role {
+        Role::Server => MASKED,
+        Role::Client => 0,
     }
 }
 

@@ -99,46 +99,19 @@ impl Flags {
     }
 }
 
-/// How many decoders that are not used now are kept: 64.
-const SPARE: usize = 64;
-
-/// Decoders that nobody has: one that is idle needs none. They are boxed, as they move between here and the entries.
-#[allow(clippy::vec_box, reason = "the box is what moves")]
-pub(super) type Spare = Vec<Box<Decoder>>;
-
-/// All WebSockets of a thread.
-struct Sockets {
-    table: Table<Entry>,
-    spare: Spare,
-}
-
 thread_local! {
-    static SOCKETS: RefCell<Sockets> = const {
-        RefCell::new(Sockets { table: Table::new(), spare: Vec::new() })
-    };
-}
-
-/// [`with_entry`], with the decoders that nobody has.
-#[inline]
-pub(super) fn with_decoders<R>(id: Id, f: impl FnOnce(&mut Entry, &mut Spare) -> R) -> Option<R> {
-    SOCKETS
-        .try_with(|all| {
-            let Sockets { table, spare } = &mut *all.borrow_mut();
-            table.get_mut(id).map(|entry| f(entry, spare))
-        })
-        .ok()
-        .flatten()
+    static SOCKETS: RefCell<Table<Entry>> = const { RefCell::new(Table::new()) };
 }
 
 #[inline]
 pub(crate) fn with_sockets<R>(f: impl FnOnce(&mut Table<Entry>) -> R) -> Option<R> {
-    SOCKETS.try_with(|all| f(&mut all.borrow_mut().table)).ok()
+    SOCKETS.try_with(|all| f(&mut all.borrow_mut())).ok()
 }
 
 #[inline]
 pub(crate) fn with_entry<R>(id: Id, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
     SOCKETS
-        .try_with(|all| all.borrow_mut().table.get_mut(id).map(f))
+        .try_with(|all| all.borrow_mut().get_mut(id).map(f))
         .ok()
         .flatten()
 }
@@ -146,7 +119,7 @@ pub(crate) fn with_entry<R>(id: Id, f: impl FnOnce(&mut Entry) -> R) -> Option<R
 /// Takes an entry out; its listeners are dropped with it, when nothing is borrowed.
 pub(super) fn remove(id: Id) -> Option<Entry> {
     SOCKETS
-        .try_with(|all| all.borrow_mut().table.remove(id))
+        .try_with(|all| all.borrow_mut().remove(id))
         .ok()
         .flatten()
 }
@@ -223,36 +196,22 @@ pub(crate) fn close_all(topics: Topics, code: CloseCode, reason: &str) {
 }
 
 impl Entry {
-    /// Takes what came.
     #[inline]
-    pub(super) fn push(&mut self, chunk: BytesMut, spare: &mut Spare) {
-        let flags = self.flags;
-        let decoder = self.decoder.get_or_insert_with(|| {
-            let role = if flags.intersects(Flags::CLIENT) {
-                Role::Client
-            } else {
-                Role::Server
-            };
-            let decoder = Decoder::new(role).compressed(flags.intersects(Flags::DEFLATE));
-            match spare.pop() {
-                Some(mut spare) => {
-                    *spare = decoder;
-                    spare
-                }
-                None => Box::new(decoder),
-            }
-        });
-        decoder.push(chunk);
+    pub(super) fn role(&self) -> Role {
+        if self.flags.intersects(Flags::CLIENT) {
+            Role::Client
+        } else {
+            Role::Server
+        }
     }
 
-    /// Gives the decoder back if there is nothing in it.
-    #[inline]
-    pub(super) fn put_back(&mut self, spare: &mut Spare) {
-        if let Some(decoder) = self.decoder.take_if(|decoder| decoder.is_idle())
-            && spare.len() < SPARE
-        {
-            spare.push(decoder);
-        }
+    /// Takes what is not a whole message.
+    pub(super) fn push(&mut self, chunk: BytesMut) {
+        let (role, compressed) = (self.role(), self.flags.intersects(Flags::DEFLATE));
+        let decoder = self
+            .decoder
+            .get_or_insert_with(|| Box::new(Decoder::new(role).compressed(compressed)));
+        decoder.push(chunk);
     }
 
     /// What only some have, made now.

@@ -1,7 +1,7 @@
 //! What comes, on its way to the listeners.
 //!
-//! Cost of a message that came whole: the entry is looked up once before its listener and once after it. No allocation; the
-//! payload is a slice of the read buffer.
+//! Cost of a message that came whole: the entry is looked up once before its listener and once after it. No allocation and
+//! no decoder; the payload is a slice of the read buffer. What is not whole goes through a decoder, which the WebSocket has for as long.
 
 use bytes::{Bytes, BytesMut};
 use uptick_emitter::{Begun, emit, emit_begun, emit_rest};
@@ -10,10 +10,10 @@ use uptick_event_loop::driver::Timestamp;
 use uptick_socket::Connection;
 use uptick_stream::transport::Protocol;
 
-use super::entry::{Entry, Flags, Spare, with_decoders};
+use super::entry::{Entry, Flags};
 use super::{WebSocket, closing, sending, with_entry};
 use crate::message::Message;
-use crate::protocol::Event;
+use crate::protocol::{Decoder, Event};
 use crate::{Error, compression};
 
 /// The protocol of all connections that are WebSockets.
@@ -48,10 +48,13 @@ impl Protocol<Connection> for Serving {
     }
 }
 
-/// What is done while nothing is borrowed.
+/// A message, and the emission that has begun for it; none if nobody listens.
+type Whole = (Message, Option<Begun>);
+
+/// What a decoder has found.
 enum Next {
-    /// A message, and the emission that has begun for it; none if nobody listens.
-    Message(Message, Option<Begun>),
+    /// A message.
+    Message(Message),
     /// Something rarer.
     Other(Event),
     /// Something has to be waited for.
@@ -59,53 +62,66 @@ enum Next {
 }
 
 #[inline]
-fn received(key: Id, chunk: BytesMut) {
-    let next = with_decoders(key, |entry, spare| {
-        if entry.flags.intersects(Flags::OVER) {
-            return Next::Nothing;
-        }
+fn received(key: Id, mut chunk: BytesMut) {
+    let ws = WebSocket::from_id(key);
+    let mut next = None;
+    with_entry(key, |entry| {
         if !entry.flags.intersects(Flags::CLOSING) {
             entry.seen = Timestamp::now();
             entry.flags.remove(Flags::PINGED);
         }
-        entry.push(chunk, spare);
+        entry.whole(&mut chunk, &mut next);
+    });
+    while let Some((message, begun)) = next.take() {
+        match begun {
+            Some(mut begun) if begun.is_only() => {
+                begun.call(message);
+                let mut begun = Some(begun);
+                with_entry(key, |entry| {
+                    entry.listeners.complete(&mut begun);
+                    if begun.is_none() {
+                        entry.whole(&mut chunk, &mut next);
+                    }
+                });
+                let Some(begun) = begun else { continue };
+                // The listeners have changed.
+                emit_rest(&ws, WebSocket::MESSAGE, begun);
+            }
+            Some(begun) => emit_begun(&ws, WebSocket::MESSAGE, begun, message),
+            None => {
+                emit(&ws, WebSocket::MESSAGE, message);
+            }
+        }
+        with_entry(key, |entry| entry.whole(&mut chunk, &mut next));
+    }
+    if !chunk.is_empty() {
+        decode(key, chunk);
+    }
+}
+
+/// Hands on what is not a whole message, by way of a decoder.
+#[inline(never)]
+fn decode(key: Id, chunk: BytesMut) {
+    let next = with_entry(key, |entry| {
+        if entry.flags.intersects(Flags::OVER) {
+            return Next::Nothing;
+        }
+        entry.push(chunk);
         if entry.flags.intersects(Flags::BUSY) {
             // What came before goes first.
             return Next::Nothing;
         }
         entry.flags.insert(Flags::BUSY);
-        entry.next(spare)
+        entry.next()
     });
     hand_on(key, next.unwrap_or(Next::Nothing));
 }
 
-#[inline]
 fn hand_on(key: Id, mut next: Next) {
     let ws = WebSocket::from_id(key);
     loop {
         match next {
-            Next::Message(message, Some(mut begun)) if begun.is_only() => {
-                begun.call(message);
-                let mut begun = Some(begun);
-                let after = with_decoders(key, |entry, spare| {
-                    entry.listeners.complete(&mut begun);
-                    match begun {
-                        None => entry.next(spare),
-                        // The listeners have changed: that comes first.
-                        Some(_) => Next::Nothing,
-                    }
-                });
-                next = after.unwrap_or(Next::Nothing);
-                if let Some(begun) = begun {
-                    emit_rest(&ws, WebSocket::MESSAGE, begun);
-                    next = go_on(key);
-                }
-                continue;
-            }
-            Next::Message(message, Some(begun)) => {
-                emit_begun(&ws, WebSocket::MESSAGE, begun, message);
-            }
-            Next::Message(message, None) => {
+            Next::Message(message) => {
                 emit(&ws, WebSocket::MESSAGE, message);
             }
             Next::Other(event) => other(ws, event),
@@ -116,13 +132,28 @@ fn hand_on(key: Id, mut next: Next) {
 }
 
 fn go_on(key: Id) -> Next {
-    with_decoders(key, Entry::next).unwrap_or(Next::Nothing)
+    with_entry(key, Entry::next).unwrap_or(Next::Nothing)
 }
 
 impl Entry {
-    /// The next thing that came.
+    /// The next message, if it comes whole and nothing is in its way.
     #[inline]
-    fn next(&mut self, spare: &mut Spare) -> Next {
+    fn whole(&mut self, chunk: &mut BytesMut, place: &mut Option<Whole>) {
+        let special = Flags::BUSY
+            .or(Flags::CLOSING)
+            .or(Flags::OVER)
+            .or(Flags::PAUSED);
+        if chunk.is_empty() || self.flags.intersects(special) || self.decoder.is_some() {
+            return;
+        }
+        let limits = &self.route.options.limits;
+        if let Some(message) = Decoder::whole_message(self.role(), chunk, limits) {
+            *place = Some((message, self.listeners.begin(&WebSocket::MESSAGE)));
+        }
+    }
+
+    /// The next thing that came.
+    fn next(&mut self) -> Next {
         loop {
             if self.flags.intersects(Flags::OVER.or(Flags::PAUSED)) {
                 break;
@@ -139,15 +170,13 @@ impl Entry {
             };
             return match event {
                 Some(Event::Message(_)) if self.flags.intersects(Flags::CLOSING) => continue,
-                Some(Event::Message(message)) => {
-                    Next::Message(message, self.listeners.begin(&WebSocket::MESSAGE))
-                }
+                Some(Event::Message(message)) => Next::Message(message),
                 Some(event) => Next::Other(event),
                 None => break,
             };
         }
         self.flags.remove(Flags::BUSY);
-        self.put_back(spare);
+        self.decoder.take_if(|decoder| decoder.is_idle());
         Next::Nothing
     }
 }
