@@ -1,4 +1,4 @@
-//! The server that checkers of HTTP and TLS, fuzzers and slow attackers are pointed at: an ordinary user of the crate, with
+//! The server that checkers of HTTP, TLS and WebSocket, fuzzers and slow attackers are pointed at: an ordinary user of the crate, with
 //! stricter limits on time than the defaults.
 //!
 //! Run it:
@@ -6,11 +6,13 @@
 //! $ cargo run --release --example 90-conformance -- --http 127.0.0.1:8080
 //! $ cargo run --release --example 90-conformance -- --http 127.0.0.1:8080 \
 //!     --https 127.0.0.1:8443 --cert cert.pem --key key.pem
+//! $ cargo run --release --example 90-conformance -- --http 127.0.0.1:8080 --ws-deflate --ws-max-message 1000000
 //! ```
 //! Poke it:
 //! ```text
 //! $ curl -i -d 'to be echoed' http://127.0.0.1:8080/
 //! $ curl -i http://127.0.0.1:8080/stream
+//! $ npx wscat -c ws://127.0.0.1:8080/ws
 //! $ printf 'GET /hello HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n' | nc 127.0.0.1 8080
 //! ```
 
@@ -21,12 +23,15 @@ use uptick::http::h1::Limits;
 use uptick::http::{BodyStream, HttpError, StatusCode};
 use uptick::prelude::*;
 use uptick::socket::SocketOptions;
+use uptick::websocket::{Compression, Origins};
 
-const USAGE: &str =
-    "usage: 90-conformance [--http ADDRESS] [--https ADDRESS --cert cert.pem --key key.pem]";
+const USAGE: &str = "usage: 90-conformance [--http ADDRESS] [--https ADDRESS --cert cert.pem --key key.pem] \
+    [--ws-max-message BYTES] [--ws-deflate]";
 
 const LARGEST_BODY: usize = 1024 * 1024;
 const BIG: &[u8] = &[b'x'; 1024 * 1024];
+/// Of a message of a WebSocket, unless told otherwise.
+const LARGEST_MESSAGE: usize = 16 * 1024 * 1024;
 const HELLO: &str = "hello world\n";
 /// How long clients may do nothing where they have to do something.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -41,6 +46,7 @@ fn main() -> uptick::Result {
         .body_rate(1, PATIENCE)
         .write_timeout(Some(2 * PATIENCE));
     add_routes(http);
+    add_websocket(http, &options);
 
     if let Some(address) = options.http {
         let server = listen(&address)?;
@@ -116,6 +122,29 @@ fn add_routes(http: HttpServer) {
     });
 }
 
+fn add_websocket(http: HttpServer, options: &Options) {
+    let compression = match options.ws_deflate {
+        true => Compression::Dedicated(15),
+        false => Compression::Off,
+    };
+    let options = WebSocketOptions::new()
+        .max_message(options.ws_max_message)
+        .max_fragments(65_536)
+        .origins(Origins::Any)
+        .compression(compression);
+    http.websocket_with("/ws", options, |_: Request| {
+        Accept::new(|ws: WebSocket| {
+            ws.on("message", move |message: Message| {
+                // Who sends without reading has to wait.
+                if ws.send(message) == Sent::Buffered {
+                    ws.pause();
+                }
+            });
+            ws.on("drain", move |()| ws.resume());
+        })
+    });
+}
+
 async fn echo(req: Request) -> Result<Response, HttpError> {
     Ok(Response::plain(req.bytes(LARGEST_BODY).await?))
 }
@@ -125,24 +154,34 @@ fn value_in(req: &Request) -> String {
     req.query_value("v").unwrap_or_default().into_owned()
 }
 
-#[derive(Default)]
 struct Options {
     http: Option<String>,
     https: Option<String>,
     cert: Option<String>,
     key: Option<String>,
+    ws_max_message: usize,
+    ws_deflate: bool,
 }
 
 fn read_options() -> uptick::Result<Options> {
-    let mut options = Options::default();
+    let mut options = Options {
+        http: None,
+        https: None,
+        cert: None,
+        key: None,
+        ws_max_message: LARGEST_MESSAGE,
+        ws_deflate: false,
+    };
     let mut args = std::env::args().skip(1);
     while let Some(name) = args.next() {
-        let value = Some(args.next().ok_or(USAGE)?);
+        let mut value = || args.next().ok_or(USAGE);
         match name.as_str() {
-            "--http" => options.http = value,
-            "--https" => options.https = value,
-            "--cert" => options.cert = value,
-            "--key" => options.key = value,
+            "--http" => options.http = Some(value()?),
+            "--https" => options.https = Some(value()?),
+            "--cert" => options.cert = Some(value()?),
+            "--key" => options.key = Some(value()?),
+            "--ws-max-message" => options.ws_max_message = value()?.parse()?,
+            "--ws-deflate" => options.ws_deflate = true,
             _ => return Err(USAGE.into()),
         }
     }

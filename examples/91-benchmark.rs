@@ -1,5 +1,5 @@
-//! The server that load generators measure: two pages, default settings, and nothing tuned away. A third page has the
-//! counts of the loop that answers.
+//! The server that load generators measure: two pages and a WebSocket that echoes, default settings, and nothing tuned
+//! away. A third page has the counts of the loop that answers.
 //!
 //! Run it. It serves with one loop, or with as many as you like, each in a thread of its own:
 //! ```text
@@ -12,6 +12,7 @@
 //! $ curl -i http://127.0.0.1:8080/hello
 //! $ curl -i http://127.0.0.1:8080/user/42
 //! $ curl -i http://127.0.0.1:8080/stats
+//! $ npx wscat -c ws://127.0.0.1:8080/ws
 //! $ wrk -c 64 -d 10 http://127.0.0.1:8080/hello
 //! ```
 
@@ -62,6 +63,9 @@ fn server(options: &Options) -> uptick::Result<HttpServer> {
     http.get("/hello", |_| "Hello, World!");
     http.get("/user/{id}", |req: Request| {
         req.param("id").unwrap_or_default().to_owned()
+    });
+    http.websocket("/ws", |ws: WebSocket| {
+        ws.on("message", move |message: Message| ws.send(message));
     });
     http.get("/stats", move |_: Request| Response::json(http.stats()));
 

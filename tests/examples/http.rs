@@ -134,6 +134,11 @@ impl Client {
         self.0.rest()
     }
 
+    /// The connection, which speaks something else from here on.
+    pub(crate) fn into_peer(self) -> Peer {
+        self.0
+    }
+
     /// Checks that the server ends the connection and sends nothing before.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {

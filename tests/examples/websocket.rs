@@ -1,0 +1,141 @@
+//! A blocking client of WebSockets, with which the tests talk to the examples.
+
+use uptick::websocket::protocol::deflate::Inflater;
+use uptick::websocket::protocol::frame::{self, Flags, Opcode};
+use uptick::websocket::protocol::{Decoder, Event, Limits, Role};
+use uptick::websocket::{CloseCode, Message};
+
+use crate::http::{Answer, Client};
+use crate::peer::Peer;
+
+/// The mask of all frames: it need not be a secret here.
+const MASK: Option<[u8; 4]> = Some([0x37, 0xfa, 0x21, 0x3d]);
+/// The key of RFC 6455, 1.3, and what answers it.
+const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+/// An open WebSocket.
+pub(crate) struct WebSocket {
+    peer: Peer,
+    decoder: Decoder,
+    inflater: Inflater,
+}
+
+/// Asks for a WebSocket, with fields beside those that it takes; gives the answer and what comes behind it.
+pub(crate) fn ask(uri: &str, path: &str, fields: &[&str]) -> (Answer, Client) {
+    let mut client = Client::connect(uri);
+    let mut all = vec![
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        KEY,
+    ];
+    all.extend(fields);
+    client.request(&format!("GET {path}"), &all);
+    let answer = client.answer();
+    (answer, client)
+}
+
+impl WebSocket {
+    #[track_caller]
+    pub(crate) fn open(uri: &str, path: &str, fields: &[&str]) -> WebSocket {
+        let (answer, client) = ask(uri, path, fields);
+        assert_eq!(answer.status, 101, "{answer:?}");
+        let accepted = answer.field("sec-websocket-accept");
+        assert_eq!(accepted.as_deref(), Some(ACCEPT));
+        let extensions = answer.field("sec-websocket-extensions");
+        WebSocket {
+            peer: client.into_peer(),
+            decoder: Decoder::new(Role::Client).compressed(extensions.is_some()),
+            inflater: Inflater::new(15),
+        }
+    }
+
+    pub(crate) fn send(&mut self, message: impl Into<Message>) {
+        let message = message.into();
+        let opcode = match &message {
+            Message::Text(_) => Opcode::Text,
+            Message::Binary(_) => Opcode::Binary,
+        };
+        self.frame(opcode, Flags::FIN, message.as_bytes());
+    }
+
+    pub(crate) fn frame(&mut self, opcode: Opcode, flags: Flags, payload: &[u8]) {
+        let mut bytes = Vec::new();
+        frame::append(&mut bytes, opcode, flags, MASK, payload);
+        self.raw(&bytes);
+    }
+
+    /// Sends bytes that need not be frames.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.peer.send(bytes);
+    }
+
+    /// The next thing that comes.
+    #[track_caller]
+    pub(crate) fn event(&mut self) -> Event {
+        let limits = Limits::default().message(1 << 30);
+        loop {
+            let mut bytes = self.peer.bytes(2);
+            let extended = match bytes[1] {
+                126 => 2,
+                127 => 8,
+                _ => 0,
+            };
+            bytes.extend(self.peer.bytes(extended));
+            let length = match extended {
+                0 => usize::from(bytes[1]),
+                _ => bytes[2..]
+                    .iter()
+                    .fold(0, |sum, byte| sum << 8 | usize::from(*byte)),
+            };
+            bytes.extend(self.peer.bytes(length));
+            self.decoder.push(bytes[..].into());
+            if let Some(event) = self.decoder.next(&limits, Some(&mut self.inflater)) {
+                return event;
+            }
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn message(&mut self) -> Message {
+        match self.event() {
+            Event::Message(message) => message,
+            other => panic!("not a message: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn text(&mut self) -> String {
+        match self.message() {
+            Message::Text(text) => text.to_string(),
+            other @ Message::Binary(_) => panic!("not a text: {other:?}"),
+        }
+    }
+
+    /// Checks that the server closes, with a code, and sends nothing before; then the connection ends.
+    #[track_caller]
+    pub(crate) fn expect_close(mut self, code: CloseCode) {
+        match self.event() {
+            Event::Close(Some(close)) => assert_eq!(close.code, code, "{close:?}"),
+            other => panic!("not a close: {other:?}"),
+        }
+        let mut bytes = Vec::new();
+        frame::append(
+            &mut bytes,
+            Opcode::Close,
+            Flags::FIN,
+            MASK,
+            &code.as_u16().to_be_bytes(),
+        );
+        let _ = self.peer.try_send(bytes);
+        self.peer.expect_end();
+    }
+
+    /// Closes, and waits for the answer and the end.
+    #[track_caller]
+    pub(crate) fn close(mut self, code: CloseCode) {
+        self.frame(Opcode::Close, Flags::FIN, &code.as_u16().to_be_bytes());
+        self.expect_close(code);
+    }
+}
