@@ -7,6 +7,8 @@ const MOST_PENDING = 20;
 const FIRST_DELAY = 500;
 const LONGEST_DELAY = 10000;
 const PATIENCE = 10000;
+/** How long nothing has to be heard before the server is asked whether it is there. */
+const SILENCE = 30000;
 const REASONS = { 1001: "The server is going away.", 1008: "The server was sent too much." };
 const TYPING_EVERY = 2000;
 const TYPING_SHOWN = 4000;
@@ -55,6 +57,8 @@ function draw() {
 // The connection.
 
 let socket = null;
+let heardAt = 0;
+let probedAt = 0;
 let failures = 0;
 let why = "";
 let retryAt = 0;
@@ -64,14 +68,15 @@ function connect() {
   clearInterval(ticker);
   ticker = null;
   if (socket) return;
-  showState(failures ? "Connecting…" : "", false);
+  if (failures) showState(why, false, "Connecting…");
   const address = new URL("chat", location.href);
   address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   address.hash = "";
   const opened = new WebSocket(address);
   socket = opened;
-  opened.onopen = () => ask("join", { name: me.name, room: me.room, token: me.token, seen });
-  opened.onmessage = event => hear(JSON.parse(event.data));
+  opened.onopen = () => opened === socket && ask("join", { name: me.name, room: me.room, token: me.token, seen });
+  opened.onmessage = event => opened === socket && hear(JSON.parse(event.data));
+  setTimeout(() => !joined && opened === socket && hangUp(), PATIENCE);
   opened.onclose = event => event.code === 4001 ? replaced(opened) : lost(opened, event.code);
 }
 
@@ -84,6 +89,7 @@ function lost(closed, code) {
   if (closed !== socket) return;
   socket = null;
   joined = moving = false;
+  probedAt = 0;
   element("enter").disabled = false;
   if (!wantsIn) return;
   const delay = Math.min(FIRST_DELAY * 2 ** failures, LONGEST_DELAY) * (0.5 + Math.random() / 2);
@@ -124,6 +130,8 @@ function ask(type, fields = {}) {
 }
 
 function hear(told) {
+  heardAt = Date.now();
+  probedAt = 0;
   // What was on its way from the room before means nothing here.
   if (told.room && told.room !== me.room && told.type !== "welcome") return;
   switch (told.type) {
@@ -178,8 +186,8 @@ function welcomed(told) {
 function noteAbsence(told) {
   if (told.gap) addNote("More was said than the server remembers.", "away");
   const missed = told.messages.filter(said => !pending.has(said.ref)).length;
-  const count = missed === 1 ? "1 message" : `${missed} messages`;
-  if (!told.resumed) addNote(`The server has started anew: ${count} since then.`, "away");
+  const count = missed === 1 ? "1 message" : `${missed || "no"} messages`;
+  if (!told.resumed && seen.id > 0) addNote(`The server has started anew: ${count} since then.`, "away");
   else if (missed > 0) addNote(`${count} while you were away`, "away");
 }
 
@@ -226,10 +234,14 @@ function say(ref, sent) {
   if (joined) ask("say", { text: sent.text, ref });
 }
 
-// Who is not answered has lost the connection, even if nobody has said so.
+// Who is not answered has lost the connection, even if nobody has said so, as after the computer slept.
 setInterval(() => {
+  if (joined && !probedAt && Date.now() - heardAt > SILENCE) {
+    probedAt = Date.now();
+    ask("ping");
+  }
   const oldest = Math.min(...[...pending.values()].map(sent => sent.since));
-  if (joined && Date.now() - oldest > PATIENCE) hangUp();
+  if (joined && Date.now() - Math.min(oldest, probedAt || Infinity) > PATIENCE) hangUp();
   showTyping();
 }, 1000);
 
@@ -259,9 +271,10 @@ function showTitle() {
   document.title = unread ? `(${unread}) ${name}` : name;
 }
 
-function showState(state, retry) {
-  element("state").textContent = state;
-  element("countdown").textContent = "";
+function showState(state, retry, more = "") {
+  // What does not change is not read aloud again.
+  if (element("state").textContent !== state) element("state").textContent = state;
+  element("countdown").textContent = more;
   element("retry").hidden = !retry;
   element("banner").classList.toggle("shown", state !== "");
   for (const button of document.querySelectorAll("#rooms button, #go button")) button.disabled = !joined;

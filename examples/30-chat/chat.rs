@@ -64,6 +64,7 @@ impl<S: Copy + Eq + Hash> Chat<S> {
                 .unwrap_or_else(|refusal| vec![refuse(&refusal, Some(reference))]),
             Ask::Typing => self.typing(socket, now),
             Ask::Leave => self.leave(socket),
+            Ask::Ping => vec![Effect::Reply(Tell::Pong.to_json())],
         }
     }
 
@@ -479,6 +480,15 @@ mod tests {
         );
         assert!(!fixture.chat.rooms.contains_key("room 5"));
         assert!(fixture.chat.rooms.contains_key("room 7"));
+    }
+
+    #[test]
+    fn who_asks_whether_the_server_is_there_is_answered() {
+        let mut fixture = Fixture::new();
+        assert_eq!(
+            reply(&fixture.ask(1, json!({"type": "ping"})))["type"],
+            "pong"
+        );
     }
 
     #[test]

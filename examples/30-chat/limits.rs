@@ -41,7 +41,7 @@ impl Limits {
     ) -> Result<(), Refusal> {
         let cost = match ask {
             Ask::Join(_) | Ask::Say { .. } => 1,
-            Ask::Typing | Ask::Leave => 0,
+            Ask::Typing | Ask::Leave | Ask::Ping => 0,
         };
         let decision = self.words.check_cost(&client, cost, now);
         if cost == 0 || decision.allowed {

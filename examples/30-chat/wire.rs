@@ -16,6 +16,8 @@ pub(crate) enum Ask {
     },
     Typing,
     Leave,
+    /// Whether the server is still there.
+    Ping,
 }
 
 impl Ask {
@@ -23,7 +25,7 @@ impl Ask {
     pub(crate) fn reference(&self) -> Option<u64> {
         match self {
             Ask::Say { reference, .. } => Some(*reference),
-            Ask::Join(_) | Ask::Typing | Ask::Leave => None,
+            Ask::Join(_) | Ask::Typing | Ask::Leave | Ask::Ping => None,
         }
     }
 }
@@ -82,6 +84,8 @@ pub(crate) enum Tell<'a> {
     Rooms {
         rooms: Vec<RoomLine<'a>>,
     },
+    /// The answer to a ping.
+    Pong,
     /// Something was not done.
     Refused {
         code: &'a str,
