@@ -40,6 +40,7 @@ pub struct WebSocketOptions {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) pings: bool,
     pub(crate) close_timeout: Duration,
+    pub(crate) max_lifetime: Option<Duration>,
     pub(crate) max_topics: usize,
     pub(crate) origins: Origins,
     pub(crate) protocols: Vec<String>,
@@ -55,6 +56,7 @@ impl Default for WebSocketOptions {
             idle_timeout: Some(Duration::from_secs(120)),
             pings: true,
             close_timeout: Duration::from_secs(5),
+            max_lifetime: None,
             max_topics: 1024,
             origins: Origins::OwnHost,
             protocols: Vec::new(),
@@ -121,6 +123,14 @@ impl WebSocketOptions {
     #[must_use]
     pub fn close_timeout(mut self, limit: Duration) -> Self {
         self.close_timeout = limit;
+        self
+    }
+
+    /// Sets how long a WebSocket lives, before it is closed with 1001, so that clients spread anew over servers that come
+    /// and go; `None` switches the limit off. Default: `None`.
+    #[must_use]
+    pub fn max_lifetime(mut self, limit: Option<Duration>) -> Self {
+        self.max_lifetime = limit;
         self
     }
 

@@ -10,7 +10,7 @@ use uptick_event_loop::{DriverId, Id, Readiness, Token};
 
 use super::entry::{Entry, Flags, with_entry, with_sockets};
 use super::{WebSocket, receiving, sending};
-use crate::Error;
+use crate::{CloseCode, Error};
 
 /// How long before the end of the idle timeout a silent peer is sent a ping: 16 s.
 const MARGIN: Duration = Duration::from_secs(16);
@@ -68,13 +68,23 @@ impl Entry {
         if self.flags.intersects(Flags::CLOSING) {
             return Some(self.seen.after(options.close_timeout));
         }
-        let idle = options.idle_timeout?;
         let pings = options.pings && !self.flags.intersects(Flags::PINGED);
-        Some(self.seen.after(if pings {
-            idle.saturating_sub(MARGIN.min(idle / 4))
-        } else {
-            idle
-        }))
+        let silence = options.idle_timeout.map(|idle| {
+            self.seen.after(if pings {
+                idle.saturating_sub(MARGIN.min(idle / 4))
+            } else {
+                idle
+            })
+        });
+        match (silence, self.until()) {
+            (Some(silence), Some(until)) if silence.is_before(until) => Some(silence),
+            (silence, until) => until.or(silence),
+        }
+    }
+
+    /// When it has lived for as long as it may.
+    fn until(&self) -> Option<Timestamp> {
+        self.rare.as_ref()?.until
     }
 
     fn arm(&mut self, key: Id) {
@@ -105,6 +115,8 @@ enum Over {
     Silent,
     /// It has not answered a close.
     Close,
+    /// It has lived for as long as it may.
+    Lifetime,
 }
 
 fn expired(key: Id) {
@@ -119,6 +131,8 @@ fn expired(key: Id) {
             None
         } else if entry.flags.intersects(Flags::CLOSING) {
             Some(Over::Close)
+        } else if entry.until() == Some(due) {
+            Some(Over::Lifetime)
         } else if entry.flags.intersects(Flags::PINGED) || !entry.route.options.pings {
             Some(Over::Silent)
         } else {
@@ -138,6 +152,9 @@ fn expired(key: Id) {
             ws.terminate();
         }
         Some(Over::Close) => ws.terminate(),
+        Some(Over::Lifetime) => {
+            ws.close(CloseCode::GOING_AWAY, "it has lived for as long as it may")
+        }
         None => {}
     }
 }

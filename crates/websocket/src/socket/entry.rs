@@ -52,6 +52,8 @@ pub(super) struct Rare {
     pub(super) dropped: u64,
     /// What it was closed with on this side.
     pub(super) closed: Option<CloseFrame>,
+    /// When it has lived for as long as it may.
+    pub(super) until: Option<Timestamp>,
 }
 
 /// The state of a WebSocket, a bit each.
@@ -150,10 +152,13 @@ pub(crate) fn open(opening: Opening) -> Option<WebSocket> {
     if deflation.is_some() {
         flags.insert(Flags::DEFLATE);
     }
-    let rare = (protocol.is_some() || deflation.is_some()).then(|| {
+    let lifetime = route.options.max_lifetime;
+    let until = lifetime.map(|limit| Timestamp::now().after(limit));
+    let rare = (protocol.is_some() || deflation.is_some() || until.is_some()).then(|| {
         Box::new(Rare {
             protocol,
             deflation,
+            until,
             ..Rare::default()
         })
     });

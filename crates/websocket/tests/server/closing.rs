@@ -181,6 +181,23 @@ fn a_client_that_answers_pings_stays() {
 }
 
 #[test]
+fn one_that_has_lived_for_as_long_as_it_may_is_closed_with_1001() {
+    let clock = manual_clock();
+    let options = WebSocketOptions::new().max_lifetime(Some(Duration::from_secs(300)));
+    let (http, log, _) = recording(options);
+    let mut client = Client::open(http, "/");
+    for _ in 0..3 {
+        pass(&clock, Duration::from_secs(99));
+        client.text("alive");
+        settle();
+        client.so_far();
+    }
+    assert_eq!(log.text(), "alive alive alive");
+    pass(&clock, Duration::from_secs(4));
+    assert_eq!(client.closed(), 1001);
+}
+
+#[test]
 fn a_shutdown_of_the_server_closes_with_1001() {
     let (http, log, _) = recording(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
