@@ -168,9 +168,11 @@ impl WebSocket {
         closing::close(self.id, code.into(), reason);
     }
 
-    /// Closes the connection at once, without telling the peer; what waits is lost.
+    /// Closes the connection at once, without telling the peer; what waits is lost. In `close` it does nothing: what was
+    /// said then still goes out.
     pub fn terminate(self) {
-        if let Some(conn) = self.connection() {
+        let conn = with_entry(self.id, |entry| entry.conn_unless_over());
+        if let Some(Some(conn)) = conn {
             conn.close();
         }
     }

@@ -17,7 +17,7 @@ use crate::protocol::{CloseCode, CloseFrame, Decoder, Role};
 use crate::{Topics, WebSocketOptions};
 
 /// From so many bytes that wait for the peer on, [`Sent::Buffered`](super::Sent) says so.
-const SOFT_LIMIT: usize = 64 * 1024;
+pub(super) const SOFT_LIMIT: usize = 64 * 1024;
 
 /// What the WebSockets of a route share.
 #[derive(Debug)]
@@ -231,6 +231,10 @@ impl Entry {
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
         !self.flags.intersects(Flags::CLOSING.or(Flags::OVER))
+    }
+
+    pub(super) fn conn_unless_over(&self) -> Option<Connection> {
+        (!self.flags.intersects(Flags::OVER)).then_some(self.conn)
     }
 
     pub(super) fn dropped(&self) -> u64 {

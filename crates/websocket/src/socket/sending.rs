@@ -11,7 +11,7 @@ use uptick_emitter::emit;
 use uptick_event_loop::Id;
 use uptick_socket::Connection;
 
-use super::entry::{Entry, Flags};
+use super::entry::{Entry, Flags, SOFT_LIMIT};
 use super::{WebSocket, with_entry};
 use crate::message::Payload;
 use crate::protocol::frame::{self, Opcode};
@@ -122,9 +122,11 @@ impl Entry {
         if !self.is_open() {
             return Room::Closed;
         }
-        if self.flags.intersects(Flags::FULL) || length > self.route.options.max_buffered {
+        let most = self.route.options.max_buffered;
+        // As long as it is not full, less waits than the soft limit.
+        if self.flags.intersects(Flags::FULL) || length.saturating_add(SOFT_LIMIT) > most {
             let waiting = self.conn.buffered();
-            if waiting > 0 && waiting.saturating_add(length) > self.route.options.max_buffered {
+            if waiting > 0 && waiting.saturating_add(length) > most {
                 return Room::Slow;
             }
         }

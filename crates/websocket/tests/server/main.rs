@@ -5,6 +5,9 @@
 mod support;
 
 mod closing;
+mod crowd;
 mod gates;
 mod messages;
+mod panics;
+mod reentrance;
 mod topics;

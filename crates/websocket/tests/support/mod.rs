@@ -133,12 +133,19 @@ impl Client {
     /// Sends a request as it is, and reads the head of the answer.
     #[track_caller]
     pub(crate) fn plain(http: HttpServer, request: &str) -> Self {
+        Client::raw(http, request.as_bytes())
+    }
+
+    /// Sends bytes as they are, and reads the head of the answer.
+    #[track_caller]
+    pub(crate) fn raw(http: HttpServer, request: &[u8]) -> Self {
         let address = http.address().unwrap();
         let stream = TcpStream::connect(&address["tcp://".len()..]).unwrap();
         stream.set_nonblocking(true).unwrap();
         let mut client = Client {
             stream,
-            decoder: Decoder::new(Role::Client).compressed(request.contains("deflate")),
+            decoder: Decoder::new(Role::Client)
+                .compressed(memchr::memmem::find(request, b"deflate").is_some()),
             inflater: Inflater::new(15),
             head: String::new(),
             ended: false,
@@ -247,6 +254,11 @@ impl Client {
     /// What the server has sent by now and was not asked for yet.
     pub(crate) fn so_far(&mut self) -> Vec<Event> {
         settle();
+        self.came()
+    }
+
+    /// The same, without a turn of the loop.
+    pub(crate) fn came(&mut self) -> Vec<Event> {
         self.look();
         std::iter::from_fn(|| self.next()).collect()
     }
