@@ -1,4 +1,4 @@
-//! async-tungstenite over Uptick's connections, unmodified: real peers on both sides.
+//! async-tungstenite over Uptick's connections, unmodified, and as the peer of Uptick's own WebSockets.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::cell::RefCell;
@@ -12,7 +12,12 @@ use async_tungstenite::{WebSocketStream, accept_async, client_async};
 use futures::channel::oneshot;
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt, StreamExt, join};
 use uptick_async_std::{DuplexStream, run};
+use uptick_http::HttpServer;
 use uptick_socket::prelude::*;
+use uptick_websocket::{
+    Accept, CloseCode, Closed, Payload, WebSocket, WebSocketConnector, WebSocketOptions,
+    WebSocketRoutes,
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const LARGE: usize = 4 * 1024 * 1024;
@@ -172,4 +177,66 @@ fn a_server_that_closes_the_connection_is_an_error_for_the_client() {
     uptick_event_loop::run().unwrap();
     let answer = futures::executor::block_on(client).unwrap();
     assert!(matches!(answer, Some(Err(_))), "{answer:?}");
+}
+
+/// Room for the large message.
+fn roomy() -> WebSocketOptions {
+    WebSocketOptions::new()
+        .max_message(LARGE)
+        .max_buffered(2 * LARGE)
+}
+
+#[test]
+fn an_async_tungstenite_client_of_an_uptick_websocket_server() {
+    let http = HttpServer::bind("127.0.0.1:0").unwrap();
+    let (sender, closed) = oneshot::channel();
+    let sender = RefCell::new(Some(sender));
+    http.websocket_with("/", roomy(), move |_| {
+        let sender = sender.take();
+        Accept::new(move |ws: WebSocket| {
+            ws.on(WebSocket::MESSAGE, move |message| ws.send(message));
+            let mut sender = sender;
+            ws.on("close", move |closed: Closed| {
+                http.close();
+                sender.take().unwrap().send(closed)
+            });
+        })
+    });
+    let address = http.address().unwrap()["tcp://".len()..].to_owned();
+    let closed = beside(async {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (socket, _) = client_async(URL, stream).await.unwrap();
+        converse(socket).await;
+        closed.await.unwrap()
+    });
+    assert!(closed.clean && closed.code == CloseCode::NO_STATUS);
+}
+
+#[test]
+fn an_uptick_websocket_client_of_an_async_tungstenite_server() {
+    let listener = block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let client = uptick_event_loop::spawn(async move {
+        let connector = WebSocketConnector::default().options(roomy());
+        let ws = connector.connect(url).await.unwrap();
+        let large = large().into_data();
+        for message in [
+            uptick_websocket::Message::from("hello"),
+            uptick_websocket::Message::from(""),
+            uptick_websocket::Message::Binary(large),
+        ] {
+            assert!(ws.send(&message).is_taken());
+            let answer = ws.next(WebSocket::MESSAGE).await.unwrap();
+            let length = answer.as_slice().len();
+            assert!(answer == message, "{length} bytes came back");
+        }
+        ws.close(CloseCode::NORMAL, "bye");
+        ws.next(WebSocket::CLOSE).await.unwrap()
+    });
+    let (count, closed) = beside(async {
+        let (stream, _) = listener.accept().await.unwrap();
+        (echo(stream).await, client.await.unwrap())
+    });
+    assert_eq!(count.unwrap(), 3);
+    assert!(closed.clean && closed.code == CloseCode::NORMAL);
 }
