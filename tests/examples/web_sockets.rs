@@ -1,4 +1,4 @@
-//! `31-websocket-echo`, `32-topics`, `33-authenticate-before-upgrade` and `/ws` in `91-benchmark`.
+//! `31-websocket-echo`, `32-topics`, `33-authenticate-before-upgrade`, `34-websocket-client` and `/ws` in `91-benchmark`.
 
 use std::path::Path;
 
@@ -189,6 +189,35 @@ fn a_third_websocket_of_one_user_is_refused_until_another_closes() {
     assert_eq!(server.line(), "Ada has left with 1000");
     let mut third = WebSocket::open(&uri, "/private", &[token]);
     assert_eq!(third.text(), "Hello, Ada!");
+}
+
+#[test]
+fn a_client_that_loses_its_server_finds_it_again() {
+    let (server, uri) = serve("31-websocket-echo", &[]);
+    let url = format!("{}/echo", uri.replace("http://", "ws://"));
+    let mut client = Program::start("34-websocket-client", &[&url]);
+    assert_eq!(client.error_line(), "connected");
+    client.input("hello\n");
+    assert_eq!(client.line(), "hello");
+
+    // What does not listen on the port any more is connected to in vain, until something does again.
+    drop(server);
+    let lost = client.error_line();
+    assert!(lost.contains("closed with 1006; again in"), "{lost}");
+    client.input("are you there?\n");
+    let failed = client.error_line();
+    assert!(failed.contains("(ECONNREFUSED)"), "{failed}");
+    let address = uri.trim_start_matches("http://");
+    let server = Program::start("31-websocket-echo", &[address]);
+    while client.error_line() != "connected" {}
+    assert_eq!(client.line(), "are you there?");
+
+    client.input("bye\n");
+    client.end_input();
+    assert_eq!(client.line(), "bye");
+    assert!(client.wait().status.success());
+    server.listening_on();
+    assert_eq!(server.line(), "closed with 1000: \"\"");
 }
 
 #[test]

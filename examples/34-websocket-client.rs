@@ -1,0 +1,75 @@
+//! Sends what is typed, line by line, over a WebSocket, and prints what comes. When the connection is lost, it connects again,
+//! after a while that gets longer each time; what is typed meanwhile waits.
+//!
+//! Run it, with `31-websocket-echo` or `32-topics` on 127.0.0.1:8080, or with a URL of your own:
+//! ```text
+//! $ cargo run --release --example 34-websocket-client
+//! $ cargo run --release --example 34-websocket-client -- ws://127.0.0.1:8080/
+//! $ cargo run --release --example 34-websocket-client -- wss://example.com/chat
+//! ```
+//! Poke it: type; stop the server, type, and start it again; Ctrl-D ends it.
+
+use uptick::prelude::*;
+use uptick::stream;
+use uptick::websocket::{self, Reconnect, Retry};
+
+fn main() -> uptick::Result {
+    let mut args = std::env::args();
+    let url = args.nth(1).unwrap_or("ws://127.0.0.1:8080/echo".into());
+
+    // It is read while there is somebody to tell.
+    let stdin = stream::stdin()?;
+    stdin.pause();
+    let client = Reconnect::new(websocket::connector(), url).start(move |ws: WebSocket| {
+        ws.on("open", move |()| {
+            eprintln!("connected");
+            stdin.resume();
+        });
+        ws.on("message", |message: Message| match message {
+            Message::Text(text) => println!("{text}"),
+            Message::Binary(bytes) => println!("{} bytes", bytes.len()),
+        });
+        ws.on("drain", move |()| stdin.resume());
+        ws.on("close", move |_: Closed| stdin.pause());
+    });
+    client.on("retry", |retry: Retry| {
+        eprintln!("{}; again in {:.1?}", retry.why, retry.delay);
+    });
+    client.on("error", |e: websocket::Error| eprintln!("{e}"));
+    client.on("close", move |()| stdin.close());
+
+    let mut lines = Lines::default();
+    stdin.on("data", move |chunk: Bytes| {
+        lines.push(&chunk, |line| match client.socket() {
+            Some(ws) if ws.send(line) == Sent::Buffered => stdin.pause(),
+            Some(_) => {}
+            None => eprintln!("this was not sent: {line}"),
+        });
+    });
+    stdin.on("end", move |()| match client.socket() {
+        // What answers the last lines comes before this does.
+        Some(ws) => {
+            ws.on("pong", move |_: Bytes| client.stop());
+            ws.ping("the end");
+        }
+        None => client.stop(),
+    });
+    stdin.on("error", |e: stream::Error| eprintln!("{e}"));
+    uptick::run()
+}
+
+/// Cuts what comes into lines of text.
+#[derive(Default)]
+struct Lines {
+    unfinished: Vec<u8>,
+}
+
+impl Lines {
+    fn push(&mut self, chunk: &[u8], mut hear: impl FnMut(&str)) {
+        self.unfinished.extend_from_slice(chunk);
+        while let Some(end) = self.unfinished.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.unfinished.drain(..=end).collect();
+            hear(String::from_utf8_lossy(&line).trim_end());
+        }
+    }
+}
