@@ -42,7 +42,7 @@ impl Text {
         Text(bytes)
     }
 
-    /// The text.
+    /// The text. It is looked through once more for that: take it once where it is long.
     pub fn as_str(&self) -> &str {
         basic::from_utf8(&self.0).unwrap_or_default()
     }
