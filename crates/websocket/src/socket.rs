@@ -139,12 +139,13 @@ impl WebSocket {
 
     /// Begins a message that is sent in fragments, so that a long one need not be in memory as a whole; it ends with
     /// [`send_last`](WebSocket::send_last). Other messages cannot be sent before that: they are
-    /// [`Sent::Dropped`]. Pings can.
+    /// [`Sent::Dropped`], and what is published meanwhile is dropped, counted, and told of by `dropped`. Pings can.
     pub fn send_first(self, payload: impl Payload) -> Sent {
         sending::send_part(self.id, payload, sending::Part::First)
     }
 
-    /// Sends the next fragment of a message. [`Sent::Dropped`] if none was begun.
+    /// Sends the next fragment of a message. [`Sent::Dropped`] if none was begun, or if there is no room for it: then it can be
+    /// sent again.
     pub fn send_fragment(self, payload: impl Payload) -> Sent {
         sending::send_part(self.id, payload, sending::Part::Middle)
     }

@@ -113,6 +113,8 @@ enum Room {
     Free(Connection, Flags),
     /// Too much waits already.
     Slow,
+    /// This side is in the middle of a message.
+    Between,
     Closed,
 }
 
@@ -158,7 +160,7 @@ fn send_other(key: Id, payload: impl Payload) -> Sent {
             told_of_slow(key, length);
             Sent::Dropped
         }
-        Some(Room::Closed) | None => Sent::Dropped,
+        Some(Room::Between | Room::Closed) | None => Sent::Dropped,
     }
 }
 
@@ -318,6 +320,13 @@ pub(crate) fn told_of_slow(key: Id, bytes: usize) {
     }
 }
 
+/// A message for many was dropped, though the peer is not slow.
+#[cold]
+fn told_of_drop(key: Id, bytes: usize) {
+    with_entry(key, |entry| entry.rare().dropped += 1);
+    emit(&WebSocket::from_id(key), WebSocket::DROPPED, bytes);
+}
+
 /// A message for many, as the frame that all of them get.
 pub(crate) struct Frame {
     plain: Bytes,
@@ -370,8 +379,8 @@ impl Frame {
 #[inline]
 pub(crate) fn deliver(key: Id, frame: &mut Frame) -> bool {
     let room = with_entry(key, |entry| {
-        if entry.flags.intersects(Flags::FRAGMENTS) {
-            return Room::Slow;
+        if entry.flags.intersects(Flags::FRAGMENTS) && entry.is_open() {
+            return Room::Between;
         }
         entry.room(frame.plain.len())
     });
@@ -384,6 +393,10 @@ pub(crate) fn deliver(key: Id, frame: &mut Frame) -> bool {
         }
         Some(Room::Slow) => {
             told_of_slow(key, frame.payload().len());
+            false
+        }
+        Some(Room::Between) => {
+            told_of_drop(key, frame.payload().len());
             false
         }
         Some(Room::Closed) | None => false,

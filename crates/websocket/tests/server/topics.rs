@@ -4,7 +4,7 @@ use std::rc::Rc;
 use uptick_emitter::Emitter;
 use uptick_http::HttpServer;
 use uptick_websocket::{
-    Accept, Compression, Message, Subscription, Topics, WebSocket, WebSocketOptions,
+    Accept, Compression, Message, SlowPolicy, Subscription, Topics, WebSocket, WebSocketOptions,
     WebSocketRoutes,
 };
 
@@ -191,4 +191,97 @@ fn topics_of_no_server_are_as_good() {
     let topics = Topics::new();
     assert_eq!(topics.publish("a", "b"), 0);
     assert_eq!(topics.subscribers("a"), 0);
+}
+
+#[test]
+fn each_of_many_threads_has_its_order() {
+    let (http, _) = news(WebSocketOptions::new());
+    let mut client = Client::open(http, "/");
+    let publisher = http.topics().publisher();
+    let threads = [0, 1, 2, 3].map(|thread| {
+        let publisher = publisher.clone();
+        std::thread::spawn(move || {
+            for i in 0..200 {
+                publisher.publish("news", format!("{thread}:{i}")).unwrap();
+            }
+        })
+    });
+    let mut next = [0; 4];
+    for _ in 0..800 {
+        let text = client.message();
+        let (thread, number) = text.split_once(':').unwrap();
+        let thread: usize = thread.parse().unwrap();
+        assert_eq!(number, next[thread].to_string());
+        next[thread] += 1;
+    }
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn what_other_threads_publish_is_limited() {
+    let (http, _) = news(WebSocketOptions::new().max_buffered(200 << 20));
+    let _client = Client::open(http, "/");
+    let publisher = http.topics().publisher();
+    let large = bytes::Bytes::from(vec![0; 40 << 20]);
+    publisher.publish("nobody", large.clone()).unwrap();
+    let error = publisher.publish("nobody", large.clone()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "publishing to the topic \"nobody\" failed: 41943040 bytes of messages wait for the loop's thread already"
+    );
+    settle();
+    publisher.publish("nobody", large).unwrap();
+}
+
+#[test]
+fn a_policy_is_followed_where_many_are_published_to() {
+    for (policy, end) in [
+        (SlowPolicy::Drop, ""),
+        (SlowPolicy::Close, "1006::unclean"),
+        (SlowPolicy::Error, "error("),
+    ] {
+        let options = WebSocketOptions::new()
+            .max_buffered(100_000)
+            .slow_policy(policy);
+        let (http, all) = news(options);
+        let mut clients = [Client::open(http, "/"), Client::open(http, "/")];
+        let slow = all.borrow()[0];
+        let log = Log::default();
+        log.listen(slow);
+        let message = "x".repeat(50_000);
+        let mut count = 2;
+        for _ in 0..1000 {
+            if count < 2 {
+                break;
+            }
+            count = http.publish("news", &message);
+            assert_eq!(clients[1].message().len(), message.len());
+        }
+        assert_eq!(count, 1, "{policy:?}");
+        assert!(log.text().starts_with(end) && log.text().is_empty() == end.is_empty());
+        assert_eq!(slow.is_open(), policy != SlowPolicy::Close);
+        let left = if slow.is_open() { 2 } else { 1 };
+        assert_eq!(http.topics().subscribers("news"), left);
+    }
+}
+
+#[test]
+fn nothing_is_published_into_the_middle_of_a_message() {
+    let (http, all) = news(WebSocketOptions::new().slow_policy(SlowPolicy::Close));
+    let mut client = Client::open(http, "/");
+    let ws = all.borrow()[0];
+    let drops = Log::default();
+    let seen = drops.clone();
+    ws.on(WebSocket::DROPPED, move |bytes| seen.add(bytes));
+    ws.send_first("a");
+    assert_eq!(http.publish("news", "between"), 0);
+    ws.send_last("b");
+    assert_eq!(http.publish("news", "after"), 1);
+    assert_eq!(
+        (client.message(), client.message()),
+        ("ab".into(), "after".into())
+    );
+    assert_eq!((&*drops.text(), ws.dropped()), ("7", 1));
 }
