@@ -12,6 +12,7 @@ use crate::process::{self, Placement};
 use crate::servers::Server;
 use crate::timers;
 use crate::tls;
+use crate::ws;
 
 const USAGE: &str = "\
 usage: uptick-bench COMMAND [OPTIONS]
@@ -19,9 +20,11 @@ usage: uptick-bench COMMAND [OPTIONS]
 commands:
   echo           CPU time, system calls and memory of the echo servers
   http           CPU time, system calls and memory of the HTTP servers
-  instructions   user instructions for each round trip, under callgrind
+  instructions [echo|http|ws]
+                 user instructions for each round trip, under callgrind
   timers         what a timer costs while a million are pending
   tls            CPU time, system calls and memory of the echo servers with TLS
+  ws             CPU time, system calls and memory of the WebSocket servers
 
 options:
   --quick        a smoke run: tiny counts, figures mean nothing
@@ -68,9 +71,13 @@ pub(crate) fn run() -> Result<()> {
     match words[..] {
         ["echo"] => echo::run(&options),
         ["http"] => http::run(&options),
-        ["instructions"] => instructions::run(&options),
+        ["instructions"] => instructions::run(&options, None),
+        ["instructions", table @ ("echo" | "http" | "ws")] => {
+            instructions::run(&options, Some(table))
+        }
         ["timers"] => timers::run(&options),
         ["tls"] => tls::run(&options),
+        ["ws"] => ws::run(&options),
         // What this program counts the instructions of.
         ["emit", events] => {
             instructions::emit(events.parse()?);

@@ -15,6 +15,7 @@ use crate::machine;
 use crate::measure::callgrind;
 use crate::servers::Server;
 use crate::table::Table;
+use crate::ws;
 
 const MANY: usize = 64;
 
@@ -63,7 +64,15 @@ fn http_servers() -> impl Iterator<Item = Server> {
         .filter(|server| server.is_native())
 }
 
-pub(crate) fn run(options: &Options) -> Result<()> {
+fn websocket_servers() -> impl Iterator<Item = Server> {
+    Server::WEBSOCKET
+        .iter()
+        .copied()
+        .filter(|server| server.is_native())
+}
+
+/// Prints all tables, or the one that was asked for: `echo`, `http` or `ws`.
+pub(crate) fn run(options: &Options, only: Option<&str>) -> Result<()> {
     if !callgrind::is_available() {
         println!("not measured: valgrind is not installed");
         return Ok(());
@@ -72,34 +81,52 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .trips
         .unwrap_or(if options.quick { 200 } else { 5_000 });
     let identity = Identity::new()?;
+    let wanted = |table| only.is_none_or(|only| only == table);
+    let mut measured = Vec::new();
 
-    let columns = [
-        ("round trip: 64 conns", MANY, Exchange::Echo),
-        ("1 conn", 1, Exchange::Echo),
-    ];
-    println!("{}", table(echo_servers(), &columns, trips, &identity)?);
-    println!(
-        "The callback layer alone: {:.0} for one event to one listener.\n",
-        callback_layer(trips)?
-    );
-    let columns = [
-        ("request over HTTP: 64 conns", MANY, http::hello(1)),
-        ("pipelined", MANY, http::hello(http::DEPTH)),
-        ("routed", MANY, http::routed()),
-    ];
-    println!("{}", table(http_servers(), &columns, trips, &identity)?);
+    if wanted("echo") {
+        let columns = [
+            ("round trip: 64 conns", MANY, Exchange::Echo),
+            ("1 conn", 1, Exchange::Echo),
+        ];
+        println!("{}", table(echo_servers(), &columns, trips, &identity)?);
+        println!(
+            "The callback layer alone: {:.0} for one event to one listener.\n",
+            callback_layer(trips)?
+        );
+        measured.extend(echo_servers());
+    }
+    if wanted("http") {
+        let columns = [
+            ("request over HTTP: 64 conns", MANY, http::hello(1)),
+            ("pipelined", MANY, http::hello(http::DEPTH)),
+            ("routed", MANY, http::routed()),
+        ];
+        println!("{}", table(http_servers(), &columns, trips, &identity)?);
+        measured.extend(http_servers().filter(|server| *server != Server::HttpFloor));
+    }
+    if wanted("ws") {
+        let columns = [
+            (
+                "message of 20 B: 64 conns",
+                MANY,
+                Exchange::WebSocket(ws::SHORT),
+            ),
+            ("1 conn", 1, Exchange::WebSocket(ws::SHORT)),
+            ("of 1 KiB: 64 conns", MANY, Exchange::WebSocket(ws::MEDIUM)),
+        ];
+        println!(
+            "{}",
+            table(websocket_servers(), &columns, trips, &identity)?
+        );
+        measured.extend(websocket_servers());
+    }
     println!(
         "Difference between {} and {trips} units under valgrind --tool=callgrind.",
         2 * trips
     );
-    println!(
-        "\nMachine: {}",
-        machine::describe(
-            echo_servers()
-                .chain(http_servers().filter(|server| *server != Server::HttpFloor))
-                .filter_map(Server::package)
-        )
-    );
+    let packages = measured.into_iter().filter_map(Server::package);
+    println!("\nMachine: {}", machine::describe(packages));
     Ok(())
 }
 

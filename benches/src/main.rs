@@ -38,6 +38,8 @@ mod table;
 mod timers;
 #[cfg(target_os = "linux")]
 mod tls;
+#[cfg(target_os = "linux")]
+mod ws;
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::frames::{self, Frames};
 use super::{REQUEST, request};
 
 /// Room for each answer of an HTTP server, head and body.
@@ -19,6 +20,8 @@ pub(crate) enum Exchange {
     Echo,
     /// Requests in one piece, and the body that each of the answers has.
     Http(Arc<Http>),
+    /// A message of so many bytes over a WebSocket, no two times the same, which the server sends back.
+    WebSocket(usize),
 }
 
 #[derive(Debug)]
@@ -41,7 +44,7 @@ impl Exchange {
     /// How many requests one exchange is.
     pub(crate) fn requests(&self) -> u64 {
         match self {
-            Self::Echo => 1,
+            Self::Echo | Self::WebSocket(_) => 1,
             Self::Http(http) => http.depth as u64,
         }
     }
@@ -50,6 +53,7 @@ impl Exchange {
 /// The exchanges of one connection.
 pub(super) struct Conversation {
     exchange: Exchange,
+    frames: Option<Frames>,
     sequence: u64,
     answer: Vec<u8>,
     received: usize,
@@ -57,15 +61,32 @@ pub(super) struct Conversation {
 
 impl Conversation {
     pub(super) fn new(exchange: Exchange) -> Self {
+        let mut frames = None;
         let room = match &exchange {
             Exchange::Echo => REQUEST,
             Exchange::Http(http) => http.depth * ANSWER,
+            Exchange::WebSocket(length) => frames.insert(Frames::new(*length)).answer().len(),
         };
         Self {
             exchange,
+            frames,
             sequence: 0,
             answer: vec![0; room],
             received: 0,
+        }
+    }
+
+    /// What is to be sent on a new connection before the first exchange, if anything is.
+    pub(super) fn opening(&self) -> Option<String> {
+        self.frames.as_ref().map(|_| frames::request())
+    }
+
+    /// Begins the next exchange where others ask, and this client only hears.
+    pub(super) fn expect(&mut self) {
+        self.sequence += 1;
+        self.received = 0;
+        if let Some(frames) = &mut self.frames {
+            frames.number(self.sequence);
         }
     }
 
@@ -73,9 +94,10 @@ impl Conversation {
     pub(super) fn ask(&mut self, send: impl FnOnce(&[u8]) -> Result<()>) -> Result<()> {
         self.sequence += 1;
         self.received = 0;
-        match &self.exchange {
-            Exchange::Echo => send(&request(self.sequence)),
-            Exchange::Http(http) => send(&http.requests),
+        match (&self.exchange, &mut self.frames) {
+            (Exchange::Http(http), _) => send(&http.requests),
+            (_, Some(frames)) => send(frames.number(self.sequence)),
+            _ => send(&request(self.sequence)),
         }
     }
 
@@ -88,17 +110,27 @@ impl Conversation {
     pub(super) fn received(&mut self, length: usize) -> Result<bool> {
         self.received += length;
         let answer = &self.answer[..self.received];
-        let complete = match &self.exchange {
-            Exchange::Echo if answer.len() < REQUEST => false,
-            Exchange::Echo if answer == request(self.sequence) => true,
-            Exchange::Echo => bail!("an answer differs from its request"),
-            Exchange::Http(http) => http.is_answered(answer)?,
+        let complete = match (&self.exchange, &self.frames) {
+            (Exchange::Http(http), _) => http.is_answered(answer)?,
+            (_, Some(frames)) => is_echo(answer, frames.answer())?,
+            _ => is_echo(answer, &request(self.sequence))?,
         };
         if !complete && self.received == self.answer.len() {
             bail!("an answer is longer than {ANSWER} bytes");
         }
         Ok(complete)
     }
+}
+
+/// Whether an answer is complete; one that is has to be `expected`.
+fn is_echo(answer: &[u8], expected: &[u8]) -> Result<bool> {
+    if answer.len() < expected.len() {
+        return Ok(false);
+    }
+    if answer != expected {
+        bail!("an answer differs from its request");
+    }
+    Ok(true)
 }
 
 impl Http {

@@ -1,6 +1,8 @@
 //! The load generator: one thread that keeps one small request, or one batch of them, outstanding on each connection.
 
 mod exchange;
+mod fan_out;
+mod frames;
 mod idle;
 mod round_trips;
 mod session;
@@ -15,6 +17,8 @@ use anyhow::Result;
 use rustls::ClientConfig;
 
 pub(crate) use self::exchange::Exchange;
+pub(crate) use self::fan_out::FanOut;
+pub(crate) use self::frames::PATH;
 pub(crate) use self::idle::IdleConnections;
 pub(crate) use self::round_trips::RoundTrips;
 pub(crate) use self::short::ShortConnections;

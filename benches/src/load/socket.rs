@@ -9,6 +9,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 
 use super::Target;
 use super::exchange::{Conversation, Exchange};
+use super::frames;
 use super::session::Session;
 
 /// The last source address of 127.0.0.0/24 that is tried.
@@ -16,6 +17,10 @@ const LAST_SOURCE: u8 = 254;
 
 /// Bytes read at a time where there is TLS.
 const RECORDS: usize = 4096;
+
+/// A message of so many bytes needs more room than sockets have by themselves, to be sent at once.
+const LARGE: usize = 4096;
+const SEND_BUFFER: usize = 512 * 1024;
 
 /// Opens connections to one server, from further addresses of 127.0.0.0/24 once the ports of
 /// the first are used up.
@@ -48,10 +53,14 @@ impl Dialer {
             }
         };
         let tls = self.target.tls.clone().map(Session::new).transpose()?;
+        let conversation = Conversation::new(self.exchange.clone());
+        if let Some(request) = conversation.opening() {
+            open_websocket(&socket, request.as_bytes())?;
+        }
         Ok(Client {
             socket,
             tls,
-            conversation: Conversation::new(self.exchange.clone()),
+            conversation,
         })
     }
 
@@ -63,6 +72,9 @@ impl Dialer {
             None,
         )?;
         sockopt::set_tcp_nodelay(&socket, true)?;
+        if let Exchange::WebSocket(LARGE..) = self.exchange {
+            sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER)?;
+        }
         if self.source > 1 {
             let source = Ipv4Addr::new(127, 0, 0, self.source);
             rustix::net::bind(&socket, &SocketAddrV4::new(source, 0))?;
@@ -94,6 +106,11 @@ impl Client {
             None => send(socket, requests),
             Some(tls) => send(socket, tls.seal(requests)?),
         })
+    }
+
+    /// Begins the next exchange, in which this client sends nothing.
+    pub(super) fn expect(&mut self) {
+        self.conversation.expect();
     }
 
     /// Reads what has come and says whether the answer is complete.
@@ -130,6 +147,22 @@ fn send(socket: &OwnedFd, bytes: &[u8]) -> Result<()> {
     let sent = rustix::net::send(socket, bytes, flags).context("sending to the server failed")?;
     if sent != bytes.len() {
         bail!("only {sent} of {} bytes were taken", bytes.len());
+    }
+    Ok(())
+}
+
+/// Asks for a WebSocket and waits for the answer, which is at once.
+fn open_websocket(socket: &OwnedFd, request: &[u8]) -> Result<()> {
+    send(socket, request)?;
+    let mut answer = [0; 1024];
+    let mut length = 0;
+    while !frames::is_open(&answer[..length])? {
+        match rustix::net::recv(socket, &mut answer[length..], RecvFlags::empty()) {
+            Ok((0, _)) => bail!("the server closed a connection, or answered at length"),
+            Ok((more, _)) => length += more,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error).context("reading an answer failed"),
+        }
     }
     Ok(())
 }

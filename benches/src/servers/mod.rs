@@ -10,6 +10,7 @@ mod tokio;
 mod tokio_rustls;
 mod uptick;
 mod uptick_tls;
+mod websocket;
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -22,6 +23,7 @@ use rustls::crypto::{aws_lc_rs, ring};
 use crate::identity::Identity;
 
 pub(crate) use self::http::node::version as node_version;
+pub(crate) use self::websocket::node::version as node_ws_version;
 
 /// Bytes read at a time by the servers that have one buffer for all connections.
 const BUFFER: usize = 64 * 1024;
@@ -48,6 +50,13 @@ pub(crate) enum Server {
     Node,
     HyperRustls,
     UptickHttps,
+    UptickWebSocket,
+    TokioTungstenite,
+    FastWebSockets,
+    AsyncTungstenite,
+    NodeWs,
+    Writes,
+    UptickPublish,
 }
 
 impl Server {
@@ -76,6 +85,18 @@ impl Server {
     /// The HTTP servers with TLS, in the order of the table; the one to which the others are compared first.
     pub(crate) const HTTPS: &[Self] = &[Self::HyperRustls, Self::UptickHttps];
 
+    /// The WebSocket servers, in the order of the table; ours, to which the others are compared, first.
+    pub(crate) const WEBSOCKET: &[Self] = &[
+        Self::UptickWebSocket,
+        Self::TokioTungstenite,
+        Self::FastWebSockets,
+        Self::AsyncTungstenite,
+        Self::NodeWs,
+    ];
+
+    /// The servers that send one message to many, in the order of the table; the floor first.
+    pub(crate) const PUBLISHING: &[Self] = &[Self::Writes, Self::UptickPublish];
+
     /// The name in tables and on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -95,38 +116,52 @@ impl Server {
             Self::Node => "node",
             Self::HyperRustls => "hyper-rustls",
             Self::UptickHttps => "uptick-https",
+            Self::UptickWebSocket => "uptick-websocket",
+            Self::TokioTungstenite => "tokio-tungstenite",
+            Self::FastWebSockets => "fastwebsockets",
+            Self::AsyncTungstenite => "async-tungstenite",
+            Self::NodeWs => "node-ws",
+            Self::Writes => "writes",
+            Self::UptickPublish => "uptick-publish",
         }
     }
 
     /// The server of that name, if there is one.
     pub(crate) fn by_name(name: &str) -> Option<Self> {
-        [Self::ALL, Self::TLS, Self::HTTP, Self::HTTPS]
-            .into_iter()
-            .flatten()
-            .copied()
-            .find(|server| server.name() == name)
+        let tables = [
+            Self::ALL,
+            Self::TLS,
+            Self::HTTP,
+            Self::HTTPS,
+            Self::WEBSOCKET,
+            Self::PUBLISHING,
+        ];
+        let mut servers = tables.into_iter().flatten().copied();
+        servers.find(|server| server.name() == name)
     }
 
     /// The package whose version the figures of this server depend on, if it is one of ours to choose.
     pub(crate) fn package(self) -> Option<&'static str> {
         match self {
-            Self::Floor | Self::HttpFloor => Some("rustix"),
+            Self::Floor | Self::HttpFloor | Self::Writes => Some("rustix"),
             Self::TokioRustlsRing => Some("ring"),
             Self::HyperRustls => Some("tokio-rustls"),
             Self::UptickHttps => Some("uptick-tls"),
-            Self::Node => None,
+            Self::UptickPublish => Some("uptick-websocket"),
+            Self::Node | Self::NodeWs => None,
             _ => Some(self.name()),
         }
     }
 
     /// Whether its instructions can be counted: those of node come into being as it runs.
     pub(crate) fn is_native(self) -> bool {
-        self != Self::Node
+        !matches!(self, Self::Node | Self::NodeWs)
     }
 
-    /// Whether this machine has what the server needs: all are in this program, but for node.
+    /// Whether this machine has what the server needs: all are in this program, but for node and its package.
     pub(crate) fn is_installed(self) -> bool {
-        self != Self::Node || http::node::version().is_some()
+        let package = self != Self::NodeWs || websocket::node::version().is_some();
+        self.is_native() || (package && http::node::version().is_some())
     }
 
     /// The identity that this server is to be started with: those without TLS have none.
@@ -154,6 +189,13 @@ impl Server {
             Self::Node => http::node::serve(),
             Self::HyperRustls => http::hyper::serve_tls(identity()?),
             Self::UptickHttps => http::uptick::serve_tls(identity()?),
+            Self::UptickWebSocket => websocket::uptick::serve(),
+            Self::TokioTungstenite => websocket::tokio_tungstenite::serve(),
+            Self::FastWebSockets => websocket::fastwebsockets::serve(),
+            Self::AsyncTungstenite => websocket::async_tungstenite::serve(),
+            Self::NodeWs => websocket::node::serve(),
+            Self::Writes => websocket::writes::serve(),
+            Self::UptickPublish => websocket::uptick::publish(),
         }
     }
 }

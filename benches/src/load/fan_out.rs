@@ -1,0 +1,48 @@
+//! One message to many: one of the clients sends it, and all of them get it.
+
+use anyhow::Result;
+
+use super::round_trips::Waiter;
+use super::socket::{Client, Dialer};
+use super::{Exchange, Load, Target};
+
+/// A fixed number of open connections; one unit is one message that one of them gets.
+pub(crate) struct FanOut {
+    waiter: Waiter,
+    clients: Vec<Client>,
+}
+
+impl FanOut {
+    pub(crate) fn open(target: &Target, exchange: Exchange, connections: usize) -> Result<Self> {
+        let waiter = Waiter::new()?;
+        let mut dialer = Dialer::new(target.clone(), exchange);
+        let mut clients = Vec::with_capacity(connections);
+        for key in 0..connections {
+            let client = dialer.dial()?;
+            waiter.watch(&client, key)?;
+            clients.push(client);
+        }
+        Ok(Self { waiter, clients })
+    }
+}
+
+impl Load for FanOut {
+    fn run(&mut self, units: u64) -> Result<()> {
+        let all = self.clients.len() as u64;
+        for _ in 0..units.div_ceil(all) {
+            for client in self.clients.iter_mut().skip(1) {
+                client.expect();
+            }
+            self.clients[0].ask()?;
+            let mut missing = all;
+            while missing > 0 {
+                for key in self.waiter.wait()? {
+                    if self.clients[key].collect()? {
+                        missing -= 1;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! Messages of a client of WebSockets, and what a server that echoes them says.
+
+use anyhow::{Result, bail};
+
+/// Where the clients want a WebSocket.
+pub(crate) const PATH: &str = "/ws";
+
+/// The mask of all frames: what it is makes no difference to a server.
+const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// FIN, and text.
+const TEXT: u8 = 0x81;
+const MASKED: u8 = 0x80;
+
+/// Digits at the beginning of a message, which tell it from the others.
+const DIGITS: usize = 16;
+
+/// What asks for a WebSocket.
+pub(super) fn request() -> String {
+    format!(
+        "GET {PATH} HTTP/1.1\r\n\
+         Host: localhost:8080\r\n\
+         Connection: Upgrade\r\n\
+         Upgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
+
+/// Whether the head of the answer is complete, after which nothing may have come.
+pub(super) fn is_open(answer: &[u8]) -> Result<bool> {
+    if !answer.ends_with(b"\r\n\r\n") {
+        return Ok(false);
+    }
+    if !answer.starts_with(b"HTTP/1.1 101 ") {
+        bail!("the server opens no WebSocket");
+    }
+    Ok(true)
+}
+
+/// One message after the other, of the same length.
+pub(super) struct Frames {
+    /// The frame, masked.
+    asked: Vec<u8>,
+    /// The same without a mask.
+    answered: Vec<u8>,
+    length: usize,
+}
+
+impl Frames {
+    /// Messages of `length` bytes, at least 16.
+    pub(super) fn new(length: usize) -> Self {
+        let length = length.max(DIGITS);
+        let payload = vec![b'x'; length];
+        let mut asked = head(length, MASKED);
+        asked.extend(MASK);
+        asked.extend(
+            payload
+                .iter()
+                .zip(MASK.iter().cycle())
+                .map(|(byte, mask)| byte ^ mask),
+        );
+        let mut answered = head(length, 0);
+        answered.extend(payload);
+        Self {
+            asked,
+            answered,
+            length,
+        }
+    }
+
+    /// What a server answers with.
+    pub(super) fn answer(&self) -> &[u8] {
+        &self.answered
+    }
+
+    /// The next message is this one; gives the frame that is to be sent.
+    pub(super) fn number(&mut self, sequence: u64) -> &[u8] {
+        let digits = format!("{sequence:0DIGITS$x}");
+        let asked = self.asked.len() - self.length;
+        let answered = self.answered.len() - self.length;
+        for (index, digit) in digits.bytes().enumerate() {
+            self.asked[asked + index] = digit ^ MASK[index % MASK.len()];
+            self.answered[answered + index] = digit;
+        }
+        &self.asked
+    }
+}
+
+/// The head of a frame of text, without its mask.
+fn head(length: usize, masked: u8) -> Vec<u8> {
+    match length {
+        0..126 => vec![TEXT, masked | length as u8],
+        126..65_536 => [&[TEXT, masked | 126], &(length as u16).to_be_bytes()[..]].concat(),
+        _ => [&[TEXT, masked | 127], &(length as u64).to_be_bytes()[..]].concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uptick::websocket::protocol::{Decoder, Event, Limits, Role};
+
+    use super::*;
+
+    #[test]
+    fn frames_are_what_they_say() {
+        for length in [20, 125, 126, 65_535, 65_536] {
+            let mut frames = Frames::new(length);
+            for sequence in [1, 0xabc] {
+                let asked = frames.number(sequence).to_vec();
+                let text = format!("{sequence:016x}{}", "x".repeat(length - 16));
+                let message = Some(Event::Message(text.into()));
+                for (role, bytes) in [(Role::Server, &asked[..]), (Role::Client, frames.answer())] {
+                    let mut decoder = Decoder::new(role);
+                    decoder.push(bytes.into());
+                    assert!(
+                        decoder.next(&Limits::default(), None) == message,
+                        "{length}"
+                    );
+                    assert!(decoder.is_idle());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_101_opens() {
+        assert!(is_open(b"HTTP/1.1 101 Yes\r\n\r\n").is_ok_and(|open| open));
+        assert!(is_open(b"HTTP/1.1 101 Yes\r\n").is_ok_and(|open| !open));
+        assert!(is_open(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+    }
+}

@@ -1,0 +1,38 @@
+//! The WebSocket servers of the benchmark, by its own command line.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::process::Command;
+
+#[test]
+fn a_quick_run_prints_a_row_for_each_websocket_server() {
+    let output = Command::new(env!("CARGO_BIN_EXE_uptick-bench"))
+        .args(["ws", "--quick"])
+        .output()
+        .expect("the program starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    for (name, columns) in [
+        ("uptick-websocket", 7),
+        ("tokio-tungstenite", 7),
+        ("fastwebsockets", 7),
+        ("async-tungstenite", 7),
+        ("writes", 2),
+        ("uptick-publish", 2),
+    ] {
+        let row = text
+            .lines()
+            .find(|line| line.starts_with(&format!("| {name} ")));
+        let row = row.unwrap_or_else(|| panic!("{name} is missing in:\n{text}"));
+        let figures = row.split('|').skip(2).filter(|cell| cell.contains('×'));
+        assert!(figures.count() >= columns - 3, "{row}");
+    }
+    // What is not installed is in the table, too.
+    assert!(text.contains("| node-ws "), "{text}");
+}
