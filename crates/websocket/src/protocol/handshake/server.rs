@@ -12,7 +12,7 @@ use crate::protocol::deflate::Config;
 #[error("{reason}")]
 pub struct Refusal {
     status: StatusCode,
-    field: Option<(&'static str, &'static str)>,
+    fields: &'static [(&'static str, &'static str)],
     reason: &'static str,
 }
 
@@ -24,7 +24,7 @@ impl Refusal {
 
     /// The fields that the answer needs, such as `Sec-WebSocket-Version: 13`.
     pub fn fields(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        self.field.into_iter()
+        self.fields.iter().copied()
     }
 
     /// What is wrong with the request, for a log or a body of text.
@@ -35,15 +35,18 @@ impl Refusal {
     const fn bad(reason: &'static str) -> Refusal {
         Refusal {
             status: StatusCode::BAD_REQUEST,
-            field: None,
+            fields: &[],
             reason,
         }
     }
 
-    const fn upgrade(field: (&'static str, &'static str), reason: &'static str) -> Refusal {
+    const fn upgrade(
+        fields: &'static [(&'static str, &'static str)],
+        reason: &'static str,
+    ) -> Refusal {
         Refusal {
             status: StatusCode::UPGRADE_REQUIRED,
-            field: Some(field),
+            fields,
             reason,
         }
     }
@@ -83,7 +86,7 @@ pub fn check(head: &RequestHead) -> Result<Offer, Refusal> {
     if *head.method() != Method::GET {
         return Err(Refusal {
             status: StatusCode::METHOD_NOT_ALLOWED,
-            field: Some(("Allow", "GET")),
+            fields: &[("Allow", "GET")],
             reason: "a WebSocket is opened by GET",
         });
     }
@@ -92,7 +95,7 @@ pub fn check(head: &RequestHead) -> Result<Offer, Refusal> {
     }
     if !head.is_upgrade() || !has_token(head, "upgrade", "websocket") {
         return Err(Refusal::upgrade(
-            ("Upgrade", "websocket"),
+            &[("Upgrade", "websocket")],
             "the request is not for a WebSocket",
         ));
     }
@@ -101,7 +104,8 @@ pub fn check(head: &RequestHead) -> Result<Offer, Refusal> {
     }
     if one(head, "sec-websocket-version") != Some(VERSION.as_bytes()) {
         return Err(Refusal::upgrade(
-            ("Sec-WebSocket-Version", VERSION),
+            // Whatever it is for, a 426 says what to upgrade to (RFC 9110, 15.5.22).
+            &[("Sec-WebSocket-Version", VERSION), ("Upgrade", "websocket")],
             "the version of the WebSocket protocol is not 13",
         ));
     }
@@ -274,11 +278,12 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_would_be_taken() {
-        let of = |head| check(&head).unwrap_err().fields().next().unwrap();
+        let of = |head| Vec::from_iter(check(&head).unwrap_err().fields());
+        let upgrade = ("Upgrade", "websocket");
         let version = of(changed("Sec-WebSocket-Version", Some("7")));
-        assert_eq!(version, ("Sec-WebSocket-Version", "13"));
-        assert_eq!(of(changed("Upgrade", None)), ("Upgrade", "websocket"));
-        assert_eq!(of(head("PUT / HTTP/1.1", &FIELDS)), ("Allow", "GET"));
+        assert_eq!(version, [("Sec-WebSocket-Version", "13"), upgrade]);
+        assert_eq!(of(changed("Upgrade", None)), [upgrade]);
+        assert_eq!(of(head("PUT / HTTP/1.1", &FIELDS)), [("Allow", "GET")]);
     }
 
     #[test]
