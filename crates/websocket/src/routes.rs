@@ -30,7 +30,8 @@ mod sealed {
 /// WebSockets at the paths of an [`HttpServer`].
 ///
 /// Requests that do not ask for a WebSocket are answered with 426, those of browsers on pages of other
-/// hosts with 403 ([`Origins`](crate::Origins)). A shutdown of the server closes its WebSockets with 1001.
+/// hosts with 403 ([`Origins`](crate::Origins)). A shutdown of the server closes its WebSockets with 1001, and answers
+/// those that a gate lets in later with 503.
 pub trait WebSocketRoutes: sealed::Sealed + Copy {
     /// Has `open` called with each WebSocket that is opened at a path.
     ///
@@ -116,6 +117,7 @@ impl WebSocketRoutes for HttpServer {
         let topics = Topics::new();
         TOPICS.with_borrow_mut(|all| all.insert(self, topics));
         self.on(HttpServer::SHUTDOWN, move |()| {
+            topics.end();
             close_all(topics, CloseCode::GOING_AWAY, "");
         });
         self.on(HttpServer::CLOSE, move |()| {
@@ -131,7 +133,8 @@ impl WebSocketRoutes for HttpServer {
 
 /// The answer to a request that asks for a WebSocket, in a handler of any route: `open` gets it.
 ///
-/// What is published to its topics comes from [`Topics`] of its own: [`upgrade_with`] takes those of a server.
+/// Its topics are those [of the thread](Topics::of_thread), and a shutdown of the server ends its connection without a
+/// close: with [`upgrade_with`] and the topics of a server, it is one of the server's WebSockets.
 ///
 /// # Examples
 /// ```
@@ -219,6 +222,10 @@ fn verdict_of(verdict: Result<Accept, Response>, offer: Offer, route: Rc<Route>)
 
 /// The answer that opens a WebSocket.
 fn opened(offer: Offer, route: Rc<Route>, accept: Accept) -> Response {
+    // A gate may take so long that nobody would close what it lets in.
+    if route.topics.is_ending() {
+        return HttpError::from_status(StatusCode::SERVICE_UNAVAILABLE).into();
+    }
     let Accept {
         open: on_open,
         protocol,

@@ -194,7 +194,7 @@ impl WebSocket {
     }
 
     /// Stops reading, and with it `message`, until [`resume`](WebSocket::resume): the peer has to wait. It is not taken
-    /// for silent meanwhile.
+    /// for silent meanwhile. Once it was closed, this does nothing.
     pub fn pause(self) {
         receiving::pause(self.id);
     }

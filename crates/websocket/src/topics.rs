@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use indexmap::IndexSet;
 use uptick_emitter::{Emitter, Listeners, emit, events};
-use uptick_event_loop::{Id, Table};
+use uptick_event_loop::{Id, Table, catch};
 
 use crate::WebSocket;
 use crate::message::Payload;
@@ -78,6 +78,8 @@ events! {
 struct Hub {
     topics: HashMap<Rc<str>, IndexSet<Id>>,
     listeners: Listeners,
+    /// Its server shuts down.
+    ending: bool,
 }
 
 thread_local! {
@@ -123,6 +125,16 @@ impl Topics {
         HUBS.try_with(|hubs| hubs.borrow_mut().get_mut(self.id?).map(f))
             .ok()
             .flatten()
+    }
+
+    /// Notes that their server shuts down.
+    pub(crate) fn end(self) {
+        self.with_hub(|hub| hub.ending = true);
+    }
+
+    /// Whether their server shuts down: no WebSocket is to be opened any more.
+    pub(crate) fn is_ending(self) -> bool {
+        self.with_hub(|hub| hub.ending).unwrap_or(false)
     }
 
     /// Drops the topics and their listeners; subscriptions end.
@@ -234,7 +246,10 @@ impl Topics {
     /// Ends the subscriptions of one that is gone.
     pub(crate) fn leave(self, names: &[Rc<str>], ws: WebSocket) {
         for name in names {
-            self.take(name, ws);
+            // Whatever panics, the others end as well.
+            if let Err(message) = catch(|| self.take(name, ws)) {
+                tracing::error!("a listener of topics panicked: {message}");
+            }
         }
     }
 

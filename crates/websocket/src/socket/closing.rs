@@ -1,8 +1,8 @@
 //! The end of a WebSocket (RFC 6455, 7): told, answered, refused, or just there.
 
 use uptick_emitter::emit;
-use uptick_event_loop::Id;
 use uptick_event_loop::driver::{self, Timestamp};
+use uptick_event_loop::{Id, catch};
 
 use super::entry::{self, Flags};
 use super::{Closed, WebSocket, deadlines, receiving, sending, with_entry};
@@ -65,8 +65,13 @@ pub(super) fn received(key: Id, frame: Option<CloseFrame>) {
 
 /// The peer has sent what it must not.
 pub(super) fn refuse(key: Id, invalid: Invalid) {
-    let open = with_entry(key, |entry| entry.is_open()).unwrap_or(false);
-    if open {
+    let open = with_entry(key, |entry| {
+        let open = entry.is_open();
+        // Nothing is sent behind the close, also by listeners of the error.
+        entry.flags.insert(Flags::CLOSING);
+        open
+    });
+    if open == Some(true) {
         let frame = CloseFrame::new(invalid.code(), invalid.reason());
         sending::close_frame(key, Some(&frame));
     }
@@ -110,6 +115,10 @@ fn finish(key: Id, closed: Closed) {
     let ws = WebSocket::from_id(key);
     topics.leave(&names, ws);
     conn.end();
-    emit(&ws, WebSocket::CLOSE, closed);
-    drop(entry::remove(key));
+    // Whatever panics, nothing stays behind.
+    let told = catch(|| emit(&ws, WebSocket::CLOSE, closed));
+    let dropped = catch(|| drop(entry::remove(key)));
+    for message in [told.err(), dropped.err()].into_iter().flatten() {
+        tracing::error!("a callback panicked as its WebSocket closed: {message}");
+    }
 }

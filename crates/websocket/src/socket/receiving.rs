@@ -214,10 +214,13 @@ pub(crate) fn begin(ws: WebSocket) -> bool {
 
 pub(super) fn pause(key: Id) {
     let conn = with_entry(key, |entry| {
-        entry.flags.insert(Flags::PAUSED);
-        entry.conn
+        // The answer to a close has to be read.
+        entry.is_open().then(|| {
+            entry.flags.insert(Flags::PAUSED);
+            entry.conn
+        })
     });
-    if let Some(conn) = conn {
+    if let Some(Some(conn)) = conn {
         conn.pause();
     }
 }
@@ -237,10 +240,11 @@ pub(super) fn resume(key: Id) {
     let Some(Some((conn, busy))) = resumed else {
         return;
     };
-    conn.resume();
+    // What waits here comes before what is still to be read, which may be the end.
     if !busy {
         super::deadlines::go_on_later(key);
     }
+    conn.resume();
 }
 
 /// Hands on what waits since a pause.

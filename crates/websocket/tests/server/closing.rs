@@ -186,10 +186,10 @@ fn one_that_has_lived_for_as_long_as_it_may_is_closed_with_1001() {
     let options = WebSocketOptions::new().max_lifetime(Some(Duration::from_secs(300)));
     let (http, log, _) = recording(options);
     let mut client = Client::open(http, "/");
-    for _ in 0..3 {
+    for count in 1..=3 {
         pass(&clock, Duration::from_secs(99));
         client.text("alive");
-        settle();
+        run_until(|| log.len() == count);
         client.so_far();
     }
     assert_eq!(log.text(), "alive alive alive");

@@ -6,6 +6,7 @@ mod support;
 
 mod closing;
 mod crowd;
+mod endings;
 mod gates;
 mod messages;
 mod panics;

@@ -267,6 +267,8 @@ impl Client {
     #[track_caller]
     pub(crate) fn is_over(&mut self) -> bool {
         settle();
+        // What was sent before the end may be there, too.
+        self.look();
         self.look();
         self.ended
     }
