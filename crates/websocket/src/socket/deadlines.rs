@@ -7,6 +7,7 @@ use std::time::Duration;
 use uptick_emitter::emit;
 use uptick_event_loop::driver::{self, Driver, Timestamp};
 use uptick_event_loop::{DriverId, Id, Readiness, Token};
+use uptick_stream::transport;
 
 use super::entry::{Entry, Flags, with_entry, with_sockets};
 use super::{WebSocket, receiving, sending};
@@ -49,10 +50,13 @@ impl Driver for SocketDriver {
     }
 
     fn panicked(&self, token: Token, message: &str) {
-        tracing::error!("a callback of a WebSocket panicked: {message}");
         let conn = find(token).and_then(|key| with_entry(key, |entry| entry.conn));
-        if let Some(conn) = conn {
-            conn.close();
+        match conn {
+            // As where a callback panics for what was just read.
+            Some(conn) => transport::panicked(conn, message),
+            None => {
+                tracing::error!("a callback panicked after its WebSocket had closed: {message}")
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use uptick_emitter::Emitter;
+use uptick_event_loop::future_tick;
 use uptick_websocket::protocol::frame::{Flags, Opcode};
 use uptick_websocket::{
     Accept, Closed, Message, Subscription, WebSocket, WebSocketOptions, WebSocketRoutes,
@@ -140,4 +141,29 @@ fn a_client_that_a_gate_lets_in_during_a_shutdown_is_answered_with_503() {
     let client = Client::ask(http, "/", "");
     assert!(client.head.starts_with("HTTP/1.1 503 "), "{}", client.head);
     assert_eq!(log.text(), "");
+}
+
+#[test]
+fn a_panic_is_told_where_what_waited_behind_a_pause_is_handed_on() {
+    let http = server();
+    let log = Log::default();
+    let seen = log.clone();
+    http.websocket("/", move |ws: WebSocket| {
+        seen.listen(ws);
+        ws.on("message", move |message: Message| {
+            assert!(message.as_bytes() == b"first", "asked to");
+            ws.pause();
+            future_tick(move || ws.resume());
+        });
+    });
+    let mut client = Client::open(http, "/");
+    let frames = ["first", "second"].map(|text| framed(Opcode::Text, Flags::FIN, text));
+    client.write(frames.concat());
+    run_until(|| log.text().contains("1006"));
+    let told = log.text();
+    assert!(
+        told.starts_with("first second error(") && told.contains("asked to"),
+        "{told}"
+    );
+    assert!(client.is_over());
 }
