@@ -119,7 +119,8 @@ impl WebSocketOptions {
         self
     }
 
-    /// Sets how long the peer may take to answer a close, before the connection is closed without it. Default: 5 s.
+    /// Sets how long the peer may take to answer a close, once that and what was sent before it has gone out, before the
+    /// connection is closed without an answer. Default: 5 s.
     #[must_use]
     pub fn close_timeout(mut self, limit: Duration) -> Self {
         self.close_timeout = limit;

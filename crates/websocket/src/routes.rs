@@ -182,11 +182,7 @@ fn check(req: &Request, route: &Route) -> Result<Offer, Response> {
         }
         Response::from(error)
     })?;
-    if !route
-        .options
-        .origins
-        .allows(req.header("origin"), req.host())
-    {
+    if !route.options.origins.allows(origin(req), req.host()) {
         let error = HttpError::new(
             StatusCode::FORBIDDEN,
             "Pages of this origin may not open WebSockets here",
@@ -194,6 +190,12 @@ fn check(req: &Request, route: &Route) -> Result<Offer, Response> {
         return Err(error.into());
     }
     Ok(offer)
+}
+
+/// The page that a request comes from. One that is no text is that of nobody.
+fn origin(req: &Request) -> Option<&str> {
+    let origin = req.head().field("origin")?;
+    Some(std::str::from_utf8(origin).unwrap_or("null"))
 }
 
 fn answer<R, M>(req: Request, route: &Rc<Route>, gate: impl Fn(Request) -> R) -> Reply

@@ -37,7 +37,7 @@ pub(crate) use sending::{Frame, deliver};
 /// | `ping` | [`Bytes`] | a ping has come, and was answered |
 /// | `pong` | [`Bytes`] | a pong has come |
 /// | `drain` | `()` | what waited has gone out, after [`send`](WebSocket::send) gave [`Sent::Buffered`] |
-/// | `dropped` | `usize` | a message of so many bytes was dropped: the peer does not read |
+/// | `dropped` | `usize` | a message of so many bytes was dropped: the peer does not read. Send it again at `drain`, not here |
 /// | `error` | [`Error`] | something failed |
 /// | `close` | [`Closed`] | it is over: the last event, and the only one of its kind |
 ///

@@ -1,6 +1,6 @@
 //! Answers as bytes, with the framing that their status and their client call for.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::request_head::Version;
@@ -167,12 +167,19 @@ impl Encoder {
         if framing == Framing::Chunked {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
+        // Who names protocols says that it is meant for this connection (RFC 9110, 7.8).
+        let upgrade = fields.is_some_and(|fields| fields.contains_key(UPGRADE));
         match persistence {
             _ if informational && persistence == Persistence::KeepAlive => {}
+            Persistence::Close if upgrade => {
+                out.extend_from_slice(b"Connection: close, Upgrade\r\n");
+            }
+            _ if upgrade || persistence == Persistence::Upgrade => {
+                out.extend_from_slice(b"Connection: Upgrade\r\n");
+            }
             Persistence::KeepAlive if head.version == Version::Http11 => {}
             Persistence::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-            Persistence::Close => out.extend_from_slice(b"Connection: close\r\n"),
-            Persistence::Upgrade => out.extend_from_slice(b"Connection: Upgrade\r\n"),
+            _ => out.extend_from_slice(b"Connection: close\r\n"),
         }
         if let Some(value) = date {
             out.extend_from_slice(b"Date: ");

@@ -130,6 +130,10 @@ fn expired(key: Id) {
             // Nobody listens to it.
             entry.seen = Timestamp::now();
         }
+        if entry.flags.intersects(Flags::CLOSING) && entry.conn.is_sending() {
+            // The close has not reached the peer yet; one that takes nothing is the connection's to end.
+            entry.seen = Timestamp::now();
+        }
         let due = entry.due()?;
         let over = if Timestamp::now().is_before(due) {
             None

@@ -110,6 +110,26 @@ fn a_close_that_is_never_answered_ends_after_5_seconds() {
 }
 
 #[test]
+fn a_close_behind_much_that_waits_has_its_time_when_it_has_gone_out() {
+    let clock = manual_clock();
+    let (http, log, place) = recording(WebSocketOptions::new().max_buffered(64 << 20));
+    let mut client = Client::open(http, "/");
+    let ws = place.get().unwrap();
+    for _ in 0..24 {
+        ws.send(vec![b'x'; 1 << 20]);
+    }
+    ws.close(CloseCode::NORMAL, "");
+    pass(&clock, Duration::from_secs(20));
+    assert_eq!(log.text(), "");
+    for _ in 0..24 {
+        assert!(matches!(client.event(), Some(Event::Message(_))));
+    }
+    assert_eq!(client.closed(), 1000);
+    pass(&clock, Duration::from_secs(11));
+    assert_eq!(log.text(), "1006::unclean");
+}
+
+#[test]
 fn a_close_in_the_middle_of_a_message_is_one() {
     let (http, log, _) = recording(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
