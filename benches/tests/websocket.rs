@@ -18,20 +18,21 @@ fn a_quick_run_prints_a_row_for_each_websocket_server() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     let text = String::from_utf8_lossy(&output.stdout);
+    // Of each row the columns without those of system calls, which not every machine counts.
     for (name, columns) in [
-        ("uptick-websocket", 7),
-        ("tokio-tungstenite", 7),
-        ("fastwebsockets", 7),
-        ("async-tungstenite", 7),
-        ("writes", 2),
-        ("uptick-publish", 2),
+        ("uptick-websocket", 4),
+        ("tokio-tungstenite", 4),
+        ("fastwebsockets", 4),
+        ("async-tungstenite", 4),
+        ("writes", 1),
+        ("uptick-publish", 1),
     ] {
         let row = text
             .lines()
             .find(|line| line.starts_with(&format!("| {name} ")));
         let row = row.unwrap_or_else(|| panic!("{name} is missing in:\n{text}"));
         let figures = row.split('|').skip(2).filter(|cell| cell.contains('×'));
-        assert!(figures.count() >= columns - 3, "{row}");
+        assert!(figures.count() >= columns, "{row}");
     }
     // What is not installed is in the table, too.
     assert!(text.contains("| node-ws "), "{text}");
