@@ -375,6 +375,18 @@ impl Connection {
         transport::byte_counts(self).1
     }
 
+    /// Returns how many of the [`bytes_written`](Connection::bytes_written) the peer has acknowledged: all but those that are
+    /// still in the kernel's send queue. 0 when the handle is stale.
+    ///
+    /// A peer is alive while this number grows, however slowly. With TLS these are the bytes on the wire. On a Unix socket,
+    /// bytes count in steps of up to 48 KiB, and the number may fall as more is written. On systems other than Linux, written
+    /// bytes count as acknowledged.
+    ///
+    /// Cost: a system call.
+    pub fn acknowledged(self) -> u64 {
+        transport::acknowledged(self)
+    }
+
     /// Puts a layer between the socket and the listeners, above those that are there: TLS, for example.
     pub fn add_filter(self, filter: impl Filter) {
         transport::add_filter(self, filter);

@@ -240,3 +240,39 @@ fn bytes_are_counted_both_ways() {
     assert_eq!(counts.get(), (7, 5));
     assert_eq!((conn.bytes_read(), conn.bytes_written()), (0, 0));
 }
+
+#[test]
+fn acknowledged_bytes_are_those_that_have_left_the_kernel() {
+    let (conn, mut peer) = tcp_pair();
+    conn.write("hello");
+    settle();
+    peer.read_exact(&mut [0; 5]).unwrap();
+    run_until(|| conn.acknowledged() == 5);
+    conn.write(vec![0; 8 << 20]);
+    settle();
+    let (acknowledged, written) = (conn.acknowledged(), conn.bytes_written());
+    assert!(
+        acknowledged < written,
+        "the peer's buffer is full: {acknowledged} of {written}"
+    );
+    let total = usize::try_from(written).unwrap() - 5 + conn.buffered();
+    let reader = thread::spawn(move || {
+        peer.read_exact(&mut vec![0; total]).unwrap();
+        peer
+    });
+    run_until(|| conn.acknowledged() == 5 + total as u64);
+    reader.join().unwrap();
+    conn.close();
+    assert_eq!(conn.acknowledged(), 0, "the handle is stale");
+}
+
+#[test]
+fn bytes_on_a_unix_socket_are_acknowledged_when_they_are_read() {
+    let (ours, mut peer) = std::os::unix::net::UnixStream::pair().unwrap();
+    let conn = Connection::adopt(ours).unwrap();
+    conn.write([0; 1000]);
+    settle();
+    assert_eq!((conn.acknowledged(), conn.bytes_written()), (0, 1000));
+    peer.read_exact(&mut [0; 1000]).unwrap();
+    assert_eq!(conn.acknowledged(), 1000);
+}

@@ -7,6 +7,7 @@
 //! thread's buffer, the listener gets a part of it, what it writes is copied into the stream's queue, and that is sent
 //! when the listener has returned. What is written at other times is sent at the end of the iteration.
 
+mod acknowledged;
 mod deadlines;
 mod dispatch;
 mod ending;
@@ -43,6 +44,7 @@ use entry::Entry;
 use flags::Flags;
 use spare::Spare;
 
+pub use acknowledged::acknowledged;
 pub use dispatch::TransportDriver;
 pub use entry::{HARD_LIMIT, LINGER, SOFT_LIMIT, STALL_LIMIT, TransportOptions};
 pub use protocol::{Protocol, clear_protocol, set_protocol, unshift, write_with};
