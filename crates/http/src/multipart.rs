@@ -148,9 +148,10 @@ impl Part<'_> {
         self.head.name()
     }
 
-    /// The name that the client gives the file; `None` when it is no file.
+    /// The file name that the client sent, as `filename` or, with its charset, as `filename*` (RFC 8187); `None` when the part is
+    /// not a file.
     ///
-    /// It is what the client has sent: never a path to write to.
+    /// It may be anything: never use it as a path to write to.
     pub fn file_name(&self) -> Option<&str> {
         self.head.file_name()
     }

@@ -346,6 +346,28 @@ fn a_file_keeps_its_blanks_and_the_query_is_no_part_of_the_form() {
 }
 
 #[test]
+fn a_file_whose_name_has_a_charset_has_the_limit_of_files() {
+    let http = server().post("/", async |req: Request| {
+        let mut form = req.multipart_with(MultipartLimits::new().field(10).file(100))?;
+        let mut read = String::new();
+        while let Some(part) = form.next_part().await? {
+            let (name, file) = (part.name().to_owned(), part.file_name().map(str::to_owned));
+            read += &format!("[{name}|{file:?}|{}]", part.bytes().await?.len());
+        }
+        Ok::<_, HttpError>(read)
+    });
+    // As aiohttp and React Native send them.
+    let body = format!(
+        "--*****\r\nContent-Disposition: form-data; name*=utf-8''gr%C3%B6%C3%9Fe; \
+         filename*=utf-8''na%C3%AFve.txt\r\n\r\n{}\r\n--*****--\r\n",
+        "x".repeat(100)
+    );
+    let mut client = Client::new(http);
+    client.send(post("multipart/form-data; boundary=*****", &body));
+    assert_eq!(client.answer().body, "[größe|Some(\"naïve.txt\")|100]");
+}
+
+#[test]
 fn a_form_that_is_none_or_too_long_is_answered_for_it() {
     let http = server().post("/", async |req: Request| {
         let mut form = req.multipart_with(MultipartLimits::new().field(10))?;

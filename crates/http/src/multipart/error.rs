@@ -14,7 +14,7 @@ pub enum MultipartError {
     /// The request has no body of that type.
     #[error("the body is not multipart/form-data")]
     NotMultipart,
-    /// The `Content-Type` names no boundary, or one that cannot be.
+    /// The `Content-Type` has no boundary of 1 to 70 printable ASCII characters.
     #[error("the body has no valid boundary")]
     NoBoundary,
     /// There is more of it than the limit.

@@ -38,10 +38,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<PartHead, MultipartError> {
     if !kind.trim().eq_ignore_ascii_case("form-data") {
         return Err(malformed("a part is not form-data"));
     }
-    let name = parameter(parameters, "name").ok_or(malformed("a part has no name"))?;
+    let name = text(parameters, "name", "name*")?.ok_or(malformed("a part has no name"))?;
     Ok(PartHead {
         name,
-        file_name: parameter(parameters, "filename"),
+        file_name: text(parameters, "filename", "filename*")?,
         content_type: field("content-type")?.map(str::to_owned),
     })
 }
@@ -60,16 +60,17 @@ impl PartHead {
     }
 }
 
-/// The boundary that a `Content-Type` names (RFC 2046, section 5.1.1).
+/// Returns the boundary of a `Content-Type` (RFC 2046, section 5.1.1).
+///
+/// That section allows fewer characters, but clients send others, such as `*****`: here all that are printable are allowed.
 pub(super) fn boundary(content_type: &str) -> Result<String, MultipartError> {
     let (kind, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
     if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
         return Err(MultipartError::NotMultipart);
     }
-    let boundary = parameter(parameters, "boundary").ok_or(MultipartError::NoBoundary)?;
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
+    let boundary = parameter(parameters, "boundary", |_| true).ok_or(MultipartError::NoBoundary)?;
     let valid = (1..=70).contains(&boundary.len())
-        && boundary.bytes().all(allowed)
+        && boundary.bytes().all(|byte| matches!(byte, b' '..=b'~'))
         && !boundary.ends_with(' ');
     match valid {
         true => Ok(boundary),
@@ -77,25 +78,66 @@ pub(super) fn boundary(content_type: &str) -> Result<String, MultipartError> {
     }
 }
 
-/// The value of a parameter of a field: the first of that name.
-fn parameter(parameters: &str, name: &str) -> Option<String> {
+/// Returns a text parameter of `Content-Disposition`, which may come in the extended notation, with its charset
+/// (`filename*=utf-8''na%C3%AFve.txt`), as a plain value, or as both: then the extended one counts (RFC 6266, section 4.3).
+///
+/// # Errors
+/// [`MultipartError::Malformed`] when there is only an extended value and it cannot be decoded. It is not ignored: without its
+/// file name, a file would be taken for a field.
+fn text(
+    parameters: &str,
+    name: &str,
+    extended_name: &str,
+) -> Result<Option<String>, MultipartError> {
+    // Any other backslash is itself: names of files from some systems have it, and browsers do not escape it.
+    let value_of = |name| parameter(parameters, name, |escaped| escaped == '"');
+    let plain = value_of(name);
+    let Some(extended) = value_of(extended_name) else {
+        return Ok(plain);
+    };
+    let undecodable = MultipartError::malformed("a name with a charset cannot be decoded");
+    decode_extended(&extended)
+        .or(plain)
+        .map(Some)
+        .ok_or(undecodable)
+}
+
+/// Decodes an extended value: charset, language and percent-encoded text (RFC 8187, section 3.2).
+fn decode_extended(value: &str) -> Option<String> {
+    let (charset, rest) = value.split_once('\'')?;
+    let (_language, text) = rest.split_once('\'')?;
+    let bytes: Vec<u8> = percent_encoding::percent_decode_str(text).collect();
+    if charset.eq_ignore_ascii_case("utf-8") {
+        String::from_utf8(bytes).ok()
+    } else if charset.eq_ignore_ascii_case("iso-8859-1") {
+        Some(bytes.into_iter().map(char::from).collect())
+    } else {
+        None
+    }
+}
+
+/// Returns the value of the first parameter of this name. `escapes` says which characters a backslash escapes in quotes.
+fn parameter(parameters: &str, name: &str, escapes: impl Fn(char) -> bool) -> Option<String> {
+    const BLANK: [char; 2] = [' ', '\t'];
     let mut rest = parameters;
     loop {
         rest = rest.trim_start_matches([' ', '\t', ';']);
-        let (found, after) = rest.split_once('=')?;
+        let (found, after) = rest.split_at(rest.find(['=', ';'])?);
+        let Some(after) = after.strip_prefix('=') else {
+            // A parameter without a value.
+            rest = after;
+            continue;
+        };
         let value;
-        (value, rest) = value_of(after)?;
-        if found.trim().eq_ignore_ascii_case(name) {
+        (value, rest) = split_value(after.trim_start_matches(BLANK), &escapes)?;
+        if found.trim_end_matches(BLANK).eq_ignore_ascii_case(name) {
             return Some(value);
         }
     }
 }
 
-/// A value and what follows it.
-///
-/// In quotes, a backslash in front of a quote keeps that from being the end. Any other backslash is itself: names of files
-/// from some systems have it, and browsers do not escape it.
-fn value_of(text: &str) -> Option<(String, &str)> {
+/// Splits a value, in quotes or not, from what follows it. `None` when its quotes do not end.
+fn split_value(text: &str, escapes: impl Fn(char) -> bool) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let (value, rest) = text.split_once(';').unwrap_or((text, ""));
         return Some((value.trim_end().to_owned(), rest));
@@ -105,9 +147,9 @@ fn value_of(text: &str) -> Option<(String, &str)> {
     while let Some((index, char)) = chars.next() {
         match char {
             '"' => return Some((value, &quoted[index + 1..])),
-            '\\' if chars.peek().is_some_and(|(_, next)| *next == '"') => {
-                chars.next();
-                value.push('"');
+            '\\' => {
+                let escaped = chars.next_if(|(_, next)| escapes(*next));
+                value.push(escaped.map_or(char, |(_, escaped)| escaped));
             }
             char => value.push(char),
         }
@@ -150,6 +192,13 @@ mod tests {
                 Some("日.txt"),
             ),
             (r#"form-data; xname="b"; name="a""#, "a", None),
+            (r#"form-data; name = "a" ; filename	=	"b""#, "a", Some("b")),
+            (r#"form-data ;name= a; filename =b"#, "a", Some("b")),
+            (
+                r#"form-data; flag; name="a"x; filename="b""#,
+                "a",
+                Some("b"),
+            ),
             (r#"form-data; name="a"; name="b""#, "a", None),
         ];
         for (disposition, name, file_name) in cases {
@@ -167,6 +216,35 @@ mod tests {
     }
 
     #[test]
+    fn a_name_with_a_charset_is_decoded() {
+        let cases = [
+            ("name=a; filename*=utf-8''na%C3%AFve.txt", "a", "naïve.txt"),
+            ("name=a; filename*=UTF-8'en'x%20y", "a", "x y"),
+            ("name=a; filename*=iso-8859-1''na%EFve", "a", "naïve"),
+            ("name=a; FileName* = \"utf-8''%E6%97%A5\"", "a", "日"),
+            ("name*=utf-8''gr%C3%B6%C3%9Fe; filename=b", "größe", "b"),
+            // The extended value counts, wherever it stands, unless it cannot be decoded.
+            ("name=a; filename=x; filename*=utf-8''y", "a", "y"),
+            ("name=a; filename*=utf-8''y; filename=x", "a", "y"),
+            ("name=a; filename*=koi8-r''%C6; filename=x", "a", "x"),
+            ("name=a; filename*=utf-8''%FF; filename=x", "a", "x"),
+        ];
+        for (parameters, name, file_name) in cases {
+            let expected = (name.to_owned(), Some(file_name.to_owned()));
+            let found = names(&format!("form-data; {parameters}"));
+            assert_eq!(found, Some(expected), "{parameters}");
+        }
+        for bad in [
+            "name=a; filename*=koi8-r''%C6",
+            "name=a; filename*=utf-8''%FF",
+            "name=a; filename*=x",
+            "name*=x",
+        ] {
+            assert_eq!(names(&format!("form-data; {bad}")), None, "{bad}");
+        }
+    }
+
+    #[test]
     fn the_type_of_a_part_is_kept() {
         let disposition = "content-disposition: form-data; name=a";
         let with = head(&format!("Content-Type: image/png\r\n{disposition}")).unwrap();
@@ -177,16 +255,21 @@ mod tests {
     }
 
     #[test]
-    fn boundaries_are_those_that_can_be() {
+    fn a_boundary_is_any_printable_text_of_up_to_70_bytes() {
         let of = |parameters: &str| boundary(&format!("multipart/form-data{parameters}"));
         assert_eq!(of("; boundary=abc"), Ok("abc".into()));
         assert_eq!(of("; charset=utf-8; boundary=\"a b\""), Ok("a b".into()));
-        let long = "x".repeat(71);
-        let long = format!("; boundary={long}");
+        assert_eq!(of("; boundary=*****"), Ok("*****".into()));
+        assert_eq!(of("; boundary = \"*****\""), Ok("*****".into()));
+        assert_eq!(of(r#"; boundary="a b\\c\"d""#), Ok(r#"a b\c"d"#.into()));
+        let longest = "~".repeat(70);
+        assert_eq!(of(&format!("; boundary={longest}")), Ok(longest));
+        let long = format!("; boundary={}", "x".repeat(71));
         for bad in [
             "",
             "; boundary=",
             "; boundary=\"a ",
+            "; boundary=\"a \"",
             "; boundary=ä",
             "; boundary=a\tb",
             &long,
