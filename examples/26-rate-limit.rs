@@ -28,7 +28,7 @@ fn main() -> uptick::Result {
     let limiter = RefCell::new(RateLimiter::<Client>::new(limit));
     let http = HttpServer::new();
     http.wrap(move |req: Request, next: Next| {
-        let Some(ip) = req.connection().and_then(|conn| conn.remote_ip()) else {
+        let Some(ip) = req.client() else {
             return next.run(req);
         };
         let decision = limiter
@@ -38,8 +38,11 @@ fn main() -> uptick::Result {
             next.run(req)
         } else {
             let error = HttpError::from_status(StatusCode::TOO_MANY_REQUESTS);
-            let seconds = decision.retry_after_seconds();
-            Reply::Ready(Response::from(error).header("Retry-After", seconds))
+            let refusal = Response::from(error);
+            Reply::Ready(match decision.retry_after_seconds() {
+                Some(seconds) => refusal.header("Retry-After", seconds),
+                None => refusal,
+            })
         };
         reply.map(move |response| {
             response

@@ -20,6 +20,7 @@
 use std::time::Duration;
 
 use uptick::prelude::*;
+use uptick::rate_limit::Client;
 use uptick::tls::{TlsConfig, self_signed};
 use uptick::websocket::SlowPolicy;
 
@@ -75,8 +76,9 @@ pub(crate) fn main() -> uptick::Result {
     let slow = WebSocketOptions::new()
         .max_message(LARGEST_MESSAGE)
         .slow_policy(SlowPolicy::Close);
-    http.websocket_with("/chat", slow, move |_: Request| {
-        Accept::new(move |ws| hall.welcome(ws))
+    http.websocket_with("/chat", slow, move |req: Request| {
+        let client = req.client();
+        Accept::new(move |ws| hall.welcome(ws, client.map(Client::from)))
     });
 
     let server = LimitingServer::new(Server::bind(&options.listen)?, MOST_CLIENTS, false);

@@ -38,9 +38,11 @@ impl Hall {
     }
 
     /// Lets a page in. It is in no room yet.
-    pub(crate) fn welcome(&'static self, ws: WebSocket) {
+    pub(crate) fn welcome(&'static self, ws: WebSocket, client: Option<Client>) {
         ws.subscribe(ROOMS);
-        ws.on("message", move |message: Message| self.hear(ws, message));
+        ws.on("message", move |message: Message| {
+            self.hear(ws, client, message)
+        });
         ws.on("error", |e: uptick::websocket::Error| eprintln!("{e}"));
         ws.on("close", move |_: Closed| {
             let effects = self.chat.borrow_mut().leave(ws);
@@ -48,12 +50,11 @@ impl Hall {
         });
     }
 
-    fn hear(&'static self, ws: WebSocket, message: Message) {
+    fn hear(&'static self, ws: WebSocket, client: Option<Client>, message: Message) {
         let now = driver::elapsed();
-        let Some(ip) = ws.connection().and_then(|conn| conn.remote_ip()) else {
+        let Some(client) = client else {
             return;
         };
-        let client = Client::from(ip);
         if !self.limits.borrow_mut().bears(client, now) {
             ws.close(CloseCode::POLICY, "too many messages");
             return;

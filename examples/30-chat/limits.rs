@@ -47,7 +47,7 @@ impl Limits {
         if cost == 0 || decision.allowed {
             return Ok(());
         }
-        let seconds = decision.retry_after_seconds();
+        let seconds = decision.retry_after_seconds().unwrap_or(0);
         let text = format!("This is too fast: wait {seconds} s.");
         Err(Refusal::new("slow", text))
     }

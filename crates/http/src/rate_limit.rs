@@ -44,7 +44,7 @@ pub struct RateLimiting<K = Option<Client>> {
 type Key<K> = Box<dyn Fn(&Request) -> Option<K>>;
 
 impl RateLimiting {
-    /// Limits each client: an IPv4 address, or an IPv6 network of 64 bits.
+    /// Limits each [`Client`]: an IPv4 address, or an IPv6 network of 64 bits.
     ///
     /// The client is that of [`Request::client`]. Requests whose client is not known, as on a Unix socket or from a proxy
     /// that hides it, count as those of one.
@@ -98,10 +98,11 @@ impl<K: Hash + Eq + Clone + 'static> IntoMiddleware<RateLimiting<K>> for RateLim
 }
 
 fn refusal(decision: &Decision) -> Response {
-    let wait = HeaderValue::from(decision.retry_after_seconds());
-    HttpError::from_status(StatusCode::TOO_MANY_REQUESTS)
-        .with_header(header::RETRY_AFTER, wait)
-        .into()
+    let error = HttpError::from_status(StatusCode::TOO_MANY_REQUESTS);
+    match decision.retry_after_seconds() {
+        Some(wait) => error.with_header(header::RETRY_AFTER, wait.into()).into(),
+        None => error.into(),
+    }
 }
 
 /// Adds the fields; several limits add one member each to the lists.

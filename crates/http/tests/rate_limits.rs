@@ -46,6 +46,36 @@ fn a_client_that_asks_too_often_is_told_when_to_come_back() {
 }
 
 #[test]
+fn a_client_that_is_never_let_through_is_not_told_when_to_come_back() {
+    let http = server()
+        .get("/", |_: Request| "hello")
+        .wrap(RateLimiting::new(Limit::fixed_window(0, MINUTE)));
+    let refused = ask(http);
+    assert_eq!(
+        (refused.status(), refused.field("retry-after")),
+        (429, None)
+    );
+}
+
+#[test]
+fn clients_behind_nat64_are_limited_each() {
+    let http = server()
+        .get("/", |_: Request| "hello")
+        .trusted_proxies(TrustedProxies::parse("127.0.0.0/8").unwrap())
+        .wrap(RateLimiting::new(Limit::token_bucket(1, MINUTE)));
+    let mut client = Client::new(http);
+    let mut ask = |from: &str| {
+        client.send(format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {from}\r\n\r\n"
+        ));
+        client.answer().status()
+    };
+    assert_eq!(ask("64:ff9b::192.0.2.1"), 200);
+    assert_eq!(ask("64:ff9b::192.0.2.2"), 200);
+    assert_eq!(ask("192.0.2.1"), 429);
+}
+
+#[test]
 fn requests_are_limited_by_any_key_and_those_without_are_not() {
     let by_user = |req: &Request| req.header("x-user").map(str::to_owned);
     let limit = Limit::token_bucket(1, MINUTE);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The address of a client, or the network that counts as one: the key of limits for each client.
 ///
 /// An IPv4 address is one client. Of an IPv6 address the first 64 bits are: whoever has one has all that begin with them.
-/// An IPv4-mapped address (`::ffff:192.0.2.1`) is the IPv4 address in it.
+/// An IPv4-mapped address (`::ffff:192.0.2.1`) and one of NAT64 (`64:ff9b::192.0.2.1`) are the IPv4 address in them.
 ///
 /// # Examples
 /// ```
@@ -38,7 +38,7 @@ impl Client {
     /// # Ok::<(), std::net::AddrParseError>(())
     /// ```
     pub fn with_prefixes(address: impl Into<IpAddr>, v4_bits: u8, v6_bits: u8) -> Client {
-        let network = match address.into().to_canonical() {
+        let network = match without_translation(address.into()) {
             IpAddr::V4(v4) => {
                 let host = u32::MAX.checked_shr(v4_bits.into()).unwrap_or(0);
                 IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & !host))
@@ -58,6 +58,18 @@ impl<A: Into<IpAddr>> From<A> for Client {
     }
 }
 
+/// Returns the IPv4 address in an IPv4-mapped address, or in one with the well-known prefix of NAT64 (RFC 6052, section 2.1), which
+/// all clients behind translators share; any other address as it is.
+fn without_translation(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => match v6.segments() {
+            [0x64, 0xff9b, 0, 0, 0, 0, ..] => Ipv4Addr::from_bits(v6.to_bits() as u32).into(),
+            _ => v6.into(),
+        },
+        v4 => v4,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +85,21 @@ mod tests {
         assert_eq!(client("192.0.2.1"), client("::ffff:192.0.2.1"));
         assert_eq!(client("2001:db8::1"), client("2001:db8::ffff:0:0:1"));
         assert_ne!(client("2001:db8:0:1::1"), client("2001:db8:0:2::1"));
+    }
+
+    #[test]
+    fn a_client_behind_nat64_is_its_ipv4_address() {
+        let client = |text| Client::from(address(text));
+        assert_eq!(client("64:ff9b::192.0.2.1"), client("192.0.2.1"));
+        assert_ne!(client("64:ff9b::192.0.2.1"), client("64:ff9b::192.0.2.2"));
+        // Other networks have no IPv4 address in them.
+        assert_eq!(
+            client("64:ff9b:1::192.0.2.1"),
+            client("64:ff9b:1::192.0.2.2")
+        );
+        assert_eq!(client("64:ff9b::1:0:0"), client("64:ff9b::2:0:0"));
+        let wide = |text| Client::with_prefixes(address(text), 24, 64);
+        assert_eq!(wide("64:ff9b::192.0.2.1"), wide("192.0.2.2"));
     }
 
     #[test]

@@ -15,18 +15,18 @@ pub struct Decision {
     pub remaining: u32,
     /// The time until all of [`limit`](Decision::limit) would be let through again, if there were no further request.
     pub reset_after: Duration,
-    /// The time until the request, if repeated, would be let through; zero when it was.
+    /// The time until the request, if repeated, would be let through; zero when it was. `None` when it never will be, because it
+    /// costs more than the limit.
     ///
-    /// Other requests of the same client in the meantime make it longer. A request that costs more than the limit is never let
-    /// through; for it, this is the time until all of the limit is there.
-    pub retry_after: Duration,
+    /// Other requests of the same client in the meantime make it longer.
+    pub retry_after: Option<Duration>,
 }
 
 impl Decision {
-    /// [`retry_after`](Decision::retry_after) for the field `Retry-After` (RFC 9110, section 10.2.3): whole seconds, rounded up;
-    /// 0 when the request was let through.
-    pub fn retry_after_seconds(&self) -> u64 {
-        seconds(self.retry_after)
+    /// Returns [`retry_after`](Decision::retry_after) for the header `Retry-After` (RFC 9110, section 10.2.3): whole seconds,
+    /// rounded up; 0 when the request was let through. `None` when it never will be: then there is no time to send.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after.map(seconds)
     }
 
     /// The value of the field `RateLimit` of draft-ietf-httpapi-ratelimit-headers-10, for the policy of this name:
@@ -81,10 +81,10 @@ mod tests {
             limit: 100,
             remaining: 99,
             reset_after: Duration::from_millis(59_900),
-            retry_after: Duration::ZERO,
+            retry_after: Some(Duration::ZERO),
         };
         assert_eq!(decision.field_value("default"), r#""default";r=99;t=60"#);
-        assert_eq!(decision.retry_after_seconds(), 0);
+        assert_eq!(decision.retry_after_seconds(), Some(0));
     }
 
     #[test]

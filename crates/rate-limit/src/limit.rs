@@ -105,14 +105,15 @@ impl Limit {
 
     /// Lets a request through that costs so much, or does not; then the state stays as it is.
     pub(crate) fn take(&self, state: &mut State, cost: u32, now: u64) -> Decision {
-        let (taken, wait) = match self.algorithm {
+        let taken = match self.algorithm {
+            _ if cost > self.max => Err(None),
             Algorithm::FixedWindow => self.take_from_window(*state, cost, now),
             Algorithm::TokenBucket { interval } => {
                 self.take_from_bucket(*state, interval, cost, now)
             }
         };
         // A question does not begin a window.
-        if let Some(taken) = taken
+        if let Ok(taken) = taken
             && cost > 0
         {
             *state = taken;
@@ -127,16 +128,19 @@ impl Limit {
             }
         };
         Decision {
-            allowed: taken.is_some(),
+            allowed: taken.is_ok(),
             limit: self.max,
             remaining,
             reset_after: Duration::from_nanos(left),
-            retry_after: Duration::from_nanos(wait),
+            retry_after: taken.err().unwrap_or(Some(0)).map(Duration::from_nanos),
         }
     }
 
-    /// The state afterwards if the request is let through, and how long it has to wait.
-    fn take_from_window(&self, state: State, cost: u32, now: u64) -> (Option<State>, u64) {
+    /// Returns the state after the request.
+    ///
+    /// # Errors
+    /// The time until the request would be let through, or `None` when it never will be.
+    fn take_from_window(&self, state: State, cost: u32, now: u64) -> Result<State, Option<u64>> {
         let mut state = state;
         if state.is_over(now) {
             state = State {
@@ -149,29 +153,26 @@ impl Limit {
             .checked_add(cost)
             .filter(|used| *used <= self.max)
         {
-            Some(used) => (Some(State { used, ..state }), 0),
-            None => (None, state.until.saturating_sub(now)),
+            Some(used) => Ok(State { used, ..state }),
+            None => Err(Some(state.until.saturating_sub(now))),
         }
     }
 
+    /// As [`take_from_window`](Limit::take_from_window).
     fn take_from_bucket(
         &self,
         state: State,
         interval: u64,
         cost: u32,
         now: u64,
-    ) -> (Option<State>, u64) {
+    ) -> Result<State, Option<u64>> {
         let full = state.until.max(now);
         let cost_time = interval.saturating_mul(cost.into());
         let until = full.saturating_add(cost_time);
         let ahead = until.saturating_sub(now);
-        if cost > self.max {
-            let wait = (full - now).max(interval);
-            return (None, wait);
-        }
         match ahead.checked_sub(self.span) {
-            None | Some(0) => (Some(State { until, used: 0 }), 0),
-            Some(wait) => (None, wait),
+            None | Some(0) => Ok(State { until, used: 0 }),
+            wait => Err(wait),
         }
     }
 }

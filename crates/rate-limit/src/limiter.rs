@@ -43,7 +43,7 @@ use crate::limit::{Limit, State, nanos};
 /// assert!(limiter.check(&client, Duration::from_secs(2)).allowed);
 /// let refused = limiter.check(&client, Duration::from_secs(3));
 /// assert!(!refused.allowed);
-/// assert_eq!(refused.retry_after, Duration::from_secs(58));
+/// assert_eq!(refused.retry_after, Some(Duration::from_secs(58)));
 /// ```
 pub struct RateLimiter<K = Client> {
     limit: Limit,
@@ -108,7 +108,8 @@ impl<K: Hash + Eq> RateLimiter<K> {
     }
 
     /// As [`check`](RateLimiter::check), for a request that counts as so many; one that counts as 0 asks without taking
-    /// anything.
+    /// anything. One that counts as more than the limit is never let through, and has no
+    /// [`retry_after`](Decision::retry_after).
     ///
     /// # Examples
     /// Keys are anything that can be hashed; a text is copied only when it is new.

@@ -183,9 +183,9 @@ impl RateLimitingServer {
         if !conn.is_open() {
             return;
         }
-        match self.wait(conn.remote_ip()) {
-            None => wrapping::announce(self, conn),
-            Some(retry_after) => {
+        match self.count(conn.remote_ip()) {
+            Ok(()) => wrapping::announce(self, conn),
+            Err(retry_after) => {
                 let proxied = conn.proxied().map(|proxied| proxied.source);
                 let peer = proxied.or_else(|| conn.peer());
                 conn.close();
@@ -198,16 +198,23 @@ impl RateLimitingServer {
         }
     }
 
-    /// Counts a connection, or says how long its client has to wait.
-    fn wait(self, address: Option<IpAddr>) -> Option<Duration> {
-        let address = address?;
-        self.with_entry(|entry| {
+    /// Counts a connection of this address.
+    ///
+    /// # Errors
+    /// The time until another connection of the client would be let in, or `None` when none ever is.
+    fn count(self, address: Option<IpAddr>) -> Result<(), Option<Duration>> {
+        let Some(address) = address else {
+            return Ok(());
+        };
+        let decision = self.with_entry(|entry| {
             let (v4_bits, v6_bits) = entry.prefixes;
             let client = Client::with_prefixes(address, v4_bits, v6_bits);
-            let decision = entry.limiter.check(&client, driver::elapsed());
-            (!decision.allowed).then_some(decision.retry_after)
-        })
-        .flatten()
+            entry.limiter.check(&client, driver::elapsed())
+        });
+        match decision {
+            Some(decision) if !decision.allowed => Err(decision.retry_after),
+            _ => Ok(()),
+        }
     }
 
     /// The wrapped server has closed.

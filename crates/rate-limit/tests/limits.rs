@@ -27,7 +27,10 @@ fn facts(decision: Decision) -> (bool, u32, u32, f64, f64) {
         retry_after,
         ..
     } = decision;
-    let (reset, retry) = (reset_after.as_secs_f64(), retry_after.as_secs_f64());
+    let (reset, retry) = (
+        reset_after.as_secs_f64(),
+        retry_after.unwrap().as_secs_f64(),
+    );
     (allowed, limit, remaining, reset, retry)
 }
 
@@ -81,7 +84,7 @@ fn a_client_that_waits_as_told_is_let_through_and_not_before() {
         let mut limiter = limiter(limit);
         burst(&mut limiter, 7, SECOND);
         let now = 2 * SECOND;
-        let wait = limiter.check(&1, now).retry_after;
+        let wait = limiter.check(&1, now).retry_after.unwrap();
         assert!(wait > Duration::ZERO);
         let before = now + wait - Duration::from_nanos(1);
         assert!(!limiter.check(&1, before).allowed, "{limit:?}");
@@ -109,6 +112,26 @@ fn requests_may_count_as_many_or_as_none() {
 }
 
 #[test]
+fn a_request_that_costs_more_than_the_limit_has_no_time_to_retry() {
+    for limit in [
+        Limit::fixed_window(10, MINUTE),
+        Limit::token_bucket(10, MINUTE),
+        Limit::token_bucket(20, MINUTE).burst(10),
+    ] {
+        let mut limiter = limiter(limit);
+        for now in [SECOND, MINUTE] {
+            let refused = limiter.check_cost(&1, 11, now);
+            assert!(!refused.allowed);
+            assert_eq!(refused.retry_after, None, "{limit:?}");
+            assert_eq!(refused.retry_after_seconds(), None);
+            let _ = limiter.check_cost(&1, 5, now);
+        }
+        // One that passes when the limit is free has a time.
+        assert!(limiter.check_cost(&1, 10, MINUTE).retry_after > Some(Duration::ZERO));
+    }
+}
+
+#[test]
 fn a_limit_of_none_lets_nothing_through() {
     for limit in [
         Limit::fixed_window(0, MINUTE),
@@ -117,7 +140,7 @@ fn a_limit_of_none_lets_nothing_through() {
         let mut limiter = limiter(limit);
         let refused = limiter.check(&1, SECOND);
         assert_eq!((refused.allowed, refused.remaining), (false, 0));
-        assert_eq!(refused.retry_after, MINUTE);
+        assert_eq!(refused.retry_after, None);
         assert!(limiter.is_empty());
     }
 }
@@ -139,7 +162,7 @@ fn a_clock_that_goes_back_stands_still() {
         assert_eq!(burst(&mut limiter, 9, 2 * MINUTE), 5);
         let back = limiter.check(&1, SECOND);
         assert!(!back.allowed);
-        assert!(back.retry_after <= MINUTE, "{back:?}");
+        assert!(back.retry_after.unwrap() <= MINUTE, "{back:?}");
         assert_eq!(limiter.check(&2, Duration::ZERO).remaining, 4);
     }
 }

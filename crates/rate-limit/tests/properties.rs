@@ -39,7 +39,9 @@ fn run(limiter: &mut RateLimiter<u8>, requests: &[Request]) -> Vec<(u8, u64, u32
         latest = clock.max(latest);
         let decision = limiter.check_cost(key, *cost, Duration::from_nanos(clock));
         assert!(decision.remaining <= decision.limit);
-        assert_eq!(decision.allowed, decision.retry_after.is_zero());
+        let wait = decision.retry_after;
+        assert_eq!(decision.allowed, wait == Some(Duration::ZERO));
+        assert_eq!(wait.is_none(), *cost > decision.limit);
         if decision.allowed {
             passed.push((*key, latest, *cost));
         }

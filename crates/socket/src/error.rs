@@ -111,14 +111,13 @@ pub enum Error {
         after: Duration,
     },
     /// A connection was refused because its client connects too often.
-    #[error(
-        "connection from {peer} refused: it connects too often, and may again in {retry_after:?}"
-    )]
+    #[error("connection from {peer} refused: it connects too often{}",
+        .retry_after.map(|time| format!(", and may again in {time:?}")).unwrap_or_default())]
     RateLimited {
         /// The client that was refused.
         peer: Address,
-        /// When another connection would be let in.
-        retry_after: Duration,
+        /// The time until another connection would be let in; `None` when none ever is.
+        retry_after: Option<Duration>,
     },
     /// A connection was refused because a server has as many as it may have.
     #[error("connection from {peer} refused: {limit} connections are open{}, which is the limit",

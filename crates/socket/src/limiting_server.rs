@@ -159,7 +159,8 @@ impl LimitingServer {
     }
 
     /// Sets how many connections of one client may be open: of one IPv4 address, or of one IPv6 network of 64 bits,
-    /// which is what a client has. Unix connections are not limited. Default: `None`, no limit.
+    /// which is what a client has. An address of NAT64 (`64:ff9b::/96`) is the IPv4 address in it. Unix connections are not
+    /// limited. Default: `None`, no limit.
     ///
     /// The client is that of [`Connection::remote_ip`]: behind a
     /// [`ProxyProtocolServer`](crate::ProxyProtocolServer), the one that the proxy has named. Connections that are open

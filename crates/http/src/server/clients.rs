@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use uptick_rate_limit::Client;
+
 use super::HttpServer;
 use crate::handler::boxed;
 use crate::{HttpError, IntoReply, Next, Reply, Request};
@@ -23,12 +25,12 @@ pub(crate) struct Clients {
 /// Those that have asked of late, and those before them.
 #[derive(Default)]
 struct Halves {
-    recent: HashSet<IpAddr>,
-    older: HashSet<IpAddr>,
+    recent: HashSet<Client>,
+    older: HashSet<Client>,
 }
 
 impl Halves {
-    fn insert(&mut self, client: IpAddr) {
+    fn insert(&mut self, client: Client) {
         self.older.remove(&client);
         if self.recent.len() >= HALF && !self.recent.contains(&client) {
             self.older = std::mem::take(&mut self.recent);
@@ -36,14 +38,14 @@ impl Halves {
         self.recent.insert(client);
     }
 
-    fn has(&mut self, client: IpAddr) -> bool {
+    fn has(&mut self, client: Client) -> bool {
         if self.older.contains(&client) {
             self.insert(client);
         }
         self.recent.contains(&client)
     }
 
-    fn remove(&mut self, client: IpAddr) -> bool {
+    fn remove(&mut self, client: Client) -> bool {
         self.recent.remove(&client) | self.older.remove(&client)
     }
 }
@@ -135,11 +137,7 @@ impl HttpServer {
     /// Marks a client as connected.
     pub fn mark_connected(self, client: IpAddr) {
         if let Some(service) = self.service() {
-            service
-                .clients
-                .table
-                .borrow_mut()
-                .insert(client.to_canonical());
+            service.clients.table.borrow_mut().insert(whole(client));
         }
     }
 
@@ -147,7 +145,7 @@ impl HttpServer {
     pub fn mark_disconnected(self, client: IpAddr) -> bool {
         self.service().is_some_and(|service| {
             let mut table = service.clients.table.borrow_mut();
-            table.remove(client.to_canonical())
+            table.remove(whole(client))
         })
     }
 
@@ -155,9 +153,14 @@ impl HttpServer {
     pub fn has_client(self, client: IpAddr) -> bool {
         self.service().is_some_and(|service| {
             let mut table = service.clients.table.borrow_mut();
-            table.has(client.to_canonical())
+            table.has(whole(client))
         })
     }
+}
+
+/// Returns the key of a client in the table: its whole address.
+fn whole(address: IpAddr) -> Client {
+    Client::with_prefixes(address, 32, 128)
 }
 
 #[cfg(test)]
@@ -167,12 +170,12 @@ mod tests {
     #[test]
     fn a_flood_of_clients_is_forgotten_before_one_that_goes_on_asking() {
         let mut table = Halves::default();
-        let busy = IpAddr::from([192, 0, 2, 1]);
-        let idle = IpAddr::from([192, 0, 2, 2]);
+        let busy = whole([192, 0, 2, 1].into());
+        let idle = whole([192, 0, 2, 2].into());
         table.insert(busy);
         table.insert(idle);
         for number in 0..100_000_u32 {
-            table.insert(IpAddr::from(number.to_be_bytes()));
+            table.insert(whole(number.to_be_bytes().into()));
             assert!(table.has(busy));
         }
         assert!(!table.has(idle));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// What counts as one client: an IPv4 address, or an IPv6 network of 64 bits.
+/// One client: an IPv4 address, also one that is IPv4-mapped or translated by NAT64, or an IPv6 network of 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Client {
     V4(Ipv4Addr),
@@ -14,7 +14,13 @@ impl From<IpAddr> for Client {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Client::V4(v4),
-            IpAddr::V6(v6) => Client::V6((v6.to_bits() >> 64) as u64),
+            IpAddr::V6(v6) => match v6.segments() {
+                // The well-known prefix (RFC 6052, section 2.1), which all clients behind translators share.
+                [0x64, 0xff9b, 0, 0, 0, 0, ..] => {
+                    Client::V4(Ipv4Addr::from_bits(v6.to_bits() as u32))
+                }
+                _ => Client::V6((v6.to_bits() >> 64) as u64),
+            },
         }
     }
 }
@@ -76,6 +82,13 @@ mod tests {
         assert_eq!(client("192.0.2.1"), client("::ffff:192.0.2.1"));
         assert_eq!(client("2001:db8::1"), client("2001:db8::ffff:0:0:1"));
         assert_ne!(client("2001:db8:0:1::1"), client("2001:db8:0:2::1"));
+    }
+
+    #[test]
+    fn a_client_behind_nat64_is_its_ipv4_address() {
+        assert_eq!(client("64:ff9b::192.0.2.1"), client("192.0.2.1"));
+        assert_ne!(client("64:ff9b::192.0.2.1"), client("64:ff9b::192.0.2.2"));
+        assert_eq!(client("64:ff9b::1:0:0"), client("64:ff9b::2:0:0"));
     }
 
     #[test]
