@@ -17,6 +17,7 @@ mod files;
 mod flags;
 mod incoming;
 mod outgoing;
+mod owned_headers;
 mod shutdown;
 mod steps;
 mod upgrading;

@@ -14,7 +14,8 @@ use uptick_stream::Chunk;
 use super::exchange::keep_task;
 use super::flags::Flags;
 use super::{
-    At, Entry, Timestamp, advance_later, date, files, steps, upgrading, with_entry, with_exchange,
+    At, Entry, Timestamp, advance_later, date, files, owned_headers, steps, upgrading, with_entry,
+    with_exchange,
 };
 use crate::h1::{Encoder, Persistence, ResponseBody, ResponseHead, Version};
 use crate::response::Parts;
@@ -137,6 +138,21 @@ pub(super) struct Head<'a> {
 }
 
 impl Head<'_> {
+    /// Logs the headers that the server replaces, for a response that is about to be written.
+    #[inline]
+    fn log_replaced(&self, facts: Facts, body: ResponseBody) {
+        let Some(headers) = self.headers else { return };
+        let keeps_length = facts.to_head || self.status == StatusCode::NOT_MODIFIED;
+        let length = match body {
+            ResponseBody::Empty if keeps_length => None,
+            ResponseBody::Empty => Some(0),
+            ResponseBody::Bytes(length) => Some(length),
+            // None is sent.
+            ResponseBody::Stream => Some(u64::MAX),
+        };
+        owned_headers::log_replaced(facts.conn, headers, length);
+    }
+
     /// Writes the head. What a [`Response`] is made of is fit for one.
     #[inline]
     fn encode(&self, facts: Facts, body: ResponseBody, out: &mut Vec<u8>) -> Encoder {
@@ -166,6 +182,7 @@ fn send_whole(at: At, facts: Facts, head: &Head<'_>, body: Body) {
         0 => ResponseBody::Empty,
         count => ResponseBody::Bytes(count as u64),
     };
+    head.log_replaced(facts, length);
     let short = bytes.len() <= COPIED;
     let mut persistence = facts.persistence;
     let mut sends = false;
@@ -326,6 +343,7 @@ fn send_upgrade(at: At, facts: Facts, head: &Head<'_>, upgrade: Upgrade) -> bool
 
 /// Writes the head of an answer whose body follows in pieces.
 pub(super) fn begin(at: At, facts: Facts, head: &Head<'_>, length: ResponseBody) -> bool {
+    head.log_replaced(facts, length);
     let mut encoder = None;
     let open = facts
         .conn

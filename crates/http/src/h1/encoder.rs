@@ -46,8 +46,8 @@ pub struct ResponseHead<'a> {
     pub content_type: Option<&'a str>,
     /// The time of the answer as `Date` has it (RFC 9110, 5.6.7), unless `fields` has one.
     pub date: Option<&'a str>,
-    /// The other fields. Those of connection and framing (`Connection`, `Keep-Alive`, `Transfer-Encoding`,
-    /// `Content-Length`) are not sent from here.
+    /// The other fields. Those of connection and framing ([`is_owned`]) are not sent from here; `Connection: close` is
+    /// honoured as [`Persistence::Close`].
     pub fields: Option<&'a HeaderMap>,
     /// What is known of the body.
     pub body: ResponseBody,
@@ -142,13 +142,14 @@ impl Encoder {
     fn any(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> Encoder {
         let (framing, length) = framing(head);
         let informational = head.status.is_informational();
+        let fields = head.fields.filter(|fields| !fields.is_empty());
+        let closes = framing == Framing::UntilClose || fields.is_some_and(asks_to_close);
         let persistence = match head.persistence {
             _ if head.status == StatusCode::SWITCHING_PROTOCOLS => Persistence::Upgrade,
             _ if informational => Persistence::KeepAlive,
-            Persistence::KeepAlive if framing != Framing::UntilClose => Persistence::KeepAlive,
+            Persistence::KeepAlive if !closes => Persistence::KeepAlive,
             _ => Persistence::Close,
         };
-        let fields = head.fields.filter(|fields| !fields.is_empty());
         let content_type = head
             .content_type
             .filter(|_| !fields.is_some_and(|fields| fields.contains_key(CONTENT_TYPE)));
@@ -338,10 +339,23 @@ fn explicit_length(fields: &HeaderMap) -> Option<u64> {
         .then(|| digits.parse().ok())?
 }
 
+/// Whether `Connection` has the option `close`.
+fn asks_to_close(fields: &HeaderMap) -> bool {
+    let values = fields.get_all(CONNECTION).iter();
+    values
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
+/// Whether the encoder decides about a header: `Connection`, `Keep-Alive`, `Content-Length`, `Transfer-Encoding`.
+pub fn is_owned(name: &HeaderName) -> bool {
+    [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, KEEP_ALIVE].contains(name)
+}
+
 /// Writes fields, but none of those that the encoder decides about. Names and values are valid by their types.
 fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap) {
     for (name, value) in fields {
-        if [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, KEEP_ALIVE].contains(name) {
+        if is_owned(name) {
             continue;
         }
         out.extend_from_slice(name.as_str().as_bytes());

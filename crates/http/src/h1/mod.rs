@@ -32,7 +32,9 @@ mod target;
 mod text;
 
 pub use decoder::{Decoder, Event};
-pub use encoder::{CONTINUE, EncodeError, Encoder, Persistence, ResponseBody, ResponseHead};
+pub use encoder::{
+    CONTINUE, EncodeError, Encoder, Persistence, ResponseBody, ResponseHead, is_owned,
+};
 pub use fields::{Fields, Trailers};
 pub use invalid::Invalid;
 pub use limits::Limits;

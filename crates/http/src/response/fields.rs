@@ -1,6 +1,6 @@
 //! The fields of a response.
 
-use http::header::{CONTENT_TYPE, HeaderName, SET_COOKIE};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, SET_COOKIE};
 
 use super::Response;
 use crate::{Cookie, HeaderMap, HeaderValue, HttpError, cookies};
@@ -8,8 +8,8 @@ use crate::{Cookie, HeaderMap, HeaderValue, HttpError, cookies};
 impl Response {
     /// The same response with a field; it replaces those of the same name.
     ///
-    /// A name or value that cannot be sent makes the response an error. The server itself says where the body ends,
-    /// so `Content-Length` and `Transfer-Encoding` need not be set.
+    /// A name or value that cannot be sent makes the response an error. Some headers are the server's own: see
+    /// [`Response`].
     pub fn header<K, V>(self, name: K, value: V) -> Self
     where
         HeaderName: TryFrom<K>,
@@ -56,6 +56,16 @@ impl Response {
         } else {
             self.headers_mut().insert(name, value);
         }
+        self
+    }
+
+    /// The same response, after which the server closes the connection: it sets `Connection: close`.
+    ///
+    /// Requests that the client has sent behind this one are not answered. Default: the connection is kept, unless the
+    /// client or the server closes it.
+    pub fn close_connection(mut self) -> Self {
+        self.headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
         self
     }
 

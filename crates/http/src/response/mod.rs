@@ -26,7 +26,18 @@ const BEYOND_ASCII: &AsciiSet = &AsciiSet::EMPTY;
 /// A response: a status, fields and a body.
 ///
 /// A field that cannot be sent, such as one with a line break in its value, makes the whole response an error (500,
-/// logged): nothing of it reaches the client. The server adds `Date` and the fields that say where the body ends.
+/// logged): nothing of it reaches the client.
+///
+/// # Headers of the server
+/// The server decides about these headers. Where it replaces one that a response has, it logs that on the level `DEBUG`:
+///
+/// | header | what a response's own value does |
+/// |---|---|
+/// | `Connection` | `close` closes the connection after the response ([`close_connection`](Response::close_connection)); other options are dropped. A response with `Upgrade` gets `Connection: Upgrade` |
+/// | `Keep-Alive` | dropped |
+/// | `Content-Length` | replaced by the length of the body. Sent as it is in a response without a body to HEAD, and with status 304 |
+/// | `Transfer-Encoding` | dropped; a body of unknown length is sent in chunks to HTTP/1.1 |
+/// | `Date` | sent as it is; the server adds it where it is missing |
 ///
 /// # Examples
 ///

@@ -1,7 +1,7 @@
 //! Responses written out as text.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 
 use super::Response;
 use crate::{HeaderValue, StatusCode};
@@ -38,8 +38,8 @@ pub enum ParseError {
 impl Response {
     /// A response that is written out: a status line such as `HTTP/1.1 200 OK`, fields, an empty line, and the body.
     ///
-    /// Lines end in CRLF or LF. What follows the empty line is the body, whatever `Content-Length` says: that field
-    /// and `Connection` are the server's to write, and so are the version and the reason.
+    /// Lines end in CRLF or LF. What follows the empty line is the body, whatever `Content-Length` says. The server writes
+    /// that header, the version and the reason itself; `Connection: close` closes the connection.
     ///
     /// A string that a handler returns is never read in this way by itself, because a part of it may come from a
     /// client; nor should one be given to this function.
@@ -82,7 +82,7 @@ impl Response {
             let value = HeaderValue::from_bytes(field.value).map_err(malformed)?;
             match name {
                 TRANSFER_ENCODING => return Err(ParseError::TransferEncoding),
-                CONTENT_LENGTH | CONNECTION => {}
+                CONTENT_LENGTH => {}
                 name => {
                     response.headers_mut().append(name, value);
                 }
@@ -147,9 +147,9 @@ mod tests {
     }
 
     #[test]
-    fn connection_is_for_the_server_to_say() {
+    fn connection_close_is_kept() {
         let response = Response::parse("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").unwrap();
-        assert_eq!(response.get("connection"), None);
+        assert_eq!(response.get("connection"), Some("close"));
     }
 
     #[test]

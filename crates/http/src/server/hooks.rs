@@ -111,7 +111,8 @@ impl HttpServer {
     }
 
     /// Sets a field of all answers that do not have it themselves; one of the same name that was set before is replaced.
-    /// The server itself says where a body ends, so `Content-Length` is passed over. Default: none.
+    /// `Connection: close` closes every connection after its first response; the other headers that are the server's own
+    /// ([`Response`]) have no effect. Default: none.
     ///
     /// # Errors
     /// When the name or the value is not one of a field, as with a line break in it.

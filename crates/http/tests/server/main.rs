@@ -6,6 +6,7 @@ mod support;
 
 mod answers;
 mod bodies;
+mod closing;
 mod faults;
 mod listening;
 mod pipelining;

@@ -1,0 +1,49 @@
+//! Headers of connection and framing, about which the server decides.
+
+use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
+use uptick_socket::Connection;
+
+use crate::h1;
+use crate::{HeaderMap, HeaderName, HeaderValue};
+
+/// Logs the headers of a response that the server replaces, on the level `DEBUG`.
+///
+/// `length` is the `Content-Length` that is sent; with `None`, that of the response itself is.
+#[inline]
+pub(super) fn log_replaced(conn: Connection, headers: &HeaderMap, length: Option<u64>) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        for (name, value) in headers {
+            if h1::is_owned(name) && !is_honoured(name, value, headers, length) {
+                log(conn, name, value);
+            }
+        }
+    }
+}
+
+#[cold]
+fn log(conn: Connection, name: &HeaderName, value: &HeaderValue) {
+    let value = String::from_utf8_lossy(value.as_bytes());
+    tracing::debug!(
+        connection = conn.id(),
+        "the header \"{name}: {value}\" of a response was replaced: the server decides about it"
+    );
+}
+
+/// Whether what the server sends means the same.
+fn is_honoured(
+    name: &HeaderName,
+    value: &HeaderValue,
+    headers: &HeaderMap,
+    length: Option<u64>,
+) -> bool {
+    if *name == CONTENT_LENGTH {
+        return length.is_none_or(|length| value.as_bytes() == length.to_string().as_bytes());
+    }
+    let mut options = value.as_bytes().split(|byte| *byte == b',');
+    *name == CONNECTION
+        && options.all(|option| {
+            let option = option.trim_ascii();
+            let is = |name: &[u8]| option.eq_ignore_ascii_case(name);
+            is(b"close") || is(b"keep-alive") || is(b"upgrade") && headers.contains_key(UPGRADE)
+        })
+}
