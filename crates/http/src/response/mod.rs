@@ -20,8 +20,19 @@ use serde::Serialize;
 use crate::router::OnError;
 use crate::{HeaderMap, HeaderValue, HttpError, Request, StatusCode};
 
-/// Nothing of ASCII: only what is beyond it is escaped.
-const BEYOND_ASCII: &AsciiSet = &AsciiSet::EMPTY;
+/// What cannot stand in a URI (RFC 3986, section 2), but for control characters, with which a location is an error.
+const NOT_IN_URIS: &AsciiSet = &AsciiSet::EMPTY
+    .add(b'\t')
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// A response: a status, fields and a body.
 ///
@@ -133,13 +144,13 @@ impl Response {
         Self::of("application/octet-stream", BodyStream::new(stream).into())
     }
 
-    /// 302 to a location, which may be relative; characters beyond ASCII are percent-encoded.
+    /// 302 to a location, which may be relative. Characters that cannot stand in a URI are percent-encoded, such as spaces,
+    /// backslashes, those beyond ASCII and each `%` without two hexadecimal digits behind it; escapes stay as they are.
     ///
-    /// A location that cannot be the value of a field makes the response an error. Locations that come from a client
+    /// A location with another control character than a tab makes the response an error. Locations that come from a client
     /// are to be checked by the caller: `//example.com/` is a location, too.
     pub fn redirect(location: &str) -> Self {
-        let location = utf8_percent_encode(location, BEYOND_ASCII).to_string();
-        Self::new(StatusCode::FOUND).header(http::header::LOCATION, location)
+        Self::new(StatusCode::FOUND).header(http::header::LOCATION, uri_reference(location))
     }
 
     /// The status.
@@ -224,6 +235,20 @@ impl Response {
             body: self.body,
         }
     }
+}
+
+/// Percent-encodes what cannot stand in a URI.
+fn uri_reference(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut uri: String =
+        utf8_percent_encode(parts.next().unwrap_or_default(), NOT_IN_URIS).collect();
+    for part in parts {
+        let digits = part.as_bytes().get(..2);
+        let escape = digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        uri.push_str(if escape { "%" } else { "%25" });
+        uri.extend(utf8_percent_encode(part, NOT_IN_URIS));
+    }
+    uri
 }
 
 /// The error's page: its status, its fields, and its message as plain text, which browsers are told not to take for

@@ -124,10 +124,30 @@ fn a_redirect_tells_its_location() {
     assert_eq!(response.status(), StatusCode::FOUND);
     assert_eq!(
         response.get("location"),
-        Some("/gr%C3%B6%C3%9Fe?a=%20&b=c d")
+        Some("/gr%C3%B6%C3%9Fe?a=%20&b=c%20d")
     );
     let response = response.with_status(StatusCode::SEE_OTHER);
     assert_eq!(response.status(), StatusCode::SEE_OTHER);
+}
+
+#[test]
+fn what_cannot_stand_in_a_location_is_escaped_once() {
+    for (location, expected) in [
+        ("/a b", "/a%20b"),
+        ("/a%20b%2fc", "/a%20b%2fc"),
+        ("/100%", "/100%25"),
+        ("/%é%4%zz%41", "/%25%C3%A9%254%25zz%41"),
+        ("/\\evil.example", "/%5Cevil.example"),
+        ("/\tx\"<y>`{z}|^", "/%09x%22%3Cy%3E%60%7Bz%7D%7C%5E"),
+        (
+            "http://[::1]:80/a;b=c,d?e=(f)&g=@#h",
+            "http://[::1]:80/a;b=c,d?e=(f)&g=@#h",
+        ),
+        ("", ""),
+    ] {
+        let response = Response::redirect(location);
+        assert_eq!(response.get("location"), Some(expected));
+    }
 }
 
 #[test]
