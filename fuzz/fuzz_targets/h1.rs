@@ -22,7 +22,7 @@ fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limits: &Limits) -> St
                     let fields: Vec<_> = head.fields().collect();
                     assert_eq!(fields.len(), head.to_header_map().len());
                     assert!(fields.iter().all(|(name, _)| head.field(name).is_some()));
-                    let parts = (head.target(), head.path(), head.query(), head.host());
+                    let parts = (head.target(), head.raw_path(), head.query(), head.host());
                     found += &format!("{head:?} {fields:?} {parts:?}");
                 }
                 Event::Trailers(trailers) => found += &format!("{trailers:?}"),

@@ -10,7 +10,7 @@ use uptick_socket::{Address, Connection};
 use crate::body::{BodyError, BodyReader};
 use crate::connection::{self, At, Incoming};
 use crate::h1::{BodyLength, RequestHead, Version};
-use crate::router::Params;
+use crate::router::{BadEscape, NormalPath, Params};
 use crate::{HeaderMap, Method, Origin, Responder};
 use bytes::Bytes;
 
@@ -33,6 +33,7 @@ pub struct Request {
     at: At,
     conn: Option<Connection>,
     head: RequestHead,
+    path: NormalPath,
     params: Params,
 }
 
@@ -75,6 +76,7 @@ impl Request {
             at,
             conn: Some(conn),
             head,
+            path: NormalPath::default(),
             params: Params::default(),
         }
     }
@@ -91,6 +93,7 @@ impl Request {
                 at: At::nowhere(),
                 conn: None,
                 head,
+                path: NormalPath::default(),
                 params: Params::default(),
             },
             other => unreachable!("{other:?}"),
@@ -107,6 +110,7 @@ impl Request {
             at: self.at,
             conn: self.conn,
             head: self.head.clone(),
+            path: self.path.clone(),
             params: Params::default(),
         }
     }
@@ -121,9 +125,21 @@ impl Request {
         self.head.method()
     }
 
-    /// The path as it was sent, with its percent-encoding.
+    /// The path in normal form, which is what routes are compared with and what guards are to compare: every spelling of a path
+    /// is the same text. [`target`](Request::target) has the path as it was sent.
+    ///
+    /// Each byte that may stand in a path is itself, however the client has sent it; all others are escapes with capital
+    /// digits. So `/%61dmin` is `/admin`, and `/ü` is `/%C3%BC`. What is not the same to everybody who decodes or resolves it
+    /// stays visible: `%2F` and `%5C` for separators within a segment, empty segments, `.` and `..`. Such paths have handlers,
+    /// but no files ([`StaticFiles`](crate::StaticFiles)). A path with a malformed escape, which no handler gets, is as it was
+    /// sent.
     pub fn path(&self) -> &str {
-        self.head.path()
+        self.normal_path()
+            .unwrap_or_else(|BadEscape| self.head.raw_path())
+    }
+
+    pub(crate) fn normal_path(&self) -> Result<&str, BadEscape> {
+        self.path.of(self.head.raw_path())
     }
 
     pub(crate) fn path_bytes(&self) -> &[u8] {

@@ -117,3 +117,21 @@ fn clients_behind_a_trusted_proxy_are_limited_each_and_not_the_proxy() {
     assert_eq!(ask("unknown"), 200);
     assert_eq!(ask("nonsense"), 429);
 }
+
+#[test]
+fn each_spelling_of_a_path_counts_for_the_same_key() {
+    let by_path = |req: &Request| Some(req.path().to_owned());
+    let http = server()
+        .get("/{name}", |_: Request| "hello")
+        .wrap(RateLimiting::by(Limit::token_bucket(1, MINUTE), by_path));
+    let mut client = Client::new(http);
+    let mut ask = |path: &str| {
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        client.answer().status()
+    };
+    assert_eq!(ask("/a@b"), 200);
+    for path in ["/%61@b", "/a%40b", "/%61%40%62"] {
+        assert_eq!(ask(path), 429, "{path}");
+    }
+    assert_eq!(ask("/a@c"), 200);
+}

@@ -11,7 +11,7 @@
 //! let mut decoder = Decoder::new();
 //! decoder.push("GET /hello?from=me HTTP/1.1\r\nHost: example.com\r\n\r\n".into());
 //! let Some(Event::Head(head)) = decoder.next(&limits) else { panic!("no head") };
-//! assert_eq!((head.path(), head.query()), ("/hello", Some("from=me")));
+//! assert_eq!((head.raw_path(), head.query()), ("/hello", Some("from=me")));
 //! assert_eq!(head.host(), Some("example.com"));
 //! assert!(matches!(decoder.next(&limits), Some(Event::Complete)));
 //! assert!(decoder.next(&limits).is_none() && decoder.is_idle());

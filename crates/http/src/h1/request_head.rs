@@ -125,14 +125,14 @@ impl RequestHead {
 
     /// The path of the target as it was sent, with its percent-encoding: `/` for a URI without one, `*` for the server
     /// as a whole, and empty for `CONNECT`.
-    pub fn path(&self) -> &str {
+    pub fn raw_path(&self) -> &str {
         match self.parts.form {
             TargetForm::Absolute if self.parts.path == Span::default() => "/",
             _ => self.text(self.parts.path),
         }
     }
 
-    /// [`path`](RequestHead::path), but empty for a URI without one.
+    /// [`raw_path`](RequestHead::raw_path), but empty for a URI without one.
     #[inline]
     pub(crate) fn path_bytes(&self) -> &[u8] {
         self.bytes.get(self.parts.path.range()).unwrap_or_default()

@@ -27,7 +27,7 @@ impl Scope {
     fn new(parent: Option<&Rc<Self>>, prefix: &str) -> Rc<Self> {
         let before = parent.map_or("", |parent| &parent.prefix);
         Rc::new(Self {
-            prefix: format!("{before}{prefix}"),
+            prefix: joined(before, prefix),
             parent: parent.cloned(),
             layers: RefCell::default(),
         })
@@ -42,6 +42,15 @@ impl Scope {
             _ => own,
         }
     }
+}
+
+/// A prefix and what follows it, with one slash between them where both have one: no path with two slashes is meant.
+fn joined(prefix: &str, rest: &str) -> String {
+    let prefix = match rest.starts_with('/') {
+        true => prefix.strip_suffix('/').unwrap_or(prefix),
+        false => prefix,
+    };
+    format!("{prefix}{rest}")
 }
 
 impl Routes {
@@ -73,7 +82,7 @@ impl Group<'_> {
     }
 
     fn add_route(self, methods: &str, pattern: &str, handler: Handler) -> Result<(), RouteError> {
-        let pattern = format!("{}{pattern}", self.scope.prefix);
+        let pattern = joined(&self.scope.prefix, pattern);
         let scope = Some(Rc::clone(self.scope));
         self.routes
             .borrow_mut()

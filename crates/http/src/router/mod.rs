@@ -14,6 +14,7 @@ mod verbs;
 pub use error::RouteError;
 pub use group::Group;
 pub use params::Params;
+pub(crate) use path::{BadEscape, NormalPath, names_segments};
 pub(crate) use routes::{End, OnError, Routes};
 pub use table::{Found, Router};
 pub(crate) use verbs::routing_methods;

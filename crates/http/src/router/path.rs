@@ -1,59 +1,75 @@
-//! The form of a path in which it is compared.
+//! The normal form of a path: the one in which routes and guards compare it.
 
 use std::borrow::Cow;
-
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-
-/// What may not stand in a path as it is. (RFC 3986 section 3.3)
-const ENCODED: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'<')
-    .add(b'>')
-    .add(b'?')
-    .add(b'`');
+use std::cell::OnceCell;
 
 /// A `%` that two hexadecimal digits do not follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BadEscape;
+pub(crate) struct BadEscape;
 
-/// The path with the escapes of unreserved characters undone and the digits of the others in capitals.
-/// (RFC 3986 section 6.2.2)
+/// Whether a byte of a segment is escaped in the normal form: what cannot stand in a path as it is (RFC 3986, 3.3), the `%`
+/// of escapes, and the separators `/` and `\`.
+const fn is_escaped(byte: u8) -> bool {
+    let special = matches!(
+        byte,
+        b'"' | b'#' | b'%' | b'/' | b'<' | b'>' | b'?' | b'\\' | b'`'
+    );
+    special || !matches!(byte, b'!'..=b'~')
+}
+
+/// The bytes that a path in normal form has in escapes only, or not at all.
+static REWRITTEN: [bool; 256] = {
+    let mut set = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        set[byte] = is_escaped(byte as u8) && byte as u8 != b'/';
+        byte += 1;
+    }
+    set
+};
+
+/// Returns the normal form of a path. Paths whose segments decode to the same bytes have the same normal form, so that
+/// whatever compares them cannot be passed by another spelling: of each byte either the byte or its escape is in it, with the
+/// digits in capitals, and an escaped separator stays escaped.
 ///
-/// A path without an escape is not copied.
+/// A path that has no escapes and needs none is not copied.
 pub(super) fn normalised(path: &str) -> Result<Cow<'_, str>, BadEscape> {
-    let Some(first) = path.bytes().position(|b| b == b'%') else {
+    let is_rewritten = |byte: u8| REWRITTEN[usize::from(byte)];
+    let Some(first) = path.bytes().position(is_rewritten) else {
         return Ok(Cow::Borrowed(path));
     };
-    let (plain, mut rest) = path.split_at(first);
+    let (plain, rest) = path.split_at(first);
     let mut out = String::with_capacity(path.len());
     out.push_str(plain);
-    while let Some(escape) = rest.strip_prefix('%') {
-        let &[high, low, ..] = escape.as_bytes() else {
-            return Err(BadEscape);
+    let mut bytes = rest.bytes();
+    while let Some(byte) = bytes.next() {
+        let (byte, escaped) = match byte {
+            b'%' => {
+                let high = hex(bytes.next().ok_or(BadEscape)?)?;
+                let low = hex(bytes.next().ok_or(BadEscape)?)?;
+                let byte = high << 4 | low;
+                (byte, is_escaped(byte))
+            }
+            byte => (byte, is_rewritten(byte)),
         };
-        let value = hex(high)? << 4 | hex(low)?;
-        if value.is_ascii_alphanumeric() || matches!(value, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(value));
+        if escaped {
+            out.push_str(percent_encoding::percent_encode_byte(byte));
         } else {
-            out.push('%');
-            out.push(char::from(high.to_ascii_uppercase()));
-            out.push(char::from(low.to_ascii_uppercase()));
+            out.push(char::from(byte));
         }
-        // Both digits are ASCII, so this is a character boundary.
-        let after = &escape[2..];
-        let next = after.find('%').unwrap_or(after.len());
-        out.push_str(&after[..next]);
-        rest = &after[next..];
     }
     Ok(Cow::Owned(out))
 }
 
-/// Literal text of a pattern in the form in which paths are compared: what cannot stand in a path is escaped.
-pub(super) fn of_pattern(text: &str) -> Result<String, BadEscape> {
-    let encoded: Cow<'_, str> = utf8_percent_encode(text, ENCODED).into();
-    normalised(&encoded).map(Cow::into_owned)
+/// Whether each segment of a path in normal form is one name however often it is decoded or resolved: none has an escaped
+/// separator or NUL, none is `.` or `..`, and only the last one is empty. Paths to files have to be like that.
+pub(crate) fn names_segments(normal: &str) -> bool {
+    let inner = normal.strip_prefix('/').unwrap_or(normal);
+    let before_last = inner.strip_suffix('/').unwrap_or(inner);
+    let is_name = |segment| !matches!(segment, "" | "." | "..");
+    let escapes = ["%2F", "%5C", "%00"];
+    (inner.is_empty() || before_last.split('/').all(is_name))
+        && !escapes.iter().any(|escape| normal.contains(escape))
 }
 
 fn hex(digit: u8) -> Result<u8, BadEscape> {
@@ -65,28 +81,75 @@ fn hex(digit: u8) -> Result<u8, BadEscape> {
     }
 }
 
+/// The normal form of a request's path, computed when it is first needed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NormalPath(OnceCell<Form>);
+
+#[derive(Clone, Debug)]
+enum Form {
+    /// The path as it was sent.
+    Sent,
+    Rewritten(Box<str>),
+    Malformed,
+}
+
+impl NormalPath {
+    /// Returns the normal form; `sent` is the path as it was sent, the same in each call.
+    ///
+    /// # Errors
+    /// If the path has a malformed escape.
+    pub(crate) fn of<'a>(&'a self, sent: &'a str) -> Result<&'a str, BadEscape> {
+        let form = self.0.get_or_init(|| match normalised(sent) {
+            Ok(Cow::Borrowed(_)) => Form::Sent,
+            Ok(Cow::Owned(path)) => Form::Rewritten(path.into()),
+            Err(BadEscape) => Form::Malformed,
+        });
+        match form {
+            Form::Sent => Ok(sent),
+            Form::Rewritten(path) => Ok(path),
+            Form::Malformed => Err(BadEscape),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_path_without_an_escape_is_not_copied() {
-        assert!(matches!(normalised("/a/b"), Ok(Cow::Borrowed("/a/b"))));
+    fn a_path_without_escapes_that_needs_none_is_not_copied() {
+        for path in ["/a/b", "/!$&'()*+,;=:@-._~^|{}", "*", ""] {
+            let normal = normalised(path);
+            assert!(
+                matches!(normal, Ok(Cow::Borrowed(same)) if same == path),
+                "{path}"
+            );
+        }
     }
 
     #[test]
-    fn escapes_of_unreserved_characters_are_undone() {
+    fn escapes_of_what_may_stand_in_a_path_are_undone() {
         assert_eq!(normalised("/%61%2D%7e%5F%2ex").unwrap(), "/a-~_.x");
+        assert_eq!(normalised("/%40a/%21%3b%3A%7C").unwrap(), "/@a/!;:|");
     }
 
     #[test]
     fn other_escapes_stay_in_capitals() {
-        assert_eq!(normalised("/a%2fb%c3%bc%25").unwrap(), "/a%2Fb%C3%BC%25");
+        let path = "/a%2fb%c3%bc%25%5c%3f%00%20";
+        let normal = "/a%2Fb%C3%BC%25%5C%3F%00%20";
+        assert_eq!(normalised(path).unwrap(), normal);
+    }
+
+    #[test]
+    fn what_may_not_stand_in_a_path_is_escaped() {
+        assert_eq!(normalised("/\"<\\>`").unwrap(), "/%22%3C%5C%3E%60");
+        assert_eq!(normalised("/über uns").unwrap(), "/%C3%BCber%20uns");
     }
 
     #[test]
     fn an_escape_is_undone_once() {
         assert_eq!(normalised("/%2541").unwrap(), "/%2541");
+        assert_eq!(normalised("/%252F").unwrap(), "/%252F");
     }
 
     #[test]
@@ -97,16 +160,57 @@ mod tests {
     }
 
     #[test]
-    fn text_of_a_pattern_is_escaped_as_a_client_would_escape_it() {
-        assert_eq!(of_pattern("/über uns").unwrap(), "/%C3%BCber%20uns");
-        assert_eq!(of_pattern("/a%2fb").unwrap(), "/a%2Fb");
+    fn segments_that_are_names_are_told_from_those_that_lead_elsewhere() {
+        for path in [
+            "/", "/a", "/a/", "/a/b.c/d", "/...", "/.a", "/a..", "/%252F", "/%C3%BC",
+        ] {
+            assert!(names_segments(path), "{path}");
+        }
+        for path in [
+            "//", "//a", "/a//", "/a//b", "/.", "/..", "/a/../b", "/a/.", "/./a", "/../", "/a%2Fb",
+            "/%2F", "/a%5Cb", "/a%00", "..",
+        ] {
+            assert!(!names_segments(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_normal_form_of_a_request_is_that_of_its_path() {
+        let of = |sent: &str| NormalPath::default().of(sent).map(str::to_owned);
+        assert_eq!(of("/a"), Ok("/a".into()));
+        assert_eq!(of("/%61"), Ok("/a".into()));
+        assert_eq!(of("/%zz"), Err(BadEscape));
     }
 
     proptest::proptest! {
         #[test]
-        fn a_normal_path_is_its_own_normal_form(path in "/([a-c/~]|%[0-9A-Fa-f]{2}){0,20}") {
-            let normal = normalised(&path).unwrap().into_owned();
-            proptest::prop_assert_eq!(normalised(&normal), Ok(Cow::Borrowed(&*normal)));
+        fn a_normal_path_is_its_own_normal_form(path in "(/|[ -~é]|%[0-9A-Fa-f]{2}){0,20}") {
+            if let Ok(normal) = normalised(&path) {
+                let again = normalised(&normal);
+                proptest::prop_assert_eq!(again.as_deref(), Ok(&*normal));
+            }
+        }
+
+        #[test]
+        fn segments_that_decode_to_the_same_bytes_have_one_normal_form(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..20),
+            escaped in proptest::collection::vec(proptest::bool::ANY, 20),
+        ) {
+            let spelt = |escaped: &dyn Fn(usize) -> bool| {
+                let mut path = String::from("/");
+                for (index, byte) in bytes.iter().enumerate() {
+                    if escaped(index) || matches!(byte, b'%' | b'/') || !byte.is_ascii() {
+                        path.push_str(&format!("%{byte:02x}"));
+                    } else {
+                        path.push(char::from(*byte));
+                    }
+                }
+                normalised(&path).unwrap().into_owned()
+            };
+            let normal = spelt(&|index| escaped[index]);
+            proptest::prop_assert_eq!(&normal, &spelt(&|_| true));
+            let decoded: Vec<u8> = percent_encoding::percent_decode_str(&normal[1..]).collect();
+            proptest::prop_assert_eq!(decoded, bytes);
         }
     }
 }

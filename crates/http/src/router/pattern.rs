@@ -57,8 +57,8 @@ fn plain(pattern: &str) -> Result<Pattern, String> {
     if !pattern.starts_with('/') {
         return Err("a path begins with a slash".into());
     }
-    let escape = |text: &str| {
-        path::of_pattern(text).map_err(|_| "% is not followed by two hexadecimal digits".to_owned())
+    let escape = |text| {
+        path::normalised(text).map_err(|_| "% is not followed by two hexadecimal digits".to_owned())
     };
     let mut key = String::new();
     let mut names: Vec<Box<str>> = Vec::new();

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::group::Scope;
+use super::path::{BadEscape, names_segments};
 use super::{Found, RouteError, Router};
 use crate::{
     Handler, HeaderValue, HttpError, Middleware, Next, Reply, Request, Response, StatusCode,
@@ -101,7 +102,7 @@ impl Routes {
             .find_exact(request.method(), request.path_bytes());
         let route = match exact {
             Some(route) => Rc::clone(route),
-            None => match this.router.find(request.method(), request.path()) {
+            None => match this.lookup(&request) {
                 Found::Route { value, params } => {
                     let route = Rc::clone(value);
                     request.set_params(params);
@@ -114,6 +115,14 @@ impl Routes {
         match route.scope.as_ref().map(|scope| scope.layers()) {
             Some(layers) if !layers.is_empty() => Next::new(layers, End::Run(route)).run(request),
             _ => route.run(request),
+        }
+    }
+
+    /// Finds the route by the path that guards compare, [`Request::path`].
+    fn lookup(&self, request: &Request) -> Found<'_, Rc<Route>> {
+        match request.normal_path() {
+            Ok(path) => self.router.find_normal(request.method(), path, path),
+            Err(BadEscape) => Found::BadPath,
         }
     }
 
@@ -146,8 +155,8 @@ impl Routes {
     /// The request's path with a slash more or less at its end, and its query, if there is a route.
     fn slashed(&self, request: &Request) -> Option<String> {
         let path = request.path();
-        // A location that begins with two slashes, or what browsers take for them, is on another host.
-        if path.starts_with("//") || path.starts_with("/\\") {
+        // A location that begins with two slashes is on another host, and clients resolve `..`.
+        if !names_segments(path) {
             return None;
         }
         let mut other = match path.strip_suffix('/') {

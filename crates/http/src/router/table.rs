@@ -22,8 +22,10 @@ use crate::Method;
 /// and that before `{*name}`, and regular expressions come last. The order in which they were added matters among regular expressions only: there the first wins that
 /// has the method.
 ///
-/// Paths are compared by their octets, with the escapes of letters, digits and `-._~` undone; a path with a slash at
-/// its end is another path. Parameters are decoded after that, so `%2F` does not end a segment.
+/// Paths are compared in their normal form: each byte that may stand in a path is itself, each other one is an escape with
+/// capital digits. So `/%40a` is `/@a`, and a pattern matches every spelling of its paths. An escaped slash does not end a
+/// segment, and a path with a slash at its end is another path. Regular expressions match the normal form, in which `é` is
+/// `%C3%A9` and a space is `%20`. Parameters are decoded once, after that: `{name}` may have a slash in it.
 ///
 /// # Examples
 ///
@@ -262,16 +264,21 @@ impl<T> Router<T> {
 
     /// What there is for a method and a path as it was sent, without the query.
     pub fn find(&self, method: &Method, path: &str) -> Found<'_, T> {
-        let Ok(normal) = path::normalised(path) else {
-            return Found::BadPath;
-        };
+        match path::normalised(path) {
+            Ok(normal) => self.find_normal(method, path, &normal),
+            Err(path::BadEscape) => Found::BadPath,
+        }
+    }
+
+    /// [`find`](Router::find) for a path whose normal form is known. The parameters are those of `path`.
+    pub(super) fn find_normal(&self, method: &Method, path: &str, normal: &str) -> Found<'_, T> {
         if let Some(endpoint) = self.find_text(normal.as_bytes()) {
             return match endpoint.entry(method) {
                 Some(entry) => entry.with(std::iter::empty()),
                 None => self.without_route(method, endpoint.methods()),
             };
         }
-        if let Some((endpoint, params)) = self.find_plain(&normal) {
+        if let Some((endpoint, params)) = self.find_plain(normal) {
             return match endpoint.entry(method) {
                 Some(entry) => entry.with(params.iter().map(|(_, raw)| Value::of(path, raw))),
                 None => self.without_route(method, endpoint.methods()),
@@ -280,7 +287,7 @@ impl<T> Router<T> {
         if path == "*" && method == Method::OPTIONS {
             return self.without_route(method, self.all_methods());
         }
-        self.find_regex(method, path, &normal)
+        self.find_regex(method, path, normal)
     }
 
     fn find_regex(&self, method: &Method, path: &str, normal: &str) -> Found<'_, T> {

@@ -11,6 +11,7 @@ use uptick_socket::{Address, Connection};
 
 use super::{HttpServer, Service};
 use crate::h1::RequestHead;
+use crate::router::NormalPath;
 use crate::{HeaderMap, HeaderName, HeaderValue, HttpError, Method, Request, Response, StatusCode};
 
 type OnResponse = Rc<dyn Fn(Response) -> Response>;
@@ -29,6 +30,7 @@ pub(crate) struct Hooks {
 #[derive(Clone)]
 pub struct RequestInfo {
     head: RequestHead,
+    path: NormalPath,
     conn: Option<Connection>,
 }
 
@@ -38,9 +40,10 @@ impl RequestInfo {
         self.head.method()
     }
 
-    /// The path as it was sent.
+    /// The path in normal form, as [`Request::path`] has it.
     pub fn path(&self) -> &str {
-        self.head.path()
+        let sent = self.head.raw_path();
+        self.path.of(sent).unwrap_or(sent)
     }
 
     /// The target as it was sent: path and query, or a whole URI.
@@ -177,7 +180,8 @@ impl Service {
     pub(crate) fn tell_request(&self, request: &Request) {
         if self.hooks.requests.get() {
             let (head, conn) = request.head_and_connection();
-            self.tell(HttpServer::REQUEST, RequestInfo { head, conn });
+            let path = NormalPath::default();
+            self.tell(HttpServer::REQUEST, RequestInfo { head, path, conn });
         }
     }
 

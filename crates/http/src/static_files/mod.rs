@@ -23,6 +23,7 @@ use open::Found;
 use path::Below;
 use range::{ByteRange, Part};
 
+use crate::router::names_segments;
 use crate::{HttpError, LocalFuture, Request, Response};
 
 /// The files of a directory, as a handler.
@@ -32,7 +33,10 @@ use crate::{HttpError, LocalFuture, Request, Response};
 ///
 /// Nothing outside of the directory is served: not by `..`, in whatever encoding, nor by symbolic links that lead out of
 /// it. What is no regular file is not found, and names that begin with a dot are not either, unless [asked
-/// for](StaticFiles::dotfiles). A directory without a slash at the end is redirected to the one with it, and answered with
+/// for](StaticFiles::dotfiles). A request is answered with 404 if its path has an escaped `/`, `\` or NUL, an empty segment, `.`
+/// or `..` anywhere: so there is one path to each file, and a route or middleware that guards this path
+/// ([`Request::path`]) cannot be passed by another one. A pattern guards only what it matches: `/private/{*path}` does not match
+/// `/private/`, and with it the index file. A directory without a slash at the end is redirected to the one with it, and answered with
 /// its index file; there are no listings.
 ///
 /// Files are opened on the pool of blocking jobs. Small ones are read there, and sent from memory; of larger ones the kernel
@@ -70,7 +74,7 @@ struct Settings {
 #[derive(Clone, Debug)]
 struct Asked {
     method: Method,
-    /// The path as it was sent.
+    /// The path in normal form.
     path: Box<str>,
     query: Option<Box<str>>,
     fields: HeaderMap,
@@ -146,13 +150,19 @@ impl StaticFiles {
     }
 
     /// Answers with the file at a path below the directory, percent-decoded, as a route's parameters are.
+    ///
+    /// The path of the request has to be one that is served, whatever `path` is: see [`StaticFiles`].
     pub fn serve(&self, request: &Request, path: &str) -> impl Future<Output = Response> + use<> {
         self.answer(path, Asked::of(request))
     }
 
     fn answer(&self, decoded: &str, asked: Asked) -> impl Future<Output = Response> + use<> {
         let settings = Arc::clone(&self.settings);
-        let below = path::below(decoded, settings.dotfiles);
+        let below = match names_segments(&asked.path) {
+            true => path::below(decoded, settings.dotfiles),
+            // Guards have seen other segments than the file would have.
+            false => None,
+        };
         async move {
             let Some(below) = below else {
                 return HttpError::not_found().into();

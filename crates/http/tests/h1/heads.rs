@@ -13,7 +13,7 @@ fn a_head_tells_its_parts() {
     assert_eq!(head.version(), Version::Http11);
     assert_eq!(head.form(), TargetForm::Origin);
     assert_eq!(
-        (head.target(), head.path(), head.query()),
+        (head.target(), head.raw_path(), head.query()),
         ("/a/b?c=d&e", "/a/b", Some("c=d&e"))
     );
     assert_eq!(head.host(), Some("example.com:8080"));
@@ -111,7 +111,7 @@ fn each_method_has_its_forms_of_targets() {
     ] {
         let head = head_of(&format!("{line} HTTP/1.1\r\nHost: h\r\n\r\n"));
         assert_eq!(
-            (head.form(), head.path(), head.query(), head.host()),
+            (head.form(), head.raw_path(), head.query(), head.host()),
             (form, path, query, Some(host)),
             "{line}"
         );

@@ -65,7 +65,7 @@ fn take(outcome: &mut Outcome, event: Event) {
         let head = format!(
             "{head:?} {} {} {query:?} {host:?}",
             head.target(),
-            head.path()
+            head.raw_path()
         );
         outcome.requests.push(Decoded {
             head,

@@ -8,6 +8,7 @@ mod answers;
 mod bodies;
 mod closing;
 mod faults;
+mod guards;
 mod listening;
 mod pipelining;
 mod ports;

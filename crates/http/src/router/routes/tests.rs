@@ -93,7 +93,8 @@ fn a_slash_too_many_or_too_few_is_redirected_if_asked() {
     for (target, location) in [
         ("/a/?x=%20y", "/a?x=%20y"),
         ("/b", "/b/"),
-        ("/%61/", "/%61"),
+        ("/%61/", "/a"),
+        ("/%62?", "/b/?"),
     ] {
         let response = answer(&routes, Method::POST, target);
         assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT);
@@ -119,9 +120,21 @@ fn a_redirect_to_another_slash_stays_on_the_host() {
         .unwrap();
     let status = answer(&routes, Method::GET, "//").status();
     assert_eq!(status, StatusCode::OK);
-    let routes = self::routes(&[("GET", r"/[/\\]evil\.example")]);
+    let routes = self::routes(&[("GET", r"/(?:/|%5C|x/\.\./|%2F)evil\.example")]);
     routes.borrow_mut().redirect_trailing_slash(true);
-    for target in ["//evil.example/", "/\\evil.example/"] {
+    for target in [
+        "//evil.example/",
+        "/\\evil.example/",
+        "/%5cevil.example/",
+        "/%2Fevil.example/",
+        "/x/../evil.example/",
+        "/x/%2e%2E/evil.example/",
+    ] {
+        let without = target.strip_suffix('/').unwrap();
+        assert_eq!(
+            answer(&routes, Method::GET, without).status(),
+            StatusCode::OK
+        );
         assert_eq!(
             answer(&routes, Method::GET, target).status(),
             StatusCode::NOT_FOUND

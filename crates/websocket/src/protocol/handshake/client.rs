@@ -406,7 +406,10 @@ mod tests {
         let Some(Event::Head(head)) = decoder.next(&Limits::default()) else {
             panic!("no head")
         };
-        assert_eq!((head.path(), head.host()), ("/chat", Some("example.com")));
+        assert_eq!(
+            (head.raw_path(), head.host()),
+            ("/chat", Some("example.com"))
+        );
         assert_eq!(head.field("origin"), Some(&b"http://a"[..]));
         let offer = server::check(&head).unwrap();
         let protocol = offer.choose(["superchat"]).unwrap();
