@@ -325,6 +325,8 @@ impl Connection {
     }
 
     /// Closes at once: what is not sent yet is lost. `close` listeners run before this returns.
+    ///
+    /// With TLS the peer gets a `close_notify`, unless something is lost.
     pub fn close(self) {
         transport::close(self);
     }

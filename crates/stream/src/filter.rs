@@ -20,7 +20,8 @@ pub(crate) use stack::{Filters, Passage};
 /// A layer inside a stream. It does no I/O: bytes in, bytes out.
 ///
 /// It is put on a stream with `add_filter`, above the filters that are there. An error that it returns is emitted by
-/// the stream, behind what was delivered before, and the stream closes. It may call the loop, but not the stream that it is in: what it wants done there
+/// the stream, behind what was delivered before, and the stream closes: where the filter has sent an alert with the error, after
+/// the linger time at most, in which the peer can read it. It may call the loop, but not the stream that it is in: what it wants done there
 /// goes through the [`FilterContext`].
 pub trait Filter: Any {
     /// Bytes have come from below.
@@ -65,7 +66,8 @@ pub trait Filter: Any {
         Ok(())
     }
 
-    /// The layer above ends its side; what is sent now is the last. The default sends nothing.
+    /// The layer above ends its side, or the stream is about to close with nothing left to be sent; what is sent now is the
+    /// last. Not called before a close that follows an error or discards bytes. The default sends nothing.
     ///
     /// # Errors
     /// Closes the stream.

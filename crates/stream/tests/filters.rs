@@ -73,6 +73,41 @@ fn last_words_of_upper_filters_pass_through_the_lower_ones_and_come_once() {
     assert_eq!(log.take(), "close");
 }
 
+#[test]
+fn a_close_sends_the_last_words_where_nothing_is_discarded() {
+    let (stream, mut peer) = pair();
+    stream.add_filter(Mark("a"));
+    stream.add_filter(Mark("b"));
+    let log = Log::of(stream);
+    send(&mut peer, "x");
+    stream.write("y");
+    turn();
+    // Unread bytes would reset the connection.
+    send(&mut peer, "z");
+    stream.close();
+    assert_eq!(log.take(), "b(a(x)),close");
+    assert_eq!(arrived(&mut peer), (b"a[b[y]]a[bbye]abye".to_vec(), true));
+}
+
+#[test]
+fn a_close_that_discards_bytes_sends_no_last_words() {
+    let (stream, mut peer) = pair();
+    stream.add_filter(Mark("a"));
+    stream.write("y");
+    stream.close();
+    assert_eq!(arrived(&mut peer), (Vec::new(), true));
+}
+
+#[test]
+fn an_error_is_not_followed_by_last_words() {
+    let (stream, mut peer) = pair();
+    stream.add_filter(Mark("a"));
+    let log = Log::of(stream);
+    uptick_stream::transport::fail(stream, failure("testing"));
+    assert_eq!(log.take(), "error purpose,close");
+    assert_eq!(arrived(&mut peer), (Vec::new(), true));
+}
+
 /// A greeting line before the data, as the PROXY protocol has it. It takes itself out.
 struct Greeting {
     seen: BytesMut,
@@ -330,14 +365,30 @@ impl Filter for Alert {
 }
 
 #[test]
-fn an_error_closes_the_stream_and_an_alert_still_goes_out() {
+fn an_error_closes_the_stream_when_its_alert_has_had_the_time_to_arrive() {
     let (stream, mut peer) = pair();
     stream.add_filter(Alert);
     let log = Log::of(stream);
     send(&mut peer, "x");
     turn();
-    assert_eq!(log.take(), "error purpose,close");
+    assert_eq!(log.take(), "error purpose");
+    assert!(!stream.write("more"));
+    // What comes now is discarded.
+    send(&mut peer, "y");
+    turn();
     assert_eq!(arrived(&mut peer), (b"alert".to_vec(), true));
+    drop(peer);
+    turn();
+    assert_eq!(log.take(), "close");
+}
+
+#[test]
+fn an_error_without_an_alert_closes_the_stream_at_once() {
+    let (stream, mut peer, log) = greeted();
+    log.listen(stream, "");
+    send(&mut peer, "no greeting has so many letters");
+    turn();
+    assert_eq!(log.take(), "error purpose,close");
 }
 
 /// Delivers what comes, and fails then.

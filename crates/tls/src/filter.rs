@@ -123,11 +123,18 @@ impl Filter for TlsFilter {
             self.ended_below = true;
             return Ok(());
         }
-        self.session
-            .ended_below()
-            .map_err(|error| self.failed(error))?;
-        self.deliver_end(context);
-        Ok(())
+        match self.session.ended_below() {
+            Ok(()) => {
+                self.deliver_end(context);
+                Ok(())
+            }
+            Err(error) => {
+                let error = self.failed(error);
+                // It is required before this side closes, whatever the peer has left out (RFC 8446, section 6.1).
+                self.ending(context)?;
+                Err(error)
+            }
+        }
     }
 
     fn ending(&mut self, context: &mut FilterContext) -> Result<(), StreamError> {

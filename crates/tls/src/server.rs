@@ -43,8 +43,9 @@ const MAX_HANDSHAKES: usize = 1024;
 /// | `close` | `()` | the wrapped server has stopped listening for good: the last event |
 ///
 /// `end` of a connection is the peer's `close_notify`. When the peer ends without it, what it sent may have been cut off by
-/// somebody else: that is an `error` (RFC 8446, section 6.1). [`end`](Connection::end) and
-/// [`shutdown_write`](Connection::shutdown_write) send it.
+/// somebody else: that is an `error` (RFC 8446, section 6.1). [`end`](Connection::end),
+/// [`shutdown_write`](Connection::shutdown_write) and a [`close`](Connection::close) that discards nothing send it. After a fatal
+/// error the connection lingers, as after `end`, so that the alert arrives.
 ///
 /// Without a `connection` listener clients wait in the kernel's backlog for the first one, and so between two calls of
 /// [`next`](Emitter::next). What had been accepted by then is held, once its handshake is done. The wrapped server is paused

@@ -52,7 +52,7 @@ pub(super) fn expired<T: Transport>(stream: T) {
         over
     });
     match over.flatten() {
-        Some(Over::Idle(after)) => ending::fail(stream, Error::Idle { after }),
+        Some(Over::Idle(after)) => ending::fail_in_order(stream, Error::Idle { after }),
         Some(Over::Stalled(after)) => {
             // Otherwise the kernel would keep megabytes for a peer that takes nothing.
             ending::forget(stream);

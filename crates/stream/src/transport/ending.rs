@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! end():    flush → end this side → discard what comes, for the linger time at most → close
-//! close():  `close` listeners → listeners dropped → descriptor closed → slot free
-//! error:    `error` listeners → close
+//! close():  last words of the filters, if nothing is discarded → `close` listeners → listeners dropped → descriptor closed
+//!           → slot free
+//! error:    `error` listeners → close, without last words
 //! ```
 
 use std::task::{Context, Poll};
@@ -138,14 +139,42 @@ pub(super) fn peer_ended_too<T: Transport>(stream: T) {
 }
 
 pub(super) fn fail<T: Transport>(stream: T, error: Error) {
+    let told = tell_error(stream, error);
+    close_now(stream);
+    log_panic(told);
+}
+
+/// Fails a stream whose peer has done nothing wrong: the filters have their last words.
+pub(super) fn fail_in_order<T: Transport>(stream: T, error: Error) {
+    let told = tell_error(stream, error);
+    close(stream);
+    log_panic(told);
+}
+
+/// Fails a stream whose filters have just sent an alert. A descriptor that is closed with unread bytes in it resets the
+/// connection, which overtakes the alert: so the stream ends and lingers as after [`end`], unless the alert is still queued.
+pub(super) fn fail_and_linger<T: Transport>(stream: T, error: Error) {
+    let lingers = with_entry(stream, |entry, _| {
+        let over = entry.flags.intersects(Flags::CLOSING | Flags::FAILED);
+        entry.flags.insert(Flags::ENDING | Flags::SHUTTING);
+        !over && entry.is_flushed()
+    });
+    let told = tell_error(stream, error);
+    match lingers {
+        Some(true) => queue_is_empty(stream),
+        _ => close_now(stream),
+    }
+    log_panic(told);
+}
+
+/// Emits an error; returns what a listener has panicked with.
+fn tell_error<T: Transport>(stream: T, error: Error) -> Option<String> {
     let error = with_entry(stream, |entry, _| {
         let gone = entry.flags.contains(Flags::CLOSING);
         (!gone).then(|| T::to_error(&entry.extra, error))
     });
-    let Some(Some(error)) = error else { return };
-    let told = catch(|| protocol::tell_error(stream, error));
-    close(stream);
-    log_panic(told.err());
+    let error = error.flatten()?;
+    catch(|| protocol::tell_error(stream, error)).err()
 }
 
 /// Has the kernel drop what it still has for the peer when the descriptor closes, and reset the connection.
@@ -158,7 +187,32 @@ pub(super) fn forget<T: Transport>(stream: T) {
     });
 }
 
+/// Closes a stream; its filters have their last words before, unless bytes are discarded that they would have to follow:
+/// the peer is not to take a part for the whole.
 pub(super) fn close<T: Transport>(stream: T) {
+    let last_words = with_entry(stream, |entry, _| {
+        let never =
+            Flags::SHUTTING | Flags::CLOSING | Flags::FAILED | Flags::BLOCKED | Flags::FILTERING;
+        let has_last_words = entry.flags.contains(Flags::FILTERED)
+            && !entry.flags.intersects(never)
+            && entry.is_flushed();
+        if has_last_words {
+            entry.flags.insert(Flags::SHUTTING);
+        }
+        has_last_words
+    });
+    if last_words == Some(true) {
+        filtering::ending(stream);
+        if with_entry(stream, |entry, _| !entry.is_flushed()) == Some(true) {
+            writing::send_last(stream);
+            with_entry(stream, |entry, _| reading::discard_unread(entry));
+        }
+    }
+    close_now(stream);
+}
+
+/// Closes a stream; what is queued is lost, and so are the filters' last words.
+pub(super) fn close_now<T: Transport>(stream: T) {
     let filters = T::with_transports(|all| {
         let Transports { table, spare, .. } = all;
         let entry = table.get_mut(stream.to_id())?;

@@ -269,7 +269,8 @@ fn run<T: Transport>(
         mut filters,
         mut context,
     } = taken;
-    let mut error = run_filters(&mut filters, passage, &mut context);
+    let error = run_filters(&mut filters, passage, &mut context);
+    let has_alert = error.is_some() && !context.down.is_empty();
     let height = filters.len();
     let mut context = Some(context);
     let found = T::with_transports(|all| {
@@ -290,7 +291,8 @@ fn run<T: Transport>(
     let (Some(Some(())), Some(mut context)) = (found, context) else {
         return;
     };
-    settle(stream, &mut context, &mut error, height, tell);
+    let failure = error.map(|error| Failure { error, has_alert });
+    settle(stream, &mut context, failure, height, tell);
     if is_ending {
         ending::finish_when_flushed(stream);
     }
@@ -318,18 +320,28 @@ fn run_filters(
     }
 }
 
+/// The error of a filter.
+struct Failure {
+    error: Error,
+    /// Whether the filters have sent something that goes with it.
+    has_alert: bool,
+}
+
 /// Acts on what came out of the lowest `height` filters.
 fn settle<T: Transport>(
     stream: T,
     context: &mut FilterContext,
-    error: &mut Option<Error>,
+    mut failure: Option<Failure>,
     height: usize,
     tell: Tell,
 ) {
     for call in context.later.drain(..) {
         if let Err(message) = catch(call) {
-            error.get_or_insert(Error::Panic {
-                message: message.into(),
+            failure.get_or_insert(Failure {
+                error: Error::Panic {
+                    message: message.into(),
+                },
+                has_alert: false,
             });
         }
     }
@@ -353,10 +365,13 @@ fn settle<T: Transport>(
         }
     }
     drop(up);
-    if let Some(error) = error.take() {
+    if let Some(Failure { error, has_alert }) = failure {
         if tell == Tell::Now {
             writing::send_last(stream);
-            return ending::fail(stream, error);
+            return match has_alert {
+                true => ending::fail_and_linger(stream, error),
+                false => ending::fail(stream, error),
+            };
         }
         with_entry(stream, |entry, token| {
             writing::fail_later(entry, token, error)

@@ -300,7 +300,8 @@ pub fn poll_shutdown_write<T: Transport>(stream: T, context: &Context<'_>) -> Po
     ending::poll_shutdown_write(stream, context)
 }
 
-/// Closes at once; what is queued is lost.
+/// Closes at once; what is queued is lost. Where nothing is lost, filters still send what ends a stream in good order
+/// ([`Filter::ending`]), as far as the socket takes it at once.
 pub fn close<T: Transport>(stream: T) {
     ending::close(stream);
 }
@@ -308,7 +309,7 @@ pub fn close<T: Transport>(stream: T) {
 /// Closes at once, and resets a connection, so that its peer cannot take what it got for all there was.
 pub fn reset<T: Transport>(stream: T) {
     ending::forget(stream);
-    ending::close(stream);
+    ending::close_now(stream);
 }
 
 /// Emits `error`, then closes.

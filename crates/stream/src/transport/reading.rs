@@ -395,6 +395,20 @@ fn discard<T: Transport>(entry: &mut Entry<T>) -> Step {
     }
 }
 
+/// Throws away what has come, a chunk for each read of a pass at most: a socket that is closed with unread bytes in it
+/// resets the connection, which may overtake what was sent last.
+pub(super) fn discard_unread<T: Transport>(entry: &Entry<T>) {
+    if entry.flags.intersects(Flags::READ_OVER | Flags::JOBS) {
+        return;
+    }
+    for _ in 0..BUDGET {
+        match read_buffer::discard(entry.fd.as_fd(), entry.is_socket()) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
+}
+
 /// The descriptor has no more bytes.
 fn end_of_stream<T: Transport>(stream: T) {
     let flags = with_entry(stream, |entry, _| entry.flags).unwrap_or_default();

@@ -40,31 +40,35 @@ pub(super) async fn shake_hands(
     // It begins to speak.
     conn.resume_filters();
     let mut timer: Option<Pin<Box<Sleep>>> = timeout.map(|timeout| Box::pin(sleep(timeout)));
-    poll_fn(|context| {
+    let result = poll_fn(|context| {
         if let Poll::Ready(result) = outcome.poll(context) {
-            return Poll::Ready(result);
+            return Poll::Ready(Some(result));
         }
         match &mut timer {
-            Some(timer) => timer.as_mut().poll(context).map(|()| {
-                Err(Error::Timeout {
-                    what: format!("the TLS handshake with {uri}").into(),
-                    after: timeout.unwrap_or_default(),
-                })
-            }),
+            Some(timer) => timer.as_mut().poll(context).map(|()| None),
             None => Poll::Pending,
         }
     })
-    .await?;
-    Ok(guard.keep(conn))
+    .await;
+    match result {
+        // A connection that has failed closes by itself, when its peer has had the time to read the alert.
+        Some(result) => {
+            guard.release();
+            result.map(|()| conn)
+        }
+        None => Err(Error::Timeout {
+            what: format!("the TLS handshake with {uri}").into(),
+            after: timeout.unwrap_or_default(),
+        }),
+    }
 }
 
-/// Closes a connection of which nothing has come.
+/// Closes the connection of an attempt that is given up.
 struct Guard(Option<Connection>);
 
 impl Guard {
-    fn keep(mut self, conn: Connection) -> Connection {
+    fn release(mut self) {
         self.0 = None;
-        conn
     }
 }
 

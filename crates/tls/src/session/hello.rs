@@ -1,6 +1,7 @@
 //! A server's handshake until it is known what to answer the ClientHello with.
 
 use rustls::server::{Accepted, Acceptor, UnbufferedServerConnection};
+use rustls::{AlertDescription, ContentType, InvalidMessage};
 
 use super::Gate;
 use crate::error::Error;
@@ -20,11 +21,18 @@ impl Hello {
     pub(super) fn collect(&mut self, mut bytes: &[u8]) -> Result<bool, (rustls::Error, Vec<u8>)> {
         while self.whole.is_none() && !bytes.is_empty() {
             let read = self.acceptor.read_tls(&mut bytes);
-            read.map_err(|error| (rustls::Error::General(error.to_string()), Vec::new()))?;
+            read.map_err(|error| {
+                let error = rustls::Error::General(error.to_string());
+                let alert = alert_without_hello(&error);
+                (error, alert)
+            })?;
             self.whole = self.acceptor.accept().map_err(|(error, mut alert)| {
                 let mut out = Vec::new();
                 // Writing to memory does not fail.
                 let _ = alert.write_all(&mut out);
+                if out.is_empty() || is_unexpected(&error) {
+                    out = alert_without_hello(&error);
+                }
                 (error, out)
             })?;
         }
@@ -48,13 +56,39 @@ impl Hello {
     }
 }
 
-/// The record of a fatal alert (RFC 8446, sections 5.1 and 6), not encrypted.
+/// The alert for a client whose first message is no ClientHello, for which rustls has none (RFC 8446, section 4). An alert is
+/// not answered.
+fn alert_without_hello(error: &rustls::Error) -> Vec<u8> {
+    match error {
+        rustls::Error::InappropriateMessage {
+            got_type: ContentType::Alert,
+            ..
+        } => Vec::new(),
+        error if is_unexpected(error) => fatal(AlertDescription::UnexpectedMessage),
+        _ => fatal(AlertDescription::DecodeError),
+    }
+}
+
+/// Whether the first message is none of a handshake, or one that does not begin it. Also a record of an unknown type is an
+/// unexpected message (RFC 8446, section 5), for which rustls sends `decode_error`.
+fn is_unexpected(error: &rustls::Error) -> bool {
+    matches!(
+        error,
+        rustls::Error::InappropriateMessage { .. }
+            | rustls::Error::InappropriateHandshakeMessage { .. }
+            | rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)
+    )
+}
+
+/// The alert for a client that is refused for a reason of ours.
 fn alert_of(reason: &Error) -> Vec<u8> {
-    const UNRECOGNIZED_NAME: u8 = 112;
-    const INTERNAL_ERROR: u8 = 80;
-    let description = match reason {
-        Error::UnknownName { .. } => UNRECOGNIZED_NAME,
-        _ => INTERNAL_ERROR,
-    };
-    vec![21, 3, 3, 0, 2, 2, description]
+    fatal(match reason {
+        Error::UnknownName { .. } => AlertDescription::UnrecognisedName,
+        _ => AlertDescription::InternalError,
+    })
+}
+
+/// The record of a fatal alert (RFC 8446, sections 5.1 and 6), not encrypted.
+fn fatal(description: AlertDescription) -> Vec<u8> {
+    vec![21, 3, 3, 0, 2, 2, description.into()]
 }

@@ -7,6 +7,7 @@
 )]
 
 mod bulk;
+mod closing;
 mod composition;
 mod connecting;
 mod context;

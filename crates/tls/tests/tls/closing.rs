@@ -1,0 +1,280 @@
+//! The last records of a connection: `close_notify` and alerts arrive, however the connection ends.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use rustls::version::{TLS12, TLS13};
+use uptick_socket::prelude::*;
+use uptick_tls::SecureConnector;
+
+use crate::connecting::{outcome, to};
+use crate::support::{
+    Client, Identity, address, client, connect, drain, join, logged, manual_clock, settle,
+    tls_server, until,
+};
+
+/// How a connection ends for a client: `Ok` after a `close_notify`, an error without one.
+fn end_of(tls: &mut Client) -> Result<String, ErrorKind> {
+    let mut text = String::new();
+    match tls.read_to_string(&mut text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(error.kind()),
+    }
+}
+
+#[test]
+fn close_sends_close_notify() {
+    for version in [&TLS12, &TLS13] {
+        let identity = Identity::new();
+        let server = tls_server(identity.config());
+        server.on("connection", |conn: Connection| {
+            conn.write("hello");
+            conn.on("data", move |_: Bytes| conn.close());
+        });
+        let peer = client(server, identity.client_of(&[version]), |mut tls| {
+            tls.write_all(b"x").unwrap();
+            end_of(&mut tls)
+        });
+        assert_eq!(join(peer), Ok("hello".to_owned()));
+    }
+}
+
+#[test]
+fn close_sends_no_close_notify_where_it_discards_bytes() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    server.on("connection", |conn: Connection| {
+        conn.on("data", move |_: Bytes| {
+            conn.write("discarded");
+            conn.close();
+        });
+    });
+    let peer = client(server, identity.client(), |mut tls| {
+        tls.write_all(b"x").unwrap();
+        end_of(&mut tls)
+    });
+    assert_eq!(join(peer), Err(ErrorKind::UnexpectedEof));
+}
+
+#[test]
+fn reset_sends_no_close_notify() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    server.on("connection", |conn: Connection| {
+        conn.on("data", move |_: Bytes| conn.reset());
+    });
+    let peer = client(server, identity.client(), |mut tls| {
+        tls.write_all(b"x").unwrap();
+        end_of(&mut tls)
+    });
+    assert_eq!(join(peer), Err(ErrorKind::ConnectionReset));
+}
+
+#[test]
+fn a_callback_that_panics_sends_no_close_notify() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    server.on("connection", |conn: Connection| {
+        conn.on("error", |_: Error| ());
+        conn.on("data", |_: Bytes| panic!("half an answer"));
+    });
+    let peer = client(server, identity.client(), |mut tls| {
+        tls.write_all(b"x").unwrap();
+        end_of(&mut tls)
+    });
+    assert_eq!(join(peer), Err(ErrorKind::UnexpectedEof));
+}
+
+#[test]
+fn a_client_that_closes_sends_close_notify() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let log = logged(server);
+    let connector = SecureConnector::new(to(server)).cafile(&identity.file);
+    let conn = outcome(connector.connect("tls://localhost:443")).unwrap();
+    until(|| log.has("connection"));
+    conn.close();
+    until(|| log.has("close"));
+    assert_eq!(log.take(), ["connection", "end", "close"]);
+}
+
+#[test]
+fn a_fin_without_close_notify_is_answered_with_one() {
+    for version in [&TLS12, &TLS13] {
+        let identity = Identity::new();
+        let server = tls_server(identity.config());
+        let log = logged(server);
+        let peer = client(server, identity.client_of(&[version]), |mut tls| {
+            tls.write_all(b"half").unwrap();
+            tls.sock.shutdown(Shutdown::Write).unwrap();
+            end_of(&mut tls)
+        });
+        assert_eq!(join(peer), Ok(String::new()));
+        until(|| log.has("close"));
+    }
+}
+
+#[test]
+fn a_shutdown_and_an_idle_timeout_send_close_notify() {
+    let clock = manual_clock();
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let log = logged(server);
+    server.on("connection", |conn: Connection| {
+        conn.set_idle_timeout(Some(Duration::from_secs(60)));
+    });
+    let peer = client(server, identity.client(), |mut tls| {
+        tls.flush().unwrap();
+        end_of(&mut tls)
+    });
+    until(|| log.has("connection"));
+    clock.advance(Duration::from_secs(61));
+    assert_eq!(join(peer), Ok(String::new()));
+
+    let peer = client(server, identity.client(), |mut tls| {
+        tls.flush().unwrap();
+        end_of(&mut tls)
+    });
+    log.take();
+    until(|| log.has("connection"));
+    drop(server.shutdown(Duration::from_secs(1)));
+    settle();
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(join(peer), Ok(String::new()));
+}
+
+/// Sends on without reading, so that much is unread where the server stops reading; gives what arrives, which fails after a reset.
+fn send_on(mut socket: TcpStream) -> std::io::Result<Vec<u8>> {
+    for _ in 0..64 {
+        // What is sent after the server has closed is lost.
+        let _ = socket.write_all(&[0; 16 * 1024]);
+    }
+    socket.shutdown(Shutdown::Write)?;
+    let mut bytes = Vec::new();
+    socket.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+const UNEXPECTED_MESSAGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 10];
+
+#[test]
+fn the_alert_of_a_failed_handshake_arrives_at_a_client_that_sends_on() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let log = logged(server);
+    let address = address(server);
+    let peer = std::thread::spawn(move || {
+        let mut socket = connect(address);
+        socket.write_all(&[23, 3, 3, 0, 2, 1, 2])?;
+        send_on(socket)
+    });
+    assert_eq!(join(peer).unwrap(), UNEXPECTED_MESSAGE);
+    until(|| log.len() == 1);
+}
+
+#[test]
+fn the_alert_of_a_connection_that_fails_arrives_at_a_client_that_sends_on() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let log = logged(server);
+    let peer = client(server, identity.client(), |mut tls| {
+        tls.write_all(b"whole").unwrap();
+        // An application data record of 20 bytes that nobody has encrypted.
+        tls.sock.write_all(&[23, 3, 3, 0, 20]).unwrap();
+        let bytes = send_on(tls.sock.try_clone().unwrap()).unwrap();
+        let mut bytes = &bytes[..];
+        let mut alert = None;
+        while tls.conn.read_tls(&mut bytes).unwrap() > 0 {
+            alert = tls.conn.process_new_packets().err();
+        }
+        alert
+    });
+    assert_eq!(
+        join(peer),
+        Some(rustls::Error::AlertReceived(
+            rustls::AlertDescription::BadRecordMac
+        ))
+    );
+    until(|| log.has("close"));
+    let lines = log.take();
+    assert_eq!(lines.len(), 4, "{lines:?}");
+    assert!(lines[2].contains("cannot decrypt"), "{lines:?}");
+}
+
+#[test]
+fn a_peer_that_sends_on_after_an_alert_is_closed_after_the_linger_time() {
+    let clock = manual_clock();
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let log = logged(server);
+    let peer = client(server, identity.client(), |mut tls| {
+        tls.write_all(b"whole").unwrap();
+        tls.sock.write_all(&[23, 3, 3, 0, 20]).unwrap();
+        tls.sock.write_all(&[0; 20]).unwrap();
+        // Its own side stays open.
+        drain(tls.sock.try_clone().unwrap());
+        tls
+    });
+    let tls = join(peer);
+    assert!(!log.has("close"));
+    clock.advance(Duration::from_millis(1200));
+    until(|| log.has("close"));
+    drop(tls);
+}
+
+#[test]
+fn the_alert_of_a_client_arrives_at_a_server_that_sends_on() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let peer = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept()?;
+        let _ = socket.read(&mut [0; 4096])?;
+        socket.write_all(&[23, 3, 3, 0, 2, 1, 2])?;
+        send_on(socket)
+    });
+    let below = uptick_socket::FixedUriConnector::new(
+        address.to_string(),
+        uptick_socket::TcpConnector::new(),
+    );
+    let connector = SecureConnector::new(below.unwrap()).dangerous_accept_any_certificate();
+    outcome(connector.connect("tls://localhost:443")).unwrap_err();
+    let bytes = join(peer).unwrap();
+    assert!(bytes.ends_with(&UNEXPECTED_MESSAGE), "{bytes:?}");
+}
+
+#[test]
+fn a_first_message_that_is_no_client_hello_is_answered_with_unexpected_message() {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    let log = logged(server);
+    for (what, bytes) in [
+        ("application data", &[23, 3, 3, 0, 2, 1, 2][..]),
+        ("a ChangeCipherSpec", &[20, 3, 3, 0, 1, 1]),
+        ("a Finished", &[22, 3, 1, 0, 5, 20, 0, 0, 1, 0]),
+        ("a ServerHello done", &[22, 3, 1, 0, 4, 14, 0, 0, 0]),
+        ("a HelloRequest", &[22, 3, 1, 0, 4, 0, 0, 0, 0]),
+        (
+            "an unassigned handshake type",
+            &[22, 3, 1, 0, 4, 99, 0, 0, 0],
+        ),
+        ("a heartbeat", &[24, 3, 3, 0, 3, 1, 0, 0]),
+    ] {
+        let mut socket = connect(address(server));
+        socket.write_all(bytes).unwrap();
+        let peer = std::thread::spawn(move || {
+            let mut answer = Vec::new();
+            socket.read_to_end(&mut answer).map(|_| answer)
+        });
+        assert_eq!(join(peer).unwrap(), UNEXPECTED_MESSAGE, "{what}");
+    }
+    assert_eq!(log.len(), 7);
+    // An alert is not answered with one.
+    let mut socket = connect(address(server));
+    socket.write_all(&[21, 3, 3, 0, 2, 2, 48]).unwrap();
+    let peer = std::thread::spawn(move || {
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).map(|_| answer)
+    });
+    assert_eq!(join(peer).unwrap(), []);
+}
