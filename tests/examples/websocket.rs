@@ -47,7 +47,7 @@ impl WebSocket {
         WebSocket {
             peer: client.into_peer(),
             decoder: Decoder::new(Role::Client).compressed(extensions.is_some()),
-            inflater: Inflater::new(15),
+            inflater: Inflater::new(),
         }
     }
 

@@ -64,9 +64,7 @@ impl Deflation {
         Deflation {
             deflater: Self::deflater(config.server_keeps_context(), config.server_bits()),
             keeps: config.server_keeps_context(),
-            inflater: config
-                .client_keeps_context()
-                .then(|| Inflater::new(config.client_bits())),
+            inflater: config.client_keeps_context().then(Inflater::new),
         }
     }
 
@@ -75,9 +73,7 @@ impl Deflation {
         Deflation {
             deflater: Self::deflater(config.client_keeps_context(), config.client_bits()),
             keeps: config.client_keeps_context(),
-            inflater: config
-                .server_keeps_context()
-                .then(|| Inflater::new(config.server_bits())),
+            inflater: config.server_keeps_context().then(Inflater::new),
         }
     }
 
@@ -127,7 +123,7 @@ pub(crate) fn inflating<R>(
         return f(Some(inflater));
     }
     INFLATER.with_borrow_mut(|place| {
-        let inflater = place.get_or_insert_with(|| Inflater::new(15).keep_context(false));
+        let inflater = place.get_or_insert_with(|| Inflater::new().keep_context(false));
         f(Some(inflater))
     })
 }

@@ -17,7 +17,7 @@ pub(crate) fn decode<'a>(
     limits: &Limits,
 ) -> Vec<Event> {
     let mut decoder = Decoder::new(role).compressed(compressed);
-    let mut inflater = Inflater::new(15);
+    let mut inflater = Inflater::new();
     let mut events = Vec::new();
     let mut over = false;
     for piece in pieces {

@@ -12,7 +12,7 @@ const KEY: Option<[u8; 4]> = Some([1, 2, 3, 4]);
 fn code(bytes: &[u8], limits: &Limits) -> Option<CloseCode> {
     let mut decoder = Decoder::new(Role::Server).compressed(true);
     decoder.push(bytes.into());
-    let mut inflater = Inflater::new(15);
+    let mut inflater = Inflater::new();
     loop {
         match decoder.next(limits, Some(&mut inflater))? {
             Event::Error(invalid) => return Some(invalid.code()),

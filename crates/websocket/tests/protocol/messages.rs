@@ -109,3 +109,27 @@ fn long_messages_come_in_one_frame_of_each_form_of_length() {
         assert_eq!(their_messages(&bytes, Role::Server).0.len(), 1);
     }
 }
+
+#[test]
+fn a_compressed_message_may_have_a_block_with_bfinal_at_the_end_of_each_fragment() {
+    let last = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+    let bytes = [
+        masked(Opcode::Text, Flags::RSV1, &last),
+        masked(Opcode::Ping, Flags::FIN, b"p"),
+        masked(Opcode::Continuation, Flags::NONE, &last),
+        masked(Opcode::Continuation, Flags::FIN, &[&last[..], &[0]].concat()),
+        masked(Opcode::Text, Flags::FIN | Flags::RSV1, &[&last[..], &[0]].concat()),
+    ]
+    .concat();
+    let limits = Limits::default();
+    let expected = [
+        Event::Ping("p".into()),
+        Event::Message(Message::from("HelloHelloHello")),
+        Event::Message(Message::from("Hello")),
+    ];
+    for size in [1, 5, bytes.len()] {
+        let pieces = bytes.chunks(size);
+        let events = invariants::decode(pieces, Role::Server, true, &limits);
+        assert_eq!(events, expected, "{size}");
+    }
+}

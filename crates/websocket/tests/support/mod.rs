@@ -146,7 +146,7 @@ impl Client {
             stream,
             decoder: Decoder::new(Role::Client)
                 .compressed(memchr::memmem::find(request, b"deflate").is_some()),
-            inflater: Inflater::new(15),
+            inflater: Inflater::new(),
             head: String::new(),
             ended: false,
         };

@@ -114,7 +114,7 @@ mod tests {
         for bits in 9..=15 {
             for keep in [false, true] {
                 let mut deflater = Deflater::new(bits);
-                let mut inflater = Inflater::new(bits).keep_context(keep);
+                let mut inflater = Inflater::new().keep_context(keep);
                 for length in [128, 129, 191, 1000, 4096, 40_000, 70_000, 300_000] {
                     let message = text(length);
                     let mut small = b"before".to_vec();
@@ -139,11 +139,11 @@ mod tests {
         assert!(deflater.compress(&half, &mut first, true));
         assert!(deflater.compress(&half, &mut second, true));
         assert!(second.len() < first.len() / 10);
-        let mut inflater = Inflater::new(15);
+        let mut inflater = Inflater::new();
         assert_eq!(inflater.inflate(&first, 2000).as_ref(), Ok(&half));
         assert_eq!(inflater.inflate(&second, 2000).as_ref(), Ok(&half));
         // One that forgets cannot read the second.
-        let mut inflater = Inflater::new(15).keep_context(false);
+        let mut inflater = Inflater::new().keep_context(false);
         assert_eq!(inflater.inflate(&first, 2000).as_ref(), Ok(&half));
         assert_ne!(inflater.inflate(&second, 2000).as_ref(), Ok(&half));
     }
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_message_that_gets_no_smaller_makes_the_next_smaller() {
         let mut deflater = Deflater::new(15);
-        let mut inflater = Inflater::new(15);
+        let mut inflater = Inflater::new();
         for length in [64, 100, 70_000] {
             let message = noise(length);
             let (mut first, mut second) = (Vec::new(), Vec::new());
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn what_was_not_sent_is_not_referred_to() {
         let mut deflater = Deflater::new(15);
-        let mut inflater = Inflater::new(15);
+        let mut inflater = Inflater::new();
         let mut out = Vec::new();
         assert!(!deflater.compress(&noise(2000), &mut out, false));
         let mut message = noise(1000);
@@ -194,7 +194,7 @@ mod tests {
         let mut small = Vec::new();
         assert!(Deflater::new(15).compress(&vec![0; 4_000_000], &mut small, false));
         assert!(small.len() < 8_000);
-        let mut inflater = Inflater::new(15);
+        let mut inflater = Inflater::new();
         let error = inflater.inflate(&small, 1_000_000).unwrap_err();
         assert_eq!(error.code(), CloseCode::TOO_BIG);
         let error = inflater.inflate(&small, 3_999_999).unwrap_err();
@@ -209,7 +209,7 @@ mod tests {
     fn what_is_not_compressed_is_refused_and_does_not_spoil_the_next() {
         let mut small = Vec::new();
         assert!(Deflater::new(15).compress(&text(500), &mut small, false));
-        let mut inflater = Inflater::new(15).keep_context(false);
+        let mut inflater = Inflater::new().keep_context(false);
         for wrong in [&b"\xff\xff\xff"[..], b"\x07", &noise(300)] {
             let error = inflater.inflate(wrong, 1000).unwrap_err();
             assert_eq!(error.code(), CloseCode::INVALID_DATA, "{wrong:x?}");
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn the_examples_of_the_rfc_are_read() {
-        let mut inflater = Inflater::new(15);
+        let mut inflater = Inflater::new();
         let hello = Ok(b"Hello".to_vec());
         // 7.2.3.1: one block, and the second time with its context.
         let block = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
@@ -241,8 +241,52 @@ mod tests {
         assert_eq!(inflater.inflate(&two, 5), hello);
         // 7.2.3.6: nothing.
         assert_eq!(inflater.inflate(&[0x00], 5), Ok(Vec::new()));
-        // Nothing may follow a last block, not even another.
-        let error = inflater.inflate(&[last, last].concat(), 100).unwrap_err();
+    }
+
+    /// The octets of `Hello` in a block with BFINAL set, padded to a byte (RFC 7692, 7.2.3.4, without the last octet).
+    const FINAL: [u8; 7] = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+
+    #[test]
+    fn blocks_with_bfinal_follow_one_another_in_a_message() {
+        let block = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+        let stored = [0x01, 0x05, 0x00, 0xfa, 0xff, b'H', b'e', b'l', b'l', b'o'];
+        for keep in [false, true] {
+            let mut inflater = Inflater::new().keep_context(keep);
+            for (blocks, count) in [
+                (vec![&FINAL[..], &FINAL, &[0]], 2),
+                (vec![&FINAL[..], &FINAL], 2),
+                (vec![&FINAL[..], &block], 2),
+                (vec![&stored[..], &FINAL, &stored, &[0]], 3),
+                (vec![&FINAL[..], &[0x00, 0x00, 0x00, 0xff, 0xff], &FINAL, &block], 3),
+                // Empty blocks with BFINAL set are no end of the message either.
+                (vec![&[0x03, 0x00][..], &FINAL, &[0x03, 0x00], &[0]], 1),
+            ] {
+                let inflated = inflater.inflate(&blocks.concat(), 100);
+                assert_eq!(inflated, Ok(b"Hello".repeat(count)), "{blocks:x?}");
+                assert_eq!(inflater.inflate(&block, 5), Ok(b"Hello".to_vec()));
+            }
+            let short = inflater.inflate(&[FINAL, FINAL].concat(), 9).unwrap_err();
+            assert_eq!(short.code(), CloseCode::TOO_BIG);
+        }
+    }
+
+    #[test]
+    fn what_follows_a_block_with_bfinal_refers_to_nothing_before_it() {
+        let mut inflater = Inflater::new();
+        // The second one of 7.2.3.2, which refers to the `Hello` before it.
+        let repeated = [0xf2, 0x00, 0x11, 0x00, 0x00];
+        let both = [&FINAL[..], &repeated].concat();
+        let error = inflater.inflate(&both, 100).unwrap_err();
         assert_eq!(error.code(), CloseCode::INVALID_DATA);
+    }
+
+    #[test]
+    fn a_block_that_does_not_end_is_refused_also_behind_one_with_bfinal() {
+        let mut inflater = Inflater::new();
+        for wrong in [&FINAL[..4], &[0xff], &[0x01, 0x05, 0x00, 0xfa, 0xff, b'H']] {
+            let bytes = [&FINAL[..], wrong].concat();
+            let error = inflater.inflate(&bytes, 100).unwrap_err();
+            assert_eq!(error.code(), CloseCode::INVALID_DATA, "{wrong:x?}");
+        }
     }
 }

@@ -11,62 +11,52 @@ use crate::protocol::Invalid;
 #[derive(Debug)]
 pub struct Inflater {
     state: Option<Decompress>,
-    bits: u8,
     keep_context: bool,
 }
 
+impl Default for Inflater {
+    fn default() -> Inflater {
+        Inflater::new()
+    }
+}
+
 impl Inflater {
-    /// An inflater for a sender whose window has `bits` bits.
-    ///
-    /// # Limits
-    ///
-    /// 8 to 15; what is below or above counts as that.
-    pub fn new(bits: u8) -> Inflater {
+    /// Creates an inflater for senders with a window of any size.
+    pub fn new() -> Inflater {
         Inflater {
             state: None,
-            // The library has no smaller window, and a larger one does as well.
-            bits: bits.clamp(9, 15),
             keep_context: true,
         }
     }
 
-    /// Sets whether a message may refer to those before it, which it may not if the sender was told not to take over its
-    /// context. Default: yes.
+    /// Sets whether a message may refer to the messages before it. It may not where the negotiated parameters forbid the
+    /// sender to take over its context. Default: yes.
     #[must_use]
     pub fn keep_context(mut self, keep_context: bool) -> Inflater {
         self.keep_context = keep_context;
         self
     }
 
-    /// The message of a compressed payload (RFC 7692, 7.2.2).
+    /// Inflates the payload of a message (RFC 7692, 7.2.2). A block with BFINAL set ends a DEFLATE stream; another stream may
+    /// follow at the next byte, as where a sender finishes its compressor with each write.
     ///
     /// # Errors
     ///
-    /// It becomes longer than `most` bytes, and no more than that of it is inflated; or it is not compressed. The next
-    /// message then has to refer to none before.
+    /// The message is longer than `most` bytes, of which one more at most is inflated; or the payload is not DEFLATE data. The
+    /// next message then cannot refer to any before it.
     pub fn inflate(&mut self, payload: &[u8], most: usize) -> Result<Vec<u8>, Invalid> {
-        let state = self
-            .state
-            .get_or_insert_with(|| Decompress::new_with_window_bits(false, self.bits));
+        // All windows have the size of the largest one: the library allocates that in any case.
+        let state = self.state.get_or_insert_with(|| Decompress::new(false));
         let mut out = Vec::new();
         // Four times is what text becomes, and costs nothing if it does not.
         let room = payload.len().saturating_mul(4).max(128).min(most + 1);
         out.reserve_exact(room);
         let inflated = inflate(state, payload, most, &mut out);
-        if !self.keep_context || inflated != Ok(End::Open) {
+        if !self.keep_context || inflated.is_err() {
             state.reset(false);
         }
-        inflated.map(|_| out)
+        inflated.map(|()| out)
     }
-}
-
-/// How the blocks of a message ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// More may follow in the next message.
-    Open,
-    /// By a block that says that it is the last (RFC 7692, 7.2.3.4).
-    Last,
 }
 
 fn inflate(
@@ -74,8 +64,8 @@ fn inflate(
     payload: &[u8],
     most: usize,
     out: &mut Vec<u8>,
-) -> Result<End, Invalid> {
-    for (input, what_may_follow) in [(payload, &[0][..]), (&TAIL, &[])] {
+) -> Result<(), Invalid> {
+    for (input, is_payload) in [(payload, true), (&TAIL, false)] {
         let mut rest = input;
         loop {
             if out.len() == out.capacity() {
@@ -92,10 +82,16 @@ fn inflate(
             let read = (state.total_in() - read) as usize;
             rest = rest.get(read..).unwrap_or_default();
             if status == Status::StreamEnd {
-                if rest.is_empty() || rest == what_may_follow {
-                    return Ok(End::Last);
+                if !is_payload {
+                    return Err(Invalid::DEFLATE);
                 }
-                return Err(Invalid::DEFLATE);
+                // Senders that set BFINAL begin with an empty window after it, and so do browsers when they inflate.
+                state.reset(false);
+                if rest.is_empty() {
+                    // The byte that would make an empty block of the tail is missing: some senders omit it.
+                    return Ok(());
+                }
+                continue;
             }
             let full = out.len() == out.capacity();
             if rest.is_empty() && !full {
@@ -106,5 +102,5 @@ fn inflate(
             }
         }
     }
-    Ok(End::Open)
+    Ok(())
 }

@@ -8,7 +8,7 @@
 //! let mut small = Vec::new();
 //! assert!(deflater.compress(text.as_bytes(), &mut small, true));
 //! assert!(small.len() < 40);
-//! assert_eq!(Inflater::new(15).inflate(&small, 1000), Ok(text.into_bytes()));
+//! assert_eq!(Inflater::new().inflate(&small, 1000), Ok(text.into_bytes()));
 //! ```
 
 mod config;
