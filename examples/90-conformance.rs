@@ -129,7 +129,6 @@ fn add_websocket(http: HttpServer, options: &Options) {
     };
     let options = WebSocketOptions::new()
         .max_message(options.ws_max_message)
-        .max_fragments(65_536)
         .origins(Origins::Any)
         .compression(compression);
     http.websocket_with("/ws", options, |_: Request| {

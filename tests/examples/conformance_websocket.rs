@@ -10,7 +10,7 @@ use uptick::websocket::{CloseCode, Message};
 use crate::program::Program;
 use crate::websocket::{WebSocket, ask};
 
-const FRAGMENTS: usize = 65_536;
+const FRAGMENTS: usize = 131_072;
 
 fn serve(options: &[&str]) -> (Program, String) {
     let mut arguments = vec!["--http", "127.0.0.1:0"];
@@ -60,13 +60,35 @@ fn the_largest_message_can_be_set() {
 }
 
 #[test]
-fn a_message_may_have_65_536_fragments_and_not_one_more() {
+fn a_message_may_have_131_072_fragments_and_not_one_more() {
     let (_server, uri) = serve(&[]);
     let mut ws = WebSocket::open(&uri, "/ws", &[]);
     ws.raw(&fragments(FRAGMENTS));
     assert_eq!(ws.text().len(), FRAGMENTS - 2);
     ws.raw(&fragments(FRAGMENTS + 1));
     ws.expect_close(CloseCode::TOO_BIG);
+}
+
+#[test]
+fn four_mib_in_fragments_of_64_bytes_and_an_empty_one_are_a_message() {
+    let (_server, uri) = serve(&[]);
+    let mut ws = WebSocket::open(&uri, "/ws", &[]);
+    let mask = Some([1, 2, 3, 4]);
+    let count = 4 * 1024 * 1024 / 64;
+    let mut bytes = Vec::new();
+    frame::append(&mut bytes, Opcode::Binary, Flags::NONE, mask, &[b'*'; 64]);
+    for _ in 1..count {
+        frame::append(
+            &mut bytes,
+            Opcode::Continuation,
+            Flags::NONE,
+            mask,
+            &[b'*'; 64],
+        );
+    }
+    frame::append(&mut bytes, Opcode::Continuation, Flags::FIN, mask, b"");
+    ws.raw(&bytes);
+    assert!(ws.message() == Message::from(vec![b'*'; count * 64]));
 }
 
 #[test]

@@ -79,8 +79,8 @@ impl WebSocketOptions {
         self
     }
 
-    /// Sets of how many fragments a message is at most; the connection of one in more is closed with 1009.
-    /// Default: 65,536.
+    /// Sets the maximum number of fragments of a message; a connection that sends more is closed with 1009. With a larger
+    /// [`max_message`](Self::max_message), a peer that sends very short fragments may need more. Default: 131,072.
     #[must_use]
     pub fn max_fragments(mut self, count: usize) -> Self {
         self.limits = self.limits.fragments(count);

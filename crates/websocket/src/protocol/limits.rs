@@ -20,7 +20,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             message: 1024 * 1024,
-            fragments: 65_536,
+            fragments: 131_072,
         }
     }
 }
@@ -38,7 +38,8 @@ impl Limits {
         self
     }
 
-    /// Sets the number of frames that one message may be cut into. More are refused with 1009. Default: 65,536.
+    /// Sets the maximum number of frames in a message; more are refused with 1009. It limits the work for a message that never
+    /// ends: a frame costs no memory besides its payload. Default: 131,072.
     ///
     /// # Limits
     ///

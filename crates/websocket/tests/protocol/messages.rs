@@ -117,8 +117,16 @@ fn a_compressed_message_may_have_a_block_with_bfinal_at_the_end_of_each_fragment
         masked(Opcode::Text, Flags::RSV1, &last),
         masked(Opcode::Ping, Flags::FIN, b"p"),
         masked(Opcode::Continuation, Flags::NONE, &last),
-        masked(Opcode::Continuation, Flags::FIN, &[&last[..], &[0]].concat()),
-        masked(Opcode::Text, Flags::FIN | Flags::RSV1, &[&last[..], &[0]].concat()),
+        masked(
+            Opcode::Continuation,
+            Flags::FIN,
+            &[&last[..], &[0]].concat(),
+        ),
+        masked(
+            Opcode::Text,
+            Flags::FIN | Flags::RSV1,
+            &[&last[..], &[0]].concat(),
+        ),
     ]
     .concat();
     let limits = Limits::default();
