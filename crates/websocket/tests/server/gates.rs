@@ -148,6 +148,36 @@ fn a_request_for_no_websocket_is_answered_with_426() {
 }
 
 #[test]
+fn every_answer_names_the_methods_that_are_answered() {
+    let http = server();
+    http.websocket("/", |_: WebSocket| ());
+    http.accept("/any", |req: Request| {
+        upgrade(&req, WebSocketOptions::new(), |_: WebSocket| ())
+    });
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+    for (line, fields, status, allow) in [
+        ("GET /", "", 426, None),
+        ("HEAD /", "", 426, None),
+        ("HEAD /", upgrade, 426, None),
+        ("OPTIONS /", "", 204, Some("allow: GET, HEAD, OPTIONS\r\n")),
+        ("POST /", "", 405, Some("allow: GET, HEAD, OPTIONS\r\n")),
+        ("HEAD /any", "", 426, None),
+        ("POST /any", "", 405, Some("allow: GET, HEAD\r\n")),
+        ("OPTIONS /any", "", 405, Some("allow: GET, HEAD\r\n")),
+    ] {
+        let request = format!("{line} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let head = Client::plain(http, &request).head;
+        assert_eq!(head[9..12].parse(), Ok(status), "{request}");
+        let head = head.to_lowercase();
+        match allow {
+            Some(allow) => assert!(head.contains(&allow.to_lowercase()), "{request}{head}"),
+            None => assert!(!head.contains("allow:"), "{request}{head}"),
+        }
+    }
+}
+
+#[test]
 fn any_handler_may_upgrade() {
     let http = server();
     http.accept(r"/ws(?:/.*)?", |req: Request| {

@@ -80,20 +80,22 @@ pub struct Offer {
 ///
 /// # Errors
 ///
-/// The answer has to be another: 405 to a method that is not GET, 426 to a request for no or another upgrade, or another
-/// version of the protocol, and 400 to anything else that is not as it has to be.
+/// The request is not valid for a WebSocket. The status is 405 for a method other than GET and HEAD, 426 for HEAD and for a
+/// request for no upgrade, another upgrade, or another version of the protocol, and 400 for anything else.
 pub fn check(head: &RequestHead) -> Result<Offer, Refusal> {
-    if *head.method() != Method::GET {
+    let is_head = *head.method() == Method::HEAD;
+    if *head.method() != Method::GET && !is_head {
         return Err(Refusal {
             status: StatusCode::METHOD_NOT_ALLOWED,
-            fields: &[("Allow", "GET")],
+            // Where there is GET, there is HEAD (RFC 9110, 9.3.2): it gets what GET gets without an upgrade.
+            fields: &[("Allow", "GET, HEAD")],
             reason: "a WebSocket is opened by GET",
         });
     }
     if head.version() != Version::Http11 {
         return Err(Refusal::bad("a WebSocket needs HTTP/1.1"));
     }
-    if !head.is_upgrade() || !has_token(head, "upgrade", "websocket") {
+    if is_head || !head.is_upgrade() || !has_token(head, "upgrade", "websocket") {
         return Err(Refusal::upgrade(
             &[("Upgrade", "websocket")],
             "the request is not for a WebSocket",
@@ -264,6 +266,7 @@ mod tests {
             assert_eq!(status(&head), expected, "{name}: {value:?}");
         }
         assert_eq!(status(&head("POST / HTTP/1.1", &FIELDS)), 405);
+        assert_eq!(status(&head("HEAD / HTTP/1.1", &FIELDS)), 426);
         assert_eq!(status(&head("GET / HTTP/1.0", &FIELDS)), 400);
         assert_eq!(status(&head("GET / HTTP/1.1", &FIELDS)), 101);
     }
@@ -283,7 +286,11 @@ mod tests {
         let version = of(changed("Sec-WebSocket-Version", Some("7")));
         assert_eq!(version, [("Sec-WebSocket-Version", "13"), upgrade]);
         assert_eq!(of(changed("Upgrade", None)), [upgrade]);
-        assert_eq!(of(head("PUT / HTTP/1.1", &FIELDS)), [("Allow", "GET")]);
+        assert_eq!(
+            of(head("PUT / HTTP/1.1", &FIELDS)),
+            [("Allow", "GET, HEAD")]
+        );
+        assert_eq!(of(head("HEAD / HTTP/1.1", &FIELDS)), [upgrade]);
     }
 
     #[test]
