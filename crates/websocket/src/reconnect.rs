@@ -9,17 +9,21 @@ use std::time::{Duration, Instant};
 
 use uptick_emitter::{Emitter, Listeners, emit, events};
 use uptick_event_loop::{Id, JoinHandle, Table, Timer, add_timer, catch, future_tick, now, spawn};
+use uptick_http::StatusCode;
 
 use crate::protocol::handshake::client::Failure;
 use crate::{CloseCode, Closed, Error, WebSocket, WebSocketConnector};
 
-use backoff::{Backoff, chance};
+use backoff::{Backoff, asked_for, chance};
 
 /// Keeps a WebSocket open: opens one, and another when it is lost, after a while that gets longer each time.
 ///
 /// The while is 0.5 s at first, twice as long after each attempt that comes to nothing, 30 s at most, and a fifth more or
 /// less, so that clients who have lost the same server do not come back all at once. After a WebSocket that was open for
 /// 10 s it begins at 0.5 s again.
+///
+/// A server that answers 429 or 503 with `Retry-After` gets at least the wait that it asks for, 1 h at most, and up to a
+/// fifth more. A `retry` listener can set another wait with [`Reconnecting::retry_in`].
 ///
 /// # Examples
 /// ```no_run
@@ -40,6 +44,7 @@ pub struct Reconnect {
     connector: WebSocketConnector,
     url: String,
     backoff: Backoff,
+    max_retry_after: Duration,
     stable: Duration,
     max_retries: Option<u32>,
 }
@@ -65,7 +70,7 @@ pub struct Reconnecting {
 pub struct Retry {
     /// How many attempts in a row have come to nothing, this one included.
     pub failed: u32,
-    /// When the next begins.
+    /// The wait before the next attempt; [`Reconnecting::retry_in`] changes it.
     pub delay: Duration,
     /// Why there will be another.
     pub why: Lost,
@@ -116,6 +121,7 @@ impl Reconnect {
                 first: Duration::from_millis(500),
                 most: Duration::from_secs(30),
             },
+            max_retry_after: Duration::from_secs(3600),
             stable: Duration::from_secs(10),
             max_retries: None,
         }
@@ -135,6 +141,14 @@ impl Reconnect {
         self
     }
 
+    /// Sets the longest wait that a server can ask for with `Retry-After`, besides the fifth that is added by chance; zero
+    /// ignores `Retry-After`. Default: 1 h.
+    #[must_use]
+    pub fn max_retry_after(mut self, limit: Duration) -> Self {
+        self.max_retry_after = limit;
+        self
+    }
+
     /// Sets for how long a WebSocket has to be open, so that the attempts before it are forgotten. Default: 10 s.
     #[must_use]
     pub fn stable_after(mut self, time: Duration) -> Self {
@@ -147,6 +161,15 @@ impl Reconnect {
     pub fn max_retries(mut self, count: Option<u32>) -> Self {
         self.max_retries = count;
         self
+    }
+
+    /// The wait after so many attempts in a row that came to nothing.
+    fn delay(&self, failed: u32, why: &Lost) -> Duration {
+        let delay = self.backoff.delay(failed, chance());
+        match retry_after(why).map(|wait| wait.min(self.max_retry_after)) {
+            Some(wait) if !wait.is_zero() => delay.max(asked_for(wait, chance())),
+            _ => delay,
+        }
     }
 
     /// Begins in the loop's next iteration. `callback` is called with each WebSocket that is opened, for its listeners.
@@ -245,6 +268,17 @@ impl Reconnecting {
         future_tick(move || self.finish());
     }
 
+    /// Sets the wait before the next attempt, counted from now. It does nothing unless an attempt is waited for, as from the
+    /// `retry` listeners on.
+    pub fn retry_in(self, delay: Duration) {
+        self.with_entry(|entry| {
+            if let State::Waiting(timer) = &entry.state {
+                timer.cancel();
+                entry.state = State::Waiting(add_timer(delay, move || self.attempt()));
+            }
+        });
+    }
+
     fn attempt(self) {
         let connecting = self.with_entry(|entry| entry.plan.connector.connect(&entry.plan.url));
         let Some(connecting) = connecting else { return };
@@ -294,7 +328,7 @@ impl Reconnecting {
             if many || is_hopeless(&why) {
                 return Some(Err(failed));
             }
-            let delay = entry.plan.backoff.delay(failed, chance());
+            let delay = entry.plan.delay(failed, &why);
             entry.state = State::Waiting(add_timer(delay, move || self.attempt()));
             Some(Ok((failed, delay)))
         });
@@ -324,6 +358,22 @@ impl Reconnecting {
         let entry = ENTRIES.try_with(|all| all.borrow_mut().remove(self.id?));
         drop(entry);
     }
+}
+
+/// The wait that the server asks for, if its status says that it may be able to later.
+fn retry_after(why: &Lost) -> Option<Duration> {
+    let Lost::Failed(Error::Refused { refusal, .. }) = why else {
+        return None;
+    };
+    let status = refusal.status();
+    let later = [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ];
+    later
+        .contains(&status)
+        .then(|| refusal.retry_after())
+        .flatten()
 }
 
 /// Whether another attempt would come to the same.

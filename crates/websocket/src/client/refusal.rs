@@ -1,6 +1,7 @@
 //! The answer of a server that opens no WebSocket.
 
 use std::fmt::{self, Display, Formatter};
+use std::time::{Duration, SystemTime};
 
 use uptick_http::{HeaderMap, StatusCode};
 
@@ -76,6 +77,20 @@ impl Refusal {
     /// The fields of the answer.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
+    }
+
+    /// The wait that the server asks for (`Retry-After`; RFC 9110, 10.2.3), whatever the status. A date counts from the
+    /// server's own `Date`, so that the clocks need not agree.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let text = |name| self.headers.get(name)?.to_str().ok().map(str::trim);
+        let value = text("retry-after")?;
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+        }
+        let then = httpdate::parse_http_date(value).ok()?;
+        let date = text("date").and_then(|date| httpdate::parse_http_date(date).ok());
+        let left = then.duration_since(date.unwrap_or_else(SystemTime::now));
+        Some(left.unwrap_or_default())
     }
 
     /// The beginning of the content.
@@ -164,6 +179,36 @@ mod tests {
         // A length that no machine has.
         let endless = refusal(403, &fields, "ffffffffffffffff\r\nabcde");
         assert_eq!(endless.content(), b"abcde");
+    }
+
+    #[test]
+    fn retry_after_is_a_number_of_seconds_or_a_date() {
+        let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        let later = ("retry-after", "Sun, 06 Nov 1994 08:51:07 GMT");
+        let seconds = |fields: &[_]| {
+            refusal(503, fields, "")
+                .retry_after()
+                .map(|wait| wait.as_secs())
+        };
+        assert_eq!(seconds(&[("retry-after", "120")]), Some(120));
+        assert_eq!(seconds(&[("retry-after", "0")]), Some(0));
+        assert_eq!(
+            seconds(&[("retry-after", "99999999999999999999999")]),
+            Some(u64::MAX)
+        );
+        assert_eq!(seconds(&[date, later]), Some(90));
+        // It is over already, by the server's clock or by that of this machine.
+        assert_eq!(
+            seconds(&[("date", later.1), ("retry-after", date.1)]),
+            Some(0)
+        );
+        assert_eq!(seconds(&[later]), Some(0));
+        let years = seconds(&[("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT")]);
+        assert!(years > Some(1_000_000_000), "{years:?}");
+        for wrong in ["", "-1", "+1", "1.5", "soon", "1 s"] {
+            assert_eq!(seconds(&[("retry-after", wrong)]), None, "{wrong}");
+        }
+        assert_eq!(seconds(&[]), None);
     }
 
     #[test]

@@ -23,6 +23,13 @@ impl Backoff {
     }
 }
 
+/// The wait that a server asked for, and up to a fifth more as `chance` says: never less, and its clients do not come back
+/// all at once.
+pub(super) fn asked_for(wait: Duration, chance: u32) -> Duration {
+    let share = f64::from(chance) / f64::from(u32::MAX);
+    wait.mul_f64(1.0 + 0.2 * share).max(LEAST)
+}
+
 /// A number that nobody can foresee; the middle where the system has none.
 pub(super) fn chance() -> u32 {
     getrandom::u32().unwrap_or(u32::MAX / 2)
@@ -58,6 +65,14 @@ mod tests {
     fn it_is_a_fifth_more_or_less() {
         assert_eq!(BACKOFF.delay(2, 0), Duration::from_millis(800));
         assert_eq!(BACKOFF.delay(2, u32::MAX), Duration::from_millis(1200));
+    }
+
+    #[test]
+    fn a_wait_that_was_asked_for_is_not_shortened() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(asked_for(minute, 0), minute);
+        assert_eq!(asked_for(minute, u32::MAX), Duration::from_secs(72));
+        assert_eq!(asked_for(Duration::ZERO, 0), LEAST);
     }
 
     #[test]

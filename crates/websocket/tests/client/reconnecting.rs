@@ -1,8 +1,10 @@
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use uptick_emitter::Emitter;
 use uptick_event_loop::ManualClock;
-use uptick_http::HttpServer;
+use uptick_http::{HttpServer, Request, Response, StatusCode};
 use uptick_socket::Server;
 use uptick_websocket::{
     Accept, CloseCode, Error, Reconnect, Reconnecting, Retry, WebSocket, WebSocketConnector,
@@ -201,4 +203,82 @@ fn a_callback_that_panics_loses_its_websocket_only() {
     assert_eq!(log.text(), "retry1 hello");
     reconnecting.stop();
     run_until(|| log.text().ends_with("close"));
+}
+
+/// A server that refuses everybody with a status and fields.
+fn refusing(status: u16, retry_after: &'static str) -> HttpServer {
+    let http = server();
+    http.get("/", move |_: Request| {
+        let status = StatusCode::from_u16(status).unwrap();
+        Response::new(status).header("retry-after", retry_after)
+    });
+    http
+}
+
+/// The delay of the first retry.
+#[track_caller]
+fn first_delay(reconnect: Reconnect) -> Duration {
+    let place = Rc::new(Cell::new(None));
+    let there = Rc::clone(&place);
+    let reconnecting = reconnect.start(|_| ());
+    reconnecting.on("retry", move |retry: Retry| there.set(Some(retry.delay)));
+    run_until(|| place.get().is_some());
+    reconnecting.stop();
+    settle();
+    place.get().unwrap()
+}
+
+#[test]
+fn the_wait_is_at_least_the_retry_after_of_429_and_503() {
+    let seconds = |status, after, reconnect: fn(Reconnect) -> Reconnect| {
+        let http = refusing(status, after);
+        let delay = first_delay(reconnect(to(url(http, "/"))));
+        http.close();
+        delay.as_secs_f64()
+    };
+    for status in [429, 503] {
+        let delay = seconds(status, "20", |plan| plan);
+        assert!((20.0..=24.0).contains(&delay), "{status} {delay}");
+    }
+    let short = [
+        seconds(500, "20", |plan| plan),
+        seconds(503, "0", |plan| plan),
+        seconds(503, "soon", |plan| plan),
+        seconds(503, "20", |plan| plan.max_retry_after(Duration::ZERO)),
+    ];
+    assert!(short.iter().all(|delay| *delay <= 0.6), "{short:?}");
+    // A wait that gets longer by itself is not shortened.
+    let long = seconds(503, "2", |plan| plan.first_delay(Duration::from_secs(10)));
+    assert!((8.0..=12.0).contains(&long), "{long}");
+    let most = seconds(503, "31536000", |plan| plan);
+    assert!((3600.0..=4320.0).contains(&most), "{most}");
+}
+
+#[test]
+fn a_retry_listener_can_set_the_wait() {
+    let clock = manual_clock();
+    let http = refusing(503, "20");
+    let log = Log::default();
+    let reconnecting = to(url(http, "/")).start(|_| ());
+    let seen = log.clone();
+    reconnecting.on("retry", move |retry: Retry| {
+        seen.add(retry.failed);
+        reconnecting.retry_in(Duration::from_secs(60));
+        if retry.failed == 1 {
+            reconnecting.retry_in(Duration::from_secs(3));
+        }
+    });
+    run_until(|| log.len() == 1);
+    pass(&clock, Duration::from_millis(2900));
+    assert_eq!(log.len(), 1);
+    pass_until(&clock, &log, 2);
+    pass(&clock, Duration::from_secs(50));
+    assert_eq!(log.len(), 2);
+    // Also later, as when the network is there again.
+    reconnecting.retry_in(Duration::ZERO);
+    run_until(|| log.len() == 3);
+    reconnecting.stop();
+    reconnecting.retry_in(Duration::ZERO);
+    settle();
+    assert_eq!(log.text(), "1 2 3");
 }

@@ -257,7 +257,10 @@ mod tests {
                 (vec![&FINAL[..], &FINAL], 2),
                 (vec![&FINAL[..], &block], 2),
                 (vec![&stored[..], &FINAL, &stored, &[0]], 3),
-                (vec![&FINAL[..], &[0x00, 0x00, 0x00, 0xff, 0xff], &FINAL, &block], 3),
+                (
+                    vec![&FINAL[..], &[0x00, 0x00, 0x00, 0xff, 0xff], &FINAL, &block],
+                    3,
+                ),
                 // Empty blocks with BFINAL set are no end of the message either.
                 (vec![&[0x03, 0x00][..], &FINAL, &[0x03, 0x00], &[0]], 1),
             ] {
