@@ -76,3 +76,59 @@ fn a_plain_websocket_needs_no_other_connector() {
     assert_eq!(hello.unwrap(), Some(Message::from("hello")));
     http.close();
 }
+
+/// Sends until 4 MiB wait above the kernel; returns how many messages.
+fn flood(ws: WebSocket) -> usize {
+    let message = Message::from(vec![b'x'; 64 * 1024]);
+    let mut count = 0;
+    while ws.buffered() < 4 << 20 {
+        assert!(ws.send(&message).is_taken());
+        count += 1;
+    }
+    count
+}
+
+/// Reads until a pong has come, and returns how many messages came before it.
+async fn messages_before_pong(ws: WebSocket) -> usize {
+    let count = std::rc::Rc::new(std::cell::Cell::new(0));
+    let seen = std::rc::Rc::clone(&count);
+    ws.on("message", move |_: Message| seen.set(seen.get() + 1));
+    ws.resume();
+    assert_eq!(ws.next(WebSocket::PONG).await.unwrap(), "here?");
+    count.get()
+}
+
+#[test]
+fn a_pong_goes_ahead_of_the_messages_that_wait_over_tls_on_both_sides() {
+    let own = self_signed(["localhost", "127.0.0.1"]).unwrap();
+    let secure = SecureServer::new(Server::bind("127.0.0.1:0").unwrap(), own.context());
+    let url = secure.address().unwrap().replace("tls://", "wss://");
+    let http = HttpServer::new().listen(secure);
+    let options = WebSocketOptions::new().max_buffered(64 << 20);
+    let place = std::rc::Rc::new(std::cell::Cell::new(None));
+    let there = std::rc::Rc::clone(&place);
+    http.websocket_with("/", options.clone(), move |_: Request| {
+        let there = std::rc::Rc::clone(&there);
+        Accept::new(move |ws: WebSocket| there.set(Some(ws)))
+    });
+    let connector = SecureConnector::new(Connector::new()).cafile_pem(own.cert_pem());
+    let done = uptick::block_on(async move {
+        let connector = WebSocketConnector::new(connector).options(options);
+        let client = connector.connect(url).await.unwrap();
+        client.next(WebSocket::OPEN).await;
+        let server = place.take().unwrap();
+        for (sender, reader) in [(server, client), (client, server)] {
+            reader.pause();
+            let count = flood(sender);
+            reader.ping("here?");
+            assert_eq!(sender.next(WebSocket::PING).await.unwrap(), "here?");
+            let before = messages_before_pong(reader).await;
+            assert!(before + 50 < count, "{before} of {count}");
+            while sender.buffered() > 0 {
+                reader.next(WebSocket::MESSAGE).await;
+            }
+        }
+    });
+    done.unwrap();
+    http.close();
+}

@@ -6,6 +6,7 @@ mod deadlines;
 mod entry;
 mod receiving;
 mod sending;
+mod waiting;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -34,7 +35,7 @@ pub(crate) use sending::{Frame, deliver};
 /// |---|---|---|
 /// | `open` | `()` | a client's connection is open; on a server, the route's callback is called instead |
 /// | `message` | [`Message`] | a message has come |
-/// | `ping` | [`Bytes`] | a ping has come, and was answered |
+/// | `ping` | [`Bytes`] | a ping has come, and is answered: at once, or before what waits goes on |
 /// | `pong` | [`Bytes`] | a pong has come |
 /// | `drain` | `()` | what waited has gone out, after [`send`](WebSocket::send) gave [`Sent::Buffered`] |
 /// | `dropped` | `usize` | a message of so many bytes was dropped: the peer does not read. Send it again at `drain`, not here |
@@ -88,7 +89,7 @@ events! {
             DRAIN = "drain";
         }
         Bytes => {
-            /// A ping has come, and was answered.
+            /// A ping has come, and is answered.
             PING = "ping";
             /// A pong has come.
             PONG = "pong";
@@ -183,9 +184,9 @@ impl WebSocket {
         with_entry(self.id, |entry| entry.is_open()).unwrap_or(false)
     }
 
-    /// How many bytes wait to be sent.
+    /// Returns the number of bytes that wait to be sent.
     pub fn buffered(self) -> usize {
-        self.connection().map_or(0, Connection::buffered)
+        with_entry(self.id, |entry| entry.buffered()).unwrap_or(0)
     }
 
     /// How many messages were dropped because the peer does not read.

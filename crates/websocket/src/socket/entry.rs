@@ -11,6 +11,7 @@ use uptick_event_loop::{Id, Table};
 use uptick_socket::Connection;
 
 use super::receiving::Serving;
+use super::waiting::WaitingFrames;
 use super::{WebSocket, closing, deadlines};
 use crate::compression::Deflation;
 use crate::protocol::{CloseCode, CloseFrame, Decoder, Role};
@@ -49,6 +50,7 @@ pub(super) struct Rare {
     topics: Vec<Rc<str>>,
     protocol: Option<Box<str>>,
     pub(super) deflation: Option<Deflation>,
+    pub(super) waiting: Option<Box<WaitingFrames>>,
     pub(super) dropped: u64,
     /// What it was closed with on this side.
     pub(super) closed: Option<CloseFrame>,
@@ -67,7 +69,7 @@ impl Flags {
     pub(super) const CLOSING: Flags = Flags(1 << 1);
     /// It is over.
     pub(super) const OVER: Flags = Flags(1 << 2);
-    /// So much waits to be sent that the limit has to be looked at.
+    /// The connection's write queue is full, until its `drain`: data frames wait above it. Unless this is set, none do.
     pub(super) const FULL: Flags = Flags(1 << 3);
     /// A message is being sent in fragments.
     pub(super) const FRAGMENTS: Flags = Flags(1 << 4);
@@ -235,6 +237,17 @@ impl Entry {
 
     pub(super) fn conn_unless_over(&self) -> Option<Connection> {
         (!self.flags.intersects(Flags::OVER)).then_some(self.conn)
+    }
+
+    /// The frames that wait while the connection is full.
+    pub(super) fn waiting(&mut self) -> &mut WaitingFrames {
+        self.rare().waiting.get_or_insert_default()
+    }
+
+    /// The number of bytes that wait to be sent, here and in the connection.
+    pub(super) fn buffered(&self) -> usize {
+        let waiting = self.rare.as_ref().and_then(|rare| rare.waiting.as_ref());
+        self.conn.buffered() + waiting.map_or(0, |waiting| waiting.len())
     }
 
     pub(super) fn dropped(&self) -> u64 {

@@ -29,13 +29,13 @@ impl Protocol<Connection> for Serving {
         received(key, chunk.into());
     }
 
-    fn end(&self, _conn: Connection, _key: Id) {
+    fn end(&self, _conn: Connection, key: Id) {
         // This side ends, too, and `close` follows.
+        sending::write_all_waiting(key);
     }
 
     fn drain(&self, _conn: Connection, key: Id) {
-        with_entry(key, |entry| entry.flags.remove(Flags::FULL));
-        emit(&WebSocket::from_id(key), WebSocket::DRAIN, ());
+        sending::drained(key);
     }
 
     fn error(&self, _conn: Connection, key: Id, error: &uptick_socket::Error) {

@@ -2,6 +2,9 @@
 //!
 //! Cost of a short message on a server: the entry is looked up once, and the frame is written straight into the
 //! connection's queue. No allocation; all that is sent in one iteration of the loop goes out with one system call.
+//!
+//! While the connection's queue is full, data frames wait in [`WaitingFrames`](super::waiting::WaitingFrames), so that
+//! control frames need not.
 
 use std::cell::RefCell;
 use std::io;
@@ -12,6 +15,7 @@ use uptick_event_loop::Id;
 use uptick_socket::Connection;
 
 use super::entry::{Entry, Flags, SOFT_LIMIT};
+use super::waiting::Waiting;
 use super::{WebSocket, with_entry};
 use crate::message::Payload;
 use crate::protocol::frame::{self, Opcode};
@@ -127,7 +131,7 @@ impl Entry {
         let most = self.route.options.max_buffered;
         // As long as it is not full, less waits than the soft limit.
         if self.flags.intersects(Flags::FULL) || length.saturating_add(SOFT_LIMIT) > most {
-            let waiting = self.conn.buffered();
+            let waiting = self.buffered();
             if waiting > 0 && waiting.saturating_add(length) > most {
                 return Room::Slow;
             }
@@ -205,24 +209,85 @@ fn write(
         return Sent::Dropped;
     };
     let length = payload.as_slice().len();
-    let mut open = conn.write_with(|out| {
-        if length <= COPIED {
+    if length <= COPIED {
+        return put(key, conn, flags, Bytes::new(), |out| {
             frame::append(out, opcode, frame_flags, mask, payload.as_slice());
-        } else {
-            frame::append_head(out, opcode, frame_flags, mask, length as u64);
-        }
-    });
-    if length > COPIED && open.is_some() {
-        open = Some(match mask {
-            None => conn.write(payload.into_bytes()),
-            Some(key) => {
-                let mut masked = payload.as_slice().to_vec();
-                mask::apply(&mut masked, key, 0);
-                conn.write(masked)
-            }
         });
     }
+    let payload = match mask {
+        None => payload.into_bytes(),
+        Some(key) => {
+            let mut masked = payload.as_slice().to_vec();
+            mask::apply(&mut masked, key, 0);
+            masked.into()
+        }
+    };
+    put(key, conn, flags, payload, |out| {
+        frame::append_head(out, opcode, frame_flags, mask, length as u64);
+    })
+}
+
+/// Writes a data frame, or adds it to those that wait while the connection is full: what `append` appends, with `payload`
+/// behind it.
+#[inline]
+fn put(
+    key: Id,
+    conn: Connection,
+    flags: Flags,
+    payload: Bytes,
+    append: impl FnOnce(&mut Vec<u8>),
+) -> Sent {
+    if flags.intersects(Flags::FULL) {
+        with_entry(key, |entry| entry.waiting().push(payload, append));
+        return Sent::Buffered;
+    }
+    let mut open = conn.write_with(append);
+    if open.is_some() && !payload.is_empty() {
+        open = Some(conn.write(payload));
+    }
     noted(key, open)
+}
+
+/// The connection takes more: writes what waits, until it is full again.
+pub(super) fn drained(key: Id) {
+    with_entry(key, |entry| entry.flags.remove(Flags::FULL));
+    write_waiting(key, Flags::FULL);
+    let full = with_entry(key, |entry| entry.flags.intersects(Flags::FULL));
+    if full == Some(false) {
+        emit(&WebSocket::from_id(key), WebSocket::DRAIN, ());
+    }
+}
+
+/// Writes all that waits to a connection that is about to end.
+pub(super) fn write_all_waiting(key: Id) {
+    write_waiting(key, Flags::default());
+}
+
+/// Writes what waits until a flag of `until` is set.
+fn write_waiting(key: Id, until: Flags) {
+    loop {
+        let next = with_entry(key, |entry| {
+            if entry.flags.intersects(until) {
+                return None;
+            }
+            let waiting = &mut entry.rare_if_any()?.waiting;
+            let next = waiting.as_mut()?.pop();
+            if next.is_none() {
+                *waiting = None;
+            }
+            next.map(|next| (entry.conn, next))
+        });
+        match next.flatten() {
+            Some((_, Waiting::Pong(payload))) => {
+                let _ = control(key, Opcode::Pong, &payload);
+            }
+            Some((conn, Waiting::Frames(piece))) => {
+                let append = |out: &mut Vec<u8>| out.extend_from_slice(&piece.bytes);
+                let _ = put(key, conn, Flags::default(), piece.payload, append);
+            }
+            None => return,
+        }
+    }
 }
 
 /// Sends a part of a message in fragments.
@@ -280,18 +345,24 @@ pub(super) fn ping(key: Id, payload: &[u8]) -> Sent {
     }
 }
 
-/// Answers a ping, unless the peer does not read: then a later pong does for it. (RFC 6455, 5.5.3)
+/// Answers a ping: at once, or as soon as the connection drains. Then only the latest is answered (RFC 6455, 5.5.3), so that
+/// pings of a peer that does not read take no memory.
 pub(super) fn pong(key: Id, payload: &[u8]) {
-    let answers = with_entry(key, |entry| {
-        entry.is_open() && !entry.flags.intersects(Flags::FULL)
+    let at_once = with_entry(key, |entry| {
+        let full = entry.flags.intersects(Flags::FULL);
+        if full && entry.is_open() {
+            entry.waiting().set_pong(payload);
+        }
+        entry.is_open() && !full
     });
-    if answers == Some(true) {
+    if at_once == Some(true) {
         let _ = control(key, Opcode::Pong, payload);
     }
 }
 
-/// Sends a close; it is the last that is sent.
+/// Sends a close; it is the last that is sent, behind all that waits.
 pub(super) fn close_frame(key: Id, says: Option<&CloseFrame>) {
+    write_all_waiting(key);
     let place = with_entry(key, |entry| (entry.conn, entry.flags));
     let Some((conn, flags)) = place else { return };
     if let Ok(mask) = mask_of(flags) {
@@ -304,16 +375,19 @@ pub(super) fn close_frame(key: Id, says: Option<&CloseFrame>) {
 pub(crate) fn told_of_slow(key: Id, bytes: usize) {
     let policy = with_entry(key, |entry| {
         entry.rare().dropped += 1;
-        (entry.route.options.slow_policy, entry.conn)
+        (
+            entry.route.options.slow_policy,
+            entry.conn,
+            entry.buffered(),
+        )
     });
     let ws = WebSocket::from_id(key);
     match policy {
-        Some((SlowPolicy::Drop, _)) => {
+        Some((SlowPolicy::Drop, ..)) => {
             emit(&ws, WebSocket::DROPPED, bytes);
         }
-        Some((SlowPolicy::Close, conn)) => conn.close(),
-        Some((SlowPolicy::Error, conn)) => {
-            let waiting = conn.buffered();
+        Some((SlowPolicy::Close, conn, _)) => conn.close(),
+        Some((SlowPolicy::Error, _, waiting)) => {
             emit(&ws, WebSocket::ERROR, Error::Slow { bytes, waiting });
         }
         None => {}
@@ -389,7 +463,7 @@ pub(crate) fn deliver(key: Id, frame: &mut Frame) -> bool {
             if flags.intersects(Flags::DEFLATE.or(Flags::CLIENT)) {
                 return deliver_otherwise(key, conn, flags, frame);
             }
-            noted(key, append(conn, &frame.plain)).is_taken()
+            put_whole(key, conn, flags, &frame.plain).is_taken()
         }
         Some(Room::Slow) => {
             told_of_slow(key, frame.payload().len());
@@ -403,14 +477,15 @@ pub(crate) fn deliver(key: Id, frame: &mut Frame) -> bool {
     }
 }
 
+/// Writes a frame that is encoded, or adds it to those that wait.
 #[inline]
-fn append(conn: Connection, bytes: &Bytes) -> Option<bool> {
+fn put_whole(key: Id, conn: Connection, flags: Flags, bytes: &Bytes) -> Sent {
     if bytes.len() <= COPIED {
-        conn.write_with(|out| out.extend_from_slice(bytes))
-    } else if conn.is_writable() {
-        Some(conn.write(bytes.clone()))
+        put(key, conn, flags, Bytes::new(), |out| {
+            out.extend_from_slice(bytes);
+        })
     } else {
-        None
+        put(key, conn, flags, bytes.clone(), |_| ())
     }
 }
 
@@ -436,5 +511,5 @@ fn deliver_otherwise(key: Id, conn: Connection, flags: Flags, frame: &mut Frame)
         None => frame.shared(),
     };
     let bytes = bytes.unwrap_or_else(|| frame.plain.clone());
-    noted(key, append(conn, &bytes)).is_taken()
+    put_whole(key, conn, flags, &bytes).is_taken()
 }

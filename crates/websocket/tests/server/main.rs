@@ -10,5 +10,6 @@ mod endings;
 mod gates;
 mod messages;
 mod panics;
+mod pings;
 mod reentrance;
 mod topics;

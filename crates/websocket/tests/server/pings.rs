@@ -1,0 +1,202 @@
+//! Pings of peers that do not read, and what waits for these.
+
+use std::cell::{Cell, RefCell};
+use std::net::Shutdown;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use uptick_emitter::Emitter;
+use uptick_event_loop::spawn;
+use uptick_http::HttpServer;
+use uptick_websocket::protocol::Event;
+use uptick_websocket::protocol::frame::{Flags, Opcode};
+use uptick_websocket::{
+    Accept, Message, Sent, WebSocket, WebSocketConnector, WebSocketOptions, WebSocketRoutes,
+};
+
+use crate::support::{Client, framed, run_until, server, settle};
+
+const LENGTH: usize = 64 * 1024;
+
+/// Options with which nothing is dropped.
+fn patient() -> WebSocketOptions {
+    WebSocketOptions::new()
+        .max_buffered(256 << 20)
+        .max_message(256 << 20)
+}
+
+/// A server, and the last WebSocket that was opened there.
+fn watched() -> (HttpServer, Rc<Cell<Option<WebSocket>>>) {
+    let http = server();
+    let place = Rc::new(Cell::new(None));
+    let there = Rc::clone(&place);
+    http.websocket_with("/", patient(), move |_| {
+        let there = Rc::clone(&there);
+        Accept::new(move |ws: WebSocket| {
+            ws.subscribe("all");
+            there.set(Some(ws));
+        })
+    });
+    (http, place)
+}
+
+/// A message that begins with its number.
+fn numbered(number: usize) -> Message {
+    let mut bytes = vec![b'x'; LENGTH];
+    bytes[..8].copy_from_slice(&(number as u64).to_be_bytes());
+    Message::from(bytes)
+}
+
+/// Sends numbered messages until so many bytes wait above the kernel; gives how many.
+fn flood(ws: WebSocket, bytes: usize) -> usize {
+    let mut count = 0;
+    while ws.buffered() < bytes {
+        assert!(ws.send(numbered(count)).is_taken());
+        count += 1;
+        settle();
+    }
+    count
+}
+
+#[test]
+fn a_ping_is_answered_ahead_of_the_messages_that_wait() {
+    let (http, place) = watched();
+    let mut client = Client::open(http, "/");
+    let ws = place.get().unwrap();
+    let count = flood(ws, 4 << 20);
+    // What many get keeps its place among what one gets.
+    ws.hub().unwrap().publish("all", "many");
+    assert_eq!(ws.send(""), Sent::Buffered);
+    let waiting = ws.buffered();
+    let pings = ["first", "last"].map(|payload| framed(Opcode::Ping, Flags::FIN, payload));
+    client.write(pings.concat());
+    settle();
+    assert_eq!(ws.buffered(), waiting);
+    let (mut before, mut pong) = (0, None);
+    for number in 0..count {
+        let mut event = client.event();
+        if let Some(Event::Pong(payload)) = event {
+            assert_eq!(pong.replace((number, payload)), None);
+            event = client.event();
+        }
+        let Some(Event::Message(message)) = event else {
+            panic!("no message {number} but {event:?}")
+        };
+        assert!(message == numbered(number), "{number}");
+        before = number;
+    }
+    assert_eq!(
+        (client.message(), client.message()),
+        ("many".into(), "".into())
+    );
+    let (place, payload) = pong.unwrap();
+    assert_eq!(payload, "last");
+    // Only the connection's own queue was before it: up to its limit, and the message that exceeded that.
+    let behind = (before + 1 - place) * LENGTH;
+    assert!(behind + 3 * LENGTH >= waiting, "{behind} of {waiting}");
+    assert_eq!((ws.buffered(), ws.send("end")), (0, Sent::Sent));
+    assert_eq!(client.message(), "end");
+}
+
+#[test]
+fn a_pong_goes_between_the_fragments_of_a_message() {
+    let (http, place) = watched();
+    let mut client = Client::open(http, "/");
+    let ws = place.get().unwrap();
+    ws.send_first(vec![b'x'; LENGTH]);
+    let mut length = LENGTH;
+    while ws.buffered() < 1 << 20 {
+        assert!(ws.send_fragment(vec![b'x'; LENGTH]).is_taken());
+        length += LENGTH;
+        settle();
+    }
+    ws.send_last("");
+    client.frame(Opcode::Ping, Flags::FIN, "here?");
+    settle();
+    assert_eq!(client.event(), Some(Event::Pong("here?".into())));
+    match client.event() {
+        Some(Event::Message(message)) => assert_eq!(message.len(), length),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_ping_of_this_side_goes_ahead_of_the_messages_that_wait() {
+    let (http, place) = watched();
+    let mut client = Client::open(http, "/");
+    let ws = place.get().unwrap();
+    let count = flood(ws, 4 << 20);
+    assert!(ws.ping("here?").is_taken());
+    let mut at = None;
+    for number in 0..count {
+        if let Some(Event::Ping(_)) = client.event() {
+            at = Some(number);
+            break;
+        }
+    }
+    assert!(at.is_some_and(|at| at + 50 < count), "{at:?} of {count}");
+}
+
+#[test]
+fn drain_comes_when_all_that_waited_has_gone_out() {
+    let (http, place) = watched();
+    let mut client = Client::open(http, "/");
+    let ws = place.get().unwrap();
+    let count = flood(ws, 2 << 20);
+    let left = Rc::new(RefCell::new(Vec::new()));
+    let seen = Rc::clone(&left);
+    ws.on("drain", move |()| seen.borrow_mut().push(ws.buffered()));
+    for _ in 0..count {
+        client.event();
+    }
+    settle();
+    let left = left.borrow();
+    assert!(left.len() == 1 && left[0] < LENGTH, "{left:?}");
+}
+
+#[test]
+fn messages_that_wait_reach_a_client_that_has_ended_its_side() {
+    let (http, place) = watched();
+    let mut client = Client::open(http, "/");
+    let ws = place.get().unwrap();
+    let count = flood(ws, 2 << 20);
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    settle();
+    for number in 0..count {
+        assert!(client.event() == Some(Event::Message(numbered(number))));
+    }
+    assert_eq!(client.event(), None);
+}
+
+#[test]
+fn a_client_answers_pings_ahead_of_the_messages_that_wait() {
+    let (http, place) = watched();
+    let connected: Rc<Cell<Option<WebSocket>>> = Rc::default();
+    let there = Rc::clone(&connected);
+    let connector = WebSocketConnector::default().options(patient());
+    let url = http.address().unwrap().replace("tcp", "ws");
+    drop(spawn(async move {
+        there.set(Some(connector.connect(url).await.unwrap()));
+    }));
+    run_until(|| connected.get().is_some() && place.get().is_some());
+    let (client, ws) = (connected.get().unwrap(), place.get().unwrap());
+    let log: Rc<RefCell<Vec<usize>>> = Rc::default();
+    let (messages, pongs) = (Rc::clone(&log), Rc::clone(&log));
+    ws.on("message", move |message: Message| {
+        messages.borrow_mut().push(message.len());
+    });
+    ws.on("pong", move |payload: Bytes| {
+        assert_eq!(payload, "last");
+        pongs.borrow_mut().push(0);
+    });
+    ws.pause();
+    let count = flood(client, 4 << 20);
+    ws.ping("first");
+    ws.ping("last");
+    settle();
+    ws.resume();
+    run_until(|| log.borrow().len() == count + 1);
+    let log = log.borrow();
+    let at = log.iter().position(|length| *length == 0);
+    assert!(at.is_some_and(|at| at + 50 < count), "{at:?} of {count}");
+}
