@@ -103,8 +103,11 @@ impl WebSocketOptions {
         self
     }
 
-    /// Sets how long the peer may be silent, before the connection is closed; `None` switches the limit off, and the pings with
+    /// Sets how long the peer may be silent before the connection is closed; `None` switches the limit off, and the pings with
     /// it. Default: 120 s.
+    ///
+    /// A peer that takes what it is sent is not silent: when the time is over, it begins again if the peer has acknowledged bytes
+    /// meanwhile, besides those of the ping.
     #[must_use]
     pub fn idle_timeout(mut self, limit: Option<Duration>) -> Self {
         self.idle_timeout = limit;
@@ -112,7 +115,8 @@ impl WebSocketOptions {
     }
 
     /// Sets whether a silent peer is sent a ping while there is time for its pong: 16 s before the end of the idle
-    /// timeout, or a quarter of that if it is shorter. Default: true.
+    /// timeout, or a quarter of that if it is shorter. While bytes wait for the peer, no ping is sent, because it would come behind
+    /// them. Default: true.
     #[must_use]
     pub fn pings(mut self, pings: bool) -> Self {
         self.pings = pings;

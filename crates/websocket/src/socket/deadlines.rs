@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uptick_emitter::emit;
 use uptick_event_loop::driver::{self, Driver, Timestamp};
-use uptick_event_loop::{DriverId, Id, Readiness, Token};
+use uptick_event_loop::{DriverId, Id, Readiness, Token, future_tick};
 use uptick_stream::transport;
 
 use super::entry::{Entry, Flags, with_entry, with_sockets};
@@ -91,6 +91,28 @@ impl Entry {
         self.rare.as_ref()?.until
     }
 
+    /// What follows when nothing came for as long as a limit says.
+    ///
+    /// A peer that has acknowledged bytes since the last look is not silent, but for those of a ping that found nothing before
+    /// it. A ping that would wait behind other bytes is not sent: whether those are taken says more.
+    fn silent(&mut self) -> Option<Over> {
+        let acknowledged = self.conn.acknowledged();
+        let takes = acknowledged > self.acknowledged;
+        let waits = self.conn.is_sending() || acknowledged < self.conn.bytes_written();
+        let last = self.flags.intersects(Flags::PINGED) || !self.route.options.pings;
+        self.acknowledged = acknowledged;
+        if takes && (waits || last) {
+            self.seen = Timestamp::now();
+            self.flags.remove(Flags::PINGED);
+            return None;
+        }
+        if last {
+            return Some(Over::Silent);
+        }
+        self.flags.insert(Flags::PINGED);
+        (!waits).then_some(Over::Ping)
+    }
+
     fn arm(&mut self, key: Id) {
         let Some(due) = self.due() else { return };
         if self.deadline.is_some() {
@@ -115,7 +137,7 @@ pub(super) fn arm(key: Id) {
 enum Over {
     /// The peer is sent a ping.
     Ping,
-    /// It has not answered, or not come at all.
+    /// Nothing came, and it takes nothing.
     Silent,
     /// It has not answered a close.
     Close,
@@ -141,11 +163,8 @@ fn expired(key: Id) {
             Some(Over::Close)
         } else if entry.until() == Some(due) {
             Some(Over::Lifetime)
-        } else if entry.flags.intersects(Flags::PINGED) || !entry.route.options.pings {
-            Some(Over::Silent)
         } else {
-            entry.flags.insert(Flags::PINGED);
-            Some(Over::Ping)
+            entry.silent()
         };
         if matches!(over, None | Some(Over::Ping)) {
             entry.arm(key);
@@ -154,7 +173,13 @@ fn expired(key: Id) {
     });
     let ws = WebSocket::from_id(key);
     match over.flatten() {
-        Some(Over::Ping) => drop(sending::ping(key, b"")),
+        Some(Over::Ping) => {
+            let _ = sending::ping(key, b"");
+            // The peer's kernel acknowledges the ping, which says nothing of the peer: only what follows does.
+            future_tick(move || {
+                with_entry(key, |entry| entry.acknowledged = entry.conn.bytes_written());
+            });
+        }
         Some(Over::Silent) => {
             emit(&ws, WebSocket::ERROR, Error::Silent);
             ws.terminate();

@@ -39,6 +39,8 @@ pub(crate) struct Entry {
     pub(super) armed: Timestamp,
     /// When something came last; once a close was sent, when that was.
     pub(super) seen: Timestamp,
+    /// The number of acknowledged bytes beyond which the peer is known to take what it is sent.
+    pub(super) acknowledged: u64,
     pub(super) flags: Flags,
     pub(super) rare: Option<Box<Rare>>,
 }
@@ -75,7 +77,7 @@ impl Flags {
     pub(super) const FRAGMENTS: Flags = Flags(1 << 4);
     /// Messages may be compressed.
     pub(super) const DEFLATE: Flags = Flags(1 << 5);
-    /// A ping was sent because nothing came.
+    /// Nothing came for so long that a ping was due: the rest of the idle timeout runs.
     pub(super) const PINGED: Flags = Flags(1 << 6);
     /// Reading is paused.
     pub(super) const PAUSED: Flags = Flags(1 << 7);
@@ -172,6 +174,7 @@ pub(crate) fn open(opening: Opening) -> Option<WebSocket> {
         deadline: None,
         armed: Timestamp::default(),
         seen: Timestamp::now(),
+        acknowledged: conn.bytes_written(),
         flags,
         rare,
     };

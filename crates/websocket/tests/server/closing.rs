@@ -172,9 +172,9 @@ fn what_is_no_message_is_refused_with_the_code_that_says_why() {
 #[test]
 fn a_silent_client_is_sent_a_ping_after_104_seconds_and_is_gone_after_120() {
     let clock = manual_clock();
-    let (http, log, _) = recording(WebSocketOptions::new());
+    let (http, log, place) = recording(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
-    settle();
+    acknowledged(place.get().unwrap());
     pass(&clock, Duration::from_millis(103_900));
     assert!(client.so_far().is_empty());
     pass(&clock, Duration::from_millis(300));
@@ -189,15 +189,79 @@ fn a_silent_client_is_sent_a_ping_after_104_seconds_and_is_gone_after_120() {
 #[test]
 fn a_client_that_answers_pings_stays() {
     let clock = manual_clock();
-    let (http, log, _) = recording(WebSocketOptions::new());
+    let (http, log, place) = recording(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
     for _ in 0..3 {
+        acknowledged(place.get().unwrap());
         pass(&clock, Duration::from_secs(110));
         assert!(matches!(client.so_far()[..], [Event::Ping(_)]));
         client.frame(Opcode::Pong, Flags::FIN, "");
         settle();
     }
     assert_eq!(log.text(), "");
+}
+
+/// Waits until the client's kernel has acknowledged what was sent.
+#[track_caller]
+fn acknowledged(ws: WebSocket) {
+    settle();
+    let conn = ws.connection().unwrap();
+    run_until(|| conn.acknowledged() == conn.bytes_written());
+}
+
+#[test]
+fn a_client_that_takes_messages_and_sends_nothing_stays_until_there_are_none() {
+    let clock = manual_clock();
+    let (http, log, place) = recording(WebSocketOptions::new());
+    let mut client = Client::open(http, "/");
+    let ws = place.get().unwrap();
+    let mut pings = 0;
+    for _ in 0..40 {
+        ws.send("news");
+        acknowledged(ws);
+        pass(&clock, Duration::from_secs(10));
+        let came = client.so_far();
+        pings += came
+            .iter()
+            .filter(|event| matches!(event, Event::Ping(_)))
+            .count();
+    }
+    assert_eq!((log.text(), pings), (String::new(), 3));
+    acknowledged(ws);
+    pass(&clock, Duration::from_secs(130));
+    assert!(log.text().ends_with("1006::unclean"), "{}", log.text());
+}
+
+#[test]
+fn a_client_that_reads_slowly_what_waits_for_it_stays_and_is_sent_no_ping() {
+    let clock = manual_clock();
+    let options = WebSocketOptions::new().max_buffered(256 << 20);
+    let (http, log, place) = recording(options);
+    let mut client = Client::open(http, "/");
+    let ws = place.get().unwrap();
+    let conn = ws.connection().unwrap();
+    conn.set_write_timeout(None);
+    let socket = socket2::SockRef::from(&client.stream);
+    socket.set_recv_buffer_size(128 * 1024).unwrap();
+    while ws.buffered() < 24 << 20 {
+        ws.send(vec![b'x'; 50_000]);
+    }
+    for _ in 0..8 {
+        pass(&clock, Duration::from_secs(50));
+        // As much as makes its kernel tell of room.
+        let before = conn.acknowledged();
+        let read = || {
+            for event in client.came() {
+                assert!(matches!(event, Event::Message(_)), "{event:?}");
+            }
+            conn.acknowledged() > before
+        };
+        run_until(read);
+    }
+    assert_eq!(log.text(), "");
+    assert!(ws.buffered() > 0);
+    pass(&clock, Duration::from_secs(250));
+    assert!(log.text().contains("silent"), "{}", log.text());
 }
 
 #[test]
