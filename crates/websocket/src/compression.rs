@@ -64,7 +64,7 @@ impl Deflation {
         Deflation {
             deflater: Self::deflater(config.server_keeps_context(), config.server_bits()),
             keeps: config.server_keeps_context(),
-            inflater: config.client_keeps_context().then(|| Inflater::new()),
+            inflater: config.client_keeps_context().then(Inflater::new),
         }
     }
 
@@ -73,7 +73,7 @@ impl Deflation {
         Deflation {
             deflater: Self::deflater(config.client_keeps_context(), config.client_bits()),
             keeps: config.client_keeps_context(),
-            inflater: config.server_keeps_context().then(|| Inflater::new()),
+            inflater: config.server_keeps_context().then(Inflater::new),
         }
     }
 
