@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use uptick_stream::transport;
+use uptick_stream::transport::{self, Transport};
 
 use super::Connection;
 
@@ -29,6 +29,24 @@ impl Connection {
     /// is reset. `None` switches the limit off. Default: 30 s.
     pub fn set_write_timeout(self, limit: Option<Duration>) {
         transport::set_stall_limit(self, limit);
+    }
+
+    /// Sets from how many unsent bytes on the kernel takes no more (`TCP_NOTSENT_LOWAT`); what is sent and not acknowledged does
+    /// not count. The rest waits in the write queue, where a protocol can still decide what goes first. Only TCP on Linux has
+    /// this limit; elsewhere the call does nothing. Default: the kernel's, megabytes as a rule.
+    ///
+    /// Cost: a system call.
+    pub fn set_unsent_limit(self, bytes: u32) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        Connection::with_transports(|all| {
+            // Unix sockets have no such option.
+            let socket = all.descriptor(self)?;
+            socket2::SockRef::from(&socket)
+                .set_tcp_notsent_lowat(bytes)
+                .ok()
+        });
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let _ = bytes;
     }
 
     /// Sets how long `end` waits for the peer's end, throwing away what it still sends. Default: 1 s.

@@ -20,6 +20,9 @@ use crate::{Topics, WebSocketOptions};
 /// From so many bytes that wait for the peer on, [`Sent::Buffered`](super::Sent) says so.
 pub(super) const SOFT_LIMIT: usize = 64 * 1024;
 
+/// The number of unsent bytes in the kernel from which on frames wait in this process, where control frames overtake them.
+const UNSENT_LIMIT: u32 = 128 * 1024;
+
 /// What the WebSockets of a route share.
 #[derive(Debug)]
 pub(crate) struct Route {
@@ -184,6 +187,7 @@ pub(crate) fn open(opening: Opening) -> Option<WebSocket> {
     };
     // The limit of what waits is kept here, where it has a policy.
     conn.set_write_limits(soft, usize::MAX);
+    conn.set_unsent_limit(UNSENT_LIMIT);
     conn.set_protocol(&Serving, id);
     deadlines::arm(id);
     Some(WebSocket::from_id(id))

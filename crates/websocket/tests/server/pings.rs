@@ -200,3 +200,24 @@ fn a_client_answers_pings_ahead_of_the_messages_that_wait() {
     let at = log.iter().position(|length| *length == 0);
     assert!(at.is_some_and(|at| at + 50 < count), "{at:?} of {count}");
 }
+
+#[test]
+fn the_kernel_keeps_little_that_it_has_not_sent_yet() {
+    let (http, place) = watched();
+    let _client = Client::open(http, "/");
+    let ws = place.get().unwrap();
+    let mut sent = 0;
+    while ws.buffered() < 1 << 20 {
+        ws.send(vec![b'x'; LENGTH]);
+        sent += LENGTH;
+        settle();
+    }
+    // The client's receive buffer, what is on the way, and 128 KiB.
+    let unacknowledged = {
+        let conn = ws.connection().unwrap();
+        conn.bytes_written() - conn.acknowledged()
+    };
+    if cfg!(target_os = "linux") {
+        assert!(unacknowledged <= 512 * 1024, "{unacknowledged} of {sent}");
+    }
+}
