@@ -156,7 +156,7 @@ impl WebSocket {
         sending::send_part(self.id, payload, sending::Part::Last)
     }
 
-    /// Sends a ping, whose pong the peer sends with the same bytes. They are cut off behind the 125th, which is as many as a
+    /// Sends a ping behind the messages before it; the peer sends a pong with the same bytes. They are cut off behind the 125th, which is as many as a
     /// ping has.
     pub fn ping(self, payload: impl AsRef<[u8]>) -> Sent {
         sending::ping(self.id, payload.as_ref())

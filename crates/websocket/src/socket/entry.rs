@@ -20,7 +20,7 @@ use crate::{Topics, WebSocketOptions};
 /// From so many bytes that wait for the peer on, [`Sent::Buffered`](super::Sent) says so.
 pub(super) const SOFT_LIMIT: usize = 64 * 1024;
 
-/// The number of unsent bytes in the kernel from which on frames wait in this process, where control frames overtake them.
+/// The number of unsent bytes in the kernel from which on frames wait in this process, where pongs overtake them.
 const UNSENT_LIMIT: u32 = 128 * 1024;
 
 /// What the WebSockets of a route share.
@@ -74,7 +74,7 @@ impl Flags {
     pub(super) const CLOSING: Flags = Flags(1 << 1);
     /// It is over.
     pub(super) const OVER: Flags = Flags(1 << 2);
-    /// The connection's write queue is full, until its `drain`: data frames wait above it. Unless this is set, none do.
+    /// The connection's write queue is full, until its `drain`: frames wait above it. Unless this is set, none do.
     pub(super) const FULL: Flags = Flags(1 << 3);
     /// A message is being sent in fragments.
     pub(super) const FRAGMENTS: Flags = Flags(1 << 4);

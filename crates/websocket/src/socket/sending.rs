@@ -3,8 +3,8 @@
 //! Cost of a short message on a server: the entry is looked up once, and the frame is written straight into the
 //! connection's queue. No allocation; all that is sent in one iteration of the loop goes out with one system call.
 //!
-//! While the connection's queue is full, data frames wait in [`WaitingFrames`](super::waiting::WaitingFrames), so that
-//! control frames need not.
+//! While the connection's queue is full, frames wait in [`WaitingFrames`](super::waiting::WaitingFrames), where pongs overtake
+//! them.
 
 use std::cell::RefCell;
 use std::io;
@@ -227,7 +227,7 @@ fn write(
     })
 }
 
-/// Writes a data frame, or adds it to those that wait while the connection is full: what `append` appends, with `payload`
+/// Writes a frame, or adds it to those that wait while the connection is full: what `append` appends, with `payload`
 /// behind it.
 #[inline]
 fn put(
@@ -275,15 +275,17 @@ fn write_waiting(key: Id, until: Flags) {
             if next.is_none() {
                 *waiting = None;
             }
-            next.map(|next| (entry.conn, next))
+            let mut flags = entry.flags;
+            flags.remove(Flags::FULL);
+            next.map(|next| (entry.conn, flags, next))
         });
         match next.flatten() {
-            Some((_, Waiting::Pong(payload))) => {
-                let _ = control(key, Opcode::Pong, &payload);
+            Some((conn, flags, Waiting::Pong(payload))) => {
+                let _ = control(key, conn, flags, Opcode::Pong, &payload);
             }
-            Some((conn, Waiting::Frames(piece))) => {
+            Some((conn, flags, Waiting::Frames(piece))) => {
                 let append = |out: &mut Vec<u8>| out.extend_from_slice(&piece.bytes);
-                let _ = put(key, conn, Flags::default(), piece.payload, append);
+                let _ = put(key, conn, flags, piece.payload, append);
             }
             None => return,
         }
@@ -322,25 +324,20 @@ pub(super) fn send_part(key: Id, payload: impl Payload, part: Part) -> Sent {
     write(key, conn, flags, opcode, last, payload)
 }
 
-/// Writes a control frame.
-fn control(key: Id, opcode: Opcode, payload: &[u8]) -> Sent {
-    let place = with_entry(key, |entry| (entry.conn, entry.flags));
-    let Some((conn, flags)) = place else {
-        return Sent::Dropped;
-    };
+/// Writes a ping or a pong, or adds it to the frames that wait.
+fn control(key: Id, conn: Connection, flags: Flags, opcode: Opcode, payload: &[u8]) -> Sent {
     let Ok(mask) = mask_of(flags) else {
         return Sent::Dropped;
     };
-    let open = conn.write_with(|out| {
+    put(key, conn, flags, Bytes::new(), |out| {
         frame::append(out, opcode, frame::Flags::FIN, mask, payload);
-    });
-    noted(key, open)
+    })
 }
 
 pub(super) fn ping(key: Id, payload: &[u8]) -> Sent {
     let payload = &payload[..payload.len().min(CONTROL)];
     match with_entry(key, |entry| entry.room(payload.len())) {
-        Some(Room::Free(..)) => control(key, Opcode::Ping, payload),
+        Some(Room::Free(conn, flags)) => control(key, conn, flags, Opcode::Ping, payload),
         _ => Sent::Dropped,
     }
 }
@@ -349,14 +346,17 @@ pub(super) fn ping(key: Id, payload: &[u8]) -> Sent {
 /// pings of a peer that does not read take no memory.
 pub(super) fn pong(key: Id, payload: &[u8]) {
     let at_once = with_entry(key, |entry| {
-        let full = entry.flags.intersects(Flags::FULL);
-        if full && entry.is_open() {
-            entry.waiting().set_pong(payload);
+        if !entry.is_open() {
+            return None;
         }
-        entry.is_open() && !full
+        if entry.flags.intersects(Flags::FULL) {
+            entry.waiting().set_pong(payload);
+            return None;
+        }
+        Some((entry.conn, entry.flags))
     });
-    if at_once == Some(true) {
-        let _ = control(key, Opcode::Pong, payload);
+    if let Some(Some((conn, flags))) = at_once {
+        let _ = control(key, conn, flags, Opcode::Pong, payload);
     }
 }
 

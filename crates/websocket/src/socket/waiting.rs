@@ -1,7 +1,7 @@
 //! Frames that wait while the connection's write queue is full.
 //!
-//! The queue of a connection is bytes without boundaries, and over TLS it is encrypted already. So data frames are kept here from the
-//! soft limit on, and move to the connection as it drains: a control frame that is written meanwhile overtakes them.
+//! The queue of a connection is bytes without boundaries, and over TLS it is encrypted already. So frames are kept here from the soft
+//! limit on, and move to the connection as it drains: a pong for a ping that comes meanwhile overtakes them.
 
 use std::collections::VecDeque;
 
@@ -36,12 +36,12 @@ pub(super) enum Waiting {
 }
 
 impl WaitingFrames {
-    /// The number of bytes in data frames.
+    /// The number of bytes in frames.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Adds a data frame: what `append` appends, with `payload` behind it.
+    /// Adds a frame: what `append` appends, with `payload` behind it.
     pub(super) fn push(&mut self, payload: Bytes, append: impl FnOnce(&mut Vec<u8>)) {
         let open = self
             .pieces
