@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use support::{Client, run_until, server};
 use uptick_http::{
-    FileRange, HttpError, HttpServer, MultipartLimits, Request, Response, StaticFiles,
+    Compression, FileRange, HttpError, HttpServer, MultipartLimits, Request, Response, StaticFiles,
 };
 use uptick_stream::Error as StreamError;
 use uptick_stream::filter::{Filter, FilterContext};
@@ -112,6 +112,59 @@ fn a_part_of_a_large_file_is_sent_and_head_has_its_length() {
         "{rest}"
     );
     assert!(rest.ends_with("\r\n\r\n"));
+}
+
+#[test]
+fn compressed_files_have_the_same_fields_however_they_are_asked_for() {
+    let place = Place::new("compressed");
+    fs::write(place.0.join("site/small.txt"), "hello ".repeat(1000)).unwrap();
+    let http = place.serve().wrap(Compression::new());
+    let mut client = Client::new(http);
+    for (name, length) in [("small.txt", 6000), ("large.txt", 1_000_000)] {
+        for accept in ["Accept-Encoding: gzip\r\n", ""] {
+            let line = format!("/s/{name}");
+            client.send(request(&format!("GET {line}"), accept));
+            let whole = client.answer();
+            assert_eq!(whole.status(), 200);
+            let coding = (!accept.is_empty()).then_some("gzip");
+            assert_eq!(whole.field("content-encoding"), coding, "{name}");
+            assert_eq!(whole.field("vary"), Some("accept-encoding"));
+            let tag = whole.field("etag").unwrap();
+            assert_eq!(tag.starts_with("W/"), coding.is_some());
+            let sent: usize = whole.field("content-length").unwrap().parse().unwrap();
+            assert_eq!(sent == length, coding.is_none());
+
+            let part = format!("{accept}Range: bytes=1-3\r\n");
+            let parts = format!("{accept}Range: bytes=1-3,1000-1003\r\n");
+            let same = format!("{accept}If-None-Match: {tag}\r\n");
+            for (fields, status) in [(part, 206), (parts, 206), (same, 304)] {
+                client.send(request(&format!("GET {line}"), &fields));
+                let answer = client.answer();
+                assert_eq!(answer.status(), status, "{fields}");
+                assert_eq!(answer.field("content-encoding"), None);
+                for name in ["vary", "etag"] {
+                    assert_eq!(answer.field(name), whole.field(name), "{fields} {name}");
+                }
+            }
+            let mut client = Client::new(http);
+            client.send(request(
+                &format!("HEAD {line}"),
+                &format!("{accept}Connection: close\r\n"),
+            ));
+            let head = client.rest();
+            assert!(head.ends_with("\r\n\r\n"), "{head}");
+            let head = head.to_ascii_lowercase();
+            for name in ["vary", "etag", "content-encoding", "content-type"] {
+                let line = whole
+                    .field(name)
+                    .map(|value| format!("\r\n{name}: {value}\r\n").to_ascii_lowercase());
+                match line {
+                    Some(line) => assert!(head.contains(&line), "{head} {line}"),
+                    None => assert!(!head.contains(&format!("\r\n{name}:")), "{head}"),
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -17,9 +17,10 @@ pub enum Coding {
 }
 
 impl Coding {
-    pub(super) const COUNT: usize = 3;
+    /// All codings, the one that compresses best first.
+    pub(crate) const ALL: [Self; 3] = [Self::Brotli, Self::Zstd, Self::Gzip];
 
-    /// What this build can do, the one that compresses best first.
+    /// What this build can do, in the same order.
     pub(super) const BUILT: &[Self] = &[
         #[cfg(feature = "brotli")]
         Self::Brotli,
@@ -41,8 +42,17 @@ impl Coding {
         }
     }
 
-    /// What stands in `Content-Encoding`.
-    pub(super) fn name(self) -> HeaderValue {
+    /// The extension of files in this coding.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Self::Brotli => ".br",
+            Self::Zstd => ".zst",
+            Self::Gzip => ".gz",
+        }
+    }
+
+    /// The value of `Content-Encoding`.
+    pub(crate) fn name(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Brotli => "br",
             Self::Zstd => "zstd",

@@ -4,24 +4,33 @@ mod coding;
 mod negotiate;
 
 pub use coding::Coding;
+pub(crate) use negotiate::negotiate;
 
 use std::rc::Rc;
+
+use uptick_event_loop::spawn_blocking;
 
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
     VARY,
 };
 
-use crate::{Body, HeaderValue, IntoMiddleware, Middleware, Next, Request, Response, StatusCode};
-use negotiate::negotiate;
+use crate::{
+    Body, BodyStream, FileRange, HeaderValue, HttpError, IntoMiddleware, Method, Middleware, Next,
+    Reply, Request, Response, StatusCode,
+};
 
 /// A middleware that compresses responses as the client asks for: by `gzip`, and with the features `brotli` and
 /// `zstd` by those.
 ///
-/// It compresses what is in memory and of a type that gets smaller, such as text, JSON and SVG; streams stay as they
+/// It compresses bodies in memory and files whose type gets smaller, such as text, JSON and SVG; streams stay as they
 /// are, since nothing is known of them. Such a response gets `Vary: Accept-Encoding`, and its strong `ETag` becomes a
-/// weak one. A response with `Content-Encoding`, `Content-Range`, a digest or `Cache-Control: no-transform` is left
-/// alone.
+/// weak one; so it is for HEAD, and for the 304 and the parts (206) of a file, which are not compressed themselves. The 304 and the 206
+/// of a handler get `Vary`, and the tag of such a 304 is a weak one if `If-None-Match` has it as that. A response with
+/// `Content-Encoding`, a digest or `Cache-Control: no-transform` is left alone.
+///
+/// Files are read and compressed on the pool of blocking jobs, anew for each request: those that are asked for often
+/// are better compressed once ([`StaticFiles::precompressed`](crate::StaticFiles::precompressed)).
 ///
 /// # Security
 ///
@@ -33,8 +42,8 @@ use negotiate::negotiate;
 ///
 /// # Limits
 ///
-/// A body of more than 1 MiB is sent as it is, since compressing keeps the loop from other work;
-/// [`max_size`](Self::max_size) sets that.
+/// A body of less than 1 KiB is sent as it is, and one of more than 1 MiB, since compressing keeps the loop from other work and
+/// takes memory; [`min_size`](Self::min_size) and [`max_size`](Self::max_size) set that.
 ///
 /// # Examples
 ///
@@ -82,66 +91,171 @@ impl Compression {
         self
     }
 
-    /// The response, compressed by `coding` if there is one and the response is fit for it.
-    fn apply(&self, coding: Option<Coding>, mut response: Response) -> Response {
-        if !self.fits(&response) {
-            return response;
+    /// Compresses the response as the client prefers it.
+    fn apply(&self, preferences: &Preferences, mut response: Response) -> Reply {
+        let fit = self.fit(&response);
+        if fit == Fit::No {
+            return response.into();
         }
         vary(&mut response);
-        let (Some(coding), Some(bytes)) = (coding, response.body().as_bytes()) else {
-            return response;
+        let Some(coding) = preferences.coding else {
+            return response.into();
         };
-        let small = match coding.compress(bytes) {
-            Ok(small) if small.len() < bytes.len() => small,
-            Ok(_) => return response,
-            Err(error) => {
-                tracing::error!("compressing a response failed: {error}");
-                return response;
-            }
-        };
-        let tag = response.get_bytes(&ETAG).map(weak);
-        response = response.with_body(Body::from(small));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_ENCODING, coding.name());
-        // Ranges would be those of the compressed bytes, which nobody keeps.
-        headers.remove(ACCEPT_RANGES);
-        if let Some(Some(tag)) = tag {
-            headers.insert(ETAG, tag);
+        let tag = response.get_bytes(&ETAG).and_then(weak);
+        let tag = tag.filter(|tag| fit == Fit::Yes || preferences.knows(tag));
+        if let Some(tag) = &tag {
+            response.headers_mut().insert(ETAG, tag.clone());
         }
-        response
+        if is_partial(response.status()) {
+            return response.into();
+        }
+        if let Some(bytes) = response.body().as_bytes() {
+            return match coding.compress(bytes) {
+                Ok(small) => encoded(response, coding, tag, small).into(),
+                Err(error) => {
+                    tracing::error!("compressing a response failed: {error}");
+                    response.into()
+                }
+            };
+        }
+        if preferences.is_head {
+            // The length is not known before the file is compressed.
+            let nothing = futures::stream::empty::<Result<Vec<u8>, std::io::Error>>();
+            return encoded(response, coding, tag, BodyStream::new(nothing)).into();
+        }
+        let Some(range) = response.take_body().into_file() else {
+            return response.into();
+        };
+        Reply::Later(Box::pin(async move {
+            let job = spawn_blocking(move || compress_file(coding, range));
+            Some(match job.await {
+                Ok(Ok(small)) => encoded(response, coding, tag, small),
+                Ok(Err(error)) => HttpError::internal(error).into(),
+                Err(error) => HttpError::from(error).into(),
+            })
+        }))
     }
 
-    fn fits(&self, response: &Response) -> bool {
+    /// Whether the whole representation is one that is compressed.
+    fn fit(&self, response: &Response) -> Fit {
         let status = response.status();
-        let has_body = !matches!(
-            status,
-            StatusCode::NO_CONTENT | StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED
-        );
-        let size = response.body().as_bytes().map_or(0, <[u8]>::len);
-        let sized = size > 0 && (self.min_size..=self.max_size).contains(&size);
-        if !has_body || !sized || response.failure().is_some() {
-            return false;
+        if status == StatusCode::NO_CONTENT || response.failure().is_some() {
+            return Fit::No;
         }
         let digests = ["content-digest", "repr-digest", "digest", "content-md5"];
         let digested = digests.map(HeaderName::from_static);
-        let untouchable = [CONTENT_ENCODING, CONTENT_RANGE];
-        let mut names = untouchable.iter().chain(&digested);
-        !names.any(|name| response.get_bytes(name).is_some())
-            && !forbids(response)
-            && response.get_bytes(&CONTENT_TYPE).is_some_and(gets_smaller)
+        let has = |name: &HeaderName| response.get_bytes(name).is_some();
+        let partial = is_partial(status);
+        if has(&CONTENT_ENCODING) || (has(&CONTENT_RANGE) && !partial) {
+            return Fit::No;
+        }
+        if digested.iter().any(has) || forbids(response) {
+            return Fit::No;
+        }
+        let (kind, length) = match response.selected().filter(|_| partial) {
+            Some(whole) if whole.is_encoded => return Fit::No,
+            Some(whole) => (Some(whole.content_type.as_bytes()), Some(whole.length)),
+            None => {
+                let body = response.body();
+                let whole = body.as_bytes().is_some() || body.is_file();
+                let length = body.len().filter(|_| whole && !partial);
+                (response.get_bytes(&CONTENT_TYPE), length)
+            }
+        };
+        match (kind, length) {
+            (None, _) if status == StatusCode::NOT_MODIFIED => Fit::Unknown,
+            (Some(kind), None) if partial && gets_smaller(kind) => Fit::Unknown,
+            (Some(kind), Some(length)) if self.takes(length) && gets_smaller(kind) => Fit::Yes,
+            _ => Fit::No,
+        }
+    }
+
+    fn takes(&self, length: u64) -> bool {
+        let sizes = self.min_size as u64..=self.max_size as u64;
+        length > 0 && sizes.contains(&length)
+    }
+}
+
+/// Whether a representation is one that is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    No,
+    /// A response without the whole of it does not tell.
+    Unknown,
+    Yes,
+}
+
+/// The preferences of a client, and what it has.
+struct Preferences {
+    coding: Option<Coding>,
+    is_head: bool,
+    /// The tags that the client has.
+    tags: Option<Box<str>>,
+}
+
+impl Preferences {
+    fn of(request: &Request) -> Preferences {
+        let accept = request.header("accept-encoding");
+        Preferences {
+            coding: accept.and_then(|accept| negotiate(accept, Coding::BUILT)),
+            is_head: *request.method() == Method::HEAD,
+            tags: request.header("if-none-match").map(Into::into),
+        }
+    }
+
+    /// Whether the client has a tag.
+    fn knows(&self, tag: &HeaderValue) -> bool {
+        let tags = self.tags.as_deref().unwrap_or_default();
+        tag.to_str().is_ok_and(|tag| tags.contains(tag))
     }
 }
 
 impl IntoMiddleware<Compressing> for Compression {
     fn into_middleware(self) -> Middleware {
         Rc::new(move |request: Request, next: Next| {
-            let accept = request.header("accept-encoding");
-            let coding = accept.and_then(|accept| negotiate(accept, Coding::BUILT));
-            let this = self.clone();
-            next.run(request)
-                .map(move |response| this.apply(coding, response))
+            let preferences = Preferences::of(&request);
+            match next.run(request) {
+                Reply::Ready(response) => self.apply(&preferences, response),
+                Reply::Later(future) => {
+                    let this = self.clone();
+                    Reply::Later(Box::pin(async move {
+                        let response = future.await?;
+                        this.apply(&preferences, response).await
+                    }))
+                }
+                Reply::Detached => Reply::Detached,
+            }
         })
     }
+}
+
+/// Whether a response with this status has a part of the representation, or nothing of it.
+fn is_partial(status: StatusCode) -> bool {
+    status == StatusCode::PARTIAL_CONTENT || status == StatusCode::NOT_MODIFIED
+}
+
+/// Reads and compresses a part of a file; this blocks.
+fn compress_file(coding: Coding, mut range: FileRange) -> std::io::Result<Vec<u8>> {
+    let bytes = range.read(usize::MAX)?;
+    coding.compress(&bytes)
+}
+
+/// The response with a compressed body.
+fn encoded(
+    response: Response,
+    coding: Coding,
+    tag: Option<HeaderValue>,
+    body: impl Into<Body>,
+) -> Response {
+    let mut response = response.with_body(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_ENCODING, coding.name());
+    // Ranges would be those of the compressed bytes, which nobody keeps.
+    headers.remove(ACCEPT_RANGES);
+    if let Some(tag) = tag {
+        headers.insert(ETAG, tag);
+    }
+    response
 }
 
 /// Whether the response says that it is not to be changed on its way.

@@ -11,8 +11,8 @@ type Quality = u16;
 /// The best coding that the client takes, `None` if it prefers the response as it is.
 ///
 /// Of codings that the client likes equally the first of `offered` is taken. What is malformed is passed over.
-pub(super) fn negotiate(accept: &str, offered: &[Coding]) -> Option<Coding> {
-    let mut named: [Option<Quality>; Coding::COUNT] = [None; Coding::COUNT];
+pub(crate) fn negotiate(accept: &str, offered: &[Coding]) -> Option<Coding> {
+    let mut named: [Option<Quality>; Coding::ALL.len()] = [None; Coding::ALL.len()];
     let mut identity = None;
     let mut others = None;
     for element in accept.split(',').take(MAX_ELEMENTS) {
@@ -73,10 +73,8 @@ fn quality_of(text: &str) -> Option<Quality> {
 mod tests {
     use super::*;
 
-    const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];
-
     fn of(accept: &str) -> Option<Coding> {
-        negotiate(accept, &ALL)
+        negotiate(accept, &Coding::ALL)
     }
 
     #[test]

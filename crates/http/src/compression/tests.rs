@@ -1,14 +1,46 @@
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 
 use super::*;
-use crate::HttpError;
+use crate::response::Selected;
+use uptick_event_loop::block_on;
 
 fn page() -> Response {
     Response::html("<p>hello</p>".repeat(200))
 }
 
+fn preferences(coding: Option<Coding>) -> Preferences {
+    Preferences {
+        coding,
+        is_head: false,
+        tags: None,
+    }
+}
+
+fn applied(compression: &Compression, preferences: &Preferences, response: Response) -> Response {
+    let reply = compression.apply(preferences, response);
+    block_on(reply.into_future()).unwrap().unwrap()
+}
+
+fn compressed_by(compression: &Compression, response: Response) -> Response {
+    applied(compression, &preferences(Some(Coding::Gzip)), response)
+}
+
 fn compressed(response: Response) -> Response {
-    Compression::new().apply(Some(Coding::Gzip), response)
+    compressed_by(&Compression::new(), response)
+}
+
+fn unpacked(response: &Response) -> String {
+    let mut text = String::new();
+    let mut decoder = flate2::read::GzDecoder::new(response.body().as_bytes().unwrap());
+    decoder.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// A part of a file without a name.
+fn range(text: &str) -> FileRange {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    FileRange::new(file, 0, text.len() as u64)
 }
 
 fn is_as_it_was(response: &Response) -> bool {
@@ -24,15 +56,12 @@ fn a_page_is_compressed_and_says_so() {
         response.get("content-type"),
         Some("text/html; charset=utf-8")
     );
-    let mut text = String::new();
-    let mut decoder = flate2::read::GzDecoder::new(response.body().as_bytes().unwrap());
-    decoder.read_to_string(&mut text).unwrap();
-    assert_eq!(text, "<p>hello</p>".repeat(200));
+    assert_eq!(unpacked(&response), "<p>hello</p>".repeat(200));
 }
 
 #[test]
 fn a_page_that_would_be_compressed_for_others_says_so() {
-    let response = Compression::new().apply(None, page());
+    let response = applied(&Compression::new(), &preferences(None), page());
     assert!(is_as_it_was(&response));
     assert_eq!(response.get("vary"), Some("accept-encoding"));
 }
@@ -72,8 +101,7 @@ fn lengths_and_ranges_of_the_old_body_go() {
 #[test]
 fn what_is_too_small_or_too_large_stays_as_it_is() {
     let sizes = Compression::new().min_size(10).max_size(100);
-    let fits =
-        |size| !is_as_it_was(&sizes.apply(Some(Coding::Gzip), Response::plain("a".repeat(size))));
+    let fits = |size| !is_as_it_was(&compressed_by(&sizes, Response::plain("a".repeat(size))));
     assert!(!fits(9));
     assert!(!fits(101));
     assert!(fits(100));
@@ -83,18 +111,15 @@ fn what_is_too_small_or_too_large_stays_as_it_is() {
 }
 
 #[test]
-fn what_does_not_get_smaller_stays_as_it_is() {
+fn content_that_does_not_get_smaller_is_compressed_so_that_a_head_of_it_is_known() {
     let sizes = Compression::new().min_size(0);
-    let response = sizes.apply(Some(Coding::Gzip), Response::plain("abc"));
-    assert!(is_as_it_was(&response));
-    assert_eq!(response.body().as_bytes(), Some(&b"abc"[..]));
+    let response = compressed_by(&sizes, Response::plain("abc"));
+    assert_eq!(unpacked(&response), "abc");
 }
 
 #[test]
 fn an_empty_body_stays_empty() {
-    let response = Compression::new()
-        .min_size(0)
-        .apply(Some(Coding::Gzip), Response::plain(""));
+    let response = compressed_by(&Compression::new().min_size(0), Response::plain(""));
     assert!(is_as_it_was(&response) && response.get("vary").is_none());
 }
 
@@ -142,4 +167,90 @@ fn streams_stay_as_they_are() {
     let pieces = futures::stream::iter([Ok::<_, std::io::Error>("a".repeat(2000))]);
     let response = compressed(Response::stream(pieces).content_type("text/plain"));
     assert!(is_as_it_was(&response));
+}
+
+#[test]
+fn a_file_is_compressed_up_to_the_limit() {
+    let text = "<p>hello</p>".repeat(20_000);
+    let file = compressed(Response::html(range(&text)).header("etag", "\"1\""));
+    assert_eq!(unpacked(&file), text);
+    assert_eq!(file.get("content-encoding"), Some("gzip"));
+    assert_eq!(file.get("etag"), Some("W/\"1\""));
+    let read = compressed(Response::html(BodyStream::file(range(&text))));
+    assert_eq!(unpacked(&read), text);
+    let limited = Compression::new().max_size(text.len() - 1);
+    let large = compressed_by(&limited, Response::html(range(&text)));
+    assert!(is_as_it_was(&large) && large.get("vary").is_none());
+    assert_eq!(large.body().len(), Some(text.len() as u64));
+}
+
+#[test]
+fn a_file_that_has_become_shorter_is_an_error_when_it_is_compressed() {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&[b'a'; 5000]).unwrap();
+    let response = compressed(Response::plain(FileRange::new(file, 0, 5001)));
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[test]
+fn the_head_of_a_file_is_that_of_the_compressed_one() {
+    let head = Preferences {
+        is_head: true,
+        ..preferences(Some(Coding::Gzip))
+    };
+    let page = || Response::html(range(&"a".repeat(70_000))).header("etag", "\"1\"");
+    let (head, get) = (
+        applied(&Compression::new(), &head, page()),
+        compressed(page()),
+    );
+    for name in ["content-encoding", "etag", "vary", "content-type"] {
+        assert_eq!(head.get(name), get.get(name), "{name}");
+    }
+    assert_eq!(head.body().len(), None);
+}
+
+#[test]
+fn a_part_and_a_304_have_the_fields_of_the_whole() {
+    let whole = |length, is_encoded| Selected {
+        content_type: "text/html".into(),
+        length,
+        is_encoded,
+    };
+    for status in [StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED] {
+        let part = |length, is_encoded| {
+            let part = Response::new(status).header("etag", "\"1\"");
+            part.with_selected(whole(length, is_encoded))
+        };
+        let response = compressed(part(5000, false));
+        assert!(is_as_it_was(&response));
+        assert_eq!(response.get("vary"), Some("accept-encoding"));
+        assert_eq!(response.get("etag"), Some("W/\"1\""));
+        let plain = applied(&Compression::new(), &preferences(None), part(5000, false));
+        assert_eq!(plain.get("vary"), Some("accept-encoding"));
+        assert_eq!(plain.get("etag"), Some("\"1\""));
+        for untouched in [part(50, false), part(2 << 20, false), part(5000, true)] {
+            let untouched = compressed(untouched);
+            assert_eq!(untouched.get("vary"), None);
+            assert_eq!(untouched.get("etag"), Some("\"1\""));
+        }
+    }
+}
+
+#[test]
+fn the_304_of_a_handler_varies_and_has_the_tag_that_the_client_has() {
+    let not_modified = |tags: Option<&str>, coding| {
+        let preferences = Preferences {
+            tags: tags.map(Into::into),
+            ..preferences(coding)
+        };
+        let response = Response::new(StatusCode::NOT_MODIFIED).header("etag", "\"1\"");
+        let response = applied(&Compression::new(), &preferences, response);
+        assert_eq!(response.get("vary"), Some("accept-encoding"));
+        response.get("etag").unwrap().to_owned()
+    };
+    let gzip = Some(Coding::Gzip);
+    assert_eq!(not_modified(Some("\"0\", W/\"1\""), gzip), "W/\"1\"");
+    assert_eq!(not_modified(Some("\"1\""), gzip), "\"1\"");
+    assert_eq!(not_modified(None, gzip), "\"1\"");
+    assert_eq!(not_modified(Some("W/\"1\""), None), "\"1\"");
 }

@@ -278,7 +278,7 @@ fn send_stream(at: At, facts: Facts, head: &Head<'_>, stream: BodyStream) -> boo
 
 /// Sends the body of an answer that has begun as it comes.
 pub(super) fn send_pieces(at: At, stream: BodyStream) {
-    let mut pieces = stream.pieces;
+    let mut pieces = stream.into_pieces();
     let sends = with_exchange(at, |entry| {
         entry.exchange().encoder.is_some_and(|e| e.sends_body())
     });

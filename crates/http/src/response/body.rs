@@ -31,16 +31,22 @@ pub enum Body {
     Upgrade(Upgrade),
 }
 
-type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Box<dyn StdError + Send + Sync>>>>>;
+pub(crate) type Pieces =
+    Pin<Box<dyn Stream<Item = Result<Bytes, Box<dyn StdError + Send + Sync>>>>>;
 
 /// A body that comes in pieces, polled as fast as the client takes them.
 ///
 /// When a piece is an error, the connection is cut, so that the client cannot take a part for the whole.
 pub struct BodyStream {
-    /// The pieces.
-    pub(crate) pieces: Pieces,
+    pub(super) source: Source,
     /// How many bytes they are together, if that is known.
     pub(crate) length: Option<u64>,
+}
+
+/// Where the pieces come from.
+pub(super) enum Source {
+    Pieces(Pieces),
+    File(FileRange),
 }
 
 impl BodyStream {
@@ -53,7 +59,7 @@ impl BodyStream {
     {
         let pieces = stream.map(|piece| piece.map(Into::into).map_err(Into::into));
         Self {
-            pieces: Box::pin(pieces),
+            source: Source::Pieces(Box::pin(pieces)),
             length: None,
         }
     }
@@ -64,6 +70,13 @@ impl BodyStream {
     pub fn with_length(mut self, length: u64) -> Self {
         self.length = Some(length);
         self
+    }
+
+    pub(crate) fn into_pieces(self) -> Pieces {
+        match self.source {
+            Source::Pieces(pieces) => pieces,
+            Source::File(range) => super::file::pieces(range),
+        }
     }
 }
 
@@ -90,6 +103,27 @@ impl Body {
     /// Whether it is known that there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)
+    }
+
+    /// The part of a file that the body is, if it is one.
+    pub(crate) fn into_file(self) -> Option<FileRange> {
+        match self {
+            Self::File(range) => Some(range),
+            Self::Stream(BodyStream {
+                source: Source::File(range),
+                ..
+            }) => Some(range),
+            _ => None,
+        }
+    }
+
+    /// Whether the body is a part of a file.
+    pub(crate) fn is_file(&self) -> bool {
+        match self {
+            Self::File(_) => true,
+            Self::Stream(stream) => matches!(stream.source, Source::File(_)),
+            _ => false,
+        }
     }
 
     /// The bytes, if the body is in memory.

@@ -2,10 +2,11 @@
 
 use std::io;
 
-use futures::stream;
+use futures::{TryStreamExt as _, stream};
 use uptick_event_loop::spawn_blocking;
 use uptick_stream::FileRange;
 
+use super::body::{Pieces, Source};
 use super::{Body, BodyStream};
 
 /// What is read at once.
@@ -32,16 +33,23 @@ impl BodyStream {
     /// # Limits
     /// 64 KiB are read at once.
     pub fn file(range: FileRange) -> Self {
-        let length = range.len();
-        let pieces = stream::try_unfold(range, |mut range| async move {
-            if range.is_empty() {
-                return Ok(None);
-            }
-            let job = spawn_blocking(move || range.read(PIECE).map(|bytes| (bytes, range)));
-            job.await.map_err(io::Error::other)?.map(Some)
-        });
-        BodyStream::new(pieces).with_length(length)
+        BodyStream {
+            length: Some(range.len()),
+            source: Source::File(range),
+        }
     }
+}
+
+/// The pieces of a part of a file.
+pub(super) fn pieces(range: FileRange) -> Pieces {
+    let pieces = stream::try_unfold(range, |mut range| async move {
+        if range.is_empty() {
+            return Ok(None);
+        }
+        let job = spawn_blocking(move || range.read(PIECE).map(|bytes| (bytes, range)));
+        job.await.map_err(io::Error::other)?.map(Some)
+    });
+    Box::pin(pieces.map_err(|error: io::Error| error.into()))
 }
 
 #[cfg(test)]
@@ -65,11 +73,12 @@ mod tests {
     }
 
     fn streamed(file: File, first: u64, length: u64) -> (Vec<u8>, Option<String>) {
-        let mut stream = BodyStream::file(FileRange::new(file, first, length));
+        let stream = BodyStream::file(FileRange::new(file, first, length));
         assert_eq!(stream.length, Some(length));
+        let mut pieces = stream.into_pieces();
         let pieces = async move {
             let mut bytes = Vec::new();
-            while let Some(piece) = stream.pieces.next().await {
+            while let Some(piece) = pieces.next().await {
                 match piece {
                     Ok(piece) => bytes.extend(piece),
                     Err(error) => return (bytes, Some(error.to_string())),
@@ -102,7 +111,7 @@ mod tests {
     fn a_file_is_read_only_as_far_as_it_is_asked_for() {
         let file = file(200_002);
         let writer = file.try_clone().unwrap();
-        let mut pieces = BodyStream::file(FileRange::new(file, 0, 200_002)).pieces;
+        let mut pieces = BodyStream::file(FileRange::new(file, 0, 200_002)).into_pieces();
         let read = async move {
             let first = pieces.next().await.unwrap().map(|piece| piece.len());
             writer.set_len(0).unwrap();

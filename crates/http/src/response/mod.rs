@@ -6,6 +6,8 @@ mod file;
 mod parse;
 mod upgrade;
 
+#[cfg(test)]
+pub(crate) use body::Pieces;
 pub use body::{Body, BodyStream};
 pub use parse::ParseError;
 pub use upgrade::Upgrade;
@@ -71,6 +73,16 @@ pub struct Response {
     headers: Option<Box<HeaderMap>>,
     body: Body,
     failure: Option<HttpError>,
+    selected: Option<Box<Selected>>,
+}
+
+/// The whole representation, where the response has only a part of it (206) or nothing (304).
+#[derive(Clone, Debug)]
+pub(crate) struct Selected {
+    pub(crate) content_type: String,
+    pub(crate) length: u64,
+    /// Whether it has a content coding.
+    pub(crate) is_encoded: bool,
 }
 
 /// What the connection makes bytes of.
@@ -91,6 +103,7 @@ impl Response {
             headers: None,
             body: Body::Empty,
             failure: None,
+            selected: None,
         }
     }
 
@@ -180,10 +193,26 @@ impl Response {
             return self;
         }
         self.body = body.into();
+        self.selected = None;
         if let Some(headers) = &mut self.headers {
             headers.remove(http::header::CONTENT_LENGTH);
             headers.remove(http::header::ETAG);
         }
+        self
+    }
+
+    /// Takes the body, for another one to be put in its place.
+    pub(crate) fn take_body(&mut self) -> Body {
+        std::mem::take(&mut self.body)
+    }
+
+    pub(crate) fn selected(&self) -> Option<&Selected> {
+        self.selected.as_deref()
+    }
+
+    /// The same response as one for a part of a representation, or for none of it.
+    pub(crate) fn with_selected(mut self, selected: Selected) -> Self {
+        self.selected = Some(Box::new(selected));
         self
     }
 

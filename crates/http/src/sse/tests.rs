@@ -6,11 +6,12 @@ use uptick_event_loop::{EventLoop, ManualClock, ScriptedPoller};
 
 use super::*;
 use crate::Body;
+use crate::response::Pieces;
 
 type Log = Rc<RefCell<Vec<String>>>;
 
 /// The body of a response of events, the handle, and what it emits.
-fn open() -> (BodyStream, EventStream, Log) {
+fn open() -> (Pieces, EventStream, Log) {
     let (response, events) = Response::events();
     let log = Log::default();
     let seen = Rc::clone(&log);
@@ -24,13 +25,13 @@ fn open() -> (BodyStream, EventStream, Log) {
     let Body::Stream(body) = response.into_parts().body else {
         panic!("the body is not a stream");
     };
-    (body, events, log)
+    (body.into_pieces(), events, log)
 }
 
 /// What the body gives next: text, `...` where it waits, or how it ends.
-fn next(body: &mut BodyStream) -> String {
+fn next(body: &mut Pieces) -> String {
     let mut context = Context::from_waker(noop_waker_ref());
-    match body.pieces.as_mut().poll_next(&mut context) {
+    match body.as_mut().poll_next(&mut context) {
         Poll::Ready(Some(Ok(piece))) => String::from_utf8(piece.to_vec()).unwrap(),
         Poll::Ready(Some(Err(error))) => error.to_string(),
         Poll::Ready(None) => "end".into(),

@@ -11,8 +11,8 @@ use super::range::{self, Part};
 pub(super) struct Validators {
     /// A strong entity tag, with its quotes.
     pub(super) etag: String,
-    /// When it was modified, in whole seconds.
-    pub(super) modified: SystemTime,
+    /// The time of the last modification in whole seconds, if it tells anything.
+    pub(super) modified: Option<SystemTime>,
     /// The length of the file.
     pub(super) length: u64,
 }
@@ -42,7 +42,7 @@ pub(super) fn outcome(
         if !names(fields, header::IF_MATCH, &file.etag, strong) {
             return Outcome::PreconditionFailed;
         }
-    } else if date(fields, header::IF_UNMODIFIED_SINCE).is_some_and(|date| file.modified > date) {
+    } else if since(fields, header::IF_UNMODIFIED_SINCE, file) == Some(true) {
         return Outcome::PreconditionFailed;
     }
     if fields.contains_key(header::IF_NONE_MATCH) {
@@ -52,9 +52,7 @@ pub(super) fn outcome(
                 false => Outcome::PreconditionFailed,
             };
         }
-    } else if reads
-        && date(fields, header::IF_MODIFIED_SINCE).is_some_and(|date| file.modified <= date)
-    {
+    } else if reads && since(fields, header::IF_MODIFIED_SINCE, file) == Some(false) {
         return Outcome::NotModified;
     }
     let range = match only(fields, header::RANGE) {
@@ -74,6 +72,11 @@ fn only(fields: &HeaderMap, name: HeaderName) -> Option<&[u8]> {
     values.next().is_none().then(|| first.as_bytes())
 }
 
+/// Whether the file was modified after the date in a field; `None` without a date on either side.
+fn since(fields: &HeaderMap, name: HeaderName, file: &Validators) -> Option<bool> {
+    Some(file.modified? > date(fields, name)?)
+}
+
 /// A date that is malformed is as none (section 13.1.3).
 fn date(fields: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
     let text = str::from_utf8(only(fields, name)?).ok()?;
@@ -91,9 +94,12 @@ fn same(fields: &HeaderMap, file: &Validators, now: SystemTime) -> bool {
     if value.ends_with(b"\"") {
         return strong(value, file.etag.as_bytes());
     }
+    let Some(modified) = file.modified else {
+        return false;
+    };
     // Within the same second the file may have changed once more, and the date would not tell.
-    let settled = file.modified + Duration::from_secs(1) <= now;
-    settled && date(fields, header::IF_RANGE) == Some(file.modified)
+    let settled = modified + Duration::from_secs(1) <= now;
+    settled && date(fields, header::IF_RANGE) == Some(modified)
 }
 
 /// Whether one of a field's entity tags is that of the file, or `*`, which is any.
@@ -154,7 +160,7 @@ mod tests {
     fn asked_at(now: SystemTime, method: Method, fields: &[(HeaderName, &'static str)]) -> Outcome {
         let file = Validators {
             etag: "\"tag\"".into(),
-            modified: httpdate::parse_http_date(DATE).unwrap(),
+            modified: Some(httpdate::parse_http_date(DATE).unwrap()),
             length: 1000,
         };
         let mut map = HeaderMap::new();
@@ -247,5 +253,27 @@ mod tests {
         let fresh = httpdate::parse_http_date(DATE).unwrap();
         let fields = [(header::RANGE, "bytes=0-9"), (header::IF_RANGE, DATE)];
         assert_eq!(asked_at(fresh, Method::GET, &fields), Outcome::Whole);
+    }
+
+    #[test]
+    fn dates_say_nothing_of_a_file_whose_time_says_nothing() {
+        let file = Validators {
+            etag: "\"tag\"".into(),
+            modified: None,
+            length: 1000,
+        };
+        let get = |fields: &[(HeaderName, &'static str)]| {
+            let fields = fields
+                .iter()
+                .map(|(name, value)| (name.clone(), http::HeaderValue::from_static(value)));
+            outcome(&Method::GET, &fields.collect(), &file, SystemTime::now())
+        };
+        for name in [header::IF_MODIFIED_SINCE, header::IF_UNMODIFIED_SINCE] {
+            for date in [BEFORE, AFTER, "Thu, 01 Jan 1970 00:00:01 GMT"] {
+                assert_eq!(get(&[(name.clone(), date)]), Outcome::Whole, "{name}");
+            }
+        }
+        let part = [(header::RANGE, "bytes=0-1"), (header::IF_RANGE, AFTER)];
+        assert_eq!(get(&part), Outcome::Whole);
     }
 }

@@ -7,7 +7,9 @@ mod open;
 mod path;
 mod range;
 
+use std::fs::{File, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,6 +25,8 @@ use open::Found;
 use path::Below;
 use range::{ByteRange, Part};
 
+use crate::compression::{Coding, negotiate};
+use crate::response::Selected;
 use crate::router::names_segments;
 use crate::{HttpError, LocalFuture, Request, Response};
 
@@ -36,7 +40,7 @@ use crate::{HttpError, LocalFuture, Request, Response};
 /// for](StaticFiles::dotfiles). A request is answered with 404 if its path has an escaped `/`, `\` or NUL, an empty segment, `.`
 /// or `..` anywhere: so there is one path to each file, and a route or middleware that guards this path
 /// ([`Request::path`]) cannot be passed by another one. A pattern guards only what it matches: `/private/{*path}` does not match
-/// `/private/`, and with it the index file. A directory without a slash at the end is redirected to the one with it, and answered with
+/// `/private/`, where the index file is, and a regular expression comes after every other pattern. A directory without a slash at the end is redirected to the one with it, and answered with
 /// its index file; there are no listings.
 ///
 /// Files are opened on the pool of blocking jobs. Small ones are read there, and sent from memory; of larger ones the kernel
@@ -68,6 +72,7 @@ struct Settings {
     dotfiles: bool,
     cache_control: Option<HeaderValue>,
     sendfile: bool,
+    precompressed: bool,
 }
 
 /// What a request asks of files.
@@ -93,10 +98,42 @@ impl Asked {
 
 /// What it gets.
 enum Plan {
-    Answer(StatusCode, HeaderMap, Content),
+    Answer(Box<Answer>),
     /// To the same path with a slash.
     Redirect,
     Refuse(HttpError),
+}
+
+/// A response in the making.
+struct Answer {
+    status: StatusCode,
+    fields: HeaderMap,
+    content: Content,
+    /// The whole file, if this is not all of it.
+    selected: Option<Selected>,
+}
+
+impl Answer {
+    /// Marks the file as one that is compressed.
+    fn set_coding(&mut self, coding: Coding) {
+        if self.status != StatusCode::NOT_MODIFIED {
+            let fields = &mut self.fields;
+            fields.insert(header::CONTENT_ENCODING, coding.name());
+        }
+        if let Some(selected) = &mut self.selected {
+            selected.is_encoded = true;
+        }
+    }
+
+    fn into_response(self, by_kernel: bool) -> Response {
+        let body = self.content.into_body(by_kernel);
+        let mut response = Response::new(self.status).with_body(body);
+        *response.headers_mut() = self.fields;
+        match self.selected {
+            Some(selected) => response.with_selected(selected),
+            None => response,
+        }
+    }
 }
 
 impl StaticFiles {
@@ -109,6 +146,7 @@ impl StaticFiles {
                 dotfiles: false,
                 cache_control: None,
                 sendfile: true,
+                precompressed: false,
             }),
         }
     }
@@ -137,6 +175,24 @@ impl StaticFiles {
     /// thread's loop up meanwhile. Switch it off for disks that are slow, such as those on a network. Default: `true`.
     pub fn sendfile(mut self, by_kernel: bool) -> StaticFiles {
         Arc::make_mut(&mut self.settings).sendfile = by_kernel;
+        self
+    }
+
+    /// Sets whether a file is sent as it lies compressed beside itself: `name.br`, `name.zst` or `name.gz` for `name`, if the client
+    /// takes that coding and the compressed file is not older. All responses have `Vary: Accept-Encoding` then. Default: `false`.
+    ///
+    /// The compressed file has an entity tag of its own, and ranges are those of its bytes. It costs a look for each coding that
+    /// the client takes until there is a file.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_http::StaticFiles;
+    ///
+    /// // Once: gzip --keep public/app.js
+    /// let files = StaticFiles::new("public").precompressed(true);
+    /// ```
+    pub fn precompressed(mut self, served: bool) -> StaticFiles {
+        Arc::make_mut(&mut self.settings).precompressed = served;
         self
     }
 
@@ -191,7 +247,7 @@ impl Response {
 
 fn file(path: PathBuf, asked: Asked) -> impl Future<Output = Response> + 'static {
     planned(asked, true, move |asked| match open::anywhere(&path)? {
-        Found::File(file, metadata) => send(&path, file, &metadata, None, asked),
+        Found::File(file, metadata) => send(&path, file, &metadata, asked),
         Found::Directory | Found::Other => Err(io::ErrorKind::NotFound.into()),
     })
 }
@@ -210,11 +266,7 @@ async fn planned(
     let location = redirection(&asked);
     let job = spawn_blocking(move || plan(&asked));
     match job.await {
-        Ok(Ok(Plan::Answer(status, fields, content))) => {
-            let mut response = Response::new(status).with_body(content.into_body(by_kernel));
-            *response.headers_mut() = fields;
-            response
-        }
+        Ok(Ok(Plan::Answer(answer))) => answer.into_response(by_kernel),
         Ok(Ok(Plan::Redirect)) => {
             Response::redirect(&location).with_status(StatusCode::MOVED_PERMANENTLY)
         }
@@ -264,9 +316,7 @@ impl Settings {
         } = below;
         if !directory {
             match open::below(&self.root, &path)? {
-                Found::File(file, metadata) => {
-                    return send(&path, file, &metadata, self.cache_control.as_ref(), asked);
-                }
+                Found::File(file, metadata) => return self.send(&path, file, metadata, asked),
                 Found::Directory => {
                     // Only to where something is.
                     self.index_of(&mut path)?;
@@ -276,11 +326,63 @@ impl Settings {
             }
         }
         let (file, metadata) = self.index_of(&mut path)?;
-        send(&path, file, &metadata, self.cache_control.as_ref(), asked)
+        self.send(&path, file, metadata, asked)
+    }
+
+    /// Answers with a file, or with the compressed one beside it.
+    fn send(&self, path: &Path, file: File, metadata: Metadata, asked: &Asked) -> io::Result<Plan> {
+        let compressed = match self.precompressed {
+            true => self.compressed(path, &metadata, asked),
+            false => None,
+        };
+        let (coding, file, metadata) = match compressed {
+            Some((coding, file, metadata)) => (Some(coding), file, metadata),
+            None => (None, file, metadata),
+        };
+        let mut plan = send(path, file, &metadata, asked)?;
+        if let Plan::Answer(answer) = &mut plan {
+            if let Some(coding) = coding {
+                answer.set_coding(coding);
+            }
+            if let Some(value) = &self.cache_control {
+                answer.fields.insert(header::CACHE_CONTROL, value.clone());
+            }
+            if self.precompressed {
+                let coding = HeaderValue::from_static("accept-encoding");
+                answer.fields.insert(header::VARY, coding);
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Opens the compressed file beside a file, in the coding that the client likes best of those there are.
+    fn compressed(
+        &self,
+        path: &Path,
+        metadata: &Metadata,
+        asked: &Asked,
+    ) -> Option<(Coding, File, Metadata)> {
+        let accept = asked.fields.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
+        let is_older = |other: &Metadata| match (other.modified(), metadata.modified()) {
+            (Ok(other), Ok(own)) => other < own,
+            _ => false,
+        };
+        let mut offered = Coding::ALL.to_vec();
+        while let Some(coding) = negotiate(accept, &offered) {
+            let mut name = path.as_os_str().to_owned();
+            name.push(coding.extension());
+            match open::below(&self.root, Path::new(&name)) {
+                Ok(Found::File(file, metadata)) if !is_older(&metadata) => {
+                    return Some((coding, file, metadata));
+                }
+                _ => offered.retain(|other| *other != coding),
+            }
+        }
+        None
     }
 
     /// Opens the index file of a directory.
-    fn index_of(&self, path: &mut PathBuf) -> io::Result<(std::fs::File, std::fs::Metadata)> {
+    fn index_of(&self, path: &mut PathBuf) -> io::Result<(File, Metadata)> {
         let index = self.index.as_ref().ok_or(io::ErrorKind::NotFound)?;
         path.push(index);
         match open::below(&self.root, path)? {
@@ -291,13 +393,7 @@ impl Settings {
 }
 
 /// Answers with what the request asks of a file; a small one is read, so this blocks.
-fn send(
-    path: &Path,
-    file: std::fs::File,
-    metadata: &std::fs::Metadata,
-    cache_control: Option<&HeaderValue>,
-    asked: &Asked,
-) -> io::Result<Plan> {
+fn send(path: &Path, file: File, metadata: &Metadata, asked: &Asked) -> io::Result<Plan> {
     let now = SystemTime::now();
     let validators = validators(metadata, now);
     let length = validators.length;
@@ -308,10 +404,16 @@ fn send(
         }
     };
     set(header::ETAG, validators.etag.clone());
-    let modified = httpdate::fmt_http_date(validators.modified);
-    set(header::LAST_MODIFIED, modified);
+    if let Some(modified) = validators.modified {
+        set(header::LAST_MODIFIED, httpdate::fmt_http_date(modified));
+    }
     let outcome = conditional::outcome(&asked.method, &asked.fields, &validators, now);
     let mut kind = content_type(path);
+    let selected = Selected {
+        content_type: kind.clone(),
+        length,
+        is_encoded: false,
+    };
     let (status, content) = match outcome {
         Outcome::Whole | Outcome::Part(Part::Whole) if asked.method == Method::HEAD => {
             // Its length is told, its bytes are not sent.
@@ -350,21 +452,31 @@ fn send(
         set(header::CONTENT_TYPE, kind);
         set(header::ACCEPT_RANGES, "bytes".into());
     }
-    if let Some(value) = cache_control {
-        fields.insert(header::CACHE_CONTROL, value.clone());
-    }
-    Ok(Plan::Answer(status, fields, content))
+    Ok(Plan::Answer(Box::new(Answer {
+        status,
+        fields,
+        content,
+        selected: (status != StatusCode::OK).then_some(selected),
+    })))
 }
 
-fn validators(metadata: &std::fs::Metadata, now: SystemTime) -> Validators {
-    let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
-    let age = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
-    // A time in the future is not told (RFC 9110, section 8.8.2.1).
-    let told = modified.min(now).duration_since(UNIX_EPOCH);
-    let seconds = told.unwrap_or_default().as_secs();
+/// The entity tag changes with the content, also where the time of the modification is the same for all files, as in images that
+/// can be reproduced: the time of the last change of status cannot be set, and a file that takes another's place is another inode. On
+/// file systems where that time tells nothing the other one may.
+fn validators(metadata: &Metadata, now: SystemTime) -> Validators {
+    let since_1970 = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let modified = metadata.modified().map(since_1970).unwrap_or_default();
+    // A time in the future is not told (RFC 9110, section 8.8.2.1), and 0 and 1 stand for no time.
+    let seconds = modified.min(since_1970(now)).as_secs();
+    let changed = i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
     Validators {
-        etag: format!("\"{:x}-{:x}\"", metadata.len(), age.as_nanos()),
-        modified: UNIX_EPOCH + Duration::from_secs(seconds),
+        etag: format!(
+            "\"{:x}-{:x}-{:x}-{changed:x}\"",
+            metadata.len(),
+            modified.as_nanos(),
+            metadata.ino(),
+        ),
+        modified: (seconds > 1).then(|| UNIX_EPOCH + Duration::from_secs(seconds)),
         length: metadata.len(),
     }
 }

@@ -83,9 +83,9 @@ fn got(answer: impl Future<Output = Response> + 'static) -> Got {
         let length = parts.body.len();
         let body = match parts.body {
             Body::File(mut range) => range.read(usize::MAX).unwrap().to_vec(),
-            Body::Stream(mut stream) => {
-                let mut bytes = Vec::new();
-                while let Some(piece) = stream.pieces.next().await {
+            Body::Stream(stream) => {
+                let (mut bytes, mut pieces) = (Vec::new(), stream.into_pieces());
+                while let Some(piece) = pieces.next().await {
                     bytes.extend(piece.unwrap());
                 }
                 bytes
@@ -282,4 +282,153 @@ fn one_file_is_served_by_its_path() {
     assert_eq!(serve("outside").body, "secret");
     assert_eq!(serve("site").status, 404);
     assert_eq!(serve("none").status, 404);
+}
+
+/// Writes a file with a given time of modification, until its status has changed in the eyes of a coarse clock.
+fn replace_in_place(path: &Path, text: &str, modified: SystemTime) {
+    let changed = |metadata: Metadata| (metadata.ctime(), metadata.ctime_nsec());
+    let before = fs::metadata(path).ok().map(changed);
+    loop {
+        fs::write(path, text).unwrap();
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_modified(modified).unwrap();
+        if Some(changed(fs::metadata(path).unwrap())) != before {
+            return;
+        }
+    }
+}
+
+#[test]
+fn the_tag_of_a_file_changes_with_its_content_also_where_its_time_and_length_do_not() {
+    let place = Place::new("times");
+    let path = place.0.join("site/b.txt");
+    for seconds in [0, 1, 1_000_000_000] {
+        let modified = UNIX_EPOCH + Duration::from_secs(seconds);
+        replace_in_place(&path, "one", modified);
+        let first = place.get("b.txt", &[]);
+        assert_eq!(first.body, "one");
+        let told = first.field("last-modified").is_some();
+        assert_eq!(told, seconds > 1, "{seconds}");
+        let etag = first.field("etag").unwrap().to_owned();
+        assert_eq!(place.get("b.txt", &[("if-none-match", &etag)]).status, 304);
+
+        replace_in_place(&path, "two", modified);
+        let in_place = place.get("b.txt", &[("if-none-match", &etag)]);
+        assert_eq!((in_place.status, in_place.body.as_str()), (200, "two"));
+        let part = [("range", "bytes=1-"), ("if-range", etag.as_str())];
+        assert_eq!(place.get("b.txt", &part).status, 200);
+
+        let etag = in_place.field("etag").unwrap().to_owned();
+        let other = place.0.join("site/other");
+        replace_in_place(&other, "six", modified);
+        fs::rename(&other, &path).unwrap();
+        let renamed = place.get("b.txt", &[("if-none-match", &etag)]);
+        assert_eq!((renamed.status, renamed.body.as_str()), (200, "six"));
+    }
+}
+
+#[test]
+fn a_compressed_file_beside_the_file_is_sent_to_those_who_take_it() {
+    let place = Place::new("beside");
+    let site = place.0.join("site");
+    for (name, text) in [
+        ("a.txt.gz", "gzipped"),
+        ("a.txt.br", "brotli"),
+        ("docs/index.html.gz", "index"),
+    ] {
+        fs::write(site.join(name), text).unwrap();
+    }
+    let files = place.files().precompressed(true);
+    let ask = |method, path: &str, fields: &[(&'static str, &str)]| {
+        got(files.answer(path, asked(method, &format!("/{path}"), fields)))
+    };
+    let get = |path: &str, accept: &str| ask(Method::GET, path, &[("accept-encoding", accept)]);
+    for (accept, coding, body) in [
+        ("gzip, br, zstd", Some("br"), "brotli"),
+        ("zstd, gzip", Some("gzip"), "gzipped"),
+        ("gzip, br;q=0.5", Some("gzip"), "gzipped"),
+        ("zstd", None, "0123456789"),
+        ("identity, gzip;q=0.5", None, "0123456789"),
+        ("", None, "0123456789"),
+    ] {
+        let got = get("a.txt", accept);
+        assert_eq!(
+            (got.status, got.field("content-encoding"), got.body.as_str()),
+            (200, coding, body),
+            "{accept}"
+        );
+        assert_eq!(got.field("content-type"), Some("text/plain; charset=utf-8"));
+        assert_eq!(got.field("vary"), Some("accept-encoding"));
+        let head = ask(Method::HEAD, "a.txt", &[("accept-encoding", accept)]);
+        assert_eq!((head.fields, head.length), (got.fields, got.length));
+    }
+    assert_eq!(get("docs/", "gzip").body, "index");
+    let by_itself = get("a.txt.gz", "gzip");
+    assert_eq!(
+        (by_itself.field("content-encoding"), by_itself.body.as_str()),
+        (None, "gzipped")
+    );
+    let without = got(place.files().answer(
+        "a.txt",
+        asked(Method::GET, "/a.txt", &[("accept-encoding", "gzip")]),
+    ));
+    assert_eq!(
+        (without.field("vary"), without.body.as_str()),
+        (None, "0123456789")
+    );
+}
+
+#[test]
+fn a_compressed_file_has_validators_and_ranges_of_its_own() {
+    let place = Place::new("beside-conditional");
+    let site = place.0.join("site");
+    fs::write(site.join("a.txt.gz"), "gzipped").unwrap();
+    let files = place.files().precompressed(true);
+    let get = |fields: &[(&'static str, &str)]| {
+        got(files.answer("a.txt", asked(Method::GET, "/a.txt", fields)))
+    };
+    let gzip = ("accept-encoding", "gzip");
+    let (plain, small) = (get(&[]), get(&[gzip]));
+    let tag = small.field("etag").unwrap();
+    assert_ne!(plain.field("etag"), Some(tag));
+    let again = get(&[gzip, ("if-none-match", tag)]);
+    assert_eq!(
+        (again.status, again.field("etag"), again.field("vary")),
+        (304, Some(tag), Some("accept-encoding"))
+    );
+    assert_eq!(get(&[("if-none-match", tag)]).status, 200);
+    let part = get(&[gzip, ("range", "bytes=1-2"), ("if-range", tag)]);
+    assert_eq!((part.status, part.body.as_str()), (206, "zi"));
+    assert_eq!(part.field("content-encoding"), Some("gzip"));
+    assert_eq!(part.field("content-range"), Some("bytes 1-2/7"));
+    assert_eq!(
+        (part.field("etag"), part.field("vary")),
+        (Some(tag), Some("accept-encoding"))
+    );
+}
+
+#[test]
+fn a_compressed_file_that_is_older_or_leads_elsewhere_is_passed_over() {
+    let place = Place::new("beside-stale");
+    let site = place.0.join("site");
+    fs::write(site.join("a.txt.gz"), "stale").unwrap();
+    let older = fs::metadata(site.join("a.txt"))
+        .unwrap()
+        .modified()
+        .unwrap()
+        - Duration::from_secs(1);
+    let file = File::options()
+        .write(true)
+        .open(site.join("a.txt.gz"))
+        .unwrap();
+    file.set_modified(older).unwrap();
+    std::os::unix::fs::symlink("../outside", site.join("a.txt.br")).unwrap();
+    fs::create_dir(site.join("a.txt.zst")).unwrap();
+    let fields = [("accept-encoding", "gzip, br, zstd")];
+    let files = place.files().precompressed(true);
+    let got = got(files.answer("a.txt", asked(Method::GET, "/a.txt", &fields)));
+    assert_eq!(
+        (got.field("content-encoding"), got.body.as_str()),
+        (None, "0123456789")
+    );
 }
