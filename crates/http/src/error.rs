@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
+use http::header::CONNECTION;
+
 use crate::{BodyError, HeaderMap, HeaderName, HeaderValue, MultipartError, StatusCode};
 
 type Source = Box<dyn StdError + Send + Sync>;
@@ -28,6 +30,11 @@ type Source = Box<dyn StdError + Send + Sync>;
 pub struct HttpError {
     inner: Box<Inner>,
 }
+
+/// The message of a panic.
+#[derive(Debug, thiserror::Error)]
+#[error("a callback panicked: {0}")]
+struct Panic(String);
 
 struct Inner {
     status: StatusCode,
@@ -80,6 +87,16 @@ impl HttpError {
         let mut error = Self::from_status(StatusCode::INTERNAL_SERVER_ERROR);
         error.inner.source = Some(source.into());
         error
+    }
+
+    /// The error of a handler or middleware that panicked: 500, and the connection is closed.
+    pub(crate) fn panicked(message: String) -> Self {
+        Self::internal(Panic(message)).with_header(CONNECTION, HeaderValue::from_static("close"))
+    }
+
+    /// Whether a panic is the cause.
+    pub(crate) fn is_panic(&self) -> bool {
+        self.source().is_some_and(|source| source.is::<Panic>())
     }
 
     /// The same error with another message for the client.

@@ -1,10 +1,13 @@
 //! What a handler is and what it may return.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
-use crate::{IntoResponse, Request, Response};
+use uptick_event_loop::catch;
+
+use crate::{HttpError, IntoResponse, Request, Response};
 
 /// A future of this thread.
 pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -28,7 +31,10 @@ impl Reply {
     pub fn map(self, f: impl FnOnce(Response) -> Response + 'static) -> Self {
         match self {
             Self::Ready(response) => Self::Ready(f(response)),
-            Self::Later(future) => Self::Later(Box::pin(async move { future.await.map(f) })),
+            Self::Later(future) => Self::Later(Box::pin(async move {
+                let response = future.await?;
+                Some(catch(|| f(response)).unwrap_or_else(panicked))
+            })),
             Self::Detached => Self::Detached,
         }
     }
@@ -105,13 +111,15 @@ where
     F::Output: IntoResponse,
 {
     fn into_reply(self) -> Reply {
-        Reply::Later(Box::pin(async move { Some(self.await.into_response()) }))
+        Reply::Later(Box::pin(contained(async move {
+            Some(self.await.into_response())
+        })))
     }
 }
 
 impl<F: Future<Output = Option<Response>> + 'static> IntoReply<Passed> for F {
     fn into_reply(self) -> Reply {
-        Reply::Later(Box::pin(self))
+        Reply::Later(Box::pin(contained(self)))
     }
 }
 
@@ -123,10 +131,10 @@ impl IntoReply<Answered> for () {
 
 impl<F: Future<Output = ()> + 'static> IntoReply<AnsweredLater> for F {
     fn into_reply(self) -> Reply {
-        Reply::Later(Box::pin(async move {
+        Reply::Later(Box::pin(contained(async move {
             self.await;
             None
-        }))
+        })))
     }
 }
 
@@ -143,4 +151,24 @@ where
     R: IntoReply<M>,
 {
     Box::new(move |request| handler(request).into_reply())
+}
+
+/// Calls a handler or a middleware; a panic becomes a response that stands for an error, as if it had returned one.
+#[inline]
+pub(crate) fn call(f: impl FnOnce() -> Reply) -> Reply {
+    catch(f).unwrap_or_else(|message| Reply::Ready(panicked(message)))
+}
+
+/// Awaits the future of a handler or a middleware; a panic becomes a response, as in [`call`].
+pub(crate) async fn contained(future: impl Future<Output = Option<Response>>) -> Option<Response> {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        catch(|| future.as_mut().poll(context))
+            .unwrap_or_else(|message| Poll::Ready(Some(panicked(message))))
+    })
+    .await
+}
+
+fn panicked(message: String) -> Response {
+    HttpError::panicked(message).into()
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::router::End;
-use crate::{IntoReply, Reply, Request};
+use crate::{IntoReply, Reply, Request, handler};
 
 /// A middleware as the server keeps it.
 pub type Middleware = Rc<dyn Fn(Request, Next) -> Reply>;
@@ -46,13 +46,13 @@ impl Next {
         }
     }
 
-    /// Has the rest answer the request.
+    /// Runs the remaining middleware and the handler. One that panics has returned an error with status 500.
     pub fn run(mut self, request: Request) -> Reply {
         let Some(layer) = self.layers.get(self.index).cloned() else {
             return self.end.answer(request);
         };
         self.index += 1;
-        layer(request, self)
+        handler::call(|| layer(request, self))
     }
 }
 

@@ -131,9 +131,8 @@ pub(super) fn expired(key: Id) {
         Some(Over::Refuse(status, reason)) => outgoing::refuse(key, status, reason),
         Some(Over::Body(at)) => incoming::too_slow(at),
         Some(Over::Answer(at)) => {
-            tracing::error!("a handler has not answered in time");
             let task = with_entry(key, |entry| entry.exchange.as_mut()?.task.take());
-            let error = HttpError::from_status(StatusCode::INTERNAL_SERVER_ERROR);
+            let error = HttpError::internal("the handler has not answered in time");
             outgoing::respond(at, error.into());
             if let Some(task) = task.flatten() {
                 task.cancel();

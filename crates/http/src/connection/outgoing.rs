@@ -1,13 +1,12 @@
 //! Answers: whole ones in one write, streamed ones piece by piece.
 
 use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt};
-use uptick_event_loop::{Id, spawn};
+use futures::StreamExt;
+use uptick_event_loop::{Id, catch, spawn};
 use uptick_socket::Connection;
 use uptick_stream::Chunk;
 
@@ -18,9 +17,10 @@ use super::{
     with_exchange,
 };
 use crate::h1::{Encoder, Persistence, ResponseBody, ResponseHead, Version};
+use crate::handler::contained;
 use crate::response::Parts;
 use crate::server::Service;
-use crate::{Body, BodyStream, HeaderMap, HttpError, Response, StatusCode, Upgrade};
+use crate::{Body, BodyStream, HeaderMap, HttpError, Request, Response, StatusCode, Upgrade};
 
 /// Pieces up to this many bytes are copied behind the head; longer ones are handed on as they are.
 const COPIED: usize = 4096;
@@ -67,15 +67,51 @@ impl Entry {
     }
 }
 
-/// Answers; `false` when it was answered before, or the client has gone.
+/// Sends a response; `false` if there was one already or the client has gone.
 #[inline]
 pub(crate) fn respond(at: At, response: Response) -> bool {
-    let response = if response.failure().is_some() {
-        shaped(at, response)
-    } else {
-        response
-    };
-    send(at, response, false)
+    match response.failure() {
+        None => send(at, response, None, false),
+        Some(_) => fail(at, response, request_of(at).as_ref()),
+    }
+}
+
+/// Sends the response to a request, as [`respond`].
+#[inline]
+pub(super) fn respond_to(request: &Request, response: Response) -> bool {
+    match response.failure() {
+        None => send(request.at(), response, Some(request), false),
+        Some(_) => fail(request.at(), response, Some(request)),
+    }
+}
+
+/// Sends a response that stands for an error. If it comes of a panic, the response that has begun is cut off.
+#[cold]
+fn fail(at: At, response: Response, request: Option<&Request>) -> bool {
+    let panicked = response.failure().is_some_and(HttpError::is_panic);
+    let response = shaped(at, response, request);
+    if send(at, response, request, false) {
+        return true;
+    }
+    if panicked {
+        let whole = with_exchange(at, |entry| {
+            entry.flags.insert(Flags::LAST);
+            entry.flags.contains(Flags::ANSWERED)
+        });
+        if whole == Some(false) {
+            cut(at);
+        }
+    }
+    false
+}
+
+/// The request of an exchange, where it is kept because the response takes longer.
+fn request_of(at: At) -> Option<Request> {
+    with_exchange(at, |entry| {
+        let request = entry.exchange.as_ref()?.request.as_ref();
+        request.map(Request::again)
+    })
+    .flatten()
 }
 
 /// How an answer begins.
@@ -88,7 +124,7 @@ enum Begun {
 
 /// Sends an answer, once it is `finished`.
 #[inline]
-fn send(at: At, response: Response, finished: bool) -> bool {
+fn send(at: At, response: Response, request: Option<&Request>, finished: bool) -> bool {
     let begun = with_exchange(at, |entry| {
         if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
             // There is no knowing how much of it is still to come.
@@ -105,7 +141,8 @@ fn send(at: At, response: Response, finished: bool) -> bool {
     let facts = match begun.flatten() {
         Some(Begun::Sent(facts)) => facts,
         Some(Begun::Finishes(conn, service)) => {
-            return send(at, service.finished(conn, response), true);
+            let response = service.finished(conn, response, request);
+            return send(at, response, request, true);
         }
         None => return false,
     };
@@ -119,10 +156,11 @@ fn send(at: At, response: Response, finished: bool) -> bool {
         status,
         content_type,
         headers: headers.as_deref(),
+        request,
     };
     match body {
         Body::Upgrade(upgrade) => return send_upgrade(at, facts, &head, upgrade),
-        _ if status.is_informational() => spoilt(at, interim(status)),
+        _ if status.is_informational() => spoilt(at, interim(status), request),
         Body::File(range) => return files::send_file(at, facts, &head, range),
         Body::Stream(stream) => return send_stream(at, facts, &head, stream),
         body => send_whole(at, facts, &head, body),
@@ -135,6 +173,8 @@ pub(super) struct Head<'a> {
     status: StatusCode,
     content_type: Option<&'static str>,
     headers: Option<&'a HeaderMap>,
+    /// The request, unless the exchange has it.
+    request: Option<&'a Request>,
 }
 
 impl Head<'_> {
@@ -239,10 +279,17 @@ impl Entry {
 
 /// The response cannot be sent as it is, and nothing of it was: the client gets an error in its place.
 #[cold]
-fn spoilt(at: At, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) {
+fn spoilt(
+    at: At,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    request: Option<&Request>,
+) {
     with_exchange(at, |entry| entry.flags.remove(Flags::STARTED));
+    let kept = request_of(at);
+    let request = request.or(kept.as_ref());
+    let response = shaped(at, HttpError::internal(error).into(), request);
     // What finishes answers may be what has spoilt this one: it does not get another.
-    send(at, shaped(at, HttpError::internal(error).into()), true);
+    send(at, response, request, true);
 }
 
 /// Why a status of 1xx is not sent: the client would go on waiting for an answer (RFC 9110, 15.2).
@@ -251,17 +298,26 @@ fn interim(status: StatusCode) -> String {
     format!("{status} is not the status of an answer")
 }
 
-/// What the server's error callback makes of an error.
-#[cold]
-fn shaped(at: At, response: Response) -> Response {
-    let known = with_exchange(at, |entry| {
-        let request = entry.exchange.as_mut()?.request.take()?;
-        Some((request, entry.service.clone()))
-    });
-    match known.flatten() {
-        Some((request, service)) => steps::shaped(response, &service, &request),
-        None => response,
-    }
+/// Logs an error, and calls the server's error callback for its page.
+fn shaped(at: At, response: Response, request: Option<&Request>) -> Response {
+    let Some(request) = request else {
+        if let Some(error) = response.failure()
+            && error.status().is_server_error()
+        {
+            tracing::error!("{}", error.report());
+        }
+        return response;
+    };
+    let service = with_exchange(at, |entry| Rc::clone(&entry.service));
+    let Some(service) = service else {
+        // The client has gone: the error is logged.
+        return response.shaped(None, request);
+    };
+    let response = service.explained(response);
+    let on_error = service.on_error();
+    catch(|| response.shaped(on_error.as_ref(), request)).unwrap_or_else(|message| {
+        Response::from(HttpError::panicked(message)).shaped(None, request)
+    })
 }
 
 /// Sends the head, and the body as it comes.
@@ -309,8 +365,12 @@ pub(super) fn send_pieces(at: At, stream: BodyStream) {
         finish(at, None);
     };
     let task = spawn(async move {
-        if let Err(payload) = AssertUnwindSafe(sending).catch_unwind().await {
-            steps::panicked(at, &steps::message(&*payload));
+        let sent = contained(async {
+            sending.await;
+            None
+        });
+        if let Some(panicked) = sent.await {
+            respond(at, panicked);
         }
     });
     keep_task(at, task);
@@ -350,7 +410,11 @@ pub(super) fn begin(at: At, facts: Facts, head: &Head<'_>, length: ResponseBody)
         .write_with(|out| encoder = Some(head.encode(facts, length, out)));
     with_exchange(at, |entry| {
         entry.note_room(open);
-        entry.exchange().encoder = encoder;
+        let exchange = entry.exchange();
+        exchange.encoder = encoder;
+        if let Some(request) = head.request {
+            exchange.request = Some(request.again());
+        }
     });
     open.is_some()
 }
@@ -366,7 +430,7 @@ pub(crate) fn start(at: At, mut response: Response) -> bool {
         finishes.then(|| (entry.conn, Rc::clone(&entry.service)))
     });
     if let Some(Some((conn, service))) = finishes {
-        response = service.finished(conn, response);
+        response = service.finished(conn, response, request_of(at).as_ref());
     }
     let facts = with_exchange(at, |entry| {
         (!entry.flags.contains(Flags::STARTED)).then(|| entry.start())
@@ -376,13 +440,14 @@ pub(crate) fn start(at: At, mut response: Response) -> bool {
     };
     let parts = response.into_parts();
     if parts.status.is_informational() {
-        spoilt(at, interim(parts.status));
+        spoilt(at, interim(parts.status), None);
         return false;
     }
     let Some(first) = parts.body.as_bytes() else {
         spoilt(
             at,
             "an answer that is written in pieces has a body of its own",
+            None,
         );
         return false;
     };
@@ -390,6 +455,7 @@ pub(crate) fn start(at: At, mut response: Response) -> bool {
         status: parts.status,
         content_type: parts.content_type,
         headers: parts.headers.as_deref(),
+        request: None,
     };
     if !begin(at, facts, &head, ResponseBody::Stream) {
         return false;
@@ -507,7 +573,7 @@ pub(super) fn refuse(key: Id, status: StatusCode, reason: &'static str) {
     };
     let mut response = Response::from(HttpError::new(status, reason));
     if service.finishes() {
-        response = service.finished(facts.conn, response);
+        response = service.finished(facts.conn, response, None);
     }
     let Parts {
         status,
@@ -519,6 +585,7 @@ pub(super) fn refuse(key: Id, status: StatusCode, reason: &'static str) {
         status,
         content_type,
         headers: headers.as_deref(),
+        request: None,
     };
     let bytes = body.as_bytes().unwrap_or_default();
     facts.conn.write_with(|out| {

@@ -14,8 +14,9 @@ use super::flags::Flags;
 use super::{At, Entry, Timestamp, outgoing, with_entry, with_exchange};
 use crate::body::BodyError;
 use crate::h1::{BodyLength, Event, Invalid, RequestHead, Version};
+use crate::handler::contained;
 use crate::server::Service;
-use crate::{HttpError, Method, Reply, Request, Response};
+use crate::{HttpError, Method, Reply, Request};
 
 /// How long the user may leave a piece of a body unread before the time for the body is no longer the client's.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -346,64 +347,37 @@ fn handle(request: Request, service: &Rc<Service>) {
     let again = request.again();
     service.count_request();
     service.tell_request(&request);
-    match catch(|| service.answer(request)) {
-        Ok(Reply::Ready(response)) => {
-            let response = shaped(response, service, &again);
-            outgoing::respond(at, response);
+    match service.answer(request) {
+        Reply::Ready(response) => {
+            outgoing::respond_to(&again, response);
         }
-        Ok(Reply::Later(future)) => {
-            wait_for_answer(at, Some(again));
+        Reply::Later(future) => {
+            wait_for_answer(at, again);
             let task = spawn(async move {
-                let reply = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(future));
-                match reply.await {
-                    Ok(Some(response)) => {
+                // A reply can be made of any future, also of one that panics.
+                match contained(future).await {
+                    Some(response) => {
                         outgoing::respond(at, response);
                     }
-                    Ok(None) => unanswered(at),
-                    Err(payload) => panicked(at, &message(&*payload)),
+                    None => unanswered(at),
                 }
             });
             keep_task(at, task);
         }
-        Ok(Reply::Detached) => {
-            wait_for_answer(at, Some(again));
+        Reply::Detached => {
+            wait_for_answer(at, again);
             unanswered(at);
         }
-        Err(message) => panicked(at, &message),
     }
 }
 
-/// What a panic says.
-pub(super) fn message(payload: &(dyn std::any::Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a message").to_owned()
-}
-
-/// What the server's error callback makes of a response that is an error.
-#[inline]
-pub(super) fn shaped(response: Response, service: &Service, request: &Request) -> Response {
-    if response.failure().is_none() {
-        return response;
-    }
-    let response = service.explained(response);
-    let on_error = service.on_error();
-    match catch(|| response.shaped(on_error.as_ref(), request)) {
-        Ok(response) => response,
-        Err(message) => {
-            tracing::error!("the error callback panicked: {message}");
-            HttpError::from_status(http::StatusCode::INTERNAL_SERVER_ERROR).into()
-        }
-    }
-}
-
-/// The answer comes later: the time for it begins.
-fn wait_for_answer(at: At, request: Option<Request>) {
+/// Starts the time for a response that comes later.
+fn wait_for_answer(at: At, request: Request) {
     with_exchange(at, |entry| {
         if !entry.flags.contains(Flags::STARTED) {
             entry.since = Timestamp::now();
-            entry.exchange().request = request;
         }
+        entry.exchange().request = Some(request);
     });
 }
 
@@ -418,28 +392,10 @@ fn unanswered(at: At) {
     }
 }
 
-/// A callback of the exchange panicked: it is answered, if it is not yet, and the connection ends with it.
-pub(super) fn panicked(at: At, message: &str) {
-    let started = with_exchange(at, |entry| {
-        entry.flags.insert(Flags::LAST);
-        entry.flags.contains(Flags::STARTED)
-    });
-    match started {
-        Some(true) => {
-            tracing::error!("a handler panicked after it had begun to answer: {message}");
-            outgoing::cut(at);
-        }
-        Some(false) => {
-            let error = HttpError::internal(format!("the handler panicked: {message}"));
-            outgoing::respond(at, error.into());
-        }
-        None => tracing::error!("a handler panicked after its client had gone: {message}"),
-    }
-}
-
+/// Responds to a panic of a listener of the exchange with an error.
 fn told(at: At, panic: Option<String>) {
     if let Some(message) = panic {
-        panicked(at, &message);
+        outgoing::respond(at, HttpError::panicked(message).into());
     }
 }
 

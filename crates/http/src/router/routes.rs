@@ -8,6 +8,7 @@ use super::path::{BadEscape, names_segments};
 use super::{Found, RouteError, Router};
 use crate::{
     Handler, HeaderValue, HttpError, Middleware, Next, Reply, Request, Response, StatusCode,
+    handler,
 };
 
 /// What shapes the answers that are errors.
@@ -178,7 +179,7 @@ impl Route {
     #[inline]
     fn run(&self, request: Request) -> Reply {
         match self.handler.try_borrow_mut() {
-            Ok(mut handler) => handler(request),
+            Ok(mut handler) => handler::call(|| handler(request)),
             // A handler that answers by the way of itself.
             Err(_) => {
                 let error = HttpError::internal("the handler was called while it was running");

@@ -207,7 +207,12 @@ impl Service {
 
     /// What is sent of an answer.
     #[cold]
-    pub(crate) fn finished(&self, conn: Connection, mut response: Response) -> Response {
+    pub(crate) fn finished(
+        &self,
+        conn: Connection,
+        mut response: Response,
+        request: Option<&Request>,
+    ) -> Response {
         let on_response = self.hooks.on_response.borrow().clone();
         if let Some(rewrite) = on_response {
             response = catch(|| rewrite(response)).unwrap_or_else(|message| {
@@ -217,7 +222,13 @@ impl Service {
         if let Some(error) = response.failure()
             && error.status().is_server_error()
         {
-            tracing::error!("{}", error.report());
+            let (method, path) = (request.map(Request::method), request.map(Request::path));
+            tracing::error!(
+                method = method.map(tracing::field::display),
+                path,
+                "{}",
+                error.report()
+            );
         }
         for (name, value) in &*self.hooks.fields.borrow() {
             if response.get_bytes(name).is_none() {

@@ -10,6 +10,7 @@ mod closing;
 mod faults;
 mod guards;
 mod listening;
+mod panics;
 mod pipelining;
 mod ports;
 mod settings;

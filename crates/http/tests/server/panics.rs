@@ -1,0 +1,204 @@
+//! Handlers and middlewares that panic.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use uptick_event_loop::sleep;
+use uptick_http::{BodyStream, HttpServer, Next, Request, Response};
+
+use crate::support::{Client, Log, get, logged, server, settle};
+
+/// A server with all that a response passes on its way to the client.
+fn layered() -> HttpServer {
+    let http = server();
+    http.wrap(|req: Request, next: Next| {
+        next.run(req)
+            .map(|response| response.header("access-control-allow-origin", "*"))
+    });
+    http.error(|error, req| Response::plain(format!("{} {}", error.status(), req.path())));
+    http.on_response(|response| response.header("x-seen", "yes"));
+    http
+}
+
+fn boom() {
+    panic!("on purpose");
+}
+
+#[track_caller]
+fn is_shaped(http: HttpServer, path: &str) {
+    let lines = logged(|| {
+        let mut client = Client::new(http);
+        client.send(get(path));
+        let answer = client.answer();
+        assert_eq!((answer.status(), answer.closes()), (500, true), "{path}");
+        assert_eq!(answer.body, format!("500 Internal Server Error {path}"));
+        assert_eq!(
+            answer.field("access-control-allow-origin"),
+            Some("*"),
+            "{path}"
+        );
+        assert_eq!(answer.field("x-seen"), Some("yes"), "{path}");
+        assert_eq!(client.rest(), "");
+    });
+    let errors: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with("ERROR"))
+        .collect();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    for part in ["method=GET", &*format!("path=\"{path}\""), "on purpose"] {
+        assert!(errors[0].contains(part), "{part} is not in {errors:?}");
+    }
+}
+
+#[test]
+fn a_panic_of_a_handler_becomes_the_500_that_the_error_callback_and_the_middleware_shape() {
+    let http = layered();
+    http.get("/sync", |_: Request| -> &str { panic!("on purpose") });
+    http.get("/async", |_: Request| async {
+        sleep(Duration::from_millis(1)).await;
+        panic!("on purpose");
+        #[allow(unreachable_code, reason = "it says what the future would give")]
+        "never"
+    });
+    http.get("/responder", |req: Request| -> () {
+        req.responder();
+        panic!("on purpose");
+    });
+    http.get("/nothing", |_: Request| async {
+        sleep(Duration::from_millis(1)).await;
+        boom();
+    });
+    http.group("/sync-layer", |group| {
+        group.wrap(|_: Request, _: Next| -> &str { panic!("on purpose") });
+        group.get("/", |_: Request| "never");
+    });
+    http.group("/async-layer", |group| {
+        group.wrap(|req: Request, next: Next| async {
+            next.run(req).await?;
+            panic!("on purpose");
+            #[allow(unreachable_code, reason = "it says what the future would give")]
+            None
+        });
+        group.get("/", |_: Request| "never");
+    });
+    for (path, later) in [("/map", false), ("/map-later", true)] {
+        http.group(path, |group| {
+            group.wrap(|req: Request, next: Next| next.run(req).map(|_| panic!("on purpose")));
+            match later {
+                false => group.get("/", |_: Request| "never"),
+                true => group.get("/", |_: Request| async { "never" }),
+            };
+        });
+    }
+    for path in [
+        "/sync",
+        "/async",
+        "/responder",
+        "/nothing",
+        "/sync-layer/",
+        "/async-layer/",
+        "/map/",
+        "/map-later/",
+    ] {
+        is_shaped(http, path);
+    }
+}
+
+#[test]
+fn an_answer_that_is_whole_arrives_though_its_handler_panics_afterwards() {
+    let http = layered();
+    http.get("/", |req: Request| -> () {
+        req.responder().send("whole");
+        panic!("on purpose");
+    });
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    assert_eq!(client.answer().body, "whole");
+    assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn an_answer_that_has_begun_is_cut_off_when_its_handler_panics() {
+    let http = layered();
+    http.get("/", |req: Request| -> () {
+        let responder = req.responder();
+        responder.start(Response::plain("part"));
+        panic!("on purpose");
+    });
+    let lines = logged(|| {
+        let mut client = Client::new(http);
+        client.send(get("/"));
+        assert!(!client.rest().contains("0\r\n\r\n"));
+    });
+    assert!(
+        lines.iter().any(|line| line.contains("path=\"/\"")),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn the_log_names_the_request_whose_body_stream_panics() {
+    let http = layered();
+    http.get("/body", |_: Request| {
+        let pieces = [0].map(|_| -> Result<&str, Infallible> { Ok("piece") });
+        let pieces = pieces
+            .into_iter()
+            .chain(std::iter::from_fn(|| panic!("on purpose")));
+        Response::plain(BodyStream::new(futures::stream::iter(pieces)))
+    });
+    let lines = logged(|| {
+        let mut client = Client::new(http);
+        client.send(get("/body"));
+        client.rest();
+    });
+    let line = lines
+        .iter()
+        .find(|line| line.contains("on purpose"))
+        .unwrap();
+    assert!(
+        line.contains("method=GET") && line.contains("path=\"/body\""),
+        "{line}"
+    );
+}
+
+#[test]
+fn the_log_names_the_request_of_a_500_that_the_server_makes() {
+    let http = layered();
+    http.get("/interim", |_: Request| http::StatusCode::CONTINUE);
+    http.get("/silent", |_: Request| ());
+    for path in ["/interim", "/silent"] {
+        let lines = logged(|| {
+            let mut client = Client::new(http);
+            client.send(get(path));
+            let answer = client.answer();
+            assert_eq!(answer.body, format!("500 Internal Server Error {path}"));
+        });
+        let errors: Vec<_> = lines
+            .iter()
+            .filter(|line| line.starts_with("ERROR"))
+            .collect();
+        assert!(
+            errors.len() == 1 && errors[0].contains("method=GET"),
+            "{errors:?}"
+        );
+    }
+}
+
+#[test]
+fn a_panic_in_a_listener_of_the_body_is_a_500_for_the_error_callback() {
+    let (http, log) = (layered(), Log::default());
+    let notes = log.clone();
+    http.post("/data", move |req: Request| {
+        use uptick_emitter::Emitter;
+        let responder = req.responder();
+        let log = notes.clone();
+        responder.on("close", move |()| log.add("close"));
+        req.on("data", |_: bytes::Bytes| panic!("on purpose"));
+    });
+    let mut client = Client::new(http);
+    client.send(crate::support::post("/data", "abc"));
+    let answer = client.answer();
+    assert_eq!((answer.status(), answer.closes()), (500, true));
+    assert_eq!(answer.body, "500 Internal Server Error /data");
+    settle();
+}
