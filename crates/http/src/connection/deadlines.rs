@@ -6,7 +6,7 @@ use std::time::Duration;
 use uptick_event_loop::{Id, driver};
 
 use super::flags::Flags;
-use super::{At, Entry, Timestamp, incoming, outgoing, steps, token, with_entry};
+use super::{At, Entry, Timestamp, departure, incoming, outgoing, steps, token, with_entry};
 use crate::{HttpError, StatusCode};
 
 /// What a connection waits for.
@@ -58,10 +58,13 @@ impl Entry {
     /// Arms the deadline, unless one comes soon enough.
     #[inline]
     pub(super) fn arm(&mut self, key: Id) {
-        let Some((_, limit)) = self.waits() else {
-            return;
+        let limit = self.waits().map(|(_, limit)| self.since.after(limit));
+        let due = match (limit, self.probe_due()) {
+            (Some(limit), Some(probe)) if probe.is_before(limit) => probe,
+            (Some(limit), _) => limit,
+            (None, Some(probe)) => probe,
+            (None, None) => return,
         };
-        let due = self.since.after(limit);
         if self.deadline.is_some() && !due.is_before(self.armed) {
             return;
         }
@@ -93,16 +96,23 @@ enum Over {
     Body(At),
     /// The handler does not answer.
     Answer(At),
+    /// The client has ended its side, and was sent nothing for a while.
+    Silence(At),
 }
 
 pub(super) fn expired(key: Id) {
     let over = with_entry(key, |entry| {
         entry.deadline = None;
-        let (waiting, limit) = entry.waits()?;
-        if Timestamp::now().is_before(entry.since.after(limit)) {
+        let is_due = |due: Timestamp| !Timestamp::now().is_before(due);
+        if entry.probe_due().is_some_and(is_due) {
+            return Some(Over::Silence(entry.at(key)));
+        }
+        let waits = entry.waits();
+        let over = waits.filter(|(_, limit)| is_due(entry.since.after(*limit)));
+        let Some((waiting, limit)) = over else {
             entry.arm(key);
             return None;
-        }
+        };
         if waiting == Waiting::Idle && entry.conn.is_sending() {
             // It is not idle while it reads the answer, however long that takes.
             entry.since = Timestamp::now();
@@ -138,6 +148,7 @@ pub(super) fn expired(key: Id) {
                 task.cancel();
             }
         }
+        Some(Over::Silence(at)) => departure::probe(at),
         None => {}
     }
 }

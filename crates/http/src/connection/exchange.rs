@@ -5,6 +5,7 @@ use std::task::Waker;
 use uptick_emitter::{Emitter, Listeners, emit};
 use uptick_event_loop::{Id, JoinHandle, catch, driver};
 
+use super::departure::Departure;
 use super::flags::Flags;
 use super::{At, Entry, with_current, with_entry, with_exchange};
 use crate::body::BodyError;
@@ -31,6 +32,8 @@ pub(super) struct Exchange {
     pub(super) request: Option<Request>,
     /// Why no more of the body comes.
     pub(super) failure: Option<BodyError>,
+    /// The test of a client that has ended its side.
+    pub(super) departure: Option<Departure>,
 }
 
 impl Entry {

@@ -56,6 +56,9 @@ impl Flags {
     /// The client asks for another protocol.
     pub(super) const ASKS_UPGRADE: Flags = Flags(1 << 23);
 
+    /// The client has ended its side, perhaps behind bytes that are not read yet.
+    pub(super) const HALF_OPEN: Flags = Flags(1 << 24);
+
     /// What is known of an exchange.
     pub(super) const OF_EXCHANGE: Flags = Flags(
         Self::ACTIVE.0

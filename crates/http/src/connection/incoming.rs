@@ -145,7 +145,9 @@ pub(crate) fn body_limit(at: At) -> usize {
 /// Tells the client to send the body, unless the answer has begun.
 fn send_continue(at: At) {
     let conn = with_exchange(at, |entry| {
-        (!entry.flags.contains(Flags::STARTED)).then_some(entry.conn)
+        // A client that has ended its side waits for nothing, and may have got the first bytes of its response.
+        let over = Flags::STARTED | Flags::HALF_OPEN;
+        (!entry.flags.intersects(over)).then_some(entry.conn)
     });
     if let Some(Some(conn)) = conn {
         conn.write(CONTINUE);

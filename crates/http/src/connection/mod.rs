@@ -12,6 +12,7 @@
 
 mod date;
 mod deadlines;
+mod departure;
 mod exchange;
 mod files;
 mod flags;
@@ -168,8 +169,17 @@ impl Protocol<Connection> for Http {
     }
 
     fn end(&self, _conn: Connection, key: Id) {
-        with_entry(key, |entry| entry.flags.insert(Flags::PEER_ENDED));
+        with_entry(key, |entry| {
+            entry.flags.insert(Flags::PEER_ENDED | Flags::HALF_OPEN);
+        });
         steps::advance(key);
+    }
+
+    fn end_pending(&self, _conn: Connection, key: Id) {
+        with_entry(key, |entry| {
+            entry.flags.insert(Flags::HALF_OPEN);
+            entry.arm(key);
+        });
     }
 
     fn drain(&self, _conn: Connection, key: Id) {

@@ -35,6 +35,8 @@ pub(super) struct Facts {
     version: Version,
     to_head: bool,
     persistence: Persistence,
+    /// Bytes of the head that were sent ahead.
+    ahead: u8,
 }
 
 impl Entry {
@@ -63,6 +65,7 @@ impl Entry {
             } else {
                 Persistence::KeepAlive
             },
+            ahead: self.sent_ahead(),
         }
     }
 }
@@ -197,7 +200,8 @@ impl Head<'_> {
     #[inline]
     fn encode(&self, facts: Facts, body: ResponseBody, out: &mut Vec<u8>) -> Encoder {
         let date = date::now();
-        Encoder::begin_checked(
+        let start = out.len();
+        let encoder = Encoder::begin_checked(
             out,
             &ResponseHead {
                 status: self.status,
@@ -210,7 +214,11 @@ impl Head<'_> {
                 to_head: facts.to_head,
                 persistence: facts.persistence,
             },
-        )
+        );
+        if facts.ahead > 0 {
+            out.drain(start..start + usize::from(facts.ahead));
+        }
+        encoder
     }
 }
 
@@ -268,6 +276,7 @@ fn answered(at: At, persistence: Persistence, open: Option<bool>) {
 impl Entry {
     #[inline]
     pub(super) fn note_room(&mut self, open: Option<bool>) {
+        self.note_sent();
         match open {
             Some(true) => {}
             Some(false) => self.flags.insert(Flags::FULL),

@@ -146,7 +146,7 @@ impl Entry {
                     return Step::PieceEnd(self.at(key));
                 }
                 if self.decoder.buffered() > 0 {
-                    // One read is taken ahead, so that a client that goes away is noticed.
+                    // One read is taken ahead; an end of stream behind it is noticed all the same.
                     self.pause();
                 }
                 self.arm(key);

@@ -9,6 +9,9 @@ use super::text::end_of_text;
 /// The interim answer to a client that waits for it before it sends its body.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+/// The bytes with which every response begins.
+pub const RESPONSE_START: &[u8] = b"HTTP/1.1 ";
+
 /// Names that the encoder writes itself, or that would contradict what it writes.
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
@@ -204,6 +207,12 @@ impl Encoder {
     /// What follows the answer on its connection.
     pub fn persistence(&self) -> Persistence {
         self.persistence
+    }
+
+    /// A byte that may be sent ahead of the next piece of the body, or of its end, without changing the body: a zero before
+    /// the size of a chunk (RFC 9112, 7.1). `None` where the framing has no such byte.
+    pub fn leading_byte(&self) -> Option<u8> {
+        (self.framing == Framing::Chunked).then_some(b'0')
     }
 
     /// Writes a piece of the body. An empty one is nothing.

@@ -33,7 +33,8 @@ mod text;
 
 pub use decoder::{Decoder, Event};
 pub use encoder::{
-    CONTINUE, EncodeError, Encoder, Persistence, ResponseBody, ResponseHead, is_owned,
+    CONTINUE, EncodeError, Encoder, Persistence, RESPONSE_START, ResponseBody, ResponseHead,
+    is_owned,
 };
 pub use fields::{Fields, Trailers};
 pub use invalid::Invalid;

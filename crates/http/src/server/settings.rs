@@ -18,6 +18,10 @@ pub(crate) struct Timeouts {
     pub(crate) answer: Duration,
     /// What a fresh connection gets in a shutdown.
     pub(crate) draining: Duration,
+    /// The silence after the client's end of stream.
+    pub(crate) grace: Duration,
+    /// Whether a client may end its side while it waits for a response.
+    pub(crate) half_open: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +47,8 @@ impl Default for Settings {
                 body_rate: 1024,
                 answer: Duration::from_secs(60),
                 draining: Duration::from_millis(250),
+                grace: Duration::from_secs(1),
+                half_open: false,
             },
             body_limit: 1024 * 1024,
             drain_limit: 64 * 1024,
@@ -96,6 +102,27 @@ impl HttpServer {
     /// with 500 and logged, and its future is dropped; `None` switches the limit off. Default: 60 s.
     pub fn answer_timeout(self, limit: Option<Duration>) -> Self {
         self.set(|settings| settings.timeouts.answer = time(limit))
+    }
+
+    /// Sets how long the server waits, once a client has ended its side (FIN, or `close_notify` of TLS), before it tests whether
+    /// the client is still there. Default: 1 s.
+    ///
+    /// Most clients that do not want a response any more close their socket, which a server cannot tell from a client that has
+    /// only ended its side. So if nothing was sent for this time, the server sends the first byte of the response, or of the next
+    /// chunk, ahead of the rest. The system of a client that has closed its socket answers with a reset: the client has gone, its
+    /// handler's future is dropped, and `close` is emitted. A client that takes two such bytes, this time apart, gets its
+    /// response, however long that takes.
+    ///
+    /// Where there is no byte to send ahead, in a body that has a `Content-Length` or, for HTTP/1.0, ends with the connection, the
+    /// client counts as gone when nothing was sent for this time.
+    pub fn disconnect_grace(self, grace: Duration) -> Self {
+        self.set(|settings| settings.timeouts.grace = grace)
+    }
+
+    /// Sets whether a client that has ended its side while it waits for a response counts as there, untested, until sending to
+    /// it fails; see [`disconnect_grace`](HttpServer::disconnect_grace). Default: false.
+    pub fn allow_half_open(self, allow: bool) -> Self {
+        self.set(|settings| settings.timeouts.half_open = allow)
     }
 
     /// Sets how many bytes of a body [`text`](crate::Request::text) and [`json`](crate::Request::json) take; more is

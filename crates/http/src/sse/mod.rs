@@ -151,8 +151,8 @@ impl EventStream {
         self.wake();
     }
 
-    /// Sets how often a comment is sent if nothing else is, so that what lies between does not take the connection for
-    /// dead and a client that has vanished is noticed; `None` for never. Default: 15 s.
+    /// Sets how often a comment is sent if nothing else is, so that proxies do not take the connection for
+    /// dead and a client that has vanished without an end of stream is noticed; `None` for never. Default: 15 s.
     pub fn keep_alive(self, interval: Option<Duration>) -> Self {
         let exists = self.entry(|entry| entry.keep_alive.take().map(Timer::cancel));
         if let (Some(_), Some(interval)) = (exists, interval) {

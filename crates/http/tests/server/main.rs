@@ -7,6 +7,7 @@ mod support;
 mod answers;
 mod bodies;
 mod closing;
+mod departures;
 mod faults;
 mod guards;
 mod listening;

@@ -30,6 +30,12 @@ pub trait Protocol<T: Transport>: Sync {
     /// The peer has ended its side; then this side ends too, unless it stays half-open. `end` listeners are not called.
     fn end(&self, stream: T, key: Id);
 
+    /// The peer has ended its side, but the stream is paused: [`end`](Protocol::end) follows once it is resumed and what came
+    /// before is read. May be called several times.
+    fn end_pending(&self, stream: T, key: Id) {
+        let _ = (stream, key);
+    }
+
     /// The write queue has fallen below its soft limit again. `drain` listeners are not called.
     fn drain(&self, stream: T, key: Id) {
         let _ = (stream, key);
@@ -158,6 +164,12 @@ pub(super) fn tell_end<T: Transport>(stream: T) {
     match served(stream) {
         Some(Served { protocol, key }) => protocol.end(stream, key),
         None => drop(emit(&stream, T::END, ())),
+    }
+}
+
+pub(super) fn tell_end_pending<T: Transport>(stream: T) {
+    if let Some(Served { protocol, key }) = served(stream) {
+        protocol.end_pending(stream, key);
     }
 }
 

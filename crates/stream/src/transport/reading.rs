@@ -172,6 +172,7 @@ pub(super) enum Step {
     Filtered(Bytes),
     Held,
     End,
+    EndPending,
     Discarded,
     Fail(Error),
     Stop,
@@ -208,6 +209,10 @@ pub(super) fn act<T: Transport>(stream: T, step: Step) -> bool {
         Step::Filtered(chunk) => filtering::received(stream, chunk),
         Step::Held => filtering::release(stream),
         Step::End => end_of_stream(stream),
+        Step::EndPending => {
+            protocol::tell_end_pending(stream);
+            return false;
+        }
         Step::Discarded => {}
         Step::Fail(error) => ending::fail(stream, error),
         Step::Stop => return false,
@@ -266,7 +271,7 @@ fn next_step<T: Transport>(entry: &mut Entry<T>, token: Token) -> Step {
         return if entry.wants_data() {
             Step::Held
         } else {
-            Step::Stop
+            unwanted(entry)
         };
     }
     // What a peer sends behind the end of a layer waits until this side ends too.
@@ -325,11 +330,17 @@ fn rare_step<T: Transport>(entry: &mut Entry<T>, token: Token, rare: NoBytes) ->
     }
 }
 
-/// Nobody wants data. An end or an error behind nothing unread shows all the same.
+/// Nobody wants data. An end or an error behind nothing unread shows all the same, and a protocol hears of an end that waits
+/// behind what is unread.
 #[cold]
 fn unwanted<T: Transport>(entry: &mut Entry<T>) -> Step {
+    let pending = match entry.flags.contains(Flags::PAUSED) && entry.served.is_some() {
+        true => Step::EndPending,
+        false => Step::Stop,
+    };
     if !entry.flags.contains(Flags::HANGUP) {
-        return Step::Stop;
+        let held_end = entry.rare.as_ref().is_some_and(|rare| rare.held_end);
+        return if held_end { pending } else { Step::Stop };
     }
     let waiting = if entry.flags.contains(Flags::SOCKET) {
         recv(&entry.fd, &mut [0_u8; 1][..], RecvFlags::PEEK).map(|(read, _)| read as u64)
@@ -337,12 +348,12 @@ fn unwanted<T: Transport>(entry: &mut Entry<T>) -> Step {
         rustix::io::ioctl_fionread(&entry.fd)
     };
     match waiting {
-        Ok(0) if !entry.flags.contains(Flags::PAUSED) => {
+        Ok(0) if !entry.flags.contains(Flags::PAUSED) && !entry.holds() => {
             entry.flags.remove(Flags::READ_READY);
             entry.flags.insert(Flags::READ_OVER);
             Step::End
         }
-        Ok(_) => Step::Stop,
+        Ok(_) => pending,
         Err(error) => failed(entry, &error.into()).unwrap_or(Step::Stop),
     }
 }

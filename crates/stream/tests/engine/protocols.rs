@@ -37,6 +37,10 @@ impl Protocol<DuplexResourceStream> for Noting {
         Noting::note(key, "end");
     }
 
+    fn end_pending(&self, _stream: DuplexResourceStream, key: Id) {
+        Noting::note(key, "end pending");
+    }
+
     fn drain(&self, _stream: DuplexResourceStream, key: Id) {
         Noting::note(key, "drain");
     }
@@ -127,6 +131,32 @@ fn a_protocol_is_paused_like_a_listener() {
     turn();
     assert_eq!(log.take(), "later");
     stream.close();
+}
+
+#[test]
+fn a_protocol_that_is_paused_hears_of_an_end_behind_what_it_has_not_read() {
+    for unread in ["", "later"] {
+        let (stream, mut peer) = pair();
+        let log = serve(stream);
+        stream.pause();
+        if !unread.is_empty() {
+            send(&mut peer, unread);
+        }
+        turn();
+        assert_eq!(log.take(), "");
+        peer.shutdown(Shutdown::Write).unwrap();
+        turn();
+        let told = log.take();
+        assert!(told.split(',').all(|what| what == "end pending"), "{told}");
+        stream.resume();
+        turn();
+        let rest = if unread.is_empty() {
+            "end,close"
+        } else {
+            "later,end,close"
+        };
+        assert_eq!(log.take(), rest);
+    }
 }
 
 #[test]
