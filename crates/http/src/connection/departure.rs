@@ -2,8 +2,8 @@
 //!
 //! A FIN is the same for both. When nothing was sent for the grace, the server sends a byte ahead of what comes next: the first
 //! bytes of every response are known, and the size of a chunk may begin with zeros. The system of a client that has closed its
-//! socket answers with a reset, which closes the connection here. A client that takes two such bytes is half-closed: the
-//! first may be taken by a proxy that learns only with it that its own client has gone.
+//! socket answers with a reset, which closes the connection here. A client that takes three such bytes is half-closed: a proxy
+//! on the way may take the first before its own client resets, close its side with the second, and reset at the third.
 //!
 //! Cost while no client has ended its side: a flag is looked at when the connection's deadline is armed.
 
@@ -12,7 +12,7 @@ use super::{At, Entry, Timestamp, with_entry, with_exchange};
 use crate::h1::RESPONSE_START;
 
 /// The bytes that are sent ahead for each exchange, at most.
-const PROBES: u8 = 2;
+const PROBES: u8 = 3;
 
 /// The state of the test of a client that has ended its side.
 #[derive(Clone, Copy)]

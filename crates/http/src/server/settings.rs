@@ -110,7 +110,7 @@ impl HttpServer {
     /// Most clients that do not want a response any more close their socket, which a server cannot tell from a client that has
     /// only ended its side. So if nothing was sent for this time, the server sends the first byte of the response, or of the next
     /// chunk, ahead of the rest. The system of a client that has closed its socket answers with a reset: the client has gone, its
-    /// handler's future is dropped, and `close` is emitted. A client that takes two such bytes, this time apart, gets its
+    /// handler's future is dropped, and `close` is emitted. A client that takes three such bytes, this time apart, gets its
     /// response, however long that takes.
     ///
     /// Where there is no byte to send ahead, in a body that has a `Content-Length` or, for HTTP/1.0, ends with the connection, the
