@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use uptick_event_loop::address::{InvalidV6, parse_v6};
+
 use crate::Error;
 
 /// Whatever names a UDP address: a port number, text or a [`SocketAddr`].
@@ -10,7 +12,8 @@ use crate::Error;
 /// |---|---|
 /// | `9000` | port 9000 of 127.0.0.1 |
 /// | `127.0.0.1:9000`, `udp://127.0.0.1:9000` | IPv4 |
-/// | `[::1]:9000`, `udp://[::1]:9000`, `[fe80::1%2]:9000` | IPv6, the last one on interface 2 |
+/// | `[::1]:9000`, `udp://[::1]:9000` | IPv6 |
+/// | `[fe80::1%eth0]:9000`, `[fe80::1%2]:9000` | IPv6 on the interface `eth0`, or on the one with number 2 |
 ///
 /// The host is an IP address and never a name; [`connect_host`](crate::DatagramSocket::connect_host) looks names up.
 ///
@@ -87,6 +90,21 @@ impl Target {
         if let Ok(address) = authority.parse() {
             return Ok(Target::Address(address));
         }
+        let in_brackets = authority
+            .strip_prefix('[')
+            .and_then(|rest| rest.rsplit_once("]:"));
+        if let Some((inside, port)) = in_brackets
+            && is_port(port)
+        {
+            let port = port.parse().map_err(|_| invalid(BAD_PORT))?;
+            return match parse_v6(inside, port) {
+                Ok(address) => Ok(Target::Address(address.into())),
+                Err(InvalidV6::Address) => {
+                    Err(invalid("what is in brackets is not an IPv6 address"))
+                }
+                Err(InvalidV6::Interface) => Err(invalid("there is no such network interface")),
+            };
+        }
         if is_port(authority) {
             let port = authority.parse().map_err(|_| invalid(BAD_PORT))?;
             return Ok(Target::Address((Ipv4Addr::LOCALHOST, port).into()));
@@ -148,6 +166,15 @@ mod tests {
         assert_eq!((&String::from("2")).into_address().unwrap().port(), 2);
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_name_of_an_interface_stands_for_its_number() {
+        for text in ["[fe80::1%lo]:80", "udp://[fe80::1%25lo]:80"] {
+            let address = text.into_address().unwrap();
+            assert_eq!(address.to_string(), "[fe80::1%1]:80", "{text}");
+        }
+    }
+
     #[test]
     fn what_is_wrong_with_an_address_is_said() {
         for (text, reason) in [
@@ -156,6 +183,8 @@ mod tests {
             ("::1", "goes in brackets"),
             ("[::1]", "the port must be a number"),
             ("[x]:1", "not an IPv6 address"),
+            ("[::1]:65536", "from 0 to 65535"),
+            ("[fe80::1%nowhere]:1", "no such network interface"),
             (":80", "the host is missing"),
             ("127.0.0.1:65536", "from 0 to 65535"),
             ("65536", "from 0 to 65535"),

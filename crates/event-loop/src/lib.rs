@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod address;
 mod clock;
 mod deadlines;
 pub mod driver;

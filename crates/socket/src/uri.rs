@@ -20,6 +20,7 @@ pub use unix::{Account, UnixListenUri};
 /// |---|---|
 /// | `8080` | port 8080 of 127.0.0.1 |
 /// | `127.0.0.1:80`, `[::1]:80`, `tcp://127.0.0.1:80` | TCP; port 0 takes any free one |
+/// | `[fe80::1%eth0]:80`, `[fe80::1%2]:80` | an address of the interface `eth0`, or of the one with number 2 |
 /// | `unix:///run/app.sock`, `/run/app.sock`, `unix:relative.sock` | a Unix socket |
 /// | `unix:///run/app.sock?mode=0660&owner=app&group=www-data` | with the rights of its file |
 /// | `unix:@name` | a name in Linux's abstract namespace |
@@ -27,7 +28,8 @@ pub use unix::{Account, UnixListenUri};
 /// | `systemd:`, `systemd:web` | the next inherited socket, or the next of that name |
 ///
 /// The host is an IP address and never a name: a name can mean several addresses, and the machine
-/// that a server is reachable on should not depend on a look-up. In the path of a Unix socket, `%`
+/// that a server is reachable on should not depend on a look-up. The name of an interface is replaced
+/// by its number when the text is parsed. In the path of a Unix socket, `%`
 /// and two hexadecimal digits stand for a byte (`%25` for `%`, `%3F` for `?`).
 ///
 /// # Examples
@@ -64,6 +66,7 @@ pub enum ListenUri {
 /// |---|---|
 /// | `8080` | port 8080 of 127.0.0.1 |
 /// | `127.0.0.1:80`, `[::1]:80`, `tcp://127.0.0.1:80` | TCP |
+/// | `[fe80::1%eth0]:80`, `[fe80::1%2]:80` | TCP through the interface `eth0`, or the one with number 2 |
 /// | `example.com:80`, `tcp://example.com:80` | TCP, after looking the name up |
 /// | `unix:///run/app.sock`, `/run/app.sock`, `unix:relative.sock` | a Unix socket |
 /// | `unix:@name` | a name in Linux's abstract namespace |

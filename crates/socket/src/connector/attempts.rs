@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use rustix::io::Errno;
 
@@ -11,18 +11,19 @@ use crate::error::{Cause, Error};
 
 /// What went wrong with each address of a target, in order.
 #[derive(Debug, Default)]
-pub(super) struct Failures(Vec<(IpAddr, Error)>);
+pub(super) struct Failures(Vec<(SocketAddr, Error)>);
 
 impl Failures {
     pub(super) fn push(&mut self, address: SocketAddr, error: Error) {
-        self.0.push((address.ip(), error));
+        self.0.push((address, error));
     }
 
     /// Names all attempts; the number of the error is that of the last.
     pub(super) fn into_error(self, target: &ConnectTarget) -> Error {
         let mut text = String::new();
-        for (ip, error) in &self.0 {
+        for (address, error) in &self.0 {
             let separator = if text.is_empty() { "" } else { "; " };
+            let ip = ip_with_scope(address);
             // Writing to a string does not fail.
             let _ = match error {
                 Error::Connect { source, .. } => write!(text, "{separator}{ip}: {source}"),
@@ -44,6 +45,14 @@ impl Failures {
     }
 }
 
+/// An address without its port.
+fn ip_with_scope(address: &SocketAddr) -> String {
+    match address {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+        address => address.ip().to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +62,7 @@ mod tests {
         let target: ConnectTarget = "example.com:80".parse().unwrap();
         let first = SocketAddr::from(([192, 0, 2, 1], 80));
         let second = "[2001:db8::1]:80".parse().unwrap();
+        let third = "[fe80::1%2]:80".parse().unwrap();
         let mut failures = Failures::default();
         failures.push(
             first,
@@ -62,12 +72,14 @@ mod tests {
             },
         );
         failures.push(second, Error::connect("x", Errno::CONNREFUSED));
+        failures.push(third, Error::connect("x", Errno::CONNREFUSED));
         let error = failures.into_error(&target);
         assert_eq!(
             error.to_string(),
             "connecting to tcp://example.com:80 failed: \
              192.0.2.1: connecting timed out after 3s (ETIMEDOUT); \
-             2001:db8::1: Connection refused (ECONNREFUSED)"
+             2001:db8::1: Connection refused (ECONNREFUSED); \
+             fe80::1%2: Connection refused (ECONNREFUSED)"
         );
         assert_eq!(error.errno_name(), Some("ECONNREFUSED"));
     }

@@ -33,7 +33,7 @@ use crate::uri::ConnectUri;
 #[derive(Clone)]
 pub struct Resolver(Rc<dyn Fn(&str) -> Answer>);
 
-type Answer = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>>>>;
+type Answer = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>>>>;
 
 impl Resolver {
     /// The operating system's resolver (`getaddrinfo`), on a thread of the blocking pool: it knows the hosts file, asks
@@ -48,10 +48,34 @@ impl Resolver {
         }))
     }
 
-    /// A resolver of one's own: a function that gives a future of the addresses, best first.
+    /// Makes a resolver of a function that returns a future of the addresses, best first.
     pub fn new<F>(resolve: impl Fn(&str) -> F + 'static) -> Self
     where
         F: Future<Output = io::Result<Vec<IpAddr>>> + 'static,
+    {
+        Resolver(Rc::new(move |name| {
+            let found = resolve(name);
+            Box::pin(async move {
+                let found = found.await?;
+                Ok(found.into_iter().map(|ip| (ip, 0).into()).collect())
+            })
+        }))
+    }
+
+    /// Makes a resolver as [`new`](Resolver::new), of addresses that may have a scope id: link-local ones are of an interface. Their ports
+    /// are ignored.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::net::{Ipv6Addr, SocketAddrV6};
+    /// use uptick_socket::Resolver;
+    ///
+    /// let neighbour = SocketAddrV6::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1), 0, 0, 2);
+    /// let resolver = Resolver::with_scopes(move |_| async move { Ok(vec![neighbour.into()]) });
+    /// ```
+    pub fn with_scopes<F>(resolve: impl Fn(&str) -> F + 'static) -> Self
+    where
+        F: Future<Output = io::Result<Vec<SocketAddr>>> + 'static,
     {
         Resolver(Rc::new(move |name| Box::pin(resolve(name))))
     }
@@ -63,7 +87,7 @@ impl Resolver {
     /// use uptick_socket::Resolver;
     ///
     /// let found = uptick_event_loop::block_on(async { Resolver::system().lookup("localhost").await })??;
-    /// assert!(found.iter().all(|ip| ip.is_loopback()));
+    /// assert!(found.iter().all(|address| address.ip().is_loopback()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn lookup(&self, name: &str) -> Lookup {
@@ -89,8 +113,8 @@ impl fmt::Debug for Resolver {
 
 /// A look-up, to be awaited; made by [`Resolver::lookup`]. Dropping it gives it up.
 ///
-/// It gives at most 32 different addresses, in the order of the resolver, or [`Error::Resolve`]: also when the name has
-/// no address (ENOENT).
+/// It returns at most 32 different addresses, in the order of the resolver, or [`Error::Resolve`]: also when the name has
+/// no address (ENOENT). Their ports are 0. A link-local address keeps the scope id of its interface.
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Lookup {
     name: Box<str>,
@@ -101,7 +125,7 @@ pub struct Lookup {
 const MOST_ADDRESSES: usize = 32;
 
 impl Future for Lookup {
-    type Output = Result<Vec<IpAddr>, Error>;
+    type Output = Result<Vec<SocketAddr>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(self.answer.as_mut().poll(context));
@@ -130,11 +154,12 @@ impl fmt::Debug for Lookup {
     }
 }
 
-fn first_of_each(found: Vec<IpAddr>) -> Vec<IpAddr> {
+fn first_of_each(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let mut firsts = Vec::with_capacity(found.len().min(MOST_ADDRESSES));
-    for ip in found {
-        if firsts.len() < MOST_ADDRESSES && !firsts.contains(&ip) {
-            firsts.push(ip);
+    for mut address in found {
+        address.set_port(0);
+        if firsts.len() < MOST_ADDRESSES && !firsts.contains(&address) {
+            firsts.push(address);
         }
     }
     firsts
@@ -148,15 +173,17 @@ pub(super) async fn addresses(
     let ConnectUri::Host { name, port } = target.uri() else {
         return Ok(None);
     };
-    let found = resolver.lookup(name).await?;
-    let addresses = found.into_iter().map(|ip| (ip, *port).into());
-    Ok(Some(addresses.collect()))
+    let mut found = resolver.lookup(name).await?;
+    for address in &mut found {
+        address.set_port(*port);
+    }
+    Ok(Some(found))
 }
 
-fn lookup(name: &str) -> io::Result<Vec<IpAddr>> {
+fn lookup(name: &str) -> io::Result<Vec<SocketAddr>> {
     const PREFIX: &str = "failed to lookup address information: ";
     match (name, 0).to_socket_addrs() {
-        Ok(found) => Ok(found.map(|address| address.ip()).collect()),
+        Ok(found) => Ok(found.collect()),
         Err(error) if error.raw_os_error().is_none() => {
             let text = error.to_string();
             let text = text.strip_prefix(PREFIX).unwrap_or(&text);
@@ -167,10 +194,10 @@ fn lookup(name: &str) -> io::Result<Vec<IpAddr>> {
 }
 
 /// A look-up on the blocking pool, which is given up when it is dropped.
-struct ByPool(Option<BlockingJob<io::Result<Vec<IpAddr>>>>);
+struct ByPool(Option<BlockingJob<io::Result<Vec<SocketAddr>>>>);
 
 impl Future for ByPool {
-    type Output = io::Result<Vec<IpAddr>>;
+    type Output = io::Result<Vec<SocketAddr>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
@@ -192,7 +219,7 @@ impl Drop for ByPool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, SocketAddrV6};
 
     use uptick_event_loop::block_on;
 
@@ -200,7 +227,8 @@ mod tests {
 
     fn found(ips: Vec<IpAddr>) -> Result<Vec<IpAddr>, Error> {
         let resolver = Resolver::new(move |_| std::future::ready(Ok(ips.clone())));
-        block_on(async move { resolver.lookup("app.test").await }).unwrap()
+        let found = block_on(async move { resolver.lookup("app.test").await }).unwrap();
+        found.map(|found| found.iter().map(SocketAddr::ip).collect())
     }
 
     #[test]
@@ -228,6 +256,26 @@ mod tests {
     #[test]
     fn the_system_knows_localhost() {
         let result = block_on(async { Resolver::system().lookup("localhost").await }).unwrap();
-        assert!(result.unwrap().contains(&Ipv4Addr::LOCALHOST.into()));
+        let localhost = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        assert!(result.unwrap().contains(&localhost));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_scope_id_of_an_address_is_kept() {
+        let target = ConnectTarget::from(ConnectUri::Host {
+            name: "fe80::1%lo".into(),
+            port: 80,
+        });
+        let expected: SocketAddr = "[fe80::1%1]:80".parse().unwrap();
+        let system = block_on(async move { addresses(&Resolver::system(), &target).await });
+        assert_eq!(system.unwrap().unwrap(), Some(vec![expected]));
+
+        let of = |scope| SocketAddrV6::new("fe80::1".parse().unwrap(), 7, 0, scope).into();
+        let two: Vec<SocketAddr> = vec![of(1), of(2), of(1)];
+        let resolver = Resolver::with_scopes(move |_| std::future::ready(Ok(two.clone())));
+        let found = block_on(async move { resolver.lookup("app.test").await }).unwrap();
+        let texts: Vec<String> = found.unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["[fe80::1%1]:0", "[fe80::1%2]:0"]);
     }
 }

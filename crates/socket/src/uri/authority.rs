@@ -1,6 +1,8 @@
 //! `host:port`, and the many ways to get it wrong.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use uptick_event_loop::address::{InvalidV6, parse_v6};
 
 use super::{ConnectUri, Reason};
 
@@ -98,14 +100,13 @@ fn split(text: &str) -> Result<(Host<'_>, u16), Reason> {
 }
 
 fn v6(inside: &str, port: u16) -> Result<SocketAddr, Reason> {
-    if let Ok(address) = format!("[{inside}]:{port}").parse::<SocketAddrV6>() {
-        return Ok(address.into());
-    }
-    match inside.split_once('%') {
-        Some((_, zone)) if !zone.bytes().all(|byte| byte.is_ascii_digit()) => Err(format!(
-            "the zone {zone:?} must be the number of the interface, as in [fe80::1%2]:80"
-        )),
-        _ => Err(format!("{inside:?} is not an IPv6 address")),
+    match parse_v6(inside, port) {
+        Ok(address) => Ok(address.into()),
+        Err(InvalidV6::Address) => Err(format!("{inside:?} is not an IPv6 address")),
+        Err(InvalidV6::Interface) => {
+            let zone = inside.split_once('%').map_or("", |(_, zone)| zone);
+            Err(format!("there is no network interface {zone:?}"))
+        }
     }
 }
 

@@ -48,6 +48,17 @@ fn tcp_addresses_are_ip_and_port_with_or_without_the_scheme() {
     assert_eq!(connect("192.0.2.1:80"), "tcp://192.0.2.1:80");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_name_of_an_interface_stands_for_its_number() {
+    for parse in [listen, connect] {
+        assert_eq!(parse("[fe80::1%lo]:80"), "tcp://[fe80::1%1]:80");
+        assert_eq!(parse("tcp://[fe80::1%25lo]:80"), "tcp://[fe80::1%1]:80");
+    }
+    let target: crate::ConnectTarget = "tls://[fe80::1%lo]:443".parse().unwrap();
+    assert_eq!(target.to_string(), "tls://[fe80::1%1]:443");
+}
+
 #[test]
 fn unix_addresses_are_paths_or_abstract_names() {
     assert_eq!(listen("unix:///run/x.sock"), "unix:///run/x.sock");
@@ -168,8 +179,8 @@ fn each_mistake_in_a_listening_address_has_its_own_text() {
         ("[::g]:80", "\"::g\" is not an IPv6 address"),
         ("[127.0.0.1]:80", "\"127.0.0.1\" is not an IPv6 address"),
         (
-            "[fe80::1%eth0]:80",
-            "the zone \"eth0\" must be the number of the interface, as in [fe80::1%2]:80",
+            "[fe80::1%nowhere]:80",
+            "there is no network interface \"nowhere\"",
         ),
         (
             "tls://127.0.0.1:443",

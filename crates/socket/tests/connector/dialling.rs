@@ -20,6 +20,31 @@ fn every_kind_of_address_is_connected_to() {
     });
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn servers_and_connectors_take_the_name_of_an_interface() {
+    alone(|| {
+        let server = Server::bind("[::1%lo]:0").unwrap();
+        server.on("connection", |conn: Connection| conn.close());
+        let port = server.address().unwrap();
+        let port = port.rsplit(':').next().unwrap();
+        for uri in [
+            format!("[::1%lo]:{port}"),
+            format!("tcp://[::1%25lo]:{port}"),
+        ] {
+            block_on(Connector::new().connect(uri)).unwrap().unwrap();
+        }
+        let lo = SocketAddr::V6(std::net::SocketAddrV6::new(Ipv6Addr::LOCALHOST, 0, 0, 1));
+        let resolver = Resolver::with_scopes(move |_| ready(Ok(vec![lo])));
+        let connector = Connector::new().resolver(resolver);
+        block_on(connector.connect(format!("app.test:{port}")))
+            .unwrap()
+            .unwrap();
+        server.close();
+        run().unwrap();
+    });
+}
+
 #[test]
 fn a_port_a_socket_address_and_a_parsed_uri_are_addresses_too() {
     alone(|| {

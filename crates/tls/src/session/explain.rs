@@ -1,8 +1,11 @@
 //! What is wrong with a handshake, so that an operator knows whether to act.
 
+use std::net::IpAddr;
+
 use rustls::{
     AlertDescription, CertificateError, InvalidMessage, PeerIncompatible, PeerMisbehaved,
 };
+use rustls_pki_types::ServerName;
 
 use crate::certificate::{VERSION_1, is_version_1};
 use crate::error::Error;
@@ -218,31 +221,29 @@ fn told_by_server(alert: &AlertDescription) -> String {
 
 /// Why a peer's certificate is not accepted.
 fn certificate(error: &CertificateError, peer: &str) -> String {
-    let days = |seconds: u64| seconds / 86_400;
     match error {
         CertificateError::NotValidForNameContext {
             expected,
             presented,
-        } => {
-            let expected = expected.to_str();
-            if presented.is_empty() {
-                return format!("its certificate names nobody, so it is not valid for {expected}");
-            }
-            let names: Vec<&str> = presented.iter().map(|name| plain_name(name)).collect();
-            format!(
-                "its certificate is for {}, not for {expected}",
-                names.join(", ")
-            )
-        }
+        } => wrong_name(expected, presented),
         CertificateError::ExpiredContext { time, not_after } => {
-            let days = days(time.as_secs().saturating_sub(not_after.as_secs()));
-            format!("its certificate expired {days} days ago, unless the clock of this machine is wrong")
+            let (count, unit) = span(time.as_secs().saturating_sub(not_after.as_secs()));
+            format!("its certificate expired {count} {unit} ago, unless the clock of this machine is wrong")
         }
         CertificateError::NotValidYetContext { time, not_before } => {
-            let days = days(not_before.as_secs().saturating_sub(time.as_secs()));
+            let (count, unit) = span(not_before.as_secs().saturating_sub(time.as_secs()));
             format!(
-                "its certificate is not valid for {days} more days, unless the clock of this machine is wrong"
+                "its certificate is not valid for {count} more {unit}, unless the clock of this machine is wrong"
             )
+        }
+        CertificateError::BadSignature => {
+            "the signature of its certificate is not valid: the issuer has another key than the trusted one of the same \
+             name, or an RSA key of fewer than 2,048 bits"
+                .into()
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "its certificate is signed with an algorithm that is not accepted here, such as SHA-1".into()
         }
         CertificateError::UnknownIssuer => {
             "the issuer of its certificate is not among those that are trusted: give the issuer's certificate to \
@@ -257,16 +258,100 @@ fn certificate(error: &CertificateError, peer: &str) -> String {
             Some(webpki::Error::CaUsedAsEndEntity) => format!(
                 "its certificate is one for issuers (CA:TRUE), with which no {peer} can be verified"
             ),
+            Some(webpki::Error::EndEntityUsedAsCa) => {
+                "the certificate of its issuer is not one for issuers (CA:FALSE)".into()
+            }
+            Some(webpki::Error::NameConstraintViolation) => {
+                "its issuer may not issue certificates for its names (name constraints)".into()
+            }
             _ => format!("its certificate is not accepted: {}", other.0),
         },
         other => format!("its certificate is not accepted: {other}"),
     }
 }
 
-/// A name as rustls lists it, `DnsName("example.com")`, as a user knows it.
-fn plain_name(name: &str) -> &str {
-    let inner = name.split_once('(').map_or(name, |(_, rest)| rest);
-    inner.trim_end_matches(')').trim_matches('"')
+/// Why a certificate is not valid for a name, with the first of the names that it lists.
+fn wrong_name(expected: &ServerName<'_>, presented: &[String]) -> String {
+    let host = expected.to_str();
+    if presented.is_empty() {
+        return format!(
+            "its certificate lists no names (subjectAltName), so it is not valid for {host}; its common name (CN) does not count"
+        );
+    }
+    let names: Vec<Listed<'_>> = presented.iter().filter_map(|name| listed(name)).collect();
+    if names.is_empty() {
+        return format!(
+            "its certificate lists neither DNS names nor IP addresses, so it is not valid for {host}"
+        );
+    }
+    if let ServerName::IpAddress(ip) = expected {
+        let ip = IpAddr::from(*ip);
+        let is_ip =
+            |listed: &Listed<'_>| matches!(listed, Listed::Dns(name) if name.parse() == Ok(ip));
+        if names.iter().any(is_ip) {
+            return format!(
+                "its certificate lists {host} as a DNS name, not as an IP address: have it issued with `IP:{host}`"
+            );
+        }
+    }
+    let mut text = String::from("its certificate is for ");
+    for (at, listed) in names.iter().take(NAMES).enumerate() {
+        let (Listed::Dns(name) | Listed::Other(name)) = listed;
+        // What the peer has chosen is neither to end a line nor to fill a log.
+        let name = name.chars().take(LONGEST_NAME).flat_map(char::escape_debug);
+        text.extend(std::iter::repeat_n(", ", usize::from(at > 0)));
+        text.extend(name);
+    }
+    if let Some(more @ 1..) = names.len().checked_sub(NAMES) {
+        text += &format!(" and {more} more");
+    }
+    text += &format!(", not for {host}");
+    let is_below = |listed: &Listed<'_>| {
+        let Listed::Dns(name) = listed else {
+            return false;
+        };
+        let parent = name.strip_prefix("*.").map(str::to_ascii_lowercase);
+        parent.is_some_and(|parent| {
+            let host = host.to_ascii_lowercase();
+            host == parent || host.ends_with(&format!(".{parent}"))
+        })
+    };
+    if names.iter().any(is_below) {
+        text += "; `*` stands for exactly one label";
+    }
+    text
+}
+
+/// How many names of a certificate an error lists, and how many characters of each.
+const NAMES: usize = 10;
+const LONGEST_NAME: usize = 253;
+
+/// A name that a certificate lists.
+enum Listed<'a> {
+    Dns(&'a str),
+    Other(&'a str),
+}
+
+/// A name as rustls lists it, `DnsName("example.com")`; `None` for one of a kind that rustls does not parse.
+fn listed(name: &str) -> Option<Listed<'_>> {
+    let (kind, inner) = name.split_once('(')?;
+    let inner = inner.strip_suffix(')').unwrap_or(inner);
+    let inner = inner.strip_prefix('"').unwrap_or(inner);
+    let inner = inner.strip_suffix('"').unwrap_or(inner);
+    match kind {
+        "DnsName" => Some(Listed::Dns(inner)),
+        "IpAddress" | "UniformResourceIdentifier" => Some(Listed::Other(inner)),
+        _ => None,
+    }
+}
+
+/// A time in the largest unit of which it has two at least.
+fn span(seconds: u64) -> (u64, &'static str) {
+    const UNITS: [(u64, &str); 3] = [(86_400, "days"), (3_600, "hours"), (60, "minutes")];
+    let unit = UNITS.iter().find(|(length, _)| seconds >= 2 * length);
+    unit.map_or((seconds, "seconds"), |(length, name)| {
+        (seconds / length, name)
+    })
 }
 
 #[cfg(test)]
@@ -276,6 +361,99 @@ mod tests {
     use rustls::OtherError;
 
     use super::*;
+
+    fn refused_for(expected: &str, presented: &[&str]) -> String {
+        let error = CertificateError::NotValidForNameContext {
+            expected: ServerName::try_from(expected.to_owned()).unwrap(),
+            presented: presented.iter().map(ToString::to_string).collect(),
+        };
+        handshake_with_server(&error.into(), &Beginning::default()).to_string()
+    }
+
+    #[test]
+    fn a_certificate_for_other_names_says_what_is_wrong_with_its_own() {
+        let cases: [(&str, &[&str], &str); 9] = [
+            (
+                "127.0.0.1",
+                &["DnsName(\"localhost\")", "DnsName(\"127.0.0.1\")"],
+                "its certificate lists 127.0.0.1 as a DNS name, not as an IP address: have it issued with `IP:127.0.0.1`",
+            ),
+            (
+                "::1",
+                &["DnsName(\"0:0::1\")"],
+                "its certificate lists ::1 as a DNS name, not as an IP address: have it issued with `IP:::1`",
+            ),
+            (
+                "127.0.0.1",
+                &["DnsName(\"localhost\")", "IpAddress(192.0.2.1)"],
+                "its certificate is for localhost, 192.0.2.1, not for 127.0.0.1",
+            ),
+            (
+                "example.com",
+                &[],
+                "its certificate lists no names (subjectAltName), so it is not valid for example.com; its common name \
+                 (CN) does not count",
+            ),
+            (
+                "example.com",
+                &["Unsupported(0x81)", "DirectoryName"],
+                "its certificate lists neither DNS names nor IP addresses, so it is not valid for example.com",
+            ),
+            (
+                "a.b.example.com",
+                &["DnsName(\"*.Example.com\")"],
+                "its certificate is for *.Example.com, not for a.b.example.com; `*` stands for exactly one label",
+            ),
+            (
+                "example.com",
+                &["DnsName(\"*.example.com\")", "Unsupported(0x81)"],
+                "its certificate is for *.example.com, not for example.com; `*` stands for exactly one label",
+            ),
+            (
+                "example.org",
+                &["DnsName(\"*.example.com\")"],
+                "its certificate is for *.example.com, not for example.org",
+            ),
+            (
+                "example.org",
+                &["UniformResourceIdentifier(\"https://example.org/\")"],
+                "its certificate is for https://example.org/, not for example.org",
+            ),
+        ];
+        for (expected, presented, text) in cases {
+            assert_eq!(refused_for(expected, presented), text);
+        }
+    }
+
+    #[test]
+    fn names_of_a_certificate_neither_end_a_line_nor_fill_a_log() {
+        assert_eq!(
+            refused_for("example.org", &["DnsName(\"a\nERROR b\")"]),
+            "its certificate is for a\\nERROR b, not for example.org"
+        );
+        let long = format!("DnsName(\"{}\")", "x".repeat(60_000));
+        let text = refused_for("example.org", &vec![&*long; 1_000]);
+        assert!(text.len() < 3_000, "{}", text.len());
+        assert!(
+            text.ends_with(" and 990 more, not for example.org"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_certificate_that_has_just_expired_is_not_said_to_have_expired_0_days_ago() {
+        let units = [
+            (1, (1, "seconds")),
+            (119, (119, "seconds")),
+            (120, (2, "minutes")),
+            (7_200, (2, "hours")),
+            (172_799, (47, "hours")),
+            (172_800, (2, "days")),
+        ];
+        for (seconds, expected) in units {
+            assert_eq!(span(seconds), expected);
+        }
+    }
 
     #[test]
     fn a_certificate_that_cannot_be_verified_says_for_whom_and_what_to_do() {
@@ -291,6 +469,10 @@ mod tests {
         assert_eq!(
             refused(webpki::Error::CaUsedAsEndEntity),
             "its certificate is one for issuers (CA:TRUE), with which no client can be verified"
+        );
+        assert_eq!(
+            refused(webpki::Error::EndEntityUsedAsCa),
+            "the certificate of its issuer is not one for issuers (CA:FALSE)"
         );
         assert_eq!(
             refused(webpki::Error::ExtensionValueInvalid),

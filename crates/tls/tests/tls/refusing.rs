@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, IsCa, date_time_ymd};
+use rcgen::{BasicConstraints, DnType, IsCa, SanType, date_time_ymd};
 use uptick_socket::prelude::*;
 use uptick_tls::{SecureConnector, TlsContext, TlsVersion};
 
@@ -129,6 +129,35 @@ fn a_certificate_for_other_names_says_for_which() {
         format!(
             "{BEFORE}making a TLS context failed: no certificate can be for \"a name\": it is no host name"
         )
+    );
+}
+
+#[test]
+fn an_address_that_a_certificate_lists_as_a_name_or_in_its_common_name_does_not_count() {
+    let directory = Directory::new();
+    let refused = |names: Vec<SanType>| {
+        let (cert, key) = certificate(|params| {
+            params
+                .distinguished_name
+                .push(DnType::CommonName, "127.0.0.1");
+            params.subject_alt_names = names;
+        });
+        let file = directory.write("server.pem", &format!("{cert}{key}"));
+        let below = uptick_socket::FixedUriConnector::new(
+            serve_with(&cert, &key).to_string(),
+            uptick_socket::TcpConnector::new(),
+        );
+        let connector = SecureConnector::new(below.unwrap()).cafile(&file);
+        refusal(&connector.peer_name("127.0.0.1"))
+    };
+    assert_eq!(
+        refused(vec![SanType::DnsName("127.0.0.1".try_into().unwrap())]),
+        "its certificate lists 127.0.0.1 as a DNS name, not as an IP address: have it issued with `IP:127.0.0.1`"
+    );
+    assert_eq!(
+        refused(vec![]),
+        "its certificate lists no names (subjectAltName), so it is not valid for 127.0.0.1; its common name (CN) does \
+         not count"
     );
 }
 

@@ -77,7 +77,7 @@ impl Url {
         };
         Ok(Url {
             server,
-            host: if usual { host } else { authority }.to_ascii_lowercase(),
+            host: without_zone(if usual { host } else { authority }).to_ascii_lowercase(),
             target,
             shown: shown.into(),
         })
@@ -92,9 +92,28 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// A host without the zone of an IPv6 address, which only this machine knows (RFC 6874, section 4).
+fn without_zone(authority: &str) -> String {
+    match authority.split_once('%').zip(authority.rsplit_once(']')) {
+        Some(((ip, _), (_, port))) => format!("{ip}]{port}"),
+        None => authority.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_zone_of_an_address_is_kept_from_the_server() {
+        for text in ["ws://[fe80::1%25lo]:81/", "ws://[fe80::1%lo]:81/"] {
+            let (server, host, _) = parts(text);
+            assert_eq!((&*server, &*host), ("tcp://[fe80::1%1]:81", "[fe80::1]:81"));
+        }
+        let (server, host, _) = parts("wss://[fe80::1%lo]/chat");
+        assert_eq!((&*server, &*host), ("tls://[fe80::1%1]:443", "[fe80::1]"));
+    }
 
     fn parts(text: &str) -> (String, String, String) {
         let url = Url::parse(text).unwrap();
