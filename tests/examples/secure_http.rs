@@ -108,7 +108,7 @@ fn what_is_refused_in_plain_text_is_refused_over_tls_and_ends_the_connection() {
         "{rest:?}"
     );
     assert!(
-        rest.iter().any(|line| line == "Connection: close"),
+        rest.iter().any(|line| line == "connection: close"),
         "{rest:?}"
     );
 }

@@ -13,7 +13,6 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt as _};
@@ -74,7 +73,7 @@ impl Multipart {
         E: StdError + Send + Sync + 'static,
     {
         let boundary = head::boundary(content_type)?;
-        let body = body.map(|piece| piece.map_err(|error| MultipartError::Body(Arc::new(error))));
+        let body = body.map(|piece| piece.map_err(MultipartError::reading));
         Ok(Multipart {
             body: Box::pin(body),
             decoder: Decoder::new(&boundary, limits),
@@ -225,7 +224,8 @@ impl Request {
     /// [`MultipartError::NotMultipart`] when the body is of another type, [`MultipartError::NoBoundary`].
     pub fn multipart_with(&self, limits: MultipartLimits) -> Result<Multipart, MultipartError> {
         let content_type = self.header("content-type").unwrap_or_default();
-        Multipart::new(content_type, self.body_stream(), limits)
+        let total = usize::try_from(limits.total).unwrap_or(usize::MAX);
+        Multipart::new(content_type, self.body_stream().limited(total), limits)
     }
 }
 

@@ -194,7 +194,7 @@ fn a_file_that_becomes_shorter_ends_the_connection_and_nothing_is_taken_for_its_
         begun += &client.so_far();
         !begun.is_empty()
     });
-    assert!(begun.contains("Content-Length: 50000000\r\n"));
+    assert!(begun.contains("content-length: 50000000\r\n"));
     let file = fs::File::options().write(true).open(&path).unwrap();
     file.set_len(10).unwrap();
     let rest = begun + &client.rest();
@@ -246,7 +246,7 @@ fn a_file_of_the_programs_own_is_a_body() {
     assert_eq!((answer.status(), answer.body.as_str()), (200, "abcde"));
     client.send(request("HEAD /part", "Connection: close\r\n"));
     let head = client.rest();
-    assert!(head.contains("Content-Length: 5\r\n") && head.ends_with("\r\n\r\n"));
+    assert!(head.contains("content-length: 5\r\n") && head.ends_with("\r\n\r\n"));
 }
 
 /// A layer that changes nothing, as TLS would change all.
@@ -445,5 +445,28 @@ fn a_form_that_is_none_or_too_long_is_answered_for_it() {
         client.send(post(kind, &body));
         let answer = client.answer();
         assert_eq!(answer.status(), status, "{kind}, {body}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_form_that_announces_more_than_its_limit_is_413_at_once() {
+    let http = server().post("/", async |req: Request| {
+        let mut form = req.multipart_with(MultipartLimits::new().total(1000))?;
+        while form.next_part().await?.is_some() {}
+        Ok::<_, HttpError>("read")
+    });
+    let kind = "Content-Type: multipart/form-data; boundary=x\r\n";
+    for (framing, body) in [
+        ("Content-Length: 1001\r\n", ""),
+        ("Transfer-Encoding: chunked\r\n", "3e9\r\n"),
+        ("Transfer-Encoding: chunked\r\n", "1\r\n\r\r\n3e8\r\n"),
+    ] {
+        let mut client = Client::new(http);
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\n{kind}{framing}\r\n{body}"
+        ));
+        let answer = client.answer();
+        assert_eq!(answer.status(), 413, "{framing}{body}");
+        assert_eq!(answer.body, "the body is longer than 1000 bytes\n");
     }
 }

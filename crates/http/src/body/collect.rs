@@ -15,8 +15,8 @@ impl Request {
     /// The future is by itself: it may be awaited while the request is used.
     ///
     /// # Errors
-    /// [`BodyError::TooLong`] as soon as it is longer than `limit` bytes; returned by `?` from a handler, that is an
-    /// answer with status 413 which comes while the client is still sending.
+    /// [`BodyError::TooLong`] as soon as a `Content-Length` or the size of a chunk announces more than `limit` bytes; returned
+    /// by `?` from a handler, that is a response with status 413, sent while the client is still sending the body.
     ///
     /// # Examples
     /// ```
@@ -29,25 +29,15 @@ impl Request {
     /// ```
     pub fn bytes(&self, limit: usize) -> impl Future<Output = Result<Bytes, BodyError>> + use<> {
         let announced = self.content_length();
-        let mut body = self.body_stream();
+        let mut body = self.body_stream().limited(limit);
         async move {
-            let too_long = || BodyError::TooLong { limit };
-            if announced.is_some_and(|length| length > limit as u64) {
-                return Err(too_long());
-            }
             let first = body.next().await.transpose()?.unwrap_or_default();
-            if first.len() > limit {
-                return Err(too_long());
-            }
             if announced == Some(first.len() as u64) {
                 return end(&mut body).await.map(|()| first);
             }
             let mut whole = BytesMut::from(&first[..]);
             drop(first);
             while let Some(piece) = body.next().await.transpose()? {
-                if whole.len() + piece.len() > limit {
-                    return Err(too_long());
-                }
                 whole.extend_from_slice(&piece);
             }
             Ok(whole.freeze())

@@ -31,11 +31,25 @@ use crate::connection::{self, At};
 pub struct BodyReader {
     at: At,
     over: bool,
+    /// The number of bytes read so far.
+    taken: u64,
+    limit: usize,
 }
 
 impl BodyReader {
     pub(crate) fn new(at: At) -> Self {
-        BodyReader { at, over: false }
+        BodyReader {
+            at,
+            over: false,
+            taken: 0,
+            limit: usize::MAX,
+        }
+    }
+
+    /// Fails with [`BodyError::TooLong`] as soon as the `Content-Length` or the size of a chunk announces that the body has
+    /// more than `limit` bytes.
+    pub(crate) fn limited(self, limit: usize) -> Self {
+        BodyReader { limit, ..self }
     }
 }
 
@@ -46,9 +60,11 @@ impl Stream for BodyReader {
         if self.over {
             return Poll::Ready(None);
         }
-        let polled = connection::poll_body(self.at, context);
-        if !matches!(polled, Poll::Pending | Poll::Ready(Some(Ok(_)))) {
-            self.over = true;
+        let polled = connection::poll_body(self.at, self.taken, self.limit, context);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(piece))) => self.taken += piece.len() as u64,
+            Poll::Ready(_) => self.over = true,
         }
         polled
     }

@@ -20,8 +20,16 @@ enum Found {
     },
 }
 
-/// The next piece of the body.
-pub(crate) fn poll_body(at: At, context: &Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+/// Polls for the next piece of the body, of which `taken` bytes were read before. Fails with [`BodyError::TooLong`] as
+/// soon as more than `limit` bytes are announced.
+pub(crate) fn poll_body(
+    at: At,
+    taken: u64,
+    limit: usize,
+    context: &Context<'_>,
+) -> Poll<Option<Result<Bytes, BodyError>>> {
+    let room = (limit as u64).saturating_sub(taken);
+    let too_long = || Found::Failed(BodyError::TooLong { limit });
     let found = with_current(at, |entry| {
         if let Some(failure) = entry.exchange.as_ref().and_then(|e| e.failure.clone()) {
             return Found::Failed(failure);
@@ -29,11 +37,22 @@ pub(crate) fn poll_body(at: At, context: &Context<'_>) -> Poll<Option<Result<Byt
         if entry.flags.contains(Flags::RECEIVED) {
             return Found::Over;
         }
+        if entry.decoder.announced() > room {
+            // Before a client that waits for `100 Continue` is told to send.
+            return too_long();
+        }
         entry.flags.insert(Flags::WANTED);
         loop {
             let event = entry.decoder.next(&entry.service.limits());
             return match event {
-                Some(Event::Body(piece)) => Found::Piece(piece),
+                Some(Event::Body(piece)) => {
+                    let announced = entry.decoder.announced();
+                    if announced.saturating_add(piece.len() as u64) > room {
+                        too_long()
+                    } else {
+                        Found::Piece(piece)
+                    }
+                }
                 Some(Event::Trailers(trailers)) => {
                     entry.exchange().trailers = Some(trailers);
                     continue;
@@ -55,6 +74,7 @@ pub(crate) fn poll_body(at: At, context: &Context<'_>) -> Poll<Option<Result<Byt
                     entry.exchange().failure = Some(BodyError::Closed);
                     Found::Failed(BodyError::Closed)
                 }
+                None if entry.decoder.announced() > room => too_long(),
                 None => {
                     entry.exchange().reader = Some(context.waker().clone());
                     begin_window(entry);

@@ -45,9 +45,10 @@ impl Entry {
     fn start(&mut self) -> Facts {
         self.flags.insert(Flags::STARTED);
         let unread = !self.flags.contains(Flags::RECEIVED)
-            && self
+            && (self
                 .flags
-                .intersects(Flags::EXPECTS | Flags::LONG | Flags::BODY_FAILED);
+                .intersects(Flags::EXPECTS | Flags::LONG | Flags::BODY_FAILED)
+                || self.decoder.announced() > u64::from(self.service.drain_limit()));
         if unread || self.flags.intersects(Flags::DRAINING | Flags::PEER_ENDED) {
             self.flags.insert(Flags::LAST);
         }

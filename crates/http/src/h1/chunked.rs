@@ -6,21 +6,39 @@ use super::invalid::Invalid;
 use super::limits::Limits;
 use super::text::is_token;
 
-/// What comes next of a chunk.
+/// The expected next part of a chunk. The parts of extensions follow the grammar of RFC 9112, 7.1.1:
+///
+/// ```text
+/// chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS ( token / quoted-string ) ] )
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Next {
-    /// The first digit of its size.
+enum ChunkPart {
+    /// The first digit of the size.
     #[default]
     Size,
     /// A digit, an extension or the end of the line.
     Digit,
-    /// The name of an extension.
-    ExtensionName,
-    /// The rest of the extensions.
-    Extension,
+    /// White space or the semicolon before an extension.
+    Semicolon,
+    /// White space or the first character of an extension's name.
+    NameStart,
+    /// The rest of a name.
+    Name,
+    /// White space, an equals sign or a semicolon after a name.
+    NameEnd,
+    /// White space or the first character of an extension's value.
+    ValueStart,
+    /// The rest of a value that is a token.
+    Token,
+    /// The rest of a value in quotes.
+    Quoted,
+    /// The character after a backslash in quotes.
+    Escaped,
+    /// White space, a semicolon or the end of the line after a value in quotes.
+    QuotedEnd,
     /// The LF that ends the line of the size.
     SizeLf,
-    /// Its data.
+    /// The data.
     Data,
     /// The CR after the data.
     DataCr,
@@ -28,14 +46,14 @@ enum Next {
     DataLf,
 }
 
-/// Where a body in chunks is. It keeps none of the bytes.
+/// The position in a chunked body. It keeps none of the bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Chunked {
     /// The bytes of the chunk that are yet to come.
     left: u64,
     /// The bytes of all extensions so far.
     extensions: u32,
-    next: Next,
+    part: ChunkPart,
     digits: u8,
 }
 
@@ -51,59 +69,65 @@ pub(super) enum Step {
 }
 
 impl Chunked {
-    /// Looks at bytes up to the first data, of which as much is taken as there is.
+    /// The number of bytes of the current chunk that are yet to come; 0 until the line of its size has ended.
+    pub(super) fn left(&self) -> u64 {
+        if self.part == ChunkPart::Data {
+            self.left
+        } else {
+            0
+        }
+    }
+
+    /// Parses bytes up to the first data, of which as much is taken as there is.
     pub(super) fn advance(&mut self, bytes: &[u8], limits: &Limits) -> Result<Step, Invalid> {
         for (skip, &byte) in bytes.iter().enumerate() {
-            self.next = match self.next {
-                Next::Data => {
+            self.part = match self.part {
+                ChunkPart::Data => {
                     let length = self.left.min((bytes.len() - skip) as u64);
                     self.left -= length;
                     if self.left == 0 {
-                        self.next = Next::DataCr;
+                        self.part = ChunkPart::DataCr;
                     }
                     return Ok(Step::Data {
                         skip,
                         length: length as usize,
                     });
                 }
-                Next::Size | Next::Digit if byte.is_ascii_hexdigit() => self.digit(byte)?,
-                Next::Digit if byte == b'\r' => Next::SizeLf,
-                Next::Digit if byte == b';' => self.extension(Next::ExtensionName, limits)?,
-                Next::Size | Next::Digit => {
+                ChunkPart::Size | ChunkPart::Digit if byte.is_ascii_hexdigit() => {
+                    self.digit(byte)?
+                }
+                ChunkPart::Digit if byte == b'\r' => ChunkPart::SizeLf,
+                ChunkPart::Digit if matches!(byte, b' ' | b'\t' | b';') => {
+                    self.extension(byte, limits)?
+                }
+                ChunkPart::Size | ChunkPart::Digit => {
                     return Err(Invalid::bad("the size of a chunk is malformed"));
                 }
-                Next::ExtensionName if is_token(byte) => self.extension(Next::Extension, limits)?,
-                Next::Extension if byte == b'\r' => Next::SizeLf,
-                Next::ExtensionName | Next::Extension if matches!(byte, b' ' | b'\t') => {
-                    self.extension(self.next, limits)?
-                }
-                Next::Extension if byte > b' ' && byte != 0x7f => {
-                    self.extension(Next::Extension, limits)?
-                }
-                Next::ExtensionName | Next::Extension => {
-                    return Err(Invalid::bad("an extension of a chunk is malformed"));
-                }
-                Next::SizeLf if byte == b'\n' => {
+                ChunkPart::SizeLf if byte == b'\n' => {
                     self.digits = 0;
                     if self.left == 0 {
                         return Ok(Step::Last { skip: skip + 1 });
                     }
-                    Next::Data
+                    ChunkPart::Data
                 }
-                Next::DataCr if byte == b'\r' => Next::DataLf,
-                Next::DataLf if byte == b'\n' => Next::Size,
-                Next::SizeLf => {
+                ChunkPart::DataCr if byte == b'\r' => ChunkPart::DataLf,
+                ChunkPart::DataLf if byte == b'\n' => ChunkPart::Size,
+                ChunkPart::SizeLf => {
                     return Err(Invalid::bad("the size of a chunk does not end with CR LF"));
                 }
-                Next::DataCr | Next::DataLf => {
+                ChunkPart::DataCr | ChunkPart::DataLf => {
                     return Err(Invalid::bad("a chunk is longer than its size"));
                 }
+                ChunkPart::Name | ChunkPart::Token | ChunkPart::QuotedEnd if byte == b'\r' => {
+                    ChunkPart::SizeLf
+                }
+                _ => self.extension(byte, limits)?,
             };
         }
         Ok(Step::More)
     }
 
-    fn digit(&mut self, digit: u8) -> Result<Next, Invalid> {
+    fn digit(&mut self, digit: u8) -> Result<ChunkPart, Invalid> {
         self.digits += 1;
         if self.digits > 16 {
             return Err(Invalid::new(
@@ -113,10 +137,11 @@ impl Chunked {
         }
         let value = char::from(digit).to_digit(16).unwrap_or_default();
         self.left = self.left << 4 | u64::from(value);
-        Ok(Next::Digit)
+        Ok(ChunkPart::Digit)
     }
 
-    fn extension(&mut self, next: Next, limits: &Limits) -> Result<Next, Invalid> {
+    /// Parses a byte of the extensions.
+    fn extension(&mut self, byte: u8, limits: &Limits) -> Result<ChunkPart, Invalid> {
         self.extensions += 1;
         if self.extensions as usize > limits.chunk_extensions {
             return Err(Invalid::new(
@@ -124,6 +149,39 @@ impl Chunked {
                 "the chunks of the body have too many extensions",
             ));
         }
-        Ok(next)
+        let part = match (self.part, byte) {
+            (ChunkPart::Quoted, b'"') => ChunkPart::QuotedEnd,
+            (ChunkPart::Quoted, b'\\') => ChunkPart::Escaped,
+            (ChunkPart::Quoted | ChunkPart::Escaped, b'\t' | b' '..=b'~' | 0x80..) => {
+                ChunkPart::Quoted
+            }
+            // What ends a size or a value is followed by another extension, and by nothing else.
+            (ChunkPart::Digit | ChunkPart::Token | ChunkPart::QuotedEnd, b' ' | b'\t') => {
+                ChunkPart::Semicolon
+            }
+            (ChunkPart::Name, b' ' | b'\t') => ChunkPart::NameEnd,
+            (
+                part @ (ChunkPart::Semicolon
+                | ChunkPart::NameStart
+                | ChunkPart::NameEnd
+                | ChunkPart::ValueStart),
+                b' ' | b'\t',
+            ) => part,
+            (
+                ChunkPart::Digit
+                | ChunkPart::Semicolon
+                | ChunkPart::Name
+                | ChunkPart::NameEnd
+                | ChunkPart::Token
+                | ChunkPart::QuotedEnd,
+                b';',
+            ) => ChunkPart::NameStart,
+            (ChunkPart::NameStart | ChunkPart::Name, byte) if is_token(byte) => ChunkPart::Name,
+            (ChunkPart::Name | ChunkPart::NameEnd, b'=') => ChunkPart::ValueStart,
+            (ChunkPart::ValueStart, b'"') => ChunkPart::Quoted,
+            (ChunkPart::ValueStart | ChunkPart::Token, byte) if is_token(byte) => ChunkPart::Token,
+            _ => return Err(Invalid::bad("an extension of a chunk is malformed")),
+        };
+        Ok(part)
     }
 }

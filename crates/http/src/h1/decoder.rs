@@ -149,6 +149,16 @@ impl Decoder {
         self.input.len()
     }
 
+    /// The number of bytes of the body that are in no event yet but known to follow: the rest of its `Content-Length`, or
+    /// of the current chunk.
+    pub fn announced(&self) -> u64 {
+        match &self.state {
+            State::Counted { left, .. } => *left,
+            State::Chunked { chunked, .. } => chunked.left(),
+            _ => 0,
+        }
+    }
+
     /// What was pushed and is in no event yet, for the protocol that follows after an upgrade. Nothing is decoded
     /// after this.
     pub fn take_rest(&mut self) -> Bytes {

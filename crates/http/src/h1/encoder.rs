@@ -91,7 +91,8 @@ enum Framing {
     UntilClose,
 }
 
-/// The bytes of one answer, appended to a buffer: its head, the pieces of its body, its end.
+/// The bytes of one answer, appended to a buffer: its head, the pieces of its body, its end. Names of headers and trailers
+/// are written in lower case.
 ///
 /// ```
 /// use uptick_http::h1::{Encoder, Persistence, ResponseBody, ResponseHead, Version};
@@ -111,7 +112,7 @@ enum Framing {
 /// let mut encoder = Encoder::begin(&mut out, &head)?;
 /// encoder.body(&mut out, b"hello")?;
 /// assert_eq!(encoder.finish(&mut out, None)?, Persistence::KeepAlive);
-/// assert_eq!(out, b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello");
+/// assert_eq!(out, b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nhello");
 /// # Ok::<(), uptick_http::h1::EncodeError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,32 +162,32 @@ impl Encoder {
             .filter(|_| !fields.is_some_and(|fields| fields.contains_key(DATE)));
         status_line(out, head);
         if let Some(value) = content_type {
-            out.extend_from_slice(b"Content-Type: ");
+            out.extend_from_slice(b"content-type: ");
             line(out, value.as_bytes());
         }
         if let Some(length) = length {
-            out.extend_from_slice(b"Content-Length: ");
+            out.extend_from_slice(b"content-length: ");
             decimal(out, length);
         }
         if framing == Framing::Chunked {
-            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
         // Who names protocols says that it is meant for this connection (RFC 9110, 7.8).
         let upgrade = fields.is_some_and(|fields| fields.contains_key(UPGRADE));
         match persistence {
             _ if informational && persistence == Persistence::KeepAlive => {}
             Persistence::Close if upgrade => {
-                out.extend_from_slice(b"Connection: close, Upgrade\r\n");
+                out.extend_from_slice(b"connection: close, Upgrade\r\n");
             }
             _ if upgrade || persistence == Persistence::Upgrade => {
-                out.extend_from_slice(b"Connection: Upgrade\r\n");
+                out.extend_from_slice(b"connection: Upgrade\r\n");
             }
             Persistence::KeepAlive if head.version == Version::Http11 => {}
-            Persistence::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-            _ => out.extend_from_slice(b"Connection: close\r\n"),
+            Persistence::KeepAlive => out.extend_from_slice(b"connection: keep-alive\r\n"),
+            _ => out.extend_from_slice(b"connection: close\r\n"),
         }
         if let Some(value) = date {
-            out.extend_from_slice(b"Date: ");
+            out.extend_from_slice(b"date: ");
             line(out, value.as_bytes());
         }
         if let Some(fields) = fields {
@@ -302,11 +303,11 @@ fn usual(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> Option<Encoder> {
     if !plain {
         return None;
     }
-    out.extend_from_slice(b"HTTP/1.1 200 OK\r\nContent-Type: ");
+    out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: ");
     out.extend_from_slice(content_type.as_bytes());
-    out.extend_from_slice(b"\r\nContent-Length: ");
+    out.extend_from_slice(b"\r\ncontent-length: ");
     decimal(out, length);
-    out.extend_from_slice(b"Date: ");
+    out.extend_from_slice(b"date: ");
     out.extend_from_slice(date.as_bytes());
     out.extend_from_slice(b"\r\n\r\n");
     Some(Encoder {

@@ -70,7 +70,7 @@ impl Limits {
         self
     }
 
-    /// Sets the number of bytes in the chunk extensions of one body, which are not looked at, all together. More is
+    /// Sets the number of bytes in all chunk extensions of one body together, which are validated and ignored. More is
     /// answered with 413. Default: 4 KiB.
     ///
     /// # Limits

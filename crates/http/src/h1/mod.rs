@@ -2,7 +2,7 @@
 //!
 //! A [`Decoder`] reads the requests of one connection. It is strict: of a request that two servers might understand
 //! differently, it says what is wrong with it ([`Invalid`]), once, and reads nothing more. An [`Encoder`] writes one
-//! answer, with the framing that its status and its client call for.
+//! answer, with the framing that its status and its client call for, and all header names in lower case.
 //!
 //! ```
 //! use uptick_http::h1::{Decoder, Event, Limits};

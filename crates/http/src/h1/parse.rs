@@ -95,7 +95,7 @@ fn first_line(bytes: &[u8], parts: &mut Parts) -> Result<Option<(Method, usize)>
     parts.version = match rest {
         b"HTTP/1.1\r\n" => Version::Http11,
         b"HTTP/1.0\r\n" => Version::Http10,
-        other => return Err(unknown_version(other)),
+        other => other_version(other)?,
     };
     let method = match &bytes[..method_end] {
         b"GET" => Method::GET,
@@ -109,9 +109,11 @@ fn first_line(bytes: &[u8], parts: &mut Parts) -> Result<Option<(Method, usize)>
     Ok(Some((method, end + 11)))
 }
 
+/// Returns the version for a text that is neither `HTTP/1.1` nor `HTTP/1.0`: a higher minor version is treated as 1.1
+/// (RFC 9110, 2.5).
 #[cold]
-fn unknown_version(version: &[u8; 10]) -> Invalid {
-    match version {
+fn other_version(text: &[u8; 10]) -> Result<Version, Invalid> {
+    match text {
         [
             b'H',
             b'T',
@@ -123,11 +125,14 @@ fn unknown_version(version: &[u8; 10]) -> Invalid {
             minor,
             b'\r',
             b'\n',
-        ] if major.is_ascii_digit() && minor.is_ascii_digit() => Invalid::new(
-            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            "the version of HTTP is not supported",
-        ),
-        _ => MALFORMED_LINE,
+        ] if major.is_ascii_digit() && minor.is_ascii_digit() => match major {
+            b'1' => Ok(Version::Http11),
+            _ => Err(Invalid::new(
+                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                "the version of HTTP is not supported",
+            )),
+        },
+        _ => Err(MALFORMED_LINE),
     }
 }
 

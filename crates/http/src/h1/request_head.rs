@@ -12,7 +12,7 @@ use super::fields::{Fields, to_header_map};
 pub enum Version {
     /// HTTP/1.0.
     Http10,
-    /// HTTP/1.1.
+    /// HTTP/1.1, and higher minor versions, which are treated as 1.1 (RFC 9110, 2.5).
     Http11,
 }
 

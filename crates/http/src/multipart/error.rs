@@ -64,6 +64,16 @@ impl MultipartError {
         MultipartError::Malformed { reason }
     }
 
+    /// The error for a body that cannot be read further.
+    pub(super) fn reading<E: StdError + Send + Sync + 'static>(error: E) -> MultipartError {
+        match (&error as &dyn StdError).downcast_ref() {
+            Some(&BodyError::TooLong { limit }) => MultipartError::TooLong {
+                limit: limit as u64,
+            },
+            _ => MultipartError::Body(Arc::new(error)),
+        }
+    }
+
     /// The status with which a request is answered that has this error.
     pub fn status(&self) -> StatusCode {
         match self {

@@ -39,7 +39,8 @@ const NOT_IN_URIS: &AsciiSet = &AsciiSet::EMPTY
 /// A response: a status, fields and a body.
 ///
 /// A field that cannot be sent, such as one with a line break in its value, makes the whole response an error (500,
-/// logged): nothing of it reaches the client.
+/// logged): nothing of it reaches the client. Header names are sent in lower case, whatever
+/// their case in the program.
 ///
 /// # Headers of the server
 /// The server decides about these headers. Where it replaces one that a response has, it logs that on the level `DEBUG`:

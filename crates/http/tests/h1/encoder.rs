@@ -41,8 +41,8 @@ fn a_plain_answer_has_its_fields_in_one_order() {
     assert_eq!(
         encode(&head, &["he", "", "llo"]),
         (
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\
-             Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\nhello"
+            "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\
+             date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\nhello"
                 .to_owned(),
             Persistence::KeepAlive
         )
@@ -61,7 +61,7 @@ fn framing_follows_status_version_and_method() {
             Http11,
             false,
             KeepAlive,
-            "200 OK\r\nContent-Length: 0\r\n\r\n",
+            "200 OK\r\ncontent-length: 0\r\n\r\n",
             KeepAlive,
         ),
         (
@@ -70,7 +70,7 @@ fn framing_follows_status_version_and_method() {
             Http11,
             false,
             KeepAlive,
-            "200 OK\r\nContent-Length: 2\r\n\r\nab",
+            "200 OK\r\ncontent-length: 2\r\n\r\nab",
             KeepAlive,
         ),
         (
@@ -79,7 +79,7 @@ fn framing_follows_status_version_and_method() {
             Http11,
             false,
             Close,
-            "200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab",
+            "200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nab",
             Close,
         ),
         (
@@ -88,7 +88,7 @@ fn framing_follows_status_version_and_method() {
             Http10,
             false,
             KeepAlive,
-            "200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nab",
+            "200 OK\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nab",
             KeepAlive,
         ),
         (
@@ -97,7 +97,7 @@ fn framing_follows_status_version_and_method() {
             Http11,
             false,
             KeepAlive,
-            "200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n",
+            "200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n",
             KeepAlive,
         ),
         (
@@ -106,7 +106,7 @@ fn framing_follows_status_version_and_method() {
             Http10,
             false,
             KeepAlive,
-            "200 OK\r\nConnection: close\r\n\r\nab",
+            "200 OK\r\nconnection: close\r\n\r\nab",
             Close,
         ),
         (
@@ -115,7 +115,7 @@ fn framing_follows_status_version_and_method() {
             Http11,
             true,
             KeepAlive,
-            "200 OK\r\nContent-Length: 2\r\n\r\n",
+            "200 OK\r\ncontent-length: 2\r\n\r\n",
             KeepAlive,
         ),
         (
@@ -133,7 +133,7 @@ fn framing_follows_status_version_and_method() {
             Http10,
             true,
             KeepAlive,
-            "200 OK\r\nConnection: keep-alive\r\n\r\n",
+            "200 OK\r\nconnection: keep-alive\r\n\r\n",
             KeepAlive,
         ),
         (
@@ -160,7 +160,7 @@ fn framing_follows_status_version_and_method() {
             Http11,
             false,
             Close,
-            "204 No Content\r\nConnection: close\r\n\r\n",
+            "204 No Content\r\nconnection: close\r\n\r\n",
             Close,
         ),
         (
@@ -169,7 +169,7 @@ fn framing_follows_status_version_and_method() {
             Http11,
             false,
             KeepAlive,
-            "205 Reset Content\r\nContent-Length: 0\r\n\r\n",
+            "205 Reset Content\r\ncontent-length: 0\r\n\r\n",
             KeepAlive,
         ),
         (
@@ -187,7 +187,7 @@ fn framing_follows_status_version_and_method() {
             Http11,
             false,
             KeepAlive,
-            "304 Not Modified\r\nContent-Length: 2\r\n\r\n",
+            "304 Not Modified\r\ncontent-length: 2\r\n\r\n",
             KeepAlive,
         ),
         (
@@ -214,7 +214,7 @@ fn framing_follows_status_version_and_method() {
             Http11,
             false,
             KeepAlive,
-            "101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n",
+            "101 Switching Protocols\r\nconnection: Upgrade\r\n\r\n",
             Upgrade,
         ),
         (
@@ -223,7 +223,7 @@ fn framing_follows_status_version_and_method() {
             Http11,
             false,
             KeepAlive,
-            "599 \r\nContent-Length: 0\r\n\r\n",
+            "599 \r\ncontent-length: 0\r\n\r\n",
             KeepAlive,
         ),
     ] {
@@ -266,7 +266,7 @@ fn fields_of_framing_are_the_encoders() {
     let (answer, _) = encode(&head, &["a"]);
     assert_eq!(
         answer,
-        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nx-a: 1\r\nx-a: 2\r\ncontent-type: text/html\r\ndate: today\r\n\r\na"
+        "HTTP/1.1 200 OK\r\ncontent-length: 1\r\nx-a: 1\r\nx-a: 2\r\ncontent-type: text/html\r\ndate: today\r\n\r\na"
     );
     for (status, to_head) in [(200, true), (304, false)] {
         let head = ResponseHead {
@@ -276,7 +276,7 @@ fn fields_of_framing_are_the_encoders() {
             ..head
         };
         assert!(
-            encode(&head, &[]).0.contains("\r\nContent-Length: 99\r\n"),
+            encode(&head, &[]).0.contains("\r\ncontent-length: 99\r\n"),
             "a known length is not sent with {status}"
         );
     }
@@ -292,6 +292,57 @@ fn fields_of_framing_are_the_encoders() {
             .to_lowercase()
             .contains("content-length")
     );
+}
+
+#[test]
+fn names_of_headers_and_trailers_are_in_lower_case() {
+    let mut fields = HeaderMap::new();
+    for name in [
+        "ETag",
+        "WWW-Authenticate",
+        "Sec-WebSocket-Accept",
+        "X-UPPER",
+        "Upgrade",
+    ] {
+        let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+        fields.insert(name, HeaderValue::from_static("A-Value"));
+    }
+    for (status, body) in [
+        (101, ResponseBody::Empty),
+        (103, ResponseBody::Empty),
+        (200, ResponseBody::Bytes(1)),
+        (200, ResponseBody::Stream),
+        (304, ResponseBody::Empty),
+        (400, ResponseBody::Bytes(1)),
+    ] {
+        for (version, persistence) in [
+            (Version::Http10, Persistence::KeepAlive),
+            (Version::Http11, Persistence::Close),
+        ] {
+            let head = ResponseHead {
+                content_type: Some("Text/Plain"),
+                date: Some("Sun, 06 Nov 1994 08:49:37 GMT"),
+                fields: Some(&fields),
+                version,
+                persistence,
+                ..head(status, body)
+            };
+            let mut out = Vec::new();
+            let mut encoder = Encoder::begin(&mut out, &head).unwrap();
+            encoder.body(&mut out, b"1").unwrap();
+            encoder.finish(&mut out, Some(&fields)).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            let names: Vec<_> = text
+                .lines()
+                .filter_map(|line| line.split_once(": "))
+                .collect();
+            assert!(names.len() >= fields.len(), "{text}");
+            for (name, _) in names {
+                assert_eq!(name, name.to_lowercase(), "{text}");
+            }
+            assert!(text.contains("etag: A-Value\r\n"), "{text}");
+        }
+    }
 }
 
 #[test]

@@ -179,6 +179,9 @@ fn first_lines_have_exactly_three_parts_and_a_version_that_is_known() {
         " HTTP/11",
         " HTTP/1,1",
         " HTTP/1.10",
+        " HTTP/1.20",
+        " HTTP/1.:",
+        " HTTP/1./",
         " HTTP/01.1",
         " HTTP/1",
         " HTTP/1.",
@@ -191,11 +194,30 @@ fn first_lines_have_exactly_three_parts_and_a_version_that_is_known() {
     ] {
         assert_refused(400, format!("GET /{end}\r\nHost: h\r\n\r\n"));
     }
-    for version in ["0.9", "1.2", "1.9", "2.0", "3.0", "9.9"] {
+    for version in ["0.9", "2.0", "2.1", "3.0", "9.9"] {
         assert_refused(505, format!("GET / HTTP/{version}\r\nHost: h\r\n\r\n"));
     }
     assert_refused(505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     assert_refused(400, "\x16\x03\x01\x02\x00\x01\x00\x01");
+}
+
+#[test]
+fn a_higher_minor_version_is_treated_as_1_1() {
+    for version in 2..10 {
+        let head = head_of(&format!("GET / HTTP/1.{version}\r\nHost: h\r\n\r\n"));
+        assert_eq!(
+            (head.version(), head.keep_alive()),
+            (Version::Http11, true),
+            "1.{version}"
+        );
+        assert_refused(400, format!("GET / HTTP/1.{version}\r\n\r\n"));
+        let body = "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n";
+        let request = format!("POST / HTTP/1.{version}\r\nHost: h\r\n{body}");
+        assert_eq!(accepted(request.repeat(2)), (2, b"ab".to_vec()));
+    }
+    let head =
+        head_of("GET / HTTP/1.2\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert!(head.is_upgrade());
 }
 
 #[test]

@@ -9,9 +9,13 @@ fn assert_same(input: &[u8]) {
     let Some(Event::Head(head)) = decoder.next(&Limits::default()) else {
         return;
     };
+    // The other parser knows no higher minor version than 1.
+    let mut bytes = head.as_bytes().to_vec();
+    let line_end = bytes.iter().position(|&byte| byte == b'\r').unwrap();
+    bytes[line_end - 1] = bytes[line_end - 1].min(b'1');
     let mut fields = [httparse::EMPTY_HEADER; 100];
     let mut request = httparse::Request::new(&mut fields);
-    let parsed = request.parse(head.as_bytes());
+    let parsed = request.parse(&bytes);
     assert_eq!(
         parsed,
         Ok(httparse::Status::Complete(head.as_bytes().len())),

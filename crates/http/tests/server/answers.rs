@@ -34,7 +34,7 @@ fn a_stream_is_chunked_to_http_1_1_and_ends_with_the_connection_to_http_1_0() {
     old.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     let text = old.rest();
     assert!(text.ends_with("\r\n\r\npiece-0 piece-1 piece-2 "), "{text}");
-    assert!(text.contains("Connection: close\r\n"), "{text}");
+    assert!(text.contains("connection: close\r\n"), "{text}");
 }
 
 #[test]

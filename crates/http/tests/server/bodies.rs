@@ -3,6 +3,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::StreamExt;
 use uptick_emitter::Emitter;
 use uptick_event_loop::add_timer;
 use uptick_http::{BodyError, HttpError, HttpServer, Request, Response};
@@ -68,6 +69,58 @@ fn a_chunked_body_over_the_limit_is_413_too() {
     let answer = client.answer();
     assert_eq!(answer.status(), 413);
     assert!(answer.closes());
+}
+
+#[test]
+fn a_chunk_size_over_what_the_limit_leaves_is_413_at_once() {
+    for (before, size) in [
+        ("", "186a1"),
+        ("", "186A1;a=\"b\""),
+        ("", "ffffffffffffffff"),
+        ("4\r\nabcd\r\n", "1869d"),
+        ("4\r\nabcd\r\n", "fffffffffffffffe"),
+    ] {
+        let mut client = Client::new(echo());
+        client.send("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n");
+        settle();
+        client.send(format!("{before}{size}\r"));
+        settle();
+        assert_eq!(client.so_far(), "", "{size}");
+        client.send("\n");
+        let answer = client.answer();
+        assert_eq!((answer.status(), answer.closes()), (413, true), "{size}");
+        assert_eq!(client.rest(), "");
+    }
+}
+
+#[test]
+fn a_chunked_body_may_be_as_long_as_the_limit() {
+    let mut client = Client::new(echo());
+    let head = "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let body = "x".repeat(99_998);
+    client.send(format!(
+        "{head}2\r\nab\r\n1869e ; a = b\r\n{body}\r\n0\r\n\r\n"
+    ));
+    assert_eq!(client.answer().body, format!("ab{body}"));
+    client.send(get("/"));
+    assert_eq!(client.answer().body, "get");
+}
+
+#[test]
+fn an_answer_before_a_large_chunk_closes_the_connection() {
+    let http = server();
+    http.post("/", |req: Request| async move {
+        let mut body = req.body_stream();
+        let _ = body.next().await;
+        "enough"
+    });
+    for (size, closes) in [("10000", false), ("10003", true)] {
+        let mut client = Client::new(http);
+        let head = "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n";
+        client.send(format!("{head}{size}\r\nab"));
+        let answer = client.answer();
+        assert_eq!((answer.body.as_str(), answer.closes()), ("enough", closes));
+    }
 }
 
 #[test]

@@ -149,6 +149,6 @@ fn head_gets_the_fields_of_get_without_its_body() {
     let mut client = Client::new(http);
     client.send("HEAD / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
     let text = client.rest();
-    assert!(text.contains("Content-Length: 5\r\n"), "{text}");
+    assert!(text.contains("content-length: 5\r\n"), "{text}");
     assert!(text.ends_with("\r\n\r\n"), "{text}");
 }

@@ -231,8 +231,9 @@ impl Answer {
                 self.searched = self.input.len().saturating_sub(END.len() - 1);
                 return Ok(None);
             };
-            let head = self.input.split_to(length);
+            let mut head = self.input.split_to(length);
             self.searched = 0;
+            treat_as_http_1_1(&mut head);
             let (status, headers) = parse(&head)?;
             if status == StatusCode::SWITCHING_PROTOCOLS {
                 return self.agree(headers).map(Some);
@@ -297,6 +298,25 @@ impl Answer {
 
 /// What a head ends with.
 const END: &[u8] = b"\r\n\r\n";
+
+/// Replaces a higher minor version of HTTP by 1.1, whose rules it follows (RFC 9110, 2.5).
+fn treat_as_http_1_1(head: &mut [u8]) {
+    if let [
+        b'H',
+        b'T',
+        b'T',
+        b'P',
+        b'/',
+        b'1',
+        b'.',
+        minor @ b'2'..=b'9',
+        b' ',
+        ..,
+    ] = head
+    {
+        *minor = b'1';
+    }
+}
 
 /// The status and the fields of an answer.
 fn parse(head: &[u8]) -> Result<(StatusCode, HeaderMap), Failure> {
@@ -435,6 +455,18 @@ mod tests {
         assert!(agreed.rest.is_empty() && agreed.protocol.is_none() && agreed.deflate.is_none());
         let error = answered(request(), &early.repeat(500)).unwrap_err();
         assert!(error.contains("too long"), "{error}");
+    }
+
+    #[test]
+    fn a_higher_minor_version_of_http_is_treated_as_1_1() {
+        for version in ["HTTP/1.2", "HTTP/1.9"] {
+            let answer = ACCEPTED.replace("HTTP/1.1", version) + "\r\n";
+            assert!(answered(request(), &answer).unwrap().is_some(), "{version}");
+        }
+        for version in ["HTTP/2.0", "HTTP/1.", "HTTP/1.:", "HTTP/1.20"] {
+            let answer = ACCEPTED.replace("HTTP/1.1", version) + "\r\n";
+            assert!(answered(request(), &answer).is_err(), "{version}");
+        }
     }
 
     #[test]
