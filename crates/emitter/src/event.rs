@@ -4,6 +4,11 @@ use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::Excerpt;
+
+/// The most bytes of an unheard payload that are logged.
+const UNHEARD_TEXT: usize = 1024;
+
 /// The most events of an emitter.
 pub(crate) const MOST_EVENTS: u32 = 24;
 
@@ -79,7 +84,7 @@ impl<E: ?Sized, P> Event<E, P> {
                 emitter = short_type_name::<E>(),
                 event = self.name,
                 "{}",
-                describe(payload)
+                Excerpt::new(describe(payload)).limit(UNHEARD_TEXT)
             );
         }
     }

@@ -3,11 +3,13 @@
 mod emitter;
 mod event;
 mod event_emitter;
+mod excerpt;
 mod future;
 mod listeners;
 
 pub use emitter::{Emitter, emit, emit_begun, emit_rest};
 pub use event::{Emits, Event, EventKey, EventName, EventSet};
 pub use event_emitter::EventEmitter;
+pub use excerpt::Excerpt;
 pub use future::{Events, Next};
 pub use listeners::{Begun, ListenerId, Listeners, NESTED_LIMIT};

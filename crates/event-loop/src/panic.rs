@@ -3,7 +3,12 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs `f`; a panic in it comes back as its message.
+use uptick_emitter::Excerpt;
+
+/// The most bytes of a panic message that are kept, since a message may quote what a peer has sent.
+const MESSAGE: usize = 1024;
+
+/// Runs `f`; a panic in it comes back as its message, of 1 KiB at most and with control characters escaped.
 ///
 /// With `panic = "abort"` a panic ends the process, as always.
 ///
@@ -21,12 +26,10 @@ pub(crate) fn contain(what: &str, f: impl FnOnce()) {
     }
 }
 
+/// Returns the message of a caught panic, of 1 KiB at most and with control characters escaped.
 pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
-    if let Some(text) = payload.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "a panic without a message".to_owned()
-    }
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("a panic without a message");
+    Excerpt::new(text).limit(MESSAGE).to_string()
 }

@@ -1,6 +1,7 @@
 //! Cookies of requests and responses. (RFC 6265)
 
 use cookie::Cookie;
+use uptick_emitter::Excerpt;
 
 use crate::HeaderValue;
 
@@ -9,7 +10,7 @@ const MAX_LENGTH: usize = 4096;
 
 /// Why a cookie cannot be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the cookie {name:?} cannot be sent: {why}")]
+#[error("the cookie \"{}\" cannot be sent: {why}", Excerpt::new(.name))]
 pub(crate) struct CookieError {
     name: String,
     why: &'static str,

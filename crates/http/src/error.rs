@@ -5,12 +5,20 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use http::header::CONNECTION;
+use tracing::field::display;
+use uptick_emitter::Excerpt;
 
-use crate::{BodyError, HeaderMap, HeaderName, HeaderValue, MultipartError, StatusCode};
+use crate::{BodyError, HeaderMap, HeaderName, HeaderValue, MultipartError, Request, StatusCode};
+
+/// The most bytes of a report that are logged, since a cause may quote what a client has sent.
+const REPORT: usize = 1024;
 
 type Source = Box<dyn StdError + Send + Sync>;
 
 /// An answer that tells of a failure: a status, a message for the client and a cause for the log.
+///
+/// The server logs each with method and path, cut to 1,536 bytes in all: at error level, or at debug level where the client is
+/// the cause (4xx, and 501, 503 and 505 without a source).
 ///
 /// Any [`std::error::Error`] becomes one by `?`: status 500, and its text is logged but not shown to the client; a
 /// [`BodyError`] or a [`MultipartError`] that is the client's doing becomes one with its own status and text.
@@ -135,6 +143,44 @@ impl HttpError {
     /// The cause, which the client does not get to read.
     pub fn source(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
         self.inner.source.as_deref()
+    }
+
+    /// Logs a failed request: at error level if the server is at fault, at debug level if the client is.
+    #[cold]
+    pub(crate) fn log(&self, request: Option<&Request>) {
+        let method = || request.map(|request| display(Excerpt::new(request.method())));
+        let path = || request.map(|request| Excerpt::new(request.path()).to_string());
+        let client = || request.and_then(Request::client).map(display);
+        let report = || Excerpt::new(self.report()).limit(REPORT);
+        if self.is_server_fault() {
+            tracing::error!(
+                method = method(),
+                path = path(),
+                client = client(),
+                "{}",
+                report()
+            );
+        } else {
+            tracing::debug!(
+                method = method(),
+                path = path(),
+                client = client(),
+                "{}",
+                report()
+            );
+        }
+    }
+
+    /// Whether the server has to be mended: a status that only says what the server does not do, or not now, is an answer
+    /// to what clients send, unless it has a cause.
+    fn is_server_fault(&self) -> bool {
+        let deliberate = matches!(
+            self.status(),
+            StatusCode::NOT_IMPLEMENTED
+                | StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::HTTP_VERSION_NOT_SUPPORTED
+        );
+        self.status().is_server_error() && (self.source().is_some() || !deliberate)
     }
 
     /// The status, the message and the causes, one after the other.

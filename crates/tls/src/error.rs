@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use uptick_emitter::Excerpt;
 use uptick_event_loop::errno;
 
 /// What can go wrong with certificates and with the TLS of a connection.
@@ -88,9 +89,22 @@ impl Error {
         }
     }
 
-    pub(crate) fn protocol(reason: impl Into<Arc<str>>) -> Self {
+    pub(crate) fn protocol(reason: impl AsRef<str>) -> Self {
+        let reason = reason.as_ref();
         Error::Protocol {
-            reason: reason.into(),
+            // It may quote what the peer has sent.
+            reason: Excerpt::new(reason).limit(1024).to_string().into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_protocol_quotes_at_most_1_kib_of_the_peer() {
+        let text = Error::protocol("x\n".repeat(10_000)).to_string();
+        assert!(text.len() < 1100 && !text.contains('\n'), "{text}");
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
+use uptick_emitter::Excerpt;
 
 use super::{BodyError, BodyReader};
 use crate::Request;
@@ -119,7 +120,7 @@ async fn end(body: &mut BodyReader) -> Result<(), BodyError> {
 fn malformed(what: &'static str, reason: impl Display) -> BodyError {
     BodyError::Malformed {
         what,
-        reason: reason.to_string().into(),
+        reason: Excerpt::new(reason).to_string().into(),
     }
 }
 

@@ -35,7 +35,7 @@ pub enum BodyError {
     Malformed {
         /// What was asked for.
         what: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with it, cut to 256 bytes: it may quote the body.
         reason: Box<str>,
     },
 }

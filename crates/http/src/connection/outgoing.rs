@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::StreamExt;
+use uptick_emitter::Excerpt;
 use uptick_event_loop::{Id, catch, spawn};
 use uptick_socket::Connection;
 use uptick_stream::Chunk;
@@ -311,10 +312,8 @@ fn interim(status: StatusCode) -> String {
 /// Logs an error, and calls the server's error callback for its page.
 fn shaped(at: At, response: Response, request: Option<&Request>) -> Response {
     let Some(request) = request else {
-        if let Some(error) = response.failure()
-            && error.status().is_server_error()
-        {
-            tracing::error!("{}", error.report());
+        if let Some(error) = response.failure() {
+            error.log(None);
         }
         return response;
     };
@@ -367,7 +366,7 @@ pub(super) fn send_pieces(at: At, stream: BodyStream) {
                     }
                 }
                 Err(error) => {
-                    tracing::error!("a response broke off: {error}");
+                    tracing::error!("a response broke off: {}", Excerpt::new(error));
                     return cut(at);
                 }
             }

@@ -1,6 +1,7 @@
 //! Headers of connection and framing, about which the server decides.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
+use uptick_emitter::Excerpt;
 use uptick_socket::Connection;
 
 use crate::h1;
@@ -22,7 +23,7 @@ pub(super) fn log_replaced(conn: Connection, headers: &HeaderMap, length: Option
 
 #[cold]
 fn log(conn: Connection, name: &HeaderName, value: &HeaderValue) {
-    let value = String::from_utf8_lossy(value.as_bytes());
+    let value = Excerpt::new(String::from_utf8_lossy(value.as_bytes()));
     tracing::debug!(
         connection = conn.id(),
         "the header \"{name}: {value}\" of a response was replaced: the server decides about it"

@@ -237,10 +237,7 @@ impl Response {
         let Some(error) = self.failure.take() else {
             return self;
         };
-        if error.status().is_server_error() {
-            let (method, path, report) = (request.method(), request.path(), error.report());
-            tracing::error!(%method, path, "{report}");
-        }
+        error.log(Some(request));
         let Some(on_error) = on_error else {
             return self;
         };

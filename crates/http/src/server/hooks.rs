@@ -219,16 +219,8 @@ impl Service {
                 HttpError::internal(format!("the callback for answers panicked: {message}")).into()
             });
         }
-        if let Some(error) = response.failure()
-            && error.status().is_server_error()
-        {
-            let (method, path) = (request.map(Request::method), request.map(Request::path));
-            tracing::error!(
-                method = method.map(tracing::field::display),
-                path,
-                "{}",
-                error.report()
-            );
+        if let Some(error) = response.failure() {
+            error.log(request);
         }
         for (name, value) in &*self.hooks.fields.borrow() {
             if response.get_bytes(name).is_none() {

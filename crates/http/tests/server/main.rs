@@ -11,6 +11,7 @@ mod departures;
 mod faults;
 mod guards;
 mod listening;
+mod logging;
 mod panics;
 mod pipelining;
 mod ports;

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::time::{Duration, SystemTime};
 
+use uptick_emitter::Excerpt;
 use uptick_http::{HeaderMap, StatusCode};
 
 /// The most bytes of the content that are kept: 1 KiB.
@@ -113,8 +114,8 @@ impl Display for Refusal {
         {
             return write!(
                 f,
-                ", which redirects to {:?}: that is not followed",
-                String::from_utf8_lossy(place.as_bytes())
+                ", which redirects to \"{}\": that is not followed",
+                Excerpt::new(String::from_utf8_lossy(place.as_bytes()))
             );
         }
         let content = String::from_utf8_lossy(self.content());
@@ -218,5 +219,7 @@ mod tests {
             shown,
             "the server answers with 302 Found, which redirects to \"https://b/\": that is not followed"
         );
+        let long: &'static str = "x".repeat(10_000).leak();
+        assert!(refusal(302, &[("location", long)], "").to_string().len() < 400);
     }
 }

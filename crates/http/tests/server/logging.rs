@@ -1,0 +1,141 @@
+//! The level and the length of log lines about failed requests.
+
+use uptick_http::{HttpError, HttpServer, Request, Response, StatusCode};
+
+use crate::support::{Client, get, logged, server};
+
+/// The longest log line of a request.
+const LONGEST: usize = 2048;
+
+/// The status of the response to a request, and the log lines meanwhile.
+fn lines_of(http: HttpServer, request: &str) -> (u16, Vec<String>) {
+    let mut status = 0;
+    let lines = logged(|| {
+        let mut client = Client::new(http);
+        client.send(request);
+        status = client.answer().status();
+    });
+    for line in &lines {
+        assert!(line.len() < LONGEST, "{} bytes: {line}", line.len());
+        assert!(!line.contains(['\n', '\r']), "{line}");
+    }
+    (status, lines)
+}
+
+/// The log line with this level.
+#[track_caller]
+fn line_of<'a>(level: &str, lines: &'a [String]) -> &'a str {
+    let found = lines.iter().find(|line| line.starts_with(level));
+    found.unwrap_or_else(|| panic!("no {level} in {lines:?}"))
+}
+
+#[track_caller]
+fn assert_no_error(lines: &[String]) {
+    let errors = ["ERROR", "WARN"];
+    let quiet = |line: &String| !errors.iter().any(|level| line.starts_with(level));
+    assert!(lines.iter().all(quiet), "{lines:?}");
+}
+
+#[test]
+fn an_unknown_method_is_logged_at_debug_level_and_cut() {
+    let http = server();
+    http.get("/", |_: Request| "get");
+    let method = "M".repeat(15_000);
+    let (status, lines) = lines_of(http, &format!("{method} / HTTP/1.1\r\nHost: t\r\n\r\n"));
+    assert_eq!(status, 501);
+    assert_no_error(&lines);
+    let line = line_of("DEBUG", &lines);
+    assert!(
+        line.contains("501") && line.contains("… (15000 bytes)"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_request_that_is_refused_is_no_error_of_the_server() {
+    let http = server();
+    http.on_response(|response: Response| response.header("x-a", "b"));
+    for (request, expected) in [
+        ("GET / HTTP/3.0\r\nHost: t\r\n\r\n", 505),
+        (
+            "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip\r\n\r\n",
+            501,
+        ),
+        ("GET / HTTP/1.1\r\n\r\n", 400),
+    ] {
+        let (status, lines) = lines_of(http, request);
+        assert_eq!(status, expected);
+        assert_no_error(&lines);
+    }
+}
+
+#[test]
+fn an_error_of_a_handler_is_logged_with_the_beginnings_of_method_path_and_cause() {
+    let http = server();
+    http.get("/{*path}", |req: Request| {
+        let error = HttpError::internal(format!("no such thing:\r\n{}", req.path()));
+        Err::<Response, _>(error)
+    });
+    let path = format!("/{}", "p".repeat(10_000));
+    let (status, lines) = lines_of(http, &get(&path));
+    assert_eq!(status, 500);
+    let line = line_of("ERROR", &lines);
+    assert!(line.contains("method=GET"), "{line}");
+    assert!(
+        line.contains("path=\"/ppp") && line.contains("ppp… (10001 bytes)"),
+        "{line}"
+    );
+    assert!(line.contains(r"no such thing:\r\n/ppp"), "{line}");
+}
+
+#[test]
+fn a_status_without_a_cause_that_says_what_the_server_does_not_do_is_no_error() {
+    let http = server();
+    http.get("/busy", |_: Request| {
+        HttpError::from_status(StatusCode::SERVICE_UNAVAILABLE)
+    });
+    http.get("/broken", |_: Request| {
+        HttpError::from_status(StatusCode::SERVICE_UNAVAILABLE).with_source(std::fmt::Error)
+    });
+    http.get("/gateway", |_: Request| {
+        HttpError::from_status(StatusCode::BAD_GATEWAY)
+    });
+    let (status, lines) = lines_of(http, &get("/busy"));
+    assert_eq!(status, 503);
+    assert_no_error(&lines);
+    for path in ["/broken", "/gateway"] {
+        line_of("ERROR", &lines_of(http, &get(path)).1);
+    }
+}
+
+#[test]
+fn a_panic_that_quotes_the_client_is_logged_on_one_line_of_limited_length() {
+    let http = server();
+    http.get("/{*path}", |req: Request| async move {
+        assert_eq!(req.query(), Some("fine"), "bad path\n{}", req.path());
+        "fine"
+    });
+    let path = format!("/{}", "p".repeat(10_000));
+    let (status, lines) = lines_of(http, &get(&path));
+    assert_eq!(status, 500);
+    assert!(line_of("ERROR", &lines).contains(r"bad path\n/ppp"));
+}
+
+#[test]
+fn the_answer_to_malformed_json_quotes_little_of_it() {
+    let http = server();
+    http.post("/", |req: Request| async move {
+        let value: bool = req.json().await?;
+        Ok::<_, HttpError>(value.to_string())
+    });
+    let body = format!("\"{}\"", "x".repeat(10_000));
+    let mut client = Client::new(http);
+    client.send(format!(
+        "POST / HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    let answer = client.answer();
+    assert_eq!(answer.status(), 400);
+    assert!(answer.body.len() < 400, "{}", answer.body);
+    assert!(answer.body.contains("invalid type"), "{}", answer.body);
+}
