@@ -53,8 +53,6 @@ impl Flags {
 
     /// The body had ended when its listeners came: they are still to be told.
     pub(super) const END_DUE: Flags = Flags(1 << 22);
-    /// The client asks for another protocol.
-    pub(super) const ASKS_UPGRADE: Flags = Flags(1 << 23);
 
     /// The client has ended its side, perhaps behind bytes that are not read yet.
     pub(super) const HALF_OPEN: Flags = Flags(1 << 24);
@@ -74,8 +72,7 @@ impl Flags {
             | Self::BODY_FAILED.0
             | Self::LONG.0
             | Self::HELD_UP.0
-            | Self::END_DUE.0
-            | Self::ASKS_UPGRADE.0,
+            | Self::END_DUE.0,
     );
 
     #[inline]

@@ -399,9 +399,11 @@ fn next_turn() -> impl Future<Output = ()> {
 
 /// Sends the head and gives the connection away.
 fn send_upgrade(at: At, facts: Facts, head: &Head<'_>, upgrade: Upgrade) -> bool {
-    if let Err(error) = upgrading::check(at, head.headers) {
+    let kept = request_of(at);
+    let request = head.request.or(kept.as_ref());
+    if let Err(error) = upgrading::check(at, request, head.headers) {
         with_exchange(at, |entry| entry.flags.remove(Flags::STARTED));
-        return respond(at, error.into());
+        return fail(at, error.into(), request);
     }
     let open = facts.conn.write_with(|out| {
         let _ = head.encode(facts, ResponseBody::Empty, out);

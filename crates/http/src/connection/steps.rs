@@ -217,9 +217,6 @@ impl Entry {
         if head.version() == Version::Http10 {
             self.flags.insert(Flags::OLD);
         }
-        if head.is_upgrade() {
-            self.flags.insert(Flags::ASKS_UPGRADE);
-        }
         if !head.keep_alive() || self.flags.contains(Flags::DRAINING) {
             self.flags.insert(Flags::LAST);
         }

@@ -7,15 +7,25 @@ use uptick_event_loop::{catch, driver};
 
 use super::flags::Flags;
 use super::{At, CONNECTIONS, with_exchange};
-use crate::{HeaderMap, HttpError, StatusCode, Upgrade};
+use crate::{HeaderMap, HttpError, Request, StatusCode, Upgrade};
 
-/// Whether the exchange can be followed by another protocol: the request has come whole, and asks for one.
-pub(super) fn check(at: At, fields: Option<&HeaderMap>) -> Result<(), HttpError> {
+/// Checks whether another protocol can follow: the request has come whole, and lists the protocol (RFC 9110, 7.8).
+pub(super) fn check(
+    at: At,
+    request: Option<&Request>,
+    fields: Option<&HeaderMap>,
+) -> Result<(), HttpError> {
     let flags = with_exchange(at, |entry| entry.flags).unwrap_or_default();
     if !flags.contains(Flags::RECEIVED) || flags.contains(Flags::OLD) {
         return Err(HttpError::bad_request("The connection cannot be upgraded"));
     }
-    if flags.contains(Flags::ASKS_UPGRADE) {
+    let protocols = fields.map(|fields| fields.get_all(UPGRADE));
+    let is_listed = request.zip(protocols).is_some_and(|(request, protocols)| {
+        let mut protocols = protocols.iter().peekable();
+        protocols.peek().is_some()
+            && protocols.all(|protocol| request.head().lists_upgrades(protocol.as_bytes()))
+    });
+    if is_listed {
         return Ok(());
     }
     let error = HttpError::from_status(StatusCode::UPGRADE_REQUIRED);

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
+use memchr::memchr;
 
 use super::fields::{Fields, to_header_map};
 
@@ -185,6 +186,17 @@ impl RequestHead {
         std::iter::from_fn(move || fields.next_of(name))
     }
 
+    /// Whether the request asks for an upgrade and its `Upgrade` lists all protocols of a comma-separated list. Names are
+    /// compared without case, versions exactly.
+    pub fn lists_upgrades(&self, protocols: &[u8]) -> bool {
+        self.is_upgrade()
+            && protocols.split(|&byte| byte == b',').all(|protocol| {
+                self.fields_of("upgrade")
+                    .flat_map(|value| value.split(|&byte| byte == b','))
+                    .any(|listed| is_same_protocol(listed.trim_ascii(), protocol.trim_ascii()))
+            })
+    }
+
     /// The fields as a map, whose values are slices of the head.
     pub fn to_header_map(&self) -> HeaderMap {
         to_header_map(&self.bytes, self.fields())
@@ -201,4 +213,12 @@ impl RequestHead {
             .and_then(|bytes| str::from_utf8(bytes).ok())
             .unwrap_or_default()
     }
+}
+
+/// Whether two protocols have the same name and the same version, or both none.
+fn is_same_protocol(one: &[u8], other: &[u8]) -> bool {
+    let name_length = |protocol: &[u8]| memchr(b'/', protocol).unwrap_or(protocol.len());
+    let (name, version) = one.split_at(name_length(one));
+    let (other_name, other_version) = other.split_at(name_length(other));
+    !name.is_empty() && name.eq_ignore_ascii_case(other_name) && version == other_version
 }

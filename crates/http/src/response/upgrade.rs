@@ -23,11 +23,13 @@ impl fmt::Debug for Upgrade {
 }
 
 impl Response {
-    /// 101: the connection goes on with another protocol (RFC 9110, 7.8), and `f` gets it. Whatever came behind the
-    /// request is the first that its listeners get.
+    /// 101: the connection goes on with another protocol (RFC 9110, 7.8), and `f` is called with it. Bytes that the client
+    /// has sent behind the request are the first that its listeners get.
     ///
-    /// To a client of HTTP/1.0, or one that is still sending a body, the answer is 400; to one that does not ask for another
-    /// protocol, 426. Which one it asks for is the handler's to look at.
+    /// The server sends this response only to a request whose `Upgrade` lists `protocol`, which may be a name, a name with a
+    /// version, such as `echo/2`, or a comma-separated list of layers. Names are compared without case, versions exactly. Other
+    /// requests are answered with 426 and an `Upgrade` header that names the protocol; those of HTTP/1.0, and those whose
+    /// body the client is still sending, with 400.
     ///
     /// # Examples
     /// ```

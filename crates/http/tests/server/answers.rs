@@ -154,6 +154,51 @@ fn a_client_of_http_1_0_is_not_upgraded() {
 }
 
 #[test]
+fn only_a_protocol_that_the_client_lists_follows() {
+    let http = server();
+    for (path, protocol) in [
+        ("/plain", "echo"),
+        ("/version", "Echo/2"),
+        ("/layers", "tls, echo"),
+    ] {
+        http.get(path, move |_: Request| {
+            Response::upgrade(protocol, |conn: Connection| conn.end())
+        });
+        http.get(&format!("{path}/later"), move |_: Request| async move {
+            sleep(Duration::from_millis(1)).await;
+            Response::upgrade(protocol, |conn: Connection| conn.end())
+        });
+    }
+    for (path, offered, status) in [
+        ("/plain", "Upgrade: echo\r\n", 101),
+        ("/plain", "Upgrade: ECHO\r\n", 101),
+        ("/plain", "Upgrade: websocket, echo\r\n", 101),
+        ("/plain", "Upgrade: websocket\r\nUpgrade: ,echo ,\r\n", 101),
+        ("/plain", "Upgrade: websocket\r\n", 426),
+        ("/plain", "Upgrade: echo/2\r\n", 426),
+        ("/plain", "Upgrade: echoes\r\n", 426),
+        ("/plain", "Upgrade:\r\n", 426),
+        ("/plain", "Upgrade: ,\r\n", 426),
+        ("/plain", "X-Upgrade: echo\r\n", 426),
+        ("/version", "Upgrade: echo/2\r\n", 101),
+        ("/version", "Upgrade: echo/1, echo\r\n", 426),
+        ("/layers", "Upgrade: echo, tls\r\n", 101),
+        ("/layers", "Upgrade: echo\r\n", 426),
+    ] {
+        for path in [path.to_owned(), format!("{path}/later")] {
+            let mut client = Client::new(http);
+            client.send(format!(
+                "GET {path} HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\n{offered}\r\n"
+            ));
+            let answer = client.answer();
+            assert_eq!(answer.status(), status, "{path} {offered}");
+            assert!(answer.field("upgrade").is_some(), "{path} {offered}");
+            assert!(!answer.closes(), "{path} {offered}");
+        }
+    }
+}
+
+#[test]
 fn a_client_that_does_not_ask_for_another_protocol_gets_none() {
     let http = server();
     http.get("/", |_: Request| {
