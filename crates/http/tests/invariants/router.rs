@@ -1,5 +1,6 @@
 //! What is true of routes whatever their patterns are: nothing panics, a pattern that is text matches itself and nothing else,
-//! parameters are what the path has in their places, and the order in which patterns were added does not matter.
+//! parameters are what the path has in their places, and neither the order in which patterns were added nor the spelling of the
+//! path matters.
 
 use uptick_http::Method;
 use uptick_http::router::{Found, Router};
@@ -24,7 +25,7 @@ pub(crate) fn check(patterns: &[&str], path: &str) {
     let same = kept
         .rev()
         .all(|(index, pattern)| backwards.add("GET", pattern, index).is_ok());
-    let found = |router: &Router<usize>| match router.find(&Method::GET, path) {
+    let found = |router: &Router<usize>, path: &str| match router.find(&Method::GET, path) {
         Found::Route { value, params } => {
             let params: Vec<_> = params
                 .iter(path)
@@ -34,13 +35,21 @@ pub(crate) fn check(patterns: &[&str], path: &str) {
         }
         _ => None,
     };
-    let forwards = found(&router);
+    let forwards = found(&router, path);
     assert!(router.has_path(path) || forwards.is_none());
     let has_regex = patterns
         .iter()
         .any(|pattern| pattern.replace("{*", "{").contains(REGEX));
     if same && !has_regex {
-        assert_eq!(found(&backwards), forwards, "backwards");
+        assert_eq!(found(&backwards, path), forwards, "backwards");
+    }
+    if !path.contains('%') {
+        let escaped = |byte| match byte {
+            b'/' => "/".to_owned(),
+            byte => format!("%{byte:02x}"),
+        };
+        let spelt: String = path.bytes().map(escaped).collect();
+        assert_eq!(found(&router, &spelt), forwards, "{spelt}");
     }
     if let Some((index, params)) = &forwards {
         let pattern = patterns[*index];
