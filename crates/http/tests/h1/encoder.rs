@@ -3,7 +3,8 @@
 use http::{HeaderMap, HeaderValue, StatusCode};
 use proptest::prelude::*;
 use uptick_http::h1::{
-    CONTINUE, EncodeError, Encoder, Persistence, ResponseBody, ResponseHead, Version,
+    CONTINUE, EncodeError, Encoder, Persistence, RESPONSE_START, ResponseBody, ResponseHead,
+    Version,
 };
 
 fn head(status: u16, body: ResponseBody) -> ResponseHead<'static> {
@@ -47,6 +48,54 @@ fn a_plain_answer_has_its_fields_in_one_order() {
             Persistence::KeepAlive
         )
     );
+}
+
+#[test]
+fn connection_close_among_the_headers_ends_the_connection() {
+    for (value, follows) in [
+        ("close", Persistence::Close),
+        ("x-hop, CLOSE", Persistence::Close),
+        ("closed", Persistence::KeepAlive),
+        ("keep-alive", Persistence::KeepAlive),
+    ] {
+        let mut fields = HeaderMap::new();
+        fields.insert("connection", HeaderValue::from_static(value));
+        let head = ResponseHead {
+            fields: Some(&fields),
+            ..head(200, ResponseBody::Bytes(1))
+        };
+        let (text, persistence) = encode(&head, &["x"]);
+        assert_eq!(persistence, follows, "{value}");
+        let closes = text.contains("Connection: close\r\n");
+        assert_eq!(closes, follows == Persistence::Close, "{text}");
+        assert!(!text.contains(value) || value == "close", "{text}");
+    }
+}
+
+#[test]
+fn bytes_that_are_sent_ahead_do_not_change_the_response() {
+    let mut out = Vec::new();
+    let head = head(200, ResponseBody::Stream);
+    let mut encoder = Encoder::begin(&mut out, &head).unwrap();
+    assert!(out.starts_with(RESPONSE_START));
+    let zero = encoder.leading_byte().unwrap();
+    for piece in ["a", "bc"] {
+        out.push(zero);
+        encoder.body(&mut out, piece.as_bytes()).unwrap();
+    }
+    out.push(zero);
+    encoder.finish(&mut out, None).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(
+        text.ends_with("\r\n\r\n01\r\na\r\n02\r\nbc\r\n00\r\n\r\n"),
+        "{text}"
+    );
+    let whole = ResponseHead {
+        body: ResponseBody::Bytes(3),
+        ..head
+    };
+    let encoder = Encoder::begin(&mut Vec::new(), &whole).unwrap();
+    assert_eq!(encoder.leading_byte(), None);
 }
 
 #[test]

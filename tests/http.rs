@@ -1,0 +1,90 @@
+//! HTTP over TLS, with clients on the same loop.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use uptick::prelude::*;
+use uptick::tls::self_signed;
+
+type Gate = oneshot::Sender<&'static str>;
+
+/// A server whose handler hands out a gate and waits until the gate is opened.
+struct Gated {
+    http: HttpServer,
+    connector: SecureConnector,
+    address: String,
+    gates: Rc<RefCell<Option<oneshot::Sender<Gate>>>>,
+}
+
+fn gated() -> Gated {
+    let own = self_signed(["localhost", "127.0.0.1"]).unwrap();
+    let connector = SecureConnector::new(Connector::new()).cafile_pem(own.cert_pem());
+    let secure = SecureServer::new(Server::bind("127.0.0.1:0").unwrap(), own);
+    let address = secure.address().unwrap();
+    let (_, address) = address.split_once("://").unwrap();
+    let address = address.to_owned();
+    let http = HttpServer::new().listen(secure);
+    http.disconnect_grace(Duration::from_millis(100));
+    let gates: Rc<RefCell<Option<oneshot::Sender<Gate>>>> = Rc::default();
+    let handed = Rc::clone(&gates);
+    http.get("/", move |_: Request| {
+        let (gate, opened) = oneshot::channel();
+        handed.borrow_mut().take().unwrap().send(gate).unwrap();
+        async move { opened.await.unwrap() }
+    });
+    Gated {
+        http,
+        connector,
+        address,
+        gates,
+    }
+}
+
+impl Gated {
+    /// Sends a request; returns when its handler waits.
+    async fn request(&self) -> (Connection, Gate) {
+        let (sender, gate) = oneshot::channel();
+        *self.gates.borrow_mut() = Some(sender);
+        let conn = self.connector.connect(&*self.address).await.unwrap();
+        conn.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        (conn, gate.await.unwrap())
+    }
+}
+
+#[test]
+fn a_client_that_closes_its_tls_connection_while_it_waits_is_noticed() {
+    let server = gated();
+    let http = server.http;
+    uptick::block_on(async move {
+        let (conn, mut gate) = server.request().await;
+        conn.close();
+        // The handler's future is dropped, and what it waits for with it.
+        gate.cancellation().await;
+    })
+    .unwrap();
+    http.close();
+}
+
+#[test]
+fn a_client_that_only_sends_close_notify_gets_its_response() {
+    let server = gated();
+    let http = server.http;
+    let text = uptick::block_on(async move {
+        let (conn, gate) = server.request().await;
+        conn.shutdown_write();
+        let mut text = conn.next(Connection::DATA).await.unwrap().to_vec();
+        assert_eq!(text, b"H");
+        gate.send("late").unwrap();
+        while let Some(more) = conn.next(Connection::DATA).await {
+            text.extend_from_slice(&more);
+        }
+        String::from_utf8(text).unwrap()
+    })
+    .unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    assert!(text.ends_with("\r\n\r\nlate"), "{text}");
+    http.close();
+}
