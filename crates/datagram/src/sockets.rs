@@ -120,7 +120,7 @@ impl Socket {
     /// Bounds the wait of a socket that ends and cannot send.
     pub(crate) fn linger(&mut self, id: Id, driver: DriverId) {
         if self.state == State::Ending && self.is_blocked && self.deadline.is_none() {
-            let at = driver::elapsed().saturating_add(self.linger);
+            let at = driver::time_of_call().saturating_add(self.linger);
             self.deadline = driver::arm_deadline(id.token(driver), at);
         }
     }
@@ -193,7 +193,6 @@ pub(crate) fn add_with(
 ) -> io::Result<DatagramSocket> {
     static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
-    let gone = || io::Error::other("the thread's event loop is gone");
     let full = || io::Error::from(io::ErrorKind::OutOfMemory);
     let entry = Socket {
         socket: Some(socket),
@@ -235,5 +234,5 @@ pub(crate) fn add_with(
         driver::hold();
         Ok(DatagramSocket::new(id))
     })
-    .unwrap_or_else(|| Err(gone()))
+    .unwrap_or_else(|| Err(driver::gone()))
 }

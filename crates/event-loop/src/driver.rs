@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::event_loop::with;
 use crate::poller::{Interest, Readiness, Trigger};
+use crate::timer::{self, Sleep, Timer};
 pub use crate::timestamp::Timestamp;
 use crate::token::{DriverId, Token};
 
@@ -25,7 +26,8 @@ pub trait Driver: Sync {
         let _ = token;
     }
 
-    /// The time given to [`arm_deadline`] has come. What was active meanwhile arms again for what is left.
+    /// The time given to [`arm_deadline`] has come, and what was ready by then has been handled. What was active meanwhile
+    /// ([`Timestamp::is_over`] says so) arms again for what is left.
     fn expired(&self, token: Token) {
         let _ = token;
     }
@@ -92,7 +94,7 @@ pub fn change(
         .unwrap_or_else(|| Err(gone()))
 }
 
-/// Stops to watch a descriptor that stays open.
+/// Stops watching a descriptor that stays open, or that other descriptors may be duplicates of: their watch outlives it.
 ///
 /// # Errors
 /// What the poller says; see [`Poller::forget`](crate::Poller::forget).
@@ -131,7 +133,10 @@ pub fn reap_later(token: Token) {
     });
 }
 
-/// Has [`Driver::expired`] called when the loop's clock has reached `at` (as [`elapsed`] counts), at most 100 ms late.
+/// Calls [`Driver::expired`] when the loop's clock has reached `at` (as [`elapsed`] counts), at most 100 ms late.
+///
+/// Before that, readiness is looked at once more: what had come by `at` is handled first, also after a long callback or when
+/// the process was stopped.
 ///
 /// A thing needs one deadline at a time, the earliest of what it waits for. Activity moves no deadline: note the time
 /// of it, and arm again for the rest when the deadline expires.
@@ -166,6 +171,46 @@ pub fn elapsed() -> Duration {
     with(|event_loop| Duration::from_nanos(event_loop.time())).unwrap_or_default()
 }
 
+/// Calls `callback` once, after `interval`, unless the timer is cancelled: for the time that a peer or an operation may
+/// take.
+///
+/// It differs from [`add_timer`](crate::add_timer) in its place in the iteration, which is that of [`Driver::expired`]:
+/// readiness is looked at once more before, so that it is not called where what it waits for has come in time.
+pub fn add_timeout<R>(interval: Duration, callback: impl FnOnce() -> R + 'static) -> Timer {
+    timer::add_timeout(interval, callback)
+}
+
+/// Waits for a time as [`sleep`](crate::sleep), in the way of [`add_timeout`].
+///
+/// A future that waits for something else, too, polls that first.
+///
+/// # Cancel safety
+/// Dropping the future cancels the timer.
+pub fn timeout(time: Duration) -> Sleep {
+    timer::timeout(time)
+}
+
+/// The time up to which readiness was handled, and how much the loop's time lagged behind in a range that depends on it.
+pub(crate) fn seen_and_lag(range: impl FnOnce(u64) -> (u64, u64)) -> (u64, u64) {
+    with(|event_loop| {
+        let (from, to) = range(event_loop.seen());
+        let lag = event_loop.lags.borrow().longest(from, to);
+        (event_loop.seen(), lag)
+    })
+    .unwrap_or_default()
+}
+
+/// Reads the clock: the time of the call, as [`elapsed`] counts. For durations that begin with a call, not for what
+/// happens with each event.
+pub fn time_of_call() -> Duration {
+    with(|event_loop| Duration::from_nanos(event_loop.time_of_call())).unwrap_or_default()
+}
+
+/// The time, as [`elapsed`] counts, up to which readiness was looked at and handled. A limit that ends later is not over.
+pub fn handled_until() -> Duration {
+    with(|event_loop| Duration::from_nanos(event_loop.seen())).unwrap_or_default()
+}
+
 /// [`elapsed`] in nanoseconds.
 #[inline]
 pub fn nanoseconds() -> u64 {
@@ -177,6 +222,7 @@ pub fn iteration() -> u64 {
     with(|event_loop| event_loop.iterations.get()).unwrap_or_default()
 }
 
-fn gone() -> io::Error {
+/// The error of what needs the loop while the thread is torn down.
+pub fn gone() -> io::Error {
     io::Error::other("the thread's event loop is gone")
 }

@@ -4,7 +4,11 @@
 //! ticks queued so far → timers due → flush → wait → I/O → expired deadlines → flush → closed things freed
 //! ```
 //!
-//! Cost of an iteration beside its callbacks: one system call (the wait), one reading of the clock, no allocation.
+//! Cost of an iteration beside its callbacks: one system call (the wait), one reading of the clock, no allocation. With
+//! deadlines armed, a reading of the coarse clock is added; with timers pending, a second one of the exact clock.
+//!
+//! Deadlines and timeouts expire only when they were due before the wait began: what had come by then has been handled.
+//! So a deadline that ends a wait expires in the next iteration, whose wait takes no time.
 
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::collections::VecDeque;
@@ -23,17 +27,21 @@ use crate::deadlines::Wheel;
 use crate::driver::{DeadlineId, Driver};
 use crate::error::Error;
 use crate::handle::{LoopHandle, Remote};
+use crate::lags::Lags;
 use crate::panic::{catch, contain};
 use crate::poller::{MioPoller, Poller, Readiness};
 use crate::table::Table;
 use crate::task::Abandon;
-use crate::timer::TimerEntry;
+use crate::timer::{Expiring, TimerEntry};
 use crate::timers::Timers;
 use crate::token::{DriverId, Token};
 
 thread_local! {
     static CURRENT: OnceCell<Rc<Inner>> = const { OnceCell::new() };
 }
+
+/// How many full waits in a row put off what is to expire: so many report a quarter of a million events.
+const FULL_WAITS: u32 = 256;
 
 /// Something to be run in the next iteration.
 pub(crate) enum Tick {
@@ -45,11 +53,17 @@ pub(crate) struct Inner {
     poller: RefCell<Box<dyn Poller>>,
     clock: Box<dyn Clock>,
     start: Instant,
-    /// The clock as it was last read.
-    /// The time of timers: nanoseconds since the loop was made.
+    /// The clock as it was last read: nanoseconds since the loop was made.
     pub(crate) elapsed: Cell<u64>,
+    /// The time up to which readiness has been looked at and handled. Nothing that is later expires.
+    seen: Cell<u64>,
+    /// How many waits in a row have left readiness unreported.
+    full_waits: Cell<u32>,
+    pub(crate) lags: RefCell<Lags>,
     pub(crate) ticks: RefCell<VecDeque<Tick>>,
     pub(crate) timers: RefCell<Timers<TimerEntry>>,
+    /// Timeouts that are due at a time, until readiness has been looked at after it.
+    pub(crate) expiring: RefCell<Vec<Expiring>>,
     deadlines: RefCell<Wheel>,
     drivers: RefCell<Vec<&'static dyn Driver>>,
     events: RefCell<Vec<(Token, Readiness)>>,
@@ -149,7 +163,9 @@ impl EventLoop {
     /// [`Error::AlreadyRunning`] inside a callback of the loop, [`Error::Poll`] when the poller fails.
     pub fn run_once(&self, timeout: Option<Duration>) -> Result<bool, Error> {
         let _running = self.inner.enter()?;
-        self.inner.iterate(timeout)?;
+        let result = self.inner.iterate(timeout);
+        self.inner.note_lag();
+        result?;
         let stopped = self.inner.stopping.replace(false);
         Ok(!stopped && self.inner.is_alive())
     }
@@ -167,6 +183,7 @@ impl EventLoop {
                 break;
             }
         }
+        self.inner.note_lag();
         Ok(())
     }
 
@@ -313,8 +330,12 @@ impl Inner {
             start: Instant::now(),
             clock,
             elapsed: Cell::new(elapsed),
+            seen: Cell::new(elapsed),
+            full_waits: Cell::new(0),
+            lags: RefCell::new(Lags::new()),
             ticks: RefCell::default(),
             timers: RefCell::new(Timers::new()),
+            expiring: RefCell::default(),
             deadlines: RefCell::new(Wheel::new()),
             drivers: RefCell::default(),
             events: RefCell::default(),
@@ -373,9 +394,36 @@ impl Inner {
         self.elapsed.get()
     }
 
+    /// The time of the call, for durations that begin with it. It does not change the loop's time.
+    pub(crate) fn time_of_call(&self) -> u64 {
+        nanoseconds(self.clock.elapsed()).max(self.elapsed.get())
+    }
+
+    /// The time up to which readiness has been looked at and handled.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen.get()
+    }
+
     fn read_clock(&self) {
-        let now = nanoseconds(self.clock.elapsed());
-        self.elapsed.set(now.max(self.elapsed.get()));
+        self.set_time(self.clock.elapsed());
+    }
+
+    /// Reads the clock after callbacks, and notes how far they have made the loop's time lag behind.
+    fn read_clock_after_callbacks(&self, now: Duration) {
+        let before = self.elapsed.get();
+        self.set_time(now);
+        self.lags.borrow_mut().note(before, self.elapsed.get());
+    }
+
+    /// Notes how far callbacks have made the loop's time lag behind, where deadlines may count from it.
+    fn note_lag(&self) {
+        if !self.deadlines.borrow().is_empty() {
+            self.read_clock_after_callbacks(self.clock.coarse());
+        }
+    }
+
+    fn set_time(&self, now: Duration) {
+        self.elapsed.set(nanoseconds(now).max(self.elapsed.get()));
     }
 
     /// To be called when there is more to do, or less to wait for, than the host of the loop knows of.
@@ -417,6 +465,7 @@ impl Inner {
             || !self.ready.borrow().is_empty()
             || !self.flush.borrow().is_empty()
             || !self.reap.borrow().is_empty()
+            || !self.expiring.borrow().is_empty()
     }
 
     fn iterate(&self, limit: Option<Duration>) -> Result<(), Error> {
@@ -460,9 +509,9 @@ impl Inner {
             return;
         }
         // The callbacks of the last iteration took time that the waiting below must not add to, and so do these.
-        self.read_clock();
+        self.read_clock_after_callbacks(self.clock.elapsed());
         if crate::timer::run_due(self, self.elapsed.get()) {
-            self.read_clock();
+            self.read_clock_after_callbacks(self.clock.elapsed());
         }
     }
 
@@ -480,13 +529,23 @@ impl Inner {
     }
 
     fn wait(&self, limit: Option<Duration>) -> Result<(), Error> {
+        self.note_lag();
+        let began = self.elapsed.get();
         let timeout = self.timeout(limit);
-        let result = self
-            .poller
-            .borrow_mut()
-            .wait(&mut self.events.borrow_mut(), timeout);
+        let mut poller = self.poller.borrow_mut();
+        let mut events = self.events.borrow_mut();
+        let result = poller.wait(&mut events, timeout);
         self.read_clock();
-        result.map_err(|error| Error::poll("waiting for events", error))
+        result.map_err(|error| Error::poll("waiting for events", error))?;
+        // What is ready beyond a full wait has to be seen before anything expires, but not for ever.
+        let full_waits = self.full_waits.get() + 1;
+        if events.len() < poller.capacity() || full_waits > FULL_WAITS {
+            self.full_waits.set(0);
+            self.seen.set(began);
+        } else {
+            self.full_waits.set(full_waits);
+        }
+        Ok(())
     }
 
     fn run_io(&self) {
@@ -501,8 +560,10 @@ impl Inner {
         give_back(&self.ready, ready);
     }
 
+    /// Expires what was due when the last look at readiness began: later than that, bytes may wait that count.
     fn run_deadlines(&self) {
-        let now = self.elapsed.get();
+        let now = self.seen.get();
+        crate::timer::run_expiring(self, now);
         if self
             .deadlines
             .borrow()

@@ -9,6 +9,7 @@ mod error;
 mod event_loop;
 mod handle;
 mod job;
+mod lags;
 mod panic;
 mod poller;
 mod signal;

@@ -21,6 +21,14 @@ pub struct Timer {
 pub(crate) enum TimerEntry {
     Once(Box<dyn FnOnce()>),
     Periodic(u64, Box<dyn FnMut(Timer)>),
+    Timeout(Box<dyn FnOnce()>),
+}
+
+/// A timeout that is due: it stays in the table of timers, as one that runs, until it expires.
+pub(crate) struct Expiring {
+    id: Id,
+    due: u64,
+    callback: Box<dyn FnOnce()>,
 }
 
 impl Timer {
@@ -44,12 +52,12 @@ impl Timer {
     }
 }
 
-/// Has `callback` called once, after `interval`.
+/// Calls `callback` once, after `interval`.
 ///
 /// Timers fire in the order of their deadlines, equal ones in the order in which they were added. The interval counts
-/// from the loop's [`now`](crate::now), and a timer never fires before it is over. A timer of zero added by a tick
-/// fires in the same iteration, one added by a timer in the next. A panic in the callback is logged and the loop goes
-/// on.
+/// from the call, whatever ran before it in the same iteration, and a timer never fires before it is over. A timer of
+/// zero added by a tick fires in the same iteration, one added by a timer in the next. A panic in the callback is logged
+/// and the loop goes on.
 ///
 /// # Limits
 /// 2³² pending timers of a loop; one more is dropped, and its handle is that of a timer that has fired.
@@ -73,9 +81,9 @@ pub fn add_timer<R>(interval: Duration, callback: impl FnOnce() -> R + 'static) 
     add(interval, TimerEntry::Once(callback))
 }
 
-/// Has `callback` called every `interval` until the timer is cancelled.
+/// Calls `callback` every `interval` until the timer is cancelled.
 ///
-/// The next time is counted from the iteration in which the callback ran, so that a loop that was held up does not
+/// The first interval counts from the call. The next time is counted from the iteration in which the callback ran, so that a loop that was held up does not
 /// catch up in a burst. An interval under 1 ms counts as 1 ms. A panic in the callback is logged, and the timer stays
 /// armed: a callback that is to cancel it does so before anything that may panic.
 ///
@@ -113,7 +121,7 @@ pub fn cancel_timer(timer: Timer) {
     timer.cancel();
 }
 
-/// Waits for a time.
+/// Waits for a time, which counts from the call.
 ///
 /// # Cancel safety
 /// Dropping the future cancels the timer.
@@ -127,9 +135,20 @@ pub fn cancel_timer(timer: Timer) {
 /// # Ok::<(), uptick_event_loop::Error>(())
 /// ```
 pub fn sleep(time: Duration) -> Sleep {
-    let (sender, receiver) = futures::channel::oneshot::channel();
-    let timer = add_timer(time, move || sender.send(()));
-    Sleep { timer, receiver }
+    Sleep::new(|sender| add_timer(time, move || sender.send(())))
+}
+
+/// Calls `callback` once, after `interval`, as [`add_timer`], but in the place of [deadlines](super::driver::arm_deadline).
+pub(crate) fn add_timeout<R>(interval: Duration, callback: impl FnOnce() -> R + 'static) -> Timer {
+    let callback = Box::new(move || {
+        callback();
+    });
+    add(interval, TimerEntry::Timeout(callback))
+}
+
+/// Waits as [`sleep`], with [`add_timeout`].
+pub(crate) fn timeout(time: Duration) -> Sleep {
+    Sleep::new(|sender| add_timeout(time, move || sender.send(())))
 }
 
 /// A wait for a time; made by [`sleep`].
@@ -137,6 +156,16 @@ pub fn sleep(time: Duration) -> Sleep {
 pub struct Sleep {
     timer: Timer,
     receiver: futures::channel::oneshot::Receiver<()>,
+}
+
+impl Sleep {
+    fn new(add: impl FnOnce(futures::channel::oneshot::Sender<()>) -> Timer) -> Self {
+        let (sender, receiver) = futures::channel::oneshot::channel();
+        Sleep {
+            timer: add(sender),
+            receiver,
+        }
+    }
 }
 
 impl Future for Sleep {
@@ -156,7 +185,9 @@ impl Drop for Sleep {
 fn add(interval: Duration, entry: TimerEntry) -> Timer {
     let mut entry = Some(entry);
     let key = with(|event_loop| {
-        let deadline = event_loop.time().saturating_add(nanoseconds(interval));
+        let deadline = event_loop
+            .time_of_call()
+            .saturating_add(nanoseconds(interval));
         let entry = entry.take()?;
         let key = event_loop.timers.borrow_mut().insert(deadline, entry);
         event_loop.changed();
@@ -178,7 +209,7 @@ impl Timer {
 pub(crate) fn run_due(event_loop: &Inner, now: u64) -> bool {
     let cut = event_loop.timers.borrow().cut();
     let mut any = false;
-    let keep = |entry: &TimerEntry| matches!(entry, TimerEntry::Periodic(..));
+    let keep = |entry: &TimerEntry| !matches!(entry, TimerEntry::Once(_));
     loop {
         let due = event_loop.timers.borrow_mut().pop_due(now, cut, keep);
         any |= due.is_some();
@@ -194,7 +225,31 @@ pub(crate) fn run_due(event_loop: &Inner, now: u64) -> bool {
                     contain("timer", || drop(cancelled));
                 }
             }
+            Some((id, TimerEntry::Timeout(callback))) => {
+                event_loop.expiring.borrow_mut().push(Expiring {
+                    id,
+                    due: now,
+                    callback,
+                });
+            }
             None => return any,
+        }
+    }
+}
+
+/// Runs the timeouts that were due by the time `seen`, unless they were cancelled since.
+pub(crate) fn run_expiring(event_loop: &Inner, seen: u64) {
+    if event_loop.expiring.borrow().is_empty() {
+        return;
+    }
+    let expiring = std::mem::take(&mut *event_loop.expiring.borrow_mut());
+    for timeout in expiring {
+        if timeout.due > seen {
+            event_loop.expiring.borrow_mut().push(timeout);
+        } else if event_loop.timers.borrow_mut().forget(timeout.id) {
+            contain("timeout", timeout.callback);
+        } else {
+            contain("timeout", || drop(timeout.callback));
         }
     }
 }

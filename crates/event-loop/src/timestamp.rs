@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::driver;
+use crate::event_loop::nanoseconds;
 
 /// A time on the loop's clock in four bytes, for what is kept for each of many things: in steps of 2²⁴ ns (17 ms).
 ///
@@ -17,14 +18,27 @@ impl Timestamp {
     /// The loop's time ([`driver::elapsed`]), rounded down.
     #[inline]
     pub fn now() -> Self {
-        Timestamp((driver::nanoseconds() >> STEP) as u32)
+        Self::of(driver::nanoseconds())
     }
 
-    /// The time that is so much later, rounded up. More than a year counts as a year.
+    /// The time of the call, rounded down: for what does not happen often.
+    pub fn of_call() -> Self {
+        Self::of(nanoseconds(driver::time_of_call()))
+    }
+
+    #[inline]
+    fn of(nanoseconds: u64) -> Self {
+        Timestamp((nanoseconds >> STEP) as u32)
+    }
+
+    /// The time that is so much later. More than a year counts as a year.
+    ///
+    /// It is up to 50 ms later than asked for: this time was rounded down, and is that of something that happened at
+    /// most one step later.
     #[inline]
     #[must_use]
     pub fn after(self, time: Duration) -> Self {
-        let steps = (time.as_nanos() >> STEP).saturating_add(1);
+        let steps = (time.as_nanos() >> STEP).saturating_add(3);
         let steps = u32::try_from(steps)
             .unwrap_or(u32::MAX)
             .min(i32::MAX as u32);
@@ -35,6 +49,28 @@ impl Timestamp {
     #[inline]
     pub fn is_before(self, other: Timestamp) -> bool {
         (self.0.wrapping_sub(other.0) as i32) < 0
+    }
+
+    /// Whether `limit` is over that counts from this time, the loop's when something happened; to be asked in
+    /// [`Driver::expired`](crate::driver::Driver::expired).
+    ///
+    /// It is over when readiness was looked at after it. If callbacks had worked for long before what happened, the
+    /// loop's time was old, and the limit counts from when they had returned.
+    pub fn is_over(self, limit: Duration) -> bool {
+        self.after(limit).has_come(self)
+    }
+
+    /// [`is_over`](Timestamp::is_over) for the time `self`, the end of a limit that counts from `since`.
+    pub fn has_come(self, since: Timestamp) -> bool {
+        let (seen, lag) = driver::seen_and_lag(|seen| {
+            let steps = Timestamp::of(seen).0.wrapping_sub(since.0) as i32;
+            let from = (seen >> STEP).saturating_sub(u64::try_from(steps).unwrap_or(0)) << STEP;
+            (from, from + (1 << STEP))
+        });
+        // The end of a lag is read from the coarse clock, which may be a step late.
+        let lag = if lag == 0 { 0 } else { (lag >> STEP) + 2 };
+        let lag = u32::try_from(lag).unwrap_or(u32::MAX);
+        !Timestamp::of(seen).is_before(Timestamp(self.0.wrapping_add(lag)))
     }
 
     /// How long it is until then; zero if it has passed.

@@ -2,14 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::cell::RefCell;
-use std::os::fd::{AsFd, AsRawFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Duration;
 
-use uptick_event_loop::driver::{self, Driver};
+use uptick_event_loop::driver::{self, Driver, Timestamp};
 use uptick_event_loop::{
-    EventLoop, Id, Interest, ManualClock, Readiness, ScriptedPoller, Step, Table, Token, Trigger,
-    add_timer, future_tick, run,
+    EventLoop, Id, Interest, ManualClock, Poller, Readiness, ScriptedPoller, Step, Table, Token,
+    Trigger, Wake, add_timer, future_tick, run,
 };
 
 /// A thing that does in each call what the test has put there.
@@ -169,6 +171,187 @@ fn a_deadline_comes_at_most_100_ms_late_and_a_disarmed_one_does_not() {
     assert_eq!(taken(), "expired");
     let late = clock.elapsed() - Duration::from_millis(1234);
     assert!(late <= Duration::from_millis(100), "{late:?}");
+}
+
+#[test]
+fn what_came_while_the_process_was_stopped_is_handled_before_a_deadline_expires() {
+    let (poller, _clock, _, token) = set_up(Thing::default());
+    let (_peer, stream) = UnixStream::pair().unwrap();
+    driver::watch(stream.as_fd(), token, Interest::Both, Trigger::Edge).unwrap();
+    driver::arm_deadline(token, Duration::from_millis(100)).unwrap();
+    driver::add_timeout(Duration::from_millis(50), || note("timeout"));
+    poller.push(Step::Stopped(Duration::from_secs(3600)));
+    poller.push(Step::Ready(vec![(stream.as_raw_fd(), Readiness::READABLE)]));
+    iterate();
+    assert_eq!(taken(), "");
+    iterate();
+    assert_eq!(taken(), "ready {\"readable\"},timeout,expired");
+    assert_eq!(poller.waits()[1], Some(Duration::ZERO));
+}
+
+#[test]
+fn what_came_during_a_long_callback_is_handled_before_a_timeout() {
+    let (poller, clock, _, token) = set_up(Thing::default());
+    let (_peer, stream) = UnixStream::pair().unwrap();
+    driver::watch(stream.as_fd(), token, Interest::Both, Trigger::Edge).unwrap();
+    let late = driver::add_timeout(Duration::from_secs(1), || note("timeout"));
+    let cancelled = driver::add_timeout(Duration::from_secs(1), || note("cancelled"));
+    future_tick(move || clock.advance(Duration::from_secs(3)));
+    add_timer(Duration::from_secs(2), move || cancelled.cancel());
+    poller.push(Step::Ready(vec![(stream.as_raw_fd(), Readiness::READABLE)]));
+    assert!(late.is_pending());
+    run().unwrap();
+    assert_eq!(taken(), "ready {\"readable\"},timeout");
+    assert!(!late.is_pending());
+}
+
+#[test]
+fn a_timeout_comes_in_time_and_a_cancelled_one_does_not() {
+    let (_poller, clock, _, _) = set_up(Thing::default());
+    let cancelled = driver::add_timeout(Duration::from_millis(10), || note("never"));
+    driver::add_timeout(Duration::from_millis(20), || note("timeout"));
+    cancelled.cancel();
+    run().unwrap();
+    assert_eq!(taken(), "timeout");
+    assert_eq!(clock.elapsed(), Duration::from_millis(20));
+}
+
+#[test]
+fn a_panic_in_a_timeout_does_not_stop_the_others() {
+    set_up(Thing::default());
+    driver::add_timeout(Duration::from_millis(1), || panic!("contained"));
+    driver::add_timeout(Duration::from_millis(1), || note("second"));
+    run().unwrap();
+    assert_eq!(taken(), "second");
+}
+
+thread_local! {
+    static CLOCK: RefCell<Option<ManualClock>> = const { RefCell::new(None) };
+    static ACTIVE: RefCell<Timestamp> = RefCell::default();
+}
+
+#[test]
+fn a_limit_counts_from_activity_and_not_from_the_work_before_it() {
+    const LIMIT: Duration = Duration::from_millis(300);
+    let (_poller, clock, _, token) = set_up(Thing {
+        on_ready: Some(|token| {
+            CLOCK.with_borrow(|clock| {
+                let clock = clock.as_ref().unwrap();
+                clock.advance(Duration::from_millis(500));
+            });
+            ACTIVE.set(Timestamp::now());
+            let left = Timestamp::now().after(LIMIT).left();
+            driver::arm_deadline(token, driver::elapsed() + left);
+        }),
+        on_expired: Some(|token| {
+            if ACTIVE.with_borrow(|active| active.is_over(LIMIT)) {
+                note("over");
+            } else {
+                driver::arm_deadline(token, driver::elapsed());
+            }
+        }),
+    });
+    CLOCK.set(Some(clock.clone()));
+    driver::ready_later(token, Readiness::READABLE);
+    iterate();
+    let active = clock.elapsed();
+    while !LOG.with_borrow(|log| log.contains(&"over".to_owned())) {
+        clock.advance(Duration::from_millis(10));
+        iterate();
+    }
+    let time = clock.elapsed() - active;
+    assert!(time >= LIMIT, "{time:?}");
+    assert!(time <= LIMIT + Duration::from_millis(200), "{time:?}");
+}
+
+/// Says that each wait is full that reports anything.
+struct Narrow(ScriptedPoller);
+
+impl Poller for Narrow {
+    fn watch(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        interest: Interest,
+        trigger: Trigger,
+    ) -> io::Result<()> {
+        self.0.watch(fd, token, interest, trigger)
+    }
+
+    fn change(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        interest: Interest,
+        trigger: Trigger,
+    ) -> io::Result<()> {
+        self.0.change(fd, token, interest, trigger)
+    }
+
+    fn forget(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.0.forget(fd)
+    }
+
+    fn wait(
+        &mut self,
+        events: &mut Vec<(Token, Readiness)>,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        self.0.wait(events, timeout)
+    }
+
+    fn waker(&self) -> Arc<dyn Wake> {
+        self.0.waker()
+    }
+
+    fn capacity(&self) -> usize {
+        1
+    }
+}
+
+/// A loop whose waits are full, with two descriptors that are ready one after the other, and a deadline that is due.
+fn set_up_narrow(waits: usize) -> [UnixStream; 4] {
+    let clock = ManualClock::new();
+    let poller = ScriptedPoller::new(&clock);
+    EventLoop::install(Narrow(poller.clone()), clock.clone()).unwrap();
+    let token = THINGS
+        .with_borrow_mut(|things| things.insert(Thing::default()))
+        .unwrap()
+        .token(driver::register(&Things));
+    let (first, second) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
+    for stream in [&first.0, &second.0] {
+        driver::watch(stream.as_fd(), token, Interest::Both, Trigger::Edge).unwrap();
+    }
+    driver::arm_deadline(token, Duration::from_millis(100)).unwrap();
+    driver::add_timeout(Duration::from_millis(100), || note("timeout"));
+    clock.advance(Duration::from_secs(1));
+    for wait in 0..waits {
+        let ready = if wait % 2 == 0 { &first.0 } else { &second.0 };
+        poller.push(Step::Ready(vec![(ready.as_raw_fd(), Readiness::READABLE)]));
+    }
+    [first.0, first.1, second.0, second.1]
+}
+
+#[test]
+fn what_a_full_wait_has_not_reported_is_handled_before_anything_expires() {
+    let _streams = set_up_narrow(2);
+    for _ in 0..3 {
+        iterate();
+    }
+    assert_eq!(
+        taken(),
+        "ready {\"readable\"},ready {\"readable\"},timeout,expired"
+    );
+}
+
+#[test]
+fn full_waits_do_not_put_off_deadlines_for_ever() {
+    let _streams = set_up_narrow(1000);
+    for _ in 0..1000 {
+        iterate();
+    }
+    let log = taken();
+    assert!(log.contains("expired") && log.contains("timeout"));
 }
 
 #[test]

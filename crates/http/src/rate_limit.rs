@@ -85,7 +85,7 @@ impl<K: Hash + Eq + Clone + 'static> IntoMiddleware<RateLimiting<K>> for RateLim
             let Some(key) = key(&request) else {
                 return next.run(request);
             };
-            let decision = limiter.borrow_mut().check(&key, driver::elapsed());
+            let decision = limiter.borrow_mut().check(&key, driver::time_of_call());
             let reply = match decision.allowed {
                 true => next.run(request),
                 false => Reply::Ready(refusal(&decision)),

@@ -209,7 +209,7 @@ impl RateLimitingServer {
         let decision = self.with_entry(|entry| {
             let (v4_bits, v6_bits) = entry.prefixes;
             let client = Client::with_prefixes(address, v4_bits, v6_bits);
-            entry.limiter.check(&client, driver::elapsed())
+            entry.limiter.check(&client, driver::time_of_call())
         });
         match decision {
             Some(decision) if !decision.allowed => Err(decision.retry_after),

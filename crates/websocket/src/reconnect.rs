@@ -5,10 +5,11 @@ mod backoff;
 use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use uptick_emitter::{Emitter, Listeners, emit, events};
-use uptick_event_loop::{Id, JoinHandle, Table, Timer, add_timer, catch, future_tick, now, spawn};
+use uptick_event_loop::driver::time_of_call;
+use uptick_event_loop::{Id, JoinHandle, Table, Timer, add_timer, catch, future_tick, spawn};
 use uptick_http::StatusCode;
 
 use crate::protocol::handshake::client::Failure;
@@ -211,7 +212,8 @@ struct Entry {
 enum State {
     Between,
     Connecting(JoinHandle<()>),
-    Open(WebSocket, Instant),
+    /// Since a time on the loop's clock.
+    Open(WebSocket, Duration),
     Waiting(Timer),
 }
 
@@ -293,7 +295,7 @@ impl Reconnecting {
 
     fn opened(self, ws: WebSocket) {
         let callback = self.with_entry(|entry| {
-            entry.state = State::Open(ws, now());
+            entry.state = State::Open(ws, time_of_call());
             entry.callback.take()
         });
         let Some(Some(mut callback)) = callback else {
@@ -318,7 +320,7 @@ impl Reconnecting {
                 return None;
             }
             if let State::Open(_, since) = state
-                && now().saturating_duration_since(since) >= entry.plan.stable
+                && time_of_call().saturating_sub(since) >= entry.plan.stable
             {
                 entry.failed = 0;
             }

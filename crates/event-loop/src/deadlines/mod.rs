@@ -176,6 +176,11 @@ impl Wheel {
         (tick != NEVER).then(|| u64::from(tick) * TICK)
     }
 
+    /// Whether no deadline is armed, or was lately.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
     /// The level and the slot of a tick that is still to come.
     fn place(&self, tick: u32) -> (usize, usize) {
         let level = (tick ^ self.current).ilog2() / DIGIT;

@@ -185,6 +185,11 @@ impl Poller for MioPoller {
         Some(borrow(&self.poll))
     }
 
+    fn capacity(&self) -> usize {
+        // The waker's event is not reported.
+        EVENTS - 1
+    }
+
     fn level_needs_rearming(&self) -> bool {
         cfg!(not(any(target_os = "linux", target_os = "android")))
     }

@@ -20,7 +20,8 @@ pub use scripted::{ScriptedPoller, Step};
 ///
 /// [`MioPoller`] is the real one; [`ScriptedPoller`] plays a script on a manual clock, for tests.
 pub trait Poller {
-    /// Starts to watch a descriptor under a token; it ends when the descriptor is closed or [`forget`](Poller::forget)ed.
+    /// Starts to watch a descriptor under a token; it ends when the descriptor and all its duplicates are closed, or when it
+    /// is [forgotten](Poller::forget).
     ///
     /// # Errors
     /// What the system says: `EEXIST` for a descriptor that is watched, `EPERM` for one that cannot be (a regular file).
@@ -44,7 +45,7 @@ pub trait Poller {
         trigger: Trigger,
     ) -> io::Result<()>;
 
-    /// Stops to watch a descriptor; not needed before closing it.
+    /// Stops watching a descriptor; not needed before closing one that has no duplicates.
     ///
     /// # Errors
     /// What the system says: `ENOENT` for a descriptor that is not watched.
@@ -66,6 +67,11 @@ pub trait Poller {
     /// The descriptor that becomes readable when a wait would not block, where there is one.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
+    }
+
+    /// How many events one wait reports at most. Default: no limit.
+    fn capacity(&self) -> usize {
+        usize::MAX
     }
 
     /// Whether a level-triggered watch needs [`change`](Poller::change) after each event to report again.

@@ -23,6 +23,8 @@ pub enum Step {
     Sleep(Duration),
     /// A signal interrupts the wait.
     Interrupted,
+    /// The process is stopped in the wait for the time, however long the loop wants to wait, and a signal interrupts it.
+    Stopped(Duration),
     /// The wait fails.
     Fail(io::ErrorKind),
 }
@@ -198,6 +200,7 @@ impl Poller for ScriptedPoller {
                     .advance(timeout.map_or(time, |timeout| timeout.min(time)));
             }
             Some(Step::Interrupted) => {}
+            Some(Step::Stopped(time)) => self.clock.advance(time),
             Some(Step::Fail(kind)) => return Err(kind.into()),
             None => match timeout {
                 Some(timeout) => self.clock.advance(timeout),

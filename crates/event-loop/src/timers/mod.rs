@@ -80,6 +80,11 @@ impl<T> Timers<T> {
         Some(value)
     }
 
+    /// Forgets a running timer, and returns whether it was still known.
+    pub(crate) fn forget(&mut self, id: Id) -> bool {
+        self.table.remove(id).is_some()
+    }
+
     /// The deadline of the timer that comes first.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         let aside = self

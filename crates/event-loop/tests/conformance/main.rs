@@ -44,6 +44,9 @@ on_every_poller! {
         timers_fire_by_deadline_and_equal_ones_in_the_order_in_which_they_were_added
         a_zero_timer_fires_at_once
         a_timer_does_not_fire_early
+        a_timer_counts_from_the_call_after_a_long_callback
+        a_periodic_timer_counts_from_the_call_after_a_long_callback
+        a_sleep_counts_from_the_call_after_a_long_callback
         a_timer_added_by_a_timer_does_not_run_in_that_pass
         a_timer_cancelled_by_an_earlier_one_of_the_same_pass_does_not_fire
         a_periodic_timer_fires_again_and_again_until_it_is_cancelled

@@ -4,8 +4,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use uptick_event_loop::driver::time_of_call;
 use uptick_event_loop::{
     EventLoop, Step, Timer, add_periodic_timer, add_timer, cancel_timer, future_tick, now, run,
+    sleep, spawn,
 };
 
 use crate::world::{Dropped, Log, Scripted, World, ms, run_in};
@@ -14,7 +16,6 @@ pub(crate) fn timers_fire_by_deadline_and_equal_ones_in_the_order_in_which_they_
     _: impl World,
 ) {
     let log = Log::default();
-    // Inside one tick all of them count from the same time.
     let timers = log.clone();
     future_tick(move || {
         for (name, time) in [("d", 3), ("a", 1), ("e", 3), ("b", 1), ("c", 2), ("f", 3)] {
@@ -39,6 +40,50 @@ pub(crate) fn a_timer_does_not_fire_early(_: impl World) {
     add_timer(ms(5), move || when.set(now()));
     run().unwrap();
     assert!(fired.get() - added >= ms(5), "{:?}", fired.get() - added);
+}
+
+/// Has `begin` called after a callback has worked for 20 ms, and returns how much later it has called back.
+fn time_after_work<W: World>(world: W, begin: fn(Box<dyn FnOnce()>)) -> Duration {
+    let times = Rc::new(Cell::new((Duration::ZERO, Duration::ZERO)));
+    let noted = Rc::clone(&times);
+    future_tick(move || {
+        world.hold_up(ms(20));
+        noted.set((time_of_call(), Duration::ZERO));
+        let called = Rc::clone(&noted);
+        begin(Box::new(move || {
+            called.set((called.get().0, time_of_call()));
+        }));
+    });
+    run().unwrap();
+    let (began, called) = times.get();
+    called.checked_sub(began).unwrap()
+}
+
+pub(crate) fn a_timer_counts_from_the_call_after_a_long_callback(world: impl World) {
+    let time = time_after_work(world, |callback| drop(add_timer(ms(10), callback)));
+    assert!(time >= ms(10), "{time:?}");
+}
+
+pub(crate) fn a_periodic_timer_counts_from_the_call_after_a_long_callback(world: impl World) {
+    let time = time_after_work(world, |callback| {
+        let mut callback = Some(callback);
+        add_periodic_timer(ms(10), move |timer| {
+            timer.cancel();
+            callback.take().unwrap()();
+        });
+    });
+    assert!(time >= ms(10), "{time:?}");
+}
+
+pub(crate) fn a_sleep_counts_from_the_call_after_a_long_callback(world: impl World) {
+    let time = time_after_work(world, |callback| {
+        let sleep = sleep(ms(10));
+        drop(spawn(async move {
+            sleep.await;
+            callback();
+        }));
+    });
+    assert!(time >= ms(10), "{time:?}");
 }
 
 pub(crate) fn a_timer_added_by_a_timer_does_not_run_in_that_pass(_: impl World) {

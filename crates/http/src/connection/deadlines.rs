@@ -103,12 +103,11 @@ enum Over {
 pub(super) fn expired(key: Id) {
     let over = with_entry(key, |entry| {
         entry.deadline = None;
-        let is_due = |due: Timestamp| !Timestamp::now().is_before(due);
-        if entry.probe_due().is_some_and(is_due) {
+        if entry.is_probe_due() {
             return Some(Over::Silence(entry.at(key)));
         }
         let waits = entry.waits();
-        let over = waits.filter(|(_, limit)| is_due(entry.since.after(*limit)));
+        let over = waits.filter(|(_, limit)| entry.since.is_over(*limit));
         let Some((waiting, limit)) = over else {
             entry.arm(key);
             return None;

@@ -33,6 +33,14 @@ impl Entry {
         self.next_probe()
     }
 
+    /// Whether the client is to be tested now.
+    pub(super) fn is_probe_due(&mut self) -> bool {
+        let due = self.probe_due();
+        let departure = self.exchange.as_ref().and_then(|e| e.departure);
+        due.zip(departure)
+            .is_some_and(|(due, departure)| due.has_come(departure.quiet_since))
+    }
+
     #[cold]
     fn next_probe(&mut self) -> Option<Timestamp> {
         let answered = self.flags.intersects(Flags::ANSWERED | Flags::CLOSING);

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use uptick_emitter::emit;
-use uptick_event_loop::{Timer, add_timer, catch};
+use uptick_event_loop::driver::add_timeout;
+use uptick_event_loop::{Timer, catch};
 use uptick_socket::ServerControl;
 
 use super::{HttpServer, with_entry};
@@ -45,7 +46,8 @@ impl Draining {
 
 impl HttpServer {
     /// Stops listening, and ends the connections: idle ones at once, fresh ones after 250 ms without an octet, busy ones
-    /// with the answer that they are at, which says `Connection: close`. What is left at the deadline is closed.
+    /// with the answer that they are at, which says `Connection: close`. What is left at the deadline, which counts from the
+    /// call, is closed.
     ///
     /// `close` is emitted when the last one is gone. A second call moves the deadline. 10 s is a good deadline.
     ///
@@ -73,7 +75,7 @@ impl HttpServer {
             with_entry(self, |entry| entry.servers.clone()).unwrap_or_default();
         service.stop();
         let cut = Rc::clone(&service);
-        let timer = add_timer(deadline, move || {
+        let timer = add_timeout(deadline, move || {
             cut.cutting.set(true);
             let count = connection::cut(&cut);
             cut.cutting.set(false);

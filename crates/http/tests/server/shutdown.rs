@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use uptick_emitter::Emitter;
-use uptick_event_loop::{add_timer, sleep, spawn};
+use uptick_event_loop::{add_timer, future_tick, sleep, spawn};
 use uptick_http::{HttpServer, Request};
 use uptick_socket::{Connection, Server};
 
@@ -152,4 +152,30 @@ fn a_connection_that_comes_during_the_shutdown_gets_one_answer() {
     let answer = late.answer();
     assert_eq!((answer.body.as_str(), answer.closes()), ("late", true));
     other.close();
+}
+
+#[test]
+fn the_deadline_counts_from_the_call_after_a_long_callback() {
+    let clock = manual_clock();
+    let http = server();
+    http.get("/", |_: Request| std::future::pending::<&str>());
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    settle();
+    let cut: Rc<Cell<Option<usize>>> = Rc::default();
+    let (result, work) = (Rc::clone(&cut), clock.clone());
+    future_tick(move || {
+        work.advance(Duration::from_secs(5));
+        let shutdown = http.shutdown(Duration::from_secs(1));
+        drop(spawn(async move { result.set(Some(shutdown.await)) }));
+    });
+    settle();
+    clock.advance(Duration::from_millis(999));
+    settle();
+    assert_eq!(cut.get(), None);
+    clock.advance(Duration::from_millis(1));
+    settle();
+    assert_eq!(cut.get(), Some(1));
+    assert!(client.is_over());
+    run_to_the_end();
 }

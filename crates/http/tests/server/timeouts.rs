@@ -223,3 +223,33 @@ fn a_client_that_does_not_end_is_waited_for_as_long_as_the_server_lingers() {
     pass(&clock, Duration::from_secs(1));
     assert_eq!(http.open_connections(), 0);
 }
+
+#[test]
+fn a_connection_is_not_idle_after_a_handler_that_has_worked_for_long() {
+    let clock = manual_clock();
+    let http = hello();
+    let work = clock.clone();
+    http.get("/long", move |_: Request| {
+        work.advance(Duration::from_secs(300));
+        "at last"
+    });
+    let mut client = Client::new(http);
+    client.send(get("/long"));
+    assert_eq!(client.answer().body, "at last");
+    pass(&clock, Duration::from_secs(59));
+    client.send(get("/"));
+    assert_eq!(client.answer().body, "hello");
+    pass(&clock, Duration::from_millis(60_400));
+    assert!(client.is_over());
+}
+
+#[test]
+fn a_request_that_has_come_in_time_is_answered_after_a_long_callback() {
+    let clock = manual_clock();
+    let mut client = Client::new(hello());
+    client.send("GET / HTTP/1.1\r\n");
+    settle();
+    client.send("Host: x\r\n\r\n");
+    uptick_event_loop::future_tick(move || clock.advance(Duration::from_secs(300)));
+    assert_eq!(client.answer().status(), 200);
+}

@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project::pin_project;
-use uptick_event_loop::{Sleep, sleep};
+use uptick_event_loop::Sleep;
+use uptick_event_loop::driver::timeout;
 
 use super::attempts::Failures;
 use super::resolver::addresses;
@@ -167,7 +168,7 @@ impl Future for Race {
                     this.running
                         .push((address, this.inner.connect_target(target)));
                     if !this.waiting.is_empty() {
-                        this.next.set(Some(sleep(*this.delay)));
+                        this.next.set(Some(timeout(*this.delay)));
                     }
                     continue;
                 }

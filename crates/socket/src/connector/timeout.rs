@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project::pin_project;
-use uptick_event_loop::{Sleep, sleep};
+use uptick_event_loop::Sleep;
+use uptick_event_loop::driver::timeout;
 
 use super::{ConnectTarget, Connecting, ConnectorInterface};
 use crate::connection::Connection;
@@ -85,7 +86,7 @@ impl Future for Limited {
             return Poll::Ready(result);
         }
         if this.timer.is_none() {
-            this.timer.set(Some(sleep(*this.limit)));
+            this.timer.set(Some(timeout(*this.limit)));
         }
         let timer = this.timer.as_mut().as_pin_mut();
         timer

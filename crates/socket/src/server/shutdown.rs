@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use uptick_event_loop::{Timer, add_timer};
+use uptick_event_loop::Timer;
+use uptick_event_loop::driver::add_timeout;
 
 use super::{Server, with_entry};
 use crate::connection;
@@ -47,7 +48,8 @@ impl Draining {
 }
 
 impl Server {
-    /// Stops listening, gives the open connections until the deadline to end by themselves, then closes those left.
+    /// Stops listening, gives the open connections until the deadline to end by themselves, then closes those left. The
+    /// deadline counts from the call.
     ///
     /// `close` is emitted when the last one is gone. Tell the connections, if the protocol has words for it; what is
     /// idle does not end by itself. A second call moves the deadline. 10 s is a good deadline
@@ -68,7 +70,7 @@ impl Server {
         self.stop_listening();
         let mut sender = Some(sender);
         let empty = with_entry(self, |entry, _| {
-            let timer = add_timer(deadline, move || cut_off(self));
+            let timer = add_timeout(deadline, move || cut_off(self));
             let draining = entry.draining.get_or_insert_with(|| Draining {
                 waiting: Vec::new(),
                 timer,

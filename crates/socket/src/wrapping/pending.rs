@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use uptick_emitter::{Emitter, ListenerId};
-use uptick_event_loop::{Timer, add_timer, now};
+use uptick_event_loop::{Timer, driver};
 
 use crate::connection::Connection;
 use crate::error::Error;
@@ -39,7 +39,8 @@ pub struct Pending<T> {
 
 struct Item<T> {
     conn: Connection,
-    began: Instant,
+    /// On the loop's clock.
+    began: Duration,
     /// Of the connection's errors.
     listener: ListenerId,
     kept: T,
@@ -78,7 +79,7 @@ impl<T> Pending<T> {
     }
 
     /// When the time of the one that has waited longest is over.
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self) -> Option<Duration> {
         let (_, oldest) = self.waiting.first_key_value()?;
         oldest.began.checked_add(self.limit?)
     }
@@ -111,7 +112,7 @@ impl<S: Waits> Waiting<S> {
         let waiting = Waiting { server, key, conn };
         let item = Item {
             conn,
-            began: now(),
+            began: driver::time_of_call(),
             listener: conn.on(Connection::ERROR, move |error| {
                 server.failed(waiting, error)
             }),
@@ -214,8 +215,8 @@ fn oldest<S: Waits>(
 fn arm<S: Waits>(server: S) {
     server.with_pending(|pending| match (pending.deadline(), pending.timer) {
         (Some(deadline), None) => {
-            let left = deadline.saturating_duration_since(now());
-            pending.timer = Some(add_timer(left, move || expire(server)));
+            let left = deadline.saturating_sub(driver::time_of_call());
+            pending.timer = Some(driver::add_timeout(left, move || expire(server)));
         }
         (None, Some(timer)) => {
             timer.cancel();
@@ -231,7 +232,7 @@ fn expire<S: Waits>(server: S) {
         pending.timer = None;
         pending.limit
     });
-    let now = now();
+    let now = driver::handled_until();
     let is_over =
         |pending: &Pending<S::Item>| pending.deadline().is_some_and(|deadline| deadline <= now);
     while let Some(late) = oldest(server, is_over) {

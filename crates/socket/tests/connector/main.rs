@@ -21,7 +21,9 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use socket2::{Domain, SockAddr, Socket, Type};
-use uptick_event_loop::{EventLoop, ManualClock, MioPoller, block_on, run, sleep};
+use uptick_event_loop::{
+    EventLoop, ManualClock, MioPoller, block_on, future_tick, run, sleep, spawn,
+};
 use uptick_socket::prelude::*;
 use uptick_socket::{
     ConnectTarget, ConnectUri, Connecting, DnsConnector, FixedUriConnector, HappyEyeballsConnector,

@@ -115,3 +115,16 @@ fn the_usual_time_limit_is_60_s_and_covers_the_look_up() {
         assert!(!EventLoop::current().is_alive());
     });
 }
+
+#[test]
+fn an_attempt_that_has_succeeded_in_time_is_no_timeout_after_a_long_callback() {
+    alone(|| {
+        let clock = manual_clock();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connector = TimeoutConnector::new(TcpConnector::new(), Duration::from_secs(3));
+        let address = listener.local_addr().unwrap().to_string();
+        let attempt = spawn(async move { connector.connect(address).await.map(Connection::close) });
+        future_tick(move || clock.advance(Duration::from_secs(60)));
+        assert!(block_on(attempt).unwrap().unwrap().is_ok());
+    });
+}

@@ -143,3 +143,18 @@ fn the_oldest_makes_room_when_too_many_wait_for_their_header() {
     assert_eq!(log.take(), ["connection tcp://192.0.2.7:4711"]);
     assert_eq!(server.pending_connections(), 1);
 }
+
+#[test]
+fn a_header_that_has_come_in_time_is_read_after_a_long_callback() {
+    let clock = ManualClock::new();
+    EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
+    let server = behind_proxies(ProxyProtocolOptions::new());
+    let log = logged(server);
+    let mut client = Client::connect(server);
+    until(|| server.pending_connections() == 1);
+    client.send(V1);
+    future_tick(move || clock.advance(Duration::from_secs(60)));
+    settle();
+    assert_eq!(log.take(), ["connection tcp://192.0.2.7:4711"]);
+    server.close();
+}

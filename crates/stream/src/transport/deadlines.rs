@@ -27,11 +27,9 @@ pub(super) fn arm_entry<T: Transport>(entry: &mut Entry<T>, token: Token) {
     entry.flags.set(Flags::TIMED, entry.idle_limit().is_some());
     let next = entry.limits().into_iter().flatten();
     let left = next
-        .map(|(since, limit, _)| limit.saturating_sub(since.age()))
+        .map(|(since, limit, _)| since.after(limit).left())
         .min();
     if let Some(left) = left {
-        // Past the step of the timestamps, so that the limit is over when the deadline is.
-        let left = left.saturating_add(Duration::from_millis(16));
         let at = driver::elapsed().saturating_add(left);
         entry.deadline = driver::arm_deadline(token, at);
     }
@@ -44,7 +42,7 @@ pub(super) fn expired<T: Transport>(stream: T) {
             .limits()
             .into_iter()
             .flatten()
-            .find(|(since, limit, _)| since.age() >= *limit)
+            .find(|(since, limit, _)| since.is_over(*limit))
             .map(|(_, _, over)| over);
         if over.is_none() {
             arm_entry(entry, token);

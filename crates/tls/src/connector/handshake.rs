@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use uptick_emitter::{Emitter, ListenerId};
-use uptick_event_loop::{Sleep, sleep};
+use uptick_event_loop::{Sleep, driver};
 use uptick_socket::{Connection, Error};
 
 use super::failure;
@@ -39,7 +39,7 @@ pub(super) async fn shake_hands(
     conn.add_filter(TlsFilter::new(session, attempt));
     // It begins to speak.
     conn.resume_filters();
-    let mut timer: Option<Pin<Box<Sleep>>> = timeout.map(|timeout| Box::pin(sleep(timeout)));
+    let mut timer: Option<Pin<Box<Sleep>>> = timeout.map(|limit| Box::pin(driver::timeout(limit)));
     let result = poll_fn(|context| {
         if let Poll::Ready(result) = outcome.poll(context) {
             return Poll::Ready(Some(result));

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use uptick_emitter::Emitter;
-use uptick_event_loop::{Sleep, sleep};
+use uptick_event_loop::Sleep;
+use uptick_event_loop::driver::timeout;
 use uptick_socket::{Connection, Error as SocketError};
 
 use super::refusal::Refusal;
@@ -55,7 +56,7 @@ pub(super) async fn shake_hands(
     }));
     let listeners = listen(conn, &attempt);
     conn.write(request);
-    let mut limit_timer = Box::pin(sleep(limit));
+    let mut limit_timer = Box::pin(timeout(limit));
     let mut content_timer: Option<Pin<Box<Sleep>>> = None;
     let agreed = poll_fn(|context| {
         let refusing = {
@@ -67,7 +68,7 @@ pub(super) async fn shake_hands(
             attempt.refusal.is_some()
         };
         if refusing {
-            let timer = content_timer.get_or_insert_with(|| Box::pin(sleep(CONTENT_TIME)));
+            let timer = content_timer.get_or_insert_with(|| Box::pin(timeout(CONTENT_TIME)));
             if timer.as_mut().poll(context).is_ready() {
                 let refusal = attempt.borrow_mut().refusal.take();
                 return Poll::Ready(Err(refusal.map_or(Broken::Ended, Broken::Refused)));

@@ -157,7 +157,7 @@ fn expired(key: Id) {
             entry.seen = Timestamp::now();
         }
         let due = entry.due()?;
-        let over = if Timestamp::now().is_before(due) {
+        let over = if !due.has_come(entry.seen) {
             None
         } else if entry.flags.intersects(Flags::CLOSING) {
             Some(Over::Close)

@@ -160,7 +160,7 @@ pub(crate) fn open(opening: Opening) -> Option<WebSocket> {
         flags.insert(Flags::DEFLATE);
     }
     let lifetime = route.options.max_lifetime;
-    let until = lifetime.map(|limit| Timestamp::now().after(limit));
+    let until = lifetime.map(|limit| Timestamp::of_call().after(limit));
     let rare = (protocol.is_some() || deflation.is_some() || until.is_some()).then(|| {
         Box::new(Rare {
             protocol,

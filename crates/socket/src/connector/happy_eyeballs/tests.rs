@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::net::UnixStream;
 
 use rustix::io::Errno;
-use uptick_event_loop::{EventLoop, JoinHandle, ManualClock, MioPoller, spawn};
+use uptick_event_loop::{EventLoop, JoinHandle, ManualClock, MioPoller, sleep, spawn};
 
 use super::*;
 use crate::uri::ConnectUri;
