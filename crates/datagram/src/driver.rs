@@ -4,6 +4,7 @@
 //! is looked up anew.
 
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use uptick_emitter::emit;
@@ -343,7 +344,12 @@ pub(crate) fn close(id: Id) {
     let mut unsent = Vec::new();
     let descriptor = with_socket(id, |socket| {
         socket.queue.take(usize::MAX, &mut unsent);
-        socket.socket.take()
+        let descriptor = socket.socket.take()?;
+        // An adopted socket may have duplicates, which would keep the watch.
+        if let Err(error) = driver::forget(descriptor.as_fd()) {
+            tracing::warn!(socket = %socket.local, "ending the watch on a datagram socket failed: {error}");
+        }
+        Some(descriptor)
     });
     drop(descriptor);
     contain(id, || drop(unsent));

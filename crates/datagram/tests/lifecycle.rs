@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use common::{Log, Message, address, pair, run};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use uptick_datagram::DatagramSocket;
 use uptick_emitter::{Emitter, ListenerId};
 use uptick_event_loop::EventLoop;
@@ -250,4 +251,27 @@ fn an_open_socket_keeps_the_loop_running_and_a_closed_one_does_not() {
     socket.close();
     run();
     assert!(!event_loop.is_alive());
+}
+
+#[test]
+fn a_closed_socket_does_not_keep_its_duplicates_watched() {
+    let kept = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for round in 0..2 {
+        // In the second round it gets the number of the descriptor that was closed.
+        let socket = DatagramSocket::adopt(kept.try_clone().unwrap()).unwrap();
+        let log = Log::new();
+        let events = log.clone();
+        socket.on("message", move |_: Message| {
+            events.add("message");
+            socket.close();
+        });
+        kept.send_to(b"x", kept.local_addr().unwrap()).unwrap();
+        run();
+        assert_eq!(log.text(), "message", "in round {round}");
+    }
+    kept.send_to(b"x", kept.local_addr().unwrap()).unwrap();
+    let event_loop = EventLoop::current();
+    let descriptor = event_loop.descriptor().unwrap();
+    let mut descriptors = [PollFd::new(&descriptor, PollFlags::IN)];
+    assert_eq!(poll(&mut descriptors, Some(&Timespec::default())), Ok(0));
 }

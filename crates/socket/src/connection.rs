@@ -230,7 +230,11 @@ impl Connection {
         let socket = socket.into();
         let peer =
             connected_peer(&socket).map_err(|error| Error::connect("an adopted socket", error))?;
-        let conn = Connection::open(socket, peer, TransportOptions::default(), None)?;
+        let options = TransportOptions {
+            shared: true,
+            ..TransportOptions::default()
+        };
+        let conn = Connection::open(socket, peer, options, None)?;
         conn.start();
         Ok(conn)
     }

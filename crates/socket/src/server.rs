@@ -209,7 +209,7 @@ impl Server {
     ///
     /// # Errors
     /// [`Error::InvalidUri`] for an address that cannot be listened on: a host name, a missing port, an unknown scheme.
-    /// [`Error::Listen`] when the system refuses: `EADDRINUSE`, `EACCES` and others.
+    /// [`Error::Listen`] when the system refuses (`EADDRINUSE`, `EACCES` and others), and while the thread is torn down.
     pub fn bind(uri: impl IntoUri<ListenUri>) -> Result<Server, Error> {
         Server::bind_with(uri, ServerOptions::default())
     }
@@ -269,12 +269,13 @@ impl Server {
             draining: None,
             closing: false,
         };
-        let id = with_servers(|servers| servers.table.insert(entry)).flatten();
-        let Some(id) = id else {
-            return Err(Error::listen(
-                uri,
-                std::io::Error::from(std::io::ErrorKind::OutOfMemory),
-            ));
+        let id = match with_servers(|servers| servers.table.insert(entry)) {
+            Some(Some(id)) => id,
+            Some(None) => {
+                let full = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+                return Err(Error::listen(uri, full));
+            }
+            None => return Err(Error::listen(uri, driver::gone())),
         };
         let server = Server::from_id(id);
         let watched = with_entry(server, |entry, token| entry.watch(token));
@@ -343,6 +344,13 @@ impl Server {
         let stopped = with_entry(self, |entry, _| {
             if let Some(rest) = entry.resting.take() {
                 rest.timer.cancel();
+            }
+            if entry.watched
+                && let Some(socket) = entry.socket()
+                // Duplicates of an inherited socket would keep the watch, which would report their clients for ever.
+                && let Err(error) = driver::forget(socket)
+            {
+                tracing::warn!("ending the watch on {} failed: {error}", entry.address);
             }
             entry.listening.take()
         });

@@ -258,3 +258,68 @@ fn a_write_timeout_that_is_off_waits_for_ever() {
         "it has waited long enough"
     );
 }
+
+#[test]
+fn an_idle_timeout_counts_from_the_call_after_a_long_callback() {
+    let clock = manual_clock();
+    let (conn, mut peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    let work = clock.clone();
+    conn.on("data", move |_: Bytes| {
+        work.advance(5 * MINUTE);
+        conn.set_idle_timeout(Some(MINUTE));
+    });
+    peer.write_all(b"in").unwrap();
+    run_until(|| clock.elapsed() >= 5 * MINUTE);
+    settle();
+    clock.advance(MINUTE - Duration::from_secs(1));
+    settle();
+    assert_eq!(log.text(), "");
+    clock.advance(Duration::from_secs(2));
+    settle();
+    assert_eq!(log.text(), "error:ETIMEDOUT close");
+}
+
+#[test]
+fn a_connection_that_is_written_to_after_a_long_callback_is_not_idle() {
+    let clock = manual_clock();
+    let (conn, mut peer) = tcp_pair();
+    let log = Log::new();
+    log.states(conn);
+    conn.set_idle_timeout(Some(MINUTE));
+    let work = clock.clone();
+    conn.on("data", move |_: Bytes| {
+        work.advance(5 * MINUTE);
+        conn.write("out")
+    });
+    peer.write_all(b"in").unwrap();
+    run_until(|| clock.elapsed() >= 5 * MINUTE);
+    settle();
+    clock.advance(MINUTE - Duration::from_secs(1));
+    settle();
+    assert_eq!(log.text(), "");
+    clock.advance(Duration::from_secs(2));
+    settle();
+    assert_eq!(log.text(), "error:ETIMEDOUT close");
+}
+
+#[test]
+fn an_adopted_connection_that_closes_leaves_nothing_to_watch_of_its_duplicates() {
+    let (ours, mut peer) = UnixStream::pair().unwrap();
+    let kept = ours.try_clone().unwrap();
+    let conn = Connection::adopt(ours).unwrap();
+    conn.on("data", |_: Bytes| ());
+    settle();
+    conn.close();
+    settle();
+    peer.write_all(b"for the duplicate").unwrap();
+    assert!(!loop_is_ready());
+    // It gets the number of the descriptor that was closed.
+    let again = Connection::adopt(kept.try_clone().unwrap()).unwrap();
+    let log = Log::new();
+    log.data(again);
+    run_until(|| !log.is_empty());
+    assert_eq!(log.text(), "data:for the duplicate");
+    again.close();
+}

@@ -1,9 +1,10 @@
 //! `close`: the listener goes, the connections stay.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
+use std::sync::mpsc::{Sender, channel};
 
 use uptick_event_loop::EventLoop;
 use uptick_socket::prelude::*;
@@ -132,7 +133,7 @@ fn a_closed_servers_slot_may_be_reused_without_its_old_handle_reaching_the_new_o
 
 #[test]
 fn a_server_whose_socket_was_shut_down_by_another_says_so_once_and_closes() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let shared = listener.try_clone().unwrap();
     let server = Server::adopt(listener, ServerOptions::new()).unwrap();
     let log = Log::new();
@@ -146,4 +147,54 @@ fn a_server_whose_socket_was_shut_down_by_another_says_so_once_and_closes() {
     run();
     assert_eq!(log.text(), "EINVAL close");
     assert_eq!(server.address(), None);
+}
+
+#[test]
+fn a_closed_server_does_not_keep_the_loop_awake_for_clients_of_a_duplicate() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Server::adopt(listener.try_clone().unwrap(), ServerOptions::new()).unwrap();
+    server.on("connection", |_: Connection| ());
+    settle();
+    server.close();
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    assert!(!loop_is_ready());
+    let again = Server::adopt(listener.try_clone().unwrap(), ServerOptions::new()).unwrap();
+    again.on("connection", move |conn: Connection| {
+        conn.close();
+        again.close();
+    });
+    run();
+}
+
+thread_local! {
+    static LATE: RefCell<Option<BindsLate>> = const { RefCell::new(None) };
+}
+
+/// Binds a server when the thread is torn down.
+struct BindsLate(Sender<String>);
+
+impl Drop for BindsLate {
+    fn drop(&mut self) {
+        let bound = Server::bind("127.0.0.1:0");
+        let _ = self
+            .0
+            .send(format!("{:?}", bound.map_err(|error| error.to_string())));
+    }
+}
+
+#[test]
+fn binding_while_the_loop_is_torn_down_says_so() {
+    let (sender, bound) = channel();
+    std::thread::spawn(move || {
+        // What is used first is dropped last.
+        LATE.set(Some(BindsLate(sender)));
+        Server::bind("127.0.0.1:0").unwrap().close();
+    })
+    .join()
+    .unwrap();
+    let text = bound.recv().unwrap();
+    assert!(
+        text.ends_with("failed: the thread's event loop is gone\")"),
+        "{text}"
+    );
 }

@@ -302,3 +302,12 @@ impl Drop for Directory {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+/// Whether the loop has an event to handle.
+pub(crate) fn loop_is_ready() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let event_loop = EventLoop::current();
+    let descriptor = event_loop.descriptor().unwrap();
+    let mut descriptors = [PollFd::new(&descriptor, PollFlags::IN)];
+    poll(&mut descriptors, Some(&Timespec::default())).unwrap() > 0
+}

@@ -144,6 +144,7 @@ fn options_of(fd: BorrowedFd<'_>) -> io::Result<TransportOptions> {
     Ok(TransportOptions {
         is_socket: kind == FileType::Socket,
         blocks: matches!(kind, FileType::RegularFile | FileType::BlockDevice),
+        shared: true,
         ..TransportOptions::default()
     })
 }

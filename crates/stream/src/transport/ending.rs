@@ -7,6 +7,7 @@
 //! error:    `error` listeners → close, without last words
 //! ```
 
+use std::os::fd::AsFd;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -251,6 +252,10 @@ pub(super) fn close_now<T: Transport>(stream: T) {
             drop(entry.listeners);
             drop(entry.rare);
         });
+        if entry.flags.contains(Flags::SHARED | Flags::WATCHED) {
+            // It fails where nothing was watched: for a descriptor without readiness.
+            let _ = driver::forget(entry.fd.as_fd());
+        }
         drop(entry.fd);
         driver::release();
         T::gone(entry.extra);

@@ -113,6 +113,9 @@ pub struct TransportOptions {
     pub readable: bool,
     /// Whether the stream can be written.
     pub writable: bool,
+    /// Whether the descriptor may have duplicates, in this process or another: it is removed from the poller before it is
+    /// closed, which costs a system call.
+    pub shared: bool,
 }
 
 impl Default for TransportOptions {
@@ -125,6 +128,7 @@ impl Default for TransportOptions {
             allow_half_open: false,
             readable: true,
             writable: true,
+            shared: false,
         }
     }
 }

@@ -63,6 +63,8 @@ impl Flags {
     pub(super) const FILES: Flags = Flags(1 << 26);
     /// What was written waits for the filters.
     pub(super) const GATHERED: Flags = Flags(1 << 27);
+    /// The descriptor may have duplicates, which keep its watch when it is closed.
+    pub(super) const SHARED: Flags = Flags(1 << 28);
 
     #[inline]
     pub(super) const fn contains(self, other: Flags) -> bool {

@@ -157,7 +157,7 @@ impl<T: Transport> Default for Transports<T> {
 /// Takes a descriptor in as a stream. It reads nothing until [`start`].
 ///
 /// # Errors
-/// When the table is full, which takes 2³² streams; for a descriptor that blocks also when the process has no descriptor
+/// When the table is full, which takes 2³² streams; while the thread is torn down; for a descriptor that blocks also when the process has no descriptor
 /// left.
 pub fn open<T: Transport>(
     fd: OwnedFd,
@@ -170,6 +170,7 @@ pub fn open<T: Transport>(
     flags.set(Flags::HALF_OPEN, options.allow_half_open);
     flags.set(Flags::READ_OVER, !options.readable);
     flags.set(Flags::WRITE_OVER, !options.writable);
+    flags.set(Flags::SHARED, options.shared);
     let entry = Entry {
         fd,
         flags,
@@ -192,8 +193,8 @@ pub fn open<T: Transport>(
         all.token(id);
         Some(id)
     });
-    match id.flatten() {
-        Some(id) => {
+    match id {
+        Some(Some(id)) => {
             driver::hold();
             let stream = T::from_id(id);
             if options.blocks
@@ -205,7 +206,8 @@ pub fn open<T: Transport>(
             }
             Ok(stream)
         }
-        None => Err(Error::watch(io::ErrorKind::OutOfMemory.into())),
+        Some(None) => Err(Error::watch(io::ErrorKind::OutOfMemory.into())),
+        None => Err(Error::watch(driver::gone())),
     }
 }
 
