@@ -1,4 +1,4 @@
-//! Whom a request comes from when proxies have passed it on.
+//! The request as the client made it, when proxies have passed it on.
 
 mod parse;
 
@@ -8,26 +8,44 @@ use uptick_socket::IpNetwork;
 
 use parse::{Hop, Node};
 
-/// The proxies that are believed when they say for whom they pass a request on.
+/// The proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.
 ///
-/// Anybody can send `Forwarded` and `X-Forwarded-For`, so they count only from a peer that is listed here. They are read from the
-/// right, as every proxy adds to the right end: while an address is that of a trusted proxy, what that proxy has added is believed,
-/// and the first address that is not one of a trusted proxy is the client's. What stands to the left of it anybody may have written.
+/// Anybody can send these headers, so they count only from a peer that is listed here. `X-Forwarded-For` and `Forwarded` are read
+/// from the right, as every proxy adds to the right end: while an address is that of a trusted proxy, what that proxy has added
+/// is believed, and the first address that is not one of a trusted proxy is the client's. What stands to the left of it
+/// anybody may have written.
+///
+/// | header | what it says |
+/// |---|---|
+/// | `Forwarded: for=…;proto=…;host=…` | the client's address, the scheme and the host that the client used (RFC 7239) |
+/// | `X-Forwarded-For` | the client's address |
+/// | `X-Forwarded-Proto` | the scheme: `https` or `http` |
+/// | `X-Forwarded-Host` | the host, and its port |
+/// | `X-Forwarded-Port` | the port of the host, where that has none |
+///
+/// What the headers do not say is taken from the request itself: the scheme from the connection, the host from `Host`. A proxy has
+/// to set or remove each of these headers: those that it does not know it passes on as the client has sent them.
 ///
 /// # Examples
 /// ```
-/// use uptick_http::TrustedProxies;
+/// use uptick_http::{Origin, TrustedProxies};
 ///
 /// let proxies = TrustedProxies::parse("10.0.0.0/8, ::1")?;
-/// let fields = [("x-forwarded-for", b"6.6.6.6, 192.0.2.7, 10.0.0.2".as_slice())];
+/// let headers = [
+///     ("x-forwarded-for", b"6.6.6.6, 192.0.2.7, 10.0.0.2".as_slice()),
+///     ("x-forwarded-proto", b"https"),
+/// ];
+/// let mut received = Origin::default();
 ///
 /// // The load balancer 10.0.0.1 has the request from 10.0.0.2, and that one from 192.0.2.7, who claims to be another.
-/// let origin = proxies.origin(Some([10, 0, 0, 1].into()), fields);
+/// received.ip = Some([10, 0, 0, 1].into());
+/// let origin = proxies.origin(received.clone(), headers);
 /// assert_eq!(origin.ip, Some([192, 0, 2, 7].into()));
+/// assert!(origin.secure);
 ///
-/// // From a stranger the field says nothing.
-/// let origin = proxies.origin(Some([203, 0, 113, 9].into()), fields);
-/// assert_eq!(origin.ip, Some([203, 0, 113, 9].into()));
+/// // From a stranger the headers say nothing.
+/// received.ip = Some([203, 0, 113, 9].into());
+/// assert_eq!(proxies.origin(received.clone(), headers), received);
 /// # Ok::<(), uptick_socket::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -37,35 +55,39 @@ pub struct TrustedProxies {
     fields: ForwardedFields,
 }
 
-/// Which fields trusted proxies write.
+/// The headers that trusted proxies write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ForwardedFields {
-    /// Whichever is there. When both are, they have to name the same client, otherwise it is unknown: one of them
-    /// may be what a client has sent and the proxy has passed on.
+    /// Whichever are there. Where they contradict each other, what they say is unknown: one of them may be what a client
+    /// has sent and the proxy has passed on.
     #[default]
     Either,
     /// Only `Forwarded` (RFC 7239).
     Forwarded,
-    /// Only `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`.
+    /// Only `X-Forwarded-For`, `X-Forwarded-Proto`, `X-Forwarded-Host` and `X-Forwarded-Port`.
     XForwarded,
 }
 
-/// Whom a request comes from, as far as trusted proxies tell.
+/// The request as the client made it: its address, the scheme and the host that it used.
+///
+/// For a request that came directly, these are the peer, whether the connection is encrypted, and `Host`. Where a trusted proxy
+/// has passed the request on, they are what it says of them ([`TrustedProxies`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Origin {
     /// The client's address; the peer's, unless that is a trusted proxy which names another.
     ///
     /// `None` for a peer on a Unix socket, and when a trusted proxy hides the client's address (`for=unknown`,
-    /// `for=_name`), when its field is malformed or two of them contradict each other. It is never the address of a
+    /// `for=_name`), when its header is malformed or two of them contradict each other. It is never the address of a
     /// proxy for another's, so that lists of who is allowed let nobody in by mistake.
     pub ip: Option<IpAddr>,
-    /// The client's port, if it is told.
+    /// The client's port, where it is known.
     pub port: Option<u16>,
-    /// Whether the client speaks HTTPS with the first of the trusted proxies, if that tells.
-    pub secure: Option<bool>,
-    /// The host that the client has asked the first of the trusted proxies for, and the port, if that tells.
+    /// Whether the client uses HTTPS.
+    pub secure: bool,
+    /// The host that the client asked for, with the port unless that is the default of the scheme. `None` for a request of
+    /// HTTP/1.0 without `Host`.
     pub host: Option<String>,
 }
 
@@ -111,97 +133,182 @@ impl TrustedProxies {
             .any(|network| network.contains(address))
     }
 
-    /// Tells whom a request comes from: by the address of the peer (`None` on a Unix socket) and the fields of
-    /// the request in the order in which they came.
+    /// Whether a peer is a trusted proxy; `None` is one on a Unix socket.
+    pub(crate) fn trusts_peer(&self, peer: Option<IpAddr>) -> bool {
+        peer.map_or(self.unix_sockets, |ip| self.trusts(ip))
+    }
+
+    /// Returns the request as the client made it: `received` is the request as the server received it, with the address of the
+    /// peer (`None` on a Unix socket), and `headers` are those of the request, in their order.
     pub fn origin<'a>(
         &self,
-        peer: Option<IpAddr>,
-        fields: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+        received: Origin,
+        headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     ) -> Origin {
-        let own = Origin {
-            ip: peer.map(|ip| ip.to_canonical()),
-            ..Origin::default()
+        let received = Origin {
+            ip: received.ip.map(|ip| ip.to_canonical()),
+            ..received
         };
-        if !peer.map_or(self.unix_sockets, |ip| self.trusts(ip)) {
-            return own;
-        }
-        let told = Told::collect(fields, self.fields);
-        let forwarded = told.forwarded.map(|hops| match hops {
-            Some(hops) => self.follow(own.clone(), hops),
-            None => Origin::default(),
-        });
-        let x_forwarded = told
-            .x_forwarded
-            .hops()
-            .map(|hops| self.follow(own.clone(), hops));
-        match (forwarded, x_forwarded) {
-            (None, None) => own,
-            (Some(origin), None) | (None, Some(origin)) => origin,
-            // `Forwarded` tells more, if they agree.
-            (Some(origin), Some(other)) if origin.ip == other.ip => origin,
-            (Some(_), Some(_)) => Origin::default(),
+        match self.trusts_peer(received.ip) {
+            true => self.believed(received, headers),
+            false => received,
         }
     }
 
-    /// Goes from proxy to proxy, from the right, as far as they are trusted.
-    fn follow(&self, peer: Origin, hops: Vec<Hop>) -> Origin {
-        let mut origin = peer;
+    /// [`origin`](TrustedProxies::origin) of a request whose peer is a trusted proxy.
+    pub(crate) fn believed<'a>(
+        &self,
+        received: Origin,
+        headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    ) -> Origin {
+        let headers = Headers::collect(headers, self.fields);
+        let forwarded = headers.forwarded.map(|hops| match hops {
+            Some(hops) => self.follow(hops),
+            None => Told::HIDDEN,
+        });
+        let x_forwarded = headers.x_forwarded.hops().map(|hops| self.follow(hops));
+        let told = match (forwarded, x_forwarded) {
+            (None, None) => return received,
+            (Some(told), None) | (None, Some(told)) => told,
+            (Some(one), Some(other)) => one.agreed(other),
+        };
+        told.complete(received)
+    }
+
+    /// Goes from proxy to proxy, from the right, as far as they are trusted. Where one that is nearer to the client does not
+    /// tell the scheme or the host, what the one before it has told stands.
+    fn follow(&self, hops: Vec<Hop>) -> Told {
+        let mut told = Told::default();
         for hop in hops.into_iter().rev() {
-            let (ip, port) = match hop.client {
-                Some(Node::Address(ip, port)) => (Some(ip), port),
-                // That this proxy does not name a client, or hides it, ends what is known.
-                Some(Node::Hidden) | None => (None, None),
+            told = Told {
+                secure: hop.secure.or(told.secure),
+                host: hop.host.or(told.host),
+                host_port: hop.host_port.or(told.host_port),
+                client: hop.client,
             };
-            origin = Origin {
-                ip,
-                port,
-                secure: hop.secure,
-                host: hop.host,
-            };
-            if !ip.is_some_and(|ip| self.trusts(ip)) {
-                break;
+            match told.client {
+                Some(Node::Address(ip, _)) if self.trusts(ip) => {}
+                _ => break,
             }
         }
-        origin
+        told
     }
 }
 
-/// What the fields say.
+/// What the headers of trusted proxies say of a request.
 #[derive(Default)]
 struct Told {
+    /// `None` when no proxy names a client: then the peer is the client.
+    client: Option<Node>,
+    secure: Option<bool>,
+    host: Option<String>,
+    host_port: Option<u16>,
+}
+
+impl Told {
+    /// Nothing is known, not even that the peer is the client.
+    const HIDDEN: Told = Told {
+        client: Some(Node::Hidden),
+        secure: None,
+        host: None,
+        host_port: None,
+    };
+
+    /// What two kinds of headers say, where they do not contradict each other. When they name two clients, nothing is known.
+    fn agreed(self, other: Told) -> Told {
+        let client = match (self.client, other.client) {
+            (Some(Node::Address(ip, port)), Some(Node::Address(other_ip, other_port)))
+                if ip == other_ip =>
+            {
+                Some(Node::Address(ip, port.or(other_port)))
+            }
+            (Some(Node::Hidden), Some(Node::Hidden)) => Some(Node::Hidden),
+            (Some(_), Some(_)) => return Told::HIDDEN,
+            (client, None) | (None, client) => client,
+        };
+        Told {
+            client,
+            secure: agreed(self.secure, other.secure),
+            host: agreed(self.host, other.host),
+            host_port: agreed(self.host_port, other.host_port),
+        }
+    }
+
+    /// Takes what was not told from the request as it was received.
+    fn complete(self, received: Origin) -> Origin {
+        let (ip, port) = match self.client {
+            None => (received.ip, received.port),
+            Some(Node::Address(ip, port)) => (Some(ip), port),
+            Some(Node::Hidden) => (None, None),
+        };
+        let secure = self.secure.unwrap_or(received.secure);
+        let host = self.host.or(received.host);
+        Origin {
+            ip,
+            port,
+            secure,
+            host: host.map(|host| with_port(host, self.host_port, secure)),
+        }
+    }
+}
+
+/// What both say, or the one that says anything.
+fn agreed<T: PartialEq>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => (one == other).then_some(one),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Adds a port to a host that has none, unless it is the default of the scheme.
+fn with_port(host: String, port: Option<u16>, secure: bool) -> String {
+    let default = if secure { 443 } else { 80 };
+    let name_end = host.rfind(']').unwrap_or(0);
+    match port {
+        Some(port) if port != default && !host.is_empty() && !host[name_end..].contains(':') => {
+            format!("{host}:{port}")
+        }
+        _ => host,
+    }
+}
+
+/// The headers of proxies, taken apart.
+#[derive(Default)]
+struct Headers {
     /// `Some(None)` when it is malformed.
     forwarded: Option<Option<Vec<Hop>>>,
     x_forwarded: XForwarded,
 }
 
-/// The members of the three lists.
+/// The members of the four lists.
 #[derive(Default)]
 struct XForwarded {
     clients: Vec<Node>,
     schemes: Vec<Option<bool>>,
     hosts: Vec<Option<String>>,
+    ports: Vec<Option<u16>>,
 }
 
-impl Told {
+impl Headers {
     fn collect<'a>(
-        fields: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+        headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
         which: ForwardedFields,
-    ) -> Told {
-        let mut told = Told::default();
-        for (name, value) in fields {
+    ) -> Headers {
+        let mut all = Headers::default();
+        for (name, value) in headers {
             if name.eq_ignore_ascii_case("forwarded") {
                 if which != ForwardedFields::XForwarded {
-                    let before = told.forwarded.take().unwrap_or(Some(Vec::new()));
-                    told.forwarded = Some(before.and_then(|mut hops| {
+                    let before = all.forwarded.take().unwrap_or(Some(Vec::new()));
+                    all.forwarded = Some(before.and_then(|mut hops| {
                         hops.extend(parse::forwarded(value)?);
                         Some(hops)
                     }));
                 }
             } else if which != ForwardedFields::Forwarded {
-                told.x_forwarded.add(name, value);
+                all.x_forwarded.add(name, value);
             }
         }
-        told
+        all
     }
 }
 
@@ -214,23 +321,35 @@ impl XForwarded {
             self.schemes.extend(parse::list(value).map(parse::scheme));
         } else if name.eq_ignore_ascii_case("x-forwarded-host") {
             self.hosts.extend(parse::list(value).map(parse::host));
+        } else if name.eq_ignore_ascii_case("x-forwarded-port") {
+            self.ports.extend(parse::list(value).map(parse::port));
         }
     }
 
-    /// What each proxy has added, or `None` when no client is named.
+    /// What each proxy has added; `None` when there are none of the headers. Without `X-Forwarded-For`, only the last members are
+    /// sure to be of the peer.
     fn hops(self) -> Option<Vec<Hop>> {
         let XForwarded {
             clients,
             schemes,
             hosts,
+            ports,
         } = self;
+        if clients.is_empty() && schemes.is_empty() && hosts.is_empty() && ports.is_empty() {
+            return None;
+        }
         let count = clients.len();
-        let hops = clients.into_iter().enumerate().map(|(index, client)| Hop {
-            client: Some(client),
+        let hop = |index, client| Hop {
+            client,
             secure: member_for(&schemes, index, count),
             host: member_for(&hosts, index, count),
-        });
-        Some(hops.collect()).filter(|_| count > 0)
+            host_port: member_for(&ports, index, count),
+        };
+        if count == 0 {
+            return Some(vec![hop(0, None)]);
+        }
+        let clients = clients.into_iter().map(Some).enumerate();
+        Some(clients.map(|(index, client)| hop(index, client)).collect())
     }
 }
 

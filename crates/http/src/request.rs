@@ -1,8 +1,10 @@
 //! A request as handlers get it.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use uptick_emitter::{Emitter, Listeners, events};
 use uptick_socket::{Address, Connection};
@@ -11,7 +13,7 @@ use crate::body::{BodyError, BodyReader};
 use crate::connection::{self, At, Incoming};
 use crate::h1::{BodyLength, RequestHead, Version};
 use crate::router::{BadEscape, NormalPath, Params};
-use crate::{HeaderMap, Method, Origin, Responder};
+use crate::{HeaderMap, Method, Origin, Responder, TrustedProxies};
 use bytes::Bytes;
 
 /// A request.
@@ -35,6 +37,10 @@ pub struct Request {
     head: RequestHead,
     path: NormalPath,
     params: Params,
+    /// The trusted proxies, when the peer is one of them.
+    proxies: Option<Rc<TrustedProxies>>,
+    /// The request as the client made it, according to them. It is found when it is first asked for.
+    forwarded: OnceCell<Box<Origin>>,
 }
 
 events! {
@@ -71,13 +77,20 @@ impl Emitter for Request {
 }
 
 impl Request {
-    pub(crate) fn new(at: At, conn: Connection, head: RequestHead) -> Self {
+    pub(crate) fn new(
+        at: At,
+        conn: Connection,
+        head: RequestHead,
+        proxies: Option<Rc<TrustedProxies>>,
+    ) -> Self {
         Request {
             at,
             conn: Some(conn),
             head,
             path: NormalPath::default(),
             params: Params::default(),
+            proxies,
+            forwarded: OnceCell::new(),
         }
     }
 
@@ -95,6 +108,8 @@ impl Request {
                 head,
                 path: NormalPath::default(),
                 params: Params::default(),
+                proxies: None,
+                forwarded: OnceCell::new(),
             },
             other => unreachable!("{other:?}"),
         }
@@ -112,12 +127,9 @@ impl Request {
             head: self.head.clone(),
             path: self.path.clone(),
             params: Params::default(),
+            proxies: self.proxies.clone(),
+            forwarded: self.forwarded.clone(),
         }
-    }
-
-    /// What `request` tells of.
-    pub(crate) fn head_and_connection(&self) -> (RequestHead, Option<Connection>) {
-        (self.head.clone(), self.conn)
     }
 
     /// The method.
@@ -214,9 +226,19 @@ impl Request {
         self.head.version()
     }
 
-    /// Whom the request is for, `example.com:8080`: from the target if that is a whole URI, otherwise from `Host`.
+    /// The host that the client asked for, with the port where it was given, `example.com:8080`: as a trusted proxy says
+    /// ([`HttpServer::trusted_proxies`](crate::HttpServer::trusted_proxies)), otherwise from the target if that is a whole URI, or
+    /// from `Host`. What was received stays available as [`head().host()`](RequestHead::host).
     pub fn host(&self) -> Option<&str> {
-        self.head.host()
+        match self.forwarded() {
+            Some(origin) => origin.host.as_deref(),
+            None => self.head.host(),
+        }
+    }
+
+    /// The scheme that the client used: `https` when the request [is secure](Request::is_secure), otherwise `http`.
+    pub fn scheme(&self) -> &'static str {
+        if self.is_secure() { "https" } else { "http" }
     }
 
     /// How many bytes the body has, where the client has said so.
@@ -238,22 +260,59 @@ impl Request {
         self.conn?.peer()
     }
 
-    /// Whom the request comes from: the peer, or whom proxies name that are trusted
-    /// ([`HttpServer::trusted_proxies`](crate::HttpServer::trusted_proxies)).
+    /// Returns the request as the client made it: its address, the scheme and the host. They are those of the connection and of
+    /// `Host`, or, where a trusted proxy has passed the request on
+    /// ([`HttpServer::trusted_proxies`](crate::HttpServer::trusted_proxies)), what that says of them.
+    ///
+    /// [`client`](Request::client), [`is_secure`](Request::is_secure), [`scheme`](Request::scheme) and [`host`](Request::host) are
+    /// parts of it.
     pub fn origin(&self) -> Origin {
-        let proxies = connection::service(self.at).map(|service| service.proxies());
-        let peer = self.conn.and_then(Connection::remote_ip);
-        proxies.unwrap_or_default().origin(peer, self.head.fields())
+        match self.forwarded() {
+            Some(origin) => origin.clone(),
+            None => self.received(),
+        }
     }
 
     /// The address of the client, as [`origin`](Request::origin) has it.
     pub fn client(&self) -> Option<IpAddr> {
-        self.origin().ip
+        match self.forwarded() {
+            Some(origin) => origin.ip,
+            None => self.peer_ip(),
+        }
     }
 
-    /// Whether the connection is encrypted.
+    /// Whether the client uses HTTPS: the connection is encrypted, or a trusted proxy says that the client's connection to it is.
+    /// It is what the attribute `Secure` of cookies and the scheme of absolute URLs depend on.
+    ///
+    /// [`Connection::is_secure`] of [`connection`](Request::connection) says whether the connection itself is encrypted.
     pub fn is_secure(&self) -> bool {
-        self.conn.is_some_and(Connection::is_secure)
+        match self.forwarded() {
+            Some(origin) => origin.secure,
+            None => self.conn.is_some_and(Connection::is_secure),
+        }
+    }
+
+    /// The request as trusted proxies describe it; `None` when it came directly.
+    fn forwarded(&self) -> Option<&Origin> {
+        let proxies = self.proxies.as_ref()?;
+        let origin = || Box::new(proxies.believed(self.received(), self.head.fields()));
+        Some(self.forwarded.get_or_init(origin))
+    }
+
+    /// The request as it was received.
+    fn received(&self) -> Origin {
+        let proxied = self.conn.and_then(Connection::proxied);
+        let client = proxied.map(|proxied| proxied.source);
+        Origin {
+            ip: self.peer_ip(),
+            port: client.or_else(|| self.peer()).and_then(|peer| peer.port()),
+            secure: self.conn.is_some_and(Connection::is_secure),
+            host: self.head.host().map(str::to_owned),
+        }
+    }
+
+    fn peer_ip(&self) -> Option<IpAddr> {
+        Some(self.conn?.remote_ip()?.to_canonical())
     }
 
     /// The handle by which the request can be answered at any time, from anywhere on this thread.

@@ -1,5 +1,7 @@
 //! From which pages browsers may connect.
 
+use uptick_http::Request;
+
 /// The pages from which browsers may open WebSockets.
 ///
 /// Browsers send the origin of the page with the request, and cookies regardless of it: without a check, any page can
@@ -7,7 +9,8 @@
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origins {
-    /// Those of the host and port that the request is for.
+    /// Those of the host and port that the client asked for ([`Request::host`](Request::host)): behind a proxy,
+    /// those that a trusted one says ([`HttpServer::trusted_proxies`](uptick_http::HttpServer::trusted_proxies)).
     #[default]
     OwnHost,
     /// All.
@@ -33,6 +36,30 @@ impl Origins {
             Origins::OwnHost => is_own(origin, host),
         }
     }
+
+    /// Logs which origin met which host, and what to configure where it should be let in.
+    pub(crate) fn log_refusal(&self, req: &Request, origin: &str) {
+        let host = req.host().unwrap_or_default();
+        let head = req.head();
+        let forwarded = ["x-forwarded-host", "forwarded"].map(|name| head.field(name));
+        let not_believed = forwarded.iter().any(Option::is_some) && head.host() == Some(host);
+        let advice = match self {
+            Origins::OwnHost if not_believed => {
+                "a proxy names another host, but is not trusted: list its address in HttpServer::trusted_proxies"
+            }
+            Origins::OwnHost => {
+                "let other pages in with WebSocketOptions::origins; behind a proxy, have it send the host that the client asked for, \
+                 as Host or as X-Forwarded-Host, and list its address in HttpServer::trusted_proxies"
+            }
+            _ => "let further pages in with WebSocketOptions::origins",
+        };
+        tracing::warn!(
+            origin = shortened(origin),
+            host = shortened(host),
+            peer = req.peer().map(tracing::field::display),
+            "refused a WebSocket with 403, as its page is of another host; {advice}"
+        );
+    }
 }
 
 /// Whether an origin is on a host, where the port of the origin's scheme may be left out.
@@ -50,6 +77,16 @@ fn is_own(origin: &str, host: Option<&str>) -> bool {
         bare.to_ascii_lowercase()
     };
     host.is_some_and(|host| !host.is_empty() && bare(host) == bare(authority))
+}
+
+/// The beginning of what a client has sent, for the log.
+fn shortened(text: &str) -> &str {
+    const MOST: usize = 200;
+    let end = text
+        .char_indices()
+        .nth(MOST)
+        .map_or(text.len(), |(end, _)| end);
+    &text[..end]
 }
 
 #[cfg(test)]

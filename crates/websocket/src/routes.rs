@@ -182,7 +182,12 @@ fn check(req: &Request, route: &Route) -> Result<Offer, Response> {
         }
         Response::from(error)
     })?;
-    if !route.options.origins.allows(origin(req), req.host()) {
+    let origin = origin(req);
+    if !route.options.origins.allows(origin, req.host()) {
+        route
+            .options
+            .origins
+            .log_refusal(req, origin.unwrap_or_default());
         let error = HttpError::new(
             StatusCode::FORBIDDEN,
             "Pages of this origin may not open WebSockets here",

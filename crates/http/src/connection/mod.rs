@@ -147,11 +147,6 @@ pub(crate) fn serve(conn: Connection, service: &Rc<Service>) {
     deadlines::arm(key);
 }
 
-/// What a request's connection shares with the others of its server.
-pub(crate) fn service(at: At) -> Option<Rc<Service>> {
-    with_current(at, |entry| Rc::clone(&entry.service))
-}
-
 /// Has a connection go on, in the next iteration.
 fn advance_later(key: Id) {
     if let Some(token) = token(key) {

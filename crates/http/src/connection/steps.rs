@@ -235,7 +235,8 @@ impl Entry {
             self.flags.insert(Flags::EXPECTS);
         }
         self.counted = 0;
-        *place = Some(Request::new(self.at(key), self.conn, head));
+        let proxies = self.service.proxies_of(self.conn);
+        *place = Some(Request::new(self.at(key), self.conn, head, proxies));
         Step::Handle(Rc::clone(&self.service))
     }
 

@@ -7,10 +7,12 @@ use http::uri::Authority;
 /// What a proxy has added.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Hop {
-    /// Whom it has the request from.
+    /// The client that it has the request from.
     pub(super) client: Option<Node>,
     pub(super) secure: Option<bool>,
     pub(super) host: Option<String>,
+    /// The port of the host, where it is told apart from it.
+    pub(super) host_port: Option<u16>,
 }
 
 /// Who is named by a proxy (RFC 7239, section 6).
@@ -62,7 +64,11 @@ fn element(rest: &mut &[u8]) -> Option<Hop> {
         let after = rest.trim_ascii_start();
         match after.strip_prefix(b";") {
             Some(after) => *rest = after.trim_ascii_start(),
-            None => return Some(hop),
+            None => {
+                // A proxy that describes a request without its client hides it.
+                hop.client.get_or_insert(Node::Hidden);
+                return Some(hop);
+            }
         }
     }
 }
@@ -170,6 +176,11 @@ pub(super) fn scheme(value: &[u8]) -> Option<bool> {
     }
 }
 
+/// A port as a number of digits only; `None` when it is none.
+pub(super) fn port(value: &[u8]) -> Option<u16> {
+    parse_port(str::from_utf8(value).ok()?)?
+}
+
 /// A host with or without a port; `None` when it is none.
 pub(super) fn host(value: &[u8]) -> Option<String> {
     let authority = Authority::try_from(value).ok()?;
@@ -213,7 +224,7 @@ mod tests {
             ("for=unknown", Some(Node::Hidden)),
             ("for=_SEVKISEK", Some(Node::Hidden)),
             (r#"for="_gazonk:80""#, Some(Node::Hidden)),
-            ("proto=https", None),
+            ("proto=https", Some(Node::Hidden)),
         ];
         for (value, node) in cases {
             assert_eq!(clients(value), Some(vec![node]), "{value}");

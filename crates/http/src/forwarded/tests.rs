@@ -6,10 +6,36 @@ fn proxies() -> TrustedProxies {
     TrustedProxies::parse("10.0.0.0/8, 2001:db8::/32").unwrap()
 }
 
-/// The origin of a request that comes from the peer with these fields.
-fn origin(proxies: &TrustedProxies, peer: &str, fields: &[(&str, &str)]) -> Origin {
-    let fields = fields.iter().map(|(name, value)| (*name, value.as_bytes()));
-    proxies.origin(Some(peer.parse().unwrap()), fields)
+/// A request for `inner:8080` that is received from this peer.
+fn received(peer: &str) -> Origin {
+    Origin {
+        ip: Some(peer.parse().unwrap()),
+        port: Some(5000),
+        secure: false,
+        host: some("inner:8080"),
+    }
+}
+
+/// The origin of a request that comes from the peer with these headers.
+fn origin(proxies: &TrustedProxies, peer: &str, headers: &[(&str, &str)]) -> Origin {
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_bytes()));
+    proxies.origin(received(peer), headers)
+}
+
+/// The scheme and the host of a request that comes from a trusted proxy.
+fn scheme_and_host(headers: &[(&str, &str)]) -> (bool, String) {
+    let origin = origin(&proxies(), PROXY, headers);
+    (origin.secure, origin.host.unwrap())
+}
+
+fn https(host: &str) -> (bool, String) {
+    (true, host.to_owned())
+}
+
+fn http(host: &str) -> (bool, String) {
+    (false, host.to_owned())
 }
 
 /// The client of a request that comes from a trusted proxy.
@@ -29,10 +55,7 @@ fn a_peer_that_is_not_trusted_is_the_client_whatever_it_says() {
         ("Forwarded", "for=6.6.6.6;proto=https;host=evil.example"),
         ("X-Forwarded-For", "6.6.6.6"),
     ];
-    let expected = Origin {
-        ip: Some("192.0.2.1".parse().unwrap()),
-        ..Origin::default()
-    };
+    let expected = received("192.0.2.1");
     assert_eq!(origin(&proxies(), "192.0.2.1", &fields), expected);
     assert_eq!(origin(&proxies(), "::ffff:192.0.2.1", &fields), expected);
     assert_eq!(
@@ -129,7 +152,7 @@ fn scheme_and_host_are_those_that_the_first_trusted_proxy_has_seen() {
     let expected = Origin {
         ip: Some("192.0.2.7".parse().unwrap()),
         port: Some(99),
-        secure: Some(true),
+        secure: true,
         host: some("a.example"),
     };
     assert_eq!(origin, expected);
@@ -137,37 +160,102 @@ fn scheme_and_host_are_those_that_the_first_trusted_proxy_has_seen() {
 
 #[test]
 fn the_lists_of_x_forwarded_belong_together_or_have_one_member_for_all() {
-    let origin = |fields: &[(&str, &str)]| {
-        let origin = origin(&proxies(), PROXY, fields);
-        (origin.secure, origin.host)
-    };
     let clients = ("X-Forwarded-For", "6.6.6.6, 192.0.2.7, 10.0.0.2");
     let each = [
         clients,
         ("X-Forwarded-Proto", "http, https, http"),
         ("X-Forwarded-Host", "evil.example, a.example, b.example"),
     ];
-    assert_eq!(origin(&each), (Some(true), some("a.example")));
+    assert_eq!(scheme_and_host(&each), https("a.example"));
     let one = [
         clients,
         ("X-Forwarded-Proto", "https"),
         ("X-Forwarded-Host", "a.example:8443"),
     ];
-    assert_eq!(origin(&one), (Some(true), some("a.example:8443")));
+    assert_eq!(scheme_and_host(&one), https("a.example:8443"));
     let odd = [
         clients,
         ("X-Forwarded-Proto", "https, http"),
         ("X-Forwarded-Host", "a/b"),
     ];
-    assert_eq!(origin(&odd), (Some(false), None));
+    assert_eq!(scheme_and_host(&odd), http("inner:8080"));
+}
+
+#[test]
+fn scheme_and_host_are_told_without_the_client_too() {
+    assert_eq!(scheme_and_host(&[]), http("inner:8080"));
+    let secure = ("X-Forwarded-Proto", "https");
+    assert_eq!(scheme_and_host(&[secure]), https("inner:8080"));
+    let host = ("X-Forwarded-Host", "a.example");
+    assert_eq!(scheme_and_host(&[host]), http("a.example"));
+    assert_eq!(scheme_and_host(&[secure, host]), https("a.example"));
+    // The last one is the peer's.
+    let several = [
+        ("X-Forwarded-Proto", "http, https"),
+        ("X-Forwarded-Host", "evil.example, a.example"),
+    ];
+    assert_eq!(scheme_and_host(&several), https("a.example"));
+    let hidden = [("Forwarded", "for=unknown;proto=https;host=a.example")];
+    assert_eq!(scheme_and_host(&hidden), https("a.example"));
+}
+
+#[test]
+fn what_a_proxy_does_not_tell_is_as_it_was_received() {
+    let value = "for=192.0.2.7, for=10.0.0.2;proto=https;host=a.example";
+    assert_eq!(scheme_and_host(&[("Forwarded", value)]), https("a.example"));
+    let malformed = [("Forwarded", "for=192.0.2.7;proto=https;host=a;")];
+    assert_eq!(scheme_and_host(&malformed), http("inner:8080"));
+    let origin = origin(&proxies(), PROXY, &[("X-Forwarded-For", "192.0.2.7")]);
+    // The port of the peer is not that of the client.
+    assert_eq!((origin.port, origin.host), (None, some("inner:8080")));
+}
+
+#[test]
+fn two_kinds_of_headers_complete_each_other_and_what_they_contradict_is_unknown() {
+    let forwarded = ("Forwarded", "for=192.0.2.7;proto=https");
+    let clients = ("X-Forwarded-For", "192.0.2.7");
+    let host = ("X-Forwarded-Host", "a.example");
+    assert_eq!(
+        scheme_and_host(&[forwarded, clients, host]),
+        https("a.example")
+    );
+    assert_eq!(scheme_and_host(&[forwarded, host]), https("a.example"));
+    let evil = ("Forwarded", "for=192.0.2.7;host=evil.example");
+    assert_eq!(scheme_and_host(&[evil, clients, host]), http("inner:8080"));
+    let other = ("X-Forwarded-For", "192.0.2.8");
+    assert_eq!(
+        scheme_and_host(&[forwarded, other, host]),
+        http("inner:8080")
+    );
+}
+
+#[test]
+fn a_port_is_added_to_a_host_that_has_none() {
+    let with = |host, scheme, port| {
+        scheme_and_host(&[
+            ("X-Forwarded-Host", host),
+            ("X-Forwarded-Proto", scheme),
+            ("X-Forwarded-Port", port),
+        ])
+    };
+    assert_eq!(with("a.example", "https", "8443"), https("a.example:8443"));
+    assert_eq!(with("a.example", "https", "443"), https("a.example"));
+    assert_eq!(with("a.example", "http", "80"), http("a.example"));
+    assert_eq!(with("a.example:1", "https", "8443"), https("a.example:1"));
+    assert_eq!(with("[::1]", "https", "8443"), https("[::1]:8443"));
+    assert_eq!(with("[::1]:1", "https", "8443"), https("[::1]:1"));
+    for none in ["", "x", "+1", "65536", "_p"] {
+        assert_eq!(with("a.example", "https", none), https("a.example"));
+    }
 }
 
 #[test]
 fn a_unix_socket_is_trusted_only_when_it_is_said_so() {
     let fields = [("x-forwarded-for", b"192.0.2.7".as_slice())];
-    assert_eq!(proxies().origin(None, fields), Origin::default());
+    let received = Origin::default();
+    assert_eq!(proxies().origin(received.clone(), fields), received);
     let trusting = proxies().unix_sockets(true);
-    let origin = trusting.origin(None, fields);
+    let origin = trusting.origin(received, fields);
     assert_eq!(origin.ip, Some("192.0.2.7".parse().unwrap()));
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use http::header::CONTENT_LENGTH;
@@ -10,8 +11,6 @@ use uptick_event_loop::catch;
 use uptick_socket::{Address, Connection};
 
 use super::{HttpServer, Service};
-use crate::h1::RequestHead;
-use crate::router::NormalPath;
 use crate::{HeaderMap, HeaderName, HeaderValue, HttpError, Method, Request, Response, StatusCode};
 
 type OnResponse = Rc<dyn Fn(Response) -> Response>;
@@ -27,38 +26,53 @@ pub(crate) struct Hooks {
 }
 
 /// A request that has come: the payload of `request`. A clone shares its bytes.
-#[derive(Clone)]
-pub struct RequestInfo {
-    head: RequestHead,
-    path: NormalPath,
-    conn: Option<Connection>,
+pub struct RequestInfo(Request);
+
+impl Clone for RequestInfo {
+    fn clone(&self) -> Self {
+        RequestInfo(self.0.again())
+    }
 }
 
 impl RequestInfo {
     /// The method.
     pub fn method(&self) -> &Method {
-        self.head.method()
+        self.0.method()
     }
 
     /// The path in normal form, as [`Request::path`] has it.
     pub fn path(&self) -> &str {
-        let sent = self.head.raw_path();
-        self.path.of(sent).unwrap_or(sent)
+        self.0.path()
     }
 
     /// The target as it was sent: path and query, or a whole URI.
     pub fn target(&self) -> &str {
-        self.head.target()
+        self.0.target()
     }
 
     /// The address at the other end of the connection.
     pub fn peer(&self) -> Option<Address> {
-        self.conn?.peer()
+        self.0.peer()
+    }
+
+    /// The address of the client ([`Request::client`]).
+    pub fn client(&self) -> Option<IpAddr> {
+        self.0.client()
+    }
+
+    /// The host that the client asked for ([`Request::host`]).
+    pub fn host(&self) -> Option<&str> {
+        self.0.host()
+    }
+
+    /// Whether the client uses HTTPS ([`Request::is_secure`]).
+    pub fn is_secure(&self) -> bool {
+        self.0.is_secure()
     }
 
     /// The connection's number ([`Connection::id`]), the same as in the `response` that follows.
     pub fn connection(&self) -> Option<u64> {
-        self.conn?.id()
+        self.0.connection()?.id()
     }
 }
 
@@ -179,9 +193,7 @@ impl Service {
     #[inline]
     pub(crate) fn tell_request(&self, request: &Request) {
         if self.hooks.requests.get() {
-            let (head, conn) = request.head_and_connection();
-            let path = NormalPath::default();
-            self.tell(HttpServer::REQUEST, RequestInfo { head, path, conn });
+            self.tell(HttpServer::REQUEST, RequestInfo(request.again()));
         }
     }
 

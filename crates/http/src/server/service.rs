@@ -21,7 +21,7 @@ pub(crate) struct Service {
     pub(super) server: Cell<Option<HttpServer>>,
     routes: Rc<RefCell<Routes>>,
     pub(super) settings: RefCell<Settings>,
-    proxies: RefCell<Rc<TrustedProxies>>,
+    proxies: RefCell<Option<Rc<TrustedProxies>>>,
     pub(super) hooks: Hooks,
     pub(super) clients: Clients,
     pub(super) rate_limit: RefCell<Option<Middleware>>,
@@ -114,12 +114,16 @@ impl Service {
         }
     }
 
-    pub(crate) fn proxies(&self) -> Rc<TrustedProxies> {
-        Rc::clone(&self.proxies.borrow())
+    /// The trusted proxies, if the peer of a connection is one of them.
+    #[inline]
+    pub(crate) fn proxies_of(&self, conn: Connection) -> Option<Rc<TrustedProxies>> {
+        let proxies = self.proxies.borrow();
+        let trusted = |proxies: &&Rc<TrustedProxies>| proxies.trusts_peer(conn.remote_ip());
+        proxies.as_ref().filter(trusted).cloned()
     }
 
     pub(super) fn set_proxies(&self, proxies: TrustedProxies) {
-        *self.proxies.borrow_mut() = Rc::new(proxies);
+        *self.proxies.borrow_mut() = Some(Rc::new(proxies));
     }
 
     pub(super) fn stop(&self) {

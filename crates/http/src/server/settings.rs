@@ -152,8 +152,8 @@ impl HttpServer {
         self.set(|settings| settings.linger = Some(time))
     }
 
-    /// Sets the proxies that are believed when they say for whom they pass a request on
-    /// ([`Request::client`](crate::Request::client)). Default: none.
+    /// Sets the proxies that are believed when they describe the request as the client made it: its address, the scheme and the
+    /// host ([`Request::origin`](crate::Request::origin)). Default: none.
     pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
         if let Some(service) = self.service() {
             service.set_proxies(proxies);

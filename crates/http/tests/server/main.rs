@@ -15,6 +15,7 @@ mod logging;
 mod panics;
 mod pipelining;
 mod ports;
+mod proxies;
 mod settings;
 mod shutdown;
 mod timeouts;

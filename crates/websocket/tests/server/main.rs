@@ -9,6 +9,7 @@ mod crowd;
 mod endings;
 mod gates;
 mod messages;
+mod origins;
 mod panics;
 mod pings;
 mod reentrance;
