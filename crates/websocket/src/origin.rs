@@ -45,7 +45,8 @@ impl Origins {
         let not_believed = forwarded.iter().any(Option::is_some) && head.host() == Some(host);
         let advice = match self {
             Origins::OwnHost if not_believed => {
-                "a proxy names another host, but is not trusted: list its address in HttpServer::trusted_proxies"
+                "the peer names another host in X-Forwarded-Host or Forwarded, but is not trusted: if it is your proxy, list its \
+                 address in HttpServer::trusted_proxies"
             }
             Origins::OwnHost => {
                 "let other pages in with WebSocketOptions::origins; behind a proxy, have it send the host that the client asked for, \
@@ -57,7 +58,7 @@ impl Origins {
             origin = shortened(origin),
             host = shortened(host),
             peer = req.peer().map(tracing::field::display),
-            "refused a WebSocket with 403, as its page is of another host; {advice}"
+            "refused a WebSocket with 403, because its page is of another host; {advice}"
         );
     }
 }
