@@ -93,7 +93,7 @@ impl Error {
         let reason = reason.as_ref();
         Error::Protocol {
             // It may quote what the peer has sent.
-            reason: Excerpt::new(reason).limit(1024).to_string().into(),
+            reason: Excerpt::new(reason).limit(4096).to_string().into(),
         }
     }
 }
@@ -103,8 +103,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_of_the_protocol_quotes_at_most_1_kib_of_the_peer() {
+    fn an_error_of_the_protocol_quotes_at_most_4_kib_of_the_peer() {
         let text = Error::protocol("x\n".repeat(10_000)).to_string();
-        assert!(text.len() < 1100 && !text.contains('\n'), "{text}");
+        assert!(text.len() < 4200 && !text.contains('\n'), "{text}");
     }
 }
