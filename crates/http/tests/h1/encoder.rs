@@ -66,7 +66,7 @@ fn connection_close_among_the_headers_ends_the_connection() {
         };
         let (text, persistence) = encode(&head, &["x"]);
         assert_eq!(persistence, follows, "{value}");
-        let closes = text.contains("Connection: close\r\n");
+        let closes = text.contains("connection: close\r\n");
         assert_eq!(closes, follows == Persistence::Close, "{text}");
         assert!(!text.contains(value) || value == "close", "{text}");
     }
