@@ -114,6 +114,28 @@ fn what_is_refused_in_plain_text_is_refused_over_tls_and_ends_the_connection() {
 }
 
 #[test]
+fn a_response_that_ends_the_connection_is_followed_by_a_close_notify() {
+    let directory = Directory::new("close-notify");
+    let (cert, key) = directory.certificate("localhost");
+    let (_server, _, secure) = conformance(&cert, &key);
+    let address = secure.strip_prefix("https://").unwrap();
+    for request in [
+        "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "GET /stream HTTP/1.0\r\nHost: a\r\n\r\n",
+        "GET /hello HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    ] {
+        let arguments = ["s_client", "-quiet", "-CAfile", &cert, "-connect", address];
+        let Some(mut client) = Program::installed("openssl", &arguments) else {
+            return;
+        };
+        client.input(request);
+        let ended = client.wait();
+        // Without it, openssl fails with `unexpected eof while reading`.
+        assert!(ended.status.success(), "{request}: {ended:?}");
+    }
+}
+
+#[test]
 fn plain_text_on_the_tls_port_and_tls_on_the_plain_port_end_and_others_go_on() {
     let directory = Directory::new("mixed");
     let (cert, key) = directory.certificate("localhost");

@@ -319,6 +319,13 @@ fn wrong_name(expected: &ServerName<'_>, presented: &[String]) -> String {
     if names.iter().any(is_below) {
         text += "; `*` stands for exactly one label";
     }
+    let has_dot = |listed: &Listed<'_>| {
+        matches!(listed, Listed::Dns(name)
+            if name.strip_suffix('.').is_some_and(|name| name.eq_ignore_ascii_case(&host)))
+    };
+    if names.iter().any(has_dot) {
+        text += "; a name in a certificate has no dot at its end";
+    }
     text
 }
 
@@ -372,7 +379,12 @@ mod tests {
 
     #[test]
     fn a_certificate_for_other_names_says_what_is_wrong_with_its_own() {
-        let cases: [(&str, &[&str], &str); 9] = [
+        let cases: [(&str, &[&str], &str); 10] = [
+            (
+                "localhost",
+                &["DnsName(\"localhost.\")"],
+                "its certificate is for localhost., not for localhost; a name in a certificate has no dot at its end",
+            ),
             (
                 "127.0.0.1",
                 &["DnsName(\"localhost\")", "DnsName(\"127.0.0.1\")"],
