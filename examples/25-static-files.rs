@@ -21,7 +21,6 @@ fn main() -> uptick::Result {
     let files = StaticFiles::new(args.next().unwrap_or(".".into()));
 
     let http = HttpServer::new();
-    http.get("/", files.clone().handler());
     http.get("/{*path}", files.handler());
     http.listen(Server::bind(address)?);
     let uri = http.address().unwrap_or_default();

@@ -34,9 +34,7 @@ impl Place {
 
     fn serve(&self) -> HttpServer {
         let files = StaticFiles::new(self.0.join("site"));
-        server()
-            .get("/s/", files.clone().handler())
-            .get("/s/{*path}", files.handler())
+        server().get("/s/{*path}", files.handler())
     }
 }
 

@@ -136,7 +136,7 @@ fn with_groups(pattern: &str) -> Result<String, String> {
                 let end = rest.find('}').ok_or("a brace is not closed")?;
                 let inside = &rest[1..end];
                 let (name, what) = match inside.strip_prefix('*') {
-                    Some(name) => (name, ".+"),
+                    Some(name) => (name, ".*"),
                     None => (inside, "[^/]+"),
                 };
                 check_name(name)?;
@@ -216,7 +216,7 @@ mod tests {
     fn parameters_in_a_regular_expression_become_groups() {
         assert_eq!(
             regex_text(r"/{id}/(?:{*rest})?"),
-            r"\A(?:/(?P<id>[^/]+)/(?:(?P<rest>.+))?)\z"
+            r"\A(?:/(?P<id>[^/]+)/(?:(?P<rest>.*))?)\z"
         );
     }
 

@@ -14,9 +14,9 @@ use crate::Method;
 
 /// A table of routes: patterns of paths, and for each pattern a value per method.
 ///
-/// A pattern is a path in which `{name}` stands for one segment or the rest of one, and `{*name}`, at the end, for
-/// one or more characters of any kind. If it has one of the characters `()[]*+?^$|\` outside of braces, it is a
-/// regular expression that the whole path has to match; its named groups are parameters, too.
+/// A pattern is a path in which `{name}` stands for one segment or the rest of one, and `{*name}`, at the end, for the
+/// rest of the path, which may be empty: `/files/{*path}` matches `/files/`, but not `/files`. If a pattern has one of the characters
+/// `()[]*+?^$|\` outside of braces, it is a regular expression that the whole path has to match; its named groups are parameters, too.
 ///
 /// Of the patterns that match a path the more specific wins: where two of them differ first, text goes before `{name}`
 /// and that before `{*name}`, and regular expressions come last. The order in which they were added matters among regular expressions only: there the first wins that
@@ -25,7 +25,8 @@ use crate::Method;
 /// Paths are compared in their normal form: each byte that may stand in a path is itself, each other one is an escape with
 /// capital digits. So `/%40a` is `/@a`, and a pattern matches every spelling of its paths. An escaped slash does not end a
 /// segment, and a path with a slash at its end is another path. Regular expressions match the normal form, in which `é` is
-/// `%C3%A9` and a space is `%20`. Parameters are decoded once, after that: `{name}` may have a slash in it.
+/// `%C3%A9` and a space is `%20`. Parameters are decoded once, after that: `{name}` may have a slash in it, and in `{*name}` an
+/// escaped slash looks like any other. Where the difference matters, read the path itself.
 ///
 /// # Examples
 ///
@@ -47,12 +48,31 @@ pub struct Router<T> {
     texts: Vec<(Box<str>, usize)>,
     /// The others without `{*name}`, and those with it: matchit does not take both for one place.
     whole: matchit::Router<usize>,
-    open: Option<matchit::Router<usize>>,
+    open: Option<Box<Open>>,
     regexes: Vec<(Box<Regex>, usize)>,
     by_key: HashMap<String, usize>,
     endpoints: Vec<Endpoint<T>>,
     /// Methods that a route names and that not every server knows.
     extra: Vec<Method>,
+}
+
+/// The patterns with `{*name}`.
+#[derive(Default)]
+struct Open {
+    /// As they are, for a rest that is not empty.
+    rest: matchit::Router<usize>,
+    /// Up to `{*name}`, for an empty one.
+    empty: matchit::Router<usize>,
+}
+
+impl Open {
+    fn insert(&mut self, key: &str, index: usize) -> Result<(), matchit::InsertError> {
+        let begin = key.split_once("{*").map_or(key, |(begin, _)| begin);
+        self.rest.insert(key, index)?;
+        self.empty.insert(begin, index).inspect_err(|_| {
+            self.rest.remove(key);
+        })
+    }
 }
 
 struct Endpoint<T> {
@@ -187,12 +207,12 @@ impl<T> Router<T> {
                 self.texts.insert(at, (key.into(), index));
             }
             Pattern::Plain { key, .. } => {
-                let router = if key.contains("{*") {
-                    self.open.get_or_insert_default()
+                let inserted = if key.contains("{*") {
+                    self.open.get_or_insert_default().insert(&key, index)
                 } else {
-                    &mut self.whole
+                    self.whole.insert(&key, index)
                 };
-                if let Err(error) = router.insert(&key, index) {
+                if let Err(error) = inserted {
                     return Err(RouteError::Pattern {
                         pattern: pattern.into(),
                         why: self.why_refused(&error).into(),
@@ -255,11 +275,16 @@ impl<T> Router<T> {
             let found = router.at(path).ok()?;
             Some((self.endpoints.get(*found.value)?, found.params))
         };
-        match (found(&self.whole), self.open.as_ref().and_then(found)) {
-            (Some(whole), Some(open)) if is_more_specific(&open.0.key, &whole.0.key) => Some(open),
-            (None, open) => open,
-            (whole, _) => whole,
+        let mut best = found(&self.whole);
+        let open = self.open.as_deref();
+        let open = open.map(|open| [found(&open.rest), found(&open.empty)]);
+        for other in open.into_iter().flatten().flatten() {
+            let wins = |best: &(&Endpoint<T>, _)| is_more_specific(&other.0.key, &best.0.key);
+            if best.as_ref().is_none_or(wins) {
+                best = Some(other);
+            }
         }
+        best
     }
 
     /// What there is for a method and a path as it was sent, without the query.
@@ -280,7 +305,12 @@ impl<T> Router<T> {
         }
         if let Some((endpoint, params)) = self.find_plain(normal) {
             return match endpoint.entry(method) {
-                Some(entry) => entry.with(params.iter().map(|(_, raw)| Value::of(path, raw))),
+                Some(entry) => {
+                    let values = params.iter().map(|(_, raw)| Value::of(path, raw));
+                    // Of an empty rest there is no parameter.
+                    let empty = std::iter::repeat_with(|| Value::of(path, ""));
+                    entry.with(values.chain(empty).take(entry.names.len()))
+                }
                 None => self.without_route(method, endpoint.methods()),
             };
         }
@@ -429,10 +459,11 @@ impl<T> Entry<T> {
     }
 }
 
-/// Whether `open`, a key with `{*name}`, goes before `whole`, one without: it has text where that has a parameter.
-fn is_more_specific(open: &str, whole: &str) -> bool {
-    let differ = open.bytes().zip(whole.bytes()).find(|(a, b)| a != b);
-    differ.is_some_and(|(a, b)| b == b'{' && a != b'{')
+/// Whether `key` goes before `other`: where they differ first, it has text and the other a parameter, or it has `{name}` and the
+/// other `{*name}`.
+fn is_more_specific(key: &str, other: &str) -> bool {
+    let differ = key.bytes().zip(other.bytes()).find(|(a, b)| a != b);
+    differ.is_some_and(|(a, b)| (b == b'{' && a != b'{') || b == b'*')
 }
 
 #[cfg(test)]

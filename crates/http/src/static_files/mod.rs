@@ -39,9 +39,11 @@ use crate::{HttpError, LocalFuture, Request, Response};
 /// it. What is no regular file is not found, and names that begin with a dot are not either, unless [asked
 /// for](StaticFiles::dotfiles). A request is answered with 404 if its path has an escaped `/`, `\` or NUL, an empty segment, `.`
 /// or `..` anywhere: so there is one path to each file, and a route or middleware that guards this path
-/// ([`Request::path`]) cannot be passed by another one. A pattern guards only what it matches: `/private/{*path}` does not match
-/// `/private/`, where the index file is, and a regular expression comes after every other pattern. A directory without a slash at the end is redirected to the one with it, and answered with
-/// its index file; there are no listings.
+/// ([`Request::path`]) cannot be passed by another one. What has several names in the file system needs a guard for each: an
+/// index file, which is also sent for its directory, the target of a symbolic link, and every file where case does not matter (macOS).
+/// A regular expression is no guard, since it comes after every other pattern.
+///
+/// A directory without a slash at the end is redirected to the one with it, and answered with its index file; there are no listings.
 ///
 /// Files are opened on the pool of blocking jobs. Small ones are read there, and sent from memory; of larger ones the kernel
 /// sends what the client takes ([`sendfile`](StaticFiles::sendfile)). Where it cannot, as with TLS, and for several ranges, they
@@ -56,9 +58,7 @@ use crate::{HttpError, LocalFuture, Request, Response};
 /// use uptick_http::{HttpServer, StaticFiles};
 ///
 /// let files = StaticFiles::new("public");
-/// HttpServer::new()
-///     .get("/assets/", files.clone().handler())
-///     .get("/assets/{*path}", files.handler());
+/// HttpServer::new().get("/assets/{*path}", files.handler());
 /// ```
 #[derive(Clone, Debug)]
 pub struct StaticFiles {

@@ -85,6 +85,35 @@ fn a_file_is_not_reached_past_the_route_that_guards_it() {
 }
 
 #[test]
+fn the_index_of_a_directory_is_not_reached_past_the_guard_of_the_directory() {
+    let site = site();
+    let http = server();
+    http.get("/{*path}", StaticFiles::new(site.path()).handler());
+    http.group("/private", |private| {
+        private.wrap(|_: Request, _: Next| StatusCode::FORBIDDEN);
+        private.get("/{*path}", StaticFiles::new(site.path()).handler());
+    });
+    check(
+        http,
+        &[
+            "/private/",
+            "/%70rivate/",
+            "//private/",
+            "/private//",
+            "/private/.",
+            "/private/./",
+            "/private%2F",
+            "/private/index.html",
+            "/a/../private/",
+        ],
+    );
+    assert_eq!(status(http, "/private/"), 403);
+    assert_eq!(status(http, "/%70rivate/"), 403);
+    // Another path, from which clients are redirected to the guarded one.
+    assert_eq!(status(http, "/private"), 301);
+}
+
+#[test]
 fn a_file_is_not_reached_past_the_middleware_of_the_group_that_has_it() {
     let site = site();
     for (outer, inner) in [

@@ -62,7 +62,7 @@ fn text_before_the_rest_of_a_path_goes_before_parameters() {
         found(&router, "GET", "/statics/app.js"),
         "0 user=statics repo=app.js"
     );
-    assert_eq!(found(&router, "GET", "/static/"), "404");
+    assert_eq!(found(&router, "GET", "/static/"), "1 path=");
 }
 
 #[test]
@@ -88,11 +88,52 @@ fn a_parameter_may_have_text_around_it() {
 }
 
 #[test]
-fn the_rest_of_a_path_is_not_empty() {
-    let router = router(&[("GET", "/files/{*path}")]);
+fn the_rest_of_a_path_may_be_empty() {
+    let router = router(&[
+        ("GET", "/files/{*path}"),
+        ("GET", "/u/{id}/{*rest}"),
+        ("GET", "/r(?:x|y)/{*rest}"),
+    ]);
     assert_eq!(found(&router, "GET", "/files/a/b/"), "0 path=a/b/");
-    assert_eq!(found(&router, "GET", "/files/"), "404");
+    assert_eq!(found(&router, "GET", "/files/"), "0 path=");
     assert_eq!(found(&router, "GET", "/files"), "404");
+    assert_eq!(found(&router, "GET", "/%66iles/"), "0 path=");
+    assert_eq!(found(&router, "GET", "/u/7/"), "1 id=7 rest=");
+    assert_eq!(found(&router, "GET", "/u//"), "404");
+    assert_eq!(found(&router, "GET", "/rx/"), "2 rest=");
+    assert_eq!(found(&router, "POST", "/files/"), "405 GET, HEAD, OPTIONS");
+    assert!(router.has_path("/files/") && !router.has_path("/files"));
+}
+
+#[test]
+fn an_empty_rest_is_as_specific_as_any_other() {
+    let patterns = [
+        "/{*all}",
+        "/private/{*path}",
+        "/{a}/",
+        "/exact/{*path}",
+        "/exact/",
+        "/s{*rest}",
+    ];
+    let mut orders = vec![patterns.to_vec(), patterns.to_vec()];
+    orders[1].reverse();
+    for order in orders {
+        let mut router = Router::new();
+        for pattern in order {
+            let index = patterns.iter().position(|p| *p == pattern).unwrap();
+            router.add("GET", pattern, index).unwrap();
+        }
+        assert_eq!(found(&router, "GET", "/"), "0 all=");
+        assert_eq!(found(&router, "GET", "/private"), "0 all=private");
+        assert_eq!(found(&router, "GET", "/private/"), "1 path=");
+        assert_eq!(found(&router, "GET", "/private/x"), "1 path=x");
+        assert_eq!(found(&router, "GET", "/other/"), "2 a=other");
+        assert_eq!(found(&router, "GET", "/other/x"), "0 all=other/x");
+        assert_eq!(found(&router, "GET", "/exact/"), "4");
+        assert_eq!(found(&router, "GET", "/exact/x"), "3 path=x");
+        assert_eq!(found(&router, "GET", "/s"), "5 rest=");
+        assert_eq!(found(&router, "GET", "/s/"), "5 rest=/");
+    }
 }
 
 #[test]
