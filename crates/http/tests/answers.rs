@@ -174,6 +174,32 @@ fn a_page_is_compressed_for_those_who_ask() {
     assert!(length < 200, "{length}");
     let refused = ask(http, "/", "Accept-Encoding: gzip;q=0\r\n");
     assert_eq!(refused.body, plain.body);
+    let lines = "Accept-Encoding: deflate\r\nAccept-Encoding: gzip\r\n";
+    assert_eq!(
+        ask(http, "/", lines).field("content-encoding"),
+        Some("gzip")
+    );
+}
+
+#[test]
+fn compression_reads_all_lines_of_a_header() {
+    let http = server();
+    http.wrap(Compression::new());
+    http.get("/known", |_: Request| {
+        Response::new(StatusCode::NOT_MODIFIED).header("etag", "\"1\"")
+    });
+    http.get("/as-it-is", |_: Request| {
+        let mut response = Response::html("<p>hello</p>".repeat(500));
+        let headers = response.headers_mut();
+        for value in ["public", "no-transform"] {
+            headers.append("cache-control", value.parse().unwrap());
+        }
+        response
+    });
+    let tags = "If-None-Match: \"0\"\r\nIf-None-Match: W/\"1\"\r\nAccept-Encoding: gzip\r\n";
+    assert_eq!(ask(http, "/known", tags).field("etag"), Some("W/\"1\""));
+    let answer = ask(http, "/as-it-is", "Accept-Encoding: gzip\r\n");
+    assert_eq!(answer.field("content-encoding"), None);
 }
 
 #[test]

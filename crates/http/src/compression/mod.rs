@@ -189,24 +189,25 @@ enum Fit {
 struct Preferences {
     coding: Option<Coding>,
     is_head: bool,
-    /// The tags that the client has.
-    tags: Option<Box<str>>,
+    /// The entity tags that the client has, as they were sent.
+    tags: Box<[u8]>,
 }
 
 impl Preferences {
     fn of(request: &Request) -> Preferences {
-        let accept = request.header("accept-encoding");
+        let head = request.head();
+        let tags: Vec<u8> = head.fields_of("if-none-match").flatten().copied().collect();
         Preferences {
-            coding: accept.and_then(|accept| negotiate(accept, Coding::BUILT)),
+            coding: negotiate(head.fields_of("accept-encoding"), Coding::BUILT),
             is_head: *request.method() == Method::HEAD,
-            tags: request.header("if-none-match").map(Into::into),
+            tags: tags.into(),
         }
     }
 
     /// Whether the client has a tag.
     fn knows(&self, tag: &HeaderValue) -> bool {
-        let tags = self.tags.as_deref().unwrap_or_default();
-        tag.to_str().is_ok_and(|tag| tags.contains(tag))
+        let tag = tag.as_bytes();
+        !tag.is_empty() && self.tags.windows(tag.len()).any(|window| window == tag)
     }
 }
 
@@ -260,9 +261,9 @@ fn encoded(
 
 /// Whether the response says that it is not to be changed on its way.
 fn forbids(response: &Response) -> bool {
-    let control = response.get_bytes(&CACHE_CONTROL).unwrap_or_default();
-    control
-        .split(|b| *b == b',')
+    let lines = response.get_all_bytes(&CACHE_CONTROL);
+    lines
+        .flat_map(|line| line.split(|b| *b == b','))
         .any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-transform"))
 }
 

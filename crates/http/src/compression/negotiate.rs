@@ -8,14 +8,21 @@ const MAX_ELEMENTS: usize = 32;
 /// How much something is wanted, in thousandths; 0 is not at all.
 type Quality = u16;
 
-/// The best coding that the client takes, `None` if it prefers the response as it is.
+/// The best coding that the client takes by the lines of its `Accept-Encoding`, `None` if it prefers the response as it is.
 ///
 /// Of codings that the client likes equally the first of `offered` is taken. What is malformed is passed over.
-pub(crate) fn negotiate(accept: &str, offered: &[Coding]) -> Option<Coding> {
+pub(crate) fn negotiate<'a>(
+    accept: impl IntoIterator<Item = &'a [u8]>,
+    offered: &[Coding],
+) -> Option<Coding> {
     let mut named: [Option<Quality>; Coding::ALL.len()] = [None; Coding::ALL.len()];
     let mut identity = None;
     let mut others = None;
-    for element in accept.split(',').take(MAX_ELEMENTS) {
+    let lines = accept
+        .into_iter()
+        .filter_map(|line| str::from_utf8(line).ok());
+    let elements = lines.flat_map(|line| line.split(','));
+    for element in elements.take(MAX_ELEMENTS) {
         let Some((name, quality)) = element_of(element) else {
             continue;
         };
@@ -74,7 +81,7 @@ mod tests {
     use super::*;
 
     fn of(accept: &str) -> Option<Coding> {
-        negotiate(accept, &Coding::ALL)
+        negotiate([accept.as_bytes()], &Coding::ALL)
     }
 
     #[test]
@@ -88,7 +95,10 @@ mod tests {
     fn the_servers_order_decides_among_equals() {
         assert_eq!(of("gzip, deflate, br, zstd"), Some(Coding::Brotli));
         assert_eq!(of("gzip, zstd"), Some(Coding::Zstd));
-        assert_eq!(negotiate("gzip, br", &[Coding::Gzip]), Some(Coding::Gzip));
+        assert_eq!(
+            negotiate([&b"gzip, br"[..]], &[Coding::Gzip]),
+            Some(Coding::Gzip)
+        );
     }
 
     #[test]
@@ -140,6 +150,20 @@ mod tests {
                 "{element}"
             );
         }
+    }
+
+    #[test]
+    fn all_lines_of_the_field_are_one_list() {
+        let of = |lines: &[&'static str]| {
+            let lines = lines.iter().map(|line| line.as_bytes());
+            negotiate(lines, &Coding::ALL)
+        };
+        assert_eq!(of(&["identity;q=0.5", "gzip"]), Some(Coding::Gzip));
+        assert_eq!(of(&["br;q=0, *", "zstd;q=0"]), Some(Coding::Gzip));
+        assert_eq!(of(&["\u{e9}", "gzip"]), Some(Coding::Gzip));
+        let many = ["x"; 32].into_iter().chain(["gzip"]);
+        assert_eq!(of(&many.collect::<Vec<_>>()), None);
+        assert_eq!(of(&[]), None);
     }
 
     #[test]

@@ -118,6 +118,13 @@ impl Response {
         Some(self.headers.as_ref()?.get(name)?.as_bytes())
     }
 
+    /// Returns all values of a header other than `Content-Type`.
+    pub(crate) fn get_all_bytes(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
+        let headers = self.headers.as_deref();
+        let values = headers.map(|headers| headers.get_all(name));
+        values.into_iter().flatten().map(HeaderValue::as_bytes)
+    }
+
     /// The fields, to be changed.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
         let headers = self.headers.get_or_insert_default();

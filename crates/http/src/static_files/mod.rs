@@ -362,13 +362,13 @@ impl Settings {
         metadata: &Metadata,
         asked: &Asked,
     ) -> Option<(Coding, File, Metadata)> {
-        let accept = asked.fields.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
+        let accept = asked.fields.get_all(header::ACCEPT_ENCODING);
         let is_older = |other: &Metadata| match (other.modified(), metadata.modified()) {
             (Ok(other), Ok(own)) => other < own,
             _ => false,
         };
         let mut offered = Coding::ALL.to_vec();
-        while let Some(coding) = negotiate(accept, &offered) {
+        while let Some(coding) = negotiate(accept.iter().map(HeaderValue::as_bytes), &offered) {
             let mut name = path.as_os_str().to_owned();
             name.push(coding.extension());
             match open::below(&self.root, Path::new(&name)) {

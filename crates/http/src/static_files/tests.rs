@@ -362,6 +362,8 @@ fn a_compressed_file_beside_the_file_is_sent_to_those_who_take_it() {
         let head = ask(Method::HEAD, "a.txt", &[("accept-encoding", accept)]);
         assert_eq!((head.fields, head.length), (got.fields, got.length));
     }
+    let lines = [("accept-encoding", "zstd"), ("accept-encoding", "gzip")];
+    assert_eq!(ask(Method::GET, "a.txt", &lines).body, "gzipped");
     assert_eq!(get("docs/", "gzip").body, "index");
     let by_itself = get("a.txt.gz", "gzip");
     assert_eq!(
