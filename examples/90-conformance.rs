@@ -104,12 +104,8 @@ fn add_routes(http: HttpServer) {
     http.get("/notmodified", |_| {
         Response::new(StatusCode::NOT_MODIFIED).header("ETag", "\"v1\"")
     });
-    http.get("/header", |req: Request| {
-        let headers = req.headers();
-        let values = headers.get_all("x-probe").iter();
-        let values: Vec<_> = values.map(|value| value.as_bytes()).collect();
-        Response::plain(values.join(&b", "[..]))
-    });
+    http.get("/header", |req: Request| joined(&req, "x-probe", b", "));
+    http.get("/cookie", |req: Request| joined(&req, "cookie", b"; "));
     http.get("/host", |req: Request| {
         req.host().unwrap_or_default().to_owned()
     });
@@ -146,6 +142,14 @@ fn add_websocket(http: HttpServer, options: &Options) {
 
 async fn echo(req: Request) -> Result<Response, HttpError> {
     Ok(Response::plain(req.bytes(LARGEST_BODY).await?))
+}
+
+/// Returns a response with all values of a header.
+fn joined(req: &Request, name: &str, separator: &[u8]) -> Response {
+    let headers = req.headers();
+    let values = headers.get_all(name).iter();
+    let values: Vec<_> = values.map(|value| value.as_bytes()).collect();
+    Response::plain(values.join(separator))
 }
 
 /// The parameter `v` of the query, decoded.

@@ -169,6 +169,7 @@ fn heads_are_those_of_the_pages_and_have_no_body() {
         ("/empty", 204, None),
         ("/notmodified", 304, None),
         ("/header", 200, Some("0")),
+        ("/cookie", 200, Some("0")),
         ("/host", 200, Some("9")),
         ("/set-header?v=x", 200, Some("0")),
         ("/redirect?v=/", 302, Some("0")),
@@ -195,6 +196,10 @@ fn fields_and_authorities_are_shown_as_the_application_sees_them() {
     );
     assert_eq!(client.answer().text(), "one, two");
     client.request("GET /header", &[]);
+    assert_eq!(client.answer().text(), "");
+    client.request("GET /cookie", &["Cookie: a=1", "Cookie: b=2; c=3"]);
+    assert_eq!(client.answer().text(), "a=1; b=2; c=3");
+    client.request("GET /cookie", &[]);
     assert_eq!(client.answer().text(), "");
     client.send("GET /host HTTP/1.1\r\nHost: b.example:81\r\n\r\n");
     assert_eq!(client.answer().text(), "b.example:81");
@@ -235,6 +240,7 @@ fn other_methods_are_told_which_ones_there_are() {
         "/empty",
         "/notmodified",
         "/header",
+        "/cookie",
         "/host",
         "/set-header",
         "/redirect",
