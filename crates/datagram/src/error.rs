@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use uptick_emitter::Excerpt;
 use uptick_event_loop::errno;
 
 /// What can go wrong with a datagram socket.
@@ -16,9 +17,9 @@ use uptick_event_loop::errno;
 #[non_exhaustive]
 pub enum Error {
     /// An address that cannot be used, whatever the system says.
-    #[error("invalid address {address:?}: {reason} (EINVAL)")]
+    #[error("invalid address \"{address}\": {reason} (EINVAL)")]
     InvalidAddress {
-        /// The address as it was given, shortened if it is long.
+        /// The first 256 bytes of the address, with control characters escaped.
         address: Arc<str>,
         /// What is wrong with it, and what would be right.
         reason: &'static str,
@@ -153,14 +154,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// The longest piece of a bad address that an error repeats, in characters.
-    const LONGEST_ADDRESS: usize = 100;
-
     pub(crate) fn invalid_address(address: &str, reason: &'static str) -> Self {
-        let address = match address.char_indices().nth(Self::LONGEST_ADDRESS) {
-            Some((end, _)) => format!("{}…", &address[..end]).into(),
-            None => address.into(),
-        };
+        let address = Excerpt::new(address).to_string().into();
         Error::InvalidAddress { address, reason }
     }
 
@@ -211,8 +206,8 @@ mod tests {
     #[test]
     fn a_long_address_is_shortened_between_characters() {
         let error = Error::invalid_address(&"é".repeat(10_000), "the port is missing");
-        assert!(error.to_string().len() < 300);
-        assert!(error.to_string().contains("é…"));
+        assert!(error.to_string().len() < 350);
+        assert!(error.to_string().contains("é… (20000 bytes)\""));
     }
 
     #[test]

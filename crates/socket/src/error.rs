@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use uptick_emitter::Excerpt;
 use uptick_event_loop::errno;
 use uptick_stream::Error as StreamError;
 
@@ -20,9 +21,9 @@ use crate::Address;
 #[non_exhaustive]
 pub enum Error {
     /// An address that cannot be listened on or connected to, whatever the system says.
-    #[error("invalid address {uri:?}: {reason} (EINVAL)")]
+    #[error("invalid address \"{uri}\": {reason} (EINVAL)")]
     InvalidUri {
-        /// The address as it was given, shortened if it is long.
+        /// The first 256 bytes of the address, with control characters escaped.
         uri: Arc<str>,
         /// What is wrong with it, and what would be right.
         reason: Arc<str>,
@@ -165,20 +166,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// The longest piece of a bad address that an error repeats, in bytes.
-    const LONGEST_URI: usize = 200;
-
     pub(crate) fn invalid_uri(uri: &str, reason: impl Into<Arc<str>>) -> Self {
-        let mut end = uri.len().min(Self::LONGEST_URI);
-        while !uri.is_char_boundary(end) {
-            end -= 1;
-        }
-        let uri = match uri.get(..end) {
-            Some(start) if end < uri.len() => format!("{start}…").into(),
-            _ => uri.into(),
-        };
         Self::InvalidUri {
-            uri,
+            uri: Excerpt::new(uri).to_string().into(),
             reason: reason.into(),
         }
     }
@@ -535,7 +525,7 @@ mod tests {
         let Error::InvalidUri { uri, .. } = error else {
             panic!("{error}")
         };
-        assert_eq!(*uri, *format!("{}…", "ü".repeat(100)));
+        assert_eq!(*uri, *format!("{}… (2000 bytes)", "ü".repeat(128)));
     }
 
     #[test]

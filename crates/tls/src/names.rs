@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use rustls_pki_types::DnsName;
-
-/// How many characters of a bad name an error repeats.
-const SHOWN: usize = 200;
+use uptick_emitter::Excerpt;
 
 /// A name, or `*.` and a name for all those with one label more (RFC 9525, section 6.3).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -55,7 +53,7 @@ impl<T> Names<T> {
     /// Adds something for a pattern; the error says what is wrong with the pattern.
     pub(crate) fn add(&mut self, pattern: &str, value: T) -> Result<(), String> {
         let parsed = Pattern::parse(pattern)
-            .map_err(|reason| format!("`{}` is no server name: {reason}", shortened(pattern)))?;
+            .map_err(|reason| format!("`{}` is no server name: {reason}", Excerpt::new(pattern)))?;
         if self.0.insert(parsed, value).is_some() {
             return Err(format!("`{pattern}` is there twice"));
         }
@@ -71,14 +69,6 @@ impl<T> Names<T> {
         self.0
             .get(&Pattern::Exact(name))
             .or_else(|| self.0.get(&parent?))
-    }
-}
-
-/// As much of a bad name as an error repeats.
-fn shortened(text: &str) -> &str {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => text.get(..end).unwrap_or_default(),
-        None => text,
     }
 }
 

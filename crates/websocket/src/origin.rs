@@ -1,5 +1,6 @@
 //! From which pages browsers may connect.
 
+use uptick_emitter::Excerpt;
 use uptick_http::Request;
 
 /// The pages from which browsers may open WebSockets.
@@ -55,8 +56,8 @@ impl Origins {
             _ => "let further pages in with WebSocketOptions::origins",
         };
         tracing::warn!(
-            origin = shortened(origin),
-            host = shortened(host),
+            origin = %Excerpt::new(origin),
+            host = %Excerpt::new(host),
             peer = req.peer().map(tracing::field::display),
             "refused a WebSocket with 403, because its page is of another host; {advice}"
         );
@@ -78,16 +79,6 @@ fn is_own(origin: &str, host: Option<&str>) -> bool {
         bare.to_ascii_lowercase()
     };
     host.is_some_and(|host| !host.is_empty() && bare(host) == bare(authority))
-}
-
-/// The beginning of what a client has sent, for the log.
-fn shortened(text: &str) -> &str {
-    const MOST: usize = 200;
-    let end = text
-        .char_indices()
-        .nth(MOST)
-        .map_or(text.len(), |(end, _)| end);
-    &text[..end]
 }
 
 #[cfg(test)]

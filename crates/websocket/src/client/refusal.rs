@@ -9,9 +9,6 @@ use uptick_http::{HeaderMap, StatusCode};
 /// The most bytes of the content that are kept: 1 KiB.
 const MOST_CONTENT: usize = 1024;
 
-/// The most characters of the content that are shown.
-const MOST_SHOWN: usize = 200;
-
 /// The answer of a server that opens no WebSocket: it asks for authentication, redirects, or knows nothing of it.
 ///
 /// # Limits
@@ -123,13 +120,7 @@ impl Display for Refusal {
         if content.is_empty() {
             return Ok(());
         }
-        let shown: String = content.chars().take(MOST_SHOWN).collect();
-        let more = if shown.len() < content.len() {
-            " …"
-        } else {
-            ""
-        };
-        write!(f, ": {shown:?}{more}")
+        write!(f, ": \"{}\"", Excerpt::new(content))
     }
 }
 
@@ -162,7 +153,7 @@ mod tests {
         );
         let long = refusal(404, &[], &"x".repeat(5000));
         assert!(long.is_whole() && long.content().len() == 1024);
-        assert!(long.to_string().ends_with("x\" …") && long.to_string().len() < 300);
+        assert!(long.to_string().ends_with("x… (1024 bytes)\"") && long.to_string().len() < 350);
         assert!(refusal(403, &[("content-length", "0")], "").is_whole());
         assert!(refusal(304, &[], "").is_whole());
     }
