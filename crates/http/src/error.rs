@@ -171,8 +171,7 @@ impl HttpError {
         }
     }
 
-    /// Whether the server has to be mended: a status that only says what the server does not do, or not now, is an answer
-    /// to what clients send, unless it has a cause.
+    /// Whether the server is at fault. 501, 503 and 505 without a cause are not faults: they are responses to what clients send.
     fn is_server_fault(&self) -> bool {
         let deliberate = matches!(
             self.status(),

@@ -10,12 +10,12 @@ use parse::{Hop, Node};
 
 /// The proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.
 ///
-/// Anybody can send these headers, so they count only from a peer that is listed here. `X-Forwarded-For` and `Forwarded` are read
+/// Any client can send these headers, so they are read only if the peer is listed here. `X-Forwarded-For` and `Forwarded` are read
 /// from the right, as every proxy adds to the right end: while an address is that of a trusted proxy, what that proxy has added
-/// is believed, and the first address that is not one of a trusted proxy is the client's. What stands to the left of it
-/// anybody may have written.
+/// is believed, and the first address that is not one of a trusted proxy is the client's. Addresses to the left of it are ignored: the
+/// client may have sent them.
 ///
-/// | header | what it says |
+/// | header | meaning |
 /// |---|---|
 /// | `Forwarded: for=…;proto=…;host=…` | the client's address, the scheme and the host that the client used (RFC 7239) |
 /// | `X-Forwarded-For` | the client's address |
@@ -23,7 +23,7 @@ use parse::{Hop, Node};
 /// | `X-Forwarded-Host` | the host, and its port |
 /// | `X-Forwarded-Port` | the port of the host, where that has none |
 ///
-/// What the headers do not say is taken from the request itself: the scheme from the connection, the host from `Host`. A proxy has
+/// What the headers do not name is taken from the request itself: the scheme from the connection, the host from `Host`. A proxy has
 /// to set or remove each of these headers: those that it does not know it passes on as the client has sent them.
 ///
 /// # Examples
@@ -71,8 +71,8 @@ pub enum ForwardedFields {
 
 /// The request as the client made it: its address, the scheme and the host that it used.
 ///
-/// For a request that came directly, these are the peer, whether the connection is encrypted, and `Host`. Where a trusted proxy
-/// has passed the request on, they are what it says of them ([`TrustedProxies`]).
+/// For a request that came directly, these are the address of the peer, the scheme of the connection, and `Host`. For one from a
+/// trusted proxy, they come from the headers of the proxy ([`TrustedProxies`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Origin {
@@ -164,40 +164,40 @@ impl TrustedProxies {
         let headers = Headers::collect(headers, self.fields);
         let forwarded = headers.forwarded.map(|hops| match hops {
             Some(hops) => self.follow(hops),
-            None => Told::HIDDEN,
+            None => ForwardedInfo::HIDDEN,
         });
         let x_forwarded = headers.x_forwarded.hops().map(|hops| self.follow(hops));
-        let told = match (forwarded, x_forwarded) {
+        let info = match (forwarded, x_forwarded) {
             (None, None) => return received,
-            (Some(told), None) | (None, Some(told)) => told,
+            (Some(info), None) | (None, Some(info)) => info,
             (Some(one), Some(other)) => one.agreed(other),
         };
-        told.complete(received)
+        info.complete(received)
     }
 
-    /// Goes from proxy to proxy, from the right, as far as they are trusted. Where one that is nearer to the client does not
-    /// tell the scheme or the host, what the one before it has told stands.
-    fn follow(&self, hops: Vec<Hop>) -> Told {
-        let mut told = Told::default();
+    /// Goes from proxy to proxy, from the right, as far as they are trusted. A proxy that does not name the scheme or the host
+    /// leaves what the proxy to its right has named.
+    fn follow(&self, hops: Vec<Hop>) -> ForwardedInfo {
+        let mut info = ForwardedInfo::default();
         for hop in hops.into_iter().rev() {
-            told = Told {
-                secure: hop.secure.or(told.secure),
-                host: hop.host.or(told.host),
-                host_port: hop.host_port.or(told.host_port),
+            info = ForwardedInfo {
+                secure: hop.secure.or(info.secure),
+                host: hop.host.or(info.host),
+                host_port: hop.host_port.or(info.host_port),
                 client: hop.client,
             };
-            match told.client {
+            match info.client {
                 Some(Node::Address(ip, _)) if self.trusts(ip) => {}
                 _ => break,
             }
         }
-        told
+        info
     }
 }
 
 /// What the headers of trusted proxies say of a request.
 #[derive(Default)]
-struct Told {
+struct ForwardedInfo {
     /// `None` when no proxy names a client: then the peer is the client.
     client: Option<Node>,
     secure: Option<bool>,
@@ -205,9 +205,9 @@ struct Told {
     host_port: Option<u16>,
 }
 
-impl Told {
+impl ForwardedInfo {
     /// Nothing is known, not even that the peer is the client.
-    const HIDDEN: Told = Told {
+    const HIDDEN: ForwardedInfo = ForwardedInfo {
         client: Some(Node::Hidden),
         secure: None,
         host: None,
@@ -215,7 +215,7 @@ impl Told {
     };
 
     /// What two kinds of headers say, where they do not contradict each other. When they name two clients, nothing is known.
-    fn agreed(self, other: Told) -> Told {
+    fn agreed(self, other: ForwardedInfo) -> ForwardedInfo {
         let client = match (self.client, other.client) {
             (Some(Node::Address(ip, port)), Some(Node::Address(other_ip, other_port)))
                 if ip == other_ip =>
@@ -223,10 +223,10 @@ impl Told {
                 Some(Node::Address(ip, port.or(other_port)))
             }
             (Some(Node::Hidden), Some(Node::Hidden)) => Some(Node::Hidden),
-            (Some(_), Some(_)) => return Told::HIDDEN,
+            (Some(_), Some(_)) => return ForwardedInfo::HIDDEN,
             (client, None) | (None, client) => client,
         };
-        Told {
+        ForwardedInfo {
             client,
             secure: agreed(self.secure, other.secure),
             host: agreed(self.host, other.host),
@@ -234,7 +234,7 @@ impl Told {
         }
     }
 
-    /// Takes what was not told from the request as it was received.
+    /// Completes the description with the request as it was received.
     fn complete(self, received: Origin) -> Origin {
         let (ip, port) = match self.client {
             None => (received.ip, received.port),
@@ -252,7 +252,7 @@ impl Told {
     }
 }
 
-/// What both say, or the one that says anything.
+/// Returns the value if both agree or only one is known.
 fn agreed<T: PartialEq>(one: Option<T>, other: Option<T>) -> Option<T> {
     match (one, other) {
         (Some(one), Some(other)) => (one == other).then_some(one),

@@ -208,8 +208,12 @@ impl HttpServer {
         self
     }
 
-    /// Sets what shapes answers that are errors: those of handlers, and those where there is no route. Default: a short
-    /// page of text.
+    /// Sets the callback that makes the page of an error: one that a handler or a middleware returned, a panic, or one of the
+    /// server itself, such as 404. Default: a short page of text.
+    ///
+    /// It is called once for each error, after the middleware and before [`on_response`](HttpServer::on_response). So middleware
+    /// can read the error ([`Response::failure`]). Headers that middleware adds to it are kept, unless the page has them; a body
+    /// that middleware sets is replaced. A middleware that makes the page itself returns a new response.
     pub fn error(self, shape: impl Fn(HttpError, &Request) -> Response + 'static) -> Self {
         self.with_routes(|routes| routes.error(Rc::new(shape)));
         self

@@ -180,7 +180,7 @@ impl Compression {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {
     No,
-    /// A response without the whole of it does not tell.
+    /// Unknown, because the response does not have the whole representation.
     Unknown,
     Yes,
 }

@@ -84,13 +84,13 @@ fn go_on(key: Id) {
                 }
             }
             Some(Step::Piece(at, piece)) => {
-                told(
+                respond_to_panic(
                     at,
                     catch(|| emit(&Incoming(at), Request::DATA, piece)).err(),
                 );
             }
             Some(Step::PieceEnd(at)) => {
-                told(at, catch(|| emit(&Incoming(at), Request::END, ())).err());
+                respond_to_panic(at, catch(|| emit(&Incoming(at), Request::END, ())).err());
             }
             Some(Step::Failed(at, error)) => failed(at, error),
             Some(Step::Wake(waker)) => waker.wake(),
@@ -391,7 +391,7 @@ fn unanswered(at: At) {
 }
 
 /// Responds to a panic of a listener of the exchange with an error.
-fn told(at: At, panic: Option<String>) {
+fn respond_to_panic(at: At, panic: Option<String>) {
     if let Some(message) = panic {
         outgoing::respond(at, HttpError::panicked(message).into());
     }
@@ -414,7 +414,7 @@ pub(super) fn failed(at: At, error: BodyError) {
     }
     let listens = Incoming(at).with_listeners(|all| all.has(Request::ERROR.slot()));
     if listens == Some(true) {
-        told(
+        respond_to_panic(
             at,
             catch(|| emit(&Incoming(at), Request::ERROR, error.clone())).err(),
         );

@@ -107,11 +107,10 @@ impl HttpServer {
     /// Sets how long the server waits, once a client has ended its side (FIN, or `close_notify` of TLS), before it tests whether
     /// the client is still there. Default: 1 s.
     ///
-    /// Most clients that do not want a response any more close their socket, which a server cannot tell from a client that has
-    /// only ended its side. So if nothing was sent for this time, the server sends the first byte of the response, or of the next
-    /// chunk, ahead of the rest. The system of a client that has closed its socket answers with a reset: the client has gone, its
-    /// handler's future is dropped, and `close` is emitted. A client that takes three such bytes, this time apart, gets its
-    /// response, however long that takes.
+    /// A client that has closed its socket and one that is half-closed both send a FIN. To distinguish them, the server sends the
+    /// first byte of the response, or of the next chunk, early if it has sent nothing for this time. The kernel of a client that has
+    /// closed its socket replies with a reset: the handler's future is dropped, and `close` is emitted. A client that
+    /// accepts three such bytes, this time apart, is half-closed and gets its response, however long that takes.
     ///
     /// Where there is no byte to send ahead, in a body that has a `Content-Length` or, for HTTP/1.0, ends with the connection, the
     /// client counts as gone when nothing was sent for this time.

@@ -11,7 +11,7 @@ use super::range::{self, Part};
 pub(super) struct Validators {
     /// A strong entity tag, with its quotes.
     pub(super) etag: String,
-    /// The time of the last modification in whole seconds, if it tells anything.
+    /// The time of the last modification in whole seconds, if it is known.
     pub(super) modified: Option<SystemTime>,
     /// The length of the file.
     pub(super) length: u64,

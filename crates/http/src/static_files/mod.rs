@@ -178,11 +178,11 @@ impl StaticFiles {
         self
     }
 
-    /// Sets whether a file is sent as it lies compressed beside itself: `name.br`, `name.zst` or `name.gz` for `name`, if the client
-    /// takes that coding and the compressed file is not older. All responses have `Vary: Accept-Encoding` then. Default: `false`.
+    /// Sets whether `name.br`, `name.zst` or `name.gz` is sent for `name`, if the client accepts that coding and the compressed file is
+    /// not older. All responses then have `Vary: Accept-Encoding`. Default: `false`.
     ///
-    /// The compressed file has an entity tag of its own, and ranges are those of its bytes. It costs a look for each coding that
-    /// the client takes until there is a file.
+    /// The compressed file has its own entity tag, and ranges are ranges of its bytes. Each coding that the client accepts costs
+    /// an attempt to open a file, until one exists.
     ///
     /// # Examples
     /// ```
@@ -416,7 +416,7 @@ fn send(path: &Path, file: File, metadata: &Metadata, asked: &Asked) -> io::Resu
     };
     let (status, content) = match outcome {
         Outcome::Whole | Outcome::Part(Part::Whole) if asked.method == Method::HEAD => {
-            // Its length is told, its bytes are not sent.
+            // Only its length is sent.
             let range = FileRange::new(file, 0, length);
             (StatusCode::OK, Content::File(range))
         }
@@ -460,13 +460,14 @@ fn send(path: &Path, file: File, metadata: &Metadata, asked: &Asked) -> io::Resu
     })))
 }
 
-/// The entity tag changes with the content, also where the time of the modification is the same for all files, as in images that
-/// can be reproduced: the time of the last change of status cannot be set, and a file that takes another's place is another inode. On
-/// file systems where that time tells nothing the other one may.
+/// Returns the validators of a file.
+///
+/// The entity tag changes with the content, also where all files have the same modification time, as in reproducible images: the
+/// status change time cannot be set, and a file that replaces another one has another inode.
 fn validators(metadata: &Metadata, now: SystemTime) -> Validators {
     let since_1970 = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let modified = metadata.modified().map(since_1970).unwrap_or_default();
-    // A time in the future is not told (RFC 9110, section 8.8.2.1), and 0 and 1 stand for no time.
+    // A time in the future is not sent (RFC 9110, section 8.8.2.1), and 0 and 1 stand for no time.
     let seconds = modified.min(since_1970(now)).as_secs();
     let changed = i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
     Validators {

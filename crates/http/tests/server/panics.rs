@@ -105,6 +105,40 @@ fn a_panic_of_a_handler_becomes_the_500_that_the_error_callback_and_the_middlewa
 }
 
 #[test]
+fn middleware_gets_the_error_of_a_panic_before_its_page_is_made() {
+    let (http, log) = (server(), Log::default());
+    let notes = log.clone();
+    http.wrap(move |req: Request, next: Next| {
+        let log = notes.clone();
+        next.run(req).map(move |response| {
+            let error = response.failure().map(|error| error.status().as_u16());
+            log.add(format!("middleware {error:?}"));
+            response
+                .header("x-page", "of the middleware")
+                .header("x-layer", "yes")
+        })
+    });
+    let notes = log.clone();
+    http.error(move |_, _| {
+        notes.add("error");
+        Response::plain("page").header("x-page", "of the callback")
+    });
+    let notes = log.clone();
+    http.on_response(move |response| {
+        notes.add("on_response");
+        response
+    });
+    http.get("/", |_: Request| -> &str { panic!("on purpose") });
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    let answer = client.answer();
+    assert_eq!((answer.status(), &*answer.body), (500, "page"));
+    assert_eq!(answer.field("x-page"), Some("of the callback"));
+    assert_eq!(answer.field("x-layer"), Some("yes"));
+    assert_eq!(log.text(), "middleware Some(500) error on_response");
+}
+
+#[test]
 fn an_answer_that_is_whole_arrives_though_its_handler_panics_afterwards() {
     let http = layered();
     http.get("/", |req: Request| -> () {
