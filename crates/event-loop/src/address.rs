@@ -21,7 +21,7 @@ pub enum InvalidV6 {
 /// The name is looked up at once: the address keeps the number that the interface has now.
 ///
 /// # Errors
-/// [`InvalidV6`] says what is wrong.
+/// [`InvalidV6`] names what is wrong.
 ///
 /// # Examples
 /// ```
@@ -52,7 +52,7 @@ fn scope_id(zone: &str) -> Option<u32> {
     index_of(zone).or_else(|| index_of(zone.strip_prefix("25")?))
 }
 
-/// The number of an interface. `getaddrinfo` knows it without `unsafe` on every system, and asks nobody about an address that is
+/// The number of an interface. `getaddrinfo` returns it without `unsafe` on every system, and sends no query for an address that is
 /// written out.
 fn index_of(name: &str) -> Option<u32> {
     let found = (format!("fe80::%{name}"), 0).to_socket_addrs().ok()?;

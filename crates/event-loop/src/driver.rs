@@ -27,7 +27,7 @@ pub trait Driver: Sync {
     }
 
     /// The time given to [`arm_deadline`] has come, and what was ready by then has been handled. What was active meanwhile
-    /// ([`Timestamp::is_over`] says so) arms again for what is left.
+    /// ([`Timestamp::is_over`]) arms again for what is left.
     fn expired(&self, token: Token) {
         let _ = token;
     }

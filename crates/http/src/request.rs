@@ -226,7 +226,7 @@ impl Request {
         self.head.version()
     }
 
-    /// The host that the client asked for, with the port where it was given, `example.com:8080`: as a trusted proxy says
+    /// The host that the client asked for, with the port where it was given, `example.com:8080`: as a trusted proxy names it
     /// ([`HttpServer::trusted_proxies`](crate::HttpServer::trusted_proxies)), otherwise from the target if that is a whole URI, or
     /// from `Host`. What was received stays available as [`head().host()`](RequestHead::host).
     pub fn host(&self) -> Option<&str> {
@@ -262,7 +262,7 @@ impl Request {
 
     /// Returns the request as the client made it: its address, the scheme and the host. They are those of the connection and of
     /// `Host`, or, where a trusted proxy has passed the request on
-    /// ([`HttpServer::trusted_proxies`](crate::HttpServer::trusted_proxies)), what that says of them.
+    /// ([`HttpServer::trusted_proxies`](crate::HttpServer::trusted_proxies)), those that it names.
     ///
     /// [`client`](Request::client), [`is_secure`](Request::is_secure), [`scheme`](Request::scheme) and [`host`](Request::host) are
     /// parts of it.
@@ -281,7 +281,7 @@ impl Request {
         }
     }
 
-    /// Whether the client uses HTTPS: the connection is encrypted, or a trusted proxy says that the client's connection to it is.
+    /// Whether the client uses HTTPS: the connection is encrypted, or a trusted proxy reports that the client's connection to it is.
     /// It is what the attribute `Secure` of cookies and the scheme of absolute URLs depend on.
     ///
     /// [`Connection::is_secure`] of [`connection`](Request::connection) says whether the connection itself is encrypted.

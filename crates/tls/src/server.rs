@@ -43,7 +43,7 @@ const MAX_HANDSHAKES: usize = 1024;
 /// | `close` | `()` | the wrapped server has stopped listening for good: the last event |
 ///
 /// `end` of a connection is the peer's `close_notify`. When the peer ends without it, what it sent may have been cut off by
-/// somebody else: that is an `error` (RFC 8446, section 6.1). [`end`](Connection::end),
+/// an attacker: that is an `error` (RFC 8446, section 6.1). [`end`](Connection::end),
 /// [`shutdown_write`](Connection::shutdown_write) and a [`close`](Connection::close) that discards nothing send it. After a fatal
 /// error the connection lingers, as after `end`, so that the alert arrives.
 ///

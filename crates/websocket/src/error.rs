@@ -18,7 +18,7 @@ pub enum Error {
     /// The connection failed.
     #[error(transparent)]
     Connection(uptick_socket::Error),
-    /// Nothing came from the peer for as long as the idle timeout says, and it took nothing of what it was sent.
+    /// The peer sent nothing for the idle timeout, and acknowledged nothing of what it was sent.
     #[error("the peer was silent for longer than the idle timeout")]
     Silent,
     /// The peer does not read: a message was dropped, and the connection stays open.

@@ -11,7 +11,7 @@ use uptick_http::Request;
 #[non_exhaustive]
 pub enum Origins {
     /// Those of the host and port that the client asked for ([`Request::host`](Request::host)): behind a proxy,
-    /// those that a trusted one says ([`HttpServer::trusted_proxies`](uptick_http::HttpServer::trusted_proxies)).
+    /// those that a trusted one names ([`HttpServer::trusted_proxies`](uptick_http::HttpServer::trusted_proxies)).
     #[default]
     OwnHost,
     /// All.

@@ -362,7 +362,7 @@ impl Reconnecting {
     }
 }
 
-/// The wait that the server asks for, if its status says that it may be able to later.
+/// The wait that the server asks for with `Retry-After`, if the status is 429 or 503.
 fn retry_after(why: &Lost) -> Option<Duration> {
     let Lost::Failed(Error::Refused { refusal, .. }) = why else {
         return None;

@@ -38,7 +38,7 @@ pub(crate) fn poll_body(
             return Found::Over;
         }
         if entry.decoder.announced() > room {
-            // Before a client that waits for `100 Continue` is told to send.
+            // Before `100 Continue` is sent to a client that waits for it.
             return too_long();
         }
         entry.flags.insert(Flags::WANTED);
@@ -162,7 +162,7 @@ pub(crate) fn body_limit(at: At) -> usize {
     with_current(at, |entry| entry.service.body_limit()).unwrap_or(0)
 }
 
-/// Tells the client to send the body, unless the answer has begun.
+/// Sends `100 Continue`, unless the response has begun.
 fn send_continue(at: At) {
     let conn = with_exchange(at, |entry| {
         // A client that has ended its side waits for nothing, and may have got the first bytes of its response.

@@ -53,6 +53,9 @@ use crate::{HttpError, LocalFuture, Request, Response};
 /// 64 KiB of a file are read at once, and up to so many are sent from memory. Of 16 ranges in a request, those that overlap
 /// or are 80 bytes apart at most become one; more of them, or as many bytes in them as in the file, are answered with the whole.
 ///
+/// The entity tag is made of length, modification time, inode and status change time. It does not change if a file is rewritten in
+/// place with the same length within one tick of the kernel's clock, 4 ms on most systems.
+///
 /// # Examples
 /// ```
 /// use uptick_http::{HttpServer, StaticFiles};

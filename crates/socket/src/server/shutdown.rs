@@ -48,7 +48,7 @@ impl Draining {
 }
 
 impl Server {
-    /// Stops listening, gives the open connections until the deadline to end by themselves, then closes those left. The
+    /// Stops listening, waits until the deadline for the open connections to end by themselves, then closes those left. The
     /// deadline counts from the call.
     ///
     /// `close` is emitted when the last one is gone. Tell the connections, if the protocol has words for it; what is

@@ -30,7 +30,7 @@ pub trait Protocol<T: Transport>: Sync {
     /// The peer has ended its side; then this side ends too, unless it stays half-open. `end` listeners are not called.
     fn end(&self, stream: T, key: Id);
 
-    /// The peer has ended its side, but the stream is paused: [`end`](Protocol::end) follows once it is resumed and what came
+    /// Reports the peer's end of stream while the stream is paused: [`end`](Protocol::end) follows once it is resumed and what came
     /// before is read. May be called several times.
     fn end_pending(&self, stream: T, key: Id) {
         let _ = (stream, key);

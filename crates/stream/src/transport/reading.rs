@@ -330,8 +330,8 @@ fn rare_step<T: Transport>(entry: &mut Entry<T>, token: Token, rare: NoBytes) ->
     }
 }
 
-/// Nobody wants data. An end or an error behind nothing unread shows all the same, and a protocol hears of an end that waits
-/// behind what is unread.
+/// Handles readiness while no data is wanted. An end of stream or an error with nothing unread before it is reported; an end behind
+/// unread bytes is reported to a protocol only.
 #[cold]
 fn unwanted<T: Transport>(entry: &mut Entry<T>) -> Step {
     let pending = match entry.flags.contains(Flags::PAUSED) && entry.served.is_some() {

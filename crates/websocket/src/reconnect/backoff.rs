@@ -23,8 +23,7 @@ impl Backoff {
     }
 }
 
-/// The wait that a server asked for, and up to a fifth more as `chance` says: never less, and its clients do not come back
-/// all at once.
+/// Returns the wait that a server asked for plus up to a fifth, by `chance`, so that its clients do not come back all at once.
 pub(super) fn asked_for(wait: Duration, chance: u32) -> Duration {
     let share = f64::from(chance) / f64::from(u32::MAX);
     wait.mul_f64(1.0 + 0.2 * share).max(LEAST)

@@ -91,10 +91,10 @@ impl Entry {
         self.rare.as_ref()?.until
     }
 
-    /// What follows when nothing came for as long as a limit says.
+    /// The action for a limit of silence that has passed.
     ///
     /// A peer that has acknowledged bytes since the last look is not silent, but for those of a ping that found nothing before
-    /// it. A ping that would wait behind other bytes is not sent: whether those are taken says more.
+    /// it. A ping is not sent if it would wait behind other bytes: their acknowledgement tests the peer as well.
     fn silent(&mut self) -> Option<Over> {
         let acknowledged = self.conn.acknowledged();
         let takes = acknowledged > self.acknowledged;

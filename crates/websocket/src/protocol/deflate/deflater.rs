@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(inflater.inflate(&[0x00], 5), Ok(Vec::new()));
     }
 
-    /// The octets of `Hello` in a block with BFINAL set, padded to a byte (RFC 7692, 7.2.3.4, without the last octet).
+    /// The bytes of `Hello` in a block with BFINAL set, padded to a byte (RFC 7692, 7.2.3.4, without the last byte).
     const FINAL: [u8; 7] = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 
     #[test]
