@@ -161,6 +161,9 @@ impl SecureServer {
     }
 
     /// Sets how long a handshake may take, also those under way; `None` is for ever. Default: 10 s.
+    ///
+    /// A handshake that waits for its turn ([`handshakes_per_iteration`](Self::handshakes_per_iteration)) does not time out, and
+    /// from its turn on it has 1 s at least.
     pub fn handshake_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         wrapping::set_limit(self, timeout.into());
         self
@@ -279,6 +282,10 @@ impl SecureServer {
             .unwrap_or((true, false));
         if queue {
             future_tick(move || self.go_on());
+        }
+        if may {
+            // A client whose ClientHello had to wait needs time for its answer.
+            handshake.extend();
         }
         may
     }
@@ -448,6 +455,11 @@ impl Waits for SecureServer {
             wrapping::report(self, error);
             conn.close();
         }
+    }
+
+    fn is_due(self, handshake: Waiting<Self>) -> bool {
+        self.with_entry(|entry| entry.steps.waiting.contains(&handshake.key()))
+            .unwrap_or(false)
     }
 }
 

@@ -10,6 +10,9 @@ use uptick_event_loop::{Timer, driver};
 use crate::connection::Connection;
 use crate::error::Error;
 
+/// The time that a connection has at least once this side has done what it waited for: 1 s.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// A wrapper whose connections wait for something: a header, a handshake.
 pub trait Waits: Copy + 'static {
     /// What is kept with a connection that waits.
@@ -25,6 +28,12 @@ pub trait Waits: Copy + 'static {
 
     /// A connection has waited for `limit`.
     fn timed_out(self, waiting: Waiting<Self>, limit: Duration);
+
+    /// Whether it is this side that a connection waits for. It does not time out then. Default: never.
+    fn is_due(self, waiting: Waiting<Self>) -> bool {
+        let _ = waiting;
+        false
+    }
 }
 
 /// The connections of a server that wait, in the order in which they began, and their limits.
@@ -33,7 +42,7 @@ pub struct Pending<T> {
     next: u64,
     limit: Option<Duration>,
     max: usize,
-    /// For the one that has waited longest.
+    /// For the one whose time is over first.
     timer: Option<Timer>,
 }
 
@@ -41,6 +50,8 @@ struct Item<T> {
     conn: Connection,
     /// On the loop's clock.
     began: Duration,
+    /// The connection does not time out before.
+    grace: Duration,
     /// Of the connection's errors.
     listener: ListenerId,
     kept: T,
@@ -78,10 +89,25 @@ impl<T> Pending<T> {
         self.max = max.max(1);
     }
 
-    /// When the time of the one that has waited longest is over.
+    /// The time at which the first of them times out.
     fn deadline(&self) -> Option<Duration> {
-        let (_, oldest) = self.waiting.first_key_value()?;
-        oldest.began.checked_add(self.limit?)
+        let limit = self.limit?;
+        let deadlines = self.waiting.values().map(|item| item.deadline(limit));
+        deadlines.min()
+    }
+
+    /// The number of a connection that has timed out at a time.
+    fn over(&self, now: Duration) -> Option<u64> {
+        let limit = self.limit?;
+        let mut waiting = self.waiting.iter();
+        let over = waiting.find(|(_, item)| item.deadline(limit) <= now);
+        over.map(|(&key, _)| key)
+    }
+}
+
+impl<T> Item<T> {
+    fn deadline(&self, limit: Duration) -> Duration {
+        self.began.saturating_add(limit).max(self.grace)
     }
 }
 
@@ -113,6 +139,7 @@ impl<S: Waits> Waiting<S> {
         let item = Item {
             conn,
             began: driver::time_of_call(),
+            grace: Duration::ZERO,
             listener: conn.on(Connection::ERROR, move |error| {
                 server.failed(waiting, error)
             }),
@@ -145,6 +172,17 @@ impl<S: Waits> Waiting<S> {
         self.server
             .with_pending(|pending| Some(f(&mut pending.waiting.get_mut(&self.key)?.kept)))
             .flatten()
+    }
+
+    /// This side does now what the connection has waited for: the peer has 1 s at least to go on, also where its time is
+    /// over, because this side was late.
+    pub fn extend(self) {
+        let grace = driver::time_of_call().saturating_add(GRACE);
+        self.server.with_pending(|pending| {
+            if let Some(item) = pending.waiting.get_mut(&self.key) {
+                item.grace = grace;
+            }
+        });
     }
 
     /// Ends the waiting, and gives what was kept; `None` when it has ended before.
@@ -211,31 +249,38 @@ fn oldest<S: Waits>(
         .flatten()
 }
 
-/// Has the timer fire for the connection that has waited longest; without any there is no timer.
+/// Has the timer fire for the connection whose time is over first; without any there is no timer.
 fn arm<S: Waits>(server: S) {
-    server.with_pending(|pending| match (pending.deadline(), pending.timer) {
-        (Some(deadline), None) => {
-            let left = deadline.saturating_sub(driver::time_of_call());
-            pending.timer = Some(driver::add_timeout(left, move || expire(server)));
+    server.with_pending(|pending| match pending.timer {
+        None => {
+            if let Some(deadline) = pending.deadline() {
+                let left = deadline.saturating_sub(driver::time_of_call());
+                pending.timer = Some(driver::add_timeout(left, move || expire(server)));
+            }
         }
-        (None, Some(timer)) => {
+        Some(timer) if pending.is_empty() => {
             timer.cancel();
             pending.timer = None;
         }
-        _ => {}
+        Some(_) => {}
     });
 }
 
-/// The time of the connection that has waited longest may be over.
+/// The time of a connection may be over.
 fn expire<S: Waits>(server: S) {
     let limit = server.with_pending(|pending| {
         pending.timer = None;
         pending.limit
     });
     let now = driver::handled_until();
-    let is_over =
-        |pending: &Pending<S::Item>| pending.deadline().is_some_and(|deadline| deadline <= now);
-    while let Some(late) = oldest(server, is_over) {
+    while let Some(key) = server.with_pending(|pending| pending.over(now)).flatten() {
+        let Some(late) = waiting(server, key) else {
+            break;
+        };
+        if server.is_due(late) {
+            late.extend();
+            continue;
+        }
         server.timed_out(late, limit.flatten().unwrap_or_default());
         // Whatever the server has made of it.
         late.take();

@@ -13,7 +13,7 @@ use uptick_socket::prelude::*;
 use uptick_tls::{SecureServer, VerifyPeer};
 
 use crate::support::{
-    Identity, address, client, connect, join, session, settle, tls_server, until,
+    Identity, address, client, connect, join, manual_clock, session, settle, tls_server, until,
 };
 
 /// A client that takes one step of its handshake at a time.
@@ -142,6 +142,58 @@ fn of_those_that_wait_for_their_turn_the_newest_goes_first() {
     let first = order[0];
     let rest: Vec<usize> = (0..4).rev().filter(|index| *index != first).collect();
     assert_eq!(order[1..], rest);
+}
+
+#[test]
+fn a_handshake_that_waits_for_its_turn_does_not_time_out() {
+    const CLIENTS: usize = 10;
+    let clock = manual_clock();
+    let identity = Identity::new();
+    let server = tls_server(identity.config()).handshakes_per_iteration(1);
+    let connections = Rc::new(Cell::new(0));
+    let count = Rc::clone(&connections);
+    server.on("connection", move |_: Connection| {
+        count.set(count.get() + 1)
+    });
+    let mut clients: Vec<Stepper> = (0..CLIENTS)
+        .map(|_| Stepper::new(server, identity.client()))
+        .collect();
+    until(|| server.pending_handshakes() == CLIENTS);
+    clients.iter_mut().for_each(Stepper::send);
+    // The process was stopped, or a callback has worked for long.
+    clock.advance(Duration::from_secs(20));
+    // All are answered before any of them goes on.
+    until(|| clients.iter().all(Stepper::has_answer));
+    until(|| {
+        for client in &mut clients {
+            client.receive();
+            client.send();
+        }
+        connections.get() == CLIENTS
+    });
+    server.close();
+}
+
+#[test]
+fn a_client_whose_turn_came_late_has_a_second_to_go_on() {
+    let clock = manual_clock();
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    server.on("connection", |_: Connection| ());
+    let errors = Rc::new(Cell::new(0));
+    let count = Rc::clone(&errors);
+    server.on("error", move |_: Error| count.set(count.get() + 1));
+    let mut client = Stepper::new(server, identity.client());
+    until(|| server.pending_handshakes() == 1);
+    client.send();
+    clock.advance(Duration::from_secs(20));
+    until(|| client.has_answer());
+    clock.advance(Duration::from_millis(990));
+    settle();
+    assert_eq!((server.pending_handshakes(), errors.get()), (1, 0));
+    clock.advance(Duration::from_millis(10));
+    until(|| errors.get() == 1);
+    assert_eq!(server.pending_handshakes(), 0);
 }
 
 #[test]
