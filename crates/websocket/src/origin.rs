@@ -56,8 +56,8 @@ impl Origins {
             _ => "let further pages in with WebSocketOptions::origins",
         };
         tracing::warn!(
-            origin = %Excerpt::new(origin),
-            host = %Excerpt::new(host),
+            origin = Excerpt::new(origin).to_string(),
+            host = Excerpt::new(host).to_string(),
             peer = req.peer().map(tracing::field::display),
             "refused a WebSocket with 403, because its page is of another host; {advice}"
         );
