@@ -111,6 +111,19 @@ fn a_slash_too_many_or_too_few_is_redirected_if_asked() {
 }
 
 #[test]
+fn a_directory_is_redirected_to_the_route_for_what_is_below_it() {
+    let routes = routes(&[("GET", "/files/{*path}")]);
+    routes.borrow_mut().redirect_trailing_slash(true);
+    let response = answer(&routes, Method::GET, "/files?x");
+    assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT);
+    assert_eq!(response.get("location"), Some("/files/?x"));
+    for path in ["/files/", "/files/a", "/files/a/"] {
+        let status = answer(&routes, Method::GET, path).status();
+        assert_eq!(status, StatusCode::OK, "{path}");
+    }
+}
+
+#[test]
 fn a_redirect_to_another_slash_stays_on_the_host() {
     let routes = routes(&[("GET", "/{*rest}")]);
     routes.borrow_mut().redirect_trailing_slash(true);
