@@ -385,7 +385,7 @@ impl Connection {
     /// still in the kernel's send queue. 0 when the handle is stale.
     ///
     /// A peer is alive while this number grows, however slowly. With TLS these are the bytes on the wire. On a Unix socket,
-    /// bytes count in steps of up to 48 KiB, and the number may fall as more is written. On systems other than Linux, written
+    /// bytes count in steps of about 36 KiB, and the number may fall as more is written. On systems other than Linux, written
     /// bytes count as acknowledged.
     ///
     /// Cost: a system call.

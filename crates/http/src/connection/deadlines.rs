@@ -112,8 +112,7 @@ pub(super) fn expired(key: Id) {
             entry.arm(key);
             return None;
         };
-        if waiting == Waiting::Idle && entry.conn.is_sending() {
-            // It is not idle while it reads the answer, however long that takes.
+        if waiting == Waiting::Idle && entry.reads_response() {
             entry.since = Timestamp::now();
             entry.arm(key);
             return None;
@@ -153,6 +152,22 @@ pub(super) fn expired(key: Id) {
 }
 
 impl Entry {
+    /// Whether the client is still reading the last response: a part of it waits in the write queue, or in the kernel, and
+    /// the client has acknowledged something since the idle timeout was last over.
+    fn reads_response(&mut self) -> bool {
+        if self.conn.is_sending() {
+            // The write timeout ends a connection whose client takes nothing.
+            return true;
+        }
+        let acknowledged = self.conn.acknowledged();
+        if acknowledged == self.conn.bytes_written() {
+            return false;
+        }
+        // The low half is enough to tell whether it has changed.
+        let acknowledged = acknowledged as u32;
+        acknowledged != std::mem::replace(&mut self.acknowledged, acknowledged)
+    }
+
     /// A window of time for the body is over: whether enough of it has come. Begins the next window.
     fn body_goes_on(&mut self, window: Duration) -> bool {
         if self.flags.contains(Flags::ANSWERED) {

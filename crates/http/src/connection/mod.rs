@@ -60,6 +60,8 @@ pub(crate) struct Entry {
     number: u32,
     /// Bytes of the body that came in this window of time, or were thrown away behind the answer.
     counted: u32,
+    /// The low half of what the client had acknowledged when the idle timeout was last over.
+    acknowledged: u32,
     flags: Flags,
 }
 
@@ -133,6 +135,7 @@ pub(crate) fn serve(conn: Connection, service: &Rc<Service>) {
         paused: Timestamp::default(),
         number: 0,
         counted: 0,
+        acknowledged: 0,
         flags,
     };
     let key = CONNECTIONS

@@ -78,8 +78,8 @@ impl HttpServer {
         self.set(|settings| settings.timeouts.head = time(limit))
     }
 
-    /// Sets how long a connection is kept for the next request, before it is closed; `None` switches the limit off.
-    /// Default: 60 s.
+    /// Sets how long a connection is kept for the next request, before it is closed; `None` switches the limit off. While the
+    /// client still acknowledges bytes of the last response, the connection is not idle. Default: 60 s.
     pub fn idle_timeout(self, limit: Option<Duration>) -> Self {
         self.set(|settings| settings.timeouts.idle = time(limit))
     }
@@ -137,7 +137,7 @@ impl HttpServer {
         self.set(|settings| settings.drain_limit = bytes)
     }
 
-    /// Sets for how long a client may take nothing of an answer, before its connection is closed; `None` switches the
+    /// Sets for how long a client may acknowledge nothing of a response, before its connection is closed; `None` switches the
     /// limit off. It is that of [`Connection::set_write_timeout`](uptick_socket::Connection::set_write_timeout), for
     /// connections that come from now on. Default: that of the connection, which is 30 s.
     pub fn write_timeout(self, limit: Option<Duration>) -> Self {

@@ -106,6 +106,13 @@ impl Client {
         }
     }
 
+    /// Sets how many bytes wait in its kernel at most.
+    pub(crate) fn set_receive_buffer(&self, bytes: usize) {
+        SockRef::from(&self.stream)
+            .set_recv_buffer_size(bytes)
+            .unwrap();
+    }
+
     /// Sends text, however long it takes.
     #[track_caller]
     pub(crate) fn send(&mut self, text: impl AsRef<[u8]>) {

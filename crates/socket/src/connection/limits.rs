@@ -20,13 +20,18 @@ impl Connection {
     /// Sets for how long the connection may be without a byte in either direction before it gets an `error` and closes.
     /// `None` switches the limit off. Default: off.
     ///
-    /// It is checked every 100 ms.
+    /// It is checked every 100 ms. Bytes that the peer acknowledges count, too: a connection whose peer is still reading what
+    /// the kernel has for it is not idle. While bytes are not acknowledged, it may take up to twice the limit.
     pub fn set_idle_timeout(self, limit: Option<Duration>) {
         transport::set_idle_limit(self, limit);
     }
 
-    /// Sets for how long the peer may take nothing while bytes wait for it, before the connection gets an `error` and
+    /// Sets for how long the peer may acknowledge nothing while bytes wait for it, before the connection gets an `error` and
     /// is reset. `None` switches the limit off. Default: 30 s.
+    ///
+    /// A slow reader is not reset as long as its kernel acknowledges something
+    /// ([`acknowledged`](Connection::acknowledged)). The connection looks four times in each limit, so a peer that has stopped
+    /// is reset at most a fourth of the limit late.
     pub fn set_write_timeout(self, limit: Option<Duration>) {
         transport::set_stall_limit(self, limit);
     }
@@ -50,6 +55,9 @@ impl Connection {
     }
 
     /// Sets how long `end` waits for the peer's end, throwing away what it still sends. Default: 1 s.
+    ///
+    /// The time begins when the peer has acknowledged everything, or acknowledges nothing for the write timeout
+    /// ([`set_write_timeout`](Connection::set_write_timeout)). With a time of zero, `end` does not wait.
     ///
     /// Without it, an answer to a peer that is still sending would be lost: closing a socket with unread bytes resets it.
     pub fn set_linger(self, time: Duration) {

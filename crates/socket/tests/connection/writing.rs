@@ -268,8 +268,7 @@ fn acknowledged_bytes_are_those_that_have_left_the_kernel() {
 
 #[test]
 fn bytes_on_a_unix_socket_are_acknowledged_when_they_are_read() {
-    let (ours, mut peer) = std::os::unix::net::UnixStream::pair().unwrap();
-    let conn = Connection::adopt(ours).unwrap();
+    let (conn, mut peer) = unix_pair();
     conn.write([0; 1000]);
     settle();
     assert_eq!((conn.acknowledged(), conn.bytes_written()), (0, 1000));

@@ -11,6 +11,7 @@ use std::fmt::Display;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::abort;
 use std::rc::Rc;
@@ -224,6 +225,13 @@ pub(crate) fn tcp_pair() -> (Connection, TcpStream) {
     let client = connect_to(listener.local_addr().unwrap());
     let (ours, _) = listener.accept().unwrap();
     (Connection::adopt(ours).unwrap(), client)
+}
+
+/// A connection over a Unix socket and its peer. Unlike that of a TCP peer, its kernel acknowledges nothing on its own,
+/// and nothing late.
+pub(crate) fn unix_pair() -> (Connection, UnixStream) {
+    let (ours, peer) = UnixStream::pair().unwrap();
+    (Connection::adopt(ours).unwrap(), peer)
 }
 
 /// A server whose first connection is handed to `f`, with a client of it; the server closes itself then.

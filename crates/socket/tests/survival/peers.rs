@@ -114,7 +114,7 @@ fn a_peer_that_never_reads_meets_the_hard_limit() {
 #[test]
 fn a_peer_that_never_reads_meets_the_write_timeout() {
     let clock = manual_clock();
-    let (conn, _peer) = tcp_pair();
+    let (conn, _peer) = unix_pair();
     let log = Log::new();
     log.states(conn);
     while conn.write(vec![0; 10_000]) {}
@@ -127,7 +127,7 @@ fn a_peer_that_never_reads_meets_the_write_timeout() {
 #[test]
 fn a_peer_that_never_reads_an_ended_connection_meets_the_write_timeout() {
     let clock = manual_clock();
-    let (conn, _peer) = tcp_pair();
+    let (conn, _peer) = unix_pair();
     let log = Log::new();
     log.states(conn);
     conn.end_with(vec![0; 8 << 20]);

@@ -206,7 +206,7 @@ macro_rules! writing {
                 crate::transport::set_write_limits(self, Some(soft), Some(hard));
             }
 
-            /// Sets for how long the other side may take nothing while bytes wait for it, before the stream gets an
+            /// Sets for how long the other side may acknowledge nothing while bytes wait for it, before the stream gets an
             /// `error` and closes. `None` switches the limit off. Default: 30 s for sockets, off for all else.
             pub fn set_write_timeout(self, limit: Option<std::time::Duration>) {
                 crate::transport::set_stall_limit(self, limit);

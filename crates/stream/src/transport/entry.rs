@@ -33,7 +33,7 @@ pub(super) struct Entry<T: Transport> {
     pub(super) deadline: Option<DeadlineId>,
     /// When the stream was last active, as far as a limit depends on it.
     pub(super) active: Timestamp,
-    /// When bytes last went out while the descriptor was full, or when the stream began to linger.
+    /// When bytes last went out or were acknowledged while the descriptor was full, or when the stream began to linger.
     pub(super) progress: Timestamp,
     pub(super) bytes_read: u64,
     pub(super) bytes_written: u64,
@@ -60,6 +60,9 @@ pub(super) struct Rare {
     pub(super) idle_limit: Option<Duration>,
     pub(super) stall_limit: Option<Duration>,
     pub(super) linger: Duration,
+    /// When the kernel was last asked what the peer has acknowledged, and the low half of what that was.
+    pub(super) looked: Timestamp,
+    pub(super) acknowledged: u32,
     pub(super) data: Option<Rc<dyn Any>>,
 }
 
@@ -78,6 +81,8 @@ impl Default for Rare {
             idle_limit: None,
             stall_limit: Some(STALL_LIMIT),
             linger: LINGER,
+            looked: Timestamp::default(),
+            acknowledged: 0,
             data: None,
         }
     }
@@ -89,7 +94,7 @@ pub const SOFT_LIMIT: usize = 64 * 1024;
 /// How much may wait in a write queue before a further write fails the stream: 16 MiB.
 pub const HARD_LIMIT: usize = 16 * 1024 * 1024;
 
-/// How long a peer may read nothing while something waits for it: 30 s.
+/// How long a peer may acknowledge nothing while something waits for it: 30 s.
 pub const STALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long an ended stream waits for the peer's end: 1 s.

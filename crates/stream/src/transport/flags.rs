@@ -66,6 +66,9 @@ impl Flags {
     /// The descriptor may have duplicates, which keep its watch when it is closed.
     pub(super) const SHARED: Flags = Flags(1 << 28);
 
+    /// At the last look, the kernel had bytes that the peer had not acknowledged.
+    pub(super) const UNACKNOWLEDGED: Flags = Flags(1 << 28);
+
     #[inline]
     pub(super) const fn contains(self, other: Flags) -> bool {
         self.0 & other.0 == other.0

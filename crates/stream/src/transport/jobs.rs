@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use uptick_event_loop::{Readiness, Token, driver, spawn, spawn_blocking};
 
 use super::flags::Flags;
-use super::{Entry, Timestamp, Transport, deadlines, reading, with_entry};
+use super::{Entry, Transport, deadlines, reading, with_entry};
 use crate::read_buffer::{Chunk, NoBytes, READ_SIZE};
 
 /// How many pieces of the write queue one job writes.
@@ -109,8 +109,7 @@ pub(super) fn write<T: Transport>(entry: &mut Entry<T>, token: Token) -> io::Res
         });
     });
     entry.flags.insert(Flags::BLOCKED);
-    entry.progress = Timestamp::now();
-    deadlines::arm_entry(entry, token);
+    deadlines::blocked(entry, token);
     Ok(())
 }
 

@@ -287,7 +287,8 @@ pub fn write_file<T: Transport>(stream: T, file: FileRange) -> Result<bool, File
     files::write(stream, file)
 }
 
-/// Sends what is queued, then ends this side, waits for the peer's end for the linger time at most, and closes.
+/// Sends what is queued, then ends this side, waits until the peer has acknowledged everything and then for the peer's end for
+/// the linger time at most, and closes.
 pub fn end<T: Transport>(stream: T) {
     ending::end(stream);
 }
@@ -407,7 +408,8 @@ pub fn set_allow_half_open<T: Transport>(stream: T, allow: bool) {
     with_entry(stream, |entry, _| entry.flags.set(Flags::HALF_OPEN, allow));
 }
 
-/// Sets how long the stream may be without a byte in either direction. Default: `None`, for as long as it likes.
+/// Sets how long the stream may be without a byte in either direction, acknowledged bytes included. Default: `None`, for as
+/// long as it likes.
 pub fn set_idle_limit<T: Transport>(stream: T, limit: Option<Duration>) {
     with_entry(stream, |entry, _| {
         entry.rare().idle_limit = limit;
@@ -416,13 +418,13 @@ pub fn set_idle_limit<T: Transport>(stream: T, limit: Option<Duration>) {
     deadlines::arm(stream);
 }
 
-/// Sets how long the peer may take nothing while something waits for it; `None` switches the limit off. Default: 30 s.
+/// Sets how long the peer may acknowledge nothing while something waits for it; `None` switches the limit off. Default: 30 s.
 pub fn set_stall_limit<T: Transport>(stream: T, limit: Option<Duration>) {
     with_entry(stream, |entry, _| entry.rare().stall_limit = limit);
     deadlines::arm(stream);
 }
 
-/// Sets how long an ended stream waits for the peer's end. Default: 1 s.
+/// Sets how long an ended stream waits for the peer's end once the peer has acknowledged everything. Default: 1 s.
 pub fn set_linger<T: Transport>(stream: T, time: Duration) {
     with_entry(stream, |entry, _| entry.rare().linger = time);
     deadlines::arm(stream);

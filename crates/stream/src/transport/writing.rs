@@ -12,8 +12,8 @@ use super::filtering::Taken;
 use super::flags::Flags;
 use super::gathering::Gathered;
 use super::{
-    Entry, Spare, Timestamp, Transport, Transports, deadlines, ending, files, filtering, gathering,
-    jobs, protocol,
+    Entry, Spare, Transport, Transports, deadlines, ending, files, filtering, gathering, jobs,
+    protocol,
 };
 use crate::chunk::Chunk;
 use crate::error::Error;
@@ -424,8 +424,7 @@ fn send_queue<T: Transport>(entry: &mut Entry<T>, token: Token) -> io::Result<()
     }
     if entry.flags.contains(Flags::BLOCKED) {
         // Whoever sends found room, or fills the descriptor for the first time: the peer's time begins here.
-        entry.progress = Timestamp::now();
-        deadlines::arm_entry(entry, token);
+        deadlines::blocked(entry, token);
     }
     Ok(())
 }

@@ -1,8 +1,14 @@
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
+use rustix::net::{AddressFamily, SocketType, connect, socket};
 use uptick_event_loop::{Readiness, Step, add_timer};
+use uptick_stream::DuplexResourceStream;
+use uptick_stream::transport::acknowledged;
 
-use crate::support::{Log, arrived, fill, manual_clock, pair, send, turn};
+use crate::support::{Log, arrived, fill, manual_clock, pair, run_until, send, turn};
 
 #[test]
 fn a_peer_that_never_reads_gets_30_seconds() {
@@ -97,11 +103,144 @@ fn an_idle_stream_is_closed_and_activity_keeps_it() {
         turn();
     }
     assert_eq!(log.take(), "x,x,x");
+    arrived(&mut peer);
     let began = clock.elapsed();
     uptick_event_loop::run().unwrap();
     let waited = clock.elapsed() - began;
     assert_eq!(log.take(), "error (ETIMEDOUT),close");
     assert!(waited >= Duration::from_secs(9) && waited < Duration::from_millis(10_400));
+}
+
+/// A stream over TCP with small buffers, and its peer.
+fn small_tcp_pair() -> (DuplexResourceStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Accepted sockets inherit it.
+    set_socket_send_buffer_size(&listener, 64 << 10).unwrap();
+    let peer = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    // Otherwise the peer's kernel acknowledges in steps of 64 KiB, a segment of the loopback interface.
+    set_socket_recv_buffer_size(&peer, 4 << 10).unwrap();
+    connect(&peer, &listener.local_addr().unwrap()).unwrap();
+    let (ours, _) = listener.accept().unwrap();
+    let peer = TcpStream::from(peer);
+    peer.set_nonblocking(true).unwrap();
+    (DuplexResourceStream::new(ours).unwrap(), peer)
+}
+
+/// Reads until the peer has acknowledged something more.
+fn take_a_little(stream: DuplexResourceStream, peer: &mut TcpStream) {
+    let before = acknowledged(stream);
+    run_until(|| {
+        let mut buffer = [0; 1024];
+        match peer.read(&mut buffer) {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
+            Ok(count) => assert!(count > 0, "the stream has ended"),
+        }
+        acknowledged(stream) != before
+    });
+}
+
+/// Waits until the peer's kernel has taken all that it takes.
+fn settled(stream: DuplexResourceStream) {
+    let mut calm = 0;
+    let mut before = acknowledged(stream);
+    run_until(|| {
+        let now = acknowledged(stream);
+        calm = if now == before { calm + 1 } else { 0 };
+        before = now;
+        calm > 50
+    });
+}
+
+#[test]
+fn a_peer_that_acknowledges_something_within_each_write_timeout_does_not_stall() {
+    let (clock, _poller) = manual_clock();
+    let (stream, mut peer) = small_tcp_pair();
+    let log = Log::of(stream);
+    fill(stream);
+    settled(stream);
+    stream.write(vec![0; 1 << 20]);
+    let written = stream.bytes_written();
+    for _ in 0..6 {
+        turn_for(&clock, Duration::from_secs(20));
+        take_a_little(stream, &mut peer);
+        assert_eq!(log.take(), "");
+    }
+    assert_eq!(stream.bytes_written(), written, "the kernel takes no more");
+    let began = clock.elapsed();
+    uptick_event_loop::run().unwrap();
+    let waited = clock.elapsed() - began;
+    assert_eq!(log.take(), "error (ETIMEDOUT),close");
+    assert!(waited >= Duration::from_secs(30), "{waited:?}");
+    assert!(waited < Duration::from_secs(38), "{waited:?}");
+}
+
+#[test]
+fn a_stream_is_not_idle_while_its_peer_acknowledges_what_the_kernel_holds() {
+    let (clock, _poller) = manual_clock();
+    let (stream, mut peer) = small_tcp_pair();
+    let log = Log::of(stream);
+    stream.set_idle_timeout(Some(Duration::from_secs(10)));
+    stream.write(vec![0; 40 << 10]);
+    turn();
+    settled(stream);
+    assert_eq!(stream.buffered(), 0, "the kernel has all of it");
+    for _ in 0..4 {
+        turn_for(&clock, Duration::from_secs(8));
+        take_a_little(stream, &mut peer);
+        assert_eq!(log.take(), "");
+    }
+    let began = clock.elapsed();
+    uptick_event_loop::run().unwrap();
+    let waited = clock.elapsed() - began;
+    assert_eq!(log.take(), "error (ETIMEDOUT),close");
+    assert!(waited >= Duration::from_secs(10), "{waited:?}");
+    assert!(waited < Duration::from_millis(20_400), "{waited:?}");
+}
+
+#[test]
+fn an_ended_stream_waits_while_its_peer_acknowledges_what_the_kernel_holds() {
+    let (clock, _poller) = manual_clock();
+    let (stream, mut peer) = small_tcp_pair();
+    let log = Log::of(stream);
+    stream.write(vec![0; 40 << 10]);
+    turn();
+    settled(stream);
+    stream.end();
+    for _ in 0..3 {
+        turn_for(&clock, Duration::from_secs(20));
+        take_a_little(stream, &mut peer);
+        assert_eq!(log.take(), "");
+    }
+    // What comes now would reset a socket that was closed, and the rest would be lost.
+    peer.write_all(b"thanks").unwrap();
+    let mut rest = Vec::new();
+    run_until(|| match peer.read_to_end(&mut rest) {
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+            false
+        }
+        Ok(_) => true,
+    });
+    // It has all: the linger time is that of any other stream now.
+    turn_for(&clock, Duration::from_secs(9));
+    assert_eq!(log.take(), "close");
+}
+
+#[test]
+fn an_ended_stream_whose_peer_acknowledges_nothing_closes_after_the_write_timeout() {
+    let (clock, _poller) = manual_clock();
+    let (stream, _peer) = small_tcp_pair();
+    let log = Log::of(stream);
+    stream.write(vec![0; 40 << 10]);
+    turn();
+    settled(stream);
+    let began = clock.elapsed();
+    stream.end();
+    uptick_event_loop::run().unwrap();
+    let waited = clock.elapsed() - began;
+    assert_eq!(log.take(), "close");
+    assert!(waited >= Duration::from_secs(30), "{waited:?}");
+    assert!(waited < Duration::from_secs(38), "{waited:?}");
 }
 
 #[test]
