@@ -16,7 +16,9 @@ use uptick_emitter::{Emitter, Event, Listeners, events};
 use uptick_event_loop::Id;
 use uptick_event_loop::driver::Driver;
 use uptick_stream::filter::Filter;
-use uptick_stream::transport::{self, Transport, TransportDriver, TransportOptions, Transports};
+use uptick_stream::transport::{
+    self, SocketFamily, Transport, TransportDriver, TransportOptions, Transports,
+};
 use uptick_stream::{Chunk, DuplexTransport, Error as StreamError, FileRange};
 
 use crate::Address;
@@ -210,6 +212,10 @@ impl Connection {
         options: TransportOptions,
         owner: Option<Owner>,
     ) -> Result<Connection, Error> {
+        let mut options = options;
+        if peer.ip().is_none() {
+            options.family = SocketFamily::Unix;
+        }
         let extra = Extra {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             peer: peer.clone(),
@@ -232,6 +238,7 @@ impl Connection {
             connected_peer(&socket).map_err(|error| Error::connect("an adopted socket", error))?;
         let options = TransportOptions {
             shared: true,
+            family: SocketFamily::of(&socket),
             ..TransportOptions::default()
         };
         let conn = Connection::open(socket, peer, options, None)?;

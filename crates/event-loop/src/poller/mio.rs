@@ -103,9 +103,9 @@ impl MioPoller {
         let raw = fd.as_raw_fd();
         let mut source = SourceFd(&raw);
         let interest = match interest {
-            Interest::Read => mio::Interest::READABLE,
+            Interest::Read => READABLE,
             Interest::Write => mio::Interest::WRITABLE,
-            Interest::Both => mio::Interest::READABLE | mio::Interest::WRITABLE,
+            Interest::Both => READABLE | mio::Interest::WRITABLE,
         };
         let registry = self.poll.registry();
         if add {
@@ -115,6 +115,12 @@ impl MioPoller {
         }
     }
 }
+
+/// Urgent data comes with the event of all other data, and costs nothing where there is none.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const READABLE: mio::Interest = mio::Interest::READABLE.add(mio::Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const READABLE: mio::Interest = mio::Interest::READABLE;
 
 fn to_mio(token: Token) -> mio::Token {
     mio::Token(token.to_u64() as usize)
@@ -212,6 +218,9 @@ fn readiness(event: &mio::event::Event) -> Readiness {
     }
     if event.is_error() {
         readiness = readiness.with(Readiness::ERROR);
+    }
+    if event.is_priority() {
+        readiness = readiness.with(Readiness::PRIORITY);
     }
     readiness
 }

@@ -111,7 +111,8 @@ impl Interest {
 /// When readiness is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    /// Once for each change: cheapest, right for those who read until it blocks or a short read.
+    /// Once for each change: cheapest, right for those who read until it blocks, or until a short read where [`Readiness::splits_reads`] is
+    /// false.
     Edge,
     /// In each wait for as long as it lasts.
     Level,
@@ -134,6 +135,9 @@ impl Readiness {
     pub const WRITE_CLOSED: Readiness = Readiness(8);
     /// The descriptor has an error to report.
     pub const ERROR: Readiness = Readiness(16);
+    /// TCP urgent data, or other out-of-band data: one read may stop in front of it, and not return all there is. Reported
+    /// for edge-triggered watches, on Linux.
+    pub const PRIORITY: Readiness = Readiness(32);
 
     /// This readiness and that.
     #[must_use]
@@ -144,7 +148,7 @@ impl Readiness {
     /// Whether there is something to read: bytes, the end or an error.
     #[inline]
     pub const fn is_readable(self) -> bool {
-        self.0 & (Self::READABLE.0 | Self::READ_CLOSED.0 | Self::ERROR.0) != 0
+        self.0 & (Self::READABLE.0 | Self::READ_CLOSED.0 | Self::ERROR.0 | Self::PRIORITY.0) != 0
     }
 
     /// Whether a write would tell something: room, or an error.
@@ -165,6 +169,19 @@ impl Readiness {
         self.0 & (Self::WRITE_CLOSED.0 | Self::ERROR.0) != 0
     }
 
+    /// Whether a read may return less than there is, also with room left: because of urgent data, or because the end or an
+    /// error is behind the bytes.
+    #[inline]
+    pub const fn splits_reads(self) -> bool {
+        self.0 & (Self::READ_CLOSED.0 | Self::ERROR.0 | Self::PRIORITY.0) != 0
+    }
+
+    /// Whether there is urgent data.
+    #[inline]
+    pub const fn is_priority(self) -> bool {
+        self.0 & Self::PRIORITY.0 != 0
+    }
+
     /// Whether the descriptor has an error to report.
     #[inline]
     pub const fn is_error(self) -> bool {
@@ -180,6 +197,7 @@ impl fmt::Debug for Readiness {
             (Self::READ_CLOSED, "read closed"),
             (Self::WRITE_CLOSED, "write closed"),
             (Self::ERROR, "error"),
+            (Self::PRIORITY, "priority"),
         ];
         f.debug_set()
             .entries(

@@ -12,7 +12,7 @@ use rustix::net::SocketType;
 use rustix::net::sockopt::socket_type;
 
 use crate::error::Error;
-use crate::transport::TransportOptions;
+use crate::transport::{SocketFamily, TransportOptions};
 
 /// What is kept with a resource stream.
 #[derive(Debug)]
@@ -143,6 +143,10 @@ fn options_of(fd: BorrowedFd<'_>) -> io::Result<TransportOptions> {
     }
     Ok(TransportOptions {
         is_socket: kind == FileType::Socket,
+        family: match kind {
+            FileType::Socket => SocketFamily::of(fd),
+            _ => SocketFamily::Other,
+        },
         blocks: matches!(kind, FileType::RegularFile | FileType::BlockDevice),
         shared: true,
         ..TransportOptions::default()

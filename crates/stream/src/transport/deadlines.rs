@@ -55,7 +55,7 @@ pub(super) fn blocked<T: Transport>(entry: &mut Entry<T>, token: Token) {
         && entry
             .rare
             .as_ref()
-            .is_none_or(|rare| rare.acknowledged == 0 || rare.looked.is_over(limit / LOOKS))
+            .is_none_or(|rare| rare.acknowledged == 0 || rare.looked.age() >= limit / LOOKS)
     {
         entry.look_at_peer();
     }

@@ -73,7 +73,7 @@ pub(super) fn read<T: Transport>(
         Ok(bytes) if bytes.is_empty() => Err(NoBytes::End),
         Ok(bytes) => Ok(Chunk {
             bytes: bytes.into(),
-            filled: true,
+            more: true,
         }),
         Err(error) => Err(NoBytes::Failed(error)),
     })

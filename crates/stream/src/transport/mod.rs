@@ -46,7 +46,7 @@ use spare::Spare;
 
 pub use acknowledged::acknowledged;
 pub use dispatch::TransportDriver;
-pub use entry::{HARD_LIMIT, LINGER, SOFT_LIMIT, STALL_LIMIT, TransportOptions};
+pub use entry::{HARD_LIMIT, LINGER, SOFT_LIMIT, STALL_LIMIT, SocketFamily, TransportOptions};
 pub use protocol::{Protocol, clear_protocol, set_protocol, unshift, write_with};
 
 /// A `Copy` handle of a stream over a file descriptor.
@@ -154,6 +154,10 @@ impl<T: Transport> Default for Transports<T> {
     }
 }
 
+/// Whether the poller reports what comes to a socket after a short read as a new event. The others are read until they
+/// block. So are terminals, which give one line at a time, and pipes.
+const SHORT_READ_ENDS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
 /// Takes a descriptor in as a stream. It reads nothing until [`start`].
 ///
 /// # Errors
@@ -167,6 +171,13 @@ pub fn open<T: Transport>(
     let limit = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
     let mut flags = Flags::default();
     flags.set(Flags::SOCKET, options.is_socket);
+    if SHORT_READ_ENDS && options.is_socket {
+        flags.set(Flags::UNIX, options.family == SocketFamily::Unix);
+        flags.set(
+            Flags::SHORT_READ_ENDS,
+            options.family != SocketFamily::Other,
+        );
+    }
     flags.set(Flags::HALF_OPEN, options.allow_half_open);
     flags.set(Flags::READ_OVER, !options.readable);
     flags.set(Flags::WRITE_OVER, !options.writable);

@@ -13,14 +13,10 @@ use super::flags::Flags;
 use super::protocol::{self, Served};
 use super::{Entry, Spare, Transport, ending, filtering, jobs, with_entry};
 use crate::error::Error;
-use crate::read_buffer::{self, Chunk, NoBytes};
+use crate::read_buffer::{self, Chunk, NoBytes, Source};
 
 /// How many chunks of one stream are read before others get their turn: at 64 KiB each, 1 MiB.
 const BUDGET: usize = 16;
-
-/// Whether the poller reports what comes to a socket after a short read as a new event. The others are read until they
-/// block. So are terminals, which give one line at a time, and pipes.
-const SHORT_READ_ENDS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Bytes that have come: from the descriptor, so that they are nobody else's, or through filters.
 pub(super) enum Came {
@@ -77,8 +73,13 @@ pub(super) fn begin<T: Transport>(
 ) {
     if readiness.is_readable() {
         entry.flags.insert(Flags::READ_READY);
-        if readiness.is_read_closed() {
-            entry.flags.insert(Flags::HANGUP);
+        if readiness.splits_reads() {
+            if readiness.is_read_closed() {
+                entry.flags.insert(Flags::HANGUP);
+            }
+            if readiness.is_priority() {
+                entry.flags.insert(Flags::URGENT);
+            }
         }
     } else if readiness == Readiness::NONE {
         entry.flags.remove(Flags::READ_QUEUED);
@@ -110,7 +111,7 @@ pub(super) fn begin<T: Transport>(
     {
         return;
     }
-    match read_buffer::read_some(entry.fd.as_fd(), entry.is_socket()) {
+    match read_buffer::read_some(entry.fd.as_fd(), entry.source()) {
         Ok(chunk) => {
             let more = entry.count_read(&chunk);
             // What the listeners write goes out when they have returned, while all is still in the caches.
@@ -226,12 +227,24 @@ impl<T: Transport> Entry<T> {
     fn count_read(&mut self, chunk: &Chunk) -> bool {
         self.bytes_read += chunk.bytes.len() as u64;
         self.touch();
-        let short = SHORT_READ_ENDS && self.flags.contains(Flags::SOCKET) && !chunk.filled;
-        let over = short && !self.flags.contains(Flags::HANGUP);
+        let short = self.flags.contains(Flags::SHORT_READ_ENDS) && !chunk.more;
+        let over = short && !self.flags.intersects(Flags::HANGUP | Flags::URGENT);
         if over {
             self.flags.remove(Flags::READ_READY);
         }
         !over
+    }
+
+    /// How the descriptor is read.
+    #[inline]
+    fn source(&self) -> Source {
+        if !self.is_socket() {
+            Source::Other
+        } else if self.flags.contains(Flags::UNIX) {
+            Source::UnixSocket
+        } else {
+            Source::Socket
+        }
     }
 
     /// Whether something came through the filters that nobody has taken yet.
@@ -298,7 +311,7 @@ fn read<T: Transport>(entry: &mut Entry<T>, token: Token) -> Step {
             None => return Step::Stop,
         }
     } else {
-        read_buffer::read_some(entry.fd.as_fd(), entry.is_socket())
+        read_buffer::read_some(entry.fd.as_fd(), entry.source())
     };
     match read {
         Ok(chunk) => {
@@ -364,7 +377,9 @@ fn failed<T: Transport>(entry: &mut Entry<T>, error: &std::io::Error) -> Option<
     match Errno::from_io_error(error) {
         Some(Errno::INTR) => None,
         Some(Errno::AGAIN) => {
-            entry.flags.remove(Flags::READ_READY | Flags::HANGUP);
+            entry
+                .flags
+                .remove(Flags::READ_READY | Flags::HANGUP | Flags::URGENT);
             Some(Step::Stop)
         }
         // A terminal whose other side is gone.
@@ -385,7 +400,7 @@ fn discard<T: Transport>(entry: &mut Entry<T>) -> Step {
     {
         return Step::Stop;
     }
-    match read_buffer::discard(entry.fd.as_fd(), entry.is_socket()) {
+    match read_buffer::discard(entry.fd.as_fd(), entry.source()) {
         Ok(0) => {
             entry.flags.remove(Flags::READ_READY);
             entry.flags.insert(Flags::READ_OVER);
@@ -395,7 +410,9 @@ fn discard<T: Transport>(entry: &mut Entry<T>) -> Step {
         Err(error) => match Errno::from_io_error(&error) {
             Some(Errno::INTR) => Step::Discarded,
             Some(Errno::AGAIN) => {
-                entry.flags.remove(Flags::READ_READY | Flags::HANGUP);
+                entry
+                    .flags
+                    .remove(Flags::READ_READY | Flags::HANGUP | Flags::URGENT);
                 Step::Stop
             }
             _ => {
@@ -413,7 +430,7 @@ pub(super) fn discard_unread<T: Transport>(entry: &Entry<T>) {
         return;
     }
     for _ in 0..BUDGET {
-        match read_buffer::discard(entry.fd.as_fd(), entry.is_socket()) {
+        match read_buffer::discard(entry.fd.as_fd(), entry.source()) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }

@@ -1,8 +1,16 @@
-use std::net::Shutdown;
+use std::io::{IoSlice, Write};
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 
+use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_passcred;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use uptick_emitter::Emitter;
+use uptick_stream::DuplexResourceStream;
 
-use crate::support::{Log, arrived, pair, send, turn};
+use crate::support::{Log, arrived, pair, run_until, send, turn};
 use bytes::Bytes;
 
 #[test]
@@ -80,9 +88,9 @@ fn pause_stops_data_and_end_at_once() {
 
 #[test]
 fn a_paused_stream_still_notices_a_reset() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let stream = uptick_stream::DuplexResourceStream::new(listener.accept().unwrap().0).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let stream = DuplexResourceStream::new(listener.accept().unwrap().0).unwrap();
     let log = Log::of(stream);
     stream.pause();
     turn();
@@ -121,7 +129,7 @@ fn a_stream_that_never_runs_dry_leaves_others_their_turn() {
     let (slow, mut other) = pair();
     let mut refill = move || {
         let chunk = [0; 64 * 1024];
-        while std::io::Write::write(&mut peer, &chunk).is_ok() {}
+        while peer.write(&chunk).is_ok() {}
     };
     refill();
     let log = Log::default();
@@ -166,4 +174,113 @@ fn a_stream_of_single_bytes_arrives_whole() {
         turn();
     }
     assert_eq!(arrived(&mut peer).0, b"world");
+}
+
+/// Sends bytes with a descriptor.
+fn pass_descriptor(peer: &UnixStream, bytes: &[u8]) {
+    let passed = [std::io::stdin()];
+    let passed = passed.each_ref().map(|fd| fd.as_fd());
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    assert!(control.push(SendAncillaryMessage::ScmRights(&passed)));
+    let sent = sendmsg(
+        peer,
+        &[IoSlice::new(bytes)],
+        &mut control,
+        SendFlags::empty(),
+    );
+    assert_eq!(sent, Ok(bytes.len()));
+}
+
+#[test]
+fn bytes_behind_a_passed_descriptor_are_delivered_at_once() {
+    let (stream, mut peer) = pair();
+    let log = Log::of(stream);
+    for round in 0..3 {
+        send(&mut peer, "a");
+        pass_descriptor(&peer, b"b");
+        pass_descriptor(&peer, b"c");
+        send(&mut peer, "d");
+        turn();
+        let came = log.take().replace(',', "");
+        assert_eq!(came, "abcd", "in round {round}");
+    }
+}
+
+#[test]
+fn bytes_with_credentials_are_delivered_at_once() {
+    let (ours, mut peer) = UnixStream::pair().unwrap();
+    set_socket_passcred(&ours, true).unwrap();
+    let stream = DuplexResourceStream::new(ours).unwrap();
+    let log = Log::of(stream);
+    send(&mut peer, "a");
+    pass_descriptor(&peer, b"b");
+    send(&mut peer, "c");
+    turn();
+    assert_eq!(log.take().replace(',', ""), "abc");
+}
+
+/// Sends a byte out of band.
+fn send_urgent(peer: impl AsFd) -> Result<(), Errno> {
+    rustix::net::send(peer, b"!", SendFlags::OOB).map(drop)
+}
+
+fn tcp_pair() -> (DuplexResourceStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (ours, _) = listener.accept().unwrap();
+    (DuplexResourceStream::new(ours).unwrap(), peer)
+}
+
+#[test]
+fn bytes_behind_urgent_data_are_delivered_at_once() {
+    let (stream, mut peer) = tcp_pair();
+    let log = Log::of(stream);
+    for round in 0..3 {
+        peer.write_all(b"ab").unwrap();
+        send_urgent(&peer).unwrap();
+        peer.write_all(b"cd").unwrap();
+        let mut came = String::new();
+        run_until(|| {
+            came += &log.take().replace(',', "");
+            came.len() == 4
+        });
+        assert_eq!(came, "abcd", "in round {round}");
+    }
+}
+
+#[test]
+fn urgent_data_that_comes_while_reading_is_paused_hides_nothing() {
+    let (stream, mut peer) = tcp_pair();
+    let log = Log::of(stream);
+    stream.pause();
+    peer.write_all(b"ab").unwrap();
+    send_urgent(&peer).unwrap();
+    peer.write_all(b"cd").unwrap();
+    turn();
+    stream.resume();
+    let mut came = String::new();
+    run_until(|| {
+        came += &log.take().replace(',', "");
+        came.len() == 4
+    });
+    assert_eq!(came, "abcd");
+    send_urgent(&peer).unwrap();
+    drop(peer);
+    run_until(|| !stream.is_open());
+    assert_eq!(log.take(), "end,close");
+}
+
+#[test]
+fn bytes_behind_out_of_band_data_of_a_unix_socket_are_delivered_at_once() {
+    let (stream, mut peer) = pair();
+    let log = Log::of(stream);
+    send(&mut peer, "ab");
+    if send_urgent(&peer).is_err() {
+        // Not every kernel knows how.
+        return;
+    }
+    send(&mut peer, "cd");
+    turn();
+    assert_eq!(log.take().replace(',', ""), "abcd");
 }
