@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -298,6 +299,7 @@ fn a_connection_that_is_written_to_after_a_long_callback_is_not_idle() {
     peer.write_all(b"in").unwrap();
     run_until(|| clock.elapsed() >= 5 * MINUTE);
     settle();
+    run_until(|| conn.acknowledged() == conn.bytes_written());
     clock.advance(MINUTE - Duration::from_secs(1));
     settle();
     assert_eq!(log.text(), "");

@@ -52,7 +52,7 @@ impl<T: Transport> Entry<T> {
         let acknowledged = self.bytes_written.wrapping_sub(unacknowledged) as u32;
         let rare = self.rare();
         let look = Look {
-            last: std::mem::replace(&mut rare.looked, Timestamp::now()),
+            last: rare.looked.replace(Timestamp::now()),
             progressed: acknowledged != std::mem::replace(&mut rare.acknowledged, acknowledged),
             waits: unacknowledged > 0,
         };
@@ -64,8 +64,8 @@ impl<T: Transport> Entry<T> {
 /// What a look at the kernel's queue has shown.
 #[derive(Default)]
 pub(super) struct Look {
-    /// The time of the look before.
-    pub(super) last: Timestamp,
+    /// The time of the look before, if there was one.
+    pub(super) last: Option<Timestamp>,
     /// Something was acknowledged since then.
     pub(super) progressed: bool,
     /// Something is not acknowledged yet.

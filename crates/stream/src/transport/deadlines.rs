@@ -31,7 +31,7 @@ pub(super) fn arm_entry<T: Transport>(entry: &mut Entry<T>, token: Token) {
         driver::disarm_deadline(deadline);
     }
     entry.flags.set(Flags::TIMED, entry.idle_limit().is_some());
-    let looked = entry.rare.as_ref().map(|rare| rare.looked);
+    let looked = entry.rare.as_ref().and_then(|rare| rare.looked);
     let left = entry.limits().into_iter().flatten().map(|limit| {
         let left = limit.since.after(limit.time).left();
         match looked.filter(|_| limit.looks) {
@@ -51,11 +51,9 @@ pub(super) fn arm_entry<T: Transport>(entry: &mut Entry<T>, token: Token) {
 pub(super) fn blocked<T: Transport>(entry: &mut Entry<T>, token: Token) {
     entry.progress = Timestamp::now();
     // What is acknowledged from now on is compared with a look that is not much older.
+    let looked = entry.rare.as_ref().and_then(|rare| rare.looked);
     if let Some(limit) = entry.stall_limit()
-        && entry
-            .rare
-            .as_ref()
-            .is_none_or(|rare| rare.acknowledged == 0 || rare.looked.age() >= limit / LOOKS)
+        && looked.is_none_or(|looked| looked.age() >= limit / LOOKS)
     {
         entry.look_at_peer();
     }
@@ -161,7 +159,7 @@ impl<T: Transport> Entry<T> {
             self.progress = now;
         }
         // Since the stream was active, has the peer acknowledged anything? Without a look from then on, it may have.
-        let compared = !look.last.is_before(self.active);
+        let compared = look.last.is_some_and(|last| !last.is_before(self.active));
         if (compared && look.progressed) || (!compared && look.waits) {
             self.touch();
         }

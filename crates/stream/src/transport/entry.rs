@@ -61,7 +61,7 @@ pub(super) struct Rare {
     pub(super) stall_limit: Option<Duration>,
     pub(super) linger: Duration,
     /// When the kernel was last asked what the peer has acknowledged, and the low half of what that was.
-    pub(super) looked: Timestamp,
+    pub(super) looked: Option<Timestamp>,
     pub(super) acknowledged: u32,
     pub(super) data: Option<Rc<dyn Any>>,
 }
@@ -81,7 +81,7 @@ impl Default for Rare {
             idle_limit: None,
             stall_limit: Some(STALL_LIMIT),
             linger: LINGER,
-            looked: Timestamp::default(),
+            looked: None,
             acknowledged: 0,
             data: None,
         }
