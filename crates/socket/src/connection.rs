@@ -400,6 +400,15 @@ impl Connection {
         transport::acknowledged(self)
     }
 
+    /// Returns how many of the [`bytes_written`](Connection::bytes_written) the kernel has not sent yet, because the peer has no room
+    /// for them or the network is slow. On a Unix socket these are the bytes that the peer has not acknowledged. 0 when the handle is
+    /// stale, and on systems other than Linux.
+    ///
+    /// Cost: a system call, two on a Unix socket.
+    pub fn unsent(self) -> u64 {
+        transport::unsent(self)
+    }
+
     /// Puts a layer between the socket and the listeners, above those that are there: TLS, for example.
     pub fn add_filter(self, filter: impl Filter) {
         transport::add_filter(self, filter);

@@ -152,19 +152,18 @@ pub(super) fn expired(key: Id) {
 }
 
 impl Entry {
-    /// Whether the client is still reading the last response: a part of it waits in the write queue, or in the kernel, and
-    /// the client has acknowledged something since the idle timeout was last over.
+    /// Whether the client is still reading the last response: a part of it waits in the write queue, or in the kernel because the
+    /// client has no room, and the client has acknowledged something since the idle timeout was last over.
     fn reads_response(&mut self) -> bool {
         if self.conn.is_sending() {
             // The write timeout ends a connection whose client takes nothing.
             return true;
         }
-        let acknowledged = self.conn.acknowledged();
-        if acknowledged == self.conn.bytes_written() {
+        if self.conn.unsent() == 0 {
             return false;
         }
         // The low half is enough to tell whether it has changed.
-        let acknowledged = acknowledged as u32;
+        let acknowledged = self.conn.acknowledged() as u32;
         acknowledged != std::mem::replace(&mut self.acknowledged, acknowledged)
     }
 

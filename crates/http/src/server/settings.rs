@@ -78,8 +78,8 @@ impl HttpServer {
         self.set(|settings| settings.timeouts.head = time(limit))
     }
 
-    /// Sets how long a connection is kept for the next request, before it is closed; `None` switches the limit off. While the
-    /// client still acknowledges bytes of the last response, the connection is not idle. Default: 60 s.
+    /// Sets how long a connection is kept for the next request, before it is closed; `None` switches the limit off. A connection
+    /// whose client is still reading the last response is not idle. Default: 60 s.
     pub fn idle_timeout(self, limit: Option<Duration>) -> Self {
         self.set(|settings| settings.timeouts.idle = time(limit))
     }

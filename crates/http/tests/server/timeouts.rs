@@ -40,6 +40,8 @@ fn a_connection_is_not_idle_while_its_client_reads_the_answer() {
     let http = hello();
     http.get("/long", |_: Request| vec![b'x'; 40 << 20]);
     let mut client = Client::new(http);
+    // Otherwise it may grow so much that the client reads for long what its kernel has acknowledged long before.
+    client.set_receive_buffer(256 << 10);
     client.send(get("/long"));
     settle();
     for _ in 0..4 {
@@ -82,8 +84,8 @@ fn a_client_that_takes_nothing_of_what_the_kernel_holds_is_idle() {
     settle();
     pass(&clock, Duration::from_secs(90));
     assert_eq!(http.open_connections(), 1);
-    // It has the time of two idle timeouts, and as an ended connection that of a write timeout.
-    pass(&clock, Duration::from_secs(70));
+    // It has the time once more, and again if its kernel has acknowledged a part late.
+    pass(&clock, Duration::from_secs(210));
     assert_eq!(http.open_connections(), 0);
 }
 
@@ -240,8 +242,8 @@ fn a_client_that_takes_nothing_of_its_answer_is_cut_after_the_write_timeout() {
     assert_eq!(http.open_connections(), 1);
     pass(&clock, Duration::from_millis(9_500));
     assert_eq!(http.open_connections(), 1);
-    // Its kernel may have taken some more in the first fourth of the time.
-    pass(&clock, Duration::from_secs(4));
+    // Its kernel may have acknowledged a part late.
+    pass(&clock, Duration::from_secs(20));
     assert_eq!(http.open_connections(), 0);
     assert!(client.rest().len() < 20 << 20);
 }

@@ -20,8 +20,8 @@ impl Connection {
     /// Sets for how long the connection may be without a byte in either direction before it gets an `error` and closes.
     /// `None` switches the limit off. Default: off.
     ///
-    /// It is checked every 100 ms. Bytes that the peer acknowledges count, too: a connection whose peer is still reading what
-    /// the kernel has for it is not idle. While bytes are not acknowledged, it may take up to twice the limit.
+    /// It is checked every 100 ms. A connection whose peer has no room for what the kernel has for it, but acknowledges bytes, is not
+    /// idle. The peer is looked at when the time is over, so it may take up to twice the limit there.
     pub fn set_idle_timeout(self, limit: Option<Duration>) {
         transport::set_idle_limit(self, limit);
     }
@@ -55,9 +55,6 @@ impl Connection {
     }
 
     /// Sets how long `end` waits for the peer's end, throwing away what it still sends. Default: 1 s.
-    ///
-    /// The time begins when the peer has acknowledged everything, or acknowledges nothing for the write timeout
-    /// ([`set_write_timeout`](Connection::set_write_timeout)). With a time of zero, `end` does not wait.
     ///
     /// Without it, an answer to a peer that is still sending would be lost: closing a socket with unread bytes resets it.
     pub fn set_linger(self, time: Duration) {

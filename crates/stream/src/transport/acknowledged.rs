@@ -30,6 +30,15 @@ pub fn acknowledged<T: Transport>(stream: T) -> u64 {
     .unwrap_or(0)
 }
 
+/// Returns how many of the bytes written to the descriptor the kernel has not sent yet, because the peer has no room for them or
+/// the network is slow. On a Unix socket of Linux these are the bytes that the peer has not acknowledged. 0 when the stream is gone,
+/// for what is no socket, and on systems other than Linux.
+///
+/// Cost: a system call, two on a Unix socket.
+pub fn unsent<T: Transport>(stream: T) -> u64 {
+    with_entry(stream, |entry, _| entry.unsent()).unwrap_or(0)
+}
+
 impl<T: Transport> Entry<T> {
     /// Returns how many bytes the kernel has that the peer has not acknowledged.
     fn unacknowledged(&self) -> u64 {
@@ -41,35 +50,32 @@ impl<T: Transport> Entry<T> {
         send_queue_length(&self.fd).saturating_sub(end)
     }
 
-    /// Asks the kernel what the peer has not acknowledged yet, and counts what it has acknowledged since the last look as
-    /// progress and activity.
-    pub(super) fn look_at_peer(&mut self) -> Look {
-        if !self.is_socket() {
-            return Look::default();
-        }
-        let unacknowledged = self.unacknowledged();
-        // The low half is enough to tell whether it has changed.
-        let acknowledged = self.bytes_written.wrapping_sub(unacknowledged) as u32;
-        let rare = self.rare();
-        let look = Look {
-            last: rare.looked.replace(Timestamp::now()),
-            progressed: acknowledged != std::mem::replace(&mut rare.acknowledged, acknowledged),
-            waits: unacknowledged > 0,
-        };
-        self.flags.set(Flags::UNACKNOWLEDGED, look.waits);
-        look
+    /// Whether the peer had acknowledged everything at the last look, and nothing was written since.
+    pub(super) fn is_acknowledged(&self) -> bool {
+        let acknowledged = self.rare.as_ref().map_or(0, |rare| rare.acknowledged);
+        acknowledged == self.bytes_written as u32
     }
-}
 
-/// What a look at the kernel's queue has shown.
-#[derive(Default)]
-pub(super) struct Look {
-    /// The time of the look before, if there was one.
-    pub(super) last: Option<Timestamp>,
-    /// Something was acknowledged since then.
-    pub(super) progressed: bool,
-    /// Something is not acknowledged yet.
-    pub(super) waits: bool,
+    /// Asks the kernel what the peer has acknowledged; returns whether that has changed since the last look.
+    pub(super) fn look_at_peer(&mut self) -> bool {
+        if !self.is_socket() {
+            return false;
+        }
+        // The low half is enough to tell whether it has changed.
+        let acknowledged = self.bytes_written.wrapping_sub(self.unacknowledged()) as u32;
+        let rare = self.rare();
+        rare.looked = Some(Timestamp::now());
+        acknowledged != std::mem::replace(&mut rare.acknowledged, acknowledged)
+    }
+
+    /// Returns how many bytes the kernel has that the peer had no room for.
+    pub(super) fn unsent(&self) -> u64 {
+        if !self.is_socket() {
+            return 0;
+        }
+        // A Unix socket does not know the question: what its peer has not read counts.
+        unsent_length(&self.fd).unwrap_or_else(|| self.unacknowledged())
+    }
 }
 
 /// Whether the kernel reports the length of a socket's send queue under [`SIOCOUTQ`]: Linux, on architectures with the
@@ -89,17 +95,24 @@ const HAS_SIOCOUTQ: bool = cfg!(all(
 ));
 
 const SIOCOUTQ: Opcode = 0x5411;
+const SIOCOUTQNSD: Opcode = 0x894b;
 
 /// Returns the length of a socket's send queue in the kernel: what is not sent or not acknowledged.
 fn send_queue_length(socket: impl AsFd) -> u64 {
+    queue_length::<SIOCOUTQ>(socket).unwrap_or(0)
+}
+
+/// Returns the length of the part of a TCP socket's send queue that was not sent yet.
+fn unsent_length(socket: impl AsFd) -> Option<u64> {
+    queue_length::<SIOCOUTQNSD>(socket)
+}
+
+fn queue_length<const QUESTION: Opcode>(socket: impl AsFd) -> Option<u64> {
     if !HAS_SIOCOUTQ {
-        return 0;
+        return None;
     }
     #[allow(unsafe_code)]
-    // SAFETY: `SIOCOUTQ` writes a `c_int`, and nothing else.
-    let queued = unsafe { ioctl(socket, Getter::<SIOCOUTQ, c_int>::new()) };
-    queued
-        .ok()
-        .and_then(|queued| u64::try_from(queued).ok())
-        .unwrap_or(0)
+    // SAFETY: both questions are answered with a `c_int`, and nothing else is written.
+    let queued = unsafe { ioctl(socket, Getter::<QUESTION, c_int>::new()) };
+    queued.ok().and_then(|queued| u64::try_from(queued).ok())
 }

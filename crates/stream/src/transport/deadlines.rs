@@ -1,7 +1,7 @@
 //! Limits of time: idle, write stall, linger. A stream has one deadline in the loop's wheel, for the earliest of them.
 //!
-//! A peer that acknowledges bytes is alive, also while the kernel takes no more for it. So before a limit is over, and a
-//! few times in each write timeout while the descriptor is full, the kernel is asked what the peer has acknowledged.
+//! A peer that acknowledges bytes is alive, also while the kernel takes no more for it. So the kernel is asked what the peer
+//! has acknowledged before a stream is taken for idle, and a few times in each write timeout while its descriptor is full.
 
 use std::time::Duration;
 
@@ -32,11 +32,12 @@ pub(super) fn arm_entry<T: Transport>(entry: &mut Entry<T>, token: Token) {
     }
     entry.flags.set(Flags::TIMED, entry.idle_limit().is_some());
     let looked = entry.rare.as_ref().and_then(|rare| rare.looked);
-    let left = entry.limits().into_iter().flatten().map(|limit| {
-        let left = limit.since.after(limit.time).left();
-        match looked.filter(|_| limit.looks) {
-            Some(looked) => left.min(looked.after(limit.time / LOOKS).left()),
-            None => left,
+    let limits = entry.limits().into_iter().flatten();
+    let left = limits.map(|(since, limit, over)| {
+        let left = since.after(limit).left();
+        match (over, looked) {
+            (Over::Stalled(_), Some(looked)) => left.min(looked.after(limit / LOOKS).left()),
+            _ => left,
         }
     });
     let left = left.min();
@@ -63,10 +64,13 @@ pub(super) fn blocked<T: Transport>(entry: &mut Entry<T>, token: Token) {
 pub(super) fn expired<T: Transport>(stream: T) {
     let over = with_entry(stream, |entry, token| {
         entry.deadline = None;
-        if entry.over().is_some() || entry.limits().iter().flatten().any(|limit| limit.looks) {
-            entry.count_acknowledged();
-        }
-        let over = entry.over();
+        entry.count_acknowledged();
+        let over = entry
+            .limits()
+            .into_iter()
+            .flatten()
+            .find(|(since, limit, _)| since.is_over(*limit))
+            .map(|(_, _, over)| over);
         if over.is_none() {
             arm_entry(entry, token);
         }
@@ -84,61 +88,24 @@ pub(super) fn expired<T: Transport>(stream: T) {
     }
 }
 
-/// A limit that applies now.
-struct Limit {
-    /// When it began to count.
-    since: Timestamp,
-    time: Duration,
-    /// Whether the kernel is asked for the peer's progress before the time is over.
-    looks: bool,
-    over: Over,
-}
-
 impl<T: Transport> Entry<T> {
-    /// The limits that apply now.
-    fn limits(&self) -> [Option<Limit>; 3] {
+    /// The limits that apply now, each with the time from which it counts.
+    fn limits(&self) -> [Option<(Timestamp, Duration, Over)>; 3] {
         let flags = self.flags;
         if flags.contains(Flags::CLOSING) {
             return [None, None, None];
         }
         let lingers = self.lingers();
-        let linger = lingers.then(|| {
-            let looks = flags.contains(Flags::UNACKNOWLEDGED) && !self.linger().is_zero();
-            Limit {
-                since: self.progress,
-                // While the peer has not taken everything, it has the time of a peer that is sent to.
-                time: match self.stall_limit().filter(|_| looks) {
-                    Some(stall) => stall.max(self.linger()),
-                    None => self.linger(),
-                },
-                looks,
-                over: Over::Lingered,
-            }
-        });
+        let linger = lingers.then(|| (self.progress, self.linger(), Over::Lingered));
         let stall = self
             .stall_limit()
-            .filter(|_| flags.contains(Flags::BLOCKED));
-        let stall = stall.map(|time| Limit {
-            since: self.progress,
-            time,
-            looks: self.is_socket(),
-            over: Over::Stalled(time),
-        });
-        let idle = self.idle_limit().filter(|_| !lingers);
-        let idle = idle.map(|time| Limit {
-            since: self.active,
-            time,
-            looks: false,
-            over: Over::Idle(time),
-        });
+            .filter(|_| flags.contains(Flags::BLOCKED))
+            .map(|limit| (self.progress, limit, Over::Stalled(limit)));
+        let idle = self
+            .idle_limit()
+            .filter(|_| !lingers)
+            .map(|limit| (self.active, limit, Over::Idle(limit)));
         [linger, stall, idle]
-    }
-
-    /// The limit that is over.
-    fn over(&self) -> Option<Over> {
-        let mut limits = self.limits().into_iter().flatten();
-        let over = limits.find(|limit| limit.since.is_over(limit.time));
-        over.map(|limit| limit.over)
     }
 
     /// Whether this side has ended, and waits for the peer's end.
@@ -146,22 +113,24 @@ impl<T: Transport> Entry<T> {
         self.flags.contains(Flags::SHUT | Flags::ENDING)
     }
 
-    /// Counts what the peer has acknowledged since the last look as progress and activity.
+    /// Counts what the peer has acknowledged since the last look as progress and activity, where a limit depends on it.
     fn count_acknowledged(&mut self) {
-        let waited = self.flags.contains(Flags::UNACKNOWLEDGED);
-        let look = self.look_at_peer();
-        let now = Timestamp::now();
-        if self.flags.contains(Flags::BLOCKED) {
-            if look.progressed {
-                self.progress = now;
-            }
-        } else if self.lingers() && waited && (look.progressed || !look.waits) {
-            self.progress = now;
+        let blocked = self.flags.contains(Flags::BLOCKED);
+        let waits_idle = self.idle_limit().is_some() && !self.is_acknowledged();
+        if self.lingers() || !(blocked || waits_idle) {
+            return;
         }
-        // Since the stream was active, has the peer acknowledged anything? Without a look from then on, it may have.
-        let compared = look.last.is_some_and(|last| !last.is_before(self.active));
-        if (compared && look.progressed) || (!compared && look.waits) {
-            self.touch();
+        let progressed = self.look_at_peer();
+        if blocked && progressed {
+            self.progress = Timestamp::now();
+        }
+        if self.idle_limit().is_some() {
+            // What is on its way is acknowledged soon, and tells nothing. A peer without room for the rest is reading.
+            let waits = blocked || self.unsent() > 0;
+            let waited = std::mem::replace(&mut self.rare().waited, waits);
+            if progressed && (waits || waited) {
+                self.touch();
+            }
         }
     }
 }

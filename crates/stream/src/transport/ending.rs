@@ -1,7 +1,7 @@
 //! The ways in which a stream is over.
 //!
 //! ```text
-//! end():    flush → end this side → discard what comes while the peer acknowledges, then for the linger time → close
+//! end():    flush → end this side → discard what comes, for the linger time at most → close
 //! close():  last words of the filters, if nothing is discarded → `close` listeners → listeners dropped → descriptor closed
 //!           → slot free
 //! error:    `error` listeners → close, without last words
@@ -117,7 +117,7 @@ pub(super) fn queue_is_empty<T: Transport>(stream: T) {
             // resets the connection, and the peer loses what it has not read yet.
             entry.flags.insert(Flags::ENDING);
             entry.progress = Timestamp::now();
-            entry.flags.remove(Flags::BLOCKED | Flags::UNACKNOWLEDGED);
+            entry.flags.remove(Flags::BLOCKED);
             deadlines::arm_entry(entry, token);
             reading::schedule(entry, token);
         }

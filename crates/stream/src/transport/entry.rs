@@ -63,6 +63,8 @@ pub(super) struct Rare {
     /// When the kernel was last asked what the peer has acknowledged, and the low half of what that was.
     pub(super) looked: Option<Timestamp>,
     pub(super) acknowledged: u32,
+    /// Whether the kernel had bytes then that the peer had no room for.
+    pub(super) waited: bool,
     pub(super) data: Option<Rc<dyn Any>>,
 }
 
@@ -83,6 +85,7 @@ impl Default for Rare {
             linger: LINGER,
             looked: None,
             acknowledged: 0,
+            waited: false,
             data: None,
         }
     }

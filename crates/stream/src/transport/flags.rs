@@ -65,15 +65,10 @@ impl Flags {
     pub(super) const GATHERED: Flags = Flags(1 << 27);
     /// The descriptor may have duplicates, which keep its watch when it is closed.
     pub(super) const SHARED: Flags = Flags(1 << 28);
-
-    /// At the last look, the kernel had bytes that the peer had not acknowledged.
-    pub(super) const UNACKNOWLEDGED: Flags = Flags(1 << 28);
-
     /// The descriptor is a Unix socket, of which a read stops behind passed descriptors.
     pub(super) const UNIX: Flags = Flags(1 << 29);
     /// A read that leaves room has emptied the descriptor, unless the poller or the read itself says otherwise.
     pub(super) const SHORT_READ_ENDS: Flags = Flags(1 << 30);
-
     /// The poller has seen urgent data, at which reads stop: read until one blocks.
     pub(super) const URGENT: Flags = Flags(1 << 31);
 

@@ -44,7 +44,7 @@ use entry::Entry;
 use flags::Flags;
 use spare::Spare;
 
-pub use acknowledged::acknowledged;
+pub use acknowledged::{acknowledged, unsent};
 pub use dispatch::TransportDriver;
 pub use entry::{HARD_LIMIT, LINGER, SOFT_LIMIT, STALL_LIMIT, SocketFamily, TransportOptions};
 pub use protocol::{Protocol, clear_protocol, set_protocol, unshift, write_with};
@@ -298,8 +298,7 @@ pub fn write_file<T: Transport>(stream: T, file: FileRange) -> Result<bool, File
     files::write(stream, file)
 }
 
-/// Sends what is queued, then ends this side, waits until the peer has acknowledged everything and then for the peer's end for
-/// the linger time at most, and closes.
+/// Sends what is queued, then ends this side, waits for the peer's end for the linger time at most, and closes.
 pub fn end<T: Transport>(stream: T) {
     ending::end(stream);
 }
@@ -435,7 +434,7 @@ pub fn set_stall_limit<T: Transport>(stream: T, limit: Option<Duration>) {
     deadlines::arm(stream);
 }
 
-/// Sets how long an ended stream waits for the peer's end once the peer has acknowledged everything. Default: 1 s.
+/// Sets how long an ended stream waits for the peer's end. Default: 1 s.
 pub fn set_linger<T: Transport>(stream: T, time: Duration) {
     with_entry(stream, |entry, _| entry.rare().linger = time);
     deadlines::arm(stream);
