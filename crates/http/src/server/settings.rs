@@ -138,7 +138,7 @@ impl HttpServer {
     }
 
     /// Sets for how long a client may acknowledge nothing of a response, before its connection is closed; `None` switches the
-    /// limit off. It is that of [`Connection::set_write_timeout`](uptick_socket::Connection::set_write_timeout), for
+    /// limit off. A client that has read ahead may pause for longer. It is that of [`Connection::set_write_timeout`](uptick_socket::Connection::set_write_timeout), for
     /// connections that come from now on. Default: that of the connection, which is 30 s.
     pub fn write_timeout(self, limit: Option<Duration>) -> Self {
         self.set(|settings| settings.write_timeout = Some(limit))

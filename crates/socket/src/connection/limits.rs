@@ -32,6 +32,9 @@ impl Connection {
     /// A slow reader is not reset as long as its kernel acknowledges something
     /// ([`acknowledged`](Connection::acknowledged)). The connection looks four times in each limit, so a peer that has stopped
     /// is reset at most a fourth of the limit late.
+    ///
+    /// A peer that has acknowledged more than 1 MiB may pause for longer: 1 s for each further KiB, up to 20 times the limit. Clients
+    /// that limit their own rate read a burst, and then nothing until their average is right.
     pub fn set_write_timeout(self, limit: Option<Duration>) {
         transport::set_stall_limit(self, limit);
     }

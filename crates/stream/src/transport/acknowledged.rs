@@ -53,7 +53,7 @@ impl<T: Transport> Entry<T> {
     /// Whether the peer had acknowledged everything at the last look, and nothing was written since.
     pub(super) fn is_acknowledged(&self) -> bool {
         let acknowledged = self.rare.as_ref().map_or(0, |rare| rare.acknowledged);
-        acknowledged == self.bytes_written as u32
+        acknowledged == self.bytes_written
     }
 
     /// Asks the kernel what the peer has acknowledged; returns whether that has changed since the last look.
@@ -61,8 +61,7 @@ impl<T: Transport> Entry<T> {
         if !self.is_socket() {
             return false;
         }
-        // The low half is enough to tell whether it has changed.
-        let acknowledged = self.bytes_written.wrapping_sub(self.unacknowledged()) as u32;
+        let acknowledged = self.bytes_written.saturating_sub(self.unacknowledged());
         let rare = self.rare();
         rare.looked = Some(Timestamp::now());
         acknowledged != std::mem::replace(&mut rare.acknowledged, acknowledged)

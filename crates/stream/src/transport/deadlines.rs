@@ -14,6 +14,15 @@ use crate::error::Error;
 /// How often the kernel is asked in each write timeout. A peer has stalled at most a fourth of the limit too late.
 const LOOKS: u32 = 4;
 
+/// The number of acknowledged bytes that may all wait in the peer's receive buffer: 1 MiB. Of more, its program has read a part.
+const UNREAD: u64 = 1 << 20;
+
+/// The number of bytes in a second of a peer that is slow and alive.
+const SLOW: u64 = 1024;
+
+/// How many write timeouts a peer may pause at most that has read ahead.
+const PAUSE: u32 = 20;
+
 /// What a time limit leads to.
 enum Over {
     Idle(Duration),
@@ -32,11 +41,12 @@ pub(super) fn arm_entry<T: Transport>(entry: &mut Entry<T>, token: Token) {
     }
     entry.flags.set(Flags::TIMED, entry.idle_limit().is_some());
     let looked = entry.rare.as_ref().and_then(|rare| rare.looked);
+    let interval = entry.stall_limit().unwrap_or(Duration::MAX) / LOOKS;
     let limits = entry.limits().into_iter().flatten();
     let left = limits.map(|(since, limit, over)| {
         let left = since.after(limit).left();
         match (over, looked) {
-            (Over::Stalled(_), Some(looked)) => left.min(looked.after(limit / LOOKS).left()),
+            (Over::Stalled(_), Some(looked)) => left.min(looked.after(interval).left()),
             _ => left,
         }
     });
@@ -98,7 +108,7 @@ impl<T: Transport> Entry<T> {
         let lingers = self.lingers();
         let linger = lingers.then(|| (self.progress, self.linger(), Over::Lingered));
         let stall = self
-            .stall_limit()
+            .pause_limit()
             .filter(|_| flags.contains(Flags::BLOCKED))
             .map(|limit| (self.progress, limit, Over::Stalled(limit)));
         let idle = self
@@ -111,6 +121,15 @@ impl<T: Transport> Entry<T> {
     /// Whether this side has ended, and waits for the peer's end.
     fn lingers(&self) -> bool {
         self.flags.contains(Flags::SHUT | Flags::ENDING)
+    }
+
+    /// For how long the peer may acknowledge nothing: the write timeout, and as long again as a slow peer would have taken for
+    /// what this one has read already. A client that limits its rate reads a burst, and then nothing until its average is right.
+    fn pause_limit(&self) -> Option<Duration> {
+        let limit = self.stall_limit()?;
+        let acknowledged = self.rare.as_ref().map_or(0, |rare| rare.acknowledged);
+        let ahead = Duration::from_secs(acknowledged.saturating_sub(UNREAD) / SLOW);
+        Some(limit.saturating_add(ahead).min(limit.saturating_mul(PAUSE)))
     }
 
     /// Counts what the peer has acknowledged since the last look as progress and activity, where a limit depends on it.

@@ -60,9 +60,9 @@ pub(super) struct Rare {
     pub(super) idle_limit: Option<Duration>,
     pub(super) stall_limit: Option<Duration>,
     pub(super) linger: Duration,
-    /// When the kernel was last asked what the peer has acknowledged, and the low half of what that was.
+    /// When the kernel was last asked what the peer has acknowledged, and what that was.
     pub(super) looked: Option<Timestamp>,
-    pub(super) acknowledged: u32,
+    pub(super) acknowledged: u64,
     /// Whether the kernel had bytes then that the peer had no room for.
     pub(super) waited: bool,
     pub(super) data: Option<Rc<dyn Any>>,

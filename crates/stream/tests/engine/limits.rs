@@ -46,6 +46,28 @@ fn a_peer_that_reads_a_little_now_and_then_does_not_stall() {
     assert_eq!(log.take(), "error (ETIMEDOUT),close");
 }
 
+#[test]
+fn a_peer_that_has_read_ahead_may_pause_for_as_long_as_a_slow_one_would_have_taken() {
+    let (clock, poller) = manual_clock();
+    let (stream, mut peer) = pair();
+    let log = Log::of(stream);
+    stream.write(vec![0; 8 << 20]);
+    turn();
+    let descriptor = poller.watched()[0];
+    let mut taken = 0;
+    while taken < 3 << 20 {
+        taken += arrived(&mut peer).0.len();
+        poller.push(Step::Ready(vec![(descriptor, Readiness::WRITABLE)]));
+        turn();
+    }
+    let began = clock.elapsed();
+    uptick_event_loop::run().unwrap();
+    assert_eq!(log.take(), "error (ETIMEDOUT),close");
+    // 20 write timeouts are the most.
+    let waited = (clock.elapsed() - began).as_secs();
+    assert!((600..608).contains(&waited), "{waited} s");
+}
+
 /// Has the time pass while the loop runs.
 fn turn_for(clock: &uptick_event_loop::ManualClock, time: Duration) {
     let until = clock.elapsed() + time;
