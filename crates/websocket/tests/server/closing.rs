@@ -260,7 +260,10 @@ fn a_client_that_reads_slowly_what_waits_for_it_stays_and_is_sent_no_ping() {
     }
     assert_eq!(log.text(), "");
     assert!(ws.buffered() > 0);
-    pass(&clock, Duration::from_secs(250));
+    // Its kernel may still tell of the room that the last reading has made.
+    for _ in 0..9 {
+        pass(&clock, Duration::from_secs(50));
+    }
     assert!(log.text().contains("silent"), "{}", log.text());
 }
 
