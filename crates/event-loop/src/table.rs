@@ -13,7 +13,23 @@ pub struct Id {
 }
 
 impl Id {
+    #[inline]
+    pub(crate) fn new(index: u32, generation: NonZeroU32) -> Self {
+        Id { index, generation }
+    }
+
+    #[inline]
+    pub(crate) fn index(self) -> u32 {
+        self.index
+    }
+
+    #[inline]
+    pub(crate) fn generation(self) -> NonZeroU32 {
+        self.generation
+    }
+
     /// The token under which the thing is known to the loop.
+    #[inline]
     pub fn token(self, driver: DriverId) -> Token {
         Token::new(driver, self.index, self.generation.get())
     }
