@@ -4,7 +4,10 @@ use std::any::Any;
 
 use crate::event::{Event, EventKey, EventName, EventSet};
 use crate::future::{Events, Next};
-use crate::listeners::{self, Begin, Begun, ListenerId, Listeners, Taken};
+use crate::listeners::{Begin, ListenerId, Listeners, Next as NextEmission, Taken};
+
+/// The payload of an emitter's frequent event.
+pub type Frequent<E> = <<E as Emitter>::Events as EventSet>::Frequent;
 
 /// Something that emits events.
 ///
@@ -53,7 +56,7 @@ pub trait Emitter {
     /// Runs `f` on the listeners, or gives `None` when the emitter is gone.
     ///
     /// `f` never runs callbacks and drops nothing that a callback captured, so an implementation may hold a borrow.
-    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R>;
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners<Frequent<Self>>) -> R) -> Option<R>;
 
     /// Called after a listener was added to the event in `slot`. The default does nothing.
     fn listener_added(&self, slot: u8) {
@@ -173,7 +176,7 @@ where
     let id = emitter.with_listeners(|listeners| {
         callback
             .take()
-            .map(|callback| listeners.add(slot, once, callback))
+            .map(|callback| listeners.add::<E::Events, P, R>(slot, once, callback))
     });
     match id.flatten() {
         Some(id) => {
@@ -215,44 +218,91 @@ where
             }
             true
         }
-        Some(Begin::Nobody) | None => {
+        Some(Begin::NoListener) | None => {
             event.log_unheard(&payload);
             false
         }
     }
 }
 
-/// Goes on with an emission that [`Listeners::begin`] has begun.
+/// Runs the listeners of the emitter's frequent event ([`events!`](crate::events)), as [`emit`] does; returns `false` when there
+/// is none.
+///
+/// Cost with one listener: two short calls of `with_listeners` and one indirect call.
 #[inline]
-pub fn emit_begun<E, P>(emitter: &E, event: Event<E::Events, P>, begun: Begun, payload: P)
-where
-    E: Emitter + ?Sized,
-    P: Clone + 'static,
-{
-    run(emitter, event, begun.0, payload);
+pub fn emit_frequent<E: Emitter + ?Sized>(
+    emitter: &E,
+    event: Event<E::Events, Frequent<E>>,
+    payload: Frequent<E>,
+) -> bool {
+    let slot = event.slot();
+    let started = emitter.with_listeners(|listeners| listeners.start_frequent(slot));
+    let Some(Some(callback)) = started else {
+        return emit(emitter, event, payload);
+    };
+    let mut emission = FrequentEmission {
+        emitter,
+        event,
+        callback: Some(callback),
+    };
+    if let Some(callback) = &mut emission.callback {
+        callback(payload);
+    }
+    emission.complete();
+    true
 }
 
-/// Ends an emission that [`Listeners::complete`] could not end: a listener was removed, or the event was emitted again.
-#[cold]
-pub fn emit_rest<E, P>(emitter: &E, event: Event<E::Events, P>, begun: Begun)
-where
-    E: Emitter + ?Sized,
-    P: Clone + 'static,
-{
-    let emission = Emission {
-        emitter,
-        slot: event.slot(),
-        taken: Some(begun.0),
-    };
-    if let Some((nested, taken)) = emission.complete_slowly()
-        && let Some(payload) = unpack(nested)
-    {
-        run(emitter, event, taken, payload);
+/// An emission of the frequent event to its only listener. One that a panic ends puts the callback back.
+struct FrequentEmission<'a, E: Emitter + ?Sized> {
+    emitter: &'a E,
+    event: Event<E::Events, Frequent<E>>,
+    callback: Option<Box<dyn FnMut(Frequent<E>)>>,
+}
+
+impl<E: Emitter + ?Sized> FrequentEmission<'_, E> {
+    #[inline]
+    fn complete(&mut self) {
+        let slot = self.event.slot();
+        let callback = &mut self.callback;
+        let simple = self
+            .emitter
+            .with_listeners(|listeners| listeners.end_frequent(slot, callback));
+        if simple != Some(true) {
+            self.complete_slowly();
+        }
+    }
+
+    /// The listener was removed, or the event was emitted again.
+    #[cold]
+    fn complete_slowly(&mut self) {
+        let Some(callback) = self.callback.take() else {
+            return;
+        };
+        let emission = Emission {
+            emitter: self.emitter,
+            slot: self.event.slot(),
+            taken: Some(Taken::frequent(callback, self.event.slot())),
+        };
+        if let Some((nested, taken)) = emission.complete()
+            && let Some(payload) = unpack(nested)
+        {
+            run(self.emitter, self.event, taken, payload);
+        }
+    }
+}
+
+impl<E: Emitter + ?Sized> Drop for FrequentEmission<'_, E> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(callback) = self.callback.take() {
+            let taken = Taken::frequent(callback, self.event.slot());
+            abandon(self.emitter, self.event.slot(), taken);
+        }
     }
 }
 
 #[inline]
-fn run<E, P>(emitter: &E, event: Event<E::Events, P>, first: Taken, payload: P)
+fn run<E, P>(emitter: &E, event: Event<E::Events, P>, first: Taken<Frequent<E>>, payload: P)
 where
     E: Emitter + ?Sized,
     P: Clone + 'static,
@@ -302,7 +352,7 @@ fn unpack<P: 'static>(mut payload: Box<dyn Any>) -> Option<P> {
 struct Emission<'a, E: Emitter + ?Sized> {
     emitter: &'a E,
     slot: u8,
-    taken: Option<Taken>,
+    taken: Option<Taken<Frequent<E>>>,
 }
 
 impl<E: Emitter + ?Sized> Emission<'_, E> {
@@ -319,7 +369,7 @@ impl<E: Emitter + ?Sized> Emission<'_, E> {
     }
 
     /// Puts the callback that has run back and takes the next one of the same emission.
-    fn step(mut self) -> Option<Taken> {
+    fn step(mut self) -> Option<Taken<Frequent<E>>> {
         let mut taken = self.taken.take();
         let position = taken.as_ref().map(Taken::position);
         let stepped = self.emitter.with_listeners(|listeners| {
@@ -331,25 +381,15 @@ impl<E: Emitter + ?Sized> Emission<'_, E> {
         stepped.and_then(|(next, _done)| next)
     }
 
-    /// Puts the last callback back and ends the emission; gives the next one, if one waits.
+    /// Puts the last callback back and ends the emission; returns the next one, if one waits.
     #[inline]
-    fn complete(mut self) -> Option<listeners::Next> {
-        let simple = self
-            .emitter
-            .with_listeners(|listeners| listeners.complete_simple(&mut self.taken));
-        if simple == Some(true) {
-            return None;
-        }
-        self.complete_slowly()
-    }
-
-    #[cold]
-    fn complete_slowly(mut self) -> Option<listeners::Next> {
+    fn complete(mut self) -> Option<NextEmission<Frequent<E>>> {
         let mut taken = self.taken.take();
         let completed = self.emitter.with_listeners(|listeners| {
             let taken = taken.take()?;
-            Some(listeners.complete_slowly(taken))
+            Some(listeners.complete(taken))
         });
+        // What a removed listener captured is dropped here, after the borrow.
         completed.flatten().and_then(|(_done, next)| next)
     }
 }
@@ -365,7 +405,7 @@ impl<E: Emitter + ?Sized> Drop for Emission<'_, E> {
 
 /// A callback has panicked.
 #[cold]
-fn abandon<E: Emitter + ?Sized>(emitter: &E, slot: u8, taken: Taken) {
+fn abandon<E: Emitter + ?Sized>(emitter: &E, slot: u8, taken: Taken<Frequent<E>>) {
     let mut taken = Some(taken);
     let abandoned = emitter.with_listeners(|listeners| {
         let done = taken.take().and_then(|taken| listeners.put_back(taken));

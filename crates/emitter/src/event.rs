@@ -92,6 +92,12 @@ impl<E: ?Sized, P> Event<E, P> {
 
 /// The events of an emitter, by slot; implemented by [`events!`](crate::events).
 pub trait EventSet: 'static {
+    /// The payload of the frequent event; `()` if no event is marked as frequent.
+    type Frequent: Clone + 'static;
+
+    /// The slot of the frequent event.
+    const FREQUENT: Option<u8> = None;
+
     /// The names, where the index is the slot.
     const NAMES: &'static [&'static str];
 }
@@ -204,6 +210,9 @@ fn short_type_name<E: ?Sized>() -> &'static str {
 /// for each payload, [`Emits`]. A payload type may head one group only. `, warn` has the payload logged at warn level when
 /// nobody listens: right for errors.
 ///
+/// `#![frequent(NAME: Payload)]` at the top marks the event that [`emit_frequent`](crate::emit_frequent) emits: one that comes far
+/// more often than the others.
+///
 /// # Examples
 /// ```
 /// struct Player;
@@ -235,7 +244,19 @@ fn short_type_name<E: ?Sized>() -> &'static str {
 /// ```
 #[macro_export]
 macro_rules! events {
-    (impl $set:ty { $( $payload:ty => { $( $(#[$meta:meta])* $name:ident = $text:literal $(, $flag:ident)?; )+ } )+ }) => {
+    (impl $set:ty { #![frequent($frequent:ident: $type:ty)] $($events:tt)+ }) => {
+        $crate::events!(@set $set, {
+            type Frequent = $type;
+            const FREQUENT: Option<u8> = {
+                let event: $crate::Event<$set, $type> = <$set>::$frequent;
+                Some(event.slot())
+            };
+        }, $($events)+);
+    };
+    (impl $set:ty { #![frequent(_: $type:ty)] $($events:tt)+ }) => {
+        $crate::events!(@set $set, { type Frequent = $type; }, $($events)+);
+    };
+    (@set $set:ty, { $($frequent:tt)* }, $( $payload:ty => { $( $(#[$meta:meta])* $name:ident = $text:literal $(, $flag:ident)?; )+ } )+) => {
         const _: () = {
             #[repr(u8)]
             #[allow(clippy::upper_case_acronyms, non_camel_case_types)]
@@ -250,6 +271,7 @@ macro_rules! events {
             }
 
             impl $crate::EventSet for $set {
+                $($frequent)*
                 const NAMES: &'static [&'static str] = &[ $( $( $text, )+ )+ ];
             }
 
@@ -259,5 +281,8 @@ macro_rules! events {
                 }
             )+
         };
+    };
+    (impl $set:ty { $($events:tt)+ }) => {
+        $crate::events!(@set $set, { type Frequent = (); }, $($events)+);
     };
 }

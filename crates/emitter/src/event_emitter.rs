@@ -33,7 +33,7 @@ use crate::listeners::Listeners;
 /// assert!(counter.emit("change", 1_u32));
 /// ```
 pub struct EventEmitter<E: EventSet> {
-    listeners: Rc<RefCell<Listeners>>,
+    listeners: Rc<RefCell<Listeners<E::Frequent>>>,
     marker: PhantomData<fn(&E)>,
 }
 
@@ -63,7 +63,7 @@ impl<E: EventSet> EventEmitter<E> {
 impl<E: EventSet> Emitter for EventEmitter<E> {
     type Events = E;
 
-    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners<E::Frequent>) -> R) -> Option<R> {
         Some(f(&mut self.listeners.borrow_mut()))
     }
 }

@@ -7,9 +7,9 @@ mod excerpt;
 mod future;
 mod listeners;
 
-pub use emitter::{Emitter, emit, emit_begun, emit_rest};
+pub use emitter::{Emitter, Frequent, emit, emit_frequent};
 pub use event::{Emits, Event, EventKey, EventName, EventSet};
 pub use event_emitter::EventEmitter;
 pub use excerpt::Excerpt;
 pub use future::{Events, Next};
-pub use listeners::{Begun, ListenerId, Listeners, NESTED_LIMIT};
+pub use listeners::{ListenerId, Listeners, NESTED_LIMIT};

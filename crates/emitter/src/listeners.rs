@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::event::{Event, MOST_EVENTS};
+use crate::event::{EventSet, MOST_EVENTS};
 
 /// How many emissions of an emitter may wait for its running listeners to return: 65,536.
 ///
@@ -25,7 +25,7 @@ impl ListenerId {
     pub const NONE: ListenerId = ListenerId(0);
 }
 
-/// A callback whose payload type is erased; the payload travels as an `Option<P>` inside the `dyn Any`.
+/// A callback whose payload type is erased; the payload is passed as an `Option<P>` behind `dyn Any`.
 pub(crate) trait Callback {
     fn call(&mut self, payload: &mut dyn Any);
 }
@@ -44,13 +44,19 @@ impl<P: 'static, R, F: FnMut(P) -> R> Callback for Typed<P, R, F> {
     }
 }
 
-/// The listeners that an emitter holds, in the order of registration.
+/// The listeners of an emitter, in the order of registration.
 ///
-/// A handle's implementation of [`Emitter`](crate::Emitter) lends it out; the methods of `Emitter` and
-/// [`emit`](crate::emit) do the rest. Removed callbacks are handed back, so that what they captured is dropped while
+/// An emitter lends them to [`Emitter::with_listeners`](crate::Emitter::with_listeners); the methods of `Emitter` and
+/// [`emit`](crate::emit) do the rest. Removed callbacks are returned to the caller, so that their captures are dropped while
 /// nothing is borrowed.
-#[derive(Default)]
-pub struct Listeners {
+///
+/// `P` is the payload of the emitter's frequent event ([`EventSet::Frequent`](crate::EventSet::Frequent)). Its first listener is
+/// kept with its type, so that [`emit_frequent`](crate::emit_frequent) is one indirect call.
+pub struct Listeners<P: 'static = ()> {
+    /// The first listener of the frequent event; `None` if there is none, and while it runs.
+    frequent: Option<Box<dyn FnMut(P)>>,
+    /// The key of that listener; [`Key::NONE`] if there is none.
+    frequent_key: Key,
     entries: Vec<Entry>,
     state: State,
     #[expect(
@@ -98,8 +104,8 @@ impl State {
 /// A slot and the payload that waits for its listeners.
 type Waiting = (u8, Box<dyn Any>);
 
-/// The payload of the next emission and the callback with which it begins.
-pub(crate) type Next = (Box<dyn Any>, Taken);
+/// The payload of the next emission and its first callback.
+pub(crate) type Next<P> = (Box<dyn Any>, Taken<P>);
 
 struct Entry {
     /// `None` while the callback runs.
@@ -112,6 +118,7 @@ struct Entry {
 struct Key(u64);
 
 impl Key {
+    const NONE: Key = Key(0);
     const NUMBER_SHIFT: u32 = 6;
     const ONCE: u64 = 1 << 5;
     const SLOT: u64 = 31;
@@ -134,88 +141,112 @@ impl Key {
     }
 }
 
+/// A callback in its form: of the frequent event, or of any event.
+pub(crate) enum Form<P> {
+    Frequent(Box<dyn FnMut(P)>),
+    Erased(Box<dyn Callback>),
+}
+
+impl<P: 'static> Form<P> {
+    /// Calls the callback with the payload in an `Option`, which it takes out.
+    #[inline]
+    pub(crate) fn call(&mut self, payload: &mut dyn Any) {
+        match self {
+            Form::Frequent(callback) => {
+                if let Some(payload) = payload.downcast_mut::<Option<P>>().and_then(Option::take) {
+                    callback(payload);
+                }
+            }
+            Form::Erased(callback) => callback.call(payload),
+        }
+    }
+}
+
 /// A callback that is out of the list while it runs.
-pub(crate) struct Taken {
-    pub(crate) callback: Box<dyn Callback>,
+pub(crate) struct Taken<P> {
+    pub(crate) callback: Form<P>,
     key: Key,
-    /// Where it was in the list; it may have moved meanwhile.
+    /// Its position in the list when it was taken; it may have moved since.
     at: u32,
     /// Whether another listener was waiting for the same emission when this one was taken.
     pub(crate) more: bool,
-    /// Only listeners registered up to here take part in the emission.
+    /// Only listeners registered up to this number take part in the emission.
     limit: u64,
 }
 
 /// How an emission starts.
-pub(crate) enum Begin {
-    Nobody,
+pub(crate) enum Begin<P> {
+    NoListener,
     /// The event's own listeners are running: the payload has to wait.
     Running,
-    Run(Taken),
+    Run(Taken<P>),
 }
 
-/// An emission that has begun: its first callback, ready to run. See [`Listeners::begin`].
-#[derive(Debug)]
-#[must_use = "the listener is out of the list until `emit_begun` runs it"]
-pub struct Begun(pub(crate) Taken);
-
-impl Begun {
-    /// Whether the emission has one listener only: then it may be run by hand, with [`call`](Begun::call),
-    /// [`Listeners::complete`] and [`emit_rest`](crate::emit_rest), where the last two share a borrow with other work.
-    #[inline]
-    pub fn is_only(&self) -> bool {
-        !self.0.more
-    }
-
-    /// Runs the callback. One that panics stays out of the list: for emitters that a panic ends.
-    #[inline]
-    pub fn call<P: 'static>(&mut self, payload: P) {
-        self.0.callback.call(&mut Some(payload));
+impl<P: 'static> Default for Listeners<P> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
-impl Listeners {
+impl<P: 'static> Listeners<P> {
     /// Makes an empty list; it allocates with the first listener.
     pub const fn new() -> Self {
         Listeners {
+            frequent: None,
+            frequent_key: Key::NONE,
             entries: Vec::new(),
             state: State::NONE,
             nested: None,
         }
     }
 
-    /// Whether an event has a listener.
+    /// Returns whether an event has a listener.
+    #[inline]
     pub fn has(&self, slot: u8) -> bool {
-        self.entries.iter().any(|entry| entry.key.slot() == slot)
+        self.has_frequent(slot) || self.has_entry(slot)
     }
 
-    /// How many listeners there are, of all events.
+    /// Returns the number of listeners, of all events.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() + usize::from(self.frequent_key != Key::NONE)
     }
 
-    /// Whether there are no listeners at all.
+    /// Returns whether there are no listeners at all.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
-    /// Takes all listeners out; dropping the result drops what they captured.
+    /// Takes all listeners out; dropping the result drops their captures.
     #[must_use = "drop it after whatever holds the listeners is no longer borrowed"]
-    pub fn take(&mut self) -> Listeners {
+    pub fn take(&mut self) -> Listeners<P> {
         Listeners {
+            frequent: self.frequent.take(),
+            frequent_key: std::mem::replace(&mut self.frequent_key, Key::NONE),
             entries: std::mem::take(&mut self.entries),
             state: State::NONE,
             nested: self.nested.take(),
         }
     }
 
-    pub(crate) fn add<P: 'static, R: 'static>(
+    pub(crate) fn add<E: EventSet<Frequent = P>, Q: 'static, R: 'static>(
         &mut self,
         slot: u8,
         once: bool,
-        callback: impl FnMut(P) -> R + 'static,
+        mut callback: impl FnMut(Q) -> R + 'static,
     ) -> ListenerId {
         let key = Key::new(self.state.register(), slot, once);
+        let is_first = self.frequent_key == Key::NONE && !self.has_entry(slot);
+        if E::FREQUENT == Some(slot) && !once && is_first {
+            // A payload of another type has another slot.
+            let typed: Box<dyn FnMut(Q)> = Box::new(move |payload| drop(callback(payload)));
+            let mut typed = Some(typed);
+            let any: &mut dyn Any = &mut typed;
+            self.frequent = any
+                .downcast_mut::<Option<Box<dyn FnMut(P)>>>()
+                .and_then(Option::take);
+            self.frequent_key = key;
+            return ListenerId(key.0);
+        }
         if self.entries.len() == self.entries.capacity() && self.entries.len() < 2 {
             // Most handles have one listener or two; the default first step would be four.
             self.entries.reserve_exact(1);
@@ -230,112 +261,157 @@ impl Listeners {
         ListenerId(key.0)
     }
 
-    pub(crate) fn remove(&mut self, id: ListenerId) -> Option<Removed> {
+    pub(crate) fn remove(&mut self, id: ListenerId) -> Option<Removed<P>> {
+        if self.frequent_key.0 == id.0 && id != ListenerId::NONE {
+            return Some(self.remove_frequent());
+        }
         let at = self.entries.iter().position(|entry| entry.key.0 == id.0)?;
         Some(Removed {
+            _frequent: None,
             _entries: vec![self.entries.remove(at)],
         })
     }
 
-    pub(crate) fn remove_slot(&mut self, slot: u8) -> Removed {
+    pub(crate) fn remove_slot(&mut self, slot: u8) -> Removed<P> {
+        let mut removed = match self.has_frequent(slot) {
+            true => self.remove_frequent(),
+            false => Removed {
+                _frequent: None,
+                _entries: Vec::new(),
+            },
+        };
+        removed._entries = self
+            .entries
+            .extract_if(.., |entry| entry.key.slot() == slot)
+            .collect();
+        removed
+    }
+
+    fn remove_frequent(&mut self) -> Removed<P> {
+        self.frequent_key = Key::NONE;
         Removed {
-            _entries: self
-                .entries
-                .extract_if(.., |entry| entry.key.slot() == slot)
-                .collect(),
+            _frequent: self.frequent.take(),
+            _entries: Vec::new(),
         }
     }
 
     pub(crate) fn ids(&self, slot: u8) -> Vec<ListenerId> {
-        self.entries
-            .iter()
-            .filter(|entry| entry.key.slot() == slot)
-            .map(|entry| ListenerId(entry.key.0))
+        let frequent = self.has_frequent(slot).then_some(self.frequent_key);
+        let keys = self.entries.iter().map(|entry| entry.key);
+        frequent
+            .into_iter()
+            .chain(keys.filter(|key| key.slot() == slot))
+            .map(|key| ListenerId(key.0))
             .collect()
     }
 
-    /// Begins an emission where the listeners are at hand, to go on with [`emit_begun`](crate::emit_begun) when they are
-    /// no longer borrowed. `None` when nobody listens or the event's own listeners are running: then
-    /// [`emit`](crate::emit) does what there is to do.
     #[inline]
-    pub fn begin<E: ?Sized, P>(&mut self, event: &Event<E, P>) -> Option<Begun> {
-        match self.begin_slot(event.slot()) {
-            Begin::Run(taken) => Some(Begun(taken)),
-            Begin::Nobody | Begin::Running => None,
-        }
+    fn has_frequent(&self, slot: u8) -> bool {
+        self.frequent_key != Key::NONE && self.frequent_key.slot() == slot
     }
 
     #[inline]
-    pub(crate) fn begin_slot(&mut self, slot: u8) -> Begin {
+    fn has_entry(&self, slot: u8) -> bool {
+        self.entries.iter().any(|entry| entry.key.slot() == slot)
+    }
+
+    /// Starts an emission of the frequent event whose only listener is the typed one; `None` otherwise.
+    #[inline]
+    pub(crate) fn start_frequent(&mut self, slot: u8) -> Option<Box<dyn FnMut(P)>> {
+        if self.state.is_running(slot) || self.has_entry(slot) {
+            return None;
+        }
+        let callback = self.frequent.take()?;
+        self.state.start(slot);
+        Some(callback)
+    }
+
+    /// Ends an emission that [`start_frequent`](Self::start_frequent) has started, unless a payload waits or the listener was
+    /// removed: then the callback stays in `callback`.
+    #[inline]
+    pub(crate) fn end_frequent(
+        &mut self,
+        slot: u8,
+        callback: &mut Option<Box<dyn FnMut(P)>>,
+    ) -> bool {
+        let simple = self.nested.is_none() && self.is_frequent_running();
+        if simple {
+            self.state.end(slot);
+            self.frequent = callback.take();
+        }
+        simple
+    }
+
+    /// Returns whether the frequent event's listener runs and was not removed meanwhile: one that was added since would be in its
+    /// place.
+    #[inline]
+    fn is_frequent_running(&self) -> bool {
+        self.frequent.is_none() && self.frequent_key != Key::NONE
+    }
+
+    #[inline]
+    pub(crate) fn begin_slot(&mut self, slot: u8) -> Begin<P> {
         if self.state.is_running(slot) {
             return Begin::Running;
         }
-        let belongs = |entry: &Entry| entry.key.slot() == slot;
-        let Some(at) = self.entries.iter().position(belongs) else {
-            return Begin::Nobody;
+        let limit = self.state.registered();
+        let taken = if self.has_frequent(slot) {
+            let more = self.has_entry(slot);
+            self.frequent.take().map(|callback| Taken {
+                callback: Form::Frequent(callback),
+                key: self.frequent_key,
+                at: 0,
+                more,
+                limit,
+            })
+        } else {
+            let belongs = |entry: &Entry| entry.key.slot() == slot;
+            let Some(at) = self.entries.iter().position(belongs) else {
+                return Begin::NoListener;
+            };
+            let more = self.entries[at + 1..].iter().any(belongs);
+            self.take_at(at, more, limit)
         };
-        let more = self.entries[at + 1..].iter().any(belongs);
-        match self.take_at(at, more, self.state.registered()) {
+        match taken {
             Some(taken) => {
                 self.state.start(slot);
                 Begin::Run(taken)
             }
-            None => Begin::Nobody,
+            None => Begin::NoListener,
         }
     }
 
-    /// Puts a callback back. Hands it out instead when its listener was removed meanwhile, or was to run once.
-    pub(crate) fn put_back(&mut self, taken: Taken) -> Option<Taken> {
+    /// Puts a callback back. Returns it if its listener was removed meanwhile, or was to run once.
+    pub(crate) fn put_back(&mut self, taken: Taken<P>) -> Option<Taken<P>> {
+        let callback = match taken.callback {
+            Form::Frequent(callback) if self.is_frequent_running() => {
+                self.frequent = Some(callback);
+                return None;
+            }
+            Form::Frequent(_) => return Some(taken),
+            Form::Erased(callback) => callback,
+        };
         let hint = self.entries.get_mut(taken.at as usize);
-        if let Some(entry) = hint
-            && entry.key == taken.key
-        {
-            entry.callback = Some(taken.callback);
-            return None;
-        }
-        let moved = self.entries.iter_mut().find(|entry| entry.key == taken.key);
-        match moved {
+        let entry = match hint {
+            Some(entry) if entry.key == taken.key => Some(entry),
+            _ => self.entries.iter_mut().find(|entry| entry.key == taken.key),
+        };
+        match entry {
             Some(entry) => {
-                entry.callback = Some(taken.callback);
+                entry.callback = Some(callback);
                 None
             }
-            None => Some(taken),
+            None => Some(Taken {
+                callback: Form::Erased(callback),
+                ..taken
+            }),
         }
     }
 
-    /// Ends an emission whose only callback has run, if nothing has changed meanwhile. What it leaves is for
-    /// [`emit_rest`](crate::emit_rest).
-    #[inline]
-    pub fn complete(&mut self, begun: &mut Option<Begun>) {
-        if let Some(Begun(taken)) = begun.take() {
-            let mut taken = Some(taken);
-            if !self.complete_simple(&mut taken) {
-                *begun = taken.map(Begun);
-            }
-        }
-    }
-
-    /// Ends an emission if nothing has changed meanwhile, as a rule: its last callback goes back to its place, and no
-    /// payload waits.
-    #[inline]
-    pub(crate) fn complete_simple(&mut self, taken: &mut Option<Taken>) -> bool {
-        if let Some(current) = taken
-            && self.nested.is_none()
-            && let Some(entry) = self.entries.get_mut(current.at as usize)
-            && entry.key == current.key
-            && let Some(current) = taken.take()
-        {
-            self.state.end(current.key.slot());
-            entry.callback = Some(current.callback);
-            return true;
-        }
-        false
-    }
-
-    /// Puts the last callback of an emission back and ends the emission. Gives the payload of the next one with its
+    /// Puts the last callback of an emission back and ends the emission. Returns the payload of the next one with its
     /// first callback, if a listener emitted the same event meanwhile.
     #[inline]
-    pub(crate) fn complete_slowly(&mut self, taken: Taken) -> (Option<Taken>, Option<Next>) {
+    pub(crate) fn complete(&mut self, taken: Taken<P>) -> (Option<Taken<P>>, Option<Next<P>>) {
         let slot = taken.key.slot();
         let done = self.put_back(taken);
         let next = if self.nested.is_none() {
@@ -349,21 +425,21 @@ impl Listeners {
 
     /// Ends an emission and begins the one that waits for its end, if there is one.
     #[cold]
-    pub(crate) fn begin_nested(&mut self, slot: u8) -> Option<Next> {
+    pub(crate) fn begin_nested(&mut self, slot: u8) -> Option<Next<P>> {
         let payload = self.finish(slot)?;
         match self.begin_slot(slot) {
             Begin::Run(taken) => Some((payload, taken)),
-            Begin::Nobody | Begin::Running => None,
+            Begin::NoListener | Begin::Running => None,
         }
     }
 
-    /// The next listener of the emission in which the listener `position` names has just run.
+    /// Takes the next listener of the emission in which the listener at `position` has just run.
     #[inline]
-    pub(crate) fn take_next(&mut self, position: Position) -> Option<Taken> {
+    pub(crate) fn take_next(&mut self, position: Position) -> Option<Taken<P>> {
         self.take_after(position.slot, position.number, position.limit)
     }
 
-    /// Ends an emission; gives the payload of the next one if a listener emitted the same event meanwhile.
+    /// Ends an emission; returns the payload of the next one if a listener emitted the same event meanwhile.
     fn finish(&mut self, slot: u8) -> Option<Box<dyn Any>> {
         self.state.end(slot);
         let nested = self.nested.as_mut()?;
@@ -377,7 +453,7 @@ impl Listeners {
         payload
     }
 
-    /// Ends an emission that unwinds; gives the payloads that waited for it.
+    /// Ends an emission that unwinds; returns the payloads that waited for it.
     pub(crate) fn abandon(&mut self, slot: u8) -> Vec<Waiting> {
         self.state.end(slot);
         match self.nested.as_mut() {
@@ -391,7 +467,7 @@ impl Listeners {
         }
     }
 
-    /// Keeps the payload of an event whose listeners are running; hands it back when too many wait already.
+    /// Keeps the payload of an event whose listeners are running; returns it when too many wait already.
     pub(crate) fn wait(&mut self, slot: u8, payload: Box<dyn Any>) -> Result<(), Box<dyn Any>> {
         let nested = self.nested.get_or_insert_default();
         if nested.len() >= NESTED_LIMIT {
@@ -401,7 +477,7 @@ impl Listeners {
         Ok(())
     }
 
-    fn take_after(&mut self, slot: u8, after: u64, limit: u64) -> Option<Taken> {
+    fn take_after(&mut self, slot: u8, after: u64, limit: u64) -> Option<Taken<P>> {
         // Entries are in the order of their numbers.
         let first = self
             .entries
@@ -413,7 +489,7 @@ impl Listeners {
     }
 
     #[inline]
-    fn take_at(&mut self, at: usize, more: bool, limit: u64) -> Option<Taken> {
+    fn take_at(&mut self, at: usize, more: bool, limit: u64) -> Option<Taken<P>> {
         let entry = self.entries.get_mut(at)?;
         let key = entry.key;
         let callback = entry.callback.take()?;
@@ -421,7 +497,7 @@ impl Listeners {
             self.entries.remove(at);
         }
         Some(Taken {
-            callback,
+            callback: Form::Erased(callback),
             key,
             at: at as u32,
             more,
@@ -430,7 +506,19 @@ impl Listeners {
     }
 }
 
-impl Taken {
+impl<P: 'static> Taken<P> {
+    /// The frequent event's callback, whose emission is not simple any more.
+    #[cold]
+    pub(crate) fn frequent(callback: Box<dyn FnMut(P)>, slot: u8) -> Self {
+        Taken {
+            callback: Form::Frequent(callback),
+            key: Key::new(0, slot, false),
+            at: 0,
+            more: false,
+            limit: 0,
+        }
+    }
+
     pub(crate) fn position(&self) -> Position {
         Position {
             slot: self.key.slot(),
@@ -448,23 +536,16 @@ pub(crate) struct Position {
     limit: u64,
 }
 
-/// Listeners that were removed; what they captured is dropped with it.
-pub(crate) struct Removed {
+/// Listeners that were removed; dropping them drops their captures.
+pub(crate) struct Removed<P> {
+    _frequent: Option<Box<dyn FnMut(P)>>,
     _entries: Vec<Entry>,
 }
 
-impl fmt::Debug for Taken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Taken")
-            .field("slot", &self.key.slot())
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Listeners {
+impl<P: 'static> fmt::Debug for Listeners<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listeners")
-            .field("len", &self.entries.len())
+            .field("len", &self.len())
             .finish_non_exhaustive()
     }
 }
@@ -474,8 +555,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_takes_24_bytes_and_the_list_40() {
+    fn an_entry_takes_24_bytes_and_the_list_64() {
         assert_eq!(size_of::<Entry>(), 24);
-        assert_eq!(size_of::<Listeners>(), 40);
+        assert_eq!(size_of::<Listeners>(), 64);
     }
 }

@@ -251,8 +251,12 @@ fn a_file_of_the_programs_own_is_a_body() {
 struct Layer;
 
 impl Filter for Layer {
-    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), StreamError> {
-        context.deliver(bytes);
+    fn received(
+        &mut self,
+        bytes: &mut [u8],
+        context: &mut FilterContext,
+    ) -> Result<(), StreamError> {
+        context.deliver_within(0..bytes.len());
         Ok(())
     }
 

@@ -4,7 +4,6 @@ mod addresses;
 mod limits;
 mod protocol;
 
-use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
@@ -17,7 +16,7 @@ use uptick_event_loop::Id;
 use uptick_event_loop::driver::Driver;
 use uptick_stream::filter::Filter;
 use uptick_stream::transport::{
-    self, SocketFamily, Transport, TransportDriver, TransportOptions, Transports,
+    self, SocketFamily, Streams, Transport, TransportDriver, TransportOptions,
 };
 use uptick_stream::{Chunk, DuplexTransport, Error as StreamError, FileRange};
 
@@ -81,6 +80,7 @@ pub struct Connection {
 
 events! {
     impl Connection {
+        #![frequent(DATA: Bytes)]
         Bytes => {
             /// Bytes have come, 64 KiB at most.
             DATA = "data";
@@ -103,7 +103,7 @@ events! {
 }
 
 thread_local! {
-    static CONNECTIONS: RefCell<Transports<Connection>> = const { RefCell::new(Transports::new()) };
+    static CONNECTIONS: Streams<Connection> = const { Streams::new() };
 }
 
 /// What the crate keeps with a connection.
@@ -112,17 +112,39 @@ thread_local! {
 pub struct Extra {
     serial: u64,
     peer: Address,
-    secure: bool,
-    proxied: Option<Box<Proxied>>,
     owner: Option<Owner>,
-    watchers: Option<Box<Watcher>>,
+    wrapping: Option<Box<Wrapping>>,
 }
 
-/// The server that has accepted the connection, and how it is told that the connection is gone.
+/// The server that has accepted the connection, and what it calls when the connection is gone.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Owner {
     pub(crate) server: Id,
     pub(crate) gone: fn(Id),
+}
+
+/// The state of connections that have gone through servers around others.
+#[derive(Debug, Default)]
+struct Wrapping {
+    secure: bool,
+    proxied: Option<Box<Proxied>>,
+    watchers: Option<Box<Watcher>>,
+}
+
+impl Extra {
+    fn wrapping(&mut self) -> &mut Wrapping {
+        self.wrapping.get_or_insert_default()
+    }
+
+    fn is_secure(&self) -> bool {
+        self.wrapping
+            .as_ref()
+            .is_some_and(|wrapping| wrapping.secure)
+    }
+
+    fn proxied(&self) -> Option<&Proxied> {
+        self.wrapping.as_ref()?.proxied.as_deref()
+    }
 }
 
 /// What a server wants called when the connection closes. It is no listener, so that users cannot remove it.
@@ -138,8 +160,8 @@ impl Emitter for Connection {
     type Events = Connection;
 
     #[inline]
-    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
-        Self::with_transports(|all| all.listeners(*self).map(f)).flatten()
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners<Bytes>) -> R) -> Option<R> {
+        Self::streams(|all| all.with_listeners(*self, f)).flatten()
     }
 
     fn listener_added(&self, slot: u8) {
@@ -172,10 +194,8 @@ impl Transport for Connection {
     }
 
     #[inline]
-    fn with_transports<R>(f: impl FnOnce(&mut Transports<Self>) -> R) -> Option<R> {
-        CONNECTIONS
-            .try_with(|connections| f(&mut connections.borrow_mut()))
-            .ok()
+    fn streams<R>(f: impl FnOnce(&Streams<Self>) -> R) -> Option<R> {
+        CONNECTIONS.try_with(f).ok()
     }
 
     fn to_error(extra: &Extra, error: StreamError) -> Error {
@@ -183,7 +203,8 @@ impl Transport for Connection {
     }
 
     fn closing(self) {
-        let mut watchers = self.with_extra(|extra| extra.watchers.take()).flatten();
+        let watchers = |extra: &mut Extra| extra.wrapping.as_mut()?.watchers.take();
+        let mut watchers = self.with_extra(watchers).flatten();
         while let Some(watcher) = watchers {
             (watcher.closing)(watcher.server, watcher.item);
             watchers = watcher.next;
@@ -219,10 +240,8 @@ impl Connection {
         let extra = Extra {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             peer: peer.clone(),
-            secure: false,
-            proxied: None,
             owner,
-            watchers: None,
+            wrapping: None,
         };
         transport::open(socket, options, extra).map_err(|error| Error::of_stream(&peer, error))
     }
@@ -460,8 +479,9 @@ impl Connection {
     /// Has `closing` called with `server` and `item` when the connection closes, before its `close` listeners.
     pub(crate) fn when_closing(self, closing: fn(Id, Option<Id>), server: Id, item: Option<Id>) {
         self.with_extra(|extra| {
-            let next = extra.watchers.take();
-            extra.watchers = Some(Box::new(Watcher {
+            let watchers = &mut extra.wrapping().watchers;
+            let next = watchers.take();
+            *watchers = Some(Box::new(Watcher {
                 closing,
                 server,
                 item,
@@ -471,7 +491,7 @@ impl Connection {
     }
 
     fn with_extra<R>(self, f: impl FnOnce(&mut Extra) -> R) -> Option<R> {
-        Self::with_transports(|all| all.extra(self).map(f)).flatten()
+        Self::streams(|all| all.with_extra(self, f)).flatten()
     }
 }
 
@@ -487,17 +507,12 @@ fn connected_peer(socket: &OwnedFd) -> std::io::Result<Address> {
 
 /// The open connections that a server has accepted.
 pub(crate) fn of_server(server: Id) -> Vec<Connection> {
-    Connection::with_transports(|all| {
-        let handles: Vec<Connection> = all.handles().collect();
-        handles
-            .into_iter()
-            .filter(|conn| {
-                all.extra(*conn)
-                    .is_some_and(|extra| extra.owner.is_some_and(|owner| owner.server == server))
-            })
-            .collect()
-    })
-    .unwrap_or_default()
+    let of_server = |conn: &Connection| {
+        let owner = conn.with_extra(|extra| extra.owner).flatten();
+        owner.is_some_and(|owner| owner.server == server)
+    };
+    let all = Connection::streams(|all| all.handles()).unwrap_or_default();
+    all.into_iter().filter(of_server).collect()
 }
 
 impl fmt::Debug for Connection {

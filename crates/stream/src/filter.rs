@@ -24,13 +24,14 @@ pub(crate) use stack::{Filters, Passage};
 /// the linger time at most, in which the peer can read it. It may call the loop, but not the stream that it is in: what it wants done there
 /// goes through the [`FilterContext`].
 pub trait Filter: Any {
-    /// Bytes have come from below.
+    /// Bytes were received from below. They are lent, and may be changed in place: [`FilterContext::deliver_within`] delivers
+    /// a part of them.
     ///
     /// # Errors
     /// Closes the stream.
-    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error>;
+    fn received(&mut self, bytes: &mut [u8], context: &mut FilterContext) -> Result<(), Error>;
 
-    /// The layer above wants bytes sent.
+    /// The layer above sends bytes.
     ///
     /// What a user writes is gathered until the callback has returned or the iteration ends, and comes in pieces of 16 KiB at
     /// most, or longer where more was written at once.

@@ -10,6 +10,7 @@ pub mod filter;
 mod pipe;
 mod read_buffer;
 mod resource;
+mod spare;
 mod through;
 pub mod transport;
 mod write_queue;

@@ -1,6 +1,6 @@
 //! The buffer into which all streams of a thread read.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
@@ -9,25 +9,21 @@ use bytes::BytesMut;
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recv, recvmsg};
 
-/// How much one read takes at most: 64 KiB.
+/// The number of bytes that one read takes at most: 64 KiB.
 pub const READ_SIZE: usize = 64 * 1024;
 
-/// With less room than this the buffer is taken back from its beginning, which costs more than going on in it.
-const ROOM: usize = 32 * 1024;
+/// The same for sessions, which find a frame of 64 KiB with its head in one read.
+pub(crate) const FRAME_SIZE: usize = READ_SIZE + 16;
+
+/// The size of the buffer. Listeners take parts of it, and it is used from its beginning again when there is no room for a whole
+/// read behind them.
+const SIZE: usize = 2 * FRAME_SIZE;
 
 /// A read is not made into less room than this: rather a new buffer, while listeners keep parts of the old one.
 const LEAST: usize = 16 * 1024;
 
 thread_local! {
-    static BUFFER: RefCell<ReadBuffer> = RefCell::default();
-}
-
-#[derive(Default)]
-struct ReadBuffer {
-    /// Empty. Reads go into its spare capacity.
-    bytes: BytesMut,
-    /// All of its memory is initialized: needed to read from Unix sockets only.
-    initialized: bool,
+    static BUFFER: Cell<Option<Box<BytesMut>>> = const { Cell::new(None) };
 }
 
 /// How a descriptor is read.
@@ -35,82 +31,83 @@ struct ReadBuffer {
 pub(crate) enum Source {
     /// By `recv`, which spares a socket the way through the file layer.
     Socket,
-    /// By `recvmsg`, which tells of passed descriptors.
+    /// By `recvmsg`, which reports passed descriptors.
     UnixSocket,
     /// By `read`.
     Other,
 }
 
-/// What one read gave.
-pub(crate) struct Chunk {
-    /// Never empty, and nobody else's: they may be changed in place.
-    pub(crate) bytes: BytesMut,
-    /// There may be more: the read filled the room it had, or stopped behind passed descriptors.
-    pub(crate) more: bool,
-}
-
-/// Why a read gave no bytes.
+/// Why a read returned no bytes.
 pub(crate) enum NoBytes {
     End,
     Failed(io::Error),
 }
 
-/// Reads once. The bytes are a part of the thread's buffer, which is used again when nobody keeps them.
-///
-/// Cost: one system call; no allocation unless a listener has kept what it got.
+/// Takes the thread's buffer, which is empty; a callback that reads itself finds another one.
 #[inline]
-pub(crate) fn read_some(fd: BorrowedFd<'_>, source: Source) -> Result<Chunk, NoBytes> {
-    BUFFER.with_borrow_mut(
-        |ReadBuffer {
-             bytes: buffer,
-             initialized,
-         }| {
-            if make_room(buffer) {
-                *initialized = false;
-            }
-            let room = buffer.spare_capacity_mut();
-            let size = room.len().min(READ_SIZE);
-            let mut split = false;
-            let read = match source {
-                Source::Socket => {
-                    recv(fd, &mut room[..size], RecvFlags::empty()).map(|((read, _), _)| read.len())
-                }
-                Source::UnixSocket => {
-                    if !*initialized {
-                        room.fill(MaybeUninit::new(0));
-                        *initialized = true;
-                    }
-                    #[allow(unsafe_code)]
-                    // SAFETY: the spare capacity was filled above since the memory was allocated; what was before it was initialized
-                    // by reads, and stays so when it is taken back.
-                    let room = unsafe { &mut *(&raw mut room[..size] as *mut [u8]) };
-                    receive(fd, room).map(|(length, stopped)| {
-                        split = stopped;
-                        length
-                    })
-                }
-                Source::Other => {
-                    rustix::io::read(fd, &mut room[..size]).map(|(read, _)| read.len())
-                }
-            };
-            let length = match read {
-                Ok(length) => length,
-                Err(errno) => return Err(NoBytes::Failed(errno.into())),
-            };
-            if length == 0 {
-                return Err(NoBytes::End);
-            }
+pub(crate) fn take() -> Box<BytesMut> {
+    match BUFFER.try_with(Cell::take) {
+        Ok(Some(buffer)) => buffer,
+        _ => Box::default(),
+    }
+}
+
+/// Gives the thread's buffer back.
+#[inline]
+pub(crate) fn give_back(mut buffer: Box<BytesMut>) {
+    buffer.clear();
+    // While the thread is torn down, it is dropped.
+    let _ = BUFFER.try_with(|place| place.set(Some(buffer)));
+}
+
+/// Reads once, `most` bytes at most, into a buffer that is empty; returns whether there may be more: the read filled the room
+/// it had, or stopped behind passed descriptors.
+///
+/// Cost: one system call; no allocation unless a listener has kept its bytes.
+#[inline]
+pub(crate) fn read(
+    fd: BorrowedFd<'_>,
+    source: Source,
+    most: usize,
+    buffer: &mut BytesMut,
+) -> Result<bool, NoBytes> {
+    make_room(buffer);
+    let room = buffer.spare_capacity_mut();
+    let size = room.len().min(most);
+    let room = &mut room[..size];
+    let mut split = false;
+    let read = match source {
+        Source::Socket => recv(fd, room, RecvFlags::empty()).map(|((read, _), _)| read.len()),
+        Source::UnixSocket => {
+            // Its interface wants memory that is initialized.
+            room.fill(MaybeUninit::new(0));
+            #[allow(unsafe_code)]
+            // SAFETY: all of it was filled above.
+            let room = unsafe { &mut *(&raw mut *room as *mut [u8]) };
+            receive(fd, room).map(|(length, stopped)| {
+                split = stopped;
+                length
+            })
+        }
+        Source::Other => rustix::io::read(fd, room).map(|(read, _)| read.len()),
+    };
+    match read {
+        Ok(0) => Err(NoBytes::End),
+        Ok(length) => {
             #[allow(unsafe_code)]
             // SAFETY: the buffer is empty, and the read has initialized the first `length` bytes of its spare capacity.
             unsafe {
                 buffer.set_len(length);
             }
-            Ok(Chunk {
-                bytes: buffer.split(),
-                more: length == size || split,
-            })
-        },
-    )
+            Ok(length == size || split)
+        }
+        Err(errno) => Err(failed(errno)),
+    }
+}
+
+#[cold]
+fn failed(errno: Errno) -> NoBytes {
+    NoBytes::Failed(errno.into())
 }
 
 /// Reads from a Unix socket: how much, and whether the read may have stopped before the end of what there is.
@@ -128,25 +125,29 @@ fn receive(fd: BorrowedFd<'_>, room: &mut [u8]) -> Result<(usize, bool), Errno> 
     Ok((message.bytes, message.flags.contains(ReturnFlags::CTRUNC)))
 }
 
-/// Sees to it that an empty buffer has room for a chunk; returns whether its memory is new.
+/// Sees to it that an empty buffer has room for a read.
 #[inline]
-pub(crate) fn make_room(buffer: &mut BytesMut) -> bool {
-    buffer.capacity() < ROOM && take_back(buffer)
+pub(crate) fn make_room(buffer: &mut BytesMut) {
+    if buffer.capacity() < FRAME_SIZE {
+        reclaim(buffer);
+    }
 }
 
 #[cold]
-fn take_back(buffer: &mut BytesMut) -> bool {
-    let new = !buffer.try_reclaim(READ_SIZE) && buffer.capacity() < LEAST;
-    if new {
-        *buffer = BytesMut::with_capacity(READ_SIZE);
+fn reclaim(buffer: &mut BytesMut) {
+    if !buffer.try_reclaim(SIZE) && buffer.capacity() < LEAST {
+        *buffer = BytesMut::with_capacity(SIZE);
     }
-    new
 }
 
 /// Reads once and discards what comes; `Ok(0)` is the end of the stream.
 pub(crate) fn discard(fd: BorrowedFd<'_>, source: Source) -> io::Result<usize> {
-    match read_some(fd, source) {
-        Ok(chunk) => Ok(chunk.bytes.len()),
+    let mut buffer = take();
+    let read = read(fd, source, FRAME_SIZE, &mut buffer);
+    let length = buffer.len();
+    give_back(buffer);
+    match read {
+        Ok(_) => Ok(length),
         Err(NoBytes::End) => Ok(0),
         Err(NoBytes::Failed(error)) => Err(error),
     }

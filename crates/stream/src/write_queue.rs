@@ -125,6 +125,14 @@ impl WriteQueue {
         self.segments.is_empty().then(|| &self.run[self.sent..])
     }
 
+    /// Empties a queue whose bytes were all copied into one piece and are sent.
+    #[inline]
+    pub(crate) fn clear_run(&mut self) {
+        self.run.clear();
+        self.sent = 0;
+        self.len = 0;
+    }
+
     /// The bytes, when they are in one piece.
     #[inline]
     pub fn as_single(&self) -> Option<&[u8]> {

@@ -26,7 +26,8 @@ fn failure(what: &str) -> Error {
 struct Mark(&'static str);
 
 impl Filter for Mark {
-    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+    fn received(&mut self, bytes: &mut [u8], context: &mut FilterContext) -> Result<(), Error> {
+        let bytes = Bytes::copy_from_slice(bytes);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         context.deliver(Bytes::from(format!("{}({text})", self.0)));
         Ok(())
@@ -116,7 +117,8 @@ struct Greeting {
 }
 
 impl Filter for Greeting {
-    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+    fn received(&mut self, bytes: &mut [u8], context: &mut FilterContext) -> Result<(), Error> {
+        let bytes = Bytes::copy_from_slice(bytes);
         self.seen.extend_from_slice(&bytes);
         if let Some(at) = self.seen.iter().position(|byte| *byte == b'\n') {
             let line = self.seen.split_to(at + 1).freeze();
@@ -218,7 +220,8 @@ fn what_is_delivered_while_paused_is_held_with_the_end_behind_it() {
 struct Letters;
 
 impl Filter for Letters {
-    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+    fn received(&mut self, bytes: &mut [u8], context: &mut FilterContext) -> Result<(), Error> {
+        let bytes = Bytes::copy_from_slice(bytes);
         for at in 0..bytes.len() {
             if bytes[at] == b'.' {
                 context.deliver_end();
@@ -350,7 +353,7 @@ fn an_end_in_the_wrong_place_is_an_error() {
 struct Alert;
 
 impl Filter for Alert {
-    fn received(&mut self, _: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+    fn received(&mut self, _: &mut [u8], context: &mut FilterContext) -> Result<(), Error> {
         context.send(Bytes::from_static(b"alert"));
         Err(failure("parsing"))
     }
@@ -395,8 +398,8 @@ fn an_error_without_an_alert_closes_the_stream_at_once() {
 struct DeliversAndFails;
 
 impl Filter for DeliversAndFails {
-    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
-        context.deliver(bytes);
+    fn received(&mut self, bytes: &mut [u8], context: &mut FilterContext) -> Result<(), Error> {
+        context.deliver_within(0..bytes.len());
         Err(failure("parsing"))
     }
 
@@ -431,9 +434,9 @@ fn an_error_while_sending_closes_the_stream() {
 struct Meddler(DuplexResourceStream);
 
 impl Filter for Meddler {
-    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+    fn received(&mut self, bytes: &mut [u8], context: &mut FilterContext) -> Result<(), Error> {
         self.0.write("meddling");
-        context.deliver(bytes);
+        context.deliver_within(0..bytes.len());
         Ok(())
     }
 
@@ -459,7 +462,8 @@ fn a_write_from_inside_a_filter_is_put_off_and_passes_the_filters() {
 struct Upgrade(DuplexResourceStream);
 
 impl Filter for Upgrade {
-    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+    fn received(&mut self, bytes: &mut [u8], context: &mut FilterContext) -> Result<(), Error> {
+        let bytes = Bytes::copy_from_slice(bytes);
         if bytes == "upgrade" {
             let stream = self.0;
             context.then(move || stream.add_filter(Mark("u")));
@@ -493,7 +497,7 @@ fn a_filter_added_by_a_filter_sees_what_comes_next() {
 fn filters_are_told_of_the_close_and_dropped() {
     struct Told(Rc<RefCell<Vec<&'static str>>>);
     impl Filter for Told {
-        fn received(&mut self, _: Bytes, _: &mut FilterContext) -> Result<(), Error> {
+        fn received(&mut self, _: &mut [u8], _: &mut FilterContext) -> Result<(), Error> {
             Ok(())
         }
         fn sending(&mut self, _: Bytes, _: &mut FilterContext) -> Result<(), Error> {
@@ -533,7 +537,8 @@ fn crypt(bytes: &[u8], position: &mut usize) -> Bytes {
 }
 
 impl Filter for Cipher {
-    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+    fn received(&mut self, bytes: &mut [u8], context: &mut FilterContext) -> Result<(), Error> {
+        let bytes = Bytes::copy_from_slice(bytes);
         context.deliver(crypt(&bytes, &mut self.received));
         Ok(())
     }
@@ -594,9 +599,9 @@ impl Panics {
 }
 
 impl Filter for Panics {
-    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+    fn received(&mut self, bytes: &mut [u8], context: &mut FilterContext) -> Result<(), Error> {
         self.on("received");
-        context.deliver(bytes);
+        context.deliver_within(0..bytes.len());
         let later = self.0 == "then";
         context.then(move || assert!(!later, "on cue"));
         Ok(())
@@ -653,7 +658,7 @@ fn a_filter_that_panics_as_it_is_closed_keeps_nobody_from_hearing_of_the_close()
 fn a_filter_that_fails_in_a_write_is_told_of_after_the_write() {
     struct Refuses;
     impl Filter for Refuses {
-        fn received(&mut self, _: Bytes, _: &mut FilterContext) -> Result<(), Error> {
+        fn received(&mut self, _: &mut [u8], _: &mut FilterContext) -> Result<(), Error> {
             Ok(())
         }
 
@@ -680,7 +685,8 @@ fn ending_from_inside_a_filter_has_its_last_words() {
         stream: DuplexResourceStream,
     }
     impl Filter for EndsItself {
-        fn received(&mut self, bytes: Bytes, _: &mut FilterContext) -> Result<(), Error> {
+        fn received(&mut self, bytes: &mut [u8], _: &mut FilterContext) -> Result<(), Error> {
+            let bytes = Bytes::copy_from_slice(bytes);
             self.stream.write(bytes);
             self.stream.end();
             Ok(())

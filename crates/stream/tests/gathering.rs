@@ -16,8 +16,8 @@ use uptick_stream::{DuplexResourceStream, Error, transport};
 struct Brackets(&'static str);
 
 impl Filter for Brackets {
-    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
-        context.deliver(bytes);
+    fn received(&mut self, bytes: &mut [u8], context: &mut FilterContext) -> Result<(), Error> {
+        context.deliver_within(0..bytes.len());
         Ok(())
     }
 
@@ -41,8 +41,8 @@ impl Filter for Brackets {
 struct Lengths(Rc<RefCell<Vec<usize>>>);
 
 impl Filter for Lengths {
-    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
-        context.deliver(bytes);
+    fn received(&mut self, bytes: &mut [u8], context: &mut FilterContext) -> Result<(), Error> {
+        context.deliver_within(0..bytes.len());
         Ok(())
     }
 
@@ -217,9 +217,9 @@ fn a_chunk_that_has_come_passes_behind_what_was_written_before() {
     let order = Log::default();
     struct Order(Log);
     impl Filter for Order {
-        fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        fn received(&mut self, bytes: &mut [u8], context: &mut FilterContext) -> Result<(), Error> {
             self.0.note("received");
-            context.deliver(bytes);
+            context.deliver_within(0..bytes.len());
             Ok(())
         }
 

@@ -19,7 +19,8 @@ struct Waits {
 }
 
 impl Filter for Waits {
-    fn received(&mut self, bytes: Bytes, _: &mut FilterContext) -> Result<(), Error> {
+    fn received(&mut self, bytes: &mut [u8], _: &mut FilterContext) -> Result<(), Error> {
+        let bytes = Bytes::copy_from_slice(bytes);
         self.kept.push(bytes);
         Ok(())
     }
@@ -55,7 +56,8 @@ struct OneByOne {
 }
 
 impl Filter for OneByOne {
-    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+    fn received(&mut self, bytes: &mut [u8], context: &mut FilterContext) -> Result<(), Error> {
+        let bytes = Bytes::copy_from_slice(bytes);
         self.taken += 1;
         self.kept = Some(bytes);
         context.wait();
@@ -80,7 +82,8 @@ impl Filter for OneByOne {
 struct Twice;
 
 impl Filter for Twice {
-    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+    fn received(&mut self, bytes: &mut [u8], context: &mut FilterContext) -> Result<(), Error> {
+        let bytes = Bytes::copy_from_slice(bytes);
         context.deliver(bytes.clone());
         context.deliver(bytes);
         Ok(())

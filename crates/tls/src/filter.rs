@@ -84,11 +84,15 @@ impl TlsFilter {
 }
 
 impl Filter for TlsFilter {
-    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), StreamError> {
+    fn received(
+        &mut self,
+        bytes: &mut [u8],
+        context: &mut FilterContext,
+    ) -> Result<(), StreamError> {
         let gate = self.waiter.as_ref().and_then(|waiter| waiter.gate());
         let session = &mut self.session;
         let received =
-            context.answer_with(|plaintext, out| session.receive(&bytes, plaintext, out, gate));
+            context.answer_with(|plaintext, out| session.receive(bytes, plaintext, out, gate));
         self.settle(received, context)
     }
 

@@ -8,7 +8,6 @@ mod explain;
 mod hello;
 mod tls;
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -29,10 +28,8 @@ const HELD: usize = 128 * 1024;
 /// How many bytes may be written before the handshake is done.
 const EARLY: usize = 64 * 1024;
 
-thread_local! {
-    /// What is processed now: rustls decrypts in place.
-    static INCOMING: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
+/// The length of a record's header (RFC 8446, section 5.1).
+const HEADER: usize = 5;
 
 /// Who decides about a handshake.
 pub(crate) trait Gate {
@@ -144,7 +141,7 @@ impl Session {
     /// Takes what has come, and appends what it says to `plaintext` and an answer to `out`: also an alert when it fails.
     pub(crate) fn receive(
         &mut self,
-        bytes: &[u8],
+        bytes: &mut [u8],
         plaintext: &mut BytesMut,
         out: &mut Vec<u8>,
         gate: Option<&dyn Gate>,
@@ -164,14 +161,14 @@ impl Session {
         gate: Option<&dyn Gate>,
     ) -> Result<(), Error> {
         if self.waits.take().is_some() || self.side() == Side::Client {
-            return self.advance(&[], plaintext, out, gate);
+            return self.advance(&mut [], plaintext, out, gate);
         }
         Ok(())
     }
 
     fn advance(
         &mut self,
-        bytes: &[u8],
+        bytes: &mut [u8],
         plaintext: &mut BytesMut,
         out: &mut Vec<u8>,
         gate: Option<&dyn Gate>,
@@ -195,7 +192,7 @@ impl Session {
                 }
                 true => {
                     self.answer(out, gate)?;
-                    self.process(&[], plaintext, out)
+                    self.process(&mut [], plaintext, out)
                 }
             })
         } else if self.is_costly() && gate.is_some_and(|gate| !gate.may_step()) {
@@ -249,10 +246,55 @@ impl Session {
         Ok(())
     }
 
-    /// Has rustls process what is held and, behind it, what has come.
+    /// Passes what is held to rustls and, behind it, received bytes, which are decrypted in place.
     fn process(
         &mut self,
-        bytes: &[u8],
+        bytes: &mut [u8],
+        plaintext: &mut BytesMut,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        if self.held.is_empty() {
+            return self.process_in_place(bytes, plaintext, out);
+        }
+        let mut rest = bytes;
+        if !self.is_handshaking() {
+            // The record whose beginning is held; those behind it need not be moved.
+            let missing = self.missing_of_record(rest.len());
+            let (first, behind) = rest.split_at_mut(missing);
+            self.held.extend_from_slice(first);
+            rest = behind;
+        } else {
+            self.held.extend_from_slice(rest);
+            rest = &mut [];
+        }
+        let mut held = std::mem::take(&mut self.held);
+        self.process_in_place(&mut held, plaintext, out)?;
+        match (self.held.is_empty(), rest.is_empty()) {
+            (_, true) => Ok(()),
+            (true, false) => self.process_in_place(rest, plaintext, out),
+            // rustls waits for more, such as the rest of a message in several records.
+            (false, false) => {
+                let mut all = std::mem::take(&mut self.held);
+                all.extend_from_slice(rest);
+                self.process_in_place(&mut all, plaintext, out)
+            }
+        }
+    }
+
+    /// The number of bytes, `most` at most, that the record lacks whose beginning is held.
+    fn missing_of_record(&self, most: usize) -> usize {
+        let length = match *self.held {
+            [_, _, _, high, low, ..] => HEADER + usize::from(u16::from_be_bytes([high, low])),
+            // Its length is among what was received.
+            _ => return most.min(HEADER - self.held.len()),
+        };
+        length.saturating_sub(self.held.len()).min(most)
+    }
+
+    /// Passes bytes to rustls, which changes them, and holds those that it has not taken yet.
+    fn process_in_place(
+        &mut self,
+        incoming: &mut [u8],
         plaintext: &mut BytesMut,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
@@ -262,24 +304,19 @@ impl Session {
         if self.peer_closed || self.failed {
             return Ok(());
         }
-        let mut incoming = INCOMING.try_with(RefCell::take).unwrap_or_default();
-        incoming.append(&mut self.held);
-        incoming.extend_from_slice(bytes);
-        let Processed { count, result } = tls.process(&mut incoming, plaintext, out);
+        let Processed { count, result } = tls.process(incoming, plaintext, out);
         let is_open = !tls.is_handshaking();
         match result {
             Ok(true) => self.peer_closed = true,
-            Ok(false) => match incoming.get(count..) {
-                None | Some([]) => self.held = Vec::new(),
-                Some(rest) => self.held.extend_from_slice(rest),
-            },
+            Ok(false) => {
+                let rest = incoming.get(count..).unwrap_or_default();
+                self.held.extend_from_slice(rest);
+            }
             Err(error) => {
                 self.failed = true;
                 return Err(self.explain(&error));
             }
         }
-        incoming.clear();
-        let _ = INCOMING.try_with(|spare| spare.replace(incoming));
         if is_open && (!self.early.is_empty() || self.ends) {
             return self.catch_up(out);
         }

@@ -78,6 +78,7 @@ pub struct Closed {
 
 events! {
     impl WebSocket {
+        #![frequent(MESSAGE: Message)]
         Message => {
             /// A message has come.
             MESSAGE = "message";
@@ -112,7 +113,7 @@ events! {
 impl Emitter for WebSocket {
     type Events = WebSocket;
 
-    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners<Message>) -> R) -> Option<R> {
         with_entry(self.id, |entry| f(&mut entry.listeners))
     }
 }

@@ -26,11 +26,11 @@ mod upgrading;
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use uptick_event_loop::driver::{self, DeadlineId, Driver, Timestamp};
 use uptick_event_loop::{DriverId, Id, Readiness, Table, Token};
 use uptick_socket::Connection;
-use uptick_stream::transport::Protocol;
+use uptick_stream::transport::{Session, Visit};
 
 use crate::h1::Decoder;
 use crate::server::Service;
@@ -146,7 +146,7 @@ pub(crate) fn serve(conn: Connection, service: &Rc<Service>) {
     service.opened();
     conn.set_allow_half_open(true);
     service.limit_connection(conn);
-    conn.set_protocol(&Http, key);
+    conn.set_session(Rc::new(Http { key }));
     deadlines::arm(key);
 }
 
@@ -157,30 +157,34 @@ fn advance_later(key: Id) {
     }
 }
 
-/// The protocol of all HTTP connections.
-struct Http;
+/// Serves HTTP on a connection, which owns it.
+struct Http {
+    key: Id,
+}
 
-impl Protocol<Connection> for Http {
+impl Session<Connection> for Http {
     #[inline]
-    fn data(&self, _conn: Connection, key: Id, chunk: Bytes) {
-        steps::received(key, chunk);
+    fn data(&self, _: &Visit<Connection>, bytes: &mut BytesMut) {
+        steps::received(self.key, bytes.split().freeze());
     }
 
-    fn end(&self, _conn: Connection, key: Id) {
-        with_entry(key, |entry| {
+    fn end(&self, _: &Visit<Connection>) {
+        with_entry(self.key, |entry| {
             entry.flags.insert(Flags::PEER_ENDED | Flags::HALF_OPEN);
         });
-        steps::advance(key);
+        steps::advance(self.key);
     }
 
-    fn end_pending(&self, _conn: Connection, key: Id) {
+    fn end_pending(&self, _: &Visit<Connection>) {
+        let key = self.key;
         with_entry(key, |entry| {
             entry.flags.insert(Flags::HALF_OPEN);
             entry.arm(key);
         });
     }
 
-    fn drain(&self, _conn: Connection, key: Id) {
+    fn drain(&self, _: &Visit<Connection>) {
+        let key = self.key;
         let waker = with_entry(key, |entry| {
             entry.flags.remove(Flags::FULL);
             entry.exchange.as_mut()?.writer.take()
@@ -192,15 +196,18 @@ impl Protocol<Connection> for Http {
         steps::advance(key);
     }
 
-    fn error(&self, conn: Connection, _key: Id, error: &uptick_socket::Error) {
-        // Clients come and go: it is nobody's fault as a rule.
-        tracing::debug!(connection = conn.id(), "an HTTP connection failed: {error}");
+    fn error(&self, stream: &Visit<Connection>, error: &uptick_socket::Error) {
+        // Clients come and go, as a rule.
+        tracing::debug!(
+            connection = stream.handle().id(),
+            "an HTTP connection failed: {error}"
+        );
     }
 
-    fn close(&self, _conn: Connection, key: Id) {
-        exchange::abandon(key);
+    fn close(&self, _: &Visit<Connection>) {
+        exchange::abandon(self.key);
         let entry = CONNECTIONS
-            .try_with(|all| all.borrow_mut().remove(key))
+            .try_with(|all| all.borrow_mut().remove(self.key))
             .ok()
             .flatten();
         if let Some(entry) = entry {

@@ -50,7 +50,7 @@ pub(super) fn hand_over(at: At, upgrade: Upgrade) {
     let ended = entry.flags.contains(Flags::PEER_ENDED);
     let service = Rc::clone(&entry.service);
     drop(entry);
-    conn.clear_protocol();
+    conn.clear_session();
     conn.set_allow_half_open(false);
     conn.unshift(rest, ended);
     service.tell_upgrade(conn);

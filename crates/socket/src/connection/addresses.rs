@@ -22,9 +22,8 @@ pub struct Proxied {
 impl Extra {
     /// Who is at the other end, as errors name it.
     pub(super) fn remote(&self) -> Address {
-        let proxied = self.proxied.as_ref();
-        let address = proxied.map_or(&self.peer, |proxied| &proxied.source);
-        secured(address.clone(), self.secure)
+        let address = self.proxied().map_or(&self.peer, |proxied| &proxied.source);
+        secured(address.clone(), self.is_secure())
     }
 }
 
@@ -43,25 +42,23 @@ impl Connection {
     /// `None` when it has no name and when the handle is stale.
     pub fn local_address(self) -> Option<String> {
         let (proxied, secure) = self.with_extra(|extra| {
-            let destination = extra
-                .proxied
-                .as_ref()
-                .map(|proxied| proxied.destination.clone());
-            (destination, extra.secure)
+            let destination = extra.proxied().map(|proxied| proxied.destination.clone());
+            (destination, extra.is_secure())
         })?;
         let address = match proxied {
             Some(address) => address,
-            None => {
-                Connection::with_transports(|all| Address::local_of(all.descriptor(self)?).ok())
-                    .flatten()?
-            }
+            None => Connection::streams(|all| {
+                all.with_descriptor(self, |fd| Address::local_of(fd).ok())
+            })
+            .flatten()
+            .flatten()?,
         };
         uri(secured(address, secure))
     }
 
     /// The IP address of the other end, of the client behind a proxy; `None` for Unix connections and stale handles.
     pub fn remote_ip(self) -> Option<IpAddr> {
-        self.with_extra(|extra| match &extra.proxied {
+        self.with_extra(|extra| match extra.proxied() {
             Some(proxied) => proxied.source.ip(),
             None => extra.peer.ip(),
         })?
@@ -74,23 +71,27 @@ impl Connection {
 
     /// What a proxy has said of the connection; `None` when it came directly.
     pub fn proxied(self) -> Option<Proxied> {
-        self.with_extra(|extra| extra.proxied.as_deref().cloned())?
+        self.with_extra(|extra| extra.proxied().cloned())?
     }
 
     pub(crate) fn set_proxied(self, proxied: Proxied) {
-        self.with_extra(|extra| extra.proxied = Some(Box::new(proxied)));
+        self.with_extra(|extra| extra.wrapping().proxied = Some(Box::new(proxied)));
     }
 
     /// Whether the connection is encrypted, over whatever socket.
     pub fn is_secure(self) -> bool {
-        self.with_extra(|extra| extra.secure).unwrap_or(false)
+        self.with_extra(|extra| extra.is_secure()).unwrap_or(false)
     }
 
     /// Says that a filter of the connection encrypts it, so that its addresses read `tls://`, those of Unix sockets
     /// excepted. For filters.
     /// Default: false.
     pub fn set_secure(self, secure: bool) {
-        self.with_extra(|extra| extra.secure = secure);
+        self.with_extra(|extra| {
+            if secure || extra.is_secure() {
+                extra.wrapping().secure = secure;
+            }
+        });
     }
 }
 

@@ -46,12 +46,13 @@ impl Connection {
     /// Cost: a system call.
     pub fn set_unsent_limit(self, bytes: u32) {
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        Connection::with_transports(|all| {
+        Connection::streams(|all| {
             // Unix sockets have no such option.
-            let socket = all.descriptor(self)?;
-            socket2::SockRef::from(&socket)
-                .set_tcp_notsent_lowat(bytes)
-                .ok()
+            all.with_descriptor(self, |socket| {
+                socket2::SockRef::from(&socket)
+                    .set_tcp_notsent_lowat(bytes)
+                    .ok()
+            })
         });
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         let _ = bytes;

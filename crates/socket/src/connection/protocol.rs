@@ -1,26 +1,38 @@
 //! A connection under a protocol: for crates that serve one.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
-use uptick_event_loop::Id;
-use uptick_stream::transport::{self, Protocol};
+use uptick_stream::transport::{self, Session, Visit};
 
 use super::Connection;
 
 impl Connection {
-    /// Has a protocol serve the connection in place of its `data`, `end` and `drain` listeners, under the key of its own
-    /// entry for the connection. For crates that serve many connections: it costs no listeners.
-    pub fn set_protocol(self, protocol: &'static dyn Protocol<Connection>, key: Id) {
-        transport::set_protocol(self, protocol, key);
+    /// Makes a session serve the connection in place of its `data`, `end` and `drain` listeners. For crates that serve many
+    /// connections: it costs no listeners.
+    pub fn set_session(self, session: Rc<dyn Session<Connection>>) {
+        transport::set_session(self, session);
     }
 
-    /// Takes the protocol off the connection, which is as before then: it reads for its first `data` listener.
-    pub fn clear_protocol(self) {
-        transport::clear_protocol(self);
+    /// Takes the session off the connection, which is as before then: it reads for its first `data` listener.
+    pub fn clear_session(self) {
+        transport::clear_session(self);
     }
 
-    /// Puts bytes back, to be delivered before all that is still to come; with `end`, the peer's end behind them.
+    /// The session of the connection, if it has one of this type.
+    #[inline]
+    pub fn session<S: Session<Connection>>(self) -> Option<Rc<S>> {
+        transport::session(self)
+    }
+
+    /// Calls `f` with a visit to the connection, which finds it once for several calls; `None` when the handle is stale.
+    pub fn visit<R>(self, f: impl FnOnce(&Visit<Connection>) -> R) -> Option<R> {
+        transport::visit(self, f)
+    }
+
+    /// Unreads bytes, to be delivered before all that is still to come; if `end` is set, end of stream follows them.
     ///
-    /// For bytes that a protocol has taken and that belong to whoever gets the connection after an upgrade.
+    /// For bytes that a session has taken and that belong to whoever gets the connection after an upgrade.
     pub fn unshift(self, bytes: impl Into<Bytes>, end: bool) {
         transport::unshift(self, bytes.into(), end);
     }

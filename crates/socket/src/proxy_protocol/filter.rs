@@ -34,11 +34,12 @@ impl HeaderFilter {
         }
     }
 
-    /// Passes the connection on; `rest` is the client's.
-    fn done(&mut self, header: Option<Header>, rest: Bytes, context: &mut FilterContext) {
+    /// Passes the connection on, with what was received behind the first `consumed` bytes.
+    fn done(&mut self, header: Option<Header>, consumed: usize, context: &mut FilterContext) {
         let waiting = self.waiting;
+        let received = Bytes::from(std::mem::take(&mut self.received));
         context.then(move || pass_on(waiting, header));
-        context.deliver(rest);
+        context.deliver(received.slice(consumed..));
         context.remove();
     }
 
@@ -59,26 +60,25 @@ impl HeaderFilter {
 }
 
 impl Filter for HeaderFilter {
-    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), StreamError> {
+    fn received(
+        &mut self,
+        bytes: &mut [u8],
+        context: &mut FilterContext,
+    ) -> Result<(), StreamError> {
         if self.refused {
             return Ok(());
         }
         if self.received.is_empty() && !begin(self.waiting) {
             // It was passed on before anything had come.
-            context.deliver(bytes);
+            context.deliver_within(0..bytes.len());
             context.remove();
             return Ok(());
         }
-        let bytes = if self.received.is_empty() {
-            bytes
-        } else {
-            self.received.extend_from_slice(&bytes);
-            std::mem::take(&mut self.received).into()
-        };
-        match parse(&bytes, self.options.max_payload) {
-            Parsed::Incomplete => self.received = bytes.into(),
+        self.received.extend_from_slice(bytes);
+        match parse(&self.received, self.options.max_payload) {
+            Parsed::Incomplete => {}
             Parsed::Header { header, consumed } if self.options.accepts(header.version) => {
-                self.done(Some(header), bytes.slice(consumed..), context);
+                self.done(Some(header), consumed, context);
             }
             Parsed::Header { header, .. } => {
                 let version = match header.version {
@@ -88,7 +88,7 @@ impl Filter for HeaderFilter {
                 let reason = format!("version {version} of the PROXY protocol is not accepted");
                 self.refuse(reason, context);
             }
-            Parsed::NotProxy if self.options.optional => self.done(None, bytes, context),
+            Parsed::NotProxy if self.options.optional => self.done(None, 0, context),
             Parsed::NotProxy => {
                 self.refuse("it does not begin with a PROXY header".into(), context);
             }
@@ -109,8 +109,7 @@ impl Filter for HeaderFilter {
         let nothing = self.received.is_empty();
         if self.options.optional && !self.is_header() {
             // Passing on a connection that was passed on does nothing.
-            let received = std::mem::take(&mut self.received);
-            self.done(None, received.into(), context);
+            self.done(None, 0, context);
             context.deliver_end();
         } else if nothing {
             let waiting = self.waiting;

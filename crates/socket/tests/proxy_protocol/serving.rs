@@ -274,7 +274,12 @@ fn errors_and_the_close_of_the_wrapped_server_are_passed_on() {
 struct Capitals;
 
 impl Filter for Capitals {
-    fn received(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), StreamError> {
+    fn received(
+        &mut self,
+        bytes: &mut [u8],
+        context: &mut FilterContext,
+    ) -> Result<(), StreamError> {
+        let bytes = Bytes::copy_from_slice(bytes);
         context.deliver(bytes.to_ascii_uppercase().into());
         Ok(())
     }

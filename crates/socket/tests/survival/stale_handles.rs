@@ -54,7 +54,7 @@ fn use_all_methods(stale: Connection) {
 struct Ignorant;
 
 impl Filter for Ignorant {
-    fn received(&mut self, _: Bytes, _: &mut FilterContext) -> Result<(), StreamError> {
+    fn received(&mut self, _: &mut [u8], _: &mut FilterContext) -> Result<(), StreamError> {
         panic!("a stale handle has no filters")
     }
 

@@ -4,73 +4,94 @@
 //! for what it delivers and sends.
 
 use std::fmt;
+use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::read_buffer::{READ_SIZE, make_room};
+use crate::spare;
 use crate::write_queue::WriteQueue;
 
 /// What a filter wants done, in order.
 #[derive(Default)]
 pub struct FilterContext {
     pub(crate) up: Vec<Bytes>,
+    /// The part of the received bytes to be delivered behind `up`.
+    pub(crate) within: Option<Range<usize>>,
     pub(crate) end: bool,
-    pub(crate) down: WriteQueue,
+    /// Bytes for the layer below; the stream's own queue where they go to the descriptor.
+    pub(crate) down: Option<Box<WriteQueue>>,
     pub(crate) later: Vec<Box<dyn FnOnce()>>,
     pub(crate) remove: bool,
     pub(crate) wait: bool,
     /// What was gathered and has passed.
     pub(crate) spent: Option<Box<WriteQueue>>,
-    /// Out of which chunks to be delivered are cut.
+    /// Bytes to be delivered behind `up`.
     buffer: BytesMut,
+    /// What a filter answers at once, before it is appended to `down`.
+    answer: Vec<u8>,
 }
 
 impl FilterContext {
-    /// Hands bytes to the layer above.
+    /// Delivers bytes to the layer above.
     pub fn deliver(&mut self, bytes: Bytes) {
+        if !self.buffer.is_empty() {
+            self.up.push(self.buffer.split().freeze());
+        }
         if !bytes.is_empty() {
             self.up.push(bytes);
         }
     }
 
-    /// Hands what `f` appends to its first buffer, which is empty, to the layer above, in pieces of 64 KiB at most; and what
-    /// it appends to its second one, which may have bytes in it that are to stay, to the layer below.
+    /// Delivers a part of the bytes passed to [`Filter::received`](super::Filter::received), as they are then, without a copy: after
+    /// all that [`deliver`](Self::deliver) delivers in that call. A second call takes the place of the first.
+    pub fn deliver_within(&mut self, part: Range<usize>) {
+        self.within = (!part.is_empty()).then_some(part);
+    }
+
+    /// Delivers what `f` appends to its first buffer, which is empty, to the layer above, in pieces of 64 KiB at most; and sends what
+    /// it appends to its second one, which may hold bytes that are to stay, to the layer below.
     ///
     /// The buffers are used again: the first one once nobody keeps what was delivered.
     pub fn answer_with<R>(&mut self, f: impl FnOnce(&mut BytesMut, &mut Vec<u8>) -> R) -> R {
-        make_room(&mut self.buffer);
-        let buffer = &mut self.buffer;
-        let result = self.down.push_with(|out| f(buffer, out));
-        while self.buffer.len() > READ_SIZE {
-            self.up.push(self.buffer.split_to(READ_SIZE).freeze());
-        }
         if !self.buffer.is_empty() {
             self.up.push(self.buffer.split().freeze());
+        }
+        make_room(&mut self.buffer);
+        let result = f(&mut self.buffer, &mut self.answer);
+        // Most of what is received needs no answer, and then no queue.
+        if !self.answer.is_empty() {
+            let down = self.down.get_or_insert_with(spare::queue);
+            down.push(&self.answer[..]);
+            self.answer.clear();
+        }
+        while self.buffer.len() > READ_SIZE {
+            self.up.push(self.buffer.split_to(READ_SIZE).freeze());
         }
         result
     }
 
-    /// Tells the layer above that the peer has ended, behind what was delivered.
+    /// Delivers the peer's end to the layer above, behind what was delivered.
     pub fn deliver_end(&mut self) {
         self.end = true;
     }
 
-    /// Hands bytes to the layer below.
+    /// Sends bytes to the layer below.
     pub fn send(&mut self, bytes: Bytes) {
-        self.down.push(bytes);
+        self.down.get_or_insert_with(spare::queue).push(bytes);
     }
 
-    /// Hands what `f` appends to the layer below; the buffer may have bytes in it, which are to stay.
+    /// Sends what `f` appends to the layer below; the buffer may hold bytes that are to stay.
     pub fn send_with<R>(&mut self, f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        self.down.push_with(f)
+        self.down.get_or_insert_with(spare::queue).push_with(f)
     }
 
-    /// Has `f` called when the stream is whole again, before what was delivered is emitted; it may use the stream.
+    /// Calls `f` when the stream is whole again, before what was delivered is emitted; it may use the stream.
     pub fn then(&mut self, f: impl FnOnce() + 'static) {
         self.later.push(Box::new(f));
     }
 
-    /// Has nothing more read before `resume_filters` is called on the stream, so that the peer waits too. What was read
+    /// Stops reading until `resume_filters` is called on the stream, so that the peer waits too. What was read
     /// already still comes, and so may the peer's end.
     pub fn wait(&mut self) {
         self.wait = true;
@@ -81,26 +102,63 @@ impl FilterContext {
         self.remove = true;
     }
 
-    /// Whether nothing is left to be done but to send what is to be sent, as after most writes.
+    /// Returns whether there is nothing to deliver but a part of the received bytes, or nothing at all.
     #[inline]
-    pub(crate) fn is_settled(&self) -> bool {
+    pub(crate) fn is_simple(&self) -> bool {
         self.up.is_empty() && !self.end && self.later.is_empty()
     }
 
-    /// The bytes to be delivered, when that is all there is to be done.
+    /// Returns whether a part of the received bytes is delivered, or bytes made of them.
     #[inline]
-    pub(crate) fn take_only(&mut self) -> Option<Bytes> {
-        match self.up.len() {
-            1 if !self.end && self.later.is_empty() => self.up.pop(),
-            _ => None,
+    pub(crate) fn has_last(&self) -> bool {
+        self.within.is_some() || !self.buffer.is_empty()
+    }
+
+    /// Discards what was delivered.
+    pub(crate) fn discard(&mut self) {
+        self.up.clear();
+        self.within = None;
+        self.buffer.clear();
+    }
+
+    /// Moves the last of what was delivered into `bytes`, which holds what was received: a part of it, or what
+    /// [`answer_with`](Self::answer_with) made of it; nothing is left in `bytes` otherwise. Returns whether there is something.
+    #[inline]
+    pub(crate) fn move_last(&mut self, bytes: &mut BytesMut) -> bool {
+        match self.within.take() {
+            Some(within) => {
+                bytes.truncate(within.end);
+                bytes.advance(within.start.min(bytes.len()));
+            }
+            None => {
+                bytes.clear();
+                std::mem::swap(bytes, &mut self.buffer);
+            }
         }
+        !bytes.is_empty()
+    }
+
+    /// Takes all that a filter delivered, `bytes` being what it received.
+    pub(crate) fn take_delivered(&mut self, mut bytes: BytesMut) -> Vec<BytesMut> {
+        let mut delivered: Vec<BytesMut> = self.up.drain(..).map(BytesMut::from).collect();
+        if self.move_last(&mut bytes) {
+            delivered.push(bytes);
+        }
+        delivered
+    }
+
+    /// Takes what a filter sent.
+    pub(crate) fn take_sent(&mut self) -> WriteQueue {
+        self.down.take().map_or_else(WriteQueue::new, |down| *down)
     }
 
     /// Makes the context as good as new.
     #[inline]
     pub(crate) fn reset(&mut self) {
         self.up.clear();
-        self.down.reset();
+        spare::keep_queue(self.down.take());
+        self.within = None;
+        self.buffer.clear();
         self.later.clear();
         self.end = false;
         self.remove = false;

@@ -4,15 +4,15 @@
 
 use std::any::Any;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{Filter, FilterContext};
 use crate::error::Error;
+use crate::spare;
 use crate::write_queue::WriteQueue;
 
 /// What passes through the filters of a stream, from one end of the stack to the other.
 pub(crate) enum Passage {
-    Received(Bytes),
     Resumed,
     PeerEnded,
     /// What came out of the lowest `height` filters, to those that were put above them since.
@@ -31,7 +31,7 @@ pub(crate) enum Passage {
 #[derive(Default)]
 struct Input {
     resume: bool,
-    bytes: Vec<Bytes>,
+    bytes: Vec<BytesMut>,
     end: bool,
 }
 
@@ -42,15 +42,6 @@ impl Passage {
             self,
             Passage::Sending(_) | Passage::Gathered(_) | Passage::Ending
         )
-    }
-}
-
-impl Input {
-    fn of(bytes: Vec<Bytes>) -> Self {
-        Input {
-            bytes,
-            ..Input::default()
-        }
     }
 }
 
@@ -92,7 +83,26 @@ impl Filters {
         }
     }
 
-    /// Has something pass; what comes out at the two ends of the stack, is in the context.
+    /// Passes received bytes up; what comes out at the two ends of the stack is in the context, and in `bytes` the part that it
+    /// names.
+    #[inline]
+    pub(crate) fn received(
+        &mut self,
+        bytes: &mut BytesMut,
+        context: &mut FilterContext,
+    ) -> Result<(), Error> {
+        let [only] = &mut self.stack[..] else {
+            let input = Input {
+                bytes: vec![bytes.split()],
+                ..Input::default()
+            };
+            return self.up(0, input, context);
+        };
+        let result = only.received(bytes, context);
+        self.leave(result, context)
+    }
+
+    /// Passes something other than received bytes.
     pub(crate) fn pass(
         &mut self,
         passage: Passage,
@@ -102,40 +112,46 @@ impl Filters {
             [only] if !matches!(passage, Passage::Delivered { .. }) => {
                 let up = passage.goes_up();
                 let result = pass_only(&mut **only, passage, context);
-                context.end &= up && result.is_ok();
-                if std::mem::take(&mut context.remove) && up && result.is_ok() {
-                    self.stack.clear();
+                if up {
+                    return self.leave(result, context);
                 }
+                context.end = false;
+                context.remove = false;
                 result
             }
             _ => self.pass_all(passage, context),
         }
     }
 
+    /// Ends a passage up through the only filter, which may have removed itself.
+    #[inline]
+    fn leave(
+        &mut self,
+        result: Result<(), Error>,
+        context: &mut FilterContext,
+    ) -> Result<(), Error> {
+        context.end &= result.is_ok();
+        if std::mem::take(&mut context.remove) && result.is_ok() {
+            self.stack.clear();
+        }
+        result
+    }
+
     fn pass_all(&mut self, passage: Passage, outcome: &mut FilterContext) -> Result<(), Error> {
         let height = self.stack.len();
+        let mut input = Input::default();
         match passage {
-            Passage::Received(bytes) => self.up(0, Input::of(vec![bytes]), outcome),
             Passage::Resumed => {
-                let input = Input {
-                    resume: true,
-                    ..Input::default()
-                };
+                input.resume = true;
                 self.up(0, input, outcome)
             }
             Passage::PeerEnded => {
-                let input = Input {
-                    end: true,
-                    ..Input::default()
-                };
+                input.end = true;
                 self.up(0, input, outcome)
             }
             Passage::Delivered { height, bytes, end } => {
-                let input = Input {
-                    bytes,
-                    end,
-                    ..Input::default()
-                };
+                input.bytes = bytes.into_iter().map(BytesMut::from).collect();
+                input.end = end;
                 self.up(height, input, outcome)
             }
             Passage::Sending(bytes) => {
@@ -168,44 +184,38 @@ impl Filters {
                 result = self.stack[level].resumed(&mut context);
             }
             let mut input = bytes.into_iter();
+            let mut delivered: Vec<BytesMut> = context.take_delivered(BytesMut::new());
             while result.is_ok()
                 && !context.remove
-                && let Some(chunk) = input.next()
+                && let Some(mut chunk) = input.next()
             {
-                result = self.stack[level].received(chunk, &mut context);
+                result = self.stack[level].received(&mut chunk, &mut context);
+                delivered.append(&mut context.take_delivered(chunk));
             }
             if end && result.is_ok() && !context.remove {
                 result = self.stack[level].peer_ended(&mut context);
+                delivered.append(&mut context.take_delivered(BytesMut::new()));
             }
-            let FilterContext {
-                up,
-                end: ended,
-                down,
-                later,
-                remove,
-                wait,
-                ..
-            } = context;
-            bytes = up;
-            outcome.later.extend(later);
-            outcome.wait |= wait;
+            outcome.later.append(&mut context.later);
+            outcome.wait |= context.wait;
+            bytes = delivered;
             // An alert that goes with an error is still to be sent.
-            let sent = self.down(level, down, false, outcome);
+            let sent = self.down(level, context.take_sent(), false, outcome);
             if let Err(error) = result.and(sent) {
-                // What came before the error is handed on.
+                // What came before the error is delivered.
                 failure.get_or_insert(error);
                 end = false;
                 level += 1;
-            } else if remove {
+            } else if context.remove {
                 self.stack.remove(level);
                 bytes.extend(input);
-                end = end || ended;
+                end = end || context.end;
             } else {
-                end = ended;
+                end = context.end;
                 level += 1;
             }
         }
-        outcome.up.extend(bytes);
+        outcome.up.extend(bytes.into_iter().map(BytesMut::freeze));
         match failure {
             Some(error) => Err(error),
             None => {
@@ -235,16 +245,19 @@ impl Filters {
             if ending && result.is_ok() {
                 result = filter.ending(&mut context);
             }
-            bytes = context.down;
-            outcome.later.extend(context.later);
-            outcome.up.extend(context.up);
+            bytes = context.take_sent();
+            outcome.later.append(&mut context.later);
+            outcome.up.append(&mut context.up);
             if let Err(error) = result {
                 // An alert that goes with an error is still to be sent; of two errors, the first one tells more.
                 let _ = self.down(at, bytes, false, outcome);
                 return Err(error);
             }
         }
-        outcome.down.append(&mut bytes);
+        if !bytes.is_empty() {
+            let down = outcome.down.get_or_insert_with(spare::queue);
+            down.append(&mut bytes);
+        }
         Ok(())
     }
 }
@@ -257,7 +270,6 @@ fn pass_only(
     context: &mut FilterContext,
 ) -> Result<(), Error> {
     match passage {
-        Passage::Received(bytes) => filter.received(bytes, context),
         Passage::Resumed => filter.resumed(context),
         Passage::PeerEnded => filter.peer_ended(context),
         Passage::Sending(bytes) => filter.sending(bytes, context),

@@ -53,6 +53,7 @@ pub struct DuplexResourceStream {
 
 events! {
     impl DuplexResourceStream {
+        #![frequent(DATA: Bytes)]
         Bytes => {
             /// Bytes have come.
             DATA = "data";

@@ -18,10 +18,10 @@ macro_rules! transport {
             #[inline]
             fn with_listeners<R>(
                 &self,
-                f: impl FnOnce(&mut uptick_emitter::Listeners) -> R,
+                f: impl FnOnce(&mut uptick_emitter::Listeners<bytes::Bytes>) -> R,
             ) -> Option<R> {
                 use crate::transport::Transport;
-                Self::with_transports(|all| all.listeners(*self).map(f)).flatten()
+                Self::streams(|all| all.with_listeners(*self, f)).flatten()
             }
 
             fn listener_added(&self, slot: u8) {
@@ -55,16 +55,12 @@ macro_rules! transport {
             }
 
             #[inline]
-            fn with_transports<R>(
-                f: impl FnOnce(&mut crate::transport::Transports<Self>) -> R,
-            ) -> Option<R> {
+            fn streams<R>(f: impl FnOnce(&crate::transport::Streams<Self>) -> R) -> Option<R> {
                 thread_local! {
-                    static STREAMS: std::cell::RefCell<crate::transport::Transports<$Handle>> =
-                        const { std::cell::RefCell::new(crate::transport::Transports::new()) };
+                    static STREAMS: crate::transport::Streams<$Handle> =
+                        const { crate::transport::Streams::new() };
                 }
-                STREAMS
-                    .try_with(|streams| f(&mut streams.borrow_mut()))
-                    .ok()
+                STREAMS.try_with(f).ok()
             }
 
             fn to_error(resource: &Self::Extra, error: crate::Error) -> crate::Error {
@@ -95,7 +91,7 @@ macro_rules! transport {
             /// Whether the stream is there: false once its `close` listeners have run.
             pub fn is_open(self) -> bool {
                 use crate::transport::Transport;
-                Self::with_transports(|all| all.listeners(self).is_some()).unwrap_or(false)
+                Self::streams(|all| all.contains(self)).unwrap_or(false)
             }
 
             /// Closes at once: what is not written yet is lost. `close` listeners run before this returns.

@@ -51,6 +51,7 @@ pub struct ReadableResourceStream {
 
 events! {
     impl ReadableResourceStream {
+        #![frequent(DATA: Bytes)]
         Bytes => {
             /// Bytes have come.
             DATA = "data";

@@ -47,6 +47,7 @@ pub struct WritableResourceStream {
 
 events! {
     impl WritableResourceStream {
+        #![frequent(_: bytes::Bytes)]
         () => {
             /// The write queue has fallen below its soft limit after `write` gave `false`.
             DRAIN = "drain";

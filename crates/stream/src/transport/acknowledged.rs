@@ -9,9 +9,11 @@ use std::ffi::c_int;
 use std::os::fd::AsFd;
 
 use rustix::ioctl::{Getter, Opcode, ioctl};
+use uptick_event_loop::driver::Timestamp;
 
 use super::flags::Flags;
-use super::{Entry, Timestamp, Transport, with_entry};
+use super::stream::with_entry;
+use super::{Entry, Transport};
 
 /// Returns how many of the bytes written to the descriptor the peer has acknowledged: all but those that are still in the
 /// kernel's send queue. 0 when the stream is gone.

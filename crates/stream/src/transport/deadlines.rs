@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use uptick_event_loop::{Token, driver};
+use uptick_event_loop::Id;
+use uptick_event_loop::driver::{self, Timestamp};
 
 use super::flags::Flags;
-use super::{Entry, Timestamp, Transport, ending, with_entry};
-use crate::error::Error;
+use super::{Entry, Transport};
 
 /// How often the kernel is asked in each write timeout. A peer has stalled at most a fourth of the limit too late.
 const LOOKS: u32 = 4;
@@ -23,19 +23,15 @@ const SLOW: u64 = 1024;
 /// How many write timeouts a peer may pause at most that has read ahead.
 const PAUSE: u32 = 20;
 
-/// What a time limit leads to.
-enum Over {
+/// A time limit that is over.
+pub(super) enum Over {
     Idle(Duration),
     Stalled(Duration),
     Lingered,
 }
 
-pub(super) fn arm<T: Transport>(stream: T) {
-    with_entry(stream, |entry, token| arm_entry(entry, token));
-}
-
 /// Arms the deadline for the limit that is over first; none where no limit applies.
-pub(super) fn arm_entry<T: Transport>(entry: &mut Entry<T>, token: Token) {
+pub(super) fn arm<T: Transport>(entry: &mut Entry<T>, id: Id) {
     if let Some(deadline) = entry.deadline.take() {
         driver::disarm_deadline(deadline);
     }
@@ -53,13 +49,13 @@ pub(super) fn arm_entry<T: Transport>(entry: &mut Entry<T>, token: Token) {
     let left = left.min();
     if let Some(left) = left {
         let at = driver::elapsed().saturating_add(left);
-        entry.deadline = driver::arm_deadline(token, at);
+        entry.deadline = driver::arm_deadline(entry.token(id), at);
     }
 }
 
 /// The descriptor takes no more: the peer's time begins.
 #[inline]
-pub(super) fn blocked<T: Transport>(entry: &mut Entry<T>, token: Token) {
+pub(super) fn blocked<T: Transport>(entry: &mut Entry<T>, id: Id) {
     entry.progress = Timestamp::now();
     // What is acknowledged from now on is compared with a look that is not much older.
     let looked = entry.rare.as_ref().and_then(|rare| rare.looked);
@@ -68,34 +64,20 @@ pub(super) fn blocked<T: Transport>(entry: &mut Entry<T>, token: Token) {
     {
         entry.look_at_peer();
     }
-    arm_entry(entry, token);
+    arm(entry, id);
 }
 
-pub(super) fn expired<T: Transport>(stream: T) {
-    let over = with_entry(stream, |entry, token| {
-        entry.deadline = None;
-        entry.count_acknowledged();
-        let over = entry
-            .limits()
-            .into_iter()
-            .flatten()
-            .find(|(since, limit, _)| since.is_over(*limit))
-            .map(|(_, _, over)| over);
-        if over.is_none() {
-            arm_entry(entry, token);
-        }
-        over
-    });
-    match over.flatten() {
-        Some(Over::Idle(after)) => ending::fail_in_order(stream, Error::Idle { after }),
-        Some(Over::Stalled(after)) => {
-            // Otherwise the kernel would keep megabytes for a peer that takes nothing.
-            ending::forget(stream);
-            ending::fail(stream, Error::WriteStalled { after });
-        }
-        Some(Over::Lingered) => ending::close(stream),
-        None => {}
+/// Returns the limit that is over now that the deadline has expired; arms the deadline again when there is none.
+pub(super) fn expired<T: Transport>(entry: &mut Entry<T>, id: Id) -> Option<Over> {
+    entry.deadline = None;
+    entry.count_acknowledged();
+    let limits = entry.limits().into_iter().flatten();
+    let mut over = limits.filter(|(since, limit, _)| since.is_over(*limit));
+    let over = over.next().map(|(_, _, over)| over);
+    if over.is_none() {
+        arm(entry, id);
     }
+    over
 }
 
 impl<T: Transport> Entry<T> {
@@ -120,7 +102,7 @@ impl<T: Transport> Entry<T> {
 
     /// Whether this side has ended, and waits for the peer's end.
     fn lingers(&self) -> bool {
-        self.flags.contains(Flags::SHUT | Flags::ENDING)
+        self.flags.contains(Flags::LINGERS)
     }
 
     /// For how long the peer may acknowledge nothing: the write timeout, and as long again as a slow peer would have taken for

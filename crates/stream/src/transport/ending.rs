@@ -1,31 +1,23 @@
-//! The ways in which a stream is over.
+//! The orderly end of a stream, from either side.
 //!
 //! ```text
 //! end():    flush → end this side → discard what comes, for the linger time at most → close
-//! close():  last words of the filters, if nothing is discarded → `close` listeners → listeners dropped → descriptor closed
-//!           → slot free
-//! error:    `error` listeners → close, without last words
+//! close():  last words of the filters, if nothing is discarded → close
 //! ```
 
-use std::os::fd::AsFd;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use rustix::net::Shutdown;
-use rustix::net::sockopt::set_socket_linger;
-use uptick_emitter::emit;
-use uptick_event_loop::{catch, driver};
+use uptick_event_loop::driver::Timestamp;
 
+use super::filtering::After;
 use super::flags::Flags;
-use super::{
-    Timestamp, Transport, Transports, deadlines, filtering, gathering, protocol, reading,
-    with_entry, writing,
-};
+use super::stream::Visit;
+use super::{Transport, closing, deadlines, filtering, session};
 use crate::error::Error;
-use crate::filter::Filters;
 
-pub(super) fn end<T: Transport>(stream: T) {
-    let state = with_entry(stream, |entry, token| {
+pub(super) fn end<T: Transport>(stream: &Visit<T>) {
+    let state = stream.with(|entry, id| {
         if entry.flags.intersects(Flags::ENDING | Flags::CLOSING) {
             return None;
         }
@@ -33,14 +25,14 @@ pub(super) fn end<T: Transport>(stream: T) {
         let last_words =
             entry.flags.contains(Flags::FILTERED) && !entry.flags.contains(Flags::SHUTTING);
         entry.flags.insert(Flags::ENDING | Flags::SHUTTING);
-        reading::schedule(entry, token);
+        entry.schedule_read(id);
         Some(last_words)
     });
-    say_last_words(stream, state.flatten());
+    end_filters(stream, state.flatten());
 }
 
-pub(super) fn shutdown_write<T: Transport>(stream: T) {
-    let filtered = with_entry(stream, |entry, _| {
+pub(super) fn shutdown_write<T: Transport>(stream: &Visit<T>) {
+    let filtered = stream.with(|entry, _| {
         let over = Flags::WRITE_OVER | Flags::ENDING | Flags::CLOSING;
         if entry.flags.intersects(over) {
             return None;
@@ -48,14 +40,17 @@ pub(super) fn shutdown_write<T: Transport>(stream: T) {
         entry.flags.insert(Flags::SHUTTING | Flags::WRITE_OVER);
         Some(entry.flags.contains(Flags::FILTERED))
     });
-    say_last_words(stream, filtered.flatten());
+    end_filters(stream, filtered.flatten());
 }
 
-pub(super) fn poll_shutdown_write<T: Transport>(stream: T, context: &Context<'_>) -> Poll<()> {
+pub(super) fn poll_shutdown_write<T: Transport>(
+    stream: &Visit<T>,
+    context: &Context<'_>,
+) -> Poll<()> {
     shutdown_write(stream);
-    let waits = with_entry(stream, |entry, _| {
+    let waits = stream.with(|entry, _| {
         let over = entry.flags.intersects(Flags::SHUT | Flags::CLOSING);
-        // Only sockets have a peer that is told.
+        // Only sockets have a peer that sees the end.
         let waits = !over && (entry.is_socket() || !entry.is_flushed());
         if waits {
             entry.rare().shut = Some(context.waker().clone());
@@ -68,20 +63,26 @@ pub(super) fn poll_shutdown_write<T: Transport>(stream: T, context: &Context<'_>
     }
 }
 
-/// Has the filters end, where there are some; this side ends behind what they say.
-fn say_last_words<T: Transport>(stream: T, filtered: Option<bool>) {
+/// Ends the filters, where there are some; this side ends behind what they send.
+fn end_filters<T: Transport>(stream: &Visit<T>, filtered: Option<bool>) {
     match filtered {
-        Some(true) => filtering::ending(stream),
+        Some(true) => {
+            let ended = filtering::ending(stream);
+            after(stream, ended);
+            finish_when_flushed(stream);
+        }
         Some(false) => finish_when_flushed(stream),
         None => {}
     }
 }
 
-pub(super) fn finish_when_flushed<T: Transport>(stream: T) {
-    let empty = with_entry(stream, |entry, token| {
-        let empty = entry.is_flushed();
+fn finish_when_flushed<T: Transport>(stream: &Visit<T>) {
+    let empty = stream.with(|entry, id| {
+        // What the filters end with may have to wait for its turn.
+        let filtering = entry.flags.contains(Flags::FILTERING) || entry.is_postponing();
+        let empty = entry.is_flushed() && !filtering;
         if !empty && !entry.flags.contains(Flags::BLOCKED) {
-            writing::queue_flush(entry, token);
+            entry.schedule_flush(id);
         }
         empty
     });
@@ -91,11 +92,11 @@ pub(super) fn finish_when_flushed<T: Transport>(stream: T) {
 }
 
 /// Everything is sent, and this side is to end.
-pub(super) fn queue_is_empty<T: Transport>(stream: T) {
+pub(super) fn queue_is_empty<T: Transport>(stream: &Visit<T>) {
     let mut waker = None;
-    let over = with_entry(stream, |entry, token| {
+    let over = stream.with(|entry, id| {
         let flags = entry.flags;
-        // A failure is told when the iteration ends.
+        // A failure is emitted when the iteration ends.
         if flags.intersects(Flags::CLOSING | Flags::FAILED) {
             return false;
         }
@@ -112,14 +113,14 @@ pub(super) fn queue_is_empty<T: Transport>(stream: T) {
             }
             entry.flags.insert(Flags::SHUT);
         }
-        if ending {
-            // What comes behind the end of a layer is thrown away as well: a descriptor that is closed with bytes in it
+        if ending && !flags.contains(Flags::LINGERS) {
+            // What comes behind the end of a layer is discarded as well: a descriptor that is closed with bytes in it
             // resets the connection, and the peer loses what it has not read yet.
-            entry.flags.insert(Flags::ENDING);
+            entry.flags.insert(Flags::ENDING | Flags::LINGERS);
             entry.progress = Timestamp::now();
             entry.flags.remove(Flags::BLOCKED);
-            deadlines::arm_entry(entry, token);
-            reading::schedule(entry, token);
+            deadlines::arm(entry, id);
+            entry.schedule_read(id);
         }
         false
     });
@@ -131,67 +132,44 @@ pub(super) fn queue_is_empty<T: Transport>(stream: T) {
     }
 }
 
-/// The peer's end has come after ours was begun.
-pub(super) fn peer_ended_too<T: Transport>(stream: T) {
-    let flushed = with_entry(stream, |entry, _| entry.is_flushed());
-    if flushed == Some(true) {
-        close(stream);
-    }
-}
-
-pub(super) fn fail<T: Transport>(stream: T, error: Error) {
-    let told = tell_error(stream, error);
-    close_now(stream);
-    log_panic(told);
-}
-
-/// Fails a stream whose peer has done nothing wrong: the filters have their last words.
-pub(super) fn fail_in_order<T: Transport>(stream: T, error: Error) {
-    let told = tell_error(stream, error);
-    close(stream);
-    log_panic(told);
-}
-
-/// Fails a stream whose filters have just sent an alert. A descriptor that is closed with unread bytes in it resets the
-/// connection, which overtakes the alert: so the stream ends and lingers as after [`end`], unless the alert is still queued.
-pub(super) fn fail_and_linger<T: Transport>(stream: T, error: Error) {
-    let lingers = with_entry(stream, |entry, _| {
-        let over = entry.flags.intersects(Flags::CLOSING | Flags::FAILED);
-        entry.flags.insert(Flags::ENDING | Flags::SHUTTING);
-        !over && entry.is_flushed()
-    });
-    let told = tell_error(stream, error);
-    match lingers {
-        Some(true) => queue_is_empty(stream),
-        _ => close_now(stream),
-    }
-    log_panic(told);
-}
-
-/// Emits an error; returns what a listener has panicked with.
-fn tell_error<T: Transport>(stream: T, error: Error) -> Option<String> {
-    let error = with_entry(stream, |entry, _| {
-        let gone = entry.flags.contains(Flags::CLOSING);
-        (!gone).then(|| T::to_error(&entry.extra, error))
-    });
-    let error = error.flatten()?;
-    catch(|| protocol::tell_error(stream, error)).err()
-}
-
-/// Has the kernel drop what it still has for the peer when the descriptor closes, and reset the connection.
-pub(super) fn forget<T: Transport>(stream: T) {
-    with_entry(stream, |entry, _| {
-        if entry.is_socket() {
-            // Where it fails, the peer is told of an orderly end, and the kernel goes on trying to send.
-            let _ = set_socket_linger(&entry.fd, Some(Duration::ZERO));
+/// The descriptor has no more bytes.
+pub(super) fn end_of_stream<T: Transport>(stream: &Visit<T>) {
+    let flags = stream.flags();
+    if flags.contains(Flags::ENDING) {
+        if stream.with(|entry, _| entry.is_flushed()) == Some(true) {
+            close(stream);
         }
-    });
+    } else if flags.contains(Flags::FILTERED) {
+        let ended = filtering::peer_ended(stream);
+        after(stream, ended);
+    } else {
+        peer_ended(stream);
+    }
+}
+
+/// Emits `end`, and ends this side too unless half-open streams are wanted.
+pub(super) fn peer_ended<T: Transport>(stream: &Visit<T>) {
+    stream.with(|entry, _| entry.flags.insert(Flags::ENDED));
+    session::end(stream);
+    let flags = stream.flags();
+    if !flags.contains(Flags::HALF_OPEN) || flags.contains(Flags::WRITE_OVER) {
+        end(stream);
+    }
+}
+
+/// Does what is left to be done of a passage through the filters.
+pub(super) fn after<T: Transport>(stream: &Visit<T>, after: After) {
+    match after {
+        After::Nothing => {}
+        After::Ended => peer_ended(stream),
+        After::Failed(error) => fail_and_linger(stream, *error),
+    }
 }
 
 /// Closes a stream; its filters have their last words before, unless bytes are discarded that they would have to follow:
 /// the peer is not to take a part for the whole.
-pub(super) fn close<T: Transport>(stream: T) {
-    let last_words = with_entry(stream, |entry, _| {
+pub(super) fn close<T: Transport>(stream: &Visit<T>) {
+    let last_words = stream.with(|entry, _| {
         let never =
             Flags::SHUTTING | Flags::CLOSING | Flags::FAILED | Flags::BLOCKED | Flags::FILTERING;
         let has_last_words = entry.flags.contains(Flags::FILTERED)
@@ -203,76 +181,36 @@ pub(super) fn close<T: Transport>(stream: T) {
         has_last_words
     });
     if last_words == Some(true) {
-        filtering::ending(stream);
-        if with_entry(stream, |entry, _| !entry.is_flushed()) == Some(true) {
-            writing::send_last(stream);
-            with_entry(stream, |entry, _| reading::discard_unread(entry));
+        // The stream closes, whatever comes out of the filters.
+        let _ = filtering::ending(stream);
+        if stream.with(|entry, _| entry.is_flushed()) == Some(false) {
+            closing::send_last(stream);
+            closing::discard_unread(stream);
         }
     }
-    close_now(stream);
+    closing::close_now(stream);
 }
 
-/// Closes a stream; what is queued is lost, and so are the filters' last words.
-pub(super) fn close_now<T: Transport>(stream: T) {
-    let filters = T::with_transports(|all| {
-        let Transports { table, spare, .. } = all;
-        let entry = table.get_mut(stream.to_id())?;
-        if entry.flags.contains(Flags::CLOSING) {
-            return None;
-        }
-        entry.flags.insert(Flags::CLOSING);
-        writing::recycle(entry.queue.take(), spare);
-        entry.drop_files();
-        writing::recycle(gathering::take(entry), spare);
-        if let Some(deadline) = entry.deadline.take() {
-            driver::disarm_deadline(deadline);
-        }
-        Some(
-            entry
-                .rare
-                .as_mut()
-                .map(|rare| std::mem::take(&mut rare.filters)),
-        )
+/// Fails a stream whose peer has done nothing wrong: the filters have their last words.
+pub(super) fn fail_in_order<T: Transport>(stream: &Visit<T>, error: Error) {
+    let panic = closing::emit_error(stream, error);
+    close(stream);
+    closing::log_panic(panic);
+}
+
+/// Fails a stream whose filters have just sent an alert. A descriptor that is closed with unread bytes in it resets the
+/// connection, which overtakes the alert: so the stream ends and lingers as after [`end`], unless the alert is still queued.
+fn fail_and_linger<T: Transport>(stream: &Visit<T>, error: Error) {
+    closing::send_last(stream);
+    let lingers = stream.with(|entry, _| {
+        let over = entry.flags.intersects(Flags::CLOSING | Flags::FAILED);
+        entry.flags.insert(Flags::ENDING | Flags::SHUTTING);
+        !over && entry.is_flushed()
     });
-    let Some(Some(mut filters)) = filters else {
-        return;
-    };
-    // Whatever panics, the others are told, and the descriptor is closed.
-    let panics = [
-        catch(|| stream.closing()).err(),
-        catch(|| filters.as_mut().map(Filters::closed)).err(),
-        catch(|| keep(stream, filters)).err(),
-        catch(|| protocol::tell_close(stream)).err(),
-        catch(|| emit(&stream, T::CLOSE, ())).err(),
-    ];
-    let entry = T::with_transports(|all| all.table.remove(stream.to_id())).flatten();
-    if let Some(entry) = entry {
-        // What listeners captured may use the loop as it is dropped, and goes before the descriptor.
-        let dropped = catch(|| {
-            drop(entry.listeners);
-            drop(entry.rare);
-        });
-        if entry.flags.contains(Flags::SHARED | Flags::WATCHED) {
-            // It fails where nothing was watched: for a descriptor without readiness.
-            let _ = driver::forget(entry.fd.as_fd());
-        }
-        drop(entry.fd);
-        driver::release();
-        T::gone(entry.extra);
-        log_panic(dropped.err());
+    let panic = closing::emit_error(stream, error);
+    match lingers {
+        Some(true) => queue_is_empty(stream),
+        _ => closing::close_now(stream),
     }
-    panics.into_iter().for_each(log_panic);
-}
-
-/// Puts filters that have been told of the close back, for listeners to look at.
-fn keep<T: Transport>(stream: T, filters: Option<Filters>) {
-    if let Some(filters) = filters {
-        with_entry(stream, |entry, _| entry.rare().filters = filters);
-    }
-}
-
-fn log_panic(message: Option<String>) {
-    if let Some(message) = message {
-        tracing::error!("a callback panicked as its stream closed: {message}");
-    }
+    closing::log_panic(panic);
 }

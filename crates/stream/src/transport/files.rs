@@ -11,10 +11,11 @@ use std::collections::VecDeque;
 use std::io;
 
 use rustix::io::Errno;
-use uptick_event_loop::{Readiness, Token, driver};
+use uptick_event_loop::{Id, Readiness, driver};
 
 use super::flags::Flags;
-use super::{Entry, Transport, with_entry, writing};
+use super::sending::send_bytes;
+use super::{Entry, Transport};
 use crate::error::Error;
 use crate::file_range::{FileRange, KERNEL_SENDS};
 use crate::write_queue::WriteQueue;
@@ -36,34 +37,22 @@ pub(super) struct QueuedFile {
 
 pub(super) type QueuedFiles = VecDeque<QueuedFile>;
 
-pub(super) fn write<T: Transport>(stream: T, range: FileRange) -> Result<bool, FileRange> {
-    let mut range = Some(range);
-    let taken = with_entry(stream, |entry, token| {
-        if !entry.is_writable() {
-            range = None;
-            return false;
-        }
-        let others = Flags::FILTERED | Flags::JOBS;
-        if !KERNEL_SENDS || !entry.is_socket() || entry.flags.intersects(others) {
-            return false;
-        }
-        range
-            .take()
-            .is_some_and(|range| append(entry, token, range))
-    });
-    match (taken, range) {
-        (Some(_), Some(range)) => Err(range),
-        (taken, _) => Ok(taken.unwrap_or(false)),
+/// Appends a file; returns whether there was room for it. A file that the kernel cannot send is the error.
+pub(super) fn append<T: Transport>(
+    entry: &mut Entry<T>,
+    id: Id,
+    range: FileRange,
+) -> Result<bool, FileRange> {
+    let others = Flags::FILTERED | Flags::JOBS;
+    if !KERNEL_SENDS || !entry.is_socket() || entry.flags.intersects(others) {
+        return Err(range);
     }
-}
-
-fn append<T: Transport>(entry: &mut Entry<T>, token: Token, range: FileRange) -> bool {
     if !range.is_empty() {
         let files = &mut entry.rare().files;
         if files.len() >= MOST {
             entry.flags.insert(Flags::FULL);
-            writing::fail_later(entry, token, Error::TooManyFiles { limit: MOST });
-            return false;
+            entry.fail_later(id, Error::TooManyFiles { limit: MOST });
+            return Ok(false);
         }
         files.push_back(QueuedFile {
             range,
@@ -71,31 +60,22 @@ fn append<T: Transport>(entry: &mut Entry<T>, token: Token, range: FileRange) ->
         });
         entry.flags.insert(Flags::FILES);
     }
-    writing::appended(entry, token)
+    Ok(true)
 }
 
 /// Appends what `f` appends to a queue behind the files.
-#[cold]
-pub(super) fn append_behind<T: Transport>(
-    entry: &mut Entry<T>,
-    token: Token,
-    f: impl FnOnce(&mut WriteQueue),
-) -> bool {
-    if entry.queued() >= entry.hard_limit as usize {
-        writing::overflow(entry, token);
-        return false;
-    }
+pub(super) fn append_behind<T: Transport>(entry: &mut Entry<T>, f: impl FnOnce(&mut WriteQueue)) {
     if let Some(last) = entry.rare().files.back_mut() {
         f(&mut last.behind);
     }
-    writing::appended(entry, token)
 }
 
 /// Sends the files and what is behind them, until the socket takes no more or it is the turn of others. The queue before
 /// them is empty, or the socket takes nothing.
 #[cold]
-pub(super) fn send<T: Transport>(entry: &mut Entry<T>, token: Token) -> io::Result<()> {
+pub(super) fn send<T: Transport>(entry: &mut Entry<T>, id: Id) -> io::Result<()> {
     let mut left = TURN;
+    send_bytes(entry)?;
     while !entry.flags.contains(Flags::BLOCKED) {
         let Some(file) = entry.rare.as_mut().and_then(|rare| rare.files.front_mut()) else {
             entry.flags.remove(Flags::FILES);
@@ -103,12 +83,12 @@ pub(super) fn send<T: Transport>(entry: &mut Entry<T>, token: Token) -> io::Resu
         };
         if file.range.is_empty() {
             sent(entry);
-            writing::send_bytes(entry)?;
+            send_bytes(entry)?;
             continue;
         }
         if left == 0 {
             entry.flags.insert(Flags::BLOCKED);
-            driver::ready_later(token, Readiness::WRITABLE);
+            driver::ready_later(entry.token(id), Readiness::WRITABLE);
             return Ok(());
         }
         match file.range.send(&entry.fd, left) {
@@ -125,7 +105,7 @@ pub(super) fn send<T: Transport>(entry: &mut Entry<T>, token: Token) -> io::Resu
                 let bytes = file.range.read(PIECE.min(left))?;
                 left -= bytes.len();
                 entry.queue.get_or_insert_default().push(bytes);
-                writing::send_bytes(entry)?;
+                send_bytes(entry)?;
             }
             Err(errno) => return Err(errno.into()),
         }
@@ -159,13 +139,6 @@ impl<T: Transport> Entry<T> {
         files.map(|file| file.behind.len()).sum()
     }
 
-    /// Whether a file goes out next, so that the kernel may send what is before it along with it.
-    #[cold]
-    pub(super) fn file_is_next(&self) -> bool {
-        let next = self.rare.as_ref().and_then(|rare| rare.files.front());
-        next.is_some_and(|file| !file.range.is_empty())
-    }
-
     /// Lets go of the files.
     pub(super) fn drop_files(&mut self) {
         if self.flags.take(Flags::FILES)
@@ -173,5 +146,12 @@ impl<T: Transport> Entry<T> {
         {
             rare.files.clear();
         }
+    }
+}
+
+impl QueuedFile {
+    /// Returns whether nothing of the file is left to be sent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.range.is_empty()
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::BitOr;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Flags(u32);
+pub(super) struct Flags(u64);
 
 impl Flags {
     /// The descriptor is a socket.
@@ -71,6 +71,14 @@ impl Flags {
     pub(super) const SHORT_READ_ENDS: Flags = Flags(1 << 30);
     /// The poller has seen urgent data, at which reads stop: read until one blocks.
     pub(super) const URGENT: Flags = Flags(1 << 31);
+
+    /// This side has ended, and the stream waits for the peer's end.
+    pub(super) const LINGERS: Flags = Flags(1 << 32);
+
+    /// The flags of both, in constants.
+    pub(super) const fn or(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
 
     #[inline]
     pub(super) const fn contains(self, other: Flags) -> bool {

@@ -9,11 +9,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
-use uptick_event_loop::{Readiness, Token, driver, spawn, spawn_blocking};
+use uptick_event_loop::driver;
+use uptick_event_loop::{Id, Readiness, Token, spawn, spawn_blocking};
 
 use super::flags::Flags;
-use super::{Entry, Transport, deadlines, reading, with_entry};
-use crate::read_buffer::{Chunk, NoBytes, READ_SIZE};
+use super::stream::Visit;
+use super::{Entry, Transport, deadlines};
+use crate::read_buffer::{NoBytes, READ_SIZE};
+use crate::spare;
 
 /// How many pieces of the write queue one job writes.
 const PIECES: usize = 64;
@@ -28,8 +31,8 @@ pub(super) struct Jobs {
 }
 
 /// Has jobs read and write the stream from now on.
-pub(super) fn enable<T: Transport>(stream: T) -> io::Result<()> {
-    let enabled = with_entry(stream, |entry, _| {
+pub(super) fn enable<T: Transport>(stream: &Visit<T>) -> io::Result<()> {
+    let enabled = stream.with(|entry, _| {
         let file = Arc::new(entry.fd.try_clone()?.into());
         entry.flags.insert(Flags::JOBS);
         entry.rare().jobs = Some(Box::new(Jobs {
@@ -44,10 +47,8 @@ pub(super) fn enable<T: Transport>(stream: T) -> io::Result<()> {
 }
 
 /// What the job has read, if it is done; has the next one begin.
-pub(super) fn read<T: Transport>(
-    entry: &mut Entry<T>,
-    token: Token,
-) -> Option<Result<Chunk, NoBytes>> {
+pub(super) fn read<T: Transport>(entry: &mut Entry<T>, id: Id) -> Option<Result<Bytes, NoBytes>> {
+    let token = entry.token(id);
     let jobs = entry.rare.as_mut()?.jobs.as_mut()?;
     let read = jobs.read.take();
     let over =
@@ -65,22 +66,20 @@ pub(super) fn read<T: Transport>(
                     jobs.reading = false;
                     jobs.read = Some(result);
                 }
-                reading::schedule(entry, token);
+                entry.schedule_read(id);
             });
         });
     }
     Some(match read? {
         Ok(bytes) if bytes.is_empty() => Err(NoBytes::End),
-        Ok(bytes) => Ok(Chunk {
-            bytes: bytes.into(),
-            more: true,
-        }),
+        Ok(bytes) => Ok(bytes),
         Err(error) => Err(NoBytes::Failed(error)),
     })
 }
 
 /// Takes what the job has written off the queue, and has a job write what is left.
-pub(super) fn write<T: Transport>(entry: &mut Entry<T>, token: Token) -> io::Result<()> {
+pub(super) fn write<T: Transport>(entry: &mut Entry<T>, id: Id) -> io::Result<()> {
+    let token = entry.token(id);
     let jobs = entry.rare.as_mut().and_then(|rare| rare.jobs.as_mut());
     let (Some(jobs), Some(queue)) = (jobs, entry.queue.as_mut()) else {
         return Ok(());
@@ -94,6 +93,7 @@ pub(super) fn write<T: Transport>(entry: &mut Entry<T>, token: Token) -> io::Res
         entry.touch();
     }
     if pieces.is_empty() {
+        spare::keep_queue(entry.queue.take());
         return Ok(());
     }
     let job = spawn_blocking(move || write_pieces(&file, &pieces));
@@ -109,16 +109,15 @@ pub(super) fn write<T: Transport>(entry: &mut Entry<T>, token: Token) -> io::Res
         });
     });
     entry.flags.insert(Flags::BLOCKED);
-    deadlines::blocked(entry, token);
+    deadlines::blocked(entry, id);
     Ok(())
 }
 
 /// Runs `f` on the stream, if it is still there. Events wait for the driver's turn: a panic in one is the stream's.
 fn done<T: Transport>(token: Token, f: impl FnOnce(&mut Entry<T>)) {
-    T::with_transports(|all| {
-        let id = all.table.find(token)?;
-        all.table.get_mut(id).map(f)
-    });
+    if let Some(Some(stream)) = T::streams(|all| all.find(token)) {
+        stream.with(|entry, _| f(entry));
+    }
 }
 
 fn read_chunk(file: &std::fs::File) -> io::Result<Bytes> {

@@ -1,28 +1,37 @@
 //! The engine of every stream over a file descriptor: reading, writing, ending, closing.
 //!
 //! A crate that has a kind of stream (connections, pipes) implements [`Transport`] for its `Copy` handle and gets the
-//! rest. Streams of a kind live in one [`Transports`] table for each thread.
+//! rest. Streams of a kind live in one [`Streams`] table for each thread.
 //!
-//! Cost of a chunk that is echoed: one read and one write, no allocation, no clock, no lock. The read goes into the
-//! thread's buffer, the listener gets a part of it, what it writes is copied into the stream's queue, and that is sent
-//! when the listener has returned. What is written at other times is sent at the end of the iteration.
+//! ```text
+//! visit ─→ reading ─→ filtering ─→ session or listeners      an event finds its stream once, and holds it
+//!   │         └─────→ ending ─→ closing                      what this leads to
+//!   └────→ flushing ─→ filtering ─→ output ─→ sending        what was written meanwhile goes out
+//! ```
+//!
+//! Each file knows those to its right and below. Cost of a chunk that is echoed: one read and one write, no allocation, no clock, no
+//! lock.
 
 mod acknowledged;
+mod closing;
 mod deadlines;
-mod dispatch;
 mod ending;
-mod entry;
 mod files;
 mod filtering;
 mod flags;
+mod flushing;
 mod gathering;
 mod jobs;
-mod protocol;
+mod options;
+mod output;
 mod reading;
-mod spare;
-mod writing;
+mod sending;
+mod session;
+mod stream;
+mod visit;
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt::{Debug, Display};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -34,23 +43,23 @@ use bytes::Bytes;
 use rustix::io::Errno;
 use uptick_emitter::{Emitter, Event, EventSet, Listeners};
 use uptick_event_loop::driver::{self, Driver, Timestamp};
-use uptick_event_loop::{DriverId, Id, Interest, Table, Token, Trigger};
+use uptick_event_loop::{DriverId, Id, Interest, SharedTable, Token, Trigger};
 
 use crate::chunk::Chunk;
 use crate::error::Error;
 use crate::file_range::FileRange;
 use crate::filter::Filter;
-use entry::Entry;
 use flags::Flags;
-use spare::Spare;
+use stream::{Entry, Stream, hold, with_entry};
 
 pub use acknowledged::{acknowledged, unsent};
-pub use dispatch::TransportDriver;
-pub use entry::{HARD_LIMIT, LINGER, SOFT_LIMIT, STALL_LIMIT, SocketFamily, TransportOptions};
-pub use protocol::{Protocol, clear_protocol, set_protocol, unshift, write_with};
+pub use options::{HARD_LIMIT, LINGER, SOFT_LIMIT, STALL_LIMIT, SocketFamily, TransportOptions};
+pub use session::{Session, clear_session, session, set_session, unshift, visit};
+pub use stream::Visit;
+pub use visit::TransportDriver;
 
 /// A `Copy` handle of a stream over a file descriptor.
-pub trait Transport: Emitter<Events = Self> + EventSet + Copy + Debug {
+pub trait Transport: Emitter<Events = Self> + EventSet<Frequent = Bytes> + Copy + Debug {
     /// What the `error` event carries.
     type Error: Clone + Display + 'static;
     /// What is kept with each stream beside the transport's own state.
@@ -76,8 +85,8 @@ pub trait Transport: Emitter<Events = Self> + EventSet + Copy + Debug {
     /// The id in the handle.
     fn to_id(self) -> Id;
 
-    /// Runs `f` on this thread's streams; `None` while the thread is being torn down. `f` never calls listeners.
-    fn with_transports<R>(f: impl FnOnce(&mut Transports<Self>) -> R) -> Option<R>;
+    /// Calls `f` with this thread's streams; `None` while the thread is being torn down. `f` calls no listeners.
+    fn streams<R>(f: impl FnOnce(&Streams<Self>) -> R) -> Option<R>;
 
     /// Makes the payload of the `error` event: the place to say which stream it was.
     fn to_error(extra: &Self::Extra, error: Error) -> Self::Error;
@@ -92,65 +101,115 @@ pub trait Transport: Emitter<Events = Self> + EventSet + Copy + Debug {
 }
 
 /// The streams of one kind and thread.
-#[derive(Debug)]
-pub struct Transports<T: Transport> {
-    table: Table<Entry<T>>,
-    driver: Option<DriverId>,
-    spare: Spare,
+pub struct Streams<T: Transport> {
+    table: SharedTable<Stream<T>>,
+    driver: Cell<Option<DriverId>>,
 }
 
-impl<T: Transport> Transports<T> {
+impl<T: Transport> Streams<T> {
     /// Makes an empty table.
     pub const fn new() -> Self {
-        Transports {
-            table: Table::new(),
-            driver: None,
-            spare: Spare::new(),
+        Streams {
+            table: SharedTable::new(),
+            driver: Cell::new(None),
         }
     }
 
-    /// How many streams there are.
+    /// Returns the number of streams.
     pub fn len(&self) -> usize {
         self.table.len()
     }
 
-    /// Whether there are no streams.
+    /// Returns whether there are no streams.
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
 
     /// The handles of all streams.
-    pub fn handles(&self) -> impl Iterator<Item = T> + '_ {
-        self.table.ids().map(T::from_id)
+    pub fn handles(&self) -> Vec<T> {
+        self.table.ids().into_iter().map(T::from_id).collect()
     }
 
-    /// The listeners of a stream.
+    /// Returns whether a handle's stream is there.
+    pub fn contains(&self, stream: T) -> bool {
+        self.table.get(stream.to_id()).is_some()
+    }
+
+    /// Calls `f` with the listeners of a stream.
     #[inline]
-    pub fn listeners(&mut self, stream: T) -> Option<&mut Listeners> {
-        Some(&mut self.table.get_mut(stream.to_id())?.listeners)
+    pub fn with_listeners<R>(
+        &self,
+        stream: T,
+        f: impl FnOnce(&mut Listeners<Bytes>) -> R,
+    ) -> Option<R> {
+        self.look(stream.to_id(), |entry, _| f(&mut entry.listeners))
     }
 
-    /// What is kept with a stream.
-    pub fn extra(&mut self, stream: T) -> Option<&mut T::Extra> {
-        Some(&mut self.table.get_mut(stream.to_id())?.extra)
+    /// Calls `f` with what is kept with a stream.
+    #[inline]
+    pub fn with_extra<R>(&self, stream: T, f: impl FnOnce(&mut T::Extra) -> R) -> Option<R> {
+        self.look(stream.to_id(), |entry, _| f(&mut entry.extra))
     }
 
-    /// The descriptor of a stream.
-    pub fn descriptor(&self, stream: T) -> Option<BorrowedFd<'_>> {
-        Some(self.table.get(stream.to_id())?.fd.as_fd())
+    /// Calls `f` with the descriptor of a stream.
+    pub fn with_descriptor<R>(&self, stream: T, f: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
+        self.look(stream.to_id(), |entry, _| f(entry.fd.as_fd()))
     }
 
-    fn token(&mut self, id: Id) -> Token {
-        let driver = *self
-            .driver
-            .get_or_insert_with(|| driver::register(T::DRIVER));
-        id.token(driver)
+    #[inline]
+    fn look<R>(&self, id: Id, f: impl FnOnce(&mut Entry<T>, Id) -> R) -> Option<R> {
+        let found = self
+            .table
+            .look(id, |stream| stream.with(|entry| f(entry, id)));
+        found.flatten()
+    }
+
+    #[inline]
+    fn get(&self, id: Id) -> Option<Visit<T>> {
+        self.table.get(id).map(Visit::new)
+    }
+
+    #[inline]
+    fn find(&self, token: Token) -> Option<Visit<T>> {
+        self.table.find(token).map(Visit::new)
+    }
+
+    fn insert(&self, entry: Entry<T>) -> Option<Visit<T>> {
+        let held = self.table.insert()?;
+        held.fill(entry);
+        Some(Visit::new(held))
+    }
+
+    fn remove(&self, id: Id) -> bool {
+        self.table.remove(id)
+    }
+
+    fn reuse(&self, token: Token) {
+        self.table.reuse(token);
+    }
+
+    /// The driver of the streams, registered with the thread's loop.
+    fn driver(&self) -> DriverId {
+        if let Some(driver) = self.driver.get() {
+            return driver;
+        }
+        let driver = driver::register(T::DRIVER);
+        self.driver.set(Some(driver));
+        driver
     }
 }
 
-impl<T: Transport> Default for Transports<T> {
+impl<T: Transport> Default for Streams<T> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl<T: Transport> Debug for Streams<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Streams")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -161,8 +220,8 @@ const SHORT_READ_ENDS: bool = cfg!(any(target_os = "linux", target_os = "android
 /// Takes a descriptor in as a stream. It reads nothing until [`start`].
 ///
 /// # Errors
-/// When the table is full, which takes 2³² streams; while the thread is torn down; for a descriptor that blocks also when the process has no descriptor
-/// left.
+/// When the table is full, which takes 2³² streams; while the thread is torn down; for a descriptor that blocks also when the
+/// process has no descriptor left.
 pub fn open<T: Transport>(
     fd: OwnedFd,
     options: TransportOptions,
@@ -182,65 +241,53 @@ pub fn open<T: Transport>(
     flags.set(Flags::READ_OVER, !options.readable);
     flags.set(Flags::WRITE_OVER, !options.writable);
     flags.set(Flags::SHARED, options.shared);
+    let Some(driver) = T::streams(Streams::driver) else {
+        return Err(Error::watch(driver::gone()));
+    };
     let entry = Entry {
         fd,
+        driver,
         flags,
         soft_limit: limit(options.soft_limit.min(options.hard_limit)).max(1),
         hard_limit: limit(options.hard_limit),
-        listeners: Listeners::new(),
-        served: None,
-        queue: None,
-        rare: None,
         deadline: None,
         active: Timestamp::default(),
         progress: Timestamp::default(),
+        listeners: Listeners::new(),
+        session: None,
+        queue: None,
+        rare: None,
         bytes_read: 0,
         bytes_written: 0,
         extra,
     };
-    let mut entry = Some(entry);
-    let id = T::with_transports(|all| {
-        let id = all.table.insert(entry.take()?)?;
-        all.token(id);
-        Some(id)
-    });
-    match id {
-        Some(Some(id)) => {
-            driver::hold();
-            let stream = T::from_id(id);
-            if options.blocks
-                && let Err(error) = jobs::enable(stream)
-            {
-                drop(T::with_transports(|all| all.table.remove(id)));
-                driver::release();
-                return Err(Error::watch(error));
-            }
-            Ok(stream)
-        }
-        Some(None) => Err(Error::watch(io::ErrorKind::OutOfMemory.into())),
-        None => Err(Error::watch(driver::gone())),
+    let stream = T::streams(|all| all.insert(entry)).flatten();
+    let Some(stream) = stream else {
+        return Err(Error::watch(io::ErrorKind::OutOfMemory.into()));
+    };
+    driver::hold();
+    if options.blocks
+        && let Err(error) = jobs::enable(&stream)
+    {
+        drop(stream.remove());
+        driver::release();
+        return Err(Error::watch(error));
     }
+    Ok(stream.handle())
 }
 
-/// Begins to watch a stream, and reads what is there already when somebody listens.
+/// Begins to watch a stream, and reads what is there already when data is wanted.
 ///
-/// To be called once, when those who are told of the stream have had the chance to listen. A stream that ends with its
+/// To be called once, after the listeners of the new stream were added. A stream that ends with its
 /// first read is never registered with the poller.
 pub fn start<T: Transport>(stream: T) {
-    let started = with_entry(stream, |entry, _| {
-        entry.flags.insert(Flags::STARTED | Flags::READ_READY);
-    });
-    if started.is_none() {
-        return;
-    }
-    reading::read_pass(stream);
-    let watched = T::with_transports(|all| {
-        let id = stream.to_id();
-        let token = all.token(id);
-        let entry = all.table.get_mut(id)?;
+    let Some(stream) = hold(stream) else { return };
+    stream.with(|entry, _| entry.flags.insert(Flags::STARTED | Flags::READ_READY));
+    reading::read_pass(&stream);
+    let watched = stream.with(|entry, id| {
         entry.flags.insert(Flags::WATCHED);
         if entry.flags.contains(Flags::JOBS) {
-            return Some(Ok(()));
+            return Ok(());
         }
         let interest = match (
             entry.flags.contains(Flags::READ_OVER) && !entry.flags.contains(Flags::SOCKET),
@@ -250,32 +297,25 @@ pub fn start<T: Transport>(stream: T) {
             (_, true) => Interest::Read,
             _ => Interest::Both,
         };
-        Some(driver::watch(
-            entry.fd.as_fd(),
-            token,
-            interest,
-            Trigger::Edge,
-        ))
+        driver::watch(entry.fd.as_fd(), entry.token(id), interest, Trigger::Edge)
     });
-    let Some(Some(Err(error))) = watched else {
+    let Some(Err(error)) = watched else {
         return;
     };
     // epoll says so of what is always ready, such as /dev/null.
     if Errno::from_io_error(&error) != Some(Errno::PERM) {
-        return ending::fail(stream, Error::watch(error));
+        return closing::fail(&stream, Error::watch(error));
     }
-    match jobs::enable(stream) {
-        Ok(()) => drop(with_entry(stream, |entry, token| {
-            reading::schedule(entry, token)
-        })),
-        Err(error) => ending::fail(stream, Error::watch(error)),
+    match jobs::enable(&stream) {
+        Ok(()) => drop(stream.with(|entry, id| entry.schedule_read(id))),
+        Err(error) => closing::fail(&stream, Error::watch(error)),
     }
 }
 
 /// Appends to the write queue; `false` when the caller should wait for `drain`, or the chunk was not taken.
 #[inline]
 pub fn write<T: Transport>(stream: T, chunk: impl Chunk) -> bool {
-    writing::write(stream, chunk)
+    flushing::write(stream, chunk)
 }
 
 /// Has the kernel send a part of a file behind what is written already, and before what is written from now on;
@@ -295,44 +335,57 @@ pub fn write<T: Transport>(stream: T, chunk: impl Chunk) -> bool {
 /// # Limits
 /// 16 files wait at most; with one more the stream gets an `error` and closes.
 pub fn write_file<T: Transport>(stream: T, file: FileRange) -> Result<bool, FileRange> {
-    files::write(stream, file)
+    flushing::write_file(stream, file)
 }
 
 /// Sends what is queued, then ends this side, waits for the peer's end for the linger time at most, and closes.
 pub fn end<T: Transport>(stream: T) {
-    ending::end(stream);
+    if let Some(stream) = hold(stream) {
+        ending::end(&stream);
+    }
 }
 
 /// Sends what is queued, then ends this side; reading goes on.
 pub fn shutdown_write<T: Transport>(stream: T) {
-    ending::shutdown_write(stream);
+    if let Some(stream) = hold(stream) {
+        ending::shutdown_write(&stream);
+    }
 }
 
 /// [`shutdown_write`]s; ready when everything is sent and this side has ended. A stream that closes before wakes nobody.
 pub fn poll_shutdown_write<T: Transport>(stream: T, context: &Context<'_>) -> Poll<()> {
-    ending::poll_shutdown_write(stream, context)
+    match hold(stream) {
+        Some(stream) => ending::poll_shutdown_write(&stream, context),
+        None => Poll::Ready(()),
+    }
 }
 
 /// Closes at once; what is queued is lost. Where nothing is lost, filters still send what ends a stream in good order
 /// ([`Filter::ending`]), as far as the socket takes it at once.
 pub fn close<T: Transport>(stream: T) {
-    ending::close(stream);
+    if let Some(stream) = hold(stream) {
+        ending::close(&stream);
+    }
 }
 
 /// Closes at once, and resets a connection, so that its peer cannot take what it got for all there was.
 pub fn reset<T: Transport>(stream: T) {
-    ending::forget(stream);
-    ending::close_now(stream);
+    if let Some(stream) = hold(stream) {
+        closing::forget(&stream);
+        closing::close_now(&stream);
+    }
 }
 
 /// Emits `error`, then closes.
 pub fn fail<T: Transport>(stream: T, error: Error) {
-    ending::fail(stream, error);
+    if let Some(stream) = hold(stream) {
+        closing::fail(&stream, error);
+    }
 }
 
 /// Reports that a callback of the stream panicked: emits `error`, then closes.
 pub fn panicked<T: Transport>(stream: T, message: &str) {
-    ending::fail(
+    fail(
         stream,
         Error::Panic {
             message: message.into(),
@@ -350,17 +403,17 @@ pub fn pause<T: Transport>(stream: T) {
 
 /// Lets `data` and `end` come, also when nobody listens to `data`.
 pub fn resume<T: Transport>(stream: T) {
-    with_entry(stream, |entry, token| {
+    with_entry(stream, |entry, id| {
         entry.flags.remove(Flags::PAUSED);
         entry.flags.insert(Flags::FLOWING);
-        reading::schedule(entry, token);
+        entry.schedule_read(id);
     });
 }
 
 /// To be called from [`Emitter::listener_added`]: the first `data` listener lets the data come.
 pub fn listener_added<T: Transport>(stream: T, slot: u8) {
     if slot == T::DATA.slot() {
-        with_entry(stream, |entry, token| reading::schedule(entry, token));
+        with_entry(stream, |entry, id| entry.schedule_read(id));
     }
 }
 
@@ -402,13 +455,13 @@ pub fn byte_counts<T: Transport>(stream: T) -> (u64, u64) {
 /// the hard one, one of 0 as 1. Default: 64 KiB and 16 MiB.
 pub fn set_write_limits<T: Transport>(stream: T, soft: Option<usize>, hard: Option<usize>) {
     let limit = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
-    with_entry(stream, |entry, token| {
+    with_entry(stream, |entry, id| {
         entry.hard_limit = hard.map_or(entry.hard_limit, limit);
         entry.soft_limit = soft.map_or(entry.soft_limit, limit);
         entry.soft_limit = entry.soft_limit.min(entry.hard_limit).max(1);
         if entry.flags.contains(Flags::FULL) {
             // A `drain` may be owed by now.
-            writing::queue_flush(entry, token);
+            entry.schedule_flush(id);
         }
     });
 }
@@ -421,23 +474,27 @@ pub fn set_allow_half_open<T: Transport>(stream: T, allow: bool) {
 /// Sets how long the stream may be without a byte in either direction, acknowledged bytes included. Default: `None`, for as
 /// long as it likes.
 pub fn set_idle_limit<T: Transport>(stream: T, limit: Option<Duration>) {
-    with_entry(stream, |entry, _| {
+    with_entry(stream, |entry, id| {
         entry.rare().idle_limit = limit;
         entry.active = Timestamp::now();
+        deadlines::arm(entry, id);
     });
-    deadlines::arm(stream);
 }
 
 /// Sets how long the peer may acknowledge nothing while something waits for it; `None` switches the limit off. Default: 30 s.
 pub fn set_stall_limit<T: Transport>(stream: T, limit: Option<Duration>) {
-    with_entry(stream, |entry, _| entry.rare().stall_limit = limit);
-    deadlines::arm(stream);
+    with_entry(stream, |entry, id| {
+        entry.rare().stall_limit = limit;
+        deadlines::arm(entry, id);
+    });
 }
 
 /// Sets how long an ended stream waits for the peer's end. Default: 1 s.
 pub fn set_linger<T: Transport>(stream: T, time: Duration) {
-    with_entry(stream, |entry, _| entry.rare().linger = time);
-    deadlines::arm(stream);
+    with_entry(stream, |entry, id| {
+        entry.rare().linger = time;
+        deadlines::arm(entry, id);
+    });
 }
 
 /// Keeps a value with the stream, in the place of the one before. Default: `None`.
@@ -461,20 +518,26 @@ pub fn data<T: Transport>(stream: T) -> Option<Rc<dyn Any>> {
 /// Puts a filter into the stream, above those that are there.
 pub fn add_filter<T: Transport>(stream: T, filter: impl Filter) {
     let mut filter: Option<Box<dyn Filter>> = Some(Box::new(filter));
+    let Some(stream) = hold(stream) else { return };
     // What was written before is not for this filter.
-    filtering::pass(stream, None);
-    with_entry(stream, |entry, token| {
+    let after = filtering::flush(&stream);
+    ending::after(&stream, after);
+    stream.with(|entry, id| {
         let added = filter.take();
         entry.rare().filters.push(added);
         entry.flags.insert(Flags::FILTERED);
-        reading::schedule(entry, token);
+        entry.schedule_read(id);
     });
-    filtering::pass_held(stream);
+    let after = filtering::pass_held(&stream);
+    ending::after(&stream, after);
 }
 
 /// Has the filters go on with what they have kept back ([`Filter::resumed`]). Listeners are told before it returns.
 pub fn resume_filters<T: Transport>(stream: T) {
-    filtering::resume(stream);
+    if let Some(stream) = hold(stream) {
+        let after = filtering::resume(&stream);
+        ending::after(&stream, after);
+    }
 }
 
 /// Calls `f` with the highest filter of a type; `None` when there is none. It is still there in `close` listeners, and
@@ -488,12 +551,24 @@ pub fn with_filter<T: Transport, F: Filter, R>(stream: T, f: impl FnOnce(&F) -> 
     .flatten()
 }
 
+/// Appends to the write queue what `f` appends to a buffer that may hold bytes already; `None`, and `f` not called, when
+/// the stream takes nothing. Otherwise as [`write`](write()).
+///
+/// `f` is called inside of a borrow and calls no stream.
 #[inline]
-fn with_entry<T: Transport, R>(stream: T, f: impl FnOnce(&mut Entry<T>, Token) -> R) -> Option<R> {
-    T::with_transports(|all| {
-        let id = stream.to_id();
-        let token = all.token(id);
-        all.table.get_mut(id).map(|entry| f(entry, token))
-    })
-    .flatten()
+pub fn write_with<T: Transport>(stream: T, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool> {
+    flushing::write_with(&hold(stream)?, f)
+}
+
+impl<T: Transport> Visit<T> {
+    /// Appends to the write queue; see [`write`](write()).
+    pub fn write(&self, chunk: impl Chunk) -> bool {
+        write(self.handle(), chunk)
+    }
+
+    /// Appends to the write queue what `f` appends; see [`write_with`].
+    #[inline]
+    pub fn write_with(&self, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool> {
+        flushing::write_with(self, f)
+    }
 }

@@ -8,6 +8,6 @@ mod containment;
 mod ending;
 mod files;
 mod limits;
-mod protocols;
 mod reading;
+mod sessions;
 mod writing;

@@ -91,7 +91,12 @@ impl Pair {
     fn receive(&mut self, bytes: &[u8]) {
         let gate: &dyn Gate = &self.gate;
         self.server
-            .receive(bytes, &mut self.plaintext, &mut self.out, Some(gate))
+            .receive(
+                &mut bytes.to_vec(),
+                &mut self.plaintext,
+                &mut self.out,
+                Some(gate),
+            )
             .unwrap();
     }
 
@@ -250,12 +255,22 @@ fn each_costly_flight_waits_for_its_turn_and_what_comes_meanwhile_is_kept() {
     let hello = pair.flight();
     let (most, rest) = hello.split_at(hello.len() - 1);
     pair.server
-        .receive(most, &mut plaintext, &mut pair.out, Some(&turns))
+        .receive(
+            &mut most.to_vec(),
+            &mut plaintext,
+            &mut pair.out,
+            Some(&turns),
+        )
         .unwrap();
     // A part of a ClientHello costs nothing.
     assert!(!pair.server.waits());
     pair.server
-        .receive(rest, &mut plaintext, &mut pair.out, Some(&turns))
+        .receive(
+            &mut rest.to_vec(),
+            &mut plaintext,
+            &mut pair.out,
+            Some(&turns),
+        )
         .unwrap();
     assert!(pair.server.waits());
     // It is not its turn yet.
@@ -275,7 +290,7 @@ fn each_costly_flight_waits_for_its_turn_and_what_comes_meanwhile_is_kept() {
     let second = pair.flight();
     for byte in second {
         pair.server
-            .receive(&[byte], &mut plaintext, &mut pair.out, Some(&turns))
+            .receive(&mut [byte], &mut plaintext, &mut pair.out, Some(&turns))
             .unwrap();
     }
     assert!(pair.server.waits() && pair.server.is_handshaking());
@@ -297,8 +312,12 @@ fn a_client_that_does_not_wait_for_its_turn_is_refused() {
     };
     let hello = pair.flight();
     let mut receive = |bytes: &[u8]| {
-        pair.server
-            .receive(bytes, &mut BytesMut::new(), &mut pair.out, Some(&turns))
+        pair.server.receive(
+            &mut bytes.to_vec(),
+            &mut BytesMut::new(),
+            &mut pair.out,
+            Some(&turns),
+        )
     };
     receive(&hello).unwrap();
     receive(&[0; HELD]).unwrap();

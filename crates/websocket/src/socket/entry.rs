@@ -14,6 +14,7 @@ use super::receiving::Serving;
 use super::waiting::WaitingFrames;
 use super::{WebSocket, closing, deadlines};
 use crate::compression::Deflation;
+use crate::message::Message;
 use crate::protocol::{CloseCode, CloseFrame, Decoder, Role};
 use crate::{Topics, WebSocketOptions};
 
@@ -34,7 +35,7 @@ pub(crate) struct Route {
 pub(crate) struct Entry {
     pub(crate) conn: Connection,
     pub(crate) route: Rc<Route>,
-    pub(crate) listeners: Listeners,
+    pub(crate) listeners: Listeners<Message>,
     /// While something that came is not a message yet.
     pub(super) decoder: Option<Box<Decoder>>,
     pub(super) deadline: Option<DeadlineId>,
@@ -188,7 +189,7 @@ pub(crate) fn open(opening: Opening) -> Option<WebSocket> {
     // The limit of what waits is kept here, where it has a policy.
     conn.set_write_limits(soft, usize::MAX);
     conn.set_unsent_limit(UNSENT_LIMIT);
-    conn.set_protocol(&Serving, id);
+    conn.set_session(Rc::new(Serving { key: id }));
     deadlines::arm(id);
     Some(WebSocket::from_id(id))
 }
@@ -309,6 +310,6 @@ mod tests {
 
     #[test]
     fn what_is_kept_for_an_idle_one_stays_small() {
-        assert!(size_of::<Entry>() <= 104, "{} bytes", size_of::<Entry>());
+        assert!(size_of::<Entry>() <= 120, "{} bytes", size_of::<Entry>());
     }
 }

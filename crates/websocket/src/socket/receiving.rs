@@ -3,12 +3,12 @@
 //! Cost of a message that came whole: the entry is looked up once before its listener and once after it. No allocation and
 //! no decoder; the payload is a slice of the read buffer. What is not whole goes through a decoder, which the WebSocket has for as long.
 
-use bytes::{Bytes, BytesMut};
-use uptick_emitter::{Begun, emit, emit_begun, emit_rest};
+use bytes::BytesMut;
+use uptick_emitter::{emit, emit_frequent};
 use uptick_event_loop::Id;
 use uptick_event_loop::driver::Timestamp;
 use uptick_socket::Connection;
-use uptick_stream::transport::Protocol;
+use uptick_stream::transport::{Session, Visit};
 
 use super::entry::{Entry, Flags};
 use super::{WebSocket, closing, sending, with_entry};
@@ -16,40 +16,38 @@ use crate::message::Message;
 use crate::protocol::{Decoder, Event};
 use crate::{Error, compression};
 
-/// The protocol of all connections that are WebSockets.
-pub(super) struct Serving;
+/// Serves a connection that is a WebSocket.
+pub(super) struct Serving {
+    pub(super) key: Id,
+}
 
-impl Protocol<Connection> for Serving {
+impl Session<Connection> for Serving {
     #[inline]
-    fn read(&self, _conn: Connection, key: Id, chunk: BytesMut) {
-        received(key, chunk);
+    fn data(&self, _: &Visit<Connection>, bytes: &mut BytesMut) {
+        received(self.key, bytes);
     }
 
-    fn data(&self, _conn: Connection, key: Id, chunk: Bytes) {
-        received(key, chunk.into());
-    }
-
-    fn end(&self, _conn: Connection, key: Id) {
+    fn end(&self, _: &Visit<Connection>) {
         // This side ends, too, and `close` follows.
-        sending::write_all_waiting(key);
+        sending::write_all_waiting(self.key);
     }
 
-    fn drain(&self, _conn: Connection, key: Id) {
-        sending::drained(key);
+    fn drain(&self, _: &Visit<Connection>) {
+        sending::drained(self.key);
     }
 
-    fn error(&self, _conn: Connection, key: Id, error: &uptick_socket::Error) {
+    fn error(&self, _: &Visit<Connection>, error: &uptick_socket::Error) {
         let error = Error::Connection(error.clone());
-        emit(&WebSocket::from_id(key), WebSocket::ERROR, error);
+        emit(&WebSocket::from_id(self.key), WebSocket::ERROR, error);
     }
 
-    fn close(&self, _conn: Connection, key: Id) {
-        closing::lost(key);
+    fn close(&self, _: &Visit<Connection>) {
+        closing::lost(self.key);
     }
 }
 
-/// A message, and the emission that has begun for it; none if nobody listens.
-type Whole = (Message, Option<Begun>);
+/// A message that came whole.
+type Whole = Message;
 
 /// What a decoder has found.
 enum Next {
@@ -62,7 +60,7 @@ enum Next {
 }
 
 #[inline]
-fn received(key: Id, mut chunk: BytesMut) {
+fn received(key: Id, chunk: &mut BytesMut) {
     let ws = WebSocket::from_id(key);
     let mut next = None;
     with_entry(key, |entry| {
@@ -70,32 +68,14 @@ fn received(key: Id, mut chunk: BytesMut) {
             entry.seen = Timestamp::now();
             entry.flags.remove(Flags::PINGED);
         }
-        entry.whole(&mut chunk, &mut next);
+        entry.whole(chunk, &mut next);
     });
-    while let Some((message, begun)) = next.take() {
-        match begun {
-            Some(mut begun) if begun.is_only() => {
-                begun.call(message);
-                let mut begun = Some(begun);
-                with_entry(key, |entry| {
-                    entry.listeners.complete(&mut begun);
-                    if begun.is_none() {
-                        entry.whole(&mut chunk, &mut next);
-                    }
-                });
-                let Some(begun) = begun else { continue };
-                // The listeners have changed.
-                emit_rest(&ws, WebSocket::MESSAGE, begun);
-            }
-            Some(begun) => emit_begun(&ws, WebSocket::MESSAGE, begun, message),
-            None => {
-                emit(&ws, WebSocket::MESSAGE, message);
-            }
-        }
-        with_entry(key, |entry| entry.whole(&mut chunk, &mut next));
+    while let Some(message) = next.take() {
+        emit_frequent(&ws, WebSocket::MESSAGE, message);
+        with_entry(key, |entry| entry.whole(chunk, &mut next));
     }
     if !chunk.is_empty() {
-        decode(key, chunk);
+        decode(key, chunk.split());
     }
 }
 
@@ -122,7 +102,7 @@ fn hand_on(key: Id, mut next: Next) {
     loop {
         match next {
             Next::Message(message) => {
-                emit(&ws, WebSocket::MESSAGE, message);
+                emit_frequent(&ws, WebSocket::MESSAGE, message);
             }
             Next::Other(event) => other(ws, event),
             Next::Nothing => return,
@@ -148,7 +128,7 @@ impl Entry {
         }
         let limits = &self.route.options.limits;
         if let Some(message) = Decoder::whole_message(self.role(), chunk, limits) {
-            *place = Some((message, self.listeners.begin(&WebSocket::MESSAGE)));
+            *place = Some(message);
         }
     }
 

@@ -1,33 +1,4 @@
-//! Order and re-entrancy of emissions.
-
-use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
-
-use futures::executor::block_on;
-use futures::{FutureExt, StreamExt};
-use uptick_emitter::{Emitter, EventEmitter, ListenerId, events};
-
-struct Device;
-
-events! {
-    impl Device {
-        u32 => {
-            /// A reading.
-            READING = "reading";
-            /// A peak.
-            PEAK = "peak";
-        }
-        () => {
-            /// The device is gone.
-            CLOSE = "close";
-        }
-        String => {
-            /// The device is broken.
-            ERROR = "error", warn;
-        }
-    }
-}
+// What holds for every event, whether its first listener is kept with its type or not.
 
 type Log = Rc<RefCell<Vec<String>>>;
 

@@ -1,68 +1,64 @@
-use std::cell::RefCell;
 use std::net::Shutdown;
+use std::rc::Rc;
 
-use bytes::Bytes;
-use uptick_event_loop::{Id, Table};
+use bytes::{Bytes, BytesMut};
 use uptick_stream::DuplexResourceStream;
-use uptick_stream::transport::{self, Protocol};
+use uptick_stream::transport::{self, Session, Visit};
 
 use crate::support::{Log, arrived, fill, pair, run_until, send, text, turn};
 
-thread_local!(static SERVED: RefCell<Table<Log>> = const { RefCell::new(Table::new()) });
-
-/// Notes what it is told, under the key of the stream.
-struct Noting;
+/// Notes its calls.
+struct Noting(Log);
 
 impl Noting {
-    fn note(key: Id, what: impl Into<String>) {
-        let log = SERVED.with_borrow(|all| all.get(key).cloned());
-        log.unwrap().note(what);
+    fn note(&self, what: impl Into<String>) {
+        self.0.note(what);
     }
 }
 
-impl Protocol<DuplexResourceStream> for Noting {
-    fn data(&self, stream: DuplexResourceStream, key: Id, chunk: Bytes) {
-        let text = String::from_utf8_lossy(&chunk).into_owned();
+impl Session<DuplexResourceStream> for Noting {
+    fn data(&self, stream: &Visit<DuplexResourceStream>, bytes: &mut BytesMut) {
+        let text = String::from_utf8_lossy(bytes).into_owned();
         assert_ne!(text, "panic", "asked to");
         if text == "upgrade|rest" {
-            transport::clear_protocol(stream);
+            let stream = stream.handle();
+            transport::clear_session(stream);
             transport::unshift(stream, Bytes::from_static(b"rest"), false);
-            return Noting::note(key, "upgraded");
+            return self.note("upgraded");
         }
         stream.write(format!("<{text}>"));
-        Noting::note(key, text);
+        self.note(text);
     }
 
-    fn end(&self, _stream: DuplexResourceStream, key: Id) {
-        Noting::note(key, "end");
+    fn end(&self, _: &Visit<DuplexResourceStream>) {
+        self.note("end");
     }
 
-    fn end_pending(&self, _stream: DuplexResourceStream, key: Id) {
-        Noting::note(key, "end pending");
+    fn end_pending(&self, _: &Visit<DuplexResourceStream>) {
+        self.note("end pending");
     }
 
-    fn drain(&self, _stream: DuplexResourceStream, key: Id) {
-        Noting::note(key, "drain");
+    fn drain(&self, _: &Visit<DuplexResourceStream>) {
+        self.note("drain");
     }
 
-    fn error(&self, _stream: DuplexResourceStream, key: Id, _error: &uptick_stream::Error) {
-        Noting::note(key, "error");
+    fn error(&self, _: &Visit<DuplexResourceStream>, _: &uptick_stream::Error) {
+        self.note("error");
     }
 
-    fn close(&self, _stream: DuplexResourceStream, key: Id) {
-        Noting::note(key, "close");
+    fn close(&self, _: &Visit<DuplexResourceStream>) {
+        self.note("close");
     }
 }
 
 fn serve(stream: DuplexResourceStream) -> Log {
     let log = Log::default();
-    let key = SERVED.with_borrow_mut(|all| all.insert(log.clone()));
-    transport::set_protocol(stream, &Noting, key.unwrap());
+    transport::set_session(stream, Rc::new(Noting(log.clone())));
     log
 }
 
 #[test]
-fn a_protocol_is_told_of_everything_without_a_listener() {
+fn a_session_is_told_of_everything_without_a_listener() {
     let (stream, mut peer) = pair();
     let log = serve(stream);
     send(&mut peer, "a");
@@ -77,7 +73,7 @@ fn a_protocol_is_told_of_everything_without_a_listener() {
 }
 
 #[test]
-fn two_streams_of_a_protocol_are_told_apart_by_their_keys() {
+fn two_streams_of_a_session_are_told_apart_by_their_keys() {
     let ((first, mut one), (second, mut two)) = (pair(), pair());
     let (log, other) = (serve(first), serve(second));
     send(&mut one, "1");
@@ -93,7 +89,7 @@ fn two_streams_of_a_protocol_are_told_apart_by_their_keys() {
 }
 
 #[test]
-fn data_end_and_drain_go_to_the_protocol_only_and_close_to_listeners_too() {
+fn data_end_and_drain_go_to_the_session_only_and_close_to_listeners_too() {
     let (stream, mut peer) = pair();
     let listeners = Log::of(stream);
     let log = serve(stream);
@@ -120,7 +116,7 @@ fn data_end_and_drain_go_to_the_protocol_only_and_close_to_listeners_too() {
 }
 
 #[test]
-fn a_protocol_is_paused_like_a_listener() {
+fn a_session_is_paused_like_a_listener() {
     let (stream, mut peer) = pair();
     let log = serve(stream);
     stream.pause();
@@ -134,7 +130,7 @@ fn a_protocol_is_paused_like_a_listener() {
 }
 
 #[test]
-fn a_protocol_that_is_paused_hears_of_an_end_behind_what_it_has_not_read() {
+fn an_end_behind_unread_bytes_is_reported_to_a_paused_session() {
     for unread in ["", "later"] {
         let (stream, mut peer) = pair();
         let log = serve(stream);
@@ -160,7 +156,7 @@ fn a_protocol_that_is_paused_hears_of_an_end_behind_what_it_has_not_read() {
 }
 
 #[test]
-fn a_panic_in_a_protocol_is_its_error_and_close() {
+fn a_panic_in_a_session_is_its_error_and_close() {
     let (stream, mut peer) = pair();
     let log = serve(stream);
     send(&mut peer, "panic");
@@ -195,7 +191,7 @@ fn an_unshifted_end_follows_the_bytes() {
     turn();
     assert_eq!(log.take(), "end");
     stream.set_allow_half_open(false);
-    transport::clear_protocol(stream);
+    transport::clear_session(stream);
     transport::unshift(stream, Bytes::from_static(b"rest"), true);
     let listeners = Log::of(stream);
     turn();

@@ -1,0 +1,106 @@
+//! From the write queue to the descriptor.
+
+use std::io::{self, IoSlice};
+
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
+use uptick_event_loop::driver::Timestamp;
+
+use super::flags::Flags;
+use super::{Entry, Transport};
+use crate::spare;
+
+/// The number of pieces that one system call sends.
+const PIECES: usize = 64;
+
+/// Makes the kernel wait for more before it sends a part of a packet.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MORE: SendFlags = SendFlags::MORE;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const MORE: SendFlags = SendFlags::empty();
+
+/// Sends a queue that is one run of short chunks to a socket, by one send; returns whether nothing is left to be done.
+#[inline(always)]
+pub(super) fn send_run<T: Transport>(entry: &mut Entry<T>) -> Result<bool, Errno> {
+    let Some(queue) = entry.queue.as_mut() else {
+        return Ok(true);
+    };
+    let Some(piece) = queue
+        .as_run()
+        .filter(|_| entry.flags.contains(Flags::SOCKET))
+    else {
+        return Ok(false);
+    };
+    if !piece.is_empty() {
+        match send(&entry.fd, piece, SendFlags::NOSIGNAL) {
+            Ok(count) => {
+                entry.bytes_written += count as u64;
+                if entry.flags.contains(Flags::TIMED) {
+                    entry.active = Timestamp::now();
+                }
+                if count < piece.len() {
+                    queue.consume(count);
+                    return Ok(false);
+                }
+                queue.clear_run();
+            }
+            Err(Errno::AGAIN | Errno::INTR) => return Ok(false),
+            Err(errno) => return Err(errno),
+        }
+    }
+    spare::keep_queue(entry.queue.take());
+    Ok(true)
+}
+
+/// Sends the bytes before the first file until they are sent or the descriptor takes no more.
+#[inline]
+pub(super) fn send_bytes<T: Transport>(entry: &mut Entry<T>) -> io::Result<()> {
+    let Some(queue) = entry.queue.as_mut() else {
+        return Ok(());
+    };
+    let is_socket = entry.flags.contains(Flags::SOCKET);
+    let mut flags = SendFlags::NOSIGNAL;
+    if entry.flags.contains(Flags::FILES)
+        && entry.rare.as_ref().is_some_and(|rare| rare.file_is_next())
+    {
+        flags |= MORE;
+    }
+    while !queue.is_empty() {
+        let (result, offered) = match queue.as_single() {
+            Some(piece) if is_socket => (send(&entry.fd, piece, flags), piece.len()),
+            Some(piece) => (rustix::io::write(&entry.fd, piece), piece.len()),
+            None => {
+                let mut pieces = [IoSlice::new(&[]); PIECES];
+                let count = queue.slices(&mut pieces);
+                let pieces = &pieces[..count];
+                let offered = pieces.iter().map(|piece| piece.len()).sum();
+                let result = if is_socket {
+                    let mut control = SendAncillaryBuffer::default();
+                    sendmsg(&entry.fd, pieces, &mut control, flags)
+                } else {
+                    rustix::io::writev(&entry.fd, pieces)
+                };
+                (result, offered)
+            }
+        };
+        match result {
+            Ok(count) => {
+                entry.bytes_written += count as u64;
+                queue.consume(count);
+                // A socket that takes a part is full, and an event follows when it has room.
+                if count < offered && is_socket {
+                    entry.flags.insert(Flags::BLOCKED);
+                    return Ok(());
+                }
+            }
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                entry.flags.insert(Flags::BLOCKED);
+                return Ok(());
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    spare::keep_queue(entry.queue.take());
+    Ok(())
+}
