@@ -195,7 +195,7 @@ impl TrustedProxies {
     }
 }
 
-/// What the headers of trusted proxies say of a request.
+/// The description of a request in the headers of trusted proxies.
 #[derive(Default)]
 struct ForwardedInfo {
     /// `None` when no proxy names a client: then the peer is the client.
@@ -214,7 +214,7 @@ impl ForwardedInfo {
         host_port: None,
     };
 
-    /// What two kinds of headers say, where they do not contradict each other. When they name two clients, nothing is known.
+    /// The parts of two descriptions that do not contradict each other. When they name two clients, nothing is known.
     fn agreed(self, other: ForwardedInfo) -> ForwardedInfo {
         let client = match (self.client, other.client) {
             (Some(Node::Address(ip, port)), Some(Node::Address(other_ip, other_port)))
@@ -326,7 +326,7 @@ impl XForwarded {
         }
     }
 
-    /// What each proxy has added; `None` when there are none of the headers. Without `X-Forwarded-For`, only the last members are
+    /// The description that each proxy has added; `None` when there are none of the headers. Without `X-Forwarded-For`, only the last members are
     /// sure to be of the peer.
     fn hops(self) -> Option<Vec<Hop>> {
         let XForwarded {

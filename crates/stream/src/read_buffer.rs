@@ -52,7 +52,7 @@ pub(crate) fn take() -> Box<BytesMut> {
     }
 }
 
-/// Gives the thread's buffer back.
+/// Returns the buffer to the thread.
 #[inline]
 pub(crate) fn give_back(mut buffer: Box<BytesMut>) {
     buffer.clear();
@@ -113,7 +113,7 @@ fn failed(errno: Errno) -> NoBytes {
 /// Reads from a Unix socket: how much, and whether the read may have stopped before the end of what there is.
 ///
 /// Linux ends a read behind each message with passed descriptors, and between different senders where the socket asks for their
-/// credentials. As nobody takes either, the read says in both cases that control data was cut off.
+/// credentials. As the read has no room for either, it reports in both cases that control data was cut off.
 fn receive(fd: BorrowedFd<'_>, room: &mut [u8]) -> Result<(usize, bool), Errno> {
     let mut control = RecvAncillaryBuffer::default();
     let message = recvmsg(

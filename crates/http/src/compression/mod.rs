@@ -251,7 +251,7 @@ fn encoded(
     let mut response = response.with_body(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_ENCODING, coding.name());
-    // Ranges would be those of the compressed bytes, which nobody keeps.
+    // Ranges would be those of the compressed bytes, which are not kept.
     headers.remove(ACCEPT_RANGES);
     if let Some(tag) = tag {
         headers.insert(ETAG, tag);

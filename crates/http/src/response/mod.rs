@@ -22,7 +22,7 @@ use serde::Serialize;
 use crate::router::OnError;
 use crate::{HeaderMap, HeaderValue, HttpError, Request, StatusCode};
 
-/// What cannot stand in a URI (RFC 3986, section 2), but for control characters, with which a location is an error.
+/// The characters that a URI cannot contain (RFC 3986, section 2), other than control characters, with which a location is an error.
 const NOT_IN_URIS: &AsciiSet = &AsciiSet::EMPTY
     .add(b'\t')
     .add(b' ')

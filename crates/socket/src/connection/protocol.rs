@@ -32,7 +32,7 @@ impl Connection {
 
     /// Unreads bytes, to be delivered before all that is still to come; if `end` is set, end of stream follows them.
     ///
-    /// For bytes that a session has taken and that belong to whoever gets the connection after an upgrade.
+    /// For bytes that a session has taken and that belong to the next protocol after an upgrade.
     pub fn unshift(self, bytes: impl Into<Bytes>, end: bool) {
         transport::unshift(self, bytes.into(), end);
     }

@@ -28,7 +28,7 @@ pub struct FilterContext {
     pub(crate) spent: Option<Box<WriteQueue>>,
     /// Bytes to be delivered behind `up`.
     buffer: BytesMut,
-    /// What a filter answers at once, before it is appended to `down`.
+    /// Bytes that a filter sends in answer to received ones, before they are appended to `down`.
     answer: Vec<u8>,
 }
 

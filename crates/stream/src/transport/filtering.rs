@@ -149,7 +149,7 @@ pub(super) fn flush<T: Transport>(stream: &Visit<T>) -> After {
     pass(stream, None)
 }
 
-/// A filter was added: passes through it what the filters below it have delivered and nobody has taken yet.
+/// A filter was added: passes through it the bytes that the filters below it have delivered and that were not emitted yet.
 pub(super) fn pass_held<T: Transport>(stream: &Visit<T>) -> After {
     let held = stream.with(|entry, _| {
         if entry.flags.contains(Flags::FILTERING) || !entry.holds() {

@@ -1,4 +1,4 @@
-//! Reading: from the descriptor to whoever takes the data.
+//! Reading: from the descriptor to the session, the listeners or the filters.
 //!
 //! Cost of a chunk: one system call, one indirect call. Nothing is copied: the bytes stay in the thread's read buffer, which the
 //! session is lent and of which a listener gets a part.
