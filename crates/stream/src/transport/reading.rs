@@ -84,12 +84,8 @@ pub(super) fn read_on<T: Transport>(
         step = stream.with(|entry, id| next_step(entry, id, buffer));
     }
     // The bytes of a step that is not taken would be lost.
-    match step {
-        Some(Step::Stop) | None => {}
-        Some(Step::Data { session, .. }) => session::data(stream, session, buffer),
-        Some(other) => {
-            act(stream, other, buffer);
-        }
+    if let Some(step) = step {
+        act(stream, step, buffer);
     }
     stream.with(|entry, id| entry.schedule_read(id));
 }
