@@ -7,7 +7,9 @@ use uptick_event_loop::Id;
 use super::flags::Flags;
 use super::gathering::{self, Gathered};
 use super::stream::{Visit, hold, with_entry};
-use super::{Entry, Transport, closing, ending, files, filtering, output, sending, session};
+use super::{
+    Entry, Transport, closing, deadlines, ending, files, filtering, output, sending, session,
+};
 use crate::chunk::Chunk;
 use crate::error::Error;
 use crate::file_range::FileRange;
@@ -132,14 +134,25 @@ struct Flushed {
 /// Cost: one system call for all that was written, also through filters; none when nothing waits.
 #[inline(always)]
 pub(super) fn flush<T: Transport>(stream: &Visit<T>) {
-    let flushed = stream.with(|entry, id| match entry.flags.intersects(SPECIAL) {
+    if !flush_ordinarily(stream) {
+        flush_specially(stream);
+    }
+}
+
+/// Sends what waits of a stream in the ordinary state; returns `false`, and sends nothing, in any other.
+#[inline(always)]
+fn flush_ordinarily<T: Transport>(stream: &Visit<T>) -> bool {
+    let sent = stream.with(|entry, id| match entry.flags.intersects(SPECIAL) {
         true => Sent::Special,
         false => send(entry, id),
     });
-    match flushed {
-        Some(Sent::All) | None => {}
-        Some(Sent::Failed(errno)) => closing::fail(stream, Error::write(errno)),
-        Some(Sent::Special) => flush_specially(stream),
+    match sent {
+        Some(Sent::All) | None => true,
+        Some(Sent::Failed(errno)) => {
+            closing::fail(stream, Error::write(errno));
+            true
+        }
+        Some(Sent::Special) => false,
     }
 }
 
@@ -165,6 +178,11 @@ fn send<T: Transport>(entry: &mut Entry<T>, id: Id) -> Sent {
 /// Sends a queue that one send does not empty.
 #[cold]
 fn send_rest<T: Transport>(entry: &mut Entry<T>, id: Id) -> Sent {
+    if entry.flags.contains(Flags::BLOCKED) {
+        // The socket has taken a part: a further send would only say that it is full.
+        deadlines::blocked(entry, id);
+        return Sent::All;
+    }
     match output::send_queue(entry, id) {
         Ok(()) => Sent::All,
         Err(error) => Sent::Failed(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
@@ -181,14 +199,8 @@ fn flush_specially<T: Transport>(stream: &Visit<T>) {
     if filters == Some(true) {
         let after = filtering::flush(stream);
         ending::after(stream, after);
-        let sent = stream.with(|entry, id| match entry.flags.intersects(SPECIAL) {
-            true => Sent::Special,
-            false => send(entry, id),
-        });
-        match sent {
-            Some(Sent::All) | None => return,
-            Some(Sent::Failed(errno)) => return closing::fail(stream, Error::write(errno)),
-            Some(Sent::Special) => {}
+        if flush_ordinarily(stream) {
+            return;
         }
     }
     if let Some(flushed) = stream.with(send_specially) {

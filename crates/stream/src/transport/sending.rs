@@ -39,7 +39,9 @@ pub(super) fn send_run<T: Transport>(entry: &mut Entry<T>) -> Result<bool, Errno
                     entry.active = Timestamp::now();
                 }
                 if count < piece.len() {
+                    // The socket is full, and an event follows when it has room.
                     queue.consume(count);
+                    entry.flags.insert(Flags::BLOCKED);
                     return Ok(false);
                 }
                 queue.clear_run();
