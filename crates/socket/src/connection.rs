@@ -283,12 +283,14 @@ impl Connection {
         self.id().is_some()
     }
 
-    /// Sends bytes: text, slices, vectors, [`Bytes`]. They go out at the end of the loop's iteration, with all that was
-    /// written by then.
+    /// Sends bytes: text, slices, vectors, [`Bytes`].
     ///
-    /// `false` says that 64 KiB or more wait ([`set_write_limits`](Connection::set_write_limits)): they were taken, and
-    /// `drain` tells when to go on. `false` without a `drain` to come says that the connection takes nothing: it is
-    /// ending, closed or gone.
+    /// They leave in the order of the calls, files included: at the end of the event of this connection that the loop is
+    /// handling, otherwise at the end of the loop's iteration, by one system call with all that was written by then. When
+    /// 64 KiB or more wait ([`set_write_limits`](Connection::set_write_limits)), or a file, the call itself tries to send them.
+    ///
+    /// Returns `false` when that much still waits: the bytes are taken, and `drain` follows. Also returns `false`, and no
+    /// `drain` follows, when the connection takes nothing: it is ending, closed or gone.
     ///
     /// # Limits
     /// A write that finds 16 MiB waiting is not taken: the connection gets an `error` and closes.
@@ -297,9 +299,9 @@ impl Connection {
         transport::write(self, chunk)
     }
 
-    /// Has the kernel send a part of a file (`sendfile`), behind what is written already and before what is written from
-    /// now on. `false` asks to wait for `drain`, which comes when the file is sent, or says that the file was not taken, as with
-    /// [`write`](Connection::write).
+    /// Sends a part of a file by the kernel (`sendfile`), behind what is written already and before what is written from
+    /// now on. Returns `false` when the file is not sent yet, and `drain` follows when it is, or when it was not taken, as
+    /// [`write`](Connection::write) does.
     ///
     /// As much as the socket takes is sent before this returns, up to 1 MiB; the rest goes as the peer takes it, and counts for
     /// [`set_write_timeout`](Connection::set_write_timeout), but not for [`buffered`](Connection::buffered) nor for the limits of
@@ -310,7 +312,7 @@ impl Connection {
     /// `SIGPIPE` when the peer is gone, which Rust programs ignore unless they were told otherwise.
     ///
     /// # Errors
-    /// Gives the file back, to be read and written instead, when there is a layer such as TLS on the connection, and on systems
+    /// Returns the file, to be read and written instead, when there is a layer such as TLS on the connection, and on systems
     /// other than Linux.
     ///
     /// # Limits

@@ -33,7 +33,7 @@ pub trait Filter: Any {
 
     /// The layer above sends bytes.
     ///
-    /// What a user writes is gathered until the callback has returned or the iteration ends, and comes in pieces of 16 KiB at
+    /// What a user writes is gathered until the event of the stream or the iteration ends, and comes in pieces of 16 KiB at
     /// most, or longer where more was written at once.
     ///
     /// # Errors

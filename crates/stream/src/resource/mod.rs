@@ -151,12 +151,14 @@ macro_rules! reading {
 macro_rules! writing {
     ($Handle:ident) => {
         impl $Handle {
-            /// Writes: text, slices, vectors, [`Bytes`](bytes::Bytes). It goes out at the end of the loop's iteration,
-            /// with all that was written by then.
+            /// Writes bytes: text, slices, vectors, [`Bytes`](bytes::Bytes).
             ///
-            /// `false` says that 64 KiB or more wait ([`set_write_limits`](Self::set_write_limits)): the chunk was
-            /// taken, and `drain` tells when to go on. `false` without a `drain` to come says that the stream takes
-            /// nothing: it is ending, closed or gone.
+            /// They leave in the order of the calls: at the end of the event of this stream that the loop is handling,
+            /// otherwise at the end of the loop's iteration, with all that was written by then. When 64 KiB or more wait
+            /// ([`set_write_limits`](Self::set_write_limits)), the call itself tries to write them.
+            ///
+            /// Returns `false` when that much still waits: the chunk is taken, and `drain` follows. Also returns
+            /// `false`, and no `drain` follows, when the stream takes nothing: it is ending, closed or gone.
             ///
             /// # Limits
             /// A write that finds 16 MiB waiting is not taken: the stream gets an `error` and closes.

@@ -1,7 +1,7 @@
 //! Writing to a stream with filters: what is written in pieces is gathered, so that the filters get it in one.
 //!
-//! It passes through them when the callback that wrote it has returned, at the end of the iteration, or when there is
-//! enough of it; before that, when something else is to pass in its direction or comes from below. So the order is kept.
+//! It passes through them at the end of the visit during which it was written, otherwise at the end of the iteration, or when
+//! there is enough of it; before that, when something else is to pass in its direction or comes from below. So the order is kept.
 //!
 //! Cost of a piece: one copy. The buffer is one of those that drained streams have left.
 
