@@ -229,7 +229,7 @@ where
 /// is none.
 ///
 /// Cost with one listener: two short calls of `with_listeners` and one indirect call.
-#[inline]
+#[inline(always)]
 pub fn emit_frequent<E: Emitter + ?Sized>(
     emitter: &E,
     event: Event<E::Events, Frequent<E>>,

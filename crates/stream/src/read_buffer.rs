@@ -64,7 +64,7 @@ pub(crate) fn give_back(mut buffer: Box<BytesMut>) {
 /// it had, or stopped behind passed descriptors.
 ///
 /// Cost: one system call; no allocation unless a listener has kept its bytes.
-#[inline]
+#[inline(always)]
 pub(crate) fn read(
     fd: BorrowedFd<'_>,
     source: Source,

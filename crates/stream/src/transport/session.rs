@@ -112,7 +112,7 @@ fn session_of<T: Transport>(stream: &Visit<T>) -> Option<Rc<dyn Session<T>>> {
 }
 
 /// Delivers what is in the read buffer, and leaves it empty.
-#[inline]
+#[inline(always)]
 pub(super) fn data<T: Transport>(
     stream: &Visit<T>,
     session: Option<Rc<dyn Session<T>>>,

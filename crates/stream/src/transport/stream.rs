@@ -153,7 +153,7 @@ impl<T: Transport> Visit<T> {
     }
 
     /// Calls `f` with the state, unless the stream is gone; `f` calls no listener, session or filter.
-    #[inline]
+    #[inline(always)]
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut Entry<T>, Id) -> R) -> Option<R> {
         let id = self.held.id();
         self.held.with(|entry| f(entry, id))
