@@ -4,6 +4,7 @@ mod address;
 mod bind;
 mod connection;
 mod connector;
+pub mod decorated;
 mod error;
 mod inherited;
 mod ip_network;
@@ -12,7 +13,6 @@ mod options;
 pub mod proxy_protocol;
 mod server;
 mod uri;
-pub mod wrapping;
 
 /// What a program that uses this crate names: `use uptick_socket::prelude::*`.
 pub mod prelude {
@@ -32,6 +32,7 @@ pub use connector::{
     ConnectTarget, Connecting, Connector, ConnectorInterface, DnsConnector, FixedUriConnector,
     HappyEyeballsConnector, Lookup, Resolver, TcpConnector, TimeoutConnector, UnixConnector,
 };
+pub use decorated::ServerControl;
 pub use error::{Cause, Error};
 pub use inherited::{InheritedSocket, InheritedSockets};
 pub use ip_network::IpNetwork;
@@ -40,4 +41,3 @@ pub use options::SocketOptions;
 pub use proxy_protocol::{FromOthers, ProxyProtocolOptions, ProxyProtocolServer};
 pub use server::{Server, ServerInterface, ServerOptions, Shutdown};
 pub use uri::{Account, ConnectUri, IntoUri, ListenUri, UnixListenUri};
-pub use wrapping::ServerControl;

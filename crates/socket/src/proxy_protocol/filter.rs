@@ -8,24 +8,21 @@ use uptick_stream::filter::{Filter, FilterContext};
 
 use super::options::ProxyProtocolOptions;
 use super::protocol::{Header, Parsed, Version, parse};
-use super::server::{ProxyProtocolServer, begin, pass_on, refuse};
-use crate::wrapping::Waiting;
+use super::server::{ProxyHeaders, begin, pass_on, refuse};
+use crate::decorated::Waiting;
 
 /// Reads the header, tells the server, and takes itself out of the connection.
 ///
 /// It keeps the bytes of a header that is not complete, which the parser bounds.
 pub(super) struct HeaderFilter {
-    waiting: Waiting<ProxyProtocolServer>,
+    waiting: Waiting<ProxyHeaders>,
     options: Rc<ProxyProtocolOptions>,
     received: Vec<u8>,
     refused: bool,
 }
 
 impl HeaderFilter {
-    pub(super) fn new(
-        waiting: Waiting<ProxyProtocolServer>,
-        options: Rc<ProxyProtocolOptions>,
-    ) -> Self {
+    pub(super) fn new(waiting: Waiting<ProxyHeaders>, options: Rc<ProxyProtocolOptions>) -> Self {
         HeaderFilter {
             waiting,
             options,

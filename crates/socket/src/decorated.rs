@@ -1,0 +1,296 @@
+//! Servers that wrap servers.
+//!
+//! [`Decorated`] is a server around any other. Its [`Layer`] decides what becomes of a new connection: it
+//! [`announce`](Decorated::announce)s it, [`report`](Decorated::report)s why it is refused, or lets it wait, for a
+//! handshake for example ([`Waits`], [`Waiting`]). All else is the same for every layer: events, pausing, closing, and
+//! connections that come while there is no listener.
+//!
+//! [`decorated_server!`](crate::decorated_server) declares a named server with its own constructor and methods around a
+//! `Decorated`, as [`LimitingServer`](crate::LimitingServer) is.
+//!
+//! # Examples
+//! A server that refuses every second connection.
+//! ```
+//! use uptick_socket::decorated::{Decorated, Layer};
+//! use uptick_socket::prelude::*;
+//!
+//! struct EverySecond(u64);
+//!
+//! impl Layer for EverySecond {
+//!     fn accept(server: Decorated<Self>, conn: Connection) {
+//!         let count = server.with(|layer| {
+//!             layer.0 += 1;
+//!             layer.0
+//!         });
+//!         match count {
+//!             Some(count) if count % 2 == 1 => server.announce(conn),
+//!             _ => conn.close(),
+//!         }
+//!     }
+//! }
+//!
+//! let server = Decorated::new(Server::bind(0)?, EverySecond(0));
+//! server.on("connection", |conn: Connection| conn.end_with("Hello!\n"));
+//! # server.close();
+//! # Ok::<(), uptick_socket::Error>(())
+//! ```
+
+mod control;
+mod intake;
+mod named;
+mod pending;
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use uptick_emitter::{Emits, Emitter, Event, EventSet, Listeners, emit};
+use uptick_event_loop::{Id, Table, catch};
+
+use crate::Address;
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::server::{ServerInterface, Shutdown};
+use intake::Wrapped;
+
+pub use control::ServerControl;
+pub use intake::Intake;
+pub use pending::{Pending, Waiting, Waits};
+
+/// The part of a [`Decorated`] server that is its own: the state of one server, and the decision about each connection.
+pub trait Layer: Sized + 'static {
+    /// Handles a connection of the wrapped server.
+    fn accept(server: Decorated<Self>, conn: Connection);
+
+    /// Returns what becomes of the next connection. Default: it is announced.
+    fn intake(&self) -> Intake {
+        Intake::Announce
+    }
+
+    /// Converts the address of the wrapped server. Default: it stays as it is.
+    fn address(address: String) -> String {
+        address
+    }
+
+    /// Called when the wrapped server has closed, before `close` is emitted. Default: does nothing.
+    fn closed(server: Decorated<Self>) {
+        let _ = server;
+    }
+}
+
+/// A server around another one, with a [`Layer`] between them.
+///
+/// A `Copy` handle, as [`Server`](crate::Server); it is stale once the wrapped server has closed. See the
+/// [module](self) for an example.
+///
+/// # Events
+/// | event | payload | when |
+/// |---|---|---|
+/// | `connection` | [`Connection`] | the layer announces a connection |
+/// | `error` | [`Error`] | the layer reports an error, or an error of the wrapped server |
+/// | `close` | `()` | the wrapped server has stopped listening for good: the last event |
+///
+/// Without a `connection` listener clients wait in the kernel's backlog: the wrapped server is paused. What it had accepted
+/// by then is held, and announced when there is a listener.
+pub struct Decorated<L> {
+    id: Option<Id>,
+    layer: PhantomData<*const L>,
+}
+
+struct Entry {
+    wrapped: Wrapped,
+    listeners: Listeners,
+    /// The layer, of the type that the handle names.
+    layer: Box<dyn Any>,
+}
+
+thread_local! {
+    static SERVERS: RefCell<Table<Entry>> = const { RefCell::new(Table::new()) };
+}
+
+fn with_servers<R>(f: impl FnOnce(&mut Table<Entry>) -> R) -> Option<R> {
+    SERVERS
+        .try_with(|servers| f(&mut servers.borrow_mut()))
+        .ok()
+}
+
+impl<L: Layer> Decorated<L> {
+    /// A connection is ready.
+    pub const CONNECTION: Event<Self, Connection> = Event::new("connection", 0);
+    /// A connection failed or was refused, or an error of the wrapped server.
+    pub const ERROR: Event<Self, Error> = Event::new("error", 1).warn();
+    /// The wrapped server has stopped listening for good.
+    pub const CLOSE: Event<Self, ()> = Event::new("close", 2);
+
+    /// Wraps a server. Around a server that has closed the handle is stale.
+    pub fn new<S: ServerInterface>(server: S, layer: L) -> Self {
+        let entry = Entry {
+            wrapped: Wrapped::new(server),
+            listeners: Listeners::new(),
+            layer: Box::new(layer),
+        };
+        let exists = server.with_listeners(|_| ()).is_some();
+        let id = exists.then(|| with_servers(|servers| servers.insert(entry)));
+        let decorated = Decorated::from_id(id.flatten().flatten());
+        decorated.update();
+        server.on(S::CONNECTION, move |conn: Connection| {
+            // A listener before this one may have closed it.
+            if conn.is_open() {
+                L::accept(decorated, conn);
+            }
+        });
+        server.on(S::ERROR, move |error| decorated.report(error));
+        server.on(S::CLOSE, move |()| decorated.finish());
+        decorated
+    }
+
+    /// Calls `f` with the layer; returns `None` when the server has closed.
+    ///
+    /// `f` is called while a table is borrowed: it may not call any server.
+    pub fn with<R>(self, f: impl FnOnce(&mut L) -> R) -> Option<R> {
+        self.with_entry(|entry| entry.layer.downcast_mut().map(f))
+            .flatten()
+    }
+
+    /// Emits `error`. A listener that panics does not keep the caller from going on.
+    pub fn report(self, error: Error) {
+        if let Err(message) = catch(|| emit(&self, Self::ERROR, error)) {
+            tracing::error!("an error callback of a server panicked: {message}");
+        }
+    }
+
+    pub(crate) fn id(self) -> Option<Id> {
+        self.id
+    }
+
+    pub(crate) fn from_id(id: Option<Id>) -> Self {
+        Decorated {
+            id,
+            layer: PhantomData,
+        }
+    }
+
+    fn with_entry<R>(self, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+        let id = self.id?;
+        with_servers(|servers| servers.get_mut(id).map(f)).flatten()
+    }
+
+    /// The wrapped server. It may be a decorated one, so it is never called inside a borrow.
+    fn inner(self) -> Option<ServerControl> {
+        self.with_entry(|entry| entry.wrapped.control())
+    }
+
+    /// Emits `close` and frees the entry: the wrapped server has closed.
+    fn finish(self) {
+        L::closed(self);
+        self.close_held();
+        if let Err(message) = catch(|| emit(&self, Self::CLOSE, ())) {
+            tracing::error!("a close callback of a server panicked: {message}");
+        }
+        let entry = self
+            .id
+            .and_then(|id| with_servers(|servers| servers.remove(id)).flatten());
+        drop(entry);
+    }
+}
+
+/// Returns the address of the client, also behind a proxy.
+pub fn client_of(conn: Connection) -> Address {
+    let proxied = conn.proxied().map(|proxied| proxied.source);
+    proxied.or_else(|| conn.peer()).unwrap_or(Address::UNNAMED)
+}
+
+impl<L: Layer> Emitter for Decorated<L> {
+    type Events = Self;
+
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
+        self.with_entry(|entry| f(&mut entry.listeners))
+    }
+
+    fn listener_added(&self, slot: u8) {
+        if slot == Self::CONNECTION.slot() {
+            self.listened();
+        }
+    }
+}
+
+impl<L: Layer> EventSet for Decorated<L> {
+    type Frequent = ();
+    const NAMES: &'static [&'static str] = &["connection", "error", "close"];
+}
+
+impl<L: Layer> Emits<Connection> for Decorated<L> {
+    const EVENTS: &'static [Event<Self, Connection>] = &[Self::CONNECTION];
+}
+
+impl<L: Layer> Emits<Error> for Decorated<L> {
+    const EVENTS: &'static [Event<Self, Error>] = &[Self::ERROR];
+}
+
+impl<L: Layer> Emits<()> for Decorated<L> {
+    const EVENTS: &'static [Event<Self, ()>] = &[Self::CLOSE];
+}
+
+impl<L: Layer> ServerInterface for Decorated<L> {
+    const CONNECTION: Event<Self, Connection> = Self::CONNECTION;
+    const ERROR: Event<Self, Error> = Self::ERROR;
+    const CLOSE: Event<Self, ()> = Self::CLOSE;
+
+    fn address(self) -> Option<String> {
+        Some(L::address(self.inner()?.address()?))
+    }
+
+    fn pause(self) {
+        self.set_paused(true);
+    }
+
+    fn resume(self) {
+        self.set_paused(false);
+    }
+
+    fn close(self) {
+        if let Some(inner) = self.inner() {
+            inner.close();
+        }
+    }
+
+    fn shutdown(self, deadline: Duration) -> Shutdown {
+        match self.inner() {
+            Some(inner) => inner.shutdown(deadline),
+            None => Shutdown::over(),
+        }
+    }
+}
+
+impl<L> Clone for Decorated<L> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<L> Copy for Decorated<L> {}
+
+impl<L> PartialEq for Decorated<L> {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl<L> Eq for Decorated<L> {}
+
+impl<L> Hash for Decorated<L> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
+}
+
+impl<L: Layer> fmt::Debug for Decorated<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decorated")
+            .field("address", &self.address())
+            .finish()
+    }
+}

@@ -1,0 +1,95 @@
+//! The methods of a server whose type is erased.
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::server::{ServerInterface, Shutdown};
+
+/// The methods of a server of any type. Its events are subscribed to separately, with
+/// [`Emitter::on`](uptick_emitter::Emitter::on).
+///
+/// # Examples
+/// ```
+/// use uptick_socket::{Server, ServerControl};
+///
+/// let server = Server::bind(0)?;
+/// let control = ServerControl::new(server);
+/// assert_eq!(control.address(), server.address());
+/// control.close();
+/// assert_eq!(server.address(), None);
+/// # Ok::<(), uptick_socket::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct ServerControl(Rc<dyn Control>);
+
+impl ServerControl {
+    /// Creates the control of a server.
+    pub fn new<S: ServerInterface>(server: S) -> Self {
+        ServerControl(Rc::new(server))
+    }
+
+    /// Returns the address that the server listens on; see [`ServerInterface::address`].
+    pub fn address(&self) -> Option<String> {
+        self.0.address()
+    }
+
+    /// Pauses the server; see [`ServerInterface::pause`].
+    pub fn pause(&self) {
+        self.0.pause();
+    }
+
+    /// Resumes the server; see [`ServerInterface::resume`].
+    pub fn resume(&self) {
+        self.0.resume();
+    }
+
+    /// Closes the server; see [`ServerInterface::close`].
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// Shuts the server down; see [`ServerInterface::shutdown`].
+    pub fn shutdown(&self, deadline: Duration) -> Shutdown {
+        self.0.shutdown(deadline)
+    }
+}
+
+/// The part of [`ServerInterface`] that is object-safe.
+trait Control {
+    fn address(&self) -> Option<String>;
+    fn pause(&self);
+    fn resume(&self);
+    fn close(&self);
+    fn shutdown(&self, deadline: Duration) -> Shutdown;
+}
+
+impl<S: ServerInterface> Control for S {
+    fn address(&self) -> Option<String> {
+        ServerInterface::address(*self)
+    }
+
+    fn pause(&self) {
+        ServerInterface::pause(*self);
+    }
+
+    fn resume(&self) {
+        ServerInterface::resume(*self);
+    }
+
+    fn close(&self) {
+        ServerInterface::close(*self);
+    }
+
+    fn shutdown(&self, deadline: Duration) -> Shutdown {
+        ServerInterface::shutdown(*self, deadline)
+    }
+}
+
+impl fmt::Debug for ServerControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerControl")
+            .field("address", &self.address())
+            .finish()
+    }
+}

@@ -1,0 +1,127 @@
+//! The declaration of a named server around a [`Decorated`](super::Decorated).
+
+/// Declares a server type around a [`Decorated`](crate::decorated::Decorated): the handle, its events, its methods as
+/// [`ServerInterface`](crate::ServerInterface), and `Debug` with the results of the methods in braces.
+///
+/// The crate that calls it depends on `uptick-emitter`.
+///
+/// # Examples
+/// ```
+/// use uptick_socket::decorated::{Decorated, Layer};
+/// use uptick_socket::prelude::*;
+///
+/// pub struct Counting(u64);
+///
+/// impl Layer for Counting {
+///     fn accept(server: Decorated<Self>, conn: Connection) {
+///         server.with(|layer| layer.0 += 1);
+///         server.announce(conn);
+///     }
+/// }
+///
+/// uptick_socket::decorated_server! {
+///     /// A server that counts connections.
+///     pub struct CountingServer(Counting) { count }
+/// }
+///
+/// impl CountingServer {
+///     /// Wraps a server.
+///     pub fn new<S: ServerInterface>(server: S) -> Self {
+///         CountingServer(Decorated::new(server, Counting(0)))
+///     }
+///
+///     /// Returns the number of connections so far.
+///     pub fn count(self) -> u64 {
+///         self.0.with(|layer| layer.0).unwrap_or(0)
+///     }
+/// }
+///
+/// let server = CountingServer::new(Server::bind(0)?);
+/// server.on("connection", |conn: Connection| conn.end_with("Hello!\n"));
+/// # server.close();
+/// assert_eq!(format!("{server:?}"), "CountingServer { address: None, count: 0 }");
+/// # Ok::<(), uptick_socket::Error>(())
+/// ```
+#[macro_export]
+macro_rules! decorated_server {
+    ($(#[$meta:meta])* $visibility:vis struct $Server:ident($Layer:ty) { $($field:ident),* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+        $visibility struct $Server($crate::decorated::Decorated<$Layer>);
+
+        // In the order of the events of `Decorated`, which emits them by their slots.
+        uptick_emitter::events! {
+            impl $Server {
+                $crate::Connection => {
+                    /// A connection is ready.
+                    CONNECTION = "connection";
+                }
+                $crate::Error => {
+                    /// A connection failed or was refused, or an error of the wrapped server.
+                    ERROR = "error", warn;
+                }
+                () => {
+                    /// The wrapped server has stopped listening for good.
+                    CLOSE = "close";
+                }
+            }
+        }
+
+        impl uptick_emitter::Emitter for $Server {
+            type Events = Self;
+
+            fn with_listeners<R>(
+                &self,
+                f: impl FnOnce(&mut uptick_emitter::Listeners) -> R,
+            ) -> Option<R> {
+                uptick_emitter::Emitter::with_listeners(&self.0, f)
+            }
+
+            fn listener_added(&self, slot: u8) {
+                uptick_emitter::Emitter::listener_added(&self.0, slot);
+            }
+        }
+
+        impl $Server {
+            /// Returns what the server listens on, as a URI; `None` once it has stopped listening.
+            pub fn address(self) -> Option<String> {
+                $crate::ServerInterface::address(self.0)
+            }
+
+            /// Stops accepting; clients wait. Connections that the wrapped server has accepted already still come. Does
+            /// nothing when the server is paused.
+            pub fn pause(self) {
+                $crate::ServerInterface::pause(self.0);
+            }
+
+            /// Accepts again. Does nothing when the server is not paused.
+            pub fn resume(self) {
+                $crate::ServerInterface::resume(self.0);
+            }
+
+            /// Closes the wrapped server, and connections that were not announced yet; others stay open. Does nothing when the
+            /// server is closed.
+            pub fn close(self) {
+                $crate::ServerInterface::close(self.0);
+            }
+
+            /// Shuts the wrapped server down; see [`Server::shutdown`]($crate::Server::shutdown).
+            ///
+            /// `connection` is still emitted for connections that had been accepted.
+            pub fn shutdown(self, deadline: std::time::Duration) -> $crate::Shutdown {
+                $crate::ServerInterface::shutdown(self.0, deadline)
+            }
+        }
+
+        $crate::server_interface!($Server);
+
+        impl std::fmt::Debug for $Server {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($Server))
+                    .field("address", &self.address())
+                    $(.field(stringify!($field), &self.$field()))*
+                    .finish()
+            }
+        }
+    };
+}
