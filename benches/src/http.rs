@@ -12,7 +12,7 @@ use crate::machine;
 use crate::measure::syscalls::Method;
 use crate::process::{Placement, ServerProcess, allow_open_files};
 use crate::rounds::{self, Subject, Work};
-use crate::servers::{Server, node_version};
+use crate::servers::{Server, bun_version, node_version};
 use crate::statistics::{median_ratio, percentile};
 use crate::table::{Table, cell, ratio};
 
@@ -169,10 +169,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!("{}", explanation(&plan, options.placement, method));
     let packages = ["rustls", "aws-lc-rs"].into_iter();
     let servers = Server::HTTP.iter().chain(Server::HTTPS);
+    let absent = || "is not installed".to_owned();
     println!(
-        "\nMachine: {} · node {}",
+        "\nMachine: {} · node {} · Bun {}",
         machine::describe(packages.chain(servers.filter_map(|server| server.package()))),
-        node_version().unwrap_or_else(|| "is not installed".to_owned())
+        node_version().unwrap_or_else(absent),
+        bun_version().unwrap_or_else(absent),
     );
     eprintln!("took {:.0} s", started.elapsed().as_secs_f64());
     Ok(())

@@ -11,7 +11,7 @@ use crate::machine;
 use crate::measure::syscalls::Method;
 use crate::process::{ServerProcess, allow_open_files};
 use crate::rounds::{self, Subject, Work};
-use crate::servers::{Server, node_version, node_ws_version};
+use crate::servers::{Server, bun_version, node_version, node_ws_version};
 use crate::statistics::{median_ratio, percentile};
 use crate::table::{Table, cell, ratio};
 
@@ -79,10 +79,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .filter_map(|server| server.package());
     let absent = || "is not installed".to_owned();
     println!(
-        "\nMachine: {} · node {} · npm's ws {}",
+        "\nMachine: {} · node {} · npm's ws {} · Bun {}",
         machine::describe(packages),
         node_version().unwrap_or_else(absent),
         node_ws_version().unwrap_or_else(absent),
+        bun_version().unwrap_or_else(absent),
     );
     eprintln!("took {:.0} s", started.elapsed().as_secs_f64());
     Ok(())

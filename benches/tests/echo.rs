@@ -151,7 +151,7 @@ fn a_quick_run_with_tls_prints_a_row_for_each_server() {
     assert!(text.contains("Machine: "), "{text}");
 }
 
-/// The same goes for HTTP: every answer of such a run has been looked at. Node is not everywhere.
+/// The same goes for HTTP: every answer of such a run has been looked at. Node and Bun are not everywhere.
 #[test]
 fn a_quick_run_over_http_prints_a_row_for_each_server() {
     let output = run(&["http", "--quick"]);
@@ -182,6 +182,7 @@ fn a_quick_run_over_http_prints_a_row_for_each_server() {
         }
     }
     assert!(plain.contains("| node "), "{text}");
+    assert!(plain.contains("| bun "), "{text}");
     assert!(text.contains("Machine: "), "{text}");
 }
 

@@ -36,4 +36,5 @@ fn a_quick_run_prints_a_row_for_each_websocket_server() {
     }
     // What is not installed is in the table, too.
     assert!(text.contains("| node-ws "), "{text}");
+    assert!(text.contains("| bun-ws "), "{text}");
 }

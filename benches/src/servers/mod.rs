@@ -22,6 +22,7 @@ use rustls::crypto::{aws_lc_rs, ring};
 
 use crate::identity::Identity;
 
+pub(crate) use self::http::bun::version as bun_version;
 pub(crate) use self::http::node::version as node_version;
 pub(crate) use self::websocket::node::version as node_ws_version;
 
@@ -48,6 +49,7 @@ pub(crate) enum Server {
     Axum,
     Actix,
     Node,
+    Bun,
     HyperRustls,
     UptickHttps,
     UptickWebSocket,
@@ -55,6 +57,7 @@ pub(crate) enum Server {
     FastWebSockets,
     AsyncTungstenite,
     NodeWs,
+    BunWs,
     Writes,
     UptickPublish,
 }
@@ -80,6 +83,7 @@ impl Server {
         Self::Axum,
         Self::Actix,
         Self::Node,
+        Self::Bun,
     ];
 
     /// The HTTP servers with TLS, in the order of the table; the one to which the others are compared first.
@@ -92,6 +96,7 @@ impl Server {
         Self::FastWebSockets,
         Self::AsyncTungstenite,
         Self::NodeWs,
+        Self::BunWs,
     ];
 
     /// The servers that send one message to many, in the order of the table; the floor first.
@@ -114,6 +119,7 @@ impl Server {
             Self::Axum => "axum",
             Self::Actix => "actix-web",
             Self::Node => "node",
+            Self::Bun => "bun",
             Self::HyperRustls => "hyper-rustls",
             Self::UptickHttps => "uptick-https",
             Self::UptickWebSocket => "uptick-websocket",
@@ -121,6 +127,7 @@ impl Server {
             Self::FastWebSockets => "fastwebsockets",
             Self::AsyncTungstenite => "async-tungstenite",
             Self::NodeWs => "node-ws",
+            Self::BunWs => "bun-ws",
             Self::Writes => "writes",
             Self::UptickPublish => "uptick-publish",
         }
@@ -148,20 +155,24 @@ impl Server {
             Self::HyperRustls => Some("tokio-rustls"),
             Self::UptickHttps => Some("uptick-tls"),
             Self::UptickPublish => Some("uptick-websocket"),
-            Self::Node | Self::NodeWs => None,
+            Self::Node | Self::NodeWs | Self::Bun | Self::BunWs => None,
             _ => Some(self.name()),
         }
     }
 
-    /// Whether its instructions can be counted: those of node come into being as it runs.
+    /// Returns whether its instructions can be counted: those of node and Bun come into being as they run.
     pub(crate) fn is_native(self) -> bool {
-        !matches!(self, Self::Node | Self::NodeWs)
+        !matches!(self, Self::Node | Self::NodeWs | Self::Bun | Self::BunWs)
     }
 
-    /// Whether this machine has what the server needs: all are in this program, but for node and its package.
+    /// Returns whether this machine has what the server needs: all are in this program, except node, its package and Bun.
     pub(crate) fn is_installed(self) -> bool {
-        let package = self != Self::NodeWs || websocket::node::version().is_some();
-        self.is_native() || (package && http::node::version().is_some())
+        match self {
+            Self::Node => node_version().is_some(),
+            Self::NodeWs => node_version().is_some() && node_ws_version().is_some(),
+            Self::Bun | Self::BunWs => bun_version().is_some(),
+            _ => true,
+        }
     }
 
     /// The identity that this server is to be started with: those without TLS have none.
@@ -187,6 +198,7 @@ impl Server {
             Self::Axum => http::axum::serve(),
             Self::Actix => http::actix::serve(),
             Self::Node => http::node::serve(),
+            Self::Bun => http::bun::serve(),
             Self::HyperRustls => http::hyper::serve_tls(identity()?),
             Self::UptickHttps => http::uptick::serve_tls(identity()?),
             Self::UptickWebSocket => websocket::uptick::serve(),
@@ -194,6 +206,7 @@ impl Server {
             Self::FastWebSockets => websocket::fastwebsockets::serve(),
             Self::AsyncTungstenite => websocket::async_tungstenite::serve(),
             Self::NodeWs => websocket::node::serve(),
+            Self::BunWs => websocket::bun::serve(),
             Self::Writes => websocket::writes::serve(),
             Self::UptickPublish => websocket::uptick::publish(),
         }

@@ -3,6 +3,7 @@
 
 pub(super) mod actix;
 pub(super) mod axum;
+pub(super) mod bun;
 pub(super) mod floor;
 pub(super) mod hyper;
 pub(super) mod node;

@@ -1,6 +1,7 @@
 //! The WebSocket servers. All of them send every message of text or bytes back, at any path and without compression.
 
 pub(super) mod async_tungstenite;
+pub(super) mod bun;
 pub(super) mod fastwebsockets;
 pub(super) mod node;
 pub(super) mod tokio_tungstenite;
