@@ -7,7 +7,7 @@ use uptick_stream::Error as StreamError;
 use uptick_stream::filter::{Filter, FilterContext};
 
 use crate::error::Error;
-use crate::session::{Gate, Session};
+use crate::session::{Gate, Plaintext, Session};
 
 /// Who waits for a handshake.
 pub(crate) trait Waiter {
@@ -91,15 +91,23 @@ impl Filter for TlsFilter {
     ) -> Result<(), StreamError> {
         let gate = self.waiter.as_ref().and_then(|waiter| waiter.gate());
         let session = &mut self.session;
-        let received =
-            context.answer_with(|plaintext, out| session.receive(bytes, plaintext, out, gate));
+        let mut within = 0..0;
+        let received = context.answer_with(|buffer, out| {
+            let mut plaintext = Plaintext::new(buffer);
+            let received = session.receive(bytes, &mut plaintext, out, gate);
+            within = plaintext.within;
+            received
+        });
+        context.deliver_within(within);
         self.settle(received, context)
     }
 
     fn resumed(&mut self, context: &mut FilterContext) -> Result<(), StreamError> {
         let gate = self.waiter.as_ref().and_then(|waiter| waiter.gate());
         let session = &mut self.session;
-        let received = context.answer_with(|plaintext, out| session.resume(plaintext, out, gate));
+        // Nothing is received: all plaintext is of bytes that were held, and so in the buffer.
+        let received = context
+            .answer_with(|buffer, out| session.resume(&mut Plaintext::new(buffer), out, gate));
         self.settle(received, context)?;
         if self.ended_below && !self.session.waits() {
             self.ended_below = false;

@@ -1,6 +1,6 @@
 //! What was agreed on in a handshake.
 
-use rustls::{CipherSuite, HandshakeKind, ProtocolVersion};
+use rustls::{CipherSuite, ProtocolVersion};
 use uptick_socket::Connection;
 
 use crate::certificate::subject_of;
@@ -53,19 +53,19 @@ pub struct TlsInfo {
 
 impl TlsInfo {
     fn of(session: &Session) -> Option<Self> {
-        let tls = session.tls().filter(|tls| !tls.is_handshaking())?;
-        let certificates = tls.peer_certificates().unwrap_or_default();
+        let agreed = session.agreed()?;
+        let certificates = agreed.peer_certificates;
         Some(TlsInfo {
-            version: match tls.protocol_version()? {
+            version: match agreed.version {
                 ProtocolVersion::TLSv1_2 => TlsVersion::V1_2,
                 _ => TlsVersion::V1_3,
             },
-            cipher_suite: standard_name(tls.negotiated_cipher_suite()?.suite()),
-            alpn_protocol: tls.alpn_protocol().map(<[u8]>::to_vec),
+            cipher_suite: standard_name(agreed.suite),
+            alpn_protocol: agreed.alpn_protocol.map(<[u8]>::to_vec),
             server_name: session.server_name().map(str::to_owned),
             peer_certificates: certificates.iter().map(|cert| cert.to_vec()).collect(),
             peer_subject: certificates.first().and_then(subject_of),
-            resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
+            resumed: agreed.is_resumed,
         })
     }
 

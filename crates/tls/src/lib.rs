@@ -14,6 +14,7 @@ mod names;
 mod peers;
 mod pem;
 mod provider;
+mod records;
 #[cfg(feature = "self-signed")]
 mod self_signed;
 mod server;

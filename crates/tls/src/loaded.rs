@@ -61,6 +61,8 @@ impl Factory {
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
         base.alpn_protocols.clone_from(&context.alpn_protocols);
         base.max_early_data_size = 0;
+        // After the handshake the records are ours.
+        base.enable_secret_extraction = true;
         base.send_tls13_tickets = context.session_tickets;
         if context.session_tickets > 0 {
             base.ticketer = ticketer().map_err(failed)?;

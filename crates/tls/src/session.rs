@@ -1,82 +1,101 @@
-//! TLS on one connection, either side, without I/O: bytes in, bytes out. All of rustls' I/O is in here.
+//! TLS on one connection, either side, without I/O: bytes in, bytes out.
 //!
-//! What comes is decrypted into one buffer for each chunk, and what goes is encrypted into one, so that a chunk is one
-//! `data` event and one send, however many records it has. Between chunks a session keeps nothing but the beginning of a
-//! record that is not whole.
+//! rustls does the handshake. The records of TLS 1.3 are [`Records`] from then on: they are decrypted in the buffer in which they
+//! were received. Those of TLS 1.2 stay with rustls, which decrypts into a buffer of its own. Either way a chunk is one `data`
+//! event and one send, however many records it has. Between chunks a session keeps nothing but the beginning of a record that is
+//! not complete.
 
 mod explain;
+mod handshake;
 mod hello;
 mod tls;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::ClientHello;
-use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig, Side};
-use rustls_pki_types::ServerName;
+use rustls::{CipherSuite, ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig, Side};
+use rustls_pki_types::{CertificateDer, ServerName};
 
 use crate::error::Error;
-use explain::Beginning;
-use hello::Hello;
+use crate::records::{HEADER, Received, Records};
+use handshake::{Handshake, Step};
 use tls::{Processed, Tls};
 
-/// How many bytes are kept of a client whose handshake waits for its turn: what one read gives, also through a layer below.
+/// The number of bytes that are kept of a client whose handshake waits for its turn: those of one read, also through a layer below.
 /// Nothing more is read meanwhile.
 const HELD: usize = 128 * 1024;
 
-/// How many bytes may be written before the handshake is done.
-const EARLY: usize = 64 * 1024;
-
-/// The length of a record's header (RFC 8446, section 5.1).
-const HEADER: usize = 5;
-
 /// Who decides about a handshake.
 pub(crate) trait Gate {
-    /// Whether the next costly step may be taken now. If not, [`Session::resume`] is called when it may.
+    /// Returns whether the next costly step may be taken now. If not, [`Session::resume`] is called when it may.
     fn may_step(&self) -> bool;
 
-    /// What the client that says `hello` is answered with.
+    /// Returns the configuration for the client that sent `hello`.
     fn select(&self, hello: &ClientHello<'_>) -> Result<Arc<ServerConfig>, Error>;
 
-    /// Whether clients are asked for certificates.
+    /// Returns whether clients are asked for certificates.
     fn verifies_clients(&self) -> bool;
 }
 
 pub(crate) struct Session {
     phase: Phase,
-    beginning: Beginning,
-    /// What has come while the handshake waited for its turn; after that the beginning of a record.
+    /// The bytes received while the handshake waited for its turn; after that the beginning of a record.
     held: Vec<u8>,
-    /// What was written before the handshake was done.
-    early: Vec<u8>,
-    /// This side has ended before the handshake was done.
-    ends: bool,
-    /// How much was held when the handshake began to wait for its turn.
-    waits: Option<usize>,
-    verifies_clients: bool,
     /// The name that a client asks for.
     server_name: Option<Box<str>>,
     peer_closed: bool,
-    /// rustls has failed, and is not to be used any more.
+    /// Whether there was an error, after which nothing is received or sent.
     failed: bool,
 }
 
 enum Phase {
-    /// A server waits for the whole ClientHello.
-    Hello(Box<Hello>),
-    Running(Tls),
-    /// Refused before it has begun.
-    Refused,
+    Handshake(Box<Handshake>),
+    /// TLS 1.2, or keys that cannot be taken over.
+    Rustls(Tls),
+    Records(Box<Records>),
+}
+
+/// The results of a handshake.
+pub(crate) struct Agreed<'a> {
+    pub(crate) version: ProtocolVersion,
+    pub(crate) suite: CipherSuite,
+    pub(crate) alpn_protocol: Option<&'a [u8]>,
+    pub(crate) peer_certificates: &'a [CertificateDer<'static>],
+    pub(crate) is_resumed: bool,
+}
+
+/// The plaintext of a chunk: a part of the chunk itself, or what was appended to a buffer.
+pub(crate) struct Plaintext<'a> {
+    pub(crate) buffer: &'a mut BytesMut,
+    pub(crate) within: Range<usize>,
+}
+
+impl<'a> Plaintext<'a> {
+    /// Makes one that is empty, as `buffer` is.
+    pub(crate) fn new(buffer: &'a mut BytesMut) -> Self {
+        Plaintext {
+            buffer,
+            within: 0..0,
+        }
+    }
+
+    /// Copies a part of `bytes` to the buffer.
+    fn copy(&mut self, bytes: &[u8], part: Range<usize>) {
+        let part = bytes.get(part).unwrap_or_default();
+        self.buffer.extend_from_slice(part);
+    }
 }
 
 impl Session {
-    /// The server's side, which learns from the ClientHello what it needs.
+    /// Makes the server's side, which learns from the ClientHello what it needs.
     pub(crate) fn server() -> Session {
-        Session::new(Phase::Hello(Box::default()))
+        Session::new(Handshake::server())
     }
 
-    /// The client's side, which has something to say at once.
+    /// Makes the client's side, which has something to send at once.
     pub(crate) fn client(
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
@@ -85,157 +104,140 @@ impl Session {
             ServerName::DnsName(name) => Some(name.as_ref().into()),
             _ => None,
         };
+        let has_secrets = config.enable_secret_extraction;
         let tls = UnbufferedClientConnection::new(config, name)
             .map_err(|error| Error::protocol(error.to_string()))?;
+        let tls = Tls::Client(Box::new(tls));
         Ok(Session {
             server_name,
-            ..Session::new(Phase::Running(Tls::Client(Box::new(tls))))
+            ..Session::new(Handshake::client(tls, has_secrets))
         })
     }
 
-    /// The name that the client asks for.
-    pub(crate) fn server_name(&self) -> Option<&str> {
-        self.server_name.as_deref()
-    }
-
-    fn new(phase: Phase) -> Session {
+    fn new(handshake: Handshake) -> Session {
         Session {
-            phase,
-            beginning: Beginning::default(),
+            phase: Phase::Handshake(Box::new(handshake)),
             held: Vec::new(),
-            early: Vec::new(),
-            ends: false,
-            waits: None,
-            verifies_clients: false,
             server_name: None,
             peer_closed: false,
             failed: false,
         }
     }
 
-    pub(crate) fn is_handshaking(&self) -> bool {
-        match &self.phase {
-            Phase::Running(tls) => tls.is_handshaking(),
-            Phase::Hello(_) | Phase::Refused => true,
-        }
+    /// Returns the name that the client asks for.
+    pub(crate) fn server_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
     }
 
-    /// Whether the peer has said that it will send no more.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        matches!(self.phase, Phase::Handshake(_))
+    }
+
+    /// Returns whether the peer has sent `close_notify`.
     pub(crate) fn peer_closed(&self) -> bool {
         self.peer_closed
     }
 
-    /// Whether the handshake waits for its turn.
+    /// Returns whether the handshake waits for its turn.
     pub(crate) fn waits(&self) -> bool {
-        self.waits.is_some()
+        matches!(&self.phase, Phase::Handshake(handshake) if handshake.waits.is_some())
     }
 
-    /// What rustls knows of the connection, once there is one.
-    pub(crate) fn tls(&self) -> Option<&Tls> {
+    /// Returns the results of the handshake, once it is done.
+    pub(crate) fn agreed(&self) -> Option<Agreed<'_>> {
         match &self.phase {
-            Phase::Running(tls) => Some(tls),
-            Phase::Hello(_) | Phase::Refused => None,
+            Phase::Handshake(_) => None,
+            Phase::Rustls(tls) => Some(Agreed {
+                version: tls.protocol_version()?,
+                suite: tls.negotiated_cipher_suite()?.suite(),
+                alpn_protocol: tls.alpn_protocol(),
+                peer_certificates: tls.peer_certificates().unwrap_or_default(),
+                is_resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
+            }),
+            Phase::Records(records) => Some(Agreed {
+                version: ProtocolVersion::TLSv1_3,
+                suite: records.suite().common.suite,
+                alpn_protocol: records.alpn_protocol(),
+                peer_certificates: records.peer_certificates(),
+                is_resumed: records.is_resumed(),
+            }),
         }
     }
 
-    /// Takes what has come, and appends what it says to `plaintext` and an answer to `out`: also an alert when it fails.
+    /// Processes received bytes, and changes them. An answer is appended to `out`, also the alert that goes with an error.
+    #[inline]
     pub(crate) fn receive(
         &mut self,
         bytes: &mut [u8],
-        plaintext: &mut BytesMut,
+        plaintext: &mut Plaintext<'_>,
         out: &mut Vec<u8>,
         gate: Option<&dyn Gate>,
     ) -> Result<(), Error> {
-        self.beginning.note(bytes);
-        if self.waits() {
-            return self.hold(bytes);
+        let Phase::Handshake(handshake) = &mut self.phase else {
+            return self.process(bytes, plaintext, out);
+        };
+        handshake.note(bytes);
+        match handshake.waits {
+            Some(_) => self.hold(bytes),
+            None => self.advance(bytes, plaintext, out, gate),
         }
-        self.advance(bytes, plaintext, out, gate)
     }
 
     /// Goes on with a handshake that has waited for its turn, or begins that of a client.
     pub(crate) fn resume(
         &mut self,
-        plaintext: &mut BytesMut,
+        plaintext: &mut Plaintext<'_>,
         out: &mut Vec<u8>,
         gate: Option<&dyn Gate>,
     ) -> Result<(), Error> {
-        if self.waits.take().is_some() || self.side() == Side::Client {
-            return self.advance(&mut [], plaintext, out, gate);
+        let Phase::Handshake(handshake) = &mut self.phase else {
+            return Ok(());
+        };
+        match handshake.waits.take().is_some() || handshake.side() == Side::Client {
+            true => self.advance(&mut [], plaintext, out, gate),
+            false => Ok(()),
         }
-        Ok(())
     }
 
+    /// Goes on with the handshake.
     fn advance(
         &mut self,
         bytes: &mut [u8],
-        plaintext: &mut BytesMut,
+        plaintext: &mut Plaintext<'_>,
         out: &mut Vec<u8>,
         gate: Option<&dyn Gate>,
     ) -> Result<(), Error> {
-        if let Phase::Hello(hello) = &mut self.phase {
-            // rustls gets it all once it is known with which configuration.
-            match hello.collect(bytes) {
-                Ok(whole) => self.hold(bytes).map(|()| whole),
-                Err((error, alert)) => {
-                    out.extend_from_slice(&alert);
-                    let error = self.explain(&error);
-                    self.phase = Phase::Refused;
-                    Err(error)
-                }
-            }
-            .and_then(|whole| match whole {
-                false => Ok(()),
-                true if gate.is_some_and(|gate| !gate.may_step()) => {
-                    self.waits = Some(self.held.len());
-                    Ok(())
-                }
-                true => {
-                    self.answer(out, gate)?;
-                    self.process(&mut [], plaintext, out)
-                }
-            })
-        } else if self.is_costly() && gate.is_some_and(|gate| !gate.may_step()) {
-            self.waits = Some(self.held.len());
-            self.hold(bytes)
-        } else {
-            self.process(bytes, plaintext, out)
-        }
-    }
-
-    /// Finds out what to answer the ClientHello with.
-    fn answer(&mut self, out: &mut Vec<u8>, gate: Option<&dyn Gate>) -> Result<(), Error> {
-        let phase = std::mem::replace(&mut self.phase, Phase::Refused);
-        let (Phase::Hello(hello), Some(gate)) = (phase, gate) else {
+        let must_wait = || gate.is_some_and(|gate| !gate.may_step());
+        let Phase::Handshake(handshake) = &mut self.phase else {
             return Ok(());
         };
-        match hello.answer(gate) {
-            Ok((tls, server_name)) => {
-                self.phase = Phase::Running(Tls::Server(Box::new(tls)));
-                self.server_name = server_name;
-                self.verifies_clients = gate.verifies_clients();
-                Ok(())
+        match handshake.look(bytes, out)? {
+            // rustls gets everything once the configuration is known.
+            Step::Incomplete => self.hold(bytes),
+            Step::Complete => {
+                let wait = must_wait();
+                self.hold(bytes)?;
+                let Phase::Handshake(handshake) = &mut self.phase else {
+                    return Ok(());
+                };
+                if wait {
+                    handshake.waits = Some(self.held.len());
+                    return Ok(());
+                }
+                self.server_name = handshake.answer(out, gate)?;
+                self.process(&mut [], plaintext, out)
             }
-            Err((error, alert)) => {
-                out.extend_from_slice(&alert);
-                Err(error)
+            Step::Process if handshake.is_costly() && must_wait() => {
+                handshake.waits = Some(self.held.len());
+                self.hold(bytes)
             }
+            Step::Process => self.process(bytes, plaintext, out),
         }
-    }
-
-    /// Whether what comes next is expensive to process: a ClientHello after the first, a certificate, a key exchange.
-    fn is_costly(&self) -> bool {
-        let Phase::Running(tls @ Tls::Server(_)) = &self.phase else {
-            return false;
-        };
-        tls.is_handshaking()
-            && (self.verifies_clients
-                || tls.protocol_version() == Some(ProtocolVersion::TLSv1_2)
-                || tls.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest))
     }
 
     fn hold(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        if let Some(begin) = self.waits
+        if let Phase::Handshake(handshake) = &self.phase
+            && let Some(begin) = handshake.waits
             && self.held.len() + bytes.len() > begin + HELD
         {
             return Err(Error::protocol(
@@ -246,42 +248,65 @@ impl Session {
         Ok(())
     }
 
-    /// Passes what is held to rustls and, behind it, received bytes, which are decrypted in place.
+    /// Processes what is held and, behind it, received bytes.
+    #[inline]
     fn process(
         &mut self,
         bytes: &mut [u8],
-        plaintext: &mut BytesMut,
+        plaintext: &mut Plaintext<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        if self.held.is_empty() {
-            return self.process_in_place(bytes, plaintext, out);
-        }
-        let mut rest = bytes;
-        if !self.is_handshaking() {
-            // The record whose beginning is held; those behind it need not be moved.
-            let missing = self.missing_of_record(rest.len());
-            let (first, behind) = rest.split_at_mut(missing);
-            self.held.extend_from_slice(first);
-            rest = behind;
-        } else {
-            self.held.extend_from_slice(rest);
-            rest = &mut [];
-        }
-        let mut held = std::mem::take(&mut self.held);
-        self.process_in_place(&mut held, plaintext, out)?;
-        match (self.held.is_empty(), rest.is_empty()) {
-            (_, true) => Ok(()),
-            (true, false) => self.process_in_place(rest, plaintext, out),
-            // rustls waits for more, such as the rest of a message in several records.
-            (false, false) => {
-                let mut all = std::mem::take(&mut self.held);
-                all.extend_from_slice(rest);
-                self.process_in_place(&mut all, plaintext, out)
-            }
+        match self.held.is_empty() {
+            true => self.process_in_place(bytes, plaintext, out),
+            false => self.process_behind_held(bytes, plaintext, out),
         }
     }
 
-    /// The number of bytes, `most` at most, that the record lacks whose beginning is held.
+    fn process_behind_held(
+        &mut self,
+        bytes: &mut [u8],
+        plaintext: &mut Plaintext<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let missing = match self.is_handshaking() {
+            true => bytes.len(),
+            // The record whose beginning is held; those behind it need not be moved.
+            false => self.missing_of_record(bytes.len()),
+        };
+        let (first, rest) = bytes.split_at_mut(missing);
+        self.held.extend_from_slice(first);
+        self.process_held(plaintext, out)?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        if !self.held.is_empty() {
+            // rustls waits for more, such as the rest of a message in several records.
+            self.held.extend_from_slice(rest);
+            return self.process_held(plaintext, out);
+        }
+        let result = self.process_in_place(rest, plaintext, out);
+        let within = std::mem::take(&mut plaintext.within);
+        match plaintext.buffer.is_empty() {
+            true => plaintext.within = within.start + missing..within.end + missing,
+            false => plaintext.copy(rest, within),
+        }
+        result
+    }
+
+    /// Processes what is held, and copies its plaintext.
+    fn process_held(
+        &mut self,
+        plaintext: &mut Plaintext<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let mut held = std::mem::take(&mut self.held);
+        let result = self.process_in_place(&mut held, plaintext, out);
+        let within = std::mem::take(&mut plaintext.within);
+        plaintext.copy(&held, within);
+        result
+    }
+
+    /// Returns the number of bytes, `most` at most, that the record lacks whose beginning is held.
     fn missing_of_record(&self, most: usize) -> usize {
         let length = match *self.held {
             [_, _, _, high, low, ..] => HEADER + usize::from(u16::from_be_bytes([high, low])),
@@ -291,87 +316,137 @@ impl Session {
         length.saturating_sub(self.held.len()).min(most)
     }
 
-    /// Passes bytes to rustls, which changes them, and holds those that it has not taken yet.
+    /// Processes bytes where they are, and holds those that are not processed yet.
+    #[inline]
     fn process_in_place(
         &mut self,
         incoming: &mut [u8],
-        plaintext: &mut BytesMut,
+        plaintext: &mut Plaintext<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        let Phase::Running(tls) = &mut self.phase else {
-            return Ok(());
-        };
         if self.peer_closed || self.failed {
             return Ok(());
         }
-        let Processed { count, result } = tls.process(incoming, plaintext, out);
-        let is_open = !tls.is_handshaking();
-        match result {
-            Ok(true) => self.peer_closed = true,
-            Ok(false) => {
+        let (count, closed) = match &mut self.phase {
+            Phase::Records(records) => {
+                let Received {
+                    consumed,
+                    plaintext: within,
+                    closed,
+                } = records.receive(incoming, out);
+                plaintext.within = within;
+                (consumed, closed)
+            }
+            Phase::Rustls(tls) => {
+                let Processed { count, result } = tls.process(incoming, plaintext.buffer, out);
+                (count, result)
+            }
+            Phase::Handshake(_) => return self.shake_hands(incoming, plaintext, out),
+        };
+        self.processed(incoming, count, closed)
+    }
+
+    /// Holds the bytes behind the first `count`, or notes why there are no more.
+    #[inline]
+    fn processed(
+        &mut self,
+        incoming: &[u8],
+        count: usize,
+        closed: Result<bool, rustls::Error>,
+    ) -> Result<(), Error> {
+        match closed {
+            Ok(false) if count < incoming.len() => {
                 let rest = incoming.get(count..).unwrap_or_default();
                 self.held.extend_from_slice(rest);
             }
+            Ok(closed) => self.peer_closed = closed,
             Err(error) => {
                 self.failed = true;
                 return Err(self.explain(&error));
             }
         }
-        if is_open && (!self.early.is_empty() || self.ends) {
-            return self.catch_up(out);
-        }
         Ok(())
     }
 
-    /// The handshake is done: sends what was written before.
-    fn catch_up(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        let early = std::mem::take(&mut self.early);
+    /// Goes on with the handshake, and with what comes behind it.
+    fn shake_hands(
+        &mut self,
+        incoming: &mut [u8],
+        plaintext: &mut Plaintext<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let Phase::Handshake(handshake) = &mut self.phase else {
+            return Ok(());
+        };
+        let Processed { count, result } = handshake.process(incoming, plaintext.buffer, out);
+        if !handshake.is_done() || !matches!(result, Ok(false)) {
+            return self.processed(incoming, count, result);
+        }
+        self.open(out)?;
+        let rest = incoming.get_mut(count..).unwrap_or_default();
+        let result = self.process_in_place(rest, plaintext, out);
+        let within = &mut plaintext.within;
+        *within = within.start + count..within.end + count;
+        result
+    }
+
+    /// The handshake is done: takes the records over, and sends what was written before.
+    fn open(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        let Phase::Handshake(handshake) = &mut self.phase else {
+            return Ok(());
+        };
+        let (early, ends) = (std::mem::take(&mut handshake.early), handshake.ends);
+        let Some((tls, can_be_taken)) = handshake.take_tls() else {
+            return Ok(());
+        };
+        self.phase = match can_be_taken {
+            true => {
+                let records = tls.into_records().map_err(|error| {
+                    self.failed = true;
+                    explain::connection(&error)
+                })?;
+                Phase::Records(Box::new(records))
+            }
+            false => Phase::Rustls(tls),
+        };
         self.send(&early, out)?;
-        if std::mem::take(&mut self.ends) {
-            return self.end(out);
+        if ends {
+            self.end(out)?;
         }
         Ok(())
     }
 
     /// Encrypts; what is to be sent is appended to `out`.
+    #[inline]
     pub(crate) fn send(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         if bytes.is_empty() || self.failed {
             return Ok(());
         }
         let sent = match &mut self.phase {
-            Phase::Running(tls) => tls.encrypt(bytes, &mut self.held, out),
-            Phase::Hello(_) => Ok(false),
-            Phase::Refused => return Ok(()),
+            Phase::Records(records) => records.send(bytes, out),
+            Phase::Rustls(tls) => tls.encrypt(bytes, &mut self.held, out),
+            Phase::Handshake(handshake) => return handshake.keep(bytes),
         };
-        match sent {
-            Ok(true) => Ok(()),
-            Ok(false) if self.early.len() + bytes.len() > EARLY => Err(Error::protocol(
-                "more than 64 KiB were written before the handshake was done",
-            )),
-            Ok(false) => {
-                self.early.extend_from_slice(bytes);
+        sent.map_err(|error| self.explain(&error))
+    }
+
+    /// Sends `close_notify`, after the handshake.
+    pub(crate) fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        if self.failed {
+            return Ok(());
+        }
+        let ended = match &mut self.phase {
+            Phase::Records(records) => records.end(out),
+            Phase::Rustls(tls) => tls.close_notify(&mut self.held, out),
+            Phase::Handshake(handshake) => {
+                handshake.ends = true;
                 Ok(())
             }
-            Err(error) => Err(self.explain(&error)),
-        }
-    }
-
-    /// Says that no more will be sent.
-    pub(crate) fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        let said = match &mut self.phase {
-            Phase::Running(_) if self.failed => return Ok(()),
-            Phase::Running(tls) => tls.close_notify(&mut self.held, out),
-            Phase::Hello(_) => Ok(false),
-            Phase::Refused => return Ok(()),
         };
-        match said {
-            Ok(said) => self.ends = !said,
-            Err(error) => return Err(self.explain(&error)),
-        }
-        Ok(())
+        ended.map_err(|error| self.explain(&error))
     }
 
-    /// The connection below has ended.
+    /// Returns an error if the end of the connection below comes too early.
     pub(crate) fn ended_below(&self) -> Result<(), Error> {
         if self.peer_closed {
             return Ok(());
@@ -386,16 +461,16 @@ impl Session {
 
     fn side(&self) -> Side {
         match &self.phase {
-            Phase::Running(tls) => tls.side(),
-            Phase::Hello(_) | Phase::Refused => Side::Server,
+            Phase::Handshake(handshake) => handshake.side(),
+            Phase::Rustls(tls) => tls.side(),
+            Phase::Records(records) => records.side(),
         }
     }
 
     fn explain(&self, error: &rustls::Error) -> Error {
-        match (self.is_handshaking(), self.side()) {
-            (true, Side::Server) => explain::handshake_with_client(error, &self.beginning),
-            (true, Side::Client) => explain::handshake_with_server(error, &self.beginning),
-            (false, _) => explain::connection(error),
+        match &self.phase {
+            Phase::Handshake(handshake) => handshake.explain(error),
+            Phase::Rustls(_) | Phase::Records(_) => explain::connection(error),
         }
     }
 }

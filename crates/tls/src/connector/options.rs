@@ -68,6 +68,8 @@ impl Options {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols.clone_from(&self.alpn_protocols);
+        // After the handshake the records are ours.
+        config.enable_secret_extraction = true;
         if !self.session_resumption {
             config.resumption = Resumption::disabled();
         }

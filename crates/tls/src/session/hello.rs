@@ -13,8 +13,14 @@ pub(super) struct Hello {
     whole: Option<Accepted>,
 }
 
-/// The connection that answers a client, and the name that the client asks for.
-type Answer = (UnbufferedServerConnection, Option<Box<str>>);
+/// The connection that answers a client.
+pub(super) struct Answer {
+    pub(super) tls: UnbufferedServerConnection,
+    /// The name that the client asks for.
+    pub(super) server_name: Option<Box<str>>,
+    /// Whether the keys can be taken over after the handshake.
+    pub(super) has_secrets: bool,
+}
 
 impl Hello {
     /// Looks at what has come; whether the ClientHello is whole. An error has an alert to be sent.
@@ -50,9 +56,14 @@ impl Hello {
             let alert = alert_of(&reason);
             (reason, alert)
         })?;
+        let has_secrets = config.enable_secret_extraction;
         let tls = UnbufferedServerConnection::new(config)
             .map_err(|error| (Error::protocol(error.to_string()), Vec::new()))?;
-        Ok((tls, hello.server_name().map(Into::into)))
+        Ok(Answer {
+            tls,
+            server_name: hello.server_name().map(Into::into),
+            has_secrets,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 use std::io::{Read, Write};
 
-use rustls::{ClientConnection, RootCertStore};
+use rustls::{ClientConnection, RootCertStore, SupportedProtocolVersion, version};
 
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 
@@ -42,14 +42,28 @@ struct Configs {
 }
 
 impl Configs {
+    /// TLS 1.3 whose records are taken over.
     fn new() -> Self {
+        Configs::of(&version::TLS13, true)
+    }
+
+    /// Every kind of connection: also those whose records stay with rustls.
+    fn all() -> [Self; 3] {
+        [
+            Configs::new(),
+            Configs::of(&version::TLS13, false),
+            Configs::of(&version::TLS12, true),
+        ]
+    }
+
+    fn of(version: &'static SupportedProtocolVersion, has_secrets: bool) -> Self {
         let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let cert = CertificateDer::from(own.cert.der().to_vec());
         let key = PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
         let mut roots = RootCertStore::empty();
         roots.add(cert.clone()).unwrap();
-        let server = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
+        let mut server = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[version])
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![cert], key.into())
@@ -59,6 +73,7 @@ impl Configs {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
+        server.enable_secret_extraction = has_secrets;
         Configs {
             server: Arc::new(server),
             client: Arc::new(client),
@@ -78,6 +93,21 @@ impl Configs {
     }
 }
 
+/// Passes bytes to a session; returns their plaintext.
+fn receive(
+    session: &mut Session,
+    bytes: &[u8],
+    out: &mut Vec<u8>,
+    gate: &dyn Gate,
+) -> Result<Vec<u8>, Error> {
+    let (mut bytes, mut buffer) = (bytes.to_vec(), BytesMut::new());
+    let mut plaintext = Plaintext::new(&mut buffer);
+    session.receive(&mut bytes, &mut plaintext, out, Some(gate))?;
+    let within = bytes[plaintext.within].to_vec();
+    assert!(buffer.is_empty() || within.is_empty());
+    Ok([buffer.to_vec(), within].concat())
+}
+
 impl Pair {
     /// What the client wants sent now.
     fn flight(&mut self) -> Vec<u8> {
@@ -90,14 +120,8 @@ impl Pair {
 
     fn receive(&mut self, bytes: &[u8]) {
         let gate: &dyn Gate = &self.gate;
-        self.server
-            .receive(
-                &mut bytes.to_vec(),
-                &mut self.plaintext,
-                &mut self.out,
-                Some(gate),
-            )
-            .unwrap();
+        let plaintext = receive(&mut self.server, bytes, &mut self.out, gate).unwrap();
+        self.plaintext.extend_from_slice(&plaintext);
     }
 
     /// Has the client take what the server wants sent.
@@ -126,101 +150,112 @@ impl Pair {
 
 #[test]
 fn a_clients_bytes_may_come_one_at_a_time() {
-    let mut pair = Configs::new().pair();
-    pair.talk(b"hello", |flight| {
-        flight.iter().map(|byte| vec![*byte]).collect()
-    });
-    assert!(!pair.server.is_handshaking());
-    assert_eq!(pair.plaintext[..], b"hello"[..]);
+    for configs in Configs::all() {
+        let mut pair = configs.pair();
+        pair.talk(b"hello", |flight| {
+            flight.iter().map(|byte| vec![*byte]).collect()
+        });
+        assert!(!pair.server.is_handshaking());
+        assert_eq!(pair.plaintext[..], b"hello"[..]);
+    }
 }
 
 #[test]
 fn a_clients_flights_may_be_split_anywhere() {
-    let configs = Configs::new();
-    let mut longest = 1;
-    let mut at = 0;
-    while at < longest {
-        let mut pair = configs.pair();
-        let seen = std::cell::Cell::new(longest);
-        pair.talk(b"hello", |flight| {
-            seen.set(seen.get().max(flight.len()));
-            let (first, second) = flight.split_at(at.min(flight.len()));
-            vec![first.to_vec(), second.to_vec()]
-        });
-        assert_eq!(pair.plaintext[..], b"hello"[..], "split at {at}");
-        longest = seen.get();
-        at += 1;
+    for configs in Configs::all() {
+        let mut longest = 1;
+        let mut at = 0;
+        while at < longest {
+            let mut pair = configs.pair();
+            let seen = std::cell::Cell::new(longest);
+            pair.talk(b"hello", |flight| {
+                seen.set(seen.get().max(flight.len()));
+                let (first, second) = flight.split_at(at.min(flight.len()));
+                vec![first.to_vec(), second.to_vec()]
+            });
+            assert_eq!(pair.plaintext[..], b"hello"[..], "split at {at}");
+            longest = seen.get();
+            at += 1;
+        }
+        assert!(longest > 200, "the longest flight had {longest} bytes");
     }
-    assert!(longest > 200, "the longest flight had {longest} bytes");
 }
 
 #[test]
 fn many_records_are_one_piece_of_plaintext_and_half_of_one_waits() {
-    let mut pair = Configs::new().pair();
-    pair.talk(b"", |flight| vec![flight.to_vec()]);
-    pair.client.set_buffer_limit(None);
-    let text: Vec<u8> = (0..40_000).map(|i| i as u8).collect();
-    pair.client.writer().write_all(&text).unwrap();
-    let flight = pair.flight();
-    let (most, rest) = flight.split_at(flight.len() - 1);
-    pair.receive(most);
-    assert_eq!(pair.plaintext, text[..32_768]);
-    pair.receive(rest);
-    assert_eq!(pair.plaintext, text);
+    for configs in Configs::all() {
+        let mut pair = configs.pair();
+        pair.talk(b"", |flight| vec![flight.to_vec()]);
+        pair.client.set_buffer_limit(None);
+        let text: Vec<u8> = (0..40_000).map(|i| i as u8).collect();
+        pair.client.writer().write_all(&text).unwrap();
+        let flight = pair.flight();
+        let (most, rest) = flight.split_at(flight.len() - 1);
+        pair.receive(most);
+        assert_eq!(pair.plaintext, text[..32_768]);
+        pair.receive(rest);
+        assert_eq!(pair.plaintext, text);
+    }
 }
 
 #[test]
 fn what_is_sent_is_whole_however_much_it_is() {
-    let mut pair = Configs::new().pair();
-    pair.talk(b"", |flight| vec![flight.to_vec()]);
-    let text = vec![7; 1_000_000];
-    let mut out = Vec::new();
-    pair.server.send(&text, &mut out).unwrap();
-    let (mut out, mut received) = (&out[..], Vec::new());
-    while !out.is_empty() {
-        pair.client.read_tls(&mut out).unwrap();
-        pair.client.process_new_packets().unwrap();
-        // It says that no more is there yet.
-        let _ = pair.client.reader().read_to_end(&mut received);
+    for configs in Configs::all() {
+        let mut pair = configs.pair();
+        pair.talk(b"", |flight| vec![flight.to_vec()]);
+        let text = vec![7; 1_000_000];
+        let mut out = Vec::new();
+        pair.server.send(&text, &mut out).unwrap();
+        let (mut out, mut received) = (&out[..], Vec::new());
+        while !out.is_empty() {
+            pair.client.read_tls(&mut out).unwrap();
+            pair.client.process_new_packets().unwrap();
+            // It says that no more is there yet.
+            let _ = pair.client.reader().read_to_end(&mut received);
+        }
+        assert!(received == text);
     }
-    assert!(received == text);
 }
 
 #[test]
 fn keys_may_be_updated_in_the_middle() {
-    let mut pair = Configs::new().pair();
-    pair.talk(b"one", |flight| vec![flight.to_vec()]);
-    pair.client.refresh_traffic_keys().unwrap();
-    pair.talk(b" two", |flight| vec![flight.to_vec()]);
-    assert_eq!(pair.plaintext[..], b"one two"[..]);
-    let mut out = Vec::new();
-    pair.server.send(b"three", &mut out).unwrap();
-    pair.client.read_tls(&mut &out[..]).unwrap();
-    let state = pair.client.process_new_packets().unwrap();
-    assert_eq!(state.plaintext_bytes_to_read(), 5);
+    for has_secrets in [true, false] {
+        let mut pair = Configs::of(&version::TLS13, has_secrets).pair();
+        pair.talk(b"one", |flight| vec![flight.to_vec()]);
+        pair.client.refresh_traffic_keys().unwrap();
+        pair.talk(b" two", |flight| vec![flight.to_vec()]);
+        assert_eq!(pair.plaintext[..], b"one two"[..]);
+        let mut out = Vec::new();
+        pair.server.send(b"three", &mut out).unwrap();
+        pair.client.read_tls(&mut &out[..]).unwrap();
+        let state = pair.client.process_new_packets().unwrap();
+        assert_eq!(state.plaintext_bytes_to_read(), 5);
+    }
 }
 
 #[test]
 fn the_end_is_whole_only_after_close_notify() {
-    let mut pair = Configs::new().pair();
-    assert!(matches!(
-        pair.server.ended_below(),
-        Err(Error::Truncated {
-            handshake: Some("client")
-        })
-    ));
-    pair.talk(b"hello", |flight| vec![flight.to_vec()]);
-    assert!(matches!(
-        pair.server.ended_below(),
-        Err(Error::Truncated { handshake: None })
-    ));
-    pair.client.send_close_notify();
-    let mut flight = pair.flight();
-    flight.extend(b"what comes after it is ignored");
-    pair.receive(&flight);
-    assert!(pair.server.peer_closed());
-    pair.server.ended_below().unwrap();
-    assert_eq!(pair.plaintext[..], b"hello"[..]);
+    for configs in Configs::all() {
+        let mut pair = configs.pair();
+        assert!(matches!(
+            pair.server.ended_below(),
+            Err(Error::Truncated {
+                handshake: Some("client")
+            })
+        ));
+        pair.talk(b"hello", |flight| vec![flight.to_vec()]);
+        assert!(matches!(
+            pair.server.ended_below(),
+            Err(Error::Truncated { handshake: None })
+        ));
+        pair.client.send_close_notify();
+        let mut flight = pair.flight();
+        flight.extend(b"what comes after it is ignored");
+        pair.receive(&flight);
+        assert!(pair.server.peer_closed());
+        pair.server.ended_below().unwrap();
+        assert_eq!(pair.plaintext[..], b"hello"[..]);
+    }
 }
 
 /// A gate that is closed at first.
@@ -251,37 +286,26 @@ fn each_costly_flight_waits_for_its_turn_and_what_comes_meanwhile_is_kept() {
         open: false.into(),
         config: Arc::clone(&configs.server),
     };
-    let mut plaintext = BytesMut::new();
+    let resume = |pair: &mut Pair| {
+        let mut buffer = BytesMut::new();
+        let mut plaintext = Plaintext::new(&mut buffer);
+        pair.server
+            .resume(&mut plaintext, &mut pair.out, Some(&turns))
+            .unwrap();
+        buffer
+    };
     let hello = pair.flight();
     let (most, rest) = hello.split_at(hello.len() - 1);
-    pair.server
-        .receive(
-            &mut most.to_vec(),
-            &mut plaintext,
-            &mut pair.out,
-            Some(&turns),
-        )
-        .unwrap();
+    receive(&mut pair.server, most, &mut pair.out, &turns).unwrap();
     // A part of a ClientHello costs nothing.
     assert!(!pair.server.waits());
-    pair.server
-        .receive(
-            &mut rest.to_vec(),
-            &mut plaintext,
-            &mut pair.out,
-            Some(&turns),
-        )
-        .unwrap();
+    receive(&mut pair.server, rest, &mut pair.out, &turns).unwrap();
     assert!(pair.server.waits());
     // It is not its turn yet.
-    pair.server
-        .resume(&mut plaintext, &mut pair.out, Some(&turns))
-        .unwrap();
+    resume(&mut pair);
     assert!(pair.server.waits());
     turns.open.set(true);
-    pair.server
-        .resume(&mut plaintext, &mut pair.out, Some(&turns))
-        .unwrap();
+    resume(&mut pair);
     assert!(!pair.server.waits());
     pair.answer();
 
@@ -289,17 +313,12 @@ fn each_costly_flight_waits_for_its_turn_and_what_comes_meanwhile_is_kept() {
     pair.client.writer().write_all(b"hello").unwrap();
     let second = pair.flight();
     for byte in second {
-        pair.server
-            .receive(&mut [byte], &mut plaintext, &mut pair.out, Some(&turns))
-            .unwrap();
+        receive(&mut pair.server, &[byte], &mut pair.out, &turns).unwrap();
     }
     assert!(pair.server.waits() && pair.server.is_handshaking());
     turns.open.set(true);
-    pair.server
-        .resume(&mut plaintext, &mut pair.out, Some(&turns))
-        .unwrap();
+    assert_eq!(resume(&mut pair)[..], b"hello"[..]);
     assert!(!pair.server.is_handshaking());
-    assert_eq!(plaintext[..], b"hello"[..]);
 }
 
 #[test]
@@ -311,14 +330,7 @@ fn a_client_that_does_not_wait_for_its_turn_is_refused() {
         config: Arc::clone(&configs.server),
     };
     let hello = pair.flight();
-    let mut receive = |bytes: &[u8]| {
-        pair.server.receive(
-            &mut bytes.to_vec(),
-            &mut BytesMut::new(),
-            &mut pair.out,
-            Some(&turns),
-        )
-    };
+    let mut receive = |bytes: &[u8]| receive(&mut pair.server, bytes, &mut pair.out, &turns);
     receive(&hello).unwrap();
     receive(&[0; HELD]).unwrap();
     let error = receive(&[0]).unwrap_err();
@@ -330,20 +342,22 @@ fn a_client_that_does_not_wait_for_its_turn_is_refused() {
 
 #[test]
 fn what_is_written_before_the_handshake_is_sent_after_it_up_to_a_limit() {
-    let mut pair = Configs::new().pair();
-    let mut out = Vec::new();
-    pair.server.send(b"welcome", &mut out).unwrap();
-    assert!(out.is_empty());
-    let most = vec![0; 64 * 1024 - 7];
-    pair.server.send(&most, &mut out).unwrap();
-    let error = pair.server.send(b"x", &mut out).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "more than 64 KiB were written before the handshake was done"
-    );
-    pair.talk(b"", |flight| vec![flight.to_vec()]);
-    assert_eq!(pair.heard.len(), 64 * 1024);
-    assert!(pair.heard.starts_with(b"welcome"));
+    for configs in Configs::all() {
+        let mut pair = configs.pair();
+        let mut out = Vec::new();
+        pair.server.send(b"welcome", &mut out).unwrap();
+        assert!(out.is_empty());
+        let most = vec![0; 64 * 1024 - 7];
+        pair.server.send(&most, &mut out).unwrap();
+        let error = pair.server.send(b"x", &mut out).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "more than 64 KiB were written before the handshake was done"
+        );
+        pair.talk(b"", |flight| vec![flight.to_vec()]);
+        assert_eq!(pair.heard.len(), 64 * 1024);
+        assert!(pair.heard.starts_with(b"welcome"));
+    }
 }
 
 #[test]
@@ -357,31 +371,35 @@ fn a_session_at_rest_keeps_no_buffer() {
     });
     assert!(!pair.server.is_handshaking());
     assert_eq!(pair.server.held.capacity(), 0);
-    assert_eq!(pair.server.early.capacity(), 0);
+    assert!(matches!(pair.server.phase, Phase::Records(_)));
 }
 
 #[test]
 fn an_end_before_the_handshake_is_said_after_it_behind_what_was_written() {
-    let mut pair = Configs::new().pair();
-    pair.server.send(b"bye", &mut pair.out).unwrap();
-    pair.server.end(&mut pair.out).unwrap();
-    assert!(pair.out.is_empty());
-    pair.talk(b"", |flight| vec![flight.to_vec()]);
-    assert_eq!(pair.heard, b"bye");
-    assert!(pair.client.process_new_packets().unwrap().peer_has_closed());
+    for configs in Configs::all() {
+        let mut pair = configs.pair();
+        pair.server.send(b"bye", &mut pair.out).unwrap();
+        pair.server.end(&mut pair.out).unwrap();
+        assert!(pair.out.is_empty());
+        pair.talk(b"", |flight| vec![flight.to_vec()]);
+        assert_eq!(pair.heard, b"bye");
+        assert!(pair.client.process_new_packets().unwrap().peer_has_closed());
+    }
 }
 
 #[test]
 fn what_is_written_between_the_halves_of_a_record_is_sent_and_the_record_stays_whole() {
-    let mut pair = Configs::new().pair();
-    pair.talk(b"one", |flight| vec![flight.to_vec()]);
-    pair.client.writer().write_all(b" two").unwrap();
-    let flight = pair.flight();
-    let (most, rest) = flight.split_at(flight.len() / 2);
-    pair.receive(most);
-    pair.server.send(b"three", &mut pair.out).unwrap();
-    pair.receive(rest);
-    pair.answer();
-    assert_eq!(pair.plaintext[..], b"one two"[..]);
-    assert_eq!(pair.heard, b"three");
+    for configs in Configs::all() {
+        let mut pair = configs.pair();
+        pair.talk(b"one", |flight| vec![flight.to_vec()]);
+        pair.client.writer().write_all(b" two").unwrap();
+        let flight = pair.flight();
+        let (most, rest) = flight.split_at(flight.len() / 2);
+        pair.receive(most);
+        pair.server.send(b"three", &mut pair.out).unwrap();
+        pair.receive(rest);
+        pair.answer();
+        assert_eq!(pair.plaintext[..], b"one two"[..]);
+        assert_eq!(pair.heard, b"three");
+    }
 }

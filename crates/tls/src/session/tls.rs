@@ -1,7 +1,7 @@
-//! rustls' connection of either side, over buffers that are ours, so that it keeps none for as long as nothing comes.
+//! rustls' connection of either side, over buffers that are ours, so that it keeps none while nothing is received: the handshake,
+//! and all of TLS 1.2.
 //!
-//! Cost of a record that comes: one call of rustls, and one allocation in it. Of one that goes: one call, and one allocation
-//! in it.
+//! Cost of a received record: one call of rustls, and one allocation in it. Of a sent record: the same.
 
 use std::ops::Deref;
 
@@ -14,8 +14,7 @@ use rustls::unbuffered::{
 };
 use rustls::{CommonState, Error, ProtocolVersion, Side};
 
-/// The longest plaintext of a record (RFC 8446, section 5.1).
-const FRAGMENT: usize = 16 * 1024;
+use crate::records::{FRAGMENT, Records};
 
 /// Room for an alert or for most messages of a handshake, so that the first try succeeds.
 const ROOM: usize = 1024;
@@ -36,11 +35,11 @@ impl Deref for Tls {
     }
 }
 
-/// What has become of bytes that have come.
+/// The result of processing received bytes.
 pub(super) struct Processed {
-    /// How many of them are done with.
+    /// The number of bytes that are processed.
     pub(super) count: usize,
-    /// Whether the peer has said that it will send no more.
+    /// Whether the peer has sent `close_notify`.
     pub(super) result: Result<bool, Error>,
 }
 
@@ -49,6 +48,14 @@ impl Tls {
         match self {
             Tls::Client(_) => Side::Client,
             Tls::Server(_) => Side::Server,
+        }
+    }
+
+    /// Takes the records over from rustls: the handshake of TLS 1.3 is done, and nothing is left to be sent.
+    pub(super) fn into_records(self) -> Result<Records, Error> {
+        match self {
+            Tls::Client(tls) => Records::client(*tls),
+            Tls::Server(tls) => Records::server(*tls),
         }
     }
 
@@ -66,14 +73,13 @@ impl Tls {
         }
     }
 
-    /// Appends `bytes` to `out`, encrypted; `false` when the handshake has to go on first. `held` is what has come and is not
-    /// done with.
+    /// Appends `bytes` to `out`, encrypted, after the handshake. `held` are received bytes that are not processed yet.
     pub(super) fn encrypt(
         &mut self,
         bytes: &[u8],
         held: &mut Vec<u8>,
         out: &mut Vec<u8>,
-    ) -> Result<bool, Error> {
+    ) -> Result<(), Error> {
         let length = self.encrypted_len(bytes.len());
         match self {
             Tls::Client(tls) => send(&mut ***tls, held, Message::Data(bytes), length, out),
@@ -81,12 +87,12 @@ impl Tls {
         }
     }
 
-    /// Says that no more will be sent; `false` when the handshake is not done.
+    /// Appends `close_notify` to `out`, after the handshake.
     pub(super) fn close_notify(
         &mut self,
         held: &mut Vec<u8>,
         out: &mut Vec<u8>,
-    ) -> Result<bool, Error> {
+    ) -> Result<(), Error> {
         match self {
             Tls::Client(tls) => send(&mut ***tls, held, Message::CloseNotify, ROOM, out),
             Tls::Server(tls) => send(&mut ***tls, held, Message::CloseNotify, ROOM, out),
@@ -105,7 +111,7 @@ impl Tls {
 }
 
 /// What rustls has once for each side.
-trait Records: Deref<Target = CommonState> {
+trait Unbuffered: Deref<Target = CommonState> {
     type Data;
 
     fn process_records<'c, 'i>(
@@ -114,7 +120,7 @@ trait Records: Deref<Target = CommonState> {
     ) -> UnbufferedStatus<'c, 'i, Self::Data>;
 }
 
-impl Records for UnbufferedConnectionCommon<ClientConnectionData> {
+impl Unbuffered for UnbufferedConnectionCommon<ClientConnectionData> {
     type Data = ClientConnectionData;
 
     fn process_records<'c, 'i>(
@@ -125,7 +131,7 @@ impl Records for UnbufferedConnectionCommon<ClientConnectionData> {
     }
 }
 
-impl Records for UnbufferedConnectionCommon<ServerConnectionData> {
+impl Unbuffered for UnbufferedConnectionCommon<ServerConnectionData> {
     type Data = ServerConnectionData;
 
     fn process_records<'c, 'i>(
@@ -164,7 +170,7 @@ enum Next<'c, D> {
     Idle(Option<WriteTraffic<'c, D>>),
 }
 
-fn process<R: Records>(
+fn process<R: Unbuffered>(
     tls: &mut R,
     incoming: &mut [u8],
     plaintext: &mut BytesMut,
@@ -200,7 +206,7 @@ fn process<R: Records>(
 }
 
 /// Sends the alert that goes with an error, and hands out what came before it.
-fn say_last_words<R: Records>(tls: &mut R, plaintext: &mut BytesMut, out: &mut Vec<u8>) {
+fn say_last_words<R: Unbuffered>(tls: &mut R, plaintext: &mut BytesMut, out: &mut Vec<u8>) {
     while tls.wants_write() {
         let state = tls.process_records(&mut []).state;
         if state
@@ -212,22 +218,19 @@ fn say_last_words<R: Records>(tls: &mut R, plaintext: &mut BytesMut, out: &mut V
     }
 }
 
-/// Sends what has to wait for the handshake; `false` when that is not done.
-fn send<R: Records>(
+/// Sends a message behind what rustls has to send.
+fn send<R: Unbuffered>(
     tls: &mut R,
     held: &mut Vec<u8>,
     message: Message<'_>,
     length: usize,
     out: &mut Vec<u8>,
-) -> Result<bool, Error> {
-    if tls.is_handshaking() {
-        return Ok(false);
-    }
+) -> Result<(), Error> {
     let mut plaintext = BytesMut::new();
     loop {
         let UnbufferedStatus { discard, state, .. } = tls.process_records(held);
-        let sent = match step(state?, &mut plaintext, out)? {
-            Next::Step | Next::Said | Next::PeerClosed => None,
+        let done = match step(state?, &mut plaintext, out)? {
+            Next::Step | Next::Said | Next::PeerClosed => false,
             Next::Idle(Some(mut traffic)) => {
                 append(out, length, |room| {
                     message
@@ -237,13 +240,14 @@ fn send<R: Records>(
                             error => Failure::Other(Error::General(error.to_string())),
                         })
                 })?;
-                Some(true)
+                true
             }
-            Next::Idle(None) => Some(false),
+            // Both sides have ended.
+            Next::Idle(None) => true,
         };
         held.drain(..discard.min(held.len()));
-        if let Some(sent) = sent {
-            return Ok(sent);
+        if done {
+            return Ok(());
         }
     }
 }

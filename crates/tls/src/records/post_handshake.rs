@@ -1,0 +1,112 @@
+//! Handshake messages after the handshake (RFC 8446, section 4.6).
+
+use rustls::{Error, HandshakeType, InvalidMessage, PeerMisbehaved};
+
+use super::{KeySchedule, Records};
+
+/// The longest message: 64 KiB, as in rustls.
+pub(super) const LONGEST: usize = 0xffff;
+
+/// The number of KeyUpdates without data in between, after which the next one is an error.
+const KEY_UPDATES: u8 = 32;
+
+/// Handshake messages that are being received.
+#[derive(Default)]
+pub(super) struct Messages {
+    /// The beginning of a message.
+    partial: Vec<u8>,
+    key_updates: u8,
+}
+
+impl Messages {
+    /// Returns whether no message is received in part.
+    #[inline]
+    pub(super) fn is_complete(&self) -> bool {
+        self.partial.is_empty()
+    }
+
+    /// Notes that data was received.
+    #[inline]
+    pub(super) fn receive_data(&mut self) {
+        self.key_updates = 0;
+    }
+}
+
+impl Records {
+    /// Receives the content of a handshake record: messages and parts of messages.
+    #[cold]
+    pub(super) fn receive_handshake(&mut self, payload: &[u8]) -> Result<(), Error> {
+        if payload.is_empty() {
+            return Err(InvalidMessage::InvalidEmptyPayload.into());
+        }
+        let mut all = std::mem::take(&mut self.reader.messages.partial);
+        all.extend_from_slice(payload);
+        let consumed = self.receive_messages(&all)?;
+        all.drain(..consumed);
+        if !all.is_empty() {
+            self.reader.messages.partial = all;
+        }
+        Ok(())
+    }
+
+    /// Receives the complete messages in `bytes`; returns the length of all of them.
+    fn receive_messages(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        let mut rest = bytes;
+        while let [typ, high, middle, low, behind @ ..] = rest {
+            let typ = HandshakeType::from(*typ);
+            let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
+            if length > self.longest(typ)? {
+                return Err(InvalidMessage::HandshakePayloadTooLarge.into());
+            }
+            let Some((message, behind)) = behind.split_at_checked(length) else {
+                break;
+            };
+            if typ == HandshakeType::KeyUpdate {
+                self.receive_key_update(message, behind.is_empty())?;
+            } else if let KeySchedule::Client(keys) = &mut self.keys {
+                keys.handle_new_session_ticket(message)?;
+            }
+            rest = behind;
+        }
+        Ok(bytes.len() - rest.len())
+    }
+
+    /// Returns the length of the longest message of a type that is expected.
+    fn longest(&self, typ: HandshakeType) -> Result<usize, Error> {
+        match (typ, &self.keys) {
+            (HandshakeType::KeyUpdate, _) => Ok(1),
+            (HandshakeType::NewSessionTicket, KeySchedule::Client(_)) => Ok(LONGEST),
+            (got_type, KeySchedule::Client(_)) => Err(Error::InappropriateHandshakeMessage {
+                expect_types: vec![HandshakeType::NewSessionTicket, HandshakeType::KeyUpdate],
+                got_type,
+            }),
+            (got_type, KeySchedule::Server(_)) => Err(Error::InappropriateHandshakeMessage {
+                expect_types: vec![HandshakeType::KeyUpdate],
+                got_type,
+            }),
+        }
+    }
+
+    /// Uses the next keys for what is received; `is_last` is whether nothing follows in the record.
+    fn receive_key_update(&mut self, message: &[u8], is_last: bool) -> Result<(), Error> {
+        let requested = match message {
+            [0] => false,
+            [1] => true,
+            [_] => return Err(InvalidMessage::InvalidKeyUpdate.into()),
+            _ => return Err(InvalidMessage::MissingData("KeyUpdate").into()),
+        };
+        if !is_last {
+            return Err(PeerMisbehaved::KeyEpochWithPendingFragment.into());
+        }
+        let messages = &mut self.reader.messages;
+        if messages.key_updates == KEY_UPDATES {
+            return Err(PeerMisbehaved::TooManyKeyUpdateRequests.into());
+        }
+        messages.key_updates += 1;
+        if requested {
+            self.writer.request_update();
+        }
+        let secrets = self.keys.next_receiving()?;
+        self.reader.update(self.suite, secrets)
+    }
+}
