@@ -5,7 +5,7 @@
 //!           ◀─ data ── Filter::received ◀─ … ◀── reads ◀───── descriptor
 //! ```
 
-mod context;
+pub(crate) mod context;
 mod stack;
 
 use std::any::Any;

@@ -2,22 +2,15 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::filter::FilterContext;
 use crate::write_queue::WriteQueue;
 
 /// The number of write queues that a thread keeps.
 const QUEUES: usize = 64;
 
-/// The number of filter contexts that it keeps: those of callbacks within callbacks.
-const CONTEXTS: usize = 4;
-
-/// Drained write queues and used contexts. They stay in the boxes in which streams hold them: an idle stream pays for a
-/// pointer only.
+/// Drained write queues. They stay in the boxes in which streams hold them: an idle stream pays for a pointer only.
 struct Spare {
     #[expect(clippy::vec_box, reason = "streams hold the boxes")]
     queues: Vec<Box<WriteQueue>>,
-    #[expect(clippy::vec_box, reason = "they are passed on in their boxes")]
-    contexts: Vec<Box<FilterContext>>,
 }
 
 thread_local! {
@@ -26,7 +19,6 @@ thread_local! {
     static SPARE: RefCell<Spare> = const {
         RefCell::new(Spare {
             queues: Vec::new(),
-            contexts: Vec::new(),
         })
     };
 }
@@ -64,25 +56,6 @@ fn keep_another(queue: Box<WriteQueue>) {
         let queues = &mut spare.borrow_mut().queues;
         if queues.len() < QUEUES {
             queues.push(queue);
-        }
-    });
-}
-
-/// Returns an empty context, one that was used before if there is one.
-#[inline]
-pub(crate) fn context() -> Box<FilterContext> {
-    let context = SPARE.try_with(|spare| spare.borrow_mut().contexts.pop());
-    context.ok().flatten().unwrap_or_default()
-}
-
-/// Keeps a context that is done with for the next passage.
-#[inline]
-pub(crate) fn keep_context(mut context: Box<FilterContext>) {
-    context.reset();
-    let _ = SPARE.try_with(|spare| {
-        let contexts = &mut spare.borrow_mut().contexts;
-        if contexts.len() < CONTEXTS {
-            contexts.push(context);
         }
     });
 }

@@ -1,16 +1,38 @@
 //! What a filter wants done.
 //!
-//! Each thread keeps the contexts that are done with, and their buffers: in the steady state a filter allocates nothing
-//! for what it delivers and sends.
+//! Each thread keeps the context that was used last, and its buffers: in the steady state a filter allocates nothing for what
+//! it delivers and sends.
 
+use std::cell::Cell;
 use std::fmt;
 use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::read_buffer::{READ_SIZE, make_room};
+use crate::read_buffer::READ_SIZE;
 use crate::spare;
 use crate::write_queue::WriteQueue;
+
+thread_local! {
+    /// The context that was used last; filters of callbacks within callbacks make others.
+    static LAST: Cell<Option<Box<FilterContext>>> = const { Cell::new(None) };
+}
+
+/// Returns an empty context, one that was used before if there is one.
+#[inline]
+pub(crate) fn take() -> Box<FilterContext> {
+    match LAST.try_with(Cell::take) {
+        Ok(Some(context)) => context,
+        _ => Box::default(),
+    }
+}
+
+/// Keeps a context that is empty again for the next passage.
+#[inline]
+pub(crate) fn keep(context: Box<FilterContext>) {
+    // While the thread is torn down, it is dropped.
+    let _ = LAST.try_with(|last| last.set(Some(context)));
+}
 
 /// What a filter wants done, in order.
 #[derive(Default)]
@@ -57,7 +79,6 @@ impl FilterContext {
         if !self.buffer.is_empty() {
             self.up.push(self.buffer.split().freeze());
         }
-        make_room(&mut self.buffer);
         let result = f(&mut self.buffer, &mut self.answer);
         // Most of what is received needs no answer, and then no queue.
         if !self.answer.is_empty() {

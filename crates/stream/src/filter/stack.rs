@@ -53,7 +53,11 @@ pub(crate) struct Filters {
 
 impl Filters {
     pub(crate) fn push(&mut self, filter: Option<Box<dyn Filter>>) {
-        self.stack.extend(filter);
+        if let Some(filter) = filter {
+            // Most streams have one at most.
+            self.stack.reserve_exact(1);
+            self.stack.push(filter);
+        }
     }
 
     /// Puts the filters of another stack above these.
@@ -102,14 +106,36 @@ impl Filters {
         self.leave(result, context)
     }
 
+    /// Passes down what was gathered.
+    #[inline]
+    pub(crate) fn gathered(
+        &mut self,
+        gathered: Box<WriteQueue>,
+        context: &mut FilterContext,
+    ) -> Result<(), Error> {
+        match (&mut self.stack[..], gathered.as_single()) {
+            ([only], Some(bytes)) => {
+                let sent = only.sending_slice(bytes, context);
+                context.end = false;
+                context.remove = false;
+                context.spent = Some(gathered);
+                sent
+            }
+            _ => self.pass_all(Passage::Gathered(gathered), context),
+        }
+    }
+
     /// Passes something other than received bytes.
     pub(crate) fn pass(
         &mut self,
         passage: Passage,
         context: &mut FilterContext,
     ) -> Result<(), Error> {
+        if let Passage::Gathered(gathered) = passage {
+            return self.gathered(gathered, context);
+        }
         match &mut self.stack[..] {
-            [only] if !matches!(passage, Passage::Delivered { .. }) => {
+            [only] if !matches!(passage, Passage::Delivered { .. } | Passage::Gathered(_)) => {
                 let up = passage.goes_up();
                 let result = pass_only(&mut **only, passage, context);
                 if up {
@@ -273,16 +299,8 @@ fn pass_only(
         Passage::Resumed => filter.resumed(context),
         Passage::PeerEnded => filter.peer_ended(context),
         Passage::Sending(bytes) => filter.sending(bytes, context),
-        Passage::Gathered(gathered) => {
-            let sent = match gathered.as_single() {
-                Some(bytes) => filter.sending_slice(bytes, context),
-                None => Ok(()),
-            };
-            context.spent = Some(gathered);
-            sent
-        }
         Passage::Ending => filter.ending(context),
-        // It comes from this filter, and so goes by it.
-        Passage::Delivered { .. } => Ok(()),
+        // They are passed by themselves.
+        Passage::Delivered { .. } | Passage::Gathered(_) => Ok(()),
     }
 }

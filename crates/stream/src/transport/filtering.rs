@@ -3,14 +3,17 @@
 //! Cost of a chunk: the filters are taken out of the stream and put back, and one call of each. What one filter delivers of the
 //! read buffer stays in it.
 
+use std::rc::Rc;
+
 use bytes::{Bytes, BytesMut};
-use uptick_event_loop::catch;
+use uptick_event_loop::{Id, catch};
 
 use super::flags::Flags;
+use super::session::Session;
 use super::stream::Visit;
 use super::{Entry, Transport, closing, gathering, output, session};
 use crate::error::Error;
-use crate::filter::{FilterContext, Filters, Passage};
+use crate::filter::{FilterContext, Filters, Passage, context};
 use crate::spare;
 
 /// The filters of a stream while they are running, and what they want done.
@@ -48,30 +51,12 @@ struct Failure {
     has_alert: bool,
 }
 
-/// What goes through the filters.
-enum Work<'a> {
-    Received(&'a mut BytesMut),
-    Passage(Passage),
-}
-
-impl<'a> Work<'a> {
-    /// When the stream's listeners are called for what comes out.
+impl Passage {
+    /// Returns when the stream's listeners are called for what comes out.
     fn emits(&self) -> Emits {
         match self {
-            Work::Received(_)
-            | Work::Passage(Passage::Resumed | Passage::PeerEnded | Passage::Delivered { .. }) => {
-                Emits::Now
-            }
-            Work::Passage(Passage::Sending(_) | Passage::Gathered(_) | Passage::Ending) => {
-                Emits::Later
-            }
-        }
-    }
-
-    fn into_buffer(self) -> Option<&'a mut BytesMut> {
-        match self {
-            Work::Received(bytes) => Some(bytes),
-            Work::Passage(_) => None,
+            Passage::Resumed | Passage::PeerEnded | Passage::Delivered { .. } => Emits::Now,
+            Passage::Sending(_) | Passage::Gathered(_) | Passage::Ending => Emits::Later,
         }
     }
 }
@@ -87,29 +72,38 @@ enum Emits {
 /// Passes received bytes through the filters and delivers what comes out; `buffer` is empty then.
 #[inline]
 pub(super) fn received<T: Transport>(stream: &Visit<T>, buffer: &mut BytesMut) -> After {
-    let mut after = After::Nothing;
-    if stream.flags().contains(Flags::GATHERED) {
-        after = pass(stream, None);
-    }
     let taken = stream.with(|entry, _| {
-        if is_busy(entry) {
-            let bytes = vec![buffer.split().freeze()];
-            let passage = Passage::Delivered {
-                height: 0,
-                bytes,
-                end: false,
-            };
-            entry.rare().postponed.push_back(passage);
-            return None;
-        }
-        Some(take(entry, false))
+        let ready = !entry.flags.contains(Flags::GATHERED) && !is_busy(entry);
+        ready.then(|| take(entry, false))
     });
-    if let Some(Some(taken)) = taken {
-        after = after.and(run(stream, taken, Work::Received(buffer)));
-        after = after.and(run_postponed(stream));
-    }
+    let after = match taken.flatten() {
+        Some(taken) => run(stream, taken, Emits::Now, buffer, Filters::received),
+        None => received_later(stream, buffer),
+    };
     buffer.clear();
     after
+}
+
+/// Passes received bytes behind what is to pass before them.
+#[cold]
+fn received_later<T: Transport>(stream: &Visit<T>, buffer: &mut BytesMut) -> After {
+    let after = flush(stream);
+    let taken = stream.with(|entry, _| {
+        if !is_busy(entry) {
+            return Some(take(entry, false));
+        }
+        let passage = Passage::Delivered {
+            height: 0,
+            bytes: vec![buffer.split().freeze()],
+            end: false,
+        };
+        entry.rare().postponed.push_back(passage);
+        None
+    });
+    match taken.flatten() {
+        Some(taken) => after.and(run(stream, taken, Emits::Now, buffer, Filters::received)),
+        None => after,
+    }
 }
 
 /// Lets the filters go on with what they have kept back.
@@ -120,7 +114,7 @@ pub(super) fn resume<T: Transport>(stream: &Visit<T>) -> After {
         entry.flags.contains(Flags::FILTERED) && !entry.flags.contains(Flags::CLOSING)
     });
     let after = match filtered {
-        Some(true) => pass(stream, Some(Passage::Resumed)),
+        Some(true) => pass(stream, Passage::Resumed),
         _ => After::Nothing,
     };
     if waited {
@@ -131,22 +125,43 @@ pub(super) fn resume<T: Transport>(stream: &Visit<T>) -> After {
 
 /// Passes the end of the descriptor.
 pub(super) fn peer_ended<T: Transport>(stream: &Visit<T>) -> After {
-    pass(stream, Some(Passage::PeerEnded))
+    pass(stream, Passage::PeerEnded)
 }
 
 /// Passes the end of this side.
 pub(super) fn ending<T: Transport>(stream: &Visit<T>) -> After {
-    pass(stream, Some(Passage::Ending))
+    pass(stream, Passage::Ending)
 }
 
 /// Passes a chunk that is to be sent as it is, behind what was gathered.
 pub(super) fn send<T: Transport>(stream: &Visit<T>, bytes: Bytes) -> After {
-    pass(stream, Some(Passage::Sending(bytes)))
+    pass(stream, Passage::Sending(bytes))
 }
 
 /// Passes what was gathered.
+#[inline]
 pub(super) fn flush<T: Transport>(stream: &Visit<T>) -> After {
-    pass(stream, None)
+    let begun = stream.with(|entry, _| {
+        let gathered = gathering::take(entry)?;
+        if is_busy(entry) {
+            entry
+                .rare()
+                .postponed
+                .push_back(Passage::Gathered(gathered));
+            return None;
+        }
+        Some((take(entry, true), gathered))
+    });
+    let Some((taken, gathered)) = begun.flatten() else {
+        return After::Nothing;
+    };
+    run(
+        stream,
+        taken,
+        Emits::Later,
+        &mut BytesMut::new(),
+        |filters, _, context| filters.gathered(gathered, context),
+    )
 }
 
 /// A filter was added: passes through it the bytes that the filters below it have delivered and that were not emitted yet.
@@ -164,7 +179,7 @@ pub(super) fn pass_held<T: Transport>(stream: &Visit<T>) -> After {
         Some((held, take(entry, false)))
     });
     if let Some(Some((held, taken))) = held {
-        return run_as(stream, taken, Work::Passage(held), Emits::Later);
+        return run_passage(stream, taken, held, Emits::Later);
     }
     After::Nothing
 }
@@ -192,31 +207,24 @@ pub(super) fn release<T: Transport>(stream: &Visit<T>) -> After {
     }
 }
 
-/// Passes what was gathered through the filters, and something else behind it.
-fn pass<T: Transport>(stream: &Visit<T>, mut passage: Option<Passage>) -> After {
+/// Passes something through the filters, behind what was gathered.
+fn pass<T: Transport>(stream: &Visit<T>, passage: Passage) -> After {
+    let after = flush(stream);
     let begun = stream.with(|entry, _| {
-        let gathered = gathering::take(entry).map(Passage::Gathered);
         // A filter's own code, or what it has set off, uses the stream: its turn comes after what is under way.
         if is_busy(entry) {
-            let rare = entry.rare();
-            rare.postponed.extend(gathered);
-            rare.postponed.extend(passage.take());
+            entry.rare().postponed.push_back(passage);
             return None;
         }
-        let mut passages = gathered.into_iter().chain(passage.take());
-        let first = passages.next()?;
-        Some((take(entry, !first.goes_up()), first, passages.next()))
+        Some((take(entry, !passage.goes_up()), passage))
     });
-    let Some(Some((taken, first, second))) = begun else {
-        return After::Nothing;
-    };
-    let mut after = run(stream, taken, Work::Passage(first));
-    if let Some(second) = second
-        && let Some(next) = run_next(stream, |_| Some(second))
-    {
-        after = after.and(next);
+    match begun.flatten() {
+        Some((taken, passage)) => {
+            let emits = passage.emits();
+            after.and(run_passage(stream, taken, passage, emits))
+        }
+        None => after,
     }
-    after.and(run_postponed(stream))
 }
 
 /// Returns whether filters are running, or something waits for its turn.
@@ -225,25 +233,23 @@ fn is_busy<T: Transport>(entry: &Entry<T>) -> bool {
 }
 
 /// Runs what was written or ended by the filters' own code, and what it has set off.
+#[cold]
 fn run_postponed<T: Transport>(stream: &Visit<T>) -> After {
     let mut after = After::Nothing;
-    while let Some(next) = run_next(stream, |entry| entry.rare.as_mut()?.postponed.pop_front()) {
-        after = after.and(next);
+    loop {
+        let next = stream.with(|entry, _| {
+            if entry.flags.contains(Flags::FILTERING) {
+                return None;
+            }
+            let passage = entry.rare.as_mut()?.postponed.pop_front()?;
+            Some((take(entry, !passage.goes_up()), passage))
+        });
+        let Some((taken, passage)) = next.flatten() else {
+            return after;
+        };
+        let emits = passage.emits();
+        after = after.and(run_passage(stream, taken, passage, emits));
     }
-    after
-}
-
-/// Passes what `next` returns through the filters; `None` when that is nothing.
-fn run_next<T: Transport>(
-    stream: &Visit<T>,
-    next: impl FnOnce(&mut Entry<T>) -> Option<Passage>,
-) -> Option<After> {
-    let begun = stream.with(|entry, _| {
-        let passage = next(entry)?;
-        Some((take(entry, !passage.goes_up()), passage))
-    });
-    let (taken, passage) = begun.flatten()?;
-    Some(run(stream, taken, Work::Passage(passage)))
 }
 
 /// Takes the filters out of a stream, for [`run`] to put back. With `sends` they append to the stream's own queue.
@@ -251,7 +257,7 @@ fn run_next<T: Transport>(
 fn take<T: Transport>(entry: &mut Entry<T>, sends: bool) -> Taken {
     entry.flags.insert(Flags::FILTERING);
     let filters = std::mem::take(&mut entry.rare().filters);
-    let mut context = spare::context();
+    let mut context = context::take();
     if sends && !entry.flags.contains(Flags::FILES) {
         context.down = entry.queue.take();
     }
@@ -262,105 +268,169 @@ fn take<T: Transport>(entry: &mut Entry<T>, sends: bool) -> Taken {
 #[inline]
 fn put_back<T: Transport>(entry: &mut Entry<T>, filters: Filters) {
     entry.flags.remove(Flags::FILTERING);
-    let waiting = entry.holds() || entry.flags.contains(Flags::GATHERED);
     let rare = entry.rare();
     let added = std::mem::replace(&mut rare.filters, filters);
-    if !added.is_empty() {
-        rare.filters.append(added);
+    if !added.is_empty() || rare.filters.is_empty() {
+        put_back_changed(entry, added);
     }
+}
+
+/// Filters were added, or the last one has removed itself.
+#[cold]
+fn put_back_changed<T: Transport>(entry: &mut Entry<T>, added: Filters) {
+    let waiting = entry.holds() || entry.flags.contains(Flags::GATHERED);
+    let rare = entry.rare();
+    rare.filters.append(added);
     let filtered = !rare.filters.is_empty() || waiting;
     entry.flags.set(Flags::FILTERED, filtered);
 }
 
-#[inline]
-fn run<T: Transport>(stream: &Visit<T>, taken: Taken, work: Work<'_>) -> After {
-    let emits = work.emits();
-    run_as(stream, taken, work, emits)
-}
-
-/// Passes something through the filters, and acts on what comes out.
-#[inline]
-fn run_as<T: Transport>(
+fn run_passage<T: Transport>(
     stream: &Visit<T>,
     taken: Taken,
-    mut work: Work<'_>,
+    passage: Passage,
     emits: Emits,
+) -> After {
+    run(
+        stream,
+        taken,
+        emits,
+        &mut BytesMut::new(),
+        |filters, _, context| filters.pass(passage, context),
+    )
+}
+
+/// Calls the filters with `work`, and acts on what comes out.
+///
+/// `buffer` has received bytes, of which the filters may deliver a part.
+#[inline]
+fn run<T: Transport>(
+    stream: &Visit<T>,
+    taken: Taken,
+    emits: Emits,
+    buffer: &mut BytesMut,
+    work: impl FnOnce(&mut Filters, &mut BytesMut, &mut FilterContext) -> Result<(), Error>,
 ) -> After {
     let Taken {
         mut filters,
         mut context,
     } = taken;
-    let error = run_filters(&mut filters, &mut work, &mut context);
-    let has_alert = error.is_some() && context.down.as_ref().is_some_and(|down| !down.is_empty());
+    let result = catch(|| work(&mut filters, buffer, &mut context));
+    if !matches!(result, Ok(Ok(()))) {
+        return run_failed(stream, Taken { filters, context }, emits, buffer, result);
+    }
     let height = filters.len();
-    let mut out = None;
     let settled = stream.with(|entry, id| {
-        put_back(entry, filters);
-        if context.wait {
-            entry.flags.insert(Flags::FILTER_WAITS);
+        settle_state(entry, id, filters, &mut context);
+        let postponed = entry.is_postponing();
+        if !context.is_simple() {
+            return Settled::No;
         }
-        spare::keep_queue(context.spent.take());
-        if let Some(down) = context.down.take() {
-            output::append_all(entry, id, down);
+        if !context.has_last() {
+            return Settled::Nothing { postponed };
         }
-        if error.is_none() && context.is_simple() {
-            if !context.has_last() {
-                return true;
-            }
-            if matches!(Destination::of(entry, height, emits), Destination::Out) {
-                out = Some(entry.session.clone());
-                return true;
-            }
+        match Destination::of(entry, height, emits) {
+            Destination::Out => Settled::Out {
+                session: entry.session.clone(),
+                postponed,
+            },
+            _ => Settled::No,
         }
-        false
     });
-    let Some(settled) = settled else {
+    let (after, postponed) = match settled {
+        Some(Settled::Nothing { postponed }) => {
+            context::keep(context);
+            (After::Nothing, postponed)
+        }
+        Some(Settled::Out { session, postponed }) => {
+            context.move_last(buffer);
+            // Filters of callbacks in this one find the context.
+            context::keep(context);
+            session::data(stream, session, buffer);
+            (After::Nothing, postponed)
+        }
+        Some(Settled::No) => {
+            let after = settle(stream, context, buffer, height, None, emits);
+            (after, true)
+        }
         // The stream is gone.
-        return After::Nothing;
+        None => return After::Nothing,
     };
-    let mut own = BytesMut::new();
-    let buffer = work.into_buffer().unwrap_or(&mut own);
-    if let Some(session) = out {
-        context.move_last(buffer);
-        // Filters of callbacks in this one find the context.
-        spare::keep_context(context);
-        session::data(stream, session, buffer);
-        return After::Nothing;
+    match postponed {
+        true => after.and(run_postponed(stream)),
+        false => after,
     }
-    let mut after = After::Nothing;
-    if !settled {
-        let failure = error.map(|error| Failure { error, has_alert });
-        after = settle(stream, &mut context, buffer, height, failure, emits);
-    }
-    spare::keep_context(context);
-    after
 }
 
-/// Calls the filters; a panic in one becomes an error.
+/// What is left to be done when the filters are back in their stream.
+enum Settled<T: Transport> {
+    Nothing {
+        postponed: bool,
+    },
+    /// A part of the read buffer goes to the session or the listeners.
+    Out {
+        session: Option<Rc<dyn Session<T>>>,
+        postponed: bool,
+    },
+    No,
+}
+
+/// Puts the filters back, and takes from the context what concerns the state of the stream.
 #[inline]
-fn run_filters(
-    filters: &mut Filters,
-    work: &mut Work<'_>,
+fn settle_state<T: Transport>(
+    entry: &mut Entry<T>,
+    id: Id,
+    filters: Filters,
     context: &mut FilterContext,
-) -> Option<Box<Error>> {
-    let result = catch(|| match work {
-        Work::Received(bytes) => filters.received(bytes, context),
-        Work::Passage(passage) => {
-            let passage = std::mem::replace(passage, Passage::Resumed);
-            filters.pass(passage, context)
-        }
-    });
-    match result {
-        Ok(result) => result.err().map(Box::new),
+) {
+    put_back(entry, filters);
+    if std::mem::take(&mut context.wait) {
+        entry.flags.insert(Flags::FILTER_WAITS);
+    }
+    spare::keep_queue(context.spent.take());
+    if let Some(down) = context.down.take() {
+        output::append_all(entry, id, down);
+    }
+}
+
+/// The filters have returned an error or panicked.
+#[cold]
+fn run_failed<T: Transport>(
+    stream: &Visit<T>,
+    taken: Taken,
+    emits: Emits,
+    buffer: &mut BytesMut,
+    result: Result<Result<(), Error>, String>,
+) -> After {
+    let Taken {
+        filters,
+        mut context,
+    } = taken;
+    let error = match result {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error),
         Err(message) => {
             context.discard();
             context.later.clear();
             context.end = false;
             context.remove = false;
-            Some(Box::new(Error::Panic {
+            Some(Error::Panic {
                 message: message.into(),
-            }))
+            })
         }
+    };
+    let failure = error.map(|error| Failure {
+        error: Box::new(error),
+        has_alert: context.down.as_ref().is_some_and(|down| !down.is_empty()),
+    });
+    let height = filters.len();
+    let settled = stream.with(|entry, id| settle_state(entry, id, filters, &mut context));
+    match settled {
+        Some(()) => {
+            let after = settle(stream, context, buffer, height, failure, emits);
+            after.and(run_postponed(stream))
+        }
+        None => After::Nothing,
     }
 }
 
@@ -368,7 +438,7 @@ fn run_filters(
 #[cold]
 fn settle<T: Transport>(
     stream: &Visit<T>,
-    context: &mut FilterContext,
+    mut context: Box<FilterContext>,
     buffer: &mut BytesMut,
     height: usize,
     mut failure: Option<Failure>,
@@ -397,7 +467,7 @@ fn settle<T: Transport>(
             };
             let taken = stream.with(|entry, _| take(entry, false));
             if let Some(taken) = taken {
-                after = run_as(stream, taken, Work::Passage(passage), emits);
+                after = run_passage(stream, taken, passage, emits);
             }
             break;
         }
@@ -409,6 +479,9 @@ fn settle<T: Transport>(
         }
     }
     drop(up);
+    let ends = context.end;
+    context.reset();
+    context::keep(context);
     if let Some(Failure { error, has_alert }) = failure {
         if emits == Emits::Now {
             if has_alert {
@@ -420,7 +493,7 @@ fn settle<T: Transport>(
         }
         stream.with(|entry, id| entry.fail_later(id, *error));
     }
-    if context.end && ends_now(stream, emits) {
+    if ends && ends_now(stream, emits) {
         return after.and(After::Ended);
     }
     after

@@ -26,8 +26,13 @@ const SPECIAL_WRITE: Flags = Flags::WRITE_OVER
 pub(super) fn write<T: Transport>(stream: T, chunk: impl Chunk) -> bool {
     let slice = chunk.as_slice();
     let taken = with_entry(stream, |entry, id| {
-        let short = slice.len() <= COPIED && !entry.flags.intersects(SPECIAL_WRITE);
-        short.then(|| output::append(entry, id, slice))
+        if slice.len() > COPIED {
+            return None;
+        }
+        match entry.flags.intersects(SPECIAL_WRITE) {
+            true => gathering::gather_short(entry, id, slice),
+            false => Some(output::append(entry, id, slice)),
+        }
     });
     match taken {
         Some(Some(taken)) => taken,

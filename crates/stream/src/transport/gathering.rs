@@ -30,6 +30,40 @@ pub(super) fn fits<T: Transport>(entry: &Entry<T>, length: usize) -> bool {
     entry.gathered() + length <= ENOUGH
 }
 
+/// States in which written bytes are not gathered, or not by a copy alone.
+const SPECIAL: Flags = Flags::BLOCKED
+    .or(Flags::CLOSING)
+    .or(Flags::ENDING)
+    .or(Flags::FAILED)
+    .or(Flags::FILES)
+    .or(Flags::FULL)
+    .or(Flags::OVERFLOW)
+    .or(Flags::WRITE_OVER);
+
+/// Gathers a few bytes in the ordinary state; returns `None`, and takes nothing, in any other.
+#[inline]
+pub(super) fn gather_short<T: Transport>(
+    entry: &mut Entry<T>,
+    id: Id,
+    bytes: &[u8],
+) -> Option<bool> {
+    if !entry.flags.contains(Flags::FILTERED) || entry.flags.intersects(SPECIAL) {
+        return None;
+    }
+    let queued = entry.queue.as_ref().map_or(0, |queue| queue.len());
+    let length = entry.gathered() + bytes.len();
+    if bytes.is_empty() || length > ENOUGH || queued + length >= entry.soft_limit as usize {
+        return None;
+    }
+    let rare = entry.rare.as_mut()?;
+    rare.gathered
+        .get_or_insert_with(spare::queue)
+        .push_with(|buffer| buffer.extend_from_slice(bytes));
+    entry.flags.insert(Flags::GATHERED);
+    entry.schedule_flush(id);
+    Some(true)
+}
+
 /// Gathers what `f` appends to a buffer.
 pub(super) fn gather<T: Transport>(
     entry: &mut Entry<T>,
