@@ -11,6 +11,7 @@ use support::{Client, run_until, server};
 use uptick_http::{
     Compression, FileRange, HttpError, HttpServer, MultipartLimits, Request, Response, StaticFiles,
 };
+use uptick_socket::engine::Engine;
 use uptick_stream::Error as StreamError;
 use uptick_stream::filter::{Filter, FilterContext};
 

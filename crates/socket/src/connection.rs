@@ -1,8 +1,8 @@
 //! A connection: the `Copy` handle of a byte stream between two peers.
 
 mod addresses;
+pub mod engine;
 mod limits;
-mod protocol;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,7 +14,6 @@ use bytes::Bytes;
 use uptick_emitter::{Emitter, Event, Listeners, events};
 use uptick_event_loop::Id;
 use uptick_event_loop::driver::Driver;
-use uptick_stream::filter::Filter;
 use uptick_stream::transport::{
     self, SocketFamily, Streams, Transport, TransportDriver, TransportOptions,
 };
@@ -428,25 +427,6 @@ impl Connection {
     /// Cost: a system call, two on a Unix socket.
     pub fn unsent(self) -> u64 {
         transport::unsent(self)
-    }
-
-    /// Puts a layer between the socket and the listeners, above those that are there: TLS, for example.
-    pub fn add_filter(self, filter: impl Filter) {
-        transport::add_filter(self, filter);
-    }
-
-    /// Has the layers go on with what they have kept back ([`Filter::resumed`]). For those who write layers; listeners
-    /// may be called before it returns.
-    pub fn resume_filters(self) {
-        transport::resume_filters(self);
-    }
-
-    /// Calls `f` with the highest layer of a type; `None` when there is none, also while bytes are going through the
-    /// layers. In `close` listeners it is still there.
-    ///
-    /// `f` is called inside of a borrow and uses no connection.
-    pub fn with_filter<F: Filter, R>(self, f: impl FnOnce(&F) -> R) -> Option<R> {
-        transport::with_filter(self, f)
     }
 
     /// Keeps a value with the connection, in the place of the one before; it is dropped with the connection.

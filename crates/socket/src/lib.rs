@@ -27,7 +27,7 @@ pub mod prelude {
 pub use address::{Address, UnixName};
 pub use bind::{Bound, SocketFile, adopt, bind};
 pub use bytes::Bytes;
-pub use connection::{Connection, Proxied};
+pub use connection::{Connection, Proxied, engine};
 pub use connector::{
     ConnectTarget, Connecting, Connector, ConnectorInterface, DnsConnector, FixedUriConnector,
     HappyEyeballsConnector, Lookup, Resolver, TcpConnector, TimeoutConnector, UnixConnector,

@@ -2,6 +2,7 @@
 
 use rustls::{CipherSuite, ProtocolVersion};
 use uptick_socket::Connection;
+use uptick_socket::engine::Engine;
 
 use crate::certificate::subject_of;
 use crate::context::TlsVersion;

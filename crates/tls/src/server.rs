@@ -8,6 +8,7 @@ use rustls::ServerConfig;
 use rustls::server::ClientHello;
 use uptick_event_loop::{driver, future_tick};
 use uptick_socket::decorated::{Decorated, Layer, Pending, Waiting, Waits, client_of};
+use uptick_socket::engine::Engine;
 use uptick_socket::{Connection, Error, ServerInterface};
 
 use crate::config::TlsConfig;

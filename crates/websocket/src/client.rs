@@ -15,6 +15,7 @@ use std::time::Duration;
 use uptick_emitter::emit;
 use uptick_event_loop::{JoinHandle, catch, future_tick, spawn};
 use uptick_http::{HeaderMap, HeaderName, HeaderValue};
+use uptick_socket::engine::Engine;
 use uptick_socket::{Connector, ConnectorInterface};
 
 use crate::compression::Deflation;

@@ -7,6 +7,8 @@
 //!
 //! Cost while no client has ended its side: a flag is looked at when the connection's deadline is armed.
 
+use uptick_socket::engine::Engine;
+
 use super::flags::Flags;
 use super::{At, Entry, Timestamp, with_entry, with_exchange};
 use crate::h1::RESPONSE_START;

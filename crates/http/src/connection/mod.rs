@@ -30,7 +30,7 @@ use bytes::BytesMut;
 use uptick_event_loop::driver::{self, DeadlineId, Driver, Timestamp};
 use uptick_event_loop::{DriverId, Id, Readiness, Table, Token};
 use uptick_socket::Connection;
-use uptick_stream::transport::{Session, Visit};
+use uptick_socket::engine::{Engine, Session, Visit};
 
 use crate::h1::Decoder;
 use crate::server::Service;

@@ -9,6 +9,7 @@ use futures::StreamExt;
 use uptick_emitter::Excerpt;
 use uptick_event_loop::{Id, catch, spawn};
 use uptick_socket::Connection;
+use uptick_socket::engine::Engine;
 use uptick_stream::Chunk;
 
 use super::exchange::keep_task;

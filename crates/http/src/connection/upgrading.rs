@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use http::header::UPGRADE;
 use uptick_event_loop::{catch, driver};
+use uptick_socket::engine::Engine;
 
 use super::flags::Flags;
 use super::{At, CONNECTIONS, with_exchange};

@@ -82,17 +82,6 @@ impl Connection {
     pub fn is_secure(self) -> bool {
         self.with_extra(|extra| extra.is_secure()).unwrap_or(false)
     }
-
-    /// Says that a filter of the connection encrypts it, so that its addresses read `tls://`, those of Unix sockets
-    /// excepted. For filters.
-    /// Default: false.
-    pub fn set_secure(self, secure: bool) {
-        self.with_extra(|extra| {
-            if secure || extra.is_secure() {
-                extra.wrapping().secure = secure;
-            }
-        });
-    }
 }
 
 fn secured(address: Address, secure: bool) -> Address {

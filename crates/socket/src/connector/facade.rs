@@ -168,7 +168,7 @@ impl Connector {
     ///         Connecting::new(async move {
     ///             let conn = inner.await?;
     ///             println!("{name:?} is at {:?}", conn.remote_address());
-    ///             // Here goes conn.add_filter(…).
+    ///             // conn.add_filter(…), of uptick_socket::engine::Engine, goes here.
     ///             Ok(conn)
     ///         })
     ///     }
@@ -205,7 +205,7 @@ impl Connector {
     ///         let below = self.0.connect_target(target.with_scheme("tcp"));
     ///         Connecting::new(async move {
     ///             let conn = below.await?;
-    ///             // Here goes conn.add_filter(…).
+    ///             // conn.add_filter(…), of uptick_socket::engine::Engine, goes here.
     ///             Ok(conn)
     ///         })
     ///     }

@@ -7,6 +7,7 @@ use super::filter::HeaderFilter;
 use super::options::{Origin, ProxyProtocolOptions};
 use super::protocol::Header;
 use crate::Address;
+use crate::connection::engine::Engine;
 use crate::connection::{Connection, Proxied};
 use crate::decorated::{Decorated, Layer, Pending, Waiting, Waits};
 use crate::error::Error;

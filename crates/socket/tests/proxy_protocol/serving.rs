@@ -1,5 +1,7 @@
 //! The server as a server: in other servers, its listeners, its end.
 
+use uptick_socket::engine::Engine;
+
 use super::*;
 
 /// Closes with a reset instead of an end.

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::time::Duration;
 
+use uptick_socket::engine::Engine;
 use uptick_socket::prelude::*;
 use uptick_stream::Error as StreamError;
 use uptick_stream::filter::{Filter, FilterContext};

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use uptick_emitter::{Emitter, ListenerId};
 use uptick_event_loop::{Sleep, driver};
+use uptick_socket::engine::Engine;
 use uptick_socket::{Connection, Error};
 
 use super::failure;

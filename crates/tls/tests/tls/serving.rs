@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 
 use rustls::version::{TLS12, TLS13};
+use uptick_socket::engine::Engine;
 use uptick_socket::prelude::*;
 
 use crate::support::{

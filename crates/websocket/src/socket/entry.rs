@@ -9,6 +9,7 @@ use uptick_emitter::Listeners;
 use uptick_event_loop::driver::{DeadlineId, Timestamp};
 use uptick_event_loop::{Id, Table};
 use uptick_socket::Connection;
+use uptick_socket::engine::Engine;
 
 use super::receiving::Serving;
 use super::waiting::WaitingFrames;

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use uptick_emitter::emit;
 use uptick_event_loop::Id;
 use uptick_socket::Connection;
+use uptick_socket::engine::Engine;
 
 use super::entry::{Entry, Flags, SOFT_LIMIT};
 use super::waiting::Waiting;

@@ -1,0 +1,181 @@
+//! Sessions and filters of a connection: the interface for protocol implementors.
+//!
+//! Programs that use connections need nothing of this module; it is not in the prelude. [`Engine`] adds its methods to
+//! [`Connection`].
+//!
+//! - A [`Session`] serves a connection in place of its listeners. The connection owns it, and calls it with the loop's read
+//!   buffer: no listeners, no handles in callbacks, no allocation for each chunk.
+//! - A [`Filter`] is a layer between the socket and what serves the connection, such as TLS.
+//!
+//! # Examples
+//! A line protocol that answers `ping` with `pong`, and ends with `quit`. A session keeps what was received of an incomplete line,
+//! with a limit.
+//! ```
+//! use std::cell::RefCell;
+//! use std::rc::Rc;
+//!
+//! use bytes::BytesMut;
+//! use uptick_socket::engine::{Engine, Session, Visit};
+//! use uptick_socket::prelude::*;
+//!
+//! const LONGEST_LINE: usize = 1024;
+//!
+//! #[derive(Default)]
+//! struct Lines {
+//!     /// The incomplete line at the end of what was received.
+//!     rest: RefCell<BytesMut>,
+//! }
+//!
+//! impl Lines {
+//!     /// Returns the next complete line, without its line break.
+//!     fn next(&self) -> Option<BytesMut> {
+//!         let mut rest = self.rest.borrow_mut();
+//!         let end = rest.iter().position(|&byte| byte == b'\n')?;
+//!         let mut line = rest.split_to(end + 1);
+//!         line.truncate(end);
+//!         Some(line)
+//!     }
+//! }
+//!
+//! impl Session<Connection> for Lines {
+//!     fn data(&self, stream: &Visit<Connection>, bytes: &mut BytesMut) {
+//!         let conn = stream.handle();
+//!         self.rest.borrow_mut().extend_from_slice(bytes);
+//!         while let Some(line) = self.next() {
+//!             match &line[..] {
+//!                 b"ping" => drop(conn.write_with(|out| out.extend_from_slice(b"pong\n"))),
+//!                 b"quit" => return conn.end(),
+//!                 _ => drop(conn.write("unknown command\n")),
+//!             }
+//!         }
+//!         if self.rest.borrow().len() > LONGEST_LINE {
+//!             conn.end_with("line too long\n");
+//!         }
+//!     }
+//!
+//!     fn end(&self, _: &Visit<Connection>) {
+//!         // The connection sends what is written and ends by itself.
+//!     }
+//!
+//!     fn close(&self, _: &Visit<Connection>) {
+//!         self.rest.borrow_mut().clear();
+//!     }
+//! }
+//!
+//! let server = Server::bind(0)?;
+//! server.on("connection", |conn: Connection| conn.set_session(Rc::<Lines>::default()));
+//!
+//! let client = Connector::new().connect(server.address().unwrap_or_default());
+//! let answer = uptick_event_loop::block_on(async move {
+//!     let conn = client.await?;
+//!     conn.write("ping\nquit\n");
+//!     let answer = conn.next(Connection::DATA).await;
+//!     server.close();
+//!     Ok::<_, Error>(answer)
+//! })??;
+//! assert_eq!(answer.as_deref(), Some(&b"pong\n"[..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use uptick_stream::transport;
+
+use super::Connection;
+
+pub use uptick_stream::filter::{Filter, FilterContext};
+pub use uptick_stream::transport::{Session, Visit};
+
+/// The methods of a [`Connection`] for those who implement a protocol or a layer.
+///
+/// On a stale handle they do nothing.
+pub trait Engine: Copy {
+    /// Sets the session that serves the connection in place of its `data`, `end` and `drain` listeners, and in place of the
+    /// session before.
+    fn set_session(self, session: Rc<dyn Session<Connection>>);
+
+    /// Removes the session from the connection, which then waits for its first `data` listener.
+    fn clear_session(self);
+
+    /// Returns the session of the connection, if it has one of this type.
+    fn session<S: Session<Connection>>(self) -> Option<Rc<S>>;
+
+    /// Calls `f` with a visit to the connection, which looks it up once for several calls; `None` when the handle is stale.
+    fn visit<R>(self, f: impl FnOnce(&Visit<Connection>) -> R) -> Option<R>;
+
+    /// Unreads bytes, to be delivered before all that is still to come; if `end` is set, end of stream follows them.
+    ///
+    /// For bytes that a session has taken and that belong to the next protocol after an upgrade.
+    fn unshift(self, bytes: impl Into<Bytes>, end: bool);
+
+    /// Writes what `f` appends to the connection's own buffer, in which there may be bytes already. Returns `None`, and does
+    /// not call `f`, when the connection takes nothing; otherwise the same as [`write`](Connection::write).
+    ///
+    /// `f` is called while the connection is borrowed: it may not use any connection.
+    fn write_with(self, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool>;
+
+    /// Adds a layer between the socket and the listeners, above those that are there.
+    fn add_filter(self, filter: impl Filter);
+
+    /// Calls `f` with the highest layer of a type; `None` when there is none, also while bytes are going through the
+    /// layers. In `close` listeners it is still there.
+    ///
+    /// `f` is called while the connection is borrowed: it may not use any connection.
+    fn with_filter<F: Filter, R>(self, f: impl FnOnce(&F) -> R) -> Option<R>;
+
+    /// Lets the layers continue with what they have kept back ([`Filter::resumed`]). Listeners may be called before it returns.
+    fn resume_filters(self);
+
+    /// Sets whether a filter encrypts the connection, so that its addresses read `tls://`, except those of Unix sockets.
+    /// Default: false.
+    fn set_secure(self, secure: bool);
+}
+
+impl Engine for Connection {
+    fn set_session(self, session: Rc<dyn Session<Connection>>) {
+        transport::set_session(self, session);
+    }
+
+    fn clear_session(self) {
+        transport::clear_session(self);
+    }
+
+    #[inline]
+    fn session<S: Session<Connection>>(self) -> Option<Rc<S>> {
+        transport::session(self)
+    }
+
+    fn visit<R>(self, f: impl FnOnce(&Visit<Connection>) -> R) -> Option<R> {
+        transport::visit(self, f)
+    }
+
+    fn unshift(self, bytes: impl Into<Bytes>, end: bool) {
+        transport::unshift(self, bytes.into(), end);
+    }
+
+    #[inline]
+    fn write_with(self, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool> {
+        transport::write_with(self, f)
+    }
+
+    fn add_filter(self, filter: impl Filter) {
+        transport::add_filter(self, filter);
+    }
+
+    fn with_filter<F: Filter, R>(self, f: impl FnOnce(&F) -> R) -> Option<R> {
+        transport::with_filter(self, f)
+    }
+
+    fn resume_filters(self) {
+        transport::resume_filters(self);
+    }
+
+    fn set_secure(self, secure: bool) {
+        self.with_extra(|extra| {
+            if secure || extra.is_secure() {
+                extra.wrapping().secure = secure;
+            }
+        });
+    }
+}
