@@ -9,6 +9,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use crate::event_loop::with;
+pub use crate::lazy_deadline::LazyDeadline;
 use crate::poller::{Interest, Readiness, Trigger};
 use crate::timer::{self, Sleep, Timer};
 pub use crate::timestamp::Timestamp;
@@ -139,7 +140,7 @@ pub fn reap_later(token: Token) {
 /// the process was stopped.
 ///
 /// A thing needs one deadline at a time, the earliest of what it waits for. Activity moves no deadline: note the time
-/// of it, and arm again for the rest when the deadline expires.
+/// of it, and arm again for the rest when the deadline expires. [`LazyDeadline`] does that.
 pub fn arm_deadline(token: Token, at: Duration) -> Option<DeadlineId> {
     with(|event_loop| event_loop.arm_deadline(token, at)).flatten()
 }

@@ -10,6 +10,7 @@ mod event_loop;
 mod handle;
 mod job;
 mod lags;
+mod lazy_deadline;
 mod panic;
 mod poller;
 mod shared_table;

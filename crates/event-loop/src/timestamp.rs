@@ -51,6 +51,16 @@ impl Timestamp {
         (self.0.wrapping_sub(other.0) as i32) < 0
     }
 
+    /// Returns the earlier of two times.
+    #[inline]
+    #[must_use]
+    pub fn earlier(self, other: Timestamp) -> Timestamp {
+        match other.is_before(self) {
+            true => other,
+            false => self,
+        }
+    }
+
     /// Whether `limit` is over that counts from this time, the loop's when something happened; to be asked in
     /// [`Driver::expired`](crate::driver::Driver::expired).
     ///
@@ -95,6 +105,7 @@ mod tests {
         let late = early.after(Duration::from_secs(1));
         assert!(early.is_before(late) && !late.is_before(early));
         assert!(late.0 < early.0);
+        assert_eq!((early.earlier(late), late.earlier(early)), (early, early));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use uptick_event_loop::{Id, driver};
+use uptick_event_loop::Id;
 
 use super::flags::Flags;
 use super::{At, Entry, Timestamp, departure, incoming, outgoing, steps, token, with_entry};
@@ -60,25 +60,11 @@ impl Entry {
     pub(super) fn arm(&mut self, key: Id) {
         let limit = self.waits().map(|(_, limit)| self.since.after(limit));
         let due = match (limit, self.probe_due()) {
-            (Some(limit), Some(probe)) if probe.is_before(limit) => probe,
-            (Some(limit), _) => limit,
-            (None, Some(probe)) => probe,
+            (Some(limit), Some(probe)) => limit.earlier(probe),
+            (Some(due), None) | (None, Some(due)) => due,
             (None, None) => return,
         };
-        if self.deadline.is_some() && !due.is_before(self.armed) {
-            return;
-        }
-        self.rearm(key, due);
-    }
-
-    #[cold]
-    fn rearm(&mut self, key: Id, due: Timestamp) {
-        if let Some(deadline) = self.deadline.take() {
-            driver::disarm_deadline(deadline);
-        }
-        self.armed = due;
-        let at = driver::elapsed().saturating_add(due.left());
-        self.deadline = token(key).and_then(|token| driver::arm_deadline(token, at));
+        self.deadline.arm(|| token(key), due);
     }
 }
 
@@ -102,7 +88,7 @@ enum Over {
 
 pub(super) fn expired(key: Id) {
     let over = with_entry(key, |entry| {
-        entry.deadline = None;
+        entry.deadline.expired();
         if entry.is_probe_due() {
             return Some(Over::Silence(entry.at(key)));
         }

@@ -3,7 +3,7 @@
 use std::task::Waker;
 
 use uptick_emitter::{Emitter, Listeners, emit};
-use uptick_event_loop::{Id, JoinHandle, catch, driver};
+use uptick_event_loop::{Id, JoinHandle, catch};
 
 use super::departure::Departure;
 use super::flags::Flags;
@@ -106,9 +106,7 @@ pub(super) fn drained(key: Id) {
 pub(super) fn abandon(key: Id) {
     let waiting = with_entry(key, |entry| {
         entry.flags.insert(Flags::CLOSING);
-        if let Some(deadline) = entry.deadline.take() {
-            driver::disarm_deadline(deadline);
-        }
+        entry.deadline.cancel();
         let at = entry.at(key);
         let exchange = entry.exchange.as_mut()?;
         exchange.failure.get_or_insert(BodyError::Closed);

@@ -27,7 +27,7 @@ use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use bytes::BytesMut;
-use uptick_event_loop::driver::{self, DeadlineId, Driver, Timestamp};
+use uptick_event_loop::driver::{self, Driver, LazyDeadline, Timestamp};
 use uptick_event_loop::{DriverId, Id, Readiness, Table, Token};
 use uptick_socket::Connection;
 use uptick_socket::engine::{Engine, Session, Visit};
@@ -49,9 +49,7 @@ pub(crate) struct Entry {
     decoder: Decoder,
     /// What the exchange under way has beyond a head and an answer.
     exchange: Option<Box<Exchange>>,
-    deadline: Option<DeadlineId>,
-    /// When the deadline comes.
-    armed: Timestamp,
+    deadline: LazyDeadline,
     /// Since when what is waited for now.
     since: Timestamp,
     /// When reading was paused, while it is.
@@ -129,8 +127,7 @@ pub(crate) fn serve(conn: Connection, service: &Rc<Service>) {
         service: Rc::clone(service),
         decoder: Decoder::new(),
         exchange: None,
-        deadline: None,
-        armed: Timestamp::default(),
+        deadline: LazyDeadline::default(),
         since: Timestamp::now(),
         paused: Timestamp::default(),
         number: 0,

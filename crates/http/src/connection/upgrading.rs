@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use http::header::UPGRADE;
-use uptick_event_loop::{catch, driver};
+use uptick_event_loop::catch;
 use uptick_socket::engine::Engine;
 
 use super::flags::Flags;
@@ -43,9 +43,7 @@ pub(super) fn hand_over(at: At, upgrade: Upgrade) {
         .ok()
         .flatten();
     let Some(mut entry) = entry else { return };
-    if let Some(deadline) = entry.deadline.take() {
-        driver::disarm_deadline(deadline);
-    }
+    entry.deadline.cancel();
     let conn = entry.conn;
     let rest = entry.decoder.take_rest();
     let ended = entry.flags.contains(Flags::PEER_ENDED);

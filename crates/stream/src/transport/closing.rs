@@ -86,9 +86,7 @@ pub(super) fn close_now<T: Transport>(stream: &Visit<T>) {
         spare::keep_queue(entry.queue.take());
         entry.drop_files();
         spare::keep_queue(gathering::take(entry));
-        if let Some(deadline) = entry.deadline.take() {
-            driver::disarm_deadline(deadline);
-        }
+        entry.deadline.cancel();
         let rare = entry.rare.as_mut();
         Some(rare.map(|rare| std::mem::take(&mut rare.filters)))
     });

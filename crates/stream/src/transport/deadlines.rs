@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use uptick_event_loop::Id;
-use uptick_event_loop::driver::{self, Timestamp};
+use uptick_event_loop::driver::Timestamp;
 
 use super::flags::Flags;
 use super::{Entry, Transport};
@@ -30,26 +30,22 @@ pub(super) enum Over {
     Lingered,
 }
 
-/// Arms the deadline for the limit that is over first; none where no limit applies.
+/// Arms the deadline for the limit that is over first, unless it expires before; does nothing where no limit applies.
 pub(super) fn arm<T: Transport>(entry: &mut Entry<T>, id: Id) {
-    if let Some(deadline) = entry.deadline.take() {
-        driver::disarm_deadline(deadline);
-    }
     entry.flags.set(Flags::TIMED, entry.idle_limit().is_some());
     let looked = entry.rare.as_ref().and_then(|rare| rare.looked);
     let interval = entry.stall_limit().unwrap_or(Duration::MAX) / LOOKS;
     let limits = entry.limits().into_iter().flatten();
-    let left = limits.map(|(since, limit, over)| {
-        let left = since.after(limit).left();
+    let ends = limits.map(|(since, limit, over)| {
+        let end = since.after(limit);
         match (over, looked) {
-            (Over::Stalled(_), Some(looked)) => left.min(looked.after(interval).left()),
-            _ => left,
+            (Over::Stalled(_), Some(looked)) => end.earlier(looked.after(interval)),
+            _ => end,
         }
     });
-    let left = left.min();
-    if let Some(left) = left {
-        let at = driver::elapsed().saturating_add(left);
-        entry.deadline = driver::arm_deadline(entry.token(id), at);
+    if let Some(end) = ends.reduce(Timestamp::earlier) {
+        let token = entry.token(id);
+        entry.deadline.arm(|| Some(token), end);
     }
 }
 
@@ -69,7 +65,7 @@ pub(super) fn blocked<T: Transport>(entry: &mut Entry<T>, id: Id) {
 
 /// Returns the limit that is over now that the deadline has expired; arms the deadline again when there is none.
 pub(super) fn expired<T: Transport>(entry: &mut Entry<T>, id: Id) -> Option<Over> {
-    entry.deadline = None;
+    entry.deadline.expired();
     entry.count_acknowledged();
     let limits = entry.limits().into_iter().flatten();
     let mut over = limits.filter(|(since, limit, _)| since.is_over(*limit));

@@ -42,7 +42,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustix::io::Errno;
 use uptick_emitter::{Emitter, Event, EventSet, Listeners};
-use uptick_event_loop::driver::{self, Driver, Timestamp};
+use uptick_event_loop::driver::{self, Driver, LazyDeadline, Timestamp};
 use uptick_event_loop::{DriverId, Id, Interest, SharedTable, Token, Trigger};
 
 use crate::chunk::Chunk;
@@ -250,7 +250,7 @@ pub fn open<T: Transport>(
         flags,
         soft_limit: limit(options.soft_limit.min(options.hard_limit)).max(1),
         hard_limit: limit(options.hard_limit),
-        deadline: None,
+        deadline: LazyDeadline::default(),
         active: Timestamp::default(),
         progress: Timestamp::default(),
         listeners: Listeners::new(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use uptick_emitter::{Emitter, Listeners};
-use uptick_event_loop::driver::{DeadlineId, Timestamp};
+use uptick_event_loop::driver::{LazyDeadline, Timestamp};
 use uptick_event_loop::{DriverId, Held, Id, Readiness, Token, driver};
 
 use super::files::QueuedFiles;
@@ -45,7 +45,7 @@ pub(super) struct Entry<T: Transport> {
     pub(super) flags: Flags,
     pub(super) soft_limit: u32,
     pub(super) hard_limit: u32,
-    pub(super) deadline: Option<DeadlineId>,
+    pub(super) deadline: LazyDeadline,
     /// The time of the last activity, as far as a limit depends on it.
     pub(super) active: Timestamp,
     /// The time when bytes last went out or were acknowledged while the descriptor was full, or when the stream began to linger.
