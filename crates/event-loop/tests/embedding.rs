@@ -189,3 +189,15 @@ impl Driver for Nothing {
 
     fn panicked(&self, _: Token, _: &str) {}
 }
+
+#[test]
+fn a_removed_watch_does_not_keep_duplicates_watched() {
+    let event_loop = EventLoop::current();
+    let (mut peer, kept) = UnixStream::pair().unwrap();
+    let stream = Rc::new(kept.try_clone().unwrap());
+    add_read_stream(Rc::clone(&stream), || ()).unwrap();
+    remove_read_stream(&stream);
+    drop(stream);
+    peer.write_all(b"x").unwrap();
+    assert!(!is_readable(&event_loop, Duration::ZERO));
+}

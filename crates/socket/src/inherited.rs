@@ -12,7 +12,8 @@ use crate::Error;
 /// by colons. The variables are left in place: changing the environment is not safe once there are
 /// threads, and a child process ignores what is for another process.
 ///
-/// A server takes one over with the address `systemd:` or `systemd:NAME`, or `fd://3`.
+/// A server takes one over with the address `systemd:` or `systemd:NAME`, or `fd://3`. Where other processes have inherited it,
+/// too, [`ServerOptions::shared`](crate::ServerOptions::shared) wakes one of them for each connection.
 ///
 /// # Examples
 ///

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use uptick_emitter::{Emitter, Listeners, emit, events};
 use uptick_event_loop::driver::{self, Driver};
-use uptick_event_loop::{DriverId, Id, Interest, Readiness, Table, Timer, Token, Trigger};
+use uptick_event_loop::{DriverId, Id, Interest, Readiness, Table, Timer, Token};
 
 use crate::Address;
 use crate::bind::{Bound, SocketFile, adopt, bind};
@@ -236,7 +236,8 @@ impl Server {
         Server::open(bound, options)
     }
 
-    /// Makes a server of a listening socket that the program owns.
+    /// Creates a server on a listening socket that the program owns. With [`ServerOptions::shared`], other loops may accept from
+    /// duplicates of it.
     ///
     /// # Errors
     /// [`Error::Listen`] when it is not a TCP or Unix socket, or is a connection.
@@ -391,7 +392,7 @@ impl Entry {
 
     fn watch(&self, token: Token) -> std::io::Result<()> {
         match self.socket() {
-            Some(socket) => driver::watch(socket, token, Interest::Read, Trigger::Level),
+            Some(socket) => driver::watch(socket, token, Interest::Read, self.options.trigger()),
             None => Ok(()),
         }
     }

@@ -12,10 +12,11 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 
 use bytes::Bytes;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl};
 use support::{Log, run_until, turn};
 use uptick_emitter::Emitter;
-use uptick_event_loop::run;
+use uptick_event_loop::{EventLoop, run};
 use uptick_stream::{DuplexResourceStream, Error, ReadableResourceStream, WritableResourceStream};
 
 /// A path of this test's own, removed at its end.
@@ -321,4 +322,19 @@ fn new_makes_the_descriptor_non_blocking() {
     let _stream = ReadableResourceStream::new(reader).unwrap();
     assert!(fcntl_getfl(&duplicate).unwrap().contains(OFlags::NONBLOCK));
     drop(writer);
+}
+
+#[test]
+fn a_closed_stream_does_not_keep_its_duplicates_watched() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let stream = ReadableResourceStream::new(reader.try_clone().unwrap()).unwrap();
+    stream.on("data", |_: Bytes| ());
+    turn();
+    stream.close();
+    turn();
+    writer.write_all(b"for the duplicate").unwrap();
+    let event_loop = EventLoop::current();
+    let descriptor = event_loop.descriptor().unwrap();
+    let mut descriptors = [PollFd::new(&descriptor, PollFlags::IN)];
+    assert_eq!(poll(&mut descriptors, Some(&Timespec::default())), Ok(0));
 }

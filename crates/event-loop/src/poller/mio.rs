@@ -41,7 +41,7 @@ impl MioPoller {
     /// Opens a poller.
     ///
     /// # Errors
-    /// What the system says: `EMFILE` or `ENFILE` when there is no descriptor left.
+    /// The error of the system: `EMFILE` or `ENFILE` when there is no descriptor left.
     pub fn new() -> io::Result<Self> {
         const { assert!(usize::BITS >= 64, "tokens are 64 bits wide") };
         let poll = Poll::new()?;
@@ -53,7 +53,7 @@ impl MioPoller {
         })
     }
 
-    /// epoll has level-triggered watches, mio's interface has not: they go into mio's epoll instance directly. Events
+    /// Level-triggered watches, which mio's interface does not have: they go into mio's epoll instance directly. Their events
     /// come out of it through mio like all others.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn level(
@@ -61,6 +61,7 @@ impl MioPoller {
         fd: BorrowedFd<'_>,
         token: Token,
         interest: Interest,
+        trigger: Trigger,
         add: bool,
     ) -> io::Result<()> {
         use rustix::event::epoll;
@@ -74,10 +75,17 @@ impl MioPoller {
         }
         let data = epoll::EventData::new_u64(token.to_u64());
         let poller = borrow(&self.poll);
-        if add {
-            epoll::add(poller, fd, data, flags)?;
-        } else {
-            epoll::modify(poller, fd, data, flags)?;
+        match (trigger, add) {
+            (Trigger::Exclusive, true) => {
+                epoll::add(poller, fd, data, flags | epoll::EventFlags::EXCLUSIVE)?;
+            }
+            // The kernel does not modify exclusive watches.
+            (Trigger::Exclusive, false) => {
+                epoll::delete(poller, fd)?;
+                epoll::add(poller, fd, data, flags | epoll::EventFlags::EXCLUSIVE)?;
+            }
+            (_, true) => epoll::add(poller, fd, data, flags)?,
+            (_, false) => epoll::modify(poller, fd, data, flags)?,
         }
         Ok(())
     }
@@ -88,6 +96,7 @@ impl MioPoller {
         fd: BorrowedFd<'_>,
         token: Token,
         interest: Interest,
+        _trigger: Trigger,
         add: bool,
     ) -> io::Result<()> {
         self.edge(fd, token, interest, add)
@@ -142,7 +151,7 @@ impl Poller for MioPoller {
     ) -> io::Result<()> {
         match trigger {
             Trigger::Edge => self.edge(fd, token, interest, true),
-            Trigger::Level => self.level(fd, token, interest, true),
+            Trigger::Level | Trigger::Exclusive => self.level(fd, token, interest, trigger, true),
         }
     }
 
@@ -155,7 +164,7 @@ impl Poller for MioPoller {
     ) -> io::Result<()> {
         match trigger {
             Trigger::Edge => self.edge(fd, token, interest, false),
-            Trigger::Level => self.level(fd, token, interest, false),
+            Trigger::Level | Trigger::Exclusive => self.level(fd, token, interest, trigger, false),
         }
     }
 

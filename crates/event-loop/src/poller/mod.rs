@@ -33,10 +33,11 @@ pub trait Poller {
         trigger: Trigger,
     ) -> io::Result<()>;
 
-    /// Changes what a watched descriptor is watched for.
+    /// Changes what a watched descriptor is watched for. A watch with [`Trigger::Exclusive`] stays exclusive, and no other
+    /// becomes it.
     ///
     /// # Errors
-    /// What the system says: `ENOENT` for a descriptor that is not watched.
+    /// The error of the system: `ENOENT` for a descriptor that is not watched, `EINVAL` for a change from `Trigger::Exclusive`.
     fn change(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -108,7 +109,7 @@ impl Interest {
     }
 }
 
-/// When readiness is reported.
+/// The condition under which readiness is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// Once for each change: cheapest, right for those who read until it blocks, or until a short read where [`Readiness::splits_reads`] is
@@ -116,6 +117,12 @@ pub enum Trigger {
     Edge,
     /// In each wait for as long as it lasts.
     Level,
+    /// As [`Level`](Trigger::Level), for a socket that the pollers of several threads or processes watch: of the pollers
+    /// that wait, one is woken rather than all (`EPOLLEXCLUSIVE`). A poller that does not wait then may report it, too.
+    ///
+    /// Whoever is woken handles what is ready: a poller that stops watching instead leaves it to the next event. Each poller
+    /// watches its own duplicate of the descriptor, or forgets it before it is closed. Linux only; elsewhere the same as `Level`.
+    Exclusive,
 }
 
 /// What a descriptor is ready for.

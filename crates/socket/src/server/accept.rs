@@ -7,8 +7,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 use uptick_emitter::emit;
-use uptick_event_loop::{Interest, Trigger};
-use uptick_event_loop::{add_timer, catch, driver};
+use uptick_event_loop::{Interest, add_timer, catch, driver};
 use uptick_stream::transport::TransportOptions;
 
 use super::{Rest, Server, connection_gone, with_entry};
@@ -59,7 +58,7 @@ pub(super) fn batch(server: Server) {
             && let Some(socket) = entry.socket()
         {
             // A socket that rests is not watched, which is what it says then.
-            let _ = driver::change(socket, token, Interest::Read, Trigger::Level);
+            let _ = driver::change(socket, token, Interest::Read, entry.options.trigger());
         }
     });
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use uptick_event_loop::Trigger;
 use uptick_stream::transport::{HARD_LIMIT, SOFT_LIMIT, TransportOptions};
 
 use crate::SocketOptions;
@@ -21,6 +22,7 @@ use crate::SocketOptions;
 pub struct ServerOptions {
     pub(crate) socket: SocketOptions,
     pub(crate) idle_timeout: Option<Duration>,
+    shared: bool,
     soft_limit: usize,
     hard_limit: usize,
     allow_half_open: bool,
@@ -32,6 +34,7 @@ impl ServerOptions {
         ServerOptions {
             socket: SocketOptions::new(),
             idle_timeout: None,
+            shared: false,
             soft_limit: SOFT_LIMIT,
             hard_limit: HARD_LIMIT,
             allow_half_open: false,
@@ -53,6 +56,36 @@ impl ServerOptions {
         self
     }
 
+    /// Sets whether the event loops of other threads or processes accept from the same socket, each through a duplicate of
+    /// its descriptor. A new connection then wakes one of the loops that wait rather than all
+    /// ([`Trigger::Exclusive`]). Default: false.
+    ///
+    /// A loop that is woken for a connection accepts it. If the server is paused or closed in that moment instead, by a callback
+    /// of an earlier event, the connection waits in the backlog until the next one comes.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::net::TcpListener;
+    /// use std::thread;
+    /// use uptick_socket::prelude::*;
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// for _ in 0..2 {
+    ///     let listener = listener.try_clone()?;
+    ///     thread::spawn(move || {
+    ///         let server = Server::adopt(listener, ServerOptions::new().shared(true))?;
+    ///         server.on("connection", |conn: Connection| conn.end_with("Hello!\n"));
+    ///         uptick_event_loop::run().map_err(Box::<dyn std::error::Error + Send + Sync>::from)
+    ///     });
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn shared(mut self, shared: bool) -> Self {
+        self.shared = shared;
+        self
+    }
+
     /// Sets [`Connection::set_write_limits`](crate::Connection::set_write_limits) for accepted connections, in bytes.
     /// Default: 64 KiB and 16 MiB.
     #[must_use]
@@ -68,6 +101,14 @@ impl ServerOptions {
     pub fn allow_half_open(mut self, allow: bool) -> Self {
         self.allow_half_open = allow;
         self
+    }
+
+    pub(super) fn trigger(&self) -> Trigger {
+        if self.shared {
+            Trigger::Exclusive
+        } else {
+            Trigger::Level
+        }
     }
 
     pub(super) fn transport(&self) -> TransportOptions {

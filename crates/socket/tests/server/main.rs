@@ -7,4 +7,5 @@ mod support;
 mod accepting;
 mod closing;
 mod listening;
+mod shared;
 mod shutdown;
