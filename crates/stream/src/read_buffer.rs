@@ -1,8 +1,7 @@
 //! The buffer into which all streams of a thread read.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 
 use bytes::BytesMut;
@@ -24,6 +23,8 @@ const LEAST: usize = 16 * 1024;
 
 thread_local! {
     static BUFFER: Cell<Option<Box<BytesMut>>> = const { Cell::new(None) };
+    /// Initialized memory for one read; empty before the first read from a Unix socket.
+    static INITIALIZED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// How a descriptor is read.
@@ -63,7 +64,7 @@ pub(crate) fn give_back(mut buffer: Box<BytesMut>) {
 /// Reads once, `most` bytes at most, into a buffer that is empty; returns whether there may be more: the read filled the room
 /// it had, or stopped behind passed descriptors.
 ///
-/// Cost: one system call; no allocation unless a listener has kept its bytes.
+/// Cost: one system call, and a copy of what a Unix socket had; no allocation unless a listener has kept its bytes.
 #[inline(always)]
 pub(crate) fn read(
     fd: BorrowedFd<'_>,
@@ -75,20 +76,9 @@ pub(crate) fn read(
     let room = buffer.spare_capacity_mut();
     let size = room.len().min(most);
     let room = &mut room[..size];
-    let mut split = false;
     let read = match source {
         Source::Socket => recv(fd, room, RecvFlags::empty()).map(|((read, _), _)| read.len()),
-        Source::UnixSocket => {
-            // Its interface wants memory that is initialized.
-            room.fill(MaybeUninit::new(0));
-            #[allow(unsafe_code)]
-            // SAFETY: all of it was filled above.
-            let room = unsafe { &mut *(&raw mut *room as *mut [u8]) };
-            receive(fd, room).map(|(length, stopped)| {
-                split = stopped;
-                length
-            })
-        }
+        Source::UnixSocket => return read_unix(fd, size, buffer),
         Source::Other => rustix::io::read(fd, room).map(|(read, _)| read.len()),
     };
     match read {
@@ -99,7 +89,7 @@ pub(crate) fn read(
             unsafe {
                 buffer.set_len(length);
             }
-            Ok(length == size || split)
+            Ok(length == size)
         }
         Err(errno) => Err(failed(errno)),
     }
@@ -110,18 +100,42 @@ fn failed(errno: Errno) -> NoBytes {
     NoBytes::Failed(errno.into())
 }
 
-/// Reads from a Unix socket: how much, and whether the read may have stopped before the end of what there is.
+/// Reads from a Unix socket, as [`read`].
+///
+/// `recvmsg` takes initialized memory only. Copying what was read costs less than filling the room for each read.
+fn read_unix(fd: BorrowedFd<'_>, most: usize, buffer: &mut BytesMut) -> Result<bool, NoBytes> {
+    let read = INITIALIZED.try_with(|memory| {
+        let memory = &mut *memory.borrow_mut();
+        memory.resize(FRAME_SIZE, 0);
+        receive(fd, &mut memory[..most], buffer)
+    });
+    // While the thread is torn down, the memory is gone.
+    let read = read.unwrap_or_else(|_| receive(fd, &mut vec![0; most], buffer));
+    match read {
+        Ok((0, _)) => Err(NoBytes::End),
+        Ok((length, cut_off)) => Ok(length == most || cut_off),
+        Err(errno) => Err(failed(errno)),
+    }
+}
+
+/// Receives into `memory`, and appends what was received to `buffer`; returns its length, and whether the read may have stopped
+/// before the end of what there is.
 ///
 /// Linux ends a read behind each message with passed descriptors, and between different senders where the socket asks for their
 /// credentials. As the read has no room for either, it reports in both cases that control data was cut off.
-fn receive(fd: BorrowedFd<'_>, room: &mut [u8]) -> Result<(usize, bool), Errno> {
+fn receive(
+    fd: BorrowedFd<'_>,
+    memory: &mut [u8],
+    buffer: &mut BytesMut,
+) -> Result<(usize, bool), Errno> {
     let mut control = RecvAncillaryBuffer::default();
     let message = recvmsg(
         fd,
-        &mut [IoSliceMut::new(room)],
+        &mut [IoSliceMut::new(memory)],
         &mut control,
         RecvFlags::empty(),
     )?;
+    buffer.extend_from_slice(&memory[..message.bytes]);
     Ok((message.bytes, message.flags.contains(ReturnFlags::CTRUNC)))
 }
 
