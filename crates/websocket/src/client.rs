@@ -21,7 +21,8 @@ use uptick_socket::{Connector, ConnectorInterface};
 use crate::compression::Deflation;
 use crate::protocol::Role;
 use crate::protocol::handshake::client::{Agreed, Failure, Request};
-use crate::socket::{Opening, Route, begin, open};
+use crate::socket::serving::{Opening, begin, open};
+use crate::socket::state::Route;
 use crate::{Error, Topics, WebSocket, WebSocketOptions};
 
 use handshake::{Broken, shake_hands};

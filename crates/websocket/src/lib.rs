@@ -23,5 +23,6 @@ pub use origin::Origins;
 pub use protocol::CloseCode;
 pub use reconnect::{Lost, Reconnect, Reconnecting, Retry};
 pub use routes::{WebSocketRoutes, upgrade, upgrade_with};
-pub use socket::{Closed, Sent, WebSocket};
+pub use socket::Sent;
+pub use socket::handle::{Closed, WebSocket};
 pub use topics::{PublishError, Publisher, Subscription, Topics};

@@ -15,7 +15,8 @@ use crate::gate::{Accept, Decision, IntoDecision};
 use crate::message::Payload;
 use crate::protocol::handshake::server::{self, Offer};
 use crate::protocol::{CloseCode, Role};
-use crate::socket::{Opening, Route, close_all, has_sockets, open};
+use crate::socket::serving::{Opening, close_all, has_sockets, open};
+use crate::socket::state::Route;
 use crate::{Topics, WebSocket, WebSocketOptions};
 
 thread_local! {

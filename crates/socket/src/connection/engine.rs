@@ -80,6 +80,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use uptick_event_loop::{DriverId, Token};
 use uptick_stream::transport;
 
 use super::Connection;
@@ -101,6 +102,11 @@ pub trait Engine: Copy {
     /// Returns the session of the connection, if it has one of this type.
     fn session<S: Session<Connection>>(self) -> Option<Rc<S>>;
 
+    /// Calls `f` with the session of the connection, if it has one of this type.
+    ///
+    /// `f` is called while the connection is borrowed: it may not use any connection.
+    fn with_session<S: Session<Connection>, R>(self, f: impl FnOnce(&S) -> R) -> Option<R>;
+
     /// Calls `f` with a visit to the connection, which looks it up once for several calls; `None` when the handle is stale.
     fn visit<R>(self, f: impl FnOnce(&Visit<Connection>) -> R) -> Option<R>;
 
@@ -114,6 +120,22 @@ pub trait Engine: Copy {
     ///
     /// `f` is called while the connection is borrowed: it may not use any connection.
     fn write_with(self, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool>;
+
+    /// Writes like [`write_with`](Engine::write_with), if the connection has a session of type `S` for which `allows` returns
+    /// true; otherwise returns `None`. It looks the connection up once.
+    ///
+    /// `allows` and `f` are called while the connection is borrowed: they may not use any connection.
+    fn write_for<S: Session<Connection>>(
+        self,
+        allows: impl FnOnce(&S) -> bool,
+        f: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<bool>;
+
+    /// Returns the token of the connection for a driver of the protocol, which has deadlines of its own.
+    fn token(self, driver: DriverId) -> Token;
+
+    /// Returns the connection of a [`token`](Engine::token), unless it is gone.
+    fn find(token: Token) -> Option<Self>;
 
     /// Adds a layer between the socket and the listeners, above those that are there.
     fn add_filter(self, filter: impl Filter);
@@ -146,6 +168,11 @@ impl Engine for Connection {
         transport::session(self)
     }
 
+    #[inline]
+    fn with_session<S: Session<Connection>, R>(self, f: impl FnOnce(&S) -> R) -> Option<R> {
+        transport::with_session(self, f)
+    }
+
     fn visit<R>(self, f: impl FnOnce(&Visit<Connection>) -> R) -> Option<R> {
         transport::visit(self, f)
     }
@@ -157,6 +184,23 @@ impl Engine for Connection {
     #[inline]
     fn write_with(self, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool> {
         transport::write_with(self, f)
+    }
+
+    #[inline]
+    fn write_for<S: Session<Connection>>(
+        self,
+        allows: impl FnOnce(&S) -> bool,
+        f: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<bool> {
+        transport::write_for(self, allows, f)
+    }
+
+    fn token(self, driver: DriverId) -> Token {
+        self.id.token(driver)
+    }
+
+    fn find(token: Token) -> Option<Self> {
+        transport::find(token)
     }
 
     fn add_filter(self, filter: impl Filter) {

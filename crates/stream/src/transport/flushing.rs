@@ -6,6 +6,7 @@ use uptick_event_loop::Id;
 
 use super::flags::Flags;
 use super::gathering::{self, Gathered};
+use super::session::Session;
 use super::stream::{Visit, hold, with_entry};
 use super::{
     Entry, Transport, closing, deadlines, ending, files, filtering, output, sending, session,
@@ -87,6 +88,35 @@ pub(super) fn write_with<T: Transport>(
         Gathered::Taken(taken) => taken,
         Gathered::Enough => filter(stream),
     })
+}
+
+/// Appends what `f` appends, if the stream has a session of a type and `allows` returns true for it; `None` as
+/// [`write_with`], or when it does not.
+///
+/// Cost: the stream is looked up once.
+#[inline]
+pub(super) fn write_for<T: Transport, S: Session<T>>(
+    stream: T,
+    allows: impl FnOnce(&S) -> bool,
+    f: impl FnOnce(&mut Vec<u8>),
+) -> Option<bool> {
+    let mut f = Some(f);
+    let written = with_entry(stream, |entry, id| {
+        if !session::session_as(entry).is_some_and(allows) {
+            return None;
+        }
+        if entry.flags.intersects(SPECIAL_WRITE) {
+            return Some(None);
+        }
+        let f = f.take()?;
+        Some(Some(output::append_to(entry, id, |queue| {
+            queue.push_with(f)
+        })))
+    });
+    match written.flatten()? {
+        None => write_with(&hold(stream)?, f?),
+        taken => taken,
+    }
 }
 
 /// Appends a file; gives it back when it cannot be sent by the kernel.

@@ -54,7 +54,7 @@ use stream::{Entry, Stream, hold, with_entry};
 
 pub use acknowledged::{acknowledged, unsent};
 pub use options::{HARD_LIMIT, LINGER, SOFT_LIMIT, STALL_LIMIT, SocketFamily, TransportOptions};
-pub use session::{Session, clear_session, session, set_session, unshift, visit};
+pub use session::{Session, clear_session, session, set_session, unshift, visit, with_session};
 pub use stream::Visit;
 pub use visit::TransportDriver;
 
@@ -558,6 +558,24 @@ pub fn with_filter<T: Transport, F: Filter, R>(stream: T, f: impl FnOnce(&F) -> 
 #[inline]
 pub fn write_with<T: Transport>(stream: T, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool> {
     flushing::write_with(&hold(stream)?, f)
+}
+
+/// As [`write_with`], for a protocol: appends only if the stream has a session of a type and `allows` returns true for it.
+///
+/// `allows` and `f` are called inside of a borrow and call no stream. Cost: one look for the session and the queue.
+#[inline]
+pub fn write_for<T: Transport, S: Session<T>>(
+    stream: T,
+    allows: impl FnOnce(&S) -> bool,
+    f: impl FnOnce(&mut Vec<u8>),
+) -> Option<bool> {
+    flushing::write_for(stream, allows, f)
+}
+
+/// The stream that a token names, which another driver than the stream's own made of its id ([`Id::token`]).
+pub fn find<T: Transport>(token: Token) -> Option<T> {
+    let found = T::streams(|all| all.find(token)).flatten()?;
+    Some(found.handle())
 }
 
 impl<T: Transport> Visit<T> {

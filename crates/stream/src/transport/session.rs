@@ -78,6 +78,22 @@ pub fn session<T: Transport, S: Session<T>>(stream: T) -> Option<Rc<S>> {
     session.downcast().ok()
 }
 
+/// Calls `f` with the session of a stream, if it has one of this type; `f` uses no stream.
+#[inline]
+pub fn with_session<T: Transport, S: Session<T>, R>(
+    stream: T,
+    f: impl FnOnce(&S) -> R,
+) -> Option<R> {
+    with_entry(stream, |entry, _| session_as(entry).map(f)).flatten()
+}
+
+/// The session of an entry, if it has one of this type.
+#[inline]
+pub(super) fn session_as<T: Transport, S: Session<T>>(entry: &Entry<T>) -> Option<&S> {
+    let session: &dyn Any = entry.session.as_deref()?;
+    session.downcast_ref()
+}
+
 /// Unreads `bytes`, to be delivered before all that is still to come, in a later iteration; if `end` is set, end of stream
 /// follows them.
 ///

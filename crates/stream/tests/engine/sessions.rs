@@ -2,8 +2,9 @@ use std::net::Shutdown;
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
-use uptick_stream::DuplexResourceStream;
+use uptick_stream::filter::{Filter, FilterContext};
 use uptick_stream::transport::{self, Session, Visit};
+use uptick_stream::{DuplexResourceStream, Error};
 
 use crate::support::{Log, arrived, fill, pair, run_until, send, text, turn};
 
@@ -42,7 +43,7 @@ impl Session<DuplexResourceStream> for Noting {
         self.note("drain");
     }
 
-    fn error(&self, _: &Visit<DuplexResourceStream>, _: &uptick_stream::Error) {
+    fn error(&self, _: &Visit<DuplexResourceStream>, _: &Error) {
         self.note("error");
     }
 
@@ -223,4 +224,69 @@ fn an_error_of_a_served_stream_comes_to_its_listeners_too() {
     turn();
     assert!(listeners.take().starts_with("error"), "no error came");
     assert!(!stream.is_open());
+}
+
+/// A session of another type.
+struct Other;
+
+impl Session<DuplexResourceStream> for Other {
+    fn data(&self, _: &Visit<DuplexResourceStream>, _: &mut BytesMut) {}
+
+    fn end(&self, _: &Visit<DuplexResourceStream>) {}
+
+    fn close(&self, _: &Visit<DuplexResourceStream>) {}
+}
+
+/// A filter that writes in capitals.
+struct Upper;
+
+impl Filter for Upper {
+    fn received(&mut self, bytes: &mut [u8], context: &mut FilterContext) -> Result<(), Error> {
+        context.deliver(Bytes::copy_from_slice(bytes));
+        Ok(())
+    }
+
+    fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        context.send(bytes.to_ascii_uppercase().into());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_session_is_found_by_its_type() {
+    let (stream, _peer) = pair();
+    let log = serve(stream);
+    let noted = transport::with_session(stream, |noting: &Noting| noting.note("found"));
+    assert_eq!((noted, log.take()), (Some(()), "found".to_owned()));
+    assert_eq!(transport::with_session(stream, |_: &Other| ()), None);
+    stream.close();
+    assert_eq!(transport::with_session(stream, |_: &Noting| ()), None);
+}
+
+#[test]
+fn write_for_appends_where_the_session_allows_it_and_the_stream_takes_it() {
+    let (stream, mut peer) = pair();
+    let append = |allowed: bool, text: &'static str| {
+        let allows = move |_: &Noting| allowed;
+        transport::write_for(stream, allows, |buffer| {
+            buffer.extend_from_slice(text.as_bytes())
+        })
+    };
+    assert_eq!(append(true, "no session"), None);
+    let _log = serve(stream);
+    assert_eq!(append(true, "a"), Some(true));
+    assert_eq!(append(false, "refused"), None);
+    let other = |_: &Other| true;
+    assert_eq!(
+        transport::write_for(stream, other, |_| panic!("called")),
+        None
+    );
+    stream.write("b");
+    transport::add_filter(stream, Upper);
+    assert_eq!(append(true, "c"), Some(true));
+    turn();
+    assert_eq!(text(&mut peer), "abC");
+    stream.end();
+    assert_eq!(append(true, "late"), None);
+    stream.close();
 }

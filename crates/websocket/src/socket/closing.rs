@@ -1,124 +1,92 @@
-//! The end of a WebSocket (RFC 6455, 7): told, answered, refused, or just there.
+//! The end of a WebSocket (RFC 6455, 7): by a close of either side, by an error, or with the connection.
 
 use uptick_emitter::emit;
-use uptick_event_loop::driver::{self, Timestamp};
-use uptick_event_loop::{Id, catch};
+use uptick_event_loop::catch;
+use uptick_event_loop::driver::Timestamp;
+use uptick_socket::engine::Engine;
 
-use super::entry::{self, Flags};
-use super::{Closed, WebSocket, deadlines, receiving, sending, with_entry};
-use crate::Error;
-use crate::Text;
+use super::handle::{Closed, WebSocket};
+use super::state::{Phase, WebSocketSession};
+use crate::error::Error;
+use crate::message::Text;
 use crate::protocol::{CloseCode, CloseFrame, Invalid};
 
-/// Tells the peer that this side closes, and waits for its answer.
-pub(super) fn close(key: Id, code: CloseCode, reason: &str) {
-    let code = if code.is_sendable() {
-        code
-    } else {
-        CloseCode::NORMAL
-    };
-    let frame = CloseFrame::new(code, Text::copy_from(reason));
-    let closed = frame.clone();
-    let begun = with_entry(key, |entry| {
-        if !entry.is_open() {
-            return None;
+impl WebSocketSession {
+    /// Sends a close, and waits for the peer's answer.
+    pub(super) fn close(&self, code: CloseCode, reason: &str) {
+        if !self.is_open() {
+            return;
         }
-        entry.flags.insert(Flags::CLOSING);
-        entry.seen = Timestamp::now();
-        entry.rare().closed = Some(closed);
-        Some(entry.flags.intersects(Flags::PAUSED))
-    });
-    let Some(Some(paused)) = begun else { return };
-    sending::close_frame(key, Some(&frame));
-    deadlines::arm(key);
-    if paused {
+        let code = match code.is_sendable() {
+            true => code,
+            false => CloseCode::NORMAL,
+        };
+        let frame = CloseFrame::new(code, Text::copy_from(reason));
+        self.phase.set(Phase::Closing);
+        self.seen.set(Timestamp::now());
+        self.with_rare(|rare| rare.closed = Some(frame.clone()));
+        self.send_close(Some(&frame));
+        self.arm();
         // The answer has to be read.
-        receiving::resume(key);
+        self.resume();
     }
-}
 
-/// The peer closes, or answers a close.
-pub(super) fn received(key: Id, frame: Option<CloseFrame>) {
-    let ours = with_entry(key, |entry| {
-        entry.rare_if_any().and_then(|rare| rare.closed.take())
-    });
-    let closed = match ours {
-        Some(Some(ours)) => Closed {
-            code: ours.code,
-            reason: ours.reason,
-            clean: true,
-        },
-        Some(None) => {
-            let code = frame.as_ref().map(|frame| frame.code);
-            let echo = code.map(|code| CloseFrame::new(code, Text::new()));
-            sending::close_frame(key, echo.as_ref());
-            Closed {
-                code: code.unwrap_or(CloseCode::NO_STATUS),
-                reason: frame.map(|frame| frame.reason).unwrap_or_default(),
-                clean: true,
-            }
+    /// Closes the connection at once. In `close` it does nothing: what was written before is still sent.
+    pub(super) fn terminate(&self) {
+        if !self.is_over() {
+            self.conn.close();
         }
-        None => return,
-    };
-    finish(key, closed);
-}
+    }
 
-/// The peer has sent what it must not.
-pub(super) fn refuse(key: Id, invalid: Invalid) {
-    let open = with_entry(key, |entry| {
-        let open = entry.is_open();
+    /// The peer closes, or answers a close.
+    pub(super) fn close_received(&self, frame: Option<CloseFrame>) {
+        if let Some(ours) = self.if_rare(|rare| rare.closed.take()).flatten() {
+            return self.finish(ours.code, ours.reason, true);
+        }
+        let code = frame.as_ref().map(|frame| frame.code);
+        let echo = code.map(|code| CloseFrame::new(code, Text::new()));
+        self.send_close(echo.as_ref());
+        let reason = frame.map(|frame| frame.reason).unwrap_or_default();
+        self.finish(code.unwrap_or(CloseCode::NO_STATUS), reason, true);
+    }
+
+    /// The peer has sent what it must not.
+    pub(super) fn refuse(&self, invalid: Invalid) {
+        let (code, reason) = (invalid.code(), invalid.reason());
         // Nothing is sent behind the close, also by listeners of the error.
-        entry.flags.insert(Flags::CLOSING);
-        open
-    });
-    if open == Some(true) {
-        let frame = CloseFrame::new(invalid.code(), invalid.reason());
-        sending::close_frame(key, Some(&frame));
+        if self.phase.replace(Phase::Closing) == Phase::Open {
+            self.send_close(Some(&CloseFrame::new(code, reason)));
+        }
+        emit(self, WebSocket::ERROR, Error::Protocol(invalid));
+        self.finish(code, Text::from(reason), false);
     }
-    let closed = Closed {
-        code: invalid.code(),
-        reason: Text::from(invalid.reason()),
-        clean: false,
-    };
-    let error = Error::Protocol(invalid);
-    emit(&WebSocket::from_id(key), WebSocket::ERROR, error);
-    finish(key, closed);
-}
 
-/// The connection is gone.
-pub(super) fn lost(key: Id) {
-    finish(
-        key,
-        Closed {
-            code: CloseCode::ABNORMAL,
-            reason: Text::default(),
-            clean: false,
-        },
-    );
-}
+    /// The connection is gone.
+    pub(super) fn lost(&self) {
+        self.finish(CloseCode::ABNORMAL, Text::new(), false);
+    }
 
-/// Emits `close`, once, and forgets the WebSocket. What is written still goes out.
-fn finish(key: Id, closed: Closed) {
-    let ending = with_entry(key, |entry| {
-        if entry.flags.intersects(Flags::OVER) {
-            return None;
+    /// Emits `close`, once, and detaches the WebSocket from its connection. What is written is still sent.
+    fn finish(&self, code: CloseCode, reason: Text, clean: bool) {
+        if self.phase.replace(Phase::Over) == Phase::Over {
+            return;
         }
-        entry.flags.insert(Flags::OVER);
-        if let Some(deadline) = entry.deadline.take() {
-            driver::disarm_deadline(deadline);
+        self.with(|parts| parts.deadline.cancel());
+        let topics = self.if_rare(|rare| std::mem::take(&mut rare.topics));
+        let topics = topics.unwrap_or_default();
+        self.route.topics.leave(&topics, WebSocket::of(self.conn));
+        self.conn.end();
+        let closed = Closed {
+            code,
+            reason,
+            clean,
+        };
+        // Whatever panics, nothing stays behind.
+        let emitted = catch(|| emit(self, WebSocket::CLOSE, closed));
+        self.conn.clear_session();
+        let dropped = catch(|| drop(self.take_parts()));
+        for message in [emitted.err(), dropped.err()].into_iter().flatten() {
+            tracing::error!("a callback panicked as its WebSocket closed: {message}");
         }
-        Some((entry.conn, entry.route.topics, entry.take_topics()))
-    });
-    let Some(Some((conn, topics, names))) = ending else {
-        return;
-    };
-    let ws = WebSocket::from_id(key);
-    topics.leave(&names, ws);
-    conn.end();
-    // Whatever panics, nothing stays behind.
-    let told = catch(|| emit(&ws, WebSocket::CLOSE, closed));
-    let dropped = catch(|| drop(entry::remove(key)));
-    for message in [told.err(), dropped.err()].into_iter().flatten() {
-        tracing::error!("a callback panicked as its WebSocket closed: {message}");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use uptick_event_loop::{Id, LoopHandle, handle};
 
-use super::Topics;
+use super::hub::Topics;
 use crate::message::{Payload, Text};
 
 /// How many bytes of messages may wait for the loop's thread: 64 MiB.
@@ -72,7 +72,7 @@ impl Publisher {
         let waiting = Arc::clone(&self.waiting);
         let posted = self.handle.post(move || {
             waiting.fetch_sub(length, Ordering::Relaxed);
-            let topics = Topics::from_id(id);
+            let topics = Topics::from_id(Some(id));
             match Text::try_from(bytes.clone()).ok().filter(|_| text) {
                 Some(text) => topics.publish(&name, text),
                 None => topics.publish(&name, bytes),

@@ -1,0 +1,259 @@
+//! The state of a WebSocket: the session that its connection owns.
+//!
+//! The session is found through the connection ([`session`]); the receiving path has it at hand. What is borrowed here is
+//! given back before a callback runs.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use uptick_emitter::{Emitter, Listeners};
+use uptick_event_loop::driver::{LazyDeadline, Timestamp};
+use uptick_socket::Connection;
+use uptick_socket::engine::Engine;
+
+use super::handle::WebSocket;
+use super::waiting::WaitingFrames;
+use crate::compression::Deflation;
+use crate::message::Message;
+use crate::options::WebSocketOptions;
+use crate::protocol::{CloseFrame, Decoder, Role};
+use crate::topics::hub::Topics;
+
+/// The options and the topics that the WebSockets of a route share.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) options: WebSocketOptions,
+    pub(crate) topics: Topics,
+}
+
+/// The state of a WebSocket, which its connection owns as its session until `close` was emitted.
+pub(crate) struct WebSocketSession {
+    pub(super) conn: Connection,
+    pub(super) route: Rc<Route>,
+    /// The time when bytes last came; once a close was sent, the time of that.
+    pub(super) seen: Cell<Timestamp>,
+    /// The number of acknowledged bytes beyond which the peer is known to take what it is sent.
+    pub(super) acknowledged: Cell<u64>,
+    pub(super) phase: Cell<Phase>,
+    pub(super) reading: Cell<Reading>,
+    flags: Cell<Flags>,
+    parts: RefCell<Parts>,
+}
+
+/// The part of the state that is borrowed to be used.
+#[derive(Default)]
+pub(super) struct Parts {
+    pub(super) deadline: LazyDeadline,
+    pub(super) listeners: Listeners<Message>,
+    /// The decoder of what did not come as a whole message in one read.
+    pub(super) decoder: Option<Box<Decoder>>,
+    pub(super) rare: Option<Box<Rare>>,
+}
+
+/// The state that only some WebSockets have.
+#[derive(Default)]
+pub(super) struct Rare {
+    pub(super) data: Option<Rc<dyn Any>>,
+    pub(super) topics: Vec<Rc<str>>,
+    pub(super) protocol: Option<Box<str>>,
+    pub(super) deflation: Option<Deflation>,
+    pub(super) waiting: Option<Box<WaitingFrames>>,
+    pub(super) dropped: u64,
+    /// The close frame that this side has sent first.
+    pub(super) closed: Option<CloseFrame>,
+    /// The end of the maximum lifetime.
+    pub(super) until: Option<Timestamp>,
+}
+
+/// The phase of a WebSocket's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// A close was sent: nothing else is, and messages that come are dropped.
+    Closing,
+    /// `close` is emitted, or was.
+    Over,
+}
+
+/// The state of the receiving side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Messages are taken out of the read buffer.
+    Direct,
+    /// The decoder has a part of a message.
+    Partial,
+    /// The contents of the decoder are being delivered, or will be in the next iteration; bytes that come go behind them.
+    Delivering,
+}
+
+/// States of a WebSocket that do not exclude each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Flags(u8);
+
+impl Flags {
+    /// It is a client's: frames are masked.
+    pub(super) const CLIENT: Flags = Flags(1);
+    /// The connection's write queue is full, until its `drain`: frames wait above it. Unless this is set, none do.
+    pub(super) const FULL: Flags = Flags(1 << 1);
+    /// A message is being sent in fragments.
+    pub(super) const FRAGMENTS: Flags = Flags(1 << 2);
+    /// Messages may be compressed.
+    pub(super) const DEFLATE: Flags = Flags(1 << 3);
+    /// Nothing came for so long that a ping was due: the rest of the idle timeout runs.
+    pub(super) const PINGED: Flags = Flags(1 << 4);
+    /// Reading is paused.
+    pub(super) const PAUSED: Flags = Flags(1 << 5);
+
+    #[inline]
+    pub(super) const fn or(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+}
+
+/// Returns the state of a WebSocket, unless it is over.
+pub(crate) fn session(ws: WebSocket) -> Option<Rc<WebSocketSession>> {
+    ws.conn().session()
+}
+
+impl Emitter for WebSocket {
+    type Events = WebSocket;
+
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners<Message>) -> R) -> Option<R> {
+        let listeners = |session: &WebSocketSession| session.with(|parts| f(&mut parts.listeners));
+        self.conn().with_session(listeners)
+    }
+}
+
+impl Emitter for WebSocketSession {
+    type Events = WebSocket;
+
+    #[inline]
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners<Message>) -> R) -> Option<R> {
+        Some(self.with(|parts| f(&mut parts.listeners)))
+    }
+}
+
+impl WebSocketSession {
+    pub(super) fn new(conn: Connection, route: Rc<Route>, role: Role, rare: Rare) -> Self {
+        let mut flags = Flags::default();
+        if role == Role::Client {
+            flags = flags.or(Flags::CLIENT);
+        }
+        if rare.deflation.is_some() {
+            flags = flags.or(Flags::DEFLATE);
+        }
+        let is_needed = rare.protocol.is_some() || rare.deflation.is_some() || rare.until.is_some();
+        let parts = Parts {
+            rare: is_needed.then(|| Box::new(rare)),
+            ..Parts::default()
+        };
+        WebSocketSession {
+            conn,
+            route,
+            seen: Cell::new(Timestamp::now()),
+            acknowledged: Cell::new(conn.bytes_written()),
+            phase: Cell::new(Phase::Open),
+            reading: Cell::new(Reading::Direct),
+            flags: Cell::new(flags),
+            parts: RefCell::new(parts),
+        }
+    }
+
+    #[inline]
+    pub(super) fn has(&self, any: Flags) -> bool {
+        self.flags.get().0 & any.0 != 0
+    }
+
+    #[inline]
+    pub(super) fn insert(&self, flags: Flags) {
+        self.flags.set(self.flags.get().or(flags));
+    }
+
+    #[inline]
+    pub(super) fn remove(&self, flags: Flags) {
+        self.flags.set(Flags(self.flags.get().0 & !flags.0));
+    }
+
+    #[inline]
+    pub(super) fn role(&self) -> Role {
+        match self.has(Flags::CLIENT) {
+            true => Role::Client,
+            false => Role::Server,
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.phase.get() == Phase::Open
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.phase.get() == Phase::Over
+    }
+
+    /// Calls `f` with what is borrowed; `f` calls no listener.
+    #[inline]
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut Parts) -> R) -> R {
+        f(&mut self.parts.borrow_mut())
+    }
+
+    /// Calls `f` with the state that only some have, made now.
+    pub(super) fn with_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> R {
+        self.with(|parts| f(parts.rare.get_or_insert_default()))
+    }
+
+    /// Calls `f` with the state that only some have, if this one has it.
+    pub(super) fn if_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> Option<R> {
+        self.with(|parts| parts.rare.as_deref_mut().map(f))
+    }
+
+    /// Takes out everything that callbacks and the program have left here, to be dropped while nothing is borrowed.
+    pub(super) fn take_parts(&self) -> Parts {
+        self.parts.take()
+    }
+
+    /// Returns the number of bytes that wait to be sent, here and in the connection.
+    pub(super) fn buffered(&self) -> usize {
+        let waiting = self.if_rare(|rare| rare.waiting.as_ref().map_or(0, |frames| frames.len()));
+        self.conn.buffered() + waiting.unwrap_or(0)
+    }
+
+    pub(super) fn topics(&self) -> Vec<Rc<str>> {
+        self.if_rare(|rare| rare.topics.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn is_subscribed(&self, topic: &str) -> bool {
+        let is_topic = |name: &Rc<str>| **name == *topic;
+        self.if_rare(|rare| rare.topics.iter().any(is_topic)) == Some(true)
+    }
+
+    /// Notes a subscription; returns `false` if there is one, or no room for it.
+    pub(super) fn note_topic(&self, topic: &Rc<str>) -> bool {
+        if !self.is_open() || self.is_subscribed(topic) {
+            return false;
+        }
+        self.with_rare(|rare| {
+            let room = rare.topics.len() < self.route.options.max_topics;
+            if room {
+                rare.topics.push(Rc::clone(topic));
+            }
+            room
+        })
+    }
+
+    pub(super) fn forget_topic(&self, topic: &str) {
+        self.if_rare(|rare| rare.topics.retain(|name| **name != *topic));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_of_an_idle_websocket_stays_small() {
+        let size = size_of::<WebSocketSession>();
+        assert!(size <= 128, "{size} bytes");
+    }
+}
