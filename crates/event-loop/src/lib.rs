@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod address;
+mod chunks;
 mod clock;
 mod deadlines;
 pub mod driver;

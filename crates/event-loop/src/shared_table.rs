@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::rc::Rc;
 
+use crate::chunks::{CHUNK, Chunks, Slots, Vacancy, next_generation};
 use crate::table::Id;
 use crate::token::Token;
 
@@ -21,21 +22,8 @@ use crate::token::Token;
 /// # Limits
 /// 2³² slots; a slot is reused 2³² times before an id of its first thing would match again.
 pub struct SharedTable<T> {
-    chunks: RefCell<Vec<Chunk<T>>>,
-    /// Chunks with room, the one to fill next on top. A chunk is in it once or not at all.
-    roomy: RefCell<Vec<u32>>,
+    chunks: RefCell<Chunks<SharedSlots<T>>>,
     len: Cell<usize>,
-}
-
-const CHUNK: usize = 64;
-
-struct Chunk<T> {
-    slots: Option<Rc<[Slot<T>]>>,
-    /// A bit for each slot that is not free.
-    used: u64,
-    /// The generation from which slots start, above those that the chunk had before its memory was given back.
-    generation: NonZeroU32,
-    listed: bool,
 }
 
 struct Slot<T> {
@@ -45,6 +33,16 @@ struct Slot<T> {
     value: T,
 }
 
+/// The slots of a chunk; `None` until its first thing.
+type SharedSlots<T> = Option<Rc<[Slot<T>]>>;
+
+impl<T> Slots for SharedSlots<T> {
+    fn newest(&self) -> Option<NonZeroU32> {
+        let slots = self.iter().flat_map(|slots| slots.iter());
+        slots.map(|slot| slot.generation.get()).max()
+    }
+}
+
 /// A thing of a [`SharedTable`], held: it stays in its place for as long, also when it is removed meanwhile.
 pub struct Held<T> {
     slots: Rc<[Slot<T>]>,
@@ -52,21 +50,10 @@ pub struct Held<T> {
 }
 
 impl<T> Held<T> {
-    /// The id under which the thing was found.
+    /// Returns the id under which the thing was found.
     #[inline]
     pub fn id(&self) -> Id {
         self.id
-    }
-
-    /// Returns whether the thing is still in the table.
-    #[inline]
-    pub fn is_current(&self) -> bool {
-        self.slot().generation.get() == self.id.generation()
-    }
-
-    #[inline]
-    fn slot(&self) -> &Slot<T> {
-        &self.slots[self.id.index() as usize % CHUNK]
     }
 }
 
@@ -75,16 +62,7 @@ impl<T> Deref for Held<T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        &self.slot().value
-    }
-}
-
-impl<T> Clone for Held<T> {
-    fn clone(&self) -> Self {
-        Held {
-            slots: Rc::clone(&self.slots),
-            id: self.id,
-        }
+        &self.slots[self.id.index() as usize % CHUNK].value
     }
 }
 
@@ -98,8 +76,7 @@ impl<T: Default> SharedTable<T> {
     /// Makes an empty table; it allocates with the first thing.
     pub const fn new() -> Self {
         SharedTable {
-            chunks: RefCell::new(Vec::new()),
-            roomy: RefCell::new(Vec::new()),
+            chunks: RefCell::new(Chunks::new()),
             len: Cell::new(0),
         }
     }
@@ -117,14 +94,12 @@ impl<T: Default> SharedTable<T> {
     /// Takes a free slot, whose value the caller fills; `None` when all 2³² slots are taken.
     pub fn insert(&self) -> Option<Held<T>> {
         let mut chunks = self.chunks.borrow_mut();
-        let mut roomy = self.roomy.borrow_mut();
-        let at = match roomy.last() {
-            Some(&at) => at,
-            None => grow(&mut chunks, &mut roomy)?,
-        };
-        let chunk = &mut chunks[at as usize];
-        let generation = chunk.generation;
-        let slots = chunk.slots.get_or_insert_with(|| {
+        let Vacancy {
+            index,
+            slots,
+            generation,
+        } = chunks.take()?;
+        let slots = slots.get_or_insert_with(|| {
             let slot = |_| Slot {
                 generation: Cell::new(generation),
                 taken: Cell::new(false),
@@ -132,18 +107,12 @@ impl<T: Default> SharedTable<T> {
             };
             (0..CHUNK).map(slot).collect()
         });
-        let position = (!chunk.used).trailing_zeros() as usize;
-        chunk.used |= 1 << position;
-        let slot = &slots[position];
+        let slot = &slots[index as usize % CHUNK];
         slot.taken.set(true);
         let held = Held {
             slots: Rc::clone(slots),
-            id: Id::new(at * CHUNK as u32 + position as u32, slot.generation.get()),
+            id: Id::new(index, slot.generation.get()),
         };
-        if chunk.used == u64::MAX {
-            chunk.listed = false;
-            roomy.pop();
-        }
         self.len.set(self.len.get() + 1);
         Some(held)
     }
@@ -152,7 +121,7 @@ impl<T: Default> SharedTable<T> {
     pub fn remove(&self, id: Id) -> bool {
         let removed = self.with(id, |slot| {
             slot.taken.set(false);
-            slot.generation.set(next(slot.generation.get()));
+            slot.generation.set(next_generation(slot.generation.get()));
         });
         if removed.is_some() {
             self.len.set(self.len.get() - 1);
@@ -162,37 +131,15 @@ impl<T: Default> SharedTable<T> {
 
     /// Frees the slot of a token whose thing was removed, for the next thing.
     pub fn reuse(&self, token: Token) {
-        let (at, position) = place(token.index());
-        let mut chunks = self.chunks.borrow_mut();
-        let mut roomy = self.roomy.borrow_mut();
-        let Some(chunk) = chunks.get_mut(at) else {
-            return;
-        };
-        chunk.used &= !(1 << position);
-        if !chunk.listed {
-            chunk.listed = true;
-            roomy.push(at as u32);
-        }
-        if chunk.used == 0
-            && roomy.len() > 1
-            && let Some(slots) = chunk.slots.take()
-        {
-            let newest = slots.iter().map(|slot| slot.generation.get()).max();
-            chunk.generation = newest.unwrap_or(chunk.generation);
-            // Those still in use fill up first.
-            if roomy.last() == Some(&(at as u32)) {
-                let end = roomy.len() - 1;
-                roomy.swap(0, end);
-            }
-        }
+        self.chunks.borrow_mut().free(token.index());
     }
 
     /// Holds the thing under an id.
     #[inline]
     pub fn get(&self, id: Id) -> Option<Held<T>> {
-        let (at, position) = place(id.index());
         let chunks = self.chunks.borrow();
-        let slots = chunks.get(at)?.slots.as_ref()?;
+        let (slots, position) = chunks.get(id.index())?;
+        let slots = slots.as_ref()?;
         let slot = slots.get(position)?;
         (slot.generation.get() == id.generation()).then(|| Held {
             slots: Rc::clone(slots),
@@ -210,9 +157,9 @@ impl<T: Default> SharedTable<T> {
     #[inline]
     pub fn find(&self, token: Token) -> Option<Held<T>> {
         let index = token.index();
-        let (at, position) = place(index);
         let chunks = self.chunks.borrow();
-        let slots = chunks.get(at)?.slots.as_ref()?;
+        let (slots, position) = chunks.get(index)?;
+        let slots = slots.as_ref()?;
         let slot = slots.get(position)?;
         let generation = slot.generation.get();
         token.is_of(generation.get()).then(|| Held {
@@ -221,50 +168,26 @@ impl<T: Default> SharedTable<T> {
         })
     }
 
-    /// The ids of all things.
+    /// Returns the ids of all things.
     pub fn ids(&self) -> Vec<Id> {
         let chunks = self.chunks.borrow();
-        let slots = chunks.iter().enumerate().flat_map(|(at, chunk)| {
-            let slots = chunk.slots.iter().flat_map(|slots| slots.iter());
-            slots
-                .enumerate()
-                .map(move |(n, slot)| (at * CHUNK + n, slot))
+        let slots = chunks.iter().flat_map(|(first, slots)| {
+            let slots = slots.iter().flat_map(|slots| slots.iter());
+            (first..).zip(slots)
         });
         let taken = slots.filter(|(_, slot)| slot.taken.get());
         taken
-            .map(|(index, slot)| Id::new(index as u32, slot.generation.get()))
+            .map(|(index, slot)| Id::new(index, slot.generation.get()))
             .collect()
     }
 
     #[inline]
     fn with<R>(&self, id: Id, f: impl FnOnce(&Slot<T>) -> R) -> Option<R> {
-        let (at, position) = place(id.index());
         let chunks = self.chunks.borrow();
-        let slot = chunks.get(at)?.slots.as_ref()?.get(position)?;
+        let (slots, position) = chunks.get(id.index())?;
+        let slot = slots.as_ref()?.get(position)?;
         (slot.generation.get() == id.generation()).then(|| f(slot))
     }
-}
-
-#[inline]
-fn place(index: u32) -> (usize, usize) {
-    (index as usize / CHUNK, index as usize % CHUNK)
-}
-
-fn grow<T>(chunks: &mut Vec<Chunk<T>>, roomy: &mut Vec<u32>) -> Option<u32> {
-    let at = u32::try_from(chunks.len()).ok()?;
-    at.checked_mul(CHUNK as u32)?.checked_add(CHUNK as u32)?;
-    chunks.push(Chunk {
-        slots: None,
-        used: 0,
-        generation: NonZeroU32::MIN,
-        listed: true,
-    });
-    roomy.push(at);
-    Some(at)
-}
-
-fn next(generation: NonZeroU32) -> NonZeroU32 {
-    generation.checked_add(1).unwrap_or(NonZeroU32::MIN)
 }
 
 impl<T: Default> Default for SharedTable<T> {
@@ -292,7 +215,7 @@ mod tests {
         let first = table.insert().unwrap();
         first.set(1);
         assert!(table.remove(first.id()));
-        assert!(table.get(first.id()).is_none() && !first.is_current());
+        assert!(table.get(first.id()).is_none());
         let second = table.insert().unwrap();
         assert_ne!(first.id().index(), second.id().index());
         assert_eq!(first.get(), 1);
@@ -317,7 +240,7 @@ mod tests {
             .chunks
             .borrow()
             .iter()
-            .filter(|c| c.slots.is_some())
+            .filter(|(_, slots)| slots.is_some())
             .count();
         assert_eq!((kept, table.len()), (1, 0));
         for _ in 0..10 * CHUNK {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
+use crate::chunks::{CHUNK, Chunks, Slots, Vacancy, next_generation};
 use crate::token::{DriverId, Token};
 
 /// Where a thing sits in a [`Table`], and under which generation: what a `Copy` handle holds.
@@ -49,21 +50,8 @@ impl fmt::Debug for Id {
 /// # Limits
 /// 2³² slots; a slot is reused 2³² times before an id of its first thing would match again.
 pub struct Table<T> {
-    chunks: Vec<Chunk<T>>,
-    /// Chunks with room, the one to fill next on top. A chunk is in it once or not at all.
-    roomy: Vec<u32>,
+    chunks: Chunks<Vec<Slot<T>>>,
     len: usize,
-}
-
-const CHUNK: usize = 64;
-
-struct Chunk<T> {
-    slots: Vec<Slot<T>>,
-    /// A bit for each slot in use.
-    used: u64,
-    /// What the slots start from; above all generations that the chunk had before its memory was given back.
-    generation: NonZeroU32,
-    listed: bool,
 }
 
 struct Slot<T> {
@@ -71,87 +59,69 @@ struct Slot<T> {
     value: Option<T>,
 }
 
+impl<T> Slots for Vec<Slot<T>> {
+    fn newest(&self) -> Option<NonZeroU32> {
+        self.iter().map(|slot| slot.generation).max()
+    }
+}
+
 impl<T> Table<T> {
     /// Makes an empty table; it allocates with the first thing.
     pub const fn new() -> Self {
         Table {
-            chunks: Vec::new(),
-            roomy: Vec::new(),
+            chunks: Chunks::new(),
             len: 0,
         }
     }
 
-    /// How many things there are.
+    /// Returns the number of things.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is nothing.
+    /// Returns whether there are no things.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Adds a thing; `None`, and nothing added, when all 2³² slots are taken.
     pub fn insert(&mut self, value: T) -> Option<Id> {
-        let at = match self.roomy.last() {
-            Some(&at) => at,
-            None => self.grow()?,
-        };
-        let chunk = &mut self.chunks[at as usize];
-        if chunk.slots.is_empty() {
-            chunk.slots.reserve_exact(CHUNK);
+        let Vacancy {
+            index,
+            slots,
+            mut generation,
+        } = self.chunks.take()?;
+        if slots.is_empty() {
+            slots.reserve_exact(CHUNK);
         }
-        let slot = (!chunk.used).trailing_zeros() as usize;
-        chunk.used |= 1 << slot;
-        let generation = if slot < chunk.slots.len() {
-            chunk.slots[slot].value = Some(value);
-            chunk.slots[slot].generation
-        } else {
-            // The lowest free slot is taken first, so the slots in use never have a gap behind the end.
-            chunk.slots.push(Slot {
-                generation: chunk.generation,
+        match slots.get_mut(index as usize % CHUNK) {
+            Some(slot) => {
+                slot.value = Some(value);
+                generation = slot.generation;
+            }
+            None => slots.push(Slot {
+                generation,
                 value: Some(value),
-            });
-            chunk.generation
-        };
-        if chunk.used == u64::MAX {
-            chunk.listed = false;
-            self.roomy.pop();
+            }),
         }
         self.len += 1;
-        Some(Id {
-            index: at * CHUNK as u32 + slot as u32,
-            generation,
-        })
+        Some(Id { index, generation })
     }
 
-    /// Takes a thing out.
+    /// Removes a thing and returns it.
     pub fn remove(&mut self, id: Id) -> Option<T> {
-        let at = id.index as usize / CHUNK;
-        let slot = id.index as usize % CHUNK;
-        let chunk = self.chunks.get_mut(at)?;
-        let entry = chunk.slots.get_mut(slot)?;
-        if entry.generation != id.generation {
+        let slot = self.slot_mut(id.index)?;
+        if slot.generation != id.generation {
             return None;
         }
-        let value = entry.value.take()?;
-        entry.generation = next(entry.generation);
-        chunk.used &= !(1 << slot);
+        let value = slot.value.take()?;
+        slot.generation = next_generation(slot.generation);
         self.len -= 1;
-        if !chunk.listed {
-            chunk.listed = true;
-            self.roomy.push(at as u32);
-        }
-        if chunk.used == 0 && self.roomy.len() > 1 {
-            let newest = chunk.slots.iter().map(|slot| slot.generation).max();
-            chunk.generation = newest.unwrap_or(chunk.generation);
-            chunk.slots = Vec::new();
-            self.sink(at as u32);
-        }
+        self.chunks.free(id.index);
         Some(value)
     }
 
-    /// The thing under an id.
+    /// Returns the thing under an id.
     #[inline]
     pub fn get(&self, id: Id) -> Option<&T> {
         let slot = self.slot(id.index)?;
@@ -160,21 +130,17 @@ impl<T> Table<T> {
             .flatten()
     }
 
-    /// The thing under an id, to change it.
+    /// Returns the thing under an id, to change it.
     #[inline]
     pub fn get_mut(&mut self, id: Id) -> Option<&mut T> {
-        let slot = self
-            .chunks
-            .get_mut(id.index as usize / CHUNK)?
-            .slots
-            .get_mut(id.index as usize % CHUNK)?;
+        let slot = self.slot_mut(id.index)?;
         if slot.generation != id.generation {
             return None;
         }
         slot.value.as_mut()
     }
 
-    /// The id behind a token that the loop hands to a driver, unless its thing is gone.
+    /// Returns the id behind a token that the loop passes to a driver, unless its thing is gone.
     #[inline]
     pub fn find(&self, token: Token) -> Option<Id> {
         let index = token.index();
@@ -185,15 +151,11 @@ impl<T> Table<T> {
         })
     }
 
-    /// The thing behind a token that the loop hands to a driver, to change it, and its id.
+    /// Returns the thing behind a token that the loop passes to a driver, to change it, and its id.
     #[inline]
     pub fn find_mut(&mut self, token: Token) -> Option<(Id, &mut T)> {
         let index = token.index();
-        let slot = self
-            .chunks
-            .get_mut(index as usize / CHUNK)?
-            .slots
-            .get_mut(index as usize % CHUNK)?;
+        let slot = self.slot_mut(index)?;
         if !token.is_of(slot.generation.get()) {
             return None;
         }
@@ -204,17 +166,17 @@ impl<T> Table<T> {
         Some((id, slot.value.as_mut()?))
     }
 
-    /// The ids of all things.
+    /// Returns the ids of all things.
     pub fn ids(&self) -> impl Iterator<Item = Id> + '_ {
         self.iter().map(|(id, _)| id)
     }
 
-    /// All things with their ids.
+    /// Returns all things with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (Id, &T)> + '_ {
-        self.chunks.iter().enumerate().flat_map(|(at, chunk)| {
-            chunk.slots.iter().enumerate().filter_map(move |(n, slot)| {
+        self.chunks.iter().flat_map(|(first, slots)| {
+            slots.iter().zip(first..).filter_map(|(slot, index)| {
                 let id = Id {
-                    index: (at * CHUNK + n) as u32,
+                    index,
                     generation: slot.generation,
                 };
                 slot.value.as_ref().map(|value| (id, value))
@@ -224,36 +186,15 @@ impl<T> Table<T> {
 
     #[inline]
     fn slot(&self, index: u32) -> Option<&Slot<T>> {
-        self.chunks
-            .get(index as usize / CHUNK)?
-            .slots
-            .get(index as usize % CHUNK)
+        let (slots, position) = self.chunks.get(index)?;
+        slots.get(position)
     }
 
-    fn grow(&mut self) -> Option<u32> {
-        let at = u32::try_from(self.chunks.len()).ok()?;
-        at.checked_mul(CHUNK as u32)?.checked_add(CHUNK as u32)?;
-        self.chunks.push(Chunk {
-            slots: Vec::new(),
-            used: 0,
-            generation: NonZeroU32::MIN,
-            listed: true,
-        });
-        self.roomy.push(at);
-        Some(at)
+    #[inline]
+    fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<T>> {
+        let (slots, position) = self.chunks.get_mut(index)?;
+        slots.get_mut(position)
     }
-
-    /// Moves a chunk that was emptied to the bottom, so that those still in use fill up first.
-    fn sink(&mut self, at: u32) {
-        if self.roomy.last() == Some(&at) && self.roomy.len() > 1 {
-            let end = self.roomy.len() - 1;
-            self.roomy.swap(0, end);
-        }
-    }
-}
-
-fn next(generation: NonZeroU32) -> NonZeroU32 {
-    generation.checked_add(1).unwrap_or(NonZeroU32::MIN)
 }
 
 impl<T> Default for Table<T> {
@@ -306,7 +247,10 @@ mod tests {
         for id in &ids {
             table.remove(*id);
         }
-        let held = table.chunks.iter().filter(|c| c.slots.capacity() > 0);
+        let held = table
+            .chunks
+            .iter()
+            .filter(|(_, slots)| slots.capacity() > 0);
         assert_eq!(held.count(), 1);
         for n in 0..10 * CHUNK {
             table.insert(n).unwrap();
