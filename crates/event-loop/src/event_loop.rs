@@ -1,14 +1,7 @@
-//! The loop of a thread and its iteration.
-//!
-//! ```text
-//! ticks queued so far → timers due → flush → wait → I/O → expired deadlines → flush → closed things freed
-//! ```
-//!
-//! Cost of an iteration beside its callbacks: one system call (the wait), one reading of the clock, no allocation. With
-//! deadlines armed, a reading of the coarse clock is added; with timers pending, a second one of the exact clock.
-//!
-//! Deadlines and timeouts expire only when they were due before the wait began: what had come by then has been handled.
-//! So a deadline that ends a wait expires in the next iteration, whose wait takes no time.
+//! The loop of a thread: what is on it, and how it is run.
+
+mod iteration;
+mod time;
 
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::collections::VecDeque;
@@ -28,20 +21,18 @@ use crate::driver::{DeadlineId, Driver};
 use crate::error::Error;
 use crate::handle::{LoopHandle, Remote};
 use crate::lags::Lags;
-use crate::panic::{catch, contain};
+use crate::panic::contain;
 use crate::poller::{MioPoller, Poller, Readiness};
 use crate::table::Table;
 use crate::task::Abandon;
 use crate::timer::{Expiring, TimerEntry};
 use crate::timers::Timers;
 use crate::token::{DriverId, Token};
+pub(crate) use time::nanoseconds;
 
 thread_local! {
     static CURRENT: OnceCell<Rc<Inner>> = const { OnceCell::new() };
 }
-
-/// How many full waits in a row put off what is to expire: so many report a quarter of a million events.
-const FULL_WAITS: u32 = 256;
 
 /// Something to be run in the next iteration.
 pub(crate) enum Tick {
@@ -385,47 +376,6 @@ impl Inner {
         self.deadlines.borrow_mut().disarm(id.index());
     }
 
-    /// The time of timers, read anew if the loop does not run.
-    #[inline]
-    pub(crate) fn time(&self) -> u64 {
-        if !self.running.get() {
-            self.read_clock();
-        }
-        self.elapsed.get()
-    }
-
-    /// The time of the call, for durations that begin with it. It does not change the loop's time.
-    pub(crate) fn time_of_call(&self) -> u64 {
-        nanoseconds(self.clock.elapsed()).max(self.elapsed.get())
-    }
-
-    /// The time up to which readiness has been looked at and handled.
-    pub(crate) fn seen(&self) -> u64 {
-        self.seen.get()
-    }
-
-    fn read_clock(&self) {
-        self.set_time(self.clock.elapsed());
-    }
-
-    /// Reads the clock after callbacks, and notes how far they have made the loop's time lag behind.
-    fn read_clock_after_callbacks(&self, now: Duration) {
-        let before = self.elapsed.get();
-        self.set_time(now);
-        self.lags.borrow_mut().note(before, self.elapsed.get());
-    }
-
-    /// Notes how far callbacks have made the loop's time lag behind, where deadlines may count from it.
-    fn note_lag(&self) {
-        if !self.deadlines.borrow().is_empty() {
-            self.read_clock_after_callbacks(self.clock.coarse());
-        }
-    }
-
-    fn set_time(&self, now: Duration) {
-        self.elapsed.set(nanoseconds(now).max(self.elapsed.get()));
-    }
-
     /// To be called when there is more to do, or less to wait for, than the host of the loop knows of.
     #[inline]
     pub(crate) fn changed(&self) {
@@ -467,168 +417,6 @@ impl Inner {
             || !self.reap.borrow().is_empty()
             || !self.expiring.borrow().is_empty()
     }
-
-    fn iterate(&self, limit: Option<Duration>) -> Result<(), Error> {
-        self.iterations.set(self.iterations.get().wrapping_add(1));
-        self.run_ticks();
-        self.run_timers();
-        self.run_flush();
-        self.wait(limit)?;
-        self.run_io();
-        self.run_deadlines();
-        self.run_flush();
-        self.run_reap();
-        Ok(())
-    }
-
-    fn run_ticks(&self) {
-        if self.remote.has_arrivals() {
-            let arrivals = self.remote.take_arrivals();
-            let mut ticks = self.ticks.borrow_mut();
-            ticks.extend(arrivals.tasks.into_iter().map(Tick::Task));
-            ticks.extend(arrivals.calls.into_iter().map(|call| Tick::Call(call)));
-            if arrivals.stop {
-                self.stopping.set(true);
-            }
-        }
-        let queued = self.ticks.borrow().len();
-        for _ in 0..queued {
-            let tick = self.ticks.borrow_mut().pop_front();
-            match tick {
-                Some(Tick::Call(call)) => contain("tick", call),
-                Some(Tick::Task(task)) => contain("task", || {
-                    task.run();
-                }),
-                None => break,
-            }
-        }
-    }
-
-    fn run_timers(&self) {
-        if self.timers.borrow().is_empty() {
-            return;
-        }
-        // The callbacks of the last iteration took time that the waiting below must not add to, and so do these.
-        self.read_clock_after_callbacks(self.clock.elapsed());
-        if crate::timer::run_due(self, self.elapsed.get()) {
-            self.read_clock_after_callbacks(self.clock.elapsed());
-        }
-    }
-
-    fn timeout(&self, limit: Option<Duration>) -> Option<Duration> {
-        let waits_for_nothing = !self.is_alive();
-        if waits_for_nothing || self.has_work() || self.stopping.get() || self.remote.has_arrivals()
-        {
-            return Some(Duration::ZERO);
-        }
-        let timer = self.timers.borrow().next_deadline();
-        let deadline = self.deadlines.borrow().next_wakeup();
-        let next = [timer, deadline].into_iter().flatten().min();
-        let wait = next.map(|at| Duration::from_nanos(at.saturating_sub(self.elapsed.get())));
-        [wait, limit].into_iter().flatten().min()
-    }
-
-    fn wait(&self, limit: Option<Duration>) -> Result<(), Error> {
-        self.note_lag();
-        let began = self.elapsed.get();
-        let timeout = self.timeout(limit);
-        let mut poller = self.poller.borrow_mut();
-        let mut events = self.events.borrow_mut();
-        let result = poller.wait(&mut events, timeout);
-        self.read_clock();
-        result.map_err(|error| Error::poll("waiting for events", error))?;
-        // What is ready beyond a full wait has to be seen before anything expires, but not for ever.
-        let full_waits = self.full_waits.get() + 1;
-        if events.len() < poller.capacity() || full_waits > FULL_WAITS {
-            self.full_waits.set(0);
-            self.seen.set(began);
-        } else {
-            self.full_waits.set(full_waits);
-        }
-        Ok(())
-    }
-
-    fn run_io(&self) {
-        let mut ready = std::mem::take(&mut *self.ready.borrow_mut());
-        let mut events = std::mem::take(&mut *self.events.borrow_mut());
-        for &(token, readiness) in events.iter().chain(&ready) {
-            self.drive(token, |driver| driver.ready(token, readiness));
-        }
-        events.clear();
-        self.events.replace(events);
-        ready.clear();
-        give_back(&self.ready, ready);
-    }
-
-    /// Expires what was due when the last look at readiness began: later than that, bytes may wait that count.
-    fn run_deadlines(&self) {
-        let now = self.seen.get();
-        crate::timer::run_expiring(self, now);
-        if self
-            .deadlines
-            .borrow()
-            .next_wakeup()
-            .is_none_or(|at| at > now)
-        {
-            return;
-        }
-        let mut expired = Vec::new();
-        self.deadlines.borrow_mut().expire(now, &mut expired);
-        for raw in expired {
-            let token = Token::from_u64(raw);
-            self.drive(token, |driver| driver.expired(token));
-        }
-    }
-
-    #[inline]
-    fn run_flush(&self) {
-        if self.flush.borrow().is_empty() {
-            return;
-        }
-        let mut flush = std::mem::take(&mut *self.flush.borrow_mut());
-        for &token in &flush {
-            self.drive(token, |driver| driver.flush(token));
-        }
-        flush.clear();
-        give_back(&self.flush, flush);
-    }
-
-    #[inline]
-    fn run_reap(&self) {
-        if self.reap.borrow().is_empty() {
-            return;
-        }
-        let mut reap = std::mem::take(&mut *self.reap.borrow_mut());
-        for &token in &reap {
-            self.drive(token, |driver| driver.reap(token));
-        }
-        reap.clear();
-        give_back(&self.reap, reap);
-    }
-
-    #[inline]
-    fn drive(&self, token: Token, call: impl FnOnce(&'static dyn Driver)) {
-        let driver = self.drivers.borrow().get(token.driver().index()).copied();
-        let Some(driver) = driver else { return };
-        if let Err(message) = catch(|| call(driver)) {
-            let reported = catch(|| driver.panicked(token, &message));
-            if reported.is_err() {
-                tracing::error!("a callback panicked while a panic was reported: {message}");
-            }
-        }
-    }
-}
-
-/// Gives a drained list its storage back, unless it was filled anew meanwhile.
-fn give_back<T>(list: &RefCell<Vec<T>>, storage: Vec<T>) {
-    let mut list = list.borrow_mut();
-    if list.capacity() == 0 {
-        *list = storage;
-    }
-}
-
-pub(crate) fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Inner {
