@@ -23,6 +23,21 @@ fn pass(clock: &ManualClock, time: Duration) {
 /// Longer than the grace and everything that follows it.
 const A_WHILE: Duration = Duration::from_millis(2500);
 
+/// A client that has sent a request.
+fn asking(http: HttpServer, request: impl AsRef<[u8]>) -> Client {
+    let mut client = Client::new(http);
+    client.send(request);
+    client
+}
+
+/// A client that has sent a request and ended its side.
+fn half_closed(http: HttpServer, request: impl AsRef<[u8]>) -> Client {
+    let client = asking(http, request);
+    client.end();
+    settle();
+    client
+}
+
 struct Dropped(Log);
 
 impl Drop for Dropped {
@@ -49,8 +64,7 @@ fn waiting() -> (HttpServer, Log) {
 fn the_future_of_a_client_that_closes_while_it_waits_is_dropped() {
     let clock = manual_clock();
     let (http, log) = waiting();
-    let mut client = Client::new(http);
-    client.send(get("/"));
+    let client = asking(http, get("/"));
     settle();
     pass(&clock, Duration::from_millis(500));
     drop(client);
@@ -68,8 +82,7 @@ fn a_client_that_closes_is_noticed_after_the_grace_and_not_before() {
         if let Some(grace) = grace {
             http.disconnect_grace(Duration::from_millis(grace));
         }
-        let mut client = Client::new(http);
-        client.send(get("/"));
+        let client = asking(http, get("/"));
         drop(client);
         settle();
         pass(&clock, Duration::from_millis(before));
@@ -84,8 +97,7 @@ fn a_client_that_closes_is_not_tested_where_half_open_connections_are_allowed() 
     let clock = manual_clock();
     let (http, log) = waiting();
     http.allow_half_open(true);
-    let mut client = Client::new(http);
-    client.send(get("/"));
+    let client = asking(http, get("/"));
     drop(client);
     settle();
     pass(&clock, Duration::from_secs(20));
@@ -96,10 +108,7 @@ fn a_client_that_closes_is_not_tested_where_half_open_connections_are_allowed() 
 fn a_client_that_has_ended_its_side_is_tested_with_the_first_bytes_of_its_response() {
     let clock = manual_clock();
     let (http, gate) = gated();
-    let mut client = Client::new(http);
-    client.send(get("/"));
-    client.end();
-    settle();
+    let mut client = half_closed(http, get("/"));
     let mut sent = String::new();
     for expected in ["H", "HT", "HTT", "HTT"] {
         pass(&clock, Duration::from_millis(1100));
@@ -114,8 +123,7 @@ fn a_client_that_has_ended_its_side_is_tested_with_the_first_bytes_of_its_respon
 fn a_client_that_closes_behind_further_requests_is_noticed() {
     let clock = manual_clock();
     let (http, log) = waiting();
-    let mut client = Client::new(http);
-    client.send(get("/").repeat(3));
+    let client = asking(http, get("/").repeat(3));
     settle();
     drop(client);
     pass(&clock, A_WHILE);
@@ -129,8 +137,7 @@ fn a_client_that_closes_behind_a_body_that_nobody_reads_is_noticed() {
     let (http, log) = waiting();
     // One read is taken ahead, and the rest waits in the socket with the end behind it.
     for length in [10, 90_000] {
-        let mut client = Client::new(http);
-        client.send(post("/", &"x".repeat(length)));
+        let client = asking(http, post("/", &"x".repeat(length)));
         settle();
         drop(client);
         pass(&clock, A_WHILE);
@@ -149,16 +156,15 @@ fn places_of_clients_that_have_closed_are_free_again() {
         held.borrow_mut().push(req.responder());
         std::future::pending::<&str>()
     });
-    let mut clients: Vec<Client> = (0..3).map(|_| Client::new(http)).collect();
-    for client in &mut clients {
-        client.send(get("/"));
+    let ask = |_| {
+        let client = asking(http, get("/"));
         settle();
-    }
-    drop(clients);
+        client
+    };
+    drop((0..3).map(ask).collect::<Vec<_>>());
     pass(&clock, A_WHILE);
     assert_eq!((http.open_connections(), gates.borrow().len()), (0, 1));
-    let mut next = Client::new(http);
-    next.send(get("/"));
+    let mut next = asking(http, get("/"));
     settle();
     let responder = gates.borrow().last().copied().unwrap();
     assert!(responder.send("next"));
@@ -201,8 +207,10 @@ fn silent_streams_of_a_client_that_has_closed_emit_close() {
         ("1.1", "/responder"),
         ("1.0", "/responder"),
     ] {
-        let mut client = Client::new(http);
-        client.send(format!("GET {path} HTTP/{version}\r\nHost: test\r\n\r\n"));
+        let mut client = asking(
+            http,
+            format!("GET {path} HTTP/{version}\r\nHost: test\r\n\r\n"),
+        );
         settle();
         assert!(client.so_far().contains("200 OK"));
         drop(client);
@@ -242,10 +250,7 @@ fn a_client_that_ends_its_side_with_its_request_gets_the_answer_however_long_it_
     let clock = manual_clock();
     let (http, gate) = gated();
     for version in ["1.1", "1.0"] {
-        let mut client = Client::new(http);
-        client.send(format!("GET / HTTP/{version}\r\nHost: test\r\n\r\n"));
-        client.end();
-        settle();
+        let mut client = half_closed(http, format!("GET / HTTP/{version}\r\nHost: test\r\n\r\n"));
         pass(&clock, Duration::from_secs(20));
         assert!(gate.take().unwrap().send("late"), "{version}");
         let answer = client.answer();
@@ -259,9 +264,7 @@ fn a_client_that_ends_its_side_with_its_request_gets_the_answer_however_long_it_
 fn all_requests_of_a_client_that_has_ended_its_side_are_answered() {
     let clock = manual_clock();
     let (http, gate) = gated();
-    let mut client = Client::new(http);
-    client.send(get("/").repeat(3));
-    client.end();
+    let mut client = half_closed(http, get("/").repeat(3));
     for n in 0..3 {
         settle();
         pass(&clock, Duration::from_secs(5));
@@ -277,10 +280,7 @@ fn all_requests_of_a_client_that_has_ended_its_side_are_answered() {
 fn a_client_that_has_ended_its_side_gets_all_pieces_of_its_answer() {
     let clock = manual_clock();
     let (http, gate) = gated();
-    let mut client = Client::new(http);
-    client.send(get("/"));
-    client.end();
-    settle();
+    let mut client = half_closed(http, get("/"));
     pass(&clock, A_WHILE);
     let responder = gate.take().unwrap();
     responder.start(Response::plain("one "));

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use rustls::version::{TLS12, TLS13};
 use uptick_socket::prelude::*;
-use uptick_tls::SecureConnector;
+use uptick_tls::{SecureConnector, SecureServer};
 
 use crate::connecting::{outcome, to};
 use crate::support::{
-    Client, Identity, address, client, connect, drain, join, logged, manual_clock, settle,
-    tls_server, until,
+    Client, address, client, connect, drain, join, logged, manual_clock, secure_server, settle,
+    until,
 };
 
 /// How a connection ends for a client: `Ok` after a `close_notify`, an error without one.
@@ -23,73 +23,74 @@ fn end_of(tls: &mut Client) -> Result<String, ErrorKind> {
     }
 }
 
+/// Sends a byte; returns how the connection ends.
+fn end_after_byte(mut tls: Client) -> Result<String, ErrorKind> {
+    tls.write_all(b"x").unwrap();
+    end_of(&mut tls)
+}
+
+/// Returns how a connection ends for a client that sends a byte, where `serve` is the server's `connection` listener.
+fn end_where(serve: impl FnMut(Connection) + 'static) -> Result<String, ErrorKind> {
+    let (identity, server) = secure_server();
+    server.on("connection", serve);
+    join(client(server, identity.client(), end_after_byte))
+}
+
+/// Returns all that a server answers to bytes that are no handshake.
+fn answer_to(server: SecureServer, bytes: &[u8]) -> Vec<u8> {
+    let mut socket = connect(address(server));
+    socket.write_all(bytes).unwrap();
+    let peer = std::thread::spawn(move || {
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).map(|_| answer)
+    });
+    join(peer).unwrap()
+}
+
 #[test]
 fn close_sends_close_notify() {
     for version in [&TLS12, &TLS13] {
-        let identity = Identity::new();
-        let server = tls_server(identity.config());
+        let (identity, server) = secure_server();
         server.on("connection", |conn: Connection| {
             conn.write("hello");
             conn.on("data", move |_: Bytes| conn.close());
         });
-        let peer = client(server, identity.client_of(&[version]), |mut tls| {
-            tls.write_all(b"x").unwrap();
-            end_of(&mut tls)
-        });
+        let peer = client(server, identity.client_of(&[version]), end_after_byte);
         assert_eq!(join(peer), Ok("hello".to_owned()));
     }
 }
 
 #[test]
 fn close_sends_no_close_notify_where_it_discards_bytes() {
-    let identity = Identity::new();
-    let server = tls_server(identity.config());
-    server.on("connection", |conn: Connection| {
+    let end = end_where(|conn| {
         conn.on("data", move |_: Bytes| {
             conn.write("discarded");
             conn.close();
         });
     });
-    let peer = client(server, identity.client(), |mut tls| {
-        tls.write_all(b"x").unwrap();
-        end_of(&mut tls)
-    });
-    assert_eq!(join(peer), Err(ErrorKind::UnexpectedEof));
+    assert_eq!(end, Err(ErrorKind::UnexpectedEof));
 }
 
 #[test]
 fn reset_sends_no_close_notify() {
-    let identity = Identity::new();
-    let server = tls_server(identity.config());
-    server.on("connection", |conn: Connection| {
+    let end = end_where(|conn| {
         conn.on("data", move |_: Bytes| conn.reset());
     });
-    let peer = client(server, identity.client(), |mut tls| {
-        tls.write_all(b"x").unwrap();
-        end_of(&mut tls)
-    });
-    assert_eq!(join(peer), Err(ErrorKind::ConnectionReset));
+    assert_eq!(end, Err(ErrorKind::ConnectionReset));
 }
 
 #[test]
 fn a_callback_that_panics_sends_no_close_notify() {
-    let identity = Identity::new();
-    let server = tls_server(identity.config());
-    server.on("connection", |conn: Connection| {
+    let end = end_where(|conn| {
         conn.on("error", |_: Error| ());
         conn.on("data", |_: Bytes| panic!("half an answer"));
     });
-    let peer = client(server, identity.client(), |mut tls| {
-        tls.write_all(b"x").unwrap();
-        end_of(&mut tls)
-    });
-    assert_eq!(join(peer), Err(ErrorKind::UnexpectedEof));
+    assert_eq!(end, Err(ErrorKind::UnexpectedEof));
 }
 
 #[test]
 fn a_client_that_closes_sends_close_notify() {
-    let identity = Identity::new();
-    let server = tls_server(identity.config());
+    let (identity, server) = secure_server();
     let log = logged(server);
     let connector = SecureConnector::new(to(server)).cafile(&identity.file);
     let conn = outcome(connector.connect("tls://localhost:443")).unwrap();
@@ -102,8 +103,7 @@ fn a_client_that_closes_sends_close_notify() {
 #[test]
 fn a_fin_without_close_notify_is_answered_with_one() {
     for version in [&TLS12, &TLS13] {
-        let identity = Identity::new();
-        let server = tls_server(identity.config());
+        let (identity, server) = secure_server();
         let log = logged(server);
         let peer = client(server, identity.client_of(&[version]), |mut tls| {
             tls.write_all(b"half").unwrap();
@@ -118,24 +118,21 @@ fn a_fin_without_close_notify_is_answered_with_one() {
 #[test]
 fn a_shutdown_and_an_idle_timeout_send_close_notify() {
     let clock = manual_clock();
-    let identity = Identity::new();
-    let server = tls_server(identity.config());
+    let (identity, server) = secure_server();
     let log = logged(server);
     server.on("connection", |conn: Connection| {
         conn.set_idle_timeout(Some(Duration::from_secs(60)));
     });
-    let peer = client(server, identity.client(), |mut tls| {
+    let silent = |mut tls: Client| {
         tls.flush().unwrap();
         end_of(&mut tls)
-    });
+    };
+    let peer = client(server, identity.client(), silent);
     until(|| log.has("connection"));
     clock.advance(Duration::from_secs(61));
     assert_eq!(join(peer), Ok(String::new()));
 
-    let peer = client(server, identity.client(), |mut tls| {
-        tls.flush().unwrap();
-        end_of(&mut tls)
-    });
+    let peer = client(server, identity.client(), silent);
     log.take();
     until(|| log.has("connection"));
     drop(server.shutdown(Duration::from_secs(1)));
@@ -160,8 +157,7 @@ const UNEXPECTED_MESSAGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 10];
 
 #[test]
 fn the_alert_of_a_failed_handshake_arrives_at_a_client_that_sends_on() {
-    let identity = Identity::new();
-    let server = tls_server(identity.config());
+    let (_identity, server) = secure_server();
     let log = logged(server);
     let address = address(server);
     let peer = std::thread::spawn(move || {
@@ -175,8 +171,7 @@ fn the_alert_of_a_failed_handshake_arrives_at_a_client_that_sends_on() {
 
 #[test]
 fn the_alert_of_a_connection_that_fails_arrives_at_a_client_that_sends_on() {
-    let identity = Identity::new();
-    let server = tls_server(identity.config());
+    let (identity, server) = secure_server();
     let log = logged(server);
     let peer = client(server, identity.client(), |mut tls| {
         tls.write_all(b"whole").unwrap();
@@ -205,8 +200,7 @@ fn the_alert_of_a_connection_that_fails_arrives_at_a_client_that_sends_on() {
 #[test]
 fn a_peer_that_sends_on_after_an_alert_is_closed_after_the_linger_time() {
     let clock = manual_clock();
-    let identity = Identity::new();
-    let server = tls_server(identity.config());
+    let (identity, server) = secure_server();
     let log = logged(server);
     let peer = client(server, identity.client(), |mut tls| {
         tls.write_all(b"whole").unwrap();
@@ -245,8 +239,7 @@ fn the_alert_of_a_client_arrives_at_a_server_that_sends_on() {
 
 #[test]
 fn a_first_message_that_is_no_client_hello_is_answered_with_unexpected_message() {
-    let identity = Identity::new();
-    let server = tls_server(identity.config());
+    let (_identity, server) = secure_server();
     let log = logged(server);
     for (what, bytes) in [
         ("application data", &[23, 3, 3, 0, 2, 1, 2][..]),
@@ -260,21 +253,9 @@ fn a_first_message_that_is_no_client_hello_is_answered_with_unexpected_message()
         ),
         ("a heartbeat", &[24, 3, 3, 0, 3, 1, 0, 0]),
     ] {
-        let mut socket = connect(address(server));
-        socket.write_all(bytes).unwrap();
-        let peer = std::thread::spawn(move || {
-            let mut answer = Vec::new();
-            socket.read_to_end(&mut answer).map(|_| answer)
-        });
-        assert_eq!(join(peer).unwrap(), UNEXPECTED_MESSAGE, "{what}");
+        assert_eq!(answer_to(server, bytes), UNEXPECTED_MESSAGE, "{what}");
     }
     assert_eq!(log.len(), 7);
     // An alert is not answered with one.
-    let mut socket = connect(address(server));
-    socket.write_all(&[21, 3, 3, 0, 2, 2, 48]).unwrap();
-    let peer = std::thread::spawn(move || {
-        let mut answer = Vec::new();
-        socket.read_to_end(&mut answer).map(|_| answer)
-    });
-    assert_eq!(join(peer).unwrap(), []);
+    assert_eq!(answer_to(server, &[21, 3, 3, 0, 2, 2, 48]), []);
 }

@@ -163,6 +163,13 @@ pub(crate) fn tls_server(config: TlsConfig) -> SecureServer {
     SecureServer::new(Server::bind("127.0.0.1:0").unwrap(), config)
 }
 
+/// A server with a certificate of its own.
+pub(crate) fn secure_server() -> (Identity, SecureServer) {
+    let identity = Identity::new();
+    let server = tls_server(identity.config());
+    (identity, server)
+}
+
 /// Where a server listens, whatever the scheme.
 pub(crate) fn address<S: ServerInterface>(server: S) -> SocketAddr {
     let uri = server.address().unwrap();
