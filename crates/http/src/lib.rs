@@ -6,6 +6,7 @@ mod concurrency;
 mod connection;
 mod cookies;
 mod error;
+mod exchange;
 mod form;
 mod forwarded;
 pub mod h1;

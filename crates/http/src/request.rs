@@ -1,7 +1,6 @@
 //! A request as handlers get it.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -10,10 +9,10 @@ use uptick_emitter::{Emitter, Listeners, events};
 use uptick_socket::{Address, Connection};
 
 use crate::body::{BodyError, BodyReader};
-use crate::connection::{self, At, Incoming};
+use crate::exchange::{Exchange, Incoming};
 use crate::h1::{BodyLength, RequestHead, Version};
-use crate::router::{BadEscape, NormalPath, Params};
-use crate::{HeaderMap, Method, Origin, Responder, TrustedProxies};
+use crate::router::{BadEscape, Params};
+use crate::{HeaderMap, Method, Origin, Responder};
 use bytes::Bytes;
 
 /// A request.
@@ -32,15 +31,8 @@ use bytes::Bytes;
 ///
 /// Events also come when the request itself was dropped.
 pub struct Request {
-    at: At,
-    conn: Option<Connection>,
-    head: RequestHead,
-    path: NormalPath,
+    exchange: Rc<Exchange>,
     params: Params,
-    /// The trusted proxies, when the peer is one of them.
-    proxies: Option<Rc<TrustedProxies>>,
-    /// The request as the client made it, according to them. It is found when it is first asked for.
-    forwarded: OnceCell<Box<Origin>>,
 }
 
 events! {
@@ -66,75 +58,46 @@ impl Emitter for Request {
     type Events = Request;
 
     fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
-        Incoming(self.at).with_listeners(f)
+        Incoming(&self.exchange).with_listeners(f)
     }
 
     fn listener_added(&self, slot: u8) {
         if slot == Request::DATA.slot() {
-            connection::resume_body(self.at);
+            self.exchange.resume_body();
         }
     }
 }
 
 impl Request {
-    pub(crate) fn new(
-        at: At,
-        conn: Connection,
-        head: RequestHead,
-        proxies: Option<Rc<TrustedProxies>>,
-    ) -> Self {
+    /// Makes a handle of an exchange.
+    #[inline]
+    pub(crate) fn of(exchange: Rc<Exchange>) -> Self {
         Request {
-            at,
-            conn: Some(conn),
-            head,
-            path: NormalPath::default(),
+            exchange,
             params: Params::default(),
-            proxies,
-            forwarded: OnceCell::new(),
         }
     }
 
-    /// A request that came on no connection.
+    /// Makes a request that came on no connection.
     #[cfg(test)]
     pub(crate) fn for_test(method: Method, target: &str) -> Self {
-        use crate::h1::{Decoder, Event, Limits};
+        use crate::h1::Limits;
 
-        let mut decoder = Decoder::new();
-        decoder.push(format!("{method} {target} HTTP/1.1\r\nHost: test\r\n\r\n").into());
-        match decoder.next(&Limits::default()) {
-            Some(Event::Head(head)) => Request {
-                at: At::nowhere(),
-                conn: None,
-                head,
-                path: NormalPath::default(),
-                params: Params::default(),
-                proxies: None,
-                forwarded: OnceCell::new(),
-            },
-            other => unreachable!("{other:?}"),
-        }
+        let mut exchange = Exchange::default();
+        let head = format!("{method} {target} HTTP/1.1\r\nHost: test\r\n\r\n");
+        let read = exchange.head.read(head.as_bytes(), &Limits::default());
+        assert!(read.is_some(), "{head}");
+        Request::of(Rc::new(exchange))
     }
 
-    pub(crate) fn at(&self) -> At {
-        self.at
-    }
-
-    /// The same request, for those who look at it when the handler has it.
+    /// Returns another handle of the same request, without the parameters of its route.
     pub(crate) fn again(&self) -> Self {
-        Request {
-            at: self.at,
-            conn: self.conn,
-            head: self.head.clone(),
-            path: self.path.clone(),
-            params: Params::default(),
-            proxies: self.proxies.clone(),
-            forwarded: self.forwarded.clone(),
-        }
+        Request::of(Rc::clone(&self.exchange))
     }
 
     /// The method.
     pub fn method(&self) -> &Method {
-        self.head.method()
+        self.exchange.head.method()
     }
 
     /// The path in normal form, which is what routes are compared with and what guards are to compare: every spelling of a path
@@ -147,25 +110,25 @@ impl Request {
     /// sent.
     pub fn path(&self) -> &str {
         self.normal_path()
-            .unwrap_or_else(|BadEscape| self.head.raw_path())
+            .unwrap_or_else(|BadEscape| self.exchange.head.raw_path())
     }
 
     pub(crate) fn normal_path(&self) -> Result<&str, BadEscape> {
-        self.path.of(self.head.raw_path())
+        self.exchange.path.of(self.exchange.head.raw_path())
     }
 
     pub(crate) fn path_bytes(&self) -> &[u8] {
-        self.head.path_bytes()
+        self.exchange.head.path_bytes()
     }
 
     /// The target as it was sent: path and query, or a whole URI.
     pub fn target(&self) -> &str {
-        self.head.target()
+        self.exchange.head.target()
     }
 
     /// The query as it was sent, without the `?`.
     pub fn query(&self) -> Option<&str> {
-        self.head.query()
+        self.exchange.head.query()
     }
 
     /// The names and values of the query, decoded as forms are: `+` is a space, and what is not UTF-8 is replaced.
@@ -194,17 +157,17 @@ impl Request {
 
     /// The first value of a field, when it is text; case does not matter in names.
     pub fn header(&self, name: &str) -> Option<&str> {
-        str::from_utf8(self.head.field(name)?).ok()
+        str::from_utf8(self.exchange.head.field(name)?).ok()
     }
 
     /// The fields as a map, which is made for the call.
     pub fn headers(&self) -> HeaderMap {
-        self.head.to_header_map()
+        self.exchange.head.to_header_map()
     }
 
     /// The names and values of the cookies, as they were sent.
     pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
-        let fields = self.head.fields_of("cookie");
+        let fields = self.exchange.head.fields_of("cookie");
         fields
             .filter_map(|field| str::from_utf8(field).ok())
             .flat_map(crate::cookies::pairs)
@@ -218,12 +181,12 @@ impl Request {
 
     /// The head, as it was decoded.
     pub fn head(&self) -> &RequestHead {
-        &self.head
+        &self.exchange.head
     }
 
     /// The version of the client.
     pub fn version(&self) -> Version {
-        self.head.version()
+        self.exchange.head.version()
     }
 
     /// The host that the client asked for, with the port where it was given, `example.com:8080`: as a trusted proxy names it
@@ -232,7 +195,7 @@ impl Request {
     pub fn host(&self) -> Option<&str> {
         match self.forwarded() {
             Some(origin) => origin.host.as_deref(),
-            None => self.head.host(),
+            None => self.exchange.head.host(),
         }
     }
 
@@ -243,7 +206,7 @@ impl Request {
 
     /// How many bytes the body has, where the client has said so.
     pub fn content_length(&self) -> Option<u64> {
-        match self.head.body() {
+        match self.exchange.head.body() {
             BodyLength::None => Some(0),
             BodyLength::Bytes(length) => Some(length),
             BodyLength::Chunked => None,
@@ -252,12 +215,12 @@ impl Request {
 
     /// The connection on which the request came. Writing to it breaks the answer.
     pub fn connection(&self) -> Option<Connection> {
-        self.conn
+        self.exchange.conn
     }
 
     /// The other end of the connection: behind a proxy, the proxy. `None` when the client has gone.
     pub fn peer(&self) -> Option<Address> {
-        self.conn?.peer()
+        self.exchange.conn?.peer()
     }
 
     /// Returns the request as the client made it: its address, the scheme and the host. They are those of the connection and of
@@ -288,65 +251,67 @@ impl Request {
     pub fn is_secure(&self) -> bool {
         match self.forwarded() {
             Some(origin) => origin.secure,
-            None => self.conn.is_some_and(Connection::is_secure),
+            None => self.exchange.conn.is_some_and(Connection::is_secure),
         }
     }
 
     /// The request as trusted proxies describe it; `None` when it came directly.
     fn forwarded(&self) -> Option<&Origin> {
-        let proxies = self.proxies.as_ref()?;
-        let origin = || Box::new(proxies.believed(self.received(), self.head.fields()));
-        Some(self.forwarded.get_or_init(origin))
+        let proxies = self.exchange.proxies.as_ref()?;
+        let origin = || Box::new(proxies.believed(self.received(), self.exchange.head.fields()));
+        Some(self.exchange.forwarded.get_or_init(origin))
     }
 
     /// The request as it was received.
     fn received(&self) -> Origin {
-        let proxied = self.conn.and_then(Connection::proxied);
+        let proxied = self.exchange.conn.and_then(Connection::proxied);
         let client = proxied.map(|proxied| proxied.source);
         Origin {
             ip: self.peer_ip(),
             port: client.or_else(|| self.peer()).and_then(|peer| peer.port()),
-            secure: self.conn.is_some_and(Connection::is_secure),
-            host: self.head.host().map(str::to_owned),
+            secure: self.exchange.conn.is_some_and(Connection::is_secure),
+            host: self.exchange.head.host().map(str::to_owned),
         }
     }
 
     fn peer_ip(&self) -> Option<IpAddr> {
-        Some(self.conn?.remote_ip()?.to_canonical())
+        Some(self.exchange.conn?.remote_ip()?.to_canonical())
     }
 
     /// The handle by which the request can be answered at any time, from anywhere on this thread.
     pub fn responder(&self) -> Responder {
-        Responder::of(self)
+        Responder::of(&self.exchange)
     }
 
     /// The pieces of the body. Whoever reads them leaves none for others.
     pub fn body_stream(&self) -> BodyReader {
-        BodyReader::new(self.at)
+        BodyReader::new(Rc::clone(&self.exchange))
     }
 
     /// Whether more of the body may come.
     pub fn has_body(&self) -> bool {
-        connection::body_left(self.at)
+        self.exchange.has_body_left()
     }
 
     /// Stops `data` and `end` until [`resume`](Request::resume), and so, in time, the client.
     pub fn pause(&self) {
-        connection::pause_body(self.at);
+        self.exchange.pause_body();
     }
 
     /// Lets `data` and `end` come; without a `data` listener the body is thrown away.
     pub fn resume(&self) {
-        connection::resume_body(self.at);
+        self.exchange.resume_body();
     }
 
     /// The fields behind a chunked body that has ended.
     pub fn trailers(&self) -> Option<HeaderMap> {
-        connection::trailers(self.at).map(|trailers| trailers.to_header_map())
+        self.exchange
+            .trailers()
+            .map(|trailers| trailers.to_header_map())
     }
 
     pub(crate) fn body_limit(&self) -> usize {
-        connection::body_limit(self.at)
+        self.exchange.body_limit()
     }
 }
 

@@ -2,17 +2,18 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use uptick_emitter::{Emitter, Listeners, events};
 use uptick_stream::Chunk;
 
-use crate::connection::{self, At, Outgoing};
-use crate::{IntoResponse, Request, Response};
+use crate::exchange::{self, Exchange, Handle, Outgoing};
+use crate::{IntoResponse, Response};
 
 /// Answers a request, now or later.
 ///
-/// A `Copy` handle, taken from [`Request::responder`]. A handler that has taken it may return `()`. When the request is
+/// A `Copy` handle, taken from [`Request::responder`](crate::Request::responder). A handler that has taken it may return `()`. When the request is
 /// answered, or its client has gone, the handle is stale: [`send`](Responder::send) gives `false` and does nothing.
 ///
 /// # Events
@@ -39,7 +40,7 @@ use crate::{IntoResponse, Request, Response};
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Responder {
-    at: At,
+    exchange: Handle,
     local: PhantomData<*const ()>,
 }
 
@@ -58,29 +59,31 @@ impl Emitter for Responder {
     type Events = Responder;
 
     fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
-        Outgoing(self.at).with_listeners(f)
+        Outgoing(&*self.exchange.get()?).with_listeners(f)
     }
 }
 
 impl Responder {
-    pub(crate) fn of(request: &Request) -> Self {
-        connection::hold(request);
+    pub(crate) fn of(exchange: &Rc<Exchange>) -> Self {
+        exchange.hold();
         Responder {
-            at: request.at(),
+            exchange: Handle::of(exchange),
             local: PhantomData,
         }
     }
 
     /// Answers. `false` when it was answered before, or the client has gone: then nothing happens.
     pub fn send(self, answer: impl IntoResponse) -> bool {
-        self.is_open() && connection::respond(self.at, answer.into_response())
+        self.with(|exchange| {
+            exchange.is_unanswered() && exchange::respond(exchange, answer.into_response())
+        })
     }
 
     /// Begins an answer whose body is written piece by piece. The body that the response has is the first of them.
     /// `false` when it was answered before, or the client has gone; and when the response is an error, which is answered
     /// whole, or cannot be begun: one of status 1xx, or whose body is a stream.
     pub fn start(self, response: Response) -> bool {
-        connection::start(self.at, response)
+        self.with(|exchange| exchange::start(exchange, response))
     }
 
     /// Writes a piece of the body of an answer that was [`start`](Responder::start)ed.
@@ -88,22 +91,30 @@ impl Responder {
     /// `false` says that the client does not read as fast: the piece was taken, and `drain` tells when to go on. `false`
     /// without a `drain` to come says that nothing is taken: the answer is not started, or over, or the client has gone.
     pub fn write(self, piece: impl Chunk) -> bool {
-        connection::write(self.at, piece)
+        self.with(|exchange| exchange::write(exchange, piece))
     }
 
     /// Ends an answer that was [`start`](Responder::start)ed; `false` when there is none.
     pub fn end(self) -> bool {
-        connection::end(self.at)
+        self.with(|exchange| exchange::end(exchange))
     }
 
     /// Whether an answer would be taken: none was begun, and the client is there.
     pub fn is_open(self) -> bool {
-        connection::is_unanswered(self.at)
+        self.with(|exchange| exchange.is_unanswered())
     }
 
     /// Ready when more can be written: `true`, or `false` when the answer is over or the client has gone.
     pub fn poll_writable(self, context: &Context<'_>) -> Poll<bool> {
-        connection::poll_writable(self.at, context)
+        match self.exchange.get() {
+            Some(exchange) => exchange::poll_writable(&exchange, context),
+            None => Poll::Ready(false),
+        }
+    }
+
+    /// Calls `f` with the exchange; returns `false` if that is over.
+    fn with(self, f: impl FnOnce(&Rc<Exchange>) -> bool) -> bool {
+        self.exchange.get().is_some_and(|exchange| f(&exchange))
     }
 }
 

@@ -493,8 +493,10 @@ pub(crate) fn of_server(server: Id) -> Vec<Connection> {
         let owner = conn.with_extra(|extra| extra.owner).flatten();
         owner.is_some_and(|owner| owner.server == server)
     };
-    let all = Connection::streams(|all| all.handles()).unwrap_or_default();
-    all.into_iter().filter(of_server).collect()
+    <Connection as engine::Engine>::all()
+        .into_iter()
+        .filter(of_server)
+        .collect()
 }
 
 impl fmt::Debug for Connection {

@@ -1,13 +1,14 @@
 //! The body of a request as a stream.
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::Stream;
 
 use super::BodyError;
-use crate::connection::{self, At};
+use crate::exchange::Exchange;
 
 /// The pieces of a request's body, read from the connection as they are asked for: what is not asked for waits in the
 /// socket, and then at the client. Ends with the body, or with an error.
@@ -29,7 +30,7 @@ use crate::connection::{self, At};
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct BodyReader {
-    at: At,
+    exchange: Rc<Exchange>,
     over: bool,
     /// The number of bytes read so far.
     taken: u64,
@@ -37,9 +38,9 @@ pub struct BodyReader {
 }
 
 impl BodyReader {
-    pub(crate) fn new(at: At) -> Self {
+    pub(crate) fn new(exchange: Rc<Exchange>) -> Self {
         BodyReader {
-            at,
+            exchange,
             over: false,
             taken: 0,
             limit: usize::MAX,
@@ -60,7 +61,7 @@ impl Stream for BodyReader {
         if self.over {
             return Poll::Ready(None);
         }
-        let polled = connection::poll_body(self.at, self.taken, self.limit, context);
+        let polled = self.exchange.poll_body(self.taken, self.limit, context);
         match &polled {
             Poll::Pending => {}
             Poll::Ready(Some(Ok(piece))) => self.taken += piece.len() as u64,

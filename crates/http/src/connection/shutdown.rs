@@ -2,46 +2,45 @@
 
 use std::rc::Rc;
 
-use uptick_event_loop::Id;
+use uptick_event_loop::driver::Timestamp;
+use uptick_socket::Connection;
+use uptick_socket::engine::Engine;
 
 use super::flags::Flags;
-use super::{CONNECTIONS, Entry, Timestamp, steps, with_entry};
+use super::state::HttpConnection;
 use crate::server::Service;
 
-/// Ends the idle connections of a server, gives fresh ones a moment, and has the others end with what they are doing.
+/// Ends the idle connections of a server, gives fresh ones a moment, and lets the others end with what they are doing.
 pub(crate) fn drain(service: &Rc<Service>) {
-    for key in of_service(service) {
-        let idle = with_entry(key, |entry| {
-            entry.flags.insert(Flags::DRAINING);
-            if entry.flags.contains(Flags::FRESH) {
+    for http in of_service(service) {
+        let idle = {
+            let mut state = http.state();
+            state.flags.insert(Flags::DRAINING);
+            if state.flags.contains(Flags::FRESH) {
                 // A request may be on its way.
-                entry.since = Timestamp::now();
-                entry.arm(key);
+                state.since = Timestamp::now();
+                http.arm(&mut state);
             }
-            let busy = Flags::ACTIVE | Flags::FRESH | Flags::IN_HEAD;
-            !entry.flags.intersects(busy)
-        });
-        if idle == Some(true) {
-            steps::end(key);
+            state.exchange.is_none() && !state.flags.intersects(Flags::FRESH | Flags::IN_HEAD)
+        };
+        if idle {
+            http.end();
         }
     }
 }
 
-/// Closes the connections of a server that are left; gives how many there were.
+/// Closes the connections of a server that are left; returns how many there were.
 pub(crate) fn cut(service: &Rc<Service>) -> usize {
-    let left: Vec<_> = of_service(service)
-        .into_iter()
-        .filter_map(|key| with_entry(key, |entry| entry.conn))
-        .collect();
-    for conn in &left {
-        conn.close();
+    let left = of_service(service);
+    for http in &left {
+        http.conn.close();
     }
     left.len()
 }
 
-fn of_service(service: &Rc<Service>) -> Vec<Id> {
-    let ours = |(id, entry): (Id, &Entry)| Rc::ptr_eq(&entry.service, service).then_some(id);
-    CONNECTIONS
-        .try_with(|all| all.borrow().iter().filter_map(ours).collect())
-        .unwrap_or_default()
+fn of_service(service: &Rc<Service>) -> Vec<Rc<HttpConnection>> {
+    let sessions = Connection::all().into_iter();
+    let ours = sessions.filter_map(|conn| conn.session::<HttpConnection>());
+    ours.filter(|http| Rc::ptr_eq(&http.service, service))
+        .collect()
 }

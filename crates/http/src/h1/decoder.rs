@@ -90,6 +90,22 @@ enum State {
     Refused,
 }
 
+impl State {
+    /// The state after a head.
+    #[inline]
+    fn after(parts: &Parts) -> State {
+        let last = !parts.keep_alive;
+        match parts.body {
+            BodyLength::None | BodyLength::Bytes(0) => State::End { last },
+            BodyLength::Bytes(left) => State::Counted { left, last },
+            BodyLength::Chunked => State::Chunked {
+                chunked: Chunked::default(),
+                last,
+            },
+        }
+    }
+}
+
 impl Default for State {
     fn default() -> State {
         State::Head {
@@ -104,6 +120,16 @@ impl Decoder {
     /// A decoder at the beginning of a connection.
     pub fn new() -> Decoder {
         Decoder::default()
+    }
+
+    /// Makes a decoder at the body of a request; `None` when it has none.
+    #[inline]
+    pub(crate) fn at_body(head: &RequestHead) -> Option<Decoder> {
+        let state = State::after(&head.parts);
+        (!matches!(state, State::End { .. })).then(|| Decoder {
+            input: Input::default(),
+            state,
+        })
     }
 
     /// Takes what came. Read all events before more is pushed, so that nothing has to be copied but the beginning of a
@@ -142,6 +168,17 @@ impl Decoder {
     /// Whether it is between two requests, without a byte of the next one.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Head { .. }) && self.input.is_empty()
+    }
+
+    /// Returns whether it is as good as a new one.
+    #[inline]
+    pub(crate) fn is_fresh(&self) -> bool {
+        match &self.state {
+            State::Head {
+                lines, empty_lines, ..
+            } => lines.is_fresh() && *empty_lines == 0 && self.input.is_empty(),
+            _ => false,
+        }
     }
 
     /// The number of bytes that were pushed and are in no event yet.
@@ -294,17 +331,11 @@ impl Decoder {
 
     #[inline]
     fn begin(&mut self, method: Method, length: usize, parts: Parts) -> Event {
-        let last = !parts.keep_alive;
-        self.state = match parts.body {
-            BodyLength::None | BodyLength::Bytes(0) => State::End { last },
-            BodyLength::Bytes(left) => State::Counted { left, last },
-            BodyLength::Chunked => State::Chunked {
-                chunked: Chunked::default(),
-                last,
-            },
-        };
+        self.state = State::after(&parts);
+        let bytes = self.input.as_slice()[..length].to_vec();
+        self.input.skip(length);
         Event::Head(RequestHead {
-            bytes: self.input.take(length),
+            bytes,
             method,
             parts,
         })

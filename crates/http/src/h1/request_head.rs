@@ -7,6 +7,8 @@ use http::{HeaderMap, Method};
 use memchr::memchr;
 
 use super::fields::{Fields, to_header_map};
+use super::limits::Limits;
+use super::parse;
 
 /// A version of HTTP that has the format of RFC 9112.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,13 +58,12 @@ impl Span {
 
 /// The head of a request: its first line and its fields, which were validated.
 ///
-/// It is a slice of the bytes that came, and finding a field looks through them. Take [`to_header_map`] where many
-/// fields are wanted.
+/// It keeps its bytes, and finding a field looks through them. Take [`to_header_map`] where many fields are wanted.
 ///
 /// [`to_header_map`]: RequestHead::to_header_map
 #[derive(Clone, Debug)]
 pub struct RequestHead {
-    pub(super) bytes: Bytes,
+    pub(super) bytes: Vec<u8>,
     pub(super) method: Method,
     pub(super) parts: Parts,
 }
@@ -104,6 +105,34 @@ impl Parts {
 }
 
 impl RequestHead {
+    /// Makes a head of nothing, for [`read`](RequestHead::read).
+    pub(crate) const fn new() -> RequestHead {
+        RequestHead {
+            bytes: Vec::new(),
+            method: Method::GET,
+            parts: Parts::NONE,
+        }
+    }
+
+    /// Reads the head at the beginning of `bytes` in the place of the one before, whose memory it uses; returns its length, or
+    /// `None` when the head is not whole or not valid, which [`Decoder`](super::Decoder) tells apart.
+    #[inline]
+    pub(crate) fn read(&mut self, bytes: &[u8], limits: &Limits) -> Option<usize> {
+        let mut parts = Parts::NONE;
+        let (method, length) = parse::head(bytes, limits, &mut parts).ok()??;
+        self.method = method;
+        self.parts = parts;
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes.get(..length)?);
+        Some(length)
+    }
+
+    /// Forgets the head; keeps memory of up to `most` bytes.
+    pub(crate) fn clear(&mut self, most: usize) {
+        self.bytes.clear();
+        self.bytes.shrink_to(most);
+    }
+
     /// The method.
     pub fn method(&self) -> &Method {
         &self.method
@@ -197,13 +226,14 @@ impl RequestHead {
             })
     }
 
-    /// The fields as a map, whose values are slices of the head.
+    /// The fields as a map, whose values share one copy of the head.
     pub fn to_header_map(&self) -> HeaderMap {
-        to_header_map(&self.bytes, self.fields())
+        let head = Bytes::copy_from_slice(&self.bytes);
+        to_header_map(&head, Fields::new(&head[self.parts.fields as usize..]))
     }
 
     /// The bytes of the head, from the method to the empty line.
-    pub fn as_bytes(&self) -> &Bytes {
+    pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 

@@ -152,3 +152,16 @@ fn head_gets_the_fields_of_get_without_its_body() {
     assert!(text.contains("content-length: 5\r\n"), "{text}");
     assert!(text.ends_with("\r\n\r\n"), "{text}");
 }
+
+#[test]
+fn empty_lines_before_the_request_of_one_client_do_not_count_for_another() {
+    let http = server();
+    http.get("/", |_: Request| "hello");
+    for _ in 0..4 {
+        let mut client = Client::new(http);
+        client.send("\r\n");
+        settle();
+        client.send(get("/"));
+        assert_eq!(client.answer().status(), 200);
+    }
+}

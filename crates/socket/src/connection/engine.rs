@@ -81,7 +81,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use uptick_event_loop::{DriverId, Token};
-use uptick_stream::transport;
+use uptick_stream::transport::{self, Transport};
 
 use super::Connection;
 
@@ -136,6 +136,9 @@ pub trait Engine: Copy {
 
     /// Returns the connection of a [`token`](Engine::token), unless it is gone.
     fn find(token: Token) -> Option<Self>;
+
+    /// Returns the open connections of the thread.
+    fn all() -> Vec<Self>;
 
     /// Adds a layer between the socket and the listeners, above those that are there.
     fn add_filter(self, filter: impl Filter);
@@ -201,6 +204,10 @@ impl Engine for Connection {
 
     fn find(token: Token) -> Option<Self> {
         transport::find(token)
+    }
+
+    fn all() -> Vec<Self> {
+        Connection::streams(|all| all.handles()).unwrap_or_default()
     }
 
     fn add_filter(self, filter: impl Filter) {

@@ -1,0 +1,406 @@
+//! What happens next on a connection: one step after the other, until something has to be waited for.
+
+use std::rc::Rc;
+use std::task::Waker;
+
+use bytes::{Buf, Bytes, BytesMut};
+use uptick_event_loop::driver::Timestamp;
+use uptick_event_loop::spawn;
+
+use super::flags::Flags;
+use super::state::{HttpConnection, State};
+use crate::body::BodyError;
+use crate::exchange::{
+    self, BodyProgress, Consumer, Exchange, ResponseProgress, body_failed, emit_to_request, respond,
+};
+use crate::h1::{BodyLength, Decoder, Event, Invalid};
+use crate::handler::contained;
+use crate::{HttpError, Reply, Request};
+
+/// A step that is done while nothing is borrowed.
+enum Step {
+    /// A request has come, and is the connection's exchange.
+    Handle(Rc<Exchange>),
+    /// A piece of the body, for its listeners.
+    Piece(Rc<Exchange>, Bytes),
+    /// The body has ended, for its listeners.
+    PieceEnd(Rc<Exchange>),
+    /// No more of the body comes, and why.
+    Failed(Rc<Exchange>, BodyError),
+    /// The reader of the body goes on.
+    Wake(Waker),
+    /// An exchange is over.
+    Finished(Rc<Exchange>),
+    /// What came is no request.
+    Refuse(Invalid),
+    /// The connection ends.
+    End,
+    /// Something has to be waited for.
+    Stop,
+}
+
+/// States in which a request is not taken straight from the read buffer.
+const SPECIAL: Flags = Flags::ADVANCING
+    .or(Flags::CLOSING)
+    .or(Flags::DRAINING)
+    .or(Flags::FULL)
+    .or(Flags::PEER_ENDED);
+
+impl HttpConnection {
+    /// Takes received bytes; those that are not a whole request go through the decoder.
+    #[inline]
+    pub(super) fn received(&self, bytes: &mut BytesMut) {
+        let nested = {
+            let mut state = self.state();
+            if state.flags.contains(Flags::CLOSING) {
+                return;
+            }
+            if state.flags.take(Flags::FRESH) {
+                state.since = Timestamp::now();
+            }
+            state.count_body(bytes.len());
+            let between = state.exchange.is_none() && state.decoder.is_none();
+            if !between || state.flags.intersects(SPECIAL) {
+                state.push(bytes.split().freeze());
+            }
+            let nested = state.flags.contains(Flags::ADVANCING);
+            state.flags.insert(Flags::ADVANCING);
+            nested
+        };
+        if nested {
+            return;
+        }
+        while !bytes.is_empty() && self.take_whole(bytes) {}
+        self.go_on();
+    }
+
+    /// Handles the request at the beginning of `bytes`, whose head is whole; returns whether the next one may be taken the same way.
+    #[inline]
+    fn take_whole(&self, bytes: &mut BytesMut) -> bool {
+        let mut exchange = exchange::take();
+        let length =
+            Rc::get_mut(&mut exchange).and_then(|new| new.head.read(bytes, &self.service.limits()));
+        let Some(length) = length else {
+            exchange::discard(exchange);
+            self.state().push(bytes.split().freeze());
+            return false;
+        };
+        bytes.advance(length);
+        let decoder = Decoder::at_body(&exchange.head);
+        let mut state = self.state();
+        if let Some(decoder) = decoder {
+            *state.decoder() = decoder;
+        }
+        // What follows an upgrade belongs to the next protocol, which may take over at once.
+        if (state.decoder.is_some() || exchange.head.is_upgrade()) && !bytes.is_empty() {
+            state.push(bytes.split().freeze());
+        }
+        let exchange = self.begin_request(&mut state, exchange);
+        drop(state);
+        self.handle(&exchange);
+        let mut state = self.state();
+        if state.flags.intersects(SPECIAL_NEXT) || !exchange.is_done() || !exchange.is_received() {
+            if !bytes.is_empty() {
+                state.push(bytes.split().freeze());
+            }
+            return false;
+        }
+        state.since = Timestamp::now();
+        let finished = state.finish();
+        drop(state);
+        drop(exchange);
+        if let Some(finished) = finished {
+            exchange::release(finished);
+        }
+        true
+    }
+
+    /// Goes on until something has to be waited for. Inside of itself it does nothing: it goes on anyway.
+    pub(super) fn advance(&self) {
+        let nested = {
+            let mut state = self.state();
+            let nested = state.flags.contains(Flags::ADVANCING);
+            state.flags.insert(Flags::ADVANCING);
+            nested
+        };
+        if !nested {
+            self.go_on();
+        }
+    }
+
+    fn go_on(&self) {
+        loop {
+            let step = self.step(&mut self.state());
+            match step {
+                Step::Handle(exchange) => self.handle(&exchange),
+                Step::Piece(exchange, piece) => emit_to_request(&exchange, Request::DATA, piece),
+                Step::PieceEnd(exchange) => emit_to_request(&exchange, Request::END, ()),
+                Step::Failed(exchange, error) => body_failed(&exchange, error),
+                Step::Wake(waker) => waker.wake(),
+                Step::Finished(exchange) => exchange::release(exchange),
+                Step::Refuse(invalid) => self.refuse(invalid.status(), invalid.reason()),
+                Step::End => self.conn.end(),
+                Step::Stop => return,
+            }
+        }
+    }
+
+    fn step(&self, state: &mut State) -> Step {
+        loop {
+            if state.flags.contains(Flags::CLOSING) {
+                return state.stop();
+            }
+            let Some(exchange) = &state.exchange else {
+                return self.next_request(state);
+            };
+            let exchange = Rc::clone(exchange);
+            if !exchange.is_received() {
+                match self.body_step(state, &exchange) {
+                    Some(step) => return step,
+                    None => continue,
+                }
+            }
+            if !exchange.is_done() {
+                if exchange.body.get() == BodyProgress::EndDue {
+                    exchange.body.set(BodyProgress::Received);
+                    return Step::PieceEnd(exchange);
+                }
+                if state.buffered() > 0 {
+                    // One read is taken ahead; an end of stream behind it is noticed all the same.
+                    self.pause(state);
+                }
+                self.arm(state);
+                return state.stop();
+            }
+            if state.flags.intersects(Flags::LAST | Flags::DRAINING) {
+                return state.end();
+            }
+            state.since = Timestamp::now();
+            drop(exchange);
+            if let Some(exchange) = state.finish() {
+                return Step::Finished(exchange);
+            }
+        }
+    }
+
+    fn next_request(&self, state: &mut State) -> Step {
+        if state.flags.contains(Flags::FULL) {
+            // Stop producing responses while the write queue is full.
+            self.pause(state);
+            return state.stop();
+        }
+        loop {
+            let Some(decoder) = &mut state.decoder else {
+                return self.idle(state);
+            };
+            let event = decoder.next(&self.service.limits());
+            match event {
+                Some(Event::Head(head)) => {
+                    let mut exchange = exchange::take();
+                    if let Some(new) = Rc::get_mut(&mut exchange) {
+                        new.head = head;
+                    }
+                    return Step::Handle(self.begin_request(state, exchange));
+                }
+                Some(Event::Error(invalid)) => return Step::Refuse(invalid),
+                Some(Event::Body(_) | Event::Trailers(_) | Event::Complete) => {}
+                None => return self.idle(state),
+            }
+        }
+    }
+
+    /// There is no request.
+    #[inline]
+    fn idle(&self, state: &mut State) -> Step {
+        state.drop_fresh_decoder();
+        let in_head = state
+            .decoder
+            .as_ref()
+            .is_some_and(|decoder| !decoder.is_idle());
+        let over = state.flags.contains(Flags::LAST) && !in_head;
+        if over || state.flags.contains(Flags::PEER_ENDED) {
+            return state.end();
+        }
+        if in_head && !state.flags.contains(Flags::IN_HEAD) {
+            state.flags.insert(Flags::IN_HEAD);
+            state.since = Timestamp::now();
+        }
+        self.resume(state);
+        self.arm(state);
+        state.stop()
+    }
+
+    /// A request has come, or at least its head.
+    #[inline]
+    fn begin_request(&self, state: &mut State, mut exchange: Rc<Exchange>) -> Rc<Exchange> {
+        state.flags.remove(Flags::IN_HEAD);
+        if let Some(new) = Rc::get_mut(&mut exchange) {
+            new.conn = Some(self.conn);
+            new.proxies = self.service.proxies_of(self.conn);
+            if let Some(transport) = self.as_transport() {
+                new.set_transport(transport);
+            }
+        }
+        let head = &exchange.head;
+        if !head.keep_alive() || state.flags.contains(Flags::DRAINING) {
+            state.flags.insert(Flags::LAST);
+        }
+        match head.body() {
+            BodyLength::None | BodyLength::Bytes(0) => {
+                if let Some(decoder) = &mut state.decoder {
+                    decoder.take_end();
+                }
+                exchange.body.set(BodyProgress::Received);
+            }
+            BodyLength::Bytes(length) => {
+                exchange.expects.set(head.expects_continue());
+                exchange
+                    .long
+                    .set(length > u64::from(self.service.drain_limit()));
+            }
+            BodyLength::Chunked => exchange.expects.set(head.expects_continue()),
+        }
+        state.counted = 0;
+        state.exchange = Some(Rc::clone(&exchange));
+        exchange
+    }
+
+    /// The body is still to come, or a part of it; `None` to look again. Each piece of it is a turn of the loop and not a
+    /// call within a call: there may be thousands in one read.
+    fn body_step(&self, state: &mut State, exchange: &Rc<Exchange>) -> Option<Step> {
+        let drains = exchange.is_done();
+        if exchange.body.get() == BodyProgress::Failed {
+            if drains {
+                return Some(state.end());
+            }
+            self.arm(state);
+            return Some(state.stop());
+        }
+        if drains && state.flags.contains(Flags::LAST) {
+            return Some(state.end());
+        }
+        if !drains && let Some(reader) = exchange.take_reader() {
+            if state.buffered() > 0 {
+                // The reader has this piece first.
+                self.pause(state);
+                return Some(Step::Wake(reader));
+            }
+            if state.flags.contains(Flags::PEER_ENDED) {
+                return Some(Step::Wake(reader));
+            }
+            exchange.set_reader(reader);
+        }
+        if !drains && exchange.consumer.get() != Consumer::Listeners {
+            if state.buffered() > 0 {
+                self.pause(state);
+            }
+            self.arm(state);
+            return Some(state.stop());
+        }
+        let event = state.decoder().next(&self.service.limits());
+        let exchange = Rc::clone(exchange);
+        match event {
+            Some(Event::Body(piece)) if !drains => Some(Step::Piece(exchange, piece)),
+            Some(Event::Body(piece)) => {
+                let count = u32::try_from(piece.len()).unwrap_or(u32::MAX);
+                state.counted = state.counted.saturating_add(count);
+                if state.counted > self.service.drain_limit() {
+                    state.flags.insert(Flags::LAST);
+                }
+                None
+            }
+            Some(Event::Trailers(trailers)) => {
+                if !drains {
+                    exchange.set_trailers(trailers);
+                }
+                None
+            }
+            Some(Event::Complete) => {
+                exchange.body.set(BodyProgress::Received);
+                state.since = Timestamp::now();
+                (!drains).then_some(Step::PieceEnd(exchange))
+            }
+            Some(Event::Error(invalid)) => {
+                Some(Step::Failed(exchange, BodyError::Invalid(invalid)))
+            }
+            Some(Event::Head(_)) => Some(Step::Failed(exchange, BodyError::Closed)),
+            None if state.flags.contains(Flags::PEER_ENDED) => {
+                Some(Step::Failed(exchange, BodyError::Closed))
+            }
+            None => {
+                self.resume(state);
+                self.arm(state);
+                Some(state.stop())
+            }
+        }
+    }
+
+    /// Passes a request to the server's routes, and sends the response.
+    #[inline]
+    fn handle(&self, exchange: &Rc<Exchange>) {
+        let service = &self.service;
+        let request = Request::of(Rc::clone(exchange));
+        service.count_request();
+        service.tell_request(&request);
+        match service.answer(request) {
+            Reply::Ready(response) => {
+                respond(exchange, response);
+            }
+            Reply::Later(future) => {
+                self.await_response(exchange);
+                let this = Rc::clone(exchange);
+                let task = spawn(async move {
+                    // A reply can be made of any future, also of one that panics.
+                    match contained(future).await {
+                        Some(response) => {
+                            respond(&this, response);
+                        }
+                        None => unanswered(&this),
+                    }
+                });
+                exchange.keep_task(task);
+            }
+            Reply::Detached => {
+                self.await_response(exchange);
+                unanswered(exchange);
+            }
+        }
+    }
+
+    /// Starts the time for a response that comes later.
+    fn await_response(&self, exchange: &Exchange) {
+        if !exchange.is_started() {
+            self.state().since = Timestamp::now();
+        }
+    }
+}
+
+/// States in which the next request is not taken straight from the read buffer.
+const SPECIAL_NEXT: Flags = Flags::CLOSING
+    .or(Flags::DRAINING)
+    .or(Flags::FULL)
+    .or(Flags::LAST)
+    .or(Flags::PAUSED)
+    .or(Flags::PEER_ENDED);
+
+impl State {
+    #[inline]
+    fn stop(&mut self) -> Step {
+        self.flags.remove(Flags::ADVANCING);
+        Step::Stop
+    }
+
+    fn end(&mut self) -> Step {
+        self.flags.insert(Flags::CLOSING);
+        self.flags.remove(Flags::ADVANCING);
+        Step::End
+    }
+}
+
+/// The handler is done and has not responded: a responder has to be held.
+fn unanswered(exchange: &Rc<Exchange>) {
+    if exchange.response.get() == ResponseProgress::None && exchange.is_unanswered() {
+        let error = HttpError::internal("the handler has neither answered nor taken the responder");
+        respond(exchange, error.into());
+    }
+}

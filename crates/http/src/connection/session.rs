@@ -1,0 +1,110 @@
+//! HTTP as the session of a connection.
+
+use std::rc::Rc;
+
+use bytes::BytesMut;
+use uptick_event_loop::driver::Driver;
+use uptick_event_loop::{Readiness, Token};
+use uptick_socket::Connection;
+use uptick_socket::engine::{Engine, Session, Visit};
+
+use super::flags::Flags;
+use super::state::HttpConnection;
+use crate::exchange;
+use crate::server::Service;
+
+/// Serves HTTP on a connection.
+pub(crate) fn serve(conn: Connection, service: &Rc<Service>) {
+    let http = HttpConnection::new(conn, service, &HttpDriver);
+    service.opened();
+    conn.set_allow_half_open(true);
+    service.limit_connection(conn);
+    conn.set_session(Rc::<HttpConnection>::clone(&http));
+    http.arm(&mut http.state());
+}
+
+impl Session<Connection> for HttpConnection {
+    #[inline]
+    fn data(&self, _: &Visit<Connection>, bytes: &mut BytesMut) {
+        self.received(bytes);
+    }
+
+    fn end(&self, _: &Visit<Connection>) {
+        self.state()
+            .flags
+            .insert(Flags::PEER_ENDED | Flags::HALF_OPEN);
+        self.advance();
+    }
+
+    fn end_pending(&self, _: &Visit<Connection>) {
+        let mut state = self.state();
+        state.flags.insert(Flags::HALF_OPEN);
+        self.arm(&mut state);
+    }
+
+    fn drain(&self, _: &Visit<Connection>) {
+        let exchange = {
+            let mut state = self.state();
+            state.flags.remove(Flags::FULL);
+            state.exchange.clone()
+        };
+        if let Some(exchange) = exchange {
+            exchange.drained();
+        }
+        self.advance();
+    }
+
+    fn error(&self, stream: &Visit<Connection>, error: &uptick_socket::Error) {
+        // Clients come and go, as a rule.
+        tracing::debug!(
+            connection = stream.handle().id(),
+            "an HTTP connection failed: {error}"
+        );
+    }
+
+    fn close(&self, _: &Visit<Connection>) {
+        let exchange = {
+            let mut state = self.state();
+            state.flags.insert(Flags::CLOSING);
+            state.deadline.cancel();
+            state.exchange.clone()
+        };
+        if let Some(exchange) = exchange {
+            exchange.abandon();
+            let finished = self.state().finish();
+            drop(exchange);
+            if let Some(finished) = finished {
+                exchange::release(finished);
+            }
+        }
+        self.service.closed();
+    }
+}
+
+/// Drives deadlines, and connections that go on later.
+struct HttpDriver;
+
+impl Driver for HttpDriver {
+    fn ready(&self, token: Token, _readiness: Readiness) {
+        if let Some(http) = find(token) {
+            http.advance();
+        }
+    }
+
+    fn expired(&self, token: Token) {
+        if let Some(http) = find(token) {
+            http.expired();
+        }
+    }
+
+    fn panicked(&self, token: Token, message: &str) {
+        tracing::error!("a callback of an HTTP connection panicked: {message}");
+        if let Some(conn) = Connection::find(token) {
+            conn.close();
+        }
+    }
+}
+
+fn find(token: Token) -> Option<Rc<HttpConnection>> {
+    Connection::find(token)?.session()
+}

@@ -1,0 +1,130 @@
+//! An HTTP/1 connection as the transport of its exchanges.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use uptick_event_loop::catch;
+use uptick_socket::Connection;
+use uptick_socket::engine::Engine;
+use uptick_stream::FileRange;
+
+use super::flags::Flags;
+use super::input;
+use super::state::HttpConnection;
+use crate::body::BodyError;
+use crate::exchange::{self, Exchange, Head, Piece, Transport};
+use crate::h1::{ResponseBody, Version};
+use crate::server::Service;
+use crate::{HeaderMap, Upgrade};
+
+impl Transport for HttpConnection {
+    fn connection(&self) -> Connection {
+        self.conn
+    }
+
+    #[inline]
+    fn service(&self) -> &Rc<Service> {
+        &self.service
+    }
+
+    #[inline]
+    fn is_closing(&self) -> bool {
+        self.state().flags.contains(Flags::CLOSING)
+    }
+
+    fn poll_body(
+        &self,
+        exchange: &Exchange,
+        taken: u64,
+        limit: usize,
+        context: &Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
+        self.poll_piece(exchange, taken, limit, context)
+    }
+
+    fn resume_body(&self, exchange: &Exchange) {
+        self.push_body(exchange);
+    }
+
+    fn pause_body(&self, exchange: &Exchange) {
+        input::pause_body(exchange);
+    }
+
+    #[inline]
+    fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>) {
+        self.send_whole(exchange, head, body);
+    }
+
+    fn start(&self, exchange: &Exchange, head: &Head<'_>, length: ResponseBody) -> bool {
+        self.send_head(exchange, head, length)
+    }
+
+    fn sends_body(&self, exchange: &Exchange) -> bool {
+        let encoder = self.state().encoder(exchange);
+        encoder.is_some_and(|encoder| encoder.sends_body())
+    }
+
+    fn write(&self, exchange: &Exchange, piece: Piece<'_>) -> bool {
+        self.send_piece(exchange, piece)
+    }
+
+    fn write_file(&self, exchange: &Exchange, range: FileRange) -> Result<bool, FileRange> {
+        self.send_file(exchange, range)
+    }
+
+    fn finish(&self, exchange: &Exchange, trailers: Option<&HeaderMap>) -> bool {
+        self.send_end(exchange, trailers)
+    }
+
+    fn is_full(&self) -> bool {
+        self.state().flags.contains(Flags::FULL)
+    }
+
+    fn set_last(&self) {
+        self.state().flags.insert(Flags::LAST);
+    }
+
+    fn cut(&self) {
+        let version = self.exchange().map(|exchange| exchange.head.version());
+        match version {
+            // To HTTP/1.0, an orderly end may be that of the body.
+            Some(Version::Http10) => self.conn.reset(),
+            _ => self.conn.close(),
+        }
+    }
+
+    fn upgrade(&self, exchange: &Exchange, head: &Head<'_>, upgrade: Upgrade) -> bool {
+        let sent = self.send_upgrade(exchange, head);
+        self.hand_over(upgrade);
+        sent
+    }
+}
+
+impl HttpConnection {
+    /// Hands the connection over to another protocol, with what has come behind the request.
+    fn hand_over(&self, upgrade: Upgrade) {
+        let (finished, rest, ended) = {
+            let mut state = self.state();
+            state.deadline.cancel();
+            // Nothing of HTTP happens on it any more.
+            state.flags.insert(Flags::CLOSING);
+            let rest = state.decoder.take().map(|mut decoder| decoder.take_rest());
+            let ended = state.flags.contains(Flags::PEER_ENDED);
+            (state.finish(), rest.unwrap_or_default(), ended)
+        };
+        let conn = self.conn;
+        conn.clear_session();
+        conn.set_allow_half_open(false);
+        conn.unshift(rest, ended);
+        if let Some(finished) = finished {
+            exchange::release(finished);
+        }
+        self.service.tell_upgrade(conn);
+        if let Err(message) = catch(|| upgrade.run(conn)) {
+            tracing::error!("an upgrade callback panicked: {message}");
+            conn.close();
+        }
+        self.service.closed();
+    }
+}

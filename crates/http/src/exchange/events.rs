@@ -1,0 +1,71 @@
+//! The events of requests and responders, which are emitted also when both handles were dropped.
+
+use std::rc::Rc;
+use std::task::Waker;
+
+use uptick_emitter::{Emitter, Listeners, emit};
+use uptick_event_loop::catch;
+
+use super::state::Exchange;
+use crate::body::BodyError;
+use crate::{Request, Responder};
+
+/// The emitter of a request's events.
+#[derive(Clone, Copy)]
+pub(crate) struct Incoming<'a>(pub(crate) &'a Exchange);
+
+impl Emitter for Incoming<'_> {
+    type Events = Request;
+
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
+        (!self.0.is_over()).then(|| self.0.extras(|extras| f(&mut extras.listeners)))
+    }
+}
+
+/// The emitter of a responder's events.
+#[derive(Clone, Copy)]
+pub(crate) struct Outgoing<'a>(pub(crate) &'a Exchange);
+
+impl Emitter for Outgoing<'_> {
+    type Events = Responder;
+
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
+        (!self.0.is_over()).then(|| self.0.extras(|extras| f(&mut extras.responder)))
+    }
+}
+
+impl Exchange {
+    /// Wakes the writer and emits `drain`: there is room for more of the response.
+    pub(crate) fn drained(&self) {
+        if let Some(waker) = self.take_writer() {
+            waker.wake();
+        }
+        if self.extras.borrow().is_some() {
+            emit(&Outgoing(self), Responder::DRAIN, ());
+        }
+    }
+
+    /// The connection has closed: cancels the task, wakes who waits and emits `close`.
+    pub(crate) fn abandon(self: &Rc<Self>) {
+        let waiting = self.extras_if_any(|extras| {
+            extras.failure.get_or_insert(BodyError::Closed);
+            let wakers = [extras.reader.take(), extras.writer.take()];
+            (extras.task.take(), wakers)
+        });
+        let Some((task, wakers)) = waiting else {
+            return;
+        };
+        if let Some(task) = task {
+            task.cancel();
+        }
+        wakers.into_iter().flatten().for_each(Waker::wake);
+        for emitted in [
+            catch(|| emit(&Incoming(self), Request::CLOSE, ())),
+            catch(|| emit(&Outgoing(self), Responder::CLOSE, ())),
+        ] {
+            if let Err(message) = emitted {
+                tracing::error!("a close callback of a request panicked: {message}");
+            }
+        }
+    }
+}

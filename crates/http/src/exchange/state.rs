@@ -1,0 +1,199 @@
+//! The state of an exchange.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+use std::task::Waker;
+
+use uptick_emitter::Listeners;
+use uptick_event_loop::{Id, JoinHandle};
+use uptick_socket::Connection;
+
+use super::progress::{BodyProgress, Consumer, ResponseProgress};
+use super::transport::Transport;
+use crate::body::BodyError;
+use crate::h1::{RequestHead, Trailers};
+use crate::router::NormalPath;
+use crate::{Origin, TrustedProxies};
+
+/// A request with its response.
+///
+/// The request's own fields are fixed while the exchange is shared; the others say how far it is.
+pub(crate) struct Exchange {
+    pub(crate) head: RequestHead,
+    pub(crate) conn: Option<Connection>,
+    /// The trusted proxies, when the peer is one of them.
+    pub(crate) proxies: Option<Rc<TrustedProxies>>,
+    pub(crate) path: NormalPath,
+    /// The request as the client made it, according to the proxies. It is found when it is first asked for.
+    pub(crate) forwarded: OnceCell<Box<Origin>>,
+    /// The transport; `None` once the exchange is over.
+    pub(super) transport: RefCell<Option<Rc<dyn Transport>>>,
+    pub(super) handle: Cell<Option<Id>>,
+    pub(crate) body: Cell<BodyProgress>,
+    pub(crate) consumer: Cell<Consumer>,
+    pub(crate) response: Cell<ResponseProgress>,
+    /// Whether the client waits for `100 Continue`.
+    pub(crate) expects: Cell<bool>,
+    /// Whether more of the body than is worth reading behind the response is still to come.
+    pub(crate) long: Cell<bool>,
+    /// Whether the program was not ready for the body in this window of time, so that the client is not too slow.
+    pub(crate) held_up: Cell<bool>,
+    pub(super) extras: RefCell<Option<Box<Extras>>>,
+}
+
+/// The state of an exchange that takes longer than a call.
+#[derive(Default)]
+pub(crate) struct Extras {
+    /// The listeners of the request.
+    pub(super) listeners: Listeners,
+    /// The listeners of the responder.
+    pub(super) responder: Listeners,
+    /// The handler's future, or the task that sends a streamed body.
+    pub(super) task: Option<JoinHandle<()>>,
+    /// The waker of the body's reader.
+    pub(super) reader: Option<Waker>,
+    /// The waker of a writer that waits for room.
+    pub(super) writer: Option<Waker>,
+    pub(super) trailers: Option<Trailers>,
+    /// The reason why no more of the body comes.
+    pub(super) failure: Option<BodyError>,
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        Exchange {
+            head: RequestHead::new(),
+            conn: None,
+            proxies: None,
+            path: NormalPath::default(),
+            forwarded: OnceCell::new(),
+            transport: RefCell::new(None),
+            handle: Cell::new(None),
+            body: Cell::default(),
+            consumer: Cell::default(),
+            response: Cell::default(),
+            expects: Cell::new(false),
+            long: Cell::new(false),
+            held_up: Cell::new(false),
+            extras: RefCell::new(None),
+        }
+    }
+}
+
+impl Exchange {
+    /// Connects the exchange with its transport, before it is shared.
+    #[inline]
+    pub(crate) fn set_transport(&mut self, transport: Rc<dyn Transport>) {
+        *self.transport.get_mut() = Some(transport);
+    }
+
+    /// Returns the transport, unless the exchange is over.
+    #[inline]
+    pub(crate) fn transport(&self) -> Option<Rc<dyn Transport>> {
+        self.transport.borrow().clone()
+    }
+
+    /// Returns the transport, unless the exchange is over or its connection closes.
+    #[inline]
+    pub(crate) fn live(&self) -> Option<Rc<dyn Transport>> {
+        self.transport().filter(|transport| !transport.is_closing())
+    }
+
+    /// Returns whether the exchange is over.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.transport.borrow().is_none()
+    }
+
+    /// Returns whether the response has begun.
+    #[inline]
+    pub(crate) fn is_started(&self) -> bool {
+        self.response.get() >= ResponseProgress::Started
+    }
+
+    /// Returns whether the response is written whole.
+    #[inline]
+    pub(crate) fn is_done(&self) -> bool {
+        self.response.get() == ResponseProgress::Done
+    }
+
+    /// Returns whether all of the body was read.
+    #[inline]
+    pub(crate) fn is_received(&self) -> bool {
+        matches!(
+            self.body.get(),
+            BodyProgress::Received | BodyProgress::EndDue
+        )
+    }
+
+    /// Calls `f` with the extras, which are made now if need be.
+    pub(super) fn extras<R>(&self, f: impl FnOnce(&mut Extras) -> R) -> R {
+        f(self.extras.borrow_mut().get_or_insert_default())
+    }
+
+    /// Calls `f` with the extras, if there are any.
+    #[inline]
+    pub(super) fn extras_if_any<R>(&self, f: impl FnOnce(&mut Extras) -> R) -> Option<R> {
+        self.extras.borrow_mut().as_deref_mut().map(f)
+    }
+
+    /// Keeps the task of the exchange, which is cancelled when the client goes away.
+    pub(crate) fn keep_task(&self, task: JoinHandle<()>) {
+        if self.live().is_some() {
+            // The one before has done its part.
+            let before = self.extras(|extras| extras.task.replace(task));
+            drop(before);
+        } else {
+            task.cancel();
+        }
+    }
+
+    /// Takes the task of the exchange.
+    pub(crate) fn take_task(&self) -> Option<JoinHandle<()>> {
+        self.extras_if_any(|extras| extras.task.take()).flatten()
+    }
+
+    /// Sets the waker of the body's reader.
+    pub(crate) fn set_reader(&self, waker: Waker) {
+        self.extras(|extras| extras.reader = Some(waker));
+    }
+
+    /// Takes the waker of the body's reader.
+    #[inline]
+    pub(crate) fn take_reader(&self) -> Option<Waker> {
+        self.extras_if_any(|extras| extras.reader.take()).flatten()
+    }
+
+    /// Takes the waker of a writer that waits for room.
+    pub(crate) fn take_writer(&self) -> Option<Waker> {
+        self.extras_if_any(|extras| extras.writer.take()).flatten()
+    }
+
+    /// Keeps the fields behind the body.
+    pub(crate) fn set_trailers(&self, trailers: Trailers) {
+        self.extras(|extras| extras.trailers = Some(trailers));
+    }
+
+    /// Returns the reason why no more of the body comes.
+    pub(crate) fn failure(&self) -> Option<BodyError> {
+        self.extras_if_any(|extras| extras.failure.clone())
+            .flatten()
+    }
+
+    /// Notes why no more of the body comes; the first reason stays.
+    pub(crate) fn fail_body(&self, failure: BodyError) {
+        self.extras(|extras| {
+            extras.failure.get_or_insert(failure);
+        });
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange")
+            .field("body", &self.body.get())
+            .field("response", &self.response.get())
+            .finish_non_exhaustive()
+    }
+}

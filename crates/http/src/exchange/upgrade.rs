@@ -1,0 +1,27 @@
+//! Requests after which the connection may speak another protocol.
+
+use http::header::UPGRADE;
+
+use super::state::Exchange;
+use crate::h1::Version;
+use crate::{HeaderMap, HttpError, StatusCode};
+
+/// Checks whether another protocol can follow: the request has come whole, and lists the protocol (RFC 9110, 7.8).
+pub(super) fn check(exchange: &Exchange, headers: Option<&HeaderMap>) -> Result<(), HttpError> {
+    if !exchange.is_received() || exchange.head.version() == Version::Http10 {
+        return Err(HttpError::bad_request("The connection cannot be upgraded"));
+    }
+    let is_listed = headers.is_some_and(|headers| {
+        let mut protocols = headers.get_all(UPGRADE).iter().peekable();
+        protocols.peek().is_some()
+            && protocols.all(|protocol| exchange.head.lists_upgrades(protocol.as_bytes()))
+    });
+    if is_listed {
+        return Ok(());
+    }
+    let error = HttpError::from_status(StatusCode::UPGRADE_REQUIRED);
+    Err(match headers.and_then(|headers| headers.get(UPGRADE)) {
+        Some(protocol) => error.with_header(UPGRADE, protocol.clone()),
+        None => error,
+    })
+}
