@@ -11,8 +11,9 @@ use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recv, recvmsg};
 /// The number of bytes that one read takes at most: 64 KiB.
 pub const READ_SIZE: usize = 64 * 1024;
 
-/// The same for sessions, which find a frame of 64 KiB with its head in one read.
-pub(crate) const FRAME_SIZE: usize = READ_SIZE + 16;
+/// The same for sessions and filters, which find a WebSocket frame of 64 KiB with its header in one read, or four of the longest TLS
+/// records.
+pub(crate) const FRAME_SIZE: usize = READ_SIZE + 4 * 22;
 
 /// The size of the buffer. Listeners take parts of it, and it is used from its beginning again when there is no room for a whole
 /// read behind them.

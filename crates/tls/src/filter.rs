@@ -7,6 +7,7 @@ use uptick_stream::Error as StreamError;
 use uptick_stream::filter::{Filter, FilterContext};
 
 use crate::error::Error;
+use crate::records::Output;
 use crate::session::{Gate, Plaintext, Session};
 
 /// Who waits for a handshake.
@@ -19,6 +20,15 @@ pub(crate) trait Waiter {
 
     /// Who decides about the handshake, on a server.
     fn gate(&self) -> Option<&dyn Gate>;
+}
+
+/// The layer below, to which records are sent.
+struct Down<'a>(&'a mut FilterContext);
+
+impl Output for Down<'_> {
+    fn push(&mut self, record: Vec<u8>) {
+        self.0.send(record.into());
+    }
 }
 
 pub(crate) struct TlsFilter {
@@ -125,9 +135,8 @@ impl Filter for TlsFilter {
         bytes: &[u8],
         context: &mut FilterContext,
     ) -> Result<(), StreamError> {
-        context
-            .send_with(|out| self.session.send(bytes, out))
-            .map_err(|error| self.failed(error))
+        let sent = self.session.send(bytes, &mut Down(context));
+        sent.map_err(|error| self.failed(error))
     }
 
     fn peer_ended(&mut self, context: &mut FilterContext) -> Result<(), StreamError> {

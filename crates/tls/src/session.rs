@@ -20,7 +20,7 @@ use rustls::{CipherSuite, ClientConfig, HandshakeKind, ProtocolVersion, ServerCo
 use rustls_pki_types::{CertificateDer, ServerName};
 
 use crate::error::Error;
-use crate::records::{HEADER, Received, Records};
+use crate::records::{HEADER, Output, Received, Records};
 use handshake::{Handshake, Step};
 use tls::{Processed, Tls};
 
@@ -416,15 +416,20 @@ impl Session {
         Ok(())
     }
 
-    /// Encrypts; what is to be sent is appended to `out`.
+    /// Encrypts, and sends the records to `out`.
     #[inline]
-    pub(crate) fn send(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    pub(crate) fn send(&mut self, bytes: &[u8], out: &mut impl Output) -> Result<(), Error> {
         if bytes.is_empty() || self.failed {
             return Ok(());
         }
         let sent = match &mut self.phase {
             Phase::Records(records) => records.send(bytes, out),
-            Phase::Rustls(tls) => tls.encrypt(bytes, &mut self.held, out),
+            Phase::Rustls(tls) => {
+                let mut records = Vec::new();
+                let sent = tls.encrypt(bytes, &mut self.held, &mut records);
+                out.push(records);
+                sent
+            }
             Phase::Handshake(handshake) => return handshake.keep(bytes),
         };
         sent.map_err(|error| self.explain(&error))

@@ -98,6 +98,7 @@ impl FilterContext {
     }
 
     /// Sends bytes to the layer below.
+    #[inline]
     pub fn send(&mut self, bytes: Bytes) {
         self.down.get_or_insert_with(spare::queue).push(bytes);
     }

@@ -145,9 +145,9 @@ pub(super) fn next_step<T: Transport>(
 /// Reads once, and notes it; returns whether there may be more that no event will report.
 #[inline(always)]
 fn read<T: Transport>(entry: &mut Entry<T>, buffer: &mut BytesMut) -> Result<bool, NoBytes> {
-    let most = match entry.session {
-        Some(_) => FRAME_SIZE,
-        None => READ_SIZE,
+    let most = match entry.session.is_some() || entry.flags.contains(Flags::FILTERED) {
+        true => FRAME_SIZE,
+        false => READ_SIZE,
     };
     let more = read_buffer::read(entry.fd.as_fd(), entry.source(), most, buffer)?;
     entry.bytes_read += buffer.len() as u64;

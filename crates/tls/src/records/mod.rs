@@ -3,7 +3,7 @@
 //! rustls does the handshake, derives the keys and has the ciphers. Records are decrypted where they are received.
 //!
 //! Cost of a received record: one call of the cipher, no allocation, no copy unless it follows another one in the chunk. Of a
-//! sent record: one call of the cipher, one allocation in it, one copy.
+//! sent record: one call of the cipher, one allocation in it, and a copy if it is short.
 
 mod post_handshake;
 mod reading;
@@ -22,6 +22,7 @@ use reading::Reader;
 use writing::Writer;
 
 pub(crate) use reading::{HEADER, Received};
+pub(crate) use writing::Output;
 
 /// The longest plaintext of a record (RFC 8446, section 5.1).
 pub(crate) const FRAGMENT: usize = 16 * 1024;

@@ -258,7 +258,7 @@ impl TwoRecords {
     /// Sends a record of any kind.
     fn record(&mut self, typ: ContentType, payload: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        self.sender.writer.append(typ, payload, &mut out).unwrap();
+        self.sender.writer.record(typ, payload, &mut out).unwrap();
         out
     }
 

@@ -8,6 +8,18 @@ use rustls::{
 
 use super::{FRAGMENT, Records};
 
+/// The place where records are sent to.
+pub(crate) trait Output {
+    /// Sends a record.
+    fn push(&mut self, record: Vec<u8>);
+}
+
+impl Output for Vec<u8> {
+    fn push(&mut self, record: Vec<u8>) {
+        self.extend_from_slice(&record);
+    }
+}
+
 /// The largest number of records that are sent with the same keys, whatever their suite: sequence numbers do not wrap.
 const MOST_RECORDS: u64 = u64::MAX - 0xffff;
 
@@ -46,7 +58,7 @@ impl Writer {
         };
         if sequence > 0 {
             // AWS-LC takes the first nonce that it sees for that of sequence number 0. What comes out is discarded.
-            writer.append(ContentType::ApplicationData, &[], &mut Vec::new())?;
+            writer.record(ContentType::ApplicationData, &[], &mut Vec::new())?;
             writer.sequence = sequence;
         }
         Ok(writer)
@@ -65,13 +77,13 @@ impl Writer {
         self.state == State::UpdateRequested || self.sequence + 1 >= self.limit
     }
 
-    /// Appends a record.
+    /// Sends a record.
     #[inline]
-    pub(super) fn append(
+    pub(super) fn record(
         &mut self,
         typ: ContentType,
         payload: &[u8],
-        out: &mut Vec<u8>,
+        out: &mut impl Output,
     ) -> Result<(), Error> {
         let message = OutboundPlainMessage {
             typ,
@@ -80,14 +92,14 @@ impl Writer {
         };
         let record = self.cipher.encrypt(message, self.sequence)?;
         self.sequence += 1;
-        out.extend_from_slice(&record.encode());
+        out.push(record.encode());
         Ok(())
     }
 }
 
 impl Records {
-    /// Encrypts `bytes` and appends the records to `out`; discards them after the end of this side.
-    pub(crate) fn send(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    /// Encrypts `bytes` and sends the records to `out`; discards them after the end of this side.
+    pub(crate) fn send(&mut self, bytes: &[u8], out: &mut impl Output) -> Result<(), Error> {
         if self.writer.state == State::Closed {
             return Ok(());
         }
@@ -96,21 +108,25 @@ impl Records {
                 self.update_sending_keys(out)?;
             }
             self.writer
-                .append(ContentType::ApplicationData, fragment, out)?;
+                .record(ContentType::ApplicationData, fragment, out)?;
         }
         Ok(())
     }
 
-    /// Appends `close_notify`, once.
-    pub(crate) fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+    /// Sends `close_notify`, once.
+    pub(crate) fn end(&mut self, out: &mut impl Output) -> Result<(), Error> {
         if self.writer.state == State::UpdateRequested {
             self.update_sending_keys(out)?;
         }
         self.alert(WARNING, AlertDescription::CloseNotify, out)
     }
 
-    /// Appends a fatal alert: the last record.
-    pub(super) fn fail(&mut self, alert: AlertDescription, out: &mut Vec<u8>) -> Result<(), Error> {
+    /// Sends a fatal alert: the last record.
+    pub(super) fn fail(
+        &mut self,
+        alert: AlertDescription,
+        out: &mut impl Output,
+    ) -> Result<(), Error> {
         self.alert(FATAL, alert, out)
     }
 
@@ -118,24 +134,24 @@ impl Records {
         &mut self,
         level: u8,
         alert: AlertDescription,
-        out: &mut Vec<u8>,
+        out: &mut impl Output,
     ) -> Result<(), Error> {
         if self.writer.state == State::Closed {
             return Ok(());
         }
         self.writer.state = State::Closed;
         let payload = [level, alert.into()];
-        self.writer.append(ContentType::Alert, &payload, out)
+        self.writer.record(ContentType::Alert, &payload, out)
     }
 
-    /// Appends a KeyUpdate, and uses the next keys from then on (RFC 8446, section 4.6.3).
+    /// Sends a KeyUpdate, and uses the next keys from then on (RFC 8446, section 4.6.3).
     ///
     /// An update that the peer has not requested requests one in turn.
     #[cold]
-    fn update_sending_keys(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+    fn update_sending_keys(&mut self, out: &mut impl Output) -> Result<(), Error> {
         let request = u8::from(self.writer.state == State::Open);
         let message = [HandshakeType::KeyUpdate.into(), 0, 0, 1, request];
-        self.writer.append(ContentType::Handshake, &message, out)?;
+        self.writer.record(ContentType::Handshake, &message, out)?;
         let (sequence, secrets) = self.keys.next_sending()?;
         self.writer.cipher = encrypter(self.suite, secrets)?;
         self.writer.sequence = sequence;
