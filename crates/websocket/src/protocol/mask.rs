@@ -19,18 +19,15 @@ pub fn apply(bytes: &mut [u8], key: [u8; 4], offset: usize) {
     is_ascii_after(bytes, key, offset);
 }
 
-/// The same, and whether the bytes are ASCII afterwards, which costs nothing while they are at hand.
+/// Masks bytes as [`apply`] does; returns whether they are ASCII afterwards, which costs nothing while they are at hand.
 pub(super) fn is_ascii_after(bytes: &mut [u8], key: [u8; 4], offset: usize) -> bool {
-    let word = rotated(word_of(key), offset);
-    let (blocks, rest) = bytes.as_chunks_mut::<BLOCK>();
-    let seen = apply_to_blocks(blocks, word);
-    (seen | apply_to_words(rest, word)) & NOT_ASCII == 0
+    apply_to_words(bytes, rotated(word_of(key), offset)) & NOT_ASCII == 0
 }
 
-/// The same for the beginning of a payload. Short ones, as most are, are masked in place of the call.
+/// As [`is_ascii_after`] for the beginning of a payload; short ones, as most are, take no call.
 #[inline(always)]
 pub(super) fn is_ascii_after_all(bytes: &mut [u8], key: [u8; 4]) -> bool {
-    if bytes.len() < BLOCK {
+    if bytes.len() < SHORT {
         apply_to_words(bytes, word_of(key)) & NOT_ASCII == 0
     } else {
         is_ascii_after(bytes, key, 0)
@@ -55,26 +52,15 @@ fn rotated(word: u64, place: usize) -> u64 {
     }
 }
 
-/// So many bytes at a time go through vector registers.
-const BLOCK: usize = 64;
+/// Payloads below this length are masked without a call.
+const SHORT: usize = 64;
 
 /// The bits that no ASCII character has.
 const NOT_ASCII: u64 = 0x8080_8080_8080_8080;
 
-/// Gives all bits that are set afterwards.
-fn apply_to_blocks(blocks: &mut [[u8; BLOCK]], word: u64) -> u64 {
-    let mut seen = [0; BLOCK / 8];
-    for block in blocks {
-        for (bytes, seen) in block.as_chunks_mut::<8>().0.iter_mut().zip(&mut seen) {
-            let plain = u64::from_ne_bytes(*bytes) ^ word;
-            *seen |= plain;
-            *bytes = plain.to_ne_bytes();
-        }
-    }
-    seen.into_iter().fold(0, |all, word| all | word)
-}
-
-/// Gives all bits that are set afterwards.
+/// Masks bytes by a key that is in the word twice; returns all bits that are set afterwards.
+///
+/// The loop over words is as plain as it is so that the compiler makes it one over vectors.
 #[inline(always)]
 fn apply_to_words(bytes: &mut [u8], word: u64) -> u64 {
     let mut seen = 0;
