@@ -1,7 +1,7 @@
 //! Requests out of bytes.
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::StatusCode;
 
 use super::chunked::{Chunked, Step};
 use super::fields::Trailers;
@@ -206,11 +206,11 @@ impl Decoder {
     /// The next event if a head came whole, as most do; whatever it is if not.
     #[inline]
     fn whole_head(&mut self, limits: &Limits) -> Option<Event> {
-        let mut parts = Parts::NONE;
-        if let Ok(Some((method, length))) = parse::head(self.input.as_slice(), limits, &mut parts) {
-            return Some(self.begin(method, length, parts));
+        let mut head = RequestHead::new();
+        match head.read(self.input.as_slice(), limits) {
+            Some(length) => Some(self.begin(head, length)),
+            None => self.advance(limits),
         }
-        self.advance(limits)
     }
 
     #[inline(never)]
@@ -316,9 +316,9 @@ impl Decoder {
                 parse::check_first_line(&bytes[..line.end + 2])?;
             } else if line.is_empty() {
                 let section = &bytes[..line.end + 2];
-                let mut parts = Parts::NONE;
-                return match parse::head(section, limits, &mut parts)? {
-                    Some((method, length)) => Ok(Some(self.begin(method, length, parts))),
+                let mut head = RequestHead::new();
+                return match head.try_read(section, limits)? {
+                    Some(length) => Ok(Some(self.begin(head, length))),
                     None => Err(HEAD_TOO_LARGE),
                 };
             } else if lines.count() - 1 > limits.fields {
@@ -330,15 +330,10 @@ impl Decoder {
     }
 
     #[inline]
-    fn begin(&mut self, method: Method, length: usize, parts: Parts) -> Event {
-        self.state = State::after(&parts);
-        let bytes = self.input.as_slice()[..length].to_vec();
+    fn begin(&mut self, head: RequestHead, length: usize) -> Event {
+        self.state = State::after(&head.parts);
         self.input.skip(length);
-        Event::Head(RequestHead {
-            bytes,
-            method,
-            parts,
-        })
+        Event::Head(head)
     }
 
     /// The fields after a body with the empty line after them, once that came.

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memchr;
 
+use super::block::Block;
+
 /// The fields of a message in the order in which they came: names as they were written, and values without the white
 /// space around them.
 #[derive(Clone, Debug)]
@@ -17,25 +19,40 @@ impl<'a> Fields<'a> {
         Fields { lines }
     }
 
-    /// The next line without its end.
+    /// Takes the next line, without its end.
     fn line(&mut self) -> Option<&'a [u8]> {
-        let end = memchr(b'\r', self.lines)?;
-        let line = &self.lines[..end];
-        self.lines = self.lines.get(end + 2..).unwrap_or_default();
+        let (line, rest) = self.lines.split_at_checked(line_length(self.lines)?)?;
+        self.lines = rest;
+        let line = line.strip_suffix(b"\r\n")?;
         Some(line).filter(|line| !line.is_empty())
     }
 
     /// The next value of the fields of a name.
     pub(super) fn next_of(&mut self, name: &str) -> Option<&'a [u8]> {
         loop {
-            let line = self.line()?;
-            if line.get(name.len()) == Some(&b':')
-                && line[..name.len()].eq_ignore_ascii_case(name.as_bytes())
-            {
-                return Some(line[name.len() + 1..].trim_ascii());
+            let is_wanted = self.lines.get(name.len()) == Some(&b':')
+                && self.lines[..name.len()].eq_ignore_ascii_case(name.as_bytes());
+            if is_wanted {
+                return Some(self.line()?[name.len() + 1..].trim_ascii());
             }
+            self.lines = self.lines.get(line_length(self.lines)?..)?;
         }
     }
+}
+
+/// Returns the length of the first line with its end. In lines that were validated, a line feed is nowhere else.
+#[inline]
+fn line_length(lines: &[u8]) -> Option<usize> {
+    let mut left = lines;
+    while let Some((block, rest)) = Block::split(left) {
+        let ends = block.line_feeds();
+        if ends != 0 {
+            return Some(lines.len() - left.len() + ends.trailing_zeros() as usize + 1);
+        }
+        left = rest;
+    }
+    let length = left.iter().position(|&byte| byte == b'\n')?;
+    Some(lines.len() - left.len() + length + 1)
 }
 
 impl<'a> Iterator for Fields<'a> {

@@ -1,8 +1,8 @@
 //! What the fields of a head say about its message and its connection.
 
 use super::invalid::Invalid;
-use super::request_head::{BodyLength, Parts, Span, Version};
-use super::target::check_authority;
+use super::request_head::{BodyLength, Parts, Span, TargetForm, Version};
+use super::target::{check_authority, is_plain_authority};
 use super::text::is_token;
 
 use http::StatusCode;
@@ -11,85 +11,131 @@ use http::StatusCode;
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     /// Empty at 0 as long as there is none.
-    pub(super) host: Span,
-    length: Option<u64>,
-    chunked: bool,
-    expects_continue: bool,
-    expects_other: bool,
-    upgrade: bool,
-    connection_close: bool,
-    connection_keep_alive: bool,
-    connection_upgrade: bool,
+    host: Span,
+    length: u64,
+    flags: u8,
 }
 
+const HAS_LENGTH: u8 = 1;
+const CHUNKED: u8 = 2;
+const EXPECTS_CONTINUE: u8 = 4;
+const EXPECTS_OTHER: u8 = 8;
+const UPGRADES: u8 = 16;
+const CONNECTION_CLOSE: u8 = 32;
+const CONNECTION_KEEP_ALIVE: u8 = 64;
+const CONNECTION_UPGRADE: u8 = 128;
+
+/// The length of a name above its first letter.
+const fn key(name: &str) -> usize {
+    name.len() << 8 | name.as_bytes()[0] as usize
+}
+
+const HOST: usize = key("host");
+const CONNECTION: usize = key("connection");
+const CONTENT_LENGTH: usize = key("content-length");
+const EXPECT: usize = key("expect");
+const TRANSFER_ENCODING: usize = key("transfer-encoding");
+const UPGRADE: usize = key("upgrade");
+
 impl Facts {
-    /// Looks at a field whose value is at `at` of its head.
-    #[inline]
-    pub(super) fn field(&mut self, name: &[u8], value: &[u8], at: usize) -> Result<(), Invalid> {
-        let Some(&first) = name.first() else {
+    /// Notes a field at the beginning of `line`, which is at a place of its head; its name and its line end at `colon` and `end`.
+    #[inline(always)]
+    pub(super) fn field(
+        &mut self,
+        line: &[u8],
+        at: usize,
+        colon: usize,
+        end: usize,
+    ) -> Result<(), Invalid> {
+        let Some(&first) = line.first() else {
             return Ok(());
         };
-        match (name.len(), first | 0x20) {
-            (4, b'h') if name.eq_ignore_ascii_case(b"host") => self.host(value, at),
-            (6, b'e') if name.eq_ignore_ascii_case(b"expect") => {
-                self.expect(value);
+        match colon << 8 | usize::from(first | 0x20) {
+            HOST if is(name(line, colon), b"host") => self.host(line, at, colon + 1, end),
+            CONNECTION if is(name(line, colon), b"connection") => {
+                self.connection(value(line, colon, end));
                 Ok(())
             }
-            (7, b'u') if name.eq_ignore_ascii_case(b"upgrade") => {
-                self.upgrade = true;
-                Ok(())
-            }
-            (10, b'c') if name.eq_ignore_ascii_case(b"connection") => {
-                self.connection(value);
-                Ok(())
-            }
-            (14, b'c') if name.eq_ignore_ascii_case(b"content-length") => {
-                self.content_length(value)
-            }
-            (17, b't') if name.eq_ignore_ascii_case(b"transfer-encoding") => {
-                self.transfer_encoding(value)
+            CONTENT_LENGTH | EXPECT | TRANSFER_ENCODING | UPGRADE => {
+                self.seldom(name(line, colon), value(line, colon, end))
             }
             _ => Ok(()),
         }
     }
 
-    fn host(&mut self, value: &[u8], at: usize) -> Result<(), Invalid> {
-        if self.host != Span::default() {
-            return Err(Invalid::bad("there is more than one Host"));
+    /// Notes a field that few requests have.
+    #[inline(never)]
+    fn seldom(&mut self, name: &[u8], value: &[u8]) -> Result<(), Invalid> {
+        if is(name, b"content-length") {
+            return self.content_length(value);
         }
-        if check_authority(value).is_none() {
-            return Err(Invalid::bad("the Host is not a host and perhaps a port"));
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            return self.transfer_encoding(value);
         }
-        self.host = Span {
-            start: at as u32,
-            end: (at + value.len()) as u32,
-        };
+        if is(name, b"upgrade") {
+            self.flags |= UPGRADES;
+        }
+        if is(name, b"expect") {
+            self.flags |= match value.eq_ignore_ascii_case(b"100-continue") {
+                true => EXPECTS_CONTINUE,
+                false => EXPECTS_OTHER,
+            };
+        }
         Ok(())
     }
 
-    fn expect(&mut self, value: &[u8]) {
-        if value.eq_ignore_ascii_case(b"100-continue") {
-            self.expects_continue = true;
+    #[inline(always)]
+    fn host(
+        &mut self,
+        line: &[u8],
+        at: usize,
+        mut start: usize,
+        mut end: usize,
+    ) -> Result<(), Invalid> {
+        if self.host != Span::default() {
+            return Err(Invalid::bad("there is more than one Host"));
+        }
+        // Nearly always, there is one space.
+        start += usize::from(line.get(start) == Some(&b' '));
+        if !is_plain_authority(line, start, end) {
+            (start, end) = trimmed(line, start, end);
+            if check_authority(line.get(start..end).unwrap_or_default()).is_none() {
+                return Err(Invalid::bad("the Host is not a host and perhaps a port"));
+            }
+        }
+        self.host = Span::new(at + start, at + end);
+        Ok(())
+    }
+
+    #[inline]
+    fn connection(&mut self, value: &[u8]) {
+        if is(value, b"keep-alive") {
+            self.flags |= CONNECTION_KEEP_ALIVE;
         } else {
-            self.expects_other = true;
+            self.connection_options(value);
         }
     }
 
-    fn connection(&mut self, value: &[u8]) {
-        for token in value.split(|&byte| byte == b',') {
-            let token = token.trim_ascii();
-            if token.eq_ignore_ascii_case(b"keep-alive") {
-                self.connection_keep_alive = true;
-            } else if token.eq_ignore_ascii_case(b"close") {
-                self.connection_close = true;
-            } else if token.eq_ignore_ascii_case(b"upgrade") {
-                self.connection_upgrade = true;
+    #[inline(never)]
+    fn connection_options(&mut self, value: &[u8]) {
+        for option in value.split(|&byte| byte == b',') {
+            let option = option.trim_ascii();
+            if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.flags |= CONNECTION_KEEP_ALIVE;
+            } else if option.eq_ignore_ascii_case(b"close") {
+                self.flags |= CONNECTION_CLOSE;
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                self.flags |= CONNECTION_UPGRADE;
             }
         }
     }
 
+    fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
     fn content_length(&mut self, value: &[u8]) -> Result<(), Invalid> {
-        if self.length.is_some() {
+        if self.has(HAS_LENGTH) {
             return Err(Invalid::bad("there is more than one Content-Length"));
         }
         if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
@@ -102,16 +148,17 @@ impl Facts {
             StatusCode::PAYLOAD_TOO_LARGE,
             "the Content-Length is too large",
         );
-        self.length = Some(length.ok_or(too_large)?);
+        self.length = length.ok_or(too_large)?;
+        self.flags |= HAS_LENGTH;
         Ok(())
     }
 
     fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Invalid> {
-        if self.chunked {
+        if self.has(CHUNKED) {
             return Err(Invalid::bad("there is more than one Transfer-Encoding"));
         }
         if value.eq_ignore_ascii_case(b"chunked") {
-            self.chunked = true;
+            self.flags |= CHUNKED;
             return Ok(());
         }
         let mut codings = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
@@ -135,16 +182,31 @@ impl Facts {
         })
     }
 
-    /// Looks at all of it together.
-    #[inline]
-    pub(super) fn conclude(self, is_connect: bool, parts: &mut Parts) -> Result<(), Invalid> {
+    /// Checks all fields together, and notes in `parts` what follows from them.
+    #[inline(always)]
+    pub(super) fn conclude(&self, parts: &mut Parts) -> Result<(), Invalid> {
+        let is_usual = self.flags & !CONNECTION_KEEP_ALIVE == 0
+            && parts.version == Version::Http11
+            && parts.form == TargetForm::Origin
+            && self.host != Span::default();
+        if is_usual {
+            // The other parts are what they are without fields.
+            parts.host = self.host;
+            return Ok(());
+        }
+        self.conclude_any(parts)
+    }
+
+    #[inline(never)]
+    fn conclude_any(&self, parts: &mut Parts) -> Result<(), Invalid> {
         let version = parts.version;
-        let body = match (self.length, self.chunked) {
-            (None, false) => BodyLength::None,
-            (Some(length), false) => BodyLength::Bytes(length),
-            (None, true) if version == Version::Http11 => BodyLength::Chunked,
-            (None, true) => return Err(Invalid::bad("HTTP/1.0 has no Transfer-Encoding")),
-            (Some(_), true) => {
+        let is_connect = parts.form == TargetForm::Authority;
+        let body = match (self.has(HAS_LENGTH), self.has(CHUNKED)) {
+            (false, false) => BodyLength::None,
+            (true, false) => BodyLength::Bytes(self.length),
+            (false, true) if version == Version::Http11 => BodyLength::Chunked,
+            (false, true) => return Err(Invalid::bad("HTTP/1.0 has no Transfer-Encoding")),
+            (true, true) => {
                 return Err(Invalid::bad(
                     "there are both Content-Length and Transfer-Encoding",
                 ));
@@ -157,20 +219,71 @@ impl Facts {
         if is_connect && has_body {
             return Err(Invalid::bad("CONNECT has no body"));
         }
-        if self.expects_other && version == Version::Http11 {
+        if self.has(EXPECTS_OTHER) && version == Version::Http11 {
             return Err(Invalid::new(
                 StatusCode::EXPECTATION_FAILED,
                 "the Expect is not supported",
             ));
         }
+        if parts.host == Span::default() {
+            parts.host = self.host;
+        }
         parts.body = body;
         // What follows CONNECT may be meant for someone else.
-        parts.keep_alive = match version {
-            Version::Http11 => !self.connection_close && !is_connect,
-            Version::Http10 => self.connection_keep_alive && !self.connection_close && !is_connect,
-        };
-        parts.expects_continue = self.expects_continue && has_body && version == Version::Http11;
-        parts.upgrade = self.upgrade && self.connection_upgrade && version == Version::Http11;
+        parts.keep_alive = !is_connect
+            && !self.has(CONNECTION_CLOSE)
+            && (version == Version::Http11 || self.has(CONNECTION_KEEP_ALIVE));
+        parts.expects_continue =
+            self.has(EXPECTS_CONTINUE) && has_body && version == Version::Http11;
+        parts.upgrade =
+            self.has(UPGRADES) && self.has(CONNECTION_UPGRADE) && version == Version::Http11;
         Ok(())
     }
+}
+
+/// Returns whether text is a name of 4 to 16 lower-case letters and hyphens, without case. Setting the bit of lower case makes no other
+/// character of text equal to one of these: only the control character CR becomes a hyphen.
+#[inline(always)]
+fn is<const N: usize>(text: &[u8], name: &[u8; N]) -> bool {
+    let Ok(text) = <&[u8; N]>::try_from(text) else {
+        return false;
+    };
+    // Two words, which overlap unless the name is as long as both.
+    if N >= 8 {
+        let word = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let [first, last] = [text.first_chunk(), text.last_chunk()].map(word);
+        let [name_first, name_last] = [name.first_chunk(), name.last_chunk()].map(word);
+        let lower = u64::from_le_bytes([0x20; 8]);
+        ((first | lower) ^ name_first) | ((last | lower) ^ name_last) == 0
+    } else {
+        let word = |bytes: Option<&[u8; 4]>| bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let [first, last] = [text.first_chunk(), text.last_chunk()].map(word);
+        let [name_first, name_last] = [name.first_chunk(), name.last_chunk()].map(word);
+        let lower = u32::from_le_bytes([0x20; 4]);
+        ((first | lower) ^ name_first) | ((last | lower) ^ name_last) == 0
+    }
+}
+
+#[inline(always)]
+fn name(line: &[u8], colon: usize) -> &[u8] {
+    line.get(..colon).unwrap_or_default()
+}
+
+/// Returns the value of a field between a colon and the end of its line.
+#[inline]
+fn value(head: &[u8], colon: usize, end: usize) -> &[u8] {
+    let (start, end) = trimmed(head, colon + 1, end);
+    head.get(start..end).unwrap_or_default()
+}
+
+/// Returns where text starts and ends without the white space around it.
+#[inline]
+fn trimmed(head: &[u8], mut start: usize, mut end: usize) -> (usize, usize) {
+    while start < end && matches!(head[start], b' ' | b'\t') {
+        start += 1;
+    }
+    while start < end && matches!(head[end - 1], b' ' | b'\t') {
+        end -= 1;
+    }
+    (start, end)
 }

@@ -17,6 +17,7 @@
 //! assert!(decoder.next(&limits).is_none() && decoder.is_idle());
 //! ```
 
+mod block;
 mod chunked;
 mod decoder;
 mod encoder;

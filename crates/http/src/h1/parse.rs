@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
+use super::block::Block;
 use super::fields::Trailers;
 use super::framing::Facts;
 use super::invalid::Invalid;
@@ -10,111 +11,143 @@ use super::limits::Limits;
 use super::lines::count_work;
 use super::request_head::{Parts, Span, Version};
 use super::target;
-use super::text::{Set, TOKEN, end_of, end_of_text, visible_but};
+use super::text::{TOKEN, end_of, end_of_long, end_of_text};
 
 const MALFORMED_LINE: Invalid = Invalid::bad("the first line of the request is malformed");
 const MALFORMED_NAME: Invalid = Invalid::bad("the name of a field is malformed");
 const MALFORMED_VALUE: Invalid =
     Invalid::bad("the value of a field has characters that none may have");
 
-/// Parses a head at the beginning of `bytes` into `parts`, and tells its method and its length.
+/// Parses a head at the beginning of `bytes` into `method` and `parts`, and returns its length.
 ///
-/// None if it is not whole or exceeds a limit: its lines tell which. They also tell what is wrong first if more than one
-/// thing is.
+/// `None` if it is not whole or exceeds a limit: its lines show which of the two. They also show what is wrong first when more than
+/// one thing is.
 #[inline]
 pub(super) fn head(
     bytes: &[u8],
     limits: &Limits,
+    method: &mut Method,
     parts: &mut Parts,
-) -> Result<Option<(Method, usize)>, Invalid> {
+) -> Result<Option<usize>, Invalid> {
     count_work(bytes.len());
-    let Some((method, fields_start)) = first_line(bytes, parts)? else {
+    let Some(fields_start) = first_line(bytes, method, parts)? else {
         return Ok(None);
     };
     let mut facts = Facts::default();
     let mut left = limits.fields;
-    let mut at = fields_start;
+    let Some(mut rest) = bytes.get(fields_start..) else {
+        return Ok(None);
+    };
     let length = loop {
-        match field(bytes, at)? {
-            Next::Field { name, value, end } if left > 0 => {
-                facts.field(name, &bytes[value.range()], value.start as usize)?;
+        let at = bytes.len() - rest.len();
+        match field(rest)? {
+            Next::Field { colon, end } if left > 0 => {
+                facts.field(rest, at, colon, end)?;
                 left -= 1;
-                at = end;
+                let Some(next) = rest.get(end + 2..) else {
+                    return Ok(None);
+                };
+                rest = next;
             }
-            Next::End(end) => break end,
+            Next::End => break at + 2,
             Next::Field { .. } | Next::Incomplete => return Ok(None),
         }
     };
     if fields_start > limits.request_line + 2 || length - fields_start > limits.header_section {
         return Ok(None);
     }
-    if parts.host == Span::default() {
-        parts.host = facts.host;
-    }
     parts.fields = fields_start as u32;
-    facts.conclude(method == Method::CONNECT, parts)?;
-    Ok(Some((method, length)))
+    facts.conclude(parts)?;
+    Ok(Some(length))
 }
 
 /// Checks the first line of a head, whose other lines did not come yet. `line` has its end.
 pub(super) fn check_first_line(line: &[u8]) -> Result<(), Invalid> {
-    let mut parts = Parts::NONE;
-    first_line(line, &mut parts)?
+    let (mut method, mut parts) = (Method::GET, Parts::NONE);
+    first_line(line, &mut method, &mut parts)?
         .map(|_| ())
         .ok_or(MALFORMED_LINE)
 }
 
-/// The characters of targets.
-static VISIBLE: Set = visible_but(b"");
-
-/// Parses a first line (RFC 9112, 3), and tells the method and where the next line starts; none if it is not whole.
+/// Parses a first line (RFC 9112, 3), and returns where the next line starts; `None` if it is not whole.
 #[inline(always)]
-fn first_line(bytes: &[u8], parts: &mut Parts) -> Result<Option<(Method, usize)>, Invalid> {
-    let method_end = match bytes {
-        [b'G', b'E', b'T', b' ', ..] => 3,
-        _ => end_of(&TOKEN, bytes, 0),
-    };
-    if method_end == bytes.len() {
-        return Ok(None);
+fn first_line(
+    bytes: &[u8],
+    method: &mut Method,
+    parts: &mut Parts,
+) -> Result<Option<usize>, Invalid> {
+    *parts = Parts::NONE;
+    if !bytes.starts_with(b"GET /") {
+        return other_first_line(bytes, method, parts);
     }
-    let start = method_end + 1;
-    let end = end_of(&VISIBLE, bytes, start);
-    if end == bytes.len() {
-        return Ok(None);
+    *method = Method::GET;
+    let end = target::path(bytes, 4, parts);
+    parts.target = Span::new(4, end);
+    let next = version(bytes, end, parts)?;
+    if next.is_some() {
+        target::check_query(bytes, parts)?;
     }
-    if bytes[method_end] != b' ' || method_end == 0 || bytes[end] != b' ' || end == start {
-        return Err(MALFORMED_LINE);
-    }
-    let Some(rest) = bytes[end + 1..].first_chunk::<10>() else {
-        return if bytes.ends_with(b"\r\n") {
-            Err(MALFORMED_LINE)
-        } else {
-            Ok(None)
-        };
-    };
-    parts.version = match rest {
-        b"HTTP/1.1\r\n" => Version::Http11,
-        b"HTTP/1.0\r\n" => Version::Http10,
-        other => other_version(other)?,
-    };
-    let method = match &bytes[..method_end] {
-        b"GET" => Method::GET,
-        other => Method::from_bytes(other).map_err(|_| MALFORMED_LINE)?,
-    };
-    parts.target = Span {
-        start: start as u32,
-        end: end as u32,
-    };
-    target::parse(&method, &bytes[start..end], start, parts)?;
-    Ok(Some((method, end + 11)))
+    Ok(next)
 }
 
-/// Returns the version for a text that is neither `HTTP/1.1` nor `HTTP/1.0`: a higher minor version is treated as 1.1
-/// (RFC 9110, 2.5).
+/// Parses a first line with another method than `GET`, or with a target that does not begin with a path.
+#[inline(never)]
+fn other_first_line(
+    bytes: &[u8],
+    method: &mut Method,
+    parts: &mut Parts,
+) -> Result<Option<usize>, Invalid> {
+    let method_end = end_of(&TOKEN, bytes, 0);
+    let start = method_end + 1;
+    let end = target::end_of_visible(bytes, start);
+    if end >= bytes.len() {
+        return Ok(None);
+    }
+    if bytes[method_end] != b' ' || method_end == 0 || end == start {
+        return Err(MALFORMED_LINE);
+    }
+    let Some(next) = version(bytes, end, parts)? else {
+        return Ok(None);
+    };
+    *method = Method::from_bytes(&bytes[..method_end]).map_err(|_| MALFORMED_LINE)?;
+    parts.target = Span::new(start, end);
+    if bytes[start] == b'/' && *method != Method::CONNECT {
+        target::path(bytes, start, parts);
+    } else {
+        target::other(method, bytes, start, end, parts)?;
+    }
+    target::check_query(bytes, parts)?;
+    Ok(Some(next))
+}
+
+/// Parses the version behind a target, and returns where the next line starts; `None` if the line is not whole.
+#[inline(always)]
+fn version(bytes: &[u8], at: usize, parts: &mut Parts) -> Result<Option<usize>, Invalid> {
+    let text = bytes.get(at..).and_then(<[u8]>::first_chunk);
+    if text != Some(b" HTTP/1.1\r\n") {
+        let Some(text) = text else {
+            return no_version(bytes, at);
+        };
+        parts.version = other_version(text)?;
+    }
+    Ok(Some(at + 11))
+}
+
+/// Distinguishes a line that is not whole from a malformed one.
 #[cold]
-fn other_version(text: &[u8; 10]) -> Result<Version, Invalid> {
+fn no_version(bytes: &[u8], at: usize) -> Result<Option<usize>, Invalid> {
+    match bytes.get(at) {
+        Some(byte) if *byte != b' ' || bytes.ends_with(b"\r\n") => Err(MALFORMED_LINE),
+        _ => Ok(None),
+    }
+}
+
+/// Returns the version for a text that is not `HTTP/1.1`: a higher minor version is treated as 1.1 (RFC 9110, 2.5).
+#[cold]
+fn other_version(text: &[u8; 11]) -> Result<Version, Invalid> {
     match text {
         [
+            b' ',
             b'H',
             b'T',
             b'T',
@@ -126,6 +159,7 @@ fn other_version(text: &[u8; 10]) -> Result<Version, Invalid> {
             b'\r',
             b'\n',
         ] if major.is_ascii_digit() && minor.is_ascii_digit() => match major {
+            b'1' if *minor == b'0' => Ok(Version::Http10),
             b'1' => Ok(Version::Http11),
             _ => Err(Invalid::new(
                 StatusCode::HTTP_VERSION_NOT_SUPPORTED,
@@ -137,60 +171,83 @@ fn other_version(text: &[u8; 10]) -> Result<Version, Invalid> {
 }
 
 /// What comes next in a section of fields.
-enum Next<'a> {
-    /// A field, where its value is, and where its line ends.
+enum Next {
+    /// A field, where its name ends, and where its line ends, without CR LF.
     Field {
-        name: &'a [u8],
-        value: Span,
+        colon: usize,
         end: usize,
     },
-    /// The empty line, and where it ends.
-    End(usize),
+    /// The empty line.
+    End,
     Incomplete,
 }
 
-/// Parses the line of a field at a place of a section (RFC 9112, 5).
+/// Parses the line of a field at the beginning of a section (RFC 9112, 5).
 #[inline(always)]
-fn field(section: &[u8], at: usize) -> Result<Next<'_>, Invalid> {
-    let colon = end_of(&TOKEN, section, at);
-    if section.get(colon) != Some(&b':') || colon == at {
-        return match section[at..] {
-            [b'\r', b'\n', ..] => Ok(Next::End(at + 2)),
-            [] | [b'\r'] => Ok(Next::Incomplete),
-            _ if colon == section.len() => Ok(Next::Incomplete),
-            _ => Err(MALFORMED_NAME),
-        };
-    }
-    let mut start = colon + 1;
-    while let Some(b' ' | b'\t') = section.get(start) {
-        start += 1;
-    }
-    let line_end = end_of_text(section, start);
-    match section[line_end..] {
-        [b'\r', b'\n', ..] => {}
-        [] | [b'\r'] => return Ok(Next::Incomplete),
-        _ => return Err(MALFORMED_VALUE),
-    }
-    let mut end = line_end;
-    while end > start && matches!(section[end - 1], b' ' | b'\t') {
-        end -= 1;
-    }
-    let value = Span {
-        start: start as u32,
-        end: end as u32,
+fn field(section: &[u8]) -> Result<Next, Invalid> {
+    let colon = match Block::at(section, 0) {
+        Some(block) => match block.no_plain_name().trailing_zeros() as usize {
+            length if length > 0 && block.byte(length) == b':' => length,
+            _ => end_of_name(section),
+        },
+        None => end_of(&TOKEN, section, 0),
     };
-    Ok(Next::Field {
-        name: &section[at..colon],
-        value,
-        end: line_end + 2,
-    })
+    let Some(mut left) = section.get(colon + 1..) else {
+        return no_field(section, colon);
+    };
+    if colon == 0 || section[colon] != b':' {
+        return no_field(section, colon);
+    }
+    while let Some((block, rest)) = Block::split(left) {
+        let controls = block.controls();
+        if controls != 0 {
+            let place = controls.trailing_zeros() as usize;
+            if block.byte(place) == b'\r' && left.get(place + 1) == Some(&b'\n') {
+                let end = section.len() - left.len() + place;
+                return Ok(Next::Field { colon, end });
+            }
+            break;
+        }
+        left = rest;
+    }
+    end_of_field(section, colon, section.len() - left.len())
+}
+
+/// Returns where a name ends that is longer than a block or has other characters than letters and hyphens.
+#[inline(never)]
+fn end_of_name(section: &[u8]) -> usize {
+    let end = end_of_long(&TOKEN, Block::no_plain_name, section, 0);
+    end_of(&TOKEN, section, end)
+}
+
+/// Parses the rest of a field with tabs or near the end of the received bytes: there is text up to `at`.
+#[inline(never)]
+fn end_of_field(section: &[u8], colon: usize, at: usize) -> Result<Next, Invalid> {
+    let end = end_of_text(section, at);
+    match section.get(end..).unwrap_or_default() {
+        [b'\r', b'\n', ..] => Ok(Next::Field { colon, end }),
+        [] | [b'\r'] => Ok(Next::Incomplete),
+        _ => Err(MALFORMED_VALUE),
+    }
+}
+
+/// Returns what comes next in place of a field: `end` is the end of what could be its name.
+#[inline]
+fn no_field(section: &[u8], end: usize) -> Result<Next, Invalid> {
+    match section {
+        [b'\r', b'\n', ..] => Ok(Next::End),
+        [] | [b'\r'] => Ok(Next::Incomplete),
+        _ if end == section.len() => Ok(Next::Incomplete),
+        _ => Err(MALFORMED_NAME),
+    }
 }
 
 /// Checks the trailers of a body, which end with an empty line and whose lines are whole.
 pub(super) fn trailers(section: Bytes) -> Result<Trailers, Invalid> {
     let refused = ["Content-Length", "Transfer-Encoding", "Host"];
-    let mut at = 0;
-    while let Next::Field { name, end, .. } = field(&section, at)? {
+    let mut rest = &section[..];
+    while let Next::Field { colon, end } = field(rest)? {
+        let name = &rest[..colon];
         if refused
             .iter()
             .any(|refused| name.eq_ignore_ascii_case(refused.as_bytes()))
@@ -199,7 +256,7 @@ pub(super) fn trailers(section: Bytes) -> Result<Trailers, Invalid> {
                 "a field after the body would have belonged before it",
             ));
         }
-        at = end;
+        rest = rest.get(end + 2..).unwrap_or_default();
     }
     Ok(Trailers::new(section))
 }

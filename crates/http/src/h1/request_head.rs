@@ -7,6 +7,7 @@ use http::{HeaderMap, Method};
 use memchr::memchr;
 
 use super::fields::{Fields, to_header_map};
+use super::invalid::Invalid;
 use super::limits::Limits;
 use super::parse;
 
@@ -51,6 +52,13 @@ pub(super) struct Span {
 }
 
 impl Span {
+    pub(super) const fn new(start: usize, end: usize) -> Span {
+        Span {
+            start: start as u32,
+            end: end as u32,
+        }
+    }
+
     pub(super) fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
@@ -118,13 +126,22 @@ impl RequestHead {
     /// `None` when the head is not whole or not valid, which [`Decoder`](super::Decoder) tells apart.
     #[inline]
     pub(crate) fn read(&mut self, bytes: &[u8], limits: &Limits) -> Option<usize> {
-        let mut parts = Parts::NONE;
-        let (method, length) = parse::head(bytes, limits, &mut parts).ok()??;
-        self.method = method;
-        self.parts = parts;
-        self.bytes.clear();
-        self.bytes.extend_from_slice(bytes.get(..length)?);
-        Some(length)
+        self.try_read(bytes, limits).ok()?
+    }
+
+    /// [`read`](RequestHead::read), with what is wrong.
+    #[inline(always)]
+    pub(super) fn try_read(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<Option<usize>, Invalid> {
+        let length = parse::head(bytes, limits, &mut self.method, &mut self.parts)?;
+        if let Some(head) = length.and_then(|length| bytes.get(..length)) {
+            self.bytes.clear();
+            self.bytes.extend_from_slice(head);
+        }
+        Ok(length)
     }
 
     /// Forgets the head; keeps memory of up to `most` bytes.

@@ -5,43 +5,66 @@ use std::net::Ipv6Addr;
 use http::Method;
 use memchr::memchr;
 
+use super::block::{Block, WIDTH};
 use super::invalid::Invalid;
 use super::request_head::{Parts, Span, TargetForm};
-use super::text::{Set, alphanumeric_and, end_of, visible_but};
+use super::text::{Set, alphanumeric_and, end_of, end_of_long, visible_but};
 
 const MALFORMED: Invalid = Invalid::bad("the target of the request is malformed");
 
-/// Looks at the target of a request, which is of visible ASCII characters, not empty, and starts at `at` of its head.
-#[inline]
-pub(super) fn parse(
+/// Returns where the target ends that begins with a path at a place, and notes where its path is and what follows it.
+#[inline(always)]
+pub(super) fn path(bytes: &[u8], start: usize, parts: &mut Parts) -> usize {
+    let end = end_of_long(&PATH, Block::no_path, bytes, start);
+    parts.path = Span::new(start, end);
+    match bytes.get(end) {
+        Some(b'?' | b'#') => query(bytes, end, parts),
+        _ => end,
+    }
+}
+
+#[inline(never)]
+fn query(bytes: &[u8], start: usize, parts: &mut Parts) -> usize {
+    let end = end_of_visible(bytes, start);
+    parts.query = Span::new(start + 1, end);
+    end
+}
+
+/// Checks that what follows the path of a target is a query without a fragment.
+#[inline(always)]
+pub(super) fn check_query(bytes: &[u8], parts: &Parts) -> Result<(), Invalid> {
+    match parts.query.start {
+        0 => Ok(()),
+        start => check_no_fragment(&bytes[start as usize - 1..parts.query.end as usize]),
+    }
+}
+
+#[inline(never)]
+fn check_no_fragment(text: &[u8]) -> Result<(), Invalid> {
+    match memchr(b'#', text) {
+        None => Ok(()),
+        Some(_) => Err(Invalid::bad("the target of the request has a fragment")),
+    }
+}
+
+/// Parses a target that does not begin with a path, which is at a place of a head.
+pub(super) fn other(
     method: &Method,
     bytes: &[u8],
-    at: usize,
+    start: usize,
+    end: usize,
     parts: &mut Parts,
 ) -> Result<(), Invalid> {
-    let path_start = if bytes[0] == b'/' && *method != Method::CONNECT {
-        0
-    } else {
-        match other_form(method, bytes, at, parts)? {
-            Some(path_start) => path_start,
-            None => return Ok(()),
+    if let Some(place) = other_form(method, &bytes[start..end], start, parts)? {
+        path(bytes, start + place, parts);
+        if parts.path.start == parts.path.end {
+            parts.path = Span::default();
         }
-    };
-    let path_end = end_of(&PATH, bytes, path_start);
-    if path_end < bytes.len() {
-        if end_of(&QUERY, bytes, path_end) < bytes.len() {
-            return Err(Invalid::bad("the target of the request has a fragment"));
-        }
-        parts.query = span(at, path_end + 1, bytes.len());
-    }
-    if path_start < path_end {
-        parts.path = span(at, path_start, path_end);
     }
     Ok(())
 }
 
-/// Looks at the beginning of a target that does not begin with its path; gives where that is, if it has one.
-#[inline(never)]
+/// Parses the beginning of a target that does not begin with its path; returns where that is, if it has one.
 fn other_form(
     method: &Method,
     bytes: &[u8],
@@ -55,12 +78,12 @@ fn other_form(
             ));
         }
         parts.form = TargetForm::Authority;
-        parts.host = span(at, 0, bytes.len());
+        parts.host = Span::new(at, at + bytes.len());
         return Ok(None);
     }
     if bytes == b"*" && *method == Method::OPTIONS {
         parts.form = TargetForm::Asterisk;
-        parts.path = span(at, 0, 1);
+        parts.path = Span::new(at, at + 1);
         return Ok(None);
     }
     let start = after_scheme(bytes).ok_or(MALFORMED)?;
@@ -72,15 +95,14 @@ fn other_form(
         ));
     }
     parts.form = TargetForm::Absolute;
-    parts.host = span(at, start, end);
+    parts.host = Span::new(at + start, at + end);
     Ok(Some(end))
 }
 
-fn span(at: usize, start: usize, end: usize) -> Span {
-    Span {
-        start: (at + start) as u32,
-        end: (at + end) as u32,
-    }
+/// Returns the place of the first character from `at` on that no target has, or of the end.
+#[inline]
+pub(super) fn end_of_visible(bytes: &[u8], at: usize) -> usize {
+    end_of_long(&VISIBLE, Block::invisible, bytes, at)
 }
 
 fn after_scheme(target: &[u8]) -> Option<usize> {
@@ -91,7 +113,25 @@ fn after_scheme(target: &[u8]) -> Option<usize> {
     scheme.into_iter().find(starts).map(<[u8]>::len)
 }
 
-/// Whether a host and perhaps a port have a port; none if they are invalid. The host may be empty.
+/// Returns whether the authority from `start` to `end` of `bytes` is valid and fits into a block, as most do. `false` leaves the
+/// answer to [`check_authority`].
+#[inline(always)]
+pub(super) fn is_plain_authority(bytes: &[u8], start: usize, end: usize) -> bool {
+    let Some(block) = Block::at(bytes, start) else {
+        return false;
+    };
+    let length = end.wrapping_sub(start);
+    let host = (block.no_plain_host() | 1 << WIDTH).trailing_zeros() as usize;
+    if length > WIDTH || host >= length {
+        return length <= WIDTH;
+    }
+    // Any number of up to four digits is a port. The character after the authority is no digit.
+    let digits = (block.no_digits() | 1 << WIDTH) >> (host + 1);
+    let port = digits.trailing_zeros() as usize;
+    host > 0 && block.byte(host) == b':' && port <= 4 && host + 1 + port == length
+}
+
+/// Returns whether a host and perhaps a port have a port; `None` if they are invalid. The host may be empty.
 ///
 /// Less than RFC 3986 allows: no user, no IP addresses of the future, none of the delimiters that no host's name has
 /// and that others may read as the end of one.
@@ -144,8 +184,8 @@ static HOST: Set = alphanumeric_and(b"-._~");
 /// The characters of a path.
 static PATH: Set = visible_but(b"?#");
 
-/// The characters of a query.
-static QUERY: Set = visible_but(b"#");
+/// The characters of a target.
+static VISIBLE: Set = visible_but(b"");
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,7 @@ mod bodies;
 mod encoder;
 mod heads;
 mod limits;
+mod places;
 mod reference;
 mod smuggling;
 mod splits;

@@ -1,0 +1,164 @@
+//! Sixteen bytes at a time, compared with sets of characters.
+
+use wide::{CmpEq as _, CmpGt as _, i8x16};
+
+/// The number of bytes of a block.
+pub(super) const WIDTH: usize = 16;
+
+/// Sixteen bytes. Its methods return a bit for each byte, the lowest for the first.
+#[derive(Clone, Copy)]
+pub(super) struct Block<'a> {
+    bytes: &'a [u8; WIDTH],
+    lanes: i8x16,
+}
+
+impl<'a> Block<'a> {
+    /// Returns the block at a place, unless the end is nearer.
+    #[inline(always)]
+    pub(super) fn at(bytes: &'a [u8], at: usize) -> Option<Block<'a>> {
+        bytes.get(at..)?.first_chunk().map(Block::of)
+    }
+
+    /// Splits the block at the beginning off, if there are as many bytes.
+    #[inline(always)]
+    pub(super) fn split(bytes: &'a [u8]) -> Option<(Block<'a>, &'a [u8])> {
+        let (bytes, rest) = bytes.split_first_chunk()?;
+        Some((Block::of(bytes), rest))
+    }
+
+    #[inline(always)]
+    fn of(bytes: &'a [u8; WIDTH]) -> Block<'a> {
+        Block {
+            bytes,
+            lanes: i8x16::new(bytes.map(u8::cast_signed)),
+        }
+    }
+
+    /// Returns a byte, or the first when the place is that after the last.
+    #[inline(always)]
+    pub(super) fn byte(self, place: usize) -> u8 {
+        self.bytes[place % WIDTH]
+    }
+
+    /// Control characters.
+    #[inline(always)]
+    pub(super) fn controls(self) -> u32 {
+        bits(!self.is_beyond(0, 0x1f) | self.is(0x7f))
+    }
+
+    /// All but the visible characters of ASCII.
+    #[inline(always)]
+    pub(super) fn invisible(self) -> u32 {
+        bits(self.is_beyond(0x21, 0x7e))
+    }
+
+    /// All but the visible characters of ASCII, and `?` and `#`.
+    #[inline(always)]
+    pub(super) fn no_path(self) -> u32 {
+        bits(self.is_beyond(0x21, 0x7e) | self.is(b'?') | self.is(b'#'))
+    }
+
+    /// All but letters and hyphens.
+    #[inline(always)]
+    pub(super) fn no_plain_name(self) -> u32 {
+        bits(self.is_no_letter() & !self.is(b'-'))
+    }
+
+    /// All but digits.
+    #[inline(always)]
+    pub(super) fn no_digits(self) -> u32 {
+        bits(self.is_beyond(b'0', b'9'))
+    }
+
+    /// All but letters, digits, hyphens and dots.
+    #[inline(always)]
+    pub(super) fn no_plain_host(self) -> u32 {
+        bits(self.is_no_letter() & self.is_beyond(b'0', b'9') & self.is_beyond(b'-', b'.'))
+    }
+
+    /// Ends of lines.
+    #[inline(always)]
+    pub(super) fn line_feeds(self) -> u32 {
+        bits(self.is(b'\n'))
+    }
+
+    #[inline(always)]
+    fn is(self, byte: u8) -> i8x16 {
+        self.lanes.cmp_eq(all(byte))
+    }
+
+    #[inline(always)]
+    fn is_no_letter(self) -> i8x16 {
+        is_beyond(self.lanes | all(0x20), b'a', b'z')
+    }
+
+    #[inline(always)]
+    fn is_beyond(self, first: u8, last: u8) -> i8x16 {
+        is_beyond(self.lanes, first, last)
+    }
+}
+
+/// The bytes that are not in a range. They are shifted, so that a comparison with sign is one without.
+#[inline(always)]
+fn is_beyond(lanes: i8x16, first: u8, last: u8) -> i8x16 {
+    let shift = 0x80_u8.wrapping_sub(first);
+    (lanes + all(shift)).cmp_gt(all(last.wrapping_add(shift)))
+}
+
+#[inline(always)]
+fn all(byte: u8) -> i8x16 {
+    i8x16::new([byte.cast_signed(); WIDTH])
+}
+
+#[inline(always)]
+fn bits(mask: i8x16) -> u32 {
+    mask.move_mask().cast_unsigned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Compares the bits of a method with what is expected of each byte, at each place and beside others.
+    fn assert_bits(method: impl Fn(Block<'_>) -> u32, expected: impl Fn(u8) -> bool) {
+        for byte in 0..=u8::MAX {
+            for place in 0..WIDTH {
+                for other in [b'a', b' ', 0, 0xff, byte] {
+                    let mut bytes = [other; WIDTH + 1];
+                    bytes[place] = byte;
+                    let bits = method(Block::at(&bytes, 0).unwrap());
+                    for (at, &byte) in bytes[..WIDTH].iter().enumerate() {
+                        assert_eq!(bits >> at & 1 == 1, expected(byte), "{bytes:?} {at}");
+                    }
+                    assert_eq!(bits >> WIDTH, 0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_bit_says_for_each_byte_whether_it_is_in_a_set() {
+        assert_bits(|block| block.controls(), |byte| byte.is_ascii_control());
+        assert_bits(|block| block.invisible(), |byte| !byte.is_ascii_graphic());
+        assert_bits(
+            |block| block.no_path(),
+            |byte| !byte.is_ascii_graphic() || byte == b'?' || byte == b'#',
+        );
+        assert_bits(
+            |block| block.no_plain_name(),
+            |byte| !byte.is_ascii_alphabetic() && byte != b'-',
+        );
+        assert_bits(
+            |block| block.no_plain_host(),
+            |byte| !byte.is_ascii_alphanumeric() && byte != b'-' && byte != b'.',
+        );
+        assert_bits(|block| block.no_digits(), |byte| !byte.is_ascii_digit());
+        assert_bits(|block| block.line_feeds(), |byte| byte == b'\n');
+    }
+
+    #[test]
+    fn a_block_needs_sixteen_bytes() {
+        assert!(Block::at(&[b'a'; 20], 4).is_some());
+        assert!(Block::at(&[b'a'; 20], 5).is_none() && Block::at(&[b'a'; 20], 21).is_none());
+    }
+}
