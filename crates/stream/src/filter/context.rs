@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::read_buffer::READ_SIZE;
+use crate::read_buffer::{READ_SIZE, make_room};
 use crate::spare;
 use crate::write_queue::WriteQueue;
 
@@ -79,6 +79,8 @@ impl FilterContext {
         if !self.buffer.is_empty() {
             self.up.push(self.buffer.split().freeze());
         }
+        // It may take the place of the read buffer.
+        make_room(&mut self.buffer);
         let result = f(&mut self.buffer, &mut self.answer);
         // Most of what is received needs no answer, and then no queue.
         if !self.answer.is_empty() {
@@ -154,7 +156,9 @@ impl FilterContext {
             }
             None => {
                 bytes.clear();
-                std::mem::swap(bytes, &mut self.buffer);
+                if !self.buffer.is_empty() {
+                    std::mem::swap(bytes, &mut self.buffer);
+                }
             }
         }
         !bytes.is_empty()
