@@ -18,8 +18,9 @@ mod rate_limit;
 mod request;
 mod responder;
 mod response;
-pub mod router;
+mod routing;
 mod server;
+mod site;
 mod sse;
 mod static_files;
 
@@ -41,9 +42,14 @@ pub use rate_limit::RateLimiting;
 pub use request::Request;
 pub use responder::Responder;
 pub use response::{Body, BodyStream, ParseError, Response, Upgrade};
-pub use server::{
-    FieldError, HttpServer, PortHolder, PortInUse, RequestInfo, ResponseInfo, Shutdown, Stats,
-};
+pub use server::{FieldError, HttpServer, PortHolder, PortInUse, Shutdown, Stats};
+pub use site::{RequestInfo, ResponseInfo};
 pub use sse::{EventError, EventStream, ServerEvent};
 pub use static_files::StaticFiles;
 pub use uptick_stream::FileRange;
+
+/// Which handler a request is for: patterns of paths, and methods.
+pub mod router {
+    pub use crate::routing::{Found, Params, RouteError, Router};
+    pub use crate::site::Group;
+}

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::rc::Rc;
 
-use crate::router::End;
 use crate::{IntoReply, Reply, Request, handler};
 
 /// A middleware as the server keeps it.
@@ -34,11 +33,17 @@ pub type Middleware = Rc<dyn Fn(Request, Next) -> Reply>;
 pub struct Next {
     layers: Rc<[Middleware]>,
     index: usize,
-    end: End,
+    end: Rc<dyn Endpoint>,
+}
+
+/// What responds after the last middleware.
+pub(crate) trait Endpoint {
+    /// Responds to a request.
+    fn answer(&self, request: Request) -> Reply;
 }
 
 impl Next {
-    pub(crate) fn new(layers: Rc<[Middleware]>, end: End) -> Self {
+    pub(crate) fn new(layers: Rc<[Middleware]>, end: Rc<dyn Endpoint>) -> Self {
         Self {
             layers,
             index: 0,

@@ -11,7 +11,7 @@ use uptick_socket::{Address, Connection};
 use crate::body::{BodyError, BodyReader};
 use crate::exchange::{Exchange, Incoming};
 use crate::h1::{BodyLength, RequestHead, Version};
-use crate::router::{BadEscape, Params};
+use crate::routing::{BadEscape, Params};
 use crate::{HeaderMap, Method, Origin, Responder};
 use bytes::Bytes;
 

@@ -3,7 +3,6 @@
 mod clients;
 mod hooks;
 mod ports;
-mod service;
 mod settings;
 mod shorthand;
 mod shutdown;
@@ -15,17 +14,22 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use uptick_emitter::{Emitter, Listeners, emit, events};
-use uptick_event_loop::{Id, Table, catch};
+use uptick_event_loop::{Id, Table};
 use uptick_socket::{
     Connection, Error, IntoUri, ListenUri, Server, ServerControl, ServerInterface,
 };
 
-use crate::router::{Group, RouteError, Routes, routing_methods};
-use crate::{Handler, HttpError, IntoMiddleware, Request, Response};
+use crate::routing::RouteError;
+use crate::site::{Group, OnError, Service, Site, routing_methods};
+use crate::{
+    Handler, HttpError, IntoMiddleware, Middleware, Request, RequestInfo, Response, ResponseInfo,
+};
 
-pub use hooks::{FieldError, RequestInfo, ResponseInfo};
+use clients::Clients;
+use shutdown::Draining;
+
+pub use hooks::FieldError;
 pub use ports::{PortHolder, PortInUse};
-pub(crate) use service::Service;
 pub use shutdown::Shutdown;
 pub use stats::Stats;
 
@@ -94,10 +98,16 @@ events! {
     }
 }
 
+#[derive(Default)]
 struct Entry {
     service: Rc<Service>,
     listeners: Listeners,
     servers: Vec<ServerControl>,
+    clients: Option<Rc<Clients>>,
+    rate_limit: Option<Rc<RefCell<Middleware>>>,
+    draining: Option<Draining>,
+    /// `close` was emitted.
+    ended: bool,
 }
 
 thread_local! {
@@ -119,8 +129,10 @@ impl Emitter for HttpServer {
     }
 
     fn listener_added(&self, slot: u8) {
-        if let Some(service) = self.service() {
-            service.watch(slot);
+        if slot == HttpServer::REQUEST.slot() {
+            self.configure(|site| site.hooks.requests = true);
+        } else if slot == HttpServer::RESPONSE.slot() {
+            self.configure(|site| site.hooks.responses = true);
         }
     }
 }
@@ -131,18 +143,12 @@ impl HttpServer {
     /// # Limits
     /// 2³² servers in a thread; the handle of one more is stale from the beginning.
     pub fn new() -> Self {
-        let service = Rc::new(Service::default());
-        let entry = Entry {
-            service: Rc::clone(&service),
-            listeners: Listeners::new(),
-            servers: Vec::new(),
-        };
-        let id = SERVERS.with_borrow_mut(|servers| servers.insert(entry));
+        let id = SERVERS.with_borrow_mut(|servers| servers.insert(Entry::default()));
         let server = HttpServer {
             id,
             local: PhantomData,
         };
-        service.set_server(server);
+        server.configure(|site| site.hooks.observer = Some(Rc::new(server)));
         server
     }
 
@@ -159,7 +165,7 @@ impl HttpServer {
     /// shut down, it closes that server.
     pub fn listen<S: ServerInterface>(self, server: S) -> Self {
         let taken = with_entry(self, |entry| {
-            let open = !entry.service.is_stopped();
+            let open = !entry.service.stopped.get();
             if open {
                 entry.servers.push(ServerControl::new(server));
             }
@@ -204,7 +210,7 @@ impl HttpServer {
 
     /// Adds a middleware around all routes, and around the answers where there is none.
     pub fn wrap<M>(self, middleware: impl IntoMiddleware<M>) -> Self {
-        self.with_routes(|routes| routes.wrap(middleware.into_middleware()));
+        self.configure(|site| site.wrap(middleware.into_middleware()));
         self
     }
 
@@ -215,14 +221,17 @@ impl HttpServer {
     /// can read the error ([`Response::failure`]). Headers that middleware adds to it are kept, unless the page has them; a body
     /// that middleware sets is replaced. A middleware that makes the page itself returns a new response.
     pub fn error(self, shape: impl Fn(HttpError, &Request) -> Response + 'static) -> Self {
-        self.with_routes(|routes| routes.error(Rc::new(shape)));
+        let shape: OnError = Rc::new(shape);
+        // A callback that was set before is dropped when nothing is borrowed.
+        let before = self.configure(|site| site.on_error.replace(shape));
+        drop(before);
         self
     }
 
     /// Adds routes that have a prefix in common.
     pub fn group(self, prefix: &str, f: impl FnOnce(Group<'_>)) -> Self {
         if let Some(service) = self.service() {
-            Routes::group(service.routes(), prefix, f);
+            service.group(prefix, f);
         }
         self
     }
@@ -230,24 +239,23 @@ impl HttpServer {
     /// Sets whether a path without a route is redirected to the one with, or without, a slash at its end, if that has
     /// one. Default: false, they are two paths.
     pub fn redirect_trailing_slash(self, redirect: bool) -> Self {
-        self.with_routes(|routes| routes.redirect_trailing_slash(redirect));
+        self.configure(|site| site.redirect_trailing_slash = redirect);
         self
     }
 
     fn add_route(self, methods: &str, pattern: &str, handler: Handler) -> Result<(), RouteError> {
-        self.with_routes(|routes| routes.add(methods, pattern, handler))
+        self.configure(|site| site.add(None, methods, pattern, handler))
             .unwrap_or(Ok(()))
     }
 
     routing_methods!();
 
-    fn with_routes<R>(self, f: impl FnOnce(&mut Routes) -> R) -> Option<R> {
-        let service = self.service()?;
-        let mut routes = service.routes().borrow_mut();
-        Some(f(&mut routes))
+    /// Changes the site for what begins from now on.
+    fn configure<R>(self, f: impl FnOnce(&mut Site) -> R) -> Option<R> {
+        Some(self.service()?.configure(f))
     }
 
-    pub(crate) fn service(self) -> Option<Rc<Service>> {
+    fn service(self) -> Option<Rc<Service>> {
         with_entry(self, |entry| Rc::clone(&entry.service))
     }
 
@@ -257,7 +265,7 @@ impl HttpServer {
             server.close();
         }
         if let Some(service) = self.service() {
-            service.stop();
+            service.stopped.set(true);
             self.finish_if_over();
         }
     }
@@ -276,22 +284,25 @@ impl HttpServer {
         let none = open.is_empty();
         with_entry(self, |entry| entry.servers = open);
         if none && let Some(service) = self.service() {
-            service.stop();
+            service.stopped.set(true);
             self.finish_if_over();
         }
     }
 
     /// Emits `close` and forgets the server, once nothing is left of it.
-    pub(crate) fn finish_if_over(self) {
+    fn finish_if_over(self) {
         let over = with_entry(self, |entry| {
-            entry.servers.is_empty() && entry.service.take_end()
+            let service = &entry.service;
+            entry.servers.is_empty()
+                && entry.draining.is_none()
+                && service.stopped.get()
+                && service.open_connections() == 0
+                && !std::mem::replace(&mut entry.ended, true)
         });
         if over != Some(true) {
             return;
         }
-        if let Err(message) = catch(|| emit(&self, HttpServer::CLOSE, ())) {
-            tracing::error!("a close callback of an HTTP server panicked: {message}");
-        }
+        self.notify(HttpServer::CLOSE, ());
         let entry = SERVERS
             .try_with(|servers| servers.borrow_mut().remove(self.id?))
             .ok()

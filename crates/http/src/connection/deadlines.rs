@@ -29,7 +29,8 @@ impl HttpConnection {
     #[inline]
     pub(super) fn waits(&self, state: &State) -> Option<(Waiting, Duration)> {
         let flags = state.flags;
-        let timeouts = self.service.timeouts();
+        let site = self.service.site();
+        let timeouts = &site.settings.timeouts;
         let (waiting, limit) = if flags.contains(Flags::CLOSING) {
             return None;
         } else if let Some(exchange) = &state.exchange {
@@ -92,7 +93,8 @@ impl HttpConnection {
             return false;
         }
         let held_up = exchange.held_up.take() || state.flags.contains(Flags::PAUSED);
-        let least = u64::from(self.service.timeouts().body_rate) * window.as_secs().max(1);
+        let least =
+            u64::from(self.service.site().settings.timeouts.body_rate) * window.as_secs().max(1);
         let enough = held_up || u64::from(state.counted) >= least;
         state.since = Timestamp::now();
         state.counted = 0;

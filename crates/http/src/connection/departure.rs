@@ -38,19 +38,16 @@ impl HttpConnection {
 
     #[cold]
     fn next_probe(&self, state: &mut State) -> Option<Timestamp> {
-        let (half_open, grace) = {
-            let timeouts = self.service.timeouts();
-            (timeouts.half_open, timeouts.grace)
-        };
+        let timeouts = self.service.site().settings.timeouts;
         let waits = state.exchange.as_ref().is_some_and(|e| !e.is_done());
-        if half_open || !waits || state.flags.contains(Flags::CLOSING) {
+        if timeouts.half_open || !waits || state.flags.contains(Flags::CLOSING) {
             return None;
         }
         let departure = state.streaming().departure.get_or_insert(Departure {
             quiet_since: Timestamp::now(),
             probes: 0,
         });
-        (departure.probes < PROBES).then(|| departure.quiet_since.after(grace))
+        (departure.probes < PROBES).then(|| departure.quiet_since.after(timeouts.grace))
     }
 
     /// Tests whether the client is still there.

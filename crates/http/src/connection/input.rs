@@ -61,8 +61,9 @@ impl HttpConnection {
         if exchange.consumer.get() == Consumer::None {
             exchange.consumer.set(Consumer::Reader);
         }
+        let site = self.service.site();
         loop {
-            let event = state.decoder().next(&self.service.limits());
+            let event = state.decoder().next(&site.settings.limits);
             return match event {
                 Some(Event::Body(piece)) => {
                     let announced = state.announced();

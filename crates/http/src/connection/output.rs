@@ -32,7 +32,7 @@ impl HttpConnection {
             && (exchange.expects.get()
                 || exchange.long.get()
                 || exchange.body.get() == BodyProgress::Failed
-                || state.announced() > u64::from(self.service.drain_limit()));
+                || state.announced() > u64::from(self.service.site().settings.drain_limit));
         if unread || state.flags.intersects(Flags::DRAINING | Flags::PEER_ENDED) {
             state.flags.insert(Flags::LAST);
         }
@@ -227,8 +227,9 @@ impl HttpConnection {
             state.flags.insert(Flags::LAST);
         }
         let mut response = Response::from(HttpError::new(status, reason));
-        if self.service.finishes() {
-            response = self.service.finished(self.conn, response, None);
+        let site = self.service.site();
+        if site.hooks.finishes() {
+            response = site.hooks.finish(Some(self.conn), response, None);
         }
         let Parts {
             status,

@@ -15,12 +15,13 @@ use crate::exchange::{
 };
 use crate::h1::{BodyLength, Decoder, Event, Invalid};
 use crate::handler::contained;
+use crate::site::Site;
 use crate::{HttpError, Reply, Request};
 
 /// A step that is done while nothing is borrowed.
 enum Step {
     /// A request has come, and is the connection's exchange.
-    Handle(Rc<Exchange>),
+    Handle(Rc<Exchange>, Rc<Site>),
     /// A piece of the body, for its listeners.
     Piece(Rc<Exchange>, Bytes),
     /// The body has ended, for its listeners.
@@ -77,9 +78,10 @@ impl HttpConnection {
     /// Handles the request at the beginning of `bytes`, whose head is whole; returns whether the next one may be taken the same way.
     #[inline]
     fn take_whole(&self, bytes: &mut BytesMut) -> bool {
+        let site = self.service.site();
         let mut exchange = exchange::take();
-        let length =
-            Rc::get_mut(&mut exchange).and_then(|new| new.head.read(bytes, &self.service.limits()));
+        let limits = &site.settings.limits;
+        let length = Rc::get_mut(&mut exchange).and_then(|new| new.head.read(bytes, limits));
         let Some(length) = length else {
             exchange::discard(exchange);
             self.state().push(bytes.split().freeze());
@@ -95,9 +97,10 @@ impl HttpConnection {
         if (state.decoder.is_some() || exchange.head.is_upgrade()) && !bytes.is_empty() {
             state.push(bytes.split().freeze());
         }
-        let exchange = self.begin_request(&mut state, exchange);
+        let exchange = self.begin_request(&mut state, exchange, &site);
         drop(state);
-        self.handle(&exchange);
+        self.handle(&exchange, &site);
+        drop(site);
         let mut state = self.state();
         if state.flags.intersects(SPECIAL_NEXT) || !exchange.is_done() || !exchange.is_received() {
             if !bytes.is_empty() {
@@ -132,7 +135,7 @@ impl HttpConnection {
         loop {
             let step = self.step(&mut self.state());
             match step {
-                Step::Handle(exchange) => self.handle(&exchange),
+                Step::Handle(exchange, site) => self.handle(&exchange, &site),
                 Step::Piece(exchange, piece) => emit_to_request(&exchange, Request::DATA, piece),
                 Step::PieceEnd(exchange) => emit_to_request(&exchange, Request::END, ()),
                 Step::Failed(exchange, error) => body_failed(&exchange, error),
@@ -189,18 +192,20 @@ impl HttpConnection {
             self.pause(state);
             return state.stop();
         }
+        let site = self.service.site();
         loop {
             let Some(decoder) = &mut state.decoder else {
                 return self.idle(state);
             };
-            let event = decoder.next(&self.service.limits());
+            let event = decoder.next(&site.settings.limits);
             match event {
                 Some(Event::Head(head)) => {
                     let mut exchange = exchange::take();
                     if let Some(new) = Rc::get_mut(&mut exchange) {
                         new.head = head;
                     }
-                    return Step::Handle(self.begin_request(state, exchange));
+                    let exchange = self.begin_request(state, exchange, &site);
+                    return Step::Handle(exchange, site);
                 }
                 Some(Event::Error(invalid)) => return Step::Refuse(invalid),
                 Some(Event::Body(_) | Event::Trailers(_) | Event::Complete) => {}
@@ -232,14 +237,17 @@ impl HttpConnection {
 
     /// A request has come, or at least its head.
     #[inline]
-    fn begin_request(&self, state: &mut State, mut exchange: Rc<Exchange>) -> Rc<Exchange> {
+    fn begin_request(
+        &self,
+        state: &mut State,
+        mut exchange: Rc<Exchange>,
+        site: &Rc<Site>,
+    ) -> Rc<Exchange> {
         state.flags.remove(Flags::IN_HEAD);
         if let Some(new) = Rc::get_mut(&mut exchange) {
             new.conn = Some(self.conn);
-            new.proxies = self.service.proxies_of(self.conn);
-            if let Some(transport) = self.as_transport() {
-                new.set_transport(transport);
-            }
+            new.proxies = site.proxies_of(self.conn);
+            new.connect(self.as_transport(), Rc::<Site>::clone(site));
         }
         let head = &exchange.head;
         if !head.keep_alive() || state.flags.contains(Flags::DRAINING) {
@@ -256,7 +264,7 @@ impl HttpConnection {
                 exchange.expects.set(head.expects_continue());
                 exchange
                     .long
-                    .set(length > u64::from(self.service.drain_limit()));
+                    .set(length > u64::from(site.settings.drain_limit));
             }
             BodyLength::Chunked => exchange.expects.set(head.expects_continue()),
         }
@@ -297,14 +305,15 @@ impl HttpConnection {
             self.arm(state);
             return Some(state.stop());
         }
-        let event = state.decoder().next(&self.service.limits());
+        let site = self.service.site();
+        let event = state.decoder().next(&site.settings.limits);
         let exchange = Rc::clone(exchange);
         match event {
             Some(Event::Body(piece)) if !drains => Some(Step::Piece(exchange, piece)),
             Some(Event::Body(piece)) => {
                 let count = u32::try_from(piece.len()).unwrap_or(u32::MAX);
                 state.counted = state.counted.saturating_add(count);
-                if state.counted > self.service.drain_limit() {
+                if state.counted > site.settings.drain_limit {
                     state.flags.insert(Flags::LAST);
                 }
                 None
@@ -337,12 +346,11 @@ impl HttpConnection {
 
     /// Passes a request to the server's routes, and sends the response.
     #[inline]
-    fn handle(&self, exchange: &Rc<Exchange>) {
-        let service = &self.service;
+    fn handle(&self, exchange: &Rc<Exchange>, site: &Rc<Site>) {
         let request = Request::of(Rc::clone(exchange));
-        service.count_request();
-        service.tell_request(&request);
-        match service.answer(request) {
+        self.service.count_request();
+        site.hooks.request(&request);
+        match site.answer(request) {
             Reply::Ready(response) => {
                 respond(exchange, response);
             }

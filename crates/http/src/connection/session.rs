@@ -11,14 +11,13 @@ use uptick_socket::engine::{Engine, Session, Visit};
 use super::flags::Flags;
 use super::state::HttpConnection;
 use crate::exchange;
-use crate::server::Service;
+use crate::site::Service;
 
 /// Serves HTTP on a connection.
 pub(crate) fn serve(conn: Connection, service: &Rc<Service>) {
     let http = HttpConnection::new(conn, service, &HttpDriver);
-    service.opened();
     conn.set_allow_half_open(true);
-    service.limit_connection(conn);
+    service.opened(conn);
     conn.set_session(Rc::<HttpConnection>::clone(&http));
     http.arm(&mut http.state());
 }

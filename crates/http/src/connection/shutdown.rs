@@ -8,7 +8,7 @@ use uptick_socket::engine::Engine;
 
 use super::flags::Flags;
 use super::state::HttpConnection;
-use crate::server::Service;
+use crate::site::Service;
 
 /// Ends the idle connections of a server, gives fresh ones a moment, and lets the others end with what they are doing.
 pub(crate) fn drain(service: &Rc<Service>) {

@@ -13,7 +13,7 @@ use uptick_socket::engine::Engine;
 use super::flags::Flags;
 use crate::exchange::{Exchange, Transport};
 use crate::h1::{Decoder, Encoder};
-use crate::server::Service;
+use crate::site::Service;
 
 /// How long the program may leave a piece of a body unread before the time for the body is no longer the client's.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -78,7 +78,7 @@ impl HttpConnection {
         register(driver);
         let mut flags = Flags::FRESH;
         // Accepted before the shutdown, and here only now: its handshake took until then.
-        flags.set(Flags::DRAINING, service.is_draining());
+        flags.set(Flags::DRAINING, service.draining.get());
         Rc::new_cyclic(|this| HttpConnection {
             conn,
             service: Rc::clone(service),

@@ -1,11 +1,9 @@
 //! An HTTP/1 connection as the transport of its exchanges.
 
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use uptick_event_loop::catch;
-use uptick_socket::Connection;
 use uptick_socket::engine::Engine;
 use uptick_stream::FileRange;
 
@@ -15,19 +13,9 @@ use super::state::HttpConnection;
 use crate::body::BodyError;
 use crate::exchange::{self, Exchange, Head, Piece, Transport};
 use crate::h1::{ResponseBody, Version};
-use crate::server::Service;
 use crate::{HeaderMap, Upgrade};
 
 impl Transport for HttpConnection {
-    fn connection(&self) -> Connection {
-        self.conn
-    }
-
-    #[inline]
-    fn service(&self) -> &Rc<Service> {
-        &self.service
-    }
-
     #[inline]
     fn is_closing(&self) -> bool {
         self.state().flags.contains(Flags::CLOSING)
@@ -120,7 +108,7 @@ impl HttpConnection {
         if let Some(finished) = finished {
             exchange::release(finished);
         }
-        self.service.tell_upgrade(conn);
+        self.service.upgraded(conn);
         if let Err(message) = catch(|| upgrade.run(conn)) {
             tracing::error!("an upgrade callback panicked: {message}");
             conn.close();

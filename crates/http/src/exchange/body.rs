@@ -53,7 +53,6 @@ impl Exchange {
 
     /// Returns the number of bytes up to which a body is read whole.
     pub(crate) fn body_limit(&self) -> usize {
-        self.transport()
-            .map_or(0, |transport| transport.service().body_limit())
+        self.policy().map_or(0, |policy| policy.body_limit())
     }
 }

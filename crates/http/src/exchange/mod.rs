@@ -13,6 +13,7 @@
 mod body;
 mod events;
 mod handle;
+mod policy;
 mod pool;
 mod progress;
 mod respond;
@@ -23,6 +24,7 @@ mod upgrade;
 
 pub(crate) use events::{Incoming, Outgoing};
 pub(crate) use handle::Handle;
+pub(crate) use policy::Policy;
 pub(crate) use pool::{discard, release, take};
 pub(crate) use progress::{BodyProgress, Consumer, ResponseProgress};
 pub(crate) use respond::{body_failed, emit_to_request, respond, start};

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::handle;
 use super::progress::{BodyProgress, Consumer, ResponseProgress};
 use super::state::Exchange;
-use crate::router::NormalPath;
+use crate::routing::NormalPath;
 
 /// The number of exchanges that a thread keeps beside the one that was over last.
 const KEPT: usize = 64;
@@ -41,6 +41,7 @@ fn another() -> Rc<Exchange> {
 #[inline]
 pub(crate) fn release(exchange: Rc<Exchange>) {
     drop(exchange.transport.take());
+    drop(exchange.policy.take());
     if let Some(id) = exchange.handle.take() {
         handle::forget(id);
     }

@@ -54,7 +54,7 @@ fn send(exchange: &Rc<Exchange>, response: Response, finished: bool) -> bool {
     if exchange.is_started() {
         return false;
     }
-    if !finished && transport.service().finishes() {
+    if !finished && exchange.finishes() {
         let response = finish(exchange, response);
         return send(exchange, response, true);
     }
@@ -111,7 +111,7 @@ pub(crate) fn start(exchange: &Rc<Exchange>, mut response: Response) -> bool {
     let Some(transport) = exchange.live() else {
         return false;
     };
-    if !exchange.is_started() && transport.service().finishes() {
+    if !exchange.is_started() && exchange.finishes() {
         response = finish(exchange, response);
     }
     if exchange.is_started() || transport.is_closing() {
@@ -146,12 +146,10 @@ pub(crate) fn start(exchange: &Rc<Exchange>, mut response: Response) -> bool {
 /// Passes a response through the server's callbacks.
 #[cold]
 fn finish(exchange: &Rc<Exchange>, response: Response) -> Response {
-    let Some(transport) = exchange.transport() else {
-        return response;
-    };
-    let request = Request::of(Rc::clone(exchange));
-    let service = Rc::clone(transport.service());
-    service.finished(transport.connection(), response, Some(&request))
+    match exchange.policy() {
+        Some(policy) => policy.finish(exchange, response),
+        None => response,
+    }
 }
 
 /// Sends an error in the place of a response that cannot be sent as it is, and of which nothing was sent.
@@ -170,17 +168,11 @@ fn interim(status: StatusCode) -> String {
 
 /// Logs an error, and calls the server's error callback for its page.
 fn shaped(exchange: &Rc<Exchange>, response: Response) -> Response {
-    let request = Request::of(Rc::clone(exchange));
-    let Some(transport) = exchange.live() else {
+    match exchange.live().and_then(|_| exchange.policy()) {
+        Some(policy) => policy.error_page(exchange, response),
         // The client has gone: the error is logged.
-        return response.shaped(None, &request);
-    };
-    let service = Rc::clone(transport.service());
-    let response = service.explained(response);
-    let on_error = service.on_error();
-    catch(|| response.shaped(on_error.as_ref(), &request)).unwrap_or_else(|message| {
-        Response::from(HttpError::panicked(message)).shaped(None, &request)
-    })
+        None => response.shaped(None, &Request::of(Rc::clone(exchange))),
+    }
 }
 
 /// Emits an event of the request; responds to a panic of a listener with an error.

@@ -9,11 +9,12 @@ use uptick_emitter::Listeners;
 use uptick_event_loop::{Id, JoinHandle};
 use uptick_socket::Connection;
 
+use super::policy::Policy;
 use super::progress::{BodyProgress, Consumer, ResponseProgress};
 use super::transport::Transport;
 use crate::body::BodyError;
 use crate::h1::{RequestHead, Trailers};
-use crate::router::NormalPath;
+use crate::routing::NormalPath;
 use crate::{Origin, TrustedProxies};
 
 /// A request with its response.
@@ -29,6 +30,8 @@ pub(crate) struct Exchange {
     pub(crate) forwarded: OnceCell<Box<Origin>>,
     /// The transport; `None` once the exchange is over.
     pub(super) transport: RefCell<Option<Rc<dyn Transport>>>,
+    /// The site that the request began with; `None` once the exchange is over.
+    pub(super) policy: RefCell<Option<Rc<dyn Policy>>>,
     pub(super) handle: Cell<Option<Id>>,
     pub(crate) body: Cell<BodyProgress>,
     pub(crate) consumer: Cell<Consumer>,
@@ -69,6 +72,7 @@ impl Default for Exchange {
             path: NormalPath::default(),
             forwarded: OnceCell::new(),
             transport: RefCell::new(None),
+            policy: RefCell::new(None),
             handle: Cell::new(None),
             body: Cell::default(),
             consumer: Cell::default(),
@@ -82,10 +86,23 @@ impl Default for Exchange {
 }
 
 impl Exchange {
-    /// Connects the exchange with its transport, before it is shared.
+    /// Connects the exchange with its transport and its site, before it is shared.
     #[inline]
-    pub(crate) fn set_transport(&mut self, transport: Rc<dyn Transport>) {
-        *self.transport.get_mut() = Some(transport);
+    pub(crate) fn connect(&mut self, transport: Option<Rc<dyn Transport>>, policy: Rc<dyn Policy>) {
+        *self.transport.get_mut() = transport;
+        *self.policy.get_mut() = Some(policy);
+    }
+
+    /// Returns the site that the request began with, unless the exchange is over.
+    pub(super) fn policy(&self) -> Option<Rc<dyn Policy>> {
+        self.policy.borrow().clone()
+    }
+
+    /// Returns whether the server's callbacks see the response.
+    #[inline]
+    pub(super) fn finishes(&self) -> bool {
+        let policy = self.policy.borrow();
+        policy.as_ref().is_some_and(|policy| policy.finishes())
     }
 
     /// Returns the transport, unless the exchange is over.

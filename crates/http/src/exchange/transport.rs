@@ -1,16 +1,13 @@
 //! The interface between exchanges and what carries them.
 
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use uptick_socket::Connection;
 use uptick_stream::FileRange;
 
 use super::state::Exchange;
 use crate::body::BodyError;
 use crate::h1::ResponseBody;
-use crate::server::Service;
 use crate::{HeaderMap, StatusCode, Upgrade};
 
 /// Pieces up to this many bytes are copied; longer ones are passed on as they are.
@@ -45,10 +42,6 @@ impl Piece<'_> {
 ///
 /// No method calls listeners or handlers.
 pub(crate) trait Transport {
-    fn connection(&self) -> Connection;
-
-    fn service(&self) -> &Rc<Service>;
-
     /// Returns whether the connection closes: nothing is sent any more.
     fn is_closing(&self) -> bool;
 

@@ -19,7 +19,7 @@ use futures::Stream;
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 use serde::Serialize;
 
-use crate::router::OnError;
+use crate::site::OnError;
 use crate::{HeaderMap, HeaderValue, HttpError, Request, StatusCode};
 
 /// The characters that a URI cannot contain (RFC 3986, section 2), other than control characters, with which a location is an error.

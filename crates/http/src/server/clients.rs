@@ -3,10 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use uptick_rate_limit::Client;
 
-use super::HttpServer;
+use super::{HttpServer, with_entry};
 use crate::handler::boxed;
 use crate::{HttpError, IntoReply, Next, Reply, Request};
 
@@ -15,7 +16,7 @@ const HALF: usize = 32_768;
 
 /// The clients that have connected. When there are too many, those are forgotten that have not asked for longest.
 #[derive(Default)]
-pub(crate) struct Clients {
+pub(super) struct Clients {
     required: Cell<bool>,
     /// Whether the middleware that asks was added.
     wrapped: Cell<bool>,
@@ -50,6 +51,18 @@ impl Halves {
     }
 }
 
+impl Clients {
+    fn has(&self, client: IpAddr) -> bool {
+        self.table.borrow_mut().has(whole(client))
+    }
+
+    fn refuses(&self, request: &Request) -> bool {
+        self.required.get()
+            && request.path() != "/connect"
+            && !request.client().is_some_and(|client| self.has(client))
+    }
+}
+
 /// Clients that have to connect before they ask for anything.
 impl HttpServer {
     /// Sets whether clients have to connect first: to ask for `/connect`, which [`connect`](HttpServer::connect) adds. Before
@@ -70,13 +83,13 @@ impl HttpServer {
     /// http.get("/", |_: Request| "for those who are connected");
     /// ```
     pub fn connection_required(self, required: bool) -> Self {
-        let Some(service) = self.service() else {
+        let Some(clients) = self.clients() else {
             return self;
         };
-        service.clients.required.set(required);
-        if required && !service.clients.wrapped.replace(true) {
+        clients.required.set(required);
+        if required && !clients.wrapped.replace(true) {
             self.wrap(
-                move |request: Request, next: Next| match self.refuses(&request) {
+                move |request: Request, next: Next| match clients.refuses(&request) {
                     false => next.run(request),
                     true => Reply::Ready(HttpError::bad_request("Client is not connected.").into()),
                 },
@@ -85,15 +98,10 @@ impl HttpServer {
         self
     }
 
-    fn refuses(self, request: &Request) -> bool {
-        let Some(service) = self.service() else {
-            return false;
-        };
-        service.clients.required.get()
-            && request.path() != "/connect"
-            && !request
-                .client()
-                .is_some_and(|client| self.has_client(client))
+    fn clients(self) -> Option<Rc<Clients>> {
+        with_entry(self, |entry| {
+            Rc::clone(entry.clients.get_or_insert_default())
+        })
     }
 
     /// Adds the route `/connect` for GET: it marks the client as connected, then the handler answers.
@@ -136,25 +144,20 @@ impl HttpServer {
 
     /// Marks a client as connected.
     pub fn mark_connected(self, client: IpAddr) {
-        if let Some(service) = self.service() {
-            service.clients.table.borrow_mut().insert(whole(client));
+        if let Some(clients) = self.clients() {
+            clients.table.borrow_mut().insert(whole(client));
         }
     }
 
     /// Marks a client as not connected; `false` when it was not.
     pub fn mark_disconnected(self, client: IpAddr) -> bool {
-        self.service().is_some_and(|service| {
-            let mut table = service.clients.table.borrow_mut();
-            table.remove(whole(client))
-        })
+        self.clients()
+            .is_some_and(|clients| clients.table.borrow_mut().remove(whole(client)))
     }
 
     /// Whether a client is marked as connected.
     pub fn has_client(self, client: IpAddr) -> bool {
-        self.service().is_some_and(|service| {
-            let mut table = service.clients.table.borrow_mut();
-            table.has(whole(client))
-        })
+        self.clients().is_some_and(|clients| clients.has(client))
     }
 }
 

@@ -1,100 +1,15 @@
-//! What looks at requests and answers on their way: events, default fields, and the callback that rewrites answers.
+//! Settings and events of requests and responses on their way.
 
-use std::cell::{Cell, RefCell};
-use std::fmt;
-use std::net::IpAddr;
 use std::rc::Rc;
 
 use http::header::CONTENT_LENGTH;
-use uptick_emitter::emit;
+use uptick_emitter::{Event, emit};
 use uptick_event_loop::catch;
-use uptick_socket::{Address, Connection};
+use uptick_socket::Connection;
 
-use super::{HttpServer, Service};
-use crate::{HeaderMap, HeaderName, HeaderValue, HttpError, Method, Request, Response, StatusCode};
-
-type OnResponse = Rc<dyn Fn(Response) -> Response>;
-
-/// What looks at requests and answers; the flags keep it out of the way of those that nobody looks at.
-#[derive(Default)]
-pub(crate) struct Hooks {
-    requests: Cell<bool>,
-    answers: Cell<bool>,
-    debug: Cell<bool>,
-    fields: RefCell<HeaderMap>,
-    on_response: RefCell<Option<OnResponse>>,
-}
-
-/// A request that has come: the payload of `request`. A clone shares its bytes.
-pub struct RequestInfo(Request);
-
-impl Clone for RequestInfo {
-    fn clone(&self) -> Self {
-        RequestInfo(self.0.again())
-    }
-}
-
-impl RequestInfo {
-    /// The method.
-    pub fn method(&self) -> &Method {
-        self.0.method()
-    }
-
-    /// The path in normal form, as [`Request::path`] has it.
-    pub fn path(&self) -> &str {
-        self.0.path()
-    }
-
-    /// The target as it was sent: path and query, or a whole URI.
-    pub fn target(&self) -> &str {
-        self.0.target()
-    }
-
-    /// The address at the other end of the connection.
-    pub fn peer(&self) -> Option<Address> {
-        self.0.peer()
-    }
-
-    /// The address of the client ([`Request::client`]).
-    pub fn client(&self) -> Option<IpAddr> {
-        self.0.client()
-    }
-
-    /// The host that the client asked for ([`Request::host`]).
-    pub fn host(&self) -> Option<&str> {
-        self.0.host()
-    }
-
-    /// Whether the client uses HTTPS ([`Request::is_secure`]).
-    pub fn is_secure(&self) -> bool {
-        self.0.is_secure()
-    }
-
-    /// The connection's number ([`Connection::id`]), the same as in the `response` that follows.
-    pub fn connection(&self) -> Option<u64> {
-        self.0.connection()?.id()
-    }
-}
-
-impl fmt::Debug for RequestInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestInfo")
-            .field("method", self.method())
-            .field("target", &self.target())
-            .field("connection", &self.connection())
-            .finish()
-    }
-}
-
-/// An answer that is about to be sent: the payload of `response`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ResponseInfo {
-    /// Its status.
-    pub status: StatusCode,
-    /// The connection's number ([`Connection::id`]).
-    pub connection: Option<u64>,
-}
+use super::HttpServer;
+use crate::site::{Observer, OnResponse};
+use crate::{HeaderName, HeaderValue, RequestInfo, Response, ResponseInfo};
 
 /// A default field that cannot be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -119,11 +34,10 @@ impl HttpServer {
     /// http.on_response(|response: Response| response.header("x-frame-options", "DENY"));
     /// ```
     pub fn on_response(self, rewrite: impl Fn(Response) -> Response + 'static) -> Self {
-        if let Some(service) = self.service() {
-            service.hooks.answers.set(true);
-            let before = service.hooks.on_response.replace(Some(Rc::new(rewrite)));
-            drop(before);
-        }
+        let rewrite: OnResponse = Rc::new(rewrite);
+        // A callback that was set before is dropped when nothing is borrowed.
+        let before = self.configure(|site| site.hooks.on_response.replace(rewrite));
+        drop(before);
         self
     }
 
@@ -143,11 +57,8 @@ impl HttpServer {
             .map_err(|_| error("it is no name of a field"))?;
         let value = HeaderValue::from_str(value)
             .map_err(|_| error("its value has characters that cannot be sent"))?;
-        if let Some(service) = self.service()
-            && parsed != CONTENT_LENGTH
-        {
-            service.hooks.fields.borrow_mut().insert(parsed, value);
-            service.hooks.answers.set(true);
+        if parsed != CONTENT_LENGTH {
+            self.configure(|site| site.hooks.headers.insert(parsed, value));
         }
         Ok(self)
     }
@@ -169,98 +80,34 @@ impl HttpServer {
     /// Sets whether clients get to read the cause of an answer that is an error, and whether each answer is logged on the level
     /// `DEBUG`. Causes may tell what is nobody's business: it is for development. Default: false.
     pub fn debug(self, debug: bool) -> Self {
-        if let Some(service) = self.service() {
-            service.hooks.debug.set(debug);
-            if debug {
-                service.hooks.answers.set(true);
-            }
-        }
+        self.configure(|site| site.hooks.debug = debug);
         self
     }
 }
 
-impl Service {
-    /// Somebody listens to an event of the server.
-    pub(super) fn watch(&self, slot: u8) {
-        if slot == HttpServer::REQUEST.slot() {
-            self.hooks.requests.set(true);
-        } else if slot == HttpServer::RESPONSE.slot() {
-            self.hooks.answers.set(true);
-        }
+impl Observer for HttpServer {
+    fn request(&self, request: RequestInfo) {
+        self.notify(HttpServer::REQUEST, request);
     }
 
-    /// Emits `request`, if anybody listens.
-    #[inline]
-    pub(crate) fn tell_request(&self, request: &Request) {
-        if self.hooks.requests.get() {
-            self.tell(HttpServer::REQUEST, RequestInfo(request.again()));
-        }
+    fn response(&self, response: ResponseInfo) {
+        self.notify(HttpServer::RESPONSE, response);
     }
 
-    /// Emits `upgrade`.
-    pub(crate) fn tell_upgrade(&self, conn: Connection) {
-        self.tell(HttpServer::UPGRADE, conn);
+    fn upgraded(&self, conn: Connection) {
+        self.notify(HttpServer::UPGRADE, conn);
     }
 
-    fn tell<P: Clone + 'static>(&self, event: uptick_emitter::Event<HttpServer, P>, payload: P) {
-        let Some(server) = self.server.get() else {
-            return;
-        };
-        if let Err(message) = catch(|| emit(&server, event, payload)) {
+    fn closed(&self) {
+        self.connection_closed();
+    }
+}
+
+impl HttpServer {
+    /// Emits an event; a panic of a listener is logged.
+    pub(super) fn notify<P: Clone + 'static>(self, event: Event<HttpServer, P>, payload: P) {
+        if let Err(message) = catch(|| emit(&self, event, payload)) {
             tracing::error!("a callback of an HTTP server panicked: {message}");
-        }
-    }
-
-    /// Whether [`finished`](Service::finished) does anything.
-    #[inline]
-    pub(crate) fn finishes(&self) -> bool {
-        self.hooks.answers.get()
-    }
-
-    /// What is sent of an answer.
-    #[cold]
-    pub(crate) fn finished(
-        &self,
-        conn: Connection,
-        mut response: Response,
-        request: Option<&Request>,
-    ) -> Response {
-        let on_response = self.hooks.on_response.borrow().clone();
-        if let Some(rewrite) = on_response {
-            response = catch(|| rewrite(response)).unwrap_or_else(|message| {
-                HttpError::internal(format!("the callback for answers panicked: {message}")).into()
-            });
-        }
-        if let Some(error) = response.failure() {
-            error.log(request);
-        }
-        for (name, value) in &*self.hooks.fields.borrow() {
-            if response.get_bytes(name).is_none() {
-                response.headers_mut().insert(name, value.clone());
-            }
-        }
-        let info = ResponseInfo {
-            status: response.status(),
-            connection: conn.id(),
-        };
-        if self.hooks.debug.get() {
-            tracing::debug!(
-                connection = info.connection,
-                status = info.status.as_u16(),
-                "answered"
-            );
-        }
-        self.tell(HttpServer::RESPONSE, info);
-        response
-    }
-
-    /// The page of an error, as [`HttpServer::debug`] has it.
-    #[inline]
-    pub(crate) fn explained(&self, response: Response) -> Response {
-        if self.hooks.debug.get() {
-            response.explained()
-        } else {
-            response
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Short ways to what is done by a route, a middleware or another setting.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use uptick_rate_limit::Limit;
 
-use super::HttpServer;
+use super::{HttpServer, with_entry};
 use crate::{IntoMiddleware, Next, RateLimiting, Request, Response};
 
 /// Short ways to routes, middlewares and other settings.
@@ -29,18 +31,20 @@ impl HttpServer {
     ///
     /// It is a [`RateLimiting`] by fixed windows, in the place among the middlewares where it was set first.
     pub fn set_rate_limit(self, max: u32, window: Duration) -> Self {
-        let Some(service) = self.service() else {
-            return self;
-        };
         let limit = RateLimiting::new(Limit::fixed_window(max, window)).into_middleware();
-        let before = service.rate_limit.replace(Some(limit));
-        if before.is_none() {
+        let set = with_entry(self, |entry| match &entry.rate_limit {
+            Some(set) => {
+                set.replace(Rc::clone(&limit));
+                None
+            }
+            None => Some(Rc::clone(
+                entry.rate_limit.insert(Rc::new(RefCell::new(limit))),
+            )),
+        });
+        if let Some(set) = set.flatten() {
             self.wrap(move |request: Request, next: Next| {
-                let limit = self.service().and_then(|s| s.rate_limit.borrow().clone());
-                match limit {
-                    Some(limit) => limit(request, next),
-                    None => next.run(request),
-                }
+                let limit = Rc::clone(&set.borrow());
+                limit(request, next)
             });
         }
         self

@@ -8,9 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use uptick_emitter::emit;
+use uptick_event_loop::Timer;
 use uptick_event_loop::driver::add_timeout;
-use uptick_event_loop::{Timer, catch};
 use uptick_socket::ServerControl;
 
 use super::{HttpServer, with_entry};
@@ -28,15 +27,21 @@ pub struct Shutdown {
 }
 
 /// A shutdown under way.
+#[derive(Default)]
 pub(super) struct Draining {
-    timer: Timer,
+    timer: Option<Timer>,
     waiting: Vec<oneshot::Sender<usize>>,
+    /// Whether the deadline is closing connections.
+    cutting: bool,
+    /// The number of connections that it has closed.
     cut: usize,
 }
 
 impl Draining {
-    pub(super) fn done(self) {
-        self.timer.cancel();
+    fn done(self) {
+        if let Some(timer) = self.timer {
+            timer.cancel();
+        }
         for waiting in self.waiting {
             // Whoever is not there any more does not wait.
             let _ = waiting.send(self.cut);
@@ -73,18 +78,16 @@ impl HttpServer {
         };
         let servers: Vec<ServerControl> =
             with_entry(self, |entry| entry.servers.clone()).unwrap_or_default();
-        service.stop();
+        service.stopped.set(true);
         let cut = Rc::clone(&service);
         let timer = add_timeout(deadline, move || {
-            cut.cutting.set(true);
+            self.set_cutting(true, 0);
             let count = connection::cut(&cut);
-            cut.cutting.set(false);
-            cut.count_cut(count);
+            self.set_cutting(false, count);
+            self.connection_closed();
         });
-        if service.begin_draining(timer, sender)
-            && let Err(message) = catch(|| emit(&self, HttpServer::SHUTDOWN, ()))
-        {
-            tracing::error!("a shutdown callback of an HTTP server panicked: {message}");
+        if self.begin_draining(timer, sender) {
+            self.notify(HttpServer::SHUTDOWN, ());
         }
         // They end their connections at the same time, but after those that still speak HTTP.
         shutdown.listeners = servers
@@ -92,49 +95,64 @@ impl HttpServer {
             .map(|server| server.shutdown(deadline))
             .collect();
         connection::drain(&service);
-        service.end_draining();
+        self.end_draining();
         self.finish_if_over();
         shutdown
     }
 }
 
-impl super::Service {
-    /// Gives whether none was under way.
-    fn begin_draining(&self, timer: Timer, sender: oneshot::Sender<usize>) -> bool {
-        let mut draining = self.draining.borrow_mut();
-        match draining.as_mut() {
-            Some(draining) => {
-                draining.timer.cancel();
-                draining.timer = timer;
-                draining.waiting.push(sender);
-                false
-            }
-            None => {
-                *draining = Some(Draining {
-                    timer,
-                    waiting: vec![sender],
-                    cut: 0,
-                });
-                true
-            }
+impl HttpServer {
+    /// Starts the shutdown, or moves its deadline; returns whether none was under way.
+    fn begin_draining(self, timer: Timer, sender: oneshot::Sender<usize>) -> bool {
+        let begun = with_entry(self, |entry| {
+            entry.service.draining.set(true);
+            let begun = entry.draining.is_none();
+            let draining = entry.draining.get_or_insert_default();
+            let before = draining.timer.replace(timer);
+            draining.waiting.push(sender);
+            (begun, before)
+        });
+        let (begun, before) = begun.unwrap_or_default();
+        if let Some(timer) = before {
+            timer.cancel();
         }
+        begun
     }
 
-    /// The deadline is over, and so many connections were closed.
-    fn count_cut(&self, count: usize) {
-        if let Some(draining) = self.draining.borrow_mut().as_mut() {
-            draining.cut += count;
+    /// Notes whether the deadline closes connections, and how many were closed.
+    fn set_cutting(self, cutting: bool, count: usize) {
+        with_entry(self, |entry| {
+            if let Some(draining) = &mut entry.draining {
+                draining.cutting = cutting;
+                draining.cut += count;
+            }
+        });
+    }
+
+    /// A connection is gone, and none is accepted any more.
+    pub(super) fn connection_closed(self) {
+        let cutting = with_entry(self, |entry| {
+            entry
+                .draining
+                .as_ref()
+                .is_some_and(|draining| draining.cutting)
+        });
+        // The deadline closes several, and counts them when it is done.
+        if cutting != Some(true) {
+            self.end_draining();
+            self.finish_if_over();
         }
-        self.end_draining();
     }
 
     /// Ends the shutdown, once no connection is left.
-    pub(super) fn end_draining(&self) {
-        if self.open_connections() > 0 {
-            return;
-        }
-        let draining = self.draining.borrow_mut().take();
-        if let Some(draining) = draining {
+    fn end_draining(self) {
+        let draining = with_entry(self, |entry| {
+            let over = entry.service.open_connections() == 0;
+            let draining = if over { entry.draining.take() } else { None };
+            entry.service.draining.set(entry.draining.is_some());
+            draining
+        });
+        if let Some(draining) = draining.flatten() {
             draining.done();
         }
     }

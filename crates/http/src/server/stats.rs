@@ -30,8 +30,8 @@ impl HttpServer {
     pub fn stats(self) -> Stats {
         self.service().map_or_else(Stats::default, |service| Stats {
             open_connections: service.open_connections(),
-            connections: service.connections.get(),
-            requests: service.requests.get(),
+            connections: service.connections(),
+            requests: service.requests(),
         })
     }
 }

@@ -27,7 +27,7 @@ use range::{ByteRange, Part};
 
 use crate::compression::{Coding, negotiate};
 use crate::response::Selected;
-use crate::router::names_segments;
+use crate::routing::names_segments;
 use crate::{HttpError, LocalFuture, Request, Response};
 
 /// The files of a directory, as a handler.

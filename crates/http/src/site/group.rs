@@ -4,15 +4,15 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
-use super::routes::{Routes, with};
-use super::{RouteError, routing_methods};
+use super::{Service, routing_methods, with};
+use crate::routing::RouteError;
 use crate::{Handler, IntoMiddleware, Middleware};
 
 /// The routes under a prefix: what is added here has the prefix before its pattern and the group's middlewares
 /// around its handler.
 #[derive(Clone, Copy)]
 pub struct Group<'a> {
-    routes: &'a Rc<RefCell<Routes>>,
+    service: &'a Service,
     scope: &'a Rc<Scope>,
 }
 
@@ -53,20 +53,23 @@ fn joined(prefix: &str, rest: &str) -> String {
     format!("{prefix}{rest}")
 }
 
-impl Routes {
-    /// Has `f` add routes under a prefix.
-    pub(crate) fn group(routes: &Rc<RefCell<Self>>, prefix: &str, f: impl FnOnce(Group<'_>)) {
+impl Service {
+    /// Calls `f` to add routes under a prefix.
+    pub(crate) fn group(&self, prefix: &str, f: impl FnOnce(Group<'_>)) {
         let scope = &Scope::new(None, prefix);
-        f(Group { routes, scope });
+        f(Group {
+            service: self,
+            scope,
+        });
     }
 }
 
 impl Group<'_> {
-    /// Has `f` add routes under a prefix within this one.
+    /// Calls `f` to add routes under a prefix within this one.
     pub fn group(self, prefix: &str, f: impl FnOnce(Group<'_>)) -> Self {
         let scope = &Scope::new(Some(self.scope), prefix);
         f(Group {
-            routes: self.routes,
+            service: self.service,
             scope,
         });
         self
@@ -84,9 +87,8 @@ impl Group<'_> {
     fn add_route(self, methods: &str, pattern: &str, handler: Handler) -> Result<(), RouteError> {
         let pattern = joined(&self.scope.prefix, pattern);
         let scope = Some(Rc::clone(self.scope));
-        self.routes
-            .borrow_mut()
-            .add_in(scope, methods, &pattern, handler)
+        self.service
+            .configure(|site| site.add(scope, methods, &pattern, handler))
     }
 
     routing_methods!();

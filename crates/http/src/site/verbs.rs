@@ -4,7 +4,7 @@
 /// `fn add_route(self, methods: &str, pattern: &str, handler: Handler) -> Result<(), RouteError>`.
 macro_rules! routing_methods {
     () => {
-        $crate::router::routing_methods! { @one
+        $crate::site::routing_methods! { @one
             "GET" get "Adds a route for GET; it answers HEAD, too, unless another one does.",
             "HEAD" head "Adds a route for HEAD.",
             "POST" post "Adds a route for POST.",
@@ -62,7 +62,7 @@ macro_rules! routing_methods {
             methods: &str,
             pattern: &str,
             handler: F,
-        ) -> Result<(), $crate::router::RouteError>
+        ) -> Result<(), $crate::routing::RouteError>
         where
             F: FnMut($crate::Request) -> R + 'static,
             R: $crate::IntoReply<M>,

@@ -1,26 +1,51 @@
-//! The routes and middlewares of a server.
+//! What a server serves: its routes, middlewares, callbacks and limits.
+//!
+//! A [`Site`] is a value that does not change while requests have it. The [`Service`] replaces it when the server is configured, and
+//! each request keeps the one that it has begun with.
+
+mod group;
+mod hooks;
+mod service;
+mod settings;
+#[macro_use]
+mod verbs;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::group::Scope;
-use super::path::{BadEscape, names_segments};
-use super::{Found, RouteError, Router};
+use uptick_event_loop::catch;
+use uptick_socket::Connection;
+
+use crate::exchange::{Exchange, Policy};
+use crate::middleware::Endpoint;
+use crate::routing::{BadEscape, Found, RouteError, Router, names_segments};
 use crate::{
     Handler, HeaderValue, HttpError, Middleware, Next, Reply, Request, Response, StatusCode,
-    handler,
+    TrustedProxies, handler,
 };
 
-/// What shapes the answers that are errors.
+pub use group::Group;
+pub(crate) use group::Scope;
+pub(crate) use hooks::{Hooks, Observer, OnResponse};
+pub use hooks::{RequestInfo, ResponseInfo};
+pub(crate) use service::Service;
+pub(crate) use settings::Settings;
+pub(crate) use verbs::routing_methods;
+
+/// The callback that makes the page of an error.
 pub(crate) type OnError = Rc<dyn Fn(HttpError, &Request) -> Response>;
 
-/// The routes, middlewares and error callback of a server.
-#[derive(Default)]
-pub(crate) struct Routes {
+/// The routes, middlewares, callbacks and limits of a server.
+#[derive(Clone, Default)]
+pub(crate) struct Site {
     router: Router<Rc<Route>>,
     layers: Rc<[Middleware]>,
-    on_error: Option<OnError>,
-    redirect_trailing_slash: bool,
+    pub(crate) on_error: Option<OnError>,
+    /// Whether a path that has no route is redirected to the one with, or without, a slash at its end.
+    pub(crate) redirect_trailing_slash: bool,
+    pub(crate) settings: Settings,
+    pub(crate) proxies: Option<Rc<TrustedProxies>>,
+    pub(crate) hooks: Hooks,
 }
 
 /// A handler and the group that it was added in.
@@ -29,26 +54,9 @@ pub(crate) struct Route {
     scope: Option<Rc<Scope>>,
 }
 
-/// What comes after the last middleware.
-pub(crate) enum End {
-    /// The route for the request.
-    Find(Rc<RefCell<Routes>>),
-    /// This route.
-    Run(Rc<Route>),
-}
-
-impl Routes {
+impl Site {
     /// Adds a route: `methods` as in `GET|POST`, or `ALL`.
     pub(crate) fn add(
-        &mut self,
-        methods: &str,
-        pattern: &str,
-        handler: Handler,
-    ) -> Result<(), RouteError> {
-        self.add_in(None, methods, pattern, handler)
-    }
-
-    pub(super) fn add_in(
         &mut self,
         scope: Option<Rc<Scope>>,
         methods: &str,
@@ -60,61 +68,48 @@ impl Routes {
             .add(methods, pattern, Rc::new(Route { handler, scope }))
     }
 
-    /// Adds a middleware around all routes and around the answers where there is none.
+    /// Adds a middleware around all routes and around the responses where there is none.
     pub(crate) fn wrap(&mut self, layer: Middleware) {
         self.layers = with(&self.layers, layer);
     }
 
-    /// Sets what shapes errors.
-    pub(crate) fn error(&mut self, on_error: OnError) {
-        self.on_error = Some(on_error);
-    }
-
-    /// What shapes errors, for [`Response::shaped`].
-    pub(crate) fn on_error(&self) -> Option<OnError> {
-        self.on_error.clone()
-    }
-
-    /// Whether a path that has no route is redirected to the one with, or without, a slash at its end. Default: no.
-    pub(crate) fn redirect_trailing_slash(&mut self, on: bool) {
-        self.redirect_trailing_slash = on;
-    }
-
-    /// Has the middlewares and the route answer.
-    ///
-    /// The routes are not borrowed while these run, so a handler may add some.
+    /// Returns the trusted proxies, if the peer of a connection is one of them.
     #[inline]
-    pub(crate) fn answer(routes: &Rc<RefCell<Self>>, request: Request) -> Reply {
-        let this = routes.borrow();
-        if this.layers.is_empty() {
-            drop(this);
-            return Self::find(routes, request);
+    pub(crate) fn proxies_of(&self, conn: Connection) -> Option<Rc<TrustedProxies>> {
+        let proxies = self.proxies.as_ref();
+        let trusted = |proxies: &&Rc<TrustedProxies>| proxies.trusts_peer(conn.remote_ip());
+        proxies.filter(trusted).cloned()
+    }
+
+    /// Runs the middlewares and the handler of the request's route.
+    #[inline]
+    pub(crate) fn answer(self: &Rc<Self>, request: Request) -> Reply {
+        if self.layers.is_empty() {
+            return self.find(request);
         }
-        let layers = Rc::clone(&this.layers);
-        drop(this);
-        Next::new(layers, End::Find(Rc::clone(routes))).run(request)
+        let end = Rc::<Site>::clone(self);
+        Next::new(Rc::clone(&self.layers), end).run(request)
     }
 
     #[inline]
-    fn find(routes: &RefCell<Self>, mut request: Request) -> Reply {
-        let this = routes.borrow();
-        let exact = this
+    fn find(&self, mut request: Request) -> Reply {
+        let exact = self
             .router
             .find_exact(request.method(), request.path_bytes());
         let route = match exact {
-            Some(route) => Rc::clone(route),
-            None => match this.lookup(&request) {
+            Some(route) => route,
+            None => match self.lookup(&request) {
                 Found::Route { value, params } => {
-                    let route = Rc::clone(value);
                     request.set_params(params);
-                    route
+                    value
                 }
-                other => return Reply::Ready(this.without_route(other, &request)),
+                other => return Reply::Ready(self.without_route(other, &request)),
             },
         };
-        drop(this);
         match route.scope.as_ref().map(|scope| scope.layers()) {
-            Some(layers) if !layers.is_empty() => Next::new(layers, End::Run(route)).run(request),
+            Some(layers) if !layers.is_empty() => {
+                Next::new(layers, Rc::<Route>::clone(route)).run(request)
+            }
             _ => route.run(request),
         }
     }
@@ -127,6 +122,7 @@ impl Routes {
         }
     }
 
+    #[cold]
     fn without_route(&self, found: Found<'_, Rc<Route>>, request: &Request) -> Response {
         match found {
             Found::Options { allow } => {
@@ -153,7 +149,7 @@ impl Routes {
         }
     }
 
-    /// The request's path with a slash more or less at its end, and its query, if there is a route.
+    /// Returns the request's path with a slash more or less at its end, and its query, if there is a route.
     fn slashed(&self, request: &Request) -> Option<String> {
         let path = request.path();
         // A location that begins with two slashes is on another host, and clients resolve `..`.
@@ -175,12 +171,38 @@ impl Routes {
     }
 }
 
+impl Policy for Site {
+    fn body_limit(&self) -> usize {
+        self.settings.body_limit
+    }
+
+    fn finishes(&self) -> bool {
+        self.hooks.finishes()
+    }
+
+    fn finish(&self, exchange: &Rc<Exchange>, response: Response) -> Response {
+        let request = Request::of(Rc::clone(exchange));
+        self.hooks.finish(exchange.conn, response, Some(&request))
+    }
+
+    fn error_page(&self, exchange: &Rc<Exchange>, response: Response) -> Response {
+        let request = Request::of(Rc::clone(exchange));
+        let response = match self.hooks.debug {
+            true => response.explained(),
+            false => response,
+        };
+        catch(|| response.shaped(self.on_error.as_ref(), &request)).unwrap_or_else(|message| {
+            Response::from(HttpError::panicked(message)).shaped(None, &request)
+        })
+    }
+}
+
 impl Route {
     #[inline]
     fn run(&self, request: Request) -> Reply {
         match self.handler.try_borrow_mut() {
             Ok(mut handler) => handler::call(|| handler(request)),
-            // A handler that answers by the way of itself.
+            // The handler's response comes by way of itself.
             Err(_) => {
                 let error = HttpError::internal("the handler was called while it was running");
                 Reply::Ready(error.into())
@@ -189,17 +211,20 @@ impl Route {
     }
 }
 
-impl End {
-    pub(crate) fn answer(self, request: Request) -> Reply {
-        match self {
-            Self::Find(routes) => Routes::find(&routes, request),
-            Self::Run(route) => route.run(request),
-        }
+impl Endpoint for Site {
+    fn answer(&self, request: Request) -> Reply {
+        self.find(request)
     }
 }
 
-/// The middlewares with one more.
-pub(super) fn with(layers: &[Middleware], layer: Middleware) -> Rc<[Middleware]> {
+impl Endpoint for Route {
+    fn answer(&self, request: Request) -> Reply {
+        self.run(request)
+    }
+}
+
+/// Returns the middlewares with one more.
+fn with(layers: &[Middleware], layer: Middleware) -> Rc<[Middleware]> {
     layers.iter().cloned().chain([layer]).collect()
 }
 

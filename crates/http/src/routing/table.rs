@@ -43,6 +43,7 @@ use crate::Method;
 /// assert_eq!((*value, params.get(path, "id")), ("a user", Some("Jürgen")));
 /// # Ok::<(), uptick_http::router::RouteError>(())
 /// ```
+#[derive(Clone)]
 pub struct Router<T> {
     /// The patterns without parameters, in order. Nothing is more specific than these.
     texts: Vec<(Box<str>, usize)>,
@@ -57,7 +58,7 @@ pub struct Router<T> {
 }
 
 /// The patterns with `{*name}`.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Open {
     /// As they are, for a rest that is not empty.
     rest: matchit::Router<usize>,
@@ -75,6 +76,7 @@ impl Open {
     }
 }
 
+#[derive(Clone)]
 struct Endpoint<T> {
     /// The pattern as it was given first.
     pattern: Box<str>,
@@ -84,6 +86,7 @@ struct Endpoint<T> {
     any: Option<Entry<T>>,
 }
 
+#[derive(Clone)]
 struct Entry<T> {
     value: T,
     names: Rc<[Box<str>]>,
@@ -296,7 +299,7 @@ impl<T> Router<T> {
     }
 
     /// [`find`](Router::find) for a path whose normal form is known. The parameters are those of `path`.
-    pub(super) fn find_normal(&self, method: &Method, path: &str, normal: &str) -> Found<'_, T> {
+    pub(crate) fn find_normal(&self, method: &Method, path: &str, normal: &str) -> Found<'_, T> {
         if let Some(endpoint) = self.find_text(normal.as_bytes()) {
             return match endpoint.entry(method) {
                 Some(entry) => entry.with(std::iter::empty()),

@@ -1,22 +1,25 @@
 use super::*;
 use crate::handler::boxed;
-use crate::router::Group;
 use crate::{IntoMiddleware, Method};
 
-type Shared = Rc<RefCell<Routes>>;
+type Shared = Rc<Service>;
 
 fn routes(patterns: &[(&str, &str)]) -> Shared {
     let routes = Shared::default();
     for (methods, pattern) in patterns {
         let name = (*pattern).to_owned();
         let handler = boxed(move |_: Request| name.clone());
-        routes.borrow_mut().add(methods, pattern, handler).unwrap();
+        add(&routes, methods, pattern, handler).unwrap();
     }
     routes
 }
 
+fn add(routes: &Service, methods: &str, pattern: &str, handler: Handler) -> Result<(), RouteError> {
+    routes.configure(|site| site.add(None, methods, pattern, handler))
+}
+
 fn answer(routes: &Shared, method: Method, target: &str) -> Response {
-    match Routes::answer(routes, Request::for_test(method, target)) {
+    match routes.site().answer(Request::for_test(method, target)) {
         Reply::Ready(response) => response,
         other => panic!("{other:?}"),
     }
@@ -44,7 +47,7 @@ fn trail(mut response: Response) -> Vec<String> {
 fn a_route_answers_with_its_parameters() {
     let routes = Shared::default();
     let handler = boxed(|req: Request| req.param("id").unwrap_or("none").to_owned());
-    routes.borrow_mut().add("GET", "/u/{id}", handler).unwrap();
+    add(&routes, "GET", "/u/{id}", handler).unwrap();
     assert_eq!(text(&answer(&routes, Method::GET, "/u/%37?x")), "7");
 }
 
@@ -89,7 +92,7 @@ fn a_slash_too_many_or_too_few_is_redirected_if_asked() {
         answer(&routes, Method::GET, "/a/").status(),
         StatusCode::NOT_FOUND
     );
-    routes.borrow_mut().redirect_trailing_slash(true);
+    routes.configure(|site| site.redirect_trailing_slash = true);
     for (target, location) in [
         ("/a/?x=%20y", "/a?x=%20y"),
         ("/b", "/b/"),
@@ -113,7 +116,7 @@ fn a_slash_too_many_or_too_few_is_redirected_if_asked() {
 #[test]
 fn a_directory_is_redirected_to_the_route_for_what_is_below_it() {
     let routes = routes(&[("GET", "/files/{*path}")]);
-    routes.borrow_mut().redirect_trailing_slash(true);
+    routes.configure(|site| site.redirect_trailing_slash = true);
     let response = answer(&routes, Method::GET, "/files?x");
     assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT);
     assert_eq!(response.get("location"), Some("/files/?x"));
@@ -126,15 +129,18 @@ fn a_directory_is_redirected_to_the_route_for_what_is_below_it() {
 #[test]
 fn a_redirect_to_another_slash_stays_on_the_host() {
     let routes = routes(&[("GET", "/{*rest}")]);
-    routes.borrow_mut().redirect_trailing_slash(true);
-    routes
-        .borrow_mut()
-        .add("GET", "//evil.example/{x}/", boxed(|_: Request| "x"))
-        .unwrap();
+    routes.configure(|site| site.redirect_trailing_slash = true);
+    add(
+        &routes,
+        "GET",
+        "//evil.example/{x}/",
+        boxed(|_: Request| "x"),
+    )
+    .unwrap();
     let status = answer(&routes, Method::GET, "//").status();
     assert_eq!(status, StatusCode::OK);
     let routes = self::routes(&[("GET", r"/(?:/|%5C|x/\.\./|%2F)evil\.example")]);
-    routes.borrow_mut().redirect_trailing_slash(true);
+    routes.configure(|site| site.redirect_trailing_slash = true);
     for target in [
         "//evil.example/",
         "/\\evil.example/",
@@ -159,7 +165,7 @@ fn a_redirect_to_another_slash_stays_on_the_host() {
 fn middlewares_run_around_routes_and_errors_in_the_order_of_their_adding() {
     let routes = routes(&[("GET", "/a")]);
     for name in ["outer", "inner"] {
-        routes.borrow_mut().wrap(seen(name));
+        routes.configure(|site| site.wrap(seen(name)));
     }
     for (target, status) in [("/a", StatusCode::OK), ("/b", StatusCode::NOT_FOUND)] {
         let response = answer(&routes, Method::GET, target);
@@ -172,7 +178,7 @@ fn middlewares_run_around_routes_and_errors_in_the_order_of_their_adding() {
 fn a_middleware_may_answer_in_the_place_of_the_handler() {
     let routes = routes(&[("GET", "/a")]);
     let refuse = |_: Request, _: Next| StatusCode::UNAUTHORIZED;
-    routes.borrow_mut().wrap(refuse.into_middleware());
+    routes.configure(|site| site.wrap(refuse.into_middleware()));
     assert_eq!(
         answer(&routes, Method::GET, "/a").status(),
         StatusCode::UNAUTHORIZED
@@ -186,8 +192,8 @@ fn an_async_middleware_awaits_the_rest() {
         let response = next.run(req).await?;
         Some(response.header("x-late", "1"))
     };
-    routes.borrow_mut().wrap(layer.into_middleware());
-    let reply = Routes::answer(&routes, Request::for_test(Method::GET, "/a"));
+    routes.configure(|site| site.wrap(layer.into_middleware()));
+    let reply = routes.site().answer(Request::for_test(Method::GET, "/a"));
     assert!(matches!(reply, Reply::Later(_)));
     let response = futures::executor::block_on(reply.into_future()).unwrap();
     assert_eq!((text(&response), response.get("x-late")), ("/a", Some("1")));
@@ -196,16 +202,10 @@ fn an_async_middleware_awaits_the_rest() {
 #[test]
 fn an_answer_by_the_responder_passes_middlewares_by() {
     let routes = Shared::default();
-    routes
-        .borrow_mut()
-        .add("GET", "/", boxed(|_: Request| ()))
-        .unwrap();
-    routes
-        .borrow_mut()
-        .add("GET", "/later", boxed(|_: Request| async {}))
-        .unwrap();
-    routes.borrow_mut().wrap(seen("x"));
-    let reply = |target| Routes::answer(&routes, Request::for_test(Method::GET, target));
+    add(&routes, "GET", "/", boxed(|_: Request| ())).unwrap();
+    add(&routes, "GET", "/later", boxed(|_: Request| async {})).unwrap();
+    routes.configure(|site| site.wrap(seen("x")));
+    let reply = |target| routes.site().answer(Request::for_test(Method::GET, target));
     assert!(matches!(reply("/"), Reply::Detached));
     assert!(futures::executor::block_on(reply("/later").into_future()).is_none());
 }
@@ -213,8 +213,8 @@ fn an_answer_by_the_responder_passes_middlewares_by() {
 #[test]
 fn a_group_puts_its_prefix_and_its_middlewares_around_its_routes() {
     let routes = routes(&[("GET", "/a")]);
-    routes.borrow_mut().wrap(seen("server"));
-    Routes::group(&routes, "/api", |api: Group<'_>| {
+    routes.configure(|site| site.wrap(seen("server")));
+    routes.group("/api", |api: Group<'_>| {
         api.get("/early", |_| "early");
         api.wrap(seen_by_group("api"));
         api.group("/v1", |v1| {
@@ -233,7 +233,9 @@ fn a_group_puts_its_prefix_and_its_middlewares_around_its_routes() {
     assert_eq!(trail_of("/api/v1/x/7"), ["v1", "api", "server"]);
     assert_eq!(trail_of("/api/none"), ["server"]);
     assert_eq!(text(&answer(&routes, Method::GET, "/api/v1/x/7")), "7");
-    let reply = Routes::answer(&routes, Request::for_test(Method::POST, "/api/v2"));
+    let reply = routes
+        .site()
+        .answer(Request::for_test(Method::POST, "/api/v2"));
     let response = futures::executor::block_on(reply.into_future()).unwrap();
     assert_eq!(trail(response), ["api", "server"]);
 }
@@ -246,14 +248,14 @@ fn seen_by_group(name: &'static str) -> impl Fn(Request, Next) -> Reply {
 #[test]
 #[should_panic(expected = "adding the route /x{ failed: a brace is not closed")]
 fn a_malformed_route_panics_where_it_is_added() {
-    Routes::group(&Shared::default(), "", |group| {
+    Shared::default().group("", |group| {
         group.get("/x{", |_| "x");
     });
 }
 
 #[test]
 fn a_malformed_route_may_be_tried() {
-    Routes::group(&Shared::default(), "", |group| {
+    Shared::default().group("", |group| {
         assert!(group.try_route("GET", "/x{", |_| "x").is_err());
         assert!(group.try_route("GET", "/x", |_| "x").is_ok());
     });
@@ -264,12 +266,10 @@ fn a_handler_may_add_routes() {
     let routes = Shared::default();
     let inside = Rc::clone(&routes);
     let handler = boxed(move |_: Request| {
-        let added = inside
-            .borrow_mut()
-            .add("GET", "/new", boxed(|_: Request| "new"));
+        let added = add(&inside, "GET", "/new", boxed(|_: Request| "new"));
         added.map(|()| "added")
     });
-    routes.borrow_mut().add("GET", "/add", handler).unwrap();
+    add(&routes, "GET", "/add", handler).unwrap();
     assert_eq!(text(&answer(&routes, Method::GET, "/add")), "added");
     assert_eq!(text(&answer(&routes, Method::GET, "/new")), "new");
 }
@@ -278,8 +278,8 @@ fn a_handler_may_add_routes() {
 fn a_handler_that_calls_itself_is_an_error() {
     let routes = Shared::default();
     let inside = Rc::clone(&routes);
-    let handler = boxed(move |request: Request| Routes::answer(&inside, request));
-    routes.borrow_mut().add("GET", "/", handler).unwrap();
+    let handler = boxed(move |request: Request| inside.site().answer(request));
+    add(&routes, "GET", "/", handler).unwrap();
     let response = answer(&routes, Method::GET, "/");
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
 }
@@ -287,12 +287,12 @@ fn a_handler_that_calls_itself_is_an_error() {
 #[test]
 fn the_error_callback_shapes_errors_and_their_fields_stay() {
     let routes = routes(&[("GET", "/a")]);
-    routes.borrow_mut().wrap(seen("cors"));
+    routes.configure(|site| site.wrap(seen("cors")));
     let on_error = |error: HttpError, req: &Request| {
         Response::html(format!("{} {}", error.status().as_u16(), req.method()))
     };
-    routes.borrow_mut().error(Rc::new(on_error));
-    let on_error = routes.borrow().on_error();
+    routes.configure(|site| site.on_error = Some(Rc::new(on_error)));
+    let on_error = routes.site().on_error.clone();
     let request = Request::for_test(Method::POST, "/a");
     let page = answer(&routes, Method::POST, "/a").shaped(on_error.as_ref(), &request);
     assert_eq!(page.status(), StatusCode::METHOD_NOT_ALLOWED);
@@ -302,4 +302,31 @@ fn the_error_callback_shapes_errors_and_their_fields_stay() {
     assert_eq!(trail(page), ["cors"]);
     let fine = answer(&routes, Method::GET, "/a").shaped(on_error.as_ref(), &request);
     assert_eq!(text(&fine), "/a");
+}
+
+#[test]
+fn a_site_is_copied_only_while_a_request_has_it() {
+    let service = Shared::default();
+    let first = Rc::as_ptr(&service.site());
+    add(&service, "GET", "/a", boxed(|_: Request| "a")).unwrap();
+    assert_eq!(Rc::as_ptr(&service.site()), first);
+
+    let held = service.site();
+    add(&service, "GET", "/b", boxed(|_: Request| "b")).unwrap();
+    let copy = Rc::as_ptr(&service.site());
+    add(&service, "GET", "/c", boxed(|_: Request| "c")).unwrap();
+    assert_eq!(Rc::as_ptr(&service.site()), copy);
+    let status = |site: &Rc<Site>, target| match site.answer(Request::for_test(Method::GET, target))
+    {
+        Reply::Ready(response) => response.status().as_u16(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        ["/a", "/b", "/c"].map(|target| status(&held, target)),
+        [200, 404, 404]
+    );
+    assert_eq!(
+        ["/a", "/b", "/c"].map(|target| status(&service.site(), target)),
+        [200, 200, 200]
+    );
 }

@@ -1,0 +1,13 @@
+//! The table of routes: patterns of paths and methods, without anything of a server.
+
+mod error;
+mod methods;
+mod params;
+mod path;
+mod pattern;
+mod table;
+
+pub use error::RouteError;
+pub use params::Params;
+pub(crate) use path::{BadEscape, NormalPath, names_segments};
+pub use table::{Found, Router};

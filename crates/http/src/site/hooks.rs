@@ -1,0 +1,171 @@
+//! Callbacks and events for requests and responses on their way, and the default headers.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use uptick_event_loop::catch;
+use uptick_socket::{Address, Connection};
+
+use crate::{HeaderMap, HttpError, Method, Request, Response, StatusCode};
+
+/// A callback that replaces responses.
+pub(crate) type OnResponse = Rc<dyn Fn(Response) -> Response>;
+
+/// Notified of what a site's connections do: the server.
+pub(crate) trait Observer {
+    /// A request goes to its handler.
+    fn request(&self, request: RequestInfo);
+
+    /// A response is about to be sent.
+    fn response(&self, response: ResponseInfo);
+
+    /// A connection goes on with another protocol.
+    fn upgraded(&self, conn: Connection);
+
+    /// A connection is gone, and none is accepted any more.
+    fn closed(&self);
+}
+
+/// Callbacks and events for requests and responses, and the default headers.
+#[derive(Clone, Default)]
+pub(crate) struct Hooks {
+    pub(crate) observer: Option<Rc<dyn Observer>>,
+    /// Whether the observer is notified of requests.
+    pub(crate) requests: bool,
+    /// Whether the observer is notified of responses.
+    pub(crate) responses: bool,
+    /// Whether error pages have the causes, and responses are logged.
+    pub(crate) debug: bool,
+    pub(crate) headers: HeaderMap,
+    pub(crate) on_response: Option<OnResponse>,
+}
+
+impl Hooks {
+    /// Notifies the observer of a request, if it listens.
+    #[inline]
+    pub(crate) fn request(&self, request: &Request) {
+        if self.requests
+            && let Some(observer) = &self.observer
+        {
+            observer.request(RequestInfo(request.again()));
+        }
+    }
+
+    /// Returns whether [`finish`](Hooks::finish) does anything.
+    #[inline]
+    pub(crate) fn finishes(&self) -> bool {
+        self.responses || self.debug || self.on_response.is_some() || !self.headers.is_empty()
+    }
+
+    /// Returns what is sent of a response.
+    #[cold]
+    pub(crate) fn finish(
+        &self,
+        conn: Option<Connection>,
+        mut response: Response,
+        request: Option<&Request>,
+    ) -> Response {
+        if let Some(rewrite) = &self.on_response {
+            response = catch(|| rewrite(response)).unwrap_or_else(|message| {
+                HttpError::internal(format!("the callback for answers panicked: {message}")).into()
+            });
+        }
+        if let Some(error) = response.failure() {
+            error.log(request);
+        }
+        for (name, value) in &self.headers {
+            if response.get_bytes(name).is_none() {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
+        let info = ResponseInfo {
+            status: response.status(),
+            connection: conn.and_then(Connection::id),
+        };
+        if self.debug {
+            tracing::debug!(
+                connection = info.connection,
+                status = info.status.as_u16(),
+                "answered"
+            );
+        }
+        if self.responses
+            && let Some(observer) = &self.observer
+        {
+            observer.response(info);
+        }
+        response
+    }
+}
+
+/// A request that has come: the payload of `request`. A clone shares its bytes.
+pub struct RequestInfo(Request);
+
+impl Clone for RequestInfo {
+    fn clone(&self) -> Self {
+        RequestInfo(self.0.again())
+    }
+}
+
+impl RequestInfo {
+    /// The method.
+    pub fn method(&self) -> &Method {
+        self.0.method()
+    }
+
+    /// The path in normal form, as [`Request::path`] has it.
+    pub fn path(&self) -> &str {
+        self.0.path()
+    }
+
+    /// The target as it was sent: path and query, or a whole URI.
+    pub fn target(&self) -> &str {
+        self.0.target()
+    }
+
+    /// The address at the other end of the connection.
+    pub fn peer(&self) -> Option<Address> {
+        self.0.peer()
+    }
+
+    /// The address of the client ([`Request::client`]).
+    pub fn client(&self) -> Option<IpAddr> {
+        self.0.client()
+    }
+
+    /// The host that the client asked for ([`Request::host`]).
+    pub fn host(&self) -> Option<&str> {
+        self.0.host()
+    }
+
+    /// Whether the client uses HTTPS ([`Request::is_secure`]).
+    pub fn is_secure(&self) -> bool {
+        self.0.is_secure()
+    }
+
+    /// The connection's number ([`Connection::id`]), the same as in the `response` that follows.
+    pub fn connection(&self) -> Option<u64> {
+        self.0.connection()?.id()
+    }
+}
+
+impl fmt::Debug for RequestInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestInfo")
+            .field("method", self.method())
+            .field("target", &self.target())
+            .field("connection", &self.connection())
+            .finish()
+    }
+}
+
+/// An answer that is about to be sent: the payload of `response`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ResponseInfo {
+    /// Its status.
+    pub status: StatusCode,
+    /// The connection's number ([`Connection::id`]).
+    pub connection: Option<u64>,
+}
