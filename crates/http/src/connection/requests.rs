@@ -6,6 +6,7 @@ use std::task::Waker;
 use bytes::{Buf, Bytes, BytesMut};
 use uptick_event_loop::driver::Timestamp;
 use uptick_event_loop::spawn;
+use uptick_socket::engine::Engine;
 
 use super::flags::Flags;
 use super::state::{HttpConnection, State};
@@ -36,6 +37,8 @@ enum Step {
     Refuse(Invalid),
     /// The connection ends.
     End,
+    /// The connection ends, and the client has sent all that it will.
+    EndWithoutLinger,
     /// Something has to be waited for.
     Stop,
 }
@@ -143,6 +146,7 @@ impl HttpConnection {
                 Step::Finished(exchange) => exchange::release(exchange),
                 Step::Refuse(invalid) => self.refuse(invalid.status(), invalid.reason()),
                 Step::End => self.conn.end(),
+                Step::EndWithoutLinger => self.conn.end_without_linger(),
                 Step::Stop => return,
             }
         }
@@ -176,7 +180,12 @@ impl HttpConnection {
                 return state.stop();
             }
             if state.flags.intersects(Flags::LAST | Flags::DRAINING) {
-                return state.end();
+                let client_is_done = !exchange.head.keep_alive() && state.buffered() == 0;
+                let step = state.end();
+                return match client_is_done {
+                    true => Step::EndWithoutLinger,
+                    false => step,
+                };
             }
             state.since = Timestamp::now();
             drop(exchange);

@@ -2,7 +2,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use uptick_event_loop::ManualClock;
-use uptick_http::{HttpError, HttpServer, Request};
+use uptick_http::{HttpError, HttpServer, Request, Response};
 
 use crate::support::{Client, get, manual_clock, server, settle};
 
@@ -252,14 +252,44 @@ fn a_client_that_takes_nothing_of_its_answer_is_cut_after_the_write_timeout() {
 fn a_client_that_does_not_end_is_waited_for_as_long_as_the_server_lingers() {
     let clock = manual_clock();
     let http = server().linger(Duration::from_secs(5));
-    http.get("/", |_: Request| "bye");
+    http.get("/", |_: Request| Response::plain("bye").close_connection());
     let mut client = Client::new(http);
-    client.send("GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    client.send(get("/"));
     assert!(client.answer().closes());
     pass(&clock, Duration::from_millis(4_500));
     assert_eq!(http.open_connections(), 1);
     pass(&clock, Duration::from_secs(1));
     assert_eq!(http.open_connections(), 0);
+}
+
+#[test]
+fn a_client_that_has_said_close_is_not_waited_for() {
+    let http = server();
+    http.get("/", |_: Request| "bye");
+    for request in [
+        "GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n",
+        "GET / HTTP/1.0\r\n\r\n",
+    ] {
+        let mut client = Client::new(http);
+        client.send(request);
+        let answer = client.answer();
+        assert_eq!((answer.closes(), &answer.body[..]), (true, "bye"));
+        settle();
+        assert_eq!(http.open_connections(), 0);
+        assert!(client.is_over());
+    }
+}
+
+#[test]
+fn a_client_that_has_said_close_and_sends_more_gets_its_response() {
+    let clock = manual_clock();
+    let http = server().linger(Duration::from_secs(5));
+    http.get("/", |_: Request| "bye");
+    let mut client = Client::new(http);
+    client.send("GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n");
+    assert!(client.answer().closes());
+    pass(&clock, Duration::from_millis(4_500));
+    assert_eq!(http.open_connections(), 1);
 }
 
 #[test]

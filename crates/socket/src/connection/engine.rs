@@ -140,6 +140,10 @@ pub trait Engine: Copy {
     /// Returns the open connections of the thread.
     fn all() -> Vec<Self>;
 
+    /// Sends what is queued and closes, for a peer that has sent all that it will: if nothing of it is unread, the close follows
+    /// at once, without waiting for the peer's end. Otherwise, and with layers such as TLS, as [`Connection::end`].
+    fn end_without_linger(self);
+
     /// Adds a layer between the socket and the listeners, above those that are there.
     fn add_filter(self, filter: impl Filter);
 
@@ -204,6 +208,10 @@ impl Engine for Connection {
 
     fn find(token: Token) -> Option<Self> {
         transport::find(token)
+    }
+
+    fn end_without_linger(self) {
+        transport::end_without_linger(self);
     }
 
     fn all() -> Vec<Self> {

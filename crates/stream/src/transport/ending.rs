@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! end():    flush → end this side → discard what comes, for the linger time at most → close
+//! end_without_linger():  flush → close, if nothing is unread; otherwise as end()
 //! close():  last words of the filters, if nothing is discarded → close
 //! ```
 
@@ -29,6 +30,12 @@ pub(super) fn end<T: Transport>(stream: &Visit<T>) {
         Some(last_words)
     });
     end_filters(stream, state.flatten());
+}
+
+/// Ends a stream whose peer has sent all that it will.
+pub(super) fn end_without_linger<T: Transport>(stream: &Visit<T>) {
+    stream.with(|entry, _| entry.flags.insert(Flags::PEER_DONE));
+    end(stream);
 }
 
 pub(super) fn shutdown_write<T: Transport>(stream: &Visit<T>) {
@@ -106,6 +113,11 @@ pub(super) fn queue_is_empty<T: Transport>(stream: &Visit<T>) {
         let read_over = flags.contains(Flags::READ_OVER) && (ending || !entry.holds());
         if read_over || !flags.contains(Flags::SOCKET) {
             return ending || read_over;
+        }
+        // After a short read the kernel has nothing unread, for which it would reset the connection.
+        let unread = Flags::READ_READY | Flags::FILTERED;
+        if flags.contains(Flags::PEER_DONE) && !flags.intersects(unread) {
+            return true;
         }
         if !flags.contains(Flags::SHUT) {
             if rustix::net::shutdown(&entry.fd, Shutdown::Write).is_err() {

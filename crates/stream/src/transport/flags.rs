@@ -74,6 +74,8 @@ impl Flags {
 
     /// This side has ended, and the stream waits for the peer's end.
     pub(super) const LINGERS: Flags = Flags(1 << 32);
+    /// The peer has sent all that it will, so that this side closes without waiting for the peer's end.
+    pub(super) const PEER_DONE: Flags = Flags(1 << 33);
 
     /// The flags of both, in constants.
     pub(super) const fn or(self, other: Flags) -> Flags {

@@ -278,12 +278,13 @@ pub fn open<T: Transport>(
 
 /// Begins to watch a stream, and reads what is there already when data is wanted.
 ///
-/// To be called once, after the listeners of the new stream were added. A stream that ends with its
-/// first read is never registered with the poller.
+/// To be called once, after the listeners of the new stream were added. What they write during the first read is sent with it, and a
+/// stream that is closed by then is never registered with the poller.
 pub fn start<T: Transport>(stream: T) {
     let Some(stream) = hold(stream) else { return };
     stream.with(|entry, _| entry.flags.insert(Flags::STARTED | Flags::READ_READY));
     reading::read_pass(&stream);
+    flushing::flush(&stream);
     let watched = stream.with(|entry, id| {
         entry.flags.insert(Flags::WATCHED);
         if entry.flags.contains(Flags::JOBS) {
@@ -342,6 +343,14 @@ pub fn write_file<T: Transport>(stream: T, file: FileRange) -> Result<bool, File
 pub fn end<T: Transport>(stream: T) {
     if let Some(stream) = hold(stream) {
         ending::end(&stream);
+    }
+}
+
+/// Sends what is queued and closes, for a peer that has sent all that it will: if nothing of it is unread, the close follows at
+/// once, without waiting for the peer's end. Otherwise as [`end`].
+pub fn end_without_linger<T: Transport>(stream: T) {
+    if let Some(stream) = hold(stream) {
+        ending::end_without_linger(&stream);
     }
 }
 
