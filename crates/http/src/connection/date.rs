@@ -1,33 +1,37 @@
-//! The `Date` field: a text that is made anew when the second changes.
+//! The value of the `Date` field, which is formatted again when the second changes.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use uptick_event_loop::driver;
 
 thread_local! {
-    static DATE: RefCell<Date> = const { RefCell::new(Date { text: None, until: 0 }) };
+    static DATE: RefCell<Date> = const { RefCell::new(Date { text: String::new(), until: 0 }) };
 }
 
-/// A time as `Date` has it (RFC 9110, 5.6.7), and until when, in nanoseconds on the loop's clock, it is right.
+/// A time as a value of `Date` (RFC 9110, 5.6.7).
 struct Date {
-    text: Option<Rc<str>>,
+    text: String,
+    /// The end of its second, in nanoseconds on the loop's clock.
     until: u64,
 }
 
-/// The time now, which is the system's clock asked once in a second.
+/// Calls `f` with the time now, for which the system's clock is read once in a second; with `None` when the thread ends, or inside of
+/// another call.
 #[inline]
-pub(super) fn now() -> Option<Rc<str>> {
+pub(super) fn with<R>(mut f: impl FnMut(Option<&str>) -> R) -> R {
     let now = driver::nanoseconds();
-    let text = DATE.try_with(|date| {
-        let mut date = date.borrow_mut();
+    let done = DATE.try_with(|date| {
+        let mut date = date.try_borrow_mut().ok()?;
         if now >= date.until {
             date.renew(now);
         }
-        date.text.clone()
+        Some(f(Some(&date.text)))
     });
-    text.ok().flatten()
+    match done {
+        Ok(Some(result)) => result,
+        _ => f(None),
+    }
 }
 
 impl Date {
@@ -37,12 +41,12 @@ impl Date {
         let part = time
             .duration_since(UNIX_EPOCH)
             .map_or(0, |time| time.subsec_nanos());
-        self.text = Some(httpdate::fmt_http_date(time).into());
+        self.text = httpdate::fmt_http_date(time);
         self.until = now.saturating_add(u64::from(NANOSECONDS - part));
     }
 }
 
-/// In a second.
+/// Nanoseconds in a second.
 const NANOSECONDS: u32 = 1_000_000_000;
 
 #[cfg(test)]
@@ -52,7 +56,7 @@ mod tests {
 
     #[test]
     fn the_date_is_the_system_time_to_the_second() {
-        let date = httpdate::parse_http_date(&now().unwrap()).unwrap();
+        let date = httpdate::parse_http_date(&with(|date| date.unwrap().to_owned())).unwrap();
         let age = SystemTime::now().duration_since(date).unwrap();
         assert!(age < Duration::from_secs(2), "{age:?}");
     }

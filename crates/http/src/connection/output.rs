@@ -282,22 +282,23 @@ impl State {
 /// Writes the head.
 #[inline]
 fn encode(head: &Head<'_>, context: Context, body: ResponseBody, out: &mut Vec<u8>) -> Encoder {
-    let date = date::now();
     let start = out.len();
-    let encoder = Encoder::begin_checked(
-        out,
-        &ResponseHead {
-            status: head.status,
-            reason: None,
-            content_type: head.content_type,
-            date: date.as_deref(),
-            fields: head.headers,
-            body,
-            version: context.version,
-            to_head: context.to_head,
-            persistence: context.persistence,
-        },
-    );
+    let encoder = date::with(|date| {
+        Encoder::begin_checked(
+            out,
+            &ResponseHead {
+                status: head.status,
+                reason: None,
+                content_type: head.content_type,
+                date,
+                fields: head.headers,
+                body,
+                version: context.version,
+                to_head: context.to_head,
+                persistence: context.persistence,
+            },
+        )
+    });
     if context.ahead > 0 {
         out.drain(start..start + usize::from(context.ahead));
     }

@@ -1,6 +1,6 @@
 //! Answers as bytes, with the framing that their status and their client call for.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, TRANSFER_ENCODING, UPGRADE};
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::request_head::Version;
@@ -11,9 +11,6 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// The bytes with which every response begins.
 pub const RESPONSE_START: &[u8] = b"HTTP/1.1 ";
-
-/// Names that the encoder writes itself, or that would contradict what it writes.
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// What follows an answer on its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,60 +135,55 @@ impl Encoder {
     /// [`begin`](Encoder::begin) for texts that are known to be fit for a head.
     #[inline]
     pub(crate) fn begin_checked(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> Encoder {
-        // Once, so that what follows seldom has to ask for room.
-        out.reserve(512);
         usual(out, head).unwrap_or_else(|| Encoder::any(out, head))
     }
 
     fn any(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> Encoder {
+        // Once, so that what follows seldom has to ask for room.
+        out.reserve(512);
         let (framing, length) = framing(head);
         let informational = head.status.is_informational();
-        let fields = head.fields.filter(|fields| !fields.is_empty());
-        let closes = framing == Framing::UntilClose || fields.is_some_and(asks_to_close);
+        let given = head.fields.map(GivenFields::of).unwrap_or_default();
         let persistence = match head.persistence {
             _ if head.status == StatusCode::SWITCHING_PROTOCOLS => Persistence::Upgrade,
             _ if informational => Persistence::KeepAlive,
-            Persistence::KeepAlive if !closes => Persistence::KeepAlive,
+            Persistence::KeepAlive if framing != Framing::UntilClose && !given.close => {
+                Persistence::KeepAlive
+            }
             _ => Persistence::Close,
         };
-        let content_type = head
-            .content_type
-            .filter(|_| !fields.is_some_and(|fields| fields.contains_key(CONTENT_TYPE)));
-        let date = head
-            .date
-            .filter(|_| !fields.is_some_and(|fields| fields.contains_key(DATE)));
         status_line(out, head);
-        if let Some(value) = content_type {
+        if let Some(value) = head.content_type.filter(|_| !given.content_type) {
             out.extend_from_slice(b"content-type: ");
             line(out, value.as_bytes());
         }
         if let Some(length) = length {
             out.extend_from_slice(b"content-length: ");
-            decimal(out, length);
+            write_decimal(out, length);
+            out.extend_from_slice(b"\r\n");
         }
         if framing == Framing::Chunked {
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
-        // Who names protocols says that it is meant for this connection (RFC 9110, 7.8).
-        let upgrade = fields.is_some_and(|fields| fields.contains_key(UPGRADE));
+        // A sender of Upgrade says with Connection that it is meant for this connection (RFC 9110, 7.8).
         match persistence {
             _ if informational && persistence == Persistence::KeepAlive => {}
-            Persistence::Close if upgrade => {
+            Persistence::Close if given.upgrade => {
                 out.extend_from_slice(b"connection: close, Upgrade\r\n");
             }
-            _ if upgrade || persistence == Persistence::Upgrade => {
+            _ if given.upgrade || persistence == Persistence::Upgrade => {
                 out.extend_from_slice(b"connection: Upgrade\r\n");
             }
             Persistence::KeepAlive if head.version == Version::Http11 => {}
             Persistence::KeepAlive => out.extend_from_slice(b"connection: keep-alive\r\n"),
             _ => out.extend_from_slice(b"connection: close\r\n"),
         }
-        if let Some(value) = date {
+        if let Some(value) = head.date.filter(|_| !given.date) {
             out.extend_from_slice(b"date: ");
             line(out, value.as_bytes());
         }
-        if let Some(fields) = fields {
-            write_fields(out, fields);
+        if let Some(fields) = head.fields {
+            write_fields(out, fields, given.owned);
         }
         out.extend_from_slice(b"\r\n");
         Encoder {
@@ -276,7 +268,7 @@ impl Encoder {
             Framing::Chunked => {
                 out.extend_from_slice(b"0\r\n");
                 if let Some(trailers) = trailers {
-                    write_fields(out, trailers);
+                    write_fields(out, trailers, true);
                 }
                 out.extend_from_slice(b"\r\n");
             }
@@ -286,7 +278,7 @@ impl Encoder {
     }
 }
 
-/// The head of the answer that most requests get, with no fields but those that every answer has; none for another.
+/// Writes the head that most responses have, with no fields but those that every response has; `None` for another.
 #[inline]
 fn usual(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> Option<Encoder> {
     let (ResponseBody::Bytes(length), Some(content_type), Some(date)) =
@@ -294,6 +286,7 @@ fn usual(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> Option<Encoder> {
     else {
         return None;
     };
+    let date: &[u8; DATE] = date.as_bytes().try_into().ok()?;
     let plain = head.status == StatusCode::OK
         && head.persistence == Persistence::KeepAlive
         && head.version == Version::Http11
@@ -303,17 +296,55 @@ fn usual(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> Option<Encoder> {
     if !plain {
         return None;
     }
-    out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: ");
-    out.extend_from_slice(content_type.as_bytes());
-    out.extend_from_slice(b"\r\ncontent-length: ");
-    decimal(out, length);
-    out.extend_from_slice(b"date: ");
-    out.extend_from_slice(date.as_bytes());
-    out.extend_from_slice(b"\r\n\r\n");
+    out.reserve(256);
+    start(out, content_type);
+    write_decimal(out, length);
+    // One copy of a known length is cheaper than one for each part.
+    let mut rest = [0; DATE_START.len() + DATE + END.len()];
+    let (name, fields) = rest.split_first_chunk_mut()?;
+    *name = *DATE_START;
+    let (value, end) = fields.split_first_chunk_mut()?;
+    *value = *date;
+    end.copy_from_slice(END);
+    out.extend_from_slice(&rest);
     Some(Encoder {
         framing: Framing::Bytes(length),
         persistence: Persistence::KeepAlive,
     })
+}
+
+/// The length of a date (RFC 9110, 5.6.7).
+const DATE: usize = 29;
+const DATE_START: &[u8; 8] = b"\r\ndate: ";
+const END: &[u8; 4] = b"\r\n\r\n";
+
+/// Writes a head with status 200 as far as the number of its `Content-Length`.
+#[inline]
+fn start(out: &mut Vec<u8>, content_type: &str) {
+    macro_rules! start {
+        ($content_type:literal) => {
+            concat!(
+                "HTTP/1.1 200 OK\r\ncontent-type: ",
+                $content_type,
+                "\r\ncontent-length: "
+            )
+        };
+    }
+    // Text of a known length is copied without a call.
+    match content_type {
+        "text/plain; charset=utf-8" => {
+            out.extend_from_slice(start!("text/plain; charset=utf-8").as_bytes());
+        }
+        "application/json" => out.extend_from_slice(start!("application/json").as_bytes()),
+        "text/html; charset=utf-8" => {
+            out.extend_from_slice(start!("text/html; charset=utf-8").as_bytes());
+        }
+        _ => {
+            out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: ");
+            out.extend_from_slice(content_type.as_bytes());
+            out.extend_from_slice(b"\r\ncontent-length: ");
+        }
+    }
 }
 
 /// The framing of an answer (RFC 9112, 6.3), and its `Content-Length`.
@@ -349,23 +380,62 @@ fn explicit_length(fields: &HeaderMap) -> Option<u64> {
         .then(|| digits.parse().ok())?
 }
 
-/// Whether `Connection` has the option `close`.
-fn asks_to_close(fields: &HeaderMap) -> bool {
-    let values = fields.get_all(CONNECTION).iter();
-    values
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+/// The fields among those of a response that its head depends on.
+#[derive(Clone, Copy, Default)]
+struct GivenFields {
+    content_type: bool,
+    date: bool,
+    upgrade: bool,
+    /// `Connection` with the option `close`.
+    close: bool,
+    /// A field that the encoder decides about.
+    owned: bool,
+}
+
+impl GivenFields {
+    fn of(fields: &HeaderMap) -> GivenFields {
+        let mut given = GivenFields::default();
+        for (name, value) in fields {
+            match name.as_str() {
+                "content-type" => given.content_type = true,
+                "date" => given.date = true,
+                "upgrade" => given.upgrade = true,
+                "connection" => {
+                    given.owned = true;
+                    given.close |= has_close(value.as_bytes());
+                }
+                name => given.owned |= is_owned_name(name),
+            }
+        }
+        given
+    }
+}
+
+/// Returns whether a value of `Connection` has the option `close`.
+fn has_close(value: &[u8]) -> bool {
+    value
+        .split(|byte| *byte == b',')
         .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
-/// Whether the encoder decides about a header: `Connection`, `Keep-Alive`, `Content-Length`, `Transfer-Encoding`.
+/// Returns whether the encoder decides about a header: `Connection`, `Keep-Alive`, `Content-Length`, `Transfer-Encoding`.
 pub fn is_owned(name: &HeaderName) -> bool {
-    [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, KEEP_ALIVE].contains(name)
+    is_owned_name(name.as_str())
 }
 
-/// Writes fields, but none of those that the encoder decides about. Names and values are valid by their types.
-fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap) {
+/// [`is_owned`] for a name in lower case.
+#[inline]
+fn is_owned_name(name: &str) -> bool {
+    matches!(
+        name,
+        "connection" | "keep-alive" | "content-length" | "transfer-encoding"
+    )
+}
+
+/// Writes fields, without those that the encoder decides about where there are any. Names and values are valid by their types.
+fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap, any_owned: bool) {
     for (name, value) in fields {
-        if is_owned(name) {
+        if any_owned && is_owned(name) {
             continue;
         }
         out.extend_from_slice(name.as_str().as_bytes());
@@ -404,14 +474,34 @@ fn check(what: &'static str, text: Option<&str>) -> Result<(), EncodeError> {
     }
 }
 
-/// Writes a number and ends the line.
-#[inline]
-fn decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = *b"00000000000000000000\r\n";
-    let mut start = 20;
-    loop {
+/// Writes a number.
+#[inline(always)]
+fn write_decimal(out: &mut Vec<u8>, number: u64) {
+    match number {
+        0..=9 => out.push(b'0' + number as u8),
+        10..=99 => out.extend_from_slice(&TWO_DIGITS[number as usize]),
+        _ => write_long_decimal(out, number),
+    }
+}
+
+/// The numbers below 100 with two digits.
+static TWO_DIGITS: [[u8; 2]; 100] = {
+    let mut numbers = [[0; 2]; 100];
+    let mut number = 0;
+    while number < numbers.len() {
+        numbers[number] = [b'0' + number as u8 / 10, b'0' + number as u8 % 10];
+        number += 1;
+    }
+    numbers
+};
+
+#[inline(never)]
+fn write_long_decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    for digit in digits.iter_mut().rev() {
         start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
+        *digit = b'0' + (number % 10) as u8;
         number /= 10;
         if number == 0 {
             break;
@@ -435,26 +525,37 @@ mod tests {
     fn the_head_of_the_usual_answer_is_what_any_answer_gets() {
         for (length, persistence, to_head) in [
             (0, Persistence::KeepAlive, false),
+            (9, Persistence::KeepAlive, false),
+            (10, Persistence::KeepAlive, false),
+            (1000, Persistence::KeepAlive, false),
             (13, Persistence::KeepAlive, false),
             (u64::MAX, Persistence::KeepAlive, false),
             (13, Persistence::Close, false),
             (13, Persistence::KeepAlive, true),
         ] {
-            let head = ResponseHead {
-                status: StatusCode::OK,
-                reason: None,
-                content_type: Some("text/plain"),
-                date: Some("Sun, 06 Nov 1994 08:49:37 GMT"),
-                fields: None,
-                body: ResponseBody::Bytes(length),
-                version: Version::Http11,
-                to_head,
-                persistence,
-            };
-            let (mut out, mut any) = (Vec::new(), Vec::new());
-            let encoder = Encoder::begin_checked(&mut out, &head);
-            assert_eq!(encoder, Encoder::any(&mut any, &head));
-            assert_eq!(out, any);
+            for (content_type, date) in [
+                ("text/plain; charset=utf-8", "Sun, 06 Nov 1994 08:49:37 GMT"),
+                ("application/json", "Sun, 06 Nov 1994 08:49:37 GMT"),
+                ("text/html; charset=utf-8", "Sun, 06 Nov 1994 08:49:37 GMT"),
+                ("text/html", "Sun, 06 Nov 1994 08:49:37 GMT"),
+                ("text/html", "some day"),
+            ] {
+                let head = ResponseHead {
+                    status: StatusCode::OK,
+                    reason: None,
+                    content_type: Some(content_type),
+                    date: Some(date),
+                    fields: None,
+                    body: ResponseBody::Bytes(length),
+                    version: Version::Http11,
+                    to_head,
+                    persistence,
+                };
+                let (mut out, mut any) = (Vec::new(), Vec::new());
+                let encoder = Encoder::begin_checked(&mut out, &head);
+                assert_eq!(encoder, Encoder::any(&mut any, &head));
+                assert_eq!(out, any);
+            }
         }
     }
 }
