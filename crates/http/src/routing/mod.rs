@@ -6,6 +6,7 @@ mod params;
 mod path;
 mod pattern;
 mod table;
+mod tree;
 
 pub use error::RouteError;
 pub use params::Params;

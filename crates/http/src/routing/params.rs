@@ -73,11 +73,10 @@ impl Value {
         let start = (raw.as_ptr() as usize).wrapping_sub(original.as_ptr() as usize);
         let end = start.wrapping_add(raw.len());
         // Where the path had to be normalised first, the value is not a part of the original.
+        let is_part = start <= original.len() && end <= original.len();
         let range = u32::try_from(start).ok().zip(u32::try_from(end).ok());
         Ok(match range {
-            Some((start, end)) if original.get(start as usize..end as usize) == Some(raw) => {
-                Self::Range { start, end }
-            }
+            Some((start, end)) if is_part => Self::Range { start, end },
             _ => Self::Owned(raw.into()),
         })
     }

@@ -82,6 +82,11 @@ fn plain(pattern: &str) -> Result<Pattern, String> {
         if after.starts_with('{') {
             return Err("two parameters touch".into());
         }
+        if after.split('/').next().is_some_and(|end| end.contains('{')) {
+            return Err(
+                "a segment may have one parameter; in a regular expression it may have more".into(),
+            );
+        }
         key += &escape(text)?;
         key += &format!("{{{star}{}}}", names.len());
         names.push(name.into());

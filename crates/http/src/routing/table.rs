@@ -9,6 +9,7 @@ use regex::Regex;
 use super::methods::{self, Methods};
 use super::params::{Params, Value};
 use super::pattern::Pattern;
+use super::tree::{Spans, Tree};
 use super::{RouteError, path};
 use crate::Method;
 
@@ -45,43 +46,19 @@ use crate::Method;
 /// ```
 #[derive(Clone)]
 pub struct Router<T> {
-    /// The patterns without parameters, in order. Nothing is more specific than these.
-    texts: Vec<(Box<str>, usize)>,
-    /// The others without `{*name}`, and those with it: matchit does not take both for one place.
-    whole: matchit::Router<usize>,
-    open: Option<Box<Open>>,
+    tree: Tree,
     regexes: Vec<(Box<Regex>, usize)>,
-    by_key: HashMap<String, usize>,
+    /// The parameters with text before or behind them in their segment, by what is before that segment.
+    affixes: HashMap<Box<str>, Vec<Affix>>,
     endpoints: Vec<Endpoint<T>>,
     /// Methods that a route names and that not every server knows.
     extra: Vec<Method>,
-}
-
-/// The patterns with `{*name}`.
-#[derive(Clone, Default)]
-struct Open {
-    /// As they are, for a rest that is not empty.
-    rest: matchit::Router<usize>,
-    /// Up to `{*name}`, for an empty one.
-    empty: matchit::Router<usize>,
-}
-
-impl Open {
-    fn insert(&mut self, key: &str, index: usize) -> Result<(), matchit::InsertError> {
-        let begin = key.split_once("{*").map_or(key, |(begin, _)| begin);
-        self.rest.insert(key, index)?;
-        self.empty.insert(begin, index).inspect_err(|_| {
-            self.rest.remove(key);
-        })
-    }
 }
 
 #[derive(Clone)]
 struct Endpoint<T> {
     /// The pattern as it was given first.
     pattern: Box<str>,
-    /// The same with numbers for names, if it has parameters and is no regular expression.
-    key: Box<str>,
     by_method: Vec<(Method, Entry<T>)>,
     any: Option<Entry<T>>,
 }
@@ -124,11 +101,9 @@ pub enum Found<'a, T> {
 impl<T> Default for Router<T> {
     fn default() -> Self {
         Self {
-            texts: Vec::new(),
-            whole: matchit::Router::new(),
-            open: None,
+            tree: Tree::default(),
             regexes: Vec::new(),
-            by_key: HashMap::new(),
+            affixes: HashMap::new(),
             endpoints: Vec::new(),
             extra: Vec::new(),
         }
@@ -158,14 +133,10 @@ impl<T> Router<T> {
     {
         let methods = Methods::parse(methods)?;
         let parsed = Pattern::parse(pattern)?;
-        let (key, names) = match &parsed {
-            Pattern::Plain { key, names } => (key.clone(), Rc::clone(names)),
-            Pattern::Regex { regex, names } => (regex.as_str().to_owned(), Rc::clone(names)),
+        let names = match &parsed {
+            Pattern::Plain { names, .. } | Pattern::Regex { names, .. } => Rc::clone(names),
         };
-        let index = match self.by_key.get(&key) {
-            Some(&index) => index,
-            None => self.add_pattern(key, parsed, pattern)?,
-        };
+        let index = self.index(parsed, pattern)?;
         let extra = &mut self.extra;
         let Some(endpoint) = self.endpoints.get_mut(index) else {
             return Ok(());
@@ -196,98 +167,55 @@ impl<T> Router<T> {
         Ok(())
     }
 
-    fn add_pattern(
-        &mut self,
-        key: String,
-        parsed: Pattern,
-        pattern: &str,
-    ) -> Result<usize, RouteError> {
-        let index = self.endpoints.len();
-        let mut plain_key = Box::default();
-        match parsed {
-            Pattern::Plain { key, names } if names.is_empty() => {
-                let at = self.texts.partition_point(|(text, _)| **text < *key);
-                self.texts.insert(at, (key.into(), index));
-            }
+    /// Returns the index of a pattern, which is added if need be.
+    fn index(&mut self, parsed: Pattern, pattern: &str) -> Result<usize, RouteError> {
+        let next = self.endpoints.len();
+        let index = match parsed {
             Pattern::Plain { key, .. } => {
-                let inserted = if key.contains("{*") {
-                    self.open.get_or_insert_default().insert(&key, index)
-                } else {
-                    self.whole.insert(&key, index)
-                };
-                if let Err(error) = inserted {
-                    return Err(RouteError::Pattern {
-                        pattern: pattern.into(),
-                        why: self.why_refused(&error).into(),
-                    });
+                let place = self.tree.place(&key);
+                match *place {
+                    Some(index) => index,
+                    None => {
+                        add_affixes(&mut self.affixes, &key, next).map_err(|other| {
+                            let other = self.endpoints.get(other);
+                            let other = other.map_or("", |endpoint| &endpoint.pattern);
+                            let why = format!(
+                                "the route {other} is in its way; as a regular expression it may follow that"
+                            );
+                            RouteError::Pattern {
+                                pattern: pattern.into(),
+                                why: why.into(),
+                            }
+                        })?;
+                        *place.insert(next)
+                    }
                 }
-                plain_key = key.into();
             }
-            Pattern::Regex { regex, .. } => self.regexes.push((regex, index)),
+            Pattern::Regex { regex, .. } => {
+                let same = |(other, _): &&(Box<Regex>, _)| other.as_str() == regex.as_str();
+                let found = self.regexes.iter().find(same).map(|(_, index)| *index);
+                found.unwrap_or_else(|| {
+                    self.regexes.push((regex, next));
+                    next
+                })
+            }
+        };
+        if index == next {
+            self.endpoints.push(Endpoint {
+                pattern: pattern.into(),
+                by_method: Vec::new(),
+                any: None,
+            });
         }
-        self.endpoints.push(Endpoint {
-            pattern: pattern.into(),
-            key: plain_key,
-            by_method: Vec::new(),
-            any: None,
-        });
-        self.by_key.insert(key, index);
         Ok(index)
     }
 
-    fn why_refused(&self, error: &matchit::InsertError) -> String {
-        match error {
-            matchit::InsertError::InvalidParamSegment => {
-                "a segment may have one parameter; in a regular expression it may have more".into()
-            }
-            matchit::InsertError::Conflict { with } => {
-                let other = self.by_key.get(with).and_then(|i| self.endpoints.get(*i));
-                let other = other.map_or(&**with, |endpoint| &endpoint.pattern);
-                format!(
-                    "the route {other} is in its way; as a regular expression it may follow that"
-                )
-            }
-            other => other.to_string(),
-        }
-    }
-
-    /// The pattern that is the path itself.
-    #[inline]
-    fn find_text(&self, path: &[u8]) -> Option<&Endpoint<T>> {
-        let found = self
-            .texts
-            .binary_search_by(|(text, _)| text.as_bytes().cmp(path));
-        let (_, index) = self.texts.get(found.ok()?)?;
-        self.endpoints.get(*index)
-    }
-
-    /// What was added for a method and a pattern that is the path itself, as it was sent: for most requests this is
+    /// Returns what was added for a method and a pattern that is the path itself, as it was sent: for most requests this is
     /// all, and there are no parameters.
     #[inline]
     pub(crate) fn find_exact(&self, method: &Method, path: &[u8]) -> Option<&T> {
-        let entry = self.find_text(path)?.exact(method)?;
-        Some(&entry.value)
-    }
-
-    /// The most specific pattern that has parameters and is not a regular expression.
-    fn find_plain<'r, 'p>(
-        &'r self,
-        path: &'p str,
-    ) -> Option<(&'r Endpoint<T>, matchit::Params<'r, 'p>)> {
-        let found = |router: &'r matchit::Router<usize>| {
-            let found = router.at(path).ok()?;
-            Some((self.endpoints.get(*found.value)?, found.params))
-        };
-        let mut best = found(&self.whole);
-        let open = self.open.as_deref();
-        let open = open.map(|open| [found(&open.rest), found(&open.empty)]);
-        for other in open.into_iter().flatten().flatten() {
-            let wins = |best: &(&Endpoint<T>, _)| is_more_specific(&other.0.key, &best.0.key);
-            if best.as_ref().is_none_or(wins) {
-                best = Some(other);
-            }
-        }
-        best
+        let endpoint = self.endpoints.get(self.tree.find_text(path)?)?;
+        Some(&endpoint.exact(method)?.value)
     }
 
     /// What there is for a method and a path as it was sent, without the query.
@@ -300,19 +228,13 @@ impl<T> Router<T> {
 
     /// [`find`](Router::find) for a path whose normal form is known. The parameters are those of `path`.
     pub(crate) fn find_normal(&self, method: &Method, path: &str, normal: &str) -> Found<'_, T> {
-        if let Some(endpoint) = self.find_text(normal.as_bytes()) {
-            return match endpoint.entry(method) {
-                Some(entry) => entry.with(std::iter::empty()),
-                None => self.without_route(method, endpoint.methods()),
-            };
-        }
-        if let Some((endpoint, params)) = self.find_plain(normal) {
+        let mut spans = Spans::default();
+        let found = self.tree.find(normal.as_bytes(), &mut spans);
+        if let Some(endpoint) = found.and_then(|index| self.endpoints.get(index)) {
             return match endpoint.entry(method) {
                 Some(entry) => {
-                    let values = params.iter().map(|(_, raw)| Value::of(path, raw));
-                    // Of an empty rest there is no parameter.
-                    let empty = std::iter::repeat_with(|| Value::of(path, ""));
-                    entry.with(values.chain(empty).take(entry.names.len()))
+                    let values = spans.texts(normal).map(|raw| Value::of(path, raw));
+                    entry.with(values.take(entry.names.len()))
                 }
                 None => self.without_route(method, endpoint.methods()),
             };
@@ -359,9 +281,8 @@ impl<T> Router<T> {
     /// Whether the path has a route for the method or another one.
     pub fn has_path(&self, path: &str) -> bool {
         path::normalised(path).is_ok_and(|path| {
-            self.find_text(path.as_bytes()).is_some()
-                || self.find_plain(&path).is_some()
-                || self.regexes.iter().any(|(r, _)| r.is_match(&path))
+            let found = self.tree.find(path.as_bytes(), &mut Spans::default());
+            found.is_some() || self.regexes.iter().any(|(r, _)| r.is_match(&path))
         })
     }
 
@@ -462,11 +383,62 @@ impl<T> Entry<T> {
     }
 }
 
-/// Whether `key` goes before `other`: where they differ first, it has text and the other a parameter, or it has `{name}` and the
-/// other `{*name}`.
-fn is_more_specific(key: &str, other: &str) -> bool {
-    let differ = key.bytes().zip(other.bytes()).find(|(a, b)| a != b);
-    differ.is_some_and(|(a, b)| (b == b'{' && a != b'{') || b == b'*')
+/// A parameter with text before or behind it in its segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Affix {
+    prefix: Box<str>,
+    suffix: Box<str>,
+    /// Whether the pattern ends with `{*name}`.
+    is_open: bool,
+    /// The pattern.
+    index: usize,
+}
+
+impl Affix {
+    /// Returns whether one segment may match both parameters, of which neither is the more specific.
+    fn conflicts(&self, other: &Affix) -> bool {
+        let same = self.prefix == other.prefix && self.suffix == other.suffix;
+        let crossed = |one: &Affix, two: &Affix| !one.prefix.is_empty() && !two.suffix.is_empty();
+        !same && self.is_open == other.is_open && (crossed(self, other) || crossed(other, self))
+    }
+}
+
+/// Notes the parameters of a pattern that have text before or behind them in their segment; fails with a pattern that has one which
+/// cannot be told apart.
+fn add_affixes(
+    all: &mut HashMap<Box<str>, Vec<Affix>>,
+    key: &str,
+    index: usize,
+) -> Result<(), usize> {
+    let mut added = Vec::new();
+    let mut start = 0;
+    for segment in key.split_inclusive('/') {
+        let before = &key[..start];
+        start += segment.len();
+        let (prefix, parameter) = segment.split_at(segment.find('{').unwrap_or(segment.len()));
+        let Some((name, suffix)) = parameter.split_once('}') else {
+            continue;
+        };
+        let suffix = suffix.strip_suffix('/').unwrap_or(suffix);
+        if name.starts_with("{*") || (prefix.is_empty() && suffix.is_empty()) {
+            continue;
+        }
+        let affix = Affix {
+            prefix: prefix.into(),
+            suffix: suffix.into(),
+            is_open: key.contains("{*"),
+            index,
+        };
+        let mut others = all.get(before).into_iter().flatten();
+        if let Some(other) = others.find(|other| affix.conflicts(other)) {
+            return Err(other.index);
+        }
+        added.push((before, affix));
+    }
+    for (before, affix) in added {
+        all.entry(before.into()).or_default().push(affix);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,0 +1,235 @@
+//! A radix tree of patterns that are no regular expressions.
+//!
+//! A path is compared in one walk: at each node text goes first, then parameters, then the rest of the path. A node is visited once
+//! at most, as the place in the path at which it is reached depends on the nodes above it only.
+
+/// The number of parameters of which a match needs no allocation.
+const INLINE: usize = 4;
+
+/// A node, and the nodes below it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tree {
+    /// The text between the node above and this one.
+    text: Box<[u8]>,
+    /// The first bytes of the texts of `children`.
+    firsts: Vec<u8>,
+    children: Vec<Tree>,
+    /// The nodes behind a parameter, with the text that ends its segment, longer ones first.
+    params: Vec<(Box<[u8]>, Tree)>,
+    /// The pattern that ends with `{*name}` here.
+    rest: Option<usize>,
+    /// The pattern that ends here.
+    end: Option<usize>,
+}
+
+/// The places of a path's parameters.
+#[derive(Debug, Default)]
+pub(super) struct Spans {
+    inline: [(usize, usize); INLINE],
+    more: Vec<(usize, usize)>,
+}
+
+impl Spans {
+    fn set(&mut self, index: usize, span: (usize, usize)) {
+        match self.inline.get_mut(index) {
+            Some(place) => *place = span,
+            None => {
+                self.more.truncate(index - INLINE);
+                self.more.push(span);
+            }
+        }
+    }
+
+    /// Returns the parameters of `path`, to which the spans belong.
+    pub(super) fn texts<'p>(&self, path: &'p str) -> impl Iterator<Item = &'p str> {
+        let spans = self.inline.iter().chain(&self.more);
+        spans.map(|(start, end)| path.get(*start..*end).unwrap_or_default())
+    }
+}
+
+impl Tree {
+    /// Returns the place for the index of a pattern; `key` is [that of the pattern](super::pattern::Pattern::Plain).
+    pub(super) fn place(&mut self, key: &str) -> &mut Option<usize> {
+        let (text, parameter) = key.split_at(key.find('{').unwrap_or(key.len()));
+        let node = self.below(text.as_bytes());
+        let Some((name, after)) = parameter.split_once('}') else {
+            return &mut node.end;
+        };
+        if name.starts_with("{*") {
+            return &mut node.rest;
+        }
+        let (suffix, after) = after.split_at(after.find('/').unwrap_or(after.len()));
+        node.behind_parameter(suffix.as_bytes()).place(after)
+    }
+
+    /// Returns the node below this one to which a text leads, which is made if need be.
+    fn below(&mut self, text: &[u8]) -> &mut Tree {
+        let Some(first) = text.first() else {
+            return self;
+        };
+        let index = self.firsts.iter().position(|other| other == first);
+        let index = index.unwrap_or_else(|| {
+            self.firsts.push(*first);
+            self.children.push(Tree {
+                text: text.into(),
+                ..Tree::default()
+            });
+            self.children.len() - 1
+        });
+        let child = &mut self.children[index];
+        let same = child.text.iter().zip(text).take_while(|(a, b)| a == b);
+        let common = same.count();
+        if common < child.text.len() {
+            child.split(common);
+        }
+        child.below(&text[common..])
+    }
+
+    /// Puts a node for the first bytes of the text above this one.
+    fn split(&mut self, at: usize) {
+        let mut lower = std::mem::take(self);
+        let (text, rest) = lower.text.split_at(at);
+        self.text = text.into();
+        self.firsts.extend(rest.first());
+        lower.text = rest.into();
+        self.children.push(lower);
+    }
+
+    fn behind_parameter(&mut self, suffix: &[u8]) -> &mut Tree {
+        let index = self.params.iter().position(|(other, _)| **other == *suffix);
+        let index = index.unwrap_or_else(|| {
+            let longer = |(other, _): &(Box<[u8]>, _)| other.len() > suffix.len();
+            let index = self.params.partition_point(longer);
+            self.params.insert(index, (suffix.into(), Tree::default()));
+            index
+        });
+        &mut self.params[index].1
+    }
+
+    /// Returns the pattern without parameters that is the path.
+    #[inline]
+    pub(super) fn find_text(&self, mut path: &[u8]) -> Option<usize> {
+        let mut node = self;
+        loop {
+            path = path.strip_prefix(&*node.text)?;
+            match path.first() {
+                Some(first) => node = node.child(*first)?,
+                None => return node.end,
+            }
+        }
+    }
+
+    /// Returns the most specific pattern for a path, and puts the places of its parameters into `spans`.
+    pub(super) fn find(&self, path: &[u8], spans: &mut Spans) -> Option<usize> {
+        self.find_from(path, 0, 0, spans)
+    }
+
+    /// Compares the path from `start` on, behind so many parameters.
+    fn find_from(
+        &self,
+        path: &[u8],
+        start: usize,
+        parameters: usize,
+        spans: &mut Spans,
+    ) -> Option<usize> {
+        let left = path.get(start..)?.strip_prefix(&*self.text)?;
+        let start = path.len() - left.len();
+        let Some(first) = left.first() else {
+            if self.end.is_none() && self.rest.is_some() {
+                spans.set(parameters, (start, start));
+            }
+            return self.end.or(self.rest);
+        };
+        if let Some(child) = self.child(*first)
+            && let Some(found) = child.find_from(path, start, parameters, spans)
+        {
+            return Some(found);
+        }
+        if !self.params.is_empty() {
+            let slash = left.iter().position(|byte| *byte == b'/');
+            let segment = &left[..slash.unwrap_or(left.len())];
+            for (suffix, node) in &self.params {
+                let value = segment.strip_suffix(&**suffix);
+                let Some(value) = value.filter(|value| !value.is_empty()) else {
+                    continue;
+                };
+                spans.set(parameters, (start, start + value.len()));
+                let end = start + segment.len();
+                if let Some(found) = node.find_from(path, end, parameters + 1, spans) {
+                    return Some(found);
+                }
+            }
+        }
+        self.rest
+            .inspect(|_| spans.set(parameters, (start, path.len())))
+    }
+
+    #[inline]
+    fn child(&self, first: u8) -> Option<&Tree> {
+        let index = self.firsts.iter().position(|other| *other == first)?;
+        self.children.get(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(keys: &[&str]) -> Tree {
+        let mut tree = Tree::default();
+        for (index, key) in keys.iter().enumerate() {
+            assert_eq!(tree.place(key).replace(index), None, "{key}");
+        }
+        tree
+    }
+
+    fn find(tree: &Tree, path: &str) -> Option<(usize, Vec<String>)> {
+        let mut spans = Spans::default();
+        let index = tree.find(path.as_bytes(), &mut spans)?;
+        let texts = spans.texts(path).filter(|text| !text.is_empty());
+        Some((index, texts.map(str::to_owned).collect()))
+    }
+
+    #[test]
+    fn texts_share_their_beginnings() {
+        let keys = ["/abc", "/abd", "/ab", "/", "/abcde", "/b"];
+        let tree = tree(&keys);
+        for (index, key) in keys.iter().enumerate() {
+            assert_eq!(tree.find_text(key.as_bytes()), Some(index));
+            assert_eq!(find(&tree, key), Some((index, vec![])));
+        }
+        for path in ["", "/a", "/abcd", "/abcdef", "b"] {
+            assert_eq!(tree.find_text(path.as_bytes()), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_longer_end_of_a_segment_goes_first() {
+        for keys in [["/{0}.gz", "/{0}.tar.gz"], ["/{0}.tar.gz", "/{0}.gz"]] {
+            let tree = tree(&keys);
+            let (index, texts) = find(&tree, "/a.tar.gz").unwrap();
+            assert_eq!(
+                (keys[index], &*texts),
+                ("/{0}.tar.gz", &["a".to_owned()][..])
+            );
+            assert_eq!(find(&tree, "/.tar.gz").unwrap().1, [".tar"]);
+            assert_eq!(find(&tree, "/.gz"), None);
+        }
+    }
+
+    #[test]
+    fn more_parameters_than_have_a_place_of_their_own_are_found() {
+        let tree = tree(&["/{0}/{1}/{2}/{3}/{4}/{5}/x", "/{0}/{1}/{2}/{3}/{4}/{*5}"]);
+        let texts = |path| find(&tree, path).unwrap().1.concat();
+        assert_eq!(texts("/a/b/c/d/e/f/x"), "abcdef");
+        assert_eq!(texts("/a/b/c/d/e/f/y"), "abcdef/y");
+    }
+
+    #[test]
+    fn a_pattern_has_one_place() {
+        let mut tree = tree(&["/a/{0}", "/a/{*0}"]);
+        assert_eq!(*tree.place("/a/{0}"), Some(0));
+        assert_eq!(*tree.place("/a/{*0}"), Some(1));
+        assert_eq!(*tree.place("/a/"), None);
+    }
+}
