@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
 
+use smallvec::SmallVec;
+
 use crate::event::{EventSet, MOST_EVENTS};
 
 /// How many emissions of an emitter may wait for its running listeners to return: 65,536.
@@ -57,8 +59,16 @@ pub struct Listeners<P: 'static = ()> {
     frequent: Option<Box<dyn FnMut(P)>>,
     /// The key of that listener; [`Key::NONE`] if there is none.
     frequent_key: Key,
-    entries: Vec<Entry>,
     state: State,
+    /// The others; `None` while there were none.
+    rest: Option<Box<Rest>>,
+}
+
+/// What an emitter without listeners, and one whose frequent event has the only one, does not have.
+#[derive(Default)]
+struct Rest {
+    /// Most emitters have one listener beside that of the frequent event.
+    entries: SmallVec<[Entry; 1]>,
     #[expect(
         clippy::box_collection,
         reason = "hardly ever there, and each handle pays for the place"
@@ -73,8 +83,12 @@ struct State(u64);
 
 impl State {
     const NONE: State = State(0);
-    /// Numbers take the 40 bits above the slots': ten thousand a second last for three years.
-    const NUMBER_SHIFT: u32 = MOST_EVENTS;
+    /// The frequent event has other listeners beside the typed one.
+    const OTHERS: u64 = 1 << MOST_EVENTS;
+    /// Payloads wait for the end of an emission.
+    const NESTED: u64 = 1 << (MOST_EVENTS + 1);
+    /// Numbers take the bits above: ten thousand a second last for a year.
+    const NUMBER_SHIFT: u32 = MOST_EVENTS + 2;
 
     fn registered(self) -> u64 {
         self.0 >> Self::NUMBER_SHIFT
@@ -88,6 +102,11 @@ impl State {
     #[inline]
     fn is_running(self, slot: u8) -> bool {
         self.0 & 1 << slot != 0
+    }
+
+    #[inline]
+    fn set(&mut self, flag: u64, on: bool) {
+        self.0 = if on { self.0 | flag } else { self.0 & !flag };
     }
 
     #[inline]
@@ -194,10 +213,23 @@ impl<P: 'static> Listeners<P> {
         Listeners {
             frequent: None,
             frequent_key: Key::NONE,
-            entries: Vec::new(),
             state: State::NONE,
-            nested: None,
+            rest: None,
         }
+    }
+
+    #[inline]
+    fn entries(&self) -> &[Entry] {
+        match &self.rest {
+            Some(rest) => &rest.entries,
+            None => &[],
+        }
+    }
+
+    /// Notes whether the frequent event has other listeners, after the entries have changed.
+    fn note_others(&mut self) {
+        let others = self.frequent_key != Key::NONE && self.has_entry(self.frequent_key.slot());
+        self.state.set(State::OTHERS, others);
     }
 
     /// Returns whether an event has a listener.
@@ -208,7 +240,7 @@ impl<P: 'static> Listeners<P> {
 
     /// Returns the number of listeners, of all events.
     pub fn len(&self) -> usize {
-        self.entries.len() + usize::from(self.frequent_key != Key::NONE)
+        self.entries().len() + usize::from(self.frequent_key != Key::NONE)
     }
 
     /// Returns whether there are no listeners at all.
@@ -222,9 +254,8 @@ impl<P: 'static> Listeners<P> {
         Listeners {
             frequent: self.frequent.take(),
             frequent_key: std::mem::replace(&mut self.frequent_key, Key::NONE),
-            entries: std::mem::take(&mut self.entries),
             state: State::NONE,
-            nested: self.nested.take(),
+            rest: self.rest.take(),
         }
     }
 
@@ -247,17 +278,14 @@ impl<P: 'static> Listeners<P> {
             self.frequent_key = key;
             return ListenerId(key.0);
         }
-        if self.entries.len() == self.entries.capacity() && self.entries.len() < 2 {
-            // Most handles have one listener or two; the default first step would be four.
-            self.entries.reserve_exact(1);
-        }
-        self.entries.push(Entry {
+        self.rest.get_or_insert_default().entries.push(Entry {
             callback: Some(Box::new(Typed {
                 callback,
                 marker: PhantomData,
             })),
             key,
         });
+        self.note_others();
         ListenerId(key.0)
     }
 
@@ -265,11 +293,14 @@ impl<P: 'static> Listeners<P> {
         if self.frequent_key.0 == id.0 && id != ListenerId::NONE {
             return Some(self.remove_frequent());
         }
-        let at = self.entries.iter().position(|entry| entry.key.0 == id.0)?;
-        Some(Removed {
+        let entries = &mut self.rest.as_mut()?.entries;
+        let at = entries.iter().position(|entry| entry.key.0 == id.0)?;
+        let removed = Removed {
             _frequent: None,
-            _entries: vec![self.entries.remove(at)],
-        })
+            _entries: vec![entries.remove(at)],
+        };
+        self.note_others();
+        Some(removed)
     }
 
     pub(crate) fn remove_slot(&mut self, slot: u8) -> Removed<P> {
@@ -280,15 +311,21 @@ impl<P: 'static> Listeners<P> {
                 _entries: Vec::new(),
             },
         };
-        removed._entries = self
-            .entries
-            .extract_if(.., |entry| entry.key.slot() == slot)
-            .collect();
+        if let Some(rest) = &mut self.rest {
+            let (gone, kept): (Vec<_>, Vec<_>) = rest
+                .entries
+                .drain(..)
+                .partition(|entry| entry.key.slot() == slot);
+            rest.entries.extend(kept);
+            removed._entries = gone;
+        }
+        self.note_others();
         removed
     }
 
     fn remove_frequent(&mut self) -> Removed<P> {
         self.frequent_key = Key::NONE;
+        self.note_others();
         Removed {
             _frequent: self.frequent.take(),
             _entries: Vec::new(),
@@ -297,7 +334,7 @@ impl<P: 'static> Listeners<P> {
 
     pub(crate) fn ids(&self, slot: u8) -> Vec<ListenerId> {
         let frequent = self.has_frequent(slot).then_some(self.frequent_key);
-        let keys = self.entries.iter().map(|entry| entry.key);
+        let keys = self.entries().iter().map(|entry| entry.key);
         frequent
             .into_iter()
             .chain(keys.filter(|key| key.slot() == slot))
@@ -312,13 +349,13 @@ impl<P: 'static> Listeners<P> {
 
     #[inline]
     fn has_entry(&self, slot: u8) -> bool {
-        self.entries.iter().any(|entry| entry.key.slot() == slot)
+        self.entries().iter().any(|entry| entry.key.slot() == slot)
     }
 
     /// Starts an emission of the frequent event whose only listener is the typed one; `None` otherwise.
     #[inline]
     pub(crate) fn start_frequent(&mut self, slot: u8) -> Option<Box<dyn FnMut(P)>> {
-        if self.state.is_running(slot) || self.has_entry(slot) {
+        if self.state.0 & (1 << slot | State::OTHERS) != 0 {
             return None;
         }
         let callback = self.frequent.take()?;
@@ -334,7 +371,7 @@ impl<P: 'static> Listeners<P> {
         slot: u8,
         callback: &mut Option<Box<dyn FnMut(P)>>,
     ) -> bool {
-        let simple = self.nested.is_none() && self.is_frequent_running();
+        let simple = self.state.0 & State::NESTED == 0 && self.is_frequent_running();
         if simple {
             self.state.end(slot);
             self.frequent = callback.take();
@@ -366,10 +403,10 @@ impl<P: 'static> Listeners<P> {
             })
         } else {
             let belongs = |entry: &Entry| entry.key.slot() == slot;
-            let Some(at) = self.entries.iter().position(belongs) else {
+            let Some(at) = self.entries().iter().position(belongs) else {
                 return Begin::NoListener;
             };
-            let more = self.entries[at + 1..].iter().any(belongs);
+            let more = self.entries()[at + 1..].iter().any(belongs);
             self.take_at(at, more, limit)
         };
         match taken {
@@ -391,11 +428,13 @@ impl<P: 'static> Listeners<P> {
             Form::Frequent(_) => return Some(taken),
             Form::Erased(callback) => callback,
         };
-        let hint = self.entries.get_mut(taken.at as usize);
-        let entry = match hint {
-            Some(entry) if entry.key == taken.key => Some(entry),
-            _ => self.entries.iter_mut().find(|entry| entry.key == taken.key),
-        };
+        let entry = self.rest.as_mut().and_then(|rest| {
+            let at = taken.at as usize;
+            match rest.entries.get(at) {
+                Some(entry) if entry.key == taken.key => rest.entries.get_mut(at),
+                _ => rest.entries.iter_mut().find(|entry| entry.key == taken.key),
+            }
+        });
         match entry {
             Some(entry) => {
                 entry.callback = Some(callback);
@@ -414,7 +453,7 @@ impl<P: 'static> Listeners<P> {
     pub(crate) fn complete(&mut self, taken: Taken<P>) -> (Option<Taken<P>>, Option<Next<P>>) {
         let slot = taken.key.slot();
         let done = self.put_back(taken);
-        let next = if self.nested.is_none() {
+        let next = if self.state.0 & State::NESTED == 0 {
             self.state.end(slot);
             None
         } else {
@@ -442,13 +481,15 @@ impl<P: 'static> Listeners<P> {
     /// Ends an emission; returns the payload of the next one if a listener emitted the same event meanwhile.
     fn finish(&mut self, slot: u8) -> Option<Box<dyn Any>> {
         self.state.end(slot);
-        let nested = self.nested.as_mut()?;
+        let place = &mut self.rest.as_mut()?.nested;
+        let nested = place.as_mut()?;
         let at = nested.iter().position(|(waiting, _)| *waiting == slot);
         let payload = at
             .and_then(|at| nested.remove(at))
             .map(|(_, payload)| payload);
         if nested.is_empty() {
-            self.nested = None;
+            *place = None;
+            self.state.set(State::NESTED, false);
         }
         payload
     }
@@ -456,7 +497,7 @@ impl<P: 'static> Listeners<P> {
     /// Ends an emission that unwinds; returns the payloads that waited for it.
     pub(crate) fn abandon(&mut self, slot: u8) -> Vec<Waiting> {
         self.state.end(slot);
-        match self.nested.as_mut() {
+        match self.rest.as_mut().and_then(|rest| rest.nested.as_mut()) {
             Some(nested) => {
                 let (gone, kept): (Vec<_>, Vec<_>) =
                     nested.drain(..).partition(|(waiting, _)| *waiting == slot);
@@ -469,32 +510,35 @@ impl<P: 'static> Listeners<P> {
 
     /// Keeps the payload of an event whose listeners are running; returns it when too many wait already.
     pub(crate) fn wait(&mut self, slot: u8, payload: Box<dyn Any>) -> Result<(), Box<dyn Any>> {
-        let nested = self.nested.get_or_insert_default();
+        let rest = self.rest.get_or_insert_default();
+        let nested = rest.nested.get_or_insert_default();
         if nested.len() >= NESTED_LIMIT {
             return Err(payload);
         }
         nested.push_back((slot, payload));
+        self.state.set(State::NESTED, true);
         Ok(())
     }
 
     fn take_after(&mut self, slot: u8, after: u64, limit: u64) -> Option<Taken<P>> {
         // Entries are in the order of their numbers.
-        let first = self
-            .entries
-            .partition_point(|entry| entry.key.number() <= after);
+        let entries = self.entries();
+        let first = entries.partition_point(|entry| entry.key.number() <= after);
         let belongs = |entry: &Entry| entry.key.slot() == slot && entry.key.number() <= limit;
-        let at = first + self.entries[first..].iter().position(belongs)?;
-        let more = self.entries[at + 1..].iter().any(belongs);
+        let at = first + entries[first..].iter().position(belongs)?;
+        let more = entries[at + 1..].iter().any(belongs);
         self.take_at(at, more, limit)
     }
 
     #[inline]
     fn take_at(&mut self, at: usize, more: bool, limit: u64) -> Option<Taken<P>> {
-        let entry = self.entries.get_mut(at)?;
+        let entries = &mut self.rest.as_mut()?.entries;
+        let entry = entries.get_mut(at)?;
         let key = entry.key;
         let callback = entry.callback.take()?;
         if key.is_once() {
-            self.entries.remove(at);
+            entries.remove(at);
+            self.note_others();
         }
         Some(Taken {
             callback: Form::Erased(callback),
@@ -555,8 +599,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_takes_24_bytes_and_the_list_64() {
-        assert_eq!(size_of::<Entry>(), 24);
-        assert_eq!(size_of::<Listeners>(), 64);
+    fn an_empty_list_takes_40_bytes_and_the_second_listener_as_many() {
+        assert_eq!(size_of::<Listeners>(), 40);
+        assert_eq!(size_of::<Rest>(), 40);
     }
 }
