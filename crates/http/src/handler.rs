@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use uptick_event_loop::catch;
 
-use crate::{HttpError, IntoResponse, Request, Response};
+use crate::{HttpError, IntoResponse, Request, Responder, Response};
 
 /// A future of this thread.
 pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -144,14 +144,82 @@ impl IntoReply<Self> for Reply {
     }
 }
 
-/// Puts a function into the form in which a route keeps it.
-pub(crate) fn boxed<F, R, M>(mut handler: F) -> Handler
+/// Marks a function of the request alone.
+#[derive(Debug)]
+pub enum Responds {}
+/// Marks a function of the request and its responder.
+#[derive(Debug)]
+pub enum RespondsLater {}
+
+/// A function that handles requests: `|req: Request|`, or `|req: Request, res: Responder|` if it responds later.
+///
+/// A handler that takes the [`Responder`] returns `()` or a future of it, and responds with [`Responder::send`] or
+/// [`Responder::start`] at any time. One that takes the request alone returns what implements [`IntoReply`].
+///
+/// `M` tells the kinds apart and is always inferred, for which closures need the types of their arguments.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use uptick_event_loop::add_timer;
+/// use uptick_http::{HttpServer, Request, Responder};
+///
+/// let http = HttpServer::new();
+/// http.get("/now", |_: Request| "Here you are");
+/// http.get("/later", |_: Request, res: Responder| {
+///     add_timer(Duration::from_secs(1), move || res.send("Here you are"));
+/// });
+/// ```
+/// A handler that takes the responder does not return a response:
+/// ```compile_fail
+/// # use uptick_http::{HttpServer, Request, Responder};
+/// HttpServer::new().get("/", |_: Request, _: Responder| "Here you are");
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a handler",
+    label = "not a handler",
+    note = "a handler is `|req: Request|` and returns what implements `IntoResponse`, or a future of it",
+    note = "a handler that responds later is `|req: Request, res: Responder|` and returns `()`"
+)]
+pub trait IntoHandler<M> {
+    /// Returns the handler in the form in which a route keeps it.
+    fn into_handler(self) -> Handler;
+}
+
+impl<F, R, M> IntoHandler<(Responds, M)> for F
 where
     F: FnMut(Request) -> R + 'static,
     R: IntoReply<M>,
 {
-    Box::new(move |request| handler(request).into_reply())
+    fn into_handler(mut self) -> Handler {
+        Box::new(move |request| self(request).into_reply())
+    }
 }
+
+impl<F, R, M> IntoHandler<(RespondsLater, M)> for F
+where
+    F: FnMut(Request, Responder) -> R + 'static,
+    R: IntoReply<M>,
+    M: ByResponder,
+{
+    fn into_handler(mut self) -> Handler {
+        Box::new(move |request| {
+            let responder = request.responder();
+            self(request, responder).into_reply()
+        })
+    }
+}
+
+/// A mark of what a handler may return that takes the [`Responder`].
+#[diagnostic::on_unimplemented(
+    message = "a handler that takes the `Responder` returns `()`",
+    label = "returns a response",
+    note = "respond with `res.send(…)`, or take the request alone and return the response"
+)]
+pub trait ByResponder {}
+
+impl ByResponder for Answered {}
+impl ByResponder for AnsweredLater {}
 
 /// Calls a handler or a middleware; a panic becomes a response that stands for an error, as if it had returned one.
 #[inline]

@@ -32,7 +32,8 @@ pub use error::HttpError;
 pub use form::Form;
 pub use forwarded::{ForwardedFields, Origin, TrustedProxies};
 pub use handler::{
-    Answered, AnsweredLater, Handler, IntoReply, Later, LocalFuture, Now, Passed, Reply,
+    Answered, AnsweredLater, ByResponder, Handler, IntoHandler, IntoReply, Later, LocalFuture, Now,
+    Passed, Reply, Responds, RespondsLater,
 };
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub use into_response::IntoResponse;

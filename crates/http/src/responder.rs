@@ -13,8 +13,10 @@ use crate::{IntoResponse, Response};
 
 /// Answers a request, now or later.
 ///
-/// A `Copy` handle, taken from [`Request::responder`](crate::Request::responder). A handler that has taken it may return `()`. When the request is
-/// answered, or its client has gone, the handle is stale: [`send`](Responder::send) gives `false` and does nothing.
+/// A `Copy` handle, which is the second argument of a handler that responds later, `|req: Request, res: Responder|`
+/// ([`IntoHandler`](crate::IntoHandler)); [`Request::responder`](crate::Request::responder) returns it elsewhere. Such a handler
+/// returns `()`. When the request is answered, or its client has gone, the handle is stale: [`send`](Responder::send) returns `false`
+/// and does nothing.
 ///
 /// # Events
 /// | event | payload | when |
@@ -30,12 +32,11 @@ use crate::{IntoResponse, Response};
 /// ```
 /// use std::time::Duration;
 /// use uptick_event_loop::add_timer;
-/// use uptick_http::{HttpServer, Request};
+/// use uptick_http::{HttpServer, Request, Responder};
 ///
 /// let http = HttpServer::new();
-/// http.get("/later", |req: Request| {
-///     let responder = req.responder();
-///     add_timer(Duration::from_secs(1), move || responder.send("Here you are"));
+/// http.get("/later", |_: Request, res: Responder| {
+///     add_timer(Duration::from_secs(1), move || res.send("Here you are"));
 /// });
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -50,7 +50,7 @@ pub mod prelude {
     pub use uptick_emitter::{Emitter, EventEmitter};
     pub use uptick_event_loop::Timer;
     #[cfg(feature = "http")]
-    pub use uptick_http::{HttpServer, Request, Response};
+    pub use uptick_http::{HttpServer, Request, Responder, Response};
     pub use uptick_socket::prelude::*;
     pub use uptick_stream::{ReadableStream, WritableStream};
     #[cfg(feature = "tls")]

@@ -8,8 +8,7 @@ use std::rc::Rc;
 use uptick_rate_limit::Client;
 
 use super::{HttpServer, with_entry};
-use crate::handler::boxed;
-use crate::{HttpError, IntoReply, Next, Reply, Request};
+use crate::{HttpError, IntoHandler, Next, Reply, Request};
 
 /// Clients in each half of the table.
 const HALF: usize = 32_768;
@@ -109,12 +108,8 @@ impl HttpServer {
     /// # Panics
     /// If there is such a route.
     #[track_caller]
-    pub fn connect<F, R, M>(self, handler: F) -> Self
-    where
-        F: FnMut(Request) -> R + 'static,
-        R: IntoReply<M>,
-    {
-        let mut handler = boxed(handler);
+    pub fn connect<M>(self, handler: impl IntoHandler<M>) -> Self {
+        let mut handler = handler.into_handler();
         self.get("/connect", move |request: Request| -> Reply {
             if let Some(client) = request.client() {
                 self.mark_connected(client);
@@ -128,12 +123,8 @@ impl HttpServer {
     /// # Panics
     /// If there is such a route.
     #[track_caller]
-    pub fn disconnect<F, R, M>(self, handler: F) -> Self
-    where
-        F: FnMut(Request) -> R + 'static,
-        R: IntoReply<M>,
-    {
-        let mut handler = boxed(handler);
+    pub fn disconnect<M>(self, handler: impl IntoHandler<M>) -> Self {
+        let mut handler = handler.into_handler();
         self.get("/disconnect", move |request: Request| -> Reply {
             if let Some(client) = request.client() {
                 self.mark_disconnected(client);

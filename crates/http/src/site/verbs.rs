@@ -22,11 +22,7 @@ macro_rules! routing_methods {
         ///
         /// As [`route`](Self::route) does.
         #[track_caller]
-        pub fn method<F, R, M>(self, method: &str, pattern: &str, handler: F) -> Self
-        where
-            F: FnMut($crate::Request) -> R + 'static,
-            R: $crate::IntoReply<M>,
-        {
+        pub fn method<M>(self, method: &str, pattern: &str, handler: impl $crate::IntoHandler<M>) -> Self {
             self.route(method, pattern, handler)
         }
 
@@ -40,11 +36,7 @@ macro_rules! routing_methods {
         /// pattern; [`try_route`](Self::try_route) returns the error instead.
         #[track_caller]
         #[allow(clippy::panic, reason = "a malformed route is a mistake in the program")]
-        pub fn route<F, R, M>(self, methods: &str, pattern: &str, handler: F) -> Self
-        where
-            F: FnMut($crate::Request) -> R + 'static,
-            R: $crate::IntoReply<M>,
-        {
+        pub fn route<M>(self, methods: &str, pattern: &str, handler: impl $crate::IntoHandler<M>) -> Self {
             if let Err(error) = self.try_route(methods, pattern, handler) {
                 panic!("{error}");
             }
@@ -57,17 +49,13 @@ macro_rules! routing_methods {
         ///
         /// If the methods or the pattern are malformed, or there is a route for one of the methods and the same
         /// pattern.
-        pub fn try_route<F, R, M>(
+        pub fn try_route<M>(
             self,
             methods: &str,
             pattern: &str,
-            handler: F,
-        ) -> Result<(), $crate::routing::RouteError>
-        where
-            F: FnMut($crate::Request) -> R + 'static,
-            R: $crate::IntoReply<M>,
-        {
-            self.add_route(methods, pattern, $crate::handler::boxed(handler))
+            handler: impl $crate::IntoHandler<M>,
+        ) -> Result<(), $crate::routing::RouteError> {
+            self.add_route(methods, pattern, handler.into_handler())
         }
     };
     (@one $($methods:literal $name:ident $doc:literal,)*) => {$(
@@ -77,11 +65,7 @@ macro_rules! routing_methods {
         ///
         /// As [`route`](Self::route) does.
         #[track_caller]
-        pub fn $name<F, R, M>(self, pattern: &str, handler: F) -> Self
-        where
-            F: FnMut($crate::Request) -> R + 'static,
-            R: $crate::IntoReply<M>,
-        {
+        pub fn $name<M>(self, pattern: &str, handler: impl $crate::IntoHandler<M>) -> Self {
             self.route($methods, pattern, handler)
         }
     )*};

@@ -1,10 +1,10 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::stream;
 use uptick_emitter::Emitter;
 use uptick_event_loop::{add_timer, sleep};
-use uptick_http::{Request, Response, StatusCode};
+use uptick_http::{Request, Responder, Response, StatusCode};
 use uptick_socket::Connection;
 
 use crate::support::{Client, Log, get, run_until, server, settle};
@@ -82,6 +82,32 @@ fn who_does_not_read_answers_gets_no_more_requests_handled() {
     for _ in 0..100 {
         assert_eq!(client.answer().body.len(), 1_000_000);
     }
+}
+
+#[test]
+fn a_handler_that_takes_the_responder_answers_by_it() {
+    const LIMIT: Duration = Duration::from_millis(50);
+    let http = server().answer_timeout(Some(LIMIT));
+    http.get("/now", |_: Request, res: Responder| {
+        res.send("now");
+    });
+    http.get("/later", |_: Request, res: Responder| {
+        add_timer(Duration::from_millis(1), move || res.send("later"));
+    });
+    http.get("/async", |_: Request, res: Responder| async move {
+        sleep(Duration::from_millis(1)).await;
+        res.send("async");
+    });
+    http.get("/never", |_: Request, _: Responder| ());
+    let mut client = Client::new(http);
+    for name in ["now", "later", "async"] {
+        client.send(get(&format!("/{name}")));
+        assert_eq!(client.answer().body, name);
+    }
+    let start = Instant::now();
+    client.send(get("/never"));
+    assert_eq!(client.answer().status(), 500);
+    assert!(start.elapsed() >= LIMIT, "{:?}", start.elapsed());
 }
 
 #[test]
