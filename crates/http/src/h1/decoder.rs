@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::chunked::{Chunked, Step};
+use super::body::{Body, BodyPart};
+use super::chunked::Chunked;
 use super::fields::Trailers;
 use super::input::Input;
 use super::invalid::Invalid;
@@ -28,11 +29,6 @@ const TOO_MANY_FIELDS: Invalid = Invalid::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     "the request has too many fields",
 );
-const TRAILERS_TOO_LARGE: Invalid = Invalid::new(
-    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    "the fields after the body are too large",
-);
-
 /// What a [`Decoder`] has found.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -67,17 +63,8 @@ enum State {
         first_line: u32,
         empty_lines: u8,
     },
-    /// So many bytes of a body.
-    Counted {
-        left: u64,
-        last: bool,
-    },
-    Chunked {
-        chunked: Chunked,
-        last: bool,
-    },
-    Trailers {
-        lines: Lines,
+    Body {
+        body: Body,
         last: bool,
     },
     /// The end of the request.
@@ -97,9 +84,12 @@ impl State {
         let last = !parts.keep_alive;
         match parts.body {
             BodyLength::None | BodyLength::Bytes(0) => State::End { last },
-            BodyLength::Bytes(left) => State::Counted { left, last },
-            BodyLength::Chunked => State::Chunked {
-                chunked: Chunked::default(),
+            BodyLength::Bytes(left) => State::Body {
+                body: Body::Counted(left),
+                last,
+            },
+            BodyLength::Chunked => State::Body {
+                body: Body::Chunked(Chunked::default()),
                 last,
             },
         }
@@ -190,8 +180,7 @@ impl Decoder {
     /// of the current chunk.
     pub fn announced(&self) -> u64 {
         match &self.state {
-            State::Counted { left, .. } => *left,
-            State::Chunked { chunked, .. } => chunked.left(),
+            State::Body { body, .. } => body.announced(),
             _ => 0,
         }
     }
@@ -232,44 +221,21 @@ impl Decoder {
         loop {
             match &mut self.state {
                 State::Head { .. } => return self.head(limits),
-                &mut State::Counted { left, last } => {
-                    if self.input.is_empty() {
-                        return Ok(None);
+                State::Body { body, last } => {
+                    let part = body.advance(&mut self.input, limits)?;
+                    let is_over = body.is_over();
+                    if is_over {
+                        self.state = State::End { last: *last };
                     }
-                    let length = left.min(self.input.len() as u64);
-                    self.state = match left - length {
-                        0 => State::End { last },
-                        left => State::Counted { left, last },
-                    };
-                    return Ok(Some(Event::Body(self.input.take(length as usize))));
-                }
-                State::Chunked { chunked, last } => {
-                    match chunked.advance(self.input.as_slice(), limits)? {
-                        Step::More => {
-                            self.input = Input::default();
-                            return Ok(None);
+                    match part {
+                        Some(BodyPart::Data(piece)) => return Ok(Some(Event::Body(piece))),
+                        Some(BodyPart::Trailers(fields)) => {
+                            return Ok(Some(Event::Trailers(fields)));
                         }
-                        Step::Data { skip, length } => {
-                            self.input.skip(skip);
-                            return Ok(Some(Event::Body(self.input.take(length))));
-                        }
-                        Step::Last { skip } => {
-                            self.state = State::Trailers {
-                                lines: Lines::default(),
-                                last: *last,
-                            };
-                            self.input.skip(skip);
-                        }
+                        None if is_over => {}
+                        None => return Ok(None),
                     }
                 }
-                State::Trailers { .. } => match self.trailers(limits)? {
-                    None => return Ok(None),
-                    Some(section) if section.len() > 2 => {
-                        return parse::trailers(section)
-                            .map(|trailers| Some(Event::Trailers(trailers)));
-                    }
-                    Some(_) => {}
-                },
                 State::End { .. } => return Ok(self.take_end().then_some(Event::Complete)),
                 State::Nothing | State::Refused => return Ok(None),
             }
@@ -334,27 +300,6 @@ impl Decoder {
         self.state = State::after(&head.parts);
         self.input.skip(length);
         Event::Head(head)
-    }
-
-    /// The fields after a body with the empty line after them, once that came.
-    fn trailers(&mut self, limits: &Limits) -> Result<Option<Bytes>, Invalid> {
-        let State::Trailers { lines, last } = &mut self.state else {
-            return Ok(None);
-        };
-        let bytes = self.input.as_slice();
-        loop {
-            let Some(line) = lines.next(bytes, limits.trailer_section, TRAILERS_TOO_LARGE)? else {
-                self.input.keep();
-                return Ok(None);
-            };
-            if line.is_empty() {
-                self.state = State::End { last: *last };
-                return Ok(Some(self.input.take(line.end + 2)));
-            }
-            if lines.count() > limits.fields {
-                return Err(TOO_MANY_FIELDS);
-            }
-        }
     }
 }
 

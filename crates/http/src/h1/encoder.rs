@@ -67,17 +67,20 @@ pub enum EncodeError {
     /// A text of the head has characters that would end its line, or that no line may have.
     #[error("the {0} of the response has characters that are not allowed there")]
     InvalidText(&'static str),
+    /// A part of a request's head is none that a server accepts.
+    #[error("the {0} of the request is not valid")]
+    InvalidRequest(&'static str),
     /// The body has more bytes than its head says.
-    #[error("the body of the response is longer than its Content-Length")]
+    #[error("the body is longer than its Content-Length")]
     BodyTooLong,
     /// The body has fewer bytes than its head says. The connection has to be closed, so that the client knows.
-    #[error("the body of the response is shorter than its Content-Length")]
+    #[error("the body is shorter than its Content-Length")]
     BodyTooShort,
 }
 
 /// How the end of an answer's body is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Framing {
+pub(super) enum Framing {
     /// There is no body; pieces of one are dropped.
     None,
     /// By its length, of which so much is to come.
@@ -130,6 +133,14 @@ impl Encoder {
         check("content type", head.content_type)?;
         check("date", head.date)?;
         Ok(Encoder::begin_checked(out, head))
+    }
+
+    /// Makes the encoder of the body of a request.
+    pub(super) fn of_request(framing: Framing, persistence: Persistence) -> Encoder {
+        Encoder {
+            framing,
+            persistence,
+        }
     }
 
     /// [`begin`](Encoder::begin) for texts that are known to be fit for a head.
@@ -476,7 +487,7 @@ fn check(what: &'static str, text: Option<&str>) -> Result<(), EncodeError> {
 
 /// Writes a number.
 #[inline(always)]
-fn write_decimal(out: &mut Vec<u8>, number: u64) {
+pub(super) fn write_decimal(out: &mut Vec<u8>, number: u64) {
     match number {
         0..=9 => out.push(b'0' + number as u8),
         10..=99 => out.extend_from_slice(&TWO_DIGITS[number as usize]),

@@ -197,21 +197,28 @@ impl Facts {
         self.conclude_any(parts)
     }
 
+    fn keep_alive(&self, version: Version) -> bool {
+        !self.has(CONNECTION_CLOSE)
+            && (version == Version::Http11 || self.has(CONNECTION_KEEP_ALIVE))
+    }
+
+    fn body_length(&self, version: Version) -> Result<BodyLength, Invalid> {
+        match (self.has(HAS_LENGTH), self.has(CHUNKED)) {
+            (false, false) => Ok(BodyLength::None),
+            (true, false) => Ok(BodyLength::Bytes(self.length)),
+            (false, true) if version == Version::Http11 => Ok(BodyLength::Chunked),
+            (false, true) => Err(Invalid::bad("HTTP/1.0 has no Transfer-Encoding")),
+            (true, true) => Err(Invalid::bad(
+                "there are both Content-Length and Transfer-Encoding",
+            )),
+        }
+    }
+
     #[inline(never)]
     fn conclude_any(&self, parts: &mut Parts) -> Result<(), Invalid> {
         let version = parts.version;
         let is_connect = parts.form == TargetForm::Authority;
-        let body = match (self.has(HAS_LENGTH), self.has(CHUNKED)) {
-            (false, false) => BodyLength::None,
-            (true, false) => BodyLength::Bytes(self.length),
-            (false, true) if version == Version::Http11 => BodyLength::Chunked,
-            (false, true) => return Err(Invalid::bad("HTTP/1.0 has no Transfer-Encoding")),
-            (true, true) => {
-                return Err(Invalid::bad(
-                    "there are both Content-Length and Transfer-Encoding",
-                ));
-            }
-        };
+        let body = self.body_length(version)?;
         if version == Version::Http11 && self.host == Span::default() {
             return Err(Invalid::bad("there is no Host"));
         }
@@ -230,14 +237,57 @@ impl Facts {
         }
         parts.body = body;
         // What follows CONNECT may be meant for someone else.
-        parts.keep_alive = !is_connect
-            && !self.has(CONNECTION_CLOSE)
-            && (version == Version::Http11 || self.has(CONNECTION_KEEP_ALIVE));
+        parts.keep_alive = !is_connect && self.keep_alive(version);
         parts.expects_continue =
             self.has(EXPECTS_CONTINUE) && has_body && version == Version::Http11;
         parts.upgrade =
             self.has(UPGRADES) && self.has(CONNECTION_UPGRADE) && version == Version::Http11;
         Ok(())
+    }
+}
+
+/// What was found in the fields of a response so far.
+#[derive(Debug, Default)]
+pub(super) struct ResponseFacts {
+    facts: Facts,
+    /// What is wrong with the framing of the body. A response without a body is not refused for it.
+    problem: Option<Invalid>,
+}
+
+impl ResponseFacts {
+    /// Notes a field at the beginning of `line`; its name and its line end at `colon` and `end`.
+    pub(super) fn field(&mut self, line: &[u8], colon: usize, end: usize) {
+        let (name, value) = (name(line, colon), value(line, colon, end));
+        let noted = if is(name, b"content-length") {
+            self.facts.content_length(value)
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.facts.transfer_encoding(value)
+        } else {
+            if is(name, b"connection") {
+                self.facts.connection(value);
+            }
+            Ok(())
+        };
+        if let Err(problem) = noted {
+            self.problem.get_or_insert(problem);
+        }
+    }
+
+    /// Returns how the body is delimited: by the end of the connection when [`BodyLength::None`].
+    ///
+    /// # Errors
+    ///
+    /// The end of the body is not certain.
+    pub(super) fn body(&self, version: Version) -> Result<BodyLength, Invalid> {
+        match self.problem {
+            Some(problem) => Err(problem),
+            None => self.facts.body_length(version),
+        }
+    }
+
+    /// Returns whether another request may follow.
+    pub(super) fn keep_alive(&self, version: Version) -> bool {
+        self.facts.keep_alive(version)
     }
 }
 

@@ -5,7 +5,7 @@ use bytes::{Buf, Bytes, BytesMut};
 /// Bytes in the buffer that they were read into, or copied from there because what they begin is not whole.
 ///
 /// An empty one keeps no memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Input {
     Read(Bytes),
     Kept(BytesMut),

@@ -1,8 +1,9 @@
-//! HTTP/1.1 (RFC 9112) without any input or output: bytes in and events out, answers in and bytes out.
+//! HTTP/1.1 (RFC 9112) without any input or output: bytes in and events out, messages in and bytes out.
 //!
-//! A [`Decoder`] reads the requests of one connection. It is strict: of a request that two servers might understand
-//! differently, it says what is wrong with it ([`Invalid`]), once, and reads nothing more. An [`Encoder`] writes one
-//! answer, with the framing that its status and its client call for, and all header names in lower case.
+//! For a server, a [`Decoder`] reads the requests of one connection. It is strict: a request that two servers might understand
+//! differently is refused ([`Invalid`]), once, and nothing more is read. An [`Encoder`] writes one response, with the framing that its
+//! status and its client call for, and all header names in lower case. The module [`client`] does the same for a client, with the same
+//! decoder of bodies.
 //!
 //! ```
 //! use uptick_http::h1::{Decoder, Event, Limits};
@@ -18,7 +19,9 @@
 //! ```
 
 mod block;
+mod body;
 mod chunked;
+pub mod client;
 mod decoder;
 mod encoder;
 mod fields;

@@ -242,21 +242,32 @@ fn no_field(section: &[u8], end: usize) -> Result<Next, Invalid> {
     }
 }
 
+/// Parses the fields of a section that is whole, and passes each to `note`: what begins with its line, and where its name and its line
+/// end.
+pub(super) fn fields(
+    section: &[u8],
+    mut note: impl FnMut(&[u8], usize, usize) -> Result<(), Invalid>,
+) -> Result<(), Invalid> {
+    let mut rest = section;
+    while let Next::Field { colon, end } = field(rest)? {
+        note(rest, colon, end)?;
+        rest = rest.get(end + 2..).unwrap_or_default();
+    }
+    Ok(())
+}
+
 /// Checks the trailers of a body, which end with an empty line and whose lines are whole.
 pub(super) fn trailers(section: Bytes) -> Result<Trailers, Invalid> {
     let refused = ["Content-Length", "Transfer-Encoding", "Host"];
-    let mut rest = &section[..];
-    while let Next::Field { colon, end } = field(rest)? {
-        let name = &rest[..colon];
-        if refused
-            .iter()
-            .any(|refused| name.eq_ignore_ascii_case(refused.as_bytes()))
-        {
-            return Err(Invalid::bad(
+    fields(&section, |line, colon, _| {
+        let name = line.get(..colon).unwrap_or_default();
+        let is_refused = |refused: &&str| name.eq_ignore_ascii_case(refused.as_bytes());
+        match refused.iter().any(is_refused) {
+            true => Err(Invalid::bad(
                 "a field after the body would have belonged before it",
-            ));
+            )),
+            false => Ok(()),
         }
-        rest = rest.get(end + 2..).unwrap_or_default();
-    }
+    })?;
     Ok(Trailers::new(section))
 }

@@ -7,6 +7,7 @@
 )]
 
 mod bodies;
+mod client;
 mod encoder;
 mod heads;
 mod limits;

@@ -3,8 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
-use memchr::memmem;
-use uptick_http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use uptick_http::h1::client::{Decoder, Event, HEAD_TOO_LONG, MALFORMED_LINE};
+use uptick_http::h1::{Limits, Version};
+use uptick_http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::extensions::{Extension, is_token};
 use super::{KEY, VERSION, accept_key};
@@ -147,13 +148,13 @@ impl Request {
             append(&[name.as_str().as_bytes(), b": ", value.as_bytes()]);
         }
         append(&[]);
+        let mut decoder = Decoder::new();
+        decoder.expect(&Method::GET);
         let answer = Answer {
             accept: accept_key(&key),
             protocols: self.protocols,
             deflate: self.deflate,
-            input: BytesMut::new(),
-            searched: 0,
-            interim: 0,
+            decoder,
         };
         Ok((out, answer))
     }
@@ -188,11 +189,7 @@ pub struct Answer {
     accept: String,
     protocols: Vec<String>,
     deflate: Option<Config>,
-    input: BytesMut,
-    /// The number of bytes of the input in which there is no end of a head.
-    searched: usize,
-    /// The number of bytes of interim answers.
-    interim: usize,
+    decoder: Decoder,
 }
 
 /// What a client and a server have agreed on.
@@ -220,44 +217,44 @@ impl Answer {
     ///
     /// 16 KiB, with those of interim answers, and 100 fields.
     pub fn push(&mut self, bytes: BytesMut) -> Result<Option<Agreed>, Failure> {
-        self.input.unsplit(bytes);
-        loop {
-            let found = memmem::find(&self.input[self.searched..], END);
-            let length = found.map(|place| self.searched + place + END.len());
-            if self.interim + length.unwrap_or(self.input.len()) > MOST_BYTES {
-                return Err(Failure::Answer("its head is too long"));
-            }
-            let Some(length) = length else {
-                self.searched = self.input.len().saturating_sub(END.len() - 1);
-                return Ok(None);
+        let limits = Limits::default()
+            .request_line(MOST_BYTES - 1)
+            .header_section(MOST_BYTES)
+            .fields(MOST_FIELDS);
+        self.decoder.push(bytes.freeze());
+        while let Some(event) = self.decoder.next(&limits) {
+            let head = match event {
+                Event::Head(head) if head.version() == Version::Http11 => head,
+                Event::Head(_) | Event::Error(MALFORMED_LINE) => {
+                    return Err(Failure::Answer("it is not one of HTTP/1.1"));
+                }
+                Event::Error(HEAD_TOO_LONG) => {
+                    return Err(Failure::Answer("its head is too long"));
+                }
+                Event::Error(invalid) => return Err(Failure::Answer(invalid.reason())),
+                _ => continue,
             };
-            let mut head = self.input.split_to(length);
-            self.searched = 0;
-            treat_as_http_1_1(&mut head);
-            let (status, headers) = parse(&head)?;
+            let (status, headers) = (head.status(), head.to_header_map());
+            let rest = BytesMut::from(self.decoder.take_rest());
             if status == StatusCode::SWITCHING_PROTOCOLS {
-                return self.agree(headers).map(Some);
+                return self.agree(headers, rest).map(Some);
             }
-            if !status.is_informational() {
-                let rest = std::mem::take(&mut self.input);
-                return Err(Failure::Status {
-                    status,
-                    headers: Box::new(headers),
-                    rest,
-                });
-            }
-            self.interim += length;
+            return Err(Failure::Status {
+                status,
+                headers: Box::new(headers),
+                rest,
+            });
         }
+        Ok(None)
     }
 
-    fn agree(&mut self, headers: HeaderMap) -> Result<Agreed, Failure> {
-        let checked = self.check(&headers).map_err(Failure::Answer)?;
-        let (protocol, deflate) = checked;
+    fn agree(&self, headers: HeaderMap, rest: BytesMut) -> Result<Agreed, Failure> {
+        let (protocol, deflate) = self.check(&headers).map_err(Failure::Answer)?;
         Ok(Agreed {
             protocol,
             deflate,
             headers,
-            rest: std::mem::take(&mut self.input),
+            rest,
         })
     }
 
@@ -294,58 +291,6 @@ impl Answer {
         }
         Ok((protocol, deflate))
     }
-}
-
-/// What a head ends with.
-const END: &[u8] = b"\r\n\r\n";
-
-/// Replaces a higher minor version of HTTP by 1.1, whose rules it follows (RFC 9110, 2.5).
-fn treat_as_http_1_1(head: &mut [u8]) {
-    if let [
-        b'H',
-        b'T',
-        b'T',
-        b'P',
-        b'/',
-        b'1',
-        b'.',
-        minor @ b'2'..=b'9',
-        b' ',
-        ..,
-    ] = head
-    {
-        *minor = b'1';
-    }
-}
-
-/// The status and the fields of an answer.
-fn parse(head: &[u8]) -> Result<(StatusCode, HeaderMap), Failure> {
-    const MALFORMED: Failure = Failure::Answer("it is not one of HTTP/1.1");
-    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
-    let mut response = httparse::Response::new(&mut fields);
-    match response.parse(head) {
-        Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-        Err(httparse::Error::TooManyHeaders) => {
-            return Err(Failure::Answer("it has too many fields"));
-        }
-        _ => return Err(MALFORMED),
-    }
-    let status = response
-        .code
-        .and_then(|code| StatusCode::from_u16(code).ok());
-    let (Some(status), Some(1)) = (status, response.version) else {
-        return Err(MALFORMED);
-    };
-    let mut headers = HeaderMap::with_capacity(response.headers.len());
-    for field in response.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes());
-        let value = HeaderValue::from_bytes(field.value.trim_ascii());
-        match (name, value) {
-            (Ok(name), Ok(value)) => headers.append(name, value),
-            _ => return Err(MALFORMED),
-        };
-    }
-    Ok((status, headers))
 }
 
 /// The value of a field that is there at most once.

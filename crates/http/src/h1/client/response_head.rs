@@ -1,0 +1,201 @@
+//! The head of a response.
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::h1::fields::{Fields, to_header_map};
+use crate::h1::framing::ResponseFacts;
+use crate::h1::invalid::Invalid;
+use crate::h1::parse;
+use crate::h1::request_head::{BodyLength as Delimiter, Span, Version};
+use crate::h1::text::end_of_text;
+
+/// The error of a response whose first line is malformed: the server speaks another protocol, or another version of HTTP.
+pub const MALFORMED_LINE: Invalid = Invalid::new(
+    StatusCode::BAD_GATEWAY,
+    "the first line of the response is malformed",
+);
+
+/// How the body of a response is delimited (RFC 9112, 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    /// There is none.
+    None,
+    /// By a `Content-Length` of so many bytes, which may be 0.
+    Bytes(u64),
+    /// By `Transfer-Encoding: chunked`.
+    Chunked,
+    /// By the end of the connection.
+    UntilClose,
+}
+
+/// The head of a response: its first line and its fields, which were validated.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    bytes: Bytes,
+    status: StatusCode,
+    version: Version,
+    reason: Span,
+    /// Where the fields start.
+    fields: u32,
+    body: BodyLength,
+    keep_alive: bool,
+    is_last: bool,
+}
+
+/// A first line.
+struct StatusLine {
+    version: Version,
+    status: StatusCode,
+    reason: Span,
+}
+
+/// The requests whose responses have framing of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RequestKind {
+    Head,
+    Connect,
+    Other,
+}
+
+impl ResponseHead {
+    /// Parses a head whose lines are whole, and whose fields start at `fields`.
+    pub(super) fn parse(
+        bytes: Bytes,
+        fields: usize,
+        request: RequestKind,
+    ) -> Result<ResponseHead, Invalid> {
+        let line = status_line(bytes.get(..fields).unwrap_or_default())?;
+        let mut facts = ResponseFacts::default();
+        parse::fields(
+            bytes.get(fields..).unwrap_or_default(),
+            |line, colon, end| {
+                facts.field(line, colon, end);
+                Ok(())
+            },
+        )?;
+        let StatusLine {
+            version,
+            status,
+            reason,
+        } = line;
+        let is_tunnel = request == RequestKind::Connect && status.is_success();
+        let is_last = is_tunnel || status == StatusCode::SWITCHING_PROTOCOLS;
+        let no_body = is_last
+            || request == RequestKind::Head
+            || status.is_informational()
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let body = match no_body {
+            true => BodyLength::None,
+            false => match facts.body(version)? {
+                Delimiter::None => BodyLength::UntilClose,
+                Delimiter::Bytes(length) => BodyLength::Bytes(length),
+                Delimiter::Chunked => BodyLength::Chunked,
+            },
+        };
+        Ok(ResponseHead {
+            status,
+            version,
+            reason,
+            fields: fields as u32,
+            body,
+            keep_alive: !is_last && body != BodyLength::UntilClose && facts.keep_alive(version),
+            is_last,
+            bytes,
+        })
+    }
+
+    /// Returns the status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Returns the text after the status, which may be empty.
+    pub fn reason(&self) -> &[u8] {
+        self.bytes.get(self.reason.range()).unwrap_or_default()
+    }
+
+    /// Returns the version of the server.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Returns how the body is delimited.
+    pub fn body(&self) -> BodyLength {
+        self.body
+    }
+
+    /// Returns whether another request may be sent on this connection (RFC 9112, 9.3).
+    pub fn keep_alive(&self) -> bool {
+        self.keep_alive
+    }
+
+    /// Returns whether another protocol, or a tunnel, follows on this connection: after status 101, or 2xx to `CONNECT`.
+    pub fn is_upgrade(&self) -> bool {
+        self.is_last
+    }
+
+    /// Returns all fields in their order.
+    pub fn fields(&self) -> Fields<'_> {
+        Fields::new(self.bytes.get(self.fields as usize..).unwrap_or_default())
+    }
+
+    /// Returns the first value of a field; case does not matter in names.
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
+        self.fields().next_of(name)
+    }
+
+    /// Returns the fields as a map, whose values share the memory of the head.
+    pub fn to_header_map(&self) -> HeaderMap {
+        to_header_map(&self.bytes, self.fields())
+    }
+
+    /// Returns the bytes of the head, from the version to the empty line.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Checks the first line of a head, whose other lines have not come yet. `line` has its end.
+pub(super) fn check_first_line(line: &[u8]) -> Result<(), Invalid> {
+    status_line(line).map(|_| ())
+}
+
+/// Parses a first line with its end (RFC 9112, 4). The space before a reason that is empty may be missing, as some servers have it.
+fn status_line(line: &[u8]) -> Result<StatusLine, Invalid> {
+    let (version, rest) = match line {
+        [
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            b'1',
+            b'.',
+            minor,
+            b' ',
+            rest @ ..,
+        ] if minor.is_ascii_digit() => {
+            let version = match minor {
+                b'0' => Version::Http10,
+                _ => Version::Http11,
+            };
+            (version, rest)
+        }
+        _ => return Err(MALFORMED_LINE),
+    };
+    let (digits, rest) = rest.split_first_chunk::<3>().ok_or(MALFORMED_LINE)?;
+    let status = StatusCode::from_bytes(digits).map_err(|_| MALFORMED_LINE)?;
+    let text = rest.strip_suffix(b"\r\n").ok_or(MALFORMED_LINE)?;
+    let reason = match text {
+        [] => text,
+        [b' ', reason @ ..] if end_of_text(reason, 0) == reason.len() => reason,
+        _ => return Err(MALFORMED_LINE),
+    };
+    let end = line.len() - 2;
+    Ok(StatusLine {
+        version,
+        status,
+        reason: Span::new(end - reason.len(), end),
+    })
+}
