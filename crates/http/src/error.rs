@@ -5,13 +5,8 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use http::header::CONNECTION;
-use tracing::field::display;
-use uptick_emitter::Excerpt;
 
-use crate::{BodyError, HeaderMap, HeaderName, HeaderValue, MultipartError, Request, StatusCode};
-
-/// The most bytes of a report that are logged, since a cause may quote what a client has sent.
-const REPORT: usize = 1024;
+use crate::{BodyError, HeaderMap, HeaderName, HeaderValue, MultipartError, StatusCode};
 
 type Source = Box<dyn StdError + Send + Sync>;
 
@@ -145,34 +140,8 @@ impl HttpError {
         self.inner.source.as_deref()
     }
 
-    /// Logs a failed request: at error level if the server is at fault, at debug level if the client is.
-    #[cold]
-    pub(crate) fn log(&self, request: Option<&Request>) {
-        let method = || request.map(|request| display(Excerpt::new(request.method())));
-        let path = || request.map(|request| Excerpt::new(request.path()).to_string());
-        let client = || request.and_then(Request::client).map(display);
-        let report = || Excerpt::new(self.report()).limit(REPORT);
-        if self.is_server_fault() {
-            tracing::error!(
-                method = method(),
-                path = path(),
-                client = client(),
-                "{}",
-                report()
-            );
-        } else {
-            tracing::debug!(
-                method = method(),
-                path = path(),
-                client = client(),
-                "{}",
-                report()
-            );
-        }
-    }
-
     /// Whether the server is at fault. 501, 503 and 505 without a cause are not faults: they are responses to what clients send.
-    fn is_server_fault(&self) -> bool {
+    pub(crate) fn is_server_fault(&self) -> bool {
         let deliberate = matches!(
             self.status(),
             StatusCode::NOT_IMPLEMENTED

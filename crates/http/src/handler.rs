@@ -1,13 +1,12 @@
 //! What a handler is and what it may return.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::pin::Pin;
 
 use uptick_event_loop::catch;
 
-use crate::{HttpError, IntoResponse, Request, Responder, Response};
+use crate::exchange::{contained, panicked};
+use crate::{IntoResponse, Request, Responder, Response};
 
 /// A future of this thread.
 pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -225,18 +224,4 @@ impl ByResponder for AnsweredLater {}
 #[inline]
 pub(crate) fn call(f: impl FnOnce() -> Reply) -> Reply {
     catch(f).unwrap_or_else(|message| Reply::Ready(panicked(message)))
-}
-
-/// Awaits the future of a handler or a middleware; a panic becomes a response, as in [`call`].
-pub(crate) async fn contained(future: impl Future<Output = Option<Response>>) -> Option<Response> {
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        catch(|| future.as_mut().poll(context))
-            .unwrap_or_else(|message| Poll::Ready(Some(panicked(message))))
-    })
-    .await
-}
-
-fn panicked(message: String) -> Response {
-    HttpError::panicked(message).into()
 }

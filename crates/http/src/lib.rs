@@ -15,8 +15,6 @@ mod into_response;
 mod middleware;
 mod multipart;
 mod rate_limit;
-mod request;
-mod responder;
 mod response;
 mod routing;
 mod server;
@@ -24,11 +22,12 @@ mod site;
 mod sse;
 mod static_files;
 
-pub use body::{BodyError, BodyReader};
+pub use body::{BodyError, MultipartError};
 pub use compression::{Coding, Compressing, Compression};
 pub use concurrency::LimitConcurrency;
 pub use cookie::{Cookie, SameSite};
 pub use error::HttpError;
+pub use exchange::{BodyReader, Request, Responder};
 pub use form::Form;
 pub use forwarded::{ForwardedFields, Origin, TrustedProxies};
 pub use handler::{
@@ -38,10 +37,8 @@ pub use handler::{
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub use into_response::IntoResponse;
 pub use middleware::{IntoMiddleware, Middleware, Next};
-pub use multipart::{Multipart, MultipartError, MultipartLimits, Part, SavedFile};
+pub use multipart::{Multipart, MultipartLimits, Part, SavedFile};
 pub use rate_limit::RateLimiting;
-pub use request::Request;
-pub use responder::Responder;
 pub use response::{Body, BodyStream, ParseError, Response, Upgrade};
 pub use server::{FieldError, HttpServer, PortHolder, PortInUse, Shutdown, Stats};
 pub use site::{RequestInfo, ResponseInfo};

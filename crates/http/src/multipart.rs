@@ -4,7 +4,6 @@
 //! gives a part of it out, and has no limit for the fields of a part.
 
 mod decoder;
-mod error;
 mod head;
 mod limits;
 mod saved;
@@ -20,9 +19,8 @@ use futures::{Stream, StreamExt as _};
 use decoder::{Decoder, Event};
 use head::PartHead;
 
-use crate::Request;
+use crate::{MultipartError, Request};
 
-pub use error::MultipartError;
 pub use limits::MultipartLimits;
 pub use saved::SavedFile;
 

@@ -19,8 +19,9 @@ use uptick_socket::{
     Connection, Error, IntoUri, ListenUri, Server, ServerControl, ServerInterface,
 };
 
+use crate::exchange::OnError;
 use crate::routing::RouteError;
-use crate::site::{Group, OnError, Service, Site, routing_methods};
+use crate::site::{Group, Service, Site, routing_methods};
 use crate::{
     Handler, HttpError, IntoMiddleware, Middleware, Request, RequestInfo, Response, ResponseInfo,
 };

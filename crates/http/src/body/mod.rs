@@ -1,8 +1,7 @@
-//! Bodies of requests, for those who read them.
+//! Why the body of a request is refused or was not read to its end.
 
-mod collect;
 mod error;
-mod reader;
+mod multipart_error;
 
 pub use error::BodyError;
-pub use reader::BodyReader;
+pub use multipart_error::MultipartError;

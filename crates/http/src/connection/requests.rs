@@ -12,10 +12,10 @@ use super::flags::Flags;
 use super::state::{HttpConnection, State};
 use crate::body::BodyError;
 use crate::exchange::{
-    self, BodyProgress, Consumer, Exchange, ResponseProgress, body_failed, emit_to_request, respond,
+    self, BodyProgress, Consumer, Exchange, ResponseProgress, body_failed, contained,
+    emit_to_request, respond,
 };
 use crate::h1::{BodyLength, Decoder, Event, Invalid};
-use crate::handler::contained;
 use crate::site::Site;
 use crate::{HttpError, Reply, Request};
 

@@ -7,8 +7,8 @@ use uptick_emitter::{Emitter, Listeners, emit};
 use uptick_event_loop::catch;
 
 use super::state::Exchange;
+use super::{Request, Responder};
 use crate::body::BodyError;
-use crate::{Request, Responder};
 
 /// The emitter of a request's events.
 #[derive(Clone, Copy)]

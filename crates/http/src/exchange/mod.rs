@@ -1,6 +1,6 @@
-//! One request with its response, whatever carries it.
+//! One request with its response, whatever carries it; [`Request`] and [`Responder`] are its handles.
 //!
-//! Routes, middleware, handlers, bodies and responses know exchanges only; a [`Transport`] carries them.
+//! Routes, middleware and handlers know exchanges only; a [`Transport`] carries them.
 //!
 //! ```text
 //! transport ─→ begin ─→ route ─→ handler ─→ respond ─→ transport
@@ -11,23 +11,29 @@
 //! longer allocates its [`Extras`].
 
 mod body;
+mod collect;
+mod error_page;
 mod events;
 mod handle;
-mod policy;
+mod panics;
+mod parts;
 mod pool;
 mod progress;
+mod reader;
+mod request;
 mod respond;
+mod responder;
 mod state;
 mod streaming;
-mod transport;
 mod upgrade;
 
-pub(crate) use events::{Incoming, Outgoing};
-pub(crate) use handle::Handle;
-pub(crate) use policy::Policy;
+pub(crate) use error_page::{OnError, error_page, log};
+pub(crate) use panics::{contained, panicked};
+pub(crate) use parts::{Head, Piece};
 pub(crate) use pool::{discard, release, take};
 pub(crate) use progress::{BodyProgress, Consumer, ResponseProgress};
-pub(crate) use respond::{body_failed, emit_to_request, respond, start};
-pub(crate) use state::Exchange;
-pub(crate) use streaming::{end, poll_writable, write};
-pub(crate) use transport::{Head, Piece, Transport};
+pub use reader::BodyReader;
+pub use request::Request;
+pub(crate) use respond::{body_failed, emit_to_request, respond};
+pub use responder::Responder;
+pub(crate) use state::{Exchange, Policy, Transport};

@@ -5,15 +5,16 @@ use std::rc::Rc;
 use uptick_emitter::{Emitter, Event, emit};
 use uptick_event_loop::catch;
 
+use super::error_page::error_page;
 use super::events::Incoming;
+use super::parts::{COPIED, Head, Piece};
 use super::progress::{BodyProgress, ResponseProgress};
 use super::state::Exchange;
-use super::transport::{COPIED, Head, Piece};
-use super::{streaming, upgrade};
+use super::{Request, streaming, upgrade};
 use crate::body::BodyError;
 use crate::h1::ResponseBody;
 use crate::response::Parts;
-use crate::{Body, HttpError, Request, Response, StatusCode};
+use crate::{Body, HttpError, Response, StatusCode};
 
 /// Sends a response; returns `false` if there was one already or the client has gone.
 #[inline]
@@ -171,7 +172,7 @@ fn shaped(exchange: &Rc<Exchange>, response: Response) -> Response {
     match exchange.live().and_then(|_| exchange.policy()) {
         Some(policy) => policy.error_page(exchange, response),
         // The client has gone: the error is logged.
-        None => response.shaped(None, &Request::of(Rc::clone(exchange))),
+        None => error_page(response, None, &Request::of(Rc::clone(exchange))),
     }
 }
 

@@ -1,21 +1,22 @@
-//! The state of an exchange.
+//! The state of an exchange, and the interfaces to what is below and above it.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use uptick_emitter::Listeners;
 use uptick_event_loop::{Id, JoinHandle};
 use uptick_socket::Connection;
+use uptick_stream::FileRange;
 
-use super::policy::Policy;
+use super::parts::{Head, Piece};
 use super::progress::{BodyProgress, Consumer, ResponseProgress};
-use super::transport::Transport;
 use crate::body::BodyError;
-use crate::h1::{RequestHead, Trailers};
+use crate::h1::{RequestHead, ResponseBody, Trailers};
 use crate::routing::NormalPath;
-use crate::{Origin, TrustedProxies};
+use crate::{HeaderMap, Origin, Response, TrustedProxies, Upgrade};
 
 /// A request with its response.
 ///
@@ -61,6 +62,75 @@ pub(crate) struct Extras {
     pub(super) trailers: Option<Trailers>,
     /// The reason why no more of the body comes.
     pub(super) failure: Option<BodyError>,
+}
+
+/// Carries exchanges: an HTTP/1 connection.
+///
+/// No method calls listeners or handlers.
+pub(crate) trait Transport {
+    /// Returns whether the connection closes: nothing is sent any more.
+    fn is_closing(&self) -> bool;
+
+    /// Polls for the next piece of the body, of which `taken` bytes were read before. Fails with [`BodyError::TooLong`] as
+    /// soon as more than `limit` bytes are announced.
+    fn poll_body(
+        &self,
+        exchange: &Exchange,
+        taken: u64,
+        limit: usize,
+        context: &Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyError>>>;
+
+    /// Lets the body come to listeners.
+    fn resume_body(&self, exchange: &Exchange);
+
+    /// Stops the body, and in time the client.
+    fn pause_body(&self, exchange: &Exchange);
+
+    /// Sends a whole response; one that has begun already is the caller's error.
+    fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>);
+
+    /// Sends the head of a response whose body follows in pieces; returns `false` when nothing can be sent any more.
+    fn start(&self, exchange: &Exchange, head: &Head<'_>, length: ResponseBody) -> bool;
+
+    /// Returns whether the body of a response that has begun is sent at all: not to `HEAD`, nor with a status that has none.
+    fn sends_body(&self, exchange: &Exchange) -> bool;
+
+    /// Sends a piece of the body; returns `false` when the writer should wait, or nothing is taken.
+    fn write(&self, exchange: &Exchange, piece: Piece<'_>) -> bool;
+
+    /// Sends a file as the whole body; returns `true` when it is sent, and the file when it is to be read and written instead.
+    fn write_file(&self, exchange: &Exchange, range: FileRange) -> Result<bool, FileRange>;
+
+    /// Ends a response that has begun; returns `false` when there is none.
+    fn finish(&self, exchange: &Exchange, trailers: Option<&HeaderMap>) -> bool;
+
+    /// Returns whether so much waits to be sent that no more is written.
+    fn is_full(&self) -> bool;
+
+    /// Makes this exchange the last one of the connection.
+    fn set_last(&self);
+
+    /// Breaks a response off, so that the client cannot take a part for the whole.
+    fn cut(&self);
+
+    /// Sends the head, and hands the connection over to another protocol; returns whether the head is sent.
+    fn upgrade(&self, exchange: &Exchange, head: &Head<'_>, upgrade: Upgrade) -> bool;
+}
+
+/// The error pages, the callbacks for responses, and the limit of bodies: the site that a request began with.
+pub(crate) trait Policy {
+    /// Returns the number of bytes up to which a body is read whole.
+    fn body_limit(&self) -> usize;
+
+    /// Returns whether [`finish`](Policy::finish) does anything.
+    fn finishes(&self) -> bool;
+
+    /// Passes a response through the callbacks.
+    fn finish(&self, exchange: &Rc<Exchange>, response: Response) -> Response;
+
+    /// Logs an error, and returns its page.
+    fn error_page(&self, exchange: &Rc<Exchange>, response: Response) -> Response;
 }
 
 impl Default for Exchange {

@@ -9,9 +9,10 @@ use uptick_emitter::Excerpt;
 use uptick_event_loop::spawn;
 use uptick_stream::{Chunk, FileRange};
 
+use super::panics::contained;
+use super::parts::{COPIED, Piece};
 use super::state::Exchange;
-use super::transport::{COPIED, Piece, Transport};
-use crate::handler::contained;
+use super::state::Transport;
 use crate::{BodyStream, Response};
 
 /// Sends a response that stands for an error.

@@ -3,9 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use memchr::memmem;
 
-use super::error::MultipartError;
 use super::head::{self, PartHead};
 use super::limits::MultipartLimits;
+use crate::MultipartError;
 
 /// Takes the bytes of a body apart.
 #[derive(Debug)]

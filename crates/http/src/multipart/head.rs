@@ -1,6 +1,6 @@
 //! The fields of a part, and the parameters of fields.
 
-use super::error::MultipartError;
+use crate::MultipartError;
 
 /// What the fields of a part say.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use tempfile::{NamedTempFile, TempPath};
 use uptick_event_loop::spawn_blocking;
 
-use super::error::MultipartError;
+use crate::MultipartError;
 
 /// A part that was written to a file, which is removed when this is dropped.
 #[derive(Debug)]

@@ -19,8 +19,7 @@ use futures::Stream;
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 use serde::Serialize;
 
-use crate::site::OnError;
-use crate::{HeaderMap, HeaderValue, HttpError, Request, StatusCode};
+use crate::{HeaderMap, HeaderValue, HttpError, StatusCode};
 
 /// The characters that a URI cannot contain (RFC 3986, section 2), other than control characters, with which a location is an error.
 const NOT_IN_URIS: &AsciiSet = &AsciiSet::EMPTY
@@ -230,28 +229,9 @@ impl Response {
         self
     }
 
-    /// The response itself, or, if it stands for an error, what `on_error` makes of that; the cause is logged.
-    ///
-    /// The fields of the error stay, and so do those that middlewares have added.
-    pub(crate) fn shaped(mut self, on_error: Option<&OnError>, request: &Request) -> Self {
-        let Some(error) = self.failure.take() else {
-            return self;
-        };
-        error.log(Some(request));
-        let Some(on_error) = on_error else {
-            return self;
-        };
-        let mut page = on_error(error, request);
-        if page.status == StatusCode::OK {
-            page.status = self.status;
-        }
-        for (name, value) in self.headers.iter().flat_map(|headers| headers.iter()) {
-            if page.get_bytes(name).is_none() {
-                page.headers_mut().append(name, value.clone());
-            }
-        }
-        page.failure = None;
-        page
+    /// Takes the error that the response stands for; what is left is its page.
+    pub(crate) fn take_failure(&mut self) -> Option<HttpError> {
+        self.failure.take()
     }
 
     pub(crate) fn into_parts(self) -> Parts {

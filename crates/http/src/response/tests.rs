@@ -254,19 +254,3 @@ fn a_status_with_a_value_makes_a_response() {
     let response = (StatusCode::CREATED, failed).into_response();
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
 }
-
-#[test]
-fn a_page_for_an_error_keeps_the_status_it_asks_for() {
-    let request = Request::for_test(crate::Method::GET, "/");
-    let gone: OnError = std::rc::Rc::new(|_, _| (StatusCode::GONE, "gone").into_response());
-    let page = Response::from(HttpError::not_found()).shaped(Some(&gone), &request);
-    assert_eq!((page.status(), text(&page)), (StatusCode::GONE, "gone"));
-}
-
-#[test]
-fn a_page_that_cannot_be_sent_is_the_plain_page() {
-    let request = Request::for_test(crate::Method::GET, "/");
-    let bad: OnError = std::rc::Rc::new(|_, _| Response::html("x").header("x", "\n"));
-    let page = Response::from(HttpError::not_found()).shaped(Some(&bad), &request);
-    assert_eq!(text(&page), "Internal Server Error\n");
-}

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use uptick_event_loop::catch;
 use uptick_socket::{Address, Connection};
 
+use crate::exchange::log;
 use crate::{HeaderMap, HttpError, Method, Request, Response, StatusCode};
 
 /// A callback that replaces responses.
@@ -72,7 +73,7 @@ impl Hooks {
             });
         }
         if let Some(error) = response.failure() {
-            error.log(request);
+            log(error, request);
         }
         for (name, value) in &self.headers {
             if response.get_bytes(name).is_none() {

@@ -16,7 +16,7 @@ use std::rc::Rc;
 use uptick_event_loop::catch;
 use uptick_socket::Connection;
 
-use crate::exchange::{Exchange, Policy};
+use crate::exchange::{Exchange, OnError, Policy, error_page};
 use crate::middleware::Endpoint;
 use crate::routing::{BadEscape, Found, RouteError, Router, names_segments};
 use crate::{
@@ -31,9 +31,6 @@ pub use hooks::{RequestInfo, ResponseInfo};
 pub(crate) use service::Service;
 pub(crate) use settings::Settings;
 pub(crate) use verbs::routing_methods;
-
-/// The callback that makes the page of an error.
-pub(crate) type OnError = Rc<dyn Fn(HttpError, &Request) -> Response>;
 
 /// The routes, middlewares, callbacks and limits of a server.
 #[derive(Clone, Default)]
@@ -191,8 +188,8 @@ impl Policy for Site {
             true => response.explained(),
             false => response,
         };
-        catch(|| response.shaped(self.on_error.as_ref(), &request)).unwrap_or_else(|message| {
-            Response::from(HttpError::panicked(message)).shaped(None, &request)
+        catch(|| error_page(response, self.on_error.as_ref(), &request)).unwrap_or_else(|message| {
+            error_page(HttpError::panicked(message).into(), None, &request)
         })
     }
 }

@@ -298,13 +298,21 @@ fn the_error_callback_shapes_errors_and_their_fields_stay() {
     routes.configure(|site| site.on_error = Some(Rc::new(on_error)));
     let on_error = routes.site().on_error.clone();
     let request = Request::for_test(Method::POST, "/a");
-    let page = answer(&routes, Method::POST, "/a").shaped(on_error.as_ref(), &request);
+    let page = error_page(
+        answer(&routes, Method::POST, "/a"),
+        on_error.as_ref(),
+        &request,
+    );
     assert_eq!(page.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(page.get("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(page.get("allow"), Some("GET, HEAD, OPTIONS"));
     assert_eq!(text(&page), "405 POST");
     assert_eq!(trail(page), ["cors"]);
-    let fine = answer(&routes, Method::GET, "/a").shaped(on_error.as_ref(), &request);
+    let fine = error_page(
+        answer(&routes, Method::GET, "/a"),
+        on_error.as_ref(),
+        &request,
+    );
     assert_eq!(text(&fine), "/a");
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::{BodyError, StatusCode};
+use super::BodyError;
+use crate::StatusCode;
 
 /// Why a multipart body is refused, or was not read to its end.
 #[derive(Clone, Debug, Error)]
@@ -60,12 +61,12 @@ pub enum MultipartError {
 }
 
 impl MultipartError {
-    pub(super) fn malformed(reason: &'static str) -> MultipartError {
+    pub(crate) fn malformed(reason: &'static str) -> MultipartError {
         MultipartError::Malformed { reason }
     }
 
     /// The error for a body that cannot be read further.
-    pub(super) fn reading<E: StdError + Send + Sync + 'static>(error: E) -> MultipartError {
+    pub(crate) fn reading<E: StdError + Send + Sync + 'static>(error: E) -> MultipartError {
         match (&error as &dyn StdError).downcast_ref() {
             Some(&BodyError::TooLong { limit }) => MultipartError::TooLong {
                 limit: limit as u64,

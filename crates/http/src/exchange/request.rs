@@ -8,11 +8,13 @@ use std::rc::Rc;
 use uptick_emitter::{Emitter, Listeners, events};
 use uptick_socket::{Address, Connection};
 
-use crate::body::{BodyError, BodyReader};
-use crate::exchange::{Exchange, Incoming};
+use super::events::Incoming;
+use super::state::Exchange;
+use super::{BodyReader, Responder};
+use crate::body::BodyError;
 use crate::h1::{BodyLength, RequestHead, Version};
 use crate::routing::{BadEscape, Params};
-use crate::{HeaderMap, Method, Origin, Responder};
+use crate::{HeaderMap, Method, Origin};
 use bytes::Bytes;
 
 /// A request.

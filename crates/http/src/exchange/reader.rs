@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures::Stream;
 
-use super::BodyError;
-use crate::exchange::Exchange;
+use super::state::Exchange;
+use crate::body::BodyError;
 
 /// The pieces of a request's body, read from the connection as they are asked for: what is not asked for waits in the
 /// socket, and then at the client. Ends with the body, or with an error.
@@ -38,7 +38,7 @@ pub struct BodyReader {
 }
 
 impl BodyReader {
-    pub(crate) fn new(exchange: Rc<Exchange>) -> Self {
+    pub(super) fn new(exchange: Rc<Exchange>) -> Self {
         BodyReader {
             exchange,
             over: false,

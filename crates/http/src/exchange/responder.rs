@@ -8,7 +8,11 @@ use std::task::{Context, Poll};
 use uptick_emitter::{Emitter, Listeners, events};
 use uptick_stream::Chunk;
 
-use crate::exchange::{self, Exchange, Handle, Outgoing};
+use super::events::Outgoing;
+use super::handle::Handle;
+use super::respond::{respond, start};
+use super::state::Exchange;
+use super::streaming;
 use crate::{IntoResponse, Response};
 
 /// Answers a request, now or later.
@@ -75,16 +79,14 @@ impl Responder {
 
     /// Answers. `false` when it was answered before, or the client has gone: then nothing happens.
     pub fn send(self, answer: impl IntoResponse) -> bool {
-        self.with(|exchange| {
-            exchange.is_unanswered() && exchange::respond(exchange, answer.into_response())
-        })
+        self.with(|exchange| exchange.is_unanswered() && respond(exchange, answer.into_response()))
     }
 
     /// Begins an answer whose body is written piece by piece. The body that the response has is the first of them.
     /// `false` when it was answered before, or the client has gone; and when the response is an error, which is answered
     /// whole, or cannot be begun: one of status 1xx, or whose body is a stream.
     pub fn start(self, response: Response) -> bool {
-        self.with(|exchange| exchange::start(exchange, response))
+        self.with(|exchange| start(exchange, response))
     }
 
     /// Writes a piece of the body of an answer that was [`start`](Responder::start)ed.
@@ -92,12 +94,12 @@ impl Responder {
     /// `false` says that the client does not read as fast: the piece was taken, and `drain` tells when to go on. `false`
     /// without a `drain` to come says that nothing is taken: the answer is not started, or over, or the client has gone.
     pub fn write(self, piece: impl Chunk) -> bool {
-        self.with(|exchange| exchange::write(exchange, piece))
+        self.with(|exchange| streaming::write(exchange, piece))
     }
 
     /// Ends an answer that was [`start`](Responder::start)ed; `false` when there is none.
     pub fn end(self) -> bool {
-        self.with(|exchange| exchange::end(exchange))
+        self.with(|exchange| streaming::end(exchange))
     }
 
     /// Whether an answer would be taken: none was begun, and the client is there.
@@ -108,7 +110,7 @@ impl Responder {
     /// Ready when more can be written: `true`, or `false` when the answer is over or the client has gone.
     pub fn poll_writable(self, context: &Context<'_>) -> Poll<bool> {
         match self.exchange.get() {
-            Some(exchange) => exchange::poll_writable(&exchange, context),
+            Some(exchange) => streaming::poll_writable(&exchange, context),
             None => Poll::Ready(false),
         }
     }

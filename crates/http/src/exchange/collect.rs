@@ -7,8 +7,8 @@ use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use uptick_emitter::Excerpt;
 
-use super::{BodyError, BodyReader};
-use crate::Request;
+use super::{BodyReader, Request};
+use crate::body::BodyError;
 
 impl Request {
     /// The body, once all of it has come.
