@@ -1,10 +1,8 @@
 //! The server: routes and settings, on any number of listeners.
 
-mod clients;
+mod convenience;
 mod hooks;
-mod ports;
 mod settings;
-mod shorthand;
 mod shutdown;
 mod stats;
 
@@ -22,15 +20,13 @@ use uptick_socket::{
 use crate::exchange::OnError;
 use crate::routing::RouteError;
 use crate::site::{Group, Service, Site, routing_methods};
-use crate::{
-    Handler, HttpError, IntoMiddleware, Middleware, Request, RequestInfo, Response, ResponseInfo,
-};
+use crate::{Handler, HttpError, IntoMiddleware, Request, RequestInfo, Response, ResponseInfo};
 
-use clients::Clients;
+use convenience::Convenience;
 use shutdown::Draining;
 
+pub use convenience::{PortHolder, PortInUse};
 pub use hooks::FieldError;
-pub use ports::{PortHolder, PortInUse};
 pub use shutdown::Shutdown;
 pub use stats::Stats;
 
@@ -104,8 +100,7 @@ struct Entry {
     service: Rc<Service>,
     listeners: Listeners,
     servers: Vec<ServerControl>,
-    clients: Option<Rc<Clients>>,
-    rate_limit: Option<Rc<RefCell<Middleware>>>,
+    convenience: Convenience,
     draining: Option<Draining>,
     /// `close` was emitted.
     ended: bool,

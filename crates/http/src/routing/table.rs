@@ -23,6 +23,9 @@ use crate::Method;
 /// and that before `{*name}`, and regular expressions come last. The order in which they were added matters among regular expressions only: there the first wins that
 /// has the method.
 ///
+/// A segment has one parameter. Where one pattern has text before its parameter and another one has text behind it, as in
+/// `/img-{id}` and `/{id}.png`, neither is the more specific, and the second one is refused.
+///
 /// Paths are compared in their normal form: each byte that may stand in a path is itself, each other one is an escape with
 /// capital digits. So `/%40a` is `/@a`, and a pattern matches every spelling of its paths. An escaped slash does not end a
 /// segment, and a path with a slash at its end is another path. Regular expressions match the normal form, in which `é` is

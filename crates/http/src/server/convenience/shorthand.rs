@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uptick_rate_limit::Limit;
 
-use super::{HttpServer, with_entry};
+use crate::server::{HttpServer, with_entry};
 use crate::{IntoMiddleware, Next, RateLimiting, Request, Response};
 
 /// Short ways to routes, middlewares and other settings.
@@ -32,13 +32,16 @@ impl HttpServer {
     /// It is a [`RateLimiting`] by fixed windows, in the place among the middlewares where it was set first.
     pub fn set_rate_limit(self, max: u32, window: Duration) -> Self {
         let limit = RateLimiting::new(Limit::fixed_window(max, window)).into_middleware();
-        let set = with_entry(self, |entry| match &entry.rate_limit {
+        let set = with_entry(self, |entry| match &entry.convenience.rate_limit {
             Some(set) => {
                 set.replace(Rc::clone(&limit));
                 None
             }
             None => Some(Rc::clone(
-                entry.rate_limit.insert(Rc::new(RefCell::new(limit))),
+                entry
+                    .convenience
+                    .rate_limit
+                    .insert(Rc::new(RefCell::new(limit))),
             )),
         });
         if let Some(set) = set.flatten() {

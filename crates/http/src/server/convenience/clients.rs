@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use uptick_rate_limit::Client;
 
-use super::{HttpServer, with_entry};
+use crate::server::{HttpServer, with_entry};
 use crate::{HttpError, IntoHandler, Next, Reply, Request};
 
 /// Clients in each half of the table.
@@ -99,7 +99,7 @@ impl HttpServer {
 
     fn clients(self) -> Option<Rc<Clients>> {
         with_entry(self, |entry| {
-            Rc::clone(entry.clients.get_or_insert_default())
+            Rc::clone(entry.convenience.clients.get_or_insert_default())
         })
     }
 
