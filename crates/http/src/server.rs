@@ -206,7 +206,8 @@ impl HttpServer {
 
     /// Adds a middleware around all routes, and around the answers where there is none.
     pub fn wrap<M>(self, middleware: impl IntoMiddleware<M>) -> Self {
-        self.configure(|site| site.wrap(middleware.into_middleware()));
+        let layer = middleware.into_middleware();
+        self.configure(|site| site.wrap(layer));
         self
     }
 

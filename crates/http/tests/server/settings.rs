@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use uptick_emitter::Emitter;
-use uptick_http::{HttpError, HttpServer, Request, RequestInfo, Response, ResponseInfo};
+use uptick_http::{
+    HttpError, HttpServer, IntoMiddleware, Middleware, Next, Request, RequestInfo, Response,
+    ResponseInfo,
+};
 use uptick_socket::Connection;
 
 use crate::support::{Answer, Client, Log, get, manual_clock, post, server, settle};
@@ -233,4 +236,23 @@ fn as_much_of_an_unread_body_is_thrown_away_as_the_server_is_told() {
     client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 11\r\n\r\n");
     assert!(client.answer().closes());
     assert_eq!(client.rest(), "");
+}
+
+/// A middleware that adds a route when it is made.
+struct WithRoute(HttpServer);
+
+impl IntoMiddleware<WithRoute> for WithRoute {
+    fn into_middleware(self) -> Middleware {
+        self.0.get("/made", |_: Request| "made");
+        (|request: Request, next: Next| next.run(request)).into_middleware()
+    }
+}
+
+#[test]
+fn a_middleware_may_configure_the_server_while_it_is_made() {
+    let http = server();
+    http.wrap(WithRoute(http));
+    let mut client = Client::new(http);
+    client.send(get("/made"));
+    assert_eq!(client.answer().body, "made");
 }
