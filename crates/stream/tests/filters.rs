@@ -645,6 +645,78 @@ fn a_filter_that_panics_fails_its_stream_wherever_that_happens() {
     }
 }
 
+/// Decodes one half into a buffer and delivers the other half where it is, in either order; panics with half an answer.
+struct Halves;
+
+impl Filter for Halves {
+    fn received(&mut self, bytes: &mut [u8], context: &mut FilterContext) -> Result<(), Error> {
+        let part = 2..bytes.len();
+        let part_first = bytes.starts_with(b"part");
+        if part_first {
+            context.deliver_within(part.clone());
+        }
+        context.answer_with(|buffer, out| {
+            if bytes.starts_with(b"panic") {
+                out.extend_from_slice(b"secret");
+                panic!("on cue");
+            }
+            buffer.extend_from_slice(&bytes[..2].to_ascii_uppercase());
+            out.extend_from_slice(b"ok");
+        });
+        if !part_first {
+            context.deliver_within(part);
+        }
+        Ok(())
+    }
+
+    fn sending(&mut self, bytes: Bytes, context: &mut FilterContext) -> Result<(), Error> {
+        context.send(bytes);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_part_of_the_received_bytes_follows_what_was_decoded_from_the_others() {
+    for filters in [1, 2] {
+        let (stream, mut peer) = pair();
+        (0..filters).for_each(|_| stream.add_filter(Halves));
+        let log = Log::of(stream);
+        for chunk in ["first", "parts"] {
+            send(&mut peer, chunk);
+            turn();
+        }
+        let expected = match filters {
+            1 => "FI,rst,PA,rts",
+            _ => "FI,RS,t,PA,RT,s",
+        };
+        assert_eq!(log.take(), expected);
+        // Nothing of it comes to another stream.
+        let (other, mut peer) = pair();
+        other.add_filter(Halves);
+        let log = Log::of(other);
+        send(&mut peer, "other");
+        turn();
+        assert_eq!(log.take(), "OT,her");
+    }
+}
+
+#[test]
+fn the_answer_of_a_filter_that_panics_goes_to_no_other_stream() {
+    let (stream, mut peer) = pair();
+    stream.add_filter(Halves);
+    let log = Log::of(stream);
+    send(&mut peer, "panic");
+    turn();
+    assert_eq!(log.take(), "error cue,close");
+    let (other, mut peer) = pair();
+    other.add_filter(Halves);
+    let log = Log::of(other);
+    send(&mut peer, "other");
+    turn();
+    assert_eq!(log.take(), "OT,her");
+    assert_eq!(text(&mut peer), "ok");
+}
+
 #[test]
 fn a_filter_that_panics_as_it_is_closed_keeps_nobody_from_hearing_of_the_close() {
     let (stream, _peer) = pair();

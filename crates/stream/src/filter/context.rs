@@ -69,6 +69,7 @@ impl FilterContext {
     /// all that [`deliver`](Self::deliver) delivers in that call. A second call takes the place of the first.
     pub fn deliver_within(&mut self, part: Range<usize>) {
         self.within = (!part.is_empty()).then_some(part);
+        self.put_buffer_before_part();
     }
 
     /// Delivers what `f` appends to its first buffer, which is empty, to the layer above, in pieces of 64 KiB at most; and sends what
@@ -91,7 +92,16 @@ impl FilterContext {
         while self.buffer.len() > READ_SIZE {
             self.up.push(self.buffer.split_to(READ_SIZE).freeze());
         }
+        self.put_buffer_before_part();
         result
+    }
+
+    /// Moves what is in the buffer to `up` if a part of the received bytes follows: either of them is the last, never both.
+    #[inline]
+    fn put_buffer_before_part(&mut self) {
+        if self.within.is_some() && !self.buffer.is_empty() {
+            self.up.push(self.buffer.split().freeze());
+        }
     }
 
     /// Delivers the peer's end to the layer above, behind what was delivered.
@@ -185,6 +195,8 @@ impl FilterContext {
         spare::keep_queue(self.down.take());
         self.within = None;
         self.buffer.clear();
+        // A filter that panicked in `answer_with` has left it there.
+        self.answer.clear();
         self.later.clear();
         self.end = false;
         self.remove = false;
