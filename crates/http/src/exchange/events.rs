@@ -45,7 +45,8 @@ impl Exchange {
         }
     }
 
-    /// The connection has closed: cancels the task, wakes who waits and emits `close`.
+    /// Handles the close of the connection: cancels the task, wakes the waiting tasks, and emits `close` unless the response is
+    /// written whole.
     pub(crate) fn abandon(self: &Rc<Self>) {
         let waiting = self.extras_if_any(|extras| {
             extras.failure.get_or_insert(BodyError::Closed);
@@ -59,6 +60,9 @@ impl Exchange {
             task.cancel();
         }
         wakers.into_iter().flatten().for_each(Waker::wake);
+        if self.is_done() {
+            return;
+        }
         for emitted in [
             catch(|| emit(&Incoming(self), Request::CLOSE, ())),
             catch(|| emit(&Outgoing(self), Responder::CLOSE, ())),

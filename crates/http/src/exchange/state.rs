@@ -66,7 +66,7 @@ pub(crate) struct Extras {
 
 /// Carries exchanges: an HTTP/1 connection.
 ///
-/// No method calls listeners or handlers.
+/// No method but [`upgrade`](Transport::upgrade) calls listeners or handlers.
 pub(crate) trait Transport {
     /// Returns whether the connection closes: nothing is sent any more.
     fn is_closing(&self) -> bool;
