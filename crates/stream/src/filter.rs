@@ -77,6 +77,11 @@ pub trait Filter: Any {
         Ok(())
     }
 
+    /// Returns the protocol for the layer above that the filter has negotiated, such as `h2` (ALPN, RFC 7301). The default is `None`.
+    fn alpn_protocol(&self) -> Option<&[u8]> {
+        None
+    }
+
     /// The stream has closed, and the filter is dropped when the `close` listeners have run.
     fn closed(&mut self) {}
 }

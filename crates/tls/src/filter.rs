@@ -164,6 +164,10 @@ impl Filter for TlsFilter {
             .map_err(|error| self.failed(error))
     }
 
+    fn alpn_protocol(&self) -> Option<&[u8]> {
+        self.session.agreed()?.alpn_protocol
+    }
+
     fn closed(&mut self) {
         if let Some(waiter) = self.waiter.take() {
             waiter.closed();

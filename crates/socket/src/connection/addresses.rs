@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use uptick_stream::transport::Transport;
+use uptick_stream::transport::{self, Transport};
 
 use super::{Connection, Extra};
 use crate::Address;
@@ -81,6 +81,12 @@ impl Connection {
     /// Whether the connection is encrypted, over whatever socket.
     pub fn is_secure(self) -> bool {
         self.with_extra(|extra| extra.is_secure()).unwrap_or(false)
+    }
+
+    /// Returns the protocol that TLS has negotiated for the connection, such as `h2` (ALPN, RFC 7301); `None` without TLS, when
+    /// nothing was negotiated, and when the handle is stale.
+    pub fn alpn(self) -> Option<Vec<u8>> {
+        transport::alpn_protocol(self)
     }
 }
 

@@ -81,6 +81,12 @@ impl Filters {
         })
     }
 
+    /// Returns the protocol that the highest filter with one has negotiated.
+    pub(crate) fn alpn_protocol(&self) -> Option<&[u8]> {
+        let mut stack = self.stack.iter().rev();
+        stack.find_map(|filter| filter.alpn_protocol())
+    }
+
     pub(crate) fn closed(&mut self) {
         for filter in &mut self.stack {
             filter.closed();

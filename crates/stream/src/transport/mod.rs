@@ -560,6 +560,15 @@ pub fn with_filter<T: Transport, F: Filter, R>(stream: T, f: impl FnOnce(&F) -> 
     .flatten()
 }
 
+/// Returns the protocol for the layer above the filters that they have negotiated ([`Filter::alpn_protocol`]); `None` while
+/// the filters are running.
+pub fn alpn_protocol<T: Transport>(stream: T) -> Option<Vec<u8>> {
+    with_entry(stream, |entry, _| {
+        entry.rare.as_ref()?.filters.alpn_protocol().map(Into::into)
+    })
+    .flatten()
+}
+
 /// Appends to the write queue what `f` appends to a buffer that may hold bytes already; `None`, and `f` not called, when
 /// the stream takes nothing. Otherwise as [`write`](write()).
 ///

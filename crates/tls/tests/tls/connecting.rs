@@ -108,6 +108,7 @@ fn both_sides_know_what_was_agreed_on() {
         "{info:?}"
     );
     assert_eq!(info.alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert_eq!(conn.alpn().as_deref(), info.alpn_protocol());
     assert_eq!(info.server_name(), Some("localhost"));
     let cert = CertificateDer::from_pem_file(&identity.file).unwrap();
     assert_eq!(info.peer_certificates().collect::<Vec<_>>(), [&cert[..]]);
