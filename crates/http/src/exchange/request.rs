@@ -280,6 +280,40 @@ impl Request {
         Some(self.exchange.conn?.remote_ip()?.to_canonical())
     }
 
+    /// Keeps a value with the request, in the place of the one of the same type: what a middleware has found out for the handler. All
+    /// handles of the request share the values. They are dropped with the exchange, after `close` listeners. Default: none.
+    ///
+    /// # Examples
+    /// Middleware that authenticates:
+    /// ```
+    /// use uptick_http::{HttpError, HttpServer, Next, Reply, Request, Response, StatusCode};
+    ///
+    /// struct User(String);
+    ///
+    /// fn authenticate(req: Request, next: Next) -> Reply {
+    ///     if req.header("authorization") != Some("Bearer secret") {
+    ///         return Response::from(HttpError::from_status(StatusCode::UNAUTHORIZED)).into();
+    ///     }
+    ///     req.set_data(User("alice".to_owned()));
+    ///     next.run(req)
+    /// }
+    ///
+    /// let http = HttpServer::new();
+    /// http.wrap(authenticate);
+    /// http.get("/me", |req: Request| match req.data::<User>() {
+    ///     Some(user) => format!("Hello, {}!", user.0),
+    ///     None => "Hello!".to_owned(),
+    /// });
+    /// ```
+    pub fn set_data<D: 'static>(&self, data: D) {
+        self.exchange.set_data(data);
+    }
+
+    /// Returns the value of a type that is kept with the request ([`set_data`](Request::set_data)).
+    pub fn data<D: 'static>(&self) -> Option<Rc<D>> {
+        self.exchange.data()
+    }
+
     /// The handle by which the request can be answered at any time, from anywhere on this thread.
     pub fn responder(&self) -> Responder {
         Responder::of(&self.exchange)

@@ -1,5 +1,6 @@
 //! The state of an exchange, and the interfaces to what is below and above it.
 
+use std::any::{Any, TypeId};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
@@ -62,6 +63,8 @@ pub(crate) struct Extras {
     pub(super) trailers: Option<Trailers>,
     /// The reason why no more of the body comes.
     pub(super) failure: Option<BodyError>,
+    /// The values that the program keeps with the request, one of each type.
+    data: Vec<(TypeId, Rc<dyn Any>)>,
 }
 
 /// Carries exchanges: an HTTP/1 connection.
@@ -260,6 +263,35 @@ impl Exchange {
     /// Keeps the fields behind the body.
     pub(crate) fn set_trailers(&self, trailers: Trailers) {
         self.extras(|extras| extras.trailers = Some(trailers));
+    }
+
+    /// Keeps a value in the place of the one of its type; an exchange that is over keeps none.
+    pub(crate) fn set_data<D: 'static>(&self, data: D) {
+        if self.is_over() {
+            return;
+        }
+        let (id, data) = (TypeId::of::<D>(), Rc::new(data));
+        // The value before is dropped when nothing is borrowed.
+        let _before: Option<Rc<dyn Any>> =
+            self.extras(
+                |extras| match extras.data.iter_mut().find(|(kept, _)| *kept == id) {
+                    Some((_, kept)) => Some(std::mem::replace(kept, data)),
+                    None => {
+                        extras.data.push((id, data));
+                        None
+                    }
+                },
+            );
+    }
+
+    /// Returns the value of a type that the program has kept.
+    pub(crate) fn data<D: 'static>(&self) -> Option<Rc<D>> {
+        let id = TypeId::of::<D>();
+        let found = self.extras_if_any(|extras| {
+            let kept = extras.data.iter().find(|(kept, _)| *kept == id);
+            kept.map(|(_, data)| Rc::clone(data))
+        });
+        found.flatten()?.downcast().ok()
     }
 
     /// Returns the reason why no more of the body comes.
