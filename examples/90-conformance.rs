@@ -20,7 +20,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use uptick::http::h1::Limits;
-use uptick::http::{BodyStream, HttpError, StatusCode};
+use uptick::http::{BodyStream, HeaderMap, HeaderValue, HttpError, StatusCode};
 use uptick::prelude::*;
 use uptick::socket::SocketOptions;
 use uptick::websocket::{Compression, Origins};
@@ -105,6 +105,15 @@ fn add_routes(http: HttpServer) {
         Response::new(StatusCode::NOT_MODIFIED).header("ETag", "\"v1\"")
     });
     http.get("/header", |req: Request| joined(&req, "x-probe", b", "));
+    http.get("/trailers", |_| {
+        let body = BodyStream::new(futures::stream::iter([Ok::<_, Infallible>("trailers\n")]));
+        let body = body.with_trailers(|| {
+            let mut trailers = HeaderMap::new();
+            trailers.insert("x-trailer", HeaderValue::from_static("done"));
+            trailers
+        });
+        Response::plain(body).header("trailer", "x-trailer")
+    });
     http.get("/cookie", |req: Request| joined(&req, "cookie", b"; "));
     http.get("/host", |req: Request| {
         req.host().unwrap_or_default().to_owned()

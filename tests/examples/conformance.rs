@@ -53,6 +53,23 @@ fn the_root_echoes_whatever_the_method() {
 }
 
 #[test]
+fn trailers_go_to_clients_that_accept_them() {
+    let (_server, uri) = serve();
+    for (te, end) in [
+        ("TE: trailers\r\n", "\r\n0\r\nx-trailer: done\r\n\r\n"),
+        ("", "\r\n0\r\n\r\n"),
+    ] {
+        let mut client = Client::connect(&uri);
+        client.send(&format!(
+            "GET /trailers HTTP/1.1\r\nHost: a\r\n{te}Connection: close\r\n\r\n"
+        ));
+        let text = String::from_utf8(client.rest()).unwrap();
+        assert!(text.contains("\r\n9\r\ntrailers\n\r\n"), "{text}");
+        assert!(text.ends_with(end), "{text}");
+    }
+}
+
+#[test]
 fn echo_takes_a_mebibyte_and_not_a_byte_more() {
     let (_server, uri) = serve();
     for path in ["/", "/echo"] {

@@ -13,7 +13,7 @@ use super::handle::Handle;
 use super::respond::{respond, start};
 use super::state::Exchange;
 use super::streaming;
-use crate::{IntoResponse, Response};
+use crate::{HeaderMap, IntoResponse, Response};
 
 /// Answers a request, now or later.
 ///
@@ -99,7 +99,15 @@ impl Responder {
 
     /// Ends an answer that was [`start`](Responder::start)ed; `false` when there is none.
     pub fn end(self) -> bool {
-        self.with(|exchange| streaming::end(exchange))
+        self.with(|exchange| streaming::end(exchange, None))
+    }
+
+    /// Ends a response that was [`start`](Responder::start)ed with trailers; returns `false` when there is none.
+    ///
+    /// They are sent where [`BodyStream::with_trailers`](crate::BodyStream::with_trailers) sends them; elsewhere the response ends
+    /// without.
+    pub fn end_with_trailers(self, trailers: &HeaderMap) -> bool {
+        self.with(|exchange| streaming::end(exchange, Some(trailers)))
     }
 
     /// Whether an answer would be taken: none was begun, and the client is there.

@@ -13,7 +13,7 @@ use super::panics::contained;
 use super::parts::{COPIED, Piece};
 use super::state::Exchange;
 use super::state::Transport;
-use crate::{BodyStream, Response};
+use crate::{BodyStream, HeaderMap, Response};
 
 /// Sends a response that stands for an error.
 type Fail = fn(&Rc<Exchange>, Response) -> bool;
@@ -27,9 +27,10 @@ const TURN: usize = 1024 * 1024;
 pub(super) fn send_pieces(
     exchange: &Rc<Exchange>,
     transport: &dyn Transport,
-    stream: BodyStream,
+    mut stream: BodyStream,
     fail: Fail,
 ) -> bool {
+    let trailers = stream.trailers.take();
     let mut pieces = stream.into_pieces();
     if !transport.sends_body(exchange) {
         transport.finish(exchange, None);
@@ -59,7 +60,7 @@ pub(super) fn send_pieces(
                 }
             }
         }
-        end(&this);
+        end(&this, trailers.map(|make| make()).as_ref());
     };
     let this = Rc::clone(exchange);
     let task = spawn(async move {
@@ -102,7 +103,7 @@ pub(super) fn send_file(
             let this = Rc::clone(exchange);
             let task = spawn(async move {
                 if poll_fn(|context| poll_writable(&this, context)).await {
-                    end(&this);
+                    end(&this, None);
                 }
             });
             exchange.keep_task(task);
@@ -127,10 +128,11 @@ pub(crate) fn write(exchange: &Exchange, piece: impl Chunk) -> bool {
     }
 }
 
-/// Ends a response that has begun; returns `false` when there is none.
-pub(crate) fn end(exchange: &Exchange) -> bool {
+/// Ends a response that has begun; returns `false` when there is none. Only a client that accepts trailers gets them.
+pub(crate) fn end(exchange: &Exchange, trailers: Option<&HeaderMap>) -> bool {
+    let trailers = trailers.filter(|_| exchange.head.accepts_trailers());
     let transport = exchange.live();
-    transport.is_some_and(|transport| transport.finish(exchange, None))
+    transport.is_some_and(|transport| transport.finish(exchange, trailers))
 }
 
 /// Waits until more can be written; returns `false` when the exchange is over.

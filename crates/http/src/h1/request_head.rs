@@ -216,6 +216,14 @@ impl RequestHead {
         self.parts.upgrade
     }
 
+    /// Returns whether the client accepts trailers behind the response's body (`TE: trailers`; RFC 9110, 10.1.4).
+    pub fn accepts_trailers(&self) -> bool {
+        let mut codings = self
+            .fields_of("te")
+            .flat_map(|value| value.split(|&byte| byte == b','));
+        codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    }
+
     /// All fields in their order.
     pub fn fields(&self) -> Fields<'_> {
         Fields::new(&self.bytes[self.parts.fields as usize..])

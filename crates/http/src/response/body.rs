@@ -10,6 +10,7 @@ use futures::stream::StreamExt as _;
 use uptick_stream::FileRange;
 
 use super::Upgrade;
+use crate::HeaderMap;
 
 /// The body of a response.
 #[derive(Debug, Default)]
@@ -41,7 +42,11 @@ pub struct BodyStream {
     pub(super) source: Source,
     /// How many bytes they are together, if that is known.
     pub(crate) length: Option<u64>,
+    /// Makes the trailers when the pieces are over.
+    pub(crate) trailers: Option<MakeTrailers>,
 }
+
+pub(crate) type MakeTrailers = Box<dyn FnOnce() -> HeaderMap>;
 
 /// Where the pieces come from.
 pub(super) enum Source {
@@ -61,7 +66,34 @@ impl BodyStream {
         Self {
             source: Source::Pieces(Box::pin(pieces)),
             length: None,
+            trailers: None,
         }
+    }
+
+    /// Sets the function that makes the trailers, which is called when the pieces are over. The response can announce their names in
+    /// `Trailer`.
+    ///
+    /// They are sent where the client accepts them (`TE: trailers`) and the body is chunked: not to HTTP/1.0, nor behind a body with a
+    /// [length](BodyStream::with_length). Default: none.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_http::{BodyStream, HeaderMap, HeaderValue, HttpServer, Response};
+    ///
+    /// let http = HttpServer::new();
+    /// http.get("/report", |_| {
+    ///     let pieces = futures::stream::iter(["one\n", "two\n"].map(Ok::<_, std::io::Error>));
+    ///     let body = BodyStream::new(pieces).with_trailers(|| {
+    ///         let mut trailers = HeaderMap::new();
+    ///         trailers.insert("x-lines", HeaderValue::from_static("2"));
+    ///         trailers
+    ///     });
+    ///     Response::plain(body).header("trailer", "x-lines")
+    /// });
+    /// ```
+    pub fn with_trailers(mut self, trailers: impl FnOnce() -> HeaderMap + 'static) -> Self {
+        self.trailers = Some(Box::new(trailers));
+        self
     }
 
     /// The same body with the number of its bytes, which becomes the Content-Length.

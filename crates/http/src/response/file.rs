@@ -35,6 +35,7 @@ impl BodyStream {
     pub fn file(range: FileRange) -> Self {
         BodyStream {
             length: Some(range.len()),
+            trailers: None,
             source: Source::File(range),
         }
     }

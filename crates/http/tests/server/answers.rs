@@ -4,7 +4,9 @@ use bytes::Bytes;
 use futures::stream;
 use uptick_emitter::Emitter;
 use uptick_event_loop::{add_timer, sleep};
-use uptick_http::{Request, Responder, Response, StatusCode};
+use uptick_http::{
+    BodyStream, HeaderMap, HeaderValue, Next, Request, Responder, Response, StatusCode,
+};
 use uptick_socket::Connection;
 
 use crate::support::{Client, Log, get, run_until, server, settle};
@@ -235,4 +237,105 @@ fn a_client_that_does_not_ask_for_another_protocol_gets_none() {
     let answer = client.answer();
     assert_eq!((answer.status(), answer.closes()), (426, false));
     assert_eq!(answer.field("upgrade"), Some("echo"));
+}
+
+fn trailers() -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-sum", HeaderValue::from_static("6"));
+    trailers.insert("content-length", HeaderValue::from_static("6"));
+    trailers
+}
+
+#[test]
+fn trailers_follow_the_last_chunk_to_a_client_that_accepts_them() {
+    let http = server();
+    http.get("/stream", |_: Request| {
+        let pieces = stream::iter(["one", "two"].map(Ok::<_, std::io::Error>));
+        let body = BodyStream::new(pieces).with_trailers(trailers);
+        Response::plain(body).header("trailer", "x-sum")
+    });
+    http.get("/responder", |req: Request| {
+        let responder = req.responder();
+        responder.start(Response::plain("one"));
+        responder.end_with_trailers(&trailers());
+    });
+    for path in ["/stream", "/responder"] {
+        let accepted = |te: &str| {
+            let mut client = Client::new(http);
+            client.send(format!(
+                "GET {path} HTTP/1.1\r\nHost: a\r\n{te}Connection: close\r\n\r\n"
+            ));
+            client.rest()
+        };
+        for te in ["TE: trailers\r\n", "TE: gzip;q=0.5 , Trailers\r\n"] {
+            let text = accepted(te);
+            assert!(text.ends_with("\r\n0\r\nx-sum: 6\r\n\r\n"), "{text}");
+            assert_eq!(
+                text.contains("\r\ntrailer: x-sum\r\n"),
+                path == "/stream",
+                "{text}"
+            );
+        }
+        for te in ["", "TE: gzip\r\n"] {
+            let text = accepted(te);
+            assert!(text.ends_with("\r\n0\r\n\r\n"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_body_that_is_not_chunked_has_no_trailers() {
+    let http = server();
+    http.get("/length", |_: Request| {
+        let pieces = stream::iter(["one", "two"].map(Ok::<_, std::io::Error>));
+        Response::plain(
+            BodyStream::new(pieces)
+                .with_length(6)
+                .with_trailers(trailers),
+        )
+    });
+    http.get("/stream", |_: Request| {
+        let pieces = stream::iter(["one", "two"].map(Ok::<_, std::io::Error>));
+        Response::plain(BodyStream::new(pieces).with_trailers(trailers))
+    });
+    for (path, version) in [("/length", "1.1"), ("/stream", "1.0")] {
+        let mut client = Client::new(http);
+        client.send(format!(
+            "GET {path} HTTP/{version}\r\nHost: a\r\nTE: trailers\r\nConnection: close\r\n\r\n"
+        ));
+        let text = client.rest();
+        assert!(text.ends_with("\r\n\r\nonetwo"), "{text}");
+    }
+}
+
+#[test]
+fn values_of_a_request_are_shared_by_its_handles_and_dropped_with_the_exchange() {
+    struct Noted(Log, &'static str);
+    impl Drop for Noted {
+        fn drop(&mut self) {
+            self.0.add(self.1);
+        }
+    }
+    let http = server();
+    let log = Log::default();
+    let noted = log.clone();
+    http.wrap(move |req: Request, next: Next| {
+        assert!(req.data::<Noted>().is_none());
+        req.set_data(Noted(noted.clone(), "first"));
+        req.set_data(Noted(noted.clone(), "second"));
+        req.set_data(7_u32);
+        next.run(req)
+    });
+    http.get("/", |req: Request| {
+        let second = req.data::<Noted>().is_some_and(|noted| noted.1 == "second");
+        let seven = req.data::<u32>().is_some_and(|seven| *seven == 7);
+        format!("{second} {seven} {}", req.data::<u64>().is_some())
+    });
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    assert_eq!(client.answer().body, "true true false");
+    settle();
+    assert_eq!(log.text(), "first second");
+    client.send(get("/"));
+    assert_eq!(client.answer().body, "true true false");
 }
