@@ -59,6 +59,12 @@ pub(crate) fn hello(depth: usize) -> Exchange {
     Exchange::http(head, depth, "Hello, World!")
 }
 
+/// A request that is the last one of its connection.
+fn closing() -> Exchange {
+    let head = "GET /hello HTTP/1.1\r\nHost: localhost:8080\r\nConnection: close\r\n\r\n";
+    Exchange::http(head, 1, "Hello, World!")
+}
+
 /// A request with a parameter in its path and ten fields, as a browser sends them.
 pub(crate) fn routed() -> Exchange {
     let head = "GET /user/4711 HTTP/1.1\r\n\
@@ -87,13 +93,14 @@ impl Suite {
     fn plain(plan: &Plan) -> Self {
         Self {
             servers: Server::HTTP.to_vec(),
-            columns: &["64 conns", "pipelined", "routed", "new conn"],
+            columns: &["64 conns", "pipelined", "routed", "new conn", "close"],
             loads: |plan, target| {
                 Ok(vec![
                     trips(target, hello(1), plan.requests)?,
                     trips(target, hello(DEPTH), 2 * plan.requests)?,
                     trips(target, routed(), plan.requests)?,
-                    short(target, plan.short)?,
+                    short(target, hello(1), plan.short)?,
+                    short(target, closing(), plan.short)?,
                 ])
             },
             idle: plan.idle,
@@ -111,7 +118,7 @@ impl Suite {
             loads: |plan, target| {
                 Ok(vec![
                     trips(target, hello(1), plan.requests)?,
-                    short(target, plan.handshakes)?,
+                    short(target, hello(1), plan.handshakes)?,
                 ])
             },
             idle: plan.idle_tls,
@@ -131,9 +138,9 @@ fn trips(target: &Target, exchange: Exchange, units: u64) -> Result<Work> {
     })
 }
 
-fn short(target: &Target, units: u64) -> Result<Work> {
+fn short(target: &Target, exchange: Exchange, units: u64) -> Result<Work> {
     Ok(Work {
-        load: Box::new(ShortConnections::new(target, hello(1), SHORT_AT_A_TIME)?),
+        load: Box::new(ShortConnections::new(target, exchange, SHORT_AT_A_TIME)?),
         units,
     })
 }
@@ -257,7 +264,7 @@ fn explanation(plan: &Plan, placement: Placement, method: Method) -> String {
     format!(
         "CPU is user + system time of the server process for one request: on {MANY} connections, one at a time on each; \
          {DEPTH} at a time on each; with a path parameter and ten fields; on a connection of its own ({SHORT_AT_A_TIME} \
-         at a time: connect, one exchange, close; with TLS a full handshake). The {PERCENTILE}th percentile of {} rounds of \
+         at a time: connect, one exchange, close; with TLS a full handshake), and the same with `Connection: close`. The {PERCENTILE}th percentile of {} rounds of \
          {} requests, {} where pipelined, {} new connections and {} with TLS; in brackets the median of the ratios to the \
          first row in the same round. System calls are {}. {}.",
         plan.rounds,
