@@ -74,7 +74,18 @@ impl HttpConnection {
         if nested {
             return;
         }
-        while !bytes.is_empty() && self.take_whole(bytes) {}
+        while !bytes.is_empty() {
+            if !self.take_whole(bytes) {
+                return self.go_on();
+            }
+        }
+        // All of it was whole requests that are over, or there was something else before.
+        let mut state = self.state();
+        if state.exchange.is_none() && state.decoder.is_none() {
+            state.flags.remove(Flags::ADVANCING);
+            return self.arm(&mut state);
+        }
+        drop(state);
         self.go_on();
     }
 
