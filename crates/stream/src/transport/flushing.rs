@@ -6,7 +6,6 @@ use uptick_event_loop::Id;
 
 use super::flags::Flags;
 use super::gathering::{self, Gathered};
-use super::session::Session;
 use super::stream::{Visit, hold, with_entry};
 use super::{
     Entry, Transport, closing, deadlines, ending, files, filtering, output, sending, session,
@@ -90,19 +89,18 @@ pub(super) fn write_with<T: Transport>(
     })
 }
 
-/// Appends what `f` appends, if the stream has a session of a type and `allows` returns true for it; `None` as
-/// [`write_with`], or when it does not.
+/// Appends what `f` appends, if `allows` returns true; `None` as [`write_with`], or when it does not.
 ///
 /// Cost: the stream is looked up once.
 #[inline]
-pub(super) fn write_for<T: Transport, S: Session<T>>(
+pub(super) fn write_if<T: Transport>(
     stream: T,
-    allows: impl FnOnce(&S) -> bool,
+    allows: impl FnOnce(&Entry<T>) -> bool,
     f: impl FnOnce(&mut Vec<u8>),
 ) -> Option<bool> {
     let mut f = Some(f);
     let written = with_entry(stream, |entry, id| {
-        if !session::session_as(entry).is_some_and(allows) {
+        if !allows(entry) {
             return None;
         }
         if entry.flags.intersects(SPECIAL_WRITE) {

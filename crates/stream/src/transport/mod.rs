@@ -575,7 +575,7 @@ pub fn alpn_protocol<T: Transport>(stream: T) -> Option<Vec<u8>> {
 /// `f` is called inside of a borrow and calls no stream.
 #[inline]
 pub fn write_with<T: Transport>(stream: T, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool> {
-    flushing::write_with(&hold(stream)?, f)
+    flushing::write_if(stream, |_| true, f)
 }
 
 /// As [`write_with`], for a protocol: appends only if the stream has a session of a type and `allows` returns true for it.
@@ -587,7 +587,11 @@ pub fn write_for<T: Transport, S: Session<T>>(
     allows: impl FnOnce(&S) -> bool,
     f: impl FnOnce(&mut Vec<u8>),
 ) -> Option<bool> {
-    flushing::write_for(stream, allows, f)
+    flushing::write_if(
+        stream,
+        |entry| session::session_as(entry).is_some_and(allows),
+        f,
+    )
 }
 
 /// The stream that a token names, which another driver than the stream's own made of its id ([`Id::token`]).
