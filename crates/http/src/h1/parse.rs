@@ -9,7 +9,7 @@ use super::framing::Facts;
 use super::invalid::Invalid;
 use super::limits::Limits;
 use super::lines::count_work;
-use super::request_head::{Parts, Span, Version};
+use super::request_head::{Parts, RequestHead, Span, Version};
 use super::target;
 use super::text::{TOKEN, end_of, end_of_long, end_of_text};
 
@@ -17,6 +17,30 @@ const MALFORMED_LINE: Invalid = Invalid::bad("the first line of the request is m
 const MALFORMED_NAME: Invalid = Invalid::bad("the name of a field is malformed");
 const MALFORMED_VALUE: Invalid =
     Invalid::bad("the value of a field has characters that none may have");
+
+impl RequestHead {
+    /// Reads the head at the beginning of `bytes` in the place of the one before, whose memory it uses; returns its length, or
+    /// `None` when the head is not whole or not valid, which [`Decoder`](super::Decoder) tells apart.
+    #[inline]
+    pub(crate) fn read(&mut self, bytes: &[u8], limits: &Limits) -> Option<usize> {
+        self.try_read(bytes, limits).ok()?
+    }
+
+    /// [`read`](RequestHead::read), with what is wrong.
+    #[inline(always)]
+    pub(super) fn try_read(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<Option<usize>, Invalid> {
+        let length = head(bytes, limits, &mut self.method, &mut self.parts)?;
+        if let Some(whole) = length.and_then(|length| bytes.get(..length)) {
+            self.bytes.clear();
+            self.bytes.extend_from_slice(whole);
+        }
+        Ok(length)
+    }
+}
 
 /// Parses a head at the beginning of `bytes` into `method` and `parts`, and returns its length.
 ///

@@ -7,9 +7,6 @@ use http::{HeaderMap, Method};
 use memchr::memchr;
 
 use super::fields::{Fields, to_header_map};
-use super::invalid::Invalid;
-use super::limits::Limits;
-use super::parse;
 
 /// A version of HTTP that has the format of RFC 9112.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,28 +117,6 @@ impl RequestHead {
             method: Method::GET,
             parts: Parts::NONE,
         }
-    }
-
-    /// Reads the head at the beginning of `bytes` in the place of the one before, whose memory it uses; returns its length, or
-    /// `None` when the head is not whole or not valid, which [`Decoder`](super::Decoder) tells apart.
-    #[inline]
-    pub(crate) fn read(&mut self, bytes: &[u8], limits: &Limits) -> Option<usize> {
-        self.try_read(bytes, limits).ok()?
-    }
-
-    /// [`read`](RequestHead::read), with what is wrong.
-    #[inline(always)]
-    pub(super) fn try_read(
-        &mut self,
-        bytes: &[u8],
-        limits: &Limits,
-    ) -> Result<Option<usize>, Invalid> {
-        let length = parse::head(bytes, limits, &mut self.method, &mut self.parts)?;
-        if let Some(head) = length.and_then(|length| bytes.get(..length)) {
-            self.bytes.clear();
-            self.bytes.extend_from_slice(head);
-        }
-        Ok(length)
     }
 
     /// Forgets the head; keeps memory of up to `most` bytes.
