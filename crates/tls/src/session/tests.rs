@@ -403,3 +403,96 @@ fn what_is_written_between_the_halves_of_a_record_is_sent_and_the_record_stays_w
         assert_eq!(pair.heard, b"three");
     }
 }
+
+/// A client's side, with a server of rustls.
+struct Dialogue {
+    client: Session,
+    server: rustls::ServerConnection,
+    plaintext: Vec<u8>,
+    out: Vec<u8>,
+}
+
+impl Dialogue {
+    fn new(configs: &Configs) -> Self {
+        let mut client = ClientConfig::clone(&configs.client);
+        client.enable_secret_extraction = configs.server.enable_secret_extraction;
+        let mut server = ServerConfig::clone(&configs.server);
+        server.send_half_rtt_data = true;
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut dialogue = Dialogue {
+            client: Session::client(Arc::new(client), name).unwrap(),
+            server: rustls::ServerConnection::new(Arc::new(server)).unwrap(),
+            plaintext: Vec::new(),
+            out: Vec::new(),
+        };
+        let mut buffer = BytesMut::new();
+        let mut plaintext = Plaintext::new(&mut buffer);
+        dialogue
+            .client
+            .resume(&mut plaintext, &mut dialogue.out, None)
+            .unwrap();
+        dialogue
+    }
+
+    /// Passes what the client sends to the server; returns what that sends.
+    fn flight(&mut self) -> Vec<u8> {
+        let out = std::mem::take(&mut self.out);
+        let mut rest = &out[..];
+        while !rest.is_empty() {
+            self.server.read_tls(&mut rest).unwrap();
+            self.server.process_new_packets().unwrap();
+        }
+        let mut flight = Vec::new();
+        while self.server.wants_write() {
+            self.server.write_tls(&mut flight).unwrap();
+        }
+        flight
+    }
+
+    fn receive(&mut self, bytes: &[u8]) {
+        let (mut bytes, mut buffer) = (bytes.to_vec(), BytesMut::new());
+        let mut plaintext = Plaintext::new(&mut buffer);
+        let received = self
+            .client
+            .receive(&mut bytes, &mut plaintext, &mut self.out, None);
+        received.unwrap();
+        let within = &bytes[plaintext.within];
+        assert!(buffer.is_empty() || within.is_empty());
+        self.plaintext.extend_from_slice(&buffer);
+        self.plaintext.extend_from_slice(within);
+    }
+}
+
+#[test]
+fn data_right_behind_the_flight_of_a_server_is_delivered_wherever_it_is_split() {
+    for configs in Configs::all() {
+        let mut longest = 1;
+        let mut at = 0;
+        while at < longest {
+            let mut dialogue = Dialogue::new(&configs);
+            // Sent behind the handshake of the server, before its tickets where it does not wait for the client.
+            dialogue.server.writer().write_all(b"early").unwrap();
+            for _ in 0..4 {
+                let flight = dialogue.flight();
+                longest = longest.max(flight.len());
+                let (first, second) = flight.split_at(at.min(flight.len()));
+                dialogue.receive(first);
+                dialogue.receive(second);
+            }
+            dialogue.server.writer().write_all(b" late").unwrap();
+            dialogue.server.send_close_notify();
+            let flight = dialogue.flight();
+            dialogue.receive(&flight);
+            assert_eq!(dialogue.plaintext, b"early late", "split at {at}");
+            assert!(dialogue.client.peer_closed());
+            // This side still sends.
+            dialogue.client.send(b"bye", &mut dialogue.out).unwrap();
+            dialogue.flight();
+            let mut received = [0; 3];
+            dialogue.server.reader().read_exact(&mut received).unwrap();
+            assert_eq!(&received, b"bye");
+            at += 1;
+        }
+        assert!(longest > 200, "the longest flight had {longest} bytes");
+    }
+}
