@@ -10,15 +10,15 @@ use crate::error::Error;
 use crate::records::Output;
 use crate::session::{Gate, Plaintext, Session};
 
-/// Who waits for a handshake.
+/// An object that waits for a handshake.
 pub(crate) trait Waiter {
-    /// The handshake is done. Called when the connection is whole again.
+    /// Called when the handshake is done and the connection can be used again.
     fn done(self: Box<Self>);
 
-    /// The connection has closed before.
+    /// Called when the connection has closed before the handshake was done.
     fn closed(self: Box<Self>);
 
-    /// Who decides about the handshake, on a server.
+    /// Returns the gate of the handshake, on a server.
     fn gate(&self) -> Option<&dyn Gate>;
 }
 
@@ -33,11 +33,11 @@ impl Output for Down<'_> {
 
 pub(crate) struct TlsFilter {
     session: Session,
-    /// Until the handshake is done.
+    /// The object that waits, until the handshake is done.
     waiter: Option<Box<dyn Waiter>>,
-    /// The end of the peer is handed on.
+    /// Whether the end of the peer was delivered.
     ended: bool,
-    /// The end of the connection below has come while the handshake waited for its turn.
+    /// Whether the connection below ended while the handshake waited for its turn.
     ended_below: bool,
 }
 
@@ -55,7 +55,7 @@ impl TlsFilter {
         &self.session
     }
 
-    /// Does what is to be done when bytes were received and what they say was delivered.
+    /// Acts on the state of the session after bytes were received and their plaintext was delivered.
     fn settle(
         &mut self,
         received: Result<(), Error>,

@@ -28,7 +28,7 @@ use tls::{Processed, Tls};
 /// Nothing more is read meanwhile.
 const HELD: usize = 128 * 1024;
 
-/// Who decides about a handshake.
+/// The decisions of a server about a handshake.
 pub(crate) trait Gate {
     /// Returns whether the next costly step may be taken now. If not, [`Session::resume`] is called when it may.
     fn may_step(&self) -> bool;
@@ -74,7 +74,7 @@ pub(crate) struct Plaintext<'a> {
 }
 
 impl<'a> Plaintext<'a> {
-    /// Makes one that is empty, as `buffer` is.
+    /// Creates an empty plaintext around `buffer`, which is empty.
     pub(crate) fn new(buffer: &'a mut BytesMut) -> Self {
         Plaintext {
             buffer,
@@ -90,12 +90,12 @@ impl<'a> Plaintext<'a> {
 }
 
 impl Session {
-    /// Makes the server's side, which learns from the ClientHello what it needs.
+    /// Creates the server's side, whose configuration is chosen by the ClientHello.
     pub(crate) fn server() -> Session {
         Session::new(Handshake::server())
     }
 
-    /// Makes the client's side, which has something to send at once.
+    /// Creates the client's side, which has something to send at once.
     pub(crate) fn client(
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
@@ -390,7 +390,7 @@ impl Session {
         result
     }
 
-    /// The handshake is done: takes the records over, and sends what was written before.
+    /// Takes the records over when the handshake is done, and sends what was written before.
     fn open(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         let Phase::Handshake(handshake) = &mut self.phase else {
             return Ok(());

@@ -9,7 +9,7 @@ use super::flags::Flags;
 use super::state::{HttpConnection, State};
 use crate::exchange::Consumer;
 
-/// What a connection waits for.
+/// The event that a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
     /// The first byte of a new connection.

@@ -1,4 +1,4 @@
-//! What happens when a timeout is over.
+//! Expired timeouts.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use crate::body::BodyError;
 use crate::exchange::{Exchange, body_failed, respond};
 use crate::{HttpError, StatusCode};
 
-/// What is to be done about a timeout that is over.
+/// The action for an expired timeout.
 enum Over {
     /// Nothing was begun: the connection ends.
     End,

@@ -12,7 +12,7 @@ use crate::h1::{Encoder, Persistence, ResponseBody, ResponseHead, Version};
 use crate::response::Parts;
 use crate::{HeaderMap, HttpError, Method, Response, StatusCode};
 
-/// What the head of a response depends on beside the response.
+/// The values that the head of a response depends on beside the response.
 #[derive(Clone, Copy)]
 struct Context {
     version: Version,

@@ -1,4 +1,4 @@
-//! What happens next on a connection: one step after the other, until something has to be waited for.
+//! The steps of a connection, one after the other until something has to be waited for.
 
 use std::rc::Rc;
 use std::task::Waker;
@@ -33,7 +33,7 @@ enum Step {
     Wake(Waker),
     /// An exchange is over.
     Finished(Rc<Exchange>),
-    /// What came is no request.
+    /// The received bytes are no request.
     Refuse(Invalid),
     /// The connection ends.
     End,

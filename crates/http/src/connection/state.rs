@@ -184,7 +184,7 @@ impl State {
         self.decoder().push(bytes);
     }
 
-    /// Gives the decoder back to the thread if it is as good as a new one.
+    /// Returns the decoder to the thread if it is as good as a new one.
     #[inline]
     pub(super) fn drop_fresh_decoder(&mut self) {
         if let Some(decoder) = self.decoder.take_if(|decoder| decoder.is_fresh()) {

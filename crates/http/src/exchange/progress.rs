@@ -1,4 +1,4 @@
-//! How far an exchange is.
+//! The progress of an exchange.
 
 /// The state of the request's body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What a filter wants done.
+//! The actions that a filter requests.
 //!
 //! Each thread keeps the context that was used last, and its buffers: in the steady state a filter allocates nothing for what
 //! it delivers and sends.
@@ -34,7 +34,7 @@ pub(crate) fn keep(context: Box<FilterContext>) {
     let _ = LAST.try_with(|last| last.set(Some(context)));
 }
 
-/// What a filter wants done, in order.
+/// The actions that a filter requests, in order.
 #[derive(Default)]
 pub struct FilterContext {
     pub(crate) up: Vec<Bytes>,
@@ -46,7 +46,7 @@ pub struct FilterContext {
     pub(crate) later: Vec<Box<dyn FnOnce()>>,
     pub(crate) remove: bool,
     pub(crate) wait: bool,
-    /// What was gathered and has passed.
+    /// Gathered bytes that have passed.
     pub(crate) spent: Option<Box<WriteQueue>>,
     /// Bytes to be delivered behind `up`.
     buffer: BytesMut,
@@ -188,7 +188,7 @@ impl FilterContext {
         self.down.take().map_or_else(WriteQueue::new, |down| *down)
     }
 
-    /// Makes the context as good as new.
+    /// Empties the context.
     #[inline]
     pub(crate) fn reset(&mut self) {
         self.up.clear();

@@ -11,23 +11,23 @@ use crate::error::Error;
 use crate::spare;
 use crate::write_queue::WriteQueue;
 
-/// What passes through the filters of a stream, from one end of the stack to the other.
+/// A passage through the filters of a stream, from one end of the stack to the other.
 pub(crate) enum Passage {
     Resumed,
     PeerEnded,
-    /// What came out of the lowest `height` filters, to those that were put above them since.
+    /// Bytes from the lowest `height` filters, for those that were put above them since.
     Delivered {
         height: usize,
         bytes: Vec<Bytes>,
         end: bool,
     },
     Sending(Bytes),
-    /// What was written in pieces: it is in one.
+    /// Bytes that were written in pieces and are in one.
     Gathered(Box<WriteQueue>),
     Ending,
 }
 
-/// What comes to a filter from below.
+/// The input of a filter from below.
 #[derive(Default)]
 struct Input {
     resume: bool,
@@ -36,7 +36,7 @@ struct Input {
 }
 
 impl Passage {
-    /// Whether it comes from below.
+    /// Returns whether it comes from below.
     pub(crate) fn goes_up(&self) -> bool {
         !matches!(
             self,
@@ -73,7 +73,7 @@ impl Filters {
         self.stack.len()
     }
 
-    /// The highest filter of a type.
+    /// Returns the highest filter of a type.
     pub(crate) fn find<F: Filter>(&self) -> Option<&F> {
         self.stack.iter().rev().find_map(|filter| {
             let filter: &dyn Any = &**filter;

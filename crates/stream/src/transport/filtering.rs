@@ -22,7 +22,7 @@ struct Taken {
     context: Box<FilterContext>,
 }
 
-/// What is left to be done of a passage.
+/// The action that a passage leaves to the caller.
 #[must_use = "the caller ends or fails the stream"]
 pub(super) enum After {
     Nothing,
@@ -33,7 +33,7 @@ pub(super) enum After {
 }
 
 impl After {
-    /// What is left to be done after two passages.
+    /// Returns the action that is left after two passages.
     #[inline]
     fn and(self, next: After) -> After {
         match (self, next) {
@@ -362,7 +362,7 @@ fn run<T: Transport>(
     }
 }
 
-/// What is left to be done when the filters are back in their stream.
+/// The outcome of putting the filters back into their stream.
 enum Settled<T: Transport> {
     Nothing {
         postponed: bool,

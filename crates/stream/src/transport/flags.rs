@@ -8,15 +8,15 @@ pub(super) struct Flags(u64);
 impl Flags {
     /// The descriptor is a socket.
     pub(super) const SOCKET: Flags = Flags(1 << 0);
-    /// Those who are told of the stream have been told.
+    /// The listeners of the new stream have been added.
     pub(super) const STARTED: Flags = Flags(1 << 1);
     /// Registered with the poller.
     pub(super) const WATCHED: Flags = Flags(1 << 2);
     /// The user wants no data now.
     pub(super) const PAUSED: Flags = Flags(1 << 3);
-    /// The user wants the data to come, whoever listens.
+    /// Data is read also without a listener.
     pub(super) const FLOWING: Flags = Flags(1 << 4);
-    /// There may be something to read that no event will tell of.
+    /// There may be something to read that no event will report.
     pub(super) const READ_READY: Flags = Flags(1 << 5);
     /// The poller has seen the peer's end or a reset: read until it shows.
     pub(super) const HANGUP: Flags = Flags(1 << 6);
@@ -26,11 +26,11 @@ impl Flags {
     pub(super) const READ_OVER: Flags = Flags(1 << 8);
     /// Nothing can be written: the stream is read-only, or its writing side has ended.
     pub(super) const WRITE_OVER: Flags = Flags(1 << 9);
-    /// The descriptor takes no more bytes until the poller says so.
+    /// The descriptor takes no more bytes until the poller reports that it is writable.
     pub(super) const BLOCKED: Flags = Flags(1 << 10);
     /// The stream is on the list of those to be flushed.
     pub(super) const FLUSH_QUEUED: Flags = Flags(1 << 11);
-    /// `write` gave `false`: `drain` is owed.
+    /// `write` has returned `false`: `drain` is due.
     pub(super) const FULL: Flags = Flags(1 << 12);
     /// More was written than the hard limit allows.
     pub(super) const OVERFLOW: Flags = Flags(1 << 13);
@@ -38,7 +38,7 @@ impl Flags {
     pub(super) const ENDING: Flags = Flags(1 << 14);
     /// `shutdown_write` was called: once the queue is empty, this side ends.
     pub(super) const SHUTTING: Flags = Flags(1 << 15);
-    /// This side has ended: the peer has been told.
+    /// This side has ended, and the peer sees it.
     pub(super) const SHUT: Flags = Flags(1 << 16);
     /// The stream stays open after the peer's end.
     pub(super) const HALF_OPEN: Flags = Flags(1 << 17);
@@ -52,7 +52,7 @@ impl Flags {
     pub(super) const TIMED: Flags = Flags(1 << 21);
     /// The descriptor has no readiness: jobs read and write it.
     pub(super) const JOBS: Flags = Flags(1 << 22);
-    /// A write has failed inside a callback. Nothing is read before the end of the iteration, which says so.
+    /// A write has failed inside a callback. Nothing is read before the end of the iteration, which emits the error.
     pub(super) const FAILED: Flags = Flags(1 << 23);
     /// A filter takes no more before the filters are resumed.
     pub(super) const FILTER_WAITS: Flags = Flags(1 << 24);
@@ -61,7 +61,7 @@ impl Flags {
     pub(super) const ENDED: Flags = Flags(1 << 25);
     /// Files wait behind what is in the queue.
     pub(super) const FILES: Flags = Flags(1 << 26);
-    /// What was written waits for the filters.
+    /// Written bytes wait for the filters.
     pub(super) const GATHERED: Flags = Flags(1 << 27);
     /// The descriptor may have duplicates, which keep its watch when it is closed.
     pub(super) const SHARED: Flags = Flags(1 << 28);

@@ -60,9 +60,9 @@ pub use visit::TransportDriver;
 
 /// A `Copy` handle of a stream over a file descriptor.
 pub trait Transport: Emitter<Events = Self> + EventSet<Frequent = Bytes> + Copy + Debug {
-    /// What the `error` event carries.
+    /// The payload of the `error` event.
     type Error: Clone + Display + 'static;
-    /// What is kept with each stream beside the transport's own state.
+    /// The value kept with each stream beside the transport's own state.
     type Extra: 'static;
 
     /// The event of bytes that have come.
@@ -88,13 +88,13 @@ pub trait Transport: Emitter<Events = Self> + EventSet<Frequent = Bytes> + Copy 
     /// Calls `f` with this thread's streams; `None` while the thread is being torn down. `f` calls no listeners.
     fn streams<R>(f: impl FnOnce(&Streams<Self>) -> R) -> Option<R>;
 
-    /// Makes the payload of the `error` event: the place to say which stream it was.
+    /// Creates the payload of the `error` event, which names the stream.
     fn to_error(extra: &Self::Extra, error: Error) -> Self::Error;
 
-    /// The stream closes; called once, before its `close` listeners.
+    /// Called once when the stream closes, before its `close` listeners.
     fn closing(self) {}
 
-    /// The stream is gone; called after its `close` listeners.
+    /// Called when the stream is gone, after its `close` listeners.
     fn gone(extra: Self::Extra) {
         drop(extra);
     }
@@ -107,7 +107,7 @@ pub struct Streams<T: Transport> {
 }
 
 impl<T: Transport> Streams<T> {
-    /// Makes an empty table.
+    /// Creates an empty table.
     pub const fn new() -> Self {
         Streams {
             table: SharedTable::new(),
@@ -125,7 +125,7 @@ impl<T: Transport> Streams<T> {
         self.table.is_empty()
     }
 
-    /// The handles of all streams.
+    /// Returns the handles of all streams.
     pub fn handles(&self) -> Vec<T> {
         self.table.ids().into_iter().map(T::from_id).collect()
     }
@@ -145,7 +145,7 @@ impl<T: Transport> Streams<T> {
         self.look(stream.to_id(), |entry, _| f(&mut entry.listeners))
     }
 
-    /// Calls `f` with what is kept with a stream.
+    /// Calls `f` with the value kept with a stream.
     #[inline]
     pub fn with_extra<R>(&self, stream: T, f: impl FnOnce(&mut T::Extra) -> R) -> Option<R> {
         self.look(stream.to_id(), |entry, _| f(&mut entry.extra))
@@ -276,7 +276,7 @@ pub fn open<T: Transport>(
     Ok(stream.handle())
 }
 
-/// Begins to watch a stream, and reads what is there already when data is wanted.
+/// Starts to watch a stream, and reads what is there already when data is wanted.
 ///
 /// To be called once, after the listeners of the new stream were added. What they write during the first read is sent with it, and a
 /// stream that is closed by then is never registered with the poller.
@@ -313,13 +313,13 @@ pub fn start<T: Transport>(stream: T) {
     }
 }
 
-/// Appends to the write queue; `false` when the caller should wait for `drain`, or the chunk was not taken.
+/// Appends to the write queue; returns `false` when the caller should wait for `drain`, or the chunk was not taken.
 #[inline]
 pub fn write<T: Transport>(stream: T, chunk: impl Chunk) -> bool {
     flushing::write(stream, chunk)
 }
 
-/// Has the kernel send a part of a file behind what is written already, and before what is written from now on;
+/// Sends a part of a file through the kernel, behind what is written already and before what is written from now on; returns
 /// `false` when the caller should wait for `drain`, which comes when the file is sent, or the file was not taken.
 ///
 /// Its bytes are never in this process's memory, so [`buffered`] does not count them. As many as the socket takes are sent
@@ -330,7 +330,7 @@ pub fn write<T: Transport>(stream: T, chunk: impl Chunk) -> bool {
 /// they were told otherwise.
 ///
 /// # Errors
-/// Gives the file back when it cannot be sent that way, and is to be read and written instead: on a stream that has filters
+/// Returns the file when it cannot be sent that way, and has to be read and written instead: on a stream that has filters
 /// or is no socket, and on systems other than Linux.
 ///
 /// # Limits
@@ -410,7 +410,7 @@ pub fn pause<T: Transport>(stream: T) {
     });
 }
 
-/// Lets `data` and `end` come, also when nobody listens to `data`.
+/// Emits `data` and `end` again, also without a listener for `data`.
 pub fn resume<T: Transport>(stream: T) {
     with_entry(stream, |entry, id| {
         entry.flags.remove(Flags::PAUSED);
@@ -419,14 +419,14 @@ pub fn resume<T: Transport>(stream: T) {
     });
 }
 
-/// To be called from [`Emitter::listener_added`]: the first `data` listener lets the data come.
+/// Starts reading with the first `data` listener; to be called from [`Emitter::listener_added`].
 pub fn listener_added<T: Transport>(stream: T, slot: u8) {
     if slot == T::DATA.slot() {
         with_entry(stream, |entry, id| entry.schedule_read(id));
     }
 }
 
-/// Whether `data` may still come.
+/// Returns whether `data` may still be emitted.
 pub fn is_readable<T: Transport>(stream: T) -> bool {
     with_entry(stream, |entry, _| {
         !entry
@@ -436,18 +436,18 @@ pub fn is_readable<T: Transport>(stream: T) -> bool {
     .unwrap_or(false)
 }
 
-/// Whether [`write()`] takes anything.
+/// Returns whether [`write()`] takes anything.
 pub fn is_writable<T: Transport>(stream: T) -> bool {
     with_entry(stream, |entry, _| entry.is_writable()).unwrap_or(false)
 }
 
-/// How many bytes wait in the write queue, without those of files ([`write_file`]). Those that have not passed the filters
-/// yet count as they are.
+/// Returns the number of bytes in the write queue, without those of files ([`write_file`]). Bytes that have not passed the
+/// filters yet count as they are.
 pub fn buffered<T: Transport>(stream: T) -> usize {
     with_entry(stream, |entry, _| entry.queued()).unwrap_or(0)
 }
 
-/// Whether anything waits to be sent, bytes or files.
+/// Returns whether anything waits to be sent, bytes or files.
 pub fn is_sending<T: Transport>(stream: T) -> bool {
     with_entry(stream, |entry, _| {
         entry.flags.contains(Flags::FILES) || entry.queued() > 0
@@ -455,7 +455,7 @@ pub fn is_sending<T: Transport>(stream: T) -> bool {
     .unwrap_or(false)
 }
 
-/// How many bytes were read from the descriptor and written to it.
+/// Returns the numbers of bytes that were read from the descriptor and written to it.
 pub fn byte_counts<T: Transport>(stream: T) -> (u64, u64) {
     with_entry(stream, |entry, _| (entry.bytes_read, entry.bytes_written)).unwrap_or_default()
 }
@@ -480,8 +480,8 @@ pub fn set_allow_half_open<T: Transport>(stream: T, allow: bool) {
     with_entry(stream, |entry, _| entry.flags.set(Flags::HALF_OPEN, allow));
 }
 
-/// Sets how long the stream may be without a byte in either direction, acknowledged bytes included. Default: `None`, for as
-/// long as it likes.
+/// Sets how long the stream may be without a byte in either direction, acknowledged bytes included. Default: `None`, no
+/// limit.
 pub fn set_idle_limit<T: Transport>(stream: T, limit: Option<Duration>) {
     with_entry(stream, |entry, id| {
         entry.rare().idle_limit = limit;
@@ -516,7 +516,7 @@ pub fn set_data<T: Transport>(stream: T, data: Option<Rc<dyn Any>>) {
     drop(data);
 }
 
-/// The value kept with the stream.
+/// Returns the value kept with the stream.
 pub fn data<T: Transport>(stream: T) -> Option<Rc<dyn Any>> {
     with_entry(stream, |entry, _| {
         entry.rare.as_ref().and_then(|rare| rare.data.clone())
@@ -541,7 +541,7 @@ pub fn add_filter<T: Transport>(stream: T, filter: impl Filter) {
     ending::after(&stream, after);
 }
 
-/// Has the filters go on with what they have kept back ([`Filter::resumed`]). Listeners are told before it returns.
+/// Lets the filters continue with what they have kept back ([`Filter::resumed`]). Listeners may be called before it returns.
 pub fn resume_filters<T: Transport>(stream: T) {
     if let Some(stream) = hold(stream) {
         let after = filtering::resume(&stream);
@@ -594,7 +594,7 @@ pub fn write_for<T: Transport, S: Session<T>>(
     )
 }
 
-/// The stream that a token names, which another driver than the stream's own made of its id ([`Id::token`]).
+/// Returns the stream of a token that another driver than the stream's own made of its id ([`Id::token`]).
 pub fn find<T: Transport>(token: Token) -> Option<T> {
     let found = T::streams(|all| all.find(token)).flatten()?;
     Some(found.handle())

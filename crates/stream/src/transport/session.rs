@@ -1,4 +1,4 @@
-//! Who takes what a stream emits: a session that the stream owns, or its listeners.
+//! The receiver of what a stream emits: a session that the stream owns, or its listeners.
 //!
 //! Cost of a chunk: one indirect call. The session gets the loop's read buffer itself; a listener gets a part of it as
 //! [`Bytes`], without a copy.
@@ -70,7 +70,7 @@ pub fn clear_session<T: Transport>(stream: T) {
     drop(session);
 }
 
-/// The session of a stream, if it has one of this type.
+/// Returns the session of a stream, if it has one of this type.
 #[inline]
 pub fn session<T: Transport, S: Session<T>>(stream: T) -> Option<Rc<S>> {
     let session = with_entry(stream, |entry, _| entry.session.clone()).flatten()?;
@@ -87,7 +87,7 @@ pub fn with_session<T: Transport, S: Session<T>, R>(
     with_entry(stream, |entry, _| session_as(entry).map(f)).flatten()
 }
 
-/// The session of an entry, if it has one of this type.
+/// Returns the session of an entry, if it has one of this type.
 #[inline]
 pub(super) fn session_as<T: Transport, S: Session<T>>(entry: &Entry<T>) -> Option<&S> {
     let session: &dyn Any = entry.session.as_deref()?;

@@ -1,4 +1,4 @@
-//! A server's handshake until it is known what to answer the ClientHello with.
+//! The beginning of a server's handshake: the ClientHello, and the choice of a configuration for it.
 
 use rustls::server::{Accepted, Acceptor, UnbufferedServerConnection};
 use rustls::{AlertDescription, ContentType, InvalidMessage};
@@ -23,7 +23,7 @@ pub(super) struct Answer {
 }
 
 impl Hello {
-    /// Looks at what has come; whether the ClientHello is whole. An error has an alert to be sent.
+    /// Passes received bytes to the parser; returns whether the ClientHello is complete. An error has the alert to be sent.
     pub(super) fn collect(&mut self, mut bytes: &[u8]) -> Result<bool, (rustls::Error, Vec<u8>)> {
         while self.whole.is_none() && !bytes.is_empty() {
             let read = self.acceptor.read_tls(&mut bytes);
@@ -45,7 +45,7 @@ impl Hello {
         Ok(self.whole.is_some())
     }
 
-    /// Answers a ClientHello that is whole. An error has an alert to be sent.
+    /// Creates the connection for a complete ClientHello. An error has the alert to be sent.
     pub(super) fn answer(self, gate: &dyn Gate) -> Result<Answer, (Error, Vec<u8>)> {
         let Some(accepted) = self.whole else {
             let error = Error::protocol("there is no ClientHello yet");
@@ -67,8 +67,8 @@ impl Hello {
     }
 }
 
-/// The alert for a client whose first message is no ClientHello, for which rustls has none (RFC 8446, section 4). An alert is
-/// not answered.
+/// Returns the alert for a client whose first message is no ClientHello, for which rustls has none (RFC 8446, section 4); none if
+/// that message is an alert itself.
 fn alert_without_hello(error: &rustls::Error) -> Vec<u8> {
     match error {
         rustls::Error::InappropriateMessage {
@@ -80,8 +80,8 @@ fn alert_without_hello(error: &rustls::Error) -> Vec<u8> {
     }
 }
 
-/// Whether the first message is none of a handshake, or one that does not begin it. Also a record of an unknown type is an
-/// unexpected message (RFC 8446, section 5), for which rustls sends `decode_error`.
+/// Returns whether the first message does not belong to a handshake, or does not begin one. A record of an unknown type is an
+/// unexpected message, too (RFC 8446, section 5); rustls sends `decode_error` for it.
 fn is_unexpected(error: &rustls::Error) -> bool {
     matches!(
         error,
@@ -91,7 +91,7 @@ fn is_unexpected(error: &rustls::Error) -> bool {
     )
 }
 
-/// The alert for a client that is refused for a reason of ours.
+/// Returns the alert for a client that the server refuses for a reason of its own.
 fn alert_of(reason: &Error) -> Vec<u8> {
     fatal(match reason {
         Error::UnknownName { .. } => AlertDescription::UnrecognisedName,
@@ -99,7 +99,7 @@ fn alert_of(reason: &Error) -> Vec<u8> {
     })
 }
 
-/// The record of a fatal alert (RFC 8446, sections 5.1 and 6), not encrypted.
+/// Returns the record of a fatal alert (RFC 8446, sections 5.1 and 6), not encrypted.
 fn fatal(description: AlertDescription) -> Vec<u8> {
     vec![21, 3, 3, 0, 2, 2, description.into()]
 }

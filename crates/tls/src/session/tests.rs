@@ -30,9 +30,9 @@ struct Pair {
     gate: Open,
     client: ClientConnection,
     plaintext: BytesMut,
-    /// What the server wants sent.
+    /// Bytes from the server for the client.
     out: Vec<u8>,
-    /// What the client has been told.
+    /// The plaintext that the client has received.
     heard: Vec<u8>,
 }
 
@@ -109,7 +109,7 @@ fn receive(
 }
 
 impl Pair {
-    /// What the client wants sent now.
+    /// Returns what the client sends now.
     fn flight(&mut self) -> Vec<u8> {
         let mut flight = Vec::new();
         while self.client.wants_write() {
@@ -124,19 +124,19 @@ impl Pair {
         self.plaintext.extend_from_slice(&plaintext);
     }
 
-    /// Has the client take what the server wants sent.
+    /// Passes what the server sends to the client.
     fn answer(&mut self) {
         let out = std::mem::take(&mut self.out);
         let mut out = &out[..];
         while !out.is_empty() {
             self.client.read_tls(&mut out).unwrap();
             self.client.process_new_packets().unwrap();
-            // It says that no more is there yet.
+            // It fails when there is no more yet.
             let _ = self.client.reader().read_to_end(&mut self.heard);
         }
     }
 
-    /// Exchanges until the client has said `text`, with each flight of its in pieces that `split` makes.
+    /// Exchanges flights until the client has sent `text`, with each flight of the client in the pieces that `split` returns.
     fn talk(&mut self, text: &[u8], split: impl Fn(&[u8]) -> Vec<Vec<u8>>) {
         self.client.writer().write_all(text).unwrap();
         for _ in 0..4 {
@@ -210,7 +210,7 @@ fn what_is_sent_is_whole_however_much_it_is() {
         while !out.is_empty() {
             pair.client.read_tls(&mut out).unwrap();
             pair.client.process_new_packets().unwrap();
-            // It says that no more is there yet.
+            // It fails when there is no more yet.
             let _ = pair.client.reader().read_to_end(&mut received);
         }
         assert!(received == text);

@@ -59,8 +59,8 @@ impl Tls {
         }
     }
 
-    /// Processes the records in `incoming`, and changes it. What they say is appended to `plaintext`, an answer to `out`: also
-    /// the alert that goes with an error.
+    /// Processes the records in `incoming`, and changes it. Appends their plaintext to `plaintext`, and what is to be sent to
+    /// `out`: also the alert that goes with an error.
     pub(super) fn process(
         &mut self,
         incoming: &mut [u8],
@@ -99,8 +99,8 @@ impl Tls {
         }
     }
 
-    /// How long that many bytes are when they are encrypted: what is added to a record are header, content type and tag
-    /// (RFC 8446, section 5.2), or header, nonce and tag (RFC 5288, section 3).
+    /// Returns the encrypted length of that many bytes: header, content type and tag are added to a record (RFC 8446,
+    /// section 5.2), or header, nonce and tag (RFC 5288, section 3).
     fn encrypted_len(&self, length: usize) -> usize {
         let added = match self.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => 5 + 1 + 16,
@@ -110,7 +110,7 @@ impl Tls {
     }
 }
 
-/// What rustls has once for each side.
+/// The interface that rustls has once for each side.
 trait Unbuffered: Deref<Target = CommonState> {
     type Data;
 
@@ -160,13 +160,13 @@ impl Message<'_> {
     }
 }
 
-/// What there is to do after a step.
+/// The outcome of a step.
 enum Next<'c, D> {
     Step,
     /// Plaintext was appended; more steps may follow.
-    Said,
+    Delivered,
     PeerClosed,
-    /// All that has come is processed.
+    /// All received bytes are processed.
     Idle(Option<WriteTraffic<'c, D>>),
 }
 
@@ -183,30 +183,30 @@ fn process<R: Unbuffered>(
         let UnbufferedStatus { discard, state, .. } = tls.process_records(rest);
         let next = state.and_then(|state| step(state, plaintext, out));
         count += discard;
-        let said = matches!(next, Ok(Next::Said));
+        let delivered = matches!(next, Ok(Next::Delivered));
         match next {
-            Ok(Next::Step | Next::Said) => {}
+            Ok(Next::Step | Next::Delivered) => {}
             Ok(Next::PeerClosed) => closed = true,
             Ok(Next::Idle(_)) => {
                 let result = Ok(closed);
                 return Processed { count, result };
             }
             Err(error) => {
-                say_last_words(tls, plaintext, out);
+                send_alert(tls, plaintext, out);
                 let result = Err(error);
                 return Processed { count, result };
             }
         }
         // The record was the last, and rustls has nothing to answer: it need not be asked for the next step.
-        if said && count == incoming.len() && !tls.wants_write() {
+        if delivered && count == incoming.len() && !tls.wants_write() {
             let result = Ok(closed);
             return Processed { count, result };
         }
     }
 }
 
-/// Sends the alert that goes with an error, and hands out what came before it.
-fn say_last_words<R: Unbuffered>(tls: &mut R, plaintext: &mut BytesMut, out: &mut Vec<u8>) {
+/// Sends the alert that goes with an error, and delivers the plaintext before it.
+fn send_alert<R: Unbuffered>(tls: &mut R, plaintext: &mut BytesMut, out: &mut Vec<u8>) {
     while tls.wants_write() {
         let state = tls.process_records(&mut []).state;
         if state
@@ -230,7 +230,7 @@ fn send<R: Unbuffered>(
     loop {
         let UnbufferedStatus { discard, state, .. } = tls.process_records(held);
         let done = match step(state?, &mut plaintext, out)? {
-            Next::Step | Next::Said | Next::PeerClosed => false,
+            Next::Step | Next::Delivered | Next::PeerClosed => false,
             Next::Idle(Some(mut traffic)) => {
                 append(out, length, |room| {
                     message
@@ -252,7 +252,7 @@ fn send<R: Unbuffered>(
     }
 }
 
-/// Does what rustls wants done.
+/// Takes the step that the state of rustls requires.
 fn step<'c, D>(
     state: ConnectionState<'c, '_, D>,
     plaintext: &mut BytesMut,
@@ -263,7 +263,7 @@ fn step<'c, D>(
             while let Some(record) = traffic.next_record() {
                 plaintext.extend_from_slice(record?.payload);
             }
-            return Ok(Next::Said);
+            return Ok(Next::Delivered);
         }
         ConnectionState::EncodeTlsData(mut data) => append(out, ROOM, |room| {
             data.encode(room).map_err(|error| match error {
@@ -286,7 +286,7 @@ enum Failure {
     Other(Error),
 }
 
-/// Appends what `write` writes to the room it is given, the first time `length` bytes.
+/// Appends what `write` writes into the room that it gets, `length` bytes at first.
 fn append(
     out: &mut Vec<u8>,
     mut length: usize,
