@@ -185,7 +185,9 @@ impl<L: Layer> Decorated<L> {
 
     /// Emits `close` and frees the entry: the wrapped server has closed.
     fn finish(self) {
-        L::closed(self);
+        if let Err(message) = catch(|| L::closed(self)) {
+            tracing::error!("the layer of a server panicked as the server closed: {message}");
+        }
         self.close_held();
         if let Err(message) = catch(|| emit(&self, Self::CLOSE, ())) {
             tracing::error!("a close callback of a server panicked: {message}");
