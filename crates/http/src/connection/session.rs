@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use bytes::BytesMut;
 use uptick_event_loop::driver::Driver;
-use uptick_event_loop::{Readiness, Token};
+use uptick_event_loop::{Readiness, Token, catch};
 use uptick_socket::Connection;
 use uptick_socket::engine::{Engine, Session, Visit};
 
@@ -68,15 +68,20 @@ impl Session<Connection> for HttpConnection {
             state.deadline.cancel();
             state.exchange.clone()
         };
-        if let Some(exchange) = exchange {
+        // Values that listeners captured may panic as they are dropped.
+        let abandoned = catch(|| {
+            let Some(exchange) = exchange else { return };
             exchange.abandon();
             let finished = self.state().finish();
             drop(exchange);
             if let Some(finished) = finished {
                 exchange::release(finished);
             }
-        }
+        });
         self.service.closed();
+        if let Err(message) = abandoned {
+            tracing::error!("a callback of a request panicked as its connection closed: {message}");
+        }
     }
 }
 

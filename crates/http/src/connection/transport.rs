@@ -105,8 +105,12 @@ impl HttpConnection {
         conn.clear_session();
         conn.set_allow_half_open(false);
         conn.unshift(rest, ended);
-        if let Some(finished) = finished {
-            exchange::release(finished);
+        if let Some(finished) = finished
+            && let Err(message) = catch(|| exchange::release(finished))
+        {
+            tracing::error!(
+                "a value of a request's listener panicked as it was dropped: {message}"
+            );
         }
         self.service.upgraded(conn);
         if let Err(message) = catch(|| upgrade.run(conn)) {

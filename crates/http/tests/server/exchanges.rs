@@ -77,6 +77,53 @@ fn close_is_not_emitted_for_a_request_that_has_its_response() {
     assert_eq!(log.text(), "");
 }
 
+/// Panics as it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("on purpose");
+        }
+    }
+}
+
+#[test]
+fn a_connection_is_counted_as_closed_when_the_drop_of_a_listener_panics() {
+    let http = server();
+    http.get("/", move |req: Request| {
+        let bomb = Bomb;
+        req.on("close", move |()| {
+            let _ = &bomb;
+        });
+        req.responder();
+    });
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    settle();
+    assert_eq!(http.open_connections(), 1);
+    client.reset();
+    settle();
+    assert_eq!(http.open_connections(), 0);
+}
+
+#[test]
+fn an_upgrade_follows_when_the_drop_of_a_listener_panics() {
+    let http = server();
+    http.get("/", move |req: Request| {
+        let bomb = Bomb;
+        req.on("close", move |()| {
+            let _ = &bomb;
+        });
+        Response::upgrade("echo", |conn: Connection| conn.end_with("next"))
+    });
+    let mut client = Client::new(http);
+    client.send("GET / HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+    assert_eq!(client.answer().status(), 101);
+    assert_eq!(client.rest(), "next");
+    assert_eq!(http.open_connections(), 0);
+}
+
 #[test]
 fn a_handler_that_closes_its_connection_ends_the_pipeline() {
     let (http, log) = (server(), Log::default());
