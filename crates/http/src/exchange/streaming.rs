@@ -27,11 +27,10 @@ const TURN: usize = 1024 * 1024;
 pub(super) fn send_pieces(
     exchange: &Rc<Exchange>,
     transport: &dyn Transport,
-    mut stream: BodyStream,
+    stream: BodyStream,
     fail: Fail,
 ) -> bool {
-    let trailers = stream.trailers.take();
-    let mut pieces = stream.into_pieces();
+    let (mut pieces, trailers) = stream.into_parts();
     if !transport.sends_body(exchange) {
         transport.finish(exchange, None);
         return true;

@@ -42,16 +42,16 @@ pub struct BodyStream {
     pub(super) source: Source,
     /// How many bytes they are together, if that is known.
     pub(crate) length: Option<u64>,
-    /// Makes the trailers when the pieces are over.
-    pub(crate) trailers: Option<MakeTrailers>,
 }
 
+/// Makes the trailers when the pieces are over.
 pub(crate) type MakeTrailers = Box<dyn FnOnce() -> HeaderMap>;
 
 /// Where the pieces come from.
 pub(super) enum Source {
     Pieces(Pieces),
     File(FileRange),
+    WithTrailers(Box<(Pieces, MakeTrailers)>),
 }
 
 impl BodyStream {
@@ -66,7 +66,6 @@ impl BodyStream {
         Self {
             source: Source::Pieces(Box::pin(pieces)),
             length: None,
-            trailers: None,
         }
     }
 
@@ -91,9 +90,13 @@ impl BodyStream {
     ///     Response::plain(body).header("trailer", "x-lines")
     /// });
     /// ```
-    pub fn with_trailers(mut self, trailers: impl FnOnce() -> HeaderMap + 'static) -> Self {
-        self.trailers = Some(Box::new(trailers));
-        self
+    pub fn with_trailers(self, trailers: impl FnOnce() -> HeaderMap + 'static) -> Self {
+        let length = self.length;
+        let (pieces, _) = self.into_parts();
+        Self {
+            source: Source::WithTrailers(Box::new((pieces, Box::new(trailers)))),
+            length,
+        }
     }
 
     /// The same body with the number of its bytes, which becomes the Content-Length.
@@ -104,10 +107,12 @@ impl BodyStream {
         self
     }
 
-    pub(crate) fn into_pieces(self) -> Pieces {
+    /// Returns the pieces, and the function that makes the trailers.
+    pub(crate) fn into_parts(self) -> (Pieces, Option<MakeTrailers>) {
         match self.source {
-            Source::Pieces(pieces) => pieces,
-            Source::File(range) => super::file::pieces(range),
+            Source::Pieces(pieces) => (pieces, None),
+            Source::File(range) => (super::file::pieces(range), None),
+            Source::WithTrailers(both) => (both.0, Some(both.1)),
         }
     }
 }

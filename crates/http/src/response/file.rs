@@ -35,7 +35,6 @@ impl BodyStream {
     pub fn file(range: FileRange) -> Self {
         BodyStream {
             length: Some(range.len()),
-            trailers: None,
             source: Source::File(range),
         }
     }
@@ -76,7 +75,7 @@ mod tests {
     fn streamed(file: File, first: u64, length: u64) -> (Vec<u8>, Option<String>) {
         let stream = BodyStream::file(FileRange::new(file, first, length));
         assert_eq!(stream.length, Some(length));
-        let mut pieces = stream.into_pieces();
+        let mut pieces = stream.into_parts().0;
         let pieces = async move {
             let mut bytes = Vec::new();
             while let Some(piece) = pieces.next().await {
@@ -112,7 +111,9 @@ mod tests {
     fn a_file_is_read_only_as_far_as_it_is_asked_for() {
         let file = file(200_002);
         let writer = file.try_clone().unwrap();
-        let mut pieces = BodyStream::file(FileRange::new(file, 0, 200_002)).into_pieces();
+        let mut pieces = BodyStream::file(FileRange::new(file, 0, 200_002))
+            .into_parts()
+            .0;
         let read = async move {
             let first = pieces.next().await.unwrap().map(|piece| piece.len());
             writer.set_len(0).unwrap();

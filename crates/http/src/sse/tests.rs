@@ -25,7 +25,7 @@ fn open() -> (Pieces, EventStream, Log) {
     let Body::Stream(body) = response.into_parts().body else {
         panic!("the body is not a stream");
     };
-    (body.into_pieces(), events, log)
+    (body.into_parts().0, events, log)
 }
 
 /// What the body gives next: text, `...` where it waits, or how it ends.

@@ -84,7 +84,7 @@ fn got(answer: impl Future<Output = Response> + 'static) -> Got {
         let body = match parts.body {
             Body::File(mut range) => range.read(usize::MAX).unwrap().to_vec(),
             Body::Stream(stream) => {
-                let (mut bytes, mut pieces) = (Vec::new(), stream.into_pieces());
+                let (mut bytes, mut pieces) = (Vec::new(), stream.into_parts().0);
                 while let Some(piece) = pieces.next().await {
                     bytes.extend(piece.unwrap());
                 }
