@@ -21,6 +21,7 @@ mod server;
 mod site;
 mod sse;
 mod static_files;
+pub mod test;
 
 pub use body::{BodyError, MultipartError};
 pub use compression::{Coding, Compressing, Compression};

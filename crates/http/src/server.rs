@@ -20,6 +20,7 @@ use uptick_socket::{
 use crate::exchange::OnError;
 use crate::routing::RouteError;
 use crate::site::{Group, Service, Site, routing_methods};
+use crate::test::TestClient;
 use crate::{Handler, HttpError, IntoMiddleware, Request, RequestInfo, Response, ResponseInfo};
 
 use convenience::Convenience;
@@ -185,6 +186,11 @@ impl HttpServer {
             Some(service) => crate::connection::serve(conn, &service),
             None => conn.close(),
         }
+    }
+
+    /// Returns a client that sends requests to the server without a socket, for tests; see [`test`](crate::test).
+    pub fn test(self) -> TestClient {
+        TestClient::new(self.service())
     }
 
     /// What the server listens on, `tcp://127.0.0.1:8080`; `None` while it listens nowhere. Of several, the first.

@@ -6,9 +6,9 @@ use uptick_event_loop::driver::Timestamp;
 
 use super::deadlines::Waiting;
 use super::state::{HttpConnection, State};
+use crate::StatusCode;
 use crate::body::BodyError;
-use crate::exchange::{Exchange, body_failed, respond};
-use crate::{HttpError, StatusCode};
+use crate::exchange::{Exchange, body_failed, overdue};
 
 /// The action for an expired timeout.
 enum Over {
@@ -39,12 +39,7 @@ impl HttpConnection {
                 }
             }
             Some(Over::Response(exchange)) => {
-                let task = exchange.take_task();
-                let error = HttpError::internal("the handler has not answered in time");
-                respond(&exchange, error.into());
-                if let Some(task) = task {
-                    task.cancel();
-                }
+                overdue(&exchange);
             }
             Some(Over::Silence) => self.probe(),
             None => {}

@@ -99,12 +99,7 @@ impl HttpConnection {
 
     /// Lets the body come to listeners.
     pub(super) fn push_body(&self, exchange: &Exchange) {
-        if exchange.is_received() {
-            if exchange.consumer.get() != Consumer::Listeners {
-                exchange.consumer.set(Consumer::Listeners);
-                exchange.body.set(BodyProgress::EndDue);
-            }
-        } else {
+        if !exchange.is_received() {
             self.state().begin_window(exchange);
             exchange.consumer.set(Consumer::Listeners);
             if exchange.expects.take() {
@@ -120,21 +115,6 @@ impl HttpConnection {
         let over = exchange.is_started() || self.state().flags.contains(Flags::HALF_OPEN);
         if !over && !self.state().flags.contains(Flags::CLOSING) {
             self.conn.write(CONTINUE);
-        }
-    }
-}
-
-/// Stops the body, and in time the client.
-pub(super) fn pause_body(exchange: &Exchange) {
-    match exchange.body.get() {
-        BodyProgress::EndDue => {
-            exchange.body.set(BodyProgress::Received);
-            exchange.consumer.set(Consumer::None);
-        }
-        BodyProgress::Received => {}
-        BodyProgress::Coming | BodyProgress::Failed => {
-            exchange.consumer.set(Consumer::None);
-            exchange.held_up.set(true);
         }
     }
 }

@@ -5,19 +5,15 @@ use std::task::Waker;
 
 use bytes::{Buf, Bytes, BytesMut};
 use uptick_event_loop::driver::Timestamp;
-use uptick_event_loop::spawn;
 use uptick_socket::engine::Engine;
 
 use super::flags::Flags;
 use super::state::{HttpConnection, State};
+use crate::Request;
 use crate::body::BodyError;
-use crate::exchange::{
-    self, BodyProgress, Consumer, Exchange, ResponseProgress, body_failed, contained,
-    emit_to_request, respond,
-};
+use crate::exchange::{self, BodyProgress, Consumer, Exchange, body_failed, emit_to_request};
 use crate::h1::{BodyLength, Decoder, Event, Invalid};
 use crate::site::Site;
-use crate::{HttpError, Reply, Request};
 
 /// A step that is done while nothing is borrowed.
 enum Step {
@@ -266,7 +262,7 @@ impl HttpConnection {
         state.flags.remove(Flags::IN_HEAD);
         if let Some(new) = Rc::get_mut(&mut exchange) {
             new.conn = Some(self.conn);
-            new.proxies = site.proxies_of(self.conn);
+            new.proxies = site.proxies_of(|| self.conn.remote_ip());
             new.connect(self.as_transport(), Rc::<Site>::clone(site));
         }
         let head = &exchange.head;
@@ -367,37 +363,8 @@ impl HttpConnection {
     /// Passes a request to the server's routes, and sends the response.
     #[inline]
     fn handle(&self, exchange: &Rc<Exchange>, site: &Rc<Site>) {
-        let request = Request::of(Rc::clone(exchange));
-        self.service.count_request();
-        site.hooks.request(&request);
-        match site.answer(request) {
-            Reply::Ready(response) => {
-                respond(exchange, response);
-            }
-            Reply::Later(future) => {
-                self.await_response(exchange);
-                let this = Rc::clone(exchange);
-                let task = spawn(async move {
-                    // A reply can be made of any future, also of one that panics.
-                    match contained(future).await {
-                        Some(response) => {
-                            respond(&this, response);
-                        }
-                        None => unanswered(&this),
-                    }
-                });
-                exchange.keep_task(task);
-            }
-            Reply::Detached => {
-                self.await_response(exchange);
-                unanswered(exchange);
-            }
-        }
-    }
-
-    /// Starts the time for a response that comes later.
-    fn await_response(&self, exchange: &Exchange) {
-        if !exchange.is_started() {
+        if self.service.handle(exchange, site) {
+            // The time for a response that comes later starts.
             self.state().since = Timestamp::now();
         }
     }
@@ -422,13 +389,5 @@ impl State {
         self.flags.insert(Flags::CLOSING);
         self.flags.remove(Flags::ADVANCING);
         Step::End
-    }
-}
-
-/// The handler is done and has not responded: a responder has to be held.
-fn unanswered(exchange: &Rc<Exchange>) {
-    if exchange.response.get() == ResponseProgress::None && exchange.is_unanswered() {
-        let error = HttpError::internal("the handler has neither answered nor taken the responder");
-        respond(exchange, error.into());
     }
 }

@@ -8,7 +8,6 @@ use uptick_socket::engine::Engine;
 use uptick_stream::FileRange;
 
 use super::flags::Flags;
-use super::input;
 use super::state::HttpConnection;
 use crate::body::BodyError;
 use crate::exchange::{self, Exchange, Head, Piece, Transport};
@@ -33,10 +32,6 @@ impl Transport for HttpConnection {
 
     fn resume_body(&self, exchange: &Exchange) {
         self.push_body(exchange);
-    }
-
-    fn pause_body(&self, exchange: &Exchange) {
-        input::pause_body(exchange);
     }
 
     #[inline]

@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::progress::BodyProgress;
+use super::progress::{BodyProgress, Consumer};
 use super::state::Exchange;
 use crate::body::BodyError;
 use crate::h1::Trailers;
@@ -28,15 +28,29 @@ impl Exchange {
 
     /// Lets the body come to listeners.
     pub(crate) fn resume_body(&self) {
-        if let Some(transport) = self.live() {
-            transport.resume_body(self);
+        let Some(transport) = self.live() else { return };
+        if self.is_received() && self.consumer.get() != Consumer::Listeners {
+            self.consumer.set(Consumer::Listeners);
+            self.body.set(BodyProgress::EndDue);
         }
+        transport.resume_body(self);
     }
 
     /// Stops the body, and in time the client.
     pub(crate) fn pause_body(&self) {
-        if let Some(transport) = self.live() {
-            transport.pause_body(self);
+        if self.live().is_none() {
+            return;
+        }
+        match self.body.get() {
+            BodyProgress::EndDue => {
+                self.body.set(BodyProgress::Received);
+                self.consumer.set(Consumer::None);
+            }
+            BodyProgress::Received => {}
+            BodyProgress::Coming | BodyProgress::Failed => {
+                self.consumer.set(Consumer::None);
+                self.held_up.set(true);
+            }
         }
     }
 

@@ -222,7 +222,10 @@ impl Request {
 
     /// The other end of the connection: behind a proxy, the proxy. `None` when the client has gone.
     pub fn peer(&self) -> Option<Address> {
-        self.exchange.conn?.peer()
+        match self.exchange.conn {
+            Some(conn) => conn.peer(),
+            None => self.exchange.transport()?.peer(),
+        }
     }
 
     /// Returns the request as the client made it: its address, the scheme and the host. They are those of the connection and of
@@ -253,7 +256,18 @@ impl Request {
     pub fn is_secure(&self) -> bool {
         match self.forwarded() {
             Some(origin) => origin.secure,
-            None => self.exchange.conn.is_some_and(Connection::is_secure),
+            None => self.is_encrypted(),
+        }
+    }
+
+    /// Returns whether the request came encrypted.
+    fn is_encrypted(&self) -> bool {
+        match self.exchange.conn {
+            Some(conn) => conn.is_secure(),
+            None => self
+                .exchange
+                .transport()
+                .is_some_and(|transport| transport.is_secure()),
         }
     }
 
@@ -271,13 +285,17 @@ impl Request {
         Origin {
             ip: self.peer_ip(),
             port: client.or_else(|| self.peer()).and_then(|peer| peer.port()),
-            secure: self.exchange.conn.is_some_and(Connection::is_secure),
+            secure: self.is_encrypted(),
             host: self.exchange.head.host().map(str::to_owned),
         }
     }
 
     fn peer_ip(&self) -> Option<IpAddr> {
-        Some(self.exchange.conn?.remote_ip()?.to_canonical())
+        let ip = match self.exchange.conn {
+            Some(conn) => conn.remote_ip(),
+            None => self.peer()?.ip(),
+        };
+        Some(ip?.to_canonical())
     }
 
     /// Keeps a value with the request, in the place of the one of the same type: what a middleware has found out for the handler. All

@@ -206,6 +206,16 @@ pub(crate) fn body_failed(exchange: &Rc<Exchange>, error: BodyError) {
     }
 }
 
+/// The handler has not responded in time: responds with an error, and cancels the handler's task.
+pub(crate) fn overdue(exchange: &Rc<Exchange>) {
+    let task = exchange.take_task();
+    let error = HttpError::internal("the handler has not answered in time");
+    respond(exchange, error.into());
+    if let Some(task) = task {
+        task.cancel();
+    }
+}
+
 impl Exchange {
     /// Notes that a [`Responder`](crate::Responder) was taken.
     pub(crate) fn hold(&self) {

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use uptick_emitter::Listeners;
 use uptick_event_loop::{Id, JoinHandle};
-use uptick_socket::Connection;
+use uptick_socket::{Address, Connection};
 use uptick_stream::FileRange;
 
 use super::parts::{Head, Piece};
@@ -67,10 +67,20 @@ pub(crate) struct Extras {
     data: Vec<(TypeId, Rc<dyn Any>)>,
 }
 
-/// Carries exchanges: an HTTP/1 connection.
+/// Carries exchanges: an HTTP/1 connection, or memory in tests.
 ///
 /// No method but [`upgrade`](Transport::upgrade) calls listeners or handlers.
 pub(crate) trait Transport {
+    /// Returns the peer of an exchange that has no connection. The default is `None`.
+    fn peer(&self) -> Option<Address> {
+        None
+    }
+
+    /// Returns whether an exchange that has no connection is encrypted. The default is `false`.
+    fn is_secure(&self) -> bool {
+        false
+    }
+
     /// Returns whether the connection closes: nothing is sent any more.
     fn is_closing(&self) -> bool;
 
@@ -84,11 +94,8 @@ pub(crate) trait Transport {
         context: &Context<'_>,
     ) -> Poll<Option<Result<Bytes, BodyError>>>;
 
-    /// Lets the body come to listeners.
+    /// Lets the body, or the end of one that was received, come to listeners.
     fn resume_body(&self, exchange: &Exchange);
-
-    /// Stops the body, and in time the client.
-    fn pause_body(&self, exchange: &Exchange);
 
     /// Sends a whole response; one that has begun already is the caller's error.
     fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>);

@@ -6,15 +6,16 @@
 mod group;
 mod hooks;
 mod service;
+mod serving;
 mod settings;
 #[macro_use]
 mod verbs;
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use uptick_event_loop::catch;
-use uptick_socket::Connection;
 
 use crate::exchange::{Exchange, OnError, Policy, error_page};
 use crate::middleware::Endpoint;
@@ -70,12 +71,14 @@ impl Site {
         self.layers = with(&self.layers, layer);
     }
 
-    /// Returns the trusted proxies, if the peer of a connection is one of them.
+    /// Returns the trusted proxies, if the peer is one of them.
     #[inline]
-    pub(crate) fn proxies_of(&self, conn: Connection) -> Option<Rc<TrustedProxies>> {
-        let proxies = self.proxies.as_ref();
-        let trusted = |proxies: &&Rc<TrustedProxies>| proxies.trusts_peer(conn.remote_ip());
-        proxies.filter(trusted).cloned()
+    pub(crate) fn proxies_of(
+        &self,
+        peer: impl FnOnce() -> Option<IpAddr>,
+    ) -> Option<Rc<TrustedProxies>> {
+        let proxies = self.proxies.as_ref()?;
+        proxies.trusts_peer(peer()).then(|| Rc::clone(proxies))
     }
 
     /// Runs the middlewares and the handler of the request's route.

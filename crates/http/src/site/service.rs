@@ -61,7 +61,7 @@ impl Service {
     }
 
     #[inline]
-    pub(crate) fn count_request(&self) {
+    pub(super) fn count_request(&self) {
         self.requests.set(self.requests.get() + 1);
     }
 

@@ -1,0 +1,71 @@
+//! The client of a server in tests.
+
+use std::fmt;
+use std::rc::Rc;
+
+use super::{TestConnector, TestRequest};
+use crate::Method;
+use crate::site::Service;
+
+/// Sends requests to a server without a socket; see [`HttpServer::test`](crate::HttpServer::test).
+#[derive(Clone)]
+pub struct TestClient {
+    service: Option<Rc<Service>>,
+}
+
+impl TestClient {
+    pub(crate) fn new(service: Option<Rc<Service>>) -> Self {
+        TestClient { service }
+    }
+
+    /// Begins a request. The target is a path with its query, or what else HTTP allows: `*`, or a whole URI.
+    pub fn request(&self, method: Method, target: impl Into<String>) -> TestRequest {
+        TestRequest::new(self.service.clone(), method, target.into())
+    }
+
+    /// Begins a `GET` request.
+    pub fn get(&self, target: impl Into<String>) -> TestRequest {
+        self.request(Method::GET, target)
+    }
+
+    /// Begins a `HEAD` request.
+    pub fn head(&self, target: impl Into<String>) -> TestRequest {
+        self.request(Method::HEAD, target)
+    }
+
+    /// Begins a `POST` request.
+    pub fn post(&self, target: impl Into<String>) -> TestRequest {
+        self.request(Method::POST, target)
+    }
+
+    /// Begins a `PUT` request.
+    pub fn put(&self, target: impl Into<String>) -> TestRequest {
+        self.request(Method::PUT, target)
+    }
+
+    /// Begins a `PATCH` request.
+    pub fn patch(&self, target: impl Into<String>) -> TestRequest {
+        self.request(Method::PATCH, target)
+    }
+
+    /// Begins a `DELETE` request.
+    pub fn delete(&self, target: impl Into<String>) -> TestRequest {
+        self.request(Method::DELETE, target)
+    }
+
+    /// Begins an `OPTIONS` request.
+    pub fn options(&self, target: impl Into<String>) -> TestRequest {
+        self.request(Method::OPTIONS, target)
+    }
+
+    /// Returns a connector whose connections the server serves over pairs of sockets, without a port.
+    pub fn connector(&self) -> TestConnector {
+        TestConnector::new(self.service.clone())
+    }
+}
+
+impl fmt::Debug for TestClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestClient").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,51 @@
+//! Connections to a server that need no port.
+
+use std::fmt;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+
+use uptick_socket::{ConnectTarget, Connecting, Connection, ConnectorInterface, Error};
+
+use crate::connection::serve;
+use crate::site::Service;
+
+/// Connects to a server over a pair of sockets, whatever address is asked for.
+///
+/// For tests of what needs a connection: upgrades, `uptick_websocket::test`, HTTP clients, half-closed clients. It works on the loop
+/// of the thread, with a poller of the system; the clock may be a manual one.
+pub struct TestConnector {
+    service: Option<Rc<Service>>,
+}
+
+impl TestConnector {
+    pub(super) fn new(service: Option<Rc<Service>>) -> Self {
+        TestConnector { service }
+    }
+}
+
+impl ConnectorInterface for TestConnector {
+    fn connect_target(&self, target: ConnectTarget) -> Connecting {
+        let service = self.service.clone();
+        Connecting::new(async move {
+            let Some(service) = service else {
+                return Err(Error::Closed {
+                    what: "the server".into(),
+                });
+            };
+            let pair = UnixStream::pair();
+            let (ours, theirs) = pair.map_err(|error| Error::Connect {
+                uri: target.to_string().into(),
+                source: error.into(),
+            })?;
+            let client = Connection::adopt(ours)?;
+            serve(Connection::adopt(theirs)?, &service);
+            Ok(client)
+        })
+    }
+}
+
+impl fmt::Debug for TestConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestConnector").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,545 @@
+//! An exchange in memory: the transport of tests.
+
+use std::cell::{RefCell, RefMut};
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use uptick_event_loop::{Timer, add_timer, future_tick, now};
+use uptick_socket::Address;
+use uptick_stream::FileRange;
+
+use crate::body::BodyError;
+use crate::exchange::{
+    self, BodyProgress, Consumer, Exchange, Head, Piece, ResponseProgress, Transport, body_failed,
+    emit_to_request, overdue,
+};
+use crate::h1::{ResponseBody, is_owned};
+use crate::{HeaderMap, HeaderValue, Method, Request, StatusCode, Upgrade};
+
+/// The number of unread bytes of a response at which its writer waits: that of a connection's soft limit.
+const ROOM: usize = 64 * 1024;
+
+/// The number of bytes of a request's body that wait for the program at most.
+const MOST_WAITING: usize = 16 * 1024 * 1024;
+
+/// An exchange in memory.
+pub(super) struct MemoryTransport {
+    this: Weak<MemoryTransport>,
+    peer: Option<Address>,
+    secure: bool,
+    /// The time for the response.
+    limit: Duration,
+    state: RefCell<State>,
+}
+
+/// The state of a response as the client sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// More of it may come.
+    Open,
+    /// It is whole.
+    Done,
+    /// It broke off.
+    Cut,
+    /// The client has gone.
+    Gone,
+}
+
+pub(super) struct State {
+    exchange: Option<Rc<Exchange>>,
+    /// The pieces of the body that the program has not read.
+    incoming: VecDeque<Bytes>,
+    /// The number of bytes of a body with a length that were not read; of another one 0.
+    announced: u64,
+    /// The number of bytes that the client may still send.
+    to_send: Option<u64>,
+    ended: bool,
+    /// Status and headers of the response.
+    pub(super) head: Option<(StatusCode, HeaderMap)>,
+    /// The pieces of the response's body that the client has not read.
+    pieces: VecDeque<Bytes>,
+    unread: usize,
+    /// The number of bytes that a body with a length still has.
+    left: Option<u64>,
+    sends_body: bool,
+    full: bool,
+    drained: bool,
+    pub(super) trailers: HeaderMap,
+    pub(super) outcome: Outcome,
+    /// The waker of the client.
+    reader: Option<Waker>,
+    deadline: Option<Timer>,
+    /// Start of the wait for the response.
+    since: Instant,
+}
+
+/// A step that is done while nothing is borrowed.
+enum Step {
+    Piece(Rc<Exchange>, Bytes),
+    PieceEnd(Rc<Exchange>),
+    Failed(Rc<Exchange>),
+    Drained(Rc<Exchange>),
+    Wake(Waker),
+    /// The client has gone, or the response broke off.
+    Abandoned(Rc<Exchange>),
+    Finished(Rc<Exchange>),
+    Stop,
+}
+
+impl MemoryTransport {
+    pub(super) fn new(peer: Option<Address>, secure: bool, limit: Duration) -> Rc<Self> {
+        Rc::new_cyclic(|this| MemoryTransport {
+            this: Weak::clone(this),
+            peer,
+            secure,
+            limit,
+            state: RefCell::new(State {
+                exchange: None,
+                incoming: VecDeque::new(),
+                announced: 0,
+                to_send: None,
+                ended: false,
+                head: None,
+                pieces: VecDeque::new(),
+                unread: 0,
+                left: None,
+                sends_body: false,
+                full: false,
+                drained: false,
+                trailers: HeaderMap::new(),
+                outcome: Outcome::Open,
+                reader: None,
+                deadline: None,
+                since: now(),
+            }),
+        })
+    }
+
+    /// Borrows the state, which no callback may see borrowed.
+    pub(super) fn state(&self) -> RefMut<'_, State> {
+        self.state.borrow_mut()
+    }
+
+    /// Takes an exchange over: with a whole body, or with the length of one that is pushed, if it has a length.
+    pub(super) fn carry(&self, exchange: &Rc<Exchange>, body: Option<Bytes>, length: Option<u64>) {
+        let mut state = self.state();
+        state.exchange = Some(Rc::clone(exchange));
+        state.announced = length.unwrap_or(0);
+        state.to_send = length;
+        state.ended = exchange.is_received() || body.is_some();
+        state.incoming.extend(body.filter(|body| !body.is_empty()));
+    }
+
+    /// Adds a piece of the body; returns `false` when it is not taken.
+    pub(super) fn push(&self, piece: Bytes) -> bool {
+        {
+            let mut state = self.state();
+            let count = piece.len();
+            let waiting: usize = state.incoming.iter().map(Bytes::len).sum();
+            let fits = waiting.saturating_add(count) <= MOST_WAITING
+                && state.to_send.is_none_or(|left| count as u64 <= left);
+            if state.ended || !fits || state.exchange.is_none() {
+                return false;
+            }
+            if let Some(left) = &mut state.to_send {
+                *left -= count as u64;
+            }
+            if count > 0 {
+                state.incoming.push_back(piece);
+            }
+        }
+        self.advance_later();
+        true
+    }
+
+    /// Ends the body.
+    pub(super) fn end_body(&self) {
+        self.state().ended = true;
+        self.advance_later();
+    }
+
+    /// Starts the time for a response that comes later.
+    pub(super) fn await_response(&self) {
+        self.state().since = now();
+        self.arm(self.limit);
+    }
+
+    /// The client goes away.
+    pub(super) fn leave(&self) {
+        {
+            let mut state = self.state();
+            if state.outcome == Outcome::Open {
+                state.outcome = Outcome::Gone;
+            }
+        }
+        self.advance();
+    }
+
+    /// Takes the next piece of the response's body.
+    pub(super) fn take_piece(&self) -> Option<Bytes> {
+        let piece = {
+            let mut state = self.state();
+            let piece = state.pieces.pop_front()?;
+            state.unread -= piece.len();
+            if state.full && state.unread < ROOM {
+                state.full = false;
+                state.drained = true;
+            }
+            piece
+        };
+        self.advance_later();
+        Some(piece)
+    }
+
+    /// Sets the waker of the client, which is woken by what happens to the response.
+    pub(super) fn set_reader(&self, waker: Waker) {
+        self.state().reader = Some(waker);
+    }
+
+    /// Continues in the next iteration.
+    fn advance_later(&self) {
+        let this = Weak::clone(&self.this);
+        future_tick(move || {
+            if let Some(this) = this.upgrade() {
+                this.advance();
+            }
+        });
+    }
+
+    /// Continues until something has to be waited for.
+    fn advance(&self) {
+        loop {
+            let step = self.state().step();
+            match step {
+                Step::Piece(exchange, piece) => emit_to_request(&exchange, Request::DATA, piece),
+                Step::PieceEnd(exchange) => emit_to_request(&exchange, Request::END, ()),
+                Step::Failed(exchange) => body_failed(&exchange, BodyError::Closed),
+                Step::Drained(exchange) => exchange.drained(),
+                Step::Wake(waker) => waker.wake(),
+                Step::Abandoned(exchange) => {
+                    exchange.abandon();
+                    exchange::release(exchange);
+                }
+                Step::Finished(exchange) => exchange::release(exchange),
+                Step::Stop => return,
+            }
+        }
+    }
+
+    /// Arms the timer of the response, unless it has no limit.
+    fn arm(&self, time: Duration) {
+        if self.limit == Duration::MAX {
+            return;
+        }
+        let this = Weak::clone(&self.this);
+        let timer = add_timer(time, move || {
+            if let Some(this) = this.upgrade() {
+                this.expired();
+            }
+        });
+        self.state().deadline = Some(timer);
+    }
+
+    fn expired(&self) {
+        let (exchange, waited) = {
+            let state = self.state();
+            let waited = now().saturating_duration_since(state.since);
+            (state.exchange.clone(), waited)
+        };
+        let Some(exchange) = exchange.filter(|exchange| !exchange.is_started()) else {
+            return;
+        };
+        // The time of the body is the client's.
+        let for_body = !exchange.is_received() && exchange.consumer.get() != Consumer::None;
+        if for_body {
+            self.arm(self.limit);
+        } else if waited < self.limit {
+            self.arm(self.limit - waited);
+        } else {
+            overdue(&exchange);
+        }
+    }
+
+    /// Begins the response.
+    fn begin(&self, exchange: &Exchange, head: &Head<'_>, body: ResponseBody) -> RefMut<'_, State> {
+        exchange.response.set(ResponseProgress::Started);
+        let to_head = *exchange.head.method() == Method::HEAD;
+        let status = head.status;
+        let keeps_length = to_head || status == StatusCode::NOT_MODIFIED;
+        let mut headers = HeaderMap::new();
+        for (name, value) in head.headers.into_iter().flatten() {
+            if !is_owned(name) || keeps_length && name == CONTENT_LENGTH {
+                headers.append(name, value.clone());
+            }
+        }
+        if let Some(content_type) = head.content_type
+            && !headers.contains_key(CONTENT_TYPE)
+        {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        let mut state = self.state();
+        state.sends_body = !keeps_length
+            && !status.is_informational()
+            && status != StatusCode::NO_CONTENT
+            && status != StatusCode::RESET_CONTENT;
+        state.left = match body {
+            ResponseBody::Empty => Some(0),
+            ResponseBody::Bytes(length) => Some(length),
+            ResponseBody::Stream => None,
+        };
+        state.head = Some((status, headers));
+        state
+    }
+}
+
+impl State {
+    fn step(&mut self) -> Step {
+        if self.changed()
+            && let Some(reader) = self.reader.take()
+        {
+            return Step::Wake(reader);
+        }
+        let Some(exchange) = &self.exchange else {
+            return Step::Stop;
+        };
+        if matches!(self.outcome, Outcome::Gone | Outcome::Cut) {
+            return self.take().map_or(Step::Stop, Step::Abandoned);
+        }
+        if exchange.is_done() {
+            return self.take().map_or(Step::Stop, Step::Finished);
+        }
+        let exchange = Rc::clone(exchange);
+        if std::mem::take(&mut self.drained) {
+            return Step::Drained(exchange);
+        }
+        let due = self.ended || !self.incoming.is_empty();
+        if exchange.body.get() == BodyProgress::Coming
+            && due
+            && let Some(reader) = exchange.take_reader()
+        {
+            return Step::Wake(reader);
+        }
+        if exchange.consumer.get() != Consumer::Listeners {
+            return Step::Stop;
+        }
+        match exchange.body.get() {
+            BodyProgress::EndDue => {
+                exchange.body.set(BodyProgress::Received);
+                Step::PieceEnd(exchange)
+            }
+            BodyProgress::Coming => match self.next_piece() {
+                Some(piece) => Step::Piece(exchange, piece),
+                None if !self.ended => Step::Stop,
+                None if self.announced > 0 => Step::Failed(exchange),
+                None => {
+                    self.received(&exchange);
+                    Step::PieceEnd(exchange)
+                }
+            },
+            BodyProgress::Received | BodyProgress::Failed => Step::Stop,
+        }
+    }
+
+    /// Returns whether the client has something to look at.
+    fn changed(&self) -> bool {
+        self.head.is_some() || self.outcome != Outcome::Open
+    }
+
+    /// Ends the exchange.
+    fn take(&mut self) -> Option<Rc<Exchange>> {
+        if let Some(deadline) = self.deadline.take() {
+            deadline.cancel();
+        }
+        self.incoming.clear();
+        self.exchange.take()
+    }
+
+    fn next_piece(&mut self) -> Option<Bytes> {
+        let piece = self.incoming.pop_front()?;
+        self.announced = self.announced.saturating_sub(piece.len() as u64);
+        Some(piece)
+    }
+
+    /// All of the body was read.
+    fn received(&mut self, exchange: &Exchange) {
+        exchange.body.set(BodyProgress::Received);
+        self.since = now();
+    }
+
+    /// Adds a piece of the response's body.
+    fn add(&mut self, piece: Piece<'_>) {
+        let piece = match piece {
+            Piece::Short(bytes) => Bytes::copy_from_slice(bytes),
+            Piece::Long(bytes) => bytes,
+        };
+        if self.sends_body && !piece.is_empty() {
+            self.unread += piece.len();
+            self.full |= self.unread >= ROOM;
+            self.pieces.push_back(piece);
+        }
+    }
+
+    fn done(&mut self, exchange: &Exchange) {
+        exchange.response.set(ResponseProgress::Done);
+        self.outcome = Outcome::Done;
+    }
+}
+
+impl Transport for MemoryTransport {
+    fn peer(&self) -> Option<Address> {
+        self.peer.clone()
+    }
+
+    fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    fn is_closing(&self) -> bool {
+        matches!(self.state().outcome, Outcome::Gone | Outcome::Cut)
+    }
+
+    fn poll_body(
+        &self,
+        exchange: &Exchange,
+        taken: u64,
+        limit: usize,
+        context: &Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let room = (limit as u64).saturating_sub(taken);
+        let too_long = || Poll::Ready(Some(Err(BodyError::TooLong { limit })));
+        let mut state = self.state();
+        if exchange.is_received() {
+            return Poll::Ready(None);
+        }
+        if state.announced > room {
+            return too_long();
+        }
+        if exchange.consumer.get() == Consumer::None {
+            exchange.consumer.set(Consumer::Reader);
+        }
+        match state.next_piece() {
+            Some(piece) if piece.len() as u64 > room => too_long(),
+            Some(piece) => Poll::Ready(Some(Ok(piece))),
+            None if !state.ended => {
+                exchange.set_reader(context.waker().clone());
+                Poll::Pending
+            }
+            None if state.announced > 0 => {
+                exchange.body.set(BodyProgress::Failed);
+                exchange.fail_body(BodyError::Closed);
+                Poll::Ready(Some(Err(BodyError::Closed)))
+            }
+            None => {
+                state.received(exchange);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn resume_body(&self, exchange: &Exchange) {
+        exchange.consumer.set(Consumer::Listeners);
+        self.advance_later();
+    }
+
+    fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>) {
+        {
+            let mut state = self.begin(exchange, head, ResponseBody::Bytes(body.len() as u64));
+            state.add(body);
+            state.done(exchange);
+        }
+        self.advance_later();
+    }
+
+    fn start(&self, exchange: &Exchange, head: &Head<'_>, length: ResponseBody) -> bool {
+        drop(self.begin(exchange, head, length));
+        self.advance_later();
+        true
+    }
+
+    fn sends_body(&self, _: &Exchange) -> bool {
+        self.state().sends_body
+    }
+
+    fn write(&self, exchange: &Exchange, piece: Piece<'_>) -> bool {
+        let open = {
+            let mut state = self.state();
+            if !exchange.is_started() || exchange.is_done() {
+                return false;
+            }
+            let left = state.left;
+            let fits = left.is_none_or(|left| piece.len() as u64 <= left);
+            if fits || !state.sends_body {
+                state.left = left.map(|left| left.saturating_sub(piece.len() as u64));
+                state.add(piece);
+                Some(!state.full)
+            } else {
+                None
+            }
+        };
+        if open.is_none() {
+            tracing::error!("a response is longer than it said");
+            self.cut();
+        }
+        self.advance_later();
+        open.unwrap_or(false)
+    }
+
+    fn write_file(&self, _: &Exchange, range: FileRange) -> Result<bool, FileRange> {
+        Err(range)
+    }
+
+    fn finish(&self, exchange: &Exchange, trailers: Option<&HeaderMap>) -> bool {
+        let whole = {
+            let mut state = self.state();
+            if !exchange.is_started() || exchange.is_done() {
+                return false;
+            }
+            let whole = !state.sends_body || state.left.is_none_or(|left| left == 0);
+            if whole {
+                if state.sends_body && state.left.is_none() {
+                    let sent = trailers.into_iter().flatten();
+                    let sent = sent.filter(|(name, _)| !is_owned(name));
+                    state.trailers = sent.map(|(n, v)| (n.clone(), v.clone())).collect();
+                }
+                state.done(exchange);
+            }
+            whole
+        };
+        if whole {
+            self.advance_later();
+        } else {
+            tracing::error!("a response broke off: it is shorter than it said");
+            self.cut();
+        }
+        whole
+    }
+
+    fn is_full(&self) -> bool {
+        self.state().full
+    }
+
+    fn set_last(&self) {}
+
+    fn cut(&self) {
+        {
+            let mut state = self.state();
+            if state.outcome == Outcome::Open {
+                state.outcome = Outcome::Cut;
+            }
+        }
+        self.advance_later();
+    }
+
+    fn upgrade(&self, exchange: &Exchange, head: &Head<'_>, upgrade: Upgrade) -> bool {
+        self.begin(exchange, head, ResponseBody::Empty)
+            .done(exchange);
+        // There is no connection to hand over.
+        drop(upgrade);
+        self.advance_later();
+        true
+    }
+}
