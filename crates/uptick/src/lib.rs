@@ -16,6 +16,9 @@ mod book {
     mod architecture {}
     #[doc = include_str!("../../../docs/events.md")]
     mod events {}
+    #[cfg(feature = "websocket")]
+    #[doc = include_str!("../../../docs/testing.md")]
+    mod testing {}
     #[doc = include_str!("../../../docs/from-reactphp.md")]
     mod from_reactphp {}
     #[cfg(feature = "http")]

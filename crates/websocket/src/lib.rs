@@ -11,6 +11,7 @@ pub mod protocol;
 mod reconnect;
 mod routes;
 mod socket;
+pub mod test;
 mod topics;
 
 pub use client::{Connecting, Refusal, WebSocketConnector, connect};
