@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use uptick_event_loop::EventLoop;
 
-use super::transport::{MemoryTransport, Outcome};
+use super::state::Outcome;
+use super::transport::MemoryTransport;
 use super::{TestError, TestResponse};
 use crate::{HeaderMap, StatusCode};
 

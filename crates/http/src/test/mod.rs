@@ -63,6 +63,7 @@ mod error;
 mod exchange;
 mod request;
 mod response;
+mod state;
 mod transport;
 
 pub use client::TestClient;

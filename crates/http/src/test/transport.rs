@@ -1,17 +1,17 @@
 //! An exchange in memory: the transport of tests.
 
 use std::cell::{RefCell, RefMut};
-use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use uptick_event_loop::{Timer, add_timer, future_tick, now};
+use uptick_event_loop::{add_timer, future_tick, now};
 use uptick_socket::Address;
 use uptick_stream::FileRange;
 
+use super::state::{Outcome, ROOM, State, Step};
 use crate::body::BodyError;
 use crate::exchange::{
     self, BodyProgress, Consumer, Exchange, Head, Piece, ResponseProgress, Transport, body_failed,
@@ -19,9 +19,6 @@ use crate::exchange::{
 };
 use crate::h1::{ResponseBody, is_owned};
 use crate::{HeaderMap, HeaderValue, Method, Request, StatusCode, Upgrade};
-
-/// The number of unread bytes of a response at which its writer waits: that of a connection's soft limit.
-const ROOM: usize = 64 * 1024;
 
 /// The number of bytes of a request's body that wait for the program at most.
 const MOST_WAITING: usize = 16 * 1024 * 1024;
@@ -36,60 +33,6 @@ pub(super) struct MemoryTransport {
     state: RefCell<State>,
 }
 
-/// The state of a response as the client sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// More of it may come.
-    Open,
-    /// It is whole.
-    Done,
-    /// It broke off.
-    Cut,
-    /// The client has gone.
-    Gone,
-}
-
-pub(super) struct State {
-    exchange: Option<Rc<Exchange>>,
-    /// The pieces of the body that the program has not read.
-    incoming: VecDeque<Bytes>,
-    /// The number of bytes of a body with a length that were not read; of another one 0.
-    announced: u64,
-    /// The number of bytes that the client may still send.
-    to_send: Option<u64>,
-    ended: bool,
-    /// Status and headers of the response.
-    pub(super) head: Option<(StatusCode, HeaderMap)>,
-    /// The pieces of the response's body that the client has not read.
-    pieces: VecDeque<Bytes>,
-    unread: usize,
-    /// The number of bytes that a body with a length still has.
-    left: Option<u64>,
-    sends_body: bool,
-    full: bool,
-    drained: bool,
-    pub(super) trailers: HeaderMap,
-    pub(super) outcome: Outcome,
-    /// The waker of the client.
-    reader: Option<Waker>,
-    deadline: Option<Timer>,
-    /// Start of the wait for the response.
-    since: Instant,
-}
-
-/// A step that is done while nothing is borrowed.
-enum Step {
-    Piece(Rc<Exchange>, Bytes),
-    PieceEnd(Rc<Exchange>),
-    Failed(Rc<Exchange>),
-    Drained(Rc<Exchange>),
-    Wake(Waker),
-    /// The client has gone, or the response broke off.
-    Abandoned(Rc<Exchange>),
-    Finished(Rc<Exchange>),
-    Stop,
-}
-
 impl MemoryTransport {
     pub(super) fn new(peer: Option<Address>, secure: bool, limit: Duration) -> Rc<Self> {
         Rc::new_cyclic(|this| MemoryTransport {
@@ -97,25 +40,7 @@ impl MemoryTransport {
             peer,
             secure,
             limit,
-            state: RefCell::new(State {
-                exchange: None,
-                incoming: VecDeque::new(),
-                announced: 0,
-                to_send: None,
-                ended: false,
-                head: None,
-                pieces: VecDeque::new(),
-                unread: 0,
-                left: None,
-                sends_body: false,
-                full: false,
-                drained: false,
-                trailers: HeaderMap::new(),
-                outcome: Outcome::Open,
-                reader: None,
-                deadline: None,
-                since: now(),
-            }),
+            state: RefCell::new(State::new()),
         })
     }
 
@@ -293,99 +218,6 @@ impl MemoryTransport {
         };
         state.head = Some((status, headers));
         state
-    }
-}
-
-impl State {
-    fn step(&mut self) -> Step {
-        if self.changed()
-            && let Some(reader) = self.reader.take()
-        {
-            return Step::Wake(reader);
-        }
-        let Some(exchange) = &self.exchange else {
-            return Step::Stop;
-        };
-        if matches!(self.outcome, Outcome::Gone | Outcome::Cut) {
-            return self.take().map_or(Step::Stop, Step::Abandoned);
-        }
-        if exchange.is_done() {
-            return self.take().map_or(Step::Stop, Step::Finished);
-        }
-        let exchange = Rc::clone(exchange);
-        if std::mem::take(&mut self.drained) {
-            return Step::Drained(exchange);
-        }
-        let due = self.ended || !self.incoming.is_empty();
-        if exchange.body.get() == BodyProgress::Coming
-            && due
-            && let Some(reader) = exchange.take_reader()
-        {
-            return Step::Wake(reader);
-        }
-        if exchange.consumer.get() != Consumer::Listeners {
-            return Step::Stop;
-        }
-        match exchange.body.get() {
-            BodyProgress::EndDue => {
-                exchange.body.set(BodyProgress::Received);
-                Step::PieceEnd(exchange)
-            }
-            BodyProgress::Coming => match self.next_piece() {
-                Some(piece) => Step::Piece(exchange, piece),
-                None if !self.ended => Step::Stop,
-                None if self.announced > 0 => Step::Failed(exchange),
-                None => {
-                    self.received(&exchange);
-                    Step::PieceEnd(exchange)
-                }
-            },
-            BodyProgress::Received | BodyProgress::Failed => Step::Stop,
-        }
-    }
-
-    /// Returns whether the client has something to look at.
-    fn changed(&self) -> bool {
-        self.head.is_some() || self.outcome != Outcome::Open
-    }
-
-    /// Ends the exchange.
-    fn take(&mut self) -> Option<Rc<Exchange>> {
-        if let Some(deadline) = self.deadline.take() {
-            deadline.cancel();
-        }
-        self.incoming.clear();
-        self.exchange.take()
-    }
-
-    fn next_piece(&mut self) -> Option<Bytes> {
-        let piece = self.incoming.pop_front()?;
-        self.announced = self.announced.saturating_sub(piece.len() as u64);
-        Some(piece)
-    }
-
-    /// All of the body was read.
-    fn received(&mut self, exchange: &Exchange) {
-        exchange.body.set(BodyProgress::Received);
-        self.since = now();
-    }
-
-    /// Adds a piece of the response's body.
-    fn add(&mut self, piece: Piece<'_>) {
-        let piece = match piece {
-            Piece::Short(bytes) => Bytes::copy_from_slice(bytes),
-            Piece::Long(bytes) => bytes,
-        };
-        if self.sends_body && !piece.is_empty() {
-            self.unread += piece.len();
-            self.full |= self.unread >= ROOM;
-            self.pieces.push_back(piece);
-        }
-    }
-
-    fn done(&mut self, exchange: &Exchange) {
-        exchange.response.set(ResponseProgress::Done);
-        self.outcome = Outcome::Done;
     }
 }
 
