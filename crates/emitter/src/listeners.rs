@@ -402,11 +402,12 @@ impl<P: 'static> Listeners<P> {
                 limit,
             })
         } else {
-            let belongs = |entry: &Entry| entry.key.slot() == slot;
-            let Some(at) = self.entries().iter().position(belongs) else {
+            let entries = self.entries().iter().enumerate();
+            let mut belonging = entries.filter(|(_, entry)| entry.key.slot() == slot);
+            let Some((at, _)) = belonging.next() else {
                 return Begin::NoListener;
             };
-            let more = self.entries()[at + 1..].iter().any(belongs);
+            let more = belonging.next().is_some();
             self.take_at(at, more, limit)
         };
         match taken {
@@ -428,12 +429,10 @@ impl<P: 'static> Listeners<P> {
             Form::Frequent(_) => return Some(taken),
             Form::Erased(callback) => callback,
         };
-        let entry = self.rest.as_mut().and_then(|rest| {
-            let at = taken.at as usize;
-            match rest.entries.get(at) {
-                Some(entry) if entry.key == taken.key => rest.entries.get_mut(at),
-                _ => rest.entries.iter_mut().find(|entry| entry.key == taken.key),
-            }
+        let entries = self.rest.as_mut().map(|rest| &mut rest.entries[..]);
+        let entry = entries.and_then(|entries| match entries.get(taken.at as usize) {
+            Some(entry) if entry.key == taken.key => entries.get_mut(taken.at as usize),
+            _ => entries.iter_mut().find(|entry| entry.key == taken.key),
         });
         match entry {
             Some(entry) => {
@@ -530,15 +529,22 @@ impl<P: 'static> Listeners<P> {
         self.take_at(at, more, limit)
     }
 
+    /// Removes a listener that has its only emission.
+    #[cold]
+    fn remove_once(&mut self, at: usize) {
+        if let Some(rest) = &mut self.rest {
+            rest.entries.remove(at);
+        }
+        self.note_others();
+    }
+
     #[inline]
     fn take_at(&mut self, at: usize, more: bool, limit: u64) -> Option<Taken<P>> {
-        let entries = &mut self.rest.as_mut()?.entries;
-        let entry = entries.get_mut(at)?;
+        let entry = self.rest.as_mut()?.entries.get_mut(at)?;
         let key = entry.key;
         let callback = entry.callback.take()?;
         if key.is_once() {
-            entries.remove(at);
-            self.note_others();
+            self.remove_once(at);
         }
         Some(Taken {
             callback: Form::Erased(callback),
