@@ -60,7 +60,7 @@ fn trailers_go_to_clients_that_accept_them() {
         ("", "\r\n0\r\n\r\n"),
     ] {
         let mut client = Client::connect(&uri);
-        client.send(&format!(
+        client.send(format!(
             "GET /trailers HTTP/1.1\r\nHost: a\r\n{te}Connection: close\r\n\r\n"
         ));
         let text = String::from_utf8(client.rest()).unwrap();
