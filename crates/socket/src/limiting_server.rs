@@ -27,7 +27,7 @@ crate::decorated_server! {
     /// | `close` | `()` | the wrapped server has stopped listening for good: the last event |
     ///
     /// Without a `connection` listener only refusals go on; whoever would be let in waits in the kernel's backlog for the
-    /// first listener, and so between two calls of [`next`](Emitter::next). What the wrapped server had accepted by then is
+    /// first listener, and so between two calls of [`next`](uptick_emitter::Emitter::next). What the wrapped server had accepted by then is
     /// held, and counts. The wrapped server is paused for that: pause and resume this one instead.
     ///
     /// # Limits

@@ -46,7 +46,7 @@ uptick_socket::decorated_server! {
     /// error the connection lingers, as after `end`, so that the alert arrives.
     ///
     /// Without a `connection` listener clients wait in the kernel's backlog for the first one, and so between two calls of
-    /// [`next`](Emitter::next). What had been accepted by then is held, once its handshake is done. The wrapped server is paused
+    /// [`next`](uptick_emitter::Emitter::next). What had been accepted by then is held, once its handshake is done. The wrapped server is paused
     /// for that: pause and resume this one instead.
     ///
     /// # Limits

@@ -34,7 +34,7 @@ crate::decorated_server! {
     /// A connection that closes without having sent anything, as health checks do, is no error.
     ///
     /// Without a `connection` listener clients wait in the kernel's backlog for the first one, and so between two calls of
-    /// [`next`](Emitter::next). What had been accepted by then is held, once its header is read. The wrapped server is paused
+    /// [`next`](uptick_emitter::Emitter::next). What had been accepted by then is held, once its header is read. The wrapped server is paused
     /// for that: pause and resume this one instead.
     ///
     /// # Limits

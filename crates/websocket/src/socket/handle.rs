@@ -20,7 +20,7 @@ use crate::protocol::CloseCode;
 /// | `message` | [`Message`] | a message has come |
 /// | `ping` | [`Bytes`] | a ping has come, and is answered: at once, or before what waits goes on |
 /// | `pong` | [`Bytes`] | a pong has come |
-/// | `drain` | `()` | what waited has gone out, after [`send`](WebSocket::send) gave [`Sent::Buffered`] |
+/// | `drain` | `()` | what waited has gone out, after [`send`](WebSocket::send) gave [`Sent::Buffered`](crate::Sent::Buffered) |
 /// | `dropped` | `usize` | a message of so many bytes was dropped: the peer does not read. Send it again at `drain`, not here |
 /// | `error` | [`Error`] | something failed |
 /// | `close` | [`Closed`] | it is over: the last event, and the only one of its kind |
