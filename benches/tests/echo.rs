@@ -165,7 +165,7 @@ fn a_quick_run_over_http_prints_a_row_for_each_server() {
     for (table, columns, names) in [
         (
             plain,
-            11,
+            13,
             &["http-floor", "uptick-http", "hyper", "axum", "actix-web"][..],
         ),
         (tls, 7, &["hyper-rustls", "uptick-https", "http-floor"]),
