@@ -33,6 +33,7 @@ fn decode<'a>(
             Event::Error(invalid) => *found += &format!("{body:?}({invalid:?})!"),
         }
     };
+    decoder.expect(method);
     for piece in pieces {
         decoder.push(piece.to_vec().into());
         loop {

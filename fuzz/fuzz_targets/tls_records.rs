@@ -110,7 +110,8 @@ fuzz_target!(|input: (u16, Vec<(bool, u8, Vec<u8>)>)| {
             bytes.extend(payload);
             continue;
         }
-        let typ = ContentType::from(typ);
+        // A type of 0 is padding, before which the payload's own end is the type.
+        let typ = ContentType::from(typ.max(1));
         if typ == ContentType::ApplicationData {
             sent.extend(&payload);
         }
