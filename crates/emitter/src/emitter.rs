@@ -2,9 +2,10 @@
 
 use std::any::Any;
 
+use crate::callback::Taken;
 use crate::event::{Event, EventKey, EventName, EventSet};
 use crate::future::{Events, Next};
-use crate::listeners::{Begin, ListenerId, Listeners, Next as NextEmission, Taken};
+use crate::listeners::{Begin, ListenerId, Listeners, Next as NextEmission};
 
 /// The payload of an emitter's frequent event.
 pub type Frequent<E> = <<E as Emitter>::Events as EventSet>::Frequent;

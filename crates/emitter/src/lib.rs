@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod callback;
 mod emitter;
 mod event;
 mod event_emitter;
