@@ -45,7 +45,7 @@ pub struct Listeners<P: 'static = ()> {
     rest: Option<Box<Rest>>,
 }
 
-/// What an emitter without listeners, and one whose frequent event has the only one, does not have.
+/// The listeners beside the typed one, and payloads that wait; most emitters have neither.
 #[derive(Default)]
 struct Rest {
     /// Most emitters have one listener beside that of the frequent event.

@@ -36,7 +36,7 @@ pub struct Next {
     end: Rc<dyn Endpoint>,
 }
 
-/// What responds after the last middleware.
+/// The end of a chain of middleware: the routes, or the handler of one.
 pub(crate) trait Endpoint {
     /// Responds to a request.
     fn answer(&self, request: Request) -> Reply;

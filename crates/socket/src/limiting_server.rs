@@ -26,7 +26,7 @@ crate::decorated_server! {
     /// | `error` | [`Error`] | a connection was refused ([`Error::TooManyConnections`]), or an error of the wrapped server |
     /// | `close` | `()` | the wrapped server has stopped listening for good: the last event |
     ///
-    /// Without a `connection` listener only refusals go on; whoever would be let in waits in the kernel's backlog for the
+    /// Without a `connection` listener only refusals go on; clients within the limits wait in the kernel's backlog for the
     /// first listener, and so between two calls of [`next`](uptick_emitter::Emitter::next). What the wrapped server had accepted by then is
     /// held, and counts. The wrapped server is paused for that: pause and resume this one instead.
     ///
@@ -35,7 +35,7 @@ crate::decorated_server! {
     /// ([`limit_per_client`](LimitingServer::limit_per_client)). What it keeps is bounded by the connections that are open.
     ///
     /// # Examples
-    /// At most 100 connections, 5 from one address; whoever sends something speaks to all others.
+    /// At most 100 connections, 5 from one address; bytes of one client go to all others.
     /// ```no_run
     /// use uptick_socket::prelude::*;
     ///

@@ -176,7 +176,7 @@ impl Inner {
     }
 }
 
-/// Gives a drained list its storage back, unless it was filled anew meanwhile.
+/// Returns the storage of a drained list to it, unless the list was filled again meanwhile.
 fn give_back<T>(list: &RefCell<Vec<T>>, storage: Vec<T>) {
     let mut list = list.borrow_mut();
     if list.capacity() == 0 {

@@ -120,7 +120,7 @@ pub enum Trigger {
     /// As [`Level`](Trigger::Level), for a socket that the pollers of several threads or processes watch: of the pollers
     /// that wait, one is woken rather than all (`EPOLLEXCLUSIVE`). A poller that does not wait then may report it, too.
     ///
-    /// Whoever is woken handles what is ready: a poller that stops watching instead leaves it to the next event. Each poller
+    /// The poller that is woken handles what is ready; if it stops watching instead, that waits for the next event. Each poller
     /// watches its own duplicate of the descriptor, or forgets it before it is closed. Linux only; elsewhere the same as `Level`.
     Exclusive,
 }

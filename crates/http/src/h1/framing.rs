@@ -7,7 +7,7 @@ use super::text::is_token;
 
 use http::StatusCode;
 
-/// What was found in the fields so far.
+/// The fields of framing and connection that were read so far.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     /// Empty at 0 as long as there is none.
@@ -246,11 +246,11 @@ impl Facts {
     }
 }
 
-/// What was found in the fields of a response so far.
+/// The same for a response.
 #[derive(Debug, Default)]
 pub(super) struct ResponseFacts {
     facts: Facts,
-    /// What is wrong with the framing of the body. A response without a body is not refused for it.
+    /// The first error in the framing of the body, which is ignored for a response without a body.
     problem: Option<Invalid>,
 }
 

@@ -1,4 +1,4 @@
-//! What a server serves: its routes, middlewares, callbacks and limits.
+//! The configuration of a server: its routes, middleware, callbacks and limits.
 //!
 //! A [`Site`] is a value that does not change while requests have it. The [`Service`] replaces it when the server is configured, and
 //! each request keeps the one that it has begun with.

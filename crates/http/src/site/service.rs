@@ -1,4 +1,4 @@
-//! What the connections of a server share.
+//! The state that the connections of a server share.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -8,7 +8,7 @@ use uptick_socket::Connection;
 
 use super::Site;
 
-/// What the connections of a server share: its site and its counts.
+/// The state that the connections of a server share: its site and its counts.
 #[derive(Default)]
 pub(crate) struct Service {
     site: RefCell<Rc<Site>>,

@@ -41,7 +41,7 @@ use crate::socket::handle::WebSocket;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Topics {
-    /// None where there was no place for them: nobody is subscribed.
+    /// `None` when the table had no room: then there are no subscribers.
     id: Option<Id>,
     local: PhantomData<*const ()>,
 }

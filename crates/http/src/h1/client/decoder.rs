@@ -20,7 +20,7 @@ pub const HEAD_TOO_LONG: Invalid = Invalid::new(
 const TOO_MANY_FIELDS: Invalid = Invalid::bad("the response has too many fields");
 const CUT_OFF: Invalid = Invalid::bad("the connection has ended before the response");
 
-/// What a [`Decoder`] has found.
+/// An event of a [`Decoder`].
 #[derive(Clone, Debug)]
 pub enum Event {
     /// An interim response (1xx but 101): the response is yet to come.
@@ -33,8 +33,8 @@ pub enum Event {
     Trailers(Trailers),
     /// The response ends.
     Complete,
-    /// What came is no response whose end is certain. Nothing comes after this, and the connection is of no more use. The status of
-    /// the error is what a gateway answers its client with.
+    /// The bytes are not a response whose end is certain. It is the last event, and the connection cannot be used any more. The status of
+    /// the error is the one that a gateway sends to its client.
     Error(Invalid),
 }
 

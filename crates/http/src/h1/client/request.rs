@@ -7,7 +7,7 @@ use crate::h1::encoder::{EncodeError, Encoder, Framing, Persistence, is_owned, w
 use crate::h1::parse;
 use crate::h1::target::check_authority;
 
-/// What is known of the body of a request.
+/// The framing of a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestBody {
     /// There is none.
@@ -30,7 +30,7 @@ pub struct Request<'a> {
     pub host: &'a str,
     /// The other fields. `Host` and those of connection and framing ([`is_owned`]) are not sent from here.
     pub fields: Option<&'a HeaderMap>,
-    /// What is known of the body.
+    /// The framing of the body.
     pub body: RequestBody,
     /// Whether the server is asked to close the connection after the response.
     pub close: bool,
