@@ -1,0 +1,431 @@
+//! The bus of a thread: subscribers, delivery, counters.
+//!
+//! Cost of a message to the own subscribers: a look for the topic, one for each subscriber, and a share of a tick. No allocation
+//! in the steady state.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use uptick_event_loop::{Id, Table, catch, future_tick};
+use uptick_stream::Chunk;
+
+use super::transport::{BusSink, BusStats, BusTransport, TransportStats};
+
+/// The maximum number of bytes in a topic: 65,535.
+pub const TOPIC_LIMIT: usize = u16::MAX as usize;
+
+/// The maximum number of bytes in a message: 2 MiB.
+pub const MESSAGE_LIMIT: usize = 2 * 1024 * 1024;
+
+/// The default limit of the bytes that wait for each worker: 4 MiB.
+pub const QUEUE_LIMIT: usize = 4 * 1024 * 1024;
+
+/// The number of bytes that a waiting message counts for, beside its topic and payload.
+pub(super) const OVERHEAD: usize = 64;
+
+/// The number of messages delivered in one iteration of the loop, before others have their turn.
+pub(super) const BATCH: usize = 1024;
+
+type Callback = Box<dyn FnMut(Bytes)>;
+
+/// The bus of a worker: publishes messages under a topic to all workers that have subscribed to it.
+///
+/// A `Copy` handle to the bus of the thread. A message arrives once at each subscriber, messages of one worker in the order in which
+/// they were published. Subscribers are called by the loop, never from within [`publish`](Bus::publish). The bus does not keep the loop
+/// running.
+///
+/// # Limits
+/// Topics 65,535 bytes · messages 2 MiB · 4 MiB of messages wait for each worker.
+///
+/// # Examples
+/// ```
+/// use uptick_workers::bus::Bus;
+///
+/// let bus = Bus::of_thread();
+/// let id = bus.subscribe("news", |payload| println!("{} bytes", payload.len()));
+/// bus.publish("news", "hello");
+/// uptick_event_loop::run()?;
+/// bus.unsubscribe(id);
+/// # Ok::<(), uptick_event_loop::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct Bus {
+    local: PhantomData<*const ()>,
+}
+
+/// Names a subscription, for [`Bus::unsubscribe`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SubscriptionId(Option<Id>);
+
+struct Subscription {
+    topic: Rc<str>,
+    /// `None` while it is called.
+    callback: Option<Callback>,
+}
+
+/// A message that waits for the own subscribers.
+struct OwnMessage {
+    topic: Rc<str>,
+    payload: Bytes,
+}
+
+impl OwnMessage {
+    fn cost(&self) -> usize {
+        cost(&self.topic, &self.payload)
+    }
+}
+
+struct State {
+    topics: HashMap<Rc<str>, Vec<Id>>,
+    subscriptions: Table<Subscription>,
+    transport: Option<Rc<dyn BusTransport>>,
+    /// Counts the transports that were attached or detached, so that the sinks of earlier ones do nothing.
+    generation: u64,
+    own: VecDeque<OwnMessage>,
+    own_bytes: usize,
+    own_limit: usize,
+    /// A tick will deliver what is in `own`.
+    scheduled: bool,
+    /// A subscriber is being called.
+    delivering: bool,
+    /// The receivers of a message while it is delivered: here so that the list is not allocated each time.
+    receivers: Vec<Id>,
+    stats: BusStats,
+}
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::new(State {
+        topics: HashMap::new(),
+        subscriptions: Table::new(),
+        transport: None,
+        generation: 0,
+        own: VecDeque::new(),
+        own_bytes: 0,
+        own_limit: QUEUE_LIMIT,
+        scheduled: false,
+        delivering: false,
+        receivers: Vec::new(),
+        stats: BusStats::default(),
+    });
+}
+
+/// Calls `f` with the bus of the thread; `None` while the thread is being torn down. `f` calls nothing that could use the bus.
+fn with<R>(f: impl FnOnce(&mut State) -> R) -> Option<R> {
+    STATE.try_with(|state| f(&mut state.borrow_mut())).ok()
+}
+
+/// The number of bytes that a waiting message counts for.
+pub(super) fn cost(topic: &str, payload: &Bytes) -> usize {
+    topic.len() + payload.len() + OVERHEAD
+}
+
+impl Bus {
+    /// Returns the bus of this thread.
+    pub fn of_thread() -> Bus {
+        Bus { local: PhantomData }
+    }
+
+    /// Publishes a message to all subscribers of the topic, in this worker and in others.
+    ///
+    /// # Limits
+    /// A message of more than [`MESSAGE_LIMIT`] bytes, or under a topic of more than [`TOPIC_LIMIT`], is dropped, counted and logged. A
+    /// message to a worker for which 4 MiB wait already is dropped and counted.
+    pub fn publish(self, topic: &str, payload: impl Chunk) {
+        let payload = payload.into_bytes();
+        if !takes(topic, &payload) {
+            return;
+        }
+        with(|state| state.push_own(topic, &payload));
+        publish(topic, &payload);
+    }
+
+    /// Publishes a message to the subscribers of the topic in all other workers.
+    ///
+    /// # Limits
+    /// As [`publish`](Bus::publish).
+    pub fn publish_to_others(self, topic: &str, payload: impl Chunk) {
+        let payload = payload.into_bytes();
+        if takes(topic, &payload) {
+            publish(topic, &payload);
+        }
+    }
+
+    /// Calls `callback` with each message that is published under the topic from now on, in this worker or in another.
+    ///
+    /// The other workers know of the first subscription to a topic when this returns. A callback that panics is logged, and called
+    /// again with the next message.
+    ///
+    /// # Limits
+    /// A topic of more than [`TOPIC_LIMIT`] bytes has no messages.
+    pub fn subscribe<R>(
+        self,
+        topic: &str,
+        mut callback: impl FnMut(Bytes) -> R + 'static,
+    ) -> SubscriptionId {
+        let callback: Callback = Box::new(move |payload| drop(callback(payload)));
+        let (id, transport) = with(|state| state.add(topic, callback)).unwrap_or_default();
+        if let Some(transport) = transport {
+            transport.subscribe(topic);
+        }
+        SubscriptionId(id)
+    }
+
+    /// Ends a subscription; returns `false` if there is none. The callback is not called after this, and dropped.
+    pub fn unsubscribe(self, id: SubscriptionId) -> bool {
+        let removed = with(|state| state.remove(id.0?)).flatten();
+        let Some((subscription, transport)) = removed else {
+            return false;
+        };
+        if let Some(transport) = transport {
+            transport.unsubscribe(&subscription.topic);
+        }
+        // The callback is dropped while nothing is borrowed: what it has captured may use the bus.
+        true
+    }
+
+    /// Returns the counters.
+    pub fn stats(self) -> BusStats {
+        let Some((mut stats, transport)) = with(|state| {
+            let mut stats = state.stats;
+            stats.queued_bytes = state.own_bytes;
+            (stats, state.transport.clone())
+        }) else {
+            return BusStats::default();
+        };
+        let carried = transport.map_or_else(TransportStats::default, |transport| transport.stats());
+        stats.dropped += carried.dropped;
+        stats.queued_bytes += carried.queued_bytes;
+        stats
+    }
+
+    /// Sets the number of bytes that may wait for the own subscribers. A message beyond that is dropped for them, and counted.
+    /// Default: 4 MiB.
+    pub fn set_queue_limit(self, bytes: usize) {
+        with(|state| state.own_limit = bytes);
+    }
+
+    /// Connects the bus to other workers by a transport, in place of the transport before, which is closed.
+    ///
+    /// The topics that have subscribers are announced before this returns.
+    pub fn attach(self, transport: impl BusTransport + 'static) {
+        self.detach();
+        let transport: Rc<dyn BusTransport> = Rc::new(transport);
+        let generation = with(|state| {
+            state.generation += 1;
+            state.generation
+        });
+        let Some(generation) = generation else { return };
+        transport.attach(BusSink::new(generation));
+        let topics = with(|state| {
+            state.transport = Some(Rc::clone(&transport));
+            let topics = state
+                .topics
+                .keys()
+                .filter(|topic| topic.len() <= TOPIC_LIMIT);
+            topics.cloned().collect::<Vec<Rc<str>>>()
+        });
+        for topic in topics.into_iter().flatten() {
+            transport.subscribe(&topic);
+        }
+    }
+
+    /// Closes the transport: from now on messages reach the own subscribers only. Returns `false` if there is none.
+    pub fn detach(self) -> bool {
+        let transport = with(|state| {
+            state.generation += 1;
+            state.transport.take()
+        });
+        let Some(transport) = transport.flatten() else {
+            return false;
+        };
+        let dropped = transport.stats().dropped;
+        with(|state| state.stats.dropped += dropped);
+        transport.close();
+        true
+    }
+}
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (topics, attached) =
+            with(|state| (state.topics.len(), state.transport.is_some())).unwrap_or_default();
+        f.debug_struct("Bus")
+            .field("topics", &topics)
+            .field("attached", &attached)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Counts a message that is published; returns whether it is short enough.
+fn takes(topic: &str, payload: &Bytes) -> bool {
+    let fits = topic.len() <= TOPIC_LIMIT && payload.len() <= MESSAGE_LIMIT;
+    with(|state| {
+        state.stats.published += 1;
+        state.stats.dropped += u64::from(!fits);
+    });
+    if !fits {
+        tracing::warn!(
+            "publishing a message of {} bytes under a topic of {} failed: the limits are {MESSAGE_LIMIT} and {TOPIC_LIMIT}",
+            payload.len(),
+            topic.len(),
+        );
+    }
+    fits
+}
+
+/// Passes a message to the transport.
+fn publish(topic: &str, payload: &Bytes) {
+    let transport = with(|state| state.transport.clone()).flatten();
+    if let Some(transport) = transport {
+        transport.publish(topic, payload);
+    }
+}
+
+/// Delivers a message of another worker.
+pub(super) fn receive(generation: u64, topic: &str, payload: Bytes) {
+    let now = with(|state| {
+        if state.generation != generation {
+            return false;
+        }
+        state.stats.received += 1;
+        if state.delivering {
+            state.push_own(topic, &payload);
+        }
+        !state.delivering
+    });
+    if now == Some(true) {
+        deliver(topic, payload);
+    }
+}
+
+pub(super) fn is_attached(generation: u64) -> bool {
+    with(|state| state.generation == generation) == Some(true)
+}
+
+/// Calls the subscribers of a topic, while nothing is borrowed.
+fn deliver(topic: &str, payload: Bytes) {
+    let receivers = with(|state| {
+        let mut receivers = std::mem::take(&mut state.receivers);
+        receivers.clear();
+        receivers.extend(state.topics.get(topic).into_iter().flatten());
+        state.delivering = true;
+        receivers
+    });
+    let Some(receivers) = receivers else { return };
+    for &id in &receivers {
+        call(id, payload.clone());
+    }
+    with(|state| {
+        state.delivering = false;
+        state.receivers = receivers;
+    });
+}
+
+fn call(id: Id, payload: Bytes) {
+    let callback = with(|state| state.subscriptions.get_mut(id)?.callback.take());
+    let Some(Some(mut callback)) = callback else {
+        return;
+    };
+    if let Err(message) = catch(|| callback(payload)) {
+        tracing::error!("a subscriber of the bus panicked: {message}");
+    }
+    let mut callback = Some(callback);
+    with(|state| {
+        if let Some(subscription) = state.subscriptions.get_mut(id) {
+            subscription.callback = callback.take();
+        }
+    });
+    // One that was unsubscribed meanwhile is dropped here, while nothing is borrowed.
+    if let Err(message) = catch(|| drop(callback)) {
+        tracing::error!("a subscriber of the bus panicked as it was dropped: {message}");
+    }
+}
+
+/// Delivers what waits for the own subscribers, as a tick.
+fn deliver_own() {
+    with(|state| state.scheduled = false);
+    for _ in 0..BATCH {
+        let Some(Some(message)) = with(State::pop_own) else {
+            return;
+        };
+        deliver(&message.topic, message.payload);
+    }
+    with(|state| {
+        if !state.own.is_empty() {
+            state.schedule();
+        }
+    });
+}
+
+impl State {
+    /// Adds a message for the own subscribers, if there are any.
+    fn push_own(&mut self, topic: &str, payload: &Bytes) {
+        let Some((topic, _)) = self.topics.get_key_value(topic) else {
+            return;
+        };
+        let message = OwnMessage {
+            topic: Rc::clone(topic),
+            payload: payload.clone(),
+        };
+        if self.own_bytes + message.cost() > self.own_limit {
+            self.stats.dropped += 1;
+            return;
+        }
+        self.own_bytes += message.cost();
+        self.own.push_back(message);
+        self.schedule();
+    }
+
+    fn pop_own(&mut self) -> Option<OwnMessage> {
+        let message = self.own.pop_front()?;
+        self.own_bytes -= message.cost();
+        Some(message)
+    }
+
+    fn schedule(&mut self) {
+        if !self.scheduled {
+            self.scheduled = true;
+            future_tick(deliver_own);
+        }
+    }
+
+    /// Adds a subscription; returns the transport if it is the first one to its topic.
+    fn add(
+        &mut self,
+        topic: &str,
+        callback: Callback,
+    ) -> (Option<Id>, Option<Rc<dyn BusTransport>>) {
+        let name = match self.topics.get_key_value(topic) {
+            Some((name, _)) => Rc::clone(name),
+            None => topic.into(),
+        };
+        let id = self.subscriptions.insert(Subscription {
+            topic: Rc::clone(&name),
+            callback: Some(callback),
+        });
+        let Some(id) = id else { return (None, None) };
+        let receivers = self.topics.entry(name).or_default();
+        receivers.push(id);
+        let is_first = receivers.len() == 1 && topic.len() <= TOPIC_LIMIT;
+        let transport = self.transport.clone().filter(|_| is_first);
+        (Some(id), transport)
+    }
+
+    /// Removes a subscription; returns the transport along with it if it was the last one to its topic.
+    fn remove(&mut self, id: Id) -> Option<(Subscription, Option<Rc<dyn BusTransport>>)> {
+        let subscription = self.subscriptions.remove(id)?;
+        let receivers = self.topics.get_mut(&subscription.topic)?;
+        receivers.retain(|receiver| *receiver != id);
+        let is_last = receivers.is_empty();
+        if is_last {
+            self.topics.remove(&subscription.topic);
+        }
+        let is_announced = is_last && subscription.topic.len() <= TOPIC_LIMIT;
+        let transport = self.transport.clone().filter(|_| is_announced);
+        Some((subscription, transport))
+    }
+}

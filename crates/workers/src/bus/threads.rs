@@ -1,0 +1,146 @@
+//! The transport between threads: each member of a group has an inbox into which the others put their messages.
+//!
+//! Cost of a message to other threads: a look for the topic, and for each receiver three reference counts, a push without a lock, and
+//! one fence for all. A thread that sleeps is woken by one posted call, whatever number of messages follow. The payload is
+//! shared.
+
+mod group;
+mod member;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use self::group::Group;
+use self::member::Member;
+use super::local::QUEUE_LIMIT;
+use super::transport::{BusSink, BusTransport, TransportStats};
+
+/// A group of threads whose buses are connected.
+///
+/// Clones are the same group. Threads join and leave while others run.
+///
+/// # Examples
+/// ```
+/// use uptick_workers::bus::{Bus, ThreadBus};
+///
+/// let group = ThreadBus::new();
+/// let workers = [1, 2].map(|worker| {
+///     let group = group.clone();
+///     std::thread::spawn(move || {
+///         let bus = Bus::of_thread();
+///         bus.attach(group.join());
+///         bus.subscribe("news", move |payload| println!("{worker}: {payload:?}"));
+///         // uptick_event_loop::run()
+///     })
+/// });
+/// # workers.map(|worker| worker.join().unwrap());
+/// ```
+#[derive(Clone)]
+pub struct ThreadBus {
+    group: Arc<Group>,
+}
+
+/// A thread's membership in a [`ThreadBus`]: the transport for its bus.
+///
+/// Dropping it leaves the group.
+pub struct ThreadTransport {
+    member: Rc<Member>,
+}
+
+thread_local! {
+    /// The members on this thread, for the calls that wake them.
+    static MEMBERS: RefCell<Vec<Weak<Member>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl ThreadBus {
+    /// Creates a group without members.
+    #[expect(
+        clippy::new_without_default,
+        reason = "a group is made where workers are"
+    )]
+    pub fn new() -> ThreadBus {
+        ThreadBus::with_queue_limit(QUEUE_LIMIT)
+    }
+
+    /// Creates a group in which so many bytes of messages of one publisher wait for each receiver: topics, payloads, and 64 bytes
+    /// for each message. Beyond that, messages of the publisher to this receiver are dropped. Default: 4 MiB.
+    pub fn with_queue_limit(bytes: usize) -> ThreadBus {
+        ThreadBus {
+            group: Arc::new(Group::new(bytes)),
+        }
+    }
+
+    /// Joins the group with this thread's loop.
+    pub fn join(&self) -> ThreadTransport {
+        let member = Rc::new(Member::join(&self.group));
+        let _ = MEMBERS.try_with(|members| {
+            let mut members = members.borrow_mut();
+            members.retain(|member| member.strong_count() > 0);
+            members.push(Rc::downgrade(&member));
+        });
+        ThreadTransport { member }
+    }
+
+    /// Returns the number of members.
+    pub fn members(&self) -> usize {
+        self.group.members()
+    }
+}
+
+/// Delivers what waits for a member of this thread.
+fn receive(number: u64) {
+    let member = MEMBERS.try_with(|members| {
+        let members = members.borrow();
+        let mut members = members.iter().filter_map(Weak::upgrade);
+        members.find(|member| member.number() == number)
+    });
+    if let Ok(Some(member)) = member {
+        member.receive();
+    }
+}
+
+impl BusTransport for ThreadTransport {
+    fn attach(&self, sink: BusSink) {
+        self.member.attach(sink);
+    }
+
+    fn publish(&self, topic: &str, payload: &Bytes) {
+        self.member.publish(topic, payload);
+    }
+
+    fn subscribe(&self, topic: &str) {
+        self.member.subscribe(topic);
+    }
+
+    fn unsubscribe(&self, topic: &str) {
+        self.member.unsubscribe(topic);
+    }
+
+    fn stats(&self) -> TransportStats {
+        self.member.stats()
+    }
+
+    fn close(&self) {
+        self.member.leave();
+    }
+}
+
+impl fmt::Debug for ThreadBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadBus")
+            .field("members", &self.members())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ThreadTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadTransport")
+            .field("number", &self.member.number())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,220 @@
+//! What the members of a group share: inboxes, and who is interested in which topic.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use uptick_event_loop::{Error, LoopHandle, add_timer};
+
+/// The number of changed topics from which on a member looks all topics up again.
+const CHANGES: usize = 1024;
+
+/// The wait before a loop that is too far behind for a call is woken again.
+const WAKE_RETRY: Duration = Duration::from_millis(10);
+
+/// A group of members.
+pub(super) struct Group {
+    /// The number of bytes of one publisher that may wait for each receiver.
+    pub(super) limit: usize,
+    interests: Mutex<Interests>,
+}
+
+#[derive(Default)]
+struct Interests {
+    joined: u64,
+    members: Vec<Arc<Inbox>>,
+    topics: HashMap<Arc<str>, Vec<Arc<Inbox>>>,
+}
+
+/// A message on its way from one member to another.
+pub(super) struct Envelope {
+    pub(super) topic: Arc<str>,
+    pub(super) payload: Bytes,
+    /// The bytes that wait from the same publisher for the same receiver.
+    pub(super) queued: Arc<AtomicUsize>,
+}
+
+/// What other members see of a member.
+pub(super) struct Inbox {
+    pub(super) number: u64,
+    sender: Sender<Envelope>,
+    handle: LoopHandle,
+    /// The member will look into its inbox without being woken.
+    scheduled: AtomicBool,
+    has_left: AtomicBool,
+    /// There is something in `changes`.
+    changed: AtomicBool,
+    changes: Mutex<Changes>,
+}
+
+/// What has changed since a member last looked topics up.
+#[derive(Default)]
+pub(super) struct Changes {
+    /// The topics whose subscribers have changed.
+    pub(super) topics: HashSet<Arc<str>>,
+    /// Members have left, or too many topics have changed to name them.
+    pub(super) all: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Group {
+    pub(super) fn new(limit: usize) -> Self {
+        Group {
+            limit,
+            interests: Mutex::default(),
+        }
+    }
+
+    pub(super) fn members(&self) -> usize {
+        lock(&self.interests).members.len()
+    }
+
+    /// Adds a member whose messages go to `sender`.
+    pub(super) fn join(&self, sender: Sender<Envelope>, handle: LoopHandle) -> Arc<Inbox> {
+        let mut interests = lock(&self.interests);
+        interests.joined += 1;
+        let inbox = Arc::new(Inbox {
+            number: interests.joined,
+            sender,
+            handle,
+            scheduled: AtomicBool::new(false),
+            has_left: AtomicBool::new(false),
+            changed: AtomicBool::new(false),
+            changes: Mutex::default(),
+        });
+        interests.members.push(Arc::clone(&inbox));
+        inbox
+    }
+
+    /// Removes a member, with all its interests.
+    pub(super) fn leave(&self, inbox: &Arc<Inbox>) {
+        inbox.has_left.store(true, Ordering::Release);
+        let mut interests = lock(&self.interests);
+        let others = |other: &Arc<Inbox>| other.number != inbox.number;
+        interests.members.retain(others);
+        interests.topics.retain(|_, members| {
+            members.retain(others);
+            !members.is_empty()
+        });
+        for other in &interests.members {
+            other.change(None);
+        }
+    }
+
+    /// Notes the interest of a member in a topic.
+    pub(super) fn subscribe(&self, inbox: &Arc<Inbox>, topic: &str) {
+        let mut interests = lock(&self.interests);
+        let name: Arc<str> = match interests.topics.get_key_value(topic) {
+            Some((name, _)) => Arc::clone(name),
+            None => topic.into(),
+        };
+        let members = interests.topics.entry(Arc::clone(&name)).or_default();
+        if !members.iter().any(|member| member.number == inbox.number) {
+            members.push(Arc::clone(inbox));
+        }
+        interests.tell_others(inbox, &name);
+    }
+
+    /// Withdraws the interest of a member in a topic.
+    pub(super) fn unsubscribe(&self, inbox: &Arc<Inbox>, topic: &str) {
+        let mut interests = lock(&self.interests);
+        let Some((name, _)) = interests.topics.get_key_value(topic) else {
+            return;
+        };
+        let name = Arc::clone(name);
+        if let Some(members) = interests.topics.get_mut(topic) {
+            members.retain(|member| member.number != inbox.number);
+            if members.is_empty() {
+                interests.topics.remove(topic);
+            }
+        }
+        interests.tell_others(inbox, &name);
+    }
+
+    /// Calls `f` with the members that are interested in a topic.
+    pub(super) fn look_up<R>(&self, topic: &str, f: impl FnOnce(&[Arc<Inbox>]) -> R) -> R {
+        let interests = lock(&self.interests);
+        f(interests.topics.get(topic).map_or(&[], Vec::as_slice))
+    }
+}
+
+impl Interests {
+    fn tell_others(&self, inbox: &Inbox, topic: &Arc<str>) {
+        let others = self.members.iter();
+        for other in others.filter(|other| other.number != inbox.number) {
+            other.change(Some(topic));
+        }
+    }
+}
+
+impl Inbox {
+    /// Puts a message in; returns `false` if the member is gone.
+    pub(super) fn push(&self, envelope: Envelope) -> bool {
+        self.sender.send(envelope).is_ok()
+    }
+
+    /// Wakes the member, unless it will look by itself. To be called after a [`fence`] that follows the [`push`](Inbox::push).
+    pub(super) fn wake(self: &Arc<Self>) {
+        if self.scheduled.load(Ordering::Relaxed) || self.scheduled.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let number = self.number;
+        if let Err(error) = self.handle.post(move || super::receive(number)) {
+            self.scheduled.store(false, Ordering::Relaxed);
+            if matches!(error, Error::PostQueueFull { .. }) {
+                let inbox = Arc::clone(self);
+                add_timer(WAKE_RETRY, move || inbox.wake());
+            }
+        }
+    }
+
+    /// Notes that the member begins to look into its inbox: from now on it has to be woken.
+    pub(super) fn begin_receiving(&self) {
+        self.scheduled.store(false, Ordering::Relaxed);
+        // Either a publisher sees this, or the member sees the publisher's message.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Notes that the member will look again by itself; returns `false` if it was noted already.
+    pub(super) fn schedule(&self) -> bool {
+        !self.scheduled.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.has_left.load(Ordering::Acquire)
+    }
+
+    /// Notes a change for the member: of a topic's subscribers, or of everything.
+    fn change(&self, topic: Option<&Arc<str>>) {
+        let mut changes = lock(&self.changes);
+        match topic {
+            Some(topic) if changes.topics.len() < CHANGES => {
+                if !changes.all {
+                    changes.topics.insert(Arc::clone(topic));
+                }
+            }
+            _ => {
+                changes.topics.clear();
+                changes.all = true;
+            }
+        }
+        self.changed.store(true, Ordering::Release);
+    }
+
+    /// Takes the changes since the last call; `None` if there are none.
+    #[inline]
+    pub(super) fn take_changes(&self) -> Option<Changes> {
+        if !self.changed.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut changes = lock(&self.changes);
+        self.changed.store(false, Ordering::Release);
+        Some(std::mem::take(&mut *changes))
+    }
+}

@@ -1,0 +1,214 @@
+//! A member of a group, on its own thread: publishing and receiving.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::mpsc::{Receiver, channel};
+
+use bytes::Bytes;
+use uptick_event_loop::{future_tick, handle};
+
+use super::group::{Changes, Envelope, Group, Inbox};
+use crate::bus::local::{BATCH, cost};
+use crate::bus::transport::{BusSink, TransportStats};
+
+/// The number of bytes delivered in one iteration of the loop, before others have their turn: 1 MiB.
+const BATCH_BYTES: usize = 1024 * 1024;
+
+/// The number of topics whose receivers a member remembers. Beyond that it forgets them all, and looks them up again.
+const ROUTES: usize = 65_536;
+
+/// A member of a group.
+pub(super) struct Member {
+    group: Arc<Group>,
+    inbox: Arc<Inbox>,
+    receiver: Receiver<Envelope>,
+    sink: RefCell<Option<BusSink>>,
+    routing: RefCell<Routing>,
+    dropped: Cell<u64>,
+}
+
+/// The receivers of topics, as they were looked up.
+#[derive(Default)]
+struct Routing {
+    topics: HashMap<Arc<str>, Rc<Route>>,
+    links: HashMap<u64, Rc<Link>>,
+}
+
+/// The receivers of a topic.
+struct Route {
+    topic: Arc<str>,
+    links: Vec<Rc<Link>>,
+}
+
+/// A receiver, as seen by a publisher.
+struct Link {
+    inbox: Arc<Inbox>,
+    /// The bytes that wait there from this publisher.
+    queued: Arc<AtomicUsize>,
+}
+
+impl Member {
+    pub(super) fn join(group: &Arc<Group>) -> Self {
+        let (sender, receiver) = channel();
+        Member {
+            group: Arc::clone(group),
+            inbox: group.join(sender, handle()),
+            receiver,
+            sink: RefCell::new(None),
+            routing: RefCell::default(),
+            dropped: Cell::new(0),
+        }
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.inbox.number
+    }
+
+    pub(super) fn attach(&self, sink: BusSink) {
+        self.sink.replace(Some(sink));
+    }
+
+    pub(super) fn subscribe(&self, topic: &str) {
+        self.group.subscribe(&self.inbox, topic);
+    }
+
+    pub(super) fn unsubscribe(&self, topic: &str) {
+        self.group.unsubscribe(&self.inbox, topic);
+    }
+
+    pub(super) fn stats(&self) -> TransportStats {
+        let routing = self.routing.borrow();
+        let links = routing.links.values().filter(|link| !link.inbox.has_left());
+        TransportStats {
+            dropped: self.dropped.get(),
+            queued_bytes: links.map(|link| link.queued.load(Ordering::Relaxed)).sum(),
+        }
+    }
+
+    pub(super) fn leave(&self) {
+        if !self.inbox.has_left() {
+            self.group.leave(&self.inbox);
+        }
+    }
+
+    pub(super) fn publish(&self, topic: &str, payload: &Bytes) {
+        let route = self.route(topic);
+        if route.links.is_empty() {
+            return;
+        }
+        let cost = cost(topic, payload);
+        for link in &route.links {
+            let before = link.queued.fetch_add(cost, Ordering::Relaxed);
+            let fits = before.saturating_add(cost) <= self.group.limit;
+            if !fits {
+                self.dropped.set(self.dropped.get() + 1);
+            }
+            let envelope = || Envelope {
+                topic: Arc::clone(&route.topic),
+                payload: payload.clone(),
+                queued: Arc::clone(&link.queued),
+            };
+            if !fits || !link.inbox.push(envelope()) {
+                link.queued.fetch_sub(cost, Ordering::Relaxed);
+            }
+        }
+        // Either a receiver that is about to sleep sees the message, or it is seen here.
+        fence(Ordering::SeqCst);
+        for link in &route.links {
+            link.inbox.wake();
+        }
+    }
+
+    /// Returns the receivers of a topic, which are looked up if they are not known.
+    fn route(&self, topic: &str) -> Rc<Route> {
+        let mut routing = self.routing.borrow_mut();
+        if let Some(changes) = self.inbox.take_changes() {
+            routing.forget(&changes);
+        }
+        match routing.topics.get(topic) {
+            Some(route) => Rc::clone(route),
+            None => routing.look_up(topic, &self.group, &self.inbox),
+        }
+    }
+
+    /// Delivers what waits, up to a budget.
+    pub(super) fn receive(&self) {
+        let Some(sink) = self.sink.borrow().clone() else {
+            return;
+        };
+        self.inbox.begin_receiving();
+        let mut bytes = 0;
+        for _ in 0..BATCH {
+            if bytes >= BATCH_BYTES || self.inbox.has_left() {
+                break;
+            }
+            let Ok(envelope) = self.receiver.try_recv() else {
+                return;
+            };
+            let cost = cost(&envelope.topic, &envelope.payload);
+            bytes += cost;
+            envelope.queued.fetch_sub(cost, Ordering::Relaxed);
+            sink.deliver(&envelope.topic, envelope.payload);
+        }
+        if !self.inbox.has_left() && self.inbox.schedule() {
+            let number = self.number();
+            future_tick(move || super::receive(number));
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl Routing {
+    /// Looks up the receivers of a topic other than `own`.
+    fn look_up(&mut self, topic: &str, group: &Group, own: &Inbox) -> Rc<Route> {
+        let links = &mut self.links;
+        let links = group.look_up(topic, |inboxes| {
+            let others = inboxes.iter().filter(|inbox| inbox.number != own.number);
+            let link = |inbox: &Arc<Inbox>| {
+                let link = links
+                    .entry(inbox.number)
+                    .or_insert_with(|| Rc::new(Link::to(inbox)));
+                Rc::clone(link)
+            };
+            others.map(link).collect()
+        });
+        let topic: Arc<str> = topic.into();
+        let route = Rc::new(Route {
+            topic: Arc::clone(&topic),
+            links,
+        });
+        if self.topics.len() >= ROUTES {
+            self.topics.clear();
+        }
+        self.topics.insert(topic, Rc::clone(&route));
+        route
+    }
+
+    /// Forgets the receivers of topics that have changed.
+    fn forget(&mut self, changes: &Changes) {
+        for topic in &changes.topics {
+            self.topics.remove(topic);
+        }
+        if changes.all {
+            self.topics.clear();
+            self.links.retain(|_, link| !link.inbox.has_left());
+        }
+    }
+}
+
+impl Link {
+    fn to(inbox: &Arc<Inbox>) -> Self {
+        Link {
+            inbox: Arc::clone(inbox),
+            queued: Arc::default(),
+        }
+    }
+}
