@@ -1,49 +1,48 @@
 //! The value of the `Date` field, which is formatted again when the second changes.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use uptick_event_loop::driver;
 
+/// A time as a value of `Date` (RFC 9110, 5.6.7).
+pub(super) type Text = [u8; 29];
+
 thread_local! {
-    static DATE: RefCell<Date> = const { RefCell::new(Date { text: String::new(), until: 0 }) };
+    static DATE: Cell<Date> = const { Cell::new(Date { text: [b' '; 29], until: 0 }) };
 }
 
-/// A time as a value of `Date` (RFC 9110, 5.6.7).
+#[derive(Clone, Copy)]
 struct Date {
-    text: String,
+    text: Text,
     /// The end of its second, in nanoseconds on the loop's clock.
     until: u64,
 }
 
-/// Calls `f` with the time now, for which the system's clock is read once in a second; with `None` when the thread ends, or inside of
-/// another call.
+/// Returns the time now, for which the system's clock is read once in a second.
 #[inline]
-pub(super) fn with<R>(mut f: impl FnMut(Option<&str>) -> R) -> R {
+pub(super) fn now() -> Text {
     let now = driver::nanoseconds();
-    let done = DATE.try_with(|date| {
-        let mut date = date.try_borrow_mut().ok()?;
-        if now >= date.until {
-            date.renew(now);
-        }
-        Some(f(Some(&date.text)))
-    });
-    match done {
-        Ok(Some(result)) => result,
-        _ => f(None),
+    let date = DATE.get();
+    match now < date.until {
+        true => date.text,
+        false => renewed(now),
     }
 }
 
-impl Date {
-    #[cold]
-    fn renew(&mut self, now: u64) {
-        let time = SystemTime::now();
-        let part = time
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |time| time.subsec_nanos());
-        self.text = httpdate::fmt_http_date(time);
-        self.until = now.saturating_add(u64::from(NANOSECONDS - part));
+#[cold]
+fn renewed(now: u64) -> Text {
+    let time = SystemTime::now();
+    let part = time
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.subsec_nanos());
+    let mut text = [b' '; 29];
+    for (place, byte) in text.iter_mut().zip(httpdate::fmt_http_date(time).bytes()) {
+        *place = byte;
     }
+    let until = now.saturating_add(u64::from(NANOSECONDS - part));
+    DATE.set(Date { text, until });
+    text
 }
 
 /// Nanoseconds in a second.
@@ -56,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_date_is_the_system_time_to_the_second() {
-        let date = httpdate::parse_http_date(&with(|date| date.unwrap().to_owned())).unwrap();
+        let date = httpdate::parse_http_date(str::from_utf8(&now()).unwrap()).unwrap();
         let age = SystemTime::now().duration_since(date).unwrap();
         assert!(age < Duration::from_secs(2), "{age:?}");
     }

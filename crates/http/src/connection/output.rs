@@ -8,8 +8,7 @@ use super::flags::Flags;
 use super::state::{HttpConnection, State};
 use super::{date, owned_headers};
 use crate::exchange::{BodyProgress, Exchange, Head, Piece, ResponseProgress, Transport};
-use crate::h1::{Encoder, Persistence, ResponseBody, ResponseHead, Version};
-use crate::response::Parts;
+use crate::h1::{Encoder, Persistence, ResponseBody, ResponseHead, Version, write_plain};
 use crate::{HeaderMap, HttpError, Method, Response, StatusCode};
 
 /// The values that the head of a response depends on beside the response.
@@ -22,9 +21,15 @@ struct Context {
     ahead: u8,
 }
 
+/// States in which a response is not a usual one.
+const UNUSUAL: Flags = Flags::CLOSING
+    .or(Flags::DRAINING)
+    .or(Flags::HALF_OPEN)
+    .or(Flags::LAST)
+    .or(Flags::PEER_ENDED);
+
 impl HttpConnection {
     /// Begins the response.
-    #[inline]
     fn begin_response(&self, exchange: &Exchange) -> Context {
         exchange.response.set(ResponseProgress::Started);
         let mut state = self.state();
@@ -59,9 +64,48 @@ impl HttpConnection {
         owned_headers::log_replaced(self.conn, headers, length);
     }
 
-    /// Sends a whole response.
+    /// Sends a whole response; returns `false` when the connection closes.
+    ///
+    /// Cost of a usual one: the state is looked at once, and all of it is appended to the send buffer at once.
     #[inline]
-    pub(super) fn send_whole(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>) {
+    pub(super) fn send_whole(
+        &self,
+        exchange: &Exchange,
+        head: &Head<'_>,
+        body: Piece<'_>,
+    ) -> bool {
+        let flags = self.state().flags;
+        if flags.intersects(UNUSUAL)
+            || !exchange.is_received()
+            || !exchange.head.is_plain()
+            || head.status != StatusCode::OK
+            || head.headers.is_some()
+        {
+            return self.send_any(exchange, head, body);
+        }
+        let (Some(content_type), Piece::Short(body)) = (head.content_type, &body) else {
+            return self.send_any(exchange, head, body);
+        };
+        let date = date::now();
+        let open = self
+            .conn
+            .write_with(|out| write_plain(out, content_type, &date, body));
+        exchange.response.set(ResponseProgress::Done);
+        if open != Some(true) {
+            self.state().note_room(open);
+        }
+        if !flags.contains(Flags::ADVANCING) {
+            self.advance_later();
+        }
+        true
+    }
+
+    /// [`send_whole`](HttpConnection::send_whole) for any response.
+    #[inline(never)]
+    fn send_any(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>) -> bool {
+        if self.state().flags.contains(Flags::CLOSING) {
+            return false;
+        }
         let context = self.begin_response(exchange);
         let length = match body.len() {
             0 => ResponseBody::Empty,
@@ -87,10 +131,10 @@ impl HttpConnection {
             open = Some(self.conn.write(bytes));
         }
         self.sent(exchange, persistence, open);
+        true
     }
 
     /// Notes that the response is written whole.
-    #[inline]
     fn sent(&self, exchange: &Exchange, persistence: Persistence, open: Option<bool>) {
         let mut state = self.state();
         exchange.response.set(ResponseProgress::Done);
@@ -231,27 +275,16 @@ impl HttpConnection {
         if site.hooks.finishes() {
             response = site.hooks.finish(Some(self.conn), response, None);
         }
-        let Parts {
-            status,
-            content_type,
-            headers,
-            body,
-        } = response.into_parts();
-        let head = Head {
-            status,
-            content_type,
-            headers: headers.as_deref(),
-        };
         let context = Context {
             version: Version::Http11,
             to_head: false,
             persistence: Persistence::Close,
             ahead: 0,
         };
-        let bytes = body.as_bytes().unwrap_or_default();
+        let bytes = response.body().as_bytes().unwrap_or_default();
         self.conn.write_with(|out| {
             let length = ResponseBody::Bytes(bytes.len() as u64);
-            if encode(&head, context, length, out).sends_body() {
+            if encode(&Head::of(&response), context, length, out).sends_body() {
                 out.extend_from_slice(bytes);
             }
         });
@@ -280,25 +313,21 @@ impl State {
 }
 
 /// Writes the head.
-#[inline]
 fn encode(head: &Head<'_>, context: Context, body: ResponseBody, out: &mut Vec<u8>) -> Encoder {
     let start = out.len();
-    let encoder = date::with(|date| {
-        Encoder::begin_checked(
-            out,
-            &ResponseHead {
-                status: head.status,
-                reason: None,
-                content_type: head.content_type,
-                date,
-                fields: head.headers,
-                body,
-                version: context.version,
-                to_head: context.to_head,
-                persistence: context.persistence,
-            },
-        )
-    });
+    let date = date::now();
+    let head = ResponseHead {
+        status: head.status,
+        reason: None,
+        content_type: head.content_type,
+        date: str::from_utf8(&date).ok(),
+        fields: head.headers,
+        body,
+        version: context.version,
+        to_head: context.to_head,
+        persistence: context.persistence,
+    };
+    let encoder = Encoder::begin_checked(out, &head);
     if context.ahead > 0 {
         out.drain(start..start + usize::from(context.ahead));
     }

@@ -363,7 +363,7 @@ impl HttpConnection {
     /// Passes a request to the server's routes, and sends the response.
     #[inline]
     fn handle(&self, exchange: &Rc<Exchange>, site: &Rc<Site>) {
-        if self.service.handle(exchange, site) {
+        if self.service.handle(self, exchange, site) {
             // The time for a response that comes later starts.
             self.state().since = Timestamp::now();
         }

@@ -35,8 +35,8 @@ impl Transport for HttpConnection {
     }
 
     #[inline]
-    fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>) {
-        self.send_whole(exchange, head, body);
+    fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>) -> bool {
+        self.send_whole(exchange, head, body)
     }
 
     fn start(&self, exchange: &Exchange, head: &Head<'_>, length: ResponseBody) -> bool {

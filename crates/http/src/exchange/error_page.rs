@@ -6,7 +6,6 @@ use tracing::field::display;
 use uptick_emitter::Excerpt;
 
 use super::Request;
-use crate::response::Parts;
 use crate::{HttpError, Response, StatusCode};
 
 /// The most bytes of a report that are logged, since a cause may quote what a client has sent.
@@ -33,13 +32,10 @@ pub(crate) fn error_page(
     let mut page = on_error(error, request);
     // The page of another error is not passed to the callback again.
     drop(page.take_failure());
-    let Parts {
-        status, headers, ..
-    } = response.into_parts();
     if page.status() == StatusCode::OK {
-        page = page.with_status(status);
+        page = page.with_status(response.status());
     }
-    for (name, value) in headers.iter().flat_map(|headers| headers.iter()) {
+    for (name, value) in response.header_map().into_iter().flatten() {
         if page.get_bytes(name).is_none() {
             page.headers_mut().append(name, value.clone());
         }

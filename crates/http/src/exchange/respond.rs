@@ -7,22 +7,41 @@ use uptick_event_loop::catch;
 
 use super::error_page::error_page;
 use super::events::Incoming;
-use super::parts::{COPIED, Head, Piece};
+use super::parts::{Head, Piece};
 use super::progress::{BodyProgress, ResponseProgress};
-use super::state::Exchange;
+use super::state::{Exchange, Transport};
 use super::{Request, streaming, upgrade};
 use crate::body::BodyError;
 use crate::h1::ResponseBody;
-use crate::response::Parts;
 use crate::{Body, HttpError, Response, StatusCode};
 
 /// Sends a response; returns `false` if there was one already or the client has gone.
-#[inline]
 pub(crate) fn respond(exchange: &Rc<Exchange>, response: Response) -> bool {
     match response.failure() {
         None => send(exchange, response, false),
         Some(_) => fail(exchange, response),
     }
+}
+
+/// [`respond`] with the transport of the exchange at hand; `finishes` as [`Policy::finishes`](super::Policy::finishes).
+///
+/// Cost of a response with status 200 and a short body in memory, which no callback sees: one call of the transport.
+#[inline]
+pub(crate) fn respond_through<T: Transport + ?Sized>(
+    transport: &T,
+    exchange: &Rc<Exchange>,
+    response: Response,
+    finishes: bool,
+) -> bool {
+    if !finishes
+        && response.status() == StatusCode::OK
+        && response.failure().is_none()
+        && !exchange.is_started()
+        && let Some(body) = Piece::short(response.body())
+    {
+        return transport.respond(exchange, &Head::of(&response), body);
+    }
+    respond(exchange, response)
 }
 
 /// Sends a response that stands for an error. If it comes of a panic, the response that has begun is cut off.
@@ -43,8 +62,7 @@ fn fail(exchange: &Rc<Exchange>, response: Response) -> bool {
 }
 
 /// Sends a response; the server's callbacks see it before, unless it is `finished`.
-#[inline]
-fn send(exchange: &Rc<Exchange>, response: Response, finished: bool) -> bool {
+fn send(exchange: &Rc<Exchange>, mut response: Response, finished: bool) -> bool {
     let Some(transport) = exchange.live() else {
         return false;
     };
@@ -59,48 +77,33 @@ fn send(exchange: &Rc<Exchange>, response: Response, finished: bool) -> bool {
         let response = finish(exchange, response);
         return send(exchange, response, true);
     }
-    let Parts {
-        status,
-        content_type,
-        headers,
-        body,
-    } = response.into_parts();
-    let head = Head {
-        status,
-        content_type,
-        headers: headers.as_deref(),
-    };
+    let body = response.take_body();
+    let head = Head::of(&response);
     match body {
-        Body::Upgrade(handler) => {
-            return match upgrade::check(exchange, head.headers) {
-                Ok(()) => transport.upgrade(exchange, &head, handler),
-                Err(error) => fail(exchange, error.into()),
-            };
+        Body::Upgrade(handler) => match upgrade::check(exchange, head.headers) {
+            Ok(()) => transport.upgrade(exchange, &head, handler),
+            Err(error) => fail(exchange, error.into()),
+        },
+        _ if head.status.is_informational() => {
+            spoilt(exchange, interim(head.status));
+            true
         }
-        _ if status.is_informational() => spoilt(exchange, interim(status)),
         Body::File(range) => {
             let length = ResponseBody::Bytes(range.len());
-            return transport.start(exchange, &head, length)
-                && streaming::send_file(exchange, &*transport, range, fail);
+            transport.start(exchange, &head, length)
+                && streaming::send_file(exchange, &*transport, range, fail)
         }
         Body::Stream(stream) => {
             let length = stream.length;
             let length = length.map_or(ResponseBody::Stream, ResponseBody::Bytes);
-            return transport.start(exchange, &head, length)
-                && streaming::send_pieces(exchange, &*transport, stream, fail);
+            transport.start(exchange, &head, length)
+                && streaming::send_pieces(exchange, &*transport, stream, fail)
         }
-        Body::Bytes(bytes) if bytes.len() > COPIED => {
-            transport.respond(exchange, &head, Piece::Long(bytes));
-        }
-        Body::Static(bytes) if bytes.len() > COPIED => {
-            transport.respond(exchange, &head, Piece::Long(bytes.into()));
-        }
-        body => {
-            let bytes = body.as_bytes().unwrap_or_default();
-            transport.respond(exchange, &head, Piece::Short(bytes));
-        }
+        body => match Piece::short(&body) {
+            Some(piece) => transport.respond(exchange, &head, piece),
+            None => transport.respond(exchange, &head, Piece::Long(body.into_bytes())),
+        },
     }
-    true
 }
 
 /// Begins a response whose body is written later; a body that the response has is the first piece of it.
@@ -118,24 +121,18 @@ pub(crate) fn start(exchange: &Rc<Exchange>, mut response: Response) -> bool {
     if exchange.is_started() || transport.is_closing() {
         return false;
     }
-    let parts = response.into_parts();
-    if parts.status.is_informational() {
-        spoilt(exchange, interim(parts.status));
+    if response.status().is_informational() {
+        spoilt(exchange, interim(response.status()));
         return false;
     }
-    let Some(first) = parts.body.as_bytes() else {
+    let Some(first) = response.body().as_bytes() else {
         spoilt(
             exchange,
             "a response that is written in pieces has a body of its own",
         );
         return false;
     };
-    let head = Head {
-        status: parts.status,
-        content_type: parts.content_type,
-        headers: parts.headers.as_deref(),
-    };
-    if !transport.start(exchange, &head, ResponseBody::Stream) {
+    if !transport.start(exchange, &Head::of(&response), ResponseBody::Stream) {
         return false;
     }
     if !first.is_empty() {

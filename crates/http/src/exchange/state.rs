@@ -97,8 +97,8 @@ pub(crate) trait Transport {
     /// Lets the body, or the end of one that was received, come to listeners.
     fn resume_body(&self, exchange: &Exchange);
 
-    /// Sends a whole response; one that has begun already is the caller's error.
-    fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>);
+    /// Sends a whole response; one that has begun already is the caller's error. Returns `false` when the connection closes.
+    fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>) -> bool;
 
     /// Sends the head of a response whose body follows in pieces; returns `false` when nothing can be sent any more.
     fn start(&self, exchange: &Exchange, head: &Head<'_>, length: ResponseBody) -> bool;

@@ -144,12 +144,7 @@ impl Encoder {
     }
 
     /// [`begin`](Encoder::begin) for texts that are known to be fit for a head.
-    #[inline]
     pub(crate) fn begin_checked(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> Encoder {
-        usual(out, head).unwrap_or_else(|| Encoder::any(out, head))
-    }
-
-    fn any(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> Encoder {
         // Once, so that what follows seldom has to ask for room.
         out.reserve(512);
         let (framing, length) = framing(head);
@@ -289,39 +284,21 @@ impl Encoder {
     }
 }
 
-/// Writes the head that most responses have, with no fields but those that every response has; `None` for another.
+/// Writes a response to HTTP/1.1 with status 200, and no fields but those that every response has.
+///
+/// The text is known to be fit for a head.
 #[inline]
-fn usual(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> Option<Encoder> {
-    let (ResponseBody::Bytes(length), Some(content_type), Some(date)) =
-        (head.body, head.content_type, head.date)
-    else {
-        return None;
-    };
-    let date: &[u8; DATE] = date.as_bytes().try_into().ok()?;
-    let plain = head.status == StatusCode::OK
-        && head.persistence == Persistence::KeepAlive
-        && head.version == Version::Http11
-        && head.fields.is_none()
-        && head.reason.is_none()
-        && !head.to_head;
-    if !plain {
-        return None;
-    }
-    out.reserve(256);
+pub(crate) fn write_plain(out: &mut Vec<u8>, content_type: &str, date: &[u8; DATE], body: &[u8]) {
+    out.reserve(192 + content_type.len() + body.len());
     start(out, content_type);
-    write_decimal(out, length);
+    write_decimal(out, body.len() as u64);
     // One copy of a known length is cheaper than one for each part.
     let mut rest = [0; DATE_START.len() + DATE + END.len()];
-    let (name, fields) = rest.split_first_chunk_mut()?;
-    *name = *DATE_START;
-    let (value, end) = fields.split_first_chunk_mut()?;
-    *value = *date;
-    end.copy_from_slice(END);
+    rest[..DATE_START.len()].copy_from_slice(DATE_START);
+    rest[DATE_START.len()..][..DATE].copy_from_slice(date);
+    rest[DATE_START.len() + DATE..].copy_from_slice(END);
     out.extend_from_slice(&rest);
-    Some(Encoder {
-        framing: Framing::Bytes(length),
-        persistence: Persistence::KeepAlive,
-    })
+    out.extend_from_slice(body);
 }
 
 /// The length of a date (RFC 9110, 5.6.7).
@@ -533,39 +510,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_head_of_the_usual_answer_is_what_any_answer_gets() {
-        for (length, persistence, to_head) in [
-            (0, Persistence::KeepAlive, false),
-            (9, Persistence::KeepAlive, false),
-            (10, Persistence::KeepAlive, false),
-            (1000, Persistence::KeepAlive, false),
-            (13, Persistence::KeepAlive, false),
-            (u64::MAX, Persistence::KeepAlive, false),
-            (13, Persistence::Close, false),
-            (13, Persistence::KeepAlive, true),
-        ] {
-            for (content_type, date) in [
-                ("text/plain; charset=utf-8", "Sun, 06 Nov 1994 08:49:37 GMT"),
-                ("application/json", "Sun, 06 Nov 1994 08:49:37 GMT"),
-                ("text/html; charset=utf-8", "Sun, 06 Nov 1994 08:49:37 GMT"),
-                ("text/html", "Sun, 06 Nov 1994 08:49:37 GMT"),
-                ("text/html", "some day"),
-            ] {
+    fn a_plain_response_is_what_the_encoder_writes() {
+        let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
+        for content_type in ["text/plain; charset=utf-8", "application/json", "text/html; charset=utf-8", "text/html"] {
+            for length in [0, 9, 10, 99, 100, 1000, 4096] {
+                let body = vec![b'x'; length];
                 let head = ResponseHead {
                     status: StatusCode::OK,
                     reason: None,
                     content_type: Some(content_type),
-                    date: Some(date),
+                    date: str::from_utf8(date).ok(),
                     fields: None,
-                    body: ResponseBody::Bytes(length),
+                    body: ResponseBody::Bytes(length as u64),
                     version: Version::Http11,
-                    to_head,
-                    persistence,
+                    to_head: false,
+                    persistence: Persistence::KeepAlive,
                 };
-                let (mut out, mut any) = (Vec::new(), Vec::new());
-                let encoder = Encoder::begin_checked(&mut out, &head);
-                assert_eq!(encoder, Encoder::any(&mut any, &head));
-                assert_eq!(out, any);
+                let (mut plain, mut any) = (Vec::new(), Vec::new());
+                write_plain(&mut plain, content_type, date, &body);
+                let mut encoder = Encoder::begin(&mut any, &head).unwrap();
+                encoder.body(&mut any, &body).unwrap();
+                assert_eq!(encoder.finish(&mut any, None), Ok(Persistence::KeepAlive));
+                assert_eq!(plain, any);
             }
         }
     }

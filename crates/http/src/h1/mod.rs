@@ -36,6 +36,7 @@ mod target;
 mod text;
 
 pub use decoder::{Decoder, Event};
+pub(crate) use encoder::write_plain;
 pub use encoder::{
     CONTINUE, EncodeError, Encoder, Persistence, RESPONSE_START, ResponseBody, ResponseHead,
     is_owned,

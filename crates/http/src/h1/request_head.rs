@@ -171,6 +171,12 @@ impl RequestHead {
         (self.parts.host.start > 0).then(|| self.text(self.parts.host))
     }
 
+    /// Returns whether a response needs no regard to the request: the version is 1.1, and the method is not `HEAD`.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.parts.version == Version::Http11 && self.method != Method::HEAD
+    }
+
     /// How the body is delimited.
     pub fn body(&self) -> BodyLength {
         self.parts.body

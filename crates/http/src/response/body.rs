@@ -163,7 +163,17 @@ impl Body {
         }
     }
 
+    /// Returns the bytes of a body in memory; those of another one are none.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Static(bytes) => Bytes::from_static(bytes),
+            Self::Bytes(bytes) => bytes,
+            _ => Bytes::new(),
+        }
+    }
+
     /// The bytes, if the body is in memory.
+    #[inline]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self {
             Self::Empty | Self::Upgrade(_) => Some(&[]),

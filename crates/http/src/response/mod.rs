@@ -85,15 +85,6 @@ pub(crate) struct Selected {
     pub(crate) is_encoded: bool,
 }
 
-/// What the connection makes bytes of.
-pub(crate) struct Parts {
-    pub(crate) status: StatusCode,
-    /// The Content-Type, unless it is among the fields.
-    pub(crate) content_type: Option<&'static str>,
-    pub(crate) headers: Option<Box<HeaderMap>>,
-    pub(crate) body: Body,
-}
-
 impl Response {
     /// A response without a body.
     pub fn new(status: StatusCode) -> Self {
@@ -234,13 +225,15 @@ impl Response {
         self.failure.take()
     }
 
-    pub(crate) fn into_parts(self) -> Parts {
-        Parts {
-            status: self.status,
-            content_type: self.content_type,
-            headers: self.headers,
-            body: self.body,
-        }
+    /// The `Content-Type`, unless it is among the headers.
+    #[inline]
+    pub(crate) fn default_content_type(&self) -> Option<&'static str> {
+        self.content_type
+    }
+
+    #[inline]
+    pub(crate) fn header_map(&self) -> Option<&HeaderMap> {
+        self.headers.as_deref()
     }
 }
 

@@ -5,19 +5,24 @@ use std::rc::Rc;
 use uptick_event_loop::spawn;
 
 use super::{Service, Site};
-use crate::exchange::{Exchange, ResponseProgress, contained, respond};
+use crate::exchange::{Exchange, ResponseProgress, Transport, contained, respond, respond_through};
 use crate::{HttpError, Reply, Request};
 
 impl Service {
     /// Passes a request to the site that it began with, and sends the response; returns whether the response is still to come.
     #[inline]
-    pub(crate) fn handle(&self, exchange: &Rc<Exchange>, site: &Rc<Site>) -> bool {
+    pub(crate) fn handle<T: Transport + ?Sized>(
+        &self,
+        transport: &T,
+        exchange: &Rc<Exchange>,
+        site: &Rc<Site>,
+    ) -> bool {
         let request = Request::of(Rc::clone(exchange));
         self.count_request();
         site.hooks.request(&request);
         match site.answer(request) {
             Reply::Ready(response) => {
-                respond(exchange, response);
+                respond_through(transport, exchange, response, site.hooks.finishes());
                 return false;
             }
             Reply::Later(future) => {

@@ -12,7 +12,7 @@ type Log = Rc<RefCell<Vec<String>>>;
 
 /// The body of a response of events, the handle, and what it emits.
 fn open() -> (Pieces, EventStream, Log) {
-    let (response, events) = Response::events();
+    let (mut response, events) = Response::events();
     let log = Log::default();
     let seen = Rc::clone(&log);
     events.on("close", move |()| seen.borrow_mut().push("close".into()));
@@ -22,7 +22,7 @@ fn open() -> (Pieces, EventStream, Log) {
     events.on("error", move |e: EventError| {
         seen.borrow_mut().push(e.to_string())
     });
-    let Body::Stream(body) = response.into_parts().body else {
+    let Body::Stream(body) = response.take_body() else {
         panic!("the body is not a stream");
     };
     (body.into_parts().0, events, log)

@@ -79,9 +79,9 @@ impl Got {
 
 fn got(answer: impl Future<Output = Response> + 'static) -> Got {
     let reading = async move {
-        let parts = answer.await.into_parts();
-        let length = parts.body.len();
-        let body = match parts.body {
+        let mut response = answer.await;
+        let length = response.body().len();
+        let body = match response.take_body() {
             Body::File(mut range) => range.read(usize::MAX).unwrap().to_vec(),
             Body::Stream(stream) => {
                 let (mut bytes, mut pieces) = (Vec::new(), stream.into_parts().0);
@@ -93,8 +93,8 @@ fn got(answer: impl Future<Output = Response> + 'static) -> Got {
             body => body.as_bytes().unwrap_or_default().to_vec(),
         };
         Got {
-            status: parts.status.as_u16(),
-            fields: parts.headers.map(|fields| *fields).unwrap_or_default(),
+            status: response.status().as_u16(),
+            fields: response.header_map().cloned().unwrap_or_default(),
             length,
             body: String::from_utf8(body).unwrap(),
         }
@@ -174,7 +174,7 @@ fn the_kernel_sends_large_files_unless_that_is_switched_off() {
     fs::write(place.0.join("site/large"), vec![b'x'; 100_000]).unwrap();
     let body = |files: StaticFiles| {
         let answer = files.answer("large", asked(Method::GET, "/large", &[]));
-        block_on(async move { answer.await.into_parts().body }).unwrap()
+        block_on(async move { answer.await.take_body() }).unwrap()
     };
     assert!(matches!(body(place.files()), Body::File(_)));
     let read = body(place.files().sendfile(false));

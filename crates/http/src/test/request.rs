@@ -173,7 +173,7 @@ impl TestRequest {
         }
         transport.carry(&exchange, self.body.clone(), length);
         let client = TestExchange::new(request, Rc::clone(&transport));
-        if service.handle(&exchange, &site) {
+        if service.handle(&*transport, &exchange, &site) {
             transport.await_response();
         }
         Ok(client)

@@ -277,13 +277,17 @@ impl Transport for MemoryTransport {
         self.advance_later();
     }
 
-    fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>) {
+    fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>) -> bool {
+        if self.is_closing() {
+            return false;
+        }
         {
             let mut state = self.begin(exchange, head, ResponseBody::Bytes(body.len() as u64));
             state.add(body);
             state.done(exchange);
         }
         self.advance_later();
+        true
     }
 
     fn start(&self, exchange: &Exchange, head: &Head<'_>, length: ResponseBody) -> bool {
