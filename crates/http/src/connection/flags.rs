@@ -56,14 +56,6 @@ impl Flags {
         }
     }
 
-    /// Clears a flag; returns whether it was set.
-    #[inline]
-    pub(super) const fn take(&mut self, other: Flags) -> bool {
-        let was = self.intersects(other);
-        self.remove(other);
-        was
-    }
-
     #[inline]
     pub(super) const fn or(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)

@@ -55,11 +55,12 @@ impl HttpConnection {
             if state.flags.contains(Flags::CLOSING) {
                 return;
             }
-            if state.flags.take(Flags::FRESH) {
-                state.since = Timestamp::now();
-            }
+            state.flags.remove(Flags::FRESH);
             state.count_body(bytes.len());
             let between = state.exchange.is_none() && state.decoder.is_none();
+            if between {
+                state.since = Timestamp::now();
+            }
             if !between || state.flags.intersects(SPECIAL) {
                 state.push(bytes.split().freeze());
             }
@@ -90,24 +91,26 @@ impl HttpConnection {
     fn take_whole(&self, bytes: &mut BytesMut) -> bool {
         let site = self.service.site();
         let mut exchange = exchange::take();
-        let limits = &site.settings.limits;
-        let length = Rc::get_mut(&mut exchange).and_then(|new| new.head.read(bytes, limits));
+        let length = Rc::get_mut(&mut exchange).and_then(|new| {
+            let length = new.head.read(bytes, &site.settings.limits)?;
+            self.connect(new, &site);
+            Some(length)
+        });
         let Some(length) = length else {
             exchange::discard(exchange);
             self.state().push(bytes.split().freeze());
             return false;
         };
         bytes.advance(length);
-        let decoder = Decoder::at_body(&exchange.head);
         let mut state = self.state();
-        if let Some(decoder) = decoder {
+        if let Some(decoder) = Decoder::at_body(&exchange.head) {
             *state.decoder() = decoder;
         }
         // What follows an upgrade belongs to the next protocol, which may take over at once.
         if (state.decoder.is_some() || exchange.head.is_upgrade()) && !bytes.is_empty() {
             state.push(bytes.split().freeze());
         }
-        let exchange = self.begin_request(&mut state, exchange, &site);
+        self.begin_request(&mut state, &exchange, &site);
         drop(state);
         self.handle(&exchange, &site);
         drop(site);
@@ -118,13 +121,10 @@ impl HttpConnection {
             }
             return false;
         }
-        state.since = Timestamp::now();
         let finished = state.finish();
         drop(state);
-        drop(exchange);
-        if let Some(finished) = finished {
-            exchange::release(finished);
-        }
+        drop(finished);
+        exchange::release(exchange);
         true
     }
 
@@ -219,8 +219,9 @@ impl HttpConnection {
                     let mut exchange = exchange::take();
                     if let Some(new) = Rc::get_mut(&mut exchange) {
                         new.head = head;
+                        self.connect(new, &site);
                     }
-                    let exchange = self.begin_request(state, exchange, &site);
+                    self.begin_request(state, &exchange, &site);
                     return Step::Handle(exchange, site);
                 }
                 Some(Event::Error(invalid)) => return Step::Refuse(invalid),
@@ -251,20 +252,20 @@ impl HttpConnection {
         state.stop()
     }
 
+    /// Connects a new exchange with the connection and the site.
+    #[inline]
+    fn connect(&self, exchange: &mut Exchange, site: &Rc<Site>) {
+        exchange.conn = Some(self.conn);
+        exchange.proxies = site.proxies_of(|| self.conn.remote_ip());
+        if let Some(this) = self.as_transport() {
+            exchange.connect(this, Rc::<Site>::clone(site));
+        }
+    }
+
     /// A request has come, or at least its head.
     #[inline]
-    fn begin_request(
-        &self,
-        state: &mut State,
-        mut exchange: Rc<Exchange>,
-        site: &Rc<Site>,
-    ) -> Rc<Exchange> {
+    fn begin_request(&self, state: &mut State, exchange: &Rc<Exchange>, site: &Site) {
         state.flags.remove(Flags::IN_HEAD);
-        if let Some(new) = Rc::get_mut(&mut exchange) {
-            new.conn = Some(self.conn);
-            new.proxies = site.proxies_of(|| self.conn.remote_ip());
-            new.connect(self.as_transport(), Rc::<Site>::clone(site));
-        }
         let head = &exchange.head;
         if !head.keep_alive() || state.flags.contains(Flags::DRAINING) {
             state.flags.insert(Flags::LAST);
@@ -285,8 +286,7 @@ impl HttpConnection {
             BodyLength::Chunked => exchange.expects.set(head.expects_continue()),
         }
         state.counted = 0;
-        state.exchange = Some(Rc::clone(&exchange));
-        exchange
+        state.exchange = Some(Rc::clone(exchange));
     }
 
     /// The body is still to come, or a part of it; `None` to look again. Each piece of it is a turn of the loop and not a

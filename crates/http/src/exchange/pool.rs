@@ -40,8 +40,7 @@ fn another() -> Rc<Exchange> {
 /// To be called while nothing is borrowed.
 #[inline]
 pub(crate) fn release(exchange: Rc<Exchange>) {
-    drop(exchange.transport.take());
-    drop(exchange.policy.take());
+    drop(exchange.ends.take());
     if let Some(id) = exchange.handle.take() {
         handle::forget(id);
     }
@@ -69,6 +68,7 @@ fn reset(exchange: &mut Exchange) {
     exchange.conn = None;
     exchange.proxies = None;
     exchange.path = NormalPath::default();
+    exchange.params = OnceCell::new();
     exchange.forwarded = OnceCell::new();
     exchange.body.set(BodyProgress::Coming);
     exchange.consumer.set(Consumer::None);

@@ -34,7 +34,6 @@ use bytes::Bytes;
 /// Events also come when the request itself was dropped.
 pub struct Request {
     exchange: Rc<Exchange>,
-    params: Params,
 }
 
 events! {
@@ -74,10 +73,7 @@ impl Request {
     /// Makes a handle of an exchange.
     #[inline]
     pub(crate) fn of(exchange: Rc<Exchange>) -> Self {
-        Request {
-            exchange,
-            params: Params::default(),
-        }
+        Request { exchange }
     }
 
     /// Makes a request that came on no connection.
@@ -92,7 +88,7 @@ impl Request {
         Request::of(Rc::new(exchange))
     }
 
-    /// Returns another handle of the same request, without the parameters of its route.
+    /// Returns another handle of the same request.
     pub(crate) fn again(&self) -> Self {
         Request::of(Rc::clone(&self.exchange))
     }
@@ -150,11 +146,13 @@ impl Request {
 
     /// The decoded value of a parameter of the route's pattern.
     pub fn param(&self, name: &str) -> Option<&str> {
-        self.params.get(self.path(), name)
+        self.exchange.params.get()?.get(self.path(), name)
     }
 
-    pub(crate) fn set_params(&mut self, params: Params) {
-        self.params = params;
+    /// Sets the parameters of the route, which was found.
+    pub(crate) fn set_params(&self, params: Params) {
+        // A request has one route.
+        let _ = self.exchange.params.set(params);
     }
 
     /// The first value of a field, when it is text; case does not matter in names.

@@ -16,7 +16,7 @@ use super::parts::{Head, Piece};
 use super::progress::{BodyProgress, Consumer, ResponseProgress};
 use crate::body::BodyError;
 use crate::h1::{RequestHead, ResponseBody, Trailers};
-use crate::routing::NormalPath;
+use crate::routing::{NormalPath, Params};
 use crate::{HeaderMap, Origin, Response, TrustedProxies, Upgrade};
 
 /// A request with its response.
@@ -28,12 +28,12 @@ pub(crate) struct Exchange {
     /// The trusted proxies, when the peer is one of them.
     pub(crate) proxies: Option<Rc<TrustedProxies>>,
     pub(crate) path: NormalPath,
+    /// The parameters of the route, if it has any.
+    pub(crate) params: OnceCell<Params>,
     /// The request as the client made it, according to the proxies. It is found when it is first asked for.
     pub(crate) forwarded: OnceCell<Box<Origin>>,
-    /// The transport; `None` once the exchange is over.
-    pub(super) transport: RefCell<Option<Rc<dyn Transport>>>,
-    /// The site that the request began with; `None` once the exchange is over.
-    pub(super) policy: RefCell<Option<Rc<dyn Policy>>>,
+    /// The connections to what is below and above; `None` once the exchange is over.
+    pub(super) ends: RefCell<Option<Ends>>,
     pub(super) handle: Cell<Option<Id>>,
     pub(crate) body: Cell<BodyProgress>,
     pub(crate) consumer: Cell<Consumer>,
@@ -45,6 +45,13 @@ pub(crate) struct Exchange {
     /// Whether the program was not ready for the body in this window of time, so that the client is not too slow.
     pub(crate) held_up: Cell<bool>,
     pub(super) extras: RefCell<Option<Box<Extras>>>,
+}
+
+/// What an exchange is between.
+pub(super) struct Ends {
+    transport: Rc<dyn Transport>,
+    /// The site that the request began with.
+    policy: Rc<dyn Policy>,
 }
 
 /// The state of an exchange that takes longer than a call.
@@ -150,9 +157,9 @@ impl Default for Exchange {
             conn: None,
             proxies: None,
             path: NormalPath::default(),
+            params: OnceCell::new(),
             forwarded: OnceCell::new(),
-            transport: RefCell::new(None),
-            policy: RefCell::new(None),
+            ends: RefCell::new(None),
             handle: Cell::new(None),
             body: Cell::default(),
             consumer: Cell::default(),
@@ -168,27 +175,28 @@ impl Default for Exchange {
 impl Exchange {
     /// Connects the exchange with its transport and its site, before it is shared.
     #[inline]
-    pub(crate) fn connect(&mut self, transport: Option<Rc<dyn Transport>>, policy: Rc<dyn Policy>) {
-        *self.transport.get_mut() = transport;
-        *self.policy.get_mut() = Some(policy);
+    pub(crate) fn connect(&mut self, transport: Rc<dyn Transport>, policy: Rc<dyn Policy>) {
+        *self.ends.get_mut() = Some(Ends { transport, policy });
     }
 
     /// Returns the site that the request began with, unless the exchange is over.
     pub(super) fn policy(&self) -> Option<Rc<dyn Policy>> {
-        self.policy.borrow().clone()
+        let ends = self.ends.borrow();
+        ends.as_ref().map(|ends| Rc::clone(&ends.policy))
     }
 
     /// Returns whether the server's callbacks see the response.
     #[inline]
     pub(super) fn finishes(&self) -> bool {
-        let policy = self.policy.borrow();
-        policy.as_ref().is_some_and(|policy| policy.finishes())
+        let ends = self.ends.borrow();
+        ends.as_ref().is_some_and(|ends| ends.policy.finishes())
     }
 
     /// Returns the transport, unless the exchange is over.
     #[inline]
     pub(crate) fn transport(&self) -> Option<Rc<dyn Transport>> {
-        self.transport.borrow().clone()
+        let ends = self.ends.borrow();
+        ends.as_ref().map(|ends| Rc::clone(&ends.transport))
     }
 
     /// Returns the transport, unless the exchange is over or its connection closes.
@@ -200,7 +208,7 @@ impl Exchange {
     /// Returns whether the exchange is over.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
-        self.transport.borrow().is_none()
+        self.ends.borrow().is_none()
     }
 
     /// Returns whether the response has begun.

@@ -207,21 +207,28 @@ enum Next {
 }
 
 /// Parses the line of a field at the beginning of a section (RFC 9112, 5).
+///
+/// Cost of one with a name of letters and hyphens: a block for the name, and those of the value.
 #[inline(always)]
 fn field(section: &[u8]) -> Result<Next, Invalid> {
-    let colon = match Block::at(section, 0) {
-        Some(block) => match block.no_plain_name().trailing_zeros() as usize {
-            length if length > 0 && block.byte(length) == b':' => length,
-            _ => end_of_name(section),
-        },
-        None => end_of(&TOKEN, section, 0),
+    let Some(block) = Block::at(section, 0) else {
+        return match section {
+            b"\r\n" => Ok(Next::End),
+            _ => field_by_bytes(section),
+        };
     };
-    let Some(mut left) = section.get(colon + 1..) else {
-        return no_field(section, colon);
-    };
-    if colon == 0 || section[colon] != b':' {
-        return no_field(section, colon);
+    let colon = block.no_plain_name().trailing_zeros() as usize;
+    match block.byte(colon) {
+        b':' if colon > 0 => value(section, colon),
+        b'\r' if colon == 0 && block.byte(1) == b'\n' => Ok(Next::End),
+        _ => field_by_bytes(section),
     }
+}
+
+/// Parses a value, whose line begins the section.
+#[inline(always)]
+fn value(section: &[u8], colon: usize) -> Result<Next, Invalid> {
+    let mut left = section.get(colon + 1..).unwrap_or_default();
     while let Some((block, rest)) = Block::split(left) {
         let controls = block.controls();
         if controls != 0 {
@@ -237,11 +244,16 @@ fn field(section: &[u8]) -> Result<Next, Invalid> {
     end_of_field(section, colon, section.len() - left.len())
 }
 
-/// Returns where a name ends that is longer than a block or has other characters than letters and hyphens.
+/// Parses the line of a field whose name is longer than a block, has other characters than letters and hyphens, or is near the end of
+/// the received bytes; or the empty line there.
 #[inline(never)]
-fn end_of_name(section: &[u8]) -> usize {
-    let end = end_of_long(&TOKEN, Block::no_plain_name, section, 0);
-    end_of(&TOKEN, section, end)
+fn field_by_bytes(section: &[u8]) -> Result<Next, Invalid> {
+    let colon = end_of_long(&TOKEN, Block::no_plain_name, section, 0);
+    let colon = end_of(&TOKEN, section, colon);
+    match section.get(colon) {
+        Some(b':') if colon > 0 => value(section, colon),
+        _ => no_field(section, colon),
+    }
 }
 
 /// Parses the rest of a field with tabs or near the end of the received bytes: there is text up to `at`.
@@ -256,7 +268,6 @@ fn end_of_field(section: &[u8], colon: usize, at: usize) -> Result<Next, Invalid
 }
 
 /// Returns what comes next in place of a field: `end` is the end of what could be its name.
-#[inline]
 fn no_field(section: &[u8], end: usize) -> Result<Next, Invalid> {
     match section {
         [b'\r', b'\n', ..] => Ok(Next::End),

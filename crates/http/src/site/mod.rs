@@ -92,7 +92,7 @@ impl Site {
     }
 
     #[inline]
-    fn find(&self, mut request: Request) -> Reply {
+    fn find(&self, request: Request) -> Reply {
         let exact = self
             .router
             .find_exact(request.method(), request.path_bytes());

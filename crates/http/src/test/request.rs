@@ -166,7 +166,7 @@ impl TestRequest {
         if let Some(new) = Rc::get_mut(&mut exchange) {
             new.proxies = site.proxies_of(|| self.peer.as_ref()?.ip());
             let carrier = Rc::<MemoryTransport>::clone(&transport);
-            new.connect(Some(carrier), Rc::<Site>::clone(&site));
+            new.connect(carrier, Rc::<Site>::clone(&site));
         }
         if length == Some(0) {
             exchange.body.set(BodyProgress::Received);
