@@ -26,10 +26,10 @@ pub(super) enum Waiting {
 
 impl HttpConnection {
     /// Returns what is waited for, and for how long at most from [`State::since`] on.
-    #[inline]
+    #[inline(always)]
     pub(super) fn waits(&self, state: &State) -> Option<(Waiting, Duration)> {
         let flags = state.flags;
-        let site = self.service.site();
+        let site = self.service.borrow_site();
         let timeouts = &site.settings.timeouts;
         let (waiting, limit) = if flags.contains(Flags::CLOSING) {
             return None;
@@ -57,7 +57,7 @@ impl HttpConnection {
     }
 
     /// Arms the deadline, unless one comes soon enough.
-    #[inline]
+    #[inline(always)]
     pub(super) fn arm(&self, state: &mut State) {
         let limit = self.waits(state).map(|(_, limit)| state.since.after(limit));
         let due = match (limit, self.probe_due(state)) {

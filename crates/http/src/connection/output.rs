@@ -1,7 +1,8 @@
 //! Responses as bytes: whole ones in one write, streamed ones piece by piece.
 
 use uptick_event_loop::driver::Timestamp;
-use uptick_socket::engine::Engine;
+use uptick_socket::Connection;
+use uptick_socket::engine::{Engine, Visit};
 use uptick_stream::FileRange;
 
 use super::flags::Flags;
@@ -19,6 +20,26 @@ struct Context {
     persistence: Persistence,
     /// The number of bytes of the head that were sent ahead.
     ahead: u8,
+}
+
+/// The stream of a connection as responses are written to it.
+pub(super) trait Outlet {
+    /// Writes what `f` appends: [`Engine::write_with`].
+    fn append(&self, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool>;
+}
+
+impl Outlet for Connection {
+    fn append(&self, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool> {
+        self.write_with(f)
+    }
+}
+
+/// While it is visited, nothing is looked up.
+impl Outlet for Visit<Connection> {
+    #[inline]
+    fn append(&self, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool> {
+        self.write_with(f)
+    }
 }
 
 /// States in which a response is not a usual one.
@@ -70,6 +91,7 @@ impl HttpConnection {
     #[inline]
     pub(super) fn send_whole(
         &self,
+        outlet: &impl Outlet,
         exchange: &Exchange,
         head: &Head<'_>,
         body: Piece<'_>,
@@ -87,9 +109,7 @@ impl HttpConnection {
             return self.send_any(exchange, head, body);
         };
         let date = date::now();
-        let open = self
-            .conn
-            .write_with(|out| write_plain(out, content_type, &date, body));
+        let open = outlet.append(|out| write_plain(out, content_type, &date, body));
         exchange.response.set(ResponseProgress::Done);
         if open != Some(true) {
             self.state().note_room(open);

@@ -5,13 +5,17 @@ use std::task::Waker;
 
 use bytes::{Buf, Bytes, BytesMut};
 use uptick_event_loop::driver::Timestamp;
-use uptick_socket::engine::Engine;
+use uptick_socket::Connection;
+use uptick_socket::engine::{Engine, Visit};
 
 use super::flags::Flags;
+use super::output::Outlet;
 use super::state::{HttpConnection, State};
 use crate::Request;
 use crate::body::BodyError;
-use crate::exchange::{self, BodyProgress, Consumer, Exchange, body_failed, emit_to_request};
+use crate::exchange::{
+    self, BodyProgress, Consumer, Exchange, Head, Piece, body_failed, emit_to_request,
+};
 use crate::h1::{BodyLength, Decoder, Event, Invalid};
 use crate::site::Site;
 
@@ -49,7 +53,7 @@ const SPECIAL: Flags = Flags::ADVANCING
 impl HttpConnection {
     /// Takes received bytes; those that are not a whole request go through the decoder.
     #[inline]
-    pub(super) fn received(&self, bytes: &mut BytesMut) {
+    pub(super) fn received(&self, stream: &Visit<Connection>, bytes: &mut BytesMut) {
         let nested = {
             let mut state = self.state();
             if state.flags.contains(Flags::CLOSING) {
@@ -72,7 +76,7 @@ impl HttpConnection {
             return;
         }
         while !bytes.is_empty() {
-            if !self.take_whole(bytes) {
+            if !self.take_whole(stream, bytes) {
                 return self.go_on();
             }
         }
@@ -88,7 +92,7 @@ impl HttpConnection {
 
     /// Handles the request at the beginning of `bytes`, whose head is whole; returns whether the next one may be taken the same way.
     #[inline]
-    fn take_whole(&self, bytes: &mut BytesMut) -> bool {
+    fn take_whole(&self, stream: &Visit<Connection>, bytes: &mut BytesMut) -> bool {
         let site = self.service.site();
         let mut exchange = exchange::take();
         let length = Rc::get_mut(&mut exchange).and_then(|new| {
@@ -112,7 +116,7 @@ impl HttpConnection {
         }
         self.begin_request(&mut state, &exchange, &site);
         drop(state);
-        self.handle(&exchange, &site);
+        self.handle(stream, &exchange, &site);
         drop(site);
         let mut state = self.state();
         if state.flags.intersects(SPECIAL_NEXT) || !exchange.is_done() || !exchange.is_received() {
@@ -145,7 +149,7 @@ impl HttpConnection {
         loop {
             let step = self.step(&mut self.state());
             match step {
-                Step::Handle(exchange, site) => self.handle(&exchange, &site),
+                Step::Handle(exchange, site) => self.handle(&self.conn, &exchange, &site),
                 Step::Piece(exchange, piece) => emit_to_request(&exchange, Request::DATA, piece),
                 Step::PieceEnd(exchange) => emit_to_request(&exchange, Request::END, ()),
                 Step::Failed(exchange, error) => body_failed(&exchange, error),
@@ -362,8 +366,9 @@ impl HttpConnection {
 
     /// Passes a request to the server's routes, and sends the response.
     #[inline]
-    fn handle(&self, exchange: &Rc<Exchange>, site: &Rc<Site>) {
-        if self.service.handle(self, exchange, site) {
+    fn handle(&self, outlet: &impl Outlet, exchange: &Rc<Exchange>, site: &Rc<Site>) {
+        let send = |head: &Head<'_>, body: Piece<'_>| self.send_whole(outlet, exchange, head, body);
+        if self.service.handle(exchange, site, send) {
             // The time for a response that comes later starts.
             self.state().since = Timestamp::now();
         }

@@ -24,8 +24,8 @@ pub(crate) fn serve(conn: Connection, service: &Rc<Service>) {
 
 impl Session<Connection> for HttpConnection {
     #[inline]
-    fn data(&self, _: &Visit<Connection>, bytes: &mut BytesMut) {
-        self.received(bytes);
+    fn data(&self, stream: &Visit<Connection>, bytes: &mut BytesMut) {
+        self.received(stream, bytes);
     }
 
     fn end(&self, _: &Visit<Connection>) {

@@ -36,7 +36,7 @@ impl Transport for HttpConnection {
 
     #[inline]
     fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>) -> bool {
-        self.send_whole(exchange, head, body)
+        self.send_whole(&self.conn, exchange, head, body)
     }
 
     fn start(&self, exchange: &Exchange, head: &Head<'_>, length: ResponseBody) -> bool {

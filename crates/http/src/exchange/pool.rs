@@ -44,13 +44,14 @@ pub(crate) fn release(exchange: Rc<Exchange>) {
     if let Some(id) = exchange.handle.take() {
         handle::forget(id);
     }
-    let extras = exchange.extras.take();
-    drop(extras);
+    if let Some(extras) = exchange.extras.take() {
+        drop(extras);
+    }
     discard(exchange);
 }
 
 /// Keeps an exchange for the next request, unless something else holds it.
-#[inline]
+#[inline(always)]
 pub(crate) fn discard(mut exchange: Rc<Exchange>) {
     let Some(unique) = Rc::get_mut(&mut exchange) else {
         return;

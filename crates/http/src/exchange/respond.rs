@@ -7,9 +7,9 @@ use uptick_event_loop::catch;
 
 use super::error_page::error_page;
 use super::events::Incoming;
-use super::parts::{Head, Piece};
+use super::parts::{COPIED, Head, Piece};
 use super::progress::{BodyProgress, ResponseProgress};
-use super::state::{Exchange, Transport};
+use super::state::Exchange;
 use super::{Request, streaming, upgrade};
 use crate::body::BodyError;
 use crate::h1::ResponseBody;
@@ -23,25 +23,26 @@ pub(crate) fn respond(exchange: &Rc<Exchange>, response: Response) -> bool {
     }
 }
 
-/// [`respond`] with the transport of the exchange at hand; `finishes` as [`Policy::finishes`](super::Policy::finishes).
+/// [`respond`] with a way to [send](super::Transport::respond) a whole response at hand; `finishes` as
+/// [`Policy::finishes`](super::Policy::finishes).
 ///
-/// Cost of a response with status 200 and a short body in memory, which no callback sees: one call of the transport.
+/// Cost of a response with status 200, no headers of its own, and a short body in memory, which no callback sees: one call of `send`.
 #[inline]
-pub(crate) fn respond_through<T: Transport + ?Sized>(
-    transport: &T,
+pub(crate) fn respond_by(
+    send: impl FnOnce(&Head<'_>, Piece<'_>) -> bool,
     exchange: &Rc<Exchange>,
     response: Response,
     finishes: bool,
 ) -> bool {
-    if !finishes
-        && response.status() == StatusCode::OK
-        && response.failure().is_none()
-        && !exchange.is_started()
-        && let Some(body) = Piece::short(response.body())
-    {
-        return transport.respond(exchange, &Head::of(&response), body);
+    let plain = response.plain_body().filter(|body| body.len() <= COPIED);
+    match plain {
+        Some(body) if !finishes && !exchange.is_started() => {
+            let sent = send(&Head::of(&response), Piece::Short(body));
+            response.drop_plain();
+            sent
+        }
+        _ => respond(exchange, response),
     }
-    respond(exchange, response)
 }
 
 /// Sends a response that stands for an error. If it comes of a panic, the response that has begun is cut off.

@@ -512,7 +512,12 @@ mod tests {
     #[test]
     fn a_plain_response_is_what_the_encoder_writes() {
         let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
-        for content_type in ["text/plain; charset=utf-8", "application/json", "text/html; charset=utf-8", "text/html"] {
+        for content_type in [
+            "text/plain; charset=utf-8",
+            "application/json",
+            "text/html; charset=utf-8",
+            "text/html",
+        ] {
             for length in [0, 9, 10, 99, 100, 1000, 4096] {
                 let body = vec![b'x'; length];
                 let head = ResponseHead {

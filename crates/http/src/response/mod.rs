@@ -100,9 +100,12 @@ impl Response {
 
     fn of(content_type: &'static str, body: Body) -> Self {
         Self {
+            status: StatusCode::OK,
             content_type: Some(content_type),
+            headers: None,
             body,
-            ..Self::new(StatusCode::OK)
+            failure: None,
+            selected: None,
         }
     }
 
@@ -223,6 +226,30 @@ impl Response {
     /// Takes the error that the response stands for; what is left is its page.
     pub(crate) fn take_failure(&mut self) -> Option<HttpError> {
         self.failure.take()
+    }
+
+    /// Returns the body of a response with status 200 that owns nothing but perhaps a body in memory.
+    #[inline]
+    pub(crate) fn plain_body(&self) -> Option<&[u8]> {
+        let is_plain = self.status == StatusCode::OK
+            && self.headers.is_none()
+            && self.failure.is_none()
+            && self.selected.is_none();
+        match &self.body {
+            Body::Static(bytes) if is_plain => Some(bytes),
+            Body::Bytes(bytes) if is_plain => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Drops a response that has a [plain body](Response::plain_body): only its body can own anything.
+    #[inline]
+    pub(crate) fn drop_plain(mut self) {
+        match &mut self.body {
+            Body::Static(_) => {}
+            body => drop(std::mem::take(body)),
+        }
+        std::mem::forget(self);
     }
 
     /// The `Content-Type`, unless it is among the headers.

@@ -111,7 +111,12 @@ impl Tree {
     pub(super) fn find_text(&self, mut path: &[u8]) -> Option<usize> {
         let mut node = self;
         loop {
-            path = path.strip_prefix(&*node.text)?;
+            // The first byte has led to the node.
+            path = match node.text.len() {
+                0 => path,
+                1 => path.get(1..)?,
+                _ => path.strip_prefix(&*node.text)?,
+            };
             match path.first() {
                 Some(first) => node = node.child(*first)?,
                 None => return node.end,

@@ -96,25 +96,26 @@ impl Site {
         let exact = self
             .router
             .find_exact(request.method(), request.path_bytes());
-        let route = match exact {
-            Some(route) => route,
-            None => match self.lookup(&request) {
-                Found::Route { value, params } => {
-                    request.set_params(params);
-                    value
-                }
-                other => return Reply::Ready(self.without_route(other, &request)),
-            },
-        };
-        match route.scope.as_ref().map(|scope| scope.layers()) {
-            Some(layers) if !layers.is_empty() => {
-                Next::new(layers, Rc::<Route>::clone(route)).run(request)
+        match exact {
+            Some(route) => route.enter(request),
+            None => self.find_pattern(request),
+        }
+    }
+
+    /// Runs the route whose pattern is not the path as it was sent.
+    #[inline(never)]
+    fn find_pattern(&self, request: Request) -> Reply {
+        match self.lookup(&request) {
+            Found::Route { value, params } => {
+                request.set_params(params);
+                value.enter(request)
             }
-            _ => route.run(request),
+            other => Reply::Ready(self.without_route(other, &request)),
         }
     }
 
     /// Finds the route by the path that guards compare, [`Request::path`].
+    #[inline]
     fn lookup(&self, request: &Request) -> Found<'_, Rc<Route>> {
         match request.normal_path() {
             Ok(path) => self.router.find_normal(request.method(), path, path),
@@ -198,6 +199,24 @@ impl Policy for Site {
 }
 
 impl Route {
+    /// Runs the middlewares of the route's group, and the handler.
+    #[inline]
+    fn enter(self: &Rc<Self>, request: Request) -> Reply {
+        match &self.scope {
+            None => self.run(request),
+            Some(scope) => self.run_in(scope, request),
+        }
+    }
+
+    #[inline(never)]
+    fn run_in(self: &Rc<Self>, scope: &Scope, request: Request) -> Reply {
+        let layers = scope.layers();
+        match layers.is_empty() {
+            true => self.run(request),
+            false => Next::new(layers, Rc::<Route>::clone(self)).run(request),
+        }
+    }
+
     #[inline]
     fn run(&self, request: Request) -> Reply {
         match self.handler.try_borrow_mut() {

@@ -1,6 +1,6 @@
 //! The state that the connections of a server share.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
@@ -26,6 +26,12 @@ impl Service {
     #[inline]
     pub(crate) fn site(&self) -> Rc<Site> {
         Rc::clone(&self.site.borrow())
+    }
+
+    /// Borrows the site as it is now; nothing may configure it meanwhile.
+    #[inline]
+    pub(crate) fn borrow_site(&self) -> Ref<'_, Rc<Site>> {
+        self.site.borrow()
     }
 
     /// Changes the site for what begins from now on. It is copied if requests have it.

@@ -5,24 +5,26 @@ use std::rc::Rc;
 use uptick_event_loop::spawn;
 
 use super::{Service, Site};
-use crate::exchange::{Exchange, ResponseProgress, Transport, contained, respond, respond_through};
+use crate::exchange::{Exchange, Head, Piece, ResponseProgress, contained, respond, respond_by};
 use crate::{HttpError, Reply, Request};
 
 impl Service {
     /// Passes a request to the site that it began with, and sends the response; returns whether the response is still to come.
+    ///
+    /// `send` is the way of a response that is there at once: [`Transport::respond`].
     #[inline]
-    pub(crate) fn handle<T: Transport + ?Sized>(
+    pub(crate) fn handle(
         &self,
-        transport: &T,
         exchange: &Rc<Exchange>,
         site: &Rc<Site>,
+        send: impl FnOnce(&Head<'_>, Piece<'_>) -> bool,
     ) -> bool {
         let request = Request::of(Rc::clone(exchange));
         self.count_request();
         site.hooks.request(&request);
         match site.answer(request) {
             Reply::Ready(response) => {
-                respond_through(transport, exchange, response, site.hooks.finishes());
+                respond_by(send, exchange, response, site.hooks.finishes());
                 return false;
             }
             Reply::Later(future) => {
