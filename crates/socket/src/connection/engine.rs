@@ -131,6 +131,12 @@ pub trait Engine: Copy {
         f: impl FnOnce(&mut Vec<u8>),
     ) -> Option<bool>;
 
+    /// Sends what was written now, rather than at the end of the event or of the loop's iteration: where something else must not be
+    /// sent before. What the socket does not take is sent later as usual.
+    ///
+    /// Listeners and the session may be called before this returns.
+    fn flush(self);
+
     /// Returns the token of the connection for a driver of the protocol, which has deadlines of its own.
     fn token(self, driver: DriverId) -> Token;
 
@@ -200,6 +206,10 @@ impl Engine for Connection {
         f: impl FnOnce(&mut Vec<u8>),
     ) -> Option<bool> {
         transport::write_for(self, allows, f)
+    }
+
+    fn flush(self) {
+        transport::flush(self);
     }
 
     fn token(self, driver: DriverId) -> Token {

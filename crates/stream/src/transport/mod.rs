@@ -319,6 +319,16 @@ pub fn write<T: Transport>(stream: T, chunk: impl Chunk) -> bool {
     flushing::write(stream, chunk)
 }
 
+/// Sends what was written now, rather than at the end of the event or of the loop's iteration. What the descriptor does not take
+/// is sent later as usual.
+///
+/// Listeners may be called before this returns: of `drain`, and where sending fails, of `error` and `close`.
+pub fn flush<T: Transport>(stream: T) {
+    if let Some(stream) = hold(stream) {
+        flushing::flush(&stream);
+    }
+}
+
 /// Sends a part of a file through the kernel, behind what is written already and before what is written from now on; returns
 /// `false` when the caller should wait for `drain`, which comes when the file is sent, or the file was not taken.
 ///

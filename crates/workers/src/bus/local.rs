@@ -156,8 +156,9 @@ impl Bus {
 
     /// Calls `callback` with each message that is published under the topic from now on, in this worker or in another.
     ///
-    /// The other workers know of the first subscription to a topic when this returns. A callback that panics is logged, and called
-    /// again with the next message.
+    /// The first subscription to a topic is on its way to the other workers when this returns: see
+    /// [`BusTransport`](BusTransport#contract). A callback that panics is logged, and called again with the next message. A payload may be a
+    /// part of a larger buffer: copy what is kept for long.
     ///
     /// # Limits
     /// A topic of more than [`TOPIC_LIMIT`] bytes has no messages.

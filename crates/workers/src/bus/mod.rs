@@ -26,10 +26,13 @@
 //! # worker.join().unwrap();
 //! ```
 
+pub mod frame;
 mod local;
+mod sockets;
 mod threads;
 mod transport;
 
 pub use local::{Bus, MESSAGE_LIMIT, QUEUE_LIMIT, SubscriptionId, TOPIC_LIMIT};
+pub use sockets::SocketTransport;
 pub use threads::{ThreadBus, ThreadTransport};
 pub use transport::{BusSink, BusStats, BusTransport, TransportStats};

@@ -1,7 +1,9 @@
 //! The bus between workers.
 #![allow(clippy::unwrap_used, reason = "a test may panic and say why")]
 
+mod frames;
 mod local;
 mod sequences;
+mod sockets;
 mod support;
 mod threads;

@@ -1,13 +1,15 @@
 //! Many messages among four workers that all publish and subscribe: each arrives once, in order per publisher.
 
 use std::cell::Cell;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
 use bytes::Bytes;
 use uptick_event_loop::{Timer, add_periodic_timer, cancel_timer};
-use uptick_workers::bus::{Bus, ThreadBus};
+use uptick_workers::bus::{Bus, SocketTransport, ThreadBus};
 
 use crate::support::run_until;
 
@@ -73,6 +75,46 @@ fn each_message_between_threads_arrives_once_and_in_order() {
             let everyone = Arc::clone(&everyone);
             thread::spawn(move || {
                 Bus::of_thread().attach(group.join());
+                exchange(worker, &everyone);
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.join().unwrap();
+    }
+}
+
+/// A socket for each two workers: for each worker, the number of each other one and the socket to it.
+fn sockets() -> Vec<Vec<(u64, OwnedFd)>> {
+    let mut sockets: Vec<Vec<(u64, OwnedFd)>> = (0..WORKERS).map(|_| Vec::new()).collect();
+    for first in 0..WORKERS {
+        for second in first + 1..WORKERS {
+            let (one, other) = UnixStream::pair().unwrap();
+            sockets[first].push((second as u64, one.into()));
+            sockets[second].push((first as u64, other.into()));
+        }
+    }
+    sockets
+}
+
+#[test]
+fn each_message_between_sockets_arrives_once_and_in_order() {
+    let everyone = Arc::new(Barrier::new(WORKERS));
+    let workers: Vec<_> = sockets()
+        .into_iter()
+        .enumerate()
+        .map(|(worker, sockets)| {
+            let everyone = Arc::clone(&everyone);
+            thread::spawn(move || {
+                let transport = SocketTransport::new();
+                let bus = Bus::of_thread();
+                bus.attach(transport.clone());
+                // The peers announce their topics when they are connected: each begins when it has heard of all.
+                bus.subscribe("sequence", |_| ());
+                for (id, socket) in sockets {
+                    transport.add_peer(id, socket).unwrap();
+                }
+                run_until(|| transport.is_ready());
                 exchange(worker, &everyone);
             })
         })

@@ -1,0 +1,253 @@
+//! The transport between processes: a socket pair for each two of them.
+//!
+//! Cost of a message to other processes: a look for the topic, one encoding for all, two looks for each receiver, and a copy of up to 4 KiB
+//! into its write queue; longer payloads are shared. All that is published in one iteration of the loop goes out with one system call
+//! for each receiver.
+
+mod peer;
+mod peers;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use uptick_event_loop::{driver, future_tick};
+use uptick_socket::engine::Engine;
+use uptick_socket::{Connection, Error};
+
+use self::peer::Peer;
+use self::peers::Peers;
+use super::frame::{self, Frame};
+use super::local::QUEUE_LIMIT;
+use super::transport::{BusSink, BusTransport, TransportStats};
+
+/// Frames up to this many bytes are copied into the write queue of each connection; payloads of longer ones are shared.
+const COPIED: usize = 4096;
+
+/// Connects the buses of processes by Unix stream sockets: one end of a pair for each other process.
+///
+/// Clones are the same transport: one is attached to the bus, with another peers are added and removed. Messages go directly to
+/// each peer that has announced their topic, and are never passed on. The connections do not keep the loop running.
+///
+/// A peer that sends anything malformed is cut off, with a log line. One that ends, or fails, is removed.
+///
+/// # Limits
+/// 4 MiB wait for each peer ([`with_queue_limit`](SocketTransport::with_queue_limit)), beside what the kernel buffers. A peer that announces more
+/// than 262,144 topics gets the messages of all.
+///
+/// # Examples
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use uptick_workers::bus::{Bus, SocketTransport};
+///
+/// // As a rule, the supervisor makes the pair and passes the ends to two workers.
+/// let (ours, theirs) = UnixStream::pair()?;
+/// let transport = SocketTransport::new();
+/// Bus::of_thread().attach(transport.clone());
+/// transport.add_peer(2, ours.into())?;
+/// transport.when_ready(|| println!("all topics of the other worker are known"));
+/// # drop(theirs);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct SocketTransport {
+    shared: Rc<Shared>,
+}
+
+/// The state of a transport, which its peers use.
+struct Shared {
+    limit: usize,
+    sink: RefCell<Option<BusSink>>,
+    peers: RefCell<Peers>,
+    /// The topics that the bus has announced.
+    topics: RefCell<HashSet<Rc<str>>>,
+    waiting: RefCell<Vec<Box<dyn FnOnce()>>>,
+    /// The frame that is written to all peers: here so that it is not allocated each time.
+    encoded: RefCell<Vec<u8>>,
+    dropped: Cell<u64>,
+}
+
+impl SocketTransport {
+    /// Creates a transport without peers.
+    #[expect(
+        clippy::new_without_default,
+        reason = "a transport is made where a worker is set up"
+    )]
+    pub fn new() -> SocketTransport {
+        SocketTransport::with_queue_limit(QUEUE_LIMIT)
+    }
+
+    /// Creates a transport in which so many bytes may wait for each peer. Beyond that, messages to it are dropped. Default: 4 MiB.
+    ///
+    /// Announcements of topics are not dropped. Beyond a further 1 MiB they are kept back until the peer reads again, and then sent in
+    /// short: the topics that have subscribers at that time.
+    pub fn with_queue_limit(bytes: usize) -> SocketTransport {
+        SocketTransport {
+            shared: Rc::new(Shared {
+                limit: bytes,
+                sink: RefCell::default(),
+                peers: RefCell::default(),
+                topics: RefCell::default(),
+                waiting: RefCell::default(),
+                encoded: RefCell::default(),
+                dropped: Cell::new(0),
+            }),
+        }
+    }
+
+    /// Adds a peer: a process whose bus has the other end of the socket. A peer with the same number is removed before.
+    ///
+    /// The topics that have subscribers are sent to it before this returns, as far as the socket takes them.
+    ///
+    /// # Errors
+    /// When the descriptor is not a connected stream socket.
+    pub fn add_peer(&self, id: u64, socket: OwnedFd) -> Result<(), Error> {
+        self.remove_peer(id);
+        let conn = Connection::adopt(socket)?;
+        // A peer that is stopped is cut off by the limit of what waits for it, never by time.
+        conn.set_write_limits(64 * 1024, usize::MAX);
+        conn.set_write_timeout(None);
+        driver::release();
+        let peer = Rc::new(Peer::new(id, conn, &self.shared));
+        self.shared.peers.borrow_mut().add(Rc::clone(&peer));
+        conn.set_session(Rc::clone(&peer) as Rc<_>);
+        peer.greet(&self.shared.topics.borrow());
+        conn.flush();
+        Ok(())
+    }
+
+    /// Removes a peer: what waits for it is lost. Returns `false` if there is none with this number.
+    pub fn remove_peer(&self, id: u64) -> bool {
+        let peer = self.shared.peers.borrow().get(id);
+        if let Some(peer) = &peer {
+            peer.conn.close();
+        }
+        peer.is_some()
+    }
+
+    /// Returns the numbers of the peers, in no order.
+    pub fn peers(&self) -> Vec<u64> {
+        let peers = self.shared.peers.borrow();
+        peers.all().map(|peer| peer.id).collect()
+    }
+
+    /// Returns whether all peers have sent the topics that had subscribers when they were connected.
+    pub fn is_ready(&self) -> bool {
+        self.shared.peers.borrow().all().all(|peer| peer.is_ready())
+    }
+
+    /// Calls `callback` once the transport [is ready](SocketTransport::is_ready): by the loop, never from within this call. Peers
+    /// that end before count no more, those that are added before do.
+    pub fn when_ready<R>(&self, callback: impl FnOnce() -> R + 'static) {
+        let callback = Box::new(move || drop(callback()));
+        self.shared.waiting.borrow_mut().push(callback);
+        let shared = Rc::clone(&self.shared);
+        future_tick(move || shared.check_ready());
+    }
+}
+
+impl Shared {
+    /// Calls those that wait until the transport is ready, if it is.
+    fn check_ready(&self) {
+        if self.peers.borrow().all().all(|peer| peer.is_ready()) {
+            for callback in self.waiting.take() {
+                callback();
+            }
+        }
+    }
+
+    /// Announces or withdraws a topic at all peers, at once.
+    fn announce(&self, frame: &Frame<'_>) {
+        let peers: Vec<Rc<Peer>> = self.peers.borrow().all().cloned().collect();
+        for peer in &peers {
+            peer.announce(frame, self.limit);
+        }
+        // A peer may turn out to be gone, so nothing is borrowed.
+        for peer in peers {
+            peer.conn.flush();
+        }
+    }
+
+    /// Removes a peer whose connection has closed.
+    fn lost(&self, peer: &Peer) {
+        self.peers.borrow_mut().remove(peer.id);
+        self.check_ready();
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        for peer in self.peers.take().all() {
+            peer.abandon();
+        }
+    }
+}
+
+impl BusTransport for SocketTransport {
+    fn attach(&self, sink: BusSink) {
+        self.shared.sink.replace(Some(sink));
+    }
+
+    fn publish(&self, topic: &str, payload: &Bytes) {
+        let peers = self.shared.peers.borrow();
+        let mut receivers = peers.interested_in(topic).peekable();
+        if receivers.peek().is_none() {
+            return;
+        }
+        let mut encoded = self.shared.encoded.borrow_mut();
+        encoded.clear();
+        frame::append_message_head(&mut encoded, topic, payload.len());
+        let length = encoded.len() + payload.len();
+        let is_short = length <= COPIED;
+        if is_short {
+            encoded.extend_from_slice(payload);
+        }
+        // Writing to a connection calls nobody.
+        for peer in receivers {
+            if peer.conn.buffered().saturating_add(length) > self.shared.limit {
+                self.shared.dropped.set(self.shared.dropped.get() + 1);
+                continue;
+            }
+            peer.conn.write(&encoded[..]);
+            if !is_short {
+                peer.conn.write(payload.clone());
+            }
+        }
+    }
+
+    fn subscribe(&self, topic: &str) {
+        self.shared.topics.borrow_mut().insert(topic.into());
+        self.shared.announce(&Frame::Subscribe(topic));
+    }
+
+    fn unsubscribe(&self, topic: &str) {
+        self.shared.topics.borrow_mut().remove(topic);
+        self.shared.announce(&Frame::Unsubscribe(topic));
+    }
+
+    fn stats(&self) -> TransportStats {
+        let peers = self.shared.peers.borrow();
+        TransportStats {
+            dropped: self.shared.dropped.get(),
+            queued_bytes: peers.all().map(|peer| peer.conn.buffered()).sum(),
+        }
+    }
+
+    fn close(&self) {
+        let peers: Vec<Rc<Peer>> = self.shared.peers.borrow().all().cloned().collect();
+        for peer in peers {
+            peer.leave();
+        }
+    }
+}
+
+impl fmt::Debug for SocketTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SocketTransport")
+            .field("peers", &self.peers())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,221 @@
+//! The connection to another process, and the frames that come from there.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::fmt;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use uptick_event_loop::driver;
+use uptick_socket::engine::{Engine, Session, Visit};
+use uptick_socket::{Connection, Error};
+
+use super::Shared;
+use crate::bus::frame::{self, Frame, FrameDecoder, FrameError, VERSION};
+
+/// The number of bytes beyond the limit from which on announcements are kept back: 1 MiB.
+const ANNOUNCEMENTS: usize = 1024 * 1024;
+
+/// The time for which a transport that leaves goes on sending what waits.
+const LEAVING: Duration = Duration::from_secs(1);
+
+/// Another process.
+pub(super) struct Peer {
+    pub(super) id: u64,
+    pub(super) conn: Connection,
+    /// The number of topics that it has announced.
+    pub(super) topics: Cell<usize>,
+    transport: Weak<Shared>,
+    decoder: RefCell<FrameDecoder>,
+    progress: Cell<Progress>,
+    /// Announcements were kept back.
+    is_behind: Cell<bool>,
+    /// The connection is ending or closed. Only while it ends, the loop waits for it.
+    is_over: Cell<bool>,
+}
+
+/// How far the peer has introduced itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Silent,
+    Greeted,
+    Ready,
+}
+
+/// A reason to cut a peer off.
+#[derive(Debug, thiserror::Error)]
+enum Misbehaviour {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("it speaks version {0} of the bus, and this process version {VERSION}")]
+    Version(u8),
+    #[error("it sent a frame out of its order")]
+    Order,
+}
+
+impl Peer {
+    pub(super) fn new(id: u64, conn: Connection, transport: &Rc<Shared>) -> Self {
+        Peer {
+            id,
+            conn,
+            topics: Cell::new(0),
+            transport: Rc::downgrade(transport),
+            decoder: RefCell::default(),
+            progress: Cell::new(Progress::Silent),
+            is_behind: Cell::new(false),
+            is_over: Cell::new(false),
+        }
+    }
+
+    /// Returns whether the peer has sent all topics that it began with.
+    pub(super) fn is_ready(&self) -> bool {
+        self.progress.get() == Progress::Ready
+    }
+
+    /// Begins the conversation: with all topics that have subscribers.
+    pub(super) fn greet(&self, topics: &HashSet<Rc<str>>) {
+        self.conn.write_with(|out| {
+            frame::append(out, &Frame::Hello(VERSION));
+            append_topics(out, topics);
+            frame::append(out, &Frame::Ready);
+        });
+    }
+
+    /// Writes an announcement, unless so much waits that it is kept back.
+    pub(super) fn announce(&self, announcement: &Frame<'_>, limit: usize) {
+        if self.is_behind.get() {
+            return;
+        }
+        if self.conn.buffered() > limit.saturating_add(ANNOUNCEMENTS) {
+            return self.is_behind.set(true);
+        }
+        self.conn.write_with(|out| frame::append(out, announcement));
+    }
+
+    /// Sends what waits and ends the connection.
+    pub(super) fn leave(&self) {
+        self.finish();
+        self.conn.set_write_timeout(Some(LEAVING));
+        self.conn.end();
+    }
+
+    /// Notes the end, and takes back that the loop does not wait for the connection.
+    fn finish(&self) {
+        if !self.is_over.replace(true) {
+            driver::hold();
+        }
+    }
+
+    /// Closes the connection, unless it is ending.
+    pub(super) fn abandon(&self) {
+        if !self.is_over.get() {
+            self.conn.close();
+        }
+    }
+
+    /// Handles the frames that are complete.
+    fn handle_frames(
+        &self,
+        shared: &Shared,
+        decoder: &mut FrameDecoder,
+    ) -> Result<(), Misbehaviour> {
+        while let Some(frame) = decoder.next()? {
+            if let Frame::Message { topic, payload } = frame {
+                if self.progress.get() == Progress::Silent {
+                    return Err(Misbehaviour::Order);
+                }
+                let sink = shared.sink.borrow().clone();
+                if let Some(sink) = sink {
+                    sink.deliver(topic, payload);
+                }
+            } else {
+                self.handle(shared, frame)?;
+            }
+            // Whoever was called may have removed the peer.
+            if self.is_over.get() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Handles a frame that is not a message.
+    fn handle(&self, shared: &Shared, frame: Frame<'_>) -> Result<(), Misbehaviour> {
+        match (self.progress.get(), frame) {
+            (Progress::Silent, Frame::Hello(VERSION)) => self.progress.set(Progress::Greeted),
+            (Progress::Silent, Frame::Hello(version)) => {
+                return Err(Misbehaviour::Version(version));
+            }
+            (Progress::Silent, _) | (_, Frame::Hello(_)) => return Err(Misbehaviour::Order),
+            (Progress::Greeted, Frame::Ready) => {
+                self.progress.set(Progress::Ready);
+                shared.check_ready();
+            }
+            (Progress::Ready, Frame::Ready) => return Err(Misbehaviour::Order),
+            (_, Frame::Subscribe(topic)) => shared.peers.borrow_mut().subscribe(self.id, topic),
+            (_, Frame::Unsubscribe(topic)) => shared.peers.borrow_mut().unsubscribe(self.id, topic),
+            (_, Frame::Reset) => shared.peers.borrow_mut().forget(self.id),
+            (_, Frame::Message { .. }) => {}
+        }
+        Ok(())
+    }
+}
+
+fn append_topics(out: &mut Vec<u8>, topics: &HashSet<Rc<str>>) {
+    for topic in topics {
+        frame::append(out, &Frame::Subscribe(topic));
+    }
+}
+
+impl Session<Connection> for Peer {
+    fn data(&self, _: &Visit<Connection>, bytes: &mut BytesMut) {
+        let Some(shared) = self.transport.upgrade() else {
+            return self.conn.close();
+        };
+        // Subscribers may do anything with this transport, so the decoder is not borrowed.
+        let mut decoder = self.decoder.take();
+        decoder.push(bytes);
+        let handled = self.handle_frames(&shared, &mut decoder);
+        self.decoder.replace(decoder);
+        if let Err(error) = handled {
+            tracing::error!("cutting off the worker {} from the bus: {error}", self.id);
+            self.conn.close();
+        }
+    }
+
+    fn end(&self, _: &Visit<Connection>) {
+        // This side ends, too, and `close` follows.
+    }
+
+    fn drain(&self, _: &Visit<Connection>) {
+        let Some(shared) = self.transport.upgrade() else {
+            return;
+        };
+        if self.is_behind.replace(false) {
+            self.conn.write_with(|out| {
+                frame::append(out, &Frame::Reset);
+                append_topics(out, &shared.topics.borrow());
+            });
+        }
+    }
+
+    fn error(&self, _: &Visit<Connection>, error: &Error) {
+        tracing::debug!("the connection to the worker {} failed: {error}", self.id);
+    }
+
+    fn close(&self, _: &Visit<Connection>) {
+        self.finish();
+        if let Some(shared) = self.transport.upgrade() {
+            shared.lost(self);
+        }
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

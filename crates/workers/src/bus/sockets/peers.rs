@@ -1,0 +1,90 @@
+//! The peers of a transport, and who is interested in which topic.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::peer::Peer;
+
+/// The number of topics that a peer may announce. With one more it gets the messages of all topics.
+pub(super) const TOPICS: usize = 262_144;
+
+#[derive(Default)]
+pub(super) struct Peers {
+    peers: Vec<Rc<Peer>>,
+    topics: HashMap<Rc<str>, Vec<Rc<Peer>>>,
+    /// Those that have announced too many topics to remember.
+    everything: Vec<Rc<Peer>>,
+}
+
+impl Peers {
+    pub(super) fn add(&mut self, peer: Rc<Peer>) {
+        self.peers.push(peer);
+    }
+
+    pub(super) fn get(&self, id: u64) -> Option<Rc<Peer>> {
+        self.peers.iter().find(|peer| peer.id == id).cloned()
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Rc<Peer>> {
+        self.peers.iter()
+    }
+
+    /// Returns the peers that want the messages of a topic.
+    pub(super) fn interested_in(&self, topic: &str) -> impl Iterator<Item = &Rc<Peer>> {
+        let named = self.topics.get(topic).into_iter().flatten();
+        named.chain(&self.everything)
+    }
+
+    pub(super) fn remove(&mut self, id: u64) {
+        self.forget(id);
+        self.peers.retain(|peer| peer.id != id);
+    }
+
+    /// Notes that a peer is interested in a topic.
+    pub(super) fn subscribe(&mut self, id: u64, topic: &str) {
+        let Some(peer) = self.get(id) else { return };
+        if self.everything.iter().any(|peer| peer.id == id) {
+            return;
+        }
+        if peer.topics.get() >= TOPICS {
+            self.forget(id);
+            return self.everything.push(peer);
+        }
+        let name = match self.topics.get_key_value(topic) {
+            Some((name, _)) => Rc::clone(name),
+            None => topic.into(),
+        };
+        let interested = self.topics.entry(name).or_default();
+        if !interested.iter().any(|peer| peer.id == id) {
+            peer.topics.set(peer.topics.get() + 1);
+            interested.push(peer);
+        }
+    }
+
+    /// Notes that a peer is not interested in a topic any more.
+    pub(super) fn unsubscribe(&mut self, id: u64, topic: &str) {
+        let Some(interested) = self.topics.get_mut(topic) else {
+            return;
+        };
+        let Some(position) = interested.iter().position(|peer| peer.id == id) else {
+            return;
+        };
+        let peer = interested.remove(position);
+        peer.topics.set(peer.topics.get().saturating_sub(1));
+        if interested.is_empty() {
+            self.topics.remove(topic);
+        }
+    }
+
+    /// Notes that a peer is interested in nothing.
+    pub(super) fn forget(&mut self, id: u64) {
+        self.everything.retain(|peer| peer.id != id);
+        self.topics.retain(|_, interested| {
+            interested.retain(|peer| peer.id != id);
+            !interested.is_empty()
+        });
+        if let Some(peer) = self.get(id) {
+            peer.topics.set(0);
+        }
+    }
+}
