@@ -4,6 +4,7 @@
 //! need not end with an accept that fails, which is the dearest of all system calls here.
 
 mod accept;
+mod balancer;
 mod interface;
 mod options;
 mod shutdown;
@@ -25,6 +26,7 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::uri::{IntoUri, ListenUri};
 
+pub use balancer::Balancer;
 pub use interface::ServerInterface;
 pub use options::ServerOptions;
 pub use shutdown::Shutdown;
@@ -342,6 +344,7 @@ impl Server {
 
     /// Closes the listening socket; false when there was none.
     fn stop_listening(self) -> bool {
+        self.unwatch_shared();
         let stopped = with_entry(self, |entry, _| {
             if let Some(rest) = entry.resting.take() {
                 rest.timer.cancel();
@@ -362,6 +365,20 @@ impl Server {
                 true
             }
             None => false,
+        }
+    }
+
+    /// Stops watching a shared socket, and accepts what this loop may have been woken for: the others were not.
+    fn unwatch_shared(self) {
+        let left = with_entry(self, |entry, _| {
+            let watched = entry.options.shared && entry.accepts() && entry.watched;
+            let socket = entry.socket().filter(|_| watched)?;
+            driver::forget(socket).ok()?;
+            entry.watched = false;
+            Some(())
+        });
+        if left.flatten().is_some() {
+            accept::last_batch(self);
         }
     }
 
@@ -430,6 +447,9 @@ fn connection_gone(server: Id) {
     let server = Server::from_id(server);
     let drained = with_entry(server, |entry, _| {
         entry.open = entry.open.saturating_sub(1);
+        if let Some(balancer) = &entry.options.balancer {
+            balancer.closed();
+        }
         entry.open == 0 && entry.draining.is_some()
     });
     if drained == Some(true) {

@@ -30,22 +30,7 @@ enum Accepted {
 
 pub(super) fn batch(server: Server) {
     let budget = with_entry(server, |entry, _| entry.budget).unwrap_or(0);
-    let mut taken = 0;
-    while taken < budget {
-        match accept(server) {
-            Accepted::Connection(socket, peer, options) => {
-                taken += 1;
-                announce(server, socket, peer, options);
-            }
-            Accepted::Nobody => break,
-            Accepted::Failed(errno) => {
-                if failed(server, errno) {
-                    break;
-                }
-                taken += 1;
-            }
-        }
-    }
+    let taken = accept_up_to(server, budget);
     with_entry(server, |entry, token| {
         entry.budget = if taken == budget {
             (budget * 2).min(LARGEST_BATCH)
@@ -63,6 +48,48 @@ pub(super) fn batch(server: Server) {
     });
 }
 
+/// Accepts what is in the backlog of a shared socket that is about to be left: the wake-up for it may have been spent on this
+/// loop, so that no other one would look.
+pub(super) fn last_batch(server: Server) {
+    accept_up_to(server, LARGEST_BATCH);
+}
+
+/// Accepts connections until nobody waits or the budget is spent; returns how many were accepted or failed.
+fn accept_up_to(server: Server, budget: u32) -> u32 {
+    let balancer = with_entry(server, |entry, _| entry.options.balancer.clone()).flatten();
+    let mut taken = 0;
+    while taken < budget {
+        match accept(server) {
+            Accepted::Connection(socket, peer, options) => {
+                taken += 1;
+                let socket = match &balancer {
+                    Some(balancer) => balancer.place(server, socket),
+                    None => Some(socket),
+                };
+                if let Some(socket) = socket {
+                    let peer = peer
+                        .and_then(|peer| Address::try_from(peer).ok())
+                        .unwrap_or(Address::UNNAMED);
+                    announce(server, socket, peer, options);
+                }
+            }
+            Accepted::Nobody => break,
+            Accepted::Failed(errno) => {
+                if failed(server, errno) {
+                    break;
+                }
+                taken += 1;
+            }
+        }
+    }
+    if taken > 0
+        && let Some(balancer) = &balancer
+    {
+        balancer.batch_accepted(server);
+    }
+    taken
+}
+
 fn accept(server: Server) -> Accepted {
     with_entry(server, |entry, _| {
         let Some(socket) = entry.socket().filter(|_| entry.accepts()) else {
@@ -71,7 +98,6 @@ fn accept(server: Server) -> Accepted {
         match accept_nonblocking(socket) {
             Ok((socket, peer)) => {
                 entry.accepted += 1;
-                entry.open += 1;
                 if let Some(rest) = entry.resting.take() {
                     rest.timer.cancel();
                 }
@@ -102,16 +128,14 @@ fn accept_nonblocking(
     Ok((socket, peer))
 }
 
-/// Tells the listeners of a new connection, then lets it read.
-fn announce(
-    server: Server,
-    socket: OwnedFd,
-    peer: Option<SocketAddrAny>,
-    options: TransportOptions,
-) {
-    let peer = peer
-        .and_then(|peer| Address::try_from(peer).ok())
-        .unwrap_or(Address::UNNAMED);
+/// Emits `connection`, then lets the connection read.
+pub(super) fn announce(server: Server, socket: OwnedFd, peer: Address, options: TransportOptions) {
+    with_entry(server, |entry, _| {
+        entry.open += 1;
+        if let Some(balancer) = &entry.options.balancer {
+            balancer.opened();
+        }
+    });
     let owner = Owner {
         server: server.id,
         gone: connection_gone,

@@ -1,10 +1,12 @@
 //! How a server is set up.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use uptick_event_loop::Trigger;
 use uptick_stream::transport::{HARD_LIMIT, SOFT_LIMIT, TransportOptions};
 
+use super::balancer::Balancer;
 use crate::SocketOptions;
 
 /// Options of a server and of the connections that it accepts.
@@ -22,7 +24,8 @@ use crate::SocketOptions;
 pub struct ServerOptions {
     pub(crate) socket: SocketOptions,
     pub(crate) idle_timeout: Option<Duration>,
-    shared: bool,
+    pub(super) shared: bool,
+    pub(super) balancer: Option<Rc<dyn Balancer>>,
     soft_limit: usize,
     hard_limit: usize,
     allow_half_open: bool,
@@ -35,6 +38,7 @@ impl ServerOptions {
             socket: SocketOptions::new(),
             idle_timeout: None,
             shared: false,
+            balancer: None,
             soft_limit: SOFT_LIMIT,
             hard_limit: HARD_LIMIT,
             allow_half_open: false,
@@ -100,6 +104,14 @@ impl ServerOptions {
     #[must_use]
     pub fn allow_half_open(mut self, allow: bool) -> Self {
         self.allow_half_open = allow;
+        self
+    }
+
+    /// Sets who shares out the connections between the loops that accept from the same socket. Default: none, each loop serves
+    /// what it accepts.
+    #[must_use]
+    pub fn balancer(mut self, balancer: Rc<dyn Balancer>) -> Self {
+        self.balancer = Some(balancer);
         self
     }
 
