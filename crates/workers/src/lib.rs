@@ -1,3 +1,22 @@
 #![doc = include_str!("../README.md")]
 
+mod accept;
 pub mod bus;
+mod control;
+mod error;
+mod event;
+mod master;
+mod memory;
+mod run_mode;
+mod settings;
+mod status;
+mod tickets;
+mod worker;
+mod workers;
+
+pub use error::Error;
+pub use event::{End, WorkerEvent, WorkerId};
+pub use run_mode::{RunHttpServer, RunMode};
+pub use status::{Lag, Status, Totals, WorkerStatus};
+pub use worker::{Drain, Worker};
+pub use workers::Workers;

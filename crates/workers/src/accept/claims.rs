@@ -1,0 +1,112 @@
+//! Flags by which one of two workers gets a connection that both hold.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Offer;
+use crate::memory::Memory;
+
+/// The state in the lowest bits of a flag; the number of the offer is above it, so that an old offer is never taken for a new one.
+const OFFERED: u64 = 0;
+const CLAIMED: u64 = 1;
+const RECLAIMED: u64 = 2;
+
+fn word(number: u64, state: u64) -> u64 {
+    number << 2 | state
+}
+
+/// Marks a flag as that of a new offer.
+pub(super) fn set_offered(flag: &AtomicU64, number: u64) {
+    flag.store(word(number, OFFERED), Ordering::Release);
+}
+
+/// Claims an offer; false if it is another's by now.
+pub(super) fn claim(flag: &AtomicU64, number: u64) -> bool {
+    change(flag, number, CLAIMED)
+}
+
+/// Takes an offer back; false if it was claimed.
+fn reclaim(flag: &AtomicU64, number: u64) -> bool {
+    change(flag, number, RECLAIMED)
+}
+
+fn change(flag: &AtomicU64, number: u64, state: u64) -> bool {
+    flag.compare_exchange(
+        word(number, OFFERED),
+        word(number, state),
+        Ordering::AcqRel,
+        Ordering::Relaxed,
+    )
+    .is_ok()
+}
+
+/// A socket that two threads may take.
+pub(super) type Slip = Arc<Mutex<Option<OwnedFd>>>;
+
+/// Takes the socket, unless the other thread has.
+pub(super) fn take(slip: &Slip) -> Option<OwnedFd> {
+    slip.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// A connection that was offered to another worker.
+pub(super) enum Offered {
+    /// To a process, which has a duplicate of the socket.
+    Process {
+        offer: Offer,
+        flag: usize,
+        number: u64,
+    },
+    /// To a thread.
+    Thread {
+        target: usize,
+        listener: usize,
+        slip: Slip,
+    },
+}
+
+impl Offered {
+    pub(super) fn target(&self) -> usize {
+        match self {
+            Offered::Process { offer, .. } => offer.target,
+            Offered::Thread { target, .. } => *target,
+        }
+    }
+
+    /// Takes the connection back; `None` if it was claimed. `slot` is that of the worker that offered it.
+    pub(super) fn reclaim(self, memory: &Memory, slot: usize) -> Option<Offer> {
+        match self {
+            Offered::Process {
+                offer,
+                flag,
+                number,
+            } => reclaim(memory.slot(slot).offer(flag), number).then_some(offer),
+            Offered::Thread {
+                target,
+                listener,
+                slip,
+            } => Some(Offer {
+                target,
+                listener,
+                socket: take(&slip)?,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_two_gets_an_offer() {
+        let flag = AtomicU64::new(0);
+        set_offered(&flag, 7);
+        assert!(claim(&flag, 7));
+        assert!(!reclaim(&flag, 7) && !claim(&flag, 7));
+        set_offered(&flag, 8);
+        assert!(!claim(&flag, 7), "it is an old offer");
+        assert!(reclaim(&flag, 8));
+        assert!(!claim(&flag, 8));
+    }
+}

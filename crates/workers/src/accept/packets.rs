@@ -1,0 +1,67 @@
+//! The packets in which processes offer connections: numbers in the bytes, sockets beside them.
+
+use crate::memory::OFFERS;
+
+/// An offer as the other process sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Item {
+    pub(super) listener: u32,
+    /// The index of the flag in the offering worker's slot.
+    pub(super) flag: u32,
+    pub(super) number: u64,
+}
+
+const ITEM: usize = 16;
+
+/// The longest packet in bytes.
+pub(super) const LONGEST: usize = OFFERS * ITEM;
+
+pub(super) fn encode(items: &[Item]) -> Vec<u8> {
+    let mut packet = Vec::with_capacity(items.len() * ITEM);
+    for item in items {
+        packet.extend_from_slice(&item.listener.to_le_bytes());
+        packet.extend_from_slice(&item.flag.to_le_bytes());
+        packet.extend_from_slice(&item.number.to_le_bytes());
+    }
+    packet
+}
+
+/// Reads the items of a packet; what is left over at its end is none.
+pub(super) fn decode(packet: &[u8]) -> impl Iterator<Item = Item> + '_ {
+    packet.chunks_exact(ITEM).map(|bytes| {
+        let number = |at: usize, length: usize| {
+            let bytes = bytes[at..at + length].iter().rev();
+            bytes.fold(0, |number: u64, byte| number << 8 | u64::from(*byte))
+        };
+        Item {
+            listener: number(0, 4) as u32,
+            flag: number(4, 4) as u32,
+            number: number(8, 8),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_arrive_as_they_were_sent() {
+        let items = [
+            Item {
+                listener: 1,
+                flag: 63,
+                number: u64::MAX >> 2,
+            },
+            Item {
+                listener: 0,
+                flag: 0,
+                number: 1,
+            },
+        ];
+        let packet = encode(&items);
+        assert!(packet.len() <= LONGEST);
+        assert_eq!(decode(&packet).collect::<Vec<_>>(), items);
+        assert_eq!(decode(&packet[..17]).count(), 1);
+    }
+}

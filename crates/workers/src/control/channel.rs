@@ -1,0 +1,188 @@
+//! A socket for messages, with descriptors.
+
+use std::collections::VecDeque;
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+};
+
+use super::message::{LONGEST, MOST_DESCRIPTORS, Message};
+use crate::error::Error;
+
+/// How many packets wait for a peer that does not read.
+const MOST_WAITING: usize = 4096;
+
+/// One end of a connection between a master and a worker.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    socket: OwnedFd,
+    /// Packets that the socket had no room for.
+    waiting: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
+}
+
+impl Channel {
+    /// Creates the two ends: one for this process, and the socket for the other.
+    pub(crate) fn pair() -> Result<(Channel, OwnedFd), Error> {
+        let flags = SocketFlags::CLOEXEC;
+        let (ours, theirs) =
+            rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+                .map_err(|errno| Error::system("creating a socket pair", errno))?;
+        Ok((Channel::new(ours)?, theirs))
+    }
+
+    /// Uses a socket that another process has the other end of.
+    pub(crate) fn new(socket: OwnedFd) -> Result<Channel, Error> {
+        rustix::io::ioctl_fionbio(&socket, true)
+            .map_err(|errno| Error::system("setting up a socket pair", errno))?;
+        Ok(Channel {
+            socket,
+            waiting: VecDeque::new(),
+        })
+    }
+
+    /// Returns another descriptor of the socket, to watch it by.
+    pub(crate) fn descriptor(&self) -> Result<OwnedFd, Error> {
+        self.socket
+            .try_clone()
+            .map_err(|error| Error::io("duplicating a descriptor", error))
+    }
+
+    /// Sends a message, or keeps it until [`flush`](Channel::flush) finds room.
+    ///
+    /// # Errors
+    /// When the peer is gone, or has not read for too long.
+    pub(crate) fn send(&mut self, message: Message) -> Result<(), Error> {
+        let mut packet = Vec::new();
+        let descriptors = message.encode(&mut packet);
+        if self.waiting.len() >= MOST_WAITING {
+            return Err(Error::control("the other process does not read"));
+        }
+        self.waiting.push_back((packet, descriptors));
+        self.flush()
+    }
+
+    /// Whether messages wait for room.
+    pub(crate) fn is_blocked(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Sends what waits, as far as there is room.
+    ///
+    /// # Errors
+    /// When the peer is gone.
+    pub(crate) fn flush(&mut self) -> Result<(), Error> {
+        while let Some((packet, descriptors)) = self.waiting.front() {
+            match send(self.socket.as_fd(), packet, descriptors) {
+                Ok(()) => drop(self.waiting.pop_front()),
+                Err(Errno::AGAIN | Errno::NOBUFS) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(Error::system("sending to another process", errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives the next message; `None` if none waits.
+    ///
+    /// # Errors
+    /// [`Error::PeerGone`] when the other process has ended, [`Error::Control`] for what is no message.
+    pub(crate) fn receive(&self) -> Result<Option<Message>, Error> {
+        let mut packet = vec![0; LONGEST];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let received = loop {
+            let mut slices = [IoSliceMut::new(&mut packet)];
+            match rustix::net::recvmsg(
+                &self.socket,
+                &mut slices,
+                &mut ancillary,
+                RecvFlags::CMSG_CLOEXEC,
+            ) {
+                Err(Errno::INTR) => {}
+                other => break other,
+            }
+        };
+        let bytes = match received {
+            Ok(message) => message.bytes,
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(Errno::CONNRESET) => return Err(Error::PeerGone),
+            Err(errno) => return Err(Error::system("receiving from another process", errno)),
+        };
+        if bytes == 0 {
+            return Err(Error::PeerGone);
+        }
+        let mut descriptors = Vec::new();
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(rights) = message {
+                descriptors.extend(rights);
+            }
+        }
+        Message::decode(&packet[..bytes], descriptors).map(Some)
+    }
+
+    /// Waits for the next message.
+    ///
+    /// # Errors
+    /// As [`receive`](Channel::receive).
+    pub(crate) fn wait(&self) -> Result<Message, Error> {
+        loop {
+            if let Some(message) = self.receive()? {
+                return Ok(message);
+            }
+            let mut readable = [rustix::event::PollFd::new(
+                &self.socket,
+                rustix::event::PollFlags::IN,
+            )];
+            match rustix::event::poll(&mut readable, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(Error::system("waiting for another process", errno)),
+            }
+        }
+    }
+}
+
+fn send(socket: BorrowedFd<'_>, packet: &[u8], descriptors: &[OwnedFd]) -> Result<(), Errno> {
+    let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !borrowed.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(&borrowed)) {
+        return Err(Errno::INVAL);
+    }
+    let slices = [IoSlice::new(packet)];
+    rustix::net::sendmsg(socket, &slices, &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_keep_their_order_and_wait_for_room() {
+        let (mut ours, theirs) = Channel::pair().unwrap();
+        let mut theirs = Channel::new(theirs).unwrap();
+        let mut sent = 0;
+        while !ours.is_blocked() {
+            let reason = sent.to_string();
+            ours.send(Message::Replace { reason }).unwrap();
+            sent += 1;
+        }
+        for number in 0..sent {
+            let Message::Replace { reason } = theirs.wait().unwrap() else {
+                panic!("another message");
+            };
+            assert_eq!(reason, number.to_string());
+            ours.flush().unwrap();
+        }
+        assert!(!ours.is_blocked());
+        assert!(theirs.receive().unwrap().is_none());
+        drop(ours);
+        assert!(matches!(theirs.receive(), Err(Error::PeerGone)));
+        assert!(theirs.send(Message::Ready).is_err());
+    }
+}

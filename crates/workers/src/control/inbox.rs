@@ -1,0 +1,71 @@
+//! The messages for a worker thread.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use uptick_event_loop::{LoopHandle, handle};
+
+use super::Message;
+
+/// The messages for a worker thread, until it takes them.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    state: Mutex<InboxState>,
+}
+
+#[derive(Debug, Default)]
+struct InboxState {
+    /// `None` until the thread has its loop.
+    handle: Option<LoopHandle>,
+    receive: Option<fn(Message)>,
+    messages: Vec<Message>,
+    stopped: bool,
+}
+
+impl Inbox {
+    /// Sends a message to the thread.
+    pub(crate) fn send(self: &Arc<Self>, message: Message) {
+        let mut state = self.lock();
+        state.messages.push(message);
+        if state.messages.len() == 1
+            && let Some(handle) = &state.handle
+        {
+            let inbox = Arc::clone(self);
+            // A loop that has ended takes none.
+            let _ = handle.post(move || inbox.take());
+        }
+    }
+
+    /// Ends the loop of the thread, as soon as its callback returns.
+    pub(crate) fn stop(&self) {
+        let mut state = self.lock();
+        state.stopped = true;
+        if let Some(handle) = &state.handle {
+            handle.stop();
+        }
+    }
+
+    /// Calls `receive` with each message, on the loop of the thread of this call. Returns false if the thread is to end at once.
+    pub(crate) fn open(&self, receive: fn(Message)) -> bool {
+        let mut state = self.lock();
+        state.handle = Some(handle());
+        state.receive = Some(receive);
+        let stopped = state.stopped;
+        drop(state);
+        self.take();
+        !stopped
+    }
+
+    fn take(&self) {
+        let mut state = self.lock();
+        let messages = std::mem::take(&mut state.messages);
+        let receive = state.receive;
+        drop(state);
+        if let Some(receive) = receive {
+            messages.into_iter().for_each(receive);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, InboxState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

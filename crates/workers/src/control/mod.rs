@@ -1,0 +1,12 @@
+//! What a master and its workers say to each other.
+//!
+//! Between processes each [`Message`] is one packet of a Unix socket, with the descriptors that it carries. Worker threads take the
+//! same messages from a queue.
+
+mod channel;
+mod inbox;
+mod message;
+
+pub(crate) use channel::Channel;
+pub(crate) use inbox::Inbox;
+pub(crate) use message::{DrainCause, Message, Start};

@@ -1,0 +1,48 @@
+//! The wait before a worker that keeps dying is started again.
+
+use std::time::Duration;
+
+/// Waits that double with each early death.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Backoff {
+    first: Duration,
+    longest: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
+        Backoff {
+            first,
+            longest: longest.max(first),
+            next: first,
+        }
+    }
+
+    /// Returns how long to wait now; the next wait is twice as long.
+    pub(crate) fn wait(&mut self) -> Duration {
+        let wait = self.next;
+        self.next = wait.saturating_mul(2).min(self.longest);
+        wait
+    }
+
+    /// Begins with the first wait again: a worker has lived.
+    pub(crate) fn reset(&mut self) {
+        self.next = self.first;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest_until_they_are_reset() {
+        let ms = Duration::from_millis;
+        let mut backoff = Backoff::new(ms(100), ms(350));
+        let waits: Vec<Duration> = (0..4).map(|_| backoff.wait()).collect();
+        assert_eq!(waits, [ms(100), ms(200), ms(350), ms(350)]);
+        backoff.reset();
+        assert_eq!(backoff.wait(), ms(100));
+    }
+}

@@ -1,0 +1,209 @@
+//! Starting workers: the program anew as a process, or a thread.
+
+use std::cell::RefCell;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use uptick_event_loop::handle;
+
+use super::systemd;
+use crate::accept::ThreadRegistry;
+use crate::bus::ThreadBus;
+use crate::control::{Channel, Inbox, Message};
+use crate::error::Error;
+use crate::event::WorkerId;
+use crate::worker::{self, SetUp, ThreadContext, ThreadStart};
+
+/// The variable by which a program knows that it takes over from an older one.
+pub(super) const SUCCESSOR_VARIABLE: &str = "UPTICK_UPGRADE";
+
+/// A worker that runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) id: WorkerId,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Process {
+        child: Child,
+        channel: Rc<RefCell<Channel>>,
+    },
+    Thread {
+        thread: Option<JoinHandle<()>>,
+        inbox: Arc<Inbox>,
+    },
+}
+
+impl Running {
+    /// Sends a message to the worker.
+    pub(crate) fn send(&self, message: Message) {
+        match &self.kind {
+            Kind::Process { channel, .. } => {
+                // If it has died, its end is about to be noticed.
+                let sent = channel.borrow_mut().send(message);
+                if let Err(error) = sent {
+                    tracing::debug!("{}: {error}", self.id);
+                }
+            }
+            Kind::Thread { inbox, .. } => inbox.send(message),
+        }
+    }
+
+    /// Ends the worker at once.
+    pub(crate) fn kill(&mut self) {
+        match &mut self.kind {
+            Kind::Process { child, .. } => {
+                if let Err(error) = child.kill() {
+                    tracing::warn!("killing {} failed: {error}", self.id);
+                }
+            }
+            Kind::Thread { inbox, .. } => inbox.stop(),
+        }
+    }
+
+    /// Returns what the system says that the worker does.
+    pub(crate) fn describe_state(&self) -> String {
+        let pid = match &self.kind {
+            Kind::Process { child, .. } => child.id(),
+            Kind::Thread { .. } => return "its loop does not run".into(),
+        };
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+        let status = status.unwrap_or_default();
+        let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+        let place = std::fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
+        let state = state.map_or("unknown", str::trim);
+        match place.as_str() {
+            "" | "0" => format!("state {state}"),
+            place => format!("state {state}, in {place}"),
+        }
+    }
+}
+
+/// The program, as it was started.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    /// Its file, found at the start: an upgrade executes what is there by then.
+    pub(crate) path: PathBuf,
+    arguments: Vec<std::ffi::OsString>,
+}
+
+impl Program {
+    pub(crate) fn current() -> Result<Program, Error> {
+        let path = std::env::current_exe()
+            .map_err(|error| Error::io("finding the file of the program", error))?;
+        Ok(Program {
+            path,
+            arguments: std::env::args_os().collect(),
+        })
+    }
+
+    fn command(&self, file: &std::path::Path, stdin: std::os::fd::OwnedFd) -> Command {
+        let mut command = Command::new(file);
+        let mut arguments = self.arguments.iter();
+        if let Some(name) = arguments.next() {
+            command.arg0(name);
+        }
+        command.args(arguments).stdin(Stdio::from(stdin));
+        command
+    }
+
+    /// Starts a worker process: the program that runs, also when its file has changed since.
+    pub(crate) fn worker(
+        &self,
+        place: usize,
+        user: Option<(u32, u32)>,
+        stdin: std::os::fd::OwnedFd,
+    ) -> std::io::Result<Child> {
+        let running = PathBuf::from("/proc/self/exe");
+        let file = match running.exists() {
+            true => &running,
+            false => &self.path,
+        };
+        let mut command = self.command(file, stdin);
+        command.env(worker::VARIABLE, (place + 1).to_string());
+        command.env_remove(SUCCESSOR_VARIABLE);
+        for name in systemd::VARIABLES {
+            command.env_remove(name);
+        }
+        // The signals of a terminal are for the master.
+        command.process_group(0);
+        if let Some((user, group)) = user {
+            command.uid(user).gid(group);
+        }
+        command.spawn()
+    }
+
+    /// Starts the program anew, from its file.
+    pub(crate) fn successor(&self, stdin: std::os::fd::OwnedFd) -> std::io::Result<Child> {
+        let mut command = self.command(&self.path, stdin);
+        command.env(SUCCESSOR_VARIABLE, "1");
+        for name in [
+            "LISTEN_FDS",
+            "LISTEN_PID",
+            "LISTEN_FDNAMES",
+            "LISTEN_PIDFDID",
+            "WATCHDOG_PID",
+        ] {
+            command.env_remove(name);
+        }
+        command.spawn()
+    }
+}
+
+/// What worker threads share.
+#[derive(Clone)]
+pub(crate) struct Threads {
+    setup: SetUp,
+    registry: Arc<ThreadRegistry>,
+    bus: ThreadBus,
+}
+
+impl Threads {
+    pub(crate) fn new(setup: SetUp) -> Self {
+        Threads {
+            setup,
+            registry: Arc::default(),
+            bus: ThreadBus::new(),
+        }
+    }
+
+    /// Starts a worker thread. The master's loop calls `receive` with its messages, and `ended` with its exit code.
+    pub(crate) fn start(
+        &self,
+        id: WorkerId,
+        start: ThreadStart,
+        receive: fn(usize, Message),
+        ended: fn(usize, i32),
+    ) -> Result<Kind, Error> {
+        let inbox = Arc::new(Inbox::default());
+        let master = handle();
+        let unit = start.slot;
+        let context = ThreadContext {
+            setup: Arc::clone(&self.setup),
+            registry: Arc::clone(&self.registry),
+            bus: self.bus.clone(),
+            inbox: Arc::clone(&inbox),
+            master: master.clone(),
+            receive,
+        };
+        let body = move || {
+            let code = worker::run_thread(start, &context);
+            // The master joins the thread then.
+            let _ = master.post(move || ended(unit, code));
+        };
+        let thread = thread::Builder::new()
+            .name(format!("worker {}", id.number))
+            .spawn(body)
+            .map_err(|error| Error::io("starting a thread", error))?;
+        Ok(Kind::Thread {
+            thread: Some(thread),
+            inbox,
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! The older program that this one takes over from in a binary upgrade.
+
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use uptick_event_loop::{add_read_stream, remove_read_stream};
+
+use super::launch::SUCCESSOR_VARIABLE;
+use super::listeners::Listener;
+use super::state::{Master, with_master};
+use super::status_server;
+use crate::control::{Channel, Message};
+use crate::error::Error;
+use crate::memory::Memory;
+use crate::tickets;
+
+/// What an older program passed on.
+pub(super) struct Inheritance {
+    pub(super) memory: Memory,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) generation: u64,
+    pub(super) channel: Rc<RefCell<Channel>>,
+}
+
+/// Whether this process takes over from an older program.
+fn is_successor() -> bool {
+    std::env::var_os(SUCCESSOR_VARIABLE).is_some() && crate::worker::has_channel()
+}
+
+/// Takes over from the older program that has started this one, if one has.
+pub(super) fn take_over(places: usize) -> Result<Option<Inheritance>, Error> {
+    if !is_successor() {
+        return Ok(None);
+    }
+    let channel = Channel::new(crate::worker::take_standard_input()?)?;
+    let Message::Start(start) = channel.wait()? else {
+        return Err(Error::control("the first message is not the start"));
+    };
+    tickets::install(&start.ticket_keys)?;
+    let memory = match Memory::open(start.memory) {
+        Ok(memory) if memory.places() == places => memory,
+        // The new program has other workers: it counts anew.
+        _ => Memory::create(places)
+            .map_err(|error| Error::io("creating the shared memory", error))?,
+    };
+    let mut listeners: Vec<(String, Vec<OwnedFd>)> = Vec::new();
+    for (address, socket) in start.addresses.into_iter().zip(start.listeners) {
+        match listeners.last_mut() {
+            Some((known, sockets)) if *known == address => sockets.push(socket),
+            _ => listeners.push((address, vec![socket])),
+        }
+    }
+    let listeners = listeners
+        .into_iter()
+        .map(|(address, sockets)| Listener::taken_over(address, sockets));
+    Ok(Some(Inheritance {
+        memory,
+        listeners: listeners.collect(),
+        generation: start.generation,
+        channel: Rc::new(RefCell::new(channel)),
+    }))
+}
+
+/// Notices when the older program has ended.
+pub(super) fn listen(master: &Rc<Master>) -> Result<(), Error> {
+    let Some(channel) = master.predecessor.borrow().clone() else {
+        return Ok(());
+    };
+    let descriptor = Rc::new(channel.borrow().descriptor()?);
+    let watched = Rc::clone(&descriptor);
+    add_read_stream(watched, move || {
+        let next = channel.borrow().receive();
+        if let Err(Error::PeerGone) = next {
+            remove_read_stream(&descriptor);
+            with_master(|master| {
+                master.predecessor.take();
+                if let Some(uri) = &master.settings.status_socket
+                    && let Err(error) = status_server::listen(master, uri)
+                {
+                    master.failed(&error);
+                }
+                master.memory.master().store(
+                    u64::from(std::process::id()),
+                    std::sync::atomic::Ordering::Relaxed,
+                );
+            });
+        }
+    })?;
+    Ok(())
+}
+
+/// Tells the older program that this one serves.
+pub(super) fn report_ready(master: &Master) {
+    if let Some(channel) = &*master.predecessor.borrow() {
+        let sent = channel.borrow_mut().send(Message::Ready);
+        if let Err(error) = sent {
+            tracing::warn!("the older program is gone: {error}");
+        }
+    }
+}
+
+/// Has the older program pass the sockets of a new worker on to one of its own.
+pub(super) fn forward(channel: &Rc<RefCell<Channel>>, owner: usize, peer: Message) {
+    if let Message::Peer {
+        slot,
+        bus,
+        connections,
+    } = peer
+    {
+        let message = Message::Forward {
+            owner,
+            slot,
+            bus,
+            connections,
+        };
+        let sent = channel.borrow_mut().send(message);
+        if let Err(error) = sent {
+            tracing::debug!("the older program is gone: {error}");
+        }
+    }
+}

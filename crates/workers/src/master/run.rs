@@ -1,0 +1,219 @@
+//! The master's loop: it does what the supervisor decides.
+
+use std::cell::{Cell, RefCell};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use uptick_event_loop::{
+    SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, add_periodic_timer, add_signal,
+};
+
+use super::launch::{Program, Threads};
+use super::listeners::{self, Listener};
+use super::state::{self, Master, Outcome, with_master};
+use super::supervisor::{Policy, Supervisor, UnitId};
+use super::systemd::Notifier;
+use super::{files, predecessor, status_server, successor};
+use crate::control::{DrainCause, Message};
+use crate::error::Error;
+use crate::event::WorkerEvent;
+use crate::memory::{Gauge, Memory, State, monotonic_milliseconds};
+use crate::settings::Settings;
+use crate::status::Status;
+use crate::worker::SetUp;
+
+/// Runs a master until its service has ended. Its workers are threads that `setup` sets up, or processes if it is `None`.
+///
+/// # Errors
+/// What kept it from starting, or from ending in time.
+pub(crate) fn run(settings: Settings, setup: Option<SetUp>) -> Result<(), Error> {
+    let master = Master::new(settings, setup)?;
+    state::install(Some(Rc::clone(&master)));
+    let result = master.serve();
+    state::install(None);
+    result
+}
+
+impl Master {
+    fn new(settings: Settings, setup: Option<SetUp>) -> Result<Rc<Master>, Error> {
+        let places = settings.mode.count();
+        let policy = Policy {
+            places,
+            drain: settings.worker.drain,
+            start_timeout: settings.start_timeout,
+            backoff_min: settings.backoff_min,
+            backoff_max: settings.backoff_max,
+            start_failures: settings.start_failures,
+        };
+        let program = Program::current()?;
+        let predecessor = predecessor::take_over(places)?;
+        let (memory, listeners, generation, channel) = match predecessor {
+            Some(old) => (old.memory, old.listeners, old.generation, Some(old.channel)),
+            None => {
+                let memory = Memory::create(places)
+                    .map_err(|error| Error::io("creating the shared memory", error))?;
+                (memory, listeners::bind(&settings)?, 1, None)
+            }
+        };
+        // A new program takes the lock over when the old one has ended, which it is about to.
+        let lock = match (&settings.lock_file, &channel) {
+            (Some(path), None) => Some(files::lock(path)?),
+            _ => None,
+        };
+        let threads = setup.map(Threads::new);
+        Ok(Rc::new(Master {
+            settings,
+            program,
+            threads,
+            memory: Arc::new(memory),
+            listeners: RefCell::new(listeners),
+            supervisor: RefCell::new(Supervisor::new(policy, generation)),
+            units: RefCell::default(),
+            timer: Cell::new(None),
+            notifier: Notifier::from_env(),
+            upgrade: RefCell::new(None),
+            predecessor: RefCell::new(channel),
+            outcome: RefCell::new(None),
+            last_check: Cell::new(Instant::now()),
+            status_server: Cell::new(None),
+            _lock: lock,
+        }))
+    }
+
+    fn serve(self: &Rc<Self>) -> Result<(), Error> {
+        listen_to_signals()?;
+        predecessor::listen(self)?;
+        if self.settings.store_descriptors {
+            let listeners = self.listeners.borrow();
+            let sockets = listeners.iter().flat_map(Listener::sockets);
+            self.notifier
+                .store(&sockets.map(AsFd::as_fd).collect::<Vec<BorrowedFd<'_>>>());
+        }
+        self.show_status()?;
+        if let Some(period) = self.notifier.period() {
+            add_periodic_timer(period, |_| with_master(|master| master.notifier.alive()));
+        }
+        let period = (self.settings.worker.hang / 4).max(Duration::from_millis(10));
+        add_periodic_timer(period, move |_| {
+            with_master(|master| master.check_signs(period))
+        });
+        self.act();
+        if self.outcome.borrow().is_none() {
+            uptick_event_loop::run()?;
+        }
+        if let Some(path) = &self.settings.pid_file {
+            files::remove_pid(path);
+        }
+        match self.outcome.take() {
+            Some(Outcome::InTime) => Ok(()),
+            Some(Outcome::GivenUp { deaths }) => Err(Error::StartFailed { deaths }),
+            Some(Outcome::Cut) | None => Err(Error::Cut),
+        }
+    }
+
+    /// Shows the state of the service to those who want to see it.
+    fn show_status(self: &Rc<Self>) -> Result<(), Error> {
+        if let Some((interval, observer)) = &self.settings.status {
+            let show = {
+                let observer = Rc::clone(observer);
+                let memory = Arc::clone(&self.memory);
+                move || observer(&Status::of(&memory))
+            };
+            show();
+            add_periodic_timer(*interval, move |_| show());
+        }
+        // A program that takes over listens there when the older one has ended.
+        if let Some(uri) = &self.settings.status_socket
+            && self.predecessor.borrow().is_none()
+        {
+            status_server::listen(self, uri)?;
+        }
+        Ok(())
+    }
+
+    /// Looks for workers whose loop gives no sign of life.
+    fn check_signs(self: &Rc<Self>, period: Duration) {
+        let now = Instant::now();
+        let late = now.saturating_duration_since(self.last_check.replace(now));
+        if late > period * 2 {
+            // This process was stopped, and so may the workers have been.
+            return;
+        }
+        let limit = u64::try_from(self.settings.worker.hang.as_millis()).unwrap_or(u64::MAX);
+        let now = monotonic_milliseconds();
+        let hanging: Vec<UnitId> = self
+            .units
+            .borrow()
+            .keys()
+            .copied()
+            .filter(|unit| {
+                let slot = self.memory.slot(*unit);
+                let silent = now.saturating_sub(slot.get(Gauge::Beat)) > limit;
+                silent && slot.state() != State::Starting
+            })
+            .collect();
+        for unit in hanging {
+            let told = self
+                .units
+                .borrow()
+                .get(&unit)
+                .map(|running| WorkerEvent::Hangs {
+                    worker: running.id,
+                    state: running.describe_state().into(),
+                });
+            if let Some(event) = told {
+                // Once for each limit's time, should it be a thread that cannot be killed.
+                self.memory.slot(unit).set(Gauge::Beat, now);
+                self.tell(event);
+            }
+            if self.threads.is_none() {
+                self.supervisor.borrow_mut().hangs(unit);
+            }
+        }
+        self.act();
+    }
+}
+
+/// Listens to the signals: INT and TERM stop, HUP reloads, USR1 reopens logs, USR2 upgrades.
+fn listen_to_signals() -> Result<(), Error> {
+    type Signal = (i32, fn(&Rc<Master>));
+    let actions: [Signal; 6] = [
+        (SIGTERM, Master::stop),
+        (SIGINT, Master::stop),
+        (SIGHUP, Master::reload),
+        (SIGUSR1, |master| master.broadcast(|| Message::ReopenLogs)),
+        (SIGUSR2, successor::begin),
+        (SIGCHLD, |master| {
+            master.reap();
+            successor::reap(master);
+        }),
+    ];
+    for (signal, action) in actions {
+        add_signal(signal, move |_| with_master(action))?;
+    }
+    Ok(())
+}
+
+impl Master {
+    /// Ends the service; a second call cuts it off.
+    fn stop(self: &Rc<Self>) {
+        if !self.supervisor.borrow().is_ending() {
+            self.notifier.stopping();
+            self.tell(WorkerEvent::Stopping);
+            // Nobody is accepted any more: the workers stop, and the sockets of the master keep none alive.
+            self.listeners.borrow_mut().clear();
+            successor::abort(self);
+        }
+        self.supervisor
+            .borrow_mut()
+            .stop(DrainCause::Stop, Instant::now());
+        self.act();
+    }
+
+    fn reload(self: &Rc<Self>) {
+        self.supervisor.borrow_mut().reload();
+        self.act();
+    }
+}

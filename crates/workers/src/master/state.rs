@@ -1,0 +1,124 @@
+//! What a master owns.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::process::Child;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use uptick_event_loop::{Timer, add_write_stream, remove_write_stream};
+use uptick_socket::Server;
+
+use super::launch::{Kind, Program, Running, Threads};
+use super::listeners::Listener;
+use super::supervisor::{Supervisor, UnitId};
+use super::systemd::Notifier;
+use crate::control::{Channel, Message};
+use crate::error::Error;
+use crate::event::WorkerEvent;
+use crate::memory::Memory;
+use crate::settings::Settings;
+
+/// How the service ended.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    InTime,
+    Cut,
+    GivenUp { deaths: u32 },
+}
+
+/// A master and what it owns.
+pub(crate) struct Master {
+    pub(super) settings: Settings,
+    pub(super) program: Program,
+    pub(super) threads: Option<Threads>,
+    pub(super) memory: Arc<Memory>,
+    pub(super) listeners: RefCell<Vec<Listener>>,
+    pub(super) supervisor: RefCell<Supervisor>,
+    pub(super) units: RefCell<BTreeMap<UnitId, Running>>,
+    pub(super) timer: Cell<Option<Timer>>,
+    pub(super) notifier: Notifier,
+    pub(super) upgrade: RefCell<Option<Upgrade>>,
+    /// The way to the older program that this one takes over from.
+    pub(super) predecessor: RefCell<Option<Rc<RefCell<Channel>>>>,
+    pub(super) outcome: RefCell<Option<Outcome>>,
+    pub(super) last_check: Cell<Instant>,
+    pub(super) status_server: Cell<Option<Server>>,
+    pub(super) _lock: Option<File>,
+}
+
+/// A new program that is about to take over.
+pub(crate) struct Upgrade {
+    pub(super) child: Child,
+    pub(super) timer: Timer,
+    /// It serves.
+    pub(super) done: bool,
+}
+
+thread_local! {
+    static MASTER: RefCell<Option<Rc<Master>>> = const { RefCell::new(None) };
+}
+
+/// Makes this the master of the thread, or none.
+pub(super) fn install(master: Option<Rc<Master>>) {
+    MASTER.with_borrow_mut(|place| *place = master);
+}
+
+pub(super) fn with_master(f: impl FnOnce(&Rc<Master>)) {
+    let master = MASTER.try_with(|master| master.borrow().clone());
+    if let Ok(Some(master)) = master {
+        f(&master);
+    }
+}
+
+impl Master {
+    pub(super) fn tell(&self, event: WorkerEvent) {
+        self.settings.tell(&event);
+    }
+
+    pub(super) fn failed(&self, error: &Error) {
+        self.tell(WorkerEvent::Failed {
+            what: error.to_string().into(),
+        });
+    }
+
+    pub(super) fn send(&self, unit: UnitId, message: Message) {
+        if let Some(running) = self.units.borrow().get(&unit) {
+            running.send(message);
+        }
+        self.flush_later(unit);
+    }
+
+    pub(super) fn broadcast(&self, message: impl Fn() -> Message) {
+        let units: Vec<UnitId> = self.units.borrow().keys().copied().collect();
+        for unit in units {
+            self.send(unit, message());
+        }
+    }
+
+    /// Sends what the socket of a worker had no room for once it has.
+    fn flush_later(&self, unit: UnitId) {
+        let channel = match self.units.borrow().get(&unit).map(|running| &running.kind) {
+            Some(Kind::Process { channel, .. }) if channel.borrow().is_blocked() => {
+                Rc::clone(channel)
+            }
+            _ => return,
+        };
+        let Ok(descriptor) = channel.borrow().descriptor() else {
+            return;
+        };
+        let descriptor = Rc::new(descriptor);
+        let watched = Rc::clone(&descriptor);
+        let added = add_write_stream(watched, move || {
+            let flushed = channel.borrow_mut().flush();
+            if flushed.is_err() || !channel.borrow().is_blocked() {
+                remove_write_stream(&descriptor);
+            }
+        });
+        if let Err(error) = added {
+            tracing::warn!("{error}");
+        }
+    }
+}

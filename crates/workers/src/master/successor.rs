@@ -1,0 +1,173 @@
+//! The new program of a binary upgrade: it is executed anew and takes the listening sockets over.
+//!
+//! The old master passes on what it has, and serves until the new one is ready. Then its workers drain.
+
+use std::cell::RefCell;
+use std::process::Child;
+use std::rc::Rc;
+use std::time::Instant;
+
+use uptick_event_loop::{add_read_stream, add_timer, remove_read_stream};
+
+use super::state::{Master, Upgrade, with_master};
+use crate::control::{Channel, DrainCause, Message, Start};
+use crate::error::Error;
+use crate::event::{End, WorkerEvent};
+use crate::tickets;
+
+/// Executes the program anew; nothing happens while a new one starts, or before this one serves.
+pub(super) fn begin(master: &Rc<Master>) {
+    let busy = master.upgrade.borrow().is_some() || !master.supervisor.borrow().is_serving();
+    if busy {
+        return master.tell(WorkerEvent::UpgradeFailed {
+            reason: "the service starts, reloads, or ends".into(),
+        });
+    }
+    master.tell(WorkerEvent::Upgrading);
+    match try_begin(master) {
+        Ok(upgrade) => drop(master.upgrade.replace(Some(upgrade))),
+        Err(error) => fail(master, &error.to_string()),
+    }
+}
+
+fn try_begin(master: &Rc<Master>) -> Result<Upgrade, Error> {
+    let (mut channel, theirs) = Channel::pair()?;
+    let memory = master.memory.file().try_clone_to_owned();
+    let mut addresses = Vec::new();
+    let mut sockets = Vec::new();
+    for listener in master.listeners.borrow().iter() {
+        for socket in listener.sockets() {
+            let socket = socket.try_clone();
+            sockets.push(socket.map_err(|error| Error::io("duplicating a socket", error))?);
+            addresses.push(listener.address.clone());
+        }
+    }
+    channel.send(Message::Start(Start {
+        place: 0,
+        slot: 0,
+        generation: master.supervisor.borrow().generation() + 1,
+        addresses,
+        ticket_keys: tickets::export(),
+        memory: memory.map_err(|error| Error::io("duplicating the shared memory", error))?,
+        listeners: sockets,
+    }))?;
+    let child = master
+        .program
+        .successor(theirs)
+        .map_err(|error| Error::io("executing the program anew", error))?;
+    let channel = Rc::new(RefCell::new(channel));
+    listen(&channel)?;
+    let timer = add_timer(master.settings.start_timeout, || {
+        with_master(|master| fail(master, "the new program did not become ready in time"));
+    });
+    Ok(Upgrade {
+        child,
+        timer,
+        done: false,
+    })
+}
+
+/// Takes what the new program sends.
+fn listen(channel: &Rc<RefCell<Channel>>) -> Result<(), Error> {
+    let descriptor = Rc::new(channel.borrow().descriptor()?);
+    let watched = Rc::clone(&descriptor);
+    let channel = Rc::clone(channel);
+    add_read_stream(watched, move || {
+        loop {
+            let next = channel.borrow().receive();
+            match next {
+                Ok(Some(Message::Ready)) => with_master(done),
+                Ok(Some(Message::Forward {
+                    owner,
+                    slot,
+                    bus,
+                    connections,
+                })) => with_master(|master| {
+                    let peer = Message::Peer {
+                        slot,
+                        bus,
+                        connections,
+                    };
+                    master.send(owner, peer);
+                }),
+                Ok(Some(_)) => {
+                    tracing::error!("the new program sent a message that is for a worker")
+                }
+                Ok(None) => return,
+                Err(Error::PeerGone) => {
+                    remove_read_stream(&descriptor);
+                    return with_master(reap);
+                }
+                Err(error) => tracing::error!("{error}"),
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// The new program serves: this one drains its workers and ends.
+fn done(master: &Rc<Master>) {
+    let pid = match &mut *master.upgrade.borrow_mut() {
+        Some(upgrade) if !upgrade.done => {
+            upgrade.done = true;
+            upgrade.timer.cancel();
+            upgrade.child.id()
+        }
+        _ => return,
+    };
+    master.notifier.main_process(pid);
+    master.tell(WorkerEvent::Upgraded { pid });
+    if let Some(server) = master.status_server.take() {
+        server.close();
+    }
+    for mut listener in master.listeners.take() {
+        listener.keep_file();
+    }
+    master
+        .supervisor
+        .borrow_mut()
+        .stop(DrainCause::Restart, Instant::now());
+    master.act();
+}
+
+/// Looks whether the new program has ended before it served.
+pub(super) fn reap(master: &Rc<Master>) {
+    let ended = match &mut *master.upgrade.borrow_mut() {
+        Some(upgrade) if !upgrade.done => upgrade.child.try_wait().ok().flatten(),
+        _ => None,
+    };
+    if let Some(status) = ended {
+        fail(
+            master,
+            &format!("the new program ended: {}", End::of(status)),
+        );
+    }
+}
+
+/// Gives the new program up; this one serves on.
+fn fail(master: &Rc<Master>, reason: &str) {
+    let upgrade = master.upgrade.take();
+    if let Some(mut upgrade) = upgrade {
+        upgrade.timer.cancel();
+        end(&mut upgrade.child);
+    }
+    master.tell(WorkerEvent::UpgradeFailed {
+        reason: reason.into(),
+    });
+}
+
+/// Gives the new program up, because the service ends.
+pub(super) fn abort(master: &Rc<Master>) {
+    let starting = matches!(&*master.upgrade.borrow(), Some(upgrade) if !upgrade.done);
+    if starting {
+        fail(master, "the service ends");
+    }
+}
+
+fn end(child: &mut Child) {
+    // It may have ended by itself.
+    let _ = child.kill();
+    if let Err(error) = child.wait() {
+        tracing::warn!("waiting for the new program failed: {error}");
+    }
+}

@@ -1,0 +1,545 @@
+//! The decisions of a master: which worker starts, drains or is killed, and when.
+//!
+//! A state machine without processes, clocks or sockets. Events go in with the time at which they happened, [`Action`]s come out;
+//! [`next_deadline`](Supervisor::next_deadline) says when [`tick`](Supervisor::tick) is due.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::backoff::Backoff;
+use crate::control::DrainCause;
+
+/// Names a worker process or thread: the index of its slot.
+pub(crate) type UnitId = usize;
+
+/// A worker that lives longer than this after it was ready is started again at once.
+const LONG_ENOUGH: Duration = Duration::from_secs(1);
+
+/// What is left to the workers that cut their connections at their own deadline.
+const KILL_GRACE: Duration = Duration::from_millis(400);
+
+/// What the master is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Start a worker; [`Supervisor::started`] or [`Supervisor::start_failed`] follows.
+    Start { place: usize, generation: u64 },
+    /// Have a worker stop accepting and end its connections.
+    Drain { unit: UnitId, cause: DrainCause },
+    /// End a worker at once.
+    Kill { unit: UnitId },
+    /// A worker has died and is replaced.
+    Restarted { place: usize },
+    /// A generation is complete and serves.
+    Serving { generation: u64, first: bool },
+    /// A reload begins.
+    Reloading,
+    /// A reload was given up; the old generation serves on.
+    ReloadFailed { generation: u64, reason: String },
+    /// No worker of the first generation could start.
+    GiveUp { deaths: u32 },
+    /// All workers have ended after a stop or an upgrade.
+    Ended { in_time: bool },
+}
+
+/// The times and limits that the decisions depend on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    pub(crate) places: usize,
+    pub(crate) drain: Duration,
+    pub(crate) start_timeout: Duration,
+    pub(crate) backoff_min: Duration,
+    pub(crate) backoff_max: Duration,
+    pub(crate) start_failures: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    Starting {
+        deadline: Instant,
+    },
+    Ready {
+        since: Instant,
+    },
+    Draining {
+        deadline: Instant,
+    },
+    /// Killed for good; its end is awaited.
+    Killed,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Unit {
+    place: usize,
+    generation: u64,
+    state: State,
+    /// A successor is asked for: this worker drains when that one is ready.
+    retiring: bool,
+    /// It did not respond, or did not become ready, and was killed for that.
+    failed: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    backoff: Backoff,
+    start_at: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    /// The first generation starts.
+    Starting,
+    Serving,
+    /// The next generation starts while this one serves.
+    Reloading {
+        next: u64,
+    },
+    Ending {
+        deadline: Instant,
+        cause: DrainCause,
+        in_time: bool,
+    },
+    Over,
+}
+
+/// The state of a master.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    policy: Policy,
+    phase: Phase,
+    generation: u64,
+    units: BTreeMap<UnitId, Unit>,
+    places: Vec<Place>,
+    early_deaths: u32,
+    reload_wanted: bool,
+    actions: VecDeque<Action>,
+}
+
+impl Supervisor {
+    /// Creates the state of a master whose first generation has a number, and asks for its workers.
+    pub(crate) fn new(policy: Policy, generation: u64) -> Self {
+        let place = Place {
+            backoff: Backoff::new(policy.backoff_min, policy.backoff_max),
+            start_at: None,
+        };
+        let actions = (0..policy.places)
+            .map(|place| Action::Start { place, generation })
+            .collect();
+        Supervisor {
+            places: vec![place; policy.places],
+            policy,
+            phase: Phase::Starting,
+            generation,
+            units: BTreeMap::new(),
+            early_deaths: 0,
+            reload_wanted: false,
+            actions,
+        }
+    }
+
+    /// Returns the next thing to do.
+    pub(crate) fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The generation that serves, or starts as the first.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(crate) fn is_serving(&self) -> bool {
+        matches!(self.phase, Phase::Serving)
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Ending { .. } | Phase::Over)
+    }
+
+    /// Whether a worker is expected to end.
+    pub(crate) fn is_draining(&self, unit: UnitId) -> bool {
+        let state = self.units.get(&unit).map(|unit| unit.state);
+        matches!(state, Some(State::Draining { .. } | State::Killed))
+    }
+
+    pub(crate) fn started(&mut self, unit: UnitId, place: usize, generation: u64, now: Instant) {
+        let state = State::Starting {
+            deadline: now + self.policy.start_timeout,
+        };
+        let entry = Unit {
+            place,
+            generation,
+            state,
+            retiring: false,
+            failed: false,
+        };
+        self.units.insert(unit, entry);
+        if self.is_ending() {
+            self.kill(unit);
+        }
+    }
+
+    /// A worker could not be started at all.
+    pub(crate) fn start_failed(
+        &mut self,
+        place: usize,
+        generation: u64,
+        reason: &str,
+        now: Instant,
+    ) {
+        match self.phase {
+            Phase::Reloading { next } if generation == next => self.abort_reload(reason),
+            Phase::Ending { .. } | Phase::Over => {}
+            _ => self.died_early(place, now),
+        }
+    }
+
+    /// A worker serves.
+    pub(crate) fn ready(&mut self, id: UnitId, now: Instant) {
+        let Some(unit) = self.units.get_mut(&id) else {
+            return;
+        };
+        if !matches!(unit.state, State::Starting { .. }) {
+            return;
+        }
+        unit.state = State::Ready { since: now };
+        let unit = *unit;
+        match self.phase {
+            Phase::Starting => {
+                self.early_deaths = 0;
+                if self.is_complete(self.generation) {
+                    self.phase = Phase::Serving;
+                    let generation = self.generation;
+                    self.actions.push_back(Action::Serving {
+                        generation,
+                        first: true,
+                    });
+                    self.reload_if_wanted();
+                }
+            }
+            Phase::Reloading { next } if unit.generation == next && self.is_complete(next) => {
+                self.switch(next, now);
+            }
+            _ => {}
+        }
+        self.drain_retiring(unit.place, unit.generation, id, now);
+    }
+
+    /// A worker asks for a successor: it has reached one of its limits, or was asked to end.
+    pub(crate) fn replace(&mut self, id: UnitId) {
+        let Some(unit) = self.units.get_mut(&id) else {
+            return;
+        };
+        let ready = matches!(unit.state, State::Ready { .. });
+        if !ready || unit.retiring || unit.generation != self.generation {
+            return;
+        }
+        unit.retiring = true;
+        let (place, generation) = (unit.place, unit.generation);
+        if !self.is_ending() {
+            self.actions.push_back(Action::Start { place, generation });
+        }
+    }
+
+    /// A worker has given no sign of life for too long.
+    pub(crate) fn hangs(&mut self, id: UnitId) {
+        if let Some(unit) = self.units.get_mut(&id) {
+            unit.failed = true;
+        }
+        self.kill(id);
+    }
+
+    /// A worker has ended. `cut`: it had to close connections at its deadline.
+    pub(crate) fn ended(&mut self, id: UnitId, cut: bool, now: Instant) {
+        let Some(unit) = self.units.remove(&id) else {
+            return;
+        };
+        match self.phase {
+            Phase::Ending {
+                ref mut in_time, ..
+            } => {
+                let expected = matches!(unit.state, State::Draining { .. }) && !cut;
+                *in_time &= expected || unit.generation != self.generation;
+                self.end_if_empty();
+                return;
+            }
+            Phase::Over => return,
+            Phase::Reloading { next } if unit.generation == next => {
+                let reason = match unit.state {
+                    State::Starting { .. } => "a worker ended before it was ready",
+                    _ => "a worker ended before the others were ready",
+                };
+                self.abort_reload(reason);
+                return;
+            }
+            Phase::Starting | Phase::Serving | Phase::Reloading { .. } => {}
+        }
+        let expected = matches!(unit.state, State::Draining { .. }) && !unit.failed;
+        if expected || unit.generation != self.generation || self.has_successor(&unit) {
+            return;
+        }
+        self.actions
+            .push_back(Action::Restarted { place: unit.place });
+        let place = &mut self.places[unit.place];
+        match unit.state {
+            State::Ready { since } if now.saturating_duration_since(since) >= LONG_ENOUGH => {
+                place.backoff.reset();
+                let (place, generation) = (unit.place, unit.generation);
+                self.actions.push_back(Action::Start { place, generation });
+            }
+            State::Killed if unit.failed => {
+                place.backoff.reset();
+                let (place, generation) = (unit.place, unit.generation);
+                self.actions.push_back(Action::Start { place, generation });
+            }
+            _ => self.died_early(unit.place, now),
+        }
+    }
+
+    /// Starts a new generation that takes over when it is complete. During a reload it asks for one more after it.
+    pub(crate) fn reload(&mut self) {
+        self.reload_wanted |= !self.is_ending();
+        self.reload_if_wanted();
+    }
+
+    /// Ends the service: all workers drain. A second call kills them.
+    pub(crate) fn stop(&mut self, cause: DrainCause, now: Instant) {
+        if self.is_ending() {
+            self.kill_all();
+            return;
+        }
+        let deadline = now + self.policy.drain;
+        self.phase = Phase::Ending {
+            deadline: deadline + KILL_GRACE,
+            cause,
+            in_time: true,
+        };
+        self.actions
+            .retain(|action| !matches!(action, Action::Start { .. }));
+        for place in &mut self.places {
+            place.start_at = None;
+        }
+        for id in self.unit_ids() {
+            match self.units[&id].state {
+                State::Ready { .. } => self.drain(id, cause, now),
+                State::Starting { .. } => self.discard(id),
+                State::Draining { .. } | State::Killed => {}
+            }
+        }
+        self.end_if_empty();
+    }
+
+    /// Does what has become due.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        if let Phase::Ending { deadline, .. } = self.phase
+            && now >= deadline
+        {
+            self.kill_all();
+        }
+        for id in self.unit_ids() {
+            match self.units[&id].state {
+                State::Starting { deadline } if now >= deadline => self.hangs(id),
+                State::Draining { deadline } if now >= deadline => self.kill(id),
+                _ => {}
+            }
+        }
+        let generation = self.generation;
+        for (place, state) in self.places.iter_mut().enumerate() {
+            if state.start_at.is_some_and(|at| now >= at) {
+                state.start_at = None;
+                self.actions.push_back(Action::Start { place, generation });
+            }
+        }
+    }
+
+    /// Returns when [`tick`](Supervisor::tick) is due.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let units = self.units.values().filter_map(|unit| match unit.state {
+            State::Starting { deadline } | State::Draining { deadline } => Some(deadline),
+            State::Ready { .. } | State::Killed => None,
+        });
+        let places = self.places.iter().filter_map(|place| place.start_at);
+        let end = match self.phase {
+            Phase::Ending { deadline, .. } if self.has_living() => Some(deadline),
+            _ => None,
+        };
+        units.chain(places).chain(end).min()
+    }
+}
+
+impl Supervisor {
+    fn unit_ids(&self) -> Vec<UnitId> {
+        self.units.keys().copied().collect()
+    }
+
+    fn has_living(&self) -> bool {
+        self.units.values().any(|unit| unit.state != State::Killed)
+    }
+
+    fn is_complete(&self, generation: u64) -> bool {
+        (0..self.policy.places).all(|place| {
+            self.units.values().any(|unit| {
+                unit.place == place
+                    && unit.generation == generation
+                    && matches!(unit.state, State::Ready { .. })
+            })
+        })
+    }
+
+    /// Whether another worker has the place of one, or is about to.
+    fn has_successor(&self, unit: &Unit) -> bool {
+        let started = self.units.values().any(|other| {
+            let lives = matches!(other.state, State::Starting { .. } | State::Ready { .. });
+            lives && other.place == unit.place && other.generation == unit.generation
+        });
+        let asked = self.actions.iter().any(|action| {
+            *action
+                == Action::Start {
+                    place: unit.place,
+                    generation: unit.generation,
+                }
+        });
+        started || asked || self.places[unit.place].start_at.is_some()
+    }
+
+    fn died_early(&mut self, place: usize, now: Instant) {
+        if self.phase == Phase::Starting {
+            self.early_deaths += 1;
+            let none_ready = !self
+                .units
+                .values()
+                .any(|unit| matches!(unit.state, State::Ready { .. }));
+            if none_ready && self.early_deaths >= self.policy.start_failures {
+                self.actions.push_back(Action::GiveUp {
+                    deaths: self.early_deaths,
+                });
+                self.phase = Phase::Ending {
+                    deadline: now,
+                    cause: DrainCause::Stop,
+                    in_time: false,
+                };
+                self.kill_all();
+                self.end_if_empty();
+                return;
+            }
+        }
+        let place = &mut self.places[place];
+        place.start_at = Some(now + place.backoff.wait());
+    }
+
+    fn reload_if_wanted(&mut self) {
+        if self.reload_wanted && self.phase == Phase::Serving {
+            self.reload_wanted = false;
+            let next = self.generation + 1;
+            self.phase = Phase::Reloading { next };
+            self.actions.push_back(Action::Reloading);
+            let places = 0..self.policy.places;
+            self.actions.extend(places.map(|place| Action::Start {
+                place,
+                generation: next,
+            }));
+        }
+    }
+
+    /// The next generation is complete: it serves, and the old one drains.
+    fn switch(&mut self, next: u64, now: Instant) {
+        self.generation = next;
+        self.phase = Phase::Serving;
+        self.actions
+            .retain(|action| !matches!(action, Action::Start { .. }));
+        for place in &mut self.places {
+            place.start_at = None;
+            place.backoff.reset();
+        }
+        self.actions.push_back(Action::Serving {
+            generation: next,
+            first: false,
+        });
+        for id in self.unit_ids() {
+            let unit = self.units[&id];
+            match unit.state {
+                _ if unit.generation == next => {}
+                State::Ready { .. } => self.drain(id, DrainCause::Restart, now),
+                State::Starting { .. } => self.discard(id),
+                State::Draining { .. } | State::Killed => {}
+            }
+        }
+        self.reload_if_wanted();
+    }
+
+    fn abort_reload(&mut self, reason: &str) {
+        let Phase::Reloading { next } = self.phase else {
+            return;
+        };
+        self.phase = Phase::Serving;
+        self.actions.retain(
+            |action| !matches!(action, Action::Start { generation, .. } if *generation == next),
+        );
+        for id in self.unit_ids() {
+            if self.units[&id].generation == next {
+                self.discard(id);
+            }
+        }
+        self.actions.push_back(Action::ReloadFailed {
+            generation: next,
+            reason: reason.to_owned(),
+        });
+        self.reload_if_wanted();
+    }
+
+    /// Drains the workers that waited for this successor.
+    fn drain_retiring(&mut self, place: usize, generation: u64, successor: UnitId, now: Instant) {
+        for id in self.unit_ids() {
+            let unit = self.units[&id];
+            let waits = unit.retiring && unit.place == place && unit.generation == generation;
+            if waits && id != successor && matches!(unit.state, State::Ready { .. }) {
+                self.drain(id, DrainCause::Restart, now);
+            }
+        }
+    }
+
+    fn drain(&mut self, id: UnitId, cause: DrainCause, now: Instant) {
+        if let Some(unit) = self.units.get_mut(&id) {
+            unit.state = State::Draining {
+                deadline: now + self.policy.drain + KILL_GRACE,
+            };
+            self.actions.push_back(Action::Drain { unit: id, cause });
+        }
+    }
+
+    /// Ends a worker that serves nobody yet; that is no failure.
+    fn discard(&mut self, id: UnitId) {
+        if let Some(unit) = self.units.get_mut(&id) {
+            // Nothing is cut: its end counts as in time.
+            unit.generation = 0;
+        }
+        self.kill(id);
+    }
+
+    fn kill(&mut self, id: UnitId) {
+        if let Some(unit) = self.units.get_mut(&id)
+            && unit.state != State::Killed
+        {
+            unit.state = State::Killed;
+            self.actions.push_back(Action::Kill { unit: id });
+        }
+    }
+
+    fn kill_all(&mut self) {
+        for id in self.unit_ids() {
+            self.kill(id);
+        }
+    }
+
+    fn end_if_empty(&mut self) {
+        if let Phase::Ending { cause, in_time, .. } = self.phase
+            && self.units.is_empty()
+        {
+            self.phase = Phase::Over;
+            // After an upgrade the new program serves, whatever this one had to cut.
+            let in_time = in_time || cause == DrainCause::Restart;
+            self.actions.push_back(Action::Ended { in_time });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,318 @@
+//! What all workers see of each other: counters and gauges in shared memory.
+//!
+//! A *place* is a worker's number, which its replacements keep; what was counted there never goes down. A *slot* belongs to one
+//! worker process or thread for its life. The master assigns the slots; only their owner writes to them, but for the flags of
+//! offered connections.
+
+mod mapping;
+
+use std::fmt;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use mapping::Mapping;
+
+/// Changes with the layout: a new program does not use the memory of an old one that has another.
+const LAYOUT: u64 = 0x7570_7469_636b_0001;
+
+const HEADER: usize = 8;
+const PLACE: usize = 64;
+const SLOT: usize = 96;
+
+/// The most workers.
+pub(crate) const MOST_PLACES: usize = 1024;
+
+/// The most connections that a worker has offered to others at the same time.
+pub(crate) const OFFERS: usize = 64;
+
+/// The upper bounds of the buckets for the lag of a loop, in milliseconds; one more bucket is for what is longer.
+pub(crate) const LAG_BOUNDS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000];
+
+/// Counters of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Counter {
+    Restarts,
+    Accepted,
+    Requests2xx,
+    Requests3xx,
+    Requests4xx,
+    Requests5xx,
+    BusPublished,
+    BusReceived,
+    BusDropped,
+    LagMicroseconds,
+    /// The first of the buckets for the lag of the loop, each for itself.
+    LagBuckets,
+}
+
+/// The words of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Gauge {
+    /// 0 where the slot is free.
+    Pid,
+    Place,
+    Generation,
+    State,
+    /// When the loop gave a sign of life, in milliseconds of the system's monotonic clock.
+    Beat,
+    Connections,
+    WebSockets,
+    Requests,
+    /// The first of the flags of offered connections.
+    Offers,
+}
+
+/// What a worker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Starting,
+    Ready,
+    Draining,
+}
+
+impl State {
+    fn from_word(word: u64) -> State {
+        match word {
+            1 => State::Ready,
+            2 => State::Draining,
+            _ => State::Starting,
+        }
+    }
+}
+
+/// The shared memory of a master and its workers.
+pub(crate) struct Memory {
+    mapping: Mapping,
+    places: usize,
+    slots: usize,
+}
+
+impl Memory {
+    /// Creates memory for a number of places.
+    pub(crate) fn create(places: usize) -> io::Result<Memory> {
+        let slots = places * 8 + 8;
+        let mapping = Mapping::create(HEADER + places * PLACE + slots * SLOT)?;
+        let words = mapping.words();
+        words[0].store(LAYOUT, Relaxed);
+        words[1].store(places as u64, Relaxed);
+        words[2].store(slots as u64, Relaxed);
+        Ok(Memory {
+            mapping,
+            places,
+            slots,
+        })
+    }
+
+    /// Maps the memory that another process created.
+    ///
+    /// # Errors
+    /// `EINVAL` if it has another layout: it is that of another version.
+    pub(crate) fn open(file: OwnedFd) -> io::Result<Memory> {
+        let mapping = Mapping::open(file)?;
+        let words = mapping.words();
+        let word = |at: usize| words.get(at).map_or(0, |word| word.load(Relaxed));
+        let (places, slots) = (word(1) as usize, word(2) as usize);
+        let fits = places <= MOST_PLACES
+            && slots == places * 8 + 8
+            && words.len() >= HEADER + places * PLACE + slots * SLOT;
+        if word(0) != LAYOUT || !fits {
+            return Err(rustix::io::Errno::INVAL.into());
+        }
+        Ok(Memory {
+            mapping,
+            places,
+            slots,
+        })
+    }
+
+    pub(crate) fn file(&self) -> BorrowedFd<'_> {
+        self.mapping.file()
+    }
+
+    /// The generation that serves.
+    pub(crate) fn generation(&self) -> &'static AtomicU64 {
+        &self.mapping.words()[3]
+    }
+
+    /// The process id of the master.
+    pub(crate) fn master(&self) -> &'static AtomicU64 {
+        &self.mapping.words()[4]
+    }
+
+    pub(crate) fn places(&self) -> usize {
+        self.places
+    }
+
+    /// Returns the counters of a place, which are counted from 0.
+    pub(crate) fn place(&self, index: usize) -> Place {
+        let start = HEADER + index.min(self.places.saturating_sub(1)) * PLACE;
+        Place(&self.mapping.words()[start..start + PLACE])
+    }
+
+    pub(crate) fn slot(&self, index: usize) -> Slot {
+        let start = HEADER + self.places * PLACE + index.min(self.slots - 1) * SLOT;
+        Slot(&self.mapping.words()[start..start + SLOT])
+    }
+
+    /// Returns the slots that have an owner, with their indices.
+    pub(crate) fn owned_slots(&self) -> impl Iterator<Item = (usize, Slot)> + '_ {
+        (0..self.slots)
+            .map(|index| (index, self.slot(index)))
+            .filter(|(_, slot)| slot.get(Gauge::Pid) != 0)
+    }
+
+    /// Assigns a free slot to a worker that is about to start; `None` if there is none. It is called by the master alone.
+    pub(crate) fn assign(&self, place: usize, generation: u64, owner: u32) -> Option<usize> {
+        let index = (0..self.slots).find(|index| self.slot(*index).get(Gauge::Pid) == 0)?;
+        let slot = self.slot(index);
+        for word in slot.0 {
+            word.store(0, Relaxed);
+        }
+        slot.set(Gauge::Place, place as u64);
+        slot.set(Gauge::Generation, generation);
+        slot.set(Gauge::Beat, monotonic_milliseconds());
+        slot.set(Gauge::Pid, u64::from(owner));
+        Some(index)
+    }
+
+    /// Frees the slot of a worker that has ended.
+    pub(crate) fn free(&self, index: usize) {
+        let slot = self.slot(index);
+        slot.set(Gauge::Pid, 0);
+        for word in &slot.0[1..] {
+            word.store(0, Relaxed);
+        }
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory")
+            .field("places", &self.places)
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The counters of a place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place(&'static [AtomicU64]);
+
+impl Place {
+    pub(crate) fn get(self, counter: Counter) -> u64 {
+        self.0[counter as usize].load(Relaxed)
+    }
+
+    pub(crate) fn add(self, counter: Counter, count: u64) {
+        if count > 0 {
+            self.0[counter as usize].fetch_add(count, Relaxed);
+        }
+    }
+
+    /// Counts a time for which the loop was late.
+    pub(crate) fn add_lag(self, microseconds: u64) {
+        let bucket = LAG_BOUNDS.partition_point(|bound| bound * 1000 < microseconds);
+        self.0[Counter::LagBuckets as usize + bucket].fetch_add(1, Relaxed);
+        self.add(Counter::LagMicroseconds, microseconds);
+    }
+
+    /// Returns how often the loop was late by each bucket's time, not cumulated.
+    pub(crate) fn lags(self) -> [u64; LAG_BOUNDS.len() + 1] {
+        std::array::from_fn(|bucket| self.0[Counter::LagBuckets as usize + bucket].load(Relaxed))
+    }
+}
+
+/// The state of one worker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot(&'static [AtomicU64]);
+
+impl Slot {
+    pub(crate) fn get(self, gauge: Gauge) -> u64 {
+        self.0[gauge as usize].load(Relaxed)
+    }
+
+    pub(crate) fn set(self, gauge: Gauge, value: u64) {
+        self.0[gauge as usize].store(value, Relaxed);
+    }
+
+    /// Returns the word of a gauge that changes often.
+    pub(crate) fn word(self, gauge: Gauge) -> &'static AtomicU64 {
+        &self.0[gauge as usize]
+    }
+
+    pub(crate) fn state(self) -> State {
+        State::from_word(self.get(Gauge::State))
+    }
+
+    pub(crate) fn set_state(self, state: State) {
+        let word = match state {
+            State::Starting => 0,
+            State::Ready => 1,
+            State::Draining => 2,
+        };
+        self.set(Gauge::State, word);
+    }
+
+    /// Returns the flag of an offered connection.
+    pub(crate) fn offer(self, index: usize) -> &'static AtomicU64 {
+        &self.0[Gauge::Offers as usize + index % OFFERS]
+    }
+}
+
+/// Returns the time of the system's monotonic clock, which is the same in all processes.
+pub(crate) fn monotonic_milliseconds() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds * 1000 + nanoseconds / 1_000_000
+}
+
+const _: () = assert!(Counter::LagBuckets as usize + LAG_BOUNDS.len() < PLACE);
+const _: () = assert!(Gauge::Offers as usize + OFFERS <= SLOT);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_free_again_after_its_worker_has_ended() {
+        let memory = Memory::create(2).unwrap();
+        let first = memory.assign(0, 1, 4711).unwrap();
+        let second = memory.assign(1, 1, 4711).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(memory.owned_slots().count(), 2);
+        memory.free(first);
+        assert_eq!(memory.assign(0, 2, 4712), Some(first));
+        assert_eq!(memory.slot(first).get(Gauge::Generation), 2);
+    }
+
+    #[test]
+    fn slots_are_limited() {
+        let memory = Memory::create(1).unwrap();
+        let assigned = std::iter::from_fn(|| memory.assign(0, 1, 1)).count();
+        assert_eq!(assigned, 16);
+    }
+
+    #[test]
+    fn lags_are_counted_in_the_bucket_that_they_fit() {
+        let memory = Memory::create(1).unwrap();
+        let place = memory.place(0);
+        for microseconds in [0, 1000, 1001, 5_000_000, 5_000_001] {
+            place.add_lag(microseconds);
+        }
+        let lags = place.lags();
+        assert_eq!((lags[0], lags[1], lags[11], lags[12]), (2, 1, 1, 1));
+        assert_eq!(place.get(Counter::LagMicroseconds), 10_002_002);
+    }
+
+    #[test]
+    fn memory_of_another_layout_is_refused() {
+        let memory = Memory::create(1).unwrap();
+        memory.mapping.words()[0].store(LAYOUT + 1, Relaxed);
+        let file = memory.file().try_clone_to_owned().unwrap();
+        assert!(Memory::open(file).is_err());
+    }
+}

@@ -1,0 +1,186 @@
+//! The state of a service: its workers and what they have counted.
+
+mod json;
+mod prometheus;
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use crate::memory::{Counter, Gauge, LAG_BOUNDS, Memory, Slot, State};
+
+/// The state of a service, as all its workers see it.
+///
+/// # Examples
+/// ```no_run
+/// use std::time::Duration;
+/// use uptick_workers::Workers;
+///
+/// let workers = Workers::processes(2).on_status(Duration::from_secs(1), |status| {
+///     for worker in &status.workers {
+///         println!("worker {}: {} connections", worker.number, worker.connections);
+///     }
+/// });
+/// # drop(workers);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Status {
+    /// The generation that serves.
+    pub generation: u64,
+    /// The process id of the master.
+    pub master: u64,
+    /// The workers that live and are set up, those that drain included, by number and generation.
+    pub workers: Vec<WorkerStatus>,
+    /// What was counted for each number since the service began, whichever worker had it.
+    pub totals: Vec<Totals>,
+}
+
+/// The state of one worker.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct WorkerStatus {
+    /// The number of the worker, counted from 1.
+    pub number: usize,
+    /// The process id.
+    pub pid: u64,
+    /// The generation.
+    pub generation: u64,
+    /// Whether it accepts no more.
+    pub draining: bool,
+    /// Connections that are open.
+    pub connections: u64,
+    /// Requests that it has answered.
+    pub requests: u64,
+    /// WebSockets that are open.
+    pub websockets: u64,
+}
+
+/// What was counted for one number, which replacements keep.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Totals {
+    /// The number, counted from 1.
+    pub number: usize,
+    /// Replacements after a death or a hang.
+    pub restarts: u64,
+    /// Connections that were accepted.
+    pub accepted: u64,
+    /// Responses with a status of 200 to 299, 300 to 399, 400 to 499, 500 to 599.
+    pub responses: [u64; 4],
+    /// Connections that are open.
+    pub connections: u64,
+    /// WebSockets that are open.
+    pub websockets: u64,
+    /// Messages published on the bus.
+    pub bus_published: u64,
+    /// Messages that came from other workers.
+    pub bus_received: u64,
+    /// Messages for workers that did not read.
+    pub bus_dropped: u64,
+    /// How late the loop ran a timer that was due.
+    pub lag: Lag,
+}
+
+/// How late an event loop ran a timer that was due: a histogram.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Lag {
+    /// The upper bounds of the buckets, and how often it was late by at most so much. What is beyond the last is in `count` only.
+    pub buckets: Vec<(Duration, u64)>,
+    /// How often it was measured.
+    pub count: u64,
+    /// The sum of all.
+    pub sum: Duration,
+}
+
+impl Status {
+    pub(crate) fn of(memory: &Memory) -> Status {
+        let mut totals: Vec<Totals> = (0..memory.places())
+            .map(|place| Totals::of(memory, place))
+            .collect();
+        let mut workers = Vec::new();
+        for (_, slot) in memory.owned_slots() {
+            if let Some(totals) = totals.get_mut(slot.get(Gauge::Place) as usize) {
+                totals.connections += slot.get(Gauge::Connections);
+                totals.websockets += slot.get(Gauge::WebSockets);
+            }
+            if slot.state() != State::Starting {
+                workers.push(WorkerStatus::of(slot));
+            }
+        }
+        workers.sort_by_key(|worker| (worker.number, worker.generation, worker.pid));
+        Status {
+            generation: memory.generation().load(Relaxed),
+            master: memory.master().load(Relaxed),
+            workers,
+            totals,
+        }
+    }
+
+    /// Returns the state as JSON without spaces: `generation`, `master`, and `workers` with `worker`, `pid`, `generation`, `state`
+    /// (`ready` or `draining`), `connections`, `requests`, `websockets` and `restarts`.
+    pub fn to_json(&self) -> String {
+        json::encode(self)
+    }
+
+    /// Returns the totals in the text format of Prometheus, version 0.0.4.
+    pub fn to_prometheus(&self) -> String {
+        prometheus::encode(self)
+    }
+
+    fn restarts(&self, number: usize) -> u64 {
+        let totals = self.totals.get(number.wrapping_sub(1));
+        totals.map_or(0, |totals| totals.restarts)
+    }
+}
+
+impl WorkerStatus {
+    fn of(slot: Slot) -> Self {
+        WorkerStatus {
+            number: slot.get(Gauge::Place) as usize + 1,
+            pid: slot.get(Gauge::Pid),
+            generation: slot.get(Gauge::Generation),
+            draining: slot.state() == State::Draining,
+            connections: slot.get(Gauge::Connections),
+            requests: slot.get(Gauge::Requests),
+            websockets: slot.get(Gauge::WebSockets),
+        }
+    }
+}
+
+impl Totals {
+    fn of(memory: &Memory, index: usize) -> Self {
+        let place = memory.place(index);
+        Totals {
+            number: index + 1,
+            restarts: place.get(Counter::Restarts),
+            accepted: place.get(Counter::Accepted),
+            responses: [
+                place.get(Counter::Requests2xx),
+                place.get(Counter::Requests3xx),
+                place.get(Counter::Requests4xx),
+                place.get(Counter::Requests5xx),
+            ],
+            bus_published: place.get(Counter::BusPublished),
+            bus_received: place.get(Counter::BusReceived),
+            bus_dropped: place.get(Counter::BusDropped),
+            lag: Lag::of(place.lags(), place.get(Counter::LagMicroseconds)),
+            ..Totals::default()
+        }
+    }
+}
+
+impl Lag {
+    fn of(counts: [u64; LAG_BOUNDS.len() + 1], microseconds: u64) -> Self {
+        let mut sum = 0;
+        let buckets = LAG_BOUNDS.iter().zip(counts).map(|(bound, count)| {
+            sum += count;
+            (Duration::from_millis(*bound), sum)
+        });
+        Lag {
+            buckets: buckets.collect(),
+            count: counts.iter().sum(),
+            sum: Duration::from_micros(microseconds),
+        }
+    }
+}

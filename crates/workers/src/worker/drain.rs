@@ -1,0 +1,56 @@
+//! The end of a worker: it stops accepting, ends its connections, and leaves the loop.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use uptick_emitter::emit;
+use uptick_event_loop::{add_timer, spawn, stop};
+
+use super::{Drain, Runtime, Worker, heart, with_runtime};
+use crate::bus::Bus;
+use crate::control::DrainCause;
+use crate::memory::State;
+
+/// How long the last messages on the bus may take to leave.
+const LAST_WORDS: Duration = Duration::from_millis(10);
+
+/// Begins to drain; nothing happens when the worker drains already.
+pub(crate) fn begin(cause: DrainCause) {
+    let Some(runtime) = with_runtime(Rc::clone) else {
+        return;
+    };
+    if runtime.draining.replace(Some(cause)).is_some() {
+        return;
+    }
+    runtime.slot().set_state(State::Draining);
+    let drain = Drain {
+        restarting: cause == DrainCause::Restart,
+        deadline: runtime.settings.drain,
+        window: runtime.settings.window,
+    };
+    // The socket listens for as long as somebody has a descriptor of it.
+    runtime.sockets.borrow_mut().clear();
+    emit(&runtime.worker(), Worker::DRAIN, drain);
+    let servers = runtime
+        .sharing
+        .servers()
+        .into_iter()
+        .map(|server| server.shutdown(drain.deadline));
+    let servers = join_all(servers.collect::<Vec<_>>());
+    let task = spawn(async move {
+        let cut = servers.await.into_iter().sum();
+        end(&runtime, cut);
+    });
+    drop(task);
+}
+
+fn end(runtime: &Rc<Runtime>, cut: usize) {
+    if cut > 0 {
+        tracing::warn!("{cut} connections were cut at the deadline");
+        runtime.cut.set(true);
+    }
+    heart::publish();
+    Bus::of_thread().detach();
+    add_timer(LAST_WORDS, stop);
+}

@@ -1,0 +1,128 @@
+//! The way to the master and back.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use uptick_emitter::emit;
+use uptick_event_loop::{LoopHandle, add_read_stream, add_write_stream, remove_write_stream};
+
+use super::{Worker, drain, with_runtime};
+use crate::control::{Channel, DrainCause, Message};
+use crate::error::Error;
+
+/// How a worker reaches its master.
+#[derive(Clone)]
+pub(crate) enum Link {
+    Process(Rc<RefCell<Channel>>),
+    Thread {
+        master: LoopHandle,
+        /// What the master's loop calls with a message of a unit.
+        receive: fn(usize, Message),
+        unit: usize,
+    },
+}
+
+impl Link {
+    pub(super) fn ready(&self) {
+        self.send(Message::Ready);
+    }
+
+    pub(super) fn replace(&self, reason: &str) {
+        // A packet has a limit.
+        let reason = reason.chars().take(200).collect();
+        self.send(Message::Replace { reason });
+    }
+
+    fn send(&self, message: Message) {
+        match self {
+            Link::Process(channel) => {
+                let sent = channel.borrow_mut().send(message);
+                match sent {
+                    Ok(()) => flush_later(channel),
+                    Err(error) => tracing::warn!("{error}"),
+                }
+            }
+            Link::Thread {
+                master,
+                receive,
+                unit,
+            } => {
+                let (receive, unit) = (*receive, *unit);
+                // If its loop has ended, so will this one.
+                let _ = master.post(move || receive(unit, message));
+            }
+        }
+    }
+}
+
+/// Sends what the channel had no room for once it has.
+fn flush_later(channel: &Rc<RefCell<Channel>>) {
+    if !channel.borrow().is_blocked() {
+        return;
+    }
+    let Ok(descriptor) = channel.borrow().descriptor() else {
+        return;
+    };
+    let descriptor = Rc::new(descriptor);
+    let watched = Rc::clone(&descriptor);
+    let channel = Rc::clone(channel);
+    let added = add_write_stream(watched, move || {
+        let flushed = channel.borrow_mut().flush();
+        if flushed.is_err() || !channel.borrow().is_blocked() {
+            remove_write_stream(&descriptor);
+        }
+    });
+    if let Err(error) = added {
+        tracing::warn!("{error}");
+    }
+}
+
+/// Takes what the master says from now on. When the master has ended, the worker drains.
+pub(super) fn listen(channel: &Rc<RefCell<Channel>>) -> Result<(), Error> {
+    let descriptor = Rc::new(channel.borrow().descriptor()?);
+    let watched = Rc::clone(&descriptor);
+    let channel = Rc::clone(channel);
+    add_read_stream(watched, move || {
+        loop {
+            let received = channel.borrow().receive();
+            match received {
+                Ok(Some(message)) => handle(message),
+                Ok(None) => return,
+                Err(Error::PeerGone) => {
+                    uptick_event_loop::remove_read_stream(&descriptor);
+                    return drain::begin(DrainCause::Stop);
+                }
+                Err(error) => tracing::error!("{error}"),
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Does what the master says.
+pub(crate) fn handle(message: Message) {
+    match message {
+        Message::Drain(cause) => drain::begin(cause),
+        Message::Peer {
+            slot,
+            bus,
+            connections,
+        } => super::process::add_peer(slot, bus, connections),
+        Message::Complete => super::process::complete(),
+        Message::Accept => {
+            with_runtime(|runtime| {
+                for server in runtime.sharing.servers() {
+                    server.accept_waiting();
+                }
+            });
+        }
+        Message::ReopenLogs => {
+            if let Some(worker) = Worker::current() {
+                emit(&worker, Worker::REOPEN, ());
+            }
+        }
+        Message::Start(_) | Message::Ready | Message::Replace { .. } | Message::Forward { .. } => {
+            tracing::error!("a worker got a message that is for a master");
+        }
+    }
+}

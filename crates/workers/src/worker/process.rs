@@ -1,0 +1,173 @@
+//! A worker that is a process: from its start to its end.
+
+use std::cell::RefCell;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use uptick_event_loop::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, add_signal, add_timer};
+
+use super::link::{self, Link};
+use super::runtime::Parts;
+use super::{Runtime, Worker, heart};
+use crate::accept::{ProcessPeers, Sharing};
+use crate::bus::{Bus, SocketTransport};
+use crate::control::{Channel, Message, Start};
+use crate::error::Error;
+use crate::memory::Memory;
+use crate::settings::WorkerSettings;
+
+/// The variable by which a process knows that it is a worker.
+pub(crate) const VARIABLE: &str = "UPTICK_WORKER";
+
+/// Whether this process is a worker, which its master has started.
+pub(crate) fn is_worker_process() -> bool {
+    std::env::var_os(VARIABLE).is_some() && has_channel()
+}
+
+/// Whether the standard input is the socket to a master: programs that a worker starts have the variable, but not the socket.
+pub(crate) fn has_channel() -> bool {
+    let kind = rustix::net::sockopt::socket_type(std::io::stdin());
+    kind == Ok(rustix::net::SocketType::SEQPACKET)
+}
+
+/// How long the other workers may take to say what they are subscribed to: one of them may be stopped, or hang.
+const LONGEST_HELLO: Duration = Duration::from_millis(300);
+
+struct Peers {
+    bus: SocketTransport,
+    connections: Rc<ProcessPeers>,
+    setup_done: bool,
+    complete: bool,
+}
+
+thread_local! {
+    static PEERS: RefCell<Option<Peers>> = const { RefCell::new(None) };
+}
+
+/// Runs this process as a worker until it has drained.
+pub(crate) fn run_process(
+    settings: &WorkerSettings,
+    setup: &dyn Fn(Worker) -> Result<(), Box<dyn std::error::Error + Send + Sync>>,
+) -> Result<(), Error> {
+    let channel = Channel::new(take_standard_input()?)?;
+    let Message::Start(start) = channel.wait()? else {
+        return Err(Error::control("the first message is not the start"));
+    };
+    let channel = Rc::new(RefCell::new(channel));
+    ignore_signals()?;
+    let runtime = install(start, settings, Rc::clone(&channel))?;
+    link::listen(&channel)?;
+    heart::start(&runtime);
+    setup(runtime.worker()).map_err(|error| Error::Setup {
+        worker: runtime.place + 1,
+        reason: error.to_string().into(),
+    })?;
+    with_peers(|peers| peers.setup_done = true);
+    ready_if_complete();
+    uptick_event_loop::run()?;
+    let cut = runtime.cut.get();
+    Runtime::uninstall();
+    match cut {
+        false => Ok(()),
+        true => Err(Error::Cut),
+    }
+}
+
+fn install(
+    start: Start,
+    settings: &WorkerSettings,
+    channel: Rc<RefCell<Channel>>,
+) -> Result<Rc<Runtime>, Error> {
+    let memory = Memory::open(start.memory)
+        .map_err(|error| Error::io("mapping the shared memory", error))?;
+    let memory = Arc::new(memory);
+    crate::tickets::install(&start.ticket_keys)?;
+    let connections = ProcessPeers::new(&memory, start.slot);
+    let sharing =
+        Sharing::with_processes(&memory, start.place, start.slot, Rc::clone(&connections));
+    let bus = SocketTransport::new();
+    Bus::of_thread().attach(bus.clone());
+    PEERS.with_borrow_mut(|peers| {
+        *peers = Some(Peers {
+            bus,
+            connections,
+            setup_done: false,
+            complete: false,
+        });
+    });
+    Ok(Runtime::install(Parts {
+        place: start.place,
+        generation: start.generation,
+        slot: start.slot,
+        memory,
+        addresses: start.addresses,
+        sockets: start.listeners,
+        settings: settings.clone(),
+        link: Link::Process(channel),
+        sharing,
+    }))
+}
+
+fn with_peers<R>(f: impl FnOnce(&mut Peers) -> R) -> Option<R> {
+    PEERS.with_borrow_mut(|peers| peers.as_mut().map(f))
+}
+
+/// Connects this worker with another one.
+pub(super) fn add_peer(slot: usize, bus: OwnedFd, connections: OwnedFd) {
+    let peers = with_peers(|peers| (peers.bus.clone(), Rc::clone(&peers.connections)));
+    let Some((sockets, processes)) = peers else {
+        return;
+    };
+    super::with_runtime(|runtime| processes.add(slot, connections, &runtime.sharing));
+    if let Err(error) = sockets.add_peer(slot as u64, bus) {
+        tracing::error!("connecting with another worker failed: {error}");
+    }
+}
+
+/// The master has named all the workers that run.
+pub(super) fn complete() {
+    with_peers(|peers| peers.complete = true);
+    ready_if_complete();
+}
+
+/// Reports that this worker serves, once it is set up and knows what the others are subscribed to.
+fn ready_if_complete() {
+    let Some(bus) =
+        with_peers(|peers| (peers.setup_done && peers.complete).then(|| peers.bus.clone()))
+            .flatten()
+    else {
+        return;
+    };
+    let announce = || {
+        super::with_runtime(|runtime| runtime.announce_ready());
+    };
+    bus.when_ready(announce);
+    add_timer(LONGEST_HELLO, announce);
+}
+
+/// Takes the socket to the master, which is the standard input, and puts `/dev/null` in its place.
+pub(crate) fn take_standard_input() -> Result<OwnedFd, Error> {
+    let fail = |error| Error::io("taking over the socket to the master", error);
+    let socket = std::io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(fail)?;
+    let null = std::fs::File::open("/dev/null").map_err(fail)?;
+    rustix::stdio::dup2_stdin(&null).map_err(|errno| fail(errno.into()))?;
+    Ok(socket)
+}
+
+/// Signals are the master's matter. A worker that is asked to end by itself asks for a successor.
+fn ignore_signals() -> Result<(), Error> {
+    for signal in [SIGINT, SIGHUP, SIGUSR1, SIGUSR2] {
+        add_signal(signal, |_| ())?;
+    }
+    add_signal(SIGTERM, |_| {
+        if let Some(worker) = Worker::current() {
+            worker.replace("it got SIGTERM");
+        }
+    })?;
+    Ok(())
+}

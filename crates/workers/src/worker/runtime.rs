@@ -1,0 +1,123 @@
+//! The state of a worker.
+
+use std::cell::{Cell, RefCell};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use uptick_emitter::Listeners;
+use uptick_socket::{Server, ServerOptions};
+
+use super::{Link, Worker, heart};
+use crate::accept::Sharing;
+use crate::control::DrainCause;
+use crate::error::Error;
+use crate::memory::{Memory, Slot, State};
+use crate::settings::WorkerSettings;
+
+/// The state of the worker on this thread.
+pub(crate) struct Runtime {
+    pub(crate) place: usize,
+    pub(crate) generation: u64,
+    pub(crate) slot: usize,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) settings: WorkerSettings,
+    pub(crate) link: Link,
+    pub(crate) sharing: Rc<Sharing>,
+    pub(super) sockets: RefCell<Vec<OwnedFd>>,
+    pub(super) listeners: RefCell<Listeners>,
+    pub(super) draining: Cell<Option<DrainCause>>,
+    /// Connections were cut at the deadline.
+    pub(super) cut: Cell<bool>,
+    pub(super) heart: heart::Heart,
+}
+
+/// What a runtime is made of.
+pub(crate) struct Parts {
+    pub(crate) place: usize,
+    pub(crate) generation: u64,
+    pub(crate) slot: usize,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) sockets: Vec<OwnedFd>,
+    pub(crate) settings: WorkerSettings,
+    pub(crate) link: Link,
+    pub(crate) sharing: Rc<Sharing>,
+}
+
+thread_local! {
+    static RUNTIME: RefCell<Option<Rc<Runtime>>> = const { RefCell::new(None) };
+}
+
+/// Calls `f` with the state of the worker on this thread, if it is one.
+pub(crate) fn with_runtime<R>(f: impl FnOnce(&Rc<Runtime>) -> R) -> Option<R> {
+    let runtime = RUNTIME.try_with(|runtime| runtime.borrow().clone());
+    runtime.ok().flatten().map(|runtime| f(&runtime))
+}
+
+impl Runtime {
+    /// Makes this thread a worker.
+    pub(crate) fn install(parts: Parts) -> Rc<Runtime> {
+        let runtime = Rc::new(Runtime {
+            place: parts.place,
+            generation: parts.generation,
+            slot: parts.slot,
+            memory: parts.memory,
+            addresses: parts.addresses,
+            settings: parts.settings,
+            link: parts.link,
+            sharing: parts.sharing,
+            sockets: RefCell::new(parts.sockets),
+            listeners: RefCell::new(Listeners::new()),
+            draining: Cell::new(None),
+            cut: Cell::new(false),
+            heart: heart::Heart::default(),
+        });
+        Sharing::install(&runtime.sharing);
+        RUNTIME.with_borrow_mut(|place| *place = Some(Rc::clone(&runtime)));
+        runtime
+    }
+
+    /// Ends the worker of this thread.
+    pub(crate) fn uninstall() {
+        let runtime = RUNTIME.try_with(|place| place.borrow_mut().take());
+        drop(runtime);
+    }
+
+    pub(crate) fn worker(&self) -> Worker {
+        Worker::new(self.place + 1, self.generation)
+    }
+
+    pub(crate) fn slot(&self) -> Slot {
+        self.memory.slot(self.slot)
+    }
+
+    /// The worker serves: it is offered connections, and the master hears of it.
+    pub(crate) fn announce_ready(&self) {
+        if self.slot().state() != State::Starting {
+            return;
+        }
+        self.slot().set_state(State::Ready);
+        self.link.ready();
+    }
+
+    pub(super) fn server(&self, index: usize, options: ServerOptions) -> Result<Server, Error> {
+        if let Some(server) = self.sharing.server(index) {
+            return Ok(server);
+        }
+        let sockets = self.sockets.borrow();
+        let socket = sockets.get(index).ok_or(Error::NoListener {
+            index,
+            count: sockets.len(),
+        })?;
+        let socket = socket
+            .try_clone()
+            .map_err(|error| Error::io("duplicating a listening socket", error))?;
+        drop(sockets);
+        let balancer = self.sharing.balancer(index);
+        let server = Server::adopt(socket, options.shared(true).balancer(balancer))?;
+        self.sharing.set_server(index, server);
+        Ok(server)
+    }
+}

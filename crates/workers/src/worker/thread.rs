@@ -1,0 +1,94 @@
+//! A worker that is a thread: from its start to its end.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use uptick_event_loop::LoopHandle;
+
+use super::link::{self, Link};
+use super::runtime::Parts;
+use super::{Runtime, SetUp, heart};
+use crate::accept::{Sharing, ThreadPeers, ThreadRegistry};
+use crate::bus::{Bus, ThreadBus};
+use crate::control::{Inbox, Message};
+use crate::error::Error;
+use crate::memory::Memory;
+use crate::settings::WorkerSettings;
+
+/// What a new worker thread is given.
+pub(crate) struct ThreadStart {
+    pub(crate) place: usize,
+    pub(crate) slot: usize,
+    pub(crate) generation: u64,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) listeners: Vec<OwnedFd>,
+    pub(crate) settings: WorkerSettings,
+}
+
+/// What a worker thread shares with the master and the other workers.
+pub(crate) struct ThreadContext {
+    pub(crate) setup: SetUp,
+    pub(crate) registry: Arc<ThreadRegistry>,
+    pub(crate) bus: ThreadBus,
+    pub(crate) inbox: Arc<Inbox>,
+    /// The master's loop, and what it calls with messages from this thread.
+    pub(crate) master: LoopHandle,
+    pub(crate) receive: fn(usize, Message),
+}
+
+/// Runs this thread as a worker until it has drained; returns what a process would exit with.
+pub(crate) fn run_thread(start: ThreadStart, context: &ThreadContext) -> i32 {
+    let slot = start.slot;
+    let ended = uptick_event_loop::catch(|| serve(start, context));
+    context.registry.remove(slot);
+    Runtime::uninstall();
+    match ended {
+        Ok(Ok(())) => 0,
+        Ok(Err(error)) => {
+            tracing::error!("{error}");
+            1
+        }
+        Err(message) => {
+            tracing::error!("a worker panicked: {message}");
+            1
+        }
+    }
+}
+
+fn serve(start: ThreadStart, context: &ThreadContext) -> Result<(), Error> {
+    let peers = ThreadPeers(Arc::clone(&context.registry));
+    let sharing = Sharing::with_threads(&start.memory, start.place, start.slot, peers);
+    Bus::of_thread().attach(context.bus.join());
+    let slot = start.slot;
+    let runtime = Runtime::install(Parts {
+        place: start.place,
+        generation: start.generation,
+        slot,
+        memory: start.memory,
+        addresses: start.addresses,
+        sockets: start.listeners,
+        settings: start.settings,
+        link: Link::Thread {
+            master: context.master.clone(),
+            receive: context.receive,
+            unit: slot,
+        },
+        sharing,
+    });
+    heart::start(&runtime);
+    (context.setup)(runtime.worker()).map_err(|error| Error::Setup {
+        worker: runtime.place + 1,
+        reason: error.to_string().into(),
+    })?;
+    if !context.inbox.open(link::handle) {
+        return Ok(());
+    }
+    context.registry.add(slot, uptick_event_loop::handle());
+    runtime.announce_ready();
+    uptick_event_loop::run()?;
+    match runtime.cut.get() {
+        false => Ok(()),
+        true => Err(Error::Cut),
+    }
+}
