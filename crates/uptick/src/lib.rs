@@ -37,6 +37,8 @@ pub use uptick_socket as socket;
 pub use uptick_stream as stream;
 #[cfg(feature = "tls")]
 pub use uptick_tls as tls;
+#[cfg(feature = "workers")]
+pub use uptick_workers as workers;
 
 pub use uptick_event_loop::{
     LoopHandle, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, Timer,
