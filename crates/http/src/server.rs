@@ -21,7 +21,10 @@ use crate::exchange::OnError;
 use crate::routing::RouteError;
 use crate::site::{Group, Service, Site, routing_methods};
 use crate::test::TestClient;
-use crate::{Handler, HttpError, IntoMiddleware, Request, RequestInfo, Response, ResponseInfo};
+use crate::{
+    Handler, HttpError, IntoMiddleware, Request, RequestInfo, Response, ResponseInfo,
+    ShutdownOptions,
+};
 
 use convenience::Convenience;
 use shutdown::Draining;
@@ -45,7 +48,7 @@ pub use stats::Stats;
 /// | `response` | [`ResponseInfo`] | an answer is about to be sent; when it turns out that it cannot be, 500 follows without another |
 /// | `upgrade` | [`Connection`] | a connection goes on with another protocol |
 /// | `error` | [`Error`] | a listener failed; the server goes on |
-/// | `shutdown` | `()` | a [`shutdown`](HttpServer::shutdown) begins |
+/// | `shutdown` | [`ShutdownOptions`] | a [`shutdown`](HttpServer::shutdown_with) begins, or another call changes its options |
 /// | `close` | `()` | the server was closed and its last connection is gone: the last event |
 ///
 /// # Limits
@@ -87,9 +90,11 @@ events! {
             /// A listener failed; the server goes on.
             ERROR = "error", warn;
         }
-        () => {
-            /// A shutdown begins: for those who have connections that speak another protocol.
+        ShutdownOptions => {
+            /// A shutdown begins, or its options change: for protocols that have connections of their own.
             SHUTDOWN = "shutdown";
+        }
+        () => {
             /// The server was closed and its last connection is gone.
             CLOSE = "close";
         }
@@ -135,16 +140,38 @@ impl Emitter for HttpServer {
 }
 
 impl HttpServer {
+    /// Returns the servers of this thread that have not closed, so that a program can shut all of them down.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_http::HttpServer;
+    ///
+    /// let http = HttpServer::new();
+    /// assert_eq!(HttpServer::of_thread(), [http]);
+    /// ```
+    pub fn of_thread() -> Vec<HttpServer> {
+        let servers = SERVERS.try_with(|servers| {
+            let servers = servers.borrow();
+            let open = servers.iter().filter(|(_, entry)| !entry.ended);
+            open.map(|(id, _)| HttpServer::from_id(Some(id))).collect()
+        });
+        servers.unwrap_or_default()
+    }
+
+    fn from_id(id: Option<Id>) -> Self {
+        HttpServer {
+            id,
+            local: PhantomData,
+        }
+    }
+
     /// Makes a server that listens nowhere yet.
     ///
     /// # Limits
     /// 2³² servers in a thread; the handle of one more is stale from the beginning.
     pub fn new() -> Self {
         let id = SERVERS.with_borrow_mut(|servers| servers.insert(Entry::default()));
-        let server = HttpServer {
-            id,
-            local: PhantomData,
-        };
+        let server = HttpServer::from_id(id);
         server.configure(|site| site.hooks.observer = Some(Rc::new(server)));
         server
     }
@@ -204,10 +231,15 @@ impl HttpServer {
         servers.iter().filter_map(ServerControl::address).collect()
     }
 
-    /// How many connections are open.
+    /// Returns the number of open connections, including those that other protocols have taken over.
     pub fn open_connections(self) -> usize {
         self.service()
             .map_or(0, |service| service.open_connections())
+    }
+
+    /// Returns the number of open connections that other protocols have taken over, such as WebSockets.
+    pub fn open_upgrades(self) -> usize {
+        self.service().map_or(0, |service| service.open_upgrades())
     }
 
     /// Adds a middleware around all routes, and around the answers where there is none.
@@ -269,6 +301,7 @@ impl HttpServer {
         }
         if let Some(service) = self.service() {
             service.stopped.set(true);
+            service.watch_upgraded();
             self.finish_if_over();
         }
     }
@@ -288,6 +321,7 @@ impl HttpServer {
         with_entry(self, |entry| entry.servers = open);
         if none && let Some(service) = self.service() {
             service.stopped.set(true);
+            service.watch_upgraded();
             self.finish_if_over();
         }
     }

@@ -268,6 +268,7 @@ impl WebSocketConnector {
             route: Rc::new(Route {
                 options: self.options,
                 topics: Topics::of_thread(),
+                sockets: None,
             }),
             protocol: protocol.map(String::into_boxed_str),
             deflation: deflate.as_ref().map(Deflation::of_client),

@@ -10,6 +10,7 @@ mod origin;
 pub mod protocol;
 mod reconnect;
 mod routes;
+mod servers;
 mod socket;
 pub mod test;
 mod topics;

@@ -1,10 +1,7 @@
 //! WebSockets at the paths of an HTTP server.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
-use uptick_emitter::Emitter;
 use uptick_http::{
     HeaderName, HeaderValue, HttpError, HttpServer, IntoResponse, Reply, Request, Response,
     StatusCode,
@@ -13,15 +10,12 @@ use uptick_socket::Connection;
 
 use crate::gate::{Accept, Decision, IntoDecision};
 use crate::message::Payload;
+use crate::protocol::Role;
 use crate::protocol::handshake::server::{self, Offer};
-use crate::protocol::{CloseCode, Role};
-use crate::socket::serving::{Opening, close_all, has_sockets, open};
+use crate::servers::Sockets;
+use crate::socket::serving::{Opening, open};
 use crate::socket::state::Route;
 use crate::{Topics, WebSocket, WebSocketOptions};
-
-thread_local! {
-    static TOPICS: RefCell<HashMap<HttpServer, Topics>> = RefCell::default();
-}
 
 mod sealed {
     pub trait Sealed {}
@@ -31,8 +25,11 @@ mod sealed {
 /// WebSockets at the paths of an [`HttpServer`].
 ///
 /// Requests that do not ask for a WebSocket are answered with 426, those of browsers on pages of other
-/// hosts with 403 ([`Origins`](crate::Origins)). A shutdown of the server closes its WebSockets with 1001, and answers
-/// those that a gate lets in later with 503.
+/// hosts with 403 ([`Origins`](crate::Origins)).
+///
+/// A [shutdown](HttpServer::shutdown_with) of the server closes its WebSockets with 1001, or with 1012 if the server restarts, each at a
+/// random moment of the shutdown's window. Until then they work as before. Requests for a WebSocket during the shutdown are answered with 503
+/// and `Retry-After`.
 pub trait WebSocketRoutes: sealed::Sealed + Copy {
     /// Has `open` called with each WebSocket that is opened at a path.
     ///
@@ -104,38 +101,24 @@ impl WebSocketRoutes for HttpServer {
         F: Fn(Request) -> R + 'static,
         R: IntoDecision<M>,
     {
+        let sockets = Sockets::of(self);
         let route = Rc::new(Route {
             options,
-            topics: self.topics(),
+            topics: sockets.topics(),
+            sockets: Some(sockets),
         });
         self.get(pattern, move |req: Request| answer(req, &route, &gate))
     }
 
     fn topics(self) -> Topics {
-        if let Some(topics) = TOPICS.with_borrow(|all| all.get(&self).copied()) {
-            return topics;
-        }
-        let topics = Topics::new();
-        TOPICS.with_borrow_mut(|all| all.insert(self, topics));
-        self.on(HttpServer::SHUTDOWN, move |()| {
-            topics.end();
-            close_all(topics, CloseCode::GOING_AWAY, "");
-        });
-        self.on(HttpServer::CLOSE, move |()| {
-            TOPICS.with_borrow_mut(|all| all.remove(&self));
-            // WebSockets may outlive the server that they came to.
-            if !has_sockets(topics) {
-                topics.close();
-            }
-        });
-        topics
+        Sockets::of(self).topics()
     }
 }
 
 /// The answer to a request that asks for a WebSocket, in a handler of any route: `open` gets it.
 ///
-/// Its topics are those [of the thread](Topics::of_thread), and a shutdown of the server ends its connection without a
-/// close: with [`upgrade_with`] and the topics of a server, it is one of the server's WebSockets.
+/// Its topics are those [of the thread](Topics::of_thread); [`upgrade_with`] takes those of a server. A shutdown of the server closes it as
+/// all its WebSockets.
 ///
 /// # Examples
 /// ```
@@ -165,7 +148,11 @@ pub fn upgrade_with(
     topics: Topics,
     open: impl FnOnce(WebSocket) + 'static,
 ) -> Response {
-    let route = Rc::new(Route { options, topics });
+    let route = Rc::new(Route {
+        options,
+        topics,
+        sockets: req.server().map(Sockets::of),
+    });
     match check(req, &route) {
         Ok(offer) => opened(offer, route, Accept::new(open)),
         Err(response) => response,
@@ -183,6 +170,10 @@ fn check(req: &Request, route: &Route) -> Result<Offer, Response> {
         }
         Response::from(error)
     })?;
+    if let Some(shutdown) = req.server().and_then(HttpServer::shutdown_options) {
+        // Without a call of the gate, which may do a lot.
+        return Err(shutdown.refusal().into());
+    }
     let origin = origin(req);
     if !route.options.origins.allows(origin, req.host()) {
         route
@@ -230,10 +221,6 @@ fn verdict_of(verdict: Result<Accept, Response>, offer: Offer, route: Rc<Route>)
 
 /// The answer that opens a WebSocket.
 fn opened(offer: Offer, route: Rc<Route>, accept: Accept) -> Response {
-    // A gate may take so long that nobody would close what it lets in.
-    if route.topics.is_ending() {
-        return HttpError::from_status(StatusCode::SERVICE_UNAVAILABLE).into();
-    }
     let Accept {
         open: on_open,
         protocol,

@@ -186,9 +186,15 @@ impl HttpConnection {
         let open = self
             .conn
             .write_with(|out| encoder = Some(encode(head, context, length, out)));
-        let mut state = self.state();
-        state.note_room(open);
-        state.streaming().encoder = encoder;
+        let drains = {
+            let mut state = self.state();
+            state.note_room(open);
+            state.streaming().encoder = encoder;
+            state.flags.contains(Flags::DRAINING)
+        };
+        if drains && let Some(early_end) = exchange.early_end() {
+            self.service.end_early(early_end);
+        }
         open.is_some()
     }
 

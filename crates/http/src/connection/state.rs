@@ -78,7 +78,7 @@ impl HttpConnection {
         register(driver);
         let mut flags = Flags::FRESH;
         // Accepted before the shutdown, and here only now: its handshake took until then.
-        flags.set(Flags::DRAINING, service.draining.get());
+        flags.set(Flags::DRAINING, service.draining().is_some());
         Rc::new_cyclic(|this| HttpConnection {
             conn,
             service: Rc::clone(service),

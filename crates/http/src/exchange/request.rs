@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use uptick_emitter::{Emitter, Listeners, events};
+use uptick_event_loop::Id;
 use uptick_socket::{Address, Connection};
 
 use super::events::Incoming;
@@ -70,6 +71,11 @@ impl Emitter for Request {
 }
 
 impl Request {
+    /// Returns the id of the server that has received the request.
+    pub(crate) fn server_id(&self) -> Option<Id> {
+        self.exchange.server()
+    }
+
     /// Makes a handle of an exchange.
     #[inline]
     pub(crate) fn of(exchange: Rc<Exchange>) -> Self {

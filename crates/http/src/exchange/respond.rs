@@ -81,10 +81,14 @@ fn send(exchange: &Rc<Exchange>, mut response: Response, finished: bool) -> bool
     let body = response.take_body();
     let head = Head::of(&response);
     match body {
-        Body::Upgrade(handler) => match upgrade::check(exchange, head.headers) {
-            Ok(()) => transport.upgrade(exchange, &head, handler),
-            Err(error) => fail(exchange, error.into()),
-        },
+        Body::Upgrade(handler) => {
+            let refusal = exchange.policy().and_then(|site| site.upgrade_refusal());
+            let allowed = upgrade::check(exchange, head.headers);
+            match allowed.and_then(|()| refusal.map_or(Ok(()), Err)) {
+                Ok(()) => transport.upgrade(exchange, &head, handler),
+                Err(error) => fail(exchange, error.into()),
+            }
+        }
         _ if head.status.is_informational() => {
             spoilt(exchange, interim(head.status));
             true
@@ -97,6 +101,9 @@ fn send(exchange: &Rc<Exchange>, mut response: Response, finished: bool) -> bool
         Body::Stream(stream) => {
             let length = stream.length;
             let length = length.map_or(ResponseBody::Stream, ResponseBody::Bytes);
+            if let Some(early_end) = stream.early_end() {
+                exchange.extras(|extras| extras.early_end = Some(early_end));
+            }
             transport.start(exchange, &head, length)
                 && streaming::send_pieces(exchange, &*transport, stream, fail)
         }

@@ -16,8 +16,9 @@ use super::parts::{Head, Piece};
 use super::progress::{BodyProgress, Consumer, ResponseProgress};
 use crate::body::BodyError;
 use crate::h1::{RequestHead, ResponseBody, Trailers};
+use crate::response::EarlyEnd;
 use crate::routing::{NormalPath, Params};
-use crate::{HeaderMap, Origin, Response, TrustedProxies, Upgrade};
+use crate::{HeaderMap, HttpError, Origin, Response, TrustedProxies, Upgrade};
 
 /// A request with its response.
 ///
@@ -68,6 +69,8 @@ pub(crate) struct Extras {
     /// The waker of a writer that waits for room.
     pub(super) writer: Option<Waker>,
     pub(super) trailers: Option<Trailers>,
+    /// Ends the response's body, if that has no end of its own.
+    pub(super) early_end: Option<EarlyEnd>,
     /// The reason why no more of the body comes.
     pub(super) failure: Option<BodyError>,
     /// The values that the program keeps with the request, one of each type.
@@ -145,6 +148,12 @@ pub(crate) trait Policy {
 
     /// Passes a response through the callbacks.
     fn finish(&self, exchange: &Rc<Exchange>, response: Response) -> Response;
+
+    /// Returns the id of the server.
+    fn server(&self) -> Option<Id>;
+
+    /// Returns the error in place of an upgrade, while the server shuts down.
+    fn upgrade_refusal(&self) -> Option<HttpError>;
 
     /// Logs an error, and returns its page.
     fn error_page(&self, exchange: &Rc<Exchange>, response: Response) -> Response;
@@ -257,6 +266,16 @@ impl Exchange {
     /// Takes the task of the exchange.
     pub(crate) fn take_task(&self) -> Option<JoinHandle<()>> {
         self.extras_if_any(|extras| extras.task.take()).flatten()
+    }
+
+    /// Returns the id of the server.
+    pub(crate) fn server(&self) -> Option<Id> {
+        self.policy()?.server()
+    }
+
+    /// Returns what ends the response's body, if that has no end of its own.
+    pub(crate) fn early_end(&self) -> Option<EarlyEnd> {
+        self.extras_if_any(|extras| extras.early_end).flatten()
     }
 
     /// Sets the waker of the body's reader.

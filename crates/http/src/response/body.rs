@@ -3,10 +3,12 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
 use futures::stream::StreamExt as _;
+use uptick_event_loop::Id;
 use uptick_stream::FileRange;
 
 use super::Upgrade;
@@ -44,6 +46,25 @@ pub struct BodyStream {
     pub(crate) length: Option<u64>,
 }
 
+/// Ends a body that has no end of its own, such as a stream of events, when the server shuts down.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EarlyEnd {
+    stream: Option<Id>,
+    end: fn(Option<Id>, Option<Duration>),
+}
+
+impl EarlyEnd {
+    /// Creates one that calls `end` with `stream`, and the time after which the client is to reconnect.
+    pub(crate) fn new(stream: Option<Id>, end: fn(Option<Id>, Option<Duration>)) -> Self {
+        EarlyEnd { stream, end }
+    }
+
+    /// Ends the body.
+    pub(crate) fn end(self, reconnect_after: Option<Duration>) {
+        (self.end)(self.stream, reconnect_after);
+    }
+}
+
 /// Makes the trailers when the pieces are over.
 pub(crate) type MakeTrailers = Box<dyn FnOnce() -> HeaderMap>;
 
@@ -52,6 +73,7 @@ pub(super) enum Source {
     Pieces(Pieces),
     File(FileRange),
     WithTrailers(Box<(Pieces, MakeTrailers)>),
+    Endless(Box<(Pieces, EarlyEnd)>),
 }
 
 impl BodyStream {
@@ -107,12 +129,29 @@ impl BodyStream {
         self
     }
 
+    /// A body of pieces that has no end of its own.
+    pub(crate) fn endless(pieces: Pieces, early_end: EarlyEnd) -> Self {
+        BodyStream {
+            source: Source::Endless(Box::new((pieces, early_end))),
+            length: None,
+        }
+    }
+
+    /// Returns what ends a body that has no end of its own.
+    pub(crate) fn early_end(&self) -> Option<EarlyEnd> {
+        match &self.source {
+            Source::Endless(both) => Some(both.1),
+            _ => None,
+        }
+    }
+
     /// Returns the pieces, and the function that makes the trailers.
     pub(crate) fn into_parts(self) -> (Pieces, Option<MakeTrailers>) {
         match self.source {
             Source::Pieces(pieces) => (pieces, None),
             Source::File(range) => (super::file::pieces(range), None),
             Source::WithTrailers(both) => (both.0, Some(both.1)),
+            Source::Endless(both) => (both.0, None),
         }
     }
 }

@@ -6,6 +6,7 @@ mod file;
 mod parse;
 mod upgrade;
 
+pub(crate) use body::EarlyEnd;
 #[cfg(test)]
 pub(crate) use body::Pieces;
 pub use body::{Body, BodyStream};

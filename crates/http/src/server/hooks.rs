@@ -4,12 +4,14 @@ use std::rc::Rc;
 
 use http::header::CONTENT_LENGTH;
 use uptick_emitter::{Event, emit};
-use uptick_event_loop::catch;
+use uptick_event_loop::{Id, catch};
 use uptick_socket::Connection;
 
 use super::HttpServer;
 use crate::site::{Observer, OnResponse};
-use crate::{HeaderName, HeaderValue, RequestInfo, Response, ResponseInfo};
+use crate::{
+    HeaderName, HeaderValue, Request, RequestInfo, Response, ResponseInfo, ShutdownOptions,
+};
 
 /// A default field that cannot be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,7 +87,23 @@ impl HttpServer {
     }
 }
 
+impl Request {
+    /// Returns the server that has received the request; `None` when the exchange is over.
+    pub fn server(&self) -> Option<HttpServer> {
+        let id = self.server_id()?;
+        Some(HttpServer::from_id(Some(id)))
+    }
+}
+
 impl Observer for HttpServer {
+    fn id(&self) -> Option<Id> {
+        self.id
+    }
+
+    fn draining(&self) -> Option<ShutdownOptions> {
+        self.shutdown_options()
+    }
+
     fn request(&self, request: RequestInfo) {
         self.notify(HttpServer::REQUEST, request);
     }

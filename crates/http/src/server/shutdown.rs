@@ -1,4 +1,4 @@
-//! Shutdown with a deadline.
+//! Shutdown with a deadline, and a window for long-lived connections.
 
 use std::fmt;
 use std::future::Future;
@@ -13,7 +13,7 @@ use uptick_event_loop::driver::add_timeout;
 use uptick_socket::ServerControl;
 
 use super::{HttpServer, with_entry};
-use crate::connection;
+use crate::{ShutdownOptions, connection};
 
 /// The end of a server's shutdown, to be awaited; the shutdown goes on when it is dropped.
 ///
@@ -50,11 +50,7 @@ impl Draining {
 }
 
 impl HttpServer {
-    /// Stops listening, and ends the connections: idle ones at once, fresh ones after 250 ms without an octet, busy ones
-    /// with the answer that they are at, which says `Connection: close`. What is left at the deadline, which counts from the
-    /// call, is closed.
-    ///
-    /// `close` is emitted when the last one is gone. A second call moves the deadline. 10 s is a good deadline.
+    /// Shuts the server down as [`shutdown_with`](HttpServer::shutdown_with), with this deadline and the defaults.
     ///
     /// # Examples
     /// ```
@@ -67,6 +63,41 @@ impl HttpServer {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn shutdown(self, deadline: Duration) -> Shutdown {
+        self.shutdown_with(ShutdownOptions::new().deadline(deadline))
+    }
+
+    /// Stops listening, and ends the connections.
+    ///
+    /// | connection | end |
+    /// |---|---|
+    /// | a request has begun, at least its first byte | with the response, which says `Connection: close` |
+    /// | idle | at once, when the bytes that were received before the call are read |
+    /// | new, without a byte | after 250 ms |
+    /// | a WebSocket, with `uptick-websocket` | at a random moment of the [window](ShutdownOptions::window), with 1001 or 1012 |
+    /// | an event stream ([`Response::events`](crate::Response::events)) | at a random moment of the window; so do those that begin during the shutdown |
+    /// | of another protocol, after an upgrade | when the protocol ends it; the event `shutdown` says when |
+    ///
+    /// Requests for an upgrade are answered with 503 and `Retry-After` during the shutdown. Responses of other kinds, however long, continue
+    /// until they are complete. Connections that are left at the deadline are closed.
+    ///
+    /// The event `shutdown` is emitted with the options. `close` is emitted when the last connection is gone. A second call changes the
+    /// options: it moves the deadline, which counts from the call, and shortens the window; the moments within a window are not postponed.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use uptick_http::{HttpServer, ShutdownOptions};
+    ///
+    /// let http = HttpServer::bind(0)?;
+    /// let options = ShutdownOptions::new()
+    ///     .deadline(Duration::from_secs(10))
+    ///     .window(Duration::from_secs(3))
+    ///     .restarting(true);
+    /// let cut = uptick_event_loop::block_on(http.shutdown_with(options))?;
+    /// assert_eq!(cut, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn shutdown_with(self, options: ShutdownOptions) -> Shutdown {
         let (sender, own) = oneshot::channel();
         let mut shutdown = Shutdown {
             listeners: Vec::new(),
@@ -76,6 +107,7 @@ impl HttpServer {
         let Some(service) = self.service() else {
             return shutdown;
         };
+        let deadline = options.deadline;
         let servers: Vec<ServerControl> =
             with_entry(self, |entry| entry.servers.clone()).unwrap_or_default();
         service.stopped.set(true);
@@ -86,9 +118,10 @@ impl HttpServer {
             self.set_cutting(false, count);
             self.connection_closed();
         });
-        if self.begin_draining(timer, sender) {
-            self.notify(HttpServer::SHUTDOWN, ());
-        }
+        self.keep_draining(timer, sender);
+        service.begin_draining(options);
+        service.watch_upgraded();
+        self.notify(HttpServer::SHUTDOWN, options);
         // They end their connections at the same time, but after those that still speak HTTP.
         shutdown.listeners = servers
             .iter()
@@ -99,24 +132,24 @@ impl HttpServer {
         self.finish_if_over();
         shutdown
     }
+
+    /// Returns the options of the shutdown under way.
+    pub fn shutdown_options(self) -> Option<ShutdownOptions> {
+        self.service()?.draining()
+    }
 }
 
 impl HttpServer {
-    /// Starts the shutdown, or moves its deadline; returns whether none was under way.
-    fn begin_draining(self, timer: Timer, sender: oneshot::Sender<usize>) -> bool {
-        let begun = with_entry(self, |entry| {
-            entry.service.draining.set(true);
-            let begun = entry.draining.is_none();
+    /// Starts the shutdown, or moves its deadline.
+    fn keep_draining(self, timer: Timer, sender: oneshot::Sender<usize>) {
+        let before = with_entry(self, |entry| {
             let draining = entry.draining.get_or_insert_default();
-            let before = draining.timer.replace(timer);
             draining.waiting.push(sender);
-            (begun, before)
+            draining.timer.replace(timer)
         });
-        let (begun, before) = begun.unwrap_or_default();
-        if let Some(timer) = before {
+        if let Some(timer) = before.flatten() {
             timer.cancel();
         }
-        begun
     }
 
     /// Notes whether the deadline closes connections, and how many were closed.
@@ -148,11 +181,11 @@ impl HttpServer {
     fn end_draining(self) {
         let draining = with_entry(self, |entry| {
             let over = entry.service.open_connections() == 0;
-            let draining = if over { entry.draining.take() } else { None };
-            entry.service.draining.set(entry.draining.is_some());
-            draining
+            let draining = entry.draining.take_if(|_| over)?;
+            Some((draining, Rc::clone(&entry.service)))
         });
-        if let Some(draining) = draining.flatten() {
+        if let Some((draining, service)) = draining.flatten() {
+            service.end_draining();
             draining.done();
         }
     }

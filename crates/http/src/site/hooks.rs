@@ -4,17 +4,23 @@ use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use uptick_event_loop::catch;
+use uptick_event_loop::{Id, catch};
 use uptick_socket::{Address, Connection};
 
 use crate::exchange::log;
-use crate::{HeaderMap, HttpError, Method, Request, Response, StatusCode};
+use crate::{HeaderMap, HttpError, Method, Request, Response, ShutdownOptions, StatusCode};
 
 /// A callback that replaces responses.
 pub(crate) type OnResponse = Rc<dyn Fn(Response) -> Response>;
 
 /// Notified of what a site's connections do: the server.
 pub(crate) trait Observer {
+    /// Returns the id of the server.
+    fn id(&self) -> Option<Id>;
+
+    /// Returns the options of the shutdown under way.
+    fn draining(&self) -> Option<ShutdownOptions>;
+
     /// A request goes to its handler.
     fn request(&self, request: RequestInfo);
 

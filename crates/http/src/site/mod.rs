@@ -3,11 +3,13 @@
 //! A [`Site`] is a value that does not change while requests have it. The [`Service`] replaces it when the server is configured, and
 //! each request keeps the one that it has begun with.
 
+mod drain;
 mod group;
 mod hooks;
 mod service;
 mod serving;
 mod settings;
+mod upgraded;
 #[macro_use]
 mod verbs;
 
@@ -15,7 +17,7 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use uptick_event_loop::catch;
+use uptick_event_loop::{Id, catch};
 
 use crate::exchange::{Exchange, OnError, Policy, error_page};
 use crate::middleware::Endpoint;
@@ -184,6 +186,15 @@ impl Policy for Site {
     fn finish(&self, exchange: &Rc<Exchange>, response: Response) -> Response {
         let request = Request::of(Rc::clone(exchange));
         self.hooks.finish(exchange.conn, response, Some(&request))
+    }
+
+    fn server(&self) -> Option<Id> {
+        self.hooks.observer.as_ref()?.id()
+    }
+
+    fn upgrade_refusal(&self) -> Option<HttpError> {
+        let draining = self.hooks.observer.as_ref()?.draining()?;
+        Some(draining.refusal())
     }
 
     fn error_page(&self, exchange: &Rc<Exchange>, response: Response) -> Response {

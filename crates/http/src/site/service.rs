@@ -7,6 +7,8 @@ use std::rc::Rc;
 use uptick_socket::Connection;
 
 use super::Site;
+use super::drain::Drain;
+use super::upgraded::Upgraded;
 
 /// The state that the connections of a server share: its site and its counts.
 #[derive(Default)]
@@ -15,8 +17,9 @@ pub(crate) struct Service {
     open: Cell<usize>,
     connections: Cell<u64>,
     requests: Cell<u64>,
-    /// A shutdown is under way.
-    pub(crate) draining: Cell<bool>,
+    pub(super) upgraded: Upgraded,
+    /// The shutdown under way.
+    pub(super) drain: RefCell<Option<Drain>>,
     /// No connection is accepted any more.
     pub(crate) stopped: Cell<bool>,
 }
@@ -39,8 +42,14 @@ impl Service {
         f(Rc::make_mut(&mut self.site.borrow_mut()))
     }
 
+    /// Returns the number of open connections, those of other protocols included.
     pub(crate) fn open_connections(&self) -> usize {
-        self.open.get()
+        self.open.get() + self.upgraded.open()
+    }
+
+    /// Returns the number of open connections that other protocols have taken over.
+    pub(crate) fn open_upgrades(&self) -> usize {
+        self.upgraded.open()
     }
 
     /// Returns the number of connections that were opened.
@@ -72,7 +81,8 @@ impl Service {
     }
 
     /// A connection goes on with another protocol.
-    pub(crate) fn upgraded(&self, conn: Connection) {
+    pub(crate) fn upgraded(self: &Rc<Self>, conn: Connection) {
+        self.add_upgraded(conn);
         if let Some(observer) = &self.site().hooks.observer {
             observer.upgraded(conn);
         }
@@ -81,6 +91,11 @@ impl Service {
     /// A connection is gone.
     pub(crate) fn closed(&self) {
         self.open.set(self.open.get().saturating_sub(1));
+        self.notify_closed();
+    }
+
+    /// Notifies the observer of the end of a connection, if it waits for that.
+    pub(super) fn notify_closed(&self) {
         if self.stopped.get()
             && let Some(observer) = &self.site().hooks.observer
         {

@@ -12,10 +12,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, TryStreamExt as _};
 use uptick_emitter::{Emitter, Listeners, emit, events};
 use uptick_event_loop::{Id, Table, Timer, add_periodic_timer, catch};
 
+use crate::response::EarlyEnd;
 use crate::{BodyStream, Request, Response, StatusCode};
 use event::write_comment;
 
@@ -99,7 +100,9 @@ impl Response {
     /// (WHATWG HTML section 9.2)
     pub fn events() -> (Self, EventStream) {
         let stream = EventStream::new();
-        let body = BodyStream::new(EventBody(stream));
+        let early_end = EarlyEnd::new(stream.id, EventStream::end_early);
+        let pieces = EventBody(stream).map_err(Into::into);
+        let body = BodyStream::endless(Box::pin(pieces), early_end);
         let response = Self::new(StatusCode::OK)
             .content_type("text/event-stream")
             .header("cache-control", "no-store")
@@ -149,6 +152,19 @@ impl EventStream {
     pub fn end(self) {
         self.entry(|entry| entry.ending = true);
         self.wake();
+    }
+
+    /// Ends the response in a shutdown of the server, behind a `retry` field if there is a time after which the client is to reconnect.
+    fn end_early(id: Option<Id>, reconnect_after: Option<Duration>) {
+        let local = PhantomData;
+        let stream = EventStream { id, local };
+        stream.entry(|entry| {
+            if let Some(time) = reconnect_after.filter(|_| entry.takes()) {
+                // It has nothing that cannot be sent.
+                let _ = ServerEvent::reconnect_after(time).write(&mut entry.waiting);
+            }
+        });
+        stream.end();
     }
 
     /// Sets how often a comment is sent if nothing else is, so that proxies do not take the connection for

@@ -162,10 +162,11 @@ fn an_upgrade_gives_the_connection_with_the_rest_of_the_bytes() {
         text.len() >= 12
     });
     assert_eq!(text, "first second");
-    assert_eq!(http.open_connections(), 0);
+    assert_eq!((http.open_connections(), http.open_upgrades()), (1, 1));
     client.end();
     assert_eq!(client.rest(), "");
     settle();
+    assert_eq!((http.open_connections(), http.open_upgrades()), (0, 0));
     assert_eq!(log.text(), "end close");
 }
 

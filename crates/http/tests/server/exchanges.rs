@@ -121,6 +121,9 @@ fn an_upgrade_follows_when_the_drop_of_a_listener_panics() {
     client.send("GET / HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
     assert_eq!(client.answer().status(), 101);
     assert_eq!(client.rest(), "next");
+    assert_eq!(http.open_connections(), http.open_upgrades());
+    drop(client);
+    settle();
     assert_eq!(http.open_connections(), 0);
 }
 

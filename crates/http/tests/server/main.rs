@@ -8,6 +8,7 @@ mod answers;
 mod bodies;
 mod closing;
 mod departures;
+mod draining;
 mod exchanges;
 mod faults;
 mod guards;

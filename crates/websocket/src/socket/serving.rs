@@ -17,7 +17,7 @@ use super::timeouts::{Over, SocketDriver};
 use crate::compression::Deflation;
 use crate::error::Error;
 use crate::protocol::{CloseCode, Role};
-use crate::topics::hub::Topics;
+use crate::servers::Sockets;
 
 /// The number of unsent bytes in the kernel from which on frames wait in this process, where pongs overtake them.
 const UNSENT_LIMIT: u32 = 128 * 1024;
@@ -65,25 +65,17 @@ pub(crate) fn begin(ws: WebSocket) -> bool {
     })
 }
 
-/// Returns the WebSockets that belong to topics.
-fn sockets_of(topics: Topics) -> Vec<Rc<WebSocketSession>> {
+/// Returns the WebSockets of a server.
+pub(crate) fn sockets_of(server: &Rc<Sockets>) -> Vec<WebSocket> {
+    let is_of_server = |session: &WebSocketSession| {
+        let sockets = session.route.sockets.as_ref();
+        sockets.is_some_and(|sockets| Rc::ptr_eq(sockets, server))
+    };
     let connections = Connection::streams(Streams::handles).unwrap_or_default();
-    let sessions = connections.into_iter().filter_map(Connection::session);
-    sessions
-        .filter(|session: &Rc<WebSocketSession>| session.route.topics == topics)
-        .collect()
-}
-
-/// Returns whether any WebSocket belongs to topics.
-pub(crate) fn has_sockets(topics: Topics) -> bool {
-    !sockets_of(topics).is_empty()
-}
-
-/// Closes all WebSockets that belong to topics.
-pub(crate) fn close_all(topics: Topics, code: CloseCode, reason: &str) {
-    for session in sockets_of(topics) {
-        session.close(code, reason);
-    }
+    let sockets = connections
+        .into_iter()
+        .filter(|conn| conn.with_session(is_of_server) == Some(true));
+    sockets.map(WebSocket::of).collect()
 }
 
 impl Session<Connection> for WebSocketSession {

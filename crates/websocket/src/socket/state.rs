@@ -18,6 +18,7 @@ use crate::compression::Deflation;
 use crate::message::Message;
 use crate::options::WebSocketOptions;
 use crate::protocol::{CloseFrame, Decoder, Role};
+use crate::servers::Sockets;
 use crate::topics::hub::Topics;
 
 /// The options and the topics that the WebSockets of a route share.
@@ -25,6 +26,8 @@ use crate::topics::hub::Topics;
 pub(crate) struct Route {
     pub(crate) options: WebSocketOptions,
     pub(crate) topics: Topics,
+    /// The server; `None` for clients.
+    pub(crate) sockets: Option<Rc<Sockets>>,
 }
 
 /// The state of a WebSocket, which its connection owns as its session until `close` was emitted.

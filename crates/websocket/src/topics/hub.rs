@@ -72,8 +72,6 @@ events! {
 struct Hub {
     topics: HashMap<Rc<str>, IndexSet<WebSocket>>,
     listeners: Listeners,
-    /// Its server shuts down.
-    ending: bool,
 }
 
 thread_local! {
@@ -114,16 +112,6 @@ impl Topics {
         HUBS.try_with(|hubs| hubs.borrow_mut().get_mut(self.id?).map(f))
             .ok()
             .flatten()
-    }
-
-    /// Notes that their server shuts down.
-    pub(crate) fn end(self) {
-        self.with_hub(|hub| hub.ending = true);
-    }
-
-    /// Whether their server shuts down: no WebSocket is to be opened any more.
-    pub(crate) fn is_ending(self) -> bool {
-        self.with_hub(|hub| hub.ending).unwrap_or(false)
     }
 
     /// Drops the topics and their listeners; subscriptions end.

@@ -6,6 +6,7 @@ mod support;
 
 mod closing;
 mod crowd;
+mod draining;
 mod endings;
 mod gates;
 mod messages;

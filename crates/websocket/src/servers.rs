@@ -1,0 +1,95 @@
+//! The WebSockets of each server of the thread: their topics, and their end with the server.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use uptick_emitter::Emitter;
+use uptick_event_loop::Staggered;
+use uptick_http::{HttpServer, ShutdownOptions};
+
+use crate::protocol::CloseCode;
+use crate::socket::handle::WebSocket;
+use crate::socket::serving::sockets_of;
+use crate::topics::hub::Topics;
+
+thread_local! {
+    static SERVERS: RefCell<HashMap<HttpServer, Rc<Sockets>>> = RefCell::default();
+}
+
+/// The state that the WebSockets of a server share.
+pub(crate) struct Sockets {
+    topics: Topics,
+    /// The shutdown of the server: the WebSockets that are still to be closed.
+    closing: RefCell<Option<Staggered<WebSocket>>>,
+    /// The code with which the shutdown closes them.
+    code: Rc<Cell<CloseCode>>,
+}
+
+impl Sockets {
+    /// Returns the state of a server's WebSockets, which is made with the first call.
+    pub(crate) fn of(http: HttpServer) -> Rc<Sockets> {
+        let known = SERVERS.with_borrow(|all| all.get(&http).cloned());
+        known.unwrap_or_else(|| Sockets::new(http))
+    }
+
+    fn new(http: HttpServer) -> Rc<Sockets> {
+        let sockets = Rc::new(Sockets {
+            topics: Topics::new(),
+            closing: RefCell::new(None),
+            code: Rc::new(Cell::new(CloseCode::GOING_AWAY)),
+        });
+        if http.with_listeners(|_| ()).is_none() {
+            // Nothing would remove those of a server that has closed.
+            return sockets;
+        }
+        SERVERS.with_borrow_mut(|all| all.insert(http, Rc::clone(&sockets)));
+        let this = Rc::clone(&sockets);
+        http.on(HttpServer::SHUTDOWN, move |options| this.shut_down(options));
+        let this = Rc::clone(&sockets);
+        http.on(HttpServer::CLOSE, move |()| {
+            SERVERS.with_borrow_mut(|all| all.remove(&http));
+            this.server_closed();
+        });
+        sockets
+    }
+
+    pub(crate) fn topics(&self) -> Topics {
+        self.topics
+    }
+
+    /// Closes the WebSockets within the window of a shutdown.
+    fn shut_down(self: &Rc<Self>, options: ShutdownOptions) {
+        self.code.set(match options.restarting {
+            true => CloseCode::RESTART,
+            false => CloseCode::GOING_AWAY,
+        });
+        let window = options.closing_window();
+        let under_way = self.closing.borrow().clone();
+        match under_way {
+            Some(closing) => closing.end_within(window),
+            None => {
+                let code = Rc::clone(&self.code);
+                let close = move |ws: WebSocket| ws.close(code.get(), "");
+                let closing = Staggered::new(sockets_of(self), window, close);
+                self.closing.replace(Some(closing));
+            }
+        }
+    }
+
+    fn server_closed(self: &Rc<Self>) {
+        if let Some(closing) = self.closing.take() {
+            closing.cancel();
+        }
+        // WebSockets over channels that are no connections may outlive the server that they came to.
+        if sockets_of(self).is_empty() {
+            self.topics.close();
+        }
+    }
+}
+
+impl std::fmt::Debug for Sockets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sockets").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,176 @@
+//! Shutdowns of the server with a window.
+
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use uptick_emitter::Emitter;
+use uptick_event_loop::spawn;
+use uptick_http::{HttpServer, Request, ShutdownOptions};
+use uptick_websocket::protocol::{CloseCode, CloseFrame, Event};
+use uptick_websocket::{Accept, Message, WebSocket, WebSocketOptions, WebSocketRoutes, upgrade};
+
+use crate::support::{Client, manual_clock, pass, run_until, server, settle};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Begins a shutdown; the cell gets how many connections were cut.
+fn shut_down(http: HttpServer, options: ShutdownOptions) -> Rc<Cell<Option<usize>>> {
+    let cut: Rc<Cell<Option<usize>>> = Rc::default();
+    let result = Rc::clone(&cut);
+    let shutdown = http.shutdown_with(options);
+    spawn(async move { result.set(Some(shutdown.await)) });
+    cut
+}
+
+/// A server that echoes, and publishes what it gets to all.
+fn echoing() -> HttpServer {
+    let http = server();
+    http.websocket("/", move |ws: WebSocket| {
+        ws.subscribe("all");
+        ws.on("message", move |message: Message| {
+            http.publish("all", message)
+        });
+    });
+    http
+}
+
+/// Returns the codes of the closes that have come, and answers them.
+fn closed(clients: &mut Vec<Client>) -> Vec<u16> {
+    let mut codes = Vec::new();
+    clients.retain_mut(|client| {
+        let close = client.so_far().into_iter().find_map(|event| match event {
+            Event::Close(Some(frame)) => Some(frame),
+            _ => None,
+        });
+        if let Some(frame) = &close {
+            codes.push(frame.code.as_u16());
+            client.close(Some(CloseFrame::new(frame.code, "")));
+        }
+        close.is_none()
+    });
+    codes
+}
+
+#[test]
+fn websockets_close_one_after_the_other_within_the_window() {
+    for restarting in [false, true] {
+        // A loop of its own for each.
+        let test = std::thread::spawn(move || {
+            let clock = manual_clock();
+            let http = echoing();
+            let mut clients: Vec<Client> = (0..50).map(|_| Client::open(http, "/")).collect();
+            let options = ShutdownOptions::new().window(3 * SECOND);
+            let cut = shut_down(http, options.restarting(restarting));
+            let mut codes = Vec::new();
+            for third in 0..3 {
+                pass(&clock, SECOND);
+                let now = closed(&mut clients);
+                assert!((1..40).contains(&now.len()), "{} in {third}", now.len());
+                codes.extend(now);
+            }
+            pass(&clock, SECOND / 10);
+            codes.extend(closed(&mut clients));
+            assert_eq!(codes, vec![if restarting { 1012 } else { 1001 }; 50]);
+            run_until(|| cut.get() == Some(0));
+        });
+        test.join().unwrap();
+    }
+}
+
+#[test]
+fn a_websocket_works_until_its_moment_has_come() {
+    let clock = manual_clock();
+    let http = echoing();
+    let mut clients: Vec<Client> = (0..2).map(|_| Client::open(http, "/")).collect();
+    // With a window of a year, it is as good as certain that no moment is within the first second.
+    let year = Duration::from_secs(365 * 86_400);
+    shut_down(http, ShutdownOptions::new().deadline(year).window(year));
+    pass(&clock, SECOND);
+    clients[0].text("still here");
+    for client in &mut clients {
+        assert_eq!(client.message(), "still here");
+    }
+    assert_eq!(
+        (http.open_upgrades(), http.topics().subscribers("all")),
+        (2, 2)
+    );
+}
+
+#[test]
+fn the_last_websocket_is_closed_before_the_deadline_of_a_long_window() {
+    let clock = manual_clock();
+    let http = echoing();
+    let mut clients: Vec<Client> = (0..50).map(|_| Client::open(http, "/")).collect();
+    let options = ShutdownOptions::new()
+        .deadline(2 * SECOND)
+        .window(60 * SECOND);
+    let cut = shut_down(http, options);
+    pass(&clock, SECOND * 17 / 10);
+    assert_eq!(closed(&mut clients), vec![1001; 50]);
+    run_until(|| cut.get() == Some(0));
+}
+
+#[test]
+fn a_second_call_closes_at_once_what_waits_for_its_moment() {
+    let clock = manual_clock();
+    let http = echoing();
+    let mut clients: Vec<Client> = (0..10).map(|_| Client::open(http, "/")).collect();
+    let window = 1000 * SECOND;
+    shut_down(
+        http,
+        ShutdownOptions::new().deadline(2 * window).window(window),
+    );
+    pass(&clock, SECOND);
+    let before = closed(&mut clients).len();
+    assert!(before < 10);
+    let cut = shut_down(http, ShutdownOptions::new());
+    settle();
+    assert_eq!(closed(&mut clients).len(), 10 - before);
+    run_until(|| cut.get() == Some(0));
+}
+
+#[test]
+fn a_request_for_a_websocket_is_refused_in_a_shutdown_without_asking_the_gate() {
+    let http = server();
+    let asked = Rc::new(Cell::new(false));
+    let seen = Rc::clone(&asked);
+    http.websocket_with("/", WebSocketOptions::new(), move |_: Request| {
+        seen.set(true);
+        Accept::new(|_| {})
+    });
+    let address = http.address().unwrap();
+    let mut stream = TcpStream::connect(&address["tcp://".len()..]).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let (begin, rest) =
+        "GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            .split_at(30);
+    stream.write_all(begin.as_bytes()).unwrap();
+    settle();
+    shut_down(http, ShutdownOptions::new().window(3 * SECOND));
+    stream.write_all(rest.as_bytes()).unwrap();
+    let mut came = Vec::new();
+    run_until(|| stream.read_to_end(&mut came).is_ok());
+    let head = String::from_utf8(came).unwrap().to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 503 "), "{head}");
+    let (_, after) = head.split_once("retry-after: ").unwrap();
+    let seconds: u64 = after.lines().next().unwrap().parse().unwrap();
+    assert!((1..=3).contains(&seconds), "{head}");
+    assert!(!asked.get());
+}
+
+#[test]
+fn a_websocket_of_an_upgrade_in_a_handler_is_closed_with_the_others() {
+    let http = server();
+    http.accept("/", |req: Request| {
+        upgrade(&req, WebSocketOptions::new(), |_| {})
+    });
+    let mut client = Client::open(http, "/");
+    let cut = shut_down(http, ShutdownOptions::new());
+    assert_eq!(client.closed(), 1001);
+    client.close(Some(CloseFrame::new(CloseCode::GOING_AWAY, "")));
+    run_until(|| cut.get() == Some(0));
+}
