@@ -6,7 +6,9 @@ use std::time::Duration;
 use rustls::CertificateError;
 use rustls_pki_types::CertificateDer;
 use x509_cert::certificate::{CertificateInner, Raw};
-use x509_cert::der::{self, Decode};
+use x509_cert::der::oid::AssociatedOid;
+use x509_cert::der::{self, Decode, Encode};
+use x509_cert::ext::pkix::SubjectAltName;
 
 /// What is wrong with a certificate of the first version, which is what `openssl x509 -req` issues without extensions.
 pub(crate) const VERSION_1: &str = "it is of X.509 version 1, and only version 3 is accepted: have it issued with \
@@ -46,6 +48,27 @@ pub(crate) fn subject_of(certificate: &CertificateDer<'_>) -> Option<String> {
     Some(text)
 }
 
+/// Returns the names that a certificate is for: the encoded `subjectAltName` entries in a fixed order, or its subject if it has
+/// none.
+pub(crate) fn names_of(certificate: &CertificateDer<'_>) -> der::Result<Vec<Vec<u8>>> {
+    let certificate = parse(certificate)?.tbs_certificate;
+    let mut names = Vec::new();
+    for extension in certificate.extensions.iter().flatten() {
+        if extension.extn_id == SubjectAltName::OID {
+            let entries = SubjectAltName::from_der(extension.extn_value.as_bytes())?;
+            for entry in &entries.0 {
+                names.push(entry.to_der()?);
+            }
+        }
+    }
+    if names.is_empty() {
+        names.push(certificate.subject.to_der()?);
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
 #[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
@@ -79,6 +102,26 @@ mod tests {
             subject_of(&certificate).unwrap(),
             "CN=alice\\,O=Example\\0aX\\ "
         );
+    }
+
+    #[test]
+    fn the_names_of_a_certificate_do_not_depend_on_their_order_or_on_its_subject() {
+        let named = |names: &[&str], subject: &str| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            let mut params = CertificateParams::new(names).unwrap();
+            params
+                .distinguished_name
+                .push(DnType::CommonName, subject.to_owned());
+            let key = KeyPair::generate().unwrap();
+            names_of(params.self_signed(&key).unwrap().der()).unwrap()
+        };
+        let names = named(&["a.example", "b.example", "127.0.0.1"], "a");
+        assert_eq!(names.len(), 3);
+        assert_eq!(names, named(&["127.0.0.1", "b.example", "a.example"], "b"));
+        assert_ne!(names, named(&["a.example", "b.example"], "a"));
+        // Without names it is the subject.
+        assert_eq!(named(&[], "a"), named(&[], "a"));
+        assert_ne!(named(&[], "a"), named(&[], "b"));
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! What a server needs for TLS: its certificates, and what it offers.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::config::TlsConfig;
@@ -11,6 +10,7 @@ use crate::error::Error;
 use crate::identity::{Identity, ServerCert};
 use crate::peers::VerifyPeer;
 use crate::pem::{Passphrase, Source};
+use crate::tickets::TicketKeys;
 
 /// How many TLS 1.3 tickets a client is sent.
 const TICKETS: usize = 1;
@@ -70,13 +70,15 @@ pub struct TlsContext {
     pub(crate) verify_peer: Option<VerifyPeer>,
     pub(crate) cafile: Option<Source>,
     pub(crate) session_tickets: usize,
+    /// `None` for those of the process.
+    pub(crate) ticket_keys: Option<TicketKeys>,
     pub(crate) session_cache: usize,
     /// `None` when it is not set, `Some(None)` for never.
     pub(crate) reload_on_change: Option<Option<Duration>>,
 }
 
-/// Who is asked for the certificates of names that are not in the context.
-pub(crate) type Hook = Rc<RefCell<dyn FnMut(&str) -> Option<ServerCert>>>;
+/// The callback that returns certificates for names that are not in the context.
+pub(crate) type Hook = Arc<Mutex<dyn FnMut(&str) -> Option<ServerCert> + Send>>;
 
 impl TlsContext {
     /// A context without a certificate, which has to be set.
@@ -90,6 +92,7 @@ impl TlsContext {
             verify_peer: None,
             cafile: None,
             session_tickets: TICKETS,
+            ticket_keys: None,
             session_cache: SESSIONS,
             reload_on_change: None,
         }
@@ -159,19 +162,23 @@ impl TlsContext {
         self
     }
 
-    /// Sets who is asked for the certificate of a name that neither
+    /// Sets a callback that returns the certificate for a name that neither
     /// [`sni_server_certs`](TlsContext::sni_server_certs) nor the default certificate has. The name is a valid DNS name in
     /// lower case.
     ///
-    /// What it gives is loaded and kept until the next reload; a failure to load is an error of that handshake. When it
-    /// gives `None` the client gets [`local_cert`](TlsContext::local_cert), and without it is refused. It is called in the
-    /// loop's thread, which waits for it. Default: nobody.
+    /// The certificate is loaded and kept until the next reload; if loading fails, the handshake fails with that error. When the
+    /// callback returns `None`, the client gets [`local_cert`](TlsContext::local_cert), and without one it is refused. The
+    /// callback runs on the thread of the handshake, which waits for it. Of several threads, one at a time calls it. Default:
+    /// none.
     ///
     /// # Limits
-    /// 1,024 certificates are kept; then the one that has been kept longest is forgotten. Names without one are asked for
-    /// at each handshake.
-    pub fn unknown_name(mut self, hook: impl FnMut(&str) -> Option<ServerCert> + 'static) -> Self {
-        self.unknown_name = Some(Rc::new(RefCell::new(hook)));
+    /// 1,024 certificates are kept; beyond that the oldest one is dropped. For names without a certificate the callback runs at
+    /// each handshake.
+    pub fn unknown_name(
+        mut self,
+        hook: impl FnMut(&str) -> Option<ServerCert> + Send + 'static,
+    ) -> Self {
+        self.unknown_name = Some(Arc::new(Mutex::new(hook)));
         self
     }
 
@@ -205,13 +212,24 @@ impl TlsContext {
         self
     }
 
-    /// Sets how many tickets a client gets with which it can resume its session for 12 hours, 0 for no tickets at all.
+    /// Sets the number of tickets that a client gets, with each of which it can resume its session within 12 hours; 0 for no
+    /// tickets at all.
     ///
-    /// What a ticket says is encrypted with a key that only this loaded context has, so that the server keeps nothing, and
-    /// tickets end with the next reload. A client of TLS 1.2 gets one at most. Default: 1. Clients that open many
-    /// connections at once can use more; each costs about 5 % of a handshake.
+    /// A ticket is the session itself, encrypted with [`ticket_keys`](TlsContext::ticket_keys), so that the server keeps nothing.
+    /// A client of TLS 1.2 gets one at most. Default: 1. Clients that open many connections at once can use more; each costs
+    /// about 5 % of a handshake.
     pub fn session_tickets(mut self, count: usize) -> Self {
         self.session_tickets = count;
+        self
+    }
+
+    /// Sets the keys that encrypt session tickets.
+    ///
+    /// Tickets are accepted by all contexts with the same keys, on any thread and after a reload, provided that clients are
+    /// verified in the same way and that the server's certificate is for the same names; see [`TicketKeys`]. Default:
+    /// [`TicketKeys::of_process`].
+    pub fn ticket_keys(mut self, keys: TicketKeys) -> Self {
+        self.ticket_keys = Some(keys);
         self
     }
 
@@ -260,6 +278,7 @@ impl fmt::Debug for TlsContext {
             .field("verify_peer", &self.verify_peer)
             .field("cafile", &self.cafile)
             .field("session_tickets", &self.session_tickets)
+            .field("ticket_keys", &self.ticket_keys)
             .field("session_cache", &self.session_cache)
             .field("reload_on_change", &self.reload_on_change)
             .finish()

@@ -50,6 +50,14 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         reason: Arc<str>,
     },
+    /// The keys of session tickets cannot be used.
+    #[error("{action} ticket keys failed: {reason}")]
+    TicketKeys {
+        /// The operation: `creating`, `installing`, `exporting`, `importing`.
+        action: &'static str,
+        /// The cause, and a remedy where there is one.
+        reason: Arc<str>,
+    },
     /// A client asks for a server that has no certificate here; it is told so with the alert `unrecognized_name`.
     #[error("{}", match .name {
         Some(name) => format!("the client asks for {name}, for which there is no certificate"),
@@ -85,6 +93,13 @@ pub enum Error {
 impl Error {
     pub(crate) fn context(reason: impl Into<Arc<str>>) -> Self {
         Error::Context {
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn ticket_keys(action: &'static str, reason: impl Into<Arc<str>>) -> Self {
+        Error::TicketKeys {
+            action,
             reason: reason.into(),
         }
     }

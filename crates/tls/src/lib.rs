@@ -19,6 +19,7 @@ mod records;
 mod self_signed;
 mod server;
 mod session;
+mod tickets;
 mod unknown;
 mod verifier;
 
@@ -32,3 +33,4 @@ pub use peers::VerifyPeer;
 #[cfg(feature = "self-signed")]
 pub use self_signed::{SelfSigned, self_signed};
 pub use server::SecureServer;
+pub use tickets::TicketKeys;

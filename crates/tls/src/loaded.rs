@@ -1,7 +1,6 @@
 //! What a context is once its files are read: a configuration of rustls for each certificate.
 
-use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::client::verify_server_name;
 use rustls::crypto::CryptoProvider;
@@ -19,14 +18,15 @@ use crate::files::Files;
 use crate::identity::{Identity, ServerCert};
 use crate::names::Names;
 use crate::peers;
-use crate::provider::{provider, ticketer};
+use crate::provider::provider;
+use crate::tickets::{ClientPolicy, TicketKeys, Ticketer};
 use crate::unknown::Unknown;
 
-/// Everything that was loaded at once. Sessions of one cannot be resumed with another.
+/// Everything that was loaded at once.
 pub(crate) struct Loaded {
     default: Option<Default>,
     named: Names<Arc<ServerConfig>>,
-    unknown: RefCell<Unknown>,
+    unknown: Mutex<Unknown>,
     factory: Factory,
     /// What was read.
     pub(crate) files: Files,
@@ -38,10 +38,13 @@ struct Default {
     certificate: CertificateDer<'static>,
 }
 
-/// Makes the configuration for one more certificate; all share their sessions.
+/// Makes the configuration for one more certificate; all share the sessions that are kept.
 struct Factory {
     base: ServerConfig,
     provider: Arc<CryptoProvider>,
+    client_policy: ClientPolicy,
+    /// `None` without tickets.
+    ticket_keys: Option<TicketKeys>,
 }
 
 impl Factory {
@@ -52,26 +55,33 @@ impl Factory {
             TlsVersion::V1_3 => &[&version::TLS13],
         };
         let cafile = context.cafile.as_ref();
-        let verifier = peers::verifier(context.verify_peer, cafile, &provider, files)?;
+        let clients = peers::client_auth(context.verify_peer, cafile, &provider, files)?;
         let failed = |error: rustls::Error| Error::context(error.to_string());
         let mut base = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions)
             .map_err(failed)?
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(clients.verifier)
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
         base.alpn_protocols.clone_from(&context.alpn_protocols);
         base.max_early_data_size = 0;
         // After the handshake the records are ours.
         base.enable_secret_extraction = true;
         base.send_tls13_tickets = context.session_tickets;
-        if context.session_tickets > 0 {
-            base.ticketer = ticketer().map_err(failed)?;
-        }
         base.session_storage = match context.session_cache {
             0 => Arc::new(NoServerSessionStorage {}),
             count => ServerSessionMemoryCache::new(count),
         };
-        Ok(Factory { base, provider })
+        let ticket_keys = match (context.session_tickets, &context.ticket_keys) {
+            (0, _) => None,
+            (_, Some(keys)) => Some(keys.clone()),
+            (_, None) => Some(TicketKeys::of_process()?),
+        };
+        Ok(Factory {
+            base,
+            provider,
+            client_policy: clients.policy,
+            ticket_keys,
+        })
     }
 
     fn make(
@@ -82,10 +92,17 @@ impl Factory {
         let Some(identity) = identity.load(files)? else {
             return Ok(None);
         };
-        let certificate = identity.chain.first().cloned();
+        let Some(certificate) = identity.chain.first().cloned() else {
+            return Ok(None);
+        };
         let mut config = self.base.clone();
         config.cert_resolver = Arc::new(identity.resolver(&self.provider)?);
-        Ok(certificate.map(|certificate| (Arc::new(config), certificate)))
+        if let Some(keys) = &self.ticket_keys
+            && let Some(policy) = self.client_policy.for_server(&certificate)
+        {
+            config.ticketer = Arc::new(Ticketer::new(keys.clone(), policy));
+        }
+        Ok(Some((Arc::new(config), certificate)))
     }
 }
 
@@ -115,7 +132,7 @@ impl Loaded {
                 certificate,
             }),
             named,
-            unknown: RefCell::new(Unknown::new()),
+            unknown: Mutex::new(Unknown::new()),
             factory,
             files,
         })
@@ -147,7 +164,7 @@ impl Loaded {
         })
     }
 
-    /// What the program has for a name, which is kept.
+    /// Returns the configuration that the program has for a name, and keeps it.
     fn ask(
         &self,
         hook: &Hook,
@@ -155,14 +172,21 @@ impl Loaded {
         tls: &TlsConfig,
     ) -> Result<Option<Arc<ServerConfig>>, Error> {
         let now = now();
-        let found = self.unknown.borrow_mut().find(&name, tls.interval(), now);
+        let found = self.unknown().find(&name, tls.interval(), now);
         if let Some(found) = &found
             && !found.has_changed
         {
             return Ok(Some(Arc::clone(&found.config)));
         }
-        // It is borrowed when it is running already, which no handshake can see.
-        let cert = hook.try_borrow_mut().ok().and_then(|mut hook| hook(&name));
+        // A callback that has panicked is called again.
+        let mut hook = hook.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.is_none()
+            && let Some(found) = self.unknown().find(&name, tls.interval(), now)
+        {
+            // Another thread has asked meanwhile.
+            return Ok(Some(found.config));
+        }
+        let cert = hook(&name);
         let mut files = Files::default();
         let made = match cert {
             Some(ServerCert(identity)) => self.factory.make(&identity, &mut files),
@@ -170,20 +194,27 @@ impl Loaded {
         };
         match (made, found) {
             (Ok(Some((config, _))), _) => {
-                let mut unknown = self.unknown.borrow_mut();
-                unknown.add(name, Arc::clone(&config), files, now);
+                self.unknown().add(name, Arc::clone(&config), files, now);
                 Ok(Some(config))
             }
             (Ok(None), _) => {
-                self.unknown.borrow_mut().remove(&name);
+                self.unknown().remove(&name);
                 Ok(None)
             }
             (Err(error), Some(found)) => {
+                // No lock is held while listeners run.
+                drop(hook);
                 tls.report(error);
                 Ok(Some(found.config))
             }
             (Err(error), None) => Err(error),
         }
+    }
+}
+
+impl Loaded {
+    fn unknown(&self) -> MutexGuard<'_, Unknown> {
+        self.unknown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -362,15 +393,25 @@ mod tests {
         );
     }
 
+    /// The names for which a callback was called.
+    #[derive(Clone, Default)]
+    struct Asked(Arc<Mutex<Vec<String>>>);
+
+    impl Asked {
+        fn names(&self) -> Vec<String> {
+            self.0.lock().unwrap().clone()
+        }
+    }
+
     /// A context that asks for names, and for which it has asked.
     fn asking(
         context: TlsContext,
-        mut answer: impl FnMut(&str) -> Option<ServerCert> + 'static,
-    ) -> (TlsContext, Rc<RefCell<Vec<String>>>) {
-        let asked = Rc::new(RefCell::new(Vec::new()));
-        let log = Rc::clone(&asked);
+        mut answer: impl FnMut(&str) -> Option<ServerCert> + Send + 'static,
+    ) -> (TlsContext, Asked) {
+        let asked = Asked::default();
+        let log = asked.clone();
         let context = context.unknown_name(move |name| {
-            log.borrow_mut().push(name.to_owned());
+            log.0.lock().unwrap().push(name.to_owned());
             answer(name)
         });
         (context, asked)
@@ -389,14 +430,14 @@ mod tests {
             assert_eq!(served(&tls, Some("default.example")), "default.example");
             assert_eq!(served(&tls, None), "default.example");
         }
-        assert!(asked.borrow().is_empty());
+        assert!(asked.names().is_empty());
         assert_eq!(served(&tls, Some("a.example.org")), "a.example.org");
         assert_eq!(served(&tls, Some("A.EXAMPLE.org")), "a.example.org");
         assert_eq!(served(&tls, Some("c.example.org")), "default.example");
-        assert_eq!(*asked.borrow(), ["a.example.org", "c.example.org"]);
+        assert_eq!(asked.names(), ["a.example.org", "c.example.org"]);
         tls.reload().unwrap();
         assert_eq!(served(&tls, Some("a.example.org")), "a.example.org");
-        assert_eq!(asked.borrow().len(), 3);
+        assert_eq!(asked.names().len(), 3);
     }
 
     #[test]
@@ -424,7 +465,7 @@ mod tests {
                 "reading the certificate from /nonexistent/a.pem failed: No such file or directory (ENOENT)"
             );
         }
-        assert_eq!(asked.borrow().len(), 2);
+        assert_eq!(asked.names().len(), 2);
     }
 
     #[test]
@@ -451,7 +492,7 @@ mod tests {
         assert_eq!(ask(), "a.example.org");
         clock.advance(Duration::from_secs(2));
         assert_eq!(ask(), "a.example.org");
-        assert_eq!(asked.borrow().len(), 1);
+        assert_eq!(asked.names().len(), 1);
 
         std::fs::write(&path, "broken").unwrap();
         assert_eq!(ask(), "a.example.org");
@@ -459,27 +500,28 @@ mod tests {
             clock.advance(Duration::from_secs(1));
             assert_eq!(ask(), "a.example.org");
         }
-        assert_eq!(asked.borrow().len(), 2);
+        assert_eq!(asked.names().len(), 2);
         assert_eq!(errors.borrow().len(), 1, "{errors:?}");
         write("b.example.org");
         clock.advance(Duration::from_secs(1));
         assert_eq!(ask(), "b.example.org");
-        assert_eq!(asked.borrow().len(), 3);
+        assert_eq!(asked.names().len(), 3);
         std::fs::remove_file(&path).unwrap();
     }
 
     #[test]
     fn a_program_that_reloads_while_it_is_asked_is_not_asked_again_meanwhile() {
-        let config: Rc<RefCell<Option<TlsConfig>>> = Rc::default();
-        let own = Rc::clone(&config);
+        let config: Arc<Mutex<Option<TlsConfig>>> = Arc::default();
+        let own = Arc::clone(&config);
         let (context, asked) = asking(TlsContext::new(), move |name| {
-            own.borrow().as_ref().unwrap().reload().unwrap();
+            let config = own.lock().unwrap().clone();
+            config.unwrap().reload().unwrap();
             Some(cert(name))
         });
         let tls = context.load().unwrap();
-        *config.borrow_mut() = Some(tls.clone());
+        *config.lock().unwrap() = Some(tls.clone());
         assert_eq!(served(&tls, Some("a.example.org")), "a.example.org");
-        assert_eq!(asked.borrow().len(), 1);
-        config.take();
+        assert_eq!(asked.names().len(), 1);
+        config.lock().unwrap().take();
     }
 }

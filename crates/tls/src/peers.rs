@@ -10,6 +10,7 @@ use rustls::server::danger::ClientCertVerifier;
 use crate::error::Error;
 use crate::files::Files;
 use crate::pem::{PemFile, ROOTS, Source};
+use crate::tickets::ClientPolicy;
 
 /// Whether clients are asked for a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -56,34 +57,55 @@ pub(crate) fn roots(source: &Source, files: &mut Files) -> Result<RootCertStore,
     Ok(roots)
 }
 
-/// What asks clients for a certificate and checks it. They are told the names of the roots.
-pub(crate) fn verifier(
+/// The verification of clients.
+pub(crate) struct ClientAuth {
+    /// Requests a certificate and verifies it. Clients learn the names of the roots.
+    pub(crate) verifier: Arc<dyn ClientCertVerifier>,
+    /// The condition under which a session can be resumed.
+    pub(crate) policy: ClientPolicy,
+}
+
+/// Reads the roots, if clients are to be verified.
+pub(crate) fn client_auth(
     verify: Option<VerifyPeer>,
     cafile: Option<&Source>,
     provider: &Arc<CryptoProvider>,
     files: &mut Files,
-) -> Result<Arc<dyn ClientCertVerifier>, Error> {
-    let optional = match (verify, cafile) {
+) -> Result<ClientAuth, Error> {
+    let mode = match (verify, cafile) {
         (None, Some(_)) => {
             return Err(Error::context(
                 "with `cafile` alone clients are not asked for a certificate: set `verify_peer` as well",
             ));
         }
-        (None | Some(VerifyPeer::No), _) => return Ok(WebPkiClientVerifier::no_client_auth()),
-        (Some(verify), _) => verify == VerifyPeer::Optional,
+        (None, None) => VerifyPeer::No,
+        (Some(mode), _) => mode,
     };
+    if mode == VerifyPeer::No {
+        return Ok(ClientAuth {
+            verifier: WebPkiClientVerifier::no_client_auth(),
+            policy: policy(mode, None)?,
+        });
+    }
     let Some(cafile) = cafile else {
         return Err(Error::context(
             "`verify_peer` needs `cafile`: a PEM file with the certificates of those who issue the clients' certificates",
         ));
     };
     let roots = Arc::new(roots(cafile, files)?);
+    let policy = policy(mode, Some(&roots))?;
     let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
-    let builder = match optional {
-        true => builder.allow_unauthenticated(),
-        false => builder,
+    let builder = match mode {
+        VerifyPeer::Optional => builder.allow_unauthenticated(),
+        _ => builder,
     };
-    builder
+    let verifier = builder
         .build()
-        .map_err(|error| Error::context(error.to_string()))
+        .map_err(|error| Error::context(error.to_string()))?;
+    Ok(ClientAuth { verifier, policy })
+}
+
+fn policy(mode: VerifyPeer, roots: Option<&RootCertStore>) -> Result<ClientPolicy, Error> {
+    ClientPolicy::new(mode, roots)
+        .ok_or_else(|| Error::context("the cryptography provider has no SHA-256"))
 }

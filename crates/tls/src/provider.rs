@@ -1,9 +1,9 @@
-//! The library that does the cryptography.
+//! The cryptography library.
 
 use std::sync::Arc;
 
-use rustls::crypto::CryptoProvider;
-use rustls::server::ProducesTickets;
+use rustls::Tls13CipherSuite;
+use rustls::crypto::{CryptoProvider, SecureRandom};
 
 #[cfg(feature = "aws-lc-rs")]
 use rustls::crypto::aws_lc_rs as library;
@@ -19,7 +19,13 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(library::default_provider())
 }
 
-/// What makes session tickets, with a key of its own.
-pub(crate) fn ticketer() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
-    library::Ticketer::new()
+/// Returns the suite whose HKDF, hash and AEAD protect session tickets: SHA-256 and ChaCha20-Poly1305, with keys of 256 bits.
+///
+/// Unlike AES it has no key schedule, which counts where each message has its own key.
+pub(crate) fn ticket_suite() -> Option<&'static Tls13CipherSuite> {
+    library::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256.tls13()
+}
+
+pub(crate) fn secure_random() -> &'static dyn SecureRandom {
+    library::default_provider().secure_random
 }

@@ -13,7 +13,9 @@ use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use super::post_handshake::LONGEST as LONGEST_MESSAGE;
 use super::writing::FATAL;
 use super::*;
-use crate::provider::{provider, ticketer};
+use crate::peers::VerifyPeer;
+use crate::provider::provider;
+use crate::tickets::{ClientPolicy, TicketKeys, Ticketer};
 
 struct Configs {
     server: Arc<ServerConfig>,
@@ -41,6 +43,8 @@ impl Configs {
         let key = PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
         let mut roots = RootCertStore::empty();
         roots.add(cert.clone()).unwrap();
+        let policy = ClientPolicy::new(VerifyPeer::No, None).unwrap();
+        let policy = policy.for_server(&cert).unwrap();
         let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
@@ -49,7 +53,7 @@ impl Configs {
             .unwrap();
         server.enable_secret_extraction = true;
         server.send_tls13_tickets = 2;
-        server.ticketer = ticketer().unwrap();
+        server.ticketer = Arc::new(Ticketer::new(TicketKeys::new().unwrap(), policy));
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
         let mut client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use uptick_socket::prelude::*;
-use uptick_tls::{SecureConnector, SecureServer, TlsContext};
+use uptick_tls::{SecureConnector, SecureServer, TicketKeys, TlsContext};
 
 use crate::connecting::{outcome, to};
 use crate::support::{Directory, Identity, address, join, logged, tls_server, until};
@@ -62,6 +62,38 @@ fn openssl_talks_to_the_server_over_both_versions() {
         };
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(text.contains("hello"), "{output:?}");
+    }
+}
+
+#[test]
+fn openssl_resumes_its_session_with_a_server_that_imports_the_keys() {
+    let identity = Identity::new();
+    let directory = Directory::new();
+    let keys = TicketKeys::new().unwrap();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let path = directory.path(version);
+        let session = path.to_str().unwrap();
+        let visit = |keys: TicketKeys, direction: &str| {
+            let context = identity.context().session_cache(0).ticket_keys(keys);
+            let server = tls_server(context.load().unwrap());
+            server.on("connection", |conn: Connection| {
+                conn.on("data", move |chunk: Bytes| conn.end_with(chunk));
+            });
+            let arguments = [version, direction, session];
+            let output = s_client(server, &identity.file, &arguments, "hello\n")?;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(text.contains("hello"), "{output:?}");
+            Some(text)
+        };
+        let Some(first) = visit(keys.clone(), "-sess_out") else {
+            return;
+        };
+        assert!(first.contains("\nNew, TLSv1"), "{first}");
+        let imported = TicketKeys::import(&keys.export().unwrap()).unwrap();
+        let second = visit(imported, "-sess_in").unwrap();
+        assert!(second.contains("\nReused, TLSv1"), "{second}");
+        let third = visit(TicketKeys::new().unwrap(), "-sess_in").unwrap();
+        assert!(third.contains("\nNew, TLSv1"), "{third}");
     }
 }
 

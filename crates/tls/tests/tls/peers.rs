@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::client::ResolvesClientCert;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, SignatureScheme};
+use rustls::{ClientConfig, HandshakeKind, SignatureScheme};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 use uptick_socket::prelude::*;
@@ -70,6 +70,25 @@ impl Site {
             .context()
             .cafile(self.directory.write("ca.pem", &text))
             .verify_peer(verify)
+    }
+
+    /// Returns the kind of handshake of a client that exchanges a byte with a server that keeps no sessions; `None` if the
+    /// server refuses it.
+    fn visit(&self, context: TlsContext, client_config: &ClientConfig) -> Option<HandshakeKind> {
+        let server = tls_server(context.session_cache(0).load().unwrap());
+        server.on("connection", |conn: Connection| {
+            conn.on("data", move |chunk: Bytes| conn.write(chunk));
+        });
+        server.on("error", |_: Error| ());
+        let kind = join(client(server, client_config.clone(), |mut tls| {
+            tls.write_all(b"x").ok()?;
+            tls.read_exact(&mut [0; 1]).ok()?;
+            let kind = tls.conn.handshake_kind();
+            hang_up(tls);
+            kind
+        }));
+        server.close();
+        kind
     }
 
     /// What a client is told that greets; or what the server says why it is told nothing.
@@ -267,9 +286,41 @@ fn a_session_does_not_outlive_the_judgement_of_its_client() {
             kind
         }))
     };
-    assert_eq!(greet(), Some(rustls::HandshakeKind::Full));
-    assert_eq!(greet(), Some(rustls::HandshakeKind::Resumed));
+    assert_eq!(greet(), Some(HandshakeKind::Full));
+    assert_eq!(greet(), Some(HandshakeKind::Resumed));
     site.directory.write("ca.pem", &new.pem);
     config.reload().unwrap();
     assert_eq!(greet(), None);
+}
+
+#[test]
+fn a_session_is_not_resumed_where_clients_are_verified_in_another_way() {
+    let site = Site::new();
+    let (authority, other) = (Authority::new("Example CA"), Authority::new("Other CA"));
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let bare = || site.identity.client_of(&[version]);
+        let open = || site.context(&[&authority], false);
+        let optional = || site.context(&[&authority], VerifyPeer::Optional);
+        let required = || site.context(&[&authority], true);
+
+        // A client without a certificate has a ticket of a server that asks for none.
+        for first in [&open as &dyn Fn() -> TlsContext, &optional] {
+            let client = bare();
+            assert_eq!(site.visit(first(), &client), Some(HandshakeKind::Full));
+            assert_eq!(site.visit(first(), &client), Some(HandshakeKind::Resumed));
+            assert_eq!(site.visit(required(), &client), None);
+        }
+
+        // A client with a certificate resumes where it is verified in the same way.
+        let alice = authority.certify(bare(), &params("alice"));
+        assert_eq!(site.visit(required(), &alice), Some(HandshakeKind::Full));
+        assert_eq!(site.visit(required(), &alice), Some(HandshakeKind::Resumed));
+        assert_eq!(site.visit(optional(), &alice), Some(HandshakeKind::Full));
+        assert_eq!(site.visit(open(), &alice), Some(HandshakeKind::Full));
+
+        // Its issuer is no longer trusted.
+        assert_eq!(site.visit(required(), &alice), Some(HandshakeKind::Full));
+        let strict = site.context(&[&other], true);
+        assert_eq!(site.visit(strict, &alice), None);
+    }
 }

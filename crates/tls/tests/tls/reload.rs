@@ -1,6 +1,8 @@
 //! Files that are read at the first handshake, and files that change.
 
 use std::io::{Read, Write};
+use std::rc::Rc;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
@@ -11,8 +13,8 @@ use uptick_socket::prelude::*;
 use uptick_tls::{SecureServer, TlsConfig, TlsContext};
 
 use crate::support::{
-    Client, Directory, Log, Trust, certificate, client, hang_up, join, logged, manual_clock,
-    tls_server,
+    Client, Directory, Log, PATIENCE, Trust, certificate, client, hang_up, join, logged,
+    manual_clock, tls_server, until,
 };
 
 /// A file whose certificate is replaced.
@@ -111,6 +113,92 @@ fn a_reload_is_for_new_handshakes_and_open_connections_stay() {
     assert_eq!(files.seen(server), second);
     let open = std::thread::spawn(move || exchange(open));
     join(open);
+}
+
+#[test]
+fn a_reload_is_for_the_handshakes_of_all_threads() {
+    let mut files = Renewal::new();
+    let first = files.renew();
+    let config = files.context().load().unwrap();
+    let (visit, visits) = mpsc::channel::<ClientConfig>();
+    let (answer, answers) = mpsc::channel();
+    let shared = config.clone();
+    let other = std::thread::spawn(move || {
+        let log = Log::default();
+        let events = log.clone();
+        shared.on("reload", move |()| events.add("reload"));
+        let server = echo(shared.clone());
+        for config in visits {
+            let seen = join(client(server, config, |mut tls| {
+                tls.flush().unwrap();
+                let seen = seen(&tls);
+                hang_up(tls);
+                seen
+            }));
+            answer.send((seen, log.take())).unwrap();
+        }
+        shared.remove_all_listeners();
+    });
+    let ask = |files: &Renewal| {
+        visit.send(files.client()).unwrap();
+        answers.recv_timeout(PATIENCE).unwrap()
+    };
+    assert_eq!(ask(&files), (first, vec![]));
+    let second = files.renew();
+    config.reload().unwrap();
+    assert_eq!(ask(&files), (second, vec!["reload".to_owned()]));
+    drop(visit);
+    other.join().unwrap();
+}
+
+#[test]
+fn threads_that_begin_with_a_context_that_is_not_loaded_share_what_is_loaded_first() {
+    let mut files = Renewal::new();
+    let config = TlsConfig::from(files.context());
+    let own = files.renew();
+    let client_config = files.client();
+    let threads = [(); 3].map(|()| {
+        let (config, client_config) = (config.clone(), client_config.clone());
+        std::thread::spawn(move || {
+            let server = echo(config);
+            join(client(server, client_config, |mut tls| {
+                tls.flush().unwrap();
+                let seen = seen(&tls);
+                hang_up(tls);
+                seen
+            }))
+        })
+    });
+    for thread in threads {
+        assert_eq!(thread.join().unwrap(), own);
+    }
+}
+
+#[test]
+fn an_error_of_a_reload_is_emitted_where_there_is_a_listener() {
+    let mut files = Renewal::new();
+    files.renew();
+    let config = files.context().load().unwrap();
+    let log = events(&config, &files.directory);
+    files.directory.write("server.pem", "broken");
+    let other = config.clone();
+    let reloaded = std::thread::spawn(move || other.reload().is_err());
+    assert!(reloaded.join().unwrap());
+    until(|| log.len() > 0);
+    assert_eq!(log.take(), [BROKEN]);
+}
+
+#[test]
+fn the_listeners_of_other_threads_are_dropped_with_the_last_clone() {
+    let mut files = Renewal::new();
+    files.renew();
+    let config = files.context().load().unwrap();
+    let captured = Rc::new(());
+    let held = Rc::clone(&captured);
+    config.on("reload", move |()| drop(Rc::clone(&held)));
+    assert_eq!(Rc::strong_count(&captured), 2);
+    std::thread::spawn(move || drop(config)).join().unwrap();
+    until(|| Rc::strong_count(&captured) == 1);
 }
 
 #[test]

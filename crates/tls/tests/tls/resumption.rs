@@ -1,14 +1,18 @@
 //! Clients that come again.
 
 use std::io::{Read, Write};
+use std::thread;
 
+use rcgen::SanType;
 use rustls::{ClientConfig, HandshakeKind, SupportedProtocolVersion};
 use uptick_socket::prelude::*;
-use uptick_tls::{TlsConfig, TlsContext};
+use uptick_tls::{TicketKeys, TlsConfig, TlsContext};
 
-use crate::support::{Client, Identity, client, hang_up, join, tls_server};
+use crate::support::{
+    Client, Directory, Identity, Trust, certificate_for, client, hang_up, join, tls_server,
+};
 
-/// How the handshake was done of a client that exchanges something.
+/// Returns the kind of handshake of a client that exchanges a byte.
 #[track_caller]
 fn visit(config: &TlsConfig, client_config: &ClientConfig) -> HandshakeKind {
     let server = tls_server(config.clone());
@@ -48,17 +52,88 @@ fn a_client_resumes_its_session_with_the_ticket_that_it_was_sent() {
 }
 
 #[test]
-fn after_a_reload_sessions_begin_anew() {
+fn after_a_reload_tickets_are_accepted_and_kept_sessions_are_not() {
     let identity = Identity::new();
     for version in VERSIONS {
-        for context in [identity.context(), identity.context().session_tickets(0)] {
+        let tickets = identity.context().session_cache(0);
+        let kept = identity.context().session_tickets(0);
+        for (context, expected) in [
+            (tickets, HandshakeKind::Resumed),
+            (kept, HandshakeKind::Full),
+        ] {
             let config = context.load().unwrap();
             let client = identity.client_of(&[version]);
             visit(&config, &client);
             config.reload().unwrap();
-            assert_eq!(visit(&config, &client), HandshakeKind::Full);
+            assert_eq!(visit(&config, &client), expected, "{version:?}");
         }
     }
+}
+
+#[test]
+fn contexts_of_a_process_resume_the_sessions_of_each_other() {
+    let identity = Identity::new();
+    for version in VERSIONS {
+        let client = identity.client_of(&[version]);
+        let context = identity.context().session_cache(0);
+        let visit = || visit(&context.clone().load().unwrap(), &client);
+        assert_eq!(visit(), HandshakeKind::Full);
+        // A thread has a loop, and here a context, of its own.
+        let second = thread::scope(|scope| scope.spawn(visit).join().unwrap());
+        assert_eq!(second, HandshakeKind::Resumed, "{version:?}");
+        assert_eq!(visit(), HandshakeKind::Resumed, "{version:?}");
+    }
+}
+
+#[test]
+fn contexts_resume_sessions_only_with_the_same_keys() {
+    let identity = Identity::new();
+    let keys = TicketKeys::new().unwrap();
+    let imported = TicketKeys::import(&keys.export().unwrap()).unwrap();
+    for version in VERSIONS {
+        let client = identity.client_of(&[version]);
+        let visit = |keys: Option<&TicketKeys>| {
+            let mut context = identity.context().session_cache(0);
+            if let Some(keys) = keys {
+                context = context.ticket_keys(keys.clone());
+            }
+            visit(&context.load().unwrap(), &client)
+        };
+        assert_eq!(visit(Some(&keys)), HandshakeKind::Full);
+        assert_eq!(visit(Some(&imported)), HandshakeKind::Resumed);
+        assert_eq!(visit(None), HandshakeKind::Full);
+        assert_eq!(visit(Some(&keys)), HandshakeKind::Full);
+    }
+}
+
+#[test]
+fn a_renewed_certificate_for_the_same_names_resumes_sessions_and_one_for_others_does_not() {
+    let directory = Directory::new();
+    let mut trust = Trust::new();
+    let names = [
+        ["localhost", "a.example"],
+        ["a.example", "localhost"],
+        ["localhost", "b.example"],
+    ];
+    let files = names.map(|[first, second]| {
+        let (cert, key) = certificate_for(first, |params| {
+            let second = SanType::DnsName(second.try_into().unwrap());
+            params.subject_alt_names.push(second);
+        });
+        trust.add(&cert);
+        format!("{cert}{key}")
+    });
+    let [first, renewed, other] = files;
+    let path = directory.write("server.pem", &first);
+    let context = TlsContext::new().local_cert(path).session_cache(0);
+    let (config, client) = (context.load().unwrap(), trust.client());
+    assert_eq!(visit(&config, &client), HandshakeKind::Full);
+    directory.write("server.pem", &renewed);
+    config.reload().unwrap();
+    assert_eq!(visit(&config, &client), HandshakeKind::Resumed);
+    directory.write("server.pem", &other);
+    config.reload().unwrap();
+    assert_eq!(visit(&config, &client), HandshakeKind::Full);
 }
 
 #[test]

@@ -1,0 +1,67 @@
+//! The conditions under which a ticket is issued, as far as a resumed handshake does not check them again.
+//!
+//! A resumed handshake verifies no certificate, neither the client's nor the server's. So a ticket is only accepted where a full
+//! handshake would ask the client for the same certificate, and where the server's certificate is for the same names. The key or
+//! the issuer of the server's certificate are no condition: they change when it is renewed.
+
+use rustls::RootCertStore;
+use rustls_pki_types::CertificateDer;
+
+use super::crypto::{Crypto, KEY};
+use crate::certificate;
+use crate::peers::VerifyPeer;
+
+/// The conditions for clients: whether they are asked for a certificate, and by whom it has to be issued.
+#[derive(Clone, Copy)]
+pub(crate) struct ClientPolicy([u8; KEY]);
+
+/// The conditions for clients, and the names of the server.
+#[derive(Clone, Copy)]
+pub(crate) struct Policy([u8; KEY]);
+
+impl ClientPolicy {
+    /// Returns `None` if the provider lacks the hash.
+    pub(crate) fn new(verify: VerifyPeer, roots: Option<&RootCertStore>) -> Option<Self> {
+        let mode: &[u8] = match verify {
+            VerifyPeer::No => b"no",
+            VerifyPeer::Optional => b"optional",
+            VerifyPeer::Required => b"required",
+        };
+        let roots = roots.map_or(&[][..], |roots| &roots.roots);
+        let mut anchors: Vec<[&[u8]; 3]> = roots
+            .iter()
+            .map(|root| {
+                let constraints = root.name_constraints.as_ref();
+                [
+                    &*root.subject,
+                    &*root.subject_public_key_info,
+                    constraints.map_or(&[], |it| it),
+                ]
+            })
+            .collect();
+        // Their order in the file is no condition.
+        anchors.sort_unstable();
+        anchors.dedup();
+        let anchors = anchors.iter().flatten().copied();
+        let parts = [b"uptick client policy", mode].into_iter().chain(anchors);
+        Some(ClientPolicy(Crypto::new()?.hash(parts)?))
+    }
+
+    /// Returns the policy of the server with this certificate.
+    pub(crate) fn for_server(&self, certificate: &CertificateDer<'_>) -> Option<Policy> {
+        let names = certificate::names_of(certificate);
+        // Where it cannot be parsed, it has to be the same certificate.
+        let names = names.unwrap_or_else(|_| vec![certificate.to_vec()]);
+        let names = names.iter().map(Vec::as_slice);
+        let parts = [b"uptick server policy", &self.0[..]]
+            .into_iter()
+            .chain(names);
+        Some(Policy(Crypto::new()?.hash(parts)?))
+    }
+}
+
+impl Policy {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}

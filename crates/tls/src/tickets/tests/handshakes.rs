@@ -1,0 +1,166 @@
+//! Handshakes with tickets, in memory and on a clock that the test sets.
+
+use rustls::server::Acceptor;
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, ServerConfig, SupportedProtocolVersion, version,
+};
+use rustls_pki_types::ServerName;
+
+use super::*;
+use crate::provider::provider;
+use crate::{TlsConfig, TlsContext};
+
+const VERSIONS: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
+
+/// A certificate for `localhost` as PEM, with its key.
+struct Identity {
+    certificate: rcgen::Certificate,
+    key: KeyPair,
+}
+
+impl Identity {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        Identity {
+            certificate: params.self_signed(&key).unwrap(),
+            key,
+        }
+    }
+
+    /// A server that keeps no sessions, so that tickets alone resume them.
+    fn server(&self, keys: &TicketKeys) -> TlsConfig {
+        TlsContext::new()
+            .local_cert_pem(self.certificate.pem())
+            .local_pk_pem(self.key.serialize_pem())
+            .ticket_keys(keys.clone())
+            .session_cache(0)
+            .load()
+            .unwrap()
+    }
+
+    fn client(&self, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
+        let client = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots(&[self.certificate.der()]))
+            .with_no_client_auth();
+        Arc::new(client)
+    }
+}
+
+/// Exchanges flights until the client has its ticket; returns the kind of the handshake, on which both sides agree.
+#[track_caller]
+fn handshake(
+    server: &TlsConfig,
+    client: &Arc<ClientConfig>,
+    change: impl FnOnce(&mut ServerConfig),
+) -> HandshakeKind {
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut client = ClientConnection::new(Arc::clone(client), name).unwrap();
+    let mut flight = Vec::new();
+    client.write_tls(&mut flight).unwrap();
+    let mut acceptor = Acceptor::default();
+    acceptor.read_tls(&mut &flight[..]).unwrap();
+    let accepted = acceptor.accept().unwrap().unwrap();
+    let mut config = ServerConfig::clone(&server.select(&accepted.client_hello()).unwrap());
+    change(&mut config);
+    let mut server = accepted.into_connection(Arc::new(config)).unwrap();
+    while client.wants_write() || server.wants_write() {
+        let mut flight = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut flight).unwrap();
+        }
+        client.read_tls(&mut &flight[..]).unwrap();
+        client.process_new_packets().unwrap();
+        flight.clear();
+        while client.wants_write() {
+            client.write_tls(&mut flight).unwrap();
+        }
+        server.read_tls(&mut &flight[..]).unwrap();
+        server.process_new_packets().unwrap();
+    }
+    assert!(!client.is_handshaking() && !server.is_handshaking());
+    assert_eq!(client.handshake_kind(), server.handshake_kind());
+    client.handshake_kind().unwrap()
+}
+
+#[test]
+fn a_session_is_resumed_after_the_keys_have_rotated_until_its_ticket_expires() {
+    let identity = Identity::new();
+    for version in VERSIONS {
+        let clock = TestClock::at(START + PERIOD - 1);
+        let server = identity.server(&clock.keys());
+        let visit = |client| handshake(&server, client, |_| ());
+        let (client, late) = (identity.client(version), identity.client(version));
+        assert_eq!(visit(&client), HandshakeKind::Full);
+        assert_eq!(visit(&late), HandshakeKind::Full);
+        clock.set(START + 2 * PERIOD);
+        // Each handshake brings a new ticket.
+        assert_eq!(visit(&client), HandshakeKind::Resumed);
+        clock.set(START + 3 * PERIOD);
+        assert_eq!(visit(&client), HandshakeKind::Resumed);
+        assert_eq!(visit(&late), HandshakeKind::Full);
+        assert_eq!(visit(&late), HandshakeKind::Resumed);
+    }
+}
+
+/// Tickets of which one bit is wrong.
+#[derive(Debug)]
+struct Damaging(Arc<dyn ProducesTickets>);
+
+impl ProducesTickets for Damaging {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.0.lifetime()
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        let mut ticket = self.0.encrypt(plain)?;
+        *ticket.last_mut()? ^= 1;
+        Some(ticket)
+    }
+
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        self.0.decrypt(ticket)
+    }
+}
+
+#[test]
+fn a_ticket_that_was_changed_leads_to_a_full_handshake() {
+    let identity = Identity::new();
+    for version in VERSIONS {
+        let server = identity.server(&TestClock::at(START).keys());
+        let client = identity.client(version);
+        handshake(&server, &client, |config| {
+            config.ticketer = Arc::new(Damaging(Arc::clone(&config.ticketer)));
+        });
+        let second = handshake(&server, &client, |_| ());
+        assert_eq!(second, HandshakeKind::Full, "{version:?}");
+        let third = handshake(&server, &client, |_| ());
+        assert_eq!(third, HandshakeKind::Resumed, "{version:?}");
+    }
+}
+
+#[test]
+fn a_process_that_imports_the_keys_resumes_sessions_of_the_exporter_after_a_rotation() {
+    let identity = Identity::new();
+    for version in VERSIONS {
+        let (here, there) = (TestClock::at(START), TestClock::at(START));
+        let keys = here.keys();
+        let first = identity.server(&keys);
+        let second = identity.server(&there.import(&keys.export().unwrap()).unwrap());
+        let client = identity.client(version);
+        for (period, server) in [&first, &second, &first, &second].into_iter().enumerate() {
+            let now = START + period as u64 * PERIOD;
+            here.set(now);
+            // The other clock is a minute ahead.
+            there.set(now + 60);
+            let kind = handshake(server, &client, |_| ());
+            assert_eq!(kind == HandshakeKind::Resumed, period > 0, "{period}");
+        }
+    }
+}
