@@ -1,4 +1,4 @@
-//! What a server needs for TLS: its certificates, and what it offers.
+//! The settings of a TLS server.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,10 +12,10 @@ use crate::peers::VerifyPeer;
 use crate::pem::{Passphrase, Source};
 use crate::tickets::TicketKeys;
 
-/// How many TLS 1.3 tickets a client is sent.
+/// The number of TLS 1.3 tickets that a client gets.
 const TICKETS: usize = 1;
 
-/// How many sessions of TLS 1.2 are kept for clients that take no tickets.
+/// The number of sessions of TLS 1.2 that are kept for clients that do not support tickets.
 const SESSIONS: usize = 256;
 
 /// A version of the protocol.
@@ -38,15 +38,16 @@ impl fmt::Display for TlsVersion {
     }
 }
 
-/// What a [`SecureServer`](crate::SecureServer) is to be made with: certificates, private keys, protocols.
+/// The settings of a [`SecureServer`](crate::SecureServer): certificates, private keys, protocols.
 ///
-/// There are two ways to load it. [`load`](TlsContext::load) reads and checks everything, and is an error when something is
-/// wrong. Given to a `SecureServer` as it is, nothing is read before the first handshake; what is wrong is then the error of
-/// the handshakes.
+/// There are two ways to load it. [`load`](TlsContext::load) reads and checks everything, and returns an error if something is
+/// wrong. If it is passed to a `SecureServer` as it is, nothing is read before the first handshake, and handshakes fail with the
+/// error. It can go to other threads; to share what is loaded between threads, pass them clones of the [`TlsConfig`] that `load`
+/// returns.
 ///
 /// # Limits
-/// Files are regular ones, of 1 MiB at most. What decrypts a private key may take up to 2,000,000 rounds of PBKDF2, or 128 MiB of scrypt.
-/// Early data (0-RTT) is never taken.
+/// Files are regular files of at most 1 MiB. Decrypting a private key takes at most 2,000,000 rounds of PBKDF2, or 128 MiB of scrypt.
+/// Early data (0-RTT) is never accepted.
 ///
 /// # Examples
 /// ```no_run
@@ -73,7 +74,7 @@ pub struct TlsContext {
     /// `None` for those of the process.
     pub(crate) ticket_keys: Option<TicketKeys>,
     pub(crate) session_cache: usize,
-    /// `None` when it is not set, `Some(None)` for never.
+    /// `None` if it is not set, `Some(None)` for never.
     pub(crate) reload_on_change: Option<Option<Duration>>,
 }
 
@@ -81,7 +82,7 @@ pub struct TlsContext {
 pub(crate) type Hook = Arc<Mutex<dyn FnMut(&str) -> Option<ServerCert> + Send>>;
 
 impl TlsContext {
-    /// A context without a certificate, which has to be set.
+    /// Creates a context without a certificate, which has to be set.
     pub fn new() -> Self {
         TlsContext {
             identity: Identity::default(),
@@ -98,7 +99,7 @@ impl TlsContext {
         }
     }
 
-    /// Sets the PEM file with the certificate, those of its issuers behind it, and the private key if it is not in a file
+    /// Sets the PEM file with the certificate, followed by those of its issuers, and with the private key if it is not in a file
     /// of its own. Default: none, which is an error unless there are [`sni_server_certs`](TlsContext::sni_server_certs) or
     /// [`unknown_name`](TlsContext::unknown_name).
     pub fn local_cert(mut self, path: impl Into<PathBuf>) -> Self {
@@ -106,29 +107,29 @@ impl TlsContext {
         self
     }
 
-    /// Sets the certificate as a text in PEM, in place of a file. Default: none.
+    /// Sets the certificate as PEM text instead of a file. Default: none.
     pub fn local_cert_pem(mut self, text: impl Into<Vec<u8>>) -> Self {
         self.identity.cert = Some(Source::text("local_cert_pem", text));
         self
     }
 
-    /// Sets the PEM file with the private key: PKCS#8, PKCS#1 or SEC 1, encrypted or not. Default: where the certificate
-    /// is.
+    /// Sets the PEM file with the private key: PKCS#8, PKCS#1 or SEC 1, encrypted or not. Default: the file of the
+    /// certificate.
     pub fn local_pk(mut self, path: impl Into<PathBuf>) -> Self {
         self.identity.key = Some(Source::File(path.into()));
         self
     }
 
-    /// Sets the private key as a text in PEM, in place of a file. Default: where the certificate is.
+    /// Sets the private key as PEM text instead of a file. Default: that of the certificate's file or text.
     pub fn local_pk_pem(mut self, text: impl Into<Vec<u8>>) -> Self {
         self.identity.key = Some(Source::text("local_pk_pem", text));
         self
     }
 
-    /// Sets what decrypts the private key. A key that is not encrypted is used as it is.
+    /// Sets the passphrase that decrypts the private key. A key that is not encrypted is used as it is.
     ///
-    /// Keys may be encrypted PKCS#8 (PBES2 with PBKDF2 or scrypt, and AES or 3DES: what `openssl genpkey -aes256` and
-    /// `openssl pkcs8 -topk8` write), or PEM with `Proc-Type: 4,ENCRYPTED` and AES-CBC or 3DES. The passphrase is erased
+    /// Keys may be encrypted PKCS#8 (PBES2 with PBKDF2 or scrypt, and AES or 3DES, as `openssl genpkey -aes256` and
+    /// `openssl pkcs8 -topk8` write them), or PEM with `Proc-Type: 4,ENCRYPTED` and AES-CBC or 3DES. The passphrase is erased
     /// from memory with the context. Default: none.
     pub fn passphrase(mut self, passphrase: impl Into<String>) -> Self {
         self.identity.passphrase = Some(Passphrase::new(passphrase));
@@ -137,8 +138,8 @@ impl TlsContext {
 
     /// Sets the certificates of servers that clients ask for by name (SNI, RFC 6066, section 3).
     ///
-    /// Names are exact, or `*.example.org` for all with exactly one label in place of the `*`; exact ones come first. Who
-    /// asks for another name or for none gets [`local_cert`](TlsContext::local_cert); without it the handshake is refused.
+    /// Names are exact, or `*.example.org` for all with exactly one label instead of the `*`; exact names come first. A client
+    /// that asks for another name or for none gets [`local_cert`](TlsContext::local_cert); without one it is refused.
     /// Default: none.
     ///
     /// # Examples
@@ -182,8 +183,8 @@ impl TlsContext {
         self
     }
 
-    /// Sets the protocols that clients can choose from (ALPN, RFC 7301), the preferred one first. A client that offers
-    /// only others is refused, one that offers none is not. Default: none.
+    /// Sets the protocols that the server supports (ALPN, RFC 7301), the preferred one first. A client that offers
+    /// only others is refused; a client that offers none is not. Default: none.
     pub fn alpn_protocols<P: Into<Vec<u8>>>(
         mut self,
         protocols: impl IntoIterator<Item = P>,
@@ -192,20 +193,20 @@ impl TlsContext {
         self
     }
 
-    /// Sets the oldest version of the protocol that is spoken. Default: TLS 1.2.
+    /// Sets the oldest supported version of the protocol. Default: TLS 1.2.
     pub fn min_version(mut self, version: TlsVersion) -> Self {
         self.min_version = version;
         self
     }
 
     /// Sets whether clients are asked for a certificate; `true` is [`VerifyPeer::Required`].
-    /// [`cafile`](TlsContext::cafile) says whose are accepted. Default: they are not asked.
+    /// [`cafile`](TlsContext::cafile) sets the accepted issuers. Default: they are not asked.
     pub fn verify_peer(mut self, verify: impl Into<VerifyPeer>) -> Self {
         self.verify_peer = Some(verify.into());
         self
     }
 
-    /// Sets the PEM file with the certificates of those who issue the clients' certificates; needs
+    /// Sets the PEM file with the certificates of the accepted issuers of clients' certificates; needs
     /// [`verify_peer`](TlsContext::verify_peer). Default: none.
     pub fn cafile(mut self, path: impl Into<PathBuf>) -> Self {
         self.cafile = Some(Source::File(path.into()));
@@ -233,27 +234,27 @@ impl TlsContext {
         self
     }
 
-    /// Sets how many sessions of TLS 1.2 are kept for clients that take no tickets; 0 for none. Default: 256.
+    /// Sets the number of sessions of TLS 1.2 that are kept for clients that do not support tickets; 0 for none. Default: 256.
     pub fn session_cache(mut self, sessions: usize) -> Self {
         self.session_cache = sessions;
         self
     }
 
-    /// Sets that the files are looked at when a handshake begins, at most once in an interval, and that everything is
-    /// loaded anew when one of them has changed; `None` for never. See [`TlsConfig`]. Default: never after
+    /// Sets the interval in which the files are checked, at most once, when a handshake begins; if one of them has changed,
+    /// everything is loaded again. `None` for never. See [`TlsConfig`]. Default: never after
     /// [`load`](TlsContext::load), otherwise 1 s.
     pub fn reload_on_change(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.reload_on_change = Some(interval.into());
         self
     }
 
-    /// Reads the files and checks what is in them.
+    /// Reads the files and checks their content.
     ///
     /// # Errors
-    /// [`Error::Read`] when a file cannot be read; [`Error::Load`] when it has no certificate or no key, when they do not
-    /// belong together or cannot be used, when the passphrase is missing or wrong, and when the certificate has expired or
-    /// is not valid yet; [`Error::Context`] when there is no certificate, when a protocol's or server's name is wrong, and
-    /// when one setting lacks another.
+    /// [`Error::Read`] if a file cannot be read; [`Error::Load`] if it has no certificate or no key, if they do not
+    /// belong together or cannot be used, if the passphrase is missing or wrong, and if the certificate has expired or
+    /// is not valid yet; [`Error::Context`] if there is no certificate, if a protocol's or server's name is wrong, and
+    /// if a setting needs another one that is not set; [`Error::TicketKeys`] if ticket keys cannot be created.
     pub fn load(&self) -> Result<TlsConfig, Error> {
         TlsConfig::load(self.clone())
     }

@@ -1,4 +1,4 @@
-//! What a context is once its files are read: a configuration of rustls for each certificate.
+//! A loaded context: a configuration of rustls for each certificate.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,17 +28,17 @@ pub(crate) struct Loaded {
     named: Names<Arc<ServerConfig>>,
     unknown: Mutex<Unknown>,
     factory: Factory,
-    /// What was read.
+    /// The files that were read.
     pub(crate) files: Files,
 }
 
-/// The certificate for those who ask for no other.
+/// The certificate for clients that ask for no other.
 struct Default {
     config: Arc<ServerConfig>,
     certificate: CertificateDer<'static>,
 }
 
-/// Makes the configuration for one more certificate; all share the sessions that are kept.
+/// The common part of all configurations, which share the sessions that are kept.
 struct Factory {
     base: ServerConfig,
     provider: Arc<CryptoProvider>,
@@ -64,7 +64,7 @@ impl Factory {
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
         base.alpn_protocols.clone_from(&context.alpn_protocols);
         base.max_early_data_size = 0;
-        // After the handshake the records are ours.
+        // Needed to take the records over after the handshake.
         base.enable_secret_extraction = true;
         base.send_tls13_tickets = context.session_tickets;
         base.session_storage = match context.session_cache {
@@ -138,14 +138,14 @@ impl Loaded {
         })
     }
 
-    /// The configuration for a client that asks for a name, or for none.
+    /// Returns the configuration for a client that asks for a name, or for none.
     pub(crate) fn select(
         &self,
         name: Option<&str>,
         tls: &TlsConfig,
     ) -> Result<Arc<ServerConfig>, Error> {
         let default = self.default.as_ref();
-        // Names are sent without the dot of the root (RFC 6066, section 3), but not by all clients.
+        // Some clients send names with a trailing dot, against RFC 6066, section 3.
         let name = name.map(|name| name.strip_suffix('.').unwrap_or(name));
         if let Some(name) = name {
             if let Some(config) = self.named.find(name) {
@@ -219,7 +219,7 @@ impl Loaded {
 }
 
 impl Default {
-    /// Whether clients that ask for the name accept the certificate.
+    /// Returns whether clients that ask for the name accept the certificate.
     fn is_for(&self, name: &str) -> bool {
         let (Ok(certificate), Ok(name)) = (
             ParsedCertificate::try_from(&self.certificate),
@@ -248,6 +248,8 @@ fn check_protocols(protocols: &[Vec<u8>]) -> Result<(), Error> {
 mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
+    use std::sync::Barrier;
+    use std::thread;
     use std::time::Duration;
 
     use rcgen::{CertificateParams, KeyPair};
@@ -451,6 +453,24 @@ mod tests {
             served(&tls, Some("other.example")),
             "the client asks for other.example, for which there is no certificate"
         );
+    }
+
+    #[test]
+    fn the_callback_is_called_once_for_a_name_that_clients_of_several_threads_ask_for() {
+        let begun = Arc::new(Barrier::new(2));
+        let (context, asked) = asking(TlsContext::new(), |name| Some(cert(name)));
+        let tls = context.load().unwrap();
+        let threads = [(); 2].map(|()| {
+            let (tls, begun) = (tls.clone(), Arc::clone(&begun));
+            thread::spawn(move || {
+                begun.wait();
+                served(&tls, Some("a.example.org"))
+            })
+        });
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), "a.example.org");
+        }
+        assert_eq!(asked.names(), ["a.example.org"]);
     }
 
     #[test]

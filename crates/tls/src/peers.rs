@@ -1,4 +1,4 @@
-//! Whether clients have to show a certificate, and whose.
+//! The verification of clients.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ use crate::files::Files;
 use crate::pem::{PemFile, ROOTS, Source};
 use crate::tickets::ClientPolicy;
 
-/// Whether clients are asked for a certificate.
+/// The verification of clients by certificates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum VerifyPeer {
-    /// They are not asked.
+    /// Clients are not asked for a certificate.
     #[default]
     No,
-    /// They are asked. Whoever shows none is served as well; a certificate that does not verify is refused.
+    /// Clients are asked. A client without a certificate is accepted; one whose certificate does not verify is refused.
     Optional,
-    /// Whoever shows none that verifies is refused.
+    /// Clients are asked. A client without a certificate that verifies is refused.
     Required,
 }
 
@@ -34,7 +34,7 @@ impl From<bool> for VerifyPeer {
     }
 }
 
-/// The certificates of those who are trusted to issue others.
+/// Reads the certificates of trusted issuers.
 pub(crate) fn roots(source: &Source, files: &mut Files) -> Result<RootCertStore, Error> {
     let file = PemFile::read(source, ROOTS, files)?;
     let mut roots = RootCertStore::empty();
@@ -57,7 +57,7 @@ pub(crate) fn roots(source: &Source, files: &mut Files) -> Result<RootCertStore,
     Ok(roots)
 }
 
-/// The verification of clients.
+/// The parts of a configuration that concern the verification of clients.
 pub(crate) struct ClientAuth {
     /// Requests a certificate and verifies it. Clients learn the names of the roots.
     pub(crate) verifier: Arc<dyn ClientCertVerifier>,

@@ -1,4 +1,4 @@
-//! The certificates that a program gave for names which were not in its context.
+//! The certificates that a callback returned for names which are not in the context.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use rustls::ServerConfig;
 
 use crate::files::Files;
 
-/// How many are kept.
+/// The number of certificates that are kept.
 const MAX: usize = 1024;
 
-/// A table by name, in lower case, that forgets the oldest when it is full.
+/// A table by name, in lower case, that drops the oldest entry when it is full.
 pub(crate) struct Unknown {
     by_name: HashMap<Arc<str>, Kept>,
     by_age: VecDeque<Arc<str>>,
@@ -19,15 +19,15 @@ pub(crate) struct Unknown {
 
 struct Kept {
     config: Arc<ServerConfig>,
-    /// The files as they were when they were looked at.
+    /// The files as they were when they were last checked.
     seen: Files,
     looked: Instant,
 }
 
-/// What is kept for a name.
+/// The result of a lookup.
 pub(crate) struct Found {
     pub(crate) config: Arc<ServerConfig>,
-    /// The files are no longer what they were.
+    /// Whether the files have changed.
     pub(crate) has_changed: bool,
 }
 
@@ -39,7 +39,8 @@ impl Unknown {
         }
     }
 
-    /// What is kept for a name. Its files are looked at, if at all, once in an interval; each change is found once.
+    /// Returns the configuration that is kept for a name. Its files are checked at most once in an interval; each change is
+    /// found once.
     pub(crate) fn find(
         &mut self,
         name: &str,

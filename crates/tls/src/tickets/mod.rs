@@ -3,6 +3,7 @@
 mod crypto;
 mod policy;
 mod ratchet;
+mod session;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -40,7 +41,7 @@ static OF_PROCESS: OnceLock<TicketKeys> = OnceLock::new();
 /// A context only accepts tickets that were issued under the same conditions: the same
 /// [`verify_peer`](crate::TlsContext::verify_peer), the same issuers of clients' certificates
 /// ([`cafile`](crate::TlsContext::cafile)), and a server certificate for the same names. Otherwise the handshake is a full one,
-/// as it is for tickets that have expired or were changed.
+/// as it is for tickets that have expired or were changed, and for clients whose certificate has expired since.
 ///
 /// # Limits
 /// The clocks of processes may differ by 5 minutes: tickets of a period that begins within that time are accepted. When a clock
@@ -48,15 +49,13 @@ static OF_PROCESS: OnceLock<TicketKeys> = OnceLock::new();
 /// client certificates, gets no ticket.
 ///
 /// # Examples
-/// ```
+/// ```no_run
 /// use uptick_tls::TicketKeys;
 ///
 /// // In the parent process:
 /// let state = TicketKeys::of_process()?.export()?;
 /// // In a worker process, before it loads a context:
-/// # if false {
 /// TicketKeys::import(&state)?.install()?;
-/// # }
 /// # Ok::<(), uptick_tls::Error>(())
 /// ```
 #[derive(Clone)]

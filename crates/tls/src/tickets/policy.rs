@@ -13,11 +13,17 @@ use crate::peers::VerifyPeer;
 
 /// The conditions for clients: whether they are asked for a certificate, and by whom it has to be issued.
 #[derive(Clone, Copy)]
-pub(crate) struct ClientPolicy([u8; KEY]);
+pub(crate) struct ClientPolicy {
+    hash: [u8; KEY],
+    verifies_clients: bool,
+}
 
 /// The conditions for clients, and the names of the server.
 #[derive(Clone, Copy)]
-pub(crate) struct Policy([u8; KEY]);
+pub(crate) struct Policy {
+    hash: [u8; KEY],
+    pub(super) verifies_clients: bool,
+}
 
 impl ClientPolicy {
     /// Returns `None` if the provider lacks the hash.
@@ -44,7 +50,10 @@ impl ClientPolicy {
         anchors.dedup();
         let anchors = anchors.iter().flatten().copied();
         let parts = [b"uptick client policy", mode].into_iter().chain(anchors);
-        Some(ClientPolicy(Crypto::new()?.hash(parts)?))
+        Some(ClientPolicy {
+            hash: Crypto::new()?.hash(parts)?,
+            verifies_clients: verify != VerifyPeer::No,
+        })
     }
 
     /// Returns the policy of the server with this certificate.
@@ -53,15 +62,18 @@ impl ClientPolicy {
         // Where it cannot be parsed, it has to be the same certificate.
         let names = names.unwrap_or_else(|_| vec![certificate.to_vec()]);
         let names = names.iter().map(Vec::as_slice);
-        let parts = [b"uptick server policy", &self.0[..]]
+        let parts = [b"uptick server policy", &self.hash[..]]
             .into_iter()
             .chain(names);
-        Some(Policy(Crypto::new()?.hash(parts)?))
+        Some(Policy {
+            hash: Crypto::new()?.hash(parts)?,
+            verifies_clients: self.verifies_clients,
+        })
     }
 }
 
 impl Policy {
     pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.hash
     }
 }

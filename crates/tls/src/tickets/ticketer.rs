@@ -20,6 +20,7 @@ use super::TicketKeys;
 use super::crypto::Secret;
 use super::policy::Policy;
 use super::ratchet::{LIFETIME, is_valid};
+use super::session::client_is_current;
 
 const VERSION: u8 = 1;
 
@@ -98,6 +99,9 @@ impl ProducesTickets for Ticketer {
             return None;
         }
         session.drain(..TIME);
+        if self.policy.verifies_clients && !client_is_current(&session, now) {
+            return None;
+        }
         Some(session)
     }
 }

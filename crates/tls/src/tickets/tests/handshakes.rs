@@ -1,18 +1,22 @@
 //! Handshakes with tickets, in memory and on a clock that the test sets.
 
+use rcgen::date_time_ymd;
+use rustls::client::WantsClientCert;
 use rustls::server::Acceptor;
 use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, ServerConfig, SupportedProtocolVersion, version,
+    ClientConfig, ClientConnection, ConfigBuilder, HandshakeKind, ServerConfig,
+    SupportedProtocolVersion, version,
 };
-use rustls_pki_types::ServerName;
+use rustls_pki_types::{PrivatePkcs8KeyDer, ServerName};
 
 use super::*;
+use crate::pem::Source;
 use crate::provider::provider;
 use crate::{TlsConfig, TlsContext};
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
 
-/// A certificate for `localhost` as PEM, with its key.
+/// A certificate for `localhost` with its key.
 struct Identity {
     certificate: rcgen::Certificate,
     key: KeyPair,
@@ -30,22 +34,29 @@ impl Identity {
 
     /// A server that keeps no sessions, so that tickets alone resume them.
     fn server(&self, keys: &TicketKeys) -> TlsConfig {
+        self.context(keys).load().unwrap()
+    }
+
+    fn context(&self, keys: &TicketKeys) -> TlsContext {
         TlsContext::new()
             .local_cert_pem(self.certificate.pem())
             .local_pk_pem(self.key.serialize_pem())
             .ticket_keys(keys.clone())
             .session_cache(0)
-            .load()
-            .unwrap()
     }
 
     fn client(&self, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
-        let client = ClientConfig::builder_with_provider(provider())
+        Arc::new(self.client_builder(version).with_no_client_auth())
+    }
+
+    fn client_builder(
+        &self,
+        version: &'static SupportedProtocolVersion,
+    ) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+        ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[version])
             .unwrap()
             .with_root_certificates(roots(&[self.certificate.der()]))
-            .with_no_client_auth();
-        Arc::new(client)
     }
 }
 
@@ -161,6 +172,42 @@ fn a_process_that_imports_the_keys_resumes_sessions_of_the_exporter_after_a_rota
             there.set(now + 60);
             let kind = handshake(server, &client, |_| ());
             assert_eq!(kind == HandshakeKind::Resumed, period > 0, "{period}");
+        }
+    }
+}
+
+#[test]
+fn a_client_whose_certificate_has_expired_since_is_verified_again() {
+    let identity = Identity::new();
+    // A certificate that is its own issuer.
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["alice".to_owned()]).unwrap();
+    params.not_after = date_time_ymd(2090, 1, 1);
+    let not_after = params.not_after.unix_timestamp() as u64;
+    let certificate = params.self_signed(&key).unwrap();
+    for version in VERSIONS {
+        for mode in [VerifyPeer::Optional, VerifyPeer::Required] {
+            let clock = TestClock::at(not_after - 60);
+            let mut server = identity.context(&clock.keys()).verify_peer(mode);
+            server.cafile = Some(Source::text("cafile", certificate.pem()));
+            let server = server.load().unwrap();
+            let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+            let client = identity
+                .client_builder(version)
+                .with_client_auth_cert(vec![certificate.der().clone()], key.into());
+            let (client, bare) = (Arc::new(client.unwrap()), identity.client(version));
+            let visit = |client| handshake(&server, client, |_| ());
+            assert_eq!(visit(&client), HandshakeKind::Full);
+            assert_eq!(visit(&client), HandshakeKind::Resumed);
+            clock.set(not_after);
+            assert_eq!(visit(&client), HandshakeKind::Resumed);
+            clock.set(not_after + 1);
+            // On the system's clock it is valid still.
+            assert_eq!(visit(&client), HandshakeKind::Full);
+            if mode == VerifyPeer::Optional {
+                assert_eq!(visit(&bare), HandshakeKind::Full);
+                assert_eq!(visit(&bare), HandshakeKind::Resumed);
+            }
         }
     }
 }
