@@ -1,6 +1,6 @@
 //! The primitives below session tickets: random bytes, key derivation and authenticated encryption, all of the provider.
 //!
-//! Cost of a sealed or opened ticket: one HKDF-Expand of SHA-256 and one pass of ChaCha20-Poly1305.
+//! Cost of a sealed or opened ticket: one hash of three blocks and one pass of ChaCha20-Poly1305.
 
 use std::fmt;
 
