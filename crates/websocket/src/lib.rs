@@ -27,4 +27,6 @@ pub use reconnect::{Lost, Reconnect, Reconnecting, Retry};
 pub use routes::{WebSocketRoutes, upgrade, upgrade_with};
 pub use socket::Sent;
 pub use socket::handle::{Closed, WebSocket};
-pub use topics::{PublishError, Publisher, Subscription, Topics};
+pub use topics::{
+    HubAdapter, HubMessage, PublishError, Publisher, Subscription, Topics, set_default_adapter,
+};

@@ -88,7 +88,8 @@ pub trait WebSocketRoutes: sealed::Sealed + Copy {
     /// The topics of the server's WebSockets.
     fn topics(self) -> Topics;
 
-    /// Sends a message to all WebSockets of the server that are subscribed to a topic, and gives to how many.
+    /// Sends a message to all WebSockets of the server that are subscribed to a topic, and returns to how many of this worker; see
+    /// [`Topics::publish`].
     fn publish(self, topic: &str, payload: impl Payload) -> usize {
         self.topics().publish(topic, payload)
     }

@@ -1,6 +1,6 @@
 //! The WebSockets of each server of the thread: their topics, and their end with the server.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -19,7 +19,9 @@ thread_local! {
 
 /// The state that the WebSockets of a server share.
 pub(crate) struct Sockets {
-    topics: Topics,
+    /// Made when the program first asks for them, as it does in its set-up: the place in that order is their name in all workers.
+    topics: OnceCell<Topics>,
+    server: HttpServer,
     /// The shutdown of the server: the WebSockets that are still to be closed.
     closing: RefCell<Option<Staggered<WebSocket>>>,
     /// The code with which the shutdown closes them.
@@ -35,11 +37,12 @@ impl Sockets {
 
     fn new(http: HttpServer) -> Rc<Sockets> {
         let sockets = Rc::new(Sockets {
-            topics: Topics::new(),
+            topics: OnceCell::new(),
+            server: http,
             closing: RefCell::new(None),
             code: Rc::new(Cell::new(CloseCode::GOING_AWAY)),
         });
-        if http.with_listeners(|_| ()).is_none() {
+        if !sockets.has_server() {
             // Nothing would remove those of a server that has closed.
             return sockets;
         }
@@ -54,8 +57,20 @@ impl Sockets {
         sockets
     }
 
+    fn has_server(&self) -> bool {
+        self.server.with_listeners(|_| ()).is_some()
+    }
+
     pub(crate) fn topics(&self) -> Topics {
-        self.topics
+        if let Some(topics) = self.topics.get() {
+            return *topics;
+        }
+        // Their adapter is made by the program, so nothing is borrowed.
+        let topics = match self.has_server() {
+            true => Topics::of_server(),
+            false => Topics::new(),
+        };
+        *self.topics.get_or_init(|| topics)
     }
 
     /// Closes the WebSockets within the window of a shutdown.
@@ -82,8 +97,10 @@ impl Sockets {
             closing.cancel();
         }
         // WebSockets over channels that are no connections may outlive the server that they came to.
-        if sockets_of(self).is_empty() {
-            self.topics.close();
+        if let Some(topics) = self.topics.get()
+            && sockets_of(self).is_empty()
+        {
+            topics.close();
         }
     }
 }

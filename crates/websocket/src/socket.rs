@@ -154,7 +154,7 @@ impl WebSocket {
     pub fn subscribe(self, topic: &str) -> bool {
         let noted = session(self).and_then(|ws| {
             let topics = ws.route.topics;
-            let name = topics.name(topic)?;
+            let name = topics.shared_name(topic)?;
             ws.note_topic(&name).then_some((topics, name))
         });
         if let Some((topics, name)) = &noted {
@@ -183,8 +183,8 @@ impl WebSocket {
         topics.map(|name| (*name).to_owned()).collect()
     }
 
-    /// Sends a message to all others that are subscribed to a topic, and gives to how many; to nobody unless it is
-    /// subscribed itself.
+    /// Sends a message to all others that are subscribed to a topic, also in other workers, and returns to how many of this worker. It
+    /// reaches nobody unless this WebSocket is subscribed itself.
     pub fn publish(self, topic: &str, payload: impl Payload) -> usize {
         if !self.is_subscribed(topic) {
             return 0;

@@ -1,50 +1,54 @@
 //! A message for many, as the frame that all of them get.
 
-use std::ops::Range;
-
 use bytes::Bytes;
 use uptick_emitter::emit;
 use uptick_socket::engine::Engine;
 
 use super::handle::WebSocket;
-use super::sending::{COPIED, Room, SOFT_LIMIT, opcode};
+use super::sending::{COPIED, Room, SOFT_LIMIT};
 use super::state::{Flags, WebSocketSession, session};
 use crate::compression;
 use crate::message::Payload;
-use crate::protocol::frame::{self, Opcode};
+use crate::protocol::frame;
+use crate::topics::message::HubMessage;
 
 /// A message for many, encoded once.
 pub(crate) struct Frame {
-    plain: Bytes,
-    payload: Range<usize>,
-    opcode: Opcode,
+    message: HubMessage,
     /// The frame for those that have no compressor of their own; the inner `None` if compressing is not worth it.
     shared: Option<Option<Bytes>>,
 }
 
 impl Frame {
     pub(crate) fn new(payload: &impl Payload) -> Self {
-        let slice = payload.as_slice();
-        let opcode = opcode(payload);
-        let mut plain = Vec::with_capacity(slice.len() + 14);
-        frame::append(&mut plain, opcode, frame::Flags::FIN, None, slice);
+        Frame::of(HubMessage::new(payload))
+    }
+
+    /// The frame of a message that is encoded already.
+    pub(crate) fn of(message: HubMessage) -> Self {
         Frame {
-            payload: plain.len() - slice.len()..plain.len(),
-            plain: plain.into(),
-            opcode,
+            message,
             shared: None,
         }
     }
 
+    pub(crate) fn message(&self) -> &HubMessage {
+        &self.message
+    }
+
+    fn plain(&self) -> &Bytes {
+        self.message.frame()
+    }
+
     fn payload(&self) -> &[u8] {
-        &self.plain[self.payload.clone()]
+        self.message.payload()
     }
 
     /// Returns the frame around a compressed payload.
     fn around(&self, deflated: &[u8]) -> Bytes {
         let mut out = Vec::with_capacity(deflated.len() + 14);
         let flags = frame::Flags::FIN | frame::Flags::RSV1;
-        frame::append(&mut out, self.opcode, flags, None, deflated);
+        frame::append(&mut out, self.message.opcode(), flags, None, deflated);
         out.into()
     }
 
@@ -62,13 +66,13 @@ impl Frame {
 /// Cost of a short frame to a server's WebSocket: one look, and a copy into the connection's queue.
 #[inline]
 pub(crate) fn deliver(ws: WebSocket, frame: &mut Frame) -> bool {
-    let length = frame.plain.len();
+    let length = frame.plain().len();
     let ordinary = |session: &WebSocketSession| {
         length <= COPIED && session.sends_plainly() && length + SOFT_LIMIT <= session.most()
     };
     let written = ws
         .conn()
-        .write_for(ordinary, |out| out.extend_from_slice(&frame.plain));
+        .write_for(ordinary, |out| out.extend_from_slice(frame.plain()));
     match written {
         Some(true) => true,
         Some(false) => {
@@ -89,7 +93,7 @@ impl WebSocketSession {
             emit(self, WebSocket::DROPPED, bytes);
             return false;
         }
-        match self.room(frame.plain.len()) {
+        match self.room(frame.plain().len()) {
             Room::Free => {}
             Room::Slow => {
                 self.dropped_for_slow(frame.payload().len());
@@ -98,8 +102,8 @@ impl WebSocketSession {
             Room::Closed => return false,
         }
         if self.has(Flags::CLIENT) {
-            let payload = frame.plain.slice(frame.payload.clone());
-            let sent = self.write(frame.opcode, frame::Flags::FIN, payload);
+            let payload = frame.plain().slice(frame.message.range());
+            let sent = self.write(frame.message.opcode(), frame::Flags::FIN, payload);
             return sent.is_taken();
         }
         let own = self.if_rare(|rare| {
@@ -113,7 +117,7 @@ impl WebSocketSession {
             None if self.has(Flags::DEFLATE) => frame.shared(),
             None => None,
         };
-        let bytes = bytes.unwrap_or_else(|| frame.plain.clone());
+        let bytes = bytes.unwrap_or_else(|| frame.plain().clone());
         let sent = match bytes.len() <= COPIED {
             true => self.put(Bytes::new(), |out| out.extend_from_slice(&bytes)),
             false => self.put(bytes, |_| ()),

@@ -10,6 +10,7 @@ use indexmap::IndexSet;
 use uptick_emitter::{Emitter, Listeners, emit, events};
 use uptick_event_loop::{Id, Table, catch};
 
+use super::adapter::{self, HubAdapter};
 use crate::socket::handle::WebSocket;
 
 /// The topics of a server: who is subscribed to which.
@@ -71,6 +72,9 @@ events! {
 #[derive(Default)]
 struct Hub {
     topics: HashMap<Rc<str>, IndexSet<WebSocket>>,
+    /// What connects it to other workers.
+    adapter: Option<Rc<dyn HubAdapter>>,
+    name: Option<Rc<str>>,
     listeners: Listeners,
 }
 
@@ -88,7 +92,7 @@ impl Emitter for Topics {
 }
 
 impl Topics {
-    /// Makes topics that no server has.
+    /// Creates topics that no server has. They have no name, and are local to this thread until they get one.
     pub fn new() -> Self {
         let id = HUBS.try_with(|hubs| hubs.borrow_mut().insert(Hub::default()));
         Topics::from_id(id.ok().flatten())
@@ -99,6 +103,65 @@ impl Topics {
         OF_THREAD
             .try_with(|topics| *topics.get_or_init(Topics::new))
             .unwrap_or_default()
+    }
+
+    /// Creates the topics of a server, under the next name.
+    pub(crate) fn of_server() -> Self {
+        let topics = Topics::new();
+        topics.set_name(&adapter::next_name());
+        topics
+    }
+
+    /// Names the hub. Hubs of the same name in all workers are one: what is published on one of them reaches the subscribers of all, if
+    /// this thread connects hubs ([`set_default_adapter`](crate::set_default_adapter)), as the threads and processes of `uptick-workers`
+    /// do.
+    ///
+    /// Within a worker a name belongs to one hub: what is published on another one of the same name does not reach its subscribers.
+    ///
+    /// Default: for the hub of an [`HttpServer`](uptick_http::HttpServer) its place in the order in which hubs of servers were made in the
+    /// thread, from `1`. That is the same in all workers that run the same set-up. Other hubs have no name, and are local.
+    pub fn set_name(self, name: &str) {
+        let is_new = self.with_hub(|hub| {
+            let is_new = hub.name.as_deref() != Some(name);
+            if is_new {
+                hub.name = Some(name.into());
+            }
+            is_new
+        });
+        if is_new == Some(true)
+            && let Some(adapter) = adapter::make(self, name)
+        {
+            self.replace_adapter(Some(adapter));
+        }
+    }
+
+    /// Returns the name of the hub, if it has one.
+    pub fn name(self) -> Option<Rc<str>> {
+        self.with_hub(|hub| hub.name.clone()).flatten()
+    }
+
+    /// Connects the hub to other workers by an adapter, in place of the one before, which is dropped.
+    ///
+    /// The topics that have subscribers are passed to it before this returns. Default: the one of the thread
+    /// ([`set_default_adapter`](crate::set_default_adapter)) for a hub with a name, none for others.
+    pub fn set_adapter(self, adapter: impl HubAdapter + 'static) {
+        self.replace_adapter(Some(Rc::new(adapter)));
+    }
+
+    /// Disconnects the hub from other workers: it is local then.
+    pub fn remove_adapter(self) {
+        self.replace_adapter(None);
+    }
+
+    fn replace_adapter(self, adapter: Option<Rc<dyn HubAdapter>>) {
+        let before = self.with_hub(|hub| std::mem::replace(&mut hub.adapter, adapter.clone()));
+        // It is dropped while nothing is borrowed: it may use the hub.
+        drop(before);
+        if let Some(adapter) = adapter {
+            for topic in self.names() {
+                adapter.subscribed(&topic);
+            }
+        }
     }
 
     pub(super) fn from_id(id: Option<Id>) -> Self {
@@ -137,9 +200,17 @@ impl Topics {
         sockets
     }
 
-    /// Adds the WebSockets that are subscribed to a topic to a list.
-    pub(super) fn list(self, topic: &str, sockets: &mut Vec<WebSocket>) {
-        self.with_hub(|hub| sockets.extend(hub.topics.get(topic).into_iter().flatten()));
+    /// Adds the WebSockets that are subscribed to a topic to a list; returns the adapter.
+    pub(super) fn list(
+        self,
+        topic: &str,
+        sockets: &mut Vec<WebSocket>,
+    ) -> Option<Rc<dyn HubAdapter>> {
+        let adapter = self.with_hub(|hub| {
+            sockets.extend(hub.topics.get(topic).into_iter().flatten());
+            hub.adapter.clone()
+        });
+        adapter.flatten()
     }
 
     /// Returns the topics that have subscribers, in no order.
@@ -149,7 +220,7 @@ impl Topics {
     }
 
     /// Returns the name of a topic, shared with its subscribers; `None` if these topics are gone.
-    pub(crate) fn name(self, topic: &str) -> Option<Rc<str>> {
+    pub(crate) fn shared_name(self, topic: &str) -> Option<Rc<str>> {
         self.with_hub(|hub| match hub.topics.get_key_value(topic) {
             Some((name, _)) => Rc::clone(name),
             None => topic.into(),
@@ -200,8 +271,20 @@ impl Topics {
     }
 
     fn tell(self, topic: Rc<str>, socket: WebSocket, now: usize, before: usize) {
-        let listens = self.with_hub(|hub| !hub.listeners.is_empty());
-        if listens == Some(true) {
+        let interested = self.with_hub(|hub| {
+            let is_edge = now == 0 || before == 0;
+            let adapter = hub.adapter.clone().filter(|_| is_edge);
+            (adapter, !hub.listeners.is_empty())
+        });
+        let Some((adapter, listens)) = interested else {
+            return;
+        };
+        match adapter {
+            Some(adapter) if now == 0 => adapter.unsubscribed(&topic),
+            Some(adapter) => adapter.subscribed(&topic),
+            None => {}
+        }
+        if listens {
             let subscription = Subscription {
                 topic,
                 socket,

@@ -236,6 +236,35 @@ fn what_other_threads_publish_is_limited() {
 }
 
 #[test]
+fn so_many_messages_of_other_threads_wait() {
+    let http = server();
+    let publisher = http.topics().publisher();
+    for _ in 0..uptick_event_loop::POST_LIMIT {
+        publisher.publish("nobody", "").unwrap();
+    }
+    let error = publisher.publish("nobody", "").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "publishing to the topic \"nobody\" failed: 65536 messages wait for the loop's thread already"
+    );
+    run_until(|| publisher.publish("nobody", "").is_ok());
+}
+
+#[test]
+fn a_thread_that_has_ended_publishes_nothing() {
+    let (publisher, published) = std::thread::spawn(|| {
+        let publisher = Topics::new().publisher();
+        // Its loop never runs.
+        let published = publisher.publish("nobody", "a");
+        (publisher, published)
+    })
+    .join()
+    .unwrap();
+    published.unwrap();
+    assert!(publisher.publish("nobody", "b").is_err());
+}
+
+#[test]
 fn a_policy_is_followed_where_many_are_published_to() {
     for (policy, end) in [
         (SlowPolicy::Drop, ""),

@@ -27,11 +27,13 @@
 //! ```
 
 pub mod frame;
+mod hub;
 mod local;
 mod sockets;
 mod threads;
 mod transport;
 
+pub use hub::{BusHub, connect_hubs};
 pub use local::{Bus, MESSAGE_LIMIT, QUEUE_LIMIT, SubscriptionId, TOPIC_LIMIT};
 pub use sockets::SocketTransport;
 pub use threads::{ThreadBus, ThreadTransport};

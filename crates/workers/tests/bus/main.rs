@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic and say why")]
 
 mod frames;
+mod hubs;
 mod local;
 mod sequences;
 mod sockets;

@@ -1,0 +1,173 @@
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use uptick_http::{HttpServer, Request};
+use uptick_websocket::{
+    Compression, HubAdapter, HubMessage, Message, Topics, WebSocket, WebSocketOptions,
+    WebSocketRoutes, set_default_adapter, upgrade,
+};
+
+use crate::support::{Client, Log, run_until, server, settle};
+
+/// An adapter that records what the hub does with it.
+struct Recorder {
+    log: Log,
+    name: String,
+}
+
+impl HubAdapter for Recorder {
+    fn publish(&self, topic: &str, message: &HubMessage) {
+        let text = String::from_utf8_lossy(message.payload()).into_owned();
+        let kind = if message.is_text() { "text" } else { "bytes" };
+        self.log
+            .add(format_args!("{}:{topic}={kind}:{text}", self.name));
+    }
+
+    fn subscribed(&self, topic: &str) {
+        self.log.add(format_args!("{}:+{topic}", self.name));
+    }
+
+    fn unsubscribed(&self, topic: &str) {
+        self.log.add(format_args!("{}:-{topic}", self.name));
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.log.add(format_args!("{}:dropped", self.name));
+    }
+}
+
+/// Records what all hubs of this thread that get a name would send to others.
+fn recorded() -> Log {
+    let log = Log::default();
+    let seen = log.clone();
+    set_default_adapter(move |_, name| Recorder {
+        log: seen.clone(),
+        name: name.to_owned(),
+    });
+    log
+}
+
+/// Subscribes all WebSockets of a server to `news`.
+fn news(http: HttpServer, options: WebSocketOptions) -> Rc<RefCell<Vec<WebSocket>>> {
+    let all = Rc::new(RefCell::new(Vec::new()));
+    let there = Rc::clone(&all);
+    http.websocket_with("/", options, move |_| {
+        let there = Rc::clone(&there);
+        uptick_websocket::Accept::new(move |ws: WebSocket| {
+            ws.subscribe("news");
+            there.borrow_mut().push(ws);
+        })
+    });
+    all
+}
+
+#[test]
+fn an_adapter_gets_what_is_published_and_the_first_and_last_subscriber() {
+    let log = recorded();
+    let http = server();
+    let all = news(http, WebSocketOptions::new());
+    let clients = [Client::open(http, "/"), Client::open(http, "/")];
+    assert_eq!(http.publish("news", "a"), 2);
+    assert_eq!(http.publish("other", &b"b"[..]), 0);
+    let ws = all.borrow()[0];
+    assert_eq!(ws.publish("news", "c"), 1);
+    assert_eq!(ws.publish("other", "not subscribed"), 0);
+    let topics = http.topics();
+    assert_eq!(topics.publish_where("news", "here", |_| true), 2);
+    drop(clients);
+    run_until(|| topics.subscribers("news") == 0);
+    let expected = "1:+news 1:news=text:a 1:other=bytes:b 1:news=text:c 1:-news";
+    assert_eq!(log.text(), expected);
+}
+
+#[test]
+fn a_message_of_another_worker_reaches_the_subscribers_here_and_nobody_else() {
+    let log = recorded();
+    let http = server();
+    news(
+        http,
+        WebSocketOptions::new().compression(Compression::Shared),
+    );
+    let fields = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    let mut clients = [Client::ask(http, "/", fields), Client::ask(http, "/", "")];
+    let text = "again and again ".repeat(100);
+    for message in [Message::from("first"), Message::from(text.clone())] {
+        let message = HubMessage::new(&message);
+        assert_eq!(http.topics().deliver("news", &message), 2);
+        assert_eq!(http.topics().deliver("other", &message), 0);
+    }
+    for client in &mut clients {
+        assert_eq!(client.message(), "first");
+        assert_eq!(client.message(), text);
+    }
+    assert_eq!(log.text(), "1:+news");
+}
+
+#[test]
+fn hubs_of_servers_are_named_by_their_order_and_others_are_local() {
+    let log = recorded();
+    let local = Topics::new();
+    let servers = [server(), server()];
+    let names = servers.map(|http| http.topics().name().unwrap().to_string());
+    assert_eq!(names, ["1", "2"]);
+    assert_eq!(servers[0].topics().name().as_deref(), Some("1"));
+    assert_eq!((local.name(), Topics::of_thread().name()), (None, None));
+    local.publish("a", "nobody");
+    local.set_name("own");
+    local.publish("a", "b");
+    servers[1].topics().set_name("chat");
+    servers[1].publish("c", "d");
+    assert_eq!(log.text(), "own:a=text:b 2:dropped chat:c=text:d");
+}
+
+#[test]
+fn requests_do_not_change_the_names_of_hubs() {
+    recorded();
+    let upgrading = server();
+    upgrading.get("/", |req: Request| {
+        upgrade(&req, WebSocketOptions::new(), |_| ())
+    });
+    let _client = Client::open(upgrading, "/");
+    assert_eq!(server().topics().name().as_deref(), Some("1"));
+}
+
+#[test]
+fn a_new_adapter_gets_the_topics_that_have_subscribers() {
+    let log = recorded();
+    let http = server();
+    news(http, WebSocketOptions::new());
+    let _client = Client::open(http, "/");
+    let topics = http.topics();
+    topics.set_name("chat");
+    topics.set_name("chat");
+    topics.set_adapter(Recorder {
+        log: log.clone(),
+        name: "set".into(),
+    });
+    topics.remove_adapter();
+    topics.publish("news", "local");
+    let expected = "1:+news 1:dropped chat:+news chat:dropped set:+news set:dropped";
+    assert_eq!(log.text(), expected);
+}
+
+#[test]
+fn other_threads_publish_through_the_adapter_too() {
+    let log = recorded();
+    let http = server();
+    news(http, WebSocketOptions::new());
+    let mut client = Client::open(http, "/");
+    let publisher = http.topics().publisher();
+    std::thread::spawn(move || {
+        publisher.publish("news", "a").unwrap();
+        publisher.publish("news", vec![98]).unwrap();
+        publisher.publish("news", "c").unwrap();
+    })
+    .join()
+    .unwrap();
+    assert_eq!(client.message(), "a");
+    settle();
+    let expected = "1:+news 1:news=text:a 1:news=bytes:b 1:news=text:c";
+    assert_eq!(log.text(), expected);
+}
