@@ -257,7 +257,7 @@ impl HttpConnection {
     }
 
     /// Connects a new exchange with the connection and the site.
-    #[inline]
+    #[inline(always)]
     fn connect(&self, exchange: &mut Exchange, site: &Rc<Site>) {
         exchange.conn = Some(self.conn);
         exchange.proxies = site.proxies_of(|| self.conn.remote_ip());

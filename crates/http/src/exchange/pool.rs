@@ -38,7 +38,7 @@ fn another() -> Rc<Exchange> {
 /// Ends an exchange: its handles are stale from now on, and what was captured by its listeners is dropped.
 ///
 /// To be called while nothing is borrowed.
-#[inline]
+#[inline(always)]
 pub(crate) fn release(exchange: Rc<Exchange>) {
     drop(exchange.ends.take());
     if let Some(id) = exchange.handle.take() {
@@ -63,7 +63,7 @@ pub(crate) fn discard(mut exchange: Rc<Exchange>) {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn reset(exchange: &mut Exchange) {
     exchange.head.clear(HEAD);
     exchange.conn = None;

@@ -113,12 +113,15 @@ impl Request {
     /// but no files ([`StaticFiles`](crate::StaticFiles)). A path with a malformed escape, which no handler gets, is as it was
     /// sent.
     pub fn path(&self) -> &str {
-        self.normal_path()
-            .unwrap_or_else(|BadEscape| self.exchange.head.raw_path())
+        match self.normal_path() {
+            Ok(path) => str::from_utf8(path).unwrap_or_default(),
+            Err(BadEscape) => self.exchange.head.raw_path(),
+        }
     }
 
-    pub(crate) fn normal_path(&self) -> Result<&str, BadEscape> {
-        self.exchange.path.of(self.exchange.head.raw_path())
+    #[inline]
+    pub(crate) fn normal_path(&self) -> Result<&[u8], BadEscape> {
+        self.exchange.path.of(self.exchange.head.raw_path_bytes())
     }
 
     pub(crate) fn path_bytes(&self) -> &[u8] {
@@ -152,7 +155,8 @@ impl Request {
 
     /// The decoded value of a parameter of the route's pattern.
     pub fn param(&self, name: &str) -> Option<&str> {
-        self.exchange.params.get()?.get(self.path(), name)
+        let path = self.normal_path().unwrap_or_default();
+        self.exchange.params.get()?.get_in(path, name)
     }
 
     /// Sets the parameters of the route, which was found.

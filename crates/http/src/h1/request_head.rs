@@ -148,9 +148,15 @@ impl RequestHead {
     /// The path of the target as it was sent, with its percent-encoding: `/` for a URI without one, `*` for the server
     /// as a whole, and empty for `CONNECT`.
     pub fn raw_path(&self) -> &str {
+        str::from_utf8(self.raw_path_bytes()).unwrap_or_default()
+    }
+
+    /// [`raw_path`](RequestHead::raw_path) as bytes.
+    #[inline]
+    pub(crate) fn raw_path_bytes(&self) -> &[u8] {
         match self.parts.form {
-            TargetForm::Absolute if self.parts.path == Span::default() => "/",
-            _ => self.text(self.parts.path),
+            TargetForm::Absolute if self.parts.path == Span::default() => b"/",
+            _ => self.path_bytes(),
         }
     }
 

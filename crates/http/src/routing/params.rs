@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::str::Utf8Error;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::percent_decode;
 
 /// The parameters of a match, percent-decoded.
 ///
@@ -25,8 +25,16 @@ pub(super) enum Value {
 impl Params {
     /// The value of the parameter `name`; `path` is the path that was matched.
     pub fn get<'a>(&'a self, path: &'a str, name: &str) -> Option<&'a str> {
-        self.iter(path)
-            .find_map(|(n, value)| (n == name).then_some(value))
+        self.get_in(path.as_bytes(), name)
+    }
+
+    /// [`get`](Params::get) for a path as bytes.
+    pub(crate) fn get_in<'a>(&'a self, path: &'a [u8], name: &str) -> Option<&'a str> {
+        let index = self.names().iter().position(|other| **other == *name)?;
+        match index {
+            0 => self.first.text(path),
+            _ => self.rest.get(index - 1)?.text(path),
+        }
     }
 
     /// The names and values in the order of the pattern; `path` is the path that was matched.
@@ -35,7 +43,7 @@ impl Params {
         self.names()
             .iter()
             .zip(values)
-            .filter_map(|(name, value)| Some((&**name, value.text(path)?)))
+            .filter_map(|(name, value)| Some((&**name, value.text(path.as_bytes())?)))
     }
 
     fn names(&self) -> &[Box<str>] {
@@ -65,9 +73,9 @@ impl Value {
     };
 
     /// The value `raw` of a match in `path`, a range of `original` if it can be.
-    pub(super) fn of(original: &str, raw: &str) -> Result<Self, Utf8Error> {
-        if raw.contains('%') {
-            let decoded = percent_decode_str(raw).decode_utf8()?;
+    pub(super) fn of(original: &[u8], raw: &[u8]) -> Result<Self, Utf8Error> {
+        if raw.contains(&b'%') {
+            let decoded = percent_decode(raw).decode_utf8()?;
             return Ok(Self::Owned(decoded.into()));
         }
         let start = (raw.as_ptr() as usize).wrapping_sub(original.as_ptr() as usize);
@@ -77,13 +85,16 @@ impl Value {
         let range = u32::try_from(start).ok().zip(u32::try_from(end).ok());
         Ok(match range {
             Some((start, end)) if is_part => Self::Range { start, end },
-            _ => Self::Owned(raw.into()),
+            _ => Self::Owned(str::from_utf8(raw)?.into()),
         })
     }
 
-    fn text<'a>(&'a self, path: &'a str) -> Option<&'a str> {
+    fn text<'a>(&'a self, path: &'a [u8]) -> Option<&'a str> {
         match self {
-            Self::Range { start, end } => path.get(*start as usize..*end as usize),
+            Self::Range { start, end } => {
+                let range = *start as usize..*end as usize;
+                str::from_utf8(path.get(range)?).ok()
+            }
             Self::Owned(text) => Some(text),
         }
     }
@@ -95,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_value_without_an_escape_is_a_range_of_the_path() {
-        let path = "/users/7";
+        let path = b"/users/7";
         let value = Value::of(path, &path[7..]).unwrap();
         assert!(matches!(value, Value::Range { start: 7, end: 8 }));
         assert_eq!(value.text(path), Some("7"));
@@ -103,20 +114,20 @@ mod tests {
 
     #[test]
     fn a_value_of_another_string_is_kept_by_itself() {
-        let value = Value::of("/users/7", &String::from("seven")).unwrap();
-        assert_eq!(value.text("/users/7"), Some("seven"));
+        let value = Value::of(b"/users/7", &b"seven".to_vec()).unwrap();
+        assert_eq!(value.text(b"/users/7"), Some("seven"));
     }
 
     #[test]
     fn a_value_with_an_escape_is_decoded() {
-        let path = "/a%2Fb";
+        let path = b"/a%2Fb";
         let value = Value::of(path, &path[1..]).unwrap();
         assert_eq!(value.text(path), Some("a/b"));
     }
 
     #[test]
     fn a_value_that_does_not_decode_to_utf_8_is_an_error() {
-        assert!(Value::of("/%FF", "%FF").is_err());
+        assert!(Value::of(b"/%FF", b"%FF").is_err());
     }
 
     #[test]

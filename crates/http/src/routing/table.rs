@@ -224,15 +224,20 @@ impl<T> Router<T> {
     /// What there is for a method and a path as it was sent, without the query.
     pub fn find(&self, method: &Method, path: &str) -> Found<'_, T> {
         match path::normalised(path) {
-            Ok(normal) => self.find_normal(method, path, &normal),
+            Ok(normal) => self.find_normal(method, path.as_bytes(), normal.as_bytes()),
             Err(path::BadEscape) => Found::BadPath,
         }
     }
 
     /// [`find`](Router::find) for a path whose normal form is known. The parameters are those of `path`.
-    pub(crate) fn find_normal(&self, method: &Method, path: &str, normal: &str) -> Found<'_, T> {
+    pub(crate) fn find_normal(
+        &self,
+        method: &Method,
+        path: &[u8],
+        normal: &[u8],
+    ) -> Found<'_, T> {
         let mut spans = Spans::default();
-        let found = self.tree.find(normal.as_bytes(), &mut spans);
+        let found = self.tree.find(normal, &mut spans);
         if let Some(endpoint) = found.and_then(|index| self.endpoints.get(index)) {
             return match endpoint.entry(method) {
                 Some(entry) => {
@@ -242,13 +247,14 @@ impl<T> Router<T> {
                 None => self.without_route(method, endpoint.methods()),
             };
         }
-        if path == "*" && method == Method::OPTIONS {
+        if path == b"*" && method == Method::OPTIONS {
             return self.without_route(method, self.all_methods());
         }
         self.find_regex(method, path, normal)
     }
 
-    fn find_regex(&self, method: &Method, path: &str, normal: &str) -> Found<'_, T> {
+    fn find_regex(&self, method: &Method, path: &[u8], normal: &[u8]) -> Found<'_, T> {
+        let normal = str::from_utf8(normal).unwrap_or_default();
         let mut methods: Vec<&Method> = Vec::new();
         let mut matched = false;
         for (regex, index) in &self.regexes {
@@ -263,7 +269,7 @@ impl<T> Router<T> {
                     continue;
                 };
                 let values = entry.names.iter().map(|name| match groups.name(name) {
-                    Some(group) => Value::of(path, group.as_str()),
+                    Some(group) => Value::of(path, group.as_str().as_bytes()),
                     None => Ok(Value::ABSENT),
                 });
                 return entry.with(values);

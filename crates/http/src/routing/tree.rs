@@ -41,7 +41,7 @@ impl Spans {
     }
 
     /// Returns the parameters of `path`, to which the spans belong.
-    pub(super) fn texts<'p>(&self, path: &'p str) -> impl Iterator<Item = &'p str> {
+    pub(super) fn texts<'p>(&self, path: &'p [u8]) -> impl Iterator<Item = &'p [u8]> {
         let spans = self.inline.iter().chain(&self.more);
         spans.map(|(start, end)| path.get(*start..*end).unwrap_or_default())
     }
@@ -111,12 +111,7 @@ impl Tree {
     pub(super) fn find_text(&self, mut path: &[u8]) -> Option<usize> {
         let mut node = self;
         loop {
-            // The first byte has led to the node.
-            path = match node.text.len() {
-                0 => path,
-                1 => path.get(1..)?,
-                _ => path.strip_prefix(&*node.text)?,
-            };
+            path = node.behind_text(path)?;
             match path.first() {
                 Some(first) => node = node.child(*first)?,
                 None => return node.end,
@@ -129,15 +124,33 @@ impl Tree {
         self.find_from(path, 0, 0, spans)
     }
 
+    /// Returns what is behind the node's text. The first byte of the path has led to the node.
+    #[inline]
+    fn behind_text<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        match self.text.len() {
+            0 => Some(path),
+            1 => path.get(1..),
+            _ => path.strip_prefix(&*self.text),
+        }
+    }
+
     /// Compares the path from `start` on, behind so many parameters.
     fn find_from(
-        &self,
+        mut self: &Self,
         path: &[u8],
         start: usize,
         parameters: usize,
         spans: &mut Spans,
     ) -> Option<usize> {
-        let left = path.get(start..)?.strip_prefix(&*self.text)?;
+        let mut left = self.behind_text(path.get(start..)?)?;
+        while self.params.is_empty() && self.rest.is_none() {
+            // There is one way only.
+            match left.first() {
+                Some(first) => self = self.child(*first)?,
+                None => return self.end,
+            }
+            left = self.behind_text(left)?;
+        }
         let start = path.len() - left.len();
         let Some(first) = left.first() else {
             if self.end.is_none() && self.rest.is_some() {
@@ -191,8 +204,9 @@ mod tests {
     fn find(tree: &Tree, path: &str) -> Option<(usize, Vec<String>)> {
         let mut spans = Spans::default();
         let index = tree.find(path.as_bytes(), &mut spans)?;
-        let texts = spans.texts(path).filter(|text| !text.is_empty());
-        Some((index, texts.map(str::to_owned).collect()))
+        let texts = spans.texts(path.as_bytes()).filter(|text| !text.is_empty());
+        let texts = texts.map(|text| str::from_utf8(text).unwrap().to_owned());
+        Some((index, texts.collect()))
     }
 
     #[test]

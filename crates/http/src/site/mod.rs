@@ -84,7 +84,7 @@ impl Site {
     }
 
     /// Runs the middlewares and the handler of the request's route.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn answer(self: &Rc<Self>, request: Request) -> Reply {
         if self.layers.is_empty() {
             return self.find(request);
@@ -93,7 +93,7 @@ impl Site {
         Next::new(Rc::clone(&self.layers), end).run(request)
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, request: Request) -> Reply {
         let exact = self
             .router
@@ -211,7 +211,7 @@ impl Policy for Site {
 
 impl Route {
     /// Runs the middlewares of the route's group, and the handler.
-    #[inline]
+    #[inline(always)]
     fn enter(self: &Rc<Self>, request: Request) -> Reply {
         match &self.scope {
             None => self.run(request),
@@ -228,7 +228,7 @@ impl Route {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     fn run(&self, request: Request) -> Reply {
         match self.handler.try_borrow_mut() {
             Ok(mut handler) => handler::call(|| handler(request)),
