@@ -34,6 +34,6 @@ pub(crate) use pool::{discard, release, take};
 pub(crate) use progress::{BodyProgress, Consumer, ResponseProgress};
 pub use reader::BodyReader;
 pub use request::Request;
-pub(crate) use respond::{body_failed, emit_to_request, overdue, respond, respond_by};
+pub(crate) use respond::{body_failed, emit_to_request, overdue, respond, send_plain};
 pub use responder::Responder;
 pub(crate) use state::{Exchange, Policy, Transport};

@@ -23,26 +23,24 @@ pub(crate) fn respond(exchange: &Rc<Exchange>, response: Response) -> bool {
     }
 }
 
-/// [`respond`] with a way to [send](super::Transport::respond) a whole response at hand; `finishes` as
-/// [`Policy::finishes`](super::Policy::finishes).
+/// Sends a response with status 200, no headers of its own and a short body in memory by `send`, the way that is at hand to
+/// [send](super::Transport::respond) a whole one. Returns `true`, and leaves a response that owns nothing; `false` if it is to be sent
+/// by [`respond`].
 ///
-/// Cost of a response with status 200, no headers of its own, and a short body in memory, which no callback sees: one call of `send`.
+/// Cost: one call of `send`. No callback of the server sees it.
 #[inline]
-pub(crate) fn respond_by(
+pub(crate) fn send_plain(
+    exchange: &Exchange,
+    response: &mut Response,
     send: impl FnOnce(&Head<'_>, Piece<'_>) -> bool,
-    exchange: &Rc<Exchange>,
-    response: Response,
-    finishes: bool,
 ) -> bool {
-    let plain = response.plain_body().filter(|body| body.len() <= COPIED);
-    match plain {
-        Some(body) if !finishes && !exchange.is_started() => {
-            let sent = send(&Head::of(&response), Piece::Short(body));
-            response.drop_plain();
-            sent
-        }
-        _ => respond(exchange, response),
-    }
+    let body = response.plain_body().filter(|body| body.len() <= COPIED);
+    let Some(body) = body.filter(|_| !exchange.is_started()) else {
+        return false;
+    };
+    send(&Head::of(response), Piece::Short(body));
+    response.drop_body();
+    true
 }
 
 /// Sends a response that stands for an error. If it comes of a panic, the response that has begun is cut off.

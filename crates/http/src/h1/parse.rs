@@ -228,7 +228,9 @@ fn field(section: &[u8]) -> Result<Next, Invalid> {
 /// Parses a value, whose line begins the section.
 #[inline(always)]
 fn value(section: &[u8], colon: usize) -> Result<Next, Invalid> {
-    let mut left = section.get(colon + 1..).unwrap_or_default();
+    let Some(mut left) = section.get(colon + 1..) else {
+        return Ok(Next::Incomplete);
+    };
     while let Some((block, rest)) = Block::split(left) {
         let controls = block.controls();
         if controls != 0 {

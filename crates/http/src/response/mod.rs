@@ -201,6 +201,14 @@ impl Response {
         std::mem::take(&mut self.body)
     }
 
+    /// Drops the body.
+    #[inline]
+    pub(crate) fn drop_body(&mut self) {
+        if !matches!(self.body, Body::Static(_)) {
+            drop(self.take_body());
+        }
+    }
+
     pub(crate) fn selected(&self) -> Option<&Selected> {
         self.selected.as_deref()
     }
@@ -241,16 +249,6 @@ impl Response {
             Body::Bytes(bytes) if is_plain => Some(bytes),
             _ => None,
         }
-    }
-
-    /// Drops a response that has a [plain body](Response::plain_body): only its body can own anything.
-    #[inline]
-    pub(crate) fn drop_plain(mut self) {
-        match &mut self.body {
-            Body::Static(_) => {}
-            body => drop(std::mem::take(body)),
-        }
-        std::mem::forget(self);
     }
 
     /// The `Content-Type`, unless it is among the headers.

@@ -187,7 +187,11 @@ mod tests {
 
     #[test]
     fn the_normal_form_of_a_request_is_that_of_its_path() {
-        let of = |sent: &str| NormalPath::default().of(sent.as_bytes()).map(<[u8]>::to_vec);
+        let of = |sent: &str| {
+            NormalPath::default()
+                .of(sent.as_bytes())
+                .map(<[u8]>::to_vec)
+        };
         assert_eq!(of("/a"), Ok(b"/a".into()));
         assert_eq!(of("/%61"), Ok(b"/a".into()));
         assert_eq!(of("/%zz"), Err(BadEscape));

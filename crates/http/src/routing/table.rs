@@ -215,7 +215,7 @@ impl<T> Router<T> {
 
     /// Returns what was added for a method and a pattern that is the path itself, as it was sent: for most requests this is
     /// all, and there are no parameters.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find_exact(&self, method: &Method, path: &[u8]) -> Option<&T> {
         let endpoint = self.endpoints.get(self.tree.find_text(path)?)?;
         Some(&endpoint.exact(method)?.value)
@@ -230,12 +230,7 @@ impl<T> Router<T> {
     }
 
     /// [`find`](Router::find) for a path whose normal form is known. The parameters are those of `path`.
-    pub(crate) fn find_normal(
-        &self,
-        method: &Method,
-        path: &[u8],
-        normal: &[u8],
-    ) -> Found<'_, T> {
+    pub(crate) fn find_normal(&self, method: &Method, path: &[u8], normal: &[u8]) -> Found<'_, T> {
         let mut spans = Spans::default();
         let found = self.tree.find(normal, &mut spans);
         if let Some(endpoint) = found.and_then(|index| self.endpoints.get(index)) {

@@ -107,7 +107,7 @@ impl Tree {
     }
 
     /// Returns the pattern without parameters that is the path.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find_text(&self, mut path: &[u8]) -> Option<usize> {
         let mut node = self;
         loop {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use uptick_event_loop::spawn;
 
 use super::{Service, Site};
-use crate::exchange::{Exchange, Head, Piece, ResponseProgress, contained, respond, respond_by};
+use crate::exchange::{Exchange, Head, Piece, ResponseProgress, contained, respond, send_plain};
 use crate::{HttpError, Reply, Request};
 
 impl Service {
@@ -22,9 +22,18 @@ impl Service {
         let request = Request::of(Rc::clone(exchange));
         self.count_request();
         site.hooks.request(&request);
-        match site.answer(request) {
+        let mut reply = site.answer(request);
+        if let Reply::Ready(response) = &mut reply
+            && !site.hooks.finishes()
+            && send_plain(exchange, response, send)
+        {
+            // It owns nothing any more, which its drop would have to find out.
+            std::mem::forget(reply);
+            return false;
+        }
+        match reply {
             Reply::Ready(response) => {
-                respond_by(send, exchange, response, site.hooks.finishes());
+                respond(exchange, response);
                 return false;
             }
             Reply::Later(future) => {
