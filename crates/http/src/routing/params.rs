@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn a_value_of_another_string_is_kept_by_itself() {
-        let value = Value::of(b"/users/7", &b"seven".to_vec()).unwrap();
+        let other = String::from("seven");
+        let value = Value::of(b"/users/7", other.as_bytes()).unwrap();
         assert_eq!(value.text(b"/users/7"), Some("seven"));
     }
 
