@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod body;
+pub mod channel;
 mod compression;
 mod concurrency;
 mod connection;

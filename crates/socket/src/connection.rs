@@ -224,6 +224,10 @@ impl DuplexTransport for Connection {
 /// Numbers connections, for the life of the process.
 static SERIAL: AtomicU64 = AtomicU64::new(1);
 
+fn next_serial() -> u64 {
+    SERIAL.fetch_add(1, Ordering::Relaxed)
+}
+
 impl Connection {
     /// Takes a connected socket in; it reads nothing until [`start`](Connection::start).
     pub(crate) fn open(
@@ -237,7 +241,7 @@ impl Connection {
             options.family = SocketFamily::Unix;
         }
         let extra = Extra {
-            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            serial: next_serial(),
             peer: peer.clone(),
             owner,
             wrapping: None,

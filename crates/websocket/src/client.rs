@@ -1,8 +1,9 @@
 //! WebSockets that this side opens.
 
+pub(crate) mod dial;
 mod handshake;
-mod refusal;
-mod url;
+pub(crate) mod refusal;
+pub(crate) mod url;
 
 use std::fmt;
 use std::future::{Future, ready};
@@ -15,17 +16,17 @@ use std::time::Duration;
 use uptick_emitter::emit;
 use uptick_event_loop::{JoinHandle, catch, future_tick, spawn};
 use uptick_http::{HeaderMap, HeaderName, HeaderValue};
-use uptick_socket::engine::Engine;
 use uptick_socket::{Connector, ConnectorInterface};
 
 use crate::compression::Deflation;
 use crate::protocol::Role;
-use crate::protocol::handshake::client::{Agreed, Failure, Request};
+use crate::protocol::handshake::client::{Failure, Request};
 use crate::socket::serving::{Opening, begin, open};
 use crate::socket::state::Route;
 use crate::{Error, Topics, WebSocket, WebSocketOptions};
 
-use handshake::{Broken, shake_hands};
+use dial::{DialError, Dialer};
+use handshake::ConnectionDialer;
 use url::Url;
 
 pub use refusal::Refusal;
@@ -96,7 +97,7 @@ pub fn connect(url: impl AsRef<str>) -> Connecting {
 /// ```
 #[derive(Clone)]
 pub struct WebSocketConnector {
-    inner: Rc<dyn ConnectorInterface>,
+    dialer: Rc<dyn Dialer>,
     options: WebSocketOptions,
     protocols: Vec<String>,
     headers: HeaderMap,
@@ -114,8 +115,12 @@ impl WebSocketConnector {
     /// Makes one that has `inner` make the connections. It is asked for `tcp://` addresses, and for `tls://` ones where the
     /// URL begins with `wss://`.
     pub fn new(inner: impl ConnectorInterface + 'static) -> Self {
+        WebSocketConnector::over(ConnectionDialer::new(inner))
+    }
+
+    pub(crate) fn over(dialer: impl Dialer + 'static) -> Self {
         WebSocketConnector {
-            inner: Rc::new(inner),
+            dialer: Rc::new(dialer),
             options: WebSocketOptions::new(),
             protocols: Vec::new(),
             headers: HeaderMap::new(),
@@ -231,49 +236,37 @@ impl WebSocketConnector {
 
     async fn dial(self, url: Url) -> Result<WebSocket, Error> {
         let shown = url.shown.clone();
-        let request = self.request(&url).and_then(Request::finish);
-        let (request, answer) = request.map_err(|source| Error::Handshake {
-            url: shown.clone(),
-            source,
-        })?;
-        let connecting = self.inner.connect_target(url.server);
-        let conn = connecting.await.map_err(Error::Connection)?;
-        let shaken = shake_hands(conn, request, answer, self.timeout).await;
-        let agreed = shaken.map_err(|broken| match broken {
-            Broken::Connection(error) => Error::Connection(error),
-            Broken::Ended => Error::Ended { url: shown.clone() },
-            Broken::Late(after) => Error::Timeout {
+        let failed = |error| match error {
+            DialError::Connection(error) => Error::Connection(error),
+            DialError::Ended => Error::Ended { url: shown.clone() },
+            DialError::Late(after) => Error::Timeout {
                 url: shown.clone(),
                 after,
             },
-            Broken::Refused(refusal) => Error::Refused {
+            DialError::Refused(refusal) => Error::Refused {
                 url: shown.clone(),
                 refusal: Arc::from(refusal),
             },
-            Broken::Failure(source) => Error::Handshake {
+            DialError::Failure(source) => Error::Handshake {
                 url: shown.clone(),
                 source,
             },
-        })?;
-        let Agreed {
-            protocol,
-            deflate,
-            rest,
-            ..
-        } = agreed;
-        conn.unshift(rest, false);
+        };
+        let request = self.request(&url).map_err(DialError::Failure);
+        let dialing = request.map(|request| self.dialer.dial(&url, request, self.timeout));
+        let (channel, agreed) = dialing.map_err(failed)?.await.map_err(failed)?;
         let opening = Opening {
-            conn,
+            channel,
             role: Role::Client,
             route: Rc::new(Route {
                 options: self.options,
                 topics: Topics::of_thread(),
                 sockets: None,
             }),
-            protocol: protocol.map(String::into_boxed_str),
-            deflation: deflate.as_ref().map(Deflation::of_client),
+            protocol: agreed.protocol.map(String::into_boxed_str),
+            deflation: agreed.deflate.as_ref().map(Deflation::of_client),
         };
-        let ws = open(opening).ok_or(Error::Ended { url: shown })?;
+        let ws = open(opening).ok_or(Error::Ended { url: url.shown })?;
         // Who awaits a task that awaits this gets it an iteration later.
         future_tick(move || future_tick(move || opened(ws)));
         Ok(ws)

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
+use uptick_http::channel::Channel;
 use uptick_http::{
     HeaderName, HeaderValue, HttpError, HttpServer, IntoResponse, Reply, Request, Response,
     StatusCode,
 };
-use uptick_socket::Connection;
 
 use crate::gate::{Accept, Decision, IntoDecision};
 use crate::message::Payload;
@@ -245,9 +245,9 @@ fn opened(offer: Offer, route: Rc<Route>, accept: Accept) -> Response {
     let accept_value = offer.accept();
     let mut response = {
         let protocol = protocol.clone().map(String::into_boxed_str);
-        Response::upgrade("websocket", move |conn: Connection| {
+        Response::upgrade_channel("websocket", move |channel: Channel| {
             let opening = Opening {
-                conn,
+                channel,
                 role: Role::Server,
                 route,
                 protocol,

@@ -24,7 +24,6 @@ use std::any::Any;
 use std::fmt;
 use std::rc::Rc;
 
-use uptick_socket::engine::Engine;
 use uptick_socket::{Address, Connection};
 
 use crate::message::Payload;
@@ -94,7 +93,7 @@ impl WebSocket {
 
     /// Whether messages can be sent: it was not closed, by either side.
     pub fn is_open(self) -> bool {
-        self.conn().with_session(WebSocketSession::is_open) == Some(true)
+        self.channel().with_session(WebSocketSession::is_open) == Some(true)
     }
 
     /// Returns the number of bytes that wait to be sent.
@@ -124,19 +123,20 @@ impl WebSocket {
         }
     }
 
-    /// The connection under it: for its addresses. Whoever writes to it breaks the WebSocket.
+    /// The connection under it, for its addresses; `None` where something else carries the WebSocket. Whoever writes to it breaks the
+    /// WebSocket.
     pub fn connection(self) -> Option<Connection> {
-        session(self).map(|ws| ws.conn)
+        session(self)?.channel.connection()
     }
 
     /// The address at the other end of the connection.
     pub fn peer(self) -> Option<Address> {
-        self.connection()?.peer()
+        session(self)?.channel.peer()
     }
 
-    /// The connection's number ([`Connection::id`]).
+    /// The number of the connection, or of what carries the WebSocket in its place: that of nothing else in the life of the process.
     pub fn id(self) -> Option<u64> {
-        self.connection()?.id()
+        session(self)?.channel.id()
     }
 
     /// The subprotocol that was agreed on.

@@ -1,8 +1,12 @@
 //! Tests of WebSockets without a port.
 //!
 //! The server side is opened by the routes of a server as any other: request, gate, subprotocol, compression and options are those of
-//! real clients. The connection is a pair of sockets, and both ends run on the loop of the thread. The clock may be a
-//! [manual one](uptick_event_loop::ManualClock); the poller is that of the system.
+//! real clients. Both ends run on the loop of the thread, and a channel in memory carries them: no socket, no descriptor. The clock may be a
+//! [manual one](uptick_event_loop::ManualClock), and the poller a [scripted one](uptick_event_loop::ScriptedPoller).
+//!
+//! As over a connection, a peer takes 64 KiB that it has not delivered, and the rest waits in the write queue. There is no
+//! [`WebSocket::connection`](crate::WebSocket::connection); [`TestClient::connector`](uptick_http::test::TestClient::connector) makes real
+//! connections to the server for a [`WebSocketConnector`].
 //!
 //! ```
 //! use uptick_emitter::Emitter;
@@ -25,9 +29,20 @@
 //! ```
 
 use std::fmt::Display;
+use std::future::{Future, poll_fn, ready};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
 
-use uptick_http::HttpServer;
+use uptick_event_loop::driver::timeout;
+use uptick_http::test::{TestClient, TestError, TestExchange};
+use uptick_http::{HeaderMap, HttpServer, LocalFuture, StatusCode};
+use uptick_socket::Error as SocketError;
 
+use crate::client::dial::{DialError, Dialed, Dialer};
+use crate::client::refusal::{CONTENT_TIME, Refusal};
+use crate::client::url::Url;
+use crate::protocol::handshake::client::{Failure, Request};
 use crate::{Connecting, WebSocketConnector};
 
 /// Opens a WebSocket at a path of a server, with its query if it has one.
@@ -59,5 +74,81 @@ pub fn connect(http: HttpServer, target: impl Display) -> Connecting {
 /// # Ok::<(), uptick_event_loop::Error>(())
 /// ```
 pub fn connector(http: HttpServer) -> WebSocketConnector {
-    WebSocketConnector::new(http.test().connector())
+    WebSocketConnector::over(MemoryDialer(http.test()))
+}
+
+/// Opens WebSockets at a server over channels in memory.
+struct MemoryDialer(TestClient);
+
+impl Dialer for MemoryDialer {
+    fn dial(&self, url: &Url, request: Request, limit: Duration) -> LocalFuture<Dialed> {
+        let (request, fields, answer) = match request.into_fields() {
+            Ok(parts) => parts,
+            Err(failure) => return Box::pin(ready(Err(DialError::Failure(failure)))),
+        };
+        let mut sent = self.0.get(request.target()).secure(url.is_secure);
+        sent = sent.header("host", request.host());
+        sent = sent.header("connection", "Upgrade");
+        for (name, value) in fields.iter() {
+            sent = sent.header(name.clone(), value.clone());
+        }
+        Box::pin(async move {
+            let exchange = sent.start().map_err(failed)?;
+            let (status, headers) = within(limit, exchange.head())
+                .await
+                .ok_or(DialError::Late(limit))?
+                .map_err(failed)?;
+            match answer.agree(status, headers) {
+                Ok(agreed) => {
+                    let channel = exchange.take_channel().ok_or(DialError::Ended)?;
+                    channel.pause();
+                    Ok((channel, agreed))
+                }
+                Err(Failure::Status { status, headers }) => {
+                    let mut refusal = Refusal::new(status, *headers);
+                    let _ = within(CONTENT_TIME, read_content(&exchange, &mut refusal)).await;
+                    Err(DialError::Refused(refusal.into()))
+                }
+                Err(failure) => Err(DialError::Failure(failure)),
+            }
+        })
+    }
+}
+
+/// Reads the content of a response that refuses, until it is over or broken off, or no more is kept.
+async fn read_content(exchange: &TestExchange, refusal: &mut Refusal) {
+    while let Ok(Some(piece)) = exchange.piece().await {
+        if !refusal.push(&piece) {
+            return;
+        }
+    }
+}
+
+fn failed(error: TestError) -> DialError {
+    match error {
+        TestError::InvalidRequest { status, reason, .. } => {
+            DialError::Refused(refused(status, reason))
+        }
+        TestError::ServerClosed { .. } => DialError::Connection(SocketError::Closed {
+            what: "the server".into(),
+        }),
+        _ => DialError::Ended,
+    }
+}
+
+/// Returns the response of a server to a request that it does not route.
+fn refused(status: StatusCode, reason: &str) -> Box<Refusal> {
+    let mut refusal = Refusal::new(status, HeaderMap::new());
+    refusal.push(reason.as_bytes());
+    refusal.into()
+}
+
+/// Waits for a future until a limit is over; then returns `None`.
+async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let (mut future, mut timer) = (pin!(future), pin!(timeout(limit)));
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => timer.as_mut().poll(context).map(|()| None),
+    })
+    .await
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use uptick_emitter::Emitter;
-use uptick_event_loop::{EventLoop, ManualClock, MioPoller, block_on};
+use uptick_event_loop::{EventLoop, ManualClock, ScriptedPoller, block_on};
 use uptick_http::{HttpError, HttpServer, Request, StatusCode};
 use uptick_websocket::{
     Accept, CloseCode, Error, Message, WebSocket, WebSocketOptions, WebSocketRoutes, test,
@@ -73,7 +73,7 @@ fn the_gate_the_subprotocol_and_the_options_of_the_route_apply() {
 #[test]
 fn a_manual_clock_moves_the_timeouts_of_both_ends() {
     let clock = ManualClock::new();
-    EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
+    EventLoop::install(ScriptedPoller::new(&clock), clock.clone()).unwrap();
     let http = HttpServer::new();
     let closed = Rc::new(RefCell::new(None));
     let seen = Rc::clone(&closed);

@@ -108,7 +108,7 @@ impl HttpConnection {
             );
         }
         self.service.upgraded(conn);
-        if let Err(message) = catch(|| upgrade.run(conn)) {
+        if let Err(message) = catch(|| upgrade.run(conn.into())) {
             tracing::error!("an upgrade callback panicked: {message}");
             conn.close();
         }

@@ -134,7 +134,7 @@ pub(crate) trait Transport {
     /// Breaks a response off, so that the client cannot take a part for the whole.
     fn cut(&self);
 
-    /// Sends the head, and hands the connection over to another protocol; returns whether the head is sent.
+    /// Sends the head, and hands the channel over to another protocol; returns whether the head is sent.
     fn upgrade(&self, exchange: &Exchange, head: &Head<'_>, upgrade: Upgrade) -> bool;
 }
 

@@ -6,13 +6,29 @@ use uptick_socket::Connection;
 
 use super::{Body, Response};
 use crate::StatusCode;
+use crate::channel::Channel;
 
-/// What gets the connection when it speaks another protocol.
-pub struct Upgrade(Box<dyn FnOnce(Connection)>);
+/// The callback for the channel of another protocol.
+pub struct Upgrade(Callback);
+
+enum Callback {
+    Connection(Box<dyn FnOnce(Connection)>),
+    Channel(Box<dyn FnOnce(Channel)>),
+}
 
 impl Upgrade {
-    pub(crate) fn run(self, conn: Connection) {
-        (self.0)(conn);
+    /// Returns whether the callback needs a [`Connection`].
+    pub(crate) fn needs_connection(&self) -> bool {
+        matches!(self.0, Callback::Connection(_))
+    }
+
+    /// Calls the callback; a channel that is not the connection it needs is closed.
+    pub(crate) fn run(self, channel: Channel) {
+        match (self.0, channel.connection()) {
+            (Callback::Channel(f), _) => f(channel),
+            (Callback::Connection(f), Some(conn)) => f(conn),
+            (Callback::Connection(_), None) => channel.close(),
+        }
     }
 }
 
@@ -45,7 +61,16 @@ impl Response {
     /// });
     /// ```
     pub fn upgrade(protocol: &str, f: impl FnOnce(Connection) + 'static) -> Self {
-        let body = Body::Upgrade(Upgrade(Box::new(f)));
+        Response::switching_to(protocol, Callback::Connection(Box::new(f)))
+    }
+
+    /// 101, as [`upgrade`](Response::upgrade), for a protocol that any [channel](crate::channel) can carry.
+    pub fn upgrade_channel(protocol: &str, f: impl FnOnce(Channel) + 'static) -> Self {
+        Response::switching_to(protocol, Callback::Channel(Box::new(f)))
+    }
+
+    fn switching_to(protocol: &str, callback: Callback) -> Self {
+        let body = Body::Upgrade(Upgrade(callback));
         Response::new(StatusCode::SWITCHING_PROTOCOLS)
             .with_body(body)
             .header(http::header::UPGRADE, protocol)

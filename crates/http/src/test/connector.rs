@@ -11,7 +11,7 @@ use crate::site::Service;
 
 /// Connects to a server over a pair of sockets, whatever address is asked for.
 ///
-/// For tests of what needs a connection: upgrades, `uptick_websocket::test`, HTTP clients, half-closed clients. It works on the loop
+/// For tests of what needs a connection: upgrades by [`Response::upgrade`](crate::Response::upgrade), HTTP clients, half-closed clients. It works on the loop
 /// of the thread, with a poller of the system; the clock may be a manual one.
 pub struct TestConnector {
     service: Option<Rc<Service>>,

@@ -12,6 +12,7 @@ use uptick_event_loop::EventLoop;
 use super::state::Outcome;
 use super::transport::MemoryTransport;
 use super::{TestError, TestResponse};
+use crate::channel::Channel;
 use crate::{HeaderMap, StatusCode};
 
 /// The real time that a test waits at most.
@@ -63,6 +64,20 @@ impl TestExchange {
     pub fn headers(&self) -> Option<HeaderMap> {
         let state = self.transport.state();
         state.head.as_ref().map(|(_, headers)| headers.clone())
+    }
+
+    /// Takes the client's end of the channel after an upgrade by [`Response::upgrade_channel`](crate::Response::upgrade_channel), once the
+    /// response is there. One that is not taken is closed with the exchange.
+    pub fn take_channel(&self) -> Option<Channel> {
+        self.transport.state().channel.take()
+    }
+
+    /// Waits until the response has begun, and returns its status and its headers.
+    ///
+    /// # Errors
+    /// [`TestError::Cut`] when it broke off before, [`TestError::Gone`] when the client was disconnected.
+    pub async fn head(&self) -> Result<(StatusCode, HeaderMap), TestError> {
+        poll_fn(|context| self.poll_head(context)).await
     }
 
     /// Runs the loop of the thread until the next piece of the response's body is there, and returns it; `None` after the last one.
@@ -130,6 +145,20 @@ impl TestExchange {
         Ok(self.whole(body))
     }
 
+    fn poll_head(&self, context: &Context<'_>) -> Poll<Result<(StatusCode, HeaderMap), TestError>> {
+        let mut state = self.transport.state();
+        let request = || self.request.clone();
+        match (&state.head, state.outcome) {
+            (Some(head), _) => Poll::Ready(Ok(head.clone())),
+            (None, Outcome::Gone) => Poll::Ready(Err(TestError::Gone { request: request() })),
+            (None, Outcome::Cut) => Poll::Ready(Err(TestError::Cut { request: request() })),
+            (None, Outcome::Open | Outcome::Done) => {
+                state.reader = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
     fn poll_piece(&self, context: &Context<'_>) -> Poll<Result<Option<Bytes>, TestError>> {
         match self.take() {
             Some(taken) => Poll::Ready(taken),
@@ -183,6 +212,9 @@ impl TestExchange {
 impl Drop for TestExchange {
     fn drop(&mut self) {
         self.transport.leave();
+        if let Some(channel) = self.take_channel() {
+            channel.close();
+        }
     }
 }
 

@@ -54,8 +54,9 @@
 //! # What connections add
 //! `Date`, `Connection`, `Content-Length` and `Transfer-Encoding` are set by HTTP/1, and are not among the headers here; in the response to
 //! `HEAD` and with 304, a `Content-Length` of the program is. There is no [`Request::connection`](crate::Request::connection), no `100 Continue`, and
-//! no timeout for a body that comes too slowly. An upgrade ends with the head of its response: [`TestClient::connector`] makes real
-//! connections to the server over pairs of sockets.
+//! no timeout for a body that comes too slowly. An upgrade by [`Response::upgrade_channel`](crate::Response::upgrade_channel) hands over a
+//! channel in memory ([`TestExchange::take_channel`]); one by [`Response::upgrade`](crate::Response::upgrade), which needs a connection, ends with the
+//! head of its response. [`TestClient::connector`] makes real connections to the server over pairs of sockets.
 
 mod client;
 mod connector;

@@ -8,6 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use uptick_event_loop::{Timer, now};
 
+use crate::channel::Channel;
 use crate::exchange::{BodyProgress, Consumer, Exchange, Piece, ResponseProgress};
 use crate::{HeaderMap, StatusCode};
 
@@ -49,6 +50,8 @@ pub(super) struct State {
     pub(super) drained: bool,
     pub(super) trailers: HeaderMap,
     pub(super) outcome: Outcome,
+    /// The client's end of the channel after an upgrade.
+    pub(super) channel: Option<Channel>,
     /// The waker of the client.
     pub(super) reader: Option<Waker>,
     pub(super) deadline: Option<Timer>,
@@ -86,6 +89,7 @@ impl State {
             drained: false,
             trailers: HeaderMap::new(),
             outcome: Outcome::Open,
+            channel: None,
             reader: None,
             deadline: None,
             since: now(),

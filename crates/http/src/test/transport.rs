@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use uptick_event_loop::{add_timer, future_tick, now};
+use uptick_event_loop::{add_timer, catch, future_tick, now};
 use uptick_socket::Address;
 use uptick_stream::FileRange;
 
 use super::state::{Outcome, ROOM, State, Step};
 use crate::body::BodyError;
+use crate::channel;
 use crate::exchange::{
     self, BodyProgress, Consumer, Exchange, Head, Piece, ResponseProgress, Transport, body_failed,
     emit_to_request, overdue,
@@ -373,9 +374,25 @@ impl Transport for MemoryTransport {
     fn upgrade(&self, exchange: &Exchange, head: &Head<'_>, upgrade: Upgrade) -> bool {
         self.begin(exchange, head, ResponseBody::Empty)
             .done(exchange);
-        // There is no connection to hand over.
-        drop(upgrade);
         self.advance_later();
+        self.hand_over(upgrade);
         true
+    }
+}
+
+impl MemoryTransport {
+    /// Hands a channel in memory over to another protocol, and keeps the client's end.
+    fn hand_over(&self, upgrade: Upgrade) {
+        if upgrade.needs_connection() {
+            return;
+        }
+        let Some([ours, theirs]) = channel::pair([self.peer.clone(), None]) else {
+            return;
+        };
+        self.state().channel = Some(theirs);
+        if let Err(message) = catch(|| upgrade.run(ours)) {
+            tracing::error!("an upgrade callback panicked: {message}");
+            ours.close();
+        }
     }
 }

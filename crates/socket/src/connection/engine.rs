@@ -86,7 +86,12 @@ use uptick_stream::transport::{self, Transport};
 use super::Connection;
 
 pub use uptick_stream::filter::{Filter, FilterContext};
-pub use uptick_stream::transport::{Session, Visit};
+pub use uptick_stream::transport::{ChannelSession, Session, Visit};
+
+/// Returns a number that no connection has ([`Connection::id`]), for a stream that takes the place of one.
+pub fn next_id() -> u64 {
+    super::next_serial()
+}
 
 /// The methods of a [`Connection`] for those who implement a protocol or a layer.
 ///

@@ -54,7 +54,9 @@ use stream::{Entry, Stream, hold, with_entry};
 
 pub use acknowledged::{acknowledged, unsent};
 pub use options::{HARD_LIMIT, LINGER, SOFT_LIMIT, STALL_LIMIT, SocketFamily, TransportOptions};
-pub use session::{Session, clear_session, session, set_session, unshift, visit, with_session};
+pub use session::{
+    ChannelSession, Session, clear_session, session, set_session, unshift, visit, with_session,
+};
 pub use stream::Visit;
 pub use visit::TransportDriver;
 

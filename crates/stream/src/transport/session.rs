@@ -48,6 +48,52 @@ pub trait Session<T: Transport>: Any {
     fn close(&self, stream: &Visit<T>);
 }
 
+/// A protocol that serves any channel of bytes: a session that does not depend on what carries the bytes.
+///
+/// It is the [`Session`] of every stream whose errors are of type `E`; other channels call it in the same way. The methods are those of
+/// [`Session`], without the stream.
+pub trait ChannelSession<E>: Any {
+    /// Bytes were received; see [`Session::data`].
+    fn data(&self, bytes: &mut BytesMut);
+
+    /// The peer has ended its side; see [`Session::end`].
+    fn end(&self);
+
+    /// The write queue has fallen below its soft limit again; see [`Session::drain`].
+    fn drain(&self) {}
+
+    /// The channel failed, and `close` follows; see [`Session::error`].
+    fn error(&self, error: &E) {
+        let _ = error;
+    }
+
+    /// The channel closes; see [`Session::close`].
+    fn close(&self);
+}
+
+impl<T: Transport, S: ChannelSession<T::Error>> Session<T> for S {
+    #[inline]
+    fn data(&self, _: &Visit<T>, bytes: &mut BytesMut) {
+        ChannelSession::data(self, bytes);
+    }
+
+    fn end(&self, _: &Visit<T>) {
+        ChannelSession::end(self);
+    }
+
+    fn drain(&self, _: &Visit<T>) {
+        ChannelSession::drain(self);
+    }
+
+    fn error(&self, _: &Visit<T>, error: &T::Error) {
+        ChannelSession::error(self, error);
+    }
+
+    fn close(&self, _: &Visit<T>) {
+        ChannelSession::close(self);
+    }
+}
+
 /// Makes a session serve the stream from now on, in place of the one before. Data comes without a listener for it.
 pub fn set_session<T: Transport>(stream: T, session: Rc<dyn Session<T>>) {
     let mut session = Some(session);

@@ -1,7 +1,7 @@
 //! The time between a connection and its WebSocket.
 
 use std::cell::RefCell;
-use std::future::{Future, poll_fn};
+use std::future::{Future, poll_fn, ready};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -11,42 +11,54 @@ use bytes::{Bytes, BytesMut};
 use uptick_emitter::Emitter;
 use uptick_event_loop::Sleep;
 use uptick_event_loop::driver::timeout;
-use uptick_socket::{Connection, Error as SocketError};
+use uptick_http::LocalFuture;
+use uptick_socket::engine::Engine;
+use uptick_socket::{Connection, ConnectorInterface, Error as SocketError};
 
-use super::refusal::Refusal;
-use crate::protocol::handshake::client::{Agreed, Answer, Failure};
+use super::dial::{DialError, Dialed, Dialer};
+use super::refusal::{CONTENT_TIME, Refusal};
+use super::url::Url;
+use crate::protocol::handshake::client::{Agreed, Answer, Content, Failure, Request};
 
-/// How long is waited for what a server says in the content of an answer that refuses.
-const CONTENT_TIME: Duration = Duration::from_secs(1);
+/// Opens WebSockets over the connections of a connector.
+pub(super) struct ConnectionDialer(Rc<dyn ConnectorInterface>);
 
-/// Why nothing came of a handshake.
-#[derive(Debug)]
-pub(super) enum Broken {
-    /// The connection failed.
-    Connection(SocketError),
-    /// The connection ended before the answer.
-    Ended,
-    /// The answer did not come in time.
-    Late(Duration),
-    /// The server answers with another status.
-    Refused(Box<Refusal>),
-    /// The answer is not one.
-    Failure(Failure),
+impl ConnectionDialer {
+    pub(super) fn new(connector: impl ConnectorInterface + 'static) -> Self {
+        ConnectionDialer(Rc::new(connector))
+    }
+}
+
+impl Dialer for ConnectionDialer {
+    fn dial(&self, url: &Url, request: Request, limit: Duration) -> LocalFuture<Dialed> {
+        let request = match request.finish() {
+            Ok(request) => request,
+            Err(failure) => return Box::pin(ready(Err(DialError::Failure(failure)))),
+        };
+        let connecting = self.0.connect_target(url.server.clone());
+        Box::pin(async move {
+            let conn = connecting.await.map_err(DialError::Connection)?;
+            let (request, answer) = request;
+            let mut agreed = shake_hands(conn, request, answer, limit).await?;
+            conn.unshift(std::mem::take(&mut agreed.rest), false);
+            Ok((conn.into(), agreed))
+        })
+    }
 }
 
 /// Sends a request for a WebSocket and waits for the answer. The connection is paused after that; nothing that came
 /// behind the answer is lost.
 ///
 /// Dropping the future closes the connection.
-pub(super) async fn shake_hands(
+async fn shake_hands(
     conn: Connection,
     request: Vec<u8>,
     answer: Answer,
     limit: Duration,
-) -> Result<Agreed, Broken> {
+) -> Result<Agreed, DialError> {
     let guard = Guard(Some(conn));
     if !conn.is_open() {
-        return Err(Broken::Ended);
+        return Err(DialError::Ended);
     }
     let attempt = Rc::new(RefCell::new(Attempt {
         answer,
@@ -71,7 +83,7 @@ pub(super) async fn shake_hands(
             let timer = content_timer.get_or_insert_with(|| Box::pin(timeout(CONTENT_TIME)));
             if timer.as_mut().poll(context).is_ready() {
                 let refusal = attempt.borrow_mut().refusal.take();
-                return Poll::Ready(Err(refusal.map_or(Broken::Ended, Broken::Refused)));
+                return Poll::Ready(Err(refusal.map_or(DialError::Ended, DialError::Refused)));
             }
         }
         late(limit_timer.as_mut(), context, limit)
@@ -81,7 +93,7 @@ pub(super) async fn shake_hands(
         conn.off(listener);
     }
     if !conn.is_open() {
-        return Err(Broken::Ended);
+        return Err(DialError::Ended);
     }
     guard.keep();
     Ok(agreed)
@@ -91,8 +103,8 @@ fn late<T>(
     timer: Pin<&mut Sleep>,
     context: &mut Context<'_>,
     limit: Duration,
-) -> Poll<Result<T, Broken>> {
-    timer.poll(context).map(|()| Err(Broken::Late(limit)))
+) -> Poll<Result<T, DialError>> {
+    timer.poll(context).map(|()| Err(DialError::Late(limit)))
 }
 
 /// Closes a connection of which nothing has come.
@@ -117,7 +129,7 @@ struct Attempt {
     answer: Answer,
     /// An answer that refuses, whose content still comes.
     refusal: Option<Box<Refusal>>,
-    result: Option<Result<Agreed, Broken>>,
+    result: Option<Result<Agreed, DialError>>,
     waker: Option<Waker>,
 }
 
@@ -141,7 +153,7 @@ fn listen(conn: Connection, attempt: &Shared) -> [uptick_emitter::ListenerId; 4]
         }),
         conn.on(Connection::END, move |()| ended(&end)),
         conn.on(Connection::ERROR, move |failure: SocketError| {
-            settle(&error, Err(Broken::Connection(failure)));
+            settle(&error, Err(DialError::Connection(failure)));
         }),
         conn.on(Connection::CLOSE, move |()| ended(&close)),
     ]
@@ -150,11 +162,14 @@ fn listen(conn: Connection, attempt: &Shared) -> [uptick_emitter::ListenerId; 4]
 /// The peer has ended: an answer that refuses is whole.
 fn ended(attempt: &Shared) {
     let refusal = attempt.borrow_mut().refusal.take();
-    settle(attempt, Err(refusal.map_or(Broken::Ended, Broken::Refused)));
+    settle(
+        attempt,
+        Err(refusal.map_or(DialError::Ended, DialError::Refused)),
+    );
 }
 
 /// Only the first outcome counts.
-fn settle(attempt: &Shared, outcome: Result<Agreed, Broken>) {
+fn settle(attempt: &Shared, outcome: Result<Agreed, DialError>) {
     attempt.borrow_mut().result.get_or_insert(outcome);
     wake(attempt);
 }
@@ -168,34 +183,36 @@ fn wake(attempt: &Shared) {
 
 impl Attempt {
     /// What bytes that came make of it.
-    fn came(&mut self, chunk: Bytes) -> Option<Result<Agreed, Broken>> {
+    fn came(&mut self, chunk: Bytes) -> Option<Result<Agreed, DialError>> {
         if self.result.is_some() {
             return None;
         }
-        if let Some(refusal) = &mut self.refusal {
-            refusal.push(&chunk);
+        if self.refusal.is_some() {
+            self.answer.push_content(chunk);
             return self.refused();
         }
         match self.answer.push(BytesMut::from(chunk)) {
             Ok(None) => None,
             Ok(Some(agreed)) => Some(Ok(agreed)),
-            Err(Failure::Status {
-                status,
-                headers,
-                rest,
-            }) => {
-                let mut refusal = Refusal::new(status, *headers);
-                refusal.push(&rest);
-                self.refusal = Some(refusal.into());
+            Err(Failure::Status { status, headers }) => {
+                self.refusal = Some(Refusal::new(status, *headers).into());
                 self.refused()
             }
-            Err(failure) => Some(Err(Broken::Failure(failure))),
+            Err(failure) => Some(Err(DialError::Failure(failure))),
         }
     }
 
-    /// The refusal, once enough of it has come.
-    fn refused(&mut self) -> Option<Result<Agreed, Broken>> {
-        let refusal = self.refusal.take_if(|refusal| refusal.is_whole())?;
-        Some(Err(Broken::Refused(refusal)))
+    /// The refusal, once enough of its content has come.
+    fn refused(&mut self) -> Option<Result<Agreed, DialError>> {
+        let refusal = self.refusal.as_mut()?;
+        let is_whole = loop {
+            match self.answer.next_content() {
+                Some(Content::Piece(piece)) if refusal.push(&piece) => {}
+                Some(_) => break true,
+                None => break false,
+            }
+        };
+        let refusal = self.refusal.take_if(|_| is_whole)?;
+        Some(Err(DialError::Refused(refusal)))
     }
 }

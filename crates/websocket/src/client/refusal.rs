@@ -6,6 +6,9 @@ use std::time::{Duration, SystemTime};
 use uptick_emitter::Excerpt;
 use uptick_http::{HeaderMap, StatusCode};
 
+/// The time for the content of a response that refuses.
+pub(crate) const CONTENT_TIME: Duration = Duration::from_secs(1);
+
 /// The most bytes of the content that are kept: 1 KiB.
 const MOST_CONTENT: usize = 1024;
 
@@ -17,12 +20,11 @@ const MOST_CONTENT: usize = 1024;
 pub struct Refusal {
     status: StatusCode,
     headers: HeaderMap,
-    /// As it came, with the lengths of chunks.
     content: Vec<u8>,
 }
 
 impl Refusal {
-    pub(super) fn new(status: StatusCode, headers: HeaderMap) -> Self {
+    pub(crate) fn new(status: StatusCode, headers: HeaderMap) -> Self {
         Refusal {
             status,
             headers,
@@ -30,41 +32,12 @@ impl Refusal {
         }
     }
 
-    /// Takes more of the content.
-    pub(super) fn push(&mut self, bytes: &[u8]) {
-        let room = self.most().saturating_sub(self.content.len());
+    /// Takes more of the content; returns whether more is kept.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> bool {
+        let room = MOST_CONTENT.saturating_sub(self.content.len());
         self.content
             .extend_from_slice(&bytes[..bytes.len().min(room)]);
-    }
-
-    /// Whether no more has to be waited for.
-    pub(super) fn is_whole(&self) -> bool {
-        let chunk = self.chunk();
-        chunk.is_some_and(|(from, length)| self.content.len() >= from.saturating_add(length))
-            || self.content.len() >= self.most()
-    }
-
-    /// How many bytes of the content come, or are kept.
-    fn most(&self) -> usize {
-        if self.status == StatusCode::NO_CONTENT || self.status == StatusCode::NOT_MODIFIED {
-            return 0;
-        }
-        let length = self.headers.get("content-length");
-        let length = length.and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        length.unwrap_or(MOST_CONTENT).min(MOST_CONTENT)
-    }
-
-    /// Where the first chunk is, and how long; none unless its length has come. (RFC 9112, 7.1)
-    fn chunk(&self) -> Option<(usize, usize)> {
-        if !self.headers.contains_key("transfer-encoding") {
-            return None;
-        }
-        match httparse::parse_chunk_size(&self.content) {
-            Ok(httparse::Status::Complete((from, length))) => {
-                Some((from, usize::try_from(length).unwrap_or(usize::MAX)))
-            }
-            _ => None,
-        }
+        self.content.len() < MOST_CONTENT
     }
 
     /// The status, such as 401.
@@ -93,13 +66,7 @@ impl Refusal {
 
     /// The beginning of the content.
     pub fn content(&self) -> &[u8] {
-        match self.chunk() {
-            Some((from, length)) => {
-                let to = from.saturating_add(length).min(self.content.len());
-                &self.content[from..to]
-            }
-            None => &self.content,
-        }
+        &self.content
     }
 }
 
@@ -144,33 +111,14 @@ mod tests {
 
     #[test]
     fn it_shows_the_status_and_the_beginning_of_the_content() {
-        let short = refusal(401, &[("content-length", "10")], "who\nare you?");
-        assert!(short.is_whole());
-        let shown = short.to_string();
+        let short = refusal(401, &[], "who\nare you?").to_string();
         assert_eq!(
-            shown,
-            "the server answers with 401 Unauthorized: \"who\\nare yo\""
+            short,
+            "the server answers with 401 Unauthorized: \"who\\nare you?\""
         );
-        let long = refusal(404, &[], &"x".repeat(5000));
-        assert!(long.is_whole() && long.content().len() == 1024);
+        let mut long = refusal(404, &[], &"x".repeat(1000));
+        assert!(!long.push(&[b'x'; 5000]) && long.content().len() == 1024);
         assert!(long.to_string().ends_with("x… (1024 bytes)\"") && long.to_string().len() < 350);
-        assert!(refusal(403, &[("content-length", "0")], "").is_whole());
-        assert!(refusal(304, &[], "").is_whole());
-    }
-
-    #[test]
-    fn more_is_waited_for_until_the_content_is_whole() {
-        assert!(!refusal(403, &[("content-length", "5")], "abcd").is_whole());
-        assert!(!refusal(403, &[], "abcd").is_whole());
-        let fields = [("transfer-encoding", "chunked")];
-        assert!(!refusal(403, &fields, "5").is_whole());
-        assert!(!refusal(403, &fields, "5\r\nabcd").is_whole());
-        let whole = refusal(403, &fields, "5\r\nabcde\r\n0\r\n\r\n");
-        assert!(whole.is_whole());
-        assert_eq!(whole.content(), b"abcde");
-        // A length that no machine has.
-        let endless = refusal(403, &fields, "ffffffffffffffff\r\nabcde");
-        assert_eq!(endless.content(), b"abcde");
     }
 
     #[test]

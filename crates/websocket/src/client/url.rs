@@ -15,6 +15,8 @@ pub(crate) struct Url {
     pub(crate) host: String,
     /// The path with its query.
     pub(crate) target: String,
+    /// Whether it begins with `wss://`.
+    pub(crate) is_secure: bool,
     /// As errors show it: without the query, in which there may be secrets.
     pub(crate) shown: Arc<str>,
 }
@@ -79,6 +81,7 @@ impl Url {
             server,
             host: without_zone(if usual { host } else { authority }).to_ascii_lowercase(),
             target,
+            is_secure: below == "tls",
             shown: shown.into(),
         })
     }

@@ -3,7 +3,6 @@
 use uptick_emitter::emit;
 use uptick_event_loop::catch;
 use uptick_event_loop::driver::Timestamp;
-use uptick_socket::engine::Engine;
 
 use super::handle::{Closed, WebSocket};
 use super::state::{Phase, WebSocketSession};
@@ -34,7 +33,7 @@ impl WebSocketSession {
     /// Closes the connection at once. In `close` it does nothing: what was written before is still sent.
     pub(super) fn terminate(&self) {
         if !self.is_over() {
-            self.conn.close();
+            self.channel.close();
         }
     }
 
@@ -74,8 +73,10 @@ impl WebSocketSession {
         self.with(|parts| parts.deadline.cancel());
         let topics = self.if_rare(|rare| std::mem::take(&mut rare.topics));
         let topics = topics.unwrap_or_default();
-        self.route.topics.leave(&topics, WebSocket::of(self.conn));
-        self.conn.end();
+        self.route
+            .topics
+            .leave(&topics, WebSocket::of(self.channel));
+        self.channel.end();
         let closed = Closed {
             code,
             reason,
@@ -83,7 +84,7 @@ impl WebSocketSession {
         };
         // Whatever panics, nothing stays behind.
         let emitted = catch(|| emit(self, WebSocket::CLOSE, closed));
-        self.conn.clear_session();
+        self.channel.clear_session();
         let dropped = catch(|| drop(self.take_parts()));
         for message in [emitted.err(), dropped.err()].into_iter().flatten() {
             tracing::error!("a callback panicked as its WebSocket closed: {message}");

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use uptick_emitter::events;
-use uptick_socket::Connection;
+use uptick_http::channel::Channel;
 
 use crate::error::Error;
 use crate::message::{Message, Text};
@@ -44,7 +44,7 @@ use crate::protocol::CloseCode;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WebSocket {
-    conn: Connection,
+    channel: Channel,
 }
 
 /// How a WebSocket has ended: the payload of `close`.
@@ -94,13 +94,13 @@ events! {
 
 impl WebSocket {
     #[inline]
-    pub(super) fn of(conn: Connection) -> Self {
-        WebSocket { conn }
+    pub(super) fn of(channel: Channel) -> Self {
+        WebSocket { channel }
     }
 
-    /// The connection, also when it is no longer a WebSocket.
+    /// The channel, also when it is no longer a WebSocket.
     #[inline]
-    pub(super) fn conn(self) -> Connection {
-        self.conn
+    pub(super) fn channel(self) -> Channel {
+        self.channel
     }
 }

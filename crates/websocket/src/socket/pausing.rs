@@ -10,7 +10,7 @@ impl WebSocketSession {
         // The answer to a close has to be read.
         if self.is_open() {
             self.insert(Flags::PAUSED);
-            self.conn.pause();
+            self.channel.pause();
         }
     }
 
@@ -26,6 +26,6 @@ impl WebSocketSession {
         {
             driver::ready_later(token, Readiness::NONE);
         }
-        self.conn.resume();
+        self.channel.resume();
     }
 }

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use uptick_emitter::emit;
-use uptick_socket::engine::Engine;
 
 use super::handle::WebSocket;
 use super::sending::{COPIED, Room, SOFT_LIMIT};
@@ -71,12 +70,12 @@ pub(crate) fn deliver(ws: WebSocket, frame: &mut Frame) -> bool {
         length <= COPIED && session.sends_plainly() && length + SOFT_LIMIT <= session.most()
     };
     let written = ws
-        .conn()
+        .channel()
         .write_for(ordinary, |out| out.extend_from_slice(frame.plain()));
     match written {
         Some(true) => true,
         Some(false) => {
-            ws.conn().with_session(WebSocketSession::filled);
+            ws.channel().with_session(WebSocketSession::filled);
             true
         }
         None => session(ws).is_some_and(|session| session.deliver_specially(frame)),

@@ -11,7 +11,6 @@ use std::io;
 
 use bytes::Bytes;
 use uptick_emitter::emit;
-use uptick_socket::engine::Engine;
 
 use super::handle::WebSocket;
 use super::state::{Flags, WebSocketSession, session};
@@ -74,13 +73,13 @@ pub(super) fn opcode(payload: &impl Payload) -> Opcode {
 pub(super) fn send(ws: WebSocket, payload: impl Payload) -> Sent {
     let slice = payload.as_slice();
     let ordinary = |session: &WebSocketSession| slice.len() <= COPIED && session.sends_plainly();
-    let written = ws.conn().write_for(ordinary, |out| {
+    let written = ws.channel().write_for(ordinary, |out| {
         frame::append(out, opcode(&payload), frame::Flags::FIN, None, slice);
     });
     match written {
         Some(true) => Sent::Sent,
         Some(false) => {
-            ws.conn().with_session(WebSocketSession::filled);
+            ws.channel().with_session(WebSocketSession::filled);
             Sent::Buffered
         }
         None => session(ws).map_or(Sent::Dropped, |session| session.send_specially(payload)),
@@ -190,7 +189,7 @@ impl WebSocketSession {
     /// Writes a data frame.
     pub(super) fn write(&self, opcode: Opcode, flags: frame::Flags, payload: impl Payload) -> Sent {
         let Ok(mask) = self.mask() else {
-            self.conn.close();
+            self.channel.close();
             return Sent::Dropped;
         };
         let length = payload.as_slice().len();
@@ -227,9 +226,9 @@ impl WebSocketSession {
 
     /// Writes a frame to the connection; see [`put`](Self::put).
     fn write_now(&self, payload: Bytes, append: impl FnOnce(&mut Vec<u8>)) -> Sent {
-        let mut more = self.conn.write_with(append);
+        let mut more = self.channel.write_with(append);
         if more.is_some() && !payload.is_empty() {
-            more = Some(self.conn.write(payload));
+            more = Some(self.channel.write(payload));
         }
         match more {
             Some(true) => Sent::Sent,
@@ -321,7 +320,8 @@ impl WebSocketSession {
     pub(super) fn send_close(&self, frame: Option<&CloseFrame>) {
         self.write_all_waiting();
         if let Ok(mask) = self.mask() {
-            self.conn.write_with(|out| close::append(out, frame, mask));
+            self.channel
+                .write_with(|out| close::append(out, frame, mask));
         }
     }
 
@@ -331,7 +331,7 @@ impl WebSocketSession {
         self.with_rare(|rare| rare.dropped += 1);
         match self.route.options.slow_policy {
             SlowPolicy::Drop => drop(emit(self, WebSocket::DROPPED, bytes)),
-            SlowPolicy::Close => self.conn.close(),
+            SlowPolicy::Close => self.channel.close(),
             SlowPolicy::Error => {
                 let waiting = self.buffered();
                 emit(self, WebSocket::ERROR, Error::Slow { bytes, waiting });

@@ -1,6 +1,6 @@
-//! The state of a WebSocket: the session that its connection owns.
+//! The state of a WebSocket: the session that its channel owns.
 //!
-//! The session is found through the connection ([`session`]); the receiving path has it at hand. What is borrowed here is
+//! The session is found through the channel ([`session`]); the receiving path has it at hand. What is borrowed here is
 //! given back before a callback runs.
 
 use std::any::Any;
@@ -9,8 +9,7 @@ use std::rc::Rc;
 
 use uptick_emitter::{Emitter, Listeners};
 use uptick_event_loop::driver::{LazyDeadline, Timestamp};
-use uptick_socket::Connection;
-use uptick_socket::engine::Engine;
+use uptick_http::channel::Channel;
 
 use super::handle::WebSocket;
 use super::waiting::WaitingFrames;
@@ -30,9 +29,9 @@ pub(crate) struct Route {
     pub(crate) sockets: Option<Rc<Sockets>>,
 }
 
-/// The state of a WebSocket, which its connection owns as its session until `close` was emitted.
+/// The state of a WebSocket, which its channel owns as its session until `close` was emitted.
 pub(crate) struct WebSocketSession {
-    pub(super) conn: Connection,
+    pub(super) channel: Channel,
     pub(super) route: Rc<Route>,
     /// The time when bytes last came; once a close was sent, the time of that.
     pub(super) seen: Cell<Timestamp>,
@@ -116,7 +115,7 @@ impl Flags {
 
 /// Returns the state of a WebSocket, unless it is over.
 pub(crate) fn session(ws: WebSocket) -> Option<Rc<WebSocketSession>> {
-    ws.conn().session()
+    ws.channel().session()
 }
 
 impl Emitter for WebSocket {
@@ -124,7 +123,7 @@ impl Emitter for WebSocket {
 
     fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners<Message>) -> R) -> Option<R> {
         let listeners = |session: &WebSocketSession| session.with(|parts| f(&mut parts.listeners));
-        self.conn().with_session(listeners)
+        self.channel().with_session(listeners)
     }
 }
 
@@ -138,7 +137,7 @@ impl Emitter for WebSocketSession {
 }
 
 impl WebSocketSession {
-    pub(super) fn new(conn: Connection, route: Rc<Route>, role: Role, rare: Rare) -> Self {
+    pub(super) fn new(channel: Channel, route: Rc<Route>, role: Role, rare: Rare) -> Self {
         let mut flags = Flags::default();
         if role == Role::Client {
             flags = flags.or(Flags::CLIENT);
@@ -152,10 +151,10 @@ impl WebSocketSession {
             ..Parts::default()
         };
         WebSocketSession {
-            conn,
+            channel,
             route,
             seen: Cell::new(Timestamp::now()),
-            acknowledged: Cell::new(conn.bytes_written()),
+            acknowledged: Cell::new(channel.bytes_written()),
             phase: Cell::new(Phase::Open),
             reading: Cell::new(Reading::Direct),
             flags: Cell::new(flags),
@@ -219,7 +218,7 @@ impl WebSocketSession {
     /// Returns the number of bytes that wait to be sent, here and in the connection.
     pub(super) fn buffered(&self) -> usize {
         let waiting = self.if_rare(|rare| rare.waiting.as_ref().map_or(0, |frames| frames.len()));
-        self.conn.buffered() + waiting.unwrap_or(0)
+        self.channel.buffered() + waiting.unwrap_or(0)
     }
 
     pub(super) fn topics(&self) -> Vec<Rc<str>> {

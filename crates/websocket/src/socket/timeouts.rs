@@ -3,9 +3,9 @@
 use std::cell::OnceCell;
 use std::time::Duration;
 
-use uptick_event_loop::driver::{self, Timestamp};
-use uptick_event_loop::{DriverId, Token};
-use uptick_socket::engine::Engine;
+use uptick_event_loop::Token;
+use uptick_event_loop::driver::Timestamp;
+use uptick_http::channel::ChannelTokens;
 
 use super::state::{Flags, Phase, WebSocketSession};
 
@@ -16,7 +16,7 @@ const MARGIN: Duration = Duration::from_secs(16);
 pub(super) struct SocketDriver;
 
 thread_local! {
-    static DRIVER: OnceCell<DriverId> = const { OnceCell::new() };
+    static TOKENS: OnceCell<ChannelTokens> = const { OnceCell::new() };
 }
 
 /// A limit that is over.
@@ -44,7 +44,7 @@ impl WebSocketSession {
         let closing = self.phase.get() == Phase::Closing;
         // While reading is paused, nothing can come. A close that has not reached the peer yet cannot be answered; a peer that takes
         // nothing is the connection's to end.
-        if self.has(Flags::PAUSED) || closing && self.conn.is_sending() {
+        if self.has(Flags::PAUSED) || closing && self.channel.is_sending() {
             self.seen.set(Timestamp::now());
         }
         let due = self.due()?;
@@ -93,9 +93,9 @@ impl WebSocketSession {
     /// A peer that has acknowledged bytes since the last look is not silent, but for those of a ping that found nothing before
     /// it. A ping is not sent if it would wait behind other bytes: their acknowledgement tests the peer as well.
     fn silent(&self) -> Option<Over> {
-        let acknowledged = self.conn.acknowledged();
+        let acknowledged = self.channel.acknowledged();
         let takes = acknowledged > self.acknowledged.replace(acknowledged);
-        let waits = self.conn.is_sending() || acknowledged < self.conn.bytes_written();
+        let waits = self.channel.is_sending() || acknowledged < self.channel.bytes_written();
         let last = self.has(Flags::PINGED) || !self.route.options.pings;
         if takes && (waits || last) {
             self.seen.set(Timestamp::now());
@@ -111,7 +111,8 @@ impl WebSocketSession {
 
     /// Returns the token under which the loop calls [`SocketDriver`] for this WebSocket.
     pub(super) fn token(&self) -> Option<Token> {
-        let driver = DRIVER.try_with(|id| *id.get_or_init(|| driver::register(&SocketDriver)));
-        driver.ok().map(|driver| self.conn.token(driver))
+        let tokens =
+            TOKENS.try_with(|all| *all.get_or_init(ChannelTokens::register::<SocketDriver>));
+        tokens.ok().map(|tokens| tokens.of(self.channel))
     }
 }

@@ -38,7 +38,7 @@ fn answering<R: Into<Vec<u8>>>(answer: impl Fn(&str) -> R + 'static, ends: bool)
 
 /// The value of `Sec-WebSocket-Accept` for a request.
 fn accept_of(request: &str) -> String {
-    let key = request.split("Sec-WebSocket-Key: ").nth(1).unwrap();
+    let key = request.split("sec-websocket-key: ").nth(1).unwrap();
     accept_key(key.split("\r\n").next().unwrap())
 }
 

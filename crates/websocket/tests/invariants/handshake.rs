@@ -1,7 +1,8 @@
 //! What is true of the handshake, whatever comes. The tests and the fuzzer call it.
 
+use bytes::Bytes;
 use uptick_websocket::protocol::deflate::Config;
-use uptick_websocket::protocol::handshake::client::{Answer, Failure, Request};
+use uptick_websocket::protocol::handshake::client::{Answer, Content, Failure, Request};
 use uptick_websocket::protocol::handshake::{Extension, accept_key};
 
 /// What an answer in pieces comes to, with all that is behind it.
@@ -15,11 +16,20 @@ fn read(mut reads: Answer, answer: &str, size: usize) -> String {
                 assert!(agreed.protocol.as_ref().is_none_or(|name| name == "chat"));
                 return format!("{agreed:?}");
             }
-            Err(mut failure) => {
-                if let Failure::Status { rest, .. } = &mut failure {
-                    pieces.for_each(|piece| rest.extend_from_slice(piece));
+            Err(failure) => {
+                let mut content = Vec::new();
+                let mut is_over = !matches!(failure, Failure::Status { .. });
+                while !is_over {
+                    match reads.next_content() {
+                        Some(Content::Piece(piece)) => content.extend_from_slice(&piece),
+                        Some(Content::End) => is_over = true,
+                        None => match pieces.next() {
+                            Some(piece) => reads.push_content(Bytes::copy_from_slice(piece)),
+                            None => break,
+                        },
+                    }
                 }
-                return format!("{failure:?}");
+                return format!("{failure:?} {content:?} {is_over}");
             }
         }
     }
@@ -38,7 +48,7 @@ pub(crate) fn check_answer(answer: &str, size: usize) {
     let request = String::from_utf8_lossy(&request);
     let key = request
         .lines()
-        .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
+        .find_map(|line| line.strip_prefix("sec-websocket-key: "));
     let answer = answer.replace("{accept}", &accept_key(key.unwrap_or_default()));
     let whole = read(reads.clone(), &answer, answer.len().max(1));
     assert_eq!(read(reads.clone(), &answer, size.max(1)), whole);

@@ -2,9 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use uptick_http::h1::client::{Decoder, Event, HEAD_TOO_LONG, MALFORMED_LINE};
-use uptick_http::h1::{Limits, Version};
+use uptick_http::h1::client::{Request as RequestHead, RequestBody, begin};
+use uptick_http::h1::{EncodeError, Limits, Version, is_owned};
 use uptick_http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::extensions::{Extension, is_token};
@@ -17,13 +18,10 @@ const MOST_BYTES: usize = 16 * 1024;
 /// The most fields in the head of an answer.
 const MOST_FIELDS: usize = 100;
 
-/// The fields that belong to the handshake, which nobody else may add.
-const OWN_FIELDS: [&str; 9] = [
+/// The fields that belong to the handshake, which nobody else may add, beside those of connection and framing.
+const OWN_FIELDS: [&str; 6] = [
     "host",
     "upgrade",
-    "connection",
-    "content-length",
-    "transfer-encoding",
     "sec-websocket-key",
     "sec-websocket-version",
     "sec-websocket-protocol",
@@ -45,10 +43,8 @@ pub enum Failure {
     Status {
         /// The status.
         status: StatusCode,
-        /// The fields of the answer.
+        /// The fields of the answer, whose content [`Answer::next_content`] returns.
         headers: Box<HeaderMap>,
-        /// What came behind the fields: the beginning of the content.
-        rest: BytesMut,
     },
     /// The answer is not one of HTTP/1.1, too long, or not what was asked for.
     #[error("the answer is refused: {0}")]
@@ -66,7 +62,7 @@ pub enum Failure {
 ///     .protocol("chat")
 ///     .finish()
 ///     .unwrap();
-/// assert!(bytes.starts_with(b"GET /chat?room=1 HTTP/1.1\r\nHost: example.com:8080\r\n"));
+/// assert!(bytes.starts_with(b"GET /chat?room=1 HTTP/1.1\r\nhost: example.com:8080\r\n"));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -117,54 +113,84 @@ impl Request {
     /// The host, the target or a subprotocol has a character that it may not have, or is empty; a subprotocol is there
     /// twice; a field belongs to the handshake; or there are no random bytes.
     pub fn finish(self) -> Result<(Vec<u8>, Answer), Failure> {
-        let mut random = [0; KEY];
-        getrandom::fill(&mut random).map_err(Failure::Random)?;
-        self.finish_with(random)
+        self.finish_with(random_key()?)
     }
 
     fn finish_with(self, random: [u8; KEY]) -> Result<(Vec<u8>, Answer), Failure> {
+        let (request, fields, answer) = self.into_fields_with(random)?;
+        let head = RequestHead {
+            method: &Method::GET,
+            target: &request.target,
+            host: &request.host,
+            fields: Some(&fields),
+            body: RequestBody::None,
+            close: false,
+        };
+        let mut out = Vec::with_capacity(256);
+        let encoded = begin(&mut out, &head).and_then(|encoder| encoder.finish(&mut out, None));
+        encoded.map_err(|error| {
+            Failure::Request(match error {
+                EncodeError::InvalidRequest("host") => "the host is not one",
+                _ => "the path is not one",
+            })
+        })?;
+        Ok((out, answer))
+    }
+
+    /// Returns the fields of the request but `Host` and `Connection`, and what reads the answer.
+    pub(crate) fn into_fields(self) -> Result<(Request, HeaderMap, Answer), Failure> {
+        self.into_fields_with(random_key()?)
+    }
+
+    fn into_fields_with(
+        mut self,
+        random: [u8; KEY],
+    ) -> Result<(Request, HeaderMap, Answer), Failure> {
         self.check().map_err(Failure::Request)?;
         let key = STANDARD.encode(random);
-        let mut out = Vec::with_capacity(256);
-        let mut append = |parts: &[&[u8]]| {
-            for part in parts {
-                out.extend_from_slice(part);
-            }
-            out.extend_from_slice(b"\r\n");
+        let mut fields = HeaderMap::new();
+        let mut add = |name: &'static str, value: &str| {
+            let value = HeaderValue::from_str(value)
+                .map_err(|_| Failure::Request("a field has a value that it cannot have"))?;
+            fields.append(HeaderName::from_static(name), value);
+            Ok(())
         };
-        append(&[b"GET ", self.target.as_bytes(), b" HTTP/1.1"]);
-        append(&[b"Host: ", self.host.as_bytes()]);
-        append(&[b"Upgrade: websocket\r\nConnection: Upgrade"]);
-        append(&[b"Sec-WebSocket-Key: ", key.as_bytes()]);
-        append(&[b"Sec-WebSocket-Version: ", VERSION.as_bytes()]);
+        add("upgrade", "websocket")?;
+        add("sec-websocket-key", &key)?;
+        add("sec-websocket-version", VERSION)?;
         if !self.protocols.is_empty() {
-            let protocols = self.protocols.join(", ");
-            append(&[b"Sec-WebSocket-Protocol: ", protocols.as_bytes()]);
+            add("sec-websocket-protocol", &self.protocols.join(", "))?;
         }
         if let Some(wants) = &self.deflate {
-            append(&[b"Sec-WebSocket-Extensions: ", wants.offer().as_bytes()]);
+            add("sec-websocket-extensions", &wants.offer())?;
         }
         for (name, value) in &self.headers {
-            append(&[name.as_str().as_bytes(), b": ", value.as_bytes()]);
+            fields.append(name.clone(), value.clone());
         }
-        append(&[]);
         let mut decoder = Decoder::new();
         decoder.expect(&Method::GET);
         let answer = Answer {
             accept: accept_key(&key),
-            protocols: self.protocols,
+            protocols: std::mem::take(&mut self.protocols),
             deflate: self.deflate,
             decoder,
         };
-        Ok((out, answer))
+        Ok((self, fields, answer))
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(crate) fn target(&self) -> &str {
+        &self.target
     }
 
     fn check(&self) -> Result<(), &'static str> {
-        let is_visible = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-        if self.host.is_empty() || !is_visible(&self.host) {
+        if self.host.is_empty() {
             return Err("the host is not one");
         }
-        if !self.target.starts_with('/') || !is_visible(&self.target) || self.target.contains('#') {
+        if !self.target.starts_with('/') {
             return Err("the path is not one");
         }
         for (place, name) in self.protocols.iter().enumerate() {
@@ -175,12 +201,19 @@ impl Request {
                 return Err("a subprotocol is there twice");
             }
         }
-        let is_own = |name: &HeaderName| OWN_FIELDS.contains(&name.as_str());
+        let is_own = |name: &HeaderName| is_owned(name) || OWN_FIELDS.contains(&name.as_str());
         if self.headers.keys().any(is_own) {
             return Err("a field belongs to the handshake");
         }
         Ok(())
     }
+}
+
+/// Returns a key that nobody can foresee.
+fn random_key() -> Result<[u8; KEY], Failure> {
+    let mut random = [0; KEY];
+    getrandom::fill(&mut random).map_err(Failure::Random)?;
+    Ok(random)
 }
 
 /// Reads the answer to a [`Request`].
@@ -190,6 +223,15 @@ pub struct Answer {
     protocols: Vec<String>,
     deflate: Option<Config>,
     decoder: Decoder,
+}
+
+/// A part of the content of an answer that opens no WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A piece, never empty.
+    Piece(Bytes),
+    /// The content is over, or is not one whose end is certain.
+    End,
 }
 
 /// What a client and a server have agreed on.
@@ -206,8 +248,7 @@ pub struct Agreed {
 }
 
 impl Answer {
-    /// Takes what came, and gives what was agreed on once that is whole. After that, and after a failure, nothing more may
-    /// be pushed.
+    /// Takes what came, and gives what was agreed on once that is whole. After that nothing more may be pushed.
     ///
     /// # Errors
     ///
@@ -217,12 +258,8 @@ impl Answer {
     ///
     /// 16 KiB, with those of interim answers, and 100 fields.
     pub fn push(&mut self, bytes: BytesMut) -> Result<Option<Agreed>, Failure> {
-        let limits = Limits::default()
-            .request_line(MOST_BYTES - 1)
-            .header_section(MOST_BYTES)
-            .fields(MOST_FIELDS);
         self.decoder.push(bytes.freeze());
-        while let Some(event) = self.decoder.next(&limits) {
+        while let Some(event) = self.decoder.next(&limits()) {
             let head = match event {
                 Event::Head(head) if head.version() == Version::Http11 => head,
                 Event::Head(_) | Event::Error(MALFORMED_LINE) => {
@@ -235,35 +272,49 @@ impl Answer {
                 _ => continue,
             };
             let (status, headers) = (head.status(), head.to_header_map());
-            let rest = BytesMut::from(self.decoder.take_rest());
             if status == StatusCode::SWITCHING_PROTOCOLS {
-                return self.agree(headers, rest).map(Some);
+                if !has_token(&headers, "connection", "upgrade") {
+                    return Err(Failure::Answer("it does not upgrade"));
+                }
+                let mut agreed = self.agree(status, headers)?;
+                agreed.rest = BytesMut::from(self.decoder.take_rest());
+                return Ok(Some(agreed));
             }
-            return Err(Failure::Status {
-                status,
-                headers: Box::new(headers),
-                rest,
-            });
+            return Err(Failure::status(status, headers));
         }
         Ok(None)
     }
 
-    fn agree(&self, headers: HeaderMap, rest: BytesMut) -> Result<Agreed, Failure> {
+    /// Takes more of the content of an answer with another status, after [`Failure::Status`].
+    pub fn push_content(&mut self, bytes: Bytes) {
+        self.decoder.push(bytes);
+    }
+
+    /// Returns the next piece of the content of an answer with another status, or that it is over; `None` if more bytes are needed.
+    pub fn next_content(&mut self) -> Option<Content> {
+        match self.decoder.next(&limits())? {
+            Event::Body(piece) => Some(Content::Piece(piece)),
+            _ => Some(Content::End),
+        }
+    }
+
+    /// Returns what was agreed on by an answer with these fields, whatever has carried it.
+    pub(crate) fn agree(&self, status: StatusCode, headers: HeaderMap) -> Result<Agreed, Failure> {
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Failure::status(status, headers));
+        }
         let (protocol, deflate) = self.check(&headers).map_err(Failure::Answer)?;
         Ok(Agreed {
             protocol,
             deflate,
             headers,
-            rest,
+            rest: BytesMut::new(),
         })
     }
 
     fn check(&self, headers: &HeaderMap) -> Result<(Option<String>, Option<Config>), &'static str> {
         if !has_token(headers, "upgrade", "websocket") {
             return Err("it upgrades to something else");
-        }
-        if !has_token(headers, "connection", "upgrade") {
-            return Err("it does not upgrade");
         }
         match one(headers, "sec-websocket-accept") {
             Ok(Some(accept)) if accept.as_bytes() == self.accept.as_bytes() => {}
@@ -291,6 +342,22 @@ impl Answer {
         }
         Ok((protocol, deflate))
     }
+}
+
+impl Failure {
+    fn status(status: StatusCode, headers: HeaderMap) -> Self {
+        Failure::Status {
+            status,
+            headers: Box::new(headers),
+        }
+    }
+}
+
+fn limits() -> Limits {
+    Limits::default()
+        .request_line(MOST_BYTES - 1)
+        .header_section(MOST_BYTES)
+        .fields(MOST_FIELDS)
 }
 
 /// The value of a field that is there at most once.
@@ -415,20 +482,35 @@ mod tests {
     }
 
     #[test]
-    fn another_status_is_told_with_its_fields() {
+    fn another_status_is_told_with_its_fields_and_its_content() {
         let (_, mut answer) = finish(request()).unwrap();
-        let bytes = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\n\r\nNo";
+        let bytes = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nNo\r\n";
         match answer.push(bytes.as_bytes().into()) {
-            Err(Failure::Status {
-                status,
-                headers,
-                rest,
-            }) => {
-                assert_eq!(rest, "No");
+            Err(Failure::Status { status, headers }) => {
                 assert_eq!(status, StatusCode::UNAUTHORIZED);
                 assert_eq!(headers["www-authenticate"], "Basic");
             }
             other => panic!("{other:?}"),
+        }
+        assert_eq!(answer.next_content(), Some(Content::Piece("No".into())));
+        assert_eq!(answer.next_content(), None);
+        answer.push_content("2\r\n!!\r\n0\r\n\r\n".into());
+        assert_eq!(answer.next_content(), Some(Content::Piece("!!".into())));
+        assert_eq!(answer.next_content(), Some(Content::End));
+    }
+
+    #[test]
+    fn content_whose_end_is_not_certain_is_over() {
+        for (field, content) in [
+            ("Content-Length: 0", ""),
+            ("Transfer-Encoding: chunked", "no length\r\n"),
+            ("Transfer-Encoding: chunked", "fffffffffffffffff\r\n"),
+        ] {
+            let (_, mut answer) = finish(request()).unwrap();
+            let bytes = format!("HTTP/1.1 403 Forbidden\r\n{field}\r\n\r\n{content}");
+            let failure = answer.push(bytes.as_bytes().into());
+            assert!(matches!(failure, Err(Failure::Status { .. })), "{bytes}");
+            assert_eq!(answer.next_content(), Some(Content::End), "{bytes}");
         }
     }
 

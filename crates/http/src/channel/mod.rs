@@ -1,0 +1,53 @@
+//! Channels of bytes: what an upgrade hands over.
+//!
+//! A [`Channel`] is a TCP, Unix or TLS [`Connection`] after an upgrade of HTTP/1, or a stream that something else carries: memory in
+//! [tests](crate::test). A protocol serves it by a [`ChannelSession`], and cannot tell the difference. Programs that use one protocol over
+//! connections take the [`Connection`] ([`Response::upgrade`](crate::Response::upgrade)); this module is for those who implement protocols.
+//!
+//! ```text
+//! Channel ─┬→ Connection
+//!          └→ VirtualStream ─→ Carrier            its queues and states, and what moves its bytes
+//! ```
+//!
+//! Cost of a method on a connection: a comparison, beside that of the connection's own method.
+//!
+//! # Examples
+//! A protocol that sends back what it receives:
+//! ```
+//! use std::rc::Rc;
+//!
+//! use bytes::BytesMut;
+//! use uptick_http::channel::{Channel, ChannelSession};
+//! use uptick_http::{HttpServer, Request, Response};
+//! use uptick_socket::Error;
+//!
+//! struct Echo(Channel);
+//!
+//! impl ChannelSession<Error> for Echo {
+//!     fn data(&self, bytes: &mut BytesMut) {
+//!         self.0.write(bytes.split());
+//!     }
+//!
+//!     fn end(&self) {}
+//!
+//!     fn close(&self) {}
+//! }
+//!
+//! let http = HttpServer::new();
+//! http.get("/echo", |_: Request| {
+//!     Response::upgrade_channel("echo", |channel: Channel| {
+//!         channel.set_session(Rc::new(Echo(channel)));
+//!     })
+//! });
+//! ```
+
+mod driver;
+mod handle;
+mod pair;
+mod state;
+mod stream;
+
+pub use driver::{ChannelDriver, ChannelTokens};
+pub use handle::Channel;
+pub(crate) use pair::pair;
+pub use uptick_socket::engine::ChannelSession;

@@ -1,0 +1,453 @@
+//! Channels that are no connections: streams without a descriptor.
+//!
+//! A stream has a write queue, received bytes that were not delivered, and the states of both sides, as a connection has; a [`Carrier`]
+//! moves its bytes. Callbacks run in the next iteration, from the driver.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell, RefMut};
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use uptick_event_loop::driver::{self, Driver};
+use uptick_event_loop::{DriverId, Id, Readiness, Table, Token, catch};
+use uptick_socket::engine::{ChannelSession, next_id};
+use uptick_socket::{Address, Error};
+use uptick_stream::Chunk;
+
+use super::state::{Receiving, Sending, Session, State, Step};
+
+/// Moves the bytes of a stream.
+pub(super) trait Carrier {
+    /// Sends what the carrier takes of the bytes that wait, and the end behind them.
+    fn send(&self);
+
+    /// Notes that received bytes were delivered, so that the peer may send more.
+    fn delivered(&self, count: usize);
+
+    /// Notes that the stream is closed; with `reset`, the peer gets an error instead of the end.
+    fn closed(&self, reset: bool);
+}
+
+/// A stream without a descriptor.
+pub(super) struct VirtualStream {
+    id: Cell<Option<Id>>,
+    number: u64,
+    peer: Option<Address>,
+    carrier: Box<dyn Carrier>,
+    state: RefCell<State>,
+}
+
+/// The handle of a stream; stale when that is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct StreamId {
+    id: Id,
+    local: PhantomData<*const ()>,
+}
+
+thread_local! {
+    static STREAMS: RefCell<Table<Rc<VirtualStream>>> = const { RefCell::new(Table::new()) };
+    static DRIVER: Cell<Option<DriverId>> = const { Cell::new(None) };
+}
+
+/// Calls `f` with the streams of the thread; returns `None` while the thread is torn down.
+fn with_streams<R>(f: impl FnOnce(&mut Table<Rc<VirtualStream>>) -> R) -> Option<R> {
+    STREAMS.try_with(|all| f(&mut all.borrow_mut())).ok()
+}
+
+impl StreamId {
+    fn new(id: Id) -> Self {
+        StreamId {
+            id,
+            local: PhantomData,
+        }
+    }
+
+    /// Returns the open streams of the thread.
+    pub(super) fn all() -> Vec<StreamId> {
+        with_streams(|all| all.ids().map(StreamId::new).collect()).unwrap_or_default()
+    }
+
+    /// Returns the stream, unless it is gone.
+    pub(super) fn get(self) -> Option<Rc<VirtualStream>> {
+        with_streams(|all| all.get(self.id).cloned()).flatten()
+    }
+
+    /// Calls `f` with the stream, unless it is gone.
+    pub(super) fn visit(self, f: impl FnOnce(&VirtualStream)) {
+        if let Some(stream) = self.get() {
+            f(&stream);
+        }
+    }
+
+    pub(super) fn token(self, driver: DriverId) -> Token {
+        self.id.token(driver)
+    }
+
+    pub(super) fn find(token: Token) -> Option<StreamId> {
+        let id = with_streams(|all| all.find(token)).flatten()?;
+        Some(StreamId::new(id))
+    }
+}
+
+impl VirtualStream {
+    pub(super) fn new(peer: Option<Address>, carrier: Box<dyn Carrier>) -> Self {
+        VirtualStream {
+            id: Cell::new(None),
+            number: next_id(),
+            peer,
+            carrier,
+            state: RefCell::new(State::new()),
+        }
+    }
+
+    /// Opens the stream, which keeps the loop running until it is closed; `None` when there is no room for it.
+    pub(super) fn open(self: &Rc<Self>) -> Option<StreamId> {
+        let id = with_streams(|all| all.insert(Rc::clone(self))).flatten()?;
+        self.id.set(Some(id));
+        driver::hold();
+        Some(StreamId::new(id))
+    }
+
+    /// Borrows the state, which no callback may see borrowed.
+    fn state(&self) -> RefMut<'_, State> {
+        self.state.borrow_mut()
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn peer(&self) -> Option<&Address> {
+        self.peer.as_ref()
+    }
+
+    pub(super) fn buffered(&self) -> usize {
+        self.state().queue.len()
+    }
+
+    pub(super) fn bytes_written(&self) -> u64 {
+        self.state().written
+    }
+
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.state().acknowledged
+    }
+
+    pub(super) fn set_session(&self, session: Option<Session>) {
+        let before = {
+            let mut state = self.state();
+            state.is_paused &= session.is_some();
+            std::mem::replace(&mut state.session, session)
+        };
+        drop(before);
+        self.advance_later();
+    }
+
+    pub(super) fn session<S: ChannelSession<Error>>(&self) -> Option<Rc<S>> {
+        let session: Rc<dyn Any> = self.state().session.clone()?;
+        session.downcast().ok()
+    }
+
+    pub(super) fn write(&self, chunk: impl Chunk) -> Option<bool> {
+        self.push(|state| state.queue.push(chunk))
+    }
+
+    pub(super) fn write_with(&self, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool> {
+        self.push(|state| state.queue.push_with(f))
+    }
+
+    /// Calls `push` to add to the write queue; returns whether there is room for more, and `None` if nothing is taken.
+    fn push(&self, push: impl FnOnce(&mut State)) -> Option<bool> {
+        {
+            let mut state = self.state();
+            if state.is_closing || state.sending != Sending::Open || state.failure.is_some() {
+                return None;
+            }
+            if state.queue.len() >= state.hard_limit {
+                state.failure = Some(Error::BufferFull {
+                    peer: self.peer_or_unnamed(),
+                    limit: state.hard_limit,
+                });
+                drop(state);
+                self.advance_later();
+                return None;
+            }
+            if state.queue.is_empty() {
+                state.since = driver::Timestamp::now();
+            }
+            push(&mut state);
+        }
+        self.send();
+        let mut state = self.state();
+        state.is_full |= state.queue.len() >= state.soft_limit;
+        Some(!state.is_full)
+    }
+
+    pub(super) fn set_write_limits(&self, soft: usize, hard: usize) {
+        let mut state = self.state();
+        state.hard_limit = hard.max(1);
+        state.soft_limit = soft.clamp(1, state.hard_limit);
+    }
+
+    pub(super) fn unshift(&self, bytes: &[u8], end: bool) {
+        {
+            let mut state = self.state();
+            let behind = state.received.split();
+            state.received.extend_from_slice(bytes);
+            state.received.extend_from_slice(&behind);
+            if end && state.receiving == Receiving::Open {
+                state.receiving = Receiving::Ending;
+            }
+        }
+        self.advance_later();
+    }
+
+    pub(super) fn pause(&self) {
+        self.state().is_paused = true;
+    }
+
+    pub(super) fn resume(&self) {
+        self.state().is_paused = false;
+        self.advance_later();
+    }
+
+    pub(super) fn end(&self) {
+        {
+            let mut state = self.state();
+            if state.is_closing || state.sending != Sending::Open {
+                return;
+            }
+            state.sending = Sending::Ending;
+        }
+        self.send();
+        self.advance_later();
+    }
+
+    pub(super) fn close(&self) {
+        // As with a socket: a peer whose bytes were not read gets a reset.
+        let unread = !self.state().received.is_empty();
+        self.close_with(unread);
+    }
+
+    pub(super) fn reset(&self) {
+        self.close_with(true);
+    }
+
+    pub(super) fn panicked(&self, message: &str) {
+        self.fail(Error::Panic {
+            what: format!("the connection with {}", self.peer_or_unnamed()).into(),
+            message: message.into(),
+        });
+    }
+
+    fn peer_or_unnamed(&self) -> Address {
+        self.peer.clone().unwrap_or(Address::UNNAMED)
+    }
+
+    /// Passes bytes that wait to the carrier, and arms the deadline for those that it does not take.
+    pub(super) fn send(&self) {
+        self.carrier.send();
+        let mut state = self.state();
+        if let Some(limit) = state.limit() {
+            let due = state.since.after(limit);
+            state.deadline.arm(|| self.token(), due);
+        }
+        if state.is_full && state.queue.len() < state.soft_limit {
+            drop(state);
+            self.advance_later();
+        }
+    }
+
+    /// Takes up to `most` bytes of those that wait to be sent.
+    pub(super) fn take_output(&self, most: usize) -> Option<bytes::BytesMut> {
+        self.state().take_output(most)
+    }
+
+    /// Returns whether the end of the sending side is to be sent now, which happens once.
+    pub(super) fn take_end(&self) -> bool {
+        self.state().take_end()
+    }
+
+    /// Notes that the peer has acknowledged bytes.
+    pub(super) fn acknowledge(&self, count: usize) {
+        let mut state = self.state();
+        state.acknowledged = state.written.min(state.acknowledged + count as u64);
+    }
+
+    /// Returns the number of received bytes that were not delivered.
+    pub(super) fn undelivered(&self) -> usize {
+        self.state().received.len()
+    }
+
+    /// Takes bytes that the peer has sent.
+    pub(super) fn receive(&self, bytes: &[u8]) {
+        {
+            let mut state = self.state();
+            if state.is_closing || state.receiving != Receiving::Open {
+                return;
+            }
+            state.received.extend_from_slice(bytes);
+        }
+        self.advance_later();
+    }
+
+    /// Notes that the peer has ended its side.
+    pub(super) fn receive_end(&self) {
+        {
+            let mut state = self.state();
+            if state.receiving == Receiving::Open {
+                state.receiving = Receiving::Ending;
+            }
+        }
+        self.advance_later();
+    }
+
+    /// Notes that the peer has reset the stream: it fails in the next iteration.
+    pub(super) fn receive_reset(&self) {
+        let error = std::io::Error::from(rustix::io::Errno::CONNRESET);
+        self.state().failure.get_or_insert_with(|| Error::Read {
+            peer: self.peer_or_unnamed(),
+            source: error.into(),
+        });
+        self.advance_later();
+    }
+
+    fn token(&self) -> Option<Token> {
+        let driver = DRIVER.try_with(|place| match place.get() {
+            Some(driver) => driver,
+            None => {
+                let driver = driver::register(&StreamDriver);
+                place.set(Some(driver));
+                driver
+            }
+        });
+        Some(self.id.get()?.token(driver.ok()?))
+    }
+
+    fn advance_later(&self) {
+        if let Some(token) = self.token() {
+            driver::ready_later(token, Readiness::NONE);
+        }
+    }
+
+    /// Continues until something has to be waited for.
+    fn advance(&self) {
+        loop {
+            let step = self.state().step();
+            match step {
+                Step::Data(session, mut bytes) => {
+                    let count = bytes.len();
+                    session.data(&mut bytes);
+                    self.carrier.delivered(count);
+                }
+                Step::Discarded(count) => self.carrier.delivered(count),
+                Step::Drain(Some(session)) => session.drain(),
+                Step::Drain(None) => {}
+                Step::End(session) => {
+                    if let Some(session) = session {
+                        session.end();
+                    }
+                    self.end();
+                }
+                Step::Fail(error) => return self.fail(error),
+                Step::Close => return self.close_with(false),
+                Step::Stop => return,
+            }
+        }
+    }
+
+    /// Closes with an error.
+    fn fail(&self, error: Error) {
+        let session = {
+            let mut state = self.state();
+            if state.is_closing {
+                return;
+            }
+            // Nothing is sent any more, also by callbacks.
+            state.sending = Sending::Ended;
+            state.session.clone()
+        };
+        if let Some(session) = session
+            && let Err(message) = catch(|| session.error(&error))
+        {
+            tracing::error!("an error callback of a stream panicked: {message}");
+        }
+        self.close_with(true);
+    }
+
+    /// Closes: the handle becomes stale when the session's part is done.
+    fn close_with(&self, reset: bool) {
+        let session = {
+            let mut state = self.state();
+            if std::mem::replace(&mut state.is_closing, true) {
+                return;
+            }
+            state.queue.clear();
+            state.received.clear();
+            state.deadline.cancel();
+            state.session.clone()
+        };
+        self.carrier.closed(reset);
+        if let Some(session) = session
+            && let Err(message) = catch(|| session.close())
+        {
+            tracing::error!("a close callback of a stream panicked: {message}");
+        }
+        let session = self.state().session.take();
+        drop(session);
+        if let Some(id) = self.id.take() {
+            let removed = with_streams(|all| all.remove(id));
+            drop(removed);
+            driver::release();
+        }
+    }
+
+    /// The deadline has expired.
+    fn expired(&self) {
+        let limit = {
+            let mut state = self.state();
+            state.deadline.expired();
+            let Some(limit) = state.limit() else { return };
+            if !state.since.is_over(limit) {
+                let due = state.since.after(limit);
+                return state.deadline.arm(|| self.token(), due);
+            }
+            (state.sending != Sending::Ended).then_some(limit)
+        };
+        match limit {
+            Some(after) => self.fail(Error::Timeout {
+                what: format!("writing to {}", self.peer_or_unnamed()).into(),
+                after,
+            }),
+            None => self.close_with(true),
+        }
+    }
+}
+
+/// Drives streams: what was postponed to the next iteration, and deadlines.
+struct StreamDriver;
+
+fn find(token: Token) -> Option<Rc<VirtualStream>> {
+    StreamId::find(token)?.get()
+}
+
+impl Driver for StreamDriver {
+    fn ready(&self, token: Token, _: Readiness) {
+        if let Some(stream) = find(token) {
+            stream.advance();
+        }
+    }
+
+    fn expired(&self, token: Token) {
+        if let Some(stream) = find(token) {
+            stream.expired();
+        }
+    }
+
+    fn panicked(&self, token: Token, message: &str) {
+        match find(token) {
+            Some(stream) => stream.panicked(message),
+            None => tracing::error!("a callback panicked after its stream had closed: {message}"),
+        }
+    }
+}
