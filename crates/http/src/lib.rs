@@ -26,6 +26,7 @@ mod static_files;
 pub mod test;
 
 pub use body::{BodyError, MultipartError};
+pub use channel::Upgrade;
 pub use compression::{Coding, Compressing, Compression};
 pub use concurrency::LimitConcurrency;
 pub use cookie::{Cookie, SameSite};
@@ -42,7 +43,7 @@ pub use into_response::IntoResponse;
 pub use middleware::{IntoMiddleware, Middleware, Next};
 pub use multipart::{Multipart, MultipartLimits, Part, SavedFile};
 pub use rate_limit::RateLimiting;
-pub use response::{Body, BodyStream, ParseError, Response, Upgrade};
+pub use response::{Body, BodyStream, ParseError, Response};
 pub use server::{FieldError, HttpServer, PortHolder, PortInUse, Shutdown, Stats};
 pub use shutdown_options::ShutdownOptions;
 pub use site::{RequestInfo, ResponseInfo};

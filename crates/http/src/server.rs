@@ -1,6 +1,7 @@
 //! The server: routes and settings, on any number of listeners.
 
 mod convenience;
+mod draining;
 mod hooks;
 mod settings;
 mod shutdown;
@@ -11,8 +12,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
-use uptick_emitter::{Emitter, Listeners, emit, events};
-use uptick_event_loop::{Id, Table};
+use uptick_emitter::{Emitter, Event, Listeners, emit, events};
+use uptick_event_loop::{Id, Table, catch};
 use uptick_socket::{
     Connection, Error, IntoUri, ListenUri, Server, ServerControl, ServerInterface,
 };
@@ -27,7 +28,7 @@ use crate::{
 };
 
 use convenience::Convenience;
-use shutdown::Draining;
+use draining::Draining;
 
 pub use convenience::{PortHolder, PortInUse};
 pub use hooks::FieldError;
@@ -292,6 +293,13 @@ impl HttpServer {
 
     fn service(self) -> Option<Rc<Service>> {
         with_entry(self, |entry| Rc::clone(&entry.service))
+    }
+
+    /// Emits an event; a panic of a listener is logged.
+    fn notify<P: Clone + 'static>(self, event: Event<HttpServer, P>, payload: P) {
+        if let Err(message) = catch(|| emit(&self, event, payload)) {
+            tracing::error!("a callback of an HTTP server panicked: {message}");
+        }
     }
 
     /// Stops listening for good; open connections stay. `close` follows when the last of them is gone.

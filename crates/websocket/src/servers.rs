@@ -95,6 +95,10 @@ impl Sockets {
     fn server_closed(self: &Rc<Self>) {
         if let Some(closing) = self.closing.take() {
             closing.cancel();
+            // The server has waited for connections, not for other channels.
+            for ws in sockets_of(self) {
+                ws.close(self.code.get(), "");
+            }
         }
         // WebSockets over channels that are no connections may outlive the server that they came to.
         if let Some(topics) = self.topics.get()

@@ -130,12 +130,16 @@ fn send(channel: Channel, opcode: frame::Opcode, payload: &[u8]) {
     });
 }
 
+/// Returns the messages among events, which are all there is.
 fn messages(events: Vec<Event>) -> Vec<Message> {
-    let message = |event| match event {
+    let count = events.len();
+    let messages = events.into_iter().filter_map(|event| match event {
         Event::Message(message) => Some(message),
-        other => panic!("{other:?}"),
-    };
-    events.into_iter().filter_map(message).collect()
+        _ => None,
+    });
+    let messages: Vec<_> = messages.collect();
+    assert_eq!(messages.len(), count);
+    messages
 }
 
 #[test]
@@ -315,7 +319,7 @@ fn a_panic_of_a_listener_fails_the_channel() {
 #[test]
 fn a_shutdown_of_the_server_closes_with_1001() {
     let (pair, _) = open(WebSocketOptions::new());
-    drop(pair.http.shutdown(Duration::from_secs(1)));
+    drop(pair.http.shutdown(Duration::from_secs(10)));
     settle();
     let events = pair.client.events();
     assert!(

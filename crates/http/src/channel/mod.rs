@@ -1,8 +1,8 @@
 //! Channels of bytes: what an upgrade hands over.
 //!
-//! A [`Channel`] is a TCP, Unix or TLS [`Connection`] after an upgrade of HTTP/1, or a stream that something else carries: memory in
+//! A [`Channel`] is a TCP, Unix or TLS [`Connection`](uptick_socket::Connection) after an upgrade of HTTP/1, or a stream that something else carries: memory in
 //! [tests](crate::test). A protocol serves it by a [`ChannelSession`], and cannot tell the difference. Programs that use one protocol over
-//! connections take the [`Connection`] ([`Response::upgrade`](crate::Response::upgrade)); this module is for those who implement protocols.
+//! connections take the connection itself ([`Response::upgrade`](crate::Response::upgrade)); this module is for those who implement protocols.
 //!
 //! ```text
 //! Channel ─┬→ Connection
@@ -46,8 +46,10 @@ mod handle;
 mod pair;
 mod state;
 mod stream;
+mod upgrade;
 
 pub use driver::{ChannelDriver, ChannelTokens};
 pub use handle::Channel;
 pub(crate) use pair::pair;
+pub use upgrade::Upgrade;
 pub use uptick_socket::engine::ChannelSession;

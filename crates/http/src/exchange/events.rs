@@ -1,4 +1,4 @@
-//! The events of requests and responders, which are emitted also when both handles were dropped.
+//! Events of an exchange that go to both sides, the request and the responder.
 
 use std::rc::Rc;
 use std::task::Waker;
@@ -6,31 +6,21 @@ use std::task::Waker;
 use uptick_emitter::{Emitter, Listeners, emit};
 use uptick_event_loop::catch;
 
+use super::incoming::Incoming;
+use super::request::Request;
+use super::responder::Responder;
 use super::state::Exchange;
-use super::{Request, Responder};
 use crate::body::BodyError;
-
-/// The emitter of a request's events.
-#[derive(Clone, Copy)]
-pub(crate) struct Incoming<'a>(pub(crate) &'a Exchange);
-
-impl Emitter for Incoming<'_> {
-    type Events = Request;
-
-    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
-        (!self.0.is_over()).then(|| self.0.extras(|extras| f(&mut extras.listeners)))
-    }
-}
 
 /// The emitter of a responder's events.
 #[derive(Clone, Copy)]
-pub(crate) struct Outgoing<'a>(pub(crate) &'a Exchange);
+struct Outgoing<'a>(&'a Exchange);
 
 impl Emitter for Outgoing<'_> {
     type Events = Responder;
 
     fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
-        (!self.0.is_over()).then(|| self.0.extras(|extras| f(&mut extras.responder)))
+        self.0.responder_listeners(f)
     }
 }
 

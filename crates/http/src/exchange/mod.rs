@@ -15,6 +15,7 @@ mod collect;
 mod error_page;
 mod events;
 mod handle;
+mod incoming;
 mod panics;
 mod parts;
 mod pool;

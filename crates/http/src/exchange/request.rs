@@ -9,9 +9,8 @@ use uptick_emitter::{Emitter, Listeners, events};
 use uptick_event_loop::Id;
 use uptick_socket::{Address, Connection};
 
-use super::events::Incoming;
+use super::BodyReader;
 use super::state::Exchange;
-use super::{BodyReader, Responder};
 use crate::body::BodyError;
 use crate::h1::{BodyLength, RequestHead, Version};
 use crate::routing::{BadEscape, Params};
@@ -34,7 +33,7 @@ use bytes::Bytes;
 ///
 /// Events also come when the request itself was dropped.
 pub struct Request {
-    exchange: Rc<Exchange>,
+    pub(super) exchange: Rc<Exchange>,
 }
 
 events! {
@@ -60,7 +59,7 @@ impl Emitter for Request {
     type Events = Request;
 
     fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
-        Incoming(&self.exchange).with_listeners(f)
+        self.exchange.request_listeners(f)
     }
 
     fn listener_added(&self, slot: u8) {
@@ -338,11 +337,6 @@ impl Request {
     /// Returns the value of a type that is kept with the request ([`set_data`](Request::set_data)).
     pub fn data<D: 'static>(&self) -> Option<Rc<D>> {
         self.exchange.data()
-    }
-
-    /// The handle by which the request can be answered at any time, from anywhere on this thread.
-    pub fn responder(&self) -> Responder {
-        Responder::of(&self.exchange)
     }
 
     /// The pieces of the body. Whoever reads them leaves none for others.

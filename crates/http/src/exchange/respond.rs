@@ -6,7 +6,7 @@ use uptick_emitter::{Emitter, Event, emit};
 use uptick_event_loop::catch;
 
 use super::error_page::error_page;
-use super::events::Incoming;
+use super::incoming::Incoming;
 use super::parts::{COPIED, Head, Piece};
 use super::progress::{BodyProgress, ResponseProgress};
 use super::state::Exchange;

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use uptick_emitter::{Emitter, Listeners, events};
 use uptick_stream::Chunk;
 
-use super::events::Outgoing;
 use super::handle::Handle;
+use super::request::Request;
 use super::respond::{respond, start};
 use super::state::Exchange;
 use super::streaming;
@@ -64,19 +64,22 @@ impl Emitter for Responder {
     type Events = Responder;
 
     fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
-        Outgoing(&*self.exchange.get()?).with_listeners(f)
+        self.exchange.get()?.responder_listeners(f)
+    }
+}
+
+impl Request {
+    /// The handle by which the request can be answered at any time, from anywhere on this thread.
+    pub fn responder(&self) -> Responder {
+        self.exchange.hold();
+        Responder {
+            exchange: Handle::of(&self.exchange),
+            local: PhantomData,
+        }
     }
 }
 
 impl Responder {
-    pub(crate) fn of(exchange: &Rc<Exchange>) -> Self {
-        exchange.hold();
-        Responder {
-            exchange: Handle::of(exchange),
-            local: PhantomData,
-        }
-    }
-
     /// Answers. `false` when it was answered before, or the client has gone: then nothing happens.
     pub fn send(self, answer: impl IntoResponse) -> bool {
         self.with(|exchange| exchange.is_unanswered() && respond(exchange, answer.into_response()))

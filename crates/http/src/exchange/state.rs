@@ -241,6 +241,16 @@ impl Exchange {
         )
     }
 
+    /// Calls `f` with the listeners of the request, unless the exchange is over.
+    pub(super) fn request_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
+        (!self.is_over()).then(|| self.extras(|extras| f(&mut extras.listeners)))
+    }
+
+    /// Calls `f` with the listeners of the responder, unless the exchange is over.
+    pub(super) fn responder_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
+        (!self.is_over()).then(|| self.extras(|extras| f(&mut extras.responder)))
+    }
+
     /// Calls `f` with the extras, which are made now if need be.
     pub(super) fn extras<R>(&self, f: impl FnOnce(&mut Extras) -> R) -> R {
         f(self.extras.borrow_mut().get_or_insert_default())

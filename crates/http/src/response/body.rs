@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
-use futures::stream::StreamExt as _;
+use futures::stream::{StreamExt as _, TryStreamExt as _};
 use uptick_event_loop::Id;
 use uptick_stream::FileRange;
 
-use super::Upgrade;
-use crate::HeaderMap;
+use super::file;
+use crate::{HeaderMap, Upgrade};
 
 /// The body of a response.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ pub(crate) type Pieces =
 ///
 /// When a piece is an error, the connection is cut, so that the client cannot take a part for the whole.
 pub struct BodyStream {
-    pub(super) source: Source,
+    source: Source,
     /// How many bytes they are together, if that is known.
     pub(crate) length: Option<u64>,
 }
@@ -69,7 +69,7 @@ impl EarlyEnd {
 pub(crate) type MakeTrailers = Box<dyn FnOnce() -> HeaderMap>;
 
 /// Where the pieces come from.
-pub(super) enum Source {
+enum Source {
     Pieces(Pieces),
     File(FileRange),
     WithTrailers(Box<(Pieces, MakeTrailers)>),
@@ -88,6 +88,22 @@ impl BodyStream {
         Self {
             source: Source::Pieces(Box::pin(pieces)),
             length: None,
+        }
+    }
+
+    /// A part of a file, read on the pool of blocking jobs as fast as the client takes it.
+    ///
+    /// For files on slow disks, and for those whose bytes are changed on their way: a [`FileRange`] that is a [`Body`] itself
+    /// is sent by the kernel where that is possible, and else by this.
+    ///
+    /// Of a file that grows meanwhile, only the part that was announced is sent. One that becomes shorter is an error.
+    ///
+    /// # Limits
+    /// 64 KiB are read at once.
+    pub fn file(range: FileRange) -> Self {
+        BodyStream {
+            length: Some(range.len()),
+            source: Source::File(range),
         }
     }
 
@@ -149,7 +165,7 @@ impl BodyStream {
     pub(crate) fn into_parts(self) -> (Pieces, Option<MakeTrailers>) {
         match self.source {
             Source::Pieces(pieces) => (pieces, None),
-            Source::File(range) => (super::file::pieces(range), None),
+            Source::File(range) => (Box::pin(file::pieces(range).map_err(Into::into)), None),
             Source::WithTrailers(both) => (both.0, Some(both.1)),
             Source::Endless(both) => (both.0, None),
         }
@@ -270,5 +286,15 @@ impl From<Vec<u8>> for Body {
 impl From<BodyStream> for Body {
     fn from(stream: BodyStream) -> Self {
         Self::Stream(stream)
+    }
+}
+
+impl From<FileRange> for Body {
+    fn from(range: FileRange) -> Self {
+        if range.is_empty() {
+            Self::Empty
+        } else {
+            Self::File(range)
+        }
     }
 }

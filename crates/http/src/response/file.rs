@@ -1,55 +1,24 @@
-//! Files as bodies.
+//! Files in pieces.
 
 use std::io;
 
-use futures::{TryStreamExt as _, stream};
+use bytes::Bytes;
+use futures::{Stream, stream};
 use uptick_event_loop::spawn_blocking;
 use uptick_stream::FileRange;
-
-use super::body::{Pieces, Source};
-use super::{Body, BodyStream};
 
 /// What is read at once.
 const PIECE: usize = 64 * 1024;
 
-impl From<FileRange> for Body {
-    fn from(range: FileRange) -> Self {
-        if range.is_empty() {
-            Self::Empty
-        } else {
-            Self::File(range)
-        }
-    }
-}
-
-impl BodyStream {
-    /// A part of a file, read on the pool of blocking jobs as fast as the client takes it.
-    ///
-    /// For files on slow disks, and for those whose bytes are changed on their way: a [`FileRange`] that is a [`Body`] itself
-    /// is sent by the kernel where that is possible, and else by this.
-    ///
-    /// Of a file that grows meanwhile, only the part that was announced is sent. One that becomes shorter is an error.
-    ///
-    /// # Limits
-    /// 64 KiB are read at once.
-    pub fn file(range: FileRange) -> Self {
-        BodyStream {
-            length: Some(range.len()),
-            source: Source::File(range),
-        }
-    }
-}
-
 /// The pieces of a part of a file.
-pub(super) fn pieces(range: FileRange) -> Pieces {
-    let pieces = stream::try_unfold(range, |mut range| async move {
+pub(super) fn pieces(range: FileRange) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::try_unfold(range, |mut range| async move {
         if range.is_empty() {
             return Ok(None);
         }
         let job = spawn_blocking(move || range.read(PIECE).map(|bytes| (bytes, range)));
         job.await.map_err(io::Error::other)?.map(Some)
-    });
-    Box::pin(pieces.map_err(|error: io::Error| error.into()))
+    })
 }
 
 #[cfg(test)]
@@ -60,6 +29,7 @@ mod tests {
     use uptick_event_loop::block_on;
 
     use super::*;
+    use crate::{Body, BodyStream};
 
     /// A file without a name, of so many bytes.
     fn file(length: u64) -> File {

@@ -11,7 +11,6 @@ pub(crate) use body::EarlyEnd;
 pub(crate) use body::Pieces;
 pub use body::{Body, BodyStream};
 pub use parse::ParseError;
-pub use upgrade::Upgrade;
 
 use std::error::Error as StdError;
 

@@ -1,42 +1,10 @@
 //! Responses after which the connection speaks another protocol.
 
-use std::fmt;
-
 use uptick_socket::Connection;
 
 use super::{Body, Response};
 use crate::StatusCode;
-use crate::channel::Channel;
-
-/// The callback for the channel of another protocol.
-pub struct Upgrade(Callback);
-
-enum Callback {
-    Connection(Box<dyn FnOnce(Connection)>),
-    Channel(Box<dyn FnOnce(Channel)>),
-}
-
-impl Upgrade {
-    /// Returns whether the callback needs a [`Connection`].
-    pub(crate) fn needs_connection(&self) -> bool {
-        matches!(self.0, Callback::Connection(_))
-    }
-
-    /// Calls the callback; a channel that is not the connection it needs is closed.
-    pub(crate) fn run(self, channel: Channel) {
-        match (self.0, channel.connection()) {
-            (Callback::Channel(f), _) => f(channel),
-            (Callback::Connection(f), Some(conn)) => f(conn),
-            (Callback::Connection(_), None) => channel.close(),
-        }
-    }
-}
-
-impl fmt::Debug for Upgrade {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Upgrade").finish()
-    }
-}
+use crate::channel::{Channel, Upgrade};
 
 impl Response {
     /// 101: the connection goes on with another protocol (RFC 9110, 7.8), and `f` is called with it. Bytes that the client
@@ -61,16 +29,16 @@ impl Response {
     /// });
     /// ```
     pub fn upgrade(protocol: &str, f: impl FnOnce(Connection) + 'static) -> Self {
-        Response::switching_to(protocol, Callback::Connection(Box::new(f)))
+        Response::switching_to(protocol, Upgrade::of_connection(f))
     }
 
     /// 101, as [`upgrade`](Response::upgrade), for a protocol that any [channel](crate::channel) can carry.
     pub fn upgrade_channel(protocol: &str, f: impl FnOnce(Channel) + 'static) -> Self {
-        Response::switching_to(protocol, Callback::Channel(Box::new(f)))
+        Response::switching_to(protocol, Upgrade::of_channel(f))
     }
 
-    fn switching_to(protocol: &str, callback: Callback) -> Self {
-        let body = Body::Upgrade(Upgrade(callback));
+    fn switching_to(protocol: &str, upgrade: Upgrade) -> Self {
+        let body = Body::Upgrade(upgrade);
         Response::new(StatusCode::SWITCHING_PROTOCOLS)
             .with_body(body)
             .header(http::header::UPGRADE, protocol)

@@ -3,8 +3,7 @@
 use std::rc::Rc;
 
 use http::header::CONTENT_LENGTH;
-use uptick_emitter::{Event, emit};
-use uptick_event_loop::{Id, catch};
+use uptick_event_loop::Id;
 use uptick_socket::Connection;
 
 use super::HttpServer;
@@ -118,14 +117,5 @@ impl Observer for HttpServer {
 
     fn closed(&self) {
         self.connection_closed();
-    }
-}
-
-impl HttpServer {
-    /// Emits an event; a panic of a listener is logged.
-    pub(super) fn notify<P: Clone + 'static>(self, event: Event<HttpServer, P>, payload: P) {
-        if let Err(message) = catch(|| emit(&self, event, payload)) {
-            tracing::error!("a callback of an HTTP server panicked: {message}");
-        }
     }
 }

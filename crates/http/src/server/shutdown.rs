@@ -12,6 +12,7 @@ use uptick_event_loop::Timer;
 use uptick_event_loop::driver::add_timeout;
 use uptick_socket::ServerControl;
 
+use super::draining::Draining;
 use super::{HttpServer, with_entry};
 use crate::{ShutdownOptions, connection};
 
@@ -24,29 +25,6 @@ pub struct Shutdown {
     listeners: Vec<uptick_socket::Shutdown>,
     own: Option<oneshot::Receiver<usize>>,
     cut: usize,
-}
-
-/// A shutdown under way.
-#[derive(Default)]
-pub(super) struct Draining {
-    timer: Option<Timer>,
-    waiting: Vec<oneshot::Sender<usize>>,
-    /// Whether the deadline is closing connections.
-    cutting: bool,
-    /// The number of connections that it has closed.
-    cut: usize,
-}
-
-impl Draining {
-    fn done(self) {
-        if let Some(timer) = self.timer {
-            timer.cancel();
-        }
-        for waiting in self.waiting {
-            // Whoever is not there any more does not wait.
-            let _ = waiting.send(self.cut);
-        }
-    }
 }
 
 impl HttpServer {
@@ -144,8 +122,7 @@ impl HttpServer {
     fn keep_draining(self, timer: Timer, sender: oneshot::Sender<usize>) {
         let before = with_entry(self, |entry| {
             let draining = entry.draining.get_or_insert_default();
-            draining.waiting.push(sender);
-            draining.timer.replace(timer)
+            draining.wait(timer, sender)
         });
         if let Some(timer) = before.flatten() {
             timer.cancel();
@@ -156,8 +133,7 @@ impl HttpServer {
     fn set_cutting(self, cutting: bool, count: usize) {
         with_entry(self, |entry| {
             if let Some(draining) = &mut entry.draining {
-                draining.cutting = cutting;
-                draining.cut += count;
+                draining.set_cutting(cutting, count);
             }
         });
     }
@@ -165,10 +141,8 @@ impl HttpServer {
     /// A connection is gone, and none is accepted any more.
     pub(super) fn connection_closed(self) {
         let cutting = with_entry(self, |entry| {
-            entry
-                .draining
-                .as_ref()
-                .is_some_and(|draining| draining.cutting)
+            let draining = entry.draining.as_ref();
+            draining.is_some_and(Draining::is_cutting)
         });
         // The deadline closes several, and counts them when it is done.
         if cutting != Some(true) {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use uptick_event_loop::{Staggered, jitter};
 
-use super::Service;
 use crate::ShutdownOptions;
 use crate::response::EarlyEnd;
 
@@ -15,14 +14,14 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 
 /// A shutdown under way.
 pub(crate) struct Drain {
-    options: ShutdownOptions,
+    pub(super) options: ShutdownOptions,
     restarting: Rc<Cell<bool>>,
     /// The event streams that are still to be ended.
-    streams: Staggered<EarlyEnd>,
+    pub(super) streams: Staggered<EarlyEnd>,
 }
 
 impl Drain {
-    fn new(options: ShutdownOptions) -> Self {
+    pub(super) fn new(options: ShutdownOptions) -> Self {
         let restarting = Rc::new(Cell::new(options.restarting));
         let restarts = Rc::clone(&restarting);
         let end = move |stream: EarlyEnd| {
@@ -36,43 +35,9 @@ impl Drain {
         }
     }
 
-    fn change(&mut self, options: ShutdownOptions) {
+    pub(super) fn change(&mut self, options: ShutdownOptions) {
         self.options = options;
         self.restarting.set(options.restarting);
         self.streams.end_within(options.closing_window());
-    }
-}
-
-impl Service {
-    /// Returns the options of the shutdown under way.
-    pub(crate) fn draining(&self) -> Option<ShutdownOptions> {
-        self.drain.borrow().as_ref().map(|drain| drain.options)
-    }
-
-    /// Starts a shutdown, or changes the options of the one under way.
-    pub(crate) fn begin_draining(&self, options: ShutdownOptions) {
-        match &mut *self.drain.borrow_mut() {
-            Some(drain) => drain.change(options),
-            none => *none = Some(Drain::new(options)),
-        }
-    }
-
-    /// The shutdown is over.
-    pub(crate) fn end_draining(&self) {
-        if let Some(drain) = self.drain.take() {
-            drain.streams.cancel();
-        }
-    }
-
-    /// Ends a response without an end at a random moment of the shutdown's window.
-    pub(crate) fn end_early(&self, stream: EarlyEnd) {
-        let streams = self
-            .drain
-            .borrow()
-            .as_ref()
-            .map(|drain| drain.streams.clone());
-        if let Some(streams) = streams {
-            streams.add(stream);
-        }
     }
 }

@@ -6,9 +6,11 @@
 mod drain;
 mod group;
 mod hooks;
+mod scope;
 mod service;
 mod serving;
 mod settings;
+mod shutdown;
 mod upgraded;
 #[macro_use]
 mod verbs;
@@ -28,9 +30,9 @@ use crate::{
 };
 
 pub use group::Group;
-pub(crate) use group::Scope;
 pub(crate) use hooks::{Hooks, Observer, OnResponse};
 pub use hooks::{RequestInfo, ResponseInfo};
+use scope::{Scope, with};
 pub(crate) use service::Service;
 pub(crate) use settings::Settings;
 pub(crate) use verbs::routing_methods;
@@ -251,11 +253,6 @@ impl Endpoint for Route {
     fn answer(&self, request: Request) -> Reply {
         self.run(request)
     }
-}
-
-/// Returns the middlewares with one more.
-fn with(layers: &[Middleware], layer: Middleware) -> Rc<[Middleware]> {
-    layers.iter().cloned().chain([layer]).collect()
 }
 
 #[cfg(test)]

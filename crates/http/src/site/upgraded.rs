@@ -4,12 +4,8 @@
 //! them gets a `close` listener, and they are counted down.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 
-use uptick_emitter::Emitter;
 use uptick_socket::Connection;
-
-use super::Service;
 
 /// The shortest list that is searched for closed connections before it grows.
 const SHORTEST: usize = 64;
@@ -17,11 +13,11 @@ const SHORTEST: usize = 64;
 /// The connections that other protocols have taken over.
 #[derive(Default)]
 pub(crate) struct Upgraded {
-    list: RefCell<Vec<Connection>>,
+    pub(super) list: RefCell<Vec<Connection>>,
     /// The length at which closed connections are removed.
     full_at: Cell<usize>,
     /// The number of open ones, when each of them has a `close` listener.
-    watched: Cell<Option<usize>>,
+    pub(super) watched: Cell<Option<usize>>,
 }
 
 impl Upgraded {
@@ -30,95 +26,17 @@ impl Upgraded {
         self.watched.get().unwrap_or_else(|| self.prune())
     }
 
-    fn prune(&self) -> usize {
+    pub(super) fn prune(&self) -> usize {
         let mut list = self.list.borrow_mut();
         list.retain(|conn| conn.is_open());
         self.full_at.set((2 * list.len()).max(SHORTEST));
         list.len()
     }
 
-    fn push(&self, conn: Connection) {
+    pub(super) fn push(&self, conn: Connection) {
         if self.list.borrow().len() >= self.full_at.get() {
             self.prune();
         }
         self.list.borrow_mut().push(conn);
-    }
-}
-
-impl Service {
-    /// Adds a connection that another protocol takes over.
-    pub(super) fn add_upgraded(self: &Rc<Self>, conn: Connection) {
-        self.upgraded.push(conn);
-        if let Some(open) = self.upgraded.watched.get() {
-            self.upgraded.watched.set(Some(open + 1));
-            self.watch_upgraded_one(conn);
-        }
-    }
-
-    /// Starts to notify the observer of each close of these connections.
-    pub(crate) fn watch_upgraded(self: &Rc<Self>) {
-        if self.upgraded.watched.get().is_some() {
-            return;
-        }
-        let open = self.upgraded.prune();
-        self.upgraded.watched.set(Some(open));
-        let list = self.upgraded.list.borrow().clone();
-        for conn in list {
-            self.watch_upgraded_one(conn);
-        }
-    }
-
-    fn watch_upgraded_one(self: &Rc<Self>, conn: Connection) {
-        let this = Rc::clone(self);
-        conn.on(Connection::CLOSE, move |()| {
-            let open = this.upgraded.watched.get();
-            let left = open.map(|open| open.saturating_sub(1));
-            this.upgraded.watched.set(left);
-            this.notify_closed();
-        });
-    }
-
-    /// Closes these connections; returns how many there were.
-    pub(crate) fn cut_upgraded(&self) -> usize {
-        let list = self.upgraded.list.take();
-        let open: Vec<_> = list.into_iter().filter(|conn| conn.is_open()).collect();
-        for conn in &open {
-            conn.close();
-        }
-        // A program may have removed the listeners that count.
-        let watched = self.upgraded.watched.get();
-        self.upgraded.watched.set(watched.map(|_| 0));
-        open.len()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::net::UnixStream;
-
-    use super::*;
-
-    #[test]
-    fn closed_connections_do_not_fill_the_list() {
-        let service = Rc::new(Service::default());
-        let connections = |count: usize| -> Vec<Connection> {
-            let pairs = (0..count).map(|_| UnixStream::pair().unwrap());
-            pairs
-                .map(|(ours, _)| Connection::adopt(ours).unwrap())
-                .collect()
-        };
-        let stay = connections(100);
-        stay.iter().for_each(|conn| service.add_upgraded(*conn));
-        for conn in connections(300) {
-            service.add_upgraded(conn);
-            conn.close();
-        }
-        let length = service.upgraded.list.borrow().len();
-        assert!((100..=200).contains(&length), "{length}");
-        assert_eq!(service.open_upgrades(), 100);
-        service.watch_upgraded();
-        stay[0].close();
-        assert_eq!(service.open_upgrades(), 99);
-        assert_eq!((service.cut_upgraded(), service.open_upgrades()), (99, 0));
     }
 }

@@ -1,89 +1,14 @@
-//! Why a connection closes (RFC 6455, 7.4).
-
-use std::fmt;
+//! Close frames (RFC 6455, 5.5.1).
 
 use bytes::{Buf, Bytes};
 
+use super::close_code::CloseCode;
 use super::frame::{self, Flags, Opcode};
 use super::invalid::Invalid;
 use crate::Text;
 
 /// The most bytes in the reason of a close frame, which is a control frame with a code of two bytes.
 pub const MAX_REASON: usize = frame::MAX_CONTROL - 2;
-
-/// The code that says why a connection closes.
-///
-/// # Examples
-///
-/// ```
-/// use uptick_websocket::protocol::CloseCode;
-///
-/// assert_eq!(CloseCode::from(1001), CloseCode::GOING_AWAY);
-/// assert!(CloseCode::from(4000).is_sendable() && !CloseCode::NO_STATUS.is_sendable());
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CloseCode(u16);
-
-impl CloseCode {
-    /// 1000: the purpose of the connection is fulfilled.
-    pub const NORMAL: CloseCode = CloseCode(1000);
-    /// 1001: the server stops, or the browser leaves the page.
-    pub const GOING_AWAY: CloseCode = CloseCode(1001);
-    /// 1002: the other side broke the rules of the protocol.
-    pub const PROTOCOL: CloseCode = CloseCode(1002);
-    /// 1003: a message of a kind that is not taken, such as bytes where text is expected.
-    pub const UNSUPPORTED: CloseCode = CloseCode(1003);
-    /// 1005: the close frame had no code. It is never sent.
-    pub const NO_STATUS: CloseCode = CloseCode(1005);
-    /// 1006: there was no close frame. It is never sent.
-    pub const ABNORMAL: CloseCode = CloseCode(1006);
-    /// 1007: the data is not what it says, such as text that is not UTF-8.
-    pub const INVALID_DATA: CloseCode = CloseCode(1007);
-    /// 1008: a message is against the rules of the one who closes.
-    pub const POLICY: CloseCode = CloseCode(1008);
-    /// 1009: a message is too big.
-    pub const TOO_BIG: CloseCode = CloseCode(1009);
-    /// 1010: the server did not agree on an extension that the client needs.
-    pub const EXTENSION: CloseCode = CloseCode(1010);
-    /// 1011: something unexpected kept the server from going on.
-    pub const INTERNAL: CloseCode = CloseCode(1011);
-    /// 1012: the server restarts.
-    pub const RESTART: CloseCode = CloseCode(1012);
-    /// 1013: the server has too much to do; come again later.
-    pub const TRY_AGAIN: CloseCode = CloseCode(1013);
-    /// 1014: the server is a gateway and got no valid answer.
-    pub const BAD_GATEWAY: CloseCode = CloseCode(1014);
-
-    /// Whether it may stand in a close frame: 1000–1003, 1007–1014, or 3000–4999, which are for libraries and programs.
-    /// Those that a connection closes with without such a frame (1005, 1006, 1015), and those that nobody has defined,
-    /// may not.
-    pub const fn is_sendable(self) -> bool {
-        matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
-    }
-
-    /// The number.
-    pub const fn as_u16(self) -> u16 {
-        self.0
-    }
-}
-
-impl From<u16> for CloseCode {
-    fn from(code: u16) -> CloseCode {
-        CloseCode(code)
-    }
-}
-
-impl From<CloseCode> for u16 {
-    fn from(code: CloseCode) -> u16 {
-        code.0
-    }
-}
-
-impl fmt::Display for CloseCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// What a close frame says (RFC 6455, 5.5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,11 +33,10 @@ impl CloseFrame {
         if payload.is_empty() {
             return Ok(None);
         }
-        let code = CloseCode(
-            payload
-                .try_get_u16()
-                .map_err(|_| Invalid::protocol("a close frame has half of a code"))?,
-        );
+        let code = payload
+            .try_get_u16()
+            .map_err(|_| Invalid::protocol("a close frame has half of a code"))?;
+        let code = CloseCode::from(code);
         if !code.is_sendable() {
             return Err(Invalid::protocol(
                 "a close frame has a code it may not have",
@@ -140,7 +64,7 @@ pub fn append(out: &mut Vec<u8>, says: Option<&CloseFrame>, mask: Option<[u8; 4]
     let length = match says {
         Some(CloseFrame { code, reason }) if code.is_sendable() => {
             let reason = cut(reason.as_str()).as_bytes();
-            payload[..2].copy_from_slice(&code.0.to_be_bytes());
+            payload[..2].copy_from_slice(&code.as_u16().to_be_bytes());
             payload[2..2 + reason.len()].copy_from_slice(reason);
             2 + reason.len()
         }
@@ -169,7 +93,7 @@ mod tests {
     #[test]
     fn each_code_may_be_sent_or_not() {
         let sendable: Vec<u16> = (0..=u16::MAX)
-            .filter(|&code| CloseCode(code).is_sendable())
+            .filter(|&code| CloseCode::from(code).is_sendable())
             .collect();
         let expected: Vec<u16> = (1000..=1003)
             .chain(1007..=1014)

@@ -5,7 +5,8 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::close::{CloseCode, CloseFrame};
+use super::close::CloseFrame;
+use super::close_code::CloseCode;
 use super::deflate::Inflater;
 use super::frame::Opcode;
 use super::head::{self, MASKED, Received};

@@ -1,6 +1,6 @@
 //! What is wrong with what came.
 
-use super::close::CloseCode;
+use super::close_code::CloseCode;
 
 /// What is wrong with what the other side sent: the code of the close frame that tells it so, and why. Nothing that
 /// follows is decoded (RFC 6455, 7.1.7).

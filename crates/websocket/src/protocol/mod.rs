@@ -23,6 +23,7 @@
 //! ```
 
 pub mod close;
+mod close_code;
 mod decoder;
 pub mod deflate;
 pub mod frame;
@@ -34,7 +35,8 @@ pub mod mask;
 mod partial;
 mod utf8;
 
-pub use close::{CloseCode, CloseFrame};
+pub use close::CloseFrame;
+pub use close_code::CloseCode;
 pub use decoder::{Decoder, Event, Role};
 pub use deflate::{Deflater, Inflater};
 pub use invalid::Invalid;

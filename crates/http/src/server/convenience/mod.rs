@@ -2,6 +2,7 @@
 //!
 //! Nothing else of the crate needs them.
 
+mod client_table;
 mod clients;
 mod ports;
 mod shorthand;
@@ -10,7 +11,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::Middleware;
-use clients::Clients;
+use client_table::Clients;
 
 pub use ports::{PortHolder, PortInUse};
 

@@ -1,0 +1,95 @@
+//! The table of the clients that have connected.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use uptick_rate_limit::Client;
+
+use crate::Request;
+
+/// Clients in each half of the table.
+const HALF: usize = 32_768;
+
+/// The clients that have connected. When there are too many, those are forgotten that have not asked for longest.
+#[derive(Default)]
+pub(super) struct Clients {
+    pub(super) required: Cell<bool>,
+    /// Whether the middleware that asks was added.
+    pub(super) wrapped: Cell<bool>,
+    table: RefCell<Halves>,
+}
+
+/// Those that have asked of late, and those before them.
+#[derive(Default)]
+struct Halves {
+    recent: HashSet<Client>,
+    older: HashSet<Client>,
+}
+
+impl Halves {
+    fn insert(&mut self, client: Client) {
+        self.older.remove(&client);
+        if self.recent.len() >= HALF && !self.recent.contains(&client) {
+            self.older = std::mem::take(&mut self.recent);
+        }
+        self.recent.insert(client);
+    }
+
+    fn has(&mut self, client: Client) -> bool {
+        if self.older.contains(&client) {
+            self.insert(client);
+        }
+        self.recent.contains(&client)
+    }
+
+    fn remove(&mut self, client: Client) -> bool {
+        self.recent.remove(&client) | self.older.remove(&client)
+    }
+}
+
+impl Clients {
+    pub(super) fn insert(&self, client: IpAddr) {
+        self.table.borrow_mut().insert(whole(client));
+    }
+
+    /// Removes a client; returns whether it was there.
+    pub(super) fn remove(&self, client: IpAddr) -> bool {
+        self.table.borrow_mut().remove(whole(client))
+    }
+
+    pub(super) fn has(&self, client: IpAddr) -> bool {
+        self.table.borrow_mut().has(whole(client))
+    }
+
+    pub(super) fn refuses(&self, request: &Request) -> bool {
+        self.required.get()
+            && request.path() != "/connect"
+            && !request.client().is_some_and(|client| self.has(client))
+    }
+}
+
+/// Returns the key of a client in the table: its whole address.
+fn whole(address: IpAddr) -> Client {
+    Client::with_prefixes(address, 32, 128)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_clients_is_forgotten_before_one_that_goes_on_asking() {
+        let mut table = Halves::default();
+        let busy = whole([192, 0, 2, 1].into());
+        let idle = whole([192, 0, 2, 2].into());
+        table.insert(busy);
+        table.insert(idle);
+        for number in 0..100_000_u32 {
+            table.insert(whole(number.to_be_bytes().into()));
+            assert!(table.has(busy));
+        }
+        assert!(!table.has(idle));
+        assert!(table.recent.len() + table.older.len() <= 2 * HALF);
+    }
+}

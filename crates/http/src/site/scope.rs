@@ -1,0 +1,63 @@
+//! Groups of routes, as their routes keep them.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::Middleware;
+
+/// A group, as its routes keep it.
+pub(crate) struct Scope {
+    prefix: String,
+    parent: Option<Rc<Scope>>,
+    layers: RefCell<Rc<[Middleware]>>,
+}
+
+impl Scope {
+    pub(super) fn new(parent: Option<&Rc<Self>>, prefix: &str) -> Rc<Self> {
+        let before = parent.map_or("", |parent| &parent.prefix);
+        Rc::new(Self {
+            prefix: joined(before, prefix),
+            parent: parent.cloned(),
+            layers: RefCell::default(),
+        })
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Returns a pattern behind the prefix.
+    pub(super) fn joined(&self, pattern: &str) -> String {
+        joined(&self.prefix, pattern)
+    }
+
+    /// Adds a middleware.
+    pub(super) fn wrap(&self, layer: Middleware) {
+        let mut layers = self.layers.borrow_mut();
+        *layers = with(&layers, layer);
+    }
+
+    /// The middlewares of the group, after those of the groups around it.
+    pub(super) fn layers(&self) -> Rc<[Middleware]> {
+        let own = Rc::clone(&self.layers.borrow());
+        match self.parent.as_ref().map(|parent| parent.layers()) {
+            Some(outer) if own.is_empty() => outer,
+            Some(outer) if !outer.is_empty() => outer.iter().chain(&*own).cloned().collect(),
+            _ => own,
+        }
+    }
+}
+
+/// A prefix and what follows it, with one slash between them where both have one: no path with two slashes is meant.
+fn joined(prefix: &str, rest: &str) -> String {
+    let prefix = match rest.starts_with('/') {
+        true => prefix.strip_suffix('/').unwrap_or(prefix),
+        false => prefix,
+    };
+    format!("{prefix}{rest}")
+}
+
+/// Returns the middlewares with one more.
+pub(super) fn with(layers: &[Middleware], layer: Middleware) -> Rc<[Middleware]> {
+    layers.iter().cloned().chain([layer]).collect()
+}
