@@ -20,6 +20,7 @@ use crate::deadlines::Wheel;
 use crate::driver::{DeadlineId, Driver};
 use crate::error::Error;
 use crate::handle::{LoopHandle, Remote};
+use crate::histogram::Histogram;
 use crate::lags::Lags;
 use crate::panic::contain;
 use crate::poller::{MioPoller, Poller, Readiness};
@@ -249,6 +250,27 @@ pub fn now() -> Instant {
         start.checked_add(elapsed).unwrap_or(start)
     })
     .unwrap_or_else(Instant::now)
+}
+
+/// Returns for how long callbacks have kept this thread's loop busy between two waits for events: the time that other events, timers
+/// included, had to wait at most.
+///
+/// It is measured only while timers or deadlines are pending, of connections as a rule. No clock is read for it: where no timer is pending, the
+/// times are those of the system's coarse clock, which moves in steps of 1 ms to 10 ms.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use uptick_event_loop::{add_timer, lag, run};
+///
+/// add_timer(Duration::from_millis(1), || std::thread::sleep(Duration::from_millis(30)));
+/// add_timer(Duration::from_millis(2), || ());
+/// run()?;
+/// assert!(lag().sum() >= Duration::from_millis(30));
+/// # Ok::<(), uptick_event_loop::Error>(())
+/// ```
+pub fn lag() -> Histogram {
+    with(|event_loop| event_loop.lags.borrow().histogram()).unwrap_or_default()
 }
 
 /// Has `callback` called in the next iteration, before timers and I/O, in the order of the calls.

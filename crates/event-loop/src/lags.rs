@@ -4,6 +4,8 @@
 //! that time old: a limit that counts from it would be over too early, by as much as the callbacks took. So the loop
 //! notes each time at which it has lagged, and a limit that counts from such a time gets what is missing.
 
+use crate::histogram::Histogram;
+
 /// A lag of less than 4 ms is within the step of a [`Timestamp`](crate::driver::Timestamp).
 const LEAST: u64 = 4_000_000;
 
@@ -24,6 +26,10 @@ pub(crate) struct Lags {
     next: usize,
     /// Of the lags that are no longer remembered: the time of the last and the length of the longest.
     older: Lag,
+    /// How long callbacks have worked since the last wait.
+    busy: u64,
+    /// For how long callbacks have worked between two waits.
+    histogram: Histogram,
 }
 
 impl Lags {
@@ -32,6 +38,8 @@ impl Lags {
             recent: [Lag::default(); RECENT],
             next: 0,
             older: Lag::default(),
+            busy: 0,
+            histogram: Histogram::new(),
         }
     }
 
@@ -39,9 +47,22 @@ impl Lags {
     #[inline]
     pub(crate) fn note(&mut self, before: u64, now: u64) {
         let length = now.saturating_sub(before);
+        self.busy += length;
         if length >= LEAST {
             self.remember(Lag { at: before, length });
         }
+    }
+
+    /// A wait begins: counts for how long callbacks have worked since the last one.
+    #[inline]
+    pub(crate) fn end_iteration(&mut self) {
+        let busy = std::mem::take(&mut self.busy);
+        self.histogram.observe_nanoseconds(busy);
+    }
+
+    /// Returns for how long callbacks have worked between two waits.
+    pub(crate) fn histogram(&self) -> Histogram {
+        self.histogram
     }
 
     #[cold]
@@ -94,6 +115,22 @@ mod tests {
         assert_eq!(lags.longest(100 * MS, 101 * MS), 500 * MS);
         assert_eq!(lags.longest(1000 * MS, 1001 * MS), 500 * MS);
         assert_eq!(lags.longest(2000 * MS, 2001 * MS), 20 * MS);
+    }
+
+    #[test]
+    fn the_work_between_two_waits_is_counted_once() {
+        let mut lags = Lags::new();
+        lags.note(100 * MS, 103 * MS);
+        lags.note(103 * MS, 107 * MS);
+        lags.end_iteration();
+        lags.end_iteration();
+        let histogram = lags.histogram();
+        assert_eq!((histogram.count(), histogram.sum().as_millis()), (2, 7));
+        let up_to = |seconds| histogram.cumulative().find(|(bound, _)| *bound == seconds);
+        assert_eq!(
+            (up_to(0.005), up_to(0.01)),
+            (Some((0.005, 1)), Some((0.01, 2)))
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod errno;
 mod error;
 mod event_loop;
 mod handle;
+mod histogram;
 mod job;
 mod lags;
 mod lazy_deadline;
@@ -32,8 +33,9 @@ pub use signal_hook::consts::signal::{
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::Error;
-pub use event_loop::{EventLoop, future_tick, handle, now, run, stop};
+pub use event_loop::{EventLoop, future_tick, handle, lag, now, run, stop};
 pub use handle::{LoopHandle, POST_LIMIT};
+pub use histogram::Histogram;
 pub use job::{BlockingJob, JOB_LIMIT, spawn_blocking};
 pub use panic::catch;
 pub use poller::{Interest, MioPoller, Poller, Readiness, ScriptedPoller, Step, Trigger, Wake};

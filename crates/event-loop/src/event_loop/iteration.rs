@@ -87,6 +87,7 @@ impl Inner {
 
     fn wait(&self, limit: Option<Duration>) -> Result<(), Error> {
         self.note_lag();
+        self.count_lag();
         let began = self.elapsed.get();
         let timeout = self.timeout(limit);
         let mut poller = self.poller.borrow_mut();

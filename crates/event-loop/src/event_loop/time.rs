@@ -43,6 +43,13 @@ impl Inner {
         }
     }
 
+    /// Counts for how long callbacks have worked since the last wait, where a clock was read behind them.
+    pub(super) fn count_lag(&self) {
+        if !self.deadlines.borrow().is_empty() || !self.timers.borrow().is_empty() {
+            self.lags.borrow_mut().end_iteration();
+        }
+    }
+
     fn set_time(&self, now: Duration) {
         self.elapsed.set(nanoseconds(now).max(self.elapsed.get()));
     }
