@@ -3,11 +3,13 @@
 mod convenience;
 mod draining;
 mod hooks;
+mod sequential;
 mod settings;
 mod shutdown;
 mod stats;
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -109,6 +111,10 @@ struct Entry {
     servers: Vec<ServerControl>,
     convenience: Convenience,
     draining: Option<Draining>,
+    /// Connections that wait for the end of another one; see [`HttpServer::sequential`].
+    waiting: VecDeque<Connection>,
+    /// Whether the listeners are paused for that.
+    paused: bool,
     /// `close` was emitted.
     ended: bool,
 }
@@ -133,9 +139,9 @@ impl Emitter for HttpServer {
 
     fn listener_added(&self, slot: u8) {
         if slot == HttpServer::REQUEST.slot() {
-            self.configure(|site| site.hooks.requests = true);
+            self.configure(|site| site.hooks.watch_requests());
         } else if slot == HttpServer::RESPONSE.slot() {
-            self.configure(|site| site.hooks.responses = true);
+            self.configure(|site| site.hooks.watch_responses());
         }
     }
 }
@@ -194,13 +200,16 @@ impl HttpServer {
             if open {
                 entry.servers.push(ServerControl::new(server));
             }
+            if open && entry.paused {
+                server.pause();
+            }
             open
         });
         if taken != Some(true) {
             server.close();
             return self;
         }
-        server.on(S::CONNECTION, move |conn| self.serve(conn));
+        server.on(S::CONNECTION, move |conn| self.take_connection(conn));
         server.on(S::ERROR, move |error| {
             emit(&self, HttpServer::ERROR, error);
         });

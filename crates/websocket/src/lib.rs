@@ -25,6 +25,7 @@ pub use origin::Origins;
 pub use protocol::CloseCode;
 pub use reconnect::{Lost, Reconnect, Reconnecting, Retry};
 pub use routes::{WebSocketRoutes, upgrade, upgrade_with};
+pub use servers::WebSocketStats;
 pub use socket::Sent;
 pub use socket::handle::{Closed, WebSocket};
 pub use topics::{

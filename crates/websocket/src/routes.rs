@@ -15,7 +15,7 @@ use crate::protocol::handshake::server::{self, Offer};
 use crate::servers::Sockets;
 use crate::socket::serving::{Opening, open};
 use crate::socket::state::Route;
-use crate::{Topics, WebSocket, WebSocketOptions};
+use crate::{Topics, WebSocket, WebSocketOptions, WebSocketStats};
 
 mod sealed {
     pub trait Sealed {}
@@ -88,6 +88,18 @@ pub trait WebSocketRoutes: sealed::Sealed + Copy {
     /// The topics of the server's WebSockets.
     fn topics(self) -> Topics;
 
+    /// Returns counts of the server's WebSockets.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_http::HttpServer;
+    /// use uptick_websocket::WebSocketRoutes;
+    ///
+    /// let http = HttpServer::new();
+    /// assert_eq!(http.websockets().open, 0);
+    /// ```
+    fn websockets(self) -> WebSocketStats;
+
     /// Sends a message to all WebSockets of the server that are subscribed to a topic, and returns to how many of this worker; see
     /// [`Topics::publish`].
     fn publish(self, topic: &str, payload: impl Payload) -> usize {
@@ -113,6 +125,10 @@ impl WebSocketRoutes for HttpServer {
 
     fn topics(self) -> Topics {
         Sockets::of(self).topics()
+    }
+
+    fn websockets(self) -> WebSocketStats {
+        Sockets::of(self).stats()
     }
 }
 

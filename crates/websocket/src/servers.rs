@@ -3,9 +3,10 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use uptick_emitter::Emitter;
-use uptick_event_loop::Staggered;
+use uptick_event_loop::{Histogram, Staggered};
 use uptick_http::{HttpServer, ShutdownOptions};
 
 use crate::protocol::CloseCode;
@@ -26,6 +27,25 @@ pub(crate) struct Sockets {
     closing: RefCell<Option<Staggered<WebSocket>>>,
     /// The code with which the shutdown closes them.
     code: Rc<Cell<CloseCode>>,
+    open: Cell<usize>,
+    opened: Cell<u64>,
+    dropped: Cell<u64>,
+    ping_time: RefCell<Histogram>,
+}
+
+/// Counts of the WebSockets of a server. Those that are not of open WebSockets only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WebSocketStats {
+    /// Open WebSockets, those that are closing included.
+    pub open: usize,
+    /// WebSockets that were opened.
+    pub opened: u64,
+    /// Messages that were dropped because their peers did not read.
+    pub dropped: u64,
+    /// Times from the automatic pings to their pongs. Only peers that send nothing for most of the
+    /// [idle timeout](crate::WebSocketOptions::idle_timeout) are pinged.
+    pub ping_time: Histogram,
 }
 
 impl Sockets {
@@ -41,6 +61,10 @@ impl Sockets {
             server: http,
             closing: RefCell::new(None),
             code: Rc::new(Cell::new(CloseCode::GOING_AWAY)),
+            open: Cell::new(0),
+            opened: Cell::new(0),
+            dropped: Cell::new(0),
+            ping_time: RefCell::default(),
         });
         if !sockets.has_server() {
             // Nothing would remove those of a server that has closed.
@@ -59,6 +83,36 @@ impl Sockets {
 
     fn has_server(&self) -> bool {
         self.server.with_listeners(|_| ()).is_some()
+    }
+
+    /// Counts a WebSocket that opens.
+    pub(crate) fn opened(&self) {
+        self.open.set(self.open.get() + 1);
+        self.opened.set(self.opened.get() + 1);
+    }
+
+    /// Counts a WebSocket that has closed.
+    pub(crate) fn closed(&self) {
+        self.open.set(self.open.get().saturating_sub(1));
+    }
+
+    /// Counts a message that was dropped.
+    pub(crate) fn dropped(&self) {
+        self.dropped.set(self.dropped.get() + 1);
+    }
+
+    /// Counts the time from a ping to its pong.
+    pub(crate) fn pong_after(&self, time: Duration) {
+        self.ping_time.borrow_mut().observe(time);
+    }
+
+    pub(crate) fn stats(&self) -> WebSocketStats {
+        WebSocketStats {
+            open: self.open.get(),
+            opened: self.opened.get(),
+            dropped: self.dropped.get(),
+            ping_time: *self.ping_time.borrow(),
+        }
     }
 
     pub(crate) fn topics(&self) -> Topics {

@@ -12,6 +12,7 @@
 mod closing;
 pub(crate) mod handle;
 mod pausing;
+mod ping_time;
 pub(crate) mod publishing;
 mod receiving;
 mod sending;

@@ -51,7 +51,8 @@ const UNUSUAL: Flags = Flags::CLOSING
 
 impl HttpConnection {
     /// Begins the response.
-    fn begin_response(&self, exchange: &Exchange) -> Context {
+    fn begin_response(&self, exchange: &Exchange, status: StatusCode) -> Context {
+        self.service.count_response(status);
         exchange.response.set(ResponseProgress::Started);
         let mut state = self.state();
         let unread = !exchange.is_received()
@@ -108,6 +109,7 @@ impl HttpConnection {
         let (Some(content_type), Piece::Short(body)) = (head.content_type, &body) else {
             return self.send_any(exchange, head, body);
         };
+        self.service.count_success();
         let date = date::now();
         let open = outlet.append(|out| write_plain(out, content_type, &date, body));
         exchange.response.set(ResponseProgress::Done);
@@ -126,7 +128,7 @@ impl HttpConnection {
         if self.state().flags.contains(Flags::CLOSING) {
             return false;
         }
-        let context = self.begin_response(exchange);
+        let context = self.begin_response(exchange, head.status);
         let length = match body.len() {
             0 => ResponseBody::Empty,
             count => ResponseBody::Bytes(count as u64),
@@ -180,7 +182,7 @@ impl HttpConnection {
         head: &Head<'_>,
         length: ResponseBody,
     ) -> bool {
-        let context = self.begin_response(exchange);
+        let context = self.begin_response(exchange, head.status);
         self.log_replaced(head, context, length);
         let mut encoder = None;
         let open = self
@@ -279,7 +281,7 @@ impl HttpConnection {
 
     /// Sends the head of a response after which the connection speaks another protocol; returns whether it is sent.
     pub(super) fn send_upgrade(&self, exchange: &Exchange, head: &Head<'_>) -> bool {
-        let context = self.begin_response(exchange);
+        let context = self.begin_response(exchange, head.status);
         let open = self.conn.write_with(|out| {
             let _ = encode(head, context, ResponseBody::Empty, out);
         });
@@ -301,6 +303,7 @@ impl HttpConnection {
         if site.hooks.finishes() {
             response = site.hooks.finish(Some(self.conn), response, None);
         }
+        self.service.count_response(response.status());
         let context = Context {
             version: Version::Http11,
             to_head: false,

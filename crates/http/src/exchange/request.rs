@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use uptick_emitter::{Emitter, Listeners, events};
 use uptick_event_loop::Id;
@@ -73,6 +74,16 @@ impl Request {
     /// Returns the id of the server that has received the request.
     pub(crate) fn server_id(&self) -> Option<Id> {
         self.exchange.server()
+    }
+
+    /// Notes when the request was passed to the middleware, on the loop's clock.
+    pub(crate) fn set_start(&self, start: Duration) {
+        self.exchange.start.set(start);
+    }
+
+    /// Returns when the request was passed to the middleware, if that was noted.
+    pub(crate) fn start(&self) -> Duration {
+        self.exchange.start.get()
     }
 
     /// Makes a handle of an exchange.

@@ -5,6 +5,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use uptick_emitter::Listeners;
@@ -45,6 +46,8 @@ pub(crate) struct Exchange {
     pub(crate) long: Cell<bool>,
     /// Whether the program was not ready for the body in this window of time, so that the client is not too slow.
     pub(crate) held_up: Cell<bool>,
+    /// When the request was passed to the middleware, where that is measured. It is not reset.
+    pub(crate) start: Cell<Duration>,
     pub(super) extras: RefCell<Option<Box<Extras>>>,
 }
 
@@ -176,6 +179,7 @@ impl Default for Exchange {
             expects: Cell::new(false),
             long: Cell::new(false),
             held_up: Cell::new(false),
+            start: Cell::default(),
             extras: RefCell::new(None),
         }
     }

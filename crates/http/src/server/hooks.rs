@@ -1,6 +1,7 @@
 //! Settings and events of requests and responses on their way.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::header::CONTENT_LENGTH;
 use uptick_event_loop::Id;
@@ -111,11 +112,23 @@ impl Observer for HttpServer {
         self.notify(HttpServer::RESPONSE, response);
     }
 
+    fn handled(&self, time: Duration) {
+        if let Some(service) = self.service() {
+            service.handled_in(time);
+        }
+    }
+
     fn upgraded(&self, conn: Connection) {
         self.notify(HttpServer::UPGRADE, conn);
     }
 
+    fn opened(&self) {
+        self.update_listeners();
+    }
+
     fn closed(&self) {
+        self.serve_next();
+        self.update_listeners();
         self.connection_closed();
     }
 }

@@ -1,19 +1,34 @@
-//! What a server has done so far.
+//! Counts of what a server has done so far.
 
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
+use uptick_event_loop::Histogram;
 
 use super::HttpServer;
 
-/// What a server has done so far. As JSON it is an object with the names of the fields.
+/// Counts of what a server has done so far. As JSON it is an object with the names of the fields.
+///
+/// Those that are not of open things only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Connections that are open.
+    /// Open connections, including those that other protocols have taken over.
     pub open_connections: usize,
-    /// Connections that have come.
+    /// Open connections that other protocols have taken over, such as WebSockets.
+    pub open_upgrades: usize,
+    /// Accepted connections.
     pub connections: u64,
+    /// Connections that other protocols have taken over.
+    pub upgrades: u64,
     /// Requests that have gone to handlers, or to the page for what has none.
     pub requests: u64,
+    /// Responses of status 2xx that have begun.
+    pub responses_2xx: u64,
+    /// Responses of status 3xx that have begun.
+    pub responses_3xx: u64,
+    /// Responses of status 4xx that have begun, those to what is no request included.
+    pub responses_4xx: u64,
+    /// Responses of status 5xx that have begun.
+    pub responses_5xx: u64,
 }
 
 impl HttpServer {
@@ -25,23 +40,62 @@ impl HttpServer {
     ///
     /// let http = HttpServer::new();
     /// http.get("/stats", move |_: Request| Response::json(http.stats()));
-    /// assert_eq!(http.stats().requests, 0);
+    /// http.test().get("/missing").send()?;
+    /// assert_eq!((http.stats().requests, http.stats().responses_4xx), (1, 1));
+    /// # Ok::<(), uptick_http::test::TestError>(())
     /// ```
     pub fn stats(self) -> Stats {
         self.service().map_or_else(Stats::default, |service| Stats {
             open_connections: service.open_connections(),
+            open_upgrades: service.open_upgrades(),
             connections: service.connections(),
+            upgrades: service.upgrades(),
             requests: service.requests(),
+            responses_2xx: service.responses(2),
+            responses_3xx: service.responses(3),
+            responses_4xx: service.responses(4),
+            responses_5xx: service.responses(5),
         })
+    }
+
+    /// Sets whether the time from a request to the beginning of its response is measured ([`handler_time`](HttpServer::handler_time)). The clock
+    /// is read twice for each request then. Default: false.
+    pub fn measure_handlers(self, measure: bool) -> Self {
+        self.configure(|site| site.hooks.measure_handlers(measure));
+        self
+    }
+
+    /// Returns how long middleware and handlers have taken until their responses began, for requests that came while
+    /// [`measure_handlers`](HttpServer::measure_handlers) was set.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_http::{HttpServer, Request};
+    ///
+    /// let http = HttpServer::new().measure_handlers(true);
+    /// http.get("/", |_: Request| "hello");
+    /// http.test().get("/").send()?;
+    /// assert_eq!(http.handler_time().count(), 1);
+    /// # Ok::<(), uptick_http::test::TestError>(())
+    /// ```
+    pub fn handler_time(self) -> Histogram {
+        self.service()
+            .map_or_else(Histogram::new, |service| service.handler_time())
     }
 }
 
 impl Serialize for Stats {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Stats", 3)?;
+        let mut fields = serializer.serialize_struct("Stats", 9)?;
         fields.serialize_field("open_connections", &self.open_connections)?;
+        fields.serialize_field("open_upgrades", &self.open_upgrades)?;
         fields.serialize_field("connections", &self.connections)?;
+        fields.serialize_field("upgrades", &self.upgrades)?;
         fields.serialize_field("requests", &self.requests)?;
+        fields.serialize_field("responses_2xx", &self.responses_2xx)?;
+        fields.serialize_field("responses_3xx", &self.responses_3xx)?;
+        fields.serialize_field("responses_4xx", &self.responses_4xx)?;
+        fields.serialize_field("responses_5xx", &self.responses_5xx)?;
         fields.end()
     }
 }

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
-use uptick_event_loop::{Id, catch};
+use uptick_event_loop::{Id, catch, driver};
 use uptick_socket::{Address, Connection};
 
 use crate::exchange::log;
@@ -27,10 +28,16 @@ pub(crate) trait Observer {
     /// A response is about to be sent.
     fn response(&self, response: ResponseInfo);
 
+    /// A response is about to be sent, so long after its request was passed to the middleware.
+    fn handled(&self, time: Duration);
+
     /// A connection goes on with another protocol.
     fn upgraded(&self, conn: Connection);
 
-    /// A connection is gone, and none is accepted any more.
+    /// A connection was opened, and the others have to wait.
+    fn opened(&self);
+
+    /// A connection is gone, and the server waits for that.
     fn closed(&self);
 }
 
@@ -38,10 +45,16 @@ pub(crate) trait Observer {
 #[derive(Clone, Default)]
 pub(crate) struct Hooks {
     pub(crate) observer: Option<Rc<dyn Observer>>,
+    /// Whether something is done about each request.
+    watches_requests: bool,
+    /// Whether something is done about each response.
+    watches_responses: bool,
     /// Whether the observer is notified of requests.
-    pub(crate) requests: bool,
+    requests: bool,
     /// Whether the observer is notified of responses.
-    pub(crate) responses: bool,
+    responses: bool,
+    /// Whether the time of handlers is measured.
+    measures: bool,
     /// Whether error pages have the causes, and responses are logged.
     pub(crate) debug: bool,
     pub(crate) headers: HeaderMap,
@@ -49,20 +62,52 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
+    /// Notifies the observer of requests from now on.
+    pub(crate) fn watch_requests(&mut self) {
+        self.requests = true;
+        self.watches_requests = true;
+    }
+
+    /// Notifies the observer of responses from now on.
+    pub(crate) fn watch_responses(&mut self) {
+        self.responses = true;
+        self.watches_responses = true;
+    }
+
+    /// Sets whether the time of handlers is measured.
+    pub(crate) fn measure_handlers(&mut self, measure: bool) {
+        self.measures = measure;
+        self.watches_requests = self.requests || measure;
+        self.watches_responses = self.responses || measure;
+    }
+
     /// Notifies the observer of a request, if it listens.
     #[inline]
     pub(crate) fn request(&self, request: &Request) {
+        if self.watches_requests {
+            self.watch_request(request);
+        }
+    }
+
+    #[cold]
+    fn watch_request(&self, request: &Request) {
         if self.requests
             && let Some(observer) = &self.observer
         {
             observer.request(RequestInfo(request.again()));
+        }
+        if self.measures {
+            request.set_start(driver::time_of_call());
         }
     }
 
     /// Returns whether [`finish`](Hooks::finish) does anything.
     #[inline]
     pub(crate) fn finishes(&self) -> bool {
-        self.responses || self.debug || self.on_response.is_some() || !self.headers.is_empty()
+        self.watches_responses
+            || self.debug
+            || self.on_response.is_some()
+            || !self.headers.is_empty()
     }
 
     /// Returns what is sent of a response.
@@ -73,6 +118,12 @@ impl Hooks {
         mut response: Response,
         request: Option<&Request>,
     ) -> Response {
+        if self.measures
+            && let Some(start) = request.map(Request::start)
+            && let Some(observer) = &self.observer
+        {
+            observer.handled(driver::time_of_call().saturating_sub(start));
+        }
         if let Some(rewrite) = &self.on_response {
             response = catch(|| rewrite(response)).unwrap_or_else(|message| {
                 HttpError::internal(format!("the callback for answers panicked: {message}")).into()

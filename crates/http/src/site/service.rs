@@ -3,12 +3,15 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 
+use uptick_event_loop::Histogram;
 use uptick_socket::Connection;
 
 use super::Site;
 use super::drain::Drain;
 use super::upgraded::Upgraded;
+use crate::StatusCode;
 
 /// The state that the connections of a server share: its site and its counts.
 #[derive(Default)]
@@ -17,9 +20,18 @@ pub(crate) struct Service {
     open: Cell<usize>,
     connections: Cell<u64>,
     requests: Cell<u64>,
+    upgrades: Cell<u64>,
+    /// Responses of status 200 that were usual otherwise, too.
+    successes: Cell<u64>,
+    /// The other responses, by the first digit of the status.
+    responses: [Cell<u64>; 6],
+    /// How long handlers have taken.
+    handler_time: RefCell<Histogram>,
     pub(super) upgraded: Upgraded,
     /// The shutdown under way.
     pub(super) drain: RefCell<Option<Drain>>,
+    /// One connection is served at a time.
+    sequential: Cell<bool>,
     /// No connection is accepted any more.
     pub(crate) stopped: Cell<bool>,
 }
@@ -52,6 +64,19 @@ impl Service {
         self.upgraded.open()
     }
 
+    /// Sets whether one connection is served at a time.
+    pub(crate) fn set_sequential(self: &Rc<Self>, sequential: bool) {
+        self.sequential.set(sequential);
+        if sequential {
+            self.watch_upgraded();
+        }
+    }
+
+    /// Returns whether another connection has to wait for one that is open.
+    pub(crate) fn is_occupied(&self) -> bool {
+        self.sequential.get() && self.open_connections() > 0
+    }
+
     /// Returns the number of connections that were opened.
     pub(crate) fn connections(&self) -> u64 {
         self.connections.get()
@@ -60,6 +85,43 @@ impl Service {
     /// Returns the number of requests that were passed to the site.
     pub(crate) fn requests(&self) -> u64 {
         self.requests.get()
+    }
+
+    /// Returns the number of connections that other protocols have taken over.
+    pub(crate) fn upgrades(&self) -> u64 {
+        self.upgrades.get()
+    }
+
+    /// Returns the number of responses whose status begins with a digit, 2 to 5.
+    pub(crate) fn responses(&self, class: usize) -> u64 {
+        let usual = match class {
+            2 => self.successes.get(),
+            _ => 0,
+        };
+        usual + self.responses.get(class).map_or(0, Cell::get)
+    }
+
+    /// Counts a response of status 200.
+    #[inline]
+    pub(crate) fn count_success(&self) {
+        self.successes.set(self.successes.get() + 1);
+    }
+
+    /// Counts a response; those of status 1xx are none.
+    pub(crate) fn count_response(&self, status: StatusCode) {
+        if let Some(count) = self.responses.get(usize::from(status.as_u16() / 100)) {
+            count.set(count.get() + 1);
+        }
+    }
+
+    /// Returns how long handlers have taken, if that is measured.
+    pub(crate) fn handler_time(&self) -> Histogram {
+        *self.handler_time.borrow()
+    }
+
+    /// Counts how long a handler has taken.
+    pub(crate) fn handled_in(&self, time: Duration) {
+        self.handler_time.borrow_mut().observe(time);
     }
 
     /// Counts a new connection, and sets its limits.
@@ -73,6 +135,11 @@ impl Service {
         if let Some(time) = site.settings.linger {
             conn.set_linger(time);
         }
+        if self.sequential.get()
+            && let Some(observer) = &site.hooks.observer
+        {
+            observer.opened();
+        }
     }
 
     #[inline]
@@ -82,6 +149,7 @@ impl Service {
 
     /// A connection goes on with another protocol.
     pub(crate) fn upgraded(self: &Rc<Self>, conn: Connection) {
+        self.upgrades.set(self.upgrades.get() + 1);
         self.add_upgraded(conn);
         if let Some(observer) = &self.site().hooks.observer {
             observer.upgraded(conn);
@@ -96,7 +164,7 @@ impl Service {
 
     /// Notifies the observer of the end of a connection, if it waits for that.
     pub(super) fn notify_closed(&self) {
-        if self.stopped.get()
+        if (self.stopped.get() || self.sequential.get())
             && let Some(observer) = &self.site().hooks.observer
         {
             observer.closed();

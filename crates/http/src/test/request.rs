@@ -159,6 +159,7 @@ impl TestRequest {
             BodyLength::Chunked => None,
         };
         let transport = MemoryTransport::new(
+            service,
             self.peer.clone(),
             self.secure,
             site.settings.timeouts.answer,

@@ -19,6 +19,7 @@ use crate::exchange::{
     emit_to_request, overdue,
 };
 use crate::h1::{ResponseBody, is_owned};
+use crate::site::Service;
 use crate::{HeaderMap, HeaderValue, Method, Request, StatusCode, Upgrade};
 
 /// The number of bytes of a request's body that wait for the program at most.
@@ -27,6 +28,7 @@ const MOST_WAITING: usize = 16 * 1024 * 1024;
 /// An exchange in memory.
 pub(super) struct MemoryTransport {
     this: Weak<MemoryTransport>,
+    service: Rc<Service>,
     peer: Option<Address>,
     secure: bool,
     /// The time for the response.
@@ -35,9 +37,15 @@ pub(super) struct MemoryTransport {
 }
 
 impl MemoryTransport {
-    pub(super) fn new(peer: Option<Address>, secure: bool, limit: Duration) -> Rc<Self> {
+    pub(super) fn new(
+        service: &Rc<Service>,
+        peer: Option<Address>,
+        secure: bool,
+        limit: Duration,
+    ) -> Rc<Self> {
         Rc::new_cyclic(|this| MemoryTransport {
             this: Weak::clone(this),
+            service: Rc::clone(service),
             peer,
             secure,
             limit,
@@ -193,6 +201,7 @@ impl MemoryTransport {
     /// Begins the response.
     fn begin(&self, exchange: &Exchange, head: &Head<'_>, body: ResponseBody) -> RefMut<'_, State> {
         exchange.response.set(ResponseProgress::Started);
+        self.service.count_response(head.status);
         let to_head = *exchange.head.method() == Method::HEAD;
         let status = head.status;
         let keeps_length = to_head || status == StatusCode::NOT_MODIFIED;

@@ -18,6 +18,8 @@ mod panics;
 mod pipelining;
 mod ports;
 mod proxies;
+mod sequential;
 mod settings;
 mod shutdown;
+mod stats;
 mod timeouts;

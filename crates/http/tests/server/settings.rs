@@ -222,7 +222,10 @@ fn the_server_counts_connections_and_requests() {
     client.send(get("/stats"));
     assert_eq!(
         client.answer().body,
-        r#"{"open_connections":1,"connections":2,"requests":4}"#
+        concat!(
+            r#"{"open_connections":1,"open_upgrades":0,"connections":2,"upgrades":0,"requests":4,"#,
+            r#""responses_2xx":2,"responses_3xx":0,"responses_4xx":1,"responses_5xx":0}"#
+        )
     );
 }
 

@@ -71,6 +71,9 @@ impl WebSocketSession {
             return;
         }
         self.with(|parts| parts.deadline.cancel());
+        if let Some(sockets) = &self.route.sockets {
+            sockets.closed();
+        }
         let topics = self.if_rare(|rare| std::mem::take(&mut rare.topics));
         let topics = topics.unwrap_or_default();
         self.route

@@ -88,7 +88,7 @@ impl WebSocketSession {
         if self.has(Flags::FRAGMENTS) && self.is_open() {
             // The peer is not slow, but this side is in the middle of a message.
             let bytes = frame.payload().len();
-            self.with_rare(|rare| rare.dropped += 1);
+            self.count_dropped();
             emit(self, WebSocket::DROPPED, bytes);
             return false;
         }

@@ -70,7 +70,10 @@ impl WebSocketSession {
                     self.pong(&payload);
                     emit(self, WebSocket::PING, payload);
                 }
-                Event::Pong(payload) => drop(emit(self, WebSocket::PONG, payload)),
+                Event::Pong(payload) => {
+                    self.measure_pong(&payload);
+                    emit(self, WebSocket::PONG, payload);
+                }
                 Event::Close(frame) => self.close_received(frame),
                 Event::Error(invalid) => self.refuse(invalid),
             }

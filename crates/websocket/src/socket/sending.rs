@@ -325,10 +325,18 @@ impl WebSocketSession {
         }
     }
 
+    /// Counts a message that was dropped.
+    pub(super) fn count_dropped(&self) {
+        self.with_rare(|rare| rare.dropped += 1);
+        if let Some(sockets) = &self.route.sockets {
+            sockets.dropped();
+        }
+    }
+
     /// Applies the slow-client policy to a message that was dropped.
     #[cold]
     pub(super) fn dropped_for_slow(&self, bytes: usize) {
-        self.with_rare(|rare| rare.dropped += 1);
+        self.count_dropped();
         match self.route.options.slow_policy {
             SlowPolicy::Drop => drop(emit(self, WebSocket::DROPPED, bytes)),
             SlowPolicy::Close => self.channel.close(),

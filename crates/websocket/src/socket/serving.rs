@@ -49,6 +49,9 @@ pub(crate) fn open(opening: Opening) -> Option<WebSocket> {
     let session = WebSocketSession::new(channel, opening.route, opening.role, rare);
     let session = Rc::new(session);
     session.arm();
+    if let Some(sockets) = &session.route.sockets {
+        sockets.opened();
+    }
     channel.set_session(session);
     Some(WebSocket::of(channel))
 }
@@ -133,7 +136,7 @@ fn find(channel: Channel) -> Option<Rc<WebSocketSession>> {
 fn end(socket: &WebSocketSession, over: Over) {
     match over {
         Over::Ping => {
-            let _ = socket.ping(b"");
+            socket.ping_automatically();
             let ws = WebSocket::of(socket.channel);
             // The peer's kernel acknowledges the ping, which says nothing of the peer: only what follows does.
             future_tick(move || {

@@ -187,6 +187,25 @@ fn a_silent_client_is_sent_a_ping_after_104_seconds_and_is_gone_after_120() {
 }
 
 #[test]
+fn the_time_to_the_pong_of_an_automatic_ping_is_counted() {
+    let clock = manual_clock();
+    let (http, _, place) = recording(WebSocketOptions::new());
+    let mut client = Client::open(http, "/");
+    acknowledged(place.get().unwrap());
+    pass(&clock, Duration::from_secs(105));
+    let Event::Ping(payload) = client.so_far().remove(0) else {
+        panic!("no ping came");
+    };
+    client.frame(Opcode::Pong, Flags::FIN, "12345678");
+    settle();
+    assert_eq!(http.websockets().ping_time.count(), 0);
+    client.frame(Opcode::Pong, Flags::FIN, &payload);
+    run_until(|| http.websockets().ping_time.count() == 1);
+    let times = http.websockets().ping_time;
+    assert!(times.sum() <= Duration::from_secs(2), "{times:?}");
+}
+
+#[test]
 fn a_client_that_answers_pings_stays() {
     let clock = manual_clock();
     let (http, log, place) = recording(WebSocketOptions::new());
@@ -347,6 +366,7 @@ fn messages_for_a_client_that_does_not_read_are_dropped_and_counted() {
     let taken = flood(ws);
     assert_eq!(drops.text(), "65536");
     assert!(ws.buffered() <= 200_000 && ws.dropped() == 1);
+    assert_eq!(http.websockets().dropped, 1);
     // What was taken comes, in order and whole.
     for _ in 0..taken {
         assert_eq!(client.message().len(), 64 * 1024);

@@ -63,9 +63,13 @@ fn websockets_close_one_after_the_other_within_the_window() {
             let http = echoing();
             let mut clients: Vec<Client> = (0..50).map(|_| Client::open(http, "/")).collect();
             let options = ShutdownOptions::new().window(3 * SECOND);
+            let stats = http.websockets();
+            assert_eq!((stats.open, stats.opened), (50, 50));
             let cut = shut_down(http, options.restarting(restarting));
             let mut codes = Vec::new();
             for third in 0..3 {
+                settle();
+                assert_eq!(http.websockets().open, clients.len());
                 pass(&clock, SECOND);
                 let now = closed(&mut clients);
                 assert!((1..40).contains(&now.len()), "{} in {third}", now.len());

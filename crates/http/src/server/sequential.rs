@@ -1,0 +1,84 @@
+//! One connection at a time.
+
+use uptick_socket::{Connection, ServerControl};
+
+use super::{HttpServer, with_entry};
+
+impl HttpServer {
+    /// Sets whether the server serves one connection at a time. The listeners are paused while a connection is open, so that other clients
+    /// wait in the kernel's backlog; those that a listener has accepted already, as it waits for a handshake, wait here and are served first.
+    /// Default: false.
+    ///
+    /// A connection is open until one of its sides closes it, also when it is idle or was upgraded: a client that keeps its connection makes the
+    /// others wait for up to the [idle timeout](HttpServer::idle_timeout), and a WebSocket for as long as it is open. A short idle timeout, or
+    /// `set_header("connection", "close")`, lets the next client in sooner. Connections that are passed to [`serve`](HttpServer::serve) are served
+    /// at once. In this mode only the server may pause and resume its listeners.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use uptick_http::{HttpServer, Request};
+    ///
+    /// let http = HttpServer::new().sequential(true).idle_timeout(Some(Duration::from_secs(1)));
+    /// http.get("/", |_: Request| "one after the other");
+    /// ```
+    pub fn sequential(self, sequential: bool) -> Self {
+        if let Some(service) = self.service() {
+            service.set_sequential(sequential);
+            if !sequential {
+                while self.serve_next() {}
+            }
+            self.update_listeners();
+        }
+        self
+    }
+
+    /// Serves a connection of a listener, unless it has to wait for another one.
+    pub(super) fn take_connection(self, conn: Connection) {
+        let waits = with_entry(self, |entry| {
+            let waits = entry.service.is_occupied();
+            if waits {
+                entry.waiting.push_back(conn);
+            }
+            waits
+        });
+        if waits != Some(true) {
+            self.serve(conn);
+        }
+    }
+
+    /// Serves the connection that has waited longest, if none is open or all may be; returns whether there was one.
+    pub(super) fn serve_next(self) -> bool {
+        loop {
+            let next = with_entry(self, |entry| {
+                let free = !entry.service.is_occupied();
+                free.then(|| entry.waiting.pop_front()).flatten()
+            });
+            match next.flatten() {
+                Some(conn) if conn.is_open() => {
+                    self.serve(conn);
+                    return true;
+                }
+                Some(_) => {}
+                None => return false,
+            }
+        }
+    }
+
+    /// Pauses or resumes the listeners, as it should be now.
+    pub(super) fn update_listeners(self) {
+        let changed = with_entry(self, |entry| {
+            let pause = entry.service.is_occupied();
+            let paused = std::mem::replace(&mut entry.paused, pause);
+            (pause != paused).then(|| (entry.servers.clone(), pause))
+        });
+        let Some(Some((servers, pause))) = changed else {
+            return;
+        };
+        let change = match pause {
+            true => ServerControl::pause,
+            false => ServerControl::resume,
+        };
+        servers.iter().for_each(change);
+    }
+}
