@@ -38,6 +38,15 @@ type Callback = Box<dyn FnMut(Bytes)>;
 /// they were published. Subscribers are called by the loop, never from within [`publish`](Bus::publish). The bus does not keep the loop
 /// running.
 ///
+/// # Events
+/// | event | payload | when |
+/// |---|---|---|
+/// | `peer` | `u64`: its [`id`](Bus::id) | another worker is connected, and the topics that it had subscribed to before are known |
+/// | `peer-gone` | `u64`: its [`id`](Bus::id) | another worker has left or died; all messages of it that arrive have arrived |
+///
+/// Workers that are there when a transport is attached are announced as well, later. `peer-gone` follows `peer`, and no other worker
+/// has the id in between. When the bus of this worker is detached there is no `peer-gone`.
+///
 /// # Limits
 /// Topics 65,535 bytes · messages 2 MiB · 4 MiB of messages wait for each worker.
 ///
@@ -127,6 +136,14 @@ impl Bus {
     /// Returns the bus of this thread.
     pub fn of_thread() -> Bus {
         Bus { local: PhantomData }
+    }
+
+    /// Returns the id under which other workers know this one: the payload of their `peer` and `peer-gone`. 0 without a transport.
+    ///
+    /// It is unique among the workers that are connected. One that comes later may have the id of one that has gone.
+    pub fn id(self) -> u64 {
+        let transport = with(|state| state.transport.clone()).flatten();
+        transport.map_or(0, |transport| transport.id())
     }
 
     /// Publishes a message to all subscribers of the topic, in this worker and in others.

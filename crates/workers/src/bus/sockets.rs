@@ -60,6 +60,7 @@ pub struct SocketTransport {
 /// The state of a transport, which its peers use.
 struct Shared {
     limit: usize,
+    id: Cell<u64>,
     sink: RefCell<Option<BusSink>>,
     peers: RefCell<Peers>,
     /// The topics that the bus has announced.
@@ -88,6 +89,7 @@ impl SocketTransport {
         SocketTransport {
             shared: Rc::new(Shared {
                 limit: bytes,
+                id: Cell::new(0),
                 sink: RefCell::default(),
                 peers: RefCell::default(),
                 topics: RefCell::default(),
@@ -96,6 +98,11 @@ impl SocketTransport {
                 dropped: Cell::new(0),
             }),
         }
+    }
+
+    /// Sets the number by which the peers know this process: what [`Bus::id`](super::Bus::id) returns. Default: 0.
+    pub fn set_id(&self, id: u64) {
+        self.shared.id.set(id);
     }
 
     /// Adds a peer: a process whose bus has the other end of the socket. A peer with the same number is removed before.
@@ -171,10 +178,28 @@ impl Shared {
         }
     }
 
+    /// Notes that the topics of a peer are known.
+    fn connected(&self, peer: &Peer) {
+        if let Some(sink) = self.sink() {
+            sink.peer(peer.id);
+        }
+        self.check_ready();
+    }
+
     /// Removes a peer whose connection has closed.
     fn lost(&self, peer: &Peer) {
         self.peers.borrow_mut().remove(peer.id);
+        if peer.is_ready()
+            && let Some(sink) = self.sink()
+        {
+            sink.peer_gone(peer.id);
+        }
         self.check_ready();
+    }
+
+    /// Returns the sink. Nothing is borrowed while it is used: subscribers may do anything with the transport.
+    fn sink(&self) -> Option<BusSink> {
+        self.sink.borrow().clone()
     }
 }
 
@@ -226,6 +251,10 @@ impl BusTransport for SocketTransport {
     fn unsubscribe(&self, topic: &str) {
         self.shared.topics.borrow_mut().remove(topic);
         self.shared.announce(&Frame::Unsubscribe(topic));
+    }
+
+    fn id(&self) -> u64 {
+        self.shared.id.get()
     }
 
     fn stats(&self) -> TransportStats {

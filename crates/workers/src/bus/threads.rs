@@ -120,6 +120,10 @@ impl BusTransport for ThreadTransport {
         self.member.unsubscribe(topic);
     }
 
+    fn id(&self) -> u64 {
+        self.member.number()
+    }
+
     fn stats(&self) -> TransportStats {
         self.member.stats()
     }

@@ -5,7 +5,8 @@ use std::marker::PhantomData;
 
 use bytes::Bytes;
 
-use super::local;
+use super::events::emit_peer;
+use super::local::{self, Bus};
 
 /// Carries the messages of a bus to other workers, and theirs to the bus.
 ///
@@ -21,6 +22,8 @@ use super::local;
 ///   way finds it there. A worker that has not announced a topic gets none of its messages, or few.
 /// - **Bounded.** What waits for a worker has a limit. Beyond it messages to that worker, and to no other, are dropped whole, and
 ///   counted in [`TransportStats::dropped`]. When it reads again, messages flow again. Announcements are never dropped.
+/// - **Peers.** The sink learns of each other worker when the topics that it begins with are known ([`BusSink::peer`]), and when it has gone,
+///   after its last message ([`BusSink::peer_gone`]).
 /// - **Delivery.** Received messages go to the [`BusSink`] on the bus's thread, in an event of the transport's own: never from within
 ///   a method of this trait. A transport that receives many leaves the loop to others after a while.
 ///
@@ -66,6 +69,11 @@ pub trait BusTransport {
 
     /// Withdraws a topic that has no subscriber any more.
     fn unsubscribe(&self, topic: &str);
+
+    /// Returns the id under which other workers learn of this one. Default: 0, if the transport has no ids.
+    fn id(&self) -> u64 {
+        0
+    }
 
     /// Returns the counters.
     fn stats(&self) -> TransportStats;
@@ -119,6 +127,20 @@ impl BusSink {
     /// from within a subscriber.
     pub fn deliver(&self, topic: &str, payload: Bytes) {
         local::receive(self.generation, topic, payload);
+    }
+
+    /// Reports that another worker is connected: the bus emits `peer`.
+    pub fn peer(&self, id: u64) {
+        if self.is_attached() {
+            emit_peer(Bus::PEER, id);
+        }
+    }
+
+    /// Reports that another worker has gone: the bus emits `peer-gone`. For ids that were reported with [`peer`](BusSink::peer).
+    pub fn peer_gone(&self, id: u64) {
+        if self.is_attached() {
+            emit_peer(Bus::PEER_GONE, id);
+        }
     }
 
     /// Returns whether the transport is still attached.

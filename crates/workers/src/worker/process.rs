@@ -88,6 +88,7 @@ fn install(
     let sharing =
         Sharing::with_processes(&memory, start.place, start.slot, Rc::clone(&connections));
     let bus = SocketTransport::new();
+    bus.set_id(start.slot as u64);
     Bus::of_thread().attach(bus.clone());
     PEERS.with_borrow_mut(|peers| {
         *peers = Some(Peers {

@@ -4,6 +4,7 @@
 mod frames;
 mod hubs;
 mod local;
+mod peers;
 mod sequences;
 mod sockets;
 mod support;

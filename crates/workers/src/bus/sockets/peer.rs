@@ -125,8 +125,7 @@ impl Peer {
                 if self.progress.get() == Progress::Silent {
                     return Err(Misbehaviour::Order);
                 }
-                let sink = shared.sink.borrow().clone();
-                if let Some(sink) = sink {
+                if let Some(sink) = shared.sink() {
                     sink.deliver(topic, payload);
                 }
             } else {
@@ -150,7 +149,7 @@ impl Peer {
             (Progress::Silent, _) | (_, Frame::Hello(_)) => return Err(Misbehaviour::Order),
             (Progress::Greeted, Frame::Ready) => {
                 self.progress.set(Progress::Ready);
-                shared.check_ready();
+                shared.connected(self);
             }
             (Progress::Ready, Frame::Ready) => return Err(Misbehaviour::Order),
             (_, Frame::Subscribe(topic)) => shared.peers.borrow_mut().subscribe(self.id, topic),

@@ -37,10 +37,19 @@ pub(super) struct Envelope {
     pub(super) queued: Arc<AtomicUsize>,
 }
 
+/// Something in the inbox of a member.
+pub(super) enum Delivery {
+    Message(Envelope),
+    /// The member with this number has joined.
+    Joined(u64),
+    /// The member with this number has left; its messages stand before this.
+    Left(u64),
+}
+
 /// What other members see of a member.
 pub(super) struct Inbox {
     pub(super) number: u64,
-    sender: Sender<Envelope>,
+    sender: Sender<Delivery>,
     handle: LoopHandle,
     /// The member will look into its inbox without being woken.
     scheduled: AtomicBool,
@@ -76,7 +85,7 @@ impl Group {
     }
 
     /// Adds a member whose messages go to `sender`.
-    pub(super) fn join(&self, sender: Sender<Envelope>, handle: LoopHandle) -> Arc<Inbox> {
+    pub(super) fn join(&self, sender: Sender<Delivery>, handle: LoopHandle) -> Arc<Inbox> {
         let mut interests = lock(&self.interests);
         interests.joined += 1;
         let inbox = Arc::new(Inbox {
@@ -88,7 +97,14 @@ impl Group {
             changed: AtomicBool::new(false),
             changes: Mutex::default(),
         });
+        for other in &interests.members {
+            inbox.push(Delivery::Joined(other.number));
+            other.push(Delivery::Joined(inbox.number));
+        }
+        let others = interests.members.clone();
         interests.members.push(Arc::clone(&inbox));
+        drop(interests);
+        wake_all(&others);
         inbox
     }
 
@@ -104,7 +120,11 @@ impl Group {
         });
         for other in &interests.members {
             other.change(None);
+            other.push(Delivery::Left(inbox.number));
         }
+        let others = interests.members.clone();
+        drop(interests);
+        wake_all(&others);
     }
 
     /// Notes the interest of a member in a topic.
@@ -144,6 +164,14 @@ impl Group {
     }
 }
 
+/// Wakes members whose inboxes have something new.
+fn wake_all(inboxes: &[Arc<Inbox>]) {
+    fence(Ordering::SeqCst);
+    for inbox in inboxes {
+        inbox.wake();
+    }
+}
+
 impl Interests {
     fn tell_others(&self, inbox: &Inbox, topic: &Arc<str>) {
         let others = self.members.iter();
@@ -154,9 +182,9 @@ impl Interests {
 }
 
 impl Inbox {
-    /// Puts a message in; returns `false` if the member is gone.
-    pub(super) fn push(&self, envelope: Envelope) -> bool {
-        self.sender.send(envelope).is_ok()
+    /// Puts something in; returns `false` if the member is gone.
+    pub(super) fn push(&self, delivery: Delivery) -> bool {
+        self.sender.send(delivery).is_ok()
     }
 
     /// Wakes the member, unless it will look by itself. To be called after a [`fence`] that follows the [`push`](Inbox::push).

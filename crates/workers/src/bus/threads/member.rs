@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use bytes::Bytes;
 use uptick_event_loop::{future_tick, handle};
 
-use super::group::{Changes, Envelope, Group, Inbox};
+use super::group::{Changes, Delivery, Envelope, Group, Inbox};
 use crate::bus::local::{BATCH, cost};
 use crate::bus::transport::{BusSink, TransportStats};
 
@@ -24,7 +24,7 @@ const ROUTES: usize = 65_536;
 pub(super) struct Member {
     group: Arc<Group>,
     inbox: Arc<Inbox>,
-    receiver: Receiver<Envelope>,
+    receiver: Receiver<Delivery>,
     sink: RefCell<Option<BusSink>>,
     routing: RefCell<Routing>,
     dropped: Cell<u64>,
@@ -69,6 +69,9 @@ impl Member {
 
     pub(super) fn attach(&self, sink: BusSink) {
         self.sink.replace(Some(sink));
+        // The other members may be in the inbox already.
+        self.inbox.schedule();
+        self.receive_later();
     }
 
     pub(super) fn subscribe(&self, topic: &str) {
@@ -106,12 +109,14 @@ impl Member {
             if !fits {
                 self.dropped.set(self.dropped.get() + 1);
             }
-            let envelope = || Envelope {
-                topic: Arc::clone(&route.topic),
-                payload: payload.clone(),
-                queued: Arc::clone(&link.queued),
+            let message = || {
+                Delivery::Message(Envelope {
+                    topic: Arc::clone(&route.topic),
+                    payload: payload.clone(),
+                    queued: Arc::clone(&link.queued),
+                })
             };
-            if !fits || !link.inbox.push(envelope()) {
+            if !fits || !link.inbox.push(message()) {
                 link.queued.fetch_sub(cost, Ordering::Relaxed);
             }
         }
@@ -145,8 +150,17 @@ impl Member {
             if bytes >= BATCH_BYTES || self.inbox.has_left() {
                 break;
             }
-            let Ok(envelope) = self.receiver.try_recv() else {
-                return;
+            let envelope = match self.receiver.try_recv() {
+                Ok(Delivery::Message(envelope)) => envelope,
+                Ok(Delivery::Joined(number)) => {
+                    sink.peer(number);
+                    continue;
+                }
+                Ok(Delivery::Left(number)) => {
+                    sink.peer_gone(number);
+                    continue;
+                }
+                Err(_) => return,
             };
             let cost = cost(&envelope.topic, &envelope.payload);
             bytes += cost;
@@ -154,9 +168,14 @@ impl Member {
             sink.deliver(&envelope.topic, envelope.payload);
         }
         if !self.inbox.has_left() && self.inbox.schedule() {
-            let number = self.number();
-            future_tick(move || super::receive(number));
+            self.receive_later();
         }
+    }
+
+    /// Delivers what waits in the next iteration of the loop.
+    fn receive_later(&self) {
+        let number = self.number();
+        future_tick(move || super::receive(number));
     }
 }
 

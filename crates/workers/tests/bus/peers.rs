@@ -1,0 +1,153 @@
+//! The events `peer` and `peer-gone`.
+
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc;
+use std::thread;
+
+use bytes::Bytes;
+use uptick_emitter::Emitter;
+use uptick_workers::bus::{Bus, SocketTransport, ThreadBus};
+
+use crate::support::{Log, run_until, settle};
+
+/// Records the events and the messages of the bus of this thread.
+fn record() -> Log {
+    let log = Log::default();
+    let bus = Bus::of_thread();
+    let (come, gone, heard) = (log.clone(), log.clone(), log.clone());
+    bus.on("peer", move |id: u64| come.add(format!("+{id}")));
+    bus.on(Bus::PEER_GONE, move |id| gone.add(format!("-{id}")));
+    bus.subscribe("news", move |payload: Bytes| {
+        heard.add(String::from_utf8_lossy(&payload));
+    });
+    log
+}
+
+/// Runs a worker on a thread until the returned sender is dropped; it publishes what it is sent.
+fn worker(
+    connect: impl FnOnce() + Send + 'static,
+) -> (mpsc::Sender<&'static str>, thread::JoinHandle<()>) {
+    let (say, words) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        connect();
+        while let Ok(text) = words.recv() {
+            run_until(|| true);
+            Bus::of_thread().publish("news", text);
+            settle();
+        }
+    });
+    (say, thread)
+}
+
+#[test]
+fn members_of_a_group_learn_of_each_other() {
+    let group = ThreadBus::new();
+    let join = |group: &ThreadBus| {
+        let group = group.clone();
+        worker(move || Bus::of_thread().attach(group.join()))
+    };
+    let (first, early) = join(&group);
+    while group.members() == 0 {
+        thread::yield_now();
+    }
+    let log = record();
+    let bus = Bus::of_thread();
+    assert_eq!(bus.id(), 0);
+    bus.attach(group.join());
+    assert_eq!(bus.id(), 2);
+    run_until(|| log.len() == 1);
+    let (say, late) = join(&group);
+    say.send("last words").unwrap();
+    drop(say);
+    run_until(|| log.len() == 4);
+    assert_eq!(log.take(), "+1 +3 last words -3");
+    late.join().unwrap();
+
+    bus.detach();
+    drop(first);
+    early.join().unwrap();
+    settle();
+    assert_eq!(log.take(), "");
+}
+
+#[test]
+fn processes_learn_of_each_other_once_their_topics_are_known() {
+    let log = record();
+    let bus = Bus::of_thread();
+    let transport = SocketTransport::new();
+    transport.set_id(7);
+    bus.attach(transport.clone());
+    assert_eq!(bus.id(), 7);
+
+    let (ours, silent) = UnixStream::pair().unwrap();
+    transport.add_peer(1, ours.into()).unwrap();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    transport.add_peer(2, ours.into()).unwrap();
+    let (hear, heard) = mpsc::channel();
+    let (say, other) = worker(move || {
+        let transport = SocketTransport::new();
+        let bus = Bus::of_thread();
+        bus.attach(transport.clone());
+        bus.subscribe("greeting", move |payload: Bytes| {
+            hear.send(payload).unwrap()
+        });
+        transport.add_peer(7, theirs.into()).unwrap();
+        run_until(|| transport.is_ready());
+    });
+    bus.on("peer", move |_: u64| bus.publish("greeting", "welcome"));
+    run_until(|| log.len() == 1);
+    assert_eq!(log.take(), "+2");
+
+    say.send("last words").unwrap();
+    drop(say);
+    run_until(|| log.len() == 2);
+    assert_eq!(log.take(), "last words -2");
+    other.join().unwrap();
+    assert_eq!(heard.recv().unwrap(), "welcome");
+    // A peer that never said what it is subscribed to was none.
+    drop(silent);
+    run_until(|| transport.peers().is_empty());
+    settle();
+    assert_eq!(log.take(), "");
+}
+
+#[test]
+fn a_peer_that_takes_the_place_of_another_comes_after_that_has_gone() {
+    let log = record();
+    let bus = Bus::of_thread();
+    let transport = SocketTransport::new();
+    bus.attach(transport.clone());
+    let mut workers = Vec::new();
+    for _ in 0..2 {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        transport.add_peer(1, ours.into()).unwrap();
+        workers.push(worker(move || {
+            let transport = SocketTransport::new();
+            Bus::of_thread().attach(transport.clone());
+            transport.add_peer(2, theirs.into()).unwrap();
+            run_until(|| transport.is_ready());
+        }));
+        run_until(|| transport.is_ready());
+    }
+    assert_eq!(log.take(), "+1 -1 +1");
+    bus.detach();
+    for (say, thread) in workers {
+        drop(say);
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_listener_that_panics_does_not_harm_the_peer() {
+    let log = record();
+    let bus = Bus::of_thread();
+    bus.on("peer", |_: u64| panic!("on purpose"));
+    let group = ThreadBus::new();
+    bus.attach(group.join());
+    let (say, other) = worker(move || Bus::of_thread().attach(group.join()));
+    say.send("still there").unwrap();
+    run_until(|| log.len() == 2);
+    assert_eq!(log.take(), "+2 still there");
+    drop(say);
+    other.join().unwrap();
+}
