@@ -19,6 +19,9 @@ mod book {
     #[cfg(feature = "websocket")]
     #[doc = include_str!("../../../docs/testing.md")]
     mod testing {}
+    #[cfg(feature = "workers")]
+    #[doc = include_str!("../../../docs/workers.md")]
+    mod workers {}
     #[doc = include_str!("../../../docs/from-reactphp.md")]
     mod from_reactphp {}
     #[cfg(feature = "http")]

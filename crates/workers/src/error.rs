@@ -30,6 +30,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: Arc<str>,
     },
+    /// The keys of session tickets could not be shared with another process.
+    #[error("{what} the keys of session tickets failed: {reason}")]
+    TicketKeys {
+        /// What was being done.
+        what: &'static str,
+        /// Why it failed.
+        reason: Arc<str>,
+    },
     /// The other process has ended.
     #[error("the other process has ended (EPIPE)")]
     PeerGone,
@@ -89,6 +97,14 @@ impl Error {
     pub(crate) fn control(reason: &str) -> Self {
         Error::Control {
             reason: reason.into(),
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn ticket_keys(what: &'static str, error: &dyn std::error::Error) -> Self {
+        Error::TicketKeys {
+            what,
+            reason: error.to_string().into(),
         }
     }
 

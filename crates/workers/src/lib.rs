@@ -17,6 +17,6 @@ mod workers;
 pub use error::Error;
 pub use event::{End, WorkerEvent, WorkerId};
 pub use run_mode::{RunHttpServer, RunMode};
-pub use status::{Lag, Status, Totals, WorkerStatus};
+pub use status::{Status, Totals, WorkerStatus};
 pub use worker::{Drain, Worker};
 pub use workers::Workers;

@@ -14,7 +14,7 @@ use crate::workers::Workers;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RunMode {
-    /// One client at a time: the others wait in the backlog until it has gone.
+    /// One client at a time: the others wait in the backlog until it has gone ([`HttpServer::sequential`]).
     Sequential,
     /// All clients at a time, in worker processes that share the address: as many as
     /// [`set_max_processes`](RunHttpServer::set_max_processes) says.
@@ -69,7 +69,7 @@ impl RunHttpServer for HttpServer {
     fn run(self, uri: impl IntoUri<ListenUri>, mode: RunMode) -> Result<(), Error> {
         match mode {
             RunMode::Sequential => {
-                self.listen(Server::bind(uri)?);
+                self.sequential(true).listen(Server::bind(uri)?);
                 Ok(uptick_event_loop::run()?)
             }
             RunMode::Simultaneous => {

@@ -207,10 +207,11 @@ impl Sharing {
     fn choose(&self) -> Option<usize> {
         let own = self.connections(self.slot);
         let on_the_way = self.offered.borrow().len() + self.pending.borrow().len();
-        if own < SLACK || on_the_way >= OFFERS {
+        let slot = self.memory.slot(self.slot);
+        if own < SLACK || on_the_way >= OFFERS || slot.state() != State::Ready {
             return None;
         }
-        let generation = self.memory.slot(self.slot).get(Gauge::Generation);
+        let generation = slot.get(Gauge::Generation);
         let mut candidates = self.candidates.borrow_mut();
         candidates.clear();
         self.peers.list(&mut candidates);
@@ -296,6 +297,16 @@ impl Sharing {
         };
         if let Err(error) = server.serve_accepted(socket) {
             tracing::debug!("a connection that no other worker claimed is gone: {error}");
+        }
+    }
+
+    /// Takes back all that is not claimed: the worker is about to stop serving new connections.
+    pub(crate) fn withdraw(&self) {
+        let offered = self.offered.take();
+        for (_, offered) in offered {
+            if let Some(offer) = offered.reclaim(&self.memory, self.slot) {
+                self.take_back(offer);
+            }
         }
     }
 

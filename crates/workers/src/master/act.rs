@@ -206,7 +206,7 @@ impl Master {
             slot: unit,
             generation: id.generation,
             addresses: self.addresses(),
-            ticket_keys: tickets::export(),
+            ticket_keys: tickets::export()?,
             memory: memory.map_err(|error| Error::io("duplicating the shared memory", error))?,
             listeners: self.sockets(place)?,
         }))?;

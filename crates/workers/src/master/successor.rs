@@ -47,7 +47,7 @@ fn try_begin(master: &Rc<Master>) -> Result<Upgrade, Error> {
         slot: 0,
         generation: master.supervisor.borrow().generation() + 1,
         addresses,
-        ticket_keys: tickets::export(),
+        ticket_keys: tickets::export()?,
         memory: memory.map_err(|error| Error::io("duplicating the shared memory", error))?,
         listeners: sockets,
     }))?;

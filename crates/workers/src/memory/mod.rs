@@ -10,14 +10,16 @@ use std::fmt;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use mapping::Mapping;
+use uptick_event_loop::Histogram;
 
 /// Changes with the layout: a new program does not use the memory of an old one that has another.
 const LAYOUT: u64 = 0x7570_7469_636b_0001;
 
 const HEADER: usize = 8;
-const PLACE: usize = 64;
+const PLACE: usize = 80;
 const SLOT: usize = 96;
 
 /// The most workers.
@@ -26,8 +28,8 @@ pub(crate) const MOST_PLACES: usize = 1024;
 /// The most connections that a worker has offered to others at the same time.
 pub(crate) const OFFERS: usize = 64;
 
-/// The upper bounds of the buckets for the lag of a loop, in milliseconds; one more bucket is for what is longer.
-pub(crate) const LAG_BOUNDS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000];
+/// The counts of a [`Histogram`], and its sum in nanoseconds.
+const HISTOGRAM: usize = 17;
 
 /// Counters of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +44,18 @@ pub(crate) enum Counter {
     BusPublished,
     BusReceived,
     BusDropped,
-    LagMicroseconds,
-    /// The first of the buckets for the lag of the loop, each for itself.
-    LagBuckets,
+    MessagesDropped,
+    /// The first word of the histograms.
+    Histograms,
+}
+
+/// The histograms of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Times {
+    LoopLag,
+    Handlers,
+    Pings,
 }
 
 /// The words of a slot.
@@ -212,16 +223,31 @@ impl Place {
         }
     }
 
-    /// Counts a time for which the loop was late.
-    pub(crate) fn add_lag(self, microseconds: u64) {
-        let bucket = LAG_BOUNDS.partition_point(|bound| bound * 1000 < microseconds);
-        self.0[Counter::LagBuckets as usize + bucket].fetch_add(1, Relaxed);
-        self.add(Counter::LagMicroseconds, microseconds);
+    fn times(self, times: Times) -> &'static [AtomicU64] {
+        let start = Counter::Histograms as usize + times as usize * HISTOGRAM;
+        &self.0[start..start + HISTOGRAM]
     }
 
-    /// Returns how often the loop was late by each bucket's time, not cumulated.
-    pub(crate) fn lags(self) -> [u64; LAG_BOUNDS.len() + 1] {
-        std::array::from_fn(|bucket| self.0[Counter::LagBuckets as usize + bucket].load(Relaxed))
+    /// Adds what a histogram has counted since it was `last`.
+    pub(crate) fn add_times(self, times: Times, now: &Histogram, last: &Histogram) {
+        let words = self.times(times);
+        for ((word, now), last) in words.iter().zip(now.counts()).zip(last.counts()) {
+            if now > last {
+                word.fetch_add(now - last, Relaxed);
+            }
+        }
+        let sum = now.sum().saturating_sub(last.sum()).as_nanos();
+        words[HISTOGRAM - 1].fetch_add(u64::try_from(sum).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Returns a histogram of all workers that had the place.
+    pub(crate) fn histogram(self, times: Times) -> Histogram {
+        let words: [u64; HISTOGRAM] = {
+            let words = self.times(times);
+            std::array::from_fn(|at| words[at].load(Relaxed))
+        };
+        let sum = Duration::from_nanos(words[HISTOGRAM - 1]);
+        Histogram::from_parts(&words[..HISTOGRAM - 1], sum)
     }
 }
 
@@ -270,7 +296,7 @@ pub(crate) fn monotonic_milliseconds() -> u64 {
     seconds * 1000 + nanoseconds / 1_000_000
 }
 
-const _: () = assert!(Counter::LagBuckets as usize + LAG_BOUNDS.len() < PLACE);
+const _: () = assert!(Counter::Histograms as usize + 3 * HISTOGRAM <= PLACE);
 const _: () = assert!(Gauge::Offers as usize + OFFERS <= SLOT);
 
 #[cfg(test)]
@@ -297,15 +323,18 @@ mod tests {
     }
 
     #[test]
-    fn lags_are_counted_in_the_bucket_that_they_fit() {
+    fn what_a_histogram_has_counted_since_is_added() {
         let memory = Memory::create(1).unwrap();
         let place = memory.place(0);
-        for microseconds in [0, 1000, 1001, 5_000_000, 5_000_001] {
-            place.add_lag(microseconds);
-        }
-        let lags = place.lags();
-        assert_eq!((lags[0], lags[1], lags[11], lags[12]), (2, 1, 1, 1));
-        assert_eq!(place.get(Counter::LagMicroseconds), 10_002_002);
+        let mut times = Histogram::new();
+        assert_eq!(times.counts().len() + 1, HISTOGRAM);
+        times.observe(Duration::from_millis(3));
+        place.add_times(Times::Pings, &times, &Histogram::new());
+        let before = times;
+        times.observe(Duration::from_secs(60));
+        place.add_times(Times::Pings, &times, &before);
+        assert_eq!(place.histogram(Times::Pings), times);
+        assert_eq!(place.histogram(Times::LoopLag).count(), 0);
     }
 
     #[test]

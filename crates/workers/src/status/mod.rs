@@ -4,9 +4,10 @@ mod json;
 mod prometheus;
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
-use crate::memory::{Counter, Gauge, LAG_BOUNDS, Memory, Slot, State};
+use uptick_event_loop::Histogram;
+
+use crate::memory::{Counter, Gauge, Memory, Slot, State, Times};
 
 /// The state of a service, as all its workers see it.
 ///
@@ -77,20 +78,15 @@ pub struct Totals {
     pub bus_received: u64,
     /// Messages for workers that did not read.
     pub bus_dropped: u64,
-    /// How late the loop ran a timer that was due.
-    pub lag: Lag,
-}
-
-/// How late an event loop ran a timer that was due: a histogram.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct Lag {
-    /// The upper bounds of the buckets, and how often it was late by at most so much. What is beyond the last is in `count` only.
-    pub buckets: Vec<(Duration, u64)>,
-    /// How often it was measured.
-    pub count: u64,
-    /// The sum of all.
-    pub sum: Duration,
+    /// Messages that WebSockets dropped because their peers did not read.
+    pub messages_dropped: u64,
+    /// For how long callbacks kept the loop busy, so that other events had to wait.
+    pub loop_lag: Histogram,
+    /// How long handlers took until their responses began, where that is measured
+    /// ([`HttpServer::measure_handlers`](uptick_http::HttpServer::measure_handlers)).
+    pub handler_time: Histogram,
+    /// Times from the automatic pings of WebSockets to their pongs.
+    pub ping_time: Histogram,
 }
 
 impl Status {
@@ -164,23 +160,11 @@ impl Totals {
             bus_published: place.get(Counter::BusPublished),
             bus_received: place.get(Counter::BusReceived),
             bus_dropped: place.get(Counter::BusDropped),
-            lag: Lag::of(place.lags(), place.get(Counter::LagMicroseconds)),
+            messages_dropped: place.get(Counter::MessagesDropped),
+            loop_lag: place.histogram(Times::LoopLag),
+            handler_time: place.histogram(Times::Handlers),
+            ping_time: place.histogram(Times::Pings),
             ..Totals::default()
-        }
-    }
-}
-
-impl Lag {
-    fn of(counts: [u64; LAG_BOUNDS.len() + 1], microseconds: u64) -> Self {
-        let mut sum = 0;
-        let buckets = LAG_BOUNDS.iter().zip(counts).map(|(bound, count)| {
-            sum += count;
-            (Duration::from_millis(*bound), sum)
-        });
-        Lag {
-            buckets: buckets.collect(),
-            count: counts.iter().sum(),
-            sum: Duration::from_micros(microseconds),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::{Display, Write};
 
+use uptick_event_loop::Histogram;
+
 use super::{Status, Totals};
 
 const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
@@ -9,7 +11,7 @@ const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 type Value = fn(&Totals) -> u64;
 
 /// Name, kind, help, and where the value is.
-const FAMILIES: [(&str, &str, &str, Value); 7] = [
+const FAMILIES: [(&str, &str, &str, Value); 8] = [
     (
         "uptick_connections_accepted_total",
         "counter",
@@ -47,10 +49,37 @@ const FAMILIES: [(&str, &str, &str, Value); 7] = [
         |totals| totals.bus_dropped,
     ),
     (
+        "uptick_websocket_messages_dropped_total",
+        "counter",
+        "Messages that WebSockets dropped because their peers did not read.",
+        |totals| totals.messages_dropped,
+    ),
+    (
         "uptick_worker_restarts_total",
         "counter",
         "Replacements after a death or a hang.",
         |totals| totals.restarts,
+    ),
+];
+
+type Times = fn(&Totals) -> &Histogram;
+
+/// Name, help, and where the times are.
+const HISTOGRAMS: [(&str, &str, Times); 3] = [
+    (
+        "uptick_loop_lag_seconds",
+        "For how long callbacks kept the event loop busy.",
+        |totals| &totals.loop_lag,
+    ),
+    (
+        "uptick_handler_seconds",
+        "How long handlers took until their responses began.",
+        |totals| &totals.handler_time,
+    ),
+    (
+        "uptick_websocket_ping_seconds",
+        "Times from automatic pings to their pongs.",
+        |totals| &totals.ping_time,
     ),
 ];
 
@@ -69,27 +98,16 @@ pub(super) fn encode(status: &Status) -> String {
             text.sample(name, totals.number, &format!(",status=\"{class}\""), count);
         }
     }
-    lags(&mut text, status);
+    for (name, help, times) in HISTOGRAMS {
+        text.family(name, "histogram", help);
+        for totals in &status.totals {
+            text.histogram(name, totals.number, times(totals));
+        }
+    }
     let name = "uptick_generation";
     text.family(name, "gauge", "The generation that serves.");
     let _ = writeln!(text.0, "{name} {}", status.generation);
     text.0
-}
-
-fn lags(text: &mut Text, status: &Status) {
-    let name = "uptick_loop_lag_seconds";
-    let bucket = format!("{name}_bucket");
-    let help = "How late the event loop ran a timer that was due.";
-    text.family(name, "histogram", help);
-    for Totals { number, lag, .. } in &status.totals {
-        for (bound, count) in &lag.buckets {
-            let label = format!(",le=\"{}\"", bound.as_secs_f64());
-            text.sample(&bucket, *number, &label, count);
-        }
-        text.sample(&bucket, *number, ",le=\"+Inf\"", lag.count);
-        text.sample(&format!("{name}_sum"), *number, "", lag.sum.as_secs_f64());
-        text.sample(&format!("{name}_count"), *number, "", lag.count);
-    }
 }
 
 struct Text(String);
@@ -103,18 +121,32 @@ impl Text {
     fn sample(&mut self, name: &str, worker: usize, labels: &str, value: impl Display) {
         let _ = writeln!(self.0, "{name}{{worker=\"{worker}\"{labels}}} {value}");
     }
+
+    fn histogram(&mut self, name: &str, worker: usize, times: &Histogram) {
+        let bucket = format!("{name}_bucket");
+        for (bound, count) in times.cumulative() {
+            self.sample(&bucket, worker, &format!(",le=\"{bound}\""), count);
+        }
+        self.sample(&bucket, worker, ",le=\"+Inf\"", times.count());
+        let sum = times.sum().as_secs_f64();
+        self.sample(&format!("{name}_sum"), worker, "", sum);
+        self.sample(&format!("{name}_count"), worker, "", times.count());
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::{Counter, Memory};
+    use crate::memory::{Counter, Memory, Times};
 
     #[test]
     fn each_family_has_help_and_type_before_its_samples() {
         let memory = Memory::create(2).unwrap();
         memory.place(1).add(Counter::Requests4xx, 7);
-        memory.place(1).add_lag(3000);
+        let mut times = Histogram::new();
+        times.observe(std::time::Duration::from_millis(3));
+        let none = Histogram::new();
+        memory.place(1).add_times(Times::LoopLag, &times, &none);
         let text = Status::of(&memory).to_prometheus();
         let mut family = "";
         for line in text.lines() {
@@ -127,7 +159,7 @@ mod tests {
             }
         }
         assert!(text.contains("uptick_requests_total{worker=\"2\",status=\"4xx\"} 7\n"));
-        assert!(text.contains("uptick_loop_lag_seconds_bucket{worker=\"2\",le=\"0.002\"} 0\n"));
+        assert!(text.contains("uptick_loop_lag_seconds_bucket{worker=\"2\",le=\"0.0025\"} 0\n"));
         assert!(text.contains("uptick_loop_lag_seconds_bucket{worker=\"2\",le=\"0.005\"} 1\n"));
         assert!(text.contains("uptick_loop_lag_seconds_sum{worker=\"2\"} 0.003\n"));
         assert!(text.contains("\nuptick_generation 0\n"));

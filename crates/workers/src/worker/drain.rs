@@ -3,11 +3,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::{Drain, Runtime, Worker, heart, with_runtime};
 use futures::future::join_all;
 use uptick_emitter::emit;
 use uptick_event_loop::{add_timer, spawn, stop};
+use uptick_http::{HttpServer, ShutdownOptions};
 
-use super::{Drain, Runtime, Worker, heart, with_runtime};
 use crate::bus::Bus;
 use crate::control::DrainCause;
 use crate::memory::State;
@@ -24,6 +25,7 @@ pub(crate) fn begin(cause: DrainCause) {
         return;
     }
     runtime.slot().set_state(State::Draining);
+    runtime.sharing.withdraw();
     let drain = Drain {
         restarting: cause == DrainCause::Restart,
         deadline: runtime.settings.drain,
@@ -32,6 +34,15 @@ pub(crate) fn begin(cause: DrainCause) {
     // The socket listens for as long as somebody has a descriptor of it.
     runtime.sockets.borrow_mut().clear();
     emit(&runtime.worker(), Worker::DRAIN, drain);
+    let options = ShutdownOptions::new()
+        .deadline(drain.deadline)
+        .window(drain.window)
+        .restarting(drain.restarting);
+    let http = HttpServer::of_thread()
+        .into_iter()
+        .map(|server| server.shutdown_with(options));
+    let http = join_all(http.collect::<Vec<_>>());
+    // Those that serve HTTP are closed by now.
     let servers = runtime
         .sharing
         .servers()
@@ -39,8 +50,9 @@ pub(crate) fn begin(cause: DrainCause) {
         .map(|server| server.shutdown(drain.deadline));
     let servers = join_all(servers.collect::<Vec<_>>());
     let task = spawn(async move {
-        let cut = servers.await.into_iter().sum();
-        end(&runtime, cut);
+        let cut: usize = http.await.into_iter().sum();
+        let cut_elsewhere: usize = servers.await.into_iter().sum();
+        end(&runtime, cut + cut_elsewhere);
     });
     drop(task);
 }

@@ -6,11 +6,13 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use uptick_event_loop::add_periodic_timer;
+use uptick_event_loop::{Histogram, add_periodic_timer};
+use uptick_http::HttpServer;
+use uptick_websocket::WebSocketRoutes;
 
 use super::{Runtime, with_runtime};
 use crate::bus::Bus;
-use crate::memory::{Counter, Gauge, monotonic_milliseconds};
+use crate::memory::{Counter, Gauge, Times, monotonic_milliseconds};
 
 /// The longest time between two signs of life.
 const LONGEST_PERIOD: Duration = Duration::from_millis(250);
@@ -23,8 +25,6 @@ const MEMORY_EVERY: u64 = 16;
 pub(super) struct Heart {
     started: Cell<Option<Instant>>,
     beats: Cell<u64>,
-    /// When the next sign of life is due.
-    due: Cell<Option<Instant>>,
     published: RefCell<Published>,
     asked: Cell<bool>,
 }
@@ -32,63 +32,95 @@ pub(super) struct Heart {
 /// The counts that are in the shared memory already.
 #[derive(Default)]
 struct Published {
-    bus: [u64; 3],
+    counters: [u64; COUNTERS.len()],
+    lag: Histogram,
+    handlers: Histogram,
+    pings: Histogram,
 }
 
 /// Starts the timer.
 pub(super) fn start(runtime: &Rc<Runtime>) {
     let period = (runtime.settings.hang / 4).clamp(Duration::from_millis(10), LONGEST_PERIOD);
     runtime.heart.started.set(Some(Instant::now()));
-    runtime.heart.due.set(Some(Instant::now() + period));
-    beat(runtime, period);
+    beat(runtime);
     add_periodic_timer(period, move |_| {
-        with_runtime(|runtime| beat(runtime, period));
+        with_runtime(beat);
     });
 }
 
-fn beat(runtime: &Rc<Runtime>, period: Duration) {
+fn beat(runtime: &Rc<Runtime>) {
     runtime.slot().set(Gauge::Beat, monotonic_milliseconds());
-    let now = Instant::now();
-    if let Some(due) = runtime.heart.due.replace(Some(now + period))
-        && runtime.heart.beats.get() > 0
-    {
-        let late = now.saturating_duration_since(due);
-        let place = runtime.memory.place(runtime.place);
-        place.add_lag(u64::try_from(late.as_micros()).unwrap_or(u64::MAX));
-    }
     runtime.heart.beats.set(runtime.heart.beats.get() + 1);
     publish();
-    check_limits(runtime, now);
+    check_limits(runtime);
 }
+
+/// The counters that are brought up to date, in the order of [`Published::counters`].
+const COUNTERS: [Counter; 8] = [
+    Counter::Requests2xx,
+    Counter::Requests3xx,
+    Counter::Requests4xx,
+    Counter::Requests5xx,
+    Counter::MessagesDropped,
+    Counter::BusPublished,
+    Counter::BusReceived,
+    Counter::BusDropped,
+];
 
 /// Brings the counters of this worker in the shared memory up to date.
 pub(super) fn publish() {
     with_runtime(|runtime| {
+        let mut counts = [0; COUNTERS.len()];
+        let (mut handlers, mut pings) = (Histogram::new(), Histogram::new());
+        let mut open = 0;
+        for server in HttpServer::of_thread() {
+            let stats = server.stats();
+            counts[0] += stats.responses_2xx;
+            counts[1] += stats.responses_3xx;
+            counts[2] += stats.responses_4xx;
+            counts[3] += stats.responses_5xx;
+            handlers.add(&server.handler_time());
+            let websockets = server.websockets();
+            counts[4] += websockets.dropped;
+            pings.add(&websockets.ping_time);
+            open += websockets.open as u64;
+        }
         let bus = Bus::of_thread().stats();
-        let bus = [bus.published, bus.received, bus.dropped];
+        counts[5..].copy_from_slice(&[bus.published, bus.received, bus.dropped]);
+        let slot = runtime.slot();
+        slot.set(Gauge::WebSockets, open);
+        let requests = counts[..4].iter().sum::<u64>();
+        // A server that was closed is not among them any more.
+        slot.set(Gauge::Requests, requests.max(slot.get(Gauge::Requests)));
         let place = runtime.memory.place(runtime.place);
         let mut published = runtime.heart.published.borrow_mut();
-        let counters = [
-            Counter::BusPublished,
-            Counter::BusReceived,
-            Counter::BusDropped,
-        ];
-        for ((counter, now), before) in counters.into_iter().zip(bus).zip(&mut published.bus) {
-            place.add(counter, now.saturating_sub(*before));
-            *before = now.max(*before);
+        for ((counter, count), last) in COUNTERS
+            .into_iter()
+            .zip(counts)
+            .zip(&mut published.counters)
+        {
+            place.add(counter, count.saturating_sub(*last));
+            *last = count.max(*last);
         }
+        let lag = uptick_event_loop::lag();
+        place.add_times(Times::LoopLag, &lag, &published.lag);
+        place.add_times(Times::Handlers, &handlers, &published.handlers);
+        place.add_times(Times::Pings, &pings, &published.pings);
+        published.lag = lag;
+        published.handlers = handlers;
+        published.pings = pings;
     });
 }
 
 /// Asks for a successor if a limit is reached.
-fn check_limits(runtime: &Rc<Runtime>, now: Instant) {
+fn check_limits(runtime: &Rc<Runtime>) {
     let settings = &runtime.settings;
     if runtime.heart.asked.get() || runtime.draining.get().is_some() {
         return;
     }
     let requests = runtime.slot().get(Gauge::Requests);
     let age = runtime.heart.started.get();
-    let age = age.map_or(Duration::ZERO, |start| now.saturating_duration_since(start));
+    let age = age.map_or(Duration::ZERO, |start| start.elapsed());
     let memory_is_due =
         settings.max_memory > 0 && runtime.heart.beats.get().is_multiple_of(MEMORY_EVERY);
     let reason = if settings.max_requests > 0 && requests >= settings.max_requests {

@@ -12,7 +12,7 @@ use super::link::{self, Link};
 use super::runtime::Parts;
 use super::{Runtime, Worker, heart};
 use crate::accept::{ProcessPeers, Sharing};
-use crate::bus::{Bus, SocketTransport};
+use crate::bus::{Bus, SocketTransport, connect_hubs};
 use crate::control::{Channel, Message, Start};
 use crate::error::Error;
 use crate::memory::Memory;
@@ -90,6 +90,7 @@ fn install(
     let bus = SocketTransport::new();
     bus.set_id(start.slot as u64);
     Bus::of_thread().attach(bus.clone());
+    connect_hubs();
     PEERS.with_borrow_mut(|peers| {
         *peers = Some(Peers {
             bus,

@@ -9,7 +9,7 @@ use super::link::{self, Link};
 use super::runtime::Parts;
 use super::{Runtime, SetUp, heart};
 use crate::accept::{Sharing, ThreadPeers, ThreadRegistry};
-use crate::bus::{Bus, ThreadBus};
+use crate::bus::{Bus, ThreadBus, connect_hubs};
 use crate::control::{Inbox, Message};
 use crate::error::Error;
 use crate::memory::Memory;
@@ -60,6 +60,7 @@ fn serve(start: ThreadStart, context: &ThreadContext) -> Result<(), Error> {
     let peers = ThreadPeers(Arc::clone(&context.registry));
     let sharing = Sharing::with_threads(&start.memory, start.place, start.slot, peers);
     Bus::of_thread().attach(context.bus.join());
+    connect_hubs();
     let slot = start.slot;
     let runtime = Runtime::install(Parts {
         place: start.place,
