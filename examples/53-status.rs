@@ -131,6 +131,8 @@ impl View {
 }
 
 fn mean_lag(totals: &Totals) -> String {
-    let count = u32::try_from(totals.lag.count).unwrap_or(u32::MAX).max(1);
-    format!("{:.1?}", totals.lag.sum / count)
+    let count = u32::try_from(totals.loop_lag.count())
+        .unwrap_or(u32::MAX)
+        .max(1);
+    format!("{:.1?}", totals.loop_lag.sum() / count)
 }

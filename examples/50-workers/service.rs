@@ -77,6 +77,7 @@ fn add_routes(http: HttpServer, worker: Worker, threads: bool) {
         std::thread::sleep(milliseconds(&req)?);
         Ok::<_, HttpError>(json(describe(worker)))
     });
+    #[allow(clippy::panic, reason = "it is what the route is for")]
     http.get("/panic", |_: Request| -> Response { panic!("asked for") });
     http.get("/exit", move |req: Request| {
         if threads {

@@ -28,3 +28,6 @@ mod web;
 mod web_sockets;
 mod webdriver;
 mod websocket;
+mod workers;
+mod workers_bus;
+mod workers_reload;

@@ -33,13 +33,22 @@ pub(crate) struct Ended {
 
 impl Program {
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Program {
-        Program::spawn(&path_of(name), arguments)
+        Program::start_with(name, arguments, &[])
+    }
+
+    /// Starts an example with variables in its environment.
+    pub(crate) fn start_with(
+        name: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Program {
+        Program::spawn(&path_of(name), arguments, variables)
             .unwrap_or_else(|error| panic!("starting {name} failed: {error}"))
     }
 
     /// Starts a program of the system, such as `openssl`; `None`, and a word about it, when it is not installed.
     pub(crate) fn installed(name: &str, arguments: &[&str]) -> Option<Program> {
-        match Program::spawn(Path::new(name), arguments) {
+        match Program::spawn(Path::new(name), arguments, &[]) {
             Ok(program) => Some(program),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 // Not by `eprintln`, which is shown of tests that fail only.
@@ -50,9 +59,10 @@ impl Program {
         }
     }
 
-    fn spawn(path: &Path, arguments: &[&str]) -> io::Result<Program> {
+    fn spawn(path: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> io::Result<Program> {
         let mut child = Command::new(path)
             .args(arguments)
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -106,6 +116,21 @@ impl Program {
     pub(crate) fn error_line(&self) -> String {
         let line = self.stderr.recv_timeout(PATIENCE);
         line.unwrap_or_else(|error| panic!("no error from {}: {error}", self.name))
+    }
+
+    /// Waits for a line on standard error that contains a text; the lines before it are lost.
+    #[track_caller]
+    pub(crate) fn error_line_with(&self, text: &str) -> String {
+        loop {
+            let line = self.error_line();
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        Pid::from_child(&self.child).as_raw_nonzero().get()
     }
 
     /// Writes to standard input.
