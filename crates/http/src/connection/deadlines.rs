@@ -7,7 +7,7 @@ use uptick_event_loop::driver::Timestamp;
 
 use super::flags::Flags;
 use super::state::{HttpConnection, State};
-use crate::exchange::Consumer;
+use crate::exchange::{BodyProgress, Consumer};
 
 /// The event that a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +35,7 @@ impl HttpConnection {
             return None;
         } else if let Some(exchange) = &state.exchange {
             let body_is_due = exchange.consumer.get() != Consumer::None || exchange.is_done();
-            let received = exchange.is_received();
-            if !received && body_is_due {
+            if body_is_due && exchange.body.get() == BodyProgress::Coming {
                 (Waiting::Body, timeouts.body)
             } else if !exchange.is_started() {
                 (Waiting::Response, timeouts.answer)

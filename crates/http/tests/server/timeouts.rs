@@ -1,8 +1,11 @@
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use uptick_event_loop::ManualClock;
-use uptick_http::{HttpError, HttpServer, Request, Response};
+use bytes::Bytes;
+use uptick_emitter::Emitter;
+use uptick_event_loop::{ManualClock, add_timer};
+use uptick_http::{HttpError, HttpServer, Request, Responder, Response};
 
 use crate::support::{Client, get, manual_clock, server, settle};
 
@@ -320,4 +323,56 @@ fn a_request_that_has_come_in_time_is_answered_after_a_long_callback() {
     client.send("Host: x\r\n\r\n");
     uptick_event_loop::future_tick(move || clock.advance(Duration::from_secs(300)));
     assert_eq!(client.answer().status(), 200);
+}
+
+#[test]
+fn a_handler_may_take_its_time_after_a_malformed_body() {
+    let clock = manual_clock();
+    let http = server();
+    http.post("/future", |req: Request| async move {
+        let failed = req.bytes(100).await.is_err();
+        uptick_event_loop::sleep(Duration::from_secs(30)).await;
+        failed.to_string()
+    });
+    let errors = Rc::new(Cell::new(0));
+    let count = Rc::clone(&errors);
+    http.post("/events", move |req: Request, res: Responder| {
+        let count = Rc::clone(&count);
+        req.on("data", |_: Bytes| ());
+        req.on(Request::ERROR, move |_| {
+            count.set(count.get() + 1);
+            add_timer(Duration::from_secs(30), move || res.send("true"));
+        });
+    });
+    for path in ["/future", "/events"] {
+        let mut client = Client::new(http);
+        client.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n!"
+        ));
+        settle();
+        pass(&clock, Duration::from_secs(29));
+        assert_eq!(client.so_far(), "", "{path}");
+        pass(&clock, Duration::from_secs(2));
+        let answer = client.answer();
+        assert_eq!((answer.status(), answer.body.as_str()), (200, "true"));
+        assert!(answer.closes());
+    }
+    assert_eq!(errors.get(), 1);
+}
+
+#[test]
+fn a_request_whose_body_failed_is_still_answered_in_60_seconds() {
+    let clock = manual_clock();
+    let http = server();
+    http.post("/", |req: Request, _: Responder| {
+        req.on("data", |_: Bytes| ());
+        req.on(Request::ERROR, |_| ());
+    });
+    let mut client = Client::new(http);
+    client.send("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n!");
+    settle();
+    pass(&clock, Duration::from_secs(59));
+    assert_eq!(client.so_far(), "");
+    pass(&clock, Duration::from_secs(2));
+    assert_eq!(client.answer().status(), 500);
 }
