@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use uptick_event_loop::{EventLoop, block_on};
+use uptick_event_loop::{EventLoop, ManualClock, MioPoller, block_on};
 use uptick_http::channel::{Channel, ChannelSession};
 use uptick_http::{HttpServer, Request, Response};
 use uptick_socket::{Connection, ConnectorInterface, Error};
@@ -200,6 +200,23 @@ fn a_write_above_the_hard_limit_fails_the_channel() {
     assert!(!server.write(vec![0; 200_000]));
     assert!(server.write_with(|_| ()).is_none());
     settle();
+    assert_eq!(*events.borrow(), ["close"]);
+}
+
+#[test]
+fn a_channel_whose_peer_takes_nothing_fails_although_more_is_written() {
+    let clock = ManualClock::new();
+    EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
+    let (http, events) = server();
+    let channel = in_memory(http);
+    let server = Channel::all().into_iter().find(|other| *other != channel);
+    let server = server.unwrap();
+    while server.write(vec![b'x'; 10_000]) {}
+    for _ in 0..31 {
+        clock.advance(Duration::from_secs(1));
+        server.write("x");
+        settle();
+    }
     assert_eq!(*events.borrow(), ["close"]);
 }
 

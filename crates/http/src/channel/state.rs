@@ -129,10 +129,14 @@ impl State {
         let count = self.queue.slices(&mut pieces);
         let piece = pieces.get(..count)?.first()?;
         let bytes = BytesMut::from(piece.get(..most.min(piece.len()))?);
+        if bytes.is_empty() {
+            // The carrier has no room, which is no progress.
+            return None;
+        }
         self.queue.consume(bytes.len());
         self.written += bytes.len() as u64;
         self.since = Timestamp::now();
-        (!bytes.is_empty()).then_some(bytes)
+        Some(bytes)
     }
 
     /// Returns whether the end of the sending side is to be sent now, which happens once.
