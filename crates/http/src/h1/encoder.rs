@@ -341,7 +341,7 @@ fn framing(head: &ResponseHead<'_>) -> (Framing, Option<u64>) {
     if status.is_informational() || status == StatusCode::NO_CONTENT {
         return (Framing::None, None);
     }
-    if status == StatusCode::RESET_CONTENT && !head.to_head {
+    if status == StatusCode::RESET_CONTENT {
         return (Framing::None, Some(0));
     }
     if head.to_head || status == StatusCode::NOT_MODIFIED {

@@ -221,6 +221,16 @@ fn framing_follows_status_version_and_method() {
             "205 Reset Content\r\ncontent-length: 0\r\n\r\n",
             KeepAlive,
         ),
+        // As for GET.
+        (
+            205,
+            Bytes(2),
+            Http11,
+            true,
+            KeepAlive,
+            "205 Reset Content\r\ncontent-length: 0\r\n\r\n",
+            KeepAlive,
+        ),
         (
             304,
             Empty,
