@@ -261,7 +261,7 @@ impl WebSocketConnector {
             route: Rc::new(Route {
                 options: self.options,
                 topics: Topics::of_thread(),
-                sockets: None,
+                counts: None,
             }),
             protocol: agreed.protocol.map(String::into_boxed_str),
             deflation: agreed.deflate.as_ref().map(Deflation::of_client),

@@ -2,6 +2,7 @@
 
 mod client;
 mod compression;
+mod counts;
 mod error;
 mod gate;
 mod message;
@@ -17,6 +18,7 @@ mod topics;
 
 pub use client::{Connecting, Refusal, WebSocketConnector, connect};
 pub use compression::Compression;
+pub use counts::WebSocketStats;
 pub use error::Error;
 pub use gate::{Accept, AtOnce, Decision, InTime, IntoDecision, IntoVerdict, Reject};
 pub use message::{Message, Payload, Text};
@@ -25,7 +27,7 @@ pub use origin::Origins;
 pub use protocol::CloseCode;
 pub use reconnect::{Lost, Reconnect, Reconnecting, Retry};
 pub use routes::{WebSocketRoutes, upgrade, upgrade_with};
-pub use servers::WebSocketStats;
+
 pub use socket::Sent;
 pub use socket::handle::{Closed, WebSocket};
 pub use topics::{

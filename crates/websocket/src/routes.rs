@@ -118,7 +118,7 @@ impl WebSocketRoutes for HttpServer {
         let route = Rc::new(Route {
             options,
             topics: sockets.topics(),
-            sockets: Some(sockets),
+            counts: Some(sockets.counts()),
         });
         self.get(pattern, move |req: Request| answer(req, &route, &gate))
     }
@@ -128,7 +128,7 @@ impl WebSocketRoutes for HttpServer {
     }
 
     fn websockets(self) -> WebSocketStats {
-        Sockets::of(self).stats()
+        Sockets::of(self).counts().stats()
     }
 }
 
@@ -168,7 +168,7 @@ pub fn upgrade_with(
     let route = Rc::new(Route {
         options,
         topics,
-        sockets: req.server().map(Sockets::of),
+        counts: req.server().map(|http| Sockets::of(http).counts()),
     });
     match check(req, &route) {
         Ok(offer) => opened(offer, route, Accept::new(open)),

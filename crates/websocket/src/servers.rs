@@ -3,12 +3,12 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::Duration;
 
 use uptick_emitter::Emitter;
-use uptick_event_loop::{Histogram, Staggered};
+use uptick_event_loop::Staggered;
 use uptick_http::{HttpServer, ShutdownOptions};
 
+use crate::counts::SocketCounts;
 use crate::protocol::CloseCode;
 use crate::socket::handle::WebSocket;
 use crate::socket::serving::sockets_of;
@@ -27,25 +27,7 @@ pub(crate) struct Sockets {
     closing: RefCell<Option<Staggered<WebSocket>>>,
     /// The code with which the shutdown closes them.
     code: Rc<Cell<CloseCode>>,
-    open: Cell<usize>,
-    opened: Cell<u64>,
-    dropped: Cell<u64>,
-    ping_time: RefCell<Histogram>,
-}
-
-/// Counts of the WebSockets of a server. Those that are not of open WebSockets only grow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WebSocketStats {
-    /// Open WebSockets, those that are closing included.
-    pub open: usize,
-    /// WebSockets that were opened.
-    pub opened: u64,
-    /// Messages that were dropped because their peers did not read.
-    pub dropped: u64,
-    /// Times from the automatic pings to their pongs. Only peers that send nothing for most of the
-    /// [idle timeout](crate::WebSocketOptions::idle_timeout) are pinged.
-    pub ping_time: Histogram,
+    counts: Rc<SocketCounts>,
 }
 
 impl Sockets {
@@ -61,10 +43,7 @@ impl Sockets {
             server: http,
             closing: RefCell::new(None),
             code: Rc::new(Cell::new(CloseCode::GOING_AWAY)),
-            open: Cell::new(0),
-            opened: Cell::new(0),
-            dropped: Cell::new(0),
-            ping_time: RefCell::default(),
+            counts: Rc::default(),
         });
         if !sockets.has_server() {
             // Nothing would remove those of a server that has closed.
@@ -85,36 +64,12 @@ impl Sockets {
         self.server.with_listeners(|_| ()).is_some()
     }
 
-    /// Counts a WebSocket that opens.
-    pub(crate) fn opened(&self) {
-        self.open.set(self.open.get() + 1);
-        self.opened.set(self.opened.get() + 1);
+    /// Returns the counts, which the WebSockets of the server share.
+    pub(crate) fn counts(&self) -> Rc<SocketCounts> {
+        Rc::clone(&self.counts)
     }
 
-    /// Counts a WebSocket that has closed.
-    pub(crate) fn closed(&self) {
-        self.open.set(self.open.get().saturating_sub(1));
-    }
-
-    /// Counts a message that was dropped.
-    pub(crate) fn dropped(&self) {
-        self.dropped.set(self.dropped.get() + 1);
-    }
-
-    /// Counts the time from a ping to its pong.
-    pub(crate) fn pong_after(&self, time: Duration) {
-        self.ping_time.borrow_mut().observe(time);
-    }
-
-    pub(crate) fn stats(&self) -> WebSocketStats {
-        WebSocketStats {
-            open: self.open.get(),
-            opened: self.opened.get(),
-            dropped: self.dropped.get(),
-            ping_time: *self.ping_time.borrow(),
-        }
-    }
-
+    /// Returns the hub of the server, which is made with the first call.
     pub(crate) fn topics(&self) -> Topics {
         if let Some(topics) = self.topics.get() {
             return *topics;
@@ -140,7 +95,7 @@ impl Sockets {
             None => {
                 let code = Rc::clone(&self.code);
                 let close = move |ws: WebSocket| ws.close(code.get(), "");
-                let closing = Staggered::new(sockets_of(self), window, close);
+                let closing = Staggered::new(sockets_of(&self.counts), window, close);
                 self.closing.replace(Some(closing));
             }
         }
@@ -150,13 +105,13 @@ impl Sockets {
         if let Some(closing) = self.closing.take() {
             closing.cancel();
             // The server has waited for connections, not for other channels.
-            for ws in sockets_of(self) {
+            for ws in sockets_of(&self.counts) {
                 ws.close(self.code.get(), "");
             }
         }
         // WebSockets over channels that are no connections may outlive the server that they came to.
         if let Some(topics) = self.topics.get()
-            && sockets_of(self).is_empty()
+            && sockets_of(&self.counts).is_empty()
         {
             topics.close();
         }

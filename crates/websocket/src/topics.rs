@@ -3,6 +3,7 @@
 mod adapter;
 pub(crate) mod hub;
 pub(crate) mod message;
+mod naming;
 mod publisher;
 
 use std::cell::RefCell;
@@ -12,9 +13,10 @@ use crate::message::Payload;
 use crate::socket::handle::WebSocket;
 use crate::socket::publishing::{Frame, deliver};
 
-pub use adapter::{HubAdapter, set_default_adapter};
+pub use adapter::HubAdapter;
 pub use hub::{Subscription, Topics};
 pub use message::HubMessage;
+pub use naming::set_default_adapter;
 pub use publisher::{PublishError, Publisher};
 
 thread_local! {

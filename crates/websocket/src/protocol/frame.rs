@@ -1,8 +1,8 @@
 //! Frames (RFC 6455, 5.2).
 
-use std::ops::{BitOr, Deref, Range};
+use std::ops::{BitOr, Deref};
 
-use super::{head, mask};
+use super::mask;
 
 /// The most bytes in the payload of a control frame (RFC 6455, 5.5).
 pub const MAX_CONTROL: usize = 125;
@@ -72,16 +72,6 @@ impl BitOr for Flags {
     fn bitor(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
     }
-}
-
-/// Returns the opcode and the place of the payload of a frame that is a whole message, as a server sends it: text or binary, not masked, not
-/// compressed, not fragmented, and nothing behind it. `None` if it is anything else.
-pub(crate) fn parse_message(frame: &[u8]) -> Option<(Opcode, Range<usize>)> {
-    let head = head::parse(frame, 0, false).ok()??;
-    let is_message = head.fin && matches!(head.opcode, Opcode::Text | Opcode::Binary);
-    let length = frame.len().checked_sub(head.size)?;
-    (is_message && u64::try_from(length) == Ok(head.length))
-        .then_some((head.opcode, head.size..frame.len()))
 }
 
 /// The head of a frame, 2 to 14 bytes.

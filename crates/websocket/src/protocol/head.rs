@@ -1,4 +1,6 @@
-//! The heads of frames as they come.
+//! Heads of received frames.
+
+use std::ops::Range;
 
 use super::frame::{MAX_CONTROL, Opcode};
 use super::invalid::Invalid;
@@ -96,6 +98,16 @@ pub(super) fn parse(
         length,
         size,
     }))
+}
+
+/// Returns the opcode and the range of the payload, if `frame` is a whole message of a server: text or binary, not masked, not compressed, not
+/// fragmented, and without bytes behind it.
+pub(crate) fn parse_message(frame: &[u8]) -> Option<(Opcode, Range<usize>)> {
+    let head = parse(frame, 0, false).ok()??;
+    let is_message = head.fin && matches!(head.opcode, Opcode::Text | Opcode::Binary);
+    let length = frame.len().checked_sub(head.size)?;
+    (is_message && u64::try_from(length) == Ok(head.length))
+        .then_some((head.opcode, head.size..frame.len()))
 }
 
 #[cfg(test)]

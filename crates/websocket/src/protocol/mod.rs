@@ -28,7 +28,7 @@ mod decoder;
 pub mod deflate;
 pub mod frame;
 pub mod handshake;
-mod head;
+pub(crate) mod head;
 mod invalid;
 mod limits;
 pub mod mask;

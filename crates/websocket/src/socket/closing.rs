@@ -71,8 +71,8 @@ impl WebSocketSession {
             return;
         }
         self.with(|parts| parts.deadline.cancel());
-        if let Some(sockets) = &self.route.sockets {
-            sockets.closed();
+        if let Some(counts) = &self.route.counts {
+            counts.closed();
         }
         let topics = self.if_rare(|rare| std::mem::take(&mut rare.topics));
         let topics = topics.unwrap_or_default();

@@ -20,7 +20,7 @@ thread_local! {
 impl WebSocketSession {
     /// Sends a ping to a silent peer.
     pub(super) fn ping_automatically(&self) {
-        let time = self.route.sockets.as_ref().and_then(|_| masked(now()));
+        let time = self.route.counts.as_ref().and_then(|_| masked(now()));
         let _ = match time {
             Some(time) => self.ping(&time.to_be_bytes()),
             None => self.ping(b""),
@@ -29,13 +29,13 @@ impl WebSocketSession {
 
     /// Counts the time of a pong, if it answers an automatic ping.
     pub(super) fn measure_pong(&self, payload: &[u8]) {
-        if let Some(sockets) = &self.route.sockets
+        if let Some(counts) = &self.route.counts
             && let Ok(payload) = payload.try_into()
             && let Some(sent) = masked(u64::from_be_bytes(payload))
             && let Some(time) = now().checked_sub(sent).map(Duration::from_nanos)
             && time <= LONGEST
         {
-            sockets.pong_after(time);
+            counts.pong_after(time);
         }
     }
 }

@@ -328,8 +328,8 @@ impl WebSocketSession {
     /// Counts a message that was dropped.
     pub(super) fn count_dropped(&self) {
         self.with_rare(|rare| rare.dropped += 1);
-        if let Some(sockets) = &self.route.sockets {
-            sockets.dropped();
+        if let Some(counts) = &self.route.counts {
+            counts.dropped();
         }
     }
 

@@ -13,9 +13,9 @@ use super::sending::SOFT_LIMIT;
 use super::state::{Flags, Rare, Route, WebSocketSession, session};
 use super::timeouts::{Over, SocketDriver};
 use crate::compression::Deflation;
+use crate::counts::SocketCounts;
 use crate::error::Error;
 use crate::protocol::{CloseCode, Role};
-use crate::servers::Sockets;
 
 /// The number of unsent bytes in the kernel from which on frames wait in this process, where pongs overtake them.
 const UNSENT_LIMIT: u32 = 128 * 1024;
@@ -49,8 +49,8 @@ pub(crate) fn open(opening: Opening) -> Option<WebSocket> {
     let session = WebSocketSession::new(channel, opening.route, opening.role, rare);
     let session = Rc::new(session);
     session.arm();
-    if let Some(sockets) = &session.route.sockets {
-        sockets.opened();
+    if let Some(counts) = &session.route.counts {
+        counts.opened();
     }
     channel.set_session(session);
     Some(WebSocket::of(channel))
@@ -66,11 +66,11 @@ pub(crate) fn begin(ws: WebSocket) -> bool {
     })
 }
 
-/// Returns the WebSockets of a server.
-pub(crate) fn sockets_of(server: &Rc<Sockets>) -> Vec<WebSocket> {
+/// Returns the open WebSockets of a server, which has these counts.
+pub(crate) fn sockets_of(server: &Rc<SocketCounts>) -> Vec<WebSocket> {
     let is_of_server = |session: &WebSocketSession| {
-        let sockets = session.route.sockets.as_ref();
-        sockets.is_some_and(|sockets| Rc::ptr_eq(sockets, server))
+        let counts = session.route.counts.as_ref();
+        counts.is_some_and(|counts| Rc::ptr_eq(counts, server))
     };
     let sockets = Channel::all()
         .into_iter()

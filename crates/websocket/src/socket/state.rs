@@ -14,10 +14,10 @@ use uptick_http::channel::Channel;
 use super::handle::WebSocket;
 use super::waiting::WaitingFrames;
 use crate::compression::Deflation;
+use crate::counts::SocketCounts;
 use crate::message::Message;
 use crate::options::WebSocketOptions;
 use crate::protocol::{CloseFrame, Decoder, Role};
-use crate::servers::Sockets;
 use crate::topics::hub::Topics;
 
 /// The options and the topics that the WebSockets of a route share.
@@ -25,8 +25,8 @@ use crate::topics::hub::Topics;
 pub(crate) struct Route {
     pub(crate) options: WebSocketOptions,
     pub(crate) topics: Topics,
-    /// The server; `None` for clients.
-    pub(crate) sockets: Option<Rc<Sockets>>,
+    /// The counts of the server; `None` for clients.
+    pub(crate) counts: Option<Rc<SocketCounts>>,
 }
 
 /// The state of a WebSocket, which its channel owns as its session until `close` was emitted.

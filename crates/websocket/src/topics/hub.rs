@@ -10,7 +10,7 @@ use indexmap::IndexSet;
 use uptick_emitter::{Emitter, Listeners, emit, events};
 use uptick_event_loop::{Id, Table, catch};
 
-use super::adapter::{self, HubAdapter};
+use super::adapter::HubAdapter;
 use crate::socket::handle::WebSocket;
 
 /// The topics of a server: who is subscribed to which.
@@ -105,22 +105,8 @@ impl Topics {
             .unwrap_or_default()
     }
 
-    /// Creates the topics of a server, under the next name.
-    pub(crate) fn of_server() -> Self {
-        let topics = Topics::new();
-        topics.set_name(&adapter::next_name());
-        topics
-    }
-
-    /// Names the hub. Hubs of the same name in all workers are one: what is published on one of them reaches the subscribers of all, if
-    /// this thread connects hubs ([`set_default_adapter`](crate::set_default_adapter)), as the threads and processes of `uptick-workers`
-    /// do.
-    ///
-    /// Within a worker a name belongs to one hub: what is published on another one of the same name does not reach its subscribers.
-    ///
-    /// Default: for the hub of an [`HttpServer`](uptick_http::HttpServer) its place in the order in which hubs of servers were made in the
-    /// thread, from `1`. That is the same in all workers that run the same set-up. Other hubs have no name, and are local.
-    pub fn set_name(self, name: &str) {
+    /// Sets the name, and returns whether it is another one.
+    pub(super) fn replace_name(self, name: &str) -> bool {
         let is_new = self.with_hub(|hub| {
             let is_new = hub.name.as_deref() != Some(name);
             if is_new {
@@ -128,11 +114,7 @@ impl Topics {
             }
             is_new
         });
-        if is_new == Some(true)
-            && let Some(adapter) = adapter::make(self, name)
-        {
-            self.replace_adapter(Some(adapter));
-        }
+        is_new == Some(true)
     }
 
     /// Returns the name of the hub, if it has one.
@@ -153,7 +135,7 @@ impl Topics {
         self.replace_adapter(None);
     }
 
-    fn replace_adapter(self, adapter: Option<Rc<dyn HubAdapter>>) {
+    pub(super) fn replace_adapter(self, adapter: Option<Rc<dyn HubAdapter>>) {
         let before = self.with_hub(|hub| std::mem::replace(&mut hub.adapter, adapter.clone()));
         // It is dropped while nothing is borrowed: it may use the hub.
         drop(before);

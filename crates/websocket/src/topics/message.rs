@@ -6,7 +6,8 @@ use bytes::Bytes;
 use simdutf8::basic;
 
 use crate::message::{Message, Payload, Text};
-use crate::protocol::frame::{self, Head, Opcode};
+use crate::protocol::frame::{Flags, Head, Opcode};
+use crate::protocol::head;
 
 /// A message that was published on a hub: the WebSocket frame that its subscribers receive.
 ///
@@ -37,7 +38,7 @@ impl HubMessage {
             true => Opcode::Text,
             false => Opcode::Binary,
         };
-        let head = Head::new(opcode, frame::Flags::FIN, None, slice.len() as u64);
+        let head = Head::new(opcode, Flags::FIN, None, slice.len() as u64);
         // Bytes of a vector without room to spare need no further allocation until they are shared.
         let mut out = Vec::with_capacity(head.len() + slice.len());
         out.extend_from_slice(&head);
@@ -52,7 +53,7 @@ impl HubMessage {
     /// Takes a frame that came from another worker; `None` unless it is one whole, unmasked and uncompressed message, and valid UTF-8 if it
     /// is text.
     pub fn from_frame(frame: Bytes) -> Option<Self> {
-        let (opcode, payload) = frame::parse_message(&frame)?;
+        let (opcode, payload) = head::parse_message(&frame)?;
         if opcode == Opcode::Text && basic::from_utf8(&frame[payload.clone()]).is_err() {
             return None;
         }

@@ -1,0 +1,63 @@
+//! Counts of the WebSockets of a server.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use uptick_event_loop::Histogram;
+
+/// Counts of the WebSockets of a server. All but [`open`](WebSocketStats::open) only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WebSocketStats {
+    /// Open WebSockets, those that are closing included.
+    pub open: usize,
+    /// WebSockets that were opened.
+    pub opened: u64,
+    /// Messages that were dropped because their peers did not read.
+    pub dropped: u64,
+    /// Times from the automatic pings to their pongs. Only peers that send nothing for most of the
+    /// [idle timeout](crate::WebSocketOptions::idle_timeout) are pinged.
+    pub ping_time: Histogram,
+}
+
+/// The counts that the WebSockets of a server share, and by which they are known as its own.
+#[derive(Debug, Default)]
+pub(crate) struct SocketCounts {
+    open: Cell<usize>,
+    opened: Cell<u64>,
+    dropped: Cell<u64>,
+    ping_time: RefCell<Histogram>,
+}
+
+impl SocketCounts {
+    /// Counts a WebSocket that opens.
+    pub(crate) fn opened(&self) {
+        self.open.set(self.open.get() + 1);
+        self.opened.set(self.opened.get() + 1);
+    }
+
+    /// Counts a WebSocket that has closed.
+    pub(crate) fn closed(&self) {
+        self.open.set(self.open.get().saturating_sub(1));
+    }
+
+    /// Counts a message that was dropped.
+    pub(crate) fn dropped(&self) {
+        self.dropped.set(self.dropped.get() + 1);
+    }
+
+    /// Counts the time from a ping to its pong.
+    pub(crate) fn pong_after(&self, time: Duration) {
+        self.ping_time.borrow_mut().observe(time);
+    }
+
+    /// Returns the counts as they are now.
+    pub(crate) fn stats(&self) -> WebSocketStats {
+        WebSocketStats {
+            open: self.open.get(),
+            opened: self.opened.get(),
+            dropped: self.dropped.get(),
+            ping_time: *self.ping_time.borrow(),
+        }
+    }
+}
