@@ -24,6 +24,7 @@ mod site;
 mod sse;
 mod static_files;
 pub mod test;
+mod trace_requests;
 
 pub use body::{BodyError, MultipartError};
 pub use channel::Upgrade;
@@ -49,6 +50,7 @@ pub use shutdown_options::ShutdownOptions;
 pub use site::{RequestInfo, ResponseInfo};
 pub use sse::{EventError, EventStream, ServerEvent};
 pub use static_files::StaticFiles;
+pub use trace_requests::TraceRequests;
 pub use uptick_stream::FileRange;
 
 /// Which handler a request is for: patterns of paths, and methods.

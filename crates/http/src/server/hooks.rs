@@ -79,10 +79,11 @@ impl HttpServer {
         Ok(self)
     }
 
-    /// Sets whether clients get to read the cause of an answer that is an error, and whether each answer is logged on the level
-    /// `DEBUG`. Causes may tell what is nobody's business: it is for development. Default: false.
+    /// Sets whether clients get to read the cause of an error response, and whether each response is printed to standard error, as
+    /// a line such as `127.0.0.1:51234 GET /users/7 200 0.3 ms`. It is for development: causes may contain what clients should
+    /// not know. [`TraceRequests`](crate::TraceRequests) is for production. Default: false.
     pub fn debug(self, debug: bool) -> Self {
-        self.configure(|site| site.hooks.debug = debug);
+        self.configure(|site| site.hooks.set_debug(debug));
         self
     }
 }

@@ -1,10 +1,12 @@
 //! Callbacks and events for requests and responses on their way, and the default headers.
 
 use std::fmt;
+use std::io::Write;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use uptick_emitter::Excerpt;
 use uptick_event_loop::{Id, catch, driver};
 use uptick_socket::{Address, Connection};
 
@@ -55,7 +57,7 @@ pub(crate) struct Hooks {
     responses: bool,
     /// Whether the time of handlers is measured.
     measures: bool,
-    /// Whether error pages have the causes, and responses are logged.
+    /// Whether error pages have the causes, and responses are printed.
     pub(crate) debug: bool,
     pub(crate) headers: HeaderMap,
     pub(crate) on_response: Option<OnResponse>,
@@ -77,8 +79,19 @@ impl Hooks {
     /// Sets whether the time of handlers is measured.
     pub(crate) fn measure_handlers(&mut self, measure: bool) {
         self.measures = measure;
-        self.watches_requests = self.requests || measure;
-        self.watches_responses = self.responses || measure;
+        self.update();
+    }
+
+    /// Sets whether error pages have the causes, and responses are printed.
+    pub(crate) fn set_debug(&mut self, debug: bool) {
+        self.debug = debug;
+        self.update();
+    }
+
+    fn update(&mut self) {
+        let times = self.measures || self.debug;
+        self.watches_requests = self.requests || times;
+        self.watches_responses = self.responses || times;
     }
 
     /// Notifies the observer of a request, if it listens.
@@ -96,7 +109,7 @@ impl Hooks {
         {
             observer.request(RequestInfo(request.again()));
         }
-        if self.measures {
+        if self.measures || self.debug {
             request.set_start(driver::time_of_call());
         }
     }
@@ -104,10 +117,7 @@ impl Hooks {
     /// Returns whether [`finish`](Hooks::finish) does anything.
     #[inline]
     pub(crate) fn finishes(&self) -> bool {
-        self.watches_responses
-            || self.debug
-            || self.on_response.is_some()
-            || !self.headers.is_empty()
+        self.watches_responses || self.on_response.is_some() || !self.headers.is_empty()
     }
 
     /// Returns what is sent of a response.
@@ -142,11 +152,7 @@ impl Hooks {
             connection: conn.and_then(Connection::id),
         };
         if self.debug {
-            tracing::debug!(
-                connection = info.connection,
-                status = info.status.as_u16(),
-                "answered"
-            );
+            print(info.status, request);
         }
         if self.responses
             && let Some(observer) = &self.observer
@@ -155,6 +161,21 @@ impl Hooks {
         }
         response
     }
+}
+
+/// Prints a response to standard error, as a line such as `127.0.0.1:51234 GET /users/7 200 0.3 ms`.
+fn print(status: StatusCode, request: Option<&Request>) {
+    let Some(request) = request else { return };
+    let time = driver::time_of_call().saturating_sub(request.start());
+    let peer = request.peer().map_or("-".into(), |peer| peer.to_string());
+    let peer = peer.rsplit("//").next().unwrap_or_default();
+    let method = request.method();
+    let path = Excerpt::new(request.path());
+    let status = status.as_u16();
+    let milliseconds = time.as_secs_f64() * 1e3;
+    let line = format!("{peer} {method} {path} {status} {milliseconds:.1} ms\n");
+    // Where nobody reads it, nothing is missed.
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// A request that has come: the payload of `request`. A clone shares its bytes.
