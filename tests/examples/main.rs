@@ -31,3 +31,4 @@ mod websocket;
 mod workers;
 mod workers_bus;
 mod workers_reload;
+mod workers_tls;

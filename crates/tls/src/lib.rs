@@ -19,6 +19,7 @@ mod records;
 mod self_signed;
 mod server;
 mod session;
+mod stats;
 mod tickets;
 mod unknown;
 mod verifier;
@@ -33,4 +34,5 @@ pub use peers::VerifyPeer;
 #[cfg(feature = "self-signed")]
 pub use self_signed::{SelfSigned, self_signed};
 pub use server::SecureServer;
+pub use stats::{HandshakeStats, handshake_stats};
 pub use tickets::TicketKeys;

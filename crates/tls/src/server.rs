@@ -15,6 +15,7 @@ use crate::config::TlsConfig;
 use crate::error::Error as TlsError;
 use crate::filter::{TlsFilter, Waiter};
 use crate::session::{Gate, Session};
+use crate::stats::{count_completed, count_failed};
 
 /// How long a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -185,6 +186,7 @@ impl Waits for Secure {
         if !end(handshake) {
             return;
         }
+        count_failed();
         let source = match error {
             Error::Filter { source, .. } => source,
             Error::Read { source, .. } | Error::Write { source, .. } => {
@@ -198,6 +200,7 @@ impl Waits for Secure {
 
     fn timed_out(handshake: Waiting<Self>, limit: Duration) {
         if end(handshake) {
+            count_failed();
             let conn = handshake.conn();
             handshake.server().report(Error::Timeout {
                 what: format!("TLS handshake with {}", client_of(conn)).into(),
@@ -320,6 +323,11 @@ impl Waiter for Handshake {
         if end(self.waiting) {
             let conn = self.waiting.conn();
             conn.set_secure(true);
+            let resumed = conn.with_filter(|filter: &TlsFilter| {
+                let agreed = filter.session().agreed();
+                agreed.is_some_and(|agreed| agreed.is_resumed)
+            });
+            count_completed(resumed == Some(true));
             self.waiting.server().announce(conn);
         }
     }
@@ -349,6 +357,7 @@ impl Gate for Handshake {
 
 fn refuse(handshake: Waiting<Secure>, error: TlsError) {
     if end(handshake) {
+        count_failed();
         let conn = handshake.conn();
         handshake.server().report(failure(conn, Arc::new(error)));
         conn.close();

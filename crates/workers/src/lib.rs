@@ -10,7 +10,7 @@ mod memory;
 mod run_mode;
 mod settings;
 mod status;
-mod tickets;
+mod tls;
 mod worker;
 mod workers;
 

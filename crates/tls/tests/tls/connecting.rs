@@ -16,6 +16,7 @@ use uptick_socket::prelude::*;
 use uptick_socket::{Connecting, FixedUriConnector, TcpConnector};
 use uptick_tls::{
     SecureConnector, SecureServer, TlsConnection, TlsContext, TlsInfo, TlsVersion, VerifyPeer,
+    handshake_stats,
 };
 
 use crate::support::{
@@ -171,6 +172,8 @@ fn sessions_are_resumed_unless_that_is_switched_off() {
             conn.close();
         }
     }
+    let stats = handshake_stats();
+    assert_eq!((stats.completed, stats.resumed, stats.failed), (4, 1, 0));
 }
 
 #[test]

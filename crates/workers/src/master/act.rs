@@ -18,7 +18,7 @@ use crate::control::{Channel, Message, Start};
 use crate::error::Error;
 use crate::event::{End, WorkerEvent, WorkerId};
 use crate::memory::{Counter, Gauge, State};
-use crate::tickets;
+use crate::tls;
 use crate::worker::ThreadStart;
 
 /// Handles a message of a worker.
@@ -206,7 +206,7 @@ impl Master {
             slot: unit,
             generation: id.generation,
             addresses: self.addresses(),
-            ticket_keys: tickets::export()?,
+            ticket_keys: tls::export_ticket_keys()?,
             memory: memory.map_err(|error| Error::io("duplicating the shared memory", error))?,
             listeners: self.sockets(place)?,
         }))?;

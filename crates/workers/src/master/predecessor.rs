@@ -13,7 +13,7 @@ use super::status_server;
 use crate::control::{Channel, Message};
 use crate::error::Error;
 use crate::memory::Memory;
-use crate::tickets;
+use crate::tls;
 
 /// What an older program passed on.
 pub(super) struct Inheritance {
@@ -37,7 +37,7 @@ pub(super) fn take_over(places: usize) -> Result<Option<Inheritance>, Error> {
     let Message::Start(start) = channel.wait()? else {
         return Err(Error::control("the first message is not the start"));
     };
-    tickets::install(&start.ticket_keys)?;
+    tls::install_ticket_keys(&start.ticket_keys)?;
     let memory = match Memory::open(start.memory) {
         Ok(memory) if memory.places() == places => memory,
         // The new program has other workers: it counts anew.

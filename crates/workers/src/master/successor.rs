@@ -13,7 +13,7 @@ use super::state::{Master, Upgrade, with_master};
 use crate::control::{Channel, DrainCause, Message, Start};
 use crate::error::Error;
 use crate::event::{End, WorkerEvent};
-use crate::tickets;
+use crate::tls;
 
 /// Executes the program anew; nothing happens while a new one starts, or before this one serves.
 pub(super) fn begin(master: &Rc<Master>) {
@@ -47,7 +47,7 @@ fn try_begin(master: &Rc<Master>) -> Result<Upgrade, Error> {
         slot: 0,
         generation: master.supervisor.borrow().generation() + 1,
         addresses,
-        ticket_keys: tickets::export()?,
+        ticket_keys: tls::export_ticket_keys()?,
         memory: memory.map_err(|error| Error::io("duplicating the shared memory", error))?,
         listeners: sockets,
     }))?;

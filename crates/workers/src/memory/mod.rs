@@ -45,6 +45,9 @@ pub(crate) enum Counter {
     BusReceived,
     BusDropped,
     MessagesDropped,
+    Handshakes,
+    Resumptions,
+    HandshakeFailures,
     /// The first word of the histograms.
     Histograms,
 }

@@ -78,6 +78,12 @@ pub struct Totals {
     pub bus_received: u64,
     /// Messages for workers that did not read.
     pub bus_dropped: u64,
+    /// TLS handshakes that succeeded, those that resumed a session included.
+    pub handshakes: u64,
+    /// TLS handshakes that resumed a session.
+    pub resumptions: u64,
+    /// TLS handshakes that failed, took too long, or were refused.
+    pub handshake_failures: u64,
     /// Messages that WebSockets dropped because their peers did not read.
     pub messages_dropped: u64,
     /// For how long callbacks kept the loop busy, so that other events had to wait.
@@ -160,6 +166,9 @@ impl Totals {
             bus_published: place.get(Counter::BusPublished),
             bus_received: place.get(Counter::BusReceived),
             bus_dropped: place.get(Counter::BusDropped),
+            handshakes: place.get(Counter::Handshakes),
+            resumptions: place.get(Counter::Resumptions),
+            handshake_failures: place.get(Counter::HandshakeFailures),
             messages_dropped: place.get(Counter::MessagesDropped),
             loop_lag: place.histogram(Times::LoopLag),
             handler_time: place.histogram(Times::Handlers),

@@ -11,7 +11,7 @@ const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 type Value = fn(&Totals) -> u64;
 
 /// Name, kind, help, and where the value is.
-const FAMILIES: [(&str, &str, &str, Value); 8] = [
+const FAMILIES: [(&str, &str, &str, Value); 11] = [
     (
         "uptick_connections_accepted_total",
         "counter",
@@ -29,6 +29,24 @@ const FAMILIES: [(&str, &str, &str, Value); 8] = [
         "gauge",
         "WebSockets that are open.",
         |totals| totals.websockets,
+    ),
+    (
+        "uptick_tls_handshakes_total",
+        "counter",
+        "TLS handshakes that succeeded.",
+        |totals| totals.handshakes,
+    ),
+    (
+        "uptick_tls_resumptions_total",
+        "counter",
+        "TLS handshakes that resumed a session.",
+        |totals| totals.resumptions,
+    ),
+    (
+        "uptick_tls_handshake_failures_total",
+        "counter",
+        "TLS handshakes that failed, took too long, or were refused.",
+        |totals| totals.handshake_failures,
     ),
     (
         "uptick_bus_published_total",

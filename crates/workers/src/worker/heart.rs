@@ -13,6 +13,7 @@ use uptick_websocket::WebSocketRoutes;
 use super::{Runtime, with_runtime};
 use crate::bus::Bus;
 use crate::memory::{Counter, Gauge, Times, monotonic_milliseconds};
+use crate::tls;
 
 /// The longest time between two signs of life.
 const LONGEST_PERIOD: Duration = Duration::from_millis(250);
@@ -56,7 +57,7 @@ fn beat(runtime: &Rc<Runtime>) {
 }
 
 /// The counters that are brought up to date, in the order of [`Published::counters`].
-const COUNTERS: [Counter; 8] = [
+const COUNTERS: [Counter; 11] = [
     Counter::Requests2xx,
     Counter::Requests3xx,
     Counter::Requests4xx,
@@ -65,6 +66,9 @@ const COUNTERS: [Counter; 8] = [
     Counter::BusPublished,
     Counter::BusReceived,
     Counter::BusDropped,
+    Counter::Handshakes,
+    Counter::Resumptions,
+    Counter::HandshakeFailures,
 ];
 
 /// Brings the counters of this worker in the shared memory up to date.
@@ -86,7 +90,8 @@ pub(super) fn publish() {
             open += websockets.open as u64;
         }
         let bus = Bus::of_thread().stats();
-        counts[5..].copy_from_slice(&[bus.published, bus.received, bus.dropped]);
+        counts[5..8].copy_from_slice(&[bus.published, bus.received, bus.dropped]);
+        counts[8..].copy_from_slice(&tls::handshakes());
         let slot = runtime.slot();
         slot.set(Gauge::WebSockets, open);
         let requests = counts[..4].iter().sum::<u64>();

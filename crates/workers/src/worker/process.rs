@@ -83,7 +83,7 @@ fn install(
     let memory = Memory::open(start.memory)
         .map_err(|error| Error::io("mapping the shared memory", error))?;
     let memory = Arc::new(memory);
-    crate::tickets::install(&start.ticket_keys)?;
+    crate::tls::install_ticket_keys(&start.ticket_keys)?;
     let connections = ProcessPeers::new(&memory, start.slot);
     let sharing =
         Sharing::with_processes(&memory, start.place, start.slot, Rc::clone(&connections));

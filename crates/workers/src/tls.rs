@@ -1,10 +1,10 @@
-//! The keys of session tickets, which all workers of all generations share.
+//! What workers share of TLS: the keys of session tickets, and the counts of handshakes.
 
 use crate::error::Error;
 
 /// Returns the state of the keys, to pass to another process; it is empty without TLS.
 #[cfg(feature = "tls")]
-pub(crate) fn export() -> Result<Vec<u8>, Error> {
+pub(crate) fn export_ticket_keys() -> Result<Vec<u8>, Error> {
     let state = uptick_tls::TicketKeys::of_process().and_then(|keys| keys.export());
     let state = state.map_err(|error| Error::ticket_keys("exporting", &error))?;
     Ok(state.to_vec())
@@ -12,7 +12,7 @@ pub(crate) fn export() -> Result<Vec<u8>, Error> {
 
 /// Uses the keys of another process.
 #[cfg(feature = "tls")]
-pub(crate) fn install(state: &[u8]) -> Result<(), Error> {
+pub(crate) fn install_ticket_keys(state: &[u8]) -> Result<(), Error> {
     if state.is_empty() {
         return Ok(());
     }
@@ -22,11 +22,23 @@ pub(crate) fn install(state: &[u8]) -> Result<(), Error> {
 }
 
 #[cfg(not(feature = "tls"))]
-pub(crate) fn export() -> Result<Vec<u8>, Error> {
+pub(crate) fn export_ticket_keys() -> Result<Vec<u8>, Error> {
     Ok(Vec::new())
 }
 
 #[cfg(not(feature = "tls"))]
-pub(crate) fn install(_state: &[u8]) -> Result<(), Error> {
+pub(crate) fn install_ticket_keys(_state: &[u8]) -> Result<(), Error> {
     Ok(())
+}
+
+/// Returns how many handshakes of this thread succeeded, resumed a session, and failed.
+#[cfg(feature = "tls")]
+pub(crate) fn handshakes() -> [u64; 3] {
+    let stats = uptick_tls::handshake_stats();
+    [stats.completed, stats.resumed, stats.failed]
+}
+
+#[cfg(not(feature = "tls"))]
+pub(crate) fn handshakes() -> [u64; 3] {
+    [0; 3]
 }
