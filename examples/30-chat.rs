@@ -22,7 +22,6 @@ use std::time::Duration;
 use uptick::prelude::*;
 use uptick::rate_limit::Client;
 use uptick::tls::{TlsConfig, self_signed};
-use uptick::websocket::SlowPolicy;
 
 #[path = "30-chat/chat.rs"]
 mod chat;
@@ -30,6 +29,8 @@ mod chat;
 mod hall;
 #[path = "30-chat/limits.rs"]
 mod limits;
+#[path = "30-chat/page.rs"]
+mod page;
 #[path = "30-chat/room.rs"]
 mod room;
 #[path = "30-chat/wire.rs"]
@@ -42,16 +43,6 @@ use hall::Hall;
 const USAGE: &str =
     "usage: 30-chat [--listen ADDRESS] [--tls] [--cert certificate.pem [--key key.pem]]";
 
-const PAGE: &str = include_str!("30-chat/index.html");
-const STYLE: &str = include_str!("30-chat/style.css");
-const SCRIPT: &str = include_str!("30-chat/chat.js");
-
-/// Nothing but what comes from here is loaded or run, whatever should ever get into the page.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-/// In bytes; the longest text, in JSON with all of its characters escaped.
-const LARGEST_MESSAGE: usize = 64 * 1024;
 const MOST_CLIENTS: usize = 1000;
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -59,24 +50,11 @@ pub(crate) fn main() -> uptick::Result {
     let options = Options::read()?;
 
     let http = HttpServer::new();
-    http.set_headers([
-        ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
-        ("Referrer-Policy", "no-referrer"),
-        ("X-Content-Type-Options", "nosniff"),
-    ])?;
-    http.get("/", |_| page(PAGE, "text/html; charset=utf-8"));
-    http.get("/style.css", |_| page(STYLE, "text/css; charset=utf-8"));
-    http.get("/chat.js", |_| {
-        page(SCRIPT, "text/javascript; charset=utf-8")
-    });
+    page::add_files(http)?;
 
     // It lives as long as the program, so callbacks may all refer to it.
     let hall: &'static Hall = Box::leak(Box::new(Hall::new(http.topics())));
-    // Who reads too slowly is cut off, comes back, and is shown what was missed.
-    let slow = WebSocketOptions::new()
-        .max_message(LARGEST_MESSAGE)
-        .slow_policy(SlowPolicy::Close);
-    http.websocket_with("/chat", slow, move |req: Request| {
+    http.websocket_with("/chat", page::websocket_options(), move |req: Request| {
         let client = req.client();
         Accept::new(move |ws| hall.welcome(ws, client.map(Client::from)))
     });
@@ -104,13 +82,6 @@ pub(crate) fn main() -> uptick::Result {
     let address = uri.split_once("://").map_or("", |(_, address)| address);
     println!("listening on {scheme}://{address}");
     uptick::run()
-}
-
-fn page(text: &'static str, kind: &'static str) -> Response {
-    // Browsers ask again each time, so that a page and its script are of the same age.
-    Response::plain(text)
-        .content_type(kind)
-        .header("Cache-Control", "no-cache")
 }
 
 struct Options {

@@ -9,7 +9,7 @@ const LONGEST_DELAY = 10000;
 const PATIENCE = 10000;
 /** How long nothing has to be heard before the server is asked whether it is there. */
 const SILENCE = 30000;
-const REASONS = { 1001: "The server is going away.", 1008: "The server was sent too much." };
+const REASONS = { 1001: "The server is going away.", 1008: "The server was sent too much.", 1012: "The server restarts." };
 const TYPING_EVERY = 2000;
 const TYPING_SHOWN = 4000;
 /** Messages of one person that follow each other within this time have one headline. */
@@ -184,8 +184,10 @@ function welcomed(told) {
 
 /** Says what happened while there was no connection. */
 function noteAbsence(told) {
+  // The numbers of messages begin anew.
+  if (!told.resumed) for (const item of log.querySelectorAll("[data-id]")) delete item.dataset.id;
   if (told.gap) addNote("More was said than the server remembers.", "away");
-  const missed = told.messages.filter(said => !pending.has(said.ref)).length;
+  const missed = told.messages.filter(said => !pending.has(said.ref) && !isShown(said)).length;
   const count = missed === 1 ? "1 message" : `${missed || "no"} messages`;
   if (!told.resumed && seen.id > 0) addNote(`The server has started anew: ${count} since then.`, "away");
   else if (missed > 0) addNote(`${count} while you were away`, "away");
@@ -197,8 +199,8 @@ function heard(said) {
     pending.delete(said.ref);
     sent.item.remove();
   }
-  if (said.id <= seen.id) return;
-  seen.id = said.id;
+  if (isShown(said)) return;
+  seen.id = Math.max(seen.id, said.id);
   typists.delete(said.name);
   showTyping();
   addMessage(said);
@@ -206,6 +208,10 @@ function heard(said) {
     unread += 1;
     showTitle();
   }
+}
+
+function isShown(said) {
+  return log.querySelector(`[data-id="${said.id}"]`) !== null;
 }
 
 function refused({ code, text: told, ref }) {
@@ -321,10 +327,12 @@ function showAddress() {
   history.replaceState(null, "", `#${encodeURIComponent(me.room)}`);
 }
 
-/** Adds something at the end, and goes there with those who have read so far. */
-function add(item, list = log) {
+/** Adds something at the end or before something else, and goes to the end with those who have read so far. */
+function add(item, list = log, follower = null) {
   const atEnd = isAtEnd();
-  list.append(item);
+  list.insertBefore(item, follower);
+  group(item);
+  group(follower);
   while (log.childElementCount > MOST_SHOWN) log.firstElementChild.remove();
   element("empty").hidden = true;
   if (atEnd) scroll.scrollTop = scroll.scrollHeight;
@@ -339,13 +347,31 @@ function addNote(words, kind) {
   return add(item);
 }
 
+/** The message before which one belongs that has come late, as from another worker of the server. */
+function followerOf(id) {
+  let follower = null;
+  for (let item = log.lastElementChild; item; item = item.previousElementSibling) {
+    const other = Number(item.dataset.id);
+    if (other < id) break;
+    if (other > id) follower = item;
+  }
+  return follower;
+}
+
+/** Leaves out the headline of a message that follows one of the same person. */
+function group(item) {
+  if (!item?.dataset.name) return;
+  const before = item.previousElementSibling ?? (item.parentElement === waiting ? log.lastElementChild : null);
+  const again = before?.dataset.name === item.dataset.name && item.dataset.time - before.dataset.time < TOGETHER;
+  item.classList.toggle("again", again);
+}
+
 function addMessage(said, list = log) {
   const item = document.createElement("li");
   const mine = said.name === me.name;
-  const before = list.lastElementChild ?? log.lastElementChild;
-  const again = before?.dataset.name === said.name && said.time - before.dataset.time < TOGETHER;
-  item.className = ["said", mine && "mine", again && "again"].filter(Boolean).join(" ");
+  item.className = mine ? "said mine" : "said";
   Object.assign(item.dataset, { name: said.name, time: said.time });
+  if (said.id) item.dataset.id = said.id;
   item.style.setProperty("--hue", hueOf(said.name));
 
   const name = document.createElement("b");
@@ -375,7 +401,7 @@ function addMessage(said, list = log) {
     };
     item.append(more);
   }
-  return add(item, list);
+  return add(item, list, list === log ? followerOf(said.id) : null);
 }
 
 function clearLog() {

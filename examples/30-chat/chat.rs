@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use super::room::{MOST_MEMBERS, Member, Room};
-use super::wire::{Ask, Join, RoomLine, Tell};
+use super::wire::{Ask, Join, RoomLine, Said, Tell};
 use super::words::{self, Refusal};
 
 pub(crate) const MOST_ROOMS: usize = 100;
@@ -37,20 +37,25 @@ pub(crate) struct Moment {
     pub(crate) elapsed: Duration,
     /// In milliseconds since 1970.
     pub(crate) unix: u64,
+    /// The lowest number that a message of this moment may have.
+    pub(crate) least_id: u64,
 }
 
 /// All rooms; a socket is in one of them, or in none.
 #[derive(Debug)]
 pub(crate) struct Chat<S> {
-    rooms: BTreeMap<String, Room<S>>,
-    places: HashMap<S, String>,
+    pub(crate) rooms: BTreeMap<String, Room<S>>,
+    pub(crate) places: HashMap<S, String>,
+    /// By how much the number of a message may be lower than that of one that has come before it.
+    overlap: u64,
 }
 
 impl<S: Copy + Eq + Hash> Chat<S> {
-    pub(crate) fn new() -> Chat<S> {
+    pub(crate) fn new(overlap: u64) -> Chat<S> {
         Chat {
             rooms: BTreeMap::new(),
             places: HashMap::new(),
+            overlap,
         }
     }
 
@@ -81,14 +86,17 @@ impl<S: Copy + Eq + Hash> Chat<S> {
             && let Some(place) = self.rooms.get_mut(&room)
             && let Some(member) = place.members.remove(&socket)
         {
+            let name = member.name.as_str();
+            effects.push(Effect::Exit(room.clone()));
+            // Two who joined on different workers at the same moment may have had one name.
+            if !place.names().contains(&name) {
+                let left = Tell::Left { room: &room, name }.to_json();
+                effects.push(Effect::Tell(room.clone(), left));
+            }
+            effects.push(Effect::RoomsChanged);
             if place.members.is_empty() && place.is_silent() {
                 self.rooms.remove(&room);
             }
-            let name = member.name.as_str();
-            let left = Tell::Left { room: &room, name }.to_json();
-            effects.push(Effect::Exit(room.clone()));
-            effects.push(Effect::Tell(room, left));
-            effects.push(Effect::RoomsChanged);
         }
         effects
     }
@@ -135,7 +143,7 @@ impl<S: Copy + Eq + Hash> Chat<S> {
         self.places.insert(socket, room.clone());
 
         if let Some(place) = self.rooms.get(&room) {
-            let unseen = place.unseen(join.seen);
+            let unseen = place.unseen(join.seen, self.overlap);
             let welcome = Tell::Welcome {
                 name: &name,
                 room: &room,
@@ -177,7 +185,7 @@ impl<S: Copy + Eq + Hash> Chat<S> {
     }
 
     /// Makes room for another room: where nobody is, what was said longest ago is forgotten.
-    fn make_room(&mut self) -> Result<(), Refusal> {
+    pub(crate) fn make_room(&mut self) -> Result<(), Refusal> {
         if self.rooms.len() < MOST_ROOMS {
             return Ok(());
         }
@@ -210,11 +218,17 @@ impl<S: Copy + Eq + Hash> Chat<S> {
         };
         // A page that lost its connection does not know whether its last words were heard, and says them again.
         if let Some(said) = place.find(&name, reference) {
-            let room = &room;
-            return Ok(vec![Effect::Reply(Tell::Message { room, said }.to_json())]);
+            return Ok(vec![Effect::Reply(told_message(&room, said))]);
         }
-        let said = place.add(name, text, now.unix, reference);
-        let told = Tell::Message { room: &room, said }.to_json();
+        let said = Said {
+            id: place.next_id(now.least_id),
+            name,
+            text,
+            time: now.unix,
+            reference,
+        };
+        let told = told_message(&room, &said);
+        place.record(said);
         Ok(vec![Effect::Tell(room, told)])
     }
 
@@ -249,6 +263,10 @@ impl<S: Copy + Eq + Hash> Chat<S> {
     }
 }
 
+pub(crate) fn told_message(room: &str, said: &Said) -> String {
+    Tell::Message { room, said }.to_json()
+}
+
 /// Tells the page what was not done, and why.
 pub(crate) fn refuse<S>(refusal: &Refusal, reference: Option<u64>) -> Effect<S> {
     let refused = Tell::Refused {
@@ -274,7 +292,7 @@ mod tests {
     impl Fixture {
         fn new() -> Fixture {
             Fixture {
-                chat: Chat::new(),
+                chat: Chat::new(0),
                 now: Moment::default(),
             }
         }

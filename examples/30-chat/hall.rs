@@ -30,7 +30,7 @@ pub(crate) struct Hall {
 impl Hall {
     pub(crate) fn new(topics: Topics) -> Hall {
         Hall {
-            chat: RefCell::new(Chat::new()),
+            chat: RefCell::new(Chat::new(0)),
             limits: RefCell::new(Limits::new()),
             topics,
             rooms_changed: Cell::new(false),
@@ -113,5 +113,6 @@ fn moment(elapsed: Duration) -> Moment {
     Moment {
         elapsed,
         unix: u64::try_from(unix).unwrap_or(u64::MAX),
+        least_id: 0,
     }
 }

@@ -19,9 +19,12 @@ pub(crate) struct Room<S> {
     /// When it was made, in milliseconds since 1970: a room that was made again numbers its messages anew.
     pub(crate) epoch: u64,
     pub(crate) members: HashMap<S, Member>,
-    last_id: u64,
-    history: VecDeque<Said>,
+    /// In the order of their numbers.
+    pub(crate) history: VecDeque<Said>,
     history_bytes: usize,
+    /// The highest numbers of all messages, and of those that are remembered no more.
+    last_id: u64,
+    pub(crate) forgotten: u64,
 }
 
 #[derive(Debug)]
@@ -45,9 +48,10 @@ impl<S: Copy + Eq + Hash> Room<S> {
         Room {
             epoch,
             members: HashMap::new(),
-            last_id: 0,
             history: VecDeque::new(),
             history_bytes: 0,
+            last_id: 0,
+            forgotten: 0,
         }
     }
 
@@ -64,6 +68,7 @@ impl<S: Copy + Eq + Hash> Room<S> {
     pub(crate) fn names(&self) -> Vec<&str> {
         let mut names: Vec<_> = self.members.values().map(|m| m.name.as_str()).collect();
         names.sort_unstable();
+        names.dedup();
         names
     }
 
@@ -77,23 +82,28 @@ impl<S: Copy + Eq + Hash> Room<S> {
         self.history.back().map_or(self.epoch, |said| said.time)
     }
 
-    pub(crate) fn add(&mut self, name: String, text: String, time: u64, reference: u64) -> &Said {
-        self.last_id += 1;
-        self.history_bytes += text.len();
-        self.history.push_back(Said {
-            id: self.last_id,
-            name,
-            text,
-            time,
-            reference,
-        });
+    /// The number of the next message: at least `least`.
+    pub(crate) fn next_id(&self, least: u64) -> u64 {
+        least.max(self.last_id + 1)
+    }
+
+    /// Remembers a message in the place of its number; returns `false` if it is known already, or too old to be remembered.
+    pub(crate) fn record(&mut self, said: Said) -> bool {
+        let place = self.history.partition_point(|other| other.id < said.id);
+        let is_known = self.history.get(place).map(|other| other.id) == Some(said.id);
+        if is_known || said.id <= self.forgotten {
+            return false;
+        }
+        self.last_id = self.last_id.max(said.id);
+        self.history_bytes += said.text.len();
+        self.history.insert(place, said);
         while self.history.len() > HISTORY || self.history_bytes > HISTORY_BYTES {
             if let Some(oldest) = self.history.pop_front() {
                 self.history_bytes -= oldest.text.len();
+                self.forgotten = oldest.id;
             }
         }
-        // The longest message is shorter than HISTORY_BYTES, so the newest one is never dropped.
-        &self.history[self.history.len() - 1]
+        true
     }
 
     /// The message that a member has sent already.
@@ -102,19 +112,20 @@ impl<S: Copy + Eq + Hash> Room<S> {
         history.find(|said| said.reference == reference && said.name == name)
     }
 
-    pub(crate) fn unseen(&self, seen: Option<Seen>) -> Unseen<'_> {
-        let seen = seen.filter(|seen| seen.epoch == self.epoch && seen.id <= self.last_id);
+    /// What a page has not seen. Up to `overlap` numbers before the last one that it has seen, messages may have come later than that
+    /// one: they are shown again.
+    pub(crate) fn unseen(&self, seen: Option<Seen>, overlap: u64) -> Unseen<'_> {
+        let seen = seen.filter(|seen| {
+            seen.epoch == self.epoch && seen.id <= self.last_id.saturating_add(overlap)
+        });
         let last_seen = seen.map_or(0, |seen| seen.id);
-        let messages: Vec<_> = self
-            .history
-            .iter()
-            .filter(|said| said.id > last_seen)
-            .collect();
-        let first = messages.first().map_or(last_seen + 1, |said| said.id);
+        let messages = self.history.iter();
         Unseen {
-            messages,
+            messages: messages
+                .filter(|said| said.id > last_seen.saturating_sub(overlap))
+                .collect(),
             resumed: seen.is_some(),
-            gap: seen.is_some() && first > last_seen + 1,
+            gap: seen.is_some() && self.forgotten > last_seen,
         }
     }
 }
@@ -123,10 +134,22 @@ impl<S: Copy + Eq + Hash> Room<S> {
 mod tests {
     use super::*;
 
+    fn said(id: u64, text: impl Into<String>) -> Said {
+        Said {
+            id,
+            name: "ann".into(),
+            text: text.into(),
+            time: 0,
+            reference: id,
+        }
+    }
+
     fn room_with(messages: usize) -> Room<u32> {
         let mut room = Room::new(7);
         for n in 1..=messages {
-            room.add("ann".into(), format!("message {n}"), 0, n as u64);
+            let id = room.next_id(0);
+            assert_eq!(id, n as u64);
+            assert!(room.record(said(id, format!("message {n}"))));
         }
         room
     }
@@ -138,7 +161,7 @@ mod tests {
     #[test]
     fn a_room_remembers_its_last_hundred_messages() {
         let room = room_with(HISTORY + 5);
-        let unseen = room.unseen(None);
+        let unseen = room.unseen(None, 0);
         assert_eq!(ids(&unseen), (6..=105).collect::<Vec<_>>());
         assert!(!unseen.resumed && !unseen.gap);
     }
@@ -146,27 +169,27 @@ mod tests {
     #[test]
     fn long_messages_are_forgotten_sooner() {
         let mut room = Room::<u32>::new(7);
-        for _ in 0..3 {
-            room.add("ann".into(), "x".repeat(HISTORY_BYTES / 2), 0, 0);
+        for id in 1..=3 {
+            room.record(said(id, "x".repeat(HISTORY_BYTES / 2)));
         }
-        assert_eq!(ids(&room.unseen(None)), [2, 3]);
+        assert_eq!(ids(&room.unseen(None, 0)), [2, 3]);
     }
 
     #[test]
     fn who_comes_back_is_shown_what_was_missed() {
         let unseen_after = |id| Some(Seen { epoch: 7, id });
         let room = room_with(5);
-        let unseen = room.unseen(unseen_after(3));
+        let unseen = room.unseen(unseen_after(3), 0);
         assert_eq!(ids(&unseen), [4, 5]);
         assert!(unseen.resumed && !unseen.gap);
-        let unseen = room.unseen(unseen_after(5));
+        let unseen = room.unseen(unseen_after(5), 0);
         assert!(unseen.messages.is_empty() && unseen.resumed && !unseen.gap);
     }
 
     #[test]
     fn who_missed_more_than_is_kept_is_told_so() {
         let room = room_with(HISTORY + 5);
-        let gap_after = |id| room.unseen(Some(Seen { epoch: 7, id })).gap;
+        let gap_after = |id| room.unseen(Some(Seen { epoch: 7, id }), 0).gap;
         assert!(gap_after(4));
         assert!(!gap_after(5));
     }
@@ -175,7 +198,7 @@ mod tests {
     fn numbers_of_another_epoch_mean_nothing() {
         let room = room_with(2);
         for seen in [Seen { epoch: 6, id: 1 }, Seen { epoch: 7, id: 3 }] {
-            let unseen = room.unseen(Some(seen));
+            let unseen = room.unseen(Some(seen), 0);
             assert_eq!(ids(&unseen), [1, 2]);
             assert!(!unseen.resumed);
         }
@@ -187,5 +210,32 @@ mod tests {
         assert_eq!(room.find("ann", 2).map(|said| said.id), Some(2));
         assert!(room.find("bob", 2).is_none());
         assert!(room.find("ann", 3).is_none());
+    }
+
+    #[test]
+    fn messages_are_remembered_in_the_order_of_their_numbers_once_each() {
+        let mut room = Room::<u32>::new(7);
+        let taken = [10, 30, 20, 30, 10].map(|id| room.record(said(id, "x")));
+        assert_eq!(taken, [true, true, true, false, false]);
+        assert_eq!(ids(&room.unseen(None, 0)), [10, 20, 30]);
+        assert_eq!(room.next_id(0), 31);
+        assert_eq!(room.next_id(99), 99);
+    }
+
+    #[test]
+    fn a_message_older_than_all_that_is_remembered_is_not_taken() {
+        let mut room = room_with(HISTORY + 5);
+        assert!(!room.record(said(5, "late")));
+        assert_eq!(room.unseen(None, 0).messages.len(), HISTORY);
+    }
+
+    #[test]
+    fn who_comes_back_is_shown_again_what_may_have_come_late() {
+        let room = room_with(9);
+        let unseen = room.unseen(Some(Seen { epoch: 7, id: 7 }), 3);
+        assert_eq!(ids(&unseen), [5, 6, 7, 8, 9]);
+        assert!(unseen.resumed && !unseen.gap);
+        // It has seen a message that was lost here.
+        assert!(room.unseen(Some(Seen { epoch: 7, id: 11 }), 3).resumed);
     }
 }

@@ -110,7 +110,7 @@ pub(crate) struct RoomLine<'a> {
 }
 
 /// A message of a room.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Said {
     /// They count up from 1 within an epoch.
     pub(crate) id: u64,

@@ -26,43 +26,43 @@ fn serve(arguments: &[&str]) -> (Program, String) {
 }
 
 /// Someone at a page.
-struct Person<'a>(Page<'a>);
+pub(crate) struct Person<'a>(pub(crate) Page<'a>);
 
 impl Person<'_> {
-    fn join(&self, name: &str, room: &str) {
+    pub(crate) fn join(&self, name: &str, room: &str) {
         self.0.fill("#name", name);
         self.0.fill("#room", room);
         self.0.click("#enter");
     }
 
-    fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         self.0.enter("#text", text);
         self.0.press_enter("#text");
     }
 
     /// Waits until a message, and nothing but that message, is shown last.
     #[track_caller]
-    fn expect(&self, text: &str) {
+    pub(crate) fn expect(&self, text: &str) {
         let text = serde_json::to_string(text).unwrap();
         self.0.wait_for(&format!("{SHOWN}.at(-1) === {text}"));
     }
 
     /// Waits until an element shows a text.
     #[track_caller]
-    fn expect_at(&self, selector: &str, text: &str) {
+    pub(crate) fn expect_at(&self, selector: &str, text: &str) {
         let found = format!("document.querySelector('{selector}')");
         self.0
             .wait_for(&format!("{found}?.innerText.includes('{text}')"));
     }
 
     #[track_caller]
-    fn expect_members(&self, names: &str) {
+    pub(crate) fn expect_members(&self, names: &str) {
         self.0.wait_for(&format!(
             "[...document.querySelectorAll('#members li')].map(i => i.innerText).join() === '{names}'"
         ));
     }
 
-    fn shown(&self) -> Vec<String> {
+    pub(crate) fn shown(&self) -> Vec<String> {
         serde_json::from_value(self.0.value(SHOWN)).unwrap()
     }
 }

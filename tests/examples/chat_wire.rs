@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::http::Client;
+use crate::http::{Answer, Client};
 use crate::program::Program;
 
 const TEXT: u8 = 0x81;
@@ -16,8 +16,8 @@ fn serve() -> (Program, String) {
     (server, uri)
 }
 
-/// Asks for a WebSocket, and gives the status of the answer, too.
-fn upgrade(uri: &str, origin: &str) -> (Client, u16) {
+/// Asks for a WebSocket, and returns the head of the response, too.
+fn upgrade(uri: &str, origin: &str) -> (Client, Answer) {
     let mut client = Client::connect(uri);
     let fields = [
         "Connection: Upgrade",
@@ -27,18 +27,23 @@ fn upgrade(uri: &str, origin: &str) -> (Client, u16) {
         origin,
     ];
     client.request("GET /chat", &fields);
-    let status = client.head().status;
-    (client, status)
+    let head = client.head();
+    (client, head)
 }
 
 /// A WebSocket, frame by frame.
-struct Socket(Client);
+pub(crate) struct Socket {
+    client: Client,
+    /// What the server says of the worker that serves it.
+    pub(crate) worker: Option<String>,
+}
 
 impl Socket {
-    fn open(uri: &str) -> Socket {
-        let (client, status) = upgrade(uri, "Origin: http://a.example");
-        assert_eq!(status, 101);
-        Socket(client)
+    pub(crate) fn open(uri: &str) -> Socket {
+        let (client, head) = upgrade(uri, "Origin: http://a.example");
+        assert_eq!(head.status, 101);
+        let worker = head.field("x-worker");
+        Socket { client, worker }
     }
 
     /// Sends a frame, with the mask that changes nothing.
@@ -57,41 +62,48 @@ impl Socket {
         }
         frame.extend([0; 4]);
         frame.extend(payload);
-        self.0.try_send(frame);
+        self.client.try_send(frame);
     }
 
-    fn ask(&mut self, ask: &Value) {
+    pub(crate) fn ask(&mut self, ask: &Value) {
         self.send(TEXT, ask.to_string().as_bytes());
     }
 
-    fn join(&mut self, name: &str, token: &str) {
+    pub(crate) fn join(&mut self, name: &str, token: &str) {
         self.ask(&json!({"type": "join", "name": name, "room": "lobby", "token": token}));
     }
 
     /// The next frame: its kind and its payload.
     fn frame(&mut self) -> (u8, Vec<u8>) {
-        let head = self.0.bytes(2);
+        let head = self.client.bytes(2);
         let length = match head[1] {
-            126 => u16::from_be_bytes(self.0.bytes(2).try_into().unwrap()).into(),
+            126 => u16::from_be_bytes(self.client.bytes(2).try_into().unwrap()).into(),
             length => usize::from(length),
         };
-        (head[0], self.0.bytes(length))
+        (head[0], self.client.bytes(length))
     }
 
     /// The next thing of a kind that the server tells.
-    fn told(&mut self, kind: &str) -> Value {
+    #[track_caller]
+    pub(crate) fn told(&mut self, kind: &str) -> Value {
         loop {
-            let (frame, payload) = self.frame();
-            assert_eq!(frame, TEXT, "{payload:?} comes before {kind}");
-            let told: Value = serde_json::from_slice(&payload).unwrap();
+            let told = self.told_any();
             if told["type"] == kind {
                 return told;
             }
         }
     }
 
+    /// The next thing that the server tells.
+    #[track_caller]
+    pub(crate) fn told_any(&mut self) -> Value {
+        let (frame, payload) = self.frame();
+        assert_eq!(frame, TEXT, "{payload:?} is told");
+        serde_json::from_slice(&payload).unwrap()
+    }
+
     /// The code with which the server closes, whatever comes before.
-    fn closed(&mut self) -> u16 {
+    pub(crate) fn closed(&mut self) -> u16 {
         loop {
             let (kind, payload) = self.frame();
             if kind == CLOSE {
@@ -125,8 +137,8 @@ fn what_the_page_does_not_send_ends_the_connection() {
 #[test]
 fn pages_of_other_hosts_may_not_join() {
     let (_server, uri) = serve();
-    assert_eq!(upgrade(&uri, "Origin: http://b.example").1, 403);
-    assert_eq!(upgrade(&uri, "Origin: http://a.example").1, 101);
+    assert_eq!(upgrade(&uri, "Origin: http://b.example").1.status, 403);
+    assert_eq!(upgrade(&uri, "Origin: http://a.example").1.status, 101);
 }
 
 #[test]

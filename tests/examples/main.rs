@@ -30,5 +30,6 @@ mod webdriver;
 mod websocket;
 mod workers;
 mod workers_bus;
+mod workers_chat;
 mod workers_reload;
 mod workers_tls;

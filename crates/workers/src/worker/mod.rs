@@ -33,6 +33,7 @@ pub(crate) use thread::{ThreadContext, ThreadStart, run_thread};
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
+/// | `ready` | `()` | the worker is set up, and its bus knows all other workers: from now on it is offered connections |
 /// | `drain` | [`Drain`] | the worker accepts no more and ends; its HTTP servers are shut down after the listeners have returned |
 /// | `reopen` | `()` | log files are to be opened anew (`SIGUSR1`) |
 ///
@@ -41,7 +42,7 @@ pub(crate) use thread::{ThreadContext, ThreadStart, run_thread};
 /// use uptick_http::{HttpServer, Request};
 /// use uptick_workers::{Worker, Workers};
 ///
-/// Workers::processes(4).listen("127.0.0.1:8080")?.run(|worker: Worker| {
+/// Workers::processes(4).listen("127.0.0.1:8080").run(|worker: Worker| {
 ///     let http = HttpServer::new();
 ///     http.get("/", move |_: Request| format!("worker {}\n", worker.number()));
 ///     http.listen(worker.server(0)?);
@@ -79,6 +80,8 @@ events! {
             DRAIN = "drain";
         }
         () => {
+            /// The worker is set up, and its bus knows all other workers.
+            READY = "ready";
             /// Log files are to be opened anew.
             REOPEN = "reopen";
         }

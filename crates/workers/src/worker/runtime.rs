@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use uptick_emitter::Listeners;
+use uptick_emitter::{Listeners, emit};
 use uptick_socket::{Server, ServerOptions};
 
 use super::{Link, Worker, heart};
@@ -93,13 +93,14 @@ impl Runtime {
         self.memory.slot(self.slot)
     }
 
-    /// The worker serves: it is offered connections, and the master hears of it.
+    /// The worker serves: it is offered connections, and the master and the listeners of `ready` hear of it.
     pub(crate) fn announce_ready(&self) {
         if self.slot().state() != State::Starting {
             return;
         }
         self.slot().set_state(State::Ready);
         self.link.ready();
+        emit(&self.worker(), Worker::READY, ());
     }
 
     pub(super) fn server(&self, index: usize, options: ServerOptions) -> Result<Server, Error> {

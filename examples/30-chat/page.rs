@@ -1,0 +1,46 @@
+//! The page: its files, and the rules that browsers keep with them.
+
+use uptick::http::FieldError;
+use uptick::prelude::*;
+use uptick::websocket::SlowPolicy;
+
+const PAGE: &str = include_str!("index.html");
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("chat.js");
+
+/// Nothing but what comes from here is loaded or run, whatever should ever get into the page.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// In bytes; the longest text, in JSON with all of its characters escaped.
+const LARGEST_MESSAGE: usize = 64 * 1024;
+
+/// Adds the routes of the page's files.
+pub(crate) fn add_files(http: HttpServer) -> Result<(), FieldError> {
+    http.set_headers([
+        ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
+        ("Referrer-Policy", "no-referrer"),
+        ("X-Content-Type-Options", "nosniff"),
+    ])?;
+    http.get("/", |_| file(PAGE, "text/html; charset=utf-8"));
+    http.get("/style.css", |_| file(STYLE, "text/css; charset=utf-8"));
+    http.get("/chat.js", |_| {
+        file(SCRIPT, "text/javascript; charset=utf-8")
+    });
+    Ok(())
+}
+
+/// The options of the page's WebSocket.
+pub(crate) fn websocket_options() -> WebSocketOptions {
+    // Who reads too slowly is cut off, comes back, and is shown what was missed.
+    WebSocketOptions::new()
+        .max_message(LARGEST_MESSAGE)
+        .slow_policy(SlowPolicy::Close)
+}
+
+fn file(text: &'static str, kind: &'static str) -> Response {
+    // Browsers ask again each time, so that a page and its script are of the same age.
+    Response::plain(text)
+        .content_type(kind)
+        .header("Cache-Control", "no-cache")
+}

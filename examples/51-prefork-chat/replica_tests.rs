@@ -1,0 +1,297 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::room::HISTORY;
+
+/// Some workers and the news that are on their way between them.
+struct Service {
+    replicas: Vec<Replica>,
+    /// From one worker to another.
+    links: Vec<(usize, usize, News)>,
+    effects: Vec<(usize, Effect<Seat>)>,
+    outdone: Vec<Seat>,
+    unix: u64,
+}
+
+fn seat(worker: usize, socket: u64) -> Seat {
+    let worker = worker as u64;
+    Seat { worker, socket }
+}
+
+impl Service {
+    fn new(workers: usize) -> Service {
+        Service {
+            replicas: (0..workers as u64).map(Replica::new).collect(),
+            links: Vec::new(),
+            effects: Vec::new(),
+            outdone: Vec::new(),
+            unix: 1_800_000_000_000,
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment {
+            unix: self.unix,
+            ..Moment::default()
+        }
+    }
+
+    fn take(&mut self, worker: usize, outcome: Outcome) {
+        let effects = outcome.effects.into_iter();
+        self.effects.extend(effects.map(|effect| (worker, effect)));
+        self.outdone.extend(outcome.outdone);
+        for news in outcome.news {
+            for other in (0..self.replicas.len()).filter(|other| *other != worker) {
+                self.links.push((worker, other, news.clone()));
+            }
+        }
+    }
+
+    fn ask(&mut self, seat: Seat, ask: Value) {
+        let worker = usize::try_from(seat.worker).unwrap();
+        let ask = serde_json::from_value(ask).unwrap();
+        let now = self.now();
+        let outcome = self.replicas[worker].hear(seat, ask, now);
+        self.take(worker, outcome);
+    }
+
+    fn join(&mut self, seat: Seat, name: &str, token: &str) {
+        self.ask(
+            seat,
+            json!({"type": "join", "name": name, "room": "lobby", "token": token}),
+        );
+    }
+
+    fn say(&mut self, seat: Seat, text: &str) {
+        self.ask(seat, json!({"type": "say", "text": text, "ref": 1}));
+    }
+
+    /// Lets the next news from one worker to another arrive.
+    fn arrive(&mut self, from: usize, to: usize) {
+        let next = |(start, end, _): &(usize, usize, News)| (*start, *end) == (from, to);
+        let position = self.links.iter().position(next).unwrap();
+        let (_, _, news) = self.links.remove(position);
+        let now = self.now();
+        let outcome = self.replicas[to].learn(news, now);
+        self.take(to, outcome);
+    }
+
+    /// Lets all news arrive: of each link in order, of the links in an order that depends on the seed.
+    fn settle(&mut self, mut seed: usize) {
+        while !self.links.is_empty() {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let (from, to, _) = self.links[(seed >> 33) % self.links.len()];
+            self.arrive(from, to);
+        }
+    }
+
+    fn lose(&mut self, worker: usize) {
+        self.links
+            .retain(|(from, to, _)| *from != worker && *to != worker);
+        for other in (0..self.replicas.len()).filter(|other| *other != worker) {
+            let now = self.now();
+            let outcome = self.replicas[other].lose(worker as u64, now);
+            self.take(other, outcome);
+        }
+        self.links.retain(|(_, to, _)| *to != worker);
+    }
+
+    /// The seats and the texts in the lobby, as a worker knows them.
+    fn lobby(&self, worker: usize) -> (Vec<Seat>, Vec<String>) {
+        let Some(room) = self.replicas[worker].chat.rooms.get("lobby") else {
+            return Default::default();
+        };
+        let mut seats: Vec<Seat> = room.members.keys().copied().collect();
+        seats.sort_unstable();
+        (
+            seats,
+            room.history.iter().map(|said| said.text.clone()).collect(),
+        )
+    }
+
+    #[track_caller]
+    fn expect_agreement(&self, members: &[Seat]) -> Vec<String> {
+        let (seats, texts) = self.lobby(0);
+        assert_eq!(seats, members);
+        for worker in 1..self.replicas.len() {
+            assert_eq!(
+                self.lobby(worker),
+                (seats.clone(), texts.clone()),
+                "{worker}"
+            );
+        }
+        texts
+    }
+}
+
+#[test]
+fn what_is_said_at_the_same_moment_has_one_order_in_all_workers() {
+    for seed in 0..50 {
+        let mut service = Service::new(3);
+        let seats = [0, 1, 2].map(|worker| seat(worker, 1));
+        for (seat, name) in seats.iter().zip(["Ann", "Bob", "Cid"]) {
+            service.join(*seat, name, "");
+        }
+        for round in 0..5 {
+            for seat in seats {
+                let text = format!("{round} of {}", seat.worker);
+                service.ask(seat, json!({"type": "say", "text": text, "ref": round}));
+            }
+            service.unix += round % 2;
+        }
+        service.settle(seed);
+        assert_eq!(service.expect_agreement(&seats).len(), 15);
+        // Each worker has told its pages each message once.
+        for worker in 0..3 {
+            let told = service.effects.iter().filter(|(at, effect)| {
+                *at == worker
+                    && matches!(effect, Effect::Tell(_, text) if text.contains("\"message\""))
+            });
+            assert_eq!(told.count(), 15);
+        }
+    }
+}
+
+#[test]
+fn of_two_who_take_a_name_at_the_same_moment_the_earlier_one_stays() {
+    for seed in 0..20 {
+        let mut service = Service::new(3);
+        service.join(seat(1, 1), "Ann", "one");
+        service.unix += 1;
+        service.join(seat(0, 1), "ann", "another");
+        service.settle(seed);
+        service.expect_agreement(&[seat(1, 1)]);
+        assert_eq!(service.outdone, [seat(0, 1)]);
+    }
+}
+
+#[test]
+fn of_two_connections_of_one_page_the_later_one_stays() {
+    for seed in 0..20 {
+        let mut service = Service::new(3);
+        service.join(seat(0, 1), "Ann", "a token");
+        service.unix += 1;
+        service.join(seat(1, 1), "Ann", "a token");
+        service.settle(seed);
+        service.expect_agreement(&[seat(1, 1)]);
+        assert_eq!(service.outdone, []);
+        assert!(service.effects.contains(&(0, Effect::Dismiss(seat(0, 1)))));
+        // To the pages of these workers she has never left.
+        let left = r#"{"type":"left","room":"lobby","name":"Ann"}"#;
+        let left = Effect::Tell("lobby".into(), left.into());
+        let told = service.effects.iter().filter(|(_, effect)| *effect == left);
+        assert!(told.into_iter().all(|(worker, _)| *worker == 2));
+    }
+}
+
+#[test]
+fn the_people_of_a_lost_worker_leave_and_its_last_words_reach_all() {
+    let mut service = Service::new(3);
+    let seats = [0, 1, 2].map(|worker| seat(worker, 1));
+    for (seat, name) in seats.iter().zip(["Ann", "Bob", "Cid"]) {
+        service.join(*seat, name, "");
+    }
+    service.settle(0);
+    service.say(seats[2], "last words");
+    service.arrive(2, 0);
+    service.lose(2);
+    service.settle(0);
+    for worker in [0, 1] {
+        let expected = (seats[..2].to_vec(), vec!["last words".to_owned()]);
+        assert_eq!(service.lobby(worker), expected);
+        let left = r#"{"type":"left","room":"lobby","name":"Cid"}"#;
+        let left = Effect::Tell("lobby".into(), left.into());
+        assert!(service.effects.contains(&(worker, left)));
+    }
+}
+
+#[test]
+fn a_new_worker_learns_everything_by_asking_room_after_room() {
+    let mut service = Service::new(1);
+    for room in 0..3 {
+        let name = format!("room {room}");
+        let ann = seat(0, room);
+        service.ask(
+            ann,
+            json!({"type": "join", "name": "Ann", "room": name, "token": ""}),
+        );
+        for number in 0..HISTORY + 3 {
+            service.unix += 1;
+            let text = format!("{number}");
+            service.ask(ann, json!({"type": "say", "text": text, "ref": number}));
+        }
+    }
+    let mut new = Replica::new(1);
+    let mut after = None;
+    let mut rooms = 0;
+    loop {
+        let worker = 1;
+        let ask = News::Ask { worker, after };
+        let now = service.now();
+        let mut answer = service.replicas[0].learn(ask, now).news;
+        let last = answer.pop().unwrap();
+        for news in answer {
+            assert!(matches!(news, News::Joined(_)));
+            new.learn(news, service.now());
+        }
+        let News::Room { room, .. } = &last else {
+            assert_eq!(last, News::End { worker: 0 });
+            break;
+        };
+        rooms += 1;
+        after = Some(room.clone());
+        new.learn(last, service.now());
+    }
+    assert_eq!(rooms, 3);
+    let known = |replica: &Replica| {
+        let rooms = replica.chat.rooms.iter();
+        let rooms = rooms.map(|(name, room)| {
+            (
+                name.clone(),
+                room.epoch,
+                room.forgotten,
+                room.history.clone(),
+                room.names().len(),
+            )
+        });
+        rooms.collect::<Vec<_>>()
+    };
+    assert_eq!(known(&new), known(&service.replicas[0]));
+    assert_eq!(new.rooms_as_json(), service.replicas[0].rooms_as_json());
+}
+
+#[test]
+fn news_that_come_twice_change_nothing() {
+    let mut service = Service::new(2);
+    service.join(seat(0, 1), "Ann", "");
+    service.say(seat(0, 1), "hello");
+    let again = service.links.clone();
+    service.settle(0);
+    service.effects.clear();
+    service.links = again;
+    service.settle(0);
+    service.expect_agreement(&[seat(0, 1)]);
+    assert_eq!(service.effects, []);
+}
+
+#[test]
+fn who_moves_to_another_room_is_in_that_one_everywhere() {
+    let mut service = Service::new(2);
+    service.join(seat(0, 1), "Ann", "");
+    service.ask(
+        seat(0, 1),
+        json!({"type": "join", "name": "Ann", "room": "attic", "token": ""}),
+    );
+    service.settle(0);
+    let rooms = r#"{"type":"rooms","rooms":[{"name":"attic","members":1}]}"#;
+    for replica in &service.replicas {
+        assert_eq!(replica.rooms_as_json(), rooms);
+    }
+    let outcome = service.replicas[0].leave(seat(0, 1));
+    service.take(0, outcome);
+    service.settle(0);
+    assert_eq!(
+        service.replicas[1].rooms_as_json(),
+        r#"{"type":"rooms","rooms":[]}"#
+    );
+}

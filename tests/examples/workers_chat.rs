@@ -1,0 +1,313 @@
+//! `51-prefork-chat`: the chat on several workers, used by programs and by people.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::chat_page::Person;
+use crate::chat_wire::Socket;
+use crate::program::{PATIENCE, Program};
+use crate::webdriver::WebDriver;
+
+/// From now on, the codes with which connections of the page are closed are in `closeCodes`.
+const CLOSE_CODES: &str = "
+    window.closeCodes = [];
+    window.WebSocket = class extends WebSocket {
+        constructor(address) {
+            super(address);
+            this.addEventListener('close', event => window.closeCodes.push(event.code));
+        }
+    };";
+
+fn serve(workers: &str) -> (Program, String) {
+    let server = Program::start("51-prefork-chat", &["--workers", workers, "127.0.0.1:0"]);
+    let uri = server.listening_on();
+    (server, uri)
+}
+
+/// Opens WebSockets until there is one of a worker that `wanted` accepts.
+#[track_caller]
+fn open_where(uri: &str, wanted: impl Fn(&str) -> bool) -> Socket {
+    let patience = Instant::now() + PATIENCE;
+    // While they are open, the next one goes to another worker.
+    let mut others = Vec::new();
+    loop {
+        let socket = Socket::open(uri);
+        if wanted(name_of(&socket)) {
+            return socket;
+        }
+        others.push(socket);
+        assert!(Instant::now() < patience, "no such worker");
+    }
+}
+
+/// The number and the process id of the worker that serves a socket.
+fn name_of(socket: &Socket) -> &str {
+    socket.worker.as_deref().unwrap()
+}
+
+/// Opens two WebSockets of different workers.
+fn open_two(uri: &str) -> (Socket, Socket) {
+    let one = Socket::open(uri);
+    let other = open_where(uri, |worker| worker != name_of(&one));
+    (one, other)
+}
+
+fn say(socket: &mut Socket, text: &str, reference: u64) {
+    socket.ask(&json!({"type": "say", "text": text, "ref": reference}));
+}
+
+/// Joins the lobby as the page of that name, and returns the welcome.
+#[track_caller]
+fn join(socket: &mut Socket, name: &str) -> Value {
+    socket.join(name, &token_of(name));
+    socket.told("welcome")
+}
+
+/// Joins the lobby of a worker that may not know of everything yet: waits until the page knows of these members and messages.
+#[track_caller]
+fn join_and_expect(socket: &mut Socket, name: &str, members: &[&str], messages: &[&str]) {
+    let welcome = join(socket, name);
+    let strings = |list: &Value| -> Vec<String> { serde_json::from_value(list.clone()).unwrap() };
+    let mut here: BTreeSet<String> = strings(&welcome["members"]).into_iter().collect();
+    let mut said: BTreeMap<u64, String> = BTreeMap::new();
+    for message in welcome["messages"].as_array().unwrap() {
+        said.insert(
+            message["id"].as_u64().unwrap(),
+            message["text"].as_str().unwrap().into(),
+        );
+    }
+    while !here.iter().eq(members) || !said.values().eq(messages) {
+        let told = socket.told_any();
+        let field = |name: &str| told[name].as_str().unwrap().to_owned();
+        match told["type"].as_str().unwrap() {
+            "joined" => drop(here.insert(field("name"))),
+            "left" => drop(here.remove(&field("name"))),
+            "message" => drop(said.insert(told["id"].as_u64().unwrap(), field("text"))),
+            _ => {}
+        }
+    }
+}
+
+fn token_of(name: &str) -> String {
+    format!("the token of {name}")
+}
+
+/// Kills the worker that serves a socket.
+fn kill(worker: &str) {
+    let (_, pid) = worker.split_once("(pid ").unwrap();
+    let pid = pid.trim_end_matches(')').parse().unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+}
+
+#[test]
+fn pages_of_different_workers_see_each_other() {
+    let (_server, uri) = serve("2");
+    let (mut ann, mut bob) = open_two(&uri);
+    assert_eq!(join(&mut ann, "Ann")["members"], json!(["Ann"]));
+    say(&mut ann, "first", 1);
+    let first = ann.told("message");
+    assert_eq!(first["text"], "first");
+    join_and_expect(&mut bob, "Bob", &["Ann", "Bob"], &["first"]);
+    assert_eq!(ann.told("joined")["name"], "Bob");
+
+    say(&mut bob, "second", 2);
+    let second = bob.told("message");
+    assert_eq!(ann.told("message"), second);
+    assert!(second["id"].as_u64() > first["id"].as_u64());
+    ann.ask(&json!({"type": "typing"}));
+    assert_eq!(bob.told("typing")["name"], "Ann");
+    ann.ask(&json!({"type": "join", "name": "Ann", "room": "attic", "token": ""}));
+    assert_eq!(bob.told("left")["name"], "Ann");
+    let rooms = json!([{"name": "attic", "members": 1}, {"name": "lobby", "members": 1}]);
+    while bob.told("rooms")["rooms"] != rooms {}
+    drop(ann);
+    let rooms = json!([{"name": "lobby", "members": 1}]);
+    while bob.told("rooms")["rooms"] != rooms {}
+}
+
+#[test]
+fn all_workers_remember_the_same_messages_in_the_same_order() {
+    const SOCKETS: usize = 8;
+    const MESSAGES: usize = 5;
+    let (_server, uri) = serve("3");
+    let mut sockets: Vec<Socket> = (0..SOCKETS).map(|_| Socket::open(&uri)).collect();
+    for (index, socket) in sockets.iter_mut().enumerate() {
+        join(socket, &format!("guest {index}"));
+    }
+    for number in 0..MESSAGES {
+        for (index, socket) in sockets.iter_mut().enumerate() {
+            say(socket, &format!("{index}: {number}"), number as u64);
+        }
+    }
+    let mut orders = BTreeMap::new();
+    for socket in &mut sockets {
+        let heard = (0..SOCKETS * MESSAGES).map(|_| {
+            let said = socket.told("message");
+            (said["id"].as_u64().unwrap(), said)
+        });
+        let heard: BTreeMap<u64, Value> = heard.collect();
+        assert_eq!(heard.len(), SOCKETS * MESSAGES, "each came once");
+        // The messages of one page are in the order in which it sent them.
+        for index in 0..SOCKETS {
+            let of_page = heard
+                .values()
+                .filter_map(|said| said["text"].as_str()?.strip_prefix(&format!("{index}: ")));
+            assert!(of_page.eq(["0", "1", "2", "3", "4"]), "{heard:?}");
+        }
+        let messages: Vec<Value> = heard.into_values().collect();
+        orders.insert(name_of(socket).to_owned(), messages);
+    }
+    assert_eq!(orders.len(), 3, "all workers have some");
+    for late in 0..3 {
+        let mut socket = open_where(&uri, |worker| {
+            let taken = sockets[SOCKETS..].iter().map(name_of);
+            taken.into_iter().all(|taken| taken != worker)
+        });
+        let welcome = join(&mut socket, &format!("late {late}"));
+        sockets.push(socket);
+        for messages in orders.values() {
+            let remembered = welcome["messages"].as_array().unwrap().iter();
+            let ids = |said: &Value| said["id"].as_u64();
+            assert!(remembered.map(ids).eq(messages.iter().map(ids)));
+        }
+    }
+}
+
+#[test]
+fn a_name_belongs_to_one_page_on_all_workers() {
+    let (_server, uri) = serve("2");
+    let (mut ann, mut thief) = open_two(&uri);
+    ann.join("Ann", "a secret");
+    ann.told("welcome");
+    // Its worker knows of Ann once it tells of her.
+    let mut bob = open_where(&uri, |worker| worker == name_of(&thief));
+    join_and_expect(&mut bob, "Bob", &["Ann", "Bob"], &[]);
+    thief.join("ANN", "a guess");
+    assert_eq!(thief.told("refused")["code"], "name-taken");
+    // The page itself comes back, on another worker than the connection that it has lost.
+    thief.join("Ann", "a secret");
+    assert_eq!(thief.told("welcome")["members"], json!(["Ann", "Bob"]));
+    assert_eq!(ann.closed(), 4001);
+    let mut cid = open_where(&uri, |worker| worker != name_of(&thief));
+    join_and_expect(&mut cid, "Cid", &["Ann", "Bob", "Cid"], &[]);
+}
+
+#[test]
+fn people_of_a_killed_worker_leave_and_its_successor_knows_what_was_said() {
+    let (_server, uri) = serve("2");
+    let (mut ann, mut bob) = open_two(&uri);
+    join(&mut ann, "Ann");
+    join(&mut bob, "Bob");
+    say(&mut bob, "last words", 1);
+    assert_eq!(ann.told("message")["text"], "last words");
+    let (survivor, killed) = (name_of(&ann).to_owned(), name_of(&bob).to_owned());
+    kill(&killed);
+    assert_eq!(ann.told("left")["name"], "Bob");
+    say(&mut ann, "rest in peace", 2);
+    ann.told("message");
+
+    let mut cid = open_where(&uri, |worker| worker != survivor);
+    assert_ne!(name_of(&cid), killed);
+    let said = ["last words", "rest in peace"];
+    join_and_expect(&mut cid, "Cid", &["Ann", "Cid"], &said);
+    assert_eq!(ann.told("joined")["name"], "Cid");
+
+    // Now nobody is left who was there when it was said.
+    kill(&survivor);
+    assert_eq!(cid.told("left")["name"], "Ann");
+    let mut dan = open_where(&uri, |worker| worker != name_of(&cid));
+    join_and_expect(&mut dan, "Dan", &["Cid", "Dan"], &said);
+}
+
+#[test]
+fn a_reload_sends_pages_to_new_workers_that_know_what_was_said() {
+    let (server, uri) = serve("2");
+    let (mut ann, mut bob) = open_two(&uri);
+    let epoch = join(&mut ann, "Ann")["epoch"].clone();
+    join(&mut bob, "Bob");
+    for generation in 1..3 {
+        say(&mut ann, &format!("in generation {generation}"), generation);
+        let seen = ann.told("message")["id"].clone();
+        let old = [name_of(&ann).to_owned(), name_of(&bob).to_owned()];
+        server.signal(Signal::HUP);
+        for socket in [&mut ann, &mut bob] {
+            assert_eq!(socket.closed(), 1012);
+        }
+        (ann, bob) = open_two(&uri);
+        for socket in [&ann, &bob] {
+            assert!(!old.iter().any(|worker| worker == name_of(socket)));
+        }
+        // Bob's page says what it has seen. Ann's is a new one.
+        let join_again = json!({
+            "type": "join", "name": "Bob", "room": "lobby", "token": token_of("Bob"),
+            "seen": {"epoch": epoch, "id": seen},
+        });
+        bob.ask(&join_again);
+        let welcome = bob.told("welcome");
+        assert_eq!(
+            (&welcome["resumed"], &welcome["gap"]),
+            (&json!(true), &json!(false))
+        );
+        assert_eq!(welcome["epoch"], epoch);
+        let said = ["in generation 1", "in generation 2"];
+        let said = &said[..usize::try_from(generation).unwrap()];
+        join_and_expect(&mut ann, "Ann", &["Ann", "Bob"], said);
+    }
+    server.signal(Signal::TERM);
+    for socket in [&mut ann, &mut bob] {
+        assert_eq!(socket.closed(), 1001);
+    }
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_reported() {
+    for arguments in [
+        &["--port"][..],
+        &["--workers"],
+        &["--workers", "many"],
+        &["a", "b"],
+    ] {
+        let ended = Program::start("51-prefork-chat", arguments).wait();
+        assert!(!ended.status.success(), "{arguments:?}");
+        assert!(!ended.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn two_tabs_on_several_workers_chat_across_a_reload() {
+    let Some(driver) = WebDriver::start() else {
+        return;
+    };
+    let (server, uri) = serve("4");
+    let ann = Person(driver.open("ann-of-workers", &uri));
+    let bob = Person(driver.open("bob-of-workers", &uri));
+    for person in [&ann, &bob] {
+        person.0.run(CLOSE_CODES);
+    }
+    ann.join("Ann", "lobby");
+    ann.expect_members("Ann (you)");
+    bob.join("Bob", "lobby");
+    bob.expect_members("Ann,Bob (you)");
+    ann.expect_members("Ann (you),Bob");
+    ann.say("Hello, Bob!");
+    bob.expect("Hello, Bob!");
+    bob.say("Hello, Ann!");
+    ann.expect("Hello, Ann!");
+    server.signal(Signal::HUP);
+    for person in [&ann, &bob] {
+        person.0.wait_for("window.closeCodes.join() === '1012'");
+        person
+            .0
+            .wait_for("!document.querySelector('#banner.shown')");
+    }
+    ann.say("We are still here.");
+    bob.expect("We are still here.");
+    ann.expect_members("Ann (you),Bob");
+    for person in [&ann, &bob] {
+        let shown = ["Hello, Bob!", "Hello, Ann!", "We are still here."];
+        assert_eq!(person.shown(), shown);
+    }
+}
