@@ -18,7 +18,7 @@ use std::io::{IsTerminal, stdout};
 use std::time::Duration;
 
 use uptick::prelude::*;
-use uptick::workers::{Status, Totals, Worker, WorkerEvent, WorkerStatus, Workers};
+use uptick::workers::{Status, Totals, WorkerEvent, WorkerStatus};
 
 const USAGE: &str = "usage: 53-status [--processes N] [ADDRESS]";
 const INTERVAL: Duration = Duration::from_secs(1);

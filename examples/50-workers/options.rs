@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use uptick::workers::Workers;
+use uptick::prelude::*;
 
 /// What the program is asked to do.
 pub(crate) struct Options {

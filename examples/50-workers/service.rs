@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uptick::http::{HttpError, StatusCode};
 use uptick::prelude::*;
-use uptick::workers::{Status, Worker, WorkerEvent};
+use uptick::workers::{Status, WorkerEvent};
 
 use super::options::Options;
 

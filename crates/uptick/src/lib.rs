@@ -68,6 +68,8 @@ pub mod prelude {
         Accept, CloseCode, Closed, Message, Reject, Sent, WebSocket, WebSocketOptions,
         WebSocketRoutes,
     };
+    #[cfg(feature = "workers")]
+    pub use uptick_workers::{RunHttpServer, RunMode, Worker, Workers};
 }
 
 /// Runs this thread's loop until nothing is left to wait for, or until [`stop`].
