@@ -40,10 +40,12 @@ pub(super) enum BodyPart {
     /// Some of its bytes, never none.
     Data(Bytes),
     Trailers(Trailers),
+    /// The end, which can be taken again.
+    End,
 }
 
 impl Body {
-    /// Takes the next part out of the input; `None` when the body is over, or more has to come.
+    /// Takes the next part out of the input; `None` if more bytes are needed for one.
     pub(super) fn advance(
         &mut self,
         input: &mut Input,
@@ -80,12 +82,12 @@ impl Body {
                         return Ok(None);
                     };
                     *self = Body::Over;
-                    if section.len() == 2 {
-                        return Ok(None);
+                    if section.len() > 2 {
+                        let fields = parse::trailers(section)?;
+                        return Ok(Some(BodyPart::Trailers(fields)));
                     }
-                    return parse::trailers(section).map(|fields| Some(BodyPart::Trailers(fields)));
                 }
-                Body::Over => return Ok(None),
+                Body::Over => return Ok(Some(BodyPart::End)),
             }
         }
     }

@@ -44,6 +44,16 @@ pub enum Event {
     Error(Invalid),
 }
 
+impl From<BodyPart> for Event {
+    fn from(part: BodyPart) -> Event {
+        match part {
+            BodyPart::Data(piece) => Event::Body(piece),
+            BodyPart::Trailers(fields) => Event::Trailers(fields),
+            BodyPart::End => Event::Complete,
+        }
+    }
+}
+
 /// Reads the requests of one connection.
 ///
 /// However the bytes are cut into pieces, the events are the same, but for how the bytes of bodies are cut. Between two
@@ -63,14 +73,8 @@ enum State {
         first_line: u32,
         empty_lines: u8,
     },
-    Body {
-        body: Body,
-        last: bool,
-    },
-    /// The end of the request.
-    End {
-        last: bool,
-    },
+    /// The rest of a request, or its end.
+    Body { body: Body, last: bool },
     /// Nothing that would be decoded, after the last request.
     Nothing,
     /// Nothing, after something that was refused.
@@ -81,17 +85,28 @@ impl State {
     /// The state after a head.
     #[inline]
     fn after(parts: &Parts) -> State {
-        let last = !parts.keep_alive;
-        match parts.body {
-            BodyLength::None | BodyLength::Bytes(0) => State::End { last },
-            BodyLength::Bytes(left) => State::Body {
-                body: Body::Counted(left),
-                last,
+        State::Body {
+            body: match parts.body {
+                BodyLength::None | BodyLength::Bytes(0) => Body::Over,
+                BodyLength::Bytes(left) => Body::Counted(left),
+                BodyLength::Chunked => Body::Chunked(Chunked::default()),
             },
-            BodyLength::Chunked => State::Body {
-                body: Body::Chunked(Chunked::default()),
-                last,
-            },
+            last: !parts.keep_alive,
+        }
+    }
+
+    /// Returns whether the end of a request is next.
+    #[inline]
+    fn is_end(&self) -> bool {
+        matches!(self, State::Body { body, .. } if body.is_over())
+    }
+
+    /// The state after a request.
+    #[inline]
+    fn after_end(last: bool) -> State {
+        match last {
+            true => State::Nothing,
+            false => State::default(),
         }
     }
 }
@@ -116,7 +131,7 @@ impl Decoder {
     #[inline]
     pub(crate) fn at_body(head: &RequestHead) -> Option<Decoder> {
         let state = State::after(&head.parts);
-        (!matches!(state, State::End { .. })).then(|| Decoder {
+        (!state.is_end()).then(|| Decoder {
             input: Input::default(),
             state,
         })
@@ -136,7 +151,7 @@ impl Decoder {
         match &self.state {
             State::Head { .. } if self.input.is_empty() => None,
             State::Head { lines, .. } if lines.is_fresh() => self.whole_head(limits),
-            State::End { .. } => self.take_end().then_some(Event::Complete),
+            state if state.is_end() => self.take_end().then_some(Event::Complete),
             _ => self.advance(limits),
         }
     }
@@ -144,15 +159,16 @@ impl Decoder {
     /// Passes over [`Event::Complete`], and tells whether that was next.
     #[inline]
     pub(crate) fn take_end(&mut self) -> bool {
-        let State::End { last } = self.state else {
-            return false;
-        };
-        self.state = if last {
-            State::Nothing
-        } else {
-            State::default()
-        };
-        true
+        match self.state {
+            State::Body {
+                body: Body::Over,
+                last,
+            } => {
+                self.state = State::after_end(last);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Whether it is between two requests, without a byte of the next one.
@@ -218,27 +234,16 @@ impl Decoder {
     }
 
     fn try_advance(&mut self, limits: &Limits) -> Result<Option<Event>, Invalid> {
-        loop {
-            match &mut self.state {
-                State::Head { .. } => return self.head(limits),
-                State::Body { body, last } => {
-                    let part = body.advance(&mut self.input, limits)?;
-                    let is_over = body.is_over();
-                    if is_over {
-                        self.state = State::End { last: *last };
-                    }
-                    match part {
-                        Some(BodyPart::Data(piece)) => return Ok(Some(Event::Body(piece))),
-                        Some(BodyPart::Trailers(fields)) => {
-                            return Ok(Some(Event::Trailers(fields)));
-                        }
-                        None if is_over => {}
-                        None => return Ok(None),
-                    }
+        match &mut self.state {
+            State::Head { .. } => self.head(limits),
+            State::Body { body, last } => {
+                let part = body.advance(&mut self.input, limits)?;
+                if matches!(part, Some(BodyPart::End)) {
+                    self.state = State::after_end(*last);
                 }
-                State::End { .. } => return Ok(self.take_end().then_some(Event::Complete)),
-                State::Nothing | State::Refused => return Ok(None),
+                Ok(part.map(Event::from))
             }
+            State::Nothing | State::Refused => Ok(None),
         }
     }
 

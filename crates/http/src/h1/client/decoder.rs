@@ -38,6 +38,16 @@ pub enum Event {
     Error(Invalid),
 }
 
+impl From<BodyPart> for Event {
+    fn from(part: BodyPart) -> Event {
+        match part {
+            BodyPart::Data(piece) => Event::Body(piece),
+            BodyPart::Trailers(fields) => Event::Trailers(fields),
+            BodyPart::End => Event::Complete,
+        }
+    }
+}
+
 /// Reads the responses of one connection.
 ///
 /// However the bytes are cut into pieces, the events are the same, but for how the bytes of bodies are cut. The framing of a response
@@ -66,14 +76,8 @@ enum State {
         lines: Lines,
         first_line: usize,
     },
-    Body {
-        body: Body,
-        last: bool,
-    },
-    /// The end of the response.
-    End {
-        last: bool,
-    },
+    /// The rest of a response, or its end.
+    Body { body: Body, last: bool },
     /// Nothing, after the last response of the connection.
     Nothing,
     /// Nothing, after an error.
@@ -130,9 +134,8 @@ impl Decoder {
     pub fn end(&mut self) -> Option<Event> {
         match self.state {
             State::Idle | State::Nothing | State::Failed => None,
-            State::End { .. }
-            | State::Body {
-                body: Body::UntilClose,
+            State::Body {
+                body: Body::Over | Body::UntilClose,
                 ..
             } => {
                 self.state = State::Nothing;
@@ -178,33 +181,19 @@ impl Decoder {
     }
 
     fn try_next(&mut self, limits: &Limits) -> Result<Option<Event>, Invalid> {
-        loop {
-            match &mut self.state {
-                State::Head { .. } => return self.head(limits),
-                State::Body { body, last } => {
-                    let part = body.advance(&mut self.input, limits)?;
-                    let is_over = body.is_over();
-                    if is_over {
-                        self.state = State::End { last: *last };
-                    }
-                    match part {
-                        Some(BodyPart::Data(piece)) => return Ok(Some(Event::Body(piece))),
-                        Some(BodyPart::Trailers(fields)) => {
-                            return Ok(Some(Event::Trailers(fields)));
-                        }
-                        None if is_over => {}
-                        None => return Ok(None),
-                    }
-                }
-                State::End { last } => {
+        match &mut self.state {
+            State::Head { .. } => self.head(limits),
+            State::Body { body, last } => {
+                let part = body.advance(&mut self.input, limits)?;
+                if matches!(part, Some(BodyPart::End)) {
                     self.state = match last {
                         true => State::Nothing,
                         false => State::Idle,
                     };
-                    return Ok(Some(Event::Complete));
                 }
-                State::Idle | State::Nothing | State::Failed => return Ok(None),
+                Ok(part.map(Event::from))
             }
+            State::Idle | State::Nothing | State::Failed => Ok(None),
         }
     }
 
@@ -256,10 +245,7 @@ impl Decoder {
             BodyLength::Chunked => Body::Chunked(Chunked::default()),
             BodyLength::UntilClose => Body::UntilClose,
         };
-        self.state = match body.is_over() {
-            true => State::End { last },
-            false => State::Body { body, last },
-        };
+        self.state = State::Body { body, last };
         Event::Head(head)
     }
 }
