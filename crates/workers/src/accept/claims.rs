@@ -4,7 +4,6 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Offer;
 use crate::memory::Memory;
 
 /// The state in the lowest bits of a flag; the number of the offer is above it, so that an old offer is never taken for a new one.
@@ -39,6 +38,13 @@ fn change(flag: &AtomicU64, number: u64, state: u64) -> bool {
         Ordering::Relaxed,
     )
     .is_ok()
+}
+
+/// A connection on its way to another worker.
+pub(super) struct Offer {
+    pub(super) target: usize,
+    pub(super) listener: usize,
+    pub(super) socket: OwnedFd,
 }
 
 /// A socket that two threads may take.

@@ -15,9 +15,9 @@ use rustix::net::{
 };
 use uptick_event_loop::{add_read_stream, remove_read_stream};
 
-use super::claims::{self, Offered};
+use super::claims::{self, Offer, Offered};
 use super::packets::{self, Item};
-use super::{Offer, Peers, Sharing};
+use super::sharing::{Peers, Sharing};
 use crate::memory::{Memory, OFFERS};
 
 /// How many packets are taken from one worker in an iteration of the loop.
@@ -64,6 +64,18 @@ impl ProcessPeers {
         if let Err(error) = added {
             tracing::error!("watching a socket pair failed: {error}");
         }
+    }
+}
+
+impl Sharing {
+    /// Creates the sharing of a worker among processes.
+    pub(crate) fn with_processes(
+        memory: &Arc<Memory>,
+        place: usize,
+        slot: usize,
+        peers: Rc<ProcessPeers>,
+    ) -> Rc<Sharing> {
+        Sharing::new(memory, place, slot, Box::new(peers))
     }
 }
 

@@ -1,13 +1,4 @@
-//! Accepted connections, shared out between the workers.
-//!
-//! All workers of a generation accept from the same socket; the kernel wakes one that waits. A worker that has more connections
-//! than one of two others, chosen at random, *offers* the new one to the lesser of them. The other claims it; if it does not within
-//! [`CLAIM_TIME`], because it hangs or was stopped, the first one takes the connection back and serves it.
-
-mod claims;
-mod packets;
-mod processes;
-mod threads;
+//! The decision which worker serves a connection, and the offers under way.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -21,11 +12,8 @@ use std::time::{Duration, Instant};
 use uptick_event_loop::{add_timer, now};
 use uptick_socket::{Balancer, Server};
 
+use super::claims::{Offer, Offered};
 use crate::memory::{Counter, Gauge, Memory, OFFERS, State};
-use claims::Offered;
-
-pub(crate) use processes::ProcessPeers;
-pub(crate) use threads::{ThreadPeers, ThreadRegistry};
 
 /// How long another worker has to claim a connection.
 const CLAIM_TIME: Duration = Duration::from_millis(10);
@@ -49,15 +37,8 @@ struct Distrust {
     next: Duration,
 }
 
-/// A connection on its way to another worker.
-struct Offer {
-    target: usize,
-    listener: usize,
-    socket: OwnedFd,
-}
-
 /// The other workers, however they are reached.
-trait Peers {
+pub(super) trait Peers {
     /// Adds the slots of the workers that can be offered connections to a list.
     fn list(&self, slots: &mut Vec<usize>);
 
@@ -67,7 +48,7 @@ trait Peers {
 
 /// Shares out the connections of one worker.
 pub(crate) struct Sharing {
-    memory: Arc<Memory>,
+    pub(super) memory: Arc<Memory>,
     place: usize,
     slot: usize,
     peers: Box<dyn Peers>,
@@ -89,25 +70,12 @@ thread_local! {
 }
 
 impl Sharing {
-    pub(crate) fn with_processes(
+    pub(super) fn new(
         memory: &Arc<Memory>,
         place: usize,
         slot: usize,
-        peers: Rc<ProcessPeers>,
+        peers: Box<dyn Peers>,
     ) -> Rc<Sharing> {
-        Sharing::new(memory, place, slot, Box::new(peers))
-    }
-
-    pub(crate) fn with_threads(
-        memory: &Arc<Memory>,
-        place: usize,
-        slot: usize,
-        peers: ThreadPeers,
-    ) -> Rc<Sharing> {
-        Sharing::new(memory, place, slot, Box::new(peers))
-    }
-
-    fn new(memory: &Arc<Memory>, place: usize, slot: usize, peers: Box<dyn Peers>) -> Rc<Sharing> {
         let seed =
             crate::memory::monotonic_milliseconds() ^ (slot as u64).wrapping_mul(0x9E37_79B9);
         Rc::new(Sharing {
@@ -131,7 +99,7 @@ impl Sharing {
         SHARING.with_borrow_mut(|place| *place = Some(Rc::clone(self)));
     }
 
-    fn with_installed(f: impl FnOnce(&Rc<Sharing>)) {
+    pub(super) fn with_installed(f: impl FnOnce(&Rc<Sharing>)) {
         if let Some(sharing) = SHARING.with_borrow(Option::clone) {
             f(&sharing);
         }
@@ -162,12 +130,12 @@ impl Sharing {
     }
 
     /// Whether a connection that another worker offers can be served.
-    fn takes(&self, listener: usize) -> bool {
+    pub(super) fn takes(&self, listener: usize) -> bool {
         self.memory.slot(self.slot).state() == State::Ready && self.server(listener).is_some()
     }
 
     /// Serves a connection that another worker offered, and has counted for this one.
-    fn serve_claimed(&self, listener: usize, socket: OwnedFd) {
+    pub(super) fn serve_claimed(&self, listener: usize, socket: OwnedFd) {
         let Some(server) = self.server(listener) else {
             return self.count_closed(self.slot);
         };

@@ -1,12 +1,14 @@
 //! Offers between threads: sockets posted to the other loop.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uptick_event_loop::LoopHandle;
 
-use super::claims::{self, Offered, Slip};
-use super::{Offer, Peers, Sharing};
+use super::claims::{self, Offer, Offered, Slip};
+use super::sharing::{Peers, Sharing};
+use crate::memory::Memory;
 
 /// The loops of the worker threads, by their slots.
 #[derive(Debug, Default)]
@@ -30,6 +32,18 @@ impl ThreadRegistry {
 
 /// The other threads, as one of them sees them.
 pub(crate) struct ThreadPeers(pub(crate) Arc<ThreadRegistry>);
+
+impl Sharing {
+    /// Creates the sharing of a worker among threads.
+    pub(crate) fn with_threads(
+        memory: &Arc<Memory>,
+        place: usize,
+        slot: usize,
+        peers: ThreadPeers,
+    ) -> Rc<Sharing> {
+        Sharing::new(memory, place, slot, Box::new(peers))
+    }
+}
 
 impl Peers for ThreadPeers {
     fn list(&self, slots: &mut Vec<usize>) {

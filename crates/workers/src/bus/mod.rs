@@ -30,6 +30,7 @@ mod events;
 pub mod frame;
 mod hub;
 mod local;
+mod sink;
 mod sockets;
 mod threads;
 mod transport;

@@ -7,7 +7,7 @@
 mod peer;
 mod peers;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashSet;
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -18,7 +18,7 @@ use uptick_event_loop::{driver, future_tick};
 use uptick_socket::engine::Engine;
 use uptick_socket::{Connection, Error};
 
-use self::peer::Peer;
+use self::peer::{Peer, PeerOwner};
 use self::peers::Peers;
 use super::frame::{self, Frame};
 use super::local::QUEUE_LIMIT;
@@ -118,7 +118,8 @@ impl SocketTransport {
         conn.set_write_limits(64 * 1024, usize::MAX);
         conn.set_write_timeout(None);
         driver::release();
-        let peer = Rc::new(Peer::new(id, conn, &self.shared));
+        let owner: Rc<dyn PeerOwner> = Rc::<Shared>::clone(&self.shared);
+        let peer = Rc::new(Peer::new(id, conn, Rc::downgrade(&owner)));
         self.shared.peers.borrow_mut().add(Rc::clone(&peer));
         conn.set_session(Rc::clone(&peer) as Rc<_>);
         peer.greet(&self.shared.topics.borrow());
@@ -177,8 +178,30 @@ impl Shared {
             peer.conn.flush();
         }
     }
+}
 
-    /// Notes that the topics of a peer are known.
+impl PeerOwner for Shared {
+    /// Nothing is borrowed while it is used: subscribers may do anything with the transport.
+    fn sink(&self) -> Option<BusSink> {
+        self.sink.borrow().clone()
+    }
+
+    fn topics(&self) -> Ref<'_, HashSet<Rc<str>>> {
+        self.topics.borrow()
+    }
+
+    fn subscribe(&self, peer: &Peer, topic: &str) {
+        self.peers.borrow_mut().subscribe(peer.id, topic);
+    }
+
+    fn unsubscribe(&self, peer: &Peer, topic: &str) {
+        self.peers.borrow_mut().unsubscribe(peer.id, topic);
+    }
+
+    fn forget(&self, peer: &Peer) {
+        self.peers.borrow_mut().forget(peer.id);
+    }
+
     fn connected(&self, peer: &Peer) {
         if let Some(sink) = self.sink() {
             sink.peer(peer.id);
@@ -186,7 +209,6 @@ impl Shared {
         self.check_ready();
     }
 
-    /// Removes a peer whose connection has closed.
     fn lost(&self, peer: &Peer) {
         self.peers.borrow_mut().remove(peer.id);
         if peer.is_ready()
@@ -195,11 +217,6 @@ impl Shared {
             sink.peer_gone(peer.id);
         }
         self.check_ready();
-    }
-
-    /// Returns the sink. Nothing is borrowed while it is used: subscribers may do anything with the transport.
-    fn sink(&self) -> Option<BusSink> {
-        self.sink.borrow().clone()
     }
 }
 

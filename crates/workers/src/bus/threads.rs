@@ -7,9 +7,8 @@
 mod group;
 mod member;
 
-use std::cell::RefCell;
 use std::fmt;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -51,11 +50,6 @@ pub struct ThreadTransport {
     member: Rc<Member>,
 }
 
-thread_local! {
-    /// The members on this thread, for the calls that wake them.
-    static MEMBERS: RefCell<Vec<Weak<Member>>> = const { RefCell::new(Vec::new()) };
-}
-
 impl ThreadBus {
     /// Creates a group without members.
     #[expect(
@@ -76,30 +70,13 @@ impl ThreadBus {
 
     /// Joins the group with this thread's loop.
     pub fn join(&self) -> ThreadTransport {
-        let member = Rc::new(Member::join(&self.group));
-        let _ = MEMBERS.try_with(|members| {
-            let mut members = members.borrow_mut();
-            members.retain(|member| member.strong_count() > 0);
-            members.push(Rc::downgrade(&member));
-        });
+        let member = Member::join(&self.group);
         ThreadTransport { member }
     }
 
     /// Returns the number of members.
     pub fn members(&self) -> usize {
         self.group.members()
-    }
-}
-
-/// Delivers what waits for a member of this thread.
-fn receive(number: u64) {
-    let member = MEMBERS.try_with(|members| {
-        let members = members.borrow();
-        let mut members = members.iter().filter_map(Weak::upgrade);
-        members.find(|member| member.number() == number)
-    });
-    if let Ok(Some(member)) = member {
-        member.receive();
     }
 }
 

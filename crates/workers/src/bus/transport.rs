@@ -1,12 +1,8 @@
 //! The interface between a bus and what carries its messages to other workers.
 
-use std::fmt;
 use std::marker::PhantomData;
 
 use bytes::Bytes;
-
-use super::events::emit_peer;
-use super::local::{self, Bus};
 
 /// Carries the messages of a bus to other workers, and theirs to the bus.
 ///
@@ -111,7 +107,8 @@ pub struct BusStats {
 /// It does nothing once its transport is detached.
 #[derive(Clone)]
 pub struct BusSink {
-    generation: u64,
+    /// The number of the attachment.
+    pub(super) generation: u64,
     local: PhantomData<*const ()>,
 }
 
@@ -121,38 +118,5 @@ impl BusSink {
             generation,
             local: PhantomData,
         }
-    }
-
-    /// Delivers a message to the subscribers of its topic, if there are any. Subscribers are called before this returns, except
-    /// from within a subscriber.
-    pub fn deliver(&self, topic: &str, payload: Bytes) {
-        local::receive(self.generation, topic, payload);
-    }
-
-    /// Reports that another worker is connected: the bus emits `peer`.
-    pub fn peer(&self, id: u64) {
-        if self.is_attached() {
-            emit_peer(Bus::PEER, id);
-        }
-    }
-
-    /// Reports that another worker has gone: the bus emits `peer-gone`. For ids that were reported with [`peer`](BusSink::peer).
-    pub fn peer_gone(&self, id: u64) {
-        if self.is_attached() {
-            emit_peer(Bus::PEER_GONE, id);
-        }
-    }
-
-    /// Returns whether the transport is still attached.
-    pub fn is_attached(&self) -> bool {
-        local::is_attached(self.generation)
-    }
-}
-
-impl fmt::Debug for BusSink {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BusSink")
-            .field("attached", &self.is_attached())
-            .finish_non_exhaustive()
     }
 }

@@ -4,7 +4,15 @@ use std::fmt::Write;
 
 use super::Status;
 
-pub(super) fn encode(status: &Status) -> String {
+impl Status {
+    /// Returns the state as JSON without spaces: `generation`, `master`, and `workers` with `worker`, `pid`, `generation`, `state`
+    /// (`ready` or `draining`), `connections`, `requests`, `websockets` and `restarts`.
+    pub fn to_json(&self) -> String {
+        encode(self)
+    }
+}
+
+fn encode(status: &Status) -> String {
     let Status {
         generation, master, ..
     } = status;

@@ -119,17 +119,6 @@ impl Status {
         }
     }
 
-    /// Returns the state as JSON without spaces: `generation`, `master`, and `workers` with `worker`, `pid`, `generation`, `state`
-    /// (`ready` or `draining`), `connections`, `requests`, `websockets` and `restarts`.
-    pub fn to_json(&self) -> String {
-        json::encode(self)
-    }
-
-    /// Returns the totals in the text format of Prometheus, version 0.0.4.
-    pub fn to_prometheus(&self) -> String {
-        prometheus::encode(self)
-    }
-
     fn restarts(&self, number: usize) -> u64 {
         let totals = self.totals.get(number.wrapping_sub(1));
         totals.map_or(0, |totals| totals.restarts)

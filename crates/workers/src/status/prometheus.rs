@@ -101,7 +101,14 @@ const HISTOGRAMS: [(&str, &str, Times); 3] = [
     ),
 ];
 
-pub(super) fn encode(status: &Status) -> String {
+impl Status {
+    /// Returns the totals in the text format of Prometheus, version 0.0.4.
+    pub fn to_prometheus(&self) -> String {
+        encode(self)
+    }
+}
+
+fn encode(status: &Status) -> String {
     let mut text = Text(String::with_capacity(4096));
     for (name, kind, help, value) in FAMILIES {
         text.family(name, kind, help);

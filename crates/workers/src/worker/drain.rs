@@ -3,12 +3,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Drain, Runtime, Worker, heart, with_runtime};
 use futures::future::join_all;
 use uptick_emitter::emit;
 use uptick_event_loop::{add_timer, spawn, stop};
 use uptick_http::{HttpServer, ShutdownOptions};
 
+use super::handle::{Drain, Worker};
+use super::heart;
+use super::runtime::{Runtime, with_runtime};
 use crate::bus::Bus;
 use crate::control::DrainCause;
 use crate::memory::State;

@@ -2,7 +2,6 @@
 //!
 //! One timer does all of it, so an idle worker wakes up four times a second at most.
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -10,9 +9,9 @@ use uptick_event_loop::{Histogram, add_periodic_timer};
 use uptick_http::HttpServer;
 use uptick_websocket::WebSocketRoutes;
 
-use super::{Runtime, with_runtime};
+use super::runtime::{COUNTERS, Runtime, with_runtime};
 use crate::bus::Bus;
-use crate::memory::{Counter, Gauge, Times, monotonic_milliseconds};
+use crate::memory::{Gauge, Times, monotonic_milliseconds};
 use crate::tls;
 
 /// The longest time between two signs of life.
@@ -20,24 +19,6 @@ const LONGEST_PERIOD: Duration = Duration::from_millis(250);
 
 /// Memory is looked at once in so many signs of life.
 const MEMORY_EVERY: u64 = 16;
-
-/// What the timer knows from before.
-#[derive(Default)]
-pub(super) struct Heart {
-    started: Cell<Option<Instant>>,
-    beats: Cell<u64>,
-    published: RefCell<Published>,
-    asked: Cell<bool>,
-}
-
-/// The counts that are in the shared memory already.
-#[derive(Default)]
-struct Published {
-    counters: [u64; COUNTERS.len()],
-    lag: Histogram,
-    handlers: Histogram,
-    pings: Histogram,
-}
 
 /// Starts the timer.
 pub(super) fn start(runtime: &Rc<Runtime>) {
@@ -55,21 +36,6 @@ fn beat(runtime: &Rc<Runtime>) {
     publish();
     check_limits(runtime);
 }
-
-/// The counters that are brought up to date, in the order of [`Published::counters`].
-const COUNTERS: [Counter; 11] = [
-    Counter::Requests2xx,
-    Counter::Requests3xx,
-    Counter::Requests4xx,
-    Counter::Requests5xx,
-    Counter::MessagesDropped,
-    Counter::BusPublished,
-    Counter::BusReceived,
-    Counter::BusDropped,
-    Counter::Handshakes,
-    Counter::Resumptions,
-    Counter::HandshakeFailures,
-];
 
 /// Brings the counters of this worker in the shared memory up to date.
 pub(super) fn publish() {

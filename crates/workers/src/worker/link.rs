@@ -1,14 +1,11 @@
-//! The way to the master and back.
+//! Messages to the master.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use uptick_emitter::emit;
-use uptick_event_loop::{LoopHandle, add_read_stream, add_write_stream, remove_write_stream};
+use uptick_event_loop::{LoopHandle, add_write_stream, remove_write_stream};
 
-use super::{Worker, drain, with_runtime};
-use crate::control::{Channel, DrainCause, Message};
-use crate::error::Error;
+use crate::control::{Channel, Message};
 
 /// How a worker reaches its master.
 #[derive(Clone)]
@@ -74,55 +71,5 @@ fn flush_later(channel: &Rc<RefCell<Channel>>) {
     });
     if let Err(error) = added {
         tracing::warn!("{error}");
-    }
-}
-
-/// Takes what the master says from now on. When the master has ended, the worker drains.
-pub(super) fn listen(channel: &Rc<RefCell<Channel>>) -> Result<(), Error> {
-    let descriptor = Rc::new(channel.borrow().descriptor()?);
-    let watched = Rc::clone(&descriptor);
-    let channel = Rc::clone(channel);
-    add_read_stream(watched, move || {
-        loop {
-            let received = channel.borrow().receive();
-            match received {
-                Ok(Some(message)) => handle(message),
-                Ok(None) => return,
-                Err(Error::PeerGone) => {
-                    uptick_event_loop::remove_read_stream(&descriptor);
-                    return drain::begin(DrainCause::Stop);
-                }
-                Err(error) => tracing::error!("{error}"),
-            }
-        }
-    })?;
-    Ok(())
-}
-
-/// Does what the master says.
-pub(crate) fn handle(message: Message) {
-    match message {
-        Message::Drain(cause) => drain::begin(cause),
-        Message::Peer {
-            slot,
-            bus,
-            connections,
-        } => super::process::add_peer(slot, bus, connections),
-        Message::Complete => super::process::complete(),
-        Message::Accept => {
-            with_runtime(|runtime| {
-                for server in runtime.sharing.servers() {
-                    server.accept_waiting();
-                }
-            });
-        }
-        Message::ReopenLogs => {
-            if let Some(worker) = Worker::current() {
-                emit(&worker, Worker::REOPEN, ());
-            }
-        }
-        Message::Start(_) | Message::Ready | Message::Replace { .. } | Message::Forward { .. } => {
-            tracing::error!("a worker got a message that is for a master");
-        }
     }
 }

@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use uptick_event_loop::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, add_signal, add_timer};
+use uptick_event_loop::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, add_signal};
 
-use super::link::{self, Link};
-use super::runtime::Parts;
-use super::{Runtime, Worker, heart};
+use super::handle::Worker;
+use super::link::Link;
+use super::runtime::{Parts, Runtime};
+use super::{commands, heart, peers};
 use crate::accept::{ProcessPeers, Sharing};
 use crate::bus::{Bus, SocketTransport, connect_hubs};
 use crate::control::{Channel, Message, Start};
@@ -32,20 +32,6 @@ pub(crate) fn has_channel() -> bool {
     kind == Ok(rustix::net::SocketType::SEQPACKET)
 }
 
-/// How long the other workers may take to say what they are subscribed to: one of them may be stopped, or hang.
-const LONGEST_HELLO: Duration = Duration::from_millis(300);
-
-struct Peers {
-    bus: SocketTransport,
-    connections: Rc<ProcessPeers>,
-    setup_done: bool,
-    complete: bool,
-}
-
-thread_local! {
-    static PEERS: RefCell<Option<Peers>> = const { RefCell::new(None) };
-}
-
 /// Runs this process as a worker until it has drained.
 pub(crate) fn run_process(
     settings: &WorkerSettings,
@@ -58,14 +44,13 @@ pub(crate) fn run_process(
     let channel = Rc::new(RefCell::new(channel));
     ignore_signals()?;
     let runtime = install(start, settings, Rc::clone(&channel))?;
-    link::listen(&channel)?;
+    commands::listen(&channel)?;
     heart::start(&runtime);
     setup(runtime.worker()).map_err(|error| Error::Setup {
         worker: runtime.place + 1,
         reason: error.to_string().into(),
     })?;
-    with_peers(|peers| peers.setup_done = true);
-    ready_if_complete();
+    peers::set_up();
     uptick_event_loop::run()?;
     let cut = runtime.cut.get();
     Runtime::uninstall();
@@ -91,14 +76,7 @@ fn install(
     bus.set_id(start.slot as u64);
     Bus::of_thread().attach(bus.clone());
     connect_hubs();
-    PEERS.with_borrow_mut(|peers| {
-        *peers = Some(Peers {
-            bus,
-            connections,
-            setup_done: false,
-            complete: false,
-        });
-    });
+    peers::set(bus, connections);
     Ok(Runtime::install(Parts {
         place: start.place,
         generation: start.generation,
@@ -110,43 +88,6 @@ fn install(
         link: Link::Process(channel),
         sharing,
     }))
-}
-
-fn with_peers<R>(f: impl FnOnce(&mut Peers) -> R) -> Option<R> {
-    PEERS.with_borrow_mut(|peers| peers.as_mut().map(f))
-}
-
-/// Connects this worker with another one.
-pub(super) fn add_peer(slot: usize, bus: OwnedFd, connections: OwnedFd) {
-    let peers = with_peers(|peers| (peers.bus.clone(), Rc::clone(&peers.connections)));
-    let Some((sockets, processes)) = peers else {
-        return;
-    };
-    super::with_runtime(|runtime| processes.add(slot, connections, &runtime.sharing));
-    if let Err(error) = sockets.add_peer(slot as u64, bus) {
-        tracing::error!("connecting with another worker failed: {error}");
-    }
-}
-
-/// The master has named all the workers that run.
-pub(super) fn complete() {
-    with_peers(|peers| peers.complete = true);
-    ready_if_complete();
-}
-
-/// Reports that this worker serves, once it is set up and knows what the others are subscribed to.
-fn ready_if_complete() {
-    let Some(bus) =
-        with_peers(|peers| (peers.setup_done && peers.complete).then(|| peers.bus.clone()))
-            .flatten()
-    else {
-        return;
-    };
-    let announce = || {
-        super::with_runtime(|runtime| runtime.announce_ready());
-    };
-    bus.when_ready(announce);
-    add_timer(LONGEST_HELLO, announce);
 }
 
 /// Takes the socket to the master, which is the standard input, and puts `/dev/null` in its place.

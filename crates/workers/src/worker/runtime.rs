@@ -4,15 +4,18 @@ use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use uptick_emitter::{Listeners, emit};
+use uptick_event_loop::Histogram;
 use uptick_socket::{Server, ServerOptions};
 
-use super::{Link, Worker, heart};
+use super::handle::Worker;
+use super::link::Link;
 use crate::accept::Sharing;
 use crate::control::DrainCause;
 use crate::error::Error;
-use crate::memory::{Memory, Slot, State};
+use crate::memory::{Counter, Memory, Slot, State};
 use crate::settings::WorkerSettings;
 
 /// The state of the worker on this thread.
@@ -30,8 +33,41 @@ pub(crate) struct Runtime {
     pub(super) draining: Cell<Option<DrainCause>>,
     /// Connections were cut at the deadline.
     pub(super) cut: Cell<bool>,
-    pub(super) heart: heart::Heart,
+    pub(super) heart: Heart,
 }
+
+/// The state of the timer that gives signs of life.
+#[derive(Default)]
+pub(super) struct Heart {
+    pub(super) started: Cell<Option<Instant>>,
+    pub(super) beats: Cell<u64>,
+    pub(super) published: RefCell<Published>,
+    pub(super) asked: Cell<bool>,
+}
+
+/// The counts that are in the shared memory already.
+#[derive(Default)]
+pub(super) struct Published {
+    pub(super) counters: [u64; COUNTERS.len()],
+    pub(super) lag: Histogram,
+    pub(super) handlers: Histogram,
+    pub(super) pings: Histogram,
+}
+
+/// The counters that are brought up to date, in the order of [`Published::counters`].
+pub(super) const COUNTERS: [Counter; 11] = [
+    Counter::Requests2xx,
+    Counter::Requests3xx,
+    Counter::Requests4xx,
+    Counter::Requests5xx,
+    Counter::MessagesDropped,
+    Counter::BusPublished,
+    Counter::BusReceived,
+    Counter::BusDropped,
+    Counter::Handshakes,
+    Counter::Resumptions,
+    Counter::HandshakeFailures,
+];
 
 /// What a runtime is made of.
 pub(crate) struct Parts {
@@ -72,7 +108,7 @@ impl Runtime {
             listeners: RefCell::new(Listeners::new()),
             draining: Cell::new(None),
             cut: Cell::new(false),
-            heart: heart::Heart::default(),
+            heart: Heart::default(),
         });
         Sharing::install(&runtime.sharing);
         RUNTIME.with_borrow_mut(|place| *place = Some(Rc::clone(&runtime)));

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use uptick_event_loop::LoopHandle;
 
-use super::link::{self, Link};
-use super::runtime::Parts;
-use super::{Runtime, SetUp, heart};
+use super::handle::SetUp;
+use super::link::Link;
+use super::runtime::{Parts, Runtime};
+use super::{commands, heart};
 use crate::accept::{Sharing, ThreadPeers, ThreadRegistry};
 use crate::bus::{Bus, ThreadBus, connect_hubs};
 use crate::control::{Inbox, Message};
@@ -82,7 +83,7 @@ fn serve(start: ThreadStart, context: &ThreadContext) -> Result<(), Error> {
         worker: runtime.place + 1,
         reason: error.to_string().into(),
     })?;
-    if !context.inbox.open(link::handle) {
+    if !context.inbox.open(commands::handle) {
         return Ok(());
     }
     context.registry.add(slot, uptick_event_loop::handle());

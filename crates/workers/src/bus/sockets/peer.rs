@@ -1,6 +1,6 @@
 //! The connection to another process, and the frames that come from there.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashSet;
 use std::fmt;
 use std::rc::{Rc, Weak};
@@ -11,8 +11,8 @@ use uptick_event_loop::driver;
 use uptick_socket::engine::{Engine, Session, Visit};
 use uptick_socket::{Connection, Error};
 
-use super::Shared;
 use crate::bus::frame::{self, Frame, FrameDecoder, FrameError, VERSION};
+use crate::bus::transport::BusSink;
 
 /// The number of bytes beyond the limit from which on announcements are kept back: 1 MiB.
 const ANNOUNCEMENTS: usize = 1024 * 1024;
@@ -20,13 +20,37 @@ const ANNOUNCEMENTS: usize = 1024 * 1024;
 /// The time for which a transport that leaves goes on sending what waits.
 const LEAVING: Duration = Duration::from_secs(1);
 
+/// The transport of a peer. Nothing of it is borrowed while the peer calls a method.
+pub(super) trait PeerOwner {
+    /// Returns the way of messages to the bus.
+    fn sink(&self) -> Option<BusSink>;
+
+    /// Returns the topics that the bus has announced.
+    fn topics(&self) -> Ref<'_, HashSet<Rc<str>>>;
+
+    /// Notes that a peer is interested in a topic.
+    fn subscribe(&self, peer: &Peer, topic: &str);
+
+    /// Notes that a peer is not interested in a topic any more.
+    fn unsubscribe(&self, peer: &Peer, topic: &str);
+
+    /// Forgets the topics of a peer.
+    fn forget(&self, peer: &Peer);
+
+    /// Notes that the topics of a peer are known.
+    fn connected(&self, peer: &Peer);
+
+    /// Removes a peer whose connection has closed.
+    fn lost(&self, peer: &Peer);
+}
+
 /// Another process.
 pub(super) struct Peer {
     pub(super) id: u64,
     pub(super) conn: Connection,
     /// The number of topics that it has announced.
     pub(super) topics: Cell<usize>,
-    transport: Weak<Shared>,
+    transport: Weak<dyn PeerOwner>,
     decoder: RefCell<FrameDecoder>,
     progress: Cell<Progress>,
     /// Announcements were kept back.
@@ -55,12 +79,12 @@ enum Misbehaviour {
 }
 
 impl Peer {
-    pub(super) fn new(id: u64, conn: Connection, transport: &Rc<Shared>) -> Self {
+    pub(super) fn new(id: u64, conn: Connection, transport: Weak<dyn PeerOwner>) -> Self {
         Peer {
             id,
             conn,
             topics: Cell::new(0),
-            transport: Rc::downgrade(transport),
+            transport,
             decoder: RefCell::default(),
             progress: Cell::new(Progress::Silent),
             is_behind: Cell::new(false),
@@ -117,7 +141,7 @@ impl Peer {
     /// Handles the frames that are complete.
     fn handle_frames(
         &self,
-        shared: &Shared,
+        owner: &dyn PeerOwner,
         decoder: &mut FrameDecoder,
     ) -> Result<(), Misbehaviour> {
         while let Some(frame) = decoder.next()? {
@@ -125,11 +149,11 @@ impl Peer {
                 if self.progress.get() == Progress::Silent {
                     return Err(Misbehaviour::Order);
                 }
-                if let Some(sink) = shared.sink() {
+                if let Some(sink) = owner.sink() {
                     sink.deliver(topic, payload);
                 }
             } else {
-                self.handle(shared, frame)?;
+                self.handle(owner, frame)?;
             }
             // Whoever was called may have removed the peer.
             if self.is_over.get() {
@@ -140,7 +164,7 @@ impl Peer {
     }
 
     /// Handles a frame that is not a message.
-    fn handle(&self, shared: &Shared, frame: Frame<'_>) -> Result<(), Misbehaviour> {
+    fn handle(&self, owner: &dyn PeerOwner, frame: Frame<'_>) -> Result<(), Misbehaviour> {
         match (self.progress.get(), frame) {
             (Progress::Silent, Frame::Hello(VERSION)) => self.progress.set(Progress::Greeted),
             (Progress::Silent, Frame::Hello(version)) => {
@@ -149,12 +173,12 @@ impl Peer {
             (Progress::Silent, _) | (_, Frame::Hello(_)) => return Err(Misbehaviour::Order),
             (Progress::Greeted, Frame::Ready) => {
                 self.progress.set(Progress::Ready);
-                shared.connected(self);
+                owner.connected(self);
             }
             (Progress::Ready, Frame::Ready) => return Err(Misbehaviour::Order),
-            (_, Frame::Subscribe(topic)) => shared.peers.borrow_mut().subscribe(self.id, topic),
-            (_, Frame::Unsubscribe(topic)) => shared.peers.borrow_mut().unsubscribe(self.id, topic),
-            (_, Frame::Reset) => shared.peers.borrow_mut().forget(self.id),
+            (_, Frame::Subscribe(topic)) => owner.subscribe(self, topic),
+            (_, Frame::Unsubscribe(topic)) => owner.unsubscribe(self, topic),
+            (_, Frame::Reset) => owner.forget(self),
             (_, Frame::Message { .. }) => {}
         }
         Ok(())
@@ -169,13 +193,13 @@ fn append_topics(out: &mut Vec<u8>, topics: &HashSet<Rc<str>>) {
 
 impl Session<Connection> for Peer {
     fn data(&self, _: &Visit<Connection>, bytes: &mut BytesMut) {
-        let Some(shared) = self.transport.upgrade() else {
+        let Some(owner) = self.transport.upgrade() else {
             return self.conn.close();
         };
         // Subscribers may do anything with this transport, so the decoder is not borrowed.
         let mut decoder = self.decoder.take();
         decoder.push(bytes);
-        let handled = self.handle_frames(&shared, &mut decoder);
+        let handled = self.handle_frames(&*owner, &mut decoder);
         self.decoder.replace(decoder);
         if let Err(error) = handled {
             tracing::error!("cutting off the worker {} from the bus: {error}", self.id);
@@ -188,13 +212,13 @@ impl Session<Connection> for Peer {
     }
 
     fn drain(&self, _: &Visit<Connection>) {
-        let Some(shared) = self.transport.upgrade() else {
+        let Some(owner) = self.transport.upgrade() else {
             return;
         };
         if self.is_behind.replace(false) {
             self.conn.write_with(|out| {
                 frame::append(out, &Frame::Reset);
-                append_topics(out, &shared.topics.borrow());
+                append_topics(out, &owner.topics());
             });
         }
     }
@@ -205,8 +229,8 @@ impl Session<Connection> for Peer {
 
     fn close(&self, _: &Visit<Connection>) {
         self.finish();
-        if let Some(shared) = self.transport.upgrade() {
-            shared.lost(self);
+        if let Some(owner) = self.transport.upgrade() {
+            owner.lost(self);
         }
     }
 }

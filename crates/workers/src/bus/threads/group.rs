@@ -51,6 +51,8 @@ pub(super) struct Inbox {
     pub(super) number: u64,
     sender: Sender<Delivery>,
     handle: LoopHandle,
+    /// Delivers the messages to the member with a number, on its thread.
+    receive: fn(u64),
     /// The member will look into its inbox without being woken.
     scheduled: AtomicBool,
     has_left: AtomicBool,
@@ -84,14 +86,20 @@ impl Group {
         lock(&self.interests).members.len()
     }
 
-    /// Adds a member whose messages go to `sender`.
-    pub(super) fn join(&self, sender: Sender<Delivery>, handle: LoopHandle) -> Arc<Inbox> {
+    /// Adds a member whose messages go to `sender`. A wake-up calls `receive` with its number, on its thread.
+    pub(super) fn join(
+        &self,
+        sender: Sender<Delivery>,
+        handle: LoopHandle,
+        receive: fn(u64),
+    ) -> Arc<Inbox> {
         let mut interests = lock(&self.interests);
         interests.joined += 1;
         let inbox = Arc::new(Inbox {
             number: interests.joined,
             sender,
             handle,
+            receive,
             scheduled: AtomicBool::new(false),
             has_left: AtomicBool::new(false),
             changed: AtomicBool::new(false),
@@ -192,8 +200,8 @@ impl Inbox {
         if self.scheduled.load(Ordering::Relaxed) || self.scheduled.swap(true, Ordering::Relaxed) {
             return;
         }
-        let number = self.number;
-        if let Err(error) = self.handle.post(move || super::receive(number)) {
+        let (number, receive) = (self.number, self.receive);
+        if let Err(error) = self.handle.post(move || receive(number)) {
             self.scheduled.store(false, Ordering::Relaxed);
             if matches!(error, Error::PostQueueFull { .. }) {
                 let inbox = Arc::clone(self);

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::mpsc::{Receiver, channel};
@@ -50,17 +50,28 @@ struct Link {
     queued: Arc<AtomicUsize>,
 }
 
+thread_local! {
+    /// The members on this thread, for the calls that wake them.
+    static MEMBERS: RefCell<Vec<Weak<Member>>> = const { RefCell::new(Vec::new()) };
+}
+
 impl Member {
-    pub(super) fn join(group: &Arc<Group>) -> Self {
+    pub(super) fn join(group: &Arc<Group>) -> Rc<Self> {
         let (sender, receiver) = channel();
-        Member {
+        let member = Rc::new(Member {
             group: Arc::clone(group),
-            inbox: group.join(sender, handle()),
+            inbox: group.join(sender, handle(), receive),
             receiver,
             sink: RefCell::new(None),
             routing: RefCell::default(),
             dropped: Cell::new(0),
-        }
+        });
+        let _ = MEMBERS.try_with(|members| {
+            let mut members = members.borrow_mut();
+            members.retain(|member| member.strong_count() > 0);
+            members.push(Rc::downgrade(&member));
+        });
+        member
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -175,7 +186,19 @@ impl Member {
     /// Delivers what waits in the next iteration of the loop.
     fn receive_later(&self) {
         let number = self.number();
-        future_tick(move || super::receive(number));
+        future_tick(move || receive(number));
+    }
+}
+
+/// Delivers what waits for a member of this thread.
+fn receive(number: u64) {
+    let member = MEMBERS.try_with(|members| {
+        let members = members.borrow();
+        let mut members = members.iter().filter_map(Weak::upgrade);
+        members.find(|member| member.number() == number)
+    });
+    if let Ok(Some(member)) = member {
+        member.receive();
     }
 }
 

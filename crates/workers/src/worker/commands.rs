@@ -1,0 +1,63 @@
+//! Messages from the master.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use uptick_emitter::emit;
+use uptick_event_loop::add_read_stream;
+
+use super::handle::Worker;
+use super::runtime::with_runtime;
+use super::{drain, peers};
+use crate::control::{Channel, DrainCause, Message};
+use crate::error::Error;
+
+/// Starts to receive the messages of the master. When the master has ended, the worker drains.
+pub(super) fn listen(channel: &Rc<RefCell<Channel>>) -> Result<(), Error> {
+    let descriptor = Rc::new(channel.borrow().descriptor()?);
+    let watched = Rc::clone(&descriptor);
+    let channel = Rc::clone(channel);
+    add_read_stream(watched, move || {
+        loop {
+            let received = channel.borrow().receive();
+            match received {
+                Ok(Some(message)) => handle(message),
+                Ok(None) => return,
+                Err(Error::PeerGone) => {
+                    uptick_event_loop::remove_read_stream(&descriptor);
+                    return drain::begin(DrainCause::Stop);
+                }
+                Err(error) => tracing::error!("{error}"),
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Handles a message of the master.
+pub(crate) fn handle(message: Message) {
+    match message {
+        Message::Drain(cause) => drain::begin(cause),
+        Message::Peer {
+            slot,
+            bus,
+            connections,
+        } => peers::add_peer(slot, bus, connections),
+        Message::Complete => peers::complete(),
+        Message::Accept => {
+            with_runtime(|runtime| {
+                for server in runtime.sharing.servers() {
+                    server.accept_waiting();
+                }
+            });
+        }
+        Message::ReopenLogs => {
+            if let Some(worker) = Worker::current() {
+                emit(&worker, Worker::REOPEN, ());
+            }
+        }
+        Message::Start(_) | Message::Ready | Message::Replace { .. } | Message::Forward { .. } => {
+            tracing::error!("a worker got a message that is for a master");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The connections of a process with the other workers.
+
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use uptick_event_loop::add_timer;
+
+use super::runtime::with_runtime;
+use crate::accept::ProcessPeers;
+use crate::bus::SocketTransport;
+
+/// How long the other workers may take to say what they are subscribed to: one of them may be stopped, or hang.
+const LONGEST_HELLO: Duration = Duration::from_millis(300);
+
+struct Peers {
+    bus: SocketTransport,
+    connections: Rc<ProcessPeers>,
+    setup_done: bool,
+    complete: bool,
+}
+
+thread_local! {
+    static PEERS: RefCell<Option<Peers>> = const { RefCell::new(None) };
+}
+
+fn with_peers<R>(f: impl FnOnce(&mut Peers) -> R) -> Option<R> {
+    PEERS.with_borrow_mut(|peers| peers.as_mut().map(f))
+}
+
+/// Sets what connects this process with the other workers.
+pub(super) fn set(bus: SocketTransport, connections: Rc<ProcessPeers>) {
+    PEERS.with_borrow_mut(|peers| {
+        *peers = Some(Peers {
+            bus,
+            connections,
+            setup_done: false,
+            complete: false,
+        });
+    });
+}
+
+/// Notes that the program has set this worker up.
+pub(super) fn set_up() {
+    with_peers(|peers| peers.setup_done = true);
+    ready_if_complete();
+}
+
+/// Connects this worker with another one.
+pub(super) fn add_peer(slot: usize, bus: OwnedFd, connections: OwnedFd) {
+    let peers = with_peers(|peers| (peers.bus.clone(), Rc::clone(&peers.connections)));
+    let Some((sockets, processes)) = peers else {
+        return;
+    };
+    with_runtime(|runtime| processes.add(slot, connections, &runtime.sharing));
+    if let Err(error) = sockets.add_peer(slot as u64, bus) {
+        tracing::error!("connecting with another worker failed: {error}");
+    }
+}
+
+/// The master has named all the workers that run.
+pub(super) fn complete() {
+    with_peers(|peers| peers.complete = true);
+    ready_if_complete();
+}
+
+/// Reports that this worker serves, once it is set up and knows what the others are subscribed to.
+fn ready_if_complete() {
+    let Some(bus) =
+        with_peers(|peers| (peers.setup_done && peers.complete).then(|| peers.bus.clone()))
+            .flatten()
+    else {
+        return;
+    };
+    let announce = || {
+        with_runtime(|runtime| runtime.announce_ready());
+    };
+    bus.when_ready(announce);
+    add_timer(LONGEST_HELLO, announce);
+}
