@@ -121,6 +121,8 @@ impl HttpConnection {
 
 fn failed(state: &mut State, exchange: &Exchange, failure: BodyError) -> Found {
     state.flags.insert(Flags::LAST);
+    // The time for the response starts.
+    state.since = Timestamp::now();
     exchange.body.set(BodyProgress::Failed);
     exchange.fail_body(failure.clone());
     Found::Failed(failure)

@@ -152,7 +152,11 @@ impl HttpConnection {
                 Step::Handle(exchange, site) => self.handle(&self.conn, &exchange, &site),
                 Step::Piece(exchange, piece) => emit_to_request(&exchange, Request::DATA, piece),
                 Step::PieceEnd(exchange) => emit_to_request(&exchange, Request::END, ()),
-                Step::Failed(exchange, error) => body_failed(&exchange, error),
+                Step::Failed(exchange, error) => {
+                    // The time for the response starts.
+                    self.state().since = Timestamp::now();
+                    body_failed(&exchange, error);
+                }
                 Step::Wake(waker) => waker.wake(),
                 Step::Finished(exchange) => exchange::release(exchange),
                 Step::Refuse(invalid) => self.refuse(invalid.status(), invalid.reason()),

@@ -64,9 +64,10 @@ fn of_service(service: &Rc<Service>) -> Vec<Rc<HttpConnection>> {
 
 impl State {
     /// Returns whether a connection has nothing to do that a shutdown waits for. One that came during the shutdown has had no moment for its
-    /// request yet.
+    /// request yet, and a request that was read may wait until there is room for its response.
     fn is_idle_in_shutdown(&self) -> bool {
         self.exchange.is_none()
+            && self.buffered() == 0
             && self.flags.contains(Flags::DRAINING)
             && !self.flags.intersects(Flags::FRESH | Flags::IN_HEAD)
     }

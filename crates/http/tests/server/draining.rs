@@ -93,6 +93,27 @@ fn a_request_that_came_before_the_shutdown_is_answered_though_it_was_not_read() 
 }
 
 #[test]
+fn a_request_that_waits_behind_a_full_write_queue_is_answered() {
+    let http = server();
+    http.get("/long", |_: Request| vec![b'x'; 40 << 20]);
+    http.get("/", |_: Request| "hello");
+    let mut client = Client::new(http);
+    client.set_receive_buffer(64 << 10);
+    client.send(get("/long") + &get("/"));
+    settle();
+    let cut = shut_down(http, ShutdownOptions::new());
+    settle();
+    let long = client.answer();
+    assert_eq!((long.body.len(), long.closes()), (40 << 20, false));
+    let hello = client.answer();
+    assert_eq!((hello.body.as_str(), hello.closes()), ("hello", true));
+    assert_eq!(client.rest(), "");
+    drop(client);
+    run_until(|| cut.get().is_some());
+    assert_eq!(cut.get(), Some(0));
+}
+
+#[test]
 fn a_head_that_has_begun_is_waited_for() {
     let clock = manual_clock();
     let http = server();

@@ -361,7 +361,7 @@ fn a_handler_may_take_its_time_after_a_malformed_body() {
 }
 
 #[test]
-fn a_request_whose_body_failed_is_still_answered_in_60_seconds() {
+fn a_request_is_answered_60_seconds_after_its_body_has_failed() {
     let clock = manual_clock();
     let http = server();
     http.post("/", |req: Request, _: Responder| {
@@ -369,7 +369,9 @@ fn a_request_whose_body_failed_is_still_answered_in_60_seconds() {
         req.on(Request::ERROR, |_| ());
     });
     let mut client = Client::new(http);
-    client.send("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n!");
+    client.send("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n");
+    pass(&clock, Duration::from_secs(5));
+    client.send("!");
     settle();
     pass(&clock, Duration::from_secs(59));
     assert_eq!(client.so_far(), "");
