@@ -37,11 +37,12 @@ impl Options {
                 _ => return Err(usage.into()),
             }
         }
+        // Without an address, for sockets of the service manager, a certificate says that TLS is spoken.
+        let secure = uri
+            .as_ref()
+            .map_or(cert.is_some(), |uri| uri.starts_with("tls://"));
         let uri = uri.unwrap_or("127.0.0.1:8080".into());
-        let (address, secure) = match uri.strip_prefix("tls://") {
-            Some(address) => (format!("tcp://{address}"), true),
-            None => (uri, false),
-        };
+        let address = uri.replace("tls://", "tcp://");
         let tls = match (cert, key) {
             (Some(cert), Some(key)) => Some((cert, key)),
             (None, None) if !secure => None,
@@ -59,8 +60,7 @@ impl Options {
             workers: set_times(workers)?,
             threads: threads.is_some(),
             address,
-            // Sockets of the service manager may be for TLS, too.
-            tls: tls.filter(|_| secure || std::env::var_os("LISTEN_FDS").is_some()),
+            tls: tls.filter(|_| secure),
         })
     }
 }
