@@ -1,4 +1,4 @@
-//! The queues and states of a stream, and what is to be done next.
+//! The queues and states of a stream.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -55,10 +55,10 @@ pub(super) struct State {
     pub(super) since: Timestamp,
 }
 
-/// A step that is done while nothing is borrowed.
+/// An action of a stream, to be taken while nothing is borrowed.
 pub(super) enum Step {
     Data(Session, BytesMut),
-    /// So many bytes were received that nobody wants.
+    /// Report so many received bytes as delivered, which are discarded.
     Discarded(usize),
     Drain(Option<Session>),
     End(Option<Session>),
@@ -88,7 +88,7 @@ impl State {
         }
     }
 
-    /// Returns what is to be done next.
+    /// Returns the next action.
     pub(super) fn step(&mut self) -> Step {
         if self.is_closing {
             return Step::Stop;
@@ -123,7 +123,7 @@ impl State {
         }
     }
 
-    /// Takes up to `most` bytes of those that wait to be sent.
+    /// Takes up to `most` bytes out of the write queue.
     pub(super) fn take_output(&mut self, most: usize) -> Option<BytesMut> {
         let mut pieces = [std::io::IoSlice::new(&[]); 1];
         let count = self.queue.slices(&mut pieces);

@@ -11,7 +11,7 @@ use crate::body::BodyError;
 use crate::exchange::{BodyProgress, Consumer, Exchange};
 use crate::h1::{CONTINUE, Event};
 
-/// The result of a look for the next piece.
+/// The result of polling for the next piece.
 enum Found {
     Piece(Bytes),
     Over,
@@ -129,7 +129,7 @@ fn failed(state: &mut State, exchange: &Exchange, failure: BodyError) -> Found {
 }
 
 impl State {
-    /// Begins the client's time for the body, which is waited for.
+    /// Starts the time within which the client has to send more of the body.
     fn begin_window(&mut self, exchange: &Exchange) {
         if exchange.consumer.get() != Consumer::Listeners && self.counted == 0 {
             self.since = Timestamp::now();

@@ -1,4 +1,4 @@
-//! The steps of a connection, one after the other until something has to be waited for.
+//! The requests of a connection: from received bytes to handlers, one after the other.
 
 use std::rc::Rc;
 use std::task::Waker;
@@ -19,27 +19,27 @@ use crate::exchange::{
 use crate::h1::{BodyLength, Decoder, Event, Invalid};
 use crate::site::Site;
 
-/// A step that is done while nothing is borrowed.
+/// An action of a connection, to be taken while nothing is borrowed.
 enum Step {
-    /// A request has come, and is the connection's exchange.
+    /// Handle a new request, which is the exchange of the connection.
     Handle(Rc<Exchange>, Rc<Site>),
-    /// A piece of the body, for its listeners.
+    /// Emit a piece of the body.
     Piece(Rc<Exchange>, Bytes),
-    /// The body has ended, for its listeners.
+    /// Emit the end of the body.
     PieceEnd(Rc<Exchange>),
-    /// No more of the body comes, and why.
+    /// Report an error of the body.
     Failed(Rc<Exchange>, BodyError),
-    /// The reader of the body goes on.
+    /// Wake the reader of the body.
     Wake(Waker),
-    /// An exchange is over.
+    /// Release an exchange that is over.
     Finished(Rc<Exchange>),
-    /// The received bytes are no request.
+    /// Send an error: the received bytes are not a valid request.
     Refuse(Invalid),
-    /// The connection ends.
+    /// End the connection.
     End,
-    /// The connection ends, and the client has sent all that it will.
+    /// End the connection of a client that sends no more.
     EndWithoutLinger,
-    /// Something has to be waited for.
+    /// Wait.
     Stop,
 }
 
@@ -51,7 +51,7 @@ const SPECIAL: Flags = Flags::ADVANCING
     .or(Flags::PEER_ENDED);
 
 impl HttpConnection {
-    /// Takes received bytes; those that are not a whole request go through the decoder.
+    /// Handles received bytes; those that are not a whole request go through the decoder.
     #[inline]
     pub(super) fn received(&self, stream: &Visit<Connection>, bytes: &mut BytesMut) {
         let nested = {
@@ -132,7 +132,7 @@ impl HttpConnection {
         true
     }
 
-    /// Goes on until something has to be waited for. Inside of itself it does nothing: it goes on anyway.
+    /// Continues until something has to be waited for. A nested call does nothing, as the outer one continues.
     pub(super) fn advance(&self) {
         let nested = {
             let mut state = self.state();
@@ -239,7 +239,7 @@ impl HttpConnection {
         }
     }
 
-    /// There is no request.
+    /// Returns the action when there is no complete request.
     #[inline]
     fn idle(&self, state: &mut State) -> Step {
         state.drop_fresh_decoder();
@@ -270,7 +270,7 @@ impl HttpConnection {
         }
     }
 
-    /// A request has come, or at least its head.
+    /// Sets the state of the connection for a request whose head was received.
     #[inline]
     fn begin_request(&self, state: &mut State, exchange: &Rc<Exchange>, site: &Site) {
         state.flags.remove(Flags::IN_HEAD);
@@ -297,8 +297,8 @@ impl HttpConnection {
         state.exchange = Some(Rc::clone(exchange));
     }
 
-    /// The body is still to come, or a part of it; `None` to look again. Each piece of it is a turn of the loop and not a
-    /// call within a call: there may be thousands in one read.
+    /// Returns the action for a body that was not received whole; `None` to look again. Each piece is a turn of the loop, not a nested call:
+    /// there may be thousands in one read.
     fn body_step(&self, state: &mut State, exchange: &Rc<Exchange>) -> Option<Step> {
         let drains = exchange.is_done();
         if exchange.body.get() == BodyProgress::Failed {

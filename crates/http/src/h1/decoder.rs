@@ -1,4 +1,4 @@
-//! Requests out of bytes.
+//! The decoder of requests.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -14,7 +14,7 @@ use super::parse;
 use super::request_head::{BodyLength, Parts, RequestHead};
 use super::text::is_token;
 
-/// The most empty lines before a request that are passed over (RFC 9112, 2.2).
+/// The number of empty lines before a request that are ignored (RFC 9112, 2.2).
 const MOST_EMPTY_LINES: u8 = 2;
 
 const LINE_TOO_LONG: Invalid = Invalid::new(
@@ -29,18 +29,18 @@ const TOO_MANY_FIELDS: Invalid = Invalid::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     "the request has too many fields",
 );
-/// What a [`Decoder`] has found.
+/// An event of a [`Decoder`].
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A request begins.
+    /// The head of a request.
     Head(RequestHead),
-    /// A piece of its body, never empty.
+    /// A piece of the body, never empty.
     Body(Bytes),
-    /// The fields after its body, if there are any.
+    /// The trailers, if there are any.
     Trailers(Trailers),
-    /// It ends. The next may follow, unless it said that it is the last.
+    /// The end of the request. The next one follows, unless this one has `Connection: close`.
     Complete,
-    /// It is refused, and nothing comes after this.
+    /// The bytes are not a valid request. It is the last event.
     Error(Invalid),
 }
 
@@ -56,18 +56,18 @@ impl From<BodyPart> for Event {
 
 /// Reads the requests of one connection.
 ///
-/// However the bytes are cut into pieces, the events are the same, but for how the bytes of bodies are cut. Between two
-/// requests, a decoder keeps no memory but its own.
+/// The events do not depend on how the bytes are split, except for the sizes of the pieces of bodies. Between two requests, a decoder keeps
+/// no buffer.
 #[derive(Debug, Default)]
 pub struct Decoder {
     input: Input,
     state: State,
 }
 
-/// What comes next. `last` tells that the client wants to send no further request.
+/// The part of a request that is decoded next. `last` is true if the client sends no further request.
 #[derive(Debug)]
 enum State {
-    /// A request, before which there were some empty lines.
+    /// A head, after some empty lines.
     Head {
         lines: Lines,
         first_line: u32,
@@ -75,14 +75,14 @@ enum State {
     },
     /// The rest of a request, or its end.
     Body { body: Body, last: bool },
-    /// Nothing that would be decoded, after the last request.
+    /// Nothing: the last request has ended.
     Nothing,
-    /// Nothing, after something that was refused.
+    /// Nothing: a request was refused.
     Refused,
 }
 
 impl State {
-    /// The state after a head.
+    /// Returns the state after a head.
     #[inline]
     fn after(parts: &Parts) -> State {
         State::Body {
@@ -101,7 +101,7 @@ impl State {
         matches!(self, State::Body { body, .. } if body.is_over())
     }
 
-    /// The state after a request.
+    /// Returns the state after a request.
     #[inline]
     fn after_end(last: bool) -> State {
         match last {
@@ -122,12 +122,12 @@ impl Default for State {
 }
 
 impl Decoder {
-    /// A decoder at the beginning of a connection.
+    /// Creates a decoder for a new connection.
     pub fn new() -> Decoder {
         Decoder::default()
     }
 
-    /// Makes a decoder at the body of a request; `None` when it has none.
+    /// Creates a decoder that begins with the body of a request; `None` if that has none.
     #[inline]
     pub(crate) fn at_body(head: &RequestHead) -> Option<Decoder> {
         let state = State::after(&head.parts);
@@ -137,15 +137,15 @@ impl Decoder {
         })
     }
 
-    /// Takes what came. Read all events before more is pushed, so that nothing has to be copied but the beginning of a
-    /// head whose end is yet to come. After a request was refused, what comes is dropped.
+    /// Adds received bytes. Take all events before more is pushed, so that nothing is copied but the beginning of an incomplete head. After
+    /// an error, bytes are dropped.
     pub fn push(&mut self, bytes: Bytes) {
         if !matches!(self.state, State::Refused) {
             self.input.push(bytes);
         }
     }
 
-    /// The next event, or none if more bytes are needed for one.
+    /// Returns the next event, or `None` if more bytes are needed for one.
     #[inline]
     pub fn next(&mut self, limits: &Limits) -> Option<Event> {
         match &self.state {
@@ -156,7 +156,7 @@ impl Decoder {
         }
     }
 
-    /// Passes over [`Event::Complete`], and tells whether that was next.
+    /// Takes [`Event::Complete`] if that is next; returns whether it was.
     #[inline]
     pub(crate) fn take_end(&mut self) -> bool {
         match self.state {
@@ -171,12 +171,12 @@ impl Decoder {
         }
     }
 
-    /// Whether it is between two requests, without a byte of the next one.
+    /// Returns whether it is between two requests, without a byte of the next one.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Head { .. }) && self.input.is_empty()
     }
 
-    /// Returns whether it is as good as a new one.
+    /// Returns whether it is in the state of a new decoder.
     #[inline]
     pub(crate) fn is_fresh(&self) -> bool {
         match &self.state {
@@ -187,13 +187,13 @@ impl Decoder {
         }
     }
 
-    /// The number of bytes that were pushed and are in no event yet.
+    /// Returns the number of bytes that were pushed and are in no event yet.
     pub fn buffered(&self) -> usize {
         self.input.len()
     }
 
-    /// The number of bytes of the body that are in no event yet but known to follow: the rest of its `Content-Length`, or
-    /// of the current chunk.
+    /// Returns the number of bytes of the body that are in no event yet but known to follow: the rest of its `Content-Length`, or of the
+    /// current chunk.
     pub fn announced(&self) -> u64 {
         match &self.state {
             State::Body { body, .. } => body.announced(),
@@ -201,14 +201,13 @@ impl Decoder {
         }
     }
 
-    /// What was pushed and is in no event yet, for the protocol that follows after an upgrade. Nothing is decoded
-    /// after this.
+    /// Returns the bytes that were pushed and are in no event yet, for the protocol after an upgrade. Nothing is decoded after this.
     pub fn take_rest(&mut self) -> Bytes {
         self.state = State::Nothing;
         self.input.take(usize::MAX)
     }
 
-    /// The next event if a head came whole, as most do; whatever it is if not.
+    /// Returns the next event where a head is expected: fast if the head is complete.
     #[inline]
     fn whole_head(&mut self, limits: &Limits) -> Option<Event> {
         let mut head = RequestHead::new();
@@ -247,7 +246,7 @@ impl Decoder {
         }
     }
 
-    /// The next event if a head did not come whole: its lines are looked at one by one.
+    /// Returns the next event for a head that was received in parts: line by line.
     fn head(&mut self, limits: &Limits) -> Result<Option<Event>, Invalid> {
         let State::Head {
             lines,

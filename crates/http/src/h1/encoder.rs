@@ -1,4 +1,4 @@
-//! Answers as bytes, with the framing that their status and their client call for.
+//! The encoder of responses, with the framing for their status and version.
 
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -6,68 +6,67 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use super::request_head::Version;
 use super::text::end_of_text;
 
-/// The interim answer to a client that waits for it before it sends its body.
+/// The interim response for `Expect: 100-continue`.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// The bytes with which every response begins.
 pub const RESPONSE_START: &[u8] = b"HTTP/1.1 ";
 
-/// What follows an answer on its connection.
+/// The use of the connection after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
     /// The next request.
     KeepAlive,
-    /// Nothing: it is closed.
+    /// None: it is closed.
     Close,
     /// Another protocol, after status 101.
     Upgrade,
 }
 
-/// What is known of the body of an answer.
+/// The length of the body of a response, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseBody {
-    /// There is none. To `HEAD`, and with status 304, this says nothing of the body that `GET` would have: a
-    /// `Content-Length` among the fields does.
+    /// There is no body. For `HEAD`, and with status 304, the `Content-Length` is that of the headers, if they have one.
     Empty,
-    /// Its length in bytes.
+    /// A number of bytes.
     Bytes(u64),
-    /// It ends when it ends.
+    /// An unknown number of bytes.
     Stream,
 }
 
-/// The head of an answer, and of the request what decides about its framing.
+/// The head of a response, with the properties of the request that its framing depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead<'a> {
     /// The status.
     pub status: StatusCode,
-    /// The text after the status, if not the usual one.
+    /// The reason phrase, if it is not the standard one.
     pub reason: Option<&'a str>,
-    /// The type of the body, unless `fields` has one.
+    /// The `Content-Type`, unless `fields` has one.
     pub content_type: Option<&'a str>,
-    /// The time of the answer as `Date` has it (RFC 9110, 5.6.7), unless `fields` has one.
+    /// The `Date` (RFC 9110, 5.6.7), unless `fields` has one.
     pub date: Option<&'a str>,
-    /// The other fields. Those of connection and framing ([`is_owned`]) are not sent from here; `Connection: close` is
-    /// honoured as [`Persistence::Close`].
+    /// The other headers. Those of connection and framing ([`is_owned`]) are not sent; `Connection: close` has the effect of
+    /// [`Persistence::Close`].
     pub fields: Option<&'a HeaderMap>,
-    /// What is known of the body.
+    /// The length of the body.
     pub body: ResponseBody,
     /// The version of the request.
     pub version: Version,
     /// Whether the request's method was `HEAD`, so that no body is sent.
     pub to_head: bool,
-    /// What is wanted after the answer. Status 101 is always followed by another protocol, and a body whose end is the
-    /// end of the connection by nothing.
+    /// The requested use of the connection after the response. After status 101 it is always [`Persistence::Upgrade`], and after a body that
+    /// ends with the connection [`Persistence::Close`].
     pub persistence: Persistence,
 }
 
-/// Why an answer cannot be sent as it is.
+/// An error of an [`Encoder`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// A text of the head has characters that would end its line, or that no line may have.
+    /// A text of the head has line breaks or control characters.
     #[error("the {0} of the response has characters that are not allowed there")]
     InvalidText(&'static str),
-    /// A part of a request's head is none that a server accepts.
+    /// A part of the head of a request is malformed.
     #[error("the {0} of the request is not valid")]
     InvalidRequest(&'static str),
     /// The body has more bytes than its head says.
@@ -78,12 +77,12 @@ pub enum EncodeError {
     BodyTooShort,
 }
 
-/// How the end of an answer's body is told.
+/// The framing of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     /// There is no body; pieces of one are dropped.
     None,
-    /// By its length, of which so much is to come.
+    /// By `Content-Length`, of which so many bytes are left.
     Bytes(u64),
     /// By the last chunk.
     Chunked,
@@ -91,8 +90,7 @@ pub(super) enum Framing {
     UntilClose,
 }
 
-/// The bytes of one answer, appended to a buffer: its head, the pieces of its body, its end. Names of headers and trailers
-/// are written in lower case.
+/// Writes one response to a buffer: its head, the pieces of its body, its end. Names of headers and trailers are written in lower case.
 ///
 /// ```
 /// use uptick_http::h1::{Encoder, Persistence, ResponseBody, ResponseHead, Version};
@@ -123,7 +121,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Writes the head of an answer.
+    /// Writes the head of a response.
     ///
     /// # Errors
     ///
@@ -143,7 +141,7 @@ impl Encoder {
         }
     }
 
-    /// [`begin`](Encoder::begin) for texts that are known to be fit for a head.
+    /// Writes the head of a response whose texts are known to be valid.
     pub(crate) fn begin_checked(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> Encoder {
         // Once, so that what follows seldom has to ask for room.
         out.reserve(512);
@@ -198,23 +196,23 @@ impl Encoder {
         }
     }
 
-    /// Whether pieces of the body are sent at all: not to `HEAD`, nor with a status that has none.
+    /// Returns whether the body is sent: not to `HEAD`, nor with a status without a body.
     pub fn sends_body(&self) -> bool {
         self.framing != Framing::None
     }
 
-    /// What follows the answer on its connection.
+    /// Returns the use of the connection after the response.
     pub fn persistence(&self) -> Persistence {
         self.persistence
     }
 
-    /// A byte that may be sent ahead of the next piece of the body, or of its end, without changing the body: a zero before
-    /// the size of a chunk (RFC 9112, 7.1). `None` where the framing has no such byte.
+    /// Returns a byte that may be sent before the next piece of the body, or before its end, without changing the body: a zero before the size
+    /// of a chunk (RFC 9112, 7.1). `None` if the framing has no such byte.
     pub fn leading_byte(&self) -> Option<u8> {
         (self.framing == Framing::Chunked).then_some(b'0')
     }
 
-    /// Writes a piece of the body. An empty one is nothing.
+    /// Writes a piece of the body; an empty one is ignored.
     ///
     /// # Errors
     ///
@@ -227,8 +225,8 @@ impl Encoder {
         Ok(())
     }
 
-    /// Writes what comes before a piece of the body of so many bytes, and says whether the piece is to be sent after
-    /// it, for those who send it from elsewhere. If it is, [`close_piece`](Encoder::close_piece) follows it.
+    /// Writes the bytes before a piece of the body of `length` bytes, and returns whether the piece is to be sent, for callers that send it
+    /// from elsewhere. [`close_piece`](Encoder::close_piece) follows such a piece.
     ///
     /// # Errors
     ///
@@ -251,15 +249,15 @@ impl Encoder {
         Ok(true)
     }
 
-    /// Writes what comes after a piece of the body.
+    /// Writes the bytes after a piece of the body.
     pub fn close_piece(&self, out: &mut Vec<u8>) {
         if self.framing == Framing::Chunked {
             out.extend_from_slice(b"\r\n");
         }
     }
 
-    /// Writes what ends the body, and says what follows on the connection. Trailers are sent only after chunks, and
-    /// never those fields that framing is made of.
+    /// Writes the end of the body, and returns the use of the connection after it. Trailers are sent only after chunks, and without headers of
+    /// framing.
     ///
     /// # Errors
     ///
@@ -335,7 +333,7 @@ fn start(out: &mut Vec<u8>, content_type: &str) {
     }
 }
 
-/// The framing of an answer (RFC 9112, 6.3), and its `Content-Length`.
+/// Returns the framing of a response (RFC 9112, 6.3), and its `Content-Length`.
 fn framing(head: &ResponseHead<'_>) -> (Framing, Option<u64>) {
     let status = head.status;
     if status.is_informational() || status == StatusCode::NO_CONTENT {
