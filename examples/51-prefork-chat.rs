@@ -1,25 +1,26 @@
-//! The chat of `30-chat` on several worker processes: a page is connected to any of them, and sees everybody in all of them.
+//! The chat of `30-chat` on several worker processes. A page connects to any of them, and sees the people and messages of all.
 //!
-//! Run it, with a worker for each processor or with as many as you like:
+//! Run it, with one worker for each processor, or with a number of your own:
 //! ```text
 //! $ cargo run --release --example 51-prefork-chat
 //! $ cargo run --release --example 51-prefork-chat -- --workers 4 127.0.0.1:8080
 //! ```
-//! Poke it: open <http://127.0.0.1:8080/> in two windows, and join under two names. Which worker serves a page is in a header:
+//! Poke it: open <http://127.0.0.1:8080/> in two windows, and join under two names. A response header names the worker:
 //! ```text
 //! $ curl -si --http1.1 -m 1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' \
 //!     -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' http://127.0.0.1:8080/chat | grep x-worker
 //! x-worker: 2 (pid 4712)
 //! ```
-//! Kill that worker: its people leave and come back on others. The worker that takes its place has the history from the others.
-//! Or start new workers, which take over without a lost message:
+//! Kill that worker: its people leave, and their pages reconnect to other workers. Its successor gets the history from the others.
+//! Or reload: new workers start, get the history, and take over. PID is the first process:
 //! ```text
 //! $ kill -9 4712
 //! $ kill -HUP PID
 //! ```
 //!
-//! Each worker has a replica of all rooms. It does what its own pages ask for, and publishes the outcome on the bus, where the others
-//! learn of it. What is not replicated: how much a client has sent, so each worker allows it the full measure.
+//! Each worker has a replica of all rooms. It handles the requests of its own pages and publishes the changes on the bus; the other
+//! workers apply them to their replicas. Messages that a worker accepts in the instant in which it is killed may be lost. Rate limits are not
+//! shared: each worker counts for itself.
 
 use uptick::prelude::*;
 use uptick::rate_limit::Client;
@@ -49,7 +50,7 @@ mod words;
 use hall::Hall;
 
 const USAGE: &str = "usage: 51-prefork-chat [--workers N] [ADDRESS]";
-/// In each worker.
+/// The maximum number of connections of each worker.
 const MOST_CLIENTS: usize = 1000;
 
 fn main() -> uptick::Result {
@@ -71,7 +72,7 @@ fn serve(worker: Worker) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
     let http = HttpServer::new();
     page::add_files(http)?;
 
-    // It lives as long as the process, so callbacks may all refer to it.
+    // The hall lives as long as the process, so callbacks can refer to it.
     let hall: &'static Hall = Box::leak(Box::new(Hall::new(http.topics(), worker.bus())));
     hall.open(worker);
     let name = format!("{} (pid {})", worker.number(), std::process::id());

@@ -184,7 +184,7 @@ function welcomed(told) {
 
 /** Says what happened while there was no connection. */
 function noteAbsence(told) {
-  // The numbers of messages begin anew.
+  // Message numbers start anew, so those of earlier messages mean nothing.
   if (!told.resumed) for (const item of log.querySelectorAll("[data-id]")) delete item.dataset.id;
   if (told.gap) addNote("More was said than the server remembers.", "away");
   const missed = told.messages.filter(said => !pending.has(said.ref) && !isShown(said)).length;
@@ -327,7 +327,7 @@ function showAddress() {
   history.replaceState(null, "", `#${encodeURIComponent(me.room)}`);
 }
 
-/** Adds something at the end or before something else, and goes to the end with those who have read so far. */
+/** Adds an item at the end or before another one, and scrolls to the end if the end was visible. */
 function add(item, list = log, follower = null) {
   const atEnd = isAtEnd();
   list.insertBefore(item, follower);
@@ -347,7 +347,7 @@ function addNote(words, kind) {
   return add(item);
 }
 
-/** The message before which one belongs that has come late, as from another worker of the server. */
+/** Returns the message before which one belongs that arrives late, such as from another worker of the server. */
 function followerOf(id) {
   let follower = null;
   for (let item = log.lastElementChild; item; item = item.previousElementSibling) {
@@ -358,7 +358,7 @@ function followerOf(id) {
   return follower;
 }
 
-/** Leaves out the headline of a message that follows one of the same person. */
+/** Hides the headline of a message that follows one of the same person. */
 function group(item) {
   if (!item?.dataset.name) return;
   const before = item.previousElementSibling ?? (item.parentElement === waiting ? log.lastElementChild : null);

@@ -37,7 +37,7 @@ pub(crate) struct Moment {
     pub(crate) elapsed: Duration,
     /// In milliseconds since 1970.
     pub(crate) unix: u64,
-    /// The lowest number that a message of this moment may have.
+    /// The lowest possible number of a new message.
     pub(crate) least_id: u64,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Moment {
 pub(crate) struct Chat<S> {
     pub(crate) rooms: BTreeMap<String, Room<S>>,
     pub(crate) places: HashMap<S, String>,
-    /// By how much the number of a message may be lower than that of one that has come before it.
+    /// The maximum by which the number of a message is lower than that of an earlier one: 0 unless several workers number messages.
     overlap: u64,
 }
 
@@ -88,7 +88,7 @@ impl<S: Copy + Eq + Hash> Chat<S> {
         {
             let name = member.name.as_str();
             effects.push(Effect::Exit(room.clone()));
-            // Two who joined on different workers at the same moment may have had one name.
+            // For a moment, two members who joined on different workers may have the same name.
             if !place.names().contains(&name) {
                 let left = Tell::Left { room: &room, name }.to_json();
                 effects.push(Effect::Tell(room.clone(), left));
@@ -263,6 +263,7 @@ impl<S: Copy + Eq + Hash> Chat<S> {
     }
 }
 
+/// Returns a message as pages receive it.
 pub(crate) fn told_message(room: &str, said: &Said) -> String {
     Tell::Message { room, said }.to_json()
 }

@@ -1,4 +1,4 @@
-//! The page: its files, and the rules that browsers keep with them.
+//! The files of the page, and its security headers.
 
 use uptick::http::FieldError;
 use uptick::prelude::*;
@@ -8,11 +8,11 @@ const PAGE: &str = include_str!("index.html");
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("chat.js");
 
-/// Nothing but what comes from here is loaded or run, whatever should ever get into the page.
+/// Browsers load and run nothing that is not from this server, whatever gets into the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// In bytes; the longest text, in JSON with all of its characters escaped.
+/// The maximum size in bytes: of the longest text, in JSON with all of its characters escaped.
 const LARGEST_MESSAGE: usize = 64 * 1024;
 
 /// Adds the routes of the page's files.
@@ -30,16 +30,16 @@ pub(crate) fn add_files(http: HttpServer) -> Result<(), FieldError> {
     Ok(())
 }
 
-/// The options of the page's WebSocket.
+/// Returns the options of the page's WebSocket.
 pub(crate) fn websocket_options() -> WebSocketOptions {
-    // Who reads too slowly is cut off, comes back, and is shown what was missed.
+    // A slow page is disconnected, reconnects, and is sent what it has missed.
     WebSocketOptions::new()
         .max_message(LARGEST_MESSAGE)
         .slow_policy(SlowPolicy::Close)
 }
 
 fn file(text: &'static str, kind: &'static str) -> Response {
-    // Browsers ask again each time, so that a page and its script are of the same age.
+    // Browsers revalidate each time, so that a page and its script have the same version.
     Response::plain(text)
         .content_type(kind)
         .header("Cache-Control", "no-cache")

@@ -19,10 +19,10 @@ pub(crate) struct Room<S> {
     /// When it was made, in milliseconds since 1970: a room that was made again numbers its messages anew.
     pub(crate) epoch: u64,
     pub(crate) members: HashMap<S, Member>,
-    /// In the order of their numbers.
+    /// Ordered by number.
     pub(crate) history: VecDeque<Said>,
     history_bytes: usize,
-    /// The highest numbers of all messages, and of those that are remembered no more.
+    /// The highest numbers: of all messages, and of those that were removed from the history.
     last_id: u64,
     pub(crate) forgotten: u64,
 }
@@ -82,12 +82,12 @@ impl<S: Copy + Eq + Hash> Room<S> {
         self.history.back().map_or(self.epoch, |said| said.time)
     }
 
-    /// The number of the next message: at least `least`.
+    /// Returns the number of the next message: at least `least`.
     pub(crate) fn next_id(&self, least: u64) -> u64 {
         least.max(self.last_id + 1)
     }
 
-    /// Remembers a message in the place of its number; returns `false` if it is known already, or too old to be remembered.
+    /// Adds a message to the history, ordered by number; returns `false` if it is there already, or older than the history.
     pub(crate) fn record(&mut self, said: Said) -> bool {
         let place = self.history.partition_point(|other| other.id < said.id);
         let is_known = self.history.get(place).map(|other| other.id) == Some(said.id);
@@ -112,8 +112,8 @@ impl<S: Copy + Eq + Hash> Room<S> {
         history.find(|said| said.reference == reference && said.name == name)
     }
 
-    /// What a page has not seen. Up to `overlap` numbers before the last one that it has seen, messages may have come later than that
-    /// one: they are shown again.
+    /// Returns what a page has not seen. Messages with up to `overlap` lower numbers than the last one that it has seen may have arrived
+    /// after that one, so they are included.
     pub(crate) fn unseen(&self, seen: Option<Seen>, overlap: u64) -> Unseen<'_> {
         let seen = seen.filter(|seen| {
             seen.epoch == self.epoch && seen.id <= self.last_id.saturating_add(overlap)
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_remembered_in_the_order_of_their_numbers_once_each() {
+    fn the_history_is_ordered_by_number_and_has_each_message_once() {
         let mut room = Room::<u32>::new(7);
         let taken = [10, 30, 20, 30, 10].map(|id| room.record(said(id, "x")));
         assert_eq!(taken, [true, true, true, false, false]);
@@ -223,14 +223,14 @@ mod tests {
     }
 
     #[test]
-    fn a_message_older_than_all_that_is_remembered_is_not_taken() {
+    fn a_message_older_than_the_history_is_not_added() {
         let mut room = room_with(HISTORY + 5);
         assert!(!room.record(said(5, "late")));
         assert_eq!(room.unseen(None, 0).messages.len(), HISTORY);
     }
 
     #[test]
-    fn who_comes_back_is_shown_again_what_may_have_come_late() {
+    fn a_page_that_reconnects_is_sent_again_what_may_have_arrived_late() {
         let room = room_with(9);
         let unseen = room.unseen(Some(Seen { epoch: 7, id: 7 }), 3);
         assert_eq!(ids(&unseen), [5, 6, 7, 8, 9]);

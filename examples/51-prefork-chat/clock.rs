@@ -1,17 +1,17 @@
-//! Numbers for messages that no other worker gives, and that are in the order of time.
+//! Message numbers that are unique among workers and grow with time.
 
-/// The lowest bits of a number: the worker. Up to 4096 workers give different numbers.
+/// The number of low bits that name the worker: numbers are unique among up to 4096 workers.
 const WORKER_BITS: u32 = 12;
-/// The beginning of 2020, in milliseconds since 1970. From there on, a number is exact in JavaScript (53 bits) for 69 years.
+/// The start of 2020, in milliseconds since 1970. For 69 years from then, JavaScript represents the numbers exactly (53 bits).
 const BEGINNING: u64 = 1_577_836_800_000;
 
-/// The distance of numbers that are so many milliseconds apart.
+/// Returns the difference of two numbers that are `count` milliseconds apart.
 pub(crate) const fn milliseconds(count: u64) -> u64 {
     count << WORKER_BITS
 }
 
-/// A hybrid clock: it shows the time, but never one at or before that of a number that this worker has given or learned of. So an
-/// answer has a higher number than what it answers.
+/// A hybrid logical clock: it follows the wall clock, and is always later than every number that it has returned or observed. So a
+/// reply has a higher number than the message it replies to.
 #[derive(Debug)]
 pub(crate) struct Clock {
     worker: u64,
@@ -24,24 +24,24 @@ impl Clock {
         Clock { worker, last: 0 }
     }
 
-    /// Gives a number, at a time in milliseconds since 1970.
+    /// Returns the next number. `unix` is the time in milliseconds since 1970.
     pub(crate) fn next(&mut self, unix: u64) -> u64 {
         self.last = unix.saturating_sub(BEGINNING).max(self.last + 1);
         milliseconds(self.last) | self.worker
     }
 
-    /// Learns of the number of another worker.
+    /// Takes a number of another worker into account.
     pub(crate) fn observe(&mut self, number: u64) {
         self.last = self.last.max(number >> WORKER_BITS);
     }
 }
 
-/// What the numbers of a worker have in common.
+/// Returns the low bits of the numbers of a worker.
 fn of(worker: u64) -> u64 {
     worker % (1 << WORKER_BITS)
 }
 
-/// Whether a number may be one of a worker.
+/// Returns whether the low bits of a number are those of a worker.
 pub(crate) fn is_of(number: u64, worker: u64) -> bool {
     of(number) == of(worker)
 }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_grow_while_the_time_stands_or_goes_back() {
+    fn numbers_grow_while_the_wall_clock_stands_or_goes_back() {
         let mut clock = Clock::new(3);
         let numbers = [5, 5, 4, 9].map(|time| clock.next(BEGINNING + time));
         assert_eq!(numbers.map(|number| number >> WORKER_BITS), [5, 6, 7, 9]);
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_has_a_higher_number_than_what_it_answers() {
+    fn a_reply_has_a_higher_number_than_the_message_it_replies_to() {
         let (mut early, mut late) = (Clock::new(1), Clock::new(0));
         let question = early.next(BEGINNING + 100);
         late.observe(question);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_give_different_numbers_at_the_same_time() {
+    fn workers_return_different_numbers_at_the_same_time() {
         let numbers = [0, 1, 4095].map(|worker| Clock::new(worker).next(BEGINNING + 7));
         assert!(numbers[0] < numbers[1] && numbers[1] < numbers[2]);
     }

@@ -1,4 +1,4 @@
-//! The chat with its sockets and with the other workers: each room is a topic of this worker's pages, and so is the list of all rooms.
+//! The chat with its sockets and the other workers. Each room is a topic for the pages of this worker, and so is the list of rooms.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -17,13 +17,13 @@ use super::news::{ALL, News, Seat, topic_of};
 use super::replica::{Outcome, Replica};
 use super::wire::Ask;
 
-/// The topic of all who have joined a room; those of the rooms begin with `room/`.
+/// The topic of the list of rooms; topics of rooms begin with `room/`.
 const ROOMS: &str = "rooms";
-/// How long the list of rooms may be old: many who come at once make one new list.
+/// The delay after which a changed list of rooms is sent, so that many changes make one list.
 const ROOMS_PAUSE: Duration = Duration::from_secs(1);
-/// How long pages wait for what the other workers know, if one of those does not answer.
+/// The maximum time for which pages wait for the state of other workers.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// For a page whose place another connection has taken.
+/// The close code for a page that is replaced by another connection.
 const REPLACED: u16 = 4001;
 
 pub(crate) struct Hall {
@@ -33,18 +33,18 @@ pub(crate) struct Hall {
     bus: Bus,
     /// The pages, by their seats.
     sockets: RefCell<HashMap<Seat, WebSocket>>,
-    /// Whether a new list of rooms is due.
+    /// A new list of rooms is due.
     rooms_changed: Cell<bool>,
     start: RefCell<Start>,
 }
 
-/// A new worker learns what the others know before it does what its pages ask for.
+/// The start of a worker: requests of pages are held until it has the state of the other workers.
 #[derive(Default)]
 struct Start {
     is_over: bool,
-    /// Whether all workers that are there have been met.
+    /// All other workers are known.
     met_all: bool,
-    /// Those that have not told everything yet.
+    /// The workers that have not sent all of their state yet.
     asked: HashSet<u64>,
     held: Vec<(Seat, Ask)>,
 }
@@ -62,7 +62,7 @@ impl Hall {
         }
     }
 
-    /// Meets the other workers.
+    /// Subscribes to the news of the other workers, and requests their state.
     pub(crate) fn open(&'static self, worker: Worker) {
         for topic in [ALL.to_owned(), topic_of(self.bus.id())] {
             self.bus
@@ -84,7 +84,7 @@ impl Hall {
         });
     }
 
-    /// Lets a page in. It is in no room yet.
+    /// Adds a page, which is in no room yet.
     pub(crate) fn welcome(&'static self, ws: WebSocket, client: Option<Client>) {
         let Some(socket) = ws.id() else { return };
         let seat = Seat {
@@ -132,26 +132,25 @@ impl Hall {
         }
         let mut start = self.start.borrow_mut();
         if !start.is_over {
-            // As many as the limits bear in a second.
+            // Bounded by the rate limits and by PATIENCE.
             return start.held.push((seat, ask));
         }
         drop(start);
         self.obey(seat, ask);
     }
 
-    /// Does what a page asks for.
+    /// Handles the request of a page.
     fn obey(&'static self, seat: Seat, ask: Ask) {
         let outcome = self.replica.borrow_mut().hear(seat, ask, moment());
         self.take_effect(Some(seat), outcome);
     }
 
-    /// Takes what another worker tells.
+    /// Handles the news of another worker.
     fn learn(&'static self, payload: &Bytes) {
         let news = match serde_json::from_slice(payload) {
             Ok(news) => news,
-            Err(e) => return eprintln!("another worker sent what is no news: {e}"),
+            Err(e) => return eprintln!("reading the news of another worker failed: {e}"),
         };
-        // Answers come from one worker and are for one.
         let answers = match &news {
             News::Ask { worker, .. } => Some(*worker),
             _ => None,
@@ -181,7 +180,7 @@ impl Hall {
         self.bus.publish(&topic_of(other), ask.to_json());
     }
 
-    /// A worker has told everything that it knows, or has gone.
+    /// Notes that a worker has sent all of its state, or is gone.
     fn told_all(&'static self, other: u64) {
         self.start.borrow_mut().asked.remove(&other);
         self.start_if_complete();
@@ -208,7 +207,7 @@ impl Hall {
         }
     }
 
-    /// Tells the other workers and the pages of this one. `seat` is the page that asked.
+    /// Publishes news to the other workers, and applies effects to the pages of this one. `seat` is the page that sent the request.
     fn take_effect(&'static self, seat: Option<Seat>, outcome: Outcome) {
         for news in &outcome.news {
             self.bus.publish_to_others(ALL, news.to_json());
@@ -219,7 +218,7 @@ impl Hall {
                 (Effect::Reply(text), Some(ws)) => drop(ws.send(text)),
                 (Effect::Enter(room), Some(ws)) => drop(ws.subscribe(&room_topic(&room))),
                 (Effect::Exit(room), Some(ws)) => drop(ws.unsubscribe(&room_topic(&room))),
-                // The other workers tell their pages themselves.
+                // `publish` would reach the pages of other workers, too, which get it from their own.
                 (Effect::Tell(room, text), _) => {
                     self.topics
                         .publish_where(&room_topic(&room), text, |_| true);
@@ -272,7 +271,7 @@ fn moment() -> Moment {
     Moment {
         elapsed: driver::elapsed(),
         unix: u64::try_from(unix).unwrap_or(u64::MAX),
-        // The replica's clock knows.
+        // Set by the clock of the replica.
         least_id: 0,
     }
 }

@@ -1,26 +1,27 @@
-//! What workers tell each other on the bus: a JSON object in each message.
+//! The messages between workers on the bus: one JSON object each.
 
 use serde::{Deserialize, Serialize};
 
 use super::wire::Said;
 
-/// The topic of all workers. That of one is below it: `chat/7`.
+/// The topic of all workers. Each worker also has one of its own, such as `chat/7`.
 pub(crate) const ALL: &str = "chat";
 
-/// A WebSocket of a worker, by its number there.
+/// Identifies a WebSocket among those of all workers.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub(crate) struct Seat {
     /// The worker's id on the bus.
     pub(crate) worker: u64,
+    /// The id of the WebSocket in its worker.
     pub(crate) socket: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(crate) enum News {
-    /// Someone is in a room now, and no more in the one before.
+    /// A person has joined a room, and left the room before.
     Joined(Arrival),
-    /// Someone is in no room any more.
+    /// A person has left.
     Left {
         seat: Seat,
     },
@@ -29,25 +30,25 @@ pub(crate) enum News {
     },
     Said {
         room: String,
-        /// When the room was made.
+        /// The creation time of the room.
         epoch: u64,
         said: Said,
     },
-    /// A worker asks another one for what it knows: first for its people and the first room, then for the room after another one.
+    /// Requests the state of another worker: its people and the first room, or the room that follows `after`.
     Ask {
         worker: u64,
         after: Option<String>,
     },
-    /// A room, for the one that asked.
+    /// The response: the history of a room.
     Room {
         worker: u64,
         room: String,
         epoch: u64,
-        /// The highest number of the messages that are remembered no more.
+        /// The highest number of the messages that the history no longer has.
         forgotten: u64,
         messages: Vec<Said>,
     },
-    /// There are no further rooms.
+    /// The response when no room follows.
     End {
         worker: u64,
     },
@@ -56,7 +57,7 @@ pub(crate) enum News {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Arrival {
     pub(crate) seat: Seat,
-    /// When it joined, by the clock of its worker.
+    /// The time of joining, by the clock of the worker.
     pub(crate) stamp: u64,
     pub(crate) room: String,
     pub(crate) epoch: u64,
@@ -71,7 +72,7 @@ impl News {
     }
 }
 
-/// The topic of one worker.
+/// Returns the topic of one worker.
 pub(crate) fn topic_of(worker: u64) -> String {
     format!("{ALL}/{worker}")
 }

@@ -1,10 +1,10 @@
-//! The chat of all workers, as one of them knows it: without sockets and without the bus.
+//! The replica of the chat in one worker, without sockets and without the bus.
 //!
-//! People and messages come in any order from different workers, and twice where a worker is asked for what it knows. So each
-//! piece of news has a number, and what becomes of two that contradict each other depends on their numbers only:
-//! - Messages are in the order of their numbers.
-//! - Of two connections of one page (one name, one token), the later one stays.
-//! - Of two people who took one name at the same moment, the earlier one stays.
+//! News of different workers arrive in any order, and some arrive twice. All replicas converge, because conflicts are resolved by the
+//! numbers of the clock only:
+//! - Messages are ordered by their numbers.
+//! - Of two connections of the same page (same name and token), the later one stays.
+//! - Of two people who took the same name at the same moment, the earlier one stays.
 
 use std::collections::HashMap;
 use std::ops::Bound;
@@ -16,9 +16,9 @@ use super::room::{Member, Room};
 use super::wire::{Ask, Said, Tell};
 use super::words::look;
 
-/// For how long a message may be on its way from one worker to another while later ones have arrived.
+/// The longest delay of a message between workers for which a page that reconnects does not miss it.
 const OVERLAP: u64 = milliseconds(5000);
-/// What a worker has said so long before its end may not have reached all others.
+/// The messages of a lost worker that are repeated to the others: those of its last 10 s.
 const LAST_WORDS: u64 = milliseconds(10_000);
 
 #[derive(Debug)]
@@ -26,17 +26,17 @@ pub(crate) struct Replica {
     /// This worker.
     worker: u64,
     chat: Chat<Seat>,
-    /// When each member joined.
+    /// The time at which each member joined, by the clock of its worker.
     stamps: HashMap<Seat, u64>,
     clock: Clock,
 }
 
-/// What is to be done, and what the other workers are to know.
+/// The results of an event: effects for pages of this worker, and news for the other workers.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) effects: Vec<Effect<Seat>>,
     pub(crate) news: Vec<News>,
-    /// Members of this worker who have lost their names to others.
+    /// Members of this worker who have lost their names to members of others.
     pub(crate) outdone: Vec<Seat>,
 }
 
@@ -50,7 +50,7 @@ impl Replica {
         }
     }
 
-    /// Does what a page of this worker asks for.
+    /// Handles the request of a page of this worker.
     pub(crate) fn hear(&mut self, seat: Seat, ask: Ask, mut now: Moment) -> Outcome {
         now.least_id = self.clock.next(now.unix);
         let says = matches!(ask, Ask::Say { .. });
@@ -66,7 +66,7 @@ impl Replica {
                 Effect::Exit(_) => news.push(News::Left { seat }),
                 Effect::Dismiss(other) => {
                     self.stamps.remove(other);
-                    // Of its own people each worker tells itself.
+                    // Each worker announces its own people only.
                     if other.worker == self.worker {
                         news.push(News::Left { seat: *other });
                     }
@@ -86,7 +86,7 @@ impl Replica {
         }
     }
 
-    /// Takes a socket of this worker out of its room.
+    /// Removes a socket of this worker from its room.
     pub(crate) fn leave(&mut self, seat: Seat) -> Outcome {
         let effects = self.forget(seat);
         let news = match effects.is_empty() {
@@ -100,7 +100,7 @@ impl Replica {
         }
     }
 
-    /// Takes what another worker tells.
+    /// Applies the news of another worker.
     pub(crate) fn learn(&mut self, news: News, now: Moment) -> Outcome {
         let mut outcome = Outcome::default();
         match news {
@@ -129,7 +129,8 @@ impl Replica {
         outcome
     }
 
-    /// A worker has gone, and its people with it. What it said last may have reached only some, so each tells the others.
+    /// Removes the people of a worker that is gone. Its last messages may have reached only some workers, so each repeats them to the
+    /// others.
     pub(crate) fn lose(&mut self, worker: u64, now: Moment) -> Outcome {
         let seats = self.chat.places.keys().copied();
         let mut gone: Vec<Seat> = seats.filter(|seat| seat.worker == worker).collect();
@@ -159,7 +160,7 @@ impl Replica {
         self.chat.rooms_as_json()
     }
 
-    /// Lets someone of another worker in.
+    /// Adds a person of another worker.
     fn join(&mut self, arrival: Arrival, outcome: &mut Outcome) {
         let Arrival {
             seat,
@@ -222,7 +223,7 @@ impl Replica {
         self.stamps.get(&seat).copied().unwrap_or(0)
     }
 
-    /// The members of a room whose names look like one.
+    /// Returns the members of a room whose names look like `name`.
     fn named(&self, room: &str, name: &str) -> Vec<Seat> {
         let name = look(name);
         let members = self.chat.rooms.get(room).map(|place| &place.members);
@@ -236,7 +237,7 @@ impl Replica {
         Some(&member.token)
     }
 
-    /// Takes a member out whose place another connection of the same page takes.
+    /// Removes a member who is replaced by another connection of the same page.
     fn remove_quietly(&mut self, room: &str, seat: Seat) {
         self.stamps.remove(&seat);
         self.chat.places.remove(&seat);
@@ -250,10 +251,10 @@ impl Replica {
         self.chat.leave(seat)
     }
 
-    /// A room, which is made if it is not there. Workers that have made it at the same moment agree on the earlier one.
+    /// Returns a room, and creates it if needed. If several workers have created it at the same moment, the earliest time counts.
     fn room(&mut self, name: &str, epoch: u64) -> &mut Room<Seat> {
         if !self.chat.rooms.contains_key(name) && self.chat.rooms.len() >= MOST_ROOMS {
-            // The worker that has made it has forgotten the same one. If there is none, it did so before it knew of all others.
+            // The worker that created the room has removed the same one. If all are in use, there is one room too many for a while.
             let _ = self.chat.make_room();
         }
         let rooms = &mut self.chat.rooms;
@@ -264,7 +265,7 @@ impl Replica {
         place
     }
 
-    /// Remembers a message, and tells it to the room if it is new.
+    /// Adds a message to the history; returns the effect that sends it to the room if it is new.
     fn record(&mut self, room: &str, epoch: u64, said: Said) -> Option<Effect<Seat>> {
         self.clock.observe(said.id);
         let told = told_message(room, &said);
@@ -295,7 +296,7 @@ impl Replica {
         })
     }
 
-    /// Answers another worker: with all people of this one at first, and with the next room that has a history.
+    /// Returns the response to another worker: the people of this one at first, and the next room that has a history.
     fn answer(&self, asking: u64, after: Option<String>) -> Vec<News> {
         let mut news = Vec::new();
         if after.is_none() && asking != self.worker {

@@ -3,10 +3,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::room::HISTORY;
 
-/// Some workers and the news that are on their way between them.
+/// Several replicas, and the news in transit between them.
 struct Service {
     replicas: Vec<Replica>,
-    /// From one worker to another.
+    /// News with the worker they come from and the one they go to.
     links: Vec<(usize, usize, News)>,
     effects: Vec<(usize, Effect<Seat>)>,
     outdone: Vec<Seat>,
@@ -66,7 +66,7 @@ impl Service {
         self.ask(seat, json!({"type": "say", "text": text, "ref": 1}));
     }
 
-    /// Lets the next news from one worker to another arrive.
+    /// Delivers the next news from one worker to another.
     fn arrive(&mut self, from: usize, to: usize) {
         let next = |(start, end, _): &(usize, usize, News)| (*start, *end) == (from, to);
         let position = self.links.iter().position(next).unwrap();
@@ -76,7 +76,7 @@ impl Service {
         self.take(to, outcome);
     }
 
-    /// Lets all news arrive: of each link in order, of the links in an order that depends on the seed.
+    /// Delivers all news: in order between each two workers, otherwise in an order that depends on the seed.
     fn settle(&mut self, mut seed: usize) {
         while !self.links.is_empty() {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -96,7 +96,7 @@ impl Service {
         self.links.retain(|(_, to, _)| *to != worker);
     }
 
-    /// The seats and the texts in the lobby, as a worker knows them.
+    /// Returns the seats and the texts in the lobby of a worker's replica.
     fn lobby(&self, worker: usize) -> (Vec<Seat>, Vec<String>) {
         let Some(room) = self.replicas[worker].chat.rooms.get("lobby") else {
             return Default::default();
@@ -125,7 +125,7 @@ impl Service {
 }
 
 #[test]
-fn what_is_said_at_the_same_moment_has_one_order_in_all_workers() {
+fn concurrent_messages_have_the_same_order_in_all_workers() {
     for seed in 0..50 {
         let mut service = Service::new(3);
         let seats = [0, 1, 2].map(|worker| seat(worker, 1));
@@ -153,7 +153,7 @@ fn what_is_said_at_the_same_moment_has_one_order_in_all_workers() {
 }
 
 #[test]
-fn of_two_who_take_a_name_at_the_same_moment_the_earlier_one_stays() {
+fn of_two_people_who_take_a_name_at_the_same_moment_the_earlier_one_stays() {
     for seed in 0..20 {
         let mut service = Service::new(3);
         service.join(seat(1, 1), "Ann", "one");
@@ -176,7 +176,7 @@ fn of_two_connections_of_one_page_the_later_one_stays() {
         service.expect_agreement(&[seat(1, 1)]);
         assert_eq!(service.outdone, []);
         assert!(service.effects.contains(&(0, Effect::Dismiss(seat(0, 1)))));
-        // To the pages of these workers she has never left.
+        // The pages of workers 0 and 1 do not see her leave.
         let left = r#"{"type":"left","room":"lobby","name":"Ann"}"#;
         let left = Effect::Tell("lobby".into(), left.into());
         let told = service.effects.iter().filter(|(_, effect)| *effect == left);
@@ -185,7 +185,7 @@ fn of_two_connections_of_one_page_the_later_one_stays() {
 }
 
 #[test]
-fn the_people_of_a_lost_worker_leave_and_its_last_words_reach_all() {
+fn the_people_of_a_lost_worker_leave_and_its_last_messages_reach_all_workers() {
     let mut service = Service::new(3);
     let seats = [0, 1, 2].map(|worker| seat(worker, 1));
     for (seat, name) in seats.iter().zip(["Ann", "Bob", "Cid"]) {
@@ -206,7 +206,7 @@ fn the_people_of_a_lost_worker_leave_and_its_last_words_reach_all() {
 }
 
 #[test]
-fn a_new_worker_learns_everything_by_asking_room_after_room() {
+fn a_new_worker_receives_the_state_room_by_room() {
     let mut service = Service::new(1);
     for room in 0..3 {
         let name = format!("room {room}");
@@ -275,7 +275,7 @@ fn news_that_come_twice_change_nothing() {
 }
 
 #[test]
-fn who_moves_to_another_room_is_in_that_one_everywhere() {
+fn a_member_who_changes_rooms_is_in_the_new_room_in_all_workers() {
     let mut service = Service::new(2);
     service.join(seat(0, 1), "Ann", "");
     service.ask(

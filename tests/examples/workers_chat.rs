@@ -1,4 +1,4 @@
-//! `51-prefork-chat`: the chat on several workers, used by programs and by people.
+//! `51-prefork-chat`: the chat on several workers, with raw clients and with browsers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -11,7 +11,7 @@ use crate::chat_wire::Socket;
 use crate::program::{PATIENCE, Program};
 use crate::webdriver::WebDriver;
 
-/// From now on, the codes with which connections of the page are closed are in `closeCodes`.
+/// Records the close codes of the page's connections in `closeCodes`.
 const CLOSE_CODES: &str = "
     window.closeCodes = [];
     window.WebSocket = class extends WebSocket {
@@ -27,7 +27,7 @@ fn serve(workers: &str) -> (Program, String) {
     (server, uri)
 }
 
-/// Opens WebSockets until there is one of a worker that `wanted` accepts.
+/// Opens WebSockets until one is served by a worker that `wanted` accepts.
 #[track_caller]
 fn open_where(uri: &str, wanted: impl Fn(&str) -> bool) -> Socket {
     let patience = Instant::now() + PATIENCE;
@@ -43,7 +43,7 @@ fn open_where(uri: &str, wanted: impl Fn(&str) -> bool) -> Socket {
     }
 }
 
-/// The number and the process id of the worker that serves a socket.
+/// Returns the number and the process id of the worker that serves a socket.
 fn name_of(socket: &Socket) -> &str {
     socket.worker.as_deref().unwrap()
 }
@@ -66,7 +66,7 @@ fn join(socket: &mut Socket, name: &str) -> Value {
     socket.told("welcome")
 }
 
-/// Joins the lobby of a worker that may not know of everything yet: waits until the page knows of these members and messages.
+/// Joins the lobby, and waits until the welcome and what follows it add up to these members and messages.
 #[track_caller]
 fn join_and_expect(socket: &mut Socket, name: &str, members: &[&str], messages: &[&str]) {
     let welcome = join(socket, name);
@@ -182,12 +182,12 @@ fn a_name_belongs_to_one_page_on_all_workers() {
     let (mut ann, mut thief) = open_two(&uri);
     ann.join("Ann", "a secret");
     ann.told("welcome");
-    // Its worker knows of Ann once it tells of her.
+    // Once Bob sees Ann, his worker knows her name.
     let mut bob = open_where(&uri, |worker| worker == name_of(&thief));
     join_and_expect(&mut bob, "Bob", &["Ann", "Bob"], &[]);
     thief.join("ANN", "a guess");
     assert_eq!(thief.told("refused")["code"], "name-taken");
-    // The page itself comes back, on another worker than the connection that it has lost.
+    // With the token, a page takes its name back from a connection to another worker.
     thief.join("Ann", "a secret");
     assert_eq!(thief.told("welcome")["members"], json!(["Ann", "Bob"]));
     assert_eq!(ann.closed(), 4001);
@@ -196,7 +196,7 @@ fn a_name_belongs_to_one_page_on_all_workers() {
 }
 
 #[test]
-fn people_of_a_killed_worker_leave_and_its_successor_knows_what_was_said() {
+fn people_of_a_killed_worker_leave_and_its_successor_has_the_history() {
     let (_server, uri) = serve("2");
     let (mut ann, mut bob) = open_two(&uri);
     join(&mut ann, "Ann");
@@ -215,7 +215,7 @@ fn people_of_a_killed_worker_leave_and_its_successor_knows_what_was_said() {
     join_and_expect(&mut cid, "Cid", &["Ann", "Cid"], &said);
     assert_eq!(ann.told("joined")["name"], "Cid");
 
-    // Now nobody is left who was there when it was said.
+    // Now no worker is left that received the messages from their authors.
     kill(&survivor);
     assert_eq!(cid.told("left")["name"], "Ann");
     let mut dan = open_where(&uri, |worker| worker != name_of(&cid));
@@ -223,7 +223,7 @@ fn people_of_a_killed_worker_leave_and_its_successor_knows_what_was_said() {
 }
 
 #[test]
-fn a_reload_sends_pages_to_new_workers_that_know_what_was_said() {
+fn a_reload_closes_with_1012_and_the_new_workers_have_the_history() {
     let (server, uri) = serve("2");
     let (mut ann, mut bob) = open_two(&uri);
     let epoch = join(&mut ann, "Ann")["epoch"].clone();
@@ -240,7 +240,7 @@ fn a_reload_sends_pages_to_new_workers_that_know_what_was_said() {
         for socket in [&ann, &bob] {
             assert!(!old.iter().any(|worker| worker == name_of(socket)));
         }
-        // Bob's page says what it has seen. Ann's is a new one.
+        // Bob's page sends the number of the last message that it has seen, Ann's none.
         let join_again = json!({
             "type": "join", "name": "Bob", "room": "lobby", "token": token_of("Bob"),
             "seen": {"epoch": epoch, "id": seen},
