@@ -11,6 +11,9 @@ use crate::tls::Directory;
 /// Where this is set, a test that needs a browser fails when there is none.
 const REQUIRED: &str = "UPTICK_REQUIRE_BROWSER";
 
+/// How often the driver is started until it has a port.
+const ATTEMPTS: u32 = 5;
+
 /// The name under which WebDriver gives references to elements.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -26,23 +29,26 @@ impl WebDriver {
     /// # Panics
     /// When it is not installed and [`REQUIRED`] is set.
     pub(crate) fn start() -> Option<WebDriver> {
-        let installed = Program::installed("chromium", &["--version"])
-            .and_then(|_| Program::installed("chromedriver", &["--port=0"]));
-        let Some(program) = installed else {
-            let required = env::var_os(REQUIRED).is_some();
-            assert!(!required, "{REQUIRED} is set, and there is no browser");
-            return None;
-        };
-        let port = loop {
-            let line = program.line();
-            if let Some((_, port)) = line.split_once("started successfully on port ") {
-                break port.trim_end_matches('.').to_owned();
+        let is_installed = Program::installed("chromium", &["--version"]).is_some();
+        // The driver ends if the port that it gets for one address is taken on the other.
+        for _ in 0..ATTEMPTS {
+            let driver = is_installed.then(|| Program::installed("chromedriver", &["--port=0"]));
+            let Some(program) = driver.flatten() else {
+                let required = env::var_os(REQUIRED).is_some();
+                assert!(!required, "{REQUIRED} is set, and there is no browser");
+                return None;
+            };
+            while let Some(line) = program.line_before_end() {
+                if let Some((_, port)) = line.split_once("started successfully on port ") {
+                    let port = port.trim_end_matches('.');
+                    return Some(WebDriver {
+                        uri: format!("http://127.0.0.1:{port}"),
+                        _program: program,
+                    });
+                }
             }
-        };
-        Some(WebDriver {
-            _program: program,
-            uri: format!("http://127.0.0.1:{port}"),
-        })
+        }
+        panic!("chromedriver ended {ATTEMPTS} times before it listened");
     }
 
     /// Opens a browser of its own, which knows nothing of the others, at a page.
