@@ -11,15 +11,22 @@ use crate::chat_wire::Socket;
 use crate::program::{PATIENCE, Program};
 use crate::webdriver::WebDriver;
 
-/// Records the close codes of the page's connections in `closeCodes`.
-const CLOSE_CODES: &str = "
+/// Keeps the page's connection in `connection`, and the close codes of all of them in `closeCodes`.
+const CONNECTIONS: &str = "
     window.closeCodes = [];
     window.WebSocket = class extends WebSocket {
         constructor(address) {
             super(address);
+            window.connection = this;
             this.addEventListener('close', event => window.closeCodes.push(event.code));
         }
     };";
+
+/// Receives a message that was sent between the first two, as from a worker that is slow.
+const LATE_MESSAGE: &str = "
+    const id = Number(document.querySelector('#log .said').dataset.id) + 1;
+    const said = { id, name: 'Cid', text: 'Late', time: Date.now(), ref: 0 };
+    window.connection.onmessage({ data: JSON.stringify({ type: 'message', room: 'lobby', ...said }) });";
 
 fn serve(workers: &str) -> (Program, String) {
     let server = Program::start("51-prefork-chat", &["--workers", workers, "127.0.0.1:0"]);
@@ -285,7 +292,7 @@ fn two_tabs_on_several_workers_chat_across_a_reload() {
     let ann = Person(driver.open("ann-of-workers", &uri));
     let bob = Person(driver.open("bob-of-workers", &uri));
     for person in [&ann, &bob] {
-        person.0.run(CLOSE_CODES);
+        person.0.run(CONNECTIONS);
     }
     ann.join("Ann", "lobby");
     ann.expect_members("Ann (you)");
@@ -296,6 +303,10 @@ fn two_tabs_on_several_workers_chat_across_a_reload() {
     bob.expect("Hello, Bob!");
     bob.say("Hello, Ann!");
     ann.expect("Hello, Ann!");
+    for _ in 0..2 {
+        ann.0.run(LATE_MESSAGE);
+        assert_eq!(ann.shown(), ["Hello, Bob!", "Late", "Hello, Ann!"]);
+    }
     server.signal(Signal::HUP);
     for person in [&ann, &bob] {
         person.0.wait_for("window.closeCodes.join() === '1012'");
@@ -304,10 +315,10 @@ fn two_tabs_on_several_workers_chat_across_a_reload() {
             .wait_for("!document.querySelector('#banner.shown')");
     }
     ann.say("We are still here.");
-    bob.expect("We are still here.");
-    ann.expect_members("Ann (you),Bob");
     for person in [&ann, &bob] {
-        let shown = ["Hello, Bob!", "Hello, Ann!", "We are still here."];
-        assert_eq!(person.shown(), shown);
+        person.expect("We are still here.");
     }
+    ann.expect_members("Ann (you),Bob");
+    assert_eq!(ann.shown()[2..], ["Hello, Ann!", "We are still here."]);
+    assert_eq!(bob.shown()[1..], ["Hello, Ann!", "We are still here."]);
 }
