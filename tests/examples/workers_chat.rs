@@ -1,14 +1,17 @@
 //! `51-prefork-chat`: the chat on several workers, with raw clients and with browsers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::chat_page::Person;
 use crate::chat_wire::Socket;
-use crate::program::{PATIENCE, Program};
+use crate::program::{PATIENCE, Program, path_of};
 use crate::webdriver::WebDriver;
 
 /// Keeps the page's connection in `connection`, and the close codes of all of them in `closeCodes`.
@@ -266,6 +269,30 @@ fn a_reload_closes_with_1012_and_the_new_workers_have_the_history() {
     server.signal(Signal::TERM);
     for socket in [&mut ann, &mut bob] {
         assert_eq!(socket.closed(), 1001);
+    }
+}
+
+#[test]
+fn the_service_stops_if_nobody_reads_its_standard_error_any_more() {
+    let mut master = Command::new(path_of("51-prefork-chat"))
+        .args(["--workers", "1", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(master.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    assert!(line.starts_with("listening on http://"), "{line}");
+    drop(master.stderr.take());
+    kill_process(Pid::from_child(&master), Signal::TERM).unwrap();
+    let patience = Instant::now() + PATIENCE;
+    while master.try_wait().unwrap().is_none() {
+        if Instant::now() > patience {
+            master.kill().unwrap();
+            panic!("it does not stop");
+        }
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

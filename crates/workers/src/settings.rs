@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use uptick_event_loop::catch;
 use uptick_socket::{ListenUri, SocketOptions};
 
 use crate::event::WorkerEvent;
@@ -90,7 +91,12 @@ impl Settings {
 
     pub(crate) fn tell(&self, event: &WorkerEvent) {
         match &self.observer {
-            Some(observer) => observer(event),
+            // What the master was about to do goes on: writing to a closed standard error panics, for example.
+            Some(observer) => {
+                if let Err(message) = catch(|| observer(event)) {
+                    tracing::error!("the callback of `on_event` panicked: {message}");
+                }
+            }
             None => event.log(),
         }
     }

@@ -199,7 +199,8 @@ impl Workers {
         self
     }
 
-    /// Sets the callback that the master calls with what happens to the workers. Default: events are logged.
+    /// Sets the callback that the master calls with what happens to the workers. If it panics, that is logged and the master goes on.
+    /// Default: events are logged.
     ///
     /// # Examples
     /// ```no_run
