@@ -1,5 +1,6 @@
 //! The service: its routes, and the events of its workers.
 
+use std::io::Write;
 use std::time::Duration;
 
 use uptick::http::{HttpError, StatusCode};
@@ -21,9 +22,11 @@ pub(crate) fn run(options: Options) -> uptick::Result {
         .on_event(move |event| match event {
             WorkerEvent::Listening { addresses } => {
                 let uris = addresses.iter().map(|uri| uri.replace("tcp", scheme));
-                println!("listening on {}", uris.collect::<Vec<_>>().join(", "));
+                let uris = uris.collect::<Vec<_>>().join(", ");
+                let _ = writeln!(std::io::stdout(), "listening on {uris}");
             }
-            event => eprintln!("{event}"),
+            // `eprintln` would panic when the disk is full.
+            event => drop(writeln!(std::io::stderr(), "{event}")),
         });
     workers.run(move |worker: Worker| {
         if std::env::var_os("UPTICK_FAIL_FILE")

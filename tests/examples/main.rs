@@ -31,5 +31,6 @@ mod websocket;
 mod workers;
 mod workers_bus;
 mod workers_chat;
+mod workers_faults;
 mod workers_reload;
 mod workers_tls;

@@ -10,6 +10,9 @@ use crate::{HeaderValue, HttpError, StatusCode};
 /// The time that a close handshake gets before the deadline, unless a quarter of the deadline is less.
 const HANDSHAKE: Duration = Duration::from_secs(1);
 
+/// The time for the first byte of a connection in a restart: clients expect nothing to fail then, also those that are far away.
+const LONGEST_FIRST_BYTE: Duration = Duration::from_secs(2);
+
 /// The options of [`HttpServer::shutdown_with`](crate::HttpServer::shutdown_with), and the payload of the event `shutdown`.
 ///
 /// # Examples
@@ -76,6 +79,12 @@ impl ShutdownOptions {
     pub fn closing_window(&self) -> Duration {
         let reserve = HANDSHAKE.min(self.deadline / 4);
         self.window.min(self.deadline.saturating_sub(reserve))
+    }
+
+    /// Returns how long new connections may take to send their first byte, if that is longer than in a shutdown without a successor.
+    pub(crate) fn first_byte_timeout(&self) -> Option<Duration> {
+        let limit = LONGEST_FIRST_BYTE.min(self.deadline / 4);
+        self.restarting.then_some(limit)
     }
 
     /// Returns the response to a request that would start something long during the shutdown, such as an upgrade: 503, with a random

@@ -262,6 +262,7 @@ impl WebSocketConnector {
                 options: self.options,
                 topics: Topics::of_thread(),
                 counts: None,
+                close_timeout: Rc::default(),
             }),
             protocol: agreed.protocol.map(String::into_boxed_str),
             deflation: agreed.deflate.as_ref().map(Deflation::of_client),

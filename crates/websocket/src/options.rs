@@ -124,7 +124,8 @@ impl WebSocketOptions {
     }
 
     /// Sets how long the peer may take to answer a close, once that and what was sent before it has gone out, before the
-    /// connection is closed without an answer. Default: 5 s.
+    /// connection is closed without an answer. During a shutdown of the server it is at most 1 s, and a fifth of the deadline.
+    /// Default: 5 s.
     #[must_use]
     pub fn close_timeout(mut self, limit: Duration) -> Self {
         self.close_timeout = limit;

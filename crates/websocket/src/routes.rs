@@ -119,6 +119,7 @@ impl WebSocketRoutes for HttpServer {
             options,
             topics: sockets.topics(),
             counts: Some(sockets.counts()),
+            close_timeout: sockets.close_timeout(),
         });
         self.get(pattern, move |req: Request| answer(req, &route, &gate))
     }
@@ -165,10 +166,14 @@ pub fn upgrade_with(
     topics: Topics,
     open: impl FnOnce(WebSocket) + 'static,
 ) -> Response {
+    let sockets = req.server().map(Sockets::of);
     let route = Rc::new(Route {
         options,
         topics,
-        counts: req.server().map(|http| Sockets::of(http).counts()),
+        counts: sockets.as_ref().map(|sockets| sockets.counts()),
+        close_timeout: sockets
+            .map(|sockets| sockets.close_timeout())
+            .unwrap_or_default(),
     });
     match check(req, &route) {
         Ok(offer) => opened(offer, route, Accept::new(open)),

@@ -3,6 +3,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use uptick_emitter::Emitter;
 use uptick_event_loop::Staggered;
@@ -18,6 +19,9 @@ thread_local! {
     static SERVERS: RefCell<HashMap<HttpServer, Rc<Sockets>>> = RefCell::default();
 }
 
+/// How long a peer may take to answer a close during a shutdown.
+const LONGEST_CLOSE: Duration = Duration::from_secs(1);
+
 /// The state that the WebSockets of a server share.
 pub(crate) struct Sockets {
     /// Made when the program first asks for them, as it does in its set-up: the place in that order is their name in all workers.
@@ -27,6 +31,8 @@ pub(crate) struct Sockets {
     closing: RefCell<Option<Staggered<WebSocket>>>,
     /// The code with which the shutdown closes them.
     code: Rc<Cell<CloseCode>>,
+    /// During a shutdown: how long a peer may take to answer a close.
+    close_timeout: Rc<Cell<Option<Duration>>>,
     counts: Rc<SocketCounts>,
 }
 
@@ -43,6 +49,7 @@ impl Sockets {
             server: http,
             closing: RefCell::new(None),
             code: Rc::new(Cell::new(CloseCode::GOING_AWAY)),
+            close_timeout: Rc::default(),
             counts: Rc::default(),
         });
         if !sockets.has_server() {
@@ -82,12 +89,20 @@ impl Sockets {
         *self.topics.get_or_init(|| topics)
     }
 
+    /// Returns the limit for answers to closes that a shutdown sets, once one is under way.
+    pub(crate) fn close_timeout(&self) -> Rc<Cell<Option<Duration>>> {
+        Rc::clone(&self.close_timeout)
+    }
+
     /// Closes the WebSockets within the window of a shutdown.
     fn shut_down(self: &Rc<Self>, options: ShutdownOptions) {
         self.code.set(match options.restarting {
             true => CloseCode::RESTART,
             false => CloseCode::GOING_AWAY,
         });
+        // Less than what the window leaves of the deadline, so that a peer that does not answer is not there at the deadline.
+        let timeout = LONGEST_CLOSE.min(options.deadline / 5);
+        self.close_timeout.set(Some(timeout));
         let window = options.closing_window();
         let under_way = self.closing.borrow().clone();
         match under_way {

@@ -30,6 +30,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: Arc<str>,
     },
+    /// So many workers drain that no other can be started.
+    #[error("starting a worker failed: too many workers drain at the same time")]
+    TooManyWorkers,
     /// The keys of session tickets could not be shared with another process.
     #[error("{what} the keys of session tickets failed: {reason}")]
     TicketKeys {

@@ -44,7 +44,9 @@ impl HttpConnection {
                 return None;
             }
         } else if flags.contains(Flags::FRESH | Flags::DRAINING) {
-            (Waiting::FirstByte, timeouts.draining)
+            let shutdown = self.service.draining();
+            let restarts = shutdown.and_then(|options| options.first_byte_timeout());
+            (Waiting::FirstByte, restarts.unwrap_or(timeouts.draining))
         } else if flags.contains(Flags::FRESH) {
             (Waiting::FirstByte, timeouts.first_octet)
         } else if flags.contains(Flags::IN_HEAD) {

@@ -50,7 +50,7 @@ impl HttpServer {
     /// |---|---|
     /// | a request has begun, at least its first byte | with the response, which says `Connection: close` |
     /// | idle | at once, when the bytes that were received before the call are read |
-    /// | new, without a byte | after 250 ms |
+    /// | new, without a byte | after 250 ms; with [`restarting`](ShutdownOptions::restarting) after 2 s, or a quarter of the deadline |
     /// | a WebSocket, with `uptick-websocket` | at a random moment of the [window](ShutdownOptions::window), with 1001 or 1012 |
     /// | an event stream ([`Response::events`](crate::Response::events)) | at a random moment of the window; so do those that begin during the shutdown |
     /// | of another protocol, after an upgrade | when the protocol ends it; the event `shutdown` says when |

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uptick_emitter::Emitter;
 use uptick_event_loop::{add_timer, future_tick, sleep, spawn};
-use uptick_http::{HttpServer, Request};
+use uptick_http::{HttpServer, Request, ShutdownOptions};
 use uptick_socket::{Connection, Server};
 
 use crate::support::{
@@ -88,6 +88,29 @@ fn a_fresh_connection_gets_a_moment_for_its_request() {
     drop((quick, silent));
     settle();
     assert_eq!(cut.get(), Some(0));
+}
+
+#[test]
+fn a_fresh_connection_gets_two_seconds_for_its_request_in_a_restart() {
+    let clock = manual_clock();
+    let http = server();
+    http.get("/", |_: Request| "fresh");
+    let (mut late, mut silent) = (Client::new(http), Client::new(http));
+    settle();
+    let options = ShutdownOptions::new().restarting(true);
+    let _shutdown = http.shutdown_with(options);
+    let pass = |times: u32| {
+        for _ in 0..times {
+            clock.advance(Duration::from_millis(100));
+            settle();
+        }
+    };
+    pass(17);
+    assert!(!silent.is_over());
+    late.send(get("/"));
+    assert_eq!(late.answer().body, "fresh");
+    pass(5);
+    assert!(silent.is_over());
 }
 
 #[test]

@@ -19,6 +19,9 @@ use crate::error::Error;
 /// more than the wait that it saves.
 const LARGEST_BATCH: u32 = 64;
 
+/// The most connections accepted from a shared socket that is about to be left.
+const LAST_BATCH: u32 = 4096;
+
 const FIRST_REST: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
@@ -49,9 +52,9 @@ pub(super) fn batch(server: Server) {
 }
 
 /// Accepts what is in the backlog of a shared socket that is about to be left: the wake-up for it may have been spent on this
-/// loop, so that no other one would look.
+/// loop, so that no other one would look. If it is the last one, connections that are left would be reset.
 pub(super) fn last_batch(server: Server) {
-    accept_up_to(server, LARGEST_BATCH);
+    accept_up_to(server, LAST_BATCH);
 }
 
 /// Accepts connections until nobody waits or the budget is spent; returns how many were accepted or failed.

@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use uptick_emitter::{Emitter, Listeners};
 use uptick_event_loop::driver::{LazyDeadline, Timestamp};
@@ -27,6 +28,8 @@ pub(crate) struct Route {
     pub(crate) topics: Topics,
     /// The counts of the server; `None` for clients.
     pub(crate) counts: Option<Rc<SocketCounts>>,
+    /// The most that a peer may take to answer a close, while the server is shut down.
+    pub(crate) close_timeout: Rc<Cell<Option<Duration>>>,
 }
 
 /// The state of a WebSocket, which its channel owns as its session until `close` was emitted.

@@ -68,7 +68,9 @@ impl WebSocketSession {
         let options = &self.route.options;
         let seen = self.seen.get();
         if self.phase.get() == Phase::Closing {
-            return Some(seen.after(options.close_timeout));
+            let shutdown = self.route.close_timeout.get();
+            let limit = shutdown.unwrap_or(Duration::MAX).min(options.close_timeout);
+            return Some(seen.after(limit));
         }
         let silence = options.idle_timeout.map(|idle| {
             let pings = options.pings && !self.has(Flags::PINGED);

@@ -104,6 +104,28 @@ fn a_websocket_works_until_its_moment_has_come() {
 }
 
 #[test]
+fn peers_that_do_not_answer_the_close_are_gone_before_the_deadline() {
+    for deadline in [2 * SECOND, 10 * SECOND] {
+        let test = std::thread::spawn(move || {
+            let clock = manual_clock();
+            let http = echoing();
+            let clients: Vec<Client> = (0..5).map(|_| Client::open(http, "/")).collect();
+            let options = ShutdownOptions::new()
+                .deadline(deadline)
+                .window(SECOND / 10);
+            let cut = shut_down(http, options);
+            pass(&clock, SECOND / 10);
+            settle();
+            assert_eq!(http.websockets().open, 5);
+            pass(&clock, SECOND + SECOND / 10);
+            run_until(|| cut.get() == Some(0));
+            drop(clients);
+        });
+        test.join().unwrap();
+    }
+}
+
+#[test]
 fn the_last_websocket_is_closed_before_the_deadline_of_a_long_window() {
     let clock = manual_clock();
     let http = echoing();

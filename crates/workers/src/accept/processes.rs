@@ -18,7 +18,7 @@ use uptick_event_loop::{add_read_stream, remove_read_stream};
 use super::claims::{self, Offer, Offered};
 use super::packets::{self, Item};
 use super::sharing::{Peers, Sharing};
-use crate::memory::{Memory, OFFERS};
+use crate::memory::{Memory, OFFERS, monotonic_milliseconds};
 
 /// How many packets are taken from one worker in an iteration of the loop.
 const BUDGET: usize = 16;
@@ -38,7 +38,8 @@ impl ProcessPeers {
             memory: Arc::clone(memory),
             slot,
             peers: RefCell::default(),
-            last: Cell::new(0),
+            // Numbers that no earlier worker of the slot has used: one of its packets may still be on the way.
+            last: Cell::new(first_number(monotonic_milliseconds())),
         })
     }
 
@@ -139,6 +140,12 @@ fn send(socket: BorrowedFd<'_>, packet: &[u8], sockets: &[BorrowedFd<'_>]) -> Re
     Ok(())
 }
 
+/// Returns a number from which a worker that starts at this time counts its offers: no other makes 65,536 in a millisecond.
+fn first_number(milliseconds: u64) -> u64 {
+    // The two highest bits hold the state of a claim.
+    (milliseconds << 16) & (u64::MAX >> 2)
+}
+
 /// Takes what another worker offers; false once it is gone.
 fn receive(socket: &OwnedFd, from: usize, sharing: &Sharing) -> bool {
     for _ in 0..BUDGET {
@@ -171,4 +178,21 @@ fn receive(socket: &OwnedFd, from: usize, sharing: &Sharing) -> bool {
         }
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_worker_of_a_slot_does_not_repeat_the_numbers_of_offers() {
+        let memory = Arc::new(Memory::create(1).unwrap());
+        let number = ProcessPeers::new(&memory, 0).last.get();
+        assert!(number > 0);
+        let day = 24 * 60 * 60 * 1000;
+        for age in [0, day, 365 * day] {
+            let offers = 60_000;
+            assert!(first_number(age) + offers < first_number(age + 1));
+        }
+    }
 }

@@ -27,6 +27,9 @@ const LONGEST_DISTRUST: Duration = Duration::from_secs(1);
 const SLACK: u64 = 2;
 const SLACK_SHARE: u64 = 32;
 
+/// How often a count of connections is looked at before it is corrected.
+const LOOKS: u32 = 4;
+
 /// A worker that did not claim its last offer.
 #[derive(Clone, Copy, Debug)]
 struct Distrust {
@@ -62,6 +65,9 @@ pub(crate) struct Sharing {
     random: Cell<u64>,
     /// The connection that is served now was counted by the worker that offered it.
     counted: Cell<bool>,
+    /// The connections that are open here, and what the shared count has had beyond them at each look, with the number of looks.
+    open: Cell<u64>,
+    excess: Cell<(u64, u32)>,
     armed: Cell<bool>,
 }
 
@@ -90,6 +96,8 @@ impl Sharing {
             candidates: RefCell::default(),
             random: Cell::new(seed | 1),
             counted: Cell::new(false),
+            open: Cell::new(0),
+            excess: Cell::new((u64::MAX, 0)),
             armed: Cell::new(false),
         })
     }
@@ -160,6 +168,25 @@ impl Sharing {
         let word = self.memory.slot(slot).word(Gauge::Connections);
         // The slot may have another owner by now, which has counted from 0.
         let _ = word.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1));
+    }
+
+    /// Corrects the shared count of this worker's connections, once in a while.
+    ///
+    /// It includes those that others have offered. Where a worker dies meanwhile, nobody takes those back.
+    pub(crate) fn correct_count(&self) {
+        let word = self.memory.slot(self.slot).word(Gauge::Connections);
+        let (count, open) = (word.load(Relaxed), self.open.get());
+        if count < open {
+            word.fetch_add(open - count, Relaxed);
+        }
+        let (least, looks) = self.excess.get();
+        let least = least.min(count.saturating_sub(open));
+        if looks + 1 < LOOKS {
+            return self.excess.set((least, looks + 1));
+        }
+        // What was there at each look is no offer, which is claimed or taken back soon.
+        let _ = word.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(least));
+        self.excess.set((u64::MAX, 0));
     }
 
     fn next_random(&self) -> u64 {
@@ -346,6 +373,7 @@ impl Balancer for OfListener {
     }
 
     fn opened(&self) {
+        self.sharing.open.set(self.sharing.open.get() + 1);
         if !self.sharing.counted.take() {
             let slot = self.sharing.memory.slot(self.sharing.slot);
             slot.word(Gauge::Connections).fetch_add(1, Relaxed);
@@ -353,6 +381,52 @@ impl Balancer for OfListener {
     }
 
     fn closed(&self) {
+        let open = self.sharing.open.get();
+        self.sharing.open.set(open.saturating_sub(1));
         self.sharing.count_closed(self.sharing.slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No other workers.
+    struct Alone;
+
+    impl Peers for Alone {
+        fn list(&self, _: &mut Vec<usize>) {}
+
+        fn offer(&self, _: usize, offers: Vec<Offer>) -> (Vec<Offer>, Vec<Offered>) {
+            (offers, Vec::new())
+        }
+    }
+
+    #[test]
+    fn the_count_of_connections_is_corrected_when_offers_were_lost() {
+        let memory = Arc::new(Memory::create(1).unwrap());
+        let slot = memory.assign(0, 1, 4711).unwrap();
+        let sharing = Sharing::new(&memory, 0, slot, Box::new(Alone));
+        let balancer = sharing.balancer(0);
+        let count = memory.slot(slot).word(Gauge::Connections);
+        for _ in 0..3 {
+            balancer.opened();
+        }
+        assert_eq!(count.load(Relaxed), 3);
+        // Three that are never claimed, and some that are on the way at each look.
+        for on_the_way in 0..u64::from(LOOKS) {
+            count.store(6 + on_the_way, Relaxed);
+            sharing.correct_count();
+        }
+        assert_eq!(
+            count.load(Relaxed),
+            6 + 3 - 3,
+            "those on the way still count"
+        );
+        count.store(1, Relaxed);
+        sharing.correct_count();
+        assert_eq!(count.load(Relaxed), 3);
+        balancer.closed();
+        assert_eq!(count.load(Relaxed), 2);
     }
 }

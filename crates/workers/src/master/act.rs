@@ -83,7 +83,12 @@ impl Master {
                 }
             }
             Action::Restarted { place } => {
-                self.memory.place(place).add(Counter::Restarts, 1);
+                // Until this program has taken over, the workers of the older one serve, and none of those is replaced.
+                let taking_over = self.predecessor.borrow().is_some()
+                    && self.memory.master().load(Relaxed) != u64::from(std::process::id());
+                if !taking_over {
+                    self.memory.place(place).add(Counter::Restarts, 1);
+                }
             }
             Action::Serving { generation, first } => self.serving(generation, first),
             Action::Reloading => {
@@ -147,6 +152,10 @@ impl Master {
                     .borrow_mut()
                     .started(unit, place, generation, now);
             }
+            Err(Error::TooManyWorkers) => {
+                let now = Instant::now();
+                self.supervisor.borrow_mut().no_room(place, generation, now);
+            }
             Err(error) => {
                 self.failed(&error);
                 let reason = error.to_string();
@@ -163,7 +172,7 @@ impl Master {
         let unit = self
             .memory
             .assign(place, generation, own)
-            .ok_or_else(|| Error::invalid("too many workers drain at the same time"))?;
+            .ok_or(Error::TooManyWorkers)?;
         let id = WorkerId {
             number: place + 1,
             pid: own,
@@ -174,7 +183,11 @@ impl Master {
             None => self.start_process(id, unit),
         };
         if let Err(error) = started {
-            self.memory.free(unit);
+            if let Some(running) = self.units.borrow_mut().get_mut(&unit) {
+                // It runs, but cannot be used. Its slot is freed when it has ended.
+                running.kill();
+            }
+            self.memory.free(unit, own);
             return Err(error);
         }
         Ok(unit)
@@ -322,7 +335,7 @@ impl Master {
         let Some(running) = self.units.borrow_mut().remove(&unit) else {
             return;
         };
-        self.memory.free(unit);
+        self.memory.free(unit, running.id.pid);
         self.tell(WorkerEvent::Ended {
             worker: running.id,
             end,

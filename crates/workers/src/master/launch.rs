@@ -1,8 +1,10 @@
 //! Starting workers: the program anew as a process, or a thread.
 
 use std::cell::RefCell;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -90,20 +92,22 @@ impl Running {
 pub(crate) struct Program {
     /// Its file, found at the start: an upgrade executes what is there by then.
     pub(crate) path: PathBuf,
-    arguments: Vec<std::ffi::OsString>,
+    arguments: Vec<OsString>,
 }
 
 impl Program {
     pub(crate) fn current() -> Result<Program, Error> {
-        let path = std::env::current_exe()
+        let file = std::env::current_exe()
             .map_err(|error| Error::io("finding the file of the program", error))?;
-        Ok(Program {
-            path,
-            arguments: std::env::args_os().collect(),
-        })
+        let arguments: Vec<OsString> = std::env::args_os().collect();
+        let path = arguments
+            .first()
+            .and_then(|name| named_path(name, &file))
+            .unwrap_or(file);
+        Ok(Program { path, arguments })
     }
 
-    fn command(&self, file: &std::path::Path, stdin: std::os::fd::OwnedFd) -> Command {
+    fn command(&self, file: &Path, stdin: std::os::fd::OwnedFd) -> Command {
         let mut command = Command::new(file);
         let mut arguments = self.arguments.iter();
         if let Some(name) = arguments.next() {
@@ -156,6 +160,30 @@ impl Program {
     }
 }
 
+/// Returns the absolute path by which the program was started, if that leads to `file`. It may go through symbolic links, such as
+/// one to the current release, which lead elsewhere at an upgrade.
+fn named_path(name: &OsStr, file: &Path) -> Option<PathBuf> {
+    let identity = |path: &Path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    let running = identity(file)?;
+    let name = Path::new(name);
+    let candidates = match name.components().count() {
+        1 if name.is_relative() && !name.starts_with(".") => {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            std::env::split_paths(&path)
+                .map(|directory| directory.join(name))
+                .collect()
+        }
+        _ => vec![name.to_path_buf()],
+    };
+    let found = candidates
+        .iter()
+        .find(|path| identity(path) == Some(running))?;
+    std::path::absolute(found).ok()
+}
+
 /// What worker threads share.
 #[derive(Clone)]
 pub(crate) struct Threads {
@@ -205,5 +233,26 @@ impl Threads {
             thread: Some(thread),
             inbox,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_found_by_the_name_that_it_was_started_by() {
+        let directory = std::env::temp_dir().join(format!("uptick-name-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = std::env::current_exe().unwrap();
+        let link = directory.join("current release");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let found = named_path(link.as_os_str(), &file);
+        let other = named_path(directory.as_os_str(), &file);
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(found, Some(link));
+        assert_eq!(other, None, "it is another file");
+        assert_eq!(named_path(OsStr::new("no such program"), &file), None);
+        assert_eq!(named_path(OsStr::new(""), &file), None);
     }
 }

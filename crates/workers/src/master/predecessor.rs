@@ -100,7 +100,7 @@ pub(super) fn report_ready(master: &Master) {
     }
 }
 
-/// Has the older program pass the sockets of a new worker on to one of its own.
+/// Asks the older program to pass the sockets of a new worker on to one of its own, or to a still older program.
 pub(super) fn forward(channel: &Rc<RefCell<Channel>>, owner: usize, peer: Message) {
     if let Message::Peer {
         slot,

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use uptick_event_loop::{
     SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, add_periodic_timer, add_signal,
 };
@@ -133,8 +135,23 @@ impl Master {
         Ok(())
     }
 
+    /// Frees the slots of workers whose master was killed.
+    fn free_abandoned_slots(&self) {
+        for (unit, slot) in self.memory.owned_slots() {
+            let pid = slot.get(Gauge::Pid);
+            let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
+            if !self.units.borrow().contains_key(&unit)
+                && let Some(process) = process
+                && test_kill_process(process) == Err(Errno::SRCH)
+            {
+                self.memory.free(unit, pid as u32);
+            }
+        }
+    }
+
     /// Looks for workers whose loop gives no sign of life.
     fn check_signs(self: &Rc<Self>, period: Duration) {
+        self.free_abandoned_slots();
         let now = Instant::now();
         let late = now.saturating_duration_since(self.last_check.replace(now));
         if late > period * 2 {

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use uptick_event_loop::{add_read_stream, add_timer, remove_read_stream};
 
+use super::predecessor;
 use super::state::{Master, Upgrade, with_master};
 use crate::control::{Channel, DrainCause, Message, Start};
 use crate::error::Error;
@@ -88,7 +89,11 @@ fn listen(channel: &Rc<RefCell<Channel>>) -> Result<(), Error> {
                         bus,
                         connections,
                     };
-                    master.send(owner, peer);
+                    let ours = master.units.borrow().contains_key(&owner);
+                    match &*master.predecessor.borrow() {
+                        Some(older) if !ours => predecessor::forward(older, owner, peer),
+                        _ => master.send(owner, peer),
+                    }
                 }),
                 Ok(Some(_)) => {
                     tracing::error!("the new program sent a message that is for a worker")

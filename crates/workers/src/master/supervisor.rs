@@ -18,6 +18,12 @@ const LONG_ENOUGH: Duration = Duration::from_secs(1);
 /// What is left to the workers that cut their connections at their own deadline.
 const KILL_GRACE: Duration = Duration::from_millis(400);
 
+/// How long the end of killed workers is awaited before the master ends without them: a thread that is blocked cannot be killed.
+const ABANDON_GRACE: Duration = Duration::from_millis(300);
+
+/// The wait before a start that found too many workers is tried again.
+const ROOM_RETRY: Duration = Duration::from_millis(50);
+
 /// What the master is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -94,7 +100,9 @@ enum Phase {
         next: u64,
     },
     Ending {
+        /// When all workers are killed or, once they are, when the master ends without them.
         deadline: Instant,
+        killed: bool,
         cause: DrainCause,
         in_time: bool,
     },
@@ -109,6 +117,8 @@ pub(crate) struct Supervisor {
     generation: u64,
     units: BTreeMap<UnitId, Unit>,
     places: Vec<Place>,
+    /// Starts that wait until there is room, with their places and generations.
+    delayed: Vec<(Instant, usize, u64)>,
     early_deaths: u32,
     reload_wanted: bool,
     actions: VecDeque<Action>,
@@ -130,6 +140,7 @@ impl Supervisor {
             phase: Phase::Starting,
             generation,
             units: BTreeMap::new(),
+            delayed: Vec::new(),
             early_deaths: 0,
             reload_wanted: false,
             actions,
@@ -186,9 +197,16 @@ impl Supervisor {
         now: Instant,
     ) {
         match self.phase {
-            Phase::Reloading { next } if generation == next => self.abort_reload(reason),
+            Phase::Reloading { next } if generation == next => self.abort_reload(reason, now),
             Phase::Ending { .. } | Phase::Over => {}
             _ => self.died_early(place, now),
+        }
+    }
+
+    /// A worker cannot be started yet, because too many others have not ended.
+    pub(crate) fn no_room(&mut self, place: usize, generation: u64, now: Instant) {
+        if !self.is_ending() {
+            self.delayed.push((now + ROOM_RETRY, place, generation));
         }
     }
 
@@ -267,7 +285,7 @@ impl Supervisor {
                     State::Starting { .. } => "a worker ended before it was ready",
                     _ => "a worker ended before the others were ready",
                 };
-                self.abort_reload(reason);
+                self.abort_reload(reason, now);
                 return;
             }
             Phase::Starting | Phase::Serving | Phase::Reloading { .. } => {}
@@ -303,24 +321,26 @@ impl Supervisor {
     /// Ends the service: all workers drain. A second call kills them.
     pub(crate) fn stop(&mut self, cause: DrainCause, now: Instant) {
         if self.is_ending() {
-            self.kill_all();
+            self.kill_all(now);
             return;
         }
         let deadline = now + self.policy.drain;
         self.phase = Phase::Ending {
             deadline: deadline + KILL_GRACE,
+            killed: false,
             cause,
             in_time: true,
         };
         self.actions
             .retain(|action| !matches!(action, Action::Start { .. }));
+        self.delayed.clear();
         for place in &mut self.places {
             place.start_at = None;
         }
         for id in self.unit_ids() {
             match self.units[&id].state {
                 State::Ready { .. } => self.drain(id, cause, now),
-                State::Starting { .. } => self.discard(id),
+                State::Starting { .. } => self.discard(id, cause, now),
                 State::Draining { .. } | State::Killed => {}
             }
         }
@@ -329,10 +349,16 @@ impl Supervisor {
 
     /// Does what has become due.
     pub(crate) fn tick(&mut self, now: Instant) {
-        if let Phase::Ending { deadline, .. } = self.phase
+        if let Phase::Ending {
+            deadline, killed, ..
+        } = self.phase
             && now >= deadline
         {
-            self.kill_all();
+            if killed {
+                self.abandon();
+            } else {
+                self.kill_all(now);
+            }
         }
         for id in self.unit_ids() {
             match self.units[&id].state {
@@ -348,6 +374,9 @@ impl Supervisor {
                 self.actions.push_back(Action::Start { place, generation });
             }
         }
+        let due = self.delayed.extract_if(.., |(at, ..)| now >= *at);
+        self.actions
+            .extend(due.map(|(_, place, generation)| Action::Start { place, generation }));
     }
 
     /// Returns when [`tick`](Supervisor::tick) is due.
@@ -358,20 +387,17 @@ impl Supervisor {
         });
         let places = self.places.iter().filter_map(|place| place.start_at);
         let end = match self.phase {
-            Phase::Ending { deadline, .. } if self.has_living() => Some(deadline),
+            Phase::Ending { deadline, .. } => Some(deadline),
             _ => None,
         };
-        units.chain(places).chain(end).min()
+        let delayed = self.delayed.iter().map(|(at, ..)| *at);
+        units.chain(places).chain(delayed).chain(end).min()
     }
 }
 
 impl Supervisor {
     fn unit_ids(&self) -> Vec<UnitId> {
         self.units.keys().copied().collect()
-    }
-
-    fn has_living(&self) -> bool {
-        self.units.values().any(|unit| unit.state != State::Killed)
     }
 
     fn is_complete(&self, generation: u64) -> bool {
@@ -388,8 +414,16 @@ impl Supervisor {
     fn has_successor(&self, unit: &Unit) -> bool {
         let started = self.units.values().any(|other| {
             let lives = matches!(other.state, State::Starting { .. } | State::Ready { .. });
-            lives && other.place == unit.place && other.generation == unit.generation
+            // One that waits for a successor itself is none.
+            lives
+                && !other.retiring
+                && other.place == unit.place
+                && other.generation == unit.generation
         });
+        let delayed = self
+            .delayed
+            .iter()
+            .any(|(_, place, generation)| (*place, *generation) == (unit.place, unit.generation));
         let asked = self.actions.iter().any(|action| {
             *action
                 == Action::Start {
@@ -397,7 +431,7 @@ impl Supervisor {
                     generation: unit.generation,
                 }
         });
-        started || asked || self.places[unit.place].start_at.is_some()
+        started || asked || delayed || self.places[unit.place].start_at.is_some()
     }
 
     fn died_early(&mut self, place: usize, now: Instant) {
@@ -413,10 +447,11 @@ impl Supervisor {
                 });
                 self.phase = Phase::Ending {
                     deadline: now,
+                    killed: false,
                     cause: DrainCause::Stop,
                     in_time: false,
                 };
-                self.kill_all();
+                self.kill_all(now);
                 self.end_if_empty();
                 return;
             }
@@ -445,6 +480,7 @@ impl Supervisor {
         self.phase = Phase::Serving;
         self.actions
             .retain(|action| !matches!(action, Action::Start { .. }));
+        self.delayed.clear();
         for place in &mut self.places {
             place.start_at = None;
             place.backoff.reset();
@@ -458,14 +494,14 @@ impl Supervisor {
             match unit.state {
                 _ if unit.generation == next => {}
                 State::Ready { .. } => self.drain(id, DrainCause::Restart, now),
-                State::Starting { .. } => self.discard(id),
+                State::Starting { .. } => self.discard(id, DrainCause::Restart, now),
                 State::Draining { .. } | State::Killed => {}
             }
         }
         self.reload_if_wanted();
     }
 
-    fn abort_reload(&mut self, reason: &str) {
+    fn abort_reload(&mut self, reason: &str, now: Instant) {
         let Phase::Reloading { next } = self.phase else {
             return;
         };
@@ -473,9 +509,10 @@ impl Supervisor {
         self.actions.retain(
             |action| !matches!(action, Action::Start { generation, .. } if *generation == next),
         );
+        self.delayed.retain(|(.., generation)| *generation != next);
         for id in self.unit_ids() {
             if self.units[&id].generation == next {
-                self.discard(id);
+                self.discard(id, DrainCause::Restart, now);
             }
         }
         self.actions.push_back(Action::ReloadFailed {
@@ -505,13 +542,16 @@ impl Supervisor {
         }
     }
 
-    /// Ends a worker that serves nobody yet; that is no failure.
-    fn discard(&mut self, id: UnitId) {
-        if let Some(unit) = self.units.get_mut(&id) {
-            // Nothing is cut: its end counts as in time.
-            unit.generation = 0;
+    /// Ends a worker that is not needed any more; that is no failure. It may have accepted connections already.
+    fn discard(&mut self, id: UnitId, cause: DrainCause, now: Instant) {
+        let Some(unit) = self.units.get_mut(&id) else {
+            return;
+        };
+        // Its end counts as in time.
+        unit.generation = 0;
+        if matches!(unit.state, State::Starting { .. } | State::Ready { .. }) {
+            self.drain(id, cause, now);
         }
-        self.kill(id);
     }
 
     fn kill(&mut self, id: UnitId) {
@@ -523,10 +563,27 @@ impl Supervisor {
         }
     }
 
-    fn kill_all(&mut self) {
+    fn kill_all(&mut self, now: Instant) {
+        if let Phase::Ending {
+            deadline, killed, ..
+        } = &mut self.phase
+            && !*killed
+        {
+            *killed = true;
+            *deadline = now + ABANDON_GRACE;
+        }
         for id in self.unit_ids() {
             self.kill(id);
         }
+    }
+
+    /// Ends without the workers that cannot be killed.
+    fn abandon(&mut self) {
+        self.units.clear();
+        if let Phase::Ending { in_time, .. } = &mut self.phase {
+            *in_time = false;
+        }
+        self.end_if_empty();
     }
 
     fn end_if_empty(&mut self) {

@@ -9,7 +9,10 @@ mod mapping;
 use std::fmt;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{AcqRel, Relaxed},
+};
 use std::time::Duration;
 
 use mapping::Mapping;
@@ -21,6 +24,9 @@ const LAYOUT: u64 = 0x7570_7469_636b_0001;
 const HEADER: usize = 8;
 const PLACE: usize = 80;
 const SLOT: usize = 96;
+
+/// The owner of a slot that a master is about to assign or to free.
+const CHANGING: u64 = u64::MAX;
 
 /// The most workers.
 pub(crate) const MOST_PLACES: usize = 1024;
@@ -175,16 +181,15 @@ impl Memory {
     pub(crate) fn owned_slots(&self) -> impl Iterator<Item = (usize, Slot)> + '_ {
         (0..self.slots)
             .map(|index| (index, self.slot(index)))
-            .filter(|(_, slot)| slot.get(Gauge::Pid) != 0)
+            .filter(|(_, slot)| !matches!(slot.get(Gauge::Pid), 0 | CHANGING))
     }
 
-    /// Assigns a free slot to a worker that is about to start; `None` if there is none. It is called by the master alone.
+    /// Assigns a free slot to a worker that is about to start; `None` if there is none. It is called by masters alone, of which
+    /// there are several during an upgrade.
     pub(crate) fn assign(&self, place: usize, generation: u64, owner: u32) -> Option<usize> {
-        let index = (0..self.slots).find(|index| self.slot(*index).get(Gauge::Pid) == 0)?;
+        let index = (0..self.slots).find(|index| self.slot(*index).change_owner(0, CHANGING))?;
         let slot = self.slot(index);
-        for word in slot.0 {
-            word.store(0, Relaxed);
-        }
+        slot.clear();
         slot.set(Gauge::Place, place as u64);
         slot.set(Gauge::Generation, generation);
         slot.set(Gauge::Beat, monotonic_milliseconds());
@@ -192,12 +197,12 @@ impl Memory {
         Some(index)
     }
 
-    /// Frees the slot of a worker that has ended.
-    pub(crate) fn free(&self, index: usize) {
+    /// Frees the slot of a worker that has ended, unless it is another's by now.
+    pub(crate) fn free(&self, index: usize, owner: u32) {
         let slot = self.slot(index);
-        slot.set(Gauge::Pid, 0);
-        for word in &slot.0[1..] {
-            word.store(0, Relaxed);
+        if slot.change_owner(u64::from(owner), CHANGING) {
+            slot.clear();
+            slot.set(Gauge::Pid, 0);
         }
     }
 }
@@ -267,6 +272,17 @@ impl Slot {
         self.0[gauge as usize].store(value, Relaxed);
     }
 
+    fn change_owner(self, from: u64, to: u64) -> bool {
+        let owner = self.word(Gauge::Pid);
+        owner.compare_exchange(from, to, AcqRel, Relaxed).is_ok()
+    }
+
+    fn clear(self) {
+        for word in &self.0[Gauge::Pid as usize + 1..] {
+            word.store(0, Relaxed);
+        }
+    }
+
     /// Returns the word of a gauge that changes often.
     pub(crate) fn word(self, gauge: Gauge) -> &'static AtomicU64 {
         &self.0[gauge as usize]
@@ -313,7 +329,9 @@ mod tests {
         let second = memory.assign(1, 1, 4711).unwrap();
         assert_ne!(first, second);
         assert_eq!(memory.owned_slots().count(), 2);
-        memory.free(first);
+        memory.free(first, 4712);
+        assert_eq!(memory.owned_slots().count(), 2, "it is not theirs");
+        memory.free(first, 4711);
         assert_eq!(memory.assign(0, 2, 4712), Some(first));
         assert_eq!(memory.slot(first).get(Gauge::Generation), 2);
     }

@@ -33,6 +33,7 @@ pub(super) fn start(runtime: &Rc<Runtime>) {
 fn beat(runtime: &Rc<Runtime>) {
     runtime.slot().set(Gauge::Beat, monotonic_milliseconds());
     runtime.heart.beats.set(runtime.heart.beats.get() + 1);
+    runtime.sharing.correct_count();
     publish();
     check_limits(runtime);
 }

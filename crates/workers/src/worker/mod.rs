@@ -2,6 +2,7 @@
 
 mod commands;
 mod drain;
+mod guard;
 mod handle;
 mod heart;
 mod link;

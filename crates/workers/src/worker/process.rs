@@ -10,7 +10,7 @@ use uptick_event_loop::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, add_signal};
 use super::handle::Worker;
 use super::link::Link;
 use super::runtime::{Parts, Runtime};
-use super::{commands, heart, peers};
+use super::{commands, guard, heart, peers};
 use crate::accept::{ProcessPeers, Sharing};
 use crate::bus::{Bus, SocketTransport, connect_hubs};
 use crate::control::{Channel, Message, Start};
@@ -41,6 +41,7 @@ pub(crate) fn run_process(
     let Message::Start(start) = channel.wait()? else {
         return Err(Error::control("the first message is not the start"));
     };
+    guard::start(channel.descriptor()?, settings.drain)?;
     let channel = Rc::new(RefCell::new(channel));
     ignore_signals()?;
     let runtime = install(start, settings, Rc::clone(&channel))?;

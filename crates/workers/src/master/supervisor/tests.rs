@@ -167,7 +167,7 @@ fn a_reload_whose_workers_die_is_given_up_and_can_be_tried_again() {
     scene.ready(3);
     scene.take_log();
     scene.ended(4);
-    assert_eq!(scene.take_log(), ["kill 3", "reload failed: 2"]);
+    assert_eq!(scene.take_log(), ["drain 3: Restart", "reload failed: 2"]);
     scene.ended(3);
     assert!(scene.take_log().is_empty());
     scene.supervisor.reload();
@@ -208,7 +208,7 @@ fn a_worker_dies_during_a_reload_and_is_replaced_until_the_new_generation_serves
         ["restarted 0", "start 3: place 0, generation 1"]
     );
     scene.ready(2);
-    assert_eq!(scene.take_log(), ["serving 2", "kill 3"]);
+    assert_eq!(scene.take_log(), ["serving 2", "drain 3: Restart"]);
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn a_stop_during_a_reload_ends_both_generations() {
     scene.take_log();
     scene.supervisor.stop(DrainCause::Stop, scene.now);
     scene.act();
-    assert_eq!(scene.take_log(), ["drain 1: Stop", "kill 2"]);
+    assert_eq!(scene.take_log(), ["drain 1: Stop", "drain 2: Stop"]);
     scene.ended(2);
     scene.ended(1);
     assert_eq!(scene.take_log(), ["ended: in time true"]);
@@ -322,4 +322,55 @@ fn the_next_deadline_is_the_earliest() {
     scene.ended(1);
     let again = scene.now + Duration::from_millis(100);
     assert_eq!(scene.supervisor.next_deadline(), Some(again));
+}
+
+#[test]
+fn a_successor_that_dies_at_its_start_is_started_again() {
+    let mut scene = Scene::serving(1);
+    scene.supervisor.replace(1);
+    scene.act();
+    scene.take_log();
+    scene.ended(2);
+    assert_eq!(scene.take_log(), ["restarted 0"]);
+    scene.wait(100);
+    assert_eq!(scene.take_log(), ["start 3: place 0, generation 1"]);
+    scene.ready(3);
+    assert_eq!(scene.take_log(), ["drain 1: Restart"]);
+}
+
+#[test]
+fn the_master_ends_without_workers_that_cannot_be_killed() {
+    let mut scene = Scene::serving(1);
+    for _ in 0..2 {
+        scene.supervisor.stop(DrainCause::Stop, scene.now);
+        scene.act();
+    }
+    scene.take_log();
+    let end = scene.now + ABANDON_GRACE;
+    assert_eq!(scene.supervisor.next_deadline(), Some(end));
+    scene.wait(300);
+    assert_eq!(scene.take_log(), ["ended: in time false"]);
+    assert_eq!(scene.supervisor.next_deadline(), None);
+}
+
+#[test]
+fn a_start_without_room_is_tried_again() {
+    let mut scene = Scene::serving(1);
+    scene.supervisor.reload();
+    assert_eq!(scene.supervisor.next_action(), Some(Action::Reloading));
+    let start = Action::Start {
+        place: 0,
+        generation: 2,
+    };
+    for _ in 0..3 {
+        assert_eq!(scene.supervisor.next_action(), Some(start.clone()));
+        scene.supervisor.no_room(0, 2, scene.now);
+        assert_eq!(scene.supervisor.next_action(), None);
+        scene.now += ROOM_RETRY;
+        assert_eq!(scene.supervisor.next_deadline(), Some(scene.now));
+        scene.supervisor.tick(scene.now);
+    }
+    scene.supervisor.stop(DrainCause::Stop, scene.now);
+    scene.act();
+    assert_eq!(scene.take_log(), ["drain 1: Stop"]);
 }
