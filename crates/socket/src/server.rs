@@ -419,14 +419,16 @@ impl Entry {
         !self.paused && self.listeners.has(Server::CONNECTION.slot())
     }
 
+    /// Whether accepting rests because no descriptor was free.
+    fn rests(&self) -> bool {
+        let rest = self.resting.as_ref();
+        rest.is_some_and(|rest| rest.timer.is_pending())
+    }
+
     /// Watches the socket or not, as it should be now.
     fn update(&mut self, token: Token) {
         let Some(socket) = self.socket() else { return };
-        let rests = self
-            .resting
-            .as_ref()
-            .is_some_and(|rest| rest.timer.is_pending());
-        let watch = self.accepts() && !rests;
+        let watch = self.accepts() && !self.rests();
         if watch == self.watched {
             return;
         }

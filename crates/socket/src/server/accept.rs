@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 use uptick_emitter::emit;
-use uptick_event_loop::{Interest, add_timer, catch, driver};
+use uptick_event_loop::{Interest, add_timer, catch, driver, future_tick};
 use uptick_stream::transport::TransportOptions;
 
 use super::{Rest, Server, connection_gone, with_entry};
@@ -49,6 +49,14 @@ pub(super) fn batch(server: Server) {
             let _ = driver::change(socket, token, Interest::Read, entry.options.trigger());
         }
     });
+}
+
+/// Accepts what is in the backlog of a shared socket, though this loop was not woken for it.
+pub(super) fn waiting(server: Server) {
+    let rests = with_entry(server, |entry, _| entry.rests()).unwrap_or(true);
+    if !rests && accept_up_to(server, LARGEST_BATCH) == LARGEST_BATCH {
+        future_tick(move || waiting(server));
+    }
 }
 
 /// Accepts what is in the backlog of a shared socket that is about to be left: the wake-up for it may have been spent on this

@@ -26,9 +26,10 @@ pub trait Balancer: fmt::Debug {
 }
 
 impl Server {
-    /// Accepts the connections that wait in the backlog now. For a shared socket: the loop that was woken for them may be gone.
+    /// Accepts the connections that wait in the backlog now, 64 in an iteration of the loop. For a shared socket: the loop that was
+    /// woken for them may be gone, or stopped. Nothing happens while accepting rests because no descriptor is free.
     pub fn accept_waiting(self) {
-        accept::batch(self);
+        accept::waiting(self);
     }
 
     /// Serves a connection that another event loop accepted from the same socket, as if this one had. Without a

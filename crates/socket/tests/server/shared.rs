@@ -138,6 +138,46 @@ fn a_closed_server_on_a_shared_socket_does_not_keep_the_loop_awake() {
 }
 
 #[test]
+fn connections_are_accepted_for_which_another_loop_was_woken() {
+    const CLIENTS: usize = 100;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = shared(&listener);
+    server.on("connection", |_: Connection| ());
+    settle();
+    // The loop does not run meanwhile, as if it had not been woken.
+    let clients: Vec<TcpStream> = (0..CLIENTS)
+        .map(|_| TcpStream::connect(listener.local_addr().unwrap()).unwrap())
+        .collect();
+    server.accept_waiting();
+    assert_eq!(server.accepted(), 64);
+    run_until(|| server.accepted() == CLIENTS as u64);
+    drop(clients);
+    server.close();
+    run();
+}
+
+#[test]
+fn a_backlog_longer_than_a_batch_is_accepted_when_the_server_closes() {
+    const CLIENTS: usize = 100;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = shared(&listener);
+    let open = Rc::new(RefCell::new(0));
+    let count = Rc::clone(&open);
+    server.on("connection", move |conn: Connection| {
+        *count.borrow_mut() += 1;
+        conn.end_with("hello");
+    });
+    settle();
+    let clients: Vec<TcpStream> = (0..CLIENTS)
+        .map(|_| TcpStream::connect(listener.local_addr().unwrap()).unwrap())
+        .collect();
+    server.close();
+    assert_eq!(*open.borrow(), CLIENTS);
+    drop(clients);
+    run();
+}
+
+#[test]
 fn an_inherited_descriptor_can_be_shared() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let fd = listener.try_clone().unwrap().into_raw_fd();

@@ -170,6 +170,13 @@ impl Sharing {
         let _ = word.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1));
     }
 
+    /// Accepts the connections that wait now.
+    pub(crate) fn accept_waiting(&self) {
+        for server in self.servers() {
+            server.accept_waiting();
+        }
+    }
+
     /// Corrects the shared count of this worker's connections, once in a while.
     ///
     /// It includes those that others have offered. Where a worker dies meanwhile, nobody takes those back.

@@ -45,11 +45,7 @@ pub(crate) fn handle(message: Message) {
         } => peers::add_peer(slot, bus, connections),
         Message::Complete => peers::complete(),
         Message::Accept => {
-            with_runtime(|runtime| {
-                for server in runtime.sharing.servers() {
-                    server.accept_waiting();
-                }
-            });
+            with_runtime(|runtime| runtime.sharing.accept_waiting());
         }
         Message::ReopenLogs => {
             if let Some(worker) = Worker::current() {

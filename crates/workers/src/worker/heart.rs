@@ -34,6 +34,10 @@ fn beat(runtime: &Rc<Runtime>) {
     runtime.slot().set(Gauge::Beat, monotonic_milliseconds());
     runtime.heart.beats.set(runtime.heart.beats.get() + 1);
     runtime.sharing.correct_count();
+    if runtime.draining.get().is_none() {
+        // The wake-up for a connection may have gone to a worker that was stopped right then.
+        runtime.sharing.accept_waiting();
+    }
     publish();
     check_limits(runtime);
 }
