@@ -9,9 +9,10 @@ use crate::echo;
 use crate::http;
 use crate::instructions;
 use crate::process::{self, Placement};
-use crate::servers::Server;
+use crate::servers::{Server, redis_clients};
 use crate::timers;
 use crate::tls;
+use crate::workers;
 use crate::ws;
 
 const USAGE: &str = "\
@@ -24,6 +25,9 @@ commands:
                  user instructions for each round trip, under callgrind
   timers         what a timer costs while a million are pending
   tls            CPU time, system calls and memory of the echo servers with TLS
+  workers [requests|spread|bus|publish|idle]
+                 CPU time of worker processes and threads, the spread of their
+                 connections, their bus beside Redis, and their cost at rest
   ws             CPU time, system calls and memory of the WebSocket servers
 
 options:
@@ -77,7 +81,14 @@ pub(crate) fn run() -> Result<()> {
         }
         ["timers"] => timers::run(&options),
         ["tls"] => tls::run(&options),
+        ["workers"] => workers::run(&options, None),
+        ["workers", part] => workers::run(&options, Some(part)),
         ["ws"] => ws::run(&options),
+        // The clients of Redis, which are measured with it.
+        ["redis-clients", port] => {
+            process::follow_parent()?;
+            redis_clients(port.parse()?)
+        }
         // What this program counts the instructions of.
         ["emit", events] => {
             instructions::emit(events.parse()?);

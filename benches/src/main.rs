@@ -39,6 +39,8 @@ mod timers;
 #[cfg(target_os = "linux")]
 mod tls;
 #[cfg(target_os = "linux")]
+mod workers;
+#[cfg(target_os = "linux")]
 mod ws;
 
 #[cfg(target_os = "linux")]

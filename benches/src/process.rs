@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,9 @@ use crate::servers::Server;
 
 /// How long a server may take to end when asked to.
 const END_WITHIN: Duration = Duration::from_secs(60);
+
+/// The first and the last CPU that the benchmark may run on, before it was placed.
+static CPUS: OnceLock<(usize, usize)> = OnceLock::new();
 
 /// Which CPUs the servers and the load generator run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,12 +64,12 @@ impl Placement {
         if self == Self::Any {
             return spawn();
         }
-        let allowed = sched_getaffinity(None).context("asking for this thread's CPUs failed")?;
-        let cpus: Vec<usize> = (0..CpuSet::MAX_CPU)
-            .filter(|cpu| allowed.is_set(*cpu))
-            .collect();
-        let (Some(&first), Some(&last)) = (cpus.first(), cpus.last()) else {
-            bail!("this thread may run on no CPU");
+        let (first, last) = match CPUS.get() {
+            Some(cpus) => *cpus,
+            None => {
+                let cpus = first_and_last_cpu()?;
+                *CPUS.get_or_init(|| cpus)
+            }
         };
         pin(last)?;
         let spawned = spawn()?;
@@ -74,6 +78,14 @@ impl Placement {
         }
         Ok(spawned)
     }
+}
+
+/// The first and the last CPU that this thread may run on.
+fn first_and_last_cpu() -> Result<(usize, usize)> {
+    let allowed = sched_getaffinity(None).context("asking for this thread's CPUs failed")?;
+    let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
+    let first = cpus.next().context("this thread may run on no CPU")?;
+    Ok((first, cpus.next_back().unwrap_or(first)))
 }
 
 fn pin(cpu: usize) -> Result<()> {
@@ -146,6 +158,14 @@ impl ServerProcess {
         self.child.0.id()
     }
 
+    /// Sends the process a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(rustix::process::kill_process(
+            Pid::from_child(&self.child.0),
+            signal,
+        )?)
+    }
+
     /// What clients need to know.
     pub(crate) fn target(&self) -> &Target {
         &self.target
@@ -153,7 +173,7 @@ impl ServerProcess {
 
     /// Asks the process to terminate and waits until it has.
     pub(crate) fn terminate(mut self) -> Result<()> {
-        rustix::process::kill_process(Pid::from_child(&self.child.0), Signal::TERM)?;
+        self.signal(Signal::TERM)?;
         let deadline = Instant::now() + END_WITHIN;
         while self.child.0.try_wait()?.is_none() {
             if Instant::now() > deadline {

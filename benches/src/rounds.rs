@@ -31,7 +31,7 @@ impl Subject {
         let works = open(&process).with_context(|| format!("connecting to {}", server.name()))?;
         Ok(Self {
             name: server.name(),
-            clock: CpuClock::of(process.pid())?,
+            clock: CpuClock::of_tree(process.pid())?,
             process,
             works,
         })
@@ -75,7 +75,7 @@ pub(crate) fn system_calls(
     method: Method,
 ) -> Result<Vec<Vec<Option<f64>>>> {
     let count = |subject: &mut Subject, work: usize| {
-        let (pid, clock) = (subject.process.pid(), subject.clock);
+        let (pid, clock) = (subject.process.pid(), subject.clock.clone());
         let mut units = 0;
         let counted = method.count(pid, || {
             units = subject.run(work)?;

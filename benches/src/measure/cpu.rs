@@ -1,4 +1,4 @@
-//! CPU time of another process.
+//! CPU time of other processes.
 
 use std::thread;
 use std::time::Duration;
@@ -7,26 +7,40 @@ use anyhow::{Context as _, Result, bail};
 use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
 
-/// How long the process must have stood still to count as resting.
+use super::tree;
+
+/// How long the processes must have stood still to count as resting.
 const REST: Duration = Duration::from_millis(1);
 const RESTS: usize = 5_000;
 
-/// The CPU-time clock of a process: user and system time of all its threads, those that have
+/// The CPU-time clocks of a server's processes: user and system time of all their threads, those that have
 /// ended included, in nanoseconds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CpuClock(ClockId);
+#[derive(Clone, Debug)]
+pub(crate) struct CpuClock(Vec<ClockId>);
 
 impl CpuClock {
+    /// Opens the clock of one process.
     pub(crate) fn of(pid: u32) -> Result<Self> {
-        let pid = Pid::from_raw(pid.try_into()?);
-        let clock = clock_getcpuclockid(pid)
-            .with_context(|| format!("opening the CPU clock of process {pid} failed"))?;
-        Ok(Self(clock))
+        Self::of_all(&[pid])
     }
 
-    /// Waits until the process rests, so that the work it still does for the last answers counts
+    /// Opens the clocks of a process and of its descendants that exist now.
+    pub(crate) fn of_tree(root: u32) -> Result<Self> {
+        Self::of_all(&tree::members(root)?)
+    }
+
+    fn of_all(pids: &[u32]) -> Result<Self> {
+        let clock = |pid: &u32| {
+            let pid = Pid::from_raw((*pid).try_into()?);
+            clock_getcpuclockid(pid)
+                .with_context(|| format!("opening the CPU clock of process {pid} failed"))
+        };
+        Ok(Self(pids.iter().map(clock).collect::<Result<_>>()?))
+    }
+
+    /// Waits until the processes rest, so that the work it still does for the last answers counts
     /// as well, and reads the clock.
-    pub(crate) fn at_rest(self) -> Result<Duration> {
+    pub(crate) fn at_rest(&self) -> Result<Duration> {
         let mut before = self.read()?;
         for _ in 0..RESTS {
             thread::sleep(REST);
@@ -39,11 +53,13 @@ impl CpuClock {
         bail!("a server without work does not come to rest")
     }
 
-    fn read(self) -> Result<Duration> {
-        Ok(self
-            .0
-            .now()
-            .context("reading a server's CPU clock failed")?
-            .into())
+    /// Reads the sum of the clocks.
+    pub(crate) fn read(&self) -> Result<Duration> {
+        let mut sum = Duration::ZERO;
+        for clock in &self.0 {
+            let now = clock.now().context("reading a server's CPU clock failed")?;
+            sum += Duration::from(now);
+        }
+        Ok(sum)
     }
 }

@@ -1,5 +1,5 @@
-//! The servers that are compared. Each runs in a process of its own, so that the system's
-//! accounting of that process is the accounting of the server.
+//! The servers that are compared. Each runs in a process of its own, or in several, so that the system's
+//! accounting of these processes is the accounting of the server.
 
 mod async_std;
 mod connection;
@@ -11,6 +11,7 @@ mod tokio_rustls;
 mod uptick;
 mod uptick_tls;
 mod websocket;
+mod workers;
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -25,6 +26,8 @@ use crate::identity::Identity;
 pub(crate) use self::http::bun::version as bun_version;
 pub(crate) use self::http::node::version as node_version;
 pub(crate) use self::websocket::node::version as node_ws_version;
+pub(crate) use self::workers::redis::{clients as redis_clients, version as redis_version};
+pub(crate) use self::workers::{DONE as BUS_DONE, Setup as WorkersSetup};
 
 /// Bytes read at a time by the servers that have one buffer for all connections.
 const BUFFER: usize = 64 * 1024;
@@ -60,6 +63,8 @@ pub(crate) enum Server {
     BunWs,
     Writes,
     UptickPublish,
+    Workers(WorkersSetup),
+    Redis,
 }
 
 impl Server {
@@ -130,6 +135,8 @@ impl Server {
             Self::BunWs => "bun-ws",
             Self::Writes => "writes",
             Self::UptickPublish => "uptick-publish",
+            Self::Workers(setup) => setup.name(),
+            Self::Redis => "redis",
         }
     }
 
@@ -142,8 +149,10 @@ impl Server {
             Self::HTTPS,
             Self::WEBSOCKET,
             Self::PUBLISHING,
+            &[Self::Redis],
         ];
-        let mut servers = tables.into_iter().flatten().copied();
+        let workers = WorkersSetup::ALL.iter().map(|setup| Self::Workers(*setup));
+        let mut servers = tables.into_iter().flatten().copied().chain(workers);
         servers.find(|server| server.name() == name)
     }
 
@@ -155,22 +164,27 @@ impl Server {
             Self::HyperRustls => Some("tokio-rustls"),
             Self::UptickHttps => Some("uptick-tls"),
             Self::UptickPublish => Some("uptick-websocket"),
-            Self::Node | Self::NodeWs | Self::Bun | Self::BunWs => None,
+            Self::Workers(_) => Some("uptick-workers"),
+            Self::Node | Self::NodeWs | Self::Bun | Self::BunWs | Self::Redis => None,
             _ => Some(self.name()),
         }
     }
 
     /// Returns whether its instructions can be counted: those of node and Bun come into being as they run.
     pub(crate) fn is_native(self) -> bool {
-        !matches!(self, Self::Node | Self::NodeWs | Self::Bun | Self::BunWs)
+        !matches!(
+            self,
+            Self::Node | Self::NodeWs | Self::Bun | Self::BunWs | Self::Redis
+        )
     }
 
-    /// Returns whether this machine has what the server needs: all are in this program, except node, its package and Bun.
+    /// Returns whether this machine has what the server needs: all are in this program, except node, its package, Bun and Redis.
     pub(crate) fn is_installed(self) -> bool {
         match self {
             Self::Node => node_version().is_some(),
             Self::NodeWs => node_version().is_some() && node_ws_version().is_some(),
             Self::Bun | Self::BunWs => bun_version().is_some(),
+            Self::Redis => redis_version().is_some(),
             _ => true,
         }
     }
@@ -209,6 +223,8 @@ impl Server {
             Self::BunWs => websocket::bun::serve(),
             Self::Writes => websocket::writes::serve(),
             Self::UptickPublish => websocket::uptick::publish(),
+            Self::Workers(setup) => workers::serve(setup),
+            Self::Redis => workers::redis::serve(),
         }
     }
 }

@@ -10,7 +10,7 @@ pub(super) mod node;
 pub(super) mod uptick;
 
 /// The body at `/hello`.
-const HELLO: &str = "Hello, World!";
+pub(super) const HELLO: &str = "Hello, World!";
 
 /// What the path of a user begins with.
 const USER: &str = "/user/";
