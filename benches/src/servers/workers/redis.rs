@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Sender};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -83,9 +84,14 @@ pub(crate) fn clients(port: u16) -> Result<()> {
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     announce(listener.local_addr()?)?;
-    let (mut benchmark, _) = listener.accept()?;
-    benchmark.set_nodelay(true)?;
-    while let Some([count, length, window]) = read_request(&mut benchmark)? {
+    let (sender, requests) = mpsc::channel();
+    thread::spawn(move || {
+        for benchmark in listener.incoming().flatten() {
+            let sender = sender.clone();
+            thread::spawn(move || read_requests(benchmark, &sender));
+        }
+    });
+    while let Ok((mut benchmark, [count, length, window])) = requests.recv() {
         publish(&mut publisher, &progress, count, length as usize, window)?;
         let length = DONE.len();
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{DONE}");
@@ -154,6 +160,18 @@ fn publish(
         }
         let received = progress.received.load(Ordering::Acquire);
         ensure!(received == target, "more came than was published");
+    }
+    Ok(())
+}
+
+/// A request: where to answer, and the numbers in its path.
+type Messages = (TcpStream, [u64; 3]);
+
+/// Reads the requests of one of the benchmark's connections.
+fn read_requests(mut benchmark: TcpStream, requests: &Sender<Messages>) -> Result<()> {
+    benchmark.set_nodelay(true)?;
+    while let Some(numbers) = read_request(&mut benchmark)? {
+        requests.send((benchmark.try_clone()?, numbers))?;
     }
     Ok(())
 }
