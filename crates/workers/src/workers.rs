@@ -107,7 +107,7 @@ impl Workers {
     }
 
     /// Sets whether each worker has a socket of its own (`SO_REUSEPORT`), among which the kernel spreads connections by a hash of
-    /// their addresses, whatever the load. The master keeps them open across generations. Default: false, all accept from one.
+    /// their addresses. Workers pass on what is uneven then. The master keeps them open across generations. Default: false, all accept from one.
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.settings.reuse_port = reuse;
         self
