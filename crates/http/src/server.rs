@@ -139,9 +139,9 @@ impl Emitter for HttpServer {
 
     fn listener_added(&self, slot: u8) {
         if slot == HttpServer::REQUEST.slot() {
-            self.configure(|site| site.hooks.watch_requests());
+            self.configure(|site| site.hooks.requests = true);
         } else if slot == HttpServer::RESPONSE.slot() {
-            self.configure(|site| site.hooks.watch_responses());
+            self.configure(|site| site.hooks.responses = true);
         }
     }
 }

@@ -83,7 +83,7 @@ impl HttpServer {
     /// a line such as `127.0.0.1:51234 GET /users/7 200 0.3 ms`. It is for development: causes may contain what clients should
     /// not know. [`TraceRequests`](crate::TraceRequests) is for production. Default: false.
     pub fn debug(self, debug: bool) -> Self {
-        self.configure(|site| site.hooks.set_debug(debug));
+        self.configure(|site| site.hooks.debug = debug);
         self
     }
 }

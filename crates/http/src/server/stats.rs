@@ -61,7 +61,7 @@ impl HttpServer {
     /// Sets whether the time from a request to the beginning of its response is measured ([`handler_time`](HttpServer::handler_time)). The clock
     /// is read twice for each request then. Default: false.
     pub fn measure_handlers(self, measure: bool) -> Self {
-        self.configure(|site| site.hooks.measure_handlers(measure));
+        self.configure(|site| site.hooks.measures = measure);
         self
     }
 

@@ -50,13 +50,13 @@ pub(crate) struct Hooks {
     /// Whether something is done about each request.
     watches_requests: bool,
     /// Whether something is done about each response.
-    watches_responses: bool,
+    finishes: bool,
     /// Whether the observer is notified of requests.
-    requests: bool,
+    pub(crate) requests: bool,
     /// Whether the observer is notified of responses.
-    responses: bool,
+    pub(crate) responses: bool,
     /// Whether the time of handlers is measured.
-    measures: bool,
+    pub(crate) measures: bool,
     /// Whether error pages have the causes, and responses are printed.
     pub(crate) debug: bool,
     pub(crate) headers: HeaderMap,
@@ -64,34 +64,12 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
-    /// Notifies the observer of requests from now on.
-    pub(crate) fn watch_requests(&mut self) {
-        self.requests = true;
-        self.watches_requests = true;
-    }
-
-    /// Notifies the observer of responses from now on.
-    pub(crate) fn watch_responses(&mut self) {
-        self.responses = true;
-        self.watches_responses = true;
-    }
-
-    /// Sets whether the time of handlers is measured.
-    pub(crate) fn measure_handlers(&mut self, measure: bool) {
-        self.measures = measure;
-        self.update();
-    }
-
-    /// Sets whether error pages have the causes, and responses are printed.
-    pub(crate) fn set_debug(&mut self, debug: bool) {
-        self.debug = debug;
-        self.update();
-    }
-
-    fn update(&mut self) {
+    /// Brings up to date whether something is done about each request and each response.
+    pub(super) fn update(&mut self) {
         let times = self.measures || self.debug;
         self.watches_requests = self.requests || times;
-        self.watches_responses = self.responses || times;
+        self.finishes =
+            self.responses || times || self.on_response.is_some() || !self.headers.is_empty();
     }
 
     /// Notifies the observer of a request, if it listens.
@@ -117,7 +95,7 @@ impl Hooks {
     /// Returns whether [`finish`](Hooks::finish) does anything.
     #[inline]
     pub(crate) fn finishes(&self) -> bool {
-        self.watches_responses || self.on_response.is_some() || !self.headers.is_empty()
+        self.finishes
     }
 
     /// Returns what is sent of a response.

@@ -51,7 +51,11 @@ impl Service {
 
     /// Changes the site for what begins from now on. It is copied if requests have it.
     pub(crate) fn configure<R>(&self, f: impl FnOnce(&mut Site) -> R) -> R {
-        f(Rc::make_mut(&mut self.site.borrow_mut()))
+        let mut site = self.site.borrow_mut();
+        let site = Rc::make_mut(&mut site);
+        let result = f(site);
+        site.hooks.update();
+        result
     }
 
     /// Returns the number of open connections, those of other protocols included.
