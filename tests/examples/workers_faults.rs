@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::http::{Client, get};
 use crate::program::{Program, path_of};
+use crate::tls::Directory;
 use crate::websocket::WebSocket;
 use crate::workers::{TIMES, pid_of, ready_workers, serve, stats, wait_until};
 
@@ -93,6 +94,22 @@ fn a_websocket_that_never_answers_the_close_does_not_spoil_a_stop() {
     service.signal(Signal::TERM);
     assert_eq!(service.wait().status.code(), Some(0));
     drop(ws);
+}
+
+#[test]
+fn a_client_that_never_begins_its_handshake_does_not_spoil_a_stop() {
+    let directory = Directory::new("silent");
+    let (cert, key) = directory.certificate("localhost");
+    let arguments = ["--cert", &cert, "--key", &key, "tls://127.0.0.1:0"];
+    let variables = [("UPTICK_DRAIN_MS", "4000")];
+    let service = Program::start_with("50-workers", &arguments, &variables);
+    let uri = service.listening_on();
+    let address = uri.strip_prefix("https://").unwrap();
+    let silent = std::net::TcpStream::connect(address).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    service.signal(Signal::TERM);
+    assert_eq!(service.wait().status.code(), Some(0));
+    drop(silent);
 }
 
 #[test]

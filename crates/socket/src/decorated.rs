@@ -75,6 +75,11 @@ pub trait Layer: Sized + 'static {
         address
     }
 
+    /// Called when a shutdown of the server has begun. Default: does nothing.
+    fn shutting_down(server: Decorated<Self>, deadline: Duration) {
+        let _ = (server, deadline);
+    }
+
     /// Called when the wrapped server has closed, before `close` is emitted. Default: does nothing.
     fn closed(server: Decorated<Self>) {
         let _ = server;
@@ -261,7 +266,11 @@ impl<L: Layer> ServerInterface for Decorated<L> {
 
     fn shutdown(self, deadline: Duration) -> Shutdown {
         match self.inner() {
-            Some(inner) => inner.shutdown(deadline),
+            Some(inner) => {
+                let shutdown = inner.shutdown(deadline);
+                L::shutting_down(self, deadline);
+                shutdown
+            }
             None => Shutdown::over(),
         }
     }

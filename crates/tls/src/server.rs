@@ -163,6 +163,10 @@ impl Layer for Secure {
         }
     }
 
+    fn shutting_down(server: Decorated<Self>, deadline: Duration) {
+        server.shorten_limit(deadline);
+    }
+
     fn address(address: String) -> String {
         match address.strip_prefix("tcp://") {
             Some(rest) => format!("tls://{rest}"),

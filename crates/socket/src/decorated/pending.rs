@@ -14,6 +14,9 @@ use crate::error::Error;
 /// The least time that a connection has from its turn on: 1 s.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// The time that a shutdown leaves to connections that wait.
+const LONGEST_IN_SHUTDOWN: Duration = Duration::from_secs(2);
+
 /// A layer whose connections wait for something: a header, a handshake.
 pub trait Waits: Layer {
     /// The value that is kept with a waiting connection.
@@ -240,6 +243,15 @@ impl<L: Waits> Decorated<L> {
             }
         });
         self.arm();
+    }
+
+    /// Leaves waiting connections at most 2 s, and a quarter of the deadline: a silent client does not delay a shutdown until its
+    /// deadline. For [`Layer::shutting_down`].
+    pub fn shorten_limit(self, deadline: Duration) {
+        let shorter = LONGEST_IN_SHUTDOWN.min(deadline / 4);
+        if let Some(limit) = self.with_pending(|pending| pending.limit) {
+            self.set_limit(Some(limit.unwrap_or(shorter).min(shorter)));
+        }
     }
 
     fn with_pending<R>(self, f: impl FnOnce(&mut Pending<L::Item>) -> R) -> Option<R> {

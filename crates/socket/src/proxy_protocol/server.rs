@@ -94,6 +94,10 @@ impl Layer for ProxyHeaders {
         }
     }
 
+    fn shutting_down(server: Decorated<Self>, deadline: Duration) {
+        server.shorten_limit(deadline);
+    }
+
     fn closed(server: Decorated<Self>) {
         server.close_pending();
     }
