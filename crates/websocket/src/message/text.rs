@@ -1,7 +1,7 @@
 //! Text in bytes that can be shared.
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Bound, Deref, RangeBounds};
 use std::str::Utf8Error;
 
 use bytes::Bytes;
@@ -40,6 +40,43 @@ impl Text {
     pub(crate) fn of_valid(bytes: Bytes) -> Text {
         debug_assert!(basic::from_utf8(&bytes).is_ok());
         Text(bytes)
+    }
+
+    /// Returns a part of the text, which shares its bytes.
+    ///
+    /// # Panics
+    ///
+    /// If the range is outside of the text, or does not begin and end between two characters.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uptick_websocket::Text;
+    ///
+    /// assert_eq!(Text::from("4grüezi").slice(1..), "grüezi");
+    /// ```
+    #[track_caller]
+    pub fn slice(&self, range: impl RangeBounds<usize>) -> Text {
+        let between = |at: usize| {
+            // Bytes in a character behind its first are 0b10xx_xxxx.
+            self.0.get(at).is_none_or(|&byte| byte & 0xc0 != 0x80)
+        };
+        let (start, end) = (range.start_bound(), range.end_bound());
+        let starts = match start {
+            Bound::Included(&at) => between(at),
+            Bound::Excluded(&at) => between(at.saturating_add(1)),
+            Bound::Unbounded => true,
+        };
+        let ends = match end {
+            Bound::Included(&at) => between(at.saturating_add(1)),
+            Bound::Excluded(&at) => between(at),
+            Bound::Unbounded => true,
+        };
+        assert!(
+            starts && ends,
+            "the range {start:?}, {end:?} cuts a character"
+        );
+        Text(self.0.slice(range))
     }
 
     /// The text. It is looked through once more for that: take it once where it is long.
