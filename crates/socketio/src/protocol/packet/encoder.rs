@@ -1,0 +1,388 @@
+//! The encoder of packets.
+//!
+//! An encoded packet begins with the `4` of an Engine.IO message, so that the same text is a frame of a WebSocket and a part of a polling payload. Any number
+//! of clients share it. Bytes that go through `serde` are copied once; those of [`Encoder::binary`] are not.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::ser::Error as _;
+use serde_json::ser::Formatter;
+use uptick_websocket::{Message, Text};
+
+use super::{Arguments, Body, Data, EncodeError, MAX_ID, Packet, is_reserved};
+
+/// A packet as frames of Engine.IO: text, and the attachments. A clone shares all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    head: Message,
+    attachments: Option<Arc<[Bytes]>>,
+}
+
+impl Encoded {
+    /// Returns a packet that is one frame.
+    pub fn of_frame(frame: Message) -> Encoded {
+        Encoded {
+            head: frame,
+            attachments: None,
+        }
+    }
+
+    /// Returns the frames, in the order in which they have to be sent.
+    pub fn frames(&self) -> impl Iterator<Item = Message> + Clone + '_ {
+        let attachments = self.attachments.as_deref().unwrap_or_default();
+        std::iter::once(self.head.clone()).chain(attachments.iter().cloned().map(Message::Binary))
+    }
+
+    /// Returns the number of frames.
+    pub fn frame_count(&self) -> usize {
+        1 + self.attachments.as_deref().map_or(0, <[Bytes]>::len)
+    }
+
+    /// Returns the number of bytes of all frames.
+    pub fn size(&self) -> usize {
+        let attachments = self.attachments.as_deref().unwrap_or_default();
+        self.head.as_bytes().len() + attachments.iter().map(Bytes::len).sum::<usize>()
+    }
+}
+
+/// An encoder of one event or acknowledgement.
+///
+/// Values are serialized as JSON. Where they serialize bytes (`bytes::Bytes`, `serde_bytes`, [`Value::Binary`](crate::protocol::Value::Binary)), these become
+/// attachments. The official client takes at most 10 of them.
+///
+/// # Examples
+///
+/// ```
+/// use uptick_socketio::protocol::packet::Encoder;
+///
+/// let mut encoder = Encoder::event("/admin", Some(7), "greet")?;
+/// encoder.argument(&"hello")?;
+/// let packet = encoder.finish()?;
+/// let frames: Vec<_> = packet.frames().collect();
+/// assert_eq!(frames, [r#"42/admin,7["greet","hello"]"#.into()]);
+/// # Ok::<(), uptick_socketio::protocol::packet::EncodeError>(())
+/// ```
+#[derive(Debug)]
+pub struct Encoder {
+    text: Vec<u8>,
+    attachments: Vec<Bytes>,
+    /// Whether a comma goes before the next argument.
+    comma: bool,
+}
+
+impl Encoder {
+    /// Begins an event; with an id, if an acknowledgement is wanted.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] if the name of the event is reserved, or the namespace or the id is illegal.
+    pub fn event(namespace: &str, id: Option<u64>, name: &str) -> Result<Encoder, EncodeError> {
+        if is_reserved(name) {
+            return Err(EncodeError::ReservedEvent(name.to_owned()));
+        }
+        let mut encoder = Encoder::begin(b'2', namespace, id)?;
+        encoder.argument(name)?;
+        Ok(encoder)
+    }
+
+    /// Begins an acknowledgement.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] if the namespace or the id is illegal.
+    pub fn ack(namespace: &str, id: u64) -> Result<Encoder, EncodeError> {
+        Encoder::begin(b'3', namespace, Some(id))
+    }
+
+    fn begin(kind: u8, namespace: &str, id: Option<u64>) -> Result<Encoder, EncodeError> {
+        let mut text = head(kind, namespace, id)?;
+        text.push(b'[');
+        Ok(Encoder {
+            text,
+            attachments: Vec::new(),
+            comma: false,
+        })
+    }
+
+    fn separate(&mut self) {
+        if self.comma {
+            self.text.push(b',');
+        }
+        self.comma = true;
+    }
+
+    /// Adds an argument.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::Json`] if the value cannot be serialized. The encoder is of no use then.
+    pub fn argument<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+        self.separate();
+        let formatter = Placeholders {
+            attachments: &mut self.attachments,
+        };
+        value.serialize(&mut serde_json::Serializer::with_formatter(
+            &mut self.text,
+            formatter,
+        ))?;
+        Ok(())
+    }
+
+    /// Adds bytes as an argument. They are not copied.
+    pub fn binary(&mut self, bytes: Bytes) {
+        self.separate();
+        placeholder(&mut self.text, self.attachments.len());
+        self.attachments.push(bytes);
+    }
+
+    /// Adds all arguments of a received packet. JSON is copied as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::Json`] if a value cannot be serialized.
+    pub fn arguments(&mut self, arguments: &Arguments) -> Result<(), EncodeError> {
+        for index in 0..arguments.len() {
+            if let Some(json) = arguments.json(index) {
+                self.separate();
+                self.text.extend_from_slice(json.as_bytes());
+            } else if let Some(bytes) = arguments.binary(index) {
+                self.binary(bytes);
+            } else {
+                self.argument(&arguments.parse::<crate::protocol::Value>(index)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Completes the packet.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::Json`] if a value was serialized as something that is not UTF-8.
+    pub fn finish(mut self) -> Result<Encoded, EncodeError> {
+        self.text.push(b']');
+        if self.attachments.is_empty() {
+            return Ok(Encoded::of_frame(frame(self.text)?));
+        }
+        // Behind the `4` of the message is the type, which is three more with attachments.
+        let mut text = Vec::with_capacity(self.text.len() + 4);
+        text.extend_from_slice(&[b'4', self.text[1] + 3]);
+        text.extend_from_slice(self.attachments.len().to_string().as_bytes());
+        text.push(b'-');
+        text.extend_from_slice(&self.text[2..]);
+        Ok(Encoded {
+            head: frame(text)?,
+            attachments: Some(self.attachments.into()),
+        })
+    }
+}
+
+/// Encodes CONNECT, for the server with an object that holds `sid`, for the client with what authenticates it.
+///
+/// # Errors
+///
+/// [`EncodeError`] if the namespace is illegal, or the data cannot be serialized.
+///
+/// # Examples
+///
+/// ```
+/// use uptick_socketio::protocol::packet::connect;
+///
+/// let packet = connect("/", Some(&[("sid", "x")].into_iter().collect::<std::collections::HashMap<_, _>>()))?;
+/// assert_eq!(packet.frames().next(), Some(r#"40{"sid":"x"}"#.into()));
+/// # Ok::<(), uptick_socketio::protocol::packet::EncodeError>(())
+/// ```
+pub fn connect<T: Serialize>(namespace: &str, data: Option<&T>) -> Result<Encoded, EncodeError> {
+    with_data(b'0', namespace, None, data)
+}
+
+/// Encodes CONNECT_ERROR. The data is an object with the keys `message` and, optionally, `data`.
+///
+/// # Errors
+///
+/// [`EncodeError`] if the namespace is illegal, or the data cannot be serialized.
+pub fn connect_error<T: Serialize>(namespace: &str, data: &T) -> Result<Encoded, EncodeError> {
+    with_data(b'4', namespace, None, Some(data))
+}
+
+/// Encodes DISCONNECT.
+///
+/// # Errors
+///
+/// [`EncodeError::IllegalNamespace`].
+pub fn disconnect(namespace: &str) -> Result<Encoded, EncodeError> {
+    with_data::<()>(b'1', namespace, None, None)
+}
+
+fn with_data<T: Serialize>(
+    kind: u8,
+    namespace: &str,
+    id: Option<u64>,
+    data: Option<&T>,
+) -> Result<Encoded, EncodeError> {
+    let mut text = head(kind, namespace, id)?;
+    if let Some(data) = data {
+        serde_json::to_writer(&mut text, data)?;
+    }
+    Ok(Encoded::of_frame(frame(text)?))
+}
+
+impl Packet {
+    /// Encodes the packet.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] if the namespace, the id or the name of the event is illegal.
+    pub fn encode(&self) -> Result<Encoded, EncodeError> {
+        let data = |kind: u8, data: &Option<Data>| match data {
+            Some(Data::Json(json)) => {
+                let mut text = head(kind, &self.namespace, self.id)?;
+                text.extend_from_slice(json.as_bytes());
+                Ok(Encoded::of_frame(frame(text)?))
+            }
+            Some(Data::Value(value)) => with_data(kind, &self.namespace, self.id, Some(value)),
+            None => with_data::<()>(kind, &self.namespace, self.id, None),
+        };
+        let mut encoder = match &self.body {
+            Body::Connect(auth) => return data(b'0', auth),
+            Body::Disconnect => return data(b'1', &None),
+            Body::ConnectError(error) => return data(b'4', error),
+            Body::Event { name: None, .. } => return data(b'2', &None),
+            Body::Event {
+                name: Some(name), ..
+            } => Encoder::event(&self.namespace, self.id, name)?,
+            Body::Ack(_) => Encoder::begin(b'3', &self.namespace, self.id)?,
+        };
+        if let Body::Event { arguments, .. } | Body::Ack(arguments) = &self.body {
+            encoder.arguments(arguments)?;
+        }
+        encoder.finish()
+    }
+}
+
+/// The beginning of a packet: the type of the message, that of the packet, the namespace and the id.
+fn head(kind: u8, namespace: &str, id: Option<u64>) -> Result<Vec<u8>, EncodeError> {
+    if !namespace.starts_with('/') || namespace.contains(',') {
+        return Err(EncodeError::IllegalNamespace(namespace.to_owned()));
+    }
+    let mut text = Vec::with_capacity(64);
+    text.extend_from_slice(&[b'4', kind]);
+    if namespace != "/" {
+        text.extend_from_slice(namespace.as_bytes());
+        text.push(b',');
+    }
+    if let Some(id) = id {
+        if id > MAX_ID {
+            return Err(EncodeError::IllegalId(id));
+        }
+        text.extend_from_slice(id.to_string().as_bytes());
+    }
+    Ok(text)
+}
+
+fn frame(text: Vec<u8>) -> Result<Message, EncodeError> {
+    let text = Text::try_from(Bytes::from(text)).map_err(serde_json::Error::custom)?;
+    Ok(Message::Text(text))
+}
+
+fn placeholder(text: &mut Vec<u8>, index: usize) {
+    text.extend_from_slice(br#"{"_placeholder":true,"num":"#);
+    text.extend_from_slice(index.to_string().as_bytes());
+    text.push(b'}');
+}
+
+/// Writes compact JSON, and placeholders for bytes.
+struct Placeholders<'a> {
+    attachments: &'a mut Vec<Bytes>,
+}
+
+impl Formatter for Placeholders<'_> {
+    fn write_byte_array<W: io::Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        let mut text = Vec::with_capacity(40);
+        placeholder(&mut text, self.attachments.len());
+        self.attachments.push(Bytes::copy_from_slice(bytes));
+        writer.write_all(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Value;
+    use crate::protocol::packet::{Decoder, Limits};
+
+    fn texts(packet: &Encoded) -> Vec<Message> {
+        packet.frames().collect()
+    }
+
+    #[test]
+    fn bytes_become_attachments_wherever_they_are() {
+        let mut encoder = Encoder::event("/", Some(3), "file").unwrap();
+        encoder.binary(Bytes::from_static(&[1]));
+        let nested = Value::from(vec![
+            Value::from("x"),
+            Value::Binary(Bytes::from_static(&[2])),
+        ]);
+        encoder.argument(&nested).unwrap();
+        let packet = encoder.finish().unwrap();
+        let text =
+            r#"452-3["file",{"_placeholder":true,"num":0},["x",{"_placeholder":true,"num":1}]]"#;
+        let attachments =
+            [&[1][..], &[2][..]].map(|bytes| Message::Binary(Bytes::from_static(bytes)));
+        let [first, second] = attachments;
+        assert_eq!(texts(&packet), [text.into(), first, second]);
+        assert_eq!((packet.frame_count(), packet.size()), (3, text.len() + 2));
+    }
+
+    #[test]
+    fn packets_without_arguments_are_encoded() {
+        assert_eq!(
+            texts(&Encoder::ack("/a", 0).unwrap().finish().unwrap()),
+            ["43/a,0[]".into()]
+        );
+        assert_eq!(texts(&disconnect("/").unwrap()), ["41".into()]);
+        assert_eq!(texts(&disconnect("/a").unwrap()), ["41/a,".into()]);
+        assert_eq!(
+            texts(&connect_error("/", &"no").unwrap()),
+            ["44\"no\"".into()]
+        );
+    }
+
+    #[test]
+    fn what_no_decoder_would_accept_is_refused() {
+        assert!(matches!(
+            Encoder::event("/", None, "connect"),
+            Err(EncodeError::ReservedEvent(_))
+        ));
+        assert!(matches!(
+            Encoder::event("a", None, "x"),
+            Err(EncodeError::IllegalNamespace(_))
+        ));
+        assert!(matches!(
+            Encoder::event("/a,b", None, "x"),
+            Err(EncodeError::IllegalNamespace(_))
+        ));
+        assert!(matches!(
+            Encoder::ack("/", MAX_ID + 1),
+            Err(EncodeError::IllegalId(_))
+        ));
+    }
+
+    #[test]
+    fn arguments_of_a_received_packet_are_sent_on_as_they_are() {
+        let text = r#"2["a",1e2,{"b": "\u0061"}]"#;
+        let packet = Decoder::new()
+            .push(text.into(), &Limits::default())
+            .unwrap()
+            .unwrap();
+        let frames = texts(&packet.encode().unwrap());
+        assert_eq!(frames[0].as_bytes(), format!("4{text}").as_bytes());
+    }
+}
