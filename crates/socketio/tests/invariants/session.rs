@@ -46,6 +46,7 @@ enum Mode {
 
 struct Scene {
     session: Session,
+    start: Instant,
     now: Instant,
     poll: Poll,
     post: Post,
@@ -73,6 +74,7 @@ impl Scene {
         let websocket = transport == Transport::WebSocket;
         let mut scene = Scene {
             session: Session::open(Arc::new(SessionOptions::new()), "id", transport, now),
+            start: now,
             now,
             poll: if websocket { Poll::None } else { Poll::Waiting },
             post: Post::None,
@@ -252,6 +254,8 @@ impl Scene {
                 0 => self.session.close(self.now),
                 1..6 => {
                     self.now += Duration::from_millis(u64::from(choice));
+                    // An upgrade is given up after 10 s.
+                    self.timed_out |= self.now - self.start > Duration::from_secs(9);
                     self.handle(Input::Time);
                 }
                 6..12 => {
