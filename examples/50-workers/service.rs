@@ -121,17 +121,31 @@ fn milliseconds(req: &Request) -> Result<Duration, HttpError> {
     }
 }
 
+/// Bytes that may wait for a client. A worker can get as much from another one at once.
+const MAX_BUFFERED: usize = 16 * 1024 * 1024;
+
 /// Every message reaches all WebSockets of all workers.
 fn add_websocket(http: HttpServer, worker: Worker) {
-    http.websocket("/ws", move |ws: WebSocket| {
-        ws.subscribe("all");
-        ws.send(describe(worker));
-        ws.on("message", move |message: Message| {
-            if let Some(text) = message.as_text() {
-                let text = serde_json::to_string(&**text).unwrap_or_default();
-                let from = worker.number();
-                http.publish("all", format!(r#"{{"from":{from},"text":{text}}}"#));
-            }
-        });
+    let options = WebSocketOptions::new().max_buffered(MAX_BUFFERED);
+    http.websocket_with("/ws", options, move |_: Request| {
+        Accept::new(move |ws: WebSocket| open(ws, http, worker))
+    });
+}
+
+fn open(ws: WebSocket, http: HttpServer, worker: Worker) {
+    ws.subscribe("all");
+    ws.send(describe(worker));
+    ws.on("message", move |message: Message| {
+        if let Some(text) = message.as_text() {
+            let text = serde_json::to_string(&**text).unwrap_or_default();
+            let from = worker.number();
+            http.publish("all", format!(r#"{{"from":{from},"text":{text}}}"#));
+        }
+        // A client that sends more than other workers can read has to wait.
+        let bus = worker.bus();
+        if bus.is_congested() {
+            ws.pause();
+            bus.once("drain", move |()| ws.resume());
+        }
     });
 }

@@ -58,3 +58,28 @@ fn long_texts_and_odd_ones_arrive_as_they_were_sent() {
         assert_eq!(message["from"], first);
     }
 }
+
+#[test]
+fn a_client_that_sends_more_than_others_can_read_waits_and_nothing_is_lost() {
+    const MESSAGES: usize = 200;
+    let (_service, uri) = serve("--processes", 3, &[]);
+    let mut receivers = Vec::new();
+    while receivers.len() < 4 {
+        let (mut ws, _) = open(&uri);
+        receivers.push(std::thread::spawn(move || {
+            for number in 0..MESSAGES {
+                let message: Value = serde_json::from_str(&ws.text()).unwrap();
+                let text = message["text"].as_str().unwrap();
+                let start = format!("{number} ");
+                assert!(text.starts_with(&start), "{} before {start}", &text[..10]);
+            }
+        }));
+    }
+    let (mut sender, _) = open(&uri);
+    for number in 0..MESSAGES {
+        sender.send(format!("{number} {}", "x".repeat(60_000)));
+    }
+    for receiver in receivers {
+        receiver.join().unwrap();
+    }
+}

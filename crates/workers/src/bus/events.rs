@@ -15,6 +15,10 @@ events! {
             /// Another worker has left or died.
             PEER_GONE = "peer-gone";
         }
+        () => {
+            /// The bus is not congested any more.
+            DRAIN = "drain";
+        }
     }
 }
 

@@ -43,6 +43,7 @@ type Callback = Box<dyn FnMut(Bytes)>;
 /// |---|---|---|
 /// | `peer` | `u64`: its [`id`](Bus::id) | another worker is connected, and the topics that it had subscribed to before are known |
 /// | `peer-gone` | `u64`: its [`id`](Bus::id) | another worker has left or died; all messages of it that arrive have arrived |
+/// | `drain` | `()` | the bus was [congested](Bus::is_congested), and is not any more |
 ///
 /// Workers that are there when a transport is attached are announced as well, later. `peer-gone` follows `peer`, and no other worker
 /// has the id in between. When the bus of this worker is detached there is no `peer-gone`.
@@ -293,6 +294,13 @@ fn takes(topic: &str, payload: &Bytes) -> bool {
         );
     }
     fits
+}
+
+/// Calls `visit` with the id of each other worker for which messages wait, and their bytes.
+pub(super) fn queues(visit: &mut dyn FnMut(u64, usize)) {
+    if let Some(transport) = with(|state| state.transport.clone()).flatten() {
+        transport.queues(visit);
+    }
 }
 
 /// Passes a message to the transport.

@@ -26,6 +26,7 @@
 //! # worker.join().unwrap();
 //! ```
 
+mod congestion;
 mod events;
 pub mod frame;
 mod hub;

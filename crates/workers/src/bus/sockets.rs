@@ -282,6 +282,12 @@ impl BusTransport for SocketTransport {
         }
     }
 
+    fn queues(&self, visit: &mut dyn FnMut(u64, usize)) {
+        for peer in self.shared.peers.borrow().all() {
+            visit(peer.id, peer.conn.buffered());
+        }
+    }
+
     fn close(&self) {
         let peers: Vec<Rc<Peer>> = self.shared.peers.borrow().all().cloned().collect();
         for peer in peers {

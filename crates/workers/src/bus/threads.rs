@@ -101,6 +101,10 @@ impl BusTransport for ThreadTransport {
         self.member.number()
     }
 
+    fn queues(&self, visit: &mut dyn FnMut(u64, usize)) {
+        self.member.queues(visit);
+    }
+
     fn stats(&self) -> TransportStats {
         self.member.stats()
     }

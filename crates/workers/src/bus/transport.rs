@@ -74,6 +74,12 @@ pub trait BusTransport {
     /// Returns the counters.
     fn stats(&self) -> TransportStats;
 
+    /// Calls `visit` with the id of each other worker and the bytes of messages that wait for it, for
+    /// [`Bus::is_congested`](super::Bus::is_congested). `visit` does not use the transport. Default: calls it never.
+    fn queues(&self, visit: &mut dyn FnMut(u64, usize)) {
+        let _ = visit;
+    }
+
     /// Leaves the other workers. Called once, as the last method: by [`Bus::detach`](super::Bus::detach), or when another transport
     /// is attached. Not called when the thread ends: then the transport is dropped.
     fn close(&self);

@@ -1,6 +1,7 @@
 //! The bus between workers.
 #![allow(clippy::unwrap_used, reason = "a test may panic and say why")]
 
+mod congestion;
 mod frames;
 mod hubs;
 mod local;

@@ -102,6 +102,14 @@ impl Member {
         }
     }
 
+    pub(super) fn queues(&self, visit: &mut dyn FnMut(u64, usize)) {
+        for link in self.routing.borrow().links.values() {
+            if !link.inbox.has_left() {
+                visit(link.inbox.number, link.queued.load(Ordering::Relaxed));
+            }
+        }
+    }
+
     pub(super) fn leave(&self) {
         if !self.inbox.has_left() {
             self.group.leave(&self.inbox);
