@@ -79,6 +79,19 @@ impl Offered {
         }
     }
 
+    /// Whether the other worker has claimed the connection. `slot` is that of the worker that offered it.
+    pub(super) fn is_claimed(&self, memory: &Memory, slot: usize) -> bool {
+        match self {
+            Offered::Process { flag, number, .. } => {
+                memory.slot(slot).offer(*flag).load(Ordering::Acquire) == word(*number, CLAIMED)
+            }
+            Offered::Thread { slip, .. } => slip
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_none(),
+        }
+    }
+
     /// Takes the connection back; `None` if it was claimed. `slot` is that of the worker that offered it.
     pub(super) fn reclaim(self, memory: &Memory, slot: usize) -> Option<Offer> {
         match self {

@@ -207,6 +207,7 @@ impl Sharing {
 
     /// Returns the worker that should serve the next connection, if it is not this one.
     fn choose(&self) -> Option<usize> {
+        self.forget_claimed();
         let own = self.connections(self.slot);
         let on_the_way = self.offered.borrow().len() + self.pending.borrow().len();
         let slot = self.memory.slot(self.slot);
@@ -241,6 +242,21 @@ impl Sharing {
         let least = self.connections(lesser);
         let slack = SLACK.max(least / SLACK_SHARE);
         (own >= least + slack).then_some(lesser)
+    }
+
+    /// Makes room for further offers. Those behind one that is not claimed yet stay, as their flags are in use in turn.
+    fn forget_claimed(&self) {
+        loop {
+            let mut offered = self.offered.borrow_mut();
+            match offered.front() {
+                Some((_, first)) if first.is_claimed(&self.memory, self.slot) => {}
+                _ => break,
+            }
+            if let Some((_, claimed)) = offered.pop_front() {
+                drop(offered);
+                self.trust(claimed.target());
+            }
+        }
     }
 
     /// Notes that a worker did not claim an offer.
