@@ -128,4 +128,34 @@ mod tests {
         assert!(reclaim(&flag, 8));
         assert!(!claim(&flag, 8));
     }
+
+    #[test]
+    fn an_offer_is_claimed_when_the_other_worker_has_it() {
+        let memory = Memory::create(1).unwrap();
+        let socket = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+        let offer = Offer {
+            target: 0,
+            listener: 0,
+            socket: socket(),
+        };
+        let to_process = Offered::Process {
+            offer,
+            flag: 3,
+            number: 7,
+        };
+        set_offered(memory.slot(0).offer(3), 7);
+        assert!(!to_process.is_claimed(&memory, 0));
+        assert!(claim(memory.slot(0).offer(3), 7));
+        assert!(to_process.is_claimed(&memory, 0));
+
+        let slip: Slip = Arc::new(Mutex::new(Some(socket())));
+        let to_thread = Offered::Thread {
+            target: 0,
+            listener: 0,
+            slip: Arc::clone(&slip),
+        };
+        assert!(!to_thread.is_claimed(&memory, 0));
+        assert!(take(&slip).is_some());
+        assert!(to_thread.is_claimed(&memory, 0));
+    }
 }

@@ -18,6 +18,10 @@ use crate::memory::{Counter, Gauge, Memory, OFFERS, State};
 /// How long another worker has to claim a connection.
 const CLAIM_TIME: Duration = Duration::from_millis(10);
 
+/// The interval at which claims are looked at. As long as this process has a duplicate of a socket that another one has closed, its
+/// peer sees no end of the connection.
+const CHECK_INTERVAL: Duration = Duration::from_millis(1);
+
 /// For how long a worker that did not claim a connection is offered none: at first, and at most, doubled each time. It may only
 /// have waited for a processor.
 const FIRST_DISTRUST: Duration = Duration::from_millis(10);
@@ -244,7 +248,7 @@ impl Sharing {
         (own >= least + slack).then_some(lesser)
     }
 
-    /// Makes room for further offers. Those behind one that is not claimed yet stay, as their flags are in use in turn.
+    /// Closes the duplicates of claimed connections, and makes room for further offers. Those behind one that is not claimed yet stay, as their flags are in use in turn.
     fn forget_claimed(&self) {
         loop {
             let mut offered = self.offered.borrow_mut();
@@ -297,7 +301,7 @@ impl Sharing {
     fn arm(self: &Rc<Self>) {
         if !self.offered.borrow().is_empty() && !self.armed.replace(true) {
             let sharing = Rc::clone(self);
-            add_timer(CLAIM_TIME, move || sharing.check_claims());
+            add_timer(CHECK_INTERVAL, move || sharing.check_claims());
         }
     }
 
@@ -328,9 +332,10 @@ impl Sharing {
         }
     }
 
-    /// Takes back what was not claimed in time.
+    /// Gives up what was claimed, and takes back what was not claimed in time.
     fn check_claims(self: &Rc<Self>) {
         self.armed.set(false);
+        self.forget_claimed();
         let now = Instant::now();
         loop {
             let due = self
