@@ -53,7 +53,7 @@ const USAGE: &str = "usage: 51-prefork-chat [--workers N] [ADDRESS]";
 /// The maximum number of connections of each worker.
 const MOST_CLIENTS: usize = 1000;
 
-fn main() -> uptick::Result {
+pub(crate) fn main() -> uptick::Result {
     let (workers, address) = read_options()?;
     Workers::processes(workers)
         .listen(address.as_str())

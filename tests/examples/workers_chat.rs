@@ -32,7 +32,7 @@ const LATE_MESSAGE: &str = "
     window.connection.onmessage({ data: JSON.stringify({ type: 'message', room: 'lobby', ...said }) });";
 
 fn serve(workers: &str) -> (Program, String) {
-    let server = Program::start("51-prefork-chat", &["--workers", workers, "127.0.0.1:0"]);
+    let server = Program::start("prefork-chat", &["--workers", workers, "127.0.0.1:0"]);
     let uri = server.listening_on();
     (server, uri)
 }
@@ -274,7 +274,7 @@ fn a_reload_closes_with_1012_and_the_new_workers_have_the_history() {
 
 #[test]
 fn the_service_stops_if_nobody_reads_its_standard_error_any_more() {
-    let mut master = Command::new(path_of("51-prefork-chat"))
+    let mut master = Command::new(path_of("prefork-chat"))
         .args(["--workers", "1", "127.0.0.1:0"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -304,7 +304,7 @@ fn arguments_that_make_no_sense_are_reported() {
         &["--workers", "many"],
         &["a", "b"],
     ] {
-        let ended = Program::start("51-prefork-chat", arguments).wait();
+        let ended = Program::start("prefork-chat", arguments).wait();
         assert!(!ended.status.success(), "{arguments:?}");
         assert!(!ended.stderr.is_empty(), "{arguments:?}");
     }

@@ -1,0 +1,8 @@
+//! `51-prefork-chat` by its short name.
+
+#[path = "../51-prefork-chat.rs"]
+mod program;
+
+fn main() -> uptick::Result {
+    program::main()
+}
