@@ -10,9 +10,9 @@ use std::time::Instant;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use uptick_event_loop::{add_read_stream, add_timer, remove_read_stream, stop};
 
+use super::action::{Action, UnitId};
 use super::launch::{Kind, Running, Threads};
 use super::state::{Master, Outcome, with_master};
-use super::supervisor::{Action, UnitId};
 use super::{files, predecessor};
 use crate::control::{Channel, Message, Start};
 use crate::error::Error;

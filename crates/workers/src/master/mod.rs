@@ -6,6 +6,7 @@
 //! ```
 
 mod act;
+mod action;
 mod backoff;
 mod files;
 mod launch;

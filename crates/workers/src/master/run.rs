@@ -12,10 +12,11 @@ use uptick_event_loop::{
     SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, add_periodic_timer, add_signal,
 };
 
+use super::action::{Policy, UnitId};
 use super::launch::{Program, Threads};
 use super::listeners::{self, Listener};
 use super::state::{self, Master, Outcome, with_master};
-use super::supervisor::{Policy, Supervisor, UnitId};
+use super::supervisor::Supervisor;
 use super::systemd::Notifier;
 use super::{files, predecessor, status_server, successor};
 use crate::control::{DrainCause, Message};

@@ -11,9 +11,10 @@ use std::time::Instant;
 use uptick_event_loop::{Timer, add_write_stream, remove_write_stream};
 use uptick_socket::Server;
 
+use super::action::UnitId;
 use super::launch::{Kind, Program, Running, Threads};
 use super::listeners::Listener;
-use super::supervisor::{Supervisor, UnitId};
+use super::supervisor::Supervisor;
 use super::systemd::Notifier;
 use crate::control::{Channel, Message};
 use crate::error::Error;

@@ -6,11 +6,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::action::{Action, Policy, UnitId};
 use super::backoff::Backoff;
 use crate::control::DrainCause;
-
-/// Names a worker process or thread: the index of its slot.
-pub(crate) type UnitId = usize;
 
 /// A worker that lives longer than this after it was ready is started again at once.
 const LONG_ENOUGH: Duration = Duration::from_secs(1);
@@ -23,40 +21,6 @@ const ABANDON_GRACE: Duration = Duration::from_millis(300);
 
 /// The wait before a start that found too many workers is tried again.
 const ROOM_RETRY: Duration = Duration::from_millis(50);
-
-/// What the master is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// Start a worker; [`Supervisor::started`] or [`Supervisor::start_failed`] follows.
-    Start { place: usize, generation: u64 },
-    /// Have a worker stop accepting and end its connections.
-    Drain { unit: UnitId, cause: DrainCause },
-    /// End a worker at once.
-    Kill { unit: UnitId },
-    /// A worker has died and is replaced.
-    Restarted { place: usize },
-    /// A generation is complete and serves.
-    Serving { generation: u64, first: bool },
-    /// A reload begins.
-    Reloading,
-    /// A reload was given up; the old generation serves on.
-    ReloadFailed { generation: u64, reason: String },
-    /// No worker of the first generation could start.
-    GiveUp { deaths: u32 },
-    /// All workers have ended after a stop or an upgrade.
-    Ended { in_time: bool },
-}
-
-/// The times and limits that the decisions depend on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Policy {
-    pub(crate) places: usize,
-    pub(crate) drain: Duration,
-    pub(crate) start_timeout: Duration,
-    pub(crate) backoff_min: Duration,
-    pub(crate) backoff_max: Duration,
-    pub(crate) start_failures: u32,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
