@@ -29,7 +29,7 @@ const LONGEST_DISTRUST: Duration = Duration::from_secs(1);
 
 /// The connections by which workers may differ: this many, or a share of the lesser number.
 const SLACK: u64 = 2;
-const SLACK_SHARE: u64 = 32;
+const SLACK_SHARE: u64 = 64;
 
 /// How often a count of connections is looked at before it is corrected.
 const LOOKS: u32 = 4;
@@ -237,8 +237,11 @@ impl Sharing {
         if count == 0 {
             return None;
         }
-        let pick = || candidates[(self.next_random() % count) as usize];
-        let (one, other) = (pick(), pick());
+        // Two that differ, unless there is one only.
+        let first = self.next_random() % count;
+        let step = 1 + self.next_random() % (count - 1).max(1);
+        let one = candidates[first as usize];
+        let other = candidates[((first + step) % count) as usize];
         let lesser = match self.connections(one) <= self.connections(other) {
             true => one,
             false => other,
@@ -248,7 +251,8 @@ impl Sharing {
         (own >= least + slack).then_some(lesser)
     }
 
-    /// Closes the duplicates of claimed connections, and makes room for further offers. Those behind one that is not claimed yet stay, as their flags are in use in turn.
+    /// Closes the duplicates of claimed connections, and makes room for further offers. Those behind one that is not claimed yet stay,
+    /// as their flags are in use in turn.
     fn forget_claimed(&self) {
         loop {
             let mut offered = self.offered.borrow_mut();
