@@ -63,7 +63,7 @@ fn main() -> uptick::Result {
     Ok(())
 }
 
-/// What was shown last.
+/// The status that was shown last.
 #[derive(Default)]
 struct View {
     before: Option<Status>,

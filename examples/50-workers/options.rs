@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uptick::prelude::*;
 
-/// What the program is asked to do.
+/// The options of the program.
 pub(crate) struct Options {
     /// The service, with all settings but its address.
     pub(crate) workers: Workers,

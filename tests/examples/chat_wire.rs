@@ -34,7 +34,7 @@ fn upgrade(uri: &str, origin: &str) -> (Client, Answer) {
 /// A WebSocket, frame by frame.
 pub(crate) struct Socket {
     client: Client,
-    /// What the server says of the worker that serves it.
+    /// The worker that serves it, according to the server.
     pub(crate) worker: Option<String>,
 }
 

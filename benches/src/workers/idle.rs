@@ -1,4 +1,4 @@
-//! What a service costs that has nothing to do, and what reloads leave behind.
+//! The cost of an idle service, and of reloads to its master.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -83,7 +83,7 @@ fn rest(plan: &Plan, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What processes have used so far.
+/// CPU time and wake-ups of processes so far.
 struct Usage {
     cpu: Duration,
     switches: u64,
@@ -101,7 +101,7 @@ fn usage(pids: &[u32]) -> Result<Usage> {
     Ok(usage)
 }
 
-/// What processes have now, in KiB, and their files.
+/// Memory of processes in KiB, and their open files.
 struct Memory {
     total: f64,
     anonymous: f64,

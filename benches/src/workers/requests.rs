@@ -76,7 +76,7 @@ pub(super) fn run(plan: &Plan, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What publishing costs whose subscribers are in several workers.
+/// The cost of publishing to subscribers in several workers.
 pub(super) fn publish(plan: &Plan, options: &Options) -> Result<()> {
     let mut subjects = start(PUBLISHING, options, |process| {
         let load = FanOut::open(

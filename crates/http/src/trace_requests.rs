@@ -17,7 +17,7 @@ use crate::{IntoMiddleware, Middleware, Next, Reply, Request, Response};
 /// | `connection` | `id` ([`Connection::id`](uptick_socket::Connection::id)), `peer` |
 /// | `request` | `method`, `path`, and `status` once there is a response |
 ///
-/// What a handler logs is in the span of its request, also after it has waited. An event of level `DEBUG` with the
+/// Events of a handler are in the span of its request, also after it has waited. An event of level `DEBUG` with the
 /// `status` and the time in microseconds ends it. Responses by a [`Responder`](crate::Responder) have neither.
 ///
 /// Where no subscriber wants spans of this level, a request costs one comparison more.

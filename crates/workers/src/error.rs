@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use uptick_event_loop::errno;
 
-/// What can go wrong with a master or a worker.
+/// An error of a master or a worker.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -19,7 +19,7 @@ pub enum Error {
     /// A system call failed.
     #[error("{what} failed: {}", errno::describe(source))]
     System {
-        /// What was being done, such as `starting a worker`.
+        /// The failed operation, such as `starting a worker`.
         what: Arc<str>,
         /// Why it failed.
         source: Arc<io::Error>,
@@ -27,7 +27,7 @@ pub enum Error {
     /// The master and the worker did not understand each other.
     #[error("a message between master and worker is malformed: {reason} (EPROTO)")]
     Control {
-        /// What is wrong with it.
+        /// The reason.
         reason: Arc<str>,
     },
     /// So many workers drain that no other can be started.
@@ -36,7 +36,7 @@ pub enum Error {
     /// The keys of session tickets could not be shared with another process.
     #[error("{what} the keys of session tickets failed: {reason}")]
     TicketKeys {
-        /// What was being done.
+        /// The failed operation.
         what: &'static str,
         /// Why it failed.
         reason: Arc<str>,
@@ -80,7 +80,7 @@ pub enum Error {
     /// A limit or a number of workers makes no sense.
     #[error("{what} (EINVAL)")]
     Invalid {
-        /// What is wrong.
+        /// The reason.
         what: Arc<str>,
     },
 }

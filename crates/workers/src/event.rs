@@ -1,4 +1,4 @@
-//! What happens to the workers, as their master sees it.
+//! Events of workers, as their master sees them.
 
 use std::fmt;
 use std::process::ExitStatus;
@@ -28,7 +28,7 @@ pub enum WorkerEvent {
     Hangs {
         /// The worker.
         worker: WorkerId,
-        /// What the system says that it does.
+        /// The state of the process according to the system.
         state: Arc<str>,
     },
     /// A worker asked for a successor.
@@ -68,7 +68,7 @@ pub enum WorkerEvent {
     Stopping,
     /// Something failed that the master can do without, such as writing the pid file.
     Failed {
-        /// What failed, and why.
+        /// The error.
         what: Arc<str>,
     },
 }

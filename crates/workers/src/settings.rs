@@ -45,7 +45,7 @@ pub(crate) struct Settings {
     pub(crate) status: Option<(Duration, StatusObserver)>,
 }
 
-/// What the workers are.
+/// The kind and the number of the workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Processes(usize),

@@ -1,4 +1,4 @@
-//! What workers share of TLS: the keys of session tickets, and the counts of handshakes.
+//! TLS state that workers share: the keys of session tickets, and the counts of handshakes.
 
 use crate::error::Error;
 

@@ -59,7 +59,7 @@ pub(in super::super) fn serve() -> Result<()> {
     Err(error).context("starting redis-server failed")
 }
 
-/// What the subscribers have got, and who waits for it.
+/// The messages that subscribers have received, and the publisher that waits for them.
 struct Progress {
     received: AtomicU64,
     expected: AtomicU64,

@@ -51,7 +51,7 @@ pub(crate) struct Exchange {
     pub(super) extras: RefCell<Option<Box<Extras>>>,
 }
 
-/// What an exchange is between.
+/// The transport below an exchange and the policy above it.
 pub(super) struct Ends {
     transport: Rc<dyn Transport>,
     /// The site that the request began with.

@@ -1,4 +1,4 @@
-//! What is true of the codecs, whatever they get. The tests and the fuzzer call it.
+//! Invariants of the codecs for any input. The tests and the fuzzer call it.
 
 use bytes::Bytes;
 use uptick_socketio::protocol::engine::{Payload, encode_payload};

@@ -56,7 +56,7 @@ struct Scene {
     websocket: bool,
     blocked: bool,
     mode: Mode,
-    /// What the client has not sent yet.
+    /// Packets that the client has not sent yet.
     outgoing: VecDeque<Message>,
     client_sent: u64,
     server_sent: u64,

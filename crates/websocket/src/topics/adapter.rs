@@ -4,7 +4,7 @@ use super::message::HubMessage;
 
 /// Connects a hub ([`Topics`](crate::Topics)) to the hubs of the same name in other workers.
 ///
-/// What is published on the hub goes to its subscribers in this worker, and through the adapter to those in the others. A message
+/// A message published on the hub goes to its subscribers in this worker, and through the adapter to those in the others. A message
 /// that comes from another worker is passed to [`Topics::deliver`](crate::Topics::deliver), which reaches the subscribers of this worker only.
 ///
 /// The hub calls the adapter while nothing is borrowed: it may use the hub in any way. It drops the adapter when the hub is closed or

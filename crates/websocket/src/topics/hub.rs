@@ -72,7 +72,7 @@ events! {
 #[derive(Default)]
 struct Hub {
     topics: HashMap<Rc<str>, IndexSet<WebSocket>>,
-    /// What connects it to other workers.
+    /// The connection to the hubs of other workers.
     adapter: Option<Rc<dyn HubAdapter>>,
     name: Option<Rc<str>>,
     listeners: Listeners,

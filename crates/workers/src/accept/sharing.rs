@@ -336,7 +336,7 @@ impl Sharing {
         }
     }
 
-    /// Gives up what was claimed, and takes back what was not claimed in time.
+    /// Closes the duplicates of claimed connections, and takes back those not claimed in time.
     fn check_claims(self: &Rc<Self>) {
         self.armed.set(false);
         self.forget_claimed();

@@ -16,7 +16,7 @@ const LOW: usize = 256 * 1024;
 /// How often the queues are looked at while the bus is congested.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// A worker whose queue has not become shorter for this time does not read: nobody waits for it.
+/// A worker whose queue has not become shorter for this time does not read: publishers do not wait for it.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
@@ -25,7 +25,7 @@ struct Congestion {
     queues: HashMap<u64, Queue>,
 }
 
-/// What waits for a worker that has fallen behind.
+/// The queue of a worker that has fallen behind.
 struct Queue {
     bytes: usize,
     /// When it was last seen to become shorter.

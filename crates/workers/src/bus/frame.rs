@@ -97,7 +97,7 @@ pub enum FrameError {
 pub struct FrameDecoder {
     /// The beginning of a frame that did not come whole.
     partial: BytesMut,
-    /// What was pushed behind it.
+    /// Received bytes behind the current frame.
     rest: BytesMut,
     /// The frame that was returned last.
     current: Bytes,

@@ -15,7 +15,7 @@ use super::local::{Bus, SubscriptionId};
 /// WebSocket frames ([`HubMessage::frame`]). Messages travel only to workers in which the topic has subscribers.
 pub struct BusHub {
     hub: Topics,
-    /// What stands before the hub's topics on the bus.
+    /// The prefix of the hub's topics on the bus.
     prefix: String,
     /// The topic that is published to: here so that it is not allocated each time.
     topic: RefCell<String>,

@@ -7,7 +7,7 @@
 //!
 //! Each thread has one [`Bus`]. A worker without a transport, or without other workers, is a bus by itself. With a
 //! [`BusTransport`], what it publishes also reaches the other workers: exactly once each, in order per publisher, as long as they
-//! read. A worker that does not read is cut off beyond a limit; nobody waits for it. The bus emits events when other workers come and go.
+//! read. A worker that does not read is cut off beyond a limit; no worker waits for it. The bus emits events when other workers come and go.
 //!
 //! # Examples
 //! ```

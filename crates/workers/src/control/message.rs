@@ -51,7 +51,7 @@ pub(crate) enum DrainCause {
     Restart,
 }
 
-/// What a new worker, or a new master, takes over.
+/// The state that a new worker, or a new master, takes over.
 #[derive(Debug)]
 pub(crate) struct Start {
     /// The worker's place, counted from 0.

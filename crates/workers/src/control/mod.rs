@@ -1,4 +1,4 @@
-//! What a master and its workers say to each other.
+//! Messages between a master and its workers.
 //!
 //! Between processes each [`Message`] is one packet of a Unix socket, with the descriptors that it carries. Worker threads take the
 //! same messages from a queue.

@@ -12,7 +12,7 @@ pub(crate) type UnitId = usize;
 pub(crate) enum Action {
     /// Start a worker, and report that it has started or could not be.
     Start { place: usize, generation: u64 },
-    /// Have a worker stop accepting and end its connections.
+    /// Drain a worker: it stops accepting and ends its connections.
     Drain { unit: UnitId, cause: DrainCause },
     /// End a worker at once.
     Kill { unit: UnitId },

@@ -184,7 +184,7 @@ fn named_path(name: &OsStr, file: &Path) -> Option<PathBuf> {
     std::path::absolute(found).ok()
 }
 
-/// What worker threads share.
+/// The state that worker threads share.
 #[derive(Clone)]
 pub(crate) struct Threads {
     setup: SetUp,

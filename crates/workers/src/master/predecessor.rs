@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::memory::Memory;
 use crate::tls;
 
-/// What an older program passed on.
+/// The state that an older program passed on.
 pub(super) struct Inheritance {
     pub(super) memory: Memory,
     pub(super) listeners: Vec<Listener>,
@@ -90,7 +90,7 @@ pub(super) fn listen(master: &Rc<Master>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Tells the older program that this one serves.
+/// Reports to the older program that this one serves.
 pub(super) fn report_ready(master: &Master) {
     if let Some(channel) = &*master.predecessor.borrow() {
         let sent = channel.borrow_mut().send(Message::Ready);

@@ -30,7 +30,7 @@ use crate::worker::SetUp;
 /// Runs a master until its service has ended. Its workers are threads that `setup` sets up, or processes if it is `None`.
 ///
 /// # Errors
-/// What kept it from starting, or from ending in time.
+/// If it could not start, or did not end in time.
 pub(crate) fn run(settings: Settings, setup: Option<SetUp>) -> Result<(), Error> {
     let master = Master::new(settings, setup)?;
     state::install(Some(Rc::clone(&master)));

@@ -1,4 +1,4 @@
-//! What a master owns.
+//! The state of a master.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

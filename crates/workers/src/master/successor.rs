@@ -149,7 +149,7 @@ pub(super) fn reap(master: &Rc<Master>) {
     }
 }
 
-/// Gives the new program up; this one serves on.
+/// Aborts the upgrade; this program continues to serve.
 fn fail(master: &Rc<Master>, reason: &str) {
     let upgrade = master.upgrade.take();
     if let Some(mut upgrade) = upgrade {
@@ -161,7 +161,7 @@ fn fail(master: &Rc<Master>, reason: &str) {
     });
 }
 
-/// Gives the new program up, because the service ends.
+/// Aborts the upgrade because the service ends.
 pub(super) fn abort(master: &Rc<Master>) {
     let starting = matches!(&*master.upgrade.borrow(), Some(upgrade) if !upgrade.done);
     if starting {

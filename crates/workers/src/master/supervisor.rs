@@ -13,7 +13,7 @@ use crate::control::DrainCause;
 /// A worker that lives longer than this after it was ready is started again at once.
 const LONG_ENOUGH: Duration = Duration::from_secs(1);
 
-/// What is left to the workers that cut their connections at their own deadline.
+/// The time after the deadline for workers to exit once they have cut their connections.
 const KILL_GRACE: Duration = Duration::from_millis(400);
 
 /// How long the end of killed workers is awaited before the master ends without them: a thread that is blocked cannot be killed.

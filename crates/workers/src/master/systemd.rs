@@ -1,4 +1,4 @@
-//! What the service manager is told: the protocol of sd_notify(3).
+//! Notifications to the service manager: the protocol of sd_notify(3).
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -78,7 +78,7 @@ impl Notifier {
         self.send(&format!("MAINPID={pid}"));
     }
 
-    /// Has the manager keep listening sockets, which it passes to the next start should the master die.
+    /// Stores listening sockets in the manager, which passes them to the next start if the master dies.
     pub(crate) fn store(&self, sockets: &[BorrowedFd<'_>]) {
         let Some(socket) = &self.socket else { return };
         if let Err(error) = send_with(socket, b"FDSTORE=1\nFDNAME=uptick", sockets) {

@@ -1,4 +1,4 @@
-//! What all workers see of each other: counters and gauges in shared memory.
+//! Counters and gauges of all workers, in shared memory.
 //!
 //! A *place* is a worker's number, which its replacements keep; what was counted there never goes down. A *slot* belongs to one
 //! worker process or thread for its life. The master assigns the slots; only their owner writes to them, but for the flags of
@@ -85,7 +85,7 @@ pub(crate) enum Gauge {
     Offers,
 }
 
-/// What a worker does.
+/// The state of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Starting,

@@ -32,7 +32,7 @@ pub struct Status {
     pub master: u64,
     /// The workers that live and are set up, those that drain included, by number and generation.
     pub workers: Vec<WorkerStatus>,
-    /// What was counted for each number since the service began, whichever worker had it.
+    /// The counts of each number since the service began, over all workers that had it.
     pub totals: Vec<Totals>,
 }
 
@@ -56,7 +56,7 @@ pub struct WorkerStatus {
     pub websockets: u64,
 }
 
-/// What was counted for one number, which replacements keep.
+/// The counts of one number, which replacements continue.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Totals {

@@ -13,7 +13,7 @@ pub(crate) enum Link {
     Process(Rc<RefCell<Channel>>),
     Thread {
         master: LoopHandle,
-        /// What the master's loop calls with a message of a unit.
+        /// The function that the master's loop calls with a message of a unit.
         receive: fn(usize, Message),
         unit: usize,
     },

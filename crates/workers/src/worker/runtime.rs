@@ -69,7 +69,7 @@ pub(super) const COUNTERS: [Counter; 11] = [
     Counter::HandshakeFailures,
 ];
 
-/// What a runtime is made of.
+/// The parts of a runtime.
 pub(crate) struct Parts {
     pub(crate) place: usize,
     pub(crate) generation: u64,

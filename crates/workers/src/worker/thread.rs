@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::memory::Memory;
 use crate::settings::WorkerSettings;
 
-/// What a new worker thread is given.
+/// The arguments of a new worker thread.
 pub(crate) struct ThreadStart {
     pub(crate) place: usize,
     pub(crate) slot: usize,
@@ -27,7 +27,7 @@ pub(crate) struct ThreadStart {
     pub(crate) settings: WorkerSettings,
 }
 
-/// What a worker thread shares with the master and the other workers.
+/// The state that a worker thread shares with the master and the other workers.
 pub(crate) struct ThreadContext {
     pub(crate) setup: SetUp,
     pub(crate) registry: Arc<ThreadRegistry>,

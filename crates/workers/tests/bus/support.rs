@@ -1,4 +1,4 @@
-//! What the tests share: a loop that cannot hang, and a record of messages.
+//! Helpers of the tests: a loop that cannot hang, and a record of messages.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -30,7 +30,7 @@ pub(crate) fn settle() {
     }
 }
 
-/// What was received, in order; clones are the same record.
+/// Received messages, in order; clones are the same record.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 

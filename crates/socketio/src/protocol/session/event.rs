@@ -49,7 +49,7 @@ pub enum Input {
     WebSocketBlocked,
     /// The WebSocket takes frames again.
     WebSocketDrained,
-    /// What was sent since the last flush is written, in one response or one write.
+    /// Everything sent since the last flush is written, in one response or one write.
     Flush,
     /// The [deadline](super::Session::deadline) has come.
     Time,

@@ -1,4 +1,4 @@
-//! What a session does at each step.
+//! The actions of a session at each step.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the members of a group share: inboxes, and who is interested in which topic.
+//! The state that members of a group share: inboxes, and the topics of each member.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
@@ -46,7 +46,7 @@ pub(super) enum Delivery {
     Left(u64),
 }
 
-/// What other members see of a member.
+/// The part of a member that other members use.
 pub(super) struct Inbox {
     pub(super) number: u64,
     sender: Sender<Delivery>,
@@ -61,7 +61,7 @@ pub(super) struct Inbox {
     changes: Mutex<Changes>,
 }
 
-/// What has changed since a member last looked topics up.
+/// Changes since a member last looked topics up.
 #[derive(Default)]
 pub(super) struct Changes {
     /// The topics whose subscribers have changed.
