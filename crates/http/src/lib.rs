@@ -14,6 +14,7 @@ pub mod h1;
 mod handler;
 mod into_response;
 mod middleware;
+mod mount;
 mod multipart;
 mod rate_limit;
 mod response;
@@ -42,6 +43,7 @@ pub use handler::{
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub use into_response::IntoResponse;
 pub use middleware::{IntoMiddleware, Middleware, Next};
+pub use mount::Mount;
 pub use multipart::{Multipart, MultipartLimits, Part, SavedFile};
 pub use rate_limit::RateLimiting;
 pub use response::{Body, BodyStream, ParseError, Response};
