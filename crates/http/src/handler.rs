@@ -25,8 +25,8 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// The same reply with `f` applied to its response, now or when there is one; a response that goes through the
-    /// responder does not pass here.
+    /// Returns the same reply with `f` applied to its response, now or when there is one. `f` is not called for a response by the
+    /// [`Responder`]: [`Request::on_response_headers`] sees the headers of those, too.
     pub fn map(self, f: impl FnOnce(Response) -> Response + 'static) -> Self {
         match self {
             Self::Ready(response) => Self::Ready(f(response)),

@@ -75,8 +75,15 @@ impl fmt::Debug for Next {
 ///
 /// `M` tells the kinds apart and is always inferred.
 pub trait IntoMiddleware<M> {
-    /// The middleware.
+    /// Returns the middleware in the form in which the server keeps it.
     fn into_middleware(self) -> Middleware;
+
+    /// Returns whether the middleware answers CORS preflights, as [`Cors`](crate::Cors) does. The middleware of a group runs for the
+    /// preflights of the group's routes if one of them does; otherwise OPTIONS is answered without it where it has no route. The default
+    /// is `false`.
+    fn answers_preflights(&self) -> bool {
+        false
+    }
 }
 
 impl<F, R, M> IntoMiddleware<M> for F

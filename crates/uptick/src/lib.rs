@@ -19,6 +19,9 @@ mod book {
     #[cfg(feature = "websocket")]
     #[doc = include_str!("../../../docs/testing.md")]
     mod testing {}
+    #[cfg(feature = "websocket")]
+    #[doc = include_str!("../../../docs/browsers.md")]
+    mod browsers {}
     #[cfg(feature = "workers")]
     #[doc = include_str!("../../../docs/workers.md")]
     mod workers {}

@@ -12,9 +12,9 @@ use uptick_event_loop::spawn_blocking;
 
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
-    VARY,
 };
 
+use crate::vary::add_vary;
 use crate::{
     Body, BodyStream, FileRange, HeaderValue, HttpError, IntoMiddleware, Method, Middleware, Next,
     Reply, Request, Response, StatusCode,
@@ -97,7 +97,7 @@ impl Compression {
         if fit == Fit::No {
             return response.into();
         }
-        vary(&mut response);
+        add_vary(response.headers_mut(), "accept-encoding");
         let Some(coding) = preferences.coding else {
             return response.into();
         };
@@ -288,20 +288,6 @@ fn gets_smaller(content_type: &[u8]) -> bool {
         || essence.ends_with(b"+json")
         || essence.ends_with(b"+xml")
         || others.contains(&essence.as_slice())
-}
-
-/// Has caches keep the response for clients who ask for the same codings only.
-fn vary(response: &mut Response) {
-    let headers = response.headers_mut();
-    let named = headers.get_all(VARY).iter().any(|value| {
-        value.as_bytes().split(|b| *b == b',').any(|name| {
-            let name = name.trim_ascii();
-            name == b"*" || name.eq_ignore_ascii_case(b"accept-encoding")
-        })
-    });
-    if !named {
-        headers.append(VARY, HeaderValue::from_static("accept-encoding"));
-    }
 }
 
 /// The tag as a weak one: the compressed bytes are not those that it was made for. (RFC 9110 section 8.8.3)

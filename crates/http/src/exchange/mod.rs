@@ -15,6 +15,7 @@ mod collect;
 mod error_page;
 mod events;
 mod handle;
+mod headers;
 mod incoming;
 mod panics;
 mod parts;
@@ -29,6 +30,7 @@ mod streaming;
 mod upgrade;
 
 pub(crate) use error_page::{OnError, error_page, log};
+pub(crate) use headers::EditHeaders;
 pub(crate) use panics::{contained, panicked};
 pub(crate) use parts::{Head, Piece};
 pub(crate) use pool::{discard, release, take};

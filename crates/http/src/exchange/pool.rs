@@ -77,6 +77,7 @@ fn reset(exchange: &mut Exchange) {
     exchange.expects.set(false);
     exchange.long.set(false);
     exchange.held_up.set(false);
+    exchange.edits_headers.set(false);
 }
 
 #[inline(never)]

@@ -27,7 +27,7 @@ pub(crate) fn respond(exchange: &Rc<Exchange>, response: Response) -> bool {
 /// [send](super::Transport::respond) a whole one. Returns `true`, and leaves a response that owns nothing; `false` if it is to be sent
 /// by [`respond`].
 ///
-/// Cost: one call of `send`. No callback of the server sees it.
+/// Cost: one call of `send`. No callback sees it.
 #[inline]
 pub(crate) fn send_plain(
     exchange: &Exchange,
@@ -35,7 +35,8 @@ pub(crate) fn send_plain(
     send: impl FnOnce(&Head<'_>, Piece<'_>) -> bool,
 ) -> bool {
     let body = response.plain_body().filter(|body| body.len() <= COPIED);
-    let Some(body) = body.filter(|_| !exchange.is_started()) else {
+    let free = !exchange.is_started() && !exchange.edits_headers.get();
+    let Some(body) = body.filter(|_| free) else {
         return false;
     };
     send(&Head::of(response), Piece::Short(body));
@@ -60,7 +61,7 @@ fn fail(exchange: &Rc<Exchange>, response: Response) -> bool {
     false
 }
 
-/// Sends a response; the server's callbacks see it before, unless it is `finished`.
+/// Sends a response; the callbacks of the server and the request see it before, unless it is `finished`.
 fn send(exchange: &Rc<Exchange>, mut response: Response, finished: bool) -> bool {
     let Some(transport) = exchange.live() else {
         return false;
@@ -147,21 +148,29 @@ pub(crate) fn start(exchange: &Rc<Exchange>, mut response: Response) -> bool {
     true
 }
 
-/// Passes a response through the server's callbacks.
+/// Passes a response through the callbacks of the server and the request.
 #[cold]
 fn finish(exchange: &Rc<Exchange>, response: Response) -> Response {
-    match exchange.policy() {
+    let policy = exchange.policy().filter(|policy| policy.finishes());
+    let response = match policy {
         Some(policy) => policy.finish(exchange, response),
         None => response,
-    }
+    };
+    edit_headers(exchange, response)
+}
+
+/// Passes the headers of a response through the callbacks of the request.
+#[cold]
+fn edit_headers(exchange: &Rc<Exchange>, response: Response) -> Response {
+    exchange.edit_headers(response, |error| shaped(exchange, error.into()))
 }
 
 /// Sends an error in the place of a response that cannot be sent as it is, and of which nothing was sent.
 #[cold]
 fn spoilt(exchange: &Rc<Exchange>, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) {
     let response = shaped(exchange, HttpError::internal(error).into());
-    // The callback that sees all responses may be what has spoilt this one: it does not get another.
-    send(exchange, response, true);
+    // The server's callback for all responses may be what has spoilt this one: it does not get another. Those for headers cannot be.
+    send(exchange, edit_headers(exchange, response), true);
 }
 
 /// Returns why a status of 1xx is not sent: the client would go on waiting for a response (RFC 9110, 15.2).

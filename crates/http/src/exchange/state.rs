@@ -13,6 +13,7 @@ use uptick_event_loop::{Id, JoinHandle};
 use uptick_socket::{Address, Connection};
 use uptick_stream::FileRange;
 
+use super::headers::EditHeaders;
 use super::parts::{Head, Piece};
 use super::progress::{BodyProgress, Consumer, ResponseProgress};
 use crate::body::BodyError;
@@ -46,6 +47,8 @@ pub(crate) struct Exchange {
     pub(crate) long: Cell<bool>,
     /// Whether the program was not ready for the body in this window of time, so that the client is not too slow.
     pub(crate) held_up: Cell<bool>,
+    /// Whether callbacks edit the headers of the response.
+    pub(super) edits_headers: Cell<bool>,
     /// When the request was passed to the middleware, where that is measured. It is not reset.
     pub(crate) start: Cell<Duration>,
     pub(super) extras: RefCell<Option<Box<Extras>>>,
@@ -74,6 +77,8 @@ pub(crate) struct Extras {
     pub(super) trailers: Option<Trailers>,
     /// Ends the response's body, if that has no end of its own.
     pub(super) early_end: Option<EarlyEnd>,
+    /// The callbacks that edit the headers of the response.
+    pub(super) header_edits: Vec<EditHeaders>,
     /// The reason why no more of the body comes.
     pub(super) failure: Option<BodyError>,
     /// The values that the program keeps with the request, one of each type.
@@ -179,6 +184,7 @@ impl Default for Exchange {
             expects: Cell::new(false),
             long: Cell::new(false),
             held_up: Cell::new(false),
+            edits_headers: Cell::new(false),
             start: Cell::default(),
             extras: RefCell::new(None),
         }
@@ -198,11 +204,11 @@ impl Exchange {
         ends.as_ref().map(|ends| Rc::clone(&ends.policy))
     }
 
-    /// Returns whether the server's callbacks see the response.
+    /// Returns whether callbacks of the server or the request see the response.
     #[inline]
     pub(super) fn finishes(&self) -> bool {
         let ends = self.ends.borrow();
-        ends.as_ref().is_some_and(|ends| ends.policy.finishes())
+        self.edits_headers.get() || ends.as_ref().is_some_and(|ends| ends.policy.finishes())
     }
 
     /// Returns the transport, unless the exchange is over.

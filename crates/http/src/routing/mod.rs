@@ -11,4 +11,5 @@ mod tree;
 pub use error::RouteError;
 pub use params::Params;
 pub(crate) use path::{BadEscape, NormalPath, names_segments};
+pub(crate) use pattern::whole_match;
 pub use table::{Found, Router};

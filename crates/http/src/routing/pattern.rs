@@ -102,9 +102,9 @@ fn plain(pattern: &str) -> Result<Pattern, String> {
     })
 }
 
-fn regex(pattern: &str) -> Result<Pattern, String> {
-    let expression = format!(r"\A(?:{})\z", with_groups(pattern)?);
-    let regex = RegexBuilder::new(&expression)
+/// Compiles a regular expression that matches whole texts.
+pub(crate) fn whole_match(expression: &str) -> Result<Regex, String> {
+    RegexBuilder::new(&format!(r"\A(?:{expression})\z"))
         .size_limit(REGEX_SIZE)
         .build()
         .map_err(|e| match e {
@@ -112,7 +112,11 @@ fn regex(pattern: &str) -> Result<Pattern, String> {
                 format!("the regular expression takes more than {limit} bytes")
             }
             e => e.to_string(),
-        })?;
+        })
+}
+
+fn regex(pattern: &str) -> Result<Pattern, String> {
+    let regex = whole_match(&with_groups(pattern)?)?;
     let names: Rc<[Box<str>]> = regex.capture_names().flatten().map(Into::into).collect();
     Ok(Pattern::Regex {
         regex: Box::new(regex),

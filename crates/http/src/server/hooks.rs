@@ -23,10 +23,11 @@ pub struct FieldError {
 
 /// What looks at requests and answers on their way.
 impl HttpServer {
-    /// Sets what rewrites every answer before it is sent, also those that are errors, and to what is no request.
+    /// Sets the callback that replaces each response before it is sent, including errors and the responses to malformed requests.
     ///
-    /// It comes last, behind middlewares and the callback of [`error`](HttpServer::error). When it panics, that is logged and the
-    /// answer is 500; so it is when what it gives cannot be sent. Default: answers are sent as they are.
+    /// It is called after the middleware and the callback of [`error`](HttpServer::error); only the callbacks of
+    /// [`Request::on_response_headers`] come later. If it panics, the panic is logged and the response is 500. The response is 500, too,
+    /// if the one that it returns cannot be sent. Default: responses are sent as they are.
     ///
     /// # Examples
     /// ```

@@ -41,9 +41,13 @@ impl Group<'_> {
 
     /// Adds a middleware around the routes of this group, whether they were added before it or are added after it.
     ///
-    /// Those of the server and of the groups around this one come first. Paths without a route are not the group's.
+    /// Those of the server and of the groups around this one come first. Paths without a route are not the group's. A path without a
+    /// route for OPTIONS is for CORS preflights only, and only if the middleware of the group [answers
+    /// them](IntoMiddleware::answers_preflights).
     pub fn wrap<M>(self, middleware: impl IntoMiddleware<M>) -> Self {
-        self.scope.wrap(middleware.into_middleware());
+        let answers_preflights = middleware.answers_preflights();
+        self.scope
+            .wrap(middleware.into_middleware(), answers_preflights);
         self
     }
 

@@ -6,6 +6,7 @@
 mod drain;
 mod group;
 mod hooks;
+mod preflight;
 mod scope;
 mod service;
 mod serving;
@@ -21,6 +22,7 @@ use std::rc::Rc;
 
 use uptick_event_loop::{Id, catch};
 
+use crate::cors::is_preflight;
 use crate::exchange::{Exchange, OnError, Policy, error_page};
 use crate::middleware::Endpoint;
 use crate::routing::{BadEscape, Found, RouteError, Router, names_segments};
@@ -32,6 +34,7 @@ use crate::{
 pub use group::Group;
 pub(crate) use hooks::{Hooks, Observer, OnResponse};
 pub use hooks::{RequestInfo, ResponseInfo};
+use preflight::options;
 use scope::{Scope, with};
 pub(crate) use service::Service;
 pub(crate) use settings::Settings;
@@ -114,6 +117,7 @@ impl Site {
                 request.set_params(params);
                 value.enter(request)
             }
+            Found::Options { allow } if is_preflight(&request) => self.preflight(allow, request),
             other => Reply::Ready(self.without_route(other, &request)),
         }
     }
@@ -130,9 +134,7 @@ impl Site {
     #[cold]
     fn without_route(&self, found: Found<'_, Rc<Route>>, request: &Request) -> Response {
         match found {
-            Found::Options { allow } => {
-                Response::new(StatusCode::NO_CONTENT).header(http::header::ALLOW, allow)
-            }
+            Found::Options { allow } => options(&allow),
             Found::MethodNotAllowed { allow } => {
                 let error = HttpError::from_status(StatusCode::METHOD_NOT_ALLOWED);
                 match HeaderValue::try_from(allow) {

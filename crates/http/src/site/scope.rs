@@ -1,6 +1,6 @@
 //! Groups of routes, as their routes keep them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::Middleware;
@@ -10,6 +10,8 @@ pub(crate) struct Scope {
     prefix: String,
     parent: Option<Rc<Scope>>,
     layers: RefCell<Rc<[Middleware]>>,
+    /// Whether one of the middlewares answers CORS preflights.
+    answers_preflights: Cell<bool>,
 }
 
 impl Scope {
@@ -19,6 +21,7 @@ impl Scope {
             prefix: joined(before, prefix),
             parent: parent.cloned(),
             layers: RefCell::default(),
+            answers_preflights: Cell::default(),
         })
     }
 
@@ -32,9 +35,18 @@ impl Scope {
     }
 
     /// Adds a middleware.
-    pub(super) fn wrap(&self, layer: Middleware) {
+    pub(super) fn wrap(&self, layer: Middleware, answers_preflights: bool) {
+        if answers_preflights {
+            self.answers_preflights.set(true);
+        }
         let mut layers = self.layers.borrow_mut();
         *layers = with(&layers, layer);
+    }
+
+    /// Returns whether a middleware of the group, or of one around it, answers CORS preflights.
+    pub(super) fn answers_preflights(&self) -> bool {
+        let parent = self.parent.as_ref();
+        self.answers_preflights.get() || parent.is_some_and(|parent| parent.answers_preflights())
     }
 
     /// The middlewares of the group, after those of the groups around it.

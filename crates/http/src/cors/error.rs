@@ -1,0 +1,20 @@
+//! Errors of the configuration.
+
+/// The error for an origin, a method or a header that a [`Cors`](crate::Cors) cannot allow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("allowing the {kind} {value:?} for CORS failed: {why}")]
+pub struct CorsError {
+    kind: &'static str,
+    value: Box<str>,
+    why: Box<str>,
+}
+
+impl CorsError {
+    pub(super) fn new(kind: &'static str, value: &str, why: impl Into<Box<str>>) -> Self {
+        CorsError {
+            kind,
+            value: value.into(),
+            why: why.into(),
+        }
+    }
+}

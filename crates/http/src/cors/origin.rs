@@ -1,0 +1,390 @@
+//! Rules for origins: exact ones, patterns, regular expressions and callbacks.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::rc::Rc;
+
+use regex::Regex;
+
+use super::CorsError;
+use crate::Request;
+use crate::routing::whole_match;
+
+/// A rule that allows origins.
+#[derive(Clone)]
+pub(super) enum OriginRule {
+    Exact(Box<str>),
+    Pattern(Pattern),
+    Regex(Box<Regex>),
+    Callback(Rc<AllowsOrigin>),
+}
+
+/// A callback that decides about the origin of a request.
+type AllowsOrigin = dyn Fn(&str, &Request) -> bool;
+
+/// Origins that have a scheme, and a host or a port, in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pattern {
+    scheme: Box<str>,
+    /// The host, or, if `below` is set, what follows the first labels of one: `.example.com`.
+    host: Box<str>,
+    below: bool,
+    port: Port,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Port {
+    Any,
+    /// The port, unless it is the default of the scheme.
+    Some(Option<u16>),
+}
+
+impl OriginRule {
+    /// Parses an origin or a pattern; letters may have any case.
+    pub(super) fn parse(text: &str) -> Result<Self, CorsError> {
+        let error = |why: &str| CorsError::new("origin", text, why);
+        let lower = text.to_ascii_lowercase();
+        if lower == "null" {
+            return Ok(OriginRule::Exact("null".into()));
+        }
+        if lower == "*" {
+            return Err(error("allow_any_origin allows all"));
+        }
+        let pattern = Pattern::parse(&lower).map_err(error)?;
+        Ok(match pattern.exact() {
+            Some(origin) => OriginRule::Exact(origin.into()),
+            None => OriginRule::Pattern(pattern),
+        })
+    }
+
+    /// Compiles a regular expression for whole origins.
+    pub(super) fn regex(expression: &str) -> Result<Self, CorsError> {
+        let error = |why: String| CorsError::new("origin", expression, why);
+        let regex = whole_match(expression).map_err(error)?;
+        Ok(OriginRule::Regex(Box::new(regex)))
+    }
+
+    /// Returns whether an origin is allowed, as the request has it.
+    pub(super) fn allows(&self, origin: &str, request: &Request) -> bool {
+        match self {
+            OriginRule::Exact(exact) => **exact == *origin,
+            OriginRule::Pattern(pattern) => pattern.matches(origin),
+            OriginRule::Regex(regex) => regex.is_match(origin),
+            OriginRule::Callback(allows) => allows(origin, request),
+        }
+    }
+}
+
+impl Pattern {
+    /// Parses a pattern in lower case; fails with what is wrong with it.
+    fn parse(text: &str) -> Result<Pattern, &'static str> {
+        if !text.is_ascii() {
+            return Err("it is not ASCII: write international names in their \"xn--\" form");
+        }
+        let (scheme, rest) = text
+            .split_once("://")
+            .ok_or("it has no scheme, as \"https://example.com\" has")?;
+        let is_scheme = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+        if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.bytes().all(is_scheme)
+        {
+            return Err("its scheme is malformed");
+        }
+        if rest.contains(['/', '?', '#']) {
+            return Err("it has a path: an origin is a scheme, a host and perhaps a port");
+        }
+        if rest.contains('@') {
+            return Err("it has a user name: an origin is a scheme, a host and perhaps a port");
+        }
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (rest, None),
+        };
+        let port = match port {
+            None => Port::Some(None),
+            Some("*") => Port::Any,
+            Some(port) => {
+                let is_number = port.bytes().all(|b| b.is_ascii_digit());
+                let port = is_number.then(|| port.parse().ok()).flatten();
+                let port = port.ok_or("its port is not a number from 0 to 65535, or \"*\"")?;
+                Port::Some((Some(port) != default_port(scheme)).then_some(port))
+            }
+        };
+        let (host, below) = match host.strip_prefix("*.") {
+            Some(host) => (format!(".{host}"), true),
+            None => (canonical(host), false),
+        };
+        if host.contains('*') {
+            return Err("\"*\" stands for the first labels of a host or for a port only");
+        }
+        let is_valid = match below {
+            true => is_host(&host[1..]),
+            false => is_host(&host) || address_in(&host).is_some(),
+        };
+        if !is_valid {
+            return Err("its host is malformed");
+        }
+        Ok(Pattern {
+            scheme: scheme.into(),
+            host: host.into(),
+            below,
+            port,
+        })
+    }
+
+    /// Returns the only origin that matches, if there is one.
+    fn exact(&self) -> Option<String> {
+        let Pattern { scheme, host, .. } = self;
+        match self.port {
+            Port::Any => None,
+            _ if self.below => None,
+            Port::Some(None) => Some(format!("{scheme}://{host}")),
+            Port::Some(Some(port)) => Some(format!("{scheme}://{host}:{port}")),
+        }
+    }
+
+    /// Returns whether an origin matches, which is compared as it is: browsers send the one form that an origin has.
+    fn matches(&self, origin: &str) -> bool {
+        let Some((scheme, authority)) = origin.split_once("://") else {
+            return false;
+        };
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (authority, None),
+        };
+        let is_port = match (port, &self.port) {
+            (None, Port::Any | Port::Some(None)) => true,
+            (Some(port), Port::Any) => is_port(port),
+            (Some(port), Port::Some(Some(wanted))) => *port == wanted.to_string(),
+            (Some(_), Port::Some(None)) | (None, Port::Some(Some(_))) => false,
+        };
+        let is_host = match self.below {
+            true => host.strip_suffix(&*self.host).is_some_and(is_host),
+            false => *host == *self.host,
+        };
+        *scheme == *self.scheme && is_host && is_port
+    }
+}
+
+/// The port that origins of a scheme leave out.
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok()
+}
+
+/// Returns whether a text is labels of a host in lower case.
+fn is_host(text: &str) -> bool {
+    let is_byte = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_byte);
+    text.split('.').all(is_label)
+}
+
+/// The IPv6 address in brackets.
+fn address_in(host: &str) -> Option<Ipv6Addr> {
+    host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+}
+
+/// Returns a host in the form in which browsers send it.
+fn canonical(host: &str) -> String {
+    match address_in(host) {
+        // Browsers write the last four bytes of a mapped address as two numbers, too.
+        Some(address) if address.to_ipv4_mapped().is_some() => {
+            let [.., high, low] = address.segments();
+            format!("[::ffff:{high:x}:{low:x}]")
+        }
+        Some(address) => format!("[{address}]"),
+        None => host.to_owned(),
+    }
+}
+
+impl fmt::Debug for OriginRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OriginRule::Exact(origin) => f.debug_tuple("Exact").field(origin).finish(),
+            OriginRule::Pattern(pattern) => pattern.fmt(f),
+            OriginRule::Regex(regex) => f.debug_tuple("Regex").field(&regex.as_str()).finish(),
+            OriginRule::Callback(_) => f.debug_tuple("Callback").finish_non_exhaustive(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allows(rule: &str, origin: &str) -> bool {
+        let request = Request::for_test(crate::Method::GET, "/");
+        OriginRule::parse(rule).unwrap().allows(origin, &request)
+    }
+
+    fn error(rule: &str) -> String {
+        OriginRule::parse(rule).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_exact_origin_allows_itself_only() {
+        let rule = "https://example.com";
+        assert!(allows(rule, "https://example.com"));
+        for other in [
+            "http://example.com",
+            "https://example.com:8443",
+            "https://example.com.evil.test",
+            "https://evilexample.com",
+            "https://a.example.com",
+            "https://example.com/",
+            "https://EXAMPLE.com",
+            "example.com",
+            "null",
+            "",
+        ] {
+            assert!(!allows(rule, other), "{other}");
+        }
+        assert!(allows("http://localhost:3000", "http://localhost:3000"));
+        assert!(!allows("http://localhost:3000", "http://localhost"));
+    }
+
+    #[test]
+    fn an_origin_is_brought_into_the_form_that_browsers_send() {
+        for (rule, origin) in [
+            ("HTTPS://Example.COM", "https://example.com"),
+            ("https://example.com:443", "https://example.com"),
+            ("http://example.com:80", "http://example.com"),
+            ("http://example.com:443", "http://example.com:443"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+            ("http://[0:0::1]", "http://[::1]"),
+            ("http://[::FFFF:192.0.2.1]", "http://[::ffff:c000:201]"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("capacitor://localhost", "capacitor://localhost"),
+            ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+            ("NULL", "null"),
+        ] {
+            assert!(allows(rule, origin), "{rule}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_hosts_allows_those_below() {
+        let rule = "https://*.example.com";
+        for origin in ["https://a.example.com", "https://a.b-c.example.com"] {
+            assert!(allows(rule, origin), "{origin}");
+        }
+        for origin in [
+            "https://example.com",
+            "https://.example.com",
+            "https://a..example.com",
+            "https://evilexample.com",
+            "https://a.example.com.evil.test",
+            "https://a.example.com:8443",
+            "http://a.example.com",
+            "https://evil.test/.example.com",
+            "https://evil.test#.example.com",
+            "https://user@.example.com",
+            "https://evil.test:80.example.com",
+            "https://A.example.com",
+            "null",
+            "",
+        ] {
+            assert!(!allows(rule, origin), "{origin}");
+        }
+        assert!(allows(
+            "https://*.example.com:8443",
+            "https://a.example.com:8443"
+        ));
+        assert!(allows("https://*.example.com:443", "https://a.example.com"));
+    }
+
+    #[test]
+    fn a_pattern_of_ports_allows_every_port() {
+        let rule = "http://localhost:*";
+        for origin in ["http://localhost", "http://localhost:3000"] {
+            assert!(allows(rule, origin), "{origin}");
+        }
+        for origin in [
+            "http://localhost:",
+            "http://localhost:x",
+            "http://localhost:65536",
+            "http://localhost:80:90",
+            "http://localhost.evil.test",
+            "https://localhost",
+        ] {
+            assert!(!allows(rule, origin), "{origin}");
+        }
+        assert!(allows("http://[::1]:*", "http://[::1]:3000"));
+        assert!(allows("http://[::1]:*", "http://[::1]"));
+        assert!(allows("http://*.localhost:*", "http://a.localhost:1"));
+    }
+
+    #[test]
+    fn what_is_no_origin_is_refused_with_the_reason() {
+        for (rule, why) in [
+            ("*", "allow_any_origin"),
+            ("example.com", "no scheme"),
+            ("", "no scheme"),
+            ("://example.com", "its scheme is malformed"),
+            ("1http://example.com", "its scheme is malformed"),
+            ("https://example.com/", "it has a path"),
+            ("https://example.com/app", "it has a path"),
+            ("https://example.com?x", "it has a path"),
+            ("https://user@example.com", "it has a user name"),
+            ("https://example.com:x", "its port"),
+            ("https://example.com:+80", "its port"),
+            ("https://example.com:65536", "its port"),
+            ("https://example.com:", "its port"),
+            ("https://", "its host is malformed"),
+            ("https://a..example.com", "its host is malformed"),
+            ("https://exa mple.com", "its host is malformed"),
+            ("https://example.com\r\n", "its host is malformed"),
+            ("https://[::1", "its host is malformed"),
+            ("https://[::x]", "its host is malformed"),
+            ("https://*.", "its host is malformed"),
+            ("https://*", "\"*\" stands for"),
+            ("https://a.*.example.com", "\"*\" stands for"),
+            ("https://*example.com", "\"*\" stands for"),
+            ("https://*.*.example.com", "\"*\" stands for"),
+            ("https://bücher.example", "\"xn--\""),
+        ] {
+            let text = error(rule);
+            assert!(text.contains(why), "{text}");
+            assert!(text.contains(&format!("{rule:?}")), "{text}");
+        }
+        assert_eq!(
+            error("https://example.com/"),
+            "allowing the origin \"https://example.com/\" for CORS failed: it has a path: an origin is a scheme, a host and perhaps \
+             a port"
+        );
+    }
+
+    #[test]
+    fn a_regular_expression_matches_the_whole_origin() {
+        let rule = OriginRule::regex(r"https://(a|b)\.example\.com").unwrap();
+        let request = Request::for_test(crate::Method::GET, "/");
+        assert!(rule.allows("https://a.example.com", &request));
+        assert!(!rule.allows("https://a.example.com.evil.test", &request));
+        assert!(!rule.allows("xhttps://a.example.com", &request));
+        assert!(!rule.allows("https://a.example.com\n", &request));
+        assert!(OriginRule::regex("(").is_err());
+        let big = OriginRule::regex("(a{1000}){1000}")
+            .unwrap_err()
+            .to_string();
+        assert!(big.contains("more than 1048576 bytes"), "{big}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_pattern_never_allows_another_registered_name(
+            prefix in "[ -~]{0,12}", suffix in "[ -~]{0,6}",
+        ) {
+            let origin = format!("https://{prefix}.example.com{suffix}");
+            if allows("https://*.example.com", &origin) {
+                proptest::prop_assert_eq!(&*suffix, "");
+                proptest::prop_assert!(is_host(&prefix));
+            }
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! `Request::on_response_headers`: the headers of every response of a request.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may panic and say why"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use support::{Client, Log, get, logged, manual_clock, post, run_until, server, settle};
+use uptick_event_loop::{add_timer, sleep};
+use uptick_http::{
+    BodyError, HeaderValue, HttpError, HttpServer, Next, Reply, Request, Responder, Response,
+    StatusCode,
+};
+
+/// Middleware that adds a header to every response.
+fn marked(req: Request, next: Next) -> Reply {
+    req.on_response_headers(|status, headers| {
+        headers.append("x-status", status.as_u16().into());
+    });
+    next.run(req)
+}
+
+#[track_caller]
+fn status_and_mark(http: HttpServer, request: &str) -> (u16, Option<String>) {
+    let mut client = Client::new(http);
+    client.send(request);
+    let answer = client.answer();
+    (answer.status(), answer.field("x-status").map(str::to_owned))
+}
+
+fn mark(status: u16) -> (u16, Option<String>) {
+    (status, Some(status.to_string()))
+}
+
+#[test]
+fn responses_have_the_header_however_they_are_made() {
+    let http = server().wrap(marked);
+    http.get("/plain", |_: Request| "hello");
+    http.get("/long", |_: Request| "x".repeat(100_000));
+    http.get("/future", |_: Request| async {
+        sleep(Duration::from_millis(1)).await;
+        StatusCode::ACCEPTED
+    });
+    http.get("/sent", |_: Request, res: Responder| {
+        res.send("hello");
+    });
+    http.get("/sent/later", |_: Request, res: Responder| {
+        add_timer(Duration::from_millis(1), move || {
+            res.send(StatusCode::CREATED)
+        });
+    });
+    http.get("/sent/in-future", |_: Request, res: Responder| async move {
+        sleep(Duration::from_millis(1)).await;
+        res.send("hello");
+    });
+    http.get("/started", |_: Request, res: Responder| {
+        res.start(Response::plain("one"));
+        res.write("two");
+        res.end();
+    });
+    http.get("/stream", |_: Request| {
+        let pieces = stream::iter(["one", "two"]).map(Ok::<_, std::io::Error>);
+        Response::stream(pieces)
+    });
+    for (path, status) in [
+        ("/plain", 200),
+        ("/long", 200),
+        ("/future", 202),
+        ("/sent", 200),
+        ("/sent/later", 201),
+        ("/sent/in-future", 200),
+        ("/started", 200),
+        ("/stream", 200),
+        ("/nowhere", 404),
+    ] {
+        assert_eq!(status_and_mark(http, &get(path)), mark(status), "{path}");
+    }
+    assert_eq!(status_and_mark(http, &post("/plain", "")), mark(405));
+}
+
+#[test]
+fn errors_have_the_header_however_they_are_made() {
+    let http = server().wrap(marked).body_limit(10);
+    http.get("/error", |_: Request| {
+        Err::<String, _>(HttpError::not_found())
+    });
+    http.get("/panic", |_: Request| -> Response { panic!("on purpose") });
+    http.get("/sent", |_: Request, res: Responder| {
+        res.send(HttpError::from_status(StatusCode::CONFLICT));
+    });
+    http.get("/unsendable", |_: Request| {
+        Response::plain("x").header("x", "\n")
+    });
+    http.get("/interim", |_: Request| StatusCode::PROCESSING);
+    http.get("/forgotten", |req: Request| {
+        req.responder();
+    });
+    http.get("/without", |_: Request| ());
+    http.post("/body", |req: Request| async move {
+        req.text().await.map_err(HttpError::from)
+    });
+    http.post("/listener", |req: Request, _: Responder| {
+        use uptick_emitter::Emitter;
+        req.on("data", |_: bytes::Bytes| panic!("on purpose"));
+    });
+    http.answer_timeout(Some(Duration::from_millis(20)));
+    for (path, status) in [
+        ("/error", 404),
+        ("/panic", 500),
+        ("/sent", 409),
+        ("/unsendable", 500),
+        ("/interim", 500),
+        ("/forgotten", 500),
+        ("/without", 500),
+    ] {
+        assert_eq!(status_and_mark(http, &get(path)), mark(status), "{path}");
+    }
+    let long = post("/body", "longer than that");
+    assert_eq!(status_and_mark(http, &long), mark(413));
+    assert_eq!(status_and_mark(http, &post("/listener", "x")), mark(500));
+}
+
+#[test]
+fn the_error_for_a_handler_that_takes_too_long_has_the_header() {
+    let clock = manual_clock();
+    let http = server().wrap(marked);
+    http.get("/", |_: Request, _: Responder| ());
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    settle();
+    // The deadline is looked at every few seconds.
+    for _ in 0..14 {
+        clock.advance(Duration::from_secs(5));
+        settle();
+    }
+    let answer = client.answer();
+    assert_eq!(
+        (answer.status(), answer.field("x-status")),
+        (500, Some("500"))
+    );
+}
+
+#[test]
+fn the_error_for_a_body_that_breaks_off_has_the_header() {
+    let http = server().wrap(marked);
+    http.post("/", |req: Request, res: Responder| {
+        use uptick_emitter::Emitter;
+        req.on("end", move |()| res.send("whole"));
+        req.resume();
+    });
+    let chunked =
+        "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\nnot a size\r\n";
+    assert_eq!(status_and_mark(http, chunked), mark(400));
+}
+
+#[test]
+fn the_next_request_of_a_connection_has_callbacks_of_its_own() {
+    let http = server().get("/", |req: Request| {
+        if req.query() == Some("mark") {
+            req.on_response_headers(|_, headers| {
+                headers.insert("x-mark", HeaderValue::from_static("yes"));
+            });
+        }
+        "hello"
+    });
+    let mut client = Client::new(http);
+    for (path, mark) in [
+        ("/?mark", Some("yes")),
+        ("/", None),
+        ("/?mark", Some("yes")),
+    ] {
+        client.send(get(path));
+        assert_eq!(client.answer().field("x-mark"), mark, "{path}");
+    }
+}
+
+#[test]
+fn callbacks_of_outer_middleware_see_what_inner_ones_and_the_hook_of_the_server_have_set() {
+    let http = server().get("/", |_: Request| "hello");
+    let append = |name: &'static str| {
+        move |req: Request, next: Next| {
+            req.on_response_headers(move |_, headers| {
+                let seen = headers.get("x-order").map(|order| order.to_str().unwrap());
+                let order = format!("{} {name}", seen.unwrap_or_default());
+                headers.insert("x-order", order.trim().parse().unwrap());
+            });
+            next.run(req)
+        }
+    };
+    http.wrap(append("outer")).wrap(append("inner"));
+    http.on_response(|res| res.header("x-order", "server"));
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    let answer = client.answer();
+    assert_eq!(answer.field("x-order"), Some("server inner outer"));
+}
+
+#[test]
+fn a_callback_that_panics_is_logged_and_makes_the_response_an_error() {
+    let http = server().wrap(marked).get("/", |_: Request| "hello");
+    http.wrap(|req: Request, next: Next| {
+        req.on_response_headers(|_, _| panic!("on purpose"));
+        next.run(req)
+    });
+    http.wrap(|req: Request, next: Next| {
+        req.on_response_headers(|_, headers| {
+            headers.insert("x-inner", HeaderValue::from_static("yes"));
+        });
+        next.run(req)
+    });
+    let mut client = Client::new(http);
+    let mut answer = None;
+    let lines = logged(|| {
+        client.send(get("/"));
+        answer = Some(client.answer());
+    });
+    let answer = answer.unwrap();
+    assert_eq!(answer.status(), 500);
+    assert_eq!(answer.field("x-status"), Some("500"));
+    assert_eq!(answer.field("x-inner"), Some("yes"));
+    assert_eq!(answer.body, "Internal Server Error\n");
+    let logged =
+        |line: &String| line.contains("a callback for response headers panicked: on purpose");
+    assert!(lines.iter().any(logged), "{lines:?}");
+}
+
+#[test]
+fn headers_are_edited_when_the_hook_of_the_server_panics() {
+    let http = server().wrap(marked).get("/", |_: Request| "hello");
+    http.on_response(|_| panic!("on purpose"));
+    assert_eq!(status_and_mark(http, &get("/")), mark(500));
+}
+
+#[test]
+fn a_callback_that_is_registered_after_the_response_began_is_not_called() {
+    let log = Log::default();
+    let called = log.clone();
+    let http = server().get("/", move |req: Request, res: Responder| {
+        res.start(Response::plain("one"));
+        let called = called.clone();
+        req.on_response_headers(move |_, _| called.add("called"));
+        res.end();
+    });
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    assert_eq!(client.answer().body, "one");
+    assert_eq!(log.text(), "");
+}
+
+#[test]
+fn callbacks_are_dropped_with_the_exchange() {
+    let log = Log::default();
+    struct Dropped(Log);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.add("dropped");
+        }
+    }
+    let captured = log.clone();
+    let http = server().get("/", move |req: Request, _: Responder| {
+        let captured = Dropped(captured.clone());
+        req.on_response_headers(move |_, _| captured.0.add("called"));
+    });
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    settle();
+    client.reset();
+    run_until(|| log.text() == "dropped");
+}
+
+#[test]
+fn the_error_of_a_body_is_still_that_of_its_listeners() {
+    // A listener of `error` decides about the response, which passes the callbacks all the same.
+    let http = server().wrap(marked);
+    http.post("/", |req: Request, res: Responder| {
+        use uptick_emitter::Emitter;
+        req.on("error", move |_: BodyError| {
+            res.send(StatusCode::UNPROCESSABLE_ENTITY)
+        });
+        req.resume();
+    });
+    let chunked =
+        "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\nnot a size\r\n";
+    assert_eq!(status_and_mark(http, chunked), mark(422));
+}
