@@ -206,6 +206,38 @@ impl Bus {
         true
     }
 
+    /// Returns whether another worker has subscribed to the topic, so that a message published now would be sent.
+    pub fn has_remote_subscribers(self, topic: &str) -> bool {
+        let mut found = false;
+        remote_subscribers(topic, &mut |_| found = true);
+        found
+    }
+
+    /// Returns the [ids](Bus::id) of the other workers that have subscribed to the topic: those that a message published now is sent to. Each of them was
+    /// reported with `peer`, or will be before its first message.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_workers::bus::Bus;
+    ///
+    /// let bus = Bus::of_thread();
+    /// bus.publish_to_others("questions", "How many are you?");
+    /// let answers = bus.remote_subscribers("questions").len();
+    /// assert_eq!(answers, 0);
+    /// ```
+    pub fn remote_subscribers(self, topic: &str) -> Vec<u64> {
+        let mut workers = Vec::new();
+        remote_subscribers(topic, &mut |id| workers.push(id));
+        workers
+    }
+
+    /// Returns the [ids](Bus::id) of other workers, and the number of bytes that wait for each.
+    pub fn queues(self) -> Vec<(u64, usize)> {
+        let mut all = Vec::new();
+        queues(&mut |id, bytes| all.push((id, bytes)));
+        all
+    }
+
     /// Returns the counters.
     pub fn stats(self) -> BusStats {
         let Some((mut stats, transport)) = with(|state| {
@@ -300,6 +332,13 @@ fn takes(topic: &str, payload: &Bytes) -> bool {
 pub(super) fn queues(visit: &mut dyn FnMut(u64, usize)) {
     if let Some(transport) = with(|state| state.transport.clone()).flatten() {
         transport.queues(visit);
+    }
+}
+
+/// Calls `visit` with the id of each other worker that has subscribed to a topic.
+fn remote_subscribers(topic: &str, visit: &mut dyn FnMut(u64)) {
+    if let Some(transport) = with(|state| state.transport.clone()).flatten() {
+        transport.subscribers(topic, visit);
     }
 }
 

@@ -288,6 +288,13 @@ impl BusTransport for SocketTransport {
         }
     }
 
+    fn subscribers(&self, topic: &str, visit: &mut dyn FnMut(u64)) {
+        let peers = self.shared.peers.borrow();
+        for peer in peers.interested_in(topic).filter(|peer| peer.is_ready()) {
+            visit(peer.id);
+        }
+    }
+
     fn close(&self) {
         let peers: Vec<Rc<Peer>> = self.shared.peers.borrow().all().cloned().collect();
         for peer in peers {

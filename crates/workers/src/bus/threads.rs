@@ -105,6 +105,10 @@ impl BusTransport for ThreadTransport {
         self.member.queues(visit);
     }
 
+    fn subscribers(&self, topic: &str, visit: &mut dyn FnMut(u64)) {
+        self.member.subscribers(topic, visit);
+    }
+
     fn stats(&self) -> TransportStats {
         self.member.stats()
     }

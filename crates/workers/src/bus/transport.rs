@@ -80,6 +80,12 @@ pub trait BusTransport {
         let _ = visit;
     }
 
+    /// Calls `visit` with the id of each other worker that has announced the topic and was reported to the sink, for
+    /// [`Bus::remote_subscribers`](super::Bus::remote_subscribers). `visit` does not use the transport. Default: calls it never.
+    fn subscribers(&self, topic: &str, visit: &mut dyn FnMut(u64)) {
+        let _ = (topic, visit);
+    }
+
     /// Leaves the other workers. Called once, as the last method: by [`Bus::detach`](super::Bus::detach), or when another transport
     /// is attached. Not called when the thread ends: then the transport is dropped.
     fn close(&self);

@@ -344,3 +344,19 @@ fn a_transport_that_leaves_does_not_wait_for_a_peer_that_does_not_read() {
     run_until(|| !event_loop.is_alive());
     assert_eq!(transport.peers(), [0; 0]);
 }
+
+#[test]
+fn subscribers_are_those_whose_topics_are_known() {
+    let transport = attached();
+    let bus = Bus::of_thread();
+    let mut remote = Remote::new(&transport, 9);
+    remote.send([Frame::Hello(1), Frame::Subscribe("news")]);
+    assert!(!bus.has_remote_subscribers("news"));
+    remote.send([Frame::Ready]);
+    assert_eq!(bus.remote_subscribers("news"), [9]);
+    assert!(!bus.has_remote_subscribers("other"));
+    bus.publish("news", "hello");
+    assert_eq!(bus.queues().len(), 1);
+    remote.send([Frame::Unsubscribe("news")]);
+    assert!(!bus.has_remote_subscribers("news"));
+}

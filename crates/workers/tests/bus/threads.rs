@@ -170,3 +170,26 @@ fn many_changes_of_interest_are_noticed() {
     }
     other.join().unwrap();
 }
+
+#[test]
+fn subscribers_in_other_members_are_known_at_once() {
+    let group = ThreadBus::new();
+    let bus = Bus::of_thread();
+    bus.attach(group.join());
+    Log::default().subscribe("news");
+    assert!(!bus.has_remote_subscribers("news"));
+    let worker = stopped_worker(&group);
+    assert_eq!(bus.remote_subscribers("news"), [2]);
+    assert!(bus.has_remote_subscribers("news"));
+    assert!(!bus.has_remote_subscribers("other"));
+    bus.publish("news", "hello");
+    let [(2, bytes)] = bus.queues()[..] else {
+        panic!("the queues are {:?}", bus.queues());
+    };
+    assert!(bytes > 5);
+    worker.go.send(1).unwrap();
+    worker.thread.join().unwrap();
+    assert!(!bus.has_remote_subscribers("news"));
+    bus.detach();
+    assert!(bus.queues().is_empty());
+}

@@ -110,6 +110,12 @@ impl Member {
         }
     }
 
+    pub(super) fn subscribers(&self, topic: &str, visit: &mut dyn FnMut(u64)) {
+        for link in &self.route(topic).links {
+            visit(link.inbox.number);
+        }
+    }
+
     pub(super) fn leave(&self) {
         if !self.inbox.has_left() {
             self.group.leave(&self.inbox);
