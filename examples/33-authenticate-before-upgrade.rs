@@ -49,8 +49,7 @@ fn main() -> uptick::Result {
     uptick::run()
 }
 
-/// Returns the token. Pages in browsers cannot set headers of the request, but browsers send the cookies of the site; the book has further ways for them,
-/// `BearerProtocol` and `RejectWithClose`.
+/// Scripts in pages cannot set fields of the request, but browsers send the cookies of the site.
 fn token_in(req: &Request) -> Option<&str> {
     let field = req.header("authorization");
     field

@@ -42,7 +42,36 @@ pub(crate) trait Endpoint {
     fn answer(&self, request: Request) -> Reply;
 }
 
+/// A function as the end of a chain.
+struct HandlerEnd<F>(F);
+
+impl<F: Fn(Request) -> Reply> Endpoint for HandlerEnd<F> {
+    fn answer(&self, request: Request) -> Reply {
+        handler::call(|| (self.0)(request))
+    }
+}
+
 impl Next {
+    /// Returns the chain of some middleware and a handler, for a [service](crate::Mount) that runs middleware of its own.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::rc::Rc;
+    /// use uptick_http::{IntoMiddleware, Middleware, Next, Reply, Request, Response};
+    ///
+    /// let layers: Rc<[Middleware]> = Rc::new([(|req: Request, next: Next| {
+    ///     next.run(req).map(|response| response.header("x-service", "counter"))
+    /// }).into_middleware()]);
+    /// let chain = Next::to_handler(layers, |_: Request| Reply::Ready(Response::plain("1")));
+    /// # let _ = chain;
+    /// ```
+    pub fn to_handler(
+        layers: Rc<[Middleware]>,
+        handler: impl Fn(Request) -> Reply + 'static,
+    ) -> Self {
+        Self::new(layers, Rc::new(HandlerEnd(handler)))
+    }
+
     pub(crate) fn new(layers: Rc<[Middleware]>, end: Rc<dyn Endpoint>) -> Self {
         Self {
             layers,

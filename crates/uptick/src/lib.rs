@@ -40,6 +40,8 @@ pub use uptick_http as http;
 #[cfg(feature = "http")]
 pub use uptick_rate_limit as rate_limit;
 pub use uptick_socket as socket;
+#[cfg(feature = "socketio")]
+pub use uptick_socketio as socketio;
 pub use uptick_stream as stream;
 #[cfg(feature = "tls")]
 pub use uptick_tls as tls;

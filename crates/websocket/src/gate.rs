@@ -1,4 +1,4 @@
-//! Gates: callbacks that decide before the upgrade whether a WebSocket is opened.
+//! Who decides whether a WebSocket is opened: a callback before the upgrade.
 
 use std::future::Future;
 
@@ -9,7 +9,7 @@ use crate::WebSocket;
 /// Called with a WebSocket that is open.
 pub(crate) type OnOpen = Box<dyn FnOnce(WebSocket)>;
 
-/// Accepts a client: the WebSocket is opened and passed to a callback.
+/// Lets a client in: the WebSocket is opened, and a callback gets it.
 ///
 /// # Examples
 /// ```
@@ -27,7 +27,7 @@ pub struct Accept {
 }
 
 impl Accept {
-    /// Creates an acceptance that calls `open` with the WebSocket once it is open.
+    /// Has `open` called with the WebSocket, once it is open.
     pub fn new(open: impl FnOnce(WebSocket) + 'static) -> Self {
         Accept {
             open: Box::new(open),
@@ -64,11 +64,10 @@ impl Accept {
     }
 }
 
-/// Rejects a client with a response in place of the upgrade. Pages in browsers cannot read it; [`RejectWithClose`](crate::RejectWithClose) is
-/// for them.
+/// Does not let a client in: the response is the answer.
 #[derive(Debug)]
 pub struct Reject(
-    /// The response.
+    /// The answer.
     pub Response,
 );
 
@@ -87,14 +86,13 @@ pub enum AtOnce {}
 #[derive(Debug)]
 pub enum InTime {}
 
-/// The verdict of a gate: an [`Accept`], a [`Reject`], a [`RejectWithClose`](crate::RejectWithClose), or a `Result` of an `Accept` and
-/// either a `RejectWithClose` or a type that makes a response.
+/// What is a verdict: an [`Accept`], a [`Reject`], or a `Result` of an `Accept` and what makes a response.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not the verdict of a gate",
-    note = "a gate returns `Accept`, `Reject`, `RejectWithClose`, or `Result<Accept, E>` where `E` is `RejectWithClose` or implements `IntoResponse`"
+    message = "`{Self}` does not say whether a WebSocket is opened",
+    note = "it is said by `Accept`, by `Reject`, and by `Result<Accept, E>` where `E` makes a response"
 )]
 pub trait IntoVerdict {
-    /// Returns the acceptance, or the response in place of the upgrade.
+    /// Who gets the WebSocket, or the answer in its place.
     fn into_verdict(self) -> Result<Accept, Response>;
 }
 

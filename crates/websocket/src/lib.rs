@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod bearer;
 mod client;
 mod compression;
 mod counts;
@@ -11,14 +10,13 @@ mod options;
 mod origin;
 pub mod protocol;
 mod reconnect;
-mod reject_with_close;
 mod routes;
 mod servers;
 mod socket;
 pub mod test;
 mod topics;
+mod upgrader;
 
-pub use bearer::BearerProtocol;
 pub use client::{Connecting, Refusal, WebSocketConnector, connect};
 pub use compression::Compression;
 pub use counts::WebSocketStats;
@@ -29,7 +27,6 @@ pub use options::{SlowPolicy, WebSocketOptions};
 pub use origin::Origins;
 pub use protocol::CloseCode;
 pub use reconnect::{Lost, Reconnect, Reconnecting, Retry};
-pub use reject_with_close::RejectWithClose;
 pub use routes::{WebSocketRoutes, upgrade, upgrade_with};
 
 pub use socket::Sent;
@@ -37,3 +34,4 @@ pub use socket::handle::{Closed, WebSocket};
 pub use topics::{
     HubAdapter, HubMessage, PublishError, Publisher, Subscription, Topics, set_default_adapter,
 };
+pub use upgrader::Upgrader;

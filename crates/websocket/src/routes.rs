@@ -58,9 +58,9 @@ pub trait WebSocketRoutes: sealed::Sealed + Copy {
         })
     }
 
-    /// Calls `gate` with each request for a WebSocket at a path, before it is opened. The gate returns [`Accept`],
-    /// [`Reject`](crate::Reject), [`RejectWithClose`](crate::RejectWithClose), a `Result` of an `Accept` and an error that makes a response or is
-    /// a `RejectWithClose`, or a future of one of these.
+    /// Has `gate` decide about each client that wants a WebSocket at a path, before it is opened: it returns
+    /// [`Accept`], [`Reject`](crate::Reject), a `Result` of an `Accept` and what makes a response, or a future of one of
+    /// these.
     ///
     /// # Panics
     /// As [`HttpServer::get`]: when the pattern is malformed, or taken.
@@ -182,7 +182,7 @@ pub fn upgrade_with(
 }
 
 /// Whether a request may be followed by a WebSocket; otherwise the answer to it.
-fn check(req: &Request, route: &Route) -> Result<Offer, Response> {
+pub(crate) fn check(req: &Request, route: &Route) -> Result<Offer, Response> {
     let offer = server::check(req.head()).map_err(|refusal| {
         let mut error = HttpError::new(refusal.status(), refusal.reason());
         for (name, value) in refusal.fields() {
@@ -242,7 +242,7 @@ fn verdict_of(verdict: Result<Accept, Response>, offer: Offer, route: Rc<Route>)
 }
 
 /// The answer that opens a WebSocket.
-fn opened(offer: Offer, route: Rc<Route>, accept: Accept) -> Response {
+pub(crate) fn opened(offer: Offer, route: Rc<Route>, accept: Accept) -> Response {
     let Accept {
         open: on_open,
         protocol,

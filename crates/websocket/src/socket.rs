@@ -77,7 +77,8 @@ impl WebSocket {
     /// Closes: the peer is told the code and the reason, and `close` comes when it has answered. Messages that come
     /// meanwhile are dropped. A second call does nothing.
     ///
-    /// A code that no one may send, such as 1006, becomes 1000, and a reason is cut off behind its 123rd byte.
+    /// With [`CloseCode::NO_STATUS`] the close frame has neither a code nor a reason. Another code that cannot be sent, such as 1006,
+    /// becomes 1000. The reason is cut off behind its 123rd byte.
     pub fn close(self, code: impl Into<CloseCode>, reason: &str) {
         if let Some(ws) = session(self) {
             ws.close(code.into(), reason);

@@ -131,10 +131,11 @@ impl Scene {
                 Action::SendFrame(frame) => self.down.push_back(frame),
                 Action::SendFrames => {
                     assert!(!self.blocked, "frames for a WebSocket that takes none");
-                    self.down.extend(self.session.take_frames());
+                    self.down
+                        .extend(std::iter::from_fn(|| self.session.take_frame()));
                 }
                 Action::CloseWebSocket(_) => self.websocket = false,
-                Action::Upgraded => {}
+                Action::Upgraded | Action::Heartbeat => {}
                 Action::Closed(reason) => self.closed = Some(reason),
                 other => panic!("{other:?} for a client that behaves"),
             }
@@ -442,7 +443,7 @@ pub(crate) fn check_any(choices: &[u8]) {
             }
             match action {
                 Action::RespondPoll(_) | Action::RejectPoll => polls -= 1,
-                Action::SendFrames => session.take_frames().for_each(drop),
+                Action::SendFrames => while session.take_frame().is_some() {},
                 Action::Closed(_) => closed = true,
                 _ => {}
             }

@@ -16,15 +16,17 @@ impl WebSocketSession {
         if !self.is_open() {
             return;
         }
-        let code = match code.is_sendable() {
+        let code = match code.is_sendable() || code == CloseCode::NO_STATUS {
             true => code,
             false => CloseCode::NORMAL,
         };
+        let has_code = code != CloseCode::NO_STATUS;
+        let reason = if has_code { reason } else { "" };
         let frame = CloseFrame::new(code, Text::copy_from(reason));
         self.phase.set(Phase::Closing);
         self.seen.set(Timestamp::now());
         self.with_rare(|rare| rare.closed = Some(frame.clone()));
-        self.send_close(Some(&frame));
+        self.send_close(has_code.then_some(&frame));
         self.arm();
         // The answer has to be read.
         self.resume();

@@ -412,3 +412,14 @@ fn a_flood_of_pings_from_a_client_that_does_not_read_fills_no_memory() {
         assert!(place.get().unwrap().buffered() <= 200_000);
     }
 }
+
+#[test]
+fn a_close_without_a_code_has_none() {
+    let (http, log, place) = recording(WebSocketOptions::new());
+    let mut client = Client::open(http, "/");
+    place.get().unwrap().close(CloseCode::NO_STATUS, "ignored");
+    assert_eq!(client.closed(), 1005);
+    client.close(None);
+    assert!(client.is_over());
+    assert_eq!(log.text(), "1005::clean");
+}

@@ -5,7 +5,6 @@
 mod support;
 
 mod adapters;
-mod browsers;
 mod closing;
 mod crowd;
 mod draining;

@@ -36,6 +36,18 @@ impl Encoded {
         std::iter::once(self.head.clone()).chain(attachments.iter().cloned().map(Message::Binary))
     }
 
+    /// Returns the first frame.
+    #[inline]
+    pub(crate) fn head(&self) -> &Message {
+        &self.head
+    }
+
+    /// Returns the attachments, which are the frames behind the first.
+    #[inline]
+    pub(crate) fn attachments(&self) -> &[Bytes] {
+        self.attachments.as_deref().unwrap_or_default()
+    }
+
     /// Returns the number of frames.
     pub fn frame_count(&self) -> usize {
         1 + self.attachments.as_deref().map_or(0, <[Bytes]>::len)

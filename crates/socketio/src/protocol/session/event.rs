@@ -73,6 +73,8 @@ pub enum PostFailure {
 pub enum Action {
     /// Deliver a message of the client.
     Message(Message),
+    /// The client has responded to a ping.
+    Heartbeat,
     /// Answer the GET request that waits with status 200 and this body, `text/plain; charset=UTF-8`.
     RespondPoll(Bytes),
     /// Answer the GET request that has just been received with status 400.
@@ -85,7 +87,8 @@ pub enum Action {
     AbortPost,
     /// Send one frame to the WebSocket.
     SendFrame(Message),
-    /// Send all [frames](super::Session::take_frames) to the WebSocket, in one write.
+    /// Send the [frames](super::Session::take_frame) to the WebSocket, until it takes no more. All of them have to be sent if the session is
+    /// [closed](super::Session::is_closed).
     SendFrames,
     /// Close the WebSocket; with no code, if there is none. No input of it may follow.
     CloseWebSocket(Option<u16>),

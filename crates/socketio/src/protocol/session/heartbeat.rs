@@ -1,9 +1,11 @@
 //! The heartbeat: the server pings, the client responds in time.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::SessionOptions;
-use crate::protocol::engine::Packet;
+
+/// The lateness of a ping up to which the time for the response counts from when the ping was due: timers of the system are that late.
+const LATENESS: Duration = Duration::from_millis(5);
 
 /// The state of the heartbeat.
 #[derive(Debug)]
@@ -37,13 +39,15 @@ impl Heartbeat {
 
     /// A ping is sent.
     pub(super) fn ping(&mut self, now: Instant, options: &SessionOptions) {
-        self.pong_by = Some(now + options.ping_timeout);
+        let late = now.saturating_duration_since(self.ping_at);
+        let sent = if late <= LATENESS { self.ping_at } else { now };
+        self.pong_by = Some(sent + options.ping_timeout);
         self.extended = false;
     }
 
     /// A packet was received.
-    pub(super) fn received(&mut self, packet: &Packet, now: Instant, options: &SessionOptions) {
-        if matches!(packet, Packet::Pong(_)) {
+    pub(super) fn received(&mut self, is_pong: bool, now: Instant, options: &SessionOptions) {
+        if is_pong {
             self.pong_by = None;
             self.ping_at = now + options.ping_interval;
         } else if self.pong_by.is_some() && !self.extended {

@@ -3,7 +3,8 @@
 //! A [`Session`] gets [inputs](Input) and the time, and returns [actions](Action). It has no sockets and no clock. Packets leave it in the order in which they
 //! were [sent](Session::send), each exactly once: in the response to a poll, or in frames of the WebSocket after an upgrade.
 //!
-//! Costs: a session that is idle owns no memory but itself, and queues of at most 16 entries. A packet that is sent over a WebSocket is not copied.
+//! Costs: an idle session owns no memory but itself. A packet that is sent over a WebSocket is not copied, and where [`Session::is_direct`] and
+//! [`Session::receive`] apply, nothing is queued or allocated.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -34,7 +35,6 @@ pub use config::SessionOptions;
 pub use event::{Action, CloseReason, Input, PostFailure, Transport};
 
 use std::collections::VecDeque;
-use std::collections::vec_deque::Drain;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -46,9 +46,6 @@ use self::queue::Queue;
 use self::upgrade::Upgrade;
 use super::engine::{Packet, ParseError, Payload, encode_payload};
 use super::packet::Encoded;
-
-/// Room for actions that a session keeps when there are none.
-const KEPT_ACTIONS: usize = 8;
 
 /// A session of Engine.IO.
 ///
@@ -199,9 +196,45 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the frames for [`Action::SendFrames`].
-    pub fn take_frames(&mut self) -> Drain<'_, Message> {
-        self.queue.drain()
+    /// Returns whether a packet could be sent to the WebSocket now, without the queue: the session is open, and nothing waits.
+    pub fn is_direct(&self) -> bool {
+        self.transport == Transport::WebSocket
+            && self.state == State::Open
+            && self.websocket
+            && !self.blocked
+            && self.queue.is_empty()
+    }
+
+    /// Takes the next frame for [`Action::SendFrames`].
+    pub fn take_frame(&mut self) -> Option<Message> {
+        self.queue.pop()
+    }
+
+    /// Receives a message of the WebSocket. What it returns has to be delivered at once; `None` if there is nothing to deliver, or
+    /// [actions](Session::next_action) say what to do.
+    ///
+    /// It is a shorter way than [`Input::WebSocketMessage`] for the usual case: no action is made of a message.
+    pub fn receive(&mut self, frame: Message, now: Instant) -> Option<Message> {
+        let is_message = match &frame {
+            Message::Text(text) => text.as_bytes().first() == Some(&b'4'),
+            Message::Binary(_) => true,
+        };
+        let plain = is_message
+            && self.websocket
+            && self.state == State::Open
+            && self.upgrade.is_none()
+            && self.actions.is_empty()
+            && frame.as_bytes().len() <= self.options.max_payload;
+        if !plain {
+            self.handle(Input::WebSocketMessage(frame), now);
+            return None;
+        }
+        self.now = now;
+        self.heartbeat.received(false, now, &self.options);
+        Some(match frame {
+            Message::Text(text) => Message::Text(text.slice(1..)),
+            binary => binary,
+        })
     }
 
     /// Closes the session when the client has taken what is queued. Messages of the client are not delivered any more.
@@ -226,9 +259,14 @@ impl Session {
 
     /// Closes the session without waiting for a client that does not take what is queued.
     pub fn abort(&mut self) {
+        self.abort_for(CloseReason::ForcedClose);
+    }
+
+    /// Closes the session as [`abort`](Session::abort), with another reason.
+    pub fn abort_for(&mut self, reason: CloseReason) {
         self.actions
             .retain(|action| !matches!(action, Action::Message(_)));
-        self.closed(CloseReason::ForcedClose);
+        self.closed(reason);
     }
 
     /// Passes an input to the session. Those that do not fit its state are ignored.
@@ -272,9 +310,7 @@ impl Session {
             }
             let Some(payload) = &mut self.incoming else {
                 self.queue.shrink();
-                if self.actions.capacity() > KEPT_ACTIONS {
-                    self.actions.shrink_to(KEPT_ACTIONS);
-                }
+                self.actions = VecDeque::new();
                 return None;
             };
             match payload.next().filter(|_| self.state == State::Open) {
@@ -398,13 +434,15 @@ impl Session {
         let Ok(packet) = packet else {
             return self.fail(CloseReason::ParseError);
         };
-        self.heartbeat.received(&packet, self.now, &self.options);
+        let is_pong = matches!(packet, Packet::Pong(_));
+        self.heartbeat.received(is_pong, self.now, &self.options);
         match packet {
             Packet::Message(message) => self.actions.push_back(Action::Message(message)),
             // Only servers send pings.
             Packet::Ping(_) => self.fail(CloseReason::TransportError),
             Packet::Close => self.closed(CloseReason::TransportClose),
-            Packet::Pong(_) | Packet::Open(_) | Packet::Upgrade | Packet::Noop => {}
+            Packet::Pong(_) => self.actions.push_back(Action::Heartbeat),
+            Packet::Open(_) | Packet::Upgrade | Packet::Noop => {}
         }
     }
 
@@ -435,7 +473,7 @@ impl Session {
             Transport::Polling => {
                 self.poll = false;
                 let payload = encode_payload(self.queue.iter().chain(last));
-                self.queue.drain();
+                self.queue.clear();
                 self.actions.push_back(Action::RespondPoll(payload));
             }
             Transport::WebSocket if self.actions.contains(&Action::SendFrames) => {}

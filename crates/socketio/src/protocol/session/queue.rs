@@ -1,12 +1,8 @@
 //! The frames that wait for a client.
 
 use std::collections::VecDeque;
-use std::collections::vec_deque::Drain;
 
 use uptick_websocket::Message;
-
-/// Room that a queue keeps when it is empty.
-const KEPT: usize = 16;
 
 /// A queue of frames, and their size.
 #[derive(Debug, Default)]
@@ -37,16 +33,23 @@ impl Queue {
         self.frames.iter()
     }
 
-    /// Takes all frames.
-    pub(super) fn drain(&mut self) -> Drain<'_, Message> {
-        self.bytes = 0;
-        self.frames.drain(..)
+    /// Takes the first frame.
+    pub(super) fn pop(&mut self) -> Option<Message> {
+        let frame = self.frames.pop_front()?;
+        self.bytes -= frame.as_bytes().len();
+        Some(frame)
     }
 
-    /// Frees the memory of a burst.
+    /// Drops all frames.
+    pub(super) fn clear(&mut self) {
+        self.bytes = 0;
+        self.frames.clear();
+    }
+
+    /// Frees the memory of an empty queue.
     pub(super) fn shrink(&mut self) {
-        if self.frames.is_empty() && self.frames.capacity() > KEPT {
-            self.frames.shrink_to(KEPT);
+        if self.frames.is_empty() {
+            self.frames = VecDeque::new();
         }
     }
 }

@@ -46,7 +46,7 @@ impl Scene {
                 }
                 Action::SendFrame(frame) => format!("frame:{}", frame.as_text().unwrap()),
                 Action::SendFrames => {
-                    let frames: Vec<_> = self.session.take_frames().collect();
+                    let frames: Vec<_> = std::iter::from_fn(|| self.session.take_frame()).collect();
                     let frames: Vec<_> = frames
                         .iter()
                         .map(|frame| frame.as_text().unwrap().as_str())
@@ -99,7 +99,7 @@ fn the_handshake_names_the_limits() {
         );
         match session.next_action() {
             Some(Action::RespondPoll(body)) => body,
-            Some(Action::SendFrames) => session.take_frames().next().unwrap().into_bytes(),
+            Some(Action::SendFrames) => session.take_frame().unwrap().into_bytes(),
             other => panic!("{other:?}"),
         }
     };
@@ -176,7 +176,7 @@ fn a_pong_begins_the_next_interval_and_another_packet_extends_the_timeout_once()
         scene.session.deadline(),
         Some(scene.start + Duration::from_millis(600))
     );
-    scene.expect(Input::WebSocketMessage("3".into()), &[]);
+    scene.expect(Input::WebSocketMessage("3".into()), &["Heartbeat"]);
     assert_eq!(
         scene.session.deadline(),
         Some(scene.start + Duration::from_millis(800))
@@ -225,7 +225,7 @@ fn an_upgrade_that_fails_leaves_polling_alive() {
     scene.at(300);
     scene.expect(Input::Time, &[]);
     scene.expect(Input::Poll, &["poll:2"]);
-    post(&mut scene, "3", &["RespondPost"]);
+    post(&mut scene, "3", &["Heartbeat", "RespondPost"]);
     scene.session.heartbeat =
         Heartbeat::new(scene.now + Duration::from_secs(60), &SessionOptions::new());
     scene.at(10_000);

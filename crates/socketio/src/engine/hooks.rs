@@ -1,0 +1,111 @@
+//! Callbacks of the application for requests and responses.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::rc::Rc;
+
+use uptick_http::{HeaderMap, LocalFuture, Request, Response};
+
+/// The place of a response in its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The response to the handshake.
+    First,
+    /// Another response.
+    Later,
+}
+
+/// A callback that changes response headers.
+pub(super) type HeaderHook = Rc<RefCell<dyn FnMut(&mut HeaderMap, &Request)>>;
+
+/// The decision about a handshake.
+pub enum Permission {
+    /// Decided at once.
+    Now(Result<(), String>),
+    /// Decided later.
+    Later(LocalFuture<Result<(), String>>),
+}
+
+/// A callback that decides about handshakes.
+pub(super) type AllowRequest = Rc<dyn Fn(&Request) -> Permission>;
+
+/// Marks a decision at once.
+#[derive(Debug)]
+pub enum Immediate {}
+/// Marks a future of a decision.
+#[derive(Debug)]
+pub enum Eventual {}
+
+/// A return value of [`EngineIo::allow_request`](super::EngineIo::allow_request)'s callback: `Ok(())` accepts the handshake, an error
+/// refuses it with its text; or a future of such a result.
+///
+/// `M` distinguishes them and is always inferred.
+pub trait IntoPermission<M> {
+    /// Returns the decision.
+    fn into_permission(self) -> Permission;
+}
+
+impl<E: fmt::Display> IntoPermission<Immediate> for Result<(), E> {
+    fn into_permission(self) -> Permission {
+        Permission::Now(self.map_err(|error| error.to_string()))
+    }
+}
+
+impl<F, E> IntoPermission<Eventual> for F
+where
+    F: Future<Output = Result<(), E>> + 'static,
+    E: fmt::Display,
+{
+    fn into_permission(self) -> Permission {
+        Permission::Later(Box::pin(async move {
+            self.await.map_err(|error| error.to_string())
+        }))
+    }
+}
+
+impl fmt::Debug for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Permission::Now(result) => f.debug_tuple("Now").field(result).finish(),
+            Permission::Later(_) => f.debug_tuple("Later").finish_non_exhaustive(),
+        }
+    }
+}
+
+/// The callbacks that change response headers.
+#[derive(Default)]
+pub(super) struct HeaderHooks {
+    first: RefCell<Vec<HeaderHook>>,
+    all: RefCell<Vec<HeaderHook>>,
+}
+
+impl HeaderHooks {
+    pub(super) fn add(&self, stage: Stage, hook: HeaderHook) {
+        let hooks = match stage {
+            Stage::First => &self.first,
+            Stage::Later => &self.all,
+        };
+        hooks.borrow_mut().push(hook);
+    }
+
+    /// Calls the callbacks for a response.
+    pub(super) fn apply(&self, req: &Request, response: Response, stage: Stage) -> Response {
+        let first = match stage {
+            Stage::First => self.first.borrow().clone(),
+            Stage::Later => Vec::new(),
+        };
+        let all = self.all.borrow().clone();
+        if first.is_empty() && all.is_empty() {
+            return response;
+        }
+        let mut response = response;
+        for hook in first.into_iter().chain(all) {
+            // A callback that is running is not called again.
+            if let Ok(mut hook) = hook.try_borrow_mut() {
+                hook(response.headers_mut(), req);
+            }
+        }
+        response
+    }
+}

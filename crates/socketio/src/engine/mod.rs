@@ -1,0 +1,57 @@
+//! The Engine.IO server: sessions over HTTP long-polling and WebSockets, with upgrades, a heartbeat and backpressure.
+//!
+//! [`EngineIo`] is a server at a path of an [`HttpServer`](uptick_http::HttpServer), [`Client`] a session. Socket.IO is a layer above it;
+//! alone it is a connection that survives proxies without WebSockets.
+//!
+//! ```text
+//! server ─→ requests ─┬→ polling ───→ state ─→ Session (sans-IO)
+//!                     └→ websocket ─↗   └────→ listeners, or the layer above
+//! ```
+
+mod client;
+mod clients;
+mod clock;
+mod handshake;
+mod hooks;
+mod mounted;
+mod options;
+mod polling;
+mod query;
+mod refusal;
+mod requests;
+mod server;
+mod session_id;
+mod state;
+mod stats;
+mod waiting;
+mod websocket;
+
+use std::rc::Rc;
+
+use uptick_websocket::Message;
+
+pub use client::Client;
+pub use handshake::Handshake;
+pub use hooks::{Eventual, Immediate, IntoPermission, Permission};
+pub use options::EngineOptions;
+pub use refusal::{ConnectionError, RefusalCode};
+pub use server::EngineIo;
+pub use session_id::SessionId;
+pub use stats::EngineStats;
+
+pub use crate::protocol::session::{CloseReason, Transport};
+
+/// A layer above a session. Its methods are called while nothing is borrowed.
+pub(crate) trait ClientProtocol {
+    /// A message was received.
+    fn message(&self, message: Message);
+
+    /// The queue is empty again, after a packet was [buffered](uptick_websocket::Sent::Buffered).
+    fn drained(&self);
+
+    /// The session is over. It is the last call.
+    fn closed(&self, reason: CloseReason);
+}
+
+/// Opens the layer above for a session.
+pub(crate) type OpenProtocol = Rc<dyn Fn(Client) -> Rc<dyn ClientProtocol>>;

@@ -1,0 +1,117 @@
+//! A server at the path of an HTTP server.
+
+use std::rc::Rc;
+
+use uptick_emitter::Emitter;
+use uptick_event_loop::Staggered;
+use uptick_http::{HttpServer, Reply, Request, Response, ShutdownOptions};
+use uptick_websocket::{Upgrader, WebSocketOptions};
+
+use super::client::Client;
+use super::hooks::Stage;
+use super::refusal::Refusal;
+use super::server::EngineState;
+use super::stats::count;
+use super::waiting::Outcome;
+use crate::protocol::session::{CloseReason, Transport};
+
+/// A server at a path of an HTTP server.
+pub(super) struct Mounted {
+    pub(super) engine: Rc<EngineState>,
+    pub(super) http: HttpServer,
+    pub(super) upgrader: Upgrader,
+}
+
+impl Mounted {
+    pub(super) fn new(engine: Rc<EngineState>, http: HttpServer) -> Rc<Mounted> {
+        let options = &engine.options;
+        // The heartbeat of the session finds silent clients, and its queue has the limit.
+        let websocket = WebSocketOptions::new()
+            .max_message(engine.session_options.max_payload)
+            .max_buffered(usize::MAX)
+            .idle_timeout(None)
+            .origins(options.origins.clone())
+            .compression(options.compression);
+        let mounted = Rc::new(Mounted {
+            upgrader: Upgrader::new(http, websocket),
+            engine,
+            http,
+        });
+        let this = Rc::clone(&mounted);
+        http.on(HttpServer::SHUTDOWN, move |options| this.shut_down(options));
+        let this = Rc::clone(&mounted);
+        http.on(HttpServer::CLOSE, move |()| this.server_closed());
+        mounted
+    }
+
+    /// Closes the polling sessions within the window of a shutdown. The WebSockets are closed by their own crate.
+    fn shut_down(self: &Rc<Self>, options: ShutdownOptions) {
+        let polling = self
+            .clients()
+            .into_iter()
+            .filter(|client| client.transport() == Some(Transport::Polling));
+        let polling: Vec<Client> = polling.collect();
+        Staggered::new(polling, options.closing_window(), Client::close);
+    }
+
+    /// The last connection is gone: no session can go on.
+    fn server_closed(self: &Rc<Self>) {
+        for client in self.clients() {
+            if let Some(state) = client.state() {
+                state.abort(CloseReason::TransportClose);
+            }
+        }
+    }
+
+    /// Returns the clients that came to this path.
+    fn clients(self: &Rc<Self>) -> Vec<Client> {
+        let is_own = |client: &Client| {
+            let state = client.state();
+            state.is_some_and(|state| Rc::ptr_eq(&state.mounted, self))
+        };
+        self.engine.clients().into_iter().filter(is_own).collect()
+    }
+
+    /// Returns a response, changed by the application's callbacks.
+    pub(super) fn respond(&self, req: &Request, response: Response, stage: Stage) -> Response {
+        self.engine.header_hooks.apply(req, response, stage)
+    }
+
+    pub(super) fn reply(&self, req: &Request, response: Response, stage: Stage) -> Reply {
+        Reply::Ready(self.respond(req, response, stage))
+    }
+
+    /// Returns the response to a request that has its outcome; `None` if its connection was closed.
+    pub(super) fn completed(
+        &self,
+        req: &Request,
+        outcome: Outcome,
+        stage: Stage,
+    ) -> Option<Response> {
+        let response = match outcome {
+            Outcome::Respond(response) => response,
+            Outcome::Abort => match req.connection() {
+                Some(conn) => {
+                    conn.close();
+                    return None;
+                }
+                None => Refusal::bad_request("").response().close_connection(),
+            },
+        };
+        Some(self.respond(req, response, stage))
+    }
+
+    pub(super) fn complete(&self, req: &Request, outcome: Outcome, stage: Stage) -> Reply {
+        match self.completed(req, outcome, stage) {
+            Some(response) => Reply::Ready(response),
+            None => Reply::Detached,
+        }
+    }
+
+    /// Refuses a request.
+    pub(super) fn refuse(&self, req: &Request, refusal: Refusal) -> Reply {
+        count(&self.engine.counts.refused);
+        self.engine.report(&refusal, req);
+        self.reply(req, refusal.response(), Stage::Later)
+    }
+}

@@ -1,0 +1,222 @@
+//! HTTP long-polling: the requests of a session, and their responses.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use uptick_http::{BodyError, Reply, Request, Response, StatusCode};
+
+use super::client::Client;
+use super::hooks::Stage;
+use super::mounted::Mounted;
+use super::refusal::RefusalCode;
+use super::state::ClientState;
+use super::waiting::{Outcome, Wait, WaitingRequest};
+use crate::protocol::session::{Input, PostFailure};
+
+/// The requests of a session that wait for their responses.
+#[derive(Default)]
+pub(super) struct Requests {
+    poll: Option<Rc<WaitingRequest>>,
+    post: Option<Rc<WaitingRequest>>,
+    /// A request that overlaps with another one, until it is rejected.
+    overlapping: Option<Rc<WaitingRequest>>,
+}
+
+impl Requests {
+    pub(super) fn is_empty(&self) -> bool {
+        self.poll.is_none() && self.post.is_none() && self.overlapping.is_none()
+    }
+
+    pub(super) fn set_poll(&mut self, request: Rc<WaitingRequest>) {
+        match self.poll {
+            None => self.poll = Some(request),
+            Some(_) => self.overlapping = Some(request),
+        }
+    }
+
+    fn set_post(&mut self, request: Rc<WaitingRequest>) {
+        match self.post {
+            None => self.post = Some(request),
+            Some(_) => self.overlapping = Some(request),
+        }
+    }
+
+    pub(super) fn respond_poll(&mut self, body: Bytes) {
+        if let Some(poll) = self.poll.take() {
+            poll.respond(payload(body));
+        }
+    }
+
+    pub(super) fn reject_poll(&mut self) {
+        if let Some(poll) = self.overlapping.take().or_else(|| self.poll.take()) {
+            poll.respond(empty(StatusCode::BAD_REQUEST));
+        }
+    }
+
+    pub(super) fn respond_post(&mut self) {
+        if let Some(post) = self.post.take() {
+            let ok = Response::binary("ok").content_type("text/html");
+            post.respond(ok.header("cache-control", "no-store"));
+        }
+    }
+
+    pub(super) fn reject_post(&mut self, status: u16) {
+        if let Some(post) = self.overlapping.take().or_else(|| self.post.take()) {
+            let status = StatusCode::from_u16(status);
+            post.respond(empty(status.unwrap_or(StatusCode::BAD_REQUEST)));
+        }
+    }
+
+    pub(super) fn abort_post(&mut self) {
+        if let Some(post) = self.post.take() {
+            post.complete(Outcome::Abort);
+        }
+    }
+
+    /// Removes a poll whose client has gone; returns whether it was waiting.
+    fn forget_poll(&mut self, request: &Rc<WaitingRequest>) -> bool {
+        self.poll
+            .take_if(|poll| Rc::ptr_eq(poll, request))
+            .is_some()
+    }
+
+    /// Removes a POST request whose client has gone; returns whether it was waiting.
+    fn forget_post(&mut self, request: &Rc<WaitingRequest>) -> bool {
+        self.post
+            .take_if(|post| Rc::ptr_eq(post, request))
+            .is_some()
+    }
+}
+
+impl Drop for Requests {
+    fn drop(&mut self) {
+        // The session is over, and did not respond.
+        let waiting = [self.poll.take(), self.post.take(), self.overlapping.take()];
+        for request in waiting.into_iter().flatten() {
+            request.complete(Outcome::Abort);
+        }
+    }
+}
+
+/// The response to a poll.
+fn payload(body: Bytes) -> Response {
+    Response::binary(body)
+        .content_type("text/plain; charset=UTF-8")
+        .header("cache-control", "no-store")
+}
+
+fn empty(status: StatusCode) -> Response {
+    Response::new(status).header("cache-control", "no-store")
+}
+
+/// Handles a request of a session over polling.
+pub(super) fn handle(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
+    match req.method().as_str() {
+        "GET" => poll(mounted, state, req),
+        "POST" => post(mounted, state, req),
+        // As the official server.
+        _ => mounted.reply(&req, empty(StatusCode::INTERNAL_SERVER_ERROR), Stage::Later),
+    }
+}
+
+fn poll(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
+    state.catch_up();
+    let Some(client) = state.client() else {
+        return mounted.refuse(&req, RefusalCode::UnknownSession.into());
+    };
+    let request = WaitingRequest::new();
+    state.with_requests(|all| all.set_poll(Rc::clone(&request)));
+    state.input(Input::Poll);
+    if let Some(outcome) = request.take() {
+        return mounted.complete(&req, outcome, Stage::Later);
+    }
+    let waiting = Rc::clone(&request);
+    let wait = Wait::new(waiting, move || poll_aborted(client, &request));
+    let mounted = Rc::clone(mounted);
+    Reply::Later(Box::pin(async move {
+        let outcome = wait.await;
+        mounted.completed(&req, outcome, Stage::Later)
+    }))
+}
+
+fn poll_aborted(client: Client, request: &Rc<WaitingRequest>) {
+    if let Some(state) = client.state()
+        && state.with_requests(|all| all.forget_poll(request))
+    {
+        state.input(Input::PollAborted);
+    }
+}
+
+fn post(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
+    let Some(client) = state.client() else {
+        return mounted.refuse(&req, RefusalCode::UnknownSession.into());
+    };
+    let request = WaitingRequest::new();
+    state.with_requests(|all| all.set_post(Rc::clone(&request)));
+    state.input(Input::PostStarted);
+    let limit = mounted.engine.session_options.max_payload;
+    if let Some(failure) = failure_of_head(&req, limit) {
+        state.input(Input::PostFailed(failure));
+    }
+    if let Some(outcome) = request.take() {
+        return mounted.complete(&req, outcome, Stage::Later);
+    }
+    let mut body = Box::pin(req.bytes(limit));
+    let waiting = Rc::clone(&request);
+    let mut wait = Wait::new(Rc::clone(&request), move || post_aborted(client, &waiting));
+    let mut is_received = false;
+    let mounted = Rc::clone(mounted);
+    Reply::Later(Box::pin(async move {
+        let outcome = poll_fn(|context| {
+            let outcome = Pin::new(&mut wait).poll(context);
+            if outcome.is_ready() || is_received {
+                return outcome;
+            }
+            let Poll::Ready(body) = body.as_mut().poll(context) else {
+                return Poll::Pending;
+            };
+            is_received = true;
+            if let Some(state) = client.state() {
+                state.input(match body {
+                    Ok(body) => Input::PostBody(body),
+                    Err(error) => Input::PostFailed(failure_of_body(&error)),
+                });
+            }
+            // A request whose session or client is gone has no response.
+            request.complete(Outcome::Abort);
+            Pin::new(&mut wait).poll(context)
+        });
+        let outcome = outcome.await;
+        mounted.completed(&req, outcome, Stage::Later)
+    }))
+}
+
+fn post_aborted(client: Client, request: &Rc<WaitingRequest>) {
+    if let Some(state) = client.state()
+        && state.with_requests(|all| all.forget_post(request))
+    {
+        state.input(Input::PostFailed(PostFailure::Aborted));
+    }
+}
+
+/// Returns why a POST request fails before its body was received.
+fn failure_of_head(req: &Request, limit: usize) -> Option<PostFailure> {
+    let content_type = req.header("content-type").unwrap_or_default();
+    if content_type.eq_ignore_ascii_case("application/octet-stream") {
+        return Some(PostFailure::InvalidContent);
+    }
+    let length = req.content_length().unwrap_or(0);
+    (length > limit as u64).then_some(PostFailure::TooLarge)
+}
+
+fn failure_of_body(error: &BodyError) -> PostFailure {
+    match error {
+        BodyError::TooLong { .. } => PostFailure::TooLarge,
+        BodyError::TooSlow => PostFailure::TimedOut,
+        BodyError::Closed => PostFailure::Aborted,
+        _ => PostFailure::InvalidContent,
+    }
+}

@@ -1,0 +1,150 @@
+//! Requests that are refused, with the codes of the official server.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use uptick_http::{HeaderMap, Method, Request, Response, StatusCode};
+
+/// The code of a refused request, as the official server has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefusalCode {
+    /// 0: the query names no transport, or one that is not allowed.
+    UnknownTransport = 0,
+    /// 1: there is no session with the id.
+    UnknownSession = 1,
+    /// 2: a request without a session id is not GET.
+    BadHandshakeMethod = 2,
+    /// 3: the request does not fit the session or the transport.
+    BadRequest = 3,
+    /// 4: the application has refused the handshake.
+    Forbidden = 4,
+    /// 5: the client speaks another version of the protocol.
+    UnsupportedProtocol = 5,
+}
+
+impl RefusalCode {
+    /// Returns the message of the official server.
+    pub fn message(self) -> &'static str {
+        match self {
+            RefusalCode::UnknownTransport => "Transport unknown",
+            RefusalCode::UnknownSession => "Session ID unknown",
+            RefusalCode::BadHandshakeMethod => "Bad handshake method",
+            RefusalCode::BadRequest => "Bad request",
+            RefusalCode::Forbidden => "Forbidden",
+            RefusalCode::UnsupportedProtocol => "Unsupported protocol version",
+        }
+    }
+}
+
+/// A refused request: the payload of the event `connection_error`.
+#[derive(Clone, Debug)]
+pub struct ConnectionError {
+    /// The code.
+    pub code: RefusalCode,
+    /// The message, which is sent to the client.
+    pub message: Cow<'static, str>,
+    /// The cause, as the official server names it: `INVALID_ORIGIN`, `TRANSPORT_MISMATCH` or `TRANSPORT_HANDSHAKE_ERROR`, otherwise empty.
+    pub cause: &'static str,
+    /// The method of the request.
+    pub method: Method,
+    /// The target of the request.
+    pub target: String,
+    /// The headers of the request.
+    pub headers: HeaderMap,
+}
+
+/// The refusal of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    code: RefusalCode,
+    message: Cow<'static, str>,
+    cause: &'static str,
+}
+
+impl From<RefusalCode> for Refusal {
+    fn from(code: RefusalCode) -> Refusal {
+        Refusal {
+            code,
+            message: code.message().into(),
+            cause: "",
+        }
+    }
+}
+
+/// The body of a refusal.
+#[derive(Serialize)]
+struct Body<'a> {
+    code: u8,
+    message: &'a str,
+}
+
+impl Refusal {
+    /// Returns the refusal of a bad request, with the name of its cause.
+    pub(super) fn bad_request(cause: &'static str) -> Refusal {
+        Refusal {
+            cause,
+            ..RefusalCode::BadRequest.into()
+        }
+    }
+
+    /// Returns the refusal by the application. An empty message is replaced by the usual one.
+    pub(super) fn forbidden(message: String) -> Refusal {
+        let usual = Refusal::from(RefusalCode::Forbidden);
+        match message.is_empty() {
+            true => usual,
+            false => Refusal {
+                message: message.into(),
+                ..usual
+            },
+        }
+    }
+
+    /// Returns the payload of the event.
+    pub(super) fn describe(&self, req: &Request) -> ConnectionError {
+        ConnectionError {
+            code: self.code,
+            message: self.message.clone(),
+            cause: self.cause,
+            method: req.method().clone(),
+            target: req.target().to_owned(),
+            headers: req.headers(),
+        }
+    }
+
+    /// Returns the response.
+    pub(super) fn response(&self) -> Response {
+        let status = match self.code {
+            RefusalCode::Forbidden => StatusCode::FORBIDDEN,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        let body = Body {
+            code: self.code as u8,
+            message: &self.message,
+        };
+        Response::json(body).with_status(status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_of_a_refusal_is_that_of_the_official_server() {
+        let response = Refusal::from(RefusalCode::UnknownSession).response();
+        assert_eq!(response.status(), 400);
+        let body = response.body().as_bytes();
+        assert_eq!(
+            body,
+            Some(&br#"{"code":1,"message":"Session ID unknown"}"#[..])
+        );
+        let response = Refusal::forbidden("say \"please\"".to_owned()).response();
+        assert_eq!(response.status(), 403);
+        let body = response.body().as_bytes();
+        assert_eq!(body, Some(&br#"{"code":4,"message":"say \"please\""}"#[..]));
+        let response = Refusal::forbidden(String::new()).response();
+        let body = response.body().as_bytes();
+        assert_eq!(body, Some(&br#"{"code":4,"message":"Forbidden"}"#[..]));
+    }
+}

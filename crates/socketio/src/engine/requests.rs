@@ -1,0 +1,165 @@
+//! Requests: the checks of the official server in their order, and what follows.
+
+use std::rc::Rc;
+
+use uptick_http::{HttpError, Next, Reply, Request, StatusCode};
+
+use super::client::Client;
+use super::handshake::Handshake;
+use super::hooks::{Permission, Stage};
+use super::mounted::Mounted;
+use super::refusal::{Refusal, RefusalCode};
+use super::session_id::SessionId;
+use super::state::ClientState;
+use super::waiting::WaitingRequest;
+use super::{polling, websocket};
+use crate::protocol::engine::PROTOCOL;
+use crate::protocol::session::Transport;
+
+/// A request that has passed the checks.
+enum Checked {
+    /// It belongs to a session.
+    Session(Client),
+    /// It begins a session.
+    Handshake,
+}
+
+/// Handles a request, with the middleware around it.
+pub(super) fn serve(mounted: &Rc<Mounted>, req: Request) -> Reply {
+    let layers = Rc::clone(&mounted.engine.layers.borrow());
+    if layers.is_empty() {
+        return handle(mounted, req);
+    }
+    let mounted = Rc::clone(mounted);
+    Next::to_handler(layers, move |req| handle(&mounted, req)).run(req)
+}
+
+fn handle(mounted: &Rc<Mounted>, req: Request) -> Reply {
+    let is_upgrade = req.head().lists_upgrades(b"websocket");
+    let name = req.query_value("transport");
+    let transport = match name.as_deref() {
+        Some("polling") => Some(Transport::Polling),
+        Some("websocket") => Some(Transport::WebSocket),
+        _ => None,
+    };
+    drop(name);
+    let allowed = transport.filter(|transport| mounted.engine.options.allows(*transport));
+    let Some(transport) = allowed else {
+        return mounted.refuse(&req, RefusalCode::UnknownTransport.into());
+    };
+    match check(mounted, &req, transport, is_upgrade) {
+        Ok(Checked::Session(client)) => match (transport, client.state()) {
+            (Transport::WebSocket, _) => websocket::upgrade(mounted, client, &req),
+            (Transport::Polling, Some(state)) => polling::handle(mounted, &state, req),
+            (Transport::Polling, None) => mounted.refuse(&req, RefusalCode::UnknownSession.into()),
+        },
+        Ok(Checked::Handshake) => permit(mounted, req, transport),
+        Err(refusal) => mounted.refuse(&req, refusal),
+    }
+}
+
+fn check(
+    mounted: &Mounted,
+    req: &Request,
+    transport: Transport,
+    is_upgrade: bool,
+) -> Result<Checked, Refusal> {
+    if req.head().field("origin").is_some_and(has_invalid_bytes) {
+        return Err(Refusal::bad_request("INVALID_ORIGIN"));
+    }
+    let sid = req.query_value("sid").filter(|sid| !sid.is_empty());
+    let mismatch = Refusal::bad_request("TRANSPORT_MISMATCH");
+    if let Some(sid) = sid {
+        let client = mounted.engine.find(&sid);
+        let current = client.and_then(Client::transport);
+        let (Some(client), Some(current)) = (client, current) else {
+            return Err(RefusalCode::UnknownSession.into());
+        };
+        // A WebSocket needs an upgrade, and a poll must not ask for one.
+        let fits = match transport {
+            Transport::WebSocket => is_upgrade,
+            Transport::Polling => !is_upgrade && current == Transport::Polling,
+        };
+        return match fits {
+            true => Ok(Checked::Session(client)),
+            false => Err(mismatch),
+        };
+    }
+    if req.method() != "GET" {
+        return Err(RefusalCode::BadHandshakeMethod.into());
+    }
+    match (transport, is_upgrade) {
+        (Transport::WebSocket, false) => Err(Refusal::bad_request("TRANSPORT_HANDSHAKE_ERROR")),
+        (Transport::Polling, true) => Err(mismatch),
+        _ => Ok(Checked::Handshake),
+    }
+}
+
+/// Returns whether the value of a header has bytes that it must not have (RFC 9110, section 5.5).
+fn has_invalid_bytes(value: &[u8]) -> bool {
+    value
+        .iter()
+        .any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f)
+}
+
+/// Lets the application decide about a handshake.
+fn permit(mounted: &Rc<Mounted>, req: Request, transport: Transport) -> Reply {
+    let allow = mounted.engine.allow_request.borrow().clone();
+    let permission = allow.map_or(Permission::Now(Ok(())), |allow| allow(&req));
+    match permission {
+        Permission::Now(decision) => decided(mounted, req, transport, decision),
+        Permission::Later(decision) => {
+            let mounted = Rc::clone(mounted);
+            Reply::Later(Box::pin(async move {
+                let decision = decision.await;
+                decided(&mounted, req, transport, decision).await
+            }))
+        }
+    }
+}
+
+/// Begins a session if the handshake was accepted.
+fn decided(
+    mounted: &Rc<Mounted>,
+    req: Request,
+    transport: Transport,
+    decision: Result<(), String>,
+) -> Reply {
+    if let Err(message) = decision {
+        return mounted.refuse(&req, Refusal::forbidden(message));
+    }
+    if req.query_value("EIO").as_deref() != Some(&*PROTOCOL.to_string()) {
+        return mounted.refuse(&req, RefusalCode::UnsupportedProtocol.into());
+    }
+    if let Some(shutdown) = mounted.http.shutdown_options() {
+        return Reply::Ready(shutdown.refusal().into());
+    }
+    if mounted.engine.is_full() {
+        return Reply::Ready(HttpError::from_status(StatusCode::SERVICE_UNAVAILABLE).into());
+    }
+    let sid = match SessionId::random() {
+        Ok(sid) => sid,
+        Err(error) => return Reply::Ready(HttpError::internal(error).into()),
+    };
+    match transport {
+        Transport::WebSocket => websocket::begin(mounted, sid, &req),
+        Transport::Polling => begin(mounted, sid, &req),
+    }
+}
+
+/// Begins a session over polling.
+fn begin(mounted: &Rc<Mounted>, sid: SessionId, req: &Request) -> Reply {
+    let handshake = Handshake::of(req);
+    let Some(state) = ClientState::open(mounted, sid, Transport::Polling, handshake) else {
+        return Reply::Ready(HttpError::from_status(StatusCode::SERVICE_UNAVAILABLE).into());
+    };
+    let request = WaitingRequest::new();
+    state.with_requests(|all| all.set_poll(Rc::clone(&request)));
+    state.flush();
+    let response = request.take();
+    state.start();
+    match response {
+        Some(outcome) => mounted.complete(req, outcome, Stage::First),
+        None => Reply::Ready(HttpError::internal("the handshake was not written").into()),
+    }
+}

@@ -1,0 +1,190 @@
+//! The end of sessions by the server, and of the server itself.
+
+use std::time::Duration;
+
+use uptick_emitter::Emitter;
+use uptick_http::{HttpServer, ShutdownOptions};
+use uptick_socketio::engine::{Client, CloseReason};
+
+use crate::support::{Fixture, manual_clock, options, pass, quick, run_until, settle};
+
+#[test]
+fn a_closed_session_gets_what_is_queued() {
+    let fixture = Fixture::new();
+    let mut http = fixture.open();
+    let client = fixture.client();
+    client.send("bye");
+    client.close();
+    assert!(!client.is_open());
+    assert!(!client.send("late").is_taken());
+    assert_eq!(http.poll(), "200 4bye|1");
+    assert_eq!(fixture.ended(), "connection (close:forced close)");
+
+    let (mut ws, _) = fixture.open_websocket();
+    let client = fixture.client();
+    client.send("bye");
+    client.close();
+    assert_eq!(ws.text(), "4bye");
+    assert_eq!(ws.closed(), 1005);
+    assert_eq!(fixture.ended(), "connection (close:forced close)");
+}
+
+#[test]
+fn a_client_that_does_not_poll_is_given_up() {
+    let clock = manual_clock();
+    let fixture = Fixture::with(options().close_timeout(Duration::from_secs(2)));
+    let _http = fixture.open();
+    fixture.client().close();
+    pass(&clock, Duration::from_millis(1999));
+    assert_eq!(fixture.log.text(), "connection");
+    pass(&clock, Duration::from_millis(1));
+    assert_eq!(fixture.log.text(), "connection (close:forced close)");
+}
+
+#[test]
+fn an_aborted_session_ends_at_once() {
+    let fixture = Fixture::new();
+    let mut http = fixture.open();
+    let client = fixture.client();
+    http.begin_poll();
+    settle();
+    client.abort();
+    assert_eq!(fixture.ended(), "connection (close:forced close)");
+    assert_eq!(http.answer().show(), "200 1");
+}
+
+#[test]
+fn a_listener_that_closes_gets_no_more_messages() {
+    let fixture = Fixture::new();
+    fixture.engine.on("connection", |client: Client| {
+        client.on("message", move |_: uptick_websocket::Message| {
+            client.close()
+        });
+    });
+    let (mut ws, _) = fixture.open_websocket();
+    ws.send("4a");
+    ws.send("4b");
+    assert_eq!(ws.closed(), 1005);
+    assert_eq!(fixture.ended(), "connection a (close:forced close)");
+    let mut http = fixture.open();
+    assert_eq!(http.post("4a|4b"), "200 ok");
+    assert_eq!(http.poll(), "200 6|1");
+    assert_eq!(fixture.ended(), "connection a (close:forced close)");
+}
+
+#[test]
+fn a_handle_of_a_session_that_is_over_does_nothing() {
+    let fixture = Fixture::new();
+    let (ws, _) = fixture.open_websocket();
+    let client = fixture.client();
+    let log = fixture.log.clone();
+    client.on("close", move |_: CloseReason| {
+        // It is still there, but closed.
+        log.add(format_args!(
+            "{} {} {:?}",
+            client.is_open(),
+            client.id().is_some(),
+            client.send("x")
+        ));
+    });
+    drop(ws);
+    assert_eq!(
+        fixture.ended(),
+        "connection (close:transport close) false true Dropped"
+    );
+    assert_eq!((client.id(), client.transport()), (None, None));
+    assert!(!client.is_open() && !client.is_writable() && client.handshake().is_none());
+    client.close();
+    client.abort();
+}
+
+#[test]
+fn a_closed_engine_closes_all_sessions_and_refuses_new_ones() {
+    let fixture = Fixture::new();
+    let mut http = fixture.open();
+    let mut poll = http.beside(&fixture);
+    poll.begin_poll();
+    let (mut ws, _) = fixture.open_websocket();
+    settle();
+    let mut idle = fixture.open();
+    for client in fixture.engine.clients() {
+        client.send("bye");
+    }
+    fixture.engine.close();
+    assert_eq!(poll.answer().show(), "200 4bye|1");
+    assert_eq!(ws.text(), "4bye");
+    assert_eq!(ws.closed(), 1005);
+    let query = "EIO=4&transport=polling";
+    assert_eq!(http.get(query).status, 503);
+    assert_eq!(fixture.engine.clients_count(), 1);
+    assert_eq!(idle.poll(), "200 4bye|1");
+    assert_eq!(fixture.engine.clients_count(), 0);
+    assert_eq!(http.get(query).status, 503);
+}
+
+#[test]
+fn a_shutdown_of_the_http_server_closes_the_sessions() {
+    for (restarting, code) in [(false, 1001), (true, 1012)] {
+        let fixture = Fixture::new();
+        let mut http = fixture.open();
+        http.begin_poll();
+        let (mut ws, _) = fixture.open_websocket();
+        let idle = fixture.open();
+        settle();
+        let log = fixture.log.clone();
+        fixture
+            .http
+            .on(HttpServer::CLOSE, move |()| log.add("closed"));
+        let options = ShutdownOptions::new().restarting(restarting);
+        drop(fixture.http.shutdown_with(options));
+        assert_eq!(http.answer().show(), "200 1");
+        assert_eq!(ws.closed(), code);
+        ws.close();
+        drop((ws, http, idle));
+        run_until(|| fixture.engine.clients_count() == 0 && fixture.log.text().contains("closed"));
+        let log = fixture.log.take();
+        assert!(log.contains("(close:forced close)"), "{log}");
+        assert!(log.contains("(close:transport close)"), "{log}");
+    }
+}
+
+#[test]
+fn clients_that_vanish_at_each_step_leave_nothing() {
+    let clock = manual_clock();
+    let fixture = Fixture::with(quick());
+    for _ in 0..20 {
+        drop(fixture.open());
+        let mut polling = fixture.open();
+        polling.begin_poll();
+        settle();
+        drop(polling);
+        let http = fixture.open();
+        let mut post = http.beside(&fixture);
+        post.begin_post(100, "4a");
+        settle();
+        drop(post);
+        let http = fixture.open();
+        let query = format!("EIO=4&transport=websocket&sid={}", http.sid);
+        drop(fixture.websocket(&query));
+        let http = fixture.open();
+        let query = format!("EIO=4&transport=websocket&sid={}", http.sid);
+        let mut ws = fixture.websocket(&query);
+        ws.send("2probe");
+        settle();
+        drop(ws);
+        let mut ws = fixture.websocket(&query);
+        ws.send("2probe");
+        ws.send("5");
+        settle();
+        drop(ws);
+        drop(fixture.open_websocket());
+    }
+    assert_eq!(fixture.engine.stats().opened, 120);
+    for _ in 0..50 {
+        pass(&clock, Duration::from_millis(100));
+    }
+    run_until(|| fixture.engine.clients_count() == 0);
+    let stats = fixture.engine.stats();
+    assert_eq!((stats.opened, stats.closed), (120, 120));
+    assert_eq!(fixture.log.take().matches("(close:").count(), 120);
+}

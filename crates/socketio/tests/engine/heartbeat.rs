@@ -1,0 +1,74 @@
+//! Pings, and sessions whose clients do not respond to them.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Fixture, manual_clock, pass, quick, run_until, settle};
+
+const MS: Duration = Duration::from_millis(1);
+
+#[test]
+fn the_first_ping_follows_one_interval_after_the_handshake() {
+    let clock = manual_clock();
+    let fixture = Fixture::with(quick());
+    let (mut ws, _) = fixture.open_websocket();
+    let mut http = fixture.open();
+    http.begin_poll();
+    pass(&clock, 299 * MS);
+    assert_eq!(ws.so_far(), []);
+    assert!(http.answered().is_none());
+    pass(&clock, MS);
+    assert_eq!(ws.text(), "2");
+    assert_eq!(http.answer().show(), "200 2");
+}
+
+#[test]
+fn a_session_without_pongs_is_over_when_the_timeout_has_passed() {
+    let clock = manual_clock();
+    let fixture = Fixture::with(quick());
+    let mut http = fixture.open();
+    pass(&clock, 300 * MS);
+    assert_eq!(http.poll(), "200 2");
+    pass(&clock, 199 * MS);
+    http.begin_poll();
+    settle();
+    assert!(fixture.client().is_open());
+    pass(&clock, MS);
+    assert_eq!(http.answer().show(), "200 1");
+    assert_eq!(fixture.ended(), "connection (close:ping timeout)");
+    assert!(http.poll().starts_with(r#"400 {"code":1"#));
+}
+
+#[test]
+fn pongs_keep_a_session_alive() {
+    let clock = manual_clock();
+    let fixture = Fixture::with(quick());
+    let (mut ws, _) = fixture.open_websocket();
+    let mut http = fixture.open();
+    let mut post = http.beside(&fixture);
+    for _ in 0..5 {
+        http.begin_poll();
+        pass(&clock, 300 * MS);
+        assert_eq!(ws.text(), "2");
+        assert_eq!(http.answer().show(), "200 2");
+        pass(&clock, 150 * MS);
+        ws.send("3");
+        assert_eq!(post.post("3"), "200 ok");
+    }
+    assert_eq!(fixture.engine.clients_count(), 2);
+}
+
+#[test]
+fn a_session_that_says_nothing_is_over_after_interval_and_timeout_on_the_real_clock() {
+    let fixture = Fixture::with(quick());
+    let start = Instant::now();
+    let mut http = fixture.open();
+    let opened = Instant::now();
+    let client = fixture.client();
+    http.begin_poll();
+    run_until(|| !client.is_open());
+    assert!(start.elapsed() >= 500 * MS);
+    // The machine may be busy, but not for seconds.
+    assert!(opened.elapsed() < 5000 * MS, "{:?}", opened.elapsed());
+    assert_eq!(http.answer().show(), "200 2");
+    assert_eq!(fixture.ended(), "connection (close:ping timeout)");
+}

@@ -1,0 +1,17 @@
+//! The Engine.IO server over real sockets, against clients that write every byte by hand.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may panic and say why"
+)]
+
+mod backpressure;
+mod closing;
+mod heartbeat;
+mod hooks;
+mod polling;
+mod refusals;
+mod support;
+mod upgrades;
+mod websockets;

@@ -1,0 +1,451 @@
+//! A loop that cannot hang, an engine that records its events, and clients that write requests and frames by hand.
+#![allow(clippy::unwrap_used, reason = "a test may panic and say why")]
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use uptick_emitter::Emitter;
+use uptick_event_loop::{EventLoop, ManualClock, MioPoller};
+use uptick_http::HttpServer;
+use uptick_socketio::engine::{Client, CloseReason, EngineIo, EngineOptions, Transport};
+use uptick_websocket::Message;
+use uptick_websocket::protocol::frame::{self, Flags, Opcode};
+use uptick_websocket::protocol::{CloseFrame, Decoder, Event, Limits, Role, close};
+
+/// Longer than anything takes that works.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The mask of the client's frames.
+const MASK: [u8; 4] = [1, 2, 3, 4];
+
+pub(crate) const PATH: &str = "/engine.io/";
+
+/// Installs a loop whose clock the test moves.
+pub(crate) fn manual_clock() -> ManualClock {
+    let clock = ManualClock::new();
+    EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
+    clock
+}
+
+/// Runs iterations until the condition holds.
+#[track_caller]
+pub(crate) fn run_until(mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < PATIENCE, "it takes too long");
+        EventLoop::current()
+            .run_once(Some(Duration::from_millis(5)))
+            .unwrap();
+    }
+}
+
+/// Runs as many iterations as anything needs that is ready now.
+pub(crate) fn settle() {
+    for _ in 0..20 {
+        EventLoop::current().run_once(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+/// Moves the clock on, and handles what is due.
+pub(crate) fn pass(clock: &ManualClock, time: Duration) {
+    clock.advance(time);
+    settle();
+}
+
+/// What happened, in order; clones are the same record.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
+
+impl Log {
+    pub(crate) fn add(&self, entry: impl Display) {
+        self.0.borrow_mut().push(entry.to_string());
+    }
+
+    /// The entries so far, separated by spaces; they are removed.
+    pub(crate) fn take(&self) -> String {
+        self.0.take().join(" ")
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.0.borrow().join(" ")
+    }
+}
+
+/// An engine at a path of a server, its events, and its clients.
+pub(crate) struct Fixture {
+    pub(crate) http: HttpServer,
+    pub(crate) engine: EngineIo,
+    pub(crate) log: Log,
+    pub(crate) clients: Rc<RefCell<Vec<Client>>>,
+}
+
+/// The default heartbeat, for tests on the real clock.
+pub(crate) fn options() -> EngineOptions {
+    EngineOptions::new().max_payload(1000)
+}
+
+/// A fast heartbeat, for tests on the manual clock.
+pub(crate) fn quick() -> EngineOptions {
+    options()
+        .ping_interval(Duration::from_millis(300))
+        .ping_timeout(Duration::from_millis(200))
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Fixture {
+        Fixture::with(options())
+    }
+
+    pub(crate) fn with(options: EngineOptions) -> Fixture {
+        let http = HttpServer::bind("127.0.0.1:0").unwrap();
+        let engine = EngineIo::with_options(options);
+        http.mount(PATH, &engine);
+        let fixture = Fixture {
+            http,
+            engine,
+            log: Log::default(),
+            clients: Rc::default(),
+        };
+        let (log, clients) = (fixture.log.clone(), Rc::clone(&fixture.clients));
+        engine.on("connection", move |client: Client| {
+            clients.borrow_mut().push(client);
+            record(&log, client);
+        });
+        fixture
+    }
+
+    /// The last client that has connected.
+    pub(crate) fn client(&self) -> Client {
+        *self.clients.borrow().last().unwrap()
+    }
+
+    /// The entries of the log, when the session that was opened last is over.
+    #[track_caller]
+    pub(crate) fn ended(&self) -> String {
+        let client = self.client();
+        run_until(|| client.transport().is_none());
+        self.log.take()
+    }
+
+    /// A new HTTP connection.
+    pub(crate) fn connect(&self) -> Http {
+        Http::new(self.http)
+    }
+
+    /// Opens a session over polling.
+    #[track_caller]
+    pub(crate) fn open(&self) -> Http {
+        let mut http = self.connect();
+        let answer = http.get("EIO=4&transport=polling");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        http.sid = sid_of(&answer.body);
+        http
+    }
+
+    /// Opens a WebSocket.
+    #[track_caller]
+    pub(crate) fn websocket(&self, query: &str) -> Ws {
+        Ws::open(self.http, query)
+    }
+
+    /// Opens a session over a WebSocket.
+    #[track_caller]
+    pub(crate) fn open_websocket(&self) -> (Ws, String) {
+        let mut ws = self.websocket("EIO=4&transport=websocket");
+        let sid = sid_of(&ws.text());
+        (ws, sid)
+    }
+}
+
+/// Records the events of a client.
+fn record(log: &Log, client: Client) {
+    log.add("connection");
+    let entries = log.clone();
+    client.on("message", move |message: Message| match message {
+        Message::Text(text) => entries.add(text.as_str()),
+        Message::Binary(bytes) => entries.add(format_args!("{:?}", &bytes[..])),
+    });
+    let entries = log.clone();
+    client.on("drain", move |()| entries.add("(drain)"));
+    let entries = log.clone();
+    client.on(Client::HEARTBEAT, move |()| entries.add("(heartbeat)"));
+    let entries = log.clone();
+    client.on("upgrade", move |transport: Transport| {
+        entries.add(format_args!("(upgrade:{})", transport.name()));
+    });
+    let entries = log.clone();
+    client.on("close", move |reason: CloseReason| {
+        entries.add(format_args!("(close:{reason})"));
+    });
+}
+
+/// The id in the packet that opens a session.
+#[track_caller]
+pub(crate) fn sid_of(packet: &str) -> String {
+    let json = packet.strip_prefix('0').expect(packet);
+    let json: serde_json::Value = serde_json::from_str(json).unwrap();
+    json["sid"].as_str().unwrap().to_owned()
+}
+
+/// A response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    fn take(came: &mut Vec<u8>) -> Option<Answer> {
+        let end = came.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+        let head = String::from_utf8(came[..end].to_vec()).unwrap();
+        let length = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case("content-length")
+                .then(|| value.parse::<usize>().unwrap())
+        });
+        let length = length.unwrap_or(0);
+        let body = came.get(end..end + length)?.to_vec();
+        came.drain(..end + length);
+        Some(Answer {
+            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            head,
+            body: String::from_utf8_lossy(&body).replace('\u{1e}', "|"),
+        })
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    /// `200 body`
+    pub(crate) fn show(&self) -> String {
+        format!("{} {}", self.status, self.body)
+    }
+}
+
+/// An HTTP client on the loop's own thread, which is turned while the client waits.
+pub(crate) struct Http {
+    stream: TcpStream,
+    came: Vec<u8>,
+    pub(crate) ended: bool,
+    pub(crate) sid: String,
+}
+
+impl Http {
+    fn new(http: HttpServer) -> Http {
+        let address = http.address().unwrap();
+        let stream = TcpStream::connect(&address["tcp://".len()..]).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Http {
+            stream,
+            came: Vec::new(),
+            ended: false,
+            sid: String::new(),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, text: impl AsRef<[u8]>) {
+        let mut rest = text.as_ref();
+        run_until(|| {
+            match self.stream.write(rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
+            }
+            rest.is_empty()
+        });
+    }
+
+    fn look(&mut self) {
+        let mut buffer = [0; 64 * 1024];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => self.ended = true,
+                Ok(count) => {
+                    self.came.extend_from_slice(&buffer[..count]);
+                    continue;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => self.ended = true,
+            }
+            return;
+        }
+    }
+
+    /// The next response.
+    #[track_caller]
+    pub(crate) fn answer(&mut self) -> Answer {
+        let mut answer = None;
+        run_until(|| {
+            self.look();
+            answer = Answer::take(&mut self.came);
+            answer.is_some() || self.ended
+        });
+        answer.expect("a response before the end of the connection")
+    }
+
+    /// The response that has come by now.
+    pub(crate) fn answered(&mut self) -> Option<Answer> {
+        settle();
+        self.look();
+        Answer::take(&mut self.came)
+    }
+
+    /// Waits for the end of the connection.
+    #[track_caller]
+    pub(crate) fn end(&mut self) {
+        run_until(|| {
+            self.look();
+            self.ended
+        });
+    }
+
+    #[track_caller]
+    pub(crate) fn ask(&mut self, method: &str, query: &str, fields: &str) -> Answer {
+        self.send(format!(
+            "{method} {PATH}?{query} HTTP/1.1\r\nHost: test\r\n{fields}\r\n"
+        ));
+        self.answer()
+    }
+
+    #[track_caller]
+    pub(crate) fn get(&mut self, query: &str) -> Answer {
+        self.ask("GET", query, "")
+    }
+
+    /// Sends a poll.
+    #[track_caller]
+    pub(crate) fn begin_poll(&mut self) {
+        let sid = self.sid.clone();
+        self.send(format!(
+            "GET {PATH}?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: test\r\n\r\n"
+        ));
+    }
+
+    /// Sends a poll; returns the response as `200 body`.
+    #[track_caller]
+    pub(crate) fn poll(&mut self) -> String {
+        self.begin_poll();
+        self.answer().show()
+    }
+
+    /// Sends a POST request whose head announces the body's length.
+    #[track_caller]
+    pub(crate) fn begin_post(&mut self, length: usize, body: &str) {
+        let sid = self.sid.clone();
+        self.send(format!(
+            "POST {PATH}?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: test\r\nContent-Type: text/plain;charset=UTF-8\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        ));
+    }
+
+    /// Sends packets in a POST request, separated by `|`; returns the response as `200 ok`.
+    #[track_caller]
+    pub(crate) fn post(&mut self, packets: &str) -> String {
+        let body = packets.replace('|', "\u{1e}");
+        self.begin_post(body.len(), &body);
+        self.answer().show()
+    }
+
+    /// Another connection of the same session.
+    pub(crate) fn beside(&self, fixture: &Fixture) -> Http {
+        let mut http = fixture.connect();
+        http.sid = self.sid.clone();
+        http
+    }
+}
+
+/// A WebSocket client on the loop's own thread.
+pub(crate) struct Ws {
+    http: Http,
+    decoder: Decoder,
+}
+
+impl Ws {
+    #[track_caller]
+    fn open(http: HttpServer, query: &str) -> Ws {
+        let mut http = Http::new(http);
+        let answer = http.ask("GET", query, UPGRADE);
+        assert_eq!(answer.status, 101, "{answer:?}");
+        let mut decoder = Decoder::new(Role::Client);
+        decoder.push(BytesMut::from(&*std::mem::take(&mut http.came)));
+        Ws { http, decoder }
+    }
+
+    #[track_caller]
+    pub(crate) fn frame(&mut self, opcode: Opcode, payload: impl AsRef<[u8]>) {
+        let mut out = Vec::new();
+        frame::append(&mut out, opcode, Flags::FIN, Some(MASK), payload.as_ref());
+        self.http.send(out);
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, text: &str) {
+        self.frame(Opcode::Text, text);
+    }
+
+    #[track_caller]
+    pub(crate) fn close(&mut self) {
+        let mut out = Vec::new();
+        close::append(&mut out, None::<&CloseFrame>, Some(MASK));
+        self.http.send(out);
+    }
+
+    fn next(&mut self) -> Option<Event> {
+        self.http.look();
+        let came = std::mem::take(&mut self.http.came);
+        if !came.is_empty() {
+            self.decoder.push(BytesMut::from(&came[..]));
+        }
+        self.decoder
+            .next(&Limits::default().message(64 << 20), None)
+    }
+
+    /// The next event; none if the connection has ended.
+    #[track_caller]
+    pub(crate) fn event(&mut self) -> Option<Event> {
+        let mut event = None;
+        run_until(|| {
+            event = self.next();
+            event.is_some() || self.http.ended
+        });
+        event
+    }
+
+    /// The next message, which is text.
+    #[track_caller]
+    pub(crate) fn text(&mut self) -> String {
+        match self.event() {
+            Some(Event::Message(Message::Text(text))) => text.to_string(),
+            other => panic!("no text but {other:?}"),
+        }
+    }
+
+    /// The code of the close frame that comes next; 1005 if it has none.
+    #[track_caller]
+    pub(crate) fn closed(&mut self) -> u16 {
+        match self.event() {
+            Some(Event::Close(frame)) => frame.map_or(1005, |frame| frame.code.as_u16()),
+            other => panic!("no close but {other:?}"),
+        }
+    }
+
+    /// What has come by now.
+    pub(crate) fn so_far(&mut self) -> Vec<Event> {
+        settle();
+        std::iter::from_fn(|| self.next()).collect()
+    }
+}
+
+pub(crate) const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";

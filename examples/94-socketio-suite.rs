@@ -1,0 +1,54 @@
+//! The server for the public test suites of the protocols of Socket.IO (github.com/socketio/engine.io-protocol and socket.io-protocol):
+//! short intervals, no middleware.
+//!
+//! Run it:
+//! ```text
+//! $ export SIO_SUITE=engine
+//! $ cargo run --release --example 94-socketio-suite
+//! ```
+//! It prints `ready` when it listens, on 127.0.0.1:3000 or the port in `SIO_PORT`. Poke it:
+//! ```text
+//! $ curl 'http://127.0.0.1:3000/engine.io/?EIO=4&transport=polling'
+//! ```
+
+use std::env;
+use std::time::Duration;
+
+use uptick::http::Cors;
+use uptick::prelude::*;
+use uptick::socketio::engine::{Client, EngineIo, EngineOptions};
+
+fn main() -> uptick::Result {
+    let port = env::var("SIO_PORT").unwrap_or_else(|_| "3000".to_owned());
+    let http = HttpServer::new();
+    match env::var("SIO_SUITE").as_deref() {
+        Ok("engine") => serve_engine(http),
+        other => return Err(format!("SIO_SUITE has to be `engine`, it is {other:?}").into()),
+    }
+    http.listen(Server::bind(format!("127.0.0.1:{port}"))?);
+    println!("ready");
+    uptick::add_signal(uptick::SIGTERM, move |_| {
+        uptick::spawn(async move {
+            http.shutdown(Duration::from_secs(2)).await;
+            uptick::stop();
+        });
+    })?;
+    uptick::run()
+}
+
+fn options() -> EngineOptions {
+    EngineOptions::new()
+        .ping_interval(Duration::from_millis(300))
+        .ping_timeout(Duration::from_millis(200))
+        .max_payload(1_000_000)
+        .cors(Cors::new().allow_any_origin())
+}
+
+/// Serves Engine.IO: each message goes back unchanged.
+fn serve_engine(http: HttpServer) {
+    let engine = EngineIo::with_options(options());
+    engine.on("connection", |client: Client| {
+        client.on("message", move |message: Message| client.send(message));
+    });
+    http.mount("/engine.io/", &engine);
+}
