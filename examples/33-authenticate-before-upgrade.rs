@@ -49,7 +49,8 @@ fn main() -> uptick::Result {
     uptick::run()
 }
 
-/// Scripts in pages cannot set fields of the request, but browsers send the cookies of the site.
+/// Returns the token. Pages in browsers cannot set headers of the request, but browsers send the cookies of the site; the book has further ways for them,
+/// `BearerProtocol` and `RejectWithClose`.
 fn token_in(req: &Request) -> Option<&str> {
     let field = req.header("authorization");
     field

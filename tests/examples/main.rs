@@ -1,4 +1,4 @@
-//! The programs in `examples/`, run as a user runs them: as processes, with real sockets.
+//! The programs in `examples/`, run as a user runs them: as processes, with real sockets; and pages in a browser.
 
 #![allow(
     clippy::expect_used,
@@ -13,6 +13,7 @@ mod chat_wire;
 mod clients;
 mod conformance;
 mod conformance_websocket;
+mod cross_origin;
 mod echo;
 mod http;
 mod peer;

@@ -1,4 +1,4 @@
-//! Who decides whether a WebSocket is opened: a callback before the upgrade.
+//! Gates: callbacks that decide before the upgrade whether a WebSocket is opened.
 
 use std::future::Future;
 
@@ -9,7 +9,7 @@ use crate::WebSocket;
 /// Called with a WebSocket that is open.
 pub(crate) type OnOpen = Box<dyn FnOnce(WebSocket)>;
 
-/// Lets a client in: the WebSocket is opened, and a callback gets it.
+/// Accepts a client: the WebSocket is opened and passed to a callback.
 ///
 /// # Examples
 /// ```
@@ -27,7 +27,7 @@ pub struct Accept {
 }
 
 impl Accept {
-    /// Has `open` called with the WebSocket, once it is open.
+    /// Creates an acceptance that calls `open` with the WebSocket once it is open.
     pub fn new(open: impl FnOnce(WebSocket) + 'static) -> Self {
         Accept {
             open: Box::new(open),
@@ -64,10 +64,11 @@ impl Accept {
     }
 }
 
-/// Does not let a client in: the response is the answer.
+/// Rejects a client with a response in place of the upgrade. Pages in browsers cannot read it; [`RejectWithClose`](crate::RejectWithClose) is
+/// for them.
 #[derive(Debug)]
 pub struct Reject(
-    /// The answer.
+    /// The response.
     pub Response,
 );
 
@@ -86,13 +87,14 @@ pub enum AtOnce {}
 #[derive(Debug)]
 pub enum InTime {}
 
-/// What is a verdict: an [`Accept`], a [`Reject`], or a `Result` of an `Accept` and what makes a response.
+/// The verdict of a gate: an [`Accept`], a [`Reject`], a [`RejectWithClose`](crate::RejectWithClose), or a `Result` of an `Accept` and
+/// either a `RejectWithClose` or a type that makes a response.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say whether a WebSocket is opened",
-    note = "it is said by `Accept`, by `Reject`, and by `Result<Accept, E>` where `E` makes a response"
+    message = "`{Self}` is not the verdict of a gate",
+    note = "a gate returns `Accept`, `Reject`, `RejectWithClose`, or `Result<Accept, E>` where `E` is `RejectWithClose` or implements `IntoResponse`"
 )]
 pub trait IntoVerdict {
-    /// Who gets the WebSocket, or the answer in its place.
+    /// Returns the acceptance, or the response in place of the upgrade.
     fn into_verdict(self) -> Result<Accept, Response>;
 }
 

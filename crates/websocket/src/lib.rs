@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod bearer;
 mod client;
 mod compression;
 mod counts;
@@ -10,6 +11,7 @@ mod options;
 mod origin;
 pub mod protocol;
 mod reconnect;
+mod reject_with_close;
 mod routes;
 mod servers;
 mod socket;
@@ -17,6 +19,7 @@ pub mod test;
 mod topics;
 mod upgrader;
 
+pub use bearer::BearerProtocol;
 pub use client::{Connecting, Refusal, WebSocketConnector, connect};
 pub use compression::Compression;
 pub use counts::WebSocketStats;
@@ -27,6 +30,7 @@ pub use options::{SlowPolicy, WebSocketOptions};
 pub use origin::Origins;
 pub use protocol::CloseCode;
 pub use reconnect::{Lost, Reconnect, Reconnecting, Retry};
+pub use reject_with_close::RejectWithClose;
 pub use routes::{WebSocketRoutes, upgrade, upgrade_with};
 
 pub use socket::Sent;

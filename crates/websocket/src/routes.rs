@@ -58,9 +58,9 @@ pub trait WebSocketRoutes: sealed::Sealed + Copy {
         })
     }
 
-    /// Has `gate` decide about each client that wants a WebSocket at a path, before it is opened: it returns
-    /// [`Accept`], [`Reject`](crate::Reject), a `Result` of an `Accept` and what makes a response, or a future of one of
-    /// these.
+    /// Calls `gate` with each request for a WebSocket at a path, before it is opened. The gate returns [`Accept`],
+    /// [`Reject`](crate::Reject), [`RejectWithClose`](crate::RejectWithClose), a `Result` of an `Accept` and an error that makes a response or is
+    /// a `RejectWithClose`, or a future of one of these.
     ///
     /// # Panics
     /// As [`HttpServer::get`]: when the pattern is malformed, or taken.

@@ -5,6 +5,7 @@
 mod support;
 
 mod adapters;
+mod browsers;
 mod closing;
 mod crowd;
 mod draining;

@@ -116,7 +116,7 @@ pub fn check(head: &RequestHead) -> Result<Offer, Refusal> {
             "Sec-WebSocket-Key is not a single one of 16 bytes in Base64",
         ));
     }
-    if !tokens(head, "sec-websocket-protocol").all(|token| token.is_some()) {
+    if !offered_protocols(head).all(|protocol| protocol.is_some()) {
         return Err(Refusal::bad(
             "Sec-WebSocket-Protocol is not a list of protocols",
         ));
@@ -138,7 +138,7 @@ impl Offer {
 
     /// The subprotocols that the client speaks, those it prefers first (RFC 6455, 1.9).
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
-        tokens(&self.head, "sec-websocket-protocol").flatten()
+        offered_protocols(&self.head).flatten()
     }
 
     /// The subprotocol for `Sec-WebSocket-Protocol`: the first of the client's that the server speaks, too. Case matters.
@@ -169,6 +169,11 @@ fn one<'a>(head: &'a RequestHead, name: &'a str) -> Option<&'a [u8]> {
     let mut values = head.fields_of(name);
     let value = values.next()?;
     values.next().is_none().then_some(value)
+}
+
+/// Returns the subprotocols that a client offers; `None` in place of a malformed one.
+pub(crate) fn offered_protocols(head: &RequestHead) -> impl Iterator<Item = Option<&str>> {
+    tokens(head, "sec-websocket-protocol")
 }
 
 /// The elements of the lists in all fields of a name; none in place of what is not a token.
