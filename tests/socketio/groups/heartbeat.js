@@ -1,0 +1,108 @@
+"use strict";
+// Pings, pongs and what happens without them.
+
+const assert = require("node:assert/strict");
+const { event, statusOf } = require("../lib/raw.js");
+const { next, sleep, sleepUntil } = require("../lib/wait.js");
+
+const INTERVAL = 300;
+const TIMEOUT = 200;
+/** Clocks of two processes differ by less, in ms. */
+const GRAIN = 5;
+exports.env = { SIO_PING_INTERVAL: String(INTERVAL), SIO_PING_TIMEOUT: String(TIMEOUT) };
+
+exports.tests = {
+  async "the first ping over WebSocket comes one interval after the handshake"(c) {
+    const begin = performance.now();
+    const ws = await c.websocket();
+    assert.equal(await ws.packet(), "2");
+    assert.ok(performance.now() - begin >= INTERVAL - GRAIN, "not before");
+  },
+
+  async "the first ping by polling comes one interval after the handshake"(c) {
+    const begin = performance.now();
+    const session = await c.polling();
+    assert.deepEqual(await session.poll(), ["2"]);
+    assert.ok(performance.now() - begin >= INTERVAL - GRAIN, "not before");
+  },
+
+  async "the next ping comes one interval after the pong"(c) {
+    const ws = await c.websocket();
+    for (let i = 0; i < 4; i++) {
+      assert.equal(await ws.packet(), "2");
+      const answered = performance.now();
+      ws.send("3");
+      await ws.log.take(ws.read + 1, "packets");
+      assert.ok(performance.now() - answered >= INTERVAL - GRAIN, "not before");
+    }
+  },
+
+  async "a polling session with pongs lives, and one without dies of ping timeout"(c) {
+    const observer = await c.observe();
+    const session = await c.polling();
+    const { sid } = await session.connect();
+    for (let i = 0; i < 3; i++) {
+      assert.deepEqual(await session.poll(), ["2"]);
+      await session.post("3");
+    }
+    const answered = performance.now();
+    assert.equal(await observer.reason(sid), "ping timeout");
+    assert.ok(performance.now() - answered >= INTERVAL + TIMEOUT - 2 * GRAIN, "not before");
+    assert.equal((await session.get()).status, 400);
+  },
+
+  async "a WebSocket session without pongs is closed and reports ping timeout"(c) {
+    const observer = await c.observe();
+    const begin = performance.now();
+    const ws = await c.websocket();
+    const { sid } = await ws.connect();
+    assert.equal(await observer.reason(sid), "ping timeout");
+    assert.ok(performance.now() - begin >= INTERVAL + TIMEOUT - 2 * GRAIN, "not before");
+    await ws.close();
+  },
+
+  async "a client that sends events but no pongs is closed nevertheless"(c) {
+    const observer = await c.observe();
+    const ws = await c.websocket();
+    const { sid } = await ws.connect();
+    const timer = setInterval(() => ws.send(event("/", undefined, "silent")), 50);
+    c.onEnd(() => clearInterval(timer));
+    assert.equal(await observer.reason(sid), "ping timeout");
+  },
+
+  async "a session that never polls again dies"(c) {
+    const observer = await c.observe();
+    const session = await c.polling();
+    await session.post("40");
+    await sleepUntil(session.opened + INTERVAL + TIMEOUT);
+    const begin = performance.now();
+    while ((await statusOf(session.send("6"))) !== 400) {
+      assert.ok(performance.now() - begin < 10000, "it lives on");
+      await sleep(20);
+    }
+    await observer.all.find(({ reason }) => reason === "ping timeout", "its end");
+  },
+
+  async "official clients live through many heartbeats"(c) {
+    for (const transports of [["polling"], ["websocket"], ["polling", "websocket"]]) {
+      const socket = await c.connect("/", { transports });
+      const ends = [];
+      socket.on("disconnect", (reason) => ends.push(reason));
+      let pings = 0;
+      socket.io.on("ping", () => pings++);
+      while (pings < 4) await next(socket.io, "ping");
+      assert.deepEqual(ends, []);
+      assert.equal((await c.call(socket, "whoami")).id, socket.id);
+    }
+  },
+
+  async "an official client notices a server that has stopped"(c) {
+    if (c.workers > 1) c.skip("it would have to stop every worker");
+    const program = await c.server({}, { fresh: true });
+    const socket = await c.connect("/", { base: c.secure ? program.tlsBase : program.base, reconnection: false });
+    program.child.kill("SIGSTOP");
+    c.onEnd(() => program.child.kill("SIGCONT"));
+    const [reason] = await next(socket, "disconnect");
+    assert.equal(reason, "ping timeout");
+  },
+};

@@ -1,0 +1,107 @@
+"use strict";
+// Many clients: nothing lost, nothing doubled, nothing reordered.
+
+const assert = require("node:assert/strict");
+const { event, Socket, Polling } = require("../lib/raw.js");
+const { withPatience } = require("../lib/wait.js");
+
+const CLIENTS = Number(process.env.UPTICK_LOAD_CLIENTS || 1000);
+const MESSAGES = Number(process.env.UPTICK_LOAD_MESSAGES || 100);
+
+exports.serial = true;
+
+/** Opens clients, not all at once. */
+async function open(n, one) {
+  const clients = [];
+  let next = 0;
+  const worker = async () => {
+    while (next < n) clients.push(await one(next++));
+  };
+  await Promise.all(Array.from({ length: 50 }, worker));
+  return clients;
+}
+
+/** Counts the events of a name in order; resolves after the last one, and fails at the first that is out of order. */
+function counted(ws, prefix, n) {
+  return new Promise((resolve, reject) => {
+    let expected = 0;
+    ws.ws.on("message", (data) => {
+      const text = data.toString();
+      if (text === "2") return ws.send("3");
+      if (!text.startsWith(prefix)) return;
+      const i = Number.parseInt(text.slice(prefix.length), 10);
+      if (i !== expected) return reject(new Error(`got ${i} in place of ${expected}`));
+      if (++expected === n) resolve();
+    });
+    ws.ws.on("close", () => reject(new Error(`closed after ${expected}`)));
+  });
+}
+
+exports.tests = {
+  async "every client of a room gets every message in order, over WebSocket"(c) {
+    const nsp = c.namespace();
+    const clients = await open(CLIENTS, async () => {
+      const ws = await Socket.open(c.base);
+      c.onEnd(() => ws.ws.terminate());
+      await ws.connect(nsp);
+      ws.send(event(nsp, 1, "join", "everyone"));
+      assert.equal(await ws.message(), `43${nsp},1[["everyone"]]`);
+      return ws;
+    });
+    const done = clients.map((ws) => counted(ws, `42${nsp},["news",`, MESSAGES));
+    const cast = { to: ["everyone"], scope: "nsp", event: "news" };
+    for (let i = 0; i < MESSAGES; i++) clients[0].send(event(nsp, undefined, "cast", { ...cast, args: [i] }));
+    await withPatience(Promise.all(done), "all messages", 50000);
+    const fans = clients.map((ws) => counted(ws, `42${nsp},["tick",`, MESSAGES));
+    clients.at(-1).send(event(nsp, undefined, "fanout", MESSAGES, "twenty bytes of load"));
+    await withPatience(Promise.all(fans), "all ticks", 50000);
+  },
+
+  async "every client of a room gets every message in order, by polling"(c) {
+    const nsp = c.namespace();
+    const n = Math.ceil(CLIENTS / 10);
+    const clients = await open(n, async () => {
+      const session = await Polling.open(c.base);
+      await session.connect(nsp);
+      return session;
+    });
+    const caster = await c.connect(nsp, { transports: ["websocket"] });
+    const got = clients.map((session) => session.messages(MESSAGES));
+    for (let i = 0; i < MESSAGES; i++) caster.emit("cast", { scope: "nsp", event: "news", args: [i] });
+    const expected = Array.from({ length: MESSAGES }, (_, i) => event(nsp, undefined, "news", i));
+    for (const messages of await Promise.all(got)) assert.deepEqual(messages, expected);
+    await Promise.all(clients.map((session) => session.post("1")));
+  },
+
+  async "clients that all talk at once get all their answers in order"(c) {
+    const n = Math.ceil(CLIENTS / 20);
+    await open(n, async (k) => {
+      const socket = await c.connect(c.namespace());
+      const got = [];
+      const done = new Promise((resolve) => {
+        socket.on("echoed", (i) => got.push(i) === MESSAGES && resolve());
+      });
+      for (let i = 0; i < MESSAGES; i++) socket.emit("echo", i, k % 2 ? Buffer.from([i]) : "text");
+      await withPatience(done, "all echoes");
+      assert.deepEqual(got, Array.from({ length: MESSAGES }, (_, i) => i));
+      socket.disconnect();
+    });
+  },
+
+  async "sockets that are gone leave nothing behind"(c) {
+    const nsp = c.namespace();
+    const watcher = await c.connect(nsp, { transports: ["websocket"] });
+    const observer = await c.observe();
+    for (let round = 0; round < 3; round++) {
+      const clients = await open(Math.ceil(CLIENTS / 10), async () => {
+        const ws = await Socket.open(c.base);
+        ws.id = (await ws.connect(nsp)).sid;
+        return ws;
+      });
+      for (const ws of clients) ws.ws.terminate();
+      for (const ws of clients) await observer.gone(ws.id);
+    }
+    const { sockets } = await c.call(watcher, "cluster", { op: "fetch" });
+    assert.deepEqual(sockets.map(({ id }) => id), [watcher.id]);
+  },
+};

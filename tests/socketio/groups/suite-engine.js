@@ -1,0 +1,272 @@
+"use strict";
+// The public test suite of the Engine.IO protocol, with its deadlines, against `SIO_SUITE=engine`.
+
+const assert = require("node:assert/strict");
+const { request, statusOf, Polling, address, SEPARATOR } = require("../lib/raw.js");
+const { sleepUntil } = require("../lib/wait.js");
+
+exports.env = { SIO_SUITE: "engine" };
+exports.suite = true;
+
+const path = "/engine.io/";
+const INTERVAL = 300;
+const TIMEOUT = 200;
+/** The official server's timers add up to more than its deadlines on a busy machine. */
+const slack = (c) => (c.isReference ? 100 : 0);
+
+const url = (c, parameters) => address(c.program.base, parameters, path);
+const polling = (c) => c.polling({ base: c.program.base, path });
+const websocket = (c) => c.websocket({ base: c.program.base, path });
+const attempt = (c, query) => c.attempt(query, { base: c.program.base, path });
+
+exports.tests = {
+  async "HTTP opens a session"(c) {
+    const { status, body } = await request(url(c, { transport: "polling" }));
+    assert.equal(status, 200);
+    assert.equal(body[0], "0");
+    const value = JSON.parse(body.slice(1));
+    assert.deepEqual(Object.keys(value).sort(), ["maxPayload", "pingInterval", "pingTimeout", "sid", "upgrades"]);
+    assert.deepEqual(value.upgrades, ["websocket"]);
+    assert.deepEqual([value.pingInterval, value.pingTimeout, value.maxPayload], [300, 200, 1000000]);
+  },
+
+  async "HTTP fails with an invalid EIO or transport parameter, or another method"(c) {
+    for (const parameters of [{ EIO: undefined, transport: "polling" }, { EIO: "abc", transport: "polling" }, {}, { transport: "abc" }]) {
+      assert.equal((await request(url(c, parameters))).status, 400);
+    }
+    for (const method of ["POST", "PUT"]) {
+      assert.equal((await request(url(c, { transport: "polling" }), { method })).status, 400);
+    }
+  },
+
+  async "WebSocket opens a session"(c) {
+    const ws = await websocket(c);
+    assert.deepEqual(Object.keys(ws.handshake).sort(), ["maxPayload", "pingInterval", "pingTimeout", "sid", "upgrades"]);
+    assert.deepEqual(ws.handshake.upgrades, []);
+    assert.equal(ws.ws.extensions, "");
+  },
+
+  async "WebSocket fails with an invalid EIO or transport parameter"(c) {
+    for (const query of [{ EIO: undefined }, { EIO: "abc" }, { transport: undefined }, { transport: "abc" }]) {
+      const ws = attempt(c, query);
+      await ws.close();
+      assert.deepEqual(ws.log.items, []);
+    }
+  },
+
+  async "HTTP sends and receives one packet"(c) {
+    const session = await polling(c);
+    await session.post("4hello");
+    assert.deepEqual(await session.poll(), ["4hello"]);
+  },
+
+  async "HTTP sends and receives several packets"(c) {
+    const session = await polling(c);
+    await session.post("4test1", "4test2", "4test3");
+    assert.deepEqual(await session.poll(), ["4test1", "4test2", "4test3"]);
+  },
+
+  async "HTTP sends and receives text and binary"(c) {
+    const session = await polling(c);
+    await session.post("4hello", "bAQIDBA==");
+    assert.deepEqual(await session.poll(), ["4hello", "bAQIDBA=="]);
+  },
+
+  async "what a POST caused is queued before its ok"(c) {
+    const session = await polling(c);
+    for (let i = 0; i < 10; i++) await session.post(`4${i}`);
+    const packets = (await session.poll()).filter((packet) => packet !== "2");
+    assert.deepEqual(packets, Array.from({ length: 10 }, (_, i) => `4${i}`));
+  },
+
+  async "an invalid packet by HTTP closes the session"(c) {
+    const session = await polling(c);
+    // The official server answers the request before it looks at the packets.
+    await statusOf(session.send("abc"));
+    assert.equal((await session.get()).status, 400);
+  },
+
+  async "overlapping polls close the session"(c) {
+    const session = await polling(c);
+    const [first, second] = [session.get(), new Promise((done) => setTimeout(done, 5)).then(() => session.get())];
+    const { status, body } = await first;
+    assert.deepEqual([status, body], [200, "1"]);
+    assert.ok([400, 500].includes((await second).status));
+    assert.equal((await session.get()).status, 400);
+  },
+
+  async "a cancelled poll closes the session"(c) {
+    const session = await polling(c);
+    const poll = session.get();
+    await new Promise((done) => setTimeout(done, 5));
+    poll.request.destroy();
+    // The server hears of it a moment later.
+    while ((await statusOf(session.send("6"))) !== 400) assert.ok(performance.now() - session.opened < 20000);
+  },
+
+  async "a POST over the limit closes the session"(c) {
+    const session = await polling(c);
+    assert.equal(await statusOf(session.send("4".repeat(1000001))), 413);
+    assert.equal((await session.get()).status, 400);
+    const fine = await polling(c);
+    await fine.post("4".repeat(1000000));
+    assert.equal((await fine.poll())[0].length, 1000000);
+  },
+
+  async "WebSocket sends and receives text and binary"(c) {
+    const ws = await websocket(c);
+    ws.send("4hello", Buffer.from([1, 2, 3, 4]), "4again");
+    assert.deepEqual(await ws.messages(3), ["4hello", Buffer.from([1, 2, 3, 4]), "4again"]);
+  },
+
+  async "an invalid packet over WebSocket closes the session"(c) {
+    const ws = await websocket(c);
+    ws.send("abc");
+    await ws.close();
+  },
+
+  async "HTTP has a heartbeat"(c) {
+    const session = await polling(c);
+    for (let i = 0; i < 3; i++) {
+      assert.deepEqual(await session.poll(), ["2"]);
+      await session.post("3");
+    }
+  },
+
+  async "WebSocket has a heartbeat"(c) {
+    const ws = await websocket(c);
+    for (let i = 0; i < 3; i++) {
+      assert.equal(await ws.packet(), "2");
+      ws.send("3");
+    }
+  },
+
+  async "the first ping comes after one interval, and not before"(c) {
+    const begin = performance.now();
+    const [ws, session] = await Promise.all([websocket(c), polling(c)]);
+    assert.deepEqual([await ws.packet(), await session.poll()], ["2", ["2"]]);
+    assert.ok(performance.now() - begin >= INTERVAL - 2);
+  },
+
+  async "a polling session that says nothing is dead after interval and timeout"(c) {
+    const sessions = await Promise.all(Array.from({ length: 10 }, () => polling(c)));
+    await Promise.all(
+      sessions.map(async (session) => {
+        await sleepUntil(session.opened + INTERVAL + TIMEOUT + slack(c));
+        const { status, body } = await session.get();
+        assert.equal(status, 400, body);
+      }),
+    );
+  },
+
+  async "a polling session that says nothing lives until interval and timeout are over"(c) {
+    const begin = performance.now();
+    const session = await polling(c);
+    await sleepUntil(begin + INTERVAL + TIMEOUT - 150);
+    const { status } = await session.send("6");
+    // The machine may have slept meanwhile.
+    if (performance.now() - begin < INTERVAL + TIMEOUT) assert.equal(status, 200);
+  },
+
+  async "a WebSocket session without pongs is closed"(c) {
+    const begin = performance.now();
+    const ws = await websocket(c);
+    await ws.close();
+    assert.ok(performance.now() - begin >= INTERVAL + TIMEOUT - 2);
+    assert.deepEqual(ws.log.items.slice(1), ["2"]);
+  },
+
+  async "a close packet by HTTP closes the session"(c) {
+    const session = await polling(c);
+    const poll = session.get();
+    await new Promise((done) => setTimeout(done, 5));
+    await session.post("1");
+    const { status, body } = await poll;
+    assert.deepEqual([status, body], [200, "6"]);
+    assert.equal((await session.get()).status, 400);
+  },
+
+  async "a close packet over WebSocket closes the session"(c) {
+    const ws = await websocket(c);
+    ws.send("1");
+    await ws.close();
+  },
+
+  async "polling is upgraded to WebSocket"(c) {
+    const session = await polling(c);
+    const ws = attempt(c, { sid: session.sid });
+    await ws.connected;
+    ws.send("2probe");
+    assert.equal(await ws.packet(), "3probe");
+    ws.send("5", "4hello");
+    assert.equal(await ws.message(), "4hello");
+  },
+
+  async "HTTP requests after the upgrade are refused"(c) {
+    const session = await polling(c);
+    const ws = attempt(c, { sid: session.sid });
+    await ws.connected;
+    ws.send("2probe");
+    await ws.packet();
+    ws.send("5", "4first");
+    await ws.message();
+    assert.equal((await session.get()).status, 400);
+    ws.send("4hello");
+    assert.equal(await ws.message(), "4hello");
+  },
+
+  async "a second WebSocket after the upgrade is refused"(c) {
+    const session = await polling(c);
+    const ws = attempt(c, { sid: session.sid });
+    await ws.connected;
+    ws.send("2probe");
+    await ws.packet();
+    ws.send("5", "4first");
+    await ws.message();
+    await attempt(c, { sid: session.sid }).close();
+    ws.send("4hello");
+    assert.equal(await ws.message(), "4hello");
+  },
+
+  async "many messages come back in order over the upgrade"(c) {
+    const session = await polling(c);
+    const n = 300;
+    const ws = attempt(c, { sid: session.sid });
+    await session.post(...Array.from({ length: n }, (_, i) => `4${i}`));
+    await ws.connected;
+    ws.send("2probe");
+    await ws.packet();
+    ws.send("5");
+    for (let i = n; i < 2 * n; i++) ws.send(i % 2 ? `4${i}` : Buffer.from(String(i)));
+    const numbers = (await ws.messages(2 * n)).map((one) => Number(Buffer.isBuffer(one) ? one : one.slice(1)));
+    assert.deepEqual(numbers, Array.from({ length: 2 * n }, (_, i) => i));
+  },
+
+  async "every origin is allowed"(c) {
+    for (const method of ["GET", "OPTIONS"]) {
+      const headers = { Origin: "http://any.test", "Access-Control-Request-Method": "GET" };
+      const answer = await request(url(c, { transport: "polling" }), { method, headers });
+      assert.ok(answer.status < 300);
+      assert.equal(answer.headers["access-control-allow-origin"], "*");
+    }
+  },
+
+  async "other paths are not found"(c) {
+    const { status } = await request(new URL("/socket.io/?EIO=4&transport=polling", c.program.base).href);
+    assert.equal(status, 404);
+  },
+
+  async "responses are not compressed"(c) {
+    const session = await polling(c);
+    await session.post(`4${"x".repeat(5000)}`);
+    const { headers, body } = await session.get({ headers: { "Accept-Encoding": "gzip, deflate, br" } });
+    assert.equal(headers["content-encoding"], undefined);
+    assert.equal(body, `4${"x".repeat(5000)}`);
+  },
+
+  async "packets with separators only are invalid"(c) {
+    const session = await Polling.open(c.program.base, { path });
+    await statusOf(session.send(`4a${SEPARATOR}${SEPARATOR}4b`));
+    assert.equal((await session.get()).status, 400);
+  },
+};

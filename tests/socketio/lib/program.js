@@ -1,0 +1,79 @@
+"use strict";
+// Starts programs under test on free ports, and stops them.
+
+const { spawn } = require("node:child_process");
+const net = require("node:net");
+const { PATIENCE, withPatience } = require("./wait.js");
+
+/** A port of 127.0.0.1 that was free a moment ago. */
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+class Program {
+  /** Starts a command with variables in its environment, and waits until it prints `ready`. */
+  static async start(command, { env = {}, tls, port, tlsPort } = {}) {
+    // Another process may take a free port before the program does.
+    for (let attempt = 1; ; attempt++) {
+      const program = new Program(command, env, port ?? (await freePort()), tls && (tlsPort || (await freePort())), tls);
+      try {
+        await withPatience(program.ready, "the line `ready`");
+        return program;
+      } catch (error) {
+        program.kill("SIGKILL");
+        if (attempt === 3 || port) throw new Error(`${error.message}; it printed: ${program.output}`);
+      }
+    }
+  }
+
+  constructor(command, env, port, tlsPort, tls) {
+    this.port = port;
+    this.base = `http://127.0.0.1:${port}`;
+    this.tlsBase = tlsPort && `https://127.0.0.1:${tlsPort}`;
+    this.output = "";
+    const own = { SIO_PORT: String(port), ...env };
+    if (tlsPort) Object.assign(own, { SIO_TLS_PORT: String(tlsPort), SIO_TLS_CERT: tls.cert, SIO_TLS_KEY: tls.key });
+    const [name, ...args] = command;
+    this.child = spawn(name, args, { env: { ...process.env, ...own }, stdio: ["ignore", "pipe", "pipe"] });
+    const orphaned = () => this.child.kill("SIGTERM");
+    process.once("exit", orphaned);
+    this.child.once("exit", () => process.off("exit", orphaned));
+    this.ended = new Promise((resolve) => {
+      this.child.once("error", (error) => resolve({ error }));
+      this.child.once("exit", (code, signal) => resolve({ code, signal }));
+    });
+    this.ready = new Promise((resolve, reject) => {
+      const add = (chunk) => {
+        this.output = (this.output + chunk).slice(-20000);
+        if (/^ready$/m.test(this.output)) resolve();
+      };
+      this.child.stdout.on("data", add);
+      this.child.stderr.on("data", add);
+      this.ended.then((end) => reject(new Error(`the program ended with ${JSON.stringify(end)}`)));
+    });
+    this.ready.catch(() => {});
+  }
+
+  kill(signal) {
+    this.child.kill(signal);
+    return withPatience(this.ended, `the end after ${signal}`);
+  }
+
+  /** Ends the program; it fails if that takes longer than it may. */
+  async stop() {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return this.ended;
+    const timer = setTimeout(() => this.child.kill("SIGKILL"), PATIENCE);
+    const end = await this.kill("SIGTERM");
+    clearTimeout(timer);
+    return end;
+  }
+}
+
+module.exports = { Program, freePort };
