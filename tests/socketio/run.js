@@ -76,6 +76,16 @@ function server(env, fixed = {}) {
 }
 
 async function runTest(group, name, test) {
+  let result;
+  for (let attempt = 1; attempt <= (group.attempts ?? 1); attempt++) {
+    result = await attemptTest(group, name, test);
+    if (!result.error) break;
+    if (attempt < group.attempts) console.log(`  AGAIN ${name}: ${result.error.message}`);
+  }
+  return result;
+}
+
+async function attemptTest(group, name, test) {
   const context = new Context(run);
   context.server = (env = {}, fixed) => server({ ...group.env, ...env }, fixed);
   const begin = performance.now();
@@ -92,7 +102,7 @@ async function runTest(group, name, test) {
   return result;
 }
 
-/** Runs the tests of a group, several at a time unless they need the machine for themselves. */
+/** Runs the tests of a group, several at a time. */
 async function runGroup(name) {
   const group = require(here("groups", `${name}.js`));
   const tests = Object.entries(group.tests).filter(([sentence]) => !options.only || sentence.includes(options.only));
@@ -100,7 +110,7 @@ async function runGroup(name) {
   const worker = async () => {
     for (let test = tests.shift(); test; test = tests.shift()) results.push(await runTest(group, ...test));
   };
-  const jobs = group.serial ? 1 : Number(options.jobs);
+  const jobs = Math.min(group.jobs ?? Infinity, Number(options.jobs));
   await Promise.all(Array.from({ length: jobs }, worker));
   return results;
 }
@@ -147,6 +157,7 @@ async function main() {
   process.exit(failed > 0 ? 1 : 0);
 }
 
+process.setMaxListeners(100);
 setTimeout(() => {
   console.log(`  FAILED: not done after ${RUN_PATIENCE} ms`);
   process.exit(1);

@@ -4,7 +4,7 @@
 const assert = require("node:assert/strict");
 const { next } = require("../lib/wait.js");
 
-exports.serial = true;
+exports.jobs = 1;
 
 exports.tests = {
   async "SIGTERM disconnects every client at once and ends the program with 0"(c) {
@@ -29,7 +29,7 @@ exports.tests = {
   },
 
   async "all clients come back after a crash and a restart on the same port"(c) {
-    const n = Number(process.env.UPTICK_STORM_CLIENTS || 200);
+    const n = Number(process.env.UPTICK_STORM_CLIENTS || 100);
     const program = await c.server({}, { fresh: true });
     program.expectedEnd = true;
     const base = c.secure ? program.tlsBase : program.base;

@@ -8,7 +8,7 @@ const { withPatience } = require("../lib/wait.js");
 const CLIENTS = Number(process.env.UPTICK_LOAD_CLIENTS || 1000);
 const MESSAGES = Number(process.env.UPTICK_LOAD_MESSAGES || 100);
 
-exports.serial = true;
+exports.jobs = 1;
 
 /** Opens clients, not all at once. */
 async function open(n, one) {

@@ -11,6 +11,7 @@ exports.env = { SIO_RECOVERY_MS: String(DURATION) };
 /** A client that reconnects at once when its test calls `back`. */
 async function breakable(c, nsp = c.namespace(), options = {}) {
   await c.requires("recovery");
+  const observer = await c.observe();
   const socket = await c.settled(nsp, options);
   const log = new Log();
   socket.onAny((...args) => log.push(args));
@@ -21,8 +22,13 @@ async function breakable(c, nsp = c.namespace(), options = {}) {
     log,
     async cut() {
       const gone = next(socket, "disconnect");
+      const { id } = socket;
+      const before = observer.all.items.filter((item) => item.id === id).length;
       socket.io.engine.close();
       await gone;
+      // A client that is back before the server knows that it was gone is not recovered.
+      const count = () => observer.all.items.filter((item) => item.id === id).length;
+      await observer.all.find(() => count() > before, `gone of ${id}`);
     },
     async back() {
       socket.connect();
@@ -116,9 +122,11 @@ exports.tests = {
   async "a client whose connection the server dropped recovers too"(c) {
     const { socket, back } = await breakable(c);
     const { id } = socket;
+    const observer = await c.observe();
     const gone = next(socket, "disconnect");
     socket.emit("drop");
     await gone;
+    await observer.gone(id);
     await back();
     assert.deepEqual([socket.recovered, socket.id], [true, id]);
   },
@@ -195,18 +203,19 @@ exports.tests = {
 
   async "a client that reconnects by itself during a stream misses nothing"(c) {
     const nsp = c.namespace();
-    const options = { reconnection: true, reconnectionDelay: 5, reconnectionDelayMax: 20 };
+    const options = { reconnection: true, reconnectionDelay: 100, reconnectionDelayMax: 200 };
     const { socket, log } = await breakable(c, nsp, options);
     const other = await c.connect(nsp);
     const states = new Log();
     socket.on("connect", () => states.push(socket.recovered));
     const n = 60;
     for (let i = 0; i < n; i++) {
+      if (i % 20 === 0) await states.take(i / 20, "reconnections");
       await c.call(other, "cast", { scope: "nsp", event: "e", args: [i] });
       if (i % 20 === 10) socket.io.engine.close();
     }
-    await log.find(([name, i]) => name === "e" && i === n - 1, "the last event");
     await states.take(3, "reconnections");
+    await log.find(([name, i]) => name === "e" && i === n - 1, "the last event");
     assert.ok(states.items.every((recovered) => recovered));
     const got = log.items.filter(([name]) => name === "e").map(([, i]) => i);
     assert.deepEqual(got, Array.from({ length: n }, (_, i) => i));

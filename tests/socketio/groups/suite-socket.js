@@ -5,7 +5,9 @@ const assert = require("node:assert/strict");
 const { Polling, Socket, statusOf, SEPARATOR } = require("../lib/raw.js");
 
 exports.env = { SIO_SUITE: "socket" };
-exports.suite = true;
+// The client has 200 ms for each pong; on a busy machine it misses some.
+exports.jobs = 4;
+exports.attempts = 3;
 
 const placeholder = (num) => `{"_placeholder":true,"num":${num}}`;
 const buffers = [Buffer.from([1, 2, 3]), Buffer.from([4, 5, 6])];
@@ -19,7 +21,11 @@ const WAYS = {
       send: (...packets) => ws.send(...packets.map((packet) => (Buffer.isBuffer(packet) ? packet : `4${packet}`))),
       raw: (packet) => ws.send(packet),
       messages: async (n) => (await ws.messages(n)).map((one) => (Buffer.isBuffer(one) ? one : one.slice(1))),
-      nextPing: async () => assert.equal(await ws.packet(), "2"),
+      async answerPings() {
+        ws.ws.on("message", (data) => data.toString() === "2" && ws.send("3"));
+        await ws.close();
+        assert.ok(ws.log.items.slice(1).every((packet) => packet === "2"));
+      },
       closed: () => ws.close(),
     };
   },
@@ -33,7 +39,15 @@ const WAYS = {
         const got = await session.messages(n);
         return got.map((one) => (one[0] === "b" ? Buffer.from(one.slice(1), "base64") : one.slice(1)));
       },
-      nextPing: async () => assert.deepEqual(await session.poll(), ["2"]),
+      async answerPings() {
+        for (;;) {
+          const [packet] = await session.poll();
+          if (packet === "1") break;
+          assert.equal(packet, "2");
+          await session.post("3");
+        }
+        assert.equal((await session.get()).status, 400);
+      },
       async closed() {
         const { packets } = await session.end();
         assert.ok(packets.every((packet) => ["1", "2", "6"].includes(packet)), packets.join(SEPARATOR));
@@ -87,14 +101,7 @@ const tests = (open) => ({
   async "closes if no namespace is joined, and not before the connect timeout"(c) {
     const begin = performance.now();
     const way = await open(c);
-    // Pongs keep the session alive.
-    await way.nextPing();
-    await way.raw("3");
-    await way.nextPing();
-    await way.raw("3");
-    await way.nextPing();
-    await way.raw("3");
-    await way.closed();
+    await way.answerPings();
     assert.ok(performance.now() - begin >= 1000 - 2);
   },
 

@@ -172,7 +172,11 @@ class Socket {
   /** The next packet, pings and all. */
   async packet() {
     const n = ++this.read;
-    return (await this.log.take(n, "packets"))[n - 1];
+    const closed = this.closed.then((code) => {
+      if (this.log.items.length < n) throw new Error(`the server closed with ${code} before packet ${n}`);
+      return this.log.items;
+    });
+    return (await Promise.race([this.log.take(n, "packets"), closed]))[n - 1];
   }
 
   /** The next message; pings are answered. */
