@@ -17,13 +17,19 @@ use std::time::Duration;
 use uptick::http::Cors;
 use uptick::prelude::*;
 use uptick::socketio::engine::{Client, EngineIo, EngineOptions};
+use uptick::socketio::{Arguments, SocketIoOptions, Value};
 
 fn main() -> uptick::Result {
     let port = env::var("SIO_PORT").unwrap_or_else(|_| "3000".to_owned());
     let http = HttpServer::new();
     match env::var("SIO_SUITE").as_deref() {
         Ok("engine") => serve_engine(http),
-        other => return Err(format!("SIO_SUITE has to be `engine`, it is {other:?}").into()),
+        Ok("socket") => serve_sockets(http),
+        other => {
+            return Err(
+                format!("SIO_SUITE has to be `engine` or `socket`, it is {other:?}").into(),
+            );
+        }
     }
     http.listen(Server::bind(format!("127.0.0.1:{port}"))?);
     println!("ready");
@@ -51,4 +57,25 @@ fn serve_engine(http: HttpServer) {
         client.on("message", move |message: Message| client.send(message));
     });
     http.mount("/engine.io/", &engine);
+}
+
+/// Serves Socket.IO in two namespaces.
+fn serve_sockets(http: HttpServer) {
+    let options = SocketIoOptions::new()
+        .engine(options())
+        .connect_timeout(Duration::from_secs(1));
+    let io = SocketIo::with_options(options);
+    for namespace in [io.of("/"), io.of("/custom")] {
+        namespace.on("connection", |socket: Socket| {
+            let auth: Value = socket.auth().unwrap_or_default();
+            socket.emit("auth", &auth);
+            socket.on("message", move |args: Arguments| {
+                socket.emit("message-back", &args)
+            });
+            socket.on_ack("message-with-ack", |args: Arguments, ack: Ack| {
+                ack.send(&args);
+            });
+        });
+    }
+    http.mount("/socket.io/", &io);
 }

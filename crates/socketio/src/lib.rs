@@ -1,4 +1,37 @@
 #![doc = include_str!("../README.md")]
 
+pub mod adapter;
+mod arguments;
+mod broadcast;
+mod cluster;
+mod codec;
 pub mod engine;
+mod error;
+mod listeners;
+mod namespace;
+mod options;
+mod peer;
 pub mod protocol;
+mod recovery;
+mod reply;
+mod server;
+mod socket;
+mod socket_id;
+mod tag;
+
+pub use adapter::RemoteSocket;
+pub use arguments::{FromArguments, ToArguments};
+pub use broadcast::Broadcast;
+pub use codec::Parser;
+pub use error::{AckError, DisconnectReason, Incomplete, Refusal};
+pub use listeners::EventListenerId;
+pub use namespace::{ConnectMiddleware, IntoConnectMiddleware, Namespace, RoomMember, Verdict};
+pub use options::{RecoveryOptions, SocketIoOptions};
+pub use protocol::Value;
+pub use protocol::packet::Arguments;
+pub use protocol::session::Transport;
+pub use reply::{Reply, Resolver};
+pub use server::SocketIo;
+pub use socket::{Ack, Emission, Socket};
+pub use socket_id::SocketId;
+pub use uptick_websocket::Sent;

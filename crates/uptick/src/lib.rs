@@ -65,6 +65,8 @@ pub mod prelude {
     #[cfg(feature = "http")]
     pub use uptick_http::{HttpServer, Request, Responder, Response};
     pub use uptick_socket::prelude::*;
+    #[cfg(feature = "socketio")]
+    pub use uptick_socketio::{Ack, Namespace, Socket, SocketIo};
     pub use uptick_stream::{ReadableStream, WritableStream};
     #[cfg(feature = "tls")]
     pub use uptick_tls::{SecureConnector, SecureServer, TlsConnection, TlsContext};

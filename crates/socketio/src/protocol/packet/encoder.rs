@@ -13,6 +13,7 @@ use serde_json::ser::Formatter;
 use uptick_websocket::{Message, Text};
 
 use super::{Arguments, Body, Data, EncodeError, MAX_ID, Packet, is_reserved};
+use crate::protocol::Value;
 
 /// A packet as frames of Engine.IO: text, and the attachments. A clone shares all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,23 @@ impl Encoded {
     pub fn frames(&self) -> impl Iterator<Item = Message> + Clone + '_ {
         let attachments = self.attachments.as_deref().unwrap_or_default();
         std::iter::once(self.head.clone()).chain(attachments.iter().cloned().map(Message::Binary))
+    }
+
+    /// Returns the packet, which is an event as JSON, with a string as one more argument.
+    pub(crate) fn with_argument(&self, argument: &str) -> Option<Encoded> {
+        let Message::Text(text) = &self.head else {
+            return None;
+        };
+        let arguments = text.as_bytes().strip_suffix(b"]")?;
+        let mut longer = Vec::with_capacity(arguments.len() + argument.len() + 4);
+        longer.extend_from_slice(arguments);
+        longer.push(b',');
+        serde_json::to_writer(&mut longer, argument).ok()?;
+        longer.push(b']');
+        Some(Encoded {
+            head: frame(longer).ok()?,
+            attachments: self.attachments.clone(),
+        })
     }
 
     /// Returns the first frame.
@@ -163,7 +181,7 @@ impl Encoder {
             } else if let Some(bytes) = arguments.binary(index) {
                 self.binary(bytes);
             } else {
-                self.argument(&arguments.parse::<crate::protocol::Value>(index)?)?;
+                self.argument(&arguments.parse::<Value>(index)?)?;
             }
         }
         Ok(())
@@ -306,6 +324,22 @@ fn placeholder(text: &mut Vec<u8>, index: usize) {
     text.push(b'}');
 }
 
+/// Returns the value that something serializes as.
+pub(crate) fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<Value, EncodeError> {
+    let (mut text, mut attachments) = (Vec::new(), Vec::new());
+    let formatter = Placeholders {
+        attachments: &mut attachments,
+    };
+    value.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut text, formatter,
+    ))?;
+    let mut value: Value = serde_json::from_slice(&text)?;
+    match value.reconstruct(&attachments) {
+        true => Ok(value),
+        false => Err(serde_json::Error::custom("an object has the keys of a placeholder").into()),
+    }
+}
+
 /// Writes compact JSON, and placeholders for bytes.
 struct Placeholders<'a> {
     attachments: &'a mut Vec<Bytes>,
@@ -327,7 +361,6 @@ impl Formatter for Placeholders<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Value;
     use crate::protocol::packet::{Decoder, Limits};
 
     fn texts(packet: &Encoded) -> Vec<Message> {

@@ -13,6 +13,7 @@ mod error;
 
 pub use arguments::{Arguments, Data};
 pub use decoder::{Decoder, Limits};
+pub(crate) use encoder::to_value;
 pub use encoder::{Encoded, Encoder, connect, connect_error, disconnect};
 pub use error::{EncodeError, PacketError};
 

@@ -11,6 +11,8 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use serde_json::Number;
 
+use super::packet::{self, EncodeError};
+
 /// A value in the arguments of an event: JSON, or bytes.
 ///
 /// It can be serialized and deserialized by `serde`, and is itself a deserializer. Bytes are bytes of the data model of `serde`: `bytes::Bytes` and fields
@@ -45,6 +47,24 @@ pub enum Value {
 }
 
 impl Value {
+    /// Returns the value that `value` serializes as.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] if it cannot be serialized, or is nested too deep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uptick_socketio::protocol::Value;
+    ///
+    /// assert_eq!(Value::of(&("a", 1))?, Value::from(vec![Value::from("a"), Value::from(1)]));
+    /// # Ok::<(), uptick_socketio::protocol::packet::EncodeError>(())
+    /// ```
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Value, EncodeError> {
+        packet::to_value(value)
+    }
+
     /// Returns a number, or `null` for infinity and NaN.
     pub fn from_f64(number: f64) -> Value {
         Number::from_f64(number).map_or(Value::Null, Value::Number)

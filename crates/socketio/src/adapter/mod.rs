@@ -1,0 +1,96 @@
+//! Adapters: how the namespaces of several servers become one.
+//!
+//! A namespace knows its own sockets and rooms. An [`Adapter`] carries [messages](ClusterMessage) to the namespaces of the same name on other servers, and theirs to
+//! the namespace by an [`AdapterSink`]. Without one, a namespace is that of this server.
+//!
+//! ```text
+//! namespace ─→ Adapter::publish ─→ (bus, Redis) ─→ AdapterSink::message ─→ namespace of another server
+//!           ←─ AdapterSink::response ←─────────── Adapter::respond ←─
+//! ```
+
+mod message;
+
+pub use message::{ClusterMessage, ClusterResponse, RemoteSocket, Target};
+
+use std::fmt;
+use std::rc::Rc;
+
+use crate::{Namespace, Reply};
+
+/// Carries the messages of a namespace to other servers.
+///
+/// No method waits for anything, or calls the namespace before it returns.
+///
+/// # Contract
+///
+/// - A message reaches each other server that has the namespace once, or not at all if the server is cut off. Messages of one server arrive in the order in which
+///   they were published.
+/// - A server never receives its own messages: the namespace applies them itself.
+/// - A broadcast to rooms may be kept from servers that do not have any of the rooms.
+/// - Responses reach the server that has asked, in order.
+pub trait Adapter {
+    /// Sends a message to the other servers.
+    fn publish(&self, message: &ClusterMessage);
+
+    /// Sends a response to the server `to`, from which a message with a request id was received.
+    fn respond(&self, to: &str, response: &ClusterResponse);
+
+    /// Returns the number of other servers, which would respond to a message that is published now.
+    fn servers(&self) -> Reply<usize>;
+
+    /// Called when a room of this server gets its first socket. The rooms that are named by the ids of sockets are not reported. Default: does nothing.
+    fn room_created(&self, room: &str) {
+        let _ = room;
+    }
+
+    /// Called when the last socket of this server has left a room. Default: does nothing.
+    fn room_deleted(&self, room: &str) {
+        let _ = room;
+    }
+
+    /// Leaves the other servers. The last call.
+    fn close(&self);
+}
+
+/// Creates the adapter of a namespace.
+pub type AdapterFactory = Rc<dyn Fn(AdapterSink) -> Rc<dyn Adapter>>;
+
+/// Passes what an [`Adapter`] receives to its namespace.
+///
+/// It does nothing when the namespace is gone.
+#[derive(Clone, Copy)]
+pub struct AdapterSink {
+    namespace: Namespace,
+}
+
+impl AdapterSink {
+    pub(crate) fn new(namespace: Namespace) -> AdapterSink {
+        AdapterSink { namespace }
+    }
+
+    /// Returns the namespace.
+    pub fn namespace(self) -> Namespace {
+        self.namespace
+    }
+
+    /// Passes a message of another server to the namespace.
+    pub fn message(self, from: &str, message: ClusterMessage) {
+        self.namespace.receive(from, message);
+    }
+
+    /// Passes a response of another server to the namespace.
+    pub fn response(self, from: &str, response: ClusterResponse) {
+        self.namespace.receive_response(from, response);
+    }
+
+    /// Reports that another server has gone: nothing waits for its responses any more.
+    pub fn server_gone(self, server: &str) {
+        self.namespace.server_gone(server);
+    }
+}
+
+impl fmt::Debug for AdapterSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AdapterSink").field(&self.namespace).finish()
+    }
+}

@@ -1,0 +1,176 @@
+//! Errors and reasons.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::Value;
+use crate::protocol::session::CloseReason;
+
+/// The reason for which a socket was disconnected: the payload of `disconnect` and `disconnecting`.
+///
+/// It is serialized by the [name](DisconnectReason::name) that the official server has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// The client has left the namespace.
+    #[serde(rename = "client namespace disconnect")]
+    ClientNamespaceDisconnect,
+    /// The server has disconnected the socket.
+    #[serde(rename = "server namespace disconnect")]
+    ServerNamespaceDisconnect,
+    /// The server is being closed.
+    #[serde(rename = "server shutting down")]
+    ServerShuttingDown,
+    /// The client has closed the connection, or it is lost.
+    #[serde(rename = "transport close")]
+    TransportClose,
+    /// The client has violated the rules of the transport, or the connection has failed.
+    #[serde(rename = "transport error")]
+    TransportError,
+    /// The client has sent an invalid Engine.IO packet.
+    #[serde(rename = "parse error")]
+    ParseError,
+    /// The client has not responded to a ping in time.
+    #[serde(rename = "ping timeout")]
+    PingTimeout,
+    /// The server has closed the connection: by [`Client::close`](crate::engine::Client::close), or because of an invalid packet.
+    #[serde(rename = "forced close")]
+    ForcedClose,
+}
+
+impl DisconnectReason {
+    /// Returns the name that the official server has for the reason.
+    pub fn name(self) -> &'static str {
+        match self {
+            DisconnectReason::ClientNamespaceDisconnect => "client namespace disconnect",
+            DisconnectReason::ServerNamespaceDisconnect => "server namespace disconnect",
+            DisconnectReason::ServerShuttingDown => "server shutting down",
+            DisconnectReason::TransportClose => CloseReason::TransportClose.name(),
+            DisconnectReason::TransportError => CloseReason::TransportError.name(),
+            DisconnectReason::ParseError => CloseReason::ParseError.name(),
+            DisconnectReason::PingTimeout => CloseReason::PingTimeout.name(),
+            DisconnectReason::ForcedClose => CloseReason::ForcedClose.name(),
+        }
+    }
+
+    /// Returns whether a client that comes back finds its state ([`SocketIoOptions::recovery`](crate::SocketIoOptions::recovery)).
+    pub(crate) fn is_recoverable(self) -> bool {
+        !matches!(
+            self,
+            DisconnectReason::ClientNamespaceDisconnect
+                | DisconnectReason::ServerNamespaceDisconnect
+        )
+    }
+}
+
+impl From<CloseReason> for DisconnectReason {
+    fn from(reason: CloseReason) -> DisconnectReason {
+        match reason {
+            CloseReason::TransportClose => DisconnectReason::TransportClose,
+            CloseReason::TransportError => DisconnectReason::TransportError,
+            CloseReason::ParseError => DisconnectReason::ParseError,
+            CloseReason::PingTimeout => DisconnectReason::PingTimeout,
+            CloseReason::ForcedClose => DisconnectReason::ForcedClose,
+        }
+    }
+}
+
+impl fmt::Display for DisconnectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The error with which a middleware refuses a client, or a packet.
+///
+/// The client receives a refused connection as `connect_error`, with the message and the data.
+///
+/// # Examples
+///
+/// ```
+/// use uptick_socketio::Refusal;
+///
+/// let refusal = Refusal::new("not authorized").data(&serde_json::json!({ "code": 401 }));
+/// assert_eq!(refusal.message(), "not authorized");
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refusal {
+    message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    data: Option<Value>,
+}
+
+impl Refusal {
+    /// Returns a refusal with a message.
+    pub fn new(message: impl Into<String>) -> Refusal {
+        Refusal {
+            message: message.into(),
+            data: None,
+        }
+    }
+
+    /// Sets additional data for the client. What cannot be serialized becomes `null`. Default: none.
+    #[must_use]
+    pub fn data<T: Serialize + ?Sized>(mut self, data: &T) -> Refusal {
+        self.data = Some(Value::of(data).unwrap_or_default());
+        self
+    }
+
+    /// Returns the message.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<&str> for Refusal {
+    fn from(message: &str) -> Refusal {
+        Refusal::new(message)
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(message: String) -> Refusal {
+        Refusal::new(message)
+    }
+}
+
+/// No acknowledgement was received.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AckError {
+    /// The client has not acknowledged in time.
+    #[error("waiting for an acknowledgement failed: the operation has timed out")]
+    Timeout,
+    /// The socket was disconnected.
+    #[error("waiting for an acknowledgement failed: the socket is disconnected")]
+    Disconnected,
+    /// The packet was not sent: it is volatile and the client is slow, or cannot be encoded.
+    #[error("waiting for an acknowledgement failed: the packet was not sent")]
+    NotSent,
+    /// Too many acknowledgements are awaited from the client.
+    #[error("waiting for an acknowledgement failed: {limit} are awaited from this client already")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// The arguments of the acknowledgement do not fit the type.
+    #[error("parsing an acknowledgement failed: {0}")]
+    Arguments(String),
+}
+
+/// Not all sockets have acknowledged a broadcast, or not all servers have answered a request, in time.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("waiting for the answers to a broadcast failed: the operation has timed out after {} answers", .received.len())]
+pub struct Incomplete<T> {
+    /// The answers that were received.
+    pub received: Vec<T>,
+}

@@ -1,0 +1,404 @@
+//! Messages of other servers, and requests to them.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::NamespaceState;
+use super::delivery::{event_of, with_except};
+use crate::adapter::{ClusterMessage, ClusterResponse, RemoteSocket, Target};
+use crate::arguments::{FromArguments, ToArguments};
+use crate::cluster::{Answers, Gathered, Request};
+use crate::error::{DisconnectReason, Incomplete};
+use crate::listeners::{Received, emit};
+use crate::protocol::Value;
+use crate::protocol::packet::{Arguments, Encoded};
+use crate::reply::Reply;
+use crate::socket::{AckContext, PendingAck};
+use crate::{Parser, Socket};
+
+/// The timeout of a request without a server.
+const NO_TIMEOUT: Duration = Duration::ZERO;
+
+impl NamespaceState {
+    /// Handles a message of another server.
+    pub(crate) fn receive(self: &Rc<Self>, from: &str, message: ClusterMessage) {
+        match message {
+            ClusterMessage::Broadcast {
+                packet,
+                target,
+                volatile,
+                request: None,
+                ..
+            } => drop(self.deliver(packet, &target, None, volatile)),
+            ClusterMessage::Broadcast {
+                packet,
+                target,
+                request: Some(request),
+                timeout,
+                ..
+            } => self.ask_for(from, &packet, &target, request, timeout),
+            ClusterMessage::SocketsJoin { target, rooms } => {
+                self.apply(&target, None, |socket| {
+                    for room in &rooms {
+                        socket.join(room);
+                    }
+                });
+            }
+            ClusterMessage::SocketsLeave { target, rooms } => {
+                self.apply(&target, None, |socket| {
+                    for room in &rooms {
+                        socket.leave(room);
+                    }
+                });
+            }
+            ClusterMessage::DisconnectSockets { target, close } => {
+                self.disconnect_sockets_here(&target, None, close);
+            }
+            ClusterMessage::FetchSockets { target, request } => {
+                let sockets = self.sockets_here(&target, None);
+                self.respond(from, &ClusterResponse::Sockets { request, sockets });
+            }
+            ClusterMessage::ServerSideEmit { packet, request } => {
+                self.server_side_received(from, &packet, request);
+            }
+        }
+    }
+
+    pub(crate) fn receive_response(&self, from: &str, response: ClusterResponse) {
+        let request = self.requests.borrow().find(response.request());
+        let Some(request) = request else { return };
+        request.response(from, response);
+    }
+
+    pub(crate) fn server_gone(&self, server: &str) {
+        let requests = self.requests.borrow().all();
+        for request in requests {
+            request.server_gone(server);
+        }
+    }
+
+    fn respond(&self, to: &str, response: &ClusterResponse) {
+        if let Some(adapter) = self.adapter() {
+            adapter.respond(to, response);
+        }
+    }
+
+    /// Calls `f` with each socket of a target on this server.
+    pub(crate) fn apply(
+        &self,
+        target: &Target,
+        except: Option<Socket>,
+        f: impl Fn(&crate::socket::SocketState),
+    ) {
+        for socket in self.select_sockets(target, except) {
+            f(&socket);
+        }
+    }
+
+    pub(crate) fn disconnect_sockets_here(
+        &self,
+        target: &Target,
+        except: Option<Socket>,
+        close: bool,
+    ) {
+        for socket in self.select_sockets(target, except) {
+            match close {
+                true => socket.disconnect_client(),
+                false => socket.leave_namespace(DisconnectReason::ServerNamespaceDisconnect),
+            }
+        }
+    }
+
+    pub(crate) fn sockets_here(
+        &self,
+        target: &Target,
+        except: Option<Socket>,
+    ) -> Vec<RemoteSocket> {
+        let sockets = self.select_sockets(target, except);
+        sockets.iter().map(|socket| socket.to_remote()).collect()
+    }
+
+    /// Sends an event to sockets of this server, and their acknowledgements to another.
+    fn ask_for(
+        self: &Rc<Self>,
+        from: &str,
+        packet: &Encoded,
+        target: &Target,
+        request: String,
+        timeout: Option<u64>,
+    ) {
+        let timeout = timeout.map(Duration::from_millis);
+        let from: Rc<str> = from.into();
+        let shared: Rc<str> = request.as_str().into();
+        let answered = {
+            let (namespace, from) = (self.handle(), Rc::clone(&from));
+            move |value: Option<Value>| {
+                if let Some(value) = value
+                    && let Some(namespace) = namespace.state()
+                {
+                    let request = shared.to_string();
+                    namespace.respond(&from, &ClusterResponse::Ack { request, value });
+                }
+            }
+        };
+        let counted = |count| {
+            self.respond(&from, &ClusterResponse::ClientCount { request, count });
+        };
+        self.ask(packet, target, None, timeout, counted, Rc::new(answered));
+    }
+
+    /// Sends a packet whose acknowledgement is wanted to sockets of this server. Calls `counted` with their number before an acknowledgement can come, and
+    /// `answered` for each.
+    fn ask(
+        &self,
+        packet: &Encoded,
+        target: &Target,
+        except: Option<Socket>,
+        timeout: Option<Duration>,
+        counted: impl FnOnce(usize),
+        answered: Rc<dyn Fn(Option<Value>)>,
+    ) {
+        let sockets = self.select_sockets(target, except);
+        counted(sockets.len());
+        let Some(server) = self.server() else { return };
+        let Some((name, arguments)) = event_of(packet) else {
+            return;
+        };
+        let id = self.next_ack();
+        let packet = match Parser::Json.event(&self.name, Some(id), &name, &arguments) {
+            Ok(packet) => packet,
+            Err(error) => {
+                tracing::error!(
+                    "sending the event {name:?} in {:?} failed: {error}",
+                    self.name
+                );
+                return sockets.iter().for_each(|_| answered(None));
+            }
+        };
+        let timeout = timeout.unwrap_or(server.options.ack_timeout);
+        let encoded = self.convert(packet.clone());
+        for socket in sockets {
+            let answered = Rc::clone(&answered);
+            let callback: PendingAck = Box::new(move |acknowledged| {
+                answered(acknowledged.ok().map(|arguments| first_value(&arguments)));
+            });
+            if socket.await_ack(id, timeout, callback) {
+                socket.notify_outgoing(&packet);
+                socket.client.send_packet(&encoded);
+            }
+        }
+    }
+
+    /// Sends an event to sockets, also of other servers, and gathers the first argument of the acknowledgement of each.
+    pub(crate) fn broadcast_with_ack<T: DeserializeOwned + 'static, A: ToArguments + ?Sized>(
+        self: &Rc<Self>,
+        event: &str,
+        arguments: &A,
+        target: &Target,
+        except: Option<Socket>,
+        local: bool,
+        timeout: Option<Duration>,
+    ) -> Reply<Result<Vec<T>, Incomplete<T>>> {
+        let Some(packet) = self.encode(event, arguments) else {
+            return Reply::ready(Err(Incomplete {
+                received: Vec::new(),
+            }));
+        };
+        let (reply, resolver) = Reply::pending();
+        let ack_timeout = self
+            .server()
+            .map_or(NO_TIMEOUT, |server| server.options.ack_timeout);
+        let wait = timeout.unwrap_or(ack_timeout);
+        let (id, request) = self.begin(Answers::Acks(Vec::new(), resolver), wait);
+        if !local {
+            self.publish(|| ClusterMessage::Broadcast {
+                packet: packet.clone(),
+                target: with_except(target, except),
+                volatile: false,
+                request: Some(id.clone()),
+                timeout: timeout.map(|timeout| timeout.as_millis() as u64),
+            });
+        }
+        let answers = Rc::clone(&request);
+        let answered = move |value| answers.client_acknowledged(value);
+        let counted = |count| request.expect_clients(count);
+        // Longer than the request, so that the timeout of the request decides.
+        let patience = wait.saturating_add(Duration::from_secs(1));
+        self.ask(
+            &packet,
+            target,
+            except,
+            Some(patience),
+            counted,
+            Rc::new(answered),
+        );
+        self.await_servers(&request, local);
+        self.forget_when_done(id, &request);
+        reply.map(typed)
+    }
+
+    pub(crate) fn fetch_sockets(
+        self: &Rc<Self>,
+        target: &Target,
+        except: Option<Socket>,
+        local: bool,
+    ) -> Reply<Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>>> {
+        let (reply, resolver) = Reply::pending();
+        let own = self.sockets_here(target, except);
+        let timeout = self.request_timeout();
+        let (id, request) = self.begin(Answers::Sockets(own, resolver), timeout);
+        if !local {
+            self.publish(|| ClusterMessage::FetchSockets {
+                target: with_except(target, except),
+                request: id.clone(),
+            });
+        }
+        self.await_servers(&request, local);
+        self.forget_when_done(id, &request);
+        reply.map(|gathered| gathered.map_err(|received| Incomplete { received }))
+    }
+
+    pub(crate) fn server_side_emit<A: ToArguments + ?Sized>(&self, event: &str, arguments: &A) {
+        if let Some(packet) = self.encode(event, arguments) {
+            self.publish(|| ClusterMessage::ServerSideEmit {
+                packet,
+                request: None,
+            });
+        }
+    }
+
+    pub(crate) fn server_side_emit_with_ack<T: FromArguments + 'static, A: ToArguments + ?Sized>(
+        self: &Rc<Self>,
+        event: &str,
+        arguments: &A,
+    ) -> Reply<Result<Vec<T>, Incomplete<T>>> {
+        let Some(packet) = self.encode(event, arguments) else {
+            return Reply::ready(Err(Incomplete {
+                received: Vec::new(),
+            }));
+        };
+        let (reply, resolver) = Reply::pending();
+        let timeout = self.request_timeout();
+        let (id, request) = self.begin(Answers::ServerSide(Vec::new(), resolver), timeout);
+        self.publish(|| ClusterMessage::ServerSideEmit {
+            packet,
+            request: Some(id.clone()),
+        });
+        self.await_servers(&request, false);
+        self.forget_when_done(id, &request);
+        reply.map(|gathered: Gathered<Value>| {
+            let parse = |value: Value| T::from_arguments(&Arguments::of_values(vec![value])).ok();
+            parsed(gathered, parse)
+        })
+    }
+
+    fn request_timeout(&self) -> Duration {
+        self.server()
+            .map_or(NO_TIMEOUT, |server| server.options.request_timeout)
+    }
+
+    fn begin(&self, answers: Answers, timeout: Duration) -> (String, Rc<Request>) {
+        let request = Request::new(answers, timeout);
+        let mut requests = self.requests.borrow_mut();
+        let id = requests.next_id();
+        requests.insert(id.clone(), Rc::clone(&request));
+        (id, request)
+    }
+
+    /// Waits for as many responses as there are other servers.
+    fn await_servers(&self, request: &Rc<Request>, local: bool) {
+        match self.adapter().filter(|_| !local) {
+            Some(adapter) => {
+                let request = Rc::clone(request);
+                adapter
+                    .servers()
+                    .then(move |count| request.expect_servers(count));
+            }
+            None => request.expect_servers(0),
+        }
+    }
+
+    /// Removes a request when it is done; one that is done later is removed with its last response, or here.
+    fn forget_when_done(self: &Rc<Self>, id: String, request: &Rc<Request>) {
+        if request.is_done() {
+            self.requests.borrow_mut().remove(&id);
+            return;
+        }
+        let namespace = self.handle();
+        request.when_done(move || {
+            if let Some(namespace) = namespace.state() {
+                namespace.requests.borrow_mut().remove(&id);
+            }
+        });
+    }
+
+    /// Emits an event of another server to the listeners of the namespace.
+    fn server_side_received(&self, from: &str, packet: &Encoded, request: Option<String>) {
+        let Some((name, arguments)) = event_of(packet) else {
+            tracing::error!("a message of the server {from:?} is no event");
+            return;
+        };
+        let context = match request {
+            Some(request) => AckContext::Server {
+                namespace: self.handle(),
+                server: from.into(),
+                request: request.into(),
+            },
+            None => AckContext::None,
+        };
+        let received = Received {
+            name: &name,
+            arguments: &arguments,
+            context,
+        };
+        emit(&self.server_side, Some(&name), &received);
+    }
+
+    /// Sends an acknowledgement of an event of another server.
+    pub(crate) fn acknowledge_server<A: ToArguments + ?Sized>(
+        &self,
+        server: &str,
+        request: &str,
+        arguments: &A,
+    ) {
+        let encoded = Parser::Json.event("/", None, "ack", arguments);
+        let value = match encoded.map(|packet| event_of(&packet)) {
+            Ok(Some((_, arguments))) => first_value(&arguments),
+            Ok(None) => Value::Null,
+            Err(error) => {
+                tracing::error!("acknowledging an event of the server {server:?} failed: {error}");
+                return;
+            }
+        };
+        let request = request.to_owned();
+        self.respond(server, &ClusterResponse::ServerSideAck { request, value });
+    }
+}
+
+/// Returns the first argument.
+fn first_value(arguments: &Arguments) -> Value {
+    arguments.parse(0).unwrap_or_default()
+}
+
+fn typed<T: DeserializeOwned>(gathered: Gathered<Value>) -> Result<Vec<T>, Incomplete<T>> {
+    parsed(gathered, |value| T::deserialize(value).ok())
+}
+
+/// Parses gathered values; those that do not fit the type are missing.
+fn parsed<T>(
+    gathered: Gathered<Value>,
+    parse: impl Fn(Value) -> Option<T>,
+) -> Result<Vec<T>, Incomplete<T>> {
+    let (values, complete) = match gathered {
+        Ok(values) => (values, true),
+        Err(values) => (values, false),
+    };
+    let count = values.len();
+    let received: Vec<T> = values.into_iter().filter_map(parse).collect();
+    match complete && received.len() == count {
+        true => Ok(received),
+        false => Err(Incomplete { received }),
+    }
+}

@@ -1,0 +1,203 @@
+//! Clients join a namespace: recovery, middleware, and the event `connection`.
+
+use std::future::Future;
+use std::rc::Rc;
+
+use serde::Serialize;
+use uptick_event_loop::spawn;
+use uptick_http::LocalFuture;
+
+use super::{Namespace, NamespaceState};
+use crate::error::Refusal;
+use crate::peer::Peer;
+use crate::protocol::packet::Data;
+use crate::recovery::Recovered;
+use crate::socket::{Phase, SocketState};
+use crate::{Socket, SocketId, SocketIo};
+
+/// A middleware as a namespace keeps it.
+pub type ConnectMiddleware = Rc<dyn Fn(Socket) -> Verdict>;
+
+/// The decision of a middleware about a socket.
+pub enum Verdict {
+    /// Made at once.
+    Now(Result<(), Refusal>),
+    /// Made later.
+    Later(LocalFuture<Result<(), Refusal>>),
+}
+
+impl std::fmt::Debug for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Verdict::Now(verdict) => f.debug_tuple("Now").field(verdict).finish(),
+            Verdict::Later(_) => f.debug_tuple("Later").finish_non_exhaustive(),
+        }
+    }
+}
+
+/// Marks a middleware that returns a result.
+#[derive(Debug)]
+pub enum Sync {}
+/// Marks a middleware that returns a future.
+#[derive(Debug)]
+pub enum Async {}
+
+/// A function that can be a middleware of a namespace: `|socket: Socket| -> Result<(), Refusal>`, or one that returns a future of that.
+///
+/// `M` distinguishes the two, and is always inferred.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a middleware of a namespace",
+    note = "a middleware is `|socket: Socket|` and returns `Result<(), Refusal>`, or a future of it"
+)]
+pub trait IntoConnectMiddleware<M> {
+    /// Returns the middleware in the form in which a namespace keeps it.
+    fn into_connect_middleware(self) -> ConnectMiddleware;
+}
+
+impl<F, E> IntoConnectMiddleware<(Sync, E)> for F
+where
+    F: Fn(Socket) -> Result<(), E> + 'static,
+    E: Into<Refusal>,
+{
+    fn into_connect_middleware(self) -> ConnectMiddleware {
+        Rc::new(move |socket| Verdict::Now(self(socket).map_err(Into::into)))
+    }
+}
+
+impl<F, R, E> IntoConnectMiddleware<(Async, R, E)> for F
+where
+    F: Fn(Socket) -> R + 'static,
+    R: Future<Output = Result<(), E>> + 'static,
+    E: Into<Refusal>,
+{
+    fn into_connect_middleware(self) -> ConnectMiddleware {
+        Rc::new(move |socket| {
+            let verdict = self(socket);
+            Verdict::Later(Box::pin(async move { verdict.await.map_err(Into::into) }))
+        })
+    }
+}
+
+/// Lets a client join a namespace, or refuses it.
+pub(crate) fn connect(peer: &Rc<Peer>, name: &str, auth: Option<Data>) {
+    let namespace = peer.server().and_then(|server| server.for_client(name));
+    let Some(namespace) = namespace else {
+        return refuse(peer, name, &Refusal::new("Invalid namespace"));
+    };
+    let recovered = namespace.recover(auth.as_ref());
+    let skip = recovered.is_some() && namespace.skips_middleware();
+    let socket = SocketState::create(peer, &namespace, auth, recovered.as_ref());
+    peer.add(&socket);
+    let middlewares = match skip {
+        true => Vec::new(),
+        false => namespace.middlewares(),
+    };
+    let entry = Entry {
+        socket,
+        recovered,
+        peer: Rc::clone(peer),
+    };
+    namespace.connecting.set(namespace.connecting.get() + 1);
+    entry.run(&namespace, middlewares, 0);
+}
+
+/// Sends CONNECT_ERROR.
+fn refuse(peer: &Peer, namespace: &str, refusal: &Refusal) {
+    match peer.parser().connect_error(namespace, refusal) {
+        Ok(packet) => drop(peer.client.send_packet(&packet)),
+        Err(error) => tracing::error!("refusing a client of {namespace:?} failed: {error}"),
+    }
+}
+
+/// The data of CONNECT, as the server sends it.
+#[derive(Serialize)]
+struct Connected<'a> {
+    sid: &'a SocketId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<&'a SocketId>,
+}
+
+/// A socket on its way into a namespace.
+struct Entry {
+    socket: Rc<SocketState>,
+    recovered: Option<Recovered>,
+    peer: Rc<Peer>,
+}
+
+impl Entry {
+    /// Runs the middlewares from `at` on; a task continues behind the first that decides later.
+    fn run(self, namespace: &Rc<NamespaceState>, middlewares: Vec<ConnectMiddleware>, at: usize) {
+        for (index, middleware) in middlewares.iter().enumerate().skip(at) {
+            if !self.is_wanted() {
+                break;
+            }
+            match middleware(self.socket.handle()) {
+                Verdict::Now(Ok(())) => {}
+                Verdict::Now(Err(refusal)) => return self.end(namespace, Err(refusal)),
+                Verdict::Later(future) => {
+                    let namespace = Rc::clone(namespace);
+                    spawn(async move {
+                        match future.await {
+                            Ok(()) => self.run(&namespace, middlewares, index + 1),
+                            Err(refusal) => self.end(&namespace, Err(refusal)),
+                        }
+                    });
+                    return;
+                }
+            }
+        }
+        self.end(namespace, Ok(()));
+    }
+
+    /// Returns whether the client still waits.
+    fn is_wanted(&self) -> bool {
+        self.socket.phase.get() == Phase::Connecting && self.peer.client.is_open()
+    }
+
+    fn end(self, namespace: &Rc<NamespaceState>, verdict: Result<(), Refusal>) {
+        namespace
+            .connecting
+            .set(namespace.connecting.get().saturating_sub(1));
+        match verdict {
+            _ if !self.is_wanted() => self.socket.discard(),
+            Err(refusal) => {
+                self.socket.discard();
+                refuse(&self.peer, &namespace.name, &refusal);
+            }
+            Ok(()) => return self.complete(namespace),
+        }
+        namespace.remove_if_empty();
+    }
+
+    /// Confirms, sends what a recovered socket has missed, and emits `connection`.
+    fn complete(self, namespace: &Rc<NamespaceState>) {
+        let Entry {
+            socket,
+            recovered,
+            peer,
+        } = self;
+        let connected = Connected {
+            sid: &socket.id,
+            pid: socket.pid.as_deref(),
+        };
+        match peer.parser().connect(&namespace.name, &connected) {
+            Ok(packet) => drop(peer.client.send_packet(&packet)),
+            Err(error) => tracing::error!("confirming a client failed: {error}"),
+        }
+        socket.phase.set(Phase::Connected);
+        peer.joined();
+        namespace.add_socket(&socket);
+        for packet in recovered.iter().flat_map(|recovered| &recovered.missed) {
+            peer.client.send_packet(&namespace.convert(packet.clone()));
+        }
+        for room in recovered.iter().flat_map(|recovered| &recovered.rooms) {
+            socket.join(room);
+        }
+        if &*namespace.name == "/"
+            && let Some(server) = namespace.server()
+        {
+            uptick_emitter::emit(&server.handle(), SocketIo::CONNECTION, socket.handle());
+        }
+        namespace.emit_to_both(Namespace::CONNECTION, socket.handle());
+    }
+}

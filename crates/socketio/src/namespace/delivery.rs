@@ -1,0 +1,193 @@
+//! Broadcasts, on their way to the sockets of this server.
+//!
+//! Cost of an event for many sockets over WebSockets: it is encoded once; for each socket its client is looked up, and a frame is copied into the send queue of its
+//! connection. Nothing is allocated per socket.
+
+use std::rc::Rc;
+
+use super::NamespaceState;
+use crate::Socket;
+use crate::adapter::{ClusterMessage, Target};
+use crate::arguments::ToArguments;
+use crate::codec::decode_own;
+use crate::protocol::packet::{Arguments, Body, Data, Encoded};
+use crate::recovery::Recovered;
+use crate::socket::SocketState;
+
+/// Options of a broadcast.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Flags {
+    pub(crate) volatile: bool,
+    pub(crate) local: bool,
+}
+
+impl NamespaceState {
+    /// Sends an event to the sockets of a target, also of other servers. Returns the number of those of this server.
+    pub(crate) fn broadcast<A: ToArguments + ?Sized>(
+        self: &Rc<Self>,
+        event: &str,
+        arguments: &A,
+        target: &Target,
+        except: Option<Socket>,
+        flags: Flags,
+    ) -> usize {
+        if self.is_pattern() {
+            let children = self.server().map(|server| server.children(self));
+            let children = children.into_iter().flatten();
+            return children
+                .map(|child| child.broadcast(event, arguments, target, except, flags))
+                .sum();
+        }
+        let Some(packet) = self.encode(event, arguments) else {
+            return 0;
+        };
+        if !flags.local {
+            self.publish(|| ClusterMessage::Broadcast {
+                packet: packet.clone(),
+                target: with_except(target, except),
+                volatile: flags.volatile,
+                request: None,
+                timeout: None,
+            });
+        }
+        self.deliver(packet, target, except, flags.volatile)
+    }
+
+    /// Encodes an event as JSON, without an offset.
+    pub(crate) fn encode<A: ToArguments + ?Sized>(
+        &self,
+        event: &str,
+        arguments: &A,
+    ) -> Option<Encoded> {
+        let encoded = crate::Parser::Json.event(&self.name, None, event, arguments);
+        encoded
+            .inspect_err(|error| {
+                tracing::error!(
+                    "sending the event {event:?} in {:?} failed: {error}",
+                    self.name
+                );
+            })
+            .ok()
+    }
+
+    /// Sends a packet to the sockets of a target on this server, with an offset if it is recoverable. Returns their number.
+    pub(crate) fn deliver(
+        &self,
+        packet: Encoded,
+        target: &Target,
+        except: Option<Socket>,
+        volatile: bool,
+    ) -> usize {
+        let packet = match &self.recovery {
+            Some(recovery) if !volatile => {
+                let packet = self.with_offset(&packet, &recovery.borrow().next_offset());
+                let except = except.and_then(SocketState::of).map(|socket| socket.id);
+                recovery
+                    .borrow_mut()
+                    .log(packet.clone(), target.clone(), except);
+                packet
+            }
+            _ => packet,
+        };
+        let mut receivers = self.take_receivers();
+        self.rooms.borrow().select(target, except, &mut receivers);
+        let count = receivers.len();
+        if self.outgoing_listeners.get() > 0 {
+            for (socket, _) in &receivers {
+                if let Some(socket) = SocketState::of(*socket) {
+                    socket.notify_outgoing(&packet);
+                }
+            }
+        }
+        let packet = self.convert(packet);
+        match volatile {
+            true => receivers
+                .iter()
+                .filter(|(_, client)| client.is_writable())
+                .for_each(|(_, client)| _ = client.send_packet(&packet)),
+            false => receivers
+                .iter()
+                .for_each(|(_, client)| _ = client.send_packet(&packet)),
+        }
+        self.put_receivers(receivers);
+        count
+    }
+
+    /// Sends a recoverable packet to one socket.
+    pub(crate) fn deliver_to(
+        &self,
+        socket: &SocketState,
+        packet: Encoded,
+    ) -> uptick_websocket::Sent {
+        let packet = match &self.recovery {
+            Some(recovery) => {
+                let packet = self.with_offset(&packet, &recovery.borrow().next_offset());
+                let target = Target {
+                    rooms: vec![socket.id.as_str().to_owned()],
+                    except: Vec::new(),
+                };
+                recovery.borrow_mut().log(packet.clone(), target, None);
+                packet
+            }
+            None => packet,
+        };
+        socket.notify_outgoing(&packet);
+        socket.client.send_packet(&self.convert(packet))
+    }
+
+    /// Encodes a packet, which is JSON, as the server's parser does.
+    pub(crate) fn convert(&self, packet: Encoded) -> Encoded {
+        let Some(server) = self.server() else {
+            return packet;
+        };
+        let converted = server.options.parser.convert(&packet);
+        converted.unwrap_or_else(|error| {
+            tracing::error!("encoding a packet of {:?} failed: {error}", self.name);
+            packet
+        })
+    }
+
+    fn with_offset(&self, packet: &Encoded, offset: &str) -> Encoded {
+        match packet.with_argument(offset) {
+            Some(packet) => packet,
+            None => packet.clone(),
+        }
+    }
+
+    /// Publishes a message to other servers, if there is an adapter.
+    pub(crate) fn publish(&self, message: impl FnOnce() -> ClusterMessage) {
+        if let Some(adapter) = self.adapter() {
+            adapter.publish(&message());
+        }
+    }
+
+    /// Returns a target for other servers.
+    pub(crate) fn remote_target(&self, target: &Target, except: Option<Socket>) -> Target {
+        with_except(target, except)
+    }
+
+    pub(super) fn recover(&self, auth: Option<&Data>) -> Option<Recovered> {
+        self.recovery.as_ref()?.borrow_mut().restore(auth)
+    }
+
+    pub(super) fn skips_middleware(&self) -> bool {
+        let recovery = self.recovery.as_ref();
+        recovery.is_some_and(|recovery| recovery.borrow().skips_middleware())
+    }
+}
+
+/// Returns the target for other servers, on which a socket of this one is known by its id.
+pub(super) fn with_except(target: &Target, except: Option<Socket>) -> Target {
+    let mut target = target.clone();
+    let id = except.and_then(SocketState::of).map(|socket| socket.id);
+    target.except.extend(id.map(|id| id.as_str().to_owned()));
+    target
+}
+
+/// Returns the name and the arguments of a packet that was encoded here.
+pub(crate) fn event_of(packet: &Encoded) -> Option<(uptick_websocket::Text, Arguments)> {
+    match decode_own(packet)?.body {
+        Body::Event { name, arguments } => Some((name?, arguments)),
+        _ => None,
+    }
+}

@@ -1,0 +1,286 @@
+//! Namespaces.
+//!
+//! ```text
+//! connect ──→ state ←── delivery ←── cluster      clients join · broadcasts to sockets of this server · messages of other servers
+//!               ↓
+//!             rooms                               which sockets are in which rooms
+//! ```
+
+mod cluster;
+mod connect;
+mod delivery;
+mod rooms;
+mod state;
+
+pub(crate) use connect::connect;
+pub use connect::{ConnectMiddleware, IntoConnectMiddleware, Verdict};
+pub(crate) use delivery::{Flags, event_of};
+pub(crate) use state::NamespaceState;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use uptick_emitter::{Emitter, Listeners, events};
+use uptick_event_loop::Id;
+
+use crate::adapter::{ClusterMessage, ClusterResponse};
+use crate::error::Incomplete;
+use crate::listeners::{EventListenerId, Place};
+use crate::{
+    Ack, Broadcast, FromArguments, RemoteSocket, Reply, Socket, SocketId, SocketIo, ToArguments,
+};
+
+/// A namespace: sockets that are addressed together, over connections that namespaces share.
+///
+/// A `Copy` handle. [`SocketIo::of`] and [`SocketIo::of_dynamic`] return it.
+///
+/// # Events
+/// | event | payload | when |
+/// |---|---|---|
+/// | `connection` | [`Socket`] | a client has joined the namespace |
+/// | `create-room` | [`String`] | a room of this server has got its first socket |
+/// | `delete-room` | [`String`] | the last socket of this server has left a room |
+/// | `join-room` | [`RoomMember`] | a socket has joined a room |
+/// | `leave-room` | [`RoomMember`] | a socket has left a room |
+///
+/// The room that each socket has for itself is not reported.
+///
+/// # Examples
+///
+/// ```
+/// use uptick_emitter::Emitter;
+/// use uptick_socketio::{Socket, SocketIo};
+///
+/// let io = SocketIo::new();
+/// let admin = io.of("/admin");
+/// admin.on("connection", move |socket: Socket| {
+///     admin.to("lobby").emit("joined", socket.id().as_str());
+/// });
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Namespace {
+    id: Option<Id>,
+    local: PhantomData<*const ()>,
+}
+
+/// A room, and a socket that has joined or left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomMember {
+    /// The name of the room.
+    pub room: String,
+    /// The id of the socket.
+    pub id: SocketId,
+}
+
+events! {
+    impl Namespace {
+        Socket => {
+            /// A client has joined the namespace.
+            CONNECTION = "connection";
+        }
+        String => {
+            /// A room has got its first socket.
+            CREATE_ROOM = "create-room";
+            /// The last socket has left a room.
+            DELETE_ROOM = "delete-room";
+        }
+        RoomMember => {
+            /// A socket has joined a room.
+            JOIN_ROOM = "join-room";
+            /// A socket has left a room.
+            LEAVE_ROOM = "leave-room";
+        }
+    }
+}
+
+impl Emitter for Namespace {
+    type Events = Namespace;
+
+    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
+        let state = self.state()?;
+        let mut listeners = state.listeners.borrow_mut();
+        Some(f(&mut listeners))
+    }
+}
+
+impl Namespace {
+    /// The handle of no namespace.
+    pub(crate) const STALE: Namespace = Namespace::of_id(None);
+
+    pub(crate) const fn of_id(id: Option<Id>) -> Namespace {
+        Namespace {
+            id,
+            local: PhantomData,
+        }
+    }
+
+    pub(crate) fn state(self) -> Option<Rc<NamespaceState>> {
+        NamespaceState::find(self.id?)
+    }
+
+    /// Returns the name, with its leading slash; `""` if the namespace is gone, or stands for those that a pattern matches.
+    pub fn name(self) -> Rc<str> {
+        self.state()
+            .map_or_else(|| Rc::from(""), |state| Rc::clone(&state.name))
+    }
+
+    /// Returns the server.
+    pub fn server(self) -> Option<SocketIo> {
+        Some(self.state()?.server()?.handle())
+    }
+
+    /// Adds a middleware: a function that is called with each socket before it is connected, in the order of registration, and accepts or refuses it.
+    ///
+    /// It returns `Result<(), Refusal>`, or a future of it. The client of a refused socket receives `connect_error`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uptick_socketio::{Refusal, Socket, SocketIo};
+    ///
+    /// let io = SocketIo::new();
+    /// io.wrap(|socket: Socket| match socket.auth::<serde_json::Value>() {
+    ///     Ok(auth) if auth["token"] == "secret" => Ok(()),
+    ///     _ => Err(Refusal::new("not authorized").data(&401)),
+    /// });
+    /// io.of("/admin").wrap(|_: Socket| async {
+    ///     // Ask a database.
+    ///     Ok::<(), Refusal>(())
+    /// });
+    /// ```
+    pub fn wrap<M>(self, middleware: impl IntoConnectMiddleware<M>) -> Self {
+        if let Some(state) = self.state() {
+            state.wrap(middleware.into_connect_middleware());
+        }
+        self
+    }
+
+    /// Addresses all sockets of the namespace.
+    pub fn broadcast(self) -> Broadcast {
+        Broadcast::of_namespace(self)
+    }
+
+    /// Addresses the sockets in a room. Further rooms are added by [`Broadcast::to`]; each socket in any of them receives an event once.
+    pub fn to(self, room: impl AsRef<str>) -> Broadcast {
+        self.broadcast().to(room)
+    }
+
+    /// Addresses the sockets that are not in a room.
+    pub fn except(self, room: impl AsRef<str>) -> Broadcast {
+        self.broadcast().except(room)
+    }
+
+    /// Sends an event to all sockets of the namespace, also of other servers, and returns the number of those of this server.
+    pub fn emit<A: ToArguments + ?Sized>(self, event: &str, arguments: &A) -> usize {
+        self.broadcast().emit(event, arguments)
+    }
+
+    /// Returns the sockets of this server, in the order in which they have joined the namespace.
+    pub fn sockets(self) -> Vec<Socket> {
+        let state = self.state();
+        let sockets = state.map_or_else(Vec::new, |state| state.local_sockets());
+        sockets.iter().map(|socket| socket.handle()).collect()
+    }
+
+    /// Returns the socket of this server that has an id.
+    pub fn socket(self, id: &str) -> Option<Socket> {
+        self.state()?.rooms.borrow().socket(id)
+    }
+
+    /// Returns the ids of the sockets of this server in a room.
+    pub fn members(self, room: &str) -> Vec<SocketId> {
+        let state = self.state();
+        state.map_or_else(Vec::new, |state| state.members(room))
+    }
+
+    /// Returns the rooms of this server, without those that are named by the ids of sockets.
+    pub fn rooms(self) -> Vec<Rc<str>> {
+        let state = self.state();
+        state.map_or_else(Vec::new, |state| state.rooms.borrow().names())
+    }
+
+    /// Returns all sockets, also of other servers.
+    ///
+    /// # Errors
+    /// [`Incomplete`] with the sockets that are known, if a server does not respond within [`request_timeout`](crate::SocketIoOptions::request_timeout).
+    pub fn fetch_sockets(self) -> Reply<Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>>> {
+        self.broadcast().fetch_sockets()
+    }
+
+    /// Emits an event to the listeners of the namespace on all other servers.
+    pub fn server_side_emit<A: ToArguments + ?Sized>(self, event: &str, arguments: &A) {
+        if let Some(state) = self.state() {
+            state.server_side_emit(event, arguments);
+        }
+    }
+
+    /// Emits an event to the listeners of the namespace on all other servers, and returns the first argument of the acknowledgement of each.
+    ///
+    /// # Errors
+    /// [`Incomplete`] with those that were received, if a server does not acknowledge within [`request_timeout`](crate::SocketIoOptions::request_timeout).
+    pub fn server_side_emit_with_ack<T: FromArguments + 'static, A: ToArguments + ?Sized>(
+        self,
+        event: &str,
+        arguments: &A,
+    ) -> Reply<Result<Vec<T>, Incomplete<T>>> {
+        match self.state() {
+            Some(state) => state.server_side_emit_with_ack(event, arguments),
+            None => Reply::ready(Ok(Vec::new())),
+        }
+    }
+
+    /// Calls `callback` with each event of that name that another server emits by [`server_side_emit`](Namespace::server_side_emit).
+    pub fn on_server_side<T: FromArguments, R>(
+        self,
+        event: &str,
+        mut callback: impl FnMut(T, Ack) -> R + 'static,
+    ) -> EventListenerId {
+        let Some(state) = self.state() else {
+            return EventListenerId::NONE;
+        };
+        let name = event.to_owned();
+        let mut listeners = state.server_side.borrow_mut();
+        listeners.add(Some(event), Place::Last, false, move |received| {
+            match T::from_arguments(received.arguments) {
+                Ok(arguments) => drop(callback(arguments, Ack::of(received.context.clone()))),
+                Err(error) => {
+                    tracing::warn!("parsing the arguments of the event {name:?} of another server failed: {error}");
+                }
+            }
+        })
+    }
+
+    /// Removes a listener of [`on_server_side`](Namespace::on_server_side). Returns `false` if there is none.
+    pub fn off_server_side(self, id: EventListenerId) -> bool {
+        let Some(state) = self.state() else {
+            return false;
+        };
+        let removed = state.server_side.borrow_mut().remove(id);
+        removed.is_some()
+    }
+
+    pub(crate) fn receive(self, from: &str, message: ClusterMessage) {
+        if let Some(state) = self.state() {
+            state.receive(from, message);
+        }
+    }
+
+    pub(crate) fn receive_response(self, from: &str, response: ClusterResponse) {
+        if let Some(state) = self.state() {
+            state.receive_response(from, response);
+        }
+    }
+
+    pub(crate) fn server_gone(self, server: &str) {
+        if let Some(state) = self.state() {
+            state.server_gone(server);
+        }
+    }
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Namespace").field(&self.name()).finish()
+    }
+}

@@ -1,0 +1,176 @@
+//! A client: its packets, and its sockets in namespaces.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+
+use smallvec::SmallVec;
+use uptick_event_loop::{Timer, add_timer, catch};
+use uptick_websocket::{Message, Text};
+
+use crate::Parser;
+use crate::engine::{Client, ClientProtocol};
+use crate::error::DisconnectReason;
+use crate::namespace;
+use crate::protocol::packet::{Body, Decoder, Packet};
+use crate::protocol::session::CloseReason;
+use crate::server::ServerState;
+use crate::socket::{Phase, SocketState};
+
+/// A client of a server, over one session of Engine.IO.
+pub(crate) struct Peer {
+    own: Weak<Peer>,
+    pub(crate) client: Client,
+    server: Weak<ServerState>,
+    decoder: RefCell<Decoder>,
+    sockets: RefCell<SmallVec<[Rc<SocketState>; 1]>>,
+    /// Runs until the client has joined a namespace.
+    connect_timer: Cell<Option<Timer>>,
+}
+
+impl Peer {
+    pub(crate) fn open(server: &Weak<ServerState>, client: Client) -> Rc<dyn ClientProtocol> {
+        let timeout = server
+            .upgrade()
+            .map(|server| server.options.connect_timeout);
+        let timer = timeout.map(|timeout| {
+            add_timer(timeout, move || {
+                tracing::debug!("a client has not joined a namespace in time");
+                client.close();
+            })
+        });
+        Rc::new_cyclic(|own| Peer {
+            own: Weak::clone(own),
+            client,
+            server: Weak::clone(server),
+            decoder: RefCell::default(),
+            sockets: RefCell::default(),
+            connect_timer: Cell::new(timer),
+        })
+    }
+
+    pub(crate) fn server(&self) -> Option<Rc<ServerState>> {
+        self.server.upgrade()
+    }
+
+    pub(crate) fn parser(&self) -> Parser {
+        self.server()
+            .map_or(Parser::default(), |server| server.options.parser)
+    }
+
+    /// Adds a socket, also one that waits for middleware.
+    pub(crate) fn add(&self, socket: &Rc<SocketState>) {
+        self.sockets.borrow_mut().push(Rc::clone(socket));
+    }
+
+    pub(crate) fn remove(&self, socket: &SocketState) {
+        let mut sockets = self.sockets.borrow_mut();
+        sockets.retain(|one| !std::ptr::eq(&**one, socket));
+    }
+
+    /// Notes that the client has joined a namespace.
+    pub(crate) fn joined(&self) {
+        if let Some(timer) = self.connect_timer.take() {
+            timer.cancel();
+        }
+    }
+
+    pub(crate) fn sockets(&self) -> SmallVec<[Rc<SocketState>; 1]> {
+        self.sockets.borrow().clone()
+    }
+
+    fn find(&self, namespace: &Text) -> Option<Rc<SocketState>> {
+        let sockets = self.sockets.borrow();
+        let found = sockets
+            .iter()
+            .find(|socket| *namespace == *socket.namespace.name);
+        found.cloned()
+    }
+
+    fn decode(&self, message: Message) -> Result<Option<Packet>, ()> {
+        let server = self.server().ok_or(())?;
+        let limits = &server.options.limits;
+        let mut decoder = self.decoder.borrow_mut();
+        let decoded = server.options.parser.decode(&mut decoder, message, limits);
+        decoded.map_err(|error| tracing::debug!("{error}"))
+    }
+
+    /// Closes the session because of an invalid packet.
+    fn violation(&self, message: &str) {
+        tracing::debug!("closing a session of Socket.IO: {message}");
+        self.client.close();
+    }
+
+    fn end(&self, reason: DisconnectReason) {
+        self.joined();
+        for socket in self.sockets() {
+            socket.disconnected(reason);
+        }
+        self.sockets.take();
+    }
+
+    fn on_packet(self: &Rc<Self>, packet: Packet) {
+        let Packet {
+            namespace,
+            id,
+            body,
+        } = packet;
+        let Some(socket) = self.find(&namespace) else {
+            return match body {
+                Body::Connect(auth) => namespace::connect(self, &namespace, auth),
+                _ => self.violation("a packet for a namespace that the client has not joined"),
+            };
+        };
+        if socket.phase.get() == Phase::Connecting {
+            return match body {
+                Body::Disconnect => socket.discard(),
+                _ => self.violation("a packet before the namespace was joined"),
+            };
+        }
+        match body {
+            Body::Event { name, arguments } => {
+                if let Some(name) = name {
+                    socket.on_event(&name, arguments, id);
+                }
+            }
+            Body::Ack(arguments) => {
+                if let Some(id) = id {
+                    socket.on_ack(id, arguments);
+                }
+            }
+            Body::Disconnect => socket.disconnected(DisconnectReason::ClientNamespaceDisconnect),
+            Body::Connect(_) | Body::ConnectError(_) => {
+                self.violation("the client has joined the namespace already");
+            }
+        }
+    }
+}
+
+impl ClientProtocol for Peer {
+    fn message(&self, message: Message) {
+        let Some(own) = self.own.upgrade() else {
+            return;
+        };
+        match self.decode(message) {
+            Ok(None) => {}
+            Ok(Some(packet)) => {
+                if let Err(message) = catch(|| own.on_packet(packet)) {
+                    tracing::error!("a callback of a socket panicked: {message}");
+                    self.client.close();
+                }
+            }
+            Err(()) => self.client.close(),
+        }
+    }
+
+    fn drained(&self) {
+        for socket in self.sockets() {
+            if let Err(message) = catch(|| socket.drained()) {
+                tracing::error!("a `drain` callback of a socket panicked: {message}");
+            }
+        }
+    }
+
+    fn closed(&self, reason: CloseReason) {
+        self.end(reason.into());
+    }
+}

@@ -1,0 +1,125 @@
+//! Results that come later.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// A result that comes later: a future, and a callback for those who do not await it.
+///
+/// The operation has begun already, and goes on when the reply is dropped.
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use uptick_socketio::{AckError, Socket};
+///
+/// fn ask(socket: Socket) {
+///     let reply = socket.timeout(Duration::from_secs(5)).emit_with_ack("question", "Tea?");
+///     reply.then(|answer: Result<String, AckError>| match answer {
+///         Ok(answer) => println!("the client says {answer}"),
+///         Err(error) => eprintln!("{error}"),
+///     });
+/// }
+/// ```
+#[must_use = "the result is lost, unless the reply is awaited or has a callback"]
+pub struct Reply<T> {
+    state: Rc<RefCell<State<T>>>,
+}
+
+enum State<T> {
+    Pending(Option<Waker>),
+    Callback(Box<dyn FnOnce(T)>),
+    Ready(T),
+    /// The result was taken, or the reply dropped.
+    Done,
+}
+
+/// The side that sets the result of a [`Reply`].
+pub struct Resolver<T> {
+    state: Rc<RefCell<State<T>>>,
+}
+
+impl<T: 'static> Reply<T> {
+    /// Returns a reply without a result, and the resolver that sets it.
+    pub fn pending() -> (Reply<T>, Resolver<T>) {
+        let state = Rc::new(RefCell::new(State::Pending(None)));
+        let resolver = Resolver {
+            state: Rc::clone(&state),
+        };
+        (Reply { state }, resolver)
+    }
+
+    /// Returns a reply that has its result already.
+    pub fn ready(value: T) -> Reply<T> {
+        let (reply, resolver) = Reply::pending();
+        resolver.resolve(value);
+        reply
+    }
+
+    /// Calls `callback` with the result: at once if it is there.
+    pub fn then(self, callback: impl FnOnce(T) + 'static) {
+        let before = self.state.replace(State::Done);
+        match before {
+            State::Ready(value) => callback(value),
+            State::Pending(_) => {
+                self.state.replace(State::Callback(Box::new(callback)));
+            }
+            State::Callback(_) | State::Done => {}
+        }
+    }
+
+    /// Returns a reply with the result of `f`.
+    pub fn map<U: 'static>(self, f: impl FnOnce(T) -> U + 'static) -> Reply<U> {
+        let (reply, resolver) = Reply::pending();
+        self.then(move |value| resolver.resolve(f(value)));
+        reply
+    }
+}
+
+impl<T> Resolver<T> {
+    /// Sets the result: wakes the task that awaits it, or calls the callback.
+    pub fn resolve(self, value: T) {
+        let before = self.state.replace(State::Done);
+        match before {
+            State::Pending(waker) => {
+                self.state.replace(State::Ready(value));
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }
+            State::Callback(callback) => callback(value),
+            State::Ready(_) | State::Done => {}
+        }
+    }
+}
+
+impl<T> Future for Reply<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let mut state = self.state.borrow_mut();
+        match std::mem::replace(&mut *state, State::Done) {
+            State::Ready(value) => Poll::Ready(value),
+            _ => {
+                *state = State::Pending(Some(context.waker().clone()));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Reply<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ready = matches!(*self.state.borrow(), State::Ready(_));
+        f.debug_struct("Reply").field("ready", &ready).finish()
+    }
+}
+
+impl<T> fmt::Debug for Resolver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolver").finish_non_exhaustive()
+    }
+}

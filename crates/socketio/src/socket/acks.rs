@@ -1,0 +1,157 @@
+//! Acknowledgements, in both directions.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use uptick_event_loop::{Timer, add_timer};
+
+use super::{Socket, SocketState};
+use crate::error::AckError;
+use crate::protocol::packet::Arguments;
+use crate::{Namespace, ToArguments};
+
+/// The callback for an acknowledgement.
+pub(crate) type PendingAck = Box<dyn FnOnce(Result<Arguments, AckError>)>;
+
+/// The acknowledgements that are awaited from a client.
+#[derive(Default)]
+pub(crate) struct PendingAcks {
+    pending: HashMap<u64, (PendingAck, Timer)>,
+}
+
+impl PendingAcks {
+    pub(super) fn take(&mut self) -> PendingAcks {
+        std::mem::take(self)
+    }
+
+    /// Calls all callbacks: the client is gone.
+    pub(super) fn fail(self) {
+        for (callback, timer) in self.pending.into_values() {
+            timer.cancel();
+            callback(Err(AckError::Disconnected));
+        }
+    }
+}
+
+impl SocketState {
+    /// Waits for an acknowledgement. Returns `false`, after a call of the callback, if that is not possible.
+    pub(crate) fn await_ack(&self, id: u64, timeout: Duration, callback: PendingAck) -> bool {
+        let limit = self
+            .namespace
+            .server()
+            .map_or(0, |server| server.options.max_pending_acks);
+        let pending = self
+            .if_rare(|rare| rare.acks.pending.len())
+            .unwrap_or_default();
+        if !self.is_connected() {
+            callback(Err(AckError::Disconnected));
+            return false;
+        }
+        if pending >= limit {
+            callback(Err(AckError::TooMany { limit }));
+            return false;
+        }
+        let socket = self.handle();
+        let timer = add_timer(timeout, move || {
+            let state = SocketState::of(socket);
+            let taken = state.and_then(|state| state.take_ack(id));
+            if let Some((callback, _)) = taken {
+                callback(Err(AckError::Timeout));
+            }
+        });
+        self.with_rare(|rare| rare.acks.pending.insert(id, (callback, timer)));
+        true
+    }
+
+    fn take_ack(&self, id: u64) -> Option<(PendingAck, Timer)> {
+        self.if_rare(|rare| {
+            let taken = rare.acks.pending.remove(&id);
+            if rare.acks.pending.is_empty() {
+                rare.acks.pending.shrink_to(8);
+            }
+            taken
+        })?
+    }
+
+    /// Stops waiting for an acknowledgement: the packet was not sent.
+    pub(crate) fn cancel_ack(&self, id: u64) {
+        if let Some((callback, timer)) = self.take_ack(id) {
+            timer.cancel();
+            callback(Err(AckError::NotSent));
+        }
+    }
+
+    /// Handles an acknowledgement of the client. One that is not awaited is ignored.
+    pub(crate) fn on_ack(&self, id: u64, arguments: Arguments) {
+        if let Some((callback, timer)) = self.take_ack(id) {
+            timer.cancel();
+            callback(Ok(arguments));
+        }
+    }
+}
+
+/// The sender of an event, and whether it wants an acknowledgement.
+#[derive(Clone, Debug)]
+pub(crate) enum AckContext {
+    /// No acknowledgement is wanted.
+    None,
+    /// A client.
+    Client { socket: Socket, id: u64 },
+    /// Another server.
+    Server {
+        namespace: Namespace,
+        server: Rc<str>,
+        request: Rc<str>,
+    },
+}
+
+/// The acknowledgement of a received event, to be sent now or later, once.
+///
+/// Nothing is sent if the sender has not asked for it, or is gone.
+pub struct Ack {
+    context: AckContext,
+}
+
+impl Ack {
+    pub(crate) fn of(context: AckContext) -> Ack {
+        Ack { context }
+    }
+
+    /// Returns whether the sender has asked for an acknowledgement.
+    pub fn is_wanted(&self) -> bool {
+        !matches!(self.context, AckContext::None)
+    }
+
+    /// Sends the acknowledgement: a tuple as several arguments, every other value as one.
+    ///
+    /// A value that cannot be serialized is logged, and not sent.
+    pub fn send<A: ToArguments + ?Sized>(self, arguments: &A) {
+        match self.context {
+            AckContext::None => {}
+            AckContext::Client { socket, id } => {
+                if let Some(socket) = SocketState::of(socket) {
+                    socket.acknowledge(id, arguments);
+                }
+            }
+            AckContext::Server {
+                namespace,
+                server,
+                request,
+            } => {
+                if let Some(namespace) = namespace.state() {
+                    namespace.acknowledge_server(&server, &request, arguments);
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Ack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ack")
+            .field("wanted", &self.is_wanted())
+            .finish()
+    }
+}

@@ -1,0 +1,425 @@
+//! Sockets: clients in a namespace.
+//!
+//! ```text
+//! receiving ─→ state ←─ sending      events of the client · events for it
+//!                ↓
+//!              acks                  acknowledgements, in both directions
+//! ```
+
+mod acks;
+mod emission;
+mod handshake;
+mod receiving;
+mod sending;
+mod state;
+
+pub use acks::Ack;
+pub(crate) use acks::{AckContext, PendingAck};
+pub use emission::Emission;
+pub(crate) use state::{Phase, SocketState};
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use uptick_event_loop::Id;
+use uptick_websocket::Sent;
+
+use crate::engine::{Client, Handshake};
+use crate::error::{AckError, Refusal};
+use crate::listeners::{EventListenerId, Place, Received};
+use crate::protocol::Value;
+use crate::protocol::packet::{Arguments, EncodeError};
+use crate::protocol::session::Transport;
+use crate::{Broadcast, FromArguments, Namespace, Reply, SocketId, ToArguments};
+
+/// A client in a namespace.
+///
+/// A `Copy` handle; a handle whose socket is disconnected does nothing. Listeners of one socket run in the order in which its events arrive.
+///
+/// # Events
+/// The names of events are those that clients send, besides these:
+///
+/// | event | payload | when |
+/// |---|---|---|
+/// | `disconnecting` | [`DisconnectReason`](crate::DisconnectReason), or `String` | the socket leaves the namespace; its rooms are still there |
+/// | `disconnect` | [`DisconnectReason`](crate::DisconnectReason), or `String` | the socket has left the namespace: the last event |
+/// | `drain` | `()` | what was queued is sent, after [`emit`](Socket::emit) returned [`Sent::Buffered`] |
+/// | `error` | [`Refusal`] | an event was dropped: a [middleware](Socket::wrap) has refused it, or its arguments do not fit the listener |
+///
+/// # Examples
+///
+/// ```
+/// use uptick_socketio::{Ack, DisconnectReason, Socket};
+///
+/// fn serve(socket: Socket) {
+///     socket.on("join", move |room: String| socket.join(room));
+///     socket.on("say", move |(room, text): (String, String)| socket.to(room).emit("said", &text));
+///     socket.on_ack("rooms", move |(), ack: Ack| ack.send(&socket.rooms()));
+///     socket.on("disconnect", move |reason: DisconnectReason| println!("{}: {reason}", socket.id()));
+/// }
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Socket {
+    id: Option<Id>,
+    local: PhantomData<*const ()>,
+}
+
+impl Socket {
+    pub(crate) fn of_id(id: Option<Id>) -> Socket {
+        Socket {
+            id,
+            local: PhantomData,
+        }
+    }
+
+    fn state(self) -> Option<Rc<SocketState>> {
+        SocketState::of(self)
+    }
+
+    /// Returns the id, which other clients may see. After `disconnect` it is that of no socket.
+    pub fn id(self) -> SocketId {
+        self.state().map_or(SocketId::NONE, |state| state.id)
+    }
+
+    /// Returns the namespace.
+    pub fn namespace(self) -> Namespace {
+        self.state()
+            .map_or(Namespace::STALE, |state| state.namespace.handle())
+    }
+
+    /// Returns the client, whose connection is shared by its sockets in other namespaces.
+    pub fn client(self) -> Option<Client> {
+        Some(self.state()?.client)
+    }
+
+    /// Returns whether the socket is connected. It is not while middleware runs.
+    pub fn is_connected(self) -> bool {
+        self.state().is_some_and(|state| state.is_connected())
+    }
+
+    /// Returns whether the client has come back after a short disconnection, with its id, rooms and data
+    /// ([`recovery`](crate::SocketIoOptions::recovery)).
+    pub fn is_recovered(self) -> bool {
+        self.state().is_some_and(|state| state.recovered)
+    }
+
+    /// Returns the current transport of the client.
+    pub fn transport(self) -> Option<Transport> {
+        self.state()?.client.transport()
+    }
+
+    /// Returns the first request of the client: its headers, address and query.
+    pub fn handshake(self) -> Option<Rc<Handshake>> {
+        self.state()?.client.handshake()
+    }
+
+    /// Parses what the client has sent to authenticate itself for this namespace (`auth` of the official client); `{}` if it has sent nothing.
+    ///
+    /// # Errors
+    ///
+    /// The error of `serde_json` if it does not fit the type.
+    pub fn auth<T: DeserializeOwned>(self) -> Result<T, serde_json::Error> {
+        match self
+            .state()
+            .as_deref()
+            .and_then(|state| state.auth.as_ref())
+        {
+            Some(auth) => auth.parse(),
+            None => serde_json::from_str("{}"),
+        }
+    }
+
+    /// Keeps a value with the socket, in the place of the one before. [`fetch_sockets`](Broadcast::fetch_sockets) returns it, also on other servers, and a recovered
+    /// socket has it. Default: null.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] if it cannot be serialized.
+    pub fn set_data<T: Serialize + ?Sized>(self, data: &T) -> Result<(), EncodeError> {
+        let mut data = Value::of(data)?;
+        if let Some(state) = self.state() {
+            state.with_rare(|rare| std::mem::swap(&mut rare.data, &mut data));
+        }
+        Ok(())
+    }
+
+    /// Returns the value that is kept with the socket; `None` if it does not fit the type.
+    pub fn data<T: for<'de> Deserialize<'de>>(self) -> Option<T> {
+        T::deserialize(self.state()?.data()).ok()
+    }
+
+    /// Calls `callback` with the arguments of each event of that name.
+    ///
+    /// Arguments that do not fit the type are reported by `error`, and the callback is not called. See [`FromArguments`].
+    pub fn on<T: FromArguments, R>(
+        self,
+        event: &str,
+        mut callback: impl FnMut(T) -> R + 'static,
+    ) -> EventListenerId {
+        self.add(event, false, move |arguments, _| {
+            callback(arguments);
+        })
+    }
+
+    /// Calls `callback` with the next event of that name.
+    pub fn once<T: FromArguments, R>(
+        self,
+        event: &str,
+        mut callback: impl FnMut(T) -> R + 'static,
+    ) -> EventListenerId {
+        self.add(event, true, move |arguments, _| {
+            callback(arguments);
+        })
+    }
+
+    /// Calls `callback` with the arguments of each event of that name, and its acknowledgement.
+    pub fn on_ack<T: FromArguments, R>(
+        self,
+        event: &str,
+        mut callback: impl FnMut(T, Ack) -> R + 'static,
+    ) -> EventListenerId {
+        self.add(event, false, move |arguments, context| {
+            callback(arguments, Ack::of(context));
+        })
+    }
+
+    fn add<T: FromArguments>(
+        self,
+        event: &str,
+        once: bool,
+        mut callback: impl FnMut(T, AckContext) + 'static,
+    ) -> EventListenerId {
+        let Some(state) = self.state() else {
+            return EventListenerId::NONE;
+        };
+        let listener = move |received: &Received<'_, AckContext>| match T::from_arguments(
+            received.arguments,
+        ) {
+            Ok(arguments) => callback(arguments, received.context.clone()),
+            Err(error) => self.refuse_arguments(received.name, &error),
+        };
+        let mut listeners = state.listeners.borrow_mut();
+        listeners.add(Some(event), Place::Last, once, listener)
+    }
+
+    #[cold]
+    fn refuse_arguments(self, event: &str, error: &serde_json::Error) {
+        if event == "error" {
+            return;
+        }
+        if let Some(state) = self.state() {
+            let message = format!("parsing the arguments of the event {event:?} failed: {error}");
+            let refusal = Refusal::new(message);
+            state.report(Value::of(&refusal).unwrap_or_default(), &refusal);
+        }
+    }
+
+    /// Calls `callback` with the name and the arguments of each event that the client sends, before other listeners.
+    pub fn on_any<R>(
+        self,
+        callback: impl FnMut(&str, &Arguments) -> R + 'static,
+    ) -> EventListenerId {
+        self.add_any(Place::Last, callback)
+    }
+
+    /// Calls `callback` as [`on_any`](Socket::on_any), before the listeners that were added by it.
+    pub fn prepend_any<R>(
+        self,
+        callback: impl FnMut(&str, &Arguments) -> R + 'static,
+    ) -> EventListenerId {
+        self.add_any(Place::First, callback)
+    }
+
+    fn add_any<R>(
+        self,
+        place: Place,
+        mut callback: impl FnMut(&str, &Arguments) -> R + 'static,
+    ) -> EventListenerId {
+        let Some(state) = self.state() else {
+            return EventListenerId::NONE;
+        };
+        let any = state.with_rare(|rare| Rc::clone(&rare.any));
+        let mut any = any.borrow_mut();
+        any.add(None, place, false, move |received| {
+            callback(received.name, received.arguments);
+        })
+    }
+
+    /// Calls `callback` with the name and the arguments of each event that is sent to the client, broadcasts included. Acknowledgements are no events.
+    pub fn on_any_outgoing<R>(
+        self,
+        mut callback: impl FnMut(&str, &Arguments) -> R + 'static,
+    ) -> EventListenerId {
+        let Some(state) = self.state() else {
+            return EventListenerId::NONE;
+        };
+        let outgoing = state.with_rare(|rare| Rc::clone(&rare.outgoing));
+        let mut outgoing = outgoing.borrow_mut();
+        if outgoing.is_empty() {
+            state.namespace.add_outgoing_listeners(1);
+        }
+        outgoing.add(None, Place::Last, false, move |sent| {
+            callback(sent.name, sent.arguments);
+        })
+    }
+
+    /// Removes a listener of [`on`](Socket::on), [`once`](Socket::once) or [`on_ack`](Socket::on_ack). Returns `false` if there is none.
+    pub fn off(self, id: EventListenerId) -> bool {
+        let Some(state) = self.state() else {
+            return false;
+        };
+        let removed = state.listeners.borrow_mut().remove(id);
+        removed.is_some()
+    }
+
+    /// Removes the listeners of an event.
+    pub fn remove_listeners(self, event: &str) {
+        if let Some(state) = self.state() {
+            let removed = state.listeners.borrow_mut().remove_named(event);
+            drop(removed);
+        }
+    }
+
+    /// Removes a listener of [`on_any`](Socket::on_any). Returns `false` if there is none.
+    pub fn off_any(self, id: EventListenerId) -> bool {
+        let state = self.state();
+        let any = state.and_then(|state| state.if_rare(|rare| Rc::clone(&rare.any)));
+        let removed = any.map(|any| any.borrow_mut().remove(id));
+        removed.flatten().is_some()
+    }
+
+    /// Removes a listener of [`on_any_outgoing`](Socket::on_any_outgoing). Returns `false` if there is none.
+    pub fn off_any_outgoing(self, id: EventListenerId) -> bool {
+        let Some(state) = self.state() else {
+            return false;
+        };
+        let Some(outgoing) = state.if_rare(|rare| Rc::clone(&rare.outgoing)) else {
+            return false;
+        };
+        let removed = outgoing.borrow_mut().remove(id);
+        let is_last = removed.is_some() && outgoing.borrow().is_empty();
+        if is_last {
+            state.namespace.add_outgoing_listeners(-1);
+        }
+        removed.is_some()
+    }
+
+    /// Adds a middleware for received events: a function of the name and the arguments that accepts or refuses each, before its listeners. Refusals are reported by
+    /// `error`; an acknowledgement is not sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uptick_socketio::{Refusal, Socket};
+    ///
+    /// fn protect(socket: Socket) {
+    ///     socket.wrap(|event, arguments| match event {
+    ///         "upload" if arguments.len() != 1 => Err(Refusal::new("one file at a time")),
+    ///         _ => Ok(()),
+    ///     });
+    ///     socket.on("error", move |refusal: Refusal| socket.emit("refused", refusal.message()));
+    /// }
+    /// ```
+    pub fn wrap(self, middleware: impl Fn(&str, &Arguments) -> Result<(), Refusal> + 'static) {
+        if let Some(state) = self.state() {
+            state.with_rare(|rare| rare.middlewares.push(Rc::new(middleware)));
+        }
+    }
+
+    /// Sends an event to the client. A tuple is sent as several arguments, every other value as one; see [`ToArguments`].
+    ///
+    /// [`Sent::Buffered`] means that the client does not read as fast: `drain` follows. [`Sent::Dropped`] means that the socket is disconnected, the queue is full
+    /// ([`EngineOptions::slow_policy`](crate::engine::EngineOptions::slow_policy)), or the arguments cannot be encoded, which is logged.
+    pub fn emit<A: ToArguments + ?Sized>(self, event: &str, arguments: &A) -> Sent {
+        let state = self.state();
+        state.map_or(Sent::Dropped, |state| state.emit(event, arguments, false))
+    }
+
+    /// Sends the event `message`.
+    pub fn send<A: ToArguments + ?Sized>(self, arguments: &A) -> Sent {
+        self.emit("message", arguments)
+    }
+
+    /// Sends an event, and returns the acknowledgement of the client.
+    ///
+    /// # Errors
+    ///
+    /// [`AckError`] if the client does not acknowledge in time ([`timeout`](Socket::timeout)), leaves, or sends arguments that do not fit the type.
+    ///
+    /// # Limits
+    ///
+    /// [`SocketIoOptions::max_pending_acks`](crate::SocketIoOptions::max_pending_acks).
+    pub fn emit_with_ack<T: FromArguments + 'static, A: ToArguments + ?Sized>(
+        self,
+        event: &str,
+        arguments: &A,
+    ) -> Reply<Result<T, AckError>> {
+        Emission::of(self).emit_with_ack(event, arguments)
+    }
+
+    /// Sets options of one emission: it is dropped if it cannot be written at once, because the client is slow or between two polls.
+    pub fn volatile(self) -> Emission {
+        Emission::of(self).volatile()
+    }
+
+    /// Sets options of one emission: the time in which the client has to acknowledge. Default: [`SocketIoOptions::ack_timeout`](crate::SocketIoOptions::ack_timeout).
+    pub fn timeout(self, timeout: Duration) -> Emission {
+        Emission::of(self).timeout(timeout)
+    }
+
+    /// Addresses all other sockets of the namespace.
+    pub fn broadcast(self) -> Broadcast {
+        Broadcast::from_socket(self)
+    }
+
+    /// Addresses the other sockets in a room. Further rooms are added by [`Broadcast::to`].
+    pub fn to(self, room: impl AsRef<str>) -> Broadcast {
+        self.broadcast().to(room)
+    }
+
+    /// Addresses all other sockets that are not in a room.
+    pub fn except(self, room: impl AsRef<str>) -> Broadcast {
+        self.broadcast().except(room)
+    }
+
+    /// Joins a room. Returns `false` if the socket is not connected, or in as many rooms as it may be ([`SocketIoOptions::max_rooms`](crate::SocketIoOptions::max_rooms)).
+    pub fn join(self, room: impl AsRef<str>) -> bool {
+        self.state().is_some_and(|state| state.join(room.as_ref()))
+    }
+
+    /// Leaves a room.
+    pub fn leave(self, room: impl AsRef<str>) {
+        if let Some(state) = self.state() {
+            state.leave(room.as_ref());
+        }
+    }
+
+    /// Returns the rooms; the first is that of the socket's id.
+    pub fn rooms(self) -> Vec<Rc<str>> {
+        self.state().map_or_else(Vec::new, |state| state.rooms())
+    }
+
+    /// Disconnects the socket from its namespace. The client does not connect again by itself.
+    pub fn disconnect(self) {
+        if let Some(state) = self.state() {
+            state.leave_namespace(crate::DisconnectReason::ServerNamespaceDisconnect);
+        }
+    }
+
+    /// Disconnects all sockets of the client, and closes its connection.
+    pub fn disconnect_client(self) {
+        if let Some(state) = self.state() {
+            state.disconnect_client();
+        }
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Socket").field(&self.id()).finish()
+    }
+}

@@ -1,0 +1,348 @@
+//! The state of a socket, from CONNECT to its end.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+
+use smallvec::SmallVec;
+use uptick_event_loop::{Id, Table, add_timer, catch};
+
+use super::acks::PendingAcks;
+use super::handshake::to_value;
+use super::{AckContext, Socket};
+use crate::adapter::RemoteSocket;
+use crate::engine::Client;
+use crate::error::{DisconnectReason, Refusal};
+use crate::listeners::{NamedListeners, Received};
+use crate::namespace::NamespaceState;
+use crate::peer::Peer;
+use crate::protocol::Value;
+use crate::protocol::packet::{Arguments, Data, Encoded};
+use crate::recovery::{Recovered, Session};
+use crate::{SocketId, listeners};
+
+/// A middleware for received events: the name and the arguments.
+pub(super) type PacketMiddleware = Rc<dyn Fn(&str, &Arguments) -> Result<(), Refusal>>;
+
+/// The state of a socket.
+pub(crate) struct SocketState {
+    pub(crate) id: SocketId,
+    handle: Cell<Option<Id>>,
+    pub(crate) client: Client,
+    peer: Weak<Peer>,
+    pub(crate) namespace: Rc<NamespaceState>,
+    /// What the client has sent to authenticate itself.
+    pub(super) auth: Option<Box<Data>>,
+    pub(crate) phase: Cell<Phase>,
+    pub(super) recovered: bool,
+    /// Whether the socket is not in the room of its own id.
+    left_own: Cell<bool>,
+    /// The private id, if connection state recovery is on.
+    pub(crate) pid: Option<Box<SocketId>>,
+    rooms: RefCell<SmallVec<[Rc<str>; 1]>>,
+    pub(super) listeners: RefCell<NamedListeners<AckContext>>,
+    pub(super) rare: RefCell<Option<Box<Rare>>>,
+}
+
+/// The phases of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Middleware decides.
+    Connecting,
+    Connected,
+    /// It is leaving; its rooms are still there.
+    Leaving,
+    Disconnected,
+}
+
+/// State that only some sockets have.
+#[derive(Default)]
+pub(super) struct Rare {
+    pub(super) data: Value,
+    pub(super) acks: PendingAcks,
+    pub(super) middlewares: Vec<PacketMiddleware>,
+    pub(super) any: Rc<RefCell<NamedListeners<AckContext>>>,
+    pub(super) outgoing: Rc<RefCell<NamedListeners<AckContext>>>,
+}
+
+thread_local! {
+    static SOCKETS: RefCell<Table<Rc<SocketState>>> = const { RefCell::new(Table::new()) };
+}
+
+impl SocketState {
+    pub(crate) fn create(
+        peer: &Rc<Peer>,
+        namespace: &Rc<NamespaceState>,
+        auth: Option<Data>,
+        recovered: Option<&Recovered>,
+    ) -> Rc<SocketState> {
+        let pid = namespace
+            .recovery
+            .as_ref()
+            .map(|_| Box::new(recovered.map_or_else(SocketId::random, |recovered| recovered.pid)));
+        let state = Rc::new(SocketState {
+            id: recovered.map_or_else(SocketId::random, |recovered| recovered.id),
+            handle: Cell::new(None),
+            client: peer.client,
+            peer: Rc::downgrade(peer),
+            namespace: Rc::clone(namespace),
+            auth: auth.map(Box::new),
+            phase: Cell::new(Phase::Connecting),
+            recovered: recovered.is_some(),
+            left_own: Cell::new(false),
+            pid,
+            rooms: RefCell::default(),
+            listeners: RefCell::default(),
+            rare: RefCell::default(),
+        });
+        let inserted = SOCKETS.try_with(|all| all.borrow_mut().insert(Rc::clone(&state)));
+        state.handle.set(inserted.ok().flatten());
+        if let Some(recovered) = recovered {
+            state.with_rare(|rare| rare.data = recovered.data.clone());
+        }
+        state
+    }
+
+    pub(crate) fn of(socket: Socket) -> Option<Rc<SocketState>> {
+        let id = socket.id?;
+        let found = SOCKETS.try_with(|all| all.borrow_mut().get_mut(id).map(|one| Rc::clone(one)));
+        found.ok().flatten()
+    }
+
+    pub(crate) fn handle(&self) -> Socket {
+        Socket::of_id(self.handle.get())
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        matches!(self.phase.get(), Phase::Connected | Phase::Leaving)
+    }
+
+    /// Calls `f` with the state that only some have, made now. `f` calls nothing of the program.
+    pub(super) fn with_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> R {
+        f(self.rare.borrow_mut().get_or_insert_default())
+    }
+
+    /// Calls `f` with the state that only some have, if this one has it.
+    pub(super) fn if_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> Option<R> {
+        self.rare.borrow_mut().as_deref_mut().map(f)
+    }
+
+    /// Joins a room. Returns `false` if the socket is not connected, or in as many rooms as it may be.
+    pub(crate) fn join(&self, room: &str) -> bool {
+        if !matches!(self.phase.get(), Phase::Connected) {
+            return false;
+        }
+        if room == &*self.id {
+            if self.left_own.replace(false) {
+                let mut rooms = self.namespace.rooms.borrow_mut();
+                rooms.join_own(self.id, self.handle());
+            }
+            return true;
+        }
+        if self.rooms.borrow().iter().any(|one| **one == *room) {
+            return true;
+        }
+        let limit = self
+            .namespace
+            .server()
+            .map_or(0, |server| server.options.max_rooms);
+        if self.rooms.borrow().len() >= limit {
+            tracing::warn!("joining the room {room:?} failed: the socket is in {limit} rooms");
+            return false;
+        }
+        let name = self.namespace.join(self, room);
+        self.rooms.borrow_mut().push(name);
+        true
+    }
+
+    pub(crate) fn leave(&self, room: &str) {
+        if room == &*self.id {
+            if self.is_connected() && !self.left_own.replace(true) {
+                self.namespace.rooms.borrow_mut().leave_own(self.id);
+            }
+            return;
+        }
+        let mut rooms = self.rooms.borrow_mut();
+        let at = rooms.iter().position(|one| **one == *room);
+        let left = at.map(|at| rooms.remove(at));
+        drop(rooms);
+        if left.is_some() {
+            self.namespace.leave(self, room);
+        }
+    }
+
+    /// Returns the rooms, that of the own id first.
+    pub(crate) fn rooms(&self) -> Vec<Rc<str>> {
+        let own = self.is_connected() && !self.left_own.get();
+        let own = own.then(|| Rc::from(self.id.as_str()));
+        own.into_iter()
+            .chain(self.rooms.borrow().iter().cloned())
+            .collect()
+    }
+
+    /// Takes back a socket that was never connected.
+    pub(crate) fn discard(&self) {
+        self.phase.set(Phase::Disconnected);
+        self.forget();
+    }
+
+    /// Disconnects the socket, and tells the client.
+    pub(crate) fn leave_namespace(&self, reason: DisconnectReason) {
+        if self.phase.get() != Phase::Connected {
+            return;
+        }
+        let Some(server) = self.namespace.server() else {
+            return;
+        };
+        match server.options.parser.disconnect(&self.namespace.name) {
+            Ok(packet) => drop(self.client.send_packet(&packet)),
+            Err(error) => tracing::error!("disconnecting a socket failed: {error}"),
+        }
+        self.disconnected(reason);
+    }
+
+    /// Disconnects all sockets of the client, and closes its connection.
+    pub(crate) fn disconnect_client(&self) {
+        let Some(peer) = self.peer.upgrade() else {
+            return;
+        };
+        for socket in peer.sockets() {
+            socket.leave_namespace(DisconnectReason::ServerNamespaceDisconnect);
+        }
+        self.client.close();
+    }
+
+    /// Ends the socket: emits `disconnecting`, leaves the rooms, and emits `disconnect`.
+    pub(crate) fn disconnected(&self, reason: DisconnectReason) {
+        match self.phase.get() {
+            Phase::Connected => {}
+            Phase::Connecting => return self.discard(),
+            Phase::Leaving | Phase::Disconnected => return,
+        }
+        self.phase.set(Phase::Leaving);
+        self.emit_reserved("disconnecting", reason);
+        self.keep_for_recovery(reason);
+        for room in self.rooms.take() {
+            self.namespace.leave(self, &room);
+        }
+        self.namespace.remove_socket(self);
+        self.phase.set(Phase::Disconnected);
+        let acks = self.if_rare(|rare| rare.acks.take()).unwrap_or_default();
+        if let Err(message) = catch(|| acks.fail()) {
+            tracing::error!("a callback of an acknowledgement panicked: {message}");
+        }
+        self.emit_reserved("disconnect", reason);
+        self.forget();
+        self.namespace.remove_if_empty();
+    }
+
+    /// Emits an event of this side, whose argument is the reason.
+    fn emit_reserved(&self, name: &str, reason: DisconnectReason) {
+        if self.listeners.borrow().count(name) == 0 {
+            return;
+        }
+        let arguments = Arguments::of_values(vec![Value::from(reason.name())]);
+        if let Err(message) = catch(|| self.emit_local(name, &arguments)) {
+            tracing::error!("a {name:?} callback of a socket panicked: {message}");
+        }
+    }
+
+    /// Calls the listeners of an event that the client has not sent.
+    pub(super) fn emit_local(&self, name: &str, arguments: &Arguments) -> bool {
+        let received = Received {
+            name,
+            arguments,
+            context: AckContext::None,
+        };
+        listeners::emit(&self.listeners, Some(name), &received)
+    }
+
+    fn keep_for_recovery(&self, reason: DisconnectReason) {
+        let (Some(recovery), Some(pid)) = (&self.namespace.recovery, &self.pid) else {
+            return;
+        };
+        if !reason.is_recoverable() {
+            return;
+        }
+        let rooms = self.rooms.borrow();
+        let session = Session {
+            id: self.id,
+            rooms: rooms.iter().map(|room| (**room).to_owned()).collect(),
+            data: self.data(),
+            at: std::time::Instant::now(),
+        };
+        let mut recovery = recovery.borrow_mut();
+        recovery.keep(**pid, session);
+        // A namespace that is empty then is removed.
+        let namespace = self.namespace.handle();
+        if self.namespace.is_dynamic() {
+            add_timer(recovery.retention(), move || {
+                if let Some(namespace) = namespace.state() {
+                    namespace.remove_if_empty();
+                }
+            });
+        }
+    }
+
+    pub(crate) fn data(&self) -> Value {
+        self.if_rare(|rare| rare.data.clone()).unwrap_or_default()
+    }
+
+    /// Removes the socket from its client and from the table, and drops what the program has registered.
+    fn forget(&self) {
+        if let Some(peer) = self.peer.upgrade() {
+            peer.remove(self);
+        }
+        let removed = self
+            .handle
+            .get()
+            .and_then(|id| SOCKETS.try_with(|all| all.borrow_mut().remove(id)).ok());
+        let listeners = self.listeners.take();
+        let rare = self.rare.take();
+        if rare
+            .as_ref()
+            .is_some_and(|rare| !rare.outgoing.borrow().is_empty())
+        {
+            self.namespace.add_outgoing_listeners(-1);
+        }
+        if let Err(message) = catch(|| drop((removed, listeners, rare))) {
+            tracing::error!("a callback of a socket panicked as it was dropped: {message}");
+        }
+    }
+
+    /// Calls the listeners of sent events.
+    pub(crate) fn notify_outgoing(&self, packet: &Encoded) {
+        let listeners = self.if_rare(|rare| Rc::clone(&rare.outgoing));
+        let Some(listeners) = listeners.filter(|listeners| !listeners.borrow().is_empty()) else {
+            return;
+        };
+        if let Some((name, arguments)) = crate::namespace::event_of(packet) {
+            let sent = Received {
+                name: &name,
+                arguments: &arguments,
+                context: AckContext::None,
+            };
+            listeners::emit(&listeners, None, &sent);
+        }
+    }
+
+    pub(crate) fn drained(&self) {
+        self.emit_local("drain", &Arguments::default());
+    }
+
+    /// Describes the socket for another server.
+    pub(crate) fn to_remote(&self) -> RemoteSocket {
+        let auth = self.auth.as_ref().and_then(|auth| auth.parse().ok());
+        let empty = || Value::Object(indexmap::IndexMap::new());
+        let handshake = self
+            .client
+            .handshake()
+            .map(|handshake| to_value(&handshake, auth.unwrap_or_else(empty)));
+        let rooms = self.rooms();
+        RemoteSocket {
+            id: self.id.as_str().to_owned(),
+            handshake: handshake.unwrap_or_default(),
+            rooms: rooms.iter().map(|room| (**room).to_owned()).collect(),
+            data: self.data(),
+        }
+    }
+}

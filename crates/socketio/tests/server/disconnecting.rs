@@ -1,0 +1,142 @@
+//! The end of sockets.
+
+use uptick_emitter::Emitter;
+use uptick_socketio::{DisconnectReason, Sent, Socket};
+
+use crate::support::{Fixture, Log, last_socket, run, until};
+
+/// Logs the end of each socket, with its rooms.
+fn log_ends(server: Fixture) -> Log {
+    let log = Log::default();
+    let entries = log.clone();
+    server.io.on("connection", move |socket: Socket| {
+        socket.join("room");
+        for event in ["disconnecting", "disconnect"] {
+            let log = entries.clone();
+            socket.on(event, move |reason: DisconnectReason| {
+                log.add(format!("{event}: {reason}, {} rooms", socket.rooms().len()));
+            });
+        }
+    });
+    log
+}
+
+fn ended(reason: &str) -> [String; 2] {
+    [
+        format!("disconnecting: {reason}, 2 rooms"),
+        format!("disconnect: {reason}, 0 rooms"),
+    ]
+}
+
+#[test]
+fn reasons_are_those_of_the_official_server() {
+    run(async {
+        let server = Fixture::new();
+        let log = log_ends(server);
+        let socket = last_socket(server.io);
+
+        let client = server.connect().await;
+        client.send("1");
+        until(|| log.len() == 2).await;
+        assert_eq!(log.take(), ended("client namespace disconnect"));
+
+        let mut client = server.connect().await;
+        socket.get().unwrap().disconnect();
+        client.expect(&["1"]).await;
+        assert_eq!(log.take(), ended("server namespace disconnect"));
+
+        let mut client = server.connect().await;
+        socket.get().unwrap().disconnect_client();
+        client.expect(&["1"]).await;
+        client.expect_close().await;
+        assert_eq!(log.take(), ended("server namespace disconnect"));
+
+        let client = server.connect().await;
+        client.close();
+        until(|| log.len() == 2).await;
+        assert_eq!(log.take(), ended("transport close"));
+
+        let mut client = server.connect().await;
+        socket.get().unwrap().client().unwrap().close();
+        client.expect_close().await;
+        until(|| log.len() == 2).await;
+        assert_eq!(log.take(), ended("forced close"));
+
+        let client = server.connect().await;
+        client.ws.send("x");
+        until(|| log.len() == 2).await;
+        assert_eq!(log.take(), ended("parse error"));
+
+        let mut client = server.connect().await;
+        server.io.close();
+        client.expect_close().await;
+        assert_eq!(log.take(), ended("server shutting down"));
+    });
+}
+
+#[test]
+fn the_handle_of_a_disconnected_socket_does_nothing() {
+    run(async {
+        let server = Fixture::new();
+        let socket = last_socket(server.io);
+        let client = server.connect().await;
+        let socket = socket.get().unwrap();
+        client.close();
+        until(|| !socket.is_connected()).await;
+        assert_eq!(socket.emit("x", &()), Sent::Dropped);
+        assert!(!socket.join("a"));
+        assert!(socket.rooms().is_empty());
+        assert!(socket.handshake().is_none());
+        assert_eq!(socket.to("a").emit("x", &()), 0);
+        socket.on("x", |()| ());
+        socket.disconnect();
+    });
+}
+
+#[test]
+fn leaving_one_namespace_keeps_the_others() {
+    run(async {
+        let server = Fixture::new();
+        server.io.of("/a");
+        let client = server.connect().await;
+        let (mut client, _) = client.join("/a", "").await;
+        client.send("1/a,");
+        until(|| server.io.of("/a").sockets().is_empty()).await;
+        server.io.emit("x", &());
+        client.expect(&[r#"2["x"]"#]).await;
+        // It may come back.
+        client.join("/a", "").await;
+    });
+}
+
+#[test]
+fn a_listener_may_disconnect_its_socket() {
+    run(async {
+        let server = Fixture::new();
+        server.io.on("connection", |socket: Socket| {
+            socket.on("leave", move |()| socket.disconnect());
+            socket.on("leave", move |()| panic!("not called"));
+        });
+        let mut client = server.connect().await;
+        client.send(r#"2["leave"]"#);
+        client.expect(&["1"]).await;
+        client.join("/", "").await;
+    });
+}
+
+#[test]
+fn packets_behind_a_disconnection_in_a_listener_close_the_connection() {
+    run(async {
+        let server = Fixture::new();
+        server
+            .io
+            .on("connection", |socket: Socket| socket.disconnect());
+        let mut client = server.open().await;
+        client.send("0");
+        let connected = client.packet().await;
+        assert!(connected.starts_with("0{"), "{connected}");
+        client.expect(&["1"]).await;
+        client.send(r#"2["x"]"#);
+        client.expect_close().await;
+    });
+}

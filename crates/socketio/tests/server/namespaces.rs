@@ -1,0 +1,72 @@
+//! Namespaces that clients create.
+
+use uptick_emitter::Emitter;
+use uptick_socketio::{Namespace, Socket, SocketIoOptions};
+
+use crate::support::{Fixture, Log, run, until};
+
+fn numbered(name: &str) -> bool {
+    let number = name.strip_prefix("/dyn-").unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[test]
+fn a_namespace_that_matches_exists_as_long_as_it_has_sockets() {
+    run(async {
+        let server = Fixture::new();
+        let log = Log::default();
+        let all = server.io.of_dynamic(numbered);
+        let entries = log.clone();
+        all.on("connection", move |socket: Socket| {
+            entries.add(socket.namespace().name().to_string());
+        });
+        let entries = log.clone();
+        server.io.on("new_namespace", move |namespace: Namespace| {
+            entries.add(format!("new {}", namespace.name()));
+        });
+        let (one, _) = server.join("/dyn-1").await;
+        let (two, _) = server.join("/dyn-1").await;
+        let (mut other, _) = server.join("/dyn-2").await;
+        assert_eq!(
+            log.take(),
+            ["new /dyn-1", "/dyn-1", "/dyn-1", "new /dyn-2", "/dyn-2"]
+        );
+        assert_eq!(all.emit("x", &()), 3);
+        other.expect(&[r#"2/dyn-2,["x"]"#]).await;
+        let first = server.io.of("/dyn-2");
+        assert_eq!(first.sockets().len(), 1);
+        one.close();
+        two.close();
+        until(|| server.io.namespaces().len() == 2).await;
+        other.close();
+        // The program has asked for this one.
+        until(|| first.sockets().is_empty()).await;
+        assert_eq!(server.io.namespaces().len(), 2);
+    });
+}
+
+#[test]
+fn names_that_do_not_match_and_too_many_are_refused() {
+    run(async {
+        let server = Fixture::with(SocketIoOptions::new().max_dynamic_namespaces(1));
+        server.io.of_dynamic(numbered);
+        let mut client = server.open().await;
+        for name in ["/dyn-", "/dyn-x", "/dyn-1x", "/"] {
+            let prefix = if name == "/" { "" } else { name };
+            client.send(&format!("0{prefix},"));
+            if name == "/" {
+                break;
+            }
+            let refusal = format!(r#"4{name},{{"message":"Invalid namespace"}}"#);
+            client.expect(&[&refusal]).await;
+        }
+        let (one, _) = server.join("/dyn-1").await;
+        let mut two = server.open().await;
+        two.send("0/dyn-2,");
+        two.expect(&[r#"4/dyn-2,{"message":"Invalid namespace"}"#])
+            .await;
+        one.close();
+        until(|| server.io.namespaces().len() == 1).await;
+        two.join("/dyn-2", "").await;
+    });
+}

@@ -1,0 +1,99 @@
+//! Connection state recovery.
+
+use uptick_event_loop::add_timer;
+use uptick_socketio::{RecoveryOptions, Refusal, Socket, SocketIoOptions};
+
+use crate::support::{Client, Fixture, Log, last_socket, run, until};
+
+fn fixture() -> Fixture {
+    Fixture::with(SocketIoOptions::new().recovery(RecoveryOptions::new()))
+}
+
+/// Joins `/` with recovery; returns the id, and the private id.
+async fn join(client: &mut Client, auth: &str) -> (String, String) {
+    client.send(&format!("0{auth}"));
+    let answer = client.packet().await;
+    let answer: serde_json::Value = serde_json::from_str(&answer[1..]).unwrap();
+    let text = |key: &str| answer[key].as_str().unwrap().to_owned();
+    (text("sid"), text("pid"))
+}
+
+/// Returns the offset of an event, its last argument.
+fn offset(packet: &str) -> String {
+    let event: Vec<serde_json::Value> = serde_json::from_str(&packet[1..]).unwrap();
+    event.last().unwrap().as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_client_that_comes_back_has_its_state_and_misses_nothing() {
+    run(async {
+        let server = fixture();
+        let log = Log::default();
+        let socket = last_socket(server.io);
+        let entries = log.clone();
+        server.io.wrap(move |_: Socket| {
+            entries.add("middleware");
+            Ok::<(), Refusal>(())
+        });
+        let mut client = server.open().await;
+        let (sid, pid) = join(&mut client, "").await;
+        let first = socket.get().unwrap();
+        first.join("room");
+        first.set_data("kept").unwrap();
+        first.emit("hello", "x");
+        let seen = offset(&client.packet().await);
+        client.close();
+        until(|| !first.is_connected()).await;
+        server.io.to("room").emit("missed", &1);
+        server.io.to("other").emit("not for it", &2);
+        server.io.to(&sid).emit("direct", &3);
+        let mut client = server.open().await;
+        let auth = format!(r#"{{"pid":"{pid}","offset":"{seen}"}}"#);
+        assert_eq!(join(&mut client, &auth).await, (sid.clone(), pid));
+        let missed = client.packet().await;
+        assert!(missed.starts_with(r#"2["missed",1,"#), "{missed}");
+        let direct = client.packet().await;
+        assert!(direct.starts_with(r#"2["direct",3,"#), "{direct}");
+        let again = socket.get().unwrap();
+        assert!(again.is_recovered());
+        assert_eq!(again.data::<String>().as_deref(), Some("kept"));
+        assert_eq!(again.rooms().len(), 2);
+        assert_eq!(log.take(), ["middleware"]);
+        server.io.to("room").emit("next", &4);
+        assert!(client.packet().await.starts_with(r#"2["next",4,"#));
+    });
+}
+
+#[test]
+fn a_client_that_was_disconnected_on_purpose_begins_anew() {
+    run(async {
+        let server = fixture();
+        let socket = last_socket(server.io);
+        let mut client = server.open().await;
+        let (sid, pid) = join(&mut client, "").await;
+        socket.get().unwrap().emit("hello", &());
+        let seen = offset(&client.packet().await);
+        client.send("1");
+        until(|| server.io.of("/").sockets().is_empty()).await;
+        let auth = format!(r#"{{"pid":"{pid}","offset":"{seen}"}}"#);
+        let (other, other_pid) = join(&mut client, &auth).await;
+        assert!(sid != other && pid != other_pid);
+        assert!(!socket.get().unwrap().is_recovered());
+    });
+}
+
+#[test]
+fn volatile_events_and_those_with_an_ack_have_no_offset() {
+    run(async {
+        let server = fixture();
+        let socket = last_socket(server.io);
+        let mut client = server.open().await;
+        join(&mut client, "").await;
+        let socket = socket.get().unwrap();
+        socket.volatile().emit("volatile", &());
+        drop(socket.emit_with_ack::<(), _>("ack", &()));
+        client.expect(&[r#"2["volatile"]"#, r#"20["ack"]"#]).await;
+        // Nothing keeps the loop.
+        add_timer(std::time::Duration::ZERO, || ());
+    });
+}

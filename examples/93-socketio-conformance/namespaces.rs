@@ -1,0 +1,80 @@
+//! The namespaces, and the one that observes the others.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+use uptick::prelude::*;
+use uptick::socketio::{Ack, Arguments, DisconnectReason, Refusal};
+
+use super::commands;
+use super::options::Options;
+
+/// The answer of a server to an event of another.
+#[derive(serde::Serialize)]
+struct ServerAck {
+    server: u16,
+    args: Vec<uptick::socketio::Value>,
+}
+
+/// What the clients of `/admin` have to send.
+#[derive(Deserialize)]
+struct Auth {
+    token: String,
+}
+
+pub(crate) fn add(io: SocketIo, options: &Options) {
+    let admin = io.of("/admin");
+    admin.wrap(|socket: Socket| async move {
+        // As long as a database would take.
+        uptick::sleep(Duration::from_millis(1)).await;
+        match socket.auth::<Auth>() {
+            Ok(auth) if auth.token == "letmein" => Ok(()),
+            _ => {
+                let data = json!({ "code": 401, "hint": ["bring", { "a": "token" }] });
+                Err(Refusal::new("not authorized").data(&data))
+            }
+        }
+    });
+    let observers = io.of("/obs");
+    let numbered = io.of_dynamic(|name| {
+        let number = name.strip_prefix("/dyn-").unwrap_or_default();
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    for namespace in [io.of("/"), admin, numbered] {
+        namespace.on("connection", move |socket: Socket| {
+            observe(socket, observers);
+            commands::add(socket);
+        });
+    }
+    let port = options.port;
+    for namespace in [io.of("/"), admin] {
+        answer_servers(namespace, port);
+    }
+    io.on("new_namespace", move |namespace: Namespace| {
+        answer_servers(namespace, port);
+    });
+}
+
+/// Tells the observers who joins and leaves.
+fn observe(socket: Socket, observers: Namespace) {
+    let (nsp, id) = (socket.namespace().name(), socket.id());
+    observers.emit("joined", &json!({ "nsp": &*nsp, "id": id }));
+    socket.on("disconnect", move |reason: DisconnectReason| {
+        observers.emit(
+            "gone",
+            &json!({ "nsp": &*nsp, "id": id, "reason": reason.name() }),
+        );
+    });
+}
+
+/// Passes events of other servers to the sockets of this one.
+fn answer_servers(namespace: Namespace, port: u16) {
+    namespace.on_server_side("sse", move |args: Arguments, ack: Ack| {
+        namespace.broadcast().local().emit("sse", &args);
+        ack.send(&ServerAck {
+            server: port,
+            args: args.to_values().unwrap_or_default(),
+        });
+    });
+}
