@@ -11,6 +11,8 @@
 mod client;
 mod clients;
 mod clock;
+#[cfg(feature = "workers")]
+mod cluster;
 mod handshake;
 mod hooks;
 mod mounted;

@@ -9,10 +9,12 @@ use uptick_websocket::{Upgrader, WebSocketOptions};
 
 use super::client::Client;
 use super::hooks::Stage;
+use super::polling;
 use super::refusal::Refusal;
 use super::server::EngineState;
 use super::stats::count;
 use super::waiting::Outcome;
+use super::websocket::WebSocketHandle;
 use crate::protocol::session::{CloseReason, Transport};
 
 /// A server at a path of an HTTP server.
@@ -44,14 +46,21 @@ impl Mounted {
         mounted
     }
 
-    /// Closes the polling sessions within the window of a shutdown. The WebSockets are closed by their own crate.
+    /// Closes sessions within the window of a shutdown, except those over WebSockets of this worker, which are closed by their own crate.
     fn shut_down(self: &Rc<Self>, options: ShutdownOptions) {
-        let polling = self
-            .clients()
-            .into_iter()
-            .filter(|client| client.transport() == Some(Transport::Polling));
-        let polling: Vec<Client> = polling.collect();
-        Staggered::new(polling, options.closing_window(), Client::close);
+        #[cfg(feature = "workers")]
+        if let Some(cluster) = self.engine.cluster() {
+            cluster.release_polls();
+        }
+        let closes = |client: &Client| {
+            let state = client.state();
+            state.is_some_and(|state| {
+                let is_polling = state.session().transport() == Transport::Polling;
+                is_polling || !matches!(state.websocket(), Some(WebSocketHandle::Local(_)))
+            })
+        };
+        let clients: Vec<Client> = self.clients().into_iter().filter(closes).collect();
+        Staggered::new(clients, options.closing_window(), Client::close);
     }
 
     /// The last connection is gone: no session can go on.
@@ -89,7 +98,7 @@ impl Mounted {
         stage: Stage,
     ) -> Option<Response> {
         let response = match outcome {
-            Outcome::Respond(response) => response,
+            Outcome::Refuse(code) => self.refused(req, &code.into()),
             Outcome::Abort => match req.connection() {
                 Some(conn) => {
                     conn.close();
@@ -97,6 +106,7 @@ impl Mounted {
                 }
                 None => Refusal::bad_request("").response().close_connection(),
             },
+            outcome => polling::response(outcome)?,
         };
         Some(self.respond(req, response, stage))
     }
@@ -110,8 +120,13 @@ impl Mounted {
 
     /// Refuses a request.
     pub(super) fn refuse(&self, req: &Request, refusal: Refusal) -> Reply {
+        let response = self.refused(req, &refusal);
+        self.reply(req, response, Stage::Later)
+    }
+
+    fn refused(&self, req: &Request, refusal: &Refusal) -> Response {
         count(&self.engine.counts.refused);
-        self.engine.report(&refusal, req);
-        self.reply(req, refusal.response(), Stage::Later)
+        self.engine.report(refusal, req);
+        refusal.response()
     }
 }

@@ -13,16 +13,16 @@ use super::hooks::Stage;
 use super::mounted::Mounted;
 use super::refusal::RefusalCode;
 use super::state::ClientState;
-use super::waiting::{Outcome, Wait, WaitingRequest};
+use super::waiting::{Outcome, RequestHandle, Wait, WaitingRequest};
 use crate::protocol::session::{Input, PostFailure};
 
 /// The requests of a session that wait for their responses.
 #[derive(Default)]
 pub(super) struct Requests {
-    poll: Option<Rc<WaitingRequest>>,
-    post: Option<Rc<WaitingRequest>>,
+    poll: Option<RequestHandle>,
+    post: Option<RequestHandle>,
     /// A request that overlaps with another one, until it is rejected.
-    overlapping: Option<Rc<WaitingRequest>>,
+    overlapping: Option<RequestHandle>,
 }
 
 impl Requests {
@@ -30,14 +30,14 @@ impl Requests {
         self.poll.is_none() && self.post.is_none() && self.overlapping.is_none()
     }
 
-    pub(super) fn set_poll(&mut self, request: Rc<WaitingRequest>) {
+    pub(super) fn set_poll(&mut self, request: RequestHandle) {
         match self.poll {
             None => self.poll = Some(request),
             Some(_) => self.overlapping = Some(request),
         }
     }
 
-    fn set_post(&mut self, request: Rc<WaitingRequest>) {
+    pub(super) fn set_post(&mut self, request: RequestHandle) {
         match self.post {
             None => self.post = Some(request),
             Some(_) => self.overlapping = Some(request),
@@ -46,27 +46,25 @@ impl Requests {
 
     pub(super) fn respond_poll(&mut self, body: Bytes) {
         if let Some(poll) = self.poll.take() {
-            poll.respond(payload(body));
+            poll.complete(Outcome::Payload(body));
         }
     }
 
     pub(super) fn reject_poll(&mut self) {
         if let Some(poll) = self.overlapping.take().or_else(|| self.poll.take()) {
-            poll.respond(empty(StatusCode::BAD_REQUEST));
+            poll.complete(Outcome::Status(400));
         }
     }
 
     pub(super) fn respond_post(&mut self) {
         if let Some(post) = self.post.take() {
-            let ok = Response::binary("ok").content_type("text/html");
-            post.respond(ok.header("cache-control", "no-store"));
+            post.complete(Outcome::Ok);
         }
     }
 
     pub(super) fn reject_post(&mut self, status: u16) {
         if let Some(post) = self.overlapping.take().or_else(|| self.post.take()) {
-            let status = StatusCode::from_u16(status);
-            post.respond(empty(status.unwrap_or(StatusCode::BAD_REQUEST)));
+            post.complete(Outcome::Status(status));
         }
     }
 
@@ -77,17 +75,13 @@ impl Requests {
     }
 
     /// Removes a poll whose client has gone; returns whether it was waiting.
-    fn forget_poll(&mut self, request: &Rc<WaitingRequest>) -> bool {
-        self.poll
-            .take_if(|poll| Rc::ptr_eq(poll, request))
-            .is_some()
+    pub(super) fn forget_poll(&mut self, request: &RequestHandle) -> bool {
+        self.poll.take_if(|poll| poll == request).is_some()
     }
 
     /// Removes a POST request whose client has gone; returns whether it was waiting.
-    fn forget_post(&mut self, request: &Rc<WaitingRequest>) -> bool {
-        self.post
-            .take_if(|post| Rc::ptr_eq(post, request))
-            .is_some()
+    pub(super) fn forget_post(&mut self, request: &RequestHandle) -> bool {
+        self.post.take_if(|post| post == request).is_some()
     }
 }
 
@@ -101,24 +95,13 @@ impl Drop for Requests {
     }
 }
 
-/// The response to a poll.
-fn payload(body: Bytes) -> Response {
-    Response::binary(body)
-        .content_type("text/plain; charset=UTF-8")
-        .header("cache-control", "no-store")
-}
-
-fn empty(status: StatusCode) -> Response {
-    Response::new(status).header("cache-control", "no-store")
-}
-
 /// Handles a request of a session over polling.
 pub(super) fn handle(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
     match req.method().as_str() {
         "GET" => poll(mounted, state, req),
         "POST" => post(mounted, state, req),
         // As the official server.
-        _ => mounted.reply(&req, empty(StatusCode::INTERNAL_SERVER_ERROR), Stage::Later),
+        _ => mounted.complete(&req, Outcome::Status(500), Stage::Later),
     }
 }
 
@@ -128,13 +111,13 @@ fn poll(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
         return mounted.refuse(&req, RefusalCode::UnknownSession.into());
     };
     let request = WaitingRequest::new();
-    state.with_requests(|all| all.set_poll(Rc::clone(&request)));
+    let handle = RequestHandle::Local(Rc::clone(&request));
+    state.with_requests(|all| all.set_poll(handle.clone()));
     state.input(Input::Poll);
     if let Some(outcome) = request.take() {
         return mounted.complete(&req, outcome, Stage::Later);
     }
-    let waiting = Rc::clone(&request);
-    let wait = Wait::new(waiting, move || poll_aborted(client, &request));
+    let wait = Wait::new(request, move || poll_aborted(client, &handle));
     let mounted = Rc::clone(mounted);
     Reply::Later(Box::pin(async move {
         let outcome = wait.await;
@@ -142,7 +125,8 @@ fn poll(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
     }))
 }
 
-fn poll_aborted(client: Client, request: &Rc<WaitingRequest>) {
+/// The client of a poll has gone.
+pub(super) fn poll_aborted(client: Client, request: &RequestHandle) {
     if let Some(state) = client.state()
         && state.with_requests(|all| all.forget_poll(request))
     {
@@ -155,7 +139,8 @@ fn post(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
         return mounted.refuse(&req, RefusalCode::UnknownSession.into());
     };
     let request = WaitingRequest::new();
-    state.with_requests(|all| all.set_post(Rc::clone(&request)));
+    let handle = RequestHandle::Local(Rc::clone(&request));
+    state.with_requests(|all| all.set_post(handle.clone()));
     state.input(Input::PostStarted);
     let limit = mounted.engine.session_options.max_payload;
     if let Some(failure) = failure_of_head(&req, limit) {
@@ -165,8 +150,7 @@ fn post(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
         return mounted.complete(&req, outcome, Stage::Later);
     }
     let mut body = Box::pin(req.bytes(limit));
-    let waiting = Rc::clone(&request);
-    let mut wait = Wait::new(Rc::clone(&request), move || post_aborted(client, &waiting));
+    let mut wait = Wait::new(Rc::clone(&request), move || post_aborted(client, &handle));
     let mut is_received = false;
     let mounted = Rc::clone(mounted);
     Reply::Later(Box::pin(async move {
@@ -194,7 +178,8 @@ fn post(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
     }))
 }
 
-fn post_aborted(client: Client, request: &Rc<WaitingRequest>) {
+/// The client of a POST request has gone.
+pub(super) fn post_aborted(client: Client, request: &RequestHandle) {
     if let Some(state) = client.state()
         && state.with_requests(|all| all.forget_post(request))
     {
@@ -202,8 +187,22 @@ fn post_aborted(client: Client, request: &Rc<WaitingRequest>) {
     }
 }
 
+/// Returns the response with an outcome; `None` if the connection is to be closed, or if the outcome is a refusal.
+pub(super) fn response(outcome: Outcome) -> Option<Response> {
+    let response = match outcome {
+        Outcome::Payload(body) => Response::binary(body).content_type("text/plain; charset=UTF-8"),
+        Outcome::Ok => Response::binary("ok").content_type("text/html"),
+        Outcome::Status(status) => {
+            let status = StatusCode::from_u16(status);
+            Response::new(status.unwrap_or(StatusCode::BAD_REQUEST))
+        }
+        Outcome::Refuse(_) | Outcome::Abort => return None,
+    };
+    Some(response.header("cache-control", "no-store"))
+}
+
 /// Returns why a POST request fails before its body was received.
-fn failure_of_head(req: &Request, limit: usize) -> Option<PostFailure> {
+pub(super) fn failure_of_head(req: &Request, limit: usize) -> Option<PostFailure> {
     let content_type = req.header("content-type").unwrap_or_default();
     if content_type.eq_ignore_ascii_case("application/octet-stream") {
         return Some(PostFailure::InvalidContent);
@@ -212,7 +211,7 @@ fn failure_of_head(req: &Request, limit: usize) -> Option<PostFailure> {
     (length > limit as u64).then_some(PostFailure::TooLarge)
 }
 
-fn failure_of_body(error: &BodyError) -> PostFailure {
+pub(super) fn failure_of_body(error: &BodyError) -> PostFailure {
     match error {
         BodyError::TooLong { .. } => PostFailure::TooLarge,
         BodyError::TooSlow => PostFailure::TimedOut,

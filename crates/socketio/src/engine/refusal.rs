@@ -24,6 +24,20 @@ pub enum RefusalCode {
 }
 
 impl RefusalCode {
+    /// Returns the code with a number.
+    #[cfg_attr(not(feature = "workers"), expect(dead_code, reason = "for workers"))]
+    pub(super) fn of(number: u8) -> Option<RefusalCode> {
+        let all = [
+            RefusalCode::UnknownTransport,
+            RefusalCode::UnknownSession,
+            RefusalCode::BadHandshakeMethod,
+            RefusalCode::BadRequest,
+            RefusalCode::Forbidden,
+            RefusalCode::UnsupportedProtocol,
+        ];
+        all.get(usize::from(number)).copied()
+    }
+
     /// Returns the message of the official server.
     pub fn message(self) -> &'static str {
         match self {

@@ -5,13 +5,15 @@ use std::rc::Rc;
 use uptick_http::{HttpError, Next, Reply, Request, StatusCode};
 
 use super::client::Client;
+#[cfg(feature = "workers")]
+use super::cluster;
 use super::handshake::Handshake;
 use super::hooks::{Permission, Stage};
 use super::mounted::Mounted;
 use super::refusal::{Refusal, RefusalCode};
 use super::session_id::SessionId;
 use super::state::ClientState;
-use super::waiting::WaitingRequest;
+use super::waiting::{RequestHandle, WaitingRequest};
 use super::{polling, websocket};
 use crate::protocol::engine::PROTOCOL;
 use crate::protocol::session::Transport;
@@ -20,6 +22,9 @@ use crate::protocol::session::Transport;
 enum Checked {
     /// It belongs to a session.
     Session(Client),
+    /// It belongs to a session of another worker.
+    #[cfg(feature = "workers")]
+    Foreign(SessionId),
     /// It begins a session.
     Handshake,
 }
@@ -53,6 +58,8 @@ fn handle(mounted: &Rc<Mounted>, req: Request) -> Reply {
             (Transport::Polling, Some(state)) => polling::handle(mounted, &state, req),
             (Transport::Polling, None) => mounted.refuse(&req, RefusalCode::UnknownSession.into()),
         },
+        #[cfg(feature = "workers")]
+        Ok(Checked::Foreign(sid)) => cluster::forward(mounted, sid, transport, req),
         Ok(Checked::Handshake) => permit(mounted, req, transport),
         Err(refusal) => mounted.refuse(&req, refusal),
     }
@@ -70,20 +77,19 @@ fn check(
     let sid = req.query_value("sid").filter(|sid| !sid.is_empty());
     let mismatch = Refusal::bad_request("TRANSPORT_MISMATCH");
     if let Some(sid) = sid {
-        let client = mounted.engine.find(&sid);
-        let current = client.and_then(Client::transport);
-        let (Some(client), Some(current)) = (client, current) else {
+        let Some(sid) = SessionId::parse(&sid) else {
             return Err(RefusalCode::UnknownSession.into());
         };
+        let found = find(mounted, sid)?;
         // A WebSocket needs an upgrade, and a poll must not ask for one.
-        let fits = match transport {
-            Transport::WebSocket => is_upgrade,
-            Transport::Polling => !is_upgrade && current == Transport::Polling,
+        let fits = match (transport, &found) {
+            (Transport::WebSocket, _) => is_upgrade,
+            (Transport::Polling, Checked::Session(client)) => {
+                !is_upgrade && client.transport() == Some(Transport::Polling)
+            }
+            (Transport::Polling, _) => !is_upgrade,
         };
-        return match fits {
-            true => Ok(Checked::Session(client)),
-            false => Err(mismatch),
-        };
+        return if fits { Ok(found) } else { Err(mismatch) };
     }
     if req.method() != "GET" {
         return Err(RefusalCode::BadHandshakeMethod.into());
@@ -93,6 +99,20 @@ fn check(
         (Transport::Polling, true) => Err(mismatch),
         _ => Ok(Checked::Handshake),
     }
+}
+
+/// Finds a session, here or in another worker.
+fn find(mounted: &Mounted, sid: SessionId) -> Result<Checked, Refusal> {
+    if let Some(client) = mounted.engine.find(&sid) {
+        return Ok(Checked::Session(client));
+    }
+    #[cfg(feature = "workers")]
+    if let Some(cluster) = mounted.engine.cluster()
+        && cluster.knows(sid.tag())
+    {
+        return Ok(Checked::Foreign(sid));
+    }
+    Err(RefusalCode::UnknownSession.into())
 }
 
 /// Returns whether the value of a header has bytes that it must not have (RFC 9110, section 5.5).
@@ -137,7 +157,7 @@ fn decided(
     if mounted.engine.is_full() {
         return Reply::Ready(HttpError::from_status(StatusCode::SERVICE_UNAVAILABLE).into());
     }
-    let sid = match SessionId::random() {
+    let sid = match SessionId::random(mounted.engine.tag) {
         Ok(sid) => sid,
         Err(error) => return Reply::Ready(HttpError::internal(error).into()),
     };
@@ -154,7 +174,8 @@ fn begin(mounted: &Rc<Mounted>, sid: SessionId, req: &Request) -> Reply {
         return Reply::Ready(HttpError::from_status(StatusCode::SERVICE_UNAVAILABLE).into());
     };
     let request = WaitingRequest::new();
-    state.with_requests(|all| all.set_poll(Rc::clone(&request)));
+    let handle = RequestHandle::Local(Rc::clone(&request));
+    state.with_requests(|all| all.set_poll(handle));
     state.flush();
     let response = request.take();
     state.start();

@@ -13,12 +13,14 @@ use uptick_http::{HeaderMap, HttpServer, IntoMiddleware, Middleware, Mount, Requ
 
 use super::OpenProtocol;
 use super::client::Client;
+#[cfg(feature = "workers")]
+use super::cluster::Cluster;
 use super::hooks::{AllowRequest, HeaderHooks, IntoPermission, Stage};
 use super::mounted::Mounted;
 use super::options::EngineOptions;
 use super::refusal::{ConnectionError, Refusal};
 use super::requests;
-use super::session_id::SessionId;
+use super::session_id::{SessionId, Tag};
 use super::stats::{Counts, EngineStats};
 use crate::protocol::session::SessionOptions;
 
@@ -103,6 +105,11 @@ pub(super) struct EngineState {
     pub(super) header_hooks: HeaderHooks,
     pub(super) counts: Counts,
     closing: Cell<bool>,
+    /// The first characters of the session ids.
+    pub(super) tag: Tag,
+    /// The same server in other workers.
+    #[cfg(feature = "workers")]
+    cluster: OnceCell<Rc<Cluster>>,
 }
 
 impl EngineIo {
@@ -126,6 +133,9 @@ impl EngineIo {
             header_hooks: HeaderHooks::default(),
             counts: Counts::default(),
             closing: Cell::new(false),
+            tag: Tag::random(),
+            #[cfg(feature = "workers")]
+            cluster: OnceCell::new(),
             options,
         });
         let server = Server {
@@ -247,6 +257,8 @@ impl Mount for EngineIo {
     #[track_caller]
     fn mount(&self, http: HttpServer, path: &str) {
         let Some(state) = self.state() else { return };
+        #[cfg(feature = "workers")]
+        state.join_cluster(path);
         let mounted = Mounted::new(state, http);
         http.any(path, move |req: Request| requests::serve(&mounted, req));
     }
@@ -287,9 +299,20 @@ impl EngineState {
     }
 
     /// Returns the session with an id.
-    pub(super) fn find(&self, sid: &str) -> Option<Client> {
-        let sid = SessionId::parse(sid)?;
-        self.sessions.borrow().get(&sid).copied()
+    pub(super) fn find(&self, sid: &SessionId) -> Option<Client> {
+        self.sessions.borrow().get(sid).copied()
+    }
+
+    /// Connects the server to those of the same path in other workers.
+    #[cfg(feature = "workers")]
+    fn join_cluster(self: &Rc<Self>, path: &str) {
+        self.cluster.get_or_init(|| Cluster::join(self, path));
+    }
+
+    /// Returns the same server in other workers, unless it is mounted nowhere.
+    #[cfg(feature = "workers")]
+    pub(super) fn cluster(&self) -> Option<&Rc<Cluster>> {
+        self.cluster.get()
     }
 
     pub(super) fn clients(&self) -> Vec<Client> {

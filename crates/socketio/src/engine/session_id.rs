@@ -5,24 +5,34 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// The id of a session: 20 characters `[A-Za-z0-9_-]` of 15 random bytes.
+/// The id of a session: 20 characters `[A-Za-z0-9_-]` of 15 random bytes. The first 4 characters are the same for all sessions of a server
+/// in a worker, so that other workers know where a session is.
 ///
 /// It is a secret: who knows it can speak for the client. `Debug` does not show it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId([u8; 20]);
 
 impl SessionId {
-    /// Returns a new id.
+    /// Returns a new id, which begins with a tag.
     ///
     /// # Errors
     /// The system has no random numbers.
-    pub(super) fn random() -> Result<SessionId, getrandom::Error> {
-        let mut random = [0; 15];
+    pub(super) fn random(tag: Tag) -> Result<SessionId, getrandom::Error> {
+        let mut random = [0; 12];
         getrandom::fill(&mut random)?;
         let mut id = [0; 20];
-        // 15 bytes are 20 characters exactly.
-        let _ = URL_SAFE_NO_PAD.encode_slice(random, &mut id);
+        id[..4].copy_from_slice(&tag.0);
+        // 12 bytes are 16 characters exactly.
+        let _ = URL_SAFE_NO_PAD.encode_slice(random, &mut id[4..]);
         Ok(SessionId(id))
+    }
+
+    /// Returns the tag.
+    #[cfg_attr(not(feature = "workers"), expect(dead_code, reason = "for workers"))]
+    pub(super) fn tag(&self) -> Tag {
+        let mut tag = [0; 4];
+        tag.copy_from_slice(&self.0[..4]);
+        Tag(tag)
     }
 
     /// Returns the id with this text, if it may be one.
@@ -33,6 +43,22 @@ impl SessionId {
     /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// The first characters of the session ids of a server in a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Tag(pub(super) [u8; 4]);
+
+impl Tag {
+    /// Returns a random tag. If the system has no random numbers, sessions are refused anyway.
+    pub(super) fn random() -> Tag {
+        let mut random = [0; 3];
+        let mut tag = *b"AAAA";
+        if getrandom::fill(&mut random).is_ok() {
+            let _ = URL_SAFE_NO_PAD.encode_slice(random, &mut tag);
+        }
+        Tag(tag)
     }
 }
 
@@ -48,12 +74,14 @@ mod tests {
 
     #[test]
     fn ids_have_twenty_characters_and_differ() {
+        let tag = Tag::random();
         let ids: std::collections::HashSet<_> =
-            (0..1000).map(|_| SessionId::random().unwrap()).collect();
+            (0..1000).map(|_| SessionId::random(tag).unwrap()).collect();
         assert_eq!(ids.len(), 1000);
         for id in ids {
             let text = id.as_str();
             assert_eq!(text.len(), 20);
+            assert_eq!(id.tag(), tag);
             assert!(
                 text.bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)),

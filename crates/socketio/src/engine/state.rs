@@ -18,7 +18,7 @@ use std::time::Instant;
 use uptick_emitter::{Event, Listeners, emit};
 use uptick_event_loop::driver::add_timeout;
 use uptick_event_loop::{Id, Timer, catch};
-use uptick_websocket::{CloseCode, Message, Sent, SlowPolicy, WebSocket};
+use uptick_websocket::{CloseCode, Message, Sent, SlowPolicy};
 
 use super::client::Client;
 use super::clients;
@@ -28,6 +28,7 @@ use super::mounted::Mounted;
 use super::polling::Requests;
 use super::session_id::SessionId;
 use super::stats::count;
+use super::websocket::WebSocketHandle;
 use super::{ClientProtocol, EngineIo};
 use crate::protocol::packet::Encoded;
 use crate::protocol::session::{
@@ -47,7 +48,7 @@ pub(super) struct ClientState {
     protocol: OnceCell<Rc<dyn ClientProtocol>>,
     listeners: RefCell<Listeners>,
     /// The WebSocket: the transport, or a candidate for it.
-    websocket: Cell<Option<WebSocket>>,
+    websocket: Cell<Option<WebSocketHandle>>,
     /// The HTTP requests that wait.
     requests: RefCell<Option<Box<Requests>>>,
     /// The timer, and the time for which it is armed.
@@ -134,11 +135,11 @@ impl ClientState {
         f(&mut self.listeners.borrow_mut())
     }
 
-    pub(super) fn websocket(&self) -> Option<WebSocket> {
+    pub(super) fn websocket(&self) -> Option<WebSocketHandle> {
         self.websocket.get()
     }
 
-    pub(super) fn set_websocket(&self, ws: WebSocket) {
+    pub(super) fn set_websocket(&self, ws: WebSocketHandle) {
         self.websocket.set(Some(ws));
     }
 
@@ -153,11 +154,12 @@ impl ClientState {
     }
 
     #[inline]
-    fn send_directly(&self, ws: WebSocket, packet: &Encoded) -> Sent {
-        let mut sent = ws.send(packet.head());
+    fn send_directly(&self, ws: WebSocketHandle, packet: &Encoded) -> Sent {
+        let engine = &self.mounted.engine;
+        let mut sent = ws.send(engine, packet.head());
         for attachment in packet.attachments() {
             // The frames of a packet stay together, however much waits.
-            match ws.send(attachment.clone()) {
+            match ws.send(engine, attachment.clone()) {
                 Sent::Sent => {}
                 other => sent = other,
             }
@@ -316,7 +318,7 @@ impl ClientState {
 
     fn send_frame(&self, frame: Message) -> Sent {
         let sent = match self.websocket.get() {
-            Some(ws) => ws.send(frame),
+            Some(ws) => ws.send(&self.mounted.engine, frame),
             None => Sent::Dropped,
         };
         if sent == Sent::Buffered {
@@ -341,10 +343,11 @@ impl ClientState {
 
     fn close_websocket(&self, code: Option<u16>) {
         if let Some(ws) = self.websocket.take() {
+            let engine = &self.mounted.engine;
             match code {
-                _ if self.flags.terminate.get() => ws.terminate(),
-                Some(code) => ws.close(code, ""),
-                None => ws.close(CloseCode::NO_STATUS, ""),
+                _ if self.flags.terminate.get() => ws.terminate(engine),
+                Some(code) => ws.close(engine, CloseCode::from(code)),
+                None => ws.close(engine, CloseCode::NO_STATUS),
             }
         }
     }

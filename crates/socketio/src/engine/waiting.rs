@@ -5,13 +5,24 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use uptick_http::Response;
+use bytes::Bytes;
+
+#[cfg(feature = "workers")]
+use super::cluster::RemoteRequest;
+use super::refusal::RefusalCode;
 
 /// The outcome of a request.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// The response.
-    Respond(Response),
+    /// Status 200 with a payload.
+    Payload(Bytes),
+    /// Status 200 with `ok`.
+    Ok,
+    /// A status without a body.
+    Status(u16),
+    /// A refusal.
+    #[cfg_attr(not(feature = "workers"), expect(dead_code, reason = "for workers"))]
+    Refuse(RefusalCode),
     /// The connection is closed without a response.
     Abort,
 }
@@ -34,10 +45,6 @@ impl WaitingRequest {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
-    }
-
-    pub(super) fn respond(&self, response: Response) {
-        self.complete(Outcome::Respond(response));
     }
 
     /// Takes the outcome, if there is one.
@@ -88,6 +95,39 @@ impl<F: FnOnce()> Drop for Wait<F> {
             && self.request.take().is_none()
         {
             aborted();
+        }
+    }
+}
+
+/// A request that a session has to answer.
+#[derive(Clone)]
+pub(super) enum RequestHandle {
+    /// It was received by this worker.
+    Local(Rc<WaitingRequest>),
+    /// It was received by another worker.
+    #[cfg(feature = "workers")]
+    Remote(Rc<RemoteRequest>),
+}
+
+impl RequestHandle {
+    /// Sets the outcome. The first one counts.
+    pub(super) fn complete(&self, outcome: Outcome) {
+        match self {
+            RequestHandle::Local(request) => request.complete(outcome),
+            #[cfg(feature = "workers")]
+            RequestHandle::Remote(request) => request.complete(outcome),
+        }
+    }
+}
+
+impl PartialEq for RequestHandle {
+    fn eq(&self, other: &RequestHandle) -> bool {
+        match (self, other) {
+            (RequestHandle::Local(one), RequestHandle::Local(other)) => Rc::ptr_eq(one, other),
+            #[cfg(feature = "workers")]
+            (RequestHandle::Remote(one), RequestHandle::Remote(other)) => Rc::ptr_eq(one, other),
+            #[cfg(feature = "workers")]
+            _ => false,
         }
     }
 }

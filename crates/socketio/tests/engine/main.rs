@@ -15,3 +15,4 @@ mod refusals;
 mod support;
 mod upgrades;
 mod websockets;
+mod workers;

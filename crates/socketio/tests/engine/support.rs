@@ -141,9 +141,7 @@ impl Fixture {
     #[track_caller]
     pub(crate) fn open(&self) -> Http {
         let mut http = self.connect();
-        let answer = http.get("EIO=4&transport=polling");
-        assert_eq!(answer.status, 200, "{answer:?}");
-        http.sid = sid_of(&answer.body);
+        http.handshake();
         http
     }
 
@@ -242,7 +240,11 @@ pub(crate) struct Http {
 
 impl Http {
     fn new(http: HttpServer) -> Http {
-        let address = http.address().unwrap();
+        Http::at(&http.address().unwrap())
+    }
+
+    /// A client of a listener, `tcp://127.0.0.1:8080`.
+    pub(crate) fn at(address: &str) -> Http {
         let stream = TcpStream::connect(&address["tcp://".len()..]).unwrap();
         stream.set_nonblocking(true).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -357,6 +359,14 @@ impl Http {
         self.answer().show()
     }
 
+    /// Opens a session over polling.
+    #[track_caller]
+    pub(crate) fn handshake(&mut self) {
+        let answer = self.get("EIO=4&transport=polling");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        self.sid = sid_of(&answer.body);
+    }
+
     /// Another connection of the same session.
     pub(crate) fn beside(&self, fixture: &Fixture) -> Http {
         let mut http = fixture.connect();
@@ -374,7 +384,12 @@ pub(crate) struct Ws {
 impl Ws {
     #[track_caller]
     fn open(http: HttpServer, query: &str) -> Ws {
-        let mut http = Http::new(http);
+        Ws::over(Http::new(http), query)
+    }
+
+    /// Opens a WebSocket over a connection.
+    #[track_caller]
+    pub(crate) fn over(mut http: Http, query: &str) -> Ws {
         let answer = http.ask("GET", query, UPGRADE);
         assert_eq!(answer.status, 101, "{answer:?}");
         let mut decoder = Decoder::new(Role::Client);

@@ -31,6 +31,8 @@ pub enum Input {
     Poll,
     /// The client has closed the connection of the GET request that was not answered yet.
     PollAborted,
+    /// The GET request that waits has to be answered now.
+    PollReleased,
     /// The head of a POST request was received.
     PostStarted,
     /// The whole body of the POST request was received.

@@ -278,6 +278,7 @@ impl Session {
                 self.poll = false;
                 self.closed(CloseReason::TransportError);
             }
+            Input::PollReleased if self.poll => self.release_poll(),
             Input::PostStarted => self.on_post(),
             Input::PostBody(body) if self.post == Post::Receiving => self.on_post_body(body),
             Input::PostFailed(failure) if self.post == Post::Receiving => {
@@ -370,6 +371,16 @@ impl Session {
             self.queue.push(Packet::Noop.encode());
         }
         self.flush();
+    }
+
+    /// Responds to the poll that waits.
+    fn release_poll(&mut self) {
+        if self.poll {
+            if self.queue.is_empty() {
+                self.queue.push(Packet::Noop.encode());
+            }
+            self.flush();
+        }
     }
 
     fn on_post(&mut self) {

@@ -249,6 +249,18 @@ fn a_ping_before_an_upgrade_has_to_be_answered_after_it() {
 }
 
 #[test]
+fn a_released_poll_is_answered_at_once() {
+    let mut scene = Scene::new(Transport::Polling);
+    scene.expect(Input::PollReleased, &[]);
+    scene.expect(Input::Poll, &[]);
+    scene.expect(Input::PollReleased, &["poll:6"]);
+    scene.expect(Input::Poll, &[]);
+    scene.send("a");
+    scene.expect(Input::PollReleased, &["poll:42[\"a\"]"]);
+    scene.expect(Input::PollReleased, &[]);
+}
+
+#[test]
 fn overlapping_requests_end_the_session() {
     let mut scene = Scene::new(Transport::Polling);
     scene.expect(Input::Poll, &[]);

@@ -49,7 +49,7 @@ impl Session {
             Ok(Packet::Ping(text)) if text == "probe" => {
                 self.actions
                     .push_back(Action::SendFrame(Packet::Pong(text).encode()));
-                self.release_poll();
+                self.release_polls();
             }
             Ok(Packet::Upgrade) => self.complete_upgrade(),
             _ => self.abandon_upgrade(),
@@ -63,21 +63,16 @@ impl Session {
         if upgrade.complete_by <= self.now {
             self.abandon_upgrade();
         } else if upgrade.check_at.is_some_and(|at| at <= self.now) {
-            self.release_poll();
+            self.release_polls();
         }
     }
 
-    /// Responds to the poll that waits.
-    fn release_poll(&mut self) {
+    /// Responds to the poll that waits, and looks again later.
+    fn release_polls(&mut self) {
         if let Some(upgrade) = &mut self.upgrade {
             upgrade.check_at = Some(self.now + CHECK_INTERVAL);
         }
-        if self.poll {
-            if self.queue.is_empty() {
-                self.queue.push(Packet::Noop.encode());
-            }
-            self.flush();
-        }
+        self.release_poll();
     }
 
     fn complete_upgrade(&mut self) {

@@ -1,0 +1,395 @@
+//! The worker that has the client's connection: it passes requests and frames to the owner of the session.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::{Bytes, BytesMut};
+use uptick_emitter::Emitter;
+use uptick_http::{Reply, Request};
+use uptick_websocket::{Accept, CloseCode, Closed, Error, Message, Sent, Text, WebSocket};
+
+use super::message::{ClusterMessage, Kind, LAST, TEXT};
+use super::{Cluster, Tag};
+use crate::engine::hooks::Stage;
+use crate::engine::mounted::Mounted;
+use crate::engine::polling::{failure_of_body, failure_of_head};
+use crate::engine::refusal::RefusalCode;
+use crate::engine::session_id::SessionId;
+use crate::engine::waiting::{Outcome, Wait, WaitingRequest};
+use crate::protocol::session::{PostFailure, Transport};
+
+/// The number of written bytes from which on the owner is told of them.
+const WRITTEN: usize = 32 * 1024;
+
+/// An exchange whose connection is here.
+pub(super) struct Exchange {
+    owner: Tag,
+    /// A payload or a frame that has not come whole.
+    partial: BytesMut,
+    carrier: Carrier,
+}
+
+enum Carrier {
+    Request(Rc<WaitingRequest>),
+    WebSocket {
+        ws: WebSocket,
+        /// The number of bytes that were written and not reported.
+        written: usize,
+        blocked: bool,
+        /// Whether it is paused, because much waits for the owner.
+        paused: bool,
+    },
+}
+
+/// Forwards a request for a session of another worker.
+pub(in crate::engine) fn forward(
+    mounted: &Rc<Mounted>,
+    sid: SessionId,
+    transport: Transport,
+    req: Request,
+) -> Reply {
+    let Some(cluster) = mounted.engine.cluster() else {
+        return mounted.refuse(&req, RefusalCode::UnknownSession.into());
+    };
+    match (transport, req.method().as_str()) {
+        (Transport::WebSocket, _) => upgrade(mounted, cluster, sid, req),
+        (Transport::Polling, "GET") => poll(mounted, cluster, sid, req),
+        (Transport::Polling, "POST") => post(mounted, cluster, sid, req),
+        // As the official server.
+        _ => mounted.complete(&req, Outcome::Status(500), Stage::Later),
+    }
+}
+
+fn poll(mounted: &Rc<Mounted>, cluster: &Rc<Cluster>, sid: SessionId, req: Request) -> Reply {
+    let (number, request) = cluster.begin_request(Kind::Poll, sid);
+    let this = Rc::clone(cluster);
+    let wait = Wait::new(request, move || {
+        this.end_exchange(number, Kind::PollAborted, &[]);
+    });
+    let mounted = Rc::clone(mounted);
+    Reply::Later(Box::pin(async move {
+        let outcome = wait.await;
+        mounted.completed(&req, outcome, Stage::Later)
+    }))
+}
+
+fn post(mounted: &Rc<Mounted>, cluster: &Rc<Cluster>, sid: SessionId, req: Request) -> Reply {
+    let (number, request) = cluster.begin_request(Kind::Post, sid);
+    let this = Rc::clone(cluster);
+    let failed = move |failure: PostFailure| {
+        this.tell(number, Kind::PostFailed, &[failure_number(failure)]);
+    };
+    let limit = mounted.engine.session_options.max_payload;
+    let failure = failure_of_head(&req, limit);
+    let mut is_received = failure.is_some();
+    if let Some(failure) = failure {
+        failed(failure);
+    }
+    let mut body = Box::pin(req.bytes(limit));
+    let this = Rc::clone(cluster);
+    let mut wait = Wait::new(request, move || {
+        let aborted = failure_number(PostFailure::Aborted);
+        this.end_exchange(number, Kind::PostFailed, &[aborted]);
+    });
+    let this = Rc::clone(cluster);
+    let mounted = Rc::clone(mounted);
+    Reply::Later(Box::pin(async move {
+        let outcome = poll_fn(|context| {
+            let outcome = Pin::new(&mut wait).poll(context);
+            if outcome.is_ready() || is_received {
+                return outcome;
+            }
+            let Poll::Ready(body) = body.as_mut().poll(context) else {
+                return Poll::Pending;
+            };
+            is_received = true;
+            match body {
+                Ok(body) => this.send_pieces(sid.tag(), Kind::PostBody, number, 0, &body),
+                Err(error) => failed(failure_of_body(&error)),
+            }
+            Poll::Pending
+        });
+        let outcome = outcome.await;
+        mounted.completed(&req, outcome, Stage::Later)
+    }))
+}
+
+/// Opens a WebSocket, if the owner has the session.
+fn upgrade(mounted: &Rc<Mounted>, cluster: &Rc<Cluster>, sid: SessionId, req: Request) -> Reply {
+    let (number, request) = cluster.begin_request(Kind::Check, sid);
+    let this = Rc::clone(cluster);
+    let wait = Wait::new(request, move || {
+        this.exchanges.borrow_mut().remove(&number);
+    });
+    let cluster = Rc::clone(cluster);
+    let mounted = Rc::clone(mounted);
+    Reply::Later(Box::pin(async move {
+        match wait.await {
+            Outcome::Ok => {
+                let accept = Accept::new(move |ws: WebSocket| cluster.relay(sid, ws));
+                let response = mounted.upgrader.upgrade(&req, accept);
+                Some(mounted.respond(&req, response, Stage::Later))
+            }
+            outcome => mounted.completed(&req, outcome, Stage::Later),
+        }
+    }))
+}
+
+/// Returns the number of a failure in messages.
+fn failure_number(failure: PostFailure) -> u8 {
+    match failure {
+        PostFailure::TooLarge => 0,
+        PostFailure::InvalidContent => 1,
+        PostFailure::TimedOut => 2,
+        PostFailure::Aborted => 3,
+    }
+}
+
+impl Cluster {
+    fn add(&self, owner: Tag, carrier: Carrier) -> u64 {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        let exchange = Exchange {
+            owner,
+            partial: BytesMut::new(),
+            carrier,
+        };
+        self.exchanges.borrow_mut().insert(number, exchange);
+        number
+    }
+
+    /// Returns whether a message belongs to an exchange whose connection is here.
+    pub(super) fn is_own(&self, message: &ClusterMessage) -> bool {
+        // The owner answers to numbers of this worker. The numbers of others are marked when they are sent.
+        message.flags & super::owner::FROM_OWNER != 0
+    }
+
+    fn begin_request(&self, kind: Kind, sid: SessionId) -> (u64, Rc<WaitingRequest>) {
+        let request = WaitingRequest::new();
+        let number = self.add(sid.tag(), Carrier::Request(Rc::clone(&request)));
+        self.send(sid.tag(), kind, number, LAST, sid.as_str().as_bytes());
+        (number, request)
+    }
+
+    /// Sends a message about an exchange to its owner.
+    fn tell(&self, number: u64, kind: Kind, body: &[u8]) {
+        let owner = self.exchanges.borrow().get(&number).map(|all| all.owner);
+        if let Some(owner) = owner {
+            self.send(owner, kind, number, LAST, body);
+        }
+    }
+
+    /// Ends an exchange whose client has gone, and tells the owner.
+    fn end_exchange(&self, number: u64, kind: Kind, body: &[u8]) {
+        self.tell(number, kind, body);
+        self.exchanges.borrow_mut().remove(&number);
+    }
+
+    /// Asks the owners to answer polls now, because this worker shuts down.
+    pub(in crate::engine) fn release_polls(&self) {
+        let exchanges = self.exchanges.borrow();
+        let requests = exchanges
+            .iter()
+            .filter(|(_, all)| matches!(all.carrier, Carrier::Request(_)));
+        let numbers: Vec<u64> = requests.map(|(number, _)| *number).collect();
+        drop(exchanges);
+        for number in numbers {
+            self.tell(number, Kind::PollReleased, &[]);
+        }
+    }
+
+    /// Relays a WebSocket.
+    fn relay(self: &Rc<Self>, sid: SessionId, ws: WebSocket) {
+        let carrier = Carrier::WebSocket {
+            ws,
+            written: 0,
+            blocked: false,
+            paused: false,
+        };
+        let owner = sid.tag();
+        let number = self.add(owner, carrier);
+        self.send(owner, Kind::Open, number, LAST, sid.as_str().as_bytes());
+        let this = Rc::clone(self);
+        ws.on(WebSocket::MESSAGE, move |message: Message| {
+            this.relay_message(owner, number, &message);
+        });
+        let this = Rc::clone(self);
+        ws.on(WebSocket::DRAIN, move |()| this.unblocked(number));
+        let this = Rc::clone(self);
+        ws.on(WebSocket::ERROR, move |error: Error| {
+            if matches!(error, Error::Protocol(_)) {
+                this.end_exchange(number, Kind::Failed, &[]);
+            }
+        });
+        let this = Rc::clone(self);
+        ws.on(WebSocket::CLOSE, move |_: Closed| {
+            this.end_exchange(number, Kind::Closed, &[]);
+        });
+    }
+
+    fn relay_message(&self, owner: Tag, number: u64, message: &Message) {
+        let open = self.exchanges.borrow().contains_key(&number);
+        if !open {
+            return;
+        }
+        let flags = if message.is_text() { TEXT } else { 0 };
+        self.send_pieces(owner, Kind::Frame, number, flags, message.as_bytes());
+        if self.with_link(owner, |link| link.is_full()) == Some(true) {
+            self.with_websocket(number, |carrier| {
+                if let Carrier::WebSocket { ws, paused, .. } = carrier {
+                    *paused = true;
+                    ws.pause();
+                }
+            });
+        }
+    }
+
+    fn with_websocket<R>(&self, number: u64, f: impl FnOnce(&mut Carrier) -> R) -> Option<R> {
+        let mut exchanges = self.exchanges.borrow_mut();
+        exchanges.get_mut(&number).map(|all| f(&mut all.carrier))
+    }
+
+    /// Nothing waits for a worker any more: its WebSockets are read again.
+    pub(super) fn resume_websockets(&self, owner: Tag) {
+        let mut resumed = Vec::new();
+        for exchange in self.exchanges.borrow_mut().values_mut() {
+            if exchange.owner == owner
+                && let Carrier::WebSocket { ws, paused, .. } = &mut exchange.carrier
+                && std::mem::take(paused)
+            {
+                resumed.push(*ws);
+            }
+        }
+        resumed.into_iter().for_each(WebSocket::resume);
+    }
+
+    /// A WebSocket takes frames again.
+    fn unblocked(&self, number: u64) {
+        let written = self.with_websocket(number, |carrier| match carrier {
+            Carrier::WebSocket {
+                written, blocked, ..
+            } => {
+                *blocked = false;
+                std::mem::take(written)
+            }
+            Carrier::Request(_) => 0,
+        });
+        if let Some(written @ 1..) = written {
+            self.tell(number, Kind::Written, &(written as u64).to_le_bytes());
+        }
+    }
+
+    /// Handles a message of the owner of an exchange.
+    pub(super) fn receive_as_edge(&self, message: ClusterMessage) {
+        let number = message.number;
+        let is_last = message.flags & LAST != 0;
+        let whole = {
+            let mut exchanges = self.exchanges.borrow_mut();
+            let Some(exchange) = exchanges.get_mut(&number) else {
+                return;
+            };
+            if exchange.owner != message.from {
+                return;
+            }
+            whole(&mut exchange.partial, &message)
+        };
+        let Some(body) = whole else { return };
+        match message.kind {
+            Kind::Frame => self.write_frame(number, message.flags, body),
+            Kind::Close => self.close_relayed(number, &body),
+            _ => {
+                debug_assert!(is_last);
+                let outcome = match message.kind {
+                    Kind::Payload => Outcome::Payload(body),
+                    Kind::Ok => Outcome::Ok,
+                    Kind::Status => Outcome::Status(two_bytes(&body).unwrap_or(400)),
+                    Kind::Refuse => {
+                        let code = body.first().copied().and_then(RefusalCode::of);
+                        Outcome::Refuse(code.unwrap_or(RefusalCode::BadRequest))
+                    }
+                    _ => Outcome::Abort,
+                };
+                self.complete(number, outcome);
+            }
+        }
+    }
+
+    fn complete(&self, number: u64, outcome: Outcome) {
+        let exchange = self.exchanges.borrow_mut().remove(&number);
+        match exchange.map(|exchange| exchange.carrier) {
+            Some(Carrier::Request(request)) => request.complete(outcome),
+            Some(Carrier::WebSocket { ws, .. }) => ws.close(CloseCode::GOING_AWAY, ""),
+            None => {}
+        }
+    }
+
+    fn write_frame(&self, number: u64, flags: u8, body: Bytes) {
+        let length = body.len();
+        let found = self.with_websocket(number, |carrier| match carrier {
+            Carrier::WebSocket { ws, .. } => Some(*ws),
+            Carrier::Request(_) => None,
+        });
+        let Some(Some(ws)) = found else { return };
+        let message = match flags & TEXT != 0 {
+            true => Text::try_from(body.clone()).map_or(Message::Binary(body), Message::Text),
+            false => Message::Binary(body),
+        };
+        let sent = ws.send(message);
+        let due = self.with_websocket(number, |carrier| match carrier {
+            Carrier::WebSocket {
+                written, blocked, ..
+            } => {
+                *written += length;
+                *blocked |= sent == Sent::Buffered;
+                let due = !*blocked && *written >= WRITTEN;
+                due.then(|| std::mem::take(written))
+            }
+            Carrier::Request(_) => None,
+        });
+        if let Some(Some(written)) = due {
+            self.tell(number, Kind::Written, &(written as u64).to_le_bytes());
+        }
+    }
+
+    fn close_relayed(&self, number: u64, body: &Bytes) {
+        let exchange = self.exchanges.borrow_mut().remove(&number);
+        if let Some(Exchange {
+            carrier: Carrier::WebSocket { ws, .. },
+            ..
+        }) = exchange
+        {
+            match two_bytes(body) {
+                Some(code) => ws.close(CloseCode::from(code), ""),
+                None => ws.terminate(),
+            }
+        }
+    }
+
+    /// Ends the exchanges with an owner that is gone.
+    pub(super) fn end_as_edge(&self, owner: Tag) {
+        let exchanges = self.exchanges.borrow();
+        let of_owner = exchanges.iter().filter(|(_, all)| all.owner == owner);
+        let numbers: Vec<u64> = of_owner.map(|(number, _)| *number).collect();
+        drop(exchanges);
+        for number in numbers {
+            self.complete(number, Outcome::Refuse(RefusalCode::UnknownSession));
+        }
+    }
+}
+
+/// Adds a piece; returns the body when it is whole.
+pub(super) fn whole(partial: &mut BytesMut, message: &ClusterMessage) -> Option<Bytes> {
+    let is_last = message.flags & LAST != 0;
+    if is_last && partial.is_empty() {
+        return Some(message.body.clone());
+    }
+    partial.extend_from_slice(&message.body);
+    is_last.then(|| std::mem::take(partial).freeze())
+}
+
+fn two_bytes(body: &Bytes) -> Option<u16> {
+    let (value, _) = body.split_first_chunk()?;
+    Some(u16::from_le_bytes(*value))
+}

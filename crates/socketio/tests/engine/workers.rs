@@ -1,0 +1,359 @@
+//! Several workers with one server: polling and upgrades reach any of them.
+
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use uptick_emitter::Emitter;
+use uptick_event_loop::LoopHandle;
+use uptick_http::{HttpServer, ShutdownOptions};
+use uptick_socketio::engine::{Client, CloseReason, EngineIo, EngineOptions};
+use uptick_websocket::protocol::Event;
+use uptick_websocket::protocol::frame::Opcode;
+use uptick_websocket::{Message, Sent};
+use uptick_workers::bus::{Bus, ThreadBus};
+
+use crate::support::{Http, PATH, Ws, run_until};
+
+/// A worker in a thread. It echoes messages, and records events.
+struct Worker {
+    address: String,
+    events: LoopHandle,
+    log: Arc<Mutex<Vec<String>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    fn start(group: &ThreadBus) -> Worker {
+        let (sender, receiver) = mpsc::channel();
+        let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (record, group) = (Arc::clone(&log), group.clone());
+        let thread = thread::spawn(move || {
+            Bus::of_thread().attach(group.join());
+            let engine = EngineIo::with_options(EngineOptions::new().max_payload(4_000_000));
+            engine.on("connection", move |client: Client| serve(client, &record));
+            let http = HttpServer::bind("127.0.0.1:0")
+                .unwrap()
+                .mount(PATH, &engine);
+            let address = http.address().unwrap();
+            sender.send((address, uptick_event_loop::handle())).unwrap();
+            uptick_event_loop::run().unwrap();
+            Bus::of_thread().detach();
+        });
+        let (address, events) = receiver.recv().unwrap();
+        Worker {
+            address,
+            events,
+            log,
+            thread: Some(thread),
+        }
+    }
+
+    fn http(&self) -> Http {
+        Http::at(&self.address)
+    }
+
+    /// Another connection of a session, to this worker.
+    fn http_of(&self, http: &Http) -> Http {
+        let mut other = self.http();
+        other.sid.clone_from(&http.sid);
+        other
+    }
+
+    #[track_caller]
+    fn upgrade(&self, http: &Http) -> Ws {
+        let query = format!("EIO=4&transport=websocket&sid={}", http.sid);
+        Ws::over(self.http(), &query)
+    }
+
+    fn log(&self) -> String {
+        self.log.lock().unwrap().join(" ")
+    }
+
+    #[track_caller]
+    fn wait_for(&self, entry: &str) {
+        run_until(|| self.log().contains(entry));
+    }
+
+    /// Stops the worker, as if it had died.
+    fn stop(&mut self) {
+        self.events.stop();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.events.stop();
+    }
+}
+
+fn serve(client: Client, log: &Arc<Mutex<Vec<String>>>) {
+    let record = Arc::clone(log);
+    client.on("message", move |message: Message| {
+        let text = message.as_text().map(|text| text.to_string());
+        match text.as_deref().and_then(|text| text.strip_prefix("burst ")) {
+            Some(count) => {
+                let padding = "x".repeat(10_000);
+                for n in 0..count.parse().unwrap() {
+                    if client.send(format!("{n}:{padding}")) == Sent::Dropped {
+                        record.lock().unwrap().push(format!("dropped:{n}"));
+                    }
+                }
+            }
+            None => drop(client.send(message)),
+        }
+    });
+    let record = Arc::clone(log);
+    client.on("drain", move |()| {
+        record.lock().unwrap().push("drain".to_owned())
+    });
+    let record = Arc::clone(log);
+    client.on("close", move |reason: CloseReason| {
+        record.lock().unwrap().push(reason.to_string());
+    });
+}
+
+fn pair() -> (Worker, Worker) {
+    let group = ThreadBus::new();
+    (Worker::start(&group), Worker::start(&group))
+}
+
+/// A session of a worker.
+#[track_caller]
+fn open(worker: &Worker) -> Http {
+    let mut http = worker.http();
+    http.handshake();
+    http
+}
+
+#[track_caller]
+fn candidate(worker: &Worker, http: &Http) -> Ws {
+    let mut ws = worker.upgrade(http);
+    ws.send("2probe");
+    assert_eq!(ws.text(), "3probe");
+    ws
+}
+
+#[test]
+fn requests_reach_the_session_from_any_worker() {
+    let (owner, edge) = pair();
+    let mut near = open(&owner);
+    let mut far = edge.http_of(&near);
+    assert_eq!(far.post("4a|bAQID"), "200 ok");
+    assert_eq!(near.poll(), "200 4a|bAQID");
+    far.begin_poll();
+    assert_eq!(near.post("4b"), "200 ok");
+    assert_eq!(far.answer().show(), "200 4b");
+    // More than one message of the bus has.
+    let large = format!("4{}", "x".repeat(3_500_000));
+    assert_eq!(far.post(&large), "200 ok");
+    assert_eq!(far.poll(), format!("200 {large}"));
+    assert_eq!(far.post("1"), "200 ok");
+    owner.wait_for("transport close");
+    assert!(far.poll().starts_with(r#"400 {"code":1"#));
+    assert_eq!(edge.log(), "");
+}
+
+#[test]
+fn refusals_are_those_of_the_owner() {
+    let (owner, edge) = pair();
+    let http = open(&owner);
+    let unknown = r#"400 {"code":1,"message":"Session ID unknown"}"#;
+    let bad = r#"400 {"code":3,"message":"Bad request"}"#;
+    let tag = &http.sid[..4];
+    for sid in [format!("{tag}AAAAAAAAAAAAAAAA"), "A".repeat(20)] {
+        let query = format!("EIO=4&transport=polling&sid={sid}");
+        assert_eq!(edge.http().get(&query).show(), unknown);
+        let fields = "Content-Length: 2\r\n";
+        let mut post = edge.http();
+        post.send(format!(
+            "POST {PATH}?{query} HTTP/1.1\r\nHost: test\r\n{fields}\r\n4a"
+        ));
+        assert_eq!(post.answer().show(), unknown);
+        let query = query.replace("polling", "websocket");
+        let answer = edge.http().ask("GET", &query, crate::support::UPGRADE);
+        assert_eq!(answer.show(), unknown);
+    }
+    let query = format!("EIO=4&transport=websocket&sid={}", http.sid);
+    assert_eq!(edge.http().get(&query).show(), bad);
+    let query = format!("EIO=4&transport=polling&sid={}", http.sid);
+    let answer = edge.http().ask("PUT", &query, "Content-Length: 0\r\n");
+    assert_eq!(answer.show(), "500 ");
+    let mut ws = candidate(&owner, &http);
+    ws.send("5");
+    ws.send("4a");
+    assert_eq!(ws.text(), "4a");
+    assert_eq!(edge.http().get(&query).show(), bad);
+}
+
+#[test]
+fn violations_end_the_session_from_any_worker() {
+    let (owner, edge) = pair();
+    // Polls that overlap.
+    let mut near = open(&owner);
+    let mut far = edge.http_of(&near);
+    far.begin_poll();
+    thread::sleep(std::time::Duration::from_millis(50));
+    assert_eq!(near.poll(), "400 ");
+    assert_eq!(far.answer().show(), "200 1");
+    // A poll that is aborted.
+    let mut far = edge.http_of(&open(&owner));
+    far.begin_poll();
+    thread::sleep(std::time::Duration::from_millis(50));
+    drop(far);
+    // A body over the limit.
+    let mut far = edge.http_of(&open(&owner));
+    assert_eq!(far.post(&format!("4{}", "x".repeat(4_000_000))), "413 ");
+    // Bytes as content.
+    let far = edge.http_of(&open(&owner));
+    let query = format!("EIO=4&transport=polling&sid={}", far.sid);
+    let fields = "Content-Type: application/octet-stream\r\nContent-Length: 0\r\n";
+    assert_eq!(edge.http().ask("POST", &query, fields).status, 400);
+    // A POST request that is aborted.
+    let mut far = edge.http_of(&open(&owner));
+    far.begin_post(100, "4a");
+    thread::sleep(std::time::Duration::from_millis(50));
+    drop(far);
+    let expected = ["transport error"; 5].join(" ");
+    run_until(|| owner.log() == expected);
+    // An invalid packet.
+    let mut far = edge.http_of(&open(&owner));
+    assert_eq!(far.post("4a|x"), "400 ");
+    owner.wait_for("parse error");
+}
+
+#[test]
+fn an_upgrade_may_reach_another_worker() {
+    let (owner, edge) = pair();
+    let mut http = open(&owner);
+    http.begin_poll();
+    let mut ws = candidate(&edge, &http);
+    assert_eq!(http.answer().show(), "200 6");
+    ws.send("5");
+    for n in 0..100 {
+        ws.send(&format!("4{n}"));
+    }
+    for n in 0..100 {
+        assert_eq!(ws.text(), format!("4{n}"));
+    }
+    ws.frame(Opcode::Binary, [1, 2, 3]);
+    let bytes = Message::Binary(vec![1, 2, 3].into());
+    assert_eq!(ws.event(), Some(Event::Message(bytes)));
+    // More than one message of the bus has.
+    let large = format!("4{}", "x".repeat(3_500_000));
+    ws.send(&large);
+    assert_eq!(ws.text(), large);
+    // One WebSocket more is one too many.
+    let mut other = edge.upgrade(&http);
+    assert_eq!(other.closed(), 1005);
+    ws.send("4still here");
+    assert_eq!(ws.text(), "4still here");
+    ws.close();
+    assert_eq!(ws.closed(), 1005);
+    owner.wait_for("transport close");
+}
+
+#[test]
+fn a_relayed_websocket_ends_as_a_near_one() {
+    let (owner, edge) = pair();
+    for (opcode, payload, code, reason) in [
+        (Opcode::Text, &b"x"[..], 1005, "parse error"),
+        (Opcode::Text, b"1", 1005, "transport close"),
+        (Opcode::Text, b"\xff", 1007, "transport error"),
+        (Opcode::Binary, &vec![0; 4_000_001], 1009, "transport error"),
+    ] {
+        owner.log.lock().unwrap().clear();
+        let http = open(&owner);
+        let mut ws = candidate(&edge, &http);
+        ws.send("5");
+        ws.send("4a");
+        assert_eq!(ws.text(), "4a");
+        ws.frame(opcode, payload);
+        assert_eq!(ws.closed(), code);
+        run_until(|| owner.log() == reason);
+    }
+    // A candidate that is lost leaves polling alive.
+    let mut http = open(&owner);
+    drop(candidate(&edge, &http));
+    thread::sleep(std::time::Duration::from_millis(50));
+    let mut ws = candidate(&edge, &http);
+    assert_eq!(http.post("4a"), "200 ok");
+    assert_eq!(http.poll(), "200 4a");
+    ws.send("5");
+    ws.send("4b");
+    assert_eq!(ws.text(), "4b");
+}
+
+#[test]
+fn a_slow_client_of_a_relayed_websocket_gets_everything_in_order() {
+    let (owner, edge) = pair();
+    let http = open(&owner);
+    let mut ws = candidate(&edge, &http);
+    ws.send("5");
+    ws.send("4burst 1500");
+    // It does not read for a while, and meanwhile others are served.
+    let mut other = edge.http_of(&open(&owner));
+    for _ in 0..20 {
+        assert_eq!(other.post("4a"), "200 ok");
+        assert_eq!(other.poll(), "200 4a");
+    }
+    for n in 0..1500 {
+        let text = ws.text();
+        assert!(text.starts_with(&format!("4{n}:x")), "{}", &text[..20]);
+        assert!(text.len() > 10_000);
+    }
+    owner.wait_for("drain");
+    assert_eq!(owner.log(), "drain");
+}
+
+#[test]
+fn requests_at_an_owner_that_dies_are_answered() {
+    let (mut owner, edge) = pair();
+    let http = open(&owner);
+    let mut poll = edge.http_of(&http);
+    poll.begin_poll();
+    let second = open(&owner);
+    let mut ws = candidate(&edge, &second);
+    ws.send("5");
+    ws.send("4a");
+    assert_eq!(ws.text(), "4a");
+    owner.stop();
+    assert!(poll.answer().show().starts_with(r#"400 {"code":1"#));
+    assert_eq!(ws.closed(), 1001);
+    assert!(poll.poll().starts_with(r#"400 {"code":1"#));
+}
+
+#[test]
+fn sessions_whose_edge_dies_end() {
+    let (owner, mut edge) = pair();
+    let mut poll = edge.http_of(&open(&owner));
+    poll.begin_poll();
+    let second = open(&owner);
+    let mut ws = candidate(&edge, &second);
+    ws.send("5");
+    ws.send("4a");
+    assert_eq!(ws.text(), "4a");
+    edge.stop();
+    owner.wait_for("transport close");
+    owner.wait_for("transport error");
+}
+
+#[test]
+fn a_shutdown_of_the_edge_releases_its_polls() {
+    let (owner, edge) = pair();
+    let mut http = open(&owner);
+    let mut far = edge.http_of(&http);
+    far.begin_poll();
+    thread::sleep(std::time::Duration::from_millis(50));
+    edge.events.post(|| {
+        for http in HttpServer::of_thread() {
+            drop(http.shutdown_with(ShutdownOptions::new()));
+        }
+    });
+    assert_eq!(far.answer().show(), "200 6");
+    assert_eq!(http.post("4a"), "200 ok");
+    assert_eq!(http.poll(), "200 4a");
+}
