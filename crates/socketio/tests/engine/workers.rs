@@ -348,11 +348,12 @@ fn a_shutdown_of_the_edge_releases_its_polls() {
     let mut far = edge.http_of(&http);
     far.begin_poll();
     thread::sleep(std::time::Duration::from_millis(50));
-    edge.events.post(|| {
+    let posted = edge.events.post(|| {
         for http in HttpServer::of_thread() {
             drop(http.shutdown_with(ShutdownOptions::new()));
         }
     });
+    assert!(posted.is_ok());
     assert_eq!(far.answer().show(), "200 6");
     assert_eq!(http.post("4a"), "200 ok");
     assert_eq!(http.poll(), "200 4a");
