@@ -22,6 +22,16 @@ pub(crate) fn serve(conn: Connection, service: &Rc<Service>) {
     http.arm(&mut http.state());
 }
 
+impl HttpConnection {
+    /// Tells the current exchange that the client has ended its side.
+    fn half_closed(&self) {
+        let exchange = self.state().exchange.clone();
+        if let Some(exchange) = exchange {
+            exchange.half_closed();
+        }
+    }
+}
+
 impl Session<Connection> for HttpConnection {
     #[inline]
     fn data(&self, stream: &Visit<Connection>, bytes: &mut BytesMut) {
@@ -33,12 +43,15 @@ impl Session<Connection> for HttpConnection {
             .flags
             .insert(Flags::PEER_ENDED | Flags::HALF_OPEN);
         self.advance();
+        self.half_closed();
     }
 
     fn end_pending(&self, _: &Visit<Connection>) {
         let mut state = self.state();
         state.flags.insert(Flags::HALF_OPEN);
         self.arm(&mut state);
+        drop(state);
+        self.half_closed();
     }
 
     fn drain(&self, _: &Visit<Connection>) {

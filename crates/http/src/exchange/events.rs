@@ -35,6 +35,16 @@ impl Exchange {
         }
     }
 
+    /// Emits `half_close`, unless the response has been written whole: the client has ended its side of the connection.
+    pub(crate) fn half_closed(self: &Rc<Self>) {
+        if self.is_done() || self.extras.borrow().is_none() {
+            return;
+        }
+        if let Err(message) = catch(|| emit(&Incoming(self), Request::HALF_CLOSE, ())) {
+            tracing::error!("a half_close callback of a request panicked: {message}");
+        }
+    }
+
     /// Handles the close of the connection: cancels the task, wakes the waiting tasks, and emits `close` unless the response is
     /// written whole.
     pub(crate) fn abandon(self: &Rc<Self>) {

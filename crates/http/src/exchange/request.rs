@@ -30,6 +30,7 @@ use bytes::Bytes;
 /// | `data` | [`Bytes`] | a piece of the body has come; the first listener has it come |
 /// | `end` | `()` | the body is over |
 /// | `error` | [`BodyError`] | no more of the body comes; without a listener, the request is answered for it |
+/// | `half_close` | `()` | the client has ended its side of the connection before it was answered: it has gone, as a rule, and `close` follows |
 /// | `close` | `()` | the client has gone before it was answered |
 ///
 /// Events also come when the request itself was dropped.
@@ -46,6 +47,8 @@ events! {
         () => {
             /// The body is over.
             END = "end";
+            /// The client has ended its side of the connection before it was answered.
+            HALF_CLOSE = "half_close";
             /// The client has gone before it was answered.
             CLOSE = "close";
         }

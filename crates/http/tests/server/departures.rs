@@ -293,3 +293,19 @@ fn a_client_that_has_ended_its_side_gets_all_pieces_of_its_answer() {
     assert_eq!(client.answer().body, "one two three");
     assert_eq!(client.rest(), "");
 }
+
+#[test]
+fn a_request_learns_at_once_that_its_client_has_ended_its_side() {
+    let (http, log) = (server(), Log::default());
+    let notes = log.clone();
+    http.get("/", move |req: Request, res: Responder| {
+        let notes = notes.clone();
+        req.on("half_close", move |()| {
+            notes.add("half_close");
+            res.send("still there?");
+        });
+    });
+    let mut client = half_closed(http, get("/"));
+    assert_eq!(log.text(), "half_close");
+    assert_eq!(client.answer().body, "still there?");
+}

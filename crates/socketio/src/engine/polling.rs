@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::Bytes;
+use uptick_emitter::Emitter;
 use uptick_http::{BodyError, Reply, Request, Response, StatusCode};
 
 use super::client::Client;
@@ -117,6 +118,12 @@ fn poll(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
     if let Some(outcome) = request.take() {
         return mounted.complete(&req, outcome, Stage::Later);
     }
+    let (waiting, ended) = (Rc::clone(&request), handle.clone());
+    // A client that has ended its side has gone: no official one does that and waits.
+    req.on(Request::HALF_CLOSE, move |()| {
+        poll_aborted(client, &ended);
+        waiting.complete(Outcome::Abort);
+    });
     let wait = Wait::new(request, move || poll_aborted(client, &handle));
     let mounted = Rc::clone(mounted);
     Reply::Later(Box::pin(async move {

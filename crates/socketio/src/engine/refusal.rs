@@ -58,7 +58,8 @@ pub struct ConnectionError {
     pub code: RefusalCode,
     /// The message, which is sent to the client.
     pub message: Cow<'static, str>,
-    /// The cause, as the official server names it: `INVALID_ORIGIN`, `TRANSPORT_MISMATCH` or `TRANSPORT_HANDSHAKE_ERROR`, otherwise empty.
+    /// The cause, as the official server names it: `INVALID_ORIGIN`, `TRANSPORT_MISMATCH`, `PROTOCOL_MISMATCH` or
+    /// `TRANSPORT_HANDSHAKE_ERROR`, otherwise empty.
     pub cause: &'static str,
     /// The method of the request.
     pub method: Method,

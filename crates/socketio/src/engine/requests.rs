@@ -89,7 +89,13 @@ fn check(
             }
             (Transport::Polling, _) => !is_upgrade,
         };
-        return if fits { Ok(found) } else { Err(mismatch) };
+        if !fits {
+            return Err(mismatch);
+        }
+        return match speaks_protocol(req) {
+            true => Ok(found),
+            false => Err(Refusal::bad_request("PROTOCOL_MISMATCH")),
+        };
     }
     if req.method() != "GET" {
         return Err(RefusalCode::BadHandshakeMethod.into());
@@ -99,6 +105,12 @@ fn check(
         (Transport::Polling, true) => Err(mismatch),
         _ => Ok(Checked::Handshake),
     }
+}
+
+/// Returns whether a request names the version of the protocol.
+fn speaks_protocol(req: &Request) -> bool {
+    let version = req.query_value("EIO");
+    version.is_some_and(|version| version.parse() == Ok(PROTOCOL))
 }
 
 /// Finds a session, here or in another worker.
@@ -148,7 +160,7 @@ fn decided(
     if let Err(message) = decision {
         return mounted.refuse(&req, Refusal::forbidden(message));
     }
-    if req.query_value("EIO").as_deref() != Some(&*PROTOCOL.to_string()) {
+    if !speaks_protocol(&req) {
         return mounted.refuse(&req, RefusalCode::UnsupportedProtocol.into());
     }
     if let Some(shutdown) = mounted.http.shutdown_options() {

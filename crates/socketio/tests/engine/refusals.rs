@@ -63,6 +63,7 @@ fn each_refusal_has_the_code_of_the_official_server() {
             BAD_REQUEST,
         ),
         ("GET", &known, UPGRADE, BAD_REQUEST),
+        ("GET", &known.replace("EIO=4", "EIO=3"), "", BAD_REQUEST),
         ("GET", "EIO=4&transport=polling", UPGRADE, BAD_REQUEST),
         ("GET", "EIO=4&transport=abc", UPGRADE, UNKNOWN_TRANSPORT),
         (
@@ -84,7 +85,7 @@ fn each_refusal_has_the_code_of_the_official_server() {
         }
     }
     assert_eq!(fixture.engine.clients_count(), 2);
-    assert_eq!(fixture.engine.stats().refused, 22);
+    assert_eq!(fixture.engine.stats().refused, 23);
 }
 
 #[test]

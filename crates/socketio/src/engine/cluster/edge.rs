@@ -64,6 +64,11 @@ pub(in crate::engine) fn forward(
 
 fn poll(mounted: &Rc<Mounted>, cluster: &Rc<Cluster>, sid: SessionId, req: Request) -> Reply {
     let (number, request) = cluster.begin_request(Kind::Poll, sid);
+    let (this, waiting) = (Rc::clone(cluster), Rc::clone(&request));
+    req.on(Request::HALF_CLOSE, move |()| {
+        this.end_exchange(number, Kind::PollAborted, &[]);
+        waiting.complete(Outcome::Abort);
+    });
     let this = Rc::clone(cluster);
     let wait = Wait::new(request, move || {
         this.end_exchange(number, Kind::PollAborted, &[]);
