@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use uptick_event_loop::{Timer, add_timer};
 
-use crate::adapter::{ClusterResponse, RemoteSocket};
+use crate::adapter::{ClusterResponse, RemoteSocket, Servers};
 use crate::protocol::Value;
 use crate::reply::Resolver;
 
@@ -58,20 +58,26 @@ pub(crate) struct Request {
 }
 
 struct State {
-    /// The number of other servers that have to respond; `None` until it is known.
-    servers: Option<usize>,
-    /// The servers that have responded.
-    responded: HashSet<String>,
-    /// The servers that have gone without a response.
-    gone: HashSet<String>,
-    /// The number of clients that have to acknowledge, as far as it is known.
-    clients: usize,
-    /// The number of clients that will not acknowledge.
-    failed: usize,
+    /// The servers whose response is missing; `None` until it is known which have to respond.
+    missing: Option<Missing>,
+    /// The servers that have responded, or have gone, before that was known.
+    early: Vec<String>,
+    /// The number of clients of this server that have not acknowledged.
+    own_clients: usize,
+    /// The number of clients of other servers that have not acknowledged, by server.
+    clients: HashMap<String, usize>,
+    /// Acknowledgements are missing that will not come.
+    failed: bool,
     timer: Option<Timer>,
     answers: Option<Answers>,
     /// Called when the request has ended.
     done: Option<Box<dyn FnOnce()>>,
+}
+
+/// Servers whose response is missing.
+enum Missing {
+    Servers(HashSet<String>),
+    Number(usize),
 }
 
 /// The gathered responses, and who waits for them.
@@ -88,11 +94,11 @@ impl Request {
     pub(crate) fn new(answers: Answers, timeout: Duration) -> Rc<Request> {
         let request = Rc::new(Request {
             state: RefCell::new(State {
-                servers: None,
-                responded: HashSet::new(),
-                gone: HashSet::new(),
-                clients: 0,
-                failed: 0,
+                missing: None,
+                early: Vec::new(),
+                own_clients: 0,
+                clients: HashMap::new(),
+                failed: false,
                 timer: None,
                 answers: Some(answers),
                 done: None,
@@ -113,24 +119,36 @@ impl Request {
         self.state.borrow_mut().done = Some(Box::new(done));
     }
 
-    /// Sets the number of other servers that have to respond.
-    pub(crate) fn expect_servers(&self, count: usize) {
-        self.state.borrow_mut().servers = Some(count);
+    /// Sets the other servers that have to respond.
+    pub(crate) fn expect_servers(&self, servers: Servers) {
+        {
+            let mut state = self.state.borrow_mut();
+            let early = std::mem::take(&mut state.early);
+            state.missing = Some(match servers {
+                Servers::Known(servers) => {
+                    let mut missing: HashSet<String> = servers.into_iter().collect();
+                    missing.retain(|server| !early.contains(server));
+                    Missing::Servers(missing)
+                }
+                Servers::Count(count) => Missing::Number(count.saturating_sub(early.len())),
+            });
+        }
         self.check();
     }
 
     /// Adds to the number of clients of this server that have to acknowledge.
     pub(crate) fn expect_clients(&self, count: usize) {
-        self.state.borrow_mut().clients += count;
+        self.state.borrow_mut().own_clients += count;
     }
 
     /// Adds the acknowledgement of a client of this server; `None` if it will not come.
     pub(crate) fn client_acknowledged(&self, value: Option<Value>) {
         {
             let mut state = self.state.borrow_mut();
+            state.own_clients = state.own_clients.saturating_sub(1);
             match (value, &mut state.answers) {
                 (Some(value), Some(Answers::Acks(values, _))) => values.push(value),
-                _ => state.failed += 1,
+                _ => state.failed = true,
             }
         }
         self.check();
@@ -138,72 +156,27 @@ impl Request {
 
     /// Adds a response of another server.
     pub(crate) fn response(&self, from: &str, response: ClusterResponse) {
-        {
-            let mut state = self.state.borrow_mut();
-            let is_first = !state.responded.contains(from);
-            let State {
-                answers, clients, ..
-            } = &mut *state;
-            let complete = match (answers, response) {
-                (Some(Answers::Acks(..)), ClusterResponse::ClientCount { count, .. })
-                    if is_first =>
-                {
-                    *clients += count;
-                    true
-                }
-                (Some(Answers::Acks(values, _)), ClusterResponse::Ack { value, .. }) => {
-                    values.push(value);
-                    false
-                }
-                (
-                    Some(Answers::ServerSide(values, _)),
-                    ClusterResponse::ServerSideAck { value, .. },
-                ) if is_first => {
-                    values.push(value);
-                    true
-                }
-                (Some(Answers::Sockets(all, _)), ClusterResponse::Sockets { mut sockets, .. })
-                    if is_first =>
-                {
-                    all.append(&mut sockets);
-                    true
-                }
-                _ => false,
-            };
-            if complete {
-                state.responded.insert(from.to_owned());
-            }
-        }
+        self.state.borrow_mut().add(from, response);
         self.check();
     }
 
-    /// Notes that a server has gone: its response is not waited for.
+    /// Notes that a server has gone: nothing of it is waited for.
     pub(crate) fn server_gone(&self, server: &str) {
         {
             let mut state = self.state.borrow_mut();
-            if state.responded.contains(server) {
-                // The acknowledgements of its clients may be missing, which shows at the timeout only.
-                return;
+            match &mut state.missing {
+                Some(Missing::Servers(missing)) => drop(missing.remove(server)),
+                Some(Missing::Number(_)) => {}
+                None => state.early.push(server.to_owned()),
             }
-            state.gone.insert(server.to_owned());
+            state.failed |= state.clients.remove(server).unwrap_or_default() > 0;
         }
         self.check();
     }
 
-    /// Ends the request if all responses were received.
+    /// Ends the request if nothing is missing.
     fn check(&self) {
-        let complete = {
-            let state = self.state.borrow();
-            let responded = state.responded.len() + state.gone.len();
-            let servers = state.servers.is_some_and(|servers| responded >= servers);
-            servers
-                && match &state.answers {
-                    Some(Answers::Acks(values, _)) => values.len() + state.failed >= state.clients,
-                    Some(_) => true,
-                    None => false,
-                }
-        };
-        if complete {
+        if self.state.borrow().is_settled() {
             self.end();
         }
     }
@@ -212,12 +185,7 @@ impl Request {
     pub(crate) fn end(&self) {
         let (answers, complete, timer, done) = {
             let mut state = self.state.borrow_mut();
-            let responded = state.responded.len() >= state.servers.unwrap_or(usize::MAX);
-            let acknowledged = match &state.answers {
-                Some(Answers::Acks(values, _)) => values.len() >= state.clients,
-                _ => true,
-            };
-            let complete = responded && acknowledged;
+            let complete = state.is_settled() && !state.failed;
             let (answers, timer) = (state.answers.take(), state.timer.take());
             (answers, complete, timer, state.done.take())
         };
@@ -235,6 +203,67 @@ impl Request {
                 resolver.resolve(gathered(sockets, complete));
             }
             None => {}
+        }
+    }
+}
+
+impl State {
+    /// Returns whether nothing is missing that can still come.
+    fn is_settled(&self) -> bool {
+        let responded = match &self.missing {
+            Some(Missing::Servers(missing)) => missing.is_empty(),
+            Some(Missing::Number(number)) => *number == 0,
+            None => false,
+        };
+        responded && self.own_clients == 0 && self.clients.values().all(|count| *count == 0)
+    }
+
+    /// Notes that a server has responded; returns whether its response is wanted.
+    fn responded(&mut self, from: &str) -> bool {
+        match &mut self.missing {
+            Some(Missing::Servers(missing)) => missing.remove(from),
+            Some(Missing::Number(0)) => false,
+            Some(Missing::Number(number)) => {
+                *number -= 1;
+                true
+            }
+            None => {
+                self.early.push(from.to_owned());
+                true
+            }
+        }
+    }
+
+    fn add(&mut self, from: &str, response: ClusterResponse) {
+        match response {
+            ClusterResponse::ClientCount { count, .. } => {
+                if self.responded(from) {
+                    *self.clients.entry(from.to_owned()).or_default() += count;
+                }
+            }
+            ClusterResponse::Ack { value, .. } => {
+                let Some(count @ 1..) = self.clients.get_mut(from) else {
+                    return;
+                };
+                *count -= 1;
+                if let Some(Answers::Acks(values, _)) = &mut self.answers {
+                    values.push(value);
+                }
+            }
+            ClusterResponse::ServerSideAck { value, .. } => {
+                if self.responded(from)
+                    && let Some(Answers::ServerSide(values, _)) = &mut self.answers
+                {
+                    values.push(value);
+                }
+            }
+            ClusterResponse::Sockets { mut sockets, .. } => {
+                if self.responded(from)
+                    && let Some(Answers::Sockets(all, _)) = &mut self.answers
+                {
+                    all.append(&mut sockets);
+                }
+            }
         }
     }
 }

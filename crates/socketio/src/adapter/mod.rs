@@ -8,8 +8,12 @@
 //!           ←─ AdapterSink::response ←─────────── Adapter::respond ←─
 //! ```
 
+#[cfg(feature = "workers")]
+pub mod bus;
 mod message;
 
+#[cfg(feature = "workers")]
+pub use bus::BusAdapter;
 pub use message::{ClusterMessage, ClusterResponse, RemoteSocket, Target};
 
 use std::fmt;
@@ -29,14 +33,14 @@ use crate::{Namespace, Reply};
 /// - A broadcast to rooms may be kept from servers that do not have any of the rooms.
 /// - Responses reach the server that has asked, in order.
 pub trait Adapter {
-    /// Sends a message to the other servers.
+    /// Sends a message without a request id to the other servers.
     fn publish(&self, message: &ClusterMessage);
+
+    /// Sends a message with a request id to the other servers. Returns those that will respond to it.
+    fn request(&self, message: &ClusterMessage) -> Reply<Servers>;
 
     /// Sends a response to the server `to`, from which a message with a request id was received.
     fn respond(&self, to: &str, response: &ClusterResponse);
-
-    /// Returns the number of other servers, which would respond to a message that is published now.
-    fn servers(&self) -> Reply<usize>;
 
     /// Called when a room of this server gets its first socket. The rooms that are named by the ids of sockets are not reported. Default: does nothing.
     fn room_created(&self, room: &str) {
@@ -50,6 +54,15 @@ pub trait Adapter {
 
     /// Leaves the other servers. The last call.
     fn close(&self);
+}
+
+/// The servers that will respond to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Servers {
+    /// Their ids, by which the [`AdapterSink`] learns of their responses, and that they have [gone](AdapterSink::server_gone).
+    Known(Vec<String>),
+    /// Their number. All responses count, whatever id they are from.
+    Count(usize),
 }
 
 /// Creates the adapter of a namespace.

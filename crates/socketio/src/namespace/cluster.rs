@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::NamespaceState;
 use super::delivery::{event_of, with_except};
-use crate::adapter::{ClusterMessage, ClusterResponse, RemoteSocket, Target};
+use crate::adapter::{ClusterMessage, ClusterResponse, RemoteSocket, Servers, Target};
 use crate::arguments::{FromArguments, ToArguments};
 use crate::cluster::{Answers, Gathered, Request};
 use crate::error::{DisconnectReason, Incomplete};
@@ -212,15 +212,13 @@ impl NamespaceState {
             .map_or(NO_TIMEOUT, |server| server.options.ack_timeout);
         let wait = timeout.unwrap_or(ack_timeout);
         let (id, request) = self.begin(Answers::Acks(Vec::new(), resolver), wait);
-        if !local {
-            self.publish(|| ClusterMessage::Broadcast {
-                packet: packet.clone(),
-                target: with_except(target, except),
-                volatile: false,
-                request: Some(id.clone()),
-                timeout: timeout.map(|timeout| timeout.as_millis() as u64),
-            });
-        }
+        let servers = self.request(local, || ClusterMessage::Broadcast {
+            packet: packet.clone(),
+            target: with_except(target, except),
+            volatile: false,
+            request: Some(id.clone()),
+            timeout: timeout.map(|timeout| timeout.as_millis() as u64),
+        });
         let answers = Rc::clone(&request);
         let answered = move |value| answers.client_acknowledged(value);
         let counted = |count| request.expect_clients(count);
@@ -234,7 +232,7 @@ impl NamespaceState {
             counted,
             Rc::new(answered),
         );
-        self.await_servers(&request, local);
+        await_servers(&request, servers);
         self.forget_when_done(id, &request);
         reply.map(typed)
     }
@@ -249,13 +247,11 @@ impl NamespaceState {
         let own = self.sockets_here(target, except);
         let timeout = self.request_timeout();
         let (id, request) = self.begin(Answers::Sockets(own, resolver), timeout);
-        if !local {
-            self.publish(|| ClusterMessage::FetchSockets {
-                target: with_except(target, except),
-                request: id.clone(),
-            });
-        }
-        self.await_servers(&request, local);
+        let servers = self.request(local, || ClusterMessage::FetchSockets {
+            target: with_except(target, except),
+            request: id.clone(),
+        });
+        await_servers(&request, servers);
         self.forget_when_done(id, &request);
         reply.map(|gathered| gathered.map_err(|received| Incomplete { received }))
     }
@@ -282,11 +278,11 @@ impl NamespaceState {
         let (reply, resolver) = Reply::pending();
         let timeout = self.request_timeout();
         let (id, request) = self.begin(Answers::ServerSide(Vec::new(), resolver), timeout);
-        self.publish(|| ClusterMessage::ServerSideEmit {
+        let servers = self.request(false, || ClusterMessage::ServerSideEmit {
             packet,
             request: Some(id.clone()),
         });
-        self.await_servers(&request, false);
+        await_servers(&request, servers);
         self.forget_when_done(id, &request);
         reply.map(|gathered: Gathered<Value>| {
             let parse = |value: Value| T::from_arguments(&Arguments::of_values(vec![value])).ok();
@@ -307,16 +303,11 @@ impl NamespaceState {
         (id, request)
     }
 
-    /// Waits for as many responses as there are other servers.
-    fn await_servers(&self, request: &Rc<Request>, local: bool) {
+    /// Sends a request to other servers, if there is an adapter; returns those that will respond.
+    fn request(&self, local: bool, message: impl FnOnce() -> ClusterMessage) -> Reply<Servers> {
         match self.adapter().filter(|_| !local) {
-            Some(adapter) => {
-                let request = Rc::clone(request);
-                adapter
-                    .servers()
-                    .then(move |count| request.expect_servers(count));
-            }
-            None => request.expect_servers(0),
+            Some(adapter) => adapter.request(&message()),
+            None => Reply::ready(Servers::Known(Vec::new())),
         }
     }
 
@@ -375,6 +366,11 @@ impl NamespaceState {
         let request = request.to_owned();
         self.respond(server, &ClusterResponse::ServerSideAck { request, value });
     }
+}
+
+fn await_servers(request: &Rc<Request>, servers: Reply<Servers>) {
+    let request = Rc::clone(request);
+    servers.then(move |servers| request.expect_servers(servers));
 }
 
 /// Returns the first argument.

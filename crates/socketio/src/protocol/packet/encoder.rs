@@ -54,6 +54,15 @@ impl Encoded {
         })
     }
 
+    /// Returns a packet of frames that were encoded elsewhere.
+    #[cfg(feature = "workers")]
+    pub(crate) fn of_frames(head: Message, attachments: Vec<Bytes>) -> Encoded {
+        Encoded {
+            head,
+            attachments: (!attachments.is_empty()).then(|| attachments.into()),
+        }
+    }
+
     /// Returns the first frame.
     #[inline]
     pub(crate) fn head(&self) -> &Message {

@@ -1,0 +1,208 @@
+//! Numbers, strings and lists.
+
+use bytes::Bytes;
+
+use super::CodecError;
+
+/// Bytes of up to this number are copied out of what was received, which may be a part of a large read buffer; longer ones share its memory.
+const COPIED: usize = 16 * 1024;
+
+/// The number of elements for which space is reserved before they are decoded.
+const RESERVED: usize = 256;
+
+/// Reads a message.
+pub(super) struct Reader {
+    bytes: Bytes,
+    at: usize,
+}
+
+impl Reader {
+    pub(super) fn new(bytes: Bytes) -> Reader {
+        Reader { bytes, at: 0 }
+    }
+
+    fn remaining(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    /// Reads so many bytes, which share the memory of the message.
+    pub(super) fn take(&mut self, count: usize) -> Result<Bytes, CodecError> {
+        if count > self.remaining() {
+            return Err(CodecError::Truncated);
+        }
+        let taken = self.bytes.slice(self.at..self.at + count);
+        self.at += count;
+        Ok(taken)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], CodecError> {
+        let rest = &self.bytes[self.at..];
+        let array = *rest.first_chunk().ok_or(CodecError::Truncated)?;
+        self.at += N;
+        Ok(array)
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8, CodecError> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    /// Reads a number of at most ten bytes with seven bits each, the lowest first.
+    pub(super) fn number(&mut self) -> Result<u64, CodecError> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                break;
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                // Each number has one form only.
+                return match byte == 0 && shift > 0 {
+                    true => Err(CodecError::Number),
+                    false => Ok(number),
+                };
+            }
+        }
+        Err(CodecError::Number)
+    }
+
+    pub(super) fn size(&mut self) -> Result<usize, CodecError> {
+        usize::try_from(self.number()?).map_err(|_| CodecError::Number)
+    }
+
+    /// Reads bytes behind their number.
+    pub(super) fn bytes(&mut self) -> Result<Bytes, CodecError> {
+        let count = self.size()?;
+        let bytes = self.take(count)?;
+        Ok(match bytes.len() <= COPIED {
+            true => Bytes::copy_from_slice(&bytes),
+            false => bytes,
+        })
+    }
+
+    pub(super) fn string(&mut self) -> Result<String, CodecError> {
+        let count = self.size()?;
+        let bytes = self.take(count)?;
+        let text = str::from_utf8(&bytes).map_err(|_| CodecError::Utf8)?;
+        Ok(text.to_owned())
+    }
+
+    /// Reads a list behind the number of its elements.
+    pub(super) fn list<T>(
+        &mut self,
+        mut element: impl FnMut(&mut Reader) -> Result<T, CodecError>,
+    ) -> Result<Vec<T>, CodecError> {
+        let count = self.size()?;
+        // An element has a byte at least.
+        if count > self.remaining() {
+            return Err(CodecError::Truncated);
+        }
+        let mut list = Vec::with_capacity(count.min(RESERVED));
+        for _ in 0..count {
+            list.push(element(self)?);
+        }
+        Ok(list)
+    }
+
+    pub(super) fn strings(&mut self) -> Result<Vec<String>, CodecError> {
+        self.list(Reader::string)
+    }
+
+    /// Returns the rest.
+    pub(super) fn rest(self) -> Bytes {
+        self.bytes.slice(self.at..)
+    }
+
+    /// Ends the message.
+    pub(super) fn finish(self) -> Result<(), CodecError> {
+        match self.remaining() {
+            0 => Ok(()),
+            _ => Err(CodecError::Trailing),
+        }
+    }
+}
+
+pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        // The cast keeps the seven bits that are wanted.
+        out.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+pub(super) fn put_size(out: &mut Vec<u8>, size: usize) {
+    put_number(out, size as u64);
+}
+
+pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_size(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+pub(super) fn put_strings(out: &mut Vec<u8>, strings: &[String]) {
+    put_size(out, strings.len());
+    for string in strings {
+        put_bytes(out, string.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(bytes: &'static [u8]) -> Result<u64, CodecError> {
+        Reader::new(Bytes::from_static(bytes)).number()
+    }
+
+    #[test]
+    fn numbers_have_one_form() {
+        for value in [
+            0,
+            1,
+            127,
+            128,
+            300,
+            u64::from(u32::MAX),
+            u64::MAX - 1,
+            u64::MAX,
+        ] {
+            let mut out = Vec::new();
+            put_number(&mut out, value);
+            let mut reader = Reader::new(out.into());
+            assert_eq!(reader.number(), Ok(value));
+            assert_eq!(reader.finish(), Ok(()));
+        }
+        assert_eq!(number(&[0x80]), Err(CodecError::Truncated));
+        assert_eq!(number(&[0x80, 0]), Err(CodecError::Number));
+        assert_eq!(
+            number(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]),
+            Err(CodecError::Number)
+        );
+        assert_eq!(number(&[0xff; 11]), Err(CodecError::Number));
+    }
+
+    #[test]
+    fn a_list_that_cannot_fit_reserves_nothing() {
+        let mut out = Vec::new();
+        put_number(&mut out, u64::from(u32::MAX));
+        out.extend_from_slice(&[0; 8]);
+        assert_eq!(
+            Reader::new(out.into()).strings(),
+            Err(CodecError::Truncated)
+        );
+    }
+
+    #[test]
+    fn short_bytes_are_copied_and_long_ones_shared() {
+        for (length, is_shared) in [(COPIED, false), (COPIED + 1, true)] {
+            let mut out = Vec::new();
+            put_bytes(&mut out, &vec![7; length]);
+            let message = Bytes::from(out);
+            let bytes = Reader::new(message.clone()).bytes().unwrap();
+            assert_eq!(bytes.len(), length);
+            assert_eq!(message.as_ptr_range().contains(&bytes.as_ptr()), is_shared);
+        }
+    }
+}

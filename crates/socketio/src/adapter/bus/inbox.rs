@@ -1,0 +1,264 @@
+//! Received messages: each once, and whole.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::MESSAGE_LIMIT;
+use super::codec::{Envelope, Part, Sender};
+
+/// The workers of which messages were received, and where in their messages this worker is.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    publishers: HashMap<Sender, Publisher>,
+}
+
+/// A worker that publishes messages.
+#[derive(Debug)]
+struct Publisher {
+    /// Its id on the bus, as text.
+    name: Rc<str>,
+    /// The number of its last message. Copies of a message follow each other, whatever their topics.
+    sequence: Option<u64>,
+    /// The beginning of a message that comes in parts.
+    partial: Option<Partial>,
+}
+
+#[derive(Debug)]
+struct Partial {
+    bytes: BytesMut,
+    total: usize,
+}
+
+/// The result of an envelope.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    /// A message is complete.
+    Message { from: Rc<str>, message: Bytes },
+    /// More parts are needed.
+    Part,
+    /// The message or part was received before, or the rest of its message was lost.
+    Ignored,
+    /// A part that does not fit, or is too long.
+    Malformed,
+}
+
+impl Inbox {
+    /// Takes an envelope. Returns the result, and the number of messages that turn out to be lost because of missing parts.
+    pub(super) fn push(&mut self, envelope: Envelope) -> (Received, u64) {
+        let sender = envelope.sender;
+        let mut lost = 0;
+        if !self.publishers.contains_key(&sender) {
+            // One with the same id has gone unnoticed: this worker has left the bus, and joined it again.
+            lost += self.forget(sender.id);
+        }
+        let publisher = self.publishers.entry(sender).or_insert_with(|| Publisher {
+            name: sender.id.to_string().into(),
+            sequence: None,
+            partial: None,
+        });
+        let (received, missing) = publisher.push(envelope);
+        (received, lost + missing)
+    }
+
+    /// Returns the tag of the worker with an id on the bus.
+    pub(super) fn tag(&self, id: u64) -> Option<[u8; 4]> {
+        let mut senders = self.publishers.keys();
+        senders
+            .find(|sender| sender.id == id)
+            .map(|sender| sender.tag)
+    }
+
+    /// Forgets a worker. Returns the number of messages of which parts are missing.
+    pub(super) fn forget(&mut self, id: u64) -> u64 {
+        let mut lost = 0;
+        self.publishers.retain(|sender, publisher| {
+            let stays = sender.id != id;
+            lost += u64::from(!stays && publisher.partial.is_some());
+            stays
+        });
+        lost
+    }
+}
+
+impl Publisher {
+    fn push(&mut self, envelope: Envelope) -> (Received, u64) {
+        let is_new = self.sequence != Some(envelope.sequence);
+        let mut lost = 0;
+        if is_new {
+            self.sequence = Some(envelope.sequence);
+            lost += u64::from(self.partial.take().is_some());
+        }
+        let received = match envelope.part {
+            None if is_new => Received::Message {
+                from: Rc::clone(&self.name),
+                message: envelope.payload,
+            },
+            None => Received::Ignored,
+            Some(part) if is_new => match part.position {
+                0 => self.begin(part, &envelope.payload),
+                _ => {
+                    lost += 1;
+                    Received::Ignored
+                }
+            },
+            Some(part) => match &self.partial {
+                Some(partial) if part.position == partial.bytes.len() => {
+                    self.append(part, &envelope.payload)
+                }
+                Some(partial) if part.position > partial.bytes.len() => {
+                    self.partial = None;
+                    lost += 1;
+                    Received::Ignored
+                }
+                _ => Received::Ignored,
+            },
+        };
+        (received, lost)
+    }
+
+    fn begin(&mut self, part: Part, payload: &[u8]) -> Received {
+        if part.total > MESSAGE_LIMIT {
+            return Received::Malformed;
+        }
+        self.partial = Some(Partial {
+            bytes: BytesMut::with_capacity(part.total),
+            total: part.total,
+        });
+        self.append(part, payload)
+    }
+
+    fn append(&mut self, part: Part, payload: &[u8]) -> Received {
+        let Some(mut partial) = self.partial.take() else {
+            return Received::Ignored;
+        };
+        let fits = partial.bytes.len() + payload.len() <= partial.total;
+        if part.total != partial.total || !fits || payload.is_empty() {
+            return Received::Malformed;
+        }
+        partial.bytes.extend_from_slice(payload);
+        if partial.bytes.len() < partial.total {
+            self.partial = Some(partial);
+            return Received::Part;
+        }
+        Received::Message {
+            from: Rc::clone(&self.name),
+            message: partial.bytes.freeze(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope(sequence: u64, part: Option<(usize, usize)>, payload: &'static str) -> Envelope {
+        Envelope {
+            sender: Sender {
+                id: 7,
+                tag: *b"tagA",
+            },
+            sequence,
+            part: part.map(|(position, total)| Part { position, total }),
+            payload: Bytes::from_static(payload.as_bytes()),
+        }
+    }
+
+    fn message(text: &'static str) -> Received {
+        Received::Message {
+            from: "7".into(),
+            message: Bytes::from_static(text.as_bytes()),
+        }
+    }
+
+    #[test]
+    fn copies_are_ignored() {
+        let mut inbox = Inbox::default();
+        assert_eq!(inbox.push(envelope(5, None, "a")), (message("a"), 0));
+        assert_eq!(inbox.push(envelope(5, None, "a")), (Received::Ignored, 0));
+        assert_eq!(inbox.push(envelope(6, None, "b")), (message("b"), 0));
+        // Of another worker.
+        let mut other = envelope(6, None, "c");
+        other.sender.id = 8;
+        assert!(matches!(inbox.push(other).0, Received::Message { .. }));
+        assert_eq!(inbox.tag(8), Some(*b"tagA"));
+        inbox.forget(8);
+        assert_eq!(inbox.tag(8), None);
+    }
+
+    #[test]
+    fn parts_and_their_copies_are_joined() {
+        let mut inbox = Inbox::default();
+        for _ in 0..2 {
+            let first = inbox.push(envelope(1, Some((0, 5)), "abc"));
+            assert!(matches!(first, (Received::Part | Received::Ignored, 0)));
+        }
+        assert_eq!(
+            inbox.push(envelope(1, Some((3, 5)), "de")),
+            (message("abcde"), 0)
+        );
+        assert_eq!(
+            inbox.push(envelope(1, Some((3, 5)), "de")),
+            (Received::Ignored, 0)
+        );
+        assert_eq!(inbox.push(envelope(2, None, "f")), (message("f"), 0));
+    }
+
+    #[test]
+    fn a_message_with_a_missing_part_is_lost_once() {
+        let mut inbox = Inbox::default();
+        assert_eq!(
+            inbox.push(envelope(1, Some((0, 9)), "abc")),
+            (Received::Part, 0)
+        );
+        assert_eq!(
+            inbox.push(envelope(1, Some((6, 9)), "ghi")),
+            (Received::Ignored, 1)
+        );
+        assert_eq!(
+            inbox.push(envelope(1, Some((6, 9)), "ghi")),
+            (Received::Ignored, 0)
+        );
+        // The first part is missing.
+        assert_eq!(
+            inbox.push(envelope(2, Some((3, 9)), "def")),
+            (Received::Ignored, 1)
+        );
+        assert_eq!(
+            inbox.push(envelope(2, Some((6, 9)), "ghi")),
+            (Received::Ignored, 0)
+        );
+        // The last part is missing.
+        assert_eq!(
+            inbox.push(envelope(3, Some((0, 9)), "abc")),
+            (Received::Part, 0)
+        );
+        assert_eq!(inbox.push(envelope(4, None, "a")), (message("a"), 1));
+        assert_eq!(
+            inbox.push(envelope(5, Some((0, 9)), "abc")),
+            (Received::Part, 0)
+        );
+        assert_eq!(inbox.forget(7), 1);
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_refused() {
+        let mut inbox = Inbox::default();
+        let too_long = Some((0, MESSAGE_LIMIT + 1));
+        for (sequence, part) in [(1, too_long), (2, Some((0, 2))), (3, Some((0, 0)))] {
+            assert_eq!(
+                inbox.push(envelope(sequence, part, "abc")).0,
+                Received::Malformed
+            );
+        }
+        assert_eq!(
+            inbox.push(envelope(4, Some((0, 5)), "abc")).0,
+            Received::Part
+        );
+        assert_eq!(
+            inbox.push(envelope(4, Some((3, 6)), "abc")).0,
+            Received::Malformed
+        );
+    }
+}

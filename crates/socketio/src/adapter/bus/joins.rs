@@ -1,0 +1,133 @@
+//! Rooms that sockets of other workers are about to join.
+//!
+//! A worker subscribes to the topic of a room when its first socket joins. If this worker has asked for that, its next messages to the room would be too early: they
+//! go to all workers until those that were asked have confirmed that they have subscribed.
+
+use std::collections::HashMap;
+
+/// The number of such rooms that are known. With more, the messages to all rooms go to all workers.
+const ROOMS: usize = 1024;
+
+/// The joins that were requested and not confirmed yet.
+#[derive(Debug, Default)]
+pub(super) struct PendingJoins {
+    /// The number of the last message that lets sockets join, by room.
+    rooms: HashMap<String, u64>,
+    workers: HashMap<u64, Confirmations>,
+    overflowed: bool,
+}
+
+/// What a worker has confirmed. A message is applied after all before it.
+#[derive(Debug)]
+struct Confirmations {
+    requested: u64,
+    applied: u64,
+}
+
+impl PendingJoins {
+    /// Returns whether another worker may be about to subscribe to a room.
+    pub(super) fn contains(&self, room: &str) -> bool {
+        self.overflowed || self.rooms.contains_key(room)
+    }
+
+    /// Notes that a message with a number, which lets sockets join rooms, was sent to workers.
+    pub(super) fn add(&mut self, sequence: u64, rooms: &[String], workers: &[u64]) {
+        if workers.is_empty() {
+            return;
+        }
+        for worker in workers {
+            let confirmations = self.workers.entry(*worker).or_insert(Confirmations {
+                requested: sequence,
+                applied: sequence.wrapping_sub(1),
+            });
+            confirmations.requested = sequence;
+        }
+        for room in rooms {
+            if self.rooms.len() >= ROOMS && !self.rooms.contains_key(room) {
+                self.overflowed = true;
+                break;
+            }
+            self.rooms.insert(room.clone(), sequence);
+        }
+    }
+
+    /// Notes that a worker has applied a message.
+    pub(super) fn applied(&mut self, worker: u64, sequence: u64) {
+        let Some(confirmations) = self.workers.get_mut(&worker) else {
+            return;
+        };
+        confirmations.applied = sequence;
+        if confirmations.requested == sequence {
+            self.workers.remove(&worker);
+        }
+        self.prune();
+    }
+
+    /// Forgets a worker that has gone.
+    pub(super) fn forget(&mut self, worker: u64) {
+        if self.workers.remove(&worker).is_some() {
+            self.prune();
+        }
+    }
+
+    fn prune(&mut self) {
+        if self.workers.is_empty() {
+            *self = PendingJoins::default();
+            return;
+        }
+        let workers = &self.workers;
+        self.rooms.retain(|_, sequence| {
+            workers
+                .values()
+                .any(|worker| is_before(worker.applied, *sequence))
+        });
+    }
+}
+
+/// Returns whether a number of a message is before another. They may have overflowed in between.
+fn is_before(one: u64, other: u64) -> bool {
+    let distance = other.wrapping_sub(one);
+    distance != 0 && distance < 1 << 63
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rooms(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn a_room_is_pending_until_all_workers_have_confirmed() {
+        let mut joins = PendingJoins::default();
+        joins.add(u64::MAX, &rooms(&["a", "b"]), &[1, 2]);
+        joins.add(0, &rooms(&["b", "c"]), &[1, 3]);
+        let pending = |joins: &PendingJoins| ["a", "b", "c", "d"].map(|room| joins.contains(room));
+        assert_eq!(pending(&joins), [true, true, true, false]);
+        joins.applied(1, u64::MAX);
+        joins.applied(2, u64::MAX);
+        // The third has nothing to do with `a`, and has confirmed nothing before either.
+        assert_eq!(pending(&joins), [false, true, true, false]);
+        joins.applied(1, 0);
+        joins.applied(9, 0);
+        assert_eq!(pending(&joins), [false, true, true, false]);
+        joins.forget(3);
+        assert_eq!(pending(&joins), [false; 4]);
+        joins.add(1, &rooms(&["a"]), &[]);
+        assert_eq!(pending(&joins), [false; 4]);
+    }
+
+    #[test]
+    fn too_many_rooms_are_all_pending() {
+        let mut joins = PendingJoins::default();
+        for room in 0..=ROOMS {
+            joins.add(room as u64, &[room.to_string()], &[1]);
+        }
+        assert!(joins.contains("other") && joins.rooms.len() == ROOMS);
+        joins.applied(1, ROOMS as u64 - 1);
+        assert!(joins.contains("other") && joins.rooms.is_empty());
+        joins.applied(1, ROOMS as u64);
+        assert!(!joins.contains("other"));
+    }
+}

@@ -1,0 +1,478 @@
+//! An adapter over the bus of the workers.
+//!
+//! ```text
+//! adapter ─→ codec ─→ outbox ─→ bus ─→ (other worker) ─→ inbox ─→ codec ─→ adapter
+//!    └────→ topics: where messages go
+//! ```
+//!
+//! Which workers have a namespace, and which have a room, is what they have subscribed to on the bus. There is no protocol beside it: a message goes to
+//! exactly the workers that [`Adapter::request`] returns, from the first moment on.
+
+pub mod codec;
+mod inbox;
+mod joins;
+mod outbox;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod topics;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::fmt;
+use std::rc::{Rc, Weak};
+
+use bytes::Bytes;
+use uptick_emitter::{Emitter, ListenerId};
+use uptick_event_loop::future_tick;
+use uptick_workers::bus::{Bus, SubscriptionId};
+
+pub use stats::BusAdapterStats;
+
+use self::codec::{BusMessage, Envelope, Part, Sender};
+use self::inbox::{Inbox, Received};
+use self::joins::PendingJoins;
+use self::topics::{RoomSubscriptions, Topics};
+use super::{Adapter, AdapterFactory, AdapterSink, ClusterMessage, ClusterResponse, Servers};
+use crate::Reply;
+use crate::socket_id::fill;
+use crate::tag;
+
+/// The maximum number of bytes of a message to other workers: 64 MiB.
+pub const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
+
+/// The number of bytes of a message, or of a part of one, in an envelope.
+const PART: usize = 1024 * 1024;
+
+/// Joins the namespaces of the workers of a service, processes or threads, over their [bus](uptick_workers::bus).
+///
+/// Messages travel only to workers that have the namespace; broadcasts to at most eight rooms only to those that have one of the rooms, and those to a
+/// single socket only to the worker that has it. Packets are encoded once for the sockets of all workers.
+///
+/// When more than 1 MiB waits for another worker, messages are held back until it has read, and none is lost. A worker that reads nothing for 2 s is not waited
+/// for; it misses what the bus does not take, which is [counted](BusAdapter::stats) and logged.
+///
+/// # Limits
+///
+/// Messages of 64 MiB · 64 MiB of messages are [held back](BusAdapter::set_queue_limit) · 32,768 rooms of a thread have a topic on the bus; with more, the worker receives
+/// the messages for all rooms · rooms with names of more than 1,024 bytes have none: their messages go to all workers.
+///
+/// # Examples
+///
+/// ```
+/// use uptick_socketio::adapter::BusAdapter;
+/// use uptick_socketio::{SocketIo, SocketIoOptions};
+///
+/// // In each worker.
+/// let io = SocketIo::with_options(SocketIoOptions::new().adapter(BusAdapter::factory()));
+/// # let _ = io;
+/// ```
+pub struct BusAdapter {
+    shared: Rc<Shared>,
+}
+
+/// The receiver of what other workers send.
+pub(crate) trait ClusterSink {
+    fn message(&self, from: &str, message: ClusterMessage);
+    fn response(&self, from: &str, response: ClusterResponse);
+    fn server_gone(&self, server: &str);
+}
+
+impl ClusterSink for AdapterSink {
+    fn message(&self, from: &str, message: ClusterMessage) {
+        (*self).message(from, message);
+    }
+
+    fn response(&self, from: &str, response: ClusterResponse) {
+        (*self).response(from, response);
+    }
+
+    fn server_gone(&self, server: &str) {
+        (*self).server_gone(server);
+    }
+}
+
+/// The state of an adapter, which the subscriptions use.
+struct Shared {
+    topics: Topics,
+    sink: Box<dyn ClusterSink>,
+    inbox: RefCell<Inbox>,
+    rooms: RefCell<RoomSubscriptions>,
+    joins: RefCell<PendingJoins>,
+    /// To the topics that do not depend on rooms.
+    subscriptions: Cell<Option<[SubscriptionId; 2]>>,
+    peer_gone: Cell<Option<ListenerId>>,
+    /// A message could not be decoded; further ones are not logged.
+    was_malformed: Cell<bool>,
+}
+
+thread_local! {
+    /// The number of the last message. It begins anywhere, so that a worker that comes later does not repeat the numbers of one with the same id.
+    static SEQUENCE: Cell<u64> = const { Cell::new(0) };
+    /// The number of adapter factories without a name of their own.
+    static FACTORIES: Cell<u64> = const { Cell::new(0) };
+    /// The adapters of the thread, by one of their topics.
+    static ADAPTERS: RefCell<HashSet<String>> = RefCell::default();
+}
+
+impl BusAdapter {
+    /// Returns what creates the adapters of a server.
+    ///
+    /// The servers of all workers that were given the first factory of their thread belong together, likewise those with the second one, and so on.
+    pub fn factory() -> AdapterFactory {
+        FACTORIES.set(FACTORIES.get() + 1);
+        BusAdapter::named(&FACTORIES.get().to_string())
+    }
+
+    /// Returns what creates the adapters of a server with a name. The servers of all workers that have the same name belong together. Servers of one thread
+    /// need different names.
+    pub fn named(name: &str) -> AdapterFactory {
+        let name: Rc<str> = name.into();
+        Rc::new(move |sink| {
+            let namespace = sink.namespace().name();
+            Rc::new(BusAdapter::with_sink(&name, &namespace, Box::new(sink)))
+        })
+    }
+
+    pub(crate) fn with_sink(name: &str, namespace: &str, sink: Box<dyn ClusterSink>) -> BusAdapter {
+        let shared = Rc::new(Shared {
+            topics: Topics::new(name, namespace),
+            sink,
+            inbox: RefCell::default(),
+            rooms: RefCell::default(),
+            joins: RefCell::default(),
+            subscriptions: Cell::new(None),
+            peer_gone: Cell::new(None),
+            was_malformed: Cell::new(false),
+        });
+        shared.open();
+        BusAdapter { shared }
+    }
+
+    /// Returns the counters of the adapters of this thread.
+    pub fn stats() -> BusAdapterStats {
+        BusAdapterStats {
+            held_bytes: outbox::held_bytes(),
+            ..stats::get()
+        }
+    }
+
+    /// Sets the number of bytes of messages of this thread that may be held back for workers that are slow. A message beyond that is dropped, counted and
+    /// logged. Default: 64 MiB.
+    pub fn set_queue_limit(bytes: usize) {
+        outbox::set_limit(bytes);
+    }
+}
+
+impl Adapter for BusAdapter {
+    fn publish(&self, message: &ClusterMessage) {
+        let is_volatile = matches!(
+            message,
+            ClusterMessage::Broadcast {
+                volatile: true,
+                request: None,
+                ..
+            }
+        );
+        if is_volatile && outbox::is_holding() {
+            stats::update(|stats| stats.volatile_dropped += 1);
+            return;
+        }
+        let topics = {
+            let joins = self.shared.joins.borrow();
+            let is_pending = |room: &str| joins.contains(room);
+            self.shared.topics.of_message(message, is_pending)
+        };
+        let workers = match message {
+            ClusterMessage::SocketsJoin { .. } => subscribers(&topics),
+            _ => Vec::new(),
+        };
+        let sequence = send(topics, |out| {
+            codec::encode_message(out, message);
+            Ok(())
+        });
+        if let ClusterMessage::SocketsJoin { rooms, .. } = message {
+            let mut joins = self.shared.joins.borrow_mut();
+            joins.add(sequence, rooms, &workers);
+        }
+    }
+
+    fn request(&self, message: &ClusterMessage) -> Reply<Servers> {
+        // Before the message: a worker that subscribes in between, on another thread, receives it and is not waited for. One that leaves is reported.
+        let servers = Bus::of_thread().remote_subscribers(&self.shared.topics.all);
+        if !servers.is_empty() {
+            self.publish(message);
+        }
+        Reply::ready(Servers::Known(
+            servers.into_iter().map(|id| id.to_string()).collect(),
+        ))
+    }
+
+    fn respond(&self, to: &str, response: &ClusterResponse) {
+        let tag_of = |id| self.shared.inbox.borrow().tag(id);
+        let server = to.parse().ok().and_then(|id| Some((id, tag_of(id)?)));
+        let Some((to, tag)) = server else {
+            tracing::debug!("responding to the worker {to} failed: it has gone");
+            return;
+        };
+        self.shared
+            .send_to(tag, |out| codec::encode_response(out, to, response));
+    }
+
+    fn room_created(&self, room: &str) {
+        let shared = &self.shared;
+        let Some(topic) = shared.rooms.borrow_mut().add(room) else {
+            return;
+        };
+        let id = Shared::subscribe(shared, &topic.name(&shared.topics));
+        let needless = shared.rooms.borrow_mut().subscribed(topic, id);
+        if let Some(id) = needless {
+            Bus::of_thread().unsubscribe(id);
+        }
+    }
+
+    fn room_deleted(&self, room: &str) {
+        let id = self.shared.rooms.borrow_mut().remove(room);
+        if let Some(id) = id {
+            Bus::of_thread().unsubscribe(id);
+        }
+    }
+
+    fn close(&self) {
+        self.shared.close();
+    }
+}
+
+impl Shared {
+    /// Subscribes to what does not depend on rooms.
+    fn open(self: &Rc<Self>) {
+        let is_new = ADAPTERS.with_borrow_mut(|all| all.insert(self.topics.all.clone()));
+        if !is_new {
+            tracing::error!(
+                "two Socket.IO servers of this thread have the same name on the bus: each receives the messages to both ({})",
+                self.topics.all
+            );
+        }
+        let tag = tag::own();
+        let own = self.topics.server(&String::from_utf8_lossy(&tag));
+        let topics = [&self.topics.all, &own];
+        self.subscriptions
+            .set(Some(topics.map(|topic| Shared::subscribe(self, topic))));
+        let shared = Rc::downgrade(self);
+        let listener = Bus::of_thread().on(Bus::PEER_GONE, move |id| {
+            if let Some(shared) = shared.upgrade() {
+                shared.peer_gone(id);
+            }
+        });
+        self.peer_gone.set(Some(listener));
+    }
+
+    fn is_open(&self) -> bool {
+        self.subscriptions.get().is_some()
+    }
+
+    fn subscribe(shared: &Rc<Shared>, topic: &str) -> SubscriptionId {
+        let shared: Weak<Shared> = Rc::downgrade(shared);
+        Bus::of_thread().subscribe(topic, move |payload| {
+            if let Some(shared) = shared.upgrade() {
+                shared.receive(payload);
+            }
+        })
+    }
+
+    /// Ends the subscriptions, and then says so: who counts this worker learns of that afterwards, and who has learned of it counts it no more.
+    fn close(&self) {
+        let Some(subscriptions) = self.subscriptions.take() else {
+            return;
+        };
+        let bus = Bus::of_thread();
+        let rooms = self.rooms.borrow_mut().clear();
+        for id in subscriptions.into_iter().chain(rooms) {
+            bus.unsubscribe(id);
+        }
+        if let Some(listener) = self.peer_gone.take() {
+            bus.off(listener);
+        }
+        let _ = ADAPTERS.try_with(|all| all.borrow_mut().remove(&self.topics.all));
+        if bus.has_remote_subscribers(&self.topics.all) {
+            send(vec![self.topics.all.clone()], |out| {
+                codec::encode_gone(out);
+                Ok(())
+            });
+        }
+    }
+
+    /// Sends a message to the worker with a tag.
+    fn send_to(
+        &self,
+        tag: [u8; tag::LENGTH],
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), codec::CodecError>,
+    ) {
+        let topic = self.topics.server(&String::from_utf8_lossy(&tag));
+        send(vec![topic], encode);
+    }
+
+    fn receive(&self, payload: Bytes) {
+        if !self.is_open() {
+            return;
+        }
+        let envelope = match Envelope::decode(payload) {
+            Ok(envelope) => envelope,
+            Err(error) => return self.malformed(&error.to_string()),
+        };
+        let (sender, sequence) = (envelope.sender, envelope.sequence);
+        let (received, lost) = self.inbox.borrow_mut().push(envelope);
+        self.incomplete(sender.id, lost);
+        match received {
+            Received::Message { from, message } => match codec::decode(message) {
+                Ok(message) => {
+                    stats::update(|stats| stats.received += 1);
+                    self.deliver(&from, sender, sequence, message);
+                }
+                Err(error) => self.malformed(&error.to_string()),
+            },
+            Received::Malformed => self.malformed("a part does not fit its message"),
+            Received::Part | Received::Ignored => {}
+        }
+    }
+
+    /// Passes a message to the namespace, while nothing is borrowed.
+    fn deliver(&self, from: &str, sender: Sender, sequence: u64, message: BusMessage) {
+        match message {
+            BusMessage::Message(message) => {
+                let is_join = matches!(message, ClusterMessage::SocketsJoin { .. });
+                self.sink.message(from, message);
+                if is_join {
+                    self.send_to(sender.tag, |out| {
+                        codec::encode_applied(out, sender.id, sequence);
+                        Ok(())
+                    });
+                }
+            }
+            BusMessage::Applied { to, sequence } if to == Bus::of_thread().id() => {
+                self.joins.borrow_mut().applied(sender.id, sequence);
+            }
+            BusMessage::Response { to, response } if to == Bus::of_thread().id() => {
+                self.sink.response(from, response);
+            }
+            // The worker that has asked had the same tag, or has another id now.
+            BusMessage::Response { .. } | BusMessage::Applied { .. } => {}
+            BusMessage::Gone => {
+                self.joins.borrow_mut().forget(sender.id);
+                self.inbox.borrow_mut().forget(sender.id);
+                self.sink.server_gone(from);
+            }
+        }
+    }
+
+    /// Forgets a worker that has gone. The namespace learns of it a little later: the bus may report it while it is called.
+    fn peer_gone(self: Rc<Self>, id: u64) {
+        let lost = self.inbox.borrow_mut().forget(id);
+        self.incomplete(id, lost);
+        self.joins.borrow_mut().forget(id);
+        future_tick(move || self.sink.server_gone(&id.to_string()));
+    }
+
+    fn incomplete(&self, worker: u64, lost: u64) {
+        if lost > 0 {
+            stats::update(|stats| stats.incomplete += lost);
+            tracing::error!("parts of a message of the worker {worker} are missing: it is lost");
+        }
+    }
+
+    fn malformed(&self, error: &str) {
+        stats::update(|stats| stats.malformed += 1);
+        if !self.was_malformed.replace(true) {
+            tracing::error!("decoding a message of another worker failed: {error}");
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Returns the ids of the other workers that have subscribed to one of the topics.
+fn subscribers(topics: &[String]) -> Vec<u64> {
+    let bus = Bus::of_thread();
+    let ids = topics.iter().map(|topic| bus.remote_subscribers(topic));
+    ids.flatten().collect()
+}
+
+/// Sends a message under topics that have subscribers in other workers. Returns its number.
+fn send(
+    topics: Vec<String>,
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), codec::CodecError>,
+) -> u64 {
+    let sequence = next_sequence();
+    if topics.is_empty() {
+        return sequence;
+    }
+    let sender = Sender {
+        id: Bus::of_thread().id(),
+        tag: tag::own(),
+    };
+    let mut whole = Vec::with_capacity(256);
+    Envelope::encode_head(&mut whole, sender, sequence, None);
+    let head = whole.len();
+    let failed = match encode(&mut whole) {
+        Err(error) => Some(error.to_string()),
+        Ok(()) if whole.len() - head > MESSAGE_LIMIT => Some(format!(
+            "it has {} bytes, and the limit is {MESSAGE_LIMIT}",
+            whole.len() - head
+        )),
+        Ok(()) => None,
+    };
+    if let Some(error) = failed {
+        stats::update(|stats| stats.dropped += 1);
+        tracing::error!("sending a message to other workers failed: {error}");
+        return sequence;
+    }
+    let length = whole.len() - head;
+    let parts = match length <= PART {
+        true => vec![whole.into()],
+        false => split(&whole[head..], sender, sequence),
+    };
+    stats::update(|stats| stats.sent += 1);
+    outbox::send(topics, parts);
+    sequence
+}
+
+/// Splits a message into envelopes.
+fn split(message: &[u8], sender: Sender, sequence: u64) -> Vec<Bytes> {
+    let parts = message.chunks(PART).enumerate();
+    let parts = parts.map(|(index, payload)| {
+        let part = Part {
+            position: index * PART,
+            total: message.len(),
+        };
+        let mut out = Vec::with_capacity(payload.len() + 64);
+        Envelope::encode_head(&mut out, sender, sequence, Some(part));
+        out.extend_from_slice(payload);
+        Bytes::from(out)
+    });
+    parts.collect()
+}
+
+/// Returns the number of the next message of this thread.
+fn next_sequence() -> u64 {
+    SEQUENCE.with(|sequence| {
+        if sequence.get() == 0 {
+            let mut random = [0; 8];
+            fill(&mut random);
+            sequence.set(u64::from_le_bytes(random));
+        }
+        sequence.set(sequence.get().wrapping_add(1));
+        sequence.get()
+    })
+}
+
+impl fmt::Debug for BusAdapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BusAdapter")
+            .field("topics", &self.shared.topics)
+            .finish_non_exhaustive()
+    }
+}

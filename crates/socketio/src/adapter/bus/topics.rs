@@ -1,0 +1,302 @@
+//! The topics of a namespace on the bus.
+//!
+//! | topic | subscribers | messages |
+//! |---|---|---|
+//! | `socketio/NAME/NAMESPACE/all` | all workers that have the namespace | to all sockets, to many rooms, requests |
+//! | `…/room/ROOM` | workers that have sockets in the room | to the room |
+//! | `…/rooms` | workers that have sockets in more rooms than they have topics for | to any room |
+//! | `…/server/TAG` | the worker with the tag | responses to it, messages to one of its sockets |
+
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use uptick_workers::bus::{Bus, SubscriptionId};
+
+use crate::SocketId;
+use crate::adapter::{ClusterMessage, Target};
+use crate::tag;
+
+/// The number of rooms for which a message is published to the topic of each. Messages for more go to all workers.
+const ROOMS_PER_MESSAGE: usize = 8;
+
+/// The number of bytes of the name of a room that has a topic. Messages for longer ones go to all workers.
+const ROOM_NAME: usize = 1024;
+
+/// The number of rooms of a thread that have a topic.
+pub(super) const ROOM_TOPICS: usize = 32_768;
+
+/// The names of the topics of a namespace.
+#[derive(Debug)]
+pub(super) struct Topics {
+    prefix: String,
+    pub(super) all: String,
+    pub(super) any_room: String,
+}
+
+impl Topics {
+    pub(super) fn new(name: &str, namespace: &str) -> Topics {
+        let escape = |text: &str| text.replace('%', "%25").replace('/', "%2F");
+        let prefix = format!("socketio/{}/{}/", escape(name), escape(namespace));
+        Topics {
+            all: format!("{prefix}all"),
+            any_room: format!("{prefix}rooms"),
+            prefix,
+        }
+    }
+
+    pub(super) fn server(&self, tag: &str) -> String {
+        format!("{}server/{tag}", self.prefix)
+    }
+
+    fn room(&self, room: &str) -> String {
+        format!("{}room/{room}", self.prefix)
+    }
+
+    /// Returns the topics under which a message has to be published so that it reaches all workers for which it can matter, as far as they have subscribers.
+    ///
+    /// `is_pending` returns whether workers may be about to subscribe to a room.
+    pub(super) fn of_message(
+        &self,
+        message: &ClusterMessage,
+        is_pending: impl Fn(&str) -> bool,
+    ) -> Vec<String> {
+        let rooms = rooms(message).filter(|rooms| !rooms.iter().any(|room| is_pending(room)));
+        let mut topics = match rooms {
+            Some(rooms) => self.of_rooms(rooms),
+            None => vec![self.all.clone()],
+        };
+        topics.retain(|topic| Bus::of_thread().has_remote_subscribers(topic));
+        topics
+    }
+
+    fn of_rooms(&self, rooms: &[String]) -> Vec<String> {
+        let mut topics = vec![self.any_room.clone()];
+        for room in rooms {
+            topics.push(self.room(room));
+            let found = SocketId::parse(room)
+                .is_some()
+                .then(|| room.get(..tag::LENGTH));
+            if let Some(tag) = found.flatten() {
+                let server = self.server(tag);
+                if !topics.contains(&server) {
+                    topics.push(server);
+                }
+            }
+        }
+        topics
+    }
+}
+
+/// Returns the rooms of a message that matters only to workers that have one of them.
+fn rooms(message: &ClusterMessage) -> Option<&[String]> {
+    let Target { rooms, .. } = match message {
+        ClusterMessage::Broadcast {
+            target,
+            request: None,
+            ..
+        }
+        | ClusterMessage::SocketsJoin { target, .. }
+        | ClusterMessage::SocketsLeave { target, .. }
+        | ClusterMessage::DisconnectSockets { target, .. } => target,
+        // A request has a response of each worker.
+        ClusterMessage::Broadcast { .. }
+        | ClusterMessage::FetchSockets { .. }
+        | ClusterMessage::ServerSideEmit { .. } => return None,
+    };
+    let is_few = (1..=ROOMS_PER_MESSAGE).contains(&rooms.len());
+    (is_few && rooms.iter().all(|room| has_topic(room))).then_some(rooms)
+}
+
+fn has_topic(room: &str) -> bool {
+    room.len() <= ROOM_NAME
+}
+
+thread_local! {
+    /// The number of rooms of this thread that have a topic.
+    static USED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The rooms of a namespace, and the subscriptions to their topics.
+///
+/// Each room has one, as far as there are enough. The others have one together, which brings the messages for all rooms.
+///
+/// The bus is used by the caller, while nothing is borrowed: a peer may turn out to be gone, which callbacks of the program learn at once.
+#[derive(Debug, Default)]
+pub(super) struct RoomSubscriptions {
+    /// `None` until there is a subscription.
+    rooms: HashMap<Box<str>, Option<SubscriptionId>>,
+    /// The number of rooms without a subscription of their own.
+    others: usize,
+    any: Option<SubscriptionId>,
+}
+
+/// A topic of rooms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RoomTopic<'a> {
+    /// The topic of one room.
+    Room(&'a str),
+    /// The topic of all rooms.
+    Any,
+}
+
+impl RoomTopic<'_> {
+    pub(super) fn name(self, topics: &Topics) -> String {
+        match self {
+            RoomTopic::Room(room) => topics.room(room),
+            RoomTopic::Any => topics.any_room.clone(),
+        }
+    }
+}
+
+impl RoomSubscriptions {
+    /// Adds a room; returns the topic that has to be subscribed to.
+    pub(super) fn add<'a>(&mut self, room: &'a str) -> Option<RoomTopic<'a>> {
+        if !has_topic(room) || self.rooms.contains_key(room) {
+            return None;
+        }
+        let used = USED.get();
+        if used < ROOM_TOPICS {
+            USED.set(used + 1);
+            self.rooms.insert(room.into(), None);
+            return Some(RoomTopic::Room(room));
+        }
+        self.others += 1;
+        (self.others == 1).then_some(RoomTopic::Any)
+    }
+
+    /// Sets the subscription to a topic. Returns one that is not needed: this one, if its room has been removed, or the one before.
+    pub(super) fn subscribed(
+        &mut self,
+        topic: RoomTopic<'_>,
+        id: SubscriptionId,
+    ) -> Option<SubscriptionId> {
+        match topic {
+            RoomTopic::Room(room) => match self.rooms.get_mut(room) {
+                Some(place) => place.replace(id),
+                None => Some(id),
+            },
+            RoomTopic::Any if self.others > 0 => self.any.replace(id),
+            RoomTopic::Any => Some(id),
+        }
+    }
+
+    /// Removes a room; returns the subscription that has to be ended.
+    pub(super) fn remove(&mut self, room: &str) -> Option<SubscriptionId> {
+        if !has_topic(room) {
+            return None;
+        }
+        if let Some(id) = self.rooms.remove(room) {
+            USED.set(USED.get().saturating_sub(1));
+            if self.rooms.capacity() > 64 && self.rooms.len() < self.rooms.capacity() / 4 {
+                self.rooms.shrink_to(self.rooms.len() * 2);
+            }
+            return id;
+        }
+        self.others = self.others.saturating_sub(1);
+        self.any.take_if(|_| self.others == 0)
+    }
+
+    /// Removes all rooms; returns the subscriptions that have to be ended.
+    pub(super) fn clear(&mut self) -> Vec<SubscriptionId> {
+        USED.set(USED.get().saturating_sub(self.rooms.len()));
+        self.others = 0;
+        let rooms = self.rooms.drain().filter_map(|(_, id)| id);
+        rooms.chain(self.any.take()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leave(rooms: &[&str]) -> ClusterMessage {
+        ClusterMessage::SocketsLeave {
+            target: Target {
+                rooms: rooms.iter().map(|&room| room.to_owned()).collect(),
+                except: Vec::new(),
+            },
+            rooms: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn names_do_not_collide() {
+        let topics = Topics::new("a/b", "/%c");
+        assert_eq!(topics.all, "socketio/a%2Fb/%2F%25c/all");
+        assert_eq!(topics.room("x/y"), "socketio/a%2Fb/%2F%25c/room/x/y");
+    }
+
+    #[test]
+    fn messages_to_few_rooms_are_for_workers_that_have_them() {
+        let name = "x".repeat(ROOM_NAME + 1);
+        let nine = ["r"; ROOMS_PER_MESSAGE + 1];
+        assert_eq!(rooms(&leave(&["a", "b"])).map(<[String]>::len), Some(2));
+        assert_eq!(rooms(&leave(&[])), None);
+        assert_eq!(rooms(&leave(&["a", &name])), None);
+        assert_eq!(rooms(&leave(&nine)), None);
+        assert!(rooms(&leave(&nine[1..])).is_some());
+        let fetch = ClusterMessage::FetchSockets {
+            target: Target {
+                rooms: vec!["a".to_owned()],
+                except: Vec::new(),
+            },
+            request: "1".to_owned(),
+        };
+        assert_eq!(rooms(&fetch), None);
+    }
+
+    #[test]
+    fn the_id_of_a_socket_leads_to_its_server() {
+        let topics = Topics::new("1", "/");
+        let rooms = ["tagA5678901234567890", "tagA5678901234567891", "plain"].map(str::to_owned);
+        let found = topics.of_rooms(&rooms);
+        let found: Vec<&str> = found
+            .iter()
+            .map(|topic| &topic["socketio/1/%2F/".len()..])
+            .collect();
+        let expected = [
+            "rooms",
+            "room/tagA5678901234567890",
+            "server/tagA",
+            "room/tagA5678901234567891",
+            "room/plain",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    fn subscription() -> SubscriptionId {
+        Bus::of_thread().subscribe("test", |_| ())
+    }
+
+    #[test]
+    fn rooms_beyond_the_limit_share_a_subscription() {
+        USED.set(ROOM_TOPICS - 1);
+        let mut rooms = RoomSubscriptions::default();
+        let (own, any) = (subscription(), subscription());
+        assert_eq!(rooms.add("a"), Some(RoomTopic::Room("a")));
+        assert_eq!(rooms.subscribed(RoomTopic::Room("a"), own), None);
+        assert_eq!(rooms.add("b"), Some(RoomTopic::Any));
+        assert_eq!(rooms.subscribed(RoomTopic::Any, any), None);
+        assert_eq!((rooms.add("c"), USED.get()), (None, ROOM_TOPICS));
+        assert_eq!(rooms.remove("b"), None);
+        assert_eq!(rooms.remove("a"), Some(own));
+        assert_eq!(rooms.add("d"), Some(RoomTopic::Room("d")));
+        assert_eq!(rooms.remove("c"), Some(any));
+        assert_eq!(rooms.clear(), []);
+        assert_eq!(USED.get(), ROOM_TOPICS - 1);
+    }
+
+    #[test]
+    fn a_room_that_is_removed_while_it_is_subscribed_to_leaves_no_subscription() {
+        let mut rooms = RoomSubscriptions::default();
+        let (first, second) = (subscription(), subscription());
+        rooms.add("a");
+        assert_eq!(rooms.remove("a"), None);
+        assert_eq!(rooms.subscribed(RoomTopic::Room("a"), first), Some(first));
+        rooms.add("a");
+        assert_eq!(rooms.subscribed(RoomTopic::Room("a"), first), None);
+        assert_eq!(rooms.subscribed(RoomTopic::Room("a"), second), Some(first));
+        assert_eq!(rooms.clear(), [second]);
+        assert_eq!(rooms.subscribed(RoomTopic::Any, first), Some(first));
+    }
+}

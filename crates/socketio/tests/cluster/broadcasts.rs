@@ -1,0 +1,210 @@
+//! Rooms and broadcasts.
+
+use uptick_socketio::DisconnectReason;
+use uptick_socketio::adapter::BusAdapter;
+use uptick_workers::bus::ThreadBus;
+
+use crate::client::until;
+use crate::support::{App, Worker, wait};
+
+#[test]
+fn rooms_span_workers_and_a_socket_receives_an_event_once() {
+    let group = ThreadBus::new();
+    let [one, two, three] = [(); 3].map(|()| Worker::start(&group));
+    one.run(|app| {
+        app.connect("a b");
+        app.connect("");
+    });
+    let id = two.run(|app| {
+        app.connect("b c");
+        app.connect("a");
+        app.connect("c")
+    });
+    let private = id.clone();
+    three.run(move |app| {
+        let io = app.io();
+        assert_eq!(io.emit("all", &()), 0);
+        io.to("a").to("b").emit("union", &());
+        io.to("a").to("b").except("c").emit("except", &());
+        io.except("a").emit("rest", &());
+        io.to("none").emit("none", &());
+        io.to("c").local().emit("local", &());
+        io.to(&private).emit("private", &());
+        io.emit("end", &());
+    });
+    let events = |app: &mut App| {
+        let clients = 0..app.clients.len();
+        clients.map(|client| app.events(client)).collect::<Vec<_>>()
+    };
+    assert_eq!(one.run(events), ["all union except", "all rest"]);
+    assert_eq!(
+        two.run(events),
+        ["all union rest", "all union except", "all rest private"]
+    );
+
+    // A socket does not receive its own broadcasts, and another may join the room of its name.
+    one.run(move |app| {
+        app.sockets[1].join(&id);
+        app.sockets[0].to("b").emit("others", &"x");
+        app.io().emit("end", &());
+    });
+    assert_eq!(two.run(|app| app.events(0)), "others");
+    assert_eq!(one.run(events), ["", ""]);
+    two.run(|app| {
+        let own = app.sockets[2].id();
+        app.io().to(own).emit("private", &());
+        app.io().emit("end", &());
+    });
+    assert_eq!(one.run(events), ["", "private"]);
+}
+
+#[test]
+fn messages_travel_only_to_workers_that_have_the_room_or_the_socket() {
+    let group = ThreadBus::new();
+    let [one, two, three] = [(); 3].map(|()| Worker::start(&group));
+    one.run(|app| app.connect("a"));
+    let id = two.run(|app| app.connect("b"));
+    three.run(move |app| {
+        for _ in 0..10 {
+            app.io().to("a").emit("x", &());
+        }
+        for _ in 0..100 {
+            app.io().to(&id).emit("x", &());
+        }
+        app.io().to("none").emit("x", &());
+        app.io().emit("end", &());
+    });
+    let received = |app: &mut App| {
+        app.events(0);
+        BusAdapter::stats().received
+    };
+    assert_eq!((one.run(received), two.run(received)), (11, 101));
+    assert_eq!(three.run(|_| BusAdapter::stats().sent), 111);
+    // When its last socket has left, the worker does not have the room any more.
+    one.run(|app| app.sockets[0].leave("a"));
+    two.run(|app| {
+        app.io().to("a").emit("x", &());
+        app.io().emit("end", &());
+    });
+    assert_eq!(one.run(received), 12);
+}
+
+#[test]
+fn binary_and_bursts_arrive_in_order() {
+    let group = ThreadBus::new();
+    let [one, two] = [(); 2].map(|()| Worker::start(&group));
+    one.run(|app| app.connect("a b"));
+    two.run(|app| {
+        for index in 0..1000 {
+            let room = ["a", "b"][index % 2];
+            app.io()
+                .to(room)
+                .emit(&index.to_string(), &"x".repeat(index * 10));
+        }
+        app.io().emit("file", &bytes::Bytes::from(vec![7; 20_000]));
+        app.io().emit("end", &());
+    });
+    let expected: Vec<_> = (0..1000).map(|index| index.to_string()).collect();
+    let received = one.run(|app| {
+        let mut reader = app.clients.remove(0);
+        wait(async move {
+            let mut events = Vec::new();
+            for _ in 0..1000 {
+                let packet = reader.packet().await;
+                events.push(packet.split('"').nth(1).unwrap().to_owned());
+            }
+            let file = reader.packet().await;
+            assert_eq!(file, r#"51-["file",{"_placeholder":true,"num":0}]"#);
+            let bytes = reader.message().await.unwrap();
+            assert_eq!(bytes.as_bytes(), [7; 20_000]);
+            reader.expect(&[r#"2["end"]"#]).await;
+            events
+        })
+    });
+    assert_eq!(received, expected);
+}
+
+#[test]
+fn sockets_of_other_workers_join_leave_and_are_disconnected() {
+    let group = ThreadBus::new();
+    let [one, two] = [(); 2].map(|()| Worker::start(&group));
+    one.run(|app| {
+        app.connect("a");
+        app.connect("b");
+        let log = app.log.clone();
+        for (name, socket) in ["first", "second"].into_iter().zip(app.sockets.clone()) {
+            let log = log.clone();
+            socket.on("disconnect", move |reason: DisconnectReason| {
+                log.add(format!("{name}: {reason}"));
+            });
+        }
+    });
+    two.run(|app| {
+        app.io().to("a").sockets_join(["x", "y"]);
+        app.io().to("x").sockets_leave(["y"]);
+        app.io().to("x").emit("in x", &());
+        app.io().to("y").emit("in y", &());
+        app.io().emit("end", &());
+    });
+    assert_eq!(
+        one.run(|app| (app.events(0), app.events(1))),
+        ("in x".to_owned(), String::new())
+    );
+    two.run(|app| app.io().to("x").disconnect_sockets(false));
+    two.run(|app| app.io().to("b").disconnect_sockets(true));
+    let log = one.run(|app| {
+        let log = app.log.clone();
+        wait(async move {
+            until(|| log.len() == 2).await;
+            log.take()
+        })
+    });
+    let reason = "server namespace disconnect";
+    assert_eq!(
+        log,
+        [format!("first: {reason}"), format!("second: {reason}")]
+    );
+}
+
+#[test]
+fn namespaces_are_separate_and_come_and_go() {
+    let group = ThreadBus::new();
+    let [one, two, three] = [(); 3].map(|()| Worker::start(&group));
+    for worker in [&one, &two, &three] {
+        worker.run(|app| {
+            app.io().of_dynamic(|name| name.starts_with("/dyn-"));
+        });
+    }
+    one.run(|app| app.connect_to("/dyn-7", "a"));
+    two.run(|app| {
+        app.connect_to("/dyn-7", "a");
+        app.connect("a");
+    });
+    one.run(|app| {
+        app.io().of("/").to("a").emit("main", &());
+        app.sockets[0].namespace().to("a").emit("seven", &());
+        app.sockets[0].namespace().emit("end", &());
+        app.io().emit("end", &());
+    });
+    let events = two.run(|app| (app.events(0), app.events(1)));
+    assert_eq!(events, ("seven".to_owned(), "main".to_owned()));
+    // The third has not the namespace, and receives only what is for all sockets of the main one.
+    three.run(|_| {
+        let received = || BusAdapter::stats().received;
+        wait(async move { until(|| received() > 0).await });
+        assert_eq!(received(), 1);
+    });
+    // The other has it no more when its last socket has left.
+    two.run(|app| {
+        app.sockets[0].disconnect();
+        let io = app.io();
+        wait(async move {
+            until(|| io.namespaces().len() == 1).await;
+        });
+    });
+    let fetched = one.run(|app| {
+        let fetch = app.sockets[0].namespace().fetch_sockets();
+        wait(async { fetch.await.unwrap().len() })
+    });
+    assert_eq!(fetched, 1);
+}
