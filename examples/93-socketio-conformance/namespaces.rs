@@ -32,7 +32,7 @@ pub(crate) fn add(io: SocketIo, options: &Options) {
             Ok(auth) if auth.token == "letmein" => Ok(()),
             _ => {
                 let data = json!({ "code": 401, "hint": ["bring", { "a": "token" }] });
-                Err(Refusal::new("not authorized").data(&data))
+                Err(Refusal::new("not authorized").with_data(&data))
             }
         }
     });

@@ -1,13 +1,14 @@
 //! Sockets that are addressed together.
 
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
 use crate::adapter::{ClusterMessage, RemoteSocket, Target};
 use crate::error::Incomplete;
-use crate::namespace::Flags;
+use crate::namespace::{Flags, NamespaceState};
 use crate::{Namespace, Reply, Socket, ToArguments};
 
 /// The sockets that an operation is for: those of a namespace, in rooms, without others.
@@ -32,6 +33,8 @@ pub struct Broadcast {
     except: Option<Socket>,
     flags: Flags,
     timeout: Option<Duration>,
+    /// Nobody is addressed: the list of rooms was empty.
+    is_empty: bool,
 }
 
 impl Broadcast {
@@ -42,6 +45,7 @@ impl Broadcast {
             except: None,
             flags: Flags::default(),
             timeout: None,
+            is_empty: false,
         }
     }
 
@@ -56,7 +60,31 @@ impl Broadcast {
     /// Adds the sockets in a room. Each socket receives an event once, whatever rooms it is in.
     pub fn to(mut self, room: impl AsRef<str>) -> Broadcast {
         self.target.rooms.push(room.as_ref().to_owned());
+        self.is_empty = false;
         self
+    }
+
+    /// Adds the sockets in any of several rooms. An empty list adds no socket: without another room, nobody is addressed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use uptick_socketio::SocketIo;
+    ///
+    /// let io = SocketIo::new();
+    /// let followers: Vec<String> = Vec::new();
+    /// assert_eq!(io.broadcast().to_any(&followers).emit("news", "nobody gets this"), 0);
+    /// ```
+    pub fn to_any<R: AsRef<str>>(mut self, rooms: impl IntoIterator<Item = R>) -> Broadcast {
+        self.is_empty |= self.target.rooms.is_empty();
+        self.target.rooms.extend(owned(rooms));
+        self.is_empty &= self.target.rooms.is_empty();
+        self
+    }
+
+    /// Returns the namespace, unless nobody is addressed.
+    fn state(&self) -> Option<Rc<NamespaceState>> {
+        self.namespace.state().filter(|_| !self.is_empty)
     }
 
     /// Excludes the sockets in a room.
@@ -87,7 +115,7 @@ impl Broadcast {
     ///
     /// One that cannot be encoded is logged and not sent.
     pub fn emit<A: ToArguments + ?Sized>(&self, event: &str, arguments: &A) -> usize {
-        self.namespace.state().map_or(0, |state| {
+        self.state().map_or(0, |state| {
             state.broadcast(event, arguments, &self.target, self.except, self.flags)
         })
     }
@@ -116,7 +144,7 @@ impl Broadcast {
         event: &str,
         arguments: &A,
     ) -> Reply<Result<Vec<T>, Incomplete<T>>> {
-        match self.namespace.state() {
+        match self.state() {
             Some(state) => state.broadcast_with_ack(
                 event,
                 arguments,
@@ -136,7 +164,7 @@ impl Broadcast {
     /// [`Incomplete`] with the sockets that are known, if a server does not respond within
     /// [`request_timeout`](crate::SocketIoOptions::request_timeout).
     pub fn fetch_sockets(&self) -> Reply<Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>>> {
-        match self.namespace.state() {
+        match self.state() {
             Some(state) => state.fetch_sockets(&self.target, self.except, self.flags.local),
             None => Reply::ready(Ok(Vec::new())),
         }
@@ -145,7 +173,7 @@ impl Broadcast {
     /// Lets the sockets join rooms.
     pub fn sockets_join<R: AsRef<str>>(&self, rooms: impl IntoIterator<Item = R>) {
         let rooms = owned(rooms);
-        let Some(state) = self.namespace.state() else {
+        let Some(state) = self.state() else {
             return;
         };
         state.apply(&self.target, self.except, |socket| {
@@ -159,7 +187,7 @@ impl Broadcast {
     /// Lets the sockets leave rooms.
     pub fn sockets_leave<R: AsRef<str>>(&self, rooms: impl IntoIterator<Item = R>) {
         let rooms = owned(rooms);
-        let Some(state) = self.namespace.state() else {
+        let Some(state) = self.state() else {
             return;
         };
         // Others have to find the target before this server changes it, which does not change theirs.
@@ -173,7 +201,7 @@ impl Broadcast {
 
     /// Disconnects the sockets from the namespace, or with `close` their clients from all namespaces, and closes their connections.
     pub fn disconnect_sockets(&self, close: bool) {
-        let Some(state) = self.namespace.state() else {
+        let Some(state) = self.state() else {
             return;
         };
         self.publish(|target| ClusterMessage::DisconnectSockets { target, close });
@@ -185,7 +213,7 @@ impl Broadcast {
         if self.flags.local {
             return;
         }
-        if let Some(state) = self.namespace.state() {
+        if let Some(state) = self.state() {
             state.publish(|| message(state.remote_target(&self.target, self.except)));
         }
     }

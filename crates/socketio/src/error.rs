@@ -91,7 +91,7 @@ impl fmt::Display for DisconnectReason {
 /// ```
 /// use uptick_socketio::Refusal;
 ///
-/// let refusal = Refusal::new("not authorized").data(&serde_json::json!({ "code": 401 }));
+/// let refusal = Refusal::new("not authorized").with_data(&serde_json::json!({ "code": 401 }));
 /// assert_eq!(refusal.message(), "not authorized");
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,7 +112,7 @@ impl Refusal {
 
     /// Sets additional data for the client. What cannot be serialized becomes `null`. Default: none.
     #[must_use]
-    pub fn data<T: Serialize + ?Sized>(mut self, data: &T) -> Refusal {
+    pub fn with_data<T: Serialize + ?Sized>(mut self, data: &T) -> Refusal {
         self.data = Some(Value::of(data).unwrap_or_default());
         self
     }
@@ -120,6 +120,11 @@ impl Refusal {
     /// Returns the message.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Returns the additional data.
+    pub fn data(&self) -> Option<&Value> {
+        self.data.as_ref()
     }
 }
 

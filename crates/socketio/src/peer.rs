@@ -94,10 +94,16 @@ impl Peer {
         decoded.map_err(|error| tracing::debug!("{error}"))
     }
 
-    /// Closes the session because of an invalid packet.
+    /// Disconnects all sockets, and closes the session: the client has sent an invalid packet, or a callback has panicked.
+    fn abandon(&self) {
+        self.end(DisconnectReason::ForcedClose);
+        self.client.close();
+    }
+
+    /// Handles a packet at the wrong time.
     fn violation(&self, message: &str) {
         tracing::debug!("closing a session of Socket.IO: {message}");
-        self.client.close();
+        self.abandon();
     }
 
     fn end(&self, reason: DisconnectReason) {
@@ -155,10 +161,10 @@ impl ClientProtocol for Peer {
             Ok(Some(packet)) => {
                 if let Err(message) = catch(|| own.on_packet(packet)) {
                     tracing::error!("a callback of a socket panicked: {message}");
-                    self.client.close();
+                    self.abandon();
                 }
             }
-            Err(()) => self.client.close(),
+            Err(()) => self.abandon(),
         }
     }
 

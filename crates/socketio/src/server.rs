@@ -12,7 +12,10 @@ use uptick_http::{HttpServer, Mount};
 
 use crate::engine::EngineIo;
 use crate::namespace::IntoConnectMiddleware;
-use crate::{Broadcast, Namespace, Socket, SocketIoOptions, ToArguments};
+use crate::{
+    Ack, Broadcast, EventListenerId, FromArguments, Incomplete, Namespace, RemoteSocket, Reply,
+    Socket, SocketIoOptions, ToArguments,
+};
 
 pub(crate) use state::ServerState;
 
@@ -150,6 +153,39 @@ impl SocketIo {
     pub fn wrap<M>(self, middleware: impl IntoConnectMiddleware<M>) -> Self {
         self.of("/").wrap(middleware);
         self
+    }
+
+    /// Addresses all sockets of the namespace `/`.
+    pub fn broadcast(self) -> Broadcast {
+        self.of("/").broadcast()
+    }
+
+    /// Returns the sockets of the namespace `/` on this server.
+    pub fn sockets(self) -> Vec<Socket> {
+        self.of("/").sockets()
+    }
+
+    /// Returns all sockets of the namespace `/`, also of other servers; see [`Namespace::fetch_sockets`].
+    ///
+    /// # Errors
+    ///
+    /// [`Incomplete`] with the sockets that are known, if a server does not respond in time.
+    pub fn fetch_sockets(self) -> Reply<Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>>> {
+        self.of("/").fetch_sockets()
+    }
+
+    /// Emits an event to the listeners of the namespace `/` on all other servers; see [`Namespace::server_side_emit`].
+    pub fn server_side_emit<A: ToArguments + ?Sized>(self, event: &str, arguments: &A) {
+        self.of("/").server_side_emit(event, arguments);
+    }
+
+    /// Calls `callback` with each event of that name that another server emits in the namespace `/`; see [`Namespace::on_server_side`].
+    pub fn on_server_side<T: FromArguments, R>(
+        self,
+        event: &str,
+        callback: impl FnMut(T, Ack) -> R + 'static,
+    ) -> EventListenerId {
+        self.of("/").on_server_side(event, callback)
     }
 
     /// Addresses the sockets in a room of the namespace `/`; see [`Namespace::to`].

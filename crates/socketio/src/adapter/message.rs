@@ -1,5 +1,6 @@
 //! The messages between servers.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::Value;
@@ -126,4 +127,11 @@ pub struct RemoteSocket {
     pub rooms: Vec<String>,
     /// The data of [`Socket::set_data`](crate::Socket::set_data).
     pub data: Value,
+}
+
+impl RemoteSocket {
+    /// Returns the data of the socket as a type; `None` if it does not fit.
+    pub fn parse_data<T: DeserializeOwned>(&self) -> Option<T> {
+        T::deserialize(self.data.clone()).ok()
+    }
 }

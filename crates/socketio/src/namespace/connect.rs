@@ -190,6 +190,7 @@ impl Entry {
         for packet in recovered.iter().flat_map(|recovered| &recovered.missed) {
             peer.client.send_packet(&namespace.convert(packet.clone()));
         }
+        socket.enter_rooms();
         for room in recovered.iter().flat_map(|recovered| &recovered.rooms) {
             socket.join(room);
         }

@@ -142,7 +142,7 @@ impl Namespace {
     /// let io = SocketIo::new();
     /// io.wrap(|socket: Socket| match socket.auth::<serde_json::Value>() {
     ///     Ok(auth) if auth["token"] == "secret" => Ok(()),
-    ///     _ => Err(Refusal::new("not authorized").data(&401)),
+    ///     _ => Err(Refusal::new("not authorized").with_data(&401)),
     /// });
     /// io.of("/admin").wrap(|_: Socket| async {
     ///     // Ask a database.

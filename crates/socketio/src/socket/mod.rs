@@ -41,7 +41,7 @@ use crate::{Broadcast, FromArguments, Namespace, Reply, SocketId, ToArguments};
 /// A `Copy` handle; a handle whose socket is disconnected does nothing. Listeners of one socket run in the order in which its events arrive.
 ///
 /// # Events
-/// The names of events are those that clients send, besides these:
+/// The names of events are those that clients send, besides these, which clients cannot send:
 ///
 /// | event | payload | when |
 /// |---|---|---|
@@ -173,6 +173,17 @@ impl Socket {
     ) -> EventListenerId {
         self.add(event, true, move |arguments, _| {
             callback(arguments);
+        })
+    }
+
+    /// Calls `callback` with the arguments of the next event of that name, and its acknowledgement.
+    pub fn once_ack<T: FromArguments, R>(
+        self,
+        event: &str,
+        mut callback: impl FnMut(T, Ack) -> R + 'static,
+    ) -> EventListenerId {
+        self.add(event, true, move |arguments, context| {
+            callback(arguments, Ack::of(context));
         })
     }
 
@@ -386,7 +397,7 @@ impl Socket {
         self.broadcast().except(room)
     }
 
-    /// Joins a room. Returns `false` if the socket is not connected, or in as many rooms as it may be ([`SocketIoOptions::max_rooms`](crate::SocketIoOptions::max_rooms)).
+    /// Joins a room; during middleware, the socket is a member from its connection on. Returns `false` if the socket is disconnected, or in as many rooms as it may be ([`SocketIoOptions::max_rooms`](crate::SocketIoOptions::max_rooms)).
     pub fn join(self, room: impl AsRef<str>) -> bool {
         self.state().is_some_and(|state| state.join(room.as_ref()))
     }

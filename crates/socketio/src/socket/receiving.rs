@@ -27,6 +27,10 @@ impl SocketState {
         if self.rare.borrow().is_some() && !self.passes(&received) {
             return;
         }
+        // Those are events of this side, whatever clients send.
+        if matches!(name, "drain" | "error") {
+            return;
+        }
         emit(&self.listeners, Some(name), &received);
     }
 

@@ -128,7 +128,7 @@ impl SocketState {
 
     /// Joins a room. Returns `false` if the socket is not connected, or in as many rooms as it may be.
     pub(crate) fn join(&self, room: &str) -> bool {
-        if !matches!(self.phase.get(), Phase::Connected) {
+        if !matches!(self.phase.get(), Phase::Connecting | Phase::Connected) {
             return false;
         }
         if room == &*self.id {
@@ -149,9 +149,21 @@ impl SocketState {
             tracing::warn!("joining the room {room:?} failed: the socket is in {limit} rooms");
             return false;
         }
-        let name = self.namespace.join(self, room);
+        // A socket that waits for middleware is no member before it is connected.
+        let name = match self.phase.get() {
+            Phase::Connecting => Rc::from(room),
+            _ => self.namespace.join(self, room),
+        };
         self.rooms.borrow_mut().push(name);
         true
+    }
+
+    /// Makes the socket, which is connected now, a member of the rooms that it has joined during middleware.
+    pub(crate) fn enter_rooms(&self) {
+        let early = self.rooms.take();
+        for room in early {
+            self.join(&room);
+        }
     }
 
     pub(crate) fn leave(&self, room: &str) {
@@ -165,7 +177,7 @@ impl SocketState {
         let at = rooms.iter().position(|one| **one == *room);
         let left = at.map(|at| rooms.remove(at));
         drop(rooms);
-        if left.is_some() {
+        if left.is_some() && self.is_connected() {
             self.namespace.leave(self, room);
         }
     }

@@ -175,3 +175,16 @@ fn sockets_are_moved_listed_and_disconnected_together() {
         assert!(server.io.of("/").sockets().is_empty());
     });
 }
+
+#[test]
+fn an_empty_list_of_rooms_addresses_nobody() {
+    run(async {
+        let server = Fixture::new();
+        let _clients = in_rooms(server, ["a", "b", ""]).await;
+        let all = server.io.broadcast();
+        assert_eq!(all.clone().to_any(["a", "b"]).emit("x", &()), 2);
+        assert_eq!(all.clone().to_any([""; 0]).emit("x", &()), 0);
+        assert_eq!(all.clone().to_any([""; 0]).to("a").emit("x", &()), 1);
+        assert_eq!(all.to("a").to_any([""; 0]).emit("x", &()), 1);
+    });
+}

@@ -51,7 +51,7 @@ fn middleware_accepts_and_refuses_in_order() {
                 Ok(auth) if auth["token"] == "secret" => Ok(()),
                 _ => {
                     let data = json!({ "code": 401 });
-                    Err(Refusal::new("not authorized").data(&data))
+                    Err(Refusal::new("not authorized").with_data(&data))
                 }
             }
         });
@@ -177,5 +177,23 @@ fn the_handshake_is_known_to_listeners() {
         assert_eq!(socket.auth::<serde_json::Value>().unwrap()["a"], 1);
         assert_eq!(socket.transport().unwrap().name(), "websocket");
         assert!(!socket.is_recovered());
+    });
+}
+
+#[test]
+fn a_socket_may_join_rooms_during_middleware() {
+    run(async {
+        let server = Fixture::new();
+        server.io.wrap(|socket: Socket| {
+            assert!(socket.join("a") && socket.join("b"));
+            socket.leave("b");
+            Ok::<(), Refusal>(())
+        });
+        let namespace = server.io.of("/");
+        let mut client = server.open().await;
+        client.send("0");
+        client.packet().await;
+        assert_eq!(namespace.members("a").len(), 1);
+        assert!(namespace.members("b").is_empty());
     });
 }

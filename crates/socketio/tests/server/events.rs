@@ -243,3 +243,25 @@ fn a_listener_that_panics_closes_its_client_only() {
         assert_eq!(server.io.of("/").sockets().len(), 1);
     });
 }
+
+#[test]
+fn clients_cannot_send_the_events_of_this_side() {
+    run(async {
+        let server = Fixture::new();
+        let log = Log::default();
+        let entries = log.clone();
+        server.io.on("connection", move |socket: Socket| {
+            for event in ["drain", "error"] {
+                let log = entries.clone();
+                socket.on(event, move |_: Arguments| log.add(event));
+            }
+            socket.on_ack("done", |(), ack: Ack| ack.send(&()));
+        });
+        let mut client = server.connect().await;
+        client.send(r#"2["drain"]"#);
+        client.send(r#"2["error",{"message":"x"}]"#);
+        client.send(r#"20["done"]"#);
+        client.expect(&["30[]"]).await;
+        assert_eq!(log.len(), 0);
+    });
+}

@@ -314,7 +314,7 @@ impl Session {
                 self.actions = VecDeque::new();
                 return None;
             };
-            match payload.next().filter(|_| self.state == State::Open) {
+            match payload.next().filter(|_| self.state != State::Closed) {
                 Some(packet) => self.on_packet(packet),
                 None => {
                     self.incoming = None;
@@ -369,6 +369,7 @@ impl Session {
         if self.state == State::Closing && self.queue.is_empty() {
             // The official server answers such a poll with both.
             self.queue.push(Packet::Noop.encode());
+            return self.closed(CloseReason::ForcedClose);
         }
         self.flush();
     }
@@ -439,7 +440,14 @@ impl Session {
 
     /// A packet of the transport.
     fn on_packet(&mut self, packet: Result<Packet, ParseError>) {
-        if self.state != State::Open {
+        if self.state == State::Closing {
+            // The client does not take what is queued any more.
+            if packet == Ok(Packet::Close) {
+                self.closed(CloseReason::ForcedClose);
+            }
+            return;
+        }
+        if self.state == State::Closed {
             return;
         }
         let Ok(packet) = packet else {
@@ -470,7 +478,9 @@ impl Session {
         if self.state == State::Closed || !self.transport_takes() {
             return;
         }
-        if self.state == State::Closing {
+        // Over polling the close packet waits for the next poll: the official client handles it before the messages of the same payload.
+        let last_poll = self.transport == Transport::Polling && !self.queue.is_empty();
+        if self.state == State::Closing && !last_poll {
             return self.closed(CloseReason::ForcedClose);
         }
         if !self.queue.is_empty() {

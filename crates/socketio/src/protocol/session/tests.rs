@@ -361,7 +361,8 @@ fn the_server_closes_when_the_client_has_taken_what_is_queued() {
     assert_eq!(scene.actions(), [""; 0]);
     let packet = Encoder::event("/", None, "late").unwrap().finish().unwrap();
     assert_eq!(scene.session.send(&packet), Err(SendError::Closed));
-    scene.expect(Input::Poll, &["poll:42[\"bye\"]|1", "closed:forced close"]);
+    scene.expect(Input::Poll, &["poll:42[\"bye\"]"]);
+    scene.expect(Input::Poll, &["poll:6|1", "closed:forced close"]);
 
     let mut scene = Scene::new(Transport::Polling);
     scene.session.close(scene.now);
@@ -406,6 +407,17 @@ fn a_client_that_takes_nothing_is_closed_after_the_timeout() {
 }
 
 #[test]
+fn a_client_that_closes_a_session_that_is_being_closed_ends_it() {
+    let mut scene = Scene::new(Transport::Polling);
+    scene.send("never taken");
+    scene.session.close(scene.now);
+    assert_eq!(scene.actions(), [""; 0]);
+    scene.expect(Input::PostStarted, &[]);
+    let expected = ["RespondPost", "closed:forced close"];
+    scene.expect(Input::PostBody("4a\u{1e}1".into()), &expected);
+}
+
+#[test]
 fn an_upgrade_completes_a_close() {
     let mut scene = Scene::new(Transport::Polling);
     scene.expect(Input::WebSocketOpened, &[]);
@@ -435,7 +447,8 @@ fn a_handler_that_closes_gets_no_more_messages() {
     scene.send("bye");
     scene.session.close(scene.now);
     assert_eq!(scene.actions(), ["RespondPost"]);
-    scene.expect(Input::Poll, &["poll:42[\"bye\"]|1", "closed:forced close"]);
+    scene.expect(Input::Poll, &["poll:42[\"bye\"]"]);
+    scene.expect(Input::Poll, &["poll:6|1", "closed:forced close"]);
 }
 
 #[test]
