@@ -2,7 +2,7 @@
 //!
 //! Run it. It is configured by environment variables, which [`options`] describes:
 //! ```text
-//! $ SIO_PORT=3000 cargo run --release --example 93-socketio-conformance
+//! $ cargo run --release --example 93-socketio-conformance
 //! $ SIO_PORT=3000 SIO_WORKERS=4 cargo run --release --example 93-socketio-conformance
 //! ```
 //! Poke it:

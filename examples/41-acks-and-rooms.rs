@@ -1,0 +1,143 @@
+//! A quiz with Socket.IO: acknowledgements in both directions with timeouts, those of a whole room, and volatile events.
+//!
+//! Run it, on 127.0.0.1:3000 or on an address of your own:
+//! ```text
+//! $ cargo run --release --example 41-acks-and-rooms
+//! $ cargo run --release --example 41-acks-and-rooms -- [::1]:9000
+//! ```
+//! Poke it with the official client. Ada answers questions, Bob asks one:
+//! ```text
+//! $ npm install socket.io-client@4
+//! $ node -e 'const s = require("socket.io-client")("http://127.0.0.1:3000");
+//!     s.on("name", (answer) => answer("Ada"));
+//!     s.on("question", (text, answer) => { console.log(text); answer(6 * 7); });
+//!     s.emitWithAck("join", "red").then(console.log)'
+//! $ node -e 'const s = require("socket.io-client")("http://127.0.0.1:3000");
+//!     s.on("name", (answer) => answer("Bob"));
+//!     s.on("clock", (seconds) => console.log(seconds));
+//!     s.emitWithAck("join", "red").then(() => s.emitWithAck("ask", "red", "What is 6 times 7?")).then(console.log)'
+//! ```
+//!
+//! | the client sends | the server |
+//! |---|---|
+//! | `join` room | asks the client for its `name`, lets it join, and acknowledges `{names}` of the room, or `{error}` |
+//! | `leave` room | acknowledges the remaining rooms |
+//! | `ask` room, text | sends `question` text to the others in the room, and acknowledges `{answers, complete}` |
+//! | `tell` [rooms], text | sends `told` name, text to the others in the rooms, each once, and acknowledges their number |
+//!
+//! Every second, `clock` seconds is sent to all; clients that are slow miss some.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use uptick::prelude::*;
+use uptick::socketio::{AckError, DisconnectReason, Incomplete, SocketIoOptions, Value};
+
+/// The time that a client has for an answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+const MOST_ROOMS: usize = 10;
+
+/// The data of a socket.
+#[derive(Default, Serialize, Deserialize)]
+struct Player {
+    name: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Joined {
+    Names(Vec<String>),
+    Error(String),
+}
+
+#[derive(Serialize)]
+struct Answers {
+    answers: Vec<Value>,
+    /// Whether all have answered in time.
+    complete: bool,
+}
+
+fn main() -> uptick::Result {
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:3000".into());
+
+    let io = SocketIo::with_options(SocketIoOptions::new().max_rooms(MOST_ROOMS));
+    io.on("connection", serve);
+    let start = Instant::now();
+    uptick::add_periodic_timer(Duration::from_secs(1), move |_| {
+        let all = io.broadcast();
+        all.volatile().emit("clock", &start.elapsed().as_secs());
+    });
+
+    let http = HttpServer::bind(address.as_str())?;
+    http.mount("/socket.io/", &io);
+    println!("listening on {}", http.address().unwrap_or_default());
+    uptick::run()
+}
+
+fn serve(socket: Socket) {
+    socket.on_ack("join", move |room: String, ack: Ack| {
+        uptick::spawn(async move {
+            match join(socket, &room).await {
+                Ok(names) => ack.send(&Joined::Names(names)),
+                Err(error) => ack.send(&Joined::Error(error)),
+            }
+        });
+    });
+    socket.on_ack("leave", move |room: String, ack: Ack| {
+        socket.leave(room);
+        let rooms = socket.rooms();
+        // The first is that of its id, which it is in by itself.
+        ack.send(&rooms.get(1..).unwrap_or_default());
+    });
+    socket.on_ack("ask", move |(room, text): (String, String), ack: Ack| {
+        let others = socket.to(room).timeout(PATIENCE);
+        let answers = others.emit_with_ack("question", &text);
+        answers.then(|answers| match answers {
+            Ok(answers) => ack.send(&Answers {
+                answers,
+                complete: true,
+            }),
+            Err(Incomplete { received: answers }) => {
+                ack.send(&Answers {
+                    answers,
+                    complete: false,
+                });
+            }
+        });
+    });
+    socket.on_ack(
+        "tell",
+        move |(rooms, text): (Vec<String>, String), ack: Ack| {
+            let name = socket.data::<Player>().unwrap_or_default().name;
+            let rooms = rooms.iter().take(MOST_ROOMS);
+            let others = socket.broadcast().to_any(rooms);
+            ack.send(&others.emit("told", &(name, text)));
+        },
+    );
+    socket.on("disconnect", move |reason: DisconnectReason| {
+        let player = socket.data::<Player>().unwrap_or_default();
+        eprintln!("{} has left: {reason}", player.name);
+    });
+}
+
+/// Lets a socket join a room under the name that its client answers with; returns the names in the room.
+async fn join(socket: Socket, room: &str) -> Result<Vec<String>, String> {
+    let name: Result<String, AckError> = socket.timeout(PATIENCE).emit_with_ack("name", &()).await;
+    let name = name.map_err(|error| error.to_string())?;
+    let player = Player { name };
+    socket
+        .set_data(&player)
+        .map_err(|error| error.to_string())?;
+    if !socket.join(room) {
+        return Err(format!(
+            "joining {room} failed: you are in {MOST_ROOMS} rooms"
+        ));
+    }
+    let members = socket.namespace().to(room).fetch_sockets().await;
+    // With several servers, one might not answer; then its players are missing.
+    let members = members.unwrap_or_else(|incomplete| incomplete.received);
+    let players = members
+        .iter()
+        .filter_map(|member| member.parse_data::<Player>());
+    Ok(players.map(|player| player.name).collect())
+}
