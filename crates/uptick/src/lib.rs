@@ -30,6 +30,9 @@ mod book {
     #[cfg(feature = "http")]
     #[doc = include_str!("../../../docs/from-luminova.md")]
     mod from_luminova {}
+    #[cfg(feature = "socketio")]
+    #[doc = include_str!("../../../docs/from-socketio.md")]
+    mod from_socketio {}
 }
 
 pub use uptick_datagram as datagram;
