@@ -35,6 +35,7 @@ pub use routes::{WebSocketRoutes, upgrade, upgrade_with};
 
 pub use socket::Sent;
 pub use socket::handle::{Closed, WebSocket};
+pub use socket::handler::WebSocketHandler;
 pub use topics::{
     HubAdapter, HubMessage, PublishError, Publisher, Subscription, Topics, set_default_adapter,
 };

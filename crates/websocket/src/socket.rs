@@ -11,6 +11,7 @@
 
 mod closing;
 pub(crate) mod handle;
+pub(crate) mod handler;
 mod pausing;
 mod ping_time;
 pub(crate) mod publishing;

@@ -469,6 +469,6 @@ mod tests {
     #[test]
     fn the_state_of_an_idle_session_stays_small() {
         let size = size_of::<ClientState>();
-        assert!(size <= 560, "{size} bytes");
+        assert!(size <= 432, "{size} bytes");
     }
 }

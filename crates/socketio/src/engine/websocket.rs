@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
-use uptick_emitter::Emitter;
 use uptick_http::{Reply, Request};
-use uptick_websocket::{Accept, CloseCode, Closed, Error, Message, Payload, Sent, WebSocket};
+use uptick_websocket::{
+    Accept, CloseCode, Closed, Error, Message, Payload, Sent, WebSocket, WebSocketHandler,
+};
 
 use super::client::Client;
 #[cfg(feature = "workers")]
@@ -88,10 +89,9 @@ pub(super) fn begin(mounted: &Rc<Mounted>, sid: SessionId, req: &Request) -> Rep
             return ws.close(CloseCode::TRY_AGAIN, "");
         }
         let state = ClientState::open(&this, sid, Transport::WebSocket, handshake);
-        let opened = state.and_then(|state| Some((state.client()?, state)));
-        match opened {
-            Some((client, state)) => {
-                attach(client, &state, ws);
+        match state {
+            Some(state) => {
+                attach(&state, ws);
                 state.input(Input::Flush);
                 state.start();
             }
@@ -107,7 +107,7 @@ pub(super) fn upgrade(mounted: &Rc<Mounted>, client: Client, req: &Request) -> R
     let accept = Accept::new(move |ws: WebSocket| {
         match client.state().filter(|state| state.session().can_upgrade()) {
             Some(state) => {
-                attach(client, &state, ws);
+                attach(&state, ws);
                 state.input(Input::WebSocketOpened);
             }
             None => ws.close(CloseCode::NO_STATUS, ""),
@@ -118,35 +118,41 @@ pub(super) fn upgrade(mounted: &Rc<Mounted>, client: Client, req: &Request) -> R
 }
 
 /// Makes a WebSocket that of a session, which gets its events.
-fn attach(client: Client, state: &ClientState, ws: WebSocket) {
-    let handle = WebSocketHandle::Local(ws);
-    state.set_websocket(handle);
-    // A session that has closed its WebSocket, or got another one, hears no more of it.
-    let of = move || {
-        client
-            .state()
-            .filter(|state| state.websocket() == Some(handle))
-    };
-    ws.on(WebSocket::MESSAGE, move |message: Message| {
-        if let Some(state) = of() {
-            state.websocket_message(message);
+fn attach(state: &Rc<ClientState>, ws: WebSocket) {
+    state.set_websocket(WebSocketHandle::Local(ws));
+    ws.set_handler(Rc::<ClientState>::clone(state));
+}
+
+impl ClientState {
+    /// Returns whether a WebSocket is that of the session. One that was closed, or replaced, is not heard any more.
+    fn has(&self, ws: WebSocket) -> bool {
+        self.websocket() == Some(WebSocketHandle::Local(ws))
+    }
+}
+
+impl WebSocketHandler for ClientState {
+    #[inline]
+    fn message(&self, ws: WebSocket, message: Message) {
+        if self.has(ws) {
+            self.websocket_message(message);
         }
-    });
-    ws.on(WebSocket::DRAIN, move |()| {
-        if let Some(state) = of() {
-            state.input(Input::WebSocketDrained);
+    }
+
+    fn drain(&self, ws: WebSocket) {
+        if self.has(ws) {
+            self.input(Input::WebSocketDrained);
         }
-    });
-    ws.on(WebSocket::ERROR, move |error: Error| {
-        if let Some(state) = of()
-            && matches!(error, Error::Protocol(_))
-        {
-            state.input(Input::WebSocketFailed);
+    }
+
+    fn error(&self, ws: WebSocket, error: Error) {
+        if self.has(ws) && matches!(error, Error::Protocol(_)) {
+            self.input(Input::WebSocketFailed);
         }
-    });
-    ws.on(WebSocket::CLOSE, move |_: Closed| {
-        if let Some(state) = of() {
-            state.input(Input::WebSocketClosed);
+    }
+
+    fn close(&self, ws: WebSocket, _: Closed) {
+        if self.has(ws) {
+            self.input(Input::WebSocketClosed);
         }
-    });
+    }
 }

@@ -1,6 +1,5 @@
 //! The end of a WebSocket (RFC 6455, 7): by a close of either side, by an error, or with the connection.
 
-use uptick_emitter::emit;
 use uptick_event_loop::catch;
 use uptick_event_loop::driver::Timestamp;
 
@@ -58,7 +57,7 @@ impl WebSocketSession {
         if self.phase.replace(Phase::Closing) == Phase::Open {
             self.send_close(Some(&CloseFrame::new(code, reason)));
         }
-        emit(self, WebSocket::ERROR, Error::Protocol(invalid));
+        self.emit_error(Error::Protocol(invalid));
         self.finish(code, Text::from(reason), false);
     }
 
@@ -88,7 +87,7 @@ impl WebSocketSession {
             clean,
         };
         // Whatever panics, nothing stays behind.
-        let emitted = catch(|| emit(self, WebSocket::CLOSE, closed));
+        let emitted = catch(|| self.emit_close(closed));
         self.channel.clear_session();
         let dropped = catch(|| drop(self.take_parts()));
         for message in [emitted.err(), dropped.err()].into_iter().flatten() {

@@ -5,7 +5,7 @@
 //! decoder, which the WebSocket has for as long.
 
 use bytes::BytesMut;
-use uptick_emitter::{emit, emit_frequent};
+use uptick_emitter::emit;
 use uptick_event_loop::driver::Timestamp;
 
 use super::handle::WebSocket;
@@ -22,7 +22,7 @@ impl WebSocketSession {
             self.remove(Flags::PINGED);
         }
         while let Some(message) = self.whole_message(bytes) {
-            emit_frequent(self, WebSocket::MESSAGE, message);
+            self.emit_message(message);
             if bytes.is_empty() {
                 return;
             }
@@ -65,7 +65,7 @@ impl WebSocketSession {
         self.reading.set(Reading::Delivering);
         while let Some(event) = self.next_event() {
             match event {
-                Event::Message(message) => drop(emit_frequent(self, WebSocket::MESSAGE, message)),
+                Event::Message(message) => self.emit_message(message),
                 Event::Ping(payload) => {
                     self.pong(&payload);
                     emit(self, WebSocket::PING, payload);

@@ -245,7 +245,7 @@ impl WebSocketSession {
         self.remove(Flags::FULL);
         while !self.has(Flags::FULL) && self.write_next() {}
         if !self.has(Flags::FULL) {
-            emit(self, WebSocket::DRAIN, ());
+            self.emit_drain();
         }
     }
 
@@ -342,7 +342,7 @@ impl WebSocketSession {
             SlowPolicy::Close => self.channel.close(),
             SlowPolicy::Error => {
                 let waiting = self.buffered();
-                emit(self, WebSocket::ERROR, Error::Slow { bytes, waiting });
+                self.emit_error(Error::Slow { bytes, waiting });
             }
         }
     }

@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use bytes::BytesMut;
-use uptick_emitter::emit;
 use uptick_event_loop::driver::Timestamp;
 use uptick_event_loop::future_tick;
 use uptick_http::channel::{Channel, ChannelDriver, ChannelSession};
@@ -94,7 +93,7 @@ impl ChannelSession<uptick_socket::Error> for WebSocketSession {
     }
 
     fn error(&self, error: &uptick_socket::Error) {
-        emit(self, WebSocket::ERROR, Error::Connection(error.clone()));
+        self.emit_error(Error::Connection(error.clone()));
     }
 
     fn close(&self) {
@@ -146,7 +145,7 @@ fn end(socket: &WebSocketSession, over: Over) {
             });
         }
         Over::Silent => {
-            emit(socket, WebSocket::ERROR, Error::Silent);
+            socket.emit_error(Error::Silent);
             socket.terminate();
         }
         Over::Close => socket.terminate(),

@@ -13,6 +13,7 @@ use uptick_event_loop::driver::{LazyDeadline, Timestamp};
 use uptick_http::channel::Channel;
 
 use super::handle::WebSocket;
+use super::handler::WebSocketHandler;
 use super::waiting::WaitingFrames;
 use crate::compression::Deflation;
 use crate::counts::SocketCounts;
@@ -54,6 +55,8 @@ pub(super) struct Parts {
     /// The decoder of what did not come as a whole message in one read.
     pub(super) decoder: Option<Box<Decoder>>,
     pub(super) rare: Option<Box<Rare>>,
+    /// Receives the events in place of the listeners.
+    pub(super) handler: Option<Rc<dyn WebSocketHandler>>,
 }
 
 /// The state that only some WebSockets have.
@@ -109,6 +112,8 @@ impl Flags {
     pub(super) const PINGED: Flags = Flags(1 << 4);
     /// Reading is paused.
     pub(super) const PAUSED: Flags = Flags(1 << 5);
+    /// There is a handler.
+    pub(super) const HANDLER: Flags = Flags(1 << 6);
 
     #[inline]
     pub(super) const fn or(self, other: Flags) -> Flags {

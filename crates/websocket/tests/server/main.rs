@@ -11,6 +11,7 @@ mod crowd;
 mod draining;
 mod endings;
 mod gates;
+mod handlers;
 mod messages;
 mod origins;
 mod panics;

@@ -1,0 +1,139 @@
+//! The memory of idle clients, and that all of it is given back. All memory of the process is counted, so this test has a process of its
+//! own.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicIsize, Ordering};
+use std::time::{Duration, Instant};
+
+use uptick_event_loop::EventLoop;
+use uptick_http::HttpServer;
+use uptick_socketio::engine::EngineIo;
+
+/// The allocator of the system, which counts live bytes as `malloc` rounds them.
+struct Counting;
+
+static LIVE: AtomicIsize = AtomicIsize::new(0);
+
+/// Returns the bytes that an allocation takes in glibc: 8 bytes of its own, in steps of 16, and at least 32.
+fn taken(layout: Layout) -> isize {
+    (layout.size() + 8).next_multiple_of(16).max(32) as isize
+}
+
+// SAFETY: every call is passed to the allocator of the system unchanged.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(taken(layout), Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of the allocator.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(taken(layout), Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of the allocator.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const COUNT: usize = 400;
+
+fn live() -> isize {
+    LIVE.load(Ordering::Relaxed)
+}
+
+#[track_caller]
+fn run_until(mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "it takes too long"
+        );
+        EventLoop::current()
+            .run_once(Some(Duration::from_millis(5)))
+            .unwrap();
+    }
+}
+
+/// Sends a request, and reads until the response has a text.
+fn ask(stream: &mut TcpStream, request: &str, end: &str) -> String {
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut came = String::new();
+    run_until(|| {
+        let mut buffer = [0; 1024];
+        match stream.read(&mut buffer) {
+            Ok(count) => came.push_str(&String::from_utf8_lossy(&buffer[..count])),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+        came.contains(end)
+    });
+    came
+}
+
+/// Opens idle clients; returns their connections and the bytes that each takes.
+fn clients(http: HttpServer, count: usize, open: fn(&mut TcpStream)) -> (Vec<TcpStream>, isize) {
+    let address = http.address().unwrap();
+    let mut streams = Vec::with_capacity(count);
+    let before = live();
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(&address["tcp://".len()..]).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        open(&mut stream);
+        streams.push(stream);
+    }
+    for _ in 0..20 {
+        EventLoop::current().run_once(Some(Duration::ZERO)).unwrap();
+    }
+    (streams, (live() - before) / count as isize)
+}
+
+/// The headers that a browser sends, as a rule.
+const HEADERS: &str = "Host: localhost:3000\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nOrigin: http://localhost:3000\r\n";
+
+fn websocket(stream: &mut TcpStream) {
+    let request = format!(
+        "GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\n{HEADERS}Upgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    );
+    ask(stream, &request, "maxPayload");
+}
+
+fn polling(stream: &mut TcpStream) {
+    let request = format!("GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\n{HEADERS}\r\n");
+    let came = ask(stream, &request, "maxPayload");
+    let start = came.find("\"sid\":\"").unwrap() + 7;
+    let sid = &came[start..start + 20];
+    let poll =
+        format!("GET /engine.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\n{HEADERS}\r\n");
+    stream.write_all(poll.as_bytes()).unwrap();
+}
+
+#[test]
+fn idle_clients_take_little_memory_and_give_it_back() {
+    let engine = EngineIo::new();
+    let http = HttpServer::bind("127.0.0.1:0").unwrap();
+    http.mount("/engine.io/", &engine);
+    let opens: [(&str, fn(&mut TcpStream), isize); 2] =
+        [("websocket", websocket, 1400), ("polling", polling, 2900)];
+    for (name, open, limit) in opens {
+        // Tables and pools keep some memory for the next clients.
+        let round = || {
+            let before = live();
+            let (streams, each) = clients(http, COUNT, open);
+            assert_eq!(engine.clients_count(), COUNT, "{name}");
+            drop(streams);
+            run_until(|| engine.clients_count() == 0 && http.open_connections() == 0);
+            (each, live() - before)
+        };
+        round();
+        let (each, left) = round();
+        assert!(each < limit, "{name}: {each} bytes for each client");
+        assert!(left < 4096, "{name}: {left} bytes are left");
+    }
+}

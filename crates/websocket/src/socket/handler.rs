@@ -1,0 +1,102 @@
+//! Events of a WebSocket: to its listeners, or to its handler.
+
+use std::rc::Rc;
+
+use uptick_emitter::{emit, emit_frequent};
+
+use super::handle::{Closed, WebSocket};
+use super::state::{Flags, WebSocketSession, session};
+use crate::error::Error;
+use crate::message::Message;
+
+/// Receives events of a WebSocket in place of its listeners, for protocols above WebSockets with many connections.
+///
+/// An idle WebSocket with a handler takes less memory than one with listeners, because WebSockets can share a handler with the state above
+/// them. Listeners of `message`, `drain`, `error` and `close` are not called; those of other events are.
+///
+/// # Examples
+/// ```
+/// use std::rc::Rc;
+/// use uptick_http::HttpServer;
+/// use uptick_websocket::{Closed, Error, Message, WebSocket, WebSocketHandler, WebSocketRoutes};
+///
+/// struct Echo;
+///
+/// impl WebSocketHandler for Echo {
+///     fn message(&self, ws: WebSocket, message: Message) {
+///         ws.send(message);
+///     }
+///     fn drain(&self, _: WebSocket) {}
+///     fn error(&self, _: WebSocket, error: Error) {
+///         println!("{error}");
+///     }
+///     fn close(&self, _: WebSocket, _: Closed) {}
+/// }
+///
+/// let (http, echo) = (HttpServer::new(), Rc::new(Echo));
+/// http.websocket("/echo", move |ws: WebSocket| ws.set_handler(echo.clone()));
+/// ```
+pub trait WebSocketHandler {
+    /// A message has come.
+    fn message(&self, ws: WebSocket, message: Message);
+
+    /// What waited has gone out, after [`send`](WebSocket::send) returned [`Sent::Buffered`](crate::Sent::Buffered).
+    fn drain(&self, ws: WebSocket);
+
+    /// Something failed.
+    fn error(&self, ws: WebSocket, error: Error);
+
+    /// It is over: the last call.
+    fn close(&self, ws: WebSocket, closed: Closed);
+}
+
+impl WebSocket {
+    /// Sets a handler, which receives events in place of the listeners. It is dropped after `close`. Default: none.
+    pub fn set_handler(self, handler: Rc<dyn WebSocketHandler>) {
+        let before = session(self).map(|ws| {
+            ws.insert(Flags::HANDLER);
+            ws.with(|parts| parts.handler.replace(handler))
+        });
+        // It is dropped while nothing is borrowed.
+        drop(before);
+    }
+}
+
+impl WebSocketSession {
+    fn handler(&self) -> Option<Rc<dyn WebSocketHandler>> {
+        match self.has(Flags::HANDLER) {
+            true => self.with(|parts| parts.handler.clone()),
+            false => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn emit_message(&self, message: Message) {
+        if !self.has(Flags::HANDLER) {
+            emit_frequent(self, WebSocket::MESSAGE, message);
+        } else if let Some(handler) = self.handler() {
+            handler.message(WebSocket::of(self.channel), message);
+        }
+    }
+
+    pub(super) fn emit_drain(&self) {
+        match self.handler() {
+            Some(handler) => handler.drain(WebSocket::of(self.channel)),
+            None => drop(emit(self, WebSocket::DRAIN, ())),
+        }
+    }
+
+    pub(super) fn emit_error(&self, error: Error) {
+        match self.handler() {
+            Some(handler) => handler.error(WebSocket::of(self.channel), error),
+            None => drop(emit(self, WebSocket::ERROR, error)),
+        }
+    }
+
+    pub(super) fn emit_close(&self, closed: Closed) {
+        match self.handler() {
+            Some(handler) => handler.close(WebSocket::of(self.channel), closed),
+            None => drop(emit(self, WebSocket::CLOSE, closed)),
+        }
+    }
+}
