@@ -43,6 +43,9 @@ static ALLOCATOR: Counting = Counting;
 
 const COUNT: usize = 400;
 
+/// Opens a session over a connection.
+type Open = fn(&mut TcpStream);
+
 fn live() -> isize {
     LIVE.load(Ordering::Relaxed)
 }
@@ -77,7 +80,7 @@ fn ask(stream: &mut TcpStream, request: &str, end: &str) -> String {
 }
 
 /// Opens idle clients; returns their connections and the bytes that each takes.
-fn clients(http: HttpServer, count: usize, open: fn(&mut TcpStream)) -> (Vec<TcpStream>, isize) {
+fn clients(http: HttpServer, count: usize, open: Open) -> (Vec<TcpStream>, isize) {
     let address = http.address().unwrap();
     let mut streams = Vec::with_capacity(count);
     let before = live();
@@ -119,7 +122,7 @@ fn idle_clients_take_little_memory_and_give_it_back() {
     let engine = EngineIo::new();
     let http = HttpServer::bind("127.0.0.1:0").unwrap();
     http.mount("/engine.io/", &engine);
-    let opens: [(&str, fn(&mut TcpStream), isize); 2] =
+    let opens: [(&str, Open, isize); 2] =
         [("websocket", websocket, 1400), ("polling", polling, 2900)];
     for (name, open, limit) in opens {
         // Tables and pools keep some memory for the next clients.

@@ -134,7 +134,6 @@ impl Client {
     }
 
     /// Sends a packet of Socket.IO.
-    #[allow(dead_code, reason = "for the layer above")]
     #[inline]
     pub(crate) fn send_packet(self, packet: &Encoded) -> Sent {
         self.state()

@@ -247,7 +247,6 @@ impl EngineIo {
     }
 
     /// Sets the layer above. `open` is called once for each session, after its handshake was queued and before any of its messages.
-    #[allow(dead_code, reason = "for the layer above")]
     pub(crate) fn set_protocol(self, open: OpenProtocol) {
         self.configure(|state| drop(state.protocol.replace(Some(open))));
     }

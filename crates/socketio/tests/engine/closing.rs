@@ -17,7 +17,8 @@ fn a_closed_session_gets_what_is_queued() {
     client.close();
     assert!(!client.is_open());
     assert!(!client.send("late").is_taken());
-    assert_eq!(http.poll(), "200 4bye|1");
+    assert_eq!(http.poll(), "200 4bye");
+    assert_eq!(http.poll(), "200 6|1");
     assert_eq!(fixture.ended(), "connection (close:forced close)");
 
     let (mut ws, _) = fixture.open_websocket();
@@ -111,13 +112,15 @@ fn a_closed_engine_closes_all_sessions_and_refuses_new_ones() {
         client.send("bye");
     }
     fixture.engine.close();
-    assert_eq!(poll.answer().show(), "200 4bye|1");
+    assert_eq!(poll.answer().show(), "200 4bye");
+    assert_eq!(poll.poll(), "200 6|1");
     assert_eq!(ws.text(), "4bye");
     assert_eq!(ws.closed(), 1005);
     let query = "EIO=4&transport=polling";
     assert_eq!(http.get(query).status, 503);
     assert_eq!(fixture.engine.clients_count(), 1);
-    assert_eq!(idle.poll(), "200 4bye|1");
+    assert_eq!(idle.poll(), "200 4bye");
+    assert_eq!(idle.poll(), "200 6|1");
     assert_eq!(fixture.engine.clients_count(), 0);
     assert_eq!(http.get(query).status, 503);
 }

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Fixture, manual_clock, pass, quick, run_until, settle};
+use crate::support::{
+    Fixture, clock_that_moves_in_waits, manual_clock, pass, quick, run_until, settle,
+};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -36,6 +38,22 @@ fn a_session_without_pongs_is_over_when_the_timeout_has_passed() {
     assert_eq!(http.answer().show(), "200 1");
     assert_eq!(fixture.ended(), "connection (close:ping timeout)");
     assert!(http.poll().starts_with(r#"400 {"code":1"#));
+}
+
+#[test]
+fn a_poll_that_comes_behind_the_deadline_finds_no_session() {
+    let (clock, by) = clock_that_moves_in_waits();
+    let fixture = Fixture::with(quick());
+    let mut http = fixture.open();
+    pass(&clock, 300 * MS);
+    assert_eq!(http.poll(), "200 2");
+    pass(&clock, 150 * MS);
+    // It ends the wait in which the deadline comes, so that it has come later.
+    http.begin_poll();
+    by.set(60 * MS);
+    let answer = http.answer().show();
+    assert!(answer.starts_with(r#"400 {"code":1"#), "{answer}");
+    assert_eq!(fixture.ended(), "connection (close:ping timeout)");
 }
 
 #[test]

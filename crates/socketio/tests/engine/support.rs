@@ -1,16 +1,20 @@
 //! A loop that cannot hang, an engine that records its events, and clients that write requests and frames by hand.
 #![allow(clippy::unwrap_used, reason = "a test may panic and say why")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Display;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use uptick_emitter::Emitter;
-use uptick_event_loop::{EventLoop, ManualClock, MioPoller};
+use uptick_event_loop::{
+    EventLoop, Interest, ManualClock, MioPoller, Poller, Readiness, Token, Trigger, Wake,
+};
 use uptick_http::HttpServer;
 use uptick_socketio::engine::{Client, CloseReason, EngineIo, EngineOptions, Transport};
 use uptick_websocket::Message;
@@ -30,6 +34,63 @@ pub(crate) fn manual_clock() -> ManualClock {
     let clock = ManualClock::new();
     EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
     clock
+}
+
+/// Installs a loop whose clock moves in the next wait by what the cell says.
+pub(crate) fn clock_that_moves_in_waits() -> (ManualClock, Rc<Cell<Duration>>) {
+    let (clock, by) = (ManualClock::new(), Rc::<Cell<Duration>>::default());
+    let poller = MovingPoller {
+        inner: MioPoller::new().unwrap(),
+        clock: clock.clone(),
+        by: Rc::clone(&by),
+    };
+    EventLoop::install(poller, clock.clone()).unwrap();
+    (clock, by)
+}
+
+struct MovingPoller {
+    inner: MioPoller,
+    clock: ManualClock,
+    by: Rc<Cell<Duration>>,
+}
+
+impl Poller for MovingPoller {
+    fn watch(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        interest: Interest,
+        trigger: Trigger,
+    ) -> io::Result<()> {
+        self.inner.watch(fd, token, interest, trigger)
+    }
+
+    fn change(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        interest: Interest,
+        trigger: Trigger,
+    ) -> io::Result<()> {
+        self.inner.change(fd, token, interest, trigger)
+    }
+
+    fn forget(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.inner.forget(fd)
+    }
+
+    fn wait(
+        &mut self,
+        events: &mut Vec<(Token, Readiness)>,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        self.clock.advance(self.by.take());
+        self.inner.wait(events, timeout)
+    }
+
+    fn waker(&self) -> Arc<dyn Wake> {
+        self.inner.waker()
+    }
 }
 
 /// Runs iterations until the condition holds.
