@@ -3,7 +3,9 @@
 
 const assert = require("node:assert/strict");
 const { request, statusOf, Polling, address, SEPARATOR } = require("../lib/raw.js");
-const { sleepUntil } = require("../lib/wait.js");
+const { load } = require("../lib/modules.js");
+const { Log, sleepUntil } = require("../lib/wait.js");
+const { Socket } = load("engine.io-client");
 
 exports.env = { SIO_SUITE: "engine" };
 // The client has 200 ms for each pong; on a busy machine it misses some.
@@ -242,6 +244,25 @@ exports.tests = {
     for (let i = n; i < 2 * n; i++) ws.send(i % 2 ? `4${i}` : Buffer.from(String(i)));
     const numbers = (await ws.messages(2 * n)).map((one) => Number(Buffer.isBuffer(one) ? one : one.slice(1)));
     assert.deepEqual(numbers, Array.from({ length: 2 * n }, (_, i) => i));
+  },
+
+  async "official Engine.IO clients lose, double and reorder nothing during the upgrade"(c) {
+    const n = 100;
+    await Promise.all(
+      Array.from({ length: 10 }, async (_, k) => {
+        const socket = new Socket(c.program.base, { path });
+        c.onEnd(() => socket.close());
+        const got = new Log();
+        socket.on("message", (data) => got.push(Number(Buffer.from(data).toString())));
+        socket.on("close", (reason) => got.push(reason));
+        for (let i = 0; i < n; i++) {
+          socket.send(i % 3 ? String(i) : Buffer.from(String(i)));
+          // The upgrade comes at another moment for each client.
+          if (i % (5 + k) === 0) await new Promise((done) => setTimeout(done, 1));
+        }
+        assert.deepEqual(await got.take(n), Array.from({ length: n }, (_, i) => i));
+      }),
+    );
   },
 
   async "every origin is allowed"(c) {
