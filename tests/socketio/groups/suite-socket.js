@@ -6,7 +6,7 @@ const { Polling, Socket, statusOf, SEPARATOR } = require("../lib/raw.js");
 
 exports.env = { SIO_SUITE: "socket" };
 // The client has 200 ms for each pong; on a busy machine it misses some.
-exports.jobs = 4;
+exports.jobs = 2;
 exports.attempts = 3;
 
 const placeholder = (num) => `{"_placeholder":true,"num":${num}}`;
