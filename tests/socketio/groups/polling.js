@@ -252,6 +252,34 @@ exports.tests = {
     assert.equal((await poll).body, event(a.nsp, undefined, "echoed", 1));
   },
 
+  async "a close packet of the server shares no response with messages"(c) {
+    // The official client would handle it before them.
+    const session = await joined(c);
+    await session.connect("/dyn-1");
+    const poll = session.get();
+    await session.post("6");
+    await session.post(event(session.nsp, undefined, "bye", true));
+    const bodies = [(await poll).body];
+    for (;;) {
+      const { status, body } = await session.get();
+      if (status !== 200) break;
+      bodies.push(body);
+    }
+    const packets = bodies.map((body) => body.split(SEPARATOR));
+    assert.deepEqual(packets.flat().filter((packet) => packet !== "6"), [`41${session.nsp},`, "41/dyn-1,", "1"]);
+    const last = packets.at(-1).filter((packet) => packet !== "6");
+    assert.deepEqual(last, ["1"]);
+  },
+
+  async "a close packet ends a session that the server is closing"(c) {
+    const observer = await c.observe();
+    const session = await joined(c);
+    // An invalid packet; no poll takes the packet that closes the session.
+    await session.send("49");
+    await session.post("1");
+    assert.match(await observer.reason(session.id), /^(transport|forced) close$/);
+  },
+
   async "a server that disconnects a socket with its connection sends a close packet"(c) {
     const session = await joined(c);
     await session.post(event(session.nsp, undefined, "bye", true));
