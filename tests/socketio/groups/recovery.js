@@ -5,13 +5,12 @@ const assert = require("node:assert/strict");
 const { event } = require("../lib/raw.js");
 const { Log, next, sleep } = require("../lib/wait.js");
 
-const DURATION = 1500;
-exports.env = { SIO_RECOVERY_MS: String(DURATION) };
+exports.env = { SIO_RECOVERY_MS: "60000" };
 
 /** A client that reconnects at once when its test calls `back`. */
 async function breakable(c, nsp = c.namespace(), options = {}) {
   await c.requires("recovery");
-  const observer = await c.observe();
+  const observer = await c.observe(options.base ? { base: options.base } : {});
   const socket = await c.settled(nsp, options);
   const log = new Log();
   socket.onAny((...args) => log.push(args));
@@ -147,11 +146,13 @@ exports.tests = {
   },
 
   async "a client that comes back too late is a new one"(c) {
-    const { socket, cut, back } = await breakable(c);
+    const program = await c.server({ SIO_RECOVERY_MS: "500" });
+    const base = c.secure ? program.tlsBase : program.base;
+    const { socket, cut, back } = await breakable(c, c.namespace(), { base });
     const { id } = socket;
     await c.call(socket, "join", "room");
     await cut();
-    await sleep(DURATION + 300);
+    await sleep(800);
     await back();
     assert.equal(socket.recovered, false);
     assert.notEqual(socket.id, id);
