@@ -53,6 +53,11 @@ impl WebDriver {
 
     /// Opens a browser of its own, which knows nothing of the others, at a page.
     pub(crate) fn open(&self, name: &str, uri: &str) -> Page<'_> {
+        self.open_with(name, uri, &[])
+    }
+
+    /// Opens a browser with further arguments.
+    pub(crate) fn open_with(&self, name: &str, uri: &str, more: &[String]) -> Page<'_> {
         let profile = Directory::new(&format!("browser-{name}"));
         let directory = format!("--user-data-dir={}", profile.path().display());
         let arguments = [
@@ -66,6 +71,10 @@ impl WebDriver {
             "--disable-sync",
             &directory,
         ];
+        let arguments: Vec<&str> = arguments
+            .into_iter()
+            .chain(more.iter().map(String::as_str))
+            .collect();
         let capabilities = json!({
             "acceptInsecureCerts": true,
             "goog:chromeOptions": { "args": arguments },

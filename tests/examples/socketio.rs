@@ -1,0 +1,127 @@
+//! `93-socketio-conformance` and `94-socketio-suite`, driven by the official JavaScript client and by raw sockets: the groups
+//! of `tests/socketio` in all configurations.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::program::path_of;
+use crate::tls::Directory;
+
+/// Where this is set, a test that needs packages of npm fails when they are not installed.
+const REQUIRED: &str = "UPTICK_REQUIRE_NPM";
+
+pub(crate) const CONFORMANCE: &str = "93-socketio-conformance";
+const SUITE: &str = "94-socketio-suite";
+
+/// The directory of an installed npm package; `None`, and a message, without it.
+///
+/// # Panics
+/// When it is not installed and [`REQUIRED`] is set.
+pub(crate) fn npm_package(name: &str) -> Option<PathBuf> {
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/node_modules");
+    if let Ok(path) = modules.join(name).canonicalize() {
+        return Some(path);
+    }
+    let required = std::env::var_os(REQUIRED).is_some();
+    assert!(!required, "{REQUIRED} is set, and there is no {name}");
+    // Unlike `eprintln`, this shows for tests that pass, too.
+    let _ = writeln!(
+        io::stderr(),
+        "SKIPPED: `npm install --prefix target/tools {name}` was not run"
+    );
+    None
+}
+
+/// Runs a group of the tests in `tests/socketio`.
+#[track_caller]
+fn run(group: &str, options: &[&str]) {
+    if npm_package("socket.io-client").is_none() || npm_package("ws").is_none() {
+        return;
+    }
+    let directory = Directory::new(&format!("socketio-{group}{}", options.concat()));
+    let (cert, key) = directory.certificate("localhost");
+    let runner = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/socketio/run.js");
+    let output = Command::new("node")
+        .arg(runner)
+        .arg("--program")
+        .arg(path_of(CONFORMANCE))
+        .arg("--suite")
+        .arg(path_of(SUITE))
+        .args(["--cert", &cert, "--key", &key])
+        .args(options)
+        .arg(group)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{group} {options:?}:\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+}
+
+macro_rules! groups {
+    ($options:expr; $($test:ident: $group:literal,)*) => {
+        $(
+            #[test]
+            fn $test() {
+                super::run($group, &$options);
+            }
+        )*
+    };
+}
+
+macro_rules! client_groups {
+    ($options:expr) => {
+        groups! { $options;
+            acknowledgements_arrive: "acks",
+            servers_reach_each_other: "cluster",
+            events_arrive: "events",
+            namespaces_are_separate: "namespaces",
+            disconnect_reasons_are_reported: "reasons",
+            connections_recover: "recovery",
+            broadcasts_reach_their_rooms: "rooms",
+        }
+    };
+}
+
+macro_rules! raw_groups {
+    ($options:expr) => {
+        groups! { $options;
+            handshakes_are_checked: "handshake",
+            heartbeats_are_kept: "heartbeat",
+            processes_stop_and_restart: "lifecycle",
+            load_is_carried: "load",
+            polling_follows_the_protocol: "polling",
+            upgrades_lose_nothing: "upgrade",
+            violations_close_the_session: "violations",
+            websockets_follow_the_protocol: "websocket",
+        }
+    };
+}
+
+mod over_polling {
+    client_groups!(["--transport", "polling"]);
+}
+
+mod over_websocket {
+    client_groups!(["--transport", "websocket"]);
+}
+
+mod with_upgrade {
+    client_groups!(["--transport", "upgrade"]);
+    raw_groups!(["--transport", "upgrade"]);
+}
+
+mod over_tls {
+    client_groups!(["--tls"]);
+    raw_groups!(["--tls"]);
+}
+
+mod public_suites {
+    groups! { [];
+        engine_io_passes: "suite-engine",
+        socket_io_passes: "suite-socket",
+    }
+}
