@@ -175,7 +175,7 @@ exports.tests = {
   },
 
   async "a session whose heartbeat fails during the probe ends, and the WebSocket closes"(c) {
-    const program = await c.server({ SIO_PING_INTERVAL: "600", SIO_PING_TIMEOUT: "600" });
+    const program = await c.server({ SIO_PING_INTERVAL: "2000", SIO_PING_TIMEOUT: "2000" });
     const base = c.secure ? program.tlsBase : program.base;
     const observer = await c.observe({ base });
     const session = await joined(c, { base });
