@@ -1,6 +1,7 @@
 //! Options of a Socket.IO server.
 
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::Parser;
@@ -34,7 +35,7 @@ pub struct SocketIoOptions {
     pub(crate) limits: Limits,
     pub(crate) parser: Parser,
     pub(crate) recovery: Option<RecoveryOptions>,
-    pub(crate) adapter: Option<AdapterFactory>,
+    pub(crate) adapter: AdapterChoice,
 }
 
 impl Default for SocketIoOptions {
@@ -50,7 +51,7 @@ impl Default for SocketIoOptions {
             limits: Limits::default(),
             parser: Parser::default(),
             recovery: None,
-            adapter: None,
+            adapter: AdapterChoice::Automatic,
         }
     }
 }
@@ -133,11 +134,46 @@ impl SocketIoOptions {
         self
     }
 
-    /// Sets the adapter, which joins the namespaces of several servers. Default: none.
+    /// Sets the adapter, which joins the namespaces of several servers.
+    ///
+    /// Default: none, except with the feature `workers` on a thread whose bus is attached when the server is created, as in a worker: there it is a `BusAdapter`, so
+    /// that the servers of all workers are one. Servers of different workers belong together if they were created in the same order.
     #[must_use]
     pub fn adapter(mut self, factory: AdapterFactory) -> Self {
-        self.adapter = Some(factory);
+        self.adapter = AdapterChoice::Factory(factory);
         self
+    }
+
+    /// Keeps the server apart from those of other workers. See [`adapter`](SocketIoOptions::adapter).
+    #[must_use]
+    pub fn without_adapter(mut self) -> Self {
+        self.adapter = AdapterChoice::None;
+        self
+    }
+}
+
+/// The adapter of a server.
+#[derive(Clone)]
+pub(crate) enum AdapterChoice {
+    /// That of the workers, where there are some.
+    Automatic,
+    None,
+    Factory(AdapterFactory),
+}
+
+impl AdapterChoice {
+    /// Returns what creates the adapters.
+    pub(crate) fn factory(&self) -> Option<AdapterFactory> {
+        match self {
+            AdapterChoice::Factory(factory) => Some(Rc::clone(factory)),
+            AdapterChoice::None => None,
+            #[cfg(feature = "workers")]
+            AdapterChoice::Automatic => uptick_workers::bus::Bus::of_thread()
+                .is_attached()
+                .then(crate::adapter::BusAdapter::factory),
+            #[cfg(not(feature = "workers"))]
+            AdapterChoice::Automatic => None,
+        }
     }
 }
 

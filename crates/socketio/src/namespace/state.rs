@@ -53,7 +53,7 @@ impl NamespaceState {
         pattern: Option<Rc<NamespaceState>>,
     ) -> Rc<NamespaceState> {
         let state = NamespaceState::create(server, name, pattern);
-        let factory = server.options.adapter.clone();
+        let factory = server.adapter.clone();
         if let Some(factory) = factory {
             let adapter = factory(AdapterSink::new(state.handle()));
             state.adapter.replace(Some(adapter));

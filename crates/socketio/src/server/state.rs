@@ -8,6 +8,7 @@ use uptick_emitter::{Listeners, emit};
 use uptick_event_loop::{Id, Table};
 
 use super::SocketIo;
+use crate::adapter::AdapterFactory;
 use crate::engine::{Client, EngineIo};
 use crate::error::DisconnectReason;
 use crate::namespace::NamespaceState;
@@ -19,6 +20,7 @@ pub(crate) struct ServerState {
     pub(crate) handle: Cell<Option<Id>>,
     pub(crate) engine: EngineIo,
     pub(crate) options: SocketIoOptions,
+    pub(crate) adapter: Option<AdapterFactory>,
     pub(crate) listeners: RefCell<Listeners>,
     namespaces: RefCell<HashMap<Rc<str>, Rc<NamespaceState>>>,
     /// Namespaces that stand for those whose names match.
@@ -44,6 +46,7 @@ impl ServerState {
         let state = Rc::new(ServerState {
             handle: Cell::new(None),
             engine,
+            adapter: options.adapter.factory(),
             options,
             listeners: RefCell::new(Listeners::new()),
             namespaces: RefCell::default(),

@@ -1,11 +1,11 @@
 //! Rooms and broadcasts.
 
-use uptick_socketio::DisconnectReason;
 use uptick_socketio::adapter::BusAdapter;
+use uptick_socketio::{DisconnectReason, SocketIoOptions};
 use uptick_workers::bus::ThreadBus;
 
 use crate::client::until;
-use crate::support::{App, Worker, wait};
+use crate::support::{App, Fixture, Worker, wait};
 
 #[test]
 fn rooms_span_workers_and_a_socket_receives_an_event_once() {
@@ -207,4 +207,38 @@ fn namespaces_are_separate_and_come_and_go() {
         wait(async { fetch.await.unwrap().len() })
     });
     assert_eq!(fetched, 1);
+}
+
+#[test]
+fn a_server_without_an_adapter_is_apart() {
+    let group = ThreadBus::new();
+    let joined = Worker::start(&group);
+    let apart = Worker::with(&group, || SocketIoOptions::new().without_adapter());
+    joined.run(|app| app.connect(""));
+    apart.run(|app| app.io().emit("apart", &()));
+    joined.run(|app| app.io().emit("end", &()));
+    assert_eq!(joined.run(|app| app.events(0)), "");
+}
+
+#[test]
+fn servers_of_a_thread_belong_to_those_that_were_created_in_the_same_order() {
+    let group = ThreadBus::new();
+    let workers = [(); 2].map(|()| Worker::start(&group));
+    let second = |app: &mut App| {
+        app.server = Fixture::new();
+        app.connect("");
+    };
+    for worker in &workers {
+        worker.run(|app| app.connect(""));
+    }
+    let first = workers[0].run(move |app| {
+        let first = app.server;
+        second(app);
+        first.io.emit("one", &());
+        app.io().emit("two", &());
+        first.io.emit("end", &());
+        app.io().emit("end", &())
+    });
+    assert_eq!(first, 1);
+    assert_eq!(workers[1].run(|app| app.events(0)), "one");
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use uptick_emitter::Emitter;
 use uptick_event_loop::{EventLoop, block_on};
-use uptick_socketio::adapter::BusAdapter;
 use uptick_socketio::{Socket, SocketIo, SocketIoOptions};
 use uptick_websocket::{Message, WebSocket};
 use uptick_workers::bus::{Bus, ThreadBus};
@@ -111,12 +110,11 @@ impl Worker {
         thread::spawn(move || {
             Bus::of_thread().attach(group.join());
             let mut app = App {
-                server: Fixture::with(options().adapter(BusAdapter::factory())),
+                server: Fixture::with(options()),
                 clients: Vec::new(),
                 sockets: Vec::new(),
                 log: Log::default(),
             };
-            app.io().of("/");
             loop {
                 match receiver.try_recv() {
                     Ok(command) => command(&mut app),

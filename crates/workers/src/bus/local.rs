@@ -284,6 +284,11 @@ impl Bus {
         }
     }
 
+    /// Returns whether the bus is connected to other workers, or ready for them: whether it has a transport.
+    pub fn is_attached(self) -> bool {
+        with(|state| state.transport.is_some()).unwrap_or_default()
+    }
+
     /// Closes the transport: from now on messages reach the own subscribers only. Returns `false` if there is none.
     pub fn detach(self) -> bool {
         let transport = with(|state| {

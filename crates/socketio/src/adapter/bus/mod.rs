@@ -59,13 +59,18 @@ const PART: usize = 1024 * 1024;
 ///
 /// # Examples
 ///
+/// In a worker, a server has this adapter without being told. Others need one call, before or after the bus is attached:
+///
 /// ```
 /// use uptick_socketio::adapter::BusAdapter;
 /// use uptick_socketio::{SocketIo, SocketIoOptions};
+/// use uptick_workers::bus::{Bus, ThreadBus};
 ///
-/// // In each worker.
+/// let group = ThreadBus::new();
+/// // In each thread.
 /// let io = SocketIo::with_options(SocketIoOptions::new().adapter(BusAdapter::factory()));
-/// # let _ = io;
+/// Bus::of_thread().attach(group.join());
+/// io.emit("news", "to the sockets of all threads");
 /// ```
 pub struct BusAdapter {
     shared: Rc<Shared>,
@@ -176,6 +181,10 @@ impl Adapter for BusAdapter {
         );
         if is_volatile && outbox::is_holding() {
             stats::update(|stats| stats.volatile_dropped += 1);
+            return;
+        }
+        if !Bus::of_thread().has_remote_subscribers(&self.shared.topics.all) {
+            // No other worker has the namespace.
             return;
         }
         let topics = {
