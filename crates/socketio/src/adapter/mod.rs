@@ -30,7 +30,7 @@ use crate::{Namespace, Reply};
 /// - A message reaches each other server that has the namespace once, or not at all if the server is cut off. Messages of one server arrive in the order in which
 ///   they were published.
 /// - A server never receives its own messages: the namespace applies them itself.
-/// - A broadcast to rooms may be kept from servers that do not have any of the rooms.
+/// - A broadcast to rooms may be kept from servers that do not have any of the rooms, and do not [need all](AdapterSink::needs_all_rooms).
 /// - Responses reach the server that has asked, in order.
 pub trait Adapter {
     /// Sends a message without a request id to the other servers.
@@ -84,6 +84,14 @@ impl AdapterSink {
     /// Returns the namespace.
     pub fn namespace(self) -> Namespace {
         self.namespace
+    }
+
+    /// Returns whether the namespace needs all messages to rooms, also to those without sockets here: it keeps them for clients that may come back
+    /// ([`recovery`](crate::SocketIoOptions::recovery)).
+    pub fn needs_all_rooms(self) -> bool {
+        self.namespace
+            .state()
+            .is_some_and(|state| state.recovery.is_some())
     }
 
     /// Passes a message of another server to the namespace.

@@ -1,7 +1,7 @@
 //! Rooms and broadcasts.
 
 use uptick_socketio::adapter::BusAdapter;
-use uptick_socketio::{DisconnectReason, SocketIoOptions};
+use uptick_socketio::{DisconnectReason, RecoveryOptions, SocketIoOptions};
 use uptick_workers::bus::ThreadBus;
 
 use crate::client::until;
@@ -241,4 +241,47 @@ fn servers_of_a_thread_belong_to_those_that_were_created_in_the_same_order() {
     });
     assert_eq!(first, 1);
     assert_eq!(workers[1].run(|app| app.events(0)), "one");
+}
+
+#[test]
+fn a_client_that_comes_back_has_missed_nothing_of_other_workers() {
+    let group = ThreadBus::new();
+    let recovering = || SocketIoOptions::new().recovery(RecoveryOptions::new());
+    let [one, two] = [(); 2].map(|()| Worker::with(&group, recovering));
+    let (id, pid, offset) = one.run(|app| {
+        let (io, server) = (app.io(), app.server);
+        wait(async move {
+            let mut client = server.open().await;
+            client.send("0");
+            let answer = client.packet().await;
+            let pid = answer.split('"').nth(7).unwrap().to_owned();
+            let namespace = io.namespaces()[0];
+            let socket = namespace.sockets()[0];
+            let id = socket.id().to_string();
+            socket.join("a");
+            socket.emit("first", &());
+            let packet = client.packet().await;
+            let offset = packet.split('"').nth(3).unwrap().to_owned();
+            client.close();
+            until(|| namespace.sockets().is_empty()).await;
+            (id, pid, offset)
+        })
+    });
+    two.run(|app| {
+        app.io().to("a").emit("missed", &());
+        app.io().emit("also", &());
+    });
+    one.run(move |app| {
+        let server = app.server;
+        wait(async { until(|| BusAdapter::stats().received == 2).await });
+        let auth = format!(r#"{{"pid":"{pid}","offset":"{offset}"}}"#);
+        wait(async move {
+            let (mut client, again) = server.open().await.join("/", &auth).await;
+            assert_eq!(again, id);
+            for event in ["missed", "also"] {
+                let packet = client.packet().await;
+                assert!(packet.starts_with(&format!(r#"2["{event}","#)), "{packet}");
+            }
+        });
+    });
 }

@@ -46,8 +46,8 @@ const PART: usize = 1024 * 1024;
 
 /// Joins the namespaces of the workers of a service, processes or threads, over their [bus](uptick_workers::bus).
 ///
-/// Messages travel only to workers that have the namespace; broadcasts to at most eight rooms only to those that have one of the rooms, and those to a
-/// single socket only to the worker that has it. Packets are encoded once for the sockets of all workers.
+/// Messages travel only to workers that have the namespace; broadcasts to at most eight rooms only to those that have one of the rooms, unless
+/// [recovery](crate::SocketIoOptions::recovery) is on, and those to a single socket only to the worker that has it. Packets are encoded once for the sockets of all workers.
 ///
 /// When more than 1 MiB waits for another worker, messages are held back until it has read, and none is lost. A worker that reads nothing for 2 s is not waited
 /// for; it misses what the bus does not take, which is [counted](BusAdapter::stats) and logged.
@@ -81,6 +81,7 @@ pub(crate) trait ClusterSink {
     fn message(&self, from: &str, message: ClusterMessage);
     fn response(&self, from: &str, response: ClusterResponse);
     fn server_gone(&self, server: &str);
+    fn needs_all_rooms(&self) -> bool;
 }
 
 impl ClusterSink for AdapterSink {
@@ -95,6 +96,10 @@ impl ClusterSink for AdapterSink {
     fn server_gone(&self, server: &str) {
         (*self).server_gone(server);
     }
+
+    fn needs_all_rooms(&self) -> bool {
+        (*self).needs_all_rooms()
+    }
 }
 
 /// The state of an adapter, which the subscriptions use.
@@ -105,7 +110,7 @@ struct Shared {
     rooms: RefCell<RoomSubscriptions>,
     joins: RefCell<PendingJoins>,
     /// To the topics that do not depend on rooms.
-    subscriptions: Cell<Option<[SubscriptionId; 2]>>,
+    subscriptions: RefCell<Option<Vec<SubscriptionId>>>,
     peer_gone: Cell<Option<ListenerId>>,
     /// A message could not be decoded; further ones are not logged.
     was_malformed: Cell<bool>,
@@ -146,7 +151,7 @@ impl BusAdapter {
             inbox: RefCell::default(),
             rooms: RefCell::default(),
             joins: RefCell::default(),
-            subscriptions: Cell::new(None),
+            subscriptions: RefCell::new(None),
             peer_gone: Cell::new(None),
             was_malformed: Cell::new(false),
         });
@@ -230,6 +235,9 @@ impl Adapter for BusAdapter {
 
     fn room_created(&self, room: &str) {
         let shared = &self.shared;
+        if shared.sink.needs_all_rooms() {
+            return;
+        }
         let Some(topic) = shared.rooms.borrow_mut().add(room) else {
             return;
         };
@@ -241,6 +249,9 @@ impl Adapter for BusAdapter {
     }
 
     fn room_deleted(&self, room: &str) {
+        if self.shared.sink.needs_all_rooms() {
+            return;
+        }
         let id = self.shared.rooms.borrow_mut().remove(room);
         if let Some(id) = id {
             Bus::of_thread().unsubscribe(id);
@@ -264,9 +275,13 @@ impl Shared {
         }
         let tag = tag::own();
         let own = self.topics.server(&String::from_utf8_lossy(&tag));
-        let topics = [&self.topics.all, &own];
-        self.subscriptions
-            .set(Some(topics.map(|topic| Shared::subscribe(self, topic))));
+        let mut topics = vec![&self.topics.all, &own];
+        if self.sink.needs_all_rooms() {
+            topics.push(&self.topics.any_room);
+        }
+        let subscriptions = topics.into_iter();
+        let subscriptions = subscriptions.map(|topic| Shared::subscribe(self, topic));
+        self.subscriptions.replace(Some(subscriptions.collect()));
         let shared = Rc::downgrade(self);
         let listener = Bus::of_thread().on(Bus::PEER_GONE, move |id| {
             if let Some(shared) = shared.upgrade() {
@@ -277,7 +292,7 @@ impl Shared {
     }
 
     fn is_open(&self) -> bool {
-        self.subscriptions.get().is_some()
+        self.subscriptions.borrow().is_some()
     }
 
     fn subscribe(shared: &Rc<Shared>, topic: &str) -> SubscriptionId {

@@ -47,6 +47,10 @@ impl ClusterSink for Record {
     fn server_gone(&self, server: &str) {
         self.0.borrow_mut().push(Entry::Gone(server.to_owned()));
     }
+
+    fn needs_all_rooms(&self) -> bool {
+        false
+    }
 }
 
 /// A namespace of a worker.
