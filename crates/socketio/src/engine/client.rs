@@ -23,7 +23,7 @@ use crate::protocol::session::{CloseReason, Transport};
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
-/// | `message` | [`Message`] | a message was received |
+/// | `message` | [`Message`] | a message was received; not emitted for clients of Socket.IO, whose messages are its packets |
 /// | `drain` | `()` | the queue is empty again, after [`send`](Client::send) returned [`Sent::Buffered`] |
 /// | `upgrade` | [`Transport`] | the session goes on over another transport |
 /// | `heartbeat` | `()` | the client has responded to a ping |

@@ -394,9 +394,11 @@ impl ClientState {
         };
         if is_drained && !self.flags.acting.get() {
             self.flags.drain.set(false);
-            let drained = catch(|| match self.protocol.get() {
-                Some(protocol) => protocol.drained(),
-                None => self.emit(Client::DRAIN, ()),
+            let drained = catch(|| {
+                if let Some(protocol) = self.protocol.get() {
+                    protocol.drained();
+                }
+                self.emit(Client::DRAIN, ());
             });
             self.contain(drained.err());
         }
@@ -446,13 +448,18 @@ impl ClientState {
         count(&engine.counts.closed);
         let requests = self.requests.take();
         drop(requests);
-        let closed = catch(|| match self.protocol.get() {
-            Some(protocol) => protocol.closed(reason),
-            None => self.emit(Client::CLOSE, reason),
+        let closed = catch(|| {
+            if let Some(protocol) = self.protocol.get() {
+                protocol.closed(reason);
+            }
         });
+        let emitted = catch(|| self.emit(Client::CLOSE, reason));
         let listeners = self.listeners.take();
         let dropped = catch(|| drop(listeners));
-        for message in [closed.err(), dropped.err()].into_iter().flatten() {
+        for message in [closed.err(), emitted.err(), dropped.err()]
+            .into_iter()
+            .flatten()
+        {
             tracing::error!("a callback panicked as its Engine.IO session closed: {message}");
         }
         if let Some(id) = self.id.take() {

@@ -1,6 +1,7 @@
 //! The end of sockets.
 
 use uptick_emitter::Emitter;
+use uptick_socketio::engine::{Client, CloseReason};
 use uptick_socketio::{DisconnectReason, Sent, Socket};
 
 use crate::support::{Fixture, Log, last_socket, run, until};
@@ -138,5 +139,37 @@ fn packets_behind_a_disconnection_in_a_listener_close_the_connection() {
         client.expect(&["1"]).await;
         client.send(r#"2["x"]"#);
         client.expect_close().await;
+    });
+}
+
+#[test]
+fn the_client_below_a_socket_emits_its_end() {
+    run(async {
+        let server = Fixture::new();
+        let log = Log::default();
+        let entries = log.clone();
+        server.io.engine().on("connection", move |client: Client| {
+            entries.add("connection");
+            let log = entries.clone();
+            client.on("close", move |reason: CloseReason| log.add(reason.name()));
+        });
+        let sockets = log.clone();
+        server.io.on("connection", move |socket: Socket| {
+            let log = sockets.clone();
+            socket.on("disconnect", move |reason: DisconnectReason| {
+                log.add(format!("disconnect: {reason}"));
+            });
+        });
+        let client = server.connect().await;
+        client.close();
+        until(|| log.len() == 3).await;
+        assert_eq!(
+            log.take(),
+            [
+                "connection",
+                "disconnect: transport close",
+                "transport close"
+            ]
+        );
     });
 }
