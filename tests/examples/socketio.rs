@@ -1,42 +1,20 @@
 //! `93-socketio-conformance` and `94-socketio-suite`, driven by the official JavaScript client and by raw sockets: the groups
 //! of `tests/socketio` in all configurations.
 
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use crate::npm;
 use crate::program::path_of;
 use crate::tls::Directory;
-
-/// Where this is set, a test that needs packages of npm fails when they are not installed.
-const REQUIRED: &str = "UPTICK_REQUIRE_NPM";
 
 pub(crate) const CONFORMANCE: &str = "93-socketio-conformance";
 const SUITE: &str = "94-socketio-suite";
 
-/// The directory of an installed npm package; `None`, and a message, without it.
-///
-/// # Panics
-/// When it is not installed and [`REQUIRED`] is set.
-pub(crate) fn npm_package(name: &str) -> Option<PathBuf> {
-    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/node_modules");
-    if let Ok(path) = modules.join(name).canonicalize() {
-        return Some(path);
-    }
-    let required = std::env::var_os(REQUIRED).is_some();
-    assert!(!required, "{REQUIRED} is set, and there is no {name}");
-    // Unlike `eprintln`, this shows for tests that pass, too.
-    let _ = writeln!(
-        io::stderr(),
-        "SKIPPED: `npm install --prefix target/tools {name}` was not run"
-    );
-    None
-}
-
 /// Runs a group of the tests in `tests/socketio`.
 #[track_caller]
 fn run(group: &str, options: &[&str]) {
-    if npm_package("socket.io-client").is_none() || npm_package("ws").is_none() {
+    if npm::package("socket.io-client").is_none() || npm::package("ws").is_none() {
         return;
     }
     let directory = Directory::new(&format!("socketio-{group}{}", options.concat()));

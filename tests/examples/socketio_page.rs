@@ -3,8 +3,9 @@
 use std::fs;
 use std::net::TcpListener;
 
+use crate::npm;
 use crate::program::Program;
-use crate::socketio::{CONFORMANCE, npm_package};
+use crate::socketio::CONFORMANCE;
 use crate::tls::Directory;
 use crate::webdriver::{Page, WebDriver};
 
@@ -34,7 +35,7 @@ const CONNECT: &str = r#"
 
 /// A server of a page with the official client, and its URI.
 fn serve_page(directory: &Directory) -> Option<(Program, String)> {
-    let client = npm_package("socket.io-client")?;
+    let client = npm::package("socket.io-client")?;
     let bundle = directory.path().join("socket.io.min.js");
     fs::copy(client.join("dist/socket.io.min.js"), bundle).unwrap();
     let page = "<!doctype html><title>Socket.IO</title><script src=\"/socket.io.min.js\"></script>";
