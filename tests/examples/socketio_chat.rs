@@ -210,6 +210,38 @@ fn pages_of_four_workers_see_each_other_over_polling() {
 }
 
 #[test]
+fn people_of_a_killed_worker_leave() {
+    let Some((server, uri)) = serve(&["--workers", "3"]) else {
+        return;
+    };
+    // Such as "worker 1 (pid 4711) started".
+    let started = server.error_line();
+    let (_, pid) = started.split_once("(pid ").unwrap();
+    let (pid, _) = pid.split_once(')').unwrap();
+    let script = r#"
+        run(async () => {
+            const names = [..."ABCDEFGHI"], lost = new Set();
+            const pages = names.map(name => page(name, { transports: ["websocket"] }));
+            const people = page => page.got.findLast(args => args[0] === "people")?.[2].join();
+            const all_see = async expected => {
+                while (!pages.every((page, n) => lost.has(names[n]) || people(page) === expected())) {
+                    await new Promise(resolve => setTimeout(resolve, 20));
+                }
+            };
+            for (const page of pages) await page.join("lobby");
+            await all_see(() => names.join());
+            // Those that are lost connect again, but do not join.
+            pages.forEach((page, n) => page.socket.on("disconnect", () => lost.add(names[n])));
+            process.kill(PID, "SIGKILL");
+            while (lost.size === 0) await new Promise(resolve => setTimeout(resolve, 20));
+            await all_see(() => names.filter(name => !lost.has(name)).join());
+            assert.ok(lost.size < names.length, "two workers are left");
+        });
+        "#;
+    run(&script.replace("PID", pid), &uri);
+}
+
+#[test]
 fn a_missing_client_is_reported() {
     let ended = Program::start("socketio-chat", &["--client", "/nowhere"]).wait();
     assert!(!ended.status.success());
