@@ -32,6 +32,7 @@ pub struct SocketIoOptions {
     pub(crate) max_pending_acks: usize,
     pub(crate) max_rooms: usize,
     pub(crate) max_dynamic_namespaces: usize,
+    pub(crate) max_namespaces_per_client: usize,
     pub(crate) limits: Limits,
     pub(crate) parser: Parser,
     pub(crate) recovery: Option<RecoveryOptions>,
@@ -48,6 +49,7 @@ impl Default for SocketIoOptions {
             max_pending_acks: 10_000,
             max_rooms: 10_000,
             max_dynamic_namespaces: 10_000,
+            max_namespaces_per_client: 1000,
             limits: Limits::default(),
             parser: Parser::default(),
             recovery: None,
@@ -109,6 +111,13 @@ impl SocketIoOptions {
     #[must_use]
     pub fn max_dynamic_namespaces(mut self, count: usize) -> Self {
         self.max_dynamic_namespaces = count;
+        self
+    }
+
+    /// Sets how many namespaces one client may join over its connection; further ones are refused. Default: 1000.
+    #[must_use]
+    pub fn max_namespaces_per_client(mut self, count: usize) -> Self {
+        self.max_namespaces_per_client = count;
         self
     }
 

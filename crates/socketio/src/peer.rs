@@ -78,6 +78,11 @@ impl Peer {
         self.sockets.borrow().clone()
     }
 
+    /// Returns the number of namespaces that the client has joined, or waits to join.
+    pub(crate) fn sockets_count(&self) -> usize {
+        self.sockets.borrow().len()
+    }
+
     fn find(&self, namespace: &Text) -> Option<Rc<SocketState>> {
         let sockets = self.sockets.borrow();
         let found = sockets

@@ -80,8 +80,11 @@ where
 
 /// Lets a client join a namespace, or refuses it.
 pub(crate) fn connect(peer: &Rc<Peer>, name: &str, auth: Option<Data>) {
-    let namespace = peer.server().and_then(|server| server.for_client(name));
-    let Some(namespace) = namespace else {
+    let Some(server) = peer.server() else { return };
+    if peer.sockets_count() >= server.options.max_namespaces_per_client {
+        return refuse(peer, name, &Refusal::new("Too many namespaces"));
+    }
+    let Some(namespace) = server.for_client(name) else {
         return refuse(peer, name, &Refusal::new("Invalid namespace"));
     };
     let recovered = namespace.recover(auth.as_ref());

@@ -70,3 +70,16 @@ fn names_that_do_not_match_and_too_many_are_refused() {
         two.join("/dyn-2", "").await;
     });
 }
+
+#[test]
+fn the_number_of_namespaces_of_a_client_is_bounded() {
+    run(async {
+        let server = Fixture::with(SocketIoOptions::new().max_namespaces_per_client(1));
+        server.io.of("/a");
+        let (mut client, _) = server.join("/").await;
+        client.send("0/a,");
+        client.expect(&[r#"4/a,{"message":"Too many namespaces"}"#]).await;
+        client.send("1");
+        client.join("/a", "").await;
+    });
+}
