@@ -66,7 +66,7 @@ struct Script {
 struct Watched {
     fd: RawFd,
     /// Device and inode: when they are others, the descriptor was closed in between, which ends its watching.
-    file: (u64, u64),
+    file: (i128, i128),
     token: Token,
     interest: Interest,
 }
@@ -220,9 +220,10 @@ impl Poller for ScriptedPoller {
 }
 
 /// What a descriptor is of.
-fn file_of(fd: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+fn file_of(fd: BorrowedFd<'_>) -> io::Result<(i128, i128)> {
     let stat = rustix::fs::fstat(fd)?;
-    Ok((stat.st_dev, stat.st_ino))
+    // Systems have different types for these numbers.
+    Ok((i128::from(stat.st_dev), i128::from(stat.st_ino)))
 }
 
 impl fmt::Debug for ScriptedPoller {

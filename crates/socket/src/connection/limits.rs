@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use uptick_stream::transport::{self, Transport};
+use uptick_stream::transport;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use uptick_stream::transport::Transport;
 
 use super::Connection;
 

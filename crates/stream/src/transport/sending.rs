@@ -19,6 +19,12 @@ const MORE: SendFlags = SendFlags::MORE;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const MORE: SendFlags = SendFlags::empty();
 
+/// Prevents `SIGPIPE`. Apple's systems have an option of the socket in its place, and Rust programs ignore the signal.
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
+
 /// Sends a queue that is one run of short chunks to a socket, by one send; returns whether nothing is left to be done.
 #[inline(always)]
 pub(super) fn send_run<T: Transport>(entry: &mut Entry<T>) -> Result<bool, Errno> {
@@ -32,7 +38,7 @@ pub(super) fn send_run<T: Transport>(entry: &mut Entry<T>) -> Result<bool, Errno
         return Ok(false);
     };
     if !piece.is_empty() {
-        match send(&entry.fd, piece, SendFlags::NOSIGNAL) {
+        match send(&entry.fd, piece, NO_SIGNAL) {
             Ok(count) => {
                 entry.bytes_written += count as u64;
                 if entry.flags.contains(Flags::TIMED) {
@@ -61,7 +67,7 @@ pub(super) fn send_bytes<T: Transport>(entry: &mut Entry<T>) -> io::Result<()> {
         return Ok(());
     };
     let is_socket = entry.flags.contains(Flags::SOCKET);
-    let mut flags = SendFlags::NOSIGNAL;
+    let mut flags = NO_SIGNAL;
     if entry.flags.contains(Flags::FILES)
         && entry.rare.as_ref().is_some_and(|rare| rare.file_is_next())
     {

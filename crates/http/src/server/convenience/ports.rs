@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, Signal};
 
 use crate::server::{HttpServer, SERVERS};
 
@@ -154,12 +154,28 @@ impl PortHolder {
             return Err(Errno::INVAL.into());
         }
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-        let process = pidfd_open(pid.ok_or(Errno::SRCH)?, PidfdFlags::empty())?;
+        self.terminate_process(pid.ok_or(Errno::SRCH)?)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn terminate_process(&self, pid: Pid) -> io::Result<()> {
+        use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
+
+        let process = pidfd_open(pid, PidfdFlags::empty())?;
         // From here on the number is that of no other process; it may have become so before.
         if !has_one_of(self.pid, &sockets_on(self.port)) {
             return Err(Errno::SRCH.into());
         }
         Ok(pidfd_send_signal(process, Signal::TERM)?)
+    }
+
+    /// Only Linux has a table of the processes that have a port.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn terminate_process(&self, pid: Pid) -> io::Result<()> {
+        if !has_one_of(self.pid, &sockets_on(self.port)) {
+            return Err(Errno::SRCH.into());
+        }
+        Ok(rustix::process::kill_process(pid, Signal::TERM)?)
     }
 }
 
