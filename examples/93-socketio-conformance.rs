@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use uptick::http::Cors;
 use uptick::prelude::*;
+use uptick::socketio::adapter::BusAdapter;
 use uptick::socketio::engine::EngineOptions;
 use uptick::socketio::{RecoveryOptions, SocketIoOptions};
 use uptick::workers::WorkerEvent;
@@ -99,6 +100,9 @@ fn serve(options: &Options) -> (SocketIo, HttpServer) {
         .connect_timeout(options.connect_timeout);
     if let Some(time) = options.recovery {
         settings = settings.recovery(RecoveryOptions::new().max_disconnection(time));
+    }
+    if options.workers > 1 {
+        settings = settings.adapter(BusAdapter::factory());
     }
     let io = SocketIo::with_options(settings);
     namespaces::add(io, options);
