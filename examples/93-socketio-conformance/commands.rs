@@ -13,7 +13,7 @@ use super::wire::{
     Cast, CastAck, Cluster, Remote, RemoteOperation, Rooms, Scope, in_rooms, split_time,
 };
 
-/// The features whose tests are not skipped. A client that comes back may reach another worker, which does not know it.
+/// The features whose tests are not skipped.
 const FEATURES: [&str; 7] = [
     "volatile",
     "dynamic-namespaces",
@@ -24,21 +24,13 @@ const FEATURES: [&str; 7] = [
     "recovery",
 ];
 
-/// Returns the features that a number of workers offers.
-pub(crate) fn features(workers: usize) -> &'static [&'static str] {
-    match workers {
-        1 => &FEATURES,
-        _ => &FEATURES[..6],
-    }
-}
-
 /// The most events that one command sends.
 const MOST_EVENTS: u64 = 1_000_000;
 
-pub(crate) fn add(socket: Socket, features: &'static [&'static str]) {
+pub(crate) fn add(socket: Socket) {
     add_echoes(socket);
     add_streams(socket);
-    add_identity(socket, features);
+    add_identity(socket);
     add_rooms(socket);
     add_broadcasts(socket);
     add_cluster(socket);
@@ -115,9 +107,9 @@ fn add_streams(socket: Socket) {
     });
 }
 
-fn add_identity(socket: Socket, features: &'static [&'static str]) {
+fn add_identity(socket: Socket) {
     socket.on_ack("whoami", move |(), ack: Ack| ack.send(&identity(socket)));
-    socket.on_ack("features", move |(), ack: Ack| ack.send(features));
+    socket.on_ack("features", |(), ack: Ack| ack.send(&FEATURES[..]));
     socket.on_ack("stash", move |value: Value, ack: Ack| {
         if socket.set_data(&Stash { value }).is_ok() {
             ack.send(&());

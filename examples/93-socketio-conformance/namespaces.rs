@@ -41,11 +41,10 @@ pub(crate) fn add(io: SocketIo, options: &Options) {
         let number = name.strip_prefix("/dyn-").unwrap_or_default();
         !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
     });
-    let features = commands::features(options.workers);
     for namespace in [io.of("/"), admin, numbered] {
         namespace.on("connection", move |socket: Socket| {
             observe(socket, observers);
-            commands::add(socket, features);
+            commands::add(socket);
         });
     }
     let port = options.port;

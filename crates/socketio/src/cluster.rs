@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use uptick_event_loop::{Timer, add_timer};
 
-use crate::adapter::{ClusterResponse, RemoteSocket, Servers};
+use crate::adapter::{ClusterResponse, RemoteSession, RemoteSocket, Servers};
 use crate::protocol::Value;
 use crate::reply::Resolver;
 
@@ -88,6 +88,8 @@ pub(crate) enum Answers {
     ServerSide(Vec<Value>, Resolver<Gathered<Value>>),
     /// Sockets.
     Sockets(Vec<RemoteSocket>, Resolver<Gathered<RemoteSocket>>),
+    /// The state of a client that has come back.
+    Session(Option<RemoteSession>, Resolver<Option<RemoteSession>>),
 }
 
 impl Request {
@@ -202,6 +204,7 @@ impl Request {
             Some(Answers::Sockets(sockets, resolver)) => {
                 resolver.resolve(gathered(sockets, complete));
             }
+            Some(Answers::Session(session, resolver)) => resolver.resolve(session),
             None => {}
         }
     }
@@ -255,6 +258,16 @@ impl State {
                     && let Some(Answers::ServerSide(values, _)) = &mut self.answers
                 {
                     values.push(value);
+                }
+            }
+            ClusterResponse::Session { session, .. } => {
+                if self.responded(from)
+                    && session.is_some()
+                    && let Some(Answers::Session(found, _)) = &mut self.answers
+                {
+                    *found = session;
+                    // No other server has it.
+                    self.missing = Some(Missing::Number(0));
                 }
             }
             ClusterResponse::Sockets { mut sockets, .. } => {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use crate::adapter::Target;
+use crate::adapter::{RemoteSession, Target};
 use crate::options::RecoveryOptions;
 use crate::protocol::Value;
 use crate::protocol::packet::{Data, Encoded};
@@ -35,6 +35,7 @@ pub(crate) struct Recovery {
 
 struct Logged {
     at: Instant,
+    /// Without its offset.
     packet: Encoded,
     target: Target,
     except: Option<SocketId>,
@@ -52,6 +53,16 @@ pub(crate) struct Session {
     pub(crate) rooms: Vec<String>,
     pub(crate) data: Value,
     pub(crate) at: Instant,
+    pub(crate) entry: Option<Entry>,
+}
+
+/// The offset with which a client has come from another server, and the number of the next event here.
+///
+/// It is the last offset that the client knows until it has received an event of this server.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    offset: String,
+    next: u64,
 }
 
 /// A client that has come back.
@@ -60,15 +71,23 @@ pub(crate) struct Recovered {
     pub(crate) pid: SocketId,
     pub(crate) rooms: Vec<String>,
     pub(crate) data: Value,
-    /// The events that it has missed.
+    /// The events that it has missed, with their offsets.
     pub(crate) missed: Vec<Encoded>,
+    pub(crate) entry: Option<Entry>,
 }
 
 /// What a client that comes back sends.
 #[derive(Deserialize)]
-struct Claim {
-    pid: String,
-    offset: String,
+pub(crate) struct Claim {
+    pub(crate) pid: String,
+    pub(crate) offset: String,
+}
+
+impl Claim {
+    /// Returns what a client has sent to authenticate itself, if it is that.
+    pub(crate) fn of(auth: Option<&Data>) -> Option<Claim> {
+        auth?.parse().ok()
+    }
 }
 
 impl Recovery {
@@ -88,15 +107,25 @@ impl Recovery {
         self.options.skip_middleware
     }
 
-    /// Returns the offset of the next event.
-    pub(crate) fn next_offset(&self) -> String {
-        let number = self.first + self.log.len() as u64;
+    /// Returns the offset of an event.
+    fn offset(&self, number: u64) -> String {
         format!("{}.{number:x}", &self.run[4..16])
     }
 
-    /// Logs the event that has the [next offset](Self::next_offset).
-    pub(crate) fn log(&mut self, packet: Encoded, target: Target, except: Option<SocketId>) {
+    /// Returns the number of the next event.
+    fn next(&self) -> u64 {
+        self.first + self.log.len() as u64
+    }
+
+    /// Logs an event, and returns its offset.
+    pub(crate) fn log(
+        &mut self,
+        packet: Encoded,
+        target: Target,
+        except: Option<SocketId>,
+    ) -> String {
         let now = Instant::now();
+        let offset = self.offset(self.next());
         let entry = Logged {
             at: now,
             packet,
@@ -106,6 +135,7 @@ impl Recovery {
         self.bytes += entry.bytes();
         self.log.push_back(entry);
         self.expire(now);
+        offset
     }
 
     /// Keeps the state of a client that was disconnected.
@@ -127,26 +157,86 @@ impl Recovery {
         self.options.max_disconnection
     }
 
-    /// Finds the state of a client that has come back, by what it has sent to authenticate itself.
-    pub(crate) fn restore(&mut self, auth: Option<&Data>) -> Option<Recovered> {
-        let claim: Claim = auth?.parse().ok()?;
-        let pid = SocketId::parse(&claim.pid)?;
-        self.expire(Instant::now());
-        let next = self.position(&claim.offset)? + 1;
-        let session = self.sessions.remove(&pid)?;
-        let missed = self
-            .log
-            .range(next..)
-            .filter(|entry| entry.is_for(&session))
-            .map(|entry| entry.packet.clone())
-            .collect();
+    /// Takes the state of a client that has come back.
+    pub(crate) fn restore(&mut self, claim: &Claim) -> Option<Recovered> {
+        let (pid, session, next) = self.take(claim)?;
+        let first = self.first;
+        let missed = self.missed(&session, next).filter_map(|(index, packet)| {
+            packet.with_argument(&self.offset(first + index as u64))
+        });
         Some(Recovered {
             id: session.id,
+            pid,
+            missed: missed.collect(),
+            rooms: session.rooms,
+            data: session.data,
+            entry: session.entry,
+        })
+    }
+
+    /// Takes the state of a client that has come back to another server.
+    pub(crate) fn hand_over(&mut self, claim: &Claim) -> Option<RemoteSession> {
+        let (_, session, next) = self.take(claim)?;
+        let missed = self.missed(&session, next);
+        Some(RemoteSession {
+            id: session.id.as_str().to_owned(),
+            missed: missed.map(|(_, packet)| packet.clone()).collect(),
+            rooms: session.rooms,
+            data: session.data,
+        })
+    }
+
+    /// Takes over the state of a client from another server. What it has missed is logged for it, with offsets of this server.
+    pub(crate) fn take_over(&mut self, claim: Claim, session: RemoteSession) -> Option<Recovered> {
+        let (id, pid) = (SocketId::parse(&session.id)?, SocketId::parse(&claim.pid)?);
+        let entry = Entry {
+            offset: claim.offset,
+            next: self.next(),
+        };
+        let mut missed = Vec::new();
+        for packet in session.missed {
+            let target = Target {
+                rooms: vec![session.id.clone()],
+                except: Vec::new(),
+            };
+            let offset = self.log(packet.clone(), target, None);
+            missed.extend(packet.with_argument(&offset));
+        }
+        Some(Recovered {
+            id,
             pid,
             rooms: session.rooms,
             data: session.data,
             missed,
+            entry: Some(entry),
         })
+    }
+
+    /// Removes the state of a client; returns its private id, and the position of the first event that it has not received.
+    fn take(&mut self, claim: &Claim) -> Option<(SocketId, Session, usize)> {
+        let pid = SocketId::parse(&claim.pid)?;
+        self.expire(Instant::now());
+        let session = self.sessions.get(&pid)?;
+        let next = match &session.entry {
+            Some(entry) if entry.offset == claim.offset => {
+                let next = entry.next.checked_sub(self.first)?;
+                usize::try_from(next).ok()?
+            }
+            _ => self.position(&claim.offset)? + 1,
+        };
+        let session = self.sessions.remove(&pid)?;
+        Some((pid, session, next))
+    }
+
+    /// Returns the events of a client from a position on, with their positions.
+    fn missed<'a>(
+        &'a self,
+        session: &'a Session,
+        next: usize,
+    ) -> impl Iterator<Item = (usize, &'a Encoded)> {
+        let log = self.log.iter().enumerate().skip(next);
+        log.filter(|(_, entry)| entry.is_for(session))
+            .map(|(index, entry)| (index, &entry.packet))
     }
 
     /// Returns the position in the log of the event that has an offset.
@@ -203,8 +293,20 @@ mod tests {
 
     use super::*;
 
-    fn packet(text: &'static str) -> Encoded {
-        Encoded::of_frame(Message::from(text))
+    fn packet(text: &str) -> Encoded {
+        Encoded::of_frame(Message::from(format!(r#"42["{text}"]"#)))
+    }
+
+    /// The texts of events, which have offsets.
+    fn texts(packets: &[Encoded]) -> Vec<String> {
+        let text = |packet: &Encoded| {
+            let text = packet.frames().next().unwrap().into_bytes();
+            let text = String::from_utf8(text.to_vec()).unwrap();
+            let (name, offset) = text.split_once(',').unwrap();
+            assert!(offset.ends_with("\"]"), "{offset}");
+            name.trim_start_matches("42[").replace('"', "")
+        };
+        packets.iter().map(text).collect()
     }
 
     fn target(rooms: &[&str], except: &[&str]) -> Target {
@@ -215,8 +317,9 @@ mod tests {
         }
     }
 
-    fn claim(pid: SocketId, offset: &str) -> Data {
-        Data::Json(format!(r#"{{"pid":"{pid}","offset":"{offset}"}}"#).into())
+    fn claim(pid: SocketId, offset: &str) -> Claim {
+        let (pid, offset) = (pid.as_str().to_owned(), offset.to_owned());
+        Claim { pid, offset }
     }
 
     fn session(id: SocketId, rooms: &[&str]) -> Session {
@@ -225,13 +328,12 @@ mod tests {
             rooms: rooms.iter().map(|room| (*room).to_owned()).collect(),
             data: Value::from(7),
             at: Instant::now(),
+            entry: None,
         }
     }
 
     fn log(recovery: &mut Recovery, text: &'static str, target: Target) -> String {
-        let offset = recovery.next_offset();
-        recovery.log(packet(text), target, None);
-        offset
+        recovery.log(packet(text), target, None)
     }
 
     #[test]
@@ -246,12 +348,12 @@ mod tests {
         log(&mut recovery, "except", target(&[], &["a"]));
         log(&mut recovery, "own", target(&[id.as_str()], &[]));
         recovery.log(packet("sender"), target(&[], &[]), Some(id));
-        let recovered = recovery.restore(Some(&claim(pid, &offset))).unwrap();
+        let recovered = recovery.restore(&claim(pid, &offset)).unwrap();
         assert_eq!((recovered.id, recovered.pid), (id, pid));
         assert_eq!(recovered.rooms, ["a"]);
-        assert_eq!(recovered.missed, [packet("room"), packet("own")]);
+        assert_eq!(texts(&recovered.missed), ["room", "own"]);
         // Only once.
-        assert!(recovery.restore(Some(&claim(pid, &offset))).is_none());
+        assert!(recovery.restore(&claim(pid, &offset)).is_none());
     }
 
     #[test]
@@ -260,19 +362,45 @@ mod tests {
         let pid = SocketId::random();
         let offset = log(&mut recovery, "a", target(&[], &[]));
         recovery.keep(pid, session(SocketId::random(), &[]));
-        let other = Recovery::new(RecoveryOptions::new()).next_offset();
-        for auth in [
+        let other = Recovery::new(RecoveryOptions::new()).offset(0);
+        for claim in [
             claim(SocketId::random(), &offset),
             claim(pid, &other),
             claim(pid, ""),
-            claim(pid, &recovery.next_offset()),
-            Data::Json("{}".into()),
-            Data::Json(r#"{"pid":1,"offset":2}"#.into()),
+            claim(pid, &recovery.offset(recovery.next())),
         ] {
-            assert!(recovery.restore(Some(&auth)).is_none(), "{auth:?}");
+            assert!(recovery.restore(&claim).is_none(), "{}", claim.offset);
         }
-        assert!(recovery.restore(None).is_none());
-        assert!(recovery.restore(Some(&claim(pid, &offset))).is_some());
+        for auth in ["{}", r#"{"pid":1,"offset":2}"#, r#"{"pid":"x"}"#] {
+            assert!(Claim::of(Some(&Data::Json(auth.into()))).is_none(), "{auth}");
+        }
+        assert!(Claim::of(None).is_none());
+        assert!(recovery.restore(&claim(pid, &offset)).is_some());
+    }
+
+    #[test]
+    fn a_client_moves_from_server_to_server() {
+        let mut one = Recovery::new(RecoveryOptions::new());
+        let mut two = Recovery::new(RecoveryOptions::new());
+        let (id, pid) = (SocketId::random(), SocketId::random());
+        let seen = log(&mut one, "seen", target(&[], &[]));
+        one.keep(pid, session(id, &["a"]));
+        log(&mut one, "missed", target(&["a"], &[]));
+        assert!(two.hand_over(&claim(pid, &seen)).is_none());
+        let handed = one.hand_over(&claim(pid, &seen)).unwrap();
+        assert!(one.restore(&claim(pid, &seen)).is_none());
+        let recovered = two.take_over(claim(pid, &seen), handed).unwrap();
+        assert_eq!((recovered.id, recovered.pid), (id, pid));
+        assert_eq!(texts(&recovered.missed), ["missed"]);
+        // It is gone before it has received anything: it still has the offset of the first server.
+        let kept = Session {
+            entry: recovered.entry,
+            ..session(id, &["a"])
+        };
+        two.keep(pid, kept);
+        log(&mut two, "later", target(&["a"], &[]));
+        let recovered = two.restore(&claim(pid, &seen)).unwrap();
+        assert_eq!(texts(&recovered.missed), ["missed", "later"]);
     }
 
     #[test]
@@ -285,9 +413,9 @@ mod tests {
         let (one, two) = (SocketId::random(), SocketId::random());
         recovery.keep(one, session(SocketId::random(), &[]));
         recovery.keep(two, session(SocketId::random(), &[]));
-        assert!(recovery.restore(Some(&claim(one, &third))).is_none());
-        assert!(recovery.restore(Some(&claim(two, &first))).is_none());
-        assert!(recovery.restore(Some(&claim(two, &third))).is_some());
+        assert!(recovery.restore(&claim(one, &third)).is_none());
+        assert!(recovery.restore(&claim(two, &first)).is_none());
+        assert!(recovery.restore(&claim(two, &third)).is_some());
         let options = RecoveryOptions::new().max_disconnection(Duration::ZERO);
         let mut recovery = Recovery::new(options);
         recovery.keep(one, session(SocketId::random(), &[]));

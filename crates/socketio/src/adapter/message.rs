@@ -62,6 +62,15 @@ pub enum ClusterMessage {
         /// The request id.
         request: String,
     },
+    /// Hand over the state of a client that has come back to another server, if it is kept here, in a [`ClusterResponse::Session`].
+    RestoreSession {
+        /// The private id of the client.
+        pid: String,
+        /// The offset of the last event that it has received.
+        offset: String,
+        /// The request id.
+        request: String,
+    },
     /// Emit an event to the listeners of the namespace itself. With a request id, its acknowledgement is a [`ClusterResponse::ServerSideAck`].
     ServerSideEmit {
         /// The packet, as JSON with attachments.
@@ -95,6 +104,13 @@ pub enum ClusterResponse {
         /// The sockets.
         sockets: Vec<RemoteSocket>,
     },
+    /// The state of a client, if the responding server has kept it.
+    Session {
+        /// The request id.
+        request: String,
+        /// The state.
+        session: Option<RemoteSession>,
+    },
     /// The acknowledgement of a server: its first argument.
     ServerSideAck {
         /// The request id.
@@ -111,9 +127,23 @@ impl ClusterResponse {
             ClusterResponse::ClientCount { request, .. }
             | ClusterResponse::Ack { request, .. }
             | ClusterResponse::Sockets { request, .. }
+            | ClusterResponse::Session { request, .. }
             | ClusterResponse::ServerSideAck { request, .. } => request,
         }
     }
+}
+
+/// The state of a client that was disconnected from another server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemoteSession {
+    /// The id of its socket.
+    pub id: String,
+    /// The rooms, without that of its id.
+    pub rooms: Vec<String>,
+    /// The data.
+    pub data: Value,
+    /// The events that it has missed, as JSON without offsets.
+    pub missed: Vec<Encoded>,
 }
 
 /// A socket of this or another server, as [`fetch_sockets`](crate::Broadcast::fetch_sockets) returns it.

@@ -14,7 +14,7 @@ mod message;
 
 #[cfg(feature = "workers")]
 pub use bus::BusAdapter;
-pub use message::{ClusterMessage, ClusterResponse, RemoteSocket, Target};
+pub use message::{ClusterMessage, ClusterResponse, RemoteSession, RemoteSocket, Target};
 
 use std::fmt;
 use std::rc::Rc;

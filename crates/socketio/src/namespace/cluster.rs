@@ -13,7 +13,8 @@ use crate::cluster::{Answers, Gathered, Request};
 use crate::error::{DisconnectReason, Incomplete};
 use crate::listeners::{Received, emit};
 use crate::protocol::Value;
-use crate::protocol::packet::{Arguments, Encoded};
+use crate::protocol::packet::{Arguments, Data, Encoded};
+use crate::recovery::{Claim, Recovered};
 use crate::reply::Reply;
 use crate::socket::{AckContext, PendingAck};
 use crate::{Parser, Socket};
@@ -59,6 +60,17 @@ impl NamespaceState {
             ClusterMessage::FetchSockets { target, request } => {
                 let sockets = self.sockets_here(&target, None);
                 self.respond(from, &ClusterResponse::Sockets { request, sockets });
+            }
+            ClusterMessage::RestoreSession {
+                pid,
+                offset,
+                request,
+            } => {
+                let recovery = self.recovery.as_ref();
+                let claim = Claim { pid, offset };
+                let session =
+                    recovery.and_then(|recovery| recovery.borrow_mut().hand_over(&claim));
+                self.respond(from, &ClusterResponse::Session { request, session });
             }
             ClusterMessage::ServerSideEmit { packet, request } => {
                 self.server_side_received(from, &packet, request);
@@ -254,6 +266,31 @@ impl NamespaceState {
         await_servers(&request, servers);
         self.forget_when_done(id, &request);
         reply.map(|gathered| gathered.map_err(|received| Incomplete { received }))
+    }
+
+    /// Asks other servers for the state of a client that has come back. `None` if there are none, or the client does not claim any.
+    pub(super) fn recover_elsewhere(
+        self: &Rc<Self>,
+        auth: Option<&Data>,
+    ) -> Option<Reply<Option<Recovered>>> {
+        self.recovery.as_ref()?;
+        self.adapter()?;
+        let claim = Claim::of(auth)?;
+        let (reply, resolver) = Reply::pending();
+        let (id, request) = self.begin(Answers::Session(None, resolver), self.request_timeout());
+        let servers = self.request(false, || ClusterMessage::RestoreSession {
+            pid: claim.pid.clone(),
+            offset: claim.offset.clone(),
+            request: id.clone(),
+        });
+        await_servers(&request, servers);
+        self.forget_when_done(id, &request);
+        let namespace = self.handle();
+        Some(reply.map(move |session| {
+            let namespace = namespace.state()?;
+            let recovery = namespace.recovery.as_ref()?;
+            recovery.borrow_mut().take_over(claim, session?)
+        }))
     }
 
     pub(crate) fn server_side_emit<A: ToArguments + ?Sized>(&self, event: &str, arguments: &A) {

@@ -88,8 +88,40 @@ pub(crate) fn connect(peer: &Rc<Peer>, name: &str, auth: Option<Data>) {
         return refuse(peer, name, &Refusal::new("Invalid namespace"));
     };
     let recovered = namespace.recover(auth.as_ref());
+    let elsewhere = match recovered {
+        Some(_) => None,
+        None => namespace.recover_elsewhere(auth.as_ref()),
+    };
+    let Some(elsewhere) = elsewhere else {
+        return enter(peer, &namespace, auth, recovered);
+    };
+    // It stands for the client while other servers are asked.
+    let waiting = SocketState::create(peer, &namespace, auth.clone(), None);
+    peer.add(&waiting);
+    namespace.connecting.set(namespace.connecting.get() + 1);
+    let peer = Rc::clone(peer);
+    elsewhere.then(move |recovered| {
+        namespace
+            .connecting
+            .set(namespace.connecting.get().saturating_sub(1));
+        let wanted = waiting.phase.get() == Phase::Connecting && peer.client.is_open();
+        waiting.discard();
+        match wanted {
+            true => enter(&peer, &namespace, auth, recovered),
+            false => namespace.remove_if_empty(),
+        }
+    });
+}
+
+/// Runs the middlewares for a client, which may have come back.
+fn enter(
+    peer: &Rc<Peer>,
+    namespace: &Rc<NamespaceState>,
+    auth: Option<Data>,
+    recovered: Option<Recovered>,
+) {
     let skip = recovered.is_some() && namespace.skips_middleware();
-    let socket = SocketState::create(peer, &namespace, auth, recovered.as_ref());
+    let socket = SocketState::create(peer, namespace, auth, recovered.as_ref());
     peer.add(&socket);
     let middlewares = match skip {
         true => Vec::new(),
@@ -101,7 +133,7 @@ pub(crate) fn connect(peer: &Rc<Peer>, name: &str, auth: Option<Data>) {
         peer: Rc::clone(peer),
     };
     namespace.connecting.set(namespace.connecting.get() + 1);
-    entry.run(&namespace, middlewares, 0);
+    entry.run(namespace, middlewares, 0);
 }
 
 /// Sends CONNECT_ERROR.

@@ -11,7 +11,7 @@ use crate::adapter::{ClusterMessage, Target};
 use crate::arguments::ToArguments;
 use crate::codec::decode_own;
 use crate::protocol::packet::{Arguments, Body, Data, Encoded};
-use crate::recovery::Recovered;
+use crate::recovery::{Claim, Recovered};
 use crate::socket::SocketState;
 
 /// Options of a broadcast.
@@ -80,12 +80,12 @@ impl NamespaceState {
     ) -> usize {
         let packet = match &self.recovery {
             Some(recovery) if !volatile => {
-                let packet = self.with_offset(&packet, &recovery.borrow().next_offset());
                 let except = except.and_then(SocketState::of).map(|socket| socket.id);
-                recovery
-                    .borrow_mut()
-                    .log(packet.clone(), target.clone(), except);
-                packet
+                let offset =
+                    recovery
+                        .borrow_mut()
+                        .log(packet.clone(), target.clone(), except);
+                with_offset(packet, &offset)
             }
             _ => packet,
         };
@@ -121,13 +121,12 @@ impl NamespaceState {
     ) -> uptick_websocket::Sent {
         let packet = match &self.recovery {
             Some(recovery) => {
-                let packet = self.with_offset(&packet, &recovery.borrow().next_offset());
                 let target = Target {
                     rooms: vec![socket.id.as_str().to_owned()],
                     except: Vec::new(),
                 };
-                recovery.borrow_mut().log(packet.clone(), target, None);
-                packet
+                let offset = recovery.borrow_mut().log(packet.clone(), target, None);
+                with_offset(packet, &offset)
             }
             None => packet,
         };
@@ -147,13 +146,6 @@ impl NamespaceState {
         })
     }
 
-    fn with_offset(&self, packet: &Encoded, offset: &str) -> Encoded {
-        match packet.with_argument(offset) {
-            Some(packet) => packet,
-            None => packet.clone(),
-        }
-    }
-
     /// Publishes a message to other servers, if there is an adapter.
     pub(crate) fn publish(&self, message: impl FnOnce() -> ClusterMessage) {
         if let Some(adapter) = self.adapter() {
@@ -166,14 +158,22 @@ impl NamespaceState {
         with_except(target, except)
     }
 
+    /// Takes the state of a client that has come back, if it is kept here.
     pub(super) fn recover(&self, auth: Option<&Data>) -> Option<Recovered> {
-        self.recovery.as_ref()?.borrow_mut().restore(auth)
+        let recovery = self.recovery.as_ref()?;
+        let claim = Claim::of(auth)?;
+        recovery.borrow_mut().restore(&claim)
     }
 
     pub(super) fn skips_middleware(&self) -> bool {
         let recovery = self.recovery.as_ref();
         recovery.is_some_and(|recovery| recovery.borrow().skips_middleware())
     }
+}
+
+/// Returns a packet with its offset.
+fn with_offset(packet: Encoded, offset: &str) -> Encoded {
+    packet.with_argument(offset).unwrap_or(packet)
 }
 
 /// Returns the target for other servers, on which a socket of this one is known by its id.

@@ -17,7 +17,7 @@ use crate::namespace::NamespaceState;
 use crate::peer::Peer;
 use crate::protocol::Value;
 use crate::protocol::packet::{Arguments, Data, Encoded};
-use crate::recovery::{Recovered, Session};
+use crate::recovery::{Entry, Recovered, Session};
 use crate::{SocketId, listeners};
 
 /// A middleware for received events: the name and the arguments.
@@ -58,6 +58,8 @@ pub(crate) enum Phase {
 #[derive(Default)]
 pub(super) struct Rare {
     pub(super) data: Value,
+    /// The way by which the client has come from another server.
+    pub(super) entry: Option<Entry>,
     pub(super) acks: PendingAcks,
     pub(super) middlewares: Vec<PacketMiddleware>,
     pub(super) any: Rc<RefCell<NamedListeners<AckContext>>>,
@@ -97,7 +99,10 @@ impl SocketState {
         let inserted = SOCKETS.try_with(|all| all.borrow_mut().insert(Rc::clone(&state)));
         state.handle.set(inserted.ok().flatten());
         if let Some(recovered) = recovered {
-            state.with_rare(|rare| rare.data = recovered.data.clone());
+            state.with_rare(|rare| {
+                rare.data = recovered.data.clone();
+                rare.entry = recovered.entry.clone();
+            });
         }
         state
     }
@@ -281,6 +286,7 @@ impl SocketState {
             rooms: rooms.iter().map(|room| (**room).to_owned()).collect(),
             data: self.data(),
             at: std::time::Instant::now(),
+            entry: self.if_rare(|rare| rare.entry.clone()).flatten(),
         };
         let mut recovery = recovery.borrow_mut();
         recovery.keep(**pid, session);

@@ -101,6 +101,7 @@ fn rooms(message: &ClusterMessage) -> Option<&[String]> {
         // A request has a response of each worker.
         ClusterMessage::Broadcast { .. }
         | ClusterMessage::FetchSockets { .. }
+        | ClusterMessage::RestoreSession { .. }
         | ClusterMessage::ServerSideEmit { .. } => return None,
     };
     let is_few = (1..=ROOMS_PER_MESSAGE).contains(&rooms.len());

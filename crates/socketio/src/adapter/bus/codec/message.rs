@@ -6,7 +6,7 @@ use uptick_websocket::{Message, Text};
 use super::CodecError;
 use super::value::{put_value, value};
 use super::wire::{Reader, put_bytes, put_number, put_size, put_strings};
-use crate::adapter::{ClusterMessage, ClusterResponse, RemoteSocket, Target};
+use crate::adapter::{ClusterMessage, ClusterResponse, RemoteSession, RemoteSocket, Target};
 use crate::protocol::packet::Encoded;
 
 const BROADCAST: u8 = 1;
@@ -15,10 +15,12 @@ const SOCKETS_LEAVE: u8 = 3;
 const DISCONNECT_SOCKETS: u8 = 4;
 const FETCH_SOCKETS: u8 = 5;
 const SERVER_SIDE_EMIT: u8 = 6;
+const RESTORE_SESSION: u8 = 7;
 const CLIENT_COUNT: u8 = 16;
 const ACK: u8 = 17;
 const SOCKETS: u8 = 18;
 const SERVER_SIDE_ACK: u8 = 19;
+const SESSION: u8 = 20;
 const GONE: u8 = 32;
 const APPLIED: u8 = 33;
 
@@ -26,6 +28,7 @@ const VOLATILE: u8 = 1;
 const REQUEST: u8 = 2;
 const TIMEOUT: u8 = 4;
 const CLOSE: u8 = 1;
+const FOUND: u8 = 1;
 
 const TEXT: u8 = 0;
 const BINARY: u8 = 1;
@@ -68,7 +71,7 @@ pub fn decode(bytes: Bytes) -> Result<BusMessage, CodecError> {
             to: reader.number()?,
             sequence: u64::from_le_bytes(reader.array()?),
         },
-        CLIENT_COUNT..=SERVER_SIDE_ACK => BusMessage::Response {
+        CLIENT_COUNT..=SESSION => BusMessage::Response {
             to: reader.number()?,
             response: response(kind, reader)?,
         },
@@ -113,6 +116,11 @@ fn cluster_message(kind: u8, reader: &mut Reader) -> Result<ClusterMessage, Code
                 packet: packet(reader)?,
             }
         }
+        RESTORE_SESSION => ClusterMessage::RestoreSession {
+            pid: reader.string()?,
+            offset: reader.string()?,
+            request: reader.string()?,
+        },
         kind => return Err(CodecError::Kind(kind)),
     })
 }
@@ -136,7 +144,23 @@ fn response(kind: u8, reader: &mut Reader) -> Result<ClusterResponse, CodecError
             request,
             value: value(reader)?,
         },
+        SESSION => ClusterResponse::Session {
+            request,
+            session: match flags(reader, FOUND)? {
+                0 => None,
+                _ => Some(session(reader)?),
+            },
+        },
         kind => return Err(CodecError::Kind(kind)),
+    })
+}
+
+fn session(reader: &mut Reader) -> Result<RemoteSession, CodecError> {
+    Ok(RemoteSession {
+        id: reader.string()?,
+        rooms: reader.strings()?,
+        data: value(reader)?,
+        missed: reader.list(packet)?,
     })
 }
 
@@ -237,6 +261,16 @@ pub fn encode_message(out: &mut Vec<u8>, message: &ClusterMessage) {
             put_optional(out, request.as_deref());
             put_packet(out, packet);
         }
+        ClusterMessage::RestoreSession {
+            pid,
+            offset,
+            request,
+        } => {
+            out.push(RESTORE_SESSION);
+            for text in [pid, offset, request] {
+                put_bytes(out, text.as_bytes());
+            }
+        }
     }
 }
 
@@ -277,6 +311,19 @@ pub fn encode_response(
         ClusterResponse::ServerSideAck { value, .. } => {
             begin(SERVER_SIDE_ACK);
             put_value(out, value)?;
+        }
+        ClusterResponse::Session { session, .. } => {
+            begin(SESSION);
+            out.push(if session.is_some() { FOUND } else { 0 });
+            if let Some(session) = session {
+                put_bytes(out, session.id.as_bytes());
+                put_strings(out, &session.rooms);
+                put_value(out, &session.data)?;
+                put_size(out, session.missed.len());
+                for packet in &session.missed {
+                    put_packet(out, packet);
+                }
+            }
         }
     }
     Ok(())
