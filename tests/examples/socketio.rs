@@ -97,6 +97,15 @@ mod over_tls {
     raw_groups!(["--tls"]);
 }
 
+mod with_four_workers {
+    client_groups!(["--workers", "4"]);
+    raw_groups!(["--workers", "4"]);
+}
+
+mod with_four_workers_over_polling {
+    client_groups!(["--workers", "4", "--transport", "polling"]);
+}
+
 mod public_suites {
     groups! { [];
         engine_io_passes: "suite-engine",

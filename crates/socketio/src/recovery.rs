@@ -161,9 +161,9 @@ impl Recovery {
     pub(crate) fn restore(&mut self, claim: &Claim) -> Option<Recovered> {
         let (pid, session, next) = self.take(claim)?;
         let first = self.first;
-        let missed = self.missed(&session, next).filter_map(|(index, packet)| {
-            packet.with_argument(&self.offset(first + index as u64))
-        });
+        let missed = self
+            .missed(&session, next)
+            .filter_map(|(index, packet)| packet.with_argument(&self.offset(first + index as u64)));
         Some(Recovered {
             id: session.id,
             pid,
@@ -372,7 +372,10 @@ mod tests {
             assert!(recovery.restore(&claim).is_none(), "{}", claim.offset);
         }
         for auth in ["{}", r#"{"pid":1,"offset":2}"#, r#"{"pid":"x"}"#] {
-            assert!(Claim::of(Some(&Data::Json(auth.into()))).is_none(), "{auth}");
+            assert!(
+                Claim::of(Some(&Data::Json(auth.into()))).is_none(),
+                "{auth}"
+            );
         }
         assert!(Claim::of(None).is_none());
         assert!(recovery.restore(&claim(pid, &offset)).is_some());

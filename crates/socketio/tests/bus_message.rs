@@ -9,7 +9,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use uptick_socketio::RemoteSocket;
 use uptick_socketio::adapter::bus::codec::{BusMessage, CodecError, decode};
-use uptick_socketio::adapter::{ClusterMessage, ClusterResponse, Target};
+use uptick_socketio::adapter::{ClusterMessage, ClusterResponse, RemoteSession, Target};
 use uptick_socketio::protocol::Value;
 use uptick_socketio::protocol::packet::{Encoded, Encoder};
 
@@ -97,6 +97,13 @@ fn cluster_message() -> impl Strategy<Value = ClusterMessage> {
             .prop_map(|(target, request)| ClusterMessage::FetchSockets { target, request }),
         (packet(), request())
             .prop_map(|(packet, request)| ClusterMessage::ServerSideEmit { packet, request }),
+        (".{0,20}", ".{0,20}", ".{0,8}").prop_map(|(pid, offset, request)| {
+            ClusterMessage::RestoreSession {
+                pid,
+                offset,
+                request,
+            }
+        }),
     ]
 }
 
@@ -110,7 +117,19 @@ fn response() -> impl Strategy<Value = ClusterResponse> {
             data,
         }
     });
+    let missed = prop::collection::vec(packet(), 0..3);
+    let session = (".{0,20}", strings(), value(), missed).prop_map(|parts| {
+        let (id, rooms, data, missed) = parts;
+        RemoteSession {
+            id,
+            rooms,
+            data,
+            missed,
+        }
+    });
     prop_oneof![
+        (".{0,8}", prop::option::of(session))
+            .prop_map(|(request, session)| ClusterResponse::Session { request, session }),
         (".{0,8}", any::<usize>())
             .prop_map(|(request, count)| ClusterResponse::ClientCount { request, count }),
         (".{0,8}", value()).prop_map(|(request, value)| ClusterResponse::Ack { request, value }),

@@ -68,8 +68,7 @@ impl NamespaceState {
             } => {
                 let recovery = self.recovery.as_ref();
                 let claim = Claim { pid, offset };
-                let session =
-                    recovery.and_then(|recovery| recovery.borrow_mut().hand_over(&claim));
+                let session = recovery.and_then(|recovery| recovery.borrow_mut().hand_over(&claim));
                 self.respond(from, &ClusterResponse::Session { request, session });
             }
             ClusterMessage::ServerSideEmit { packet, request } => {

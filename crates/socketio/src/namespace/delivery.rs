@@ -81,10 +81,9 @@ impl NamespaceState {
         let packet = match &self.recovery {
             Some(recovery) if !volatile => {
                 let except = except.and_then(SocketState::of).map(|socket| socket.id);
-                let offset =
-                    recovery
-                        .borrow_mut()
-                        .log(packet.clone(), target.clone(), except);
+                let offset = recovery
+                    .borrow_mut()
+                    .log(packet.clone(), target.clone(), except);
                 with_offset(packet, &offset)
             }
             _ => packet,

@@ -78,7 +78,9 @@ fn the_number_of_namespaces_of_a_client_is_bounded() {
         server.io.of("/a");
         let (mut client, _) = server.join("/").await;
         client.send("0/a,");
-        client.expect(&[r#"4/a,{"message":"Too many namespaces"}"#]).await;
+        client
+            .expect(&[r#"4/a,{"message":"Too many namespaces"}"#])
+            .await;
         client.send("1");
         client.join("/a", "").await;
     });
