@@ -1,5 +1,6 @@
 //! Several workers with one server: polling and upgrades reach any of them.
 
+use std::cell::Cell;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -14,6 +15,11 @@ use uptick_websocket::{Message, Sent};
 use uptick_workers::bus::{Bus, ThreadBus};
 
 use crate::support::{Http, PATH, Ws, run_until};
+
+thread_local! {
+    /// The server of this worker.
+    static ENGINE: Cell<Option<EngineIo>> = const { Cell::new(None) };
+}
 
 /// A worker in a thread. It echoes messages, and records events.
 struct Worker {
@@ -31,6 +37,7 @@ impl Worker {
         let thread = thread::spawn(move || {
             Bus::of_thread().attach(group.join());
             let engine = EngineIo::with_options(EngineOptions::new().max_payload(4_000_000));
+            ENGINE.set(Some(engine));
             engine.on("connection", move |client: Client| serve(client, &record));
             let http = HttpServer::bind("127.0.0.1:0")
                 .unwrap()
@@ -73,6 +80,19 @@ impl Worker {
     #[track_caller]
     fn wait_for(&self, entry: &str) {
         run_until(|| self.log().contains(entry));
+    }
+
+    /// Waits until a poll of a session of this worker waits.
+    #[track_caller]
+    fn wait_for_poll(&self) {
+        run_until(|| {
+            let (sender, receiver) = mpsc::channel();
+            let posted = self.events.post(move || {
+                let clients = ENGINE.get().map(EngineIo::clients).unwrap_or_default();
+                let _ = sender.send(clients.into_iter().any(Client::is_writable));
+            });
+            posted.is_ok() && receiver.recv().unwrap()
+        });
     }
 
     /// Stops the worker, as if it had died.
@@ -196,13 +216,13 @@ fn violations_end_the_session_from_any_worker() {
     let mut near = open(&owner);
     let mut far = edge.http_of(&near);
     far.begin_poll();
-    thread::sleep(std::time::Duration::from_millis(50));
+    owner.wait_for_poll();
     assert_eq!(near.poll(), "400 ");
     assert_eq!(far.answer().show(), "200 1");
     // A poll that is aborted.
     let mut far = edge.http_of(&open(&owner));
     far.begin_poll();
-    thread::sleep(std::time::Duration::from_millis(50));
+    owner.wait_for_poll();
     drop(far);
     // A body over the limit.
     let mut far = edge.http_of(&open(&owner));
@@ -215,7 +235,6 @@ fn violations_end_the_session_from_any_worker() {
     // A POST request that is aborted.
     let mut far = edge.http_of(&open(&owner));
     far.begin_post(100, "4a");
-    thread::sleep(std::time::Duration::from_millis(50));
     drop(far);
     let expected = ["transport error"; 5].join(" ");
     run_until(|| owner.log() == expected);
@@ -278,8 +297,18 @@ fn a_relayed_websocket_ends_as_a_near_one() {
     // A candidate that is lost leaves polling alive.
     let mut http = open(&owner);
     drop(candidate(&edge, &http));
-    thread::sleep(std::time::Duration::from_millis(50));
-    let mut ws = candidate(&edge, &http);
+    // Until the owner has learned of it, another one is refused.
+    let mut ws = loop {
+        let mut ws = edge.upgrade(&http);
+        ws.send("2probe");
+        match ws.event() {
+            Some(Event::Message(pong)) => {
+                assert_eq!(pong, "3probe".into());
+                break ws;
+            }
+            other => assert_eq!(other, Some(Event::Close(None))),
+        }
+    };
     assert_eq!(http.post("4a"), "200 ok");
     assert_eq!(http.poll(), "200 4a");
     ws.send("5");
@@ -347,7 +376,7 @@ fn a_shutdown_of_the_edge_releases_its_polls() {
     let mut http = open(&owner);
     let mut far = edge.http_of(&http);
     far.begin_poll();
-    thread::sleep(std::time::Duration::from_millis(50));
+    owner.wait_for_poll();
     let posted = edge.events.post(|| {
         for http in HttpServer::of_thread() {
             drop(http.shutdown_with(ShutdownOptions::new()));
@@ -357,4 +386,18 @@ fn a_shutdown_of_the_edge_releases_its_polls() {
     assert_eq!(far.answer().show(), "200 6");
     assert_eq!(http.post("4a"), "200 ok");
     assert_eq!(http.poll(), "200 4a");
+}
+
+#[test]
+fn a_message_that_the_bus_drops_ends_its_session() {
+    let group = ThreadBus::with_queue_limit(100_000);
+    let (owner, edge) = (Worker::start(&group), Worker::start(&group));
+    let mut far = edge.http_of(&open(&owner));
+    let body = format!("4{}", "x".repeat(400_000));
+    assert!(far.post(&body).starts_with(r#"400 {"code":1"#));
+    owner.wait_for("transport error");
+    // Later messages are not dropped.
+    let mut far = edge.http_of(&open(&owner));
+    assert_eq!(far.post("4a"), "200 ok");
+    assert_eq!(far.poll(), "200 4a");
 }
