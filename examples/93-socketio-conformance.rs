@@ -97,7 +97,8 @@ fn serve(options: &Options) -> (SocketIo, HttpServer) {
         .wrap(cors);
     let mut settings = SocketIoOptions::new()
         .engine(engine)
-        .connect_timeout(options.connect_timeout);
+        .connect_timeout(options.connect_timeout)
+        .parser(options.parser);
     if let Some(time) = options.recovery {
         settings = settings.recovery(RecoveryOptions::new().max_disconnection(time));
     }

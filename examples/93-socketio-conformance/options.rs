@@ -8,10 +8,13 @@
 //! | `SIO_CONNECT_TIMEOUT` | 45000 | milliseconds in which a client has to join a namespace |
 //! | `SIO_MAX_PAYLOAD` | 1000000 | the maximum size of a POST body or a WebSocket message, in bytes |
 //! | `SIO_RECOVERY_MS` | 0 | milliseconds in which a client may come back; 0 switches recovery off |
+//! | `SIO_PARSER` | json | the encoding of packets: `json` or `msgpack` |
 //! | `SIO_WORKERS` | 1 | the number of worker processes |
 
 use std::path::PathBuf;
 use std::time::Duration;
+
+use uptick::socketio::Parser;
 
 /// The options of the program.
 pub(crate) struct Options {
@@ -23,6 +26,7 @@ pub(crate) struct Options {
     pub(crate) connect_timeout: Duration,
     pub(crate) max_payload: usize,
     pub(crate) recovery: Option<Duration>,
+    pub(crate) parser: Parser,
     pub(crate) workers: usize,
 }
 
@@ -55,6 +59,13 @@ impl Options {
             None => None,
         };
         let recovery = number("SIO_RECOVERY_MS", 0)?;
+        let parser = match text("SIO_PARSER").as_deref() {
+            None | Some("json") => Parser::Json,
+            Some("msgpack") => Parser::MessagePack,
+            Some(other) => {
+                return Err(format!("SIO_PARSER: {other:?} is neither json nor msgpack"));
+            }
+        };
         Ok(Options {
             address: format!("{host}:{port}"),
             port,
@@ -64,6 +75,7 @@ impl Options {
             connect_timeout: Duration::from_millis(number("SIO_CONNECT_TIMEOUT", 45_000)?),
             max_payload: number("SIO_MAX_PAYLOAD", 1_000_000)?,
             recovery: (recovery > 0).then(|| Duration::from_millis(recovery)),
+            parser,
             workers: number("SIO_WORKERS", 1)?.max(1),
         })
     }

@@ -69,6 +69,7 @@ macro_rules! raw_groups {
         groups! { $options;
             handshakes_are_checked: "handshake",
             heartbeats_are_kept: "heartbeat",
+            packets_may_be_messagepack: "msgpack",
             processes_stop_and_restart: "lifecycle",
             load_is_carried: "load",
             polling_follows_the_protocol: "polling",

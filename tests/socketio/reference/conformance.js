@@ -21,6 +21,7 @@ const io = new Server({
   connectTimeout: number("SIO_CONNECT_TIMEOUT", 45000),
   maxHttpBufferSize: number("SIO_MAX_PAYLOAD", 1000000),
   cors: { origin: "http://allowed.test", credentials: true },
+  ...(process.env.SIO_PARSER === "msgpack" && { parser: load("socket.io-msgpack-parser") }),
   ...(recovery > 0 && { connectionStateRecovery: { maxDisconnectionDuration: recovery } }),
 });
 

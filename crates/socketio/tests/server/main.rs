@@ -13,4 +13,5 @@ mod disconnecting;
 mod events;
 mod namespaces;
 mod recovery;
+mod soak;
 mod support;
