@@ -1,5 +1,7 @@
 //! Clients join a namespace.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -82,11 +84,13 @@ fn a_client_that_leaves_during_middleware_is_not_connected() {
         let server = Fixture::new();
         let log = Log::default();
         let entries = log.clone();
+        let gate = Rc::new(Cell::new(false));
+        let open = Rc::clone(&gate);
         server.io.wrap(move |_: Socket| {
-            let log = entries.clone();
+            let (log, open) = (entries.clone(), Rc::clone(&open));
             async move {
                 log.add("asked");
-                sleep(Duration::from_millis(20)).await;
+                until(|| open.get()).await;
                 log.add("answered");
                 Ok::<(), Refusal>(())
             }
@@ -99,6 +103,8 @@ fn a_client_that_leaves_during_middleware_is_not_connected() {
         client.send("0");
         until(|| log.len() == 1).await;
         client.close();
+        until(|| server.io.clients_count() == 0).await;
+        gate.set(true);
         until(|| log.len() == 2).await;
         sleep(Duration::from_millis(5)).await;
         assert_eq!(log.take(), ["asked", "answered"]);

@@ -1,0 +1,15 @@
+//! Stops the build on systems that are not Linux, with one error in place of many.
+#![allow(
+    clippy::print_stdout,
+    reason = "this is how a build script reports to cargo"
+)]
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let system = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
+    if system != "linux" {
+        println!(
+            "cargo::error=uptick-workers needs Linux, not {system}: it shares connections between workers by epoll and sealed memory."
+        );
+    }
+}
