@@ -114,7 +114,8 @@ impl SocketIoOptions {
         self
     }
 
-    /// Sets how many namespaces one client may join over its connection; further ones are refused. Default: 1000.
+    /// Sets how many namespaces one client may join over its connection; further ones are refused. As many middleware runs of one client may be unfinished, which
+    /// includes those for namespaces that it has left meanwhile. Default: 1000.
     #[must_use]
     pub fn max_namespaces_per_client(mut self, count: usize) -> Self {
         self.max_namespaces_per_client = count;

@@ -25,6 +25,8 @@ pub(crate) struct Peer {
     sockets: RefCell<SmallVec<[Rc<SocketState>; 1]>>,
     /// Runs until the client has joined a namespace.
     connect_timer: Cell<Option<Timer>>,
+    /// The number of middleware runs that have not ended, also of sockets that have left meanwhile.
+    arrivals: Cell<usize>,
 }
 
 impl Peer {
@@ -45,6 +47,7 @@ impl Peer {
             decoder: RefCell::default(),
             sockets: RefCell::default(),
             connect_timer: Cell::new(timer),
+            arrivals: Cell::new(0),
         })
     }
 
@@ -81,6 +84,27 @@ impl Peer {
     /// Returns the number of namespaces that the client has joined, or waits to join.
     pub(crate) fn sockets_count(&self) -> usize {
         self.sockets.borrow().len()
+    }
+
+    /// Returns the number of middleware runs that have not ended.
+    pub(crate) fn arrivals(&self) -> usize {
+        self.arrivals.get()
+    }
+
+    pub(crate) fn begin_arrival(&self) {
+        self.arrivals.set(self.arrivals.get() + 1);
+    }
+
+    pub(crate) fn end_arrival(&self) {
+        self.arrivals.set(self.arrivals.get().saturating_sub(1));
+    }
+
+    /// Runs callbacks of the program. If one panics, all sockets are disconnected, and the session is closed.
+    pub(crate) fn contain(&self, f: impl FnOnce()) {
+        if let Err(message) = catch(f) {
+            tracing::error!("a callback of a socket panicked: {message}");
+            self.abandon();
+        }
     }
 
     fn find(&self, namespace: &Text) -> Option<Rc<SocketState>> {
@@ -163,12 +187,7 @@ impl ClientProtocol for Peer {
         };
         match self.decode(message) {
             Ok(None) => {}
-            Ok(Some(packet)) => {
-                if let Err(message) = catch(|| own.on_packet(packet)) {
-                    tracing::error!("a callback of a socket panicked: {message}");
-                    self.abandon();
-                }
-            }
+            Ok(Some(packet)) => self.contain(|| own.on_packet(packet)),
             Err(()) => self.abandon(),
         }
     }

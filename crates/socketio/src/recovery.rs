@@ -73,7 +73,23 @@ pub(crate) struct Recovered {
     pub(crate) data: Value,
     /// The events that it has missed, with their offsets.
     pub(crate) missed: Vec<Encoded>,
+    /// The number of the event behind those.
+    until: u64,
     pub(crate) entry: Option<Entry>,
+}
+
+impl Recovered {
+    /// Returns the state for the next time: the client has left before it was connected.
+    pub(crate) fn into_session(self) -> (SocketId, Session) {
+        let session = Session {
+            id: self.id,
+            rooms: self.rooms,
+            data: self.data,
+            at: Instant::now(),
+            entry: self.entry,
+        };
+        (self.pid, session)
+    }
 }
 
 /// What a client that comes back sends.
@@ -160,14 +176,11 @@ impl Recovery {
     /// Takes the state of a client that has come back.
     pub(crate) fn restore(&mut self, claim: &Claim) -> Option<Recovered> {
         let (pid, session, next) = self.take(claim)?;
-        let first = self.first;
-        let missed = self
-            .missed(&session, next)
-            .filter_map(|(index, packet)| packet.with_argument(&self.offset(first + index as u64)));
         Some(Recovered {
             id: session.id,
             pid,
-            missed: missed.collect(),
+            missed: self.missed_with_offsets(session.id, &session.rooms, next),
+            until: self.next(),
             rooms: session.rooms,
             data: session.data,
             entry: session.entry,
@@ -177,7 +190,7 @@ impl Recovery {
     /// Takes the state of a client that has come back to another server.
     pub(crate) fn hand_over(&mut self, claim: &Claim) -> Option<RemoteSession> {
         let (_, session, next) = self.take(claim)?;
-        let missed = self.missed(&session, next);
+        let missed = self.missed(session.id, &session.rooms, next);
         Some(RemoteSession {
             id: session.id.as_str().to_owned(),
             missed: missed.map(|(_, packet)| packet.clone()).collect(),
@@ -208,6 +221,7 @@ impl Recovery {
             rooms: session.rooms,
             data: session.data,
             missed,
+            until: self.next(),
             entry: Some(entry),
         })
     }
@@ -228,14 +242,31 @@ impl Recovery {
         Some((pid, session, next))
     }
 
-    /// Returns the events of a client from a position on, with their positions.
+    /// Returns the events that a client has missed, with those since it came back.
+    pub(crate) fn missed_until_now(&self, recovered: &Recovered) -> Vec<Encoded> {
+        let mut missed = recovered.missed.clone();
+        let next = recovered.until.saturating_sub(self.first) as usize;
+        missed.extend(self.missed_with_offsets(recovered.id, &recovered.rooms, next));
+        missed
+    }
+
+    fn missed_with_offsets(&self, id: SocketId, rooms: &[String], next: usize) -> Vec<Encoded> {
+        self.missed(id, rooms, next)
+            .filter_map(|(index, packet)| {
+                packet.with_argument(&self.offset(self.first + index as u64))
+            })
+            .collect()
+    }
+
+    /// Returns the events of a client in rooms from a position on, with their positions.
     fn missed<'a>(
         &'a self,
-        session: &'a Session,
+        id: SocketId,
+        rooms: &'a [String],
         next: usize,
     ) -> impl Iterator<Item = (usize, &'a Encoded)> {
         let log = self.log.iter().enumerate().skip(next);
-        log.filter(|(_, entry)| entry.is_for(session))
+        log.filter(move |(_, entry)| entry.is_for(id, rooms))
             .map(|(index, entry)| (index, &entry.packet))
     }
 
@@ -279,11 +310,11 @@ impl Recovery {
 }
 
 impl Logged {
-    fn is_for(&self, session: &Session) -> bool {
-        let is_in = |room: &String| *room == *session.id || session.rooms.contains(room);
+    fn is_for(&self, id: SocketId, rooms: &[String]) -> bool {
+        let is_in = |room: &String| *room == *id || rooms.contains(room);
         (self.target.rooms.is_empty() || self.target.rooms.iter().any(is_in))
             && !self.target.except.iter().any(is_in)
-            && self.except != Some(session.id)
+            && self.except != Some(id)
     }
 }
 

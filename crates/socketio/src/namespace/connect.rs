@@ -1,8 +1,10 @@
 //! Clients join a namespace: recovery, middleware, and the event `connection`.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::rc::Rc;
 
+use futures::FutureExt;
 use serde::Serialize;
 use uptick_event_loop::spawn;
 use uptick_http::LocalFuture;
@@ -81,7 +83,8 @@ where
 /// Lets a client join a namespace, or refuses it.
 pub(crate) fn connect(peer: &Rc<Peer>, name: &str, auth: Option<Data>) {
     let Some(server) = peer.server() else { return };
-    if peer.sockets_count() >= server.options.max_namespaces_per_client {
+    let limit = server.options.max_namespaces_per_client;
+    if peer.sockets_count() >= limit || peer.arrivals() >= limit {
         return refuse(peer, name, &Refusal::new("Too many namespaces"));
     }
     let Some(namespace) = server.for_client(name) else {
@@ -98,19 +101,43 @@ pub(crate) fn connect(peer: &Rc<Peer>, name: &str, auth: Option<Data>) {
     // It stands for the client while other servers are asked.
     let waiting = SocketState::create(peer, &namespace, auth.clone(), None);
     peer.add(&waiting);
-    namespace.connecting.set(namespace.connecting.get() + 1);
-    let peer = Rc::clone(peer);
+    let arrival = Arrival::begin(peer, &namespace);
     elsewhere.then(move |recovered| {
-        namespace
-            .connecting
-            .set(namespace.connecting.get().saturating_sub(1));
-        let wanted = waiting.phase.get() == Phase::Connecting && peer.client.is_open();
+        let Arrival { peer, namespace } = &arrival;
+        let is_wanted = waiting.phase.get() == Phase::Connecting && peer.client.is_open();
         waiting.discard();
-        match wanted {
-            true => enter(&peer, &namespace, auth, recovered),
-            false => namespace.remove_if_empty(),
+        match (is_wanted, recovered) {
+            (true, recovered) => peer.contain(|| enter(peer, namespace, auth, recovered)),
+            (false, Some(recovered)) => namespace.keep_again(recovered),
+            (false, None) => {}
         }
     });
+}
+
+/// A client on its way into a namespace, which is not removed meanwhile.
+struct Arrival {
+    peer: Rc<Peer>,
+    namespace: Rc<NamespaceState>,
+}
+
+impl Arrival {
+    fn begin(peer: &Rc<Peer>, namespace: &Rc<NamespaceState>) -> Arrival {
+        peer.begin_arrival();
+        namespace.connecting.set(namespace.connecting.get() + 1);
+        Arrival {
+            peer: Rc::clone(peer),
+            namespace: Rc::clone(namespace),
+        }
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        let connecting = &self.namespace.connecting;
+        connecting.set(connecting.get().saturating_sub(1));
+        self.peer.end_arrival();
+        self.namespace.remove_if_empty();
+    }
 }
 
 /// Runs the middlewares for a client, which may have come back.
@@ -130,10 +157,9 @@ fn enter(
     let entry = Entry {
         socket,
         recovered,
-        peer: Rc::clone(peer),
+        arrival: Arrival::begin(peer, namespace),
     };
-    namespace.connecting.set(namespace.connecting.get() + 1);
-    entry.run(namespace, middlewares, 0);
+    entry.run(middlewares, 0);
 }
 
 /// Sends CONNECT_ERROR.
@@ -156,61 +182,68 @@ struct Connected<'a> {
 struct Entry {
     socket: Rc<SocketState>,
     recovered: Option<Recovered>,
-    peer: Rc<Peer>,
+    arrival: Arrival,
 }
 
 impl Entry {
     /// Runs the middlewares from `at` on; a task continues behind the first that decides later.
-    fn run(self, namespace: &Rc<NamespaceState>, middlewares: Vec<ConnectMiddleware>, at: usize) {
+    fn run(self, middlewares: Vec<ConnectMiddleware>, at: usize) {
         for (index, middleware) in middlewares.iter().enumerate().skip(at) {
             if !self.is_wanted() {
                 break;
             }
             match middleware(self.socket.handle()) {
                 Verdict::Now(Ok(())) => {}
-                Verdict::Now(Err(refusal)) => return self.end(namespace, Err(refusal)),
+                Verdict::Now(Err(refusal)) => return self.end(Err(refusal)),
                 Verdict::Later(future) => {
-                    let namespace = Rc::clone(namespace);
                     spawn(async move {
-                        match future.await {
-                            Ok(()) => self.run(&namespace, middlewares, index + 1),
-                            Err(refusal) => self.end(&namespace, Err(refusal)),
-                        }
+                        let peer = Rc::clone(&self.arrival.peer);
+                        let verdict = AssertUnwindSafe(future).catch_unwind().await;
+                        peer.contain(|| match verdict {
+                            Ok(Ok(())) => self.run(middlewares, index + 1),
+                            Ok(Err(refusal)) => self.end(Err(refusal)),
+                            Err(panic) => resume_unwind(panic),
+                        });
                     });
                     return;
                 }
             }
         }
-        self.end(namespace, Ok(()));
+        self.end(Ok(()));
     }
 
     /// Returns whether the client still waits.
     fn is_wanted(&self) -> bool {
-        self.socket.phase.get() == Phase::Connecting && self.peer.client.is_open()
+        self.socket.phase.get() == Phase::Connecting && self.arrival.peer.client.is_open()
     }
 
-    fn end(self, namespace: &Rc<NamespaceState>, verdict: Result<(), Refusal>) {
-        namespace
-            .connecting
-            .set(namespace.connecting.get().saturating_sub(1));
+    fn end(self, verdict: Result<(), Refusal>) {
+        let Arrival { peer, namespace } = &self.arrival;
         match verdict {
-            _ if !self.is_wanted() => self.socket.discard(),
+            _ if !self.is_wanted() => {
+                self.socket.discard();
+                if let Some(recovered) = self.recovered
+                    && !peer.client.is_open()
+                {
+                    namespace.keep_again(recovered);
+                }
+            }
             Err(refusal) => {
                 self.socket.discard();
-                refuse(&self.peer, &namespace.name, &refusal);
+                refuse(peer, &namespace.name, &refusal);
             }
-            Ok(()) => return self.complete(namespace),
+            Ok(()) => self.complete(),
         }
-        namespace.remove_if_empty();
     }
 
     /// Confirms, sends what a recovered socket has missed, and emits `connection`.
-    fn complete(self, namespace: &Rc<NamespaceState>) {
+    fn complete(self) {
         let Entry {
             socket,
             recovered,
-            peer,
+            arrival,
         } = self;
+        let Arrival { peer, namespace } = &arrival;
         let connected = Connected {
             sid: &socket.id,
             pid: socket.pid.as_deref(),
@@ -222,12 +255,16 @@ impl Entry {
         socket.phase.set(Phase::Connected);
         peer.joined();
         namespace.add_socket(&socket);
-        for packet in recovered.iter().flat_map(|recovered| &recovered.missed) {
-            peer.client.send_packet(&namespace.convert(packet.clone()));
-        }
-        socket.enter_rooms();
-        for room in recovered.iter().flat_map(|recovered| &recovered.rooms) {
-            socket.join(room);
+        if let Some(recovered) = recovered {
+            for packet in namespace.missed(&recovered) {
+                peer.client.send_packet(&namespace.convert(packet));
+            }
+            socket.enter_rooms();
+            for room in &recovered.rooms {
+                socket.join(room);
+            }
+        } else {
+            socket.enter_rooms();
         }
         if &*namespace.name == "/"
             && let Some(server) = namespace.server()

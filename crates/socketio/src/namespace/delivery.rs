@@ -164,6 +164,22 @@ impl NamespaceState {
         recovery.borrow_mut().restore(&claim)
     }
 
+    /// Keeps the state of a client that has left again while it came back.
+    pub(super) fn keep_again(&self, recovered: Recovered) {
+        if let Some(recovery) = &self.recovery {
+            let (pid, session) = recovered.into_session();
+            recovery.borrow_mut().keep(pid, session);
+        }
+    }
+
+    /// Returns what a client that has come back has missed, also during middleware.
+    pub(super) fn missed(&self, recovered: &Recovered) -> Vec<Encoded> {
+        let recovery = self.recovery.as_ref();
+        recovery.map_or_else(Vec::new, |recovery| {
+            recovery.borrow().missed_until_now(recovered)
+        })
+    }
+
     pub(super) fn skips_middleware(&self) -> bool {
         let recovery = self.recovery.as_ref();
         recovery.is_some_and(|recovery| recovery.borrow().skips_middleware())

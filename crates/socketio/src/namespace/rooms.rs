@@ -30,7 +30,7 @@ impl Rooms {
 
     /// Removes a socket that has left its rooms.
     pub(crate) fn remove_socket(&mut self, id: SocketId, socket: Socket) {
-        self.sockets.shift_remove(&socket);
+        self.sockets.swap_remove(&socket);
         self.ids.remove(&id);
         if self.sockets.capacity() > 64 && self.sockets.len() < self.sockets.capacity() / 4 {
             self.sockets.shrink_to(self.sockets.len() * 2);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use uptick_emitter::{Listeners, emit};
-use uptick_event_loop::{Id, Table};
+use uptick_event_loop::{Id, Table, catch};
 
 use super::SocketIo;
 use crate::adapter::AdapterFactory;
@@ -78,7 +78,10 @@ impl ServerState {
         };
         match self.existing(&name) {
             Some(namespace) => {
-                namespace.keep();
+                if namespace.is_dynamic() {
+                    namespace.keep();
+                    self.dynamic.set(self.dynamic.get().saturating_sub(1));
+                }
                 namespace.handle()
             }
             None => self.create_namespace(&name, None).handle(),
@@ -143,7 +146,11 @@ impl ServerState {
             .borrow_mut()
             .insert(name, Rc::clone(&namespace));
         if &*namespace.name != "/" {
-            emit(&self.handle(), SocketIo::NEW_NAMESPACE, namespace.handle());
+            let handle = namespace.handle();
+            let emitted = catch(|| emit(&self.handle(), SocketIo::NEW_NAMESPACE, handle));
+            if let Err(message) = emitted {
+                tracing::error!("a `new_namespace` callback panicked: {message}");
+            }
         }
         namespace
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use uptick_event_loop::{Timer, add_timer};
+use uptick_event_loop::{Timer, add_timer, catch};
 
 use super::{Socket, SocketState};
 use crate::error::AckError;
@@ -30,7 +30,9 @@ impl PendingAcks {
     pub(super) fn fail(self) {
         for (callback, timer) in self.pending.into_values() {
             timer.cancel();
-            callback(Err(AckError::Disconnected));
+            if let Err(message) = catch(|| callback(Err(AckError::Disconnected))) {
+                tracing::error!("a callback of an acknowledgement panicked: {message}");
+            }
         }
     }
 }

@@ -244,9 +244,7 @@ impl SocketState {
         self.namespace.remove_socket(self);
         self.phase.set(Phase::Disconnected);
         let acks = self.if_rare(|rare| rare.acks.take()).unwrap_or_default();
-        if let Err(message) = catch(|| acks.fail()) {
-            tracing::error!("a callback of an acknowledgement panicked: {message}");
-        }
+        acks.fail();
         self.emit_reserved("disconnect", reason);
         self.forget();
         self.namespace.remove_if_empty();

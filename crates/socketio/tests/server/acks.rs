@@ -5,7 +5,7 @@ use std::time::Duration;
 use uptick_emitter::Emitter;
 use uptick_socketio::{Ack, AckError, Incomplete, Socket, SocketIoOptions};
 
-use crate::support::{Fixture, Log, last_socket, run};
+use crate::support::{Fixture, Log, last_socket, run, until};
 
 #[test]
 fn an_ack_is_sent_now_or_later_and_only_if_it_is_wanted() {
@@ -139,7 +139,30 @@ fn a_broadcast_returns_the_acks_that_came_in_time() {
         votes.then(move |votes: Result<Vec<u8>, Incomplete<u8>>| {
             entries.add(format!("{:?}", votes.unwrap_err().received));
         });
-        crate::support::until(|| log.len() > 0).await;
+        until(|| log.len() > 0).await;
         assert_eq!(log.take(), ["[1]"]);
+    });
+}
+
+#[test]
+fn all_acks_fail_when_the_client_leaves_although_a_callback_panics() {
+    run(async {
+        let server = Fixture::new();
+        let socket = last_socket(server.io);
+        let client = server.connect().await;
+        let socket = socket.get().unwrap();
+        let failed = Log::default();
+        for event in ["a", "b", "c"] {
+            let failed = failed.clone();
+            let reply = socket.emit_with_ack::<u8, _>(event, &());
+            reply.then(move |acknowledged| {
+                assert_eq!(acknowledged, Err(AckError::Disconnected));
+                failed.add(event);
+                panic!("on purpose");
+            });
+        }
+        client.close();
+        until(|| !socket.is_connected()).await;
+        assert_eq!(failed.len(), 3);
     });
 }

@@ -203,3 +203,58 @@ fn a_socket_may_join_rooms_during_middleware() {
         assert!(namespace.members("b").is_empty());
     });
 }
+
+#[test]
+fn a_middleware_that_panics_closes_its_client_and_frees_the_namespace() {
+    run(async {
+        let server = Fixture::new();
+        let all = server.io.of_dynamic(|name| name.starts_with("/dyn-"));
+        all.wrap(|socket: Socket| {
+            assert_ne!(&*socket.namespace().name(), "/dyn-now", "on purpose");
+            Ok::<(), Refusal>(())
+        });
+        all.wrap(|socket: Socket| async move {
+            sleep(Duration::from_millis(1)).await;
+            assert_ne!(&*socket.namespace().name(), "/dyn-later", "on purpose");
+            Ok::<(), Refusal>(())
+        });
+        all.on("connection", |socket: Socket| {
+            assert_ne!(&*socket.namespace().name(), "/dyn-joined", "on purpose");
+        });
+        for name in ["/dyn-now", "/dyn-later", "/dyn-joined"] {
+            let mut client = server.open().await;
+            client.send(&format!("0{name},"));
+            loop {
+                match client.message().await {
+                    Some(message) if message.as_bytes().starts_with(b"40") => {
+                        assert_eq!(name, "/dyn-joined");
+                    }
+                    Some(_) => {}
+                    None => break,
+                }
+            }
+            until(|| server.io.namespaces().len() == 1).await;
+        }
+        server.join("/dyn-1").await;
+    });
+}
+
+#[test]
+fn middleware_of_clients_that_have_left_the_namespace_counts() {
+    run(async {
+        let server = Fixture::with(SocketIoOptions::new().max_namespaces_per_client(2));
+        server.io.of("/a").wrap(|_: Socket| async {
+            sleep(Duration::from_millis(20)).await;
+            Ok::<(), Refusal>(())
+        });
+        let mut client = server.open().await;
+        for packet in ["0/a,", "1/a,", "0/a,", "1/a,", "0/a,"] {
+            client.send(packet);
+        }
+        client
+            .expect(&[r#"4/a,{"message":"Too many namespaces"}"#])
+            .await;
+        sleep(Duration::from_millis(40)).await;
+        client.join("/a", "").await;
+    });
+}

@@ -72,6 +72,17 @@ fn names_that_do_not_match_and_too_many_are_refused() {
 }
 
 #[test]
+fn a_namespace_that_the_program_asks_for_is_not_counted_as_one_of_clients() {
+    run(async {
+        let server = Fixture::with(SocketIoOptions::new().max_dynamic_namespaces(1));
+        server.io.of_dynamic(numbered);
+        let (_one, _) = server.join("/dyn-1").await;
+        server.io.of("/dyn-1");
+        server.join("/dyn-2").await;
+    });
+}
+
+#[test]
 fn the_number_of_namespaces_of_a_client_is_bounded() {
     run(async {
         let server = Fixture::with(SocketIoOptions::new().max_namespaces_per_client(1));

@@ -1,6 +1,8 @@
 //! Connection state recovery.
 
-use uptick_event_loop::add_timer;
+use std::time::Duration;
+
+use uptick_event_loop::{add_timer, sleep};
 use uptick_socketio::{RecoveryOptions, Refusal, Socket, SocketIoOptions};
 
 use crate::support::{Client, Fixture, Log, last_socket, run, until};
@@ -94,6 +96,73 @@ fn volatile_events_and_those_with_an_ack_have_no_offset() {
         drop(socket.emit_with_ack::<(), _>("ack", &()));
         client.expect(&[r#"2["volatile"]"#, r#"20["ack"]"#]).await;
         // Nothing keeps the loop.
-        add_timer(std::time::Duration::ZERO, || ());
+        add_timer(Duration::ZERO, || ());
+    });
+}
+
+#[test]
+fn events_during_middleware_reach_a_client_that_comes_back() {
+    run(async {
+        let options = RecoveryOptions::new().skip_middleware(false);
+        let server = Fixture::with(SocketIoOptions::new().recovery(options));
+        let socket = last_socket(server.io);
+        let asked = Log::default();
+        let entries = asked.clone();
+        server.io.wrap(move |_: Socket| {
+            entries.add("asked");
+            async {
+                sleep(Duration::from_millis(20)).await;
+                Ok::<(), Refusal>(())
+            }
+        });
+        let mut client = server.open().await;
+        let (sid, pid) = join(&mut client, "").await;
+        socket.get().unwrap().emit("hello", &());
+        let seen = offset(&client.packet().await);
+        let auth = format!(r#"{{"pid":"{pid}","offset":"{seen}"}}"#);
+        client.close();
+        until(|| server.io.sockets().is_empty()).await;
+        server.io.emit("before", &());
+        // It vanishes while the middleware runs.
+        let client = server.open().await;
+        client.send(&format!("0{auth}"));
+        until(|| asked.len() == 2).await;
+        client.close();
+        sleep(Duration::from_millis(40)).await;
+        let mut client = server.open().await;
+        client.send(&format!("0{auth}"));
+        until(|| asked.len() == 3).await;
+        server.io.emit("during", &());
+        let answer = client.packet().await;
+        assert_eq!(answer, format!(r#"0{{"sid":"{sid}","pid":"{pid}"}}"#));
+        for event in ["before", "during"] {
+            let packet = client.packet().await;
+            assert!(packet.starts_with(&format!(r#"2["{event}","#)), "{packet}");
+        }
+        client.expect_silence().await;
+    });
+}
+
+#[test]
+fn only_the_first_of_two_clients_with_one_private_id_is_recovered() {
+    run(async {
+        let server = fixture();
+        let socket = last_socket(server.io);
+        let mut client = server.open().await;
+        let (sid, pid) = join(&mut client, "").await;
+        socket.get().unwrap().emit("hello", &());
+        let seen = offset(&client.packet().await);
+        let auth = format!(r#"{{"pid":"{pid}","offset":"{seen}"}}"#);
+        // The first connection is still open.
+        let mut early = server.open().await;
+        let (early_sid, early_pid) = join(&mut early, &auth).await;
+        assert!(early_sid != sid && early_pid != pid);
+        early.close();
+        client.close();
+        until(|| server.io.sockets().is_empty()).await;
+        let (mut one, mut two) = (server.open().await, server.open().await);
+        assert_eq!(join(&mut one, &auth).await, (sid.clone(), pid.clone()));
+        let (other, other_pid) = join(&mut two, &auth).await;
+        assert!(other != sid && other_pid != pid);
     });
 }
