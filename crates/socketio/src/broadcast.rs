@@ -5,8 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use smallvec::SmallVec;
 
 use crate::adapter::{ClusterMessage, RemoteSocket, Target};
+use crate::cluster::joined;
 use crate::error::Incomplete;
 use crate::namespace::{Flags, NamespaceState};
 use crate::{Namespace, Reply, Socket, ToArguments};
@@ -82,9 +84,12 @@ impl Broadcast {
         self
     }
 
-    /// Returns the namespace, unless nobody is addressed.
-    fn state(&self) -> Option<Rc<NamespaceState>> {
-        self.namespace.state().filter(|_| !self.is_empty)
+    /// Returns the namespace, or those that a pattern has created; none if nobody is addressed.
+    fn states(&self) -> SmallVec<[Rc<NamespaceState>; 1]> {
+        match self.is_empty {
+            true => SmallVec::new(),
+            false => self.namespace.states(),
+        }
     }
 
     /// Excludes the sockets in a room.
@@ -115,9 +120,10 @@ impl Broadcast {
     ///
     /// One that cannot be encoded is logged and not sent.
     pub fn emit<A: ToArguments + ?Sized>(&self, event: &str, arguments: &A) -> usize {
-        self.state().map_or(0, |state| {
+        let send = |state: &Rc<NamespaceState>| {
             state.broadcast(event, arguments, &self.target, self.except, self.flags)
-        })
+        };
+        self.states().iter().map(send).sum()
     }
 
     /// Sends an event, and returns the first argument of the acknowledgement of each socket.
@@ -144,17 +150,16 @@ impl Broadcast {
         event: &str,
         arguments: &A,
     ) -> Reply<Result<Vec<T>, Incomplete<T>>> {
-        match self.state() {
-            Some(state) => state.broadcast_with_ack(
+        joined(self.states().iter().map(|state| {
+            state.broadcast_with_ack(
                 event,
                 arguments,
                 &self.target,
                 self.except,
                 self.flags.local,
                 self.timeout,
-            ),
-            None => Reply::ready(Ok(Vec::new())),
-        }
+            )
+        }))
     }
 
     /// Returns the sockets.
@@ -164,56 +169,60 @@ impl Broadcast {
     /// [`Incomplete`] with the sockets that are known, if a server does not respond within
     /// [`request_timeout`](crate::SocketIoOptions::request_timeout).
     pub fn fetch_sockets(&self) -> Reply<Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>>> {
-        match self.state() {
-            Some(state) => state.fetch_sockets(&self.target, self.except, self.flags.local),
-            None => Reply::ready(Ok(Vec::new())),
-        }
+        let local = self.flags.local;
+        joined(
+            self.states()
+                .iter()
+                .map(|state| state.fetch_sockets(&self.target, self.except, local)),
+        )
     }
 
     /// Lets the sockets join rooms.
     pub fn sockets_join<R: AsRef<str>>(&self, rooms: impl IntoIterator<Item = R>) {
         let rooms = owned(rooms);
-        let Some(state) = self.state() else {
-            return;
-        };
-        state.apply(&self.target, self.except, |socket| {
-            for room in &rooms {
-                socket.join(room);
-            }
-        });
-        self.publish(|target| ClusterMessage::SocketsJoin { target, rooms });
+        for state in self.states() {
+            state.apply(&self.target, self.except, |socket| {
+                for room in &rooms {
+                    socket.join(room);
+                }
+            });
+            self.publish(&state, |target| ClusterMessage::SocketsJoin {
+                target,
+                rooms: rooms.clone(),
+            });
+        }
     }
 
     /// Lets the sockets leave rooms.
     pub fn sockets_leave<R: AsRef<str>>(&self, rooms: impl IntoIterator<Item = R>) {
         let rooms = owned(rooms);
-        let Some(state) = self.state() else {
-            return;
-        };
-        // Others have to find the target before this server changes it, which does not change theirs.
-        state.apply(&self.target, self.except, |socket| {
-            for room in &rooms {
-                socket.leave(room);
-            }
-        });
-        self.publish(|target| ClusterMessage::SocketsLeave { target, rooms });
+        for state in self.states() {
+            state.apply(&self.target, self.except, |socket| {
+                for room in &rooms {
+                    socket.leave(room);
+                }
+            });
+            self.publish(&state, |target| ClusterMessage::SocketsLeave {
+                target,
+                rooms: rooms.clone(),
+            });
+        }
     }
 
     /// Disconnects the sockets from the namespace, or with `close` their clients from all namespaces, and closes their connections.
     pub fn disconnect_sockets(&self, close: bool) {
-        let Some(state) = self.state() else {
-            return;
-        };
-        self.publish(|target| ClusterMessage::DisconnectSockets { target, close });
-        state.disconnect_sockets_here(&self.target, self.except, close);
+        for state in self.states() {
+            self.publish(&state, |target| ClusterMessage::DisconnectSockets {
+                target,
+                close,
+            });
+            state.disconnect_sockets_here(&self.target, self.except, close);
+        }
     }
 
     /// Publishes a message to other servers, unless it is local.
-    fn publish(&self, message: impl FnOnce(Target) -> ClusterMessage) {
-        if self.flags.local {
-            return;
-        }
-        if let Some(state) = self.state() {
+    fn publish(&self, state: &NamespaceState, message: impl FnOnce(Target) -> ClusterMessage) {
+        if !self.flags.local {
             state.publish(|| message(state.remote_target(&self.target, self.except)));
         }
     }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use uptick_event_loop::{Timer, add_timer};
 
 use crate::adapter::{ClusterResponse, RemoteSession, RemoteSocket, Servers};
+use crate::error::Incomplete;
 use crate::protocol::Value;
-use crate::reply::Resolver;
+use crate::reply::{Reply, Resolver};
 
 /// The result of a request: all responses, or those that were received in time.
 pub(crate) type Gathered<T> = Result<Vec<T>, Vec<T>>;
@@ -286,4 +287,32 @@ fn gathered<T>(values: Vec<T>, complete: bool) -> Gathered<T> {
         true => Ok(values),
         false => Err(values),
     }
+}
+
+/// Returns the results of several namespaces as one.
+pub(crate) fn joined<T: 'static>(
+    replies: impl IntoIterator<Item = Reply<Result<Vec<T>, Incomplete<T>>>>,
+) -> Reply<Result<Vec<T>, Incomplete<T>>> {
+    let all = Reply::ready(Ok(Vec::new()));
+    replies
+        .into_iter()
+        .reduce(|one, other| {
+            let (reply, resolver) = Reply::pending();
+            one.then(|first| {
+                other.then(|second| {
+                    let complete = first.is_ok() && second.is_ok();
+                    let received = |result: Result<Vec<T>, Incomplete<T>>| {
+                        result.unwrap_or_else(|incomplete| incomplete.received)
+                    };
+                    let mut values = received(first);
+                    values.append(&mut received(second));
+                    resolver.resolve(match complete {
+                        true => Ok(values),
+                        false => Err(Incomplete { received: values }),
+                    });
+                });
+            });
+            reply
+        })
+        .unwrap_or(all)
 }

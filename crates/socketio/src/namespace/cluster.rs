@@ -196,8 +196,8 @@ impl NamespaceState {
                 answered(acknowledged.ok().map(|arguments| first_value(&arguments)));
             });
             if socket.await_ack(id, timeout, callback) {
-                socket.notify_outgoing(&packet);
                 socket.client.send_packet(&encoded);
+                socket.notify_outgoing(&packet);
             }
         }
     }
@@ -380,6 +380,9 @@ impl NamespaceState {
             arguments: &arguments,
             context,
         };
+        if let Some(pattern) = &self.pattern {
+            emit(&pattern.server_side, Some(&name), &received);
+        }
         emit(&self.server_side, Some(&name), &received);
     }
 

@@ -31,13 +31,6 @@ impl NamespaceState {
         except: Option<Socket>,
         flags: Flags,
     ) -> usize {
-        if self.is_pattern() {
-            let children = self.server().map(|server| server.children(self));
-            let children = children.into_iter().flatten();
-            return children
-                .map(|child| child.broadcast(event, arguments, target, except, flags))
-                .sum();
-        }
         let Some(packet) = self.encode(event, arguments) else {
             return 0;
         };
@@ -91,22 +84,23 @@ impl NamespaceState {
         let mut receivers = self.take_receivers();
         self.rooms.borrow().select(target, except, &mut receivers);
         let count = receivers.len();
+        let converted = self.convert(packet.clone());
+        match volatile {
+            true => receivers
+                .iter()
+                .filter(|(_, client)| client.is_writable())
+                .for_each(|(_, client)| _ = client.send_packet(&converted)),
+            false => receivers
+                .iter()
+                .for_each(|(_, client)| _ = client.send_packet(&converted)),
+        }
+        // Behind the packet, so that what listeners send does not overtake it.
         if self.outgoing_listeners.get() > 0 {
             for (socket, _) in &receivers {
                 if let Some(socket) = SocketState::of(*socket) {
                     socket.notify_outgoing(&packet);
                 }
             }
-        }
-        let packet = self.convert(packet);
-        match volatile {
-            true => receivers
-                .iter()
-                .filter(|(_, client)| client.is_writable())
-                .for_each(|(_, client)| _ = client.send_packet(&packet)),
-            false => receivers
-                .iter()
-                .for_each(|(_, client)| _ = client.send_packet(&packet)),
         }
         self.put_receivers(receivers);
         count
@@ -129,8 +123,9 @@ impl NamespaceState {
             }
             None => packet,
         };
+        let sent = socket.client.send_packet(&self.convert(packet.clone()));
         socket.notify_outgoing(&packet);
-        socket.client.send_packet(&self.convert(packet))
+        sent
     }
 
     /// Encodes a packet, which is JSON, as the server's parser does.

@@ -21,10 +21,12 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
+use smallvec::SmallVec;
 use uptick_emitter::{Emitter, Listeners, events};
 use uptick_event_loop::Id;
 
 use crate::adapter::{ClusterMessage, ClusterResponse};
+use crate::cluster::joined;
 use crate::error::Incomplete;
 use crate::listeners::{EventListenerId, Place};
 use crate::{
@@ -119,6 +121,20 @@ impl Namespace {
         NamespaceState::find(self.id?)
     }
 
+    /// Returns the namespace, or those that it stands for if it is a pattern.
+    pub(crate) fn states(self) -> SmallVec<[Rc<NamespaceState>; 1]> {
+        let Some(state) = self.state() else {
+            return SmallVec::new();
+        };
+        match state.is_pattern() {
+            true => {
+                let children = state.server().map(|server| server.children(&state));
+                children.unwrap_or_default().into()
+            }
+            false => SmallVec::from_iter([state]),
+        }
+    }
+
     /// Returns the name, with its leading slash; `""` if the namespace is gone, or stands for those that a pattern matches.
     pub fn name(self) -> Rc<str> {
         self.state()
@@ -178,26 +194,33 @@ impl Namespace {
 
     /// Returns the sockets of this server, in the order in which they have joined the namespace.
     pub fn sockets(self) -> Vec<Socket> {
-        let state = self.state();
-        let sockets = state.map_or_else(Vec::new, |state| state.local_sockets());
-        sockets.iter().map(|socket| socket.handle()).collect()
+        let states = self.states();
+        let sockets = states.iter().flat_map(|state| state.local_sockets());
+        sockets.map(|socket| socket.handle()).collect()
     }
 
     /// Returns the socket of this server that has an id.
     pub fn socket(self, id: &str) -> Option<Socket> {
-        self.state()?.rooms.borrow().socket(id)
+        let states = self.states();
+        states
+            .iter()
+            .find_map(|state| state.rooms.borrow().socket(id))
     }
 
     /// Returns the ids of the sockets of this server in a room.
     pub fn members(self, room: &str) -> Vec<SocketId> {
-        let state = self.state();
-        state.map_or_else(Vec::new, |state| state.members(room))
+        let states = self.states();
+        states
+            .iter()
+            .flat_map(|state| state.members(room))
+            .collect()
     }
 
     /// Returns the rooms of this server, without those that are named by the ids of sockets.
     pub fn rooms(self) -> Vec<Rc<str>> {
-        let state = self.state();
-        state.map_or_else(Vec::new, |state| state.rooms.borrow().names())
+        let states = self.states();
+        let rooms = states.iter().flat_map(|state| state.rooms.borrow().names());
+        rooms.collect()
     }
 
     /// Returns all sockets, also of other servers.
@@ -210,7 +233,7 @@ impl Namespace {
 
     /// Emits an event to the listeners of the namespace on all other servers.
     pub fn server_side_emit<A: ToArguments + ?Sized>(self, event: &str, arguments: &A) {
-        if let Some(state) = self.state() {
+        for state in self.states() {
             state.server_side_emit(event, arguments);
         }
     }
@@ -224,10 +247,12 @@ impl Namespace {
         event: &str,
         arguments: &A,
     ) -> Reply<Result<Vec<T>, Incomplete<T>>> {
-        match self.state() {
-            Some(state) => state.server_side_emit_with_ack(event, arguments),
-            None => Reply::ready(Ok(Vec::new())),
-        }
+        let states = self.states();
+        joined(
+            states
+                .iter()
+                .map(|state| state.server_side_emit_with_ack(event, arguments)),
+        )
     }
 
     /// Calls `callback` with each event of that name that another server emits by [`server_side_emit`](Namespace::server_side_emit).

@@ -61,8 +61,10 @@ impl SocketState {
     }
 
     fn send(&self, packet: Encoded) -> Sent {
+        let converted = self.namespace.convert(packet.clone());
+        let sent = self.client.send_packet(&converted);
         self.notify_outgoing(&packet);
-        self.client.send_packet(&self.namespace.convert(packet))
+        sent
     }
 
     /// Sends an acknowledgement.

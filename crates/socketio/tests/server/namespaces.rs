@@ -33,6 +33,12 @@ fn a_namespace_that_matches_exists_as_long_as_it_has_sockets() {
         );
         assert_eq!(all.emit("x", &()), 3);
         other.expect(&[r#"2/dyn-2,["x"]"#]).await;
+        all.broadcast().sockets_join(["joined"]);
+        assert_eq!((all.sockets().len(), all.members("joined").len()), (3, 3));
+        assert_eq!(all.rooms().len(), 2);
+        assert_eq!(all.fetch_sockets().await.unwrap().len(), 3);
+        all.to("joined").sockets_leave(["joined"]);
+        assert!(all.rooms().is_empty());
         let first = server.io.of("/dyn-2");
         assert_eq!(first.sockets().len(), 1);
         one.close();
