@@ -137,6 +137,11 @@ impl SocketIoOptions {
     }
 
     /// Switches connection state recovery on: clients that come back soon find their id, rooms and data, and receive the events that they have missed.
+    ///
+    /// With several workers, a client may come back to any of them. An event that another worker sends in the instant in which its state moves from worker to worker may
+    /// be missed or received twice. As with the official server, applications that must not lose anything compare their state when `is_recovered` is false, and
+    /// from time to time.
+    ///
     /// Default: off.
     #[must_use]
     pub fn recovery(mut self, options: RecoveryOptions) -> Self {
