@@ -2,9 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use uptick_emitter::{Emitter, Event, Listeners, emit};
-use uptick_event_loop::{Id, Table, catch};
+use uptick_event_loop::{Id, Table, Timer, add_timer, catch};
 
 use super::connect::ConnectMiddleware;
 use super::rooms::{Receiver, Rooms};
@@ -30,6 +31,8 @@ pub(crate) struct NamespaceState {
     pub(crate) server_side: RefCell<NamedListeners<AckContext>>,
     middlewares: RefCell<Vec<ConnectMiddleware>>,
     pub(crate) rooms: RefCell<Rooms>,
+    /// Removes the namespace when nobody can come back to it any more.
+    removal: Cell<Option<Timer>>,
     /// The number of sockets that are in middleware.
     pub(super) connecting: Cell<usize>,
     /// The number of sockets that have listeners of sent events.
@@ -81,6 +84,7 @@ impl NamespaceState {
             server_side: RefCell::default(),
             middlewares: RefCell::default(),
             rooms: RefCell::default(),
+            removal: Cell::new(None),
             connecting: Cell::new(0),
             outgoing_listeners: Cell::new(0),
             last_ack: Cell::new(0),
@@ -258,6 +262,19 @@ impl NamespaceState {
         }
     }
 
+    /// Removes the namespace after a time if it is empty then.
+    pub(crate) fn remove_later(&self, time: Duration) {
+        let namespace = self.handle();
+        let timer = add_timer(time, move || {
+            if let Some(namespace) = namespace.state() {
+                namespace.remove_if_empty();
+            }
+        });
+        if let Some(before) = self.removal.replace(Some(timer)) {
+            before.cancel();
+        }
+    }
+
     pub(crate) fn adapter(&self) -> Option<Rc<dyn Adapter>> {
         self.adapter.borrow().clone()
     }
@@ -290,6 +307,9 @@ impl NamespaceState {
     pub(crate) fn close(&self) {
         if let Some(adapter) = self.adapter.take() {
             adapter.close();
+        }
+        if let Some(timer) = self.removal.take() {
+            timer.cancel();
         }
         let listeners = self.listeners.replace(Listeners::new());
         let server_side = self.server_side.take();

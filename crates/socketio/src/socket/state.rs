@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 use smallvec::SmallVec;
-use uptick_event_loop::{Id, Table, add_timer, catch};
+use uptick_event_loop::{Id, Table, catch};
 
 use super::acks::PendingAcks;
 use super::handshake::to_value;
@@ -288,14 +288,8 @@ impl SocketState {
         };
         let mut recovery = recovery.borrow_mut();
         recovery.keep(**pid, session);
-        // A namespace that is empty then is removed.
-        let namespace = self.namespace.handle();
         if self.namespace.is_dynamic() {
-            add_timer(recovery.retention(), move || {
-                if let Some(namespace) = namespace.state() {
-                    namespace.remove_if_empty();
-                }
-            });
+            self.namespace.remove_later(recovery.retention());
         }
     }
 
