@@ -13,5 +13,6 @@ mod disconnecting;
 mod events;
 mod namespaces;
 mod recovery;
+mod reentrancy;
 mod soak;
 mod support;
