@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use uptick_event_loop::{Timer, add_timer};
+use futures::future::join_all;
+use uptick_event_loop::{Timer, add_timer, spawn};
 
 use crate::adapter::{ClusterResponse, RemoteSession, RemoteSocket, Servers};
 use crate::error::Incomplete;
@@ -293,26 +294,47 @@ fn gathered<T>(values: Vec<T>, complete: bool) -> Gathered<T> {
 pub(crate) fn joined<T: 'static>(
     replies: impl IntoIterator<Item = Reply<Result<Vec<T>, Incomplete<T>>>>,
 ) -> Reply<Result<Vec<T>, Incomplete<T>>> {
-    let all = Reply::ready(Ok(Vec::new()));
-    replies
-        .into_iter()
-        .reduce(|one, other| {
-            let (reply, resolver) = Reply::pending();
-            one.then(|first| {
-                other.then(|second| {
-                    let complete = first.is_ok() && second.is_ok();
-                    let received = |result: Result<Vec<T>, Incomplete<T>>| {
-                        result.unwrap_or_else(|incomplete| incomplete.received)
-                    };
-                    let mut values = received(first);
-                    values.append(&mut received(second));
-                    resolver.resolve(match complete {
-                        true => Ok(values),
-                        false => Err(Incomplete { received: values }),
-                    });
-                });
-            });
-            reply
-        })
-        .unwrap_or(all)
+    let mut replies: Vec<_> = replies.into_iter().collect();
+    if replies.len() < 2 {
+        let only = replies.pop();
+        return only.unwrap_or_else(|| Reply::ready(Ok(Vec::new())));
+    }
+    // As a task, which needs no stack for each of them.
+    let (reply, resolver) = Reply::pending();
+    spawn(async move {
+        let mut values = Vec::new();
+        let mut is_complete = true;
+        for result in join_all(replies).await {
+            is_complete &= result.is_ok();
+            values.extend(result.unwrap_or_else(|incomplete| incomplete.received));
+        }
+        resolver.resolve(match is_complete {
+            true => Ok(values),
+            false => Err(Incomplete { received: values }),
+        });
+    });
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use uptick_event_loop::block_on;
+
+    use super::*;
+
+    #[test]
+    fn the_results_of_many_namespaces_are_joined() {
+        let pending = (0..100_000).map(|_| Reply::pending());
+        let (replies, resolvers): (Vec<_>, Vec<_>) = pending.unzip();
+        let all = block_on(async move {
+            let all = joined(replies);
+            for (number, resolver) in resolvers.into_iter().enumerate() {
+                resolver.resolve(Ok(vec![number]));
+            }
+            all.await
+        });
+        assert_eq!(all.unwrap(), Ok((0..100_000).collect::<Vec<_>>()));
+    }
 }

@@ -192,7 +192,7 @@ impl Namespace {
         self.broadcast().emit(event, arguments)
     }
 
-    /// Returns the sockets of this server, in the order in which they have joined the namespace.
+    /// Returns the sockets of this server, in no particular order.
     pub fn sockets(self) -> Vec<Socket> {
         let states = self.states();
         let sockets = states.iter().flat_map(|state| state.local_sockets());

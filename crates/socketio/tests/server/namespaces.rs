@@ -78,6 +78,38 @@ fn names_that_do_not_match_and_too_many_are_refused() {
 }
 
 #[test]
+fn operations_on_a_pattern_reach_all_of_its_namespaces() {
+    run(async {
+        let server = Fixture::new();
+        let all = server.io.of_dynamic(numbered);
+        let (mut one, _) = server.join("/dyn-1").await;
+        let (mut two, _) = server.join("/dyn-2").await;
+        server.join("/").await;
+        assert_eq!(all.sockets().len(), 2);
+        assert_eq!(all.fetch_sockets().await.unwrap().len(), 2);
+        all.broadcast().sockets_join(["room", "other"]);
+        all.broadcast().sockets_leave(["other"]);
+        let namespaces = [server.io.of("/dyn-1"), server.io.of("/dyn-2")];
+        for namespace in namespaces {
+            assert_eq!(namespace.members("room").len(), 1);
+            assert!(namespace.members("other").is_empty());
+        }
+        let acks = all.to("room").emit_with_ack::<u8, _>("ask", &());
+        one.expect(&[r#"2/dyn-1,0["ask"]"#]).await;
+        two.expect(&[r#"2/dyn-2,0["ask"]"#]).await;
+        one.send("3/dyn-1,0[1]");
+        two.send("3/dyn-2,0[2]");
+        let mut acks = acks.await.unwrap();
+        acks.sort_unstable();
+        assert_eq!(acks, [1, 2]);
+        all.broadcast().disconnect_sockets(false);
+        one.expect(&["1/dyn-1,"]).await;
+        two.expect(&["1/dyn-2,"]).await;
+        assert!(all.sockets().is_empty());
+    });
+}
+
+#[test]
 fn a_namespace_that_the_program_asks_for_is_not_counted_as_one_of_clients() {
     run(async {
         let server = Fixture::with(SocketIoOptions::new().max_dynamic_namespaces(1));
