@@ -10,6 +10,7 @@ use crate::http;
 use crate::instructions;
 use crate::process::{self, Placement};
 use crate::servers::{Server, redis_clients};
+use crate::socketio;
 use crate::timers;
 use crate::tls;
 use crate::workers;
@@ -23,6 +24,7 @@ commands:
   http           CPU time, system calls and memory of the HTTP servers
   instructions [echo|http|ws]
                  user instructions for each round trip, under callgrind
+  socketio       CPU time, system calls and memory of the Socket.IO servers
   timers         what a timer costs while a million are pending
   tls            CPU time, system calls and memory of the echo servers with TLS
   workers [requests|spread|bus|publish|idle]
@@ -79,6 +81,7 @@ pub(crate) fn run() -> Result<()> {
         ["instructions", table @ ("echo" | "http" | "ws")] => {
             instructions::run(&options, Some(table))
         }
+        ["socketio"] => socketio::run(&options),
         ["timers"] => timers::run(&options),
         ["tls"] => tls::run(&options),
         ["workers"] => workers::run(&options, None),

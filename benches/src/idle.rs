@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use crate::identity::Identity;
-use crate::load::{Exchange, IdleConnections};
+use crate::load::{Exchange, IdleConnections, Target};
 use crate::measure::cpu::CpuClock;
 use crate::measure::memory::Resident;
 use crate::process::ServerProcess;
@@ -22,6 +22,18 @@ pub(crate) fn memory(
     exchange: &Exchange,
     connections: usize,
 ) -> Result<[Option<f64>; 2]> {
+    memory_of(server, identity, connections, |target, count| {
+        IdleConnections::open(target, exchange.clone(), count)
+    })
+}
+
+/// The same for connections that `open` opens.
+pub(crate) fn memory_of<C>(
+    server: Server,
+    identity: Option<&Identity>,
+    connections: usize,
+    open: impl Fn(&Target, usize) -> Result<C>,
+) -> Result<[Option<f64>; 2]> {
     let process = ServerProcess::start(server, identity)?;
     let clock = CpuClock::of(process.pid())?;
     let resident = || {
@@ -30,8 +42,7 @@ pub(crate) fn memory(
         anyhow::Ok(resident.inspect_err(|error| eprintln!("{error:#}")).ok())
     };
     let open = |count| {
-        IdleConnections::open(process.target(), exchange.clone(), count)
-            .with_context(|| format!("connecting to {}", server.name()))
+        open(process.target(), count).with_context(|| format!("connecting to {}", server.name()))
     };
     drop(open(WARM_UP)?);
     let before = resident()?;

@@ -43,7 +43,7 @@ fn cpu_model(cpuinfo: &str) -> String {
 }
 
 /// The version of a package; the newest, where there are several.
-fn version<'a>(lock_file: &'a str, package: &str) -> Option<&'a str> {
+pub(crate) fn version<'a>(lock_file: &'a str, package: &str) -> Option<&'a str> {
     let name = format!("name = \"{package}\"");
     let mut lines = lock_file.lines();
     let mut newest = None;

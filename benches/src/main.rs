@@ -31,6 +31,8 @@ mod rounds;
 #[cfg(target_os = "linux")]
 mod servers;
 #[cfg(target_os = "linux")]
+mod socketio;
+#[cfg(target_os = "linux")]
 mod statistics;
 #[cfg(target_os = "linux")]
 mod table;

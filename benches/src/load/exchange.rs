@@ -78,7 +78,7 @@ impl Conversation {
 
     /// What is to be sent on a new connection before the first exchange, if anything is.
     pub(super) fn opening(&self) -> Option<String> {
-        self.frames.as_ref().map(|_| frames::request())
+        self.frames.as_ref().map(|_| frames::request(frames::PATH))
     }
 
     /// Begins the next exchange where others ask, and this client only hears.

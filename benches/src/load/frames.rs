@@ -15,10 +15,10 @@ const MASKED: u8 = 0x80;
 /// Digits at the beginning of a message, which tell it from the others.
 const DIGITS: usize = 16;
 
-/// What asks for a WebSocket.
-pub(super) fn request() -> String {
+/// What asks for a WebSocket at a path.
+pub(super) fn request(path: &str) -> String {
     format!(
-        "GET {PATH} HTTP/1.1\r\n\
+        "GET {path} HTTP/1.1\r\n\
          Host: localhost:8080\r\n\
          Connection: Upgrade\r\n\
          Upgrade: websocket\r\n\
@@ -52,19 +52,9 @@ impl Frames {
     pub(super) fn new(length: usize) -> Self {
         let length = length.max(DIGITS);
         let payload = vec![b'x'; length];
-        let mut asked = head(length, MASKED);
-        asked.extend(MASK);
-        asked.extend(
-            payload
-                .iter()
-                .zip(MASK.iter().cycle())
-                .map(|(byte, mask)| byte ^ mask),
-        );
-        let mut answered = head(length, 0);
-        answered.extend(payload);
         Self {
-            asked,
-            answered,
+            asked: from_client(&payload),
+            answered: from_server(&payload),
             length,
         }
     }
@@ -85,6 +75,22 @@ impl Frames {
         }
         &self.asked
     }
+}
+
+/// A frame of text as a client sends it.
+pub(super) fn from_client(payload: &[u8]) -> Vec<u8> {
+    let mut frame = head(payload.len(), MASKED);
+    frame.extend(MASK);
+    let masked = payload.iter().zip(MASK.iter().cycle());
+    frame.extend(masked.map(|(byte, mask)| byte ^ mask));
+    frame
+}
+
+/// A frame of text as a server sends it.
+pub(super) fn from_server(payload: &[u8]) -> Vec<u8> {
+    let mut frame = head(payload.len(), 0);
+    frame.extend(payload);
+    frame
 }
 
 /// The head of a frame of text, without its mask.

@@ -8,6 +8,7 @@ mod round_trips;
 mod session;
 mod short;
 mod socket;
+mod socketio;
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub(crate) use self::frames::PATH;
 pub(crate) use self::idle::IdleConnections;
 pub(crate) use self::round_trips::RoundTrips;
 pub(crate) use self::short::ShortConnections;
+pub(crate) use self::socketio::{Acks, Broadcasts, Clients, Connects};
 
 /// Bytes in a request to an echo server, and in its answer.
 pub(crate) const REQUEST: usize = 64;

@@ -1,6 +1,6 @@
 //! Requests and answers over connections that stay open.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Result, bail};
 use rustix::event::Timespec;
@@ -79,7 +79,7 @@ impl Waiter {
         })
     }
 
-    pub(super) fn watch(&self, client: &Client, key: usize) -> Result<()> {
+    pub(super) fn watch(&self, client: &impl AsFd, key: usize) -> Result<()> {
         Ok(epoll::add(
             &self.epoll,
             client,

@@ -39,10 +39,11 @@ impl Dialer {
         }
     }
 
-    pub(super) fn dial(&mut self) -> Result<Client> {
-        let socket = loop {
+    /// Opens a connection.
+    pub(super) fn connect(&mut self) -> Result<OwnedFd> {
+        loop {
             match self.try_dial() {
-                Ok(socket) => break socket,
+                Ok(socket) => return Ok(socket),
                 Err(Errno::ADDRNOTAVAIL | Errno::ADDRINUSE) if self.source < LAST_SOURCE => {
                     self.source += 1
                 }
@@ -51,7 +52,11 @@ impl Dialer {
                         .with_context(|| format!("connecting to {} failed", self.target.address));
                 }
             }
-        };
+        }
+    }
+
+    pub(super) fn dial(&mut self) -> Result<Client> {
+        let socket = self.connect()?;
         let tls = self.target.tls.clone().map(Session::new).transpose()?;
         let conversation = Conversation::new(self.exchange.clone());
         if let Some(request) = conversation.opening() {
@@ -139,7 +144,7 @@ impl Drop for Client {
     }
 }
 
-fn send(socket: &OwnedFd, bytes: &[u8]) -> Result<()> {
+pub(super) fn send(socket: &OwnedFd, bytes: &[u8]) -> Result<()> {
     if bytes.is_empty() {
         return Ok(());
     }
@@ -168,7 +173,7 @@ fn open_websocket(socket: &OwnedFd, request: &[u8]) -> Result<()> {
 }
 
 /// How many bytes have come: none if there are none yet.
-fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<usize> {
+pub(super) fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<usize> {
     match rustix::net::recv(socket, buffer, RecvFlags::DONTWAIT) {
         Ok((0, _)) => bail!("the server closed a connection that waits for an answer"),
         Ok((length, _)) => Ok(length),

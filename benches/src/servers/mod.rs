@@ -6,6 +6,7 @@ mod connection;
 mod floor;
 mod http;
 mod mio;
+mod socketio;
 mod tokio;
 mod tokio_rustls;
 mod uptick;
@@ -25,6 +26,8 @@ use crate::identity::Identity;
 
 pub(crate) use self::http::bun::version as bun_version;
 pub(crate) use self::http::node::version as node_version;
+pub(crate) use self::socketio::node::version as node_socketio_version;
+pub(crate) use self::socketio::socketioxide::LOCK_FILE as SOCKETIOXIDE_LOCK_FILE;
 pub(crate) use self::websocket::node::version as node_ws_version;
 pub(crate) use self::workers::redis::{clients as redis_clients, version as redis_version};
 pub(crate) use self::workers::{DONE as BUS_DONE, Setup as WorkersSetup};
@@ -63,6 +66,9 @@ pub(crate) enum Server {
     BunWs,
     Writes,
     UptickPublish,
+    UptickSocketIo,
+    Socketioxide,
+    NodeSocketIo,
     Workers(WorkersSetup),
     Redis,
 }
@@ -107,6 +113,10 @@ impl Server {
     /// The servers that send one message to many, in the order of the table; the floor first.
     pub(crate) const PUBLISHING: &[Self] = &[Self::Writes, Self::UptickPublish];
 
+    /// The Socket.IO servers, in the order of the table; ours, to which the others are compared, first.
+    pub(crate) const SOCKETIO: &[Self] =
+        &[Self::UptickSocketIo, Self::Socketioxide, Self::NodeSocketIo];
+
     /// The name in tables and on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -135,6 +145,9 @@ impl Server {
             Self::BunWs => "bun-ws",
             Self::Writes => "writes",
             Self::UptickPublish => "uptick-publish",
+            Self::UptickSocketIo => "uptick-socketio",
+            Self::Socketioxide => "socketioxide",
+            Self::NodeSocketIo => "node-socketio",
             Self::Workers(setup) => setup.name(),
             Self::Redis => "redis",
         }
@@ -149,6 +162,7 @@ impl Server {
             Self::HTTPS,
             Self::WEBSOCKET,
             Self::PUBLISHING,
+            Self::SOCKETIO,
             &[Self::Redis],
         ];
         let workers = WorkersSetup::ALL.iter().map(|setup| Self::Workers(*setup));
@@ -166,6 +180,8 @@ impl Server {
             Self::UptickPublish => Some("uptick-websocket"),
             Self::Workers(_) => Some("uptick-workers"),
             Self::Node | Self::NodeWs | Self::Bun | Self::BunWs | Self::Redis => None,
+            // They have dependencies of their own.
+            Self::Socketioxide | Self::NodeSocketIo => None,
             _ => Some(self.name()),
         }
     }
@@ -174,17 +190,19 @@ impl Server {
     pub(crate) fn is_native(self) -> bool {
         !matches!(
             self,
-            Self::Node | Self::NodeWs | Self::Bun | Self::BunWs | Self::Redis
+            Self::Node | Self::NodeWs | Self::NodeSocketIo | Self::Bun | Self::BunWs | Self::Redis
         )
     }
 
-    /// Returns whether this machine has what the server needs: all are in this program, except node, its package, Bun and Redis.
+    /// Returns whether this machine has what the server needs: all are in this program, except node, its packages, socketioxide, Bun and Redis.
     pub(crate) fn is_installed(self) -> bool {
         match self {
             Self::Node => node_version().is_some(),
             Self::NodeWs => node_version().is_some() && node_ws_version().is_some(),
             Self::Bun | Self::BunWs => bun_version().is_some(),
             Self::Redis => redis_version().is_some(),
+            Self::Socketioxide => socketio::socketioxide::is_built(),
+            Self::NodeSocketIo => node_version().is_some() && node_socketio_version().is_some(),
             _ => true,
         }
     }
@@ -223,6 +241,9 @@ impl Server {
             Self::BunWs => websocket::bun::serve(),
             Self::Writes => websocket::writes::serve(),
             Self::UptickPublish => websocket::uptick::publish(),
+            Self::UptickSocketIo => socketio::uptick::serve(),
+            Self::Socketioxide => socketio::socketioxide::serve(),
+            Self::NodeSocketIo => socketio::node::serve(),
             Self::Workers(setup) => workers::serve(setup),
             Self::Redis => workers::redis::serve(),
         }

@@ -1,0 +1,159 @@
+//! One client: its handshake, and the packets that it expects.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+use rustix::net::sockopt::{self, Timeout};
+
+use super::super::socket::{Dialer, receive, send};
+use super::super::{PATIENCE, frames};
+
+const PATH: &str = "/socket.io/?EIO=4&transport=websocket";
+
+/// Bytes read at a time.
+const BUFFER: usize = 64 * 1024;
+
+/// Everything in a handshake is shorter.
+const HANDSHAKE: usize = 4096;
+
+/// A client that has not joined a namespace yet.
+pub(super) struct Opening {
+    socket: OwnedFd,
+    received: Vec<u8>,
+}
+
+impl Opening {
+    /// Connects, and sends the request for the WebSocket.
+    pub(super) fn connect(dialer: &mut Dialer) -> Result<Self> {
+        let socket = dialer.connect()?;
+        sockopt::set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+        send(&socket, frames::request(PATH).as_bytes())?;
+        Ok(Self {
+            socket,
+            received: Vec::new(),
+        })
+    }
+
+    /// Waits for the packet that opens the session, and sends the one that joins a namespace.
+    pub(super) fn join(&mut self, namespace: &str) -> Result<()> {
+        let head = loop {
+            match memchr::memmem::find(&self.received, b"\r\n\r\n") {
+                Some(end) => break end + 4,
+                None => self.read()?,
+            }
+        };
+        ensure!(
+            frames::is_open(&self.received[..head])?,
+            "the WebSocket is not open"
+        );
+        self.received.drain(..head);
+        let opened = self.message()?;
+        ensure!(opened.starts_with(b"0{"), "no packet opens the session");
+        let packet = format!("40{namespace}");
+        send(&self.socket, &frames::from_client(packet.as_bytes()))
+    }
+
+    /// Waits until the namespace is joined.
+    pub(super) fn joined(mut self, namespace: &str) -> Result<Client> {
+        let joined = self.message()?;
+        let expected = format!("40{namespace}{{\"sid\":\"");
+        ensure!(
+            joined.starts_with(expected.as_bytes()),
+            "the namespace is not joined: {}",
+            String::from_utf8_lossy(&joined)
+        );
+        ensure!(self.received.is_empty(), "more came than was asked for");
+        Ok(Client {
+            socket: self.socket,
+            received: 0,
+        })
+    }
+
+    /// The next message.
+    fn message(&mut self) -> Result<Vec<u8>> {
+        loop {
+            let bounds = match self.received[..] {
+                [0x81, length @ 0..126, ..] => Some((2, usize::from(length))),
+                [0x81, 126, high, low, ..] => {
+                    Some((4, usize::from(u16::from_be_bytes([high, low]))))
+                }
+                [] | [0x81] | [0x81, 126, ..] => None,
+                _ => bail!("a frame is not text, or long"),
+            };
+            if let Some((head, length)) = bounds
+                && self.received.len() >= head + length
+            {
+                return Ok(self.received.drain(..head + length).skip(head).collect());
+            }
+            self.read()?;
+        }
+    }
+
+    fn read(&mut self) -> Result<()> {
+        let mut buffer = [0; HANDSHAKE];
+        let length = loop {
+            match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::empty()) {
+                Ok((0, _)) => bail!("the server closed a connection during the handshake"),
+                Ok((length, _)) => break length,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error).context("reading a handshake failed"),
+            }
+        };
+        self.received.extend(&buffer[..length]);
+        ensure!(self.received.len() <= HANDSHAKE, "a handshake is too long");
+        Ok(())
+    }
+}
+
+/// A client that has joined a namespace.
+pub(super) struct Client {
+    socket: OwnedFd,
+    /// The number of expected bytes that have come.
+    received: usize,
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Where received bytes are compared with the expected ones; all clients share it.
+pub(super) struct Buffer(Box<[u8]>);
+
+impl Buffer {
+    pub(super) fn new() -> Self {
+        Self(vec![0; BUFFER].into_boxed_slice())
+    }
+}
+
+impl Client {
+    /// Opens a client in a namespace: `""`, or a name with a comma behind it.
+    pub(super) fn open(dialer: &mut Dialer, namespace: &str) -> Result<Self> {
+        let mut opening = Opening::connect(dialer)?;
+        opening.join(namespace)?;
+        opening.joined(namespace)
+    }
+
+    /// Sends a packet.
+    pub(super) fn send(&self, packet: &str) -> Result<()> {
+        send(&self.socket, &frames::from_client(packet.as_bytes()))
+    }
+
+    /// Reads what has come, which has to be the next part of `expected`. Returns whether all of it has come; the next call then begins anew.
+    pub(super) fn collect(&mut self, expected: &[u8], buffer: &mut Buffer) -> Result<bool> {
+        let length = receive(&self.socket, &mut buffer.0)?;
+        let end = self.received + length;
+        if expected.get(self.received..end) != Some(&buffer.0[..length]) {
+            bail!(
+                "{length} bytes are not what had to come: {:?}",
+                String::from_utf8_lossy(&buffer.0[..length.min(200)])
+            );
+        }
+        let complete = end == expected.len();
+        self.received = if complete { 0 } else { end };
+        Ok(complete)
+    }
+}
