@@ -204,3 +204,14 @@ impl ClientProtocol for Peer {
         self.end(reason.into());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_of_an_idle_client_stays_small() {
+        let size = size_of::<Peer>();
+        assert!(size <= 88, "{size} bytes");
+    }
+}

@@ -41,7 +41,7 @@ impl Clients {
         self.next += count;
         let expected: Vec<u8> = (first..self.next).flat_map(event).collect();
         self.control
-            .send(&format!(r#"42{CONTROL}["burst",[{first},{count}]]"#))?;
+            .send(&format!(r#"42{CONTROL}["burst",{first},{count}]"#))?;
         let mut missing = self.all.len();
         while missing > 0 {
             for key in self.waiter.wait()? {

@@ -15,6 +15,10 @@ const PATH: &str = "/socket.io/?EIO=4&transport=websocket";
 /// Bytes read at a time.
 const BUFFER: usize = 64 * 1024;
 
+/// The frames of a ping and a pong of Engine.IO. One server sends its first ping at once.
+const PING: &[u8] = b"\x81\x012";
+const PONG: &[u8] = b"3";
+
 /// Everything in a handshake is shorter.
 const HANDSHAKE: usize = 4096;
 
@@ -64,6 +68,10 @@ impl Opening {
             "the namespace is not joined: {}",
             String::from_utf8_lossy(&joined)
         );
+        if self.received == PING {
+            self.received.clear();
+            self.pong()?;
+        }
         ensure!(self.received.is_empty(), "more came than was asked for");
         Ok(Client {
             socket: self.socket,
@@ -71,9 +79,17 @@ impl Opening {
         })
     }
 
-    /// The next message.
+    fn pong(&self) -> Result<()> {
+        send(&self.socket, &frames::from_client(PONG))
+    }
+
+    /// The next message, pings aside.
     fn message(&mut self) -> Result<Vec<u8>> {
         loop {
+            if self.received.starts_with(PING) {
+                self.received.drain(..PING.len());
+                self.pong()?;
+            }
             let bounds = match self.received[..] {
                 [0x81, length @ 0..126, ..] => Some((2, usize::from(length))),
                 [0x81, 126, high, low, ..] => {
@@ -145,14 +161,30 @@ impl Client {
     /// Reads what has come, which has to be the next part of `expected`. Returns whether all of it has come; the next call then begins anew.
     pub(super) fn collect(&mut self, expected: &[u8], buffer: &mut Buffer) -> Result<bool> {
         let length = receive(&self.socket, &mut buffer.0)?;
-        let end = self.received + length;
-        if expected.get(self.received..end) != Some(&buffer.0[..length]) {
+        let bytes = &buffer.0[..length];
+        let ping = match expected.get(self.received..self.received + length) {
+            Some(next) if next == bytes => None,
+            _ => memchr::memmem::find(bytes, PING),
+        };
+        let Some(at) = ping else {
+            return self.received(bytes, expected);
+        };
+        // Events are ASCII, so that nothing else has these bytes.
+        let rest = [&bytes[..at], &bytes[at + PING.len()..]].concat();
+        send(&self.socket, &frames::from_client(PONG))?;
+        self.received(&rest, expected)
+    }
+
+    fn received(&mut self, bytes: &[u8], expected: &[u8]) -> Result<bool> {
+        let end = self.received + bytes.len();
+        if expected.get(self.received..end) != Some(bytes) {
             bail!(
-                "{length} bytes are not what had to come: {:?}",
-                String::from_utf8_lossy(&buffer.0[..length.min(200)])
+                "{} bytes are not what had to come: {:?}",
+                bytes.len(),
+                String::from_utf8_lossy(&bytes[..bytes.len().min(200)])
             );
         }
-        let complete = end == expected.len();
+        let complete = end == expected.len() && !bytes.is_empty();
         self.received = if complete { 0 } else { end };
         Ok(complete)
     }

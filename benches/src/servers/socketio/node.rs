@@ -22,7 +22,7 @@ io.on('connection', (socket) => {
   socket.on('echo', (text, ack) => ack(text));
 });
 io.of('/control').on('connection', (socket) => {
-  socket.on('burst', ([first, count]) => {
+  socket.on('burst', (first, count) => {
     for (let number = first; number < first + count; number++) {
       io.emit('message', String(number).padStart(20, '0'));
     }

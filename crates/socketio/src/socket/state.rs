@@ -356,3 +356,14 @@ impl SocketState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_of_an_idle_socket_stays_small() {
+        let size = size_of::<SocketState>();
+        assert!(size <= 160, "{size} bytes");
+    }
+}

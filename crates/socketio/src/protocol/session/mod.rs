@@ -61,12 +61,12 @@ pub struct Session {
     poll: bool,
     post: Post,
     /// The packets of the POST request that are left.
-    incoming: Option<Payload>,
+    incoming: Option<Box<Payload>>,
     /// Whether there is a WebSocket: the transport, or a candidate for it.
     websocket: bool,
     /// Whether the WebSocket takes no frames.
     blocked: bool,
-    upgrade: Option<Upgrade>,
+    upgrade: Option<Box<Upgrade>>,
     heartbeat: Heartbeat,
     /// The time at which a session that is being closed is given up.
     close_by: Option<Instant>,
@@ -332,7 +332,7 @@ impl Session {
             State::Closing => self.heartbeat.pong_by(),
             State::Closed => return None,
         };
-        let upgrade = self.upgrade.as_ref().map(Upgrade::deadline);
+        let upgrade = self.upgrade.as_deref().map(Upgrade::deadline);
         [heartbeat, upgrade, self.close_by]
             .into_iter()
             .flatten()
@@ -399,7 +399,7 @@ impl Session {
         match Payload::new(body, self.options.max_payload) {
             Ok(payload) => {
                 self.post = Post::Delivering;
-                self.incoming = Some(payload);
+                self.incoming = Some(Box::new(payload));
             }
             Err(ParseError::TooLarge { .. }) => self.on_post_failed(PostFailure::TooLarge),
             Err(_) => self.fail(CloseReason::ParseError),

@@ -37,10 +37,10 @@ impl Session {
         self.websocket = true;
         self.blocked = false;
         let complete_by = self.now + self.options.upgrade_timeout;
-        self.upgrade = Some(Upgrade {
+        self.upgrade = Some(Box::new(Upgrade {
             complete_by,
             check_at: None,
-        });
+        }));
     }
 
     /// A message of a WebSocket that is not the transport yet.
