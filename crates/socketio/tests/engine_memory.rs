@@ -135,7 +135,9 @@ fn idle_clients_take_little_memory_and_give_it_back() {
             (each, live() - before)
         };
         round();
+        // A table grows once more, or not, as the hashes of the ids fall; what leaks is left each time.
         let (each, left) = round();
+        let left = left.min(round().1);
         assert!(each < limit, "{name}: {each} bytes for each client");
         assert!(left < 4096, "{name}: {left} bytes are left");
     }
