@@ -82,7 +82,7 @@ enum Missing {
     Number(usize),
 }
 
-/// The gathered responses, and who waits for them.
+/// The gathered responses, and their receiver.
 pub(crate) enum Answers {
     /// Acknowledgements of clients.
     Acks(Vec<Value>, Resolver<Gathered<Value>>),

@@ -172,10 +172,10 @@ pub enum AckError {
     Arguments(String),
 }
 
-/// Not all sockets have acknowledged a broadcast, or not all servers have answered a request, in time.
+/// Missing responses: not all sockets have acknowledged a broadcast, or not all servers have responded to a request, in time.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("waiting for the answers to a broadcast failed: the operation has timed out after {} answers", .received.len())]
+#[error("waiting for the responses to a broadcast or request failed: it timed out after {} of them", .received.len())]
 pub struct Incomplete<T> {
-    /// The answers that were received.
+    /// The responses that were received.
     pub received: Vec<T>,
 }

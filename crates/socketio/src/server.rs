@@ -210,7 +210,8 @@ impl SocketIo {
 
     /// Closes the server: disconnects all sockets with the reason `server shutting down`, and their connections when what is queued was sent. New clients are refused.
     ///
-    /// The HTTP server goes on; [`HttpServer::shutdown`] closes both.
+    /// The HTTP server goes on; [`HttpServer::shutdown`] closes both. The routes of the closed server stay: requests to its path are refused, and another server cannot
+    /// be mounted there.
     pub fn close(self) {
         if let Some(state) = self.state() {
             state.close();

@@ -124,7 +124,7 @@ fn attach(state: &Rc<ClientState>, ws: WebSocket) {
 }
 
 impl ClientState {
-    /// Returns whether a WebSocket is that of the session. One that was closed, or replaced, is not heard any more.
+    /// Returns whether a WebSocket is that of the session. Events of one that was closed or replaced are ignored.
     fn has(&self, ws: WebSocket) -> bool {
         self.websocket() == Some(WebSocketHandle::Local(ws))
     }

@@ -2,7 +2,8 @@
 
 use uptick_emitter::Emitter;
 use uptick_socketio::engine::{Client, CloseReason};
-use uptick_socketio::{DisconnectReason, Sent, Socket};
+use uptick_socketio::{DisconnectReason, Sent, Socket, SocketIo};
+use uptick_websocket::test;
 
 use crate::support::{Fixture, Log, last_socket, run, until};
 
@@ -171,5 +172,25 @@ fn the_client_below_a_socket_emits_its_end() {
                 "transport close"
             ]
         );
+    });
+}
+
+#[test]
+fn the_path_of_a_closed_server_refuses_clients_and_stays_taken() {
+    run(async {
+        let server = Fixture::new();
+        server.io.close();
+        let path = "/socket.io/?EIO=4&transport=websocket";
+        assert!(test::connect(server.http, path).await.is_err());
+        let mounted = std::panic::catch_unwind(|| {
+            server.http.mount("/socket.io/", &SocketIo::new());
+        });
+        assert!(mounted.is_err());
+        // At another path, a new server works.
+        let io = SocketIo::new();
+        server.http.mount("/new/", &io);
+        let path = "/new/?EIO=4&transport=websocket";
+        test::connect(server.http, path).await.unwrap();
+        until(|| io.clients_count() == 1).await;
     });
 }
