@@ -35,7 +35,7 @@ pub struct Broadcast {
     except: Option<Socket>,
     flags: Flags,
     timeout: Option<Duration>,
-    /// Nobody is addressed: the list of rooms was empty.
+    /// No socket is addressed: the list of rooms was empty.
     is_empty: bool,
 }
 
@@ -66,7 +66,7 @@ impl Broadcast {
         self
     }
 
-    /// Adds the sockets in any of several rooms. An empty list adds no socket: without another room, nobody is addressed.
+    /// Adds the sockets in any of several rooms. An empty list adds no socket: without another room, no socket is addressed.
     ///
     /// # Examples
     ///
@@ -75,7 +75,7 @@ impl Broadcast {
     ///
     /// let io = SocketIo::new();
     /// let followers: Vec<String> = Vec::new();
-    /// assert_eq!(io.broadcast().to_any(&followers).emit("news", "nobody gets this"), 0);
+    /// assert_eq!(io.broadcast().to_any(&followers).emit("news", "not sent"), 0);
     /// ```
     pub fn to_any<R: AsRef<str>>(mut self, rooms: impl IntoIterator<Item = R>) -> Broadcast {
         self.is_empty |= self.target.rooms.is_empty();
@@ -84,7 +84,7 @@ impl Broadcast {
         self
     }
 
-    /// Returns the namespace, or those that a pattern has created; none if nobody is addressed.
+    /// Returns the namespace, or those that a pattern has created; none if no socket is addressed.
     fn states(&self) -> SmallVec<[Rc<NamespaceState>; 1]> {
         match self.is_empty {
             true => SmallVec::new(),

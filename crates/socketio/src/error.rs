@@ -110,7 +110,7 @@ impl Refusal {
         }
     }
 
-    /// Sets additional data for the client. What cannot be serialized becomes `null`. Default: none.
+    /// Sets additional data for the client. A value that cannot be serialized becomes `null`. Default: none.
     #[must_use]
     pub fn with_data<T: Serialize + ?Sized>(mut self, data: &T) -> Refusal {
         self.data = Some(Value::of(data).unwrap_or_default());

@@ -92,7 +92,7 @@ impl Recovered {
     }
 }
 
-/// What a client that comes back sends.
+/// The authentication data of a client that comes back.
 #[derive(Deserialize)]
 pub(crate) struct Claim {
     pub(crate) pid: String,
@@ -199,7 +199,7 @@ impl Recovery {
         })
     }
 
-    /// Takes over the state of a client from another server. What it has missed is logged for it, with offsets of this server.
+    /// Takes over the state of a client from another server. The events that it has missed are logged for it, with offsets of this server.
     pub(crate) fn take_over(&mut self, claim: Claim, session: RemoteSession) -> Option<Recovered> {
         let (id, pid) = (SocketId::parse(&session.id)?, SocketId::parse(&claim.pid)?);
         let entry = Entry {

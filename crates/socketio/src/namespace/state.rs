@@ -31,7 +31,7 @@ pub(crate) struct NamespaceState {
     pub(crate) server_side: RefCell<NamedListeners<AckContext>>,
     middlewares: RefCell<Vec<ConnectMiddleware>>,
     pub(crate) rooms: RefCell<Rooms>,
-    /// Removes the namespace when nobody can come back to it any more.
+    /// The timer that removes the namespace when no client can come back to it.
     removal: Cell<Option<Timer>>,
     /// The number of sockets that are in middleware.
     pub(super) connecting: Cell<usize>,

@@ -30,7 +30,7 @@ pub(crate) struct SocketState {
     pub(crate) client: Client,
     peer: Weak<Peer>,
     pub(crate) namespace: Rc<NamespaceState>,
-    /// What the client has sent to authenticate itself.
+    /// The authentication data of the client.
     pub(super) auth: Option<Box<Data>>,
     pub(crate) phase: Cell<Phase>,
     pub(super) recovered: bool,
@@ -202,7 +202,7 @@ impl SocketState {
         self.forget();
     }
 
-    /// Disconnects the socket, and tells the client.
+    /// Disconnects the socket, and sends DISCONNECT to the client.
     pub(crate) fn leave_namespace(&self, reason: DisconnectReason) {
         if self.phase.get() != Phase::Connected {
             return;

@@ -177,7 +177,7 @@ fn sockets_are_moved_listed_and_disconnected_together() {
 }
 
 #[test]
-fn an_empty_list_of_rooms_addresses_nobody() {
+fn an_empty_list_of_rooms_addresses_no_socket() {
     run(async {
         let server = Fixture::new();
         let _clients = in_rooms(server, ["a", "b", ""]).await;

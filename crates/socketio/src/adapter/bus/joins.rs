@@ -17,7 +17,7 @@ pub(super) struct PendingJoins {
     overflowed: bool,
 }
 
-/// What a worker has confirmed. A message is applied after all before it.
+/// The last message that a worker has confirmed. A message is applied after all before it.
 #[derive(Debug)]
 struct Confirmations {
     requested: u64,

@@ -21,7 +21,7 @@ use crate::tag;
 /// Longer than anything takes that works.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a namespace was passed.
+/// A call of a namespace.
 #[derive(Clone, Debug, PartialEq)]
 enum Entry {
     Message(String, ClusterMessage),

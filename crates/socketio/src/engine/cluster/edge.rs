@@ -186,7 +186,7 @@ impl Cluster {
         }
     }
 
-    /// Ends an exchange whose client has gone, and tells the owner.
+    /// Ends an exchange whose client has gone, and notifies the owner.
     fn end_exchange(&self, number: u64, kind: Kind, body: &[u8]) {
         self.tell(number, kind, body);
         self.exchanges.borrow_mut().remove(&number);

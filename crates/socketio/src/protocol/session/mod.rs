@@ -210,7 +210,7 @@ impl Session {
         self.queue.pop()
     }
 
-    /// Receives a message of the WebSocket. What it returns has to be delivered at once; `None` if there is nothing to deliver, or
+    /// Receives a message of the WebSocket. The returned message has to be delivered at once; `None` if there is nothing to deliver, or
     /// [actions](Session::next_action) say what to do.
     ///
     /// It is a shorter way than [`Input::WebSocketMessage`] for the usual case: no action is made of a message.
