@@ -11,7 +11,7 @@ use crate::adapter::{ClusterMessage, RemoteSocket, Target};
 use crate::cluster::joined;
 use crate::error::Incomplete;
 use crate::namespace::{Flags, NamespaceState};
-use crate::{Namespace, Reply, Socket, ToArguments};
+use crate::{Namespace, Promise, Socket, ToArguments};
 
 /// The sockets that an operation is for: those of a namespace, in rooms, without others.
 ///
@@ -149,7 +149,7 @@ impl Broadcast {
         &self,
         event: &str,
         arguments: &A,
-    ) -> Reply<Result<Vec<T>, Incomplete<T>>> {
+    ) -> Promise<Result<Vec<T>, Incomplete<T>>> {
         joined(self.states().iter().map(|state| {
             state.broadcast_with_ack(
                 event,
@@ -168,7 +168,7 @@ impl Broadcast {
     ///
     /// [`Incomplete`] with the sockets that are known, if a server does not respond within
     /// [`request_timeout`](crate::SocketIoOptions::request_timeout).
-    pub fn fetch_sockets(&self) -> Reply<Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>>> {
+    pub fn fetch_sockets(&self) -> Promise<Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>>> {
         let local = self.flags.local;
         joined(
             self.states()

@@ -10,8 +10,8 @@ use uptick_event_loop::{Timer, add_timer, spawn};
 
 use crate::adapter::{ClusterResponse, RemoteSession, RemoteSocket, Servers};
 use crate::error::Incomplete;
+use crate::promise::{Promise, Resolver};
 use crate::protocol::Value;
-use crate::reply::{Reply, Resolver};
 
 /// The result of a request: all responses, or those that were received in time.
 pub(crate) type Gathered<T> = Result<Vec<T>, Vec<T>>;
@@ -292,15 +292,15 @@ fn gathered<T>(values: Vec<T>, complete: bool) -> Gathered<T> {
 
 /// Returns the results of several namespaces as one.
 pub(crate) fn joined<T: 'static>(
-    replies: impl IntoIterator<Item = Reply<Result<Vec<T>, Incomplete<T>>>>,
-) -> Reply<Result<Vec<T>, Incomplete<T>>> {
+    replies: impl IntoIterator<Item = Promise<Result<Vec<T>, Incomplete<T>>>>,
+) -> Promise<Result<Vec<T>, Incomplete<T>>> {
     let mut replies: Vec<_> = replies.into_iter().collect();
     if replies.len() < 2 {
         let only = replies.pop();
-        return only.unwrap_or_else(|| Reply::ready(Ok(Vec::new())));
+        return only.unwrap_or_else(|| Promise::ready(Ok(Vec::new())));
     }
     // As a task, which needs no stack for each of them.
-    let (reply, resolver) = Reply::pending();
+    let (promise, resolver) = Promise::pending();
     spawn(async move {
         let mut values = Vec::new();
         let mut is_complete = true;
@@ -313,7 +313,7 @@ pub(crate) fn joined<T: 'static>(
             false => Err(Incomplete { received: values }),
         });
     });
-    reply
+    promise
 }
 
 #[cfg(test)]
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn the_results_of_many_namespaces_are_joined() {
-        let pending = (0..100_000).map(|_| Reply::pending());
+        let pending = (0..100_000).map(|_| Promise::pending());
         let (replies, resolvers): (Vec<_>, Vec<_>) = pending.unzip();
         let all = block_on(async move {
             let all = joined(replies);

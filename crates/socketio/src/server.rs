@@ -13,7 +13,7 @@ use uptick_http::{HttpServer, Mount};
 use crate::engine::EngineIo;
 use crate::namespace::IntoConnectMiddleware;
 use crate::{
-    Ack, Broadcast, EventListenerId, FromArguments, Incomplete, Namespace, RemoteSocket, Reply,
+    Ack, Broadcast, EventListenerId, FromArguments, Incomplete, Namespace, Promise, RemoteSocket,
     Socket, SocketIoOptions, ToArguments,
 };
 
@@ -170,7 +170,7 @@ impl SocketIo {
     /// # Errors
     ///
     /// [`Incomplete`] with the sockets that are known, if a server does not respond in time.
-    pub fn fetch_sockets(self) -> Reply<Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>>> {
+    pub fn fetch_sockets(self) -> Promise<Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>>> {
         self.of("/").fetch_sockets()
     }
 

@@ -19,7 +19,7 @@ pub use message::{ClusterMessage, ClusterResponse, RemoteSession, RemoteSocket, 
 use std::fmt;
 use std::rc::Rc;
 
-use crate::{Namespace, Reply};
+use crate::{Namespace, Promise};
 
 /// Carries the messages of a namespace to other servers.
 ///
@@ -37,7 +37,7 @@ pub trait Adapter {
     fn publish(&self, message: &ClusterMessage);
 
     /// Sends a message with a request id to the other servers. Returns those that will respond to it.
-    fn request(&self, message: &ClusterMessage) -> Reply<Servers>;
+    fn request(&self, message: &ClusterMessage) -> Promise<Servers>;
 
     /// Sends a response to the server `to`, from which a message with a request id was received.
     fn respond(&self, to: &str, response: &ClusterResponse);

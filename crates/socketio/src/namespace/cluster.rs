@@ -12,10 +12,10 @@ use crate::arguments::{FromArguments, ToArguments};
 use crate::cluster::{Answers, Gathered, Request};
 use crate::error::{DisconnectReason, Incomplete};
 use crate::listeners::{Received, emit};
+use crate::promise::Promise;
 use crate::protocol::Value;
 use crate::protocol::packet::{Arguments, Data, Encoded};
 use crate::recovery::{Claim, Recovered};
-use crate::reply::Reply;
 use crate::socket::{AckContext, PendingAck};
 use crate::{Parser, Socket};
 
@@ -211,13 +211,13 @@ impl NamespaceState {
         except: Option<Socket>,
         local: bool,
         timeout: Option<Duration>,
-    ) -> Reply<Result<Vec<T>, Incomplete<T>>> {
+    ) -> Promise<Result<Vec<T>, Incomplete<T>>> {
         let Some(packet) = self.encode(event, arguments) else {
-            return Reply::ready(Err(Incomplete {
+            return Promise::ready(Err(Incomplete {
                 received: Vec::new(),
             }));
         };
-        let (reply, resolver) = Reply::pending();
+        let (promise, resolver) = Promise::pending();
         let ack_timeout = self
             .server()
             .map_or(NO_TIMEOUT, |server| server.options.ack_timeout);
@@ -245,7 +245,7 @@ impl NamespaceState {
         );
         await_servers(&request, servers);
         self.forget_when_done(id, &request);
-        reply.map(typed)
+        promise.map(typed)
     }
 
     pub(crate) fn fetch_sockets(
@@ -253,8 +253,8 @@ impl NamespaceState {
         target: &Target,
         except: Option<Socket>,
         local: bool,
-    ) -> Reply<Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>>> {
-        let (reply, resolver) = Reply::pending();
+    ) -> Promise<Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>>> {
+        let (promise, resolver) = Promise::pending();
         let own = self.sockets_here(target, except);
         let timeout = self.request_timeout();
         let (id, request) = self.begin(Answers::Sockets(own, resolver), timeout);
@@ -264,18 +264,18 @@ impl NamespaceState {
         });
         await_servers(&request, servers);
         self.forget_when_done(id, &request);
-        reply.map(|gathered| gathered.map_err(|received| Incomplete { received }))
+        promise.map(|gathered| gathered.map_err(|received| Incomplete { received }))
     }
 
     /// Asks other servers for the state of a client that has come back. `None` if there are none, or the client does not claim any.
     pub(super) fn recover_elsewhere(
         self: &Rc<Self>,
         auth: Option<&Data>,
-    ) -> Option<Reply<Option<Recovered>>> {
+    ) -> Option<Promise<Option<Recovered>>> {
         self.recovery.as_ref()?;
         self.adapter()?;
         let claim = Claim::of(auth)?;
-        let (reply, resolver) = Reply::pending();
+        let (promise, resolver) = Promise::pending();
         let (id, request) = self.begin(Answers::Session(None, resolver), self.request_timeout());
         let servers = self.request(false, || ClusterMessage::RestoreSession {
             pid: claim.pid.clone(),
@@ -285,7 +285,7 @@ impl NamespaceState {
         await_servers(&request, servers);
         self.forget_when_done(id, &request);
         let namespace = self.handle();
-        Some(reply.map(move |session| {
+        Some(promise.map(move |session| {
             let namespace = namespace.state()?;
             let recovery = namespace.recovery.as_ref()?;
             recovery.borrow_mut().take_over(claim, session?)
@@ -305,13 +305,13 @@ impl NamespaceState {
         self: &Rc<Self>,
         event: &str,
         arguments: &A,
-    ) -> Reply<Result<Vec<T>, Incomplete<T>>> {
+    ) -> Promise<Result<Vec<T>, Incomplete<T>>> {
         let Some(packet) = self.encode(event, arguments) else {
-            return Reply::ready(Err(Incomplete {
+            return Promise::ready(Err(Incomplete {
                 received: Vec::new(),
             }));
         };
-        let (reply, resolver) = Reply::pending();
+        let (promise, resolver) = Promise::pending();
         let timeout = self.request_timeout();
         let (id, request) = self.begin(Answers::ServerSide(Vec::new(), resolver), timeout);
         let servers = self.request(false, || ClusterMessage::ServerSideEmit {
@@ -320,7 +320,7 @@ impl NamespaceState {
         });
         await_servers(&request, servers);
         self.forget_when_done(id, &request);
-        reply.map(|gathered: Gathered<Value>| {
+        promise.map(|gathered: Gathered<Value>| {
             let parse = |value: Value| T::from_arguments(&Arguments::of_values(vec![value])).ok();
             parsed(gathered, parse)
         })
@@ -340,10 +340,10 @@ impl NamespaceState {
     }
 
     /// Sends a request to other servers, if there is an adapter; returns those that will respond.
-    fn request(&self, local: bool, message: impl FnOnce() -> ClusterMessage) -> Reply<Servers> {
+    fn request(&self, local: bool, message: impl FnOnce() -> ClusterMessage) -> Promise<Servers> {
         match self.adapter().filter(|_| !local) {
             Some(adapter) => adapter.request(&message()),
-            None => Reply::ready(Servers::Known(Vec::new())),
+            None => Promise::ready(Servers::Known(Vec::new())),
         }
     }
 
@@ -407,7 +407,7 @@ impl NamespaceState {
     }
 }
 
-fn await_servers(request: &Rc<Request>, servers: Reply<Servers>) {
+fn await_servers(request: &Rc<Request>, servers: Promise<Servers>) {
     let request = Rc::clone(request);
     servers.then(move |servers| request.expect_servers(servers));
 }

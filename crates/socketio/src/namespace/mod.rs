@@ -30,7 +30,7 @@ use crate::cluster::joined;
 use crate::error::Incomplete;
 use crate::listeners::{EventListenerId, Place};
 use crate::{
-    Ack, Broadcast, FromArguments, RemoteSocket, Reply, Socket, SocketId, SocketIo, ToArguments,
+    Ack, Broadcast, FromArguments, Promise, RemoteSocket, Socket, SocketId, SocketIo, ToArguments,
 };
 
 /// A namespace: sockets that are addressed together, over connections that namespaces share.
@@ -227,7 +227,7 @@ impl Namespace {
     ///
     /// # Errors
     /// [`Incomplete`] with the sockets that are known, if a server does not respond within [`request_timeout`](crate::SocketIoOptions::request_timeout).
-    pub fn fetch_sockets(self) -> Reply<Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>>> {
+    pub fn fetch_sockets(self) -> Promise<Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>>> {
         self.broadcast().fetch_sockets()
     }
 
@@ -246,7 +246,7 @@ impl Namespace {
         self,
         event: &str,
         arguments: &A,
-    ) -> Reply<Result<Vec<T>, Incomplete<T>>> {
+    ) -> Promise<Result<Vec<T>, Incomplete<T>>> {
         let states = self.states();
         joined(
             states

@@ -6,7 +6,7 @@ use uptick_websocket::Sent;
 
 use super::{PendingAck, Socket};
 use crate::error::AckError;
-use crate::{FromArguments, Reply, ToArguments};
+use crate::{FromArguments, Promise, ToArguments};
 
 /// An emission to one client with options: [`Socket::volatile`] and [`Socket::timeout`] return it.
 ///
@@ -65,8 +65,8 @@ impl Emission {
         self,
         event: &str,
         arguments: &A,
-    ) -> Reply<Result<T, AckError>> {
-        let (reply, resolver) = Reply::pending();
+    ) -> Promise<Result<T, AckError>> {
+        let (promise, resolver) = Promise::pending();
         let callback: PendingAck = Box::new(move |acknowledged| {
             resolver.resolve(acknowledged.and_then(|arguments| {
                 T::from_arguments(&arguments)
@@ -79,6 +79,6 @@ impl Emission {
             }
             None => callback(Err(AckError::Disconnected)),
         }
-        reply
+        promise
     }
 }

@@ -34,7 +34,7 @@ use crate::listeners::{EventListenerId, Place, Received};
 use crate::protocol::Value;
 use crate::protocol::packet::{Arguments, EncodeError};
 use crate::protocol::session::Transport;
-use crate::{Broadcast, FromArguments, Namespace, Reply, SocketId, ToArguments};
+use crate::{Broadcast, FromArguments, Namespace, Promise, SocketId, ToArguments};
 
 /// A client in a namespace.
 ///
@@ -368,7 +368,7 @@ impl Socket {
         self,
         event: &str,
         arguments: &A,
-    ) -> Reply<Result<T, AckError>> {
+    ) -> Promise<Result<T, AckError>> {
         Emission::of(self).emit_with_ack(event, arguments)
     }
 

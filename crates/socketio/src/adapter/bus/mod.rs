@@ -34,7 +34,7 @@ use self::inbox::{Inbox, Received};
 use self::joins::PendingJoins;
 use self::topics::{RoomSubscriptions, Topics};
 use super::{Adapter, AdapterFactory, AdapterSink, ClusterMessage, ClusterResponse, Servers};
-use crate::Reply;
+use crate::Promise;
 use crate::socket_id::fill;
 use crate::tag;
 
@@ -211,13 +211,13 @@ impl Adapter for BusAdapter {
         }
     }
 
-    fn request(&self, message: &ClusterMessage) -> Reply<Servers> {
+    fn request(&self, message: &ClusterMessage) -> Promise<Servers> {
         // Before the message: a worker that subscribes in between, on another thread, receives it and is not waited for. One that leaves is reported.
         let servers = Bus::of_thread().remote_subscribers(&self.shared.topics.all);
         if !servers.is_empty() {
             self.publish(message);
         }
-        Reply::ready(Servers::Known(
+        Promise::ready(Servers::Known(
             servers.into_iter().map(|id| id.to_string()).collect(),
         ))
     }

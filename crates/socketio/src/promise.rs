@@ -1,4 +1,4 @@
-//! Results that come later.
+//! Promises: results of operations that complete later.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// A result that comes later: a future, and a callback for those who do not await it.
+/// The result of an operation that completes later: a future, which also takes a callback.
 ///
-/// The operation has begun already, and goes on when the reply is dropped.
+/// The operation has begun already, and goes on when the promise is dropped.
 ///
 /// # Examples
 ///
@@ -17,15 +17,15 @@ use std::task::{Context, Poll, Waker};
 /// use uptick_socketio::{AckError, Socket};
 ///
 /// fn ask(socket: Socket) {
-///     let reply = socket.timeout(Duration::from_secs(5)).emit_with_ack("question", "Tea?");
-///     reply.then(|answer: Result<String, AckError>| match answer {
+///     let answer = socket.timeout(Duration::from_secs(5)).emit_with_ack("question", "Tea?");
+///     answer.then(|answer: Result<String, AckError>| match answer {
 ///         Ok(answer) => println!("the client says {answer}"),
 ///         Err(error) => eprintln!("{error}"),
 ///     });
 /// }
 /// ```
-#[must_use = "the result is lost, unless the reply is awaited or has a callback"]
-pub struct Reply<T> {
+#[must_use = "the result is lost, unless the promise is awaited or has a callback"]
+pub struct Promise<T> {
     state: Rc<RefCell<State<T>>>,
 }
 
@@ -33,30 +33,30 @@ enum State<T> {
     Pending(Option<Waker>),
     Callback(Box<dyn FnOnce(T)>),
     Ready(T),
-    /// The result was taken, or the reply dropped.
+    /// The result was taken, or the promise dropped.
     Done,
 }
 
-/// The side that sets the result of a [`Reply`].
+/// The side that sets the result of a [`Promise`].
 pub struct Resolver<T> {
     state: Rc<RefCell<State<T>>>,
 }
 
-impl<T: 'static> Reply<T> {
-    /// Returns a reply without a result, and the resolver that sets it.
-    pub fn pending() -> (Reply<T>, Resolver<T>) {
+impl<T: 'static> Promise<T> {
+    /// Returns a promise without a result, and the resolver that sets it.
+    pub fn pending() -> (Promise<T>, Resolver<T>) {
         let state = Rc::new(RefCell::new(State::Pending(None)));
         let resolver = Resolver {
             state: Rc::clone(&state),
         };
-        (Reply { state }, resolver)
+        (Promise { state }, resolver)
     }
 
-    /// Returns a reply that has its result already.
-    pub fn ready(value: T) -> Reply<T> {
-        let (reply, resolver) = Reply::pending();
+    /// Returns a promise that has its result already.
+    pub fn ready(value: T) -> Promise<T> {
+        let (promise, resolver) = Promise::pending();
         resolver.resolve(value);
-        reply
+        promise
     }
 
     /// Calls `callback` with the result: at once if it is there.
@@ -71,11 +71,11 @@ impl<T: 'static> Reply<T> {
         }
     }
 
-    /// Returns a reply with the result of `f`.
-    pub fn map<U: 'static>(self, f: impl FnOnce(T) -> U + 'static) -> Reply<U> {
-        let (reply, resolver) = Reply::pending();
+    /// Returns a promise with the result of `f`.
+    pub fn map<U: 'static>(self, f: impl FnOnce(T) -> U + 'static) -> Promise<U> {
+        let (promise, resolver) = Promise::pending();
         self.then(move |value| resolver.resolve(f(value)));
-        reply
+        promise
     }
 }
 
@@ -96,7 +96,7 @@ impl<T> Resolver<T> {
     }
 }
 
-impl<T> Future for Reply<T> {
+impl<T> Future for Promise<T> {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -111,10 +111,10 @@ impl<T> Future for Reply<T> {
     }
 }
 
-impl<T> fmt::Debug for Reply<T> {
+impl<T> fmt::Debug for Promise<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ready = matches!(*self.state.borrow(), State::Ready(_));
-        f.debug_struct("Reply").field("ready", &ready).finish()
+        f.debug_struct("Promise").field("ready", &ready).finish()
     }
 }
 
