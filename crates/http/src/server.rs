@@ -6,6 +6,7 @@ mod hooks;
 mod sequential;
 mod settings;
 mod shutdown;
+mod signals;
 mod stats;
 
 use std::cell::RefCell;

@@ -66,7 +66,9 @@ pub mod prelude {
     pub use uptick_emitter::{Emitter, EventEmitter};
     pub use uptick_event_loop::Timer;
     #[cfg(feature = "http")]
-    pub use uptick_http::{HttpServer, Request, Responder, Response};
+    pub use uptick_http::{
+        HttpError, HttpServer, IntoResponse, Next, Reply, Request, Responder, Response, StatusCode,
+    };
     pub use uptick_socket::prelude::*;
     #[cfg(feature = "socketio")]
     pub use uptick_socketio::{Ack, Namespace, Socket, SocketIo};

@@ -2,7 +2,9 @@
 
 use std::future::Future;
 
-use uptick_http::{HeaderName, HeaderValue, HttpError, IntoResponse, LocalFuture, Response};
+use uptick_http::{
+    HeaderName, HeaderValue, HttpError, IntoResponse, LocalFuture, Response, StatusCode,
+};
 
 use crate::WebSocket;
 
@@ -71,6 +73,40 @@ pub struct Reject(
     /// The response.
     pub Response,
 );
+
+impl Reject {
+    /// Rejects a client with a status: a number or a [`StatusCode`](uptick_http::StatusCode). An error has the server's error page; a number that is no status
+    /// becomes 500.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_http::{HttpServer, Request};
+    /// use uptick_websocket::{Accept, Reject, WebSocket, WebSocketOptions, WebSocketRoutes};
+    ///
+    /// let http = HttpServer::new();
+    /// http.websocket_with("/chat", WebSocketOptions::new(), |req: Request| {
+    ///     match req.cookie("user") {
+    ///         Some(_) => Ok(Accept::new(|ws: WebSocket| drop(ws.send("Welcome!")))),
+    ///         None => Err(Reject::status(401)),
+    ///     }
+    /// });
+    /// ```
+    pub fn status<S>(status: S) -> Reject
+    where
+        StatusCode: TryFrom<S>,
+    {
+        match StatusCode::try_from(status) {
+            Ok(status) => Reject(status.into_response()),
+            Err(_) => Reject(HttpError::internal("the status of a rejection is not valid").into()),
+        }
+    }
+}
+
+impl IntoResponse for Reject {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
 
 /// What a gate has decided.
 pub enum Decision {

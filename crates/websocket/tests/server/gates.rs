@@ -22,6 +22,11 @@ fn a_gate_lets_in_or_does_not_at_once_or_later() {
     http.websocket_with("/out", options(), |_: Request| {
         Reject(Response::new(StatusCode::PAYMENT_REQUIRED))
     });
+    http.websocket_with("/busy", options(), |req: Request| match req.query() {
+        Some(_) => Ok(Accept::new(|_| ())),
+        None => Err(Reject::status(429)),
+    });
+    http.websocket_with("/wrong", options(), |_: Request| Reject::status(12_345));
     http.websocket_with("/user", options(), |req: Request| {
         match req.query_value("user").as_deref() {
             Some("ada") => Ok(Accept::new(|ws: WebSocket| {
@@ -39,6 +44,9 @@ fn a_gate_lets_in_or_does_not_at_once_or_later() {
     });
     assert_eq!(status(http, "/in", ""), 101);
     assert_eq!(status(http, "/out", ""), 402);
+    assert_eq!(status(http, "/busy", ""), 429);
+    assert_eq!(status(http, "/busy?free", ""), 101);
+    assert_eq!(status(http, "/wrong", ""), 500);
     assert_eq!(status(http, "/user", ""), 401);
     assert_eq!(Client::open(http, "/user?user=ada").message(), "hello Ada");
     assert_eq!(status(http, "/later?user=ada", ""), 101);
