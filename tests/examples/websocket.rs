@@ -1,5 +1,7 @@
 //! A blocking client of WebSockets, with which the tests talk to the examples.
 
+use std::time::{Duration, Instant};
+
 use uptick::websocket::protocol::deflate::Inflater;
 use uptick::websocket::protocol::frame::{self, Flags, Opcode};
 use uptick::websocket::protocol::{Decoder, Event, Limits, Role};
@@ -7,6 +9,7 @@ use uptick::websocket::{CloseCode, Message};
 
 use crate::http::{Answer, Client};
 use crate::peer::Peer;
+use crate::program::PATIENCE;
 
 /// The mask of all frames: it need not be a secret here.
 const MASK: Option<[u8; 4]> = Some([0x37, 0xfa, 0x21, 0x3d]);
@@ -40,6 +43,24 @@ impl WebSocket {
     #[track_caller]
     pub(crate) fn open(uri: &str, path: &str, fields: &[&str]) -> WebSocket {
         let (answer, client) = ask(uri, path, fields);
+        WebSocket::accepted(&answer, client)
+    }
+
+    /// Opens a WebSocket of a service that is replaced: a worker that ends refuses with 503.
+    #[track_caller]
+    pub(crate) fn open_despite_shutdown(uri: &str, path: &str) -> WebSocket {
+        let begin = Instant::now();
+        loop {
+            let (answer, client) = ask(uri, path, &[]);
+            if answer.status != 503 || begin.elapsed() > PATIENCE {
+                return WebSocket::accepted(&answer, client);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[track_caller]
+    fn accepted(answer: &Answer, client: Client) -> WebSocket {
         assert_eq!(answer.status, 101, "{answer:?}");
         let accepted = answer.field("sec-websocket-accept");
         assert_eq!(accepted.as_deref(), Some(ACCEPT));

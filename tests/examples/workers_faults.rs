@@ -126,7 +126,7 @@ fn messages_reach_websockets_of_all_programs_of_several_upgrades() {
     wait_until("the pid file is there", || pid_file.exists());
     let mut sockets = Vec::new();
     let open = |sockets: &mut Vec<WebSocket>| {
-        let mut ws = WebSocket::open(&uri, "/ws", &[]);
+        let mut ws = WebSocket::open_despite_shutdown(&uri, "/ws");
         ws.text();
         sockets.push(ws);
     };

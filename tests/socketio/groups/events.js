@@ -207,6 +207,7 @@ exports.tests = {
 
   async "volatile events to a client that does not read are dropped"(c) {
     await c.requires("volatile");
+    if (c.workers > 1) c.skip("the answer of another worker does not show that this one has sent all");
     const socket = await joined(c, { transports: ["websocket"] });
     const log = c.log(socket);
     const stream = socket.io.engine.transport.ws._socket;
