@@ -2,6 +2,7 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod failure;
+mod log;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 
@@ -59,6 +60,7 @@ pub use uptick_event_loop::{
 };
 
 pub use failure::{Failure, Result};
+pub use log::log_to_stderr;
 
 /// What nearly every program names: `use uptick::prelude::*`.
 pub mod prelude {
@@ -86,8 +88,11 @@ pub mod prelude {
 
 /// Runs this thread's loop until nothing is left to wait for, or until [`stop`].
 ///
+/// Warnings and errors are printed on stderr, unless the program has installed a subscriber of `tracing`; see [`log_to_stderr`].
+///
 /// # Errors
 /// When the loop runs already, or the system's poller fails.
 pub fn run() -> Result {
+    log::log_by_default();
     Ok(uptick_event_loop::run()?)
 }
