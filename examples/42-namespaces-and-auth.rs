@@ -33,7 +33,7 @@ use serde_json::json;
 use uptick::prelude::*;
 use uptick::socketio::{RecoveryOptions, Refusal, SocketIoOptions};
 
-/// What clients send as `auth`.
+/// The `auth` object of a client.
 #[derive(Deserialize)]
 struct Auth {
     token: String,

@@ -8,7 +8,7 @@ use super::words::Refusal;
 
 /// Events of all kinds: a page that is used by hand stays far below.
 const EVENTS: (u32, Duration) = (300, Duration::from_secs(10));
-/// What others get to see: messages, and coming and going.
+/// The events that others see: messages, and people who come and go.
 const WORDS: (u32, Duration) = (30, Duration::from_secs(15));
 
 #[derive(Debug)]

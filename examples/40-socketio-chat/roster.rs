@@ -1,4 +1,4 @@
-//! Who is in which room.
+//! The people in each room.
 
 use std::collections::{BTreeMap, BTreeSet};
 

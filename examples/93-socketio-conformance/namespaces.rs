@@ -17,7 +17,7 @@ struct ServerAck {
     args: Vec<uptick::socketio::Value>,
 }
 
-/// What the clients of `/admin` have to send.
+/// The `auth` object of the clients of `/admin`.
 #[derive(Deserialize)]
 struct Auth {
     token: String,
@@ -56,7 +56,7 @@ pub(crate) fn add(io: SocketIo, options: &Options) {
     });
 }
 
-/// Tells the observers who joins and leaves.
+/// Emits to the observers which sockets join and leave.
 fn observe(socket: Socket, observers: Namespace) {
     let (nsp, id) = (socket.namespace().name(), socket.id());
     observers.emit("joined", &json!({ "nsp": &*nsp, "id": id }));

@@ -15,7 +15,7 @@ const MASKED: u8 = 0x80;
 /// Digits at the beginning of a message, which tell it from the others.
 const DIGITS: usize = 16;
 
-/// What asks for a WebSocket at a path.
+/// Returns the request for a WebSocket at a path.
 pub(super) fn request(path: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\n\

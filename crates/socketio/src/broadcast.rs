@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::adapter::{ClusterMessage, RemoteSocket, Target};
 use crate::cluster::joined;
 use crate::error::Incomplete;
-use crate::namespace::{Flags, NamespaceState};
+use crate::namespace::{Flags, NamespaceState, with_except};
 use crate::{Namespace, Promise, Socket, ToArguments};
 
 /// The sockets that an operation is for: those of a namespace, in rooms, without others.
@@ -223,7 +223,7 @@ impl Broadcast {
     /// Publishes a message to other servers, unless it is local.
     fn publish(&self, state: &NamespaceState, message: impl FnOnce(Target) -> ClusterMessage) {
         if !self.flags.local {
-            state.publish(|| message(state.remote_target(&self.target, self.except)));
+            state.publish(|| message(with_except(&self.target, self.except)));
         }
     }
 }

@@ -13,6 +13,7 @@ mod options;
 mod peer;
 mod promise;
 pub mod protocol;
+mod random;
 mod recovery;
 mod server;
 mod socket;

@@ -3,11 +3,9 @@
 use std::fmt;
 use std::ops::Deref;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::tag;
+use crate::{random, tag};
 
 /// The number of characters of an id.
 const LENGTH: usize = 20;
@@ -25,12 +23,10 @@ impl SocketId {
 
     /// Returns an id that begins with the tag of this worker, and is random otherwise.
     pub(crate) fn random() -> SocketId {
-        let mut bytes = [0; LENGTH / 4 * 3];
-        fill(&mut bytes);
-        let mut id = [b'A'; LENGTH];
-        // 15 bytes are exactly 20 characters.
-        let _ = URL_SAFE_NO_PAD.encode_slice(bytes, &mut id);
-        id[..tag::LENGTH].copy_from_slice(&tag::own());
+        let mut id = [0; LENGTH];
+        let (tag, rest) = id.split_at_mut(tag::LENGTH);
+        tag.copy_from_slice(&tag::own());
+        random::characters(rest);
         SocketId(id)
     }
 
@@ -45,15 +41,6 @@ impl SocketId {
     pub fn as_str(&self) -> &str {
         // It is ASCII.
         str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-/// Fills a buffer with bytes that cannot be guessed.
-pub(crate) fn fill(bytes: &mut [u8]) {
-    // On the supported systems it fails only where there is no random device, as in a broken sandbox.
-    #[expect(clippy::panic, reason = "ids that can be guessed would be worse")]
-    if let Err(error) = getrandom::fill(bytes) {
-        panic!("reading random bytes failed: {error}");
     }
 }
 

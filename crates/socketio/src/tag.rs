@@ -2,20 +2,15 @@
 //!
 //! Other workers know by it where to find them. It is no secret: behind it, ids have 96 random bits.
 
-use crate::socket_id::fill;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use crate::random;
 
 /// The number of characters of a tag.
 pub(crate) const LENGTH: usize = 4;
 
 thread_local! {
     static OWN: [u8; LENGTH] = {
-        let mut random = [0; LENGTH / 4 * 3];
-        fill(&mut random);
-        let mut tag = [b'A'; LENGTH];
-        // 3 bytes are exactly 4 characters.
-        let _ = URL_SAFE_NO_PAD.encode_slice(random, &mut tag);
+        let mut tag = [0; LENGTH];
+        random::characters(&mut tag);
         tag
     };
 }

@@ -23,7 +23,7 @@ pub(crate) fn serve(conn: Connection, service: &Rc<Service>) {
 }
 
 impl HttpConnection {
-    /// Tells the current exchange that the client has ended its side.
+    /// Notifies the current exchange that the client has ended its side.
     fn half_closed(&self) {
         let exchange = self.state().exchange.clone();
         if let Some(exchange) = exchange {

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use crate::random;
 
 /// The id of a session: 20 characters `[A-Za-z0-9_-]` of 15 random bytes. The first 4 characters are the same for all sessions of a server
 /// in a worker, so that other workers know where a session is.
@@ -18,12 +17,9 @@ impl SessionId {
     /// # Errors
     /// The system has no random numbers.
     pub(super) fn random(tag: Tag) -> Result<SessionId, getrandom::Error> {
-        let mut random = [0; 12];
-        getrandom::fill(&mut random)?;
         let mut id = [0; 20];
         id[..4].copy_from_slice(&tag.0);
-        // 12 bytes are 16 characters exactly.
-        let _ = URL_SAFE_NO_PAD.encode_slice(random, &mut id[4..]);
+        random::try_characters(&mut id[4..])?;
         Ok(SessionId(id))
     }
 
@@ -53,11 +49,8 @@ pub(super) struct Tag(pub(super) [u8; 4]);
 impl Tag {
     /// Returns a random tag. If the system has no random numbers, sessions are refused anyway.
     pub(super) fn random() -> Tag {
-        let mut random = [0; 3];
         let mut tag = *b"AAAA";
-        if getrandom::fill(&mut random).is_ok() {
-            let _ = URL_SAFE_NO_PAD.encode_slice(random, &mut tag);
-        }
+        let _ = random::try_characters(&mut tag);
         Tag(tag)
     }
 }

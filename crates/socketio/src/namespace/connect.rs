@@ -255,16 +255,13 @@ impl Entry {
         socket.phase.set(Phase::Connected);
         peer.joined();
         namespace.add_socket(&socket);
-        if let Some(recovered) = recovered {
-            for packet in namespace.missed(&recovered) {
-                peer.client.send_packet(&namespace.convert(packet));
-            }
-            socket.enter_rooms();
-            for room in &recovered.rooms {
-                socket.join(room);
-            }
-        } else {
-            socket.enter_rooms();
+        let recovered = recovered.as_ref();
+        for packet in recovered.map_or_else(Vec::new, |recovered| namespace.missed(recovered)) {
+            peer.client.send_packet(&namespace.convert(packet));
+        }
+        socket.enter_rooms();
+        for room in recovered.into_iter().flat_map(|recovered| &recovered.rooms) {
+            socket.join(room);
         }
         if &*namespace.name == "/"
             && let Some(server) = namespace.server()

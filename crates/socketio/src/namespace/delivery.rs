@@ -147,11 +147,6 @@ impl NamespaceState {
         }
     }
 
-    /// Returns a target for other servers.
-    pub(crate) fn remote_target(&self, target: &Target, except: Option<Socket>) -> Target {
-        with_except(target, except)
-    }
-
     /// Takes the state of a client that has come back, if it is kept here.
     pub(super) fn recover(&self, auth: Option<&Data>) -> Option<Recovered> {
         let recovery = self.recovery.as_ref()?;
@@ -187,7 +182,7 @@ fn with_offset(packet: Encoded, offset: &str) -> Encoded {
 }
 
 /// Returns the target for other servers, on which a socket of this one is known by its id.
-pub(super) fn with_except(target: &Target, except: Option<Socket>) -> Target {
+pub(crate) fn with_except(target: &Target, except: Option<Socket>) -> Target {
     let mut target = target.clone();
     let id = except.and_then(SocketState::of).map(|socket| socket.id);
     target.except.extend(id.map(|id| id.as_str().to_owned()));

@@ -14,7 +14,7 @@ mod state;
 
 pub(crate) use connect::connect;
 pub use connect::{ConnectMiddleware, IntoConnectMiddleware, Verdict};
-pub(crate) use delivery::{Flags, event_of};
+pub(crate) use delivery::{Flags, event_of, with_except};
 pub(crate) use state::NamespaceState;
 
 use std::fmt;

@@ -118,7 +118,7 @@ pub(crate) fn pass(clock: &ManualClock, time: Duration) {
     settle();
 }
 
-/// What happened, in order; clones are the same record.
+/// A record of events, in order; clones are the same record.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -516,7 +516,7 @@ impl Ws {
         }
     }
 
-    /// What has come by now.
+    /// Returns the events that were received so far.
     pub(crate) fn so_far(&mut self) -> Vec<Event> {
         settle();
         std::iter::from_fn(|| self.next()).collect()

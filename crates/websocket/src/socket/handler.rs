@@ -40,7 +40,7 @@ pub trait WebSocketHandler {
     /// A message has come.
     fn message(&self, ws: WebSocket, message: Message);
 
-    /// What waited has gone out, after [`send`](WebSocket::send) returned [`Sent::Buffered`](crate::Sent::Buffered).
+    /// The queued messages are sent, after [`send`](WebSocket::send) returned [`Sent::Buffered`](crate::Sent::Buffered).
     fn drain(&self, ws: WebSocket);
 
     /// Something failed.

@@ -35,7 +35,7 @@ use self::joins::PendingJoins;
 use self::topics::{RoomSubscriptions, Topics};
 use super::{Adapter, AdapterFactory, AdapterSink, ClusterMessage, ClusterResponse, Servers};
 use crate::Promise;
-use crate::socket_id::fill;
+use crate::random;
 use crate::tag;
 
 /// The maximum number of bytes of a message to other workers: 64 MiB.
@@ -484,9 +484,7 @@ fn split(message: &[u8], sender: Sender, sequence: u64) -> Vec<Bytes> {
 fn next_sequence() -> u64 {
     SEQUENCE.with(|sequence| {
         if sequence.get() == 0 {
-            let mut random = [0; 8];
-            fill(&mut random);
-            sequence.set(u64::from_le_bytes(random));
+            sequence.set(random::number());
         }
         sequence.set(sequence.get().wrapping_add(1));
         sequence.get()

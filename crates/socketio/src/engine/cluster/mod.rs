@@ -159,7 +159,7 @@ impl Cluster {
         });
     }
 
-    /// Tells a worker that messages to it were lost, as often as it takes.
+    /// Notifies a worker that messages to it were lost, until it has received that.
     fn reset(&self, tag: Tag) {
         let message = ClusterMessage::encode(Kind::Reset, self.tag, 0, 0, &[]);
         let sent = self.with_link(tag, |link| {
