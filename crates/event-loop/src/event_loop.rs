@@ -263,8 +263,10 @@ pub fn now() -> Instant {
 /// use std::time::Duration;
 /// use uptick_event_loop::{add_timer, lag, run};
 ///
-/// add_timer(Duration::from_millis(1), || std::thread::sleep(Duration::from_millis(30)));
-/// add_timer(Duration::from_millis(2), || ());
+/// add_timer(Duration::from_millis(1), || {
+///     add_timer(Duration::from_millis(1), || println!("this one waits"));
+///     std::thread::sleep(Duration::from_millis(30));
+/// });
 /// run()?;
 /// assert!(lag().sum() >= Duration::from_millis(30));
 /// # Ok::<(), uptick_event_loop::Error>(())
