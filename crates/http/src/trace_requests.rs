@@ -76,12 +76,12 @@ fn traced(request: Request, next: Next) -> Reply {
 
 fn request_span(request: &Request) -> Span {
     let parent = request.connection().map(|conn| {
-        if let Some(known) = conn.data::<ConnectionSpan>() {
+        if let Some(known) = conn.extension::<ConnectionSpan>() {
             return known.0.clone();
         }
         let peer = request.peer().map(field::display);
         let span = tracing::info_span!("connection", id = conn.id(), peer);
-        conn.set_data(ConnectionSpan(span.clone()));
+        conn.set_extension(ConnectionSpan(span.clone()));
         span
     });
     let method = request.method().as_str();

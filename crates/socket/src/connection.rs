@@ -433,7 +433,7 @@ impl Connection {
         transport::unsent(self)
     }
 
-    /// Keeps a value with the connection, in the place of the one before; it is dropped with the connection.
+    /// Attaches a value to the connection, in place of the one before; it is dropped with the connection.
     /// Default: none.
     ///
     /// # Examples
@@ -442,24 +442,24 @@ impl Connection {
     /// use uptick_socket::Connection;
     ///
     /// fn count(conn: Connection) {
-    ///     if let Some(seen) = conn.data::<Cell<u32>>() {
+    ///     if let Some(seen) = conn.extension::<Cell<u32>>() {
     ///         seen.set(seen.get() + 1);
     ///     }
     /// }
     /// # let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
     /// # let conn = Connection::adopt(ours)?;
-    /// conn.set_data(Cell::new(0_u32));
+    /// conn.set_extension(Cell::new(0_u32));
     /// count(conn);
-    /// # assert_eq!(conn.data::<Cell<u32>>().map(|seen| seen.get()), Some(1));
+    /// # assert_eq!(conn.extension::<Cell<u32>>().map(|seen| seen.get()), Some(1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn set_data<D: 'static>(self, data: D) {
-        transport::set_data(self, Some(Rc::new(data)));
+    pub fn set_extension<E: 'static>(self, extension: E) {
+        transport::set_extension(self, Some(Rc::new(extension)));
     }
 
-    /// The value kept with the connection, when there is one of this type.
-    pub fn data<D: 'static>(self) -> Option<Rc<D>> {
-        transport::data(self).and_then(|data| data.downcast().ok())
+    /// Returns the value attached to the connection if there is one and it is of this type.
+    pub fn extension<E: 'static>(self) -> Option<Rc<E>> {
+        transport::extension(self).and_then(|extension| extension.downcast().ok())
     }
 
     /// Has `closing` called with `server` and `item` when the connection closes, before its `close` listeners.

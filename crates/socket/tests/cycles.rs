@@ -84,7 +84,7 @@ impl Cycles {
         }
         .unwrap();
         client.set_idle_timeout(Some(PATIENCE));
-        client.set_data(vec![n; 10]);
+        client.set_extension(vec![n; 10]);
         let answered = Rc::clone(&self.answered);
         client.on("data", move |_: Bytes| {
             answered.set(answered.get() + 1);

@@ -18,7 +18,7 @@ pub(crate) type OnOpen = Box<dyn FnOnce(WebSocket)>;
 /// use uptick_websocket::{Accept, WebSocket};
 ///
 /// let user = String::from("Ada");
-/// let accept = Accept::new(move |ws: WebSocket| ws.set_data(user)).header("x-room", "blue");
+/// let accept = Accept::new(move |ws: WebSocket| ws.set_extension(user)).header("x-room", "blue");
 /// # let _ = accept;
 /// ```
 pub struct Accept {

@@ -40,7 +40,7 @@ const REPORT: usize = 1024;
 ///     };
 ///     // A 403 becomes the code 4403.
 ///     let user = user_of(token)?;
-///     Ok(Accept::new(move |ws: WebSocket| ws.set_data(user)))
+///     Ok(Accept::new(move |ws: WebSocket| ws.set_extension(user)))
 /// });
 /// ```
 #[derive(Debug)]

@@ -76,7 +76,7 @@ pub trait WebSocketRoutes: sealed::Sealed + Copy {
     ///     let Some(user) = req.cookie("user").map(str::to_owned) else {
     ///         return Err(HttpError::from_status(StatusCode::UNAUTHORIZED));
     ///     };
-    ///     Ok(Accept::new(move |ws: WebSocket| ws.set_data(user)))
+    ///     Ok(Accept::new(move |ws: WebSocket| ws.set_extension(user)))
     /// });
     /// ```
     #[track_caller]

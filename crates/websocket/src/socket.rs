@@ -197,19 +197,19 @@ impl WebSocket {
         })
     }
 
-    /// Keeps a value with the WebSocket, in the place of the one before. It is still there in `close` listeners. Default: none.
-    pub fn set_data<D: 'static>(self, data: D) {
+    /// Attaches a value to the WebSocket, in place of the one before. It is still there in `close` listeners. Default: none.
+    pub fn set_extension<E: 'static>(self, extension: E) {
         // Both the old value and one that is not taken are dropped after the borrow: they may use the WebSocket.
-        let mut data: Option<Rc<dyn Any>> = Some(Rc::new(data));
+        let mut extension: Option<Rc<dyn Any>> = Some(Rc::new(extension));
         if let Some(ws) = session(self) {
-            ws.with_rare(|rare| std::mem::swap(&mut rare.data, &mut data));
+            ws.with_rare(|rare| std::mem::swap(&mut rare.extension, &mut extension));
         }
     }
 
-    /// The value kept with the WebSocket, if there is one of this type.
-    pub fn data<D: 'static>(self) -> Option<Rc<D>> {
-        let data = session(self)?.if_rare(|rare| rare.data.clone())??;
-        data.downcast().ok()
+    /// Returns the value attached to the WebSocket if there is one and it is of this type.
+    pub fn extension<E: 'static>(self) -> Option<Rc<E>> {
+        let extension = session(self)?.if_rare(|rare| rare.extension.clone())??;
+        extension.downcast().ok()
     }
 }
 

@@ -319,7 +319,7 @@ impl Request {
         Some(ip?.to_canonical())
     }
 
-    /// Keeps a value with the request, in the place of the one of the same type: what a middleware has found out for the handler. All
+    /// Attaches a value to the request, in place of the one of the same type, such as what a middleware has found out for the handler. All
     /// handles of the request share the values. They are dropped with the exchange, after `close` listeners. Default: none.
     ///
     /// # Examples
@@ -333,24 +333,24 @@ impl Request {
     ///     if req.header("authorization") != Some("Bearer secret") {
     ///         return Response::from(HttpError::from_status(StatusCode::UNAUTHORIZED)).into();
     ///     }
-    ///     req.set_data(User("alice".to_owned()));
+    ///     req.set_extension(User("alice".to_owned()));
     ///     next.run(req)
     /// }
     ///
     /// let http = HttpServer::new();
     /// http.wrap(authenticate);
-    /// http.get("/me", |req: Request| match req.data::<User>() {
+    /// http.get("/me", |req: Request| match req.extension::<User>() {
     ///     Some(user) => format!("Hello, {}!", user.0),
     ///     None => "Hello!".to_owned(),
     /// });
     /// ```
-    pub fn set_data<D: 'static>(&self, data: D) {
-        self.exchange.set_data(data);
+    pub fn set_extension<E: 'static>(&self, extension: E) {
+        self.exchange.set_extension(extension);
     }
 
-    /// Returns the value of a type that is kept with the request ([`set_data`](Request::set_data)).
-    pub fn data<D: 'static>(&self) -> Option<Rc<D>> {
-        self.exchange.data()
+    /// Returns the value of a type that is attached to the request ([`set_extension`](Request::set_extension)).
+    pub fn extension<E: 'static>(&self) -> Option<Rc<E>> {
+        self.exchange.extension()
     }
 
     /// The pieces of the body. Whoever reads them leaves none for others.

@@ -82,7 +82,7 @@ pub(crate) struct Extras {
     /// The reason why no more of the body comes.
     pub(super) failure: Option<BodyError>,
     /// The values that the program keeps with the request, one of each type.
-    data: Vec<(TypeId, Rc<dyn Any>)>,
+    extensions: Vec<(TypeId, Rc<dyn Any>)>,
 }
 
 /// Carries exchanges: an HTTP/1 connection, or memory in tests.
@@ -320,30 +320,29 @@ impl Exchange {
     }
 
     /// Keeps a value in the place of the one of its type; an exchange that is over keeps none.
-    pub(crate) fn set_data<D: 'static>(&self, data: D) {
+    pub(crate) fn set_extension<E: 'static>(&self, extension: E) {
         if self.is_over() {
             return;
         }
-        let (id, data) = (TypeId::of::<D>(), Rc::new(data));
+        let (id, extension) = (TypeId::of::<E>(), Rc::new(extension));
         // The value before is dropped when nothing is borrowed.
-        let _before: Option<Rc<dyn Any>> =
-            self.extras(
-                |extras| match extras.data.iter_mut().find(|(kept, _)| *kept == id) {
-                    Some((_, kept)) => Some(std::mem::replace(kept, data)),
-                    None => {
-                        extras.data.push((id, data));
-                        None
-                    }
-                },
-            );
+        let _before: Option<Rc<dyn Any>> = self.extras(|extras| {
+            match extras.extensions.iter_mut().find(|(kept, _)| *kept == id) {
+                Some((_, kept)) => Some(std::mem::replace(kept, extension)),
+                None => {
+                    extras.extensions.push((id, extension));
+                    None
+                }
+            }
+        });
     }
 
     /// Returns the value of a type that the program has kept.
-    pub(crate) fn data<D: 'static>(&self) -> Option<Rc<D>> {
-        let id = TypeId::of::<D>();
+    pub(crate) fn extension<E: 'static>(&self) -> Option<Rc<E>> {
+        let id = TypeId::of::<E>();
         let found = self.extras_if_any(|extras| {
-            let kept = extras.data.iter().find(|(kept, _)| *kept == id);
-            kept.map(|(_, data)| Rc::clone(data))
+            let kept = extras.extensions.iter().find(|(kept, _)| *kept == id);
+            kept.map(|(_, extension)| Rc::clone(extension))
         });
         found.flatten()?.downcast().ok()
     }

@@ -321,16 +321,18 @@ fn values_of_a_request_are_shared_by_its_handles_and_dropped_with_the_exchange()
     let log = Log::default();
     let noted = log.clone();
     http.wrap(move |req: Request, next: Next| {
-        assert!(req.data::<Noted>().is_none());
-        req.set_data(Noted(noted.clone(), "first"));
-        req.set_data(Noted(noted.clone(), "second"));
-        req.set_data(7_u32);
+        assert!(req.extension::<Noted>().is_none());
+        req.set_extension(Noted(noted.clone(), "first"));
+        req.set_extension(Noted(noted.clone(), "second"));
+        req.set_extension(7_u32);
         next.run(req)
     });
     http.get("/", |req: Request| {
-        let second = req.data::<Noted>().is_some_and(|noted| noted.1 == "second");
-        let seven = req.data::<u32>().is_some_and(|seven| *seven == 7);
-        format!("{second} {seven} {}", req.data::<u64>().is_some())
+        let second = req
+            .extension::<Noted>()
+            .is_some_and(|noted| noted.1 == "second");
+        let seven = req.extension::<u32>().is_some_and(|seven| *seven == 7);
+        format!("{second} {seven} {}", req.extension::<u64>().is_some())
     });
     let mut client = Client::new(http);
     client.send(get("/"));

@@ -37,27 +37,27 @@ impl Drop for Witness {
 fn the_value_kept_with_a_connection_goes_with_it() {
     let (conn, peer) = tcp_pair();
     let log = Log::new();
-    conn.set_data(Witness(log.clone()));
+    conn.set_extension(Witness(log.clone()));
     let noted = log.clone();
     conn.on("close", move |()| {
-        assert!(conn.data::<Witness>().is_some());
+        assert!(conn.extension::<Witness>().is_some());
         noted.add("close");
     });
     drop(peer);
     run();
     assert_eq!(log.text(), "close dropped");
-    assert!(conn.data::<Witness>().is_none());
+    assert!(conn.extension::<Witness>().is_none());
 }
 
 #[test]
 fn a_new_value_takes_the_place_of_the_old_one() {
     let (conn, _peer) = tcp_pair();
     let log = Log::new();
-    conn.set_data(Witness(log.clone()));
-    conn.set_data(7_u32);
+    conn.set_extension(Witness(log.clone()));
+    conn.set_extension(7_u32);
     assert_eq!(log.text(), "dropped");
-    assert_eq!(conn.data::<u32>().as_deref(), Some(&7));
-    assert!(conn.data::<i32>().is_none());
+    assert_eq!(conn.extension::<u32>().as_deref(), Some(&7));
+    assert!(conn.extension::<i32>().is_none());
     conn.close();
 }
 
@@ -72,7 +72,7 @@ fn a_value_may_use_the_connection_as_it_is_dropped() {
         }
     }
     let (conn, _peer) = tcp_pair();
-    conn.set_data(Writes(conn));
+    conn.set_extension(Writes(conn));
     conn.close();
     run();
 }
@@ -161,7 +161,7 @@ fn a_thread_that_ends_closes_its_servers_and_connections() {
         server.on("connection", |conn: Connection| {
             let last = Last(conn);
             conn.on("data", move |_: Bytes| last.0.pause());
-            conn.set_data(Last(conn));
+            conn.set_extension(Last(conn));
         });
         let client = UnixStream::connect(path).unwrap();
         run_until(|| server.accepted() == 1);

@@ -228,7 +228,7 @@ fn what_a_listener_captured_panics_as_it_is_dropped() {
     let (conn, mut peer) = tcp_pair();
     let captured = Rc::new(Grenade);
     conn.on("end", move |()| drop(Rc::clone(&captured)));
-    conn.set_data(7_u8);
+    conn.set_extension(7_u8);
     conn.close();
     assert!(!conn.is_open());
     assert_eq!(read_all(&mut peer), b"", "the descriptor is closed");

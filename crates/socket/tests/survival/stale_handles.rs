@@ -27,8 +27,8 @@ fn use_all_methods(stale: Connection) {
     assert_eq!(stale.buffered(), 0);
     assert_eq!((stale.bytes_read(), stale.bytes_written()), (0, 0));
     stale.add_filter(Ignorant);
-    stale.set_data(7_u32);
-    assert!(stale.data::<u32>().is_none());
+    stale.set_extension(7_u32);
+    assert!(stale.extension::<u32>().is_none());
     assert_eq!(
         (stale.remote_address(), stale.local_address()),
         (None, None)
@@ -80,14 +80,14 @@ fn a_handle_whose_slot_is_in_use_again_does_nothing_to_the_new_connection() {
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
     log.all(conn);
-    conn.set_data(1_u32);
+    conn.set_extension(1_u32);
     let (remote, id) = (conn.remote_address(), conn.id());
     assert_ne!(stale, conn);
     use_all_methods(stale);
     settle();
     assert_eq!(log.text(), "");
     assert_eq!((conn.remote_address(), conn.id()), (remote, id));
-    assert_eq!(conn.data::<u32>().as_deref(), Some(&1));
+    assert_eq!(conn.extension::<u32>().as_deref(), Some(&1));
     assert!(conn.is_readable() && conn.is_writable() && !conn.is_secure());
     assert_eq!(conn.listeners("data").len(), 1);
     conn.write("mine");
@@ -129,6 +129,6 @@ fn a_value_that_a_stale_handle_does_not_take_may_use_the_handle_as_it_is_dropped
     }
     let (conn, _peer) = tcp_pair();
     conn.close();
-    conn.set_data(UsesConnection(conn));
-    assert!(conn.data::<UsesConnection>().is_none());
+    conn.set_extension(UsesConnection(conn));
+    assert!(conn.extension::<UsesConnection>().is_none());
 }

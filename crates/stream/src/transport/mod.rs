@@ -518,20 +518,20 @@ pub fn set_linger<T: Transport>(stream: T, time: Duration) {
     });
 }
 
-/// Keeps a value with the stream, in the place of the one before. Default: `None`.
-pub fn set_data<T: Transport>(stream: T, data: Option<Rc<dyn Any>>) {
+/// Attaches a value to the stream, in place of the one before. Default: `None`.
+pub fn set_extension<T: Transport>(stream: T, extension: Option<Rc<dyn Any>>) {
     // Both the old value and one that is not taken are dropped after the borrow: they may use the stream.
-    let mut data = data;
+    let mut extension = extension;
     with_entry(stream, |entry, _| {
-        std::mem::swap(&mut entry.rare().data, &mut data);
+        std::mem::swap(&mut entry.rare().extension, &mut extension);
     });
-    drop(data);
+    drop(extension);
 }
 
-/// Returns the value kept with the stream.
-pub fn data<T: Transport>(stream: T) -> Option<Rc<dyn Any>> {
+/// Returns the value attached to the stream.
+pub fn extension<T: Transport>(stream: T) -> Option<Rc<dyn Any>> {
     with_entry(stream, |entry, _| {
-        entry.rare.as_ref().and_then(|rare| rare.data.clone())
+        entry.rare.as_ref().and_then(|rare| rare.extension.clone())
     })
     .flatten()
 }

@@ -86,7 +86,7 @@ pub(super) struct Rare {
     pub(super) acknowledged: u64,
     /// Whether the kernel had bytes then that the peer had no room for.
     pub(super) waited: bool,
-    pub(super) data: Option<Rc<dyn Any>>,
+    pub(super) extension: Option<Rc<dyn Any>>,
 }
 
 impl Default for Rare {
@@ -107,7 +107,7 @@ impl Default for Rare {
             looked: None,
             acknowledged: 0,
             waited: false,
-            data: None,
+            extension: None,
         }
     }
 }

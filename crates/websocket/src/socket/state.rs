@@ -62,7 +62,7 @@ pub(super) struct Parts {
 /// The state that only some WebSockets have.
 #[derive(Default)]
 pub(super) struct Rare {
-    pub(super) data: Option<Rc<dyn Any>>,
+    pub(super) extension: Option<Rc<dyn Any>>,
     pub(super) topics: Vec<Rc<str>>,
     pub(super) protocol: Option<Box<str>>,
     pub(super) deflation: Option<Deflation>,

@@ -91,7 +91,7 @@ fn a_close_listener_that_panics_leaks_nothing() {
     let closed = Rc::new(Cell::new(0));
     let count = Rc::clone(&closed);
     http.websocket("/", move |ws: WebSocket| {
-        ws.set_data(Rc::clone(&kept));
+        ws.set_extension(Rc::clone(&kept));
         let count = Rc::clone(&count);
         ws.on("close", move |_: Closed| {
             count.set(count.get() + 1);

@@ -202,11 +202,11 @@ fn data_is_kept_with_it() {
     let log = Log::default();
     let seen = log.clone();
     http.websocket("/", move |ws: WebSocket| {
-        ws.set_data(String::from("Ada"));
-        assert!(ws.data::<u32>().is_none());
+        ws.set_extension(String::from("Ada"));
+        assert!(ws.extension::<u32>().is_none());
         let log = seen.clone();
         ws.on(WebSocket::CLOSE, move |_| {
-            log.add(ws.data::<String>().unwrap())
+            log.add(ws.extension::<String>().unwrap())
         });
     });
     drop(Client::open(http, "/"));

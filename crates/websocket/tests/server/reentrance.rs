@@ -21,12 +21,12 @@ fn what_is_done_in_close_does_nothing() {
     let place = Rc::new(Cell::new(None));
     let there = Rc::clone(&place);
     http.websocket("/", move |ws: WebSocket| {
-        ws.set_data(String::from("kept"));
+        ws.set_extension(String::from("kept"));
         ws.subscribe("news");
         there.set(Some(ws));
         let seen = seen.clone();
         ws.on("close", move |_: Closed| {
-            assert_eq!(*ws.data::<String>().unwrap(), "kept");
+            assert_eq!(*ws.extension::<String>().unwrap(), "kept");
             assert!(!ws.is_open() && !ws.is_subscribed("news"));
             assert_eq!(ws.send("late"), Sent::Dropped);
             assert_eq!(ws.send_first("late"), Sent::Dropped);
@@ -51,7 +51,7 @@ fn what_is_done_in_close_does_nothing() {
     let old = place.get().unwrap();
     let mut other = Client::open(http, "/");
     let new = place.get().unwrap();
-    assert!(old != new && old.data::<String>().is_none() && old.id().is_none());
+    assert!(old != new && old.extension::<String>().is_none() && old.id().is_none());
     assert_eq!(old.send("to nobody"), Sent::Dropped);
     old.terminate();
     new.send("to the other");
