@@ -53,7 +53,7 @@ pub(crate) fn main() -> uptick::Result {
     page::add_files(http)?;
 
     // It lives as long as the program, so callbacks may all refer to it.
-    let hall: &'static Hall = Box::leak(Box::new(Hall::new(http.topics())));
+    let hall: &'static Hall = Box::leak(Box::new(Hall::new(http.hub())));
     http.websocket_with("/chat", page::websocket_options(), move |req: Request| {
         let client = req.client();
         Accept::new(move |ws| hall.welcome(ws, client.map(Client::from)))

@@ -43,28 +43,28 @@ fn main() -> uptick::Result {
     );
 
     // Whoever is no WebSocket can look at the topics, and publish to all who listen.
-    let topics = http.topics();
+    let hub = http.hub();
     http.get("/topics", move |_| {
-        let mut lines: Vec<_> = topics.names().into_iter().collect();
+        let mut lines: Vec<_> = hub.topics().into_iter().collect();
         lines.sort();
         let lines = lines
             .iter()
-            .map(|name| format!("{name}: {}\n", topics.subscribers(name)));
+            .map(|name| format!("{name}: {}\n", hub.subscribers(name)));
         lines.collect::<String>()
     });
     http.post("/topics/{name}", move |req: Request| async move {
         let name = req.param("name").unwrap_or_default().to_owned();
-        let count = topics.publish(&name, format!("{name}: {}", req.text().await?));
+        let count = hub.publish(&name, format!("{name}: {}", req.text().await?));
         Ok::<_, HttpError>(format!("{count} have got it.\n"))
     });
-    topics.on("subscription", |change: Subscription| {
+    hub.on("subscription", |change: Subscription| {
         println!("{}: {} listen", change.topic, change.now);
     });
 
     let start = Instant::now();
     uptick::add_periodic_timer(Duration::from_secs(1), move |_| {
         let seconds = start.elapsed().as_secs();
-        topics.publish("time", format!("time: {seconds} s"));
+        hub.publish("time", format!("time: {seconds} s"));
     });
 
     http.listen(Server::bind(address)?);

@@ -73,7 +73,7 @@ fn serve(worker: Worker) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
     page::add_files(http)?;
 
     // The hall lives as long as the process, so callbacks can refer to it.
-    let hall: &'static Hall = Box::leak(Box::new(Hall::new(http.topics(), worker.bus())));
+    let hall: &'static Hall = Box::leak(Box::new(Hall::new(http.hub(), worker.bus())));
     hall.open(worker);
     let name = format!("{} (pid {})", worker.number(), std::process::id());
     http.websocket_with("/chat", page::websocket_options(), move |req: Request| {

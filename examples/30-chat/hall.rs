@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use uptick::event_loop::driver;
 use uptick::prelude::*;
 use uptick::rate_limit::Client;
-use uptick::websocket::Topics;
+use uptick::websocket::Hub;
 
 use super::chat::{Chat, Effect, Moment, refuse};
 use super::limits::Limits;
@@ -22,17 +22,17 @@ const REPLACED: u16 = 4001;
 pub(crate) struct Hall {
     chat: RefCell<Chat<WebSocket>>,
     limits: RefCell<Limits>,
-    topics: Topics,
+    hub: Hub,
     /// Whether a new list of rooms is due.
     rooms_changed: Cell<bool>,
 }
 
 impl Hall {
-    pub(crate) fn new(topics: Topics) -> Hall {
+    pub(crate) fn new(hub: Hub) -> Hall {
         Hall {
             chat: RefCell::new(Chat::new(0)),
             limits: RefCell::new(Limits::new()),
-            topics,
+            hub,
             rooms_changed: Cell::new(false),
         }
     }
@@ -79,7 +79,7 @@ impl Hall {
         for effect in effects {
             match effect {
                 Effect::Reply(text) => drop(ws.send(text)),
-                Effect::Tell(room, text) => drop(self.topics.publish(&topic_of(&room), text)),
+                Effect::Tell(room, text) => drop(self.hub.publish(&topic_of(&room), text)),
                 Effect::TellOthers(room, text) => drop(ws.publish(&topic_of(&room), text)),
                 Effect::Enter(room) => drop(ws.subscribe(&topic_of(&room))),
                 Effect::Exit(room) => drop(ws.unsubscribe(&topic_of(&room))),
@@ -98,7 +98,7 @@ impl Hall {
         uptick::add_timer(ROOMS_PAUSE, || {
             self.rooms_changed.set(false);
             let rooms = self.chat.borrow().rooms_as_json();
-            self.topics.publish(ROOMS, rooms);
+            self.hub.publish(ROOMS, rooms);
         });
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use uptick::event_loop::driver;
 use uptick::prelude::*;
 use uptick::rate_limit::Client;
-use uptick::websocket::Topics;
+use uptick::websocket::Hub;
 use uptick::workers::Worker;
 use uptick::workers::bus::Bus;
 
@@ -29,7 +29,7 @@ const REPLACED: u16 = 4001;
 pub(crate) struct Hall {
     replica: RefCell<Replica>,
     limits: RefCell<Limits>,
-    topics: Topics,
+    hub: Hub,
     bus: Bus,
     /// The pages, by their seats.
     sockets: RefCell<HashMap<Seat, WebSocket>>,
@@ -50,11 +50,11 @@ struct Start {
 }
 
 impl Hall {
-    pub(crate) fn new(topics: Topics, bus: Bus) -> Hall {
+    pub(crate) fn new(hub: Hub, bus: Bus) -> Hall {
         Hall {
             replica: RefCell::new(Replica::new(bus.id())),
             limits: RefCell::new(Limits::new()),
-            topics,
+            hub,
             bus,
             sockets: RefCell::default(),
             rooms_changed: Cell::new(false),
@@ -220,12 +220,11 @@ impl Hall {
                 (Effect::Exit(room), Some(ws)) => drop(ws.unsubscribe(&room_topic(&room))),
                 // `publish` would reach the pages of other workers, too, which get it from their own.
                 (Effect::Tell(room, text), _) => {
-                    self.topics
-                        .publish_where(&room_topic(&room), text, |_| true);
+                    self.hub.publish_where(&room_topic(&room), text, |_| true);
                 }
                 (Effect::TellOthers(room, text), ws) => {
                     let others = |other| Some(other) != ws;
-                    self.topics.publish_where(&room_topic(&room), text, others);
+                    self.hub.publish_where(&room_topic(&room), text, others);
                 }
                 (Effect::Dismiss(other), _) => {
                     self.close(other, REPLACED, "another connection took its place");
@@ -256,7 +255,7 @@ impl Hall {
         uptick::add_timer(ROOMS_PAUSE, || {
             self.rooms_changed.set(false);
             let rooms = self.replica.borrow().rooms_as_json();
-            self.topics.publish_where(ROOMS, rooms, |_| true);
+            self.hub.publish_where(ROOMS, rooms, |_| true);
         });
     }
 }

@@ -23,7 +23,7 @@ use crate::protocol::Role;
 use crate::protocol::handshake::client::{Failure, Request};
 use crate::socket::serving::{Opening, begin, open};
 use crate::socket::state::Route;
-use crate::{Error, Topics, WebSocket, WebSocketOptions};
+use crate::{Error, Hub, WebSocket, WebSocketOptions};
 
 use dial::{DialError, Dialer};
 use handshake::ConnectionDialer;
@@ -260,7 +260,7 @@ impl WebSocketConnector {
             role: Role::Client,
             route: Rc::new(Route {
                 options: self.options,
-                topics: Topics::of_thread(),
+                hub: Hub::of_thread(),
                 counts: None,
                 close_timeout: Rc::default(),
             }),

@@ -38,6 +38,6 @@ pub use socket::Sent;
 pub use socket::handle::{Closed, WebSocket};
 pub use socket::handler::WebSocketHandler;
 pub use topics::{
-    HubAdapter, HubMessage, PublishError, Publisher, Subscription, Topics, set_default_adapter,
+    Hub, HubAdapter, HubMessage, PublishError, Publisher, Subscription, set_default_adapter,
 };
 pub use upgrader::Upgrader;

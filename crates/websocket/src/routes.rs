@@ -15,7 +15,7 @@ use crate::protocol::handshake::server::{self, Offer};
 use crate::servers::Sockets;
 use crate::socket::serving::{Opening, open};
 use crate::socket::state::Route;
-use crate::{Topics, WebSocket, WebSocketOptions, WebSocketStats};
+use crate::{Hub, WebSocket, WebSocketOptions, WebSocketStats};
 
 mod sealed {
     pub trait Sealed {}
@@ -85,8 +85,8 @@ pub trait WebSocketRoutes: sealed::Sealed + Copy {
         F: Fn(Request) -> R + 'static,
         R: IntoDecision<M>;
 
-    /// The topics of the server's WebSockets.
-    fn topics(self) -> Topics;
+    /// Returns the hub of the server's WebSockets, with their topics.
+    fn hub(self) -> Hub;
 
     /// Returns counts of the server's WebSockets.
     ///
@@ -101,9 +101,9 @@ pub trait WebSocketRoutes: sealed::Sealed + Copy {
     fn websockets(self) -> WebSocketStats;
 
     /// Sends a message to all WebSockets of the server that are subscribed to a topic, and returns to how many of this worker; see
-    /// [`Topics::publish`].
+    /// [`Hub::publish`].
     fn publish(self, topic: &str, payload: impl Payload) -> usize {
-        self.topics().publish(topic, payload)
+        self.hub().publish(topic, payload)
     }
 }
 
@@ -117,15 +117,15 @@ impl WebSocketRoutes for HttpServer {
         let sockets = Sockets::of(self);
         let route = Rc::new(Route {
             options,
-            topics: sockets.topics(),
+            hub: sockets.hub(),
             counts: Some(sockets.counts()),
             close_timeout: sockets.close_timeout(),
         });
         self.get(pattern, move |req: Request| answer(req, &route, &gate))
     }
 
-    fn topics(self) -> Topics {
-        Sockets::of(self).topics()
+    fn hub(self) -> Hub {
+        Sockets::of(self).hub()
     }
 
     fn websockets(self) -> WebSocketStats {
@@ -135,7 +135,7 @@ impl WebSocketRoutes for HttpServer {
 
 /// The answer to a request that asks for a WebSocket, in a handler of any route: `open` gets it.
 ///
-/// Its topics are those [of the thread](Topics::of_thread); [`upgrade_with`] takes those of a server. A shutdown of the server closes it as
+/// Its hub is the one [of the thread](Hub::of_thread); [`upgrade_with`] takes one of a server. A shutdown of the server closes it as
 /// all its WebSockets.
 ///
 /// # Examples
@@ -156,20 +156,20 @@ pub fn upgrade(
     options: WebSocketOptions,
     open: impl FnOnce(WebSocket) + 'static,
 ) -> Response {
-    upgrade_with(req, options, Topics::of_thread(), open)
+    upgrade_with(req, options, Hub::of_thread(), open)
 }
 
-/// As [`upgrade`], with the topics of a server or others.
+/// Opens a WebSocket as [`upgrade`] does, with another hub.
 pub fn upgrade_with(
     req: &Request,
     options: WebSocketOptions,
-    topics: Topics,
+    hub: Hub,
     open: impl FnOnce(WebSocket) + 'static,
 ) -> Response {
     let sockets = req.server().map(Sockets::of);
     let route = Rc::new(Route {
         options,
-        topics,
+        hub,
         counts: sockets.as_ref().map(|sockets| sockets.counts()),
         close_timeout: sockets
             .map(|sockets| sockets.close_timeout())

@@ -1,4 +1,4 @@
-//! The WebSockets of each server of the thread: their topics, and their end with the server.
+//! The WebSockets of each server of the thread: their hub, and their end with the server.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use crate::counts::SocketCounts;
 use crate::protocol::CloseCode;
 use crate::socket::handle::WebSocket;
 use crate::socket::serving::sockets_of;
-use crate::topics::hub::Topics;
+use crate::topics::hub::Hub;
 
 thread_local! {
     static SERVERS: RefCell<HashMap<HttpServer, Rc<Sockets>>> = RefCell::default();
@@ -25,7 +25,7 @@ const LONGEST_CLOSE: Duration = Duration::from_secs(1);
 /// The state that the WebSockets of a server share.
 pub(crate) struct Sockets {
     /// Made when the program first asks for them, as it does in its set-up: the place in that order is their name in all workers.
-    topics: OnceCell<Topics>,
+    hub: OnceCell<Hub>,
     server: HttpServer,
     /// The shutdown of the server: the WebSockets that are still to be closed.
     closing: RefCell<Option<Staggered<WebSocket>>>,
@@ -45,7 +45,7 @@ impl Sockets {
 
     fn new(http: HttpServer) -> Rc<Sockets> {
         let sockets = Rc::new(Sockets {
-            topics: OnceCell::new(),
+            hub: OnceCell::new(),
             server: http,
             closing: RefCell::new(None),
             code: Rc::new(Cell::new(CloseCode::GOING_AWAY)),
@@ -77,16 +77,16 @@ impl Sockets {
     }
 
     /// Returns the hub of the server, which is made with the first call.
-    pub(crate) fn topics(&self) -> Topics {
-        if let Some(topics) = self.topics.get() {
-            return *topics;
+    pub(crate) fn hub(&self) -> Hub {
+        if let Some(hub) = self.hub.get() {
+            return *hub;
         }
         // Their adapter is made by the program, so nothing is borrowed.
-        let topics = match self.has_server() {
-            true => Topics::of_server(),
-            false => Topics::new(),
+        let hub = match self.has_server() {
+            true => Hub::of_server(),
+            false => Hub::new(),
         };
-        *self.topics.get_or_init(|| topics)
+        *self.hub.get_or_init(|| hub)
     }
 
     /// Returns the limit for answers to closes that a shutdown sets, once one is under way.
@@ -125,10 +125,10 @@ impl Sockets {
             }
         }
         // WebSockets over channels that are no connections may outlive the server that they came to.
-        if let Some(topics) = self.topics.get()
+        if let Some(hub) = self.hub.get()
             && sockets_of(&self.counts).is_empty()
         {
-            topics.close();
+            hub.close();
         }
     }
 }

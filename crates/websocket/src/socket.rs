@@ -30,7 +30,7 @@ use uptick_socket::{Address, Connection};
 
 use crate::message::Payload;
 use crate::protocol::CloseCode;
-use crate::topics::hub::Topics;
+use crate::topics::hub::Hub;
 use handle::WebSocket;
 use sending::Part;
 use state::{WebSocketSession, session};
@@ -147,21 +147,21 @@ impl WebSocket {
         session(self)?.if_rare(|rare| rare.protocol.as_deref().map(str::to_owned))?
     }
 
-    /// The topics of the server that it came to, or of the thread's clients.
-    pub fn hub(self) -> Option<Topics> {
-        session(self).map(|ws| ws.route.topics)
+    /// Returns the hub of the server that accepted it, or the one of the thread for a client.
+    pub fn hub(self) -> Option<Hub> {
+        session(self).map(|ws| ws.route.hub)
     }
 
     /// Subscribes to a topic: what is published to it is sent here, too. `false` if it was subscribed already, is not
     /// open, or has as many topics as it may.
     pub fn subscribe(self, topic: &str) -> bool {
         let noted = session(self).and_then(|ws| {
-            let topics = ws.route.topics;
-            let name = topics.shared_name(topic)?;
-            ws.note_topic(&name).then_some((topics, name))
+            let hub = ws.route.hub;
+            let name = hub.shared_name(topic)?;
+            ws.note_topic(&name).then_some((hub, name))
         });
-        if let Some((topics, name)) = &noted {
-            topics.add(name, self);
+        if let Some((hub, name)) = &noted {
+            hub.add(name, self);
         }
         noted.is_some()
     }
@@ -170,7 +170,7 @@ impl WebSocket {
     pub fn unsubscribe(self, topic: &str) -> bool {
         session(self).is_some_and(|ws| {
             ws.forget_topic(topic);
-            ws.route.topics.remove(topic, self)
+            ws.route.hub.remove(topic, self)
         })
     }
 
@@ -179,7 +179,7 @@ impl WebSocket {
         session(self).is_some_and(|ws| ws.is_subscribed(topic))
     }
 
-    /// The topics that it is subscribed to, in the order of subscription.
+    /// Returns the topics that it is subscribed to, in the order of subscription.
     pub fn topics(self) -> Vec<String> {
         let topics = session(self).map(|ws| ws.topics());
         let topics = topics.into_iter().flatten();
@@ -192,9 +192,8 @@ impl WebSocket {
         if !self.is_subscribed(topic) {
             return 0;
         }
-        self.hub().map_or(0, |topics| {
-            topics.publish_except(topic, payload, Some(self))
-        })
+        self.hub()
+            .map_or(0, |hub| hub.publish_except(topic, payload, Some(self)))
     }
 
     /// Attaches a value to the WebSocket, in place of the one before. It is still there in `close` listeners. Default: none.

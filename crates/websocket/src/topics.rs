@@ -14,7 +14,7 @@ use crate::socket::handle::WebSocket;
 use crate::socket::publishing::{Frame, deliver};
 
 pub use adapter::HubAdapter;
-pub use hub::{Subscription, Topics};
+pub use hub::{Hub, Subscription};
 pub use message::HubMessage;
 pub use naming::set_default_adapter;
 pub use publisher::{PublishError, Publisher};
@@ -24,7 +24,7 @@ thread_local! {
     static MEMBERS: RefCell<Vec<WebSocket>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Topics {
+impl Hub {
     /// Sends a message to all WebSockets that are subscribed to a topic, and returns to how many of this worker. Those that do not read are
     /// passed over, as their [`SlowPolicy`](crate::SlowPolicy) says.
     ///

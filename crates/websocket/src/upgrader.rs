@@ -7,7 +7,7 @@ use uptick_http::{HttpServer, Request, Response};
 use crate::routes::{check, opened};
 use crate::servers::Sockets;
 use crate::socket::state::Route;
-use crate::{Accept, Topics, WebSocketOptions};
+use crate::{Accept, Hub, WebSocketOptions};
 
 /// Answers requests for WebSockets in the handlers of a service. All of its WebSockets share its options.
 ///
@@ -31,13 +31,13 @@ pub struct Upgrader {
 
 impl Upgrader {
     /// Returns an upgrader for the requests of a server. A [shutdown](HttpServer::shutdown_with) of the server closes its WebSockets; its
-    /// topics are those [of the thread](Topics::of_thread).
+    /// hub is the one [of the thread](Hub::of_thread).
     pub fn new(http: HttpServer, options: WebSocketOptions) -> Upgrader {
         let sockets = Sockets::of(http);
         Upgrader {
             route: Rc::new(Route {
                 options,
-                topics: Topics::of_thread(),
+                hub: Hub::of_thread(),
                 counts: Some(sockets.counts()),
                 close_timeout: sockets.close_timeout(),
             }),

@@ -77,9 +77,7 @@ impl WebSocketSession {
         }
         let topics = self.if_rare(|rare| std::mem::take(&mut rare.topics));
         let topics = topics.unwrap_or_default();
-        self.route
-            .topics
-            .leave(&topics, WebSocket::of(self.channel));
+        self.route.hub.leave(&topics, WebSocket::of(self.channel));
         self.channel.end();
         let closed = Closed {
             code,

@@ -20,13 +20,13 @@ use crate::counts::SocketCounts;
 use crate::message::Message;
 use crate::options::WebSocketOptions;
 use crate::protocol::{CloseFrame, Decoder, Role};
-use crate::topics::hub::Topics;
+use crate::topics::hub::Hub;
 
 /// The options and the topics that the WebSockets of a route share.
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) options: WebSocketOptions,
-    pub(crate) topics: Topics,
+    pub(crate) hub: Hub,
     /// The counts of the server; `None` for clients.
     pub(crate) counts: Option<Rc<SocketCounts>>,
     /// The most that a peer may take to answer a close, while the server is shut down.

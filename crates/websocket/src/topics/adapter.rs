@@ -2,17 +2,17 @@
 
 use super::message::HubMessage;
 
-/// Connects a hub ([`Topics`](crate::Topics)) to the hubs of the same name in other workers.
+/// Connects a hub ([`Hub`](crate::Hub)) to the hubs of the same name in other workers.
 ///
 /// A message published on the hub goes to its subscribers in this worker, and through the adapter to those in the others. A message
-/// that comes from another worker is passed to [`Topics::deliver`](crate::Topics::deliver), which reaches the subscribers of this worker only.
+/// that comes from another worker is passed to [`Hub::deliver`](crate::Hub::deliver), which reaches the subscribers of this worker only.
 ///
 /// The hub calls the adapter while nothing is borrowed: it may use the hub in any way. It drops the adapter when the hub is closed or
 /// gets another one; the adapter withdraws all topics then.
 ///
 /// # Examples
 /// ```
-/// use uptick_websocket::{HubAdapter, HubMessage, Topics};
+/// use uptick_websocket::{HubAdapter, HubMessage, Hub};
 ///
 /// /// Logs what would go to other workers.
 /// struct Log;

@@ -1,4 +1,4 @@
-//! Who is subscribed to which topic.
+//! Topics and their subscribers.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use uptick_event_loop::{Id, Table, catch};
 use super::adapter::HubAdapter;
 use crate::socket::handle::WebSocket;
 
-/// The topics of a server: who is subscribed to which.
+/// The topics of a server's WebSockets, and their subscribers.
 ///
 /// A `Copy` handle. A topic is a name; it is there as long as a WebSocket is subscribed to it. What is published in one
 /// iteration of the loop goes out in one write to each subscriber, in the order of publishing.
@@ -33,15 +33,15 @@ use crate::socket::handle::WebSocket;
 /// http.websocket("/news", |ws: WebSocket| {
 ///     ws.subscribe("news");
 /// });
-/// let topics = http.topics();
+/// let hub = http.hub();
 /// uptick_event_loop::add_periodic_timer(std::time::Duration::from_secs(1), move |_| {
-///     topics.publish("news", "one more second");
+///     hub.publish("news", "one more second");
 /// });
 /// uptick_event_loop::run()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Topics {
+pub struct Hub {
     /// `None` when the table had no room: then there are no subscribers.
     id: Option<Id>,
     local: PhantomData<*const ()>,
@@ -61,7 +61,7 @@ pub struct Subscription {
 }
 
 events! {
-    impl Topics {
+    impl Hub {
         Subscription => {
             /// A topic has one subscriber more, or less.
             SUBSCRIPTION = "subscription";
@@ -70,7 +70,7 @@ events! {
 }
 
 #[derive(Default)]
-struct Hub {
+struct HubState {
     topics: HashMap<Rc<str>, IndexSet<WebSocket>>,
     /// The connection to the hubs of other workers.
     adapter: Option<Rc<dyn HubAdapter>>,
@@ -79,29 +79,29 @@ struct Hub {
 }
 
 thread_local! {
-    static OF_THREAD: OnceCell<Topics> = const { OnceCell::new() };
-    static HUBS: RefCell<Table<Hub>> = const { RefCell::new(Table::new()) };
+    static OF_THREAD: OnceCell<Hub> = const { OnceCell::new() };
+    static HUBS: RefCell<Table<HubState>> = const { RefCell::new(Table::new()) };
 }
 
-impl Emitter for Topics {
-    type Events = Topics;
+impl Emitter for Hub {
+    type Events = Hub;
 
     fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
         self.with_hub(|hub| f(&mut hub.listeners))
     }
 }
 
-impl Topics {
-    /// Creates topics that no server has. They have no name, and are local to this thread until they get one.
+impl Hub {
+    /// Creates a hub that belongs to no server. It has no name, and is local to this thread until it gets one.
     pub fn new() -> Self {
-        let id = HUBS.try_with(|hubs| hubs.borrow_mut().insert(Hub::default()));
-        Topics::from_id(id.ok().flatten())
+        let id = HUBS.try_with(|hubs| hubs.borrow_mut().insert(HubState::default()));
+        Hub::from_id(id.ok().flatten())
     }
 
-    /// Those of this thread that no server has: of clients, and of [`upgrade`](crate::upgrade).
+    /// Returns the hub of this thread that belongs to no server: that of clients, and of [`upgrade`](crate::upgrade).
     pub fn of_thread() -> Self {
         OF_THREAD
-            .try_with(|topics| *topics.get_or_init(Topics::new))
+            .try_with(|hub| *hub.get_or_init(Hub::new))
             .unwrap_or_default()
     }
 
@@ -140,20 +140,20 @@ impl Topics {
         // It is dropped while nothing is borrowed: it may use the hub.
         drop(before);
         if let Some(adapter) = adapter {
-            for topic in self.names() {
+            for topic in self.topics() {
                 adapter.subscribed(&topic);
             }
         }
     }
 
     pub(super) fn from_id(id: Option<Id>) -> Self {
-        Topics {
+        Hub {
             id,
             local: PhantomData,
         }
     }
 
-    fn with_hub<R>(self, f: impl FnOnce(&mut Hub) -> R) -> Option<R> {
+    fn with_hub<R>(self, f: impl FnOnce(&mut HubState) -> R) -> Option<R> {
         HUBS.try_with(|hubs| hubs.borrow_mut().get_mut(self.id?).map(f))
             .ok()
             .flatten()
@@ -196,12 +196,12 @@ impl Topics {
     }
 
     /// Returns the topics that have subscribers, in no order.
-    pub fn names(self) -> Vec<Rc<str>> {
+    pub fn topics(self) -> Vec<Rc<str>> {
         self.with_hub(|hub| hub.topics.keys().cloned().collect())
             .unwrap_or_default()
     }
 
-    /// Returns the name of a topic, shared with its subscribers; `None` if these topics are gone.
+    /// Returns the name of a topic, shared with its subscribers; `None` if the hub is gone.
     pub(crate) fn shared_name(self, topic: &str) -> Option<Rc<str>> {
         self.with_hub(|hub| match hub.topics.get_key_value(topic) {
             Some((name, _)) => Rc::clone(name),
@@ -225,7 +225,7 @@ impl Topics {
         for name in names {
             // Whatever panics, the others end as well.
             if let Err(message) = catch(|| self.remove(name, ws)) {
-                tracing::error!("a listener of topics panicked: {message}");
+                tracing::error!("a listener of a hub panicked: {message}");
             }
         }
     }
@@ -273,21 +273,21 @@ impl Topics {
                 now,
                 before,
             };
-            emit(&self, Topics::SUBSCRIPTION, subscription);
+            emit(&self, Hub::SUBSCRIPTION, subscription);
         }
     }
 }
 
-impl Default for Topics {
+impl Default for Hub {
     fn default() -> Self {
-        Topics::new()
+        Hub::new()
     }
 }
 
-impl fmt::Debug for Topics {
+impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.with_hub(|hub| hub.topics.len());
-        f.debug_struct("Topics")
+        f.debug_struct("Hub")
             .field("topics", &count.unwrap_or(0))
             .finish_non_exhaustive()
     }

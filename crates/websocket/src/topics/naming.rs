@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::adapter::HubAdapter;
-use super::hub::Topics;
+use super::hub::Hub;
 
-type Factory = Rc<dyn Fn(Topics, &str) -> Rc<dyn HubAdapter>>;
+type Factory = Rc<dyn Fn(Hub, &str) -> Rc<dyn HubAdapter>>;
 
 thread_local! {
     static FACTORY: RefCell<Option<Factory>> = const { RefCell::new(None) };
@@ -15,14 +15,14 @@ thread_local! {
 
 /// Connects each hub of this thread that gets a name from now on, by the adapter that `make` returns for the hub and its name.
 ///
-/// A server's hub gets a name when it is made ([`Topics::set_name`]), so this is for code that runs before that of the program: the
+/// A server's hub gets a name when it is made ([`Hub::set_name`]), so this is for code that runs before that of the program: the
 /// set-up of a worker. Default: none, hubs are local.
 ///
 /// # Examples
 /// ```
-/// # use uptick_websocket::{HubAdapter, HubMessage, Topics, set_default_adapter};
+/// # use uptick_websocket::{HubAdapter, HubMessage, Hub, set_default_adapter};
 /// # struct Bus;
-/// # impl Bus { fn connect(_: Topics, _: &str) -> Bus { Bus } }
+/// # impl Bus { fn connect(_: Hub, _: &str) -> Bus { Bus } }
 /// # impl HubAdapter for Bus {
 /// #     fn publish(&self, _: &str, _: &HubMessage) {}
 /// #     fn subscribed(&self, _: &str) {}
@@ -30,14 +30,14 @@ thread_local! {
 /// # }
 /// set_default_adapter(|hub, name| Bus::connect(hub, name));
 /// ```
-pub fn set_default_adapter<A: HubAdapter + 'static>(make: impl Fn(Topics, &str) -> A + 'static) {
+pub fn set_default_adapter<A: HubAdapter + 'static>(make: impl Fn(Hub, &str) -> A + 'static) {
     let factory: Factory = Rc::new(move |hub, name| Rc::new(make(hub, name)));
     // The one before is dropped after the borrow: it may use anything.
     let _before = FACTORY.try_with(|place| place.replace(Some(factory)));
 }
 
 /// Makes the adapter of a hub, if this thread connects hubs.
-fn make(hub: Topics, name: &str) -> Option<Rc<dyn HubAdapter>> {
+fn make(hub: Hub, name: &str) -> Option<Rc<dyn HubAdapter>> {
     let factory = FACTORY.try_with(|place| place.borrow().clone());
     factory.ok().flatten().map(|factory| factory(hub, name))
 }
@@ -51,12 +51,12 @@ fn next_name() -> String {
     number.unwrap_or_default().to_string()
 }
 
-impl Topics {
-    /// Creates the topics of a server, under the next name.
+impl Hub {
+    /// Creates the hub of a server, under the next name.
     pub(crate) fn of_server() -> Self {
-        let topics = Topics::new();
-        topics.set_name(&next_name());
-        topics
+        let hub = Hub::new();
+        hub.set_name(&next_name());
+        hub
     }
 
     /// Names the hub. Hubs of the same name in all workers are one: what is published on one of them reaches the subscribers of all, if

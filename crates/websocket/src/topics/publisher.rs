@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use uptick_event_loop::{Id, LoopHandle, POST_LIMIT, catch, future_tick, handle};
 
-use super::hub::Topics;
+use super::hub::Hub;
 use super::message::HubMessage;
 use crate::message::Payload;
 
@@ -19,16 +19,16 @@ const WAITING: usize = 64 * 1024 * 1024;
 /// The number of messages published in one iteration of the loop, before others have their turn.
 const BATCH: usize = 1024;
 
-/// Publishes to the topics of a server from any thread.
+/// Publishes to the hub of a server from any thread.
 ///
 /// # Limits
 /// 64 MiB of messages wait for the loop's thread, [`POST_LIMIT`] at most.
 ///
 /// # Examples
 /// ```
-/// use uptick_websocket::Topics;
+/// use uptick_websocket::Hub;
 ///
-/// let publisher = Topics::new().publisher();
+/// let publisher = Hub::new().publisher();
 /// std::thread::spawn(move || publisher.publish("news", "from another thread")).join().unwrap()?;
 /// # Ok::<(), uptick_websocket::PublishError>(())
 /// ```
@@ -62,15 +62,15 @@ fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
 }
 
 impl Publisher {
-    pub(super) fn new(topics: Topics) -> Self {
+    pub(super) fn new(hub: Hub) -> Self {
         Publisher {
-            id: topics.id(),
+            id: hub.id(),
             handle: handle(),
             queue: Arc::default(),
         }
     }
 
-    /// Publishes a message on the loop's thread; see [`Topics::publish`]. Messages of one thread keep their order.
+    /// Publishes a message on the loop's thread; see [`Hub::publish`]. Messages of one thread keep their order.
     ///
     /// # Errors
     /// When the loop's thread has ended, or is too far behind; the message is dropped.
@@ -97,7 +97,7 @@ impl Publisher {
             let alive = Arc::new(());
             let scheduled = Arc::downgrade(&alive);
             let call = QueueCall {
-                topics: id,
+                hub: id,
                 queue: Arc::clone(&self.queue),
                 _alive: alive,
             };
@@ -141,7 +141,7 @@ impl Queue {
 
 /// The call that takes what waits, on the loop's thread.
 struct QueueCall {
-    topics: Id,
+    hub: Id,
     queue: Arc<Mutex<Queue>>,
     /// Gone when the call is, whether it was run or not.
     _alive: Arc<()>,
@@ -150,14 +150,14 @@ struct QueueCall {
 impl QueueCall {
     /// Publishes what waits, up to a budget.
     fn run(self) {
-        let topics = Topics::from_id(Some(self.topics));
+        let hub = Hub::from_id(Some(self.hub));
         for _ in 0..BATCH {
             let next = lock(&self.queue).pop();
             let Some((topic, message)) = next else {
                 return;
             };
             // Whatever panics, the next message follows.
-            if let Err(message) = catch(|| topics.publish_encoded(&topic, message)) {
+            if let Err(message) = catch(|| hub.publish_encoded(&topic, message)) {
                 tracing::error!("a listener panicked while a message was published: {message}");
             }
         }

@@ -7,7 +7,7 @@ use uptick_event_loop::{block_on, spawn};
 use uptick_http::{HttpServer, Request};
 use uptick_socket::{Connection, Connector, FixedUriConnector, Server};
 use uptick_websocket::{
-    Accept, CloseCode, Closed, Compression, Message, Origins, Sent, Topics, WebSocket,
+    Accept, CloseCode, Closed, Compression, Hub, Message, Origins, Sent, WebSocket,
     WebSocketConnector, WebSocketOptions, WebSocketRoutes, connect,
 };
 
@@ -226,7 +226,7 @@ fn clients_of_a_thread_have_topics() {
     let log = Log::default();
     log.listen(ws);
     assert!(ws.subscribe("all"));
-    assert_eq!(Topics::of_thread().publish("all", "to the servers"), 1);
+    assert_eq!(Hub::of_thread().publish("all", "to the servers"), 1);
     run_until(|| log.len() == 1);
     assert_eq!(log.text(), "to the servers");
 }

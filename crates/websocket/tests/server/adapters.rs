@@ -3,7 +3,7 @@ use std::rc::Rc;
 
 use uptick_http::{HttpServer, Request};
 use uptick_websocket::{
-    Compression, HubAdapter, HubMessage, Message, Topics, WebSocket, WebSocketOptions,
+    Compression, Hub, HubAdapter, HubMessage, Message, WebSocket, WebSocketOptions,
     WebSocketRoutes, set_default_adapter, upgrade,
 };
 
@@ -74,10 +74,10 @@ fn an_adapter_gets_what_is_published_and_the_first_and_last_subscriber() {
     let ws = all.borrow()[0];
     assert_eq!(ws.publish("news", "c"), 1);
     assert_eq!(ws.publish("other", "not subscribed"), 0);
-    let topics = http.topics();
-    assert_eq!(topics.publish_where("news", "here", |_| true), 2);
+    let hub = http.hub();
+    assert_eq!(hub.publish_where("news", "here", |_| true), 2);
     drop(clients);
-    run_until(|| topics.subscribers("news") == 0);
+    run_until(|| hub.subscribers("news") == 0);
     let expected = "1:+news 1:news=text:a 1:other=bytes:b 1:news=text:c 1:-news";
     assert_eq!(log.text(), expected);
 }
@@ -95,8 +95,8 @@ fn a_message_of_another_worker_reaches_the_subscribers_here_and_nobody_else() {
     let text = "again and again ".repeat(100);
     for message in [Message::from("first"), Message::from(text.clone())] {
         let message = HubMessage::new(&message);
-        assert_eq!(http.topics().deliver("news", &message), 2);
-        assert_eq!(http.topics().deliver("other", &message), 0);
+        assert_eq!(http.hub().deliver("news", &message), 2);
+        assert_eq!(http.hub().deliver("other", &message), 0);
     }
     for client in &mut clients {
         assert_eq!(client.message(), "first");
@@ -108,16 +108,16 @@ fn a_message_of_another_worker_reaches_the_subscribers_here_and_nobody_else() {
 #[test]
 fn hubs_of_servers_are_named_by_their_order_and_others_are_local() {
     let log = recorded();
-    let local = Topics::new();
+    let local = Hub::new();
     let servers = [server(), server()];
-    let names = servers.map(|http| http.topics().name().unwrap().to_string());
+    let names = servers.map(|http| http.hub().name().unwrap().to_string());
     assert_eq!(names, ["1", "2"]);
-    assert_eq!(servers[0].topics().name().as_deref(), Some("1"));
-    assert_eq!((local.name(), Topics::of_thread().name()), (None, None));
+    assert_eq!(servers[0].hub().name().as_deref(), Some("1"));
+    assert_eq!((local.name(), Hub::of_thread().name()), (None, None));
     local.publish("a", "nobody");
     local.set_name("own");
     local.publish("a", "b");
-    servers[1].topics().set_name("chat");
+    servers[1].hub().set_name("chat");
     servers[1].publish("c", "d");
     assert_eq!(log.text(), "own:a=text:b 2:dropped chat:c=text:d");
 }
@@ -130,7 +130,7 @@ fn requests_do_not_change_the_names_of_hubs() {
         upgrade(&req, WebSocketOptions::new(), |_| ())
     });
     let _client = Client::open(upgrading, "/");
-    assert_eq!(server().topics().name().as_deref(), Some("1"));
+    assert_eq!(server().hub().name().as_deref(), Some("1"));
 }
 
 #[test]
@@ -139,15 +139,15 @@ fn a_new_adapter_gets_the_topics_that_have_subscribers() {
     let http = server();
     news(http, WebSocketOptions::new());
     let _client = Client::open(http, "/");
-    let topics = http.topics();
-    topics.set_name("chat");
-    topics.set_name("chat");
-    topics.set_adapter(Recorder {
+    let hub = http.hub();
+    hub.set_name("chat");
+    hub.set_name("chat");
+    hub.set_adapter(Recorder {
         log: log.clone(),
         name: "set".into(),
     });
-    topics.remove_adapter();
-    topics.publish("news", "local");
+    hub.remove_adapter();
+    hub.publish("news", "local");
     let expected = "1:+news 1:dropped chat:+news chat:dropped set:+news set:dropped";
     assert_eq!(log.text(), expected);
 }
@@ -158,7 +158,7 @@ fn other_threads_publish_through_the_adapter_too() {
     let http = server();
     news(http, WebSocketOptions::new());
     let mut client = Client::open(http, "/");
-    let publisher = http.topics().publisher();
+    let publisher = http.hub().publisher();
     std::thread::spawn(move || {
         publisher.publish("news", "a").unwrap();
         publisher.publish("news", vec![98]).unwrap();

@@ -92,11 +92,11 @@ fn of_a_thousand_subscribers_one_in_a_hundred_that_does_not_read_is_late_alone()
 fn a_crowd_that_leaves_leaves_nothing_behind() {
     let http = server();
     let (clients, sockets) = crowd(http);
-    let topics = http.topics();
-    assert_eq!(topics.subscribers("news"), CLIENTS);
+    let hub = http.hub();
+    assert_eq!(hub.subscribers("news"), CLIENTS);
     drop(clients);
-    run_until(|| topics.subscribers("news") == 0);
+    run_until(|| hub.subscribers("news") == 0);
     assert!(sockets.iter().all(|ws| ws.connection().is_none()));
     assert_eq!(http.publish("news", "nobody"), 0);
-    assert!(topics.names().is_empty());
+    assert!(hub.topics().is_empty());
 }

@@ -98,7 +98,7 @@ fn a_websocket_works_until_its_moment_has_come() {
         assert_eq!(client.message(), "still here");
     }
     assert_eq!(
-        (http.open_upgrades(), http.topics().subscribers("all")),
+        (http.open_upgrades(), http.hub().subscribers("all")),
         (2, 2)
     );
 }

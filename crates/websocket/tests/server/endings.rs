@@ -116,7 +116,7 @@ fn a_subscription_listener_that_panics_costs_no_close() {
         ws.subscribe("news");
         seen.listen(ws);
     });
-    http.topics().on("subscription", |change: Subscription| {
+    http.hub().on("subscription", |change: Subscription| {
         assert!(change.now > change.before, "asked to");
     });
     let mut client = Client::open(http, "/");

@@ -121,8 +121,8 @@ async fn settle_later() {
 #[test]
 fn a_panic_in_a_listener_of_topics_leaves_them_usable() {
     let http = server();
-    let topics = http.topics();
-    topics.on("subscription", |change: Subscription| {
+    let hub = http.hub();
+    hub.on("subscription", |change: Subscription| {
         assert!(&*change.topic != "bad", "asked to");
     });
     http.websocket("/", |ws: WebSocket| {
@@ -136,7 +136,7 @@ fn a_panic_in_a_listener_of_topics_leaves_them_usable() {
     settle();
     let mut good = Client::open(http, "/");
     good.text("good");
-    run_until(|| topics.subscribers("good") == 1);
+    run_until(|| hub.subscribers("good") == 1);
     assert_eq!(http.publish("good", "hello"), 1);
     assert_eq!(good.message(), "hello");
     assert_eq!(http.publish("bad", "nobody"), 0);
@@ -147,9 +147,9 @@ fn a_panic_in_who_is_eligible_leaves_topics_usable() {
     let http = server();
     http.websocket("/", |ws: WebSocket| {
         ws.subscribe("news");
-        let topics = ws.hub().unwrap();
+        let hub = ws.hub().unwrap();
         ws.on("message", move |_: Message| {
-            topics.publish_where("news", "x", |_| panic!("asked to"))
+            hub.publish_where("news", "x", |_| panic!("asked to"))
         });
     });
     let mut bad = Client::open(http, "/");

@@ -46,7 +46,7 @@ fn what_is_done_in_close_does_nothing() {
     run_until(|| log.len() == 1);
     settle();
     assert_eq!(log.text(), "close");
-    assert_eq!(http.topics().subscribers("news"), 0);
+    assert_eq!(http.hub().subscribers("news"), 0);
     // And a handle of one that is gone finds nothing, also when its place is taken.
     let old = place.get().unwrap();
     let mut other = Client::open(http, "/");
@@ -61,11 +61,11 @@ fn what_is_done_in_close_does_nothing() {
 #[test]
 fn a_subscription_may_be_answered_with_others() {
     let http = server();
-    let topics = http.topics();
-    topics.on("subscription", move |change: Subscription| {
+    let hub = http.hub();
+    hub.on("subscription", move |change: Subscription| {
         if &*change.topic == "first" && change.now > change.before {
             change.socket.subscribe("second");
-            topics.publish("first", format!("{} here", change.now));
+            hub.publish("first", format!("{} here", change.now));
         }
         if &*change.topic == "second" && change.now > change.before {
             change.socket.unsubscribe("first");
@@ -76,9 +76,9 @@ fn a_subscription_may_be_answered_with_others() {
     });
     let mut client = Client::open(http, "/");
     client.text("go");
-    run_until(|| topics.subscribers("second") == 1);
+    run_until(|| hub.subscribers("second") == 1);
     settle();
-    assert_eq!(topics.subscribers("first"), 0);
+    assert_eq!(hub.subscribers("first"), 0);
     assert_eq!(http.publish("second", "last"), 1);
     assert_eq!(client.message(), "1 here");
     assert_eq!(client.message(), "last");
@@ -87,20 +87,20 @@ fn a_subscription_may_be_answered_with_others() {
 #[test]
 fn subscribers_that_are_ended_during_a_publish_are_passed_over() {
     let http = server();
-    let topics = http.topics();
+    let hub = http.hub();
     http.websocket("/", |ws: WebSocket| {
         ws.subscribe("news");
     });
     let mut clients: Vec<Client> = (0..3).map(|_| Client::open(http, "/")).collect();
-    let sockets = topics.sockets("news");
+    let sockets = hub.sockets("news");
     let [first, second, third] = sockets[..] else {
         panic!("{sockets:?}")
     };
-    let count = topics.publish_where("news", "hello", |ws| {
+    let count = hub.publish_where("news", "hello", |ws| {
         if ws == first {
             second.terminate();
             third.unsubscribe("news");
-            topics.publish("news", "inner");
+            hub.publish("news", "inner");
         }
         true
     });

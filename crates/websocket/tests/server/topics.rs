@@ -4,7 +4,7 @@ use std::rc::Rc;
 use uptick_emitter::Emitter;
 use uptick_http::HttpServer;
 use uptick_websocket::{
-    Accept, Compression, Message, SlowPolicy, Subscription, Topics, WebSocket, WebSocketOptions,
+    Accept, Compression, Hub, Message, SlowPolicy, Subscription, WebSocket, WebSocketOptions,
     WebSocketRoutes,
 };
 
@@ -62,21 +62,21 @@ fn publishing_needs_a_subscription_of_ones_own() {
 #[test]
 fn who_is_gone_is_subscribed_no_more() {
     let (http, _) = news(WebSocketOptions::new());
-    let topics = http.topics();
+    let hub = http.hub();
     let log = Log::default();
     let seen = log.clone();
-    topics.on("subscription", move |change: Subscription| {
+    hub.on("subscription", move |change: Subscription| {
         seen.add(format_args!(
             "{}:{}>{}",
             change.topic, change.before, change.now
         ));
     });
     let clients = [Client::open(http, "/"), Client::open(http, "/")];
-    assert_eq!(topics.subscribers("news"), 2);
-    assert_eq!(topics.sockets("news").len(), 2);
+    assert_eq!(hub.subscribers("news"), 2);
+    assert_eq!(hub.sockets("news").len(), 2);
     drop(clients);
-    run_until(|| topics.subscribers("news") == 0);
-    assert!(topics.names().is_empty());
+    run_until(|| hub.subscribers("news") == 0);
+    assert!(hub.topics().is_empty());
     assert_eq!(log.text(), "news:0>1 news:1>2 news:2>1 news:1>0");
 }
 
@@ -98,9 +98,7 @@ fn those_that_are_not_eligible_get_nothing() {
     let (http, all) = news(WebSocketOptions::new());
     let mut clients = [Client::open(http, "/"), Client::open(http, "/")];
     let first = all.borrow()[0];
-    let count = http
-        .topics()
-        .publish_where("news", "secret", |ws| ws == first);
+    let count = http.hub().publish_where("news", "secret", |ws| ws == first);
     assert_eq!(count, 1);
     assert_eq!(clients[0].message(), "secret");
     assert!(clients[1].so_far().is_empty());
@@ -154,7 +152,7 @@ fn each_gets_it_compressed_as_it_agreed_on() {
 fn other_threads_publish() {
     let (http, _) = news(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
-    let publisher = http.topics().publisher();
+    let publisher = http.hub().publisher();
     let thread = std::thread::spawn(move || {
         for i in 0..100 {
             publisher.publish("news", i.to_string()).unwrap();
@@ -183,21 +181,21 @@ fn publishing_in_a_callback_of_a_message_reaches_all() {
     clients[1].text("ho");
     assert_eq!(clients[0].message(), "ho");
     settle();
-    assert_eq!(http.topics().subscribers("room"), 2);
+    assert_eq!(http.hub().subscribers("room"), 2);
 }
 
 #[test]
 fn topics_of_no_server_are_as_good() {
-    let topics = Topics::new();
-    assert_eq!(topics.publish("a", "b"), 0);
-    assert_eq!(topics.subscribers("a"), 0);
+    let hub = Hub::new();
+    assert_eq!(hub.publish("a", "b"), 0);
+    assert_eq!(hub.subscribers("a"), 0);
 }
 
 #[test]
 fn each_of_many_threads_has_its_order() {
     let (http, _) = news(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
-    let publisher = http.topics().publisher();
+    let publisher = http.hub().publisher();
     let threads = [0, 1, 2, 3].map(|thread| {
         let publisher = publisher.clone();
         std::thread::spawn(move || {
@@ -223,7 +221,7 @@ fn each_of_many_threads_has_its_order() {
 fn what_other_threads_publish_is_limited() {
     let (http, _) = news(WebSocketOptions::new().max_buffered(200 << 20));
     let _client = Client::open(http, "/");
-    let publisher = http.topics().publisher();
+    let publisher = http.hub().publisher();
     let large = bytes::Bytes::from(vec![0; 40 << 20]);
     publisher.publish("nobody", large.clone()).unwrap();
     let error = publisher.publish("nobody", large.clone()).unwrap_err();
@@ -238,7 +236,7 @@ fn what_other_threads_publish_is_limited() {
 #[test]
 fn so_many_messages_of_other_threads_wait() {
     let http = server();
-    let publisher = http.topics().publisher();
+    let publisher = http.hub().publisher();
     for _ in 0..uptick_event_loop::POST_LIMIT {
         publisher.publish("nobody", "").unwrap();
     }
@@ -253,7 +251,7 @@ fn so_many_messages_of_other_threads_wait() {
 #[test]
 fn a_thread_that_has_ended_publishes_nothing() {
     let (publisher, published) = std::thread::spawn(|| {
-        let publisher = Topics::new().publisher();
+        let publisher = Hub::new().publisher();
         // Its loop never runs.
         let published = publisher.publish("nobody", "a");
         (publisher, published)
@@ -292,7 +290,7 @@ fn a_policy_is_followed_where_many_are_published_to() {
         assert!(log.text().starts_with(end) && log.text().is_empty() == end.is_empty());
         assert_eq!(slow.is_open(), policy != SlowPolicy::Close);
         let left = if slow.is_open() { 2 } else { 1 };
-        assert_eq!(http.topics().subscribers("news"), left);
+        assert_eq!(http.hub().subscribers("news"), left);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
-use uptick_websocket::{HubAdapter, HubMessage, Topics, set_default_adapter};
+use uptick_websocket::{Hub, HubAdapter, HubMessage, set_default_adapter};
 
 use super::local::{Bus, SubscriptionId};
 
@@ -14,7 +14,7 @@ use super::local::{Bus, SubscriptionId};
 /// A topic of the hub is the topic `websocket/NAME/TOPIC` of the bus, with `/` and `%` in the name escaped as in a URI. Its messages are
 /// WebSocket frames ([`HubMessage::frame`]). Messages travel only to workers in which the topic has subscribers.
 pub struct BusHub {
-    hub: Topics,
+    hub: Hub,
     /// The prefix of the hub's topics on the bus.
     prefix: String,
     /// The topic that is published to: here so that it is not allocated each time.
@@ -23,7 +23,7 @@ pub struct BusHub {
 }
 
 /// Connects the hubs of this thread's HTTP servers to those in other workers, and each other hub that gets a name
-/// ([`Topics::set_name`]).
+/// ([`Hub::set_name`]).
 ///
 /// It is for the set-up of a worker: hubs that have a name already are not connected.
 ///
@@ -49,7 +49,7 @@ pub fn connect_hubs() {
 
 impl BusHub {
     /// Creates the adapter of a hub, under a name.
-    pub fn new(hub: Topics, name: &str) -> BusHub {
+    pub fn new(hub: Hub, name: &str) -> BusHub {
         let escaped = name.replace('%', "%25").replace('/', "%2F");
         BusHub {
             hub,

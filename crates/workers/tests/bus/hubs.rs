@@ -6,7 +6,7 @@ use std::thread;
 use uptick_emitter::Emitter;
 use uptick_event_loop::block_on;
 use uptick_http::HttpServer;
-use uptick_websocket::{Message, Topics, WebSocket, WebSocketConnector, WebSocketRoutes};
+use uptick_websocket::{Hub, Message, WebSocket, WebSocketConnector, WebSocketRoutes};
 use uptick_workers::bus::{Bus, SocketTransport, ThreadBus, connect_hubs};
 
 use crate::support::{Log, run_until, settle};
@@ -170,7 +170,7 @@ fn hubs_of_different_names_are_apart_also_where_a_topic_has_the_rest_of_a_name()
         bus.attach(others.join());
         connect_hubs();
         let hubs = ["a/b", "a"].map(|name| {
-            let hub = Topics::new();
+            let hub = Hub::new();
             hub.set_name(name);
             (name, hub)
         });
@@ -188,7 +188,7 @@ fn hubs_of_different_names_are_apart_also_where_a_topic_has_the_rest_of_a_name()
         ws.subscribe("b/c");
         there.borrow_mut().push(ws);
     });
-    http.topics().set_name("a");
+    http.hub().set_name("a");
     let address = http.address().unwrap().to_string();
     let client = Client::open(&address.replace("tcp://", "ws://"));
     let sends = |name, topic| {
