@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use uptick_socket::IpNetwork;
 
+use crate::ClientInfo;
 use parse::{Hop, Node};
 
 /// The proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.
@@ -28,24 +29,24 @@ use parse::{Hop, Node};
 ///
 /// # Examples
 /// ```
-/// use uptick_http::{Origin, TrustedProxies};
+/// use uptick_http::{ClientInfo, TrustedProxies};
 ///
 /// let proxies = TrustedProxies::parse("10.0.0.0/8, ::1")?;
 /// let headers = [
 ///     ("x-forwarded-for", b"6.6.6.6, 192.0.2.7, 10.0.0.2".as_slice()),
 ///     ("x-forwarded-proto", b"https"),
 /// ];
-/// let mut received = Origin::default();
+/// let mut received = ClientInfo::default();
 ///
 /// // The load balancer 10.0.0.1 has the request from 10.0.0.2, and that one from 192.0.2.7, who claims to be another.
 /// received.ip = Some([10, 0, 0, 1].into());
-/// let origin = proxies.origin(received.clone(), headers);
-/// assert_eq!(origin.ip, Some([192, 0, 2, 7].into()));
-/// assert!(origin.secure);
+/// let info = proxies.client_info(received.clone(), headers);
+/// assert_eq!(info.ip, Some([192, 0, 2, 7].into()));
+/// assert!(info.secure);
 ///
 /// // From a stranger the headers say nothing.
 /// received.ip = Some([203, 0, 113, 9].into());
-/// assert_eq!(proxies.origin(received.clone(), headers), received);
+/// assert_eq!(proxies.client_info(received.clone(), headers), received);
 /// # Ok::<(), uptick_socket::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -67,28 +68,6 @@ pub enum ForwardedFields {
     Forwarded,
     /// Only `X-Forwarded-For`, `X-Forwarded-Proto`, `X-Forwarded-Host` and `X-Forwarded-Port`.
     XForwarded,
-}
-
-/// The request as the client made it: its address, the scheme and the host that it used.
-///
-/// For a request that came directly, these are the address of the peer, the scheme of the connection, and `Host`. For one from a
-/// trusted proxy, they come from the headers of the proxy ([`TrustedProxies`]).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Origin {
-    /// The client's address; the peer's, unless that is a trusted proxy which names another.
-    ///
-    /// `None` for a peer on a Unix socket, and when a trusted proxy hides the client's address (`for=unknown`,
-    /// `for=_name`), when its header is malformed or two of them contradict each other. It is never the address of a
-    /// proxy for another's, so that lists of who is allowed let nobody in by mistake.
-    pub ip: Option<IpAddr>,
-    /// The client's port, where it is known.
-    pub port: Option<u16>,
-    /// Whether the client uses HTTPS.
-    pub secure: bool,
-    /// The host that the client asked for, with the port unless that is the default of the scheme. `None` for a request of
-    /// HTTP/1.0 without `Host`.
-    pub host: Option<String>,
 }
 
 impl TrustedProxies {
@@ -140,12 +119,12 @@ impl TrustedProxies {
 
     /// Returns the request as the client made it: `received` is the request as the server received it, with the address of the
     /// peer (`None` on a Unix socket), and `headers` are those of the request, in their order.
-    pub fn origin<'a>(
+    pub fn client_info<'a>(
         &self,
-        received: Origin,
+        received: ClientInfo,
         headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-    ) -> Origin {
-        let received = Origin {
+    ) -> ClientInfo {
+        let received = ClientInfo {
             ip: received.ip.map(|ip| ip.to_canonical()),
             ..received
         };
@@ -155,12 +134,12 @@ impl TrustedProxies {
         }
     }
 
-    /// [`origin`](TrustedProxies::origin) of a request whose peer is a trusted proxy.
+    /// Returns the [`client_info`](TrustedProxies::client_info) of a request whose peer is a trusted proxy.
     pub(crate) fn believed<'a>(
         &self,
-        received: Origin,
+        received: ClientInfo,
         headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-    ) -> Origin {
+    ) -> ClientInfo {
         let headers = Headers::collect(headers, self.fields);
         let forwarded = headers.forwarded.map(|hops| match hops {
             Some(hops) => self.follow(hops),
@@ -235,7 +214,7 @@ impl ForwardedInfo {
     }
 
     /// Completes the description with the request as it was received.
-    fn complete(self, received: Origin) -> Origin {
+    fn complete(self, received: ClientInfo) -> ClientInfo {
         let (ip, port) = match self.client {
             None => (received.ip, received.port),
             Some(Node::Address(ip, port)) => (Some(ip), port),
@@ -243,7 +222,7 @@ impl ForwardedInfo {
         };
         let secure = self.secure.unwrap_or(received.secure);
         let host = self.host.or(received.host);
-        Origin {
+        ClientInfo {
             ip,
             port,
             secure,

@@ -3,6 +3,7 @@
 
 mod body;
 pub mod channel;
+mod client_info;
 mod compression;
 mod concurrency;
 mod connection;
@@ -32,6 +33,7 @@ mod vary;
 
 pub use body::{BodyError, MultipartError};
 pub use channel::Upgrade;
+pub use client_info::ClientInfo;
 pub use compression::{Coding, Compressing, Compression};
 pub use concurrency::LimitConcurrency;
 pub use cookie::{Cookie, SameSite};
@@ -39,7 +41,7 @@ pub use cors::{Cors, CorsError};
 pub use error::HttpError;
 pub use exchange::{BodyReader, Request, Responder};
 pub use form::Form;
-pub use forwarded::{ForwardedFields, Origin, TrustedProxies};
+pub use forwarded::{ForwardedFields, TrustedProxies};
 pub use handler::{
     Answered, AnsweredLater, ByResponder, Handler, IntoHandler, IntoReply, Later, LocalFuture, Now,
     Passed, Reply, Responds, RespondsLater,

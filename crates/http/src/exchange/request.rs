@@ -15,7 +15,7 @@ use super::state::Exchange;
 use crate::body::BodyError;
 use crate::h1::{BodyLength, RequestHead, Version};
 use crate::routing::{BadEscape, Params};
-use crate::{HeaderMap, Method, Origin};
+use crate::{ClientInfo, HeaderMap, Method};
 use bytes::Bytes;
 
 /// A request.
@@ -217,7 +217,7 @@ impl Request {
     /// from `Host`. What was received stays available as [`head().host()`](RequestHead::host).
     pub fn host(&self) -> Option<&str> {
         match self.forwarded() {
-            Some(origin) => origin.host.as_deref(),
+            Some(info) => info.host.as_deref(),
             None => self.exchange.head.host(),
         }
     }
@@ -255,17 +255,17 @@ impl Request {
     ///
     /// [`client`](Request::client), [`is_secure`](Request::is_secure), [`scheme`](Request::scheme) and [`host`](Request::host) are
     /// parts of it.
-    pub fn origin(&self) -> Origin {
+    pub fn client_info(&self) -> ClientInfo {
         match self.forwarded() {
-            Some(origin) => origin.clone(),
+            Some(info) => info.clone(),
             None => self.received(),
         }
     }
 
-    /// The address of the client, as [`origin`](Request::origin) has it.
+    /// The address of the client, as [`client_info`](Request::client_info) has it.
     pub fn client(&self) -> Option<IpAddr> {
         match self.forwarded() {
-            Some(origin) => origin.ip,
+            Some(info) => info.ip,
             None => self.peer_ip(),
         }
     }
@@ -276,7 +276,7 @@ impl Request {
     /// [`Connection::is_secure`] of [`connection`](Request::connection) says whether the connection itself is encrypted.
     pub fn is_secure(&self) -> bool {
         match self.forwarded() {
-            Some(origin) => origin.secure,
+            Some(info) => info.secure,
             None => self.is_encrypted(),
         }
     }
@@ -293,17 +293,17 @@ impl Request {
     }
 
     /// The request as trusted proxies describe it; `None` when it came directly.
-    fn forwarded(&self) -> Option<&Origin> {
+    fn forwarded(&self) -> Option<&ClientInfo> {
         let proxies = self.exchange.proxies.as_ref()?;
-        let origin = || Box::new(proxies.believed(self.received(), self.exchange.head.fields()));
-        Some(self.exchange.forwarded.get_or_init(origin))
+        let info = || Box::new(proxies.believed(self.received(), self.exchange.head.fields()));
+        Some(self.exchange.forwarded.get_or_init(info))
     }
 
     /// The request as it was received.
-    fn received(&self) -> Origin {
+    fn received(&self) -> ClientInfo {
         let proxied = self.exchange.conn.and_then(Connection::proxied);
         let client = proxied.map(|proxied| proxied.source);
-        Origin {
+        ClientInfo {
             ip: self.peer_ip(),
             port: client.or_else(|| self.peer()).and_then(|peer| peer.port()),
             secure: self.is_encrypted(),

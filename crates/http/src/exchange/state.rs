@@ -20,7 +20,7 @@ use crate::body::BodyError;
 use crate::h1::{RequestHead, ResponseBody, Trailers};
 use crate::response::EarlyEnd;
 use crate::routing::{NormalPath, Params};
-use crate::{HeaderMap, HttpError, Origin, Response, TrustedProxies, Upgrade};
+use crate::{ClientInfo, HeaderMap, HttpError, Response, TrustedProxies, Upgrade};
 
 /// A request with its response.
 ///
@@ -34,7 +34,7 @@ pub(crate) struct Exchange {
     /// The parameters of the route, if it has any.
     pub(crate) params: OnceCell<Params>,
     /// The request as the client made it, according to the proxies. It is found when it is first asked for.
-    pub(crate) forwarded: OnceCell<Box<Origin>>,
+    pub(crate) forwarded: OnceCell<Box<ClientInfo>>,
     /// The connections to what is below and above; `None` once the exchange is over.
     pub(super) ends: RefCell<Option<Ends>>,
     pub(super) handle: Cell<Option<Id>>,

@@ -7,8 +7,8 @@ fn proxies() -> TrustedProxies {
 }
 
 /// A request for `inner:8080` that is received from this peer.
-fn received(peer: &str) -> Origin {
-    Origin {
+fn received(peer: &str) -> ClientInfo {
+    ClientInfo {
         ip: Some(peer.parse().unwrap()),
         port: Some(5000),
         secure: false,
@@ -16,18 +16,18 @@ fn received(peer: &str) -> Origin {
     }
 }
 
-/// The origin of a request that comes from the peer with these headers.
-fn origin(proxies: &TrustedProxies, peer: &str, headers: &[(&str, &str)]) -> Origin {
+/// The client of a request that comes from the peer with these headers.
+fn client_info(proxies: &TrustedProxies, peer: &str, headers: &[(&str, &str)]) -> ClientInfo {
     let headers = headers
         .iter()
         .map(|(name, value)| (*name, value.as_bytes()));
-    proxies.origin(received(peer), headers)
+    proxies.client_info(received(peer), headers)
 }
 
 /// The scheme and the host of a request that comes from a trusted proxy.
 fn scheme_and_host(headers: &[(&str, &str)]) -> (bool, String) {
-    let origin = origin(&proxies(), PROXY, headers);
-    (origin.secure, origin.host.unwrap())
+    let info = client_info(&proxies(), PROXY, headers);
+    (info.secure, info.host.unwrap())
 }
 
 fn https(host: &str) -> (bool, String) {
@@ -40,7 +40,7 @@ fn http(host: &str) -> (bool, String) {
 
 /// The client of a request that comes from a trusted proxy.
 fn client(fields: &[(&str, &str)]) -> Option<String> {
-    origin(&proxies(), PROXY, fields)
+    client_info(&proxies(), PROXY, fields)
         .ip
         .map(|ip| ip.to_string())
 }
@@ -56,10 +56,13 @@ fn a_peer_that_is_not_trusted_is_the_client_whatever_it_says() {
         ("X-Forwarded-For", "6.6.6.6"),
     ];
     let expected = received("192.0.2.1");
-    assert_eq!(origin(&proxies(), "192.0.2.1", &fields), expected);
-    assert_eq!(origin(&proxies(), "::ffff:192.0.2.1", &fields), expected);
+    assert_eq!(client_info(&proxies(), "192.0.2.1", &fields), expected);
     assert_eq!(
-        origin(&TrustedProxies::default(), "192.0.2.1", &fields),
+        client_info(&proxies(), "::ffff:192.0.2.1", &fields),
+        expected
+    );
+    assert_eq!(
+        client_info(&TrustedProxies::default(), "192.0.2.1", &fields),
         expected
     );
 }
@@ -139,8 +142,8 @@ fn fields_that_contradict_each_other_name_nobody() {
         (ForwardedFields::XForwarded, "192.0.2.7"),
     ] {
         let proxies = proxies().fields(which);
-        let origin = origin(&proxies, PROXY, &contradicting);
-        assert_eq!(origin.ip.map(|ip| ip.to_string()), some(expected));
+        let info = client_info(&proxies, PROXY, &contradicting);
+        assert_eq!(info.ip.map(|ip| ip.to_string()), some(expected));
     }
 }
 
@@ -148,14 +151,14 @@ fn fields_that_contradict_each_other_name_nobody() {
 fn scheme_and_host_are_those_that_the_first_trusted_proxy_has_seen() {
     let value = "for=6.6.6.6;proto=http;host=evil.example, \
                  for=192.0.2.7:99;proto=https;host=a.example, for=10.0.0.2;proto=http;host=b.example";
-    let origin = origin(&proxies(), PROXY, &[("Forwarded", value)]);
-    let expected = Origin {
+    let info = client_info(&proxies(), PROXY, &[("Forwarded", value)]);
+    let expected = ClientInfo {
         ip: Some("192.0.2.7".parse().unwrap()),
         port: Some(99),
         secure: true,
         host: some("a.example"),
     };
-    assert_eq!(origin, expected);
+    assert_eq!(info, expected);
 }
 
 #[test]
@@ -205,9 +208,9 @@ fn what_a_proxy_does_not_tell_is_as_it_was_received() {
     assert_eq!(scheme_and_host(&[("Forwarded", value)]), https("a.example"));
     let malformed = [("Forwarded", "for=192.0.2.7;proto=https;host=a;")];
     assert_eq!(scheme_and_host(&malformed), http("inner:8080"));
-    let origin = origin(&proxies(), PROXY, &[("X-Forwarded-For", "192.0.2.7")]);
+    let info = client_info(&proxies(), PROXY, &[("X-Forwarded-For", "192.0.2.7")]);
     // The port of the peer is not that of the client.
-    assert_eq!((origin.port, origin.host), (None, some("inner:8080")));
+    assert_eq!((info.port, info.host), (None, some("inner:8080")));
 }
 
 #[test]
@@ -252,11 +255,11 @@ fn a_port_is_added_to_a_host_that_has_none() {
 #[test]
 fn a_unix_socket_is_trusted_only_when_it_is_said_so() {
     let fields = [("x-forwarded-for", b"192.0.2.7".as_slice())];
-    let received = Origin::default();
-    assert_eq!(proxies().origin(received.clone(), fields), received);
+    let received = ClientInfo::default();
+    assert_eq!(proxies().client_info(received.clone(), fields), received);
     let trusting = proxies().unix_sockets(true);
-    let origin = trusting.origin(received, fields);
-    assert_eq!(origin.ip, Some("192.0.2.7".parse().unwrap()));
+    let info = trusting.client_info(received, fields);
+    assert_eq!(info.ip, Some("192.0.2.7".parse().unwrap()));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use uptick_http::{ForwardedFields, Origin, TrustedProxies};
+use uptick_http::{ClientInfo, ForwardedFields, TrustedProxies};
 
 /// Checks all that has to be true of what stands in the fields of a request.
 pub(crate) fn check(forwarded: &[u8], x_forwarded_for: &[u8], x_forwarded_proto: &[u8]) {
@@ -16,8 +16,8 @@ pub(crate) fn check(forwarded: &[u8], x_forwarded_for: &[u8], x_forwarded_proto:
     ];
     let trusted = || TrustedProxies::new([proxy]);
 
-    let origin = trusted().origin(received(stranger), fields);
-    assert_eq!(origin, received(stranger));
+    let info = trusted().client_info(received(stranger), fields);
+    assert_eq!(info, received(stranger));
 
     // Several fields of a name are one list.
     let comma = x_forwarded_for.iter().position(|byte| *byte == b',');
@@ -26,8 +26,8 @@ pub(crate) fn check(forwarded: &[u8], x_forwarded_for: &[u8], x_forwarded_proto:
         let proxies = trusted().fields(ForwardedFields::XForwarded);
         let name = "X-Forwarded-For";
         assert_eq!(
-            proxies.origin(received(proxy), [(name, first), (name, second)]),
-            proxies.origin(received(proxy), [(name, x_forwarded_for)])
+            proxies.client_info(received(proxy), [(name, first), (name, second)]),
+            proxies.client_info(received(proxy), [(name, x_forwarded_for)])
         );
     }
 
@@ -41,21 +41,21 @@ pub(crate) fn check(forwarded: &[u8], x_forwarded_for: &[u8], x_forwarded_proto:
         ],
     ] {
         let proxies = trusted().fields(ForwardedFields::XForwarded);
-        let origin = proxies.origin(received(proxy), fields);
-        assert_eq!(origin.ip, Some(IpAddr::from([192, 0, 2, 7])));
+        let info = proxies.client_info(received(proxy), fields);
+        assert_eq!(info.ip, Some(IpAddr::from([192, 0, 2, 7])));
     }
     let proxies = trusted().fields(ForwardedFields::Forwarded);
     let fields = [
         ("Forwarded", forwarded),
         ("Forwarded", b"for=192.0.2.7;proto=https".as_slice()),
     ];
-    let origin = proxies.origin(received(proxy), fields);
+    let info = proxies.client_info(received(proxy), fields);
     // Where the list is malformed nobody is named, rather than the wrong one.
-    assert!(origin.ip.is_none() || origin.ip == Some(IpAddr::from([192, 0, 2, 7])));
+    assert!(info.ip.is_none() || info.ip == Some(IpAddr::from([192, 0, 2, 7])));
 }
 
-fn received(peer: IpAddr) -> Origin {
-    let mut received = Origin::default();
+fn received(peer: IpAddr) -> ClientInfo {
+    let mut received = ClientInfo::default();
     received.ip = Some(peer);
     received.host = Some("inner".to_owned());
     received

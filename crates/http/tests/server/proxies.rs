@@ -21,10 +21,10 @@ fn trusting() -> HttpServer {
 
 /// The request as its client made it.
 fn described(req: &Request) -> String {
-    let origin = req.origin();
-    assert_eq!(origin.ip, req.client());
-    assert_eq!(origin.secure, req.is_secure());
-    assert_eq!(origin.host.as_deref(), req.host());
+    let info = req.client_info();
+    assert_eq!(info.ip, req.client());
+    assert_eq!(info.secure, req.is_secure());
+    assert_eq!(info.host.as_deref(), req.host());
     let client = req.client().map(|ip| ip.to_string());
     let (client, host) = (client.unwrap_or_default(), req.host().unwrap_or_default());
     format!("{client} {} {host} {}", req.scheme(), req.is_secure())
