@@ -46,7 +46,6 @@ fn main() -> uptick::Result {
         conn.on("close", move |()| room.leave(conn));
     });
     server.on("error", |e: Error| eprintln!("{e}"));
-    server.on("close", |()| uptick::stop());
 
     for signal in [uptick::SIGINT, uptick::SIGTERM] {
         uptick::add_signal(signal, move |_| {

@@ -1,14 +1,15 @@
-//! Shuts down with grace: at SIGINT or SIGTERM it takes no more clients, gives those it has 10 seconds, and ends.
-//! A second signal ends it at once.
+//! Shuts down gracefully: at SIGINT or SIGTERM it accepts no more clients, closes those that are left after 10 seconds, and ends.
+//! A second signal closes them at once. At SIGUSR1 it prints how many clients are connected.
 //!
 //! Run it, on 127.0.0.1:8080 or on an address of your own:
 //! ```text
 //! $ cargo run --release --example 06-signals
 //! $ cargo run --release --example 06-signals -- tcp://[::1]:9000
 //! ```
-//! Poke it: connect, then press Ctrl-C in the server's window, say something, say `exit`:
+//! Poke it: connect, send it SIGUSR1, then press Ctrl-C in the server's window, say something, say `exit`:
 //! ```text
 //! $ nc localhost 8080
+//! $ pkill -USR1 06-signals
 //! ```
 
 use std::time::Duration;
@@ -31,21 +32,14 @@ fn main() -> uptick::Result {
         conn.on("error", |e: Error| eprintln!("{e}"));
     });
     server.on("error", |e: Error| eprintln!("{e}"));
+    server.on("close", |()| println!("closed"));
 
-    for signal in [uptick::SIGINT, uptick::SIGTERM] {
-        let mut deadline = DEADLINE;
-        uptick::add_signal(signal, move |_| {
-            println!("shutting down, clients: {}", server.open_connections());
-            uptick::spawn(async move {
-                let cut_off = server.shutdown(deadline).await;
-                println!("done, cut off: {cut_off}");
-                uptick::stop();
-            });
-            // The second time nobody is waited for.
-            deadline = Duration::ZERO;
-        })?;
-    }
+    server.shutdown_on([uptick::SIGINT, uptick::SIGTERM], DEADLINE)?;
+    uptick::add_signal(uptick::SIGUSR1, move |_| {
+        println!("clients: {}", server.open_connections());
+    })?;
 
     println!("listening on {}", server.address().unwrap_or_default());
+    // Listeners of signals do not keep the loop running: it ends with the server.
     uptick::run()
 }

@@ -1,5 +1,5 @@
 //! Shuts down with grace: at SIGINT or SIGTERM it takes no more clients and closes connections that do nothing; requests that
-//! are being answered get their answers, for 10 seconds. A second signal ends it at once.
+//! are being answered get their answers, for 10 seconds. A second signal closes all connections at once.
 //!
 //! Run it, on 127.0.0.1:8080 or on an address of your own:
 //! ```text
@@ -27,19 +27,10 @@ fn main() -> uptick::Result {
     http.get("/wait/{milliseconds}", wait);
     http.listen(Server::bind(address)?);
 
-    for signal in [uptick::SIGINT, uptick::SIGTERM] {
-        let mut deadline = DEADLINE;
-        uptick::add_signal(signal, move |_| {
-            println!("shutting down");
-            uptick::spawn(async move {
-                let cut = http.shutdown(deadline).await;
-                println!("done, cut off: {cut}");
-                uptick::stop();
-            });
-            // The second time nobody is waited for.
-            deadline = Duration::ZERO;
-        })?;
-    }
+    http.on(HttpServer::SHUTDOWN, |_| println!("shutting down"));
+    http.on("close", |()| println!("closed"));
+    http.shutdown_on([uptick::SIGINT, uptick::SIGTERM], DEADLINE)?;
+
     let uri = http.address().unwrap_or_default();
     println!("listening on {}", uri.replace("tcp", "http"));
     uptick::run()

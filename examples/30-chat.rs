@@ -67,17 +67,7 @@ pub(crate) fn main() -> uptick::Result {
         http.listen(server);
     }
 
-    for signal in [uptick::SIGINT, uptick::SIGTERM] {
-        let mut deadline = DEADLINE;
-        uptick::add_signal(signal, move |_| {
-            uptick::spawn(async move {
-                http.shutdown(deadline).await;
-                uptick::stop();
-            });
-            // The second time nobody is waited for.
-            deadline = Duration::ZERO;
-        })?;
-    }
+    http.shutdown_on([uptick::SIGINT, uptick::SIGTERM], DEADLINE)?;
     let uri = http.address().unwrap_or_default();
     let address = uri.split_once("://").map_or("", |(_, address)| address);
     println!("listening on {scheme}://{address}");

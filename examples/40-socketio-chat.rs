@@ -67,21 +67,10 @@ pub(crate) fn main() -> uptick::Result {
 }
 
 fn run_alone(options: &Options, client: Bytes) -> uptick::Result {
-    let (io, http, _) = serve(SocketIoOptions::new(), 0, client)?;
+    let (_, http, _) = serve(SocketIoOptions::new(), 0, client)?;
     let server = Server::bind(&options.listen)?;
     http.listen(LimitingServer::new(server, MOST_CLIENTS, false));
-    for signal in [uptick::SIGINT, uptick::SIGTERM] {
-        let mut deadline = DEADLINE;
-        uptick::add_signal(signal, move |_| {
-            io.close();
-            uptick::spawn(async move {
-                http.shutdown(deadline).await;
-                uptick::stop();
-            });
-            // The second time nothing is waited for.
-            deadline = Duration::ZERO;
-        })?;
-    }
+    http.shutdown_on([uptick::SIGINT, uptick::SIGTERM], DEADLINE)?;
     let uri = http.address().unwrap_or_default();
     println!("listening on {}", uri.replace("tcp://", "http://"));
     uptick::run()

@@ -63,12 +63,7 @@ fn main() -> uptick::Result {
         println!("listening on {}", uri_of(server, "https"));
         http.listen(server.handshake_timeout(PATIENCE));
     }
-    uptick::add_signal(uptick::SIGTERM, move |_| {
-        uptick::spawn(async move {
-            http.shutdown(2 * PATIENCE).await;
-            uptick::stop();
-        });
-    })?;
+    http.shutdown_on([uptick::SIGTERM], 2 * PATIENCE)?;
     uptick::run()
 }
 

@@ -42,21 +42,13 @@ fn main() -> uptick::Result {
 }
 
 fn run_alone(options: &Options) -> uptick::Result {
-    let (io, http) = serve(options);
+    let (_, http) = serve(options);
     http.listen(Server::bind(options.address.as_str())?);
     if let Some(tls) = &options.tls {
         listen_tls(http, Server::bind(tls.address.as_str())?, tls)?;
     }
     println!("ready");
-    for signal in [uptick::SIGTERM, uptick::SIGINT] {
-        uptick::add_signal(signal, move |_| {
-            io.close();
-            uptick::spawn(async move {
-                http.shutdown(SHUTDOWN).await;
-                uptick::stop();
-            });
-        })?;
-    }
+    http.shutdown_on([uptick::SIGTERM, uptick::SIGINT], SHUTDOWN)?;
     uptick::run()
 }
 

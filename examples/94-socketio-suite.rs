@@ -33,12 +33,7 @@ fn main() -> uptick::Result {
     }
     http.listen(Server::bind(format!("127.0.0.1:{port}"))?);
     println!("ready");
-    uptick::add_signal(uptick::SIGTERM, move |_| {
-        uptick::spawn(async move {
-            http.shutdown(Duration::from_secs(2)).await;
-            uptick::stop();
-        });
-    })?;
+    http.shutdown_on([uptick::SIGTERM], Duration::from_secs(2))?;
     uptick::run()
 }
 

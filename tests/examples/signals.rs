@@ -19,44 +19,48 @@ fn a_signal_without_clients_ends_it_at_once() {
         server.signal(signal);
         let ended = server.wait();
         assert!(ended.status.success(), "{ended:?}");
-        assert_eq!(
-            ended.stdout,
-            ["shutting down, clients: 0", "done, cut off: 0"]
-        );
+        assert_eq!(ended.stdout, ["closed"]);
     }
 }
 
 #[test]
-fn a_client_is_served_to_its_end_and_no_other_is_taken() {
+fn a_client_is_served_to_its_end_and_no_other_is_accepted() {
     let (server, uri, mut peer) = serve();
+    server.signal(Signal::USR1);
+    assert_eq!(server.line(), "clients: 1");
     server.signal(Signal::TERM);
-    assert_eq!(server.line(), "shutting down, clients: 1");
-    peer.send("still here\n");
-    peer.expect("still here");
     let address = uri.strip_prefix("tcp://").unwrap();
+    while let Ok(accepted) = std::net::TcpStream::connect(address) {
+        drop(accepted);
+    }
     let refused = std::net::TcpStream::connect(address).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    peer.send("still here\n");
+    peer.expect("still here");
     peer.send("exit\n");
     peer.expect("Bye!");
     peer.expect_end();
     drop(peer);
     let ended = server.wait();
     assert!(ended.status.success(), "{ended:?}");
-    assert_eq!(ended.stdout, ["done, cut off: 0"]);
+    assert_eq!(ended.stdout, ["closed"]);
 }
 
 #[test]
-fn a_second_signal_cuts_off_who_is_still_there() {
-    let (server, _, mut peer) = serve();
+fn a_second_signal_closes_the_clients_that_are_left() {
+    let (server, uri, mut peer) = serve();
     server.signal(Signal::INT);
-    assert_eq!(server.line(), "shutting down, clients: 1");
+    let address = uri.strip_prefix("tcp://").unwrap();
+    while let Ok(accepted) = std::net::TcpStream::connect(address) {
+        drop(accepted);
+    }
+    server.signal(Signal::USR1);
+    while server.line() != "clients: 1" {
+        server.signal(Signal::USR1);
+    }
     server.signal(Signal::INT);
-    assert_eq!(server.line(), "shutting down, clients: 1");
     peer.expect_end();
     let ended = server.wait();
     assert!(ended.status.success(), "{ended:?}");
-    assert_eq!(
-        ended.stdout.last().map(String::as_str),
-        Some("done, cut off: 1")
-    );
+    assert_eq!(ended.stdout.last().map(String::as_str), Some("closed"));
 }

@@ -223,8 +223,9 @@ impl EventLoop {
 
 /// Runs this thread's loop until nothing is left to wait for, or until [`stop`].
 ///
-/// Ticks, timers, watches, signals, tasks and jobs are waited for, and what other crates put on the loop: servers,
-/// connections. It may be called again afterwards.
+/// Ticks, timers, watches, tasks and jobs are waited for, and what other crates put on the loop: servers,
+/// connections. Listeners of signals and [`LoopHandle`]s are not; [`keep_alive`](crate::keep_alive) is for a program that has nothing
+/// else. It may be called again afterwards.
 ///
 /// # Errors
 /// [`Error::AlreadyRunning`] inside a callback of the loop, [`Error::Poll`] when the poller fails, [`Error::LoopGone`]

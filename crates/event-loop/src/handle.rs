@@ -16,7 +16,7 @@ pub const POST_LIMIT: usize = 65_536;
 
 /// A handle to a loop that may go to other threads.
 ///
-/// It does not keep the loop running: a loop that has nothing else to wait for ends.
+/// It does not keep the loop running: a loop that has nothing else to wait for ends. See [`keep_alive`](crate::keep_alive).
 ///
 /// # Examples
 /// ```

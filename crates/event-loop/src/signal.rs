@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use signal_hook::SigId;
 use signal_hook::consts::{FORBIDDEN, SIGPIPE};
@@ -14,7 +15,7 @@ use signal_hook::low_level;
 
 use crate::error::Error;
 use crate::panic::contain;
-use crate::watch::{add_read_stream, remove_read_stream};
+use crate::watch::{add_background_read_stream, remove_read_stream};
 
 /// Names a signal listener, for [`remove_signal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,12 +44,15 @@ thread_local! {
     static SIGNALS: RefCell<Signals> = RefCell::default();
 }
 
-/// Has `callback` called, with the signal's number, on the loop whenever the process gets the signal.
+/// Calls `callback` on the loop, with the signal's number, whenever the process receives the signal.
 ///
 /// A signal may have many listeners, in many threads; they run in the order in which they were added. Signals that
-/// come in quick succession may be reported once. While a loop has a listener it keeps running. After the last
-/// listener of the process is removed, or its thread has ended, the signal does again what it does by default;
+/// come in quick succession may be reported once. A listener does not keep the loop running: [`run`](crate::run) returns when
+/// nothing else is left. A program that waits for nothing but signals holds a [`keep_alive`](crate::keep_alive). After the last
+/// listener of the process is removed, or its thread has ended, the signal's default action is back;
 /// `SIGPIPE` is ignored then, as in all Rust programs.
+///
+/// To shut a server down by signals, see `shutdown_on` of the servers, and [`add_shutdown_signals`].
 ///
 /// # Errors
 /// [`Error::Signal`] for signals that cannot be caught or must not be (`SIGKILL`, `SIGSTOP`, `SIGILL`, `SIGFPE`,
@@ -59,9 +63,9 @@ thread_local! {
 /// ```
 /// use uptick_event_loop::{SIGUSR1, add_signal, remove_signal, run};
 ///
-/// let id = add_signal(SIGUSR1, |signal| println!("got signal {signal}"))?;
+/// let id = add_signal(SIGUSR1, |signal| println!("received signal {signal}"))?;
+/// run()?; // returns at once: nothing else is on the loop
 /// remove_signal(id);
-/// run()?;
 /// # Ok::<(), uptick_event_loop::Error>(())
 /// ```
 pub fn add_signal<R>(
@@ -81,7 +85,7 @@ pub fn add_signal<R>(
     if !known {
         let (pipe, hook) = Hook::new(signal).map_err(fail)?;
         let pipe = Rc::new(pipe);
-        add_read_stream(Rc::clone(&pipe), move || deliver(signal))?;
+        add_background_read_stream(Rc::clone(&pipe), move || deliver(signal))?;
         let listeners = Listeners {
             _hook: hook,
             pipe,
@@ -125,6 +129,52 @@ pub fn remove_signal(id: SignalId) {
         remove_read_stream(&listeners.pipe);
     }
     drop(callback);
+}
+
+/// Calls `shutdown` with `deadline` when the first of the signals is received, and with zero at each one after that.
+///
+/// It adds a listener to each of the signals, as [`add_signal`], and returns their ids. `shutdown_on` of the servers is built on it, and
+/// removes the listeners when the server has closed.
+///
+/// # Errors
+/// [`Error::Signal`] if a signal cannot be listened to, such as `SIGKILL`; no listener is left then.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use uptick_event_loop::{SIGINT, SIGTERM, add_shutdown_signals, run};
+///
+/// add_shutdown_signals([SIGINT, SIGTERM], Duration::from_secs(10), |deadline| {
+///     println!("everything ends within {deadline:?}");
+/// })?;
+/// run()?;
+/// # Ok::<(), uptick_event_loop::Error>(())
+/// ```
+pub fn add_shutdown_signals(
+    signals: impl IntoIterator<Item = i32>,
+    deadline: Duration,
+    shutdown: impl FnMut(Duration) + 'static,
+) -> Result<Vec<SignalId>, Error> {
+    let state = Rc::new(RefCell::new((deadline, shutdown)));
+    let mut ids = Vec::new();
+    for signal in signals {
+        let state = Rc::clone(&state);
+        let added = add_signal(signal, move |_| {
+            // It runs already if it runs the loop itself, which it may not.
+            if let Ok(mut state) = state.try_borrow_mut() {
+                let deadline = std::mem::take(&mut state.0);
+                (state.1)(deadline);
+            }
+        });
+        match added {
+            Ok(id) => ids.push(id),
+            Err(error) => {
+                ids.into_iter().for_each(remove_signal);
+                return Err(error);
+            }
+        }
+    }
+    Ok(ids)
 }
 
 fn deliver(signal: i32) {

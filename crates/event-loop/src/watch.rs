@@ -44,7 +44,15 @@ pub fn add_read_stream<R>(
     source: impl AsFd + 'static,
     callback: impl FnMut() -> R + 'static,
 ) -> Result<(), Error> {
-    add(Direction::Read, source, callback)
+    add(Direction::Read, true, source, callback)
+}
+
+/// Watches `source` as [`add_read_stream`], without keeping the loop running.
+pub(crate) fn add_background_read_stream(
+    source: impl AsFd + 'static,
+    callback: impl FnMut() + 'static,
+) -> Result<(), Error> {
+    add(Direction::Read, false, source, callback)
 }
 
 /// Has `callback` called in each iteration in which `source` has room to write, or an error: a refused connect too.
@@ -55,7 +63,7 @@ pub fn add_write_stream<R>(
     source: impl AsFd + 'static,
     callback: impl FnMut() -> R + 'static,
 ) -> Result<(), Error> {
-    add(Direction::Write, source, callback)
+    add(Direction::Write, true, source, callback)
 }
 
 /// Ends a watch for reading; one for writing stays. Nothing happens when there is none.
@@ -79,6 +87,8 @@ struct Side {
     /// `None` while it runs.
     callback: Option<Box<dyn FnMut()>>,
     serial: u64,
+    /// Whether it keeps the loop running.
+    holds: bool,
 }
 
 #[derive(Default)]
@@ -146,6 +156,7 @@ impl Watches {
             return Err(Error::AlreadyWatched { fd });
         }
         let before = watch.interest();
+        let holds = side.as_ref().is_some_and(|side| side.holds);
         *watch.side(direction) = side.take();
         let watched = match (watch.fd(), watch.interest()) {
             (Some(fd), Some(interest)) if before.is_none() => {
@@ -157,7 +168,9 @@ impl Watches {
         match watched {
             Ok(()) => {
                 self.by_fd.insert(fd, id);
-                driver::hold();
+                if holds {
+                    driver::hold();
+                }
                 Ok(())
             }
             Err(source) => {
@@ -179,7 +192,9 @@ impl Watches {
         let token = id.token(self.driver());
         let watch = self.table.get_mut(id)?;
         let side = watch.side(direction).take()?;
-        driver::release();
+        if side.holds {
+            driver::release();
+        }
         let descriptor = side.source.as_fd();
         let result = match watch.interest() {
             Some(interest) => driver::change(descriptor, token, interest, Trigger::Level),
@@ -205,6 +220,7 @@ fn full(fd: RawFd) -> Error {
 
 fn add<R>(
     direction: Direction,
+    holds: bool,
     source: impl AsFd + 'static,
     mut callback: impl FnMut() -> R + 'static,
 ) -> Result<(), Error> {
@@ -215,6 +231,7 @@ fn add<R>(
             callback();
         })),
         serial: 0,
+        holds,
     });
     let added = WATCHES.try_with(|watches| {
         let mut watches = watches.borrow_mut();

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 use uptick_event_loop::{
-    EventLoop, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SignalId, add_signal, add_timer,
-    handle, remove_signal, run, stop,
+    EventLoop, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SignalId, add_shutdown_signals,
+    add_signal, add_timer, handle, keep_alive, remove_signal, run, stop,
 };
 
 fn raise(signal: Signal) {
@@ -82,17 +82,66 @@ fn a_listener_removed_by_an_earlier_one_does_not_run_and_one_added_waits_for_the
 }
 
 #[test]
-fn a_listener_keeps_the_loop_running_until_it_is_removed() {
+fn a_listener_does_not_keep_the_loop_running() {
     let event_loop = EventLoop::current();
     let first = add_signal(SIGHUP, |_| ()).unwrap();
     let second = add_signal(SIGHUP, |_| ()).unwrap();
     assert_ne!(first, second);
+    assert!(!event_loop.is_alive());
+    run().unwrap();
     remove_signal(first);
     remove_signal(first);
-    assert!(event_loop.is_alive());
     remove_signal(second);
     assert!(!event_loop.is_alive());
     run().unwrap();
+}
+
+#[test]
+fn a_loop_that_is_kept_alive_waits_for_a_signal() {
+    let event_loop = EventLoop::current();
+    let mut alive = Some(keep_alive());
+    let other = keep_alive();
+    let id = add_signal(Signal::ALARM.as_raw(), move |_| drop(alive.take())).unwrap();
+    drop(other);
+    assert!(event_loop.is_alive());
+    raise(Signal::ALARM);
+    run().unwrap();
+    assert!(!event_loop.is_alive());
+    remove_signal(id);
+}
+
+#[test]
+fn the_second_shutdown_signal_has_no_deadline_left() {
+    let log: Rc<RefCell<Vec<Duration>>> = Rc::default();
+    let calls = Rc::clone(&log);
+    let signals = [Signal::URG.as_raw(), Signal::IO.as_raw()];
+    let ids = add_shutdown_signals(signals, Duration::from_secs(5), move |deadline| {
+        calls.borrow_mut().push(deadline);
+        match calls.borrow().len() {
+            1 => raise(Signal::IO),
+            2 => raise(Signal::URG),
+            _ => stop(),
+        }
+    })
+    .unwrap();
+    raise(Signal::URG);
+    run_for_a_while();
+    ids.into_iter().for_each(remove_signal);
+    let expected = [Duration::from_secs(5), Duration::ZERO, Duration::ZERO];
+    assert_eq!(*log.borrow(), expected);
+}
+
+#[test]
+fn a_refused_shutdown_signal_leaves_no_listener() {
+    if child::is_child() {
+        let error = add_shutdown_signals([SIGTERM, 9], Duration::ZERO, |_| ()).unwrap_err();
+        eprintln!("{error}");
+        raise(Signal::TERM);
+        unreachable!("the signal ends the process");
+    }
+    let (output, said) = child::run("a_refused_shutdown_signal_leaves_no_listener");
+    assert_eq!(output.status.signal(), Some(SIGTERM), "{said}");
+    assert!(said.contains("listening to signal 9 failed"), "{said}");
 }
 
 #[test]
@@ -193,12 +242,8 @@ fn an_interrupted_wait_goes_on_and_hears_the_next_signal() {
     use std::io::{BufRead, BufReader};
 
     if child::is_child() {
-        let own: Rc<Cell<Option<SignalId>>> = Rc::default();
-        let id = Rc::clone(&own);
-        let listener = add_signal(SIGUSR1, move |_| {
-            own.take().into_iter().for_each(remove_signal);
-        });
-        id.set(Some(listener.unwrap()));
+        let mut alive = Some(keep_alive());
+        add_signal(SIGUSR1, move |_| drop(alive.take())).unwrap();
         let thread = std::fs::read_link("/proc/thread-self").unwrap();
         eprintln!("listening in {}", thread.display());
         run().unwrap();

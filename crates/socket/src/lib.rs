@@ -40,5 +40,5 @@ pub use ip_network::IpNetwork;
 pub use limiting_server::LimitingServer;
 pub use options::SocketOptions;
 pub use proxy_protocol::{FromOthers, ProxyProtocolOptions, ProxyProtocolServer};
-pub use server::{Balancer, Server, ServerInterface, ServerOptions, Shutdown};
+pub use server::{Balancer, Server, ServerInterface, ServerOptions, Shutdown, shutdown_on};
 pub use uri::{Account, ConnectUri, IntoUri, ListenUri, UnixListenUri};

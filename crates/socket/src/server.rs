@@ -8,6 +8,7 @@ mod balancer;
 mod interface;
 mod options;
 mod shutdown;
+mod signals;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -30,6 +31,7 @@ pub use balancer::Balancer;
 pub use interface::ServerInterface;
 pub use options::ServerOptions;
 pub use shutdown::Shutdown;
+pub use signals::shutdown_on;
 
 /// A server for TCP or Unix connections.
 ///

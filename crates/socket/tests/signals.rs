@@ -1,4 +1,4 @@
-//! Signals that come while the loop waits, reads and writes. They hit the process, so this test has one of its own.
+//! Signals that come while the loop waits, reads and writes, and shutdown by signals. They hit the process, so each test has signals of its own.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -10,10 +10,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, getpid, kill_process};
 use support::*;
-use uptick_event_loop::{SIGUSR1, add_signal, remove_signal};
+use uptick_event_loop::{
+    Error as LoopError, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, add_signal, add_timer, remove_signal,
+};
 use uptick_socket::prelude::*;
 
 #[test]
@@ -82,4 +85,75 @@ fn a_storm_of_signals_costs_no_byte_of_a_transfer() {
         seen.get()
     );
     run();
+}
+
+fn send_later(signal: Signal, milliseconds: u64) {
+    add_timer(Duration::from_millis(milliseconds), move || {
+        kill_process(getpid(), signal).unwrap();
+    });
+}
+
+/// Serves one client that stays connected, and returns after the loop has ended.
+fn serve_until_the_second_signal<S: ServerInterface>(server: S, signals: [Signal; 2]) {
+    let log = Log::new();
+    let noted = log.clone();
+    server.on(S::CONNECTION, move |_| noted.add("connection"));
+    let noted = log.clone();
+    server.on(S::CLOSE, move |()| noted.add("close"));
+    server
+        .shutdown_on(signals.map(Signal::as_raw), PATIENCE * 10)
+        .unwrap();
+    let address = server.address().unwrap();
+    let address = address.strip_prefix("tcp://").unwrap().to_owned();
+    let mut client = std::net::TcpStream::connect(address).unwrap();
+    run_until(|| log.text() == "connection");
+
+    let begin = Instant::now();
+    send_later(signals[0], 1);
+    run_until(|| server.address().is_none());
+    assert_eq!(log.text(), "connection");
+    send_later(signals[1], 1);
+    run();
+    assert_eq!(log.text(), "connection close");
+    assert_eq!(client.read(&mut [0; 1]).unwrap_or(0), 0);
+    assert!(begin.elapsed() < PATIENCE);
+}
+
+#[test]
+fn the_second_signal_closes_the_connections_of_any_server() {
+    let signals = [Signal::USR2, Signal::HUP];
+    serve_until_the_second_signal(Server::bind(0).unwrap(), signals);
+    let limited = LimitingServer::new(Server::bind(0).unwrap(), 1, false);
+    serve_until_the_second_signal(limited, signals);
+}
+
+#[test]
+fn a_signal_ends_a_server_without_clients_and_the_loop() {
+    let server = Server::bind(0).unwrap();
+    server.on("connection", |_: Connection| ());
+    server.shutdown_on([SIGWINCH], PATIENCE).unwrap();
+    send_later(Signal::WINCH, 1);
+    run();
+    assert_eq!(server.address(), None);
+}
+
+#[test]
+fn a_shutdown_in_a_signal_listener_ends_the_loop() {
+    let server = Server::bind(0).unwrap();
+    server.on("connection", |_: Connection| ());
+    let id = add_signal(Signal::URG.as_raw(), move |_| {
+        drop(server.shutdown(PATIENCE))
+    });
+    send_later(Signal::URG, 1);
+    run();
+    assert_eq!(server.address(), None);
+    id.into_iter().for_each(remove_signal);
+}
+
+#[test]
+fn a_signal_that_cannot_be_caught_is_refused() {
+    let server = Server::bind(0).unwrap();
+    let refused = server.shutdown_on([SIGUSR2, SIGHUP, 9], Duration::ZERO);
+    assert!(matches!(refused, Err(LoopError::Signal { signal: 9, .. })));
+    server.close();
 }

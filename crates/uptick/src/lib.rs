@@ -54,10 +54,10 @@ pub use uptick_tls as tls;
 pub use uptick_workers as workers;
 
 pub use uptick_event_loop::{
-    LoopHandle, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, Timer,
-    add_periodic_timer, add_read_stream, add_signal, add_timer, add_write_stream, block_on,
-    cancel_timer, future_tick, handle, now, remove_read_stream, remove_signal, remove_write_stream,
-    sleep, spawn, spawn_blocking, stop,
+    KeepAlive, LoopHandle, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH,
+    Timer, add_periodic_timer, add_read_stream, add_shutdown_signals, add_signal, add_timer,
+    add_write_stream, block_on, cancel_timer, future_tick, handle, keep_alive, now,
+    remove_read_stream, remove_signal, remove_write_stream, sleep, spawn, spawn_blocking, stop,
 };
 
 pub use failure::{Failure, Result};

@@ -3,7 +3,7 @@
 /// Declares a server type around a [`Decorated`](crate::decorated::Decorated): the handle, its events, its methods as
 /// [`ServerInterface`](crate::ServerInterface), and `Debug` with the results of the methods in braces.
 ///
-/// The crate that calls it depends on `uptick-emitter`.
+/// The crate that calls it depends on `uptick-emitter` and `uptick-event-loop`.
 ///
 /// # Examples
 /// ```
@@ -110,6 +110,19 @@ macro_rules! decorated_server {
             /// `connection` is still emitted for connections that had been accepted.
             pub fn shutdown(self, deadline: std::time::Duration) -> $crate::Shutdown {
                 $crate::ServerInterface::shutdown(self.0, deadline)
+            }
+
+            /// Shuts the server down when one of the signals is received, and at once at the second; see
+            /// [`Server::shutdown_on`]($crate::Server::shutdown_on).
+            ///
+            /// # Errors
+            /// [`Error::Signal`](uptick_event_loop::Error::Signal) if a signal cannot be listened to; no listener is left then.
+            pub fn shutdown_on(
+                self,
+                signals: impl IntoIterator<Item = i32>,
+                deadline: std::time::Duration,
+            ) -> Result<Self, uptick_event_loop::Error> {
+                $crate::ServerInterface::shutdown_on(self, signals, deadline)
             }
         }
 

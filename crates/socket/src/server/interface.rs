@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uptick_emitter::{Emitter, Event, EventSet};
 
-use super::{Server, Shutdown};
+use super::{Server, Shutdown, shutdown_on};
 use crate::connection::Connection;
 use crate::error::Error;
 
@@ -47,6 +47,21 @@ pub trait ServerInterface: Emitter<Events = Self> + EventSet + Copy {
 
     /// Stops listening, gives the open connections until the deadline, then closes those left.
     fn shutdown(self, deadline: Duration) -> Shutdown;
+
+    /// Shuts the server down when one of the signals is received, and at once at the second; see
+    /// [`Server::shutdown_on`](super::Server::shutdown_on).
+    ///
+    /// # Errors
+    /// [`Error::Signal`](uptick_event_loop::Error::Signal) if a signal cannot be listened to; no listener is left then.
+    fn shutdown_on(
+        self,
+        signals: impl IntoIterator<Item = i32>,
+        deadline: Duration,
+    ) -> Result<Self, uptick_event_loop::Error> {
+        shutdown_on(self, Self::CLOSE, signals, deadline, move |deadline| {
+            drop(self.shutdown(deadline));
+        })
+    }
 }
 
 /// Implements [`ServerInterface`] for a server that has its methods and events itself.
