@@ -6,6 +6,9 @@ use std::pin::Pin;
 use uptick_event_loop::catch;
 
 use crate::exchange::{contained, panicked};
+use crate::marker::{
+    Answered, AnsweredLater, ByResponder, Later, Now, Passed, Responds, RespondsLater,
+};
 use crate::{IntoResponse, Request, Responder, Response};
 
 /// A future of this thread.
@@ -69,26 +72,14 @@ impl fmt::Debug for Reply {
     }
 }
 
-/// Marks what is a response at once.
-#[derive(Debug)]
-pub enum Now {}
-/// Marks a future of a response.
-#[derive(Debug)]
-pub enum Later {}
-/// Marks a future of `Option<Response>`, as an async middleware gets from [`Next::run`](crate::Next::run).
-#[derive(Debug)]
-pub enum Passed {}
-/// Marks `()`: the handler has answered, or will, through the responder.
-#[derive(Debug)]
-pub enum Answered {}
-/// Marks a future of `()`.
-#[derive(Debug)]
-pub enum AnsweredLater {}
-
-/// What a handler may return: whatever makes a response, a future of it, or nothing if it answers through the
-/// responder.
+/// A return value of a handler or a middleware:
 ///
-/// `M` tells these kinds apart and is always inferred.
+/// - a type that implements [`IntoResponse`], or a future of one;
+/// - a future of `Option<Response>`, as an async middleware gets from [`Next::run`](crate::Next::run);
+/// - a [`Reply`];
+/// - `()` or a future of it, if the handler responds through the [`Responder`].
+///
+/// `M` distinguishes these kinds and is always inferred.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
     note = "a handler returns what implements `IntoResponse`, a future of it, or `()` if it answers through the responder"
@@ -143,19 +134,12 @@ impl IntoReply<Self> for Reply {
     }
 }
 
-/// Marks a function of the request alone.
-#[derive(Debug)]
-pub enum Responds {}
-/// Marks a function of the request and its responder.
-#[derive(Debug)]
-pub enum RespondsLater {}
-
 /// A function that handles requests: `|req: Request|`, or `|req: Request, res: Responder|` if it responds later.
 ///
 /// A handler that takes the [`Responder`] returns `()` or a future of it, and responds with [`Responder::send`] or
 /// [`Responder::start`] at any time. One that takes the request alone returns what implements [`IntoReply`].
 ///
-/// `M` tells the kinds apart and is always inferred, for which closures need the types of their arguments.
+/// `M` distinguishes the kinds and is always inferred, for which closures need the types of their arguments.
 ///
 /// # Examples
 /// ```
@@ -208,17 +192,6 @@ where
         })
     }
 }
-
-/// A mark of what a handler may return that takes the [`Responder`].
-#[diagnostic::on_unimplemented(
-    message = "a handler that takes the `Responder` returns `()`",
-    label = "returns a response",
-    note = "respond with `res.send(…)`, or take the request alone and return the response"
-)]
-pub trait ByResponder {}
-
-impl ByResponder for Answered {}
-impl ByResponder for AnsweredLater {}
 
 /// Calls a handler or a middleware; a panic becomes a response that stands for an error, as if it had returned one.
 #[inline]

@@ -16,6 +16,8 @@ mod forwarded;
 pub mod h1;
 mod handler;
 mod into_response;
+#[doc(hidden)]
+pub mod marker;
 mod middleware;
 mod mount;
 mod multipart;
@@ -34,7 +36,7 @@ mod vary;
 pub use body::{BodyError, MultipartError};
 pub use channel::Upgrade;
 pub use client_info::ClientInfo;
-pub use compression::{Coding, Compressing, Compression};
+pub use compression::{Coding, Compression};
 pub use concurrency::LimitConcurrency;
 pub use cookie::{Cookie, SameSite};
 pub use cors::{Cors, CorsError};
@@ -42,10 +44,7 @@ pub use error::HttpError;
 pub use exchange::{BodyReader, Request, Responder};
 pub use form::Form;
 pub use forwarded::{ForwardedFields, TrustedProxies};
-pub use handler::{
-    Answered, AnsweredLater, ByResponder, Handler, IntoHandler, IntoReply, Later, LocalFuture, Now,
-    Passed, Reply, Responds, RespondsLater,
-};
+pub use handler::{Handler, IntoHandler, IntoReply, LocalFuture, Reply};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub use into_response::IntoResponse;
 pub use middleware::{IntoMiddleware, Middleware, Next};

@@ -102,7 +102,7 @@ impl fmt::Debug for Next {
 /// A function that may be a middleware: it takes the request and the rest of the way, and returns what a handler may
 /// return, or an `Option<Response>` as awaiting [`Next::run`] gives it.
 ///
-/// `M` tells the kinds apart and is always inferred.
+/// `M` distinguishes the kinds and is always inferred.
 pub trait IntoMiddleware<M> {
     /// Returns the middleware in the form in which the server keeps it.
     fn into_middleware(self) -> Middleware;

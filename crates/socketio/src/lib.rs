@@ -9,6 +9,8 @@ mod codec;
 pub mod engine;
 mod error;
 mod listeners;
+#[doc(hidden)]
+pub mod marker;
 mod namespace;
 mod options;
 mod peer;

@@ -7,6 +7,7 @@ use uptick_http::{
 };
 
 use crate::WebSocket;
+use crate::marker::{AtOnce, InTime};
 
 /// Called with a WebSocket that is open.
 pub(crate) type OnOpen = Box<dyn FnOnce(WebSocket)>;
@@ -116,13 +117,6 @@ pub enum Decision {
     Later(LocalFuture<Result<Accept, Response>>),
 }
 
-/// Marks what decides at once.
-#[derive(Debug)]
-pub enum AtOnce {}
-/// Marks a future of a decision.
-#[derive(Debug)]
-pub enum InTime {}
-
 /// The verdict of a gate: an [`Accept`], a [`Reject`], a [`RejectWithClose`](crate::RejectWithClose), or a `Result` of an `Accept` and
 /// either a `RejectWithClose` or a type that makes a response.
 #[diagnostic::on_unimplemented(
@@ -152,9 +146,9 @@ impl<E: IntoResponse> IntoVerdict for Result<Accept, E> {
     }
 }
 
-/// What a gate may return: a verdict, or a future of one.
+/// A return value of a gate: a verdict ([`IntoVerdict`]), or a future of one.
 ///
-/// `M` tells these apart and is always inferred.
+/// `M` distinguishes these and is always inferred.
 pub trait IntoDecision<M> {
     /// The decision.
     fn into_decision(self) -> Decision;

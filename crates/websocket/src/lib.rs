@@ -7,6 +7,8 @@ mod compression;
 mod counts;
 mod error;
 mod gate;
+#[doc(hidden)]
+pub mod marker;
 mod message;
 mod options;
 mod origin;
@@ -25,7 +27,7 @@ pub use client::{Connecting, Refusal, WebSocketConnector, connect};
 pub use compression::Compression;
 pub use counts::WebSocketStats;
 pub use error::Error;
-pub use gate::{Accept, AtOnce, Decision, InTime, IntoDecision, IntoVerdict, Reject};
+pub use gate::{Accept, Decision, IntoDecision, IntoVerdict, Reject};
 pub use message::{Message, Payload, Text};
 pub use options::{SlowPolicy, WebSocketOptions};
 pub use origin::Origins;

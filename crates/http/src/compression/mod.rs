@@ -60,10 +60,6 @@ pub struct Compression {
     max_size: usize,
 }
 
-/// Marks [`Compression`] as a middleware.
-#[derive(Debug)]
-pub enum Compressing {}
-
 impl Default for Compression {
     fn default() -> Self {
         Self {
@@ -211,7 +207,7 @@ impl Preferences {
     }
 }
 
-impl IntoMiddleware<Compressing> for Compression {
+impl IntoMiddleware<Compression> for Compression {
     fn into_middleware(self) -> Middleware {
         Rc::new(move |request: Request, next: Next| {
             let preferences = Preferences::of(&request);

@@ -7,6 +7,8 @@ use std::rc::Rc;
 
 use uptick_http::{HeaderMap, LocalFuture, Request, Response};
 
+use crate::marker::{Later, Now};
+
 /// The place of a response in its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -30,13 +32,6 @@ pub enum Permission {
 /// A callback that decides about handshakes.
 pub(super) type AllowRequest = Rc<dyn Fn(&Request) -> Permission>;
 
-/// Marks a decision at once.
-#[derive(Debug)]
-pub enum Immediate {}
-/// Marks a future of a decision.
-#[derive(Debug)]
-pub enum Eventual {}
-
 /// A return value of [`EngineIo::allow_request`](super::EngineIo::allow_request)'s callback: `Ok(())` accepts the handshake, an error
 /// refuses it with its text; or a future of such a result.
 ///
@@ -46,13 +41,13 @@ pub trait IntoPermission<M> {
     fn into_permission(self) -> Permission;
 }
 
-impl<E: fmt::Display> IntoPermission<Immediate> for Result<(), E> {
+impl<E: fmt::Display> IntoPermission<Now> for Result<(), E> {
     fn into_permission(self) -> Permission {
         Permission::Now(self.map_err(|error| error.to_string()))
     }
 }
 
-impl<F, E> IntoPermission<Eventual> for F
+impl<F, E> IntoPermission<Later> for F
 where
     F: Future<Output = Result<(), E>> + 'static,
     E: fmt::Display,

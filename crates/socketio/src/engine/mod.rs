@@ -34,7 +34,7 @@ use uptick_websocket::Message;
 
 pub use client::Client;
 pub use handshake::Handshake;
-pub use hooks::{Eventual, Immediate, IntoPermission, Permission};
+pub use hooks::{IntoPermission, Permission};
 pub use options::EngineOptions;
 pub use refusal::{ConnectionError, RefusalCode};
 pub use server::EngineIo;

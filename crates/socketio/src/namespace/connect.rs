@@ -11,6 +11,7 @@ use uptick_http::LocalFuture;
 
 use super::{Namespace, NamespaceState};
 use crate::error::Refusal;
+use crate::marker::{Later, Now};
 use crate::peer::Peer;
 use crate::protocol::packet::Data;
 use crate::recovery::Recovered;
@@ -37,13 +38,6 @@ impl std::fmt::Debug for Verdict {
     }
 }
 
-/// Marks a middleware that returns a result.
-#[derive(Debug)]
-pub enum Sync {}
-/// Marks a middleware that returns a future.
-#[derive(Debug)]
-pub enum Async {}
-
 /// A function that can be a middleware of a namespace: `|socket: Socket| -> Result<(), Refusal>`, or one that returns a future of that.
 ///
 /// `M` distinguishes the two, and is always inferred.
@@ -56,7 +50,7 @@ pub trait IntoConnectMiddleware<M> {
     fn into_connect_middleware(self) -> ConnectMiddleware;
 }
 
-impl<F, E> IntoConnectMiddleware<(Sync, E)> for F
+impl<F, E> IntoConnectMiddleware<(Now, E)> for F
 where
     F: Fn(Socket) -> Result<(), E> + 'static,
     E: Into<Refusal>,
@@ -66,7 +60,7 @@ where
     }
 }
 
-impl<F, R, E> IntoConnectMiddleware<(Async, R, E)> for F
+impl<F, R, E> IntoConnectMiddleware<(Later, R, E)> for F
 where
     F: Fn(Socket) -> R + 'static,
     R: Future<Output = Result<(), E>> + 'static,

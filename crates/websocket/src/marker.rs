@@ -1,0 +1,9 @@
+//! The kinds of decisions of a gate: the parameter `M` of [`IntoDecision`](crate::IntoDecision), which is always inferred. No program
+//! names them.
+
+/// A verdict.
+#[derive(Debug)]
+pub enum AtOnce {}
+/// A future of a verdict.
+#[derive(Debug)]
+pub enum InTime {}
