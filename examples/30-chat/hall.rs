@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, SystemTime};
 
-use uptick::event_loop::driver;
+use uptick::event_loop::elapsed;
 use uptick::prelude::*;
 use uptick::rate_limit::Client;
 use uptick::websocket::Hub;
@@ -51,7 +51,7 @@ impl Hall {
     }
 
     fn hear(&'static self, ws: WebSocket, client: Option<Client>, message: Message) {
-        let now = driver::elapsed();
+        let now = elapsed();
         let Some(client) = client else {
             return;
         };

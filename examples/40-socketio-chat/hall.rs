@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use uptick::event_loop::driver;
+use uptick::event_loop::elapsed;
 use uptick::prelude::*;
 use uptick::rate_limit::Client;
 use uptick::socketio::{DisconnectReason, Incomplete, RemoteSocket};
@@ -108,14 +108,14 @@ impl Hall {
     }
 
     fn count_event(&self, page: &Page) -> bool {
-        let now = driver::elapsed();
+        let now = elapsed();
         let mut limits = self.limits.borrow_mut();
         page.client
             .is_some_and(|client| limits.count_event(client, now))
     }
 
     fn count_words(&self, page: &Page) -> Result<(), Refusal> {
-        let now = driver::elapsed();
+        let now = elapsed();
         let mut limits = self.limits.borrow_mut();
         let client = page.client.ok_or_else(gone)?;
         limits.count_words(client, now)
@@ -217,7 +217,7 @@ impl Hall {
     }
 
     fn typing(&self, page: &Page) {
-        let now = driver::elapsed();
+        let now = elapsed();
         let is_early = |typed: Duration| now.saturating_sub(typed) < TYPING_PAUSE;
         let Some(Guest { name, room, .. }) = page.socket.data() else {
             return;

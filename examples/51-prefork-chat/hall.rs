@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
-use uptick::event_loop::driver;
+use uptick::event_loop::elapsed;
 use uptick::prelude::*;
 use uptick::rate_limit::Client;
 use uptick::websocket::Hub;
@@ -105,7 +105,7 @@ impl Hall {
     }
 
     fn hear(&'static self, ws: WebSocket, seat: Seat, client: Option<Client>, message: Message) {
-        let now = driver::elapsed();
+        let now = elapsed();
         let Some(client) = client else {
             return;
         };
@@ -268,7 +268,7 @@ fn moment() -> Moment {
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let unix = unix.map_or(0, |time| time.as_millis());
     Moment {
-        elapsed: driver::elapsed(),
+        elapsed: elapsed(),
         unix: u64::try_from(unix).unwrap_or(u64::MAX),
         // Set by the clock of the replica.
         least_id: 0,

@@ -9,9 +9,16 @@ mod excerpt;
 mod future;
 mod listeners;
 
-pub use emitter::{Emitter, Frequent, emit, emit_frequent};
-pub use event::{Emits, Event, EventKey, EventName, EventSet};
+pub use emitter::{Emitter, emit};
+pub use event::{Emits, Event, EventKey};
 pub use event_emitter::EventEmitter;
-pub use excerpt::Excerpt;
 pub use future::{Events, Next};
 pub use listeners::{ListenerId, Listeners, NESTED_LIMIT};
+
+// For the other crates of the project: public, but not in the documentation, and not covered by semantic versioning.
+#[doc(hidden)]
+pub use emitter::{Frequent, emit_frequent};
+#[doc(hidden)]
+pub use event::{EventName, EventSet};
+#[doc(hidden)]
+pub use excerpt::Excerpt;

@@ -1,7 +1,91 @@
-//! For crates that put something on the loop: descriptors without a closure for each.
+//! Descriptors without a closure for each, for crates that put many things of one kind on the loop.
 //!
-//! A driver looks after all things of one kind: it keeps them in a [`Table`](crate::Table) of its thread, and the loop
-//! tells it by [`Token`] what is ready. The loop knows drivers, never what they drive.
+//! A watch costs a closure. A driver serves all things of one kind: it keeps them in a [`Table`](crate::Table) of its thread, and the
+//! loop passes it the [`Token`] of what is ready. The loop knows drivers, never what they drive. This one counts the bytes that it receives:
+//!
+//! ```rust
+//! use std::cell::RefCell;
+//! use std::io::{self, Read, Write};
+//! use std::os::fd::AsFd;
+//! use std::os::unix::net::UnixStream;
+//! use uptick_event_loop::driver::{self, Driver};
+//! use uptick_event_loop::{DriverId, Interest, Readiness, Table, Token, Trigger, run};
+//!
+//! struct Counter {
+//!     stream: UnixStream,
+//!     bytes: usize,
+//! }
+//!
+//! thread_local! {
+//!     static COUNTERS: RefCell<Table<Counter>> = const { RefCell::new(Table::new()) };
+//!     static DRIVER: DriverId = driver::register(&CounterDriver);
+//! }
+//!
+//! struct CounterDriver;
+//!
+//! impl Driver for CounterDriver {
+//!     fn ready(&self, token: Token, _: Readiness) {
+//!         COUNTERS.with_borrow_mut(|counters| {
+//!             // Nothing is found when the event is older than the thing in its slot.
+//!             let Some(counter) = counters.find(token).and_then(|id| counters.get_mut(id)) else {
+//!                 return;
+//!             };
+//!             // Edge-triggered: read until it would block, or the next bytes are not reported.
+//!             let mut buffer = [0; 4096];
+//!             loop {
+//!                 match counter.stream.read(&mut buffer) {
+//!                     Ok(0) => return driver::reap_later(token),
+//!                     Ok(read) => counter.bytes += read,
+//!                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+//!                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+//!                     Err(_) => return driver::reap_later(token),
+//!                 }
+//!             }
+//!         });
+//!     }
+//!
+//!     fn reap(&self, token: Token) {
+//!         let gone = COUNTERS.with_borrow_mut(|counters| counters.remove(counters.find(token)?));
+//!         if let Some(counter) = gone {
+//!             println!("{} bytes", counter.bytes);
+//!             driver::release();
+//!         } // closing the descriptor ends the watch
+//!     }
+//!
+//!     fn panicked(&self, token: Token, _: &str) {
+//!         driver::reap_later(token);
+//!     }
+//! }
+//!
+//! fn count(stream: UnixStream) -> io::Result<()> {
+//!     stream.set_nonblocking(true)?;
+//!     let counter = Counter { stream, bytes: 0 };
+//!     COUNTERS.with_borrow_mut(|counters| {
+//!         let id = counters.insert(counter).ok_or(io::ErrorKind::OutOfMemory)?;
+//!         let token = id.token(DRIVER.with(|driver| *driver));
+//!         if let Some(counter) = counters.get(id) {
+//!             driver::watch(counter.stream.as_fd(), token, Interest::Read, Trigger::Edge)?;
+//!         }
+//!         driver::hold(); // `run` waits for it until `release`
+//!         Ok(())
+//!     })
+//! }
+//!
+//! let (mut ours, theirs) = UnixStream::pair()?;
+//! count(theirs)?;
+//! ours.write_all(b"hello")?;
+//! drop(ours);
+//! run()?;
+//! # assert!(COUNTERS.with_borrow(Table::is_empty));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Never hold a borrow of the table while you call a callback: it may use the table through its handles.
+//!
+//! Activity is noted as a `Timestamp`, in four bytes and without reading a clock, and a limit of time asks
+//! `Timestamp::is_over`: it counts from the activity, not from the beginning of the iteration. A `LazyDeadline` in each thing is armed
+//! for the end of its limits, and moved only to an earlier time. A limit that needs no table is a
+//! `driver::add_timeout`. A descriptor that may have duplicates is given to `driver::forget` before it is closed.
 
 use std::io;
 use std::num::NonZeroU32;
@@ -165,8 +249,8 @@ pub fn release() {
     });
 }
 
-/// The loop's time at the beginning of this iteration's events, since the loop was made; while the loop does not run,
-/// the time of the call.
+/// Returns the time since the loop was made: the one read at the beginning of this iteration's events, or the time of the call while the
+/// loop does not run. It suits code that takes the time as a `Duration`, such as a rate limiter.
 #[inline]
 pub fn elapsed() -> Duration {
     with(|event_loop| Duration::from_nanos(event_loop.time())).unwrap_or_default()

@@ -1,11 +1,14 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[doc(hidden)]
 pub mod address;
 mod chunks;
 mod clock;
 mod deadlines;
+#[doc(hidden)]
 pub mod driver;
+#[doc(hidden)]
 pub mod errno;
 mod error;
 mod event_loop;
@@ -34,20 +37,29 @@ pub use signal_hook::consts::signal::{
 };
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use driver::elapsed;
 pub use error::Error;
 pub use event_loop::{EventLoop, future_tick, handle, lag, now, run, stop};
 pub use handle::{LoopHandle, POST_LIMIT};
 pub use histogram::Histogram;
 pub use job::{BlockingJob, JOB_LIMIT, spawn_blocking};
 pub use keep_alive::{KeepAlive, keep_alive};
-pub use panic::catch;
-pub use poller::{Interest, MioPoller, Poller, Readiness, ScriptedPoller, Step, Trigger, Wake};
+pub use poller::{MioPoller, Poller, ScriptedPoller};
 pub use random::jitter;
-pub use shared_table::{Held, SharedTable};
 pub use signal::{SignalId, add_shutdown_signals, add_signal, remove_signal};
 pub use staggered::Staggered;
-pub use table::{Id, Table};
 pub use task::{JoinHandle, block_on, spawn};
 pub use timer::{Sleep, Timer, add_periodic_timer, add_timer, cancel_timer, sleep};
-pub use token::{DriverId, Token};
 pub use watch::{add_read_stream, add_write_stream, remove_read_stream, remove_write_stream};
+
+// For the other crates of the project: public, but not in the documentation, and not covered by semantic versioning.
+#[doc(hidden)]
+pub use panic::catch;
+#[doc(hidden)]
+pub use poller::{Interest, Readiness, Step, Trigger, Wake};
+#[doc(hidden)]
+pub use shared_table::{Held, SharedTable};
+#[doc(hidden)]
+pub use table::{Id, Table};
+#[doc(hidden)]
+pub use token::{DriverId, Token};

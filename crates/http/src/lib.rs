@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
+#[doc(hidden)]
 pub mod channel;
 mod client_info;
 mod compression;

@@ -5,6 +5,7 @@ mod address;
 mod bind;
 mod connection;
 mod connector;
+#[doc(hidden)]
 pub mod decorated;
 mod error;
 mod inherited;
@@ -26,14 +27,12 @@ pub mod prelude {
 }
 
 pub use address::{Address, UnixName};
-pub use bind::{Bound, SocketFile, adopt, bind};
 pub use bytes::Bytes;
-pub use connection::{Connection, Proxied, engine};
+pub use connection::{Connection, Proxied};
 pub use connector::{
     ConnectTarget, Connecting, Connector, ConnectorInterface, DnsConnector, FixedUriConnector,
     HappyEyeballsConnector, Lookup, Resolver, TcpConnector, TimeoutConnector, UnixConnector,
 };
-pub use decorated::ServerControl;
 pub use error::{Cause, Error};
 pub use inherited::{InheritedSocket, InheritedSockets};
 pub use ip_network::IpNetwork;
@@ -42,3 +41,11 @@ pub use options::SocketOptions;
 pub use proxy_protocol::{FromOthers, ProxyProtocolOptions, ProxyProtocolServer};
 pub use server::{Balancer, Server, ServerInterface, ServerOptions, Shutdown, shutdown_on};
 pub use uri::{Account, ConnectUri, IntoUri, ListenUri, UnixListenUri};
+
+// For the other crates of the project: public, but not in the documentation, and not covered by semantic versioning.
+#[doc(hidden)]
+pub use bind::{Bound, SocketFile, adopt, bind};
+#[doc(hidden)]
+pub use connection::engine;
+#[doc(hidden)]
+pub use decorated::ServerControl;

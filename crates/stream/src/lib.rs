@@ -13,6 +13,7 @@ mod read_buffer;
 mod resource;
 mod spare;
 mod through;
+#[doc(hidden)]
 pub mod transport;
 mod write_queue;
 
@@ -22,7 +23,7 @@ pub use adapter::{
 };
 pub use chunk::Chunk;
 pub use composite::CompositeStream;
-pub use contract::{BaseStream, DuplexStream, DuplexTransport, ReadableStream, WritableStream};
+pub use contract::{BaseStream, DuplexStream, ReadableStream, WritableStream};
 pub use error::Error;
 pub use file_range::FileRange;
 pub use pipe::PipeOptions;
@@ -31,4 +32,9 @@ pub use resource::{
     DuplexResourceStream, ReadableResourceStream, WritableResourceStream, stderr, stdin, stdout,
 };
 pub use through::{ThroughStream, Transform, TransformError};
+
+// For the other crates of the project: public, but not in the documentation, and not covered by semantic versioning.
+#[doc(hidden)]
+pub use contract::DuplexTransport;
+#[doc(hidden)]
 pub use write_queue::WriteQueue;

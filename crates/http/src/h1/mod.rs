@@ -36,10 +36,11 @@ mod target;
 mod text;
 
 pub use decoder::{Decoder, Event};
+#[doc(hidden)]
+pub use encoder::RESPONSE_START;
 pub(crate) use encoder::write_plain;
 pub use encoder::{
-    CONTINUE, EncodeError, Encoder, Persistence, RESPONSE_START, ResponseBody, ResponseHead,
-    is_owned,
+    CONTINUE, EncodeError, Encoder, Persistence, ResponseBody, ResponseHead, is_owned,
 };
 pub use fields::{Fields, Trailers};
 pub use invalid::Invalid;

@@ -42,6 +42,7 @@
 /// assert_eq!(format!("{server:?}"), "CountingServer { address: None, count: 0 }");
 /// # Ok::<(), uptick_socket::Error>(())
 /// ```
+#[doc(hidden)]
 #[macro_export]
 macro_rules! decorated_server {
     ($(#[$meta:meta])* $visibility:vis struct $Server:ident($Layer:ty) { $($field:ident),* }) => {

@@ -67,6 +67,7 @@ pub trait ServerInterface: Emitter<Events = Self> + EventSet + Copy {
 /// Implements [`ServerInterface`] for a server that has its methods and events itself.
 ///
 /// The type's own methods carry the documentation and need no import; the trait's only call them.
+#[doc(hidden)]
 #[macro_export]
 macro_rules! server_interface {
     ($Server:ident) => {

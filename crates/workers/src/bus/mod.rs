@@ -28,6 +28,7 @@
 
 mod congestion;
 mod events;
+#[doc(hidden)]
 pub mod frame;
 mod hub;
 mod local;

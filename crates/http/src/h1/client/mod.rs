@@ -35,6 +35,10 @@ mod decoder;
 mod request;
 mod response_head;
 
-pub use decoder::{Decoder, Event, HEAD_TOO_LONG};
+#[doc(hidden)]
+pub use decoder::HEAD_TOO_LONG;
+pub use decoder::{Decoder, Event};
 pub use request::{Request, RequestBody, begin};
-pub use response_head::{BodyLength, MALFORMED_LINE, ResponseHead};
+#[doc(hidden)]
+pub use response_head::MALFORMED_LINE;
+pub use response_head::{BodyLength, ResponseHead};

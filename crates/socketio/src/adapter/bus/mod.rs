@@ -8,6 +8,7 @@
 //! Which workers have a namespace, and which have a room, is what they have subscribed to on the bus. There is no protocol beside it: a message goes to
 //! exactly the workers that [`Adapter::request`] returns, from the first moment on.
 
+#[doc(hidden)]
 pub mod codec;
 mod inbox;
 mod joins;
