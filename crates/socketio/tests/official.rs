@@ -416,7 +416,7 @@ fn packets_are_encoded_as_by_the_official_parser() {
         ours[0] = json!(ours[0].as_str().unwrap().strip_prefix('4').unwrap());
         assert_eq!(Json::Array(ours), answer["ok"], "{packet:?}");
         let mut messages = frames.clone();
-        messages[0] = Message::Text(frames[0].as_text().unwrap().slice(1..));
+        messages[0] = Message::from(frames[0].as_text().unwrap()[1..].to_owned());
         assert_eq!(decode(&messages).as_ref(), Some(packet));
     }
 }

@@ -38,10 +38,21 @@ impl Message {
         matches!(self, Message::Text(_))
     }
 
-    /// The text, if it is one.
-    pub fn as_text(&self) -> Option<&Text> {
+    /// Returns the text, or `None` for a binary message. `Message::Text` has it as a [`Text`], which is cloned and sliced
+    /// without a copy.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_websocket::Message;
+    ///
+    /// let message = Message::from("/join lobby");
+    /// let room = message.as_text().and_then(|text| text.strip_prefix("/join "));
+    /// assert_eq!(room, Some("lobby"));
+    /// ```
+    #[inline]
+    pub fn as_text(&self) -> Option<&str> {
         match self {
-            Message::Text(text) => Some(text),
+            Message::Text(text) => Some(text.as_str()),
             Message::Binary(_) => None,
         }
     }

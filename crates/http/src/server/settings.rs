@@ -102,7 +102,7 @@ impl HttpServer {
     }
 
     /// Sets the proxies that are believed when they describe the request as the client made it: its address, the scheme and the
-    /// host ([`Request::origin`](crate::Request::origin)). Default: none.
+    /// host ([`Request::client_info`](crate::Request::client_info)). Default: none.
     pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
         let proxies = Rc::new(proxies);
         self.configure(|site| site.proxies = Some(proxies));

@@ -176,6 +176,24 @@ fn a_client_that_has_not_connected_is_refused_whoever_else_has() {
 }
 
 #[test]
+fn the_routes_for_connecting_may_have_other_paths() {
+    let http = server().connection_required(true);
+    http.get("/", |_: Request| "inside")
+        .get("/connect", |_: Request| "a page of the program");
+    http.connect_at("/{tenant}/open", |req: Request| {
+        format!("welcome to {}", req.param("tenant").unwrap_or_default())
+    });
+    http.disconnect_at("/close", |_: Request| "bye");
+    for refused in ["/", "/connect", "/close", "/a/b/open"] {
+        assert_eq!(ask(http, refused).status(), 400, "{refused}");
+    }
+    assert_eq!(ask(http, "/acme/open").body, "welcome to acme");
+    assert_eq!(ask(http, "/").body, "inside");
+    assert_eq!(ask(http, "/close").body, "bye");
+    assert_eq!(ask(http, "/").status(), 400);
+}
+
+#[test]
 fn the_rate_limit_counts_requests_and_the_one_beyond_it_is_429() {
     let clock = manual_clock();
     let http = server().ping();

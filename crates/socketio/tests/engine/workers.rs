@@ -113,7 +113,7 @@ impl Drop for Worker {
 fn serve(client: Client, log: &Arc<Mutex<Vec<String>>>) {
     let record = Arc::clone(log);
     client.on("message", move |message: Message| {
-        let text = message.as_text().map(|text| text.to_string());
+        let text = message.as_text().map(str::to_owned);
         match text.as_deref().and_then(|text| text.strip_prefix("burst ")) {
             Some(count) => {
                 let padding = "x".repeat(10_000);

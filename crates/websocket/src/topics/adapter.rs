@@ -29,7 +29,7 @@ use super::message::HubMessage;
 ///     }
 /// }
 ///
-/// Topics::new().set_adapter(Log);
+/// Hub::new().set_adapter(Log);
 /// ```
 pub trait HubAdapter {
     /// Sends a message to the hubs of all other workers that have subscribers of the topic.

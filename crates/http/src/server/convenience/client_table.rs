@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use uptick_rate_limit::Client;
 
 use crate::Request;
+use crate::routing::Router;
 
 /// Clients in each half of the table.
 const HALF: usize = 32_768;
@@ -17,6 +18,8 @@ pub(super) struct Clients {
     pub(super) required: Cell<bool>,
     /// Whether the middleware that asks was added.
     pub(super) wrapped: Cell<bool>,
+    /// The routes by which clients connect.
+    paths: RefCell<Router<()>>,
     table: RefCell<Halves>,
 }
 
@@ -53,6 +56,11 @@ impl Clients {
         self.table.borrow_mut().insert(whole(client));
     }
 
+    /// Adds a route by which clients connect. The server has taken the pattern, so it is well-formed.
+    pub(super) fn add_path(&self, pattern: &str) {
+        let _ = self.paths.borrow_mut().add("GET", pattern, ());
+    }
+
     /// Removes a client; returns whether it was there.
     pub(super) fn remove(&self, client: IpAddr) -> bool {
         self.table.borrow_mut().remove(whole(client))
@@ -64,7 +72,7 @@ impl Clients {
 
     pub(super) fn refuses(&self, request: &Request) -> bool {
         self.required.get()
-            && request.path() != "/connect"
+            && !self.paths.borrow().has_path(request.path())
             && !request.client().is_some_and(|client| self.has(client))
     }
 }

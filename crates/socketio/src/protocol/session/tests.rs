@@ -49,7 +49,7 @@ impl Scene {
                     let frames: Vec<_> = std::iter::from_fn(|| self.session.take_frame()).collect();
                     let frames: Vec<_> = frames
                         .iter()
-                        .map(|frame| frame.as_text().unwrap().as_str())
+                        .map(|frame| frame.as_text().unwrap())
                         .collect();
                     format!("frames:{}", frames.join("|"))
                 }
