@@ -137,7 +137,7 @@ fn open(ws: WebSocket, http: HttpServer, worker: Worker) {
     ws.send(describe(worker));
     ws.on("message", move |message: Message| {
         if let Some(text) = message.as_text() {
-            let text = serde_json::to_string(&**text).unwrap_or_default();
+            let text = serde_json::to_string(text).unwrap_or_default();
             let from = worker.number();
             http.publish("all", format!(r#"{{"from":{from},"text":{text}}}"#));
         }
