@@ -1,4 +1,6 @@
-// The page of the chat. Whatever comes from others is shown with textContent, and so stays text.
+// The page of the chat. What other people write is added to the page as text, never as HTML.
+
+import { hueOf, withLinks } from "./render.js";
 
 const LONGEST_MESSAGE = 4000;
 const MOST_SHOWN = 500;
@@ -7,9 +9,12 @@ const MOST_PENDING = 20;
 const FIRST_DELAY = 500;
 const LONGEST_DELAY = 10000;
 const PATIENCE = 10000;
-/** How long nothing has to be heard before the server is asked whether it is there. */
+/** The time without a message from the server after which the page sends a ping. */
 const SILENCE = 30000;
-const REASONS = { 1001: "The server is going away.", 1008: "The server was sent too much.", 1012: "The server restarts." };
+/** Why the connection was closed, by close code. */
+const REASONS = { 1001: "The server has shut down.", 1008: "You sent too many messages.", 1012: "The server is restarting." };
+const LOST = "The connection was lost.";
+const UNREACHABLE = "The server cannot be reached.";
 const TYPING_EVERY = 2000;
 const TYPING_SHOWN = 4000;
 /** Messages of one person that follow each other within this time have one headline. */
@@ -27,8 +32,10 @@ let joined = false;
 let seen = null;
 /** Whether another room was asked for. */
 let moving = false;
-/** What was sent and has not come back yet, by its number. */
+/** Messages that the server has not confirmed yet, by number. */
 const pending = new Map();
+/** The time of the last message that was read in each room, for the marks of unread rooms; null before the first list of rooms. */
+let read = null;
 let members = new Set();
 const typists = new Map();
 let lastTyping = 0;
@@ -38,7 +45,7 @@ let unread = 0;
 
 function remember() {
   try {
-    sessionStorage.setItem("chat", JSON.stringify({ ...me, wantsIn }));
+    sessionStorage.setItem("chat", JSON.stringify({ ...me, wantsIn, read: read && Object.fromEntries(read) }));
   } catch { /* A browser that keeps nothing asks for the name again. */ }
 }
 
@@ -82,7 +89,7 @@ function connect() {
 
 /** This very page is in the room in another window, too, as when a tab is duplicated. */
 function replaced(closed) {
-  if (closed === socket) goOut("You are in this room in another window.");
+  if (closed === socket) goOut("You joined this room in another window.");
 }
 
 function lost(closed, code) {
@@ -90,20 +97,22 @@ function lost(closed, code) {
   socket = null;
   joined = moving = false;
   probedAt = 0;
+  typists.clear();
+  showTyping();
   element("enter").disabled = false;
   if (!wantsIn) return;
   const delay = Math.min(FIRST_DELAY * 2 ** failures, LONGEST_DELAY) * (0.5 + Math.random() / 2);
-  // Why it was lost is of more interest than why it cannot be had again.
-  if (failures === 0) why = REASONS[code] ?? "The connection is lost.";
+  why = failures === 0 ? REASONS[code] ?? LOST : UNREACHABLE;
   failures += 1;
   retryAt = Date.now() + delay;
   showState(why, true);
+  showPending();
   if (inside.hidden) element("join-error").textContent = `${why} Trying again…`;
   clearInterval(ticker);
   ticker = setInterval(() => {
     const seconds = Math.ceil((retryAt - Date.now()) / 1000);
     if (seconds <= 0) connect();
-    else element("countdown").textContent = `Trying again in ${seconds} s.`;
+    else element("countdown").textContent = `Next attempt in ${seconds} s.`;
   }, 100);
 }
 
@@ -132,7 +141,7 @@ function ask(type, fields = {}) {
 function hear(told) {
   heardAt = Date.now();
   probedAt = 0;
-  // What was on its way from the room before means nothing here.
+  // Ignore what was already on its way from the previous room.
   if (told.room && told.room !== me.room && told.type !== "welcome") return;
   switch (told.type) {
     case "welcome": return welcomed(told);
@@ -182,15 +191,15 @@ function welcomed(told) {
   for (const [ref, sent] of pending) say(ref, sent);
 }
 
-/** Says what happened while there was no connection. */
+/** Adds a note about what happened while there was no connection. */
 function noteAbsence(told) {
-  // Message numbers start anew, so those of earlier messages mean nothing.
+  // The server numbers messages from 1 again, so the numbers of earlier messages are not valid any more.
   if (!told.resumed) for (const item of log.querySelectorAll("[data-id]")) delete item.dataset.id;
-  if (told.gap) addNote("More was said than the server remembers.", "away");
+  if (told.gap) addNote("Some messages are missing here: the server keeps only the last ones.", "away");
   const missed = told.messages.filter(said => !pending.has(said.ref) && !isShown(said)).length;
-  const count = missed === 1 ? "1 message" : `${missed || "no"} messages`;
-  if (!told.resumed && seen.id > 0) addNote(`The server has started anew: ${count} since then.`, "away");
-  else if (missed > 0) addNote(`${count} while you were away`, "away");
+  const count = missed === 1 ? "1 new message" : `${missed || "no"} new messages`;
+  if (!told.resumed && seen.id > 0) addNote(`The server has restarted: ${count} since then`, "away", told.epoch);
+  else if (missed > 0) addNote(`${count} while you were disconnected`, "away");
 }
 
 function heard(said) {
@@ -201,6 +210,7 @@ function heard(said) {
   }
   if (isShown(said)) return;
   seen.id = Math.max(seen.id, said.id);
+  if (read) read.set(me.room, Math.max(read.get(me.room) ?? 0, said.time));
   typists.delete(said.name);
   showTyping();
   addMessage(said);
@@ -218,7 +228,7 @@ function refused({ code, text: told, ref }) {
   moving = false;
   const sent = pending.get(ref);
   if (sent) {
-    // What was not taken stays, to be said again.
+    // The text goes back into the field, to be changed and sent again.
     pending.delete(ref);
     sent.item.remove();
     text.value = text.value ? `${sent.text}\n${text.value}` : sent.text;
@@ -238,9 +248,10 @@ function refused({ code, text: told, ref }) {
 function say(ref, sent) {
   sent.since = Date.now();
   if (joined) ask("say", { text: sent.text, ref });
+  showPending();
 }
 
-// Who is not answered has lost the connection, even if nobody has said so, as after the computer slept.
+// A server that does not answer is gone, even if the connection was not closed, such as after the computer slept.
 setInterval(() => {
   if (joined && !probedAt && Date.now() - heardAt > SILENCE) {
     probedAt = Date.now();
@@ -265,15 +276,16 @@ function showDoor(reason) {
 }
 
 function showInside() {
-  showTitle();
-  if (door.hidden) return;
+  const wasOutside = inside.hidden;
   door.hidden = true;
   inside.hidden = false;
-  text.focus();
+  showTitle();
+  if (wasOutside) text.focus();
 }
 
+/** Shows the room in the title of the tab, and the number of messages since the tab was last visible. */
 function showTitle() {
-  const name = inside.hidden ? "Chat" : `${me.room} · Chat`;
+  const name = inside.hidden ? "Chat" : `# ${me.room} · Chat`;
   document.title = unread ? `(${unread}) ${name}` : name;
 }
 
@@ -290,27 +302,44 @@ function showMembers() {
   const names = [...members].sort((a, b) => a.localeCompare(b));
   element("members").replaceChildren(...names.map(name => {
     const item = document.createElement("li");
-    item.style.setProperty("--hue", hueOf(name));
+    item.style.setProperty("--hue", hueOf(name, members));
     item.append(span(name === me.name ? `${name} (you)` : name));
     return item;
   }));
-  element("count").textContent = `${names.length} here`;
+  element("count").textContent = people(names.length);
+  const current = element("rooms").querySelector("[aria-current] .people");
+  if (current) current.textContent = people(names.length);
+}
+
+function people(count) {
+  if (count === 0) return "empty";
+  return count === 1 ? "1 person" : `${count} people`;
 }
 
 function showRooms(rooms) {
+  const before = read ?? new Map(rooms.map(room => [room.name, room.last]));
+  read = new Map(rooms.map(room => [room.name, room.name === me.room ? room.last : before.get(room.name) ?? 0]));
+  remember();
   const focused = document.activeElement?.dataset?.room;
   element("rooms").replaceChildren(...rooms.map(room => {
+    const isCurrent = room.name === me.room;
     const button = document.createElement("button");
     button.type = "button";
+    button.disabled = !joined;
     button.dataset.room = room.name;
-    button.append(span(`# ${room.name}`), span(room.members));
-    button.lastChild.setAttribute("aria-label", room.members === 1 ? "1 person" : `${room.members} people`);
-    if (room.name === me.room) button.setAttribute("aria-current", "true");
+    button.append(span(`# ${room.name}`, "room"), span(people(isCurrent ? members.size : room.members), "people"));
+    if (isCurrent) button.setAttribute("aria-current", "true");
+    button.classList.toggle("vacant", room.members === 0 && !isCurrent);
+    if (room.last > read.get(room.name)) {
+      button.classList.add("unread");
+      button.append(span("unread messages", "unseen"));
+    }
     button.onclick = () => goTo(room.name);
     const item = document.createElement("li");
     item.append(button);
     return item;
   }));
+  menu.classList.toggle("unread", element("rooms").querySelector(".unread") !== null);
   if (focused) [...element("rooms").querySelectorAll("button")].find(button => button.dataset.room === focused)?.focus();
 }
 
@@ -340,14 +369,26 @@ function add(item, list = log, follower = null) {
   return item;
 }
 
-function addNote(words, kind) {
+/** Adds a note at the end, or before the messages that are newer than `time`, by the server's clock. */
+function addNote(words, kind, time) {
   const item = document.createElement("li");
   item.className = kind ? `note ${kind}` : "note";
-  item.textContent = words;
-  return add(item);
+  item.append(words);
+  if (time) item.append(timeOf(time));
+  return add(item, log, time ? followerAt(time) : null);
 }
 
-/** Returns the message before which one belongs that arrives late, such as from another worker of the server. */
+/** Returns the first of the messages that are newer than a time. */
+function followerAt(time) {
+  let follower = null;
+  for (let item = log.lastElementChild; item; item = item.previousElementSibling) {
+    if (item.dataset.at > time) follower = item;
+    else if (item.dataset.at) break;
+  }
+  return follower;
+}
+
+/** Returns the message before which a late one belongs, such as one from another worker of the server. */
 function followerOf(id) {
   let follower = null;
   for (let item = log.lastElementChild; item; item = item.previousElementSibling) {
@@ -362,7 +403,7 @@ function followerOf(id) {
 function group(item) {
   if (!item?.dataset.name) return;
   const before = item.previousElementSibling ?? (item.parentElement === waiting ? log.lastElementChild : null);
-  const again = before?.dataset.name === item.dataset.name && item.dataset.time - before.dataset.time < TOGETHER;
+  const again = before?.dataset.name === item.dataset.name && item.dataset.at - before.dataset.at < TOGETHER;
   item.classList.toggle("again", again);
 }
 
@@ -370,25 +411,20 @@ function addMessage(said, list = log) {
   const item = document.createElement("li");
   const mine = said.name === me.name;
   item.className = mine ? "said mine" : "said";
-  Object.assign(item.dataset, { name: said.name, time: said.time });
+  Object.assign(item.dataset, { name: said.name, at: said.time });
   if (said.id) item.dataset.id = said.id;
-  item.style.setProperty("--hue", hueOf(said.name));
+  item.style.setProperty("--hue", hueOf(said.name, members));
 
   const name = document.createElement("b");
   name.textContent = mine ? "You" : said.name;
-  const when = new Date(said.time);
-  const time = document.createElement("time");
-  time.dateTime = when.toISOString();
-  time.title = when.toLocaleString();
-  time.textContent = when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   const who = document.createElement("span");
   who.className = "who";
-  who.append(name, time);
+  who.append(name, timeOf(said.time));
 
   const words = document.createElement("p");
   words.className = "text";
   words.dir = "auto";
-  words.textContent = said.text;
+  words.append(...withLinks(said.text));
   item.append(who, words);
   if (said.text.length > 1000 || said.text.split("\n").length > 12) {
     item.classList.add("long");
@@ -404,6 +440,25 @@ function addMessage(said, list = log) {
   return add(item, list, list === log ? followerOf(said.id) : null);
 }
 
+function timeOf(milliseconds) {
+  const when = new Date(milliseconds);
+  const time = document.createElement("time");
+  time.dateTime = when.toISOString();
+  time.title = when.toLocaleString();
+  time.textContent = when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return time;
+}
+
+/** Shows what happens with the messages that the server has not confirmed. */
+function showPending() {
+  const state = joined ? "Sending…" : "Not sent yet. It is sent when the connection is back.";
+  for (const { item } of pending.values()) {
+    const shown = item.querySelector(".pending");
+    if (shown.textContent !== state) shown.textContent = state;
+    item.classList.toggle("held", !joined);
+  }
+}
+
 function clearLog() {
   log.replaceChildren();
   waiting.replaceChildren();
@@ -416,17 +471,11 @@ function isAtEnd() {
   return scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 40;
 }
 
-function span(words) {
+function span(words, kind) {
   const made = document.createElement("span");
   made.textContent = words;
+  if (kind) made.className = kind;
   return made;
-}
-
-/** Everybody has a colour of their own, on all pages the same. */
-function hueOf(name) {
-  let hash = 7;
-  for (const character of name) hash = (hash * 31 + character.codePointAt(0)) % 360;
-  return hash;
 }
 
 // What the user does.
@@ -455,14 +504,16 @@ element("say").onsubmit = event => {
   if (length > LONGEST_MESSAGE) {
     notice.textContent = `A message has at most ${LONGEST_MESSAGE} characters; this one has ${length}.`;
   } else if (pending.size >= MOST_PENDING) {
-    notice.textContent = "Too much is waiting to be sent already.";
+    notice.textContent = "Too many messages are waiting to be sent. Wait until the connection is back.";
   } else {
     notice.textContent = "";
     text.value = "";
     fit();
     const ref = draw();
     scroll.scrollTop = scroll.scrollHeight;
-    const sent = { text: words, item: addMessage({ name: me.name, text: words, time: Date.now() }, waiting) };
+    const item = addMessage({ name: me.name, text: words, time: Date.now() }, waiting);
+    item.append(span("", "pending"));
+    const sent = { text: words, item };
     pending.set(ref, sent);
     say(ref, sent);
   }
@@ -479,7 +530,7 @@ text.oninput = () => {
   fit();
   const length = [...text.value].length;
   const tooLong = length > LONGEST_MESSAGE;
-  notice.textContent = tooLong ? `${length} of ${LONGEST_MESSAGE} characters: this is too long for one message.` : "";
+  notice.textContent = tooLong ? `${length} of ${LONGEST_MESSAGE} characters: this message is too long.` : "";
   text.setAttribute("aria-invalid", tooLong);
   if (joined && text.value !== "" && Date.now() - lastTyping > TYPING_EVERY) {
     lastTyping = Date.now();
@@ -535,18 +586,18 @@ document.addEventListener("visibilitychange", () => {
   showTitle();
 });
 
+/** Whether the last message was in sight before the size of the page changed. */
+let wasAtEnd = true;
 scroll.onscroll = () => {
-  if (isAtEnd()) element("down").hidden = true;
+  wasAtEnd = isAtEnd();
+  if (wasAtEnd) element("down").hidden = true;
 };
 element("down").onclick = () => {
   scroll.scrollTop = scroll.scrollHeight;
   text.focus();
 };
-// The keyboard of a phone takes room; the last message stays in sight.
-let height = scroll.clientHeight;
+// The last message stays in sight, such as when the keyboard of a phone takes room, or when a phone is turned.
 new ResizeObserver(() => {
-  const wasAtEnd = scroll.scrollHeight - scroll.scrollTop - height < 40;
-  height = scroll.clientHeight;
   if (wasAtEnd) scroll.scrollTop = scroll.scrollHeight;
 }).observe(scroll);
 
@@ -561,5 +612,6 @@ function roomInAddress() {
 const recalled = recall();
 if (recalled.name) element("name").value = me.name = recalled.name;
 if (recalled.token) me.token = recalled.token;
+if (recalled.read) read = new Map(Object.entries(recalled.read));
 element("room").value = roomInAddress() || recalled.room || "lobby";
 if (recalled.wantsIn) element("join").requestSubmit();

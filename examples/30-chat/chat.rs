@@ -229,7 +229,8 @@ impl<S: Copy + Eq + Hash> Chat<S> {
         };
         let told = told_message(&room, &said);
         place.record(said);
-        Ok(vec![Effect::Tell(room, told)])
+        // Pages in other rooms mark this one as unread.
+        Ok(vec![Effect::Tell(room, told), Effect::RoomsChanged])
     }
 
     fn typing(&mut self, socket: S, now: Moment) -> Vec<Effect<S>> {
@@ -258,6 +259,11 @@ impl<S: Copy + Eq + Hash> Chat<S> {
         let lines = self.rooms.iter().map(|(name, room)| RoomLine {
             name,
             members: room.members.len(),
+            last: if room.is_silent() {
+                0
+            } else {
+                room.last_time()
+            },
         });
         lines.collect()
     }
@@ -338,7 +344,10 @@ mod tests {
         let effects = fixture.join(2, "Bob", "Lobby");
         let welcome = reply(&effects);
         assert_eq!(welcome["members"], json!(["Ann", "Bob"]));
-        assert_eq!(welcome["rooms"], json!([{"name": "lobby", "members": 2}]));
+        assert_eq!(
+            welcome["rooms"],
+            json!([{"name": "lobby", "members": 2, "last": 0}])
+        );
         let joined = r#"{"type":"joined","room":"lobby","name":"Bob"}"#;
         assert_eq!(
             effects[..3],
@@ -360,7 +369,13 @@ mod tests {
             r#""time":5,"ref":8}"#
         );
         let effects = fixture.say(1, "<b>", 8);
-        assert_eq!(effects, [Effect::Tell("lobby".into(), said.into())]);
+        assert_eq!(
+            effects,
+            [
+                Effect::Tell("lobby".into(), said.into()),
+                Effect::RoomsChanged
+            ]
+        );
         let welcome = reply(&fixture.join(2, "Bob", "lobby"));
         assert_eq!(welcome["messages"][0]["text"], "<b>");
         let elsewhere = reply(&fixture.join(3, "Cid", "attic"));
@@ -444,13 +459,17 @@ mod tests {
     #[test]
     fn who_goes_to_another_room_leaves_the_first() {
         let mut fixture = Fixture::new();
+        fixture.now.unix = 9;
         fixture.join(1, "Ann", "lobby");
         fixture.say(1, "hello", 1);
         let effects = fixture.join(1, "Ann", "attic");
         let left = r#"{"type":"left","room":"lobby","name":"Ann"}"#;
         assert_eq!(effects[0], Effect::Exit("lobby".into()));
         assert_eq!(effects[1], Effect::Tell("lobby".into(), left.into()));
-        let rooms = json!([{"name": "attic", "members": 1}, {"name": "lobby", "members": 0}]);
+        let rooms = json!([
+            {"name": "attic", "members": 1, "last": 0},
+            {"name": "lobby", "members": 0, "last": 9},
+        ]);
         assert_eq!(reply(&effects)["rooms"], rooms);
     }
 

@@ -48,7 +48,7 @@ impl Limits {
             return Ok(());
         }
         let seconds = decision.retry_after_seconds().unwrap_or(0);
-        let text = format!("This is too fast: wait {seconds} s.");
+        let text = format!("You are sending too fast. Wait {seconds} s, and try again.");
         Err(Refusal::new("slow", text))
     }
 }
@@ -75,7 +75,10 @@ mod tests {
             assert_eq!(limits.check(client(1), &word(), Duration::ZERO), Ok(()));
         }
         let refusal = limits.check(client(1), &word(), Duration::ZERO);
-        assert_eq!(refusal.unwrap_err().text, "This is too fast: wait 1 s.");
+        assert_eq!(
+            refusal.unwrap_err().text,
+            "You are sending too fast. Wait 1 s, and try again."
+        );
         assert_eq!(limits.check(client(1), &Ask::Leave, Duration::ZERO), Ok(()));
         assert_eq!(limits.check(client(2), &word(), Duration::ZERO), Ok(()));
         assert_eq!(

@@ -6,7 +6,10 @@ use uptick::websocket::SlowPolicy;
 
 const PAGE: &str = include_str!("index.html");
 const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("chat.js");
+const SCRIPTS: [(&str, &str); 2] = [
+    ("/chat.js", include_str!("chat.js")),
+    ("/render.js", include_str!("render.js")),
+];
 
 /// Browsers load and run nothing that is not from this server, whatever gets into the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -24,9 +27,11 @@ pub(crate) fn add_files(http: HttpServer) -> Result<(), FieldError> {
     ])?;
     http.get("/", |_| file(PAGE, "text/html; charset=utf-8"));
     http.get("/style.css", |_| file(STYLE, "text/css; charset=utf-8"));
-    http.get("/chat.js", |_| {
-        file(SCRIPT, "text/javascript; charset=utf-8")
-    });
+    for (path, script) in SCRIPTS {
+        http.get(path, move |_| {
+            file(script, "text/javascript; charset=utf-8")
+        });
+    }
     Ok(())
 }
 

@@ -107,6 +107,8 @@ impl Tell<'_> {
 pub(crate) struct RoomLine<'a> {
     pub(crate) name: &'a str,
     pub(crate) members: usize,
+    /// When something was said last, in milliseconds since 1970; 0 if nothing was.
+    pub(crate) last: u64,
 }
 
 /// A message of a room.

@@ -22,8 +22,7 @@ impl Refusal {
 /// The name that someone asked for, with its white space put in order.
 pub(crate) fn name(asked: &str) -> Result<String, Refusal> {
     line(asked, LONGEST_NAME).ok_or_else(|| {
-        let text =
-            format!("A name has 1 to {LONGEST_NAME} characters, none of which is invisible.");
+        let text = format!("A name must have 1 to {LONGEST_NAME} characters, all of them visible.");
         Refusal::new("name", text)
     })
 }
@@ -33,7 +32,7 @@ pub(crate) fn room(asked: &str) -> Result<String, Refusal> {
     let room = line(&asked.to_lowercase(), LONGEST_ROOM);
     room.ok_or_else(|| {
         let text = format!(
-            "The name of a room has 1 to {LONGEST_ROOM} characters, none of which is invisible."
+            "The name of a room must have 1 to {LONGEST_ROOM} characters, all of them visible."
         );
         Refusal::new("room", text)
     })
@@ -49,10 +48,7 @@ pub(crate) fn message(asked: &str) -> Result<String, Refusal> {
     let text = text.trim_matches('\n').trim_end();
     let length = text.chars().count();
     if text.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
-        Err(Refusal::new(
-            "empty",
-            "There is nothing to see in this message.",
-        ))
+        Err(Refusal::new("empty", "This message is empty."))
     } else if length > LONGEST_MESSAGE {
         let text =
             format!("A message has at most {LONGEST_MESSAGE} characters; this one has {length}.");

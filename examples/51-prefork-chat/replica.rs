@@ -265,12 +265,15 @@ impl Replica {
         place
     }
 
-    /// Adds a message to the history; returns the effect that sends it to the room if it is new.
-    fn record(&mut self, room: &str, epoch: u64, said: Said) -> Option<Effect<Seat>> {
+    /// Adds a message to the history; returns the effects that send it to the room, and mark the room as unread, if it is new.
+    fn record(&mut self, room: &str, epoch: u64, said: Said) -> Vec<Effect<Seat>> {
         self.clock.observe(said.id);
         let told = told_message(room, &said);
         let is_new = self.room(room, epoch).record(said);
-        is_new.then(|| Effect::Tell(room.to_owned(), told))
+        if !is_new {
+            return Vec::new();
+        }
+        vec![Effect::Tell(room.to_owned(), told), Effect::RoomsChanged]
     }
 
     fn last_said(&self, room: &str) -> Option<News> {

@@ -17,6 +17,9 @@ const BREAKABLE: &str = "
             super(address);
             window.connection = this;
         }
+        send(message) {
+            if (!window.lossy || !message.includes('\"say\"')) super.send(message);
+        }
     };";
 
 fn serve(arguments: &[&str]) -> (Program, String) {
@@ -51,8 +54,9 @@ impl Person<'_> {
     #[track_caller]
     pub(crate) fn expect_at(&self, selector: &str, text: &str) {
         let found = format!("document.querySelector('{selector}')");
+        let text = serde_json::to_string(text).unwrap();
         self.0
-            .wait_for(&format!("{found}?.innerText.includes('{text}')"));
+            .wait_for(&format!("{found}?.innerText.includes({text})"));
     }
 
     #[track_caller]
@@ -74,6 +78,7 @@ fn the_page_and_what_it_needs_come_with_strict_rules() {
         ("/", "text/html"),
         ("/style.css", "text/css"),
         ("/chat.js", "text/javascript"),
+        ("/render.js", "text/javascript"),
     ] {
         let answer = get(&uri, path);
         assert_eq!(answer.status, 200, "{path}");
@@ -83,7 +88,9 @@ fn the_page_and_what_it_needs_come_with_strict_rules() {
         assert!(policy.starts_with("default-src 'none';"), "{policy}");
         assert!(!policy.contains("unsafe"), "{policy}");
     }
-    assert!(!get(&uri, "/chat.js").text().contains("innerHTML"));
+    for script in ["/chat.js", "/render.js"] {
+        assert!(!get(&uri, script).text().contains("innerHTML"));
+    }
     assert_eq!(get(&uri, "/chat").status, 426);
 }
 
@@ -102,8 +109,11 @@ fn two_browsers_chat() {
     join(&ann, &bob);
     talk(&ann, &bob);
     long_messages(&ann, &bob);
+    links(&ann, &bob);
     rooms(&ann, &bob);
+    unread_rooms(&ann, &bob);
     missed_messages(&ann, &bob);
+    pending_messages(&bob);
     let server = restart(&ann, &bob, server, &uri);
     leave(&ann, &bob);
     drop(server);
@@ -121,13 +131,15 @@ fn two_browsers_chat() {
 fn join(ann: &Person<'_>, bob: &Person<'_>) {
     ann.join("Ann", "Lobby");
     ann.expect_at("#title", "# lobby");
-    ann.expect_at("#empty", "Nobody has said anything");
+    assert_eq!(ann.0.value("document.title"), "# lobby · Chat");
+    ann.expect_at("#empty", "No messages yet.");
     bob.join("ann", "lobby");
     bob.expect_at("#join-error", "The name Ann is taken in this room.");
     bob.join("Bob", "lobby");
     bob.expect_members("Ann,Bob (you)");
     ann.expect_at("#log", "Bob has joined");
     ann.expect_members("Ann (you),Bob");
+    ann.expect_at("#rooms [data-room=lobby] .people", "2 people");
 }
 
 fn talk(ann: &Person<'_>, bob: &Person<'_>) {
@@ -166,6 +178,26 @@ fn long_messages(ann: &Person<'_>, bob: &Person<'_>) {
     assert_eq!(bob.shown().len(), 5);
 }
 
+fn links(ann: &Person<'_>, bob: &Person<'_>) {
+    let text = "See (https://docs.rs/uptick), HTTP://a.example/?q=<b>&x=\"1\" and https://en.example/Rust_(language). \
+                Not javascript:alert(1), ftp://a.example, https:// or https://bank.example@a.example/.";
+    ann.say(text);
+    bob.expect(text);
+    let last = "document.querySelectorAll('#log .said:last-child .text a')";
+    let links = bob.0.value(&format!("[...{last}].map(link => link.href)"));
+    let expected = [
+        "https://docs.rs/uptick",
+        "http://a.example/?q=",
+        "https://en.example/Rust_(language)",
+    ];
+    assert_eq!(links, serde_json::json!(expected));
+    let is_safe = "link.rel === 'noopener noreferrer' && link.target === '_blank'";
+    let all_safe = bob
+        .0
+        .value(&format!("[...{last}].every(link => {is_safe})"));
+    assert_eq!(all_safe, true);
+}
+
 fn rooms(ann: &Person<'_>, bob: &Person<'_>) {
     bob.0.fill("#other", "Kitchen");
     bob.0.press_enter("#other");
@@ -173,35 +205,88 @@ fn rooms(ann: &Person<'_>, bob: &Person<'_>) {
     bob.expect_members("Bob (you)");
     assert!(bob.shown().is_empty());
     ann.expect_members("Ann (you)");
-    ann.expect_at("#rooms", "# kitchen");
+    ann.expect_at("#rooms [data-room=kitchen]", "# kitchen\n1 person");
+    ann.expect_at("#rooms [data-room=lobby]", "# lobby\n1 person");
     ann.say("Is anybody here?");
     ann.expect("Is anybody here?");
 
     bob.0.click("#rooms [data-room=lobby]");
     bob.expect("Is anybody here?");
-    assert_eq!(bob.shown().len(), 6);
+    assert_eq!(bob.shown().len(), 7);
     // Who reloads the page is back at once.
     ann.0.reload();
     ann.expect("Is anybody here?");
     ann.expect_members("Ann (you),Bob");
 }
 
+/// Messages in another room mark it, until it is joined, also after the page is loaded again.
+fn unread_rooms(ann: &Person<'_>, bob: &Person<'_>) {
+    bob.0.fill("#other", "kitchen");
+    bob.0.press_enter("#other");
+    bob.expect_at("#title", "# kitchen");
+    bob.say("The kettle is on.");
+    bob.expect("The kettle is on.");
+    ann.expect_at(
+        "#rooms .unread[data-room=kitchen]",
+        "# kitchen\n1 person\nunread messages",
+    );
+    assert_eq!(
+        ann.0.value("document.querySelectorAll('.unread').length"),
+        2,
+        "the room, and the button that shows the rooms on a phone"
+    );
+    ann.0.reload();
+    ann.expect_at("#rooms .unread[data-room=kitchen]", "# kitchen");
+
+    ann.0.click("#rooms [data-room=kitchen]");
+    ann.expect("The kettle is on.");
+    ann.0.wait_for("!document.querySelector('.unread')");
+    for person in [ann, bob] {
+        person.0.click("#rooms [data-room=lobby]");
+        person.expect_at("#title", "# lobby");
+        person.expect("Is anybody here?");
+    }
+    ann.expect_at("#rooms .vacant[data-room=kitchen]", "empty");
+    assert_eq!(
+        ann.0.value("document.querySelectorAll('.unread').length"),
+        0
+    );
+}
+
 fn missed_messages(ann: &Person<'_>, bob: &Person<'_>) {
     bob.0
         .run("window.reachable = false; window.connection.close()");
-    bob.expect_at("#state", "The connection is lost.");
+    bob.expect_at("#banner.shown #state", "The ");
     ann.expect_members("Ann (you)");
     ann.say("Bob is not here.");
     ann.expect("Bob is not here.");
     // What is said meanwhile is sent later.
     bob.say("Where are you?");
     bob.expect_at("#waiting", "Where are you?");
+    bob.expect_at("#waiting .pending", "Not sent yet.");
+    bob.expect_at("#state", "The server cannot be reached.");
+    bob.expect_at("#countdown", "Next attempt in ");
 
     bob.0.run("window.reachable = true");
     bob.expect("Where are you?");
-    bob.expect_at("#log", "1 message while you were away");
+    bob.expect_at("#log", "1 new message while you were disconnected");
+    bob.0
+        .wait_for("!document.querySelector('#banner').innerText");
     ann.expect("Where are you?");
-    assert_eq!(bob.shown()[6..], ["Bob is not here.", "Where are you?"]);
+    assert_eq!(bob.shown()[7..], ["Bob is not here.", "Where are you?"]);
+}
+
+/// A message that the server has not confirmed says so, and is sent again over the next connection.
+fn pending_messages(bob: &Person<'_>) {
+    bob.0.run("window.lossy = true");
+    bob.say("Into the void.");
+    bob.expect_at("#waiting .pending", "Sending…");
+    bob.0.run("window.lossy = false; window.connection.close()");
+    bob.expect("Into the void.");
+    assert_eq!(
+        bob.0.value("document.querySelectorAll('.pending').length"),
+        0
+    );
 }
 
 fn restart(ann: &Person<'_>, bob: &Person<'_>, server: Program, uri: &str) -> Program {
@@ -210,8 +295,10 @@ fn restart(ann: &Person<'_>, bob: &Person<'_>, server: Program, uri: &str) -> Pr
     let ended = server.wait();
     assert!(ended.status.success(), "{ended:?}");
     for person in [ann, bob] {
-        person.expect_at("#state", "The server is going away.");
+        person.expect_at("#state", "The server cannot be reached.");
     }
+    bob.say("Is it down?");
+    bob.expect_at("#waiting .pending", "Not sent yet.");
     let address = uri.strip_prefix("http://").unwrap();
     let (server, _) = serve(&["--listen", address]);
     ann.expect_members("Ann (you)");
@@ -219,9 +306,13 @@ fn restart(ann: &Person<'_>, bob: &Person<'_>, server: Program, uri: &str) -> Pr
     ann.expect("The server is back.");
 
     bob.0.run("window.reachable = true");
-    bob.expect("The server is back.");
-    bob.expect_at("#log", "The server has started anew: 1 message since then");
-    assert_eq!(bob.shown()[7..], ["Where are you?", "The server is back."]);
+    bob.expect("Is it down?");
+    // The note stands where the server has restarted: before everything that was said since.
+    let after = "[...document.querySelectorAll('#log > .said, #log > .away')].slice(-4)
+        .map(item => item.querySelector('.text')?.textContent ?? item.firstChild.data)";
+    let note = "The server has restarted: 1 new message since then";
+    let shown = ["Into the void.", note, "The server is back.", "Is it down?"];
+    assert_eq!(bob.0.value(after), serde_json::json!(shown));
     ann.expect_members("Ann (you),Bob");
     server
 }

@@ -131,10 +131,14 @@ fn pages_of_different_workers_see_each_other() {
     assert_eq!(bob.told("typing")["name"], "Ann");
     ann.ask(&json!({"type": "join", "name": "Ann", "room": "attic", "token": ""}));
     assert_eq!(bob.told("left")["name"], "Ann");
-    let rooms = json!([{"name": "attic", "members": 1}, {"name": "lobby", "members": 1}]);
+    let last = &second["time"];
+    let rooms = json!([
+        {"name": "attic", "members": 1, "last": 0},
+        {"name": "lobby", "members": 1, "last": last},
+    ]);
     while bob.told("rooms")["rooms"] != rooms {}
     drop(ann);
-    let rooms = json!([{"name": "lobby", "members": 1}]);
+    let rooms = json!([{"name": "lobby", "members": 1, "last": last}]);
     while bob.told("rooms")["rooms"] != rooms {}
 }
 
