@@ -17,7 +17,6 @@
 //! ```
 
 use uptick::prelude::*;
-use uptick::tls::{TlsConfig, self_signed};
 
 fn main() -> uptick::Result {
     let mut args = std::env::args().skip(1);

@@ -13,8 +13,6 @@
 use std::time::Duration;
 
 use uptick::prelude::*;
-use uptick::socket::ConnectTarget;
-use uptick::stream::PipeOptions;
 
 /// A client and its server may be silent for that long.
 const IDLE: Duration = Duration::from_secs(600);

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use uptick::Timer;
+use uptick::prelude::*;
 
 const MS: Duration = Duration::from_millis(1);
 

@@ -9,15 +9,14 @@
 //! Poke it: type; Ctrl-D ends what you say.
 
 use uptick::prelude::*;
-use uptick::stream::{self, PipeOptions};
 
 fn main() -> uptick::Result {
     let mut args = std::env::args();
     let uri = args.nth(1).unwrap_or("tcp://127.0.0.1:8080".into());
 
     let conn = uptick::block_on(Connector::new().connect(uri))??;
-    let stdin = stream::stdin()?;
-    let stdout = stream::stdout()?;
+    let stdin = uptick::stream::stdin()?;
+    let stdout = uptick::stream::stdout()?;
 
     // The end of the input is passed on, but the answer is still read.
     let keep_open = PipeOptions {
@@ -33,8 +32,8 @@ fn main() -> uptick::Result {
         stdout.end();
     });
     conn.on("error", |e: Error| eprintln!("{e}"));
-    stdin.on("error", |e: stream::Error| eprintln!("{e}"));
-    stdout.on("error", move |e: stream::Error| {
+    stdin.on("error", |e: uptick::stream::Error| eprintln!("{e}"));
+    stdout.on("error", move |e: uptick::stream::Error| {
         eprintln!("{e}");
         conn.close();
     });

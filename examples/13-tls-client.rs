@@ -15,7 +15,6 @@
 //! ```
 
 use uptick::prelude::*;
-use uptick::tls::{SelfSigned, self_signed};
 
 fn main() -> uptick::Result {
     let mut args = std::env::args().skip(1);

@@ -21,7 +21,6 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use uptick::prelude::*;
-use uptick::tls::self_signed;
 
 fn main() -> uptick::Result {
     let mut args = std::env::args();

@@ -27,7 +27,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use uptick::prelude::*;
-use uptick::tls::{self, self_signed};
 
 const NAMES: [&str; 2] = ["one.example", "two.example"];
 
@@ -55,7 +54,7 @@ fn serve(uri: &str, directory: &Path) -> uptick::Result {
         .reload_on_change(Duration::from_secs(1))
         .load()?;
     tls.on("reload", |()| println!("the certificates are loaded anew"));
-    tls.on("error", |e: tls::Error| {
+    tls.on("error", |e: uptick::tls::Error| {
         eprintln!("the certificates stay: {e}")
     });
 

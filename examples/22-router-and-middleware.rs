@@ -20,8 +20,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use uptick::http::router::Group;
-use uptick::http::{HttpError, Method, Next, Reply, StatusCode};
 use uptick::prelude::*;
 
 const PASSWORD: &str = "Bearer sesame";

@@ -20,9 +20,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use futures::{AsyncWriteExt, StreamExt};
-use uptick::http::{HttpError, StatusCode};
 use uptick::prelude::*;
-use uptick::stream::WritableResourceStream;
 
 /// What is larger is refused with 413, while it is still being sent.
 const LARGEST: u64 = 8 << 30;

@@ -16,7 +16,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use uptick::http::{EventStream, HttpError, ServerEvent, StatusCode};
 use uptick::prelude::*;
 
 const PAGE: &str = r#"<!doctype html>

@@ -12,7 +12,6 @@
 //! $ curl -i --path-as-is http://localhost:8080/../../etc/passwd
 //! ```
 
-use uptick::http::StaticFiles;
 use uptick::prelude::*;
 
 fn main() -> uptick::Result {

@@ -15,8 +15,6 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use uptick::event_loop::elapsed;
-use uptick::http::{HttpError, Next, Reply, StatusCode};
 use uptick::prelude::*;
 use uptick::rate_limit::{Client, Limit, RateLimiter};
 
@@ -31,7 +29,9 @@ fn main() -> uptick::Result {
         let Some(ip) = req.client() else {
             return next.run(req);
         };
-        let decision = limiter.borrow_mut().check(&Client::from(ip), elapsed());
+        let decision = limiter
+            .borrow_mut()
+            .check(&Client::from(ip), uptick::event_loop::elapsed());
         let reply = if decision.allowed {
             next.run(req)
         } else {

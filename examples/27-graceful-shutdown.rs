@@ -14,7 +14,6 @@
 
 use std::time::Duration;
 
-use uptick::http::{HttpError, StatusCode};
 use uptick::prelude::*;
 
 const DEADLINE: Duration = Duration::from_secs(10);

@@ -21,7 +21,6 @@ use std::time::Duration;
 
 use uptick::prelude::*;
 use uptick::rate_limit::Client;
-use uptick::tls::{TlsConfig, self_signed};
 
 #[path = "30-chat/chat.rs"]
 mod chat;

@@ -18,9 +18,7 @@
 
 use std::time::{Duration, Instant};
 
-use uptick::http::HttpError;
 use uptick::prelude::*;
-use uptick::websocket::Subscription;
 
 fn main() -> uptick::Result {
     let mut args = std::env::args();

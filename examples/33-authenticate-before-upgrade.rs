@@ -18,7 +18,6 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use uptick::http::{HttpError, StatusCode};
 use uptick::prelude::*;
 
 /// How many WebSockets one user may have at a time.

@@ -10,17 +10,15 @@
 //! Poke it: type; stop the server, type, and start it again; Ctrl-D ends it.
 
 use uptick::prelude::*;
-use uptick::stream;
-use uptick::websocket::{self, Reconnect, Retry};
 
 fn main() -> uptick::Result {
     let mut args = std::env::args();
     let url = args.nth(1).unwrap_or("ws://127.0.0.1:8080/echo".into());
 
     // It is read while there is somebody to tell.
-    let stdin = stream::stdin()?;
+    let stdin = uptick::stream::stdin()?;
     stdin.pause();
-    let client = Reconnect::new(websocket::connector(), url).start(move |ws: WebSocket| {
+    let client = Reconnect::new(uptick::websocket::connector(), url).start(move |ws: WebSocket| {
         ws.on("open", move |()| {
             eprintln!("connected");
             stdin.resume();
@@ -35,7 +33,7 @@ fn main() -> uptick::Result {
     client.on("retry", |retry: Retry| {
         eprintln!("{}; again in {:.1?}", retry.why, retry.delay);
     });
-    client.on("error", |e: websocket::Error| eprintln!("{e}"));
+    client.on("error", |e: uptick::websocket::Error| eprintln!("{e}"));
     client.on("close", move |()| stdin.close());
 
     let mut lines = Lines::default();
@@ -54,7 +52,7 @@ fn main() -> uptick::Result {
         }
         None => client.stop(),
     });
-    stdin.on("error", |e: stream::Error| eprintln!("{e}"));
+    stdin.on("error", |e: uptick::stream::Error| eprintln!("{e}"));
     uptick::run()
 }
 

@@ -7,9 +7,13 @@
     reason = "a test fails by panicking"
 )]
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
 
 fn root() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -103,5 +107,201 @@ fn every_page_of_the_book_is_in_its_summary() {
         let path = page.strip_prefix(&docs).unwrap().to_str().unwrap();
         let listed = summary.contains(&format!("({path})"));
         assert!(listed || path == "SUMMARY.md", "{path} is not listed");
+    }
+}
+
+/// The examples that a beginner reads first: they import nothing but the prelude and the standard library.
+const FIRST_EXAMPLES: [&str; 24] = [
+    "01", "02", "03", "04", "05", "06", "07", "11", "12", "13", "14", "15", "21", "22", "23", "24",
+    "25", "26", "27", "30", "31", "32", "33", "34",
+];
+/// What they import beside it: names that are rare, or too general for the prelude.
+const OTHER_IMPORTS: [(&str, &str); 4] = [
+    ("12", "use uptick::socket::"),
+    ("23", "use futures::"),
+    ("26", "use uptick::rate_limit::"),
+    ("30", "use uptick::rate_limit::Client;"),
+];
+
+#[test]
+fn the_first_examples_import_nothing_but_the_prelude() {
+    let mut checked = 0;
+    for example in files(&root().join("examples"), "rs") {
+        let name = example.file_name().unwrap().to_str().unwrap();
+        let number = &name[..2];
+        if !FIRST_EXAMPLES.contains(&number) {
+            continue;
+        }
+        let text = fs::read_to_string(&example).unwrap();
+        for line in text.lines().filter(|line| line.starts_with("use ")) {
+            let is_listed = OTHER_IMPORTS
+                .iter()
+                .any(|(other, import)| *other == number && line.starts_with(import));
+            // What an example consists of, such as `hall::Hall`.
+            let module = line["use ".len()..].split("::").next().unwrap();
+            let is_own = text.contains(&format!("\nmod {module};"));
+            let is_common = line.starts_with("use std::") || line == "use uptick::prelude::*;";
+            assert!(is_listed || is_own || is_common, "{name}: {line}");
+        }
+        checked += 1;
+    }
+    assert_eq!(checked, FIRST_EXAMPLES.len());
+}
+
+/// Runs cargo in the workspace, and returns its output.
+fn cargo(arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(arguments).arg("--offline").current_dir(root());
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The crates that are published, as `cargo metadata` describes them, each with its folder.
+fn published() -> Vec<(PathBuf, Value)> {
+    let metadata = cargo(&["metadata", "--format-version=1", "--no-deps"]);
+    let mut metadata: Value = serde_json::from_str(&metadata).unwrap();
+    let Value::Array(packages) = metadata["packages"].take() else {
+        panic!("{metadata} has no packages");
+    };
+    let published = packages.into_iter().filter(|it| it["publish"].is_null());
+    published
+        .map(|package| {
+            let manifest = Path::new(package["manifest_path"].as_str().unwrap());
+            (manifest.parent().unwrap().to_owned(), package)
+        })
+        .collect()
+}
+
+fn strings(list: &Value) -> Vec<&str> {
+    let list = list.as_array().unwrap().iter();
+    list.map(|text| text.as_str().unwrap()).collect()
+}
+
+#[test]
+fn the_readme_of_each_crate_says_how_to_install_it() {
+    for (folder, package) in published() {
+        let name = package["name"].as_str().unwrap();
+        let version = package["rust_version"].as_str().unwrap();
+        let readme = fs::read_to_string(folder.join("README.md")).unwrap();
+        let wanted = [
+            format!("# {name}\n"),
+            format!("cargo add {name}"),
+            format!("Rust {version} or later"),
+            format!("https://img.shields.io/badge/MSRV-{version}-"),
+            format!("https://img.shields.io/crates/v/{name}.svg"),
+            format!("https://img.shields.io/docsrs/{name})](https://docs.rs/{name})"),
+            "licence: MIT or Apache-2.0".into(),
+            "Linux".into(),
+        ];
+        for text in wanted {
+            assert!(readme.contains(&text), "the README of {name} lacks {text}");
+        }
+        for feature in package["features"].as_object().unwrap().keys() {
+            let row = format!("| `{feature}` |");
+            let is_listed = feature == "default" || readme.contains(&row);
+            assert!(is_listed, "the README of {name} has no row {row}");
+        }
+    }
+}
+
+/// The registry shows the README of a crate without the files around it.
+#[test]
+fn the_links_of_the_readme_of_each_crate_work_outside_of_the_repository() {
+    for (folder, package) in published() {
+        let name = package["name"].as_str().unwrap();
+        let readme = fs::read_to_string(folder.join("README.md")).unwrap();
+        let mut targets = links(&readme);
+        assert!(targets.len() >= 4, "{name} has badges");
+        // [name]: target
+        let definitions = readme.lines().filter(|line| line.starts_with('['));
+        targets.extend(definitions.filter_map(|line| Some(line.split_once("]: ")?.1.to_owned())));
+        for target in targets {
+            let is_safe = target.starts_with("https://") || target.starts_with('#');
+            assert!(is_safe, "the README of {name} links to {target}");
+        }
+        // Links that only rustdoc resolves: [`name`] without a target.
+        for rest in readme.split("[`").skip(1) {
+            let Some((item, rest)) = rest.split_once("`]") else {
+                continue;
+            };
+            let is_defined = rest.starts_with('(')
+                || rest.starts_with(':')
+                || readme.contains(&format!("\n[`{item}`]: https://"));
+            assert!(
+                is_defined || item.contains('`'),
+                "the README of {name} links to {item} nowhere"
+            );
+        }
+    }
+}
+
+/// The slugs of crates.io that the crates use.
+const CATEGORIES: [&str; 12] = [
+    "algorithms",
+    "asynchronous",
+    "concurrency",
+    "cryptography",
+    "network-programming",
+    "os",
+    "os::unix-apis",
+    "rust-patterns",
+    "web-programming",
+    "web-programming::http-client",
+    "web-programming::http-server",
+    "web-programming::websocket",
+];
+
+#[test]
+fn each_crate_is_described_for_the_registry() {
+    let mut keywords_of_all = HashSet::new();
+    for (_, package) in published() {
+        let name = package["name"].as_str().unwrap();
+        let description = package["description"].as_str().unwrap();
+        assert!(description.len() > 20, "{name}: {description}");
+        assert_eq!(package["documentation"], format!("https://docs.rs/{name}"));
+        assert_eq!(package["repository"], "https://github.com/uptick-rs/uptick");
+        assert_eq!(package["license"], "MIT OR Apache-2.0");
+        assert_eq!(package["readme"], "README.md");
+        let docs = &package["metadata"]["docs"]["rs"];
+        assert_eq!(docs["all-features"], true, "{name}");
+
+        let keywords = strings(&package["keywords"]);
+        assert!((1..=5).contains(&keywords.len()), "{name}: {keywords:?}");
+        for keyword in &keywords {
+            let is_valid = keyword.len() <= 20
+                && keyword.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && keyword
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "_-+".contains(c));
+            assert!(is_valid, "{name}: {keyword}");
+        }
+        let are_own = keywords_of_all.insert(keywords.join(" "));
+        assert!(are_own, "{name} has the keywords of another crate");
+
+        let categories = strings(&package["categories"]);
+        assert!((1..=5).contains(&categories.len()), "{name}");
+        for category in categories {
+            assert!(CATEGORIES.contains(&category), "{name}: {category}");
+        }
+    }
+}
+
+#[test]
+fn each_package_has_its_readme_and_both_licences() {
+    let licences = ["LICENSE-MIT", "LICENSE-APACHE"];
+    for (folder, package) in published() {
+        let name = package["name"].as_str().unwrap();
+        for licence in licences {
+            let own = fs::read(folder.join(licence)).unwrap();
+            let common = fs::read(root().join(licence)).unwrap();
+            assert!(own == common, "{licence} of {name} is another");
+        }
+        let list = cargo(&["package", "--list", "--allow-dirty", "--package", name]);
+        let files: Vec<&str> = list.lines().collect();
+        for file in ["README.md", "LICENSE-MIT", "LICENSE-APACHE"] {
+            assert!(files.contains(&file), "{name} is packaged without {file}");
+        }
     }
 }

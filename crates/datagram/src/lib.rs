@@ -10,6 +10,15 @@ mod queue;
 mod socket;
 mod sockets;
 
+/// What a program that uses this crate names: `use uptick_datagram::prelude::*`.
+pub mod prelude {
+    pub use bytes::Bytes;
+    pub use uptick_emitter::Emitter;
+    pub use uptick_event_loop::run;
+
+    pub use crate::{DatagramOptions, DatagramSocket, Error};
+}
+
 pub use address::IntoAddress;
 pub use error::Error;
 pub use options::DatagramOptions;

@@ -9,6 +9,11 @@ mod excerpt;
 mod future;
 mod listeners;
 
+/// What a program that uses this crate names: `use uptick_emitter::prelude::*`.
+pub mod prelude {
+    pub use crate::{Emitter, EventEmitter, ListenerId, events};
+}
+
 pub use emitter::{Emitter, emit};
 pub use event::{Emits, Event, EventKey};
 pub use event_emitter::EventEmitter;

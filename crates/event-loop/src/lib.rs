@@ -36,6 +36,15 @@ pub use signal_hook::consts::signal::{
     SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH,
 };
 
+/// What a program that uses this crate names: `use uptick_event_loop::prelude::*`.
+pub mod prelude {
+    pub use crate::{
+        Error, LoopHandle, SIGHUP, SIGINT, SIGTERM, Timer, add_periodic_timer, add_read_stream,
+        add_signal, add_timer, add_write_stream, block_on, future_tick, handle, run, sleep, spawn,
+        spawn_blocking, stop,
+    };
+}
+
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use driver::elapsed;
 pub use error::Error;

@@ -34,6 +34,19 @@ pub mod test;
 mod trace_requests;
 mod vary;
 
+/// What a program that uses this crate names: `use uptick_http::prelude::*`.
+pub mod prelude {
+    pub use bytes::Bytes;
+    pub use uptick_emitter::Emitter;
+    pub use uptick_event_loop::run;
+    pub use uptick_socket::{Error, Server};
+
+    pub use crate::{
+        HttpError, HttpServer, IntoResponse, Method, Next, Reply, Request, Responder, Response,
+        StatusCode,
+    };
+}
+
 pub use body::{BodyError, MultipartError};
 pub use channel::Upgrade;
 pub use client_info::ClientInfo;

@@ -20,6 +20,8 @@ mod uri;
 pub mod prelude {
     pub use bytes::Bytes;
     pub use uptick_emitter::Emitter;
+    pub use uptick_event_loop::run;
+    pub use uptick_stream::{DuplexStream, ReadableStream, WritableStream};
 
     pub use crate::{Connection, Connector, ConnectorInterface, Error};
     pub use crate::{LimitingServer, ProxyProtocolOptions, ProxyProtocolServer};

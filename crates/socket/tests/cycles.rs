@@ -176,5 +176,5 @@ fn after_100_000_connections_descriptors_and_memory_are_back_where_they_were() {
     );
     cycles.tcp.close();
     cycles.unix.close();
-    run();
+    run_loop();
 }

@@ -510,7 +510,7 @@ fn closing_the_server_in_a_connection_listener_leaves_the_connection_open() {
     server.pause();
     server.resume();
     drop(client);
-    uptick_event_loop::run().unwrap();
+    run().unwrap();
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn without_descriptors_left_a_server_reports_once_and_accepts_again_later() {
     settle();
     server.close();
     drop((files, client, clients));
-    run();
+    run_loop();
 }
 
 /// Takes all descriptors that are left, but for one.

@@ -84,7 +84,7 @@ fn a_storm_of_signals_costs_no_byte_of_a_transfer() {
         "{} of {signals} seen",
         seen.get()
     );
-    run();
+    run_loop();
 }
 
 fn send_later(signal: Signal, milliseconds: u64) {
@@ -113,7 +113,7 @@ fn serve_until_the_second_signal<S: ServerInterface>(server: S, signals: [Signal
     run_until(|| server.address().is_none());
     assert_eq!(log.text(), "connection");
     send_later(signals[1], 1);
-    run();
+    run_loop();
     assert_eq!(log.text(), "connection close");
     assert_eq!(client.read(&mut [0; 1]).unwrap_or(0), 0);
     assert!(begin.elapsed() < PATIENCE);
@@ -133,7 +133,7 @@ fn a_signal_ends_a_server_without_clients_and_the_loop() {
     server.on("connection", |_: Connection| ());
     server.shutdown_on([SIGWINCH], PATIENCE).unwrap();
     send_later(Signal::WINCH, 1);
-    run();
+    run_loop();
     assert_eq!(server.address(), None);
 }
 
@@ -145,7 +145,7 @@ fn a_shutdown_in_a_signal_listener_ends_the_loop() {
         drop(server.shutdown(PATIENCE))
     });
     send_later(Signal::URG, 1);
-    run();
+    run_loop();
     assert_eq!(server.address(), None);
     id.into_iter().for_each(remove_signal);
 }

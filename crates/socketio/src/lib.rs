@@ -23,6 +23,17 @@ mod socket;
 mod socket_id;
 mod tag;
 
+/// What a program that uses this crate names: `use uptick_socketio::prelude::*`.
+///
+/// It includes the prelude of `uptick-http`.
+pub mod prelude {
+    pub use uptick_http::prelude::*;
+
+    pub use crate::{
+        Ack, AckError, DisconnectReason, Namespace, Refusal, Socket, SocketIo, SocketIoOptions,
+    };
+}
+
 pub use adapter::RemoteSocket;
 pub use arguments::{FromArguments, ToArguments};
 pub use broadcast::Broadcast;

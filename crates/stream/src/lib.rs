@@ -17,6 +17,19 @@ mod through;
 pub mod transport;
 mod write_queue;
 
+/// What a program that uses this crate names: `use uptick_stream::prelude::*`.
+pub mod prelude {
+    pub use bytes::Bytes;
+    pub use uptick_emitter::Emitter;
+    pub use uptick_event_loop::run;
+
+    pub use crate::{
+        CompositeStream, DuplexResourceStream, DuplexStream, Error, PipeOptions,
+        ReadableResourceStream, ReadableStream, ThroughStream, WritableResourceStream,
+        WritableStream, stderr, stdin, stdout,
+    };
+}
+
 pub use adapter::{
     AsyncDuplex, AsyncReader, AsyncWriter, ChunkSink, Chunks, from_async, from_async_read,
     from_async_write, from_sink, from_stream,

@@ -25,6 +25,17 @@ mod tickets;
 mod unknown;
 mod verifier;
 
+/// What a program that uses this crate names: `use uptick_tls::prelude::*`.
+///
+/// It includes the prelude of `uptick-socket`, so `Error` is that of servers and connections. [`uptick_tls::Error`](crate::Error) is that of certificates and keys.
+pub mod prelude {
+    pub use uptick_socket::prelude::*;
+
+    pub use crate::{SecureConnector, SecureServer, TlsConfig, TlsConnection, TlsContext};
+    #[cfg(feature = "self-signed")]
+    pub use crate::{SelfSigned, self_signed};
+}
+
 pub use config::TlsConfig;
 pub use connector::{SecureConnector, connector};
 pub use context::{TlsContext, TlsVersion};

@@ -64,27 +64,43 @@ pub use failure::{Failure, Result};
 pub use log::log_to_stderr;
 
 /// What nearly every program names: `use uptick::prelude::*`.
+///
+/// `Error` is that of servers and connections, which their `error` events carry. Other crates have an `Error` of their own, such as
+/// [`uptick::datagram::Error`](crate::datagram::Error).
 pub mod prelude {
     pub use uptick_datagram::DatagramSocket;
     pub use uptick_emitter::{Emitter, EventEmitter};
     pub use uptick_event_loop::Timer;
     #[cfg(feature = "http")]
+    pub use uptick_http::router::Group;
+    #[cfg(feature = "http")]
     pub use uptick_http::{
-        HttpError, HttpServer, IntoResponse, Next, Reply, Request, Responder, Response, StatusCode,
+        Cookie, EventStream, HttpError, HttpServer, IntoResponse, Method, Next, Reply, Request,
+        Responder, Response, ServerEvent, StaticFiles, StatusCode,
     };
-    pub use uptick_socket::prelude::*;
+    pub use uptick_socket::{
+        Bytes, ConnectTarget, Connection, Connector, ConnectorInterface, Error, LimitingServer,
+        ProxyProtocolOptions, ProxyProtocolServer, Server, ServerInterface, ServerOptions,
+    };
     #[cfg(feature = "socketio")]
-    pub use uptick_socketio::{Ack, Namespace, Socket, SocketIo};
-    pub use uptick_stream::{ReadableStream, WritableStream};
+    pub use uptick_socketio::{
+        Ack, DisconnectReason, Namespace, Socket, SocketIo, SocketIoOptions,
+    };
+    pub use uptick_stream::{
+        DuplexStream, PipeOptions, ReadableResourceStream, ReadableStream, ThroughStream,
+        WritableResourceStream, WritableStream,
+    };
     #[cfg(feature = "tls")]
-    pub use uptick_tls::{SecureConnector, SecureServer, TlsConnection, TlsContext};
+    pub use uptick_tls::{SecureConnector, SecureServer, TlsConfig, TlsConnection, TlsContext};
+    #[cfg(feature = "self-signed")]
+    pub use uptick_tls::{SelfSigned, self_signed};
     #[cfg(feature = "websocket")]
     pub use uptick_websocket::{
-        Accept, CloseCode, Closed, Message, Reject, Sent, WebSocket, WebSocketOptions,
-        WebSocketRoutes,
+        Accept, CloseCode, Closed, Message, Reconnect, Reject, Retry, Sent, Subscription,
+        WebSocket, WebSocketOptions, WebSocketRoutes,
     };
     #[cfg(feature = "workers")]
-    pub use uptick_workers::{RunHttpServer, RunMode, Worker, Workers};
+    pub use uptick_workers::{RunHttpServer, RunMode, Worker, WorkerEvent, Workers};
 }
 
 /// Runs this thread's loop until nothing is left to wait for, or until [`stop`].

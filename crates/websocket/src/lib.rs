@@ -22,6 +22,18 @@ pub mod test;
 mod topics;
 mod upgrader;
 
+/// What a program that uses this crate names: `use uptick_websocket::prelude::*`.
+///
+/// It includes the prelude of `uptick-http`. `Error` is that of WebSockets; [`uptick_socket::Error`] is that of servers.
+pub mod prelude {
+    pub use uptick_http::prelude::*;
+
+    pub use crate::{
+        Accept, CloseCode, Closed, Error, Message, Reconnect, Reject, Sent, WebSocket,
+        WebSocketConnector, WebSocketOptions, WebSocketRoutes,
+    };
+}
+
 pub use bearer::BearerProtocol;
 pub use client::{Connecting, Refusal, WebSocketConnector, connect};
 pub use compression::Compression;

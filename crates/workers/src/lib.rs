@@ -15,6 +15,16 @@ mod tls;
 mod worker;
 mod workers;
 
+/// What a program that uses this crate names: `use uptick_workers::prelude::*`.
+///
+/// It includes the prelude of `uptick-http`. `Error` is that of workers; [`uptick_socket::Error`] is that of servers.
+pub mod prelude {
+    pub use uptick_http::prelude::*;
+
+    pub use crate::bus::Bus;
+    pub use crate::{Error, RunHttpServer, RunMode, Worker, WorkerEvent, Workers};
+}
+
 pub use error::Error;
 pub use event::{End, WorkerEvent, WorkerId};
 pub use run_mode::{RunHttpServer, RunMode};

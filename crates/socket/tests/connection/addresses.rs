@@ -23,7 +23,7 @@ fn both_ends_of_a_tcp_connection_are_uris() {
         assert!(!conn.is_secure());
         conn.close();
     });
-    run();
+    run_loop();
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn an_ipv6_address_is_in_brackets() {
         assert_eq!(conn.local_address().as_ref(), Some(&address));
         conn.close();
     });
-    run();
+    run_loop();
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn the_client_of_a_unix_server_has_no_name_and_the_server_has() {
         assert_eq!(conn.local_address().as_ref(), Some(&expected));
         conn.close();
     });
-    run();
+    run_loop();
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn they_are_known_in_close_listeners_and_not_afterwards() {
         called.set(true);
     });
     drop(peer);
-    run();
+    run_loop();
     assert!(in_close.get());
     assert_eq!((conn.remote_address(), conn.local_address()), (None, None));
     assert_eq!(
@@ -102,7 +102,7 @@ fn they_are_known_after_the_peer_has_gone() {
     });
     conn.resume();
     drop(peer);
-    run();
+    run_loop();
     assert!(remote.is_some());
     assert_eq!(at_end.take(), remote);
 }

@@ -18,7 +18,7 @@ fn end_sends_everything_before_it_closes() {
     conn.end();
     assert!(!conn.is_writable() && !conn.is_readable());
     let reader = thread::spawn(move || read_all(&mut peer).len());
-    run();
+    run_loop();
     assert_eq!(reader.join().unwrap(), 3_000_000);
     assert_eq!(log.text(), "close");
 }
@@ -28,7 +28,7 @@ fn end_with_writes_first() {
     let (conn, mut peer) = tcp_pair();
     conn.end_with("last words");
     let reader = thread::spawn(move || read_all(&mut peer));
-    run();
+    run_loop();
     assert_eq!(reader.join().unwrap(), b"last words");
 }
 
@@ -39,7 +39,7 @@ fn close_discards_what_is_not_sent() {
     assert_eq!(conn.buffered(), 50_000);
     conn.close();
     assert_eq!(conn.buffered(), 0);
-    run();
+    run_loop();
     assert_eq!(read_all(&mut peer), b"");
 }
 
@@ -53,7 +53,7 @@ fn close_after_end_stops_waiting() {
     settle();
     assert_eq!(log.text(), "");
     conn.close();
-    run();
+    run_loop();
     assert_eq!(log.text(), "close");
     drop(peer);
 }
@@ -71,7 +71,7 @@ fn an_ended_connection_waits_for_the_peers_end() {
     settle();
     assert!(conn.is_open());
     drop(peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "close");
 }
 
@@ -105,7 +105,7 @@ fn an_early_answer_reaches_a_client_that_is_still_uploading() {
         client.shutdown(Shutdown::Write).unwrap();
         read_all(&mut client)
     });
-    run();
+    run_loop();
     assert_eq!(client.join().unwrap(), b"413 Content Too Large");
 }
 
@@ -123,7 +123,7 @@ fn shutdown_write_ends_this_side_and_reads_on() {
     assert_eq!(read_all(&mut peer), b"question");
     peer.write_all(b"answer").unwrap();
     drop(peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "data:answer end close");
 }
 
@@ -134,7 +134,7 @@ fn shutdown_write_sends_what_is_queued_first() {
     conn.shutdown_write();
     conn.resume();
     let reader = thread::spawn(move || read_all(&mut peer).len());
-    run();
+    run_loop();
     assert_eq!(reader.join().unwrap(), 2_000_000);
 }
 
@@ -147,7 +147,7 @@ fn after_the_peers_end_a_connection_ends_itself_when_its_queue_is_sent() {
     conn.resume();
     peer.shutdown(Shutdown::Write).unwrap();
     let reader = thread::spawn(move || read_all(&mut peer).len());
-    run();
+    run_loop();
     assert_eq!(reader.join().unwrap(), 2_000_000);
     assert_eq!(log.text(), "end close");
 }
@@ -166,7 +166,7 @@ fn a_half_open_connection_writes_until_it_ends_itself() {
     assert!(conn.write("late answer"));
     conn.end();
     let reader = thread::spawn(move || read_all(&mut peer));
-    run();
+    run_loop();
     assert_eq!(reader.join().unwrap(), b"late answer");
     assert_eq!(log.text(), "end close");
 }
@@ -180,7 +180,7 @@ fn both_sides_may_end_at_the_same_time() {
     log.all(peer);
     conn.end_with("x");
     peer.end_with("y");
-    run();
+    run_loop();
     assert_eq!(log.text(), "close close");
 }
 
@@ -189,7 +189,7 @@ fn end_in_the_connection_listener_answers_and_closes() {
     let server = tcp_server();
     with_connection(server, |conn| conn.end_with("busy"));
     let client = client(server, |mut client| read_all(&mut client));
-    run();
+    run_loop();
     assert_eq!(client.join().unwrap(), b"busy");
 }
 

@@ -44,7 +44,7 @@ fn the_value_kept_with_a_connection_goes_with_it() {
         noted.add("close");
     });
     drop(peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "close dropped");
     assert!(conn.extension::<Witness>().is_none());
 }
@@ -74,7 +74,7 @@ fn a_value_may_use_the_connection_as_it_is_dropped() {
     let (conn, _peer) = tcp_pair();
     conn.set_extension(Writes(conn));
     conn.close();
-    run();
+    run_loop();
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn listeners_and_what_they_captured_go_with_the_connection() {
     }
     drop(witness);
     drop(peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "end close dropped");
 }
 
@@ -124,7 +124,7 @@ fn an_open_connection_keeps_the_loop_running() {
         noted.add("timer");
         conn.close();
     });
-    run();
+    run_loop();
     assert_eq!(log.text(), "timer close");
 }
 
@@ -140,7 +140,7 @@ fn two_connections_talk_to_each_other_on_one_loop() {
     log.all(client);
     client.write("ping");
     client.on("data", move |_: Bytes| client.end());
-    run();
+    run_loop();
     assert_eq!(log.text(), "data:ping close");
 }
 

@@ -200,7 +200,7 @@ fn limits_without_end_are_taken() {
     conn.write(vec![0; 8 << 20]);
     settle();
     drop(peer);
-    run();
+    run_loop();
     assert!(log.text().ends_with("close"), "{}", log.text());
 }
 

@@ -26,7 +26,7 @@ fn events_come_as_connection_data_end_close() {
             client.read_exact(&mut [0; 2]).unwrap();
         }
     });
-    run();
+    run_loop();
     client.join().unwrap();
     assert_eq!(log.text(), "connection data:one data:two end close");
 }
@@ -39,7 +39,7 @@ fn a_reset_comes_as_data_error_close() {
     peer.write_all(b"x").unwrap();
     run_until(|| !log.is_empty());
     reset(peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "data:x error:ECONNRESET close");
 }
 
@@ -54,7 +54,7 @@ fn the_error_of_a_reset_says_what_failed_on_what_and_why() {
     });
     conn.resume();
     reset(peer);
-    run();
+    run_loop();
     assert_eq!(
         text.take(),
         format!("reading from {remote} failed: Connection reset by peer (ECONNRESET)")
@@ -72,7 +72,7 @@ fn in_end_listeners_the_connection_is_writable_and_no_longer_readable() {
     assert!(conn.is_readable() && conn.is_writable());
     conn.resume();
     drop(peer);
-    run();
+    run_loop();
     assert_eq!(states.get(), Some((false, true)));
 }
 
@@ -82,7 +82,7 @@ fn what_end_listeners_write_still_goes_out() {
     conn.on("end", move |()| conn.write("goodbye"));
     conn.resume();
     peer.shutdown(Shutdown::Write).unwrap();
-    run();
+    run_loop();
     assert_eq!(read_all(&mut peer), b"goodbye");
 }
 
@@ -94,7 +94,7 @@ fn closing_inside_data_ends_the_events_with_close() {
     conn.on("data", move |_: Bytes| conn.close());
     log.all(conn);
     peer.write_all(b"x").unwrap();
-    run();
+    run_loop();
     assert_eq!(log.text(), "data:x close");
 }
 
@@ -106,7 +106,7 @@ fn a_callback_that_closes_twice_sees_one_close() {
     conn.on("close", move |()| conn.close());
     conn.close();
     conn.close();
-    run();
+    run_loop();
     assert_eq!(log.text(), "close");
 }
 
@@ -123,7 +123,7 @@ fn every_data_listener_gets_every_byte() {
     let sent: Vec<u8> = (0..300_000_u32).map(|n| n as u8).collect();
     let bytes = sent.clone();
     let writer = thread::spawn(move || peer.write_all(&bytes).unwrap());
-    run();
+    run_loop();
     writer.join().unwrap();
     let sums = sums.take();
     assert!(sums[0] == sent, "the first listener missed something");
@@ -139,7 +139,7 @@ fn a_reset_that_a_large_write_runs_into_is_never_taken_for_an_end() {
     reset(peer);
     // More than the soft limit is sent at once, in the middle of reading.
     conn.on("data", move |_: Bytes| conn.write(vec![0; 100_000]));
-    run();
+    run_loop();
     assert_eq!(log.text(), "error:ECONNRESET close");
 }
 
@@ -151,7 +151,7 @@ fn an_error_that_nobody_listens_to_closes_all_the_same() {
     conn.on("close", move |()| noted.add("close"));
     conn.resume();
     reset(peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "close");
 }
 
@@ -166,7 +166,7 @@ fn a_chunk_is_64_kib_at_most() {
     let sent = fill(&mut peer);
     assert!(sent > 1 << 16);
     drop(peer);
-    run();
+    run_loop();
     assert!(
         (1..=1 << 16).contains(&largest.get()),
         "{} bytes",

@@ -21,7 +21,7 @@ fn pause_holds_data_and_end_until_resume() {
     assert_eq!(log.text(), "");
     assert!(conn.is_readable());
     conn.resume();
-    run();
+    run_loop();
     assert_eq!(log.text(), "data:held end close");
 }
 
@@ -35,7 +35,7 @@ fn an_end_without_data_is_held_too() {
     settle();
     assert_eq!(log.text(), "");
     conn.resume();
-    run();
+    run_loop();
     assert_eq!(log.text(), "end close");
 }
 
@@ -83,7 +83,7 @@ fn a_paused_connection_notices_a_reset() {
     log.all(conn);
     conn.pause();
     reset(peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "error:ECONNRESET close");
 }
 
@@ -108,9 +108,9 @@ fn resume_without_pause_and_after_the_end_changes_nothing() {
     conn.resume();
     peer.write_all(b"x").unwrap();
     drop(peer);
-    run();
+    run_loop();
     conn.resume();
     conn.pause();
-    run();
+    run_loop();
     assert_eq!(log.text(), "data:x end close");
 }

@@ -26,7 +26,7 @@ fn received(f: impl FnOnce(Connection, Log) + 'static) -> String {
     settle();
     peer.write_all(b"late").unwrap();
     drop(peer);
-    run();
+    run_loop();
     // In how many pieces it comes does not matter.
     log.text().replace(" data:", "")
 }
@@ -83,7 +83,7 @@ fn reading_does_not_begin_before_all_connection_listeners_have_returned() {
         second.add("second");
     });
     drop(peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "second data:x end close");
 }
 
@@ -93,7 +93,7 @@ fn a_connection_that_nobody_listens_to_notices_the_end() {
     let log = Log::new();
     log.states(conn);
     drop(peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "end close");
 }
 
@@ -103,7 +103,7 @@ fn a_connection_that_nobody_listens_to_notices_a_reset() {
     let log = Log::new();
     log.states(conn);
     reset(peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "error:ECONNRESET close");
 }
 
@@ -157,6 +157,6 @@ fn a_task_may_wait_for_data_on_many_connections() {
     drop(a);
     run_until(|| log.count("first:over") == 1);
     drop(b);
-    run();
+    run_loop();
     assert_eq!(log.text(), "first:1 second:2 first:over second:over");
 }

@@ -23,7 +23,7 @@ fn write_says_false_from_exactly_the_soft_limit_on() {
     conn.end();
     let total = usize::try_from(conn.bytes_written()).unwrap() + conn.buffered();
     let reader = thread::spawn(move || read_all(&mut peer).len());
-    run();
+    run_loop();
     assert_eq!(reader.join().unwrap(), total);
 }
 
@@ -59,7 +59,7 @@ fn drain_comes_once_when_the_queue_falls_below_the_soft_limit() {
     settle();
     assert_eq!(log.text(), "drain");
     drop(reader.join().unwrap());
-    run();
+    run_loop();
     assert_eq!(log.text(), "drain end close");
 }
 
@@ -92,7 +92,7 @@ fn a_soft_limit_of_zero_is_one_so_that_drain_comes() {
     let reader = thread::spawn(move || read_all(&mut peer).len());
     run_until(|| log.count("drain") > 0);
     conn.end();
-    run();
+    run_loop();
     reader.join().unwrap();
 }
 
@@ -104,7 +104,7 @@ fn no_drain_comes_after_end() {
     while conn.write(vec![0; 100_000]) {}
     conn.end();
     let reader = thread::spawn(move || read_all(&mut peer).len());
-    run();
+    run_loop();
     reader.join().unwrap();
     assert_eq!(log.text(), "close");
 }
@@ -124,7 +124,7 @@ fn writing_and_ending_inside_drain_loses_nothing() {
         conn.end_with("done");
     });
     let reader = thread::spawn(move || read_all(&mut peer).len());
-    run();
+    run_loop();
     assert_eq!(reader.join().unwrap(), sent + 500_004);
     assert_eq!(log.text(), "drain close");
 }
@@ -140,7 +140,7 @@ fn closing_inside_drain_closes_once() {
         let mut bytes = vec![0; 1 << 16];
         while matches!(peer.read(&mut bytes), Ok(1..)) {}
     });
-    run();
+    run_loop();
     reader.join().unwrap();
     assert_eq!(log.text(), "drain close");
 }
@@ -163,7 +163,7 @@ fn a_write_that_finds_the_hard_limit_reached_is_an_error() {
     settle();
     assert_eq!(log.text(), "", "what reaches the limit is taken");
     conn.write([0; 1]);
-    run();
+    run_loop();
     assert_eq!(log.text(), "error:ENOBUFS close");
     assert_eq!(
         text.take(),
@@ -183,7 +183,7 @@ fn after_end_and_close_write_says_false_and_does_nothing() {
     assert!(!conn.write("b"));
     conn.end_with("c");
     let reader = thread::spawn(move || read_all(&mut peer));
-    run();
+    run_loop();
     assert!(!conn.write("d"));
     assert_eq!(reader.join().unwrap(), b"a");
     assert_eq!(log.text(), "close");
@@ -196,7 +196,7 @@ fn writing_nothing_says_true_and_sends_nothing() {
     assert_eq!(conn.buffered(), 0);
     conn.end_with(Bytes::new());
     let reader = thread::spawn(move || read_all(&mut peer));
-    run();
+    run_loop();
     assert_eq!(reader.join().unwrap(), b"");
     assert_eq!(conn.bytes_written(), 0);
 }
@@ -212,7 +212,7 @@ fn all_kinds_of_chunks_arrive_in_order() {
     conn.write(&[b'y'; 5000][..]);
     conn.end_with(" end");
     let reader = thread::spawn(move || read_all(&mut peer));
-    run();
+    run_loop();
     let mut expected = b"str string bytes ".to_vec();
     expected.extend([b'x'; 70_000]);
     expected.extend(b" static ");
@@ -236,7 +236,7 @@ fn bytes_are_counted_both_ways() {
     run_until(|| !log.is_empty());
     assert_eq!((conn.bytes_read(), conn.bytes_written()), (7, 5));
     drop(peer);
-    run();
+    run_loop();
     assert_eq!(counts.get(), (7, 5));
     assert_eq!((conn.bytes_read(), conn.bytes_written()), (0, 0));
 }

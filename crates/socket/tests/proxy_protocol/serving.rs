@@ -107,7 +107,7 @@ fn after_a_thousand_connections_nothing_is_left() {
     until(|| inner.accepted() == 1000 && inner.open_connections() == 0);
     assert_eq!(server.open_connections(), 0);
     server.close();
-    uptick_event_loop::run().unwrap();
+    run().unwrap();
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn closing_the_server_in_a_connection_listener_closes_those_that_wait() {
     assert_eq!(log.take(), ["connection", "close"]);
     assert_eq!(server.address(), None);
     drop(client);
-    uptick_event_loop::run().unwrap();
+    run().unwrap();
 }
 
 #[test]

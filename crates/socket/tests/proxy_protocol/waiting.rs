@@ -94,7 +94,7 @@ fn a_pending_time_limit_does_not_keep_the_loop_running() {
     until(|| server.pending_connections() == 0);
     server.close();
     // The clock stands still, so a timer that is left would never fire.
-    uptick_event_loop::run().unwrap();
+    run().unwrap();
 }
 
 #[test]

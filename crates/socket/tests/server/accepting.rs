@@ -37,7 +37,7 @@ fn every_client_in_the_backlog_is_accepted_once_and_in_order() {
     assert_eq!(seen.take(), expected);
     assert!(ids.take().is_sorted_by(|a, b| a < b));
     drop(clients);
-    run();
+    run_loop();
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn without_a_connection_listener_clients_wait_for_the_first_one() {
         server.close();
         conn.end_with("at last");
     });
-    run();
+    run_loop();
     assert_eq!(read_all(&mut client), b"at last");
 }
 
@@ -70,7 +70,7 @@ fn awaiting_one_connection_after_the_other_loses_none() {
         CLIENTS
     });
     assert_eq!(served, CLIENTS);
-    run();
+    run_loop();
     let answers: Vec<Vec<u8>> = clients.iter_mut().map(read_all).collect();
     let expected: Vec<Vec<u8>> = (0..CLIENTS).map(|n| n.to_string().into_bytes()).collect();
     assert_eq!(answers, expected);
@@ -96,7 +96,7 @@ fn a_paused_server_leaves_its_clients_in_the_backlog() {
     server.resume();
     run_until(|| !log.is_empty());
     server.close();
-    run();
+    run_loop();
     assert_eq!(log.text(), "connection");
 }
 
@@ -115,7 +115,7 @@ fn pausing_inside_a_connection_listener_ends_the_batch() {
     }
     server.close();
     drop(clients);
-    run();
+    run_loop();
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn pause_and_resume_of_a_closed_server_do_nothing() {
     server.close();
     server.pause();
     server.resume();
-    run();
+    run_loop();
     assert_eq!(server.address(), None);
 }
 
@@ -142,7 +142,7 @@ fn the_counters_follow_the_connections() {
     server.close();
     assert_eq!((server.open_connections(), server.accepted()), (0, 0));
     drop(second);
-    run();
+    run_loop();
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn the_options_of_a_server_hold_for_its_connections() {
     });
     let client = connect(server);
     client.shutdown(std::net::Shutdown::Write).unwrap();
-    run();
+    run_loop();
     assert_eq!(log.text(), "end still-open error:ENOBUFS close");
 }
 
@@ -201,7 +201,7 @@ fn connections_that_come_as_a_stream_lose_nothing() {
         served
     });
     assert_eq!(served, CLIENTS);
-    run();
+    run_loop();
     for client in clients {
         client.join().unwrap();
     }
@@ -221,7 +221,7 @@ fn code_over_any_server_uses_it_as_the_server_itself() {
     let server = tcp_server();
     greet(server);
     let client = client(server, |mut client| read_all(&mut client));
-    run();
+    run_loop();
     assert_eq!(client.join().unwrap(), b"hello");
 }
 
@@ -235,7 +235,7 @@ fn a_unix_server_serves() {
     let mut client = std::os::unix::net::UnixStream::connect(directory.path("a.sock")).unwrap();
     client.write_all(b"echo").unwrap();
     client.shutdown(std::net::Shutdown::Write).unwrap();
-    run();
+    run_loop();
     assert_eq!(read_all(&mut client), b"echo");
 }
 
@@ -259,6 +259,6 @@ fn a_client_that_has_gone_before_it_is_accepted_harms_nobody() {
     drop(connect(server));
     let polite = connect(server);
     polite.shutdown(std::net::Shutdown::Write).unwrap();
-    run();
+    run_loop();
     assert_eq!(closed.get(), 3);
 }

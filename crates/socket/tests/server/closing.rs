@@ -17,7 +17,7 @@ fn a_server_keeps_the_loop_running_until_it_is_closed() {
     assert!(EventLoop::current().is_alive());
     server.close();
     assert!(!EventLoop::current().is_alive());
-    run();
+    run_loop();
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn close_is_emitted_once_before_close_returns() {
     server.close();
     assert_eq!(log.text(), "close");
     server.close();
-    run();
+    run_loop();
     assert_eq!(log.text(), "close");
 }
 
@@ -62,7 +62,7 @@ fn open_connections_stay_and_the_loop_ends_with_the_last_of_them() {
         client.write_all(b"hi").unwrap();
         client.read_exact(&mut [0; 2]).unwrap();
     });
-    run();
+    run_loop();
     client.join().unwrap();
     assert_eq!(log.text(), "server-close data:hi end close");
 }
@@ -80,7 +80,7 @@ fn closing_inside_a_connection_listener_ends_the_batch() {
         conn.close();
     });
     let clients: Vec<TcpStream> = (0..10).map(|_| connect(server)).collect();
-    run();
+    run_loop();
     assert_eq!(accepted.get(), 3);
     drop(clients);
 }
@@ -128,7 +128,7 @@ fn a_closed_servers_slot_may_be_reused_without_its_old_handle_reaching_the_new_o
         new.close();
     });
     let _client = connect(new);
-    run();
+    run_loop();
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_server_whose_socket_was_shut_down_by_another_says_so_once_and_closes() {
     });
     server.on("close", move |()| closed.add("close"));
     rustix::net::shutdown(&shared, rustix::net::Shutdown::Both).unwrap();
-    run();
+    run_loop();
     assert_eq!(log.text(), "EINVAL close");
     assert_eq!(server.address(), None);
 }
@@ -163,7 +163,7 @@ fn a_closed_server_does_not_keep_the_loop_awake_for_clients_of_a_duplicate() {
         conn.close();
         again.close();
     });
-    run();
+    run_loop();
 }
 
 thread_local! {

@@ -94,7 +94,7 @@ fn a_unix_file_that_a_dead_server_has_left_is_replaced() {
         server.close();
     });
     let _client = UnixStream::connect(directory.path("a.sock")).unwrap();
-    run();
+    run_loop();
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_listening_socket_can_be_adopted() {
         server.close();
     });
     let client = client(server, |mut client| read_all(&mut client));
-    run();
+    run_loop();
     assert_eq!(client.join().unwrap(), b"hi");
 }
 
@@ -216,7 +216,7 @@ fn servers_that_share_a_port_share_its_connections() {
         });
     }
     let clients: Vec<TcpStream> = (0..CLIENTS).map(|_| connect(first)).collect();
-    run();
+    run_loop();
     drop(clients);
 }
 

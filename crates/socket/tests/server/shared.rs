@@ -46,7 +46,7 @@ impl Loops {
                 let server = shared(&listener);
                 set_up(server);
                 sender.send(uptick_event_loop::handle()).unwrap();
-                uptick_event_loop::run().unwrap();
+                run().unwrap();
                 server.accepted()
             });
             (handle.recv().unwrap(), thread)
@@ -123,7 +123,7 @@ fn a_paused_server_on_a_shared_socket_leaves_clients_to_others_until_it_is_resum
     server.resume();
     run_until(|| server.accepted() == 1);
     server.close();
-    run();
+    run_loop();
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn connections_are_accepted_for_which_another_loop_was_woken() {
     run_until(|| server.accepted() == CLIENTS as u64);
     drop(clients);
     server.close();
-    run();
+    run_loop();
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_backlog_longer_than_a_batch_is_accepted_when_the_server_closes() {
     server.close();
     assert_eq!(*open.borrow(), CLIENTS);
     drop(clients);
-    run();
+    run_loop();
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn an_inherited_descriptor_can_be_shared() {
     let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     run_until(|| server.accepted() == 1);
     server.close();
-    run();
+    run_loop();
 }
 
 /// A poller that notes the triggers of watches.

@@ -57,7 +57,7 @@ fn new_clients_are_refused_while_the_open_connections_go_on() {
     assert_eq!(server.open_connections(), 1);
     assert_eq!(log.text(), "");
     drop(clients);
-    run();
+    run_loop();
     assert_eq!(log.text(), "end close server-close cut:0");
 }
 
@@ -70,7 +70,7 @@ fn it_is_over_when_the_last_connection_has_ended() {
         clients.pop();
         run_until(|| server.open_connections() == left);
     }
-    run();
+    run_loop();
     assert_eq!(log.count("cut:0"), 1);
     assert!(log.text().ends_with("server-close cut:0"));
 }
@@ -80,7 +80,7 @@ fn what_is_open_at_the_deadline_is_closed_and_counted() {
     let (server, mut clients, log) = busy_server(3);
     note(server.shutdown(Duration::from_millis(50)), &log);
     clients.pop();
-    run();
+    run_loop();
     assert_eq!(log.text(), "end close close close server-close cut:2");
 }
 
@@ -96,7 +96,7 @@ fn a_second_shutdown_moves_the_deadline_and_both_are_told() {
     let (server, _clients, log) = busy_server(2);
     note(server.shutdown(Duration::from_secs(3600)), &log);
     note(server.shutdown(Duration::from_millis(20)), &log);
-    run();
+    run_loop();
     assert_eq!(log.text(), "close close server-close cut:2 cut:2");
 }
 
@@ -104,7 +104,7 @@ fn a_second_shutdown_moves_the_deadline_and_both_are_told() {
 fn a_shutdown_that_nobody_waits_for_goes_on() {
     let (server, _clients, log) = busy_server(1);
     drop(server.shutdown(Duration::from_millis(20)));
-    run();
+    run_loop();
     assert_eq!(log.text(), "close server-close");
 }
 
@@ -114,7 +114,7 @@ fn the_longest_deadline_waits_for_the_connections() {
     note(server.shutdown(Duration::MAX), &log);
     settle();
     drop(clients);
-    run();
+    run_loop();
     assert_eq!(log.text(), "end close server-close cut:0");
 }
 
@@ -141,7 +141,7 @@ fn it_may_begin_inside_a_connection_listener() {
         conn.end_with("bye");
     });
     let client = client(server, |mut client| read_all(&mut client));
-    run();
+    run_loop();
     assert_eq!(client.join().unwrap(), b"bye");
     assert_eq!(log.text(), "cut:0");
 }
@@ -180,7 +180,7 @@ fn a_shutdown_begun_while_the_deadline_cuts_off_is_told_the_same() {
     let _client = connect(server);
     run_until(|| server.accepted() == 1);
     note(server.shutdown(Duration::ZERO), &log);
-    run();
+    run_loop();
     assert_eq!(log.text(), "close server-close cut:1 cut:1");
 }
 
@@ -196,7 +196,7 @@ fn a_shutdown_begun_in_a_close_listener_leaves_the_others_to_run() {
         });
     }
     server.close();
-    run();
+    run_loop();
     assert_eq!(log.text(), "first second cut:0 cut:0");
 }
 
@@ -208,6 +208,6 @@ fn close_during_a_shutdown_changes_nothing() {
     settle();
     assert_eq!(log.text(), "");
     drop(clients);
-    run();
+    run_loop();
     assert_eq!(log.text(), "end close server-close cut:0");
 }

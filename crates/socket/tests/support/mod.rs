@@ -30,15 +30,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the loop until nothing is left to wait for; a loop that does not get there fails the test.
 #[track_caller]
-pub(crate) fn run() {
+pub(crate) fn run_loop() {
     run_within(PATIENCE);
 }
 
-/// [`run`] with a limit of its own.
+/// [`run_loop`] with a limit of its own.
 #[track_caller]
 pub(crate) fn run_within(limit: Duration) {
     let watchdog = Watchdog::new(limit);
-    uptick_event_loop::run().unwrap();
+    run().unwrap();
     watchdog.dismiss();
 }
 

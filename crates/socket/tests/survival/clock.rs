@@ -25,7 +25,7 @@ fn a_clock_that_jumps_ahead_ends_idle_connections_once() {
     clock.advance(10 * YEAR);
     settle();
     assert_eq!((log.count("error:ETIMEDOUT"), log.count("close")), (20, 20));
-    run();
+    run_loop();
 }
 
 #[test]

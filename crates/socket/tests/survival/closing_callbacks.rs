@@ -21,7 +21,7 @@ fn a_data_callback_closes_its_own_connection() {
     log.all(conn);
     // More than one read takes.
     peer.write_all(&vec![0; 300_000]).unwrap();
-    run();
+    run_loop();
     assert_eq!(log.text(), "close");
 }
 
@@ -33,7 +33,7 @@ fn an_end_callback_closes_its_own_connection() {
     conn.on("end", move |()| conn.close());
     conn.on("end", |()| panic!("its listener is gone"));
     drop(peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "end close");
 }
 
@@ -44,7 +44,7 @@ fn an_error_callback_closes_its_own_connection() {
     log.states(conn);
     conn.on("error", move |_: Error| conn.close());
     reset(peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "error:ECONNRESET close");
 }
 
@@ -62,7 +62,7 @@ fn a_close_callback_closes_ends_and_writes() {
     });
     log.states(conn);
     drop(peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "end close");
 }
 
@@ -79,7 +79,7 @@ fn a_connection_callback_closes_the_connection() {
     });
     let mut client = connect(server);
     client.write_all(b"x").unwrap();
-    run();
+    run_loop();
     assert_eq!(log.text(), "close");
 }
 
@@ -103,7 +103,7 @@ fn a_callback_closes_another_connection_whose_data_has_come_too() {
     assert_eq!(log.text(), "data close");
     first.close();
     second.close();
-    run();
+    run_loop();
     assert_eq!(log.text(), "data close close");
 }
 
@@ -118,7 +118,7 @@ fn a_callback_closes_another_connection_that_has_bytes_to_send() {
     });
     a.write_all(b"x").unwrap();
     drop(a.shutdown(std::net::Shutdown::Write));
-    run();
+    run_loop();
     assert_eq!(read_all(&mut b), b"");
     assert_eq!(read_all(&mut a), b"");
 }
@@ -140,7 +140,7 @@ fn a_callback_closes_all_connections() {
         peers.push(peer);
     }
     drop(peers);
-    run();
+    run_loop();
     assert_eq!(log.count("close"), 50);
     assert_eq!(log.count("end"), 1);
 }
@@ -164,7 +164,7 @@ fn a_data_callback_closes_the_server() {
         client.shutdown(std::net::Shutdown::Write).unwrap();
         read_all(&mut client)
     });
-    run();
+    run_loop();
     assert_eq!(client.join().unwrap(), b"x");
     assert_eq!(log.text(), "data:x server-close end close");
 }
@@ -184,7 +184,7 @@ fn a_close_callback_opens_a_new_connection_in_the_place_of_the_old() {
     let (conn, peer) = tcp_pair();
     reopen(conn, log.clone(), 20);
     drop(peer);
-    run();
+    run_loop();
     assert_eq!(log.count("close"), 21);
 }
 
@@ -200,6 +200,6 @@ fn a_server_callback_binds_the_next_server_on_the_same_port() {
         future_tick(move || next.close());
     });
     server.close();
-    run();
+    run_loop();
     assert_eq!(log.text(), "rebound");
 }

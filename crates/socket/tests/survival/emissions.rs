@@ -22,7 +22,7 @@ fn a_listener_added_in_an_emission_first_runs_in_the_next() {
     settle();
     peer.write_all(b"2").unwrap();
     drop(peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "first data:2");
 }
 
@@ -42,7 +42,7 @@ fn a_listener_removed_before_its_turn_does_not_run() {
     log.data(conn);
     peer.write_all(b"1").unwrap();
     drop(peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "first data:1");
 }
 
@@ -69,7 +69,7 @@ fn a_listener_that_removes_itself_has_run_for_the_last_time() {
     assert_eq!(Rc::strong_count(&captured), 1);
     peer.write_all(b"2").unwrap();
     drop(peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "once data:1 data:2");
 }
 
@@ -89,7 +89,7 @@ fn without_a_data_listener_the_rest_waits_for_the_next_one() {
     assert!(first > 0 && first < sent, "{first} of {sent}");
     let sum = Rc::clone(&received);
     conn.on("data", move |chunk: Bytes| sum.set(sum.get() + chunk.len()));
-    run();
+    run_loop();
     assert_eq!(received.get(), sent);
 }
 
@@ -110,7 +110,7 @@ fn connection_listeners_may_come_and_go_with_each_connection() {
     }
     next(server, log.clone(), 9);
     let clients: Vec<_> = (0..10).map(|_| connect(server)).collect();
-    run();
+    run_loop();
     drop(clients);
     assert_eq!(log.text(), "9 8 7 6 5 4 3 2 1 0");
 }
@@ -125,6 +125,6 @@ fn close_listeners_added_while_they_run_are_dropped_with_the_connection() {
         conn.on("close", move |()| panic!("{held:?}: close comes once"));
     });
     drop(peer);
-    run();
+    run_loop();
     assert_eq!(Rc::strong_count(&captured), 1);
 }

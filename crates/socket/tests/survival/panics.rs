@@ -29,7 +29,7 @@ impl Bystander {
         self.1.read_exact(&mut bytes).unwrap();
         assert_eq!(&bytes, b"well?");
         self.0.close();
-        run();
+        run_loop();
     }
 }
 
@@ -55,7 +55,7 @@ fn the_error_of_a_panic_names_the_connection() {
     conn.on("error", move |error: Error| noted.add(error));
     conn.on("data", |_: Bytes| panic!("oh no"));
     peer.write_all(b"x").unwrap();
-    run();
+    run_loop();
     let text = format!("a callback of the connection with {remote} panicked: oh no");
     assert_eq!(log.text(), text);
 }
@@ -144,7 +144,7 @@ fn a_callback_panics_inside_close_that_another_callback_called() {
     });
     peer.write_all(b"x").unwrap();
     peer.shutdown(std::net::Shutdown::Write).unwrap();
-    run();
+    run_loop();
     assert_eq!(read_all(&mut peer), b"went on");
     assert_eq!(log.count("close"), 1);
     assert!(!log.text().contains("panic"), "{}", log.text());
@@ -178,7 +178,7 @@ fn a_connection_callback_panics() {
     );
     run_until(|| server.address().is_none());
     bystander.assert_well();
-    run();
+    run_loop();
     assert_eq!(second.join().unwrap(), b"second");
     assert_eq!(log.text(), "error:panic:oh no close close");
 }

@@ -49,7 +49,7 @@ fn a_peer_that_resets_in_the_middle_of_a_write() {
     peer.read_exact(&mut [0; 1000]).unwrap();
     assert!(conn.buffered() > 0);
     reset(peer);
-    run();
+    run_loop();
     let text = log.text();
     assert!(
         ["error:ECONNRESET close", "error:EPIPE close"].contains(&&*text),
@@ -65,7 +65,7 @@ fn a_peer_that_resets_while_the_connection_ends() {
     conn.end_with(vec![0; 8 << 20]);
     settle();
     reset(peer);
-    run();
+    run_loop();
     let text = log.text();
     assert!(
         ["error:ECONNRESET close", "error:EPIPE close"].contains(&&*text),
@@ -82,7 +82,7 @@ fn a_peer_that_resets_while_the_connection_lingers() {
     conn.end();
     settle();
     reset(peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "close");
 }
 
@@ -106,7 +106,7 @@ fn a_peer_that_never_reads_meets_the_hard_limit() {
             peak.set(peak.get().max(conn.buffered()));
         }
     });
-    run();
+    run_loop();
     assert_eq!(log.text(), "error:ENOBUFS close");
     assert!(most.get() < HARD + CHUNK, "{} bytes waited", most.get());
 }
@@ -149,7 +149,7 @@ fn a_write_of_100_mib_in_one_call() {
     assert!(!conn.write(patterned(LENGTH)));
     conn.end();
     let reader = thread::spawn(move || read_pattern(peer));
-    run();
+    run_loop();
     assert_eq!(reader.join().unwrap(), LENGTH);
     assert_eq!(log.text(), "close");
 }
@@ -183,7 +183,7 @@ fn reads_and_writes_of_one_byte() {
         assert_eq!(receiving.read(&mut byte).unwrap(), 0);
         writer.join().unwrap();
     });
-    run();
+    run_loop();
     client.join().unwrap();
 }
 
@@ -214,7 +214,7 @@ fn a_socket_that_takes_a_little_at_a_time() {
     }
     conn.end();
     let reader = thread::spawn(move || read_pattern(peer));
-    run();
+    run_loop();
     assert_eq!(reader.join().unwrap(), LENGTH);
 }
 
@@ -234,7 +234,7 @@ fn an_echo_of_everything_through_narrow_sockets() {
         sending.shutdown(std::net::Shutdown::Write).unwrap();
     });
     let reader = thread::spawn(move || read_pattern(peer));
-    run();
+    run_loop();
     writer.join().unwrap();
     assert_eq!(reader.join().unwrap(), LENGTH);
 }
@@ -250,7 +250,7 @@ fn a_peer_that_resets_a_half_open_connection() {
     run_until(|| log.text() == "end");
     // Whoever works at an answer hears that nobody waits for it any more.
     reset(peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "end error:EPIPE close");
 }
 
@@ -273,6 +273,6 @@ fn a_peer_that_never_stops_sending_does_not_keep_others_waiting() {
     polite.join().unwrap();
     assert!(flooded.is_open() && flooded.bytes_read() > 0);
     flooded.close();
-    run();
+    run_loop();
     flood.join().unwrap();
 }

@@ -69,7 +69,7 @@ fn a_handle_whose_connection_is_gone_does_nothing() {
     let (conn, _peer) = tcp_pair();
     conn.close();
     use_all_methods(conn);
-    run();
+    run_loop();
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_handle_is_stale_in_the_callbacks_of_its_successor() {
     });
     log.states(new);
     drop(new_peer);
-    run();
+    run_loop();
     assert_eq!(log.text(), "end end close");
 }
 

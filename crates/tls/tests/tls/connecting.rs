@@ -368,7 +368,7 @@ fn a_server_that_says_nothing_is_given_up_after_the_time_limit() {
     until(|| log.has("close"));
     silent.close();
     // Nothing is left to wait for.
-    uptick_event_loop::run().unwrap();
+    run().unwrap();
 }
 
 #[test]
@@ -390,5 +390,5 @@ fn dropping_the_future_closes_the_connection() {
     until(|| came.try_recv().is_ok());
     handle.cancel();
     until(|| peer.is_finished());
-    uptick_event_loop::run().unwrap();
+    run().unwrap();
 }

@@ -274,5 +274,5 @@ fn clients_that_leave_while_they_wait_for_their_turn_are_told_of_and_forgotten()
     assert_eq!(errors.get(), 20);
     server.close();
     // Nothing is left to wait for.
-    uptick_event_loop::run().unwrap();
+    run().unwrap();
 }

@@ -330,7 +330,7 @@ fn handshakes_end_with_their_server_and_leave_nothing_to_wait_for() {
     wait_for_end(&mut client);
     assert_eq!(log.take(), Vec::<String>::new());
     // The clock stands still, so a timer that is left would never fire.
-    uptick_event_loop::run().unwrap();
+    run().unwrap();
     drop(clock);
 }
 

@@ -365,7 +365,7 @@ fn files_that_may_change_do_not_keep_the_loop_alive() {
     let server = echo(files.context());
     files.seen(server);
     server.close();
-    uptick_event_loop::run().unwrap();
+    run().unwrap();
 }
 
 #[test]

@@ -271,5 +271,5 @@ fn what_nobody_listens_to_yet_is_held() {
     assert_eq!(join(peer), "at last");
     server.close();
     assert_eq!(server.address(), None);
-    uptick_event_loop::run().unwrap();
+    run().unwrap();
 }
