@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use uptick_emitter::{Emitter, Listeners, events};
-use uptick_event_loop::{Id, spawn_blocking};
+use uptick_event_loop::{Id, UseRemoteOrLoopHandle, spawn_blocking};
 
 use crate::address::Target;
 use crate::queue::Outgoing;
@@ -50,7 +50,7 @@ use crate::{DatagramOptions, Error, IntoAddress, driver};
 pub struct DatagramSocket {
     id: Id,
     /// Handles belong to the loop of their thread.
-    marker: PhantomData<*const ()>,
+    marker: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 events! {

@@ -64,12 +64,20 @@ pub trait Emitter {
         let _ = slot;
     }
 
-    /// Runs `callback` each time the event is emitted; what it returns is ignored.
+    /// Calls `callback` each time the event is emitted. The return value of the callback is ignored.
     ///
-    /// On an emitter that is gone it does nothing and gives [`ListenerId::NONE`].
+    /// The key is a typed constant such as `Connection::DATA`, or a string such as `"data"`:
+    ///
+    /// | key | checked when the program compiles | checked when `on` is called |
+    /// |---|---|---|
+    /// | a constant | that the event exists, and that the callback takes its payload, whose type is inferred | – |
+    /// | a string | that some event of the emitter carries the payload that the callback takes | that the event exists, and that it is one of those |
+    ///
+    /// On an emitter that is gone it does nothing and returns [`ListenerId::NONE`].
     ///
     /// # Panics
-    /// When a string key names no event that carries a `P`; the message names the events that exist.
+    /// If the key is a string that names no event, or one that carries another payload. The message has the event, its payload, that of the
+    /// callback, and the events that exist. A constant never panics.
     #[track_caller]
     fn on<K, P, R>(&self, key: K, callback: impl FnMut(P) -> R + 'static) -> ListenerId
     where

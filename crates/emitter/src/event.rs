@@ -100,9 +100,17 @@ pub trait EventSet: 'static {
 
     /// The names, where the index is the slot.
     const NAMES: &'static [&'static str];
+
+    /// The payload types as they are written in the source, where the index is the slot: for the message of a panic.
+    const PAYLOADS: &'static [&'static str] = &[];
 }
 
 /// States that the event set emits events whose payload is a `P`; implemented by [`events!`](crate::events).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` emits no event with the payload `{P}`",
+    label = "the callback takes a `{P}`, which no event of `{Self}` carries",
+    note = "with a typed constant as the key, such as `Connection::DATA`, the payload type is inferred: `on(Connection::DATA, |chunk| …)`"
+)]
 pub trait Emits<P: 'static>: EventSet {
     /// The events that carry a `P`.
     const EVENTS: &'static [Event<Self, P>];
@@ -111,13 +119,15 @@ pub trait Emits<P: 'static>: EventSet {
 /// A key for [`on`](crate::Emitter::on): a typed constant, or a string where the set emits a `P`.
 #[diagnostic::on_unimplemented(
     message = "`{E}` emits no event with the payload `{P}`",
-    label = "the callback takes a `{P}`, which no event of `{E}` carries"
+    label = "the callback takes a `{P}`, which no event of `{E}` carries",
+    note = "a key is a string or a typed constant, such as `Connection::DATA`, with which the payload type is inferred"
 )]
 pub trait EventKey<E: ?Sized, P> {
     /// The event behind the key.
     ///
     /// # Panics
-    /// When a string names no event of the set that carries a `P`; the message names those that exist.
+    /// When a string names no event of the set that carries a `P`. The message has the event, its payload, that of the callback, and the
+    /// events that exist.
     #[track_caller]
     fn event(self) -> Event<E, P>;
 }
@@ -183,11 +193,15 @@ fn unknown_event<E: EventSet>(name: &str, payload: Option<(&str, &[&str])>) -> !
             .collect::<Vec<_>>()
             .join(", ")
     };
-    match payload {
-        Some((payload, names)) if E::NAMES.contains(&name) => panic!(
-            "the event \"{name}\" of {emitter} does not carry a `{payload}`; the events that do: {}",
-            quoted(names)
-        ),
+    let slot = E::NAMES.iter().position(|known| *known == name);
+    match (payload, slot) {
+        (Some((payload, names)), Some(slot)) => {
+            let carried = E::PAYLOADS.get(slot).unwrap_or(&"_");
+            panic!(
+                "the event \"{name}\" of {emitter} carries a `{carried}`, but the callback takes a `{payload}`; the events that carry a `{payload}`: {}",
+                quoted(names)
+            )
+        }
         _ => panic!(
             "{emitter} has no event \"{name}\"; its events: {}",
             quoted(E::NAMES)
@@ -273,6 +287,7 @@ macro_rules! events {
             impl $crate::EventSet for $set {
                 $($frequent)*
                 const NAMES: &'static [&'static str] = &[ $( $( $text, )+ )+ ];
+                const PAYLOADS: &'static [&'static str] = &[ $( $( { let _ = $text; stringify!($payload) }, )+ )+ ];
             }
 
             $(

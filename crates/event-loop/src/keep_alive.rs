@@ -4,12 +4,13 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::driver;
+use crate::local::UseRemoteOrLoopHandle;
 
 /// Keeps this thread's loop running until it is dropped; made by [`keep_alive`].
 #[must_use = "the loop is kept running only until this is dropped"]
 pub struct KeepAlive {
     /// It holds the loop of the thread that made it.
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 /// Keeps this thread's loop running, though nothing else does: for a program that waits for signals or for posts of other threads only.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::event_loop::{Inner, nanoseconds, with};
+use crate::local::UseRemoteOrLoopHandle;
 use crate::panic::contain;
 use crate::table::Id;
 
@@ -15,7 +16,7 @@ use crate::table::Id;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Timer {
     key: Option<Id>,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 pub(crate) enum TimerEntry {

@@ -82,7 +82,9 @@ impl fmt::Debug for Reply {
 /// `M` distinguishes these kinds and is always inferred.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
-    note = "a handler returns what implements `IntoResponse`, a future of it, or `()` if it answers through the responder"
+    label = "not a response",
+    note = "a handler returns what implements `IntoResponse`, a future of it, or `()` if it responds through the `Responder`",
+    note = "return a value as JSON with `Response::json(&value)`, and an error as `HttpError`, as in `Err(HttpError::new(StatusCode::NOT_FOUND, \"no such user\"))`"
 )]
 pub trait IntoReply<M> {
     /// The reply.
@@ -162,7 +164,8 @@ impl IntoReply<Self> for Reply {
     message = "`{Self}` is not a handler",
     label = "not a handler",
     note = "a handler is `|req: Request|` and returns what implements `IntoResponse`, or a future of it",
-    note = "a handler that responds later is `|req: Request, res: Responder|` and returns `()`"
+    note = "a handler that responds later is `|req: Request, res: Responder|` and returns `()`",
+    note = "return a value as JSON with `Response::json(&value)`, and an error as `HttpError`, as in `Err(HttpError::new(StatusCode::NOT_FOUND, \"no such user\"))`"
 )]
 pub trait IntoHandler<M> {
     /// Returns the handler in the form in which a route keeps it.

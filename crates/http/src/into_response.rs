@@ -18,7 +18,12 @@ use crate::{HttpError, Response, StatusCode};
 /// | [`Response`] | itself |
 /// | [`HttpError`] | its error page |
 /// | `Result<T, E>` | `T`'s response, or the error page of `E` |
-#[diagnostic::on_unimplemented(message = "`{Self}` does not make a response")]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a response",
+    label = "not a response",
+    note = "return text, bytes, a `StatusCode`, a `Response`, or a `Result` of one of these and an `HttpError`",
+    note = "return a value as JSON with `Response::json(&value)`; implement `IntoResponse` or `Into<HttpError>` for an error of your own"
+)]
 pub trait IntoResponse {
     /// The response.
     fn into_response(self) -> Response;

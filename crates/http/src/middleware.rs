@@ -103,6 +103,11 @@ impl fmt::Debug for Next {
 /// return, or an `Option<Response>` as awaiting [`Next::run`] gives it.
 ///
 /// `M` distinguishes the kinds and is always inferred.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a middleware",
+    label = "not a middleware",
+    note = "a middleware is `|req: Request, next: Next|` and returns `next.run(req)`, what implements `IntoResponse`, or a future of it"
+)]
 pub trait IntoMiddleware<M> {
     /// Returns the middleware in the form in which the server keeps it.
     fn into_middleware(self) -> Middleware;

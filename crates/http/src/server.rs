@@ -16,7 +16,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use uptick_emitter::{Emitter, Event, Listeners, emit, events};
-use uptick_event_loop::{Id, Table, catch};
+use uptick_event_loop::{Id, Table, UseRemoteOrLoopHandle, catch};
 use uptick_socket::{
     Connection, Error, IntoUri, ListenUri, Server, ServerControl, ServerInterface,
 };
@@ -73,7 +73,7 @@ pub use stats::Stats;
 pub struct HttpServer {
     /// `None` where there was no place for it.
     id: Option<Id>,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 events! {

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use uptick_emitter::{Emitter, Event, Listeners, events};
-use uptick_event_loop::Id;
 use uptick_event_loop::driver::Driver;
+use uptick_event_loop::{Id, UseRemoteOrLoopHandle};
 use uptick_stream::transport::{
     self, SocketFamily, Streams, Transport, TransportDriver, TransportOptions,
 };
@@ -74,7 +74,7 @@ pub use addresses::Proxied;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Connection {
     id: Id,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 events! {

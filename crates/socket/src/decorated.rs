@@ -48,7 +48,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use uptick_emitter::{Emits, Emitter, Event, EventSet, Listeners, emit};
-use uptick_event_loop::{Id, Table, catch};
+use uptick_event_loop::{Id, Table, UseRemoteOrLoopHandle, catch};
 
 use crate::Address;
 use crate::connection::Connection;
@@ -102,7 +102,8 @@ pub trait Layer: Sized + 'static {
 /// by then is held, and announced when there is a listener.
 pub struct Decorated<L> {
     id: Option<Id>,
-    layer: PhantomData<*const L>,
+    layer: PhantomData<fn() -> L>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 struct Entry {
@@ -175,6 +176,7 @@ impl<L: Layer> Decorated<L> {
         Decorated {
             id,
             layer: PhantomData,
+            local: PhantomData,
         }
     }
 
@@ -227,6 +229,7 @@ impl<L: Layer> Emitter for Decorated<L> {
 impl<L: Layer> EventSet for Decorated<L> {
     type Frequent = ();
     const NAMES: &'static [&'static str] = &["connection", "error", "close"];
+    const PAYLOADS: &'static [&'static str] = &["Connection", "Error", "()"];
 }
 
 impl<L: Layer> Emits<Connection> for Decorated<L> {

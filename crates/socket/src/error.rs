@@ -195,6 +195,15 @@ impl Error {
     }
 
     /// The error of a connection, from that of the stream below it.
+    /// The error of a `connection` callback of a server that has panicked.
+    pub(crate) fn callback_panic(server: Option<String>, message: &str) -> Self {
+        let uri = server.unwrap_or_default();
+        Self::Panic {
+            what: format!("the server {uri}").into(),
+            message: message.into(),
+        }
+    }
+
     pub(crate) fn of_stream(peer: &Address, error: StreamError) -> Self {
         let peer = peer.clone();
         match error {

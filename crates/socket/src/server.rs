@@ -19,7 +19,9 @@ use std::time::Duration;
 
 use uptick_emitter::{Emitter, Listeners, emit, events};
 use uptick_event_loop::driver::{self, Driver};
-use uptick_event_loop::{DriverId, Id, Interest, Readiness, Table, Timer, Token};
+use uptick_event_loop::{
+    DriverId, Id, Interest, Readiness, Table, Timer, Token, UseRemoteOrLoopHandle,
+};
 
 use crate::Address;
 use crate::bind::{Bound, SocketFile, adopt, bind};
@@ -42,7 +44,7 @@ pub use signals::shutdown_on;
 /// | event | payload | when |
 /// |---|---|---|
 /// | `connection` | [`Connection`] | a client has connected; it is read after the listeners have returned |
-/// | `error` | [`Error`] | accepting failed; the server goes on, unless somebody who shares its socket has shut it down |
+/// | `error` | [`Error`] | accepting failed, or a `connection` listener panicked and its connection was closed; the server goes on, unless somebody who shares its socket has shut it down |
 /// | `close` | `()` | the server has stopped listening for good: the last event |
 ///
 /// Without a `connection` listener nothing is accepted: clients wait in the kernel's backlog for the first one, and so
@@ -69,7 +71,7 @@ pub use signals::shutdown_on;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Server {
     id: Id,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 events! {
@@ -168,12 +170,9 @@ impl Driver for ServerDriver {
     }
 
     fn panicked(&self, token: Token, message: &str) {
-        let Some(server) = find(token) else { return };
-        let what = server.address().unwrap_or_default();
-        server.emit_error(Error::Panic {
-            what: format!("the server {what}").into(),
-            message: message.into(),
-        });
+        if let Some(server) = find(token) {
+            server.emit_panic(message);
+        }
     }
 }
 
@@ -342,6 +341,11 @@ impl Server {
 
     fn emit_error(self, error: Error) {
         emit(&self, Server::ERROR, error);
+    }
+
+    /// Emits the error of a callback that has panicked.
+    fn emit_panic(self, message: &str) {
+        self.emit_error(Error::callback_panic(self.address(), message));
     }
 
     /// Closes the listening socket; false when there was none.

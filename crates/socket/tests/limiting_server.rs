@@ -338,11 +338,18 @@ fn a_panic_in_a_connection_listener_ends_that_connection_only() {
         count.set(count.get() + 1);
         assert_ne!(count.get(), 1, "the first panics");
     });
+    let log = Log::default();
+    let noted = log.clone();
+    server.on("error", move |error: Error| noted.add(error));
     Client::connect(server).wait_for_end();
     assert_eq!(server.open_connections(), 0);
     let _second = Client::connect(server);
     until(|| server.open_connections() == 1);
     assert_eq!(calls.get(), 2);
+    let errors = log.take();
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].contains("panicked: "), "{errors:?}");
+    assert!(errors[0].contains("the first panics"), "{errors:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use uptick_emitter::{Emitter, Listeners, events};
-use uptick_event_loop::Id;
+use uptick_event_loop::{Id, UseRemoteOrLoopHandle};
 use uptick_http::{HttpServer, Mount};
 
 use crate::engine::EngineIo;
@@ -51,7 +51,7 @@ pub(crate) use state::ServerState;
 pub struct SocketIo {
     id: Option<Id>,
     engine: EngineIo,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 events! {

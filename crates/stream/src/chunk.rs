@@ -5,6 +5,11 @@ use bytes::{Bytes, BytesMut};
 /// Bytes that may be written to a stream: text, slices, vectors, [`Bytes`].
 ///
 /// Short ones are copied into the write queue; long ones that are owned go into it as they are.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be written to a stream",
+    label = "not bytes",
+    note = "write text or bytes: `&str`, `String`, `&[u8]`, `Vec<u8>`, `Bytes`; format other values, as in `write(format!(\"{{value}}\\n\"))`"
+)]
 pub trait Chunk {
     /// The bytes.
     fn as_slice(&self) -> &[u8];

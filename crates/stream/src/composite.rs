@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use uptick_emitter::{Emitter, Event, ListenerId, Listeners, emit, events};
-use uptick_event_loop::{Id, Table, catch};
+use uptick_event_loop::{Id, Table, UseRemoteOrLoopHandle, catch};
 
 use crate::chunk::Chunk;
 use crate::contract::{BaseStream, DuplexStream, ReadableStream, WritableStream};
@@ -55,7 +55,7 @@ use crate::error::Error;
 pub struct CompositeStream {
     /// `None` when the thread had no room for it, or is ending.
     id: Option<Id>,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 events! {

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use uptick_emitter::{Emitter, Event, Listeners, emit, events};
 use uptick_event_loop::driver::{self, Driver};
-use uptick_event_loop::{DriverId, Id, Readiness, Table, Token, catch};
+use uptick_event_loop::{DriverId, Id, Readiness, Table, Token, UseRemoteOrLoopHandle, catch};
 
 use crate::chunk::Chunk;
 use crate::contract::{BaseStream, DuplexStream, ReadableStream, WritableStream};
@@ -67,7 +67,7 @@ pub trait Transform: 'static {
 pub struct ThroughStream {
     /// `None` when the thread had no room for it, or is ending.
     id: Option<Id>,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 events! {

@@ -149,6 +149,11 @@ impl<E: IntoResponse> IntoVerdict for Result<Accept, E> {
 /// A return value of a gate: a verdict ([`IntoVerdict`]), or a future of one.
 ///
 /// `M` distinguishes these and is always inferred.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the decision of a gate",
+    label = "not a decision",
+    note = "a gate returns `Accept`, `Reject`, `RejectWithClose`, or `Result<Accept, E>` where `E` is `RejectWithClose` or implements `IntoResponse`, as `HttpError` does; or a future of one of these"
+)]
 pub trait IntoDecision<M> {
     /// The decision.
     fn into_decision(self) -> Decision;

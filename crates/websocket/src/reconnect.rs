@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use uptick_emitter::{Emitter, Listeners, emit, events};
 use uptick_event_loop::driver::time_of_call;
-use uptick_event_loop::{Id, JoinHandle, Table, Timer, add_timer, catch, future_tick, spawn};
+use uptick_event_loop::{
+    Id, JoinHandle, Table, Timer, UseRemoteOrLoopHandle, add_timer, catch, future_tick, spawn,
+};
 use uptick_http::StatusCode;
 
 use crate::protocol::handshake::client::Failure;
@@ -63,7 +65,7 @@ pub struct Reconnect {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Reconnecting {
     id: Option<Id>,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 /// There will be another attempt: the payload of `retry`.

@@ -198,7 +198,7 @@ fn a_misspelt_event_panics_and_names_those_that_exist() {
     let wrong_payload = catch_unwind(AssertUnwindSafe(|| device.on("close", |_: u32| ())));
     assert_eq!(
         message(wrong_payload),
-        "the event \"close\" of Device does not carry a `u32`; the events that do: \"reading\", \"peak\""
+        "the event \"close\" of Device carries a `()`, but the callback takes a `u32`; the events that carry a `u32`: \"reading\", \"peak\""
     );
 }
 

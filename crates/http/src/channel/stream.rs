@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use uptick_event_loop::driver::{self, Driver};
-use uptick_event_loop::{DriverId, Id, Readiness, Table, Token, catch};
+use uptick_event_loop::{DriverId, Id, Readiness, Table, Token, UseRemoteOrLoopHandle, catch};
 use uptick_socket::engine::{ChannelSession, next_id};
 use uptick_socket::{Address, Error};
 use uptick_stream::Chunk;
@@ -41,7 +41,7 @@ pub(super) struct VirtualStream {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct StreamId {
     id: Id,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 thread_local! {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use uptick_emitter::{Emitter, Listeners, events};
+use uptick_event_loop::UseRemoteOrLoopHandle;
 use uptick_stream::Chunk;
 
 use super::handle::Handle;
@@ -46,7 +47,7 @@ use crate::{HeaderMap, IntoResponse, Response};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Responder {
     exchange: Handle,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 events! {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt as _};
 use uptick_emitter::{Emitter, Listeners, emit, events};
-use uptick_event_loop::{Id, Table, Timer, add_periodic_timer, catch};
+use uptick_event_loop::{Id, Table, Timer, UseRemoteOrLoopHandle, add_periodic_timer, catch};
 
 use crate::response::EarlyEnd;
 use crate::{BodyStream, Request, Response, StatusCode};
@@ -57,7 +57,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub struct EventStream {
     /// `None` when the thread is ending.
     id: Option<Id>,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 events! {

@@ -10,6 +10,7 @@ use uptick_event_loop::{catch, future_tick};
 
 use super::{Decorated, Layer, ServerControl};
 use crate::connection::Connection;
+use crate::error::Error;
 use crate::server::ServerInterface;
 
 /// The wrapped server and its state.
@@ -74,8 +75,8 @@ impl<L: Layer> Decorated<L> {
         }
     }
 
-    /// Emits `connection`, or holds the connection until there is a listener. The connection gets an error when a listener
-    /// panics.
+    /// Emits `connection`, or holds the connection until there is a listener. When a listener panics, the connection gets an error and closes, and the
+    /// server emits an error.
     pub fn announce(self, conn: Connection) {
         let is_next = self.with_entry(|entry| entry.wrapped.held.is_empty());
         if is_next != Some(true) || !self.emit_connection(conn) {
@@ -130,6 +131,7 @@ impl<L: Layer> Decorated<L> {
     fn emit_connection(self, conn: Connection) -> bool {
         catch(|| emit(&self, Self::CONNECTION, conn)).unwrap_or_else(|message| {
             conn.panicked(&message);
+            self.report(Error::callback_panic(self.address(), &message));
             true
         })
     }

@@ -172,7 +172,10 @@ pub(super) fn announce(server: Server, socket: OwnedFd, peer: Address, options: 
             tracing::warn!("a connection was closed: its server has no connection listener");
             conn.close();
         }
-        Err(message) => conn.panicked(&message),
+        Err(message) => {
+            conn.panicked(&message);
+            server.emit_panic(&message);
+        }
     }
 }
 

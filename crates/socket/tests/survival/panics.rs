@@ -164,9 +164,11 @@ fn a_connection_callback_panics() {
         conn.end_with("second");
         server.close();
     });
-    server.on("error", |error: Error| {
-        panic!("the server has no part in it: {error}")
+    let noted = log.clone();
+    server.on("error", move |error: Error| {
+        noted.add(format!("server {error}"))
     });
+    let address = server.address().unwrap();
     let mut first = connect(server);
     let second = client(server, |mut client| read_all(&mut client));
     assert_eq!(
@@ -180,7 +182,8 @@ fn a_connection_callback_panics() {
     bystander.assert_well();
     run_loop();
     assert_eq!(second.join().unwrap(), b"second");
-    assert_eq!(log.text(), "error:panic:oh no close close");
+    let error = format!("server a callback of the server {address} panicked: oh no");
+    assert_eq!(log.text(), format!("error:panic:oh no close {error} close"));
 }
 
 #[test]
@@ -233,4 +236,29 @@ fn what_a_listener_captured_panics_as_it_is_dropped() {
     assert!(!conn.is_open());
     assert_eq!(read_all(&mut peer), b"", "the descriptor is closed");
     bystander.assert_well();
+}
+
+#[test]
+fn a_callback_of_another_payload_panics_as_it_is_registered_and_the_server_emits_an_error() {
+    let server = tcp_server();
+    let log = Log::new();
+    let noted = log.clone();
+    server.on("connection", move |conn: Connection| {
+        noted.states(conn);
+        conn.write("never sent");
+        conn.on("data", |()| ());
+    });
+    let noted = log.clone();
+    server.on("error", move |error: Error| {
+        noted.add(error);
+        server.close();
+    });
+    let address = server.address().unwrap();
+    let client = client(server, |mut client| read_all(&mut client));
+    run();
+    assert_eq!(client.join().unwrap(), b"");
+    let message = "the event \"data\" of Connection carries a `Bytes`, but the callback takes a `()`; \
+                   the events that carry a `()`: \"end\", \"drain\", \"pipe\", \"close\"";
+    let error = format!("a callback of the server {address} panicked: {message}");
+    assert_eq!(log.text(), format!("error:panic:{message} close {error}"));
 }

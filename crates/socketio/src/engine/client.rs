@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use uptick_emitter::{Emitter, Listeners, events};
-use uptick_event_loop::Id;
+use uptick_event_loop::{Id, UseRemoteOrLoopHandle};
 use uptick_websocket::{Message, Sent};
 
 use super::clients;
@@ -34,7 +34,7 @@ use crate::protocol::session::{CloseReason, Transport};
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Client {
     id: Id,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 events! {

@@ -36,6 +36,11 @@ pub(super) type AllowRequest = Rc<dyn Fn(&Request) -> Permission>;
 /// refuses it with its text; or a future of such a result.
 ///
 /// `M` distinguishes them and is always inferred.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not decide about a handshake",
+    label = "not a decision",
+    note = "return `Result<(), E>` where `E` implements `Display`, or a future of it"
+)]
 pub trait IntoPermission<M> {
     /// Returns the decision.
     fn into_permission(self) -> Permission;

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use uptick_emitter::{Emitter, Listeners, emit, events};
-use uptick_event_loop::{Id, Table};
+use uptick_event_loop::{Id, Table, UseRemoteOrLoopHandle};
 use uptick_http::{HeaderMap, HttpServer, IntoMiddleware, Middleware, Mount, Request};
 
 use super::OpenProtocol;
@@ -64,7 +64,7 @@ struct Server {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EngineIo {
     id: Option<Id>,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 events! {

@@ -23,7 +23,7 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 use uptick_emitter::{Emitter, Listeners, events};
-use uptick_event_loop::Id;
+use uptick_event_loop::{Id, UseRemoteOrLoopHandle};
 
 use crate::adapter::{ClusterMessage, ClusterResponse};
 use crate::cluster::joined;
@@ -63,7 +63,7 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Namespace {
     id: Option<Id>,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 /// A room, and a socket that has joined or left it.

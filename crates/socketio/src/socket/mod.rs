@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use uptick_event_loop::Id;
+use uptick_event_loop::{Id, UseRemoteOrLoopHandle};
 use uptick_websocket::Sent;
 
 use crate::engine::{Client, Handshake};
@@ -65,7 +65,7 @@ use crate::{Broadcast, FromArguments, Namespace, Promise, SocketId, ToArguments}
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Socket {
     id: Option<Id>,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 impl Socket {

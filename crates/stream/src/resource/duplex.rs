@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use uptick_emitter::{Event, events};
-use uptick_event_loop::Id;
+use uptick_event_loop::{Id, UseRemoteOrLoopHandle};
 
 use super::descriptor::Opened;
 use super::{reading, transport, writing};
@@ -48,7 +48,7 @@ use crate::transport as engine;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DuplexResourceStream {
     id: Id,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 events! {

@@ -7,7 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use rustix::fs::OFlags;
 use uptick_emitter::{Event, events};
-use uptick_event_loop::Id;
+use uptick_event_loop::{Id, UseRemoteOrLoopHandle};
 
 use super::descriptor::Opened;
 use super::{reading, transport};
@@ -46,7 +46,7 @@ use crate::transport as engine;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReadableResourceStream {
     id: Id,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 events! {

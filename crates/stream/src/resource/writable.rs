@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 use uptick_emitter::{Event, events};
-use uptick_event_loop::Id;
+use uptick_event_loop::{Id, UseRemoteOrLoopHandle};
 
 use super::descriptor::Opened;
 use super::{transport, writing};
@@ -42,7 +42,7 @@ use crate::transport as engine;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WritableResourceStream {
     id: Id,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 events! {

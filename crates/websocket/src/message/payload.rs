@@ -8,6 +8,11 @@ use super::{Message, Text};
 ///
 /// Slices are copied once, to where they wait to be sent. Of what is owned, [`into_bytes`](Payload::into_bytes) makes
 /// [`Bytes`] without a copy.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent as a WebSocket message",
+    label = "neither text nor bytes",
+    note = "send text as `&str` or `String`, and bytes as `&[u8]`, `Vec<u8>` or `Bytes`; send other values as JSON, as in `serde_json::to_string(&value)`"
+)]
 pub trait Payload: Sized {
     /// Whether it is sent as text.
     fn is_text(&self) -> bool;

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use indexmap::IndexSet;
 use uptick_emitter::{Emitter, Listeners, emit, events};
-use uptick_event_loop::{Id, Table, catch};
+use uptick_event_loop::{Id, Table, UseRemoteOrLoopHandle, catch};
 
 use super::adapter::HubAdapter;
 use crate::socket::handle::WebSocket;
@@ -44,7 +44,7 @@ use crate::socket::handle::WebSocket;
 pub struct Hub {
     /// `None` when the table had no room: then there are no subscribers.
     id: Option<Id>,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 /// A topic has one subscriber more, or less: the payload of `subscription`.

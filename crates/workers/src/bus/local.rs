@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use uptick_event_loop::{Id, Table, catch, future_tick};
+use uptick_event_loop::{Id, Table, UseRemoteOrLoopHandle, catch, future_tick};
 use uptick_stream::Chunk;
 
 use super::transport::{BusSink, BusStats, BusTransport, TransportStats};
@@ -64,7 +64,7 @@ type Callback = Box<dyn FnMut(Bytes)>;
 /// ```
 #[derive(Clone, Copy)]
 pub struct Bus {
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 /// Names a subscription, for [`Bus::unsubscribe`].

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use bytes::Bytes;
+use uptick_event_loop::UseRemoteOrLoopHandle;
 
 /// Carries the messages of a bus to other workers, and theirs to the bus.
 ///
@@ -121,7 +122,7 @@ pub struct BusStats {
 pub struct BusSink {
     /// The number of the attachment.
     pub(super) generation: u64,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 impl BusSink {

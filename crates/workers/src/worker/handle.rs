@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use uptick_emitter::events;
+use uptick_event_loop::UseRemoteOrLoopHandle;
 
 /// A worker, as the function that sets it up sees it.
 ///
@@ -35,7 +36,7 @@ use uptick_emitter::events;
 pub struct Worker {
     number: usize,
     generation: u64,
-    local: PhantomData<*const ()>,
+    local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 /// The function that sets a worker up.
