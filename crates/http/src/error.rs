@@ -6,7 +6,9 @@ use std::fmt;
 
 use http::header::CONNECTION;
 
-use crate::{BodyError, HeaderMap, HeaderName, HeaderValue, MultipartError, StatusCode};
+#[cfg(feature = "multipart")]
+use crate::MultipartError;
+use crate::{BodyError, HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 type Source = Box<dyn StdError + Send + Sync>;
 
@@ -16,7 +18,7 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// the cause (4xx, and 501, 503 and 505 without a source).
 ///
 /// Any [`std::error::Error`] becomes one by `?`: status 500, and its text is logged but not shown to the client; a
-/// [`BodyError`] or a [`MultipartError`] that is the client's doing becomes one with its own status and text.
+/// [`BodyError`] or a `MultipartError` that is the client's doing becomes one with its own status and text.
 /// For that reason this type is not a [`std::error::Error`] itself.
 ///
 /// # Examples
@@ -172,9 +174,10 @@ impl HttpError {
 impl<E: StdError + Send + Sync + 'static> From<E> for HttpError {
     fn from(source: E) -> Self {
         let error: &(dyn StdError + 'static) = &source;
-        let body = error.downcast_ref().map(BodyError::status);
-        let form = error.downcast_ref().map(MultipartError::status);
-        match body.or(form).filter(StatusCode::is_client_error) {
+        let status = error.downcast_ref().map(BodyError::status);
+        #[cfg(feature = "multipart")]
+        let status = status.or_else(|| error.downcast_ref().map(MultipartError::status));
+        match status.filter(StatusCode::is_client_error) {
             // The client's own doing, which it may read.
             Some(status) => Self::new(status, source.to_string()),
             None => Self::internal(source),

@@ -105,7 +105,7 @@ fn malformed(reason: impl Into<Box<str>>) -> BodyError {
 
 impl Request {
     /// The body as a form in URL encoding, of 1 MiB at most ([`HttpServer::body_limit`](crate::HttpServer::body_limit)). Forms
-    /// with files are for [`multipart`](Request::multipart).
+    /// with files are for `multipart`, which needs the feature of this name.
     ///
     /// # Errors
     /// As [`bytes`](Request::bytes); [`BodyError::WrongType`], for 415, when the `Content-Type` is not

@@ -5,9 +5,12 @@ mod body;
 #[doc(hidden)]
 pub mod channel;
 mod client_info;
+#[cfg(feature = "compression")]
 mod compression;
 mod concurrency;
 mod connection;
+#[cfg(any(feature = "compression", feature = "files"))]
+mod content_coding;
 mod cookies;
 mod cors;
 mod error;
@@ -21,14 +24,18 @@ mod into_response;
 pub mod marker;
 mod middleware;
 mod mount;
+#[cfg(feature = "multipart")]
 mod multipart;
 mod rate_limit;
 mod response;
 mod routing;
 mod server;
+#[cfg(feature = "cookies")]
+mod set_cookie;
 mod shutdown_options;
 mod site;
 mod sse;
+#[cfg(feature = "files")]
 mod static_files;
 pub mod test;
 mod trace_requests;
@@ -47,11 +54,17 @@ pub mod prelude {
     };
 }
 
-pub use body::{BodyError, MultipartError};
+pub use body::BodyError;
+#[cfg(feature = "multipart")]
+pub use body::MultipartError;
 pub use channel::Upgrade;
 pub use client_info::ClientInfo;
-pub use compression::{Coding, Compression};
+#[cfg(feature = "compression")]
+pub use compression::Compression;
 pub use concurrency::LimitConcurrency;
+#[cfg(any(feature = "compression", feature = "files"))]
+pub use content_coding::Coding;
+#[cfg(feature = "cookies")]
 pub use cookie::{Cookie, SameSite};
 pub use cors::{Cors, CorsError};
 pub use error::HttpError;
@@ -63,6 +76,7 @@ pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub use into_response::IntoResponse;
 pub use middleware::{IntoMiddleware, Middleware, Next};
 pub use mount::Mount;
+#[cfg(feature = "multipart")]
 pub use multipart::{Multipart, MultipartLimits, Part, SavedFile};
 pub use rate_limit::RateLimiting;
 pub use response::{Body, BodyStream, ParseError, Response};
@@ -70,6 +84,7 @@ pub use server::{FieldError, HttpServer, PortHolder, PortInUse, Shutdown, Stats}
 pub use shutdown_options::ShutdownOptions;
 pub use site::{RequestInfo, ResponseInfo};
 pub use sse::{EventError, EventStream, ServerEvent};
+#[cfg(feature = "files")]
 pub use static_files::StaticFiles;
 pub use trace_requests::TraceRequests;
 pub use uptick_stream::FileRange;

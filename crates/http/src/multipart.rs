@@ -24,7 +24,7 @@ use crate::{MultipartError, Request};
 pub use limits::MultipartLimits;
 pub use saved::SavedFile;
 
-/// The parts of a `multipart/form-data` body, one after the other, read as they are asked for.
+/// The parts of a `multipart/form-data` body, one after the other, read as they are asked for. Needs the feature `multipart`.
 ///
 /// # Limits
 /// [`MultipartLimits`]. One piece of the body is in memory, as it came, and a part only as far as it is read.
@@ -208,7 +208,7 @@ impl Part<'_> {
 }
 
 impl Request {
-    /// The body as a form with files, with the default [`MultipartLimits`].
+    /// The body as a form with files, with the default [`MultipartLimits`]. Needs the feature `multipart`.
     ///
     /// # Errors
     /// As [`multipart_with`](Request::multipart_with).
@@ -216,7 +216,7 @@ impl Request {
         self.multipart_with(MultipartLimits::default())
     }
 
-    /// The body as a form with files, within these limits.
+    /// The body as a form with files, within these limits. Needs the feature `multipart`.
     ///
     /// # Errors
     /// [`MultipartError::NotMultipart`] when the body is of another type, [`MultipartError::NoBoundary`].

@@ -1,14 +1,9 @@
 //! What a certificate says (RFC 5280).
 
-use std::fmt::Write;
-use std::time::Duration;
-
 use rustls::CertificateError;
-use rustls_pki_types::CertificateDer;
-use x509_cert::certificate::{CertificateInner, Raw};
-use x509_cert::der::oid::AssociatedOid;
-use x509_cert::der::{self, Decode, Encode};
-use x509_cert::ext::pkix::SubjectAltName;
+
+#[cfg(feature = "x509")]
+pub(crate) use contents::{names_of, subject_of, validity};
 
 /// What is wrong with a certificate of the first version, which is what `openssl x509 -req` issues without extensions.
 pub(crate) const VERSION_1: &str = "it is of X.509 version 1, and only version 3 is accepted: have it issued with \
@@ -25,53 +20,67 @@ pub(crate) fn is_version_1(error: &CertificateError) -> bool {
     )
 }
 
-fn parse(certificate: &CertificateDer<'_>) -> der::Result<CertificateInner<Raw>> {
-    CertificateInner::from_der(certificate)
-}
+#[cfg(feature = "x509")]
+mod contents {
+    use std::fmt::Write;
+    use std::time::Duration;
 
-/// From when until when it is valid, since 1970.
-pub(crate) fn validity(certificate: &CertificateDer<'_>) -> der::Result<(Duration, Duration)> {
-    let validity = parse(certificate)?.tbs_certificate.validity;
-    Ok((
-        validity.not_before.to_unix_duration(),
-        validity.not_after.to_unix_duration(),
-    ))
-}
+    use rustls_pki_types::CertificateDer;
+    use x509_cert::certificate::{CertificateInner, Raw};
+    use x509_cert::der::oid::AssociatedOid;
+    use x509_cert::der::{self, Decode, Encode};
+    use x509_cert::ext::pkix::SubjectAltName;
 
-/// Whom it is for, as a distinguished name (RFC 4514): `CN=alice,O=Example`.
-///
-/// Control characters are escaped. `None` when it cannot be parsed.
-pub(crate) fn subject_of(certificate: &CertificateDer<'_>) -> Option<String> {
-    let subject = parse(certificate).ok()?.tbs_certificate.subject;
-    let mut text = String::new();
-    write!(text, "{subject}").ok()?;
-    Some(text)
-}
+    fn parse(certificate: &CertificateDer<'_>) -> der::Result<CertificateInner<Raw>> {
+        CertificateInner::from_der(certificate)
+    }
 
-/// Returns the names that a certificate is for: the encoded `subjectAltName` entries in a fixed order, or its subject if it has
-/// none.
-pub(crate) fn names_of(certificate: &CertificateDer<'_>) -> der::Result<Vec<Vec<u8>>> {
-    let certificate = parse(certificate)?.tbs_certificate;
-    let mut names = Vec::new();
-    for extension in certificate.extensions.iter().flatten() {
-        if extension.extn_id == SubjectAltName::OID {
-            let entries = SubjectAltName::from_der(extension.extn_value.as_bytes())?;
-            for entry in &entries.0 {
-                names.push(entry.to_der()?);
+    /// From when until when it is valid, since 1970.
+    pub(crate) fn validity(certificate: &CertificateDer<'_>) -> der::Result<(Duration, Duration)> {
+        let validity = parse(certificate)?.tbs_certificate.validity;
+        Ok((
+            validity.not_before.to_unix_duration(),
+            validity.not_after.to_unix_duration(),
+        ))
+    }
+
+    /// Whom it is for, as a distinguished name (RFC 4514): `CN=alice,O=Example`.
+    ///
+    /// Control characters are escaped. `None` when it cannot be parsed.
+    pub(crate) fn subject_of(certificate: &CertificateDer<'_>) -> Option<String> {
+        let subject = parse(certificate).ok()?.tbs_certificate.subject;
+        let mut text = String::new();
+        write!(text, "{subject}").ok()?;
+        Some(text)
+    }
+
+    /// Returns the names that a certificate is for: the encoded `subjectAltName` entries in a fixed order, or its subject if it has
+    /// none.
+    pub(crate) fn names_of(certificate: &CertificateDer<'_>) -> der::Result<Vec<Vec<u8>>> {
+        let certificate = parse(certificate)?.tbs_certificate;
+        let mut names = Vec::new();
+        for extension in certificate.extensions.iter().flatten() {
+            if extension.extn_id == SubjectAltName::OID {
+                let entries = SubjectAltName::from_der(extension.extn_value.as_bytes())?;
+                for entry in &entries.0 {
+                    names.push(entry.to_der()?);
+                }
             }
         }
+        if names.is_empty() {
+            names.push(certificate.subject.to_der()?);
+        }
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
     }
-    if names.is_empty() {
-        names.push(certificate.subject.to_der()?);
-    }
-    names.sort_unstable();
-    names.dedup();
-    Ok(names)
 }
 
+#[cfg(feature = "x509")]
 #[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+    use rustls_pki_types::CertificateDer;
 
     use super::*;
 

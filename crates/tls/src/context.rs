@@ -128,9 +128,10 @@ impl TlsContext {
 
     /// Sets the passphrase that decrypts the private key. A key that is not encrypted is used as it is.
     ///
-    /// Keys may be encrypted PKCS#8 (PBES2 with PBKDF2 or scrypt, and AES or 3DES, as `openssl genpkey -aes256` and
-    /// `openssl pkcs8 -topk8` write them), or PEM with `Proc-Type: 4,ENCRYPTED` and AES-CBC or 3DES. The passphrase is erased
-    /// from memory with the context. Default: none.
+    /// Keys may be encrypted PKCS#8 (PBES2 with AES, and PBKDF2 or scrypt, as `openssl genpkey -aes256` and
+    /// `openssl pkcs8 -topk8` write them). With the feature `legacy-keys` they may also be PKCS#8 with 3DES or with PBKDF2 by SHA-1, or
+    /// PEM with `Proc-Type: 4,ENCRYPTED` and AES-CBC or 3DES; without it they are refused with an error that names it. The passphrase
+    /// is erased from memory with the context. Default: none.
     pub fn passphrase(mut self, passphrase: impl Into<String>) -> Self {
         self.identity.passphrase = Some(Passphrase::new(passphrase));
         self

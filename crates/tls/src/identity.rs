@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+#[cfg(feature = "x509")]
 use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, sign::SingleCertAndKey};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+#[cfg(feature = "x509")]
+use rustls_pki_types::UnixTime;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::certificate;
 use crate::error::Error;
@@ -40,6 +43,7 @@ impl Identity {
         };
         let cert_file = PemFile::read(cert, CERTIFICATE, files)?;
         let chain = cert_file.chain()?;
+        #[cfg(feature = "x509")]
         check_validity(&cert_file, &chain)?;
         let key_file = match &self.key {
             Some(key) => Some(PemFile::read(key, KEY, files)?),
@@ -106,6 +110,7 @@ fn unusable(cert_file: &PemFile, key_file: &PemFile, error: &rustls::Error) -> E
 }
 
 /// Refuses a certificate that the other side would refuse now for its dates.
+#[cfg(feature = "x509")]
 fn check_validity(file: &PemFile, chain: &[CertificateDer<'static>]) -> Result<(), Error> {
     let Some(own) = chain.first() else {
         return Ok(());

@@ -4,6 +4,7 @@ use rustls::{CipherSuite, ProtocolVersion};
 use uptick_socket::Connection;
 use uptick_socket::engine::Engine;
 
+#[cfg(feature = "x509")]
 use crate::certificate::subject_of;
 use crate::context::TlsVersion;
 use crate::filter::TlsFilter;
@@ -48,6 +49,7 @@ pub struct TlsInfo {
     alpn_protocol: Option<Vec<u8>>,
     server_name: Option<String>,
     peer_certificates: Vec<Vec<u8>>,
+    #[cfg(feature = "x509")]
     peer_subject: Option<String>,
     resumed: bool,
 }
@@ -65,6 +67,7 @@ impl TlsInfo {
             alpn_protocol: agreed.alpn_protocol.map(<[u8]>::to_vec),
             server_name: session.server_name().map(str::to_owned),
             peer_certificates: certificates.iter().map(|cert| cert.to_vec()).collect(),
+            #[cfg(feature = "x509")]
             peer_subject: certificates.first().and_then(subject_of),
             resumed: agreed.is_resumed,
         })
@@ -97,7 +100,9 @@ impl TlsInfo {
         self.peer_certificates.iter().map(Vec::as_slice)
     }
 
-    /// Whom the peer's certificate is for, as a distinguished name (RFC 4514): `CN=alice,O=Example`.
+    /// Returns the subject of the peer's certificate as a distinguished name (RFC 4514): `CN=alice,O=Example`. Needs the feature
+    /// `x509`, which is on by default.
+    #[cfg(feature = "x509")]
     pub fn peer_subject(&self) -> Option<&str> {
         self.peer_subject.as_deref()
     }

@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::BodyError;
 use crate::StatusCode;
 
-/// Why a multipart body is refused, or was not read to its end.
+/// Why a multipart body is refused, or was not read to its end. Needs the feature `multipart`.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum MultipartError {

@@ -140,10 +140,12 @@ impl Cors {
         Ok(self)
     }
 
-    /// Allows the origins that match a regular expression as a whole, such as `https://pr-[0-9]+\.example\.com`. Default: none.
+    /// Allows the origins that match a regular expression as a whole, such as `https://pr-[0-9]+\.example\.com`. Needs the
+    /// feature `regex`. Default: none.
     ///
     /// # Panics
     /// If the expression is malformed or takes more than 1 MiB compiled.
+    #[cfg(feature = "regex")]
     #[track_caller]
     pub fn allow_origin_regex(mut self, expression: &str) -> Self {
         self.origins.push(valid(OriginRule::regex(expression)));

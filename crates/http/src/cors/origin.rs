@@ -4,18 +4,18 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::rc::Rc;
 
-use regex::Regex;
-
 use super::CorsError;
 use crate::Request;
-use crate::routing::whole_match;
+#[cfg(feature = "regex")]
+use crate::routing::Expression;
 
 /// A rule that allows origins.
 #[derive(Clone)]
 pub(super) enum OriginRule {
     Exact(Box<str>),
     Pattern(Pattern),
-    Regex(Box<Regex>),
+    #[cfg(feature = "regex")]
+    Regex(Expression),
     Callback(Rc<AllowsOrigin>),
 }
 
@@ -58,10 +58,12 @@ impl OriginRule {
     }
 
     /// Compiles a regular expression for whole origins.
+    #[cfg(feature = "regex")]
     pub(super) fn regex(expression: &str) -> Result<Self, CorsError> {
         let error = |why: String| CorsError::new("origin", expression, why);
-        let regex = whole_match(expression).map_err(error)?;
-        Ok(OriginRule::Regex(Box::new(regex)))
+        Expression::new(expression)
+            .map(OriginRule::Regex)
+            .map_err(error)
     }
 
     /// Returns whether an origin is allowed, as the request has it.
@@ -69,6 +71,7 @@ impl OriginRule {
         match self {
             OriginRule::Exact(exact) => **exact == *origin,
             OriginRule::Pattern(pattern) => pattern.matches(origin),
+            #[cfg(feature = "regex")]
             OriginRule::Regex(regex) => regex.is_match(origin),
             OriginRule::Callback(allows) => allows(origin, request),
         }
@@ -208,6 +211,7 @@ impl fmt::Debug for OriginRule {
         match self {
             OriginRule::Exact(origin) => f.debug_tuple("Exact").field(origin).finish(),
             OriginRule::Pattern(pattern) => pattern.fmt(f),
+            #[cfg(feature = "regex")]
             OriginRule::Regex(regex) => f.debug_tuple("Regex").field(&regex.as_str()).finish(),
             OriginRule::Callback(_) => f.debug_tuple("Callback").finish_non_exhaustive(),
         }

@@ -123,7 +123,7 @@ impl Request {
     /// Each byte that may stand in a path is itself, however the client has sent it; all others are escapes with capital
     /// digits. So `/%61dmin` is `/admin`, and `/ü` is `/%C3%BC`. What is not the same to everybody who decodes or resolves it
     /// stays visible: `%2F` and `%5C` for separators within a segment, empty segments, `.` and `..`. Such paths have handlers,
-    /// but no files ([`StaticFiles`](crate::StaticFiles)). A path with a malformed escape, which no handler gets, is as it was
+    /// but no files (`StaticFiles`). A path with a malformed escape, which no handler gets, is as it was
     /// sent.
     pub fn path(&self) -> &str {
         match self.normal_path() {

@@ -198,6 +198,7 @@ impl Body {
     }
 
     /// The part of a file that the body is, if it is one.
+    #[cfg(feature = "compression")]
     pub(crate) fn into_file(self) -> Option<FileRange> {
         match self {
             Self::File(range) => Some(range),
@@ -210,6 +211,7 @@ impl Body {
     }
 
     /// Whether the body is a part of a file.
+    #[cfg(feature = "compression")]
     pub(crate) fn is_file(&self) -> bool {
         match self {
             Self::File(_) => true,

@@ -1,9 +1,13 @@
 //! The fields of a response.
 
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, SET_COOKIE};
+#[cfg(feature = "cookies")]
+use http::header::SET_COOKIE;
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName};
 
 use super::Response;
-use crate::{Cookie, HeaderMap, HeaderValue, HttpError, cookies};
+#[cfg(feature = "cookies")]
+use crate::{Cookie, set_cookie};
+use crate::{HeaderMap, HeaderValue, HttpError};
 
 impl Response {
     /// The same response with a field; it replaces those of the same name.
@@ -84,7 +88,7 @@ impl Response {
         self
     }
 
-    /// The same response with a cookie for the client to keep.
+    /// The same response with a cookie for the client to keep. Needs the feature `cookies`.
     ///
     /// `("name", "value")` does for a cookie of the session; [`Cookie::build`] has the attributes, and
     /// `removal()` makes one that has the client forget the cookie of that name.
@@ -93,8 +97,9 @@ impl Response {
     /// spaces, quotes, commas, semicolons, backslashes or anything beyond ASCII, a path or domain with a semicolon, a
     /// prefix `__Host-` or `__Secure-` without what it demands, and anything over 4096 bytes, which browsers drop.
     /// (RFC 6265 section 4.1)
+    #[cfg(feature = "cookies")]
     pub fn cookie(mut self, cookie: impl Into<Cookie<'static>>) -> Self {
-        match cookies::to_field(&cookie.into()) {
+        match set_cookie::to_field(&cookie.into()) {
             Ok(value) => {
                 self.headers_mut().append(SET_COOKIE, value);
                 self
@@ -119,6 +124,7 @@ impl Response {
     }
 
     /// Returns all values of a header other than `Content-Type`.
+    #[cfg(feature = "compression")]
     pub(crate) fn get_all_bytes(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
         let headers = self.headers.as_deref();
         let values = headers.map(|headers| headers.get_all(name));

@@ -77,6 +77,10 @@ pub struct Response {
 }
 
 /// The whole representation, where the response has only a part of it (206) or nothing (304).
+#[cfg_attr(
+    not(feature = "full"),
+    allow(dead_code, reason = "`files` sets it and `compression` reads it")
+)]
 #[derive(Clone, Debug)]
 pub(crate) struct Selected {
     pub(crate) content_type: String,
@@ -208,11 +212,13 @@ impl Response {
         }
     }
 
+    #[cfg(feature = "compression")]
     pub(crate) fn selected(&self) -> Option<&Selected> {
         self.selected.as_deref()
     }
 
     /// The same response as one for a part of a representation, or for none of it.
+    #[cfg(feature = "files")]
     pub(crate) fn with_selected(mut self, selected: Selected) -> Self {
         self.selected = Some(Box::new(selected));
         self

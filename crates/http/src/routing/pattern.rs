@@ -2,12 +2,8 @@
 
 use std::rc::Rc;
 
-use regex::{Regex, RegexBuilder};
-
+use super::expression::Expression;
 use super::{RouteError, path};
-
-/// The most bytes that a compiled regular expression may take.
-const REGEX_SIZE: usize = 1 << 20;
 
 /// A pattern, ready to be put among others.
 #[derive(Debug)]
@@ -20,7 +16,7 @@ pub(super) enum Pattern {
     },
     /// A regular expression for the whole path.
     Regex {
-        regex: Box<Regex>,
+        regex: Expression,
         names: Rc<[Box<str>]>,
     },
 }
@@ -102,26 +98,10 @@ fn plain(pattern: &str) -> Result<Pattern, String> {
     })
 }
 
-/// Compiles a regular expression that matches whole texts.
-pub(crate) fn whole_match(expression: &str) -> Result<Regex, String> {
-    RegexBuilder::new(&format!(r"\A(?:{expression})\z"))
-        .size_limit(REGEX_SIZE)
-        .build()
-        .map_err(|e| match e {
-            regex::Error::CompiledTooBig(limit) => {
-                format!("the regular expression takes more than {limit} bytes")
-            }
-            e => e.to_string(),
-        })
-}
-
 fn regex(pattern: &str) -> Result<Pattern, String> {
-    let regex = whole_match(&with_groups(pattern)?)?;
-    let names: Rc<[Box<str>]> = regex.capture_names().flatten().map(Into::into).collect();
-    Ok(Pattern::Regex {
-        regex: Box::new(regex),
-        names,
-    })
+    let regex = Expression::new(&with_groups(pattern)?)?;
+    let names = regex.names();
+    Ok(Pattern::Regex { regex, names })
 }
 
 /// The regular expression with groups for `{name}` and `{*name}`, whose other braces are left alone.
@@ -250,6 +230,10 @@ mod tests {
         assert!(refused("/{a}/{a}").contains("two parameters a"));
         assert!(refused("/{*rest}/x").contains("not at the end"));
         assert!(refused("/%zz").contains("hexadecimal"));
+    }
+
+    #[test]
+    fn malformed_regular_expressions_are_refused_with_the_reason() {
         assert!(refused("/(").contains("regex parse error"));
         assert!(refused(r"/(?:\w{1000}){1000}").contains("more than"));
     }

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
-use regex::Regex;
-
+use super::expression::Expression;
 use super::methods::{self, Methods};
 use super::params::{Params, Value};
 use super::pattern::Pattern;
@@ -17,7 +16,8 @@ use crate::Method;
 ///
 /// A pattern is a path in which `{name}` stands for one segment or the rest of one, and `{*name}`, at the end, for the
 /// rest of the path, which may be empty: `/files/{*path}` matches `/files/`, but not `/files`. If a pattern has one of the characters
-/// `()[]*+?^$|\` outside of braces, it is a regular expression that the whole path has to match; its named groups are parameters, too.
+/// `()[]*+?^$|\` outside of braces, it is a regular expression that the whole path has to match; its named groups are parameters, too. Regular expressions need
+/// the feature `regex`.
 ///
 /// Of the patterns that match a path the more specific wins: where two of them differ first, text goes before `{name}`
 /// and that before `{*name}`, and regular expressions come last. The order in which they were added matters among regular expressions only: there the first wins that
@@ -50,7 +50,7 @@ use crate::Method;
 #[derive(Clone)]
 pub struct Router<T> {
     tree: Tree,
-    regexes: Vec<(Box<Regex>, usize)>,
+    regexes: Vec<(Expression, usize)>,
     /// The parameters with text before or behind them in their segment, by what is before that segment.
     affixes: HashMap<Box<str>, Vec<Affix>>,
     endpoints: Vec<Endpoint<T>>,
@@ -195,7 +195,7 @@ impl<T> Router<T> {
                 }
             }
             Pattern::Regex { regex, .. } => {
-                let same = |(other, _): &&(Box<Regex>, _)| other.as_str() == regex.as_str();
+                let same = |(other, _): &&(Expression, _)| other.as_str() == regex.as_str();
                 let found = self.regexes.iter().find(same).map(|(_, index)| *index);
                 found.unwrap_or_else(|| {
                     self.regexes.push((regex, next));
@@ -260,11 +260,11 @@ impl<T> Router<T> {
                 continue;
             };
             if let Some(entry) = endpoint.entry(method) {
-                let Some(groups) = regex.captures(normal) else {
+                let Some(groups) = regex.groups(normal) else {
                     continue;
                 };
                 let values = entry.names.iter().map(|name| match groups.name(name) {
-                    Some(group) => Value::of(path, group.as_str().as_bytes()),
+                    Some(group) => Value::of(path, group.as_bytes()),
                     None => Ok(Value::ABSENT),
                 });
                 return entry.with(values);

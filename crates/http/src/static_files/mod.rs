@@ -25,12 +25,12 @@ use open::Found;
 use path::Below;
 use range::{ByteRange, Part};
 
-use crate::compression::{Coding, negotiate};
+use crate::content_coding::{Coding, negotiate};
 use crate::response::Selected;
 use crate::routing::names_segments;
 use crate::{HttpError, LocalFuture, Request, Response};
 
-/// The files of a directory, as a handler.
+/// The files of a directory, as a handler. Needs the feature `files`.
 ///
 /// GET and HEAD are answered, with an entity tag and the time of the last modification; conditional requests and
 /// ranges are understood (RFC 9110, sections 13 and 14), several at a time, too. The type is known by the extension.

@@ -161,7 +161,7 @@ impl EngineOptions {
     }
 
     /// Sets whether messages of WebSockets are compressed where the client agrees (permessage-deflate). It costs memory and time for each
-    /// client. Responses to polls are compressed by [`wrap`](EngineOptions::wrap) with [`uptick_http::Compression`].
+    /// client. Responses to polls are compressed by [`wrap`](EngineOptions::wrap) with `uptick_http::Compression`.
     /// Default: [`Compression::Off`].
     #[must_use]
     pub fn compression(mut self, compression: Compression) -> EngineOptions {

@@ -4,8 +4,10 @@ use pkcs8::EncryptedPrivateKeyInfo;
 use pkcs8::der::Decode;
 use pkcs8::pkcs5::EncryptionScheme;
 use pkcs8::pkcs5::pbes2::Kdf;
+#[cfg(not(feature = "legacy-keys"))]
+use pkcs8::pkcs5::pbes2::Pbkdf2Prf;
 
-use super::Passphrase;
+use super::{Passphrase, WRONG};
 
 /// The most iterations of PBKDF2 that are computed.
 const MAX_ITERATIONS: u32 = 2_000_000;
@@ -14,8 +16,16 @@ const MAX_ITERATIONS: u32 = 2_000_000;
 /// in all passes together.
 const MAX_SCRYPT: u64 = 128 * 1024 * 1024;
 
+/// The object identifier of 3DES in DER (RFC 8018, appendix C).
+#[cfg(not(feature = "legacy-keys"))]
+const DES_EDE3_CBC: &[u8] = &[6, 8, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 3, 7];
+
 /// The key as unencrypted PKCS#8; the error is the reason why there is none.
 pub(super) fn decrypt(der: &[u8], passphrase: &Passphrase) -> Result<Vec<u8>, String> {
+    #[cfg(not(feature = "legacy-keys"))]
+    if super::find(der, DES_EDE3_CBC).is_some() {
+        return Err(super::without_legacy_keys("it is encrypted with 3DES"));
+    }
     let info = EncryptedPrivateKeyInfo::from_der(der).map_err(|error| {
         format!(
             "it is encrypted in a way that is not supported ({error}): \
@@ -25,7 +35,7 @@ pub(super) fn decrypt(der: &[u8], passphrase: &Passphrase) -> Result<Vec<u8>, St
     check_cost(&info.encryption_algorithm)?;
     match info.decrypt(passphrase.as_bytes()) {
         Ok(key) => Ok(key.as_bytes().to_vec()),
-        Err(_) => Err(super::legacy::WRONG.to_owned()),
+        Err(_) => Err(WRONG.to_owned()),
     }
 }
 
@@ -41,6 +51,10 @@ fn check_cost(scheme: &EncryptionScheme<'_>) -> Result<(), String> {
             "its passphrase is hashed {} times, and at most {MAX_ITERATIONS} are done",
             pbkdf2.iteration_count
         )),
+        #[cfg(not(feature = "legacy-keys"))]
+        Kdf::Pbkdf2(pbkdf2) if pbkdf2.prf == Pbkdf2Prf::HmacWithSha1 => Err(
+            super::without_legacy_keys("its passphrase is hashed with SHA-1"),
+        ),
         Kdf::Scrypt(scrypt) => {
             let cost = 128_u64
                 .saturating_mul(scrypt.cost_parameter)
@@ -97,7 +111,7 @@ mod tests {
         let params = Params::new(4, 1, 1, 32).unwrap();
         let little = Parameters::scrypt_aes256cbc(params, &[1; 8], &[2; 16]);
         for parameters in [few, little] {
-            assert_eq!(refused(parameters.unwrap()), crate::pem::legacy::WRONG);
+            assert_eq!(refused(parameters.unwrap()), WRONG);
         }
     }
 

@@ -9,9 +9,7 @@ use pem::Pem;
 use pkcs8::SecretDocument;
 use zeroize::Zeroizing;
 
-use super::Passphrase;
-
-pub(super) const WRONG: &str = "the passphrase does not decrypt it: check `passphrase`";
+use super::{Passphrase, WRONG};
 
 /// How many bytes of the initialization vector are the salt.
 const SALT: usize = 8;

@@ -1,6 +1,7 @@
 //! Certificates and private keys from PEM (RFC 7468).
 
 mod encrypted;
+#[cfg(feature = "legacy-keys")]
 mod legacy;
 mod source;
 
@@ -27,6 +28,8 @@ const MAX_FILE: u64 = 1024 * 1024;
 pub(crate) const CERTIFICATE: &str = "certificate";
 pub(crate) const KEY: &str = "private key";
 pub(crate) const ROOTS: &str = "CA certificates";
+
+const WRONG: &str = "the passphrase does not decrypt it: check `passphrase`";
 
 const PKCS12: &str = "it is a PKCS#12 file, and has to be PEM: `openssl pkcs12 -in FILE -nodes -out OTHER` converts it, and \
                       OTHER has the key as well";
@@ -210,7 +213,14 @@ impl Section<'_> {
             return Ok(PrivatePkcs8KeyDer::from(der).into());
         }
         let der = match is_encrypted_the_old_way {
+            #[cfg(feature = "legacy-keys")]
             true => legacy::decrypt(&pem, needed(passphrase)?)?,
+            #[cfg(not(feature = "legacy-keys"))]
+            true => {
+                return Err(without_legacy_keys(
+                    "it is encrypted as `Proc-Type: 4,ENCRYPTED`",
+                ));
+            }
             false => pem.into_contents(),
         };
         Ok(match self.label {
@@ -220,6 +230,15 @@ impl Section<'_> {
             other => return Err(format!("`{other}` is no kind of key that is used in TLS")),
         })
     }
+}
+
+/// Returns the reason why a key is refused that only the feature `legacy-keys` decrypts.
+#[cfg(not(feature = "legacy-keys"))]
+fn without_legacy_keys(what: &str) -> String {
+    format!(
+        "{what}, which needs the feature `legacy-keys` of uptick-tls; \
+         `openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out OTHER` encrypts it anew"
+    )
 }
 
 /// Whether it is the DER of a PKCS#12 file: a sequence that begins with version 3 (RFC 7292, section 4).

@@ -8,6 +8,7 @@ use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 
 use super::crypto::{Crypto, KEY};
+#[cfg(feature = "x509")]
 use crate::certificate;
 use crate::peers::VerifyPeer;
 
@@ -58,9 +59,7 @@ impl ClientPolicy {
 
     /// Returns the policy of the server with this certificate.
     pub(crate) fn for_server(&self, certificate: &CertificateDer<'_>) -> Option<Policy> {
-        let names = certificate::names_of(certificate);
-        // Where it cannot be parsed, it has to be the same certificate.
-        let names = names.unwrap_or_else(|_| vec![certificate.to_vec()]);
+        let names = names_of(certificate);
         let names = names.iter().map(Vec::as_slice);
         let parts = [b"uptick server policy", &self.hash[..]]
             .into_iter()
@@ -70,6 +69,15 @@ impl ClientPolicy {
             verifies_clients: self.verifies_clients,
         })
     }
+}
+
+/// Returns the names of a certificate. Where it cannot be parsed, it has to be the same certificate.
+fn names_of(certificate: &CertificateDer<'_>) -> Vec<Vec<u8>> {
+    #[cfg(feature = "x509")]
+    if let Ok(names) = certificate::names_of(certificate) {
+        return names;
+    }
+    vec![certificate.to_vec()]
 }
 
 impl Policy {

@@ -3,20 +3,34 @@
 //! rustls does not verify the certificate again when a session is resumed, so its expiry is checked here. The encoding is not part
 //! of rustls' interface: a session that does not look as expected is not resumed where clients are verified.
 
+#[cfg(feature = "x509")]
 use std::time::Duration;
 
+#[cfg(feature = "x509")]
 use rustls_pki_types::CertificateDer;
 
+#[cfg(feature = "x509")]
 use crate::certificate;
 
 /// Returns whether the session has no client certificate, or one that has not expired at `now`, in seconds since 1970.
 pub(super) fn client_is_current(session: &[u8], now: u64) -> bool {
     match client_certificate(session) {
         Some(None) => true,
-        Some(Some(certificate)) => certificate::validity(&CertificateDer::from(certificate))
-            .is_ok_and(|(_, not_after)| Duration::from_secs(now) <= not_after),
+        Some(Some(certificate)) => is_current(certificate, now),
         None => false,
     }
+}
+
+#[cfg(feature = "x509")]
+fn is_current(certificate: &[u8], now: u64) -> bool {
+    certificate::validity(&CertificateDer::from(certificate))
+        .is_ok_and(|(_, not_after)| Duration::from_secs(now) <= not_after)
+}
+
+/// Without the feature `x509` the expiry is not known: such a session is not resumed.
+#[cfg(not(feature = "x509"))]
+fn is_current(_certificate: &[u8], _now: u64) -> bool {
+    false
 }
 
 /// Returns the client's certificate, if there is one; the outer `None` if the session cannot be parsed.

@@ -1,8 +1,13 @@
-//! The content codings.
+//! The content codings, and which of them a client would like.
 
+mod negotiate;
+
+#[cfg(feature = "compression")]
 use std::io::{self, Write as _};
 
 use crate::HeaderValue;
+
+pub(crate) use negotiate::negotiate;
 
 /// A content coding of responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,7 +26,8 @@ impl Coding {
     pub(crate) const ALL: [Self; 3] = [Self::Brotli, Self::Zstd, Self::Gzip];
 
     /// What this build can do, in the same order.
-    pub(super) const BUILT: &[Self] = &[
+    #[cfg(feature = "compression")]
+    pub(crate) const BUILT: &[Self] = &[
         #[cfg(feature = "brotli")]
         Self::Brotli,
         #[cfg(feature = "zstd")]
@@ -29,7 +35,7 @@ impl Coding {
         Self::Gzip,
     ];
 
-    pub(super) fn of_name(name: &str) -> Option<Self> {
+    fn of_name(name: &str) -> Option<Self> {
         let is = |other| name.eq_ignore_ascii_case(other);
         if is("gzip") || is("x-gzip") {
             Some(Self::Gzip)
@@ -43,6 +49,7 @@ impl Coding {
     }
 
     /// The extension of files in this coding.
+    #[cfg(feature = "files")]
     pub(crate) fn extension(self) -> &'static str {
         match self {
             Self::Brotli => ".br",
@@ -61,7 +68,8 @@ impl Coding {
     }
 
     /// Compresses bytes, at a level that costs little.
-    pub(super) fn compress(self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    #[cfg(feature = "compression")]
+    pub(crate) fn compress(self, bytes: &[u8]) -> io::Result<Vec<u8>> {
         let out = Vec::with_capacity(bytes.len() / 2);
         match self {
             Self::Gzip => {

@@ -1,11 +1,5 @@
 //! Responses compressed as the client asks for.
 
-mod coding;
-mod negotiate;
-
-pub use coding::Coding;
-pub(crate) use negotiate::negotiate;
-
 use std::rc::Rc;
 
 use uptick_event_loop::spawn_blocking;
@@ -14,6 +8,7 @@ use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
 };
 
+use crate::content_coding::{Coding, negotiate};
 use crate::vary::add_vary;
 use crate::{
     Body, BodyStream, FileRange, HeaderValue, HttpError, IntoMiddleware, Method, Middleware, Next,
@@ -21,7 +16,7 @@ use crate::{
 };
 
 /// A middleware that compresses responses as the client asks for: by `gzip`, and with the features `brotli` and
-/// `zstd` by those.
+/// `zstd` by those. Needs the feature `compression`.
 ///
 /// It compresses bodies in memory and files whose type gets smaller, such as text, JSON and SVG; streams stay as they
 /// are, since nothing is known of them. Such a response gets `Vary: Accept-Encoding`, and its strong `ETag` becomes a
