@@ -17,9 +17,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use uptick::prelude::*;
+use uptick::stream::{Error as StreamError, decode::LineDecoder};
 
 const USAGE: &str = "usage: 02-chat [URI] [--max-clients N]";
-/// In bytes; what a line has beyond them is dropped.
+/// In bytes; a client that sends a longer line is disconnected.
 const MAX_LINE: usize = 1024;
 /// In bytes; a client for whom more are waiting reads too slowly, and is cut off.
 const MAX_WAITING: usize = 1024 * 1024;
@@ -39,9 +40,12 @@ fn main() -> uptick::Result {
         conn.set_idle_timeout(Some(TIME_FOR_NAME));
         room.enter(conn);
 
-        let mut lines = Lines::default();
-        conn.on("data", move |chunk: Bytes| {
-            lines.push(&chunk, |line| room.hear(conn, line));
+        // A chunk of bytes may hold a part of a line, or several lines.
+        let lines = LineStream::with_decoder(conn, LineDecoder::new().max_length(MAX_LINE));
+        lines.on("data", move |line: Bytes| room.hear(conn, &clean(&line)));
+        lines.on("error", move |e: StreamError| {
+            eprintln!("{e}");
+            conn.end_with("That line is too long. Bye!\n");
         });
         conn.on("close", move |()| room.leave(conn));
     });
@@ -130,25 +134,11 @@ fn is_name(name: &str) -> bool {
     letters && (1..=20).contains(&name.chars().count())
 }
 
-/// Cuts what comes into lines of clean text: no control characters, no invalid UTF-8.
-#[derive(Default)]
-struct Lines {
-    unfinished: Vec<u8>,
-}
-
-impl Lines {
-    fn push(&mut self, chunk: &[u8], mut hear: impl FnMut(&str)) {
-        for &byte in chunk {
-            if byte == b'\n' {
-                let text = String::from_utf8_lossy(&self.unfinished);
-                let text: String = text.chars().filter(|c| !c.is_control()).collect();
-                self.unfinished.clear();
-                hear(text.trim());
-            } else if self.unfinished.len() < MAX_LINE {
-                self.unfinished.push(byte);
-            }
-        }
-    }
+/// Replaces invalid UTF-8, and removes control characters and white space at both ends.
+fn clean(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let text: String = text.chars().filter(|c| !c.is_control()).collect();
+    text.trim().into()
 }
 
 fn arguments() -> uptick::Result<(String, usize)> {

@@ -15,9 +15,7 @@
 use std::net::SocketAddr;
 
 use uptick::prelude::*;
-
-/// In bytes, without white space.
-const MAX_LINE: usize = 1024;
+use uptick::stream::Error as StreamError;
 
 fn main() -> uptick::Result {
     let (options, uris): (Vec<String>, Vec<String>) = std::env::args()
@@ -35,22 +33,14 @@ fn main() -> uptick::Result {
 fn serve_streams(uri: String) -> uptick::Result {
     let server = Server::bind(uri)?;
     server.on("connection", |conn: Connection| {
-        // What has come of the line so far, which may take several chunks.
-        let mut line = Vec::new();
-        conn.on("data", move |chunk: Bytes| {
-            for &byte in &chunk {
-                match byte {
-                    b'\n' if line == b"exit" => return conn.end(),
-                    b'\n' => {
-                        line.push(b'\0');
-                        conn.write(&line);
-                        line.clear();
-                    }
-                    _ if byte.is_ascii_whitespace() => {}
-                    _ if line.len() == MAX_LINE => return conn.end_with("line too long\0"),
-                    _ => line.push(byte),
-                }
-            }
+        // A chunk of bytes may hold a part of a line, or several lines.
+        let lines = LineStream::new(conn);
+        lines.on("data", move |line: Bytes| match strip_spaces(&line) {
+            line if line == b"exit\0" => conn.end(),
+            line => drop(conn.write(line)),
+        });
+        lines.on("error", move |_: StreamError| {
+            conn.end_with("line too long\0")
         });
         conn.on("error", |e: Error| eprintln!("{e}"));
     });
@@ -63,13 +53,18 @@ fn serve_streams(uri: String) -> uptick::Result {
 fn serve_datagrams(uri: String) -> uptick::Result {
     let socket = DatagramSocket::bind(uri)?;
     socket.on("message", move |(data, peer): (Bytes, SocketAddr)| {
-        let mut answer = data.to_vec();
-        answer.retain(|byte| !byte.is_ascii_whitespace());
-        answer.push(b'\0');
-        socket.send_to(answer, peer)
+        socket.send_to(strip_spaces(&data), peer)
     });
     socket.on("error", |e: uptick::datagram::Error| eprintln!("{e}"));
     let address = socket.local_address().unwrap_or_default();
     println!("listening on {address}");
     Ok(())
+}
+
+/// Returns the line without white space, and with a NUL behind it.
+fn strip_spaces(line: &[u8]) -> Vec<u8> {
+    let mut answer = line.to_vec();
+    answer.retain(|byte| !byte.is_ascii_whitespace());
+    answer.push(b'\0');
+    answer
 }

@@ -25,9 +25,9 @@ fn main() -> uptick::Result {
     let server = Server::bind(uri)?;
     server.on("connection", |conn: Connection| {
         conn.write("Say something, or `exit`.\n");
-        conn.on("data", move |chunk: Bytes| match chunk.trim_ascii() {
+        LineStream::new(conn).on("data", move |line: Bytes| match &line[..] {
             b"exit" => conn.end_with("Bye!\n"),
-            _ => drop(conn.write(chunk)),
+            _ => drop(conn.write([&line, &b"\n"[..]].concat())),
         });
         conn.on("error", |e: Error| eprintln!("{e}"));
     });

@@ -16,7 +16,7 @@ fn main() -> uptick::Result {
     let url = args.nth(1).unwrap_or("ws://127.0.0.1:8080/echo".into());
 
     // It is read while there is somebody to tell.
-    let stdin = uptick::stream::stdin()?;
+    let stdin = LineStream::new(uptick::stream::stdin()?);
     stdin.pause();
     let client = Reconnect::new(uptick::websocket::connector(), url).start(move |ws: WebSocket| {
         ws.on("open", move |()| {
@@ -36,13 +36,13 @@ fn main() -> uptick::Result {
     client.on("error", |e: uptick::websocket::Error| eprintln!("{e}"));
     client.on("close", move |()| stdin.close());
 
-    let mut lines = Lines::default();
-    stdin.on("data", move |chunk: Bytes| {
-        lines.push(&chunk, |line| match client.socket() {
-            Some(ws) if ws.send(line) == Sent::Buffered => stdin.pause(),
+    stdin.on("data", move |line: Bytes| {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        match client.socket() {
+            Some(ws) if ws.send(&*line) == Sent::Buffered => stdin.pause(),
             Some(_) => {}
             None => eprintln!("this was not sent: {line}"),
-        });
+        }
     });
     stdin.on("end", move |()| match client.socket() {
         // What answers the last lines comes before this does.
@@ -54,20 +54,4 @@ fn main() -> uptick::Result {
     });
     stdin.on("error", |e: uptick::stream::Error| eprintln!("{e}"));
     uptick::run()
-}
-
-/// Cuts what comes into lines of text.
-#[derive(Default)]
-struct Lines {
-    unfinished: Vec<u8>,
-}
-
-impl Lines {
-    fn push(&mut self, chunk: &[u8], mut hear: impl FnMut(&str)) {
-        self.unfinished.extend_from_slice(chunk);
-        while let Some(end) = self.unfinished.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.unfinished.drain(..=end).collect();
-            hear(String::from_utf8_lossy(&line).trim_end());
-        }
-    }
 }

@@ -35,12 +35,21 @@ fn exit_ends_that_client_only() {
 fn a_line_that_is_too_long_ends_its_client() {
     let (_server, uri) = Program::serve("03-strip-spaces", &[]);
     let mut peer = Peer::connect(&uri);
-    peer.send(" ".repeat(100_000));
-    peer.send("x".repeat(1024));
+    peer.send("x".repeat(64 * 1024));
     peer.send("\n");
-    assert_eq!(peer.bytes(1025), [&[b'x'; 1024][..], b"\0"].concat());
-    peer.send("x".repeat(1025));
+    assert_eq!(peer.bytes(65_537), [&[b'x'; 65_536][..], b"\0"].concat());
+    peer.send("x".repeat(65_538));
     assert_eq!(peer.rest(), b"line too long\0");
+}
+
+#[test]
+fn exit_in_two_packets_ends_its_client() {
+    let (_server, uri) = Program::serve("03-strip-spaces", &[]);
+    let mut peer = Peer::connect(&uri);
+    peer.send("a\nex");
+    assert_eq!(peer.bytes(2), b"a\0");
+    peer.send("it\n");
+    assert_eq!(peer.rest(), b"");
 }
 
 #[test]

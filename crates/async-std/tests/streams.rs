@@ -10,7 +10,7 @@ use async_std::future::timeout;
 use async_std::net::{TcpListener, TcpStream};
 use async_std::task::block_on;
 use futures::{AsyncReadExt, AsyncWriteExt, join};
-use uptick_async_std::{DuplexStream, ReadableStream, from_async, run};
+use uptick_async_std::{DuplexStream, from_async, run};
 use uptick_socket::prelude::*;
 
 const PATIENCE: Duration = Duration::from_secs(60);

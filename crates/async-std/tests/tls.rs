@@ -18,7 +18,7 @@ use futures::channel::oneshot;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, join};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::{Certificate, ClientConfig, PrivateKey, RootCertStore, ServerConfig};
-use uptick_async_std::{DuplexStream, ReadableStream, run};
+use uptick_async_std::{DuplexStream, run};
 use uptick_socket::prelude::*;
 use uptick_tls::{SecureConnector, SecureServer, TlsContext};
 

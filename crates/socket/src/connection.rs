@@ -17,7 +17,10 @@ use uptick_event_loop::{Id, UseRemoteOrLoopHandle};
 use uptick_stream::transport::{
     self, SocketFamily, Streams, Transport, TransportDriver, TransportOptions,
 };
-use uptick_stream::{Chunk, DuplexTransport, Error as StreamError, FileRange};
+use uptick_stream::{
+    Chunk, DuplexTransport, Error as StreamError, FileRange, PipeOptions, ReadableStream,
+    WritableStream,
+};
 
 use crate::Address;
 use crate::error::Error;
@@ -380,6 +383,28 @@ impl Connection {
     /// Lets `data` and `end` come; without a `data` listener the data is discarded.
     pub fn resume(self) {
         transport::resume(self);
+    }
+
+    /// Writes all that comes out of this connection to `destination`, at the pace of that, and ends it at the end; see
+    /// [`ReadableStream::pipe`]. Returns `destination`.
+    ///
+    /// # Examples
+    /// An echo:
+    /// ```no_run
+    /// use uptick_socket::prelude::*;
+    ///
+    /// let server = Server::bind("127.0.0.1:8080")?;
+    /// server.on("connection", |conn: Connection| conn.pipe(conn));
+    /// uptick_event_loop::run()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn pipe<W: WritableStream>(self, destination: W) -> W {
+        ReadableStream::pipe(self, destination)
+    }
+
+    /// As [`pipe`](Connection::pipe), with options.
+    pub fn pipe_with<W: WritableStream>(self, destination: W, options: PipeOptions) -> W {
+        ReadableStream::pipe_with(self, destination, options)
     }
 
     /// Whether `data` may still come.

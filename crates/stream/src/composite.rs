@@ -1,6 +1,6 @@
 //! Two one-way streams as one duplex stream.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -13,6 +13,8 @@ use uptick_event_loop::{Id, Table, UseRemoteOrLoopHandle, catch};
 use crate::chunk::Chunk;
 use crate::contract::{BaseStream, DuplexStream, ReadableStream, WritableStream};
 use crate::error::Error;
+use crate::pipe::PipeOptions;
+use crate::source::{ReadableSource, Reader, Source};
 
 /// A readable and a writable stream as one duplex stream: a child's `stdout` and `stdin`, for example.
 ///
@@ -83,7 +85,7 @@ events! {
 
 struct Entry {
     listeners: Listeners,
-    readable: Rc<dyn Readable>,
+    readable: Rc<dyn Source<CompositeStream>>,
     writable: Rc<dyn Writable>,
     /// The readable stream has come to its end.
     ended: bool,
@@ -103,61 +105,29 @@ thread_local! {
     static STREAMS: RefCell<Table<Entry>> = const { RefCell::new(Table::new()) };
 }
 
-/// A readable stream whose type is erased.
-trait Readable {
-    fn listen(&self, composite: CompositeStream);
-    /// Has data forwarded from now on; until then the stream keeps it.
-    fn forward(&self, composite: CompositeStream);
-    fn is_readable(&self) -> bool;
-    fn pause(&self);
-    fn resume(&self);
-    fn close(&self);
-}
-
-struct ReadableSide<R> {
-    stream: R,
-    ids: RefCell<Vec<ListenerId>>,
-    forwards: Cell<bool>,
-}
-
-impl<R: ReadableStream> Readable for ReadableSide<R> {
-    fn listen(&self, composite: CompositeStream) {
-        let end = self.stream.on(R::END, move |()| composite.ended());
-        let error = self
-            .stream
-            .on(R::ERROR, move |error| composite.fail(Error::of(error)));
-        let close = self
-            .stream
-            .on(R::CLOSE, move |()| composite.readable_closed());
-        self.ids.borrow_mut().extend([end, error, close]);
+impl Reader for CompositeStream {
+    fn data(self, chunk: Bytes) {
+        emit(&self, Self::DATA, chunk);
     }
 
-    fn forward(&self, composite: CompositeStream) {
-        if !self.forwards.replace(true) {
-            let data = self.stream.on(R::DATA, move |chunk| {
-                emit(&composite, CompositeStream::DATA, chunk)
-            });
-            self.ids.borrow_mut().push(data);
+    fn ended(self) {
+        self.entry(|entry| entry.ended = true);
+        emit(&self, Self::END, ());
+        let stays = self.entry(|entry| entry.half_open && !entry.shut && !entry.half);
+        if stays == Some(false) {
+            self.end();
         }
     }
 
-    fn is_readable(&self) -> bool {
-        self.stream.is_readable()
+    fn failed(self, error: Error) {
+        self.fail(error);
     }
 
-    fn pause(&self) {
-        self.stream.pause();
-    }
-
-    fn resume(&self) {
-        self.stream.resume();
-    }
-
-    fn close(&self) {
-        for id in self.ids.take() {
-            self.stream.off(id);
+    fn closed(self) {
+        // After an end, the writable side still sends what it has.
+        if self.entry(|entry| entry.ended) == Some(false) {
+            self.close();
         }
-        self.stream.close();
     }
 }
 
@@ -222,11 +192,7 @@ const COPIED: usize = 4096;
 impl CompositeStream {
     /// Makes one stream of two. It is closed from the beginning if both are; on a thread that is ending it closes both.
     pub fn new<R: ReadableStream, W: WritableStream>(readable: R, writable: W) -> Self {
-        let readable: Rc<dyn Readable> = Rc::new(ReadableSide {
-            stream: readable,
-            ids: RefCell::default(),
-            forwards: Cell::new(false),
-        });
+        let readable: Rc<dyn Source<CompositeStream>> = Rc::new(ReadableSource::new(readable));
         let writable: Rc<dyn Writable> = Rc::new(WritableSide {
             stream: writable,
             ids: RefCell::default(),
@@ -381,20 +347,16 @@ impl CompositeStream {
         ReadableStream::pipe(self, destination)
     }
 
+    /// As [`pipe`](Self::pipe), with options.
+    pub fn pipe_with<W: WritableStream>(self, destination: W, options: PipeOptions) -> W {
+        ReadableStream::pipe_with(self, destination, options)
+    }
+
     fn entry<R>(self, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
         let id = self.id?;
         STREAMS
             .try_with(|streams| streams.borrow_mut().get_mut(id).map(f))
             .ok()?
-    }
-
-    fn ended(self) {
-        self.entry(|entry| entry.ended = true);
-        emit(&self, Self::END, ());
-        let stays = self.entry(|entry| entry.half_open && !entry.shut && !entry.half);
-        if stays == Some(false) {
-            self.end();
-        }
     }
 
     fn writable_closed(self) {
@@ -410,13 +372,6 @@ impl CompositeStream {
         }
         if let Some(waker) = waker {
             waker.wake();
-        }
-    }
-
-    fn readable_closed(self) {
-        // After an end, the writable side still sends what it has.
-        if self.entry(|entry| entry.ended) == Some(false) {
-            self.close();
         }
     }
 

@@ -63,6 +63,12 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// More values were written than an [`ObjectStream`](crate::ObjectStream) may hold.
+    #[error("writing failed: the stream is at its limit of {limit} values (ENOBUFS)")]
+    TooManyValues {
+        /// The limit.
+        limit: usize,
+    },
     /// The other side has taken nothing for too long.
     #[error("writing failed: the peer has read nothing for {after:?} (ETIMEDOUT)")]
     WriteStalled {
@@ -93,6 +99,28 @@ pub enum Error {
     #[error("transforming failed: {source}")]
     Transform {
         /// The transform's own error.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// A line, or another frame, is longer than the limit of its decoder.
+    #[error(
+        "decoding failed: a frame has at least {length} bytes, the limit is {limit} (EMSGSIZE)"
+    )]
+    FrameTooLong {
+        /// The number of its bytes as far as they are known; exact where the frame begins with its length.
+        length: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The input has ended within a frame.
+    #[error("decoding failed: the input ended within a frame, {missing} bytes are missing")]
+    Incomplete {
+        /// The number of the missing bytes as far as they are known, at least 1.
+        missing: usize,
+    },
+    /// A decoder of a [`DecodedStream`](crate::DecodedStream) failed.
+    #[error("decoding failed: {source}")]
+    Decode {
+        /// The decoder's own error.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The stream is closed.
@@ -127,6 +155,13 @@ impl Error {
             None => Error::Inner {
                 source: Arc::new(error),
             },
+        }
+    }
+
+    /// Returns an [`Error::Decode`], for decoders: of an error or of a text.
+    pub fn decode(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Error::Decode {
+            source: source.into().into(),
         }
     }
 
@@ -172,7 +207,10 @@ impl From<Error> for io::Error {
             match error {
                 Error::WriteStalled { .. } | Error::Idle { .. } => io::ErrorKind::TimedOut,
                 Error::Closed => io::ErrorKind::BrokenPipe,
-                Error::Filter { .. } => io::ErrorKind::InvalidData,
+                Error::Filter { .. } | Error::FrameTooLong { .. } | Error::Decode { .. } => {
+                    io::ErrorKind::InvalidData
+                }
+                Error::Incomplete { .. } => io::ErrorKind::UnexpectedEof,
                 Error::Of { source, .. } => kind(source),
                 other => other
                     .io_error()

@@ -5,12 +5,16 @@ mod adapter;
 mod chunk;
 mod composite;
 mod contract;
+pub mod decode;
+mod decoded;
 mod error;
 mod file_range;
 pub mod filter;
+mod object;
 mod pipe;
 mod read_buffer;
 mod resource;
+mod source;
 mod spare;
 mod through;
 #[doc(hidden)]
@@ -24,7 +28,7 @@ pub mod prelude {
     pub use uptick_event_loop::run;
 
     pub use crate::{
-        CompositeStream, DuplexResourceStream, DuplexStream, Error, PipeOptions,
+        CompositeStream, DuplexResourceStream, DuplexStream, Error, LineStream, PipeOptions,
         ReadableResourceStream, ReadableStream, ThroughStream, WritableResourceStream,
         WritableStream, stderr, stdin, stdout,
     };
@@ -37,8 +41,12 @@ pub use adapter::{
 pub use chunk::Chunk;
 pub use composite::CompositeStream;
 pub use contract::{BaseStream, DuplexStream, ReadableStream, WritableStream};
+#[cfg(feature = "json")]
+pub use decoded::JsonStream;
+pub use decoded::{DecodedStream, DelimiterStream, LengthPrefixStream, LineStream};
 pub use error::Error;
 pub use file_range::FileRange;
+pub use object::{ObjectStream, ObjectTransform};
 pub use pipe::PipeOptions;
 pub use read_buffer::READ_SIZE;
 pub use resource::{

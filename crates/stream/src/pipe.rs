@@ -3,8 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use bytes::Bytes;
-use uptick_emitter::{ListenerId, emit};
+use uptick_emitter::{Emitter, Event, ListenerId, emit};
 
 use crate::contract::{ReadableStream, WritableStream};
 
@@ -35,8 +34,29 @@ struct Pipe {
     ended: Cell<bool>,
 }
 
+/// What a pipe needs of its source, whose data is of any type.
+pub(crate) struct SourceParts<R: Emitter, T> {
+    pub(crate) data: Event<R::Events, T>,
+    pub(crate) end: Event<R::Events, ()>,
+    pub(crate) close: Event<R::Events, ()>,
+    pub(crate) is_readable: fn(R) -> bool,
+    pub(crate) pause: fn(R),
+    pub(crate) resume: fn(R),
+}
+
+/// What a pipe needs of its destination.
+pub(crate) struct DestinationParts<W: Emitter, T> {
+    pub(crate) drain: Event<W::Events, ()>,
+    pub(crate) pipe: Event<W::Events, ()>,
+    pub(crate) close: Event<W::Events, ()>,
+    pub(crate) is_writable: fn(W) -> bool,
+    pub(crate) write: fn(W, T) -> bool,
+    pub(crate) end: fn(W),
+    pub(crate) close_now: fn(W),
+}
+
 impl Pipe {
-    fn detach<R: ReadableStream, W: WritableStream>(&self, source: R, destination: W) {
+    fn detach(&self, source: &impl Emitter, destination: &impl Emitter) {
         for id in self.on_source.replace([ListenerId::NONE; 3]) {
             source.off(id);
         }
@@ -52,11 +72,45 @@ pub(crate) fn pipe<R: ReadableStream, W: WritableStream>(
     destination: W,
     options: PipeOptions,
 ) -> W {
-    if !source.is_readable() {
+    let from = SourceParts {
+        data: R::DATA,
+        end: R::END,
+        close: R::CLOSE,
+        is_readable: R::is_readable,
+        pause: R::pause,
+        resume: R::resume,
+    };
+    let to = DestinationParts {
+        drain: W::DRAIN,
+        pipe: W::PIPE,
+        close: W::CLOSE,
+        is_writable: W::is_writable,
+        write: W::write,
+        end: W::end,
+        close_now: W::close,
+    };
+    pipe_parts(source, from, destination, to, options)
+}
+
+/// A pipe for data of any type.
+pub(crate) fn pipe_parts<R, W, T>(
+    source: R,
+    from: SourceParts<R, T>,
+    destination: W,
+    to: DestinationParts<W, T>,
+    options: PipeOptions,
+) -> W
+where
+    R: Emitter + Copy + 'static,
+    W: Emitter + Copy + 'static,
+    T: Clone + 'static,
+{
+    let SourceParts { pause, resume, .. } = from;
+    if !(from.is_readable)(source) {
         return destination;
     }
-    if !destination.is_writable() {
-        source.pause();
+    if !(to.is_writable)(destination) {
+        pause(source);
         return destination;
     }
     let pipe = Rc::new(Pipe {
@@ -65,44 +119,44 @@ pub(crate) fn pipe<R: ReadableStream, W: WritableStream>(
         waits: Cell::new(false),
         ended: Cell::new(false),
     });
-    emit(&destination, W::PIPE, ());
-    if !destination.is_writable() {
-        source.pause();
+    emit(&destination, to.pipe, ());
+    if !(to.is_writable)(destination) {
+        pause(source);
         return destination;
     }
 
     let state = Rc::clone(&pipe);
-    let drain = destination.on(W::DRAIN, move |()| {
+    let drain = destination.on(to.drain, move |()| {
         if state.waits.replace(false) {
-            source.resume();
+            resume(source);
         }
     });
     let state = Rc::clone(&pipe);
-    let gone = destination.on(W::CLOSE, move |()| {
-        state.detach(source, destination);
-        source.pause();
+    let gone = destination.on(to.close, move |()| {
+        state.detach(&source, &destination);
+        pause(source);
     });
     pipe.on_destination.set([drain, gone]);
 
     let state = Rc::clone(&pipe);
-    let data = source.on(R::DATA, move |chunk: Bytes| {
-        if !destination.write(chunk) {
+    let data = source.on(from.data, move |chunk: T| {
+        if !(to.write)(destination, chunk) {
             state.waits.set(true);
-            source.pause();
+            pause(source);
         }
     });
     let state = Rc::clone(&pipe);
-    let end = source.on(R::END, move |()| {
+    let end = source.on(from.end, move |()| {
         state.ended.set(true);
         if options.end {
-            destination.end();
+            (to.end)(destination);
         }
     });
     let state = Rc::clone(&pipe);
-    let close = source.on(R::CLOSE, move |()| {
-        state.detach(source, destination);
+    let close = source.on(from.close, move |()| {
+        state.detach(&source, &destination);
         if options.close_on_error && !state.ended.get() {
-            destination.close();
+            (to.close_now)(destination);
         }
     });
     pipe.on_source.set([data, end, close]);

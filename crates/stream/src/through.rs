@@ -16,6 +16,7 @@ use uptick_event_loop::{DriverId, Id, Readiness, Table, Token, UseRemoteOrLoopHa
 use crate::chunk::Chunk;
 use crate::contract::{BaseStream, DuplexStream, ReadableStream, WritableStream};
 use crate::error::Error;
+use crate::pipe::PipeOptions;
 use crate::transport::HARD_LIMIT;
 use entry::{Entry, State, Step};
 pub(crate) use entry::{Plumbing, Taken};
@@ -114,6 +115,27 @@ impl<F: FnMut(Bytes) -> Result<Bytes, TransformError> + 'static> Transform for C
     }
 }
 
+struct Stateful<S, T, F> {
+    state: S,
+    transform: T,
+    flush: F,
+}
+
+impl<S, T, F> Transform for Stateful<S, T, F>
+where
+    S: 'static,
+    T: FnMut(&mut S, Bytes) -> Result<Bytes, TransformError> + 'static,
+    F: FnMut(&mut S) -> Result<Bytes, TransformError> + 'static,
+{
+    fn transform(&mut self, chunk: Bytes) -> Result<Bytes, TransformError> {
+        (self.transform)(&mut self.state, chunk)
+    }
+
+    fn flush(&mut self) -> Result<Bytes, TransformError> {
+        (self.flush)(&mut self.state)
+    }
+}
+
 impl ThroughStream {
     /// Makes a stream that hands on what is written as it is; on a thread that is ending it is closed from the beginning.
     pub fn new() -> Self {
@@ -130,6 +152,39 @@ impl ThroughStream {
     /// Makes a stream with a transform that has something to say at the end too.
     pub fn with_transform(transform: impl Transform) -> Self {
         Self::make(Some(Box::new(transform)), Plumbing::None, 1)
+    }
+
+    /// Makes a stream with a state that puts each chunk through `transform`, and at the end emits what `flush` returns.
+    ///
+    /// # Examples
+    /// Chunks of a fixed size, and a rest at the end:
+    /// ```
+    /// use bytes::{Bytes, BytesMut};
+    /// use uptick_emitter::Emitter;
+    /// use uptick_stream::ThroughStream;
+    ///
+    /// let blocks = ThroughStream::with_flush(
+    ///     BytesMut::new(),
+    ///     |held, chunk| {
+    ///         held.extend_from_slice(&chunk);
+    ///         Ok(held.split_to(held.len() / 4 * 4).freeze())
+    ///     },
+    ///     |held| Ok(held.split().freeze()),
+    /// );
+    /// blocks.on("data", |block: Bytes| println!("{block:?}"));
+    /// blocks.write("12345"); // "1234"
+    /// blocks.end(); // "5"
+    /// ```
+    pub fn with_flush<S: 'static>(
+        state: S,
+        transform: impl FnMut(&mut S, Bytes) -> Result<Bytes, TransformError> + 'static,
+        flush: impl FnMut(&mut S) -> Result<Bytes, TransformError> + 'static,
+    ) -> Self {
+        Self::with_transform(Stateful {
+            state,
+            transform,
+            flush,
+        })
     }
 
     pub(crate) fn plumbing(plumbing: Plumbing, soft_limit: usize) -> Self {
@@ -241,6 +296,11 @@ impl ThroughStream {
     /// Writes all that comes out to `destination`: see [`ReadableStream::pipe`].
     pub fn pipe<W: WritableStream>(self, destination: W) -> W {
         ReadableStream::pipe(self, destination)
+    }
+
+    /// As [`pipe`](Self::pipe), with options.
+    pub fn pipe_with<W: WritableStream>(self, destination: W, options: PipeOptions) -> W {
+        ReadableStream::pipe_with(self, destination, options)
     }
 
     fn entry<R>(self, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {

@@ -6,7 +6,7 @@ mod support;
 use bytes::Bytes;
 use support::{Log, arrived, fill, pair, run_until, send, text, turn};
 use uptick_emitter::Emitter;
-use uptick_stream::{PipeOptions, ReadableStream, ThroughStream};
+use uptick_stream::{PipeOptions, ThroughStream};
 
 fn note(log: &Log, stream: ThroughStream, prefix: &'static str) {
     for event in ["end", "drain", "pipe", "close"] {

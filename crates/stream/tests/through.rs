@@ -93,6 +93,28 @@ fn a_transform_has_the_last_word() {
 }
 
 #[test]
+fn a_stream_with_a_flush_step_emits_its_rest_at_the_end() {
+    let stream = ThroughStream::with_flush(
+        BytesMut::new(),
+        |held, chunk| {
+            held.extend_from_slice(&chunk);
+            Ok(held.split_to(held.len() / 2 * 2).freeze())
+        },
+        |held| Ok(held.split().freeze()),
+    );
+    let log = listen(stream);
+    stream.write("a");
+    stream.write("bcde");
+    assert_eq!(log.take(), "abcd");
+    stream.end();
+    assert_eq!(log.take(), "e,end,close");
+    let stream = ThroughStream::with_flush((), |_, chunk| Ok(chunk), |_| Err("no rest".into()));
+    let log = listen(stream);
+    stream.end_with("x");
+    assert_eq!(log.take(), "x,transforming failed: no rest,close");
+}
+
+#[test]
 fn the_end_waits_behind_what_is_held() {
     let stream = ThroughStream::new();
     let log = listen(stream);

@@ -87,8 +87,8 @@ pub mod prelude {
         Ack, DisconnectReason, Namespace, Socket, SocketIo, SocketIoOptions,
     };
     pub use uptick_stream::{
-        DuplexStream, PipeOptions, ReadableResourceStream, ReadableStream, ThroughStream,
-        WritableResourceStream, WritableStream,
+        DuplexStream, LineStream, PipeOptions, ReadableResourceStream, ReadableStream,
+        ThroughStream, WritableResourceStream, WritableStream,
     };
     #[cfg(feature = "tls")]
     pub use uptick_tls::{SecureConnector, SecureServer, TlsConfig, TlsConnection, TlsContext};

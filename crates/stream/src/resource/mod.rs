@@ -143,6 +143,15 @@ macro_rules! reading {
             pub fn pipe<W: crate::WritableStream>(self, destination: W) -> W {
                 crate::ReadableStream::pipe(self, destination)
             }
+
+            /// As [`pipe`](Self::pipe), with options.
+            pub fn pipe_with<W: crate::WritableStream>(
+                self,
+                destination: W,
+                options: crate::PipeOptions,
+            ) -> W {
+                crate::ReadableStream::pipe_with(self, destination, options)
+            }
         }
     };
 }

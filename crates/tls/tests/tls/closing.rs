@@ -257,5 +257,5 @@ fn a_first_message_that_is_no_client_hello_is_answered_with_unexpected_message()
     }
     assert_eq!(log.len(), 7);
     // An alert is not answered with one.
-    assert_eq!(answer_to(server, &[21, 3, 3, 0, 2, 2, 48]), []);
+    assert_eq!(answer_to(server, &[21, 3, 3, 0, 2, 2, 48]), [0_u8; 0]);
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::thread;
 
 use uptick_socket::prelude::*;
-use uptick_stream::{PipeOptions, ReadableStream};
+use uptick_stream::PipeOptions;
 use uptick_tls::{SecureConnector, SecureServer};
 
 use crate::connecting::{outcome, to};

@@ -1,0 +1,505 @@
+//! A stream of what a decoder makes of another stream's bytes: lines, frames, values.
+
+mod entry;
+mod traits;
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use uptick_emitter::{Event, Listeners, emit};
+use uptick_event_loop::driver::{self, Driver};
+use uptick_event_loop::{DriverId, Id, Readiness, Table, Token, catch};
+
+use crate::contract::ReadableStream;
+#[cfg(feature = "json")]
+use crate::decode::JsonDecoder;
+use crate::decode::{Decoder, DelimiterDecoder, LengthPrefix, LengthPrefixDecoder, LineDecoder};
+use crate::error::Error;
+use crate::object::ObjectStream;
+use crate::source::{ReadableSource, Reader, Source};
+use entry::{Entry, Step};
+
+/// A readable stream of the items that a [`Decoder`] finds in the bytes of another stream.
+///
+/// [`LineStream`], [`DelimiterStream`], [`LengthPrefixStream`] and `JsonStream` are streams of this type. A `Copy` handle; the
+/// thread owns the stream until it closes. The stream reads the bytes of its source: nothing else should listen to the `data`
+/// of that. Writing to a source that is a connection goes on as before.
+///
+/// # Events
+/// | event | payload | when |
+/// |---|---|---|
+/// | `data` | the decoder's item | an item is complete |
+/// | `end` | `()` | the source came to its end, after all items |
+/// | `error` | [`Error`] | the source failed, or its bytes are not valid; `close` follows |
+/// | `close` | `()` | the stream is over |
+///
+/// The order is that of [`ReadableStream`]. `pause` stops `data` at once, also between two items of one chunk, and pauses the
+/// source. Nothing is read before there is a `data` listener or [`resume`](DecodedStream::resume) was called.
+///
+/// After an `error` the source is closed, unless a listener of `error` has ended it: `conn.end_with("line too long\n")` reaches
+/// the client. When the source is ended or closed by its owner, what is left of its last chunk is discarded.
+///
+/// # Limits
+/// A frame has 64 KiB at most; see the setters of the decoders. The stream holds a partial frame and the rest of one chunk.
+pub struct DecodedStream<D> {
+    raw: Raw,
+    decoder: PhantomData<*const D>,
+}
+
+/// A readable stream of the lines of another one, each without its `\n` or `\r\n`; see [`LineDecoder`].
+///
+/// # Limits
+/// A line of more than 64 KiB is an `error`: [`Error::FrameTooLong`]. To set it, use [`DecodedStream::with_decoder`].
+///
+/// # Examples
+/// ```
+/// use bytes::Bytes;
+/// use uptick_emitter::Emitter;
+/// use uptick_stream::{LineStream, ThroughStream};
+///
+/// let conn = ThroughStream::new();
+/// LineStream::new(conn).on("data", move |line: Bytes| {
+///     assert_eq!(line, "exit");
+///     conn.close();
+/// });
+/// conn.write("ex");
+/// conn.write("it\r\n");
+/// assert!(!conn.is_open());
+/// ```
+pub type LineStream = DecodedStream<LineDecoder>;
+
+/// A readable stream of what is between the delimiters of another one; see [`DelimiterDecoder`].
+pub type DelimiterStream = DecodedStream<DelimiterDecoder>;
+
+/// A readable stream of the frames of another one, each of which begins with its length; see [`LengthPrefixDecoder`].
+pub type LengthPrefixStream = DecodedStream<LengthPrefixDecoder>;
+
+/// A readable stream of the values in the lines of another one: NDJSON; see [`JsonDecoder`].
+///
+/// The key of the values is [`DATA`](DecodedStream::DATA); `"data"` works for `serde_json::Value` only.
+///
+/// # Examples
+/// ```
+/// use uptick_emitter::Emitter;
+/// use uptick_stream::{JsonStream, ThroughStream};
+///
+/// let input = ThroughStream::new();
+/// let points = JsonStream::<(i32, i32)>::new(input);
+/// points.on(JsonStream::DATA, |(x, y)| assert_eq!(x + y, 3));
+/// input.end_with("[1, 2]\n[0, 3]\n");
+/// ```
+#[cfg(feature = "json")]
+pub type JsonStream<T> = DecodedStream<JsonDecoder<T>>;
+
+impl LineStream {
+    /// Returns a stream of the lines of `source`, of at most 64 KiB each.
+    pub fn new(source: impl ReadableStream) -> Self {
+        Self::with_decoder(source, LineDecoder::new())
+    }
+}
+
+impl DelimiterStream {
+    /// Returns a stream of what is between the delimiters in `source`, of at most 64 KiB each.
+    pub fn new(source: impl ReadableStream, delimiter: impl AsRef<[u8]>) -> Self {
+        Self::with_decoder(source, DelimiterDecoder::new(delimiter))
+    }
+}
+
+impl LengthPrefixStream {
+    /// Returns a stream of the frames in `source`, of at most 64 KiB each.
+    pub fn new(source: impl ReadableStream, prefix: LengthPrefix) -> Self {
+        Self::with_decoder(source, LengthPrefixDecoder::new(prefix))
+    }
+}
+
+#[cfg(feature = "json")]
+impl<T: serde::de::DeserializeOwned + Clone + 'static> JsonStream<T> {
+    /// Returns a stream of the values in the lines of `source`, of at most 64 KiB each.
+    pub fn new(source: impl ReadableStream) -> Self {
+        Self::with_decoder(source, JsonDecoder::new())
+    }
+}
+
+impl<D: Decoder> DecodedStream<D> {
+    /// An item is complete.
+    pub const DATA: Event<Self, D::Item> = Event::new("data", DATA);
+    /// The source came to its end, after all items.
+    pub const END: Event<Self, ()> = Event::new("end", 1);
+    /// The stream is over.
+    pub const CLOSE: Event<Self, ()> = Event::new("close", 2);
+    /// The source failed, or its bytes are not valid; `close` follows.
+    pub const ERROR: Event<Self, Error> = Event::new("error", 3).warn();
+
+    /// Returns a stream of the items that `decoder` finds in `source`.
+    ///
+    /// It is closed from the beginning if the source is not readable, or the thread is ending.
+    ///
+    /// # Examples
+    /// ```
+    /// use bytes::Bytes;
+    /// use uptick_emitter::Emitter;
+    /// use uptick_stream::decode::LineDecoder;
+    /// use uptick_stream::{DecodedStream, Error, ThroughStream};
+    ///
+    /// let input = ThroughStream::new();
+    /// let lines = DecodedStream::with_decoder(input, LineDecoder::new().max_length(4));
+    /// lines.on("error", |error: Error| assert!(error.to_string().contains("the limit is 4")));
+    /// lines.on("data", |line: Bytes| assert_eq!(line, "1234"));
+    /// input.write("1234\n12345\n");
+    /// assert!(!lines.is_open());
+    /// ```
+    pub fn with_decoder(source: impl ReadableStream, decoder: D) -> Self {
+        let source: Rc<dyn Source<Raw>> = Rc::new(ReadableSource::new(source));
+        let entry = Entry {
+            listeners: Listeners::new(),
+            source: Rc::clone(&source),
+            decoder: Some(Box::new(decoder)),
+            deliver: Self::deliver,
+            fail: Self::emit_error,
+            close: Self::emit_close,
+            input: Default::default(),
+            failure: None,
+            state: Default::default(),
+        };
+        let id = STREAMS.try_with(|streams| streams.borrow_mut().table.insert(entry));
+        let stream = DecodedStream::from_raw(Raw {
+            id: id.ok().flatten(),
+        });
+        if stream.raw.id.is_none() {
+            source.close();
+        } else if source.is_readable() {
+            source.listen(stream.raw);
+        } else {
+            stream.raw.close(false);
+        }
+        stream
+    }
+
+    fn from_raw(raw: Raw) -> Self {
+        DecodedStream {
+            raw,
+            decoder: PhantomData,
+        }
+    }
+
+    /// Stops `data` and `end` at once, until [`resume`](DecodedStream::resume).
+    pub fn pause(self) {
+        self.raw.pause();
+    }
+
+    /// Lets `data` and `end` come; without a `data` listener the items are discarded.
+    pub fn resume(self) {
+        self.raw.resume();
+    }
+
+    /// Whether `data` may still come.
+    pub fn is_readable(self) -> bool {
+        self.raw.is_readable()
+    }
+
+    /// Whether the stream is there: false once its `close` listeners have run.
+    pub fn is_open(self) -> bool {
+        self.raw.entry(|_| ()).is_some()
+    }
+
+    /// Closes the stream and its source at once. `close` listeners run before this returns.
+    pub fn close(self) {
+        self.raw.close(true);
+    }
+
+    /// Writes each item to `destination`, at the pace of that, and ends it at the end. Returns `destination`.
+    pub fn pipe_objects<Out: Clone + 'static>(
+        self,
+        destination: ObjectStream<D::Item, Out>,
+    ) -> ObjectStream<D::Item, Out> {
+        crate::object::pipe_from(
+            self,
+            crate::pipe::SourceParts {
+                data: Self::DATA,
+                end: Self::END,
+                close: Self::CLOSE,
+                is_readable: Self::is_readable,
+                pause: Self::pause,
+                resume: Self::resume,
+            },
+            destination,
+        )
+    }
+
+    fn emit_error(raw: Raw, error: Error) {
+        emit(&Self::from_raw(raw), Self::ERROR, error);
+    }
+
+    fn emit_close(raw: Raw) {
+        emit(&Self::from_raw(raw), Self::CLOSE, ());
+    }
+
+    /// Decodes and emits for as long as somebody wants items and there is input.
+    fn deliver(raw: Raw) {
+        let Some(mut decoder) = raw.entry(Entry::begin).flatten() else {
+            return;
+        };
+        let result = catch(|| match decoder.downcast_mut() {
+            Some(decoder) => Self::decode(raw, decoder),
+            None => Ok(()),
+        });
+        // A stream that has closed meanwhile drops the decoder.
+        raw.entry(|entry| {
+            entry.state.delivering = false;
+            entry.decoder = Some(decoder);
+        });
+        match result {
+            Ok(Ok(())) => raw.settle(),
+            Ok(Err(error)) => raw.fail(error),
+            Err(message) => raw.fail(Error::Panic {
+                message: message.into(),
+            }),
+        }
+    }
+
+    fn decode(raw: Raw, decoder: &mut D) -> Result<(), Error> {
+        let stream = Self::from_raw(raw);
+        while let Some(step) = raw.next_step() {
+            match step {
+                Step::Decode(mut input) => {
+                    while let Some(item) = decoder.decode(&mut input)? {
+                        emit(&stream, Self::DATA, item);
+                        if !raw.wants_data() {
+                            raw.entry(|entry| entry.put_back(input));
+                            return Ok(());
+                        }
+                    }
+                }
+                Step::Finish => match decoder.finish()? {
+                    Some(item) => {
+                        emit(&stream, Self::DATA, item);
+                    }
+                    None => {
+                        raw.entry(|entry| entry.state.finished = true);
+                    }
+                },
+                Step::End => {
+                    emit(&stream, Self::END, ());
+                    raw.close(false);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+const DATA: u8 = 0;
+
+#[derive(Default)]
+struct Streams {
+    table: Table<Entry>,
+    driver: Option<DriverId>,
+}
+
+thread_local! {
+    static STREAMS: RefCell<Streams> = RefCell::default();
+}
+
+/// A stream of any decoder.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Raw {
+    /// `None` when the thread had no room for it, or is ending.
+    id: Option<Id>,
+}
+
+impl Raw {
+    fn entry<R>(self, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+        let id = self.id?;
+        STREAMS
+            .try_with(|streams| streams.borrow_mut().table.get_mut(id).map(f))
+            .ok()?
+    }
+
+    fn source(self) -> Option<Rc<dyn Source<Raw>>> {
+        self.entry(|entry| Rc::clone(&entry.source))
+    }
+
+    fn wants_data(self) -> bool {
+        self.entry(|entry| entry.wants_data()) == Some(true) && !self.is_cut_off()
+    }
+
+    /// Whether the owner of the source has ended or closed it: nothing more is wanted of it.
+    fn is_cut_off(self) -> bool {
+        let source = self.entry(|entry| entry.sending_source()).flatten();
+        source.is_some_and(|source| !source.is_readable())
+    }
+
+    fn next_step(self) -> Option<Step> {
+        if self.is_cut_off() {
+            self.entry(|entry| entry.input.clear());
+            return None;
+        }
+        self.entry(Entry::next_step).flatten()
+    }
+
+    fn deliver(self) {
+        if let Some(deliver) = self.entry(|entry| entry.deliver) {
+            deliver(self);
+        }
+    }
+
+    fn pause(self) {
+        let source = self.entry(|entry| {
+            entry.state.paused = true;
+            entry.state.flowing = false;
+            entry.state.source_paused = true;
+            Rc::clone(&entry.source)
+        });
+        if let Some(source) = source {
+            source.pause();
+        }
+    }
+
+    fn resume(self) {
+        self.entry(|entry| {
+            entry.state.paused = false;
+            entry.state.flowing = true;
+        });
+        self.demand();
+    }
+
+    /// Somebody wants items: has those that are held delivered in the next iteration, and the source resumed behind them.
+    fn demand(self) {
+        let Some(source) = self.source() else { return };
+        source.forward(self);
+        if self.entry(|entry| entry.is_idle()) == Some(true) {
+            return source.resume();
+        }
+        let Some(id) = self.id else { return };
+        if self.entry(|entry| std::mem::replace(&mut entry.state.scheduled, true)) == Some(false) {
+            let token = STREAMS.try_with(|streams| {
+                let driver = &mut streams.borrow_mut().driver;
+                id.token(*driver.get_or_insert_with(|| driver::register(&DecodedDriver)))
+            });
+            if let Ok(token) = token {
+                driver::ready_later(token, Readiness::NONE);
+            }
+        }
+    }
+
+    /// Resumes the source if all it sent is decoded, or fails if it has failed.
+    fn settle(self) {
+        let Some((source, failure)) = self.entry(Entry::settle).flatten() else {
+            return;
+        };
+        match failure {
+            Some(error) => self.fail(error),
+            None => source.resume(),
+        }
+    }
+
+    fn is_readable(self) -> bool {
+        let readable = self.entry(|entry| {
+            let state = &entry.state;
+            let source = (!state.source_ended).then(|| Rc::clone(&entry.source));
+            (!state.ended && !state.closing).then_some(source)
+        });
+        match readable {
+            Some(Some(Some(source))) => source.is_readable(),
+            Some(Some(None)) => true,
+            _ => false,
+        }
+    }
+
+    /// Emits `error`, then closes.
+    fn fail(self, error: Error) {
+        let Some((false, fail)) = self.entry(|entry| (entry.state.closing, entry.fail)) else {
+            return;
+        };
+        if let Err(message) = catch(|| fail(self, error)) {
+            tracing::error!("a callback panicked as its stream failed: {message}");
+        }
+        // A source that is ending still sends what was written to it.
+        let reads_on = self.source().is_some_and(|source| source.is_readable());
+        self.close(reads_on);
+    }
+
+    fn close(self, with_source: bool) {
+        let closes = self.entry(|entry| {
+            let begins = !std::mem::replace(&mut entry.state.closing, true);
+            begins.then(|| (Rc::clone(&entry.source), entry.close))
+        });
+        let Some(Some((source, close))) = closes else {
+            return;
+        };
+        if with_source {
+            source.close();
+        } else {
+            source.detach();
+        }
+        if let Err(message) = catch(|| close(self)) {
+            tracing::error!("a callback panicked as its stream closed: {message}");
+        }
+        let id = self.id;
+        let entry = STREAMS.try_with(|streams| streams.borrow_mut().table.remove(id?));
+        if let Err(message) = catch(|| drop((entry, source))) {
+            tracing::error!("a callback panicked as its stream closed: {message}");
+        }
+    }
+}
+
+impl Reader for Raw {
+    fn data(self, chunk: Bytes) {
+        let wanted = self.entry(|entry| {
+            entry.input.push_back(chunk);
+            let wanted = entry.wants_data();
+            entry.state.source_paused |= !wanted;
+            (wanted, Rc::clone(&entry.source))
+        });
+        match wanted {
+            Some((true, _)) => self.deliver(),
+            Some((false, source)) => source.pause(),
+            None => {}
+        }
+    }
+
+    fn ended(self) {
+        self.entry(|entry| entry.state.source_ended = true);
+        self.deliver();
+    }
+
+    fn failed(self, error: Error) {
+        self.entry(|entry| entry.failure = Some(error));
+        self.deliver();
+    }
+
+    fn closed(self) {
+        let waits = self.entry(|entry| entry.state.source_ended || entry.failure.is_some());
+        if waits == Some(false) {
+            self.close(false);
+        }
+    }
+}
+
+struct DecodedDriver;
+
+impl DecodedDriver {
+    fn find(token: Token) -> Option<Raw> {
+        let found = STREAMS.try_with(|streams| streams.borrow().table.find(token));
+        found.ok()?.map(|id| Raw { id: Some(id) })
+    }
+}
+
+impl Driver for DecodedDriver {
+    fn ready(&self, token: Token, _: Readiness) {
+        if let Some(stream) = Self::find(token) {
+            stream.entry(|entry| entry.state.scheduled = false);
+            stream.deliver();
+        }
+    }
+
+    fn panicked(&self, token: Token, message: &str) {
+        if let Some(stream) = Self::find(token) {
+            stream.fail(Error::Panic {
+                message: message.into(),
+            });
+        }
+    }
+}
