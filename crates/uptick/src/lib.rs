@@ -71,12 +71,16 @@ pub mod prelude {
     pub use uptick_datagram::DatagramSocket;
     pub use uptick_emitter::{Emitter, EventEmitter};
     pub use uptick_event_loop::Timer;
+    #[cfg(feature = "cookies")]
+    pub use uptick_http::Cookie;
+    #[cfg(feature = "files")]
+    pub use uptick_http::StaticFiles;
     #[cfg(feature = "http")]
     pub use uptick_http::router::Group;
     #[cfg(feature = "http")]
     pub use uptick_http::{
-        Cookie, EventStream, HttpError, HttpServer, IntoResponse, Method, Next, Reply, Request,
-        Responder, Response, ServerEvent, StaticFiles, StatusCode,
+        EventStream, HttpError, HttpServer, IntoResponse, Method, Next, Reply, Request, Responder,
+        Response, ServerEvent, StatusCode,
     };
     pub use uptick_socket::{
         Bytes, ConnectTarget, Connection, Connector, ConnectorInterface, Error, LimitingServer,
