@@ -266,6 +266,7 @@ impl WebSocketConnector {
             }),
             protocol: agreed.protocol.map(String::into_boxed_str),
             deflation: agreed.deflate.as_ref().map(Deflation::of_client),
+            slot: None,
         };
         let ws = open(opening).ok_or(Error::Ended { url: url.shown })?;
         // Who awaits a task that awaits this gets it an iteration later.

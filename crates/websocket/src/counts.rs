@@ -1,9 +1,12 @@
 //! Counts of the WebSockets of a server.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use uptick_event_loop::Histogram;
+use uptick_rate_limit::Client;
 
 /// Counts of the WebSockets of a server. All but [`open`](WebSocketStats::open) only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +30,43 @@ pub(crate) struct SocketCounts {
     opened: Cell<u64>,
     dropped: Cell<u64>,
     ping_time: RefCell<Histogram>,
+    /// The WebSockets of each client, of routes that limit them.
+    clients: RefCell<HashMap<Client, usize>>,
+}
+
+/// One of the WebSockets of a client, which counts until this is dropped.
+#[derive(Debug)]
+pub(crate) struct ClientSlot {
+    counts: Rc<SocketCounts>,
+    client: Client,
+}
+
+impl ClientSlot {
+    /// Counts a WebSocket of a client; `None` if it has as many as it may.
+    pub(crate) fn take(counts: &Rc<SocketCounts>, client: Client, limit: usize) -> Option<Self> {
+        let mut clients = counts.clients.borrow_mut();
+        let open = clients.get(&client).copied().unwrap_or(0);
+        if open >= limit {
+            return None;
+        }
+        clients.insert(client, open + 1);
+        Some(ClientSlot {
+            counts: Rc::clone(counts),
+            client,
+        })
+    }
+}
+
+impl Drop for ClientSlot {
+    fn drop(&mut self) {
+        let mut clients = self.counts.clients.borrow_mut();
+        if let Some(open) = clients.get_mut(&self.client) {
+            *open -= 1;
+            if *open == 0 {
+                clients.remove(&self.client);
+            }
+        }
+    }
 }
 
 impl SocketCounts {

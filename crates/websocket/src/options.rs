@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::protocol::Limits;
+use crate::rate::{RatePolicy, Rates};
 use crate::{Compression, Origins};
 
 /// What becomes of a message for a peer that does not read as fast as it is sent to.
@@ -42,6 +43,8 @@ pub struct WebSocketOptions {
     pub(crate) close_timeout: Duration,
     pub(crate) max_lifetime: Option<Duration>,
     pub(crate) max_topics: usize,
+    pub(crate) max_per_client: Option<usize>,
+    pub(crate) rates: Rates,
     pub(crate) origins: Origins,
     pub(crate) protocols: Vec<String>,
     pub(crate) compression: Compression,
@@ -58,6 +61,8 @@ impl Default for WebSocketOptions {
             close_timeout: Duration::from_secs(5),
             max_lifetime: None,
             max_topics: 1024,
+            max_per_client: None,
+            rates: Rates::default(),
             origins: Origins::OwnHost,
             protocols: Vec::new(),
             compression: Compression::Off,
@@ -144,6 +149,64 @@ impl WebSocketOptions {
     #[must_use]
     pub fn max_topics(mut self, count: usize) -> Self {
         self.max_topics = count;
+        self
+    }
+
+    /// Sets how many WebSockets of one client may be open on the server; `None` switches the limit off. A request beyond it is answered with
+    /// 429, without a call of the gate; one whose gate has not decided yet counts. Default: `None`.
+    ///
+    /// A client is one IPv4 address, or one IPv6 network of 64 bits, of [`Request::client`](uptick_http::Request::client): behind a
+    /// proxy, set [`HttpServer::trusted_proxies`](uptick_http::HttpServer::trusted_proxies), or all clients are one. Many people may
+    /// share an address. Clients without one, as on a Unix socket, are not limited. WebSockets of routes without this limit do not count.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_http::{HttpServer, Request};
+    /// use uptick_websocket::{Accept, WebSocket, WebSocketOptions, WebSocketRoutes};
+    ///
+    /// let options = WebSocketOptions::new().max_per_client(20);
+    /// HttpServer::new().websocket_with("/chat", options, |_: Request| {
+    ///     Accept::new(|ws: WebSocket| drop(ws.send("Welcome!")))
+    /// });
+    /// ```
+    #[must_use]
+    pub fn max_per_client(mut self, limit: impl Into<Option<usize>>) -> Self {
+        self.max_per_client = limit.into();
+        self
+    }
+
+    /// Sets how many messages a peer may send per second, pings and pongs included; `None` switches the limit off, and 0 counts as 1. After a
+    /// pause of a second, it may send so many at once. [`rate_policy`](Self::rate_policy) is applied to more. Default: `None`.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_websocket::{RatePolicy, WebSocketOptions};
+    ///
+    /// let options = WebSocketOptions::new()
+    ///     .message_rate(50)
+    ///     .byte_rate(256 * 1024)
+    ///     .rate_policy(RatePolicy::Pause);
+    /// # let _ = options;
+    /// ```
+    #[must_use]
+    pub fn message_rate(mut self, per_second: impl Into<Option<u32>>) -> Self {
+        self.rates.messages = per_second.into().map_or(0, |count| count.max(1));
+        self
+    }
+
+    /// Sets how many bytes of messages a peer may send per second; `None` switches the limit off, and 0 counts as 1. A longer message is
+    /// delivered if the peer has kept the rate before it, and is paid for with the seconds after it. Default: `None`.
+    #[must_use]
+    pub fn byte_rate(mut self, per_second: impl Into<Option<u64>>) -> Self {
+        self.rates.bytes = per_second.into().map_or(0, |bytes| bytes.max(1));
+        self
+    }
+
+    /// Sets the action when a peer sends more than [`message_rate`](Self::message_rate) or [`byte_rate`](Self::byte_rate) allows.
+    /// Default: [`RatePolicy::Close`].
+    #[must_use]
+    pub fn rate_policy(mut self, policy: RatePolicy) -> Self {
+        self.rates.policy = policy;
         self
     }
 

@@ -7,7 +7,9 @@ use uptick_http::{
     HeaderName, HeaderValue, HttpError, HttpServer, IntoResponse, Reply, Request, Response,
     StatusCode,
 };
+use uptick_rate_limit::Client;
 
+use crate::counts::ClientSlot;
 use crate::gate::{Accept, Decision, IntoDecision};
 use crate::message::Payload;
 use crate::protocol::Role;
@@ -176,13 +178,19 @@ pub fn upgrade_with(
             .unwrap_or_default(),
     });
     match check(req, &route) {
-        Ok(offer) => opened(offer, route, Accept::new(open)),
+        Ok(admission) => opened(admission, route, Accept::new(open)),
         Err(response) => response,
     }
 }
 
-/// Whether a request may be followed by a WebSocket; otherwise the answer to it.
-pub(crate) fn check(req: &Request, route: &Route) -> Result<Offer, Response> {
+/// A request that may be followed by a WebSocket.
+pub(crate) struct Admission {
+    offer: Offer,
+    slot: Option<ClientSlot>,
+}
+
+/// Checks whether a request may be followed by a WebSocket; otherwise returns the response to it.
+pub(crate) fn check(req: &Request, route: &Route) -> Result<Admission, Response> {
     let offer = server::check(req.head()).map_err(|refusal| {
         let mut error = HttpError::new(refusal.status(), refusal.reason());
         for (name, value) in refusal.fields() {
@@ -208,7 +216,31 @@ pub(crate) fn check(req: &Request, route: &Route) -> Result<Offer, Response> {
         );
         return Err(error.into());
     }
-    Ok(offer)
+    Ok(Admission {
+        offer,
+        slot: slot_of_client(req, route)?,
+    })
+}
+
+/// Counts the request among the WebSockets of its client, if the route limits them.
+fn slot_of_client(req: &Request, route: &Route) -> Result<Option<ClientSlot>, Response> {
+    let (Some(limit), Some(counts)) = (route.options.max_per_client, &route.counts) else {
+        return Ok(None);
+    };
+    let Some(ip) = req.client() else {
+        return Ok(None);
+    };
+    match ClientSlot::take(counts, Client::from(ip), limit) {
+        Some(slot) => Ok(Some(slot)),
+        None => {
+            tracing::debug!(client = %ip, limit, "a client has too many WebSockets open");
+            let error = HttpError::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many WebSockets of this client are open",
+            );
+            Err(error.into())
+        }
+    }
 }
 
 /// The page that a request comes from. One that is no text is that of nobody.
@@ -221,28 +253,33 @@ fn answer<R, M>(req: Request, route: &Rc<Route>, gate: impl Fn(Request) -> R) ->
 where
     R: IntoDecision<M>,
 {
-    let offer = match check(&req, route) {
-        Ok(offer) => offer,
+    let admission = match check(&req, route) {
+        Ok(admission) => admission,
         Err(response) => return Reply::Ready(response),
     };
     let route = Rc::clone(route);
     match gate(req).into_decision() {
-        Decision::Now(verdict) => Reply::Ready(verdict_of(*verdict, offer, route)),
+        Decision::Now(verdict) => Reply::Ready(verdict_of(*verdict, admission, route)),
         Decision::Later(future) => Reply::Later(Box::pin(async move {
-            Some(verdict_of(future.await, offer, route))
+            Some(verdict_of(future.await, admission, route))
         })),
     }
 }
 
-fn verdict_of(verdict: Result<Accept, Response>, offer: Offer, route: Rc<Route>) -> Response {
+fn verdict_of(
+    verdict: Result<Accept, Response>,
+    admission: Admission,
+    route: Rc<Route>,
+) -> Response {
     match verdict {
-        Ok(accept) => opened(offer, route, accept),
+        Ok(accept) => opened(admission, route, accept),
         Err(response) => response,
     }
 }
 
 /// The answer that opens a WebSocket.
-pub(crate) fn opened(offer: Offer, route: Rc<Route>, accept: Accept) -> Response {
+pub(crate) fn opened(admission: Admission, route: Rc<Route>, accept: Accept) -> Response {
+    let Admission { offer, slot } = admission;
     let Accept {
         open: on_open,
         protocol,
@@ -273,6 +310,7 @@ pub(crate) fn opened(offer: Offer, route: Rc<Route>, accept: Accept) -> Response
                 route,
                 protocol,
                 deflation,
+                slot,
             };
             if let Some(ws) = open(opening) {
                 on_open(ws);

@@ -48,7 +48,7 @@ impl Upgrader {
     /// not allowed, or during a shutdown.
     pub fn upgrade(&self, req: &Request, accept: Accept) -> Response {
         match check(req, &self.route) {
-            Ok(offer) => opened(offer, Rc::clone(&self.route), accept),
+            Ok(admission) => opened(admission, Rc::clone(&self.route), accept),
             Err(response) => response,
         }
     }

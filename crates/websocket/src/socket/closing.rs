@@ -28,7 +28,7 @@ impl WebSocketSession {
         self.send_close(has_code.then_some(&frame));
         self.arm();
         // The answer has to be read.
-        self.resume();
+        self.resume_for_close();
     }
 
     /// Closes the connection at once. In `close` it does nothing: what was written before is still sent.

@@ -1,9 +1,12 @@
-//! Pausing and resuming.
+//! Pausing and resuming, by the program and by the rate of the peer.
 
-use uptick_event_loop::Readiness;
+use std::time::Duration;
+
 use uptick_event_loop::driver::{self, Timestamp};
+use uptick_event_loop::{Readiness, add_timer};
 
-use super::state::{Flags, Reading, WebSocketSession};
+use super::handle::WebSocket;
+use super::state::{Flags, Reading, WebSocketSession, session};
 
 impl WebSocketSession {
     pub(super) fn pause(&self) {
@@ -15,10 +18,44 @@ impl WebSocketSession {
     }
 
     pub(super) fn resume(&self) {
-        if !self.has(Flags::PAUSED) {
+        self.end_pause(Flags::PAUSED);
+    }
+
+    /// Reads on, whatever the reason of a pause, for the answer to a close.
+    pub(super) fn resume_for_close(&self) {
+        self.end_pause(Flags::STOPPED);
+    }
+
+    /// Pauses reading if the peer has used up its rate, until it may send again.
+    pub(super) fn throttle(&self, now: Duration) {
+        let rates = &self.route.options.rates;
+        let wait = self.with_rare(|rare| {
+            let exhausted = rare.rate.exhausted(rates, now).is_some();
+            exhausted.then(|| rare.rate.wait(rates, now))
+        });
+        let Some(wait) = wait.filter(|_| !self.has(Flags::THROTTLED)) else {
+            return;
+        };
+        self.insert(Flags::THROTTLED);
+        self.channel.pause();
+        let ws = WebSocket::of(self.channel);
+        let timer = add_timer(wait, move || {
+            if let Some(session) = session(ws) {
+                session.end_pause(Flags::THROTTLED);
+            }
+        });
+        self.with_rare(|rare| rare.rate.timer = Some(timer));
+    }
+
+    /// Ends a pause for these reasons, and reads on unless there is another.
+    fn end_pause(&self, reasons: Flags) {
+        if !self.has(reasons) {
             return;
         }
-        self.remove(Flags::PAUSED);
+        self.remove(reasons);
+        if self.has(Flags::STOPPED) {
+            return;
+        }
         self.seen.set(Timestamp::now());
         // What waits here comes before what is still to be read, which may be the end. Inside of a listener, it goes on after that.
         if self.reading.replace(Reading::Delivering) != Reading::Delivering

@@ -7,12 +7,14 @@
 use bytes::BytesMut;
 use uptick_emitter::emit;
 use uptick_event_loop::driver::Timestamp;
+use uptick_event_loop::elapsed;
 
 use super::handle::WebSocket;
 use super::state::{Flags, Phase, Reading, WebSocketSession};
 use crate::compression;
 use crate::message::Message;
-use crate::protocol::{Decoder, Event};
+use crate::protocol::{CloseCode, Decoder, Event};
+use crate::rate::RatePolicy;
 
 impl WebSocketSession {
     #[inline]
@@ -22,7 +24,9 @@ impl WebSocketSession {
             self.remove(Flags::PINGED);
         }
         while let Some(message) = self.whole_message(bytes) {
-            self.emit_message(message);
+            if self.admits(message.len()) {
+                self.emit_message(message);
+            }
             if bytes.is_empty() {
                 return;
             }
@@ -34,11 +38,44 @@ impl WebSocketSession {
     #[inline]
     fn whole_message(&self, bytes: &mut BytesMut) -> Option<Message> {
         let direct =
-            self.is_open() && self.reading.get() == Reading::Direct && !self.has(Flags::PAUSED);
+            self.is_open() && self.reading.get() == Reading::Direct && !self.has(Flags::STOPPED);
         let limits = &self.route.options.limits;
         direct
             .then(|| Decoder::whole_message(self.role(), bytes, limits))
             .flatten()
+    }
+
+    /// Returns whether a message of so many bytes may be delivered, by the rate of the peer.
+    #[inline]
+    fn admits(&self, bytes: usize) -> bool {
+        !self.route.options.rates.is_on() || self.charge(bytes)
+    }
+
+    /// Charges a message to the rate of the peer, and applies the policy. Returns whether the message may be delivered.
+    #[inline(never)]
+    fn charge(&self, bytes: usize) -> bool {
+        // What follows a close is dropped, but for the answer to it.
+        if !self.is_open() {
+            return true;
+        }
+        let rates = &self.route.options.rates;
+        let now = elapsed();
+        let exhausted = self.with_rare(|rare| {
+            let exhausted = rare.rate.exhausted(rates, now);
+            rare.rate.charge(rates, bytes, now);
+            exhausted
+        });
+        match (rates.policy, exhausted) {
+            (RatePolicy::Close, None) => true,
+            (RatePolicy::Close, Some(reason)) => {
+                self.close(CloseCode::POLICY, reason);
+                false
+            }
+            (RatePolicy::Pause, _) => {
+                self.throttle(now);
+                true
+            }
+        }
     }
 
     /// Delivers what is not a whole message, by way of a decoder.
@@ -65,12 +102,22 @@ impl WebSocketSession {
         self.reading.set(Reading::Delivering);
         while let Some(event) = self.next_event() {
             match event {
-                Event::Message(message) => self.emit_message(message),
+                Event::Message(message) => {
+                    if self.admits(message.len()) {
+                        self.emit_message(message);
+                    }
+                }
                 Event::Ping(payload) => {
+                    if !self.admits(payload.len()) {
+                        continue;
+                    }
                     self.pong(&payload);
                     emit(self, WebSocket::PING, payload);
                 }
                 Event::Pong(payload) => {
+                    if !self.admits(payload.len()) {
+                        continue;
+                    }
                     self.measure_pong(&payload);
                     emit(self, WebSocket::PONG, payload);
                 }
@@ -85,7 +132,7 @@ impl WebSocketSession {
         self.with(|parts| {
             let limits = &self.route.options.limits;
             while !self.is_over()
-                && !self.has(Flags::PAUSED)
+                && !self.has(Flags::STOPPED)
                 && let Some(decoder) = parts.decoder.as_mut().filter(|all| all.buffered() > 0)
             {
                 let event = if self.has(Flags::DEFLATE) {

@@ -12,7 +12,7 @@ use super::sending::SOFT_LIMIT;
 use super::state::{Flags, Rare, Route, WebSocketSession, session};
 use super::timeouts::{Over, SocketDriver};
 use crate::compression::Deflation;
-use crate::counts::SocketCounts;
+use crate::counts::{ClientSlot, SocketCounts};
 use crate::error::Error;
 use crate::protocol::{CloseCode, Role};
 
@@ -26,6 +26,8 @@ pub(crate) struct Opening {
     pub(crate) route: Rc<Route>,
     pub(crate) protocol: Option<Box<str>>,
     pub(crate) deflation: Option<Deflation>,
+    /// Counts the WebSocket among those of its client.
+    pub(crate) slot: Option<ClientSlot>,
 }
 
 /// Makes a WebSocket of a channel whose handshake is done; `None` if the channel is gone.
@@ -42,6 +44,7 @@ pub(crate) fn open(opening: Opening) -> Option<WebSocket> {
     let rare = Rare {
         protocol: opening.protocol,
         deflation: opening.deflation,
+        slot: opening.slot,
         until: lifetime.map(|limit| Timestamp::of_call().after(limit)),
         ..Rare::default()
     };

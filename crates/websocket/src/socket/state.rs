@@ -16,10 +16,11 @@ use super::handle::WebSocket;
 use super::handler::WebSocketHandler;
 use super::waiting::WaitingFrames;
 use crate::compression::Deflation;
-use crate::counts::SocketCounts;
+use crate::counts::{ClientSlot, SocketCounts};
 use crate::message::Message;
 use crate::options::WebSocketOptions;
 use crate::protocol::{CloseFrame, Decoder, Role};
+use crate::rate::RateState;
 use crate::topics::hub::Hub;
 
 /// The options and the topics that the WebSockets of a route share.
@@ -72,6 +73,10 @@ pub(super) struct Rare {
     pub(super) closed: Option<CloseFrame>,
     /// The end of the maximum lifetime.
     pub(super) until: Option<Timestamp>,
+    /// Counts the WebSocket among those of its client.
+    pub(super) slot: Option<ClientSlot>,
+    /// What the peer has used of its rates.
+    pub(super) rate: RateState,
 }
 
 /// The phase of a WebSocket's life.
@@ -114,6 +119,10 @@ impl Flags {
     pub(super) const PAUSED: Flags = Flags(1 << 5);
     /// There is a handler.
     pub(super) const HANDLER: Flags = Flags(1 << 6);
+    /// Reading is paused until the peer has kept its rate.
+    pub(super) const THROTTLED: Flags = Flags(1 << 7);
+    /// Reading is paused, for whatever reason.
+    pub(super) const STOPPED: Flags = Flags::PAUSED.or(Flags::THROTTLED);
 
     #[inline]
     pub(super) const fn or(self, other: Flags) -> Flags {
@@ -153,7 +162,10 @@ impl WebSocketSession {
         if rare.deflation.is_some() {
             flags = flags.or(Flags::DEFLATE);
         }
-        let is_needed = rare.protocol.is_some() || rare.deflation.is_some() || rare.until.is_some();
+        let is_needed = rare.protocol.is_some()
+            || rare.deflation.is_some()
+            || rare.until.is_some()
+            || rare.slot.is_some();
         let parts = Parts {
             rare: is_needed.then(|| Box::new(rare)),
             ..Parts::default()

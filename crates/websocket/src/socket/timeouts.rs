@@ -44,7 +44,7 @@ impl WebSocketSession {
         let closing = self.phase.get() == Phase::Closing;
         // While reading is paused, nothing can come. A close that has not reached the peer yet cannot be answered; a peer that takes
         // nothing is the connection's to end.
-        if self.has(Flags::PAUSED) || closing && self.channel.is_sending() {
+        if self.has(Flags::STOPPED) || closing && self.channel.is_sending() {
             self.seen.set(Timestamp::now());
         }
         let due = self.due()?;

@@ -6,6 +6,7 @@ mod support;
 
 mod adapters;
 mod browsers;
+mod clients;
 mod closing;
 mod crowd;
 mod draining;
@@ -16,5 +17,6 @@ mod messages;
 mod origins;
 mod panics;
 mod pings;
+mod rates;
 mod reentrance;
 mod topics;
