@@ -24,9 +24,9 @@ fn serve(options: &[&str]) -> (Program, String) {
 fn fragments(count: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mask = Some([1, 2, 3, 4]);
-    frame::append(&mut bytes, Opcode::Text, Flags::NONE, mask, b"");
+    frame::append(&mut bytes, Opcode::Text, Flags::empty(), mask, b"");
     for _ in 2..count {
-        frame::append(&mut bytes, Opcode::Continuation, Flags::NONE, mask, b"x");
+        frame::append(&mut bytes, Opcode::Continuation, Flags::empty(), mask, b"x");
     }
     frame::append(&mut bytes, Opcode::Continuation, Flags::FIN, mask, b"");
     bytes
@@ -76,12 +76,18 @@ fn four_mib_in_fragments_of_64_bytes_and_an_empty_one_are_a_message() {
     let mask = Some([1, 2, 3, 4]);
     let count = 4 * 1024 * 1024 / 64;
     let mut bytes = Vec::new();
-    frame::append(&mut bytes, Opcode::Binary, Flags::NONE, mask, &[b'*'; 64]);
+    frame::append(
+        &mut bytes,
+        Opcode::Binary,
+        Flags::empty(),
+        mask,
+        &[b'*'; 64],
+    );
     for _ in 1..count {
         frame::append(
             &mut bytes,
             Opcode::Continuation,
-            Flags::NONE,
+            Flags::empty(),
             mask,
             &[b'*'; 64],
         );
@@ -95,7 +101,7 @@ fn four_mib_in_fragments_of_64_bytes_and_an_empty_one_are_a_message() {
 fn control_frames_between_fragments_are_answered_at_once() {
     let (_server, uri) = serve(&[]);
     let mut ws = WebSocket::open(&uri, "/ws", &[]);
-    ws.frame(Opcode::Text, Flags::NONE, b"hel");
+    ws.frame(Opcode::Text, Flags::empty(), b"hel");
     ws.frame(Opcode::Ping, Flags::FIN, b"here?");
     assert_eq!(ws.event(), Event::Pong("here?".into()));
     ws.frame(Opcode::Pong, Flags::FIN, b"unasked");

@@ -379,7 +379,7 @@ impl Raw {
                 id.token(*driver.get_or_insert_with(|| driver::register(&DecodedDriver)))
             });
             if let Ok(token) = token {
-                driver::ready_later(token, Readiness::NONE);
+                driver::ready_later(token, Readiness::empty());
             }
         }
     }

@@ -481,7 +481,7 @@ impl<In: 'static, Out: Clone + 'static> ObjectStream<In, Out> {
             id.token(*driver.get_or_insert_with(|| driver::register(&ObjectDriver)))
         });
         if let Ok(token) = token {
-            driver::ready_later(token, Readiness::NONE);
+            driver::ready_later(token, Readiness::empty());
         }
     }
 }

@@ -492,7 +492,7 @@ impl ThroughStream {
             id.token(*driver.get_or_insert_with(|| driver::register(&ThroughDriver)))
         });
         if let Ok(token) = token {
-            driver::ready_later(token, Readiness::NONE);
+            driver::ready_later(token, Readiness::empty());
         }
     }
 }

@@ -212,24 +212,24 @@ impl Poller for MioPoller {
 
 #[inline]
 fn readiness(event: &mio::event::Event) -> Readiness {
-    let mut readiness = Readiness::NONE;
+    let mut readiness = Readiness::empty();
     if event.is_readable() {
-        readiness = readiness.with(Readiness::READABLE);
+        readiness |= Readiness::READABLE;
     }
     if event.is_writable() {
-        readiness = readiness.with(Readiness::WRITABLE);
+        readiness |= Readiness::WRITABLE;
     }
     if event.is_read_closed() {
-        readiness = readiness.with(Readiness::READ_CLOSED);
+        readiness |= Readiness::READ_CLOSED;
     }
     if event.is_write_closed() {
-        readiness = readiness.with(Readiness::WRITE_CLOSED);
+        readiness |= Readiness::WRITE_CLOSED;
     }
     if event.is_error() {
-        readiness = readiness.with(Readiness::ERROR);
+        readiness |= Readiness::ERROR;
     }
     if event.is_priority() {
-        readiness = readiness.with(Readiness::PRIORITY);
+        readiness |= Readiness::PRIORITY;
     }
     readiness
 }

@@ -125,94 +125,80 @@ pub enum Trigger {
     Exclusive,
 }
 
-/// What a descriptor is ready for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Readiness(u8);
+bitflags::bitflags! {
+    /// The conditions that a descriptor is ready for.
+    #[derive(Clone, Copy, Default, PartialEq, Eq)]
+    pub struct Readiness: u8 {
+        /// There is something to read.
+        const READABLE = 1 << 0;
+        /// There is room to write.
+        const WRITABLE = 1 << 1;
+        /// The peer has ended its side, or both are gone.
+        const READ_CLOSED = 1 << 2;
+        /// Writing is over, by a reset as a rule.
+        const WRITE_CLOSED = 1 << 3;
+        /// The descriptor has an error to report.
+        const ERROR = 1 << 4;
+        /// TCP urgent data, or other out-of-band data: one read may stop in front of it, and not return all there is. Reported
+        /// for edge-triggered watches, on Linux.
+        const PRIORITY = 1 << 5;
+    }
+}
 
 impl Readiness {
-    /// Nothing.
-    pub const NONE: Readiness = Readiness(0);
-    /// There is something to read.
-    pub const READABLE: Readiness = Readiness(1);
-    /// There is room to write.
-    pub const WRITABLE: Readiness = Readiness(2);
-    /// The peer has ended its side, or both are gone.
-    pub const READ_CLOSED: Readiness = Readiness(4);
-    /// Writing is over, by a reset as a rule.
-    pub const WRITE_CLOSED: Readiness = Readiness(8);
-    /// The descriptor has an error to report.
-    pub const ERROR: Readiness = Readiness(16);
-    /// TCP urgent data, or other out-of-band data: one read may stop in front of it, and not return all there is. Reported
-    /// for edge-triggered watches, on Linux.
-    pub const PRIORITY: Readiness = Readiness(32);
-
-    /// This readiness and that.
-    #[must_use]
-    pub const fn with(self, other: Readiness) -> Readiness {
-        Readiness(self.0 | other.0)
-    }
-
     /// Whether there is something to read: bytes, the end or an error.
     #[inline]
     pub const fn is_readable(self) -> bool {
-        self.0 & (Self::READABLE.0 | Self::READ_CLOSED.0 | Self::ERROR.0 | Self::PRIORITY.0) != 0
+        self.intersects(
+            Self::READABLE
+                .union(Self::READ_CLOSED)
+                .union(Self::ERROR)
+                .union(Self::PRIORITY),
+        )
     }
 
     /// Whether a write would tell something: room, or an error.
     #[inline]
     pub const fn is_writable(self) -> bool {
-        self.0 & (Self::WRITABLE.0 | Self::WRITE_CLOSED.0 | Self::ERROR.0) != 0
+        self.intersects(Self::WRITABLE.union(Self::WRITE_CLOSED).union(Self::ERROR))
     }
 
     /// Whether the peer has ended its side, or both are gone.
     #[inline]
     pub const fn is_read_closed(self) -> bool {
-        self.0 & (Self::READ_CLOSED.0 | Self::ERROR.0) != 0
+        self.intersects(Self::READ_CLOSED.union(Self::ERROR))
     }
 
     /// Whether writing is over.
     #[inline]
     pub const fn is_write_closed(self) -> bool {
-        self.0 & (Self::WRITE_CLOSED.0 | Self::ERROR.0) != 0
+        self.intersects(Self::WRITE_CLOSED.union(Self::ERROR))
     }
 
     /// Whether a read may return less than there is, also with room left: because of urgent data, or because the end or an
     /// error is behind the bytes.
     #[inline]
     pub const fn splits_reads(self) -> bool {
-        self.0 & (Self::READ_CLOSED.0 | Self::ERROR.0 | Self::PRIORITY.0) != 0
+        self.intersects(Self::READ_CLOSED.union(Self::ERROR).union(Self::PRIORITY))
     }
 
     /// Whether there is urgent data.
     #[inline]
     pub const fn is_priority(self) -> bool {
-        self.0 & Self::PRIORITY.0 != 0
+        self.intersects(Self::PRIORITY)
     }
 
     /// Whether the descriptor has an error to report.
     #[inline]
     pub const fn is_error(self) -> bool {
-        self.0 & Self::ERROR.0 != 0
+        self.intersects(Self::ERROR)
     }
 }
 
 impl fmt::Debug for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [
-            (Self::READABLE, "readable"),
-            (Self::WRITABLE, "writable"),
-            (Self::READ_CLOSED, "read closed"),
-            (Self::WRITE_CLOSED, "write closed"),
-            (Self::ERROR, "error"),
-            (Self::PRIORITY, "priority"),
-        ];
-        f.debug_set()
-            .entries(
-                names
-                    .iter()
-                    .filter(|(bit, _)| self.0 & bit.0 != 0)
-                    .map(|(_, name)| name),
-            )
-            .finish()
+        let names = self.iter_names().map(|(name, _)| name);
+        let names = names.map(|name| name.to_ascii_lowercase().replace('_', " "));
+        f.debug_set().entries(names).finish()
     }
 }

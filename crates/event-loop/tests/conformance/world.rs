@@ -116,7 +116,7 @@ impl Drop for Dropped {
 
 pub(crate) const READABLE: Readiness = Readiness::READABLE;
 pub(crate) const WRITABLE: Readiness = Readiness::WRITABLE;
-pub(crate) const BOTH: Readiness = Readiness::READABLE.with(Readiness::WRITABLE);
+pub(crate) const BOTH: Readiness = Readiness::READABLE.union(Readiness::WRITABLE);
 
 pub(crate) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)

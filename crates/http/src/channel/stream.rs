@@ -326,7 +326,7 @@ impl VirtualStream {
 
     fn advance_later(&self) {
         if let Some(token) = self.token() {
-            driver::ready_later(token, Readiness::NONE);
+            driver::ready_later(token, Readiness::empty());
         }
     }
 

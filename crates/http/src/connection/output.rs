@@ -44,10 +44,10 @@ impl Outlet for Visit<Connection> {
 
 /// States in which a response is not a usual one.
 const UNUSUAL: Flags = Flags::CLOSING
-    .or(Flags::DRAINING)
-    .or(Flags::HALF_OPEN)
-    .or(Flags::LAST)
-    .or(Flags::PEER_ENDED);
+    .union(Flags::DRAINING)
+    .union(Flags::HALF_OPEN)
+    .union(Flags::LAST)
+    .union(Flags::PEER_ENDED);
 
 impl HttpConnection {
     /// Begins the response.

@@ -45,10 +45,10 @@ enum Step {
 
 /// States in which a request is not taken straight from the read buffer.
 const SPECIAL: Flags = Flags::ADVANCING
-    .or(Flags::CLOSING)
-    .or(Flags::DRAINING)
-    .or(Flags::FULL)
-    .or(Flags::PEER_ENDED);
+    .union(Flags::CLOSING)
+    .union(Flags::DRAINING)
+    .union(Flags::FULL)
+    .union(Flags::PEER_ENDED);
 
 impl HttpConnection {
     /// Handles received bytes; those that are not a whole request go through the decoder.
@@ -381,11 +381,11 @@ impl HttpConnection {
 
 /// States in which the next request is not taken straight from the read buffer.
 const SPECIAL_NEXT: Flags = Flags::CLOSING
-    .or(Flags::DRAINING)
-    .or(Flags::FULL)
-    .or(Flags::LAST)
-    .or(Flags::PAUSED)
-    .or(Flags::PEER_ENDED);
+    .union(Flags::DRAINING)
+    .union(Flags::FULL)
+    .union(Flags::LAST)
+    .union(Flags::PAUSED)
+    .union(Flags::PEER_ENDED);
 
 impl State {
     #[inline]

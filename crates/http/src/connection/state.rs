@@ -124,7 +124,7 @@ impl HttpConnection {
     /// Goes on in the next iteration.
     pub(super) fn advance_later(&self) {
         if let Some(token) = self.token() {
-            driver::ready_later(token, Readiness::NONE);
+            driver::ready_later(token, Readiness::empty());
         }
     }
 

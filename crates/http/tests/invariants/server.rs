@@ -208,7 +208,7 @@ impl Client<'_> {
 
     /// Both ways are always ready, as far as the server is told.
     fn step(&self) {
-        let ready = Readiness::READABLE.with(Readiness::WRITABLE);
+        let ready = Readiness::READABLE.union(Readiness::WRITABLE);
         self.world.poller.push(Step::Ready(vec![(self.fd, ready)]));
     }
 

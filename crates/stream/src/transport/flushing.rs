@@ -17,10 +17,10 @@ use crate::write_queue::COPIED;
 
 /// States in which a write is more than an append to the queue.
 const SPECIAL_WRITE: Flags = Flags::WRITE_OVER
-    .or(Flags::CLOSING)
-    .or(Flags::ENDING)
-    .or(Flags::FAILED)
-    .or(Flags::FILTERED);
+    .union(Flags::CLOSING)
+    .union(Flags::ENDING)
+    .union(Flags::FAILED)
+    .union(Flags::FILTERED);
 
 #[inline]
 pub(super) fn write<T: Transport>(stream: T, chunk: impl Chunk) -> bool {
@@ -243,22 +243,22 @@ fn flush_specially<T: Transport>(stream: &Visit<T>) {
 
 /// States in which the filters are not passed by a flush.
 const UNABLE: Flags = Flags::BLOCKED
-    .or(Flags::CLOSING)
-    .or(Flags::FAILED)
-    .or(Flags::FILTERING)
-    .or(Flags::OVERFLOW);
+    .union(Flags::CLOSING)
+    .union(Flags::FAILED)
+    .union(Flags::FILTERING)
+    .union(Flags::OVERFLOW);
 
 /// States in which a flush has more to do than one send.
 const SPECIAL: Flags = Flags::BLOCKED
-    .or(Flags::CLOSING)
-    .or(Flags::ENDING)
-    .or(Flags::FAILED)
-    .or(Flags::FILES)
-    .or(Flags::FULL)
-    .or(Flags::GATHERED)
-    .or(Flags::JOBS)
-    .or(Flags::OVERFLOW)
-    .or(Flags::SHUTTING);
+    .union(Flags::CLOSING)
+    .union(Flags::ENDING)
+    .union(Flags::FAILED)
+    .union(Flags::FILES)
+    .union(Flags::FULL)
+    .union(Flags::GATHERED)
+    .union(Flags::JOBS)
+    .union(Flags::OVERFLOW)
+    .union(Flags::SHUTTING);
 
 #[cold]
 fn send_specially<T: Transport>(entry: &mut Entry<T>, id: Id) -> Flushed {

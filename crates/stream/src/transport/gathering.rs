@@ -32,13 +32,13 @@ pub(super) fn fits<T: Transport>(entry: &Entry<T>, length: usize) -> bool {
 
 /// States in which written bytes are not gathered, or not by a copy alone.
 const SPECIAL: Flags = Flags::BLOCKED
-    .or(Flags::CLOSING)
-    .or(Flags::ENDING)
-    .or(Flags::FAILED)
-    .or(Flags::FILES)
-    .or(Flags::FULL)
-    .or(Flags::OVERFLOW)
-    .or(Flags::WRITE_OVER);
+    .union(Flags::CLOSING)
+    .union(Flags::ENDING)
+    .union(Flags::FAILED)
+    .union(Flags::FILES)
+    .union(Flags::FULL)
+    .union(Flags::OVERFLOW)
+    .union(Flags::WRITE_OVER);
 
 /// Gathers a few bytes in the ordinary state; returns `None`, and takes nothing, in any other.
 #[inline]

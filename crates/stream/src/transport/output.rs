@@ -43,7 +43,7 @@ pub(super) fn append_to<T: Transport>(
     f(queue);
     let length = queue.len();
     // In the visit that flushes it, nothing is left to be done for a short queue.
-    let special = Flags::BLOCKED.or(Flags::FAILED).or(Flags::GATHERED);
+    let special = Flags::BLOCKED.union(Flags::FAILED).union(Flags::GATHERED);
     if length < entry.soft_limit as usize
         && entry.flags.contains(Flags::FLUSH_QUEUED)
         && !entry.flags.intersects(special)

@@ -23,13 +23,13 @@ const BUDGET: usize = 16;
 
 /// States in which a read is not all there is to be done, or nothing is to be read.
 const SPECIAL: Flags = Flags::CLOSING
-    .or(Flags::ENDED)
-    .or(Flags::ENDING)
-    .or(Flags::FAILED)
-    .or(Flags::FILTERED)
-    .or(Flags::JOBS)
-    .or(Flags::PAUSED)
-    .or(Flags::READ_OVER);
+    .union(Flags::ENDED)
+    .union(Flags::ENDING)
+    .union(Flags::FAILED)
+    .union(Flags::FILTERED)
+    .union(Flags::JOBS)
+    .union(Flags::PAUSED)
+    .union(Flags::READ_OVER);
 
 /// What is to be done next for a stream that is read.
 pub(super) enum Step<T: Transport> {
@@ -152,7 +152,7 @@ fn read<T: Transport>(entry: &mut Entry<T>, buffer: &mut BytesMut) -> Result<boo
     let more = read_buffer::read(entry.fd.as_fd(), entry.source(), most, buffer)?;
     entry.bytes_read += buffer.len() as u64;
     entry.touch();
-    let unsure = Flags::HANGUP.or(Flags::URGENT);
+    let unsure = Flags::HANGUP.union(Flags::URGENT);
     let over =
         !more && entry.flags.contains(Flags::SHORT_READ_ENDS) && !entry.flags.intersects(unsure);
     if over {

@@ -334,7 +334,7 @@ impl<T: Transport> Entry<T> {
             && (flags.contains(Flags::READ_READY) || self.holds())
         {
             self.flags.insert(Flags::READ_QUEUED);
-            driver::ready_later(self.token(id), Readiness::NONE);
+            driver::ready_later(self.token(id), Readiness::empty());
         }
     }
 

@@ -97,7 +97,7 @@ fn ready<T: Transport>(stream: &Visit<T>, readiness: Readiness) {
         if entry.queue.is_none() {
             entry.queue = Some(spare::queue());
         }
-        let over = Flags::READ_OVER.or(Flags::ENDED);
+        let over = Flags::READ_OVER.union(Flags::ENDED);
         let rare = readiness.is_error() && entry.flags.intersects(over)
             || readiness.is_writable() && entry.flags.contains(Flags::BLOCKED);
         match rare {
@@ -121,7 +121,7 @@ fn ready<T: Transport>(stream: &Visit<T>, readiness: Readiness) {
 /// Nothing was read, as there is nothing to be read, or something else is to be done before.
 #[cold]
 fn read_rarely<T: Transport>(stream: &Visit<T>, readiness: Readiness, buffer: &mut BytesMut) {
-    let over = Flags::READ_OVER.or(Flags::ENDED);
+    let over = Flags::READ_OVER.union(Flags::ENDED);
     if readiness.is_error()
         && stream.flags().intersects(over)
         && let Some(error) = stream.with(|entry, _| reset_after_end(entry)).flatten()

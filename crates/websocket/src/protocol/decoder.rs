@@ -468,7 +468,7 @@ mod tests {
         assert!(size_of::<Decoder>() <= 56, "{}", size_of::<Decoder>());
         let mut decoder = Decoder::new(Role::Server);
         let frames = [
-            masked(Opcode::Text, Flags::NONE, b"in "),
+            masked(Opcode::Text, Flags::empty(), b"in "),
             masked(Opcode::Ping, Flags::FIN, b"x"),
             masked(Opcode::Continuation, Flags::FIN, b"parts"),
         ]

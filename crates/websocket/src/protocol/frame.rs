@@ -1,6 +1,6 @@
 //! Frames (RFC 6455, 5.2).
 
-use std::ops::{BitOr, Deref};
+use std::ops::Deref;
 
 use super::mask;
 
@@ -48,29 +48,14 @@ impl Opcode {
     }
 }
 
-/// The bits of a head beside the opcode. Combine them by `|`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flags(u8);
-
-impl Flags {
-    /// None: a fragment that others follow.
-    pub const NONE: Flags = Flags(0);
-    /// The last or only frame of a message.
-    pub const FIN: Flags = Flags(0x80);
-    /// The first reserved bit: the message that begins is compressed (RFC 7692, 6).
-    pub const RSV1: Flags = Flags(0x40);
-
-    /// Whether all of the others are set.
-    pub const fn contains(self, others: Flags) -> bool {
-        self.0 & others.0 == others.0
-    }
-}
-
-impl BitOr for Flags {
-    type Output = Flags;
-
-    fn bitor(self, other: Flags) -> Flags {
-        Flags(self.0 | other.0)
+bitflags::bitflags! {
+    /// The bits of a head beside the opcode. Combine them by `|`; without any, a frame is a fragment that others follow.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Flags: u8 {
+        /// The last or only frame of a message.
+        const FIN = 0x80;
+        /// The first reserved bit: the message that begins is compressed (RFC 7692, 6).
+        const RSV1 = 0x40;
     }
 }
 
@@ -99,7 +84,7 @@ impl Head {
     /// A length of 2^63 or more cannot be told; a larger one is cut to what can.
     pub fn new(opcode: Opcode, flags: Flags, mask: Option<[u8; 4]>, length: u64) -> Head {
         let mut bytes = [0; MAX_HEAD];
-        bytes[0] = flags.0 | opcode as u8;
+        bytes[0] = flags.bits() | opcode as u8;
         let mut end = match length {
             0..126 => {
                 bytes[1] = length as u8;
@@ -158,7 +143,7 @@ pub fn append(
     out.reserve(MAX_HEAD + payload.len());
     let Some(key) = mask else {
         if payload.len() < 126 {
-            out.extend_from_slice(&[flags.0 | opcode as u8, payload.len() as u8]);
+            out.extend_from_slice(&[flags.bits() | opcode as u8, payload.len() as u8]);
         } else {
             append_head(out, opcode, flags, mask, payload.len() as u64);
         }
@@ -195,9 +180,9 @@ mod tests {
             (65_536, 10),
             (u64::MAX, 10),
         ] {
-            let head = Head::new(Opcode::Text, Flags::NONE, None, length);
+            let head = Head::new(Opcode::Text, Flags::empty(), None, length);
             assert_eq!(head.len(), bytes, "{length}");
-            let head = Head::new(Opcode::Text, Flags::NONE, Some([1; 4]), length);
+            let head = Head::new(Opcode::Text, Flags::empty(), Some([1; 4]), length);
             assert_eq!(head.len(), bytes + 4, "{length}");
         }
     }
@@ -214,7 +199,7 @@ mod tests {
             ]
         );
         out.clear();
-        append(&mut out, Opcode::Text, Flags::NONE, None, b"Hel");
+        append(&mut out, Opcode::Text, Flags::empty(), None, b"Hel");
         append(&mut out, Opcode::Continuation, Flags::FIN, None, b"lo");
         assert_eq!(out, b"\x01\x03Hel\x80\x02lo");
         out.clear();

@@ -61,7 +61,7 @@ impl WebSocketSession {
         if self.reading.replace(Reading::Delivering) != Reading::Delivering
             && let Some(token) = self.token()
         {
-            driver::ready_later(token, Readiness::NONE);
+            driver::ready_later(token, Readiness::empty());
         }
         self.channel.resume();
     }

@@ -95,9 +95,9 @@ impl WebSocketSession {
     #[inline]
     pub(super) fn sends_plainly(&self) -> bool {
         let special = Flags::CLIENT
-            .or(Flags::FULL)
-            .or(Flags::FRAGMENTS)
-            .or(Flags::DEFLATE);
+            .union(Flags::FULL)
+            .union(Flags::FRAGMENTS)
+            .union(Flags::DEFLATE);
         !self.has(special) && self.is_open()
     }
 
@@ -160,8 +160,8 @@ impl WebSocketSession {
             return Sent::Dropped;
         }
         let (opcode, flags) = match part {
-            Part::First => (opcode(&payload), frame::Flags::NONE),
-            Part::Middle => (Opcode::Continuation, frame::Flags::NONE),
+            Part::First => (opcode(&payload), frame::Flags::empty()),
+            Part::Middle => (Opcode::Continuation, frame::Flags::empty()),
             Part::Last => (Opcode::Continuation, frame::Flags::FIN),
         };
         match part {

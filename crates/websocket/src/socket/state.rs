@@ -100,33 +100,28 @@ pub(super) enum Reading {
     Delivering,
 }
 
-/// States of a WebSocket that do not exclude each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Flags(u8);
-
-impl Flags {
-    /// It is a client's: frames are masked.
-    pub(super) const CLIENT: Flags = Flags(1);
-    /// The connection's write queue is full, until its `drain`: frames wait above it. Unless this is set, none do.
-    pub(super) const FULL: Flags = Flags(1 << 1);
-    /// A message is being sent in fragments.
-    pub(super) const FRAGMENTS: Flags = Flags(1 << 2);
-    /// Messages may be compressed.
-    pub(super) const DEFLATE: Flags = Flags(1 << 3);
-    /// Nothing came for so long that a ping was due: the rest of the idle timeout runs.
-    pub(super) const PINGED: Flags = Flags(1 << 4);
-    /// Reading is paused.
-    pub(super) const PAUSED: Flags = Flags(1 << 5);
-    /// There is a handler.
-    pub(super) const HANDLER: Flags = Flags(1 << 6);
-    /// Reading is paused until the peer has kept its rate.
-    pub(super) const THROTTLED: Flags = Flags(1 << 7);
-    /// Reading is paused, for whatever reason.
-    pub(super) const STOPPED: Flags = Flags::PAUSED.or(Flags::THROTTLED);
-
-    #[inline]
-    pub(super) const fn or(self, other: Flags) -> Flags {
-        Flags(self.0 | other.0)
+bitflags::bitflags! {
+    /// States of a WebSocket that do not exclude each other.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(super) struct Flags: u8 {
+        /// It is a client's: frames are masked.
+        const CLIENT = 1 << 0;
+        /// The connection's write queue is full, until its `drain`: frames wait above it. Unless this is set, none do.
+        const FULL = 1 << 1;
+        /// A message is being sent in fragments.
+        const FRAGMENTS = 1 << 2;
+        /// Messages may be compressed.
+        const DEFLATE = 1 << 3;
+        /// Nothing came for so long that a ping was due: the rest of the idle timeout runs.
+        const PINGED = 1 << 4;
+        /// Reading is paused.
+        const PAUSED = 1 << 5;
+        /// There is a handler.
+        const HANDLER = 1 << 6;
+        /// Reading is paused until the peer has kept its rate.
+        const THROTTLED = 1 << 7;
+        /// Reading is paused, for whatever reason.
+        const STOPPED = Self::PAUSED.bits() | Self::THROTTLED.bits();
     }
 }
 
@@ -157,10 +152,10 @@ impl WebSocketSession {
     pub(super) fn new(channel: Channel, route: Rc<Route>, role: Role, rare: Rare) -> Self {
         let mut flags = Flags::default();
         if role == Role::Client {
-            flags = flags.or(Flags::CLIENT);
+            flags.insert(Flags::CLIENT);
         }
         if rare.deflation.is_some() {
-            flags = flags.or(Flags::DEFLATE);
+            flags.insert(Flags::DEFLATE);
         }
         let is_needed = rare.protocol.is_some()
             || rare.deflation.is_some()
@@ -184,17 +179,17 @@ impl WebSocketSession {
 
     #[inline]
     pub(super) fn has(&self, any: Flags) -> bool {
-        self.flags.get().0 & any.0 != 0
+        self.flags.get().intersects(any)
     }
 
     #[inline]
     pub(super) fn insert(&self, flags: Flags) {
-        self.flags.set(self.flags.get().or(flags));
+        self.flags.set(self.flags.get().union(flags));
     }
 
     #[inline]
     pub(super) fn remove(&self, flags: Flags) {
-        self.flags.set(Flags(self.flags.get().0 & !flags.0));
+        self.flags.set(self.flags.get().difference(flags));
     }
 
     #[inline]

@@ -30,7 +30,7 @@ fn a_message_of_the_longest_allowed_length_is_taken_and_one_more_byte_is_not() {
         let frame = masked(Opcode::Binary, Flags::FIN, &vec![0; most + 1]);
         assert_eq!(code(&frame, &limits), Some(CloseCode::TOO_BIG));
         let bytes = [
-            masked(Opcode::Text, Flags::NONE, &vec![b'a'; most]),
+            masked(Opcode::Text, Flags::empty(), &vec![b'a'; most]),
             masked(Opcode::Continuation, Flags::FIN, b"b"),
         ]
         .concat();
@@ -63,8 +63,8 @@ fn the_promise_of_a_long_message_costs_little() {
 #[test]
 fn a_message_of_too_many_fragments_is_refused() {
     let limits = Limits::default().fragments(3);
-    let begin = masked(Opcode::Text, Flags::NONE, b"");
-    let go_on = masked(Opcode::Continuation, Flags::NONE, b"");
+    let begin = masked(Opcode::Text, Flags::empty(), b"");
+    let go_on = masked(Opcode::Continuation, Flags::empty(), b"");
     let end = masked(Opcode::Continuation, Flags::FIN, b"");
     let three = [begin.clone(), go_on.clone(), end.clone()].concat();
     assert_eq!(code(&three.repeat(3), &limits), None);
@@ -76,8 +76,8 @@ fn a_message_of_too_many_fragments_is_refused() {
 fn a_million_fragments_of_one_byte_are_a_message_if_they_are_allowed() {
     let limits = Limits::default().fragments(1_000_001);
     for (count, size) in [(1_000_000, 65_536), (200_000, 7)] {
-        let mut bytes = masked(Opcode::Text, Flags::NONE, b"a");
-        bytes.extend(masked(Opcode::Continuation, Flags::NONE, b"a").repeat(count - 1));
+        let mut bytes = masked(Opcode::Text, Flags::empty(), b"a");
+        bytes.extend(masked(Opcode::Continuation, Flags::empty(), b"a").repeat(count - 1));
         bytes.extend(masked(Opcode::Ping, Flags::FIN, b""));
         bytes.extend(masked(Opcode::Continuation, Flags::FIN, b""));
         let mut decoder = Decoder::new(Role::Server);
@@ -104,7 +104,7 @@ fn a_bomb_is_refused_in_one_frame_and_in_many() {
     let (last, first) = bomb.split_last().unwrap();
     let mut bytes = masked(Opcode::Text, Flags::RSV1, &[]);
     for byte in first {
-        bytes.extend(masked(Opcode::Continuation, Flags::NONE, &[*byte]));
+        bytes.extend(masked(Opcode::Continuation, Flags::empty(), &[*byte]));
     }
     bytes.extend(masked(Opcode::Continuation, Flags::FIN, &[*last]));
     assert_eq!(code(&bytes, &limits), Some(CloseCode::TOO_BIG));

@@ -10,9 +10,9 @@ use crate::{decode, masked};
 #[test]
 fn control_frames_come_between_the_fragments_of_a_message() {
     let bytes = [
-        masked(Opcode::Text, Flags::NONE, "gr\u{fc}".as_bytes()),
+        masked(Opcode::Text, Flags::empty(), "gr\u{fc}".as_bytes()),
         masked(Opcode::Ping, Flags::FIN, b"there?"),
-        masked(Opcode::Continuation, Flags::NONE, b""),
+        masked(Opcode::Continuation, Flags::empty(), b""),
         masked(Opcode::Pong, Flags::FIN, b""),
         masked(Opcode::Continuation, Flags::FIN, b"ezi"),
         masked(Opcode::Binary, Flags::FIN, b""),
@@ -33,10 +33,10 @@ fn a_character_may_be_cut_by_the_end_of_a_fragment() {
     for first in 0..=text.len() {
         for second in first..=text.len() {
             let bytes = [
-                masked(Opcode::Text, Flags::NONE, &text.as_bytes()[..first]),
+                masked(Opcode::Text, Flags::empty(), &text.as_bytes()[..first]),
                 masked(
                     Opcode::Continuation,
-                    Flags::NONE,
+                    Flags::empty(),
                     &text.as_bytes()[first..second],
                 ),
                 masked(Opcode::Continuation, Flags::FIN, &text.as_bytes()[second..]),
@@ -49,7 +49,7 @@ fn a_character_may_be_cut_by_the_end_of_a_fragment() {
 
 #[test]
 fn a_close_within_a_fragmented_message_is_the_last_event() {
-    let mut bytes = masked(Opcode::Text, Flags::NONE, b"never whole");
+    let mut bytes = masked(Opcode::Text, Flags::empty(), b"never whole");
     let says = CloseFrame::new(CloseCode::GOING_AWAY, "bye");
     close::append(&mut bytes, Some(&says), Some([1, 2, 3, 4]));
     bytes.extend(masked(Opcode::Continuation, Flags::FIN, b"late"));
@@ -76,7 +76,7 @@ fn messages_cut_at_every_byte_are_the_same() {
     let bytes = [
         masked(Opcode::Text, Flags::FIN, "h\u{e9}llo".as_bytes()),
         masked(Opcode::Binary, Flags::FIN, &[7; 300]),
-        masked(Opcode::Text, Flags::NONE, b"one "),
+        masked(Opcode::Text, Flags::empty(), b"one "),
         masked(Opcode::Ping, Flags::FIN, b"p"),
         masked(Opcode::Continuation, Flags::FIN, b"two"),
         masked(Opcode::Close, Flags::FIN, b"\x03\xe8"),
@@ -116,7 +116,7 @@ fn a_compressed_message_may_have_a_block_with_bfinal_at_the_end_of_each_fragment
     let bytes = [
         masked(Opcode::Text, Flags::RSV1, &last),
         masked(Opcode::Ping, Flags::FIN, b"p"),
-        masked(Opcode::Continuation, Flags::NONE, &last),
+        masked(Opcode::Continuation, Flags::empty(), &last),
         masked(
             Opcode::Continuation,
             Flags::FIN,

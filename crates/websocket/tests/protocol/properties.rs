@@ -39,7 +39,7 @@ fn one_frame(role: Role) -> impl Strategy<Value = Vec<u8>> {
     (opcode, masked, any::<[u8; 4]>(), payload()).prop_map(|(first, masked, key, payload)| {
         let mut bytes = Vec::new();
         let mask = masked.then_some(key);
-        frame::append(&mut bytes, Opcode::Text, Flags::NONE, mask, &payload);
+        frame::append(&mut bytes, Opcode::Text, Flags::empty(), mask, &payload);
         bytes[0] = first;
         bytes
     })
@@ -141,7 +141,7 @@ proptest! {
             let mut rest = message.as_bytes();
             while rest.len() > size {
                 let (piece, after) = rest.split_at(size.max(rest.len() / 50));
-                frame::append(&mut bytes, opcode, Flags::NONE, key, piece);
+                frame::append(&mut bytes, opcode, Flags::empty(), key, piece);
                 (opcode, rest) = (Opcode::Continuation, after);
             }
             frame::append(&mut bytes, opcode, Flags::FIN, key, rest);

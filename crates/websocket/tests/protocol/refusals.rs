@@ -33,7 +33,7 @@ fn frames_that_are_not_masked_as_they_have_to_be_are_refused() {
 
 #[test]
 fn fragments_in_a_wrong_order_are_refused() {
-    let begin = masked(Opcode::Text, Flags::NONE, b"a");
+    let begin = masked(Opcode::Text, Flags::empty(), b"a");
     let whole = masked(Opcode::Binary, Flags::FIN, b"b");
     let go_on = masked(Opcode::Continuation, Flags::FIN, b"c");
     for wrong in [
@@ -50,7 +50,7 @@ fn fragments_in_a_wrong_order_are_refused() {
 #[test]
 fn control_frames_that_are_long_or_fragmented_are_refused() {
     for opcode in [Opcode::Close, Opcode::Ping, Opcode::Pong] {
-        assert_eq!(refused(&masked(opcode, Flags::NONE, b"")).0, PROTOCOL);
+        assert_eq!(refused(&masked(opcode, Flags::empty(), b"")).0, PROTOCOL);
         assert_eq!(
             refused(&masked(opcode, Flags::FIN, &[b'a'; 126])).0,
             PROTOCOL
@@ -67,7 +67,7 @@ fn compressed_frames_are_refused_unless_they_were_agreed_on() {
     assert!(matches!(events[..], [Event::Message(_)]), "{events:?}");
     for opcode in [Opcode::Continuation, Opcode::Ping, Opcode::Close] {
         let bytes = [
-            masked(Opcode::Text, Flags::NONE, b"a"),
+            masked(Opcode::Text, Flags::empty(), b"a"),
             masked(opcode, Flags::FIN | Flags::RSV1, b""),
         ]
         .concat();
@@ -148,7 +148,7 @@ fn text_that_ends_within_a_character_is_refused() {
                 INVALID_DATA
             );
             let bytes = [
-                masked(Opcode::Text, Flags::NONE, cut),
+                masked(Opcode::Text, Flags::empty(), cut),
                 masked(Opcode::Continuation, Flags::FIN, b""),
             ]
             .concat();

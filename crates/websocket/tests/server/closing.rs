@@ -133,7 +133,7 @@ fn a_close_behind_much_that_waits_has_its_time_when_it_has_gone_out() {
 fn a_close_in_the_middle_of_a_message_is_one() {
     let (http, log, _) = recording(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
-    client.frame(Opcode::Text, Flags::NONE, "never");
+    client.frame(Opcode::Text, Flags::empty(), "never");
     client.close(None);
     assert_eq!(client.closed(), 1005);
     assert_eq!(log.text(), "1005::clean");

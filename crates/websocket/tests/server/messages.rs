@@ -33,7 +33,7 @@ fn frames_cut_at_each_byte_make_the_same_messages() {
     let http = server();
     http.websocket("/echo", echo);
     let mut client = Client::open(http, "/echo");
-    let mut frames = framed(Opcode::Text, Flags::NONE, "hel");
+    let mut frames = framed(Opcode::Text, Flags::empty(), "hel");
     frames.extend(framed(Opcode::Ping, Flags::FIN, "?"));
     frames.extend(framed(Opcode::Continuation, Flags::FIN, "lo"));
     for byte in frames {

@@ -214,7 +214,7 @@ fn a_shutdown_does_not_wait_for_clients_that_do_not_answer() {
     let seen = log.clone();
     http.websocket("/", move |ws: WebSocket| seen.listen(ws));
     let mut client = Client::open(http, "/");
-    client.frame(Opcode::Text, Flags::NONE, "half of a message");
+    client.frame(Opcode::Text, Flags::empty(), "half of a message");
     settle();
     let ended = Rc::new(Cell::new(false));
     let done = Rc::clone(&ended);
