@@ -2,12 +2,12 @@
 //!
 //! Run it, on 127.0.0.1:8080 or on an address of your own. For TLS it makes a certificate itself, unless it gets one:
 //! ```text
-//! $ cargo run --release --example 01-echo
-//! $ cargo run --release --example 01-echo -- tcp://[::1]:9000
-//! $ cargo run --release --example 01-echo -- unix:///tmp/echo.sock
-//! $ cargo run --release --example 01-echo -- tls://127.0.0.1:8443
-//! $ cargo run --release --example 01-echo -- tls://127.0.0.1:8443 certificate.pem key.pem
-//! $ systemd-socket-activate -l 8000 target/release/examples/01-echo fd://3
+//! $ cargo run --example 01-echo
+//! $ cargo run --example 01-echo -- tcp://[::1]:9000
+//! $ cargo run --example 01-echo -- unix:///tmp/echo.sock
+//! $ cargo run --example 01-echo --features self-signed -- tls://127.0.0.1:8443
+//! $ cargo run --example 01-echo --features self-signed -- tls://127.0.0.1:8443 certificate.pem key.pem
+//! $ systemd-socket-activate -l 8000 target/debug/examples/01-echo fd://3
 //! ```
 //! Poke it:
 //! ```text
@@ -23,8 +23,7 @@ fn main() -> uptick::Result {
     let uri = args.next().unwrap_or("tcp://127.0.0.1:8080".into());
 
     if let Some(address) = uri.strip_prefix("tls://") {
-        let tls = certificate(args.next(), args.next())?;
-        serve(SecureServer::new(Server::bind(address)?, tls));
+        serve_tls(address, args.next(), args.next())?;
     } else {
         serve(Server::bind(uri)?);
     }
@@ -46,7 +45,8 @@ fn serve<S: ServerInterface>(server: S) {
     }
 }
 
-fn certificate(cert: Option<String>, key: Option<String>) -> uptick::Result<TlsConfig> {
+#[cfg(feature = "self-signed")]
+fn serve_tls(address: &str, cert: Option<String>, key: Option<String>) -> uptick::Result {
     let tls = match cert {
         Some(cert) => TlsContext::new().local_cert(cert),
         None => self_signed(["localhost", "127.0.0.1", "::1"])?.into(),
@@ -55,5 +55,12 @@ fn certificate(cert: Option<String>, key: Option<String>) -> uptick::Result<TlsC
         Some(key) => tls.local_pk(key),
         None => tls,
     };
-    Ok(tls.load()?)
+    serve(SecureServer::new(Server::bind(address)?, tls.load()?));
+    Ok(())
+}
+
+/// TLS takes a while to build, and is built on request.
+#[cfg(not(feature = "self-signed"))]
+fn serve_tls(_address: &str, _cert: Option<String>, _key: Option<String>) -> uptick::Result {
+    Err("this program was built without TLS: run it with `--features self-signed`".into())
 }

@@ -2,9 +2,9 @@
 //!
 //! Run it, on 127.0.0.1:8080 or on an address of your own; `--max-clients` is 100 unless you say otherwise:
 //! ```text
-//! $ cargo run --release --example 02-chat
-//! $ cargo run --release --example 02-chat -- tcp://[::1]:9000 --max-clients 3
-//! $ cargo run --release --example 02-chat -- unix:///tmp/chat.sock
+//! $ cargo run --example 02-chat
+//! $ cargo run --example 02-chat -- tcp://[::1]:9000 --max-clients 3
+//! $ cargo run --example 02-chat -- unix:///tmp/chat.sock
 //! ```
 //! Poke it, from two windows. The first line is your name, `exit` leaves:
 //! ```text

@@ -2,9 +2,9 @@
 //!
 //! Run it, on 127.0.0.1:9000 or on an address of your own, over TCP or over UDP:
 //! ```text
-//! $ cargo run --release --example 03-strip-spaces
-//! $ cargo run --release --example 03-strip-spaces -- tcp://[::1]:9001
-//! $ cargo run --release --example 03-strip-spaces -- --udp
+//! $ cargo run --example 03-strip-spaces
+//! $ cargo run --example 03-strip-spaces -- tcp://[::1]:9001
+//! $ cargo run --example 03-strip-spaces -- --udp
 //! ```
 //! Poke it:
 //! ```text

@@ -2,8 +2,8 @@
 //!
 //! Run it with the server to connect to, on 127.0.0.1:8080 or on an address of your own:
 //! ```text
-//! $ cargo run --release --example 04-pipe-proxy -- example.com:80
-//! $ cargo run --release --example 04-pipe-proxy -- unix:///tmp/echo.sock tcp://[::1]:9000
+//! $ cargo run --example 04-pipe-proxy -- example.com:80
+//! $ cargo run --example 04-pipe-proxy -- unix:///tmp/echo.sock tcp://[::1]:9000
 //! ```
 //! Poke it:
 //! ```text

@@ -2,7 +2,7 @@
 //!
 //! Run it; it ends by itself after half a second, when nothing is left to wait for:
 //! ```text
-//! $ cargo run --release --example 05-timers-and-ticks
+//! $ cargo run --example 05-timers-and-ticks
 //! ```
 
 use std::time::Duration;

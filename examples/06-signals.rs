@@ -3,8 +3,8 @@
 //!
 //! Run it, on 127.0.0.1:8080 or on an address of your own:
 //! ```text
-//! $ cargo run --release --example 06-signals
-//! $ cargo run --release --example 06-signals -- tcp://[::1]:9000
+//! $ cargo run --example 06-signals
+//! $ cargo run --example 06-signals -- tcp://[::1]:9000
 //! ```
 //! Poke it: connect, send it SIGUSR1, then press Ctrl-C in the server's window, say something, say `exit`:
 //! ```text

@@ -2,9 +2,9 @@
 //!
 //! Run it, on 127.0.0.1:8080 or on an address of your own, with `01-echo` or `02-chat` there:
 //! ```text
-//! $ cargo run --release --example 07-stdin-to-socket
-//! $ cargo run --release --example 07-stdin-to-socket -- unix:///tmp/chat.sock
-//! $ cargo run --release --example 07-stdin-to-socket < Cargo.lock > copy
+//! $ cargo run --example 07-stdin-to-socket
+//! $ cargo run --example 07-stdin-to-socket -- unix:///tmp/chat.sock
+//! $ cargo run --example 07-stdin-to-socket < Cargo.lock > copy
 //! ```
 //! Poke it: type; Ctrl-D ends what you say.
 

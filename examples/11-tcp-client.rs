@@ -2,9 +2,9 @@
 //!
 //! Run it, with `01-echo` in another window, on 127.0.0.1:8080 or on an address of your own:
 //! ```text
-//! $ cargo run --release --example 11-tcp-client
-//! $ cargo run --release --example 11-tcp-client -- tcp://localhost:9000
-//! $ cargo run --release --example 11-tcp-client -- unix:///tmp/echo.sock
+//! $ cargo run --example 11-tcp-client
+//! $ cargo run --example 11-tcp-client -- tcp://localhost:9000
+//! $ cargo run --example 11-tcp-client -- unix:///tmp/echo.sock
 //! ```
 
 use uptick::prelude::*;

@@ -4,13 +4,13 @@
 //!
 //! Run it, on localhost:8080 or on a name of your own:
 //! ```text
-//! $ cargo run --release --example 12-happy-eyeballs
-//! $ cargo run --release --example 12-happy-eyeballs -- example.com:80
+//! $ cargo run --example 12-happy-eyeballs
+//! $ cargo run --example 12-happy-eyeballs -- example.com:80
 //! ```
 //! Poke it: `localhost` has two addresses as a rule; serve one of them and see which one it takes:
 //! ```text
-//! $ cargo run --release --example 01-echo -- tcp://127.0.0.1:8080
-//! $ cargo run --release --example 01-echo -- tcp://[::1]:8080
+//! $ cargo run --example 01-echo -- tcp://127.0.0.1:8080
+//! $ cargo run --example 01-echo -- tcp://[::1]:8080
 //! ```
 
 use std::time::{Duration, Instant};

@@ -3,15 +3,15 @@
 //! Run it. Without a URL it starts a server of its own, whose certificate it trusts; a client that does not is refused.
 //! With a URL it trusts whom the system trusts, or those in a PEM file:
 //! ```text
-//! $ cargo run --release --example 13-tls-client
-//! $ cargo run --release --example 13-tls-client -- https://example.com/
-//! $ cargo run --release --example 13-tls-client -- https://localhost:8443/ ca.pem
+//! $ cargo run --example 13-tls-client --features self-signed
+//! $ cargo run --example 13-tls-client --features self-signed -- https://example.com/
+//! $ cargo run --example 13-tls-client --features self-signed -- https://localhost:8443/ ca.pem
 //! ```
 //! Poke it: let it check a certificate that is not for the host, that has expired, or that nobody vouches for:
 //! ```text
-//! $ cargo run --release --example 13-tls-client -- https://wrong.host.badssl.com/
-//! $ cargo run --release --example 13-tls-client -- https://expired.badssl.com/
-//! $ cargo run --release --example 13-tls-client -- https://self-signed.badssl.com/
+//! $ cargo run --example 13-tls-client --features self-signed -- https://wrong.host.badssl.com/
+//! $ cargo run --example 13-tls-client --features self-signed -- https://expired.badssl.com/
+//! $ cargo run --example 13-tls-client --features self-signed -- https://self-signed.badssl.com/
 //! ```
 
 use uptick::prelude::*;

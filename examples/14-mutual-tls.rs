@@ -5,8 +5,8 @@
 //!
 //! Run it, on 127.0.0.1:8443 or on an address of your own:
 //! ```text
-//! $ cargo run --release --example 14-mutual-tls
-//! $ cargo run --release --example 14-mutual-tls -- tls://[::1]:9443
+//! $ cargo run --example 14-mutual-tls --features self-signed
+//! $ cargo run --example 14-mutual-tls --features self-signed -- tls://[::1]:9443
 //! ```
 //! Poke it with the commands that it prints, which are these; leave out what is alice's to be refused:
 //! ```text

@@ -6,8 +6,8 @@
 //!
 //! Run it, on 127.0.0.1:8443 or on an address of your own:
 //! ```text
-//! $ cargo run --release --example 15-tls-reload-sni
-//! $ cargo run --release --example 15-tls-reload-sni -- tls://[::1]:9443
+//! $ cargo run --example 15-tls-reload-sni --features self-signed
+//! $ cargo run --example 15-tls-reload-sni --features self-signed -- tls://[::1]:9443
 //! ```
 //! Poke it: ask for one name, for the other, and for one that it does not have; make a new certificate, and ask again. DIR
 //! and PID are those that it prints:

@@ -2,7 +2,7 @@
 //!
 //! Run it; it ends by itself when its client has had its answer:
 //! ```text
-//! $ cargo run --release --example 16-inside-async-std
+//! $ cargo run -p uptick-async-std --example 16-inside-async-std
 //! ```
 
 #![allow(clippy::print_stdout, reason = "it shows what happens")]

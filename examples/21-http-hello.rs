@@ -2,8 +2,8 @@
 //!
 //! Run it, on 127.0.0.1:8080 or on an address of your own:
 //! ```text
-//! $ cargo run --release --example 21-http-hello
-//! $ cargo run --release --example 21-http-hello -- [::1]:9000
+//! $ cargo run --example 21-http-hello
+//! $ cargo run --example 21-http-hello -- [::1]:9000
 //! ```
 //! Poke it, with a browser at <http://localhost:8080/> or:
 //! ```text

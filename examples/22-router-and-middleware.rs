@@ -3,8 +3,8 @@
 //!
 //! Run it, on 127.0.0.1:8080 or on an address of your own:
 //! ```text
-//! $ cargo run --release --example 22-router-and-middleware
-//! $ cargo run --release --example 22-router-and-middleware -- [::1]:9000
+//! $ cargo run --example 22-router-and-middleware
+//! $ cargo run --example 22-router-and-middleware -- [::1]:9000
 //! ```
 //! Poke it: keep a note, read it, list all, delete it. Whoever writes has to say the password. Ask with a method that there is not:
 //! ```text

@@ -3,8 +3,8 @@
 //!
 //! Run it. It keeps what it gets in a directory that it makes, or in one that you name:
 //! ```text
-//! $ cargo run --release --example 23-streaming-upload
-//! $ cargo run --release --example 23-streaming-upload -- [::1]:9000 /tmp/uploads
+//! $ cargo run --example 23-streaming-upload
+//! $ cargo run --example 23-streaming-upload -- [::1]:9000 /tmp/uploads
 //! ```
 //! Poke it: upload a large file, and one that is larger than it takes. Break off in the middle: nothing is kept.
 //! ```text

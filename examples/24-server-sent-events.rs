@@ -2,8 +2,8 @@
 //!
 //! Run it, on 127.0.0.1:8080 or on an address of your own:
 //! ```text
-//! $ cargo run --release --example 24-server-sent-events
-//! $ cargo run --release --example 24-server-sent-events -- [::1]:9000
+//! $ cargo run --example 24-server-sent-events
+//! $ cargo run --example 24-server-sent-events -- [::1]:9000
 //! ```
 //! Poke it: open <http://localhost:8080/> in two windows and say something in one of them. Stop the server and start it again: the
 //! pages come back by themselves. Or:

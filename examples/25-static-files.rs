@@ -2,8 +2,8 @@
 //!
 //! Run it in a directory with an `index.html`, or name one:
 //! ```text
-//! $ cargo run --release --example 25-static-files
-//! $ cargo run --release --example 25-static-files -- [::1]:9000 /usr/share/doc
+//! $ cargo run --example 25-static-files
+//! $ cargo run --example 25-static-files -- [::1]:9000 /usr/share/doc
 //! ```
 //! Poke it: ask for a part, ask whether something has changed, try to get out:
 //! ```text

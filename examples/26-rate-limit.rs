@@ -3,8 +3,8 @@
 //!
 //! Run it, on 127.0.0.1:8080 or on an address of your own:
 //! ```text
-//! $ cargo run --release --example 26-rate-limit
-//! $ cargo run --release --example 26-rate-limit -- [::1]:9000
+//! $ cargo run --example 26-rate-limit
+//! $ cargo run --example 26-rate-limit -- [::1]:9000
 //! ```
 //! Poke it, as one client and as another:
 //! ```text

@@ -3,8 +3,8 @@
 //!
 //! Run it, on 127.0.0.1:8080 or on an address of your own:
 //! ```text
-//! $ cargo run --release --example 27-graceful-shutdown
-//! $ cargo run --release --example 27-graceful-shutdown -- [::1]:9000
+//! $ cargo run --example 27-graceful-shutdown
+//! $ cargo run --example 27-graceful-shutdown -- [::1]:9000
 //! ```
 //! Poke it: ask for the slow page, and press Ctrl-C in the server's window before it comes. The last one is too slow:
 //! ```text

@@ -3,11 +3,11 @@
 //!
 //! Run it, on 127.0.0.1:8080 or on an address of your own. For TLS it makes a certificate itself, unless it gets one:
 //! ```text
-//! $ cargo run --release --example chat
-//! $ cargo run --release --example 30-chat
-//! $ cargo run --release --example 30-chat -- --listen 0.0.0.0:8080
-//! $ cargo run --release --example 30-chat -- --tls --listen 0.0.0.0:8443
-//! $ cargo run --release --example 30-chat -- --cert certificate.pem --key key.pem
+//! $ cargo run --example chat
+//! $ cargo run --example 30-chat
+//! $ cargo run --example 30-chat -- --listen 0.0.0.0:8080
+//! $ cargo run --example 30-chat --features self-signed -- --tls --listen 0.0.0.0:8443
+//! $ cargo run --example 30-chat --features self-signed -- --cert certificate.pem --key key.pem
 //! ```
 //! Poke it: open <http://127.0.0.1:8080/> in two windows, and join under two names. Stop the server with Ctrl-C, say something
 //! in one of the windows, and start it again. What a page sends, you may, too:
@@ -61,7 +61,7 @@ pub(crate) fn main() -> uptick::Result {
     let server = LimitingServer::new(Server::bind(&options.listen)?, MOST_CLIENTS, false);
     let scheme = if options.tls { "https" } else { "http" };
     if options.tls {
-        http.listen(SecureServer::new(server, options.certificate()?));
+        listen_with_tls(http, server, &options)?;
     } else {
         http.listen(server);
     }
@@ -107,16 +107,29 @@ impl Options {
             key,
         })
     }
+}
 
-    fn certificate(&self) -> uptick::Result<TlsConfig> {
-        let tls = match &self.cert {
-            Some(cert) => TlsContext::new().local_cert(cert),
-            None => self_signed(["localhost", "127.0.0.1", "::1"])?.into(),
-        };
-        let tls = match &self.key {
-            Some(key) => tls.local_pk(key),
-            None => tls,
-        };
-        Ok(tls.load()?)
-    }
+#[cfg(feature = "self-signed")]
+fn listen_with_tls(http: HttpServer, server: LimitingServer, options: &Options) -> uptick::Result {
+    let tls = match &options.cert {
+        Some(cert) => TlsContext::new().local_cert(cert),
+        None => self_signed(["localhost", "127.0.0.1", "::1"])?.into(),
+    };
+    let tls = match &options.key {
+        Some(key) => tls.local_pk(key),
+        None => tls,
+    };
+    http.listen(SecureServer::new(server, tls.load()?));
+    Ok(())
+}
+
+/// TLS takes a while to build, and is built on request.
+#[cfg(not(feature = "self-signed"))]
+fn listen_with_tls(
+    _http: HttpServer,
+    _server: LimitingServer,
+    options: &Options,
+) -> uptick::Result {
+    let _ = (&options.cert, &options.key);
+    Err("this program was built without TLS: run it with `--features self-signed`".into())
 }

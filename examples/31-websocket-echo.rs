@@ -2,8 +2,8 @@
 //!
 //! Run it, on 127.0.0.1:8080 or on an address of your own:
 //! ```text
-//! $ cargo run --release --example 31-websocket-echo
-//! $ cargo run --release --example 31-websocket-echo -- [::1]:9000
+//! $ cargo run --example 31-websocket-echo
+//! $ cargo run --example 31-websocket-echo -- [::1]:9000
 //! ```
 //! Poke it, with any client of WebSockets, such as:
 //! ```text

@@ -2,8 +2,8 @@
 //!
 //! Run it, on 127.0.0.1:8080 or on an address of your own:
 //! ```text
-//! $ cargo run --release --example 32-topics
-//! $ cargo run --release --example 32-topics -- [::1]:9000
+//! $ cargo run --example 32-topics
+//! $ cargo run --example 32-topics -- [::1]:9000
 //! ```
 //! Poke it, from two windows. "+" and a topic subscribes, "-" and a topic ends that, a topic and a text publishes:
 //! ```text

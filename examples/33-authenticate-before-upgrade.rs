@@ -3,8 +3,8 @@
 //!
 //! Run it, on 127.0.0.1:8080 or on an address of your own:
 //! ```text
-//! $ cargo run --release --example 33-authenticate-before-upgrade
-//! $ cargo run --release --example 33-authenticate-before-upgrade -- [::1]:9000
+//! $ cargo run --example 33-authenticate-before-upgrade
+//! $ cargo run --example 33-authenticate-before-upgrade -- [::1]:9000
 //! ```
 //! Poke it, as Ada, as Grace, and as nobody:
 //! ```text

@@ -3,9 +3,9 @@
 //!
 //! Run it, with `31-websocket-echo` or `32-topics` on 127.0.0.1:8080, or with a URL of your own:
 //! ```text
-//! $ cargo run --release --example 34-websocket-client
-//! $ cargo run --release --example 34-websocket-client -- ws://127.0.0.1:8080/
-//! $ cargo run --release --example 34-websocket-client -- wss://example.com/chat
+//! $ cargo run --example 34-websocket-client
+//! $ cargo run --example 34-websocket-client -- ws://127.0.0.1:8080/
+//! $ cargo run --example 34-websocket-client -- wss://example.com/chat
 //! ```
 //! Poke it: type; stop the server, type, and start it again; Ctrl-D ends it.
 

@@ -5,9 +5,9 @@
 //! own, on several worker processes if you like:
 //! ```text
 //! $ npm install --prefix target/tools socket.io-client@4
-//! $ cargo run --release --example 40-socketio-chat
-//! $ cargo run --release --example 40-socketio-chat -- --listen 0.0.0.0:8080 --workers 4
-//! $ cargo run --release --example 40-socketio-chat -- --client /usr/share/nodejs/socket.io-client/dist
+//! $ cargo run --example 40-socketio-chat --features socketio,workers
+//! $ cargo run --example 40-socketio-chat --features socketio,workers -- --listen 0.0.0.0:8080 --workers 4
+//! $ cargo run --example 40-socketio-chat --features socketio,workers -- --client /usr/share/nodejs/socket.io-client/dist
 //! ```
 //! Poke it: open <http://127.0.0.1:8080/> in two windows, and join under two names; <http://127.0.0.1:8080/?transport=polling> uses no WebSocket. Stop the
 //! server with Ctrl-C, say something in one of the windows, and start it again. What the page sends, you may, too:

@@ -2,8 +2,8 @@
 //!
 //! Run it, on 127.0.0.1:3000 or on an address of your own:
 //! ```text
-//! $ cargo run --release --example 41-acks-and-rooms
-//! $ cargo run --release --example 41-acks-and-rooms -- [::1]:9000
+//! $ cargo run --example 41-acks-and-rooms --features socketio
+//! $ cargo run --example 41-acks-and-rooms --features socketio -- [::1]:9000
 //! ```
 //! Poke it with the official client. Ada answers questions, Bob asks one:
 //! ```text

@@ -3,8 +3,8 @@
 //!
 //! Run it, on 127.0.0.1:3000 or on an address of your own:
 //! ```text
-//! $ cargo run --release --example 42-namespaces-and-auth
-//! $ cargo run --release --example 42-namespaces-and-auth -- [::1]:9000
+//! $ cargo run --example 42-namespaces-and-auth --features socketio
+//! $ cargo run --example 42-namespaces-and-auth --features socketio -- [::1]:9000
 //! ```
 //! Poke it with the official client, as Ada in her project, as nobody, and with a broken connection:
 //! ```text

@@ -2,10 +2,10 @@
 //!
 //! Run it:
 //! ```text
-//! $ cargo run --release --example 50-workers
-//! $ cargo run --release --example 50-workers -- --processes 4 127.0.0.1:8080
-//! $ cargo run --release --example 50-workers -- --threads 4 127.0.0.1:8080
-//! $ cargo run --release --example 50-workers -- --cert cert.pem --key key.pem tls://127.0.0.1:8443
+//! $ cargo run --example 50-workers --features workers,tls
+//! $ cargo run --example 50-workers --features workers,tls -- --processes 4 127.0.0.1:8080
+//! $ cargo run --example 50-workers --features workers,tls -- --threads 4 127.0.0.1:8080
+//! $ cargo run --example 50-workers --features workers,tls -- --cert cert.pem --key key.pem tls://127.0.0.1:8443
 //! ```
 //! Poke it:
 //! ```text

@@ -2,8 +2,8 @@
 //!
 //! Run it, with one worker for each processor, or with a number of your own:
 //! ```text
-//! $ cargo run --release --example 51-prefork-chat
-//! $ cargo run --release --example 51-prefork-chat -- --workers 4 127.0.0.1:8080
+//! $ cargo run --example 51-prefork-chat --features workers
+//! $ cargo run --example 51-prefork-chat --features workers -- --workers 4 127.0.0.1:8080
 //! ```
 //! Poke it: open <http://127.0.0.1:8080/> in two windows, and join under two names. A response header names the worker:
 //! ```text

@@ -2,7 +2,7 @@
 //!
 //! Run it:
 //! ```text
-//! $ cargo run --release --example 52-rolling-reload -- --pid-file service.pid
+//! $ cargo run --example 52-rolling-reload --features workers,tls -- --pid-file service.pid
 //! ```
 //! Start new workers, which take over when all of them are ready; the old ones end their connections. Browsers come back over three
 //! seconds, not all at once:

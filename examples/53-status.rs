@@ -2,8 +2,8 @@
 //!
 //! Run it:
 //! ```text
-//! $ cargo run --release --example 53-status
-//! $ cargo run --release --example 53-status -- --processes 4 127.0.0.1:8080
+//! $ cargo run --example 53-status --features workers
+//! $ cargo run --example 53-status --features workers -- --processes 4 127.0.0.1:8080
 //! ```
 //! Give it something to do, and watch:
 //! ```text

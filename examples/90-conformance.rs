@@ -3,10 +3,10 @@
 //!
 //! Run it:
 //! ```text
-//! $ cargo run --release --example 90-conformance -- --http 127.0.0.1:8080
-//! $ cargo run --release --example 90-conformance -- --http 127.0.0.1:8080 \
+//! $ cargo run --example 90-conformance --features tls -- --http 127.0.0.1:8080
+//! $ cargo run --example 90-conformance --features tls -- --http 127.0.0.1:8080 \
 //!     --https 127.0.0.1:8443 --cert cert.pem --key key.pem
-//! $ cargo run --release --example 90-conformance -- --http 127.0.0.1:8080 --ws-deflate --ws-max-message 1000000
+//! $ cargo run --example 90-conformance --features tls -- --http 127.0.0.1:8080 --ws-deflate --ws-max-message 1000000
 //! ```
 //! Poke it:
 //! ```text

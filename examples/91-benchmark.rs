@@ -3,9 +3,9 @@
 //!
 //! Run it. It serves with one loop, or with as many as you like, each in a thread of its own:
 //! ```text
-//! $ cargo run --release --example 91-benchmark -- --listen 127.0.0.1:8080
-//! $ cargo run --release --example 91-benchmark -- --listen 127.0.0.1:8080 --workers 4
-//! $ cargo run --release --example 91-benchmark -- --listen 127.0.0.1:8443 --cert cert.pem --key key.pem
+//! $ cargo run --release --example 91-benchmark --features tls -- --listen 127.0.0.1:8080
+//! $ cargo run --release --example 91-benchmark --features tls -- --listen 127.0.0.1:8080 --workers 4
+//! $ cargo run --release --example 91-benchmark --features tls -- --listen 127.0.0.1:8443 --cert cert.pem --key key.pem
 //! ```
 //! Poke it:
 //! ```text

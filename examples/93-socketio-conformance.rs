@@ -2,8 +2,8 @@
 //!
 //! Run it. It is configured by environment variables, which [`options`] describes:
 //! ```text
-//! $ cargo run --release --example 93-socketio-conformance
-//! $ SIO_PORT=3000 SIO_WORKERS=4 cargo run --release --example 93-socketio-conformance
+//! $ cargo run --example 93-socketio-conformance --features socketio-msgpack,workers,tls
+//! $ SIO_PORT=3000 SIO_WORKERS=4 cargo run --example 93-socketio-conformance --features socketio-msgpack,workers,tls
 //! ```
 //! Poke it:
 //! ```text

@@ -4,7 +4,7 @@
 //! Run it:
 //! ```text
 //! $ export SIO_SUITE=engine
-//! $ cargo run --release --example 94-socketio-suite
+//! $ cargo run --example 94-socketio-suite --features socketio
 //! ```
 //! It prints `ready` when it listens, on 127.0.0.1:3000 or the port in `SIO_PORT`. Poke it:
 //! ```text

@@ -82,8 +82,9 @@ fn every_example_is_in_the_readme_and_says_how_to_run_it() {
         let row = format!("| [`{name}`](examples/{name}.rs) |");
         assert!(readme.contains(&row), "the README has no {row}");
         let text = fs::read_to_string(&example).unwrap();
-        let command = format!("//! $ cargo run --release --example {name}");
-        assert!(text.contains(&command), "{name} does not say {command}");
+        let command = format!("--example {name}");
+        let says = |line: &str| line.starts_with("//! $ cargo run ") && line.contains(&command);
+        assert!(text.lines().any(says), "{name} does not say how to run it");
     }
 }
 

@@ -172,14 +172,14 @@ impl Drop for Program {
 }
 
 /// Cargo builds examples beside the tests: `target/debug/deps/TEST` and `target/debug/examples/NAME`. It does not when
-/// it is asked for some tests only: `cargo test -p uptick -- chat` builds them, `cargo test -p uptick chat` does not.
+/// it is asked for some tests only: `cargo test -p uptick --features full -- chat` builds them, without the `--` it does not.
 pub(crate) fn path_of(name: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
     let path = profile.join("examples").join(name);
     assert!(
         path.exists(),
-        "{} is not there; `cargo build -p uptick --examples` makes it",
+        "{} is not there; `cargo build -p uptick --features full --examples` makes it",
         path.display()
     );
     path
