@@ -4,11 +4,14 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use ipnet::IpNet;
+
 use crate::Error;
 
 /// A range of IP addresses with a common prefix: `10.0.0.0/8`, `2001:db8::/32`, or a single address.
 ///
-/// An IPv4-mapped address (`::ffff:192.0.2.1`) is the IPv4 address in it.
+/// An IPv4-mapped address (`::ffff:192.0.2.1`) is the IPv4 address in it, in which this differs from [`IpNet`] of the crate `ipnet`, and from
+/// which it can be made.
 ///
 /// # Examples
 /// ```
@@ -20,11 +23,10 @@ use crate::Error;
 /// # Ok::<(), uptick_socket::Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct IpNetwork {
-    /// The bits of the host are zero.
-    address: IpAddr,
-    prefix: u8,
-}
+pub struct IpNetwork(
+    /// Not a mapped one; the bits of the host are zero.
+    IpNet,
+);
 
 impl IpNetwork {
     /// Makes the network of an address whose first `prefix` bits count; the others are ignored.
@@ -36,50 +38,47 @@ impl IpNetwork {
         let address = given.to_canonical();
         // The prefix of a mapped address counts the 96 bits before it.
         let mapped = given.is_ipv6() && address.is_ipv4();
-        let (bits, cut) = match address {
-            IpAddr::V4(_) if mapped => (128, prefix.saturating_sub(96)),
-            IpAddr::V4(_) => (32, prefix),
-            IpAddr::V6(_) => (128, prefix),
+        let cut = if mapped {
+            prefix.checked_sub(96)
+        } else {
+            Some(prefix)
         };
-        if prefix > bits || (mapped && prefix < 96) {
-            let least = if mapped { 96 } else { 0 };
-            return Err(Error::invalid_uri(
-                &format!("{given}/{prefix}"),
-                format!("the prefix of this address has {least} to {bits} bits"),
-            ));
+        match cut.map(|cut| IpNet::new(address, cut)) {
+            Some(Ok(network)) => Ok(IpNetwork(network.trunc())),
+            _ => {
+                let least = if mapped { 96 } else { 0 };
+                let bits = if given.is_ipv4() { 32 } else { 128 };
+                Err(Error::invalid_uri(
+                    &format!("{given}/{prefix}"),
+                    format!("the prefix of this address has {least} to {bits} bits"),
+                ))
+            }
         }
-        Ok(IpNetwork {
-            address: masked(address, cut),
-            prefix: cut,
-        })
     }
 
     /// Whether the address is in the network.
     pub fn contains(self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        address.is_ipv4() == self.address.is_ipv4() && masked(address, self.prefix) == self.address
+        self.0.contains(&address.to_canonical())
     }
 }
 
-fn masked(address: IpAddr, prefix: u8) -> IpAddr {
-    let prefix = u32::from(prefix);
-    match address {
-        IpAddr::V4(v4) => {
-            let mask = !u32::MAX.checked_shr(prefix).unwrap_or(0);
-            Ipv4Addr::from_bits(v4.to_bits() & mask).into()
-        }
-        IpAddr::V6(v6) => {
-            let mask = !u128::MAX.checked_shr(prefix).unwrap_or(0);
-            Ipv6Addr::from_bits(v6.to_bits() & mask).into()
-        }
+/// The network of the IPv4 addresses in it, if all of its addresses are IPv4-mapped.
+impl From<IpNet> for IpNetwork {
+    fn from(network: IpNet) -> Self {
+        IpNetwork::new(network.addr(), network.prefix_len())
+            .unwrap_or_else(|_| IpNetwork(network.trunc()))
+    }
+}
+
+impl From<IpNetwork> for IpNet {
+    fn from(network: IpNetwork) -> Self {
+        network.0
     }
 }
 
 impl From<IpAddr> for IpNetwork {
     fn from(address: IpAddr) -> Self {
-        let address = address.to_canonical();
-        let prefix = if address.is_ipv4() { 32 } else { 128 };
-        IpNetwork { address, prefix }
+        IpNetwork(address.to_canonical().into())
     }
 }
 
@@ -123,7 +122,7 @@ impl FromStr for IpNetwork {
 
 impl fmt::Display for IpNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
+        self.0.fmt(f)
     }
 }
 
@@ -196,6 +195,18 @@ mod tests {
             error.to_string(),
             "invalid address \"10.0.0.0/33\": the prefix of this address has 0 to 32 bits (EINVAL)"
         );
+    }
+
+    #[test]
+    fn it_is_made_of_a_network_of_ipnet_and_becomes_one() {
+        let of = |text: &str| IpNetwork::from(text.parse::<IpNet>().unwrap());
+        assert_eq!(of("10.1.2.3/8"), network("10.0.0.0/8"));
+        assert_eq!(of("::ffff:10.0.0.1/104"), network("10.0.0.0/8"));
+        assert_eq!(of("2001:db8::1/32").to_string(), "2001:db8::/32");
+        // Not all of its addresses are mapped ones.
+        assert!(of("::/64").contains("::1".parse().unwrap()));
+        assert!(!of("::/64").contains("10.0.0.1".parse().unwrap()));
+        assert_eq!(IpNet::from(network("10.1.2.3/8")).to_string(), "10.0.0.0/8");
     }
 
     #[test]
