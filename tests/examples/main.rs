@@ -19,6 +19,7 @@ mod http;
 mod npm;
 mod peer;
 mod pipes;
+mod processes;
 mod program;
 mod secure_http;
 mod signals;

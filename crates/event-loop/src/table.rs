@@ -14,6 +14,12 @@ pub struct Id {
 }
 
 impl Id {
+    /// An id that finds nothing in any table: that of a handle of something that was never there.
+    pub const NONE: Id = Id {
+        index: u32::MAX,
+        generation: NonZeroU32::MAX,
+    };
+
     #[inline]
     pub(crate) fn new(index: u32, generation: NonZeroU32) -> Self {
         Id { index, generation }

@@ -7,7 +7,6 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 
-use bytes::Bytes;
 use uptick_emitter::{Emitter, Event, Listeners, emit};
 use uptick_event_loop::driver::{self, Driver};
 use uptick_event_loop::{DriverId, Id, Readiness, Table, Token, catch};
@@ -44,7 +43,7 @@ pub trait ObjectTransform<In, Out>: 'static {
 /// A stream of values: an `In` that is written comes out as `Out`.
 ///
 /// It is to values what a [`ThroughStream`](crate::ThroughStream) is to bytes. A `Copy` handle; the thread owns the stream
-/// until it closes. One whose `Out` is [`Bytes`] is a [`ReadableStream`](crate::ReadableStream), so that it can be piped into a connection;
+/// until it closes. One whose `Out` is [`Bytes`](bytes::Bytes) is a [`ReadableStream`](crate::ReadableStream), so that it can be piped into a connection;
 /// values of other types are piped with [`pipe_objects`](ObjectStream::pipe_objects). The key of the values is
 /// [`DATA`](ObjectStream::DATA); the other events have names too: `end`, `drain`, `pipe`, `error` and `close`.
 ///
@@ -147,7 +146,7 @@ impl<T: Clone + 'static> Default for ObjectStream<T> {
 }
 
 #[cfg(feature = "json")]
-impl<T: serde::Serialize + Clone + 'static> ObjectStream<T, Bytes> {
+impl<T: serde::Serialize + Clone + 'static> ObjectStream<T, bytes::Bytes> {
     /// Returns a stream that encodes each value as a line of JSON (NDJSON), to be piped into a connection.
     ///
     /// # Examples

@@ -338,3 +338,19 @@ fn a_closed_stream_does_not_keep_its_duplicates_watched() {
     let mut descriptors = [PollFd::new(&descriptor, PollFlags::IN)];
     assert_eq!(poll(&mut descriptors, Some(&Timespec::default())), Ok(0));
 }
+
+#[test]
+fn a_handle_of_no_stream_is_closed() {
+    let input = ReadableResourceStream::closed();
+    assert!(!input.is_open() && !input.is_readable());
+    assert_eq!(
+        input.on("data", |_: Bytes| ()),
+        uptick_emitter::ListenerId::NONE
+    );
+    input.resume();
+    input.close();
+    let output = WritableResourceStream::closed();
+    assert!(!output.is_open() && !output.write("x"));
+    output.end();
+    input.pipe(output);
+}

@@ -42,6 +42,8 @@ pub use uptick_emitter as emitter;
 pub use uptick_event_loop as event_loop;
 #[cfg(feature = "http")]
 pub use uptick_http as http;
+#[cfg(feature = "process")]
+pub use uptick_process as process;
 #[cfg(feature = "http")]
 pub use uptick_rate_limit as rate_limit;
 pub use uptick_socket as socket;
@@ -82,6 +84,8 @@ pub mod prelude {
         EventStream, HttpError, HttpServer, IntoResponse, Method, Next, Reply, Request, Responder,
         Response, ServerEvent, StatusCode,
     };
+    #[cfg(feature = "process")]
+    pub use uptick_process::{Exit, Process};
     pub use uptick_socket::{
         Bytes, ConnectTarget, Connection, Connector, ConnectorInterface, Error, LimitingServer,
         ProxyProtocolOptions, ProxyProtocolServer, Server, ServerInterface, ServerOptions,

@@ -88,6 +88,14 @@ macro_rules! transport {
                 Ok(stream)
             }
 
+            /// Returns a handle of no stream: it is closed, as one that was closed before.
+            pub const fn closed() -> Self {
+                $Handle {
+                    id: uptick_event_loop::Id::NONE,
+                    local: std::marker::PhantomData,
+                }
+            }
+
             /// Whether the stream is there: false once its `close` listeners have run.
             pub fn is_open(self) -> bool {
                 use crate::transport::Transport;
