@@ -22,31 +22,28 @@ fn main() -> uptick::Result {
     let mut args = std::env::args().skip(1);
     let uri = args.next().unwrap_or("tcp://127.0.0.1:8080".into());
 
-    if let Some(address) = uri.strip_prefix("tls://") {
-        serve_tls(address, args.next(), args.next())?;
-    } else {
-        serve(Server::bind(uri)?);
-    }
-    uptick::run()
-}
-
-/// It is the same for all servers, as are their connections.
-fn serve<S: ServerInterface>(server: S) {
-    server.on(S::CONNECTION, |conn: Connection| {
+    let server: AnyServer = match uri.strip_prefix("tls://") {
+        Some(address) => secure(Server::bind(address)?, args.next(), args.next())?,
+        None => Server::bind(uri)?.into(),
+    };
+    // Connections are the same, whatever the server is.
+    server.on("connection", |conn: Connection| {
         conn.write("Hello!\n");
         conn.on("data", move |chunk: Bytes| conn.write(chunk));
         conn.on("error", |e: Error| eprintln!("{e}"));
     });
-    server.on(S::ERROR, |e: Error| eprintln!("{e}"));
+    server.on("error", |e: Error| eprintln!("{e}"));
+
     let address = server.address().unwrap_or_default();
     println!("listening on {address}");
     if let Some(address) = address.strip_prefix("tls://") {
         println!("connect with: openssl s_client -quiet -connect {address}");
     }
+    uptick::run()
 }
 
 #[cfg(feature = "self-signed")]
-fn serve_tls(address: &str, cert: Option<String>, key: Option<String>) -> uptick::Result {
+fn secure(server: Server, cert: Option<String>, key: Option<String>) -> uptick::Result<AnyServer> {
     let tls = match cert {
         Some(cert) => TlsContext::new().local_cert(cert),
         None => self_signed(["localhost", "127.0.0.1", "::1"])?.into(),
@@ -55,12 +52,11 @@ fn serve_tls(address: &str, cert: Option<String>, key: Option<String>) -> uptick
         Some(key) => tls.local_pk(key),
         None => tls,
     };
-    serve(SecureServer::new(Server::bind(address)?, tls.load()?));
-    Ok(())
+    Ok(SecureServer::new(server, tls.load()?).into())
 }
 
 /// TLS takes a while to build, and is built on request.
 #[cfg(not(feature = "self-signed"))]
-fn serve_tls(_address: &str, _cert: Option<String>, _key: Option<String>) -> uptick::Result {
+fn secure(_: Server, _: Option<String>, _: Option<String>) -> uptick::Result<AnyServer> {
     Err("this program was built without TLS: run it with `--features self-signed`".into())
 }

@@ -60,11 +60,11 @@ pub(crate) fn main() -> uptick::Result {
 
     let server = LimitingServer::new(Server::bind(&options.listen)?, MOST_CLIENTS, false);
     let scheme = if options.tls { "https" } else { "http" };
-    if options.tls {
-        listen_with_tls(http, server, &options)?;
-    } else {
-        http.listen(server);
-    }
+    let server: AnyServer = match options.tls {
+        true => secure(server, &options)?,
+        false => server.into(),
+    };
+    http.listen(server);
 
     http.shutdown_on([uptick::SIGINT, uptick::SIGTERM], DEADLINE)?;
     let uri = http.address().unwrap_or_default();
@@ -110,7 +110,7 @@ impl Options {
 }
 
 #[cfg(feature = "self-signed")]
-fn listen_with_tls(http: HttpServer, server: LimitingServer, options: &Options) -> uptick::Result {
+fn secure(server: LimitingServer, options: &Options) -> uptick::Result<AnyServer> {
     let tls = match &options.cert {
         Some(cert) => TlsContext::new().local_cert(cert),
         None => self_signed(["localhost", "127.0.0.1", "::1"])?.into(),
@@ -119,17 +119,12 @@ fn listen_with_tls(http: HttpServer, server: LimitingServer, options: &Options) 
         Some(key) => tls.local_pk(key),
         None => tls,
     };
-    http.listen(SecureServer::new(server, tls.load()?));
-    Ok(())
+    Ok(SecureServer::new(server, tls.load()?).into())
 }
 
 /// TLS takes a while to build, and is built on request.
 #[cfg(not(feature = "self-signed"))]
-fn listen_with_tls(
-    _http: HttpServer,
-    _server: LimitingServer,
-    options: &Options,
-) -> uptick::Result {
+fn secure(_: LimitingServer, options: &Options) -> uptick::Result<AnyServer> {
     let _ = (&options.cert, &options.key);
     Err("this program was built without TLS: run it with `--features self-signed`".into())
 }

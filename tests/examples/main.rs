@@ -17,6 +17,7 @@ mod cross_origin;
 mod echo;
 mod http;
 mod npm;
+mod other_threads;
 mod peer;
 mod pipes;
 mod processes;

@@ -3,6 +3,7 @@
 mod convenience;
 mod draining;
 mod hooks;
+mod remote;
 mod sequential;
 mod settings;
 mod shutdown;

@@ -24,6 +24,7 @@ use uptick_stream::{
 
 use crate::Address;
 use crate::error::Error;
+use crate::remote::Remote;
 
 pub use addresses::Proxied;
 
@@ -282,6 +283,11 @@ impl Connection {
     /// A number that no other connection of this process has had or will have; `None` when the handle is stale.
     pub fn id(self) -> Option<u64> {
         self.with_extra(|extra| extra.serial)
+    }
+
+    /// Returns a reference to the connection for other threads.
+    pub fn remote(self) -> Remote<Connection> {
+        Remote::new(self)
     }
 
     /// Whether the connection is there: false once its `close` listeners have run.

@@ -42,6 +42,7 @@ mod pending;
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
@@ -68,6 +69,23 @@ pub trait Layer: Sized + 'static {
     /// Returns what becomes of the next connection. Default: it is announced.
     fn intake(&self) -> Intake {
         Intake::Announce
+    }
+
+    /// Returns the open connections that were announced, if the layer keeps a list. Default: `None`; they are those of the wrapped server
+    /// without those that are [`waiting`](Layer::waiting).
+    fn connections(&self) -> Option<Vec<Connection>> {
+        None
+    }
+
+    /// Returns the number of open connections that were announced, of `accepted` ones of the wrapped server. Default: all but those that are
+    /// [`waiting`](Layer::waiting).
+    fn open_connections(&self, accepted: usize) -> usize {
+        accepted.saturating_sub(self.waiting().len())
+    }
+
+    /// Returns the connections that are not to be announced, or not yet, as a handshake is under way. Default: none.
+    fn waiting(&self) -> Vec<Connection> {
+        Vec::new()
     }
 
     /// Converts the address of the wrapped server. Default: it stays as it is.
@@ -265,6 +283,28 @@ impl<L: Layer> ServerInterface for Decorated<L> {
         if let Some(inner) = self.inner() {
             inner.close();
         }
+    }
+
+    fn open_connections(self) -> usize {
+        let accepted = self.inner().map_or(0, |inner| inner.open_connections());
+        self.with(|layer| layer.open_connections(accepted))
+            .unwrap_or(0)
+    }
+
+    fn connections(self) -> Vec<Connection> {
+        let listed = self.with(|layer| match layer.connections() {
+            Some(connections) => Ok(connections),
+            None => Err(layer.waiting()),
+        });
+        let waiting: HashSet<Connection> = match listed {
+            Some(Ok(connections)) => return connections,
+            Some(Err(waiting)) => waiting.into_iter().collect(),
+            None => return Vec::new(),
+        };
+        let accepted = self.inner().map(|inner| inner.connections());
+        let mut connections = accepted.unwrap_or_default();
+        connections.retain(|conn| !waiting.contains(conn));
+        connections
     }
 
     fn shutdown(self, deadline: Duration) -> Shutdown {

@@ -157,6 +157,18 @@ pub enum Error {
         /// The panic's message.
         message: Arc<str>,
     },
+    /// Too much waits in a [`Remote`](crate::Remote).
+    #[error(
+        "passing more to {what} failed: {bytes} bytes and {operations} operations wait already (ENOBUFS)"
+    )]
+    RemoteFull {
+        /// The connection or server.
+        what: Arc<str>,
+        /// The number of bytes that wait.
+        bytes: usize,
+        /// The number of operations that wait.
+        operations: usize,
+    },
     /// The server or connection was closed, by either side, before the operation was done.
     #[error("{what} is closed (ENOTCONN)")]
     Closed {
@@ -283,7 +295,7 @@ impl Error {
                 }
             }
             Self::InvalidUri { .. } | Self::Inherit { .. } => Status::Errno(Errno::INVAL),
-            Self::BufferFull { .. } => Status::Errno(Errno::NOBUFS),
+            Self::BufferFull { .. } | Self::RemoteFull { .. } => Status::Errno(Errno::NOBUFS),
             Self::Timeout { .. } => Status::Errno(Errno::TIMEDOUT),
             Self::ProxyProtocol { .. } => Status::Errno(Errno::PROTO),
             Self::Closed { .. } => Status::Errno(Errno::NOTCONN),

@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
+mod any_server;
 mod bind;
 mod connection;
 mod connector;
@@ -13,6 +14,7 @@ mod ip_network;
 mod limiting_server;
 mod options;
 pub mod proxy_protocol;
+mod remote;
 mod server;
 mod uri;
 
@@ -23,12 +25,13 @@ pub mod prelude {
     pub use uptick_event_loop::run;
     pub use uptick_stream::{DuplexStream, ReadableStream, WritableStream};
 
-    pub use crate::{Connection, Connector, ConnectorInterface, Error};
+    pub use crate::{AnyServer, Connection, Connector, ConnectorInterface, Error};
     pub use crate::{LimitingServer, ProxyProtocolOptions, ProxyProtocolServer};
-    pub use crate::{Server, ServerInterface, ServerOptions};
+    pub use crate::{Remote, Server, ServerInterface, ServerOptions};
 }
 
 pub use address::{Address, UnixName};
+pub use any_server::AnyServer;
 pub use bytes::Bytes;
 pub use connection::{Connection, Proxied};
 pub use connector::{
@@ -41,6 +44,7 @@ pub use ip_network::IpNetwork;
 pub use limiting_server::LimitingServer;
 pub use options::SocketOptions;
 pub use proxy_protocol::{FromOthers, ProxyProtocolOptions, ProxyProtocolServer};
+pub use remote::{Remote, RemoteHandle, Resume};
 pub use server::{Balancer, Server, ServerInterface, ServerOptions, Shutdown, shutdown_on};
 pub use uri::{Account, ConnectUri, IntoUri, ListenUri, UnixListenUri};
 

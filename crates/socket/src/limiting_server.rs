@@ -127,20 +127,6 @@ impl LimitingServer {
         drop(old);
         self
     }
-
-    /// The open connections, in no particular order; also those that still wait for a `connection` listener.
-    ///
-    /// In `close` listeners of a connection it is no longer among them.
-    pub fn connections(self) -> Vec<Connection> {
-        self.0
-            .with(|layer| layer.open.iter().map(|(_, open)| open.conn).collect())
-            .unwrap_or_default()
-    }
-
-    /// How many connections are open; refused ones do not count.
-    pub fn open_connections(self) -> usize {
-        self.0.with(|layer| layer.open.len()).unwrap_or(0)
-    }
 }
 
 impl Layer for Limiting {
@@ -155,6 +141,15 @@ impl Layer for Limiting {
             Some(Err((limit, per_client))) => refuse(server, conn, limit, per_client),
             None => conn.close(),
         }
+    }
+
+    fn connections(&self) -> Option<Vec<Connection>> {
+        Some(self.open.iter().map(|(_, open)| open.conn).collect())
+    }
+
+    /// Without those that are being refused.
+    fn open_connections(&self, _: usize) -> usize {
+        self.open.len()
     }
 
     fn intake(&self) -> Intake {

@@ -25,8 +25,9 @@ use uptick_event_loop::{
 
 use crate::Address;
 use crate::bind::{Bound, SocketFile, adopt, bind};
-use crate::connection::Connection;
+use crate::connection::{self, Connection};
 use crate::error::Error;
+use crate::remote::Remote;
 use crate::uri::{IntoUri, ListenUri};
 
 pub use balancer::Balancer;
@@ -327,6 +328,33 @@ impl Server {
         if self.stop_listening() {
             self.finish();
         }
+    }
+
+    /// Returns a reference to the server for other threads.
+    pub fn remote(self) -> Remote<Server> {
+        Remote::new(self)
+    }
+
+    /// Returns the open connections that the server has accepted, in no particular order.
+    ///
+    /// It looks at all connections of the thread. A [`LimitingServer`](crate::LimitingServer) keeps a list.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_socket::Server;
+    ///
+    /// fn tell_everyone(server: Server, news: &str) {
+    ///     for conn in server.connections() {
+    ///         conn.write(news);
+    ///     }
+    /// }
+    /// # let server = Server::bind(0)?;
+    /// # tell_everyone(server, "news\n");
+    /// # server.close();
+    /// # Ok::<(), uptick_socket::Error>(())
+    /// ```
+    pub fn connections(self) -> Vec<Connection> {
+        connection::of_server(self.id)
     }
 
     /// How many accepted connections are open.

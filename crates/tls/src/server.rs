@@ -174,6 +174,14 @@ impl Layer for Secure {
         }
     }
 
+    fn open_connections(&self, accepted: usize) -> usize {
+        accepted.saturating_sub(self.pending.len())
+    }
+
+    fn waiting(&self) -> Vec<Connection> {
+        self.pending.connections()
+    }
+
     fn closed(server: Decorated<Self>) {
         server.close_pending();
     }

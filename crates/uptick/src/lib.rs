@@ -19,6 +19,9 @@ mod book {
     #[doc = include_str!("../../../docs/events.md")]
     mod events {}
     #[cfg(feature = "websocket")]
+    #[doc = include_str!("../../../docs/threads.md")]
+    mod threads {}
+    #[cfg(feature = "websocket")]
     #[doc = include_str!("../../../docs/testing.md")]
     mod testing {}
     #[cfg(feature = "websocket")]
@@ -87,8 +90,9 @@ pub mod prelude {
     #[cfg(feature = "process")]
     pub use uptick_process::{Exit, Process};
     pub use uptick_socket::{
-        Bytes, ConnectTarget, Connection, Connector, ConnectorInterface, Error, LimitingServer,
-        ProxyProtocolOptions, ProxyProtocolServer, Server, ServerInterface, ServerOptions,
+        AnyServer, Bytes, ConnectTarget, Connection, Connector, ConnectorInterface, Error,
+        LimitingServer, ProxyProtocolOptions, ProxyProtocolServer, Remote, Server, ServerInterface,
+        ServerOptions,
     };
     #[cfg(feature = "socketio")]
     pub use uptick_socketio::{

@@ -16,6 +16,7 @@ mod pausing;
 mod ping_time;
 pub(crate) mod publishing;
 mod receiving;
+mod remote;
 mod sending;
 pub(crate) mod serving;
 pub(crate) mod state;

@@ -1,7 +1,7 @@
 use std::os::unix::net::UnixStream;
 
 use uptick_http::{Request, TrustedProxies};
-use uptick_socket::{Connection, Server};
+use uptick_socket::{AnyServer, Connection, LimitingServer, Server};
 
 use crate::support::{Client, Log, get, run_until, server};
 
@@ -64,4 +64,26 @@ fn the_address_of_a_client_is_whole_on_ipv6_too() {
     let mut client = Client::new(http);
     client.send(get("/"));
     assert_eq!(client.answer().body, "::1");
+}
+
+#[test]
+fn a_server_that_is_chosen_at_run_time_is_served() {
+    for limited in [false, true] {
+        let listener = Server::bind("127.0.0.1:0").unwrap();
+        let listener: AnyServer = match limited {
+            true => LimitingServer::new(listener, 1, false).into(),
+            false => listener.into(),
+        };
+        let http = uptick_http::HttpServer::new().listen(listener);
+        http.get("/", |_: Request| "any");
+        let mut client = Client::new(http);
+        client.send(get("/"));
+        assert_eq!(client.answer().body, "any");
+        let remote = http.remote();
+        std::thread::spawn(move || remote.post(|http| http.close()))
+            .join()
+            .unwrap()
+            .unwrap();
+        run_until(|| listener.address().is_none());
+    }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::connection::Connection;
 use crate::server::{ServerInterface, Shutdown};
 
 /// The methods of a server of any type. Its events are subscribed to separately, with
@@ -55,6 +56,18 @@ impl ServerControl {
     }
 }
 
+impl ServerControl {
+    /// Returns the number of open connections; see [`ServerInterface::open_connections`].
+    pub fn open_connections(&self) -> usize {
+        self.0.open_connections()
+    }
+
+    /// Returns the open connections; see [`ServerInterface::connections`].
+    pub fn connections(&self) -> Vec<Connection> {
+        self.0.connections()
+    }
+}
+
 /// The part of [`ServerInterface`] that is object-safe.
 trait Control {
     fn address(&self) -> Option<String>;
@@ -62,6 +75,8 @@ trait Control {
     fn resume(&self);
     fn close(&self);
     fn shutdown(&self, deadline: Duration) -> Shutdown;
+    fn open_connections(&self) -> usize;
+    fn connections(&self) -> Vec<Connection>;
 }
 
 impl<S: ServerInterface> Control for S {
@@ -83,6 +98,14 @@ impl<S: ServerInterface> Control for S {
 
     fn shutdown(&self, deadline: Duration) -> Shutdown {
         ServerInterface::shutdown(*self, deadline)
+    }
+
+    fn open_connections(&self) -> usize {
+        ServerInterface::open_connections(*self)
+    }
+
+    fn connections(&self) -> Vec<Connection> {
+        ServerInterface::connections(*self)
     }
 }
 

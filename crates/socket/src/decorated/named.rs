@@ -46,6 +46,17 @@
 #[macro_export]
 macro_rules! decorated_server {
     ($(#[$meta:meta])* $visibility:vis struct $Server:ident($Layer:ty) { $($field:ident),* }) => {
+        $crate::decorated_server! {
+            @declare $(#[$meta])* $visibility struct $Server($Layer) { $($field),* }
+        }
+
+        impl From<$Server> for $crate::AnyServer {
+            fn from(server: $Server) -> Self {
+                $crate::AnyServer::new(server)
+            }
+        }
+    };
+    (@declare $(#[$meta:meta])* $visibility:vis struct $Server:ident($Layer:ty) { $($field:ident),* }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         $visibility struct $Server($crate::decorated::Decorated<$Layer>);
@@ -111,6 +122,23 @@ macro_rules! decorated_server {
             /// `connection` is still emitted for connections that had been accepted.
             pub fn shutdown(self, deadline: std::time::Duration) -> $crate::Shutdown {
                 $crate::ServerInterface::shutdown(self.0, deadline)
+            }
+
+            /// Returns the number of open connections that the server has emitted, or that wait for a `connection` listener.
+            pub fn open_connections(self) -> usize {
+                $crate::ServerInterface::open_connections(self.0)
+            }
+
+            /// Returns these connections, in no particular order.
+            ///
+            /// It looks at all connections of the thread, unless the server keeps a list.
+            pub fn connections(self) -> Vec<$crate::Connection> {
+                $crate::ServerInterface::connections(self.0)
+            }
+
+            /// Returns a reference to the server for other threads.
+            pub fn remote(self) -> $crate::Remote<Self> {
+                $crate::Remote::new(self)
             }
 
             /// Shuts the server down when one of the signals is received, and at once at the second; see

@@ -76,6 +76,11 @@ impl<T> Pending<T> {
         self.waiting.len()
     }
 
+    /// Returns the waiting connections.
+    pub fn connections(&self) -> Vec<Connection> {
+        self.waiting.values().map(|item| item.conn).collect()
+    }
+
     /// Returns whether no connection waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()

@@ -98,6 +98,14 @@ impl Layer for ProxyHeaders {
         server.shorten_limit(deadline);
     }
 
+    fn open_connections(&self, accepted: usize) -> usize {
+        accepted.saturating_sub(self.pending.len())
+    }
+
+    fn waiting(&self) -> Vec<Connection> {
+        self.pending.connections()
+    }
+
     fn closed(server: Decorated<Self>) {
         server.close_pending();
     }

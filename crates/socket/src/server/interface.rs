@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use uptick_emitter::{Emitter, Event, EventSet};
+use uptick_emitter::{Emits, Emitter, Event, EventSet};
 
 use super::{Server, Shutdown, shutdown_on};
 use crate::connection::Connection;
 use crate::error::Error;
+use crate::remote::Remote;
 
 /// A server: emits connections and can be paused, closed and shut down.
 ///
 /// Wrappers take any server and are one: `LimitingServer(SecureServer(ProxyProtocolServer(Server)))`. Code that serves
-/// a protocol takes `impl ServerInterface`. The methods are those of [`Server`].
+/// a protocol takes `impl ServerInterface`. The methods are those of [`Server`]. A program that chooses the server at run time
+/// converts it into an [`AnyServer`](crate::AnyServer).
 ///
 /// # Examples
 /// ```
@@ -19,13 +21,16 @@ use crate::error::Error;
 ///
 /// fn serve_time<S: ServerInterface>(server: S) {
 ///     server.on(S::CONNECTION, |conn| conn.end_with("12:00\n"));
+///     server.on("error", |e: Error| eprintln!("{e}"));
 /// }
 /// # let server = Server::bind(0)?;
 /// # serve_time(server);
 /// # server.close();
 /// # Ok::<(), uptick_socket::Error>(())
 /// ```
-pub trait ServerInterface: Emitter<Events = Self> + EventSet + Copy {
+pub trait ServerInterface:
+    Emitter<Events = Self> + EventSet + Emits<Connection> + Emits<Error> + Emits<()> + Copy
+{
     /// A client has connected.
     const CONNECTION: Event<Self, Connection>;
     /// Something failed; the server goes on.
@@ -47,6 +52,17 @@ pub trait ServerInterface: Emitter<Events = Self> + EventSet + Copy {
 
     /// Stops listening, gives the open connections until the deadline, then closes those left.
     fn shutdown(self, deadline: Duration) -> Shutdown;
+
+    /// Returns the number of open connections that the server has emitted, or that wait for a `connection` listener.
+    fn open_connections(self) -> usize;
+
+    /// Returns these connections, in no particular order.
+    fn connections(self) -> Vec<Connection>;
+
+    /// Returns a reference to the server for other threads.
+    fn remote(self) -> Remote<Self> {
+        Remote::new(self)
+    }
 
     /// Shuts the server down when one of the signals is received, and at once at the second; see
     /// [`Server::shutdown_on`](super::Server::shutdown_on).
@@ -94,6 +110,14 @@ macro_rules! server_interface {
 
             fn shutdown(self, deadline: std::time::Duration) -> $crate::Shutdown {
                 $Server::shutdown(self, deadline)
+            }
+
+            fn open_connections(self) -> usize {
+                $Server::open_connections(self)
+            }
+
+            fn connections(self) -> Vec<$crate::Connection> {
+                $Server::connections(self)
             }
         }
     };

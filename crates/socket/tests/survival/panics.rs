@@ -255,7 +255,7 @@ fn a_callback_of_another_payload_panics_as_it_is_registered_and_the_server_emits
     });
     let address = server.address().unwrap();
     let client = client(server, |mut client| read_all(&mut client));
-    run();
+    run_loop();
     assert_eq!(client.join().unwrap(), b"");
     let message = "the event \"data\" of Connection carries a `Bytes`, but the callback takes a `()`; \
                    the events that carry a `()`: \"end\", \"drain\", \"pipe\", \"close\"";

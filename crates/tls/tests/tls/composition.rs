@@ -90,6 +90,34 @@ fn tls_around_a_limiting_server_counts_handshakes_as_connections() {
 }
 
 #[test]
+fn a_connection_is_one_of_the_server_when_its_handshake_is_done() {
+    let identity = Identity::new();
+    let inner = Server::bind("127.0.0.1:0").unwrap();
+    let secure = SecureServer::new(inner, identity.config());
+    let server = AnyServer::from(secure);
+    let log = Log::default();
+    let seen = log.clone();
+    server.on("connection", move |_: Connection| seen.add("connection"));
+    let held = connect(address(server));
+    let ready = client(server, identity.client(), |mut tls| {
+        let mut text = String::new();
+        tls.read_to_string(&mut text).unwrap_or_default();
+    });
+    until(|| log.len() == 1 && secure.pending_handshakes() == 1);
+    assert_eq!(inner.open_connections(), 2);
+    assert_eq!(secure.open_connections(), 1);
+    assert_eq!(server.open_connections(), 1);
+    let connections = server.connections();
+    assert_eq!(connections, secure.connections());
+    assert_eq!(connections.len(), 1);
+    assert!(connections[0].is_secure());
+    connections[0].end();
+    join(ready);
+    drop(held);
+    until(|| server.open_connections() == 0 && inner.open_connections() == 0);
+}
+
+#[test]
 fn a_proxy_header_inside_of_tls_is_read_too() {
     let identity = Identity::new();
     let secure = SecureServer::new(Server::bind("127.0.0.1:0").unwrap(), identity.config());

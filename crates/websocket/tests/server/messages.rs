@@ -213,3 +213,38 @@ fn data_is_kept_with_it() {
     run_until(|| log.len() == 1);
     assert_eq!(log.text(), "Ada");
 }
+
+#[test]
+fn another_thread_sends_and_closes() {
+    let http = server();
+    let log = Log::default();
+    let noted = log.clone();
+    http.websocket("/", move |ws| {
+        let remote = ws.remote();
+        let sender = std::thread::spawn(move || {
+            remote.post(|ws| ws.send("first")).unwrap();
+            remote.clone().post(|ws| ws.send("second")).unwrap();
+            remote
+        });
+        let remote = sender.join().unwrap();
+        let noted = noted.clone();
+        ws.on("message", move |_: Message| {
+            let remote = remote.clone();
+            std::thread::spawn(move || remote.close())
+                .join()
+                .unwrap()
+                .unwrap();
+        });
+        ws.on("close", move |_: uptick_websocket::Closed| {
+            noted.add("close")
+        });
+    });
+    let mut client = Client::open(http, "/");
+    assert_eq!(client.message(), "first");
+    assert_eq!(client.message(), "second");
+    client.text("close");
+    let Some(Event::Close(close)) = client.event() else {
+        panic!("no close");
+    };
+    assert!(format!("{close:?}").contains("1000"), "{close:?}");
+}
