@@ -15,7 +15,6 @@
 use std::net::SocketAddr;
 
 use uptick::prelude::*;
-use uptick::stream::Error as StreamError;
 
 fn main() -> uptick::Result {
     let (options, uris): (Vec<String>, Vec<String>) = std::env::args()
@@ -39,7 +38,7 @@ fn serve_streams(uri: String) -> uptick::Result {
             line if line == b"exit\0" => conn.end(),
             line => drop(conn.write(line)),
         });
-        lines.on("error", move |_: StreamError| {
+        lines.on("error", move |_: uptick::stream::Error| {
             conn.end_with("line too long\0")
         });
         conn.on("error", |e: Error| eprintln!("{e}"));

@@ -117,7 +117,8 @@ const FIRST_EXAMPLES: [&str; 24] = [
     "25", "26", "27", "30", "31", "32", "33", "34",
 ];
 /// What they import beside it: names that are rare, or too general for the prelude.
-const OTHER_IMPORTS: [(&str, &str); 4] = [
+const OTHER_IMPORTS: [(&str, &str); 5] = [
+    ("02", "use uptick::stream::"),
     ("12", "use uptick::socket::"),
     ("23", "use futures::"),
     ("26", "use uptick::rate_limit::"),
@@ -203,6 +204,32 @@ fn the_readme_of_each_crate_says_how_to_install_it() {
             let row = format!("| `{feature}` |");
             let is_listed = feature == "default" || readme.contains(&row);
             assert!(is_listed, "the README of {name} has no row {row}");
+        }
+    }
+}
+
+/// The command that installs a crate installs all that its first program needs.
+#[test]
+fn the_first_program_of_each_readme_uses_what_its_command_installs() {
+    for (folder, package) in published() {
+        let name = package["name"].as_str().unwrap();
+        let readme = fs::read_to_string(folder.join("README.md")).unwrap();
+        let mut commands = readme.lines();
+        let command = commands
+            .find(|line| line.starts_with("cargo add "))
+            .unwrap();
+        let (_, program) = readme.split_once("```rust").unwrap();
+        let (program, _) = program.split_once("\n```").unwrap();
+        let imports = program.lines().filter_map(|line| line.strip_prefix("use "));
+        for import in imports {
+            let used = import.split("::").next().unwrap();
+            let is_installed = command
+                .split(' ')
+                .any(|installed| installed.replace('-', "_") == used);
+            assert!(
+                used == "std" || is_installed,
+                "{name} is installed by `{command}`, and uses {used}"
+            );
         }
     }
 }

@@ -320,27 +320,41 @@ function showRooms(rooms) {
   const before = read ?? new Map(rooms.map(room => [room.name, room.last]));
   read = new Map(rooms.map(room => [room.name, room.name === me.room ? room.last : before.get(room.name) ?? 0]));
   remember();
-  const focused = document.activeElement?.dataset?.room;
-  element("rooms").replaceChildren(...rooms.map(room => {
-    const isCurrent = room.name === me.room;
-    const button = document.createElement("button");
-    button.type = "button";
-    button.disabled = !joined;
-    button.dataset.room = room.name;
-    button.append(span(`# ${room.name}`, "room"), span(people(isCurrent ? members.size : room.members), "people"));
-    if (isCurrent) button.setAttribute("aria-current", "true");
-    button.classList.toggle("vacant", room.members === 0 && !isCurrent);
-    if (room.last > read.get(room.name)) {
-      button.classList.add("unread");
-      button.append(span("unread messages", "unseen"));
-    }
-    button.onclick = () => goTo(room.name);
-    const item = document.createElement("li");
-    item.append(button);
-    return item;
-  }));
-  menu.classList.toggle("unread", element("rooms").querySelector(".unread") !== null);
-  if (focused) [...element("rooms").querySelectorAll("button")].find(button => button.dataset.room === focused)?.focus();
+  const list = element("rooms");
+  const items = new Map([...list.children].map(item => [item.firstChild.dataset.room, item]));
+  const shown = rooms.map(room => showRoom(room, items.get(room.name) ?? makeRoom(room.name)));
+  // The items stay where they are if they can, so that one can be clicked while the list is updated.
+  if (shown.length !== list.childElementCount || shown.some((item, place) => item !== list.children[place])) {
+    const focused = document.activeElement;
+    list.replaceChildren(...shown);
+    if (list.contains(focused)) focused.focus();
+  }
+  menu.classList.toggle("unread", list.querySelector(".unread") !== null);
+}
+
+function makeRoom(name) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.dataset.room = name;
+  button.append(span(`# ${name}`, "room"), span("", "people"), span("", "unseen"));
+  button.onclick = () => goTo(name);
+  const item = document.createElement("li");
+  item.append(button);
+  return item;
+}
+
+function showRoom(room, item) {
+  const button = item.firstChild;
+  const isCurrent = room.name === me.room;
+  const isUnread = room.last > read.get(room.name);
+  button.disabled = !joined;
+  button.classList.toggle("vacant", room.members === 0 && !isCurrent);
+  button.classList.toggle("unread", isUnread);
+  if (isCurrent) button.setAttribute("aria-current", "true");
+  else button.removeAttribute("aria-current");
+  button.querySelector(".people").textContent = people(isCurrent ? members.size : room.members);
+  button.querySelector(".unseen").textContent = isUnread ? "unread messages" : "";
+  return item;
 }
 
 function showTyping() {

@@ -224,12 +224,16 @@ fn unread_rooms(ann: &Person<'_>, bob: &Person<'_>) {
     bob.0.fill("#other", "kitchen");
     bob.0.press_enter("#other");
     bob.expect_at("#title", "# kitchen");
+    let lobby = "document.querySelector('#rooms [data-room=lobby]')";
+    ann.0.run(&format!("{lobby}.isTheSame = true"));
     bob.say("The kettle is on.");
     bob.expect("The kettle is on.");
     ann.expect_at(
         "#rooms .unread[data-room=kitchen]",
         "# kitchen\n1 person\nunread messages",
     );
+    // The update of the list has left the others alone: they can be clicked meanwhile.
+    assert_eq!(ann.0.value(&format!("{lobby}.isTheSame")), true);
     assert_eq!(
         ann.0.value("document.querySelectorAll('.unread').length"),
         2,
