@@ -54,7 +54,6 @@ pub use handle::{LoopHandle, POST_LIMIT};
 pub use histogram::Histogram;
 pub use job::{BlockingJob, JOB_LIMIT, spawn_blocking};
 pub use keep_alive::{KeepAlive, keep_alive};
-pub use local::UseRemoteOrLoopHandle;
 pub use poller::{MioPoller, Poller, ScriptedPoller};
 pub use random::jitter;
 pub use signal::{SignalId, add_shutdown_signals, add_signal, remove_signal};
@@ -64,6 +63,8 @@ pub use timer::{Sleep, Timer, add_periodic_timer, add_timer, cancel_timer, sleep
 pub use watch::{add_read_stream, add_write_stream, remove_read_stream, remove_write_stream};
 
 // For the other crates of the project: public, but not in the documentation, and not covered by semantic versioning.
+#[doc(hidden)]
+pub use local::UseRemoteOrLoopHandle;
 #[doc(hidden)]
 pub use panic::catch;
 #[doc(hidden)]
