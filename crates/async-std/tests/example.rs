@@ -1,4 +1,4 @@
-//! `16-inside-async-std`, run as a user runs it.
+//! `16-inside-async-std`, `19-async-tls` and `35-async-tungstenite`, run as a user runs them.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::env;
@@ -10,11 +10,27 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
-fn the_example_serves_its_client_and_ends_by_itself() {
+fn the_loop_inside_async_std_serves_its_client_and_ends_by_itself() {
+    let output = output_of("16-inside-async-std");
+    assert_eq!(output, ["the server says HELLO", "after the loop"]);
+}
+
+#[test]
+fn async_tls_talks_to_itself_and_ends_by_itself() {
+    assert_eq!(output_of("19-async-tls"), ["the server says HELLO"]);
+}
+
+#[test]
+fn async_tungstenite_talks_to_itself_and_ends_by_itself() {
+    assert_eq!(output_of("35-async-tungstenite"), ["the server says HELLO"]);
+}
+
+/// Runs an example to its end; returns the lines that it prints after the address of its server.
+fn output_of(example: &str) -> Vec<String> {
     // Cargo builds examples beside the tests: `target/debug/deps/TEST` and `target/debug/examples/NAME`.
     let test = env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
-    let mut child = Command::new(profile.join("examples/16-inside-async-std"))
+    let mut child = Command::new(profile.join("examples").join(example))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -30,10 +46,11 @@ fn the_example_serves_its_client_and_ends_by_itself() {
     assert!(ended.status.success(), "{}: {errors}", ended.status);
     assert_eq!(errors, "");
     let output = String::from_utf8(ended.stdout).unwrap();
-    let lines: Vec<&str> = output.lines().collect();
-    let [listening, rest @ ..] = &lines[..] else {
-        panic!("it printed nothing");
-    };
-    assert!(listening.starts_with("listening on tcp://127.0.0.1:"));
-    assert_eq!(rest, ["the server says HELLO", "after the loop"]);
+    let mut lines = output.lines().map(str::to_owned);
+    let listening = lines.next().unwrap();
+    assert!(
+        listening.starts_with("listening on tcp://127.0.0.1:"),
+        "{listening}"
+    );
+    lines.collect()
 }

@@ -1,0 +1,76 @@
+//! This thread's loop on async-std's executor.
+
+use std::pin::pin;
+
+use futures::future::{Either, select};
+use uptick_event_loop::{Error, driver};
+
+use crate::run::run;
+
+/// Runs `future` on async-std's executor, with this thread's loop beside it, and returns what it returned.
+///
+/// The future may use both: sockets and timers of async-std, and streams, servers and timers of Uptick. When it is ready, the
+/// loop is left as it is, to be run again.
+///
+/// # Errors
+/// [`Error::TaskCancelled`] when the loop was stopped before the future was ready, and those of [`run`].
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+///
+/// let answer = uptick_async_std::block_on(async {
+///     uptick_event_loop::sleep(Duration::from_millis(1)).await; // a timer of Uptick
+///     async_std::task::sleep(Duration::from_millis(1)).await; // a timer of async-std
+///     6 * 7
+/// })?;
+/// assert_eq!(answer, 42);
+/// # Ok::<(), uptick_event_loop::Error>(())
+/// ```
+pub fn block_on<F: Future>(future: F) -> Result<F::Output, Error> {
+    async_std::task::block_on(async {
+        let _hold = Hold::new();
+        let future = pin!(future);
+        match select(run(), future).await {
+            Either::Left((ended, _)) => Err(ended.err().unwrap_or(Error::TaskCancelled)),
+            Either::Right((output, _)) => Ok(output),
+        }
+    })
+}
+
+/// Runs this thread's loop on async-std's executor until nothing is left to wait for, or until
+/// [`stop`](uptick_event_loop::stop).
+///
+/// Local tasks of async-std (`spawn_local`) run beside it.
+///
+/// # Errors
+/// Those of [`run`].
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use uptick_event_loop::add_timer;
+///
+/// add_timer(Duration::from_millis(1), || println!("due"));
+/// uptick_async_std::run_blocking()?;
+/// # Ok::<(), uptick_event_loop::Error>(())
+/// ```
+pub fn run_blocking() -> Result<(), Error> {
+    async_std::task::block_on(run())
+}
+
+/// Keeps the loop from ending for want of something to wait for.
+struct Hold;
+
+impl Hold {
+    fn new() -> Self {
+        driver::hold();
+        Hold
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        driver::release();
+    }
+}

@@ -1,0 +1,38 @@
+//! The limit of handshakes.
+
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use uptick_event_loop::driver;
+use uptick_stream::DuplexStream;
+
+/// The time that a handshake of async-tls or async-tungstenite may take over a connection: 10 s.
+///
+/// For another limit, call their functions with [`into_async`](DuplexStream::into_async) of the connection.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Runs the handshake of a connection; closes the connection when it fails or takes too long.
+pub(crate) async fn within<T, E: From<io::Error>>(
+    conn: impl DuplexStream,
+    what: &str,
+    handshake: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let result = {
+        let handshake = pin!(handshake);
+        match select(handshake, driver::timeout(HANDSHAKE_TIMEOUT)).await {
+            Either::Left((result, _)) => result,
+            Either::Right(_) => {
+                let text =
+                    format!("{what} failed: it took more than {HANDSHAKE_TIMEOUT:?} (ETIMEDOUT)");
+                Err(io::Error::new(io::ErrorKind::TimedOut, text).into())
+            }
+        }
+    };
+    if result.is_err() {
+        // What was written meanwhile, such as an alert, is sent.
+        conn.end();
+    }
+    result
+}

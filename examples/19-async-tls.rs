@@ -1,0 +1,57 @@
+//! TLS sessions of async-tls over Uptick's connections, on both sides.
+//!
+//! Run it; it ends by itself when its client has had its answer:
+//! ```text
+//! $ cargo run --release --example 19-async-tls
+//! ```
+
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "it shows what happens"
+)]
+
+use std::error::Error;
+
+use futures::{AsyncReadExt as _, AsyncWriteExt as _};
+use uptick_async_std::{block_on, tls};
+use uptick_socket::prelude::{Connection, Emitter as _, Server};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // A certificate that has signed itself; a real server reads the two from files.
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let acceptor = tls::acceptor(own.cert.pem() + &own.signing_key.serialize_pem())?;
+    let connector = tls::connector(own.cert.pem())?;
+
+    let server = Server::bind("tcp://127.0.0.1:0")?;
+    server.on("connection", move |conn: Connection| {
+        let acceptor = acceptor.clone();
+        uptick_event_loop::spawn(async move {
+            if let Err(e) = echo(conn, acceptor).await {
+                eprintln!("the server failed: {e}");
+            }
+        });
+    });
+    let address = server.address().unwrap_or_default();
+    println!("listening on {address}");
+    let port = address.rsplit(':').next().unwrap_or_default();
+
+    block_on(async {
+        let mut session = tls::connect(&format!("localhost:{port}"), &connector).await?;
+        session.write_all(b"hello").await?;
+        session.close().await?;
+        let mut answer = String::new();
+        session.read_to_string(&mut answer).await?;
+        println!("the server says {answer}");
+        Ok(())
+    })?
+}
+
+/// Sends back in capitals what comes.
+async fn echo(conn: Connection, acceptor: tls::TlsAcceptor) -> std::io::Result<()> {
+    let mut session = tls::accept(conn, &acceptor).await?;
+    let mut text = String::new();
+    session.read_to_string(&mut text).await?;
+    session.write_all(text.to_uppercase().as_bytes()).await?;
+    session.close().await
+}
