@@ -8,7 +8,7 @@ use http::header::CONNECTION;
 
 #[cfg(feature = "multipart")]
 use crate::MultipartError;
-use crate::{BodyError, HeaderMap, HeaderName, HeaderValue, StatusCode};
+use crate::{BodyError, ExtractError, HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 type Source = Box<dyn StdError + Send + Sync>;
 
@@ -18,7 +18,7 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// the cause (4xx, and 501, 503 and 505 without a source).
 ///
 /// Any [`std::error::Error`] becomes one by `?`: status 500, and its text is logged but not shown to the client; a
-/// [`BodyError`] or a `MultipartError` that is the client's doing becomes one with its own status and text.
+/// [`BodyError`], a `MultipartError` or an [`ExtractError`] that is the client's doing becomes one with its own status and text.
 /// For that reason this type is not a [`std::error::Error`] itself.
 ///
 /// # Examples
@@ -177,6 +177,8 @@ impl<E: StdError + Send + Sync + 'static> From<E> for HttpError {
         let status = error.downcast_ref().map(BodyError::status);
         #[cfg(feature = "multipart")]
         let status = status.or_else(|| error.downcast_ref().map(MultipartError::status));
+        let extract = error.is::<ExtractError>();
+        let status = status.or(extract.then_some(StatusCode::BAD_REQUEST));
         match status.filter(StatusCode::is_client_error) {
             // The client's own doing, which it may read.
             Some(status) => Self::new(status, source.to_string()),

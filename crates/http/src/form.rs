@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use percent_encoding::percent_decode;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 
+use crate::extract::decode_form;
 use crate::{BodyError, Request};
 
 /// The names and values of a form, decoded: `+` is a space, and what is not UTF-8 is replaced, as the URL standard says.
@@ -43,7 +44,8 @@ impl Form {
                 continue;
             }
             if pairs.len() == MAX_PAIRS {
-                return Err(malformed(format!("it has more than {MAX_PAIRS} names")));
+                let reason = format!("it has more than {MAX_PAIRS} names");
+                return Err(BodyError::malformed("a form", reason));
             }
             let equals = pair.iter().position(|byte| *byte == b'=');
             let (name, value) = match equals {
@@ -96,21 +98,28 @@ fn decoded(text: &[u8]) -> String {
     percent_decode(&text).decode_utf8_lossy().into_owned()
 }
 
-fn malformed(reason: impl Into<Box<str>>) -> BodyError {
-    BodyError::Malformed {
-        what: "a form",
-        reason: reason.into(),
-    }
-}
-
 impl Request {
-    /// The body as a form in URL encoding, of 1 MiB at most ([`HttpServer::body_limit`](crate::HttpServer::body_limit)). Forms
-    /// with files are for `multipart`, which needs the feature of this name.
+    /// The body as a form in URL encoding, of 1 MiB at most ([`HttpServer::body_limit`](crate::HttpServer::body_limit)): as a [`Form`],
+    /// or as a value of a `serde` type, which is read as that of a [query](Request::query) is. Forms with files are for
+    /// `multipart`, which needs the feature of this name.
     ///
     /// # Errors
     /// As [`bytes`](Request::bytes); [`BodyError::WrongType`], for 415, when the `Content-Type` is not
-    /// `application/x-www-form-urlencoded`; those of [`Form::parse`].
-    pub fn form(&self) -> impl Future<Output = Result<Form, BodyError>> + use<> {
+    /// `application/x-www-form-urlencoded`; those of [`Form::parse`]; [`BodyError::Data`], for 422, which has the name of the value, if
+    /// one is missing or not of its type.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use uptick_http::{HttpError, Request};
+    ///
+    /// async fn sum(req: Request) -> Result<String, HttpError> {
+    ///     let form: BTreeMap<String, u64> = req.form().await?;
+    ///     Ok(form.values().sum::<u64>().to_string())
+    /// }
+    /// # let _ = sum;
+    /// ```
+    pub fn form<T: DeserializeOwned>(&self) -> impl Future<Output = Result<T, BodyError>> + use<T> {
         let encoded = self.media_type().eq_ignore_ascii_case(URLENCODED);
         let bytes = self.bytes(self.body_limit());
         async move {
@@ -118,9 +127,16 @@ impl Request {
                 let expected = URLENCODED;
                 return Err(BodyError::WrongType { expected });
             }
-            let bytes: Bytes = bytes.await?;
-            Form::parse(&bytes)
+            decode_form(Form::parse(&bytes.await?)?.iter())
         }
+    }
+}
+
+/// A form is a sequence of names and values.
+impl<'de> Deserialize<'de> for Form {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pairs = Vec::deserialize(deserializer)?;
+        Ok(Form { pairs })
     }
 }
 

@@ -15,6 +15,7 @@ mod cookies;
 mod cors;
 mod error;
 mod exchange;
+mod extract;
 mod form;
 mod forwarded;
 pub mod h1;
@@ -39,6 +40,7 @@ mod sse;
 mod static_files;
 pub mod test;
 mod trace_requests;
+mod type_map;
 mod vary;
 
 /// What a program that uses this crate names: `use uptick_http::prelude::*`.
@@ -69,6 +71,7 @@ pub use cookie::{Cookie, SameSite};
 pub use cors::{Cors, CorsError};
 pub use error::HttpError;
 pub use exchange::{BodyReader, Request, Responder};
+pub use extract::{ExtractError, ExtractFrom};
 pub use form::Form;
 pub use forwarded::{ForwardedFields, TrustedProxies};
 pub use handler::{Handler, IntoHandler, IntoReply, LocalFuture, Reply};
@@ -87,6 +90,7 @@ pub use sse::{EventError, EventStream, ServerEvent};
 #[cfg(feature = "files")]
 pub use static_files::StaticFiles;
 pub use trace_requests::TraceRequests;
+pub use type_map::MissingValue;
 pub use uptick_stream::FileRange;
 
 /// Which handler a request is for: patterns of paths, and methods.

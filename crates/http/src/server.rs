@@ -8,6 +8,7 @@ mod sequential;
 mod settings;
 mod shutdown;
 mod signals;
+mod state;
 mod stats;
 
 use std::cell::RefCell;

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use support::{Client, run_until, server};
 use uptick_http::{
-    Compression, FileRange, HttpError, HttpServer, MultipartLimits, Request, Response, StaticFiles,
+    Compression, FileRange, Form, HttpError, HttpServer, MultipartLimits, Request, Response,
+    StaticFiles,
 };
 use uptick_socket::engine::Engine;
 use uptick_stream::Error as StreamError;
@@ -340,7 +341,7 @@ fn post(kind: &str, body: &str) -> String {
 #[test]
 fn a_form_in_url_encoding_is_decoded() {
     let http = server().post("/", async |req: Request| {
-        let form = req.form().await?;
+        let form: Form = req.form().await?;
         let pairs = form.iter().map(|(name, value)| format!("[{name}|{value}]"));
         Ok::<_, HttpError>(pairs.collect::<String>())
     });

@@ -161,7 +161,7 @@ fn the_error_for_a_body_that_breaks_off_has_the_header() {
 #[test]
 fn the_next_request_of_a_connection_has_callbacks_of_its_own() {
     let http = server().get("/", |req: Request| {
-        if req.query() == Some("mark") {
+        if req.query_string() == Some("mark") {
             req.on_response_headers(|_, headers| {
                 headers.insert("x-mark", HeaderValue::from_static("yes"));
             });

@@ -1,6 +1,9 @@
 //! Why a body did not come.
 
+use std::fmt::Display;
+
 use thiserror::Error;
+use uptick_emitter::Excerpt;
 
 use crate::StatusCode;
 use crate::h1::Invalid;
@@ -38,9 +41,52 @@ pub enum BodyError {
         /// What is wrong with it, cut to 256 bytes: it may quote the body.
         reason: Box<str>,
     },
+    /// It is well-formed, but a value in it is missing or not of its type.
+    #[error("{} in {what} is not valid: {reason}", Place(.path))]
+    Data {
+        /// The format of the body, with its article where it has one: `JSON`, `the form`.
+        what: &'static str,
+        /// The path of the value, such as `users[3].age`; empty if the error concerns the whole.
+        path: Box<str>,
+        /// The reason, cut to 256 bytes: it may quote the body.
+        reason: Box<str>,
+    },
+}
+
+/// The path of a value in a body, for an error text.
+struct Place<'a>(&'a str);
+
+impl Display for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            "" => f.write_str("a value"),
+            path => write!(f, "the value of \"{}\"", Excerpt::new(path)),
+        }
+    }
 }
 
 impl BodyError {
+    /// Returns the error for a body that is not of a format.
+    pub(crate) fn malformed(what: &'static str, reason: impl Display) -> Self {
+        BodyError::Malformed {
+            what,
+            reason: Excerpt::new(reason).to_string().into(),
+        }
+    }
+
+    /// Returns the error for a value in a body.
+    pub(crate) fn data(
+        what: &'static str,
+        path: impl Into<Box<str>>,
+        reason: impl Display,
+    ) -> Self {
+        BodyError::Data {
+            what,
+            path: path.into(),
+            reason: Excerpt::new(reason).to_string().into(),
+        }
+    }
+
     /// The status with which a request is answered that has this error.
     pub fn status(&self) -> StatusCode {
         match self {
@@ -49,6 +95,7 @@ impl BodyError {
             BodyError::WrongType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             BodyError::Invalid(invalid) => invalid.status(),
             BodyError::Closed | BodyError::Malformed { .. } => StatusCode::BAD_REQUEST,
+            BodyError::Data { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         }
     }
 }

@@ -1,14 +1,12 @@
 //! Bodies read whole.
 
-use std::fmt::Display;
-
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
-use uptick_emitter::Excerpt;
 
 use super::{BodyReader, Request};
 use crate::body::BodyError;
+use crate::extract::decode_json;
 
 impl Request {
     /// The body, once all of it has come.
@@ -53,7 +51,8 @@ impl Request {
         let bytes = self.bytes(self.body_limit());
         async move {
             let bytes = Vec::from(bytes.await?);
-            String::from_utf8(bytes).map_err(|error| malformed("text in UTF-8", error.utf8_error()))
+            String::from_utf8(bytes)
+                .map_err(|error| BodyError::malformed("text in UTF-8", error.utf8_error()))
         }
     }
 
@@ -63,7 +62,8 @@ impl Request {
     ///
     /// # Errors
     /// As [`bytes`](Request::bytes); [`BodyError::WrongType`], for 415, when the `Content-Type` is another one;
-    /// [`BodyError::Malformed`] when it is not JSON, or not of a `T`.
+    /// [`BodyError::Malformed`], for 400, if it is not JSON; [`BodyError::Data`], for 422, which has the path of the value, if it is
+    /// JSON but not a `T`.
     ///
     /// # Examples
     /// A body of any type is read by `serde_json::from_slice(&req.bytes(64 * 1024).await?)`.
@@ -84,8 +84,7 @@ impl Request {
                 let expected = "application/json";
                 return Err(BodyError::WrongType { expected });
             }
-            serde_json::from_slice(&bytes.await?)
-                .map_err(|error| malformed("JSON as expected", error))
+            decode_json(&bytes.await?)
         }
     }
 }
@@ -114,13 +113,6 @@ async fn end(body: &mut BodyReader) -> Result<(), BodyError> {
     match body.next().await.transpose()? {
         Some(_) => Err(BodyError::Closed),
         None => Ok(()),
-    }
-}
-
-fn malformed(what: &'static str, reason: impl Display) -> BodyError {
-    BodyError::Malformed {
-        what,
-        reason: Excerpt::new(reason).to_string().into(),
     }
 }
 

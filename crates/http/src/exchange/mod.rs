@@ -25,6 +25,7 @@ mod reader;
 mod request;
 mod respond;
 mod responder;
+mod shared_state;
 mod state;
 mod streaming;
 mod upgrade;

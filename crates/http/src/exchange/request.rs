@@ -147,13 +147,13 @@ impl Request {
     }
 
     /// The query as it was sent, without the `?`.
-    pub fn query(&self) -> Option<&str> {
+    pub fn query_string(&self) -> Option<&str> {
         self.exchange.head.query()
     }
 
     /// The names and values of the query, decoded as forms are: `+` is a space, and what is not UTF-8 is replaced.
     pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-        let pairs = self.query().unwrap_or_default().split('&');
+        let pairs = self.query_string().unwrap_or_default().split('&');
         pairs.filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             (decoded(name), decoded(value))
@@ -170,6 +170,11 @@ impl Request {
     pub fn param(&self, name: &str) -> Option<&str> {
         let path = self.normal_path().unwrap_or_default();
         self.exchange.params.get()?.get_in(path, name)
+    }
+
+    /// Returns the parameters of the route, if it has any.
+    pub(crate) fn route_params(&self) -> Option<&Params> {
+        self.exchange.params.get()
     }
 
     /// Sets the parameters of the route, which was found.

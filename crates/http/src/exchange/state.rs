@@ -20,6 +20,7 @@ use crate::body::BodyError;
 use crate::h1::{RequestHead, ResponseBody, Trailers};
 use crate::response::EarlyEnd;
 use crate::routing::{NormalPath, Params};
+use crate::type_map::{GroupState, TypeMap};
 use crate::{ClientInfo, HeaderMap, HttpError, Response, TrustedProxies, Upgrade};
 
 /// A request with its response.
@@ -81,6 +82,8 @@ pub(crate) struct Extras {
     pub(super) header_edits: Vec<EditHeaders>,
     /// The reason why no more of the body comes.
     pub(super) failure: Option<BodyError>,
+    /// The group of the route, if it has state.
+    pub(super) group_state: Option<Rc<dyn GroupState>>,
     /// The values that the program keeps with the request, one of each type.
     extensions: Vec<(TypeId, Rc<dyn Any>)>,
 }
@@ -159,6 +162,9 @@ pub(crate) trait Policy {
 
     /// Returns the id of the server.
     fn server(&self) -> Option<Id>;
+
+    /// Returns the state of the server.
+    fn states(&self) -> Rc<TypeMap>;
 
     /// Returns the error in place of an upgrade, while the server shuts down.
     fn upgrade_refusal(&self) -> Option<HttpError>;
@@ -296,6 +302,12 @@ impl Exchange {
     /// Returns what ends the response's body, if that has no end of its own.
     pub(crate) fn early_end(&self) -> Option<EarlyEnd> {
         self.extras_if_any(|extras| extras.early_end).flatten()
+    }
+
+    /// Returns the group of the route, if it has state.
+    pub(super) fn group_state(&self) -> Option<Rc<dyn GroupState>> {
+        self.extras_if_any(|extras| extras.group_state.clone())
+            .flatten()
     }
 
     /// Sets the waker of the body's reader.

@@ -51,6 +51,13 @@ impl Group<'_> {
         self
     }
 
+    /// Sets a value that the handlers and middleware of this group get by [`Request::state`], in the place of that of the groups around it
+    /// and of the server ([`HttpServer::set_state`]). Default: none.
+    pub fn set_state<T: 'static>(self, state: T) -> Self {
+        drop(self.scope.states().set(state));
+        self
+    }
+
     fn add_route(self, methods: &str, pattern: &str, handler: Handler) -> Result<(), RouteError> {
         let pattern = self.scope.joined(pattern);
         let scope = Some(Rc::clone(self.scope));

@@ -26,6 +26,7 @@ use crate::cors::is_preflight;
 use crate::exchange::{Exchange, OnError, Policy, error_page};
 use crate::middleware::Endpoint;
 use crate::routing::{BadEscape, Found, RouteError, Router, names_segments};
+use crate::type_map::TypeMap;
 use crate::{
     Handler, HeaderValue, HttpError, Middleware, Next, Reply, Request, Response, StatusCode,
     TrustedProxies, handler,
@@ -51,6 +52,8 @@ pub(crate) struct Site {
     pub(crate) settings: Settings,
     pub(crate) proxies: Option<Rc<TrustedProxies>>,
     pub(crate) hooks: Hooks,
+    /// The values that handlers share. Requests that have begun see changes, too.
+    pub(crate) states: Rc<TypeMap>,
 }
 
 /// A handler and the group that it was added in.
@@ -170,7 +173,7 @@ impl Site {
         if other.is_empty() || !self.router.has_path(&other) {
             return None;
         }
-        if let Some(query) = request.query() {
+        if let Some(query) = request.query_string() {
             other.push('?');
             other.push_str(query);
         }
@@ -194,6 +197,10 @@ impl Policy for Site {
 
     fn server(&self) -> Option<Id> {
         self.hooks.observer.as_ref()?.id()
+    }
+
+    fn states(&self) -> Rc<TypeMap> {
+        Rc::clone(&self.states)
     }
 
     fn upgrade_refusal(&self) -> Option<HttpError> {
@@ -224,7 +231,10 @@ impl Route {
     }
 
     #[inline(never)]
-    fn run_in(self: &Rc<Self>, scope: &Scope, request: Request) -> Reply {
+    fn run_in(self: &Rc<Self>, scope: &Rc<Scope>, request: Request) -> Reply {
+        if scope.has_state() {
+            request.set_group_state(Rc::<Scope>::clone(scope));
+        }
         let layers = scope.layers();
         match layers.is_empty() {
             true => self.run(request),

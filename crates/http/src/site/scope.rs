@@ -1,15 +1,18 @@
 //! Groups of routes, as their routes keep them.
 
+use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::Middleware;
+use crate::type_map::{GroupState, TypeMap};
 
 /// A group, as its routes keep it.
 pub(crate) struct Scope {
     prefix: String,
     parent: Option<Rc<Scope>>,
     layers: RefCell<Rc<[Middleware]>>,
+    states: TypeMap,
     /// Whether one of the middlewares answers CORS preflights.
     answers_preflights: Cell<bool>,
 }
@@ -21,6 +24,7 @@ impl Scope {
             prefix: joined(before, prefix),
             parent: parent.cloned(),
             layers: RefCell::default(),
+            states: TypeMap::default(),
             answers_preflights: Cell::default(),
         })
     }
@@ -49,6 +53,17 @@ impl Scope {
         self.answers_preflights.get() || parent.is_some_and(|parent| parent.answers_preflights())
     }
 
+    /// Returns the state of the group itself.
+    pub(super) fn states(&self) -> &TypeMap {
+        &self.states
+    }
+
+    /// Returns whether the group, or one around it, has state.
+    pub(super) fn has_state(&self) -> bool {
+        let parent = self.parent.as_ref();
+        !self.states.is_empty() || parent.is_some_and(|parent| parent.has_state())
+    }
+
     /// The middlewares of the group, after those of the groups around it.
     pub(super) fn layers(&self) -> Rc<[Middleware]> {
         let own = Rc::clone(&self.layers.borrow());
@@ -56,6 +71,22 @@ impl Scope {
             Some(outer) if own.is_empty() => outer,
             Some(outer) if !outer.is_empty() => outer.iter().chain(&*own).cloned().collect(),
             _ => own,
+        }
+    }
+}
+
+impl GroupState for Scope {
+    fn state(&self, id: TypeId) -> Option<Rc<dyn Any>> {
+        let parent = self.parent.as_ref();
+        self.states
+            .get(id)
+            .or_else(|| parent.and_then(|parent| parent.state(id)))
+    }
+
+    fn add_state_names(&self, names: &mut Vec<&'static str>) {
+        self.states.add_names(names);
+        if let Some(parent) = &self.parent {
+            parent.add_state_names(names);
         }
     }
 }

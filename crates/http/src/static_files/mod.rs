@@ -93,7 +93,7 @@ impl Asked {
         Asked {
             method: request.method().clone(),
             path: request.path().into(),
-            query: request.query().map(Into::into),
+            query: request.query_string().map(Into::into),
             fields: request.headers(),
         }
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use uptick_emitter::Emitter;
 use uptick_event_loop::add_timer;
-use uptick_http::{BodyError, HttpError, HttpServer, Request, Response};
+use uptick_http::{BodyError, Form, HttpError, HttpServer, Request, Response};
 
 use crate::support::{Client, Log, get, post, server, settle};
 
@@ -337,7 +337,7 @@ fn a_body_of_another_type_is_415_and_the_connection_goes_on() {
         req.json::<u32>().await.map(|_| "read")
     });
     http.post("/form", |req: Request| async move {
-        req.form().await.map(|_| "read")
+        req.form::<Form>().await.map(|_| "read")
     });
     http.post("/multipart", |req: Request| async move {
         req.multipart().map(|_| "read")

@@ -112,7 +112,7 @@ fn a_status_without_a_cause_that_says_what_the_server_does_not_do_is_no_error() 
 fn a_panic_that_quotes_the_client_is_logged_on_one_line_of_limited_length() {
     let http = server();
     http.get("/{*path}", |req: Request| async move {
-        assert_eq!(req.query(), Some("fine"), "bad path\n{}", req.path());
+        assert_eq!(req.query_string(), Some("fine"), "bad path\n{}", req.path());
         "fine"
     });
     let path = format!("/{}", "p".repeat(10_000));

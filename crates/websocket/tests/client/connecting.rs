@@ -104,7 +104,7 @@ fn the_request_has_the_subprotocols_the_fields_and_no_origin() {
         seen.add(field("authorization"));
         seen.add(field("origin"));
         seen.add(req.param("b").unwrap());
-        seen.add(req.query().unwrap());
+        seen.add(req.query_string().unwrap());
         Accept::new(|_| ())
     });
     let connector = WebSocketConnector::default()

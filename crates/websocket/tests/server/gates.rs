@@ -22,9 +22,11 @@ fn a_gate_lets_in_or_does_not_at_once_or_later() {
     http.websocket_with("/out", options(), |_: Request| {
         Reject(Response::new(StatusCode::PAYMENT_REQUIRED))
     });
-    http.websocket_with("/busy", options(), |req: Request| match req.query() {
-        Some(_) => Ok(Accept::new(|_| ())),
-        None => Err(Reject::status(429)),
+    http.websocket_with("/busy", options(), |req: Request| {
+        match req.query_string() {
+            Some(_) => Ok(Accept::new(|_| ())),
+            None => Err(Reject::status(429)),
+        }
     });
     http.websocket_with("/wrong", options(), |_: Request| Reject::status(12_345));
     http.websocket_with("/user", options(), |req: Request| {

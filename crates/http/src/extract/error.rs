@@ -1,0 +1,68 @@
+//! Parameters and queries that are not as expected.
+
+use std::fmt::{self, Display};
+
+use uptick_emitter::Excerpt;
+
+/// The error for parameters of a route or of a query that are missing or not of the type that was asked for.
+///
+/// As an error of a handler it is a response with status 400 and this text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtractError {
+    from: ExtractFrom,
+    name: Box<str>,
+    reason: Box<str>,
+}
+
+/// The part of a request that values are taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExtractFrom {
+    /// The parameters of the route ([`Request::params`](crate::Request::params)).
+    Params,
+    /// The query ([`Request::query`](crate::Request::query)).
+    Query,
+}
+
+impl ExtractError {
+    pub(super) fn new(from: ExtractFrom, name: impl Into<Box<str>>, reason: impl Display) -> Self {
+        ExtractError {
+            from,
+            name: name.into(),
+            reason: Excerpt::new(reason).to_string().into(),
+        }
+    }
+
+    /// Returns the part of the request that the value was to be taken from.
+    pub fn from(&self) -> ExtractFrom {
+        self.from
+    }
+
+    /// Returns the name of the parameter that is not valid; `None` if the error concerns all of them, such as a missing one.
+    pub fn name(&self) -> Option<&str> {
+        Some(&*self.name).filter(|name| !name.is_empty())
+    }
+
+    /// Returns the reason, cut to 256 bytes: it may quote the request.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl Display for ExtractError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (one, all) = match self.from {
+            ExtractFrom::Params => ("path parameter", "path parameters are"),
+            ExtractFrom::Query => ("query parameter", "query is"),
+        };
+        match self.name() {
+            Some(name) => {
+                let name = Excerpt::new(name);
+                write!(f, "the {one} \"{name}\" is not valid: {}", self.reason)
+            }
+            None => write!(f, "the {all} not valid: {}", self.reason),
+        }
+    }
+}
+
+impl std::error::Error for ExtractError {}

@@ -1,0 +1,124 @@
+//! Typed parameters, queries, forms and JSON of requests.
+//!
+//! Cost: nothing for requests that do not use it. Values without an escape are borrowed from the request.
+
+mod error;
+mod pairs;
+
+use std::borrow::Cow;
+
+use serde::de::DeserializeOwned;
+
+use crate::{BodyError, Request};
+
+pub use error::{ExtractError, ExtractFrom};
+pub(crate) use pairs::{Pairs, PairsDeserializer};
+
+impl Request {
+    /// Returns the parameters of the route as a value of a `serde` type: a struct or a map with their names, a tuple in their order, or
+    /// one value if there is one.
+    ///
+    /// # Errors
+    /// [`ExtractError`] if a parameter is missing or is not of its type; returned by `?` from a handler, that is a response with
+    /// status 400, which names the parameter.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_http::{HttpError, HttpServer, Request};
+    ///
+    /// let http = HttpServer::new();
+    /// http.get("/users/{user}/posts/{post}", |req: Request| {
+    ///     let (user, post): (String, u64) = req.params()?;
+    ///     Ok::<_, HttpError>(format!("post {post} of {user}"))
+    /// });
+    /// # assert_eq!(http.test().get("/users/ada/posts/7").send()?.text(), "post 7 of ada");
+    /// # assert_eq!(http.test().get("/users/ada/posts/x").send()?.status(), 400);
+    /// # Ok::<(), uptick_http::test::TestError>(())
+    /// ```
+    pub fn params<T: DeserializeOwned>(&self) -> Result<T, ExtractError> {
+        let params = self.route_params();
+        let path = self.path();
+        let pairs = params.into_iter().flat_map(|params| params.iter(path));
+        let pairs = pairs.map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)));
+        decode(pairs, ExtractFrom::Params)
+    }
+
+    /// Returns the query as a value of a `serde` type: a struct or a map with its names, or a sequence of names and values.
+    ///
+    /// Names and values are decoded as those of forms: `+` is a space. A name that is given more than once is a sequence. Booleans are
+    /// `true`, `false`, `1`, `0`, `on` and `off`; an empty value is `None` for an `Option`.
+    ///
+    /// # Errors
+    /// [`ExtractError`] if a value is missing or is not of its type; returned by `?` from a handler, that is a response with
+    /// status 400, which names it.
+    ///
+    /// # Limits
+    /// 1,000 names.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use uptick_http::{HttpError, HttpServer, Request};
+    ///
+    /// let http = HttpServer::new();
+    /// http.get("/search", |req: Request| {
+    ///     let query: BTreeMap<String, u32> = req.query()?;
+    ///     Ok::<_, HttpError>(format!("{query:?}"))
+    /// });
+    /// # assert_eq!(http.test().get("/search?page=2").send()?.text(), "{\"page\": 2}");
+    /// # let error = http.test().get("/search?page=two").send()?;
+    /// # assert!(error.text().contains("the query parameter \"page\" is not valid"), "{}", error.text());
+    /// # Ok::<(), uptick_http::test::TestError>(())
+    /// ```
+    pub fn query<T: DeserializeOwned>(&self) -> Result<T, ExtractError> {
+        decode(self.query_pairs(), ExtractFrom::Query)
+    }
+}
+
+/// Decodes names and values that are not part of a body.
+fn decode<'a, T: DeserializeOwned>(
+    pairs: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
+    from: ExtractFrom,
+) -> Result<T, ExtractError> {
+    let pairs = Pairs::collect(pairs).map_err(|error| ExtractError::new(from, "", error))?;
+    serde_path_to_error::deserialize(PairsDeserializer::new(&pairs))
+        .map_err(|error| ExtractError::new(from, path_of(&error), error.inner()))
+}
+
+/// Decodes a form.
+pub(crate) fn decode_form<'a, T: DeserializeOwned>(
+    pairs: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<T, BodyError> {
+    let pairs = pairs.map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)));
+    let invalid = |path: String, error: &pairs::Error| BodyError::data("the form", path, error);
+    let pairs = Pairs::collect(pairs).map_err(|error| invalid(String::new(), &error))?;
+    serde_path_to_error::deserialize(PairsDeserializer::new(&pairs))
+        .map_err(|error| invalid(path_of(&error), error.inner()))
+}
+
+/// Decodes JSON.
+pub(crate) fn decode_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
+    let error = match serde_json::from_slice(bytes) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
+    if !error.is_data() {
+        return Err(BodyError::malformed("JSON", error));
+    }
+    // It is decoded once more only to find where the error is.
+    let deserializer = &mut serde_json::Deserializer::from_slice(bytes);
+    let path = match serde_path_to_error::deserialize::<_, T>(deserializer) {
+        Ok(_) => String::new(),
+        Err(error) => path_of(&error),
+    };
+    Err(BodyError::data("JSON", path, error))
+}
+
+/// Returns the path of an error, such as `users[3].age`; empty if it concerns the whole.
+fn path_of<E>(error: &serde_path_to_error::Error<E>) -> String {
+    let path = error.path();
+    match path.iter().next() {
+        Some(_) => path.to_string(),
+        None => String::new(),
+    }
+}

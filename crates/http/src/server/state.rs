@@ -1,0 +1,36 @@
+//! State that handlers share.
+
+use std::rc::Rc;
+
+use super::HttpServer;
+
+impl HttpServer {
+    /// Sets a value that all handlers and middleware of the server get by [`Request::state`], in the place of the one of its type.
+    /// [`Group::set_state`] replaces it for the routes of a group. Default: none.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::cell::RefCell;
+    /// use uptick_http::{HttpError, HttpServer, Request};
+    ///
+    /// #[derive(Default)]
+    /// struct Visits(RefCell<u64>);
+    ///
+    /// let http = HttpServer::new();
+    /// http.set_state(Visits::default());
+    /// http.get("/", |req: Request| {
+    ///     let visits = req.state::<Visits>()?;
+    ///     *visits.0.borrow_mut() += 1;
+    ///     Ok::<_, HttpError>(format!("{} visits\n", visits.0.borrow()))
+    /// });
+    /// # http.test().get("/").send()?;
+    /// # assert_eq!(http.test().get("/").send()?.text(), "2 visits\n");
+    /// # Ok::<(), uptick_http::test::TestError>(())
+    /// ```
+    pub fn set_state<T: 'static>(self, state: T) -> Self {
+        let states = self.configure(|site| Rc::clone(&site.states));
+        // The value before is dropped when nothing is borrowed.
+        drop(states.map(|states| states.set(state)));
+        self
+    }
+}
