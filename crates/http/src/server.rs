@@ -2,6 +2,7 @@
 
 mod convenience;
 mod draining;
+mod health;
 mod hooks;
 mod remote;
 mod sequential;
@@ -28,8 +29,8 @@ use crate::routing::RouteError;
 use crate::site::{Group, Service, Site, routing_methods};
 use crate::test::TestClient;
 use crate::{
-    Handler, HttpError, IntoMiddleware, Request, RequestInfo, Response, ResponseInfo,
-    ShutdownOptions,
+    Handler, HttpError, IntoMiddleware, IntoResponse, ProblemDetails, Request, RequestInfo,
+    Response, ResponseInfo, ShutdownOptions,
 };
 
 use convenience::Convenience;
@@ -274,6 +275,24 @@ impl HttpServer {
         let before = self.configure(|site| site.on_error.replace(shape));
         drop(before);
         self
+    }
+
+    /// Sends all errors as [`ProblemDetails`] in place of plain text. It is a callback of [`error`](HttpServer::error), and replaces the one
+    /// before. Default: plain text.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_http::{HttpError, HttpServer, Request};
+    ///
+    /// let http = HttpServer::new();
+    /// http.problem_details();
+    /// http.get("/", |_: Request| HttpError::bad_request("The page is not a number"));
+    /// # let response = http.test().get("/").send()?;
+    /// # assert_eq!(response.text(), r#"{"detail":"The page is not a number","status":400,"title":"Bad Request"}"#);
+    /// # Ok::<(), uptick_http::test::TestError>(())
+    /// ```
+    pub fn problem_details(self) -> Self {
+        self.error(|error, _| ProblemDetails::from(&error).into_response())
     }
 
     /// Adds routes that have a prefix in common.

@@ -15,7 +15,7 @@ use crate::{IntoMiddleware, Middleware, Next, Reply, Request, Response};
 /// | span, level `INFO` | fields |
 /// |---|---|
 /// | `connection` | `id` ([`Connection::id`](uptick_socket::Connection::id)), `peer` |
-/// | `request` | `method`, `path`, and `status` once there is a response |
+/// | `request` | `method`, `path`, `id` if there is one ([`RequestIds`](crate::RequestIds)), and `status` once there is a response |
 ///
 /// Events of a handler are in the span of its request, also after it has waited. An event of level `DEBUG` with the
 /// `status` and the time in microseconds ends it. Responses by a [`Responder`](crate::Responder) have neither.
@@ -86,10 +86,11 @@ fn request_span(request: &Request) -> Span {
     });
     let method = request.method().as_str();
     let path = request.path();
+    let id = request.id().map(field::display);
     let status = field::Empty;
     match &parent {
-        Some(parent) => tracing::info_span!(parent: parent, "request", method, path, status),
-        None => tracing::info_span!("request", method, path, status),
+        Some(parent) => tracing::info_span!(parent: parent, "request", method, path, id, status),
+        None => tracing::info_span!("request", method, path, id, status),
     }
 }
 

@@ -48,6 +48,7 @@ pub(crate) fn error_page(
 pub(crate) fn log(error: &HttpError, request: Option<&Request>) {
     let method = || request.map(|request| display(Excerpt::new(request.method())));
     let path = || request.map(|request| Excerpt::new(request.path()).to_string());
+    let id = || request.and_then(Request::id).map(display);
     let client = || request.and_then(Request::client).map(display);
     let report = || Excerpt::new(error.report()).limit(REPORT);
     if error.is_server_fault() {
@@ -55,6 +56,7 @@ pub(crate) fn log(error: &HttpError, request: Option<&Request>) {
             method = method(),
             path = path(),
             client = client(),
+            id = id(),
             "{}",
             report()
         );
@@ -63,6 +65,7 @@ pub(crate) fn log(error: &HttpError, request: Option<&Request>) {
             method = method(),
             path = path(),
             client = client(),
+            id = id(),
             "{}",
             report()
         );

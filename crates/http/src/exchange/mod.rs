@@ -28,6 +28,7 @@ mod responder;
 mod shared_state;
 mod state;
 mod streaming;
+mod time_limit;
 mod upgrade;
 
 pub(crate) use error_page::{OnError, error_page, log};

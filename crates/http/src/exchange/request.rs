@@ -358,6 +358,23 @@ impl Request {
         self.exchange.extension()
     }
 
+    /// Returns the id of the request, for logs; `None` without [`RequestIds`](crate::RequestIds).
+    pub fn id(&self) -> Option<Rc<str>> {
+        self.exchange
+            .extras_if_any(|extras| extras.id.clone())
+            .flatten()
+    }
+
+    /// Sets the id of the request.
+    pub(crate) fn set_id(&self, id: Rc<str>) {
+        self.exchange.extras(|extras| extras.id = Some(id));
+    }
+
+    /// Returns whether the request came by a trusted proxy.
+    pub(crate) fn is_forwarded(&self) -> bool {
+        self.exchange.proxies.is_some()
+    }
+
     /// The pieces of the body. Whoever reads them leaves none for others.
     pub fn body_stream(&self) -> BodyReader {
         BodyReader::new(Rc::clone(&self.exchange))

@@ -15,6 +15,9 @@ use crate::body::BodyError;
 use crate::h1::ResponseBody;
 use crate::{Body, HttpError, Response, StatusCode};
 
+/// The cause of the error for a response that is late.
+pub(super) const LATE: &str = "the handler has not answered in time";
+
 /// Sends a response; returns `false` if there was one already or the client has gone.
 pub(crate) fn respond(exchange: &Rc<Exchange>, response: Response) -> bool {
     match response.failure() {
@@ -220,8 +223,12 @@ pub(crate) fn body_failed(exchange: &Rc<Exchange>, error: BodyError) {
 
 /// The handler has not responded in time: responds with an error, and cancels the handler's task.
 pub(crate) fn overdue(exchange: &Rc<Exchange>) {
+    give_up(exchange, HttpError::internal(LATE));
+}
+
+/// The handler has not responded in time: responds with `error`, and cancels the handler's task.
+pub(super) fn give_up(exchange: &Rc<Exchange>, error: HttpError) {
     let task = exchange.take_task();
-    let error = HttpError::internal("the handler has not answered in time");
     respond(exchange, error.into());
     if let Some(task) = task {
         task.cancel();

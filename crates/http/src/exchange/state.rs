@@ -82,6 +82,8 @@ pub(crate) struct Extras {
     pub(super) header_edits: Vec<EditHeaders>,
     /// The reason why no more of the body comes.
     pub(super) failure: Option<BodyError>,
+    /// The id for logs.
+    pub(super) id: Option<Rc<str>>,
     /// The group of the route, if it has state.
     pub(super) group_state: Option<Rc<dyn GroupState>>,
     /// The values that the program keeps with the request, one of each type.

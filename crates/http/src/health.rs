@@ -1,0 +1,249 @@
+//! Health checks, for load balancers and orchestrators.
+
+use std::cell::{Cell, RefCell};
+use std::error::Error;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::channel::oneshot;
+use futures::future::{Either, join_all, select};
+use serde_json::{Map, Value};
+use uptick_emitter::Excerpt;
+use uptick_event_loop::{driver, sleep, spawn};
+
+use crate::{IntoResponse, Json, LocalFuture, Response, StatusCode};
+
+/// The checks of [`HttpServer::ready`](crate::HttpServer::ready): what a server needs to serve requests, such as its database.
+///
+/// All checks run at the same time. A check that fails, panics or takes too long makes the server not ready; its error is logged, and
+/// clients see only the name.
+///
+/// # Limits
+/// The checks run once at a time, however many requests there are, and their result is used for [a second](HealthChecks::reuse). Each has
+/// [5 s](HealthChecks::timeout).
+///
+/// # Examples
+/// ```
+/// use uptick_http::{HealthChecks, HttpServer};
+///
+/// async fn ping_database() -> Result<(), std::io::Error> {
+///     Ok(())
+/// }
+///
+/// let http = HttpServer::new();
+/// http.ready("/readyz", HealthChecks::new().check("database", ping_database));
+/// # let response = http.test().get("/readyz").send()?;
+/// # assert_eq!(response.text(), r#"{"checks":{"database":"ok"},"status":"ok"}"#);
+/// # Ok::<(), uptick_http::test::TestError>(())
+/// ```
+pub struct HealthChecks {
+    checks: Vec<(String, Check)>,
+    timeout: Duration,
+    reuse: Duration,
+}
+
+type Check = Box<dyn Fn() -> LocalFuture<Result<(), Box<dyn Error>>>>;
+
+impl Default for HealthChecks {
+    fn default() -> Self {
+        HealthChecks {
+            checks: Vec::new(),
+            timeout: Duration::from_secs(5),
+            reuse: Duration::from_secs(1),
+        }
+    }
+}
+
+impl HealthChecks {
+    /// Creates a list without checks: the server is ready until its shutdown begins.
+    pub fn new() -> Self {
+        HealthChecks::default()
+    }
+
+    /// Adds a check; one of the same name is replaced in the response.
+    pub fn check<F, E>(mut self, name: impl Into<String>, check: impl Fn() -> F + 'static) -> Self
+    where
+        F: Future<Output = Result<(), E>> + 'static,
+        E: Into<Box<dyn Error>> + 'static,
+    {
+        let check: Check = Box::new(move || {
+            let result = check();
+            Box::pin(async move { result.await.map_err(Into::into) })
+        });
+        self.checks.push((name.into(), check));
+        self
+    }
+
+    /// Sets how long a check may take before it counts as failed. Default: 5 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets for how long a result is used for further requests. Default: 1 s.
+    pub fn reuse(mut self, time: Duration) -> Self {
+        self.reuse = time;
+        self
+    }
+}
+
+const OK: &str = "ok";
+
+/// The results of the checks by their names.
+#[derive(Clone, Default)]
+struct Report(Rc<[(Rc<str>, &'static str)]>);
+
+impl Report {
+    fn is_ok(&self) -> bool {
+        self.0.iter().all(|(_, result)| *result == OK)
+    }
+
+    fn into_response(self) -> Response {
+        let status = match self.is_ok() {
+            true => OK,
+            false => "unavailable",
+        };
+        let results = self.0.iter();
+        let results = results.map(|(name, result)| (name.to_string(), Value::from(*result)));
+        response(status, results.collect())
+    }
+}
+
+/// Returns a response with a status and the results of checks.
+fn response(status: &str, checks: Map<String, Value>) -> Response {
+    let code = match status {
+        OK => StatusCode::OK,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let mut members = Map::new();
+    members.insert("status".to_owned(), status.into());
+    if !checks.is_empty() {
+        members.insert("checks".to_owned(), checks.into());
+    }
+    Json(members)
+        .into_response()
+        .with_status(code)
+        .header("cache-control", "no-store")
+}
+
+/// Returns the response to a request for the health: 503 if the server shuts down.
+pub(crate) fn health(is_draining: bool) -> Response {
+    let status = match is_draining {
+        true => "shutting down",
+        false => OK,
+    };
+    response(status, Map::new())
+}
+
+/// Checks that run once for all requests that wait, and whose result is used again for a while.
+pub(crate) struct Readiness {
+    checks: Rc<[(Rc<str>, Check)]>,
+    timeout: Duration,
+    reuse: Duration,
+    /// The requests that wait for the checks that run.
+    waiting: RefCell<Vec<oneshot::Sender<Report>>>,
+    last: RefCell<Option<(Duration, Report)>>,
+    /// Whether the last result was good: changes are logged.
+    was_ready: Cell<bool>,
+}
+
+impl Readiness {
+    pub(crate) fn new(checks: HealthChecks) -> Self {
+        let HealthChecks {
+            checks,
+            timeout,
+            reuse,
+        } = checks;
+        let checks = checks.into_iter();
+        Readiness {
+            checks: checks.map(|(name, check)| (name.into(), check)).collect(),
+            timeout,
+            reuse,
+            waiting: RefCell::default(),
+            last: RefCell::default(),
+            was_ready: Cell::new(true),
+        }
+    }
+
+    /// Returns the response to a request, after the checks have run unless their last result is new enough.
+    pub(crate) async fn response(self: &Rc<Self>) -> Response {
+        let now = driver::time_of_call();
+        let last = self.last.borrow().clone();
+        if let Some((at, report)) = last
+            && now.saturating_sub(at) < self.reuse
+        {
+            return report.into_response();
+        }
+        let (sender, receiver) = oneshot::channel();
+        let is_first = {
+            let mut waiting = self.waiting.borrow_mut();
+            waiting.push(sender);
+            waiting.len() == 1
+        };
+        if is_first {
+            // They run to their end also if the client of this request goes away.
+            let this = Rc::clone(self);
+            drop(spawn(async move { this.run().await }));
+        }
+        match receiver.await {
+            Ok(report) => report.into_response(),
+            Err(oneshot::Canceled) => response("unavailable", Map::new()),
+        }
+    }
+
+    /// Runs all checks, and sends the results to the requests that wait.
+    async fn run(&self) {
+        let checks = self.checks.iter();
+        let results = checks.map(|(name, check)| run_one(name, check, self.timeout));
+        let report = Report(join_all(results).await.into());
+        let is_ready = report.is_ok();
+        if is_ready && !self.was_ready.replace(is_ready) {
+            tracing::info!("all health checks succeed again");
+        }
+        self.was_ready.set(is_ready);
+        self.last
+            .replace(Some((driver::time_of_call(), report.clone())));
+        for waiting in self.waiting.take() {
+            // The client may have gone.
+            let _ = waiting.send(report.clone());
+        }
+    }
+}
+
+/// Runs a check; a failure is logged.
+async fn run_one(name: &Rc<str>, check: &Check, timeout: Duration) -> (Rc<str>, &'static str) {
+    let run = std::panic::AssertUnwindSafe(async { check().await }).catch_unwind();
+    let run = std::pin::pin!(run);
+    let result = match select(run, sleep(timeout)).await {
+        Either::Left((Ok(Ok(())), _)) => OK,
+        Either::Left((Ok(Err(error)), _)) => {
+            tracing::warn!(
+                "the health check \"{name}\" failed: {}",
+                Excerpt::new(error)
+            );
+            "failed"
+        }
+        Either::Left((Err(_), _)) => {
+            tracing::error!("the health check \"{name}\" panicked");
+            "failed"
+        }
+        Either::Right(_) => {
+            tracing::warn!("the health check \"{name}\" took longer than {timeout:?}");
+            "timeout"
+        }
+    };
+    (Rc::clone(name), result)
+}
+
+impl fmt::Debug for HealthChecks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.checks.iter().map(|(name, _)| &**name).collect();
+        f.debug_struct("HealthChecks")
+            .field("checks", &names)
+            .field("timeout", &self.timeout)
+            .field("reuse", &self.reuse)
+            .finish()
+    }
+}

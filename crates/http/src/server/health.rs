@@ -1,0 +1,54 @@
+//! Routes for health checks.
+
+use std::rc::Rc;
+
+use super::HttpServer;
+use crate::health::{Readiness, health};
+use crate::{HealthChecks, Request};
+
+impl HttpServer {
+    /// Adds a GET route that answers with 200 while the server serves requests, and with 503 as soon as a shutdown begins. The body is JSON:
+    /// `{"status":"ok"}`.
+    ///
+    /// [`ready`](HttpServer::ready) has checks, too.
+    ///
+    /// # Panics
+    /// As [`route`](HttpServer::route) does.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_http::HttpServer;
+    ///
+    /// let http = HttpServer::new();
+    /// http.health("/healthz");
+    /// # assert_eq!(http.test().get("/healthz").send()?.text(), r#"{"status":"ok"}"#);
+    /// # Ok::<(), uptick_http::test::TestError>(())
+    /// ```
+    #[track_caller]
+    pub fn health(self, pattern: &str) -> Self {
+        self.get(pattern, move |_: Request| health(self.is_draining()))
+    }
+
+    /// Adds a GET route that answers with 200 if all checks succeed, and with 503 if one does not or a shutdown has begun. The body is JSON,
+    /// such as `{"checks":{"database":"timeout"},"status":"unavailable"}`; the result of a check is `ok`, `failed` or `timeout`.
+    ///
+    /// # Panics
+    /// As [`route`](HttpServer::route) does.
+    #[track_caller]
+    pub fn ready(self, pattern: &str, checks: HealthChecks) -> Self {
+        let readiness = Rc::new(Readiness::new(checks));
+        self.get(pattern, move |_: Request| {
+            let readiness = Rc::clone(&readiness);
+            async move {
+                match self.is_draining() {
+                    true => health(true),
+                    false => readiness.response().await,
+                }
+            }
+        })
+    }
+
+    fn is_draining(self) -> bool {
+        self.shutdown_options().is_some()
+    }
+}

@@ -1,0 +1,67 @@
+//! A time limit for the responses of a route or a group.
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::{IntoMiddleware, Middleware, Reply, StatusCode};
+
+/// A middleware that answers with 503 if the response has not begun in time, and drops the future of the handler.
+///
+/// The time counts from the return of the handler, or from its first wait. A response by a [`Responder`](crate::Responder) is held to it, too. The limit
+/// of the server ([`HttpServer::answer_timeout`](crate::HttpServer::answer_timeout)) holds as well.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use uptick_http::{HttpServer, Request, Timeout};
+///
+/// let http = HttpServer::new();
+/// http.group("/reports", |reports| {
+///     reports.wrap(Timeout::new(Duration::from_secs(5)));
+///     reports.get("/", async |_: Request| std::future::pending::<&str>().await);
+/// });
+/// ```
+#[derive(Clone, Copy)]
+pub struct Timeout {
+    limit: Duration,
+    status: StatusCode,
+}
+
+impl Timeout {
+    /// Creates the middleware.
+    pub fn new(limit: Duration) -> Self {
+        Timeout {
+            limit,
+            status: StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// Sets the status of the response in place of one that is late; one that is not 4xx or 5xx counts as 500. Default: 503.
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+}
+
+impl IntoMiddleware<Timeout> for Timeout {
+    fn into_middleware(self) -> Middleware {
+        Rc::new(move |request, next| {
+            let handle = request.again();
+            let reply = next.run(request);
+            if !matches!(reply, Reply::Ready(_)) {
+                handle.limit_time(self.limit, self.status);
+            }
+            reply
+        })
+    }
+}
+
+impl fmt::Debug for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timeout")
+            .field("limit", &self.limit)
+            .field("status", &self.status)
+            .finish()
+    }
+}

@@ -1,0 +1,87 @@
+//! Health checks.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use uptick_event_loop::{EventLoop, ManualClock, ScriptedPoller, sleep};
+use uptick_http::test::TestResponse;
+use uptick_http::{HealthChecks, HttpServer};
+
+fn get(http: HttpServer, path: &str) -> TestResponse {
+    http.test().get(path).send().unwrap()
+}
+
+#[test]
+fn a_server_is_healthy_until_its_shutdown_begins() {
+    let http = HttpServer::new();
+    http.health("/healthz");
+    http.ready("/readyz", HealthChecks::new());
+    for path in ["/healthz", "/readyz"] {
+        let response = get(http, path);
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.text(), r#"{"status":"ok"}"#);
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+    }
+    let _shutdown = http.shutdown(Duration::from_secs(60));
+    for path in ["/healthz", "/readyz"] {
+        let response = get(http, path);
+        assert_eq!(response.status(), 503, "{path}");
+        assert_eq!(response.text(), r#"{"status":"shutting down"}"#);
+    }
+}
+
+#[test]
+fn failures_and_timeouts_have_the_names_of_their_checks() {
+    let clock = ManualClock::new();
+    let _event_loop = EventLoop::install(ScriptedPoller::new(&clock), clock.clone()).unwrap();
+    let http = HttpServer::new();
+    let checks = HealthChecks::new()
+        .timeout(Duration::from_secs(2))
+        .check("cache", || async { Ok::<(), String>(()) })
+        .check("database", || async {
+            Err("the password is 1234".to_owned())
+        })
+        .check("queue", std::future::pending::<Result<(), String>>)
+        .check("search", || async {
+            if clock_is_running() {
+                panic!("a test");
+            }
+            Ok::<(), String>(())
+        });
+    http.ready("/readyz", checks);
+    let response = get(http, "/readyz");
+    assert_eq!(response.status(), 503);
+    assert_eq!(
+        response.text(),
+        r#"{"checks":{"cache":"ok","database":"failed","queue":"timeout","search":"failed"},"status":"unavailable"}"#
+    );
+}
+
+fn clock_is_running() -> bool {
+    true
+}
+
+#[test]
+fn checks_run_once_for_requests_within_a_second() {
+    let clock = ManualClock::new();
+    let _event_loop = EventLoop::install(ScriptedPoller::new(&clock), clock.clone()).unwrap();
+    let runs = Rc::new(Cell::new(0));
+    let counted = Rc::clone(&runs);
+    let http = HttpServer::new();
+    let checks = HealthChecks::new().check("database", move || {
+        counted.set(counted.get() + 1);
+        async {
+            sleep(Duration::from_millis(10)).await;
+            Ok::<(), String>(())
+        }
+    });
+    http.ready("/readyz", checks);
+    for _ in 0..3 {
+        assert_eq!(get(http, "/readyz").status(), 200);
+    }
+    assert_eq!(runs.get(), 1);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(get(http, "/readyz").status(), 200);
+    assert_eq!(runs.get(), 2);
+}
