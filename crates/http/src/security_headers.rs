@@ -160,7 +160,7 @@ impl IntoMiddleware<SecurityHeaders> for SecurityHeaders {
                     Err(error) => return Response::from(HttpError::internal(error)).into(),
                 };
                 let policy = HeaderValue::try_from(policy.replace(NONCE, &nonce));
-                request.set_data(Nonce(nonce));
+                request.set_extension(Nonce(nonce));
                 request.on_response_headers(move |_, headers| {
                     if let Ok(policy) = &policy {
                         add(headers, &CONTENT_SECURITY_POLICY, policy);
@@ -202,7 +202,7 @@ impl Request {
     /// Returns the nonce that replaces `{nonce}` in the Content Security Policy of the response; `None` without a
     /// [`SecurityHeaders`] that has one.
     pub fn csp_nonce(&self) -> Option<Rc<str>> {
-        Some(Rc::clone(&self.data::<Nonce>()?.0))
+        Some(Rc::clone(&self.extension::<Nonce>()?.0))
     }
 }
 

@@ -32,6 +32,8 @@ pub struct ShutdownOptions {
     pub window: Duration,
     /// Whether the server is being replaced by another one at the same address.
     pub restarting: bool,
+    /// The time before all that, in which the server serves as before while its health checks report the shutdown.
+    pub notice: Duration,
 }
 
 impl Default for ShutdownOptions {
@@ -40,6 +42,7 @@ impl Default for ShutdownOptions {
             deadline: Duration::from_secs(10),
             window: Duration::ZERO,
             restarting: false,
+            notice: Duration::ZERO,
         }
     }
 }
@@ -71,6 +74,16 @@ impl ShutdownOptions {
     #[must_use]
     pub fn restarting(mut self, restarting: bool) -> Self {
         self.restarting = restarting;
+        self
+    }
+
+    /// Sets for how long the server serves as before while [`HttpServer::health`](crate::HttpServer::health) and
+    /// [`HttpServer::ready`](crate::HttpServer::ready) answer with 503 already, so that load balancers send no more clients before the
+    /// server stops listening. The deadline and the window count from the end of this time. Another call of the shutdown ends it. Default:
+    /// zero.
+    #[must_use]
+    pub fn notice(mut self, notice: Duration) -> Self {
+        self.notice = notice;
         self
     }
 

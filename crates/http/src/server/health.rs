@@ -7,8 +7,8 @@ use crate::health::{Readiness, health};
 use crate::{HealthChecks, Request};
 
 impl HttpServer {
-    /// Adds a GET route that answers with 200 while the server serves requests, and with 503 as soon as a shutdown begins. The body is JSON:
-    /// `{"status":"ok"}`.
+    /// Adds a GET route that answers with 200 while the server serves requests, and with 503 as soon as a shutdown begins, or its
+    /// [notice](crate::ShutdownOptions::notice). The body is JSON: `{"status":"ok"}`.
     ///
     /// [`ready`](HttpServer::ready) has checks, too.
     ///
@@ -26,7 +26,7 @@ impl HttpServer {
     /// ```
     #[track_caller]
     pub fn health(self, pattern: &str) -> Self {
-        self.get(pattern, move |_: Request| health(self.is_draining()))
+        self.get(pattern, move |_: Request| health(self.is_unready()))
     }
 
     /// Adds a GET route that answers with 200 if all checks succeed, and with 503 if one does not or a shutdown has begun. The body is JSON,
@@ -40,15 +40,11 @@ impl HttpServer {
         self.get(pattern, move |_: Request| {
             let readiness = Rc::clone(&readiness);
             async move {
-                match self.is_draining() {
+                match self.is_unready() {
                     true => health(true),
                     false => readiness.response().await,
                 }
             }
         })
-    }
-
-    fn is_draining(self) -> bool {
-        self.shutdown_options().is_some()
     }
 }

@@ -85,6 +85,12 @@ impl HttpServer {
         let Some(service) = self.service() else {
             return shutdown;
         };
+        let is_first = !service.unready.replace(true);
+        if is_first && !options.notice.is_zero() {
+            let begin = move || drop(self.shutdown_with(options));
+            self.keep_draining(add_timeout(options.notice, begin), sender);
+            return shutdown;
+        }
         let deadline = options.deadline;
         let servers: Vec<ServerControl> =
             with_entry(self, |entry| entry.servers.clone()).unwrap_or_default();
@@ -109,6 +115,11 @@ impl HttpServer {
         self.end_draining();
         self.finish_if_over();
         shutdown
+    }
+
+    /// Returns whether a shutdown is under way, or its [notice](ShutdownOptions::notice).
+    pub(super) fn is_unready(self) -> bool {
+        self.service().is_none_or(|service| service.unready.get())
     }
 
     /// Returns the options of the shutdown under way.
@@ -154,7 +165,7 @@ impl HttpServer {
     /// Ends the shutdown, once no connection is left.
     fn end_draining(self) {
         let draining = with_entry(self, |entry| {
-            let over = entry.service.open_connections() == 0;
+            let over = entry.service.stopped.get() && entry.service.open_connections() == 0;
             let draining = entry.draining.take_if(|_| over)?;
             Some((draining, Rc::clone(&entry.service)))
         });

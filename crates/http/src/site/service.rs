@@ -32,6 +32,8 @@ pub(crate) struct Service {
     pub(super) drain: RefCell<Option<Drain>>,
     /// One connection is served at a time.
     sequential: Cell<bool>,
+    /// A shutdown is announced, or under way.
+    pub(crate) unready: Cell<bool>,
     /// No connection is accepted any more.
     pub(crate) stopped: Cell<bool>,
 }

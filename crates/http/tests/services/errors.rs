@@ -40,7 +40,7 @@ fn headers_of_an_error_stay_in_its_problem_details() {
     http.post("/", |_: Request| "posted");
     let response = http.test().get("/").send().unwrap();
     assert_eq!(response.status(), 405);
-    assert_eq!(response.header("allow"), Some("OPTIONS, POST"));
+    assert_eq!(response.header("allow"), Some("POST, OPTIONS"));
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use uptick_event_loop::{EventLoop, ManualClock, ScriptedPoller, sleep};
+use uptick_event_loop::{EventLoop, ManualClock, ScriptedPoller, block_on, sleep};
 use uptick_http::test::TestResponse;
-use uptick_http::{HealthChecks, HttpServer};
+use uptick_http::{HealthChecks, HttpServer, Request, ShutdownOptions};
 
 fn get(http: HttpServer, path: &str) -> TestResponse {
     http.test().get(path).send().unwrap()
@@ -14,6 +14,8 @@ fn get(http: HttpServer, path: &str) -> TestResponse {
 
 #[test]
 fn a_server_is_healthy_until_its_shutdown_begins() {
+    let clock = ManualClock::new();
+    let _event_loop = EventLoop::install(ScriptedPoller::new(&clock), clock.clone()).unwrap();
     let http = HttpServer::new();
     http.health("/healthz");
     http.ready("/readyz", HealthChecks::new());
@@ -23,12 +25,18 @@ fn a_server_is_healthy_until_its_shutdown_begins() {
         assert_eq!(response.text(), r#"{"status":"ok"}"#);
         assert_eq!(response.header("cache-control"), Some("no-store"));
     }
-    let _shutdown = http.shutdown(Duration::from_secs(60));
+    http.get("/", |_: Request| "hello");
+    let options = ShutdownOptions::new().notice(Duration::from_secs(5));
+    let shutdown = http.shutdown_with(options);
     for path in ["/healthz", "/readyz"] {
         let response = get(http, path);
         assert_eq!(response.status(), 503, "{path}");
         assert_eq!(response.text(), r#"{"status":"shutting down"}"#);
     }
+    assert_eq!(get(http, "/").status(), 200);
+    block_on(shutdown).unwrap();
+    assert!(clock.elapsed() >= Duration::from_secs(5));
+    assert!(http.test().get("/").send().is_err());
 }
 
 #[test]
@@ -84,4 +92,20 @@ fn checks_run_once_for_requests_within_a_second() {
     clock.advance(Duration::from_secs(1));
     assert_eq!(get(http, "/readyz").status(), 200);
     assert_eq!(runs.get(), 2);
+}
+
+#[test]
+fn a_second_shutdown_ends_the_notice() {
+    let clock = ManualClock::new();
+    let _event_loop = EventLoop::install(ScriptedPoller::new(&clock), clock.clone()).unwrap();
+    let http = HttpServer::new();
+    let options = ShutdownOptions::new().notice(Duration::from_secs(60));
+    let first = http.shutdown_with(options);
+    let second = http.shutdown(Duration::from_secs(1));
+    block_on(async { (first.await, second.await) }).unwrap();
+    assert!(
+        clock.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        clock.elapsed()
+    );
 }

@@ -45,7 +45,9 @@ fn get(path: &str) -> (TestResponse, Duration, bool) {
         teapot.get("/", async |_: Request| std::future::pending::<&str>().await);
     });
     let response = http.test().get(path).send().unwrap();
-    (response, clock.elapsed(), dropped.get())
+    let elapsed = clock.elapsed();
+    uptick_event_loop::run().unwrap();
+    (response, elapsed, dropped.get())
 }
 
 #[test]
