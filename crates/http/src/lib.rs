@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod authentication;
 mod body;
 #[doc(hidden)]
 pub mod channel;
@@ -67,6 +68,8 @@ pub mod prelude {
 pub use body::BodyError;
 #[cfg(feature = "multipart")]
 pub use body::MultipartError;
+pub use authentication::{Authentication, Credentials, constant_time_eq};
+pub use body::{BodyError, MultipartError};
 pub use channel::Upgrade;
 pub use client_info::ClientInfo;
 #[cfg(feature = "compression")]

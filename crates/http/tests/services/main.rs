@@ -1,5 +1,6 @@
 //! The parts that HTTP services have in common.
 
+mod authentication;
 mod errors;
 mod etags;
 mod extract;

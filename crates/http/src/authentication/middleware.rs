@@ -1,0 +1,121 @@
+//! The middleware: challenges, verification and counting of failures.
+
+use std::rc::Rc;
+
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use uptick_event_loop::driver;
+use uptick_rate_limit::Client;
+
+use super::{Authentication, Given, Scheme, Verified};
+use crate::exchange::contained;
+use crate::{
+    HeaderValue, HttpError, IntoMiddleware, Middleware, Next, Reply, Request, Response, StatusCode,
+};
+
+impl<T: 'static> IntoMiddleware<Authentication<T>> for Authentication<T> {
+    fn into_middleware(self) -> Middleware {
+        let this = Rc::new(self);
+        Rc::new(move |request, next| Rc::clone(&this).authenticate(request, next))
+    }
+}
+
+impl<T: 'static> Authentication<T> {
+    fn authenticate(self: Rc<Self>, request: Request, next: Next) -> Reply {
+        let client = request.client().map(Client::from);
+        if let Some(refusal) = self.refusal(client.as_ref()) {
+            return refusal.into();
+        }
+        let Some(given) = self.given(&request) else {
+            return self.challenge(false).into();
+        };
+        match (self.verify)(request.again(), given) {
+            Verified::Now(verified) => self.decide(verified, client, request, next),
+            Verified::Later(verified) => Reply::Later(Box::pin(async move {
+                let verified = verified.await;
+                contained(self.decide(verified, client, request, next).into_future()).await
+            })),
+        }
+    }
+
+    fn given(&self, request: &Request) -> Option<Given> {
+        match self.scheme {
+            Scheme::Basic => request.basic_credentials().map(Given::Basic),
+            Scheme::Bearer => {
+                let token = request.bearer_token();
+                token.map(|token| Given::Bearer(token.to_owned()))
+            }
+        }
+    }
+
+    /// Runs the handler if the credentials are valid, and counts a failure otherwise.
+    fn decide(
+        &self,
+        verified: Option<T>,
+        client: Option<Client>,
+        request: Request,
+        next: Next,
+    ) -> Reply {
+        match verified {
+            Some(verified) => {
+                request.set_extension(verified);
+                next.run(request)
+            }
+            None => {
+                if let Some(failures) = &self.failures {
+                    let now = driver::time_of_call();
+                    let _ = failures.borrow_mut().check(&client, now);
+                }
+                self.challenge(true).into()
+            }
+        }
+    }
+
+    /// Returns the response to a client that has failed too often.
+    fn refusal(&self, client: Option<&Client>) -> Option<Response> {
+        let failures = self.failures.as_ref()?;
+        let mut failures = failures.borrow_mut();
+        let now = driver::time_of_call();
+        let client = client.copied();
+        if failures.check_cost(&client, 0, now).remaining > 0 {
+            return None;
+        }
+        let error = HttpError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "Authentication has failed too often",
+        );
+        let wait = failures.check(&client, now).retry_after_seconds();
+        Some(match wait {
+            Some(wait) => error.with_header(RETRY_AFTER, wait.into()).into(),
+            None => error.into(),
+        })
+    }
+
+    /// Returns the response with the challenge (RFC 9110, section 11.6.1).
+    fn challenge(&self, is_invalid: bool) -> Response {
+        let realm = quoted(&self.realm);
+        let challenge = match (self.scheme, is_invalid) {
+            (Scheme::Basic, _) => format!("Basic realm={realm}, charset=\"UTF-8\""),
+            (Scheme::Bearer, false) => format!("Bearer realm={realm}"),
+            (Scheme::Bearer, true) => format!("Bearer realm={realm}, error=\"invalid_token\""),
+        };
+        let error = HttpError::from_status(StatusCode::UNAUTHORIZED);
+        match HeaderValue::try_from(challenge) {
+            Ok(challenge) => error.with_header(WWW_AUTHENTICATE, challenge).into(),
+            Err(error) => HttpError::internal(error).into(),
+        }
+    }
+}
+
+/// Returns a quoted string (RFC 9110, section 5.6.4); what it cannot have becomes `?`.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for char in text.chars() {
+        match char {
+            '"' | '\\' => quoted.extend(['\\', char]),
+            ' '..='~' => quoted.push(char),
+            _ => quoted.push('?'),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
