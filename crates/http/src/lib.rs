@@ -41,6 +41,8 @@ mod security_headers;
 mod server;
 #[cfg(feature = "cookies")]
 mod set_cookie;
+#[cfg(feature = "sessions")]
+mod sessions;
 mod shutdown_options;
 mod site;
 mod sse;
@@ -102,6 +104,10 @@ pub use request_id::RequestIds;
 pub use response::{Body, BodyStream, ParseError, Response};
 pub use security_headers::SecurityHeaders;
 pub use server::{FieldError, HttpServer, PortHolder, PortInUse, Shutdown, Stats};
+#[cfg(feature = "sessions")]
+pub use sessions::{
+    MemoryStore, Session, SessionError, SessionKeys, SessionStore, Sessions, StoreError,
+};
 pub use shutdown_options::ShutdownOptions;
 pub use site::{RequestInfo, ResponseInfo};
 pub use sse::{EventError, EventStream, ServerEvent};

@@ -1,0 +1,128 @@
+//! The cookies of sessions.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cookie::{Cookie, CookieJar};
+
+use super::record::{Record, now};
+use super::{Keeper, Sessions};
+use crate::Request;
+
+/// The most bytes of a cookie that is looked at: browsers keep no more.
+const MAX_LENGTH: usize = 4096;
+
+/// What the cookie of a request has.
+pub(super) enum Found {
+    None,
+    /// The session itself, and whether it was made with the first key.
+    Record(Record, bool),
+    /// The id of a session in the store.
+    Id(String),
+}
+
+impl Sessions {
+    /// Reads the cookie of a request.
+    pub(super) fn read(&self, request: &Request) -> Found {
+        let Some(value) = request.cookie(&self.name) else {
+            return Found::None;
+        };
+        if value.len() > MAX_LENGTH {
+            tracing::debug!("a session cookie of {} bytes was ignored", value.len());
+            return Found::None;
+        }
+        let keys = match &self.keeper {
+            Keeper::Encrypted(keys) | Keeper::Signed(keys) => keys,
+            Keeper::Store(_) => {
+                let is_id = value.len() == 32 && value.bytes().all(|b| b.is_ascii_hexdigit());
+                return match is_id {
+                    true => Found::Id(value.to_owned()),
+                    false => Found::None,
+                };
+            }
+        };
+        let jar = CookieJar::new();
+        for (index, key) in keys.iter().enumerate() {
+            let cookie = Cookie::new(self.name.to_string(), value.to_owned());
+            let opened = match self.keeper {
+                Keeper::Encrypted(_) => jar.private(key).decrypt(cookie),
+                _ => jar.signed(key).verify(cookie),
+            };
+            let Some(opened) = opened else { continue };
+            let record = self.decode(opened.value());
+            return match record.filter(|record| self.left(record).is_some()) {
+                Some(record) => Found::Record(record, index == 0),
+                None => Found::None,
+            };
+        }
+        tracing::debug!("a session cookie that was made with none of the keys was ignored");
+        Found::None
+    }
+
+    /// Decodes the values in a cookie that is authentic.
+    fn decode(&self, text: &str) -> Option<Record> {
+        match self.keeper {
+            Keeper::Signed(_) => {
+                let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+                let text = text.strip_prefix(&*self.name)?.strip_prefix('=')?;
+                Record::parse(text)
+            }
+            _ => Record::parse(text),
+        }
+    }
+
+    /// Returns for how long a session lasts without another request.
+    pub(super) fn left(&self, record: &Record) -> Option<Duration> {
+        record.left(now(), self.idle, self.lifetime)
+    }
+
+    /// Returns the cookie that keeps a session: its values, or its id.
+    pub(super) fn cookie(&self, record: &Record, id: &str) -> Cookie<'static> {
+        let text = match self.keeper {
+            Keeper::Store(_) => id.to_owned(),
+            Keeper::Encrypted(_) => record.to_text(),
+            // The signature is one of the value, and so has to cover the name. JSON has characters that a cookie cannot have.
+            Keeper::Signed(_) => {
+                URL_SAFE_NO_PAD.encode(format!("{}={}", self.name, record.to_text()))
+            }
+        };
+        let plain = Cookie::new(self.name.to_string(), text);
+        let sealed = match &self.keeper {
+            Keeper::Encrypted(keys) => keys.first().map(|key| {
+                let mut jar = CookieJar::new();
+                jar.private_mut(key).add(plain.clone());
+                jar
+            }),
+            Keeper::Signed(keys) => keys.first().map(|key| {
+                let mut jar = CookieJar::new();
+                jar.signed_mut(key).add(plain.clone());
+                jar
+            }),
+            Keeper::Store(_) => None,
+        };
+        let mut cookie = sealed
+            .and_then(|jar| jar.get(&self.name).cloned())
+            .unwrap_or(plain);
+        self.set_attributes(&mut cookie);
+        let left = self.left(record).unwrap_or_default().as_secs();
+        let left = i64::try_from(left).unwrap_or(i64::MAX);
+        cookie.set_max_age(cookie::time::Duration::seconds(left));
+        cookie
+    }
+
+    /// Returns the cookie that removes the one that the client has.
+    pub(super) fn removal(&self) -> Cookie<'static> {
+        let mut cookie = Cookie::new(self.name.to_string(), "");
+        self.set_attributes(&mut cookie);
+        cookie.make_removal();
+        cookie
+    }
+
+    fn set_attributes(&self, cookie: &mut Cookie<'static>) {
+        cookie.set_path("/");
+        cookie.set_http_only(true);
+        cookie.set_secure(self.secure);
+        cookie.set_same_site(self.same_site);
+    }
+}

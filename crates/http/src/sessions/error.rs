@@ -1,0 +1,38 @@
+//! Errors of sessions.
+
+/// The error for a session that is missing, or for a value that it cannot keep.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The route has no sessions.
+    #[error(
+        "the request has no session: neither its route nor the server is wrapped in `Sessions`"
+    )]
+    Missing,
+    /// The value cannot be written as JSON.
+    #[error("setting {name:?} in a session failed: {reason}")]
+    Value {
+        /// The name of the value.
+        name: Box<str>,
+        /// The reason.
+        reason: Box<str>,
+    },
+    /// The values take more room than they may.
+    #[error(
+        "setting {name:?} in a session failed: its values have {size} bytes, and {limit} are the limit"
+    )]
+    TooLarge {
+        /// The name of the value.
+        name: Box<str>,
+        /// The number of bytes that the values would have as JSON.
+        size: usize,
+        /// The limit, [`Sessions::max_size`](crate::Sessions::max_size).
+        limit: usize,
+    },
+    /// The secret is too short.
+    #[error("the secret for sessions has {length} bytes; it needs 32 at least")]
+    ShortKey {
+        /// The number of bytes.
+        length: usize,
+    },
+}

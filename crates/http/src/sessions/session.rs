@@ -1,0 +1,191 @@
+//! The session of a request.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::SessionError;
+use super::record::Record;
+use crate::{Request, constant_time_eq};
+
+/// The name of the CSRF token among the values.
+const CSRF: &str = "__csrf";
+
+/// The session of a request: values by their names, which are kept as JSON. A clone is the same session.
+///
+/// Changes are kept when the response begins; later ones are lost.
+#[derive(Clone)]
+pub struct Session(Rc<State>);
+
+pub(super) struct State {
+    pub(super) record: RefCell<Record>,
+    /// The id in the store; empty if the session has none yet.
+    pub(super) id: RefCell<Rc<str>>,
+    /// The id that is to be deleted from the store.
+    pub(super) old_id: RefCell<Option<Rc<str>>>,
+    /// Whether the client has a valid cookie.
+    pub(super) is_known: bool,
+    pub(super) change: Cell<Change>,
+    /// Whether the store is up to date.
+    pub(super) is_saved: Cell<bool>,
+    max_size: usize,
+}
+
+/// What becomes of the session with the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    None,
+    /// It is kept anew.
+    Saved,
+    /// It is over.
+    Destroyed,
+}
+
+impl Session {
+    pub(super) fn new(record: Record, id: Rc<str>, is_known: bool, max_size: usize) -> Self {
+        Session(Rc::new(State {
+            record: RefCell::new(record),
+            id: RefCell::new(id),
+            old_id: RefCell::default(),
+            is_known,
+            change: Cell::new(Change::None),
+            is_saved: Cell::new(false),
+            max_size,
+        }))
+    }
+
+    pub(super) fn state(&self) -> &State {
+        &self.0
+    }
+
+    /// Returns a value; `None` if there is none of the name, or it is of another type.
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let record = self.0.record.borrow();
+        T::deserialize(record.values.get(name)?).ok()
+    }
+
+    /// Sets a value, in the place of the one of the same name.
+    ///
+    /// # Errors
+    /// [`SessionError::Value`] if it cannot be written as JSON; [`SessionError::TooLarge`] if the values have no room. The session is
+    /// unchanged then.
+    pub fn set(&self, name: &str, value: impl Serialize) -> Result<(), SessionError> {
+        let value = serde_json::to_value(value).map_err(|error| SessionError::Value {
+            name: name.into(),
+            reason: error.to_string().into(),
+        })?;
+        let mut record = self.0.record.borrow_mut();
+        let before = record.values.insert(name.to_owned(), value);
+        let (size, limit) = (record.size(), self.0.max_size);
+        if size > limit {
+            match before {
+                Some(before) => record.values.insert(name.to_owned(), before),
+                None => record.values.remove(name),
+            };
+            let name = name.into();
+            return Err(SessionError::TooLarge { name, size, limit });
+        }
+        self.0.change.set(Change::Saved);
+        Ok(())
+    }
+
+    /// Removes a value; returns whether there was one.
+    pub fn remove(&self, name: &str) -> bool {
+        let removed = self.0.record.borrow_mut().values.remove(name).is_some();
+        if removed {
+            self.0.change.set(Change::Saved);
+        }
+        removed
+    }
+
+    /// Removes all values.
+    pub fn clear(&self) {
+        self.0.record.borrow_mut().values.clear();
+        self.0.change.set(Change::Saved);
+    }
+
+    /// Returns whether the session has no values.
+    pub fn is_empty(&self) -> bool {
+        self.0.record.borrow().values.is_empty()
+    }
+
+    /// Begins the session anew with its values: it gets another id and another CSRF token, and its lifetime begins again. To be called when a
+    /// user logs in, so that an id that somebody else knows is of no use.
+    pub fn renew(&self) {
+        self.forget_id();
+        let mut record = self.0.record.borrow_mut();
+        record.begun = super::record::now();
+        record.values.remove(CSRF);
+        self.0.change.set(Change::Saved);
+    }
+
+    /// Ends the session, as when a user logs out: its values and its cookie are removed.
+    pub fn destroy(&self) {
+        self.forget_id();
+        self.0.record.borrow_mut().values.clear();
+        self.0.change.set(Change::Destroyed);
+    }
+
+    /// Returns the token of the session against cross-site request forgery, 32 random hexadecimal digits: a page sends it with its forms or in
+    /// a header, and [`is_csrf_token`](Session::is_csrf_token) verifies it.
+    ///
+    /// # Errors
+    /// As [`set`](Session::set), if the session has none yet.
+    pub fn csrf_token(&self) -> Result<String, SessionError> {
+        if let Some(token) = self.get::<String>(CSRF) {
+            return Ok(token);
+        }
+        let token = random_id().map_err(|error| SessionError::Value {
+            name: CSRF.into(),
+            reason: error.to_string().into(),
+        })?;
+        self.set(CSRF, &token)?;
+        Ok(token)
+    }
+
+    /// Returns whether a text is the token of the session, in constant time.
+    pub fn is_csrf_token(&self, text: &str) -> bool {
+        self.get::<String>(CSRF)
+            .is_some_and(|token| constant_time_eq(token, text))
+    }
+
+    fn forget_id(&self) {
+        let id = std::mem::take(&mut *self.0.id.borrow_mut());
+        if !id.is_empty() {
+            self.0.old_id.replace(Some(id));
+        }
+    }
+}
+
+/// Returns 128 random bits in hexadecimal digits.
+pub(super) fn random_id() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}
+
+impl Request {
+    /// Returns the session of the client; it is empty for a client that has none.
+    ///
+    /// # Errors
+    /// [`SessionError::Missing`] if [`Sessions`](crate::Sessions) is not around the route.
+    pub fn session(&self) -> Result<Session, SessionError> {
+        let session = self.extension::<Session>();
+        session
+            .map(|session| Session::clone(&session))
+            .ok_or(SessionError::Missing)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let record = self.0.record.borrow();
+        let names: Vec<&String> = record.values.keys().collect();
+        f.debug_struct("Session")
+            .field("names", &names)
+            .finish_non_exhaustive()
+    }
+}
