@@ -1,4 +1,5 @@
 //! The parts that HTTP services have in common.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod authentication;
 mod errors;
