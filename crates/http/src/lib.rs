@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod access_log;
 mod authentication;
 mod body;
 #[doc(hidden)]
@@ -70,6 +71,7 @@ pub mod prelude {
 pub use body::BodyError;
 #[cfg(feature = "multipart")]
 pub use body::MultipartError;
+pub use access_log::{AccessLog, AccessRecord, LogFormat, LogWriter};
 pub use authentication::{Authentication, Credentials, constant_time_eq};
 pub use body::{BodyError, MultipartError};
 pub use channel::Upgrade;

@@ -57,6 +57,11 @@ impl<T: 'static> Authentication<T> {
     ) -> Reply {
         match verified {
             Some(verified) => {
+                if self.scheme == Scheme::Basic
+                    && let Some(credentials) = request.basic_credentials()
+                {
+                    request.set_user(credentials.name());
+                }
                 request.set_extension(verified);
                 next.run(request)
             }

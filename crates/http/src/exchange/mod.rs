@@ -14,6 +14,7 @@ mod body;
 mod collect;
 mod error_page;
 mod events;
+mod finish;
 mod handle;
 mod headers;
 mod incoming;

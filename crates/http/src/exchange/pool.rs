@@ -44,7 +44,10 @@ pub(crate) fn release(exchange: Rc<Exchange>) {
     if let Some(id) = exchange.handle.take() {
         handle::forget(id);
     }
-    if let Some(extras) = exchange.extras.take() {
+    if let Some(mut extras) = exchange.extras.take() {
+        if !extras.on_finish.is_empty() {
+            exchange.finish(&mut extras);
+        }
         drop(extras);
     }
     discard(exchange);

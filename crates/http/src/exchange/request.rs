@@ -15,6 +15,7 @@ use super::state::Exchange;
 use crate::body::BodyError;
 use crate::h1::{BodyLength, RequestHead, Version};
 use crate::routing::{BadEscape, Params};
+use crate::type_map::MissingValue;
 use crate::{ClientInfo, HeaderMap, Method};
 use bytes::Bytes;
 
@@ -356,6 +357,16 @@ impl Request {
     /// Returns the value of a type that is attached to the request ([`set_extension`](Request::set_extension)).
     pub fn extension<E: 'static>(&self) -> Option<Rc<E>> {
         self.exchange.extension()
+    }
+
+    /// Returns the value of a type that is kept with the request, as [`extension`](Request::extension) does, or an error that names the type.
+    ///
+    /// # Errors
+    /// [`MissingValue`] if there is none of the type; it has the types that there are. Returned by `?` from a handler, that is a response
+    /// with status 500, and the error is logged.
+    pub fn try_extension<E: 'static>(&self) -> Result<Rc<E>, MissingValue> {
+        self.extension()
+            .ok_or_else(|| MissingValue::new::<E>("extension", self.exchange.extension_names()))
     }
 
     /// Returns the id of the request, for logs; `None` without [`RequestIds`](crate::RequestIds).

@@ -97,6 +97,7 @@ fn send(exchange: &Rc<Exchange>, mut response: Response, finished: bool) -> bool
         }
         Body::File(range) => {
             let length = ResponseBody::Bytes(range.len());
+            exchange.count_bytes(range.len());
             transport.start(exchange, &head, length)
                 && streaming::send_file(exchange, &*transport, range, fail)
         }
@@ -109,10 +110,13 @@ fn send(exchange: &Rc<Exchange>, mut response: Response, finished: bool) -> bool
             transport.start(exchange, &head, length)
                 && streaming::send_pieces(exchange, &*transport, stream, fail)
         }
-        body => match Piece::short(&body) {
-            Some(piece) => transport.respond(exchange, &head, piece),
-            None => transport.respond(exchange, &head, Piece::Long(body.into_bytes())),
-        },
+        body => {
+            exchange.count_bytes(body.as_bytes().map_or(0, |bytes| bytes.len() as u64));
+            match Piece::short(&body) {
+                Some(piece) => transport.respond(exchange, &head, piece),
+                None => transport.respond(exchange, &head, Piece::Long(body.into_bytes())),
+            }
+        }
     }
 }
 

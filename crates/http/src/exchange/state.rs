@@ -1,6 +1,6 @@
 //! The state of an exchange, and the interfaces to what is below and above it.
 
-use std::any::{Any, TypeId};
+use std::any::TypeId;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
@@ -13,6 +13,7 @@ use uptick_event_loop::{Id, JoinHandle};
 use uptick_socket::{Address, Connection};
 use uptick_stream::FileRange;
 
+use super::finish::OnFinish;
 use super::headers::EditHeaders;
 use super::parts::{Head, Piece};
 use super::progress::{BodyProgress, Consumer, ResponseProgress};
@@ -82,12 +83,18 @@ pub(crate) struct Extras {
     pub(super) header_edits: Vec<EditHeaders>,
     /// The reason why no more of the body comes.
     pub(super) failure: Option<BodyError>,
+    /// The callbacks for the end of the exchange.
+    pub(super) on_finish: Vec<OnFinish>,
+    /// The number of bytes of the response's body, where it is counted.
+    pub(super) bytes: u64,
+    /// The name of the authenticated user.
+    pub(super) user: Option<Rc<str>>,
     /// The id for logs.
     pub(super) id: Option<Rc<str>>,
     /// The group of the route, if it has state.
     pub(super) group_state: Option<Rc<dyn GroupState>>,
     /// The values that the program keeps with the request, one of each type.
-    extensions: Vec<(TypeId, Rc<dyn Any>)>,
+    extensions: TypeMap,
 }
 
 /// Carries exchanges: an HTTP/1 connection, or memory in tests.
@@ -338,27 +345,23 @@ impl Exchange {
         if self.is_over() {
             return;
         }
-        let (id, extension) = (TypeId::of::<E>(), Rc::new(extension));
-        // The value before is dropped when nothing is borrowed.
-        let _before: Option<Rc<dyn Any>> = self.extras(|extras| {
-            match extras.extensions.iter_mut().find(|(kept, _)| *kept == id) {
-                Some((_, kept)) => Some(std::mem::replace(kept, extension)),
-                None => {
-                    extras.extensions.push((id, extension));
-                    None
-                }
-            }
-        });
+        let before = self.extras(|extras| extras.extensions.set(extension));
+        // It is dropped when nothing is borrowed.
+        drop(before);
     }
 
     /// Returns the value of a type that the program has kept.
     pub(crate) fn extension<E: 'static>(&self) -> Option<Rc<E>> {
         let id = TypeId::of::<E>();
-        let found = self.extras_if_any(|extras| {
-            let kept = extras.extensions.iter().find(|(kept, _)| *kept == id);
-            kept.map(|(_, extension)| Rc::clone(extension))
-        });
+        let found = self.extras_if_any(|extras| extras.extensions.get(id));
         found.flatten()?.downcast().ok()
+    }
+
+    /// Returns the names of the types of the values that the program has kept.
+    pub(super) fn extension_names(&self) -> Vec<&'static str> {
+        let mut names = Vec::new();
+        self.extras_if_any(|extras| extras.extensions.add_names(&mut names));
+        names
     }
 
     /// Returns the reason why no more of the body comes.

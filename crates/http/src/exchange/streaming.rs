@@ -120,6 +120,7 @@ pub(crate) fn write(exchange: &Exchange, piece: impl Chunk) -> bool {
         return false;
     };
     let slice = piece.as_slice();
+    exchange.count_bytes(slice.len() as u64);
     if slice.len() <= COPIED {
         transport.write(exchange, Piece::Short(slice))
     } else {

@@ -1,6 +1,7 @@
 //! The parts that HTTP services have in common.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+mod access_log;
 mod authentication;
 mod errors;
 mod etags;

@@ -99,3 +99,18 @@ fn a_request_that_has_begun_sees_later_state() {
     });
     assert_eq!(text(http, "/"), "late");
 }
+
+#[test]
+fn a_missing_extension_is_an_error_with_the_types_that_there_are() {
+    let http = HttpServer::new().debug(true);
+    http.get("/", |req: Request| {
+        req.set_extension(7_u8);
+        let name = req.try_extension::<Name>()?;
+        Ok::<_, HttpError>(name.0)
+    });
+    let response = http.test().get("/").send().unwrap();
+    assert_eq!(response.status(), 500);
+    let text = response.text();
+    let expected = "there is no extension of the type `services::state::Name`; there is `u8`";
+    assert!(text.contains(expected), "{text}");
+}

@@ -1,0 +1,42 @@
+//! The middleware: a record when an exchange is over.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use uptick_event_loop::driver;
+
+use super::{AccessLog, AccessRecord};
+use crate::{IntoMiddleware, Middleware};
+
+impl IntoMiddleware<AccessLog> for AccessLog {
+    fn into_middleware(self) -> Middleware {
+        Rc::new(move |request, next| {
+            let (client, time) = (request.client(), SystemTime::now());
+            let start = driver::time_of_call();
+            let begun = Rc::new(Cell::new(None));
+            let begins = Rc::clone(&begun);
+            request.on_response_headers(move |status, _| {
+                let elapsed = driver::time_of_call().saturating_sub(start);
+                begins.set(Some((status, elapsed)));
+            });
+            let sink = Rc::clone(&self.sink);
+            request.on_finish(move |finished| {
+                let begun = begun.get();
+                sink(&AccessRecord {
+                    head: finished.head,
+                    client,
+                    user: finished.user.as_deref(),
+                    id: finished.id.as_deref(),
+                    status: begun.map(|(status, _)| status),
+                    bytes: finished.bytes,
+                    is_complete: finished.is_complete,
+                    time,
+                    first_byte: begun.map(|(_, elapsed)| elapsed),
+                    total: driver::time_of_call().saturating_sub(start),
+                });
+            });
+            next.run(request)
+        })
+    }
+}

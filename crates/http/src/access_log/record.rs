@@ -1,0 +1,45 @@
+//! The contents of a line.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use crate::StatusCode;
+use crate::h1::RequestHead;
+
+/// A response that is complete, or whose client has gone.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct AccessRecord<'a> {
+    /// The head of the request.
+    pub head: &'a RequestHead,
+    /// The address of the client ([`Request::client`](crate::Request::client)).
+    pub client: Option<IpAddr>,
+    /// The name of the authenticated user ([`Request::set_user`](crate::Request::set_user)).
+    pub user: Option<&'a str>,
+    /// The id of the request ([`RequestIds`](crate::RequestIds)).
+    pub id: Option<&'a str>,
+    /// The status; `None` if the client had gone before the response began.
+    pub status: Option<StatusCode>,
+    /// The number of bytes of the response's body that were passed to the connection.
+    pub bytes: u64,
+    /// Whether the response was complete.
+    pub is_complete: bool,
+    /// The time at which the request reached the middleware.
+    pub time: SystemTime,
+    /// The time from then until the response began.
+    pub first_byte: Option<Duration>,
+    /// The time from then until the response was complete.
+    pub total: Duration,
+}
+
+impl AccessRecord<'_> {
+    /// Returns the value of a header of the request, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.head.field(name)?).ok()
+    }
+
+    /// Returns the status for formats that need a number: 499 if the client had gone before the response began, as nginx has it.
+    pub fn status_number(&self) -> u16 {
+        self.status.map_or(499, |status| status.as_u16())
+    }
+}

@@ -1,0 +1,75 @@
+//! Callbacks of a request for the end of its exchange.
+
+use std::rc::Rc;
+
+use uptick_event_loop::catch;
+
+use super::request::Request;
+use super::state::{Exchange, Extras};
+use crate::Method;
+use crate::h1::RequestHead;
+
+/// An exchange that is over.
+pub(crate) struct Finished<'a> {
+    pub(crate) head: &'a RequestHead,
+    pub(crate) user: Option<Rc<str>>,
+    pub(crate) id: Option<Rc<str>>,
+    /// The number of bytes of the response's body.
+    pub(crate) bytes: u64,
+    /// Whether the response is written whole.
+    pub(crate) is_complete: bool,
+}
+
+/// A callback for the end of an exchange.
+pub(super) type OnFinish = Box<dyn FnOnce(&Finished<'_>)>;
+
+impl Request {
+    /// Registers a callback for the end of the exchange; the one that was registered last is called first.
+    ///
+    /// [`on_response_headers`](Request::on_response_headers) has to be used, too: bytes are counted only where it is.
+    pub(crate) fn on_finish(&self, callback: impl FnOnce(&Finished<'_>) + 'static) {
+        self.exchange
+            .extras(|extras| extras.on_finish.push(Box::new(callback)));
+    }
+
+    /// Sets the name of the authenticated user, for the access log. [`Authentication::basic`](crate::Authentication::basic) sets it. Default:
+    /// none.
+    pub fn set_user(&self, name: impl Into<Rc<str>>) {
+        let name = name.into();
+        self.exchange.extras(|extras| extras.user = Some(name));
+    }
+
+    /// Returns the name of the authenticated user, if it was [set](Request::set_user).
+    pub fn user(&self) -> Option<Rc<str>> {
+        self.exchange
+            .extras_if_any(|extras| extras.user.clone())
+            .flatten()
+    }
+}
+
+impl Exchange {
+    /// Counts bytes of the response's body; those of a response to `HEAD` are not sent.
+    #[inline]
+    pub(super) fn count_bytes(&self, bytes: u64) {
+        if self.edits_headers.get() && *self.head.method() != Method::HEAD {
+            self.extras(|extras| extras.bytes += bytes);
+        }
+    }
+
+    /// Calls the callbacks for the end.
+    #[cold]
+    pub(super) fn finish(&self, extras: &mut Extras) {
+        let finished = Finished {
+            head: &self.head,
+            user: extras.user.take(),
+            id: extras.id.take(),
+            bytes: extras.bytes,
+            is_complete: self.is_done(),
+        };
+        while let Some(callback) = extras.on_finish.pop() {
+            if let Err(message) = catch(|| callback(&finished)) {
+                tracing::error!("a callback for the end of a request panicked: {message}");
+            }
+        }
+    }
+}
