@@ -9,7 +9,9 @@ use super::flags::Flags;
 use super::state::{HttpConnection, State};
 use super::{date, owned_headers};
 use crate::exchange::{BodyProgress, Exchange, Head, Piece, ResponseProgress, Transport};
-use crate::h1::{Encoder, Persistence, ResponseBody, ResponseHead, Version, write_plain};
+use crate::h1::{
+    Encoder, Persistence, ResponseBody, ResponseHead, Version, write_interim, write_plain,
+};
 use crate::{HeaderMap, HttpError, Method, Response, StatusCode};
 
 /// The values that the head of a response depends on beside the response.
@@ -84,6 +86,19 @@ impl HttpConnection {
             ResponseBody::Stream => Some(u64::MAX),
         };
         owned_headers::log_replaced(self.conn, headers, length);
+    }
+
+    /// Sends an interim response; returns whether it is sent. One that was begun ahead of the response cannot be.
+    #[cold]
+    pub(super) fn send_interim(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        let flags = self.state().flags;
+        if flags.intersects(Flags::CLOSING | Flags::HALF_OPEN | Flags::PEER_ENDED) {
+            return false;
+        }
+        let open = self
+            .conn
+            .write_with(|out| write_interim(out, status, headers));
+        open.is_some()
     }
 
     /// Sends a whole response; returns `false` when the connection closes.

@@ -12,7 +12,7 @@ use super::state::HttpConnection;
 use crate::body::BodyError;
 use crate::exchange::{self, Exchange, Head, Piece, Transport};
 use crate::h1::{ResponseBody, Version};
-use crate::{HeaderMap, Upgrade};
+use crate::{HeaderMap, StatusCode, Upgrade};
 
 impl Transport for HttpConnection {
     #[inline]
@@ -37,6 +37,10 @@ impl Transport for HttpConnection {
     #[inline]
     fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>) -> bool {
         self.send_whole(&self.conn, exchange, head, body)
+    }
+
+    fn send_early_hints(&self, headers: &HeaderMap) -> bool {
+        self.send_interim(StatusCode::EARLY_HINTS, headers)
     }
 
     fn start(&self, exchange: &Exchange, head: &Head<'_>, length: ResponseBody) -> bool {

@@ -12,6 +12,7 @@
 
 mod body;
 mod collect;
+mod early_hints;
 mod error_page;
 mod events;
 mod finish;

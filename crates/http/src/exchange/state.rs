@@ -130,6 +130,12 @@ pub(crate) trait Transport {
     /// Sends a whole response; one that has begun already is the caller's error. Returns `false` when the connection closes.
     fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>) -> bool;
 
+    /// Sends an interim response with status 103; returns whether it is sent. The default is that it is not.
+    fn send_early_hints(&self, headers: &HeaderMap) -> bool {
+        let _ = headers;
+        false
+    }
+
     /// Sends the head of a response whose body follows in pieces; returns `false` when nothing can be sent any more.
     fn start(&self, exchange: &Exchange, head: &Head<'_>, length: ResponseBody) -> bool;
 

@@ -419,7 +419,7 @@ fn is_owned_name(name: &str) -> bool {
 }
 
 /// Writes fields, without those that the encoder decides about where there are any. Names and values are valid by their types.
-fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap, any_owned: bool) {
+pub(super) fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap, any_owned: bool) {
     for (name, value) in fields {
         if any_owned && is_owned(name) {
             continue;

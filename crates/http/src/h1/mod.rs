@@ -27,6 +27,7 @@ mod encoder;
 mod fields;
 mod framing;
 mod input;
+mod interim;
 mod invalid;
 mod limits;
 mod lines;
@@ -43,6 +44,7 @@ pub use encoder::{
     CONTINUE, EncodeError, Encoder, Persistence, ResponseBody, ResponseHead, is_owned,
 };
 pub use fields::{Fields, Trailers};
+pub use interim::write_interim;
 pub use invalid::Invalid;
 pub use limits::Limits;
 pub use request_head::{BodyLength, RequestHead, TargetForm, Version};

@@ -342,3 +342,42 @@ fn values_of_a_request_are_shared_by_its_handles_and_dropped_with_the_exchange()
     client.send(get("/"));
     assert_eq!(client.answer().body, "true true false");
 }
+
+#[test]
+fn early_hints_come_before_the_response() {
+    let http = server();
+    http.get("/", async |req: Request| {
+        let mut hints = HeaderMap::new();
+        hints.insert("link", HeaderValue::from_static("</a.css>; rel=preload"));
+        hints.insert("content-length", HeaderValue::from_static("7"));
+        let sent = req.send_early_hints(&hints);
+        sleep(Duration::from_millis(1)).await;
+        if sent { "hinted" } else { "not hinted" }
+    });
+    let mut client = Client::new(http);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let text = client.rest();
+    let hints =
+        "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\n";
+    assert!(text.starts_with(hints), "{text}");
+    assert!(text.ends_with("\r\n\r\nhinted"), "{text}");
+    let mut old = Client::new(http);
+    old.send("GET / HTTP/1.0\r\n\r\n");
+    let text = old.rest();
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    assert!(text.ends_with("not hinted"), "{text}");
+}
+
+#[test]
+fn early_hints_after_the_response_has_begun_are_not_sent() {
+    let http = server();
+    http.get("/", |req: Request, res: Responder| {
+        res.start(Response::plain("one"));
+        let sent = req.send_early_hints(&HeaderMap::new());
+        res.write(if sent { "sent" } else { "two" });
+        res.end();
+    });
+    let mut client = Client::new(http);
+    client.send(get("/"));
+    assert_eq!(client.answer().body, "onetwo");
+}
