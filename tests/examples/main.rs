@@ -22,6 +22,7 @@ mod peer;
 mod pipes;
 mod processes;
 mod program;
+mod rest_api;
 mod secure_http;
 mod signals;
 mod socketio;

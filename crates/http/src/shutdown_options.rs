@@ -47,6 +47,13 @@ impl Default for ShutdownOptions {
     }
 }
 
+/// The deadline, and the defaults.
+impl From<Duration> for ShutdownOptions {
+    fn from(deadline: Duration) -> Self {
+        ShutdownOptions::new().deadline(deadline)
+    }
+}
+
 impl ShutdownOptions {
     /// Creates options with the defaults.
     pub fn new() -> Self {

@@ -47,9 +47,9 @@ impl BodyReader {
         }
     }
 
-    /// Fails with [`BodyError::TooLong`] as soon as the `Content-Length` or the size of a chunk announces that the body has
-    /// more than `limit` bytes.
-    pub(crate) fn limited(self, limit: usize) -> Self {
+    /// Sets the maximum number of bytes: the reader fails with [`BodyError::TooLong`] as soon as the `Content-Length` or the size of a chunk
+    /// announces more. Default: no limit.
+    pub fn limited(self, limit: usize) -> Self {
         BodyReader { limit, ..self }
     }
 }

@@ -1,18 +1,19 @@
 //! Shutdown by signals.
 
-use std::time::Duration;
-
 use uptick_event_loop::Error;
 use uptick_socket::shutdown_on;
 
 use super::HttpServer;
+use crate::ShutdownOptions;
 
 impl HttpServer {
-    /// Shuts the server down ([`shutdown`](HttpServer::shutdown)) when one of the signals is received; a second signal closes the connections
+    /// Shuts the server down ([`shutdown_with`](HttpServer::shutdown_with)) when one of the signals is received; a second signal closes the connections
     /// that are left at once.
     ///
     /// The listeners of the signals are removed when the server is closed. They do not keep the loop running, so that it ends with the
     /// server if nothing else is left.
+    ///
+    /// `options` are those, or the deadline.
     ///
     /// # Errors
     /// [`Error::Signal`] if a signal cannot be listened to, such as `SIGKILL`; no listener is left then.
@@ -32,16 +33,15 @@ impl HttpServer {
     pub fn shutdown_on(
         self,
         signals: impl IntoIterator<Item = i32>,
-        deadline: Duration,
+        options: impl Into<ShutdownOptions>,
     ) -> Result<Self, Error> {
+        let options = options.into();
         shutdown_on(
             self,
             HttpServer::CLOSE,
             signals,
-            deadline,
-            move |deadline| {
-                drop(self.shutdown(deadline));
-            },
+            options.deadline,
+            move |deadline| drop(self.shutdown_with(options.deadline(deadline))),
         )
     }
 }
