@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access_log;
+#[cfg(feature = "authentication")]
 mod authentication;
 mod body;
 #[doc(hidden)]
@@ -40,10 +41,10 @@ mod response;
 mod routing;
 mod security_headers;
 mod server;
-#[cfg(feature = "cookies")]
-mod set_cookie;
 #[cfg(feature = "sessions")]
 mod sessions;
+#[cfg(feature = "cookies")]
+mod set_cookie;
 mod shutdown_options;
 mod site;
 mod sse;
@@ -68,12 +69,12 @@ pub mod prelude {
     };
 }
 
+pub use access_log::{AccessLog, AccessRecord, LogFormat, LogWriter};
+#[cfg(feature = "authentication")]
+pub use authentication::{Authentication, Credentials, constant_time_eq};
 pub use body::BodyError;
 #[cfg(feature = "multipart")]
 pub use body::MultipartError;
-pub use access_log::{AccessLog, AccessRecord, LogFormat, LogWriter};
-pub use authentication::{Authentication, Credentials, constant_time_eq};
-pub use body::{BodyError, MultipartError};
 pub use channel::Upgrade;
 pub use client_info::ClientInfo;
 #[cfg(feature = "compression")]

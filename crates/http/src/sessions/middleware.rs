@@ -11,7 +11,7 @@ use super::session::{Change, Session, random_id};
 use super::{Keeper, SessionStore, Sessions, StoreError};
 use crate::{
     HeaderMap, HeaderValue, HttpError, IntoMiddleware, Middleware, Next, Reply, Request, Response,
-    cookies,
+    set_cookie,
 };
 
 /// A session that is active has its cookie and its record made anew after this part of its idle time.
@@ -113,7 +113,7 @@ impl Sessions {
                 self.cookie(&state.record.borrow(), &state.id.borrow())
             }
         };
-        match cookies::to_field(&cookie) {
+        match set_cookie::to_field(&cookie) {
             Ok(value) => {
                 headers.append(SET_COOKIE, value);
                 headers

@@ -10,7 +10,6 @@ mod headers;
 mod health;
 mod redirects;
 mod request_ids;
-#[cfg(feature = "sessions")]
 mod sessions;
 mod state;
 mod timeouts;
