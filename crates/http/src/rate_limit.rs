@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use uptick_event_loop::driver;
 use uptick_rate_limit::{Client, Decision, Limit, RateLimiter};
 
-use crate::{HttpError, IntoMiddleware, Middleware, Next, Reply, Request, Response};
+use crate::{HeaderMap, HttpError, IntoMiddleware, Middleware, Next, Reply, Request, Response};
 
 /// A middleware that refuses clients which ask too often: 429, with `Retry-After`.
 ///
@@ -86,12 +86,14 @@ impl<K: Hash + Eq + Clone + 'static> IntoMiddleware<RateLimiting<K>> for RateLim
                 return next.run(request);
             };
             let decision = limiter.borrow_mut().check(&key, driver::time_of_call());
-            let reply = match decision.allowed {
+            let (policy, name) = (policy.clone(), name.clone());
+            request.on_response_headers(move |_, headers| {
+                add_headers(headers, policy.clone(), &decision, &name);
+            });
+            match decision.allowed {
                 true => next.run(request),
                 false => Reply::Ready(refusal(&decision)),
-            };
-            let (policy, name) = (policy.clone(), name.clone());
-            reply.map(move |response| told(response, policy, &decision, &name))
+            }
         })
         .into_middleware()
     }
@@ -105,21 +107,19 @@ fn refusal(decision: &Decision) -> Response {
     }
 }
 
-/// Adds the fields; several limits add one member each to the lists.
-fn told(
-    mut response: Response,
+/// Adds the headers; several limits add one member each to the lists.
+fn add_headers(
+    headers: &mut HeaderMap,
     policy: Option<HeaderValue>,
     decision: &Decision,
     name: &str,
-) -> Response {
-    let fields = response.headers_mut();
+) {
     if let Some(policy) = policy {
-        fields.append(HeaderName::from_static("ratelimit-policy"), policy);
+        headers.append(HeaderName::from_static("ratelimit-policy"), policy);
     }
     if let Ok(left) = HeaderValue::try_from(decision.field_value(name)) {
-        fields.append(HeaderName::from_static("ratelimit"), left);
+        headers.append(HeaderName::from_static("ratelimit"), left);
     }
-    response
 }
 
 impl<K> fmt::Debug for RateLimiting<K> {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tracing::{Level, Span, field};
 
-use crate::{IntoMiddleware, Middleware, Next, Reply, Request, Response};
+use crate::{IntoMiddleware, Middleware, Next, Reply, Request, StatusCode};
 
 /// A middleware that runs each request in a span of `tracing`, within a span of its connection.
 ///
@@ -18,7 +18,7 @@ use crate::{IntoMiddleware, Middleware, Next, Reply, Request, Response};
 /// | `request` | `method`, `path`, `id` if there is one ([`RequestIds`](crate::RequestIds)), and `status` once there is a response |
 ///
 /// Events of a handler are in the span of its request, also after it has waited. An event of level `DEBUG` with the
-/// `status` and the time in microseconds ends it. Responses by a [`Responder`](crate::Responder) have neither.
+/// `status` and the time in microseconds is emitted when the response begins.
 ///
 /// Where no subscriber wants spans of this level, a request costs one comparison more.
 ///
@@ -55,22 +55,14 @@ impl IntoMiddleware<TraceRequests> for TraceRequests {
 
 fn traced(request: Request, next: Next) -> Reply {
     let span = request_span(&request);
-    let start = Instant::now();
-    let reply = span.in_scope(|| next.run(request));
-    match reply {
-        Reply::Ready(response) => {
-            report(&span, &response, start);
-            Reply::Ready(response)
-        }
+    let (reported, start) = (span.clone(), Instant::now());
+    request.on_response_headers(move |status, _| report(&reported, status, start));
+    match span.in_scope(|| next.run(request)) {
         Reply::Later(future) => Reply::Later(Box::pin(async move {
             let mut future = pin!(future);
-            let response = poll_fn(|context| span.in_scope(|| future.as_mut().poll(context))).await;
-            if let Some(response) = &response {
-                report(&span, response, start);
-            }
-            response
+            poll_fn(|context| span.in_scope(|| future.as_mut().poll(context))).await
         })),
-        Reply::Detached => Reply::Detached,
+        reply => reply,
     }
 }
 
@@ -94,8 +86,8 @@ fn request_span(request: &Request) -> Span {
     }
 }
 
-fn report(span: &Span, response: &Response, start: Instant) {
-    let status = response.status().as_u16();
+fn report(span: &Span, status: StatusCode, start: Instant) {
+    let status = status.as_u16();
     span.record("status", status);
     let microseconds = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
     tracing::debug!(parent: span, status, microseconds, "response");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber, subscriber};
-use uptick_http::{HttpServer, Request, TraceRequests};
+use uptick_http::{HttpServer, Request, Responder, TraceRequests};
 
 /// Writes down what happens to spans, each on a line.
 #[derive(Clone)]
@@ -99,6 +99,10 @@ fn server() -> HttpServer {
         tracing::info!("handled");
         "hello"
     });
+    http.get("/responder", |_: Request, res: Responder| {
+        tracing::info!("handled");
+        res.send("hello");
+    });
     http
 }
 
@@ -117,6 +121,9 @@ fn what_a_handler_logs_is_within_the_span_of_its_request() {
             ];
             assert_eq!(lines, expected);
         }
+        server().test().get("/responder").send().unwrap();
+        let lines = recorder.take();
+        assert!(lines.contains(&"record status=200".to_owned()), "{lines:?}");
         server().test().get("/nowhere").send().unwrap();
         assert!(recorder.take().contains(&"record status=404".to_owned()));
     });
