@@ -52,7 +52,7 @@ struct Task {
     name: String,
 }
 
-/// What is in memory here is in a database elsewhere.
+/// The projects, which a service would keep in a database.
 #[derive(Default)]
 struct Projects(RefCell<BTreeMap<u64, Project>>);
 

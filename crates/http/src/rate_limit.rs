@@ -40,7 +40,7 @@ pub struct RateLimiting<K = Option<Client>> {
     name: String,
 }
 
-/// What a request is counted by.
+/// Returns the key that a request is counted by.
 type Key<K> = Box<dyn Fn(&Request) -> Option<K>>;
 
 impl RateLimiting {

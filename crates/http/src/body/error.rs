@@ -36,9 +36,9 @@ pub enum BodyError {
     /// It is not what was asked for: text that is not UTF-8, JSON that is none.
     #[error("the body is not {what}: {reason}")]
     Malformed {
-        /// What was asked for.
+        /// The expected format.
         what: &'static str,
-        /// What is wrong with it, cut to 256 bytes: it may quote the body.
+        /// The reason, cut to 256 bytes: it may quote the body.
         reason: Box<str>,
     },
     /// It is well-formed, but a value in it is missing or not of its type.

@@ -13,7 +13,7 @@ use crate::Request;
 /// The most bytes of a cookie that is looked at: browsers keep no more.
 const MAX_LENGTH: usize = 4096;
 
-/// What the cookie of a request has.
+/// The contents of the session cookie of a request.
 pub(super) enum Found {
     None,
     /// The session itself, and whether it was made with the first key.

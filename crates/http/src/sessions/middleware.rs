@@ -41,8 +41,8 @@ impl Sessions {
                     self.run(session, request, next).into_future().await
                 }))
             }
-            (Found::Record(record, is_new), _) => {
-                let session = self.known(Some(record), Rc::default(), is_new);
+            (Found::Record(record, is_current), _) => {
+                let session = self.known(Some(record), Rc::default(), is_current);
                 self.run(session, request, next)
             }
             _ => {
@@ -52,14 +52,14 @@ impl Sessions {
         }
     }
 
-    /// Returns the session of a client, a new one if there is no record.
-    fn known(&self, record: Option<Record>, id: Rc<str>, is_new: bool) -> Session {
+    /// Returns the session of a client: a new one if there is no record. One that was not made with the first key is made anew.
+    fn known(&self, record: Option<Record>, id: Rc<str>, is_current: bool) -> Session {
         let now = now();
         let Some(mut record) = record else {
             return Session::new(Record::new(now), Rc::default(), false, self.max_size);
         };
         let idle = now.saturating_sub(record.seen);
-        let is_due = idle > (self.idle / REFRESH).as_secs() || !is_new;
+        let is_due = idle > (self.idle / REFRESH).as_secs() || !is_current;
         if is_due {
             record.seen = now;
         }

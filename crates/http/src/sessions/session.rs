@@ -34,7 +34,7 @@ pub(super) struct State {
     max_size: usize,
 }
 
-/// What becomes of the session with the response.
+/// The change that the response makes to the session at the client and in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     None,
