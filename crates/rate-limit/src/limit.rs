@@ -136,6 +136,18 @@ impl Limit {
         }
     }
 
+    /// Takes back a request that was let through and costs so much.
+    pub(crate) fn give_back(&self, state: &mut State, cost: u32, now: u64) {
+        match self.algorithm {
+            _ if state.is_over(now) => {}
+            Algorithm::FixedWindow => state.used = state.used.saturating_sub(cost),
+            Algorithm::TokenBucket { interval } => {
+                let cost_time = interval.saturating_mul(cost.into());
+                state.until = state.until.saturating_sub(cost_time);
+            }
+        }
+    }
+
     /// Returns the state after the request.
     ///
     /// # Errors

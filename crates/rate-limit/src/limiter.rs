@@ -142,6 +142,32 @@ impl<K: Hash + Eq> RateLimiter<K> {
         decision
     }
 
+    /// Takes back a request of a key that was let through by [`check`](RateLimiter::check), such as an attempt to log in that has succeeded
+    /// where failures are limited. In a fixed window that began after the request, one of the requests of that window is taken back.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use uptick_rate_limit::{Limit, RateLimiter};
+    ///
+    /// let mut limiter: RateLimiter<String> =
+    ///     RateLimiter::new(Limit::fixed_window(3, Duration::from_secs(60)));
+    /// assert_eq!(limiter.check("alice", Duration::ZERO).remaining, 2);
+    /// limiter.give_back("alice", Duration::ZERO);
+    /// assert_eq!(limiter.check_cost("alice", 0, Duration::ZERO).remaining, 3);
+    /// ```
+    pub fn give_back<Q>(&mut self, key: &Q, now: Duration)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let now = nanos(now).max(self.now);
+        self.now = now;
+        if let Some(state) = self.keys.get_mut(key) {
+            self.limit.give_back(state, 1, now);
+        }
+    }
+
     /// Forgets what a key has used, as after a login that succeeded. Gives whether it was known.
     pub fn forget<Q>(&mut self, key: &Q) -> bool
     where

@@ -22,12 +22,12 @@ impl<T: 'static> IntoMiddleware<Authentication<T>> for Authentication<T> {
 impl<T: 'static> Authentication<T> {
     fn authenticate(self: Rc<Self>, request: Request, next: Next) -> Reply {
         let client = request.client().map(Client::from);
-        if let Some(refusal) = self.refusal(client.as_ref()) {
-            return refusal.into();
-        }
         let Some(given) = self.given(&request) else {
             return self.challenge(false).into();
         };
+        if let Some(refusal) = self.begin_attempt(client) {
+            return refusal.into();
+        }
         match (self.verify)(request.again(), given) {
             Verified::Now(verified) => self.decide(verified, client, request, next),
             Verified::Later(verified) => Reply::Later(Box::pin(async move {
@@ -47,7 +47,7 @@ impl<T: 'static> Authentication<T> {
         }
     }
 
-    /// Runs the handler if the credentials are valid, and counts a failure otherwise.
+    /// Runs the handler if the credentials are valid; the attempt counts as a failure otherwise.
     fn decide(
         &self,
         verified: Option<T>,
@@ -57,6 +57,10 @@ impl<T: 'static> Authentication<T> {
     ) -> Reply {
         match verified {
             Some(verified) => {
+                if let Some(failures) = &self.failures {
+                    let now = driver::time_of_call();
+                    failures.borrow_mut().give_back(&client, now);
+                }
                 if self.scheme == Scheme::Basic
                     && let Some(credentials) = request.basic_credentials()
                 {
@@ -65,31 +69,23 @@ impl<T: 'static> Authentication<T> {
                 request.set_extension(verified);
                 next.run(request)
             }
-            None => {
-                if let Some(failures) = &self.failures {
-                    let now = driver::time_of_call();
-                    let _ = failures.borrow_mut().check(&client, now);
-                }
-                self.challenge(true).into()
-            }
+            None => self.challenge(true).into(),
         }
     }
 
-    /// Returns the response to a client that has failed too often.
-    fn refusal(&self, client: Option<&Client>) -> Option<Response> {
+    /// Counts an attempt, which is given back if it succeeds, so that attempts at the same time count, too. Returns the response to a client
+    /// that has failed too often.
+    fn begin_attempt(&self, client: Option<Client>) -> Option<Response> {
         let failures = self.failures.as_ref()?;
-        let mut failures = failures.borrow_mut();
-        let now = driver::time_of_call();
-        let client = client.copied();
-        if failures.check_cost(&client, 0, now).remaining > 0 {
+        let decision = failures.borrow_mut().check(&client, driver::time_of_call());
+        if decision.allowed {
             return None;
         }
         let error = HttpError::new(
             StatusCode::TOO_MANY_REQUESTS,
             "Authentication has failed too often",
         );
-        let wait = failures.check(&client, now).retry_after_seconds();
-        Some(match wait {
+        Some(match decision.retry_after_seconds() {
             Some(wait) => error.with_header(RETRY_AFTER, wait.into()).into(),
             None => error.into(),
         })

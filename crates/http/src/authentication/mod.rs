@@ -136,7 +136,7 @@ impl<T: 'static> Authentication<T> {
     }
 
     /// Limits the failures of each client: beyond them, its requests are answered with 429 without being verified. A request without
-    /// credentials is no failure. One that is verified asynchronously counts when the result is there. Default: no limit.
+    /// credentials is no failure. Attempts that are still being verified count as failures. Default: no limit.
     pub fn limit_failures(mut self, limit: Limit) -> Self {
         self.failures = Some(RefCell::new(RateLimiter::new(limit)));
         self

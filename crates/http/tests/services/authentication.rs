@@ -142,3 +142,27 @@ fn credentials_do_not_show_their_password() {
     let text = response.unwrap().text().into_owned();
     assert!(text.contains("Ada") && !text.contains("sesame"), "{text}");
 }
+
+#[test]
+fn attempts_at_the_same_time_are_limited() {
+    let clock = ManualClock::new();
+    let _event_loop = EventLoop::install(ScriptedPoller::new(&clock), clock.clone()).unwrap();
+    let basic = Authentication::basic_async("a", |_, credentials| async move {
+        sleep(Duration::from_secs(1)).await;
+        verified(&credentials)
+    });
+    let limit = Limit::fixed_window(3, Duration::from_secs(60));
+    let http = server(basic.limit_failures(limit));
+    let attempts: Vec<_> = (0..5)
+        .map(|_| {
+            let request = http.test().get("/private/");
+            let request = request.header("authorization", "Basic QWRhOm9wZW4=");
+            request.start().unwrap()
+        })
+        .collect();
+    let statuses: Vec<u16> = attempts
+        .into_iter()
+        .map(|attempt| attempt.wait().unwrap().status().as_u16())
+        .collect();
+    assert_eq!(statuses, [401, 401, 401, 429, 429]);
+}
