@@ -3,8 +3,8 @@
 //!
 //! Run it, on 127.0.0.1:8080 or on an address of your own, and name the origin of the pages that may use it:
 //! ```text
-//! $ cargo run --release --example 28-rest-api
-//! $ cargo run --release --example 28-rest-api -- [::1]:9000 https://app.example.com
+//! $ cargo run --example 28-rest-api --features sessions
+//! $ cargo run --example 28-rest-api --features sessions -- [::1]:9000 https://app.example.com
 //! ```
 //! Poke it: log in, make a project, send something wrong, and upload a file.
 //! ```text
