@@ -67,7 +67,7 @@ fn a_request_counts_while_its_gate_decides_and_not_once_it_is_rejected() {
         async move {
             // A request that comes meanwhile is refused without a call of the gate.
             wait.await;
-            match req.query() {
+            match req.query_string() {
                 Some(_) => Ok(Accept::new(|_| ())),
                 None => Err(StatusCode::FORBIDDEN),
             }
