@@ -122,7 +122,7 @@ fn a_panic_that_quotes_the_client_is_logged_on_one_line_of_limited_length() {
 }
 
 #[test]
-fn the_answer_to_malformed_json_quotes_little_of_it() {
+fn the_response_to_json_of_another_type_quotes_little_of_it() {
     let http = server();
     http.post("/", |req: Request| async move {
         let value: bool = req.json().await?;
@@ -135,7 +135,7 @@ fn the_answer_to_malformed_json_quotes_little_of_it() {
         body.len()
     ));
     let answer = client.answer();
-    assert_eq!(answer.status(), 400);
+    assert_eq!(answer.status(), 422);
     assert!(answer.body.len() < 400, "{}", answer.body);
     assert!(answer.body.contains("invalid type"), "{}", answer.body);
 }

@@ -7,7 +7,7 @@ use std::fmt::{Debug, Display, Write as _};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server on a free port.
 pub(crate) fn server() -> HttpServer {
+    install_recorder();
     HttpServer::bind("127.0.0.1:0").unwrap()
 }
 
@@ -315,18 +316,29 @@ pub(crate) fn post(path: &str, body: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n{body}")
 }
 
-/// Runs `f`, and returns the log lines of this thread meanwhile: the level, the message and the fields of each.
-pub(crate) fn logged(f: impl FnOnce()) -> Vec<String> {
-    let lines = Lines::default();
-    tracing::subscriber::with_default(lines.clone(), f);
-    let lines = lines.0.lock().unwrap();
-    lines.clone()
+thread_local! {
+    /// The log lines of this thread, while they are wanted.
+    static LINES: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+/// Runs `f`, and returns the log lines of this thread meanwhile: the level, the message and the fields of each.
+pub(crate) fn logged(f: impl FnOnce()) -> Vec<String> {
+    install_recorder();
+    LINES.replace(Some(Vec::new()));
+    f();
+    LINES.take().unwrap_or_default()
+}
 
-impl tracing::Subscriber for Lines {
+/// Installs the recorder for all threads, before there is a log line: one that is first reached without a subscriber, while another thread
+/// installs its own, may stay switched off.
+fn install_recorder() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| tracing::subscriber::set_global_default(Recorder).unwrap());
+}
+
+struct Recorder;
+
+impl tracing::Subscriber for Recorder {
     fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
         true
     }
@@ -351,7 +363,7 @@ impl tracing::Subscriber for Lines {
         }
         let mut text = Text(event.metadata().level().to_string());
         event.record(&mut text);
-        self.0.lock().unwrap().push(text.0);
+        LINES.with_borrow_mut(|lines| lines.as_mut().map(|lines| lines.push(text.0)));
     }
 
     fn enter(&self, _: &tracing::span::Id) {}
