@@ -7,16 +7,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cookie::{Cookie, CookieJar};
 
 use super::record::{Record, now};
-use super::{Keeper, Sessions};
+use super::{Sessions, Storage};
 use crate::Request;
 
-/// The most bytes of a cookie that is looked at: browsers keep no more.
+/// The most bytes of a cookie that is read: browsers keep no more.
 const MAX_LENGTH: usize = 4096;
 
-/// The contents of the session cookie of a request.
-pub(super) enum Found {
+/// The content of the session cookie of a request.
+pub(super) enum SessionCookie {
+    /// None, or one that is not valid.
     None,
-    /// The session itself, and whether it was made with the first key.
+    /// The session itself, and whether the cookie was made with the first key.
     Record(Record, bool),
     /// The id of a session in the store.
     Id(String),
@@ -24,46 +25,50 @@ pub(super) enum Found {
 
 impl Sessions {
     /// Reads the cookie of a request.
-    pub(super) fn read(&self, request: &Request) -> Found {
+    pub(super) fn read(&self, request: &Request) -> SessionCookie {
         let Some(value) = request.cookie(&self.name) else {
-            return Found::None;
+            return SessionCookie::None;
         };
         if value.len() > MAX_LENGTH {
             tracing::debug!("a session cookie of {} bytes was ignored", value.len());
-            return Found::None;
+            return SessionCookie::None;
         }
-        let keys = match &self.keeper {
-            Keeper::Encrypted(keys) | Keeper::Signed(keys) => keys,
-            Keeper::Store(_) => {
+        let keys = match &self.storage {
+            Storage::Encrypted(keys) | Storage::Signed(keys) => keys,
+            Storage::Store(_) => {
                 let is_id = value.len() == 32 && value.bytes().all(|b| b.is_ascii_hexdigit());
-                return match is_id {
-                    true => Found::Id(value.to_owned()),
-                    false => Found::None,
-                };
+                if is_id {
+                    return SessionCookie::Id(value.to_owned());
+                }
+                tracing::debug!("a session cookie that is not an id was ignored");
+                return SessionCookie::None;
             }
         };
         let jar = CookieJar::new();
         for (index, key) in keys.iter().enumerate() {
             let cookie = Cookie::new(self.name.to_string(), value.to_owned());
-            let opened = match self.keeper {
-                Keeper::Encrypted(_) => jar.private(key).decrypt(cookie),
+            let opened = match self.storage {
+                Storage::Encrypted(_) => jar.private(key).decrypt(cookie),
                 _ => jar.signed(key).verify(cookie),
             };
             let Some(opened) = opened else { continue };
             let record = self.decode(opened.value());
             return match record.filter(|record| self.left(record).is_some()) {
-                Some(record) => Found::Record(record, index == 0),
-                None => Found::None,
+                Some(record) => SessionCookie::Record(record, index == 0),
+                None => {
+                    tracing::debug!("a session cookie that has expired was ignored");
+                    SessionCookie::None
+                }
             };
         }
         tracing::debug!("a session cookie that was made with none of the keys was ignored");
-        Found::None
+        SessionCookie::None
     }
 
     /// Decodes the values in a cookie that is authentic.
     fn decode(&self, text: &str) -> Option<Record> {
-        match self.keeper {
-            Keeper::Signed(_) => {
+        match self.storage {
+            Storage::Signed(_) => {
                 let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
                 let text = text.strip_prefix(&*self.name)?.strip_prefix('=')?;
                 Record::parse(text)
@@ -79,27 +84,27 @@ impl Sessions {
 
     /// Returns the cookie that keeps a session: its values, or its id.
     pub(super) fn cookie(&self, record: &Record, id: &str) -> Cookie<'static> {
-        let text = match self.keeper {
-            Keeper::Store(_) => id.to_owned(),
-            Keeper::Encrypted(_) => record.to_text(),
+        let text = match self.storage {
+            Storage::Store(_) => id.to_owned(),
+            Storage::Encrypted(_) => record.to_text(),
             // The signature is one of the value, and so has to cover the name. JSON has characters that a cookie cannot have.
-            Keeper::Signed(_) => {
+            Storage::Signed(_) => {
                 URL_SAFE_NO_PAD.encode(format!("{}={}", self.name, record.to_text()))
             }
         };
         let plain = Cookie::new(self.name.to_string(), text);
-        let sealed = match &self.keeper {
-            Keeper::Encrypted(keys) => keys.first().map(|key| {
+        let sealed = match &self.storage {
+            Storage::Encrypted(keys) => keys.first().map(|key| {
                 let mut jar = CookieJar::new();
                 jar.private_mut(key).add(plain.clone());
                 jar
             }),
-            Keeper::Signed(keys) => keys.first().map(|key| {
+            Storage::Signed(keys) => keys.first().map(|key| {
                 let mut jar = CookieJar::new();
                 jar.signed_mut(key).add(plain.clone());
                 jar
             }),
-            Keeper::Store(_) => None,
+            Storage::Store(_) => None,
         };
         let mut cookie = sealed
             .and_then(|jar| jar.get(&self.name).cloned())

@@ -1,6 +1,6 @@
 //! Errors of sessions.
 
-/// The error for a session that is missing, or for a value that it cannot keep.
+/// The error for a session that is missing, or for a value that cannot be stored in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
@@ -17,9 +17,9 @@ pub enum SessionError {
         /// The reason.
         reason: Box<str>,
     },
-    /// The values take more room than they may.
+    /// The values exceed the limit.
     #[error(
-        "setting {name:?} in a session failed: its values have {size} bytes, and {limit} are the limit"
+        "setting {name:?} in a session failed: its values would have {size} bytes, and the limit is {limit}"
     )]
     TooLarge {
         /// The name of the value.
@@ -30,7 +30,7 @@ pub enum SessionError {
         limit: usize,
     },
     /// The secret is too short.
-    #[error("the secret for sessions has {length} bytes; it needs 32 at least")]
+    #[error("the secret for sessions has {length} bytes; it needs at least 32")]
     ShortKey {
         /// The number of bytes.
         length: usize,

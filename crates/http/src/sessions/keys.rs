@@ -1,4 +1,4 @@
-//! The keys that cookies are encrypted or signed with.
+//! The keys that encrypt or sign cookies.
 
 use std::fmt;
 use std::rc::Rc;
@@ -7,8 +7,8 @@ use cookie::Key;
 
 use super::SessionError;
 
-/// The keys of sessions in cookies. The first one makes cookies; all of them are tried on the cookies that clients send, so that keys can be
-/// replaced without ending sessions.
+/// The keys of sessions in cookies. The first key encrypts or signs new cookies. Cookies of all keys are accepted, so that keys can be replaced
+/// without ending sessions.
 ///
 /// # Examples
 /// ```
@@ -26,31 +26,31 @@ impl SessionKeys {
     /// Derives a key from a secret of at least 32 random bytes (HKDF-SHA256).
     ///
     /// # Errors
-    /// [`SessionError::ShortKey`].
+    /// [`SessionError::ShortKey`] if the secret has less than 32 bytes.
     pub fn new(secret: &[u8]) -> Result<Self, SessionError> {
         Ok(SessionKeys(Rc::new([derived(secret)?])))
     }
 
-    /// Makes a random key. Its sessions end with the process, and other processes do not know them.
+    /// Creates a random key. Its sessions end with the process, and are not valid in other processes.
     ///
     /// # Errors
-    /// The system has no random numbers.
+    /// If the system has no random numbers.
     pub fn random() -> Result<Self, getrandom::Error> {
         let mut secret = [0; 64];
         getrandom::fill(&mut secret)?;
         Ok(SessionKeys(Rc::new([Key::from(&secret)])))
     }
 
-    /// Adds an older secret, whose cookies are accepted and made anew with the first one.
+    /// Adds an older secret. Its cookies are accepted, and renewed with the first key.
     ///
     /// # Errors
-    /// [`SessionError::ShortKey`].
+    /// [`SessionError::ShortKey`] if the secret has less than 32 bytes.
     pub fn accept(self, secret: &[u8]) -> Result<Self, SessionError> {
         let older = derived(secret)?;
         Ok(SessionKeys(self.0.iter().cloned().chain([older]).collect()))
     }
 
-    /// Returns the key that makes cookies.
+    /// Returns the key for new cookies.
     pub(super) fn first(&self) -> Option<&Key> {
         self.0.first()
     }

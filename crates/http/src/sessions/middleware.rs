@@ -5,16 +5,16 @@ use std::rc::Rc;
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use uptick_event_loop::spawn;
 
-use super::cookie::Found;
+use super::cookie::SessionCookie;
 use super::record::{Record, now};
 use super::session::{Change, Session, random_id};
-use super::{Keeper, SessionStore, Sessions, StoreError};
+use super::{SessionStore, Sessions, Storage, StoreError};
 use crate::{
     HeaderMap, HeaderValue, HttpError, IntoMiddleware, Middleware, Next, Reply, Request, Response,
     set_cookie,
 };
 
-/// A session that is active has its cookie and its record made anew after this part of its idle time.
+/// The cookie and the record of an active session are renewed after this part of its idle time.
 const REFRESH: u32 = 10;
 
 impl IntoMiddleware<Sessions> for Sessions {
@@ -27,8 +27,8 @@ impl IntoMiddleware<Sessions> for Sessions {
 impl Sessions {
     fn handle(self: Rc<Self>, request: Request, next: Next) -> Reply {
         let found = self.read(&request);
-        match (found, &self.keeper) {
-            (Found::Id(id), Keeper::Store(store)) => {
+        match (found, &self.storage) {
+            (SessionCookie::Id(id), Storage::Store(store)) => {
                 let loading = store.load(&id);
                 Reply::Later(Box::pin(async move {
                     let record = match loading.await {
@@ -37,23 +37,26 @@ impl Sessions {
                     };
                     let record = record.as_deref().and_then(Record::parse);
                     let record = record.filter(|record| self.left(record).is_some());
-                    let session = self.known(record, id.into(), true);
+                    if record.is_none() {
+                        tracing::debug!("a session id that is not in the store was ignored");
+                    }
+                    let session = self.session(record, id.into(), true);
                     self.run(session, request, next).into_future().await
                 }))
             }
-            (Found::Record(record, is_current), _) => {
-                let session = self.known(Some(record), Rc::default(), is_current);
+            (SessionCookie::Record(record, is_current), _) => {
+                let session = self.session(Some(record), Rc::default(), is_current);
                 self.run(session, request, next)
             }
             _ => {
-                let session = self.known(None, Rc::default(), true);
+                let session = self.session(None, Rc::default(), true);
                 self.run(session, request, next)
             }
         }
     }
 
-    /// Returns the session of a client: a new one if there is no record. One that was not made with the first key is made anew.
-    fn known(&self, record: Option<Record>, id: Rc<str>, is_current: bool) -> Session {
+    /// Returns the session of a record; a new session if there is none. A record that is not of the first key (`is_current`) is saved again.
+    fn session(&self, record: Option<Record>, id: Rc<str>, is_current: bool) -> Session {
         let now = now();
         let Some(mut record) = record else {
             return Session::new(Record::new(now), Rc::default(), false, self.max_size);
@@ -70,13 +73,13 @@ impl Sessions {
         session
     }
 
-    /// Runs the handler, and keeps the session.
+    /// Runs the handler, and saves the session if it has changed.
     fn run(self: Rc<Self>, session: Session, request: Request, next: Next) -> Reply {
         request.set_extension(session.clone());
         let (this, kept) = (Rc::clone(&self), session.clone());
-        request.on_response_headers(move |_, headers| this.keep(&kept, headers));
+        request.on_response_headers(move |_, headers| this.add_cookie(&kept, headers));
         let reply = next.run(request);
-        if !matches!(self.keeper, Keeper::Store(_)) {
+        if !matches!(self.storage, Storage::Store(_)) {
             return reply;
         }
         match reply {
@@ -97,8 +100,8 @@ impl Sessions {
         }
     }
 
-    /// Adds the cookie to the headers of a response, and saves the session unless it is saved.
-    fn keep(self: &Rc<Self>, session: &Session, headers: &mut HeaderMap) {
+    /// Adds the cookie to the headers of a response, and saves the session unless that was done.
+    fn add_cookie(self: &Rc<Self>, session: &Session, headers: &mut HeaderMap) {
         let change = session.state().change.get();
         let cookie = match change {
             Change::None => return,
@@ -106,7 +109,7 @@ impl Sessions {
             Change::Destroyed => self.removal(),
             Change::Saved => {
                 if let Err(error) = self.ensure_id(session) {
-                    tracing::error!("a session was not kept: {error}");
+                    tracing::error!("sending the cookie of a session failed: {error}");
                     return;
                 }
                 let state = session.state();
@@ -120,9 +123,9 @@ impl Sessions {
                     .entry(CACHE_CONTROL)
                     .or_insert(HeaderValue::from_static("no-store"));
             }
-            Err(error) => tracing::error!("a session was not kept: {error}"),
+            Err(error) => tracing::error!("sending the cookie of a session failed: {error}"),
         }
-        if let Keeper::Store(_) = &self.keeper
+        if let Storage::Store(_) = &self.storage
             && !session.state().is_saved.get()
         {
             let (this, session) = (Rc::clone(self), session.clone());
@@ -134,9 +137,9 @@ impl Sessions {
         }
     }
 
-    /// Makes the id of a session that has none.
+    /// Creates the id of a session that has none.
     fn ensure_id(&self, session: &Session) -> Result<(), getrandom::Error> {
-        if !matches!(self.keeper, Keeper::Store(_)) {
+        if !matches!(self.storage, Storage::Store(_)) {
             return Ok(());
         }
         let mut id = session.state().id.borrow_mut();
@@ -146,9 +149,11 @@ impl Sessions {
         Ok(())
     }
 
-    /// Brings the store up to date.
+    /// Saves the changes of a session in the store.
+    ///
+    /// A session that was deleted since it was loaded, as by a logout in another request, is not saved again.
     async fn save(&self, session: &Session) -> Result<(), StoreError> {
-        let Keeper::Store(store) = &self.keeper else {
+        let Storage::Store(store) = &self.storage else {
             return Ok(());
         };
         let state = session.state();
@@ -162,6 +167,12 @@ impl Sessions {
             store.delete(&id).await?;
         }
         if change == Change::Saved {
+            let id = Rc::clone(&state.id.borrow());
+            if state.is_loaded.get() && store.load(&id).await?.is_none() {
+                tracing::debug!("a session that was ended by another request was not saved");
+                state.change.set(Change::None);
+                return Ok(());
+            }
             self.ensure_id(session)?;
             let id = Rc::clone(&state.id.borrow());
             let (text, left) = {
@@ -174,7 +185,7 @@ impl Sessions {
     }
 }
 
-/// Returns the response in place of one whose session could not be loaded or saved.
+/// Returns the response to a request whose session could not be loaded or saved.
 fn failed(what: &str, error: StoreError) -> Response {
     let error: StoreError = format!("{what} a session failed: {error}").into();
     HttpError::internal(error).into()

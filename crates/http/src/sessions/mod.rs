@@ -1,6 +1,6 @@
-//! Sessions: values that a client keeps from request to request, by way of a cookie.
+//! Sessions: values that belong to a client, from one request to the next, by means of a cookie.
 //!
-//! Cost: nothing for servers without them. A request is looked up for its cookie; a session that did not change sends nothing.
+//! Cost: nothing for servers without them. The cookie of each request is read; a session that did not change sends no header.
 
 mod cookie;
 mod error;
@@ -23,11 +23,11 @@ pub use memory_store::MemoryStore;
 pub use session::Session;
 pub use store::{SessionStore, StoreError};
 
-/// A middleware that gives each request its [session](crate::Request::session).
+/// A middleware for sessions: values of a client that last from one request to the next ([`Request::session`](crate::Request::session)).
 ///
-/// The values are in the cookie, encrypted or only signed, or in a [store](SessionStore), where the cookie has a random id of 128 bits.
-/// A client without a session gets a cookie when a value is set. Cookies that are expired, too long or not made with one of the keys are
-/// ignored.
+/// The values are in the cookie, encrypted or only signed, or in a [store](SessionStore), in which case the cookie has a random id of 128
+/// bits. A client without a session gets a cookie when a value is set. Cookies that have expired, are over 4,096 bytes or were not made
+/// with one of the keys are ignored, and logged at debug level.
 ///
 /// The cookie has the attributes `HttpOnly`, `Secure`, `SameSite=Lax` and `Path=/`, and the prefix `__Host-`. A response that sets it has
 /// `Cache-Control: no-store` unless it has another.
@@ -60,7 +60,7 @@ pub use store::{SessionStore, StoreError};
 /// ```
 #[derive(Clone)]
 pub struct Sessions {
-    keeper: Keeper,
+    storage: Storage,
     name: Rc<str>,
     secure: bool,
     same_site: SameSite,
@@ -69,9 +69,9 @@ pub struct Sessions {
     max_size: usize,
 }
 
-/// The place of the values.
+/// The place where the values of sessions are stored.
 #[derive(Clone)]
-enum Keeper {
+enum Storage {
     Encrypted(SessionKeys),
     Signed(SessionKeys),
     Store(Rc<dyn SessionStore>),
@@ -80,29 +80,31 @@ enum Keeper {
 const NAME: &str = "session";
 const HOST_NAME: &str = "__Host-session";
 
-/// The most bytes of values that a cookie has room for, when they are encrypted, encoded in Base64, and have their attributes.
+/// The most bytes of values in a cookie: encrypted, in Base64 and with the attributes they have to fit into 4,096 bytes.
 const COOKIE_SIZE: usize = 2048;
 
 impl Sessions {
-    /// Keeps the values in the cookie, encrypted (AES-256-GCM): the client cannot read or change them. A session that was destroyed stays
-    /// valid for a client that has kept its cookie.
+    /// Stores the values in the cookie, encrypted (AES-256-GCM): the client cannot read or change them. A copy of the cookie stays valid
+    /// until it expires, also after [`Session::destroy`] and [`Session::renew`]: only a store can end a session everywhere.
     pub fn encrypted(keys: SessionKeys) -> Self {
-        Sessions::new(Keeper::Encrypted(keys), COOKIE_SIZE)
+        Sessions::new(Storage::Encrypted(keys), COOKIE_SIZE)
     }
 
-    /// Keeps the values in the cookie, signed (HMAC-SHA256): the client can read but not change them.
+    /// Stores the values in the cookie, signed (HMAC-SHA256): the client can read but not change them. A copy of the cookie stays valid as
+    /// that of [`encrypted`](Sessions::encrypted) does.
     pub fn signed(keys: SessionKeys) -> Self {
-        Sessions::new(Keeper::Signed(keys), COOKIE_SIZE)
+        Sessions::new(Storage::Signed(keys), COOKIE_SIZE)
     }
 
-    /// Keeps the values in a store, such as a [`MemoryStore`].
+    /// Stores the values in a store, such as a [`MemoryStore`]. A changed session costs a `load` and a `save`; of two requests at the same
+    /// time that change one session, the last to save wins.
     pub fn stored(store: impl SessionStore + 'static) -> Self {
-        Sessions::new(Keeper::Store(Rc::new(store)), 64 * 1024)
+        Sessions::new(Storage::Store(Rc::new(store)), 64 * 1024)
     }
 
-    fn new(keeper: Keeper, max_size: usize) -> Self {
+    fn new(storage: Storage, max_size: usize) -> Self {
         Sessions {
-            keeper,
+            storage,
             name: HOST_NAME.into(),
             secure: true,
             same_site: SameSite::Lax,
@@ -112,14 +114,15 @@ impl Sessions {
         }
     }
 
-    /// Sets the name of the cookie. A prefix `__Host-` or `__Secure-` demands [`secure`](Sessions::secure). Default: `__Host-session`, and
+    /// Sets the name of the cookie. One that begins with `__Host-` or `__Secure-` requires [`secure`](Sessions::secure): without it, no
+    /// cookie is sent, and an error is logged. Default: `__Host-session`, and
     /// `session` without `Secure`.
     pub fn name(mut self, name: impl Into<Rc<str>>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Sets whether the cookie is sent over HTTPS only. Without, it is for development, where there is no HTTPS. Default: true.
+    /// Sets whether browsers send the cookie over HTTPS only. `false` is for development without HTTPS. Default: true.
     pub fn secure(mut self, secure: bool) -> Self {
         self.secure = secure;
         if &*self.name == HOST_NAME && !secure {
@@ -128,29 +131,30 @@ impl Sessions {
         self
     }
 
-    /// Sets to which requests of pages of other sites browsers add the cookie. Default: [`SameSite::Lax`], links only.
+    /// Sets which requests from pages of other sites have the cookie. Default: [`SameSite::Lax`], only the GET requests of links.
     pub fn same_site(mut self, same_site: SameSite) -> Self {
         self.same_site = same_site;
         self
     }
 
-    /// Sets how long after its last request a session ends. Default: 2 hours.
+    /// Sets the time after its last request at which a session ends. It is renewed by requests after a tenth of the time. Default: 2 hours.
     pub fn idle_timeout(mut self, idle: Duration) -> Self {
         self.idle = idle;
         self
     }
 
-    /// Sets how long after its beginning, or the last [`renew`](Session::renew), a session ends. Default: 7 days.
+    /// Sets the time after its start, or its last [`renew`](Session::renew), at which a session ends in any case. Default: 7 days.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
         self
     }
 
-    /// Sets how many bytes of JSON the values of a session may have. In cookies, the limit is 2,048 at most. Default: 65,536 in a store.
+    /// Sets the maximum size of the values of a session, in bytes of JSON; in cookies 2,048 is the most. Default: 2,048 in a cookie, 65,536
+    /// in a store.
     pub fn max_size(mut self, bytes: usize) -> Self {
-        self.max_size = match self.keeper {
-            Keeper::Store(_) => bytes,
-            Keeper::Encrypted(_) | Keeper::Signed(_) => bytes.min(COOKIE_SIZE),
+        self.max_size = match self.storage {
+            Storage::Store(_) => bytes,
+            Storage::Encrypted(_) | Storage::Signed(_) => bytes.min(COOKIE_SIZE),
         };
         self
     }

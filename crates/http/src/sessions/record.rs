@@ -1,4 +1,4 @@
-//! A session as it is kept between requests.
+//! A session as it is stored between requests.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -43,8 +43,8 @@ impl Record {
         serde_json::json!({"begun": self.begun, "seen": self.seen, "values": values}).to_string()
     }
 
-    /// Returns for how long the session lasts without another request; `None` if it is over. Times that are to come are of another
-    /// clock.
+    /// Returns the time until the session ends without another request; `None` if it has ended. Times in the future, of another clock, count
+    /// as now.
     pub(super) fn left(&self, now: u64, idle: Duration, lifetime: Duration) -> Option<Duration> {
         let since = |time: u64| Duration::from_secs(now.saturating_sub(time));
         let idle = idle.checked_sub(since(self.seen))?;

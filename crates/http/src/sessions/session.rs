@@ -14,9 +14,10 @@ use crate::{Request, constant_time_eq};
 /// The name of the CSRF token among the values.
 const CSRF: &str = "__csrf";
 
-/// The session of a request: values by their names, which are kept as JSON. A clone is the same session.
+/// The session of a client: named values, stored as JSON. A clone is the same session.
 ///
-/// Changes are kept when the response begins; later ones are lost.
+/// Changes are saved when the handler has returned its response, or when the response begins if a [`Responder`](crate::Responder) sends it.
+/// Later changes are lost.
 #[derive(Clone)]
 pub struct Session(Rc<State>);
 
@@ -24,23 +25,25 @@ pub(super) struct State {
     pub(super) record: RefCell<Record>,
     /// The id in the store; empty if the session has none yet.
     pub(super) id: RefCell<Rc<str>>,
+    /// Whether the id was loaded from the store.
+    pub(super) is_loaded: Cell<bool>,
     /// The id that is to be deleted from the store.
     pub(super) old_id: RefCell<Option<Rc<str>>>,
     /// Whether the client has a valid cookie.
     pub(super) is_known: bool,
     pub(super) change: Cell<Change>,
-    /// Whether the store is up to date.
+    /// Whether the changes were saved in the store.
     pub(super) is_saved: Cell<bool>,
     max_size: usize,
 }
 
-/// The change that the response makes to the session at the client and in the store.
+/// The change of the session that is sent with the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     None,
-    /// It is kept anew.
+    /// The session is saved.
     Saved,
-    /// It is over.
+    /// The session is deleted.
     Destroyed,
 }
 
@@ -48,6 +51,7 @@ impl Session {
     pub(super) fn new(record: Record, id: Rc<str>, is_known: bool, max_size: usize) -> Self {
         Session(Rc::new(State {
             record: RefCell::new(record),
+            is_loaded: Cell::new(!id.is_empty()),
             id: RefCell::new(id),
             old_id: RefCell::default(),
             is_known,
@@ -61,17 +65,17 @@ impl Session {
         &self.0
     }
 
-    /// Returns a value; `None` if there is none of the name, or it is of another type.
+    /// Returns the value of a name; `None` if there is none, or it is of another type.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let record = self.0.record.borrow();
         T::deserialize(record.values.get(name)?).ok()
     }
 
-    /// Sets a value, in the place of the one of the same name.
+    /// Sets the value of a name, and replaces the one before.
     ///
     /// # Errors
-    /// [`SessionError::Value`] if it cannot be written as JSON; [`SessionError::TooLarge`] if the values have no room. The session is
-    /// unchanged then.
+    /// [`SessionError::Value`] if it cannot be written as JSON; [`SessionError::TooLarge`] if all values together would exceed
+    /// [`Sessions::max_size`](crate::Sessions::max_size). The session is unchanged then.
     pub fn set(&self, name: &str, value: impl Serialize) -> Result<(), SessionError> {
         let value = serde_json::to_value(value).map_err(|error| SessionError::Value {
             name: name.into(),
@@ -92,7 +96,7 @@ impl Session {
         Ok(())
     }
 
-    /// Removes a value; returns whether there was one.
+    /// Removes the value of a name. Returns whether there was one.
     pub fn remove(&self, name: &str) -> bool {
         let removed = self.0.record.borrow_mut().values.remove(name).is_some();
         if removed {
@@ -101,19 +105,19 @@ impl Session {
         removed
     }
 
-    /// Removes all values.
+    /// Removes all values, the CSRF token included.
     pub fn clear(&self) {
         self.0.record.borrow_mut().values.clear();
         self.0.change.set(Change::Saved);
     }
 
-    /// Returns whether the session has no values.
+    /// Returns whether the session has no values, nor a CSRF token.
     pub fn is_empty(&self) -> bool {
         self.0.record.borrow().values.is_empty()
     }
 
-    /// Begins the session anew with its values: it gets another id and another CSRF token, and its lifetime begins again. To be called when a
-    /// user logs in, so that an id that somebody else knows is of no use.
+    /// Replaces the id and the CSRF token of the session, and restarts its lifetime; the values stay. Call it when a user logs in, so that an
+    /// attacker who knows the id from before is not logged in, too (session fixation).
     pub fn renew(&self) {
         self.forget_id();
         let mut record = self.0.record.borrow_mut();
@@ -122,18 +126,19 @@ impl Session {
         self.0.change.set(Change::Saved);
     }
 
-    /// Ends the session, as when a user logs out: its values and its cookie are removed.
+    /// Ends the session, for a user who logs out: removes its values, its record in the store and its cookie. A value that is set afterwards
+    /// starts a new session.
     pub fn destroy(&self) {
         self.forget_id();
-        self.0.record.borrow_mut().values.clear();
+        self.0.record.replace(Record::new(super::record::now()));
         self.0.change.set(Change::Destroyed);
     }
 
-    /// Returns the token of the session against cross-site request forgery, 32 random hexadecimal digits: a page sends it with its forms or in
-    /// a header, and [`is_csrf_token`](Session::is_csrf_token) verifies it.
+    /// Returns the token of the session against cross-site request forgery (CSRF): 32 random hexadecimal digits, created by the first call.
+    /// The page sends it in a field of its forms or in a header, and [`is_csrf_token`](Session::is_csrf_token) verifies it.
     ///
     /// # Errors
-    /// As [`set`](Session::set), if the session has none yet.
+    /// As [`set`](Session::set), if the token is created; and if the system has no random numbers.
     pub fn csrf_token(&self) -> Result<String, SessionError> {
         if let Some(token) = self.get::<String>(CSRF) {
             return Ok(token);
@@ -146,13 +151,14 @@ impl Session {
         Ok(token)
     }
 
-    /// Returns whether a text is the token of the session, in constant time.
+    /// Returns whether `text` is the CSRF token of the session, compared in constant time. `false` if the session has none.
     pub fn is_csrf_token(&self, text: &str) -> bool {
         self.get::<String>(CSRF)
             .is_some_and(|token| constant_time_eq(token, text))
     }
 
     fn forget_id(&self) {
+        self.0.is_loaded.set(false);
         let id = std::mem::take(&mut *self.0.id.borrow_mut());
         if !id.is_empty() {
             self.0.old_id.replace(Some(id));
@@ -168,10 +174,10 @@ pub(super) fn random_id() -> Result<String, getrandom::Error> {
 }
 
 impl Request {
-    /// Returns the session of the client; it is empty for a client that has none.
+    /// Returns the session of the client; an empty one if the client has none.
     ///
     /// # Errors
-    /// [`SessionError::Missing`] if [`Sessions`](crate::Sessions) is not around the route.
+    /// [`SessionError::Missing`] if no [`Sessions`](crate::Sessions) is wrapped around the route.
     pub fn session(&self) -> Result<Session, SessionError> {
         let session = self.extension::<Session>();
         session

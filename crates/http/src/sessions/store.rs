@@ -11,12 +11,15 @@ pub type StoreError = Box<dyn Error + Send + Sync>;
 
 /// A store of sessions, such as a database.
 ///
-/// Ids are random and not to be guessed; records are text. An error makes the response 500, and is logged.
+/// Ids have 128 random bits, in hexadecimal digits; records are JSON. An id is a secret: whoever has it has the session. If a method returns an
+/// error, the response is 500, and the error is logged.
+///
+/// Before a session that was loaded is saved, it is loaded again: if it is gone, because another request has ended it, it is not saved.
 pub trait SessionStore {
-    /// Returns the record of an id, unless there is none or its lifetime is over.
+    /// Returns the record of an id; `None` if there is none, or its lifetime is over.
     fn load(&self, id: &str) -> LocalFuture<Result<Option<String>, StoreError>>;
 
-    /// Saves a record for this long, in the place of the one of the same id.
+    /// Saves a record for the time `lifetime`, and replaces the one of the same id.
     fn save(
         &self,
         id: &str,

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use uptick_event_loop::{EventLoop, ManualClock, ScriptedPoller, sleep};
 use uptick_http::test::TestResponse;
 use uptick_http::{
     HttpError, HttpServer, LocalFuture, MemoryStore, Request, Responder, SessionKeys, SessionStore,
@@ -175,7 +176,7 @@ fn a_signed_cookie_is_not_taken_for_one_of_another_name() {
 }
 
 #[test]
-fn cookies_of_older_keys_are_accepted_and_made_anew() {
+fn cookies_of_older_keys_are_accepted_and_renewed() {
     for make in [Sessions::encrypted, Sessions::signed] {
         let old = cookie(&post(server(make(keys(OTHER))), "/login/ada", ""));
         assert_eq!(user(server(make(keys(SECRET))), &old), "nobody");
@@ -188,7 +189,7 @@ fn cookies_of_older_keys_are_accepted_and_made_anew() {
 }
 
 #[test]
-fn a_login_gives_the_session_another_id() {
+fn a_renewed_session_has_another_id() {
     let store = MemoryStore::new();
     let http = server(Sessions::stored(store.clone()));
     let first = cookie(&post(http, "/login/ada", ""));
@@ -200,7 +201,7 @@ fn a_login_gives_the_session_another_id() {
 }
 
 #[test]
-fn an_id_that_the_client_has_made_is_not_taken_over() {
+fn an_id_made_up_by_the_client_is_not_used() {
     let http = server(Sessions::stored(MemoryStore::new()));
     let made = "0123456789abcdef0123456789abcdef";
     let given = cookie(&post(http, "/later/ada", made));
@@ -252,7 +253,7 @@ fn a_session_has_an_idle_time() {
 }
 
 #[test]
-fn a_request_without_sessions_is_told_so() {
+fn a_request_without_sessions_gets_an_error() {
     let http = HttpServer::new().debug(true);
     http.get("/", |req: Request| {
         req.session()?;
@@ -270,7 +271,7 @@ fn secrets_that_are_too_short_are_refused() {
     assert!(!format!("{:?}", keys(SECRET)).contains("0123"));
 }
 
-/// A store that fails when it is told to.
+/// A store that fails while a flag is set.
 struct Failing {
     inner: MemoryStore,
     fails: Rc<Cell<bool>>,
@@ -304,6 +305,45 @@ impl SessionStore for Failing {
 
     fn delete(&self, id: &str) -> LocalFuture<Result<(), StoreError>> {
         self.or(self.inner.delete(id))
+    }
+}
+
+#[test]
+fn a_session_that_was_ended_while_a_request_runs_is_not_saved_again() {
+    let clock = ManualClock::new();
+    let _event_loop = EventLoop::install(ScriptedPoller::new(&clock), clock.clone()).unwrap();
+    let store = MemoryStore::new();
+    let http = server(Sessions::stored(store.clone()));
+    http.post("/slow", async |req: Request| {
+        sleep(Duration::from_secs(1)).await;
+        req.session()?.set("page", 7)?;
+        Ok::<_, HttpError>("saved")
+    });
+    let ada = cookie(&post(http, "/login/ada", ""));
+    let slow = http.test().post("/slow").cookie(NAME, &ada);
+    let slow = slow.start().unwrap();
+    post(http, "/logout", &ada);
+    let response = slow.wait().unwrap();
+    assert_eq!(response.text(), "saved");
+    assert_eq!(response.header("set-cookie"), None);
+    assert!(store.is_empty());
+    assert_eq!(user(http, &ada), "nobody");
+}
+
+#[test]
+fn a_value_that_is_set_after_a_logout_is_in_a_new_session() {
+    for sessions in all() {
+        let http = server(sessions);
+        http.post("/switch", |req: Request| {
+            let session = req.session()?;
+            session.destroy();
+            session.set("user", "bob")?;
+            Ok::<_, HttpError>("switched")
+        });
+        let ada = cookie(&post(http, "/login/ada", ""));
+        let bob = cookie(&post(http, "/switch", &ada));
+        assert_ne!(ada, bob);
+        assert_eq!(user(http, &bob), "bob");
     }
 }
 
