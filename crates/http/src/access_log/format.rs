@@ -27,7 +27,8 @@ pub enum LogFormat {
 impl LogFormat {
     /// Appends a line, without its end.
     ///
-    /// In the text formats, quotes, backslashes and all that is not visible ASCII are escaped as Apache does: `\"`, `\\`, `\x1b`.
+    /// In the text formats, quotes, backslashes and all bytes that are not visible ASCII are escaped as Apache does: `\"`, `\\`, `\x1b`. In
+    /// JSON, control characters are replaced.
     pub(super) fn write(self, record: &AccessRecord<'_>, line: &mut Vec<u8>) {
         match self {
             LogFormat::Common => write_common(record, line),
@@ -58,7 +59,9 @@ fn write_common(record: &AccessRecord<'_>, line: &mut Vec<u8>) {
         _ => line.push(b'-'),
     }
     let time = Civil::of(record.time).common();
-    let _ = write!(line, " [{time}] \"{} ", record.head.method());
+    let _ = write!(line, " [{time}] \"");
+    write_escaped(record.head.method().as_str().as_bytes(), line);
+    line.push(b' ');
     write_escaped(record.head.target().as_bytes(), line);
     let version = version(record.head.version());
     let _ = write!(line, " {version}\" {} ", record.status_number());
@@ -70,7 +73,7 @@ fn write_common(record: &AccessRecord<'_>, line: &mut Vec<u8>) {
     }
 }
 
-/// Appends a text that stands between quotes.
+/// Appends a text between quotes.
 fn write_escaped(text: &[u8], line: &mut Vec<u8>) {
     for &byte in text.iter().take(MAX_TEXT) {
         match byte {
@@ -102,10 +105,10 @@ fn version(version: Version) -> &'static str {
     }
 }
 
-/// Returns a text of the client, cut; what is not UTF-8 is replaced.
+/// Returns a text of the client, cut. Bytes that are not UTF-8 are replaced, and so are control characters, which terminals would obey.
 fn text(bytes: &[u8]) -> String {
     let bytes = bytes.get(..MAX_TEXT).unwrap_or(bytes);
-    String::from_utf8_lossy(bytes).into_owned()
+    String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}")
 }
 
 fn members(record: &AccessRecord<'_>) -> Map<String, Value> {
@@ -118,8 +121,11 @@ fn members(record: &AccessRecord<'_>) -> Map<String, Value> {
     let members = [
         ("time", Some(Civil::of(record.time).rfc3339().into())),
         ("client", record.client.map(|ip| ip.to_string().into())),
-        ("user", record.user.map(Value::from)),
-        ("method", Some(record.head.method().as_str().into())),
+        ("user", record.user.map(|user| text(user.as_bytes()).into())),
+        (
+            "method",
+            Some(text(record.head.method().as_str().as_bytes()).into()),
+        ),
         ("target", Some(text(record.head.target().as_bytes()).into())),
         ("version", Some(version(record.head.version()).into())),
         ("status", Some(record.status_number().into())),
@@ -146,8 +152,8 @@ pub(super) fn trace(record: &AccessRecord<'_>) {
     tracing::info!(
         target: "uptick_http::access",
         client = record.client.map(tracing::field::display),
-        user = record.user,
-        method = record.head.method().as_str(),
+        user = record.user.map(|user| text(user.as_bytes())),
+        method = text(record.head.method().as_str().as_bytes()),
         target = text(record.head.target().as_bytes()),
         version = version(record.head.version()),
         status = record.status_number(),

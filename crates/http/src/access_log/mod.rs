@@ -16,12 +16,12 @@ pub use format::LogFormat;
 pub use record::AccessRecord;
 pub use writer::LogWriter;
 
-/// A middleware that logs each response when it is complete, or when its client has gone.
+/// A middleware that logs each request when its response is complete, or when the client has gone.
 ///
-/// Requests that are malformed have no line: they reach no middleware.
+/// Malformed requests have no line, because they reach no middleware. Text of clients is escaped, so that it cannot forge lines.
 ///
 /// # Limits
-/// Lines have 2,048 bytes of the target and as many of each header at most. [`LogWriter`] says how many wait to be written.
+/// The method, the target, the user and each header are cut after 2,048 bytes. [`LogWriter`] has the limits of lines that wait to be written.
 ///
 /// # Examples
 /// ```no_run
@@ -39,23 +39,23 @@ pub struct AccessLog {
 }
 
 impl AccessLog {
-    /// Writes lines in a format.
+    /// Creates an access log in a format.
     pub fn new(format: LogFormat, writer: LogWriter) -> Self {
         AccessLog::with(move |record| writer.write_line(|line| format.write(record, line)))
     }
 
-    /// Writes lines in a format to standard output.
+    /// Creates an access log in a format on standard output.
     pub fn stdout(format: LogFormat) -> Self {
         AccessLog::new(format, LogWriter::stdout())
     }
 
-    /// Emits an event of `tracing` for each response: level `INFO`, target `uptick_http::access`, with the fields of the format
+    /// Creates an access log of events of `tracing`: level `INFO`, target `uptick_http::access`, with the fields of the format
     /// [`Json`](LogFormat::Json).
     pub fn tracing() -> Self {
         AccessLog::with(format::trace)
     }
 
-    /// Passes each record to a callback.
+    /// Creates an access log that passes each record to a callback.
     pub fn with(sink: impl Fn(&AccessRecord<'_>) + 'static) -> Self {
         AccessLog {
             sink: Rc::new(sink),

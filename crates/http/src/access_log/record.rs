@@ -1,4 +1,4 @@
-//! The contents of a line.
+//! The content of a line.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::StatusCode;
 use crate::h1::RequestHead;
 
-/// A response that is complete, or whose client has gone.
+/// A request whose response is complete, or whose client has gone.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct AccessRecord<'a> {

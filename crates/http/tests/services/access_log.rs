@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use uptick_event_loop::{SIGUSR1, add_timer, run, stop};
 use uptick_http::{
-    AccessLog, Authentication, HttpServer, LogFormat, LogWriter, Request, RequestIds, Responder,
-    Response, StatusCode,
+    AccessLog, Authentication, HttpServer, LogFormat, LogWriter, Method, Next, Request, RequestIds,
+    Responder, Response, StatusCode,
 };
 
 /// Lines, of which the time is cut out.
@@ -135,6 +135,36 @@ fn json_lines_are_objects() {
 }
 
 #[test]
+fn json_lines_have_no_control_characters_and_are_cut() {
+    let lines = lines(LogFormat::Json, |http| {
+        let name = "\u{e9}".repeat(5_000);
+        let long = format!("/none?{}", "x".repeat(10_000));
+        http.wrap(move |req: Request, next: Next| {
+            req.set_user(name.as_str());
+            next.run(req)
+        });
+        // U+009B begins an escape sequence of terminals.
+        get(http, &long, &[("user-agent", "a\u{9b}31mb\u{85}c")]);
+    });
+    let line: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+    assert_eq!(line["user_agent"], "a\u{fffd}31mb\u{fffd}c");
+    for name in ["user", "target"] {
+        let length = line[name].as_str().unwrap().len();
+        assert!(length == 2048, "{name}: {length}");
+    }
+}
+
+#[test]
+fn a_method_is_cut() {
+    let lines = lines(LogFormat::Common, |http| {
+        let method = Method::from_bytes("M".repeat(5_000).as_bytes()).unwrap();
+        let request = http.test().request(method, "/");
+        assert_eq!(request.send().unwrap().status(), 501);
+    });
+    assert!(lines[0].len() < 2_200, "{}", lines[0].len());
+}
+
+#[test]
 fn a_client_that_goes_away_has_status_499() {
     let seen = Rc::new(RefCell::new(Vec::new()));
     let sink = Rc::clone(&seen);
@@ -158,7 +188,7 @@ fn a_client_that_goes_away_has_status_499() {
 }
 
 #[test]
-fn a_renamed_file_is_opened_anew() {
+fn a_renamed_file_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let (path, old) = (
         folder.path().join("access.log"),
@@ -195,7 +225,7 @@ fn a_renamed_file_is_opened_anew() {
 }
 
 #[test]
-fn lines_that_cannot_be_written_are_counted_and_hold_up_nothing() {
+fn lines_that_cannot_be_written_are_counted_and_requests_go_on() {
     let full = LogWriter::file("/dev/full").unwrap();
     let small = LogWriter::file("/dev/null").unwrap().max_buffer(10);
     let http = HttpServer::new();
