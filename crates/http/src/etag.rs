@@ -1,4 +1,4 @@
-//! Entity tags for responses that are made anew for each request.
+//! Entity tags of dynamic responses.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
@@ -8,11 +8,12 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 
 use crate::{Body, HeaderValue, IntoMiddleware, Method, Middleware, Response, StatusCode};
 
-/// A middleware that adds a weak `ETag` to responses with status 200 to GET and HEAD, and answers with 304 where the client has the same
-/// one already (RFC 9110, section 8.8.3).
+/// A middleware that adds a weak `ETag` to responses with status 200 to GET and HEAD, and answers with 304 if the client has the same tag
+/// (RFC 9110, section 8.8.3).
 ///
-/// The tag is a hash of the body: the handler runs for each request, and what is saved is the transfer. Bodies in memory have one, not
-/// streams, files, and responses by a [`Responder`](crate::Responder). Responses that have an `ETag` keep it.
+/// The tag is a hash of the body. The handler runs for each request; only the transfer is saved. Streams, files and responses by a
+/// [`Responder`](crate::Responder) get no tag. A response with an `ETag` of its own keeps it. The tags of equal bodies may differ between
+/// versions of the program.
 ///
 /// # Examples
 /// ```
@@ -52,7 +53,7 @@ impl IntoMiddleware<ETags> for ETags {
     }
 }
 
-/// Returns a response with its tag, or 304 if the client knows that.
+/// Returns a response with its tag, or 304 if the client has the tag.
 fn tagged(response: Response, known: &[u8]) -> Response {
     if response.status() != StatusCode::OK || matches!(response.body(), Body::Upgrade(_)) {
         return response;

@@ -99,12 +99,12 @@ fn decoded(text: &[u8]) -> String {
 }
 
 impl Request {
-    /// The body as a form in URL encoding, of 1 MiB at most ([`HttpServer::body_limit`](crate::HttpServer::body_limit)): as a [`Form`],
-    /// or as a value of a `serde` type, which is read as that of a [query](Request::query) is. Forms with files are for
-    /// `multipart`, which needs the feature of this name.
+    /// Returns the body, a form in URL encoding, as a [`Form`] or as a value of a `serde` type, by the rules of [`query`](Request::query); 1 MiB at
+    /// most ([`HttpServer::body_limit`](crate::HttpServer::body_limit)). Forms with files are read by `multipart`, which needs the
+    /// feature of this name.
     ///
     /// # Errors
-    /// As [`bytes`](Request::bytes); [`BodyError::WrongType`], for 415, when the `Content-Type` is not
+    /// As [`bytes`](Request::bytes); [`BodyError::WrongType`], for 415, if the `Content-Type` is not
     /// `application/x-www-form-urlencoded`; those of [`Form::parse`]; [`BodyError::Data`], for 422, which has the name of the value, if
     /// one is missing or not of its type.
     ///

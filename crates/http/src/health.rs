@@ -15,13 +15,13 @@ use uptick_event_loop::{driver, sleep, spawn};
 
 use crate::{IntoResponse, Json, LocalFuture, Response, StatusCode};
 
-/// The checks of [`HttpServer::ready`](crate::HttpServer::ready): what a server needs to serve requests, such as its database.
+/// The checks of [`HttpServer::ready`](crate::HttpServer::ready), such as that of a database connection.
 ///
-/// All checks run at the same time. A check that fails, panics or takes too long makes the server not ready; its error is logged, and
-/// clients see only the name.
+/// All checks run at the same time. If a check fails, panics or takes too long, the server is not ready. The error is logged; clients see only
+/// the name of the check.
 ///
 /// # Limits
-/// The checks run once at a time, however many requests there are, and their result is used for [a second](HealthChecks::reuse). Each has
+/// The checks run once for all requests that wait for them, and their result is used for [1 s](HealthChecks::reuse). Each check has
 /// [5 s](HealthChecks::timeout).
 ///
 /// # Examples
@@ -57,12 +57,12 @@ impl Default for HealthChecks {
 }
 
 impl HealthChecks {
-    /// Creates a list without checks: the server is ready until its shutdown begins.
+    /// Creates an empty list: the server is ready until its shutdown begins.
     pub fn new() -> Self {
         HealthChecks::default()
     }
 
-    /// Adds a check; one of the same name is replaced in the response.
+    /// Adds a check. If there is one of the same name, both run, and the response has the result of the later one.
     pub fn check<F, E>(mut self, name: impl Into<String>, check: impl Fn() -> F + 'static) -> Self
     where
         F: Future<Output = Result<(), E>> + 'static,
@@ -76,13 +76,13 @@ impl HealthChecks {
         self
     }
 
-    /// Sets how long a check may take before it counts as failed. Default: 5 s.
+    /// Sets the time after which a check counts as failed and its future is dropped. Default: 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Sets for how long a result is used for further requests. Default: 1 s.
+    /// Sets the time for which a result is used for further requests. Default: 1 s.
     pub fn reuse(mut self, time: Duration) -> Self {
         self.reuse = time;
         self
@@ -137,7 +137,7 @@ pub(crate) fn health(is_draining: bool) -> Response {
     response(status, Map::new())
 }
 
-/// Checks that run once for all requests that wait, and whose result is used again for a while.
+/// The state of the checks: they run once for all requests that wait, and their result is used for some time.
 pub(crate) struct Readiness {
     checks: Rc<[(Rc<str>, Check)]>,
     timeout: Duration,
@@ -167,7 +167,7 @@ impl Readiness {
         }
     }
 
-    /// Returns the response to a request, after the checks have run unless their last result is new enough.
+    /// Runs the checks unless their last result is recent, and returns the response to a request.
     pub(crate) async fn response(self: &Rc<Self>) -> Response {
         let now = driver::time_of_call();
         let last = self.last.borrow().clone();
@@ -183,7 +183,7 @@ impl Readiness {
             waiting.len() == 1
         };
         if is_first {
-            // They run to their end also if the client of this request goes away.
+            // The checks go on if the client of this request goes away.
             let this = Rc::clone(self);
             drop(spawn(async move { this.run().await }));
         }
@@ -196,7 +196,7 @@ impl Readiness {
     /// Runs all checks, and sends the results to the requests that wait.
     async fn run(&self) {
         let checks = self.checks.iter();
-        let results = checks.map(|(name, check)| run_one(name, check, self.timeout));
+        let results = checks.map(|(name, check)| run_check(name, check, self.timeout));
         let report = Report(join_all(results).await.into());
         let is_ready = report.is_ok();
         if is_ready && !self.was_ready.replace(is_ready) {
@@ -213,7 +213,7 @@ impl Readiness {
 }
 
 /// Runs a check; a failure is logged.
-async fn run_one(name: &Rc<str>, check: &Check, timeout: Duration) -> (Rc<str>, &'static str) {
+async fn run_check(name: &Rc<str>, check: &Check, timeout: Duration) -> (Rc<str>, &'static str) {
     let run = std::panic::AssertUnwindSafe(async { check().await }).catch_unwind();
     let run = std::pin::pin!(run);
     let result = match select(run, sleep(timeout)).await {

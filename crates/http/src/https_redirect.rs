@@ -5,13 +5,14 @@ use std::rc::Rc;
 
 use crate::{HttpError, IntoMiddleware, Middleware, Request, Response, StatusCode};
 
-/// The path of challenges of ACME servers, which ask without TLS (RFC 8555, section 8.3).
+/// The path of challenges of ACME servers, which connect without TLS (RFC 8555, section 8.3).
 const ACME: &str = "/.well-known/acme-challenge/";
 
-/// A middleware that redirects requests without TLS to the same URL with `https`: 308, so that methods and bodies stay.
+/// A middleware that redirects requests without TLS to the same URL with `https`. The status is 308, so that browsers keep the method and the
+/// body.
 ///
-/// Requests that [are secure](Request::is_secure), also those by a trusted proxy, and challenges of ACME go to their routes. A request
-/// without a host is answered with 400.
+/// [Secure](Request::is_secure) requests, including those that a trusted proxy has received by TLS, and challenges of ACME
+/// (`/.well-known/acme-challenge/`) reach their routes. A request without a host is answered with 400.
 ///
 /// # Examples
 /// ```
@@ -39,7 +40,7 @@ impl RedirectToHttps {
         RedirectToHttps::default()
     }
 
-    /// Sets the port of the server with TLS. Default: 443.
+    /// Sets the port of the HTTPS server. Default: 443.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self

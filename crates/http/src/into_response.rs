@@ -1,4 +1,4 @@
-//! What makes a response.
+//! Conversion of return values into responses.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::{HttpError, Response, StatusCode};
 
-/// What a handler may answer with.
+/// A value that a handler can return as its response.
 ///
 /// | value | response |
 /// | --- | --- |
@@ -17,6 +17,8 @@ use crate::{HttpError, Response, StatusCode};
 /// | `(StatusCode, T)` | `T`'s response with that status |
 /// | [`Response`] | itself |
 /// | [`HttpError`] | its error page |
+/// | [`Json<T>`](crate::Json) | 200, `application/json` |
+/// | [`ProblemDetails`](crate::ProblemDetails) | its status, `application/problem+json` |
 /// | `Result<T, E>` | `T`'s response, or the error page of `E` |
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a response",

@@ -1,10 +1,10 @@
-//! Values that are sent as JSON.
+//! Responses in JSON.
 
 use serde::Serialize;
 
 use crate::{IntoResponse, Response};
 
-/// A value that a handler returns as JSON, as [`Response::json`] sends it.
+/// A response in JSON: the value is sent as [`Response::json`] does. A value that cannot be written as JSON is a response with status 500.
 ///
 /// # Examples
 /// ```

@@ -64,8 +64,8 @@ pub mod prelude {
     pub use uptick_socket::{Error, Server};
 
     pub use crate::{
-        HttpError, HttpServer, IntoResponse, Method, Next, Reply, Request, Responder, Response,
-        StatusCode,
+        HttpError, HttpServer, IntoResponse, Json, Method, Next, Reply, Request, Responder,
+        Response, StatusCode,
     };
 }
 

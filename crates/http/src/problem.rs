@@ -75,7 +75,8 @@ impl ProblemDetails {
         self
     }
 
-    /// Adds a member of its own. The standard members win over it. A value that cannot be written as JSON is left out. Default: none.
+    /// Adds another member. The standard members take precedence over one of the same name. A value that cannot be written as JSON is left out.
+    /// Default: none.
     pub fn extension(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
         if let Ok(value) = serde_json::to_value(value) {
             self.extensions.insert(name.into(), value);
@@ -84,7 +85,7 @@ impl ProblemDetails {
     }
 }
 
-/// Its message is the detail, unless that is the reason phrase of the status; the cause is not shown.
+/// The message of the error is the detail, unless it is the reason phrase of the status. The cause is left out.
 impl From<&HttpError> for ProblemDetails {
     fn from(error: &HttpError) -> Self {
         let details = ProblemDetails::new(error.status());

@@ -11,15 +11,15 @@ use crate::{HeaderValue, IntoMiddleware, Middleware};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The most bytes of an id that is taken over.
+/// The most bytes of an id from a proxy.
 const MAX_LENGTH: usize = 128;
 
-/// A middleware that gives each request an id: for handlers ([`Request::id`]), in the header `X-Request-Id` of the response, in the log
-/// lines of errors, in the spans of [`TraceRequests`](crate::TraceRequests) that it is outside of, and in the access log.
+/// A middleware that sets an id for each request ([`Request::id`](crate::Request::id)). The id is in the header `X-Request-Id` of the response, in
+/// the log lines of errors, in the access log, and in the spans of [`TraceRequests`](crate::TraceRequests) if that is wrapped inside.
 ///
-/// The id that a request has in its own `X-Request-Id` is taken over if the request comes by a trusted proxy
-/// ([`HttpServer::trusted_proxies`](crate::HttpServer::trusted_proxies)), has at most 128 bytes, and consists of letters, digits and
-/// `-._~+/=:`.
+/// An `X-Request-Id` of the request is used if the request comes from a trusted proxy
+/// ([`HttpServer::trusted_proxies`](crate::HttpServer::trusted_proxies)), and the id has at most 128 bytes and consists of letters, digits and
+/// `-._~+/=:`. Otherwise, the id is a new one. Ids are unique, but can be guessed.
 ///
 /// # Examples
 /// ```
@@ -50,7 +50,7 @@ impl RequestIds {
         RequestIds::default()
     }
 
-    /// Sets the header that has the id, in requests and in responses. Default: `X-Request-Id`.
+    /// Sets the header of the id, in requests and in responses. Default: `X-Request-Id`.
     pub fn header(mut self, name: HeaderName) -> Self {
         self.header = name;
         self
@@ -80,7 +80,7 @@ impl IntoMiddleware<RequestIds> for RequestIds {
     }
 }
 
-/// Returns whether an id of a proxy is taken over.
+/// Returns whether an id from a proxy is used.
 fn is_id(text: &str) -> bool {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=:".contains(&byte);
     (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(is_safe)
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_harmless_ids_are_taken_over() {
+    fn only_harmless_ids_of_proxies_are_used() {
         assert!(is_id("0af7651916cd43dd8448eb211c80319c"));
         assert!(is_id("a-b.c_d~e+f/g=:h"));
         assert!(is_id(&"x".repeat(128)));

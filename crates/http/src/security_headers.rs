@@ -17,7 +17,8 @@ use crate::{
 /// The placeholder in a Content Security Policy that each response replaces.
 const NONCE: &str = "{nonce}";
 
-/// A middleware that adds security headers to the responses that do not have them, errors included.
+/// A middleware that adds security headers to the responses that do not have them, errors included. A header with characters that cannot be sent
+/// is left out, and an error is logged.
 ///
 /// | header | default |
 /// |---|---|
@@ -71,27 +72,27 @@ impl SecurityHeaders {
         SecurityHeaders::default()
     }
 
-    /// Sets whether browsers must not guess the types of responses. Default: true.
+    /// Sets whether `X-Content-Type-Options: nosniff` is sent, so that browsers do not guess the types of responses. Default: true.
     pub fn content_type_options(mut self, nosniff: bool) -> Self {
         self.content_type_options = nosniff;
         self
     }
 
-    /// Sets which pages may show this one in a frame: `DENY`, `SAMEORIGIN`, or `None` for all. Default: `DENY`.
+    /// Sets `X-Frame-Options`, the pages that may show this one in a frame: `DENY`, `SAMEORIGIN`, or `None` for all. Default: `DENY`.
     pub fn frame_options(mut self, value: impl Into<Option<&'static str>>) -> Self {
         self.frame_options = value.into();
         self
     }
 
-    /// Sets what browsers send as `Referer` when they follow a link from the page; `None` leaves it to them. Default:
+    /// Sets `Referrer-Policy`, the part of the page's URL that browsers send as `Referer`; `None` leaves it to them. Default:
     /// `strict-origin-when-cross-origin`.
     pub fn referrer_policy(mut self, value: impl Into<Option<&'static str>>) -> Self {
         self.referrer_policy = value.into();
         self
     }
 
-    /// Sets for how long browsers use only HTTPS for this host, in whole seconds, and whether also for its subdomains; zero removes it
-    /// from them. Default: a year, without subdomains.
+    /// Sets `Strict-Transport-Security`: the time, in whole seconds, for which browsers use only HTTPS for this host, and whether this includes
+    /// its subdomains. Zero ends it. Default: a year, without subdomains.
     pub fn transport_security(mut self, max_age: Duration, subdomains: bool) -> Self {
         let more = if subdomains {
             "; includeSubDomains"
@@ -102,14 +103,14 @@ impl SecurityHeaders {
         self
     }
 
-    /// Does not send `Strict-Transport-Security`. Default: it is sent.
+    /// Leaves `Strict-Transport-Security` out. Default: it is sent.
     pub fn without_transport_security(mut self) -> Self {
         self.transport_security = None;
         self
     }
 
-    /// Sets the Content Security Policy. Each `{nonce}` in it is replaced by 32 random hexadecimal digits, anew for each response;
-    /// [`Request::csp_nonce`] returns them. Default: none.
+    /// Sets the Content Security Policy. Each `{nonce}` in it is replaced by 32 random hexadecimal digits, other ones for each response;
+    /// [`Request::csp_nonce`] returns them. Caches must not store a page with a nonce: send it with `Cache-Control: no-store`. Default: none.
     pub fn content_security_policy(mut self, policy: impl Into<String>) -> Self {
         self.policy = Some(policy.into());
         self
@@ -127,14 +128,20 @@ impl SecurityHeaders {
             (CONTENT_SECURITY_POLICY, policy),
         ];
         let headers = headers.into_iter().filter_map(|(name, value)| {
-            let value = HeaderValue::from_str(value?);
-            if value.is_err() {
-                tracing::error!("the security header {name} has characters that cannot be sent");
-            }
-            Some((name, value.ok()?))
+            let value = value.filter(|value| is_valid(&name, value))?;
+            Some((name, HeaderValue::from_str(value).ok()?))
         });
         headers.collect()
     }
+}
+
+/// Returns whether a header can be sent; logs an error otherwise.
+fn is_valid(name: &HeaderName, value: &str) -> bool {
+    let is_valid = HeaderValue::from_str(value).is_ok();
+    if !is_valid {
+        tracing::error!("the security header {name} has characters that cannot be sent");
+    }
+    is_valid
 }
 
 /// The nonce of a response.
@@ -144,6 +151,8 @@ impl IntoMiddleware<SecurityHeaders> for SecurityHeaders {
     fn into_middleware(self) -> Middleware {
         let fixed: Rc<[_]> = self.fixed().into();
         let nonce_policy = self.policy.filter(|policy| policy.contains(NONCE));
+        // A nonce has no character that could be invalid.
+        let nonce_policy = nonce_policy.filter(|policy| is_valid(&CONTENT_SECURITY_POLICY, policy));
         let transport = self.transport_security;
         let transport = transport.and_then(|value| HeaderValue::try_from(value).ok());
         let plain = edits(Rc::clone(&fixed), None);

@@ -7,16 +7,16 @@ use std::rc::Rc;
 
 /// Values, one of each type.
 #[derive(Default)]
-pub(crate) struct TypeMap(RefCell<Vec<Entry>>);
+pub(crate) struct TypeMap(RefCell<Vec<TypedValue>>);
 
-struct Entry {
+struct TypedValue {
     id: TypeId,
     name: &'static str,
     value: Rc<dyn Any>,
 }
 
 impl TypeMap {
-    /// Sets the value of a type; returns the one before, to be dropped when nothing is borrowed.
+    /// Sets the value of a type. Returns the one before, which the caller drops when nothing is borrowed.
     pub(crate) fn set<T: 'static>(&self, value: T) -> Option<Rc<dyn Any>> {
         let id = TypeId::of::<T>();
         let value: Rc<dyn Any> = Rc::new(value);
@@ -25,7 +25,7 @@ impl TypeMap {
             return Some(std::mem::replace(&mut entry.value, value));
         }
         let name = type_name::<T>();
-        entries.push(Entry { id, name, value });
+        entries.push(TypedValue { id, name, value });
         None
     }
 
@@ -55,7 +55,7 @@ pub(crate) trait GroupState {
     fn add_state_names(&self, names: &mut Vec<&'static str>);
 }
 
-/// The error for state, or an extension of a request, that was not set.
+/// The error for a state, or an extension of a request, that was not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingValue {
     kind: &'static str,

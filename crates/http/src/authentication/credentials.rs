@@ -14,8 +14,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A name and a password. (RFC 7617)
-#[derive(Clone, PartialEq, Eq)]
+/// A user name and a password (RFC 7617). Compare the password with [`constant_time_eq`](crate::constant_time_eq), not with `==`.
+#[derive(Clone)]
 pub struct Credentials {
     name: String,
     password: String,
@@ -52,13 +52,13 @@ impl fmt::Debug for Credentials {
 }
 
 impl Request {
-    /// Returns the name and the password in `Authorization: Basic`; `None` if there are none, or they are malformed or not UTF-8. They
-    /// are not verified: [`Authentication`](crate::Authentication) does that for a group of routes.
+    /// Returns the name and the password in `Authorization: Basic`, not verified; `None` if there are none, if they are malformed or not UTF-8,
+    /// or if the request has several such headers. [`Authentication`](crate::Authentication) verifies them for a group of routes.
     pub fn basic_credentials(&self) -> Option<Credentials> {
         Credentials::decode(self.authorization("basic")?)
     }
 
-    /// Returns the token in `Authorization: Bearer`; `None` if there is none. It is not verified.
+    /// Returns the token in `Authorization: Bearer`, not verified; `None` if there is none, or if the request has several such headers.
     pub fn bearer_token(&self) -> Option<&str> {
         self.authorization("bearer")
             .filter(|token| !token.is_empty())

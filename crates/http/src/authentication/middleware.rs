@@ -6,7 +6,7 @@ use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use uptick_event_loop::driver;
 use uptick_rate_limit::Client;
 
-use super::{Authentication, Given, Scheme, Verified};
+use super::{Authentication, ReceivedCredentials, Scheme, Verification};
 use crate::exchange::contained;
 use crate::{
     HeaderValue, HttpError, IntoMiddleware, Middleware, Next, Reply, Request, Response, StatusCode,
@@ -22,27 +22,27 @@ impl<T: 'static> IntoMiddleware<Authentication<T>> for Authentication<T> {
 impl<T: 'static> Authentication<T> {
     fn authenticate(self: Rc<Self>, request: Request, next: Next) -> Reply {
         let client = request.client().map(Client::from);
-        let Some(given) = self.given(&request) else {
+        let Some(received) = self.received(&request) else {
             return self.challenge(false).into();
         };
         if let Some(refusal) = self.begin_attempt(client) {
             return refusal.into();
         }
-        match (self.verify)(request.again(), given) {
-            Verified::Now(verified) => self.decide(verified, client, request, next),
-            Verified::Later(verified) => Reply::Later(Box::pin(async move {
+        match (self.verify)(request.again(), received) {
+            Verification::Now(verified) => self.decide(verified, client, request, next),
+            Verification::Later(verified) => Reply::Later(Box::pin(async move {
                 let verified = verified.await;
                 contained(self.decide(verified, client, request, next).into_future()).await
             })),
         }
     }
 
-    fn given(&self, request: &Request) -> Option<Given> {
+    fn received(&self, request: &Request) -> Option<ReceivedCredentials> {
         match self.scheme {
-            Scheme::Basic => request.basic_credentials().map(Given::Basic),
+            Scheme::Basic => request.basic_credentials().map(ReceivedCredentials::Basic),
             Scheme::Bearer => {
                 let token = request.bearer_token();
-                token.map(|token| Given::Bearer(token.to_owned()))
+                token.map(|token| ReceivedCredentials::Bearer(token.to_owned()))
             }
         }
     }

@@ -14,10 +14,9 @@ use crate::{LocalFuture, Request};
 
 pub use credentials::Credentials;
 
-/// A middleware that runs handlers only for clients that have authenticated, and answers others with 401 and `WWW-Authenticate`.
+/// A middleware that runs handlers only for clients with valid credentials, and answers other requests with 401 and `WWW-Authenticate`.
 ///
-/// The program verifies what the client sends. The value that it returns, such as the user, is an
-/// [extension](Request::extension) of the request.
+/// The program verifies the credentials. The value that it returns, such as the user, is an [extension](Request::extension) of the request.
 ///
 /// # Limits
 /// [`limit_failures`](Authentication::limit_failures) bounds the failures of each client; by default they are not limited.
@@ -63,32 +62,38 @@ enum Scheme {
 }
 
 /// The credentials of a request.
-enum Given {
+enum ReceivedCredentials {
     Basic(Credentials),
     Bearer(String),
 }
 
 /// The result of a verification.
-enum Verified<T> {
+enum Verification<T> {
     Now(Option<T>),
     Later(LocalFuture<Option<T>>),
 }
 
-type Verify<T> = Rc<dyn Fn(Request, Given) -> Verified<T>>;
+type Verify<T> = Rc<dyn Fn(Request, ReceivedCredentials) -> Verification<T>>;
 
 impl<T: 'static> Authentication<T> {
     /// Authenticates by name and password (RFC 7617). `verify` returns the user, or `None` if the password is wrong.
     ///
-    /// Passwords that users choose are to be stored as hashes that are slow to compute, such as those of Argon2: verify them in a job of
-    /// [`spawn_blocking`](uptick_event_loop::spawn_blocking) by [`basic_async`](Authentication::basic_async).
+    /// Store passwords of users as slow hashes, such as those of Argon2, and verify them by [`basic_async`](Authentication::basic_async) in a job
+    /// of [`spawn_blocking`](uptick_event_loop::spawn_blocking).
     pub fn basic(
         realm: &str,
         verify: impl Fn(&Request, &Credentials) -> Option<T> + 'static,
     ) -> Self {
-        Self::new(Scheme::Basic, realm, move |request, given| match given {
-            Given::Basic(credentials) => Verified::Now(verify(&request, &credentials)),
-            Given::Bearer(_) => Verified::Now(None),
-        })
+        Self::new(
+            Scheme::Basic,
+            realm,
+            move |request, received| match received {
+                ReceivedCredentials::Basic(credentials) => {
+                    Verification::Now(verify(&request, &credentials))
+                }
+                ReceivedCredentials::Bearer(_) => Verification::Now(None),
+            },
+        )
     }
 
     /// Authenticates by name and password, which are verified asynchronously.
@@ -96,19 +101,29 @@ impl<T: 'static> Authentication<T> {
         realm: &str,
         verify: impl Fn(Request, Credentials) -> F + 'static,
     ) -> Self {
-        Self::new(Scheme::Basic, realm, move |request, given| match given {
-            Given::Basic(credentials) => Verified::Later(Box::pin(verify(request, credentials))),
-            Given::Bearer(_) => Verified::Now(None),
-        })
+        Self::new(
+            Scheme::Basic,
+            realm,
+            move |request, received| match received {
+                ReceivedCredentials::Basic(credentials) => {
+                    Verification::Later(Box::pin(verify(request, credentials)))
+                }
+                ReceivedCredentials::Bearer(_) => Verification::Now(None),
+            },
+        )
     }
 
     /// Authenticates by a token (RFC 6750). `verify` returns its owner, or `None` if the token is not valid. Compare secrets with
     /// [`constant_time_eq`].
     pub fn bearer(realm: &str, verify: impl Fn(&Request, &str) -> Option<T> + 'static) -> Self {
-        Self::new(Scheme::Bearer, realm, move |request, given| match given {
-            Given::Bearer(token) => Verified::Now(verify(&request, &token)),
-            Given::Basic(_) => Verified::Now(None),
-        })
+        Self::new(
+            Scheme::Bearer,
+            realm,
+            move |request, received| match received {
+                ReceivedCredentials::Bearer(token) => Verification::Now(verify(&request, &token)),
+                ReceivedCredentials::Basic(_) => Verification::Now(None),
+            },
+        )
     }
 
     /// Authenticates by a token, which is verified asynchronously.
@@ -116,16 +131,22 @@ impl<T: 'static> Authentication<T> {
         realm: &str,
         verify: impl Fn(Request, String) -> F + 'static,
     ) -> Self {
-        Self::new(Scheme::Bearer, realm, move |request, given| match given {
-            Given::Bearer(token) => Verified::Later(Box::pin(verify(request, token))),
-            Given::Basic(_) => Verified::Now(None),
-        })
+        Self::new(
+            Scheme::Bearer,
+            realm,
+            move |request, received| match received {
+                ReceivedCredentials::Bearer(token) => {
+                    Verification::Later(Box::pin(verify(request, token)))
+                }
+                ReceivedCredentials::Basic(_) => Verification::Now(None),
+            },
+        )
     }
 
     fn new(
         scheme: Scheme,
         realm: &str,
-        verify: impl Fn(Request, Given) -> Verified<T> + 'static,
+        verify: impl Fn(Request, ReceivedCredentials) -> Verification<T> + 'static,
     ) -> Self {
         Authentication {
             scheme,
@@ -135,8 +156,12 @@ impl<T: 'static> Authentication<T> {
         }
     }
 
-    /// Limits the failures of each client: beyond them, its requests are answered with 429 without being verified. A request without
-    /// credentials is no failure. Attempts that are still being verified count as failures. Default: no limit.
+    /// Limits the failures of each client, an IPv4 address or an IPv6 network of 64 bits. Beyond the limit, its requests are answered with 429
+    /// and `Retry-After`, and their credentials are not verified. A request without credentials is not a failure. Attempts that are
+    /// still being verified count as failures. Default: no limit.
+    ///
+    /// # Limits
+    /// 65,536 clients, as those of [`RateLimiter::max_keys`].
     pub fn limit_failures(mut self, limit: Limit) -> Self {
         self.failures = Some(RefCell::new(RateLimiter::new(limit)));
         self

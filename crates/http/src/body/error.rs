@@ -1,4 +1,4 @@
-//! Why a body did not come.
+//! Errors of request bodies.
 
 use std::fmt::Display;
 
@@ -8,32 +8,32 @@ use uptick_emitter::Excerpt;
 use crate::StatusCode;
 use crate::h1::Invalid;
 
-/// Why no more of a request's body comes.
+/// The error for a body of a request that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// There is more of it than the reader takes.
+    /// The body is longer than the limit.
     #[error("the body is longer than {limit} bytes")]
     TooLong {
-        /// The most that is taken.
+        /// The limit, in bytes.
         limit: usize,
     },
     /// The client has gone, or the request is over.
     #[error("the body broke off")]
     Closed,
-    /// Too little of it came in the time for it.
+    /// The body arrived too slowly.
     #[error("the body came too slowly")]
     TooSlow,
-    /// Its framing is broken.
+    /// The framing of the body is malformed.
     #[error("{0}")]
     Invalid(Invalid),
-    /// Its `Content-Type` is another one, or there is none.
+    /// The `Content-Type` is another one, or missing.
     #[error("the Content-Type of the body is not {expected}")]
     WrongType {
-        /// The one that is read.
+        /// The expected `Content-Type`.
         expected: &'static str,
     },
-    /// It is not what was asked for: text that is not UTF-8, JSON that is none.
+    /// The body is malformed, such as text that is not UTF-8 or a document that is not JSON.
     #[error("the body is not {what}: {reason}")]
     Malformed {
         /// The expected format.
@@ -41,12 +41,12 @@ pub enum BodyError {
         /// The reason, cut to 256 bytes: it may quote the body.
         reason: Box<str>,
     },
-    /// It is well-formed, but a value in it is missing or not of its type.
+    /// The body is well-formed, but a value in it is missing or not of its type.
     #[error("{} in {what} is not valid: {reason}", Place(.path))]
     Data {
         /// The format of the body, with its article where it has one: `JSON`, `the form`.
         what: &'static str,
-        /// The path of the value, such as `users[3].age`; empty if the error concerns the whole.
+        /// The path of the value, such as `users[3].age`; empty if the error concerns the whole body.
         path: Box<str>,
         /// The reason, cut to 256 bytes: it may quote the body.
         reason: Box<str>,
@@ -87,7 +87,7 @@ impl BodyError {
         }
     }
 
-    /// The status with which a request is answered that has this error.
+    /// Returns the status of the response to a request with this error.
     pub fn status(&self) -> StatusCode {
         match self {
             BodyError::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,

@@ -152,7 +152,7 @@ impl Cors {
     }
 }
 
-/// Returns the headers that a preflight asks for, if it lists names of headers and nothing else.
+/// Returns `Access-Control-Request-Headers` of a preflight, if it lists names of headers and nothing else.
 fn requested_headers(request: &Request) -> Option<HeaderValue> {
     let lines: Vec<&[u8]> = request.head().fields_of(REQUEST_HEADERS).collect();
     let names = String::from_utf8(lines.join(b",".as_slice())).ok()?;

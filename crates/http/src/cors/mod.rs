@@ -43,7 +43,7 @@ const METHODS: &str = "GET, HEAD, PUT, PATCH, POST, DELETE";
 /// | `Access-Control-Allow-Credentials` | `true` with [`allow_credentials`](Cors::allow_credentials) |
 /// | `Access-Control-Expose-Headers` | [`expose_headers`](Cors::expose_headers) |
 /// | `Access-Control-Allow-Methods` | in preflights: [`allow_methods`](Cors::allow_methods) |
-/// | `Access-Control-Allow-Headers` | in preflights: [`allow_headers`](Cors::allow_headers), or those that the request asks for |
+/// | `Access-Control-Allow-Headers` | in preflights: [`allow_headers`](Cors::allow_headers), or those that the request names |
 /// | `Access-Control-Max-Age` | in preflights: [`max_age`](Cors::max_age) |
 /// | `Access-Control-Allow-Private-Network` | in preflights that ask for it: [`allow_private_network`](Cors::allow_private_network) |
 /// | `Vary` | `origin` is added unless `Access-Control-Allow-Origin` is always `*`; in preflights, the other headers that the response depends on, too |
@@ -78,7 +78,7 @@ pub struct Cors {
     credentials: bool,
     private_network: bool,
     methods: HeaderValue,
-    /// `None` to allow those that a preflight asks for.
+    /// `None` to allow those that a preflight names.
     headers: Option<HeaderValue>,
     exposed: Option<HeaderValue>,
     max_age: Option<HeaderValue>,
@@ -195,7 +195,7 @@ impl Cors {
         self
     }
 
-    /// Sets the request headers that pages may send. Default: all, as the response to a preflight lists those that it asks for.
+    /// Sets the request headers that pages may send. Default: all, as the response to a preflight lists those that it names.
     ///
     /// # Panics
     /// If one is not the name of a header, or is `*`.

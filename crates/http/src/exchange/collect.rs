@@ -1,4 +1,4 @@
-//! Bodies read whole.
+//! Bodies that are read as a whole.
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
@@ -9,13 +9,13 @@ use crate::body::BodyError;
 use crate::extract::decode_json;
 
 impl Request {
-    /// The body, once all of it has come.
+    /// Returns the whole body, once it has arrived.
     ///
-    /// The future is by itself: it may be awaited while the request is used.
+    /// The future does not borrow the request.
     ///
     /// # Errors
     /// [`BodyError::TooLong`] as soon as a `Content-Length` or the size of a chunk announces more than `limit` bytes; returned
-    /// by `?` from a handler, that is a response with status 413, sent while the client is still sending the body.
+    /// by `?` from a handler, it is a response with status 413, sent while the client is still sending the body.
     ///
     /// # Examples
     /// ```
@@ -56,12 +56,12 @@ impl Request {
         }
     }
 
-    /// The body as JSON, of 1 MiB at most ([`HttpServer::body_limit`](crate::HttpServer::body_limit)). Its `Content-Type` has to
-    /// be `application/json`, or one that ends with `+json`: other types, and none, are what pages of other sites can send
-    /// without being asked whether they may.
+    /// Returns the body, in JSON, as a value of a `serde` type; 1 MiB at most ([`HttpServer::body_limit`](crate::HttpServer::body_limit)). The
+    /// `Content-Type` has to be `application/json` or end with `+json`, because pages of other origins can send other types without a
+    /// preflight.
     ///
     /// # Errors
-    /// As [`bytes`](Request::bytes); [`BodyError::WrongType`], for 415, when the `Content-Type` is another one;
+    /// As [`bytes`](Request::bytes); [`BodyError::WrongType`], for 415, if the `Content-Type` is another one;
     /// [`BodyError::Malformed`], for 400, if it is not JSON; [`BodyError::Data`], for 422, which has the path of the value, if it is
     /// JSON but not a `T`.
     ///

@@ -5,10 +5,11 @@ use crate::HeaderMap;
 use crate::h1::Version;
 
 impl Request {
-    /// Sends headers ahead of the response, as status 103 (RFC 8297): `Link` headers, as a rule, for what the client will need. Returns whether
-    /// they were sent; they are not to a client of HTTP/1.0, or one that has ended its side, nor when the response has begun.
+    /// Sends `103 Early Hints` (RFC 8297) before the response: as a rule, `Link` headers for resources that the client will need. Returns whether
+    /// they were sent. They are not sent to a client of HTTP/1.0, to one that has ended its side of the connection, and after the response has
+    /// begun. Headers of the connection and of framing are left out.
     ///
-    /// The response has to have the headers, too. Some clients of HTTP/1.1 take an interim response for the response: send them to those
+    /// The response has to have the headers, too. Some clients of HTTP/1.1 take an interim response for the final one: send hints only to clients
     /// that are known to accept them, such as browsers (`Sec-Fetch-Mode: navigate`).
     ///
     /// # Examples

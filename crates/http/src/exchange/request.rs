@@ -359,11 +359,11 @@ impl Request {
         self.exchange.extension()
     }
 
-    /// Returns the value of a type that is kept with the request, as [`extension`](Request::extension) does, or an error that names the type.
+    /// Returns the value of a type that is attached to the request, as [`extension`](Request::extension) does, or an error.
     ///
     /// # Errors
-    /// [`MissingValue`] if there is none of the type; it has the types that there are. Returned by `?` from a handler, that is a response
-    /// with status 500, and the error is logged.
+    /// [`MissingValue`] if no value of the type was set; it has the names of the types that were. Returned by `?` from a handler, it is a
+    /// response with status 500, and is logged.
     pub fn try_extension<E: 'static>(&self) -> Result<Rc<E>, MissingValue> {
         self.extension()
             .ok_or_else(|| MissingValue::new::<E>("extension", self.exchange.extension_names()))

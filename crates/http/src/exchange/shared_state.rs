@@ -7,12 +7,12 @@ use super::request::Request;
 use crate::type_map::{GroupState, MissingValue};
 
 impl Request {
-    /// Returns the value of a type that was set for the group of the route ([`Group::set_state`]) or for the server
-    /// ([`HttpServer::set_state`]). Middleware of the server itself gets that of the server.
+    /// Returns the value of a type that was set for the group of the route ([`Group::set_state`](crate::router::Group::set_state)) or for the
+    /// server ([`HttpServer::set_state`](crate::HttpServer::set_state)). Middleware of the server gets that of the server.
     ///
     /// # Errors
-    /// [`MissingValue`] if there is none of the type; it has the types that there are. Returned by `?` from a handler, that is a response
-    /// with status 500, and the error is logged.
+    /// [`MissingValue`] if no value of the type was set; it has the names of the types that were. Returned by `?` from a handler, it is a
+    /// response with status 500, and is logged.
     pub fn state<T: 'static>(&self) -> Result<Rc<T>, MissingValue> {
         let id = TypeId::of::<T>();
         let found = self.find_state(id).and_then(|value| value.downcast().ok());

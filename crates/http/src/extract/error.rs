@@ -1,12 +1,12 @@
-//! Parameters and queries that are not as expected.
+//! Errors of parameters and queries.
 
 use std::fmt::{self, Display};
 
 use uptick_emitter::Excerpt;
 
-/// The error for parameters of a route or of a query that are missing or not of the type that was asked for.
+/// The error for parameters of a route or a query that are missing or not of the expected type.
 ///
-/// As an error of a handler it is a response with status 400 and this text.
+/// Returned from a handler, it is a response with status 400 and this text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtractError {
     from: ExtractFrom,
@@ -33,12 +33,12 @@ impl ExtractError {
         }
     }
 
-    /// Returns the part of the request that the value was to be taken from.
+    /// Returns the part of the request that was read.
     pub fn from(&self) -> ExtractFrom {
         self.from
     }
 
-    /// Returns the name of the parameter that is not valid; `None` if the error concerns all of them, such as a missing one.
+    /// Returns the name of the parameter that is not valid; `None` if the error concerns all of them, as when one is missing.
     pub fn name(&self) -> Option<&str> {
         Some(&*self.name).filter(|name| !name.is_empty())
     }

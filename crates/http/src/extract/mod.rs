@@ -19,8 +19,8 @@ impl Request {
     /// one value if there is one.
     ///
     /// # Errors
-    /// [`ExtractError`] if a parameter is missing or is not of its type; returned by `?` from a handler, that is a response with
-    /// status 400, which names the parameter.
+    /// [`ExtractError`] if a parameter is missing or not of its type. Returned by `?` from a handler, it is a response with status 400 that
+    /// names the parameter.
     ///
     /// # Examples
     /// ```
@@ -49,8 +49,8 @@ impl Request {
     /// `true`, `false`, `1`, `0`, `on` and `off`; an empty value is `None` for an `Option`.
     ///
     /// # Errors
-    /// [`ExtractError`] if a value is missing or is not of its type; returned by `?` from a handler, that is a response with
-    /// status 400, which names it.
+    /// [`ExtractError`] if a value is missing or not of its type, or if there are more than 1,000 names. Returned by `?` from a handler, it is
+    /// a response with status 400 that names the value.
     ///
     /// # Limits
     /// 1,000 names.
@@ -105,7 +105,7 @@ pub(crate) fn decode_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyEr
     if !error.is_data() {
         return Err(BodyError::malformed("JSON", error));
     }
-    // It is decoded once more only to find where the error is.
+    // It is decoded again to find the path of the error.
     let deserializer = &mut serde_json::Deserializer::from_slice(bytes);
     let path = match serde_path_to_error::deserialize::<_, T>(deserializer) {
         Ok(_) => String::new(),
@@ -114,7 +114,7 @@ pub(crate) fn decode_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyEr
     Err(BodyError::data("JSON", path, error))
 }
 
-/// Returns the path of an error, such as `users[3].age`; empty if it concerns the whole.
+/// Returns the path of an error, such as `users[3].age`; empty if the error concerns the whole value.
 fn path_of<E>(error: &serde_path_to_error::Error<E>) -> String {
     let path = error.path();
     match path.iter().next() {

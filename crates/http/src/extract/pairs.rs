@@ -9,10 +9,10 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-/// Names that may be decoded at a time.
+/// The most names that are decoded.
 const MAX_PAIRS: usize = 1_000;
 
-/// The error for names and values that are not of a type.
+/// The error for names and values that cannot be decoded as a type.
 #[derive(Debug)]
 pub(crate) struct Error(Box<str>);
 
@@ -47,7 +47,7 @@ impl<'a> Pairs<'a> {
     }
 }
 
-/// Decodes names and values: as a struct or a map, as a tuple of the values, as a sequence of pairs, or as the only value.
+/// A deserializer of names and values: as a struct or a map, a tuple of the values, a sequence of pairs, or the only value.
 pub(crate) struct PairsDeserializer<'p> {
     pairs: &'p [Pair<'p>],
 }
@@ -256,7 +256,7 @@ impl<'de> IntoDeserializer<'de, Error> for Values<'_> {
     }
 }
 
-/// Decodes a value that has a text of its own.
+/// Decodes a value by [`str::parse`].
 macro_rules! parse {
     ($($name:ident $visit:ident)*) => {$(
         fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use super::HttpServer;
 
 impl HttpServer {
-    /// Sets a value that all handlers and middleware of the server get by [`Request::state`], in the place of the one of its type.
-    /// [`Group::set_state`] replaces it for the routes of a group. Default: none.
+    /// Sets a value for all handlers and middleware of the server, which [`Request::state`](crate::Request::state) returns. It replaces the one of its type.
+    /// [`Group::set_state`](crate::router::Group::set_state) sets another one for the routes of a group. Default: none.
     ///
     /// # Examples
     /// ```

@@ -51,8 +51,9 @@ impl Group<'_> {
         self
     }
 
-    /// Sets a value that the handlers and middleware of this group get by [`Request::state`], in the place of that of the groups around it
-    /// and of the server ([`HttpServer::set_state`]). Default: none.
+    /// Sets a value for the handlers and middleware of this group, which [`Request::state`](crate::Request::state) returns. It replaces the one
+    /// of its type that was set for this group, and is used in place of those of the groups around it and of the server
+    /// ([`HttpServer::set_state`](crate::HttpServer::set_state)). Default: none.
     pub fn set_state<T: 'static>(self, state: T) -> Self {
         drop(self.scope.states().set(state));
         self
