@@ -34,6 +34,7 @@ fn pages() -> Vec<PathBuf> {
     let mut pages = files(&root, "md");
     pages.extend(files(&root.join("docs"), "md"));
     pages.extend(files(&root.join("docs/decisions"), "md"));
+    pages.extend(files(&root.join("docs/services"), "md"));
     for entry in fs::read_dir(root.join("crates")).unwrap() {
         pages.extend(files(&entry.unwrap().path(), "md"));
     }
@@ -104,6 +105,7 @@ fn every_page_of_the_book_is_in_its_summary() {
     let summary = fs::read_to_string(docs.join("SUMMARY.md")).unwrap();
     let mut pages = files(&docs, "md");
     pages.extend(files(&docs.join("decisions"), "md"));
+    pages.extend(files(&docs.join("services"), "md"));
     for page in pages {
         let path = page.strip_prefix(&docs).unwrap().to_str().unwrap();
         let listed = summary.contains(&format!("({path})"));

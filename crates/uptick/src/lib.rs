@@ -33,6 +33,35 @@ mod book {
     #[doc = include_str!("../../../docs/from-reactphp.md")]
     mod from_reactphp {}
     #[cfg(feature = "http")]
+    mod services {
+        #[doc = include_str!("../../../docs/services/README.md")]
+        mod order {}
+        #[doc = include_str!("../../../docs/services/state.md")]
+        mod state {}
+        #[doc = include_str!("../../../docs/services/extraction.md")]
+        mod extraction {}
+        #[doc = include_str!("../../../docs/services/cors.md")]
+        mod cors {}
+        #[cfg(feature = "sessions")]
+        #[doc = include_str!("../../../docs/services/sessions.md")]
+        mod sessions {}
+        #[cfg(all(feature = "authentication", feature = "websocket"))]
+        #[doc = include_str!("../../../docs/services/authentication.md")]
+        mod authentication {}
+        #[doc = include_str!("../../../docs/services/access-log.md")]
+        mod access_log {}
+        #[doc = include_str!("../../../docs/services/health.md")]
+        mod health {}
+        #[doc = include_str!("../../../docs/services/responses.md")]
+        mod responses {}
+    }
+    #[cfg(feature = "http")]
+    #[doc = include_str!("../../../docs/from-express.md")]
+    mod from_express {}
+    #[cfg(feature = "http")]
+    #[doc = include_str!("../../../docs/from-axum.md")]
+    mod from_axum {}
+    #[cfg(feature = "http")]
     #[doc = include_str!("../../../docs/from-luminova.md")]
     mod from_luminova {}
     #[cfg(feature = "socketio")]
@@ -84,8 +113,8 @@ pub mod prelude {
     pub use uptick_http::router::Group;
     #[cfg(feature = "http")]
     pub use uptick_http::{
-        EventStream, HttpError, HttpServer, IntoResponse, Method, Next, Reply, Request, Responder,
-        Response, ServerEvent, StatusCode,
+        EventStream, HttpError, HttpServer, IntoResponse, Json, Method, Next, Reply, Request,
+        Responder, Response, ServerEvent, StatusCode,
     };
     #[cfg(feature = "process")]
     pub use uptick_process::{Exit, Process};
