@@ -9,6 +9,7 @@ use super::cookie::SessionCookie;
 use super::record::{Record, now};
 use super::session::{Change, Session, random_id};
 use super::{SessionStore, Sessions, Storage, StoreError};
+use crate::vary::add_vary;
 use crate::{
     HeaderMap, HeaderValue, HttpError, IntoMiddleware, Middleware, Next, Reply, Request, Response,
     set_cookie,
@@ -102,6 +103,9 @@ impl Sessions {
 
     /// Adds the cookie to the headers of a response, and saves the session unless that was done.
     fn add_cookie(self: &Rc<Self>, session: &Session, headers: &mut HeaderMap) {
+        if session.state().is_used.get() {
+            add_vary(headers, "cookie");
+        }
         let change = session.state().change.get();
         let cookie = match change {
             Change::None => return,

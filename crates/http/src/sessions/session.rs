@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) change: Cell<Change>,
     /// Whether the changes were saved in the store.
     pub(super) is_saved: Cell<bool>,
+    /// Whether the program has asked for the session, so that the response depends on the cookie.
+    pub(super) is_used: Cell<bool>,
     max_size: usize,
 }
 
@@ -57,6 +59,7 @@ impl Session {
             is_known,
             change: Cell::new(Change::None),
             is_saved: Cell::new(false),
+            is_used: Cell::new(false),
             max_size,
         }))
     }
@@ -179,10 +182,9 @@ impl Request {
     /// # Errors
     /// [`SessionError::Missing`] if no [`Sessions`](crate::Sessions) is wrapped around the route.
     pub fn session(&self) -> Result<Session, SessionError> {
-        let session = self.extension::<Session>();
-        session
-            .map(|session| Session::clone(&session))
-            .ok_or(SessionError::Missing)
+        let session = self.extension::<Session>().ok_or(SessionError::Missing)?;
+        session.0.is_used.set(true);
+        Ok(Session::clone(&session))
     }
 }
 

@@ -361,3 +361,11 @@ fn a_store_that_fails_is_an_error_of_the_server() {
     fails.set(false);
     assert_eq!(user(http, &ada), "ada");
 }
+
+#[test]
+fn responses_that_depend_on_the_session_vary_by_the_cookie() {
+    let http = server(Sessions::encrypted(keys(SECRET)));
+    http.get("/public", |_: Request| "public");
+    assert_eq!(get(http, "/", "").header("vary"), Some("cookie"));
+    assert_eq!(get(http, "/public", "").header("vary"), None);
+}
