@@ -60,6 +60,12 @@ pub enum Error {
         /// How many there may be.
         limit: usize,
     },
+    /// No thread can be started for blocking jobs.
+    #[error("starting a thread for a blocking job failed: {}", errno::describe(.source))]
+    NoThread {
+        /// Why it failed.
+        source: Arc<io::Error>,
+    },
     /// A task, or the job it waited for, panicked.
     #[error("a task panicked: {message}")]
     TaskPanicked {

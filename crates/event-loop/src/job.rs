@@ -1,9 +1,11 @@
 //! Work that blocks, on a pool of threads.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use crate::error::Error;
 use crate::event_loop::with;
+use crate::pool;
 use crate::task::{JoinHandle, spawn};
 
 /// How many blocking jobs of a loop may be under way: 4,096.
@@ -11,14 +13,14 @@ pub const JOB_LIMIT: usize = 4096;
 
 /// Runs `f` on a pool of threads and gives its result on the loop; [`run`](crate::run) waits for it.
 ///
-/// For what has no non-blocking form: files, name look-ups, long computations. The pool has at most 500 threads for
-/// the process (`BLOCKING_MAX_THREADS`) and lets idle ones go.
+/// For what has no non-blocking form: files, name look-ups, long computations. The threads of the pool
+/// are shared by all loops of the process, and end when there is nothing to do.
 ///
 /// # Errors
-/// The handle gives [`Error::TooManyJobs`] over the limit, [`Error::TaskPanicked`] when `f` panicked.
+/// The handle gives [`Error::TooManyJobs`] over the limit, [`Error::NoThread`] when no thread can be started, [`Error::TaskPanicked`] when `f` panicked.
 ///
 /// # Limits
-/// [`JOB_LIMIT`] jobs of one loop are under way at a time.
+/// [`JOB_LIMIT`] jobs of one loop are under way at a time, and [`THREAD_LIMIT`](crate::THREAD_LIMIT) threads run those of all loops.
 ///
 /// # Examples
 /// ```
@@ -31,7 +33,9 @@ pub fn spawn_blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static)
     let slot = JobSlot::take();
     BlockingJob(spawn(async move {
         let _slot = slot?;
-        Ok(blocking::unblock(f).await)
+        pool::run(f).await.map_err(|source| Error::NoThread {
+            source: Arc::new(source),
+        })
     }))
 }
 

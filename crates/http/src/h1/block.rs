@@ -1,6 +1,10 @@
 //! Sixteen bytes at a time, compared with sets of characters.
 
+#[cfg(feature = "simd")]
 use wide::{CmpEq as _, CmpGt as _, i8x16};
+
+#[cfg(not(feature = "simd"))]
+use super::lanes::i8x16;
 
 /// The number of bytes of a block.
 pub(super) const WIDTH: usize = 16;

@@ -29,6 +29,8 @@ mod framing;
 mod input;
 mod interim;
 mod invalid;
+#[cfg(not(feature = "simd"))]
+mod lanes;
 mod limits;
 mod lines;
 mod parse;
