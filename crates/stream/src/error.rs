@@ -141,6 +141,7 @@ impl Error {
         }
     }
 
+    #[cfg(feature = "resources")]
     pub(crate) fn open(what: impl Into<Arc<str>>, source: impl Into<io::Error>) -> Self {
         Error::Open {
             what: what.into(),

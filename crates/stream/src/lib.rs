@@ -13,6 +13,7 @@ pub mod filter;
 mod object;
 mod pipe;
 mod read_buffer;
+#[cfg(feature = "resources")]
 mod resource;
 mod source;
 mod spare;
@@ -28,9 +29,12 @@ pub mod prelude {
     pub use uptick_event_loop::run;
 
     pub use crate::{
-        CompositeStream, DuplexResourceStream, DuplexStream, Error, LineStream, PipeOptions,
-        ReadableResourceStream, ReadableStream, ThroughStream, WritableResourceStream,
-        WritableStream, stderr, stdin, stdout,
+        CompositeStream, DuplexStream, Error, LineStream, PipeOptions, ReadableStream,
+        ThroughStream, WritableStream,
+    };
+    #[cfg(feature = "resources")]
+    pub use crate::{
+        DuplexResourceStream, ReadableResourceStream, WritableResourceStream, stderr, stdin, stdout,
     };
 }
 
@@ -49,6 +53,7 @@ pub use file_range::FileRange;
 pub use object::{ObjectStream, ObjectTransform};
 pub use pipe::PipeOptions;
 pub use read_buffer::READ_SIZE;
+#[cfg(feature = "resources")]
 pub use resource::{
     DuplexResourceStream, ReadableResourceStream, WritableResourceStream, stderr, stdin, stdout,
 };

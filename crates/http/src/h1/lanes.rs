@@ -5,7 +5,10 @@ use std::ops::{Add, BitAnd, BitOr, Not};
 
 /// Sixteen signed bytes. A comparison sets all bits of a byte, or none.
 #[derive(Clone, Copy, Debug)]
-#[allow(non_camel_case_types, reason = "it stands for the type of this name in `wide`")]
+#[allow(
+    non_camel_case_types,
+    reason = "it stands for the type of this name in `wide`"
+)]
 pub(super) struct i8x16([i8; 16]);
 
 impl i8x16 {
