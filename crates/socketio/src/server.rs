@@ -210,7 +210,7 @@ impl SocketIo {
 
     /// Closes the server: disconnects all sockets with the reason `server shutting down`, and their connections when what is queued was sent. New clients are refused.
     ///
-    /// The HTTP server goes on; [`HttpServer::shutdown`] closes both. The routes of the closed server stay: requests to its path are refused, and another server cannot
+    /// The HTTP server goes on; [`HttpServer::shutdown`] closes both: a server is closed with the last HTTP server that it is mounted on. The routes of the closed server stay: requests to its path are refused, and another server cannot
     /// be mounted there.
     pub fn close(self) {
         if let Some(state) = self.state() {
@@ -222,6 +222,14 @@ impl SocketIo {
 impl Mount for SocketIo {
     fn mount(&self, http: HttpServer, path: &str) {
         self.engine().mount(http, path);
+        let Some(state) = self.state() else { return };
+        state.mounts.set(state.mounts.get() + 1);
+        let server = *self;
+        http.once(HttpServer::CLOSE, move |()| {
+            if let Some(state) = server.state() {
+                state.unmounted();
+            }
+        });
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct ServerState {
     /// The number of namespaces that clients have created.
     dynamic: Cell<usize>,
     closed: Cell<bool>,
+    /// The number of HTTP servers that it is mounted on and that are not closed.
+    pub(super) mounts: Cell<usize>,
 }
 
 #[derive(Clone)]
@@ -53,6 +55,7 @@ impl ServerState {
             patterns: RefCell::default(),
             dynamic: Cell::new(0),
             closed: Cell::new(false),
+            mounts: Cell::new(0),
         });
         let inserted = SERVERS.try_with(|all| all.borrow_mut().insert(Rc::clone(&state)));
         state.handle.set(inserted.ok().flatten());
@@ -171,6 +174,15 @@ impl ServerState {
             .values()
             .filter(|namespace| namespace.is_child_of(pattern));
         children.cloned().collect()
+    }
+
+    /// Closes the server if the HTTP server that is closed is the last one: no client can reconnect, and what waits for that, such as sessions
+    /// that can be recovered, keeps the loop running no longer.
+    pub(super) fn unmounted(&self) {
+        self.mounts.set(self.mounts.get().saturating_sub(1));
+        if self.mounts.get() == 0 {
+            self.close();
+        }
     }
 
     pub(crate) fn close(&self) {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use uptick_emitter::Emitter;
 use uptick_event_loop::{add_timer, sleep};
-use uptick_socketio::{RecoveryOptions, Refusal, Socket, SocketIoOptions};
+use uptick_socketio::{DisconnectReason, RecoveryOptions, Refusal, Socket, SocketIoOptions};
 
 use crate::support::{Client, Fixture, Log, last_socket, run, until};
 
@@ -165,4 +166,28 @@ fn only_the_first_of_two_clients_with_one_private_id_is_recovered() {
         let (other, other_pid) = join(&mut two, &auth).await;
         assert!(other != sid && other_pid != pid);
     });
+}
+
+#[test]
+fn sessions_that_can_be_recovered_do_not_keep_the_loop_running_without_an_http_server() {
+    run(async {
+        let server = fixture();
+        // Clients create the namespace, so that it is removed when the session is over.
+        let rooms = server.io.of_dynamic(|name| name.starts_with("/room-"));
+        let log = Log::default();
+        let gone = log.clone();
+        rooms.on("connection", move |socket: Socket| {
+            let gone = gone.clone();
+            socket.on("disconnect", move |_: DisconnectReason| gone.add("gone"));
+        });
+        let mut client = server.open().await;
+        client.send("0/room-1,");
+        client.packet().await;
+        client.close();
+        until(|| log.len() == 1).await;
+        server.http.close();
+    });
+    let begun = std::time::Instant::now();
+    uptick_event_loop::run().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(60));
 }
