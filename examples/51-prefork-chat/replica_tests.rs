@@ -283,7 +283,7 @@ fn a_member_who_changes_rooms_is_in_the_new_room_in_all_workers() {
         json!({"type": "join", "name": "Ann", "room": "attic", "token": ""}),
     );
     service.settle(0);
-    let rooms = r#"{"type":"rooms","rooms":[{"name":"attic","members":1}]}"#;
+    let rooms = r#"{"type":"rooms","rooms":[{"name":"attic","members":1,"last":0}]}"#;
     for replica in &service.replicas {
         assert_eq!(replica.rooms_as_json(), rooms);
     }
