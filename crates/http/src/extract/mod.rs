@@ -8,6 +8,7 @@ mod pairs;
 use std::borrow::Cow;
 
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 
 use crate::{BodyError, Request};
 
@@ -82,7 +83,7 @@ fn decode<'a, T: DeserializeOwned>(
 ) -> Result<T, ExtractError> {
     let pairs = Pairs::collect(pairs).map_err(|error| ExtractError::new(from, "", error))?;
     serde_path_to_error::deserialize(PairsDeserializer::new(&pairs))
-        .map_err(|error| ExtractError::new(from, path_of(&error), error.inner()))
+        .map_err(|error| ExtractError::new(from, name_of(&error, &pairs), error.inner()))
 }
 
 /// Decodes a form.
@@ -93,7 +94,7 @@ pub(crate) fn decode_form<'a, T: DeserializeOwned>(
     let invalid = |path: String, error: &pairs::Error| BodyError::data("the form", path, error);
     let pairs = Pairs::collect(pairs).map_err(|error| invalid(String::new(), &error))?;
     serde_path_to_error::deserialize(PairsDeserializer::new(&pairs))
-        .map_err(|error| invalid(path_of(&error), error.inner()))
+        .map_err(|error| invalid(name_of(&error, &pairs), error.inner()))
 }
 
 /// Decodes JSON.
@@ -112,6 +113,17 @@ pub(crate) fn decode_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyEr
         Err(error) => path_of(&error),
     };
     Err(BodyError::data("JSON", path, error))
+}
+
+/// Returns the name of the value that an error concerns, or its path; empty if the error concerns all of them.
+fn name_of(error: &serde_path_to_error::Error<pairs::Error>, pairs: &Pairs<'_>) -> String {
+    let name = match error.path().iter().next() {
+        // The values of a tuple are in the order of the pairs.
+        Some(Segment::Seq { index }) => pairs.name(*index),
+        Some(_) => None,
+        None => error.inner().name(),
+    };
+    name.map_or_else(|| path_of(error), str::to_owned)
 }
 
 /// Returns the path of an error, such as `users[3].age`; empty if the error concerns the whole value.

@@ -14,11 +14,22 @@ const MAX_PAIRS: usize = 1_000;
 
 /// The error for names and values that cannot be decoded as a type.
 #[derive(Debug)]
-pub(crate) struct Error(Box<str>);
+pub(crate) struct Error {
+    reason: Box<str>,
+    /// The name of the value, where only one was expected.
+    name: Option<Box<str>>,
+}
+
+impl Error {
+    /// Returns the name of the value, where only one was expected.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+}
 
 impl Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.reason)
     }
 }
 
@@ -26,7 +37,10 @@ impl std::error::Error for Error {}
 
 impl de::Error for Error {
     fn custom<T: Display>(message: T) -> Self {
-        Error(message.to_string().into())
+        Error {
+            reason: message.to_string().into(),
+            name: None,
+        }
     }
 }
 
@@ -44,6 +58,11 @@ impl<'a> Pairs<'a> {
             return Err(de::Error::custom(error));
         }
         Ok(Pairs(pairs))
+    }
+
+    /// Returns the name of the pair at an index.
+    pub(super) fn name(&self, index: usize) -> Option<&str> {
+        Some(&self.0.get(index)?.0)
     }
 }
 
@@ -72,10 +91,13 @@ impl<'p> PairsDeserializer<'p> {
         groups.into_iter()
     }
 
-    /// Returns the only value.
-    fn single(&self) -> Result<Values<'p>, Error> {
+    /// Decodes the only value; an error has its name.
+    fn single<T>(&self, decode: impl FnOnce(Values<'p>) -> Result<T, Error>) -> Result<T, Error> {
         match self.pairs {
-            [(_, value)] => Ok(Values(vec![&**value])),
+            [(name, value)] => decode(Values(vec![&**value])).map_err(|error| Error {
+                name: Some((**name).into()),
+                ..error
+            }),
             pairs => {
                 let count = pairs.len();
                 let error = format_args!("expected one value, found {count}");
@@ -89,7 +111,7 @@ impl<'p> PairsDeserializer<'p> {
 macro_rules! forward_to_single {
     ($($name:ident)*) => {$(
         fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-            self.single()?.$name(visitor)
+            self.single(|value| value.$name(visitor))
         }
     )*};
 }
@@ -180,7 +202,7 @@ impl<'de, 'p> Deserializer<'de> for PairsDeserializer<'p> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        self.single()?.deserialize_enum(name, variants, visitor)
+        self.single(|value| value.deserialize_enum(name, variants, visitor))
     }
 
     forward_to_single! {
