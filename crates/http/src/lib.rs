@@ -60,7 +60,7 @@ mod vary;
 pub mod prelude {
     pub use bytes::Bytes;
     pub use uptick_emitter::Emitter;
-    pub use uptick_event_loop::run;
+    pub use uptick_event_loop::{SIGINT, SIGTERM, run};
     pub use uptick_socket::{Error, Server};
 
     pub use crate::{

@@ -22,7 +22,7 @@ mod uri;
 pub mod prelude {
     pub use bytes::Bytes;
     pub use uptick_emitter::Emitter;
-    pub use uptick_event_loop::run;
+    pub use uptick_event_loop::{SIGINT, SIGTERM, run};
     pub use uptick_stream::{DuplexStream, ReadableStream, WritableStream};
 
     pub use crate::{AnyServer, Connection, Connector, ConnectorInterface, Error};

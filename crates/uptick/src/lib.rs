@@ -104,7 +104,7 @@ pub use log::log_to_stderr;
 pub mod prelude {
     pub use uptick_datagram::DatagramSocket;
     pub use uptick_emitter::{Emitter, EventEmitter};
-    pub use uptick_event_loop::Timer;
+    pub use uptick_event_loop::{SIGINT, SIGTERM, Timer};
     #[cfg(feature = "cookies")]
     pub use uptick_http::Cookie;
     #[cfg(feature = "files")]
