@@ -51,7 +51,7 @@ fn main() -> uptick::Result {
     });
     server.on("error", |e: Error| eprintln!("{e}"));
 
-    for signal in [uptick::SIGINT, uptick::SIGTERM] {
+    for signal in [SIGINT, SIGTERM] {
         uptick::add_signal(signal, move |_| {
             drop(server.shutdown(TIME_FOR_GOODBYE));
             room.dismiss();

@@ -34,7 +34,7 @@ fn main() -> uptick::Result {
     server.on("error", |e: Error| eprintln!("{e}"));
     server.on("close", |()| println!("closed"));
 
-    server.shutdown_on([uptick::SIGINT, uptick::SIGTERM], DEADLINE)?;
+    server.shutdown_on([SIGINT, SIGTERM], DEADLINE)?;
     uptick::add_signal(uptick::SIGUSR1, move |_| {
         println!("clients: {}", server.open_connections());
     })?;

@@ -38,7 +38,7 @@ fn main() -> uptick::Result {
     child.stdin().on("error", |e: StreamError| eprintln!("{e}"));
 
     let mut signals = Vec::new();
-    for signal in [uptick::SIGINT, uptick::SIGTERM] {
+    for signal in [SIGINT, SIGTERM] {
         signals.push(uptick::add_signal(signal, move |_| child.terminate(GRACE))?);
     }
     child.on("exit", |exit: Exit| println!("{exit}"));

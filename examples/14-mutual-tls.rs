@@ -67,7 +67,7 @@ fn serve(uri: &str, directory: &Path) -> uptick::Result {
     });
     server.on("error", |e: Error| eprintln!("{e}"));
 
-    for signal in [uptick::SIGINT, uptick::SIGTERM] {
+    for signal in [SIGINT, SIGTERM] {
         uptick::add_signal(signal, |_| uptick::stop())?;
     }
     let uri = server.address().unwrap_or_default();

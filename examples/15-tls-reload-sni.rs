@@ -71,7 +71,7 @@ fn serve(uri: &str, directory: &Path) -> uptick::Result {
 
     // What went wrong is the `error` event's to say.
     uptick::add_signal(uptick::SIGHUP, move |_| drop(tls.reload()))?;
-    for signal in [uptick::SIGINT, uptick::SIGTERM] {
+    for signal in [SIGINT, SIGTERM] {
         uptick::add_signal(signal, |_| uptick::stop())?;
     }
     println!("listening on {}", server.address().unwrap_or_default());

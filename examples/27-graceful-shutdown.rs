@@ -28,7 +28,7 @@ fn main() -> uptick::Result {
 
     http.on(HttpServer::SHUTDOWN, |_| println!("shutting down"));
     http.on("close", |()| println!("closed"));
-    http.shutdown_on([uptick::SIGINT, uptick::SIGTERM], DEADLINE)?;
+    http.shutdown_on([SIGINT, SIGTERM], DEADLINE)?;
 
     let uri = http.address().unwrap_or_default();
     println!("listening on {}", uri.replace("tcp", "http"));

@@ -111,7 +111,7 @@ fn main() -> uptick::Result {
 
     http.listen(Server::bind(address)?);
     let grace = ShutdownOptions::new().notice(Duration::from_secs(1));
-    http.shutdown_on([uptick::SIGINT, uptick::SIGTERM], grace)?;
+    http.shutdown_on([SIGINT, SIGTERM], grace)?;
     let uri = http.address().unwrap_or_default();
     println!("listening on {}", uri.replace("tcp", "http"));
     uptick::run()

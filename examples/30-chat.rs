@@ -66,7 +66,7 @@ pub(crate) fn main() -> uptick::Result {
     };
     http.listen(server);
 
-    http.shutdown_on([uptick::SIGINT, uptick::SIGTERM], DEADLINE)?;
+    http.shutdown_on([SIGINT, SIGTERM], DEADLINE)?;
     let uri = http.address().unwrap_or_default();
     let address = uri.split_once("://").map_or("", |(_, address)| address);
     println!("listening on {scheme}://{address}");

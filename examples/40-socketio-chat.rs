@@ -70,7 +70,7 @@ fn run_alone(options: &Options, client: Bytes) -> uptick::Result {
     let (_, http, _) = serve(SocketIoOptions::new(), 0, client)?;
     let server = Server::bind(&options.listen)?;
     http.listen(LimitingServer::new(server, MOST_CLIENTS, false));
-    http.shutdown_on([uptick::SIGINT, uptick::SIGTERM], DEADLINE)?;
+    http.shutdown_on([SIGINT, SIGTERM], DEADLINE)?;
     let uri = http.address().unwrap_or_default();
     println!("listening on {}", uri.replace("tcp://", "http://"));
     uptick::run()

@@ -63,7 +63,7 @@ fn main() -> uptick::Result {
         println!("listening on {}", uri_of(server, "https"));
         http.listen(server.handshake_timeout(PATIENCE));
     }
-    http.shutdown_on([uptick::SIGTERM], 2 * PATIENCE)?;
+    http.shutdown_on([SIGTERM], 2 * PATIENCE)?;
     uptick::run()
 }
 

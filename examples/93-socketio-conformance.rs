@@ -48,7 +48,7 @@ fn run_alone(options: &Options) -> uptick::Result {
         listen_tls(http, Server::bind(tls.address.as_str())?, tls)?;
     }
     println!("ready");
-    http.shutdown_on([uptick::SIGTERM, uptick::SIGINT], SHUTDOWN)?;
+    http.shutdown_on([SIGTERM, SIGINT], SHUTDOWN)?;
     uptick::run()
 }
 

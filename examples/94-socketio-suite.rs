@@ -33,7 +33,7 @@ fn main() -> uptick::Result {
     }
     http.listen(Server::bind(format!("127.0.0.1:{port}"))?);
     println!("ready");
-    http.shutdown_on([uptick::SIGTERM], Duration::from_secs(2))?;
+    http.shutdown_on([SIGTERM], Duration::from_secs(2))?;
     uptick::run()
 }
 
