@@ -69,7 +69,7 @@ impl Sessions {
         }
         let session = Session::new(record, id, true, self.max_size);
         if is_due {
-            session.state().change.set(Change::Saved);
+            session.state().change.set(Change::Refreshed);
         }
         session
     }
@@ -84,7 +84,7 @@ impl Sessions {
             return reply;
         }
         match reply {
-            Reply::Ready(response) if session.state().change.get() == Change::None => {
+            Reply::Ready(response) if !is_to_be_saved(&session, &response) => {
                 Reply::Ready(response)
             }
             Reply::Ready(response) => Reply::Later(Box::pin(async move {
@@ -93,6 +93,9 @@ impl Sessions {
             })),
             Reply::Later(future) => Reply::Later(Box::pin(async move {
                 let response = future.await?;
+                if !is_to_be_saved(&session, &response) {
+                    return Some(response);
+                }
                 let saved = self.save(&session).await;
                 Some(saved.map_or_else(|error| failed("saving", error), |()| response))
             })),
@@ -111,7 +114,9 @@ impl Sessions {
             Change::None => return,
             Change::Destroyed if !session.state().is_known => return,
             Change::Destroyed => self.removal(),
-            Change::Saved => {
+            // A shared cache could send the cookie to other clients. The next response that is for this client only has it.
+            Change::Refreshed if may_be_shared(headers) => return,
+            Change::Refreshed | Change::Saved => {
                 if let Err(error) = self.ensure_id(session) {
                     tracing::error!("sending the cookie of a session failed: {error}");
                     return;
@@ -170,7 +175,7 @@ impl Sessions {
         if let Some(id) = old_id {
             store.delete(&id).await?;
         }
-        if change == Change::Saved {
+        if change != Change::Destroyed {
             let id = Rc::clone(&state.id.borrow());
             if state.is_loaded.get() && store.load(&id).await?.is_none() {
                 tracing::debug!("a session that was ended by another request was not saved");
@@ -187,6 +192,29 @@ impl Sessions {
         }
         Ok(())
     }
+}
+
+/// Returns whether a session has changed. It is not renewed with a response that cannot have the cookie, so that the next one renews both.
+fn is_to_be_saved(session: &Session, response: &Response) -> bool {
+    let change = &session.state().change;
+    if change.get() == Change::Refreshed && response.header_map().is_some_and(may_be_shared) {
+        change.set(Change::None);
+    }
+    change.get() != Change::None
+}
+
+/// Returns whether a response allows caches to store it for several clients.
+fn may_be_shared(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CACHE_CONTROL).iter().peekable();
+    let is_for_one = |value: &HeaderValue| {
+        let mut directives = value.as_bytes().split(|byte| *byte == b',');
+        directives.any(|directive| {
+            let directive = directive.trim_ascii();
+            directive.eq_ignore_ascii_case(b"private")
+                || directive.eq_ignore_ascii_case(b"no-store")
+        })
+    };
+    values.peek().is_some() && !values.any(is_for_one)
 }
 
 /// Returns the response to a request whose session could not be loaded or saved.

@@ -30,7 +30,8 @@ pub use store::{SessionStore, StoreError};
 /// with one of the keys are ignored, and logged at debug level.
 ///
 /// The cookie has the attributes `HttpOnly`, `Secure`, `SameSite=Lax` and `Path=/`, and the prefix `__Host-`. A response that sets it has
-/// `Cache-Control: no-store` unless it has another. A response whose handler has asked for the session has `Vary: Cookie`.
+/// `Cache-Control: no-store` unless it has another. A cookie that is only renewed is not sent with a response that caches may store for several
+/// clients. A response whose handler has asked for the session has `Vary: Cookie`.
 ///
 /// # Limits
 /// A session ends [2 hours](Sessions::idle_timeout) after its last request, and [a week](Sessions::lifetime) after it has begun. Its values

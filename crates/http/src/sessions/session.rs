@@ -43,6 +43,8 @@ pub(super) struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     None,
+    /// Only the time of the last request, or the key of the cookie, has changed. The session is saved.
+    Refreshed,
     /// The session is saved.
     Saved,
     /// The session is deleted.

@@ -2,13 +2,13 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use uptick_event_loop::{EventLoop, ManualClock, ScriptedPoller, sleep};
+use uptick_event_loop::{EventLoop, ManualClock, ScriptedPoller, block_on, sleep};
 use uptick_http::test::TestResponse;
 use uptick_http::{
-    HttpError, HttpServer, LocalFuture, MemoryStore, Request, Responder, SessionKeys, SessionStore,
-    Sessions, StoreError,
+    HttpError, HttpServer, LocalFuture, MemoryStore, Request, Responder, Response, SessionKeys,
+    SessionStore, Sessions, StoreError,
 };
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -186,6 +186,54 @@ fn cookies_of_older_keys_are_accepted_and_renewed() {
         let new = cookie(&response);
         assert_eq!(user(server(make(keys(SECRET))), &new), "ada");
     }
+}
+
+#[test]
+fn a_cookie_is_not_renewed_with_a_response_that_caches_may_share() {
+    let old = cookie(&post(
+        server(Sessions::encrypted(keys(OTHER))),
+        "/login/ada",
+        "",
+    ));
+    let http = server(Sessions::encrypted(keys(SECRET).accept(OTHER).unwrap()));
+    http.get("/cached/{control}", |req: Request| {
+        Response::plain("style").header("cache-control", req.param("control").unwrap())
+    });
+    for (control, is_renewed) in [
+        ("public, max-age=60", false),
+        ("max-age=60", false),
+        ("no-cache, Private", true),
+        ("no-store", true),
+    ] {
+        let path = format!("/cached/{}", control.replace(' ', "%20"));
+        let response = get(http, &path, &old);
+        assert_eq!(response.header("cache-control"), Some(control));
+        assert_eq!(response.cookie(NAME).is_some(), is_renewed, "{control}");
+    }
+    assert!(get(http, "/", &old).cookie(NAME).is_some());
+}
+
+#[test]
+fn a_session_in_a_store_is_renewed_with_the_response_that_has_its_cookie() {
+    let store = MemoryStore::new();
+    let id = "0123456789abcdef0123456789abcdef";
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let record = format!(
+        r#"{{"begun":{now},"seen":{},"values":{{"user":"ada"}}}}"#,
+        now - 3600
+    );
+    let hour = Duration::from_secs(3600);
+    block_on(store.save(id, record, hour)).unwrap().unwrap();
+    let http = server(Sessions::stored(store));
+    http.get("/cached", |_: Request| {
+        Response::plain("style").header("cache-control", "public")
+    });
+    assert_eq!(get(http, "/cached", id).cookie(NAME), None);
+    assert_eq!(get(http, "/", id).cookie(NAME), Some(id));
+    assert_eq!(get(http, "/", id).cookie(NAME), None);
 }
 
 #[test]
