@@ -129,11 +129,9 @@ impl Subscriber for Stderr {
             0 => String::new(),
             count => format!(" ({count} more like it were not printed)"),
         };
+        let line = escaped(format!("{level} {target}: {message}{fields}{more}"));
         // Where stderr is closed or full, there is no other place to report that.
-        let _ = writeln!(
-            std::io::stderr().lock(),
-            "{level} {target}: {message}{fields}{more}"
-        );
+        let _ = writeln!(std::io::stderr().lock(), "{line}");
     }
 
     fn enter(&self, _: &Id) {}
@@ -159,5 +157,32 @@ impl Visit for Line {
             "message" => write!(self.message, "{value:?}"),
             name => write!(self.fields, " {name}={value:?}"),
         };
+    }
+}
+
+/// Escapes control characters: the text may quote a peer, and the terminal would obey them.
+fn escaped(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut line = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char.is_control() {
+            true => line.extend(char.escape_default()),
+            false => line.push(char),
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        let line = "one\ntwo\u{1b}[31m \u{9b} \\ \"\u{e9}\"".to_owned();
+        let expected = "one\\ntwo\\u{1b}[31m \\u{9b} \\ \"\u{e9}\"";
+        assert_eq!(escaped(line), expected);
     }
 }

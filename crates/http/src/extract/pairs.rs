@@ -345,17 +345,26 @@ impl<'de> Deserializer<'de> for Values<'_> {
         visitor.visit_seq(SeqDeserializer::new(values))
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_tuple<V: Visitor<'de>>(
+        self,
+        length: usize,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        let found = self.0.len();
+        if found != length {
+            let error = format_args!("expected {length} values, found {found}");
+            return Err(de::Error::custom(error));
+        }
         self.deserialize_seq(visitor)
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: usize,
+        length: usize,
         visitor: V,
     ) -> Result<V::Value, Error> {
-        self.deserialize_seq(visitor)
+        self.deserialize_tuple(length, visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

@@ -127,6 +127,22 @@ fn an_invalid_query_names_the_parameter_and_the_expected_type() {
 }
 
 #[test]
+fn a_tuple_in_a_query_has_all_values_of_its_name() {
+    let http = HttpServer::new();
+    http.get("/", |req: Request| {
+        let query: BTreeMap<String, (u8, u8)> = req.query()?;
+        Ok::<_, HttpError>(format!("{query:?}"))
+    });
+    let get = |target: &str| http.test().get(target).send().unwrap().text().into_owned();
+    assert_eq!(get("/?at=1&at=2"), r#"{"at": (1, 2)}"#);
+    for (target, found) in [("/?at=1", 1), ("/?at=1&at=2&at=3", 3)] {
+        let expected =
+            format!("the query parameter \"at\" is not valid: expected 2 values, found {found}\n");
+        assert_eq!(get(target), expected);
+    }
+}
+
+#[test]
 fn input_is_not_reflected_as_html() {
     let response = search("/search?text=a&page=%3Cscript%3E%00");
     assert_eq!(response.status(), 400);
