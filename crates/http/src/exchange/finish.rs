@@ -32,7 +32,7 @@ impl Request {
             .extras(|extras| extras.on_finish.push(Box::new(callback)));
     }
 
-    /// Sets the name of the authenticated user, for the access log. [`Authentication::basic`](crate::Authentication::basic) sets it. Default:
+    /// Sets the name of the authenticated user, for the access log. `Authentication::basic` sets it. Default:
     /// none.
     pub fn set_user(&self, name: impl Into<Rc<str>>) {
         let name = name.into();
