@@ -19,6 +19,9 @@ use crate::LocalFuture;
 /// [65,536 sessions](MemoryStore::max_sessions) and [64 MiB](MemoryStore::max_bytes) of records. Beyond them, the session that would end first is
 /// removed.
 ///
+/// Clients without cookies fill the store if pages that need no login set values, such as a CSRF token, and then sessions of others end early: limit
+/// such requests ([`RateLimiting`](crate::RateLimiting)), or set values only after a login.
+///
 /// # Examples
 /// ```
 /// use uptick_http::{HttpServer, MemoryStore, Sessions};
