@@ -10,7 +10,7 @@ mod queue;
 mod socket;
 mod sockets;
 
-/// What a program that uses this crate names: `use uptick_datagram::prelude::*`.
+/// The names that a program with this crate uses: `use uptick_datagram::prelude::*`.
 pub mod prelude {
     pub use bytes::Bytes;
     pub use uptick_emitter::Emitter;

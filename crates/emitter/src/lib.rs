@@ -9,7 +9,7 @@ mod excerpt;
 mod future;
 mod listeners;
 
-/// What a program that uses this crate names: `use uptick_emitter::prelude::*`.
+/// The names that a program with this crate uses: `use uptick_emitter::prelude::*`.
 pub mod prelude {
     pub use crate::{Emitter, EventEmitter, ListenerId, events};
 }

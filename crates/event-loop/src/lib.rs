@@ -38,7 +38,7 @@ pub use signal_hook::consts::signal::{
     SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH,
 };
 
-/// What a program that uses this crate names: `use uptick_event_loop::prelude::*`.
+/// The names that a program with this crate uses: `use uptick_event_loop::prelude::*`.
 pub mod prelude {
     pub use crate::{
         Error, LoopHandle, SIGHUP, SIGINT, SIGTERM, Timer, add_periodic_timer, add_read_stream,

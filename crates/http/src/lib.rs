@@ -56,7 +56,7 @@ mod trace_requests;
 mod type_map;
 mod vary;
 
-/// What a program that uses this crate names: `use uptick_http::prelude::*`.
+/// The names that a program with this crate uses: `use uptick_http::prelude::*`.
 pub mod prelude {
     pub use bytes::Bytes;
     pub use uptick_emitter::Emitter;

@@ -16,7 +16,7 @@ pub use uptick_event_loop::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 /// The signal that ends a process at once, which cannot be caught.
 pub const SIGKILL: i32 = 9;
 
-/// What a program that uses this crate names: `use uptick_process::prelude::*`.
+/// The names that a program with this crate uses: `use uptick_process::prelude::*`.
 pub mod prelude {
     pub use bytes::Bytes;
     pub use std::process::Command;

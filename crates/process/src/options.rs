@@ -2,7 +2,7 @@
 
 use std::process::{self, Command};
 
-/// What one of the three standard descriptors of a process is.
+/// One of the three standard descriptors of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stdio {
     /// A pipe, whose other end is a stream.

@@ -8,7 +8,7 @@ use uptick_event_loop::{Error, SIGCHLD, SignalId, Token, add_signal, remove_sign
 
 use crate::process;
 
-/// What notices the exit of one process; it ends when it is dropped.
+/// The watch for the exit of one process; it ends when it is dropped.
 #[derive(Debug)]
 pub(crate) enum Watch {
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -18,7 +18,7 @@ mod remote;
 mod server;
 mod uri;
 
-/// What a program that uses this crate names: `use uptick_socket::prelude::*`.
+/// The names that a program with this crate uses: `use uptick_socket::prelude::*`.
 pub mod prelude {
     pub use bytes::Bytes;
     pub use uptick_emitter::Emitter;

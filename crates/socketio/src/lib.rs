@@ -23,7 +23,7 @@ mod socket;
 mod socket_id;
 mod tag;
 
-/// What a program that uses this crate names: `use uptick_socketio::prelude::*`.
+/// The names that a program with this crate uses: `use uptick_socketio::prelude::*`.
 ///
 /// It includes the prelude of `uptick-http`.
 pub mod prelude {

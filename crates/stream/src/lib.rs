@@ -22,7 +22,7 @@ mod through;
 pub mod transport;
 mod write_queue;
 
-/// What a program that uses this crate names: `use uptick_stream::prelude::*`.
+/// The names that a program with this crate uses: `use uptick_stream::prelude::*`.
 pub mod prelude {
     pub use bytes::Bytes;
     pub use uptick_emitter::Emitter;

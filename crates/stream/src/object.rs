@@ -22,7 +22,7 @@ const HARD_LIMIT: usize = 65_536;
 /// The number of values that are handed on in one go: a listener that writes to the stream it listens to does not stop the loop.
 const BUDGET: usize = 64;
 
-/// What an [`ObjectStream`] does to the values on their way: none, one or several come out for one that goes in.
+/// A conversion of the values in an [`ObjectStream`]: of one value into none, one or several.
 pub trait ObjectTransform<In, Out>: 'static {
     /// Pushes to `output` what comes out for `value`.
     ///

@@ -34,7 +34,7 @@ struct Pipe {
     ended: Cell<bool>,
 }
 
-/// What a pipe needs of its source, whose data is of any type.
+/// The source of a pipe, whose data is of any type.
 pub(crate) struct SourceParts<R: Emitter, T> {
     pub(crate) data: Event<R::Events, T>,
     pub(crate) end: Event<R::Events, ()>,
@@ -44,7 +44,7 @@ pub(crate) struct SourceParts<R: Emitter, T> {
     pub(crate) resume: fn(R),
 }
 
-/// What a pipe needs of its destination.
+/// The destination of a pipe.
 pub(crate) struct DestinationParts<W: Emitter, T> {
     pub(crate) drain: Event<W::Events, ()>,
     pub(crate) pipe: Event<W::Events, ()>,

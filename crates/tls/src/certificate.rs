@@ -44,7 +44,7 @@ mod contents {
         ))
     }
 
-    /// Whom it is for, as a distinguished name (RFC 4514): `CN=alice,O=Example`.
+    /// The subject, as a distinguished name (RFC 4514): `CN=alice,O=Example`.
     ///
     /// Control characters are escaped. `None` when it cannot be parsed.
     pub(crate) fn subject_of(certificate: &CertificateDer<'_>) -> Option<String> {

@@ -25,7 +25,7 @@ mod tickets;
 mod unknown;
 mod verifier;
 
-/// What a program that uses this crate names: `use uptick_tls::prelude::*`.
+/// The names that a program with this crate uses: `use uptick_tls::prelude::*`.
 ///
 /// It includes the prelude of `uptick-socket`, so `Error` is that of servers and connections. [`uptick_tls::Error`](crate::Error) is that of certificates and keys.
 pub mod prelude {

@@ -97,7 +97,7 @@ pub use uptick_event_loop::{
 pub use failure::{Failure, Result};
 pub use log::log_to_stderr;
 
-/// What nearly every program names: `use uptick::prelude::*`.
+/// The names that nearly every program uses: `use uptick::prelude::*`.
 ///
 /// `Error` is that of servers and connections, which their `error` events carry. Other crates have an `Error` of their own, such as
 /// [`uptick::datagram::Error`](crate::datagram::Error).

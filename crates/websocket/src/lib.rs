@@ -23,7 +23,7 @@ pub mod test;
 mod topics;
 mod upgrader;
 
-/// What a program that uses this crate names: `use uptick_websocket::prelude::*`.
+/// The names that a program with this crate uses: `use uptick_websocket::prelude::*`.
 ///
 /// It includes the prelude of `uptick-http`. `Error` is that of WebSockets; [`uptick_socket::Error`] is that of servers.
 pub mod prelude {

@@ -44,7 +44,7 @@ impl Rates {
     }
 }
 
-/// What a peer has used of its limits: one bucket each, which holds as much as a second allows (GCRA). Bytes are charged in full, so a
+/// The use that a peer has made of its limits: one bucket each, which holds as much as a second allows (GCRA). Bytes are charged in full, so a
 /// message that is longer than their bucket is let through while that is not empty, and paid for afterwards.
 #[derive(Debug, Default)]
 pub(crate) struct RateState {

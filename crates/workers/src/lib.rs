@@ -15,7 +15,7 @@ mod tls;
 mod worker;
 mod workers;
 
-/// What a program that uses this crate names: `use uptick_workers::prelude::*`.
+/// The names that a program with this crate uses: `use uptick_workers::prelude::*`.
 ///
 /// It includes the prelude of `uptick-http`. `Error` is that of workers; [`uptick_socket::Error`] is that of servers.
 pub mod prelude {

@@ -75,7 +75,7 @@ pub(super) struct Rare {
     pub(super) until: Option<Timestamp>,
     /// Counts the WebSocket among those of its client.
     pub(super) slot: Option<ClientSlot>,
-    /// What the peer has used of its rates.
+    /// The use that the peer has made of its rates.
     pub(super) rate: RateState,
 }
 
