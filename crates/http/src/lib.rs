@@ -35,6 +35,7 @@ mod mount;
 #[cfg(feature = "multipart")]
 mod multipart;
 mod problem;
+mod random;
 mod rate_limit;
 mod request_id;
 mod response;

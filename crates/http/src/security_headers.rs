@@ -10,6 +10,7 @@ use http::header::{
 };
 
 use crate::exchange::EditHeaders;
+use crate::random::random_hex;
 use crate::{
     HeaderMap, HeaderName, HeaderValue, HttpError, IntoMiddleware, Middleware, Request, Response,
 };
@@ -164,7 +165,8 @@ impl IntoMiddleware<SecurityHeaders> for SecurityHeaders {
             };
             request.add_header_edit(Rc::clone(edit));
             if let Some(policy) = &nonce_policy {
-                let nonce: Rc<str> = match random_nonce() {
+                // Hexadecimal digits are characters of a nonce (CSP 3, section 2.3.1).
+                let nonce: Rc<str> = match random_hex() {
                     Ok(nonce) => nonce.into(),
                     Err(error) => return Response::from(HttpError::internal(error)).into(),
                 };
@@ -198,13 +200,6 @@ fn add(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
     if !headers.contains_key(name) {
         headers.insert(name, value.clone());
     }
-}
-
-/// Returns 128 random bits in hexadecimal digits, which are characters of a nonce (CSP 3, section 2.3.1).
-fn random_nonce() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 impl Request {

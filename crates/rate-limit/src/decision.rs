@@ -46,8 +46,8 @@ pub(crate) fn seconds(time: Duration) -> u64 {
     time.as_secs().saturating_add(partial.into())
 }
 
-/// A string of structured fields.
-pub(crate) fn quoted(text: &str) -> String {
+/// Returns a quoted string of structured fields (RFC 9651) and of parameters (RFC 9110, section 5.6.4). Characters that it cannot have become `?`.
+pub fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for char in text.chars() {

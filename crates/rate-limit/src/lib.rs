@@ -10,6 +10,8 @@ mod server;
 
 pub use client::Client;
 pub use decision::Decision;
+#[doc(hidden)]
+pub use decision::quoted;
 pub use limit::Limit;
 pub use limiter::RateLimiter;
 #[cfg(feature = "server")]

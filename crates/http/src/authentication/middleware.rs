@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use uptick_event_loop::driver;
-use uptick_rate_limit::Client;
+use uptick_rate_limit::{Client, quoted};
 
 use super::{Authentication, ReceivedCredentials, Scheme, Verification};
 use crate::exchange::contained;
@@ -105,18 +105,4 @@ impl<T: 'static> Authentication<T> {
             Err(error) => HttpError::internal(error).into(),
         }
     }
-}
-
-/// Returns a quoted string (RFC 9110, section 5.6.4); what it cannot have becomes `?`.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for char in text.chars() {
-        match char {
-            '"' | '\\' => quoted.extend(['\\', char]),
-            ' '..='~' => quoted.push(char),
-            _ => quoted.push('?'),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

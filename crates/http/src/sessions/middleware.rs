@@ -7,8 +7,9 @@ use uptick_event_loop::spawn;
 
 use super::cookie::SessionCookie;
 use super::record::{Record, now};
-use super::session::{Change, Session, random_id};
+use super::session::{Change, Session};
 use super::{SessionStore, Sessions, Storage, StoreError};
+use crate::random::random_hex;
 use crate::vary::add_vary;
 use crate::{
     HeaderMap, HeaderValue, HttpError, IntoMiddleware, Middleware, Next, Reply, Request, Response,
@@ -153,7 +154,7 @@ impl Sessions {
         }
         let mut id = session.state().id.borrow_mut();
         if id.is_empty() {
-            *id = random_id()?.into();
+            *id = random_hex()?.into();
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::SessionError;
 use super::record::Record;
+use crate::random::random_hex;
 use crate::{Request, constant_time_eq};
 
 /// The name of the CSRF token among the values.
@@ -148,7 +149,7 @@ impl Session {
         if let Some(token) = self.get::<String>(CSRF) {
             return Ok(token);
         }
-        let token = random_id().map_err(|error| SessionError::Value {
+        let token = random_hex().map_err(|error| SessionError::Value {
             name: CSRF.into(),
             reason: error.to_string().into(),
         })?;
@@ -169,13 +170,6 @@ impl Session {
             self.0.old_id.replace(Some(id));
         }
     }
-}
-
-/// Returns 128 random bits in hexadecimal digits.
-pub(super) fn random_id() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 impl Request {
