@@ -1,4 +1,4 @@
-//! What the compiler says about common mistakes: its messages name what to do instead.
+//! The compiler's messages about common mistakes, which name what to do instead.
 //!
 //! Each program is compiled, without being run, against the library that this test was built with.
 #![allow(

@@ -118,7 +118,7 @@ const FIRST_EXAMPLES: [&str; 24] = [
     "01", "02", "03", "04", "05", "06", "07", "11", "12", "13", "14", "15", "21", "22", "23", "24",
     "25", "26", "27", "30", "31", "32", "33", "34",
 ];
-/// What they import beside it: names that are rare, or too general for the prelude.
+/// The other names that they import: names that are rare, or too general for the prelude.
 const OTHER_IMPORTS: [(&str, &str); 5] = [
     ("02", "use uptick::stream::"),
     ("12", "use uptick::socket::"),

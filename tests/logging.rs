@@ -1,4 +1,4 @@
-//! What a program without a subscriber of `tracing` prints.
+//! The output of a program without a subscriber of `tracing`.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -45,7 +45,7 @@ pub(crate) async fn run<T: Send + 'static>(
     let (sender, receiver) = oneshot::channel();
     POOL.add(Box::new(move || {
         if !sender.is_canceled() {
-            // Nobody may want it any more.
+            // The future may have been dropped.
             let _ = sender.send(catch_unwind(AssertUnwindSafe(f)));
         }
     }))?;

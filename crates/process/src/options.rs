@@ -12,7 +12,7 @@ pub enum Stdio {
     Null,
     /// That of this process.
     Inherit,
-    /// What the [`Command`] says, such as a file; for a `Command` that says nothing, that of this process.
+    /// The descriptor that the [`Command`] sets, such as a file; by default, that of this process.
     Command,
 }
 

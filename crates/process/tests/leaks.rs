@@ -1,4 +1,4 @@
-//! What is left of processes when they have ended: one test, as it counts what the whole program has.
+//! Descriptors and children that processes leave behind: one test, as it counts those of the whole program.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -9,7 +9,7 @@ use uptick_event_loop::EventLoop;
 use uptick_process::prelude::*;
 use uptick_stream::{CompositeStream, Error as StreamError, ThroughStream};
 
-/// What has happened, in order.
+/// The events, in order.
 #[derive(Clone, Default)]
 struct Log(Rc<RefCell<Vec<String>>>);
 

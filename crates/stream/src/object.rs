@@ -465,7 +465,7 @@ impl<In: 'static, Out: Clone + 'static> ObjectStream<In, Out> {
         self.deliver();
     }
 
-    /// Has what is held delivered in the next iteration.
+    /// Schedules the delivery of the held values for the next iteration.
     fn schedule(self) {
         let Some(id) = self.id else { return };
         let waits = self.values(|values, state, _| {

@@ -384,7 +384,7 @@ fn pieces(input: &[u8], cuts: &[usize]) -> Vec<Bytes> {
     pieces
 }
 
-/// What the decoders should find, found in the simplest way.
+/// The expected values, found in the simplest way.
 fn split(input: &[u8], delimiter: &[u8], limit: usize, strip: bool) -> (Vec<Bytes>, bool) {
     let (mut items, mut frame) = (Vec::new(), BytesMut::new());
     for byte in input {

@@ -52,7 +52,7 @@ pub const MAX_FRAME: usize = 64 * 1024;
 /// # Ok::<(), Error>(())
 /// ```
 pub trait Decoder: 'static {
-    /// What comes out.
+    /// The decoded values.
     type Item: Clone + 'static;
 
     /// Returns the next item and removes its bytes from `input`; what follows them stays there.

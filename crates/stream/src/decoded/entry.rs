@@ -1,4 +1,4 @@
-//! What a decoded stream holds, and what is to happen to it next.
+//! The state of a decoded stream.
 
 use std::any::Any;
 use std::collections::VecDeque;
