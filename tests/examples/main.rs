@@ -32,6 +32,7 @@ mod socketio_programs;
 mod strip_spaces;
 mod timers_and_ticks;
 mod tls;
+mod tutorial;
 mod uploads;
 mod web;
 mod web_sockets;

@@ -32,6 +32,12 @@ mod book {
     mod workers {}
     #[doc = include_str!("../../../docs/from-reactphp.md")]
     mod from_reactphp {}
+    #[cfg(feature = "websocket")]
+    #[doc = include_str!("../../../docs/from-ratchet.md")]
+    mod from_ratchet {}
+    #[cfg(feature = "websocket")]
+    #[doc = include_str!("../../../docs/from-node.md")]
+    mod from_node {}
     #[cfg(feature = "http")]
     mod services {
         #[doc = include_str!("../../../docs/services/README.md")]

@@ -1,0 +1,80 @@
+//! The tutorial and the glossary.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+
+use crate::{files, root, sources};
+
+/// The programs of the tutorial are examples, which are compiled and tested.
+#[test]
+fn the_tutorial_shows_its_programs_as_they_are() {
+    let programs = root().join("examples/tutorial");
+    let mut checked = 0;
+    for program in files(&programs, "rs") {
+        let name = program.file_stem().unwrap().to_str().unwrap();
+        let page = root().join("docs/tutorial").join(format!("{name}.md"));
+        let page = fs::read_to_string(page).unwrap();
+        let text = fs::read_to_string(&program).unwrap();
+        let shown = page.contains(&format!("```rust,no_run\n{text}```\n"));
+        assert!(shown, "the page of {name} has another program");
+        if let Some((_, html)) = text.split_once("include_str!(\"") {
+            let html = html.split('"').next().unwrap();
+            let html = format!(
+                "```html\n{}```\n",
+                fs::read_to_string(programs.join(html)).unwrap()
+            );
+            let is_shown = page.contains(&html) || name == "6-production";
+            assert!(is_shown || name == "4-topic", "{name} has another page");
+        }
+        checked += 1;
+    }
+    assert_eq!(checked, 6);
+}
+
+/// Each `crate::path::Item` in the last column is declared in that crate.
+#[test]
+fn the_items_of_the_glossary_exist() {
+    let glossary = fs::read_to_string(root().join("docs/glossary.md")).unwrap();
+    let mut checked = 0;
+    for row in glossary
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+    {
+        let items = row
+            .trim_end_matches([' ', '|'])
+            .rsplit(" | ")
+            .next()
+            .unwrap();
+        for item in items.split('`').skip(1).step_by(2) {
+            let (_, name) = item.rsplit_once("::").unwrap_or(("", item));
+            let (first, _) = item.split_once("::").unwrap_or((item, ""));
+            let folder = root().join("crates").join(first.replace('_', "-"));
+            let folder = match folder.exists() {
+                true => folder,
+                false => root().join("crates"),
+            };
+            assert!(declares(&folder, name), "the glossary has {item}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 60, "only {checked} items were found");
+}
+
+/// Returns whether a source file below `folder` declares an item, or is a module, of that name.
+fn declares(folder: &Path, name: &str) -> bool {
+    let is_module = |path: &Path| path.file_stem() == Some(OsStr::new(name));
+    let kinds = ["struct", "enum", "trait", "type", "mod", "fn", "const"];
+    let declarations = kinds.map(|kind| format!("{kind} {name}"));
+    sources(folder).iter().any(|file| {
+        let text = fs::read_to_string(file).unwrap();
+        let is_declared = declarations.iter().any(|it| {
+            text.match_indices(it.as_str()).any(|(at, _)| {
+                let next = text[at + it.len()..].chars().next();
+                !next.is_some_and(|c| c.is_alphanumeric() || c == '_')
+            })
+        });
+        is_module(file) || is_declared || text.contains(&format!("{name} = \""))
+    }) || folder.ends_with(name)
+}

@@ -1,0 +1,64 @@
+//! Checks of the documentation: links, READMEs, examples, glossary and style.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod book;
+mod examples;
+mod links;
+mod packages;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.canonicalize().unwrap()
+}
+
+/// The files in a folder that end in `.extension`, in order.
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    files.retain(|file| file.extension() == Some(OsStr::new(extension)));
+    files.sort();
+    files
+}
+
+/// The pages of the book.
+fn book() -> Vec<PathBuf> {
+    let docs = root().join("docs");
+    let folders = ["", "decisions", "services", "tutorial"];
+    folders
+        .iter()
+        .flat_map(|folder| files(&docs.join(folder), "md"))
+        .collect()
+}
+
+fn pages() -> Vec<PathBuf> {
+    let root = root();
+    let mut pages = files(&root, "md");
+    pages.extend(book());
+    for entry in fs::read_dir(root.join("crates")).unwrap() {
+        pages.extend(files(&entry.unwrap().path(), "md"));
+    }
+    pages.extend(files(&root.join("benches"), "md"));
+    pages
+}
+
+/// Returns all Rust files below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut all = files(folder, "rs");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") {
+            all.extend(sources(&path));
+        }
+    }
+    all
+}
