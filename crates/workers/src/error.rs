@@ -10,7 +10,7 @@ use uptick_event_loop::errno;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An address could not be listened on.
+    /// Listening on an address failed.
     #[error(transparent)]
     Listen(#[from] uptick_socket::Error),
     /// The event loop failed.
@@ -19,26 +19,26 @@ pub enum Error {
     /// A system call failed.
     #[error("{what} failed: {}", errno::describe(source))]
     System {
-        /// The failed operation, such as `starting a worker`.
+        /// The operation that failed, such as `starting a worker`.
         what: Arc<str>,
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
-    /// The master and the worker did not understand each other.
+    /// A control message was malformed.
     #[error("a message between master and worker is malformed: {reason} (EPROTO)")]
     Control {
         /// The reason.
         reason: Arc<str>,
     },
-    /// So many workers drain that no other can be started.
-    #[error("starting a worker failed: too many workers drain at the same time")]
+    /// Too many workers are draining, so no other can be started.
+    #[error("starting a worker failed: too many workers are draining")]
     TooManyWorkers,
-    /// The keys of session tickets could not be shared with another process.
-    #[error("{what} the keys of session tickets failed: {reason}")]
+    /// Sharing the session ticket keys with another process failed.
+    #[error("{what} the session ticket keys failed: {reason}")]
     TicketKeys {
-        /// The failed operation.
+        /// The operation that failed.
         what: &'static str,
-        /// Why it failed.
+        /// The cause.
         reason: Arc<str>,
     },
     /// The other process has ended.
@@ -52,32 +52,32 @@ pub enum Error {
     },
     /// No worker of the first generation became ready.
     #[error(
-        "starting the workers failed: {deaths} ended before any was ready; their own output says why"
+        "starting the workers failed: {deaths} workers ended before any was ready; see their output for the cause"
     )]
     StartFailed {
-        /// How many ended.
+        /// The number of workers that ended.
         deaths: u32,
     },
-    /// Connections were open at the deadline of a stop.
-    #[error("stopping failed: connections were cut at the deadline (ETIMEDOUT)")]
+    /// Connections were still open at the deadline of a stop.
+    #[error("stopping failed: connections were still open at the deadline and were closed (ETIMEDOUT)")]
     Cut,
-    /// The function that sets up a worker failed.
+    /// The setup function of a worker failed.
     #[error("setting up worker {worker} failed: {reason}")]
     Setup {
         /// The number of the worker.
         worker: usize,
-        /// The error of the function.
+        /// The error returned by the function.
         reason: Arc<str>,
     },
-    /// There is no listener of that number.
-    #[error("worker.server({index}) failed: {count} addresses are listened on (EINVAL)")]
+    /// The index of a listener was out of range.
+    #[error("worker.server({index}) failed: there are {count} listeners (EINVAL)")]
     NoListener {
-        /// The number that was asked for.
+        /// The requested index.
         index: usize,
-        /// How many there are.
+        /// The number of listeners.
         count: usize,
     },
-    /// A limit or a number of workers makes no sense.
+    /// A limit or a number of workers is not valid.
     #[error("{what} (EINVAL)")]
     Invalid {
         /// The reason.

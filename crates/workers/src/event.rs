@@ -1,96 +1,96 @@
-//! Events of workers, as their master sees them.
+//! Events of workers, as reported by their master.
 
 use std::fmt;
 use std::process::ExitStatus;
 use std::sync::Arc;
 
-/// Something that happened to a worker or to the service. Its text is one line, such as `worker 1 (pid 4711) ready`.
+/// An event of a worker or of the service. Its text is one line, such as `worker 1 (pid 4711) ready`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum WorkerEvent {
-    /// All workers of the first generation serve. It is not emitted by a program that takes over from an older one.
+    /// All workers of the first generation are serving. Not emitted by a program that takes over from an older one.
     Listening {
-        /// The addresses, with the real ports, in the order in which they were set.
+        /// The addresses with the actual ports, in the order in which they were set.
         addresses: Vec<String>,
     },
     /// A worker was started.
     Started(WorkerId),
-    /// A worker serves.
+    /// A worker is serving.
     Ready(WorkerId),
     /// A worker has ended.
     Ended {
         /// The worker.
         worker: WorkerId,
-        /// How it ended.
+        /// The exit code or signal.
         end: End,
     },
-    /// The loop of a worker has given no sign of life for too long.
+    /// The loop of a worker has not responded for too long.
     Hangs {
         /// The worker.
         worker: WorkerId,
-        /// The state of the process according to the system.
+        /// The state of the process, as reported by the system.
         state: Arc<str>,
     },
-    /// A worker asked for a successor.
+    /// A worker asked to be replaced.
     Replaced {
         /// The worker.
         worker: WorkerId,
-        /// Why.
+        /// The reason.
         reason: Arc<str>,
     },
-    /// A new generation starts.
+    /// A new generation is starting.
     Reloading,
-    /// A new generation serves.
+    /// A new generation is serving.
     Reloaded {
         /// Its number.
         generation: u64,
     },
-    /// A new generation did not become ready; the old one serves on.
+    /// A new generation did not become ready; the old one keeps serving.
     ReloadFailed {
         /// The number that it would have had.
         generation: u64,
-        /// Why.
+        /// The reason.
         reason: Arc<str>,
     },
-    /// The program is executed anew, to take over.
+    /// The program is being executed again from its file, to take over.
     Upgrading,
-    /// The new program serves; this one ends.
+    /// The new program is serving; this one ends.
     Upgraded {
         /// The process id of the new master.
         pid: u32,
     },
-    /// The new program did not take over; this one serves on.
+    /// The new program did not take over; this one keeps serving.
     UpgradeFailed {
-        /// Why.
+        /// The reason.
         reason: Arc<str>,
     },
-    /// The service ends.
+    /// The service is stopping.
     Stopping,
-    /// Something failed that the master can do without, such as writing the pid file.
+    /// A non-critical operation of the master failed, such as writing the pid file.
     Failed {
         /// The error.
         what: Arc<str>,
     },
 }
 
-/// Names a worker process or thread.
+/// The identity of a worker process or thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerId {
-    /// The number of the worker, counted from 1, which its replacements keep.
+    /// The number of the worker, counted from 1. Its replacements have the same number.
     pub number: usize,
-    /// The process id. For a thread it is that of the program.
+    /// The process id. A thread has that of the program.
     pub pid: u32,
     /// The generation.
     pub generation: u64,
 }
 
-/// How a worker ended.
+/// The way in which a worker ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum End {
-    /// With an exit code; a thread that failed has 1.
+    /// Exit with a code; a thread that failed has 1.
     Code(i32),
-    /// By a signal.
+    /// Termination by a signal.
     Signal(i32),
 }
 

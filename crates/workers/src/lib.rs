@@ -15,9 +15,10 @@ mod tls;
 mod worker;
 mod workers;
 
-/// The names that a program with this crate uses: `use uptick_workers::prelude::*`.
+/// The most used names: `use uptick_workers::prelude::*`.
 ///
-/// It includes the prelude of `uptick-http`. `Error` is that of workers; [`uptick_socket::Error`] is that of servers.
+/// It includes the prelude of `uptick-http`. `Error` is the error type of this crate; the one of servers is
+/// [`uptick_socket::Error`].
 pub mod prelude {
     pub use uptick_http::prelude::*;
 

@@ -1,4 +1,4 @@
-//! An HTTP server that runs alone or in processes.
+//! Run modes of an HTTP server: one client at a time, or worker processes.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,14 +10,14 @@ use crate::error::Error;
 use crate::worker::Worker;
 use crate::workers::Workers;
 
-/// How many clients a server serves at a time.
+/// The number of clients that a server serves at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RunMode {
-    /// One client at a time: the others wait in the backlog until it has gone ([`HttpServer::sequential`]).
+    /// One client at a time: other clients wait in the backlog until it disconnects ([`HttpServer::sequential`]).
     Sequential,
-    /// All clients at a time, in worker processes that share the address: as many as
-    /// [`set_max_processes`](RunHttpServer::set_max_processes) says.
+    /// All clients at a time, in worker processes that share the address:
+    /// [`set_max_processes`](RunHttpServer::set_max_processes) of them.
     Simultaneous,
 }
 
@@ -30,7 +30,7 @@ mod sealed {
     impl Sealed for uptick_http::HttpServer {}
 }
 
-/// Runs an [`HttpServer`] in a [`RunMode`].
+/// An extension of [`HttpServer`] that runs it in a [`RunMode`].
 ///
 /// [`Workers`] has more settings.
 ///
@@ -45,18 +45,19 @@ mod sealed {
 /// # Ok::<(), uptick_workers::Error>(())
 /// ```
 pub trait RunHttpServer: sealed::Sealed + Copy {
-    /// Sets how many processes serve in [`RunMode::Simultaneous`]. Default: one for each processor that the program may use.
+    /// Sets the number of processes that serve in [`RunMode::Simultaneous`]. Default: one for each processor that the program
+    /// may use.
     fn set_max_processes(self, count: usize) -> Self;
 
     /// Listens on an address, and serves until the program ends, or until the server is closed in
     /// [`RunMode::Sequential`].
     ///
-    /// Worker processes are the program itself, executed anew: each makes its own server, with the same routes, and reaches this
-    /// call. The first process becomes the master, which does not serve. `SIGTERM` and `SIGINT` end the service gracefully; see
-    /// [`Workers`] for the other signals.
+    /// Worker processes are new processes of the same program: each creates its own server, with the same routes, and reaches
+    /// this call. The first process becomes the master, which does not serve. `SIGTERM` and `SIGINT` stop the service
+    /// gracefully; see [`Workers`] for the other signals.
     ///
     /// # Errors
-    /// As [`Workers::run`].
+    /// See [`Workers::run`].
     fn run(self, uri: impl IntoUri<ListenUri>, mode: RunMode) -> Result<(), Error>;
 }
 

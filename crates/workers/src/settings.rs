@@ -10,7 +10,7 @@ use uptick_socket::{ListenUri, SocketOptions};
 use crate::event::WorkerEvent;
 use crate::status::Status;
 
-/// The settings that hold in the workers, too. Each process makes them by itself, from the same program.
+/// The settings that the workers use as well. Each process creates them itself, from the same program.
 #[derive(Clone, Debug)]
 pub(crate) struct WorkerSettings {
     pub(crate) drain: Duration,
@@ -91,7 +91,7 @@ impl Settings {
 
     pub(crate) fn tell(&self, event: &WorkerEvent) {
         match &self.observer {
-            // What the master was about to do goes on: writing to a closed standard error panics, for example.
+            // The master continues after a panic: writing to a closed standard error panics, for example.
             Some(observer) => {
                 if let Err(message) = catch(|| observer(event)) {
                     tracing::error!("the callback of `on_event` panicked: {message}");

@@ -1,8 +1,8 @@
-//! TLS state that workers share: the keys of session tickets, and the counts of handshakes.
+//! TLS state that the workers share: the session ticket keys, and the handshake counters.
 
 use crate::error::Error;
 
-/// Returns the state of the keys, to pass to another process; it is empty without TLS.
+/// Returns the state of the ticket keys for another process; empty without TLS.
 #[cfg(feature = "tls")]
 pub(crate) fn export_ticket_keys() -> Result<Vec<u8>, Error> {
     let state = uptick_tls::TicketKeys::of_process().and_then(|keys| keys.export());
@@ -10,7 +10,7 @@ pub(crate) fn export_ticket_keys() -> Result<Vec<u8>, Error> {
     Ok(state.to_vec())
 }
 
-/// Uses the keys of another process.
+/// Installs the ticket keys of another process.
 #[cfg(feature = "tls")]
 pub(crate) fn install_ticket_keys(state: &[u8]) -> Result<(), Error> {
     if state.is_empty() {
@@ -31,7 +31,7 @@ pub(crate) fn install_ticket_keys(_state: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns how many handshakes of this thread succeeded, resumed a session, and failed.
+/// Returns the number of handshakes of this thread that succeeded, resumed a session, and failed.
 #[cfg(feature = "tls")]
 pub(crate) fn handshakes() -> [u64; 3] {
     let stats = uptick_tls::handshake_stats();

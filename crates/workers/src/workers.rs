@@ -16,20 +16,20 @@ use crate::status::Status;
 use crate::worker::Worker;
 use crate::{master, worker};
 
-/// A service of several workers, which share its listening sockets.
+/// A service of several workers that share its listening sockets.
 ///
-/// Worker processes are the same program, executed anew: what stands before [`run`](Workers::run) runs in the master and in each
-/// worker, so all processes make the same settings. Only workers call the function that is passed to `run`. Worker threads run it
-/// each on a loop of its own.
+/// Worker processes run the same program: the code before [`run`](Workers::run) is executed by the master and by each worker, so
+/// all processes create the same settings. Only workers call the function that is passed to `run`. Worker threads call it on a
+/// loop of their own.
 ///
 /// # Signals
-/// The master listens to them:
+/// The master handles these signals:
 ///
 /// | signal | effect |
 /// |---|---|
-/// | `SIGTERM`, `SIGINT` | the workers accept no more, end their connections and exit; a second one cuts all at once |
+/// | `SIGTERM`, `SIGINT` | the workers stop accepting, end their connections and exit; a second signal closes all connections at once |
 /// | `SIGHUP` | new workers start; when all are ready, the old ones drain |
-/// | `SIGUSR2` | the program is executed anew from its file; when it is ready, this one drains and exits |
+/// | `SIGUSR2` | the program is executed again from its file; when the new one is ready, this one drains and exits |
 /// | `SIGUSR1` | workers emit `reopen` |
 ///
 /// # Limits
@@ -54,7 +54,7 @@ use crate::{master, worker};
 #[must_use = "nothing starts before `run`"]
 pub struct Workers {
     settings: Settings,
-    /// The first setting that makes no sense.
+    /// The first invalid setting.
     error: Option<Error>,
 }
 
@@ -74,7 +74,7 @@ impl Workers {
         Workers::threads(Workers::processors())
     }
 
-    /// Returns how many processors the program may use.
+    /// Returns the number of processors that the program may use.
     pub(crate) fn processors() -> usize {
         std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
     }
@@ -82,15 +82,15 @@ impl Workers {
     fn new(mode: Mode) -> Self {
         let count = mode.count();
         let error = (count == 0 || count > MOST_PLACES)
-            .then(|| Error::invalid(&format!("{count} workers: 1 to {MOST_PLACES} are possible")));
+            .then(|| Error::invalid(&format!("the number of workers is {count}, and must be 1 to {MOST_PLACES}")));
         Workers {
             settings: Settings::new(mode),
             error,
         }
     }
 
-    /// Adds an address to listen on, as [`Server::bind`](uptick_socket::Server::bind) takes it. The master binds it once. Sockets
-    /// that a service manager passes (`LISTEN_FDS`) are used instead of all addresses.
+    /// Adds an address to listen on, as accepted by [`Server::bind`](uptick_socket::Server::bind). The master binds it once.
+    /// Sockets that a service manager passes (`LISTEN_FDS`) replace all addresses.
     ///
     /// [`run`](Workers::run) returns the error of an address that is malformed.
     pub fn listen(self, uri: impl IntoUri<ListenUri>) -> Self {
@@ -106,75 +106,77 @@ impl Workers {
         self
     }
 
-    /// Sets whether each worker has a socket of its own (`SO_REUSEPORT`), among which the kernel spreads connections by a hash of
-    /// their addresses. Workers pass on what is uneven then. The master keeps them open across generations. Default: false, all accept from one.
+    /// Sets whether each worker has a socket of its own (`SO_REUSEPORT`). The kernel distributes connections among them by a hash
+    /// of their addresses, and the workers even out the differences. The master keeps the sockets open across generations.
+    /// Default: false, all workers accept from one socket.
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.settings.reuse_port = reuse;
         self
     }
 
-    /// Sets how long a worker may take to end its connections: at a reload, an upgrade, a stop, and after the master's death. What
-    /// is left is cut. Default: 10 s.
+    /// Sets the time in which a worker ends its connections: at a reload, an upgrade, a stop, and after the master's death.
+    /// Remaining connections are closed. Default: 10 s.
     pub fn drain_timeout(mut self, deadline: Duration) -> Self {
         self.settings.worker.drain = deadline;
         self
     }
 
     /// Sets the time over which a draining worker closes its WebSockets and event streams, each at a random moment, so that their
-    /// clients do not come back all at once. Default: 3 s.
+    /// clients do not reconnect all at once. Default: 3 s.
     pub fn drain_window(mut self, window: Duration) -> Self {
         self.settings.worker.window = window;
         self
     }
 
-    /// Sets for how long the loop of a worker may give no sign of life, before the worker is logged, killed and replaced. A thread
-    /// is only logged. Default: 5 s.
+    /// Sets the time without a heartbeat of its loop after which a worker is logged, killed and replaced. A thread is only
+    /// logged. Default: 5 s.
     pub fn hang_timeout(mut self, limit: Duration) -> Self {
         self.settings.worker.hang = limit.max(Duration::from_millis(40));
         self
     }
 
-    /// Sets how long a worker, or the new program of an upgrade, may take to become ready. Default: 60 s.
+    /// Sets the time in which a worker, or the new program of an upgrade, must become ready. Default: 60 s.
     pub fn start_timeout(mut self, limit: Duration) -> Self {
         self.settings.start_timeout = limit;
         self
     }
 
-    /// Sets the wait before a worker is started again that died before it was ready or within 1 s of it: the first one, doubled
-    /// each time up to the longest. Default: 100 ms, 30 s.
+    /// Sets the wait before a worker that died before it was ready, or within 1 s of it, is started again: the first wait,
+    /// doubled each time up to the longest. Default: 100 ms, 30 s.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.settings.backoff_min = first;
         self.settings.backoff_max = longest;
         self
     }
 
-    /// Sets after how many deaths the master gives up, if no worker of the first generation was ready before. Default: 10.
+    /// Sets the number of deaths after which the master gives up if no worker of the first generation was ready before. Default:
+    /// 10.
     pub fn start_failures(mut self, count: u32) -> Self {
         self.settings.start_failures = count.max(1);
         self
     }
 
-    /// Sets after how many requests a worker is replaced gracefully; 0 is never. Default: 0.
+    /// Sets the number of requests after which a worker is replaced gracefully; 0 means never. Default: 0.
     pub fn max_requests(mut self, count: u64) -> Self {
         self.settings.worker.max_requests = count;
         self
     }
 
-    /// Sets the memory in bytes above which a worker process is replaced gracefully; 0 is no limit. It is looked at every 4 s.
+    /// Sets the memory in bytes above which a worker process is replaced gracefully; 0 means no limit. It is checked every 4 s.
     /// Default: 0.
     pub fn max_memory(mut self, bytes: u64) -> Self {
         self.settings.worker.max_memory = bytes;
         self
     }
 
-    /// Sets after which time a worker is replaced gracefully. Default: never.
+    /// Sets the age at which a worker is replaced gracefully. Default: never.
     pub fn max_age(mut self, age: Option<Duration>) -> Self {
         self.settings.worker.max_age = age;
         self
     }
 
-    /// Sets the ids of the user and the group as which worker processes run. The master, which binds the addresses, keeps its own,
-    /// and needs the right to change them. Default: those of the master.
+    /// Sets the user id and the group id of worker processes. The master, which binds the addresses, keeps its own ids, and needs
+    /// the permission to change them. Default: those of the master.
     pub fn user(mut self, user: u32, group: u32) -> Self {
         self.settings.user = Some((user, group));
         self
@@ -186,20 +188,20 @@ impl Workers {
         self
     }
 
-    /// Sets a file that the master locks, so that no second instance starts. Default: none.
+    /// Sets a file that the master locks to prevent a second instance. Default: none.
     pub fn lock_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.lock_file = Some(path.into());
         self
     }
 
-    /// Sets whether systemd keeps the listening sockets (`FDSTORE`), and passes them to the next start if the master dies.
+    /// Sets whether systemd stores the listening sockets (`FDSTORE`), and passes them to the next start if the master dies.
     /// Default: false.
     pub fn store_descriptors(mut self, store: bool) -> Self {
         self.settings.store_descriptors = store;
         self
     }
 
-    /// Sets the callback that the master calls with what happens to the workers. If it panics, that is logged and the master goes on.
+    /// Sets the callback that the master calls with worker events. A panic of the callback is logged, and the master continues.
     /// Default: events are logged.
     ///
     /// # Examples
@@ -217,14 +219,14 @@ impl Workers {
         self
     }
 
-    /// Sets a callback that the master calls with the state of the service, at once and then every `interval`. Default: none.
+    /// Sets a callback that the master calls with the status of the service, at once and then every `interval`. Default: none.
     pub fn on_status(mut self, interval: Duration, observer: impl Fn(&Status) + 'static) -> Self {
         self.settings.status = Some((interval, Rc::new(observer)));
         self
     }
 
-    /// Sets an address, such as `unix:///run/service.status`, where the master sends each client the state of the service as JSON
-    /// ([`Status::to_json`]) and closes the connection. Default: none.
+    /// Sets an address, such as `unix:///run/service.status`, on which the master sends the status of the service as JSON
+    /// ([`Status::to_json`]) to each client and closes the connection. Default: none.
     pub fn status_socket(mut self, uri: impl IntoUri<ListenUri>) -> Self {
         match uri.into_uri() {
             Ok(uri) => self.settings.status_socket = Some(uri),
@@ -233,14 +235,14 @@ impl Workers {
         self
     }
 
-    /// Runs the service until a signal ends it. In a worker process it runs the worker until that has drained.
+    /// Runs the service until a signal ends it. In a worker process, runs the worker until it has drained.
     ///
-    /// `setup` is called in each worker, and sets up its servers. A worker serves when it has returned `Ok`.
+    /// `setup` is called in each worker, and sets up its servers. The worker is serving once it has returned `Ok`.
     ///
     /// # Errors
-    /// In the master: [`Error::Listen`] for an address that cannot be listened on, [`Error::Locked`],
-    /// [`Error::StartFailed`] if no worker can start, [`Error::Cut`] if connections were open at the deadline of a stop. In a worker:
-    /// [`Error::Setup`], [`Error::Cut`].
+    /// In the master: [`Error::Listen`] if listening on an address fails, [`Error::Locked`], [`Error::StartFailed`] if no worker
+    /// can start, [`Error::Cut`] if connections were open at the deadline of a stop. In a worker: [`Error::Setup`],
+    /// [`Error::Cut`].
     pub fn run<F>(self, setup: F) -> Result<(), Error>
     where
         F: Fn(Worker) -> Result<(), Box<dyn std::error::Error + Send + Sync>>

@@ -1,4 +1,4 @@
-//! Flags by which one of two workers gets a connection that both hold.
+//! Flags that decide which of two workers gets a connection that both hold.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::memory::Memory;
 
-/// The state in the lowest bits of a flag; the number of the offer is above it, so that an old offer is never taken for a new one.
+/// The state in the lowest bits of a flag. The number of the offer is above it, so that an old offer is never taken for a new one.
 const OFFERED: u64 = 0;
 const CLAIMED: u64 = 1;
 const RECLAIMED: u64 = 2;
@@ -15,17 +15,17 @@ fn word(number: u64, state: u64) -> u64 {
     number << 2 | state
 }
 
-/// Marks a flag as that of a new offer.
+/// Marks a flag as belonging to a new offer.
 pub(super) fn set_offered(flag: &AtomicU64, number: u64) {
     flag.store(word(number, OFFERED), Ordering::Release);
 }
 
-/// Claims an offer; false if it is another's by now.
+/// Claims an offer; returns `false` if the flag belongs to another offer by now.
 pub(super) fn claim(flag: &AtomicU64, number: u64) -> bool {
     change(flag, number, CLAIMED)
 }
 
-/// Takes an offer back; false if it was claimed.
+/// Takes an offer back; returns `false` if it was claimed.
 fn reclaim(flag: &AtomicU64, number: u64) -> bool {
     change(flag, number, RECLAIMED)
 }
@@ -47,23 +47,23 @@ pub(super) struct Offer {
     pub(super) socket: OwnedFd,
 }
 
-/// A socket that two threads may take.
+/// A socket that one of two threads may take.
 pub(super) type Slip = Arc<Mutex<Option<OwnedFd>>>;
 
-/// Takes the socket, unless the other thread has.
+/// Takes the socket, unless the other thread has taken it.
 pub(super) fn take(slip: &Slip) -> Option<OwnedFd> {
     slip.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// A connection that was offered to another worker.
 pub(super) enum Offered {
-    /// To a process, which has a duplicate of the socket.
+    /// Offered to a process, which has a duplicate of the socket.
     Process {
         offer: Offer,
         flag: usize,
         number: u64,
     },
-    /// To a thread.
+    /// Offered to a thread.
     Thread {
         target: usize,
         listener: usize,
@@ -79,7 +79,7 @@ impl Offered {
         }
     }
 
-    /// Whether the other worker has claimed the connection. `slot` is that of the worker that offered it.
+    /// Returns whether the other worker has claimed the connection. `slot` belongs to the worker that offered it.
     pub(super) fn is_claimed(&self, memory: &Memory, slot: usize) -> bool {
         match self {
             Offered::Process { flag, number, .. } => {
@@ -92,7 +92,7 @@ impl Offered {
         }
     }
 
-    /// Takes the connection back; `None` if it was claimed. `slot` is that of the worker that offered it.
+    /// Takes the connection back; returns `None` if it was claimed. `slot` belongs to the worker that offered it.
     pub(super) fn reclaim(self, memory: &Memory, slot: usize) -> Option<Offer> {
         match self {
             Offered::Process {
@@ -118,19 +118,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_of_two_gets_an_offer() {
+    fn an_offer_is_either_claimed_or_reclaimed() {
         let flag = AtomicU64::new(0);
         set_offered(&flag, 7);
         assert!(claim(&flag, 7));
         assert!(!reclaim(&flag, 7) && !claim(&flag, 7));
         set_offered(&flag, 8);
-        assert!(!claim(&flag, 7), "it is an old offer");
+        assert!(!claim(&flag, 7), "the offer is outdated");
         assert!(reclaim(&flag, 8));
         assert!(!claim(&flag, 8));
     }
 
     #[test]
-    fn an_offer_is_claimed_when_the_other_worker_has_it() {
+    fn an_offer_is_claimed_once_the_other_worker_has_taken_it() {
         let memory = Memory::create(1).unwrap();
         let socket = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
         let offer = Offer {

@@ -1,19 +1,19 @@
-//! The packets in which processes offer connections: numbers in the bytes, sockets beside them.
+//! The packets in which processes offer connections: numbers as bytes, sockets as ancillary data.
 
 use crate::memory::OFFERS;
 
-/// An offer as the other process sees it.
+/// An offer as encoded in a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Item {
     pub(super) listener: u32,
-    /// The index of the flag in the offering worker's slot.
+    /// The index of the flag in the slot of the offering worker.
     pub(super) flag: u32,
     pub(super) number: u64,
 }
 
 const ITEM: usize = 16;
 
-/// The longest packet in bytes.
+/// The maximum length of a packet, in bytes.
 pub(super) const LONGEST: usize = OFFERS * ITEM;
 
 pub(super) fn encode(items: &[Item]) -> Vec<u8> {
@@ -26,7 +26,7 @@ pub(super) fn encode(items: &[Item]) -> Vec<u8> {
     packet
 }
 
-/// Reads the items of a packet; what is left over at its end is none.
+/// Returns the items of a packet. An incomplete item at the end is ignored.
 pub(super) fn decode(packet: &[u8]) -> impl Iterator<Item = Item> + '_ {
     packet.chunks_exact(ITEM).map(|bytes| {
         let number = |at: usize, length: usize| {

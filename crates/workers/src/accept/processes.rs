@@ -1,4 +1,4 @@
-//! Offers between processes: sockets sent over sockets, up to 64 at a time.
+//! Offers between processes: sockets sent over sockets, up to 64 in a packet.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -20,15 +20,15 @@ use super::packets::{self, Item};
 use super::sharing::{Peers, Sharing};
 use crate::memory::{Memory, OFFERS, monotonic_milliseconds};
 
-/// How many packets are taken from one worker in an iteration of the loop.
+/// The number of packets that are received from one worker in an iteration of the loop.
 const BUDGET: usize = 16;
 
-/// The other processes, by their slots.
+/// The other processes, by slot.
 pub(crate) struct ProcessPeers {
     memory: Arc<Memory>,
     slot: usize,
     peers: RefCell<BTreeMap<usize, Rc<OwnedFd>>>,
-    /// The number of the last offer; its flag is the remainder.
+    /// The number of the last offer. The index of its flag is this number modulo [`OFFERS`].
     last: Cell<u64>,
 }
 
@@ -38,12 +38,12 @@ impl ProcessPeers {
             memory: Arc::clone(memory),
             slot,
             peers: RefCell::default(),
-            // Numbers that no earlier worker of the slot has used: one of its packets may still be on the way.
+            // Start above the numbers of earlier workers of the slot: one of their packets may still be in transit.
             last: Cell::new(first_number(monotonic_milliseconds())),
         })
     }
 
-    /// Adds the socket that leads to another worker, and takes what comes over it.
+    /// Adds the socket to another worker, and serves the offers that arrive on it.
     pub(crate) fn add(self: &Rc<Self>, slot: usize, socket: OwnedFd, sharing: &Rc<Sharing>) {
         if let Err(errno) = rustix::io::ioctl_fionbio(&socket, true) {
             return tracing::error!("setting up a socket pair failed: {errno}");
@@ -111,7 +111,7 @@ impl Peers for Rc<ProcessPeers> {
             offers.iter().map(|offer| offer.socket.as_fd()).collect();
         if let Err(errno) = send(socket.as_fd(), &packets::encode(&items), &sockets) {
             tracing::debug!("offering connections to another worker failed: {errno}");
-            // Nobody has seen these numbers.
+            // The packet was not sent, so these numbers are unused.
             self.last.set(last);
             offers.extend(surplus);
             return (offers, Vec::new());
@@ -140,13 +140,14 @@ fn send(socket: BorrowedFd<'_>, packet: &[u8], sockets: &[BorrowedFd<'_>]) -> Re
     Ok(())
 }
 
-/// Returns a number from which a worker that starts at this time counts its offers: no other makes 65,536 in a millisecond.
+/// Returns the number from which a worker that starts at this time counts its offers. No worker makes 65,536 offers in a
+/// millisecond.
 fn first_number(milliseconds: u64) -> u64 {
-    // The two highest bits hold the state of a claim.
+    // The two highest bits are left for the state of a claim.
     (milliseconds << 16) & (u64::MAX >> 2)
 }
 
-/// Takes what another worker offers; false once it is gone.
+/// Receives the offers of another worker; returns `false` once that worker is gone.
 fn receive(socket: &OwnedFd, from: usize, sharing: &Sharing) -> bool {
     for _ in 0..BUDGET {
         let mut packet = [0; packets::LONGEST];
@@ -161,7 +162,7 @@ fn receive(socket: &OwnedFd, from: usize, sharing: &Sharing) -> bool {
             Err(Errno::AGAIN | Errno::INTR) => return true,
             Err(_) => return false,
         };
-        // Where no descriptor was free some are missing: the other worker takes back what is not claimed.
+        // If no descriptor was free, some sockets are missing. The other worker takes unclaimed connections back.
         let mut sockets = Vec::new();
         for message in ancillary.drain() {
             if let RecvAncillaryMessage::ScmRights(rights) = message {
@@ -185,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_later_worker_of_a_slot_does_not_repeat_the_numbers_of_offers() {
+    fn a_later_worker_of_a_slot_does_not_reuse_offer_numbers() {
         let memory = Arc::new(Memory::create(1).unwrap());
         let number = ProcessPeers::new(&memory, 0).last.get();
         assert!(number > 0);

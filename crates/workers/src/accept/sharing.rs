@@ -1,4 +1,4 @@
-//! The decision which worker serves a connection, and the offers under way.
+//! The choice of the worker that serves a connection, and the pending offers.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -15,62 +15,64 @@ use uptick_socket::{Balancer, Server};
 use super::claims::{Offer, Offered};
 use crate::memory::{Counter, Gauge, Memory, OFFERS, State};
 
-/// How long another worker has to claim a connection.
+/// The time in which another worker has to claim a connection.
 const CLAIM_TIME: Duration = Duration::from_millis(10);
 
-/// The interval at which claims are looked at. As long as this process has a duplicate of a socket that another one has closed, its
-/// peer sees no end of the connection.
+/// The interval at which claims are checked. While this process holds a duplicate of a socket that another worker has closed, the peer
+/// does not see the end of the connection.
 const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
-/// For how long a worker that did not claim a connection is offered none: at first, and at most, doubled each time. It may only
-/// have waited for a processor.
+/// The time for which a worker that did not claim a connection gets no further offers: the first value and the maximum, doubled each
+/// time. The worker may only have waited for a processor.
 const FIRST_DISTRUST: Duration = Duration::from_millis(10);
 const LONGEST_DISTRUST: Duration = Duration::from_secs(1);
 
-/// The connections by which workers may differ: this many, or a share of the lesser number.
+/// The tolerated difference in connections between two workers: an absolute number, or a fraction of the lower count.
 const SLACK: u64 = 2;
 const SLACK_SHARE: u64 = 64;
 
-/// How often a count of connections is looked at before it is corrected.
+/// The number of samples that are taken before the count of connections is corrected.
 const LOOKS: u32 = 4;
 
 /// A worker that did not claim its last offer.
 #[derive(Clone, Copy, Debug)]
 struct Distrust {
     slot: usize,
-    /// When it is offered the next one.
+    /// Time from which the worker gets offers again.
     until: Instant,
-    /// The time for which it is offered none if it does not claim that one either.
+    /// The length of the next penalty, if the worker does not claim the next offer either.
     next: Duration,
 }
 
-/// The other workers, however they are reached.
+/// The other workers, reached through sockets or through posted calls.
 pub(super) trait Peers {
-    /// Adds the slots of the workers that can be offered connections to a list.
+    /// Appends the slots of the workers that can be offered connections.
     fn list(&self, slots: &mut Vec<usize>);
 
-    /// Passes offers on to one worker; returns those that could not be, and what was offered.
+    /// Sends offers to one worker; returns the offers that could not be sent, and those that were.
     fn offer(&self, target: usize, offers: Vec<Offer>) -> (Vec<Offer>, Vec<Offered>);
 }
 
-/// Shares out the connections of one worker.
+/// The distribution of the connections of one worker.
 pub(crate) struct Sharing {
     pub(super) memory: Arc<Memory>,
     place: usize,
     slot: usize,
     peers: Box<dyn Peers>,
     servers: RefCell<Vec<Option<Server>>>,
-    /// Not yet passed on: the batch goes on.
+    /// Offers that are not sent yet, because the accept batch is not complete.
     pending: RefCell<Vec<Offer>>,
-    /// Passed on, when, and not known to be claimed: at most [`OFFERS`], so that no flag is used twice.
+    /// Offers that were sent and are not known to be claimed, with the time of sending. At most [`OFFERS`], so that no flag is used
+    /// twice.
     offered: RefCell<VecDeque<(Instant, Offered)>>,
     distrusted: RefCell<Vec<Distrust>>,
     candidates: RefCell<Vec<usize>>,
     random: Cell<u64>,
-    /// The connection that is served now was counted by the worker that offered it.
+    /// Set while a connection is opened that was counted by the worker that offered it.
     counted: Cell<bool>,
-    /// The connections that are open here, and what the shared count has had beyond them at each look, with the number of looks.
+    /// The connections that are open here.
     open: Cell<u64>,
+    /// The lowest excess of the shared count over `open` so far, and the number of samples.
     excess: Cell<(u64, u32)>,
     armed: Cell<bool>,
 }
@@ -106,7 +108,7 @@ impl Sharing {
         })
     }
 
-    /// Makes this the sharing of the thread, for the offers of other threads.
+    /// Makes this the distribution of the thread, for the offers of other threads.
     pub(crate) fn install(self: &Rc<Self>) {
         SHARING.with_borrow_mut(|place| *place = Some(Rc::clone(self)));
     }
@@ -141,12 +143,12 @@ impl Sharing {
         self.servers.borrow().iter().flatten().copied().collect()
     }
 
-    /// Whether a connection that another worker offers can be served.
+    /// Returns whether a connection that another worker offers can be served.
     pub(super) fn takes(&self, listener: usize) -> bool {
         self.memory.slot(self.slot).state() == State::Ready && self.server(listener).is_some()
     }
 
-    /// Serves a connection that another worker offered, and has counted for this one.
+    /// Serves a connection that another worker offered. That worker has counted it for this one already.
     pub(super) fn serve_claimed(&self, listener: usize, socket: OwnedFd) {
         let Some(server) = self.server(listener) else {
             return self.count_closed(self.slot);
@@ -155,7 +157,7 @@ impl Sharing {
         if let Err(error) = server.serve_accepted(socket) {
             tracing::debug!("a connection that another worker accepted is gone: {error}");
         }
-        // It was gone before it could be opened.
+        // The connection was gone before it could be opened.
         if self.counted.take() {
             self.count_closed(self.slot);
         }
@@ -174,16 +176,16 @@ impl Sharing {
         let _ = word.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1));
     }
 
-    /// Accepts the connections that wait now.
+    /// Accepts the pending connections.
     pub(crate) fn accept_waiting(&self) {
         for server in self.servers() {
             server.accept_waiting();
         }
     }
 
-    /// Corrects the shared count of this worker's connections, once in a while.
+    /// Corrects the shared count of this worker's connections, once per [`LOOKS`] calls.
     ///
-    /// It includes those that others have offered. Where a worker dies meanwhile, nobody takes those back.
+    /// The count includes connections that others have offered. If the offering worker dies, its offers stay in the count.
     pub(crate) fn correct_count(&self) {
         let word = self.memory.slot(self.slot).word(Gauge::Connections);
         let (count, open) = (word.load(Relaxed), self.open.get());
@@ -195,7 +197,7 @@ impl Sharing {
         if looks + 1 < LOOKS {
             return self.excess.set((least, looks + 1));
         }
-        // What was there at each look is no offer, which is claimed or taken back soon.
+        // The excess of every sample is no pending offer: offers are claimed or taken back soon.
         let _ = word.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(least));
         self.excess.set((u64::MAX, 0));
     }
@@ -209,7 +211,7 @@ impl Sharing {
         random
     }
 
-    /// Returns the worker that should serve the next connection, if it is not this one.
+    /// Returns the worker that should serve the next connection, unless that is this one.
     fn choose(&self) -> Option<usize> {
         self.forget_claimed();
         let own = self.connections(self.slot);
@@ -237,7 +239,7 @@ impl Sharing {
         if count == 0 {
             return None;
         }
-        // Two that differ, unless there is one only.
+        // Two different workers, unless there is only one.
         let first = self.next_random() % count;
         let step = 1 + self.next_random() % (count - 1).max(1);
         let one = candidates[first as usize];
@@ -251,8 +253,8 @@ impl Sharing {
         (own >= least + slack).then_some(lesser)
     }
 
-    /// Closes the duplicates of claimed connections, and makes room for further offers. Those behind one that is not claimed yet stay,
-    /// as their flags are in use in turn.
+    /// Closes the duplicates of claimed connections, and makes room for further offers. Flags are used in turn, so offers after an
+    /// unclaimed one stay.
     fn forget_claimed(&self) {
         loop {
             let mut offered = self.offered.borrow_mut();
@@ -267,7 +269,7 @@ impl Sharing {
         }
     }
 
-    /// Notes that a worker did not claim an offer.
+    /// Stops offers to a worker for some time, because it did not claim an offer.
     fn distrust(&self, slot: usize) {
         let mut distrusted = self.distrusted.borrow_mut();
         let known = distrusted.iter().position(|known| known.slot == slot);
@@ -279,7 +281,7 @@ impl Sharing {
         });
     }
 
-    /// Notes that a worker claimed an offer.
+    /// Resumes offers to a worker, because it claimed an offer.
     fn trust(&self, slot: usize) {
         let mut distrusted = self.distrusted.borrow_mut();
         distrusted.retain(|known| known.slot != slot);
@@ -309,7 +311,7 @@ impl Sharing {
         }
     }
 
-    /// Serves a connection here that another worker was to serve.
+    /// Serves a connection here that was offered to another worker.
     fn take_back(&self, offer: Offer) {
         let Offer {
             target,
@@ -326,7 +328,7 @@ impl Sharing {
         }
     }
 
-    /// Takes back all that is not claimed: the worker is about to stop serving new connections.
+    /// Takes all unclaimed connections back, before the worker stops serving new connections.
     pub(crate) fn withdraw(&self) {
         let offered = self.offered.take();
         for (_, offered) in offered {
@@ -336,7 +338,7 @@ impl Sharing {
         }
     }
 
-    /// Closes the duplicates of claimed connections, and takes back those not claimed in time.
+    /// Closes the duplicates of claimed connections, and takes back those that were not claimed in time.
     fn check_claims(self: &Rc<Self>) {
         self.armed.set(false);
         self.forget_claimed();
@@ -387,7 +389,7 @@ impl Balancer for OfListener {
         let Some(target) = sharing.choose() else {
             return Some(socket);
         };
-        // Counted for the other worker at once, so that the next decision sees it.
+        // The connection is counted for the other worker at once, so that the next choice sees it.
         let word = sharing.memory.slot(target).word(Gauge::Connections);
         word.fetch_add(1, Relaxed);
         sharing.pending.borrow_mut().push(Offer {
@@ -435,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn the_count_of_connections_is_corrected_when_offers_were_lost() {
+    fn the_count_of_connections_is_corrected_after_offers_were_lost() {
         let memory = Arc::new(Memory::create(1).unwrap());
         let slot = memory.assign(0, 1, 4711).unwrap();
         let sharing = Sharing::new(&memory, 0, slot, Box::new(Alone));
@@ -445,7 +447,7 @@ mod tests {
             balancer.opened();
         }
         assert_eq!(count.load(Relaxed), 3);
-        // Three that are never claimed, and some that are on the way at each look.
+        // Three connections that are never claimed, and some pending ones at each sample.
         for on_the_way in 0..u64::from(LOOKS) {
             count.store(6 + on_the_way, Relaxed);
             sharing.correct_count();
@@ -453,7 +455,7 @@ mod tests {
         assert_eq!(
             count.load(Relaxed),
             6 + 3 - 3,
-            "those on the way still count"
+            "pending offers still count"
         );
         count.store(1, Relaxed);
         sharing.correct_count();

@@ -30,11 +30,11 @@ impl ThreadRegistry {
     }
 }
 
-/// The other threads, as one of them sees them.
+/// The other threads.
 pub(crate) struct ThreadPeers(pub(crate) Arc<ThreadRegistry>);
 
 impl Sharing {
-    /// Creates the sharing of a worker among threads.
+    /// Creates the distribution of a worker thread.
     pub(crate) fn with_threads(
         memory: &Arc<Memory>,
         place: usize,
@@ -78,7 +78,7 @@ impl Peers for ThreadPeers {
         });
         match sent {
             Ok(()) => (Vec::new(), offered.collect()),
-            // The loop has ended, or is too far behind.
+            // The loop has ended, or its queue is full.
             Err(_) => {
                 let refused = offered.filter_map(|offered| match offered {
                     Offered::Thread {

@@ -1,4 +1,4 @@
-//! Backpressure: publishers that can wait learn when other workers fall behind.
+//! Backpressure: notifications for publishers when other workers fall behind.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,14 +9,14 @@ use uptick_event_loop::{add_timer, catch};
 
 use super::local::{self, Bus};
 
-/// The bytes that wait for a worker from which on the bus is congested, and below which it is not any more.
+/// The number of bytes queued for a worker from which the bus is congested, and the number below which it no longer is.
 const HIGH: usize = 1024 * 1024;
 const LOW: usize = 256 * 1024;
 
-/// How often the queues are looked at while the bus is congested.
+/// The interval at which the queues are checked while the bus is congested.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// A worker whose queue has not become shorter for this time does not read: publishers do not wait for it.
+/// The time without progress after which a worker counts as not reading. Publishers do not wait for it.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
@@ -28,7 +28,7 @@ struct Congestion {
 /// The queue of a worker that has fallen behind.
 struct Queue {
     bytes: usize,
-    /// When it was last seen to become shorter.
+    /// Time at which the queue last became shorter.
     progress: Instant,
 }
 
@@ -37,8 +37,8 @@ thread_local! {
 }
 
 impl Bus {
-    /// Returns whether more than 1 MiB of messages wait for another worker that reads. Who can wait should publish no more until the
-    /// bus emits `drain`: beyond 4 MiB messages are dropped. A worker that has read nothing for 100 ms does not count.
+    /// Returns whether more than 1 MiB of messages is queued for another worker that reads. A publisher that can wait should stop
+    /// until the bus emits `drain`: beyond 4 MiB, messages are dropped. A worker that has read nothing for 100 ms does not count.
     ///
     /// # Examples
     /// ```
@@ -65,7 +65,7 @@ impl Bus {
     }
 }
 
-/// Looks at the queues; returns whether the bus was congested and whether it is.
+/// Updates the state from the queues; returns whether the bus was congested before, and whether it is now.
 fn look() -> (bool, bool) {
     let now = Instant::now();
     CONGESTION

@@ -1,4 +1,4 @@
-//! The events of a bus: other workers come and go.
+//! The events of a bus: other workers connect and leave, congestion ends.
 
 use std::cell::RefCell;
 
@@ -16,7 +16,7 @@ events! {
             PEER_GONE = "peer-gone";
         }
         () => {
-            /// The bus is not congested any more.
+            /// The bus is no longer congested.
             DRAIN = "drain";
         }
     }
@@ -37,7 +37,7 @@ impl Emitter for Bus {
 
 /// Emits an event of the bus of this thread.
 pub(super) fn emit_peer(event: Event<Bus, u64>, id: u64) {
-    // What a listener does wrong is no fault of the peer's connection.
+    // A panic of a listener must not end the peer's connection.
     if let Err(message) = catch(|| emit(&Bus::of_thread(), event, id)) {
         tracing::error!("a listener of the bus panicked: {message}");
     }

@@ -1,17 +1,18 @@
-//! Frames between the buses of two processes: bytes in, frames out, without input or output.
+//! Sans-I/O frame codec of the connections between the buses of two processes.
 //!
-//! A frame is the length of what follows in four bytes, its kind in one, and its body. Numbers are little-endian.
+//! A frame consists of a length in four bytes, a kind in one byte, and a body. The length covers the kind and the body.
+//! Numbers are little-endian.
 //!
 //! | kind | body |
 //! |---:|---|
-//! | 1 hello | the four bytes `UPTB`, and the version of this format in one; the first frame of each side |
-//! | 2 ready | empty; the topics that were announced before it are all that had subscribers |
+//! | 1 hello | the four bytes `UPTB`, and the version of this format in one; the first frame in each direction |
+//! | 2 ready | empty; all topics that had subscribers at the start have been announced |
 //! | 3 subscribe | a topic |
 //! | 4 unsubscribe | a topic |
 //! | 5 reset | empty; withdraws all topics |
 //! | 6 message | the length of the topic in two bytes, the topic, the payload |
 //!
-//! A topic is UTF-8. Anything else is an error, behind which nothing is decoded.
+//! A topic is UTF-8. Anything else is an error, after which nothing is decoded.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -35,15 +36,15 @@ const MESSAGE: u8 = 6;
 /// A frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
-    /// The beginning of a connection, with the version of the format.
+    /// The first frame of a connection, with the version of the format.
     Hello(u8),
-    /// All topics that had subscribers at the beginning were announced.
+    /// All topics that had subscribers at the start have been announced.
     Ready,
     /// A topic has subscribers.
     Subscribe(&'a str),
     /// A topic has no subscribers any more.
     Unsubscribe(&'a str),
-    /// No topic has subscribers, except those that are announced from now on.
+    /// Withdraws all topics. Those that still have subscribers are announced again after this frame.
     Reset,
     /// A message.
     Message {
@@ -66,17 +67,18 @@ pub enum FrameError {
         /// The maximum.
         limit: usize,
     },
-    /// The frame has no kind that is known.
+    /// The kind of the frame is unknown.
     #[error("a frame has the unknown kind {0}")]
     Kind(u8),
-    /// The body does not have the form that its kind requires.
+    /// The body does not have the form that the kind requires.
     #[error("the body of a frame of the kind {0} is malformed")]
     Body(u8),
 }
 
-/// Decodes frames from bytes, however they are split.
+/// An incremental frame decoder.
 ///
-/// A frame that comes whole is not copied: its payload shares the memory of what was pushed.
+/// The input may be split anywhere. A frame that arrives in one piece is not copied: its payload shares the memory of
+/// the pushed bytes.
 ///
 /// # Limits
 /// Frames of 2 MiB and 64 KiB: [`MESSAGE_LIMIT`] for the payload, [`TOPIC_LIMIT`] for the topic.
@@ -95,9 +97,9 @@ pub enum FrameError {
 /// ```
 #[derive(Debug, Default)]
 pub struct FrameDecoder {
-    /// The beginning of a frame that did not come whole.
+    /// The beginning of an incomplete frame.
     partial: BytesMut,
-    /// Received bytes behind the current frame.
+    /// Received bytes after the current frame.
     rest: BytesMut,
     /// The frame that was returned last.
     current: Bytes,
@@ -121,7 +123,7 @@ impl FrameDecoder {
     /// Returns the next frame; `None` until more bytes are pushed.
     ///
     /// # Errors
-    /// When the frame is malformed; then again with each call.
+    /// Returns an error if the frame is malformed, and again on each later call.
     #[expect(
         clippy::should_implement_trait,
         reason = "a frame borrows from the decoder"
@@ -133,7 +135,7 @@ impl FrameDecoder {
         match self.take() {
             Ok(Some(frame)) => self.current = frame,
             Ok(None) => {
-                // The memory may be the loop's read buffer, which is used again when nobody shares it.
+                // The memory may be the loop's read buffer, which is reused once this reference is gone.
                 self.current = Bytes::new();
                 self.rest = BytesMut::new();
                 return Ok(None);
@@ -150,7 +152,7 @@ impl FrameDecoder {
         frame.map(Some)
     }
 
-    /// Takes the kind and the body of the next frame.
+    /// Returns the kind and the body of the next frame.
     fn take(&mut self) -> Result<Option<Bytes>, FrameError> {
         if self.partial.is_empty() {
             if let Some(length) = length(&self.rest)?
@@ -163,7 +165,7 @@ impl FrameDecoder {
                 return Ok(None);
             }
         }
-        // What is missing is copied behind the beginning, and what follows stays where it is.
+        // Only the missing bytes are copied to the beginning; the rest stays in place.
         self.fill(LENGTH);
         let Some(length) = length(&self.partial)? else {
             return Ok(None);
@@ -176,7 +178,7 @@ impl FrameDecoder {
         Ok(Some(self.partial.split().freeze()))
     }
 
-    /// Moves bytes to the beginning of a frame until it has so many, as far as they are there.
+    /// Moves bytes into the partial frame until it has `length` bytes, or no bytes are left.
     fn fill(&mut self, length: usize) {
         let missing = length.saturating_sub(self.partial.len());
         self.partial.reserve(missing);
@@ -185,7 +187,7 @@ impl FrameDecoder {
     }
 }
 
-/// Returns the length of the kind and the body of the frame that begins the bytes; `None` if there are too few of them.
+/// Returns the length of the kind and the body of the first frame; `None` if there are too few bytes.
 fn length(bytes: &[u8]) -> Result<Option<usize>, FrameError> {
     const LIMIT: usize = 1 + 2 + TOPIC_LIMIT + MESSAGE_LIMIT;
     let Some(&length) = bytes.first_chunk() else {
@@ -235,7 +237,7 @@ fn parse(frame: &Bytes) -> Result<Frame<'_>, FrameError> {
 
 /// Appends a frame.
 ///
-/// A topic or a payload that is longer than its limit is cut off there.
+/// A topic or a payload that is longer than its limit is truncated.
 pub fn append(out: &mut Vec<u8>, frame: &Frame<'_>) {
     match frame {
         Frame::Hello(version) => append_body(out, HELLO, &[MAGIC, &[*version]]),
@@ -251,7 +253,7 @@ pub fn append(out: &mut Vec<u8>, frame: &Frame<'_>) {
     }
 }
 
-/// Appends a message without its payload, of which so many bytes follow.
+/// Appends a message without its payload. The caller appends `payload` bytes after it.
 pub fn append_message_head(out: &mut Vec<u8>, topic: &str, payload: usize) {
     let topic = cut(topic);
     append_length(out, 1 + 2 + topic.len() + payload);

@@ -1,4 +1,4 @@
-//! The hubs of WebSockets over the bus: those of one name in all workers are one.
+//! WebSocket hubs over the bus: hubs of the same name in all workers act as one.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,15 +17,15 @@ pub struct BusHub {
     hub: Hub,
     /// The prefix of the hub's topics on the bus.
     prefix: String,
-    /// The topic that is published to: here so that it is not allocated each time.
+    /// The topic of the current message, reused to avoid an allocation.
     topic: RefCell<String>,
     subscriptions: RefCell<HashMap<Box<str>, SubscriptionId>>,
 }
 
-/// Connects the hubs of this thread's HTTP servers to those in other workers, and each other hub that gets a name
+/// Connects the hubs of this thread's HTTP servers to those in other workers, and each other hub that is named later
 /// ([`Hub::set_name`]).
 ///
-/// It is for the set-up of a worker: hubs that have a name already are not connected.
+/// Call it while the worker is set up: hubs that already have a name are not connected.
 ///
 /// # Examples
 /// ```
@@ -48,7 +48,7 @@ pub fn connect_hubs() {
 }
 
 impl BusHub {
-    /// Creates the adapter of a hub, under a name.
+    /// Creates the adapter that connects a hub to the bus under `name`.
     pub fn new(hub: Hub, name: &str) -> BusHub {
         let escaped = name.replace('%', "%25").replace('/', "%2F");
         BusHub {

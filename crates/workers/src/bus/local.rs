@@ -1,7 +1,6 @@
 //! The bus of a thread: subscribers, delivery, counters.
 //!
-//! Cost of a message to the own subscribers: a look for the topic, one for each subscriber, and a share of a tick. No allocation
-//! in the steady state.
+//! A message to local subscribers costs one lookup of the topic, one lookup per subscriber, and a share of a tick. No allocation in the steady state.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -21,35 +20,34 @@ pub const TOPIC_LIMIT: usize = u16::MAX as usize;
 /// The maximum number of bytes in a message: 2 MiB.
 pub const MESSAGE_LIMIT: usize = 2 * 1024 * 1024;
 
-/// The default limit of the bytes that wait for each worker: 4 MiB.
+/// The default limit of the bytes that are queued for each worker: 4 MiB.
 pub const QUEUE_LIMIT: usize = 4 * 1024 * 1024;
 
-/// The number of bytes that a waiting message counts for, beside its topic and payload.
+/// The number of bytes that are added to topic and payload when the size of a queued message is counted.
 pub(super) const OVERHEAD: usize = 64;
 
-/// The number of messages delivered in one iteration of the loop, before others have their turn.
+/// The number of messages that are delivered in one iteration of the loop, before other events have their turn.
 pub(super) const BATCH: usize = 1024;
 
 type Callback = Box<dyn FnMut(Bytes)>;
 
 /// The bus of a worker: publishes messages under a topic to all workers that have subscribed to it.
 ///
-/// A `Copy` handle to the bus of the thread. A message arrives once at each subscriber, messages of one worker in the order in which
-/// they were published. Subscribers are called by the loop, never from within [`publish`](Bus::publish). The bus does not keep the loop
-/// running.
+/// A `Copy` handle to the bus of the thread. Each subscriber receives each message once, and the messages of one worker in the order in which they
+/// were published. The loop calls subscribers, never [`publish`](Bus::publish) itself. The bus does not keep the loop running.
 ///
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
 /// | `peer` | `u64`: its [`id`](Bus::id) | another worker is connected, and the topics that it had subscribed to before are known |
-/// | `peer-gone` | `u64`: its [`id`](Bus::id) | another worker has left or died; all messages of it that arrive have arrived |
-/// | `drain` | `()` | the bus was [congested](Bus::is_congested), and is not any more |
+/// | `peer-gone` | `u64`: its [`id`](Bus::id) | another worker has left or died; its last message has been delivered |
+/// | `drain` | `()` | the bus was [congested](Bus::is_congested) and no longer is |
 ///
-/// Workers that are there when a transport is attached are announced as well, later. `peer-gone` follows `peer`, and no other worker
-/// has the id in between. When the bus of this worker is detached there is no `peer-gone`.
+/// Workers that are connected when a transport is attached are announced as well, later. `peer-gone` follows `peer`, and no other worker has the id
+/// in between. When the bus of this worker is detached, `peer-gone` is not emitted.
 ///
 /// # Limits
-/// Topics 65,535 bytes · messages 2 MiB · 4 MiB of messages wait for each worker.
+/// Topics 65,535 bytes · messages 2 MiB · 4 MiB of queued messages for each worker.
 ///
 /// # Examples
 /// ```
@@ -67,17 +65,17 @@ pub struct Bus {
     local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
-/// Names a subscription, for [`Bus::unsubscribe`].
+/// A subscription, as returned by [`Bus::subscribe`] and passed to [`Bus::unsubscribe`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SubscriptionId(Option<Id>);
 
 struct Subscription {
     topic: Rc<str>,
-    /// `None` while it is called.
+    /// `None` while the callback is running.
     callback: Option<Callback>,
 }
 
-/// A message that waits for the own subscribers.
+/// A message that is queued for local subscribers.
 struct OwnMessage {
     topic: Rc<str>,
     payload: Bytes,
@@ -93,16 +91,16 @@ struct State {
     topics: HashMap<Rc<str>, Vec<Id>>,
     subscriptions: Table<Subscription>,
     transport: Option<Rc<dyn BusTransport>>,
-    /// Counts the transports that were attached or detached, so that the sinks of earlier ones do nothing.
+    /// The number of transports that were attached or detached. It invalidates the sinks of earlier transports.
     generation: u64,
     own: VecDeque<OwnMessage>,
     own_bytes: usize,
     own_limit: usize,
-    /// A tick will deliver what is in `own`.
+    /// Set while a tick is scheduled that delivers the local queue.
     scheduled: bool,
-    /// A subscriber is being called.
+    /// Set while a subscriber is being called.
     delivering: bool,
-    /// The receivers of a message while it is delivered: here so that the list is not allocated each time.
+    /// The receivers of the message that is being delivered, reused to avoid an allocation.
     receivers: Vec<Id>,
     stats: BusStats,
 }
@@ -123,12 +121,12 @@ thread_local! {
     });
 }
 
-/// Calls `f` with the bus of the thread; `None` while the thread is being torn down. `f` calls nothing that could use the bus.
+/// Calls `f` with the bus of the thread; returns `None` while the thread is being torn down. `f` must not use the bus.
 fn with<R>(f: impl FnOnce(&mut State) -> R) -> Option<R> {
     STATE.try_with(|state| f(&mut state.borrow_mut())).ok()
 }
 
-/// The number of bytes that a waiting message counts for.
+/// Returns the number of bytes that a queued message counts for.
 pub(super) fn cost(topic: &str, payload: &Bytes) -> usize {
     topic.len() + payload.len() + OVERHEAD
 }
@@ -139,8 +137,9 @@ impl Bus {
         Bus { local: PhantomData }
     }
 
-    /// Returns the id under which other workers know this one: the payload of their `peer` and `peer-gone`. 0 without a transport.
+    /// Returns the id of this worker in the `peer` and `peer-gone` events of other workers; 0 without a transport.
     ///
+    /// The id is unique among the workers that are connected. A later worker may get the id of one that is gone.
     /// It is unique among the workers that are connected. One that comes later may have the id of one that has gone.
     pub fn id(self) -> u64 {
         let transport = with(|state| state.transport.clone()).flatten();
@@ -150,8 +149,8 @@ impl Bus {
     /// Publishes a message to all subscribers of the topic, in this worker and in others.
     ///
     /// # Limits
-    /// A message of more than [`MESSAGE_LIMIT`] bytes, or under a topic of more than [`TOPIC_LIMIT`], is dropped, counted and logged. A
-    /// message to a worker for which 4 MiB wait already is dropped and counted.
+    /// A message of more than [`MESSAGE_LIMIT`] bytes, or under a topic of more than [`TOPIC_LIMIT`], is dropped, counted and logged. A message to a
+    /// worker for which 4 MiB are queued already is dropped and counted.
     pub fn publish(self, topic: &str, payload: impl Chunk) {
         let payload = payload.into_bytes();
         if !takes(topic, &payload) {
@@ -164,7 +163,7 @@ impl Bus {
     /// Publishes a message to the subscribers of the topic in all other workers.
     ///
     /// # Limits
-    /// As [`publish`](Bus::publish).
+    /// See [`publish`](Bus::publish).
     pub fn publish_to_others(self, topic: &str, payload: impl Chunk) {
         let payload = payload.into_bytes();
         if takes(topic, &payload) {
@@ -174,12 +173,12 @@ impl Bus {
 
     /// Calls `callback` with each message that is published under the topic from now on, in this worker or in another.
     ///
-    /// The first subscription to a topic is on its way to the other workers when this returns: see
-    /// [`BusTransport`](BusTransport#contract). A callback that panics is logged, and called again with the next message. A payload may be a
-    /// part of a larger buffer: copy what is kept for long.
+    /// The first subscription to a topic has been sent to the other workers when this returns: see [`BusTransport`](BusTransport#contract). A panic
+    /// of the callback is logged, and the callback is called again with the next message. A payload may be a part of a larger buffer: copy payloads
+    /// that are kept for long.
     ///
     /// # Limits
-    /// A topic of more than [`TOPIC_LIMIT`] bytes has no messages.
+    /// A topic of more than [`TOPIC_LIMIT`] bytes receives no messages.
     pub fn subscribe<R>(
         self,
         topic: &str,
@@ -193,7 +192,7 @@ impl Bus {
         SubscriptionId(id)
     }
 
-    /// Ends a subscription; returns `false` if there is none. The callback is not called after this, and dropped.
+    /// Ends a subscription; returns `false` if there is none. The callback is dropped and not called again.
     pub fn unsubscribe(self, id: SubscriptionId) -> bool {
         let removed = with(|state| state.remove(id.0?)).flatten();
         let Some((subscription, transport)) = removed else {
@@ -202,7 +201,7 @@ impl Bus {
         if let Some(transport) = transport {
             transport.unsubscribe(&subscription.topic);
         }
-        // The callback is dropped while nothing is borrowed: what it has captured may use the bus.
+        // The callback is dropped while nothing is borrowed: its captured values may use the bus.
         true
     }
 
@@ -213,7 +212,7 @@ impl Bus {
         found
     }
 
-    /// Returns the [ids](Bus::id) of the other workers that have subscribed to the topic: those that a message published now is sent to. Each of them was
+    /// Returns the [ids](Bus::id) of the other workers that have subscribed to the topic: the receivers of a message published now. Each of them was
     /// reported with `peer`, or will be before its first message.
     ///
     /// # Examples
@@ -231,7 +230,7 @@ impl Bus {
         workers
     }
 
-    /// Returns the [ids](Bus::id) of other workers, and the number of bytes that wait for each.
+    /// Returns the [ids](Bus::id) of other workers, and the number of bytes that are queued for each.
     pub fn queues(self) -> Vec<(u64, usize)> {
         let mut all = Vec::new();
         queues(&mut |id, bytes| all.push((id, bytes)));
@@ -253,15 +252,15 @@ impl Bus {
         stats
     }
 
-    /// Sets the number of bytes that may wait for the own subscribers. A message beyond that is dropped for them, and counted.
-    /// Default: 4 MiB.
+    /// Sets the maximum number of bytes that are queued for local subscribers. A message beyond that is dropped for them, and counted. Default: 4
+    /// MiB.
     pub fn set_queue_limit(self, bytes: usize) {
         with(|state| state.own_limit = bytes);
     }
 
-    /// Connects the bus to other workers by a transport, in place of the transport before, which is closed.
+    /// Connects the bus to other workers through a transport. A previous transport is closed.
     ///
-    /// The topics that have subscribers are announced before this returns.
+    /// Topics that have subscribers are announced before this returns.
     pub fn attach(self, transport: impl BusTransport + 'static) {
         self.detach();
         let transport: Rc<dyn BusTransport> = Rc::new(transport);
@@ -284,12 +283,12 @@ impl Bus {
         }
     }
 
-    /// Returns whether the bus is connected to other workers, or ready for them: whether it has a transport.
+    /// Returns whether the bus has a transport.
     pub fn is_attached(self) -> bool {
         with(|state| state.transport.is_some()).unwrap_or_default()
     }
 
-    /// Closes the transport: from now on messages reach the own subscribers only. Returns `false` if there is none.
+    /// Closes the transport: from now on messages reach local subscribers only. Returns `false` if there is none.
     pub fn detach(self) -> bool {
         let transport = with(|state| {
             state.generation += 1;
@@ -316,7 +315,7 @@ impl fmt::Debug for Bus {
     }
 }
 
-/// Counts a message that is published; returns whether it is short enough.
+/// Counts a published message; returns whether it is within the limits.
 fn takes(topic: &str, payload: &Bytes) -> bool {
     let fits = topic.len() <= TOPIC_LIMIT && payload.len() <= MESSAGE_LIMIT;
     with(|state| {
@@ -325,7 +324,7 @@ fn takes(topic: &str, payload: &Bytes) -> bool {
     });
     if !fits {
         tracing::warn!(
-            "publishing a message of {} bytes under a topic of {} failed: the limits are {MESSAGE_LIMIT} and {TOPIC_LIMIT}",
+            "publishing a message of {} bytes under a topic of {} bytes failed: the limits are {MESSAGE_LIMIT} and {TOPIC_LIMIT}",
             payload.len(),
             topic.len(),
         );
@@ -333,7 +332,7 @@ fn takes(topic: &str, payload: &Bytes) -> bool {
     fits
 }
 
-/// Calls `visit` with the id of each other worker for which messages wait, and their bytes.
+/// Calls `visit` with the id of each other worker for which messages are queued, and their bytes.
 pub(super) fn queues(visit: &mut dyn FnMut(u64, usize)) {
     if let Some(transport) = with(|state| state.transport.clone()).flatten() {
         transport.queues(visit);
@@ -376,7 +375,7 @@ pub(super) fn is_attached(generation: u64) -> bool {
     with(|state| state.generation == generation) == Some(true)
 }
 
-/// Calls the subscribers of a topic, while nothing is borrowed.
+/// Calls the subscribers of a topic. Nothing is borrowed during the calls.
 fn deliver(topic: &str, payload: Bytes) {
     let receivers = with(|state| {
         let mut receivers = std::mem::take(&mut state.receivers);
@@ -409,13 +408,13 @@ fn call(id: Id, payload: Bytes) {
             subscription.callback = callback.take();
         }
     });
-    // One that was unsubscribed meanwhile is dropped here, while nothing is borrowed.
+    // A callback that was unsubscribed during the call is dropped here, while nothing is borrowed.
     if let Err(message) = catch(|| drop(callback)) {
         tracing::error!("a subscriber of the bus panicked as it was dropped: {message}");
     }
 }
 
-/// Delivers what waits for the own subscribers, as a tick.
+/// Delivers the messages queued for local subscribers. Runs as a tick.
 fn deliver_own() {
     with(|state| state.scheduled = false);
     for _ in 0..BATCH {
@@ -432,7 +431,7 @@ fn deliver_own() {
 }
 
 impl State {
-    /// Adds a message for the own subscribers, if there are any.
+    /// Queues a message for local subscribers, if there are any.
     fn push_own(&mut self, topic: &str, payload: &Bytes) {
         let Some((topic, _)) = self.topics.get_key_value(topic) else {
             return;

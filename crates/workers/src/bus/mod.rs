@@ -5,9 +5,9 @@
 //!                         ←─ sockets      pairwise socket pairs between processes ─→ frame
 //! ```
 //!
-//! Each thread has one [`Bus`]. A worker without a transport, or without other workers, is a bus by itself. With a
-//! [`BusTransport`], what it publishes also reaches the other workers: exactly once each, in order per publisher, as long as they
-//! read. A worker that does not read is cut off beyond a limit; no worker waits for it. The bus emits events when other workers come and go.
+//! Each thread has one [`Bus`]. Without a transport, a bus delivers to local subscribers only. With a [`BusTransport`], its messages also
+//! reach the other workers: exactly once each, in order per publisher, as long as they read. Messages to a worker that does not read are
+//! dropped beyond a limit; no worker waits for it. The bus emits events when other workers connect and leave.
 //!
 //! # Examples
 //! ```

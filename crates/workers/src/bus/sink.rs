@@ -1,4 +1,4 @@
-//! The way of messages of other workers to the bus of the thread.
+//! Delivery of the messages of other workers to the bus of the thread.
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ use super::local::{self, Bus};
 use super::transport::BusSink;
 
 impl BusSink {
-    /// Delivers a message to the subscribers of its topic, if there are any. Subscribers are called before this returns, except
-    /// from within a subscriber.
+    /// Delivers a message to the subscribers of its topic, if there are any. Subscribers are called before this returns, unless
+    /// a subscriber is running already.
     pub fn deliver(&self, topic: &str, payload: Bytes) {
         local::receive(self.generation, topic, payload);
     }
@@ -22,7 +22,8 @@ impl BusSink {
         }
     }
 
-    /// Reports that another worker has gone: the bus emits `peer-gone`. For ids that were reported with [`peer`](BusSink::peer).
+    /// Reports that another worker is gone: the bus emits `peer-gone`. Ids that were not reported with [`peer`](BusSink::peer)
+    /// must not be passed.
     pub fn peer_gone(&self, id: u64) {
         if self.is_attached() {
             emit_peer(Bus::PEER_GONE, id);

@@ -1,8 +1,8 @@
 //! The transport between processes: a socket pair for each two of them.
 //!
-//! Cost of a message to other processes: a look for the topic, one encoding for all, two looks for each receiver, and a copy of up to 4 KiB
-//! into its write queue; longer payloads are shared. All that is published in one iteration of the loop goes out with one system call
-//! for each receiver.
+//! A message to other processes costs one lookup of the topic, one encoding for all, two lookups per receiver, and a copy of up to 4 KiB into the
+//! receiver's write queue; longer payloads are shared. All messages published in one iteration of the loop are sent with one system call per
+//! receiver.
 
 mod peer;
 mod peers;
@@ -24,26 +24,26 @@ use super::frame::{self, Frame};
 use super::local::QUEUE_LIMIT;
 use super::transport::{BusSink, BusTransport, TransportStats};
 
-/// Frames up to this many bytes are copied into the write queue of each connection; payloads of longer ones are shared.
+/// Frames up to this number of bytes are copied into the write queue of each connection; the payloads of longer frames are shared.
 const COPIED: usize = 4096;
 
-/// Connects the buses of processes by Unix stream sockets: one end of a pair for each other process.
+/// A transport that connects the buses of processes by Unix stream sockets: one end of a pair for each other process.
 ///
-/// Clones are the same transport: one is attached to the bus, with another peers are added and removed. Messages go directly to
-/// each peer that has announced their topic, and are never passed on. The connections do not keep the loop running.
+/// Clones share the same transport: attach one to the bus, and use another to add and remove peers. Messages go directly to each peer that has
+/// announced their topic, and are never relayed. The connections do not keep the loop running.
 ///
-/// A peer that sends anything malformed is cut off, with a log line. One that ends, or fails, is removed.
+/// A peer that sends malformed frames is disconnected and logged. A peer whose connection ends or fails is removed.
 ///
 /// # Limits
-/// 4 MiB wait for each peer ([`with_queue_limit`](SocketTransport::with_queue_limit)), beside what the kernel buffers. A peer that announces more
-/// than 262,144 topics gets the messages of all.
+/// 4 MiB are queued for each peer ([`with_queue_limit`](SocketTransport::with_queue_limit)), in addition to the kernel's buffers. A peer that
+/// announces more than 262,144 topics receives the messages of all topics.
 ///
 /// # Examples
 /// ```
 /// use std::os::unix::net::UnixStream;
 /// use uptick_workers::bus::{Bus, SocketTransport};
 ///
-/// // As a rule, the supervisor makes the pair and passes the ends to two workers.
+/// Usually the supervisor creates the pair and passes the ends to two workers.
 /// let (ours, theirs) = UnixStream::pair()?;
 /// let transport = SocketTransport::new();
 /// Bus::of_thread().attach(transport.clone());
@@ -57,7 +57,7 @@ pub struct SocketTransport {
     shared: Rc<Shared>,
 }
 
-/// The state of a transport, which its peers use.
+/// The state that a transport shares with its peers.
 struct Shared {
     limit: usize,
     id: Cell<u64>,
@@ -66,7 +66,7 @@ struct Shared {
     /// The topics that the bus has announced.
     topics: RefCell<HashSet<Rc<str>>>,
     waiting: RefCell<Vec<Box<dyn FnOnce()>>>,
-    /// The frame that is written to all peers: here so that it is not allocated each time.
+    /// The frame that is written to all peers, reused to avoid an allocation.
     encoded: RefCell<Vec<u8>>,
     dropped: Cell<u64>,
 }
@@ -81,10 +81,11 @@ impl SocketTransport {
         SocketTransport::with_queue_limit(QUEUE_LIMIT)
     }
 
-    /// Creates a transport in which so many bytes may wait for each peer. Beyond that, messages to it are dropped. Default: 4 MiB.
+    /// Creates a transport with the maximum number of bytes that are queued for each peer. Beyond that, messages to the peer are dropped.
+    /// Default: 4 MiB.
     ///
-    /// Announcements of topics are not dropped. Beyond a further 1 MiB they are kept back until the peer reads again, and then sent in
-    /// short: the topics that have subscribers at that time.
+    /// Announcements of topics are not dropped. Beyond a further 1 MiB they are withheld until the peer reads again, and then replaced by a list
+    /// of the topics that have subscribers at that time.
     pub fn with_queue_limit(bytes: usize) -> SocketTransport {
         SocketTransport {
             shared: Rc::new(Shared {
@@ -100,21 +101,21 @@ impl SocketTransport {
         }
     }
 
-    /// Sets the number by which the peers know this process: what [`Bus::id`](super::Bus::id) returns. Default: 0.
+    /// Sets the id of this process at its peers, as returned by [`Bus::id`](super::Bus::id). Default: 0.
     pub fn set_id(&self, id: u64) {
         self.shared.id.set(id);
     }
 
-    /// Adds a peer: a process whose bus has the other end of the socket. A peer with the same number is removed before.
+    /// Adds a peer: the process that holds the other end of the socket. An existing peer with the same id is removed first.
     ///
-    /// The topics that have subscribers are sent to it before this returns, as far as the socket takes them.
+    /// Topics that have subscribers are sent before this returns, as far as the socket accepts them.
     ///
     /// # Errors
-    /// When the descriptor is not a connected stream socket.
+    /// Returns an error if the descriptor is not a connected stream socket.
     pub fn add_peer(&self, id: u64, socket: OwnedFd) -> Result<(), Error> {
         self.remove_peer(id);
         let conn = Connection::adopt(socket)?;
-        // A peer that is stopped is cut off by the limit of what waits for it, never by time.
+        // A stopped peer is limited by the size of its queue, never by a timeout.
         conn.set_write_limits(64 * 1024, usize::MAX);
         conn.set_write_timeout(None);
         driver::release();
@@ -127,7 +128,7 @@ impl SocketTransport {
         Ok(())
     }
 
-    /// Removes a peer: what waits for it is lost. Returns `false` if there is none with this number.
+    /// Removes a peer and discards its queue. Returns `false` if there is no peer with this id.
     pub fn remove_peer(&self, id: u64) -> bool {
         let peer = self.shared.peers.borrow().get(id);
         if let Some(peer) = &peer {
@@ -136,19 +137,19 @@ impl SocketTransport {
         peer.is_some()
     }
 
-    /// Returns the numbers of the peers, in no order.
+    /// Returns the ids of the peers, in arbitrary order.
     pub fn peers(&self) -> Vec<u64> {
         let peers = self.shared.peers.borrow();
         peers.all().map(|peer| peer.id).collect()
     }
 
-    /// Returns whether all peers have sent the topics that had subscribers when they were connected.
+    /// Returns whether all peers have announced the topics that they were subscribed to when they were connected.
     pub fn is_ready(&self) -> bool {
         self.shared.peers.borrow().all().all(|peer| peer.is_ready())
     }
 
-    /// Calls `callback` once the transport [is ready](SocketTransport::is_ready): by the loop, never from within this call. Peers
-    /// that end before count no more, those that are added before do.
+    /// Calls `callback` once the transport [is ready](SocketTransport::is_ready). The loop makes the call, never this method. Peers that are
+    /// removed in the meantime no longer count; peers that are added count.
     pub fn when_ready<R>(&self, callback: impl FnOnce() -> R + 'static) {
         let callback = Box::new(move || drop(callback()));
         self.shared.waiting.borrow_mut().push(callback);
@@ -158,7 +159,7 @@ impl SocketTransport {
 }
 
 impl Shared {
-    /// Calls those that wait until the transport is ready, if it is.
+    /// Calls the callbacks of [`when_ready`](SocketTransport::when_ready), if the transport is ready.
     fn check_ready(&self) {
         if self.peers.borrow().all().all(|peer| peer.is_ready()) {
             for callback in self.waiting.take() {
@@ -167,13 +168,13 @@ impl Shared {
         }
     }
 
-    /// Announces or withdraws a topic at all peers, at once.
+    /// Announces or withdraws a topic at all peers.
     fn announce(&self, frame: &Frame<'_>) {
         let peers: Vec<Rc<Peer>> = self.peers.borrow().all().cloned().collect();
         for peer in &peers {
             peer.announce(frame, self.limit);
         }
-        // A peer may turn out to be gone, so nothing is borrowed.
+        // A peer may turn out to be closed, so nothing is borrowed.
         for peer in peers {
             peer.conn.flush();
         }
@@ -181,7 +182,7 @@ impl Shared {
 }
 
 impl PeerOwner for Shared {
-    /// Nothing is borrowed while it is used: subscribers may do anything with the transport.
+    /// Nothing is borrowed while the sink is in use: subscribers may call any method of the transport.
     fn sink(&self) -> Option<BusSink> {
         self.sink.borrow().clone()
     }
@@ -247,7 +248,7 @@ impl BusTransport for SocketTransport {
         if is_short {
             encoded.extend_from_slice(payload);
         }
-        // Writing to a connection calls nobody.
+        // Writing to a connection calls no listener.
         for peer in receivers {
             if peer.conn.buffered().saturating_add(length) > self.shared.limit {
                 self.shared.dropped.set(self.shared.dropped.get() + 1);

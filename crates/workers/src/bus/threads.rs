@@ -1,8 +1,7 @@
 //! The transport between threads: each member of a group has an inbox into which the others put their messages.
 //!
-//! Cost of a message to other threads: a look for the topic, and for each receiver three reference counts, a push without a lock, and
-//! one fence for all. A thread that sleeps is woken by one posted call, whatever number of messages follow. The payload is
-//! shared.
+//! A message to other threads costs one lookup of the topic and one fence, and for each receiver three reference counts and a push
+//! without a lock. A sleeping thread is woken by one posted call, however many messages follow. The payload is shared.
 
 mod group;
 mod member;
@@ -20,7 +19,7 @@ use super::transport::{BusSink, BusTransport, TransportStats};
 
 /// A group of threads whose buses are connected.
 ///
-/// Clones are the same group. Threads join and leave while others run.
+/// Clones refer to the same group. Threads may join and leave while others run.
 ///
 /// # Examples
 /// ```
@@ -60,8 +59,8 @@ impl ThreadBus {
         ThreadBus::with_queue_limit(QUEUE_LIMIT)
     }
 
-    /// Creates a group in which so many bytes of messages of one publisher wait for each receiver: topics, payloads, and 64 bytes
-    /// for each message. Beyond that, messages of the publisher to this receiver are dropped. Default: 4 MiB.
+    /// Creates a group with the maximum number of bytes that are queued from one publisher to each receiver: topics, payloads, and 64
+    /// bytes for each message. Beyond that, messages of the publisher to this receiver are dropped. Default: 4 MiB.
     pub fn with_queue_limit(bytes: usize) -> ThreadBus {
         ThreadBus {
             group: Arc::new(Group::new(bytes)),

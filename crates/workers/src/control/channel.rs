@@ -1,4 +1,4 @@
-//! A socket for messages, with descriptors.
+//! A socket for control messages with descriptors.
 
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
@@ -14,19 +14,19 @@ use rustix::net::{
 use super::message::{LONGEST, MOST_DESCRIPTORS, Message};
 use crate::error::Error;
 
-/// How many packets wait for a peer that does not read.
+/// The maximum number of packets queued for a peer that does not read.
 const MOST_WAITING: usize = 4096;
 
 /// One end of a connection between a master and a worker.
 #[derive(Debug)]
 pub(crate) struct Channel {
     socket: OwnedFd,
-    /// Packets that the socket had no room for.
+    /// Packets that did not fit into the socket's buffer.
     waiting: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
 }
 
 impl Channel {
-    /// Creates the two ends: one for this process, and the socket for the other.
+    /// Creates the two ends: a channel for this process, and the socket for the other.
     pub(crate) fn pair() -> Result<(Channel, OwnedFd), Error> {
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) =
@@ -35,7 +35,7 @@ impl Channel {
         Ok((Channel::new(ours)?, theirs))
     }
 
-    /// Uses a socket that another process has the other end of.
+    /// Creates a channel from a socket whose other end belongs to another process.
     pub(crate) fn new(socket: OwnedFd) -> Result<Channel, Error> {
         rustix::io::ioctl_fionbio(&socket, true)
             .map_err(|errno| Error::system("setting up a socket pair", errno))?;
@@ -45,17 +45,17 @@ impl Channel {
         })
     }
 
-    /// Returns another descriptor of the socket, to watch it by.
+    /// Returns a duplicate of the socket's descriptor, for watching it.
     pub(crate) fn descriptor(&self) -> Result<OwnedFd, Error> {
         self.socket
             .try_clone()
             .map_err(|error| Error::io("duplicating a descriptor", error))
     }
 
-    /// Sends a message, or keeps it until [`flush`](Channel::flush) finds room.
+    /// Sends a message, or queues it until [`flush`](Channel::flush) can send it.
     ///
     /// # Errors
-    /// When the peer is gone, or has not read for too long.
+    /// Returns an error if the peer is gone, or the queue is full.
     pub(crate) fn send(&mut self, message: Message) -> Result<(), Error> {
         let mut packet = Vec::new();
         let descriptors = message.encode(&mut packet);
@@ -66,15 +66,15 @@ impl Channel {
         self.flush()
     }
 
-    /// Whether messages wait for room.
+    /// Returns whether messages are queued.
     pub(crate) fn is_blocked(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Sends what waits, as far as there is room.
+    /// Sends queued messages, as far as the socket accepts them.
     ///
     /// # Errors
-    /// When the peer is gone.
+    /// Returns an error if the peer is gone.
     pub(crate) fn flush(&mut self) -> Result<(), Error> {
         while let Some((packet, descriptors)) = self.waiting.front() {
             match send(self.socket.as_fd(), packet, descriptors) {
@@ -87,10 +87,10 @@ impl Channel {
         Ok(())
     }
 
-    /// Receives the next message; `None` if none waits.
+    /// Receives the next message; returns `None` if there is none yet.
     ///
     /// # Errors
-    /// [`Error::PeerGone`] when the other process has ended, [`Error::Control`] for what is no message.
+    /// [`Error::PeerGone`] if the other process has ended, [`Error::Control`] if a packet is malformed.
     pub(crate) fn receive(&self) -> Result<Option<Message>, Error> {
         let mut packet = vec![0; LONGEST];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
@@ -128,7 +128,7 @@ impl Channel {
     /// Waits for the next message.
     ///
     /// # Errors
-    /// As [`receive`](Channel::receive).
+    /// See [`receive`](Channel::receive).
     pub(crate) fn wait(&self) -> Result<Message, Error> {
         loop {
             if let Some(message) = self.receive()? {
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_keep_their_order_and_wait_for_room() {
+    fn queued_messages_keep_their_order() {
         let (mut ours, theirs) = Channel::pair().unwrap();
         let mut theirs = Channel::new(theirs).unwrap();
         let mut sent = 0;
@@ -174,7 +174,7 @@ mod tests {
         }
         for number in 0..sent {
             let Message::Replace { reason } = theirs.wait().unwrap() else {
-                panic!("another message");
+                panic!("unexpected message");
             };
             assert_eq!(reason, number.to_string());
             ours.flush().unwrap();

@@ -1,4 +1,4 @@
-//! The messages for a worker thread.
+//! The message queue of a worker thread.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -6,7 +6,7 @@ use uptick_event_loop::{LoopHandle, handle};
 
 use super::Message;
 
-/// The messages for a worker thread, until it takes them.
+/// Control messages for a worker thread.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     state: Mutex<InboxState>,
@@ -14,7 +14,7 @@ pub(crate) struct Inbox {
 
 #[derive(Debug, Default)]
 struct InboxState {
-    /// `None` until the thread has its loop.
+    /// `None` until the thread has started its loop.
     handle: Option<LoopHandle>,
     receive: Option<fn(Message)>,
     messages: Vec<Message>,
@@ -30,12 +30,12 @@ impl Inbox {
             && let Some(handle) = &state.handle
         {
             let inbox = Arc::clone(self);
-            // A loop that has ended takes none.
+            // A loop that has ended accepts no calls.
             let _ = handle.post(move || inbox.take());
         }
     }
 
-    /// Ends the loop of the thread, as soon as its callback returns.
+    /// Ends the loop of the thread, as soon as its current callback returns.
     pub(crate) fn stop(&self) {
         let mut state = self.lock();
         state.stopped = true;
@@ -44,7 +44,7 @@ impl Inbox {
         }
     }
 
-    /// Calls `receive` with each message, on the loop of the thread of this call. Returns false if the thread is to end at once.
+    /// Calls `receive` with each message, on the loop of the calling thread. Returns `false` if the thread must end at once.
     pub(crate) fn open(&self, receive: fn(Message)) -> bool {
         let mut state = self.lock();
         state.handle = Some(handle());

@@ -1,39 +1,40 @@
-//! The messages and their encoding.
+//! Control messages and their encoding.
 
 use std::os::fd::OwnedFd;
 
 use crate::error::Error;
 
-/// The longest packet in bytes.
+/// The maximum length of a packet, in bytes.
 pub(super) const LONGEST: usize = 16 * 1024;
 
-/// The most descriptors in one packet, which is the limit of the system less a few.
+/// The maximum number of descriptors in one packet: slightly below the limit of the system.
 pub(super) const MOST_DESCRIPTORS: usize = 250;
 
 /// A message between a master and a worker, or between two masters during an upgrade.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// To a new worker, the first one.
+    /// The first message to a new worker.
     Start(Start),
-    /// To a worker: a pair of sockets that lead to another worker, for the bus and for connections.
+    /// To a worker: two sockets connected to another worker, for the bus and for connections.
     Peer {
         slot: usize,
         bus: OwnedFd,
         connections: OwnedFd,
     },
-    /// To a new worker: it has all its peers.
+    /// To a new worker: all its peers have been sent.
     Complete,
-    /// To a worker: stop accepting, end the connections, then end.
+    /// To a worker: stop accepting, end the connections, then exit.
     Drain(DrainCause),
-    /// To a worker: accept what waits, since the wake-up for it may have gone to a worker that has died.
+    /// To a worker: accept pending connections, since the wake-up for them may have gone to a worker
+    /// that has died.
     Accept,
-    /// To a worker: open the log files anew.
+    /// To a worker: reopen the log files.
     ReopenLogs,
-    /// From a worker or a new master: it serves.
+    /// Sent by a worker or a new master: it is serving.
     Ready,
-    /// From a worker: it needs a successor.
+    /// Sent by a worker: it needs a successor.
     Replace { reason: String },
-    /// From a new master to the old one: a [`Message::Peer`] for the worker in `owner`.
+    /// Sent by a new master to the old one: a [`Message::Peer`] for the worker in `owner`.
     Forward {
         owner: usize,
         slot: usize,
@@ -42,12 +43,12 @@ pub(crate) enum Message {
     },
 }
 
-/// Why a worker drains.
+/// The reason for a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DrainCause {
-    /// The service ends.
+    /// The service is stopping.
     Stop,
-    /// A successor serves.
+    /// A successor is serving.
     Restart,
 }
 
@@ -60,7 +61,7 @@ pub(crate) struct Start {
     pub(crate) generation: u64,
     /// The addresses of the listening sockets.
     pub(crate) addresses: Vec<String>,
-    /// The state of the session tickets' keys; empty if there are none.
+    /// The state of the session ticket keys; empty if there are none.
     pub(crate) ticket_keys: Vec<u8>,
     /// The shared memory.
     pub(crate) memory: OwnedFd,
@@ -123,7 +124,8 @@ impl Message {
     /// Reads a packet.
     ///
     /// # Errors
-    /// [`Error::Control`] if it is no message: the two programs are of different versions.
+    /// [`Error::Control`] if the packet is malformed, for example because the two programs are of
+    /// different versions.
     pub(super) fn decode(packet: &[u8], descriptors: Vec<OwnedFd>) -> Result<Message, Error> {
         let mut reader = Reader {
             rest: packet,
@@ -132,7 +134,7 @@ impl Message {
         let message = reader.message()?;
         match reader.rest {
             [] => Ok(message),
-            _ => Err(Error::control("a message is longer than it should be")),
+            _ => Err(Error::control("a message is too long")),
         }
     }
 }
@@ -194,7 +196,7 @@ impl Reader<'_> {
                 self.rest = rest;
                 Ok(taken)
             }
-            None => Err(Error::control("a message is shorter than it should be")),
+            None => Err(Error::control("a message is too short")),
         }
     }
 
@@ -253,7 +255,7 @@ mod tests {
             listeners: vec![descriptor(), descriptor()],
         });
         let Message::Start(start) = over_the_wire(sent) else {
-            panic!("another message");
+            panic!("unexpected message");
         };
         assert_eq!((start.place, start.slot, start.generation), (1, 9, 3));
         assert_eq!(start.addresses, ["tcp://127.0.0.1:80", "unix:///run/a"]);
@@ -277,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_that_are_no_messages_are_errors() {
+    fn malformed_packets_are_refused() {
         let text = |packet: &[u8]| Message::decode(packet, Vec::new()).unwrap_err().to_string();
         assert!(text(&[]).contains("shorter"));
         assert!(text(&[200]).contains("unknown kind"));

@@ -1,7 +1,7 @@
 //! Messages between a master and its workers.
 //!
-//! Between processes each [`Message`] is one packet of a Unix socket, with the descriptors that it carries. Worker threads take the
-//! same messages from a queue.
+//! Between processes, each [`Message`] is one packet on a Unix socket, with its descriptors as ancillary data. Worker threads
+//! receive the same messages from a queue.
 
 mod channel;
 mod inbox;

@@ -1,4 +1,4 @@
-//! Doing what the supervisor decides: starting workers, and noticing their end.
+//! Execution of the supervisor's actions: starting workers, and handling their exits.
 
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
@@ -26,7 +26,7 @@ fn received(unit: UnitId, message: Message) {
     with_master(|master| master.received(unit, message));
 }
 
-/// A worker thread has ended.
+/// Handles the end of a worker thread.
 fn thread_ended(unit: UnitId, code: i32) {
     with_master(|master| {
         let thread = match master
@@ -38,14 +38,14 @@ fn thread_ended(unit: UnitId, code: i32) {
             Some(Kind::Thread { thread, .. }) => thread.take(),
             _ => None,
         };
-        // It has said its last word already.
+        // The thread has already reported its exit code, so joining it does not block.
         drop(thread.map(std::thread::JoinHandle::join));
         master.ended(unit, End::Code(code));
     });
 }
 
 impl Master {
-    /// Does what the supervisor asks for, and arms its timer.
+    /// Executes the supervisor's actions, and sets its timer.
     pub(super) fn act(self: &Rc<Self>) {
         loop {
             let action = self.supervisor.borrow_mut().next_action();
@@ -73,7 +73,7 @@ impl Master {
         match action {
             Action::Start { place, generation } => self.start(place, generation),
             Action::Drain { unit, cause } => {
-                // Workers that serve are not to offer it connections, from now on.
+                // From now on, serving workers must not offer it connections.
                 self.memory.slot(unit).set_state(State::Draining);
                 self.send(unit, Message::Drain(cause));
             }
@@ -83,7 +83,7 @@ impl Master {
                 }
             }
             Action::Restarted { place } => {
-                // Until this program has taken over, the workers of the older one serve, and none of those is replaced.
+                // Until this program has taken over, the workers of the older one serve, and none of them is replaced.
                 let taking_over = self.predecessor.borrow().is_some()
                     && self.memory.master().load(Relaxed) != u64::from(std::process::id());
                 if !taking_over {
@@ -184,7 +184,7 @@ impl Master {
         };
         if let Err(error) = started {
             if let Some(running) = self.units.borrow_mut().get_mut(&unit) {
-                // It runs, but cannot be used. Its slot is freed when it has ended.
+                // The worker is running but cannot be used. Its slot is freed when it has ended.
                 running.kill();
             }
             self.memory.free(unit, own);
@@ -245,7 +245,7 @@ impl Master {
         Ok(())
     }
 
-    /// Connects a new worker with all that run: those of this master, and of one that it takes over from.
+    /// Connects a new worker with all running ones: those of this master, and of one that it takes over from.
     fn connect_with_others(&self, unit: UnitId) {
         let predecessor = self.predecessor.borrow().clone();
         for (other, _) in self.memory.owned_slots() {
@@ -311,12 +311,12 @@ impl Master {
                 });
                 self.supervisor.borrow_mut().replace(unit);
             }
-            _ => tracing::error!("{id} sent a message that is for a worker"),
+            _ => tracing::error!("{id} sent a message that only a master may send"),
         }
         self.act();
     }
 
-    /// Looks for workers that have ended.
+    /// Handles the exits of workers that have ended.
     pub(super) fn reap(self: &Rc<Self>) {
         let mut ended = Vec::new();
         for (unit, running) in self.units.borrow_mut().iter_mut() {
@@ -351,7 +351,7 @@ impl Master {
     }
 }
 
-/// Takes what a worker process sends.
+/// Handles the messages that a worker process sends.
 fn listen(channel: &Rc<RefCell<Channel>>, unit: UnitId) -> Result<(), Error> {
     let descriptor = Rc::new(channel.borrow().descriptor()?);
     let watched = Rc::clone(&descriptor);
@@ -375,7 +375,7 @@ fn listen(channel: &Rc<RefCell<Channel>>, unit: UnitId) -> Result<(), Error> {
 
 type PeerSockets = (OwnedFd, OwnedFd);
 
-/// Creates the sockets between two workers: for the bus, and for connections.
+/// Creates the socket pairs between two workers: for the bus, and for connections.
 fn peer_sockets() -> Result<[PeerSockets; 2], Error> {
     let pair = |kind| {
         rustix::net::socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)

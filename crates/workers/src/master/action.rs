@@ -1,16 +1,16 @@
-//! The decisions of the supervisor, and what they depend on.
+//! The actions that the supervisor requests, and the settings that they depend on.
 
 use std::time::Duration;
 
 use crate::control::DrainCause;
 
-/// Names a worker process or thread: the index of its slot.
+/// The identity of a worker process or thread: the index of its slot.
 pub(crate) type UnitId = usize;
 
-/// A thing for the master to do.
+/// An action for the master to execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Start a worker, and report that it has started or could not be.
+    /// Start a worker, and report whether that succeeded.
     Start { place: usize, generation: u64 },
     /// Drain a worker: it stops accepting and ends its connections.
     Drain { unit: UnitId, cause: DrainCause },
@@ -18,11 +18,11 @@ pub(crate) enum Action {
     Kill { unit: UnitId },
     /// A worker has died and is replaced.
     Restarted { place: usize },
-    /// A generation is complete and serves.
+    /// All workers of a generation are ready, and it is serving.
     Serving { generation: u64, first: bool },
     /// A reload begins.
     Reloading,
-    /// A reload was given up; the old generation serves on.
+    /// A reload was aborted; the old generation keeps serving.
     ReloadFailed { generation: u64, reason: String },
     /// No worker of the first generation could start.
     GiveUp { deaths: u32 },
@@ -30,7 +30,7 @@ pub(crate) enum Action {
     Ended { in_time: bool },
 }
 
-/// The times and limits that the decisions depend on.
+/// The timeouts and limits that the decisions depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy {
     pub(crate) places: usize,

@@ -1,8 +1,8 @@
-//! The wait before a worker that keeps dying is started again.
+//! The wait before a worker that dies repeatedly is started again.
 
 use std::time::Duration;
 
-/// Waits that double with each early death.
+/// A wait that doubles with each early death.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -19,14 +19,14 @@ impl Backoff {
         }
     }
 
-    /// Returns how long to wait now; the next wait is twice as long.
+    /// Returns the current wait; the next one is twice as long.
     pub(crate) fn wait(&mut self) -> Duration {
         let wait = self.next;
         self.next = wait.saturating_mul(2).min(self.longest);
         wait
     }
 
-    /// Begins with the first wait again: a worker has lived.
+    /// Returns to the first wait, because a worker has lived long enough.
     pub(crate) fn reset(&mut self) {
         self.next = self.first;
     }
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_the_longest_until_they_are_reset() {
+    fn waits_double_up_to_the_maximum_until_they_are_reset() {
         let ms = Duration::from_millis;
         let mut backoff = Backoff::new(ms(100), ms(350));
         let waits: Vec<Duration> = (0..4).map(|_| backoff.wait()).collect();

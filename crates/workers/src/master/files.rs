@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 
-/// Writes the process id. A reader sees the old file or the new one, never half of one.
+/// Writes the process id. A reader sees either the old file or the new one, never a partial one.
 pub(crate) fn write_pid(path: &Path) -> Result<(), Error> {
     let fail = |error| Error::io(&format!("writing {}", path.display()), error);
     let mut temporary = path.as_os_str().to_owned();
@@ -18,13 +18,13 @@ pub(crate) fn write_pid(path: &Path) -> Result<(), Error> {
     let written =
         writeln!(file, "{}", std::process::id()).and_then(|()| std::fs::rename(&temporary, path));
     written.map_err(|error| {
-        // What is left of it has no use.
+        // The incomplete temporary file is of no use.
         let _ = std::fs::remove_file(&temporary);
         fail(error)
     })
 }
 
-/// Removes the pid file if it is that of this process.
+/// Removes the pid file if it contains the id of this process.
 pub(crate) fn remove_pid(path: &Path) {
     let ours = std::fs::read_to_string(path)
         .is_ok_and(|text| text.trim().parse() == Ok(std::process::id()));
@@ -33,10 +33,11 @@ pub(crate) fn remove_pid(path: &Path) {
     }
 }
 
-/// Takes the lock that one instance of the program can hold. It is released when the file is closed.
+/// Locks a file that one instance of the program at a time can hold. The lock is released when the
+/// file is closed.
 ///
 /// # Errors
-/// [`Error::Locked`] when another instance holds it.
+/// [`Error::Locked`] if another instance holds the lock.
 pub(crate) fn lock(path: &Path) -> Result<File, Error> {
     let fail = |error| Error::io(&format!("locking {}", path.display()), error);
     let file = OpenOptions::new()

@@ -1,4 +1,4 @@
-//! Starting workers: the program anew as a process, or a thread.
+//! Starting workers: as a new process of the program, or as a thread.
 
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
@@ -20,10 +20,10 @@ use crate::error::Error;
 use crate::event::WorkerId;
 use crate::worker::{self, SetUp, ThreadContext, ThreadStart};
 
-/// The variable by which a program knows that it takes over from an older one.
+/// The environment variable that marks a program as the successor of an older one.
 pub(super) const SUCCESSOR_VARIABLE: &str = "UPTICK_UPGRADE";
 
-/// A worker that runs.
+/// A running worker.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) id: WorkerId,
@@ -47,7 +47,7 @@ impl Running {
     pub(crate) fn send(&self, message: Message) {
         match &self.kind {
             Kind::Process { channel, .. } => {
-                // If it has died, its end is about to be noticed.
+                // If the worker has died, its exit is handled soon.
                 let sent = channel.borrow_mut().send(message);
                 if let Err(error) = sent {
                     tracing::debug!("{}: {error}", self.id);
@@ -57,7 +57,7 @@ impl Running {
         }
     }
 
-    /// Ends the worker at once.
+    /// Kills the worker.
     pub(crate) fn kill(&mut self) {
         match &mut self.kind {
             Kind::Process { child, .. } => {
@@ -69,7 +69,7 @@ impl Running {
         }
     }
 
-    /// Returns what the system says that the worker does.
+    /// Returns the state of the worker, as reported by the system.
     pub(crate) fn describe_state(&self) -> String {
         let pid = match &self.kind {
             Kind::Process { child, .. } => child.id(),
@@ -87,10 +87,10 @@ impl Running {
     }
 }
 
-/// The program, as it was started.
+/// The program and its arguments, as it was started.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
-    /// Its file, found at the start: an upgrade executes what is there by then.
+    /// The path of the executable, determined at the start. An upgrade executes the file that is there by then.
     pub(crate) path: PathBuf,
     arguments: Vec<OsString>,
 }
@@ -117,7 +117,7 @@ impl Program {
         command
     }
 
-    /// Starts a worker process: the program that runs, also when its file has changed since.
+    /// Starts a worker process from the running executable, even if its file has changed since.
     pub(crate) fn worker(
         &self,
         place: usize,
@@ -143,7 +143,7 @@ impl Program {
         command.spawn()
     }
 
-    /// Starts the program anew, from its file.
+    /// Starts a new process of the program from its file.
     pub(crate) fn successor(&self, stdin: std::os::fd::OwnedFd) -> std::io::Result<Child> {
         let mut command = self.command(&self.path, stdin);
         command.env(SUCCESSOR_VARIABLE, "1");
@@ -160,8 +160,8 @@ impl Program {
     }
 }
 
-/// Returns the absolute path by which the program was started, if that leads to `file`. It may go through symbolic links, such as
-/// one to the current release, which lead elsewhere at an upgrade.
+/// Returns the absolute path by which the program was started, if it leads to `file`. The path may contain symbolic links, such
+/// as one to the current release, which may lead elsewhere at an upgrade.
 fn named_path(name: &OsStr, file: &Path) -> Option<PathBuf> {
     let identity = |path: &Path| {
         let metadata = std::fs::metadata(path).ok()?;
@@ -222,7 +222,7 @@ impl Threads {
         };
         let body = move || {
             let code = worker::run_thread(start, &context);
-            // The master joins the thread then.
+            // The master joins the thread in `ended`.
             let _ = master.post(move || ended(unit, code));
         };
         let thread = thread::Builder::new()
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_is_found_by_the_name_that_it_was_started_by() {
+    fn a_program_is_found_by_the_name_it_was_started_with() {
         let directory = std::env::temp_dir().join(format!("uptick-name-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let file = std::env::current_exe().unwrap();
@@ -251,7 +251,7 @@ mod tests {
         let other = named_path(directory.as_os_str(), &file);
         std::fs::remove_dir_all(&directory).unwrap();
         assert_eq!(found, Some(link));
-        assert_eq!(other, None, "it is another file");
+        assert_eq!(other, None, "it is a different file");
         assert_eq!(named_path(OsStr::new("no such program"), &file), None);
         assert_eq!(named_path(OsStr::new(""), &file), None);
     }

@@ -1,4 +1,4 @@
-//! The older program that this one takes over from in a binary upgrade.
+//! The older program from which this one takes over in a binary upgrade.
 
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::memory::Memory;
 use crate::tls;
 
-/// The state that an older program passed on.
+/// The state that the older program passed on.
 pub(super) struct Inheritance {
     pub(super) memory: Memory,
     pub(super) listeners: Vec<Listener>,
@@ -23,24 +23,24 @@ pub(super) struct Inheritance {
     pub(super) channel: Rc<RefCell<Channel>>,
 }
 
-/// Whether this process takes over from an older program.
+/// Returns whether this process takes over from an older program.
 fn is_successor() -> bool {
     std::env::var_os(SUCCESSOR_VARIABLE).is_some() && crate::worker::has_channel()
 }
 
-/// Takes over from the older program that has started this one, if one has.
+/// Takes over from the older program that started this one, if there is one.
 pub(super) fn take_over(places: usize) -> Result<Option<Inheritance>, Error> {
     if !is_successor() {
         return Ok(None);
     }
     let channel = Channel::new(crate::worker::take_standard_input()?)?;
     let Message::Start(start) = channel.wait()? else {
-        return Err(Error::control("the first message is not the start"));
+        return Err(Error::control("the first message is not `Start`"));
     };
     tls::install_ticket_keys(&start.ticket_keys)?;
     let memory = match Memory::open(start.memory) {
         Ok(memory) if memory.places() == places => memory,
-        // The new program has other workers: it counts anew.
+        // The new program has a different number of workers, so its counters start at 0.
         _ => Memory::create(places)
             .map_err(|error| Error::io("creating the shared memory", error))?,
     };
@@ -62,7 +62,7 @@ pub(super) fn take_over(places: usize) -> Result<Option<Inheritance>, Error> {
     }))
 }
 
-/// Notices when the older program has ended.
+/// Watches for the end of the older program.
 pub(super) fn listen(master: &Rc<Master>) -> Result<(), Error> {
     let Some(channel) = master.predecessor.borrow().clone() else {
         return Ok(());
@@ -90,17 +90,18 @@ pub(super) fn listen(master: &Rc<Master>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reports to the older program that this one serves.
+/// Reports to the older program that this one is serving.
 pub(super) fn report_ready(master: &Master) {
     if let Some(channel) = &*master.predecessor.borrow() {
         let sent = channel.borrow_mut().send(Message::Ready);
         if let Err(error) = sent {
-            tracing::warn!("the older program is gone: {error}");
+            tracing::warn!("notifying the older program failed: {error}");
         }
     }
 }
 
-/// Asks the older program to pass the sockets of a new worker on to one of its own, or to a still older program.
+/// Asks the older program to pass the sockets of a new worker on to one of its workers, or to an even older
+/// program.
 pub(super) fn forward(channel: &Rc<RefCell<Channel>>, owner: usize, peer: Message) {
     if let Message::Peer {
         slot,
@@ -116,7 +117,7 @@ pub(super) fn forward(channel: &Rc<RefCell<Channel>>, owner: usize, peer: Messag
         };
         let sent = channel.borrow_mut().send(message);
         if let Err(error) = sent {
-            tracing::debug!("the older program is gone: {error}");
+            tracing::debug!("forwarding a worker's sockets to the older program failed: {error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The master's loop: it does what the supervisor decides.
+//! The master's loop.
 
 use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -27,10 +27,10 @@ use crate::settings::Settings;
 use crate::status::Status;
 use crate::worker::SetUp;
 
-/// Runs a master until its service has ended. Its workers are threads that `setup` sets up, or processes if it is `None`.
+/// Runs a master until its service has ended. The workers are threads that `setup` sets up, or processes if it is `None`.
 ///
 /// # Errors
-/// If it could not start, or did not end in time.
+/// Returns an error if the master could not start, or did not end in time.
 pub(crate) fn run(settings: Settings, setup: Option<SetUp>) -> Result<(), Error> {
     let master = Master::new(settings, setup)?;
     state::install(Some(Rc::clone(&master)));
@@ -60,7 +60,7 @@ impl Master {
                 (memory, listeners::bind(&settings)?, 1, None)
             }
         };
-        // A new program takes the lock over when the old one has ended, which it is about to.
+        // A new program takes the lock over once the old one has ended, which happens soon.
         let lock = match (&settings.lock_file, &channel) {
             (Some(path), None) => Some(files::lock(path)?),
             _ => None,
@@ -116,7 +116,7 @@ impl Master {
         }
     }
 
-    /// Shows the state of the service to those who want to see it.
+    /// Starts the status callback and the status socket.
     fn show_status(self: &Rc<Self>) -> Result<(), Error> {
         if let Some((interval, observer)) = &self.settings.status {
             let show = {
@@ -127,7 +127,7 @@ impl Master {
             show();
             add_periodic_timer(*interval, move |_| show());
         }
-        // A program that takes over listens there when the older one has ended.
+        // A program that takes over listens there once the older one has ended.
         if let Some(uri) = &self.settings.status_socket
             && self.predecessor.borrow().is_none()
         {
@@ -150,13 +150,13 @@ impl Master {
         }
     }
 
-    /// Looks for workers whose loop gives no sign of life.
+    /// Kills workers whose loop has not responded for too long.
     fn check_signs(self: &Rc<Self>, period: Duration) {
         self.free_abandoned_slots();
         let now = Instant::now();
         let late = now.saturating_duration_since(self.last_check.replace(now));
         if late > period * 2 {
-            // This process was stopped, and so may the workers have been.
+            // This process was stopped, and the workers may have been stopped too.
             return;
         }
         let limit = u64::try_from(self.settings.worker.hang.as_millis()).unwrap_or(u64::MAX);
@@ -182,7 +182,7 @@ impl Master {
                     state: running.describe_state().into(),
                 });
             if let Some(event) = told {
-                // Once for each limit's time, should it be a thread that cannot be killed.
+                // Report a thread, which cannot be killed, once per timeout.
                 self.memory.slot(unit).set(Gauge::Beat, now);
                 self.tell(event);
             }
@@ -194,7 +194,7 @@ impl Master {
     }
 }
 
-/// Listens to the signals: INT and TERM stop, HUP reloads, USR1 reopens logs, USR2 upgrades.
+/// Registers the signal handlers: INT and TERM stop, HUP reloads, USR1 reopens logs, USR2 upgrades.
 fn listen_to_signals() -> Result<(), Error> {
     type Signal = (i32, fn(&Rc<Master>));
     let actions: [Signal; 6] = [
@@ -215,12 +215,12 @@ fn listen_to_signals() -> Result<(), Error> {
 }
 
 impl Master {
-    /// Ends the service; a second call cuts it off.
+    /// Stops the service; a second call kills the workers.
     fn stop(self: &Rc<Self>) {
         if !self.supervisor.borrow().is_ending() {
             self.notifier.stopping();
             self.tell(WorkerEvent::Stopping);
-            // Nobody is accepted any more: the workers stop, and the sockets of the master keep none alive.
+            // No further connections are accepted: the workers stop accepting, and the master closes its sockets.
             self.listeners.borrow_mut().clear();
             successor::abort(self);
         }

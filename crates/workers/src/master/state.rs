@@ -22,7 +22,7 @@ use crate::event::WorkerEvent;
 use crate::memory::Memory;
 use crate::settings::Settings;
 
-/// How the service ended.
+/// The result of the service.
 #[derive(Clone, Debug)]
 pub(super) enum Outcome {
     InTime,
@@ -30,7 +30,7 @@ pub(super) enum Outcome {
     GivenUp { deaths: u32 },
 }
 
-/// A master and what it owns.
+/// A master and its resources.
 pub(crate) struct Master {
     pub(super) settings: Settings,
     pub(super) program: Program,
@@ -42,7 +42,7 @@ pub(crate) struct Master {
     pub(super) timer: Cell<Option<Timer>>,
     pub(super) notifier: Notifier,
     pub(super) upgrade: RefCell<Option<Upgrade>>,
-    /// The way to the older program that this one takes over from.
+    /// The channel to the older program that this one takes over from.
     pub(super) predecessor: RefCell<Option<Rc<RefCell<Channel>>>>,
     pub(super) outcome: RefCell<Option<Outcome>>,
     pub(super) last_check: Cell<Instant>,
@@ -54,7 +54,7 @@ pub(crate) struct Master {
 pub(crate) struct Upgrade {
     pub(super) child: Child,
     pub(super) timer: Timer,
-    /// It serves.
+    /// Set once the new program is serving.
     pub(super) done: bool,
 }
 
@@ -62,7 +62,7 @@ thread_local! {
     static MASTER: RefCell<Option<Rc<Master>>> = const { RefCell::new(None) };
 }
 
-/// Makes this the master of the thread, or none.
+/// Sets or removes the master of the thread.
 pub(super) fn install(master: Option<Rc<Master>>) {
     MASTER.with_borrow_mut(|place| *place = master);
 }
@@ -99,7 +99,7 @@ impl Master {
         }
     }
 
-    /// Sends what the socket of a worker had no room for once it has.
+    /// Sends queued messages once the socket of a worker is writable.
     fn flush_later(&self, unit: UnitId) {
         let channel = match self.units.borrow().get(&unit).map(|running| &running.kind) {
             Some(Kind::Process { channel, .. }) if channel.borrow().is_blocked() => {

@@ -1,4 +1,4 @@
-//! The socket where the master shows the state of the service.
+//! The socket on which the master reports the state of the service.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::state::Master;
 use crate::error::Error;
 use crate::status::Status;
 
-/// Sends the state to each client of an address.
+/// Sends the state to each client that connects to an address.
 pub(super) fn listen(master: &Master, uri: &ListenUri) -> Result<(), Error> {
     let server = Server::bind(uri.clone())?;
     let memory = Arc::clone(&master.memory);

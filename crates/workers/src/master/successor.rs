@@ -1,6 +1,7 @@
-//! The new program of a binary upgrade: it is executed anew and takes the listening sockets over.
+//! The new program of a binary upgrade: it is executed from its file and takes over the listening
+//! sockets.
 //!
-//! The old master passes on what it has, and serves until the new one is ready. Then its workers drain.
+//! The old master passes on its state, and serves until the new one is ready. Then its workers drain.
 
 use std::cell::RefCell;
 use std::process::Child;
@@ -16,12 +17,13 @@ use crate::error::Error;
 use crate::event::{End, WorkerEvent};
 use crate::tls;
 
-/// Executes the program anew; nothing happens while a new one starts, or before this one serves.
+/// Executes the program again. Does nothing while another upgrade is in progress, or before this
+/// program is serving.
 pub(super) fn begin(master: &Rc<Master>) {
     let busy = master.upgrade.borrow().is_some() || !master.supervisor.borrow().is_serving();
     if busy {
         return master.tell(WorkerEvent::UpgradeFailed {
-            reason: "the service starts, reloads, or ends".into(),
+            reason: "the service is starting, reloading or stopping".into(),
         });
     }
     master.tell(WorkerEvent::Upgrading);
@@ -55,7 +57,7 @@ fn try_begin(master: &Rc<Master>) -> Result<Upgrade, Error> {
     let child = master
         .program
         .successor(theirs)
-        .map_err(|error| Error::io("executing the program anew", error))?;
+        .map_err(|error| Error::io("executing the program again", error))?;
     let channel = Rc::new(RefCell::new(channel));
     listen(&channel)?;
     let timer = add_timer(master.settings.start_timeout, || {
@@ -68,7 +70,7 @@ fn try_begin(master: &Rc<Master>) -> Result<Upgrade, Error> {
     })
 }
 
-/// Takes what the new program sends.
+/// Handles the messages of the new program.
 fn listen(channel: &Rc<RefCell<Channel>>) -> Result<(), Error> {
     let descriptor = Rc::new(channel.borrow().descriptor()?);
     let watched = Rc::clone(&descriptor);
@@ -96,7 +98,7 @@ fn listen(channel: &Rc<RefCell<Channel>>) -> Result<(), Error> {
                     }
                 }),
                 Ok(Some(_)) => {
-                    tracing::error!("the new program sent a message that is for a worker")
+                    tracing::error!("the new program sent a message that only a master may send")
                 }
                 Ok(None) => return,
                 Err(Error::PeerGone) => {
@@ -110,7 +112,7 @@ fn listen(channel: &Rc<RefCell<Channel>>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The new program serves: this one drains its workers and ends.
+/// Drains the workers and ends this program, because the new one is serving.
 fn done(master: &Rc<Master>) {
     let pid = match &mut *master.upgrade.borrow_mut() {
         Some(upgrade) if !upgrade.done => {
@@ -135,7 +137,7 @@ fn done(master: &Rc<Master>) {
     master.act();
 }
 
-/// Looks whether the new program has ended before it served.
+/// Aborts the upgrade if the new program has ended before it was serving.
 pub(super) fn reap(master: &Rc<Master>) {
     let ended = match &mut *master.upgrade.borrow_mut() {
         Some(upgrade) if !upgrade.done => upgrade.child.try_wait().ok().flatten(),
@@ -161,16 +163,16 @@ fn fail(master: &Rc<Master>, reason: &str) {
     });
 }
 
-/// Aborts the upgrade because the service ends.
+/// Aborts the upgrade because the service is stopping.
 pub(super) fn abort(master: &Rc<Master>) {
     let starting = matches!(&*master.upgrade.borrow(), Some(upgrade) if !upgrade.done);
     if starting {
-        fail(master, "the service ends");
+        fail(master, "the service is stopping");
     }
 }
 
 fn end(child: &mut Child) {
-    // It may have ended by itself.
+    // The process may have ended already.
     let _ = child.kill();
     if let Err(error) = child.wait() {
         tracing::warn!("waiting for the new program failed: {error}");

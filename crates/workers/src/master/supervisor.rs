@@ -1,7 +1,7 @@
-//! The decisions of a master: which worker starts, drains or is killed, and when.
+//! The decisions of a master: which worker is started, drained or killed, and when.
 //!
-//! A state machine without processes, clocks or sockets. Events go in with the time at which they happened, [`Action`]s come out;
-//! [`next_deadline`](Supervisor::next_deadline) says when [`tick`](Supervisor::tick) is due.
+//! A state machine without processes, clocks or sockets. It takes events with the time at which they happened, and produces
+//! [`Action`]s. [`next_deadline`](Supervisor::next_deadline) returns when [`tick`](Supervisor::tick) must be called.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -10,16 +10,16 @@ use super::action::{Action, Policy, UnitId};
 use super::backoff::Backoff;
 use crate::control::DrainCause;
 
-/// A worker that lives longer than this after it was ready is started again at once.
+/// A worker that dies later than this after it was ready is replaced at once.
 const LONG_ENOUGH: Duration = Duration::from_secs(1);
 
-/// The time after the deadline for workers to exit once they have cut their connections.
+/// The time after the deadline in which workers exit after closing their connections.
 const KILL_GRACE: Duration = Duration::from_millis(400);
 
-/// How long the end of killed workers is awaited before the master ends without them: a thread that is blocked cannot be killed.
+/// The time the master waits for killed workers to exit: a blocked thread cannot be killed.
 const ABANDON_GRACE: Duration = Duration::from_millis(300);
 
-/// The wait before a start that found too many workers is tried again.
+/// The wait before a start is retried after all slots were in use.
 const ROOM_RETRY: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,7 +33,7 @@ enum State {
     Draining {
         deadline: Instant,
     },
-    /// Killed for good; its end is awaited.
+    /// Killed on purpose; its exit is awaited.
     Killed,
 }
 
@@ -42,9 +42,9 @@ struct Unit {
     place: usize,
     generation: u64,
     state: State,
-    /// A successor is asked for: this worker drains when that one is ready.
+    /// Set once a successor is requested: this worker drains when the successor is ready.
     retiring: bool,
-    /// It did not respond, or did not become ready, and was killed for that.
+    /// Set if the worker was killed because it hung or did not become ready.
     failed: bool,
 }
 
@@ -56,15 +56,15 @@ struct Place {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
-    /// The first generation starts.
+    /// The first generation is starting.
     Starting,
     Serving,
-    /// The next generation starts while this one serves.
+    /// The next generation is starting while this one serves.
     Reloading {
         next: u64,
     },
     Ending {
-        /// When all workers are killed or, once they are, when the master ends without them.
+        /// Time at which all workers are killed or, after that, at which the master ends without them.
         deadline: Instant,
         killed: bool,
         cause: DrainCause,
@@ -81,7 +81,7 @@ pub(crate) struct Supervisor {
     generation: u64,
     units: BTreeMap<UnitId, Unit>,
     places: Vec<Place>,
-    /// Starts that wait until there is room, with their places and generations.
+    /// Starts that wait for a free slot, with their places and generations.
     delayed: Vec<(Instant, usize, u64)>,
     early_deaths: u32,
     reload_wanted: bool,
@@ -89,7 +89,7 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Creates the state of a master whose first generation has a number, and asks for its workers.
+    /// Creates the state of a master whose first generation has the given number, and requests its workers.
     pub(crate) fn new(policy: Policy, generation: u64) -> Self {
         let place = Place {
             backoff: Backoff::new(policy.backoff_min, policy.backoff_max),
@@ -111,12 +111,12 @@ impl Supervisor {
         }
     }
 
-    /// Returns the next thing to do.
+    /// Returns the next action.
     pub(crate) fn next_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
-    /// The generation that serves, or starts as the first.
+    /// Returns the generation that is serving, or is starting as the first one.
     pub(crate) fn generation(&self) -> u64 {
         self.generation
     }
@@ -129,7 +129,7 @@ impl Supervisor {
         matches!(self.phase, Phase::Ending { .. } | Phase::Over)
     }
 
-    /// Whether a worker is expected to end.
+    /// Returns whether a worker is expected to exit.
     pub(crate) fn is_draining(&self, unit: UnitId) -> bool {
         let state = self.units.get(&unit).map(|unit| unit.state);
         matches!(state, Some(State::Draining { .. } | State::Killed))
@@ -152,7 +152,7 @@ impl Supervisor {
         }
     }
 
-    /// A worker could not be started at all.
+    /// Handles the failure to start a worker.
     pub(crate) fn start_failed(
         &mut self,
         place: usize,
@@ -167,14 +167,14 @@ impl Supervisor {
         }
     }
 
-    /// A worker cannot be started yet, because too many others have not ended.
+    /// Delays the start of a worker, because too many others have not ended.
     pub(crate) fn no_room(&mut self, place: usize, generation: u64, now: Instant) {
         if !self.is_ending() {
             self.delayed.push((now + ROOM_RETRY, place, generation));
         }
     }
 
-    /// A worker serves.
+    /// Handles a worker that is ready.
     pub(crate) fn ready(&mut self, id: UnitId, now: Instant) {
         let Some(unit) = self.units.get_mut(&id) else {
             return;
@@ -205,7 +205,7 @@ impl Supervisor {
         self.drain_retiring(unit.place, unit.generation, id, now);
     }
 
-    /// A worker asks for a successor: it has reached one of its limits, or was asked to end.
+    /// Starts a successor of a worker that has reached one of its limits, or was asked to end.
     pub(crate) fn replace(&mut self, id: UnitId) {
         let Some(unit) = self.units.get_mut(&id) else {
             return;
@@ -221,7 +221,7 @@ impl Supervisor {
         }
     }
 
-    /// A worker has given no sign of life for too long.
+    /// Kills a worker that has not responded for too long.
     pub(crate) fn hangs(&mut self, id: UnitId) {
         if let Some(unit) = self.units.get_mut(&id) {
             unit.failed = true;
@@ -229,7 +229,7 @@ impl Supervisor {
         self.kill(id);
     }
 
-    /// A worker has ended. `cut`: it had to close connections at its deadline.
+    /// Handles the exit of a worker. `cut` is set if it closed connections at its deadline.
     pub(crate) fn ended(&mut self, id: UnitId, cut: bool, now: Instant) {
         let Some(unit) = self.units.remove(&id) else {
             return;
@@ -276,13 +276,13 @@ impl Supervisor {
         }
     }
 
-    /// Starts a new generation that takes over when it is complete. During a reload it asks for one more after it.
+    /// Starts a new generation that takes over when it is complete. During a reload, one further reload follows it.
     pub(crate) fn reload(&mut self) {
         self.reload_wanted |= !self.is_ending();
         self.reload_if_wanted();
     }
 
-    /// Ends the service: all workers drain. A second call kills them.
+    /// Stops the service: all workers drain. A second call kills them.
     pub(crate) fn stop(&mut self, cause: DrainCause, now: Instant) {
         if self.is_ending() {
             self.kill_all(now);
@@ -311,7 +311,7 @@ impl Supervisor {
         self.end_if_empty();
     }
 
-    /// Does what has become due.
+    /// Performs everything that is due.
     pub(crate) fn tick(&mut self, now: Instant) {
         if let Phase::Ending {
             deadline, killed, ..
@@ -343,7 +343,7 @@ impl Supervisor {
             .extend(due.map(|(_, place, generation)| Action::Start { place, generation }));
     }
 
-    /// Returns when [`tick`](Supervisor::tick) is due.
+    /// Returns the time at which [`tick`](Supervisor::tick) must be called.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let units = self.units.values().filter_map(|unit| match unit.state {
             State::Starting { deadline } | State::Draining { deadline } => Some(deadline),
@@ -374,11 +374,11 @@ impl Supervisor {
         })
     }
 
-    /// Whether another worker has the place of one, or is about to.
+    /// Returns whether another worker has the place of `unit`, or is about to be started there.
     fn has_successor(&self, unit: &Unit) -> bool {
         let started = self.units.values().any(|other| {
             let lives = matches!(other.state, State::Starting { .. } | State::Ready { .. });
-            // One that waits for a successor itself is none.
+            // A worker that waits for a successor itself does not count.
             lives
                 && !other.retiring
                 && other.place == unit.place
@@ -438,7 +438,7 @@ impl Supervisor {
         }
     }
 
-    /// The next generation is complete: it serves, and the old one drains.
+    /// Switches to the next generation, which is complete: it serves, and the old one drains.
     fn switch(&mut self, next: u64, now: Instant) {
         self.generation = next;
         self.phase = Phase::Serving;
@@ -506,12 +506,12 @@ impl Supervisor {
         }
     }
 
-    /// Ends a worker that is not needed any more; that is no failure. It may have accepted connections already.
+    /// Ends a worker that is no longer needed, which is no failure. It drains, because it may have accepted connections already.
     fn discard(&mut self, id: UnitId, cause: DrainCause, now: Instant) {
         let Some(unit) = self.units.get_mut(&id) else {
             return;
         };
-        // Its end counts as in time.
+        // A worker of generation 0 always counts as ended in time.
         unit.generation = 0;
         if matches!(unit.state, State::Starting { .. } | State::Ready { .. }) {
             self.drain(id, cause, now);
@@ -555,7 +555,7 @@ impl Supervisor {
             && self.units.is_empty()
         {
             self.phase = Phase::Over;
-            // After an upgrade the new program serves, whatever this one had to cut.
+            // After an upgrade the new program is serving, so connections closed by this one do not count.
             let in_time = in_time || cause == DrainCause::Restart;
             self.actions.push_back(Action::Ended { in_time });
         }

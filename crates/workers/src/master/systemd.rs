@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
-/// The variables that are for the master alone.
+/// The environment variables that are for the master only.
 pub(crate) const VARIABLES: [&str; 7] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
@@ -21,7 +21,7 @@ pub(crate) const VARIABLES: [&str; 7] = [
     "LISTEN_PIDFDID",
 ];
 
-/// The service manager, if there is one.
+/// The connection to the service manager, if there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Notifier {
     socket: Option<UnixDatagram>,
@@ -29,7 +29,7 @@ pub(crate) struct Notifier {
 }
 
 impl Notifier {
-    /// Finds the service manager by the variables of this process.
+    /// Connects to the service manager that the environment variables of this process name.
     pub(crate) fn from_env() -> Self {
         let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
             return Notifier::default();
@@ -50,9 +50,9 @@ impl Notifier {
         }
     }
 
-    /// Returns how often [`alive`](Notifier::alive) is to be called.
+    /// Returns the interval at which [`alive`](Notifier::alive) must be called.
     pub(crate) fn period(&self) -> Option<Duration> {
-        // Half of the time is what the manual recommends; a little less allows for a late timer.
+        // The manual recommends half of the time; slightly less allows for a late timer.
         self.watchdog.map(|time| time * 2 / 5)
     }
 
@@ -90,7 +90,7 @@ impl Notifier {
         if let Some(socket) = &self.socket
             && let Err(error) = socket.send(state.as_bytes())
         {
-            tracing::warn!("telling the service manager {state:?} failed: {error}");
+            tracing::warn!("notifying the service manager of {state:?} failed: {error}");
         }
     }
 }

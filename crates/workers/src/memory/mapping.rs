@@ -1,4 +1,4 @@
-//! Memory that processes share.
+//! Memory shared between processes.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,7 +9,7 @@ use rustix::mm::{MapFlags, ProtFlags};
 
 /// 64-bit words in memory that several processes map.
 ///
-/// The mapping stays until the process ends, so that the words can be named from everywhere.
+/// The mapping lives until the process ends, so the words are `'static`.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     words: &'static [AtomicU64],
@@ -17,7 +17,7 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// Creates memory of `count` words, all zero.
+    /// Creates shared memory of `count` words, all zero.
     pub(crate) fn create(count: usize) -> io::Result<Mapping> {
         let file = rustix::fs::memfd_create(
             "uptick-workers",
@@ -32,7 +32,7 @@ impl Mapping {
     /// Maps memory that another process created.
     ///
     /// # Errors
-    /// `EINVAL` if it is not memory whose size is fixed.
+    /// `EINVAL` if it is not memory of a fixed size.
     pub(crate) fn open(file: OwnedFd) -> io::Result<Mapping> {
         let seals = rustix::fs::fcntl_get_seals(&file)?;
         if !seals.contains(SealFlags::SHRINK | SealFlags::SEAL) {
@@ -77,8 +77,8 @@ fn map(file: BorrowedFd<'_>, count: usize) -> io::Result<&'static [AtomicU64]> {
         )
     }?;
     // SAFETY: the mapping has `count` words, is aligned to a page, readable, writable and never unmapped. Its file is sealed
-    // against shrinking, so that every word stays backed. Any 8 bytes are a valid `AtomicU64`; what other processes do with the
-    // words at the same time is atomic as well.
+    // against shrinking, so every word stays backed. Any 8 bytes are a valid `AtomicU64`; concurrent accesses by other
+    // processes are atomic as well.
     Ok(unsafe { std::slice::from_raw_parts(start.cast::<AtomicU64>(), count) })
 }
 

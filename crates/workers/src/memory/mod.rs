@@ -1,7 +1,7 @@
 //! Counters and gauges of all workers, in shared memory.
 //!
-//! A *place* is a worker's number, which its replacements keep; what was counted there never goes down. A *slot* belongs to one
-//! worker process or thread for its life. The master assigns the slots; only their owner writes to them, but for the flags of
+//! A *place* is a worker's number, which its replacements keep; its counters never decrease. A *slot* belongs to one worker
+//! process or thread for its lifetime. The master assigns the slots. Only their owner writes to them, except for the flags of
 //! offered connections.
 
 mod mapping;
@@ -18,26 +18,26 @@ use std::time::Duration;
 use mapping::Mapping;
 use uptick_event_loop::Histogram;
 
-/// Changes with the layout: a new program does not use the memory of an old one that has another.
+/// The layout version. A new program does not use the memory of an old one with a different layout.
 const LAYOUT: u64 = 0x7570_7469_636b_0001;
 
 const HEADER: usize = 8;
 const PLACE: usize = 80;
 const SLOT: usize = 96;
 
-/// The owner of a slot that a master is about to assign or to free.
+/// The owner of a slot while a master assigns or frees it.
 const CHANGING: u64 = u64::MAX;
 
-/// The most workers.
+/// The maximum number of workers.
 pub(crate) const MOST_PLACES: usize = 1024;
 
-/// The most connections that a worker has offered to others at the same time.
+/// The maximum number of connections that a worker has offered to others at the same time.
 pub(crate) const OFFERS: usize = 64;
 
-/// The counts of a [`Histogram`], and its sum in nanoseconds.
+/// The number of words of a [`Histogram`]: its buckets, and its sum in nanoseconds.
 const HISTOGRAM: usize = 17;
 
-/// Counters of a place.
+/// The counters of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(crate) enum Counter {
@@ -67,21 +67,21 @@ pub(crate) enum Times {
     Pings,
 }
 
-/// The words of a slot.
+/// The gauges of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(crate) enum Gauge {
-    /// 0 where the slot is free.
+    /// The process id of the owner; 0 if the slot is free.
     Pid,
     Place,
     Generation,
     State,
-    /// When the loop gave a sign of life, in milliseconds of the system's monotonic clock.
+    /// Time of the last heartbeat, in milliseconds of the system's monotonic clock.
     Beat,
     Connections,
     WebSockets,
     Requests,
-    /// The first of the flags of offered connections.
+    /// The first word of the flags of offered connections.
     Offers,
 }
 
@@ -103,7 +103,7 @@ impl State {
     }
 }
 
-/// The shared memory of a master and its workers.
+/// The memory shared by a master and its workers.
 pub(crate) struct Memory {
     mapping: Mapping,
     places: usize,
@@ -111,7 +111,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Creates memory for a number of places.
+    /// Creates memory for `places` places.
     pub(crate) fn create(places: usize) -> io::Result<Memory> {
         let slots = places * 8 + 8;
         let mapping = Mapping::create(HEADER + places * PLACE + slots * SLOT)?;
@@ -129,7 +129,7 @@ impl Memory {
     /// Maps the memory that another process created.
     ///
     /// # Errors
-    /// `EINVAL` if it has another layout: it is that of another version.
+    /// `EINVAL` if it has a different layout, because it belongs to another version.
     pub(crate) fn open(file: OwnedFd) -> io::Result<Memory> {
         let mapping = Mapping::open(file)?;
         let words = mapping.words();
@@ -152,12 +152,12 @@ impl Memory {
         self.mapping.file()
     }
 
-    /// The generation that serves.
+    /// Returns the number of the serving generation.
     pub(crate) fn generation(&self) -> &'static AtomicU64 {
         &self.mapping.words()[3]
     }
 
-    /// The process id of the master.
+    /// Returns the process id of the master.
     pub(crate) fn master(&self) -> &'static AtomicU64 {
         &self.mapping.words()[4]
     }
@@ -166,7 +166,7 @@ impl Memory {
         self.places
     }
 
-    /// Returns the counters of a place, which are counted from 0.
+    /// Returns the counters of a place; places are counted from 0.
     pub(crate) fn place(&self, index: usize) -> Place {
         let start = HEADER + index.min(self.places.saturating_sub(1)) * PLACE;
         Place(&self.mapping.words()[start..start + PLACE])
@@ -184,8 +184,8 @@ impl Memory {
             .filter(|(_, slot)| !matches!(slot.get(Gauge::Pid), 0 | CHANGING))
     }
 
-    /// Assigns a free slot to a worker that is about to start; `None` if there is none. It is called by masters alone, of which
-    /// there are several during an upgrade.
+    /// Assigns a free slot to a worker that is about to start; returns `None` if there is none. Only masters call it; during an
+    /// upgrade there are several masters.
     pub(crate) fn assign(&self, place: usize, generation: u64, owner: u32) -> Option<usize> {
         let index = (0..self.slots).find(|index| self.slot(*index).change_owner(0, CHANGING))?;
         let slot = self.slot(index);
@@ -197,7 +197,7 @@ impl Memory {
         Some(index)
     }
 
-    /// Frees the slot of a worker that has ended, unless it is another's by now.
+    /// Frees the slot of a worker that has ended, unless it has another owner by now.
     pub(crate) fn free(&self, index: usize, owner: u32) {
         let slot = self.slot(index);
         if slot.change_owner(u64::from(owner), CHANGING) {
@@ -236,7 +236,7 @@ impl Place {
         &self.0[start..start + HISTOGRAM]
     }
 
-    /// Adds what a histogram has counted since it was `last`.
+    /// Adds the counts of a histogram since `last`.
     pub(crate) fn add_times(self, times: Times, now: &Histogram, last: &Histogram) {
         let words = self.times(times);
         for ((word, now), last) in words.iter().zip(now.counts()).zip(last.counts()) {
@@ -248,7 +248,7 @@ impl Place {
         words[HISTOGRAM - 1].fetch_add(u64::try_from(sum).unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// Returns a histogram of all workers that had the place.
+    /// Returns the histogram of all workers that had the place.
     pub(crate) fn histogram(self, times: Times) -> Histogram {
         let words: [u64; HISTOGRAM] = {
             let words = self.times(times);
@@ -283,7 +283,7 @@ impl Slot {
         }
     }
 
-    /// Returns the word of a gauge that changes often.
+    /// Returns the word of a frequently changed gauge.
     pub(crate) fn word(self, gauge: Gauge) -> &'static AtomicU64 {
         &self.0[gauge as usize]
     }
@@ -330,7 +330,7 @@ mod tests {
         assert_ne!(first, second);
         assert_eq!(memory.owned_slots().count(), 2);
         memory.free(first, 4712);
-        assert_eq!(memory.owned_slots().count(), 2, "it is not theirs");
+        assert_eq!(memory.owned_slots().count(), 2, "the slot has another owner");
         memory.free(first, 4711);
         assert_eq!(memory.assign(0, 2, 4712), Some(first));
         assert_eq!(memory.slot(first).get(Gauge::Generation), 2);
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_histogram_has_counted_since_is_added() {
+    fn the_difference_of_two_histograms_is_added() {
         let memory = Memory::create(1).unwrap();
         let place = memory.place(0);
         let mut times = Histogram::new();

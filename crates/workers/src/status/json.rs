@@ -1,12 +1,12 @@
-//! The state as JSON.
+//! The status as JSON.
 
 use std::fmt::Write;
 
 use super::Status;
 
 impl Status {
-    /// Returns the state as JSON without spaces: `generation`, `master`, and `workers` with `worker`, `pid`, `generation`, `state`
-    /// (`ready` or `draining`), `connections`, `requests`, `websockets` and `restarts`.
+    /// Returns the status as JSON without spaces: `generation`, `master`, and `workers` with `worker`, `pid`, `generation`,
+    /// `state` (`ready` or `draining`), `connections`, `requests`, `websockets` and `restarts`.
     pub fn to_json(&self) -> String {
         encode(self)
     }

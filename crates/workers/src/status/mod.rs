@@ -1,4 +1,4 @@
-//! The state of a service: its workers and what they have counted.
+//! The status of a service: its workers and their counters.
 
 mod json;
 mod prometheus;
@@ -9,7 +9,7 @@ use uptick_event_loop::Histogram;
 
 use crate::memory::{Counter, Gauge, Memory, Slot, State, Times};
 
-/// The state of a service, as all its workers see it.
+/// The status of a service and all its workers.
 ///
 /// # Examples
 /// ```no_run
@@ -26,17 +26,18 @@ use crate::memory::{Counter, Gauge, Memory, Slot, State, Times};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Status {
-    /// The generation that serves.
+    /// The generation that is serving.
     pub generation: u64,
     /// The process id of the master.
     pub master: u64,
-    /// The workers that live and are set up, those that drain included, by number and generation.
+    /// The workers that are running and set up, including draining ones, sorted by number and
+    /// generation.
     pub workers: Vec<WorkerStatus>,
-    /// The counts of each number since the service began, over all workers that had it.
+    /// The totals of each worker number since the service started, over all workers that had it.
     pub totals: Vec<Totals>,
 }
 
-/// The state of one worker.
+/// The status of one worker.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct WorkerStatus {
@@ -46,52 +47,52 @@ pub struct WorkerStatus {
     pub pid: u64,
     /// The generation.
     pub generation: u64,
-    /// Whether it accepts no more.
+    /// `true` if the worker accepts no more connections.
     pub draining: bool,
-    /// Connections that are open.
+    /// The number of open connections.
     pub connections: u64,
-    /// Requests that it has answered.
+    /// The number of requests that the worker has answered.
     pub requests: u64,
-    /// WebSockets that are open.
+    /// The number of open WebSockets.
     pub websockets: u64,
 }
 
-/// The counts of one number, which replacements continue.
+/// The totals of one worker number, which replacements continue.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Totals {
-    /// The number, counted from 1.
+    /// The worker number, counted from 1.
     pub number: usize,
-    /// Replacements after a death or a hang.
+    /// The number of replacements after a death or a hang.
     pub restarts: u64,
-    /// Connections that were accepted.
+    /// The number of accepted connections.
     pub accepted: u64,
-    /// Responses with a status of 200 to 299, 300 to 399, 400 to 499, 500 to 599.
+    /// The number of responses with a status of 200 to 299, 300 to 399, 400 to 499, 500 to 599.
     pub responses: [u64; 4],
-    /// Connections that are open.
+    /// The number of open connections.
     pub connections: u64,
-    /// WebSockets that are open.
+    /// The number of open WebSockets.
     pub websockets: u64,
-    /// Messages published on the bus.
+    /// The number of messages published on the bus.
     pub bus_published: u64,
-    /// Messages that came from other workers.
+    /// The number of messages received from other workers.
     pub bus_received: u64,
-    /// Messages for workers that did not read.
+    /// The number of messages dropped because a worker did not read.
     pub bus_dropped: u64,
-    /// TLS handshakes that succeeded, those that resumed a session included.
+    /// The number of successful TLS handshakes, including resumed ones.
     pub handshakes: u64,
-    /// TLS handshakes that resumed a session.
+    /// The number of TLS handshakes that resumed a session.
     pub resumptions: u64,
-    /// TLS handshakes that failed, took too long, or were refused.
+    /// The number of TLS handshakes that failed, timed out, or were refused.
     pub handshake_failures: u64,
-    /// Messages that WebSockets dropped because their peers did not read.
+    /// The number of messages that WebSockets dropped because their peers did not read.
     pub messages_dropped: u64,
-    /// For how long callbacks kept the loop busy, so that other events had to wait.
+    /// Times for which callbacks kept the loop busy, so that other events had to wait.
     pub loop_lag: Histogram,
-    /// How long handlers took until their responses began, where that is measured
+    /// Times from the call of a handler until its response began, where that is measured
     /// ([`HttpServer::measure_handlers`](uptick_http::HttpServer::measure_handlers)).
     pub handler_time: Histogram,
-    /// Times from the automatic pings of WebSockets to their pongs.
+    /// Times from the automatic pings of WebSockets to the pongs.
     pub ping_time: Histogram,
 }
 

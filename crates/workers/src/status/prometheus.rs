@@ -1,4 +1,4 @@
-//! The totals in the text format of Prometheus.
+//! The totals in the Prometheus text format.
 
 use std::fmt::{Display, Write};
 
@@ -10,7 +10,7 @@ const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
 type Value = fn(&Totals) -> u64;
 
-/// Name, kind, help, and where the value is.
+/// The counter and gauge families: name, kind, help, and the function that returns the value.
 const FAMILIES: [(&str, &str, &str, Value); 11] = [
     (
         "uptick_connections_accepted_total",
@@ -45,7 +45,7 @@ const FAMILIES: [(&str, &str, &str, Value); 11] = [
     (
         "uptick_tls_handshake_failures_total",
         "counter",
-        "TLS handshakes that failed, took too long, or were refused.",
+        "TLS handshakes that failed, timed out, or were refused.",
         |totals| totals.handshake_failures,
     ),
     (
@@ -63,7 +63,7 @@ const FAMILIES: [(&str, &str, &str, Value); 11] = [
     (
         "uptick_bus_dropped_total",
         "counter",
-        "Messages for workers that did not read.",
+        "Messages dropped because a worker did not read.",
         |totals| totals.bus_dropped,
     ),
     (
@@ -82,16 +82,16 @@ const FAMILIES: [(&str, &str, &str, Value); 11] = [
 
 type Times = fn(&Totals) -> &Histogram;
 
-/// Name, help, and where the times are.
+/// The histogram families: name, help, and the function that returns the histogram.
 const HISTOGRAMS: [(&str, &str, Times); 3] = [
     (
         "uptick_loop_lag_seconds",
-        "For how long callbacks kept the event loop busy.",
+        "Times for which callbacks kept the event loop busy.",
         |totals| &totals.loop_lag,
     ),
     (
         "uptick_handler_seconds",
-        "How long handlers took until their responses began.",
+        "Times from the call of a handler until its response began.",
         |totals| &totals.handler_time,
     ),
     (
@@ -102,7 +102,7 @@ const HISTOGRAMS: [(&str, &str, Times); 3] = [
 ];
 
 impl Status {
-    /// Returns the totals in the text format of Prometheus, version 0.0.4.
+    /// Returns the totals in the Prometheus text format, version 0.0.4.
     pub fn to_prometheus(&self) -> String {
         encode(self)
     }
@@ -130,7 +130,7 @@ fn encode(status: &Status) -> String {
         }
     }
     let name = "uptick_generation";
-    text.family(name, "gauge", "The generation that serves.");
+    text.family(name, "gauge", "The generation that is serving.");
     let _ = writeln!(text.0, "{name} {}", status.generation);
     text.0
 }
@@ -179,7 +179,7 @@ mod tests {
                 family = rest.split(' ').next().unwrap();
             } else if !line.starts_with("# HELP ") {
                 let name = line.split(['{', ' ']).next().unwrap();
-                assert!(name.starts_with(family), "{line} is not of {family}");
+                assert!(name.starts_with(family), "{line} does not belong to {family}");
                 line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
             }
         }

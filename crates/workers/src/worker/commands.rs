@@ -12,7 +12,7 @@ use super::{drain, peers};
 use crate::control::{Channel, DrainCause, Message};
 use crate::error::Error;
 
-/// Starts to receive the messages of the master. When the master has ended, the worker drains.
+/// Starts receiving the messages of the master. When the master has ended, the worker drains.
 pub(super) fn listen(channel: &Rc<RefCell<Channel>>) -> Result<(), Error> {
     let descriptor = Rc::new(channel.borrow().descriptor()?);
     let watched = Rc::clone(&descriptor);
@@ -34,7 +34,7 @@ pub(super) fn listen(channel: &Rc<RefCell<Channel>>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Handles a message of the master.
+/// Handles a message from the master.
 pub(crate) fn handle(message: Message) {
     match message {
         Message::Drain(cause) => drain::begin(cause),
@@ -53,7 +53,7 @@ pub(crate) fn handle(message: Message) {
             }
         }
         Message::Start(_) | Message::Ready | Message::Replace { .. } | Message::Forward { .. } => {
-            tracing::error!("a worker got a message that is for a master");
+            tracing::error!("a worker received a message that only a worker may send");
         }
     }
 }

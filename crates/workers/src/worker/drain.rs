@@ -15,10 +15,10 @@ use crate::bus::Bus;
 use crate::control::DrainCause;
 use crate::memory::State;
 
-/// How long the last messages on the bus may take to leave.
+/// The time in which the last messages on the bus are sent.
 const LAST_WORDS: Duration = Duration::from_millis(10);
 
-/// Begins to drain; nothing happens when the worker drains already.
+/// Starts draining; does nothing if the worker is draining already.
 pub(crate) fn begin(cause: DrainCause) {
     let Some(runtime) = with_runtime(Rc::clone) else {
         return;
@@ -33,7 +33,7 @@ pub(crate) fn begin(cause: DrainCause) {
         deadline: runtime.settings.drain,
         window: runtime.settings.window,
     };
-    // The socket listens for as long as somebody has a descriptor of it.
+    // The socket listens until all its descriptors are closed.
     runtime.sockets.borrow_mut().clear();
     emit(&runtime.worker(), Worker::DRAIN, drain);
     let options = ShutdownOptions::new()
@@ -44,7 +44,7 @@ pub(crate) fn begin(cause: DrainCause) {
         .into_iter()
         .map(|server| server.shutdown_with(options));
     let http = join_all(http.collect::<Vec<_>>());
-    // Those that serve HTTP are closed by now.
+    // Servers that serve HTTP are closed by now.
     let servers = runtime
         .sharing
         .servers()
@@ -61,7 +61,7 @@ pub(crate) fn begin(cause: DrainCause) {
 
 fn end(runtime: &Rc<Runtime>, cut: usize) {
     if cut > 0 {
-        tracing::warn!("{cut} connections were cut at the deadline");
+        tracing::warn!("{cut} connections were still open at the deadline and were closed");
         runtime.cut.set(true);
     }
     heart::publish();

@@ -1,4 +1,4 @@
-//! The end of a worker process whose master has died while its loop is blocked.
+//! A guard thread that ends a worker process whose master has died while its loop is blocked.
 
 use std::os::fd::OwnedFd;
 use std::thread;
@@ -10,21 +10,21 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use crate::error::Error;
 
-/// The time beyond the deadline that is left to a loop that ends by itself.
+/// The time after the deadline in which the loop can still end the process.
 const GRACE: Duration = Duration::from_millis(600);
 
 const STACK_SIZE: usize = 64 * 1024;
 
 /// Starts a thread that kills this process some time after the other end of `channel` is closed.
 ///
-/// The loop notices the end of the master as well, and drains. A loop that is blocked in a callback does not, and nobody is left to
-/// kill it.
+/// The loop notices the end of the master as well, and drains. A loop that is blocked in a callback does not, and there is no
+/// master left to kill the process.
 pub(super) fn start(channel: OwnedFd, deadline: Duration) -> Result<(), Error> {
     let guard = move || {
         if wait_for_hangup(&channel).is_ok() {
             thread::sleep(deadline.saturating_add(GRACE));
             tracing::error!("the loop is blocked, and the master has died");
-            // It does not return.
+            // Does not return.
             let _ = kill_process(getpid(), Signal::KILL);
         }
     };
@@ -38,7 +38,7 @@ pub(super) fn start(channel: OwnedFd, deadline: Duration) -> Result<(), Error> {
 
 fn wait_for_hangup(channel: &OwnedFd) -> Result<(), Errno> {
     loop {
-        // A hang-up is reported without being asked for.
+        // A hang-up is reported without a requested event.
         let mut descriptors = [PollFd::new(channel, PollFlags::empty())];
         match poll(&mut descriptors, None) {
             Ok(_) if descriptors[0].revents().contains(PollFlags::HUP) => return Ok(()),
@@ -54,7 +54,7 @@ mod tests {
     use crate::control::{Channel, Message};
 
     #[test]
-    fn a_message_is_no_hangup_and_the_end_of_the_master_is() {
+    fn only_the_end_of_the_master_is_a_hangup() {
         let (mut master, channel) = Channel::pair().unwrap();
         master.send(Message::Accept).unwrap();
         let waiting = thread::spawn(move || wait_for_hangup(&channel));

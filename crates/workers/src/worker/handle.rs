@@ -8,7 +8,7 @@ use std::time::Duration;
 use uptick_emitter::events;
 use uptick_event_loop::UseRemoteOrLoopHandle;
 
-/// A worker, as the function that sets it up sees it.
+/// The worker of a thread, passed to the function that sets it up.
 ///
 /// A `Copy` handle to the state of this thread. [`Worker::current`] returns it elsewhere.
 ///
@@ -16,8 +16,8 @@ use uptick_event_loop::UseRemoteOrLoopHandle;
 /// | event | payload | when |
 /// |---|---|---|
 /// | `ready` | `()` | the worker is set up, and its bus knows all other workers: from now on it is offered connections |
-/// | `drain` | [`Drain`] | the worker accepts no more and ends; its HTTP servers are shut down after the listeners have returned |
-/// | `reopen` | `()` | log files are to be opened anew (`SIGUSR1`) |
+/// | `drain` | [`Drain`] | the worker stops accepting and ends; its HTTP servers are shut down after the listeners have returned |
+/// | `reopen` | `()` | log files must be reopened (`SIGUSR1`) |
 ///
 /// # Examples
 /// ```no_run
@@ -39,32 +39,32 @@ pub struct Worker {
     local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
-/// The function that sets a worker up.
+/// The function that sets up a worker.
 pub(crate) type SetUp =
     Arc<dyn Fn(Worker) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
 
-/// Why and how a worker ends: the payload of `drain`.
+/// The reason and the deadline of a worker's end: the payload of `drain`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drain {
-    /// A successor serves already, so clients may come back at once. `false`: the service ends.
+    /// `true` if a successor is serving already, so clients may reconnect at once; `false` if the service stops.
     pub restarting: bool,
-    /// The time until everything that is left is cut.
+    /// Time until all remaining connections are closed.
     pub deadline: Duration,
-    /// The time over which long connections should be closed, each at a random moment.
+    /// Time over which long-lived connections should be closed, each at a random moment.
     pub window: Duration,
 }
 
 events! {
     impl Worker {
         Drain => {
-            /// The worker accepts no more and ends.
+            /// The worker stops accepting and ends.
             DRAIN = "drain";
         }
         () => {
             /// The worker is set up, and its bus knows all other workers.
             READY = "ready";
-            /// Log files are to be opened anew.
+            /// Log files must be reopened.
             REOPEN = "reopen";
         }
     }
@@ -84,7 +84,7 @@ impl Worker {
         self.number
     }
 
-    /// Returns the generation, which is 1 at first and grows with each reload and upgrade.
+    /// Returns the generation, which starts at 1 and grows with each reload and upgrade.
     pub fn generation(self) -> u64 {
         self.generation
     }

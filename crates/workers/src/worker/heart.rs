@@ -1,6 +1,6 @@
-//! Signs of life, counters, and the limits after which a worker is replaced.
+//! Heartbeats, counters, and the limits after which a worker is replaced.
 //!
-//! One timer does all of it, so an idle worker wakes up four times a second at most.
+//! One timer does all of it, so an idle worker wakes up at most four times a second.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use crate::bus::Bus;
 use crate::memory::{Gauge, Times, monotonic_milliseconds};
 use crate::tls;
 
-/// The longest time between two signs of life.
+/// The maximum time between two heartbeats.
 const LONGEST_PERIOD: Duration = Duration::from_millis(250);
 
-/// Memory is looked at once in so many signs of life.
+/// The number of heartbeats between two checks of the memory use.
 const MEMORY_EVERY: u64 = 16;
 
 /// Starts the timer.
@@ -35,14 +35,14 @@ fn beat(runtime: &Rc<Runtime>) {
     runtime.heart.beats.set(runtime.heart.beats.get() + 1);
     runtime.sharing.correct_count();
     if runtime.draining.get().is_none() {
-        // The wake-up for a connection may have gone to a worker that was stopped right then.
+        // The wake-up for a connection may have gone to a worker that was stopped at that moment.
         runtime.sharing.accept_waiting();
     }
     publish();
     check_limits(runtime);
 }
 
-/// Brings the counters of this worker in the shared memory up to date.
+/// Updates the counters of this worker in the shared memory.
 pub(super) fn publish() {
     with_runtime(|runtime| {
         let mut counts = [0; COUNTERS.len()];
@@ -66,7 +66,7 @@ pub(super) fn publish() {
         let slot = runtime.slot();
         slot.set(Gauge::WebSockets, open);
         let requests = counts[..4].iter().sum::<u64>();
-        // A server that was closed is not among them any more.
+        // Servers that were closed are no longer included.
         slot.set(Gauge::Requests, requests.max(slot.get(Gauge::Requests)));
         let place = runtime.memory.place(runtime.place);
         let mut published = runtime.heart.published.borrow_mut();
@@ -88,7 +88,7 @@ pub(super) fn publish() {
     });
 }
 
-/// Asks for a successor if a limit is reached.
+/// Requests a successor if a limit is reached.
 fn check_limits(runtime: &Rc<Runtime>) {
     let settings = &runtime.settings;
     if runtime.heart.asked.get() || runtime.draining.get().is_some() {
@@ -100,13 +100,13 @@ fn check_limits(runtime: &Rc<Runtime>) {
     let memory_is_due =
         settings.max_memory > 0 && runtime.heart.beats.get().is_multiple_of(MEMORY_EVERY);
     let reason = if settings.max_requests > 0 && requests >= settings.max_requests {
-        format!("it has answered {requests} requests")
+        format!("{requests} requests answered")
     } else if settings.max_age.is_some_and(|most| age >= most) {
-        format!("it has run for {age:.0?}")
+        format!("running for {age:.0?}")
     } else if memory_is_due
         && let Some(bytes) = resident_bytes().filter(|bytes| *bytes > settings.max_memory)
     {
-        format!("it uses {bytes} bytes of memory")
+        format!("{bytes} bytes of memory used")
     } else {
         return;
     };

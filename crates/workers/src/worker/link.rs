@@ -7,7 +7,7 @@ use uptick_event_loop::{LoopHandle, add_write_stream, remove_write_stream};
 
 use crate::control::{Channel, Message};
 
-/// How a worker reaches its master.
+/// The connection of a worker to its master.
 #[derive(Clone)]
 pub(crate) enum Link {
     Process(Rc<RefCell<Channel>>),
@@ -25,7 +25,7 @@ impl Link {
     }
 
     pub(super) fn replace(&self, reason: &str) {
-        // A packet has a limit.
+        // The length of a packet is limited.
         let reason = reason.chars().take(200).collect();
         self.send(Message::Replace { reason });
     }
@@ -45,14 +45,14 @@ impl Link {
                 unit,
             } => {
                 let (receive, unit) = (*receive, *unit);
-                // If its loop has ended, so will this one.
+                // If the master's loop has ended, this one ends as well.
                 let _ = master.post(move || receive(unit, message));
             }
         }
     }
 }
 
-/// Sends what the channel had no room for once it has.
+/// Sends queued messages once the channel is writable.
 fn flush_later(channel: &Rc<RefCell<Channel>>) {
     if !channel.borrow().is_blocked() {
         return;

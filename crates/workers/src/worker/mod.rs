@@ -1,4 +1,4 @@
-//! One worker: its listeners, its signs of life, and its end.
+//! A worker: its listeners, its heartbeat, and its end.
 
 mod commands;
 mod drain;
@@ -35,26 +35,26 @@ impl Emitter for Worker {
 }
 
 impl Worker {
-    /// Returns the worker of this thread; `None` if the thread is not one.
+    /// Returns the worker of this thread; `None` if the thread is not a worker.
     pub fn current() -> Option<Worker> {
         with_runtime(|runtime| runtime.worker())
     }
 
-    /// How many workers there are.
+    /// Returns the number of workers.
     pub fn count(self) -> usize {
         with_runtime(|runtime| runtime.memory.places()).unwrap_or(0)
     }
 
-    /// Returns the addresses that are listened on, with the real ports.
+    /// Returns the addresses of the listeners, with the actual ports.
     pub fn addresses(self) -> Vec<String> {
         with_runtime(|runtime| runtime.addresses.clone()).unwrap_or_default()
     }
 
-    /// Returns the server of one of the addresses, counted from 0 in the order in which they were set. It shares its socket with
-    /// all workers. A second call returns the same server.
+    /// Returns the server of one of the addresses, counted from 0 in the order in which they were set. All workers share its
+    /// socket. A second call returns the same server.
     ///
     /// # Errors
-    /// [`Error::NoListener`] if there are not so many addresses, [`Error::Listen`] if the socket cannot be used.
+    /// [`Error::NoListener`] if the index is out of range, [`Error::Listen`] if the socket cannot be used.
     pub fn server(self, index: usize) -> Result<Server, Error> {
         self.server_with(index, ServerOptions::new())
     }
@@ -62,9 +62,9 @@ impl Worker {
     /// Returns the server of one of the addresses, with options for its connections.
     ///
     /// # Errors
-    /// As [`server`](Worker::server).
+    /// See [`server`](Worker::server).
     pub fn server_with(self, index: usize, options: ServerOptions) -> Result<Server, Error> {
-        let missing = || Error::invalid("this thread is no worker");
+        let missing = || Error::invalid("this thread is not a worker");
         with_runtime(|runtime| runtime.server(index, options)).unwrap_or_else(|| Err(missing()))
     }
 
@@ -73,19 +73,19 @@ impl Worker {
         Bus::of_thread()
     }
 
-    /// Whether the worker accepts no more and ends.
+    /// Returns whether the worker has stopped accepting and is ending.
     pub fn is_draining(self) -> bool {
         with_runtime(|runtime| runtime.draining.get().is_some()).unwrap_or(true)
     }
 
-    /// Asks the master for a successor. When it is ready, this worker drains. The reason is for the log.
+    /// Requests a successor from the master. When it is ready, this worker drains. The reason is logged.
     pub fn replace(self, reason: &str) {
         if let Some(link) = with_runtime(|runtime| runtime.link.clone()) {
             link.replace(reason);
         }
     }
 
-    /// Returns the state of all workers. Their counts are up to 250 ms old, those of this worker are not.
+    /// Returns the status of all workers. The counters of other workers are up to 250 ms old.
     pub fn status(self) -> Option<Status> {
         heart::publish();
         with_runtime(|runtime| Status::of(&runtime.memory))

@@ -1,4 +1,4 @@
-//! The connections of a process with the other workers.
+//! The connections of a worker process to the other workers.
 
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
@@ -11,7 +11,7 @@ use super::runtime::with_runtime;
 use crate::accept::ProcessPeers;
 use crate::bus::SocketTransport;
 
-/// How long the other workers may take to say what they are subscribed to: one of them may be stopped, or hang.
+/// The time in which the other workers announce their subscriptions. Some of them may be stopped, or hang.
 const LONGEST_HELLO: Duration = Duration::from_millis(300);
 
 struct Peers {
@@ -29,7 +29,7 @@ fn with_peers<R>(f: impl FnOnce(&mut Peers) -> R) -> Option<R> {
     PEERS.with_borrow_mut(|peers| peers.as_mut().map(f))
 }
 
-/// Sets what connects this process with the other workers.
+/// Sets the bus and the offer sockets of this process.
 pub(super) fn set(bus: SocketTransport, connections: Rc<ProcessPeers>) {
     PEERS.with_borrow_mut(|peers| {
         *peers = Some(Peers {
@@ -41,7 +41,7 @@ pub(super) fn set(bus: SocketTransport, connections: Rc<ProcessPeers>) {
     });
 }
 
-/// Notes that the program has set this worker up.
+/// Marks this worker as set up.
 pub(super) fn set_up() {
     with_peers(|peers| peers.setup_done = true);
     ready_if_complete();
@@ -59,13 +59,13 @@ pub(super) fn add_peer(slot: usize, bus: OwnedFd, connections: OwnedFd) {
     }
 }
 
-/// The master has named all the workers that run.
+/// Marks the list of running workers as complete.
 pub(super) fn complete() {
     with_peers(|peers| peers.complete = true);
     ready_if_complete();
 }
 
-/// Reports that this worker serves, once it is set up and knows what the others are subscribed to.
+/// Reports that this worker is serving, once it is set up and knows the subscriptions of the others.
 fn ready_if_complete() {
     let Some(bus) =
         with_peers(|peers| (peers.setup_done && peers.complete).then(|| peers.bus.clone()))

@@ -1,4 +1,4 @@
-//! A worker that is a process: from its start to its end.
+//! The lifecycle of a worker process.
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,15 +18,16 @@ use crate::error::Error;
 use crate::memory::Memory;
 use crate::settings::WorkerSettings;
 
-/// The variable by which a process knows that it is a worker.
+/// The environment variable that marks a process as a worker.
 pub(crate) const VARIABLE: &str = "UPTICK_WORKER";
 
-/// Whether this process is a worker, which its master has started.
+/// Returns whether a master has started this process as a worker.
 pub(crate) fn is_worker_process() -> bool {
     std::env::var_os(VARIABLE).is_some() && has_channel()
 }
 
-/// Whether the standard input is the socket to a master: programs that a worker starts have the variable, but not the socket.
+/// Returns whether the standard input is the socket to a master. Programs that a worker starts inherit the variable, but not
+/// the socket.
 pub(crate) fn has_channel() -> bool {
     let kind = rustix::net::sockopt::socket_type(std::io::stdin());
     kind == Ok(rustix::net::SocketType::SEQPACKET)
@@ -39,7 +40,7 @@ pub(crate) fn run_process(
 ) -> Result<(), Error> {
     let channel = Channel::new(take_standard_input()?)?;
     let Message::Start(start) = channel.wait()? else {
-        return Err(Error::control("the first message is not the start"));
+        return Err(Error::control("the first message is not `Start`"));
     };
     guard::start(channel.descriptor()?, settings.drain)?;
     let channel = Rc::new(RefCell::new(channel));
@@ -91,7 +92,7 @@ fn install(
     }))
 }
 
-/// Takes the socket to the master, which is the standard input, and puts `/dev/null` in its place.
+/// Takes the socket to the master, which is the standard input, and replaces it with `/dev/null`.
 pub(crate) fn take_standard_input() -> Result<OwnedFd, Error> {
     let fail = |error| Error::io("taking over the socket to the master", error);
     let socket = std::io::stdin()
@@ -103,14 +104,14 @@ pub(crate) fn take_standard_input() -> Result<OwnedFd, Error> {
     Ok(socket)
 }
 
-/// Signals are the master's matter. A worker that is asked to end by itself asks for a successor.
+/// Ignores the signals that the master handles. On SIGTERM, a worker requests a successor.
 fn ignore_signals() -> Result<(), Error> {
     for signal in [SIGINT, SIGHUP, SIGUSR1, SIGUSR2] {
         add_signal(signal, |_| ())?;
     }
     add_signal(SIGTERM, |_| {
         if let Some(worker) = Worker::current() {
-            worker.replace("it got SIGTERM");
+            worker.replace("SIGTERM received");
         }
     })?;
     Ok(())

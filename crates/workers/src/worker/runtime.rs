@@ -31,12 +31,12 @@ pub(crate) struct Runtime {
     pub(super) sockets: RefCell<Vec<OwnedFd>>,
     pub(super) listeners: RefCell<Listeners>,
     pub(super) draining: Cell<Option<DrainCause>>,
-    /// Connections were cut at the deadline.
+    /// Set if connections were closed at the deadline.
     pub(super) cut: Cell<bool>,
     pub(super) heart: Heart,
 }
 
-/// The state of the timer that gives signs of life.
+/// The state of the heartbeat timer.
 #[derive(Default)]
 pub(super) struct Heart {
     pub(super) started: Cell<Option<Instant>>,
@@ -45,7 +45,7 @@ pub(super) struct Heart {
     pub(super) asked: Cell<bool>,
 }
 
-/// The counts that are in the shared memory already.
+/// The counters that have been added to the shared memory.
 #[derive(Default)]
 pub(super) struct Published {
     pub(super) counters: [u64; COUNTERS.len()],
@@ -54,7 +54,7 @@ pub(super) struct Published {
     pub(super) pings: Histogram,
 }
 
-/// The counters that are brought up to date, in the order of [`Published::counters`].
+/// The counters that the heartbeat updates, in the order of [`Published::counters`].
 pub(super) const COUNTERS: [Counter; 11] = [
     Counter::Requests2xx,
     Counter::Requests3xx,
@@ -115,7 +115,7 @@ impl Runtime {
         runtime
     }
 
-    /// Ends the worker of this thread.
+    /// Removes the worker of this thread.
     pub(crate) fn uninstall() {
         let runtime = RUNTIME.try_with(|place| place.borrow_mut().take());
         drop(runtime);
@@ -129,7 +129,8 @@ impl Runtime {
         self.memory.slot(self.slot)
     }
 
-    /// The worker serves: it is offered connections, and the master and the listeners of `ready` hear of it.
+    /// Marks the worker as serving: it is offered connections, the master is notified, and `ready` is
+    /// emitted.
     pub(crate) fn announce_ready(&self) {
         if self.slot().state() != State::Starting {
             return;

@@ -1,4 +1,4 @@
-//! A worker that is a thread: from its start to its end.
+//! The lifecycle of a worker thread.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -33,12 +33,14 @@ pub(crate) struct ThreadContext {
     pub(crate) registry: Arc<ThreadRegistry>,
     pub(crate) bus: ThreadBus,
     pub(crate) inbox: Arc<Inbox>,
-    /// The master's loop, and what it calls with messages from this thread.
+    /// The master's loop.
     pub(crate) master: LoopHandle,
+    /// The function that the master's loop calls with messages from this thread.
     pub(crate) receive: fn(usize, Message),
 }
 
-/// Runs this thread as a worker until it has drained; returns what a process would exit with.
+/// Runs this thread as a worker until it has drained; returns the exit code that a process would
+/// have.
 pub(crate) fn run_thread(start: ThreadStart, context: &ThreadContext) -> i32 {
     let slot = start.slot;
     let ended = uptick_event_loop::catch(|| serve(start, context));

@@ -11,7 +11,7 @@ use uptick_workers::bus::{Bus, BusSink, BusTransport, TransportStats};
 
 const MIB: usize = 1024 * 1024;
 
-/// A transport with one other worker, for which so many bytes wait.
+/// A transport with one other worker, for which this number of bytes is queued.
 struct Queue(Rc<Cell<usize>>);
 
 impl BusTransport for Queue {
@@ -44,7 +44,7 @@ fn a_bus_is_congested_until_the_queue_is_short() {
     assert!(!bus.is_congested());
     queue.set(MIB + 1);
     assert!(bus.is_congested());
-    // It reads, slowly.
+    // The worker reads slowly.
     for step in 1..10 {
         let queue = Rc::clone(&queue);
         let drained = Rc::clone(&drained);
@@ -59,13 +59,13 @@ fn a_bus_is_congested_until_the_queue_is_short() {
 }
 
 #[test]
-fn nobody_waits_for_a_worker_that_does_not_read() {
+fn publishers_do_not_wait_for_a_worker_that_does_not_read() {
     let (bus, queue, drained) = bus_with_queue(2 * MIB);
     assert!(bus.is_congested());
     run().unwrap();
     assert_eq!(drained.get(), 1);
     queue.set(3 * MIB);
-    assert!(!bus.is_congested(), "it still does not read");
+    assert!(!bus.is_congested(), "the worker still does not read");
     queue.set(2 * MIB);
-    assert!(bus.is_congested(), "it reads again");
+    assert!(bus.is_congested(), "the worker reads again");
 }

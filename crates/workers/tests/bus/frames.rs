@@ -11,7 +11,7 @@ fn encode<'a>(frames: impl IntoIterator<Item = Frame<'a>>) -> Vec<u8> {
     out
 }
 
-/// Decodes bytes that come in pieces; gives the frames as text, and the error that ended them.
+/// Decodes pieces of bytes; returns the frames as text, and the error that ended decoding.
 fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<String>, Option<FrameError>) {
     let mut decoder = FrameDecoder::new();
     let mut frames = Vec::new();
@@ -38,7 +38,7 @@ fn error(bytes: &[u8]) -> FrameError {
 }
 
 #[test]
-fn frames_are_what_was_encoded() {
+fn frames_survive_a_round_trip() {
     let topic = "t".repeat(TOPIC_LIMIT);
     let frames = [
         Frame::Hello(1),
@@ -63,7 +63,7 @@ fn frames_are_what_was_encoded() {
 }
 
 #[test]
-fn a_payload_that_comes_whole_is_not_copied() {
+fn a_payload_that_arrives_in_one_piece_is_not_copied() {
     let bytes = encode([Frame::Message {
         topic: "t",
         payload: Bytes::from(vec![7; 1000]),
@@ -73,7 +73,7 @@ fn a_payload_that_comes_whole_is_not_copied() {
     let mut decoder = FrameDecoder::new();
     decoder.push(&mut pushed);
     let Ok(Some(Frame::Message { payload, .. })) = decoder.next() else {
-        panic!("no message");
+        panic!("not a message");
     };
     assert!(place.contains(&payload.as_ptr()));
 }
@@ -121,7 +121,7 @@ fn malformed_frames_are_refused() {
     assert_eq!(error(&long_payload), FrameError::Body(6));
 }
 
-/// A frame that owns what it refers to.
+/// Generates encoded frames.
 fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     let payload = prop::collection::vec(any::<u8>(), 0..300);
     (0..6_u8, ".{0,20}", payload).prop_map(|(kind, topic, payload)| {
@@ -139,7 +139,7 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// The pieces of bytes that are split at positions.
+/// Splits bytes at positions.
 fn split<'a>(bytes: &'a [u8], at: &[prop::sample::Index]) -> Vec<&'a [u8]> {
     let mut at: Vec<usize> = at.iter().map(|at| at.index(bytes.len() + 1)).collect();
     at.sort_unstable();
@@ -154,7 +154,7 @@ fn split<'a>(bytes: &'a [u8], at: &[prop::sample::Index]) -> Vec<&'a [u8]> {
 
 proptest! {
     #[test]
-    fn any_split_gives_the_same_frames(
+    fn any_split_decodes_to_the_same_frames(
         frames in prop::collection::vec(any_frame(), 0..10),
         at in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
     ) {
@@ -166,7 +166,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_decoded_or_refused_alike_however_they_are_split(
+    fn any_split_of_arbitrary_bytes_has_the_same_result(
         frame in any_frame(),
         place in any::<prop::sample::Index>(),
         byte in any::<u8>(),

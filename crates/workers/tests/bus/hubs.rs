@@ -11,8 +11,8 @@ use uptick_workers::bus::{Bus, SocketTransport, ThreadBus, connect_hubs};
 
 use crate::support::{Log, run_until, settle};
 
-/// A worker's server, whose WebSockets publish what they receive: `topic=text` to others of the topic, `+topic` and `-topic` subscribe and
-/// unsubscribe.
+/// Starts a worker's server. Its WebSockets publish `topic=text` to the other subscribers of the topic; `+topic` and `-topic`
+/// subscribe and unsubscribe.
 fn serve() -> HttpServer {
     connect_hubs();
     let http = HttpServer::bind("127.0.0.1:0").unwrap();
@@ -52,7 +52,7 @@ impl Client {
         Client { ws, log }
     }
 
-    /// Sends a command, and waits until it is done; returns the messages that came before.
+    /// Sends a command, and waits until it is done; returns the messages received before that.
     fn command(&self, text: &str) -> String {
         self.ws.send(text);
         let mut came = Vec::new();
@@ -70,7 +70,7 @@ impl Client {
     }
 }
 
-/// A worker on a thread of its own, until it is dropped.
+/// A worker on its own thread, until it is dropped.
 struct Worker {
     url: String,
     published: mpsc::Receiver<u64>,
@@ -99,7 +99,7 @@ impl Worker {
         }
     }
 
-    /// Stops the worker; returns how many messages it has received from others.
+    /// Stops the worker; returns the number of messages that it has received from others.
     fn received(mut self) -> u64 {
         drop(self.stop.take());
         let received = self.published.recv().unwrap();
@@ -108,13 +108,13 @@ impl Worker {
     }
 }
 
-/// Two clients of two workers that are connected in some way.
+/// Checks that messages reach the clients of two connected workers.
 fn messages_reach_the_websockets_of_both(workers: [Worker; 2]) {
     let [first, second] = [&workers[0], &workers[1]].map(|worker| Client::open(&worker.url));
     let third = Client::open(&workers[1].url);
     first.command("+room");
-    // Nobody there is subscribed.
-    first.command("room=to nobody");
+    // The other worker has no subscribers.
+    first.command("room=no receiver");
     second.command("+room");
     third.command("+room");
     first.command("room=hello");
@@ -125,14 +125,14 @@ fn messages_reach_the_websockets_of_both(workers: [Worker; 2]) {
     assert_eq!(third.message(), "answer");
     second.command("-room");
     third.command("-room");
-    first.command("room=to nobody");
+    first.command("room=no receiver");
     settle();
     assert_eq!(
         (second.log.take(), third.log.take()),
         ("".into(), "".into())
     );
     let [one, other] = workers.map(Worker::received);
-    // Once for both subscribers, and nothing without a subscriber.
+    // One message for both subscribers, and none without a subscriber.
     assert_eq!((one, other), (1, 1));
 }
 
@@ -158,7 +158,7 @@ fn hubs_over_sockets_are_one() {
 }
 
 #[test]
-fn hubs_of_different_names_are_apart_also_where_a_topic_has_the_rest_of_a_name() {
+fn hubs_of_different_names_are_separate_even_if_a_topic_contains_the_rest_of_a_name() {
     let group = ThreadBus::new();
     let bus = Bus::of_thread();
     bus.attach(group.join());

@@ -8,7 +8,7 @@ use uptick_workers::bus::{
 
 use crate::support::{Log, settle};
 
-/// A transport that records what the bus does with it.
+/// A transport that records the calls of the bus.
 #[derive(Clone, Default)]
 struct Recorder {
     log: Log,
@@ -62,9 +62,9 @@ fn a_bus_without_other_workers_delivers_to_its_own_subscribers_in_order() {
     log.subscribe("b");
     bus.publish("a", "1");
     bus.publish("b", "2");
-    bus.publish("c", "nobody");
+    bus.publish("c", "unheard");
     bus.publish("a", String::from("3"));
-    assert_eq!(log.take(), "", "delivery is never from within publish");
+    assert_eq!(log.take(), "", "publish itself never delivers");
     assert!(bus.stats().queued_bytes > 0);
     settle();
     assert_eq!(log.take(), "1 2 3");
@@ -97,7 +97,7 @@ fn a_subscriber_may_publish_subscribe_and_unsubscribe() {
 }
 
 #[test]
-fn a_subscriber_that_panics_does_not_keep_others_from_their_messages() {
+fn a_panicking_subscriber_does_not_prevent_delivery_to_others() {
     let bus = Bus::of_thread();
     let log = Log::default();
     bus.subscribe("a", |_| panic!("on purpose"));
@@ -109,7 +109,7 @@ fn a_subscriber_that_panics_does_not_keep_others_from_their_messages() {
 }
 
 #[test]
-fn a_transport_hears_of_the_first_and_the_last_subscriber_of_a_topic() {
+fn a_transport_is_notified_of_the_first_and_the_last_subscriber_of_a_topic() {
     let bus = Bus::of_thread();
     let transport = Recorder::default();
     let log = transport.log.clone();
@@ -159,7 +159,7 @@ fn messages_of_a_transport_are_delivered_until_it_is_detached() {
 }
 
 #[test]
-fn messages_topics_and_the_own_queue_have_limits() {
+fn messages_topics_and_the_local_queue_have_limits() {
     let bus = Bus::of_thread();
     let transport = Recorder::default();
     let log = transport.log.clone();

@@ -23,7 +23,8 @@ fn record() -> Log {
     log
 }
 
-/// Runs a worker on a thread until the returned sender is dropped; it publishes what it is sent.
+/// Runs a worker on a thread until the returned sender is dropped; it publishes the texts that are
+/// sent to it.
 fn worker(
     connect: impl FnOnce() + Send + 'static,
 ) -> (mpsc::Sender<&'static str>, thread::JoinHandle<()>) {
@@ -40,7 +41,7 @@ fn worker(
 }
 
 #[test]
-fn members_of_a_group_learn_of_each_other() {
+fn members_of_a_group_are_reported_to_each_other() {
     let group = ThreadBus::new();
     let join = |group: &ThreadBus| {
         let group = group.clone();
@@ -57,10 +58,10 @@ fn members_of_a_group_learn_of_each_other() {
     assert_eq!(bus.id(), 2);
     run_until(|| log.len() == 1);
     let (say, late) = join(&group);
-    say.send("last words").unwrap();
+    say.send("last message").unwrap();
     drop(say);
     run_until(|| log.len() == 4);
-    assert_eq!(log.take(), "+1 +3 last words -3");
+    assert_eq!(log.take(), "+1 +3 last message -3");
     late.join().unwrap();
 
     bus.detach();
@@ -71,7 +72,7 @@ fn members_of_a_group_learn_of_each_other() {
 }
 
 #[test]
-fn processes_learn_of_each_other_once_their_topics_are_known() {
+fn processes_are_reported_to_each_other_once_their_topics_are_known() {
     let log = record();
     let bus = Bus::of_thread();
     let transport = SocketTransport::new();
@@ -98,13 +99,13 @@ fn processes_learn_of_each_other_once_their_topics_are_known() {
     run_until(|| log.len() == 1);
     assert_eq!(log.take(), "+2");
 
-    say.send("last words").unwrap();
+    say.send("last message").unwrap();
     drop(say);
     run_until(|| log.len() == 2);
-    assert_eq!(log.take(), "last words -2");
+    assert_eq!(log.take(), "last message -2");
     other.join().unwrap();
     assert_eq!(heard.recv().unwrap(), "welcome");
-    // A peer that never said what it is subscribed to was none.
+    // A peer that never announced its subscriptions was never reported.
     drop(silent);
     run_until(|| transport.peers().is_empty());
     settle();
@@ -112,7 +113,7 @@ fn processes_learn_of_each_other_once_their_topics_are_known() {
 }
 
 #[test]
-fn a_peer_that_takes_the_place_of_another_comes_after_that_has_gone() {
+fn the_replacement_of_a_peer_is_reported_after_the_peer_is_gone() {
     let log = record();
     let bus = Bus::of_thread();
     let transport = SocketTransport::new();
@@ -138,7 +139,7 @@ fn a_peer_that_takes_the_place_of_another_comes_after_that_has_gone() {
 }
 
 #[test]
-fn a_listener_that_panics_does_not_harm_the_peer() {
+fn a_panicking_listener_does_not_end_the_connection_to_the_peer() {
     let log = record();
     let bus = Bus::of_thread();
     bus.on("peer", |_: u64| panic!("on purpose"));

@@ -1,4 +1,5 @@
-//! Many messages among four workers that all publish and subscribe: each arrives once, in order per publisher.
+//! Many messages among four workers that all publish and subscribe: each message arrives once, in order per
+//! publisher.
 
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
@@ -15,15 +16,16 @@ use crate::support::run_until;
 
 const WORKERS: usize = 4;
 
-/// The number of messages in all: 100,000, or as many as `UPTICK_BUS_MESSAGES` says.
+/// Returns the total number of messages: 100,000, or the value of `UPTICK_BUS_MESSAGES`.
 fn messages() -> usize {
     let number = std::env::var("UPTICK_BUS_MESSAGES").ok();
     number.map_or(100_000, |number| number.parse().unwrap())
 }
 
-/// Publishes the worker's share of numbered messages, a few in each round, and checks those of all workers.
+/// Publishes the worker's share of numbered messages, a few in each round, and checks the messages of all
+/// workers.
 ///
-/// A publisher pauses while more than a part of the limit waits for others: nothing may be dropped.
+/// A publisher pauses while more than a part of the limit is queued for others: no message may be dropped.
 fn exchange(worker: usize, everyone: &Barrier) {
     let bus = Bus::of_thread();
     let share = messages() / WORKERS;
@@ -55,7 +57,7 @@ fn exchange(worker: usize, everyone: &Barrier) {
         next.get() == done
     });
     cancel_timer(ticking);
-    // Nothing arrives twice.
+    // No message arrives twice.
     everyone.wait();
     crate::support::settle();
     assert_eq!(next.get(), done);
@@ -84,7 +86,8 @@ fn each_message_between_threads_arrives_once_and_in_order() {
     }
 }
 
-/// A socket for each two workers: for each worker, the number of each other one and the socket to it.
+/// Creates a socket pair for each two workers. Returns, for each worker, the number of each other worker and the
+/// socket to it.
 fn sockets() -> Vec<Vec<(u64, OwnedFd)>> {
     let mut sockets: Vec<Vec<(u64, OwnedFd)>> = (0..WORKERS).map(|_| Vec::new()).collect();
     for first in 0..WORKERS {
@@ -109,7 +112,8 @@ fn each_message_between_sockets_arrives_once_and_in_order() {
                 let transport = SocketTransport::new();
                 let bus = Bus::of_thread();
                 bus.attach(transport.clone());
-                // The peers announce their topics when they are connected: each begins when it has heard of all.
+                // The peers announce their topics when they are connected: each worker starts once it knows all
+                // of them.
                 bus.subscribe("sequence", |_| ());
                 for (id, socket) in sockets {
                     transport.add_peer(id, socket).unwrap();

@@ -12,7 +12,7 @@ use uptick_workers::bus::{Bus, SocketTransport};
 
 use crate::support::{Log, run_until, settle};
 
-/// The other end of a peer's socket, spoken to by hand.
+/// A peer that reads and writes frames directly on its socket.
 struct Remote {
     stream: UnixStream,
     decoder: FrameDecoder,
@@ -39,7 +39,7 @@ impl Remote {
         settle();
     }
 
-    /// Returns the frames that can be read now, without a turn of the loop.
+    /// Returns the frames that can be read now, without running the loop.
     fn frames(&mut self) -> Vec<String> {
         let mut frames = Vec::new();
         let mut buffer = vec![0; 65_536];
@@ -57,7 +57,7 @@ impl Remote {
         frames
     }
 
-    /// Returns whether the transport has cut this peer off.
+    /// Returns whether the transport has disconnected this peer.
     fn is_cut_off(&mut self) -> bool {
         settle();
         let _ = self.frames();
@@ -65,7 +65,7 @@ impl Remote {
     }
 }
 
-/// A transport that is attached to the bus.
+/// Returns a transport that is attached to the bus.
 fn attached() -> SocketTransport {
     let transport = SocketTransport::new();
     Bus::of_thread().attach(transport.clone());
@@ -73,7 +73,7 @@ fn attached() -> SocketTransport {
 }
 
 #[test]
-fn a_new_peer_gets_all_topics_and_then_each_change_at_once() {
+fn a_new_peer_receives_all_topics_and_then_each_change_at_once() {
     let transport = attached();
     let bus = Bus::of_thread();
     bus.subscribe("early", |_| ());
@@ -88,7 +88,7 @@ fn a_new_peer_gets_all_topics_and_then_each_change_at_once() {
 }
 
 #[test]
-fn messages_go_to_those_that_have_announced_their_topic() {
+fn messages_go_to_peers_that_have_announced_their_topic() {
     let transport = attached();
     let bus = Bus::of_thread();
     let mut remotes = [Remote::new(&transport, 1), Remote::new(&transport, 2)];
@@ -116,7 +116,7 @@ fn messages_go_to_those_that_have_announced_their_topic() {
 }
 
 #[test]
-fn messages_of_peers_reach_the_subscribers_and_are_not_passed_on() {
+fn messages_of_peers_reach_the_subscribers_and_are_not_relayed() {
     let transport = attached();
     let bus = Bus::of_thread();
     let log = Log::default();
@@ -158,7 +158,7 @@ fn the_transport_is_ready_when_all_peers_have_announced_their_topics() {
     first.send([Frame::Ready]);
     assert!(!transport.is_ready());
     assert_eq!(ready.get(), 1);
-    // A peer that is gone counts no more.
+    // A removed peer no longer counts.
     drop(second);
     run_until(|| transport.is_ready());
     assert_eq!(ready.get(), 2);
@@ -166,7 +166,7 @@ fn the_transport_is_ready_when_all_peers_have_announced_their_topics() {
 }
 
 #[test]
-fn a_peer_that_does_not_keep_to_the_format_is_cut_off() {
+fn a_peer_that_sends_malformed_frames_is_disconnected() {
     let transport = attached();
     let message = Frame::Message {
         topic: "a",
@@ -191,7 +191,7 @@ fn a_peer_that_does_not_keep_to_the_format_is_cut_off() {
 }
 
 #[test]
-fn a_peer_that_does_not_read_is_cut_off_beyond_the_limit_until_it_reads() {
+fn messages_to_a_peer_that_does_not_read_are_dropped_beyond_the_limit_until_it_reads() {
     let transport = SocketTransport::with_queue_limit(1_000_000);
     let bus = Bus::of_thread();
     bus.attach(transport.clone());
@@ -215,7 +215,7 @@ fn a_peer_that_does_not_read_is_cut_off_beyond_the_limit_until_it_reads() {
     let dropped = bus.stats().dropped;
     assert!((100..160).contains(&dropped), "{dropped}");
 
-    // It gets whole messages, and further ones from then on.
+    // It receives whole messages, and further ones from then on.
     let mut received = slow.frames();
     run_until(|| {
         received.extend(slow.frames());
@@ -231,7 +231,7 @@ fn a_peer_that_does_not_read_is_cut_off_beyond_the_limit_until_it_reads() {
 }
 
 #[test]
-fn announcements_to_a_peer_that_does_not_read_are_sent_in_short_when_it_does() {
+fn announcements_withheld_from_a_peer_that_does_not_read_are_summarized_when_it_does() {
     let transport = SocketTransport::with_queue_limit(100_000);
     let bus = Bus::of_thread();
     bus.attach(transport.clone());
@@ -257,7 +257,7 @@ fn announcements_to_a_peer_that_does_not_read_are_sent_in_short_when_it_does() {
 }
 
 #[test]
-fn a_peer_with_too_many_topics_gets_all_messages() {
+fn a_peer_with_too_many_topics_receives_all_messages() {
     let transport = attached();
     let bus = Bus::of_thread();
     let mut remote = Remote::new(&transport, 1);
@@ -296,7 +296,7 @@ fn peers_are_removed_and_replaced() {
     assert!(transport.remove_peer(1));
     assert!(!transport.remove_peer(1));
     assert!(second.is_cut_off());
-    bus.publish("a", "nobody");
+    bus.publish("a", "unheard");
 
     let mut third = Remote::new(&transport, 3);
     third.send([Frame::Hello(1), Frame::Subscribe("a"), Frame::Ready]);
@@ -319,7 +319,7 @@ fn peers_do_not_keep_the_loop_running() {
     settle();
     assert!(!event_loop.is_alive());
     assert!(remotes[0].is_cut_off());
-    // A transport that leaves goes on until what waits is sent.
+    // A detached transport keeps the loop running until its queue is sent.
     Bus::of_thread().detach();
     assert!(event_loop.is_alive());
     drop(remotes);
@@ -328,7 +328,7 @@ fn peers_do_not_keep_the_loop_running() {
 }
 
 #[test]
-fn a_transport_that_leaves_does_not_wait_for_a_peer_that_does_not_read() {
+fn a_detached_transport_does_not_wait_for_a_peer_that_does_not_read() {
     let transport = attached();
     let bus = Bus::of_thread();
     let mut remote = Remote::new(&transport, 1);
@@ -346,7 +346,7 @@ fn a_transport_that_leaves_does_not_wait_for_a_peer_that_does_not_read() {
 }
 
 #[test]
-fn subscribers_are_those_whose_topics_are_known() {
+fn remote_subscribers_are_the_peers_whose_topics_are_known() {
     let transport = attached();
     let bus = Bus::of_thread();
     let mut remote = Remote::new(&transport, 9);

@@ -1,4 +1,4 @@
-//! Helpers of the tests: a loop that cannot hang, and a record of messages.
+//! Test helpers: a loop that cannot hang, and a record of messages.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use uptick_event_loop::EventLoop;
 use uptick_workers::bus::{Bus, SubscriptionId};
 
-/// Longer than anything takes that works.
+/// The time after which a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs iterations until the condition holds.
@@ -16,21 +16,21 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn run_until(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < PATIENCE, "it takes too long");
+        assert!(start.elapsed() < PATIENCE, "timed out");
         EventLoop::current()
             .run_once(Some(Duration::from_millis(5)))
             .unwrap();
     }
 }
 
-/// Runs as many iterations as anything needs that is ready now.
+/// Runs enough iterations for everything that is ready.
 pub(crate) fn settle() {
     for _ in 0..20 {
         EventLoop::current().run_once(Some(Duration::ZERO)).unwrap();
     }
 }
 
-/// Received messages, in order; clones are the same record.
+/// Received messages, in order; clones share the same record.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -47,7 +47,7 @@ impl Log {
         })
     }
 
-    /// Returns the entries so far, separated by spaces, and forgets them.
+    /// Returns the entries recorded so far, separated by spaces, and clears the record.
     pub(crate) fn take(&self) -> String {
         self.0.take().join(" ")
     }

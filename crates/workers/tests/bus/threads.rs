@@ -5,13 +5,14 @@ use uptick_workers::bus::{Bus, ThreadBus};
 
 use crate::support::{Log, run_until, settle};
 
-/// A worker that is stopped until it is told to run its loop.
+/// A worker that waits for a signal before it runs its loop.
 struct Stopped {
     go: mpsc::Sender<usize>,
     thread: thread::JoinHandle<(String, u64)>,
 }
 
-/// Starts a worker that subscribes to `news`, and returns the messages that it received in all once it is let go.
+/// Starts a worker that subscribes to `news` and waits. It returns all messages that it has received once it has
+/// run.
 fn stopped_worker(group: &ThreadBus) -> Stopped {
     let (go, wait) = mpsc::channel();
     let (ready, is_ready) = mpsc::channel();
@@ -32,7 +33,7 @@ fn stopped_worker(group: &ThreadBus) -> Stopped {
 }
 
 #[test]
-fn a_message_reaches_each_member_once_and_its_publisher_too() {
+fn a_message_reaches_each_member_and_its_publisher_once() {
     let group = ThreadBus::new();
     let others = [stopped_worker(&group), stopped_worker(&group)];
     let bus = Bus::of_thread();
@@ -43,7 +44,7 @@ fn a_message_reaches_each_member_once_and_its_publisher_too() {
     for text in ["1", "2", "3"] {
         bus.publish("news", text);
     }
-    bus.publish("other", "nobody");
+    bus.publish("other", "unheard");
     assert!(bus.stats().queued_bytes > 0);
     settle();
     assert_eq!(log.take(), "1 2 3");
@@ -57,7 +58,7 @@ fn a_message_reaches_each_member_once_and_its_publisher_too() {
 }
 
 #[test]
-fn members_come_and_go_while_others_publish() {
+fn members_join_and_leave_while_others_publish() {
     let group = ThreadBus::new();
     let bus = Bus::of_thread();
     bus.attach(group.join());
@@ -78,7 +79,7 @@ fn members_come_and_go_while_others_publish() {
 }
 
 #[test]
-fn a_topic_without_subscribers_is_sent_nowhere() {
+fn a_message_without_subscribers_is_not_sent() {
     let group = ThreadBus::new();
     let bus = Bus::of_thread();
     bus.attach(group.join());
@@ -109,7 +110,7 @@ fn a_topic_without_subscribers_is_sent_nowhere() {
 }
 
 #[test]
-fn a_member_that_does_not_run_is_cut_off_beyond_the_limit_and_keeps_nobody_waiting() {
+fn messages_to_a_member_that_does_not_run_are_dropped_beyond_the_limit_without_blocking_others() {
     let group = ThreadBus::with_queue_limit(100_000);
     let worker = stopped_worker(&group);
     let bus = Bus::of_thread();
@@ -123,7 +124,7 @@ fn a_member_that_does_not_run_is_cut_off_beyond_the_limit_and_keeps_nobody_waiti
     assert!(stats.queued_bytes > 90_000);
     let taken = 1000 - stats.dropped;
     assert!((80..100).contains(&taken), "{stats:?}");
-    // It gets the first ones, whole and in order; then messages flow again.
+    // It receives the first messages, whole and in order; then messages flow again.
     worker.go.send(usize::try_from(taken).unwrap() + 1).unwrap();
     run_until(|| bus.stats().queued_bytes == 0);
     bus.publish("news", "again");
@@ -144,7 +145,7 @@ fn a_member_that_does_not_run_is_cut_off_beyond_the_limit_and_keeps_nobody_waiti
 }
 
 #[test]
-fn many_changes_of_interest_are_noticed() {
+fn many_changes_of_subscriptions_are_noticed() {
     let group = ThreadBus::new();
     let bus = Bus::of_thread();
     bus.attach(group.join());

@@ -1,4 +1,4 @@
-//! The connection to another process, and the frames that come from there.
+//! The connection to another process, and the handling of its frames.
 
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashSet;
@@ -14,52 +14,54 @@ use uptick_socket::{Connection, Error};
 use crate::bus::frame::{self, Frame, FrameDecoder, FrameError, VERSION};
 use crate::bus::transport::BusSink;
 
-/// The number of bytes beyond the limit from which on announcements are kept back: 1 MiB.
+/// The number of bytes above the queue limit from which announcements are withheld: 1 MiB.
 const ANNOUNCEMENTS: usize = 1024 * 1024;
 
-/// The time for which a transport that leaves goes on sending what waits.
+/// The maximum time in which a detached transport sends its queued frames.
 const LEAVING: Duration = Duration::from_secs(1);
 
-/// The transport of a peer. Nothing of it is borrowed while the peer calls a method.
+/// The transport that owns a peer. The peer calls these methods while it borrows nothing of the
+/// transport.
 pub(super) trait PeerOwner {
-    /// Returns the way of messages to the bus.
+    /// Returns the sink of the bus.
     fn sink(&self) -> Option<BusSink>;
 
     /// Returns the topics that the bus has announced.
     fn topics(&self) -> Ref<'_, HashSet<Rc<str>>>;
 
-    /// Notes that a peer is interested in a topic.
+    /// Records that a peer has subscribed to a topic.
     fn subscribe(&self, peer: &Peer, topic: &str);
 
-    /// Notes that a peer is not interested in a topic any more.
+    /// Records that a peer has unsubscribed from a topic.
     fn unsubscribe(&self, peer: &Peer, topic: &str);
 
-    /// Forgets the topics of a peer.
+    /// Removes all topics of a peer.
     fn forget(&self, peer: &Peer);
 
-    /// Notes that the topics of a peer are known.
+    /// Reports that the initial topics of a peer are known.
     fn connected(&self, peer: &Peer);
 
     /// Removes a peer whose connection has closed.
     fn lost(&self, peer: &Peer);
 }
 
-/// Another process.
+/// A connected process.
 pub(super) struct Peer {
     pub(super) id: u64,
     pub(super) conn: Connection,
-    /// The number of topics that it has announced.
+    /// The number of topics that the peer has announced.
     pub(super) topics: Cell<usize>,
     transport: Weak<dyn PeerOwner>,
     decoder: RefCell<FrameDecoder>,
     progress: Cell<Progress>,
-    /// Announcements were kept back.
+    /// Set while announcements are withheld.
     is_behind: Cell<bool>,
-    /// The connection is ending or closed. Only while it ends, the loop waits for it.
+    /// Set once the connection is ending or closed. The loop waits for the connection only while it
+    /// is ending.
     is_over: Cell<bool>,
 }
 
-/// How far the peer has introduced itself.
+/// The state of the handshake with the peer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Silent,
@@ -67,14 +69,14 @@ enum Progress {
     Ready,
 }
 
-/// A reason to cut a peer off.
+/// A reason to disconnect a peer.
 #[derive(Debug, thiserror::Error)]
 enum Misbehaviour {
     #[error(transparent)]
     Frame(#[from] FrameError),
-    #[error("it speaks version {0} of the bus, and this process version {VERSION}")]
+    #[error("it uses version {0} of the bus protocol, this process uses version {VERSION}")]
     Version(u8),
-    #[error("it sent a frame out of its order")]
+    #[error("it sent a frame out of order")]
     Order,
 }
 
@@ -92,12 +94,12 @@ impl Peer {
         }
     }
 
-    /// Returns whether the peer has sent all topics that it began with.
+    /// Returns whether the peer has announced its initial topics.
     pub(super) fn is_ready(&self) -> bool {
         self.progress.get() == Progress::Ready
     }
 
-    /// Begins the conversation: with all topics that have subscribers.
+    /// Sends the hello frame and all topics that have subscribers.
     pub(super) fn greet(&self, topics: &HashSet<Rc<str>>) {
         self.conn.write_with(|out| {
             frame::append(out, &Frame::Hello(VERSION));
@@ -106,7 +108,7 @@ impl Peer {
         });
     }
 
-    /// Writes an announcement, unless so much waits that it is kept back.
+    /// Writes an announcement, or withholds it if the queue is too long.
     pub(super) fn announce(&self, announcement: &Frame<'_>, limit: usize) {
         if self.is_behind.get() {
             return;
@@ -117,14 +119,14 @@ impl Peer {
         self.conn.write_with(|out| frame::append(out, announcement));
     }
 
-    /// Sends what waits and ends the connection.
+    /// Sends the queued frames and ends the connection.
     pub(super) fn leave(&self) {
         self.finish();
         self.conn.set_write_timeout(Some(LEAVING));
         self.conn.end();
     }
 
-    /// Notes the end, and takes back that the loop does not wait for the connection.
+    /// Marks the connection as closed, and stops keeping the loop alive for it.
     fn finish(&self) {
         if !self.is_over.replace(true) {
             driver::hold();
@@ -138,7 +140,7 @@ impl Peer {
         }
     }
 
-    /// Handles the frames that are complete.
+    /// Handles the complete frames.
     fn handle_frames(
         &self,
         owner: &dyn PeerOwner,
@@ -155,7 +157,7 @@ impl Peer {
             } else {
                 self.handle(owner, frame)?;
             }
-            // Whoever was called may have removed the peer.
+            // The callee may have removed the peer.
             if self.is_over.get() {
                 return Ok(());
             }
@@ -163,7 +165,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Handles a frame that is not a message.
+    /// Handles a frame other than a message.
     fn handle(&self, owner: &dyn PeerOwner, frame: Frame<'_>) -> Result<(), Misbehaviour> {
         match (self.progress.get(), frame) {
             (Progress::Silent, Frame::Hello(VERSION)) => self.progress.set(Progress::Greeted),
@@ -196,19 +198,19 @@ impl Session<Connection> for Peer {
         let Some(owner) = self.transport.upgrade() else {
             return self.conn.close();
         };
-        // Subscribers may do anything with this transport, so the decoder is not borrowed.
+        // Subscribers may call any method of this transport, so the decoder is not borrowed.
         let mut decoder = self.decoder.take();
         decoder.push(bytes);
         let handled = self.handle_frames(&*owner, &mut decoder);
         self.decoder.replace(decoder);
         if let Err(error) = handled {
-            tracing::error!("cutting off the worker {} from the bus: {error}", self.id);
+            tracing::error!("disconnecting worker {} from the bus: {error}", self.id);
             self.conn.close();
         }
     }
 
     fn end(&self, _: &Visit<Connection>) {
-        // This side ends, too, and `close` follows.
+        // The connection ends in this direction as well, and `close` follows.
     }
 
     fn drain(&self, _: &Visit<Connection>) {
@@ -224,7 +226,7 @@ impl Session<Connection> for Peer {
     }
 
     fn error(&self, _: &Visit<Connection>, error: &Error) {
-        tracing::debug!("the connection to the worker {} failed: {error}", self.id);
+        tracing::debug!("the bus connection to worker {} failed: {error}", self.id);
     }
 
     fn close(&self, _: &Visit<Connection>) {

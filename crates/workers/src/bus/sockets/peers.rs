@@ -1,18 +1,19 @@
-//! The peers of a transport, and who is interested in which topic.
+//! The peers of a transport, and their subscriptions.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::peer::Peer;
 
-/// The number of topics that a peer may announce. With one more it gets the messages of all topics.
+/// The maximum number of topics that are tracked for a peer. Beyond that, the peer receives the
+/// messages of all topics.
 pub(super) const TOPICS: usize = 262_144;
 
 #[derive(Default)]
 pub(super) struct Peers {
     peers: Vec<Rc<Peer>>,
     topics: HashMap<Rc<str>, Vec<Rc<Peer>>>,
-    /// Those that have announced too many topics to remember.
+    /// Peers with too many topics to track.
     everything: Vec<Rc<Peer>>,
 }
 
@@ -29,7 +30,7 @@ impl Peers {
         self.peers.iter()
     }
 
-    /// Returns the peers that want the messages of a topic.
+    /// Returns the peers that receive the messages of a topic.
     pub(super) fn interested_in(&self, topic: &str) -> impl Iterator<Item = &Rc<Peer>> {
         let named = self.topics.get(topic).into_iter().flatten();
         named.chain(&self.everything)
@@ -40,7 +41,7 @@ impl Peers {
         self.peers.retain(|peer| peer.id != id);
     }
 
-    /// Notes that a peer is interested in a topic.
+    /// Records that a peer has subscribed to a topic.
     pub(super) fn subscribe(&mut self, id: u64, topic: &str) {
         let Some(peer) = self.get(id) else { return };
         if self.everything.iter().any(|peer| peer.id == id) {
@@ -61,7 +62,7 @@ impl Peers {
         }
     }
 
-    /// Notes that a peer is not interested in a topic any more.
+    /// Records that a peer has unsubscribed from a topic.
     pub(super) fn unsubscribe(&mut self, id: u64, topic: &str) {
         let Some(interested) = self.topics.get_mut(topic) else {
             return;
@@ -76,7 +77,7 @@ impl Peers {
         }
     }
 
-    /// Notes that a peer is interested in nothing.
+    /// Removes all topics of a peer.
     pub(super) fn forget(&mut self, id: u64) {
         self.everything.retain(|peer| peer.id != id);
         self.topics.retain(|_, interested| {

@@ -1,4 +1,4 @@
-//! The state that members of a group share: inboxes, and the topics of each member.
+//! The state that the members of a group share: inboxes, and the topics of each member.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
@@ -9,15 +9,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use uptick_event_loop::{Error, LoopHandle, add_timer};
 
-/// The number of changed topics from which on a member looks all topics up again.
+/// The number of changed topics from which a member looks all topics up again.
 const CHANGES: usize = 1024;
 
-/// The wait before a loop that is too far behind for a call is woken again.
+/// The wait before a wake-up is repeated, after the queue of the loop was full.
 const WAKE_RETRY: Duration = Duration::from_millis(10);
 
 /// A group of members.
 pub(super) struct Group {
-    /// The number of bytes of one publisher that may wait for each receiver.
+    /// The maximum number of bytes that are queued from one publisher to each receiver.
     pub(super) limit: usize,
     interests: Mutex<Interests>,
 }
@@ -29,20 +29,20 @@ struct Interests {
     topics: HashMap<Arc<str>, Vec<Arc<Inbox>>>,
 }
 
-/// A message on its way from one member to another.
+/// A message in transit from one member to another.
 pub(super) struct Envelope {
     pub(super) topic: Arc<str>,
     pub(super) payload: Bytes,
-    /// The bytes that wait from the same publisher for the same receiver.
+    /// The number of bytes that are queued from the same publisher to the same receiver.
     pub(super) queued: Arc<AtomicUsize>,
 }
 
-/// Something in the inbox of a member.
+/// An entry in the inbox of a member.
 pub(super) enum Delivery {
     Message(Envelope),
     /// The member with this number has joined.
     Joined(u64),
-    /// The member with this number has left; its messages stand before this.
+    /// The member with this number has left; its messages precede this entry.
     Left(u64),
 }
 
@@ -51,12 +51,12 @@ pub(super) struct Inbox {
     pub(super) number: u64,
     sender: Sender<Delivery>,
     handle: LoopHandle,
-    /// Delivers the messages to the member with a number, on its thread.
+    /// The function that delivers the messages to the member with a number, on its thread.
     receive: fn(u64),
-    /// The member will look into its inbox without being woken.
+    /// Set while the member is going to read its inbox without a wake-up.
     scheduled: AtomicBool,
     has_left: AtomicBool,
-    /// There is something in `changes`.
+    /// Set while `changes` is not empty.
     changed: AtomicBool,
     changes: Mutex<Changes>,
 }
@@ -66,7 +66,7 @@ pub(super) struct Inbox {
 pub(super) struct Changes {
     /// The topics whose subscribers have changed.
     pub(super) topics: HashSet<Arc<str>>,
-    /// Members have left, or too many topics have changed to name them.
+    /// Set if members have left, or too many topics have changed to be listed.
     pub(super) all: bool,
 }
 
@@ -86,7 +86,7 @@ impl Group {
         lock(&self.interests).members.len()
     }
 
-    /// Adds a member whose messages go to `sender`. A wake-up calls `receive` with its number, on its thread.
+    /// Adds a member whose messages go to `sender`. A wake-up calls `receive` with the member's number, on its thread.
     pub(super) fn join(
         &self,
         sender: Sender<Delivery>,
@@ -116,7 +116,7 @@ impl Group {
         inbox
     }
 
-    /// Removes a member, with all its interests.
+    /// Removes a member with all its subscriptions.
     pub(super) fn leave(&self, inbox: &Arc<Inbox>) {
         inbox.has_left.store(true, Ordering::Release);
         let mut interests = lock(&self.interests);
@@ -135,7 +135,7 @@ impl Group {
         wake_all(&others);
     }
 
-    /// Notes the interest of a member in a topic.
+    /// Subscribes a member to a topic.
     pub(super) fn subscribe(&self, inbox: &Arc<Inbox>, topic: &str) {
         let mut interests = lock(&self.interests);
         let name: Arc<str> = match interests.topics.get_key_value(topic) {
@@ -149,7 +149,7 @@ impl Group {
         interests.tell_others(inbox, &name);
     }
 
-    /// Withdraws the interest of a member in a topic.
+    /// Unsubscribes a member from a topic.
     pub(super) fn unsubscribe(&self, inbox: &Arc<Inbox>, topic: &str) {
         let mut interests = lock(&self.interests);
         let Some((name, _)) = interests.topics.get_key_value(topic) else {
@@ -165,14 +165,14 @@ impl Group {
         interests.tell_others(inbox, &name);
     }
 
-    /// Calls `f` with the members that are interested in a topic.
+    /// Calls `f` with the members that are subscribed to a topic.
     pub(super) fn look_up<R>(&self, topic: &str, f: impl FnOnce(&[Arc<Inbox>]) -> R) -> R {
         let interests = lock(&self.interests);
         f(interests.topics.get(topic).map_or(&[], Vec::as_slice))
     }
 }
 
-/// Wakes members whose inboxes have something new.
+/// Wakes members whose inboxes have new entries.
 fn wake_all(inboxes: &[Arc<Inbox>]) {
     fence(Ordering::SeqCst);
     for inbox in inboxes {
@@ -190,12 +190,13 @@ impl Interests {
 }
 
 impl Inbox {
-    /// Puts something in; returns `false` if the member is gone.
+    /// Adds an entry; returns `false` if the member is gone.
     pub(super) fn push(&self, delivery: Delivery) -> bool {
         self.sender.send(delivery).is_ok()
     }
 
-    /// Wakes the member, unless it will look by itself. To be called after a [`fence`] that follows the [`push`](Inbox::push).
+    /// Wakes the member, unless it is going to read its inbox anyway. Call a [`fence`] after [`push`](Inbox::push) and before
+    /// this.
     pub(super) fn wake(self: &Arc<Self>) {
         if self.scheduled.load(Ordering::Relaxed) || self.scheduled.swap(true, Ordering::Relaxed) {
             return;
@@ -210,14 +211,14 @@ impl Inbox {
         }
     }
 
-    /// Notes that the member begins to look into its inbox: from now on it has to be woken.
+    /// Marks the start of reading: entries added from now on need a wake-up.
     pub(super) fn begin_receiving(&self) {
         self.scheduled.store(false, Ordering::Relaxed);
-        // Either a publisher sees this, or the member sees the publisher's message.
+        // Either a publisher sees the flag, or the member sees the publisher's message.
         fence(Ordering::SeqCst);
     }
 
-    /// Notes that the member will look again by itself; returns `false` if it was noted already.
+    /// Marks that the member is going to read its inbox without a wake-up; returns `false` if it was marked already.
     pub(super) fn schedule(&self) -> bool {
         !self.scheduled.swap(true, Ordering::Relaxed)
     }
@@ -226,7 +227,7 @@ impl Inbox {
         self.has_left.load(Ordering::Acquire)
     }
 
-    /// Notes a change for the member: of a topic's subscribers, or of everything.
+    /// Records a change for the member: the subscribers of one topic, or of all topics.
     fn change(&self, topic: Option<&Arc<str>>) {
         let mut changes = lock(&self.changes);
         match topic {
@@ -243,7 +244,7 @@ impl Inbox {
         self.changed.store(true, Ordering::Release);
     }
 
-    /// Takes the changes since the last call; `None` if there are none.
+    /// Takes the changes since the last call; returns `None` if there are none.
     #[inline]
     pub(super) fn take_changes(&self) -> Option<Changes> {
         if !self.changed.load(Ordering::Acquire) {

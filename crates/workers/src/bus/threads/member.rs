@@ -14,10 +14,10 @@ use super::group::{Changes, Delivery, Envelope, Group, Inbox};
 use crate::bus::local::{BATCH, cost};
 use crate::bus::transport::{BusSink, TransportStats};
 
-/// The number of bytes delivered in one iteration of the loop, before others have their turn: 1 MiB.
+/// The number of bytes that are delivered in one iteration of the loop, before other events have their turn: 1 MiB.
 const BATCH_BYTES: usize = 1024 * 1024;
 
-/// The number of topics whose receivers a member remembers. Beyond that it forgets them all, and looks them up again.
+/// The maximum number of topics whose receivers a member caches. Beyond that, the cache is cleared.
 const ROUTES: usize = 65_536;
 
 /// A member of a group.
@@ -30,7 +30,7 @@ pub(super) struct Member {
     dropped: Cell<u64>,
 }
 
-/// The receivers of topics, as they were looked up.
+/// The cached receivers of topics.
 #[derive(Default)]
 struct Routing {
     topics: HashMap<Arc<str>, Rc<Route>>,
@@ -46,12 +46,12 @@ struct Route {
 /// A receiver, as seen by a publisher.
 struct Link {
     inbox: Arc<Inbox>,
-    /// The bytes that wait there from this publisher.
+    /// The number of bytes queued there from this publisher.
     queued: Arc<AtomicUsize>,
 }
 
 thread_local! {
-    /// The members on this thread, for the calls that wake them.
+    /// The members on this thread, for the posted calls that wake them.
     static MEMBERS: RefCell<Vec<Weak<Member>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -80,7 +80,7 @@ impl Member {
 
     pub(super) fn attach(&self, sink: BusSink) {
         self.sink.replace(Some(sink));
-        // The other members may be in the inbox already.
+        // Entries of other members may be in the inbox already.
         self.inbox.schedule();
         self.receive_later();
     }
@@ -145,14 +145,14 @@ impl Member {
                 link.queued.fetch_sub(cost, Ordering::Relaxed);
             }
         }
-        // Either a receiver that is about to sleep sees the message, or it is seen here.
+        // Either a receiver that is about to sleep sees the message, or its flag is seen here.
         fence(Ordering::SeqCst);
         for link in &route.links {
             link.inbox.wake();
         }
     }
 
-    /// Returns the receivers of a topic, which are looked up if they are not known.
+    /// Returns the receivers of a topic, from the cache if possible.
     fn route(&self, topic: &str) -> Rc<Route> {
         let mut routing = self.routing.borrow_mut();
         if let Some(changes) = self.inbox.take_changes() {
@@ -164,7 +164,7 @@ impl Member {
         }
     }
 
-    /// Delivers what waits, up to a budget.
+    /// Delivers queued messages, up to a budget.
     pub(super) fn receive(&self) {
         let Some(sink) = self.sink.borrow().clone() else {
             return;
@@ -197,14 +197,14 @@ impl Member {
         }
     }
 
-    /// Delivers what waits in the next iteration of the loop.
+    /// Delivers queued messages in the next iteration of the loop.
     fn receive_later(&self) {
         let number = self.number();
         future_tick(move || receive(number));
     }
 }
 
-/// Delivers what waits for a member of this thread.
+/// Delivers the messages queued for a member of this thread.
 fn receive(number: u64) {
     let member = MEMBERS.try_with(|members| {
         let members = members.borrow();
@@ -248,7 +248,7 @@ impl Routing {
         route
     }
 
-    /// Forgets the receivers of topics that have changed.
+    /// Removes the cached receivers of topics that have changed.
     fn forget(&mut self, changes: &Changes) {
         for topic in &changes.topics {
             self.topics.remove(topic);

@@ -2,7 +2,7 @@ use super::*;
 
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// A supervisor whose workers start at once, on a clock of its own.
+/// A supervisor whose workers start at once, on a manual clock.
 struct Scene {
     supervisor: Supervisor,
     now: Instant,
@@ -30,7 +30,7 @@ impl Scene {
         scene
     }
 
-    /// A scene in which all workers of the first generation serve.
+    /// Creates a scene in which all workers of the first generation are serving.
     fn serving(places: usize) -> Self {
         let mut scene = Scene::new(places);
         for unit in 1..=places {
@@ -100,7 +100,7 @@ fn the_service_serves_once_all_workers_are_ready() {
 }
 
 #[test]
-fn a_worker_that_lived_is_replaced_at_once_and_others_after_growing_waits() {
+fn a_worker_is_replaced_at_once_after_a_long_life_and_with_backoff_after_a_short_one() {
     let mut scene = Scene::serving(2);
     scene.wait(1000);
     scene.ended(1);
@@ -160,7 +160,7 @@ fn a_reload_drains_the_old_workers_when_all_new_ones_are_ready() {
 }
 
 #[test]
-fn a_reload_whose_workers_die_is_given_up_and_can_be_tried_again() {
+fn a_reload_whose_workers_die_is_aborted_and_can_be_retried() {
     let mut scene = Scene::serving(2);
     scene.supervisor.reload();
     scene.act();
@@ -176,7 +176,7 @@ fn a_reload_whose_workers_die_is_given_up_and_can_be_tried_again() {
 }
 
 #[test]
-fn reloads_during_a_reload_are_joined_to_one_further_reload() {
+fn reloads_during_a_reload_are_merged_into_one_further_reload() {
     let mut scene = Scene::serving(1);
     for _ in 0..3 {
         scene.supervisor.reload();
@@ -196,7 +196,7 @@ fn reloads_during_a_reload_are_joined_to_one_further_reload() {
 }
 
 #[test]
-fn a_worker_dies_during_a_reload_and_is_replaced_until_the_new_generation_serves() {
+fn a_worker_that_dies_during_a_reload_is_replaced_until_the_new_generation_serves() {
     let mut scene = Scene::serving(1);
     scene.wait(1000);
     scene.supervisor.reload();
@@ -212,7 +212,7 @@ fn a_worker_dies_during_a_reload_and_is_replaced_until_the_new_generation_serves
 }
 
 #[test]
-fn a_worker_that_asks_for_a_successor_drains_when_that_one_is_ready() {
+fn a_worker_that_requests_a_successor_drains_when_the_successor_is_ready() {
     let mut scene = Scene::serving(1);
     scene.supervisor.replace(1);
     scene.supervisor.replace(1);
@@ -257,7 +257,7 @@ fn a_stop_drains_all_workers_and_ends_in_time() {
 }
 
 #[test]
-fn a_stop_that_cuts_connections_is_not_in_time() {
+fn a_stop_that_closes_connections_at_the_deadline_is_not_in_time() {
     let mut scene = Scene::serving(1);
     scene.supervisor.stop(DrainCause::Stop, scene.now);
     scene.supervisor.ended(1, true, scene.now);
@@ -287,7 +287,7 @@ fn a_second_stop_kills_at_once() {
 }
 
 #[test]
-fn after_an_upgrade_it_does_not_matter_what_was_cut() {
+fn connections_closed_at_the_deadline_of_an_upgrade_do_not_count() {
     let mut scene = Scene::serving(1);
     scene.supervisor.stop(DrainCause::Restart, scene.now);
     scene.supervisor.ended(1, true, scene.now);
@@ -325,7 +325,7 @@ fn the_next_deadline_is_the_earliest() {
 }
 
 #[test]
-fn a_successor_that_dies_at_its_start_is_started_again() {
+fn a_successor_that_dies_during_its_start_is_started_again() {
     let mut scene = Scene::serving(1);
     scene.supervisor.replace(1);
     scene.act();
@@ -354,7 +354,7 @@ fn the_master_ends_without_workers_that_cannot_be_killed() {
 }
 
 #[test]
-fn a_start_without_room_is_tried_again() {
+fn a_start_without_a_free_slot_is_retried() {
     let mut scene = Scene::serving(1);
     scene.supervisor.reload();
     assert_eq!(scene.supervisor.next_action(), Some(Action::Reloading));
