@@ -59,7 +59,9 @@ pub enum Error {
         deaths: u32,
     },
     /// Connections were still open at the deadline of a stop.
-    #[error("stopping failed: connections were still open at the deadline and were closed (ETIMEDOUT)")]
+    #[error(
+        "stopping failed: connections were still open at the deadline and were closed (ETIMEDOUT)"
+    )]
     Cut,
     /// The setup function of a worker failed.
     #[error("setting up worker {worker} failed: {reason}")]

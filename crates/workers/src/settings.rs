@@ -89,7 +89,7 @@ impl Settings {
         }
     }
 
-    pub(crate) fn tell(&self, event: &WorkerEvent) {
+    pub(crate) fn emit(&self, event: &WorkerEvent) {
         match &self.observer {
             // The master continues after a panic: writing to a closed standard error panics, for example.
             Some(observer) => {

@@ -10,7 +10,7 @@ use uptick_socket::{IntoUri, ListenUri, SocketOptions};
 
 use crate::error::Error;
 use crate::event::WorkerEvent;
-use crate::memory::MOST_PLACES;
+use crate::memory::MAX_PLACES;
 use crate::settings::{Mode, Settings};
 use crate::status::Status;
 use crate::worker::Worker;
@@ -81,8 +81,11 @@ impl Workers {
 
     fn new(mode: Mode) -> Self {
         let count = mode.count();
-        let error = (count == 0 || count > MOST_PLACES)
-            .then(|| Error::invalid(&format!("the number of workers is {count}, and must be 1 to {MOST_PLACES}")));
+        let error = (count == 0 || count > MAX_PLACES).then(|| {
+            Error::invalid(&format!(
+                "the number of workers is {count}, and must be 1 to {MAX_PLACES}"
+            ))
+        });
         Workers {
             settings: Settings::new(mode),
             error,

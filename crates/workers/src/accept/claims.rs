@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::memory::Memory;
+use crate::memory::SharedMemory;
 
 /// The state in the lowest bits of a flag. The number of the offer is above it, so that an old offer is never taken for a new one.
 const OFFERED: u64 = 0;
@@ -48,15 +48,15 @@ pub(super) struct Offer {
 }
 
 /// A socket that one of two threads may take.
-pub(super) type Slip = Arc<Mutex<Option<OwnedFd>>>;
+pub(super) type SharedSocket = Arc<Mutex<Option<OwnedFd>>>;
 
 /// Takes the socket, unless the other thread has taken it.
-pub(super) fn take(slip: &Slip) -> Option<OwnedFd> {
-    slip.lock().unwrap_or_else(PoisonError::into_inner).take()
+pub(super) fn take(shared: &SharedSocket) -> Option<OwnedFd> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// A connection that was offered to another worker.
-pub(super) enum Offered {
+pub(super) enum SentOffer {
     /// Offered to a process, which has a duplicate of the socket.
     Process {
         offer: Offer,
@@ -67,25 +67,25 @@ pub(super) enum Offered {
     Thread {
         target: usize,
         listener: usize,
-        slip: Slip,
+        shared: SharedSocket,
     },
 }
 
-impl Offered {
+impl SentOffer {
     pub(super) fn target(&self) -> usize {
         match self {
-            Offered::Process { offer, .. } => offer.target,
-            Offered::Thread { target, .. } => *target,
+            SentOffer::Process { offer, .. } => offer.target,
+            SentOffer::Thread { target, .. } => *target,
         }
     }
 
     /// Returns whether the other worker has claimed the connection. `slot` belongs to the worker that offered it.
-    pub(super) fn is_claimed(&self, memory: &Memory, slot: usize) -> bool {
+    pub(super) fn is_claimed(&self, memory: &SharedMemory, slot: usize) -> bool {
         match self {
-            Offered::Process { flag, number, .. } => {
+            SentOffer::Process { flag, number, .. } => {
                 memory.slot(slot).offer(*flag).load(Ordering::Acquire) == word(*number, CLAIMED)
             }
-            Offered::Thread { slip, .. } => slip
+            SentOffer::Thread { shared, .. } => shared
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .is_none(),
@@ -93,21 +93,21 @@ impl Offered {
     }
 
     /// Takes the connection back; returns `None` if it was claimed. `slot` belongs to the worker that offered it.
-    pub(super) fn reclaim(self, memory: &Memory, slot: usize) -> Option<Offer> {
+    pub(super) fn reclaim(self, memory: &SharedMemory, slot: usize) -> Option<Offer> {
         match self {
-            Offered::Process {
+            SentOffer::Process {
                 offer,
                 flag,
                 number,
             } => reclaim(memory.slot(slot).offer(flag), number).then_some(offer),
-            Offered::Thread {
+            SentOffer::Thread {
                 target,
                 listener,
-                slip,
+                shared,
             } => Some(Offer {
                 target,
                 listener,
-                socket: take(&slip)?,
+                socket: take(&shared)?,
             }),
         }
     }
@@ -131,14 +131,14 @@ mod tests {
 
     #[test]
     fn an_offer_is_claimed_once_the_other_worker_has_taken_it() {
-        let memory = Memory::create(1).unwrap();
+        let memory = SharedMemory::create(1).unwrap();
         let socket = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
         let offer = Offer {
             target: 0,
             listener: 0,
             socket: socket(),
         };
-        let to_process = Offered::Process {
+        let to_process = SentOffer::Process {
             offer,
             flag: 3,
             number: 7,
@@ -148,14 +148,14 @@ mod tests {
         assert!(claim(memory.slot(0).offer(3), 7));
         assert!(to_process.is_claimed(&memory, 0));
 
-        let slip: Slip = Arc::new(Mutex::new(Some(socket())));
-        let to_thread = Offered::Thread {
+        let shared: SharedSocket = Arc::new(Mutex::new(Some(socket())));
+        let to_thread = SentOffer::Thread {
             target: 0,
             listener: 0,
-            slip: Arc::clone(&slip),
+            shared: Arc::clone(&shared),
         };
         assert!(!to_thread.is_claimed(&memory, 0));
-        assert!(take(&slip).is_some());
+        assert!(take(&shared).is_some());
         assert!(to_thread.is_claimed(&memory, 0));
     }
 }

@@ -15,17 +15,17 @@ use rustix::net::{
 };
 use uptick_event_loop::{add_read_stream, remove_read_stream};
 
-use super::claims::{self, Offer, Offered};
-use super::packets::{self, Item};
-use super::sharing::{Peers, Sharing};
-use crate::memory::{Memory, OFFERS, monotonic_milliseconds};
+use super::claims::{self, Offer, SentOffer};
+use super::packets::{self, WireOffer};
+use super::sharing::{PeerTransport, Sharing};
+use crate::memory::{OFFERS, SharedMemory, monotonic_milliseconds};
 
 /// The number of packets that are received from one worker in an iteration of the loop.
-const BUDGET: usize = 16;
+const PACKET_BUDGET: usize = 16;
 
 /// The other processes, by slot.
 pub(crate) struct ProcessPeers {
-    memory: Arc<Memory>,
+    memory: Arc<SharedMemory>,
     slot: usize,
     peers: RefCell<BTreeMap<usize, Rc<OwnedFd>>>,
     /// The number of the last offer. The index of its flag is this number modulo [`OFFERS`].
@@ -33,7 +33,7 @@ pub(crate) struct ProcessPeers {
 }
 
 impl ProcessPeers {
-    pub(crate) fn new(memory: &Arc<Memory>, slot: usize) -> Rc<ProcessPeers> {
+    pub(crate) fn new(memory: &Arc<SharedMemory>, slot: usize) -> Rc<ProcessPeers> {
         Rc::new(ProcessPeers {
             memory: Arc::clone(memory),
             slot,
@@ -71,7 +71,7 @@ impl ProcessPeers {
 impl Sharing {
     /// Creates the sharing of a worker among processes.
     pub(crate) fn with_processes(
-        memory: &Arc<Memory>,
+        memory: &Arc<SharedMemory>,
         place: usize,
         slot: usize,
         peers: Rc<ProcessPeers>,
@@ -80,12 +80,12 @@ impl Sharing {
     }
 }
 
-impl Peers for Rc<ProcessPeers> {
+impl PeerTransport for Rc<ProcessPeers> {
     fn list(&self, slots: &mut Vec<usize>) {
         slots.extend(self.peers.borrow().keys());
     }
 
-    fn offer(&self, target: usize, offers: Vec<Offer>) -> (Vec<Offer>, Vec<Offered>) {
+    fn offer(&self, target: usize, offers: Vec<Offer>) -> (Vec<Offer>, Vec<SentOffer>) {
         let Some(socket) = self.peers.borrow().get(&target).cloned() else {
             return (offers, Vec::new());
         };
@@ -93,14 +93,14 @@ impl Peers for Rc<ProcessPeers> {
         let last = self.last.get();
         let mut offers = offers;
         let surplus = offers.split_off(offers.len().min(OFFERS));
-        let items: Vec<Item> = offers
+        let items: Vec<WireOffer> = offers
             .iter()
             .map(|offer| {
                 let number = self.last.get() + 1;
                 self.last.set(number);
                 let flag = (number % OFFERS as u64) as u32;
                 claims::set_offered(own.offer(flag as usize), number);
-                Item {
+                WireOffer {
                     listener: offer.listener as u32,
                     flag,
                     number,
@@ -119,7 +119,7 @@ impl Peers for Rc<ProcessPeers> {
         let offered = offers
             .into_iter()
             .zip(items)
-            .map(|(offer, item)| Offered::Process {
+            .map(|(offer, item)| SentOffer::Process {
                 offer,
                 flag: item.flag as usize,
                 number: item.number,
@@ -149,8 +149,8 @@ fn first_number(milliseconds: u64) -> u64 {
 
 /// Receives the offers of another worker; returns `false` once that worker is gone.
 fn receive(socket: &OwnedFd, from: usize, sharing: &Sharing) -> bool {
-    for _ in 0..BUDGET {
-        let mut packet = [0; packets::LONGEST];
+    for _ in 0..PACKET_BUDGET {
+        let mut packet = [0; packets::MAX_PACKET];
         let mut slices = [IoSliceMut::new(&mut packet)];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(OFFERS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -173,7 +173,7 @@ fn receive(socket: &OwnedFd, from: usize, sharing: &Sharing) -> bool {
         for (item, socket) in packets::decode(&packet[..length]).zip(sockets) {
             let listener = item.listener as usize;
             let flag = offering.offer(item.flag as usize);
-            if sharing.takes(listener) && claims::claim(flag, item.number) {
+            if sharing.can_serve(listener) && claims::claim(flag, item.number) {
                 sharing.serve_claimed(listener, socket);
             }
         }
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_later_worker_of_a_slot_does_not_reuse_offer_numbers() {
-        let memory = Arc::new(Memory::create(1).unwrap());
+        let memory = Arc::new(SharedMemory::create(1).unwrap());
         let number = ProcessPeers::new(&memory, 0).last.get();
         assert!(number > 0);
         let day = 24 * 60 * 60 * 1000;

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use uptick_event_loop::{add_timer, now};
 use uptick_socket::{Balancer, Server};
 
-use super::claims::{Offer, Offered};
-use crate::memory::{Counter, Gauge, Memory, OFFERS, State};
+use super::claims::{Offer, SentOffer};
+use crate::memory::{Counter, Gauge, OFFERS, SharedMemory, WorkerState};
 
 /// The time in which another worker has to claim a connection.
 const CLAIM_TIME: Duration = Duration::from_millis(10);
@@ -24,19 +24,19 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The time for which a worker that did not claim a connection gets no further offers: the first value and the maximum, doubled each
 /// time. The worker may only have waited for a processor.
-const FIRST_DISTRUST: Duration = Duration::from_millis(10);
-const LONGEST_DISTRUST: Duration = Duration::from_secs(1);
+const FIRST_PENALTY: Duration = Duration::from_millis(10);
+const MAX_PENALTY: Duration = Duration::from_secs(1);
 
 /// The tolerated difference in connections between two workers: an absolute number, or a fraction of the lower count.
-const SLACK: u64 = 2;
-const SLACK_SHARE: u64 = 64;
+const TOLERANCE: u64 = 2;
+const TOLERANCE_DIVISOR: u64 = 64;
 
 /// The number of samples that are taken before the count of connections is corrected.
-const LOOKS: u32 = 4;
+const EXCESS_SAMPLES: u32 = 4;
 
 /// A worker that did not claim its last offer.
 #[derive(Clone, Copy, Debug)]
-struct Distrust {
+struct Penalty {
     slot: usize,
     /// Time from which the worker gets offers again.
     until: Instant,
@@ -45,27 +45,27 @@ struct Distrust {
 }
 
 /// The other workers, reached through sockets or through posted calls.
-pub(super) trait Peers {
+pub(super) trait PeerTransport {
     /// Appends the slots of the workers that can be offered connections.
     fn list(&self, slots: &mut Vec<usize>);
 
     /// Sends offers to one worker; returns the offers that could not be sent, and those that were.
-    fn offer(&self, target: usize, offers: Vec<Offer>) -> (Vec<Offer>, Vec<Offered>);
+    fn offer(&self, target: usize, offers: Vec<Offer>) -> (Vec<Offer>, Vec<SentOffer>);
 }
 
 /// The distribution of the connections of one worker.
 pub(crate) struct Sharing {
-    pub(super) memory: Arc<Memory>,
+    pub(super) memory: Arc<SharedMemory>,
     place: usize,
     slot: usize,
-    peers: Box<dyn Peers>,
+    peers: Box<dyn PeerTransport>,
     servers: RefCell<Vec<Option<Server>>>,
     /// Offers that are not sent yet, because the accept batch is not complete.
     pending: RefCell<Vec<Offer>>,
     /// Offers that were sent and are not known to be claimed, with the time of sending. At most [`OFFERS`], so that no flag is used
     /// twice.
-    offered: RefCell<VecDeque<(Instant, Offered)>>,
-    distrusted: RefCell<Vec<Distrust>>,
+    offered: RefCell<VecDeque<(Instant, SentOffer)>>,
+    penalties: RefCell<Vec<Penalty>>,
     candidates: RefCell<Vec<usize>>,
     random: Cell<u64>,
     /// Set while a connection is opened that was counted by the worker that offered it.
@@ -74,7 +74,7 @@ pub(crate) struct Sharing {
     open: Cell<u64>,
     /// The lowest excess of the shared count over `open` so far, and the number of samples.
     excess: Cell<(u64, u32)>,
-    armed: Cell<bool>,
+    check_scheduled: Cell<bool>,
 }
 
 thread_local! {
@@ -83,10 +83,10 @@ thread_local! {
 
 impl Sharing {
     pub(super) fn new(
-        memory: &Arc<Memory>,
+        memory: &Arc<SharedMemory>,
         place: usize,
         slot: usize,
-        peers: Box<dyn Peers>,
+        peers: Box<dyn PeerTransport>,
     ) -> Rc<Sharing> {
         let seed =
             crate::memory::monotonic_milliseconds() ^ (slot as u64).wrapping_mul(0x9E37_79B9);
@@ -98,13 +98,13 @@ impl Sharing {
             servers: RefCell::default(),
             pending: RefCell::default(),
             offered: RefCell::default(),
-            distrusted: RefCell::default(),
+            penalties: RefCell::default(),
             candidates: RefCell::default(),
             random: Cell::new(seed | 1),
             counted: Cell::new(false),
             open: Cell::new(0),
             excess: Cell::new((u64::MAX, 0)),
-            armed: Cell::new(false),
+            check_scheduled: Cell::new(false),
         })
     }
 
@@ -121,7 +121,7 @@ impl Sharing {
 
     /// Returns the balancer of a listener, whose server is set with [`set_server`](Sharing::set_server).
     pub(crate) fn balancer(self: &Rc<Self>, listener: usize) -> Rc<dyn Balancer> {
-        Rc::new(OfListener {
+        Rc::new(ListenerBalancer {
             sharing: Rc::clone(self),
             listener,
         })
@@ -144,8 +144,8 @@ impl Sharing {
     }
 
     /// Returns whether a connection that another worker offers can be served.
-    pub(super) fn takes(&self, listener: usize) -> bool {
-        self.memory.slot(self.slot).state() == State::Ready && self.server(listener).is_some()
+    pub(super) fn can_serve(&self, listener: usize) -> bool {
+        self.memory.slot(self.slot).state() == WorkerState::Ready && self.server(listener).is_some()
     }
 
     /// Serves a connection that another worker offered. That worker has counted it for this one already.
@@ -183,7 +183,7 @@ impl Sharing {
         }
     }
 
-    /// Corrects the shared count of this worker's connections, once per [`LOOKS`] calls.
+    /// Corrects the shared count of this worker's connections, once per [`EXCESS_SAMPLES`] calls.
     ///
     /// The count includes connections that others have offered. If the offering worker dies, its offers stay in the count.
     pub(crate) fn correct_count(&self) {
@@ -192,10 +192,10 @@ impl Sharing {
         if count < open {
             word.fetch_add(open - count, Relaxed);
         }
-        let (least, looks) = self.excess.get();
+        let (least, samples) = self.excess.get();
         let least = least.min(count.saturating_sub(open));
-        if looks + 1 < LOOKS {
-            return self.excess.set((least, looks + 1));
+        if samples + 1 < EXCESS_SAMPLES {
+            return self.excess.set((least, samples + 1));
         }
         // The excess of every sample is no pending offer: offers are claimed or taken back soon.
         let _ = word.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(least));
@@ -213,11 +213,11 @@ impl Sharing {
 
     /// Returns the worker that should serve the next connection, unless that is this one.
     fn choose(&self) -> Option<usize> {
-        self.forget_claimed();
+        self.drop_claimed();
         let own = self.connections(self.slot);
-        let on_the_way = self.offered.borrow().len() + self.pending.borrow().len();
+        let in_transit = self.offered.borrow().len() + self.pending.borrow().len();
         let slot = self.memory.slot(self.slot);
-        if own < SLACK || on_the_way >= OFFERS || slot.state() != State::Ready {
+        if own < TOLERANCE || in_transit >= OFFERS || slot.state() != WorkerState::Ready {
             return None;
         }
         let generation = slot.get(Gauge::Generation);
@@ -225,13 +225,13 @@ impl Sharing {
         candidates.clear();
         self.peers.list(&mut candidates);
         let now = now();
-        let distrusted = self.distrusted.borrow();
+        let penalties = self.penalties.borrow();
         candidates.retain(|slot| {
             let peer = self.memory.slot(*slot);
             *slot != self.slot
-                && peer.state() == State::Ready
+                && peer.state() == WorkerState::Ready
                 && peer.get(Gauge::Generation) == generation
-                && !distrusted
+                && !penalties
                     .iter()
                     .any(|known| known.slot == *slot && now < known.until)
         });
@@ -249,13 +249,13 @@ impl Sharing {
             false => other,
         };
         let least = self.connections(lesser);
-        let slack = SLACK.max(least / SLACK_SHARE);
-        (own >= least + slack).then_some(lesser)
+        let tolerance = TOLERANCE.max(least / TOLERANCE_DIVISOR);
+        (own >= least + tolerance).then_some(lesser)
     }
 
     /// Closes the duplicates of claimed connections, and makes room for further offers. Flags are used in turn, so offers after an
     /// unclaimed one stay.
-    fn forget_claimed(&self) {
+    fn drop_claimed(&self) {
         loop {
             let mut offered = self.offered.borrow_mut();
             match offered.front() {
@@ -264,30 +264,30 @@ impl Sharing {
             }
             if let Some((_, claimed)) = offered.pop_front() {
                 drop(offered);
-                self.trust(claimed.target());
+                self.clear_penalty(claimed.target());
             }
         }
     }
 
     /// Stops offers to a worker for some time, because it did not claim an offer.
-    fn distrust(&self, slot: usize) {
-        let mut distrusted = self.distrusted.borrow_mut();
-        let known = distrusted.iter().position(|known| known.slot == slot);
-        let wait = known.map_or(FIRST_DISTRUST, |at| distrusted.swap_remove(at).next);
-        distrusted.push(Distrust {
+    fn penalize(&self, slot: usize) {
+        let mut penalties = self.penalties.borrow_mut();
+        let known = penalties.iter().position(|known| known.slot == slot);
+        let wait = known.map_or(FIRST_PENALTY, |at| penalties.swap_remove(at).next);
+        penalties.push(Penalty {
             slot,
             until: now() + wait,
-            next: (wait * 2).min(LONGEST_DISTRUST),
+            next: (wait * 2).min(MAX_PENALTY),
         });
     }
 
     /// Resumes offers to a worker, because it claimed an offer.
-    fn trust(&self, slot: usize) {
-        let mut distrusted = self.distrusted.borrow_mut();
-        distrusted.retain(|known| known.slot != slot);
+    fn clear_penalty(&self, slot: usize) {
+        let mut penalties = self.penalties.borrow_mut();
+        penalties.retain(|known| known.slot != slot);
     }
 
-    fn pass_on(self: &Rc<Self>) {
+    fn send_offers(self: &Rc<Self>) {
         let mut pending = self.pending.take();
         pending.sort_by_key(|offer| offer.target);
         while let Some(last) = pending.last() {
@@ -301,11 +301,11 @@ impl Sharing {
                 self.take_back(offer);
             }
         }
-        self.arm();
+        self.schedule_check();
     }
 
-    fn arm(self: &Rc<Self>) {
-        if !self.offered.borrow().is_empty() && !self.armed.replace(true) {
+    fn schedule_check(self: &Rc<Self>) {
+        if !self.offered.borrow().is_empty() && !self.check_scheduled.replace(true) {
             let sharing = Rc::clone(self);
             add_timer(CHECK_INTERVAL, move || sharing.check_claims());
         }
@@ -319,7 +319,7 @@ impl Sharing {
             socket,
         } = offer;
         self.count_closed(target);
-        self.distrust(target);
+        self.penalize(target);
         let Some(server) = self.server(listener) else {
             return;
         };
@@ -329,7 +329,7 @@ impl Sharing {
     }
 
     /// Takes all unclaimed connections back, before the worker stops serving new connections.
-    pub(crate) fn withdraw(&self) {
+    pub(crate) fn reclaim_all(&self) {
         let offered = self.offered.take();
         for (_, offered) in offered {
             if let Some(offer) = offered.reclaim(&self.memory, self.slot) {
@@ -340,8 +340,8 @@ impl Sharing {
 
     /// Closes the duplicates of claimed connections, and takes back those that were not claimed in time.
     fn check_claims(self: &Rc<Self>) {
-        self.armed.set(false);
-        self.forget_claimed();
+        self.check_scheduled.set(false);
+        self.drop_claimed();
         let now = Instant::now();
         loop {
             let due = self
@@ -357,10 +357,10 @@ impl Sharing {
             let target = offered.target();
             match offered.reclaim(&self.memory, self.slot) {
                 Some(offer) => self.take_back(offer),
-                None => self.trust(target),
+                None => self.clear_penalty(target),
             }
         }
-        self.arm();
+        self.schedule_check();
     }
 }
 
@@ -374,12 +374,12 @@ impl fmt::Debug for Sharing {
 
 /// The balancer of one listener of a worker.
 #[derive(Debug)]
-struct OfListener {
+struct ListenerBalancer {
     sharing: Rc<Sharing>,
     listener: usize,
 }
 
-impl Balancer for OfListener {
+impl Balancer for ListenerBalancer {
     fn place(&self, _server: Server, socket: OwnedFd) -> Option<OwnedFd> {
         let sharing = &self.sharing;
         sharing
@@ -402,7 +402,7 @@ impl Balancer for OfListener {
 
     fn batch_accepted(&self, _server: Server) {
         if !self.sharing.pending.borrow().is_empty() {
-            self.sharing.pass_on();
+            self.sharing.send_offers();
         }
     }
 
@@ -428,17 +428,17 @@ mod tests {
     /// No other workers.
     struct Alone;
 
-    impl Peers for Alone {
+    impl PeerTransport for Alone {
         fn list(&self, _: &mut Vec<usize>) {}
 
-        fn offer(&self, _: usize, offers: Vec<Offer>) -> (Vec<Offer>, Vec<Offered>) {
+        fn offer(&self, _: usize, offers: Vec<Offer>) -> (Vec<Offer>, Vec<SentOffer>) {
             (offers, Vec::new())
         }
     }
 
     #[test]
     fn the_count_of_connections_is_corrected_after_offers_were_lost() {
-        let memory = Arc::new(Memory::create(1).unwrap());
+        let memory = Arc::new(SharedMemory::create(1).unwrap());
         let slot = memory.assign(0, 1, 4711).unwrap();
         let sharing = Sharing::new(&memory, 0, slot, Box::new(Alone));
         let balancer = sharing.balancer(0);
@@ -448,15 +448,11 @@ mod tests {
         }
         assert_eq!(count.load(Relaxed), 3);
         // Three connections that are never claimed, and some pending ones at each sample.
-        for on_the_way in 0..u64::from(LOOKS) {
-            count.store(6 + on_the_way, Relaxed);
+        for in_transit in 0..u64::from(EXCESS_SAMPLES) {
+            count.store(6 + in_transit, Relaxed);
             sharing.correct_count();
         }
-        assert_eq!(
-            count.load(Relaxed),
-            6 + 3 - 3,
-            "pending offers still count"
-        );
+        assert_eq!(count.load(Relaxed), 6 + 3 - 3, "pending offers still count");
         count.store(1, Relaxed);
         sharing.correct_count();
         assert_eq!(count.load(Relaxed), 3);

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uptick_event_loop::LoopHandle;
 
-use super::claims::{self, Offer, Offered, Slip};
-use super::sharing::{Peers, Sharing};
-use crate::memory::Memory;
+use super::claims::{self, Offer, SentOffer, SharedSocket};
+use super::sharing::{PeerTransport, Sharing};
+use crate::memory::SharedMemory;
 
 /// The loops of the worker threads, by their slots.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ pub(crate) struct ThreadPeers(pub(crate) Arc<ThreadRegistry>);
 impl Sharing {
     /// Creates the distribution of a worker thread.
     pub(crate) fn with_threads(
-        memory: &Arc<Memory>,
+        memory: &Arc<SharedMemory>,
         place: usize,
         slot: usize,
         peers: ThreadPeers,
@@ -45,52 +45,54 @@ impl Sharing {
     }
 }
 
-impl Peers for ThreadPeers {
+impl PeerTransport for ThreadPeers {
     fn list(&self, slots: &mut Vec<usize>) {
         slots.extend(self.0.lock().keys());
     }
 
-    fn offer(&self, target: usize, offers: Vec<Offer>) -> (Vec<Offer>, Vec<Offered>) {
+    fn offer(&self, target: usize, offers: Vec<Offer>) -> (Vec<Offer>, Vec<SentOffer>) {
         let handle = self.0.lock().get(&target).cloned();
         let Some(handle) = handle else {
             return (offers, Vec::new());
         };
-        let slips: Vec<(usize, Slip)> = offers
+        let shared_sockets: Vec<(usize, SharedSocket)> = offers
             .into_iter()
             .map(|offer| (offer.listener, Arc::new(Mutex::new(Some(offer.socket)))))
             .collect();
-        let posted = slips.clone();
+        let posted = shared_sockets.clone();
         let sent = handle.post(move || {
             Sharing::with_installed(|sharing| {
-                for (listener, slip) in posted {
-                    if sharing.takes(listener)
-                        && let Some(socket) = claims::take(&slip)
+                for (listener, shared) in posted {
+                    if sharing.can_serve(listener)
+                        && let Some(socket) = claims::take(&shared)
                     {
                         sharing.serve_claimed(listener, socket);
                     }
                 }
             });
         });
-        let offered = slips.into_iter().map(|(listener, slip)| Offered::Thread {
-            target,
-            listener,
-            slip,
-        });
+        let offered = shared_sockets
+            .into_iter()
+            .map(|(listener, shared)| SentOffer::Thread {
+                target,
+                listener,
+                shared,
+            });
         match sent {
             Ok(()) => (Vec::new(), offered.collect()),
             // The loop has ended, or its queue is full.
             Err(_) => {
                 let refused = offered.filter_map(|offered| match offered {
-                    Offered::Thread {
-                        slip,
+                    SentOffer::Thread {
+                        shared,
                         listener,
                         target,
                     } => Some(Offer {
                         target,
                         listener,
-                        socket: claims::take(&slip)?,
+                        socket: claims::take(&shared)?,
                     }),
-                    Offered::Process { offer, .. } => Some(offer),
+                    SentOffer::Process { offer, .. } => Some(offer),
                 });
                 (refused.collect(), Vec::new())
             }

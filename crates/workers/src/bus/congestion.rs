@@ -10,14 +10,14 @@ use uptick_event_loop::{add_timer, catch};
 use super::local::{self, Bus};
 
 /// The number of bytes queued for a worker from which the bus is congested, and the number below which it no longer is.
-const HIGH: usize = 1024 * 1024;
-const LOW: usize = 256 * 1024;
+const HIGH_MARK: usize = 1024 * 1024;
+const LOW_MARK: usize = 256 * 1024;
 
 /// The interval at which the queues are checked while the bus is congested.
-const LOOK: Duration = Duration::from_millis(5);
+const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The time without progress after which a worker counts as not reading. Publishers do not wait for it.
-const PATIENCE: Duration = Duration::from_millis(100);
+const STALL_TIME: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 struct Congestion {
@@ -57,22 +57,22 @@ impl Bus {
     /// }
     /// ```
     pub fn is_congested(self) -> bool {
-        let (before, now) = look();
+        let (before, now) = update();
         if now && !before {
-            add_timer(LOOK, look_again);
+            add_timer(CHECK_INTERVAL, check_drained);
         }
         now
     }
 }
 
 /// Updates the state from the queues; returns whether the bus was congested before, and whether it is now.
-fn look() -> (bool, bool) {
+fn update() -> (bool, bool) {
     let now = Instant::now();
     CONGESTION
         .try_with(|congestion| {
             let congestion = &mut *congestion.borrow_mut();
             let before = congestion.is_congested;
-            let limit = if before { LOW } else { HIGH };
+            let limit = if before { LOW_MARK } else { HIGH_MARK };
             let mut queues = HashMap::new();
             let mut is_congested = false;
             local::queues(&mut |id, bytes| {
@@ -83,7 +83,7 @@ fn look() -> (bool, bool) {
                 let progress = known
                     .filter(|known| bytes >= known.bytes)
                     .map_or(now, |known| known.progress);
-                is_congested |= now.saturating_duration_since(progress) < PATIENCE;
+                is_congested |= now.saturating_duration_since(progress) < STALL_TIME;
                 queues.insert(id, Queue { bytes, progress });
             });
             congestion.queues = queues;
@@ -93,10 +93,10 @@ fn look() -> (bool, bool) {
         .unwrap_or_default()
 }
 
-fn look_again() {
-    let (_, is_congested) = look();
+fn check_drained() {
+    let (_, is_congested) = update();
     if is_congested {
-        add_timer(LOOK, look_again);
+        add_timer(CHECK_INTERVAL, check_drained);
     } else if let Err(message) = catch(|| emit(&Bus::of_thread(), Bus::DRAIN, ())) {
         tracing::error!("a listener of the bus panicked: {message}");
     }

@@ -242,8 +242,10 @@ pub fn append(out: &mut Vec<u8>, frame: &Frame<'_>) {
     match frame {
         Frame::Hello(version) => append_body(out, HELLO, &[MAGIC, &[*version]]),
         Frame::Ready => append_body(out, READY, &[]),
-        Frame::Subscribe(topic) => append_body(out, SUBSCRIBE, &[cut(topic).as_bytes()]),
-        Frame::Unsubscribe(topic) => append_body(out, UNSUBSCRIBE, &[cut(topic).as_bytes()]),
+        Frame::Subscribe(topic) => append_body(out, SUBSCRIBE, &[truncate_topic(topic).as_bytes()]),
+        Frame::Unsubscribe(topic) => {
+            append_body(out, UNSUBSCRIBE, &[truncate_topic(topic).as_bytes()])
+        }
         Frame::Reset => append_body(out, RESET, &[]),
         Frame::Message { topic, payload } => {
             let payload = &payload[..payload.len().min(MESSAGE_LIMIT)];
@@ -255,7 +257,7 @@ pub fn append(out: &mut Vec<u8>, frame: &Frame<'_>) {
 
 /// Appends a message without its payload. The caller appends `payload` bytes after it.
 pub fn append_message_head(out: &mut Vec<u8>, topic: &str, payload: usize) {
-    let topic = cut(topic);
+    let topic = truncate_topic(topic);
     append_length(out, 1 + 2 + topic.len() + payload);
     out.push(MESSAGE);
     let length = u16::try_from(topic.len()).unwrap_or(u16::MAX);
@@ -276,7 +278,7 @@ fn append_length(out: &mut Vec<u8>, length: usize) {
     out.extend_from_slice(&length.to_le_bytes());
 }
 
-fn cut(topic: &str) -> &str {
+fn truncate_topic(topic: &str) -> &str {
     let mut end = topic.len().min(TOPIC_LIMIT);
     while !topic.is_char_boundary(end) {
         end -= 1;

@@ -76,26 +76,26 @@ struct Subscription {
 }
 
 /// A message that is queued for local subscribers.
-struct OwnMessage {
+struct LocalMessage {
     topic: Rc<str>,
     payload: Bytes,
 }
 
-impl OwnMessage {
+impl LocalMessage {
     fn cost(&self) -> usize {
         cost(&self.topic, &self.payload)
     }
 }
 
-struct State {
+struct BusState {
     topics: HashMap<Rc<str>, Vec<Id>>,
     subscriptions: Table<Subscription>,
     transport: Option<Rc<dyn BusTransport>>,
     /// The number of transports that were attached or detached. It invalidates the sinks of earlier transports.
     generation: u64,
-    own: VecDeque<OwnMessage>,
-    own_bytes: usize,
-    own_limit: usize,
+    local_queue: VecDeque<LocalMessage>,
+    local_bytes: usize,
+    local_limit: usize,
     /// Set while a tick is scheduled that delivers the local queue.
     scheduled: bool,
     /// Set while a subscriber is being called.
@@ -106,14 +106,14 @@ struct State {
 }
 
 thread_local! {
-    static STATE: RefCell<State> = RefCell::new(State {
+    static STATE: RefCell<BusState> = RefCell::new(BusState {
         topics: HashMap::new(),
         subscriptions: Table::new(),
         transport: None,
         generation: 0,
-        own: VecDeque::new(),
-        own_bytes: 0,
-        own_limit: QUEUE_LIMIT,
+        local_queue: VecDeque::new(),
+        local_bytes: 0,
+        local_limit: QUEUE_LIMIT,
         scheduled: false,
         delivering: false,
         receivers: Vec::new(),
@@ -122,7 +122,7 @@ thread_local! {
 }
 
 /// Calls `f` with the bus of the thread; returns `None` while the thread is being torn down. `f` must not use the bus.
-fn with<R>(f: impl FnOnce(&mut State) -> R) -> Option<R> {
+fn with<R>(f: impl FnOnce(&mut BusState) -> R) -> Option<R> {
     STATE.try_with(|state| f(&mut state.borrow_mut())).ok()
 }
 
@@ -153,10 +153,10 @@ impl Bus {
     /// worker for which 4 MiB are queued already is dropped and counted.
     pub fn publish(self, topic: &str, payload: impl Chunk) {
         let payload = payload.into_bytes();
-        if !takes(topic, &payload) {
+        if !admit(topic, &payload) {
             return;
         }
-        with(|state| state.push_own(topic, &payload));
+        with(|state| state.push_local(topic, &payload));
         publish(topic, &payload);
     }
 
@@ -166,7 +166,7 @@ impl Bus {
     /// See [`publish`](Bus::publish).
     pub fn publish_to_others(self, topic: &str, payload: impl Chunk) {
         let payload = payload.into_bytes();
-        if takes(topic, &payload) {
+        if admit(topic, &payload) {
             publish(topic, &payload);
         }
     }
@@ -241,7 +241,7 @@ impl Bus {
     pub fn stats(self) -> BusStats {
         let Some((mut stats, transport)) = with(|state| {
             let mut stats = state.stats;
-            stats.queued_bytes = state.own_bytes;
+            stats.queued_bytes = state.local_bytes;
             (stats, state.transport.clone())
         }) else {
             return BusStats::default();
@@ -255,7 +255,7 @@ impl Bus {
     /// Sets the maximum number of bytes that are queued for local subscribers. A message beyond that is dropped for them, and counted. Default: 4
     /// MiB.
     pub fn set_queue_limit(self, bytes: usize) {
-        with(|state| state.own_limit = bytes);
+        with(|state| state.local_limit = bytes);
     }
 
     /// Connects the bus to other workers through a transport. A previous transport is closed.
@@ -316,7 +316,7 @@ impl fmt::Debug for Bus {
 }
 
 /// Counts a published message; returns whether it is within the limits.
-fn takes(topic: &str, payload: &Bytes) -> bool {
+fn admit(topic: &str, payload: &Bytes) -> bool {
     let fits = topic.len() <= TOPIC_LIMIT && payload.len() <= MESSAGE_LIMIT;
     with(|state| {
         state.stats.published += 1;
@@ -362,7 +362,7 @@ pub(super) fn receive(generation: u64, topic: &str, payload: Bytes) {
         }
         state.stats.received += 1;
         if state.delivering {
-            state.push_own(topic, &payload);
+            state.push_local(topic, &payload);
         }
         !state.delivering
     });
@@ -415,50 +415,50 @@ fn call(id: Id, payload: Bytes) {
 }
 
 /// Delivers the messages queued for local subscribers. Runs as a tick.
-fn deliver_own() {
+fn deliver_local() {
     with(|state| state.scheduled = false);
     for _ in 0..BATCH {
-        let Some(Some(message)) = with(State::pop_own) else {
+        let Some(Some(message)) = with(BusState::pop_local) else {
             return;
         };
         deliver(&message.topic, message.payload);
     }
     with(|state| {
-        if !state.own.is_empty() {
+        if !state.local_queue.is_empty() {
             state.schedule();
         }
     });
 }
 
-impl State {
+impl BusState {
     /// Queues a message for local subscribers, if there are any.
-    fn push_own(&mut self, topic: &str, payload: &Bytes) {
+    fn push_local(&mut self, topic: &str, payload: &Bytes) {
         let Some((topic, _)) = self.topics.get_key_value(topic) else {
             return;
         };
-        let message = OwnMessage {
+        let message = LocalMessage {
             topic: Rc::clone(topic),
             payload: payload.clone(),
         };
-        if self.own_bytes + message.cost() > self.own_limit {
+        if self.local_bytes + message.cost() > self.local_limit {
             self.stats.dropped += 1;
             return;
         }
-        self.own_bytes += message.cost();
-        self.own.push_back(message);
+        self.local_bytes += message.cost();
+        self.local_queue.push_back(message);
         self.schedule();
     }
 
-    fn pop_own(&mut self) -> Option<OwnMessage> {
-        let message = self.own.pop_front()?;
-        self.own_bytes -= message.cost();
+    fn pop_local(&mut self) -> Option<LocalMessage> {
+        let message = self.local_queue.pop_front()?;
+        self.local_bytes -= message.cost();
         Some(message)
     }
 
     fn schedule(&mut self) {
         if !self.scheduled {
             self.scheduled = true;
-            future_tick(deliver_own);
+            future_tick(deliver_local);
         }
     }
 

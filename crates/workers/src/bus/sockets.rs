@@ -19,13 +19,13 @@ use uptick_socket::engine::Engine;
 use uptick_socket::{Connection, Error};
 
 use self::peer::{Peer, PeerOwner};
-use self::peers::Peers;
+use self::peers::PeerTable;
 use super::frame::{self, Frame};
 use super::local::QUEUE_LIMIT;
 use super::transport::{BusSink, BusTransport, TransportStats};
 
 /// Frames up to this number of bytes are copied into the write queue of each connection; the payloads of longer frames are shared.
-const COPIED: usize = 4096;
+const MAX_COPIED: usize = 4096;
 
 /// A transport that connects the buses of processes by Unix stream sockets: one end of a pair for each other process.
 ///
@@ -54,18 +54,18 @@ const COPIED: usize = 4096;
 /// ```
 #[derive(Clone)]
 pub struct SocketTransport {
-    shared: Rc<Shared>,
+    state: Rc<TransportState>,
 }
 
 /// The state that a transport shares with its peers.
-struct Shared {
+struct TransportState {
     limit: usize,
     id: Cell<u64>,
     sink: RefCell<Option<BusSink>>,
-    peers: RefCell<Peers>,
+    peers: RefCell<PeerTable>,
     /// The topics that the bus has announced.
     topics: RefCell<HashSet<Rc<str>>>,
-    waiting: RefCell<Vec<Box<dyn FnOnce()>>>,
+    ready_callbacks: RefCell<Vec<Box<dyn FnOnce()>>>,
     /// The frame that is written to all peers, reused to avoid an allocation.
     encoded: RefCell<Vec<u8>>,
     dropped: Cell<u64>,
@@ -88,13 +88,13 @@ impl SocketTransport {
     /// of the topics that have subscribers at that time.
     pub fn with_queue_limit(bytes: usize) -> SocketTransport {
         SocketTransport {
-            shared: Rc::new(Shared {
+            state: Rc::new(TransportState {
                 limit: bytes,
                 id: Cell::new(0),
                 sink: RefCell::default(),
                 peers: RefCell::default(),
                 topics: RefCell::default(),
-                waiting: RefCell::default(),
+                ready_callbacks: RefCell::default(),
                 encoded: RefCell::default(),
                 dropped: Cell::new(0),
             }),
@@ -103,7 +103,7 @@ impl SocketTransport {
 
     /// Sets the id of this process at its peers, as returned by [`Bus::id`](super::Bus::id). Default: 0.
     pub fn set_id(&self, id: u64) {
-        self.shared.id.set(id);
+        self.state.id.set(id);
     }
 
     /// Adds a peer: the process that holds the other end of the socket. An existing peer with the same id is removed first.
@@ -119,18 +119,18 @@ impl SocketTransport {
         conn.set_write_limits(64 * 1024, usize::MAX);
         conn.set_write_timeout(None);
         driver::release();
-        let owner: Rc<dyn PeerOwner> = Rc::<Shared>::clone(&self.shared);
+        let owner: Rc<dyn PeerOwner> = Rc::<TransportState>::clone(&self.state);
         let peer = Rc::new(Peer::new(id, conn, Rc::downgrade(&owner)));
-        self.shared.peers.borrow_mut().add(Rc::clone(&peer));
+        self.state.peers.borrow_mut().add(Rc::clone(&peer));
         conn.set_session(Rc::clone(&peer) as Rc<_>);
-        peer.greet(&self.shared.topics.borrow());
+        peer.send_hello(&self.state.topics.borrow());
         conn.flush();
         Ok(())
     }
 
     /// Removes a peer and discards its queue. Returns `false` if there is no peer with this id.
     pub fn remove_peer(&self, id: u64) -> bool {
-        let peer = self.shared.peers.borrow().get(id);
+        let peer = self.state.peers.borrow().get(id);
         if let Some(peer) = &peer {
             peer.conn.close();
         }
@@ -139,30 +139,30 @@ impl SocketTransport {
 
     /// Returns the ids of the peers, in arbitrary order.
     pub fn peers(&self) -> Vec<u64> {
-        let peers = self.shared.peers.borrow();
+        let peers = self.state.peers.borrow();
         peers.all().map(|peer| peer.id).collect()
     }
 
     /// Returns whether all peers have announced the topics that they were subscribed to when they were connected.
     pub fn is_ready(&self) -> bool {
-        self.shared.peers.borrow().all().all(|peer| peer.is_ready())
+        self.state.peers.borrow().all().all(|peer| peer.is_ready())
     }
 
     /// Calls `callback` once the transport [is ready](SocketTransport::is_ready). The loop makes the call, never this method. Peers that are
     /// removed in the meantime no longer count; peers that are added count.
     pub fn when_ready<R>(&self, callback: impl FnOnce() -> R + 'static) {
         let callback = Box::new(move || drop(callback()));
-        self.shared.waiting.borrow_mut().push(callback);
-        let shared = Rc::clone(&self.shared);
-        future_tick(move || shared.check_ready());
+        self.state.ready_callbacks.borrow_mut().push(callback);
+        let state = Rc::clone(&self.state);
+        future_tick(move || state.check_ready());
     }
 }
 
-impl Shared {
+impl TransportState {
     /// Calls the callbacks of [`when_ready`](SocketTransport::when_ready), if the transport is ready.
     fn check_ready(&self) {
         if self.peers.borrow().all().all(|peer| peer.is_ready()) {
-            for callback in self.waiting.take() {
+            for callback in self.ready_callbacks.take() {
                 callback();
             }
         }
@@ -181,7 +181,7 @@ impl Shared {
     }
 }
 
-impl PeerOwner for Shared {
+impl PeerOwner for TransportState {
     /// Nothing is borrowed while the sink is in use: subscribers may call any method of the transport.
     fn sink(&self) -> Option<BusSink> {
         self.sink.borrow().clone()
@@ -221,7 +221,7 @@ impl PeerOwner for Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for TransportState {
     fn drop(&mut self) {
         for peer in self.peers.take().all() {
             peer.abandon();
@@ -231,27 +231,27 @@ impl Drop for Shared {
 
 impl BusTransport for SocketTransport {
     fn attach(&self, sink: BusSink) {
-        self.shared.sink.replace(Some(sink));
+        self.state.sink.replace(Some(sink));
     }
 
     fn publish(&self, topic: &str, payload: &Bytes) {
-        let peers = self.shared.peers.borrow();
-        let mut receivers = peers.interested_in(topic).peekable();
+        let peers = self.state.peers.borrow();
+        let mut receivers = peers.receivers_of(topic).peekable();
         if receivers.peek().is_none() {
             return;
         }
-        let mut encoded = self.shared.encoded.borrow_mut();
+        let mut encoded = self.state.encoded.borrow_mut();
         encoded.clear();
         frame::append_message_head(&mut encoded, topic, payload.len());
         let length = encoded.len() + payload.len();
-        let is_short = length <= COPIED;
+        let is_short = length <= MAX_COPIED;
         if is_short {
             encoded.extend_from_slice(payload);
         }
         // Writing to a connection calls no listener.
         for peer in receivers {
-            if peer.conn.buffered().saturating_add(length) > self.shared.limit {
-                self.shared.dropped.set(self.shared.dropped.get() + 1);
+            if peer.conn.buffered().saturating_add(length) > self.state.limit {
+                self.state.dropped.set(self.state.dropped.get() + 1);
                 continue;
             }
             peer.conn.write(&encoded[..]);
@@ -262,42 +262,42 @@ impl BusTransport for SocketTransport {
     }
 
     fn subscribe(&self, topic: &str) {
-        self.shared.topics.borrow_mut().insert(topic.into());
-        self.shared.announce(&Frame::Subscribe(topic));
+        self.state.topics.borrow_mut().insert(topic.into());
+        self.state.announce(&Frame::Subscribe(topic));
     }
 
     fn unsubscribe(&self, topic: &str) {
-        self.shared.topics.borrow_mut().remove(topic);
-        self.shared.announce(&Frame::Unsubscribe(topic));
+        self.state.topics.borrow_mut().remove(topic);
+        self.state.announce(&Frame::Unsubscribe(topic));
     }
 
     fn id(&self) -> u64 {
-        self.shared.id.get()
+        self.state.id.get()
     }
 
     fn stats(&self) -> TransportStats {
-        let peers = self.shared.peers.borrow();
+        let peers = self.state.peers.borrow();
         TransportStats {
-            dropped: self.shared.dropped.get(),
+            dropped: self.state.dropped.get(),
             queued_bytes: peers.all().map(|peer| peer.conn.buffered()).sum(),
         }
     }
 
     fn queues(&self, visit: &mut dyn FnMut(u64, usize)) {
-        for peer in self.shared.peers.borrow().all() {
+        for peer in self.state.peers.borrow().all() {
             visit(peer.id, peer.conn.buffered());
         }
     }
 
     fn subscribers(&self, topic: &str, visit: &mut dyn FnMut(u64)) {
-        let peers = self.shared.peers.borrow();
-        for peer in peers.interested_in(topic).filter(|peer| peer.is_ready()) {
+        let peers = self.state.peers.borrow();
+        for peer in peers.receivers_of(topic).filter(|peer| peer.is_ready()) {
             visit(peer.id);
         }
     }
 
     fn close(&self) {
-        let peers: Vec<Rc<Peer>> = self.shared.peers.borrow().all().cloned().collect();
+        let peers: Vec<Rc<Peer>> = self.state.peers.borrow().all().cloned().collect();
         for peer in peers {
             peer.leave();
         }

@@ -11,37 +11,37 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 
-use super::message::{LONGEST, MOST_DESCRIPTORS, Message};
+use super::message::{ControlMessage, MAX_DESCRIPTORS, MAX_PACKET};
 use crate::error::Error;
 
 /// The maximum number of packets queued for a peer that does not read.
-const MOST_WAITING: usize = 4096;
+const MAX_QUEUED: usize = 4096;
 
 /// One end of a connection between a master and a worker.
 #[derive(Debug)]
-pub(crate) struct Channel {
+pub(crate) struct ControlChannel {
     socket: OwnedFd,
     /// Packets that did not fit into the socket's buffer.
-    waiting: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
+    queue: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
 }
 
-impl Channel {
+impl ControlChannel {
     /// Creates the two ends: a channel for this process, and the socket for the other.
-    pub(crate) fn pair() -> Result<(Channel, OwnedFd), Error> {
+    pub(crate) fn pair() -> Result<(ControlChannel, OwnedFd), Error> {
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
                 .map_err(|errno| Error::system("creating a socket pair", errno))?;
-        Ok((Channel::new(ours)?, theirs))
+        Ok((ControlChannel::new(ours)?, theirs))
     }
 
     /// Creates a channel from a socket whose other end belongs to another process.
-    pub(crate) fn new(socket: OwnedFd) -> Result<Channel, Error> {
+    pub(crate) fn new(socket: OwnedFd) -> Result<ControlChannel, Error> {
         rustix::io::ioctl_fionbio(&socket, true)
             .map_err(|errno| Error::system("setting up a socket pair", errno))?;
-        Ok(Channel {
+        Ok(ControlChannel {
             socket,
-            waiting: VecDeque::new(),
+            queue: VecDeque::new(),
         })
     }
 
@@ -56,19 +56,19 @@ impl Channel {
     ///
     /// # Errors
     /// Returns an error if the peer is gone, or the queue is full.
-    pub(crate) fn send(&mut self, message: Message) -> Result<(), Error> {
+    pub(crate) fn send(&mut self, message: ControlMessage) -> Result<(), Error> {
         let mut packet = Vec::new();
         let descriptors = message.encode(&mut packet);
-        if self.waiting.len() >= MOST_WAITING {
+        if self.queue.len() >= MAX_QUEUED {
             return Err(Error::control("the other process does not read"));
         }
-        self.waiting.push_back((packet, descriptors));
+        self.queue.push_back((packet, descriptors));
         self.flush()
     }
 
     /// Returns whether messages are queued.
     pub(crate) fn is_blocked(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.queue.is_empty()
     }
 
     /// Sends queued messages, as far as the socket accepts them.
@@ -76,9 +76,9 @@ impl Channel {
     /// # Errors
     /// Returns an error if the peer is gone.
     pub(crate) fn flush(&mut self) -> Result<(), Error> {
-        while let Some((packet, descriptors)) = self.waiting.front() {
+        while let Some((packet, descriptors)) = self.queue.front() {
             match send(self.socket.as_fd(), packet, descriptors) {
-                Ok(()) => drop(self.waiting.pop_front()),
+                Ok(()) => drop(self.queue.pop_front()),
                 Err(Errno::AGAIN | Errno::NOBUFS) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(Error::system("sending to another process", errno)),
@@ -91,9 +91,9 @@ impl Channel {
     ///
     /// # Errors
     /// [`Error::PeerGone`] if the other process has ended, [`Error::Control`] if a packet is malformed.
-    pub(crate) fn receive(&self) -> Result<Option<Message>, Error> {
-        let mut packet = vec![0; LONGEST];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    pub(crate) fn receive(&self) -> Result<Option<ControlMessage>, Error> {
+        let mut packet = vec![0; MAX_PACKET];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let received = loop {
             let mut slices = [IoSliceMut::new(&mut packet)];
@@ -122,14 +122,14 @@ impl Channel {
                 descriptors.extend(rights);
             }
         }
-        Message::decode(&packet[..bytes], descriptors).map(Some)
+        ControlMessage::decode(&packet[..bytes], descriptors).map(Some)
     }
 
     /// Waits for the next message.
     ///
     /// # Errors
     /// See [`receive`](Channel::receive).
-    pub(crate) fn wait(&self) -> Result<Message, Error> {
+    pub(crate) fn wait(&self) -> Result<ControlMessage, Error> {
         loop {
             if let Some(message) = self.receive()? {
                 return Ok(message);
@@ -148,7 +148,7 @@ impl Channel {
 
 fn send(socket: BorrowedFd<'_>, packet: &[u8], descriptors: &[OwnedFd]) -> Result<(), Errno> {
     let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !borrowed.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(&borrowed)) {
         return Err(Errno::INVAL);
@@ -164,16 +164,16 @@ mod tests {
 
     #[test]
     fn queued_messages_keep_their_order() {
-        let (mut ours, theirs) = Channel::pair().unwrap();
-        let mut theirs = Channel::new(theirs).unwrap();
+        let (mut ours, theirs) = ControlChannel::pair().unwrap();
+        let mut theirs = ControlChannel::new(theirs).unwrap();
         let mut sent = 0;
         while !ours.is_blocked() {
             let reason = sent.to_string();
-            ours.send(Message::Replace { reason }).unwrap();
+            ours.send(ControlMessage::Replace { reason }).unwrap();
             sent += 1;
         }
         for number in 0..sent {
-            let Message::Replace { reason } = theirs.wait().unwrap() else {
+            let ControlMessage::Replace { reason } = theirs.wait().unwrap() else {
                 panic!("unexpected message");
             };
             assert_eq!(reason, number.to_string());
@@ -183,6 +183,6 @@ mod tests {
         assert!(theirs.receive().unwrap().is_none());
         drop(ours);
         assert!(matches!(theirs.receive(), Err(Error::PeerGone)));
-        assert!(theirs.send(Message::Ready).is_err());
+        assert!(theirs.send(ControlMessage::Ready).is_err());
     }
 }

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uptick_event_loop::{LoopHandle, handle};
 
-use super::Message;
+use super::ControlMessage;
 
 /// Control messages for a worker thread.
 #[derive(Debug, Default)]
-pub(crate) struct Inbox {
+pub(crate) struct ThreadInbox {
     state: Mutex<InboxState>,
 }
 
@@ -16,14 +16,14 @@ pub(crate) struct Inbox {
 struct InboxState {
     /// `None` until the thread has started its loop.
     handle: Option<LoopHandle>,
-    receive: Option<fn(Message)>,
-    messages: Vec<Message>,
+    receive: Option<fn(ControlMessage)>,
+    messages: Vec<ControlMessage>,
     stopped: bool,
 }
 
-impl Inbox {
+impl ThreadInbox {
     /// Sends a message to the thread.
-    pub(crate) fn send(self: &Arc<Self>, message: Message) {
+    pub(crate) fn send(self: &Arc<Self>, message: ControlMessage) {
         let mut state = self.lock();
         state.messages.push(message);
         if state.messages.len() == 1
@@ -45,7 +45,7 @@ impl Inbox {
     }
 
     /// Calls `receive` with each message, on the loop of the calling thread. Returns `false` if the thread must end at once.
-    pub(crate) fn open(&self, receive: fn(Message)) -> bool {
+    pub(crate) fn open(&self, receive: fn(ControlMessage)) -> bool {
         let mut state = self.lock();
         state.handle = Some(handle());
         state.receive = Some(receive);

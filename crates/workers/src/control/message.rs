@@ -5,16 +5,16 @@ use std::os::fd::OwnedFd;
 use crate::error::Error;
 
 /// The maximum length of a packet, in bytes.
-pub(super) const LONGEST: usize = 16 * 1024;
+pub(super) const MAX_PACKET: usize = 16 * 1024;
 
 /// The maximum number of descriptors in one packet: slightly below the limit of the system.
-pub(super) const MOST_DESCRIPTORS: usize = 250;
+pub(super) const MAX_DESCRIPTORS: usize = 250;
 
 /// A message between a master and a worker, or between two masters during an upgrade.
 #[derive(Debug)]
-pub(crate) enum Message {
+pub(crate) enum ControlMessage {
     /// The first message to a new worker.
-    Start(Start),
+    Start(StartParameters),
     /// To a worker: two sockets connected to another worker, for the bus and for connections.
     Peer {
         slot: usize,
@@ -34,7 +34,7 @@ pub(crate) enum Message {
     Ready,
     /// Sent by a worker: it needs a successor.
     Replace { reason: String },
-    /// Sent by a new master to the old one: a [`Message::Peer`] for the worker in `owner`.
+    /// Sent by a new master to the old one: a [`ControlMessage::Peer`] for the worker in `owner`.
     Forward {
         owner: usize,
         slot: usize,
@@ -54,7 +54,7 @@ pub(crate) enum DrainCause {
 
 /// The state that a new worker, or a new master, takes over.
 #[derive(Debug)]
-pub(crate) struct Start {
+pub(crate) struct StartParameters {
     /// The worker's place, counted from 0.
     pub(crate) place: usize,
     pub(crate) slot: usize,
@@ -69,7 +69,7 @@ pub(crate) struct Start {
     pub(crate) listeners: Vec<OwnedFd>,
 }
 
-impl Message {
+impl ControlMessage {
     /// Appends the packet of a message; returns the descriptors that go with it.
     pub(super) fn encode(self, out: &mut Vec<u8>) -> Vec<OwnedFd> {
         let mut put = |tag: u8, numbers: &[u64]| {
@@ -79,7 +79,7 @@ impl Message {
             }
         };
         match self {
-            Message::Start(start) => {
+            ControlMessage::Start(start) => {
                 put(
                     1,
                     &[start.place as u64, start.slot as u64, start.generation],
@@ -91,7 +91,7 @@ impl Message {
                 descriptors.extend(start.listeners);
                 return descriptors;
             }
-            Message::Peer {
+            ControlMessage::Peer {
                 slot,
                 bus,
                 connections,
@@ -99,16 +99,16 @@ impl Message {
                 put(2, &[slot as u64]);
                 return vec![bus, connections];
             }
-            Message::Complete => put(3, &[]),
-            Message::Drain(cause) => put(4, &[u64::from(cause == DrainCause::Restart)]),
-            Message::Accept => put(5, &[]),
-            Message::ReopenLogs => put(6, &[]),
-            Message::Ready => put(7, &[]),
-            Message::Replace { reason } => {
+            ControlMessage::Complete => put(3, &[]),
+            ControlMessage::Drain(cause) => put(4, &[u64::from(cause == DrainCause::Restart)]),
+            ControlMessage::Accept => put(5, &[]),
+            ControlMessage::ReopenLogs => put(6, &[]),
+            ControlMessage::Ready => put(7, &[]),
+            ControlMessage::Replace { reason } => {
                 put(8, &[]);
                 put_bytes(out, reason.as_bytes());
             }
-            Message::Forward {
+            ControlMessage::Forward {
                 owner,
                 slot,
                 bus,
@@ -126,7 +126,10 @@ impl Message {
     /// # Errors
     /// [`Error::Control`] if the packet is malformed, for example because the two programs are of
     /// different versions.
-    pub(super) fn decode(packet: &[u8], descriptors: Vec<OwnedFd>) -> Result<Message, Error> {
+    pub(super) fn decode(
+        packet: &[u8],
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<ControlMessage, Error> {
         let mut reader = Reader {
             rest: packet,
             descriptors: descriptors.into_iter(),
@@ -150,12 +153,12 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn message(&mut self) -> Result<Message, Error> {
+    fn message(&mut self) -> Result<ControlMessage, Error> {
         let [tag] = *self.take(1)? else {
             return Err(Error::control("a message is empty"));
         };
         Ok(match tag {
-            1 => Message::Start(Start {
+            1 => ControlMessage::Start(StartParameters {
                 place: self.index()?,
                 slot: self.index()?,
                 generation: self.number()?,
@@ -164,23 +167,23 @@ impl Reader<'_> {
                 memory: self.descriptor()?,
                 listeners: self.descriptors.by_ref().collect(),
             }),
-            2 => Message::Peer {
+            2 => ControlMessage::Peer {
                 slot: self.index()?,
                 bus: self.descriptor()?,
                 connections: self.descriptor()?,
             },
-            3 => Message::Complete,
-            4 => Message::Drain(match self.number()? {
+            3 => ControlMessage::Complete,
+            4 => ControlMessage::Drain(match self.number()? {
                 0 => DrainCause::Stop,
                 _ => DrainCause::Restart,
             }),
-            5 => Message::Accept,
-            6 => Message::ReopenLogs,
-            7 => Message::Ready,
-            8 => Message::Replace {
+            5 => ControlMessage::Accept,
+            6 => ControlMessage::ReopenLogs,
+            7 => ControlMessage::Ready,
+            8 => ControlMessage::Replace {
                 reason: self.text()?,
             },
-            9 => Message::Forward {
+            9 => ControlMessage::Forward {
                 owner: self.index()?,
                 slot: self.index()?,
                 bus: self.descriptor()?,
@@ -236,16 +239,16 @@ mod tests {
         std::fs::File::open("/dev/null").unwrap().into()
     }
 
-    fn over_the_wire(message: Message) -> Message {
+    fn over_the_wire(message: ControlMessage) -> ControlMessage {
         let mut packet = Vec::new();
         let descriptors = message.encode(&mut packet);
-        assert!(packet.len() < LONGEST);
-        Message::decode(&packet, descriptors).unwrap()
+        assert!(packet.len() < MAX_PACKET);
+        ControlMessage::decode(&packet, descriptors).unwrap()
     }
 
     #[test]
     fn a_start_arrives_with_its_descriptors() {
-        let sent = Message::Start(Start {
+        let sent = ControlMessage::Start(StartParameters {
             place: 1,
             slot: 9,
             generation: 3,
@@ -254,7 +257,7 @@ mod tests {
             memory: descriptor(),
             listeners: vec![descriptor(), descriptor()],
         });
-        let Message::Start(start) = over_the_wire(sent) else {
+        let ControlMessage::Start(start) = over_the_wire(sent) else {
             panic!("unexpected message");
         };
         assert_eq!((start.place, start.slot, start.generation), (1, 9, 3));
@@ -265,22 +268,26 @@ mod tests {
 
     #[test]
     fn short_messages_arrive() {
-        let drain = over_the_wire(Message::Drain(DrainCause::Restart));
-        assert!(matches!(drain, Message::Drain(DrainCause::Restart)));
+        let drain = over_the_wire(ControlMessage::Drain(DrainCause::Restart));
+        assert!(matches!(drain, ControlMessage::Drain(DrainCause::Restart)));
         let reason = "100 requests".to_owned();
-        let replace = over_the_wire(Message::Replace { reason });
-        assert!(matches!(replace, Message::Replace { reason } if reason == "100 requests"));
-        let peer = over_the_wire(Message::Peer {
+        let replace = over_the_wire(ControlMessage::Replace { reason });
+        assert!(matches!(replace, ControlMessage::Replace { reason } if reason == "100 requests"));
+        let peer = over_the_wire(ControlMessage::Peer {
             slot: 4,
             bus: descriptor(),
             connections: descriptor(),
         });
-        assert!(matches!(peer, Message::Peer { slot: 4, .. }));
+        assert!(matches!(peer, ControlMessage::Peer { slot: 4, .. }));
     }
 
     #[test]
     fn malformed_packets_are_refused() {
-        let text = |packet: &[u8]| Message::decode(packet, Vec::new()).unwrap_err().to_string();
+        let text = |packet: &[u8]| {
+            ControlMessage::decode(packet, Vec::new())
+                .unwrap_err()
+                .to_string()
+        };
         assert!(text(&[]).contains("shorter"));
         assert!(text(&[200]).contains("unknown kind"));
         assert!(text(&[7, 0]).contains("longer"));

@@ -32,7 +32,7 @@ pub(crate) enum Action {
 
 /// The timeouts and limits that the decisions depend on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Policy {
+pub(crate) struct SupervisorPolicy {
     pub(crate) places: usize,
     pub(crate) drain: Duration,
     pub(crate) start_timeout: Duration,

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 /// A wait that doubles with each early death.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Backoff {
+pub(crate) struct RestartBackoff {
     first: Duration,
     longest: Duration,
     next: Duration,
 }
 
-impl Backoff {
+impl RestartBackoff {
     pub(crate) fn new(first: Duration, longest: Duration) -> Self {
-        Backoff {
+        RestartBackoff {
             first,
             longest: longest.max(first),
             next: first,
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn waits_double_up_to_the_maximum_until_they_are_reset() {
         let ms = Duration::from_millis;
-        let mut backoff = Backoff::new(ms(100), ms(350));
+        let mut backoff = RestartBackoff::new(ms(100), ms(350));
         let waits: Vec<Duration> = (0..4).map(|_| backoff.wait()).collect();
         assert_eq!(waits, [ms(100), ms(200), ms(350), ms(350)]);
         backoff.reset();

@@ -15,7 +15,7 @@ use uptick_event_loop::handle;
 use super::systemd;
 use crate::accept::ThreadRegistry;
 use crate::bus::ThreadBus;
-use crate::control::{Channel, Inbox, Message};
+use crate::control::{ControlChannel, ControlMessage, ThreadInbox};
 use crate::error::Error;
 use crate::event::WorkerId;
 use crate::worker::{self, SetUp, ThreadContext, ThreadStart};
@@ -25,55 +25,55 @@ pub(super) const SUCCESSOR_VARIABLE: &str = "UPTICK_UPGRADE";
 
 /// A running worker.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct RunningWorker {
     pub(crate) id: WorkerId,
-    pub(crate) kind: Kind,
+    pub(crate) kind: WorkerKind,
 }
 
 #[derive(Debug)]
-pub(crate) enum Kind {
+pub(crate) enum WorkerKind {
     Process {
         child: Child,
-        channel: Rc<RefCell<Channel>>,
+        channel: Rc<RefCell<ControlChannel>>,
     },
     Thread {
         thread: Option<JoinHandle<()>>,
-        inbox: Arc<Inbox>,
+        inbox: Arc<ThreadInbox>,
     },
 }
 
-impl Running {
+impl RunningWorker {
     /// Sends a message to the worker.
-    pub(crate) fn send(&self, message: Message) {
+    pub(crate) fn send(&self, message: ControlMessage) {
         match &self.kind {
-            Kind::Process { channel, .. } => {
+            WorkerKind::Process { channel, .. } => {
                 // If the worker has died, its exit is handled soon.
                 let sent = channel.borrow_mut().send(message);
                 if let Err(error) = sent {
                     tracing::debug!("{}: {error}", self.id);
                 }
             }
-            Kind::Thread { inbox, .. } => inbox.send(message),
+            WorkerKind::Thread { inbox, .. } => inbox.send(message),
         }
     }
 
     /// Kills the worker.
     pub(crate) fn kill(&mut self) {
         match &mut self.kind {
-            Kind::Process { child, .. } => {
+            WorkerKind::Process { child, .. } => {
                 if let Err(error) = child.kill() {
                     tracing::warn!("killing {} failed: {error}", self.id);
                 }
             }
-            Kind::Thread { inbox, .. } => inbox.stop(),
+            WorkerKind::Thread { inbox, .. } => inbox.stop(),
         }
     }
 
     /// Returns the state of the worker, as reported by the system.
     pub(crate) fn describe_state(&self) -> String {
         let pid = match &self.kind {
-            Kind::Process { child, .. } => child.id(),
-            Kind::Thread { .. } => return "its loop does not run".into(),
+            WorkerKind::Process { child, .. } => child.id(),
+            WorkerKind::Thread { .. } => return "its loop does not run".into(),
         };
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
         let status = status.unwrap_or_default();
@@ -206,10 +206,10 @@ impl Threads {
         &self,
         id: WorkerId,
         start: ThreadStart,
-        receive: fn(usize, Message),
+        receive: fn(usize, ControlMessage),
         ended: fn(usize, i32),
-    ) -> Result<Kind, Error> {
-        let inbox = Arc::new(Inbox::default());
+    ) -> Result<WorkerKind, Error> {
+        let inbox = Arc::new(ThreadInbox::default());
         let master = handle();
         let unit = start.slot;
         let context = ThreadContext {
@@ -229,7 +229,7 @@ impl Threads {
             .name(format!("worker {}", id.number))
             .spawn(body)
             .map_err(|error| Error::io("starting a thread", error))?;
-        Ok(Kind::Thread {
+        Ok(WorkerKind::Thread {
             thread: Some(thread),
             inbox,
         })

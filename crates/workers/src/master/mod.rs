@@ -1,13 +1,13 @@
 //! The master: it starts workers, watches them, and replaces them. It never serves.
 //!
 //! ```text
-//! run ─→ successor ─→ act ─→ predecessor ─→ state
+//! run ─→ successor ─→ executor ─→ predecessor ─→ state
 //!                      └───→ launch, supervisor (decides), files, systemd
 //! ```
 
-mod act;
 mod action;
 mod backoff;
+mod executor;
 mod files;
 mod launch;
 mod listeners;

@@ -10,17 +10,17 @@ use super::launch::SUCCESSOR_VARIABLE;
 use super::listeners::Listener;
 use super::state::{Master, with_master};
 use super::status_server;
-use crate::control::{Channel, Message};
+use crate::control::{ControlChannel, ControlMessage};
 use crate::error::Error;
-use crate::memory::Memory;
+use crate::memory::SharedMemory;
 use crate::tls;
 
 /// The state that the older program passed on.
-pub(super) struct Inheritance {
-    pub(super) memory: Memory,
+pub(super) struct InheritedState {
+    pub(super) memory: SharedMemory,
     pub(super) listeners: Vec<Listener>,
     pub(super) generation: u64,
-    pub(super) channel: Rc<RefCell<Channel>>,
+    pub(super) channel: Rc<RefCell<ControlChannel>>,
 }
 
 /// Returns whether this process takes over from an older program.
@@ -29,19 +29,19 @@ fn is_successor() -> bool {
 }
 
 /// Takes over from the older program that started this one, if there is one.
-pub(super) fn take_over(places: usize) -> Result<Option<Inheritance>, Error> {
+pub(super) fn take_over(places: usize) -> Result<Option<InheritedState>, Error> {
     if !is_successor() {
         return Ok(None);
     }
-    let channel = Channel::new(crate::worker::take_standard_input()?)?;
-    let Message::Start(start) = channel.wait()? else {
+    let channel = ControlChannel::new(crate::worker::take_standard_input()?)?;
+    let ControlMessage::Start(start) = channel.wait()? else {
         return Err(Error::control("the first message is not `Start`"));
     };
     tls::install_ticket_keys(&start.ticket_keys)?;
-    let memory = match Memory::open(start.memory) {
+    let memory = match SharedMemory::open(start.memory) {
         Ok(memory) if memory.places() == places => memory,
         // The new program has a different number of workers, so its counters start at 0.
-        _ => Memory::create(places)
+        _ => SharedMemory::create(places)
             .map_err(|error| Error::io("creating the shared memory", error))?,
     };
     let mut listeners: Vec<(String, Vec<OwnedFd>)> = Vec::new();
@@ -54,7 +54,7 @@ pub(super) fn take_over(places: usize) -> Result<Option<Inheritance>, Error> {
     let listeners = listeners
         .into_iter()
         .map(|(address, sockets)| Listener::taken_over(address, sockets));
-    Ok(Some(Inheritance {
+    Ok(Some(InheritedState {
         memory,
         listeners: listeners.collect(),
         generation: start.generation,
@@ -78,7 +78,7 @@ pub(super) fn listen(master: &Rc<Master>) -> Result<(), Error> {
                 if let Some(uri) = &master.settings.status_socket
                     && let Err(error) = status_server::listen(master, uri)
                 {
-                    master.failed(&error);
+                    master.report_failure(&error);
                 }
                 master.memory.master().store(
                     u64::from(std::process::id()),
@@ -93,7 +93,7 @@ pub(super) fn listen(master: &Rc<Master>) -> Result<(), Error> {
 /// Reports to the older program that this one is serving.
 pub(super) fn report_ready(master: &Master) {
     if let Some(channel) = &*master.predecessor.borrow() {
-        let sent = channel.borrow_mut().send(Message::Ready);
+        let sent = channel.borrow_mut().send(ControlMessage::Ready);
         if let Err(error) = sent {
             tracing::warn!("notifying the older program failed: {error}");
         }
@@ -102,14 +102,14 @@ pub(super) fn report_ready(master: &Master) {
 
 /// Asks the older program to pass the sockets of a new worker on to one of its workers, or to an even older
 /// program.
-pub(super) fn forward(channel: &Rc<RefCell<Channel>>, owner: usize, peer: Message) {
-    if let Message::Peer {
+pub(super) fn forward(channel: &Rc<RefCell<ControlChannel>>, owner: usize, peer: ControlMessage) {
+    if let ControlMessage::Peer {
         slot,
         bus,
         connections,
     } = peer
     {
-        let message = Message::Forward {
+        let message = ControlMessage::Forward {
             owner,
             slot,
             bus,

@@ -12,17 +12,17 @@ use uptick_event_loop::{
     SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, add_periodic_timer, add_signal,
 };
 
-use super::action::{Policy, UnitId};
+use super::action::{SupervisorPolicy, UnitId};
 use super::launch::{Program, Threads};
 use super::listeners::{self, Listener};
 use super::state::{self, Master, Outcome, with_master};
 use super::supervisor::Supervisor;
 use super::systemd::Notifier;
 use super::{files, predecessor, status_server, successor};
-use crate::control::{DrainCause, Message};
+use crate::control::{ControlMessage, DrainCause};
 use crate::error::Error;
 use crate::event::WorkerEvent;
-use crate::memory::{Gauge, Memory, State, monotonic_milliseconds};
+use crate::memory::{Gauge, SharedMemory, WorkerState, monotonic_milliseconds};
 use crate::settings::Settings;
 use crate::status::Status;
 use crate::worker::SetUp;
@@ -42,7 +42,7 @@ pub(crate) fn run(settings: Settings, setup: Option<SetUp>) -> Result<(), Error>
 impl Master {
     fn new(settings: Settings, setup: Option<SetUp>) -> Result<Rc<Master>, Error> {
         let places = settings.mode.count();
-        let policy = Policy {
+        let policy = SupervisorPolicy {
             places,
             drain: settings.worker.drain,
             start_timeout: settings.start_timeout,
@@ -55,7 +55,7 @@ impl Master {
         let (memory, listeners, generation, channel) = match predecessor {
             Some(old) => (old.memory, old.listeners, old.generation, Some(old.channel)),
             None => {
-                let memory = Memory::create(places)
+                let memory = SharedMemory::create(places)
                     .map_err(|error| Error::io("creating the shared memory", error))?;
                 (memory, listeners::bind(&settings)?, 1, None)
             }
@@ -94,15 +94,15 @@ impl Master {
             self.notifier
                 .store(&sockets.map(AsFd::as_fd).collect::<Vec<BorrowedFd<'_>>>());
         }
-        self.show_status()?;
+        self.start_status()?;
         if let Some(period) = self.notifier.period() {
             add_periodic_timer(period, |_| with_master(|master| master.notifier.alive()));
         }
         let period = (self.settings.worker.hang / 4).max(Duration::from_millis(10));
         add_periodic_timer(period, move |_| {
-            with_master(|master| master.check_signs(period))
+            with_master(|master| master.check_heartbeats(period))
         });
-        self.act();
+        self.execute_actions();
         if self.outcome.borrow().is_none() {
             uptick_event_loop::run()?;
         }
@@ -117,7 +117,7 @@ impl Master {
     }
 
     /// Starts the status callback and the status socket.
-    fn show_status(self: &Rc<Self>) -> Result<(), Error> {
+    fn start_status(self: &Rc<Self>) -> Result<(), Error> {
         if let Some((interval, observer)) = &self.settings.status {
             let show = {
                 let observer = Rc::clone(observer);
@@ -151,7 +151,7 @@ impl Master {
     }
 
     /// Kills workers whose loop has not responded for too long.
-    fn check_signs(self: &Rc<Self>, period: Duration) {
+    fn check_heartbeats(self: &Rc<Self>, period: Duration) {
         self.free_abandoned_slots();
         let now = Instant::now();
         let late = now.saturating_duration_since(self.last_check.replace(now));
@@ -169,7 +169,7 @@ impl Master {
             .filter(|unit| {
                 let slot = self.memory.slot(*unit);
                 let silent = now.saturating_sub(slot.get(Gauge::Beat)) > limit;
-                silent && slot.state() != State::Starting
+                silent && slot.state() != WorkerState::Starting
             })
             .collect();
         for unit in hanging {
@@ -184,13 +184,13 @@ impl Master {
             if let Some(event) = told {
                 // Report a thread, which cannot be killed, once per timeout.
                 self.memory.slot(unit).set(Gauge::Beat, now);
-                self.tell(event);
+                self.emit(event);
             }
             if self.threads.is_none() {
                 self.supervisor.borrow_mut().hangs(unit);
             }
         }
-        self.act();
+        self.execute_actions();
     }
 }
 
@@ -201,7 +201,9 @@ fn listen_to_signals() -> Result<(), Error> {
         (SIGTERM, Master::stop),
         (SIGINT, Master::stop),
         (SIGHUP, Master::reload),
-        (SIGUSR1, |master| master.broadcast(|| Message::ReopenLogs)),
+        (SIGUSR1, |master| {
+            master.broadcast(|| ControlMessage::ReopenLogs)
+        }),
         (SIGUSR2, successor::begin),
         (SIGCHLD, |master| {
             master.reap();
@@ -219,7 +221,7 @@ impl Master {
     fn stop(self: &Rc<Self>) {
         if !self.supervisor.borrow().is_ending() {
             self.notifier.stopping();
-            self.tell(WorkerEvent::Stopping);
+            self.emit(WorkerEvent::Stopping);
             // No further connections are accepted: the workers stop accepting, and the master closes its sockets.
             self.listeners.borrow_mut().clear();
             successor::abort(self);
@@ -227,11 +229,11 @@ impl Master {
         self.supervisor
             .borrow_mut()
             .stop(DrainCause::Stop, Instant::now());
-        self.act();
+        self.execute_actions();
     }
 
     fn reload(self: &Rc<Self>) {
         self.supervisor.borrow_mut().reload();
-        self.act();
+        self.execute_actions();
     }
 }

@@ -12,14 +12,14 @@ use uptick_event_loop::{Timer, add_write_stream, remove_write_stream};
 use uptick_socket::Server;
 
 use super::action::UnitId;
-use super::launch::{Kind, Program, Running, Threads};
+use super::launch::{Program, RunningWorker, Threads, WorkerKind};
 use super::listeners::Listener;
 use super::supervisor::Supervisor;
 use super::systemd::Notifier;
-use crate::control::{Channel, Message};
+use crate::control::{ControlChannel, ControlMessage};
 use crate::error::Error;
 use crate::event::WorkerEvent;
-use crate::memory::Memory;
+use crate::memory::SharedMemory;
 use crate::settings::Settings;
 
 /// The result of the service.
@@ -35,15 +35,15 @@ pub(crate) struct Master {
     pub(super) settings: Settings,
     pub(super) program: Program,
     pub(super) threads: Option<Threads>,
-    pub(super) memory: Arc<Memory>,
+    pub(super) memory: Arc<SharedMemory>,
     pub(super) listeners: RefCell<Vec<Listener>>,
     pub(super) supervisor: RefCell<Supervisor>,
-    pub(super) units: RefCell<BTreeMap<UnitId, Running>>,
+    pub(super) units: RefCell<BTreeMap<UnitId, RunningWorker>>,
     pub(super) timer: Cell<Option<Timer>>,
     pub(super) notifier: Notifier,
-    pub(super) upgrade: RefCell<Option<Upgrade>>,
+    pub(super) upgrade: RefCell<Option<PendingUpgrade>>,
     /// The channel to the older program that this one takes over from.
-    pub(super) predecessor: RefCell<Option<Rc<RefCell<Channel>>>>,
+    pub(super) predecessor: RefCell<Option<Rc<RefCell<ControlChannel>>>>,
     pub(super) outcome: RefCell<Option<Outcome>>,
     pub(super) last_check: Cell<Instant>,
     pub(super) status_server: Cell<Option<Server>>,
@@ -51,7 +51,7 @@ pub(crate) struct Master {
 }
 
 /// A new program that is about to take over.
-pub(crate) struct Upgrade {
+pub(crate) struct PendingUpgrade {
     pub(super) child: Child,
     pub(super) timer: Timer,
     /// Set once the new program is serving.
@@ -75,24 +75,24 @@ pub(super) fn with_master(f: impl FnOnce(&Rc<Master>)) {
 }
 
 impl Master {
-    pub(super) fn tell(&self, event: WorkerEvent) {
-        self.settings.tell(&event);
+    pub(super) fn emit(&self, event: WorkerEvent) {
+        self.settings.emit(&event);
     }
 
-    pub(super) fn failed(&self, error: &Error) {
-        self.tell(WorkerEvent::Failed {
+    pub(super) fn report_failure(&self, error: &Error) {
+        self.emit(WorkerEvent::Failed {
             what: error.to_string().into(),
         });
     }
 
-    pub(super) fn send(&self, unit: UnitId, message: Message) {
+    pub(super) fn send(&self, unit: UnitId, message: ControlMessage) {
         if let Some(running) = self.units.borrow().get(&unit) {
             running.send(message);
         }
         self.flush_later(unit);
     }
 
-    pub(super) fn broadcast(&self, message: impl Fn() -> Message) {
+    pub(super) fn broadcast(&self, message: impl Fn() -> ControlMessage) {
         let units: Vec<UnitId> = self.units.borrow().keys().copied().collect();
         for unit in units {
             self.send(unit, message());
@@ -102,7 +102,7 @@ impl Master {
     /// Sends queued messages once the socket of a worker is writable.
     fn flush_later(&self, unit: UnitId) {
         let channel = match self.units.borrow().get(&unit).map(|running| &running.kind) {
-            Some(Kind::Process { channel, .. }) if channel.borrow().is_blocked() => {
+            Some(WorkerKind::Process { channel, .. }) if channel.borrow().is_blocked() => {
                 Rc::clone(channel)
             }
             _ => return,

@@ -11,8 +11,8 @@ use std::time::Instant;
 use uptick_event_loop::{add_read_stream, add_timer, remove_read_stream};
 
 use super::predecessor;
-use super::state::{Master, Upgrade, with_master};
-use crate::control::{Channel, DrainCause, Message, Start};
+use super::state::{Master, PendingUpgrade, with_master};
+use crate::control::{ControlChannel, ControlMessage, DrainCause, StartParameters};
 use crate::error::Error;
 use crate::event::{End, WorkerEvent};
 use crate::tls;
@@ -22,19 +22,19 @@ use crate::tls;
 pub(super) fn begin(master: &Rc<Master>) {
     let busy = master.upgrade.borrow().is_some() || !master.supervisor.borrow().is_serving();
     if busy {
-        return master.tell(WorkerEvent::UpgradeFailed {
+        return master.emit(WorkerEvent::UpgradeFailed {
             reason: "the service is starting, reloading or stopping".into(),
         });
     }
-    master.tell(WorkerEvent::Upgrading);
+    master.emit(WorkerEvent::Upgrading);
     match try_begin(master) {
         Ok(upgrade) => drop(master.upgrade.replace(Some(upgrade))),
         Err(error) => fail(master, &error.to_string()),
     }
 }
 
-fn try_begin(master: &Rc<Master>) -> Result<Upgrade, Error> {
-    let (mut channel, theirs) = Channel::pair()?;
+fn try_begin(master: &Rc<Master>) -> Result<PendingUpgrade, Error> {
+    let (mut channel, theirs) = ControlChannel::pair()?;
     let memory = master.memory.file().try_clone_to_owned();
     let mut addresses = Vec::new();
     let mut sockets = Vec::new();
@@ -45,7 +45,7 @@ fn try_begin(master: &Rc<Master>) -> Result<Upgrade, Error> {
             addresses.push(listener.address.clone());
         }
     }
-    channel.send(Message::Start(Start {
+    channel.send(ControlMessage::Start(StartParameters {
         place: 0,
         slot: 0,
         generation: master.supervisor.borrow().generation() + 1,
@@ -63,7 +63,7 @@ fn try_begin(master: &Rc<Master>) -> Result<Upgrade, Error> {
     let timer = add_timer(master.settings.start_timeout, || {
         with_master(|master| fail(master, "the new program did not become ready in time"));
     });
-    Ok(Upgrade {
+    Ok(PendingUpgrade {
         child,
         timer,
         done: false,
@@ -71,7 +71,7 @@ fn try_begin(master: &Rc<Master>) -> Result<Upgrade, Error> {
 }
 
 /// Handles the messages of the new program.
-fn listen(channel: &Rc<RefCell<Channel>>) -> Result<(), Error> {
+fn listen(channel: &Rc<RefCell<ControlChannel>>) -> Result<(), Error> {
     let descriptor = Rc::new(channel.borrow().descriptor()?);
     let watched = Rc::clone(&descriptor);
     let channel = Rc::clone(channel);
@@ -79,14 +79,14 @@ fn listen(channel: &Rc<RefCell<Channel>>) -> Result<(), Error> {
         loop {
             let next = channel.borrow().receive();
             match next {
-                Ok(Some(Message::Ready)) => with_master(done),
-                Ok(Some(Message::Forward {
+                Ok(Some(ControlMessage::Ready)) => with_master(done),
+                Ok(Some(ControlMessage::Forward {
                     owner,
                     slot,
                     bus,
                     connections,
                 })) => with_master(|master| {
-                    let peer = Message::Peer {
+                    let peer = ControlMessage::Peer {
                         slot,
                         bus,
                         connections,
@@ -123,7 +123,7 @@ fn done(master: &Rc<Master>) {
         _ => return,
     };
     master.notifier.main_process(pid);
-    master.tell(WorkerEvent::Upgraded { pid });
+    master.emit(WorkerEvent::Upgraded { pid });
     if let Some(server) = master.status_server.take() {
         server.close();
     }
@@ -134,7 +134,7 @@ fn done(master: &Rc<Master>) {
         .supervisor
         .borrow_mut()
         .stop(DrainCause::Restart, Instant::now());
-    master.act();
+    master.execute_actions();
 }
 
 /// Aborts the upgrade if the new program has ended before it was serving.
@@ -158,7 +158,7 @@ fn fail(master: &Rc<Master>, reason: &str) {
         upgrade.timer.cancel();
         end(&mut upgrade.child);
     }
-    master.tell(WorkerEvent::UpgradeFailed {
+    master.emit(WorkerEvent::UpgradeFailed {
         reason: reason.into(),
     });
 }

@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::action::{Action, Policy, UnitId};
-use super::backoff::Backoff;
+use super::action::{Action, SupervisorPolicy, UnitId};
+use super::backoff::RestartBackoff;
 use crate::control::DrainCause;
 
 /// A worker that dies later than this after it was ready is replaced at once.
-const LONG_ENOUGH: Duration = Duration::from_secs(1);
+const STABLE_AFTER: Duration = Duration::from_secs(1);
 
 /// The time after the deadline in which workers exit after closing their connections.
 const KILL_GRACE: Duration = Duration::from_millis(400);
@@ -20,10 +20,10 @@ const KILL_GRACE: Duration = Duration::from_millis(400);
 const ABANDON_GRACE: Duration = Duration::from_millis(300);
 
 /// The wait before a start is retried after all slots were in use.
-const ROOM_RETRY: Duration = Duration::from_millis(50);
+const START_RETRY: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum State {
+enum UnitState {
     Starting {
         deadline: Instant,
     },
@@ -41,7 +41,7 @@ enum State {
 struct Unit {
     place: usize,
     generation: u64,
-    state: State,
+    state: UnitState,
     /// Set once a successor is requested: this worker drains when the successor is ready.
     retiring: bool,
     /// Set if the worker was killed because it hung or did not become ready.
@@ -49,13 +49,13 @@ struct Unit {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Place {
-    backoff: Backoff,
+struct PlaceState {
+    backoff: RestartBackoff,
     start_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Phase {
+enum ServicePhase {
     /// The first generation is starting.
     Starting,
     Serving,
@@ -76,11 +76,11 @@ enum Phase {
 /// The state of a master.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
-    policy: Policy,
-    phase: Phase,
+    policy: SupervisorPolicy,
+    phase: ServicePhase,
     generation: u64,
     units: BTreeMap<UnitId, Unit>,
-    places: Vec<Place>,
+    places: Vec<PlaceState>,
     /// Starts that wait for a free slot, with their places and generations.
     delayed: Vec<(Instant, usize, u64)>,
     early_deaths: u32,
@@ -90,9 +90,9 @@ pub(crate) struct Supervisor {
 
 impl Supervisor {
     /// Creates the state of a master whose first generation has the given number, and requests its workers.
-    pub(crate) fn new(policy: Policy, generation: u64) -> Self {
-        let place = Place {
-            backoff: Backoff::new(policy.backoff_min, policy.backoff_max),
+    pub(crate) fn new(policy: SupervisorPolicy, generation: u64) -> Self {
+        let place = PlaceState {
+            backoff: RestartBackoff::new(policy.backoff_min, policy.backoff_max),
             start_at: None,
         };
         let actions = (0..policy.places)
@@ -101,7 +101,7 @@ impl Supervisor {
         Supervisor {
             places: vec![place; policy.places],
             policy,
-            phase: Phase::Starting,
+            phase: ServicePhase::Starting,
             generation,
             units: BTreeMap::new(),
             delayed: Vec::new(),
@@ -122,21 +122,21 @@ impl Supervisor {
     }
 
     pub(crate) fn is_serving(&self) -> bool {
-        matches!(self.phase, Phase::Serving)
+        matches!(self.phase, ServicePhase::Serving)
     }
 
     pub(crate) fn is_ending(&self) -> bool {
-        matches!(self.phase, Phase::Ending { .. } | Phase::Over)
+        matches!(self.phase, ServicePhase::Ending { .. } | ServicePhase::Over)
     }
 
     /// Returns whether a worker is expected to exit.
     pub(crate) fn is_draining(&self, unit: UnitId) -> bool {
         let state = self.units.get(&unit).map(|unit| unit.state);
-        matches!(state, Some(State::Draining { .. } | State::Killed))
+        matches!(state, Some(UnitState::Draining { .. } | UnitState::Killed))
     }
 
     pub(crate) fn started(&mut self, unit: UnitId, place: usize, generation: u64, now: Instant) {
-        let state = State::Starting {
+        let state = UnitState::Starting {
             deadline: now + self.policy.start_timeout,
         };
         let entry = Unit {
@@ -161,8 +161,10 @@ impl Supervisor {
         now: Instant,
     ) {
         match self.phase {
-            Phase::Reloading { next } if generation == next => self.abort_reload(reason, now),
-            Phase::Ending { .. } | Phase::Over => {}
+            ServicePhase::Reloading { next } if generation == next => {
+                self.abort_reload(reason, now)
+            }
+            ServicePhase::Ending { .. } | ServicePhase::Over => {}
             _ => self.died_early(place, now),
         }
     }
@@ -170,7 +172,7 @@ impl Supervisor {
     /// Delays the start of a worker, because too many others have not ended.
     pub(crate) fn no_room(&mut self, place: usize, generation: u64, now: Instant) {
         if !self.is_ending() {
-            self.delayed.push((now + ROOM_RETRY, place, generation));
+            self.delayed.push((now + START_RETRY, place, generation));
         }
     }
 
@@ -179,16 +181,16 @@ impl Supervisor {
         let Some(unit) = self.units.get_mut(&id) else {
             return;
         };
-        if !matches!(unit.state, State::Starting { .. }) {
+        if !matches!(unit.state, UnitState::Starting { .. }) {
             return;
         }
-        unit.state = State::Ready { since: now };
+        unit.state = UnitState::Ready { since: now };
         let unit = *unit;
         match self.phase {
-            Phase::Starting => {
+            ServicePhase::Starting => {
                 self.early_deaths = 0;
                 if self.is_complete(self.generation) {
-                    self.phase = Phase::Serving;
+                    self.phase = ServicePhase::Serving;
                     let generation = self.generation;
                     self.actions.push_back(Action::Serving {
                         generation,
@@ -197,7 +199,9 @@ impl Supervisor {
                     self.reload_if_wanted();
                 }
             }
-            Phase::Reloading { next } if unit.generation == next && self.is_complete(next) => {
+            ServicePhase::Reloading { next }
+                if unit.generation == next && self.is_complete(next) =>
+            {
                 self.switch(next, now);
             }
             _ => {}
@@ -210,7 +214,7 @@ impl Supervisor {
         let Some(unit) = self.units.get_mut(&id) else {
             return;
         };
-        let ready = matches!(unit.state, State::Ready { .. });
+        let ready = matches!(unit.state, UnitState::Ready { .. });
         if !ready || unit.retiring || unit.generation != self.generation {
             return;
         }
@@ -235,26 +239,26 @@ impl Supervisor {
             return;
         };
         match self.phase {
-            Phase::Ending {
+            ServicePhase::Ending {
                 ref mut in_time, ..
             } => {
-                let expected = matches!(unit.state, State::Draining { .. }) && !cut;
+                let expected = matches!(unit.state, UnitState::Draining { .. }) && !cut;
                 *in_time &= expected || unit.generation != self.generation;
                 self.end_if_empty();
                 return;
             }
-            Phase::Over => return,
-            Phase::Reloading { next } if unit.generation == next => {
+            ServicePhase::Over => return,
+            ServicePhase::Reloading { next } if unit.generation == next => {
                 let reason = match unit.state {
-                    State::Starting { .. } => "a worker ended before it was ready",
+                    UnitState::Starting { .. } => "a worker ended before it was ready",
                     _ => "a worker ended before the others were ready",
                 };
                 self.abort_reload(reason, now);
                 return;
             }
-            Phase::Starting | Phase::Serving | Phase::Reloading { .. } => {}
+            ServicePhase::Starting | ServicePhase::Serving | ServicePhase::Reloading { .. } => {}
         }
-        let expected = matches!(unit.state, State::Draining { .. }) && !unit.failed;
+        let expected = matches!(unit.state, UnitState::Draining { .. }) && !unit.failed;
         if expected || unit.generation != self.generation || self.has_successor(&unit) {
             return;
         }
@@ -262,12 +266,12 @@ impl Supervisor {
             .push_back(Action::Restarted { place: unit.place });
         let place = &mut self.places[unit.place];
         match unit.state {
-            State::Ready { since } if now.saturating_duration_since(since) >= LONG_ENOUGH => {
+            UnitState::Ready { since } if now.saturating_duration_since(since) >= STABLE_AFTER => {
                 place.backoff.reset();
                 let (place, generation) = (unit.place, unit.generation);
                 self.actions.push_back(Action::Start { place, generation });
             }
-            State::Killed if unit.failed => {
+            UnitState::Killed if unit.failed => {
                 place.backoff.reset();
                 let (place, generation) = (unit.place, unit.generation);
                 self.actions.push_back(Action::Start { place, generation });
@@ -289,7 +293,7 @@ impl Supervisor {
             return;
         }
         let deadline = now + self.policy.drain;
-        self.phase = Phase::Ending {
+        self.phase = ServicePhase::Ending {
             deadline: deadline + KILL_GRACE,
             killed: false,
             cause,
@@ -303,9 +307,9 @@ impl Supervisor {
         }
         for id in self.unit_ids() {
             match self.units[&id].state {
-                State::Ready { .. } => self.drain(id, cause, now),
-                State::Starting { .. } => self.discard(id, cause, now),
-                State::Draining { .. } | State::Killed => {}
+                UnitState::Ready { .. } => self.drain(id, cause, now),
+                UnitState::Starting { .. } => self.discard(id, cause, now),
+                UnitState::Draining { .. } | UnitState::Killed => {}
             }
         }
         self.end_if_empty();
@@ -313,7 +317,7 @@ impl Supervisor {
 
     /// Performs everything that is due.
     pub(crate) fn tick(&mut self, now: Instant) {
-        if let Phase::Ending {
+        if let ServicePhase::Ending {
             deadline, killed, ..
         } = self.phase
             && now >= deadline
@@ -326,8 +330,8 @@ impl Supervisor {
         }
         for id in self.unit_ids() {
             match self.units[&id].state {
-                State::Starting { deadline } if now >= deadline => self.hangs(id),
-                State::Draining { deadline } if now >= deadline => self.kill(id),
+                UnitState::Starting { deadline } if now >= deadline => self.hangs(id),
+                UnitState::Draining { deadline } if now >= deadline => self.kill(id),
                 _ => {}
             }
         }
@@ -346,12 +350,12 @@ impl Supervisor {
     /// Returns the time at which [`tick`](Supervisor::tick) must be called.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let units = self.units.values().filter_map(|unit| match unit.state {
-            State::Starting { deadline } | State::Draining { deadline } => Some(deadline),
-            State::Ready { .. } | State::Killed => None,
+            UnitState::Starting { deadline } | UnitState::Draining { deadline } => Some(deadline),
+            UnitState::Ready { .. } | UnitState::Killed => None,
         });
         let places = self.places.iter().filter_map(|place| place.start_at);
         let end = match self.phase {
-            Phase::Ending { deadline, .. } => Some(deadline),
+            ServicePhase::Ending { deadline, .. } => Some(deadline),
             _ => None,
         };
         let delayed = self.delayed.iter().map(|(at, ..)| *at);
@@ -369,7 +373,7 @@ impl Supervisor {
             self.units.values().any(|unit| {
                 unit.place == place
                     && unit.generation == generation
-                    && matches!(unit.state, State::Ready { .. })
+                    && matches!(unit.state, UnitState::Ready { .. })
             })
         })
     }
@@ -377,7 +381,10 @@ impl Supervisor {
     /// Returns whether another worker has the place of `unit`, or is about to be started there.
     fn has_successor(&self, unit: &Unit) -> bool {
         let started = self.units.values().any(|other| {
-            let lives = matches!(other.state, State::Starting { .. } | State::Ready { .. });
+            let lives = matches!(
+                other.state,
+                UnitState::Starting { .. } | UnitState::Ready { .. }
+            );
             // A worker that waits for a successor itself does not count.
             lives
                 && !other.retiring
@@ -399,17 +406,17 @@ impl Supervisor {
     }
 
     fn died_early(&mut self, place: usize, now: Instant) {
-        if self.phase == Phase::Starting {
+        if self.phase == ServicePhase::Starting {
             self.early_deaths += 1;
             let none_ready = !self
                 .units
                 .values()
-                .any(|unit| matches!(unit.state, State::Ready { .. }));
+                .any(|unit| matches!(unit.state, UnitState::Ready { .. }));
             if none_ready && self.early_deaths >= self.policy.start_failures {
                 self.actions.push_back(Action::GiveUp {
                     deaths: self.early_deaths,
                 });
-                self.phase = Phase::Ending {
+                self.phase = ServicePhase::Ending {
                     deadline: now,
                     killed: false,
                     cause: DrainCause::Stop,
@@ -425,10 +432,10 @@ impl Supervisor {
     }
 
     fn reload_if_wanted(&mut self) {
-        if self.reload_wanted && self.phase == Phase::Serving {
+        if self.reload_wanted && self.phase == ServicePhase::Serving {
             self.reload_wanted = false;
             let next = self.generation + 1;
-            self.phase = Phase::Reloading { next };
+            self.phase = ServicePhase::Reloading { next };
             self.actions.push_back(Action::Reloading);
             let places = 0..self.policy.places;
             self.actions.extend(places.map(|place| Action::Start {
@@ -441,7 +448,7 @@ impl Supervisor {
     /// Switches to the next generation, which is complete: it serves, and the old one drains.
     fn switch(&mut self, next: u64, now: Instant) {
         self.generation = next;
-        self.phase = Phase::Serving;
+        self.phase = ServicePhase::Serving;
         self.actions
             .retain(|action| !matches!(action, Action::Start { .. }));
         self.delayed.clear();
@@ -457,19 +464,19 @@ impl Supervisor {
             let unit = self.units[&id];
             match unit.state {
                 _ if unit.generation == next => {}
-                State::Ready { .. } => self.drain(id, DrainCause::Restart, now),
-                State::Starting { .. } => self.discard(id, DrainCause::Restart, now),
-                State::Draining { .. } | State::Killed => {}
+                UnitState::Ready { .. } => self.drain(id, DrainCause::Restart, now),
+                UnitState::Starting { .. } => self.discard(id, DrainCause::Restart, now),
+                UnitState::Draining { .. } | UnitState::Killed => {}
             }
         }
         self.reload_if_wanted();
     }
 
     fn abort_reload(&mut self, reason: &str, now: Instant) {
-        let Phase::Reloading { next } = self.phase else {
+        let ServicePhase::Reloading { next } = self.phase else {
             return;
         };
-        self.phase = Phase::Serving;
+        self.phase = ServicePhase::Serving;
         self.actions.retain(
             |action| !matches!(action, Action::Start { generation, .. } if *generation == next),
         );
@@ -491,7 +498,7 @@ impl Supervisor {
         for id in self.unit_ids() {
             let unit = self.units[&id];
             let waits = unit.retiring && unit.place == place && unit.generation == generation;
-            if waits && id != successor && matches!(unit.state, State::Ready { .. }) {
+            if waits && id != successor && matches!(unit.state, UnitState::Ready { .. }) {
                 self.drain(id, DrainCause::Restart, now);
             }
         }
@@ -499,7 +506,7 @@ impl Supervisor {
 
     fn drain(&mut self, id: UnitId, cause: DrainCause, now: Instant) {
         if let Some(unit) = self.units.get_mut(&id) {
-            unit.state = State::Draining {
+            unit.state = UnitState::Draining {
                 deadline: now + self.policy.drain + KILL_GRACE,
             };
             self.actions.push_back(Action::Drain { unit: id, cause });
@@ -513,22 +520,25 @@ impl Supervisor {
         };
         // A worker of generation 0 always counts as ended in time.
         unit.generation = 0;
-        if matches!(unit.state, State::Starting { .. } | State::Ready { .. }) {
+        if matches!(
+            unit.state,
+            UnitState::Starting { .. } | UnitState::Ready { .. }
+        ) {
             self.drain(id, cause, now);
         }
     }
 
     fn kill(&mut self, id: UnitId) {
         if let Some(unit) = self.units.get_mut(&id)
-            && unit.state != State::Killed
+            && unit.state != UnitState::Killed
         {
-            unit.state = State::Killed;
+            unit.state = UnitState::Killed;
             self.actions.push_back(Action::Kill { unit: id });
         }
     }
 
     fn kill_all(&mut self, now: Instant) {
-        if let Phase::Ending {
+        if let ServicePhase::Ending {
             deadline, killed, ..
         } = &mut self.phase
             && !*killed
@@ -544,17 +554,17 @@ impl Supervisor {
     /// Ends without the workers that cannot be killed.
     fn abandon(&mut self) {
         self.units.clear();
-        if let Phase::Ending { in_time, .. } = &mut self.phase {
+        if let ServicePhase::Ending { in_time, .. } = &mut self.phase {
             *in_time = false;
         }
         self.end_if_empty();
     }
 
     fn end_if_empty(&mut self) {
-        if let Phase::Ending { cause, in_time, .. } = self.phase
+        if let ServicePhase::Ending { cause, in_time, .. } = self.phase
             && self.units.is_empty()
         {
-            self.phase = Phase::Over;
+            self.phase = ServicePhase::Over;
             // After an upgrade the new program is serving, so connections closed by this one do not count.
             let in_time = in_time || cause == DrainCause::Restart;
             self.actions.push_back(Action::Ended { in_time });

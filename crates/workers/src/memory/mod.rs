@@ -21,21 +21,21 @@ use uptick_event_loop::Histogram;
 /// The layout version. A new program does not use the memory of an old one with a different layout.
 const LAYOUT: u64 = 0x7570_7469_636b_0001;
 
-const HEADER: usize = 8;
-const PLACE: usize = 80;
-const SLOT: usize = 96;
+const HEADER_WORDS: usize = 8;
+const PLACE_WORDS: usize = 80;
+const SLOT_WORDS: usize = 96;
 
 /// The owner of a slot while a master assigns or frees it.
 const CHANGING: u64 = u64::MAX;
 
 /// The maximum number of workers.
-pub(crate) const MOST_PLACES: usize = 1024;
+pub(crate) const MAX_PLACES: usize = 1024;
 
 /// The maximum number of connections that a worker has offered to others at the same time.
 pub(crate) const OFFERS: usize = 64;
 
 /// The number of words of a [`Histogram`]: its buckets, and its sum in nanoseconds.
-const HISTOGRAM: usize = 17;
+const HISTOGRAM_WORDS: usize = 17;
 
 /// The counters of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub(crate) enum Counter {
 /// The histograms of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
-pub(crate) enum Times {
+pub(crate) enum HistogramKind {
     LoopLag,
     Handlers,
     Pings,
@@ -75,7 +75,7 @@ pub(crate) enum Gauge {
     Pid,
     Place,
     Generation,
-    State,
+    WorkerState,
     /// Time of the last heartbeat, in milliseconds of the system's monotonic clock.
     Beat,
     Connections,
@@ -87,39 +87,39 @@ pub(crate) enum Gauge {
 
 /// The state of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum WorkerState {
     Starting,
     Ready,
     Draining,
 }
 
-impl State {
-    fn from_word(word: u64) -> State {
+impl WorkerState {
+    fn from_word(word: u64) -> WorkerState {
         match word {
-            1 => State::Ready,
-            2 => State::Draining,
-            _ => State::Starting,
+            1 => WorkerState::Ready,
+            2 => WorkerState::Draining,
+            _ => WorkerState::Starting,
         }
     }
 }
 
 /// The memory shared by a master and its workers.
-pub(crate) struct Memory {
+pub(crate) struct SharedMemory {
     mapping: Mapping,
     places: usize,
     slots: usize,
 }
 
-impl Memory {
+impl SharedMemory {
     /// Creates memory for `places` places.
-    pub(crate) fn create(places: usize) -> io::Result<Memory> {
+    pub(crate) fn create(places: usize) -> io::Result<SharedMemory> {
         let slots = places * 8 + 8;
-        let mapping = Mapping::create(HEADER + places * PLACE + slots * SLOT)?;
+        let mapping = Mapping::create(HEADER_WORDS + places * PLACE_WORDS + slots * SLOT_WORDS)?;
         let words = mapping.words();
         words[0].store(LAYOUT, Relaxed);
         words[1].store(places as u64, Relaxed);
         words[2].store(slots as u64, Relaxed);
-        Ok(Memory {
+        Ok(SharedMemory {
             mapping,
             places,
             slots,
@@ -130,18 +130,18 @@ impl Memory {
     ///
     /// # Errors
     /// `EINVAL` if it has a different layout, because it belongs to another version.
-    pub(crate) fn open(file: OwnedFd) -> io::Result<Memory> {
+    pub(crate) fn open(file: OwnedFd) -> io::Result<SharedMemory> {
         let mapping = Mapping::open(file)?;
         let words = mapping.words();
         let word = |at: usize| words.get(at).map_or(0, |word| word.load(Relaxed));
         let (places, slots) = (word(1) as usize, word(2) as usize);
-        let fits = places <= MOST_PLACES
+        let fits = places <= MAX_PLACES
             && slots == places * 8 + 8
-            && words.len() >= HEADER + places * PLACE + slots * SLOT;
+            && words.len() >= HEADER_WORDS + places * PLACE_WORDS + slots * SLOT_WORDS;
         if word(0) != LAYOUT || !fits {
             return Err(rustix::io::Errno::INVAL.into());
         }
-        Ok(Memory {
+        Ok(SharedMemory {
             mapping,
             places,
             slots,
@@ -167,18 +167,19 @@ impl Memory {
     }
 
     /// Returns the counters of a place; places are counted from 0.
-    pub(crate) fn place(&self, index: usize) -> Place {
-        let start = HEADER + index.min(self.places.saturating_sub(1)) * PLACE;
-        Place(&self.mapping.words()[start..start + PLACE])
+    pub(crate) fn place(&self, index: usize) -> PlaceCounters {
+        let start = HEADER_WORDS + index.min(self.places.saturating_sub(1)) * PLACE_WORDS;
+        PlaceCounters(&self.mapping.words()[start..start + PLACE_WORDS])
     }
 
-    pub(crate) fn slot(&self, index: usize) -> Slot {
-        let start = HEADER + self.places * PLACE + index.min(self.slots - 1) * SLOT;
-        Slot(&self.mapping.words()[start..start + SLOT])
+    pub(crate) fn slot(&self, index: usize) -> WorkerSlot {
+        let start =
+            HEADER_WORDS + self.places * PLACE_WORDS + index.min(self.slots - 1) * SLOT_WORDS;
+        WorkerSlot(&self.mapping.words()[start..start + SLOT_WORDS])
     }
 
     /// Returns the slots that have an owner, with their indices.
-    pub(crate) fn owned_slots(&self) -> impl Iterator<Item = (usize, Slot)> + '_ {
+    pub(crate) fn owned_slots(&self) -> impl Iterator<Item = (usize, WorkerSlot)> + '_ {
         (0..self.slots)
             .map(|index| (index, self.slot(index)))
             .filter(|(_, slot)| !matches!(slot.get(Gauge::Pid), 0 | CHANGING))
@@ -207,9 +208,9 @@ impl Memory {
     }
 }
 
-impl fmt::Debug for Memory {
+impl fmt::Debug for SharedMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory")
+        f.debug_struct("SharedMemory")
             .field("places", &self.places)
             .field("slots", &self.slots)
             .finish_non_exhaustive()
@@ -218,9 +219,9 @@ impl fmt::Debug for Memory {
 
 /// The counters of a place.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place(&'static [AtomicU64]);
+pub(crate) struct PlaceCounters(&'static [AtomicU64]);
 
-impl Place {
+impl PlaceCounters {
     pub(crate) fn get(self, counter: Counter) -> u64 {
         self.0[counter as usize].load(Relaxed)
     }
@@ -231,13 +232,13 @@ impl Place {
         }
     }
 
-    fn times(self, times: Times) -> &'static [AtomicU64] {
-        let start = Counter::Histograms as usize + times as usize * HISTOGRAM;
-        &self.0[start..start + HISTOGRAM]
+    fn times(self, times: HistogramKind) -> &'static [AtomicU64] {
+        let start = Counter::Histograms as usize + times as usize * HISTOGRAM_WORDS;
+        &self.0[start..start + HISTOGRAM_WORDS]
     }
 
     /// Adds the counts of a histogram since `last`.
-    pub(crate) fn add_times(self, times: Times, now: &Histogram, last: &Histogram) {
+    pub(crate) fn add_times(self, times: HistogramKind, now: &Histogram, last: &Histogram) {
         let words = self.times(times);
         for ((word, now), last) in words.iter().zip(now.counts()).zip(last.counts()) {
             if now > last {
@@ -245,25 +246,25 @@ impl Place {
             }
         }
         let sum = now.sum().saturating_sub(last.sum()).as_nanos();
-        words[HISTOGRAM - 1].fetch_add(u64::try_from(sum).unwrap_or(u64::MAX), Relaxed);
+        words[HISTOGRAM_WORDS - 1].fetch_add(u64::try_from(sum).unwrap_or(u64::MAX), Relaxed);
     }
 
     /// Returns the histogram of all workers that had the place.
-    pub(crate) fn histogram(self, times: Times) -> Histogram {
-        let words: [u64; HISTOGRAM] = {
+    pub(crate) fn histogram(self, times: HistogramKind) -> Histogram {
+        let words: [u64; HISTOGRAM_WORDS] = {
             let words = self.times(times);
             std::array::from_fn(|at| words[at].load(Relaxed))
         };
-        let sum = Duration::from_nanos(words[HISTOGRAM - 1]);
-        Histogram::from_parts(&words[..HISTOGRAM - 1], sum)
+        let sum = Duration::from_nanos(words[HISTOGRAM_WORDS - 1]);
+        Histogram::from_parts(&words[..HISTOGRAM_WORDS - 1], sum)
     }
 }
 
 /// The state of one worker.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Slot(&'static [AtomicU64]);
+pub(crate) struct WorkerSlot(&'static [AtomicU64]);
 
-impl Slot {
+impl WorkerSlot {
     pub(crate) fn get(self, gauge: Gauge) -> u64 {
         self.0[gauge as usize].load(Relaxed)
     }
@@ -288,17 +289,17 @@ impl Slot {
         &self.0[gauge as usize]
     }
 
-    pub(crate) fn state(self) -> State {
-        State::from_word(self.get(Gauge::State))
+    pub(crate) fn state(self) -> WorkerState {
+        WorkerState::from_word(self.get(Gauge::WorkerState))
     }
 
-    pub(crate) fn set_state(self, state: State) {
+    pub(crate) fn set_state(self, state: WorkerState) {
         let word = match state {
-            State::Starting => 0,
-            State::Ready => 1,
-            State::Draining => 2,
+            WorkerState::Starting => 0,
+            WorkerState::Ready => 1,
+            WorkerState::Draining => 2,
         };
-        self.set(Gauge::State, word);
+        self.set(Gauge::WorkerState, word);
     }
 
     /// Returns the flag of an offered connection.
@@ -315,8 +316,8 @@ pub(crate) fn monotonic_milliseconds() -> u64 {
     seconds * 1000 + nanoseconds / 1_000_000
 }
 
-const _: () = assert!(Counter::Histograms as usize + 3 * HISTOGRAM <= PLACE);
-const _: () = assert!(Gauge::Offers as usize + OFFERS <= SLOT);
+const _: () = assert!(Counter::Histograms as usize + 3 * HISTOGRAM_WORDS <= PLACE_WORDS);
+const _: () = assert!(Gauge::Offers as usize + OFFERS <= SLOT_WORDS);
 
 #[cfg(test)]
 mod tests {
@@ -324,13 +325,17 @@ mod tests {
 
     #[test]
     fn a_slot_is_free_again_after_its_worker_has_ended() {
-        let memory = Memory::create(2).unwrap();
+        let memory = SharedMemory::create(2).unwrap();
         let first = memory.assign(0, 1, 4711).unwrap();
         let second = memory.assign(1, 1, 4711).unwrap();
         assert_ne!(first, second);
         assert_eq!(memory.owned_slots().count(), 2);
         memory.free(first, 4712);
-        assert_eq!(memory.owned_slots().count(), 2, "the slot has another owner");
+        assert_eq!(
+            memory.owned_slots().count(),
+            2,
+            "the slot has another owner"
+        );
         memory.free(first, 4711);
         assert_eq!(memory.assign(0, 2, 4712), Some(first));
         assert_eq!(memory.slot(first).get(Gauge::Generation), 2);
@@ -338,31 +343,31 @@ mod tests {
 
     #[test]
     fn slots_are_limited() {
-        let memory = Memory::create(1).unwrap();
+        let memory = SharedMemory::create(1).unwrap();
         let assigned = std::iter::from_fn(|| memory.assign(0, 1, 1)).count();
         assert_eq!(assigned, 16);
     }
 
     #[test]
     fn the_difference_of_two_histograms_is_added() {
-        let memory = Memory::create(1).unwrap();
+        let memory = SharedMemory::create(1).unwrap();
         let place = memory.place(0);
         let mut times = Histogram::new();
-        assert_eq!(times.counts().len() + 1, HISTOGRAM);
+        assert_eq!(times.counts().len() + 1, HISTOGRAM_WORDS);
         times.observe(Duration::from_millis(3));
-        place.add_times(Times::Pings, &times, &Histogram::new());
+        place.add_times(HistogramKind::Pings, &times, &Histogram::new());
         let before = times;
         times.observe(Duration::from_secs(60));
-        place.add_times(Times::Pings, &times, &before);
-        assert_eq!(place.histogram(Times::Pings), times);
-        assert_eq!(place.histogram(Times::LoopLag).count(), 0);
+        place.add_times(HistogramKind::Pings, &times, &before);
+        assert_eq!(place.histogram(HistogramKind::Pings), times);
+        assert_eq!(place.histogram(HistogramKind::LoopLag).count(), 0);
     }
 
     #[test]
     fn memory_of_another_layout_is_refused() {
-        let memory = Memory::create(1).unwrap();
+        let memory = SharedMemory::create(1).unwrap();
         memory.mapping.words()[0].store(LAYOUT + 1, Relaxed);
         let file = memory.file().try_clone_to_owned().unwrap();
-        assert!(Memory::open(file).is_err());
+        assert!(SharedMemory::open(file).is_err());
     }
 }

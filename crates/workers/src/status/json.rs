@@ -43,18 +43,18 @@ mod tests {
     use std::sync::atomic::Ordering::Relaxed;
 
     use super::*;
-    use crate::memory::{Counter, Gauge, Memory, State};
+    use crate::memory::{Counter, Gauge, SharedMemory, WorkerState};
 
     #[test]
     fn workers_are_listed_by_number_and_generation() {
-        let memory = Memory::create(2).unwrap();
+        let memory = SharedMemory::create(2).unwrap();
         memory.generation().store(3, Relaxed);
         memory.master().store(4700, Relaxed);
         for (place, generation, pid) in [(1, 3, 4712), (0, 3, 4711), (0, 2, 4709)] {
             let slot = memory.assign(place, generation, pid).unwrap();
             memory.slot(slot).set_state(match generation {
-                2 => State::Draining,
-                _ => State::Ready,
+                2 => WorkerState::Draining,
+                _ => WorkerState::Ready,
             });
             memory.slot(slot).set(Gauge::Connections, 3);
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use uptick_event_loop::Histogram;
 
-use crate::memory::{Counter, Gauge, Memory, Slot, State, Times};
+use crate::memory::{Counter, Gauge, HistogramKind, SharedMemory, WorkerSlot, WorkerState};
 
 /// The status of a service and all its workers.
 ///
@@ -97,7 +97,7 @@ pub struct Totals {
 }
 
 impl Status {
-    pub(crate) fn of(memory: &Memory) -> Status {
+    pub(crate) fn of(memory: &SharedMemory) -> Status {
         let mut totals: Vec<Totals> = (0..memory.places())
             .map(|place| Totals::of(memory, place))
             .collect();
@@ -107,7 +107,7 @@ impl Status {
                 totals.connections += slot.get(Gauge::Connections);
                 totals.websockets += slot.get(Gauge::WebSockets);
             }
-            if slot.state() != State::Starting {
+            if slot.state() != WorkerState::Starting {
                 workers.push(WorkerStatus::of(slot));
             }
         }
@@ -127,12 +127,12 @@ impl Status {
 }
 
 impl WorkerStatus {
-    fn of(slot: Slot) -> Self {
+    fn of(slot: WorkerSlot) -> Self {
         WorkerStatus {
             number: slot.get(Gauge::Place) as usize + 1,
             pid: slot.get(Gauge::Pid),
             generation: slot.get(Gauge::Generation),
-            draining: slot.state() == State::Draining,
+            draining: slot.state() == WorkerState::Draining,
             connections: slot.get(Gauge::Connections),
             requests: slot.get(Gauge::Requests),
             websockets: slot.get(Gauge::WebSockets),
@@ -141,7 +141,7 @@ impl WorkerStatus {
 }
 
 impl Totals {
-    fn of(memory: &Memory, index: usize) -> Self {
+    fn of(memory: &SharedMemory, index: usize) -> Self {
         let place = memory.place(index);
         Totals {
             number: index + 1,
@@ -160,9 +160,9 @@ impl Totals {
             resumptions: place.get(Counter::Resumptions),
             handshake_failures: place.get(Counter::HandshakeFailures),
             messages_dropped: place.get(Counter::MessagesDropped),
-            loop_lag: place.histogram(Times::LoopLag),
-            handler_time: place.histogram(Times::Handlers),
-            ping_time: place.histogram(Times::Pings),
+            loop_lag: place.histogram(HistogramKind::LoopLag),
+            handler_time: place.histogram(HistogramKind::Handlers),
+            ping_time: place.histogram(HistogramKind::Pings),
             ..Totals::default()
         }
     }

@@ -8,10 +8,10 @@ use super::{Status, Totals};
 
 const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
-type Value = fn(&Totals) -> u64;
+type CounterGetter = fn(&Totals) -> u64;
 
 /// The counter and gauge families: name, kind, help, and the function that returns the value.
-const FAMILIES: [(&str, &str, &str, Value); 11] = [
+const FAMILIES: [(&str, &str, &str, CounterGetter); 11] = [
     (
         "uptick_connections_accepted_total",
         "counter",
@@ -80,10 +80,10 @@ const FAMILIES: [(&str, &str, &str, Value); 11] = [
     ),
 ];
 
-type Times = fn(&Totals) -> &Histogram;
+type HistogramKind = fn(&Totals) -> &Histogram;
 
 /// The histogram families: name, help, and the function that returns the histogram.
-const HISTOGRAMS: [(&str, &str, Times); 3] = [
+const HISTOGRAMS: [(&str, &str, HistogramKind); 3] = [
     (
         "uptick_loop_lag_seconds",
         "Times for which callbacks kept the event loop busy.",
@@ -109,7 +109,7 @@ impl Status {
 }
 
 fn encode(status: &Status) -> String {
-    let mut text = Text(String::with_capacity(4096));
+    let mut text = TextWriter(String::with_capacity(4096));
     for (name, kind, help, value) in FAMILIES {
         text.family(name, kind, help);
         for totals in &status.totals {
@@ -135,9 +135,9 @@ fn encode(status: &Status) -> String {
     text.0
 }
 
-struct Text(String);
+struct TextWriter(String);
 
-impl Text {
+impl TextWriter {
     fn family(&mut self, name: &str, kind: &str, help: &str) {
         // Writing to a `String` does not fail.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -162,16 +162,18 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::{Counter, Memory, Times};
+    use crate::memory::{Counter, HistogramKind, SharedMemory};
 
     #[test]
     fn each_family_has_help_and_type_before_its_samples() {
-        let memory = Memory::create(2).unwrap();
+        let memory = SharedMemory::create(2).unwrap();
         memory.place(1).add(Counter::Requests4xx, 7);
         let mut times = Histogram::new();
         times.observe(std::time::Duration::from_millis(3));
         let none = Histogram::new();
-        memory.place(1).add_times(Times::LoopLag, &times, &none);
+        memory
+            .place(1)
+            .add_times(HistogramKind::LoopLag, &times, &none);
         let text = Status::of(&memory).to_prometheus();
         let mut family = "";
         for line in text.lines() {
@@ -179,7 +181,10 @@ mod tests {
                 family = rest.split(' ').next().unwrap();
             } else if !line.starts_with("# HELP ") {
                 let name = line.split(['{', ' ']).next().unwrap();
-                assert!(name.starts_with(family), "{line} does not belong to {family}");
+                assert!(
+                    name.starts_with(family),
+                    "{line} does not belong to {family}"
+                );
                 line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
             }
         }

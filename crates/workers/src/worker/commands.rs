@@ -9,11 +9,11 @@ use uptick_event_loop::add_read_stream;
 use super::handle::Worker;
 use super::runtime::with_runtime;
 use super::{drain, peers};
-use crate::control::{Channel, DrainCause, Message};
+use crate::control::{ControlChannel, ControlMessage, DrainCause};
 use crate::error::Error;
 
 /// Starts receiving the messages of the master. When the master has ended, the worker drains.
-pub(super) fn listen(channel: &Rc<RefCell<Channel>>) -> Result<(), Error> {
+pub(super) fn listen(channel: &Rc<RefCell<ControlChannel>>) -> Result<(), Error> {
     let descriptor = Rc::new(channel.borrow().descriptor()?);
     let watched = Rc::clone(&descriptor);
     let channel = Rc::clone(channel);
@@ -35,24 +35,27 @@ pub(super) fn listen(channel: &Rc<RefCell<Channel>>) -> Result<(), Error> {
 }
 
 /// Handles a message from the master.
-pub(crate) fn handle(message: Message) {
+pub(crate) fn handle(message: ControlMessage) {
     match message {
-        Message::Drain(cause) => drain::begin(cause),
-        Message::Peer {
+        ControlMessage::Drain(cause) => drain::begin(cause),
+        ControlMessage::Peer {
             slot,
             bus,
             connections,
         } => peers::add_peer(slot, bus, connections),
-        Message::Complete => peers::complete(),
-        Message::Accept => {
+        ControlMessage::Complete => peers::complete(),
+        ControlMessage::Accept => {
             with_runtime(|runtime| runtime.sharing.accept_waiting());
         }
-        Message::ReopenLogs => {
+        ControlMessage::ReopenLogs => {
             if let Some(worker) = Worker::current() {
                 emit(&worker, Worker::REOPEN, ());
             }
         }
-        Message::Start(_) | Message::Ready | Message::Replace { .. } | Message::Forward { .. } => {
+        ControlMessage::Start(_)
+        | ControlMessage::Ready
+        | ControlMessage::Replace { .. }
+        | ControlMessage::Forward { .. } => {
             tracing::error!("a worker received a message that only a worker may send");
         }
     }

@@ -9,14 +9,14 @@ use uptick_event_loop::{add_timer, spawn, stop};
 use uptick_http::{HttpServer, ShutdownOptions};
 
 use super::handle::{Drain, Worker};
-use super::heart;
+use super::heartbeat;
 use super::runtime::{Runtime, with_runtime};
 use crate::bus::Bus;
 use crate::control::DrainCause;
-use crate::memory::State;
+use crate::memory::WorkerState;
 
 /// The time in which the last messages on the bus are sent.
-const LAST_WORDS: Duration = Duration::from_millis(10);
+const BUS_FLUSH_TIME: Duration = Duration::from_millis(10);
 
 /// Starts draining; does nothing if the worker is draining already.
 pub(crate) fn begin(cause: DrainCause) {
@@ -26,8 +26,8 @@ pub(crate) fn begin(cause: DrainCause) {
     if runtime.draining.replace(Some(cause)).is_some() {
         return;
     }
-    runtime.slot().set_state(State::Draining);
-    runtime.sharing.withdraw();
+    runtime.slot().set_state(WorkerState::Draining);
+    runtime.sharing.reclaim_all();
     let drain = Drain {
         restarting: cause == DrainCause::Restart,
         deadline: runtime.settings.drain,
@@ -64,7 +64,7 @@ fn end(runtime: &Rc<Runtime>, cut: usize) {
         tracing::warn!("{cut} connections were still open at the deadline and were closed");
         runtime.cut.set(true);
     }
-    heart::publish();
+    heartbeat::publish();
     Bus::of_thread().detach();
-    add_timer(LAST_WORDS, stop);
+    add_timer(BUS_FLUSH_TIME, stop);
 }

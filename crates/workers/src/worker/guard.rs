@@ -51,12 +51,12 @@ fn wait_for_hangup(channel: &OwnedFd) -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{Channel, Message};
+    use crate::control::{ControlChannel, ControlMessage};
 
     #[test]
     fn only_the_end_of_the_master_is_a_hangup() {
-        let (mut master, channel) = Channel::pair().unwrap();
-        master.send(Message::Accept).unwrap();
+        let (mut master, channel) = ControlChannel::pair().unwrap();
+        master.send(ControlMessage::Accept).unwrap();
         let waiting = thread::spawn(move || wait_for_hangup(&channel));
         thread::sleep(Duration::from_millis(20));
         assert!(!waiting.is_finished());

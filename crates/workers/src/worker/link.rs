@@ -5,41 +5,41 @@ use std::rc::Rc;
 
 use uptick_event_loop::{LoopHandle, add_write_stream, remove_write_stream};
 
-use crate::control::{Channel, Message};
+use crate::control::{ControlChannel, ControlMessage};
 
 /// The connection of a worker to its master.
 #[derive(Clone)]
-pub(crate) enum Link {
-    Process(Rc<RefCell<Channel>>),
+pub(crate) enum MasterLink {
+    Process(Rc<RefCell<ControlChannel>>),
     Thread {
         master: LoopHandle,
         /// The function that the master's loop calls with a message of a unit.
-        receive: fn(usize, Message),
+        receive: fn(usize, ControlMessage),
         unit: usize,
     },
 }
 
-impl Link {
+impl MasterLink {
     pub(super) fn ready(&self) {
-        self.send(Message::Ready);
+        self.send(ControlMessage::Ready);
     }
 
     pub(super) fn replace(&self, reason: &str) {
         // The length of a packet is limited.
         let reason = reason.chars().take(200).collect();
-        self.send(Message::Replace { reason });
+        self.send(ControlMessage::Replace { reason });
     }
 
-    fn send(&self, message: Message) {
+    fn send(&self, message: ControlMessage) {
         match self {
-            Link::Process(channel) => {
+            MasterLink::Process(channel) => {
                 let sent = channel.borrow_mut().send(message);
                 match sent {
                     Ok(()) => flush_later(channel),
                     Err(error) => tracing::warn!("{error}"),
                 }
             }
-            Link::Thread {
+            MasterLink::Thread {
                 master,
                 receive,
                 unit,
@@ -53,7 +53,7 @@ impl Link {
 }
 
 /// Sends queued messages once the channel is writable.
-fn flush_later(channel: &Rc<RefCell<Channel>>) {
+fn flush_later(channel: &Rc<RefCell<ControlChannel>>) {
     if !channel.borrow().is_blocked() {
         return;
     }

@@ -4,7 +4,7 @@ mod commands;
 mod drain;
 mod guard;
 mod handle;
-mod heart;
+mod heartbeat;
 mod link;
 mod peers;
 mod process;
@@ -87,7 +87,7 @@ impl Worker {
 
     /// Returns the status of all workers. The counters of other workers are up to 250 ms old.
     pub fn status(self) -> Option<Status> {
-        heart::publish();
+        heartbeat::publish();
         with_runtime(|runtime| Status::of(&runtime.memory))
     }
 }

@@ -12,9 +12,9 @@ use crate::accept::ProcessPeers;
 use crate::bus::SocketTransport;
 
 /// The time in which the other workers announce their subscriptions. Some of them may be stopped, or hang.
-const LONGEST_HELLO: Duration = Duration::from_millis(300);
+const HELLO_TIMEOUT: Duration = Duration::from_millis(300);
 
-struct Peers {
+struct PeerConnections {
     bus: SocketTransport,
     connections: Rc<ProcessPeers>,
     setup_done: bool,
@@ -22,17 +22,17 @@ struct Peers {
 }
 
 thread_local! {
-    static PEERS: RefCell<Option<Peers>> = const { RefCell::new(None) };
+    static PEERS: RefCell<Option<PeerConnections>> = const { RefCell::new(None) };
 }
 
-fn with_peers<R>(f: impl FnOnce(&mut Peers) -> R) -> Option<R> {
+fn with_peers<R>(f: impl FnOnce(&mut PeerConnections) -> R) -> Option<R> {
     PEERS.with_borrow_mut(|peers| peers.as_mut().map(f))
 }
 
 /// Sets the bus and the offer sockets of this process.
 pub(super) fn set(bus: SocketTransport, connections: Rc<ProcessPeers>) {
     PEERS.with_borrow_mut(|peers| {
-        *peers = Some(Peers {
+        *peers = Some(PeerConnections {
             bus,
             connections,
             setup_done: false,
@@ -77,5 +77,5 @@ fn ready_if_complete() {
         with_runtime(|runtime| runtime.announce_ready());
     };
     bus.when_ready(announce);
-    add_timer(LONGEST_HELLO, announce);
+    add_timer(HELLO_TIMEOUT, announce);
 }

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use uptick_event_loop::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, add_signal};
 
 use super::handle::Worker;
-use super::link::Link;
-use super::runtime::{Parts, Runtime};
-use super::{commands, guard, heart, peers};
+use super::link::MasterLink;
+use super::runtime::{Runtime, RuntimeParts};
+use super::{commands, guard, heartbeat, peers};
 use crate::accept::{ProcessPeers, Sharing};
 use crate::bus::{Bus, SocketTransport, connect_hubs};
-use crate::control::{Channel, Message, Start};
+use crate::control::{ControlChannel, ControlMessage, StartParameters};
 use crate::error::Error;
-use crate::memory::Memory;
+use crate::memory::SharedMemory;
 use crate::settings::WorkerSettings;
 
 /// The environment variable that marks a process as a worker.
@@ -38,8 +38,8 @@ pub(crate) fn run_process(
     settings: &WorkerSettings,
     setup: &dyn Fn(Worker) -> Result<(), Box<dyn std::error::Error + Send + Sync>>,
 ) -> Result<(), Error> {
-    let channel = Channel::new(take_standard_input()?)?;
-    let Message::Start(start) = channel.wait()? else {
+    let channel = ControlChannel::new(take_standard_input()?)?;
+    let ControlMessage::Start(start) = channel.wait()? else {
         return Err(Error::control("the first message is not `Start`"));
     };
     guard::start(channel.descriptor()?, settings.drain)?;
@@ -47,7 +47,7 @@ pub(crate) fn run_process(
     ignore_signals()?;
     let runtime = install(start, settings, Rc::clone(&channel))?;
     commands::listen(&channel)?;
-    heart::start(&runtime);
+    heartbeat::start(&runtime);
     setup(runtime.worker()).map_err(|error| Error::Setup {
         worker: runtime.place + 1,
         reason: error.to_string().into(),
@@ -63,11 +63,11 @@ pub(crate) fn run_process(
 }
 
 fn install(
-    start: Start,
+    start: StartParameters,
     settings: &WorkerSettings,
-    channel: Rc<RefCell<Channel>>,
+    channel: Rc<RefCell<ControlChannel>>,
 ) -> Result<Rc<Runtime>, Error> {
-    let memory = Memory::open(start.memory)
+    let memory = SharedMemory::open(start.memory)
         .map_err(|error| Error::io("mapping the shared memory", error))?;
     let memory = Arc::new(memory);
     crate::tls::install_ticket_keys(&start.ticket_keys)?;
@@ -79,7 +79,7 @@ fn install(
     Bus::of_thread().attach(bus.clone());
     connect_hubs();
     peers::set(bus, connections);
-    Ok(Runtime::install(Parts {
+    Ok(Runtime::install(RuntimeParts {
         place: start.place,
         generation: start.generation,
         slot: start.slot,
@@ -87,7 +87,7 @@ fn install(
         addresses: start.addresses,
         sockets: start.listeners,
         settings: settings.clone(),
-        link: Link::Process(channel),
+        link: MasterLink::Process(channel),
         sharing,
     }))
 }

@@ -11,11 +11,11 @@ use uptick_event_loop::Histogram;
 use uptick_socket::{Server, ServerOptions};
 
 use super::handle::Worker;
-use super::link::Link;
+use super::link::MasterLink;
 use crate::accept::Sharing;
 use crate::control::DrainCause;
 use crate::error::Error;
-use crate::memory::{Counter, Memory, Slot, State};
+use crate::memory::{Counter, SharedMemory, WorkerSlot, WorkerState};
 use crate::settings::WorkerSettings;
 
 /// The state of the worker on this thread.
@@ -23,38 +23,38 @@ pub(crate) struct Runtime {
     pub(crate) place: usize,
     pub(crate) generation: u64,
     pub(crate) slot: usize,
-    pub(crate) memory: Arc<Memory>,
+    pub(crate) memory: Arc<SharedMemory>,
     pub(crate) addresses: Vec<String>,
     pub(crate) settings: WorkerSettings,
-    pub(crate) link: Link,
+    pub(crate) link: MasterLink,
     pub(crate) sharing: Rc<Sharing>,
     pub(super) sockets: RefCell<Vec<OwnedFd>>,
     pub(super) listeners: RefCell<Listeners>,
     pub(super) draining: Cell<Option<DrainCause>>,
     /// Set if connections were closed at the deadline.
     pub(super) cut: Cell<bool>,
-    pub(super) heart: Heart,
+    pub(super) heartbeat: HeartbeatState,
 }
 
 /// The state of the heartbeat timer.
 #[derive(Default)]
-pub(super) struct Heart {
+pub(super) struct HeartbeatState {
     pub(super) started: Cell<Option<Instant>>,
     pub(super) beats: Cell<u64>,
-    pub(super) published: RefCell<Published>,
-    pub(super) asked: Cell<bool>,
+    pub(super) published: RefCell<PublishedCounts>,
+    pub(super) successor_requested: Cell<bool>,
 }
 
 /// The counters that have been added to the shared memory.
 #[derive(Default)]
-pub(super) struct Published {
+pub(super) struct PublishedCounts {
     pub(super) counters: [u64; COUNTERS.len()],
     pub(super) lag: Histogram,
     pub(super) handlers: Histogram,
     pub(super) pings: Histogram,
 }
 
-/// The counters that the heartbeat updates, in the order of [`Published::counters`].
+/// The counters that the heartbeat updates, in the order of [`PublishedCounts::counters`].
 pub(super) const COUNTERS: [Counter; 11] = [
     Counter::Requests2xx,
     Counter::Requests3xx,
@@ -70,15 +70,15 @@ pub(super) const COUNTERS: [Counter; 11] = [
 ];
 
 /// The parts of a runtime.
-pub(crate) struct Parts {
+pub(crate) struct RuntimeParts {
     pub(crate) place: usize,
     pub(crate) generation: u64,
     pub(crate) slot: usize,
-    pub(crate) memory: Arc<Memory>,
+    pub(crate) memory: Arc<SharedMemory>,
     pub(crate) addresses: Vec<String>,
     pub(crate) sockets: Vec<OwnedFd>,
     pub(crate) settings: WorkerSettings,
-    pub(crate) link: Link,
+    pub(crate) link: MasterLink,
     pub(crate) sharing: Rc<Sharing>,
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn with_runtime<R>(f: impl FnOnce(&Rc<Runtime>) -> R) -> Option<R> {
 
 impl Runtime {
     /// Makes this thread a worker.
-    pub(crate) fn install(parts: Parts) -> Rc<Runtime> {
+    pub(crate) fn install(parts: RuntimeParts) -> Rc<Runtime> {
         let runtime = Rc::new(Runtime {
             place: parts.place,
             generation: parts.generation,
@@ -108,7 +108,7 @@ impl Runtime {
             listeners: RefCell::new(Listeners::new()),
             draining: Cell::new(None),
             cut: Cell::new(false),
-            heart: Heart::default(),
+            heartbeat: HeartbeatState::default(),
         });
         Sharing::install(&runtime.sharing);
         RUNTIME.with_borrow_mut(|place| *place = Some(Rc::clone(&runtime)));
@@ -125,17 +125,17 @@ impl Runtime {
         Worker::new(self.place + 1, self.generation)
     }
 
-    pub(crate) fn slot(&self) -> Slot {
+    pub(crate) fn slot(&self) -> WorkerSlot {
         self.memory.slot(self.slot)
     }
 
     /// Marks the worker as serving: it is offered connections, the master is notified, and `ready` is
     /// emitted.
     pub(crate) fn announce_ready(&self) {
-        if self.slot().state() != State::Starting {
+        if self.slot().state() != WorkerState::Starting {
             return;
         }
-        self.slot().set_state(State::Ready);
+        self.slot().set_state(WorkerState::Ready);
         self.link.ready();
         emit(&self.worker(), Worker::READY, ());
     }

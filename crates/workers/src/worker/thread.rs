@@ -6,14 +6,14 @@ use std::sync::Arc;
 use uptick_event_loop::LoopHandle;
 
 use super::handle::SetUp;
-use super::link::Link;
-use super::runtime::{Parts, Runtime};
-use super::{commands, heart};
+use super::link::MasterLink;
+use super::runtime::{Runtime, RuntimeParts};
+use super::{commands, heartbeat};
 use crate::accept::{Sharing, ThreadPeers, ThreadRegistry};
 use crate::bus::{Bus, ThreadBus, connect_hubs};
-use crate::control::{Inbox, Message};
+use crate::control::{ControlMessage, ThreadInbox};
 use crate::error::Error;
-use crate::memory::Memory;
+use crate::memory::SharedMemory;
 use crate::settings::WorkerSettings;
 
 /// The arguments of a new worker thread.
@@ -21,7 +21,7 @@ pub(crate) struct ThreadStart {
     pub(crate) place: usize,
     pub(crate) slot: usize,
     pub(crate) generation: u64,
-    pub(crate) memory: Arc<Memory>,
+    pub(crate) memory: Arc<SharedMemory>,
     pub(crate) addresses: Vec<String>,
     pub(crate) listeners: Vec<OwnedFd>,
     pub(crate) settings: WorkerSettings,
@@ -32,11 +32,11 @@ pub(crate) struct ThreadContext {
     pub(crate) setup: SetUp,
     pub(crate) registry: Arc<ThreadRegistry>,
     pub(crate) bus: ThreadBus,
-    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) inbox: Arc<ThreadInbox>,
     /// The master's loop.
     pub(crate) master: LoopHandle,
     /// The function that the master's loop calls with messages from this thread.
-    pub(crate) receive: fn(usize, Message),
+    pub(crate) receive: fn(usize, ControlMessage),
 }
 
 /// Runs this thread as a worker until it has drained; returns the exit code that a process would
@@ -65,7 +65,7 @@ fn serve(start: ThreadStart, context: &ThreadContext) -> Result<(), Error> {
     Bus::of_thread().attach(context.bus.join());
     connect_hubs();
     let slot = start.slot;
-    let runtime = Runtime::install(Parts {
+    let runtime = Runtime::install(RuntimeParts {
         place: start.place,
         generation: start.generation,
         slot,
@@ -73,14 +73,14 @@ fn serve(start: ThreadStart, context: &ThreadContext) -> Result<(), Error> {
         addresses: start.addresses,
         sockets: start.listeners,
         settings: start.settings,
-        link: Link::Thread {
+        link: MasterLink::Thread {
             master: context.master.clone(),
             receive: context.receive,
             unit: slot,
         },
         sharing,
     });
-    heart::start(&runtime);
+    heartbeat::start(&runtime);
     (context.setup)(runtime.worker()).map_err(|error| Error::Setup {
         worker: runtime.place + 1,
         reason: error.to_string().into(),

@@ -15,10 +15,10 @@ use crate::bus::frame::{self, Frame, FrameDecoder, FrameError, VERSION};
 use crate::bus::transport::BusSink;
 
 /// The number of bytes above the queue limit from which announcements are withheld: 1 MiB.
-const ANNOUNCEMENTS: usize = 1024 * 1024;
+const ANNOUNCEMENT_ALLOWANCE: usize = 1024 * 1024;
 
 /// The maximum time in which a detached transport sends its queued frames.
-const LEAVING: Duration = Duration::from_secs(1);
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The transport that owns a peer. The peer calls these methods while it borrows nothing of the
 /// transport.
@@ -53,17 +53,17 @@ pub(super) struct Peer {
     pub(super) topics: Cell<usize>,
     transport: Weak<dyn PeerOwner>,
     decoder: RefCell<FrameDecoder>,
-    progress: Cell<Progress>,
+    handshake: Cell<HandshakeState>,
     /// Set while announcements are withheld.
-    is_behind: Cell<bool>,
+    announcements_withheld: Cell<bool>,
     /// Set once the connection is ending or closed. The loop waits for the connection only while it
     /// is ending.
-    is_over: Cell<bool>,
+    is_closing: Cell<bool>,
 }
 
 /// The state of the handshake with the peer.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
+enum HandshakeState {
     Silent,
     Greeted,
     Ready,
@@ -71,7 +71,7 @@ enum Progress {
 
 /// A reason to disconnect a peer.
 #[derive(Debug, thiserror::Error)]
-enum Misbehaviour {
+enum ProtocolViolation {
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error("it uses version {0} of the bus protocol, this process uses version {VERSION}")]
@@ -88,19 +88,19 @@ impl Peer {
             topics: Cell::new(0),
             transport,
             decoder: RefCell::default(),
-            progress: Cell::new(Progress::Silent),
-            is_behind: Cell::new(false),
-            is_over: Cell::new(false),
+            handshake: Cell::new(HandshakeState::Silent),
+            announcements_withheld: Cell::new(false),
+            is_closing: Cell::new(false),
         }
     }
 
     /// Returns whether the peer has announced its initial topics.
     pub(super) fn is_ready(&self) -> bool {
-        self.progress.get() == Progress::Ready
+        self.handshake.get() == HandshakeState::Ready
     }
 
     /// Sends the hello frame and all topics that have subscribers.
-    pub(super) fn greet(&self, topics: &HashSet<Rc<str>>) {
+    pub(super) fn send_hello(&self, topics: &HashSet<Rc<str>>) {
         self.conn.write_with(|out| {
             frame::append(out, &Frame::Hello(VERSION));
             append_topics(out, topics);
@@ -110,11 +110,11 @@ impl Peer {
 
     /// Writes an announcement, or withholds it if the queue is too long.
     pub(super) fn announce(&self, announcement: &Frame<'_>, limit: usize) {
-        if self.is_behind.get() {
+        if self.announcements_withheld.get() {
             return;
         }
-        if self.conn.buffered() > limit.saturating_add(ANNOUNCEMENTS) {
-            return self.is_behind.set(true);
+        if self.conn.buffered() > limit.saturating_add(ANNOUNCEMENT_ALLOWANCE) {
+            return self.announcements_withheld.set(true);
         }
         self.conn.write_with(|out| frame::append(out, announcement));
     }
@@ -122,20 +122,20 @@ impl Peer {
     /// Sends the queued frames and ends the connection.
     pub(super) fn leave(&self) {
         self.finish();
-        self.conn.set_write_timeout(Some(LEAVING));
+        self.conn.set_write_timeout(Some(LEAVE_TIMEOUT));
         self.conn.end();
     }
 
     /// Marks the connection as closed, and stops keeping the loop alive for it.
     fn finish(&self) {
-        if !self.is_over.replace(true) {
+        if !self.is_closing.replace(true) {
             driver::hold();
         }
     }
 
     /// Closes the connection, unless it is ending.
     pub(super) fn abandon(&self) {
-        if !self.is_over.get() {
+        if !self.is_closing.get() {
             self.conn.close();
         }
     }
@@ -145,11 +145,11 @@ impl Peer {
         &self,
         owner: &dyn PeerOwner,
         decoder: &mut FrameDecoder,
-    ) -> Result<(), Misbehaviour> {
+    ) -> Result<(), ProtocolViolation> {
         while let Some(frame) = decoder.next()? {
             if let Frame::Message { topic, payload } = frame {
-                if self.progress.get() == Progress::Silent {
-                    return Err(Misbehaviour::Order);
+                if self.handshake.get() == HandshakeState::Silent {
+                    return Err(ProtocolViolation::Order);
                 }
                 if let Some(sink) = owner.sink() {
                     sink.deliver(topic, payload);
@@ -158,7 +158,7 @@ impl Peer {
                 self.handle(owner, frame)?;
             }
             // The callee may have removed the peer.
-            if self.is_over.get() {
+            if self.is_closing.get() {
                 return Ok(());
             }
         }
@@ -166,18 +166,22 @@ impl Peer {
     }
 
     /// Handles a frame other than a message.
-    fn handle(&self, owner: &dyn PeerOwner, frame: Frame<'_>) -> Result<(), Misbehaviour> {
-        match (self.progress.get(), frame) {
-            (Progress::Silent, Frame::Hello(VERSION)) => self.progress.set(Progress::Greeted),
-            (Progress::Silent, Frame::Hello(version)) => {
-                return Err(Misbehaviour::Version(version));
+    fn handle(&self, owner: &dyn PeerOwner, frame: Frame<'_>) -> Result<(), ProtocolViolation> {
+        match (self.handshake.get(), frame) {
+            (HandshakeState::Silent, Frame::Hello(VERSION)) => {
+                self.handshake.set(HandshakeState::Greeted)
             }
-            (Progress::Silent, _) | (_, Frame::Hello(_)) => return Err(Misbehaviour::Order),
-            (Progress::Greeted, Frame::Ready) => {
-                self.progress.set(Progress::Ready);
+            (HandshakeState::Silent, Frame::Hello(version)) => {
+                return Err(ProtocolViolation::Version(version));
+            }
+            (HandshakeState::Silent, _) | (_, Frame::Hello(_)) => {
+                return Err(ProtocolViolation::Order);
+            }
+            (HandshakeState::Greeted, Frame::Ready) => {
+                self.handshake.set(HandshakeState::Ready);
                 owner.connected(self);
             }
-            (Progress::Ready, Frame::Ready) => return Err(Misbehaviour::Order),
+            (HandshakeState::Ready, Frame::Ready) => return Err(ProtocolViolation::Order),
             (_, Frame::Subscribe(topic)) => owner.subscribe(self, topic),
             (_, Frame::Unsubscribe(topic)) => owner.unsubscribe(self, topic),
             (_, Frame::Reset) => owner.forget(self),
@@ -217,7 +221,7 @@ impl Session<Connection> for Peer {
         let Some(owner) = self.transport.upgrade() else {
             return;
         };
-        if self.is_behind.replace(false) {
+        if self.announcements_withheld.replace(false) {
             self.conn.write_with(|out| {
                 frame::append(out, &Frame::Reset);
                 append_topics(out, &owner.topics());

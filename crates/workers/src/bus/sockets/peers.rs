@@ -7,17 +7,17 @@ use super::peer::Peer;
 
 /// The maximum number of topics that are tracked for a peer. Beyond that, the peer receives the
 /// messages of all topics.
-pub(super) const TOPICS: usize = 262_144;
+pub(super) const MAX_TOPICS: usize = 262_144;
 
 #[derive(Default)]
-pub(super) struct Peers {
+pub(super) struct PeerTable {
     peers: Vec<Rc<Peer>>,
     topics: HashMap<Rc<str>, Vec<Rc<Peer>>>,
     /// Peers with too many topics to track.
-    everything: Vec<Rc<Peer>>,
+    receives_all: Vec<Rc<Peer>>,
 }
 
-impl Peers {
+impl PeerTable {
     pub(super) fn add(&mut self, peer: Rc<Peer>) {
         self.peers.push(peer);
     }
@@ -31,9 +31,9 @@ impl Peers {
     }
 
     /// Returns the peers that receive the messages of a topic.
-    pub(super) fn interested_in(&self, topic: &str) -> impl Iterator<Item = &Rc<Peer>> {
+    pub(super) fn receivers_of(&self, topic: &str) -> impl Iterator<Item = &Rc<Peer>> {
         let named = self.topics.get(topic).into_iter().flatten();
-        named.chain(&self.everything)
+        named.chain(&self.receives_all)
     }
 
     pub(super) fn remove(&mut self, id: u64) {
@@ -44,12 +44,12 @@ impl Peers {
     /// Records that a peer has subscribed to a topic.
     pub(super) fn subscribe(&mut self, id: u64, topic: &str) {
         let Some(peer) = self.get(id) else { return };
-        if self.everything.iter().any(|peer| peer.id == id) {
+        if self.receives_all.iter().any(|peer| peer.id == id) {
             return;
         }
-        if peer.topics.get() >= TOPICS {
+        if peer.topics.get() >= MAX_TOPICS {
             self.forget(id);
-            return self.everything.push(peer);
+            return self.receives_all.push(peer);
         }
         let name = match self.topics.get_key_value(topic) {
             Some((name, _)) => Rc::clone(name),
@@ -79,7 +79,7 @@ impl Peers {
 
     /// Removes all topics of a peer.
     pub(super) fn forget(&mut self, id: u64) {
-        self.everything.retain(|peer| peer.id != id);
+        self.receives_all.retain(|peer| peer.id != id);
         self.topics.retain(|_, interested| {
             interested.retain(|peer| peer.id != id);
             !interested.is_empty()

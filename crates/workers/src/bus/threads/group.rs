@@ -10,7 +10,7 @@ use bytes::Bytes;
 use uptick_event_loop::{Error, LoopHandle, add_timer};
 
 /// The number of changed topics from which a member looks all topics up again.
-const CHANGES: usize = 1024;
+const MAX_LISTED_CHANGES: usize = 1024;
 
 /// The wait before a wake-up is repeated, after the queue of the loop was full.
 const WAKE_RETRY: Duration = Duration::from_millis(10);
@@ -19,18 +19,18 @@ const WAKE_RETRY: Duration = Duration::from_millis(10);
 pub(super) struct Group {
     /// The maximum number of bytes that are queued from one publisher to each receiver.
     pub(super) limit: usize,
-    interests: Mutex<Interests>,
+    subscriptions: Mutex<Subscriptions>,
 }
 
 #[derive(Default)]
-struct Interests {
+struct Subscriptions {
     joined: u64,
-    members: Vec<Arc<Inbox>>,
-    topics: HashMap<Arc<str>, Vec<Arc<Inbox>>>,
+    members: Vec<Arc<MemberInbox>>,
+    topics: HashMap<Arc<str>, Vec<Arc<MemberInbox>>>,
 }
 
 /// A message in transit from one member to another.
-pub(super) struct Envelope {
+pub(super) struct QueuedMessage {
     pub(super) topic: Arc<str>,
     pub(super) payload: Bytes,
     /// The number of bytes that are queued from the same publisher to the same receiver.
@@ -39,7 +39,7 @@ pub(super) struct Envelope {
 
 /// An entry in the inbox of a member.
 pub(super) enum Delivery {
-    Message(Envelope),
+    Message(QueuedMessage),
     /// The member with this number has joined.
     Joined(u64),
     /// The member with this number has left; its messages precede this entry.
@@ -47,7 +47,7 @@ pub(super) enum Delivery {
 }
 
 /// The part of a member that other members use.
-pub(super) struct Inbox {
+pub(super) struct MemberInbox {
     pub(super) number: u64,
     sender: Sender<Delivery>,
     handle: LoopHandle,
@@ -78,12 +78,12 @@ impl Group {
     pub(super) fn new(limit: usize) -> Self {
         Group {
             limit,
-            interests: Mutex::default(),
+            subscriptions: Mutex::default(),
         }
     }
 
     pub(super) fn members(&self) -> usize {
-        lock(&self.interests).members.len()
+        lock(&self.subscriptions).members.len()
     }
 
     /// Adds a member whose messages go to `sender`. A wake-up calls `receive` with the member's number, on its thread.
@@ -92,11 +92,11 @@ impl Group {
         sender: Sender<Delivery>,
         handle: LoopHandle,
         receive: fn(u64),
-    ) -> Arc<Inbox> {
-        let mut interests = lock(&self.interests);
-        interests.joined += 1;
-        let inbox = Arc::new(Inbox {
-            number: interests.joined,
+    ) -> Arc<MemberInbox> {
+        let mut subscriptions = lock(&self.subscriptions);
+        subscriptions.joined += 1;
+        let inbox = Arc::new(MemberInbox {
+            number: subscriptions.joined,
             sender,
             handle,
             receive,
@@ -105,83 +105,83 @@ impl Group {
             changed: AtomicBool::new(false),
             changes: Mutex::default(),
         });
-        for other in &interests.members {
+        for other in &subscriptions.members {
             inbox.push(Delivery::Joined(other.number));
             other.push(Delivery::Joined(inbox.number));
         }
-        let others = interests.members.clone();
-        interests.members.push(Arc::clone(&inbox));
-        drop(interests);
+        let others = subscriptions.members.clone();
+        subscriptions.members.push(Arc::clone(&inbox));
+        drop(subscriptions);
         wake_all(&others);
         inbox
     }
 
     /// Removes a member with all its subscriptions.
-    pub(super) fn leave(&self, inbox: &Arc<Inbox>) {
+    pub(super) fn leave(&self, inbox: &Arc<MemberInbox>) {
         inbox.has_left.store(true, Ordering::Release);
-        let mut interests = lock(&self.interests);
-        let others = |other: &Arc<Inbox>| other.number != inbox.number;
-        interests.members.retain(others);
-        interests.topics.retain(|_, members| {
+        let mut subscriptions = lock(&self.subscriptions);
+        let others = |other: &Arc<MemberInbox>| other.number != inbox.number;
+        subscriptions.members.retain(others);
+        subscriptions.topics.retain(|_, members| {
             members.retain(others);
             !members.is_empty()
         });
-        for other in &interests.members {
+        for other in &subscriptions.members {
             other.change(None);
             other.push(Delivery::Left(inbox.number));
         }
-        let others = interests.members.clone();
-        drop(interests);
+        let others = subscriptions.members.clone();
+        drop(subscriptions);
         wake_all(&others);
     }
 
     /// Subscribes a member to a topic.
-    pub(super) fn subscribe(&self, inbox: &Arc<Inbox>, topic: &str) {
-        let mut interests = lock(&self.interests);
-        let name: Arc<str> = match interests.topics.get_key_value(topic) {
+    pub(super) fn subscribe(&self, inbox: &Arc<MemberInbox>, topic: &str) {
+        let mut subscriptions = lock(&self.subscriptions);
+        let name: Arc<str> = match subscriptions.topics.get_key_value(topic) {
             Some((name, _)) => Arc::clone(name),
             None => topic.into(),
         };
-        let members = interests.topics.entry(Arc::clone(&name)).or_default();
+        let members = subscriptions.topics.entry(Arc::clone(&name)).or_default();
         if !members.iter().any(|member| member.number == inbox.number) {
             members.push(Arc::clone(inbox));
         }
-        interests.tell_others(inbox, &name);
+        subscriptions.notify_others(inbox, &name);
     }
 
     /// Unsubscribes a member from a topic.
-    pub(super) fn unsubscribe(&self, inbox: &Arc<Inbox>, topic: &str) {
-        let mut interests = lock(&self.interests);
-        let Some((name, _)) = interests.topics.get_key_value(topic) else {
+    pub(super) fn unsubscribe(&self, inbox: &Arc<MemberInbox>, topic: &str) {
+        let mut subscriptions = lock(&self.subscriptions);
+        let Some((name, _)) = subscriptions.topics.get_key_value(topic) else {
             return;
         };
         let name = Arc::clone(name);
-        if let Some(members) = interests.topics.get_mut(topic) {
+        if let Some(members) = subscriptions.topics.get_mut(topic) {
             members.retain(|member| member.number != inbox.number);
             if members.is_empty() {
-                interests.topics.remove(topic);
+                subscriptions.topics.remove(topic);
             }
         }
-        interests.tell_others(inbox, &name);
+        subscriptions.notify_others(inbox, &name);
     }
 
     /// Calls `f` with the members that are subscribed to a topic.
-    pub(super) fn look_up<R>(&self, topic: &str, f: impl FnOnce(&[Arc<Inbox>]) -> R) -> R {
-        let interests = lock(&self.interests);
-        f(interests.topics.get(topic).map_or(&[], Vec::as_slice))
+    pub(super) fn look_up<R>(&self, topic: &str, f: impl FnOnce(&[Arc<MemberInbox>]) -> R) -> R {
+        let subscriptions = lock(&self.subscriptions);
+        f(subscriptions.topics.get(topic).map_or(&[], Vec::as_slice))
     }
 }
 
 /// Wakes members whose inboxes have new entries.
-fn wake_all(inboxes: &[Arc<Inbox>]) {
+fn wake_all(inboxes: &[Arc<MemberInbox>]) {
     fence(Ordering::SeqCst);
     for inbox in inboxes {
         inbox.wake();
     }
 }
 
-impl Interests {
-    fn tell_others(&self, inbox: &Inbox, topic: &Arc<str>) {
+impl Subscriptions {
+    fn notify_others(&self, inbox: &MemberInbox, topic: &Arc<str>) {
         let others = self.members.iter();
         for other in others.filter(|other| other.number != inbox.number) {
             other.change(Some(topic));
@@ -189,7 +189,7 @@ impl Interests {
     }
 }
 
-impl Inbox {
+impl MemberInbox {
     /// Adds an entry; returns `false` if the member is gone.
     pub(super) fn push(&self, delivery: Delivery) -> bool {
         self.sender.send(delivery).is_ok()
@@ -231,7 +231,7 @@ impl Inbox {
     fn change(&self, topic: Option<&Arc<str>>) {
         let mut changes = lock(&self.changes);
         match topic {
-            Some(topic) if changes.topics.len() < CHANGES => {
+            Some(topic) if changes.topics.len() < MAX_LISTED_CHANGES => {
                 if !changes.all {
                     changes.topics.insert(Arc::clone(topic));
                 }

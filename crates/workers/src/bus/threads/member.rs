@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use bytes::Bytes;
 use uptick_event_loop::{future_tick, handle};
 
-use super::group::{Changes, Delivery, Envelope, Group, Inbox};
+use super::group::{Changes, Delivery, Group, MemberInbox, QueuedMessage};
 use crate::bus::local::{BATCH, cost};
 use crate::bus::transport::{BusSink, TransportStats};
 
@@ -18,12 +18,12 @@ use crate::bus::transport::{BusSink, TransportStats};
 const BATCH_BYTES: usize = 1024 * 1024;
 
 /// The maximum number of topics whose receivers a member caches. Beyond that, the cache is cleared.
-const ROUTES: usize = 65_536;
+const MAX_ROUTES: usize = 65_536;
 
 /// A member of a group.
 pub(super) struct Member {
     group: Arc<Group>,
-    inbox: Arc<Inbox>,
+    inbox: Arc<MemberInbox>,
     receiver: Receiver<Delivery>,
     sink: RefCell<Option<BusSink>>,
     routing: RefCell<Routing>,
@@ -33,19 +33,19 @@ pub(super) struct Member {
 /// The cached receivers of topics.
 #[derive(Default)]
 struct Routing {
-    topics: HashMap<Arc<str>, Rc<Route>>,
-    links: HashMap<u64, Rc<Link>>,
+    topics: HashMap<Arc<str>, Rc<TopicRoute>>,
+    receivers: HashMap<u64, Rc<RouteReceiver>>,
 }
 
 /// The receivers of a topic.
-struct Route {
+struct TopicRoute {
     topic: Arc<str>,
-    links: Vec<Rc<Link>>,
+    receivers: Vec<Rc<RouteReceiver>>,
 }
 
 /// A receiver, as seen by a publisher.
-struct Link {
-    inbox: Arc<Inbox>,
+struct RouteReceiver {
+    inbox: Arc<MemberInbox>,
     /// The number of bytes queued there from this publisher.
     queued: Arc<AtomicUsize>,
 }
@@ -95,24 +95,32 @@ impl Member {
 
     pub(super) fn stats(&self) -> TransportStats {
         let routing = self.routing.borrow();
-        let links = routing.links.values().filter(|link| !link.inbox.has_left());
+        let receivers = routing
+            .receivers
+            .values()
+            .filter(|receiver| !receiver.inbox.has_left());
         TransportStats {
             dropped: self.dropped.get(),
-            queued_bytes: links.map(|link| link.queued.load(Ordering::Relaxed)).sum(),
+            queued_bytes: receivers
+                .map(|receiver| receiver.queued.load(Ordering::Relaxed))
+                .sum(),
         }
     }
 
     pub(super) fn queues(&self, visit: &mut dyn FnMut(u64, usize)) {
-        for link in self.routing.borrow().links.values() {
-            if !link.inbox.has_left() {
-                visit(link.inbox.number, link.queued.load(Ordering::Relaxed));
+        for receiver in self.routing.borrow().receivers.values() {
+            if !receiver.inbox.has_left() {
+                visit(
+                    receiver.inbox.number,
+                    receiver.queued.load(Ordering::Relaxed),
+                );
             }
         }
     }
 
     pub(super) fn subscribers(&self, topic: &str, visit: &mut dyn FnMut(u64)) {
-        for link in &self.route(topic).links {
-            visit(link.inbox.number);
+        for receiver in &self.route(topic).receivers {
+            visit(receiver.inbox.number);
         }
     }
 
@@ -124,39 +132,39 @@ impl Member {
 
     pub(super) fn publish(&self, topic: &str, payload: &Bytes) {
         let route = self.route(topic);
-        if route.links.is_empty() {
+        if route.receivers.is_empty() {
             return;
         }
         let cost = cost(topic, payload);
-        for link in &route.links {
-            let before = link.queued.fetch_add(cost, Ordering::Relaxed);
+        for receiver in &route.receivers {
+            let before = receiver.queued.fetch_add(cost, Ordering::Relaxed);
             let fits = before.saturating_add(cost) <= self.group.limit;
             if !fits {
                 self.dropped.set(self.dropped.get() + 1);
             }
             let message = || {
-                Delivery::Message(Envelope {
+                Delivery::Message(QueuedMessage {
                     topic: Arc::clone(&route.topic),
                     payload: payload.clone(),
-                    queued: Arc::clone(&link.queued),
+                    queued: Arc::clone(&receiver.queued),
                 })
             };
-            if !fits || !link.inbox.push(message()) {
-                link.queued.fetch_sub(cost, Ordering::Relaxed);
+            if !fits || !receiver.inbox.push(message()) {
+                receiver.queued.fetch_sub(cost, Ordering::Relaxed);
             }
         }
         // Either a receiver that is about to sleep sees the message, or its flag is seen here.
         fence(Ordering::SeqCst);
-        for link in &route.links {
-            link.inbox.wake();
+        for receiver in &route.receivers {
+            receiver.inbox.wake();
         }
     }
 
     /// Returns the receivers of a topic, from the cache if possible.
-    fn route(&self, topic: &str) -> Rc<Route> {
+    fn route(&self, topic: &str) -> Rc<TopicRoute> {
         let mut routing = self.routing.borrow_mut();
         if let Some(changes) = self.inbox.take_changes() {
-            routing.forget(&changes);
+            routing.invalidate(&changes);
         }
         match routing.topics.get(topic) {
             Some(route) => Rc::clone(route),
@@ -224,24 +232,24 @@ impl Drop for Member {
 
 impl Routing {
     /// Looks up the receivers of a topic other than `own`.
-    fn look_up(&mut self, topic: &str, group: &Group, own: &Inbox) -> Rc<Route> {
-        let links = &mut self.links;
-        let links = group.look_up(topic, |inboxes| {
+    fn look_up(&mut self, topic: &str, group: &Group, own: &MemberInbox) -> Rc<TopicRoute> {
+        let receivers = &mut self.receivers;
+        let receivers = group.look_up(topic, |inboxes| {
             let others = inboxes.iter().filter(|inbox| inbox.number != own.number);
-            let link = |inbox: &Arc<Inbox>| {
-                let link = links
+            let receiver = |inbox: &Arc<MemberInbox>| {
+                let receiver = receivers
                     .entry(inbox.number)
-                    .or_insert_with(|| Rc::new(Link::to(inbox)));
-                Rc::clone(link)
+                    .or_insert_with(|| Rc::new(RouteReceiver::to(inbox)));
+                Rc::clone(receiver)
             };
-            others.map(link).collect()
+            others.map(receiver).collect()
         });
         let topic: Arc<str> = topic.into();
-        let route = Rc::new(Route {
+        let route = Rc::new(TopicRoute {
             topic: Arc::clone(&topic),
-            links,
+            receivers,
         });
-        if self.topics.len() >= ROUTES {
+        if self.topics.len() >= MAX_ROUTES {
             self.topics.clear();
         }
         self.topics.insert(topic, Rc::clone(&route));
@@ -249,20 +257,21 @@ impl Routing {
     }
 
     /// Removes the cached receivers of topics that have changed.
-    fn forget(&mut self, changes: &Changes) {
+    fn invalidate(&mut self, changes: &Changes) {
         for topic in &changes.topics {
             self.topics.remove(topic);
         }
         if changes.all {
             self.topics.clear();
-            self.links.retain(|_, link| !link.inbox.has_left());
+            self.receivers
+                .retain(|_, receiver| !receiver.inbox.has_left());
         }
     }
 }
 
-impl Link {
-    fn to(inbox: &Arc<Inbox>) -> Self {
-        Link {
+impl RouteReceiver {
+    fn to(inbox: &Arc<MemberInbox>) -> Self {
+        RouteReceiver {
             inbox: Arc::clone(inbox),
             queued: Arc::default(),
         }

@@ -12,7 +12,7 @@ struct Scene {
 
 impl Scene {
     fn new(places: usize) -> Self {
-        let policy = Policy {
+        let policy = SupervisorPolicy {
             places,
             drain: DRAIN,
             start_timeout: Duration::from_secs(60),
@@ -26,7 +26,7 @@ impl Scene {
             next_unit: 1,
             log: Vec::new(),
         };
-        scene.act();
+        scene.execute_actions();
         scene
     }
 
@@ -40,7 +40,7 @@ impl Scene {
         scene
     }
 
-    fn act(&mut self) {
+    fn execute_actions(&mut self) {
         while let Some(action) = self.supervisor.next_action() {
             let text = match action {
                 Action::Start { place, generation } => {
@@ -66,18 +66,18 @@ impl Scene {
 
     fn ready(&mut self, unit: UnitId) {
         self.supervisor.ready(unit, self.now);
-        self.act();
+        self.execute_actions();
     }
 
     fn ended(&mut self, unit: UnitId) {
         self.supervisor.ended(unit, false, self.now);
-        self.act();
+        self.execute_actions();
     }
 
     fn wait(&mut self, milliseconds: u64) {
         self.now += Duration::from_millis(milliseconds);
         self.supervisor.tick(self.now);
-        self.act();
+        self.execute_actions();
     }
 
     fn take_log(&mut self) -> Vec<String> {
@@ -137,7 +137,7 @@ fn the_master_gives_up_when_no_worker_of_the_first_generation_starts() {
 fn a_reload_drains_the_old_workers_when_all_new_ones_are_ready() {
     let mut scene = Scene::serving(2);
     scene.supervisor.reload();
-    scene.act();
+    scene.execute_actions();
     let expected = [
         "reloading",
         "start 3: place 0, generation 2",
@@ -163,7 +163,7 @@ fn a_reload_drains_the_old_workers_when_all_new_ones_are_ready() {
 fn a_reload_whose_workers_die_is_aborted_and_can_be_retried() {
     let mut scene = Scene::serving(2);
     scene.supervisor.reload();
-    scene.act();
+    scene.execute_actions();
     scene.ready(3);
     scene.take_log();
     scene.ended(4);
@@ -171,7 +171,7 @@ fn a_reload_whose_workers_die_is_aborted_and_can_be_retried() {
     scene.ended(3);
     assert!(scene.take_log().is_empty());
     scene.supervisor.reload();
-    scene.act();
+    scene.execute_actions();
     assert_eq!(scene.take_log()[1], "start 5: place 0, generation 2");
 }
 
@@ -180,7 +180,7 @@ fn reloads_during_a_reload_are_merged_into_one_further_reload() {
     let mut scene = Scene::serving(1);
     for _ in 0..3 {
         scene.supervisor.reload();
-        scene.act();
+        scene.execute_actions();
     }
     scene.take_log();
     scene.ready(2);
@@ -200,7 +200,7 @@ fn a_worker_that_dies_during_a_reload_is_replaced_until_the_new_generation_serve
     let mut scene = Scene::serving(1);
     scene.wait(1000);
     scene.supervisor.reload();
-    scene.act();
+    scene.execute_actions();
     scene.take_log();
     scene.ended(1);
     assert_eq!(
@@ -216,7 +216,7 @@ fn a_worker_that_requests_a_successor_drains_when_the_successor_is_ready() {
     let mut scene = Scene::serving(1);
     scene.supervisor.replace(1);
     scene.supervisor.replace(1);
-    scene.act();
+    scene.execute_actions();
     assert_eq!(scene.take_log(), ["start 2: place 0, generation 1"]);
     scene.ready(2);
     assert_eq!(scene.take_log(), ["drain 1: Restart"]);
@@ -228,7 +228,7 @@ fn a_worker_that_requests_a_successor_drains_when_the_successor_is_ready() {
 fn a_worker_that_hangs_is_killed_and_replaced_at_once() {
     let mut scene = Scene::serving(1);
     scene.supervisor.hangs(1);
-    scene.act();
+    scene.execute_actions();
     assert_eq!(scene.take_log(), ["kill 1"]);
     scene.ended(1);
     assert_eq!(
@@ -249,7 +249,7 @@ fn a_worker_that_does_not_become_ready_in_time_counts_as_dead() {
 fn a_stop_drains_all_workers_and_ends_in_time() {
     let mut scene = Scene::serving(2);
     scene.supervisor.stop(DrainCause::Stop, scene.now);
-    scene.act();
+    scene.execute_actions();
     assert_eq!(scene.take_log(), ["drain 1: Stop", "drain 2: Stop"]);
     scene.ended(1);
     scene.ended(2);
@@ -261,7 +261,7 @@ fn a_stop_that_closes_connections_at_the_deadline_is_not_in_time() {
     let mut scene = Scene::serving(1);
     scene.supervisor.stop(DrainCause::Stop, scene.now);
     scene.supervisor.ended(1, true, scene.now);
-    scene.act();
+    scene.execute_actions();
     assert_eq!(scene.take_log(), ["drain 1: Stop", "ended: in time false"]);
 
     let mut scene = Scene::serving(1);
@@ -279,7 +279,7 @@ fn a_second_stop_kills_at_once() {
     let mut scene = Scene::serving(1);
     for _ in 0..2 {
         scene.supervisor.stop(DrainCause::Stop, scene.now);
-        scene.act();
+        scene.execute_actions();
     }
     assert_eq!(scene.take_log(), ["drain 1: Stop", "kill 1"]);
     scene.ended(1);
@@ -291,7 +291,7 @@ fn connections_closed_at_the_deadline_of_an_upgrade_do_not_count() {
     let mut scene = Scene::serving(1);
     scene.supervisor.stop(DrainCause::Restart, scene.now);
     scene.supervisor.ended(1, true, scene.now);
-    scene.act();
+    scene.execute_actions();
     assert_eq!(
         scene.take_log(),
         ["drain 1: Restart", "ended: in time true"]
@@ -302,10 +302,10 @@ fn connections_closed_at_the_deadline_of_an_upgrade_do_not_count() {
 fn a_stop_during_a_reload_ends_both_generations() {
     let mut scene = Scene::serving(1);
     scene.supervisor.reload();
-    scene.act();
+    scene.execute_actions();
     scene.take_log();
     scene.supervisor.stop(DrainCause::Stop, scene.now);
-    scene.act();
+    scene.execute_actions();
     assert_eq!(scene.take_log(), ["drain 1: Stop", "drain 2: Stop"]);
     scene.ended(2);
     scene.ended(1);
@@ -328,7 +328,7 @@ fn the_next_deadline_is_the_earliest() {
 fn a_successor_that_dies_during_its_start_is_started_again() {
     let mut scene = Scene::serving(1);
     scene.supervisor.replace(1);
-    scene.act();
+    scene.execute_actions();
     scene.take_log();
     scene.ended(2);
     assert_eq!(scene.take_log(), ["restarted 0"]);
@@ -343,7 +343,7 @@ fn the_master_ends_without_workers_that_cannot_be_killed() {
     let mut scene = Scene::serving(1);
     for _ in 0..2 {
         scene.supervisor.stop(DrainCause::Stop, scene.now);
-        scene.act();
+        scene.execute_actions();
     }
     scene.take_log();
     let end = scene.now + ABANDON_GRACE;
@@ -366,11 +366,11 @@ fn a_start_without_a_free_slot_is_retried() {
         assert_eq!(scene.supervisor.next_action(), Some(start.clone()));
         scene.supervisor.no_room(0, 2, scene.now);
         assert_eq!(scene.supervisor.next_action(), None);
-        scene.now += ROOM_RETRY;
+        scene.now += START_RETRY;
         assert_eq!(scene.supervisor.next_deadline(), Some(scene.now));
         scene.supervisor.tick(scene.now);
     }
     scene.supervisor.stop(DrainCause::Stop, scene.now);
-    scene.act();
+    scene.execute_actions();
     assert_eq!(scene.take_log(), ["drain 1: Stop"]);
 }

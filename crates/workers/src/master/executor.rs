@@ -11,18 +11,18 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use uptick_event_loop::{add_read_stream, add_timer, remove_read_stream, stop};
 
 use super::action::{Action, UnitId};
-use super::launch::{Kind, Running, Threads};
+use super::launch::{RunningWorker, Threads, WorkerKind};
 use super::state::{Master, Outcome, with_master};
 use super::{files, predecessor};
-use crate::control::{Channel, Message, Start};
+use crate::control::{ControlChannel, ControlMessage, StartParameters};
 use crate::error::Error;
 use crate::event::{End, WorkerEvent, WorkerId};
-use crate::memory::{Counter, Gauge, State};
+use crate::memory::{Counter, Gauge, WorkerState};
 use crate::tls;
 use crate::worker::ThreadStart;
 
 /// Handles a message of a worker.
-fn received(unit: UnitId, message: Message) {
+fn received(unit: UnitId, message: ControlMessage) {
     with_master(|master| master.received(unit, message));
 }
 
@@ -35,7 +35,7 @@ fn thread_ended(unit: UnitId, code: i32) {
             .get_mut(&unit)
             .map(|unit| &mut unit.kind)
         {
-            Some(Kind::Thread { thread, .. }) => thread.take(),
+            Some(WorkerKind::Thread { thread, .. }) => thread.take(),
             _ => None,
         };
         // The thread has already reported its exit code, so joining it does not block.
@@ -46,11 +46,11 @@ fn thread_ended(unit: UnitId, code: i32) {
 
 impl Master {
     /// Executes the supervisor's actions, and sets its timer.
-    pub(super) fn act(self: &Rc<Self>) {
+    pub(super) fn execute_actions(self: &Rc<Self>) {
         loop {
             let action = self.supervisor.borrow_mut().next_action();
             let Some(action) = action else { break };
-            self.perform(action);
+            self.execute(action);
         }
         if let Some(timer) = self.timer.take() {
             timer.cancel();
@@ -62,20 +62,20 @@ impl Master {
                 with_master(|master| {
                     master.timer.set(None);
                     master.supervisor.borrow_mut().tick(Instant::now());
-                    master.act();
+                    master.execute_actions();
                 });
             });
             self.timer.set(Some(timer));
         }
     }
 
-    fn perform(self: &Rc<Self>, action: Action) {
+    fn execute(self: &Rc<Self>, action: Action) {
         match action {
             Action::Start { place, generation } => self.start(place, generation),
             Action::Drain { unit, cause } => {
                 // From now on, serving workers must not offer it connections.
-                self.memory.slot(unit).set_state(State::Draining);
-                self.send(unit, Message::Drain(cause));
+                self.memory.slot(unit).set_state(WorkerState::Draining);
+                self.send(unit, ControlMessage::Drain(cause));
             }
             Action::Kill { unit } => {
                 if let Some(running) = self.units.borrow_mut().get_mut(&unit) {
@@ -93,11 +93,11 @@ impl Master {
             Action::Serving { generation, first } => self.serving(generation, first),
             Action::Reloading => {
                 self.notifier.reloading();
-                self.tell(WorkerEvent::Reloading);
+                self.emit(WorkerEvent::Reloading);
             }
             Action::ReloadFailed { generation, reason } => {
                 self.notifier.ready();
-                self.tell(WorkerEvent::ReloadFailed {
+                self.emit(WorkerEvent::ReloadFailed {
                     generation,
                     reason: reason.into(),
                 });
@@ -125,7 +125,7 @@ impl Master {
             if let Some(path) = &self.settings.pid_file
                 && let Err(error) = files::write_pid(path)
             {
-                self.failed(&error);
+                self.report_failure(&error);
             }
             predecessor::report_ready(self);
         }
@@ -133,11 +133,11 @@ impl Master {
         if first && !succeeds {
             let listeners = self.listeners.borrow();
             let addresses = listeners.iter().map(|listener| listener.address.clone());
-            self.tell(WorkerEvent::Listening {
+            self.emit(WorkerEvent::Listening {
                 addresses: addresses.collect(),
             });
         } else {
-            self.tell(WorkerEvent::Reloaded { generation });
+            self.emit(WorkerEvent::Reloaded { generation });
         }
     }
 }
@@ -157,7 +157,7 @@ impl Master {
                 self.supervisor.borrow_mut().no_room(place, generation, now);
             }
             Err(error) => {
-                self.failed(&error);
+                self.report_failure(&error);
                 let reason = error.to_string();
                 let now = Instant::now();
                 self.supervisor
@@ -205,16 +205,18 @@ impl Master {
             settings: self.settings.worker.clone(),
         };
         let kind = threads.start(id, start, received, thread_ended)?;
-        self.units.borrow_mut().insert(unit, Running { id, kind });
-        self.tell(WorkerEvent::Started(id));
+        self.units
+            .borrow_mut()
+            .insert(unit, RunningWorker { id, kind });
+        self.emit(WorkerEvent::Started(id));
         Ok(())
     }
 
     fn start_process(self: &Rc<Self>, id: WorkerId, unit: UnitId) -> Result<(), Error> {
         let place = id.number - 1;
-        let (mut channel, theirs) = Channel::pair()?;
+        let (mut channel, theirs) = ControlChannel::pair()?;
         let memory = self.memory.file().try_clone_to_owned();
-        channel.send(Message::Start(Start {
+        channel.send(ControlMessage::Start(StartParameters {
             place,
             slot: unit,
             generation: id.generation,
@@ -233,15 +235,17 @@ impl Master {
         };
         self.memory.slot(unit).set(Gauge::Pid, u64::from(id.pid));
         let channel = Rc::new(RefCell::new(channel));
-        let kind = Kind::Process {
+        let kind = WorkerKind::Process {
             child,
             channel: Rc::clone(&channel),
         };
-        self.units.borrow_mut().insert(unit, Running { id, kind });
-        self.tell(WorkerEvent::Started(id));
+        self.units
+            .borrow_mut()
+            .insert(unit, RunningWorker { id, kind });
+        self.emit(WorkerEvent::Started(id));
         listen(&channel, unit)?;
         self.connect_with_others(unit);
-        self.send(unit, Message::Complete);
+        self.send(unit, ControlMessage::Complete);
         Ok(())
     }
 
@@ -257,14 +261,14 @@ impl Master {
                 Ok([(bus, connections), (other_bus, other_connections)]) => {
                     self.send(
                         unit,
-                        Message::Peer {
+                        ControlMessage::Peer {
                             slot: other,
                             bus,
                             connections,
                         },
                     );
                     let (bus, connections) = (other_bus, other_connections);
-                    let message = Message::Peer {
+                    let message = ControlMessage::Peer {
                         slot: unit,
                         bus,
                         connections,
@@ -274,7 +278,7 @@ impl Master {
                         _ => self.send(other, message),
                     }
                 }
-                Err(error) => self.failed(&error),
+                Err(error) => self.report_failure(&error),
             }
         }
     }
@@ -295,17 +299,17 @@ impl Master {
             .collect()
     }
 
-    fn received(self: &Rc<Self>, unit: UnitId, message: Message) {
+    fn received(self: &Rc<Self>, unit: UnitId, message: ControlMessage) {
         let Some(id) = self.units.borrow().get(&unit).map(|running| running.id) else {
             return;
         };
         match message {
-            Message::Ready => {
-                self.tell(WorkerEvent::Ready(id));
+            ControlMessage::Ready => {
+                self.emit(WorkerEvent::Ready(id));
                 self.supervisor.borrow_mut().ready(unit, Instant::now());
             }
-            Message::Replace { reason } => {
-                self.tell(WorkerEvent::Replaced {
+            ControlMessage::Replace { reason } => {
+                self.emit(WorkerEvent::Replaced {
                     worker: id,
                     reason: reason.into(),
                 });
@@ -313,14 +317,14 @@ impl Master {
             }
             _ => tracing::error!("{id} sent a message that only a master may send"),
         }
-        self.act();
+        self.execute_actions();
     }
 
     /// Handles the exits of workers that have ended.
     pub(super) fn reap(self: &Rc<Self>) {
         let mut ended = Vec::new();
         for (unit, running) in self.units.borrow_mut().iter_mut() {
-            if let Kind::Process { child, .. } = &mut running.kind
+            if let WorkerKind::Process { child, .. } = &mut running.kind
                 && let Ok(Some(status)) = child.try_wait()
             {
                 ended.push((*unit, End::of(status)));
@@ -336,7 +340,7 @@ impl Master {
             return;
         };
         self.memory.free(unit, running.id.pid);
-        self.tell(WorkerEvent::Ended {
+        self.emit(WorkerEvent::Ended {
             worker: running.id,
             end,
         });
@@ -345,14 +349,14 @@ impl Master {
             .borrow_mut()
             .ended(unit, !end.is_success(), Instant::now());
         if !expected {
-            self.broadcast(|| Message::Accept);
+            self.broadcast(|| ControlMessage::Accept);
         }
-        self.act();
+        self.execute_actions();
     }
 }
 
 /// Handles the messages that a worker process sends.
-fn listen(channel: &Rc<RefCell<Channel>>, unit: UnitId) -> Result<(), Error> {
+fn listen(channel: &Rc<RefCell<ControlChannel>>, unit: UnitId) -> Result<(), Error> {
     let descriptor = Rc::new(channel.borrow().descriptor()?);
     let watched = Rc::clone(&descriptor);
     let channel = Rc::clone(channel);

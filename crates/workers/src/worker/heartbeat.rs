@@ -11,19 +11,19 @@ use uptick_websocket::WebSocketRoutes;
 
 use super::runtime::{COUNTERS, Runtime, with_runtime};
 use crate::bus::Bus;
-use crate::memory::{Gauge, Times, monotonic_milliseconds};
+use crate::memory::{Gauge, HistogramKind, monotonic_milliseconds};
 use crate::tls;
 
 /// The maximum time between two heartbeats.
-const LONGEST_PERIOD: Duration = Duration::from_millis(250);
+const MAX_PERIOD: Duration = Duration::from_millis(250);
 
 /// The number of heartbeats between two checks of the memory use.
-const MEMORY_EVERY: u64 = 16;
+const MEMORY_CHECK_BEATS: u64 = 16;
 
 /// Starts the timer.
 pub(super) fn start(runtime: &Rc<Runtime>) {
-    let period = (runtime.settings.hang / 4).clamp(Duration::from_millis(10), LONGEST_PERIOD);
-    runtime.heart.started.set(Some(Instant::now()));
+    let period = (runtime.settings.hang / 4).clamp(Duration::from_millis(10), MAX_PERIOD);
+    runtime.heartbeat.started.set(Some(Instant::now()));
     beat(runtime);
     add_periodic_timer(period, move |_| {
         with_runtime(beat);
@@ -32,7 +32,10 @@ pub(super) fn start(runtime: &Rc<Runtime>) {
 
 fn beat(runtime: &Rc<Runtime>) {
     runtime.slot().set(Gauge::Beat, monotonic_milliseconds());
-    runtime.heart.beats.set(runtime.heart.beats.get() + 1);
+    runtime
+        .heartbeat
+        .beats
+        .set(runtime.heartbeat.beats.get() + 1);
     runtime.sharing.correct_count();
     if runtime.draining.get().is_none() {
         // The wake-up for a connection may have gone to a worker that was stopped at that moment.
@@ -69,7 +72,7 @@ pub(super) fn publish() {
         // Servers that were closed are no longer included.
         slot.set(Gauge::Requests, requests.max(slot.get(Gauge::Requests)));
         let place = runtime.memory.place(runtime.place);
-        let mut published = runtime.heart.published.borrow_mut();
+        let mut published = runtime.heartbeat.published.borrow_mut();
         for ((counter, count), last) in COUNTERS
             .into_iter()
             .zip(counts)
@@ -79,9 +82,9 @@ pub(super) fn publish() {
             *last = count.max(*last);
         }
         let lag = uptick_event_loop::lag();
-        place.add_times(Times::LoopLag, &lag, &published.lag);
-        place.add_times(Times::Handlers, &handlers, &published.handlers);
-        place.add_times(Times::Pings, &pings, &published.pings);
+        place.add_times(HistogramKind::LoopLag, &lag, &published.lag);
+        place.add_times(HistogramKind::Handlers, &handlers, &published.handlers);
+        place.add_times(HistogramKind::Pings, &pings, &published.pings);
         published.lag = lag;
         published.handlers = handlers;
         published.pings = pings;
@@ -91,14 +94,18 @@ pub(super) fn publish() {
 /// Requests a successor if a limit is reached.
 fn check_limits(runtime: &Rc<Runtime>) {
     let settings = &runtime.settings;
-    if runtime.heart.asked.get() || runtime.draining.get().is_some() {
+    if runtime.heartbeat.successor_requested.get() || runtime.draining.get().is_some() {
         return;
     }
     let requests = runtime.slot().get(Gauge::Requests);
-    let age = runtime.heart.started.get();
+    let age = runtime.heartbeat.started.get();
     let age = age.map_or(Duration::ZERO, |start| start.elapsed());
-    let memory_is_due =
-        settings.max_memory > 0 && runtime.heart.beats.get().is_multiple_of(MEMORY_EVERY);
+    let memory_is_due = settings.max_memory > 0
+        && runtime
+            .heartbeat
+            .beats
+            .get()
+            .is_multiple_of(MEMORY_CHECK_BEATS);
     let reason = if settings.max_requests > 0 && requests >= settings.max_requests {
         format!("{requests} requests answered")
     } else if settings.max_age.is_some_and(|most| age >= most) {
@@ -110,7 +117,7 @@ fn check_limits(runtime: &Rc<Runtime>) {
     } else {
         return;
     };
-    runtime.heart.asked.set(true);
+    runtime.heartbeat.successor_requested.set(true);
     runtime.worker().replace(&reason);
 }
 
