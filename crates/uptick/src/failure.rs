@@ -1,4 +1,4 @@
-//! What `main` returns.
+//! The return type of `main`.
 
 use std::error::Error;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 /// The result of a program or of a part of it: `fn main() -> uptick::Result`.
 pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
-/// Any error, on its way out of `main`: it prints as its text, not as a structure.
+/// Any error, as returned from `main`: its `Debug` output is its text, not its structure.
 ///
 /// # Examples
 /// ```
@@ -19,7 +19,7 @@ pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
 pub struct Failure(Box<dyn Error>);
 
 impl Failure {
-    /// The error itself.
+    /// Returns the original error.
     pub fn into_inner(self) -> Box<dyn Error> {
         self.0
     }

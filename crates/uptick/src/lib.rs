@@ -7,7 +7,7 @@ mod log;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 
-/// The code in the book and in the repository's README, which is tested with that of the crate.
+/// The code in the book and in the README of the repository, tested together with the code of the crate.
 #[cfg(doctest)]
 mod book {
     #[doc = include_str!("../../../README.md")]
@@ -103,9 +103,10 @@ pub use uptick_event_loop::{
 pub use failure::{Failure, Result};
 pub use log::log_to_stderr;
 
-/// The names that nearly every program uses: `use uptick::prelude::*`.
+/// The most used names: `use uptick::prelude::*`.
 ///
-/// `Error` is that of servers and connections, which their `error` events carry. Other crates have an `Error` of their own, such as
+/// `Error` is the error type of servers and connections, the payload of their `error` events. Other crates have their own error
+/// types, such as
 /// [`uptick::datagram::Error`](crate::datagram::Error).
 pub mod prelude {
     pub use uptick_datagram::DatagramSocket;

@@ -11,17 +11,18 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber, dispatcher};
 
-/// The time in which a warning or an error of one place in the code is printed once.
+/// The interval at which a place in the code may print a warning or an error.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Prints what Uptick and other crates report to `tracing` on stderr, from level `INFO` on.
+/// Prints the `tracing` events of Uptick and other crates on stderr, from level `INFO` on.
 ///
-/// Programs that do not call it, and have not installed a subscriber of `tracing` when [`run`](crate::run) is called, print warnings and errors. Each place in the code
-/// prints at most one warning or error a second; the next one says how many were left out.
+/// Programs that do not call this function, and have not installed a `tracing` subscriber when [`run`](crate::run) is called,
+/// print warnings and errors. Each place in the code prints at most one warning or error a second; the next one reports the
+/// number of omitted ones.
 ///
-/// The environment variable `UPTICK_LOG` sets another level, for both: `off`, `error`, `warn`, `info`, `debug` or `trace`.
+/// The environment variable `UPTICK_LOG` sets the level in both cases: `off`, `error`, `warn`, `info`, `debug` or `trace`.
 ///
-/// Returns `false`, and changes nothing, if there is a subscriber already.
+/// Returns `false`, and changes nothing, if a subscriber is installed already.
 ///
 /// # Examples
 /// ```no_run
@@ -53,24 +54,24 @@ fn install(level: LevelFilter) -> bool {
     tracing::subscriber::set_global_default(subscriber).is_ok()
 }
 
-/// A subscriber that prints events, a line each.
+/// A subscriber that prints each event on a line.
 struct Stderr {
     level: LevelFilter,
-    /// The warnings and errors of each place in the code.
+    /// The last warning or error of each place in the code.
     printed: Mutex<HashMap<Place, Printed>>,
 }
 
-/// A place in the code: the module and the line.
+/// A place in the code: module and line.
 type Place = (&'static str, Option<u32>);
 
-/// The last line of a place, and the number of those that were left out since.
+/// The time of the last line of a place, and the number of events omitted since.
 struct Printed {
     at: Instant,
     omitted: u64,
 }
 
 impl Stderr {
-    /// Returns the number of events of a place that were left out before this one; `None` if this one is left out, too.
+    /// Returns the number of events of a place that were omitted before this one; `None` if this one is omitted as well.
     fn omitted(&self, metadata: &'static Metadata<'static>) -> Option<u64> {
         if *metadata.level() > Level::WARN {
             return Some(0);
@@ -130,7 +131,7 @@ impl Subscriber for Stderr {
             count => format!(" ({count} more like it were not printed)"),
         };
         let line = escaped(format!("{level} {target}: {message}{fields}{more}"));
-        // Where stderr is closed or full, there is no other place to report that.
+        // If stderr is closed or full, there is no other place to report it.
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     }
 

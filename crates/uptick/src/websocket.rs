@@ -1,10 +1,10 @@
 //! WebSockets, of servers and of clients.
 //!
-//! Everything of [`uptick_websocket`], with a [`connect`] that understands `wss://` where the feature `tls` is on.
+//! Re-exports [`uptick_websocket`], with a [`connect`] that supports `wss://` with the feature `tls`.
 
 pub use uptick_websocket::*;
 
-/// What opens WebSockets at `ws://` URLs, and with the feature `tls` at `wss://` ones.
+/// Returns a connector for `ws://` URLs, and with the feature `tls` for `wss://` URLs.
 ///
 /// # Examples
 /// ```no_run

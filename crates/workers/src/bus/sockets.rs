@@ -43,7 +43,7 @@ const MAX_COPIED: usize = 4096;
 /// use std::os::unix::net::UnixStream;
 /// use uptick_workers::bus::{Bus, SocketTransport};
 ///
-/// Usually the supervisor creates the pair and passes the ends to two workers.
+/// // Usually the supervisor creates the pair and passes the ends to two workers.
 /// let (ours, theirs) = UnixStream::pair()?;
 /// let transport = SocketTransport::new();
 /// Bus::of_thread().attach(transport.clone());

@@ -288,10 +288,10 @@ mod tests {
                 .unwrap_err()
                 .to_string()
         };
-        assert!(text(&[]).contains("shorter"));
+        assert!(text(&[]).contains("too short"));
         assert!(text(&[200]).contains("unknown kind"));
-        assert!(text(&[7, 0]).contains("longer"));
+        assert!(text(&[7, 0]).contains("too long"));
         assert!(text(&[2, 0, 0, 0, 0, 0, 0, 0, 0]).contains("lacks a descriptor"));
-        assert!(text(&[8, 255, 255, 255, 255, 255, 255, 255, 255]).contains("shorter"));
+        assert!(text(&[8, 255, 255, 255, 255, 255, 255, 255, 255]).contains("too short"));
     }
 }
