@@ -1,4 +1,4 @@
-//! Responses compressed as the client asks for.
+//! Response compression.
 
 use std::rc::Rc;
 
@@ -15,30 +15,29 @@ use crate::{
     Reply, Request, Response, StatusCode,
 };
 
-/// A middleware that compresses responses as the client asks for: by `gzip`, and with the features `brotli` and
-/// `zstd` by those. Needs the feature `compression`.
+/// A middleware that compresses responses with a content coding that the client accepts: `gzip`, and with the features `brotli` and `zstd`
+/// also these. Requires the feature `compression`.
 ///
-/// It compresses bodies in memory and files whose type gets smaller, such as text, JSON and SVG; streams stay as they
-/// are, since nothing is known of them. Such a response gets `Vary: Accept-Encoding`, and its strong `ETag` becomes a
-/// weak one; so it is for HEAD, and for the 304 and the parts (206) of a file, which are not compressed themselves. The 304 and the 206
-/// of a handler get `Vary`, and the tag of such a 304 is a weak one if `If-None-Match` has it as that. A response with
-/// `Content-Encoding`, a digest or `Cache-Control: no-transform` is left alone.
+/// It compresses bodies in memory and files whose type compresses well, such as text, JSON and SVG. Streams are sent unchanged, because
+/// their size is not known. A compressed response gets `Vary: Accept-Encoding`, and its strong `ETag` becomes weak. The same headers are set
+/// on responses to HEAD, and on 304 and 206 responses for a file, which are not compressed themselves. The 304 and 206 responses of a
+/// handler get `Vary`, and the tag of such a 304 becomes weak if `If-None-Match` contains the weak tag. A response with `Content-Encoding`,
+/// a digest or `Cache-Control: no-transform` is not changed.
 ///
-/// Files are read and compressed on the pool of blocking jobs, anew for each request: those that are asked for often
-/// are better compressed once ([`StaticFiles::precompressed`](crate::StaticFiles::precompressed)).
+/// Files are read and compressed on the pool of blocking jobs for every request. Compress frequently requested files once instead
+/// ([`StaticFiles::precompressed`](crate::StaticFiles::precompressed)).
 ///
 /// # Security
 ///
-/// The length of a compressed page tells of its content: whoever can have a victim's browser ask for a page in which
-/// there is a secret as well as something that the asker chooses, and can watch the lengths, finds the secret out
-/// letter by letter, in spite of TLS (BREACH). That is why nothing is compressed unless this middleware is there. Put
-/// it around the routes without secrets in them by a group, or have pages with secrets, such as tokens against
-/// cross-site requests, say `Cache-Control: no-transform`.
+/// The length of a compressed page depends on its content. If a page contains both a secret and text from the request, an attacker who can
+/// make the victim's browser request that page and can observe the lengths of the responses can recover the secret byte by byte, in spite
+/// of TLS (BREACH). For this reason, responses are compressed only if this middleware is added. Add it to a group of routes whose responses
+/// contain no secrets, or send pages with secrets, such as CSRF tokens, with `Cache-Control: no-transform`.
 ///
 /// # Limits
 ///
-/// A body of less than 1 KiB is sent as it is, and one of more than 1 MiB, since compressing keeps the loop from other work and
-/// takes memory; [`min_size`](Self::min_size) and [`max_size`](Self::max_size) set that.
+/// Bodies of less than 1 KiB or more than 1 MiB are not compressed, because compression blocks the loop and takes memory;
+/// [`min_size`](Self::min_size) and [`max_size`](Self::max_size) set these limits.
 ///
 /// # Examples
 ///
@@ -65,35 +64,35 @@ impl Default for Compression {
 }
 
 impl Compression {
-    /// Compression as it is by default.
+    /// Creates the middleware with the default limits.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets how many bytes a body has to have at least. Default: 1024.
+    /// Sets the minimum size of bodies that are compressed, in bytes. Default: 1024.
     pub fn min_size(mut self, bytes: usize) -> Self {
         self.min_size = bytes;
         self
     }
 
-    /// Sets how many bytes a body may have at most. Default: 1 MiB.
+    /// Sets the maximum size of bodies that are compressed, in bytes. Default: 1 MiB.
     pub fn max_size(mut self, bytes: usize) -> Self {
         self.max_size = bytes;
         self
     }
 
-    /// Compresses the response as the client prefers it.
-    fn apply(&self, preferences: &Preferences, mut response: Response) -> Reply {
-        let fit = self.fit(&response);
-        if fit == Fit::No {
+    /// Compresses the response with the coding that the client prefers.
+    fn apply(&self, preferences: &ClientPreferences, mut response: Response) -> Reply {
+        let eligibility = self.eligibility(&response);
+        if eligibility == Eligibility::No {
             return response.into();
         }
         add_vary(response.headers_mut(), "accept-encoding");
         let Some(coding) = preferences.coding else {
             return response.into();
         };
-        let tag = response.get_bytes(&ETAG).and_then(weak);
-        let tag = tag.filter(|tag| fit == Fit::Yes || preferences.knows(tag));
+        let tag = response.get_bytes(&ETAG).and_then(weak_tag);
+        let tag = tag.filter(|tag| eligibility == Eligibility::Yes || preferences.has_tag(tag));
         if let Some(tag) = &tag {
             response.headers_mut().insert(ETAG, tag.clone());
         }
@@ -102,7 +101,7 @@ impl Compression {
         }
         if let Some(bytes) = response.body().as_bytes() {
             return match coding.compress(bytes) {
-                Ok(small) => encoded(response, coding, tag, small).into(),
+                Ok(small) => with_encoded_body(response, coding, tag, small).into(),
                 Err(error) => {
                     tracing::error!("compressing a response failed: {error}");
                     response.into()
@@ -110,9 +109,9 @@ impl Compression {
             };
         }
         if preferences.is_head {
-            // The length is not known before the file is compressed.
+            // The length is known only after the file has been compressed.
             let nothing = futures::stream::empty::<Result<Vec<u8>, std::io::Error>>();
-            return encoded(response, coding, tag, BodyStream::new(nothing)).into();
+            return with_encoded_body(response, coding, tag, BodyStream::new(nothing)).into();
         }
         let Some(range) = response.take_body().into_file() else {
             return response.into();
@@ -120,31 +119,31 @@ impl Compression {
         Reply::Later(Box::pin(async move {
             let job = spawn_blocking(move || compress_file(coding, range));
             Some(match job.await {
-                Ok(Ok(small)) => encoded(response, coding, tag, small),
+                Ok(Ok(small)) => with_encoded_body(response, coding, tag, small),
                 Ok(Err(error)) => HttpError::internal(error).into(),
                 Err(error) => HttpError::from(error).into(),
             })
         }))
     }
 
-    /// Whether the whole representation is one that is compressed.
-    fn fit(&self, response: &Response) -> Fit {
+    /// Returns whether the complete representation is compressed for clients that accept it.
+    fn eligibility(&self, response: &Response) -> Eligibility {
         let status = response.status();
         if status == StatusCode::NO_CONTENT || response.failure().is_some() {
-            return Fit::No;
+            return Eligibility::No;
         }
         let digests = ["content-digest", "repr-digest", "digest", "content-md5"];
         let digested = digests.map(HeaderName::from_static);
         let has = |name: &HeaderName| response.get_bytes(name).is_some();
         let partial = is_partial(status);
         if has(&CONTENT_ENCODING) || (has(&CONTENT_RANGE) && !partial) {
-            return Fit::No;
+            return Eligibility::No;
         }
-        if digested.iter().any(has) || forbids(response) {
-            return Fit::No;
+        if digested.iter().any(has) || forbids_transform(response) {
+            return Eligibility::No;
         }
         let (kind, length) = match response.selected().filter(|_| partial) {
-            Some(whole) if whole.is_encoded => return Fit::No,
+            Some(whole) if whole.is_encoded => return Eligibility::No,
             Some(whole) => (Some(whole.content_type.as_bytes()), Some(whole.length)),
             None => {
                 let body = response.body();
@@ -154,49 +153,53 @@ impl Compression {
             }
         };
         match (kind, length) {
-            (None, _) if status == StatusCode::NOT_MODIFIED => Fit::Unknown,
-            (Some(kind), None) if partial && gets_smaller(kind) => Fit::Unknown,
-            (Some(kind), Some(length)) if self.takes(length) && gets_smaller(kind) => Fit::Yes,
-            _ => Fit::No,
+            (None, _) if status == StatusCode::NOT_MODIFIED => Eligibility::Unknown,
+            (Some(kind), None) if partial && is_compressible(kind) => Eligibility::Unknown,
+            (Some(kind), Some(length))
+                if self.is_size_eligible(length) && is_compressible(kind) =>
+            {
+                Eligibility::Yes
+            }
+            _ => Eligibility::No,
         }
     }
 
-    fn takes(&self, length: u64) -> bool {
+    fn is_size_eligible(&self, length: u64) -> bool {
         let sizes = self.min_size as u64..=self.max_size as u64;
         length > 0 && sizes.contains(&length)
     }
 }
 
-/// Whether a representation is one that is compressed.
+/// The eligibility of a representation for compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fit {
+enum Eligibility {
     No,
-    /// Unknown, because the response does not have the whole representation.
+    /// Unknown, because the response does not contain the complete representation.
     Unknown,
     Yes,
 }
 
-/// The preferences of a client, and what it has.
-struct Preferences {
+/// The headers of a request that the compression depends on.
+struct ClientPreferences {
     coding: Option<Coding>,
     is_head: bool,
-    /// The entity tags that the client has, as they were sent.
+    /// The values of `If-None-Match`, concatenated.
     tags: Box<[u8]>,
 }
 
-impl Preferences {
-    fn of(request: &Request) -> Preferences {
+impl ClientPreferences {
+    fn of(request: &Request) -> ClientPreferences {
         let head = request.head();
         let tags: Vec<u8> = head.fields_of("if-none-match").flatten().copied().collect();
-        Preferences {
-            coding: negotiate(head.fields_of("accept-encoding"), Coding::BUILT),
+        ClientPreferences {
+            coding: negotiate(head.fields_of("accept-encoding"), Coding::AVAILABLE),
             is_head: *request.method() == Method::HEAD,
             tags: tags.into(),
         }
     }
 
-    /// Whether the client has a tag.
-    fn knows(&self, tag: &HeaderValue) -> bool {
+    /// Returns whether `If-None-Match` contains a tag.
+    fn has_tag(&self, tag: &HeaderValue) -> bool {
         let tag = tag.as_bytes();
         !tag.is_empty() && self.tags.windows(tag.len()).any(|window| window == tag)
     }
@@ -205,7 +208,7 @@ impl Preferences {
 impl IntoMiddleware<Compression> for Compression {
     fn into_middleware(self) -> Middleware {
         Rc::new(move |request: Request, next: Next| {
-            let preferences = Preferences::of(&request);
+            let preferences = ClientPreferences::of(&request);
             match next.run(request) {
                 Reply::Ready(response) => self.apply(&preferences, response),
                 Reply::Later(future) => {
@@ -221,19 +224,19 @@ impl IntoMiddleware<Compression> for Compression {
     }
 }
 
-/// Whether a response with this status has a part of the representation, or nothing of it.
+/// Returns `true` if a response with this status contains only a part of the representation, or none of it.
 fn is_partial(status: StatusCode) -> bool {
     status == StatusCode::PARTIAL_CONTENT || status == StatusCode::NOT_MODIFIED
 }
 
-/// Reads and compresses a part of a file; this blocks.
+/// Reads and compresses a part of a file. Blocks.
 fn compress_file(coding: Coding, mut range: FileRange) -> std::io::Result<Vec<u8>> {
     let bytes = range.read(usize::MAX)?;
     coding.compress(&bytes)
 }
 
-/// The response with a compressed body.
-fn encoded(
+/// Replaces the body of a response by a compressed one.
+fn with_encoded_body(
     response: Response,
     coding: Coding,
     tag: Option<HeaderValue>,
@@ -242,7 +245,7 @@ fn encoded(
     let mut response = response.with_body(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_ENCODING, coding.name());
-    // Ranges would be those of the compressed bytes, which are not kept.
+    // Ranges would refer to the compressed bytes, which are not stored.
     headers.remove(ACCEPT_RANGES);
     if let Some(tag) = tag {
         headers.insert(ETAG, tag);
@@ -250,16 +253,16 @@ fn encoded(
     response
 }
 
-/// Whether the response says that it is not to be changed on its way.
-fn forbids(response: &Response) -> bool {
+/// Returns whether the response has `Cache-Control: no-transform`.
+fn forbids_transform(response: &Response) -> bool {
     let lines = response.get_all_bytes(&CACHE_CONTROL);
     lines
         .flat_map(|line| line.split(|b| *b == b','))
         .any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-transform"))
 }
 
-/// Whether compressing content of a type is worth the while.
-fn gets_smaller(content_type: &[u8]) -> bool {
+/// Returns whether content of a type compresses well.
+fn is_compressible(content_type: &[u8]) -> bool {
     let end = content_type.iter().position(|b| *b == b';');
     let essence = &content_type[..end.unwrap_or(content_type.len())];
     let essence = essence.trim_ascii().to_ascii_lowercase();
@@ -281,8 +284,8 @@ fn gets_smaller(content_type: &[u8]) -> bool {
         || others.contains(&essence.as_slice())
 }
 
-/// The tag as a weak one: the compressed bytes are not those that it was made for. (RFC 9110 section 8.8.3)
-fn weak(tag: &[u8]) -> Option<HeaderValue> {
+/// Returns the weak form of a tag: the compressed bytes differ from the tagged ones (RFC 9110, section 8.8.3).
+fn weak_tag(tag: &[u8]) -> Option<HeaderValue> {
     if tag.starts_with(b"W/") {
         return HeaderValue::from_bytes(tag).ok();
     }

@@ -1,23 +1,23 @@
-//! The formats of lines.
+//! The formats of access log lines.
 
 use std::io::Write;
 
 use serde_json::{Map, Value};
 
 use super::record::AccessRecord;
-use super::time::Civil;
+use super::time::UtcDateTime;
 use crate::h1::Version;
 
-/// The most bytes of a text of the client in a line.
+/// Maximum length of a text sent by the client, in bytes.
 const MAX_TEXT: usize = 2048;
 
-/// A format of the lines of an access log.
+/// A format of access log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LogFormat {
     /// The Common Log Format of NCSA and Apache: `192.0.2.1 - ada [10/Oct/2000:13:55:36 +0000] "GET /a?b HTTP/1.1" 200 2326`.
     Common,
-    /// The same, and `Referer` and `User-Agent`: `… "https://example.com/" "curl/8.5.0"`.
+    /// The common format, followed by `Referer` and `User-Agent`: `… "https://example.com/" "curl/8.5.0"`.
     Combined,
     /// A JSON object: `time`, `client`, `user`, `method`, `target`, `version`, `status`, `bytes`, `complete`, `first_byte_ms`, `total_ms`,
     /// `referer`, `user_agent`, `host` and `id`. Members without a value are left out.
@@ -25,10 +25,10 @@ pub enum LogFormat {
 }
 
 impl LogFormat {
-    /// Appends a line, without its end.
+    /// Appends a line, without the line break.
     ///
-    /// In the text formats, quotes, backslashes and all bytes that are not visible ASCII are escaped as Apache does: `\"`, `\\`, `\x1b`. In
-    /// JSON, control characters are replaced.
+    /// The text formats escape quotes, backslashes and all bytes that are not visible ASCII as Apache does: `\"`, `\\`, `\x1b`. The JSON
+    /// format replaces control characters.
     pub(super) fn write(self, record: &AccessRecord<'_>, line: &mut Vec<u8>) {
         match self {
             LogFormat::Common => write_common(record, line),
@@ -41,7 +41,7 @@ impl LogFormat {
                 }
             }
             LogFormat::Json => {
-                // Writing to memory does not fail.
+                // Writing to memory cannot fail.
                 let _ = serde_json::to_writer(line, &members(record));
             }
         }
@@ -58,7 +58,7 @@ fn write_common(record: &AccessRecord<'_>, line: &mut Vec<u8>) {
         Some(user) if !user.is_empty() => write_word(user.as_bytes(), line),
         _ => line.push(b'-'),
     }
-    let time = Civil::of(record.time).common();
+    let time = UtcDateTime::of(record.time).common();
     let _ = write!(line, " [{time}] \"");
     write_escaped(record.head.method().as_str().as_bytes(), line);
     line.push(b' ');
@@ -73,7 +73,7 @@ fn write_common(record: &AccessRecord<'_>, line: &mut Vec<u8>) {
     }
 }
 
-/// Appends a text between quotes.
+/// Appends a quoted text.
 fn write_escaped(text: &[u8], line: &mut Vec<u8>) {
     for &byte in text.iter().take(MAX_TEXT) {
         match byte {
@@ -86,7 +86,7 @@ fn write_escaped(text: &[u8], line: &mut Vec<u8>) {
     }
 }
 
-/// Appends a text that ends at a space.
+/// Appends a text that is delimited by spaces.
 fn write_word(text: &[u8], line: &mut Vec<u8>) {
     for &byte in text.iter().take(MAX_TEXT) {
         match byte {
@@ -105,7 +105,8 @@ fn version(version: Version) -> &'static str {
     }
 }
 
-/// Returns a text of the client, cut. Bytes that are not UTF-8 are replaced, and so are control characters, which terminals would obey.
+/// Returns a text sent by the client, truncated. Bytes that are not UTF-8 are replaced, and so are control characters, which a terminal would
+/// interpret.
 fn text(bytes: &[u8]) -> String {
     let bytes = bytes.get(..MAX_TEXT).unwrap_or(bytes);
     String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}")
@@ -114,12 +115,12 @@ fn text(bytes: &[u8]) -> String {
 fn members(record: &AccessRecord<'_>) -> Map<String, Value> {
     let header = |name: &str| record.head.field(name).map(|value| text(value).into());
     let milliseconds = |time: std::time::Duration| {
-        // Microseconds are exact enough, and short.
+        // Microsecond precision keeps the numbers short.
         let microseconds = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
         Value::from(f64::from(microseconds) / 1e3)
     };
     let members = [
-        ("time", Some(Civil::of(record.time).rfc3339().into())),
+        ("time", Some(UtcDateTime::of(record.time).rfc3339().into())),
         ("client", record.client.map(|ip| ip.to_string().into())),
         ("user", record.user.map(|user| text(user.as_bytes()).into())),
         (
@@ -144,7 +145,7 @@ fn members(record: &AccessRecord<'_>) -> Map<String, Value> {
         .collect()
 }
 
-/// Emits an event of `tracing`.
+/// Emits a `tracing` event.
 pub(super) fn trace(record: &AccessRecord<'_>) {
     let header = |name: &str| record.head.field(name).map(text);
     let microseconds =

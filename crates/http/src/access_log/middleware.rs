@@ -1,4 +1,4 @@
-//! The middleware: a record when an exchange is over.
+//! The middleware, which creates a record when an exchange ends.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -14,25 +14,25 @@ impl IntoMiddleware<AccessLog> for AccessLog {
         Rc::new(move |request, next| {
             let (client, time) = (request.client(), SystemTime::now());
             let start = driver::time_of_call();
-            let begun = Rc::new(Cell::new(None));
-            let begins = Rc::clone(&begun);
+            let started = Rc::new(Cell::new(None));
+            let start_cell = Rc::clone(&started);
             request.on_response_headers(move |status, _| {
                 let elapsed = driver::time_of_call().saturating_sub(start);
-                begins.set(Some((status, elapsed)));
+                start_cell.set(Some((status, elapsed)));
             });
             let sink = Rc::clone(&self.sink);
             request.on_finish(move |finished| {
-                let begun = begun.get();
+                let started = started.get();
                 sink(&AccessRecord {
                     head: finished.head,
                     client,
                     user: finished.user.as_deref(),
                     id: finished.id.as_deref(),
-                    status: begun.map(|(status, _)| status),
+                    status: started.map(|(status, _)| status),
                     bytes: finished.bytes,
                     is_complete: finished.is_complete,
                     time,
-                    first_byte: begun.map(|(_, elapsed)| elapsed),
+                    first_byte: started.map(|(_, elapsed)| elapsed),
                     total: driver::time_of_call().saturating_sub(start),
                 });
             });

@@ -1,7 +1,7 @@
-//! Access logs: a line for each response.
+//! Access logs: one line per response.
 //!
-//! Cost: nothing for servers without it. A logged request is formatted on the thread of the loop, and written by another thread, so that a
-//! slow disk does not hold up the loop.
+//! Cost: none for servers without an access log. Lines are formatted on the thread of the loop and written by another thread, so that a slow
+//! disk does not block the loop.
 
 mod format;
 mod middleware;
@@ -16,12 +16,13 @@ pub use format::LogFormat;
 pub use record::AccessRecord;
 pub use writer::LogWriter;
 
-/// A middleware that logs each request when its response is complete, or when the client has gone.
+/// A middleware that logs each request when its response is complete or when the client disconnects.
 ///
-/// Malformed requests have no line, because they reach no middleware. Text of clients is escaped, so that it cannot forge lines.
+/// Malformed requests are not logged, because they do not reach the middleware. Text sent by clients is escaped, so that it cannot forge
+/// lines.
 ///
 /// # Limits
-/// The method, the target, the user and each header are cut after 2,048 bytes. [`LogWriter`] has the limits of lines that wait to be written.
+/// The method, the target, the user and each header are truncated after 2,048 bytes. [`LogWriter`] limits the lines that are buffered.
 ///
 /// # Examples
 /// ```no_run
@@ -39,18 +40,18 @@ pub struct AccessLog {
 }
 
 impl AccessLog {
-    /// Creates an access log in a format.
+    /// Creates an access log with a format and a writer.
     pub fn new(format: LogFormat, writer: LogWriter) -> Self {
         AccessLog::with(move |record| writer.write_line(|line| format.write(record, line)))
     }
 
-    /// Creates an access log in a format on standard output.
+    /// Creates an access log that writes to standard output.
     pub fn stdout(format: LogFormat) -> Self {
         AccessLog::new(format, LogWriter::stdout())
     }
 
-    /// Creates an access log of events of `tracing`: level `INFO`, target `uptick_http::access`, with the fields of the format
-    /// [`Json`](LogFormat::Json).
+    /// Creates an access log that emits `tracing` events: level `INFO`, target `uptick_http::access`, with the fields of
+    /// [`LogFormat::Json`].
     pub fn tracing() -> Self {
         AccessLog::with(format::trace)
     }

@@ -1,4 +1,4 @@
-//! The content of a line.
+//! The content of an access log line.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::StatusCode;
 use crate::h1::RequestHead;
 
-/// A request whose response is complete, or whose client has gone.
+/// A request whose response is complete or whose client has disconnected.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct AccessRecord<'a> {
@@ -18,27 +18,27 @@ pub struct AccessRecord<'a> {
     pub user: Option<&'a str>,
     /// The id of the request ([`RequestIds`](crate::RequestIds)).
     pub id: Option<&'a str>,
-    /// The status; `None` if the client had gone before the response began.
+    /// The status; `None` if the client disconnected before the response started.
     pub status: Option<StatusCode>,
     /// The number of bytes of the response's body that were passed to the connection.
     pub bytes: u64,
-    /// Whether the response was complete.
+    /// `true` if the complete response was sent.
     pub is_complete: bool,
     /// The time at which the request reached the middleware.
     pub time: SystemTime,
-    /// The time from then until the response began.
+    /// The time from then until the response started.
     pub first_byte: Option<Duration>,
     /// The time from then until the response was complete.
     pub total: Duration,
 }
 
 impl AccessRecord<'_> {
-    /// Returns the value of a header of the request, if it is text.
+    /// Returns the value of a request header, if it is UTF-8.
     pub fn header(&self, name: &str) -> Option<&str> {
         std::str::from_utf8(self.head.field(name)?).ok()
     }
 
-    /// Returns the status for formats that need a number: 499 if the client had gone before the response began, as nginx has it.
+    /// Returns the status for formats that need a number: 499 if the client disconnected before the response started, as in nginx.
     pub fn status_number(&self) -> u16 {
         self.status.map_or(499, |status| status.as_u16())
     }

@@ -1,4 +1,4 @@
-//! Times as they are written in logs, in UTC.
+//! Formatting of log times, in UTC.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,22 +6,22 @@ const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
-/// A time of the Gregorian calendar.
-pub(super) struct Civil {
+/// A date and time in the Gregorian calendar.
+pub(super) struct UtcDateTime {
     year: i64,
-    /// From 1.
+    /// The month, from 1.
     month: u64,
     day: u64,
     second_of_day: u64,
     milliseconds: u32,
 }
 
-impl Civil {
-    /// Converts a time; one before 1970 counts as its beginning.
+impl UtcDateTime {
+    /// Converts a time. Times before 1970 become the start of 1970.
     pub(super) fn of(time: SystemTime) -> Self {
         let elapsed = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         let (days, second_of_day) = (elapsed.as_secs() / 86_400, elapsed.as_secs() % 86_400);
-        // Days are counted from 1 March 0000, in eras of 400 years, so that leap days are at the end of years.
+        // Days are counted from 1 March 0000, in eras of 400 years, so that leap days are the last days of years.
         let days = days + 719_468;
         let (era, day_of_era) = (days / 146_097, days % 146_097);
         let year_of_era =
@@ -34,7 +34,7 @@ impl Civil {
             from_march - 9
         };
         let year = i64::try_from(year_of_era + era * 400).unwrap_or(i64::MAX);
-        Civil {
+        UtcDateTime {
             year: year + i64::from(month <= 2),
             month,
             day: day_of_year - (153 * from_march + 2) / 5 + 1,
@@ -48,7 +48,7 @@ impl Civil {
         (second / 3600, second / 60 % 60, second % 60)
     }
 
-    /// Returns the time as in `10/Oct/2000:13:55:36 +0000`.
+    /// Formats the time as in `10/Oct/2000:13:55:36 +0000`.
     pub(super) fn common(&self) -> String {
         let (hour, minute, second) = self.clock();
         let month = usize::try_from(self.month - 1).unwrap_or(0);
@@ -59,7 +59,7 @@ impl Civil {
         )
     }
 
-    /// Returns the time as in `2000-10-10T13:55:36.123Z` (RFC 3339).
+    /// Formats the time as in `2000-10-10T13:55:36.123Z` (RFC 3339).
     pub(super) fn rfc3339(&self) -> String {
         let (hour, minute, second) = self.clock();
         format!(
@@ -76,26 +76,26 @@ mod tests {
     use super::*;
 
     fn rfc3339(milliseconds: u64) -> String {
-        Civil::of(UNIX_EPOCH + Duration::from_millis(milliseconds)).rfc3339()
+        UtcDateTime::of(UNIX_EPOCH + Duration::from_millis(milliseconds)).rfc3339()
     }
 
     #[test]
-    fn times_are_written() {
+    fn times_are_formatted() {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(rfc3339(951_782_399_999), "2000-02-28T23:59:59.999Z");
         assert_eq!(rfc3339(951_782_400_000), "2000-02-29T00:00:00.000Z");
         assert_eq!(rfc3339(951_868_800_000), "2000-03-01T00:00:00.000Z");
         assert_eq!(rfc3339(4_107_542_400_000), "2100-03-01T00:00:00.000Z");
-        let time = Civil::of(UNIX_EPOCH + Duration::from_secs(971_186_136));
+        let time = UtcDateTime::of(UNIX_EPOCH + Duration::from_secs(971_186_136));
         assert_eq!(time.common(), "10/Oct/2000:13:55:36 +0000");
     }
 
     #[test]
-    fn days_agree_with_those_of_dates_in_headers() {
+    fn dates_match_http_dates() {
         for day in (0..60_000).step_by(7) {
             let time = UNIX_EPOCH + Duration::from_secs(day * 86_400 + 12_345);
             let header = httpdate::fmt_http_date(time);
-            let common = Civil::of(time).common();
+            let common = UtcDateTime::of(time).common();
             // `Tue, 10 Oct 2000 13:55:36 GMT`
             let expected = format!(
                 "{}/{}/{}:{} +0000",

@@ -1,4 +1,4 @@
-//! A thread that writes lines, so that the loop does not wait for a disk or a pipe.
+//! The writer thread of access logs.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -10,64 +10,65 @@ use std::time::{Duration, Instant};
 
 use uptick_event_loop::{SIGUSR1, add_signal};
 
-/// A writer of lines with a thread of its own, so that the event loop does not wait for a disk or a pipe. A clone is the same writer; it can be
+/// A line writer with its own thread, so that the event loop does not block on a disk or a pipe. A clone refers to the same writer and can be
 /// used on any thread.
 ///
-/// When the last clone is dropped, the lines that wait are written, for 1 s at most.
+/// When the last clone is dropped, the buffered lines are written, for at most 1 s.
 ///
 /// # Limits
-/// [1 MiB](LogWriter::max_buffer) of lines wait to be written, while as many are being written. Lines beyond that, and lines that cannot be
-/// written, as when the disk is full, are lost: [`lost`](LogWriter::lost) counts them, and an error is logged at most once a minute.
+/// [1 MiB](LogWriter::max_buffer) of lines is buffered, while up to the same amount is being written. Lines beyond that, and lines that cannot
+/// be written, for example because the disk is full, are lost: [`lost`](LogWriter::lost) counts them, and an error is logged at most once a
+/// minute.
 #[derive(Clone)]
-pub struct LogWriter(Arc<Handle>);
+pub struct LogWriter(Arc<WriterHandle>);
 
-/// Ends the thread when the last writer is dropped.
-struct Handle(Arc<Shared>);
+/// A handle that stops the thread when the last writer is dropped.
+struct WriterHandle(Arc<SharedBuffer>);
 
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+struct SharedBuffer {
+    state: Mutex<BufferState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct BufferState {
     buffer: Vec<u8>,
     max_buffer: usize,
     lost: u64,
     reopens: bool,
-    /// Whether the thread is writing lines that it has taken from the buffer.
+    /// Set while the thread writes lines that it has taken from the buffer.
     is_writing: bool,
     is_over: bool,
-    /// The time of the last error that was logged about lost lines.
+    /// Time of the last log message about lost lines.
     reported: Option<Instant>,
 }
 
-enum Target {
+enum LogTarget {
     Stdout,
     File {
         path: PathBuf,
         file: Option<File>,
-        /// Whether the last line was written in part.
+        /// Set if only a part of the last line was written.
         is_broken: bool,
     },
 }
 
-/// The time between two log lines about lost lines.
+/// Minimum time between two log messages about lost lines.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 impl LogWriter {
-    /// Creates a writer that appends to a file; the file is created if there is none.
+    /// Creates a writer that appends to a file. The file is created if it does not exist.
     ///
-    /// The file is opened again when the process receives `SIGUSR1` while the loop of this thread runs, and by [`reopen`](LogWriter::reopen),
-    /// for programs such as logrotate that rename it.
+    /// The file is reopened when the process receives `SIGUSR1` while the loop of this thread runs, and by [`reopen`](LogWriter::reopen), for
+    /// programs such as logrotate that rename it.
     ///
     /// # Errors
     /// If the file cannot be opened, or the thread cannot be started.
     pub fn file(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref().to_owned();
         let file = Some(open(&path)?);
-        let writer = LogWriter::start(Target::File {
+        let writer = LogWriter::start(LogTarget::File {
             path,
             file,
             is_broken: false,
@@ -76,20 +77,19 @@ impl LogWriter {
         Ok(writer)
     }
 
-    /// Creates a writer to standard output. If its thread cannot be started, an error is logged, and all lines are lost.
+    /// Creates a writer to standard output. If its thread cannot be started, an error is logged and all lines are lost.
     pub fn stdout() -> Self {
-        // Without a thread, all lines are lost, and counted.
-        LogWriter::start(Target::Stdout).unwrap_or_else(|error| {
+        LogWriter::start(LogTarget::Stdout).unwrap_or_else(|error| {
             tracing::error!("starting the thread of a log failed: {error}");
-            LogWriter(Arc::new(Handle(Arc::default())))
+            LogWriter(Arc::new(WriterHandle(Arc::default())))
         })
     }
 
-    fn start(target: Target) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State {
+    fn start(target: LogTarget) -> io::Result<Self> {
+        let shared = Arc::new(SharedBuffer {
+            state: Mutex::new(BufferState {
                 max_buffer: 1024 * 1024,
-                ..State::default()
+                ..BufferState::default()
             }),
             changed: Condvar::new(),
         });
@@ -97,16 +97,16 @@ impl LogWriter {
         thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || run(&thread, target))?;
-        Ok(LogWriter(Arc::new(Handle(shared))))
+        Ok(LogWriter(Arc::new(WriterHandle(shared))))
     }
 
-    /// Sets the maximum number of bytes of lines that wait to be written. Default: 1 MiB.
+    /// Sets the maximum size of the buffered lines, in bytes. Default: 1 MiB.
     pub fn max_buffer(self, bytes: usize) -> Self {
         self.0.0.lock().max_buffer = bytes;
         self
     }
 
-    /// Opens the file again before the next line is written. If that fails, the file before is used, and an error is logged.
+    /// Reopens the file before the next line is written. If that fails, an error is logged and the previous file stays in use.
     pub fn reopen(&self) {
         self.0.0.lock().reopens = true;
         self.0.0.changed.notify_all();
@@ -117,7 +117,7 @@ impl LogWriter {
         self.0.0.lock().lost
     }
 
-    /// Appends a line, which `write` writes without its end.
+    /// Appends a line, which `write` writes without the line break.
     pub(super) fn write_line(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.0.0.lock();
         let start = state.buffer.len();
@@ -132,7 +132,7 @@ impl LogWriter {
         drop(state);
         self.0.0.changed.notify_all();
         if is_due {
-            tracing::error!("the access log is written too slowly, and lines are lost");
+            tracing::error!("the access log is written too slowly: lines are lost");
         }
     }
 
@@ -145,12 +145,12 @@ impl LogWriter {
             }
         });
         if let Err(error) = added {
-            tracing::warn!("the access log is not opened again on SIGUSR1: {error}");
+            tracing::warn!("the access log is not reopened on SIGUSR1: {error}");
         }
     }
 }
 
-impl Drop for Handle {
+impl Drop for WriterHandle {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.is_over = true;
@@ -167,8 +167,8 @@ impl Drop for Handle {
     }
 }
 
-impl State {
-    /// Returns whether lost lines are to be logged now, and notes that they are.
+impl BufferState {
+    /// Returns `true` if a message about lost lines is due, and records that it is logged now.
     fn is_report_due(&mut self) -> bool {
         let is_due = self
             .reported
@@ -180,15 +180,15 @@ impl State {
     }
 }
 
-impl Shared {
-    /// Locks the state, also if a thread has panicked with the lock: the state is valid at any time.
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl SharedBuffer {
+    /// Locks the state, also if a thread panicked while it held the lock: the state is valid at any time.
+    fn lock(&self) -> MutexGuard<'_, BufferState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Writes lines until the last writer is dropped.
-fn run(shared: &Shared, mut target: Target) {
+fn run(shared: &SharedBuffer, mut target: LogTarget) {
     let mut buffer = Vec::new();
     loop {
         let mut state = shared.lock();
@@ -206,7 +206,7 @@ fn run(shared: &Shared, mut target: Target) {
         state.is_writing = true;
         drop(state);
         let result = write(&mut target, reopens, &buffer);
-        if let Err(Unwritten { error, written }) = result {
+        if let Err(PartialWrite { error, written }) = result {
             let rest = buffer.get(written..).unwrap_or_default();
             let lines = memchr::memchr_iter(b'\n', rest).count();
             let mut state = shared.lock();
@@ -214,7 +214,7 @@ fn run(shared: &Shared, mut target: Target) {
             let is_due = state.is_report_due();
             drop(state);
             if is_due {
-                tracing::error!("writing the access log failed, and lines are lost: {error}");
+                tracing::error!("writing the access log failed: {error}; lines are lost");
             }
         }
         buffer.clear();
@@ -222,31 +222,31 @@ fn run(shared: &Shared, mut target: Target) {
 }
 
 /// The error for lines of which only the first bytes were written.
-struct Unwritten {
+struct PartialWrite {
     error: io::Error,
     written: usize,
 }
 
-impl From<io::Error> for Unwritten {
+impl From<io::Error> for PartialWrite {
     fn from(error: io::Error) -> Self {
-        Unwritten { error, written: 0 }
+        PartialWrite { error, written: 0 }
     }
 }
 
-fn write(target: &mut Target, reopens: bool, lines: &[u8]) -> Result<(), Unwritten> {
+fn write(target: &mut LogTarget, reopens: bool, lines: &[u8]) -> Result<(), PartialWrite> {
     match target {
-        Target::Stdout => {
+        LogTarget::Stdout => {
             let mut stdout = io::stdout().lock();
             stdout.write_all(lines)?;
             Ok(stdout.flush()?)
         }
-        Target::File {
+        LogTarget::File {
             path,
             file,
             is_broken,
         } => {
             if reopens || file.is_none() {
-                // If the new file cannot be opened, the one before is used.
+                // If the new file cannot be opened, the previous one stays in use.
                 match open(path) {
                     Ok(opened) => {
                         *file = Some(opened);
@@ -255,7 +255,7 @@ fn write(target: &mut Target, reopens: bool, lines: &[u8]) -> Result<(), Unwritt
                     Err(error) if file.is_none() => return Err(error.into()),
                     Err(error) => {
                         let path = path.display();
-                        tracing::error!("opening the access log {path} again failed: {error}");
+                        tracing::error!("reopening the access log {path} failed: {error}");
                     }
                 }
             }
@@ -267,8 +267,8 @@ fn write(target: &mut Target, reopens: bool, lines: &[u8]) -> Result<(), Unwritt
     }
 }
 
-/// Appends lines, after the end of the line before if that was written in part.
-fn append(out: &mut impl Write, is_broken: &mut bool, lines: &[u8]) -> Result<(), Unwritten> {
+/// Appends lines, after a line break if only a part of the previous line was written.
+fn append(out: &mut impl Write, is_broken: &mut bool, lines: &[u8]) -> Result<(), PartialWrite> {
     if *is_broken {
         out.write_all(b"\n")?;
         *is_broken = false;
@@ -285,14 +285,14 @@ fn append(out: &mut impl Write, is_broken: &mut bool, lines: &[u8]) -> Result<()
             Err(error) => {
                 let written = lines.len() - rest.len();
                 *is_broken = lines[..written].last().is_some_and(|byte| *byte != b'\n');
-                return Err(Unwritten { error, written });
+                return Err(PartialWrite { error, written });
             }
         }
     }
     Ok(())
 }
 
-/// Opens a file so that writes of several processes do not replace each other.
+/// Opens a file in append mode, so that several processes do not overwrite each other's lines.
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
@@ -309,7 +309,7 @@ impl fmt::Debug for LogWriter {
 mod tests {
     use super::*;
 
-    /// A disk with room for some bytes.
+    /// A disk with a limited number of free bytes.
     struct Disk {
         bytes: Vec<u8>,
         room: usize,
@@ -332,16 +332,16 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_written_in_part_is_ended_before_the_next() {
+    fn a_partially_written_line_is_ended_before_the_next_line() {
         let mut disk = Disk {
             bytes: Vec::new(),
             room: 6,
         };
         let mut is_broken = false;
         let result = append(&mut disk, &mut is_broken, b"one\ntwo\n");
-        assert!(matches!(result, Err(Unwritten { written: 6, .. })));
+        assert!(matches!(result, Err(PartialWrite { written: 6, .. })));
         let result = append(&mut disk, &mut is_broken, b"three\n");
-        assert!(matches!(result, Err(Unwritten { written: 0, .. })));
+        assert!(matches!(result, Err(PartialWrite { written: 0, .. })));
         disk.room = 100;
         assert!(append(&mut disk, &mut is_broken, b"four\nfive\n").is_ok());
         assert!(append(&mut disk, &mut is_broken, b"six\n").is_ok());

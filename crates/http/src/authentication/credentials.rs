@@ -8,7 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::Request;
 
-/// Clients may leave out the padding.
+/// Base64 without required padding, which some clients omit.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -42,7 +42,7 @@ impl Credentials {
     }
 }
 
-/// The password is not shown.
+/// Omits the password.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
@@ -52,13 +52,13 @@ impl fmt::Debug for Credentials {
 }
 
 impl Request {
-    /// Returns the name and the password in `Authorization: Basic`, not verified; `None` if there are none, if they are malformed or not UTF-8,
-    /// or if the request has several such headers. [`Authentication`](crate::Authentication) verifies them for a group of routes.
+    /// Returns the name and the password in `Authorization: Basic`, not verified; `None` if they are missing, malformed or not UTF-8, or if
+    /// the request has several such headers. [`Authentication`](crate::Authentication) verifies them for a group of routes.
     pub fn basic_credentials(&self) -> Option<Credentials> {
         Credentials::decode(self.authorization("basic")?)
     }
 
-    /// Returns the token in `Authorization: Bearer`, not verified; `None` if there is none, or if the request has several such headers.
+    /// Returns the token in `Authorization: Bearer`, not verified; `None` if it is missing or if the request has several such headers.
     pub fn bearer_token(&self) -> Option<&str> {
         self.authorization("bearer")
             .filter(|token| !token.is_empty())
@@ -71,9 +71,8 @@ impl Request {
         if headers.next().is_some() {
             return None;
         }
-        let (found, credentials) = header.split_once(' ')?;
-        found
-            .eq_ignore_ascii_case(scheme)
+        let (name, credentials) = header.split_once(' ')?;
+        name.eq_ignore_ascii_case(scheme)
             .then(|| credentials.trim())
     }
 }

@@ -1,4 +1,4 @@
-//! The middleware: challenges, verification and counting of failures.
+//! The middleware: challenges, verification and failure counting.
 
 use std::rc::Rc;
 
@@ -47,7 +47,7 @@ impl<T: 'static> Authentication<T> {
         }
     }
 
-    /// Runs the handler if the credentials are valid; the attempt counts as a failure otherwise.
+    /// Runs the handler if the credentials are valid. Otherwise the attempt counts as a failure.
     fn decide(
         &self,
         verified: Option<T>,
@@ -73,8 +73,8 @@ impl<T: 'static> Authentication<T> {
         }
     }
 
-    /// Counts an attempt, which is given back if it succeeds, so that attempts at the same time count, too. Returns the response to a client
-    /// that has failed too often.
+    /// Counts an attempt, so that concurrent attempts are limited, too; a successful attempt is subtracted again. Returns the error response if
+    /// the client has failed too often.
     fn begin_attempt(&self, client: Option<Client>) -> Option<Response> {
         let failures = self.failures.as_ref()?;
         let decision = failures.borrow_mut().check(&client, driver::time_of_call());

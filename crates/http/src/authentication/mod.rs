@@ -16,10 +16,11 @@ pub use credentials::Credentials;
 
 /// A middleware that runs handlers only for clients with valid credentials, and answers other requests with 401 and `WWW-Authenticate`.
 ///
-/// The program verifies the credentials. The value that it returns, such as the user, is an [extension](Request::extension) of the request.
+/// A callback verifies the credentials. The value that it returns, such as the user, is added to the request as an
+/// [extension](Request::extension).
 ///
 /// # Limits
-/// [`limit_failures`](Authentication::limit_failures) bounds the failures of each client; by default they are not limited.
+/// [`limit_failures`](Authentication::limit_failures) limits the failures of each client; by default they are not limited.
 ///
 /// # Examples
 /// ```
@@ -39,7 +40,7 @@ pub use credentials::Credentials;
 ///     api.wrap(bearer);
 ///     api.get("/name", |req: Request| match req.extension::<Service>() {
 ///         Some(service) => service.0,
-///         None => "nobody",
+///         None => "anonymous",
 ///     });
 /// });
 /// # let response = http.test().get("/api/name").header("authorization", "Bearer sesame").send()?;
@@ -78,8 +79,8 @@ type Verify<T> = Rc<dyn Fn(Request, ReceivedCredentials) -> Verification<T>>;
 impl<T: 'static> Authentication<T> {
     /// Authenticates by name and password (RFC 7617). `verify` returns the user, or `None` if the password is wrong.
     ///
-    /// Store passwords of users as slow hashes, such as those of Argon2, and verify them by [`basic_async`](Authentication::basic_async) in a job
-    /// of [`spawn_blocking`](uptick_event_loop::spawn_blocking).
+    /// Store user passwords as slow hashes, such as Argon2, and verify them with [`basic_async`](Authentication::basic_async) in a
+    /// [`spawn_blocking`](uptick_event_loop::spawn_blocking) job.
     pub fn basic(
         realm: &str,
         verify: impl Fn(&Request, &Credentials) -> Option<T> + 'static,
@@ -156,19 +157,19 @@ impl<T: 'static> Authentication<T> {
         }
     }
 
-    /// Limits the failures of each client, an IPv4 address or an IPv6 network of 64 bits. Beyond the limit, its requests are answered with 429
-    /// and `Retry-After`, and their credentials are not verified. A request without credentials is not a failure. Attempts that are
-    /// still being verified count as failures. Default: no limit.
+    /// Limits the failures of each client: an IPv4 address or an IPv6 /64 network. Beyond the limit, its requests are answered with 429 and
+    /// `Retry-After`, and their credentials are not verified. A request without credentials is not a failure. Attempts that are still being
+    /// verified count as failures. Default: no limit.
     ///
     /// # Limits
-    /// 65,536 clients, as those of [`RateLimiter::max_keys`].
+    /// 65,536 clients, the default of [`RateLimiter::max_keys`].
     pub fn limit_failures(mut self, limit: Limit) -> Self {
         self.failures = Some(RefCell::new(RateLimiter::new(limit)));
         self
     }
 }
 
-/// Returns whether two secrets are equal, in a time that depends on their lengths only.
+/// Returns whether two secrets are equal, in a time that depends only on their lengths.
 ///
 /// # Examples
 /// ```

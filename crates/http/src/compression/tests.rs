@@ -8,15 +8,19 @@ fn page() -> Response {
     Response::html("<p>hello</p>".repeat(200))
 }
 
-fn preferences(coding: Option<Coding>) -> Preferences {
-    Preferences {
+fn preferences(coding: Option<Coding>) -> ClientPreferences {
+    ClientPreferences {
         coding,
         is_head: false,
         tags: Box::default(),
     }
 }
 
-fn applied(compression: &Compression, preferences: &Preferences, response: Response) -> Response {
+fn applied(
+    compression: &Compression,
+    preferences: &ClientPreferences,
+    response: Response,
+) -> Response {
     let reply = compression.apply(preferences, response);
     block_on(reply.into_future()).unwrap().unwrap()
 }
@@ -36,19 +40,19 @@ fn unpacked(response: &Response) -> String {
     text
 }
 
-/// A part of a file without a name.
+/// Returns a range of an unnamed temporary file.
 fn range(text: &str) -> FileRange {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(text.as_bytes()).unwrap();
     FileRange::new(file, 0, text.len() as u64)
 }
 
-fn is_as_it_was(response: &Response) -> bool {
+fn is_unchanged(response: &Response) -> bool {
     response.get("content-encoding").is_none()
 }
 
 #[test]
-fn a_page_is_compressed_and_says_so() {
+fn a_compressed_page_has_the_headers_for_it() {
     let response = compressed(page());
     assert_eq!(response.get("content-encoding"), Some("gzip"));
     assert_eq!(response.get("vary"), Some("accept-encoding"));
@@ -60,14 +64,14 @@ fn a_page_is_compressed_and_says_so() {
 }
 
 #[test]
-fn a_page_that_would_be_compressed_for_others_says_so() {
+fn a_compressible_page_varies_for_clients_without_compression_too() {
     let response = applied(&Compression::new(), &preferences(None), page());
-    assert!(is_as_it_was(&response));
+    assert!(is_unchanged(&response));
     assert_eq!(response.get("vary"), Some("accept-encoding"));
 }
 
 #[test]
-fn vary_is_added_to_and_said_once() {
+fn vary_is_extended_without_duplicates() {
     let mut response = compressed(page().header("vary", "origin"));
     assert_eq!(response.headers_mut().get_all("vary").iter().count(), 2);
     for named in ["Origin, Accept-Encoding", "*"] {
@@ -89,7 +93,7 @@ fn a_strong_tag_becomes_a_weak_one() {
 }
 
 #[test]
-fn lengths_and_ranges_of_the_old_body_go() {
+fn the_length_and_the_ranges_of_the_old_body_are_removed() {
     let response = page()
         .header("content-length", "2400")
         .header("accept-ranges", "bytes");
@@ -99,19 +103,19 @@ fn lengths_and_ranges_of_the_old_body_go() {
 }
 
 #[test]
-fn what_is_too_small_or_too_large_stays_as_it_is() {
+fn small_and_large_bodies_are_not_compressed() {
     let sizes = Compression::new().min_size(10).max_size(100);
-    let fits = |size| !is_as_it_was(&compressed_by(&sizes, Response::plain("a".repeat(size))));
+    let fits = |size| !is_unchanged(&compressed_by(&sizes, Response::plain("a".repeat(size))));
     assert!(!fits(9));
     assert!(!fits(101));
     assert!(fits(100));
-    assert!(is_as_it_was(&compressed(Response::plain(
+    assert!(is_unchanged(&compressed(Response::plain(
         "a".repeat((1 << 20) + 1)
     ))));
 }
 
 #[test]
-fn content_that_does_not_get_smaller_is_compressed_so_that_a_head_of_it_is_known() {
+fn incompressible_content_is_compressed_so_that_the_headers_of_head_match() {
     let sizes = Compression::new().min_size(0);
     let response = compressed_by(&sizes, Response::plain("abc"));
     assert_eq!(unpacked(&response), "abc");
@@ -120,11 +124,11 @@ fn content_that_does_not_get_smaller_is_compressed_so_that_a_head_of_it_is_known
 #[test]
 fn an_empty_body_stays_empty() {
     let response = compressed_by(&Compression::new().min_size(0), Response::plain(""));
-    assert!(is_as_it_was(&response) && response.get("vary").is_none());
+    assert!(is_unchanged(&response) && response.get("vary").is_none());
 }
 
 #[test]
-fn types_that_are_compressed_already_stay_as_they_are() {
+fn types_that_are_already_compressed_are_not_changed() {
     let with = |kind: &'static str| compressed(page().content_type(kind));
     for kind in [
         "image/png",
@@ -132,7 +136,7 @@ fn types_that_are_compressed_already_stay_as_they_are() {
         "application/zip",
         "font/woff2",
     ] {
-        assert!(is_as_it_was(&with(kind)), "{kind}");
+        assert!(is_unchanged(&with(kind)), "{kind}");
         assert_eq!(with(kind).get("vary"), None);
     }
     for kind in [
@@ -140,12 +144,12 @@ fn types_that_are_compressed_already_stay_as_they_are() {
         "IMAGE/SVG+XML",
         "text/css ; charset=utf-8",
     ] {
-        assert!(!is_as_it_was(&with(kind)), "{kind}");
+        assert!(!is_unchanged(&with(kind)), "{kind}");
     }
 }
 
 #[test]
-fn what_is_not_to_be_touched_stays_as_it_is() {
+fn responses_that_must_not_be_transformed_are_not_changed() {
     for (name, value) in [
         ("content-encoding", "br"),
         ("content-range", "bytes 0-1/2"),
@@ -157,16 +161,16 @@ fn what_is_not_to_be_touched_stays_as_it_is() {
         assert_eq!(response.body().len(), Some(2400), "{name}");
     }
     let part = compressed(page().with_status(StatusCode::PARTIAL_CONTENT));
-    assert!(is_as_it_was(&part));
+    assert!(is_unchanged(&part));
     let error = HttpError::bad_request("no ".repeat(1000));
-    assert!(is_as_it_was(&compressed(error.into())));
+    assert!(is_unchanged(&compressed(error.into())));
 }
 
 #[test]
-fn streams_stay_as_they_are() {
+fn streams_are_not_changed() {
     let pieces = futures::stream::iter([Ok::<_, std::io::Error>("a".repeat(2000))]);
     let response = compressed(Response::stream(pieces).content_type("text/plain"));
-    assert!(is_as_it_was(&response));
+    assert!(is_unchanged(&response));
 }
 
 #[test]
@@ -180,12 +184,12 @@ fn a_file_is_compressed_up_to_the_limit() {
     assert_eq!(unpacked(&read), text);
     let limited = Compression::new().max_size(text.len() - 1);
     let large = compressed_by(&limited, Response::html(range(&text)));
-    assert!(is_as_it_was(&large) && large.get("vary").is_none());
+    assert!(is_unchanged(&large) && large.get("vary").is_none());
     assert_eq!(large.body().len(), Some(text.len() as u64));
 }
 
 #[test]
-fn a_file_that_has_become_shorter_is_an_error_when_it_is_compressed() {
+fn compressing_a_file_that_became_shorter_is_an_error() {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&[b'a'; 5000]).unwrap();
     let response = compressed(Response::plain(FileRange::new(file, 0, 5001)));
@@ -193,8 +197,8 @@ fn a_file_that_has_become_shorter_is_an_error_when_it_is_compressed() {
 }
 
 #[test]
-fn the_head_of_a_file_is_that_of_the_compressed_one() {
-    let head = Preferences {
+fn a_head_response_has_the_headers_of_the_compressed_file() {
+    let head = ClientPreferences {
         is_head: true,
         ..preferences(Some(Coding::Gzip))
     };
@@ -210,7 +214,7 @@ fn the_head_of_a_file_is_that_of_the_compressed_one() {
 }
 
 #[test]
-fn a_part_and_a_304_have_the_fields_of_the_whole() {
+fn a_206_and_a_304_have_the_headers_of_the_compressed_file() {
     let whole = |length, is_encoded| Selected {
         content_type: "text/html".into(),
         length,
@@ -222,7 +226,7 @@ fn a_part_and_a_304_have_the_fields_of_the_whole() {
             part.with_selected(whole(length, is_encoded))
         };
         let response = compressed(part(5000, false));
-        assert!(is_as_it_was(&response));
+        assert!(is_unchanged(&response));
         assert_eq!(response.get("vary"), Some("accept-encoding"));
         assert_eq!(response.get("etag"), Some("W/\"1\""));
         let plain = applied(&Compression::new(), &preferences(None), part(5000, false));
@@ -237,9 +241,9 @@ fn a_part_and_a_304_have_the_fields_of_the_whole() {
 }
 
 #[test]
-fn the_304_of_a_handler_varies_and_has_the_tag_that_the_client_has() {
+fn a_304_from_a_handler_varies_and_has_the_tag_of_the_client() {
     let not_modified = |tags: &str, coding| {
-        let preferences = Preferences {
+        let preferences = ClientPreferences {
             tags: tags.as_bytes().into(),
             ..preferences(coding)
         };

@@ -1,4 +1,4 @@
-//! The content codings, and which of them a client would like.
+//! Content codings and their negotiation.
 
 mod negotiate;
 
@@ -9,7 +9,7 @@ use crate::HeaderValue;
 
 pub(crate) use negotiate::negotiate;
 
-/// A content coding of responses.
+/// A content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Coding {
@@ -22,12 +22,12 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// All codings, the one that compresses best first.
+    /// All codings, best compression first.
     pub(crate) const ALL: [Self; 3] = [Self::Brotli, Self::Zstd, Self::Gzip];
 
-    /// What this build can do, in the same order.
+    /// The codings that this build supports, in the same order.
     #[cfg(feature = "compression")]
-    pub(crate) const BUILT: &[Self] = &[
+    pub(crate) const AVAILABLE: &[Self] = &[
         #[cfg(feature = "brotli")]
         Self::Brotli,
         #[cfg(feature = "zstd")]
@@ -35,7 +35,7 @@ impl Coding {
         Self::Gzip,
     ];
 
-    fn of_name(name: &str) -> Option<Self> {
+    fn from_name(name: &str) -> Option<Self> {
         let is = |other| name.eq_ignore_ascii_case(other);
         if is("gzip") || is("x-gzip") {
             Some(Self::Gzip)
@@ -48,7 +48,7 @@ impl Coding {
         }
     }
 
-    /// The extension of files in this coding.
+    /// Returns the extension of files in this coding.
     #[cfg(feature = "files")]
     pub(crate) fn extension(self) -> &'static str {
         match self {
@@ -58,7 +58,7 @@ impl Coding {
         }
     }
 
-    /// The value of `Content-Encoding`.
+    /// Returns the value of `Content-Encoding`.
     pub(crate) fn name(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Brotli => "br",
@@ -67,7 +67,7 @@ impl Coding {
         })
     }
 
-    /// Compresses bytes, at a level that costs little.
+    /// Compresses bytes at a fast level.
     #[cfg(feature = "compression")]
     pub(crate) fn compress(self, bytes: &[u8]) -> io::Result<Vec<u8>> {
         let out = Vec::with_capacity(bytes.len() / 2);
@@ -93,7 +93,10 @@ impl Coding {
                 drop(out);
                 zstd::bulk::compress(bytes, 3)
             }
-            #[allow(unreachable_patterns, reason = "what is not built is not offered")]
+            #[allow(
+                unreachable_patterns,
+                reason = "codings that are not built are not offered"
+            )]
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -106,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gzip_comes_out_as_it_went_in() {
+    fn gzip_round_trips() {
         let text = "hello ".repeat(1000);
         let small = Coding::Gzip.compress(text.as_bytes()).unwrap();
         let mut out = String::new();
@@ -118,7 +121,7 @@ mod tests {
 
     #[cfg(feature = "brotli")]
     #[test]
-    fn brotli_comes_out_as_it_went_in() {
+    fn brotli_round_trips() {
         let text = "hello ".repeat(1000);
         let small = Coding::Brotli.compress(text.as_bytes()).unwrap();
         let mut out = Vec::new();
@@ -129,7 +132,7 @@ mod tests {
 
     #[cfg(feature = "zstd")]
     #[test]
-    fn zstd_comes_out_as_it_went_in() {
+    fn zstd_round_trips() {
         let text = "hello ".repeat(1000);
         let small = Coding::Zstd.compress(text.as_bytes()).unwrap();
         assert!(small.len() < 200);

@@ -1,16 +1,16 @@
-//! Which content coding a client would like. (RFC 9110 section 12.5.3)
+//! Content coding negotiation (RFC 9110, section 12.5.3).
 
 use super::Coding;
 
-/// The most elements of an `Accept-Encoding` that are looked at.
+/// Maximum number of `Accept-Encoding` elements that are read.
 const MAX_ELEMENTS: usize = 32;
 
-/// How much something is wanted, in thousandths; 0 is not at all.
+/// A quality value in thousandths; 0 means not acceptable.
 type Quality = u16;
 
-/// The best coding that the client takes by the lines of its `Accept-Encoding`, `None` if it prefers the response as it is.
+/// Returns the best coding that the client accepts according to its `Accept-Encoding` lines; `None` if it prefers the unencoded response.
 ///
-/// Of codings that the client likes equally the first of `offered` is taken. What is malformed is passed over.
+/// Among codings with the same quality, the first of `offered` is chosen. Malformed elements are ignored.
 pub(crate) fn negotiate<'a>(
     accept: impl IntoIterator<Item = &'a [u8]>,
     offered: &[Coding],
@@ -23,19 +23,19 @@ pub(crate) fn negotiate<'a>(
         .filter_map(|line| str::from_utf8(line).ok());
     let elements = lines.flat_map(|line| line.split(','));
     for element in elements.take(MAX_ELEMENTS) {
-        let Some((name, quality)) = element_of(element) else {
+        let Some((name, quality)) = parse_element(element) else {
             continue;
         };
         if name == "*" {
             others = Some(quality);
         } else if name.eq_ignore_ascii_case("identity") {
             identity = Some(quality);
-        } else if let Some(coding) = Coding::of_name(name) {
+        } else if let Some(coding) = Coding::from_name(name) {
             named[coding as usize] = Some(quality);
         }
     }
     let mut best = None;
-    // What is not mentioned is not preferred to what is.
+    // An `identity` that is not listed is not preferred to codings that are.
     let mut best_quality = identity.unwrap_or(0);
     for &coding in offered {
         let quality = named[coding as usize].or(others).unwrap_or(0);
@@ -47,23 +47,23 @@ pub(crate) fn negotiate<'a>(
     best
 }
 
-/// `gzip;q=0.5` as its name and 500.
-fn element_of(element: &str) -> Option<(&str, Quality)> {
+/// Parses an element: `gzip;q=0.5` is the name and 500.
+fn parse_element(element: &str) -> Option<(&str, Quality)> {
     let mut parts = element.split(';').map(str::trim);
     let name = parts.next().filter(|name| !name.is_empty())?;
     let quality = match parts.next() {
         Some(weight) => {
             let (q, value) = weight.split_once('=')?;
             let value = q.trim().eq_ignore_ascii_case("q").then_some(value)?;
-            quality_of(value.trim())?
+            parse_quality(value.trim())?
         }
         None => 1000,
     };
     parts.next().is_none().then_some((name, quality))
 }
 
-/// `0.5` as 500: one digit, and up to three behind a point. (RFC 9110 section 12.4.2)
-fn quality_of(text: &str) -> Option<Quality> {
+/// Parses a quality value: `0.5` is 500. It has one digit and up to three decimals (RFC 9110, section 12.4.2).
+fn parse_quality(text: &str) -> Option<Quality> {
     let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
     if rest.len() > 3 || !rest.bytes().all(|b| b.is_ascii_digit()) {
         return None;
@@ -85,14 +85,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_compressed_for_those_who_do_not_ask() {
+    fn a_client_that_accepts_no_coding_gets_none() {
         for accept in ["", "identity", "deflate", ",,", "identity;q=0", "gzip;q=0"] {
             assert_eq!(of(accept), None, "{accept}");
         }
     }
 
     #[test]
-    fn the_servers_order_decides_among_equals() {
+    fn the_order_of_the_server_decides_between_equal_qualities() {
         assert_eq!(of("gzip, deflate, br, zstd"), Some(Coding::Brotli));
         assert_eq!(of("gzip, zstd"), Some(Coding::Zstd));
         assert_eq!(
@@ -102,19 +102,19 @@ mod tests {
     }
 
     #[test]
-    fn the_clients_weights_go_before_the_order() {
+    fn qualities_take_precedence_over_the_order() {
         assert_eq!(of("br;q=0.5, gzip;q=0.501"), Some(Coding::Gzip));
         assert_eq!(of("br;q=0, gzip;q=0.001"), Some(Coding::Gzip));
         assert_eq!(of("BR ; Q=0.1 , GZIP"), Some(Coding::Gzip));
     }
 
     #[test]
-    fn the_old_name_of_gzip_is_known() {
+    fn the_old_name_of_gzip_is_accepted() {
         assert_eq!(of("x-gzip"), Some(Coding::Gzip));
     }
 
     #[test]
-    fn a_star_stands_for_what_is_not_named() {
+    fn a_wildcard_matches_codings_that_are_not_listed() {
         assert_eq!(of("*"), Some(Coding::Brotli));
         assert_eq!(of("br;q=0, *"), Some(Coding::Zstd));
         assert_eq!(of("gzip, *;q=0"), Some(Coding::Gzip));
@@ -122,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn a_preference_for_the_response_as_it_is_holds() {
+    fn a_preference_for_identity_is_respected() {
         assert_eq!(of("identity, gzip;q=0.5"), None);
         assert_eq!(of("identity;q=0.5, gzip;q=0.5"), Some(Coding::Gzip));
         assert_eq!(of("identity;q=0.5, gzip"), Some(Coding::Gzip));
     }
 
     #[test]
-    fn what_is_malformed_is_passed_over() {
+    fn malformed_elements_are_ignored() {
         for element in [
             "br;q=2",
             "br;q=1.001",
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_without_end_is_looked_at_only_so_far() {
+    fn only_the_first_elements_of_a_long_list_are_read() {
         assert_eq!(of(&format!("{}gzip", "x,".repeat(32))), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Errors of the configuration.
+//! Configuration errors.
 
 /// The error for an origin, a method or a header that a [`Cors`](crate::Cors) cannot allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

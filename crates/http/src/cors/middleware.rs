@@ -68,7 +68,7 @@ impl Cors {
     /// Returns the value of `Access-Control-Allow-Origin` for a request.
     fn allowed(&self, request: &Request) -> Option<HeaderValue> {
         if !self.varies() {
-            // Caches may pass the response on to pages of any origin, also if this request has none.
+            // A cache may send the response to pages of any origin, even if this request has none.
             return Some(HeaderValue::from_static("*"));
         }
         let mut origins = request.head().fields_of("origin");
@@ -81,9 +81,9 @@ impl Cors {
         allows.then(|| HeaderValue::from_str(origin).ok()).flatten()
     }
 
-    /// Adds the headers to a response that is not one to a preflight.
+    /// Adds the headers to a response to a request that is not a preflight.
     fn edit(&self, status: StatusCode, headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
-        // A page reads no handshake of a WebSocket.
+        // Pages cannot read WebSocket handshakes.
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return;
         }
@@ -111,7 +111,7 @@ impl Cors {
         }
     }
 
-    /// Returns the response to a preflight: without headers that allow something if the origin is not allowed.
+    /// Returns the response to a preflight. If the origin is not allowed, it has no `Access-Control` headers.
     fn preflight(&self, request: &Request, origin: Option<HeaderValue>) -> Response {
         let mut response = Response::new(StatusCode::NO_CONTENT);
         let headers = response.headers_mut();
@@ -131,14 +131,14 @@ impl Cors {
         if let Some(seconds) = &self.max_age {
             headers.insert(ACCESS_CONTROL_MAX_AGE, seconds.clone());
         }
-        let asks_for_network = request.head().field(REQUEST_PRIVATE_NETWORK) == Some(b"true");
-        if self.private_network && asks_for_network {
+        let requests_network = request.head().field(REQUEST_PRIVATE_NETWORK) == Some(b"true");
+        if self.private_network && requests_network {
             headers.insert(ALLOW_PRIVATE_NETWORK, HeaderValue::from_static("true"));
         }
         response
     }
 
-    /// The headers of a preflight on which the response to it depends.
+    /// Returns the value of `Vary`: the headers that the response to a preflight depends on.
     fn preflight_varies_by(&self) -> HeaderValue {
         let names = [
             (self.varies(), "origin"),
@@ -152,7 +152,7 @@ impl Cors {
     }
 }
 
-/// Returns `Access-Control-Request-Headers` of a preflight, if it lists names of headers and nothing else.
+/// Returns `Access-Control-Request-Headers` of a preflight, if it is a list of header names.
 fn requested_headers(request: &Request) -> Option<HeaderValue> {
     let lines: Vec<&[u8]> = request.head().fields_of(REQUEST_HEADERS).collect();
     let names = String::from_utf8(lines.join(b",".as_slice())).ok()?;

@@ -1,6 +1,6 @@
 //! Cross-origin resource sharing: the CORS protocol of the Fetch standard.
 //!
-//! Cost: nothing for servers without it. A request is looked up for `Origin`, and gets one callback for the headers of its response.
+//! Cost: none for servers without CORS. With it, `Origin` is looked up in each request, and one callback edits the response headers.
 
 mod error;
 mod middleware;
@@ -21,21 +21,20 @@ pub(crate) use middleware::is_preflight;
 /// The methods that are allowed by default.
 const METHODS: &str = "GET, HEAD, PUT, PATCH, POST, DELETE";
 
-/// A middleware that lets pages of other origins read responses: cross-origin resource sharing (CORS).
+/// A middleware that allows pages of other origins to read responses: cross-origin resource sharing (CORS).
 ///
 /// Browsers hide a response from a page of another origin unless the response allows that origin. Before a request that a form could
-/// not send, such as a PUT or one with `Authorization`, they send a *preflight*: OPTIONS with `Origin` and
-/// `Access-Control-Request-Method`. This middleware answers preflights with 204, without running the middleware inside it or a
-/// handler, and adds the headers to all other responses of the requests that it runs for: also to errors, to 404, and to those that a
-/// [`Responder`](crate::Responder) sends.
+/// not send, such as a PUT or a request with `Authorization`, they send a *preflight*: OPTIONS with `Origin` and
+/// `Access-Control-Request-Method`. This middleware answers preflights with 204, without running the inner middleware or a handler. It
+/// adds the headers to all other responses, including errors, 404 and responses sent by a [`Responder`](crate::Responder).
 ///
-/// Wrap it around the server first, before middleware that authenticates, because browsers send preflights without credentials. In a
-/// group ([`Group::wrap`](crate::router::Group::wrap)), it is for the routes of the group, whose preflights it answers although they have no
-/// route for OPTIONS.
+/// Add it to the server before any authentication middleware, because browsers send preflights without credentials. Added to a group
+/// ([`Group::wrap`](crate::router::Group::wrap)), it applies to the routes of the group and answers their preflights, although they have
+/// no route for OPTIONS.
 ///
-/// Allowed are the origins that any of the `allow_origin` methods allows; with none of them, no origin is. A request from another one
-/// is passed on, and its response has no `Access-Control` headers. A response with an `Access-Control-Allow-Origin` of its own keeps it, and
-/// gets `Vary` only.
+/// An origin is allowed if any of the `allow_origin` methods allows it; without them, no origin is allowed. A request from an origin that
+/// is not allowed is handled, and its response has no `Access-Control` headers. If a response already has `Access-Control-Allow-Origin`,
+/// the middleware keeps it and adds only `Vary`.
 ///
 /// | header | value |
 /// |---|---|
@@ -43,16 +42,15 @@ const METHODS: &str = "GET, HEAD, PUT, PATCH, POST, DELETE";
 /// | `Access-Control-Allow-Credentials` | `true` with [`allow_credentials`](Cors::allow_credentials) |
 /// | `Access-Control-Expose-Headers` | [`expose_headers`](Cors::expose_headers) |
 /// | `Access-Control-Allow-Methods` | in preflights: [`allow_methods`](Cors::allow_methods) |
-/// | `Access-Control-Allow-Headers` | in preflights: [`allow_headers`](Cors::allow_headers), or those that the request names |
+/// | `Access-Control-Allow-Headers` | in preflights: [`allow_headers`](Cors::allow_headers), or the headers that the request lists |
 /// | `Access-Control-Max-Age` | in preflights: [`max_age`](Cors::max_age) |
-/// | `Access-Control-Allow-Private-Network` | in preflights that ask for it: [`allow_private_network`](Cors::allow_private_network) |
+/// | `Access-Control-Allow-Private-Network` | in preflights that request it: [`allow_private_network`](Cors::allow_private_network) |
 /// | `Vary` | `origin` is added unless `Access-Control-Allow-Origin` is always `*`; in preflights, the other headers that the response depends on, too |
 ///
 /// # Security
-/// CORS protects nothing by itself: it relaxes a rule of browsers. Requests that need no preflight, such as a GET or the POST of a form,
-/// reach the handler from any page, with the cookies that their `SameSite` attribute lets through.
-/// Allow credentials for origins only whose pages may do everything that a signed-in user may. WebSockets are not subject to CORS: the server
-/// has to check their origin.
+/// CORS does not protect a server: it relaxes the same-origin policy of browsers. Requests that need no preflight, such as a GET or the POST
+/// of a form, reach the handler from any page, with the cookies that their `SameSite` attribute permits. Allow credentials only for origins
+/// whose pages may do everything that a signed-in user may do. WebSockets are not subject to CORS: the server must check their origin.
 ///
 /// # Examples
 /// ```
@@ -78,7 +76,7 @@ pub struct Cors {
     credentials: bool,
     private_network: bool,
     methods: HeaderValue,
-    /// `None` to allow those that a preflight names.
+    /// The allowed headers; `None` allows the headers that a preflight lists.
     headers: Option<HeaderValue>,
     exposed: Option<HeaderValue>,
     max_age: Option<HeaderValue>,
@@ -100,16 +98,16 @@ impl Default for Cors {
 }
 
 impl Cors {
-    /// Creates a middleware that allows no origin yet.
+    /// Creates a middleware that allows no origin.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Allows an origin, `https://example.com` or `http://localhost:3000`, or those of a pattern.
+    /// Allows an origin, such as `https://example.com` or `http://localhost:3000`, or the origins that match a pattern.
     ///
-    /// A host `*.example.com` stands for all hosts below `example.com`, not for that host itself, and a port `*` for every port, including
-    /// none: `http://localhost:*`. The port that is the default of `http` or `https` may be left out. `null` is the origin of sandboxed
-    /// frames and of local files, so that any page can have it; it is allowed only if it is listed. Default: none.
+    /// The host `*.example.com` matches all subdomains of `example.com`, but not `example.com` itself. The port `*` matches every port and a
+    /// missing port: `http://localhost:*`. The default port of `http` or `https` can be omitted. `null` is the origin of sandboxed frames and
+    /// local files, so any page can have it; it is allowed only if it is listed. Default: none.
     ///
     /// # Panics
     /// If it is not an origin or a pattern; [`try_allow_origin`](Cors::try_allow_origin) returns the error instead.
@@ -140,11 +138,11 @@ impl Cors {
         Ok(self)
     }
 
-    /// Allows the origins that match a regular expression as a whole, such as `https://pr-[0-9]+\.example\.com`. Needs the
-    /// feature `regex`. Default: none.
+    /// Allows the origins that a regular expression matches completely, such as `https://pr-[0-9]+\.example\.com`. Requires the feature
+    /// `regex`. Default: none.
     ///
     /// # Panics
-    /// If the expression is malformed or takes more than 1 MiB compiled.
+    /// If the expression is malformed, or larger than 1 MiB when compiled.
     #[cfg(feature = "regex")]
     #[track_caller]
     pub fn allow_origin_regex(mut self, expression: &str) -> Self {
@@ -153,13 +151,13 @@ impl Cors {
     }
 
     /// Allows the origins for which a callback returns `true`. It is called with the `Origin` header, which may also be `null`, for each
-    /// request and each preflight that no rule before it allows. Default: none.
+    /// request and each preflight that no earlier rule allows. Default: none.
     ///
     /// # Examples
     /// ```
     /// use uptick_http::{Cors, Request};
     ///
-    /// // Each tenant has a host of its own, and its pages are at the host without `api.`.
+    /// // Each tenant has its own API host, `api.HOST`, and its pages are served from `HOST`.
     /// let cors = Cors::new().allow_origin_if(|origin: &str, req: &Request| {
     ///     let host = req.host().and_then(|host| host.strip_prefix("api."));
     ///     host.is_some() && origin.strip_prefix("https://") == host
@@ -171,8 +169,8 @@ impl Cors {
         self
     }
 
-    /// Allows every origin, `null` included: with `*`, or, if [credentials](Cors::allow_credentials) are allowed, by sending the origin of the
-    /// request back, since browsers refuse `*` then. With credentials, every page can act as its visitor. Default: not allowed.
+    /// Allows every origin, including `null`. The response has `*`, or, if [credentials](Cors::allow_credentials) are allowed, the origin of
+    /// the request, because browsers then reject `*`. With credentials, every page can act on behalf of its visitor. Default: not allowed.
     pub fn allow_any_origin(mut self) -> Self {
         self.any_origin = true;
         self
@@ -187,7 +185,7 @@ impl Cors {
     /// Sets the methods that pages may use. Browsers always allow GET, HEAD and POST. Default: GET, HEAD, PUT, PATCH, POST and DELETE.
     ///
     /// # Panics
-    /// If one is not the name of a method, or is `*`.
+    /// If one of them is not a method name, or is `*`.
     #[track_caller]
     pub fn allow_methods(mut self, methods: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let is_method = |name: &str| Method::from_bytes(name.as_bytes()).is_ok();
@@ -195,21 +193,21 @@ impl Cors {
         self
     }
 
-    /// Sets the request headers that pages may send. Default: all, as the response to a preflight lists those that it names.
+    /// Sets the request headers that pages may send. Default: all; the response to a preflight repeats the list of the preflight.
     ///
     /// # Panics
-    /// If one is not the name of a header, or is `*`.
+    /// If one of them is not a header name, or is `*`.
     #[track_caller]
     pub fn allow_headers(mut self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         self.headers = Some(valid(list("header", names, is_header)));
         self
     }
 
-    /// Sets the response headers that pages may read, in addition to those that the Fetch standard lists, such as `Content-Type`. Default:
-    /// none.
+    /// Sets the response headers that pages may read, in addition to the CORS-safelisted headers of the Fetch standard, such as
+    /// `Content-Type`. Default: none.
     ///
     /// # Panics
-    /// If one is not the name of a header, or is `*`, which browsers take for a name if credentials are allowed.
+    /// If one of them is not a header name, or is `*`, which browsers treat as a literal name if credentials are allowed.
     #[track_caller]
     pub fn expose_headers(mut self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let names = valid(list("header", names, is_header));
@@ -217,14 +215,14 @@ impl Cors {
         self
     }
 
-    /// Sets how long browsers may keep the response to a preflight, in whole seconds. They have limits of their own, of 2 to 24 hours;
-    /// zero keeps none. Default: not sent, for which browsers take 5 s.
+    /// Sets the time for which browsers may cache the response to a preflight, in whole seconds. Browsers limit it to between 2 and 24 hours;
+    /// zero disables caching. Default: not sent; browsers then use 5 s.
     pub fn max_age(mut self, time: Duration) -> Self {
         self.max_age = Some(time.as_secs().into());
         self
     }
 
-    /// Sets whether public pages may send requests to this server in a private network, for browsers that ask with
+    /// Sets whether public pages may send requests to this server in a private network, for browsers that send
     /// `Access-Control-Request-Private-Network`. Default: `false`.
     pub fn allow_private_network(mut self, allow: bool) -> Self {
         self.private_network = allow;
@@ -236,7 +234,7 @@ fn is_header(name: &str) -> bool {
     HeaderName::from_bytes(name.as_bytes()).is_ok()
 }
 
-/// Returns the names as the value of a header.
+/// Joins names to the value of a header.
 fn list(
     kind: &'static str,
     names: impl IntoIterator<Item = impl AsRef<str>>,
@@ -260,7 +258,7 @@ fn list(
     HeaderValue::from_str(&all).map_err(|e| CorsError::new(kind, &all, e.to_string()))
 }
 
-/// Returns what is valid; panics with the error of what is not.
+/// Returns the value, or panics with the error.
 #[track_caller]
 #[allow(
     clippy::panic,

@@ -1,4 +1,4 @@
-//! Rules for origins: exact ones, patterns, regular expressions and callbacks.
+//! Origin rules: exact origins, patterns, regular expressions and callbacks.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -13,34 +13,34 @@ use crate::routing::Expression;
 #[derive(Clone)]
 pub(super) enum OriginRule {
     Exact(Box<str>),
-    Pattern(Pattern),
+    OriginPattern(OriginPattern),
     #[cfg(feature = "regex")]
     Regex(Expression),
     Callback(Rc<AllowsOrigin>),
 }
 
-/// A callback that decides about the origin of a request.
+/// A callback that returns `true` if the origin of a request is allowed.
 type AllowsOrigin = dyn Fn(&str, &Request) -> bool;
 
-/// Origins that have a scheme, and a host or a port, in common.
+/// A pattern of origins with the same scheme and the same domain or host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pattern {
+pub(super) struct OriginPattern {
     scheme: Box<str>,
-    /// The host, or, if `below` is set, what follows the first labels of one: `.example.com`.
+    /// The host, or, if `any_subdomain` is set, the suffix of the hosts: `.example.com`.
     host: Box<str>,
-    below: bool,
-    port: Port,
+    any_subdomain: bool,
+    port: PortPattern,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Port {
+enum PortPattern {
     Any,
-    /// The port, unless it is the default of the scheme.
+    /// A port; `None` for the default of the scheme.
     Some(Option<u16>),
 }
 
 impl OriginRule {
-    /// Parses an origin or a pattern; letters may have any case.
+    /// Parses an origin or a pattern, ignoring case.
     pub(super) fn parse(text: &str) -> Result<Self, CorsError> {
         let error = |why: &str| CorsError::new("origin", text, why);
         let lower = text.to_ascii_lowercase();
@@ -50,14 +50,14 @@ impl OriginRule {
         if lower == "*" {
             return Err(error("allow_any_origin allows all"));
         }
-        let pattern = Pattern::parse(&lower).map_err(error)?;
+        let pattern = OriginPattern::parse(&lower).map_err(error)?;
         Ok(match pattern.exact() {
             Some(origin) => OriginRule::Exact(origin.into()),
-            None => OriginRule::Pattern(pattern),
+            None => OriginRule::OriginPattern(pattern),
         })
     }
 
-    /// Compiles a regular expression for whole origins.
+    /// Compiles a regular expression that matches complete origins.
     #[cfg(feature = "regex")]
     pub(super) fn regex(expression: &str) -> Result<Self, CorsError> {
         let error = |why: String| CorsError::new("origin", expression, why);
@@ -66,11 +66,11 @@ impl OriginRule {
             .map_err(error)
     }
 
-    /// Returns whether an origin is allowed, as the request has it.
+    /// Returns whether the origin of a request is allowed.
     pub(super) fn allows(&self, origin: &str, request: &Request) -> bool {
         match self {
             OriginRule::Exact(exact) => **exact == *origin,
-            OriginRule::Pattern(pattern) => pattern.matches(origin),
+            OriginRule::OriginPattern(pattern) => pattern.matches(origin),
             #[cfg(feature = "regex")]
             OriginRule::Regex(regex) => regex.is_match(origin),
             OriginRule::Callback(allows) => allows(origin, request),
@@ -78,9 +78,9 @@ impl OriginRule {
     }
 }
 
-impl Pattern {
-    /// Parses a pattern in lower case; fails with what is wrong with it.
-    fn parse(text: &str) -> Result<Pattern, &'static str> {
+impl OriginPattern {
+    /// Parses a pattern in lower case. The error is the reason why it is malformed.
+    fn parse(text: &str) -> Result<OriginPattern, &'static str> {
         if !text.is_ascii() {
             return Err("it is not ASCII: write international names in their \"xn--\" form");
         }
@@ -103,49 +103,49 @@ impl Pattern {
             _ => (rest, None),
         };
         let port = match port {
-            None => Port::Some(None),
-            Some("*") => Port::Any,
+            None => PortPattern::Some(None),
+            Some("*") => PortPattern::Any,
             Some(port) => {
                 let is_number = port.bytes().all(|b| b.is_ascii_digit());
                 let port = is_number.then(|| port.parse().ok()).flatten();
                 let port = port.ok_or("its port is not a number from 0 to 65535, or \"*\"")?;
-                Port::Some((Some(port) != default_port(scheme)).then_some(port))
+                PortPattern::Some((Some(port) != default_port(scheme)).then_some(port))
             }
         };
-        let (host, below) = match host.strip_prefix("*.") {
+        let (host, any_subdomain) = match host.strip_prefix("*.") {
             Some(host) => (format!(".{host}"), true),
             None => (canonical(host), false),
         };
         if host.contains('*') {
             return Err("\"*\" stands for the first labels of a host or for a port only");
         }
-        let is_valid = match below {
+        let is_valid = match any_subdomain {
             true => is_host(&host[1..]),
             false => is_host(&host) || address_in(&host).is_some(),
         };
         if !is_valid {
             return Err("its host is malformed");
         }
-        Ok(Pattern {
+        Ok(OriginPattern {
             scheme: scheme.into(),
             host: host.into(),
-            below,
+            any_subdomain,
             port,
         })
     }
 
-    /// Returns the only origin that matches, if there is one.
+    /// Returns the origin, if the pattern matches only one.
     fn exact(&self) -> Option<String> {
-        let Pattern { scheme, host, .. } = self;
+        let OriginPattern { scheme, host, .. } = self;
         match self.port {
-            Port::Any => None,
-            _ if self.below => None,
-            Port::Some(None) => Some(format!("{scheme}://{host}")),
-            Port::Some(Some(port)) => Some(format!("{scheme}://{host}:{port}")),
+            PortPattern::Any => None,
+            _ if self.any_subdomain => None,
+            PortPattern::Some(None) => Some(format!("{scheme}://{host}")),
+            PortPattern::Some(Some(port)) => Some(format!("{scheme}://{host}:{port}")),
         }
     }
 
-    /// Returns whether an origin matches, which is compared as it is: browsers send the one form that an origin has.
+    /// Returns whether an origin matches. The origin is not normalized, because browsers send it in its normal form.
     fn matches(&self, origin: &str) -> bool {
         let Some((scheme, authority)) = origin.split_once("://") else {
             return false;
@@ -155,12 +155,12 @@ impl Pattern {
             _ => (authority, None),
         };
         let is_port = match (port, &self.port) {
-            (None, Port::Any | Port::Some(None)) => true,
-            (Some(port), Port::Any) => is_port(port),
-            (Some(port), Port::Some(Some(wanted))) => *port == wanted.to_string(),
-            (Some(_), Port::Some(None)) | (None, Port::Some(Some(_))) => false,
+            (None, PortPattern::Any | PortPattern::Some(None)) => true,
+            (Some(port), PortPattern::Any) => is_port(port),
+            (Some(port), PortPattern::Some(Some(wanted))) => *port == wanted.to_string(),
+            (Some(_), PortPattern::Some(None)) | (None, PortPattern::Some(Some(_))) => false,
         };
-        let is_host = match self.below {
+        let is_host = match self.any_subdomain {
             true => host.strip_suffix(&*self.host).is_some_and(is_host),
             false => *host == *self.host,
         };
@@ -168,7 +168,7 @@ impl Pattern {
     }
 }
 
-/// The port that origins of a scheme leave out.
+/// Returns the default port of a scheme, which origins omit.
 fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" => Some(80),
@@ -181,22 +181,22 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
-/// Returns whether a text is labels of a host in lower case.
+/// Returns whether a text is a host name in lower case.
 fn is_host(text: &str) -> bool {
     let is_byte = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
     let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_byte);
     text.split('.').all(is_label)
 }
 
-/// The IPv6 address in brackets.
+/// Parses an IPv6 address in brackets.
 fn address_in(host: &str) -> Option<Ipv6Addr> {
     host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 
-/// Returns a host in the form in which browsers send it.
+/// Returns a host in the form that browsers send.
 fn canonical(host: &str) -> String {
     match address_in(host) {
-        // Browsers write the last four bytes of a mapped address as two numbers, too.
+        // Browsers write the last four bytes of an IPv4-mapped address in hexadecimal.
         Some(address) if address.to_ipv4_mapped().is_some() => {
             let [.., high, low] = address.segments();
             format!("[::ffff:{high:x}:{low:x}]")
@@ -210,7 +210,7 @@ impl fmt::Debug for OriginRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OriginRule::Exact(origin) => f.debug_tuple("Exact").field(origin).finish(),
-            OriginRule::Pattern(pattern) => pattern.fmt(f),
+            OriginRule::OriginPattern(pattern) => pattern.fmt(f),
             #[cfg(feature = "regex")]
             OriginRule::Regex(regex) => f.debug_tuple("Regex").field(&regex.as_str()).finish(),
             OriginRule::Callback(_) => f.debug_tuple("Callback").finish_non_exhaustive(),
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exact_origin_allows_itself_only() {
+    fn an_exact_origin_allows_only_itself() {
         let rule = "https://example.com";
         assert!(allows(rule, "https://example.com"));
         for other in [
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_brought_into_the_form_that_browsers_send() {
+    fn an_origin_is_normalized_to_the_form_that_browsers_send() {
         for (rule, origin) in [
             ("HTTPS://Example.COM", "https://example.com"),
             ("https://example.com:443", "https://example.com"),
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_of_hosts_allows_those_below() {
+    fn a_host_pattern_allows_subdomains() {
         let rule = "https://*.example.com";
         for origin in ["https://a.example.com", "https://a.b-c.example.com"] {
             assert!(allows(rule, origin), "{origin}");
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_of_ports_allows_every_port() {
+    fn a_port_pattern_allows_every_port() {
         let rule = "http://localhost:*";
         for origin in ["http://localhost", "http://localhost:3000"] {
             assert!(allows(rule, origin), "{origin}");
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_refused_with_the_reason() {
+    fn a_malformed_origin_is_refused_with_the_reason() {
         for (rule, why) in [
             ("*", "allow_any_origin"),
             ("example.com", "no scheme"),
