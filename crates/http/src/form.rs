@@ -1,4 +1,4 @@
-//! Forms in URL encoding: `application/x-www-form-urlencoded`.
+//! URL-encoded forms: `application/x-www-form-urlencoded`.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use crate::extract::decode_form;
 use crate::{BodyError, Request};
 
-/// The names and values of a form, decoded: `+` is a space, and what is not UTF-8 is replaced, as the URL standard says.
+/// The decoded names and values of a form. As in the URL standard, `+` is a space, and bytes that are not UTF-8 are replaced.
 ///
 /// # Limits
 /// 1,000 names.
@@ -17,7 +17,7 @@ pub struct Form {
     pairs: Vec<(String, String)>,
 }
 
-/// Names that a form may have.
+/// Maximum number of names in a form.
 const MAX_PAIRS: usize = 1_000;
 
 const URLENCODED: &str = "application/x-www-form-urlencoded";
@@ -26,7 +26,7 @@ impl Form {
     /// Decodes a form.
     ///
     /// # Errors
-    /// [`BodyError::Malformed`] when it has more than 1,000 names.
+    /// [`BodyError::Malformed`] if it has more than 1,000 names.
     ///
     /// # Examples
     /// ```
@@ -57,31 +57,31 @@ impl Form {
         Ok(Form { pairs })
     }
 
-    /// The first value of a name.
+    /// Returns the first value of a name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter()
-            .find_map(|(found, value)| (found == name).then_some(value))
+            .find_map(|(key, value)| (key == name).then_some(value))
     }
 
-    /// All values of a name, in order.
+    /// Returns an iterator over all values of a name, in order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.iter()
-            .filter_map(move |(found, value)| (found == name).then_some(value))
+            .filter_map(move |(key, value)| (key == name).then_some(value))
     }
 
-    /// The names and values, in order.
+    /// Returns an iterator over the names and values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// How many values there are.
+    /// Returns the number of values.
     pub fn len(&self) -> usize {
         self.pairs.len()
     }
 
-    /// Whether there is none.
+    /// Returns `true` if there are no values.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
@@ -99,14 +99,13 @@ fn decoded(text: &[u8]) -> String {
 }
 
 impl Request {
-    /// Returns the body, a form in URL encoding, as a [`Form`] or as a value of a `serde` type, by the rules of [`query`](Request::query); 1 MiB at
-    /// most ([`HttpServer::body_limit`](crate::HttpServer::body_limit)). Forms with files are read by `multipart`, which needs the
-    /// feature of this name.
+    /// Reads the body, a URL-encoded form, as a [`Form`] or as a `serde` type by the rules of [`query`](Request::query). The body may have at
+    /// most 1 MiB ([`HttpServer::body_limit`](crate::HttpServer::body_limit)). Forms with files are read by `multipart`, which requires the
+    /// feature `multipart`.
     ///
     /// # Errors
-    /// As [`bytes`](Request::bytes); [`BodyError::WrongType`], for 415, if the `Content-Type` is not
-    /// `application/x-www-form-urlencoded`; those of [`Form::parse`]; [`BodyError::Data`], for 422, which has the name of the value, if
-    /// one is missing or not of its type.
+    /// The errors of [`bytes`](Request::bytes) and [`Form::parse`]; [`BodyError::WrongType`] (415) if the `Content-Type` is not
+    /// `application/x-www-form-urlencoded`; [`BodyError::Data`] (422) with the name of the value if a value is missing or has the wrong type.
     ///
     /// # Examples
     /// ```
@@ -132,7 +131,7 @@ impl Request {
     }
 }
 
-/// A form is a sequence of names and values.
+/// Deserializes a form from a sequence of names and values.
 impl<'de> Deserialize<'de> for Form {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let pairs = Vec::deserialize(deserializer)?;
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_has_a_thousand_names_at_most() {
+    fn a_form_has_at_most_a_thousand_names() {
         let most = "a=1&".repeat(MAX_PAIRS);
         assert_eq!(pairs(&most).len(), MAX_PAIRS);
         let more = Form::parse(format!("{most}b").as_bytes()).unwrap_err();

@@ -1,4 +1,4 @@
-//! The request as the client made it, when proxies have passed it on.
+//! Trusted proxies and the client information in their headers.
 
 mod parse;
 
@@ -7,14 +7,14 @@ use std::net::IpAddr;
 use uptick_socket::IpNetwork;
 
 use crate::ClientInfo;
-use parse::{Hop, Node};
+use parse::{ForwardedNode, Hop};
 
-/// The proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.
+/// The proxies whose `Forwarded` and `X-Forwarded-*` headers are trusted.
 ///
-/// Any client can send these headers, so they are read only if the peer is listed here. `X-Forwarded-For` and `Forwarded` are read
-/// from the right, as every proxy adds to the right end: while an address is that of a trusted proxy, what that proxy has added
-/// is believed, and the first address that is not one of a trusted proxy is the client's. Addresses to the left of it are ignored: the
-/// client may have sent them.
+/// Any client can send these headers, so they are read only if the peer is a trusted proxy. `X-Forwarded-For` and `Forwarded` are read from
+/// right to left, because each proxy appends to the right end: as long as an address belongs to a trusted proxy, the values that this proxy
+/// added are trusted. The first address that does not belong to a trusted proxy is the address of the client. Addresses to the left of it
+/// are ignored, because the client may have sent them.
 ///
 /// | header | meaning |
 /// |---|---|
@@ -22,10 +22,10 @@ use parse::{Hop, Node};
 /// | `X-Forwarded-For` | the client's address |
 /// | `X-Forwarded-Proto` | the scheme: `https` or `http` |
 /// | `X-Forwarded-Host` | the host, and its port |
-/// | `X-Forwarded-Port` | the port of the host, where that has none |
+/// | `X-Forwarded-Port` | the port of the host, if the host has none |
 ///
-/// What the headers do not name is taken from the request itself: the scheme from the connection, the host from `Host`. A proxy has
-/// to set or remove each of these headers: those that it does not know it passes on as the client has sent them.
+/// Values that are missing in the headers are taken from the request: the scheme from the connection, the host from `Host`. A proxy must set
+/// or remove each of these headers. ProxyHeaders that it does not know are forwarded as the client sent them.
 ///
 /// # Examples
 /// ```
@@ -38,13 +38,13 @@ use parse::{Hop, Node};
 /// ];
 /// let mut received = ClientInfo::default();
 ///
-/// // The load balancer 10.0.0.1 has the request from 10.0.0.2, and that one from 192.0.2.7, who claims to be another.
+/// // The load balancer 10.0.0.1 received the request from 10.0.0.2, which received it from 192.0.2.7, which sent a forged header.
 /// received.ip = Some([10, 0, 0, 1].into());
 /// let info = proxies.client_info(received.clone(), headers);
 /// assert_eq!(info.ip, Some([192, 0, 2, 7].into()));
 /// assert!(info.secure);
 ///
-/// // From a stranger the headers say nothing.
+/// // The headers of a peer that is not trusted are ignored.
 /// received.ip = Some([203, 0, 113, 9].into());
 /// assert_eq!(proxies.client_info(received.clone(), headers), received);
 /// # Ok::<(), uptick_socket::Error>(())
@@ -56,12 +56,12 @@ pub struct TrustedProxies {
     fields: ForwardedFields,
 }
 
-/// The headers that trusted proxies write.
+/// The headers that trusted proxies set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ForwardedFields {
-    /// Whichever are there. Where they contradict each other, what they say is unknown: one of them may be what a client
-    /// has sent and the proxy has passed on.
+    /// All headers that are present. Values that contradict each other are ignored, because one of them may have been sent by the client and
+    /// forwarded by the proxy.
     #[default]
     Either,
     /// Only `Forwarded` (RFC 7239).
@@ -71,7 +71,7 @@ pub enum ForwardedFields {
 }
 
 impl TrustedProxies {
-    /// Trusts proxies with addresses in these networks.
+    /// Creates a list of proxies with addresses in these networks.
     pub fn new<N: Into<IpNetwork>>(networks: impl IntoIterator<Item = N>) -> TrustedProxies {
         TrustedProxies {
             networks: networks.into_iter().map(Into::into).collect(),
@@ -79,10 +79,10 @@ impl TrustedProxies {
         }
     }
 
-    /// Trusts proxies with addresses in the networks of a list with commas: `10.0.0.0/8, ::1`.
+    /// Parses a comma-separated list of networks and addresses: `10.0.0.0/8, ::1`.
     ///
     /// # Errors
-    /// What is no network, by name.
+    /// If an element is not a network; the error names it.
     pub fn parse(list: &str) -> Result<TrustedProxies, uptick_socket::Error> {
         let names = list.split(',').map(str::trim);
         let networks: Result<Vec<IpNetwork>, _> = names
@@ -92,33 +92,33 @@ impl TrustedProxies {
         networks.map(TrustedProxies::new)
     }
 
-    /// Sets whether whoever connects by a Unix socket is a trusted proxy. Default: `false`.
+    /// Sets whether peers on Unix sockets are trusted proxies. Default: `false`.
     pub fn unix_sockets(mut self, trusted: bool) -> TrustedProxies {
         self.unix_sockets = trusted;
         self
     }
 
-    /// Sets which fields the proxies write. Naming the one that they do write is safer: a proxy that writes only the other
-    /// passes this one on as the client has sent it. Default: [`ForwardedFields::Either`].
+    /// Sets the headers that the proxies set. It is safer to select these headers: a proxy that sets only one kind of headers may forward the
+    /// other kind as the client sent it. Default: [`ForwardedFields::Either`].
     pub fn fields(mut self, fields: ForwardedFields) -> TrustedProxies {
         self.fields = fields;
         self
     }
 
-    /// Whether an address is that of a trusted proxy.
+    /// Returns whether an address belongs to a trusted proxy.
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.networks
             .iter()
             .any(|network| network.contains(address))
     }
 
-    /// Whether a peer is a trusted proxy; `None` is one on a Unix socket.
+    /// Returns whether a peer is a trusted proxy; `None` is a peer on a Unix socket.
     pub(crate) fn trusts_peer(&self, peer: Option<IpAddr>) -> bool {
         peer.map_or(self.unix_sockets, |ip| self.trusts(ip))
     }
 
-    /// Returns the request as the client made it: `received` is the request as the server received it, with the address of the
-    /// peer (`None` on a Unix socket), and `headers` are those of the request, in their order.
+    /// Returns the client information of a request. `received` is the information from the connection and the request line, with the address
+    /// of the peer (`None` on a Unix socket), and `headers` are the headers of the request, in order.
     pub fn client_info<'a>(
         &self,
         received: ClientInfo,
@@ -140,7 +140,7 @@ impl TrustedProxies {
         received: ClientInfo,
         headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     ) -> ClientInfo {
-        let headers = Headers::collect(headers, self.fields);
+        let headers = ProxyHeaders::collect(headers, self.fields);
         let forwarded = headers.forwarded.map(|hops| match hops {
             Some(hops) => self.follow(hops),
             None => ForwardedInfo::HIDDEN,
@@ -149,13 +149,13 @@ impl TrustedProxies {
         let info = match (forwarded, x_forwarded) {
             (None, None) => return received,
             (Some(info), None) | (None, Some(info)) => info,
-            (Some(one), Some(other)) => one.agreed(other),
+            (Some(one), Some(other)) => one.merge(other),
         };
         info.complete(received)
     }
 
-    /// Goes from proxy to proxy, from the right, as far as they are trusted. A proxy that does not name the scheme or the host
-    /// leaves what the proxy to its right has named.
+    /// Evaluates the hops from right to left, as long as the proxies are trusted. A hop without a scheme or a host keeps the value of the hop
+    /// to its right.
     fn follow(&self, hops: Vec<Hop>) -> ForwardedInfo {
         let mut info = ForwardedInfo::default();
         for hop in hops.into_iter().rev() {
@@ -166,7 +166,7 @@ impl TrustedProxies {
                 client: hop.client,
             };
             match info.client {
-                Some(Node::Address(ip, _)) if self.trusts(ip) => {}
+                Some(ForwardedNode::Address(ip, _)) if self.trusts(ip) => {}
                 _ => break,
             }
         }
@@ -174,51 +174,52 @@ impl TrustedProxies {
     }
 }
 
-/// The description of a request in the headers of trusted proxies.
+/// The client information in the headers of trusted proxies.
 #[derive(Default)]
 struct ForwardedInfo {
-    /// `None` when no proxy names a client: then the peer is the client.
-    client: Option<Node>,
+    /// The client; `None` if no header names one, in which case the peer is the client.
+    client: Option<ForwardedNode>,
     secure: Option<bool>,
     host: Option<String>,
     host_port: Option<u16>,
 }
 
 impl ForwardedInfo {
-    /// Nothing is known, not even that the peer is the client.
+    /// No information; the peer is not the client.
     const HIDDEN: ForwardedInfo = ForwardedInfo {
-        client: Some(Node::Hidden),
+        client: Some(ForwardedNode::Hidden),
         secure: None,
         host: None,
         host_port: None,
     };
 
-    /// The parts of two descriptions that do not contradict each other. When they name two clients, nothing is known.
-    fn agreed(self, other: ForwardedInfo) -> ForwardedInfo {
+    /// Merges the values that do not contradict each other. If the clients differ, the result is `HIDDEN`.
+    fn merge(self, other: ForwardedInfo) -> ForwardedInfo {
         let client = match (self.client, other.client) {
-            (Some(Node::Address(ip, port)), Some(Node::Address(other_ip, other_port)))
-                if ip == other_ip =>
-            {
-                Some(Node::Address(ip, port.or(other_port)))
+            (
+                Some(ForwardedNode::Address(ip, port)),
+                Some(ForwardedNode::Address(other_ip, other_port)),
+            ) if ip == other_ip => Some(ForwardedNode::Address(ip, port.or(other_port))),
+            (Some(ForwardedNode::Hidden), Some(ForwardedNode::Hidden)) => {
+                Some(ForwardedNode::Hidden)
             }
-            (Some(Node::Hidden), Some(Node::Hidden)) => Some(Node::Hidden),
             (Some(_), Some(_)) => return ForwardedInfo::HIDDEN,
             (client, None) | (None, client) => client,
         };
         ForwardedInfo {
             client,
-            secure: agreed(self.secure, other.secure),
-            host: agreed(self.host, other.host),
-            host_port: agreed(self.host_port, other.host_port),
+            secure: merge_values(self.secure, other.secure),
+            host: merge_values(self.host, other.host),
+            host_port: merge_values(self.host_port, other.host_port),
         }
     }
 
-    /// Completes the description with the request as it was received.
+    /// Fills in missing values from the request as it was received.
     fn complete(self, received: ClientInfo) -> ClientInfo {
         let (ip, port) = match self.client {
             None => (received.ip, received.port),
-            Some(Node::Address(ip, port)) => (Some(ip), port),
-            Some(Node::Hidden) => (None, None),
+            Some(ForwardedNode::Address(ip, port)) => (Some(ip), port),
+            Some(ForwardedNode::Hidden) => (None, None),
         };
         let secure = self.secure.unwrap_or(received.secure);
         let host = self.host.or(received.host);
@@ -231,15 +232,15 @@ impl ForwardedInfo {
     }
 }
 
-/// Returns the value if both agree or only one is known.
-fn agreed<T: PartialEq>(one: Option<T>, other: Option<T>) -> Option<T> {
+/// Returns the value if both are equal or only one is known.
+fn merge_values<T: PartialEq>(one: Option<T>, other: Option<T>) -> Option<T> {
     match (one, other) {
         (Some(one), Some(other)) => (one == other).then_some(one),
         (one, other) => one.or(other),
     }
 }
 
-/// Adds a port to a host that has none, unless it is the default of the scheme.
+/// Appends a port to a host that has none, unless it is the default port of the scheme.
 fn with_port(host: String, port: Option<u16>, secure: bool) -> String {
     let default = if secure { 443 } else { 80 };
     let name_end = host.rfind(']').unwrap_or(0);
@@ -251,39 +252,39 @@ fn with_port(host: String, port: Option<u16>, secure: bool) -> String {
     }
 }
 
-/// The headers of proxies, taken apart.
+/// The parsed headers of proxies.
 #[derive(Default)]
-struct Headers {
-    /// `Some(None)` when it is malformed.
+struct ProxyHeaders {
+    /// The hops in `Forwarded`; `Some(None)` if it is malformed.
     forwarded: Option<Option<Vec<Hop>>>,
     x_forwarded: XForwarded,
 }
 
-/// The members of the four lists.
+/// The members of the four `X-Forwarded-*` lists.
 #[derive(Default)]
 struct XForwarded {
-    clients: Vec<Node>,
+    clients: Vec<ForwardedNode>,
     schemes: Vec<Option<bool>>,
     hosts: Vec<Option<String>>,
     ports: Vec<Option<u16>>,
 }
 
-impl Headers {
+impl ProxyHeaders {
     fn collect<'a>(
         headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-        which: ForwardedFields,
-    ) -> Headers {
-        let mut all = Headers::default();
+        fields: ForwardedFields,
+    ) -> ProxyHeaders {
+        let mut all = ProxyHeaders::default();
         for (name, value) in headers {
             if name.eq_ignore_ascii_case("forwarded") {
-                if which != ForwardedFields::XForwarded {
+                if fields != ForwardedFields::XForwarded {
                     let before = all.forwarded.take().unwrap_or(Some(Vec::new()));
                     all.forwarded = Some(before.and_then(|mut hops| {
                         hops.extend(parse::forwarded(value)?);
                         Some(hops)
                     }));
                 }
-            } else if which != ForwardedFields::Forwarded {
+            } else if fields != ForwardedFields::Forwarded {
                 all.x_forwarded.add(name, value);
             }
         }
@@ -295,7 +296,7 @@ impl XForwarded {
     fn add(&mut self, name: &str, value: &[u8]) {
         if name.eq_ignore_ascii_case("x-forwarded-for") {
             self.clients
-                .extend(parse::list(value).map(parse::loose_node));
+                .extend(parse::list(value).map(parse::lenient_node));
         } else if name.eq_ignore_ascii_case("x-forwarded-proto") {
             self.schemes.extend(parse::list(value).map(parse::scheme));
         } else if name.eq_ignore_ascii_case("x-forwarded-host") {
@@ -305,8 +306,7 @@ impl XForwarded {
         }
     }
 
-    /// The description that each proxy has added; `None` when there are none of the headers. Without `X-Forwarded-For`, only the last members are
-    /// sure to be of the peer.
+    /// Returns the hops; `None` if there are no such headers. Without `X-Forwarded-For`, only the last members are known to be from the peer.
     fn hops(self) -> Option<Vec<Hop>> {
         let XForwarded {
             clients,
@@ -332,8 +332,8 @@ impl XForwarded {
     }
 }
 
-/// The member of a list that belongs to a client's. Proxies add to all lists, or replace the others: then
-/// there is one member for all. With another number, only the last is sure to be of the peer.
+/// Returns the member of a list that belongs to the client at `index`. Proxies append to all lists, or replace the other lists by a single
+/// member. If the lengths differ, only the last member is known to be from the peer.
 fn member_for<T: Clone>(list: &[Option<T>], index: usize, count: usize) -> Option<T> {
     let member = if list.len() == count {
         list.get(index)

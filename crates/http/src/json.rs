@@ -1,10 +1,10 @@
-//! Responses in JSON.
+//! JSON responses.
 
 use serde::Serialize;
 
 use crate::{IntoResponse, Response};
 
-/// A response in JSON: the value is sent as [`Response::json`] does. A value that cannot be written as JSON is a response with status 500.
+/// A JSON response, as created by [`Response::json`]. A value that cannot be serialized becomes a response with status 500.
 ///
 /// # Examples
 /// ```

@@ -1,12 +1,12 @@
-//! Errors of parameters and queries.
+//! Errors of parameter and query extraction.
 
 use std::fmt::{self, Display};
 
 use uptick_emitter::Excerpt;
 
-/// The error for parameters of a route or a query that are missing or not of the expected type.
+/// The error for route parameters or a query that are missing or have the wrong type.
 ///
-/// Returned from a handler, it is a response with status 400 and this text.
+/// Returned from a handler, it becomes a response with status 400 and this text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtractError {
     from: ExtractFrom,
@@ -14,7 +14,7 @@ pub struct ExtractError {
     reason: Box<str>,
 }
 
-/// The part of a request that values are taken from.
+/// The part of a request that values are extracted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExtractFrom {
@@ -38,12 +38,12 @@ impl ExtractError {
         self.from
     }
 
-    /// Returns the name of the parameter that is not valid; `None` if the error concerns all of them, as when one is missing.
+    /// Returns the name of the invalid parameter; `None` if the error concerns all of them, for example if one is missing.
     pub fn name(&self) -> Option<&str> {
         Some(&*self.name).filter(|name| !name.is_empty())
     }
 
-    /// Returns the reason, cut to 256 bytes: it may quote the request.
+    /// Returns the reason, truncated to 256 bytes, because it may quote the request.
     pub fn reason(&self) -> &str {
         &self.reason
     }

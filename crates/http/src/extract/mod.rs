@@ -1,6 +1,6 @@
-//! Typed parameters, queries, forms and JSON of requests.
+//! Typed extraction of parameters, queries, forms and JSON.
 //!
-//! Cost: nothing for requests that do not use it. Values without an escape are borrowed from the request.
+//! Cost: none for requests that do not use it. Values without escapes are borrowed from the request.
 
 mod error;
 mod pairs;
@@ -16,12 +16,12 @@ pub use error::{ExtractError, ExtractFrom};
 pub(crate) use pairs::{Pairs, PairsDeserializer};
 
 impl Request {
-    /// Returns the parameters of the route as a value of a `serde` type: a struct or a map with their names, a tuple in their order, or
-    /// one value if there is one.
+    /// Deserializes the parameters of the route with `serde`: a struct or a map by name, a tuple by order, or a single value if there is one
+    /// parameter.
     ///
     /// # Errors
-    /// [`ExtractError`] if a parameter is missing or not of its type. Returned by `?` from a handler, it is a response with status 400 that
-    /// names the parameter.
+    /// [`ExtractError`] if a parameter is missing or has the wrong type. Returned by `?` from a handler, it becomes a response with status 400
+    /// that names the parameter.
     ///
     /// # Examples
     /// ```
@@ -44,14 +44,14 @@ impl Request {
         decode(pairs, ExtractFrom::Params)
     }
 
-    /// Returns the query as a value of a `serde` type: a struct or a map with its names, or a sequence of names and values.
+    /// Deserializes the query with `serde`: a struct or a map by name, or a sequence of names and values.
     ///
-    /// Names and values are decoded as those of forms: `+` is a space. A name that is given more than once is a sequence. Booleans are
-    /// `true`, `false`, `1`, `0`, `on` and `off`; an empty value is `None` for an `Option`.
+    /// Names and values are decoded like a form: `+` is a space. A name that occurs more than once is a sequence. Booleans are `true`,
+    /// `false`, `1`, `0`, `on` and `off`. An empty value is `None` for an `Option`.
     ///
     /// # Errors
-    /// [`ExtractError`] if a value is missing or not of its type, or if there are more than 1,000 names. Returned by `?` from a handler, it is
-    /// a response with status 400 that names the value.
+    /// [`ExtractError`] if a value is missing or has the wrong type, or if there are more than 1,000 names. Returned by `?` from a handler, it
+    /// becomes a response with status 400 that names the value.
     ///
     /// # Limits
     /// 1,000 names.
@@ -76,7 +76,7 @@ impl Request {
     }
 }
 
-/// Decodes names and values that are not part of a body.
+/// Decodes the names and values of parameters or a query.
 fn decode<'a, T: DeserializeOwned>(
     pairs: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
     from: ExtractFrom,
@@ -106,7 +106,7 @@ pub(crate) fn decode_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyEr
     if !error.is_data() {
         return Err(BodyError::malformed("JSON", error));
     }
-    // It is decoded again to find the path of the error.
+    // The value is decoded again to find the path of the error.
     let deserializer = &mut serde_json::Deserializer::from_slice(bytes);
     let path = match serde_path_to_error::deserialize::<_, T>(deserializer) {
         Ok(_) => String::new(),
@@ -118,7 +118,7 @@ pub(crate) fn decode_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyEr
 /// Returns the name of the value that an error concerns, or its path; empty if the error concerns all of them.
 fn name_of(error: &serde_path_to_error::Error<pairs::Error>, pairs: &Pairs<'_>) -> String {
     let name = match error.path().iter().next() {
-        // The values of a tuple are in the order of the pairs.
+        // The values of a tuple have the order of the pairs.
         Some(Segment::Seq { index }) => pairs.name(*index),
         Some(_) => None,
         None => error.inner().name(),

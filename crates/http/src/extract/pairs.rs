@@ -1,4 +1,4 @@
-//! Names and values, such as those of a query, as a source of `serde` types.
+//! A `serde` deserializer for names and values, such as a query.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display};
@@ -9,19 +9,19 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-/// The most names that are decoded.
+/// Maximum number of names.
 const MAX_PAIRS: usize = 1_000;
 
 /// The error for names and values that cannot be decoded as a type.
 #[derive(Debug)]
 pub(crate) struct Error {
     reason: Box<str>,
-    /// The name of the value, where only one was expected.
+    /// The name of the value, if a single value was expected.
     name: Option<Box<str>>,
 }
 
 impl Error {
-    /// Returns the name of the value, where only one was expected.
+    /// Returns the name of the value, if a single value was expected.
     pub(super) fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
@@ -46,7 +46,7 @@ impl de::Error for Error {
 
 type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-/// Names and values in the order in which they were given.
+/// Names and values in the order of the request.
 pub(crate) struct Pairs<'a>(Vec<Pair<'a>>);
 
 impl<'a> Pairs<'a> {
@@ -66,7 +66,7 @@ impl<'a> Pairs<'a> {
     }
 }
 
-/// A deserializer of names and values: as a struct or a map, a tuple of the values, a sequence of pairs, or the only value.
+/// A deserializer of names and values: to a struct or a map, a tuple of the values, a sequence of pairs, or a single value.
 pub(crate) struct PairsDeserializer<'p> {
     pairs: &'p [Pair<'p>],
 }
@@ -77,24 +77,30 @@ impl<'p> PairsDeserializer<'p> {
     }
 
     /// Returns the names, each with its values.
-    fn grouped(&self) -> impl Iterator<Item = (Name<'p>, Values<'p>)> {
+    fn grouped(&self) -> impl Iterator<Item = (NameDeserializer<'p>, ValuesDeserializer<'p>)> {
         let mut sorted: Vec<&Pair<'_>> = self.pairs.iter().collect();
-        // The sort is stable: values of a name stay in their order.
+        // The sort is stable, so that the values of a name keep their order.
         sorted.sort_by(|one, other| one.0.cmp(&other.0));
         let groups: Vec<_> = sorted
             .chunk_by(|one, other| one.0 == other.0)
             .filter_map(|group| {
                 let values = group.iter().map(|(_, value)| &**value).collect();
-                Some((Name(&group.first()?.0), Values(values)))
+                Some((
+                    NameDeserializer(&group.first()?.0),
+                    ValuesDeserializer(values),
+                ))
             })
             .collect();
         groups.into_iter()
     }
 
-    /// Decodes the only value; an error has its name.
-    fn single<T>(&self, decode: impl FnOnce(Values<'p>) -> Result<T, Error>) -> Result<T, Error> {
+    /// Decodes the only value. An error contains its name.
+    fn single<T>(
+        &self,
+        decode: impl FnOnce(ValuesDeserializer<'p>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         match self.pairs {
-            [(name, value)] => decode(Values(vec![&**value])).map_err(|error| Error {
+            [(name, value)] => decode(ValuesDeserializer(vec![&**value])).map_err(|error| Error {
                 name: Some((**name).into()),
                 ..error
             }),
@@ -107,7 +113,7 @@ impl<'p> PairsDeserializer<'p> {
     }
 }
 
-/// Decodes the only value.
+/// Implements methods that decode the only value.
 macro_rules! forward_to_single {
     ($($name:ident)*) => {$(
         fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -138,8 +144,10 @@ impl<'de, 'p> Deserializer<'de> for PairsDeserializer<'p> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let pairs = self.pairs.iter();
-        MapDeserializer::new(pairs.map(|(name, value)| (Name(name), Values(vec![&**value]))))
-            .deserialize_seq(visitor)
+        MapDeserializer::new(
+            pairs.map(|(name, value)| (NameDeserializer(name), ValuesDeserializer(vec![&**value]))),
+        )
+        .deserialize_seq(visitor)
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(
@@ -152,7 +160,10 @@ impl<'de, 'p> Deserializer<'de> for PairsDeserializer<'p> {
             let error = format_args!("expected {length} values, found {found}");
             return Err(de::Error::custom(error));
         }
-        let values = self.pairs.iter().map(|(_, value)| Values(vec![&**value]));
+        let values = self
+            .pairs
+            .iter()
+            .map(|(_, value)| ValuesDeserializer(vec![&**value]));
         visitor.visit_seq(SeqDeserializer::new(values))
     }
 
@@ -212,10 +223,10 @@ impl<'de, 'p> Deserializer<'de> for PairsDeserializer<'p> {
     }
 }
 
-/// A name.
-struct Name<'p>(&'p str);
+/// A deserializer of a name.
+struct NameDeserializer<'p>(&'p str);
 
-impl<'de> IntoDeserializer<'de, Error> for Name<'_> {
+impl<'de> IntoDeserializer<'de, Error> for NameDeserializer<'_> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -223,7 +234,7 @@ impl<'de> IntoDeserializer<'de, Error> for Name<'_> {
     }
 }
 
-impl<'de> Deserializer<'de> for Name<'_> {
+impl<'de> Deserializer<'de> for NameDeserializer<'_> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -253,10 +264,10 @@ impl<'de> Deserializer<'de> for Name<'_> {
     }
 }
 
-/// The values of a name: at least one.
-struct Values<'p>(Vec<&'p str>);
+/// A deserializer of the values of a name, of which there is at least one.
+struct ValuesDeserializer<'p>(Vec<&'p str>);
 
-impl<'p> Values<'p> {
+impl<'p> ValuesDeserializer<'p> {
     /// Returns the value, if it is the only one.
     fn single(&self) -> Result<&'p str, Error> {
         match &self.0[..] {
@@ -270,7 +281,7 @@ impl<'p> Values<'p> {
     }
 }
 
-impl<'de> IntoDeserializer<'de, Error> for Values<'_> {
+impl<'de> IntoDeserializer<'de, Error> for ValuesDeserializer<'_> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -278,7 +289,7 @@ impl<'de> IntoDeserializer<'de, Error> for Values<'_> {
     }
 }
 
-/// Decodes a value by [`str::parse`].
+/// Implements methods that decode a value by [`str::parse`].
 macro_rules! parse {
     ($($name:ident $visit:ident)*) => {$(
         fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -291,7 +302,7 @@ macro_rules! parse {
     )*};
 }
 
-impl<'de> Deserializer<'de> for Values<'_> {
+impl<'de> Deserializer<'de> for ValuesDeserializer<'_> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -341,7 +352,10 @@ impl<'de> Deserializer<'de> for Values<'_> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let values = self.0.into_iter().map(|value| Values(vec![value]));
+        let values = self
+            .0
+            .into_iter()
+            .map(|value| ValuesDeserializer(vec![value]));
         visitor.visit_seq(SeqDeserializer::new(values))
     }
 
@@ -416,7 +430,7 @@ impl<'de> Deserializer<'de> for Values<'_> {
     }
 }
 
-/// The name of a variant without content.
+/// The name of an enum variant without content.
 struct Variant<'p>(&'p str);
 
 impl<'de, 'p> EnumAccess<'de> for Variant<'p> {
@@ -424,7 +438,7 @@ impl<'de, 'p> EnumAccess<'de> for Variant<'p> {
     type Variant = Self;
 
     fn variant_seed<V: de::DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Error> {
-        let value = seed.deserialize(Name(self.0))?;
+        let value = seed.deserialize(NameDeserializer(self.0))?;
         Ok((value, self))
     }
 }

@@ -1,36 +1,35 @@
-//! The syntax of `Forwarded` (RFC 7239, section 4) and of `X-Forwarded-For`.
+//! Parsers for `Forwarded` (RFC 7239, section 4) and `X-Forwarded-*`.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use http::uri::Authority;
 
-/// What a proxy has added.
+/// The values that a proxy added.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Hop {
-    /// The client that it has the request from.
-    pub(super) client: Option<Node>,
+    /// The client from which the proxy received the request.
+    pub(super) client: Option<ForwardedNode>,
     pub(super) secure: Option<bool>,
     pub(super) host: Option<String>,
-    /// The port of the host, where it is told apart from it.
+    /// The port of the host, if it is in a separate header.
     pub(super) host_port: Option<u16>,
 }
 
-/// Who is named by a proxy (RFC 7239, section 6).
+/// A node identifier (RFC 7239, section 6).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Node {
+pub(super) enum ForwardedNode {
     Address(IpAddr, Option<u16>),
     /// `unknown`, or an identifier that only the proxy understands.
     Hidden,
 }
 
-/// The elements of a `Forwarded` field, or `None` when it is malformed: then no part of it can be told from what somebody else
-/// has written.
+/// Parses the elements of a `Forwarded` field; `None` if it is malformed, because then no part of it can be attributed to a proxy.
 pub(super) fn forwarded(value: &[u8]) -> Option<Vec<Hop>> {
     let mut rest = value;
     let mut hops = Vec::new();
     loop {
         rest = rest.trim_ascii_start();
-        // An empty element is none (RFC 9110, section 5.6.1).
+        // Empty elements are ignored (RFC 9110, section 5.6.1).
         if !matches!(rest.first(), None | Some(b',')) {
             hops.push(element(&mut rest)?);
         }
@@ -42,13 +41,13 @@ pub(super) fn forwarded(value: &[u8]) -> Option<Vec<Hop>> {
     }
 }
 
-/// One element, up to its comma.
+/// Parses one element, up to its comma.
 fn element(rest: &mut &[u8]) -> Option<Hop> {
     let mut hop = Hop::default();
     let mut seen: Vec<Vec<u8>> = Vec::new();
     loop {
         let name = take_while(rest, is_token).to_ascii_lowercase();
-        // Each parameter at most once; so two of them never contradict each other.
+        // A parameter must not occur twice, so values cannot contradict each other.
         if name.is_empty() || seen.contains(&name) {
             return None;
         }
@@ -65,15 +64,15 @@ fn element(rest: &mut &[u8]) -> Option<Hop> {
         match after.strip_prefix(b";") {
             Some(after) => *rest = after.trim_ascii_start(),
             None => {
-                // A proxy that describes a request without its client hides it.
-                hop.client.get_or_insert(Node::Hidden);
+                // An element without `for` hides the client.
+                hop.client.get_or_insert(ForwardedNode::Hidden);
                 return Some(hop);
             }
         }
     }
 }
 
-/// A token or a quoted string. Addresses with a port or in brackets should be quoted, but not all proxies do.
+/// Parses a token or a quoted string. Addresses with a port or in brackets should be quoted, but some proxies do not quote them.
 fn parameter_value(rest: &mut &[u8]) -> Option<Vec<u8>> {
     let Some(mut quoted) = rest.strip_prefix(b"\"") else {
         let value = take_while(rest, |byte| is_token(byte) || b":[]".contains(&byte));
@@ -109,8 +108,8 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// A node with its port, as `Forwarded` has them; `None` when it is none.
-fn node(value: &[u8]) -> Option<Node> {
+/// Parses a node of `Forwarded` with its port; `None` if it is malformed.
+fn node(value: &[u8]) -> Option<ForwardedNode> {
     let text = str::from_utf8(value).ok()?;
     let (name, port) = split_port(text)?;
     let port = match port {
@@ -119,27 +118,30 @@ fn node(value: &[u8]) -> Option<Node> {
     };
     if let Some(inner) = name.strip_prefix('[') {
         let ip: Ipv6Addr = inner.strip_suffix(']')?.parse().ok()?;
-        return Some(Node::Address(IpAddr::from(ip).to_canonical(), port));
+        return Some(ForwardedNode::Address(
+            IpAddr::from(ip).to_canonical(),
+            port,
+        ));
     }
     if name.eq_ignore_ascii_case("unknown") || is_obfuscated(name) {
-        return Some(Node::Hidden);
+        return Some(ForwardedNode::Hidden);
     }
     let ip = name.parse().ok().map(IpAddr::V4)?;
-    Some(Node::Address(ip, port))
+    Some(ForwardedNode::Address(ip, port))
 }
 
-/// A member of `X-Forwarded-For`, which no standard describes: IPv6 addresses also come without brackets.
-pub(super) fn loose_node(value: &[u8]) -> Node {
+/// Parses a member of `X-Forwarded-For`, which is not standardized: IPv6 addresses may have no brackets.
+pub(super) fn lenient_node(value: &[u8]) -> ForwardedNode {
     let bare = str::from_utf8(value)
         .ok()
         .and_then(|text| text.parse().ok());
     match bare {
-        Some(IpAddr::V6(ip)) => Node::Address(IpAddr::from(ip).to_canonical(), None),
-        _ => node(value).unwrap_or(Node::Hidden),
+        Some(IpAddr::V6(ip)) => ForwardedNode::Address(IpAddr::from(ip).to_canonical(), None),
+        _ => node(value).unwrap_or(ForwardedNode::Hidden),
     }
 }
 
-/// What is in front of the port, and the port. A colon inside brackets is not that of a port.
+/// Splits a node into its name and its port. A colon inside brackets does not start a port.
 fn split_port(text: &str) -> Option<(&str, Option<&str>)> {
     let host_end = match text.starts_with('[') {
         true => text.find(']')? + 1,
@@ -152,7 +154,7 @@ fn split_port(text: &str) -> Option<(&str, Option<&str>)> {
     }
 }
 
-/// `Some(None)` for a port that only the proxy understands.
+/// Parses a port; `Some(None)` for an obfuscated port.
 fn parse_port(port: &str) -> Option<Option<u16>> {
     if is_obfuscated(port) {
         return Some(None);
@@ -167,7 +169,7 @@ fn is_obfuscated(name: &str) -> bool {
         .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(allowed))
 }
 
-/// Whether a scheme is the secure one; `None` when it is neither.
+/// Returns `true` for `https`, `false` for `http`, and `None` for other schemes.
 pub(super) fn scheme(value: &[u8]) -> Option<bool> {
     if value.eq_ignore_ascii_case(b"https") {
         Some(true)
@@ -176,19 +178,19 @@ pub(super) fn scheme(value: &[u8]) -> Option<bool> {
     }
 }
 
-/// A port as a number of digits only; `None` when it is none.
+/// Parses a decimal port; `None` if it is malformed.
 pub(super) fn port(value: &[u8]) -> Option<u16> {
     parse_port(str::from_utf8(value).ok()?)?
 }
 
-/// A host with or without a port; `None` when it is none.
+/// Parses a host with an optional port; `None` if it is malformed.
 pub(super) fn host(value: &[u8]) -> Option<String> {
     let authority = Authority::try_from(value).ok()?;
     let no_user = !authority.as_str().contains('@');
     no_user.then(|| authority.as_str().to_owned())
 }
 
-/// The members of a list with commas.
+/// Returns the members of a comma-separated list.
 pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value
         .split(|byte| *byte == b',')
@@ -200,13 +202,13 @@ pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 mod tests {
     use super::*;
 
-    fn clients(value: &str) -> Option<Vec<Option<Node>>> {
+    fn clients(value: &str) -> Option<Vec<Option<ForwardedNode>>> {
         let hops = forwarded(value.as_bytes())?;
         Some(hops.into_iter().map(|hop| hop.client).collect())
     }
 
-    fn address(ip: &str, port: impl Into<Option<u16>>) -> Option<Node> {
-        Some(Node::Address(ip.parse().unwrap(), port.into()))
+    fn address(ip: &str, port: impl Into<Option<u16>>) -> Option<ForwardedNode> {
+        Some(ForwardedNode::Address(ip.parse().unwrap(), port.into()))
     }
 
     #[test]
@@ -221,10 +223,10 @@ mod tests {
             (r#"for="[2001:db8::1]:80""#, address("2001:db8::1", 80)),
             (r#"for="[::ffff:192.0.2.1]""#, address("192.0.2.1", None)),
             (r#"for="192.0\.2.43""#, address("192.0.2.43", None)),
-            ("for=unknown", Some(Node::Hidden)),
-            ("for=_SEVKISEK", Some(Node::Hidden)),
-            (r#"for="_gazonk:80""#, Some(Node::Hidden)),
-            ("proto=https", Some(Node::Hidden)),
+            ("for=unknown", Some(ForwardedNode::Hidden)),
+            ("for=_SEVKISEK", Some(ForwardedNode::Hidden)),
+            (r#"for="_gazonk:80""#, Some(ForwardedNode::Hidden)),
+            ("proto=https", Some(ForwardedNode::Hidden)),
         ];
         for (value, node) in cases {
             assert_eq!(clients(value), Some(vec![node]), "{value}");
@@ -232,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn commas_and_semicolons_inside_quotes_divide_nothing() {
+    fn commas_and_semicolons_in_quotes_are_not_separators() {
         let value = r#"for=192.0.2.1;by="a,b;c\"d" , ,for=192.0.2.2; proto=HTTPS"#;
         let hops = forwarded(value.as_bytes()).unwrap();
         assert_eq!(hops.len(), 2);
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_fields_say_nothing() {
+    fn malformed_fields_are_ignored() {
         for value in [
             "for",
             "for=",
@@ -276,14 +278,14 @@ mod tests {
 
     #[test]
     fn loose_nodes_have_ports_and_bare_addresses() {
-        let node = |text: &str| Some(loose_node(text.as_bytes()));
+        let node = |text: &str| Some(lenient_node(text.as_bytes()));
         assert_eq!(node("192.0.2.1"), address("192.0.2.1", None));
         assert_eq!(node("192.0.2.1:80"), address("192.0.2.1", 80));
         assert_eq!(node("2001:db8::1"), address("2001:db8::1", None));
         assert_eq!(node("[2001:db8::1]:80"), address("2001:db8::1", 80));
         assert_eq!(node("::ffff:192.0.2.1"), address("192.0.2.1", None));
-        assert_eq!(node("unknown"), Some(Node::Hidden));
-        assert_eq!(node("what is this"), Some(Node::Hidden));
+        assert_eq!(node("unknown"), Some(ForwardedNode::Hidden));
+        assert_eq!(node("what is this"), Some(ForwardedNode::Hidden));
     }
 
     #[test]

@@ -6,7 +6,7 @@ fn proxies() -> TrustedProxies {
     TrustedProxies::parse("10.0.0.0/8, 2001:db8::/32").unwrap()
 }
 
-/// A request for `inner:8080` that is received from this peer.
+/// Returns the client information of a request for `inner:8080` from this peer.
 fn received(peer: &str) -> ClientInfo {
     ClientInfo {
         ip: Some(peer.parse().unwrap()),
@@ -16,7 +16,7 @@ fn received(peer: &str) -> ClientInfo {
     }
 }
 
-/// The client of a request that comes from the peer with these headers.
+/// Returns the client information of a request from this peer with these headers.
 fn client_info(proxies: &TrustedProxies, peer: &str, headers: &[(&str, &str)]) -> ClientInfo {
     let headers = headers
         .iter()
@@ -24,7 +24,7 @@ fn client_info(proxies: &TrustedProxies, peer: &str, headers: &[(&str, &str)]) -
     proxies.client_info(received(peer), headers)
 }
 
-/// The scheme and the host of a request that comes from a trusted proxy.
+/// Returns the scheme and the host of a request from a trusted proxy.
 fn scheme_and_host(headers: &[(&str, &str)]) -> (bool, String) {
     let info = client_info(&proxies(), PROXY, headers);
     (info.secure, info.host.unwrap())
@@ -38,7 +38,7 @@ fn http(host: &str) -> (bool, String) {
     (false, host.to_owned())
 }
 
-/// The client of a request that comes from a trusted proxy.
+/// Returns the client address of a request from a trusted proxy.
 fn client(fields: &[(&str, &str)]) -> Option<String> {
     client_info(&proxies(), PROXY, fields)
         .ip
@@ -50,7 +50,7 @@ fn some(text: &str) -> Option<String> {
 }
 
 #[test]
-fn a_peer_that_is_not_trusted_is_the_client_whatever_it_says() {
+fn the_headers_of_a_peer_that_is_not_trusted_are_ignored() {
     let fields = [
         ("Forwarded", "for=6.6.6.6;proto=https;host=evil.example"),
         ("X-Forwarded-For", "6.6.6.6"),
@@ -88,7 +88,7 @@ fn the_rightmost_address_that_is_not_trusted_is_the_client() {
 }
 
 #[test]
-fn fields_on_several_lines_are_one_list() {
+fn repeated_headers_are_one_list() {
     let fields = [
         ("X-Forwarded-For", "6.6.6.6"),
         ("x-forwarded-for", "192.0.2.7, 10.0.0.2"),
@@ -99,13 +99,13 @@ fn fields_on_several_lines_are_one_list() {
 }
 
 #[test]
-fn without_fields_the_proxy_itself_is_the_client() {
+fn without_headers_the_proxy_is_the_client() {
     assert_eq!(client(&[("accept", "*/*")]), some(PROXY));
     assert_eq!(client(&[("X-Forwarded-Proto", "https")]), some(PROXY));
 }
 
 #[test]
-fn a_client_that_is_hidden_is_not_taken_for_the_proxy() {
+fn the_proxy_is_not_the_client_if_the_client_is_hidden() {
     for value in [
         "for=unknown",
         "for=_hidden",
@@ -118,7 +118,7 @@ fn a_client_that_is_hidden_is_not_taken_for_the_proxy() {
 }
 
 #[test]
-fn a_malformed_field_names_nobody() {
+fn a_malformed_header_names_no_client() {
     let value = r#"for=6.6.6.6;by=", for=192.0.2.7"#;
     assert_eq!(client(&[("Forwarded", value)]), None);
     let fields = [("Forwarded", "for=192.0.2.7"), ("Forwarded", "for=")];
@@ -126,7 +126,7 @@ fn a_malformed_field_names_nobody() {
 }
 
 #[test]
-fn fields_that_contradict_each_other_name_nobody() {
+fn contradicting_headers_name_no_client() {
     let agreeing = [
         ("Forwarded", "for=192.0.2.7;proto=https"),
         ("X-Forwarded-For", "192.0.2.7"),
@@ -137,18 +137,18 @@ fn fields_that_contradict_each_other_name_nobody() {
         ("X-Forwarded-For", "192.0.2.7"),
     ];
     assert_eq!(client(&contradicting), None);
-    for (which, expected) in [
+    for (fields, expected) in [
         (ForwardedFields::Forwarded, "6.6.6.6"),
         (ForwardedFields::XForwarded, "192.0.2.7"),
     ] {
-        let proxies = proxies().fields(which);
+        let proxies = proxies().fields(fields);
         let info = client_info(&proxies, PROXY, &contradicting);
         assert_eq!(info.ip.map(|ip| ip.to_string()), some(expected));
     }
 }
 
 #[test]
-fn scheme_and_host_are_those_that_the_first_trusted_proxy_has_seen() {
+fn the_first_trusted_proxy_determines_scheme_and_host() {
     let value = "for=6.6.6.6;proto=http;host=evil.example, \
                  for=192.0.2.7:99;proto=https;host=a.example, for=10.0.0.2;proto=http;host=b.example";
     let info = client_info(&proxies(), PROXY, &[("Forwarded", value)]);
@@ -162,7 +162,7 @@ fn scheme_and_host_are_those_that_the_first_trusted_proxy_has_seen() {
 }
 
 #[test]
-fn the_lists_of_x_forwarded_belong_together_or_have_one_member_for_all() {
+fn the_x_forwarded_lists_have_one_member_per_client_or_one_for_all() {
     let clients = ("X-Forwarded-For", "6.6.6.6, 192.0.2.7, 10.0.0.2");
     let each = [
         clients,
@@ -185,14 +185,14 @@ fn the_lists_of_x_forwarded_belong_together_or_have_one_member_for_all() {
 }
 
 #[test]
-fn scheme_and_host_are_told_without_the_client_too() {
+fn scheme_and_host_are_used_without_a_client() {
     assert_eq!(scheme_and_host(&[]), http("inner:8080"));
     let secure = ("X-Forwarded-Proto", "https");
     assert_eq!(scheme_and_host(&[secure]), https("inner:8080"));
     let host = ("X-Forwarded-Host", "a.example");
     assert_eq!(scheme_and_host(&[host]), http("a.example"));
     assert_eq!(scheme_and_host(&[secure, host]), https("a.example"));
-    // The last one is the peer's.
+    // The peer added the last one.
     let several = [
         ("X-Forwarded-Proto", "http, https"),
         ("X-Forwarded-Host", "evil.example, a.example"),
@@ -203,18 +203,18 @@ fn scheme_and_host_are_told_without_the_client_too() {
 }
 
 #[test]
-fn what_a_proxy_does_not_tell_is_as_it_was_received() {
+fn missing_values_are_taken_from_the_received_request() {
     let value = "for=192.0.2.7, for=10.0.0.2;proto=https;host=a.example";
     assert_eq!(scheme_and_host(&[("Forwarded", value)]), https("a.example"));
     let malformed = [("Forwarded", "for=192.0.2.7;proto=https;host=a;")];
     assert_eq!(scheme_and_host(&malformed), http("inner:8080"));
     let info = client_info(&proxies(), PROXY, &[("X-Forwarded-For", "192.0.2.7")]);
-    // The port of the peer is not that of the client.
+    // The port of the peer is not the port of the client.
     assert_eq!((info.port, info.host), (None, some("inner:8080")));
 }
 
 #[test]
-fn two_kinds_of_headers_complete_each_other_and_what_they_contradict_is_unknown() {
+fn both_kinds_of_headers_are_merged_and_contradicting_values_are_ignored() {
     let forwarded = ("Forwarded", "for=192.0.2.7;proto=https");
     let clients = ("X-Forwarded-For", "192.0.2.7");
     let host = ("X-Forwarded-Host", "a.example");
@@ -253,7 +253,7 @@ fn a_port_is_added_to_a_host_that_has_none() {
 }
 
 #[test]
-fn a_unix_socket_is_trusted_only_when_it_is_said_so() {
+fn unix_sockets_are_trusted_only_if_that_is_enabled() {
     let fields = [("x-forwarded-for", b"192.0.2.7".as_slice())];
     let received = ClientInfo::default();
     assert_eq!(proxies().client_info(received.clone(), fields), received);
@@ -263,7 +263,7 @@ fn a_unix_socket_is_trusted_only_when_it_is_said_so() {
 }
 
 #[test]
-fn a_list_of_proxies_names_what_is_wrong_in_it() {
+fn the_error_for_a_list_of_proxies_names_the_malformed_element() {
     let error = TrustedProxies::parse("10.0.0.0/8, localhost").unwrap_err();
     assert!(error.to_string().contains("localhost"), "{error}");
 }
