@@ -1,7 +1,7 @@
-//! Forms with files in them: `multipart/form-data` (RFC 7578).
+//! Forms with files: `multipart/form-data` (RFC 7578).
 //!
-//! The syntax is taken apart here and not by `multer`, which takes in all that there is of a body before it
-//! gives a part of it out, and has no limit for the fields of a part.
+//! The crate `multer` is not used, because it buffers all available bytes of a body before it returns a part, and has no limit for the headers
+//! of a part.
 
 mod decoder;
 mod head;
@@ -16,7 +16,7 @@ use std::pin::Pin;
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt as _};
 
-use decoder::{Decoder, Event};
+use decoder::{MultipartDecoder, MultipartEvent};
 use head::PartHead;
 
 use crate::{MultipartError, Request};
@@ -24,10 +24,10 @@ use crate::{MultipartError, Request};
 pub use limits::MultipartLimits;
 pub use saved::SavedFile;
 
-/// The parts of a `multipart/form-data` body, one after the other, read as they are asked for. Needs the feature `multipart`.
+/// A reader of a `multipart/form-data` body, which returns one part after the other. Requires the feature `multipart`.
 ///
 /// # Limits
-/// [`MultipartLimits`]. One piece of the body is in memory, as it came, and a part only as far as it is read.
+/// [`MultipartLimits`]. Only one chunk of the body is buffered at a time; a part is kept in memory only if the program collects it.
 ///
 /// # Examples
 /// ```
@@ -38,7 +38,7 @@ pub use saved::SavedFile;
 ///     let mut saved = 0;
 ///     while let Some(part) = form.next_part().await? {
 ///         if part.file_name().is_some() {
-///             // It is removed again unless it is kept.
+///             // The file is removed on drop unless it is kept.
 ///             saved += part.save(std::env::temp_dir()).await?.len();
 ///         } else {
 ///             println!("{}: {}", part.name().to_owned(), part.text().await?);
@@ -50,17 +50,17 @@ pub use saved::SavedFile;
 /// ```
 pub struct Multipart {
     body: Pin<Box<dyn Stream<Item = Result<Bytes, MultipartError>>>>,
-    decoder: Decoder,
-    /// A part whose end has not come.
+    decoder: MultipartDecoder,
+    /// Set while the end of the current part has not been read.
     unfinished: bool,
     failed: Option<MultipartError>,
 }
 
 impl Multipart {
-    /// Takes a body apart that is of this `Content-Type`.
+    /// Creates a reader for a body with this `Content-Type`.
     ///
     /// # Errors
-    /// [`MultipartError::NotMultipart`] and [`MultipartError::NoBoundary`].
+    /// [`MultipartError::NotMultipart`] if the type is not `multipart/form-data`, and [`MultipartError::NoBoundary`] if it has no valid boundary.
     pub fn new<S, E>(
         content_type: &str,
         body: S,
@@ -71,33 +71,33 @@ impl Multipart {
         E: StdError + Send + Sync + 'static,
     {
         let boundary = head::boundary(content_type)?;
-        let body = body.map(|piece| piece.map_err(MultipartError::reading));
+        let body = body.map(|chunk| chunk.map_err(MultipartError::reading));
         Ok(Multipart {
             body: Box::pin(body),
-            decoder: Decoder::new(&boundary, limits),
+            decoder: MultipartDecoder::new(&boundary, limits),
             unfinished: false,
             failed: None,
         })
     }
 
-    /// The next part, or `None` after the last one. What was not read of the one before is skipped.
+    /// Returns the next part, or `None` after the last one. The unread rest of the previous part is skipped.
     ///
     /// # Errors
-    /// What is malformed, over a limit, or did not come; then there is no further part.
+    /// If the body is malformed, exceeds a limit, or is incomplete. All later calls return the same error.
     pub async fn next_part(&mut self) -> Result<Option<Part<'_>>, MultipartError> {
         loop {
             match self.event().await? {
                 None => return Ok(None),
-                Some(Event::Head(head)) => {
+                Some(MultipartEvent::Head(head)) => {
                     self.unfinished = true;
                     return Ok(Some(Part { form: self, head }));
                 }
-                Some(Event::Data(_) | Event::PartEnd) => {}
+                Some(MultipartEvent::Data(_) | MultipartEvent::PartEnd) => {}
             }
         }
     }
 
-    async fn event(&mut self) -> Result<Option<Event>, MultipartError> {
+    async fn event(&mut self) -> Result<Option<MultipartEvent>, MultipartError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
@@ -108,14 +108,14 @@ impl Multipart {
         event
     }
 
-    async fn read_event(&mut self) -> Result<Option<Event>, MultipartError> {
+    async fn read_event(&mut self) -> Result<Option<MultipartEvent>, MultipartError> {
         loop {
             if let Some(event) = self.decoder.next()? {
-                self.unfinished &= event != Event::PartEnd;
+                self.unfinished &= event != MultipartEvent::PartEnd;
                 return Ok(Some(event));
             }
             match self.body.next().await.transpose()? {
-                Some(piece) => self.decoder.push(&piece)?,
+                Some(chunk) => self.decoder.push(&chunk)?,
                 None if self.decoder.is_over() => return Ok(None),
                 None => return Err(MultipartError::Incomplete),
             }
@@ -140,25 +140,25 @@ pub struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// The name of the field.
+    /// Returns the name of the form field.
     pub fn name(&self) -> &str {
         self.head.name()
     }
 
-    /// The file name that the client sent, as `filename` or, with its charset, as `filename*` (RFC 8187); `None` when the part is
-    /// not a file.
+    /// Returns the file name that the client sent as `filename`, or with a charset as `filename*` (RFC 8187); `None` if the part is not a
+    /// file.
     ///
-    /// It may be anything: never use it as a path to write to.
+    /// The name is not checked: never use it as a path to write to.
     pub fn file_name(&self) -> Option<&str> {
         self.head.file_name()
     }
 
-    /// The `Content-Type` that the client gives the part.
+    /// Returns the `Content-Type` of the part, as sent by the client.
     pub fn content_type(&self) -> Option<&str> {
         self.head.content_type()
     }
 
-    /// The next bytes of the part, or `None` at its end.
+    /// Returns the next bytes of the part, or `None` at its end.
     ///
     /// # Errors
     /// As [`Multipart::next_part`].
@@ -167,12 +167,12 @@ impl Part<'_> {
             return Ok(None);
         }
         match self.form.event().await? {
-            Some(Event::Data(bytes)) => Ok(Some(bytes)),
-            Some(Event::PartEnd | Event::Head(_)) | None => Ok(None),
+            Some(MultipartEvent::Data(bytes)) => Ok(Some(bytes)),
+            Some(MultipartEvent::PartEnd | MultipartEvent::Head(_)) | None => Ok(None),
         }
     }
 
-    /// All bytes of the part, within the limit for it.
+    /// Reads all bytes of the part, within its limit.
     ///
     /// # Errors
     /// As [`Multipart::next_part`].
@@ -184,31 +184,31 @@ impl Part<'_> {
         Ok(whole.freeze())
     }
 
-    /// The part as text.
+    /// Reads the part as text.
     ///
     /// # Errors
-    /// As [`Multipart::next_part`], and [`MultipartError::Malformed`] when it is not UTF-8.
+    /// As [`Multipart::next_part`], and [`MultipartError::Malformed`] if it is not UTF-8.
     pub async fn text(self) -> Result<String, MultipartError> {
         let bytes = Vec::from(self.bytes().await?);
         String::from_utf8(bytes).map_err(|_| MultipartError::malformed("a part is not UTF-8"))
     }
 
-    /// Writes the part to a new file in a directory, with a name of its own that only this user can read. The file is
-    /// removed when the [`SavedFile`] is dropped without having been kept, also when the rest of the part does not come.
+    /// Writes the part to a new file with a unique name in a directory. Only the current user can read it. The file is removed when the
+    /// [`SavedFile`] is dropped, unless it was [kept](SavedFile::keep), and when reading the part fails.
     ///
     /// # Errors
-    /// As [`Multipart::next_part`], and [`MultipartError::Save`] when it cannot be written.
+    /// As [`Multipart::next_part`], and [`MultipartError::Save`] if the file cannot be written.
     pub async fn save(mut self, directory: impl AsRef<Path>) -> Result<SavedFile, MultipartError> {
-        let mut saving = saved::Saving::create(directory.as_ref()).await?;
+        let mut writer = saved::PartWriter::create(directory.as_ref()).await?;
         while let Some(bytes) = self.chunk().await? {
-            saving.write(bytes).await?;
+            writer.write(bytes).await?;
         }
-        saving.finish().await
+        writer.finish().await
     }
 }
 
 impl Request {
-    /// The body as a form with files, with the default [`MultipartLimits`]. Needs the feature `multipart`.
+    /// Returns a reader of the body as a form with files, with the default [`MultipartLimits`]. Requires the feature `multipart`.
     ///
     /// # Errors
     /// As [`multipart_with`](Request::multipart_with).
@@ -216,10 +216,10 @@ impl Request {
         self.multipart_with(MultipartLimits::default())
     }
 
-    /// The body as a form with files, within these limits. Needs the feature `multipart`.
+    /// Returns a reader of the body as a form with files, with these limits. Requires the feature `multipart`.
     ///
     /// # Errors
-    /// [`MultipartError::NotMultipart`] when the body is of another type, [`MultipartError::NoBoundary`].
+    /// [`MultipartError::NotMultipart`] if the body has another type, and [`MultipartError::NoBoundary`] if the type has no valid boundary.
     pub fn multipart_with(&self, limits: MultipartLimits) -> Result<Multipart, MultipartError> {
         let content_type = self.header("content-type").unwrap_or_default();
         let total = usize::try_from(limits.total).unwrap_or(usize::MAX);

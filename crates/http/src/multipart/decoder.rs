@@ -1,4 +1,4 @@
-//! The syntax of `multipart/form-data` (RFC 7578, RFC 2046 section 5.1): bytes in, parts out.
+//! Sans-IO decoder of `multipart/form-data` (RFC 7578; RFC 2046, section 5.1): bytes in, events out.
 
 use bytes::{Bytes, BytesMut};
 use memchr::memmem;
@@ -7,107 +7,107 @@ use super::head::{self, PartHead};
 use super::limits::MultipartLimits;
 use crate::MultipartError;
 
-/// Takes the bytes of a body apart.
+/// A decoder of a multipart body.
 #[derive(Debug)]
-pub(super) struct Decoder {
-    /// What every part ends with: a line break, two hyphens, the boundary.
+pub(super) struct MultipartDecoder {
+    /// The delimiter after each part: a line break, two hyphens and the boundary.
     delimiter: Box<[u8]>,
-    /// What has come and is not taken apart yet: less than a delimiter in front of what was just pushed, or the
-    /// begin of a part's head.
+    /// Received bytes that are not decoded yet: the last push, preceded by less than a delimiter or by the start of a head.
     buffer: BytesMut,
-    state: State,
+    state: DecoderState,
     limits: MultipartLimits,
     parts: usize,
-    /// The bytes of this part so far, and how many there may be.
-    taken: u64,
-    allowed: u64,
-    /// All bytes that have come.
+    /// Number of bytes of the current part so far.
+    part_length: u64,
+    /// Maximum size of the current part, in bytes.
+    part_limit: u64,
+    /// Number of bytes received.
     total: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// In front of the first delimiter; what is there is to be ignored.
+enum DecoderState {
+    /// Before the first delimiter. The bytes are ignored.
     Preamble,
-    /// Behind a delimiter.
+    /// After a delimiter.
     Delimiter,
     Head,
     Data,
-    /// Behind the last delimiter; what is there is to be ignored.
+    /// After the last delimiter. The bytes are ignored.
     Over,
 }
 
-/// What was found.
+/// A decoded element of the body.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(super) enum MultipartEvent {
     Head(PartHead),
-    /// Bytes of the part, never none.
+    /// Bytes of the part; never empty.
     Data(Bytes),
     PartEnd,
 }
 
-/// White space behind a boundary, which some old mail gateways add.
+/// Maximum length of the white space after a boundary, which some old mail gateways add.
 const MAX_PADDING: usize = 128;
 
-impl Decoder {
-    pub(super) fn new(boundary: &str, limits: MultipartLimits) -> Decoder {
-        // The first delimiter may be at the very begin: then it has no line break of its own.
-        Decoder {
+impl MultipartDecoder {
+    pub(super) fn new(boundary: &str, limits: MultipartLimits) -> MultipartDecoder {
+        // The first delimiter may be at the start of the body, without a line break before it.
+        MultipartDecoder {
             delimiter: [b"\r\n--", boundary.as_bytes()].concat().into(),
             buffer: BytesMut::from("\r\n"),
-            state: State::Preamble,
+            state: DecoderState::Preamble,
             limits,
             parts: 0,
-            taken: 0,
-            allowed: 0,
+            part_length: 0,
+            part_limit: 0,
             total: 0,
         }
     }
 
-    /// Adds bytes that have come.
+    /// Adds received bytes.
     ///
     /// # Errors
-    /// [`MultipartError::TooLong`] when they are more in all than the limit.
+    /// [`MultipartError::TooLong`] if the body exceeds the limit.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), MultipartError> {
         self.total = self.total.saturating_add(bytes.len() as u64);
         if self.total > self.limits.total {
             let limit = self.limits.total;
             return Err(MultipartError::TooLong { limit });
         }
-        if self.state != State::Over {
+        if self.state != DecoderState::Over {
             self.buffer.extend_from_slice(bytes);
         }
         Ok(())
     }
 
-    /// Whether the last delimiter has come.
+    /// Returns whether the last delimiter was read.
     pub(super) fn is_over(&self) -> bool {
-        self.state == State::Over
+        self.state == DecoderState::Over
     }
 
-    /// What comes next; `None` when more bytes are needed, or when it is over.
+    /// Returns the next event; `None` if more bytes are needed or the body has ended.
     ///
     /// # Errors
-    /// What is malformed, or over a limit; then nothing more is to be asked for.
-    pub(super) fn next(&mut self) -> Result<Option<Event>, MultipartError> {
+    /// If the body is malformed or exceeds a limit. The decoder must not be used afterwards.
+    pub(super) fn next(&mut self) -> Result<Option<MultipartEvent>, MultipartError> {
         loop {
             match self.state {
-                State::Preamble => {
+                DecoderState::Preamble => {
                     let Some(start) = self.find_delimiter() else {
                         let keep = self.delimiter.len().min(self.buffer.len());
                         drop(self.buffer.split_to(self.buffer.len() - keep));
                         return Ok(None);
                     };
                     drop(self.buffer.split_to(start + self.delimiter.len()));
-                    self.state = State::Delimiter;
+                    self.state = DecoderState::Delimiter;
                 }
-                State::Delimiter => match self.after_delimiter()? {
+                DecoderState::Delimiter => match self.after_delimiter()? {
                     Some(state) => self.state = state,
                     None => return Ok(None),
                 },
-                State::Head => return self.head(),
-                State::Data => return self.data(),
-                State::Over => {
+                DecoderState::Head => return self.head(),
+                DecoderState::Data => return self.data(),
+                DecoderState::Over => {
                     self.buffer = BytesMut::new();
                     return Ok(None);
                 }
@@ -119,30 +119,32 @@ impl Decoder {
         memmem::find(&self.buffer, &self.delimiter)
     }
 
-    /// What the rest of a delimiter's line means.
-    fn after_delimiter(&mut self) -> Result<Option<State>, MultipartError> {
+    /// Returns the state after the line of a delimiter; `None` if more bytes are needed.
+    fn after_delimiter(&mut self) -> Result<Option<DecoderState>, MultipartError> {
         if self.buffer.starts_with(b"--") {
-            return Ok(Some(State::Over));
+            return Ok(Some(DecoderState::Over));
         }
         let blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
         let padding = self.buffer.iter().take_while(|byte| blank(byte)).count();
         let rest = &self.buffer[padding..];
         if rest.starts_with(b"\r\n") && padding <= MAX_PADDING {
-            // The line break stays: a head without fields is one line break behind it.
+            // The line break stays in the buffer, so that a head without fields ends with an empty line, too.
             drop(self.buffer.split_to(padding));
-            return Ok(Some(State::Head));
+            return Ok(Some(DecoderState::Head));
         }
         let unfinished = b"\r\n".starts_with(rest) || (padding == 0 && b"--".starts_with(rest));
         match unfinished && padding <= MAX_PADDING {
             true => Ok(None),
-            false => Err(MultipartError::malformed("something follows a boundary")),
+            false => Err(MultipartError::malformed(
+                "a boundary is followed by unexpected bytes",
+            )),
         }
     }
 
-    fn head(&mut self) -> Result<Option<Event>, MultipartError> {
+    fn head(&mut self) -> Result<Option<MultipartEvent>, MultipartError> {
         const END: &[u8] = b"\r\n\r\n";
         let limit = self.limits.head;
-        // The line break in front belongs to the delimiter.
+        // The line break before the head belongs to the delimiter.
         let room = limit.saturating_add(2 + END.len());
         let window = self.buffer.len().min(room);
         let Some(end) = memmem::find(&self.buffer[..window], END) else {
@@ -158,43 +160,44 @@ impl Decoder {
         self.parts += 1;
         let bytes = self.buffer.split_to(end + END.len());
         let head = head::parse(&bytes[2..])?;
-        self.taken = 0;
-        self.allowed = match head.file_name() {
+        self.part_length = 0;
+        self.part_limit = match head.file_name() {
             Some(_) => self.limits.file,
             None => self.limits.field,
         };
-        self.state = State::Data;
-        // An empty part: the line break behind the head is that of the delimiter, too, and not taken from it.
-        Ok(Some(Event::Head(head)))
+        self.state = DecoderState::Data;
+        Ok(Some(MultipartEvent::Head(head)))
     }
 
-    fn data(&mut self) -> Result<Option<Event>, MultipartError> {
+    fn data(&mut self) -> Result<Option<MultipartEvent>, MultipartError> {
         let end = match self.find_delimiter() {
             Some(0) => {
                 drop(self.buffer.split_to(self.delimiter.len()));
-                self.state = State::Delimiter;
-                return Ok(Some(Event::PartEnd));
+                self.state = DecoderState::Delimiter;
+                return Ok(Some(MultipartEvent::PartEnd));
             }
             Some(end) => end,
-            None => self.certain(),
+            None => self.data_length(),
         };
         if end == 0 {
             return Ok(None);
         }
-        self.taken += end as u64;
-        if self.taken > self.allowed {
-            let limit = self.allowed;
+        self.part_length += end as u64;
+        if self.part_length > self.part_limit {
+            let limit = self.part_limit;
             return Err(MultipartError::PartTooLong { limit });
         }
-        Ok(Some(Event::Data(self.buffer.split_to(end).freeze())))
+        Ok(Some(MultipartEvent::Data(
+            self.buffer.split_to(end).freeze(),
+        )))
     }
 
-    /// How many bytes cannot be the begin of a delimiter.
-    fn certain(&self) -> usize {
+    /// Returns the number of buffered bytes that cannot belong to a delimiter.
+    fn data_length(&self) -> usize {
         let tail = self.buffer.len().saturating_sub(self.delimiter.len() - 1);
-        let doubtful = (tail..self.buffer.len())
+        let delimiter_start = (tail..self.buffer.len())
             .find(|index| self.delimiter.starts_with(&self.buffer[*index..]));
-        doubtful.unwrap_or(self.buffer.len())
+        delimiter_start.unwrap_or(self.buffer.len())
     }
 }
 

@@ -1,8 +1,8 @@
-//! The fields of a part, and the parameters of fields.
+//! Parser for the headers of a part and their parameters.
 
 use crate::MultipartError;
 
-/// What the fields of a part say.
+/// The decoded headers of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PartHead {
     name: String,
@@ -10,16 +10,16 @@ pub(super) struct PartHead {
     content_type: Option<String>,
 }
 
-/// Fields that a part has; others than these two are of no use (RFC 7578, section 4.8).
+/// Maximum number of fields of a part. Only `Content-Disposition` and `Content-Type` are used (RFC 7578, section 4.8).
 const MAX_FIELDS: usize = 16;
 
-/// Reads the fields of a part, up to the empty line.
+/// Parses the fields of a part, up to the empty line.
 pub(super) fn parse(bytes: &[u8]) -> Result<PartHead, MultipartError> {
     let malformed = MultipartError::malformed;
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let parsed = httparse::parse_headers(bytes, &mut fields);
     let Ok(httparse::Status::Complete((_, fields))) = parsed else {
-        return Err(malformed("a part's fields are none"));
+        return Err(malformed("the headers of a part are malformed"));
     };
     let field = |name: &str| {
         let field = fields
@@ -28,7 +28,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<PartHead, MultipartError> {
         match field {
             Some(field) => str::from_utf8(field.value)
                 .map(Some)
-                .map_err(|_| malformed("a part's field is not UTF-8")),
+                .map_err(|_| malformed("a header of a part is not UTF-8")),
             None => Ok(None),
         }
     };
@@ -62,7 +62,7 @@ impl PartHead {
 
 /// Returns the boundary of a `Content-Type` (RFC 2046, section 5.1.1).
 ///
-/// That section allows fewer characters, but clients send others, such as `*****`: here all that are printable are allowed.
+/// The RFC allows fewer characters, but clients send others, such as `*****`, so all printable characters are accepted.
 pub(super) fn boundary(content_type: &str) -> Result<String, MultipartError> {
     let (kind, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
     if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
@@ -78,24 +78,24 @@ pub(super) fn boundary(content_type: &str) -> Result<String, MultipartError> {
     }
 }
 
-/// Returns a text parameter of `Content-Disposition`, which may come in the extended notation, with its charset
-/// (`filename*=utf-8''na%C3%AFve.txt`), as a plain value, or as both: then the extended one counts (RFC 6266, section 4.3).
+/// Returns a text parameter of `Content-Disposition`: the extended value with its charset (`filename*=utf-8''na%C3%AFve.txt`) if there is
+/// one, otherwise the plain value (RFC 6266, section 4.3).
 ///
 /// # Errors
-/// [`MultipartError::Malformed`] when there is only an extended value and it cannot be decoded. It is not ignored: without its
-/// file name, a file would be taken for a field.
+/// [`MultipartError::Malformed`] if there is only an extended value and it cannot be decoded. It is not ignored, because a file without a
+/// file name would be treated as a field.
 fn text(
     parameters: &str,
     name: &str,
     extended_name: &str,
 ) -> Result<Option<String>, MultipartError> {
-    // Any other backslash is itself: names of files from some systems have it, and browsers do not escape it.
+    // Other backslashes are literal: file names of some systems contain them, and browsers do not escape them.
     let value_of = |name| parameter(parameters, name, |escaped| escaped == '"');
     let plain = value_of(name);
     let Some(extended) = value_of(extended_name) else {
         return Ok(plain);
     };
-    let undecodable = MultipartError::malformed("a name with a charset cannot be decoded");
+    let undecodable = MultipartError::malformed("an extended parameter cannot be decoded");
     decode_extended(&extended)
         .or(plain)
         .map(Some)
@@ -116,27 +116,27 @@ fn decode_extended(value: &str) -> Option<String> {
     }
 }
 
-/// Returns the value of the first parameter of this name. `escapes` says which characters a backslash escapes in quotes.
+/// Returns the value of the first parameter with this name. `escapes` returns `true` for characters that a backslash escapes in quotes.
 fn parameter(parameters: &str, name: &str, escapes: impl Fn(char) -> bool) -> Option<String> {
     const BLANK: [char; 2] = [' ', '\t'];
     let mut rest = parameters;
     loop {
         rest = rest.trim_start_matches([' ', '\t', ';']);
-        let (found, after) = rest.split_at(rest.find(['=', ';'])?);
+        let (key, after) = rest.split_at(rest.find(['=', ';'])?);
         let Some(after) = after.strip_prefix('=') else {
-            // A parameter without a value.
+            // The parameter has no value.
             rest = after;
             continue;
         };
         let value;
         (value, rest) = split_value(after.trim_start_matches(BLANK), &escapes)?;
-        if found.trim_end_matches(BLANK).eq_ignore_ascii_case(name) {
+        if key.trim_end_matches(BLANK).eq_ignore_ascii_case(name) {
             return Some(value);
         }
     }
 }
 
-/// Splits a value, in quotes or not, from what follows it. `None` when its quotes do not end.
+/// Splits a quoted or unquoted value from the rest; `None` if the closing quote is missing.
 fn split_value(text: &str, escapes: impl Fn(char) -> bool) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let (value, rest) = text.split_once(';').unwrap_or((text, ""));
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_as_clients_write_them() {
+    fn names_in_the_forms_that_clients_send_are_parsed() {
         let cases = [
             (r#"form-data; name="a""#, "a", None),
             ("Form-Data;name=a", "a", None),
@@ -223,7 +223,7 @@ mod tests {
             ("name=a; filename*=iso-8859-1''na%EFve", "a", "naïve"),
             ("name=a; FileName* = \"utf-8''%E6%97%A5\"", "a", "日"),
             ("name*=utf-8''gr%C3%B6%C3%9Fe; filename=b", "größe", "b"),
-            // The extended value counts, wherever it stands, unless it cannot be decoded.
+            // The extended value has precedence in any position, unless it cannot be decoded.
             ("name=a; filename=x; filename*=utf-8''y", "a", "y"),
             ("name=a; filename*=utf-8''y; filename=x", "a", "y"),
             ("name=a; filename*=koi8-r''%C6; filename=x", "a", "x"),

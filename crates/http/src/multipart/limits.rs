@@ -1,6 +1,4 @@
-//! How much a multipart body may have of everything.
-
-/// How much a multipart body may have of everything. What is over is refused with 413.
+/// The limits of a multipart body. A body that exceeds one is refused with 413.
 ///
 /// # Examples
 /// ```
@@ -31,36 +29,36 @@ impl Default for MultipartLimits {
 }
 
 impl MultipartLimits {
-    /// The defaults.
+    /// Creates the default limits.
     pub fn new() -> MultipartLimits {
         MultipartLimits::default()
     }
 
-    /// Sets how many parts there may be. Default: 1,000.
+    /// Sets the maximum number of parts. Default: 1,000.
     pub fn parts(mut self, parts: usize) -> MultipartLimits {
         self.parts = parts;
         self
     }
 
-    /// Sets how many bytes the fields of a part may have, those like `Content-Disposition`. Default: 8 KiB.
+    /// Sets the maximum size of the headers of a part, such as `Content-Disposition`, in bytes. Default: 8 KiB.
     pub fn head(mut self, bytes: usize) -> MultipartLimits {
         self.head = bytes;
         self
     }
 
-    /// Sets how many bytes a part may have that is no file. Default: 1 MiB.
+    /// Sets the maximum size of a part that is not a file, in bytes. Default: 1 MiB.
     pub fn field(mut self, bytes: u64) -> MultipartLimits {
         self.field = bytes;
         self
     }
 
-    /// Sets how many bytes a file may have: a part with a file name. Default: 32 MiB.
+    /// Sets the maximum size of a file, which is a part with a file name, in bytes. Default: 32 MiB.
     pub fn file(mut self, bytes: u64) -> MultipartLimits {
         self.file = bytes;
         self
     }
 
-    /// Sets how many bytes the body may have in all. Default: 64 MiB.
+    /// Sets the maximum size of the body, in bytes. Default: 64 MiB.
     pub fn total(mut self, bytes: u64) -> MultipartLimits {
         self.total = bytes;
         self

@@ -1,4 +1,4 @@
-//! Parts in files.
+//! Parts that are written to files.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use uptick_event_loop::spawn_blocking;
 
 use crate::MultipartError;
 
-/// A part that was written to a file, which is removed when this is dropped.
+/// A part that was written to a file. The file is removed on drop, unless it is [kept](SavedFile::keep).
 #[derive(Debug)]
 pub struct SavedFile {
     path: TempPath,
@@ -18,57 +18,57 @@ pub struct SavedFile {
 }
 
 impl SavedFile {
-    /// Where it is.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How many bytes it has.
+    /// Returns the size of the file, in bytes.
     pub fn len(&self) -> u64 {
         self.length
     }
 
-    /// Whether it has none.
+    /// Returns `true` if the file is empty.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Keeps the file under another name, in the same file system; a file of that name is replaced.
+    /// Moves the file to another path in the same file system and keeps it. An existing file at that path is replaced.
     ///
     /// # Errors
-    /// [`MultipartError::Save`]; then the file is removed.
+    /// [`MultipartError::Save`] if the file cannot be moved. The file is then removed.
     pub async fn keep(self, path: impl Into<PathBuf>) -> Result<(), MultipartError> {
         let (from, to) = (self.path, path.into());
         job(move || from.persist(to).map_err(|error| error.error)).await
     }
 }
 
-/// What is written at once.
-const PIECE: usize = 64 * 1024;
+/// Minimum number of bytes that are written at once.
+const WRITE_SIZE: usize = 64 * 1024;
 
-/// A file that is being written, on the pool of blocking jobs.
-pub(super) struct Saving {
+/// A writer of a part to a file, on the pool of blocking jobs.
+pub(super) struct PartWriter {
     file: NamedTempFile,
-    /// What waits to be written, of [`PIECE`] and one chunk at most.
-    waiting: BytesMut,
+    /// Bytes to be written: at most [`WRITE_SIZE`] and one chunk.
+    buffer: BytesMut,
     length: u64,
 }
 
-impl Saving {
-    pub(super) async fn create(directory: &Path) -> Result<Saving, MultipartError> {
+impl PartWriter {
+    pub(super) async fn create(directory: &Path) -> Result<PartWriter, MultipartError> {
         let directory = directory.to_owned();
         let file = job(move || NamedTempFile::new_in(directory)).await?;
-        Ok(Saving {
+        Ok(PartWriter {
             file,
-            waiting: BytesMut::new(),
+            buffer: BytesMut::new(),
             length: 0,
         })
     }
 
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), MultipartError> {
         self.length += bytes.len() as u64;
-        self.waiting.extend_from_slice(&bytes);
-        if self.waiting.len() < PIECE {
+        self.buffer.extend_from_slice(&bytes);
+        if self.buffer.len() < WRITE_SIZE {
             return Ok(());
         }
         self.flush().await
@@ -83,7 +83,7 @@ impl Saving {
     }
 
     async fn flush(&mut self) -> Result<(), MultipartError> {
-        let bytes = self.waiting.split();
+        let bytes = self.buffer.split();
         if bytes.is_empty() {
             return Ok(());
         }

@@ -9,7 +9,7 @@ const BODY: &str = "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nfir
                     --x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"../f.txt\"\r\n\
                     Content-Type: text/plain\r\n\r\ncontent\r\n--x--\r\n";
 
-/// The form in a body that comes in pieces of so many bytes.
+/// Creates a reader of a body that arrives in chunks of `size` bytes.
 fn form(body: &str, size: usize) -> Multipart {
     let pieces: Vec<_> = body
         .as_bytes()
@@ -46,7 +46,7 @@ fn parts_are_read_whole_or_in_chunks() {
 }
 
 #[test]
-fn what_is_not_read_of_a_part_is_skipped() {
+fn the_unread_rest_of_a_part_is_skipped() {
     let mut form = form(BODY, 3);
     let names = async move {
         let mut names = Vec::new();
@@ -60,7 +60,7 @@ fn what_is_not_read_of_a_part_is_skipped() {
 }
 
 #[test]
-fn a_body_that_breaks_off_is_an_error_and_stays_one() {
+fn a_truncated_body_is_an_error_that_every_later_call_returns() {
     let mut form = form(&BODY[..BODY.len() - 8], 10);
     let read = async move {
         form.next_part().await?;

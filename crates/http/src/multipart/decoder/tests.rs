@@ -5,25 +5,27 @@ use super::*;
 
 const BOUNDARY: &str = "----x";
 
-/// The parts of a body that comes in pieces: their names, and their bytes if they have an end. And whether it is over.
+/// The names of the parts with their bytes, if they are complete, and `true` if the body has ended.
 type Parts = (Vec<(String, Option<Vec<u8>>)>, bool);
 
 fn decode<'a>(
     limits: MultipartLimits,
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Parts, MultipartError> {
-    let mut decoder = Decoder::new(BOUNDARY, limits);
+    let mut decoder = MultipartDecoder::new(BOUNDARY, limits);
     let (mut parts, mut data) = (Vec::new(), Vec::new());
     for piece in pieces {
         decoder.push(piece)?;
         while let Some(event) = decoder.next()? {
             match event {
-                Event::Head(head) => parts.push((head.name().to_owned(), None)),
-                Event::Data(bytes) => {
+                MultipartEvent::Head(head) => parts.push((head.name().to_owned(), None)),
+                MultipartEvent::Data(bytes) => {
                     assert!(!bytes.is_empty());
                     data.extend_from_slice(&bytes);
                 }
-                Event::PartEnd => parts.last_mut().unwrap().1 = Some(std::mem::take(&mut data)),
+                MultipartEvent::PartEnd => {
+                    parts.last_mut().unwrap().1 = Some(std::mem::take(&mut data))
+                }
             }
         }
     }
@@ -47,7 +49,7 @@ fn expected(parts: &[(&str, &str)]) -> Parts {
 }
 
 #[test]
-fn parts_are_told_apart_whatever_is_in_them() {
+fn parts_with_any_content_are_decoded() {
     let data = "\r\n--\r\n----x\r\r\n------\r\n\r\n-";
     let body = part("a", "1") + &part("b", data) + &part("", "") + "------x--\r\n";
     let parts = expected(&[("a", "1"), ("b", data), ("", "")]);
@@ -55,7 +57,7 @@ fn parts_are_told_apart_whatever_is_in_them() {
 }
 
 #[test]
-fn what_is_around_the_parts_is_ignored() {
+fn the_preamble_and_the_epilogue_are_ignored() {
     let body = format!(
         "This is\r\na preamble.\r\n{}------x--epilogue\r\n------x",
         part("a", "1")
@@ -70,7 +72,7 @@ fn what_is_around_the_parts_is_ignored() {
 }
 
 #[test]
-fn a_body_that_breaks_off_is_not_over() {
+fn a_truncated_body_has_not_ended() {
     let body = part("a", "1") + "------x--";
     for end in 0..body.len() {
         let (_, over) = whole(&body[..end]).unwrap();
@@ -79,7 +81,7 @@ fn a_body_that_breaks_off_is_not_over() {
 }
 
 #[test]
-fn what_is_malformed_is_refused() {
+fn malformed_bodies_are_refused() {
     for body in [
         part("a", "1") + "------xy\r\n",
         part("a", "1") + "------x-\r\n",
@@ -99,7 +101,7 @@ fn what_is_malformed_is_refused() {
 }
 
 #[test]
-fn every_limit_is_kept() {
+fn every_limit_is_enforced() {
     let body = part("a", "12345") + &part("b", "1") + "------x--";
     let body = body.as_bytes();
     let exact = MultipartLimits {
@@ -140,8 +142,8 @@ fn every_limit_is_kept() {
 }
 
 #[test]
-fn a_preamble_and_an_epilogue_are_not_kept() {
-    let mut decoder = Decoder::new(BOUNDARY, MultipartLimits::default());
+fn the_preamble_and_the_epilogue_are_not_buffered() {
+    let mut decoder = MultipartDecoder::new(BOUNDARY, MultipartLimits::default());
     for _ in 0..100 {
         decoder.push(&[b'-'; 1000]).unwrap();
         assert_eq!(decoder.next(), Ok(None));
@@ -157,11 +159,11 @@ fn a_preamble_and_an_epilogue_are_not_kept() {
 
 proptest! {
     #[test]
-    fn any_pieces_give_the_same_parts(
+    fn the_division_of_the_body_does_not_change_the_parts(
         data in vec("[\r\n\\-x]{0,30}", 0..5),
         cuts in vec(1..20_usize, 1..20),
     ) {
-        // The data must not have the boundary in it.
+        // The data must not contain the boundary.
         let data: Vec<String> = data.iter().map(|data| data.replace("----x", "")).collect();
         prop_assume!(data.iter().all(|data| !format!("\r\n{data}\r\n").contains("\r\n------x")));
         let mut body: String = data.iter().map(|data| part("n", data)).collect();
