@@ -1,13 +1,11 @@
-//! Why a route cannot be added.
-
-/// Why a route cannot be added.
+/// The error for a route that cannot be added.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RouteError {
-    /// What stands for the methods is not a list of methods.
+    /// The methods are not a list of methods.
     #[error("adding a route failed: \"{methods}\" is not a list of methods such as GET|POST")]
     Method {
-        /// What was given.
+        /// The list of methods.
         methods: Box<str>,
     },
     /// The pattern is malformed.
@@ -15,11 +13,11 @@ pub enum RouteError {
     Pattern {
         /// The pattern.
         pattern: Box<str>,
-        /// What is wrong with it.
+        /// The reason.
         why: Box<str>,
     },
-    /// There is a route for the method and the pattern.
-    #[error("adding the route {pattern} failed: {method} has a route there")]
+    /// A route for the method and the pattern exists already.
+    #[error("adding the route {pattern} failed: there is already a route for {method}")]
     Taken {
         /// The pattern.
         pattern: Box<str>,

@@ -1,4 +1,4 @@
-//! Regular expressions for whole texts: those of the crate `regex`, or, without the feature `regex`, none.
+//! Regular expressions that match whole texts. Without the feature `regex`, none can be compiled.
 
 #[cfg(feature = "regex")]
 pub(crate) use with_regex::Expression;
@@ -11,7 +11,7 @@ mod with_regex {
 
     use regex::{Captures, Regex, RegexBuilder};
 
-    /// The most bytes that a compiled regular expression may take.
+    /// Maximum size of a compiled regular expression, in bytes.
     const MAX_SIZE: usize = 1 << 20;
 
     /// A compiled regular expression that matches whole texts.
@@ -27,7 +27,7 @@ mod with_regex {
                 .map(|regex| Expression(Box::new(regex)))
                 .map_err(|e| match e {
                     regex::Error::CompiledTooBig(limit) => {
-                        format!("the regular expression takes more than {limit} bytes")
+                        format!("the compiled regular expression has more than {limit} bytes")
                     }
                     e => e.to_string(),
                 })
@@ -41,7 +41,7 @@ mod with_regex {
             self.0.is_match(text)
         }
 
-        /// Returns the names of its groups.
+        /// Returns the names of the groups.
         pub(in crate::routing) fn names(&self) -> Rc<[Box<str>]> {
             self.0.capture_names().flatten().map(Into::into).collect()
         }
@@ -51,7 +51,7 @@ mod with_regex {
         }
     }
 
-    /// The text that each group of an expression has matched.
+    /// The texts that the groups of an expression matched.
     pub(in crate::routing) struct Groups<'t>(Captures<'t>);
 
     impl<'t> Groups<'t> {
@@ -65,14 +65,14 @@ mod with_regex {
 mod without_regex {
     use std::rc::Rc;
 
-    /// No regular expression can be compiled, so there are none.
+    /// A regular expression, of which there are none without the feature `regex`.
     #[derive(Clone, Debug)]
     pub(crate) enum Expression {}
 
     impl Expression {
-        /// Fails with the name of the missing feature.
+        /// Fails with an error that names the missing feature.
         pub(crate) fn new(_expression: &str) -> Result<Expression, String> {
-            Err("regular expressions need the feature `regex` of uptick-http".into())
+            Err("regular expressions require the feature `regex` of uptick-http".into())
         }
 
         pub(crate) fn as_str(&self) -> &str {

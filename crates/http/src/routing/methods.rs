@@ -1,11 +1,11 @@
-//! Which methods a route answers.
+//! The methods of a route.
 
 use std::fmt::Write as _;
 
 use super::RouteError;
 use crate::Method;
 
-/// The methods that a request may have without a route having named them. (RFC 9110 section 9, RFC 5789)
+/// The standard methods, which are known without a route for them (RFC 9110, section 9; RFC 5789).
 const KNOWN: [Method; 9] = [
     Method::GET,
     Method::HEAD,
@@ -23,12 +23,12 @@ const KNOWN: [Method; 9] = [
 pub(super) enum Methods {
     /// Every method except CONNECT.
     Any,
-    /// These.
+    /// The listed methods.
     Some(Vec<Method>),
 }
 
 impl Methods {
-    /// Reads `GET|POST`, in letters of any case; `ALL`, `ANY` and `*` stand for every method except CONNECT.
+    /// Parses a list such as `GET|POST`, ignoring case. `ALL`, `ANY` and `*` mean every method except CONNECT.
     pub(super) fn parse(text: &str) -> Result<Self, RouteError> {
         let mut methods = Vec::new();
         for name in text.split('|').map(str::trim) {
@@ -47,17 +47,17 @@ impl Methods {
     }
 }
 
-/// Whether every server knows the method.
+/// Returns whether the method is a standard method other than CONNECT.
 pub(super) fn is_standard(method: &Method) -> bool {
     KNOWN.contains(method) && method != Method::CONNECT
 }
 
-/// The value of an `Allow` field.
+/// Returns the value of an `Allow` field.
 pub(super) fn allow<'a>(methods: impl IntoIterator<Item = &'a Method>) -> String {
     let mut text = String::new();
     for method in methods {
         let comma = if text.is_empty() { "" } else { ", " };
-        // Writing into a String does not fail.
+        // Writing to a String cannot fail.
         let _ = write!(text, "{comma}{method}");
     }
     text
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn methods_are_separated_by_bars_and_written_in_any_case() {
+    fn methods_are_separated_by_bars_and_case_is_ignored() {
         assert_eq!(
             Methods::parse("get| POST|GET").unwrap(),
             Methods::Some(vec![Method::GET, Method::POST])
@@ -76,14 +76,14 @@ mod tests {
     }
 
     #[test]
-    fn all_stands_for_every_method() {
+    fn all_means_every_method() {
         for text in ["ALL", "any", "*", "GET|ALL"] {
             assert_eq!(Methods::parse(text).unwrap(), Methods::Any);
         }
     }
 
     #[test]
-    fn what_is_not_a_method_is_refused() {
+    fn malformed_methods_are_refused() {
         for text in ["", "GET|", "GET POST", "GET/"] {
             assert!(Methods::parse(text).is_err(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! The table of routes: patterns of paths and methods, without anything of a server.
+//! The routing table: path patterns and methods, independent of a server.
 
 mod error;
 mod expression;
@@ -13,5 +13,5 @@ pub use error::RouteError;
 #[cfg(feature = "regex")]
 pub(crate) use expression::Expression;
 pub use params::Params;
-pub(crate) use path::{BadEscape, NormalPath, names_segments};
+pub(crate) use path::{BadEscape, NormalPath, has_plain_segments};
 pub use table::{Found, Router};

@@ -1,4 +1,4 @@
-//! The parameters that a match found.
+//! The path parameters of a match.
 
 use std::rc::Rc;
 use std::str::Utf8Error;
@@ -7,28 +7,28 @@ use percent_encoding::percent_decode;
 
 /// The parameters of a match, percent-decoded.
 ///
-/// Values without an escape are kept as ranges of the request's path, so that one parameter costs no allocation.
+/// Values without escapes are stored as ranges of the request's path, so that a single parameter needs no allocation.
 #[derive(Clone, Debug, Default)]
 pub struct Params {
     names: Option<Rc<[Box<str>]>>,
-    first: Value,
-    rest: Box<[Value]>,
+    first: ParamValue,
+    rest: Box<[ParamValue]>,
 }
 
-/// One value; a range outside the path stands for a group of a regular expression that took no part in the match.
+/// The value of a parameter. A range outside of the path is a group of a regular expression that did not participate in the match.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(super) enum ParamValue {
     Range { start: u32, end: u32 },
     Owned(Box<str>),
 }
 
 impl Params {
-    /// The value of the parameter `name`; `path` is the path that was matched.
+    /// Returns the value of the parameter `name`; `path` is the path that was matched.
     pub fn get<'a>(&'a self, path: &'a str, name: &str) -> Option<&'a str> {
         self.get_in(path.as_bytes(), name)
     }
 
-    /// [`get`](Params::get) for a path as bytes.
+    /// Returns the value as [`get`](Params::get) does, for a path as bytes.
     pub(crate) fn get_in<'a>(&'a self, path: &'a [u8], name: &str) -> Option<&'a str> {
         let index = self.names().iter().position(|other| **other == *name)?;
         match index {
@@ -37,7 +37,7 @@ impl Params {
         }
     }
 
-    /// The names and values in the order of the pattern; `path` is the path that was matched.
+    /// Returns an iterator over the names and values in the order of the pattern; `path` is the path that was matched.
     pub fn iter<'a>(&'a self, path: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         let values = std::iter::once(&self.first).chain(&self.rest);
         self.names()
@@ -50,29 +50,29 @@ impl Params {
         self.names.as_deref().unwrap_or_default()
     }
 
-    pub(super) fn new(names: Rc<[Box<str>]>, values: impl IntoIterator<Item = Value>) -> Self {
+    pub(super) fn new(names: Rc<[Box<str>]>, values: impl IntoIterator<Item = ParamValue>) -> Self {
         let mut values = values.into_iter();
         Self {
             names: Some(names),
-            first: values.next().unwrap_or(Value::ABSENT),
+            first: values.next().unwrap_or(ParamValue::ABSENT),
             rest: values.collect(),
         }
     }
 }
 
-impl Default for Value {
+impl Default for ParamValue {
     fn default() -> Self {
         Self::ABSENT
     }
 }
 
-impl Value {
+impl ParamValue {
     pub(super) const ABSENT: Self = Self::Range {
         start: u32::MAX,
         end: 0,
     };
 
-    /// The value `raw` of a match in `path`, a range of `original` if it can be.
+    /// Decodes the value `raw`. It is stored as a range if it is a part of `original`.
     pub(super) fn of(original: &[u8], raw: &[u8]) -> Result<Self, Utf8Error> {
         if raw.contains(&b'%') {
             let decoded = percent_decode(raw).decode_utf8()?;
@@ -80,7 +80,7 @@ impl Value {
         }
         let start = (raw.as_ptr() as usize).wrapping_sub(original.as_ptr() as usize);
         let end = start.wrapping_add(raw.len());
-        // Where the path had to be normalised first, the value is not a part of the original.
+        // If the path was normalized, the value is not a part of the original.
         let is_part = start <= original.len() && end <= original.len();
         let range = u32::try_from(start).ok().zip(u32::try_from(end).ok());
         Ok(match range {
@@ -107,33 +107,33 @@ mod tests {
     #[test]
     fn a_value_without_an_escape_is_a_range_of_the_path() {
         let path = b"/users/7";
-        let value = Value::of(path, &path[7..]).unwrap();
-        assert!(matches!(value, Value::Range { start: 7, end: 8 }));
+        let value = ParamValue::of(path, &path[7..]).unwrap();
+        assert!(matches!(value, ParamValue::Range { start: 7, end: 8 }));
         assert_eq!(value.text(path), Some("7"));
     }
 
     #[test]
-    fn a_value_of_another_string_is_kept_by_itself() {
+    fn a_value_of_another_string_is_copied() {
         let other = String::from("seven");
-        let value = Value::of(b"/users/7", other.as_bytes()).unwrap();
+        let value = ParamValue::of(b"/users/7", other.as_bytes()).unwrap();
         assert_eq!(value.text(b"/users/7"), Some("seven"));
     }
 
     #[test]
     fn a_value_with_an_escape_is_decoded() {
         let path = b"/a%2Fb";
-        let value = Value::of(path, &path[1..]).unwrap();
+        let value = ParamValue::of(path, &path[1..]).unwrap();
         assert_eq!(value.text(path), Some("a/b"));
     }
 
     #[test]
     fn a_value_that_does_not_decode_to_utf_8_is_an_error() {
-        assert!(Value::of(b"/%FF", b"%FF").is_err());
+        assert!(ParamValue::of(b"/%FF", b"%FF").is_err());
     }
 
     #[test]
     fn a_value_takes_two_words() {
-        assert_eq!(size_of::<Value>(), 16);
+        assert_eq!(size_of::<ParamValue>(), 16);
     }
 
     #[test]
@@ -143,9 +143,9 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_value_is_passed_over() {
+    fn an_absent_value_is_skipped() {
         let names: Rc<[Box<str>]> = Rc::new(["a".into(), "b".into()]);
-        let params = Params::new(names, [Value::ABSENT, Value::Owned("1".into())]);
+        let params = Params::new(names, [ParamValue::ABSENT, ParamValue::Owned("1".into())]);
         assert_eq!(params.iter("/").collect::<Vec<_>>(), [("b", "1")]);
     }
 }

@@ -1,14 +1,14 @@
-//! The normal form of a path: the one in which routes and guards compare it.
+//! The normal form of a path, in which routes and guards compare it.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-/// A `%` that two hexadecimal digits do not follow.
+/// The error for a `%` without two hexadecimal digits after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadEscape;
 
-/// Whether a byte of a segment is escaped in the normal form: what cannot stand in a path as it is (RFC 3986, 3.3), the `%`
-/// of escapes, and the separators `/` and `\`.
+/// Returns whether a byte of a segment is escaped in the normal form: bytes that are not allowed in a path (RFC 3986, section 3.3), `%`,
+/// and the separators `/` and `\`.
 const fn is_escaped(byte: u8) -> bool {
     let special = matches!(
         byte,
@@ -17,7 +17,7 @@ const fn is_escaped(byte: u8) -> bool {
     special || !matches!(byte, b'!'..=b'~')
 }
 
-/// The bytes that a path in normal form has in escapes only, or not at all.
+/// The bytes that are always escaped in a normal path, or start an escape.
 static REWRITTEN: [bool; 256] = {
     let mut set = [false; 256];
     let mut byte = 0;
@@ -28,28 +28,28 @@ static REWRITTEN: [bool; 256] = {
     set
 };
 
-/// Returns the normal form of a path. Paths whose segments decode to the same bytes have the same normal form, so that
-/// whatever compares them cannot be passed by another spelling: of each byte either the byte or its escape is in it, with the
-/// digits in capitals, and an escaped separator stays escaped.
+/// Returns the normal form of a path. Paths whose segments decode to the same bytes have the same normal form, so that a check of the path
+/// cannot be bypassed with another spelling. In it, each byte is always escaped or never escaped, escapes have upper-case digits, and
+/// escaped separators stay escaped.
 ///
-/// A path that has no escapes and needs none is not copied.
-pub(super) fn normalised(path: &str) -> Result<Cow<'_, str>, BadEscape> {
+/// A path without escapes that needs none is not copied.
+pub(super) fn normalized(path: &str) -> Result<Cow<'_, str>, BadEscape> {
     match is_normal(path.as_bytes()) {
         true => Ok(Cow::Borrowed(path)),
-        false => rewritten(path.as_bytes()).map(Cow::Owned),
+        false => rewrite(path.as_bytes()).map(Cow::Owned),
     }
 }
 
-/// Returns whether no byte of a path is one that the normal form has in escapes only, or is the beginning of an escape.
+/// Returns whether a path is in normal form and has no escapes.
 #[inline]
 fn is_normal(path: &[u8]) -> bool {
-    // Paths are short: looking at all of their bytes is cheaper than a branch for each.
+    // Paths are short: checking all bytes is cheaper than a branch for each byte.
     !path
         .iter()
-        .fold(false, |found, byte| found | REWRITTEN[usize::from(*byte)])
+        .fold(false, |any, byte| any | REWRITTEN[usize::from(*byte)])
 }
 
-fn rewritten(path: &[u8]) -> Result<String, BadEscape> {
+fn rewrite(path: &[u8]) -> Result<String, BadEscape> {
     let is_rewritten = |byte: u8| REWRITTEN[usize::from(byte)];
     let mut out = String::with_capacity(path.len());
     let mut bytes = path.iter().copied();
@@ -72,9 +72,9 @@ fn rewritten(path: &[u8]) -> Result<String, BadEscape> {
     Ok(out)
 }
 
-/// Whether each segment of a path in normal form is one name however often it is decoded or resolved: none has an escaped
-/// separator or NUL, none is `.` or `..`, and only the last one is empty. Paths to files have to be like that.
-pub(crate) fn names_segments(normal: &str) -> bool {
+/// Returns whether each segment of a normal path is a plain name: none has an escaped separator or NUL, none is `.` or `..`, and only the
+/// last one is empty. Such a path names the same file after any further decoding or resolution.
+pub(crate) fn has_plain_segments(normal: &str) -> bool {
     let inner = normal.strip_prefix('/').unwrap_or(normal);
     let before_last = inner.strip_suffix('/').unwrap_or(inner);
     let is_name = |segment| !matches!(segment, "" | "." | "..");
@@ -92,12 +92,12 @@ fn hex(digit: u8) -> Result<u8, BadEscape> {
     }
 }
 
-/// The normal form of a request's path, computed when it is first needed.
+/// The normal form of a request's path, computed on first use.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct NormalPath(OnceCell<Form>);
+pub(crate) struct NormalPath(OnceCell<CachedForm>);
 
 #[derive(Clone, Debug)]
-enum Form {
+enum CachedForm {
     /// The path as it was sent.
     Sent,
     Rewritten(Box<str>),
@@ -105,20 +105,22 @@ enum Form {
 }
 
 impl NormalPath {
-    /// Returns the normal form; `sent` is the path as it was sent, the same in each call.
+    /// Returns the normal form; `sent` is the path as it was sent, which must be the same in each call.
     ///
     /// # Errors
     /// If the path has a malformed escape.
     #[inline]
     pub(crate) fn of<'a>(&'a self, sent: &'a [u8]) -> Result<&'a [u8], BadEscape> {
         let form = self.0.get_or_init(|| match is_normal(sent) {
-            true => Form::Sent,
-            false => rewritten(sent).map_or(Form::Malformed, |path| Form::Rewritten(path.into())),
+            true => CachedForm::Sent,
+            false => rewrite(sent).map_or(CachedForm::Malformed, |path| {
+                CachedForm::Rewritten(path.into())
+            }),
         });
         match form {
-            Form::Sent => Ok(sent),
-            Form::Rewritten(path) => Ok(path.as_bytes()),
-            Form::Malformed => Err(BadEscape),
+            CachedForm::Sent => Ok(sent),
+            CachedForm::Rewritten(path) => Ok(path.as_bytes()),
+            CachedForm::Malformed => Err(BadEscape),
         }
     }
 }
@@ -130,7 +132,7 @@ mod tests {
     #[test]
     fn a_path_without_escapes_that_needs_none_is_not_copied() {
         for path in ["/a/b", "/!$&'()*+,;=:@-._~^|{}", "*", ""] {
-            let normal = normalised(path);
+            let normal = normalized(path);
             assert!(
                 matches!(normal, Ok(Cow::Borrowed(same)) if same == path),
                 "{path}"
@@ -139,54 +141,54 @@ mod tests {
     }
 
     #[test]
-    fn escapes_of_what_may_stand_in_a_path_are_undone() {
-        assert_eq!(normalised("/%61%2D%7e%5F%2ex").unwrap(), "/a-~_.x");
-        assert_eq!(normalised("/%40a/%21%3b%3A%7C").unwrap(), "/@a/!;:|");
+    fn escapes_of_allowed_characters_are_decoded() {
+        assert_eq!(normalized("/%61%2D%7e%5F%2ex").unwrap(), "/a-~_.x");
+        assert_eq!(normalized("/%40a/%21%3b%3A%7C").unwrap(), "/@a/!;:|");
     }
 
     #[test]
-    fn other_escapes_stay_in_capitals() {
+    fn other_escapes_are_kept_in_upper_case() {
         let path = "/a%2fb%c3%bc%25%5c%3f%00%20";
         let normal = "/a%2Fb%C3%BC%25%5C%3F%00%20";
-        assert_eq!(normalised(path).unwrap(), normal);
+        assert_eq!(normalized(path).unwrap(), normal);
     }
 
     #[test]
-    fn what_may_not_stand_in_a_path_is_escaped() {
-        assert_eq!(normalised("/\"<\\>`").unwrap(), "/%22%3C%5C%3E%60");
-        assert_eq!(normalised("/über uns").unwrap(), "/%C3%BCber%20uns");
+    fn disallowed_characters_are_escaped() {
+        assert_eq!(normalized("/\"<\\>`").unwrap(), "/%22%3C%5C%3E%60");
+        assert_eq!(normalized("/über uns").unwrap(), "/%C3%BCber%20uns");
     }
 
     #[test]
-    fn an_escape_is_undone_once() {
-        assert_eq!(normalised("/%2541").unwrap(), "/%2541");
-        assert_eq!(normalised("/%252F").unwrap(), "/%252F");
+    fn an_escape_is_decoded_only_once() {
+        assert_eq!(normalized("/%2541").unwrap(), "/%2541");
+        assert_eq!(normalized("/%252F").unwrap(), "/%252F");
     }
 
     #[test]
     fn a_percent_sign_without_two_digits_is_refused() {
         for path in ["/%", "/%4", "/%4g", "/%g4", "/a%%41", "/%+1", "/%é"] {
-            assert_eq!(normalised(path), Err(BadEscape), "{path}");
+            assert_eq!(normalized(path), Err(BadEscape), "{path}");
         }
     }
 
     #[test]
-    fn segments_that_are_names_are_told_from_those_that_lead_elsewhere() {
+    fn paths_with_segments_that_are_not_names_are_detected() {
         for path in [
             "/", "/a", "/a/", "/a/b.c/d", "/...", "/.a", "/a..", "/%252F", "/%C3%BC",
         ] {
-            assert!(names_segments(path), "{path}");
+            assert!(has_plain_segments(path), "{path}");
         }
         for path in [
             "//", "//a", "/a//", "/a//b", "/.", "/..", "/a/../b", "/a/.", "/./a", "/../", "/a%2Fb",
             "/%2F", "/a%5Cb", "/a%00", "..",
         ] {
-            assert!(!names_segments(path), "{path}");
+            assert!(!has_plain_segments(path), "{path}");
         }
     }
 
     #[test]
-    fn the_normal_form_of_a_request_is_that_of_its_path() {
+    fn the_normal_form_of_a_request_is_the_normal_form_of_its_path() {
         let of = |sent: &str| {
             NormalPath::default()
                 .of(sent.as_bytes())
@@ -200,8 +202,8 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn a_normal_path_is_its_own_normal_form(path in "(/|[ -~é]|%[0-9A-Fa-f]{2}){0,20}") {
-            if let Ok(normal) = normalised(&path) {
-                let again = normalised(&normal);
+            if let Ok(normal) = normalized(&path) {
+                let again = normalized(&normal);
                 proptest::prop_assert_eq!(again.as_deref(), Ok(&*normal));
             }
         }
@@ -220,7 +222,7 @@ mod tests {
                         path.push(char::from(*byte));
                     }
                 }
-                normalised(&path).unwrap().into_owned()
+                normalized(&path).unwrap().into_owned()
             };
             let normal = spelt(&|index| escaped[index]);
             proptest::prop_assert_eq!(&normal, &spelt(&|_| true));

@@ -1,16 +1,16 @@
-//! Patterns of paths.
+//! Path patterns.
 
 use std::rc::Rc;
 
 use super::expression::Expression;
 use super::{RouteError, path};
 
-/// A pattern, ready to be put among others.
+/// A parsed pattern.
 #[derive(Debug)]
-pub(super) enum Pattern {
+pub(super) enum RoutePattern {
     /// Literal text with parameters.
     Plain {
-        /// The pattern with numbers for the names, so that `/{id}` and `/{name}` are one.
+        /// The pattern with numbers instead of the names, so that `/{id}` and `/{name}` are equal.
         key: String,
         names: Rc<[Box<str>]>,
     },
@@ -21,8 +21,8 @@ pub(super) enum Pattern {
     },
 }
 
-impl Pattern {
-    /// Reads a pattern as [`Router`](super::Router) describes it.
+impl RoutePattern {
+    /// Parses a pattern, as described at [`Router`](super::Router).
     pub(super) fn parse(pattern: &str) -> Result<Self, RouteError> {
         let parsed = if is_regex(pattern) {
             regex(pattern)
@@ -36,7 +36,7 @@ impl Pattern {
     }
 }
 
-/// Whether there is a character of regular expressions outside of braces.
+/// Returns whether the pattern has a regular expression character outside of braces.
 fn is_regex(pattern: &str) -> bool {
     let mut depth = 0_usize;
     pattern.chars().any(|c| {
@@ -49,12 +49,12 @@ fn is_regex(pattern: &str) -> bool {
     })
 }
 
-fn plain(pattern: &str) -> Result<Pattern, String> {
+fn plain(pattern: &str) -> Result<RoutePattern, String> {
     if !pattern.starts_with('/') {
-        return Err("a path begins with a slash".into());
+        return Err("it does not start with a slash".into());
     }
     let escape = |text| {
-        path::normalised(text).map_err(|_| "% is not followed by two hexadecimal digits".to_owned())
+        path::normalized(text).map_err(|_| "% is not followed by two hexadecimal digits".to_owned())
     };
     let mut key = String::new();
     let mut names: Vec<Box<str>> = Vec::new();
@@ -76,11 +76,11 @@ fn plain(pattern: &str) -> Result<Pattern, String> {
             return Err(format!("{{*{name}}} is not at the end"));
         }
         if after.starts_with('{') {
-            return Err("two parameters touch".into());
+            return Err("two parameters are adjacent".into());
         }
         if after.split('/').next().is_some_and(|end| end.contains('{')) {
             return Err(
-                "a segment may have one parameter; in a regular expression it may have more".into(),
+                "a segment can have only one parameter; a regular expression can have more".into(),
             );
         }
         key += &escape(text)?;
@@ -92,31 +92,31 @@ fn plain(pattern: &str) -> Result<Pattern, String> {
         return Err("a brace is not opened".into());
     }
     key += &escape(rest)?;
-    Ok(Pattern::Plain {
+    Ok(RoutePattern::Plain {
         key,
         names: names.into(),
     })
 }
 
-fn regex(pattern: &str) -> Result<Pattern, String> {
+fn regex(pattern: &str) -> Result<RoutePattern, String> {
     let regex = Expression::new(&with_groups(pattern)?)?;
     let names = regex.names();
-    Ok(Pattern::Regex { regex, names })
+    Ok(RoutePattern::Regex { regex, names })
 }
 
-/// The regular expression with groups for `{name}` and `{*name}`, whose other braces are left alone.
+/// Replaces `{name}` and `{*name}` in a regular expression by groups. Other braces are not changed.
 fn with_groups(pattern: &str) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = pattern;
     let mut in_class = false;
     while let Some(c) = rest.chars().next() {
-        let mut taken = c.len_utf8();
+        let mut length = c.len_utf8();
         match c {
             '\\' => {
-                taken += rest[1..].chars().next().map_or(0, char::len_utf8);
-                // As in `\p{L}` and `\x{7F}`.
-                if rest[taken..].starts_with('{') {
-                    taken += rest[taken..].find('}').map_or(0, |end| end + 1);
+                length += rest[1..].chars().next().map_or(0, char::len_utf8);
+                // Braces after an escape belong to it, as in `\p{L}` and `\x{7F}`.
+                if rest[length..].starts_with('{') {
+                    length += rest[length..].find('}').map_or(0, |end| end + 1);
                 }
             }
             '[' => in_class = true,
@@ -124,19 +124,19 @@ fn with_groups(pattern: &str) -> Result<String, String> {
             '{' if !in_class && !rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
                 let end = rest.find('}').ok_or("a brace is not closed")?;
                 let inside = &rest[1..end];
-                let (name, what) = match inside.strip_prefix('*') {
+                let (name, expression) = match inside.strip_prefix('*') {
                     Some(name) => (name, ".*"),
                     None => (inside, "[^/]+"),
                 };
                 check_name(name)?;
-                out += &format!("(?P<{name}>{what})");
+                out += &format!("(?P<{name}>{expression})");
                 rest = &rest[end + 1..];
                 continue;
             }
             _ => {}
         }
-        out += &rest[..taken];
-        rest = &rest[taken..];
+        out += &rest[..length];
+        rest = &rest[length..];
     }
     Ok(out)
 }
@@ -150,7 +150,7 @@ fn check_name(name: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!(
-            "{{{name}}} is not a parameter: a name is made of letters, digits and _"
+            "{{{name}}} is not a parameter: a name consists of letters, digits and _"
         ))
     }
 }
@@ -160,25 +160,25 @@ mod tests {
     use super::*;
 
     fn plain_key(pattern: &str) -> String {
-        match Pattern::parse(pattern) {
-            Ok(Pattern::Plain { key, .. }) => key,
+        match RoutePattern::parse(pattern) {
+            Ok(RoutePattern::Plain { key, .. }) => key,
             other => panic!("{pattern}: {other:?}"),
         }
     }
 
     fn regex_text(pattern: &str) -> String {
-        match Pattern::parse(pattern) {
-            Ok(Pattern::Regex { regex, .. }) => regex.as_str().to_owned(),
+        match RoutePattern::parse(pattern) {
+            Ok(RoutePattern::Regex { regex, .. }) => regex.as_str().to_owned(),
             other => panic!("{pattern}: {other:?}"),
         }
     }
 
     fn refused(pattern: &str) -> String {
-        Pattern::parse(pattern).unwrap_err().to_string()
+        RoutePattern::parse(pattern).unwrap_err().to_string()
     }
 
     #[test]
-    fn names_of_parameters_do_not_tell_patterns_apart() {
+    fn patterns_that_differ_only_in_parameter_names_are_equal() {
         assert_eq!(plain_key("/u/{id}/{*rest}"), "/u/{0}/{*1}");
         assert_eq!(plain_key("/u/{name}"), plain_key("/u/{id}"));
     }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_of_regular_expressions_outside_of_braces_make_one() {
+    fn a_regular_expression_character_outside_of_braces_makes_a_regular_expression() {
         for pattern in ["/ws(?:/.*)?", "/a+", "/[ab]", "^/x$", r"/\d", "/a|/b"] {
             assert!(is_regex(pattern), "{pattern}");
         }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_regular_expression_matches_whole_paths_only() {
+    fn a_regular_expression_matches_only_whole_paths() {
         assert_eq!(regex_text("/a|/b"), r"\A(?:/a|/b)\z");
     }
 
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_braces_of_a_regular_expression_stay_what_they_are() {
+    fn other_braces_of_a_regular_expression_are_not_changed() {
         for pattern in [r"/\d{2,4}", r"/\p{L}+", r"/[{}]+", r"/\{x\}", r"/\x{41}*"] {
             assert_eq!(regex_text(pattern), format!(r"\A(?:{pattern})\z"));
         }
@@ -218,12 +218,12 @@ mod tests {
 
     #[test]
     fn malformed_patterns_are_refused_with_the_reason() {
-        assert!(refused("users").contains("begins with a slash"));
-        assert!(refused("").contains("begins with a slash"));
+        assert!(refused("users").contains("not start with a slash"));
+        assert!(refused("").contains("not start with a slash"));
         assert!(refused("/{id").contains("not closed"));
         assert!(refused("/id}").contains("not opened"));
         assert!(refused("/id}/{x}").contains("not opened"));
-        assert!(refused("/{a}{b}").contains("touch"));
+        assert!(refused("/{a}{b}").contains("adjacent"));
         assert!(refused("/{}").contains("not a parameter"));
         assert!(refused("/{1}").contains("not a parameter"));
         assert!(refused("/{a b}").contains("not a parameter"));

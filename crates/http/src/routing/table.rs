@@ -1,4 +1,4 @@
-//! The table of routes.
+//! The routing table.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,31 +6,31 @@ use std::rc::Rc;
 
 use super::expression::Expression;
 use super::methods::{self, Methods};
-use super::params::{Params, Value};
-use super::pattern::Pattern;
+use super::params::{ParamValue, Params};
+use super::pattern::RoutePattern;
 use super::tree::{Spans, Tree};
 use super::{RouteError, path};
 use crate::Method;
 
-/// A table of routes: patterns of paths, and for each pattern a value per method.
+/// A routing table: path patterns, each with a value per method.
 ///
-/// A pattern is a path in which `{name}` stands for one segment or the rest of one, and `{*name}`, at the end, for the
-/// rest of the path, which may be empty: `/files/{*path}` matches `/files/`, but not `/files`. If a pattern has one of the characters
-/// `()[]*+?^$|\` outside of braces, it is a regular expression that the whole path has to match; its named groups are parameters, too. Regular expressions need
-/// the feature `regex`.
+/// `{name}` in a pattern matches one segment or the rest of a segment. `{*name}`, at the end, matches the rest of the path, which may be
+/// empty: `/files/{*path}` matches `/files/`, but not `/files`. A pattern with one of the characters `()[]*+?^$|\` outside of braces is a
+/// regular expression that must match the whole path; its named groups are parameters, too. Regular expressions require the feature
+/// `regex`.
 ///
-/// Of the patterns that match a path the more specific wins: where two of them differ first, text goes before `{name}`
-/// and that before `{*name}`, and regular expressions come last. The order in which they were added matters among regular expressions only: there the first wins that
-/// has the method.
+/// If several patterns match a path, the most specific one wins: at the first difference, text takes precedence over `{name}`, and `{name}`
+/// over `{*name}`. Regular expressions come last. The order of registration matters only among regular expressions: the first one that
+/// matches and has the method wins.
 ///
-/// A segment has one parameter. Where one pattern has text before its parameter and another one has text behind it, as in
-/// `/img-{id}` and `/{id}.png`, neither is the more specific, and the second one is refused.
+/// A segment has at most one parameter. If one pattern has text before its parameter and another pattern has text after it, as in
+/// `/img-{id}` and `/{id}.png`, neither is more specific, and the second one is refused.
 ///
-/// Paths are compared in their normal form: each byte that may stand in a path is itself, each other one is an escape with
-/// capital digits. So `/%40a` is `/@a`, and a pattern matches every spelling of its paths. An escaped slash does not end a
-/// segment, and a path with a slash at its end is another path. Regular expressions match the normal form, in which `é` is
-/// `%C3%A9` and a space is `%20`. Parameters are decoded once, after that: `{name}` may have a slash in it, and in `{*name}` an
-/// escaped slash looks like any other. Where the difference matters, read the path itself.
+/// Paths are compared in their normal form, in which each byte that is allowed in a path is not escaped and every other byte is an escape
+/// with upper-case digits. For example, `/%40a` is equal to `/@a`, and a pattern matches every spelling of its paths. An escaped slash does
+/// not end a segment, and a path with a trailing slash is a different path. Regular expressions match the normal form, in which `é` is
+/// `%C3%A9` and a space is `%20`. Parameters are decoded once, after matching: `{name}` may contain a slash, and in `{*name}` an escaped
+/// slash cannot be distinguished from a separator. If the difference matters, use the path itself.
 ///
 /// # Examples
 ///
@@ -51,49 +51,49 @@ use crate::Method;
 pub struct Router<T> {
     tree: Tree,
     regexes: Vec<(Expression, usize)>,
-    /// The parameters with text before or behind them in their segment, by what is before that segment.
+    /// The parameters with text before or after them in their segment, by the part of the pattern before that segment.
     affixes: HashMap<Box<str>, Vec<Affix>>,
-    endpoints: Vec<Endpoint<T>>,
-    /// Methods that a route names and that not every server knows.
-    extra: Vec<Method>,
+    endpoints: Vec<RouteEndpoint<T>>,
+    /// Methods of routes that are not standard methods.
+    custom_methods: Vec<Method>,
 }
 
 #[derive(Clone)]
-struct Endpoint<T> {
-    /// The pattern as it was given first.
+struct RouteEndpoint<T> {
+    /// The pattern of the first route.
     pattern: Box<str>,
-    by_method: Vec<(Method, Entry<T>)>,
-    any: Option<Entry<T>>,
+    by_method: Vec<(Method, RouteEntry<T>)>,
+    any: Option<RouteEntry<T>>,
 }
 
 #[derive(Clone)]
-struct Entry<T> {
+struct RouteEntry<T> {
     value: T,
     names: Rc<[Box<str>]>,
 }
 
-/// What a [`Router`] says about a request.
+/// The result of a lookup in a [`Router`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Found<'a, T> {
-    /// There is a route.
+    /// A route matches.
     Route {
-        /// What was added for it.
+        /// The value of the route.
         value: &'a T,
         /// The parameters of its pattern.
         params: Params,
     },
-    /// There is a path but no route for OPTIONS: the answer is 204 with this `Allow`.
+    /// The path has routes, but none for OPTIONS: the response is 204 with this `Allow`.
     Options {
         /// The methods, separated by commas.
         allow: String,
     },
-    /// There is a path but no route for the method: 405 with this `Allow`.
+    /// The path has routes, but none for the method: 405 with this `Allow`.
     MethodNotAllowed {
         /// The methods, separated by commas.
         allow: String,
     },
-    /// There is no such path: 404.
+    /// No route matches the path: 404.
     NotFound,
     /// The path has a malformed escape, or a parameter that is not UTF-8: 400.
     BadPath,
@@ -108,39 +108,41 @@ impl<T> Default for Router<T> {
             regexes: Vec::new(),
             affixes: HashMap::new(),
             endpoints: Vec::new(),
-            extra: Vec::new(),
+            custom_methods: Vec::new(),
         }
     }
 }
 
 impl<T> Router<T> {
-    /// A table without routes.
+    /// Creates an empty table.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a route: `methods` are separated by `|`, as in `GET|POST`; `ALL` stands for every method except CONNECT.
+    /// Adds a route. `methods` are separated by `|`, as in `GET|POST`; `ALL` means every method except CONNECT.
     ///
-    /// A route for GET answers HEAD, too, unless another one does.
+    /// A route for GET also handles HEAD, unless there is a route for HEAD.
     ///
     /// # Errors
     ///
-    /// If the methods or the pattern are malformed, or there is a route for one of the methods and the same pattern.
+    /// If the methods or the pattern are malformed, or a route for one of the methods and the same pattern exists already.
     ///
     /// # Limits
     ///
-    /// A regular expression takes at most 1 MiB when compiled.
+    /// A compiled regular expression has at most 1 MiB.
     pub fn add(&mut self, methods: &str, pattern: &str, value: T) -> Result<(), RouteError>
     where
         T: Clone,
     {
         let methods = Methods::parse(methods)?;
-        let parsed = Pattern::parse(pattern)?;
+        let parsed = RoutePattern::parse(pattern)?;
         let names = match &parsed {
-            Pattern::Plain { names, .. } | Pattern::Regex { names, .. } => Rc::clone(names),
+            RoutePattern::Plain { names, .. } | RoutePattern::Regex { names, .. } => {
+                Rc::clone(names)
+            }
         };
         let index = self.index(parsed, pattern)?;
-        let extra = &mut self.extra;
+        let custom_methods = &mut self.custom_methods;
         let Some(endpoint) = self.endpoints.get_mut(index) else {
             return Ok(());
         };
@@ -150,16 +152,16 @@ impl<T> Router<T> {
         };
         match methods {
             Methods::Any if endpoint.any.is_some() => return Err(taken("ALL")),
-            Methods::Any => endpoint.any = Some(Entry { value, names }),
+            Methods::Any => endpoint.any = Some(RouteEntry { value, names }),
             Methods::Some(methods) => {
                 if let Some(method) = methods.iter().find(|m| endpoint.exact(m).is_some()) {
                     return Err(taken(method.as_str()));
                 }
                 for method in methods {
-                    if !methods::is_standard(&method) && !extra.contains(&method) {
-                        extra.push(method.clone());
+                    if !methods::is_standard(&method) && !custom_methods.contains(&method) {
+                        custom_methods.push(method.clone());
                     }
-                    let entry = Entry {
+                    let entry = RouteEntry {
                         value: value.clone(),
                         names: Rc::clone(&names),
                     };
@@ -170,31 +172,31 @@ impl<T> Router<T> {
         Ok(())
     }
 
-    /// Returns the index of a pattern, which is added if need be.
-    fn index(&mut self, parsed: Pattern, pattern: &str) -> Result<usize, RouteError> {
+    /// Returns the index of a pattern, which is added if it does not exist.
+    fn index(&mut self, parsed: RoutePattern, pattern: &str) -> Result<usize, RouteError> {
         let next = self.endpoints.len();
         let index = match parsed {
-            Pattern::Plain { key, .. } => {
-                let place = self.tree.place(&key);
-                match *place {
+            RoutePattern::Plain { key, .. } => {
+                let slot = self.tree.slot(&key);
+                match *slot {
                     Some(index) => index,
                     None => {
                         add_affixes(&mut self.affixes, &key, next).map_err(|other| {
                             let other = self.endpoints.get(other);
                             let other = other.map_or("", |endpoint| &endpoint.pattern);
                             let why = format!(
-                                "the route {other} is in its way; as a regular expression it may follow that"
+                                "it conflicts with the route {other}: neither is more specific; a regular expression can be added instead"
                             );
                             RouteError::Pattern {
                                 pattern: pattern.into(),
                                 why: why.into(),
                             }
                         })?;
-                        *place.insert(next)
+                        *slot.insert(next)
                     }
                 }
             }
-            Pattern::Regex { regex, .. } => {
+            RoutePattern::Regex { regex, .. } => {
                 let same = |(other, _): &&(Expression, _)| other.as_str() == regex.as_str();
                 let found = self.regexes.iter().find(same).map(|(_, index)| *index);
                 found.unwrap_or_else(|| {
@@ -204,7 +206,7 @@ impl<T> Router<T> {
             }
         };
         if index == next {
-            self.endpoints.push(Endpoint {
+            self.endpoints.push(RouteEndpoint {
                 pattern: pattern.into(),
                 by_method: Vec::new(),
                 any: None,
@@ -213,30 +215,30 @@ impl<T> Router<T> {
         Ok(index)
     }
 
-    /// Returns what was added for a method and a pattern that is the path itself, as it was sent: for most requests this is
-    /// all, and there are no parameters.
+    /// Returns the value for a method and a pattern without parameters that is equal to the path as it was sent. This is the fast path for most
+    /// requests.
     #[inline(always)]
     pub(crate) fn find_exact(&self, method: &Method, path: &[u8]) -> Option<&T> {
         let endpoint = self.endpoints.get(self.tree.find_text(path)?)?;
         Some(&endpoint.exact(method)?.value)
     }
 
-    /// What there is for a method and a path as it was sent, without the query.
+    /// Finds the route for a method and a path as it was sent, without the query.
     pub fn find(&self, method: &Method, path: &str) -> Found<'_, T> {
-        match path::normalised(path) {
+        match path::normalized(path) {
             Ok(normal) => self.find_normal(method, path.as_bytes(), normal.as_bytes()),
             Err(path::BadEscape) => Found::BadPath,
         }
     }
 
-    /// [`find`](Router::find) for a path whose normal form is known. The parameters are those of `path`.
+    /// Finds the route as [`find`](Router::find) does, for a path whose normal form is known. The parameters refer to `path`.
     pub(crate) fn find_normal(&self, method: &Method, path: &[u8], normal: &[u8]) -> Found<'_, T> {
         let mut spans = Spans::default();
         let found = self.tree.find(normal, &mut spans);
         if let Some(endpoint) = found.and_then(|index| self.endpoints.get(index)) {
             return match endpoint.entry(method) {
                 Some(entry) => {
-                    let values = spans.texts(normal).map(|raw| Value::of(path, raw));
+                    let values = spans.texts(normal).map(|raw| ParamValue::of(path, raw));
                     entry.with(values.take(entry.names.len()))
                 }
                 None => self.without_route(method, endpoint.methods()),
@@ -264,8 +266,8 @@ impl<T> Router<T> {
                     continue;
                 };
                 let values = entry.names.iter().map(|name| match groups.name(name) {
-                    Some(group) => Value::of(path, group.as_bytes()),
-                    None => Ok(Value::ABSENT),
+                    Some(group) => ParamValue::of(path, group.as_bytes()),
+                    None => Ok(ParamValue::ABSENT),
                 });
                 return entry.with(values);
             }
@@ -282,19 +284,19 @@ impl<T> Router<T> {
         }
     }
 
-    /// Whether the path has a route for the method or another one.
+    /// Returns whether the path has a route for any method.
     pub fn has_path(&self, path: &str) -> bool {
-        path::normalised(path).is_ok_and(|path| {
+        path::normalized(path).is_ok_and(|path| {
             let found = self.tree.find(path.as_bytes(), &mut Spans::default());
             found.is_some() || self.regexes.iter().any(|(r, _)| r.is_match(&path))
         })
     }
 
     fn knows(&self, method: &Method) -> bool {
-        methods::is_standard(method) || self.extra.contains(method)
+        methods::is_standard(method) || self.custom_methods.contains(method)
     }
 
-    /// The answer where there are routes for `methods`, but none for `method`.
+    /// Returns the result for a path that has routes for `methods`, but none for `method`.
     fn without_route<'m>(
         &self,
         method: &Method,
@@ -324,7 +326,7 @@ impl<T> Router<T> {
     }
 
     fn all_methods(&self) -> impl Iterator<Item = &Method> {
-        self.endpoints.iter().flat_map(Endpoint::methods)
+        self.endpoints.iter().flat_map(RouteEndpoint::methods)
     }
 }
 
@@ -336,14 +338,14 @@ impl<T> fmt::Debug for Router<T> {
     }
 }
 
-impl<T> Endpoint<T> {
-    fn exact(&self, method: &Method) -> Option<&Entry<T>> {
+impl<T> RouteEndpoint<T> {
+    fn exact(&self, method: &Method) -> Option<&RouteEntry<T>> {
         self.by_method
             .iter()
             .find_map(|(m, entry)| (m == method).then_some(entry))
     }
 
-    fn entry(&self, method: &Method) -> Option<&Entry<T>> {
+    fn entry(&self, method: &Method) -> Option<&RouteEntry<T>> {
         self.exact(method)
             .or_else(|| {
                 let head = method == Method::HEAD;
@@ -360,10 +362,10 @@ impl<T> Endpoint<T> {
     }
 }
 
-impl<T> Entry<T> {
+impl<T> RouteEntry<T> {
     fn with(
         &self,
-        values: impl Iterator<Item = Result<Value, std::str::Utf8Error>>,
+        values: impl Iterator<Item = Result<ParamValue, std::str::Utf8Error>>,
     ) -> Found<'_, T> {
         if self.names.is_empty() {
             return Found::Route {
@@ -387,19 +389,19 @@ impl<T> Entry<T> {
     }
 }
 
-/// A parameter with text before or behind it in its segment.
+/// A parameter with text before or after it in its segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Affix {
     prefix: Box<str>,
     suffix: Box<str>,
-    /// Whether the pattern ends with `{*name}`.
+    /// Set if the pattern ends with `{*name}`.
     is_open: bool,
-    /// The pattern.
+    /// The index of the pattern.
     index: usize,
 }
 
 impl Affix {
-    /// Returns whether one segment may match both parameters, of which neither is the more specific.
+    /// Returns whether a segment can match both parameters and neither is more specific.
     fn conflicts(&self, other: &Affix) -> bool {
         let same = self.prefix == other.prefix && self.suffix == other.suffix;
         let crossed = |one: &Affix, two: &Affix| !one.prefix.is_empty() && !two.suffix.is_empty();
@@ -407,8 +409,8 @@ impl Affix {
     }
 }
 
-/// Notes the parameters of a pattern that have text before or behind them in their segment; fails with a pattern that has one which
-/// cannot be told apart.
+/// Registers the parameters of a pattern that have text before or after them in their segment. Fails with the index of a pattern that
+/// conflicts.
 fn add_affixes(
     all: &mut HashMap<Box<str>, Vec<Affix>>,
     key: &str,

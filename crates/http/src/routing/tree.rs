@@ -1,20 +1,20 @@
-//! A radix tree of patterns that are no regular expressions.
+//! A radix tree of patterns that are not regular expressions.
 //!
-//! A path is compared in one walk: at each node text goes first, then parameters, then the rest of the path. A node is visited once
-//! at most, as the place in the path at which it is reached depends on the nodes above it only.
+//! A path is compared in one walk: each node tries text first, then parameters, then the rest of the path. A node is visited at most once,
+//! because the position in the path at which it is reached depends only on its ancestors.
 
-/// The number of parameters of which a match needs no allocation.
+/// Maximum number of parameters of a match without an allocation.
 const INLINE: usize = 4;
 
-/// A node, and the nodes below it.
+/// A node with its descendants.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tree {
-    /// The text between the node above and this one.
+    /// The text between the parent and this node.
     text: Box<[u8]>,
-    /// The first bytes of the texts of `children`.
+    /// The first byte of the text of each of the `children`.
     firsts: Vec<u8>,
     children: Vec<Tree>,
-    /// The nodes behind a parameter, with the text that ends its segment, longer ones first.
+    /// The nodes after a parameter, by the rest of its segment, longest first.
     params: Vec<(Box<[u8]>, Tree)>,
     /// The pattern that ends with `{*name}` here.
     rest: Option<usize>,
@@ -22,7 +22,7 @@ pub(super) struct Tree {
     end: Option<usize>,
 }
 
-/// The places of a path's parameters.
+/// The ranges of the parameters in a path.
 #[derive(Debug, Default)]
 pub(super) struct Spans {
     inline: [(usize, usize); INLINE],
@@ -32,7 +32,7 @@ pub(super) struct Spans {
 impl Spans {
     fn set(&mut self, index: usize, span: (usize, usize)) {
         match self.inline.get_mut(index) {
-            Some(place) => *place = span,
+            Some(slot) => *slot = span,
             None => {
                 self.more.truncate(index - INLINE);
                 self.more.push(span);
@@ -40,7 +40,7 @@ impl Spans {
         }
     }
 
-    /// Returns the parameters of `path`, to which the spans belong.
+    /// Returns the values of the parameters in `path`, the path that was matched.
     pub(super) fn texts<'p>(&self, path: &'p [u8]) -> impl Iterator<Item = &'p [u8]> {
         let spans = self.inline.iter().chain(&self.more);
         spans.map(|(start, end)| path.get(*start..*end).unwrap_or_default())
@@ -48,10 +48,10 @@ impl Spans {
 }
 
 impl Tree {
-    /// Returns the place for the index of a pattern; `key` is [that of the pattern](super::pattern::Pattern::Plain).
-    pub(super) fn place(&mut self, key: &str) -> &mut Option<usize> {
+    /// Returns the slot for the index of a pattern; `key` is the [key of the pattern](super::pattern::RoutePattern::Plain).
+    pub(super) fn slot(&mut self, key: &str) -> &mut Option<usize> {
         let (text, parameter) = key.split_at(key.find('{').unwrap_or(key.len()));
-        let node = self.below(text.as_bytes());
+        let node = self.descend(text.as_bytes());
         let Some((name, after)) = parameter.split_once('}') else {
             return &mut node.end;
         };
@@ -59,11 +59,11 @@ impl Tree {
             return &mut node.rest;
         }
         let (suffix, after) = after.split_at(after.find('/').unwrap_or(after.len()));
-        node.behind_parameter(suffix.as_bytes()).place(after)
+        node.child_after_parameter(suffix.as_bytes()).slot(after)
     }
 
-    /// Returns the node below this one to which a text leads, which is made if need be.
-    fn below(&mut self, text: &[u8]) -> &mut Tree {
+    /// Returns the descendant after a text, which is created if it does not exist.
+    fn descend(&mut self, text: &[u8]) -> &mut Tree {
         let Some(first) = text.first() else {
             return self;
         };
@@ -82,10 +82,10 @@ impl Tree {
         if common < child.text.len() {
             child.split(common);
         }
-        child.below(&text[common..])
+        child.descend(&text[common..])
     }
 
-    /// Puts a node for the first bytes of the text above this one.
+    /// Inserts a parent node with the first `at` bytes of the text.
     fn split(&mut self, at: usize) {
         let mut lower = std::mem::take(self);
         let (text, rest) = lower.text.split_at(at);
@@ -95,7 +95,7 @@ impl Tree {
         self.children.push(lower);
     }
 
-    fn behind_parameter(&mut self, suffix: &[u8]) -> &mut Tree {
+    fn child_after_parameter(&mut self, suffix: &[u8]) -> &mut Tree {
         let index = self.params.iter().position(|(other, _)| **other == *suffix);
         let index = index.unwrap_or_else(|| {
             let longer = |(other, _): &(Box<[u8]>, _)| other.len() > suffix.len();
@@ -106,12 +106,12 @@ impl Tree {
         &mut self.params[index].1
     }
 
-    /// Returns the pattern without parameters that is the path.
+    /// Returns the pattern without parameters that is equal to the path.
     #[inline(always)]
     pub(super) fn find_text(&self, mut path: &[u8]) -> Option<usize> {
         let mut node = self;
         loop {
-            path = node.behind_text(path)?;
+            path = node.strip_text(path)?;
             match path.first() {
                 Some(first) => node = node.child(*first)?,
                 None => return node.end,
@@ -119,14 +119,14 @@ impl Tree {
         }
     }
 
-    /// Returns the most specific pattern for a path, and puts the places of its parameters into `spans`.
+    /// Returns the most specific pattern for a path, and stores the ranges of its parameters in `spans`.
     pub(super) fn find(&self, path: &[u8], spans: &mut Spans) -> Option<usize> {
         self.find_from(path, 0, 0, spans)
     }
 
-    /// Returns what is behind the node's text. The first byte of the path has led to the node.
+    /// Returns the path after the node's text. The first byte has already been compared.
     #[inline]
-    fn behind_text<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+    fn strip_text<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
         match self.text.len() {
             0 => Some(path),
             1 => path.get(1..),
@@ -134,7 +134,7 @@ impl Tree {
         }
     }
 
-    /// Compares the path from `start` on, behind so many parameters.
+    /// Compares the path from `start`, after the first `parameters` parameters.
     fn find_from(
         mut self: &Self,
         path: &[u8],
@@ -142,14 +142,14 @@ impl Tree {
         parameters: usize,
         spans: &mut Spans,
     ) -> Option<usize> {
-        let mut left = self.behind_text(path.get(start..)?)?;
+        let mut left = self.strip_text(path.get(start..)?)?;
         while self.params.is_empty() && self.rest.is_none() {
-            // There is one way only.
+            // The node has only one continuation.
             match left.first() {
                 Some(first) => self = self.child(*first)?,
                 None => return self.end,
             }
-            left = self.behind_text(left)?;
+            left = self.strip_text(left)?;
         }
         let start = path.len() - left.len();
         let Some(first) = left.first() else {
@@ -196,7 +196,7 @@ mod tests {
     fn tree(keys: &[&str]) -> Tree {
         let mut tree = Tree::default();
         for (index, key) in keys.iter().enumerate() {
-            assert_eq!(tree.place(key).replace(index), None, "{key}");
+            assert_eq!(tree.slot(key).replace(index), None, "{key}");
         }
         tree
     }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_share_their_beginnings() {
+    fn texts_share_prefixes() {
         let keys = ["/abc", "/abd", "/ab", "/", "/abcde", "/b"];
         let tree = tree(&keys);
         for (index, key) in keys.iter().enumerate() {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_end_of_a_segment_goes_first() {
+    fn a_longer_suffix_of_a_segment_takes_precedence() {
         for keys in [["/{0}.gz", "/{0}.tar.gz"], ["/{0}.tar.gz", "/{0}.gz"]] {
             let tree = tree(&keys);
             let (index, texts) = find(&tree, "/a.tar.gz").unwrap();
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn more_parameters_than_have_a_place_of_their_own_are_found() {
+    fn more_parameters_than_are_stored_inline_are_found() {
         let tree = tree(&["/{0}/{1}/{2}/{3}/{4}/{5}/x", "/{0}/{1}/{2}/{3}/{4}/{*5}"]);
         let texts = |path| find(&tree, path).unwrap().1.concat();
         assert_eq!(texts("/a/b/c/d/e/f/x"), "abcdef");
@@ -245,10 +245,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_has_one_place() {
+    fn a_pattern_has_one_slot() {
         let mut tree = tree(&["/a/{0}", "/a/{*0}"]);
-        assert_eq!(*tree.place("/a/{0}"), Some(0));
-        assert_eq!(*tree.place("/a/{*0}"), Some(1));
-        assert_eq!(*tree.place("/a/"), None);
+        assert_eq!(*tree.slot("/a/{0}"), Some(0));
+        assert_eq!(*tree.slot("/a/{*0}"), Some(1));
+        assert_eq!(*tree.slot("/a/"), None);
     }
 }

@@ -25,7 +25,7 @@ use uptick_event_loop::{Id, catch};
 use crate::cors::is_preflight;
 use crate::exchange::{Exchange, OnError, Policy, error_page};
 use crate::middleware::Endpoint;
-use crate::routing::{BadEscape, Found, RouteError, Router, names_segments};
+use crate::routing::{BadEscape, Found, RouteError, Router, has_plain_segments};
 use crate::type_map::TypeMap;
 use crate::{
     Handler, HeaderValue, HttpError, Middleware, Next, Reply, Request, Response, StatusCode,
@@ -163,7 +163,7 @@ impl Site {
     fn slashed(&self, request: &Request) -> Option<String> {
         let path = request.path();
         // A location that begins with two slashes is on another host, and clients resolve `..`.
-        if !names_segments(path) {
+        if !has_plain_segments(path) {
             return None;
         }
         let mut other = match path.strip_suffix('/') {

@@ -8,7 +8,7 @@ fn router(routes: &[(&str, &str)]) -> Router<usize> {
     router
 }
 
-/// What is found, as text: the index of the route and its parameters, or the answer.
+/// Returns the result of a lookup as text: the index of the route and its parameters, or the response.
 fn found(router: &Router<usize>, method: &str, path: &str) -> String {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     match router.find(&method, path) {
@@ -28,7 +28,7 @@ fn found(router: &Router<usize>, method: &str, path: &str) -> String {
 }
 
 #[test]
-fn the_more_specific_pattern_wins_whatever_the_order() {
+fn the_most_specific_pattern_wins_in_any_order() {
     let patterns = ["/u/new", "/u/{id}", "/u/{*rest}", "/u(?:/.*)?"];
     let mut orders = vec![patterns.to_vec(), patterns.to_vec()];
     orders[1].reverse();
@@ -47,7 +47,7 @@ fn the_more_specific_pattern_wins_whatever_the_order() {
 }
 
 #[test]
-fn a_more_specific_beginning_that_leads_nowhere_is_left_again() {
+fn a_lookup_backtracks_from_a_more_specific_prefix_without_a_match() {
     let router = router(&[("GET", "/a/b/c"), ("GET", "/a/{x}/d"), ("GET", "/{*rest}")]);
     assert_eq!(found(&router, "GET", "/a/b/c"), "0");
     assert_eq!(found(&router, "GET", "/a/b/d"), "1 x=b");
@@ -55,7 +55,7 @@ fn a_more_specific_beginning_that_leads_nowhere_is_left_again() {
 }
 
 #[test]
-fn text_before_the_rest_of_a_path_goes_before_parameters() {
+fn text_before_the_rest_of_a_path_takes_precedence_over_parameters() {
     let router = router(&[("GET", "/{user}/{repo}"), ("GET", "/static/{*path}")]);
     assert_eq!(found(&router, "GET", "/static/app.js"), "1 path=app.js");
     assert_eq!(
@@ -137,7 +137,7 @@ fn an_empty_rest_is_as_specific_as_any_other() {
 }
 
 #[test]
-fn a_slash_at_the_end_makes_another_path() {
+fn a_path_with_a_trailing_slash_is_a_different_path() {
     let router = router(&[("GET", "/a"), ("GET", "/b/")]);
     assert_eq!(found(&router, "GET", "/a/"), "404");
     assert_eq!(found(&router, "GET", "/b"), "404");
@@ -146,7 +146,7 @@ fn a_slash_at_the_end_makes_another_path() {
 }
 
 #[test]
-fn each_method_names_the_parameters_in_its_own_way() {
+fn each_method_has_its_own_parameter_names() {
     let router = router(&[("GET", "/u/{id}"), ("DELETE", "/u/{name}")]);
     assert_eq!(found(&router, "GET", "/u/7"), "0 id=7");
     assert_eq!(found(&router, "DELETE", "/u/7"), "1 name=7");
@@ -163,7 +163,7 @@ fn parameters_are_decoded_after_matching() {
 }
 
 #[test]
-fn an_escaped_text_is_the_text() {
+fn escaped_text_matches_the_text() {
     let router = router(&[("GET", "/über uns"), ("GET", "/a~b"), ("GET", r"/r\d~")]);
     assert_eq!(found(&router, "GET", "/%c3%bcber%20uns"), "0");
     assert_eq!(found(&router, "GET", "/%61%7Eb"), "1");
@@ -171,13 +171,13 @@ fn an_escaped_text_is_the_text() {
 }
 
 #[test]
-fn an_escaped_slash_is_no_slash() {
+fn an_escaped_slash_is_not_a_separator() {
     let router = router(&[("GET", "/admin/users")]);
     assert_eq!(found(&router, "GET", "/admin%2Fusers"), "404");
 }
 
 #[test]
-fn a_path_with_a_broken_escape_is_a_bad_request() {
+fn a_path_with_a_malformed_escape_is_a_bad_request() {
     let router = router(&[("GET", "/{x}")]);
     for path in ["/%", "/%2", "/%zz", "/%FF", "/%C3%28"] {
         assert_eq!(found(&router, "GET", path), "400", "{path}");
@@ -185,7 +185,7 @@ fn a_path_with_a_broken_escape_is_a_bad_request() {
 }
 
 #[test]
-fn head_is_answered_by_get_unless_it_has_its_own_route() {
+fn get_handles_head_unless_head_has_a_route() {
     let router = router(&[("GET", "/a"), ("GET", "/b"), ("HEAD", "/b"), ("POST", "/c")]);
     assert_eq!(found(&router, "HEAD", "/a"), "0");
     assert_eq!(found(&router, "HEAD", "/b"), "2");
@@ -193,7 +193,7 @@ fn head_is_answered_by_get_unless_it_has_its_own_route() {
 }
 
 #[test]
-fn options_and_other_methods_are_told_what_there_is() {
+fn options_and_405_list_the_allowed_methods() {
     let router = router(&[("GET|POST", "/a"), ("OPTIONS", "/b")]);
     assert_eq!(
         found(&router, "OPTIONS", "/a"),
@@ -206,7 +206,7 @@ fn options_and_other_methods_are_told_what_there_is() {
 }
 
 #[test]
-fn options_of_the_server_tell_all_methods() {
+fn options_for_the_server_list_all_methods() {
     let router = router(&[("GET", "/a"), ("PURGE", "/b"), ("POST", "/c+")]);
     assert_eq!(
         found(&router, "OPTIONS", "*"),
@@ -216,7 +216,7 @@ fn options_of_the_server_tell_all_methods() {
 }
 
 #[test]
-fn a_route_for_all_methods_comes_after_those_for_one() {
+fn a_route_for_one_method_takes_precedence_over_a_route_for_all() {
     let router = router(&[("ALL", "/a"), ("GET", "/a"), ("CONNECT", "/b")]);
     assert_eq!(found(&router, "GET", "/a"), "1");
     assert_eq!(found(&router, "HEAD", "/a"), "1");
@@ -228,7 +228,7 @@ fn a_route_for_all_methods_comes_after_those_for_one() {
 }
 
 #[test]
-fn methods_that_no_route_names_are_unknown() {
+fn methods_without_any_route_are_unknown() {
     let router = router(&[("GET", "/a"), ("PURGE", "/b"), ("GET", "/c+")]);
     for path in ["/a", "/b", "/c", "/none"] {
         assert_eq!(found(&router, "ODD", path), "501", "{path}");
@@ -268,7 +268,7 @@ fn a_regular_expression_has_parameters() {
 }
 
 #[test]
-fn the_pattern_of_the_seed_matches_with_and_without_a_rest() {
+fn an_optional_rest_matches_with_and_without_a_rest() {
     let router = router(&[("ALL", "/ws(?:/.*)?")]);
     for path in ["/ws", "/ws/", "/ws/a/b"] {
         assert_eq!(found(&router, "GET", path), "0", "{path}");
@@ -277,35 +277,35 @@ fn the_pattern_of_the_seed_matches_with_and_without_a_rest() {
 }
 
 #[test]
-fn a_route_is_added_once() {
+fn a_route_can_be_added_only_once() {
     let mut router = router(&[("GET|POST", "/u/{id}"), ("ALL", "/u/{id}"), ("GET", "/r+")]);
     let refused = |result: Result<(), RouteError>| result.unwrap_err().to_string();
     assert_eq!(
         refused(router.add("PUT|POST", "/u/{name}", 9)),
-        "adding the route /u/{name} failed: POST has a route there"
+        "adding the route /u/{name} failed: there is already a route for POST"
     );
     assert_eq!(found(&router, "PUT", "/u/7"), "1 id=7");
-    assert!(refused(router.add("any", "/u/{x}", 9)).contains("ALL has a route"));
-    assert!(refused(router.add("GET", "/r+", 9)).contains("GET has a route"));
+    assert!(refused(router.add("any", "/u/{x}", 9)).contains("already a route for ALL"));
+    assert!(refused(router.add("GET", "/r+", 9)).contains("already a route for GET"));
     assert!(router.add("GET", "/r*", 9).is_ok());
 }
 
 #[test]
-fn patterns_that_cannot_be_told_apart_are_refused() {
+fn conflicting_patterns_are_refused() {
     let mut router = router(&[("GET", "/{a}-x")]);
     let error = router.add("GET", "/{a}-{b}", 1).unwrap_err().to_string();
     assert!(error.contains("one parameter"), "{error}");
     let mut router = self::router(&[("GET", "/img-{id}.png")]);
     let error = router.add("GET", "/u{id}", 1).unwrap_err().to_string();
     assert!(
-        error.contains("the route /img-{id}.png is in its way"),
+        error.contains("it conflicts with the route /img-{id}.png"),
         "{error}"
     );
     assert!(router.add("GET", "/u({id})", 1).is_ok());
 }
 
 #[test]
-fn one_parameter_without_an_escape_is_not_copied() {
+fn a_single_parameter_without_an_escape_is_not_copied() {
     let router = router(&[("GET", "/u/{id}")]);
     let path = "/u/7";
     let Found::Route { params, .. } = router.find(&Method::GET, path) else {
@@ -316,7 +316,7 @@ fn one_parameter_without_an_escape_is_not_copied() {
 
 proptest::proptest! {
     #[test]
-    fn no_path_and_no_pattern_brings_the_table_down(
+    fn any_path_and_any_pattern_is_handled_without_a_panic(
         patterns in proptest::collection::vec("/[a-c{}*/%.1-3()|]{0,12}", 0..8),
         path in "[ -~é]{0,20}|(/[a-c%123]{0,3}){0,5}",
     ) {
@@ -333,7 +333,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn what_a_client_escapes_is_what_the_handler_gets(
+    fn parameters_are_the_texts_that_the_client_escaped(
         segment in "\\PC{1,8}",
         rest in proptest::collection::vec("\\PC{1,8}", 1..4),
     ) {
@@ -354,7 +354,7 @@ proptest::proptest! {
 }
 
 #[test]
-fn text_is_found_whatever_was_added_before_it() {
+fn text_is_found_regardless_of_the_order_of_registration() {
     let mut router = Router::new();
     for pattern in ["/m", "/a", "/{any}", "/z", "/a/b", "/{*rest}", "/"] {
         router.add("GET", pattern, pattern).unwrap();
