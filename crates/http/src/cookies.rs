@@ -1,8 +1,8 @@
-//! Cookies of requests. (RFC 6265)
+//! Request cookies (RFC 6265).
 
-/// The names and values of a `Cookie` field as they were sent, quotes around a value removed.
+/// Returns the names and values of a `Cookie` field as they were sent, without the quotes around values.
 ///
-/// What is not a name and a value is passed over.
+/// Elements that are not a name and a value are ignored.
 pub(crate) fn pairs(field: &str) -> impl Iterator<Item = (&str, &str)> {
     field.split(';').filter_map(|pair| {
         let (name, value) = pair.split_once('=')?;
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_is_read_as_pairs() {
+    fn a_field_is_parsed_into_pairs() {
         let pairs: Vec<_> = pairs("a=1; b=\"2\";c = 3 ;; d; =e; a=4; f=g=h").collect();
         assert_eq!(
             pairs,

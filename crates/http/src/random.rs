@@ -1,4 +1,4 @@
-//! Random texts that cannot be guessed.
+//! Random tokens that cannot be guessed.
 
 /// Returns 128 random bits as 32 hexadecimal digits.
 pub(crate) fn random_hex() -> Result<String, getrandom::Error> {

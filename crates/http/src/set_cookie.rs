@@ -1,14 +1,14 @@
-//! Cookies of responses. (RFC 6265)
+//! Response cookies (RFC 6265).
 
 use cookie::Cookie;
 use uptick_emitter::Excerpt;
 
 use crate::HeaderValue;
 
-/// The most bytes of a cookie with its attributes that browsers take.
+/// Maximum length of a cookie with its attributes that browsers accept, in bytes.
 const MAX_LENGTH: usize = 4096;
 
-/// Why a cookie cannot be sent.
+/// The error for a cookie that cannot be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the cookie \"{}\" cannot be sent: {why}", Excerpt::new(.name))]
 pub(crate) struct CookieError {
@@ -16,7 +16,7 @@ pub(crate) struct CookieError {
     why: &'static str,
 }
 
-/// The value of a `Set-Cookie` field.
+/// Returns the value of a `Set-Cookie` field.
 pub(crate) fn to_field(cookie: &Cookie<'_>) -> Result<HeaderValue, CookieError> {
     let failed = |why| CookieError {
         name: cookie.name().to_owned(),
@@ -27,7 +27,7 @@ pub(crate) fn to_field(cookie: &Cookie<'_>) -> Result<HeaderValue, CookieError> 
     if text.len() > MAX_LENGTH {
         return Err(failed("it is longer than 4096 bytes"));
     }
-    HeaderValue::try_from(text).map_err(|_| failed("it has a control character"))
+    HeaderValue::try_from(text).map_err(|_| failed("it contains a control character"))
 }
 
 fn check(cookie: &Cookie<'_>) -> Result<(), &'static str> {
@@ -40,38 +40,38 @@ fn check(cookie: &Cookie<'_>) -> Result<(), &'static str> {
         .strip_prefix('"')
         .and_then(|value| value.strip_suffix('"'))
         .unwrap_or(value);
-    if !bare.bytes().all(is_octet) {
-        return Err("its value has a character that no cookie may have");
+    if !bare.bytes().all(is_value_byte) {
+        return Err("its value contains a character that is not allowed in cookies");
     }
     let attributes = [cookie.path(), cookie.domain()];
     let mut bytes = attributes.into_iter().flatten().flat_map(str::bytes);
     if bytes.any(|b| b == b';' || !(b' '..=b'~').contains(&b)) {
-        return Err("its path or domain has a character that ends it");
+        return Err("its path or domain contains a character that ends the attribute");
     }
     let secure = cookie.secure() == Some(true);
     if has_prefix(name, "__Secure-") && !secure {
-        return Err("__Secure- demands Secure");
+        return Err("__Secure- requires Secure");
     }
     let whole_host = secure && cookie.path() == Some("/") && cookie.domain().is_none();
     if has_prefix(name, "__Host-") && !whole_host {
-        return Err("__Host- demands Secure, a path of / and no domain");
+        return Err("__Host- requires Secure, the path / and no domain");
     }
     Ok(())
 }
 
-/// Whether a name begins with a prefix, whose case browsers do not mind.
+/// Returns whether a name has a prefix, ignoring case as browsers do.
 fn has_prefix(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
-/// RFC 9110 section 5.6.2
+/// Returns whether a byte is allowed in a token (RFC 9110, section 5.6.2).
 fn is_token(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
 
-/// RFC 6265 section 4.1.1
-fn is_octet(b: u8) -> bool {
+/// Returns whether a byte is allowed in a cookie value (RFC 6265, section 4.1.1).
+fn is_value_byte(b: u8) -> bool {
     b.is_ascii_graphic() && !b"\",;\\".contains(&b)
 }
 
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_in_quotes_is_sent() {
+    fn a_quoted_value_is_sent() {
         assert_eq!(sent(("id", "\"a\"")).unwrap(), "id=\"a\"");
     }
 
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_are_held_to_what_they_demand() {
+    fn the_requirements_of_name_prefixes_are_checked() {
         assert!(sent(("__Secure-id", "1")).is_err());
         assert!(sent(Cookie::build(("__Host-id", "1")).secure(true)).is_err());
         let host = Cookie::build(("__host-id", "1")).secure(true).path("/");

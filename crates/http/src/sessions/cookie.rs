@@ -1,4 +1,4 @@
-//! The cookies of sessions.
+//! Session cookies.
 
 use std::time::Duration;
 
@@ -6,19 +6,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cookie::{Cookie, CookieJar};
 
-use super::record::{Record, now};
+use super::record::{SessionRecord, now};
 use super::{Sessions, Storage};
 use crate::Request;
 
-/// The most bytes of a cookie that is read: browsers keep no more.
+/// Maximum length of a cookie, in bytes. Browsers do not store longer ones.
 const MAX_LENGTH: usize = 4096;
 
 /// The content of the session cookie of a request.
 pub(super) enum SessionCookie {
-    /// None, or one that is not valid.
+    /// No cookie, or an invalid one.
     None,
-    /// The session itself, and whether the cookie was made with the first key.
-    Record(Record, bool),
+    /// The session, and `true` if the cookie was made with the first key.
+    Record(SessionRecord, bool),
     /// The id of a session in the store.
     Id(String),
 }
@@ -65,29 +65,29 @@ impl Sessions {
         SessionCookie::None
     }
 
-    /// Decodes the values in a cookie that is authentic.
-    fn decode(&self, text: &str) -> Option<Record> {
+    /// Decodes the record in a verified cookie.
+    fn decode(&self, text: &str) -> Option<SessionRecord> {
         match self.storage {
             Storage::Signed(_) => {
                 let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
                 let text = text.strip_prefix(&*self.name)?.strip_prefix('=')?;
-                Record::parse(text)
+                SessionRecord::parse(text)
             }
-            _ => Record::parse(text),
+            _ => SessionRecord::parse(text),
         }
     }
 
-    /// Returns for how long a session lasts without another request.
-    pub(super) fn left(&self, record: &Record) -> Option<Duration> {
+    /// Returns the time until a session ends without another request.
+    pub(super) fn left(&self, record: &SessionRecord) -> Option<Duration> {
         record.left(now(), self.idle, self.lifetime)
     }
 
-    /// Returns the cookie that keeps a session: its values, or its id.
-    pub(super) fn cookie(&self, record: &Record, id: &str) -> Cookie<'static> {
+    /// Returns the cookie of a session, with its values or its id.
+    pub(super) fn cookie(&self, record: &SessionRecord, id: &str) -> Cookie<'static> {
         let text = match self.storage {
             Storage::Store(_) => id.to_owned(),
             Storage::Encrypted(_) => record.to_text(),
-            // The signature is one of the value, and so has to cover the name. JSON has characters that a cookie cannot have.
+            // The signature covers only the value, so the value includes the name. JSON contains characters that are not allowed in cookies.
             Storage::Signed(_) => {
                 URL_SAFE_NO_PAD.encode(format!("{}={}", self.name, record.to_text()))
             }
@@ -116,7 +116,7 @@ impl Sessions {
         cookie
     }
 
-    /// Returns the cookie that removes the one that the client has.
+    /// Returns the cookie that removes the session cookie of the client.
     pub(super) fn removal(&self) -> Cookie<'static> {
         let mut cookie = Cookie::new(self.name.to_string(), "");
         self.set_attributes(&mut cookie);

@@ -1,4 +1,4 @@
-//! Errors of sessions.
+//! Session errors.
 
 /// The error for a session that is missing, or for a value that cannot be stored in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -9,7 +9,7 @@ pub enum SessionError {
         "the request has no session: neither its route nor the server is wrapped in `Sessions`"
     )]
     Missing,
-    /// The value cannot be written as JSON.
+    /// The value cannot be serialized as JSON.
     #[error("setting {name:?} in a session failed: {reason}")]
     Value {
         /// The name of the value.
@@ -24,7 +24,7 @@ pub enum SessionError {
     TooLarge {
         /// The name of the value.
         name: Box<str>,
-        /// The number of bytes that the values would have as JSON.
+        /// The size of the values as JSON, in bytes.
         size: usize,
         /// The limit, [`Sessions::max_size`](crate::Sessions::max_size).
         limit: usize,

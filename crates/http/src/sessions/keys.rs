@@ -7,8 +7,8 @@ use cookie::Key;
 
 use super::SessionError;
 
-/// The keys of sessions in cookies. The first key encrypts or signs new cookies. Cookies of all keys are accepted, so that keys can be replaced
-/// without ending sessions.
+/// The keys for sessions in cookies. The first key encrypts or signs new cookies. Cookies made with any of the keys are accepted, so that keys
+/// can be replaced without ending sessions.
 ///
 /// # Examples
 /// ```
@@ -31,17 +31,17 @@ impl SessionKeys {
         Ok(SessionKeys(Rc::new([derived(secret)?])))
     }
 
-    /// Creates a random key. Its sessions end with the process, and are not valid in other processes.
+    /// Creates a random key. Its sessions are valid only in this process.
     ///
     /// # Errors
-    /// If the system has no random numbers.
+    /// If the system cannot provide random numbers.
     pub fn random() -> Result<Self, getrandom::Error> {
         let mut secret = [0; 64];
         getrandom::fill(&mut secret)?;
         Ok(SessionKeys(Rc::new([Key::from(&secret)])))
     }
 
-    /// Adds an older secret. Its cookies are accepted, and renewed with the first key.
+    /// Adds an older secret. Cookies made with it are accepted, and renewed with the first key.
     ///
     /// # Errors
     /// [`SessionError::ShortKey`] if the secret has less than 32 bytes.
@@ -67,7 +67,7 @@ fn derived(secret: &[u8]) -> Result<Key, SessionError> {
     }
 }
 
-/// The keys are not shown.
+/// Omits the keys.
 impl fmt::Debug for SessionKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionKeys")

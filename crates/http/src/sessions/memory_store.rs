@@ -1,4 +1,4 @@
-//! Sessions in memory.
+//! A session store in memory.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -12,15 +12,14 @@ use uptick_event_loop::driver;
 use super::{SessionStore, StoreError};
 use crate::LocalFuture;
 
-/// A store in the memory of this thread; a clone is the same store. Sessions end with the process, and are not valid on other threads and in
-/// other processes.
+/// A session store in the memory of this thread. A clone refers to the same store. Sessions are valid only on this thread and in this process.
 ///
 /// # Limits
-/// [65,536 sessions](MemoryStore::max_sessions) and [64 MiB](MemoryStore::max_bytes) of records. Beyond them, the session that would end first is
-/// removed.
+/// [65,536 sessions](MemoryStore::max_sessions) and [64 MiB](MemoryStore::max_bytes) of records. Beyond these limits, the session with the
+/// earliest expiry is removed.
 ///
-/// Clients without cookies fill the store if pages that need no login set values, such as a CSRF token, and then sessions of others end early: limit
-/// such requests ([`RateLimiting`](crate::RateLimiting)), or set values only after a login.
+/// If pages that need no login set values, such as a CSRF token, clients without cookies can fill the store and displace the sessions of other
+/// clients. Limit such requests ([`RateLimiting`](crate::RateLimiting)), or set values only after a login.
 ///
 /// # Examples
 /// ```
@@ -31,11 +30,11 @@ use crate::LocalFuture;
 /// # let _ = http;
 /// ```
 #[derive(Clone)]
-pub struct MemoryStore(Rc<RefCell<Table>>);
+pub struct MemoryStore(Rc<RefCell<SessionTable>>);
 
-struct Table {
+struct SessionTable {
     records: HashMap<Rc<str>, StoredRecord>,
-    /// The ids by the time at which they end.
+    /// The ids, ordered by expiry.
     ends: BTreeSet<(Duration, Rc<str>)>,
     bytes: usize,
     max_sessions: usize,
@@ -47,12 +46,12 @@ struct StoredRecord {
     end: Duration,
 }
 
-/// The approximate memory of a session beside its record.
+/// Approximate memory of a session in addition to its record, in bytes.
 const OVERHEAD: usize = 256;
 
 impl Default for MemoryStore {
     fn default() -> Self {
-        MemoryStore(Rc::new(RefCell::new(Table {
+        MemoryStore(Rc::new(RefCell::new(SessionTable {
             records: HashMap::new(),
             ends: BTreeSet::new(),
             bytes: 0,
@@ -74,19 +73,19 @@ impl MemoryStore {
         self
     }
 
-    /// Sets the maximum number of bytes of all records, with 256 bytes more for each. A session that is larger by itself is not stored.
-    /// Default: 64 MiB.
+    /// Sets the maximum size of all records, in bytes. Each record counts 256 bytes more than its length. A session that exceeds the limit alone is
+    /// not stored. Default: 64 MiB.
     pub fn max_bytes(self, max: usize) -> Self {
         self.0.borrow_mut().max_bytes = max;
         self
     }
 
-    /// Returns the number of sessions. Those that have expired count until the next one is saved.
+    /// Returns the number of sessions. Expired sessions count until the next session is saved.
     pub fn len(&self) -> usize {
         self.0.borrow().records.len()
     }
 
-    /// Returns whether there is no session.
+    /// Returns `true` if there are no sessions.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -116,7 +115,7 @@ impl SessionStore for MemoryStore {
     }
 }
 
-impl Table {
+impl SessionTable {
     fn load(&mut self, id: &str, now: Duration) -> Option<String> {
         let entry = self.records.get(id)?;
         if entry.end > now {
@@ -129,9 +128,9 @@ impl Table {
     fn save(&mut self, id: &str, record: String, now: Duration, end: Duration) {
         self.delete(id);
         if record.len().saturating_add(OVERHEAD) > self.max_bytes {
-            // It would remove all others before itself.
+            // Storing it would remove all other sessions first.
             tracing::warn!(
-                "a session of {} bytes has no room in the store",
+                "a session of {} bytes exceeds the limit of the store",
                 record.len()
             );
             return;
@@ -158,7 +157,7 @@ impl Table {
         }
     }
 
-    /// Removes a record from the table of records only. Returns the time of its end.
+    /// Removes a record, but not its entry in `ends`. Returns its expiry.
     fn remove(&mut self, id: &str) -> Option<Duration> {
         let entry = self.records.remove(id)?;
         self.bytes -= entry.record.len() + OVERHEAD;
@@ -190,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_session_that_ends_first_is_removed_for_another() {
+    fn the_session_with_the_earliest_expiry_is_removed_for_another() {
         let store = MemoryStore::new().max_sessions(2);
         let save = |id: &str, end: u32| {
             let mut table = store.0.borrow_mut();
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn records_over_the_limit_of_bytes_are_removed_and_one_beyond_it_is_not_stored() {
+    fn records_over_the_byte_limit_are_removed_and_a_larger_record_is_not_stored() {
         let store = MemoryStore::new().max_bytes(3 * OVERHEAD + 200);
         for (id, end) in [("a", 1), ("b", 2), ("c", 3)] {
             let mut table = store.0.borrow_mut();

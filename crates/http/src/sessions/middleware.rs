@@ -1,4 +1,4 @@
-//! The middleware: sessions are loaded before the handler runs, and saved before the response is sent.
+//! The middleware, which loads sessions before the handler runs and saves them before the response is sent.
 
 use std::rc::Rc;
 
@@ -6,7 +6,7 @@ use http::header::{CACHE_CONTROL, SET_COOKIE};
 use uptick_event_loop::spawn;
 
 use super::cookie::SessionCookie;
-use super::record::{Record, now};
+use super::record::{SessionRecord, now};
 use super::session::{Change, Session};
 use super::{SessionStore, Sessions, Storage, StoreError};
 use crate::random::random_hex;
@@ -16,7 +16,7 @@ use crate::{
     set_cookie,
 };
 
-/// The cookie and the record of an active session are renewed after this part of its idle time.
+/// Fraction of the idle timeout after which the cookie and the record of an active session are renewed.
 const REFRESH: u32 = 10;
 
 impl IntoMiddleware<Sessions> for Sessions {
@@ -28,8 +28,8 @@ impl IntoMiddleware<Sessions> for Sessions {
 
 impl Sessions {
     fn handle(self: Rc<Self>, request: Request, next: Next) -> Reply {
-        let found = self.read(&request);
-        match (found, &self.storage) {
+        let cookie = self.read(&request);
+        match (cookie, &self.storage) {
             (SessionCookie::Id(id), Storage::Store(store)) => {
                 let loading = store.load(&id);
                 Reply::Later(Box::pin(async move {
@@ -37,7 +37,7 @@ impl Sessions {
                         Ok(record) => record,
                         Err(error) => return Some(failed("loading", error)),
                     };
-                    let record = record.as_deref().and_then(Record::parse);
+                    let record = record.as_deref().and_then(SessionRecord::parse);
                     let record = record.filter(|record| self.left(record).is_some());
                     if record.is_none() {
                         tracing::debug!("a session id that is not in the store was ignored");
@@ -57,11 +57,11 @@ impl Sessions {
         }
     }
 
-    /// Returns the session of a record; a new session if there is none. A record that is not of the first key (`is_current`) is saved again.
-    fn session(&self, record: Option<Record>, id: Rc<str>, is_current: bool) -> Session {
+    /// Returns the session of a record, or a new session without one. A record that was not made with the first key (`is_current`) is saved again.
+    fn session(&self, record: Option<SessionRecord>, id: Rc<str>, is_current: bool) -> Session {
         let now = now();
         let Some(mut record) = record else {
-            return Session::new(Record::new(now), Rc::default(), false, self.max_size);
+            return Session::new(SessionRecord::new(now), Rc::default(), false, self.max_size);
         };
         let idle = now.saturating_sub(record.seen);
         let is_due = idle > (self.idle / REFRESH).as_secs() || !is_current;
@@ -100,12 +100,12 @@ impl Sessions {
                 let saved = self.save(&session).await;
                 Some(saved.map_or_else(|error| failed("saving", error), |()| response))
             })),
-            // It is saved when the headers of the response are sent.
+            // The session is saved when the headers of the response are sent.
             Reply::Detached => Reply::Detached,
         }
     }
 
-    /// Adds the cookie to the headers of a response, and saves the session unless that was done.
+    /// Adds the cookie to the headers of a response, and saves the session unless it is saved already.
     fn add_cookie(self: &Rc<Self>, session: &Session, headers: &mut HeaderMap) {
         if session.state().is_used.get() {
             add_vary(headers, "cookie");
@@ -115,7 +115,7 @@ impl Sessions {
             Change::None => return,
             Change::Destroyed if !session.state().is_known => return,
             Change::Destroyed => self.removal(),
-            // A shared cache could send the cookie to other clients. The next response that is for this client only has it.
+            // A shared cache could send the cookie to other clients. The next private response contains it.
             Change::Refreshed if may_be_shared(headers) => return,
             Change::Refreshed | Change::Saved => {
                 if let Err(error) = self.ensure_id(session) {
@@ -161,7 +161,7 @@ impl Sessions {
 
     /// Saves the changes of a session in the store.
     ///
-    /// A session that was deleted since it was loaded, as by a logout in another request, is not saved again.
+    /// A session that was deleted after it was loaded, for example by a logout in another request, is not saved again.
     async fn save(&self, session: &Session) -> Result<(), StoreError> {
         let Storage::Store(store) = &self.storage else {
             return Ok(());
@@ -195,7 +195,8 @@ impl Sessions {
     }
 }
 
-/// Returns whether a session has changed. It is not renewed with a response that cannot have the cookie, so that the next one renews both.
+/// Returns whether a session must be saved. If the response cannot contain the cookie, the session is not renewed, so that the next response
+/// renews both.
 fn is_to_be_saved(session: &Session, response: &Response) -> bool {
     let change = &session.state().change;
     if change.get() == Change::Refreshed && response.header_map().is_some_and(may_be_shared) {
@@ -204,7 +205,7 @@ fn is_to_be_saved(session: &Session, response: &Response) -> bool {
     change.get() != Change::None
 }
 
-/// Returns whether a response allows caches to store it for several clients.
+/// Returns whether a response allows shared caches to store it.
 fn may_be_shared(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(CACHE_CONTROL).iter().peekable();
     let is_for_one = |value: &HeaderValue| {
@@ -219,7 +220,7 @@ fn may_be_shared(headers: &HeaderMap) -> bool {
 }
 
 /// Returns the response to a request whose session could not be loaded or saved.
-fn failed(what: &str, error: StoreError) -> Response {
-    let error: StoreError = format!("{what} a session failed: {error}").into();
+fn failed(action: &str, error: StoreError) -> Response {
+    let error: StoreError = format!("{action} a session failed: {error}").into();
     HttpError::internal(error).into()
 }

@@ -1,4 +1,4 @@
-//! A session as it is stored between requests.
+//! The stored form of a session.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,22 +6,22 @@ use serde_json::{Map, Value};
 
 /// The values of a session, and its times in seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Record {
+pub(super) struct SessionRecord {
     pub(super) begun: u64,
     pub(super) seen: u64,
     pub(super) values: Map<String, Value>,
 }
 
-impl Record {
+impl SessionRecord {
     pub(super) fn new(now: u64) -> Self {
-        Record {
+        SessionRecord {
             begun: now,
             seen: now,
             values: Map::new(),
         }
     }
 
-    /// Parses a record; `None` if it is not one.
+    /// Parses a record; `None` if it is malformed.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let Value::Object(mut members) = serde_json::from_str(text).ok()? else {
             return None;
@@ -31,7 +31,7 @@ impl Record {
         let Some(Value::Object(values)) = members.remove("values") else {
             return None;
         };
-        Some(Record {
+        Some(SessionRecord {
             begun,
             seen,
             values,
@@ -43,8 +43,8 @@ impl Record {
         serde_json::json!({"begun": self.begun, "seen": self.seen, "values": values}).to_string()
     }
 
-    /// Returns the time until the session ends without another request; `None` if it has ended. Times in the future, of another clock, count
-    /// as now.
+    /// Returns the time until the session ends without another request; `None` if it has ended. Times in the future, from another clock, are
+    /// treated as now.
     pub(super) fn left(&self, now: u64, idle: Duration, lifetime: Duration) -> Option<Duration> {
         let since = |time: u64| Duration::from_secs(now.saturating_sub(time));
         let idle = idle.checked_sub(since(self.seen))?;
@@ -52,7 +52,7 @@ impl Record {
         Some(idle.min(lifetime)).filter(|left| !left.is_zero())
     }
 
-    /// Returns the number of bytes of the values as JSON.
+    /// Returns the size of the values as JSON, in bytes.
     pub(super) fn size(&self) -> usize {
         serde_json::to_string(&self.values).map_or(usize::MAX, |text| text.len())
     }
@@ -71,8 +71,8 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     #[test]
-    fn a_record_ends_when_it_is_idle_or_old() {
-        let record = Record {
+    fn a_record_ends_after_its_idle_timeout_and_its_lifetime() {
+        let record = SessionRecord {
             begun: 1_000_000,
             seen: 1_003_000,
             values: Map::new(),
@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(left(1_003_000), Some(HOUR));
         assert_eq!(left(1_006_599), Some(Duration::from_secs(1)));
         assert_eq!(left(1_006_600), None);
-        let active = Record {
+        let active = SessionRecord {
             seen: 1_010_700,
             ..record
         };
@@ -94,9 +94,9 @@ mod tests {
 
     #[test]
     fn a_record_is_written_and_parsed() {
-        let mut record = Record::new(7);
+        let mut record = SessionRecord::new(7);
         record.values.insert("user".into(), "ada".into());
-        assert_eq!(Record::parse(&record.to_text()), Some(record));
+        assert_eq!(SessionRecord::parse(&record.to_text()), Some(record));
         for text in [
             "",
             "7",
@@ -104,7 +104,7 @@ mod tests {
             r#"{"begun":1,"seen":2}"#,
             r#"{"begun":-1,"seen":2,"values":{}}"#,
         ] {
-            assert_eq!(Record::parse(text), None, "{text}");
+            assert_eq!(SessionRecord::parse(text), None, "{text}");
         }
     }
 }

@@ -8,34 +8,34 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::SessionError;
-use super::record::Record;
+use super::record::SessionRecord;
 use crate::random::random_hex;
 use crate::{Request, constant_time_eq};
 
 /// The name of the CSRF token among the values.
 const CSRF: &str = "__csrf";
 
-/// The session of a client: named values, stored as JSON. A clone is the same session.
+/// The session of a client: named values, stored as JSON. A clone refers to the same session.
 ///
-/// Changes are saved when the handler has returned its response, or when the response begins if a [`Responder`](crate::Responder) sends it.
-/// Later changes are lost.
+/// Changes are saved when the handler returns its response, or, if a [`Responder`](crate::Responder) sends the response, when the response
+/// starts. Later changes are lost.
 #[derive(Clone)]
-pub struct Session(Rc<State>);
+pub struct Session(Rc<SessionState>);
 
-pub(super) struct State {
-    pub(super) record: RefCell<Record>,
+pub(super) struct SessionState {
+    pub(super) record: RefCell<SessionRecord>,
     /// The id in the store; empty if the session has none yet.
     pub(super) id: RefCell<Rc<str>>,
-    /// Whether the id was loaded from the store.
+    /// Set if the session was loaded from the store.
     pub(super) is_loaded: Cell<bool>,
-    /// The id that is to be deleted from the store.
+    /// The previous id, which is deleted from the store on save.
     pub(super) old_id: RefCell<Option<Rc<str>>>,
-    /// Whether the client has a valid cookie.
+    /// Set if the client has a valid cookie.
     pub(super) is_known: bool,
     pub(super) change: Cell<Change>,
-    /// Whether the changes were saved in the store.
+    /// Set once the changes have been saved in the store.
     pub(super) is_saved: Cell<bool>,
-    /// Whether the program has asked for the session, so that the response depends on the cookie.
+    /// Set once the program has accessed the session, so that the response depends on the cookie.
     pub(super) is_used: Cell<bool>,
     max_size: usize,
 }
@@ -44,7 +44,7 @@ pub(super) struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     None,
-    /// Only the time of the last request, or the key of the cookie, has changed. The session is saved.
+    /// Only the time of the last request or the key of the cookie has changed. The session is saved.
     Refreshed,
     /// The session is saved.
     Saved,
@@ -53,8 +53,8 @@ pub(super) enum Change {
 }
 
 impl Session {
-    pub(super) fn new(record: Record, id: Rc<str>, is_known: bool, max_size: usize) -> Self {
-        Session(Rc::new(State {
+    pub(super) fn new(record: SessionRecord, id: Rc<str>, is_known: bool, max_size: usize) -> Self {
+        Session(Rc::new(SessionState {
             record: RefCell::new(record),
             is_loaded: Cell::new(!id.is_empty()),
             id: RefCell::new(id),
@@ -67,21 +67,21 @@ impl Session {
         }))
     }
 
-    pub(super) fn state(&self) -> &State {
+    pub(super) fn state(&self) -> &SessionState {
         &self.0
     }
 
-    /// Returns the value of a name; `None` if there is none, or it is of another type.
+    /// Returns the value of a name; `None` if it is missing or has another type.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let record = self.0.record.borrow();
         T::deserialize(record.values.get(name)?).ok()
     }
 
-    /// Sets the value of a name, and replaces the one before.
+    /// Sets the value of a name, replacing the previous one.
     ///
     /// # Errors
-    /// [`SessionError::Value`] if it cannot be written as JSON; [`SessionError::TooLarge`] if all values together would exceed
-    /// [`Sessions::max_size`](crate::Sessions::max_size). The session is unchanged then.
+    /// [`SessionError::Value`] if it cannot be serialized as JSON; [`SessionError::TooLarge`] if all values together would exceed
+    /// [`Sessions::max_size`](crate::Sessions::max_size). The session is then unchanged.
     pub fn set(&self, name: &str, value: impl Serialize) -> Result<(), SessionError> {
         let value = serde_json::to_value(value).map_err(|error| SessionError::Value {
             name: name.into(),
@@ -102,7 +102,7 @@ impl Session {
         Ok(())
     }
 
-    /// Removes the value of a name. Returns whether there was one.
+    /// Removes the value of a name. Returns `true` if it existed.
     pub fn remove(&self, name: &str) -> bool {
         let removed = self.0.record.borrow_mut().values.remove(name).is_some();
         if removed {
@@ -111,19 +111,19 @@ impl Session {
         removed
     }
 
-    /// Removes all values, the CSRF token included.
+    /// Removes all values, including the CSRF token.
     pub fn clear(&self) {
         self.0.record.borrow_mut().values.clear();
         self.0.change.set(Change::Saved);
     }
 
-    /// Returns whether the session has no values, nor a CSRF token.
+    /// Returns `true` if the session has neither values nor a CSRF token.
     pub fn is_empty(&self) -> bool {
         self.0.record.borrow().values.is_empty()
     }
 
-    /// Replaces the id and the CSRF token of the session, and restarts its lifetime; the values stay. Call it when a user logs in, so that an
-    /// attacker who knows the id from before is not logged in, too (session fixation).
+    /// Replaces the id and the CSRF token of the session, and restarts its lifetime. The values are kept. Call it when a user logs in, so that an
+    /// attacker who knows the previous id is not logged in, too (session fixation).
     pub fn renew(&self) {
         self.forget_id();
         let mut record = self.0.record.borrow_mut();
@@ -132,19 +132,21 @@ impl Session {
         self.0.change.set(Change::Saved);
     }
 
-    /// Ends the session, for a user who logs out: removes its values, its record in the store and its cookie. A value that is set afterwards
-    /// starts a new session.
+    /// Ends the session, for example on logout: removes its values, its record in the store and its cookie. A value that is set afterwards starts
+    /// a new session.
     pub fn destroy(&self) {
         self.forget_id();
-        self.0.record.replace(Record::new(super::record::now()));
+        self.0
+            .record
+            .replace(SessionRecord::new(super::record::now()));
         self.0.change.set(Change::Destroyed);
     }
 
-    /// Returns the token of the session against cross-site request forgery (CSRF): 32 random hexadecimal digits, created by the first call.
-    /// The page sends it in a field of its forms or in a header, and [`is_csrf_token`](Session::is_csrf_token) verifies it.
+    /// Returns the token of the session against cross-site request forgery (CSRF): 32 random hexadecimal digits, created by the first call. The
+    /// page sends it in a form field or in a header, and [`is_csrf_token`](Session::is_csrf_token) verifies it.
     ///
     /// # Errors
-    /// As [`set`](Session::set), if the token is created; and if the system has no random numbers.
+    /// As [`set`](Session::set), if the token is created; and if the system cannot provide random numbers.
     pub fn csrf_token(&self) -> Result<String, SessionError> {
         if let Some(token) = self.get::<String>(CSRF) {
             return Ok(token);
@@ -157,7 +159,7 @@ impl Session {
         Ok(token)
     }
 
-    /// Returns whether `text` is the CSRF token of the session, compared in constant time. `false` if the session has none.
+    /// Returns whether `text` is the CSRF token of the session, compared in constant time; `false` if the session has no token.
     pub fn is_csrf_token(&self, text: &str) -> bool {
         self.get::<String>(CSRF)
             .is_some_and(|token| constant_time_eq(token, text))
@@ -173,10 +175,10 @@ impl Session {
 }
 
 impl Request {
-    /// Returns the session of the client; an empty one if the client has none.
+    /// Returns the session of the client, which is empty if the client has none.
     ///
     /// # Errors
-    /// [`SessionError::Missing`] if no [`Sessions`](crate::Sessions) is wrapped around the route.
+    /// [`SessionError::Missing`] if the route has no [`Sessions`](crate::Sessions) middleware.
     pub fn session(&self) -> Result<Session, SessionError> {
         let session = self.extension::<Session>().ok_or(SessionError::Missing)?;
         session.0.is_used.set(true);

@@ -1,4 +1,4 @@
-//! The interface of stores.
+//! The interface of session stores.
 
 use std::error::Error;
 use std::rc::Rc;
@@ -9,17 +9,17 @@ use crate::LocalFuture;
 /// The error of a [`SessionStore`].
 pub type StoreError = Box<dyn Error + Send + Sync>;
 
-/// A store of sessions, such as a database.
+/// A session store, such as a database.
 ///
-/// Ids have 128 random bits, in hexadecimal digits; records are JSON. An id is a secret: whoever has it has the session. If a method returns an
+/// Ids are 128 random bits in hexadecimal digits; records are JSON. An id is a secret: it grants access to the session. If a method returns an
 /// error, the response is 500, and the error is logged.
 ///
-/// Before a session that was loaded is saved, it is loaded again: if it is gone, because another request has ended it, it is not saved.
+/// Before a loaded session is saved, it is loaded again. If it no longer exists, because another request ended it, it is not saved.
 pub trait SessionStore {
-    /// Returns the record of an id; `None` if there is none, or its lifetime is over.
+    /// Returns the record of an id; `None` if it does not exist or has expired.
     fn load(&self, id: &str) -> LocalFuture<Result<Option<String>, StoreError>>;
 
-    /// Saves a record for the time `lifetime`, and replaces the one of the same id.
+    /// Saves a record for the time `lifetime`, replacing an existing record with the same id.
     fn save(
         &self,
         id: &str,
@@ -27,7 +27,7 @@ pub trait SessionStore {
         lifetime: Duration,
     ) -> LocalFuture<Result<(), StoreError>>;
 
-    /// Deletes the record of an id, if there is one.
+    /// Deletes the record of an id, if it exists.
     fn delete(&self, id: &str) -> LocalFuture<Result<(), StoreError>>;
 }
 
