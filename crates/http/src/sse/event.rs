@@ -1,4 +1,4 @@
-//! An event and its form on the wire.
+//! A server-sent event and its wire format.
 
 use std::time::Duration;
 
@@ -20,18 +20,18 @@ pub struct ServerEvent {
     retry: Option<Duration>,
 }
 
-/// Why an event was not sent, or why a stream of events ended early.
+/// The error for an event that was not sent, or for a stream of events that ended early.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventError {
-    /// A name or an id with a line break or a NUL in it would end early or be ignored.
-    #[error("sending an event failed: its {what} has a line break or a NUL")]
+    /// The name or the id contains a line break or a NUL, which would end the field early or make the client ignore it.
+    #[error("sending an event failed: its {what} contains a line break or a NUL")]
     Unsendable {
         /// `name` or `id`.
         what: &'static str,
     },
-    /// The client takes events more slowly than they are sent.
-    #[error("sending an event failed: {limit} bytes wait for the client (ENOBUFS)")]
+    /// The client receives events more slowly than they are sent.
+    #[error("sending an event failed: {limit} bytes are waiting for the client (ENOBUFS)")]
     TooSlow {
         /// The limit in bytes.
         limit: usize,
@@ -39,7 +39,7 @@ pub enum EventError {
 }
 
 impl ServerEvent {
-    /// An event with data, whose lines may end in any way; they arrive with LF.
+    /// Creates an event with data. Line breaks of any kind are received as LF.
     pub fn new(data: impl Into<String>) -> Self {
         Self {
             data: Some(data.into()),
@@ -47,31 +47,30 @@ impl ServerEvent {
         }
     }
 
-    /// An event that only tells the client to wait so long before it connects again, in milliseconds.
+    /// Creates an event without data that sets the client's reconnection time, in milliseconds.
     pub fn reconnect_after(time: Duration) -> Self {
         Self::default().retry(time)
     }
 
-    /// Sets the name, under which the client listens. Default: none, which is `message` to the client.
+    /// Sets the event name. Default: none, which is the event `message` in the client.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Sets the id, which the client sends as `Last-Event-ID` when it connects again. Default: none, so that the
-    /// client keeps the one before.
+    /// Sets the id, which the client sends as `Last-Event-ID` when it reconnects. Default: none; the client keeps the previous id.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
     }
 
-    /// Sets how long the client is to wait before it connects again, in milliseconds. Default: the client's own.
+    /// Sets the time that the client waits before it reconnects, in milliseconds. Default: none; the client uses its own default.
     pub fn retry(mut self, time: Duration) -> Self {
         self.retry = Some(time);
         self
     }
 
-    /// Appends the event as it is sent; nothing if it cannot be.
+    /// Appends the event in its wire format. On error, nothing is appended.
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), EventError> {
         for (what, text) in [("name", &self.name), ("id", &self.id)] {
             if text
@@ -119,7 +118,7 @@ pub(super) fn write_comment(text: &str, out: &mut Vec<u8>) {
 fn line(out: &mut Vec<u8>, field: &str, value: &str) {
     out.extend_from_slice(field.as_bytes());
     out.push(b':');
-    // The client takes one space away.
+    // The client removes one space after the colon.
     if !value.is_empty() {
         out.push(b' ');
     }
@@ -127,7 +126,7 @@ fn line(out: &mut Vec<u8>, field: &str, value: &str) {
     out.push(b'\n');
 }
 
-/// The lines of a text, each of which the client would take for the end of a field: by CRLF, LF or CR.
+/// Returns the lines of a text, separated by CRLF, LF or CR, each of which ends a field in the wire format.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -157,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_sent_with_all_it_has() {
+    fn an_event_is_sent_with_all_its_fields() {
         let event = ServerEvent::new("x").name("price").id("41");
         assert_eq!(
             sent(event.retry(Duration::from_millis(1500))),
@@ -178,13 +177,13 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_data_only_tells_when_to_come_back() {
+    fn an_event_without_data_only_sets_the_reconnection_time() {
         let event = ServerEvent::reconnect_after(Duration::from_secs(2));
         assert_eq!(sent(event), "retry: 2000\n\n");
     }
 
     #[test]
-    fn names_and_ids_do_not_make_further_fields() {
+    fn names_and_ids_cannot_add_fields() {
         for text in ["a\ndata: b", "a\r", "a\0"] {
             let mut out = Vec::new();
             let named = ServerEvent::new("x").name(text).write(&mut out);

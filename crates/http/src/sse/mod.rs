@@ -20,23 +20,23 @@ use crate::response::EarlyEnd;
 use crate::{BodyStream, Request, Response, StatusCode};
 use event::write_comment;
 
-/// From so many bytes that wait for the client on, `send` gives `false`.
+/// Size of the buffer from which `send` returns `false`, in bytes.
 const SOFT_LIMIT: usize = 64 << 10;
-/// With so many bytes that wait for the client, the stream is cut.
+/// Size of the buffer from which the stream is aborted, in bytes.
 const HARD_LIMIT: usize = 1 << 20;
-/// How often a comment is sent where there is nothing else.
+/// Default interval of keep-alive comments.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// The sending side of a stream of server-sent events, from [`Response::events`].
+/// The sender of a stream of server-sent events, created by [`Response::events`].
 ///
-/// A `Copy` handle; the stream lives as long as its response. `close` tells that the client has gone, or that the
-/// response was never sent or was ended; `drain` that the client has caught up after [`send`](Self::send) gave `false`;
-/// `error` that an event could not be sent, or that the client was too slow and the connection is cut.
+/// A `Copy` handle; the stream lives as long as its response. It emits `close` when the client disconnects, when the response has ended, or
+/// when it was not sent; `drain` when the client has caught up after [`send`](Self::send) returned `false`; and `error` when an event could
+/// not be sent, or when the client was too slow and the connection is closed.
 ///
 /// # Limits
 ///
-/// 64 KiB wait for a client that is slow before `send` gives `false`, and at most 1 MiB: a stream that finds more
-/// waiting is cut, and the client connects again with the id of the last event that it got.
+/// For a slow client, `send` returns `false` from 64 KiB of buffered events. If an event is sent while 1 MiB or more is buffered, the stream is
+/// aborted, and the client reconnects with the id of the last event that it received.
 ///
 /// # Examples
 ///
@@ -48,14 +48,14 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 ///     let (response, events) = Response::events();
 ///     let next = req.last_event_id().and_then(|id| id.parse().ok()).map_or(0, |id: u64| id + 1);
 ///     events.send(ServerEvent::new("7.20").name("price").id(next.to_string()));
-///     events.on("close", |()| println!("the client has gone"));
+///     events.on("close", |()| println!("the client has disconnected"));
 ///     response
 /// }
 /// # let _ = prices;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventStream {
-    /// `None` when the thread is ending.
+    /// `None` if the thread is ending.
     id: Option<Id>,
     local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
@@ -63,9 +63,9 @@ pub struct EventStream {
 events! {
     impl EventStream {
         () => {
-            /// The client has caught up after `send` gave `false`.
+            /// The client has caught up after `send` returned `false`.
             DRAIN = "drain";
-            /// The stream is over.
+            /// The stream has closed.
             CLOSE = "close";
         }
         EventError => {
@@ -76,28 +76,28 @@ events! {
 }
 
 #[derive(Default)]
-struct Entry {
+struct EventStreamState {
     listeners: Listeners,
-    waiting: Vec<u8>,
-    /// What polls the response's body.
+    buffer: Vec<u8>,
+    /// The waker of the task that polls the body.
     waker: Option<Waker>,
     keep_alive: Option<Timer>,
-    /// Something was sent since the last comment was due.
-    busy: bool,
-    /// `send` gave `false`: `drain` is owed.
-    full: bool,
-    ending: bool,
+    /// Set if an event was sent since the last keep-alive interval started.
+    was_active: bool,
+    /// Set once `send` has returned `false`, until `drain` is emitted.
+    is_full: bool,
+    is_ending: bool,
     failure: Option<EventError>,
-    closing: bool,
+    is_closing: bool,
 }
 
 thread_local! {
-    static STREAMS: RefCell<Table<Entry>> = const { RefCell::new(Table::new()) };
+    static STREAMS: RefCell<Table<EventStreamState>> = const { RefCell::new(Table::new()) };
 }
 
 impl Response {
-    /// 200 with server-sent events, and the handle that sends them: `text/event-stream`, not to be kept by caches.
-    /// (WHATWG HTML section 9.2)
+    /// Creates a 200 response of type `text/event-stream` with `Cache-Control: no-store`, and the handle that sends its events (WHATWG HTML,
+    /// section 9.2).
     pub fn events() -> (Self, EventStream) {
         let stream = EventStream::new();
         let early_end = EarlyEnd::new(stream.id, EventStream::end_early);
@@ -106,7 +106,7 @@ impl Response {
         let response = Self::new(StatusCode::OK)
             .content_type("text/event-stream")
             .header("cache-control", "no-store")
-            // Has proxies of nginx's kind hand each event on at once.
+            // Disables response buffering in nginx.
             .header("x-accel-buffering", "no")
             .with_body(body);
         (response, stream)
@@ -114,7 +114,7 @@ impl Response {
 }
 
 impl Request {
-    /// The id of the last event that a client got before it connected again; the client may have made it up.
+    /// Returns the id of the last event that the client received before it reconnected (`Last-Event-ID`). The value is not verified.
     pub fn last_event_id(&self) -> Option<&str> {
         self.header("last-event-id").filter(|id| !id.is_empty())
     }
@@ -122,7 +122,8 @@ impl Request {
 
 impl EventStream {
     fn new() -> Self {
-        let id = STREAMS.try_with(|streams| streams.borrow_mut().insert(Entry::default()));
+        let id =
+            STREAMS.try_with(|streams| streams.borrow_mut().insert(EventStreamState::default()));
         let stream = Self {
             id: id.ok().flatten(),
             local: PhantomData,
@@ -132,14 +133,14 @@ impl EventStream {
 
     /// Sends an event: text, or a [`ServerEvent`] with a name and an id.
     ///
-    /// `false` when the sender should wait for `drain`, or when nothing is taken: the stream is over, or the event
-    /// cannot be sent, which the `error` event says.
+    /// Returns `false` if the sender should wait for `drain`, or if the event was not accepted: because the stream has ended, or because the event
+    /// cannot be sent, in which case `error` is emitted.
     pub fn send(self, event: impl Into<ServerEvent>) -> bool {
         let event = event.into();
         self.push(|out| event.write(out))
     }
 
-    /// Sends a comment, which clients ignore; `false` as in [`send`](Self::send).
+    /// Sends a comment, which clients ignore. Returns `false` in the same cases as [`send`](Self::send).
     pub fn comment(self, text: &str) -> bool {
         self.push(|out| {
             write_comment(text, out);
@@ -147,28 +148,28 @@ impl EventStream {
         })
     }
 
-    /// Ends the response once the client has taken what waits; the client connects again by itself, unless it is
-    /// answered with 204 then.
+    /// Ends the response after the buffered events have been sent. The client then reconnects, and stops only if the response to that request is
+    /// 204.
     pub fn end(self) {
-        self.entry(|entry| entry.ending = true);
+        self.entry(|entry| entry.is_ending = true);
         self.wake();
     }
 
-    /// Ends the response in a shutdown of the server, behind a `retry` field if there is a time after which the client is to reconnect.
+    /// Ends the response for a shutdown of the server, after a `retry` field if there is a reconnection time.
     fn end_early(id: Option<Id>, reconnect_after: Option<Duration>) {
         let local = PhantomData;
         let stream = EventStream { id, local };
         stream.entry(|entry| {
-            if let Some(time) = reconnect_after.filter(|_| entry.takes()) {
-                // It has nothing that cannot be sent.
-                let _ = ServerEvent::reconnect_after(time).write(&mut entry.waiting);
+            if let Some(time) = reconnect_after.filter(|_| entry.accepts_events()) {
+                // A `retry` field cannot fail.
+                let _ = ServerEvent::reconnect_after(time).write(&mut entry.buffer);
             }
         });
         stream.end();
     }
 
-    /// Sets how often a comment is sent if nothing else is, so that proxies do not take the connection for
-    /// dead and a client that has vanished without an end of stream is noticed; `None` for never. Default: 15 s.
+    /// Sets the interval at which a comment is sent if there are no events, so that proxies do not close an idle connection and a client that
+    /// disappeared without closing the connection is detected. `None` disables it. Default: 15 s.
     pub fn keep_alive(self, interval: Option<Duration>) -> Self {
         let exists = self.entry(|entry| entry.keep_alive.take().map(Timer::cancel));
         if let (Some(_), Some(interval)) = (exists, interval) {
@@ -178,25 +179,25 @@ impl EventStream {
         self
     }
 
-    /// Whether an event would be taken.
+    /// Returns whether the stream accepts events.
     pub fn is_open(self) -> bool {
-        self.entry(|entry| entry.takes()).unwrap_or(false)
+        self.entry(|entry| entry.accepts_events()).unwrap_or(false)
     }
 
     fn push(self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), EventError>) -> bool {
         let pushed = self.entry(|entry| {
-            if !entry.takes() {
+            if !entry.accepts_events() {
                 return Ok(false);
             }
-            if entry.waiting.len() >= HARD_LIMIT {
+            if entry.buffer.len() >= HARD_LIMIT {
                 let error = EventError::TooSlow { limit: HARD_LIMIT };
                 entry.failure = Some(error.clone());
                 return Err(error);
             }
-            write(&mut entry.waiting)?;
-            entry.busy = true;
-            entry.full |= entry.waiting.len() >= SOFT_LIMIT;
-            Ok(!entry.full)
+            write(&mut entry.buffer)?;
+            entry.was_active = true;
+            entry.is_full |= entry.buffer.len() >= SOFT_LIMIT;
+            Ok(!entry.is_full)
         });
         match pushed {
             Some(Ok(more)) => {
@@ -214,14 +215,14 @@ impl EventStream {
 
     fn stay_alive(self) {
         let quiet =
-            self.entry(|entry| !std::mem::take(&mut entry.busy) && entry.waiting.is_empty());
+            self.entry(|entry| !std::mem::take(&mut entry.was_active) && entry.buffer.is_empty());
         if quiet == Some(true) {
             self.comment("");
-            self.entry(|entry| entry.busy = false);
+            self.entry(|entry| entry.was_active = false);
         }
     }
 
-    /// Has the response's body be polled.
+    /// Wakes the task that polls the body.
     fn wake(self) {
         if let Some(Some(waker)) = self.entry(|entry| entry.waker.take()) {
             waker.wake();
@@ -229,12 +230,12 @@ impl EventStream {
     }
 
     fn close(self) {
-        let closes = self.entry(|entry| !std::mem::replace(&mut entry.closing, true));
+        let closes = self.entry(|entry| !std::mem::replace(&mut entry.is_closing, true));
         if closes != Some(true) {
             return;
         }
         if let Err(message) = catch(|| emit(&self, Self::CLOSE, ())) {
-            tracing::error!("a callback panicked as its stream of events closed: {message}");
+            tracing::error!("a callback panicked while its event stream closed: {message}");
         }
         let removed = STREAMS.try_with(|streams| streams.borrow_mut().remove(self.id?));
         let Ok(Some(entry)) = removed else { return };
@@ -242,11 +243,11 @@ impl EventStream {
             timer.cancel();
         }
         if let Err(message) = catch(move || drop(entry.listeners)) {
-            tracing::error!("a callback panicked as its stream of events closed: {message}");
+            tracing::error!("a callback panicked while its event stream closed: {message}");
         }
     }
 
-    fn entry<R>(self, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+    fn entry<R>(self, f: impl FnOnce(&mut EventStreamState) -> R) -> Option<R> {
         STREAMS
             .try_with(|streams| streams.borrow_mut().get_mut(self.id?).map(f))
             .ok()
@@ -254,9 +255,9 @@ impl EventStream {
     }
 }
 
-impl Entry {
-    fn takes(&self) -> bool {
-        !self.ending && !self.closing && self.failure.is_none()
+impl EventStreamState {
+    fn accepts_events(&self) -> bool {
+        !self.is_ending && !self.is_closing && self.failure.is_none()
     }
 }
 
@@ -274,7 +275,7 @@ impl fmt::Debug for EventStream {
     }
 }
 
-/// The body of the response: what waits, in one piece.
+/// The body of the response. Each poll returns all buffered events as one piece.
 struct EventBody(EventStream);
 
 impl Stream for EventBody {
@@ -286,12 +287,12 @@ impl Stream for EventBody {
             if let Some(error) = &entry.failure {
                 return Poll::Ready((Some(Err(error.clone())), false));
             }
-            if !entry.waiting.is_empty() {
-                let piece = Bytes::from(std::mem::take(&mut entry.waiting));
-                let drains = std::mem::take(&mut entry.full) && entry.takes();
+            if !entry.buffer.is_empty() {
+                let piece = Bytes::from(std::mem::take(&mut entry.buffer));
+                let drains = std::mem::take(&mut entry.is_full) && entry.accepts_events();
                 return Poll::Ready((Some(Ok(piece)), drains));
             }
-            if entry.ending {
+            if entry.is_ending {
                 return Poll::Ready((None, false));
             }
             entry.waker = Some(context.waker().clone());

@@ -10,7 +10,7 @@ use crate::response::Pieces;
 
 type Log = Rc<RefCell<Vec<String>>>;
 
-/// The body of a response of events, the handle, and what it emits.
+/// Creates the body of an event stream, its handle, and a log of the emitted events.
 fn open() -> (Pieces, EventStream, Log) {
     let (mut response, events) = Response::events();
     let log = Log::default();
@@ -28,7 +28,7 @@ fn open() -> (Pieces, EventStream, Log) {
     (body.into_parts().0, events, log)
 }
 
-/// What the body gives next: text, `...` where it waits, or how it ends.
+/// Polls the body: returns its next text, `...` if it is pending, the error, or `end`.
 fn next(body: &mut Pieces) -> String {
     let mut context = Context::from_waker(noop_waker_ref());
     match body.as_mut().poll_next(&mut context) {
@@ -40,7 +40,7 @@ fn next(body: &mut Pieces) -> String {
 }
 
 #[test]
-fn the_response_says_that_it_has_events() {
+fn the_response_has_the_headers_of_an_event_stream() {
     let (response, _) = Response::events();
     assert_eq!(response.get("content-type"), Some("text/event-stream"));
     assert_eq!(response.get("cache-control"), Some("no-store"));
@@ -48,7 +48,7 @@ fn the_response_says_that_it_has_events() {
 }
 
 #[test]
-fn what_is_sent_in_one_go_is_one_piece() {
+fn events_that_are_sent_together_are_one_piece() {
     let (mut body, events, _) = open();
     assert_eq!(next(&mut body), "...");
     assert!(events.send("a"));
@@ -58,7 +58,7 @@ fn what_is_sent_in_one_go_is_one_piece() {
 }
 
 #[test]
-fn an_end_comes_behind_what_was_sent() {
+fn the_response_ends_after_the_sent_events() {
     let (mut body, events, _) = open();
     events.send("a");
     events.end();
@@ -69,7 +69,7 @@ fn an_end_comes_behind_what_was_sent() {
 }
 
 #[test]
-fn a_body_that_is_dropped_closes_the_stream() {
+fn dropping_the_body_closes_the_stream() {
     let (body, events, log) = open();
     drop(body);
     assert_eq!(*log.borrow(), ["close"]);
@@ -80,14 +80,14 @@ fn a_body_that_is_dropped_closes_the_stream() {
 }
 
 #[test]
-fn a_response_that_is_never_sent_closes_the_stream() {
+fn a_response_that_is_not_sent_closes_the_stream() {
     let (response, events) = Response::events();
     drop(response.with_body("something else"));
     assert!(!events.is_open());
 }
 
 #[test]
-fn a_slow_client_has_the_sender_wait() {
+fn a_slow_client_causes_backpressure() {
     let (mut body, events, log) = open();
     assert!(!events.send("x".repeat(SOFT_LIMIT)));
     assert!(!events.send("y"));
@@ -98,13 +98,13 @@ fn a_slow_client_has_the_sender_wait() {
 }
 
 #[test]
-fn a_client_that_is_too_slow_is_cut() {
+fn the_stream_of_a_client_that_is_too_slow_is_aborted() {
     let (mut body, events, log) = open();
     events.send("x".repeat(HARD_LIMIT));
     assert!(events.is_open());
     assert!(!events.send("y"));
     assert!(!events.is_open());
-    let error = "sending an event failed: 1048576 bytes wait for the client (ENOBUFS)";
+    let error = "sending an event failed: 1048576 bytes are waiting for the client (ENOBUFS)";
     assert_eq!(*log.borrow(), [error]);
     assert_eq!(next(&mut body), error);
     drop(body);
@@ -112,7 +112,7 @@ fn a_client_that_is_too_slow_is_cut() {
 }
 
 #[test]
-fn an_event_that_cannot_be_sent_is_an_error_and_the_stream_goes_on() {
+fn an_invalid_event_is_an_error_and_the_stream_continues() {
     let (mut body, events, log) = open();
     assert!(!events.send(ServerEvent::new("a").id("1\n2")));
     assert_eq!(log.borrow().len(), 1);
@@ -138,7 +138,7 @@ fn a_stream_without_events_is_kept_alive_by_comments() {
     let pass = || {
         event_loop.run_once(None).unwrap();
     };
-    // An iteration runs what is due, then waits for the next timer.
+    // An iteration runs due timers, then waits for the next one.
     pass();
     assert_eq!(next(&mut body), "...");
     for _ in 0..2 {

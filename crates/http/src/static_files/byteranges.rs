@@ -1,4 +1,4 @@
-//! Several parts of a file in one answer: `multipart/byteranges` (RFC 9110, section 14.6).
+//! Several parts of a file in one response: `multipart/byteranges` (RFC 9110, section 14.6).
 
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
@@ -14,28 +14,28 @@ use uptick_event_loop::spawn_blocking;
 use super::range::ByteRange;
 use crate::BodyStream;
 
-/// What is read at once, but for the lines between the parts.
+/// Maximum size of a piece of the body, without the delimiters between parts, in bytes.
 const PIECE: u64 = 64 * 1024;
 
-/// The body of such an answer, from the front.
+/// The unread rest of a `multipart/byteranges` body.
 #[derive(Debug)]
 pub(super) struct Byteranges {
     file: File,
     boundary: String,
     sections: VecDeque<Section>,
-    /// How many bytes are left of it.
+    /// Number of unread bytes.
     len: u64,
 }
 
 #[derive(Debug)]
 enum Section {
     Text(String),
-    /// So many bytes of the file from an offset on.
+    /// A part of the file: offset and number of bytes.
     Bytes(u64, u64),
 }
 
 impl Byteranges {
-    /// The parts of a file of a length and a type, in the order in which they are given.
+    /// Creates the body for parts of a file with this length and type, in the order of `parts`.
     pub(super) fn new(file: File, length: u64, content_type: &str, parts: &[ByteRange]) -> Self {
         let boundary = boundary();
         let mut sections = VecDeque::with_capacity(2 * parts.len() + 1);
@@ -63,12 +63,12 @@ impl Byteranges {
         }
     }
 
-    /// The `Content-Type` of the answer.
+    /// Returns the `Content-Type` of the response.
     pub(super) fn content_type(&self) -> String {
         format!("multipart/byteranges; boundary={}", self.boundary)
     }
 
-    /// How many bytes are left, those between the parts included.
+    /// Returns the number of unread bytes, including the delimiters.
     pub(super) fn len(&self) -> u64 {
         self.len
     }
@@ -77,10 +77,10 @@ impl Byteranges {
         self.len == 0
     }
 
-    /// Takes the next piece off the front; it blocks.
+    /// Reads the next piece. Blocks.
     ///
     /// # Errors
-    /// Those of reading; `UnexpectedEof` when the file has become shorter.
+    /// If the file cannot be read; `UnexpectedEof` if it has become shorter.
     pub(super) fn read(&mut self) -> io::Result<Bytes> {
         let mut piece = Vec::new();
         while let Some(section) = self.sections.front_mut() {
@@ -93,7 +93,7 @@ impl Byteranges {
                 Section::Bytes(first, len) => {
                     let count = room.min(*len);
                     let start = piece.len();
-                    // No more than a piece.
+                    // `count` is at most `PIECE`.
                     piece.resize(start + count as usize, 0);
                     self.file.read_exact_at(&mut piece[start..], *first)?;
                     *first += count;
@@ -109,7 +109,7 @@ impl Byteranges {
         Ok(piece.into())
     }
 
-    /// The pieces, read on the pool of blocking jobs as fast as the client takes them.
+    /// Converts the body into a stream, which is read on the pool of blocking jobs as fast as the client receives it.
     pub(super) fn into_stream(self) -> BodyStream {
         let length = self.len;
         let pieces = stream::try_unfold(self, |mut parts| async move {
@@ -123,7 +123,7 @@ impl Byteranges {
     }
 }
 
-/// 128 bits that whoever wrote the file could not know.
+/// Returns a boundary of 128 random bits, which the author of the file cannot predict.
 fn boundary() -> String {
     let random = || RandomState::new().build_hasher().finish();
     format!("{:016x}{:016x}", random(), random())
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_has_its_type_and_its_place() {
+    fn each_part_has_a_content_type_and_a_content_range() {
         let file = file("parts", b"0123456789");
         let mut parts = Byteranges::new(file, 10, "text/plain", &[part(7, 9), part(0, 0)]);
         let kind = parts.content_type();
@@ -165,13 +165,13 @@ mod tests {
     }
 
     #[test]
-    fn no_two_answers_have_the_same_boundary() {
+    fn boundaries_are_unique() {
         let made: std::collections::HashSet<_> = (0..100).map(|_| boundary()).collect();
         assert_eq!(made.len(), 100);
     }
 
     #[test]
-    fn large_parts_come_in_pieces_as_long_as_was_said() {
+    fn large_parts_are_read_in_pieces_with_the_announced_total_length() {
         let bytes: Vec<u8> = (0..500_000).map(|index| (index % 251) as u8).collect();
         let file = file("large", &bytes);
         let mut parts = Byteranges::new(
@@ -180,17 +180,23 @@ mod tests {
             "a/b",
             &[part(1, 199_999), part(300_000, 499_999)],
         );
-        let (said, mut came) = (parts.len(), Vec::new());
+        let (announced, mut received) = (parts.len(), Vec::new());
         while !parts.is_empty() {
             let piece = parts.read().unwrap();
             assert!(piece.len() as u64 <= PIECE + 200, "{}", piece.len());
-            came.extend_from_slice(&piece);
+            received.extend_from_slice(&piece);
         }
-        assert_eq!(came.len() as u64, said);
-        let contains = |part: &[u8]| came.windows(part.len()).any(|window| window == part);
+        assert_eq!(received.len() as u64, announced);
+        let contains = |part: &[u8]| received.windows(part.len()).any(|window| window == part);
         assert!(contains(&bytes[199_900..200_000]));
         assert!(contains(&bytes[300_000..300_100]));
-        assert!(came.windows(4).filter(|four| four == b"\r\n\r\n").count() >= 2);
+        assert!(
+            received
+                .windows(4)
+                .filter(|four| four == b"\r\n\r\n")
+                .count()
+                >= 2
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a file has in it, in memory or to be sent from the file.
+//! The content of a file, in memory or to be sent from the file.
 
 use std::fs::File;
 use std::io;
@@ -9,11 +9,11 @@ use uptick_stream::FileRange;
 use super::byteranges::Byteranges;
 use crate::{Body, BodyStream};
 
-/// What a file may have to be sent from memory, along with the head and in the same system call, and to be compressed on its
-/// way. The kernel would be cheaper from about 32 KiB on, by a few microseconds at this length.
+/// Maximum size of content that is sent from memory, in the same system call as the head, and can be compressed, in bytes. `sendfile` would be
+/// cheaper from about 32 KiB, but saves only a few microseconds at this size.
 const SMALL: u64 = 64 * 1024;
 
-/// A part of a file, to be sent.
+/// The content of a response.
 #[derive(Debug)]
 pub(super) enum Content {
     Empty,
@@ -23,10 +23,10 @@ pub(super) enum Content {
 }
 
 impl Content {
-    /// A part of a file; a small one is read at once, so this blocks.
+    /// Creates the content from a part of a file. A small part is read immediately, so this blocks.
     ///
     /// # Errors
-    /// Those of reading; `UnexpectedEof` when the file has become shorter.
+    /// If the file cannot be read; `UnexpectedEof` if it has become shorter.
     pub(super) fn read(file: File, first: u64, length: u64) -> io::Result<Content> {
         let mut range = FileRange::new(file, first, length);
         match usize::try_from(length) {
@@ -36,7 +36,7 @@ impl Content {
         }
     }
 
-    /// Several parts of a file; small ones are read at once, so this blocks.
+    /// Creates the content from several parts of a file. Small parts are read immediately, so this blocks.
     ///
     /// # Errors
     /// As [`read`](Content::read).
@@ -51,7 +51,7 @@ impl Content {
         Ok(Content::Bytes(all.into()))
     }
 
-    /// `by_kernel` says whether the kernel may send it.
+    /// Converts the content into a body. If `by_kernel` is set, the kernel may send a file.
     pub(super) fn into_body(self, by_kernel: bool) -> Body {
         match self {
             Content::Empty => Body::Empty,
@@ -67,7 +67,7 @@ impl Content {
 mod tests {
     use super::*;
 
-    /// A file without a name, of so many bytes.
+    /// Creates an unnamed file of `length` bytes.
     fn file(length: u64) -> File {
         let name = format!("uptick-http-content-{}-{length}", std::process::id());
         let path = std::env::temp_dir().join(name);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_part_is_read_at_once() {
+    fn a_small_part_is_read_immediately() {
         let content = Content::read(file(300_000), 10, 20).unwrap();
         let body = content.into_body(true);
         let expected: Vec<u8> = (10..30).collect();
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_part_is_sent_by_the_kernel_unless_that_is_not_wanted() {
+    fn the_kernel_sends_a_large_part_unless_that_is_disabled() {
         let content = || Content::read(file(300_000), 10, SMALL + 1).unwrap();
         assert!(matches!(content().into_body(true), Body::File(_)));
         let read = content().into_body(false);

@@ -1,4 +1,4 @@
-//! Files that are sent as they are.
+//! Static files.
 
 mod byteranges;
 mod conditional;
@@ -19,42 +19,43 @@ use uptick_event_loop::spawn_blocking;
 use uptick_stream::FileRange;
 
 use byteranges::Byteranges;
-use conditional::{Outcome, Validators};
+use conditional::{ConditionalOutcome, Validators};
 use content::Content;
-use open::Found;
-use path::Below;
-use range::{ByteRange, Part};
+use open::OpenedPath;
+use path::RelativePath;
+use range::{ByteRange, RequestedRange};
 
 use crate::content_coding::{Coding, negotiate};
 use crate::response::Selected;
-use crate::routing::names_segments;
+use crate::routing::has_plain_segments;
 use crate::{HttpError, LocalFuture, Request, Response};
 
-/// The files of a directory, as a handler. Needs the feature `files`.
+/// A handler that serves the files of a directory. Requires the feature `files`.
 ///
-/// GET and HEAD are answered, with an entity tag and the time of the last modification; conditional requests and
-/// ranges are understood (RFC 9110, sections 13 and 14), several at a time, too. The type is known by the extension.
+/// It supports GET and HEAD, entity tags and modification times, conditional requests, and one or several ranges (RFC 9110, sections 13
+/// and 14). The content type is derived from the extension.
 ///
-/// Nothing outside of the directory is served: not by `..`, in whatever encoding, nor by symbolic links that lead out of
-/// it. What is no regular file is not found, and names that begin with a dot are not either, unless [asked
-/// for](StaticFiles::dotfiles). A request is answered with 404 if its path has an escaped `/`, `\` or NUL, an empty segment, `.`
-/// or `..` anywhere: so there is one path to each file, and a route or middleware that guards this path
-/// ([`Request::path`]) cannot be passed by another one. What has several names in the file system needs a guard for each: an
-/// index file, which is also sent for its directory, the target of a symbolic link, and every file where case does not matter (macOS).
-/// A regular expression is no guard, since it comes after every other pattern.
+/// No file outside of the directory is served: neither by `..`, in any encoding, nor by symbolic links to other directories. Only regular
+/// files are served. Names with a leading dot are not found, unless [`dotfiles`](StaticFiles::dotfiles) is enabled. The response is 404 if
+/// the path of the request contains an escaped `/`, `\` or NUL, an empty segment, `.` or `..`. Each file therefore has exactly one path,
+/// and a route or middleware that guards this path ([`Request::path`]) cannot be bypassed with another spelling. A file with several names in
+/// the file system needs a guard for each name: an index file, which is also sent for its directory; the target of a symbolic link; and
+/// every file on a case-insensitive file system (macOS). A regular expression cannot be a guard, because it comes after all other
+/// patterns.
 ///
-/// A directory without a slash at the end is redirected to the one with it, and answered with its index file; there are no listings.
+/// The path of a directory without a trailing slash is redirected to the path with the slash, which is answered with the index file. There
+/// are no directory listings.
 ///
-/// Files are opened on the pool of blocking jobs. Small ones are read there, and sent from memory; of larger ones the kernel
-/// sends what the client takes ([`sendfile`](StaticFiles::sendfile)). Where it cannot, as with TLS, and for several ranges, they
-/// are read on the pool as fast as the client takes them. When a file becomes shorter while it is sent, the connection is cut.
+/// Files are opened on the pool of blocking jobs. Small files are read there and sent from memory. Larger files are sent by the kernel as fast
+/// as the client receives them ([`sendfile`](StaticFiles::sendfile)). If the kernel cannot send them, as with TLS, and for several ranges,
+/// they are read on the pool as fast as the client receives them. If a file becomes shorter while it is sent, the connection is closed.
 ///
 /// # Limits
-/// 64 KiB of a file are read at once, and up to so many are sent from memory. Of 16 ranges in a request, those that overlap
-/// or are 80 bytes apart at most become one; more of them, or as many bytes in them as in the file, are answered with the whole.
+/// A file is read in pieces of 64 KiB; content of at most this size is sent from memory. A request may have 16 ranges; ranges that overlap or
+/// have a gap of at most 80 bytes are joined. If there are more ranges, or if they have as many bytes as the file, the whole file is sent.
 ///
-/// The entity tag is made of length, modification time, inode and status change time. It does not change if a file is rewritten in
-/// place with the same length within one tick of the kernel's clock, 4 ms on most systems.
+/// The entity tag is derived from length, modification time, inode and status change time. It does not change if a file is rewritten in place
+/// with the same length within one tick of the kernel's clock, 4 ms on most systems.
 ///
 /// # Examples
 /// ```
@@ -65,11 +66,11 @@ use crate::{HttpError, LocalFuture, Request, Response};
 /// ```
 #[derive(Clone, Debug)]
 pub struct StaticFiles {
-    settings: Arc<Settings>,
+    settings: Arc<FileSettings>,
 }
 
 #[derive(Clone, Debug)]
-struct Settings {
+struct FileSettings {
     root: PathBuf,
     index: Option<PathBuf>,
     dotfiles: bool,
@@ -78,9 +79,9 @@ struct Settings {
     precompressed: bool,
 }
 
-/// What a request asks of files.
+/// The parts of a request that the response depends on.
 #[derive(Clone, Debug)]
-struct Asked {
+struct FileRequest {
     method: Method,
     /// The path in normal form.
     path: Box<str>,
@@ -88,9 +89,9 @@ struct Asked {
     fields: HeaderMap,
 }
 
-impl Asked {
-    fn of(request: &Request) -> Asked {
-        Asked {
+impl FileRequest {
+    fn of(request: &Request) -> FileRequest {
+        FileRequest {
             method: request.method().clone(),
             path: request.path().into(),
             query: request.query_string().map(Into::into),
@@ -99,25 +100,25 @@ impl Asked {
     }
 }
 
-/// What it gets.
-enum Plan {
-    Answer(Box<Answer>),
-    /// To the same path with a slash.
+/// The reply to a request.
+enum FileReply {
+    Response(Box<FileResponse>),
+    /// A redirect to the same path with a trailing slash.
     Redirect,
     Refuse(HttpError),
 }
 
-/// A response in the making.
-struct Answer {
+/// A response with the content of a file.
+struct FileResponse {
     status: StatusCode,
     fields: HeaderMap,
     content: Content,
-    /// The whole file, if this is not all of it.
+    /// The properties of the whole file, if the response does not contain all of it.
     selected: Option<Selected>,
 }
 
-impl Answer {
-    /// Marks the file as one that is compressed.
+impl FileResponse {
+    /// Marks the content as compressed.
     fn set_coding(&mut self, coding: Coding) {
         if self.status != StatusCode::NOT_MODIFIED {
             let fields = &mut self.fields;
@@ -140,10 +141,10 @@ impl Answer {
 }
 
 impl StaticFiles {
-    /// Serves the files below a directory, which is looked up anew for each request.
+    /// Creates a handler for the files below a directory. The path of the directory is resolved for each request.
     pub fn new(directory: impl Into<PathBuf>) -> StaticFiles {
         StaticFiles {
-            settings: Arc::new(Settings {
+            settings: Arc::new(FileSettings {
                 root: directory.into(),
                 index: Some("index.html".into()),
                 dotfiles: false,
@@ -154,44 +155,44 @@ impl StaticFiles {
         }
     }
 
-    /// Sets the file that a directory is answered with; `None` for none, then directories are not found. Default: `index.html`.
+    /// Sets the index file, which is sent for a directory. With `None`, directories are not found. Default: `index.html`.
     pub fn index(mut self, name: impl Into<Option<&'static str>>) -> StaticFiles {
         Arc::make_mut(&mut self.settings).index = name.into().map(PathBuf::from);
         self
     }
 
-    /// Sets whether files and directories whose names begin with a dot are served. Default: `false`.
+    /// Sets whether files and directories with a leading dot in their names are served. Default: `false`.
     pub fn dotfiles(mut self, served: bool) -> StaticFiles {
         Arc::make_mut(&mut self.settings).dotfiles = served;
         self
     }
 
-    /// Sets the `Cache-Control` of what is served. Default: none, so that clients ask again when they see fit.
+    /// Sets the `Cache-Control` of the responses. Default: none; clients decide when to revalidate.
     pub fn cache_control(mut self, value: HeaderValue) -> StaticFiles {
         Arc::make_mut(&mut self.settings).cache_control = Some(value);
         self
     }
 
-    /// Sets whether the kernel sends files of more than 64 KiB to clients without TLS, where the system has `sendfile` (Linux).
+    /// Sets whether the kernel sends files of more than 64 KiB to clients without TLS, on systems with `sendfile` (Linux).
     ///
-    /// That costs a fraction of reading and writing them, but a file that has to be fetched from the disk first holds the
-    /// thread's loop up meanwhile. Switch it off for disks that are slow, such as those on a network. Default: `true`.
+    /// This costs a fraction of reading and writing the file, but blocks the thread's loop while the file is fetched from the disk. Disable it
+    /// for slow disks, such as network file systems. Default: `true`.
     pub fn sendfile(mut self, by_kernel: bool) -> StaticFiles {
         Arc::make_mut(&mut self.settings).sendfile = by_kernel;
         self
     }
 
-    /// Sets whether `name.br`, `name.zst` or `name.gz` is sent for `name`, if the client accepts that coding and the compressed file is
-    /// not older. All responses then have `Vary: Accept-Encoding`. Default: `false`.
+    /// Sets whether `name.br`, `name.zst` or `name.gz` is sent for `name`, if the client accepts that coding and the compressed file is not
+    /// older. All responses then have `Vary: Accept-Encoding`. Default: `false`.
     ///
-    /// The compressed file has its own entity tag, and ranges are ranges of its bytes. Each coding that the client accepts costs
-    /// an attempt to open a file, until one exists.
+    /// The compressed file has its own entity tag, and ranges select bytes of the compressed file. Each coding that the client accepts costs an
+    /// attempt to open a file, until one exists.
     ///
     /// # Examples
     /// ```
     /// use uptick_http::StaticFiles;
     ///
-    /// // Once: gzip --keep public/app.js
+    /// // Run once: gzip --keep public/app.js
     /// let files = StaticFiles::new("public").precompressed(true);
     /// ```
     pub fn precompressed(mut self, served: bool) -> StaticFiles {
@@ -199,8 +200,7 @@ impl StaticFiles {
         self
     }
 
-    /// A handler that answers with the file that the parameter `path` of the route names, or with that of the directory itself
-    /// when there is none.
+    /// Returns a handler that sends the file at the route parameter `path`, or the index file of the directory if the route has no such parameter.
     pub fn handler(self) -> impl Fn(Request) -> LocalFuture<Response> + 'static {
         move |request| {
             let path = request.param("path").unwrap_or_default().to_owned();
@@ -208,34 +208,41 @@ impl StaticFiles {
         }
     }
 
-    /// Answers with the file at a path below the directory, percent-decoded, as a route's parameters are.
+    /// Returns the response with the file at a path below the directory. The path is percent-decoded, like the parameters of a route.
     ///
-    /// The path of the request has to be one that is served, whatever `path` is: see [`StaticFiles`].
+    /// The path of the request must be servable as well, independently of `path`: see [`StaticFiles`].
     pub fn serve(&self, request: &Request, path: &str) -> impl Future<Output = Response> + use<> {
-        self.answer(path, Asked::of(request))
+        self.respond(path, FileRequest::of(request))
     }
 
-    fn answer(&self, decoded: &str, asked: Asked) -> impl Future<Output = Response> + use<> {
+    fn respond(
+        &self,
+        decoded: &str,
+        request: FileRequest,
+    ) -> impl Future<Output = Response> + use<> {
         let settings = Arc::clone(&self.settings);
-        let below = match names_segments(&asked.path) {
-            true => path::below(decoded, settings.dotfiles),
-            // Guards have seen other segments than the file would have.
+        let path = match has_plain_segments(&request.path) {
+            true => RelativePath::parse(decoded, settings.dotfiles),
+            // Guards have compared segments that differ from the file path.
             false => None,
         };
         async move {
-            let Some(below) = below else {
+            let Some(path) = path else {
                 return HttpError::not_found().into();
             };
             let by_kernel = settings.sendfile;
-            planned(asked, by_kernel, move |asked| settings.plan(below, asked)).await
+            reply_to(request, by_kernel, move |request| {
+                settings.reply(path, request)
+            })
+            .await
         }
     }
 }
 
 impl Response {
-    /// Answers a request with a file, as [`StaticFiles`] does: conditional requests and ranges are understood.
+    /// Returns the response with a file, like [`StaticFiles`]: conditional requests and ranges are supported.
     ///
-    /// The path is the program's own: it may lead anywhere, and is not to be made of what a client has sent.
+    /// The path is not restricted to a directory: never derive it from client input.
     ///
     /// # Examples
     /// ```
@@ -244,45 +251,45 @@ impl Response {
     /// HttpServer::new().get("/report", |req: Request| Response::file(&req, "report.pdf"));
     /// ```
     pub fn file(request: &Request, path: impl Into<PathBuf>) -> LocalFuture<Response> {
-        Box::pin(file(path.into(), Asked::of(request)))
+        Box::pin(file(path.into(), FileRequest::of(request)))
     }
 }
 
-fn file(path: PathBuf, asked: Asked) -> impl Future<Output = Response> + 'static {
-    planned(asked, true, move |asked| match open::anywhere(&path)? {
-        Found::File(file, metadata) => send(&path, file, &metadata, asked),
-        Found::Directory | Found::Other => Err(io::ErrorKind::NotFound.into()),
+fn file(path: PathBuf, request: FileRequest) -> impl Future<Output = Response> + 'static {
+    reply_to(request, true, move |request| match open::open(&path)? {
+        OpenedPath::File(file, metadata) => send(&path, file, &metadata, request),
+        OpenedPath::Directory | OpenedPath::Other => Err(io::ErrorKind::NotFound.into()),
     })
 }
 
-/// Makes a response of a plan that is made on the pool of blocking jobs.
-async fn planned(
-    asked: Asked,
+/// Runs `reply` on the pool of blocking jobs and converts its reply into a response.
+async fn reply_to(
+    request: FileRequest,
     by_kernel: bool,
-    plan: impl FnOnce(&Asked) -> io::Result<Plan> + Send + 'static,
+    reply: impl FnOnce(&FileRequest) -> io::Result<FileReply> + Send + 'static,
 ) -> Response {
-    if asked.method != Method::GET && asked.method != Method::HEAD {
+    if request.method != Method::GET && request.method != Method::HEAD {
         let error = HttpError::from_status(StatusCode::METHOD_NOT_ALLOWED);
         let allowed = HeaderValue::from_static("GET, HEAD");
         return error.with_header(header::ALLOW, allowed).into();
     }
-    let location = redirection(&asked);
-    let job = spawn_blocking(move || plan(&asked));
+    let location = redirection(&request);
+    let job = spawn_blocking(move || reply(&request));
     match job.await {
-        Ok(Ok(Plan::Answer(answer))) => answer.into_response(by_kernel),
-        Ok(Ok(Plan::Redirect)) => {
+        Ok(Ok(FileReply::Response(response))) => response.into_response(by_kernel),
+        Ok(Ok(FileReply::Redirect)) => {
             Response::redirect(&location).with_status(StatusCode::MOVED_PERMANENTLY)
         }
-        Ok(Ok(Plan::Refuse(error))) => error.into(),
+        Ok(Ok(FileReply::Refuse(error))) => error.into(),
         Ok(Err(error)) => failure(error).into(),
         Err(error) => HttpError::from(error).into(),
     }
 }
 
-/// The same path with a slash. It is relative, so that a path such as `//elsewhere.example` leads nowhere else.
-fn redirection(asked: &Asked) -> String {
-    let name = asked.path.rsplit('/').next().unwrap_or_default();
-    match &asked.query {
+/// Returns the location with a trailing slash. It is relative, so that a path such as `//elsewhere.example` cannot redirect to another host.
+fn redirection(request: &FileRequest) -> String {
+    let name = request.path.rsplit('/').next().unwrap_or_default();
+    match &request.query {
         Some(query) => format!("./{name}/?{query}"),
         None => format!("./{name}/"),
     }
@@ -310,62 +317,70 @@ fn failure(error: io::Error) -> HttpError {
     }
 }
 
-impl Settings {
-    /// Finds the file; this blocks.
-    fn plan(&self, below: Below, asked: &Asked) -> io::Result<Plan> {
-        let Below {
+impl FileSettings {
+    /// Opens the file and returns the reply. Blocks.
+    fn reply(&self, path: RelativePath, request: &FileRequest) -> io::Result<FileReply> {
+        let RelativePath {
             mut path,
             directory,
-        } = below;
+        } = path;
         if !directory {
-            match open::below(&self.root, &path)? {
-                Found::File(file, metadata) => return self.send(&path, file, metadata, asked),
-                Found::Directory => {
-                    // Only to where something is.
-                    self.index_of(&mut path)?;
-                    return Ok(Plan::Redirect);
+            match open::open_below(&self.root, &path)? {
+                OpenedPath::File(file, metadata) => {
+                    return self.send(&path, file, metadata, request);
                 }
-                Found::Other => return Err(io::ErrorKind::NotFound.into()),
+                OpenedPath::Directory => {
+                    // Directories without an index file are not redirected.
+                    self.index_of(&mut path)?;
+                    return Ok(FileReply::Redirect);
+                }
+                OpenedPath::Other => return Err(io::ErrorKind::NotFound.into()),
             }
         }
         let (file, metadata) = self.index_of(&mut path)?;
-        self.send(&path, file, metadata, asked)
+        self.send(&path, file, metadata, request)
     }
 
-    /// Answers with a file, or with the compressed one beside it.
-    fn send(&self, path: &Path, file: File, metadata: Metadata, asked: &Asked) -> io::Result<Plan> {
+    /// Returns the reply with a file, or with its precompressed variant.
+    fn send(
+        &self,
+        path: &Path,
+        file: File,
+        metadata: Metadata,
+        request: &FileRequest,
+    ) -> io::Result<FileReply> {
         let compressed = match self.precompressed {
-            true => self.compressed(path, &metadata, asked),
+            true => self.compressed(path, &metadata, request),
             false => None,
         };
         let (coding, file, metadata) = match compressed {
             Some((coding, file, metadata)) => (Some(coding), file, metadata),
             None => (None, file, metadata),
         };
-        let mut plan = send(path, file, &metadata, asked)?;
-        if let Plan::Answer(answer) = &mut plan {
+        let mut reply = send(path, file, &metadata, request)?;
+        if let FileReply::Response(response) = &mut reply {
             if let Some(coding) = coding {
-                answer.set_coding(coding);
+                response.set_coding(coding);
             }
             if let Some(value) = &self.cache_control {
-                answer.fields.insert(header::CACHE_CONTROL, value.clone());
+                response.fields.insert(header::CACHE_CONTROL, value.clone());
             }
             if self.precompressed {
                 let coding = HeaderValue::from_static("accept-encoding");
-                answer.fields.insert(header::VARY, coding);
+                response.fields.insert(header::VARY, coding);
             }
         }
-        Ok(plan)
+        Ok(reply)
     }
 
-    /// Opens the compressed file beside a file, in the coding that the client likes best of those there are.
+    /// Opens the precompressed variant of a file, in the available coding that the client prefers.
     fn compressed(
         &self,
         path: &Path,
         metadata: &Metadata,
-        asked: &Asked,
+        request: &FileRequest,
     ) -> Option<(Coding, File, Metadata)> {
-        let accept = asked.fields.get_all(header::ACCEPT_ENCODING);
+        let accept = request.fields.get_all(header::ACCEPT_ENCODING);
         let is_older = |other: &Metadata| match (other.modified(), metadata.modified()) {
             (Ok(other), Ok(own)) => other < own,
             _ => false,
@@ -374,8 +389,8 @@ impl Settings {
         while let Some(coding) = negotiate(accept.iter().map(HeaderValue::as_bytes), &offered) {
             let mut name = path.as_os_str().to_owned();
             name.push(coding.extension());
-            match open::below(&self.root, Path::new(&name)) {
-                Ok(Found::File(file, metadata)) if !is_older(&metadata) => {
+            match open::open_below(&self.root, Path::new(&name)) {
+                Ok(OpenedPath::File(file, metadata)) if !is_older(&metadata) => {
                     return Some((coding, file, metadata));
                 }
                 _ => offered.retain(|other| *other != coding),
@@ -388,15 +403,20 @@ impl Settings {
     fn index_of(&self, path: &mut PathBuf) -> io::Result<(File, Metadata)> {
         let index = self.index.as_ref().ok_or(io::ErrorKind::NotFound)?;
         path.push(index);
-        match open::below(&self.root, path)? {
-            Found::File(file, metadata) => Ok((file, metadata)),
-            Found::Directory | Found::Other => Err(io::ErrorKind::NotFound.into()),
+        match open::open_below(&self.root, path)? {
+            OpenedPath::File(file, metadata) => Ok((file, metadata)),
+            OpenedPath::Directory | OpenedPath::Other => Err(io::ErrorKind::NotFound.into()),
         }
     }
 }
 
-/// Answers with what the request asks of a file; a small one is read, so this blocks.
-fn send(path: &Path, file: File, metadata: &Metadata, asked: &Asked) -> io::Result<Plan> {
+/// Returns the reply with the requested part of a file. Small parts are read, so this blocks.
+fn send(
+    path: &Path,
+    file: File,
+    metadata: &Metadata,
+    request: &FileRequest,
+) -> io::Result<FileReply> {
     let now = SystemTime::now();
     let validators = validators(metadata, now);
     let length = validators.length;
@@ -410,7 +430,7 @@ fn send(path: &Path, file: File, metadata: &Metadata, asked: &Asked) -> io::Resu
     if let Some(modified) = validators.modified {
         set(header::LAST_MODIFIED, httpdate::fmt_http_date(modified));
     }
-    let outcome = conditional::outcome(&asked.method, &asked.fields, &validators, now);
+    let outcome = conditional::evaluate(&request.method, &request.fields, &validators, now);
     let mut kind = content_type(path);
     let selected = Selected {
         content_type: kind.clone(),
@@ -418,44 +438,46 @@ fn send(path: &Path, file: File, metadata: &Metadata, asked: &Asked) -> io::Resu
         is_encoded: false,
     };
     let (status, content) = match outcome {
-        Outcome::Whole | Outcome::Part(Part::Whole) if asked.method == Method::HEAD => {
-            // Only its length is sent.
+        ConditionalOutcome::Whole | ConditionalOutcome::Part(RequestedRange::Whole)
+            if request.method == Method::HEAD =>
+        {
+            // Only the length is sent.
             let range = FileRange::new(file, 0, length);
             (StatusCode::OK, Content::File(range))
         }
-        Outcome::Whole | Outcome::Part(Part::Whole) => {
+        ConditionalOutcome::Whole | ConditionalOutcome::Part(RequestedRange::Whole) => {
             (StatusCode::OK, Content::read(file, 0, length)?)
         }
-        Outcome::Part(Part::Bytes(part)) => {
+        ConditionalOutcome::Part(RequestedRange::Bytes(part)) => {
             let ByteRange { first, last } = part;
-            let place = format!("bytes {first}-{last}/{length}");
-            set(header::CONTENT_RANGE, place);
+            let range = format!("bytes {first}-{last}/{length}");
+            set(header::CONTENT_RANGE, range);
             let content = Content::read(file, first, part.len())?;
             (StatusCode::PARTIAL_CONTENT, content)
         }
-        Outcome::Part(Part::Several(parts)) => {
+        ConditionalOutcome::Part(RequestedRange::Several(parts)) => {
             let parts = Byteranges::new(file, length, &kind, &parts);
             kind = parts.content_type();
             (StatusCode::PARTIAL_CONTENT, Content::read_parts(parts)?)
         }
-        Outcome::Part(Part::Unsatisfiable) => {
+        ConditionalOutcome::Part(RequestedRange::Unsatisfiable) => {
             let mut error = HttpError::from_status(StatusCode::RANGE_NOT_SATISFIABLE);
             if let Ok(length) = HeaderValue::try_from(format!("bytes */{length}")) {
                 error = error.with_header(header::CONTENT_RANGE, length);
             }
-            return Ok(Plan::Refuse(error));
+            return Ok(FileReply::Refuse(error));
         }
-        Outcome::PreconditionFailed => {
+        ConditionalOutcome::PreconditionFailed => {
             let error = HttpError::from_status(StatusCode::PRECONDITION_FAILED);
-            return Ok(Plan::Refuse(error));
+            return Ok(FileReply::Refuse(error));
         }
-        Outcome::NotModified => (StatusCode::NOT_MODIFIED, Content::Empty),
+        ConditionalOutcome::NotModified => (StatusCode::NOT_MODIFIED, Content::Empty),
     };
     if status != StatusCode::NOT_MODIFIED {
         set(header::CONTENT_TYPE, kind);
         set(header::ACCEPT_RANGES, "bytes".into());
     }
-    Ok(Plan::Answer(Box::new(Answer {
+    Ok(FileReply::Response(Box::new(FileResponse {
         status,
         fields,
         content,
@@ -465,12 +487,12 @@ fn send(path: &Path, file: File, metadata: &Metadata, asked: &Asked) -> io::Resu
 
 /// Returns the validators of a file.
 ///
-/// The entity tag changes with the content, also where all files have the same modification time, as in reproducible images: the
-/// status change time cannot be set, and a file that replaces another one has another inode.
+/// The entity tag changes with the content, even if all files have the same modification time, as in reproducible images: the status change
+/// time cannot be set, and a file that replaces another one has another inode.
 fn validators(metadata: &Metadata, now: SystemTime) -> Validators {
     let since_1970 = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let modified = metadata.modified().map(since_1970).unwrap_or_default();
-    // A time in the future is not sent (RFC 9110, section 8.8.2.1), and 0 and 1 stand for no time.
+    // A time in the future must not be sent (RFC 9110, section 8.8.2.1), and the times 0 and 1 mean that there is none.
     let seconds = modified.min(since_1970(now)).as_secs();
     let changed = i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
     Validators {
@@ -485,7 +507,7 @@ fn validators(metadata: &Metadata, now: SystemTime) -> Validators {
     }
 }
 
-/// The type by the extension. Texts are taken for UTF-8, which most are.
+/// Returns the content type for the extension. Text files are assumed to be UTF-8.
 fn content_type(path: &Path) -> String {
     let mime = mime_guess::from_path(path).first_or_octet_stream();
     match mime.type_() == mime_guess::mime::TEXT {

@@ -1,4 +1,4 @@
-//! Opening a file below a directory, and nothing outside of it.
+//! Opening of files, confined to a directory.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -6,61 +6,61 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
-/// What a path is.
+/// The result of opening a path.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum OpenedPath {
     File(File, Metadata),
     Directory,
-    /// Neither: a FIFO, a socket, a device.
+    /// Another file type: a FIFO, a socket or a device.
     Other,
 }
 
-/// Not to wait for the writer of a FIFO, nor to get a controlling terminal.
+/// Returns flags with which opening does not block on a FIFO and does not set the controlling terminal.
 fn flags() -> OFlags {
     OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY
 }
 
-/// Opens a path below a directory. Symbolic links that lead out of it are errors.
+/// Opens a path below a directory. Symbolic links to targets outside of the directory are errors.
 ///
 /// # Errors
-/// Those of the system; `ELOOP` or `EXDEV` for a way out.
-pub(super) fn below(root: &Path, path: &Path) -> io::Result<Found> {
+/// If the system cannot open the path; `ELOOP` or `EXDEV` if it leads outside of the directory.
+pub(super) fn open_below(root: &Path, path: &Path) -> io::Result<OpenedPath> {
     let path = match path.as_os_str().is_empty() {
         true => Path::new("."),
         false => path,
     };
     #[cfg(target_os = "linux")]
-    if let Some(opened) = beneath(root, path) {
-        return opened.and_then(found);
+    if let Some(opened) = open_beneath(root, path) {
+        return opened.and_then(classify);
     }
-    checked(root, path).and_then(found)
+    open_checked(root, path).and_then(classify)
 }
 
-/// Opens a path, wherever it leads.
+/// Opens a path without restrictions.
 ///
 /// # Errors
-/// Those of the system.
-pub(super) fn anywhere(path: &Path) -> io::Result<Found> {
+/// If the system cannot open the path.
+pub(super) fn open(path: &Path) -> io::Result<OpenedPath> {
     let opened = rustix::fs::open(path, flags(), Mode::empty())?;
-    found(File::from(opened))
+    classify(File::from(opened))
 }
 
-fn found(file: File) -> io::Result<Found> {
+fn classify(file: File) -> io::Result<OpenedPath> {
     let metadata = file.metadata()?;
     Ok(match metadata.file_type() {
-        kind if kind.is_file() => Found::File(file, metadata),
-        kind if kind.is_dir() => Found::Directory,
-        _ => Found::Other,
+        kind if kind.is_file() => OpenedPath::File(file, metadata),
+        kind if kind.is_dir() => OpenedPath::Directory,
+        _ => OpenedPath::Other,
     })
 }
 
-/// Has the kernel watch the way, so that nobody can change a link after a look at it. `None` when it cannot.
+/// Opens a path with `openat2`, in which case the kernel enforces the confinement without a race; `None` if the kernel does not support it.
 #[cfg(target_os = "linux")]
-fn beneath(root: &Path, path: &Path) -> Option<io::Result<File>> {
+fn open_beneath(root: &Path, path: &Path) -> Option<io::Result<File>> {
     use rustix::fs::ResolveFlags;
     use rustix::io::Errno;
 
-    /// Renames on the way make the kernel give up, with `EAGAIN`.
+    /// Maximum number of attempts, because concurrent renames make the kernel return `EAGAIN`.
     const ATTEMPTS: usize = 8;
 
     let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -72,7 +72,7 @@ fn beneath(root: &Path, path: &Path) -> Option<io::Result<File>> {
     for _ in 0..ATTEMPTS {
         match rustix::fs::openat2(&root, path, flags(), Mode::empty(), resolve) {
             Ok(file) => return Some(Ok(File::from(file))),
-            // Old kernels do not have the call, and filters of system calls may refuse it.
+            // Old kernels lack the system call, and seccomp filters may refuse it.
             Err(Errno::NOSYS | Errno::PERM) => return None,
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(error) => return Some(Err(error.into())),
@@ -81,8 +81,8 @@ fn beneath(root: &Path, path: &Path) -> Option<io::Result<File>> {
     Some(Err(Errno::AGAIN.into()))
 }
 
-/// Looks where the path leads, then opens that. Whoever can write in the directory can change it in between.
-fn checked(root: &Path, path: &Path) -> io::Result<File> {
+/// Resolves a path, checks it, and opens the result. A process with write access to the directory can change the path in between.
+fn open_checked(root: &Path, path: &Path) -> io::Result<File> {
     let root = root.canonicalize()?;
     let path = root.join(path).canonicalize()?;
     if !path.starts_with(&root) {
@@ -101,17 +101,17 @@ mod tests {
 
     use super::*;
 
-    /// A directory with `site` in it, that is removed at the end.
-    struct Place(PathBuf);
+    /// A directory with a subdirectory `site`, which is removed on drop.
+    struct TestDirectory(PathBuf);
 
-    impl Place {
-        fn new(name: &str) -> Place {
+    impl TestDirectory {
+        fn new(name: &str) -> TestDirectory {
             let name = format!("uptick-http-open-{name}-{}", std::process::id());
-            let place = Place(std::env::temp_dir().join(name));
-            fs::create_dir_all(place.site().join("sub")).unwrap();
-            fs::write(place.0.join("secret"), "secret").unwrap();
-            fs::write(place.site().join("sub/page"), "page").unwrap();
-            place
+            let directory = TestDirectory(std::env::temp_dir().join(name));
+            fs::create_dir_all(directory.site().join("sub")).unwrap();
+            fs::write(directory.0.join("secret"), "secret").unwrap();
+            fs::write(directory.site().join("sub/page"), "page").unwrap();
+            directory
         }
 
         fn site(&self) -> PathBuf {
@@ -119,29 +119,31 @@ mod tests {
         }
     }
 
-    impl Drop for Place {
+    impl Drop for TestDirectory {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
     }
 
-    type Open = fn(&Path, &Path) -> io::Result<Found>;
+    type Open = fn(&Path, &Path) -> io::Result<OpenedPath>;
 
-    /// Both ways to open, as they have to do the same.
-    const WAYS: [Open; 2] = [below, |root, path| checked(root, path).and_then(found)];
+    /// Both implementations, which must behave the same.
+    const IMPLEMENTATIONS: [Open; 2] = [open_below, |root, path| {
+        open_checked(root, path).and_then(classify)
+    }];
 
     #[test]
-    fn links_are_followed_only_inside() {
-        let place = Place::new("links");
-        let site = place.site();
+    fn links_are_followed_only_inside_the_directory() {
+        let directory = TestDirectory::new("links");
+        let site = directory.site();
         symlink("sub/page", site.join("inside")).unwrap();
         symlink("../secret", site.join("outside")).unwrap();
         symlink("..", site.join("up")).unwrap();
-        symlink(place.0.join("secret"), site.join("absolute")).unwrap();
+        symlink(directory.0.join("secret"), site.join("absolute")).unwrap();
         symlink("loop", site.join("loop")).unwrap();
-        for open in WAYS {
+        for open in IMPLEMENTATIONS {
             let open = |path: &str| open(&site, Path::new(path));
-            assert!(matches!(open("inside"), Ok(Found::File(..))));
+            assert!(matches!(open("inside"), Ok(OpenedPath::File(..))));
             for path in ["outside", "up/secret", "absolute", "loop", "../secret"] {
                 assert!(open(path).is_err(), "{path}");
             }
@@ -149,29 +151,35 @@ mod tests {
     }
 
     #[test]
-    fn a_fifo_is_neither_file_nor_directory_and_nobody_waits_for_it() {
-        let place = Place::new("fifo");
-        let site = place.site();
+    fn opening_a_fifo_does_not_block() {
+        let directory = TestDirectory::new("fifo");
+        let site = directory.site();
         let fifo = site.join("fifo");
         let kind = rustix::fs::FileType::Fifo;
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, kind, Mode::RUSR, 0).unwrap();
-        for open in WAYS {
-            assert!(matches!(open(&site, Path::new("fifo")), Ok(Found::Other)));
+        for open in IMPLEMENTATIONS {
+            assert!(matches!(
+                open(&site, Path::new("fifo")),
+                Ok(OpenedPath::Other)
+            ));
         }
-        assert!(matches!(anywhere(&fifo), Ok(Found::Other)));
+        assert!(matches!(open(&fifo), Ok(OpenedPath::Other)));
     }
 
     #[test]
-    fn directories_and_what_is_missing_are_told_apart() {
-        let place = Place::new("kinds");
-        let site = place.site();
-        for open in WAYS {
+    fn directories_and_missing_files_are_distinguished() {
+        let directory = TestDirectory::new("kinds");
+        let site = directory.site();
+        for open in IMPLEMENTATIONS {
             let open = |path: &str| open(&site, Path::new(path));
-            assert!(matches!(open("sub"), Ok(Found::Directory)));
+            assert!(matches!(open("sub"), Ok(OpenedPath::Directory)));
             assert_eq!(open("none").unwrap_err().kind(), io::ErrorKind::NotFound);
             let below_file = open("sub/page/x").unwrap_err().kind();
             assert_eq!(below_file, io::ErrorKind::NotADirectory);
         }
-        assert!(matches!(below(&site, Path::new("")), Ok(Found::Directory)));
+        assert!(matches!(
+            open_below(&site, Path::new("")),
+            Ok(OpenedPath::Directory)
+        ));
     }
 }

@@ -1,37 +1,39 @@
-//! Which file the path of a request means.
+//! Conversion of request paths to file paths.
 
 use std::path::PathBuf;
 
-/// A path below the directory that is served.
+/// A path below the served directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Below {
-    /// Without `.` and `..`, and relative; empty for the directory itself.
+pub(super) struct RelativePath {
+    /// The relative path, without `.` and `..`; empty for the directory itself.
     pub(super) path: PathBuf,
-    /// Whether it ends with a slash, and so means a directory.
+    /// Set if the path ends with a slash, and therefore names a directory.
     pub(super) directory: bool,
 }
 
-/// Reads the decoded rest of a request's path. `None` for what is not served: `..`, bytes that no name has or that divide
-/// names on some systems, and names that begin with a dot unless these are asked for.
-pub(super) fn below(decoded: &str, dotfiles: bool) -> Option<Below> {
-    let mut path = PathBuf::new();
-    let relative = decoded.strip_prefix('/').unwrap_or(decoded);
-    let directory = relative.is_empty() || relative.ends_with('/');
-    let names = relative.strip_suffix('/').unwrap_or(relative);
-    for name in names.split('/').filter(|_| !relative.is_empty()) {
-        // Two slashes in a row would be another path to the same file.
-        if name.is_empty() || name == "." || name == ".." {
-            return None;
+impl RelativePath {
+    /// Parses the decoded rest of a request's path; `None` if it must not be served, because it contains `..`, bytes that are not allowed in names
+    /// or separate names on some systems, or names with a leading dot while `dotfiles` is not set.
+    pub(super) fn parse(decoded: &str, dotfiles: bool) -> Option<Self> {
+        let mut path = PathBuf::new();
+        let relative = decoded.strip_prefix('/').unwrap_or(decoded);
+        let directory = relative.is_empty() || relative.ends_with('/');
+        let names = relative.strip_suffix('/').unwrap_or(relative);
+        for name in names.split('/').filter(|_| !relative.is_empty()) {
+            // With two slashes in a row, a file would have several paths.
+            if name.is_empty() || name == "." || name == ".." {
+                return None;
+            }
+            if name.starts_with('.') && !dotfiles {
+                return None;
+            }
+            if name.contains(['\0', '\\']) || (cfg!(windows) && name.contains(':')) {
+                return None;
+            }
+            path.push(name);
         }
-        if name.starts_with('.') && !dotfiles {
-            return None;
-        }
-        if name.contains(['\0', '\\']) || (cfg!(windows) && name.contains(':')) {
-            return None;
-        }
-        path.push(name);
+        Some(RelativePath { path, directory })
     }
-    Some(Below { path, directory })
 }
 
 #[cfg(test)]
@@ -39,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_put_below_the_directory() {
+    fn names_are_relative_to_the_directory() {
         let cases = [
             ("", "", true),
             ("/", "", true),
@@ -51,13 +53,17 @@ mod tests {
         ];
         for (decoded, path, directory) in cases {
             let path = PathBuf::from(path);
-            let expected = Below { path, directory };
-            assert_eq!(below(decoded, true), Some(expected), "{decoded}");
+            let expected = RelativePath { path, directory };
+            assert_eq!(
+                RelativePath::parse(decoded, true),
+                Some(expected),
+                "{decoded}"
+            );
         }
     }
 
     #[test]
-    fn nothing_leads_out_of_the_directory() {
+    fn no_path_leads_out_of_the_directory() {
         for decoded in [
             "..",
             "../a",
@@ -76,15 +82,15 @@ mod tests {
             "a\0.txt",
             "a/../",
         ] {
-            assert_eq!(below(decoded, true), None, "{decoded:?}");
+            assert_eq!(RelativePath::parse(decoded, true), None, "{decoded:?}");
         }
     }
 
     #[test]
-    fn dotfiles_are_hidden_unless_asked_for() {
+    fn dotfiles_are_hidden_unless_they_are_enabled() {
         for decoded in [".env", "a/.git/config", ".well-known/"] {
-            assert_eq!(below(decoded, false), None, "{decoded}");
-            assert!(below(decoded, true).is_some(), "{decoded}");
+            assert_eq!(RelativePath::parse(decoded, false), None, "{decoded}");
+            assert!(RelativePath::parse(decoded, true).is_some(), "{decoded}");
         }
     }
 }

@@ -6,14 +6,14 @@ use uptick_event_loop::block_on;
 use super::*;
 use crate::Body;
 
-/// A directory with files, that is removed at the end.
-struct Place(PathBuf);
+/// A directory with files, which is removed on drop.
+struct TestDirectory(PathBuf);
 
-impl Place {
-    fn new(name: &str) -> Place {
+impl TestDirectory {
+    fn new(name: &str) -> TestDirectory {
         let name = format!("uptick-http-static-{name}-{}", std::process::id());
-        let place = Place(std::env::temp_dir().join(name));
-        let site = place.0.join("site");
+        let directory = TestDirectory(std::env::temp_dir().join(name));
+        let site = directory.0.join("site");
         fs::create_dir_all(site.join("docs")).unwrap();
         fs::create_dir_all(site.join("empty")).unwrap();
         for (file, text) in [
@@ -26,26 +26,29 @@ impl Place {
         ] {
             fs::write(site.join(file), text).unwrap();
         }
-        fs::write(place.0.join("outside"), "secret").unwrap();
-        place
+        fs::write(directory.0.join("outside"), "secret").unwrap();
+        directory
     }
 
     fn files(&self) -> StaticFiles {
         StaticFiles::new(self.0.join("site"))
     }
 
-    fn get(&self, path: &str, fields: &[(&'static str, &str)]) -> Got {
-        got(self.files().answer(path, asked(Method::GET, path, fields)))
+    fn get(&self, path: &str, fields: &[(&'static str, &str)]) -> ReadResponse {
+        read(
+            self.files()
+                .respond(path, file_request(Method::GET, path, fields)),
+        )
     }
 }
 
-impl Drop for Place {
+impl Drop for TestDirectory {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-fn asked(method: Method, target: &str, fields: &[(&'static str, &str)]) -> Asked {
+fn file_request(method: Method, target: &str, fields: &[(&'static str, &str)]) -> FileRequest {
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query.into())),
         None => (target, None),
@@ -54,7 +57,7 @@ fn asked(method: Method, target: &str, fields: &[(&'static str, &str)]) -> Asked
     for (name, value) in fields {
         map.append(*name, HeaderValue::from_str(value).unwrap());
     }
-    Asked {
+    FileRequest {
         method,
         path: path.into(),
         query,
@@ -62,24 +65,24 @@ fn asked(method: Method, target: &str, fields: &[(&'static str, &str)]) -> Asked
     }
 }
 
-/// A response that was read.
+/// A response with its body.
 #[derive(Debug)]
-struct Got {
+struct ReadResponse {
     status: u16,
     fields: HeaderMap,
     length: Option<u64>,
     body: String,
 }
 
-impl Got {
+impl ReadResponse {
     fn field(&self, name: &str) -> Option<&str> {
         self.fields.get(name)?.to_str().ok()
     }
 }
 
-fn got(answer: impl Future<Output = Response> + 'static) -> Got {
+fn read(response: impl Future<Output = Response> + 'static) -> ReadResponse {
     let reading = async move {
-        let mut response = answer.await;
+        let mut response = response.await;
         let length = response.body().len();
         let body = match response.take_body() {
             Body::File(mut range) => range.read(usize::MAX).unwrap().to_vec(),
@@ -92,7 +95,7 @@ fn got(answer: impl Future<Output = Response> + 'static) -> Got {
             }
             body => body.as_bytes().unwrap_or_default().to_vec(),
         };
-        Got {
+        ReadResponse {
             status: response.status().as_u16(),
             fields: response.header_map().cloned().unwrap_or_default(),
             length,
@@ -104,27 +107,33 @@ fn got(answer: impl Future<Output = Response> + 'static) -> Got {
 
 #[test]
 fn a_file_is_sent_with_its_type_and_validators() {
-    let place = Place::new("whole");
-    let got = place.get("a.txt", &[]);
-    assert_eq!((got.status, got.body.as_str()), (200, "0123456789"));
-    assert_eq!(got.field("content-type"), Some("text/plain; charset=utf-8"));
-    assert_eq!(got.field("accept-ranges"), Some("bytes"));
-    assert!(got.field("etag").unwrap().starts_with("\"a-"));
-    assert!(got.field("last-modified").unwrap().ends_with(" GMT"));
-    assert_eq!(got.field("cache-control"), None);
-    let unknown = place.get("no-extension", &[]);
+    let directory = TestDirectory::new("whole");
+    let response = directory.get("a.txt", &[]);
+    assert_eq!(
+        (response.status, response.body.as_str()),
+        (200, "0123456789")
+    );
+    assert_eq!(
+        response.field("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
+    assert_eq!(response.field("accept-ranges"), Some("bytes"));
+    assert!(response.field("etag").unwrap().starts_with("\"a-"));
+    assert!(response.field("last-modified").unwrap().ends_with(" GMT"));
+    assert_eq!(response.field("cache-control"), None);
+    let unknown = directory.get("no-extension", &[]);
     let expected = Some("application/octet-stream");
     assert_eq!(unknown.field("content-type"), expected);
-    assert_eq!(place.get("none.txt", &[]).length, Some(0));
+    assert_eq!(directory.get("none.txt", &[]).length, Some(0));
 }
 
 #[test]
-fn a_part_is_206_and_none_is_416() {
-    let place = Place::new("range");
-    let part = place.get("a.txt", &[("range", "bytes=2-4")]);
+fn a_satisfiable_range_is_206_and_another_is_416() {
+    let directory = TestDirectory::new("range");
+    let part = directory.get("a.txt", &[("range", "bytes=2-4")]);
     assert_eq!((part.status, part.body.as_str()), (206, "234"));
     assert_eq!(part.field("content-range"), Some("bytes 2-4/10"));
-    let none = place.get("a.txt", &[("range", "bytes=10-")]);
+    let none = directory.get("a.txt", &[("range", "bytes=10-")]);
     assert_eq!(none.status, 416);
     assert_eq!(none.body, "Range Not Satisfiable\n");
     assert_eq!(none.field("content-range"), Some("bytes */10"));
@@ -132,11 +141,11 @@ fn a_part_is_206_and_none_is_416() {
 }
 
 #[test]
-fn several_parts_are_sent_together_unless_they_are_nearly_all() {
-    let place = Place::new("parts");
+fn several_parts_are_sent_together_unless_they_are_nearly_the_whole_file() {
+    let directory = TestDirectory::new("parts");
     let text: String = (b'a'..=b'z').cycle().take(1000).map(char::from).collect();
-    fs::write(place.0.join("site/b.txt"), &text).unwrap();
-    let parts = place.get("b.txt", &[("range", "bytes=990-,0-4")]);
+    fs::write(directory.0.join("site/b.txt"), &text).unwrap();
+    let parts = directory.get("b.txt", &[("range", "bytes=990-,0-4")]);
     assert_eq!((parts.status, parts.field("content-range")), (206, None));
     let kind = parts.field("content-type").unwrap();
     let boundary = kind
@@ -152,16 +161,16 @@ fn several_parts_are_sent_together_unless_they_are_nearly_all() {
     assert_eq!(parts.body, expected);
     assert_eq!(parts.length, Some(expected.len() as u64));
     assert!(parts.field("etag").is_some());
-    let nearly_all = place.get("b.txt", &[("range", "bytes=0-499,600-")]);
+    let nearly_all = directory.get("b.txt", &[("range", "bytes=0-499,600-")]);
     assert_eq!((nearly_all.status, nearly_all.length), (200, Some(1000)));
 }
 
 #[test]
 fn several_large_parts_are_streamed() {
-    let place = Place::new("large-parts");
+    let directory = TestDirectory::new("large-parts");
     let text: String = ('a'..='z').cycle().take(1_000_000).collect();
-    fs::write(place.0.join("site/b.txt"), &text).unwrap();
-    let parts = place.get("b.txt", &[("range", "bytes=1-100000,500000-599999")]);
+    fs::write(directory.0.join("site/b.txt"), &text).unwrap();
+    let parts = directory.get("b.txt", &[("range", "bytes=1-100000,500000-599999")]);
     assert_eq!(parts.status, 206);
     assert_eq!(parts.length, Some(parts.body.len() as u64));
     assert!(parts.body.contains(&text[1..=100_000]));
@@ -169,72 +178,78 @@ fn several_large_parts_are_streamed() {
 }
 
 #[test]
-fn the_kernel_sends_large_files_unless_that_is_switched_off() {
-    let place = Place::new("kernel");
-    fs::write(place.0.join("site/large"), vec![b'x'; 100_000]).unwrap();
+fn the_kernel_sends_large_files_unless_sendfile_is_disabled() {
+    let directory = TestDirectory::new("kernel");
+    fs::write(directory.0.join("site/large"), vec![b'x'; 100_000]).unwrap();
     let body = |files: StaticFiles| {
-        let answer = files.answer("large", asked(Method::GET, "/large", &[]));
-        block_on(async move { answer.await.take_body() }).unwrap()
+        let response = files.respond("large", file_request(Method::GET, "/large", &[]));
+        block_on(async move { response.await.take_body() }).unwrap()
     };
-    assert!(matches!(body(place.files()), Body::File(_)));
-    let read = body(place.files().sendfile(false));
+    assert!(matches!(body(directory.files()), Body::File(_)));
+    let read = body(directory.files().sendfile(false));
     assert!(matches!(read, Body::Stream(_)));
     assert_eq!(read.len(), Some(100_000));
 }
 
 #[test]
-fn a_file_that_the_client_has_is_304_and_a_changed_one_is_sent() {
-    let place = Place::new("conditional");
-    let first = place.get("a.txt", &[]);
+fn an_unchanged_file_is_304_and_a_changed_file_is_sent() {
+    let directory = TestDirectory::new("conditional");
+    let first = directory.get("a.txt", &[]);
     let etag = first.field("etag").unwrap().to_owned();
     let modified = first.field("last-modified").unwrap().to_owned();
-    let again = place.get("a.txt", &[("if-none-match", &etag)]);
+    let again = directory.get("a.txt", &[("if-none-match", &etag)]);
     assert_eq!((again.status, again.body.as_str()), (304, ""));
     assert_eq!(again.field("etag"), Some(etag.as_str()));
-    let again = place.get("a.txt", &[("if-modified-since", &modified)]);
+    let again = directory.get("a.txt", &[("if-modified-since", &modified)]);
     assert_eq!(again.status, 304);
 
-    fs::write(place.0.join("site/a.txt"), "changed").unwrap();
-    let changed = place.get("a.txt", &[("if-none-match", &etag)]);
+    fs::write(directory.0.join("site/a.txt"), "changed").unwrap();
+    let changed = directory.get("a.txt", &[("if-none-match", &etag)]);
     assert_eq!((changed.status, changed.body.as_str()), (200, "changed"));
-    let failed = place.get("a.txt", &[("if-match", &etag)]);
+    let failed = directory.get("a.txt", &[("if-match", &etag)]);
     assert_eq!(failed.status, 412);
     assert_eq!(failed.body, "Precondition Failed\n");
     let range = [("range", "bytes=0-1"), ("if-range", etag.as_str())];
-    assert_eq!(place.get("a.txt", &range).status, 200);
+    assert_eq!(directory.get("a.txt", &range).status, 200);
 }
 
 #[test]
-fn directories_have_a_slash_and_an_index() {
-    let place = Place::new("index");
-    assert_eq!(place.get("/", &[]).body, "<h1>home</h1>");
-    assert_eq!(place.get("docs/", &[]).body, "docs");
-    let redirect = place.get("docs", &[]);
+fn directories_are_redirected_to_a_slash_and_answered_with_the_index() {
+    let directory = TestDirectory::new("index");
+    assert_eq!(directory.get("/", &[]).body, "<h1>home</h1>");
+    assert_eq!(directory.get("docs/", &[]).body, "docs");
+    let redirect = directory.get("docs", &[]);
     assert_eq!(
         (redirect.status, redirect.field("location")),
         (301, Some("./docs/"))
     );
-    assert_eq!(place.get("empty", &[]).status, 404);
-    assert_eq!(place.get("empty/", &[]).status, 404);
-    assert_eq!(place.get("a.txt/", &[]).status, 404);
-    let files = place.files().index(None);
-    let none = got(files.answer("docs/", asked(Method::GET, "/docs/", &[])));
+    assert_eq!(directory.get("empty", &[]).status, 404);
+    assert_eq!(directory.get("empty/", &[]).status, 404);
+    assert_eq!(directory.get("a.txt/", &[]).status, 404);
+    let files = directory.files().index(None);
+    let none = read(files.respond("docs/", file_request(Method::GET, "/docs/", &[])));
     assert_eq!(none.status, 404);
 }
 
 #[test]
 fn a_redirect_stays_on_this_server_and_keeps_the_query() {
-    let place = Place::new("redirect");
-    let redirect = |path| got(place.files().answer("docs", asked(Method::GET, path, &[])));
+    let directory = TestDirectory::new("redirect");
+    let redirect = |path| {
+        read(
+            directory
+                .files()
+                .respond("docs", file_request(Method::GET, path, &[])),
+        )
+    };
     let relative = redirect("/evil.example:80/docs?a=1&b");
     assert_eq!(relative.field("location"), Some("./docs/?a=1&b"));
     assert_eq!(redirect("//evil.example/docs").status, 404);
 }
 
 #[test]
-fn what_is_not_to_be_served_is_not_found() {
-    let place = Place::new("hidden");
-    std::os::unix::fs::symlink("../outside", place.0.join("site/link")).unwrap();
+fn paths_that_are_not_served_are_not_found() {
+    let directory = TestDirectory::new("hidden");
+    std::os::unix::fs::symlink("../outside", directory.0.join("site/link")).unwrap();
     let long = "x".repeat(5000);
     for path in [
         "../outside",
@@ -245,46 +260,57 @@ fn what_is_not_to_be_served_is_not_found() {
         "a\0",
         &long,
     ] {
-        assert_eq!(place.get(path, &[]).status, 404, "{path:.20?}");
+        assert_eq!(directory.get(path, &[]).status, 404, "{path:.20?}");
     }
-    let files = place.files().dotfiles(true);
-    let shown = got(files.answer(".env", asked(Method::GET, "/.env", &[])));
+    let files = directory.files().dotfiles(true);
+    let shown = read(files.respond(".env", file_request(Method::GET, "/.env", &[])));
     assert_eq!(shown.body, "secret");
 }
 
 #[test]
 fn only_get_and_head_are_answered() {
-    let place = Place::new("methods");
-    let answer = |method| got(place.files().answer("a.txt", asked(method, "/a.txt", &[])));
-    let head = answer(Method::HEAD);
+    let directory = TestDirectory::new("methods");
+    let response = |method| {
+        read(
+            directory
+                .files()
+                .respond("a.txt", file_request(method, "/a.txt", &[])),
+        )
+    };
+    let head = response(Method::HEAD);
     assert_eq!((head.status, head.length), (200, Some(10)));
-    let post = answer(Method::POST);
+    let post = response(Method::POST);
     assert_eq!((post.status, post.field("allow")), (405, Some("GET, HEAD")));
 }
 
 #[test]
-fn what_caches_are_told_is_the_programs_choice() {
-    let place = Place::new("cache");
+fn the_cache_control_header_can_be_set() {
+    let directory = TestDirectory::new("cache");
     let value = HeaderValue::from_static("public, max-age=60");
-    let files = place.files().cache_control(value);
-    let first = got(files.answer("a.txt", asked(Method::GET, "/a.txt", &[])));
+    let files = directory.files().cache_control(value);
+    let first = read(files.respond("a.txt", file_request(Method::GET, "/a.txt", &[])));
     assert_eq!(first.field("cache-control"), Some("public, max-age=60"));
     let etag = first.field("etag").unwrap();
     let fields = [("if-none-match", etag)];
-    let again = got(files.answer("a.txt", asked(Method::GET, "/a.txt", &fields)));
+    let again = read(files.respond("a.txt", file_request(Method::GET, "/a.txt", &fields)));
     assert_eq!(again.field("cache-control"), Some("public, max-age=60"));
 }
 
 #[test]
-fn one_file_is_served_by_its_path() {
-    let place = Place::new("one");
-    let serve = |path: &str| got(file(place.0.join(path), asked(Method::GET, "/x", &[])));
+fn a_single_file_is_served_by_its_path() {
+    let directory = TestDirectory::new("one");
+    let serve = |path: &str| {
+        read(file(
+            directory.0.join(path),
+            file_request(Method::GET, "/x", &[]),
+        ))
+    };
     assert_eq!(serve("outside").body, "secret");
     assert_eq!(serve("site").status, 404);
     assert_eq!(serve("none").status, 404);
 }
 
-/// Writes a file with a given time of modification, until its status has changed in the eyes of a coarse clock.
+/// Writes a file with this modification time, until its status change time has changed, too.
 fn replace_in_place(path: &Path, text: &str, modified: SystemTime) {
     let changed = |metadata: Metadata| (metadata.ctime(), metadata.ctime_nsec());
     let before = fs::metadata(path).ok().map(changed);
@@ -299,38 +325,41 @@ fn replace_in_place(path: &Path, text: &str, modified: SystemTime) {
 }
 
 #[test]
-fn the_tag_of_a_file_changes_with_its_content_also_where_its_time_and_length_do_not() {
-    let place = Place::new("times");
-    let path = place.0.join("site/b.txt");
+fn the_tag_changes_with_the_content_even_if_time_and_length_are_equal() {
+    let directory = TestDirectory::new("times");
+    let path = directory.0.join("site/b.txt");
     for seconds in [0, 1, 1_000_000_000] {
         let modified = UNIX_EPOCH + Duration::from_secs(seconds);
         replace_in_place(&path, "one", modified);
-        let first = place.get("b.txt", &[]);
+        let first = directory.get("b.txt", &[]);
         assert_eq!(first.body, "one");
-        let told = first.field("last-modified").is_some();
-        assert_eq!(told, seconds > 1, "{seconds}");
+        let has_date = first.field("last-modified").is_some();
+        assert_eq!(has_date, seconds > 1, "{seconds}");
         let etag = first.field("etag").unwrap().to_owned();
-        assert_eq!(place.get("b.txt", &[("if-none-match", &etag)]).status, 304);
+        assert_eq!(
+            directory.get("b.txt", &[("if-none-match", &etag)]).status,
+            304
+        );
 
         replace_in_place(&path, "two", modified);
-        let in_place = place.get("b.txt", &[("if-none-match", &etag)]);
+        let in_place = directory.get("b.txt", &[("if-none-match", &etag)]);
         assert_eq!((in_place.status, in_place.body.as_str()), (200, "two"));
         let part = [("range", "bytes=1-"), ("if-range", etag.as_str())];
-        assert_eq!(place.get("b.txt", &part).status, 200);
+        assert_eq!(directory.get("b.txt", &part).status, 200);
 
         let etag = in_place.field("etag").unwrap().to_owned();
-        let other = place.0.join("site/other");
+        let other = directory.0.join("site/other");
         replace_in_place(&other, "six", modified);
         fs::rename(&other, &path).unwrap();
-        let renamed = place.get("b.txt", &[("if-none-match", &etag)]);
+        let renamed = directory.get("b.txt", &[("if-none-match", &etag)]);
         assert_eq!((renamed.status, renamed.body.as_str()), (200, "six"));
     }
 }
 
 #[test]
-fn a_compressed_file_beside_the_file_is_sent_to_those_who_take_it() {
-    let place = Place::new("beside");
-    let site = place.0.join("site");
+fn a_precompressed_file_is_sent_to_clients_that_accept_it() {
+    let directory = TestDirectory::new("beside");
+    let site = directory.0.join("site");
     for (name, text) in [
         ("a.txt.gz", "gzipped"),
         ("a.txt.br", "brotli"),
@@ -338,11 +367,11 @@ fn a_compressed_file_beside_the_file_is_sent_to_those_who_take_it() {
     ] {
         fs::write(site.join(name), text).unwrap();
     }
-    let files = place.files().precompressed(true);
-    let ask = |method, path: &str, fields: &[(&'static str, &str)]| {
-        got(files.answer(path, asked(method, &format!("/{path}"), fields)))
+    let files = directory.files().precompressed(true);
+    let send = |method, path: &str, fields: &[(&'static str, &str)]| {
+        read(files.respond(path, file_request(method, &format!("/{path}"), fields)))
     };
-    let get = |path: &str, accept: &str| ask(Method::GET, path, &[("accept-encoding", accept)]);
+    let get = |path: &str, accept: &str| send(Method::GET, path, &[("accept-encoding", accept)]);
     for (accept, coding, body) in [
         ("gzip, br, zstd", Some("br"), "brotli"),
         ("zstd, gzip", Some("gzip"), "gzipped"),
@@ -351,28 +380,38 @@ fn a_compressed_file_beside_the_file_is_sent_to_those_who_take_it() {
         ("identity, gzip;q=0.5", None, "0123456789"),
         ("", None, "0123456789"),
     ] {
-        let got = get("a.txt", accept);
+        let response = get("a.txt", accept);
         assert_eq!(
-            (got.status, got.field("content-encoding"), got.body.as_str()),
+            (
+                response.status,
+                response.field("content-encoding"),
+                response.body.as_str()
+            ),
             (200, coding, body),
             "{accept}"
         );
-        assert_eq!(got.field("content-type"), Some("text/plain; charset=utf-8"));
-        assert_eq!(got.field("vary"), Some("accept-encoding"));
-        let head = ask(Method::HEAD, "a.txt", &[("accept-encoding", accept)]);
-        assert_eq!((head.fields, head.length), (got.fields, got.length));
+        assert_eq!(
+            response.field("content-type"),
+            Some("text/plain; charset=utf-8")
+        );
+        assert_eq!(response.field("vary"), Some("accept-encoding"));
+        let head = send(Method::HEAD, "a.txt", &[("accept-encoding", accept)]);
+        assert_eq!(
+            (head.fields, head.length),
+            (response.fields, response.length)
+        );
     }
     let lines = [("accept-encoding", "zstd"), ("accept-encoding", "gzip")];
-    assert_eq!(ask(Method::GET, "a.txt", &lines).body, "gzipped");
+    assert_eq!(send(Method::GET, "a.txt", &lines).body, "gzipped");
     assert_eq!(get("docs/", "gzip").body, "index");
-    let by_itself = get("a.txt.gz", "gzip");
+    let direct = get("a.txt.gz", "gzip");
     assert_eq!(
-        (by_itself.field("content-encoding"), by_itself.body.as_str()),
+        (direct.field("content-encoding"), direct.body.as_str()),
         (None, "gzipped")
     );
-    let without = got(place.files().answer(
+    let without = read(directory.files().respond(
         "a.txt",
-        asked(Method::GET, "/a.txt", &[("accept-encoding", "gzip")]),
+        file_request(Method::GET, "/a.txt", &[("accept-encoding", "gzip")]),
     ));
     assert_eq!(
         (without.field("vary"), without.body.as_str()),
@@ -381,13 +420,13 @@ fn a_compressed_file_beside_the_file_is_sent_to_those_who_take_it() {
 }
 
 #[test]
-fn a_compressed_file_has_validators_and_ranges_of_its_own() {
-    let place = Place::new("beside-conditional");
-    let site = place.0.join("site");
+fn a_precompressed_file_has_its_own_validators_and_ranges() {
+    let directory = TestDirectory::new("beside-conditional");
+    let site = directory.0.join("site");
     fs::write(site.join("a.txt.gz"), "gzipped").unwrap();
-    let files = place.files().precompressed(true);
+    let files = directory.files().precompressed(true);
     let get = |fields: &[(&'static str, &str)]| {
-        got(files.answer("a.txt", asked(Method::GET, "/a.txt", fields)))
+        read(files.respond("a.txt", file_request(Method::GET, "/a.txt", fields)))
     };
     let gzip = ("accept-encoding", "gzip");
     let (plain, small) = (get(&[]), get(&[gzip]));
@@ -410,9 +449,9 @@ fn a_compressed_file_has_validators_and_ranges_of_its_own() {
 }
 
 #[test]
-fn a_compressed_file_that_is_older_or_leads_elsewhere_is_passed_over() {
-    let place = Place::new("beside-stale");
-    let site = place.0.join("site");
+fn a_precompressed_file_that_is_older_or_outside_of_the_directory_is_ignored() {
+    let directory = TestDirectory::new("beside-stale");
+    let site = directory.0.join("site");
     fs::write(site.join("a.txt.gz"), "stale").unwrap();
     let older = fs::metadata(site.join("a.txt"))
         .unwrap()
@@ -427,10 +466,10 @@ fn a_compressed_file_that_is_older_or_leads_elsewhere_is_passed_over() {
     std::os::unix::fs::symlink("../outside", site.join("a.txt.br")).unwrap();
     fs::create_dir(site.join("a.txt.zst")).unwrap();
     let fields = [("accept-encoding", "gzip, br, zstd")];
-    let files = place.files().precompressed(true);
-    let got = got(files.answer("a.txt", asked(Method::GET, "/a.txt", &fields)));
+    let files = directory.files().precompressed(true);
+    let response = read(files.respond("a.txt", file_request(Method::GET, "/a.txt", &fields)));
     assert_eq!(
-        (got.field("content-encoding"), got.body.as_str()),
+        (response.field("content-encoding"), response.body.as_str()),
         (None, "0123456789")
     );
 }
