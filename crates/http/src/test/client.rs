@@ -1,4 +1,4 @@
-//! The client of a server in tests.
+//! The test client.
 
 use std::fmt;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use super::{TestConnector, TestRequest};
 use crate::Method;
 use crate::site::Service;
 
-/// Sends requests to a server without a socket; see [`HttpServer::test`](crate::HttpServer::test).
+/// A client that sends requests to a server without a socket; see [`HttpServer::test`](crate::HttpServer::test).
 #[derive(Clone)]
 pub struct TestClient {
     service: Option<Rc<Service>>,
@@ -18,47 +18,47 @@ impl TestClient {
         TestClient { service }
     }
 
-    /// Begins a request. The target is a path with its query, or what else HTTP allows: `*`, or a whole URI.
+    /// Creates a request. The target is a path with an optional query, or another form that HTTP allows: `*` or an absolute URI.
     pub fn request(&self, method: Method, target: impl Into<String>) -> TestRequest {
         TestRequest::new(self.service.clone(), method, target.into())
     }
 
-    /// Begins a `GET` request.
+    /// Creates a `GET` request.
     pub fn get(&self, target: impl Into<String>) -> TestRequest {
         self.request(Method::GET, target)
     }
 
-    /// Begins a `HEAD` request.
+    /// Creates a `HEAD` request.
     pub fn head(&self, target: impl Into<String>) -> TestRequest {
         self.request(Method::HEAD, target)
     }
 
-    /// Begins a `POST` request.
+    /// Creates a `POST` request.
     pub fn post(&self, target: impl Into<String>) -> TestRequest {
         self.request(Method::POST, target)
     }
 
-    /// Begins a `PUT` request.
+    /// Creates a `PUT` request.
     pub fn put(&self, target: impl Into<String>) -> TestRequest {
         self.request(Method::PUT, target)
     }
 
-    /// Begins a `PATCH` request.
+    /// Creates a `PATCH` request.
     pub fn patch(&self, target: impl Into<String>) -> TestRequest {
         self.request(Method::PATCH, target)
     }
 
-    /// Begins a `DELETE` request.
+    /// Creates a `DELETE` request.
     pub fn delete(&self, target: impl Into<String>) -> TestRequest {
         self.request(Method::DELETE, target)
     }
 
-    /// Begins an `OPTIONS` request.
+    /// Creates an `OPTIONS` request.
     pub fn options(&self, target: impl Into<String>) -> TestRequest {
         self.request(Method::OPTIONS, target)
     }
 
-    /// Returns a connector whose connections the server serves over pairs of sockets, without a port.
+    /// Returns a connector to the server over socket pairs, without a port.
     pub fn connector(&self) -> TestConnector {
         TestConnector::new(self.service.clone())
     }

@@ -1,4 +1,4 @@
-//! Connections to a server that need no port.
+//! Connections to a server without a port.
 
 use std::fmt;
 use std::os::unix::net::UnixStream;
@@ -9,10 +9,10 @@ use uptick_socket::{ConnectTarget, Connecting, Connection, ConnectorInterface, E
 use crate::connection::serve;
 use crate::site::Service;
 
-/// Connects to a server over a pair of sockets, whatever address is asked for.
+/// A connector to a server over a socket pair. The address is ignored.
 ///
-/// For tests of what needs a connection: upgrades by [`Response::upgrade`](crate::Response::upgrade), HTTP clients, half-closed clients. It works on the loop
-/// of the thread, with a poller of the system; the clock may be a manual one.
+/// It is for tests that need a connection: upgrades by [`Response::upgrade`](crate::Response::upgrade), HTTP clients, half-closed clients. It
+/// uses the loop of the thread, which must have a system poller; the clock may be a manual one.
 pub struct TestConnector {
     service: Option<Rc<Service>>,
 }

@@ -1,11 +1,11 @@
-//! Errors of tests.
+//! Errors of test requests.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::StatusCode;
 
-/// The reason why a test has no response.
+/// The error for a test request without a complete response.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TestError {
@@ -14,7 +14,7 @@ pub enum TestError {
     InvalidRequest {
         /// Method and target of the request.
         request: String,
-        /// The status with which a connection would be answered.
+        /// The status that a connection would receive.
         status: StatusCode,
         /// The reason.
         reason: &'static str,
@@ -25,37 +25,37 @@ pub enum TestError {
         /// Method and target of the request.
         request: String,
     },
-    /// The loop has nothing left to wait for.
+    /// The loop has no more work.
     #[error(
-        "waiting for the response to {request} failed: nothing that runs or waits on the loop will send it"
+        "waiting for the response to {request} failed: the loop has no more work, so no response can follow"
     )]
     NoResponse {
         /// Method and target of the request.
         request: String,
     },
-    /// The response, or the next piece of its body, did not come in time.
+    /// The response, or the next piece of its body, was not received in time.
     #[error(
-        "waiting for the response to {request} failed: it did not come in {waited:?} of real time"
+        "waiting for the response to {request} failed: it was not received within {waited:?} of real time"
     )]
     Timeout {
         /// Method and target of the request.
         request: String,
-        /// The time.
+        /// The real time of the wait.
         waited: Duration,
     },
-    /// The response broke off: its body failed, or had not the length that was announced. The log has the reason.
-    #[error("reading the response to {request} failed: it broke off")]
+    /// The response was aborted: its body failed, or did not have the announced length. The reason is logged.
+    #[error("reading the response to {request} failed: it was aborted")]
     Cut {
         /// Method and target of the request.
         request: String,
     },
-    /// The client had gone.
-    #[error("reading the response to {request} failed: the client has gone")]
+    /// The client was disconnected.
+    #[error("reading the response to {request} failed: the client is disconnected")]
     Gone {
         /// Method and target of the request.
         request: String,
     },
-    /// The body is longer than a test takes.
+    /// The body exceeds the limit for tests.
     #[error("reading the response to {request} failed: the body has more than {limit} bytes")]
     TooLong {
         /// Method and target of the request.
@@ -63,15 +63,15 @@ pub enum TestError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The body of the response is not the JSON that was expected.
+    /// The body of the response is not JSON of the expected type.
     #[error("decoding the response as JSON failed: {source}; the body is {body}")]
     Json {
-        /// The beginning of the body.
+        /// The start of the body.
         body: String,
         /// The cause.
         source: Arc<serde_json::Error>,
     },
-    /// The loop cannot run: it is running already, or its poller fails.
+    /// The loop cannot run, because it is already running or its poller fails.
     #[error("waiting for the response to {request} failed: {source}")]
     Loop {
         /// Method and target of the request.

@@ -1,4 +1,4 @@
-//! Requests under way, as the client sees them.
+//! Exchanges in progress, from the client's point of view.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -9,25 +9,25 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use uptick_event_loop::EventLoop;
 
-use super::state::Outcome;
+use super::state::ResponseState;
 use super::transport::MemoryTransport;
 use super::{TestError, TestResponse};
 use crate::channel::Channel;
 use crate::{HeaderMap, StatusCode};
 
-/// The real time that a test waits at most.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Maximum real time of a wait.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The number of bytes of a body that is collected at most.
-const MOST_BODY: usize = 64 * 1024 * 1024;
+/// Maximum size of a collected body, in bytes.
+const MAX_BODY: usize = 64 * 1024 * 1024;
 
 /// A request that was sent, with its response.
 ///
-/// When it is dropped before the response is whole, the client has gone.
+/// If it is dropped before the response is complete, the client disconnects.
 ///
 /// # Limits
-/// The program writes a response up to 64 KiB ahead of the client, as with a connection. The methods that run the loop do so for 10 s of
-/// real time at most.
+/// As with a connection, up to 64 KiB of a response are buffered before the program sees backpressure. The methods that run the loop do so for
+/// at most 10 s of real time.
 pub struct TestExchange {
     request: String,
     transport: Rc<MemoryTransport>,
@@ -38,8 +38,8 @@ impl TestExchange {
         TestExchange { request, transport }
     }
 
-    /// Sends a piece of the body of a request that was [started for it](super::TestRequest::start_streaming). Returns `false` when it
-    /// is not taken: the body or the exchange is over, the piece exceeds the `Content-Length`, or 16 MiB wait for the program.
+    /// Sends a piece of the body of a [streaming request](super::TestRequest::start_streaming). Returns `false` if the piece is not accepted:
+    /// because the body or the exchange has ended, because it exceeds the `Content-Length`, or because 16 MiB are already buffered.
     pub fn push(&self, piece: impl Into<Bytes>) -> bool {
         self.transport.push(piece.into())
     }
@@ -49,39 +49,39 @@ impl TestExchange {
         self.transport.end_body();
     }
 
-    /// Disconnects the client, so that `close` is emitted unless the response is written whole.
+    /// Disconnects the client. `close` is emitted, unless the response was written completely.
     pub fn disconnect(&self) {
         self.transport.leave();
     }
 
-    /// Returns the status of the response, once it has begun.
+    /// Returns the status of the response, once it has started.
     pub fn status(&self) -> Option<StatusCode> {
         let state = self.transport.state();
         state.head.as_ref().map(|(status, _)| *status)
     }
 
-    /// Returns the headers of the response, once it has begun.
+    /// Returns the headers of the response, once it has started.
     pub fn headers(&self) -> Option<HeaderMap> {
         let state = self.transport.state();
         state.head.as_ref().map(|(_, headers)| headers.clone())
     }
 
     /// Takes the client's end of the channel after an upgrade by [`Response::upgrade_channel`](crate::Response::upgrade_channel), once the
-    /// response is there. One that is not taken is closed with the exchange.
+    /// response has been received. A channel that is not taken is closed with the exchange.
     pub fn take_channel(&self) -> Option<Channel> {
         self.transport.state().channel.take()
     }
 
-    /// Waits until the response has begun, and returns its status and its headers.
+    /// Waits until the response has started, and returns its status and its headers.
     ///
     /// # Errors
-    /// [`TestError::Cut`] when it broke off before, [`TestError::Gone`] when the client was disconnected.
+    /// [`TestError::Cut`] if the response was aborted before, [`TestError::Gone`] if the client was disconnected.
     pub async fn head(&self) -> Result<(StatusCode, HeaderMap), TestError> {
         poll_fn(|context| self.poll_head(context)).await
     }
 
-    /// Runs the loop of the thread until the next piece of the response's body is there, and returns it; `None` after the last one.
-    /// Pieces are those that the program has written.
+    /// Runs the loop of the thread until the next piece of the response's body is received, and returns it; `None` after the last one. The pieces
+    /// are those that the program wrote.
     ///
     /// # Errors
     /// As [`wait`](TestExchange::wait).
@@ -93,38 +93,37 @@ impl TestExchange {
                 return taken;
             }
             let request = || self.request.clone();
-            let left = PATIENCE.saturating_sub(start.elapsed());
+            let left = TIMEOUT.saturating_sub(start.elapsed());
             if left.is_zero() {
                 return Err(TestError::Timeout {
                     request: request(),
-                    waited: PATIENCE,
+                    waited: TIMEOUT,
                 });
             }
             if !event_loop.is_alive() {
                 return Err(TestError::NoResponse { request: request() });
             }
-            let turned = event_loop.run_once(Some(left));
-            turned.map_err(|source| TestError::Loop {
+            let iteration = event_loop.run_once(Some(left));
+            iteration.map_err(|source| TestError::Loop {
                 request: request(),
                 source,
             })?;
         }
     }
 
-    /// Returns the next piece of the response's body when it is there; `None` after the last one.
+    /// Waits for the next piece of the response's body, and returns it; `None` after the last one.
     ///
     /// # Errors
-    /// [`TestError::Cut`] when the response broke off, [`TestError::Gone`] when the client was disconnected before it was whole.
+    /// [`TestError::Cut`] if the response was aborted, [`TestError::Gone`] if the client was disconnected before it was complete.
     pub async fn piece(&self) -> Result<Option<Bytes>, TestError> {
         poll_fn(|context| self.poll_piece(context)).await
     }
 
-    /// Runs the loop of the thread until the response is whole.
+    /// Runs the loop of the thread until the response is complete.
     ///
     /// # Errors
-    /// As [`response`](TestExchange::response); [`TestError::NoResponse`] when the loop has nothing left to wait for,
-    /// [`TestError::Timeout`] after 10 s, and [`TestError::Loop`] in a callback of the loop, where [`response`](TestExchange::response)
-    /// is to be awaited instead.
+    /// As [`response`](TestExchange::response); [`TestError::NoResponse`] if the loop has no more work, [`TestError::Timeout`] after 10 s, and
+    /// [`TestError::Loop`] in a callback of the loop, where [`response`](TestExchange::response) must be awaited instead.
     pub fn wait(self) -> Result<TestResponse, TestError> {
         let mut body = BytesMut::new();
         while let Some(piece) = self.next_piece()? {
@@ -133,10 +132,10 @@ impl TestExchange {
         Ok(self.whole(body))
     }
 
-    /// Returns the response when it is whole.
+    /// Waits until the response is complete, and returns it.
     ///
     /// # Errors
-    /// As [`piece`](TestExchange::piece), and [`TestError::TooLong`] for more than 64 MiB.
+    /// As [`piece`](TestExchange::piece), and [`TestError::TooLong`] if the body has more than 64 MiB.
     pub async fn response(self) -> Result<TestResponse, TestError> {
         let mut body = BytesMut::new();
         while let Some(piece) = self.piece().await? {
@@ -150,9 +149,9 @@ impl TestExchange {
         let request = || self.request.clone();
         match (&state.head, state.outcome) {
             (Some(head), _) => Poll::Ready(Ok(head.clone())),
-            (None, Outcome::Gone) => Poll::Ready(Err(TestError::Gone { request: request() })),
-            (None, Outcome::Cut) => Poll::Ready(Err(TestError::Cut { request: request() })),
-            (None, Outcome::Open | Outcome::Done) => {
+            (None, ResponseState::Gone) => Poll::Ready(Err(TestError::Gone { request: request() })),
+            (None, ResponseState::Cut) => Poll::Ready(Err(TestError::Cut { request: request() })),
+            (None, ResponseState::Open | ResponseState::Done) => {
                 state.reader = Some(context.waker().clone());
                 Poll::Pending
             }
@@ -169,28 +168,30 @@ impl TestExchange {
         }
     }
 
-    /// Returns the next piece, or how the response ended, if either is there.
+    /// Returns the next piece, the end of the response or its error; `None` if none of them has been received.
     fn take(&self) -> Option<Result<Option<Bytes>, TestError>> {
         let outcome = self.transport.state().outcome;
         let request = || self.request.clone();
-        if outcome == Outcome::Gone {
+        if outcome == ResponseState::Gone {
             return Some(Err(TestError::Gone { request: request() }));
         }
         if let Some(piece) = self.transport.take_piece() {
             return Some(Ok(Some(piece)));
         }
         match outcome {
-            Outcome::Open => None,
-            Outcome::Done => Some(Ok(None)),
-            Outcome::Cut | Outcome::Gone => Some(Err(TestError::Cut { request: request() })),
+            ResponseState::Open => None,
+            ResponseState::Done => Some(Ok(None)),
+            ResponseState::Cut | ResponseState::Gone => {
+                Some(Err(TestError::Cut { request: request() }))
+            }
         }
     }
 
     fn append(&self, body: &mut BytesMut, piece: Bytes) -> Result<(), TestError> {
-        if body.len() + piece.len() > MOST_BODY {
+        if body.len() + piece.len() > MAX_BODY {
             return Err(TestError::TooLong {
                 request: self.request.clone(),
-                limit: MOST_BODY,
+                limit: MAX_BODY,
             });
         }
         body.extend_from_slice(&piece);

@@ -1,8 +1,8 @@
 //! Tests of HTTP programs without sockets.
 //!
-//! [`HttpServer::test`](crate::HttpServer::test) returns a client whose requests go through middleware, routes, handlers and hooks as those
-//! of connections do, and are carried in memory: no port, no descriptor, no thread. Everything runs on the loop of the thread, so that a
-//! [manual clock](uptick_event_loop::ManualClock) moves timeouts.
+//! [`HttpServer::test`](crate::HttpServer::test) returns a client whose requests pass through middleware, routes, handlers and hooks like
+//! requests on connections, but in memory: without a port, a file descriptor or a thread. Everything runs on the loop of the thread, so that a
+//! [manual clock](uptick_event_loop::ManualClock) controls timeouts.
 //!
 //! ```
 //! use uptick_http::{HttpServer, Request};
@@ -16,8 +16,8 @@
 //! # Ok::<(), uptick_http::test::TestError>(())
 //! ```
 //!
-//! [`start`](TestRequest::start) returns the exchange while it is under way: pieces of the response one by one, a client that goes away.
-//! [`start_streaming`](TestRequest::start_streaming) leaves the body of the request to [`push`](TestExchange::push).
+//! [`start`](TestRequest::start) returns the exchange while it is in progress, so that a test can read the response piece by piece or disconnect
+//! the client. With [`start_streaming`](TestRequest::start_streaming), the body of the request is sent by [`push`](TestExchange::push).
 //!
 //! ```
 //! use uptick_http::{HttpServer, Request};
@@ -35,8 +35,8 @@
 //! # Ok::<(), uptick_http::test::TestError>(())
 //! ```
 //!
-//! A handler that never answers is answered with 500 when its time is over. The [scripted poller](uptick_event_loop::ScriptedPoller) moves
-//! its clock instead of waiting:
+//! If a handler does not respond within its timeout, the response is 500. The [scripted poller](uptick_event_loop::ScriptedPoller) advances its
+//! clock instead of waiting:
 //!
 //! ```
 //! use uptick_event_loop::{EventLoop, ManualClock, ScriptedPoller};
@@ -51,12 +51,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What connections add
-//! `Date`, `Connection`, `Content-Length` and `Transfer-Encoding` are set by HTTP/1, and are not among the headers here; in the response to
-//! `HEAD` and with 304, a `Content-Length` of the program is. There is no [`Request::connection`](crate::Request::connection), no `100 Continue`, and
-//! no timeout for a body that comes too slowly. An upgrade by [`Response::upgrade_channel`](crate::Response::upgrade_channel) hands over a
-//! channel in memory ([`TestExchange::take_channel`]); one by [`Response::upgrade`](crate::Response::upgrade), which needs a connection, ends with the
-//! head of its response. [`TestClient::connector`] makes real connections to the server over pairs of sockets.
+//! # Differences to connections
+//! `Date`, `Connection`, `Content-Length` and `Transfer-Encoding` are set by HTTP/1 and are not among the headers here, except a
+//! `Content-Length` that the program sets in the response to `HEAD` or with status 304. There is no
+//! [`Request::connection`](crate::Request::connection), no `100 Continue`, and no timeout for a slow request body. An upgrade by
+//! [`Response::upgrade_channel`](crate::Response::upgrade_channel) creates a channel in memory ([`TestExchange::take_channel`]). An upgrade by
+//! [`Response::upgrade`](crate::Response::upgrade), which needs a connection, ends after the head of the response. [`TestClient::connector`]
+//! creates real connections to the server over socket pairs.
 
 mod client;
 mod connector;

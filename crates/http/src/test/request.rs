@@ -1,4 +1,4 @@
-//! Requests of tests.
+//! Test requests.
 
 use std::fmt::{self, Write as _};
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use crate::h1::{BodyLength, Decoder, Event, Limits};
 use crate::site::{Service, Site};
 use crate::{HeaderName, HeaderValue, Method, StatusCode};
 
-/// A request that a test makes, HTTP/1.1 with the host `localhost` unless it has another.
+/// A test request: HTTP/1.1, with the host `localhost` unless another one is set.
 #[must_use = "a request does nothing until it is sent"]
 pub struct TestRequest {
     service: Option<Rc<Service>>,
@@ -53,7 +53,7 @@ impl TestRequest {
     {
         match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             (Ok(name), Ok(value)) => self.headers.push((name, value)),
-            _ => self.failure = Some("a header has a name or a value that it cannot have"),
+            _ => self.failure = Some("the name or the value of a header is invalid"),
         }
         self
     }
@@ -73,7 +73,7 @@ impl TestRequest {
         self
     }
 
-    /// Sets the body to a value as JSON, and its type. Default: no body.
+    /// Sets the body to a value as JSON, and the `Content-Type`. Default: no body.
     pub fn json(mut self, value: &impl Serialize) -> Self {
         match serde_json::to_vec(value) {
             Ok(json) => self.body = Some(json.into()),
@@ -82,30 +82,30 @@ impl TestRequest {
         self.header(CONTENT_TYPE, "application/json")
     }
 
-    /// Sets the address of the client. Default: unknown, as that of a client on a Unix socket.
+    /// Sets the address of the client. Default: unknown, as for a client on a Unix socket.
     pub fn peer(mut self, peer: impl Into<Address>) -> Self {
         self.peer = Some(peer.into());
         self
     }
 
-    /// Sets whether the request comes encrypted. Default: false.
+    /// Sets whether the request is received over TLS. Default: false.
     pub fn secure(mut self, secure: bool) -> Self {
         self.secure = secure;
         self
     }
 
-    /// Sends the request and runs the loop of the thread until the response is there.
+    /// Sends the request and runs the loop of the thread until the response is complete.
     ///
     /// # Limits
     /// 10 s of real time, 64 MiB of body.
     ///
     /// # Errors
-    /// Those of [`start`](TestRequest::start) and [`TestExchange::wait`].
+    /// The errors of [`start`](TestRequest::start) and [`TestExchange::wait`].
     pub fn send(self) -> Result<TestResponse, TestError> {
         self.start()?.wait()
     }
 
-    /// Sends a request with a body that is pushed in pieces ([`TestExchange::push`]). It is chunked, unless the request has a
+    /// Sends the request with a body that is pushed in pieces ([`TestExchange::push`]). The body is chunked, unless the request has a
     /// `Content-Length`.
     ///
     /// # Errors
@@ -119,11 +119,11 @@ impl TestRequest {
         self.begin()
     }
 
-    /// Sends the request, and returns what comes of it. Middleware and the handler are called before it returns.
+    /// Sends the request and returns the exchange. Middleware and the handler are called before this method returns.
     ///
     /// # Errors
-    /// [`TestError::InvalidRequest`] for a request that is no valid HTTP or exceeds a limit of the server: what a connection answers
-    /// by itself, without routes; [`TestError::ServerClosed`] when the server is closed.
+    /// [`TestError::InvalidRequest`] for a request that is malformed or exceeds a limit of the server, which a connection refuses before
+    /// routing; [`TestError::ServerClosed`] if the server is closed.
     pub fn start(mut self) -> Result<TestExchange, TestError> {
         let length = self.body.as_ref().map_or(0, Bytes::len);
         if self.body.is_some() && !self.has(CONTENT_LENGTH) && !self.has(TRANSFER_ENCODING) {
@@ -135,7 +135,7 @@ impl TestRequest {
     }
 
     fn has(&self, name: HeaderName) -> bool {
-        self.headers.iter().any(|(given, _)| *given == name)
+        self.headers.iter().any(|(other, _)| *other == name)
     }
 
     fn begin(self) -> Result<TestExchange, TestError> {
@@ -146,7 +146,7 @@ impl TestRequest {
         let site = service.site();
         let limits = &site.settings.limits;
         let head = self.to_head();
-        let failure = self.failure.or_else(|| self.misplaced());
+        let failure = self.failure.or_else(|| self.invalid_part());
         let mut exchange = exchange::take();
         let read = Rc::get_mut(&mut exchange).and_then(|new| new.head.read(&head, limits));
         if failure.is_some() || read != Some(head.len()) {
@@ -201,18 +201,18 @@ impl TestRequest {
         head
     }
 
-    /// Returns what would end its part of the head.
-    fn misplaced(&self) -> Option<&'static str> {
+    /// Returns the error for a target or a cookie with characters that would end it.
+    fn invalid_part(&self) -> Option<&'static str> {
         if self.target.bytes().any(|byte| byte <= b' ') {
-            return Some("the target has white space or control characters");
+            return Some("the target contains white space or control characters");
         }
         let ends = |byte: u8| byte.is_ascii_control();
         let cookies = self.cookies.bytes().any(ends);
-        cookies.then_some("a cookie has control characters")
+        cookies.then_some("a cookie contains control characters")
     }
 }
 
-/// Returns the error of a request that the server refuses.
+/// Returns the error for a request that the server refuses.
 fn refused(
     request: String,
     failure: Option<&'static str>,

@@ -1,4 +1,4 @@
-//! Responses as tests get them.
+//! Responses to test requests.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use uptick_emitter::Excerpt;
 use super::TestError;
 use crate::{HeaderMap, StatusCode};
 
-/// A whole response.
+/// A complete response.
 #[derive(Clone, Debug)]
 pub struct TestResponse {
     pub(super) status: StatusCode,
@@ -26,7 +26,7 @@ impl TestResponse {
         self.status
     }
 
-    /// Returns the first value of a header that is text; case does not matter in names.
+    /// Returns the first value of a header, if it is text. The case of the name is ignored.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -42,7 +42,7 @@ impl TestResponse {
         fields
             .filter_map(|field| field.to_str().ok())
             .filter_map(|field| field.split(';').next()?.split_once('='))
-            .find_map(|(found, value)| (found.trim() == name).then_some(value))
+            .find_map(|(key, value)| (key.trim() == name).then_some(value))
     }
 
     /// Returns the body.
@@ -58,7 +58,7 @@ impl TestResponse {
     /// Decodes the body as JSON.
     ///
     /// # Errors
-    /// [`TestError::Json`] when it is not JSON, or not that of a `T`.
+    /// [`TestError::Json`] if it is not JSON, or does not match the type `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, TestError> {
         serde_json::from_slice(&self.body).map_err(|source| TestError::Json {
             body: Excerpt::new(self.text()).to_string(),

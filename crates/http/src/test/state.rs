@@ -1,4 +1,4 @@
-//! The state of an exchange in memory, and what happens next.
+//! The state machine of an exchange in memory.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -12,44 +12,44 @@ use crate::channel::Channel;
 use crate::exchange::{BodyProgress, Consumer, Exchange, Piece, ResponseProgress};
 use crate::{HeaderMap, StatusCode};
 
-/// The number of unread bytes of a response at which its writer waits: that of a connection's soft limit.
-pub(super) const ROOM: usize = 64 * 1024;
+/// Number of unread bytes of a response from which its writer sees backpressure: the soft limit of a connection.
+pub(super) const SOFT_LIMIT: usize = 64 * 1024;
 
-/// The state of a response as the client sees it.
+/// The state of a response from the client's point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// More of it may come.
+pub(super) enum ResponseState {
+    /// The response is not complete.
     Open,
-    /// It is whole.
+    /// The response is complete.
     Done,
-    /// It broke off.
+    /// The response was aborted.
     Cut,
-    /// The client has gone.
+    /// The client is disconnected.
     Gone,
 }
 
 /// The state of an exchange in memory.
-pub(super) struct State {
+pub(super) struct ExchangeState {
     pub(super) exchange: Option<Rc<Exchange>>,
-    /// The pieces of the body that the program has not read.
+    /// The pieces of the request body that the program has not read.
     pub(super) incoming: VecDeque<Bytes>,
-    /// The number of bytes of a body with a length that were not read; of another one 0.
+    /// Number of unread bytes of a request body with a length; 0 for other bodies.
     pub(super) announced: u64,
-    /// The number of bytes that the client may still send.
+    /// Number of bytes that the client may still send; `None` for a body without a length.
     pub(super) to_send: Option<u64>,
     pub(super) ended: bool,
-    /// Status and headers of the response.
+    /// The status and the headers of the response.
     pub(super) head: Option<(StatusCode, HeaderMap)>,
     /// The pieces of the response's body that the client has not read.
     pub(super) pieces: VecDeque<Bytes>,
     pub(super) unread: usize,
-    /// The number of bytes that a body with a length still has.
+    /// Number of bytes that the program must still write for a body with a length.
     pub(super) left: Option<u64>,
     pub(super) sends_body: bool,
     pub(super) full: bool,
     pub(super) drained: bool,
     pub(super) trailers: HeaderMap,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: ResponseState,
     /// The client's end of the channel after an upgrade.
     pub(super) channel: Option<Channel>,
     /// The waker of the client.
@@ -59,22 +59,22 @@ pub(super) struct State {
     pub(super) since: Instant,
 }
 
-/// A step that is done while nothing is borrowed.
-pub(super) enum Step {
+/// An action that is performed while the state is not borrowed.
+pub(super) enum Action {
     Piece(Rc<Exchange>, Bytes),
     PieceEnd(Rc<Exchange>),
     Failed(Rc<Exchange>),
     Drained(Rc<Exchange>),
     Wake(Waker),
-    /// The client has gone, or the response broke off.
+    /// The client disconnected, or the response was aborted.
     Abandoned(Rc<Exchange>),
     Finished(Rc<Exchange>),
     Stop,
 }
 
-impl State {
+impl ExchangeState {
     pub(super) fn new() -> Self {
-        State {
+        ExchangeState {
             exchange: None,
             incoming: VecDeque::new(),
             announced: 0,
@@ -88,7 +88,7 @@ impl State {
             full: false,
             drained: false,
             trailers: HeaderMap::new(),
-            outcome: Outcome::Open,
+            outcome: ResponseState::Open,
             channel: None,
             reader: None,
             deadline: None,
@@ -96,60 +96,60 @@ impl State {
         }
     }
 
-    /// Returns what is to be done next.
-    pub(super) fn step(&mut self) -> Step {
+    /// Returns the next action.
+    pub(super) fn next_action(&mut self) -> Action {
         if self.changed()
             && let Some(reader) = self.reader.take()
         {
-            return Step::Wake(reader);
+            return Action::Wake(reader);
         }
         let Some(exchange) = &self.exchange else {
-            return Step::Stop;
+            return Action::Stop;
         };
-        if matches!(self.outcome, Outcome::Gone | Outcome::Cut) {
-            return self.take().map_or(Step::Stop, Step::Abandoned);
+        if matches!(self.outcome, ResponseState::Gone | ResponseState::Cut) {
+            return self.take().map_or(Action::Stop, Action::Abandoned);
         }
         if exchange.is_done() {
-            return self.take().map_or(Step::Stop, Step::Finished);
+            return self.take().map_or(Action::Stop, Action::Finished);
         }
         let exchange = Rc::clone(exchange);
         if std::mem::take(&mut self.drained) {
-            return Step::Drained(exchange);
+            return Action::Drained(exchange);
         }
         let due = self.ended || !self.incoming.is_empty();
         if exchange.body.get() == BodyProgress::Coming
             && due
             && let Some(reader) = exchange.take_reader()
         {
-            return Step::Wake(reader);
+            return Action::Wake(reader);
         }
         if exchange.consumer.get() != Consumer::Listeners {
-            return Step::Stop;
+            return Action::Stop;
         }
         match exchange.body.get() {
             BodyProgress::EndDue => {
                 exchange.body.set(BodyProgress::Received);
-                Step::PieceEnd(exchange)
+                Action::PieceEnd(exchange)
             }
             BodyProgress::Coming => match self.next_piece() {
-                Some(piece) => Step::Piece(exchange, piece),
-                None if !self.ended => Step::Stop,
-                None if self.announced > 0 => Step::Failed(exchange),
+                Some(piece) => Action::Piece(exchange, piece),
+                None if !self.ended => Action::Stop,
+                None if self.announced > 0 => Action::Failed(exchange),
                 None => {
                     self.received(&exchange);
-                    Step::PieceEnd(exchange)
+                    Action::PieceEnd(exchange)
                 }
             },
-            BodyProgress::Received | BodyProgress::Failed => Step::Stop,
+            BodyProgress::Received | BodyProgress::Failed => Action::Stop,
         }
     }
 
-    /// Returns whether the client has something to look at.
+    /// Returns whether the response has started or ended.
     fn changed(&self) -> bool {
-        self.head.is_some() || self.outcome != Outcome::Open
+        self.head.is_some() || self.outcome != ResponseState::Open
     }
 
-    /// Ends the exchange.
+    /// Takes the exchange and cancels its deadline.
     fn take(&mut self) -> Option<Rc<Exchange>> {
         if let Some(deadline) = self.deadline.take() {
             deadline.cancel();
@@ -164,7 +164,7 @@ impl State {
         Some(piece)
     }
 
-    /// All of the body was read.
+    /// Marks the request body as completely read.
     pub(super) fn received(&mut self, exchange: &Exchange) {
         exchange.body.set(BodyProgress::Received);
         self.since = now();
@@ -178,13 +178,13 @@ impl State {
         };
         if self.sends_body && !piece.is_empty() {
             self.unread += piece.len();
-            self.full |= self.unread >= ROOM;
+            self.full |= self.unread >= SOFT_LIMIT;
             self.pieces.push_back(piece);
         }
     }
 
     pub(super) fn done(&mut self, exchange: &Exchange) {
         exchange.response.set(ResponseProgress::Done);
-        self.outcome = Outcome::Done;
+        self.outcome = ResponseState::Done;
     }
 }

@@ -1,4 +1,4 @@
-//! An exchange in memory: the transport of tests.
+//! The in-memory transport of test exchanges.
 
 use std::cell::{RefCell, RefMut};
 use std::rc::{Rc, Weak};
@@ -11,7 +11,7 @@ use uptick_event_loop::{add_timer, catch, future_tick, now};
 use uptick_socket::Address;
 use uptick_stream::FileRange;
 
-use super::state::{Outcome, ROOM, State, Step};
+use super::state::{Action, ExchangeState, ResponseState, SOFT_LIMIT};
 use crate::body::BodyError;
 use crate::channel;
 use crate::exchange::{
@@ -22,18 +22,18 @@ use crate::h1::{ResponseBody, is_owned};
 use crate::site::Service;
 use crate::{HeaderMap, HeaderValue, Method, Request, StatusCode, Upgrade};
 
-/// The number of bytes of a request's body that wait for the program at most.
-const MOST_WAITING: usize = 16 * 1024 * 1024;
+/// Maximum size of the unread request body, in bytes.
+const MAX_UNREAD: usize = 16 * 1024 * 1024;
 
-/// An exchange in memory.
+/// The transport of an exchange in memory.
 pub(super) struct MemoryTransport {
     this: Weak<MemoryTransport>,
     service: Rc<Service>,
     peer: Option<Address>,
     secure: bool,
-    /// The time for the response.
+    /// Timeout of the response.
     limit: Duration,
-    state: RefCell<State>,
+    state: RefCell<ExchangeState>,
 }
 
 impl MemoryTransport {
@@ -49,16 +49,16 @@ impl MemoryTransport {
             peer,
             secure,
             limit,
-            state: RefCell::new(State::new()),
+            state: RefCell::new(ExchangeState::new()),
         })
     }
 
-    /// Borrows the state, which no callback may see borrowed.
-    pub(super) fn state(&self) -> RefMut<'_, State> {
+    /// Borrows the state. It must not be borrowed while callbacks run.
+    pub(super) fn state(&self) -> RefMut<'_, ExchangeState> {
         self.state.borrow_mut()
     }
 
-    /// Takes an exchange over: with a whole body, or with the length of one that is pushed, if it has a length.
+    /// Starts an exchange with a complete body, or with a body that is pushed, with or without a length.
     pub(super) fn carry(&self, exchange: &Rc<Exchange>, body: Option<Bytes>, length: Option<u64>) {
         let mut state = self.state();
         state.exchange = Some(Rc::clone(exchange));
@@ -68,13 +68,13 @@ impl MemoryTransport {
         state.incoming.extend(body.filter(|body| !body.is_empty()));
     }
 
-    /// Adds a piece of the body; returns `false` when it is not taken.
+    /// Adds a piece of the request body. Returns `false` if it is not accepted.
     pub(super) fn push(&self, piece: Bytes) -> bool {
         {
             let mut state = self.state();
             let count = piece.len();
             let waiting: usize = state.incoming.iter().map(Bytes::len).sum();
-            let fits = waiting.saturating_add(count) <= MOST_WAITING
+            let fits = waiting.saturating_add(count) <= MAX_UNREAD
                 && state.to_send.is_none_or(|left| count as u64 <= left);
             if state.ended || !fits || state.exchange.is_none() {
                 return false;
@@ -90,24 +90,24 @@ impl MemoryTransport {
         true
     }
 
-    /// Ends the body.
+    /// Ends the request body.
     pub(super) fn end_body(&self) {
         self.state().ended = true;
         self.advance_later();
     }
 
-    /// Starts the time for a response that comes later.
+    /// Starts the timeout of a response that is not ready yet.
     pub(super) fn await_response(&self) {
         self.state().since = now();
         self.arm(self.limit);
     }
 
-    /// The client goes away.
+    /// Disconnects the client.
     pub(super) fn leave(&self) {
         {
             let mut state = self.state();
-            if state.outcome == Outcome::Open {
-                state.outcome = Outcome::Gone;
+            if state.outcome == ResponseState::Open {
+                state.outcome = ResponseState::Gone;
             }
         }
         self.advance();
@@ -119,7 +119,7 @@ impl MemoryTransport {
             let mut state = self.state();
             let piece = state.pieces.pop_front()?;
             state.unread -= piece.len();
-            if state.full && state.unread < ROOM {
+            if state.full && state.unread < SOFT_LIMIT {
                 state.full = false;
                 state.drained = true;
             }
@@ -129,7 +129,7 @@ impl MemoryTransport {
         Some(piece)
     }
 
-    /// Sets the waker of the client, which is woken by what happens to the response.
+    /// Sets the waker of the client, which is woken when the response changes.
     pub(super) fn set_reader(&self, waker: Waker) {
         self.state().reader = Some(waker);
     }
@@ -144,27 +144,27 @@ impl MemoryTransport {
         });
     }
 
-    /// Continues until something has to be waited for.
+    /// Performs actions until the exchange has to wait.
     fn advance(&self) {
         loop {
-            let step = self.state().step();
-            match step {
-                Step::Piece(exchange, piece) => emit_to_request(&exchange, Request::DATA, piece),
-                Step::PieceEnd(exchange) => emit_to_request(&exchange, Request::END, ()),
-                Step::Failed(exchange) => body_failed(&exchange, BodyError::Closed),
-                Step::Drained(exchange) => exchange.drained(),
-                Step::Wake(waker) => waker.wake(),
-                Step::Abandoned(exchange) => {
+            let action = self.state().next_action();
+            match action {
+                Action::Piece(exchange, piece) => emit_to_request(&exchange, Request::DATA, piece),
+                Action::PieceEnd(exchange) => emit_to_request(&exchange, Request::END, ()),
+                Action::Failed(exchange) => body_failed(&exchange, BodyError::Closed),
+                Action::Drained(exchange) => exchange.drained(),
+                Action::Wake(waker) => waker.wake(),
+                Action::Abandoned(exchange) => {
                     exchange.abandon();
                     exchange::release(exchange);
                 }
-                Step::Finished(exchange) => exchange::release(exchange),
-                Step::Stop => return,
+                Action::Finished(exchange) => exchange::release(exchange),
+                Action::Stop => return,
             }
         }
     }
 
-    /// Arms the timer of the response, unless it has no limit.
+    /// Starts the timer of the response, unless it has no timeout.
     fn arm(&self, time: Duration) {
         if self.limit == Duration::MAX {
             return;
@@ -187,7 +187,7 @@ impl MemoryTransport {
         let Some(exchange) = exchange.filter(|exchange| !exchange.is_started()) else {
             return;
         };
-        // The time of the body is the client's.
+        // Receiving the request body does not count.
         let for_body = !exchange.is_received() && exchange.consumer.get() != Consumer::None;
         if for_body {
             self.arm(self.limit);
@@ -198,8 +198,13 @@ impl MemoryTransport {
         }
     }
 
-    /// Begins the response.
-    fn begin(&self, exchange: &Exchange, head: &Head<'_>, body: ResponseBody) -> RefMut<'_, State> {
+    /// Starts the response.
+    fn begin(
+        &self,
+        exchange: &Exchange,
+        head: &Head<'_>,
+        body: ResponseBody,
+    ) -> RefMut<'_, ExchangeState> {
         exchange.response.set(ResponseProgress::Started);
         self.service.count_response(head.status);
         let to_head = *exchange.head.method() == Method::HEAD;
@@ -241,7 +246,10 @@ impl Transport for MemoryTransport {
     }
 
     fn is_closing(&self) -> bool {
-        matches!(self.state().outcome, Outcome::Gone | Outcome::Cut)
+        matches!(
+            self.state().outcome,
+            ResponseState::Gone | ResponseState::Cut
+        )
     }
 
     fn poll_body(
@@ -327,7 +335,7 @@ impl Transport for MemoryTransport {
             }
         };
         if open.is_none() {
-            tracing::error!("a response is longer than it said");
+            tracing::error!("a response is longer than its announced length");
             self.cut();
         }
         self.advance_later();
@@ -358,7 +366,7 @@ impl Transport for MemoryTransport {
         if whole {
             self.advance_later();
         } else {
-            tracing::error!("a response broke off: it is shorter than it said");
+            tracing::error!("a response was aborted: it is shorter than its announced length");
             self.cut();
         }
         whole
@@ -373,8 +381,8 @@ impl Transport for MemoryTransport {
     fn cut(&self) {
         {
             let mut state = self.state();
-            if state.outcome == Outcome::Open {
-                state.outcome = Outcome::Cut;
+            if state.outcome == ResponseState::Open {
+                state.outcome = ResponseState::Cut;
             }
         }
         self.advance_later();
@@ -384,14 +392,14 @@ impl Transport for MemoryTransport {
         self.begin(exchange, head, ResponseBody::Empty)
             .done(exchange);
         self.advance_later();
-        self.hand_over(upgrade);
+        self.run_upgrade(upgrade);
         true
     }
 }
 
 impl MemoryTransport {
-    /// Hands a channel in memory over to another protocol, and keeps the client's end.
-    fn hand_over(&self, upgrade: Upgrade) {
+    /// Runs an upgrade on a channel in memory, and keeps the client's end.
+    fn run_upgrade(&self, upgrade: Upgrade) {
         if upgrade.needs_connection() {
             return;
         }
