@@ -8,12 +8,12 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 
 use crate::{Body, HeaderValue, IntoMiddleware, Method, Middleware, Response, StatusCode};
 
-/// A middleware that adds a weak `ETag` to responses with status 200 to GET and HEAD, and answers with 304 if the client has the same tag
+/// A middleware that adds a weak `ETag` to the 200 responses to GET and HEAD, and answers with 304 if the request has the same tag
 /// (RFC 9110, section 8.8.3).
 ///
-/// The tag is a hash of the body. The handler runs for each request; only the transfer is saved. Streams, files and responses by a
-/// [`Responder`](crate::Responder) get no tag. A response with an `ETag` of its own keeps it. The tags of equal bodies may differ between
-/// versions of the program.
+/// The tag is a hash of the body. The handler runs for each request; only the transfer is saved. Streams, files and responses sent by a
+/// [`Responder`](crate::Responder) get no tag. A response that already has an `ETag` keeps it. The tags of equal bodies may differ
+/// between builds of the program.
 ///
 /// # Examples
 /// ```
@@ -53,7 +53,7 @@ impl IntoMiddleware<ETags> for ETags {
     }
 }
 
-/// Returns a response with its tag, or 304 if the client has the tag.
+/// Adds the tag to a response, or returns a 304 if the client has the tag.
 fn tagged(response: Response, known: &[u8]) -> Response {
     if response.status() != StatusCode::OK || matches!(response.body(), Body::Upgrade(_)) {
         return response;
@@ -89,7 +89,7 @@ fn weak_tag(body: &[u8]) -> String {
     format!("W/\"{:x}-{:016x}\"", body.len(), hasher.finish())
 }
 
-/// Returns whether a tag is in the list of `If-None-Match`, compared weakly (RFC 9110, section 8.8.3.2).
+/// Returns whether `If-None-Match` contains a tag, by weak comparison (RFC 9110, section 8.8.3.2).
 fn is_known(known: &[u8], tag: &[u8]) -> bool {
     let opaque = |tag: &[u8]| tag.strip_prefix(b"W/").unwrap_or(tag).to_vec();
     let tag = opaque(tag);

@@ -1,4 +1,4 @@
-//! Problem details. (RFC 9457)
+//! Problem details (RFC 9457).
 
 use std::borrow::Cow;
 
@@ -39,7 +39,7 @@ pub struct ProblemDetails {
 }
 
 impl ProblemDetails {
-    /// Creates problem details with a status and its reason phrase as the title. A status that is not 4xx or 5xx counts as 500.
+    /// Creates problem details with a status and its reason phrase as the title. A status that is not 4xx or 5xx becomes 500.
     pub fn new(status: StatusCode) -> Self {
         ProblemDetails {
             status: HttpError::from_status(status).status(),
@@ -51,13 +51,13 @@ impl ProblemDetails {
         }
     }
 
-    /// Sets the URI that identifies the kind of problem, the member `type`. Default: none, which means `about:blank`.
+    /// Sets the URI that identifies the problem type, the member `type`. Default: none, which means `about:blank`.
     pub fn kind(mut self, uri: impl Into<Cow<'static, str>>) -> Self {
         self.kind = Some(uri.into());
         self
     }
 
-    /// Sets the summary of the kind of problem. Default: the reason phrase of the status.
+    /// Sets the summary of the problem type. Default: the reason phrase of the status.
     pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Self {
         self.title = Some(title.into());
         self
@@ -75,8 +75,8 @@ impl ProblemDetails {
         self
     }
 
-    /// Adds another member. The standard members take precedence over one of the same name. A value that cannot be written as JSON is left out.
-    /// Default: none.
+    /// Adds an extension member. Standard members take precedence over an extension with the same name. A value that cannot be serialized is
+    /// omitted. Default: none.
     pub fn extension(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
         if let Ok(value) = serde_json::to_value(value) {
             self.extensions.insert(name.into(), value);
@@ -85,7 +85,7 @@ impl ProblemDetails {
     }
 }
 
-/// The message of the error is the detail, unless it is the reason phrase of the status. The cause is left out.
+/// Uses the message of the error as the detail, unless it is the reason phrase of the status. The cause is omitted.
 impl From<&HttpError> for ProblemDetails {
     fn from(error: &HttpError) -> Self {
         let details = ProblemDetails::new(error.status());

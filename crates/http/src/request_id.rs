@@ -1,4 +1,4 @@
-//! Ids of requests, for logs.
+//! Request ids for logs.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,15 +11,16 @@ use crate::{HeaderValue, IntoMiddleware, Middleware};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The most bytes of an id from a proxy.
+/// Maximum length of an id from a proxy, in bytes.
 const MAX_LENGTH: usize = 128;
 
-/// A middleware that sets an id for each request ([`Request::id`](crate::Request::id)). The id is in the header `X-Request-Id` of the response, in
-/// the log lines of errors, in the access log, and in the spans of [`TraceRequests`](crate::TraceRequests) if that is wrapped inside.
+/// A middleware that sets an id for each request ([`Request::id`](crate::Request::id)). The id is sent in the header `X-Request-Id` of the
+/// response, and is in the log lines of errors, in the access log, and in the spans of [`TraceRequests`](crate::TraceRequests) if that
+/// middleware runs inside this one.
 ///
-/// An `X-Request-Id` of the request is used if the request comes from a trusted proxy
-/// ([`HttpServer::trusted_proxies`](crate::HttpServer::trusted_proxies)), and the id has at most 128 bytes and consists of letters, digits and
-/// `-._~+/=:`. Otherwise, the id is a new one. Ids are unique, but can be guessed.
+/// The `X-Request-Id` of the request is used if the request comes from a trusted proxy
+/// ([`HttpServer::trusted_proxies`](crate::HttpServer::trusted_proxies)) and the id has at most 128 bytes and consists of letters, digits and
+/// `-._~+/=:`. Otherwise a new id is generated. Ids are unique but predictable.
 ///
 /// # Examples
 /// ```
@@ -87,11 +88,11 @@ fn is_id(text: &str) -> bool {
 }
 
 thread_local! {
-    /// A random number, and the number of ids that the thread has made.
+    /// A random number, and the number of ids that the thread has generated.
     static NEXT: Cell<(u64, u64)> = Cell::new((RandomState::new().hash_one(std::process::id()), 0));
 }
 
-/// Returns an id: a random number of the thread, and a number that counts up.
+/// Generates an id from the random number of the thread and a counter.
 fn new_id() -> String {
     let (thread, count) = NEXT
         .try_with(|next| {
@@ -116,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_harmless_ids_of_proxies_are_used() {
+    fn only_harmless_ids_from_proxies_are_used() {
         assert!(is_id("0af7651916cd43dd8448eb211c80319c"));
         assert!(is_id("a-b.c_d~e+f/g=:h"));
         assert!(is_id(&"x".repeat(128)));

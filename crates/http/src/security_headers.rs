@@ -1,4 +1,4 @@
-//! Headers by which browsers restrict what a page may do.
+//! Headers by which browsers restrict the capabilities of a page.
 
 use std::fmt;
 use std::rc::Rc;
@@ -18,15 +18,15 @@ use crate::{
 /// The placeholder in a Content Security Policy that each response replaces.
 const NONCE: &str = "{nonce}";
 
-/// A middleware that adds security headers to the responses that do not have them, errors included. A header with characters that cannot be sent
-/// is left out, and an error is logged.
+/// A middleware that adds security headers to all responses, including errors, unless they already have them. A header with characters that
+/// cannot be sent is omitted, and an error is logged.
 ///
 /// | header | default |
 /// |---|---|
 /// | `X-Content-Type-Options` | `nosniff` |
 /// | `X-Frame-Options` | `DENY` |
 /// | `Referrer-Policy` | `strict-origin-when-cross-origin` |
-/// | `Strict-Transport-Security` | `max-age=31536000` on [secure](Request::is_secure) requests, none on others |
+/// | `Strict-Transport-Security` | `max-age=31536000` for [secure](Request::is_secure) requests, none for others |
 /// | `Content-Security-Policy` | none |
 ///
 /// # Examples
@@ -79,13 +79,13 @@ impl SecurityHeaders {
         self
     }
 
-    /// Sets `X-Frame-Options`, the pages that may show this one in a frame: `DENY`, `SAMEORIGIN`, or `None` for all. Default: `DENY`.
+    /// Sets `X-Frame-Options`, the pages that may embed the response in a frame: `DENY`, `SAMEORIGIN`, or `None` for all. Default: `DENY`.
     pub fn frame_options(mut self, value: impl Into<Option<&'static str>>) -> Self {
         self.frame_options = value.into();
         self
     }
 
-    /// Sets `Referrer-Policy`, the part of the page's URL that browsers send as `Referer`; `None` leaves it to them. Default:
+    /// Sets `Referrer-Policy`, the part of the page's URL that browsers send as `Referer`; with `None`, the browser decides. Default:
     /// `strict-origin-when-cross-origin`.
     pub fn referrer_policy(mut self, value: impl Into<Option<&'static str>>) -> Self {
         self.referrer_policy = value.into();
@@ -93,7 +93,7 @@ impl SecurityHeaders {
     }
 
     /// Sets `Strict-Transport-Security`: the time, in whole seconds, for which browsers use only HTTPS for this host, and whether this includes
-    /// its subdomains. Zero ends it. Default: a year, without subdomains.
+    /// its subdomains. Zero removes the restriction. Default: one year, without subdomains.
     pub fn transport_security(mut self, max_age: Duration, subdomains: bool) -> Self {
         let more = if subdomains {
             "; includeSubDomains"
@@ -104,14 +104,14 @@ impl SecurityHeaders {
         self
     }
 
-    /// Leaves `Strict-Transport-Security` out. Default: it is sent.
+    /// Omits `Strict-Transport-Security`. Default: it is sent.
     pub fn without_transport_security(mut self) -> Self {
         self.transport_security = None;
         self
     }
 
-    /// Sets the Content Security Policy. Each `{nonce}` in it is replaced by 32 random hexadecimal digits, other ones for each response;
-    /// [`Request::csp_nonce`] returns them. Caches must not store a page with a nonce: send it with `Cache-Control: no-store`. Default: none.
+    /// Sets the Content Security Policy. Each `{nonce}` in it is replaced by 32 random hexadecimal digits, which differ for each response and
+    /// are returned by [`Request::csp_nonce`]. Caches must not store a page with a nonce: send it with `Cache-Control: no-store`. Default: none.
     pub fn content_security_policy(mut self, policy: impl Into<String>) -> Self {
         self.policy = Some(policy.into());
         self
@@ -140,7 +140,7 @@ impl SecurityHeaders {
 fn is_valid(name: &HeaderName, value: &str) -> bool {
     let is_valid = HeaderValue::from_str(value).is_ok();
     if !is_valid {
-        tracing::error!("the security header {name} has characters that cannot be sent");
+        tracing::error!("the security header {name} contains characters that cannot be sent");
     }
     is_valid
 }
@@ -152,7 +152,7 @@ impl IntoMiddleware<SecurityHeaders> for SecurityHeaders {
     fn into_middleware(self) -> Middleware {
         let fixed: Rc<[_]> = self.fixed().into();
         let nonce_policy = self.policy.filter(|policy| policy.contains(NONCE));
-        // A nonce has no character that could be invalid.
+        // Replacing the placeholder by a nonce keeps the policy valid.
         let nonce_policy = nonce_policy.filter(|policy| is_valid(&CONTENT_SECURITY_POLICY, policy));
         let transport = self.transport_security;
         let transport = transport.and_then(|value| HeaderValue::try_from(value).ok());
@@ -183,7 +183,7 @@ impl IntoMiddleware<SecurityHeaders> for SecurityHeaders {
     }
 }
 
-/// Returns the callback that adds headers.
+/// Returns a callback that adds headers.
 fn edits(fixed: Rc<[(HeaderName, HeaderValue)]>, transport: Option<HeaderValue>) -> EditHeaders {
     Rc::new(move |_, headers| {
         for (name, value) in &*fixed {
@@ -195,7 +195,7 @@ fn edits(fixed: Rc<[(HeaderName, HeaderValue)]>, transport: Option<HeaderValue>)
     })
 }
 
-/// Adds a header, unless the response has it.
+/// Adds a header, unless the response already has it.
 fn add(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
     if !headers.contains_key(name) {
         headers.insert(name, value.clone());
@@ -203,8 +203,8 @@ fn add(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
 }
 
 impl Request {
-    /// Returns the nonce that replaces `{nonce}` in the Content Security Policy of the response; `None` without a
-    /// [`SecurityHeaders`] that has one.
+    /// Returns the nonce that replaces `{nonce}` in the Content Security Policy of the response; `None` without a [`SecurityHeaders`] whose
+    /// policy contains it.
     pub fn csp_nonce(&self) -> Option<Rc<str>> {
         Some(Rc::clone(&self.extension::<Nonce>()?.0))
     }

@@ -1,4 +1,4 @@
-//! Spans of `tracing` for connections and requests.
+//! `tracing` spans for connections and requests.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -10,17 +10,17 @@ use tracing::{Level, Span, field};
 
 use crate::{IntoMiddleware, Middleware, Next, Reply, Request, StatusCode};
 
-/// A middleware that runs each request in a span of `tracing`, within a span of its connection.
+/// A middleware that runs each request in a `tracing` span, within a span of its connection.
 ///
 /// | span, level `INFO` | fields |
 /// |---|---|
 /// | `connection` | `id` ([`Connection::id`](uptick_socket::Connection::id)), `peer` |
-/// | `request` | `method`, `path`, `id` if there is one ([`RequestIds`](crate::RequestIds)), and `status` once there is a response |
+/// | `request` | `method`, `path`, `id` if there is one ([`RequestIds`](crate::RequestIds)), and `status` once the response starts |
 ///
-/// Events of a handler are in the span of its request, also after it has waited. An event of level `DEBUG` with the
-/// `status` and the time in microseconds is emitted when the response begins.
+/// Events of a handler are in the span of its request, even if the handler is asynchronous. When the response starts, an event of level
+/// `DEBUG` with the `status` and the time in microseconds is emitted.
 ///
-/// Where no subscriber wants spans of this level, a request costs one comparison more.
+/// If no subscriber is interested in spans of this level, the cost per request is one comparison.
 ///
 /// # Examples
 /// ```
@@ -34,7 +34,7 @@ pub struct TraceRequests {
     _private: (),
 }
 
-/// The span of a connection, kept with it.
+/// The span of a connection, stored as an extension of it.
 struct ConnectionSpan(Span);
 
 impl TraceRequests {

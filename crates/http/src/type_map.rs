@@ -1,11 +1,11 @@
-//! Values by their type: the state of servers and groups, and the extensions of requests.
+//! Values by type: the state of servers and groups, and the extensions of requests.
 
 use std::any::{Any, TypeId, type_name};
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
-/// Values, one of each type.
+/// A map with at most one value of each type.
 #[derive(Default)]
 pub(crate) struct TypeMap(RefCell<Vec<TypedValue>>);
 
@@ -16,7 +16,7 @@ struct TypedValue {
 }
 
 impl TypeMap {
-    /// Sets the value of a type. Returns the one before, which the caller drops when nothing is borrowed.
+    /// Sets the value of a type. Returns the previous one, which the caller must drop while nothing is borrowed.
     pub(crate) fn set<T: 'static>(&self, value: T) -> Option<Rc<dyn Any>> {
         let id = TypeId::of::<T>();
         let value: Rc<dyn Any> = Rc::new(value);
@@ -40,22 +40,22 @@ impl TypeMap {
         self.0.borrow().is_empty()
     }
 
-    /// Adds the names of the types to a list.
+    /// Appends the names of the types to a list.
     pub(crate) fn add_names(&self, names: &mut Vec<&'static str>) {
         names.extend(self.0.borrow().iter().map(|entry| entry.name));
     }
 }
 
-/// State of the group that the route of a request is in.
+/// The state of the group of a route.
 pub(crate) trait GroupState {
     /// Returns the value of a type.
     fn state(&self, id: TypeId) -> Option<Rc<dyn Any>>;
 
-    /// Adds the names of the types that there are to a list.
+    /// Appends the names of the types to a list.
     fn add_state_names(&self, names: &mut Vec<&'static str>);
 }
 
-/// The error for a state, or an extension of a request, that was not set.
+/// The error for a state or a request extension that was not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingValue {
     kind: &'static str,

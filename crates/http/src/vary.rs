@@ -4,7 +4,7 @@ use http::header::VARY;
 
 use crate::{HeaderMap, HeaderValue};
 
-/// Adds the name of a request header on which the response depends, in lower case, unless it is there.
+/// Adds the name of a request header, in lower case, unless it is already listed.
 pub(crate) fn add_vary(headers: &mut HeaderMap, name: &'static str) {
     let is_named = headers.get_all(VARY).iter().any(|value| {
         value.as_bytes().split(|b| *b == b',').any(|listed| {
