@@ -6,7 +6,7 @@ use uptick_event_loop::address::{InvalidV6, parse_v6};
 
 use crate::Error;
 
-/// Whatever names a UDP address: a port number, text or a [`SocketAddr`].
+/// A UDP address: a port number, text or a [`SocketAddr`].
 ///
 /// | text | meaning |
 /// |---|---|
@@ -29,10 +29,10 @@ use crate::Error;
 /// # Ok::<(), uptick_datagram::Error>(())
 /// ```
 pub trait IntoAddress {
-    /// The address that is meant.
+    /// Converts this value to a socket address.
     ///
     /// # Errors
-    /// [`Error::InvalidAddress`] when the text is not an address.
+    /// [`Error::InvalidAddress`] if the text is not an address.
     fn into_address(self) -> Result<SocketAddr, Error>;
 }
 
@@ -50,9 +50,9 @@ impl IntoAddress for u16 {
 
 impl IntoAddress for &str {
     fn into_address(self) -> Result<SocketAddr, Error> {
-        match Target::parse(self)? {
-            Target::Address(address) => Ok(address),
-            Target::Host { .. } => Err(Error::invalid_address(
+        match ParsedAddress::parse(self)? {
+            ParsedAddress::Address(address) => Ok(address),
+            ParsedAddress::Host { .. } => Err(Error::invalid_address(
                 self,
                 "the host must be an IP address; `DatagramSocket::connect_host` looks up names",
             )),
@@ -72,15 +72,15 @@ impl IntoAddress for &String {
     }
 }
 
-/// What an address in text form names.
+/// The address or host that a text names.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Target {
+pub(crate) enum ParsedAddress {
     Address(SocketAddr),
     Host { name: String, port: u16 },
 }
 
-impl Target {
-    pub(crate) fn parse(text: &str) -> Result<Target, Error> {
+impl ParsedAddress {
+    pub(crate) fn parse(text: &str) -> Result<ParsedAddress, Error> {
         let invalid = |reason| Error::invalid_address(text, reason);
         let authority = match text.split_once("://") {
             None => text,
@@ -88,7 +88,7 @@ impl Target {
             Some(_) => return Err(invalid("the scheme must be udp")),
         };
         if let Ok(address) = authority.parse() {
-            return Ok(Target::Address(address));
+            return Ok(ParsedAddress::Address(address));
         }
         let in_brackets = authority
             .strip_prefix('[')
@@ -98,16 +98,16 @@ impl Target {
         {
             let port = port.parse().map_err(|_| invalid(BAD_PORT))?;
             return match parse_v6(inside, port) {
-                Ok(address) => Ok(Target::Address(address.into())),
+                Ok(address) => Ok(ParsedAddress::Address(address.into())),
                 Err(InvalidV6::Address) => {
-                    Err(invalid("what is in brackets is not an IPv6 address"))
+                    Err(invalid("the text in brackets is not an IPv6 address"))
                 }
                 Err(InvalidV6::Interface) => Err(invalid("there is no such network interface")),
             };
         }
         if is_port(authority) {
             let port = authority.parse().map_err(|_| invalid(BAD_PORT))?;
-            return Ok(Target::Address((Ipv4Addr::LOCALHOST, port).into()));
+            return Ok(ParsedAddress::Address((Ipv4Addr::LOCALHOST, port).into()));
         }
         if authority.contains(['/', '?', '#', '@']) {
             return Err(invalid("only a host and a port are expected"));
@@ -128,13 +128,13 @@ impl Target {
             return Err(invalid("the host is missing"));
         }
         if host.contains(['[', ']', ':']) {
-            return Err(invalid("what is in brackets is not an IPv6 address"));
+            return Err(invalid("the text in brackets is not an IPv6 address"));
         }
         if host.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(invalid("a host has no white space in it"));
+            return Err(invalid("a host must not contain white space"));
         }
         let name = host.to_owned();
-        Ok(Target::Host { name, port })
+        Ok(ParsedAddress::Host { name, port })
     }
 }
 
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_an_address_is_said() {
+    fn an_invalid_address_is_reported_with_the_reason() {
         for (text, reason) in [
             ("", "the port is missing"),
             ("127.0.0.1", "the port is missing"),
@@ -202,9 +202,9 @@ mod tests {
     }
 
     #[test]
-    fn a_host_name_is_taken_apart() {
-        let host = Target::parse("udp://example.com:53").unwrap();
+    fn a_host_name_is_parsed_with_its_port() {
+        let host = ParsedAddress::parse("udp://example.com:53").unwrap();
         let name = "example.com".to_owned();
-        assert_eq!(host, Target::Host { name, port: 53 });
+        assert_eq!(host, ParsedAddress::Host { name, port: 53 });
     }
 }

@@ -1,7 +1,7 @@
-//! What the loop has the sockets do: receive, send, close.
+//! The event-loop driver of datagram sockets: receiving, sending and closing.
 //!
-//! Nothing is borrowed while a listener runs, so a listener may do anything to any socket. After each one the socket
-//! is looked up anew.
+//! No table is borrowed while a listener runs, so a listener may use any socket. The socket is looked up again after
+//! each listener.
 
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -11,15 +11,15 @@ use uptick_emitter::emit;
 use uptick_event_loop::driver::{self, Driver};
 use uptick_event_loop::{Id, Readiness, Token, catch};
 
-use crate::io::{self, Incoming, Received, Receiver};
-use crate::sockets::{Sockets, State, with, with_open, with_socket};
+use crate::io::{self, ReceiveOutcome, ReceivedDatagram, Receiver};
+use crate::sockets::{SocketState, SocketTable, with, with_open, with_socket};
 use crate::{DatagramSocket, Error};
 
-/// How many batches a socket receives before the others have their turn.
-const BATCHES: usize = 4;
+/// Maximum number of batches received on a socket before other sockets are served.
+const MAX_BATCHES: usize = 4;
 
-/// How many errors a socket meets before the others have their turn.
-const ERRORS: usize = 8;
+/// Maximum number of receive errors on a socket before other sockets are served.
+const MAX_ERRORS: usize = 8;
 
 pub(crate) struct DatagramDriver;
 
@@ -82,7 +82,7 @@ fn find(token: Token) -> Option<Id> {
     with(|sockets| sockets.table.find(token)).flatten()
 }
 
-/// Receives and delivers until nothing is left or others should have their turn.
+/// Receives and delivers datagrams until none is left or the budget is used up.
 fn receive(id: Id, has_error: bool) {
     let handle = DatagramSocket::new(id);
     let is_receiving = with_open(id, |socket, _| {
@@ -104,16 +104,16 @@ fn receive(id: Id, has_error: bool) {
     }
     deliver_held(id);
     let mut errors = 0;
-    for _ in 0..BATCHES {
+    for _ in 0..MAX_BATCHES {
         let received = with(|sockets| receive_batch(sockets, id)).flatten();
         let Some((received, inbox)) = received else {
             return;
         };
         deliver(id, inbox);
         match received {
-            Received::More => {}
-            Received::All => return,
-            Received::Failed(error) => {
+            ReceiveOutcome::More => {}
+            ReceiveOutcome::Drained => return,
+            ReceiveOutcome::Failed(error) => {
                 let error = with_socket(id, |socket| {
                     receive_error(socket.local, socket.remote, error)
                 });
@@ -121,7 +121,7 @@ fn receive(id: Id, has_error: bool) {
                     emit(&handle, DatagramSocket::ERROR, error);
                 }
                 errors += 1;
-                if errors == ERRORS {
+                if errors == MAX_ERRORS {
                     return;
                 }
             }
@@ -130,16 +130,19 @@ fn receive(id: Id, has_error: bool) {
     with_open(id, |socket, driver| socket.receive_later(id, driver));
 }
 
-/// Receives a batch, unless the socket is closing or does not want one.
-fn receive_batch(sockets: &mut Sockets, id: Id) -> Option<(Received, Vec<Incoming>)> {
-    let Sockets {
+/// Receives a batch, unless the socket is closing or is not receiving.
+fn receive_batch(
+    sockets: &mut SocketTable,
+    id: Id,
+) -> Option<(ReceiveOutcome, Vec<ReceivedDatagram>)> {
+    let SocketTable {
         table, receiver, ..
     } = sockets;
     let socket = table.get_mut(id).filter(|socket| socket.is_receiving())?;
     let fd = socket.socket.as_ref()?;
     let receiver = receiver.get_or_insert_with(|| Box::new(Receiver::new()));
     let received = receiver.receive(fd, socket.local.is_ipv6(), socket.max_datagram_size);
-    socket.is_readable = !matches!(received, Received::All);
+    socket.is_readable = !matches!(received, ReceiveOutcome::Drained);
     for data in receiver
         .inbox
         .iter()
@@ -151,8 +154,8 @@ fn receive_batch(sockets: &mut Sockets, id: Id) -> Option<(Received, Vec<Incomin
     Some((received, std::mem::take(&mut receiver.inbox)))
 }
 
-/// Hands a batch to the listeners; what they do not want now is held for them.
-fn deliver(id: Id, mut inbox: Vec<Incoming>) {
+/// Delivers a batch to the listeners. Datagrams stay in `held` if the socket stops receiving meanwhile.
+fn deliver(id: Id, mut inbox: Vec<ReceivedDatagram>) {
     for incoming in inbox.drain(..) {
         let mut incoming = Some(incoming);
         with_open(id, |socket, _| {
@@ -161,10 +164,9 @@ fn deliver(id: Id, mut inbox: Vec<Incoming>) {
             }
         });
         if let Some(incoming) = incoming {
-            hand_over(id, incoming);
+            emit_datagram(id, incoming);
         }
     }
-    // The storage serves the next batch.
     with(|sockets| {
         sockets
             .receiver
@@ -180,16 +182,16 @@ fn deliver_held(id: Id) {
             false => None,
         });
         match incoming.flatten() {
-            Some(incoming) => hand_over(id, incoming),
+            Some(incoming) => emit_datagram(id, incoming),
             None => return,
         }
     }
 }
 
-/// Emits what came in; on a socket that has closed meanwhile this reaches nobody.
-fn hand_over(id: Id, incoming: Incoming) {
+/// Emits a received datagram, if the socket is still open.
+fn emit_datagram(id: Id, incoming: ReceivedDatagram) {
     let handle = DatagramSocket::new(id);
-    let Incoming { peer, data } = incoming;
+    let ReceivedDatagram { peer, data } = incoming;
     match data {
         Some(data) => emit(&handle, DatagramSocket::MESSAGE, (data, peer)),
         None => {
@@ -210,27 +212,30 @@ fn receive_error(local: SocketAddr, peer: Option<SocketAddr>, error: std::io::Er
     }
 }
 
-/// Tells what is wrong and sends what was queued when it began, or as much as the system takes.
+/// Emits the pending errors, then sends the datagrams that are queued at this point, or as many as the system accepts.
 fn flush(id: Id) {
     let handle = DatagramSocket::new(id);
     let begun = with_open(id, |socket, _| {
         socket.flush_is_due = false;
-        (std::mem::take(&mut socket.complaints), socket.queue.len())
+        (
+            std::mem::take(&mut socket.pending_errors),
+            socket.queue.len(),
+        )
     });
-    let Some((complaints, mut left)) = begun else {
+    let Some((pending_errors, mut left)) = begun else {
         return;
     };
-    for complaint in complaints {
-        emit(&handle, DatagramSocket::ERROR, complaint);
+    for error in pending_errors {
+        emit(&handle, DatagramSocket::ERROR, error);
     }
     while left > 0 {
         match send_batch(id) {
-            Sent::Some(count) => left = left.saturating_sub(count),
-            Sent::Failed(count, error) => {
+            SendOutcome::Sent(count) => left = left.saturating_sub(count),
+            SendOutcome::Failed(count, error) => {
                 left = left.saturating_sub(count);
                 emit(&handle, DatagramSocket::ERROR, error);
             }
-            Sent::Blocked => break,
+            SendOutcome::Blocked => break,
         }
     }
     let after = with_open(id, |socket, driver| {
@@ -240,8 +245,8 @@ fn flush(id: Id) {
             socket.flush_later(id, driver);
         }
         socket.linger(id, driver);
-        let is_open = socket.state == State::Open;
-        let has_ended = !is_open && socket.queue.is_empty() && socket.complaints.is_empty();
+        let is_open = socket.state == SocketState::Open;
+        let has_ended = !is_open && socket.queue.is_empty() && socket.pending_errors.is_empty();
         (is_open && socket.queue.has_drained(), has_ended)
     });
     match after {
@@ -253,28 +258,28 @@ fn flush(id: Id) {
     }
 }
 
-/// How sending a batch went.
-enum Sent {
-    Some(usize),
-    /// An error to be told, and how many datagrams are done with.
+/// The result of sending a batch.
+enum SendOutcome {
+    Sent(usize),
+    /// An error to emit, and the number of datagrams removed from the queue.
     Failed(usize, Error),
-    /// The system takes no more, or the socket is gone.
+    /// The system accepts no more, or the socket is gone.
     Blocked,
 }
 
-fn send_batch(id: Id) -> Sent {
+fn send_batch(id: Id) -> SendOutcome {
     let result = with(|sockets| try_send(sockets, id)).flatten();
     let sent = with(|sockets| std::mem::take(&mut sockets.sent));
     if let Some(mut sent) = sent {
         sent.clear();
         with(|sockets| sockets.sent = sent);
     }
-    result.unwrap_or(Sent::Blocked)
+    result.unwrap_or(SendOutcome::Blocked)
 }
 
-fn try_send(sockets: &mut Sockets, id: Id) -> Option<Sent> {
+fn try_send(sockets: &mut SocketTable, id: Id) -> Option<SendOutcome> {
     let driver = sockets.driver();
-    let Sockets { table, sent, .. } = sockets;
+    let SocketTable { table, sent, .. } = sockets;
     let socket = table.get_mut(id)?;
     let fd = socket.socket.as_ref()?;
     let peer = socket.queue.datagrams().front()?.peer;
@@ -283,7 +288,7 @@ fn try_send(sockets: &mut Sockets, id: Id) -> Option<Sent> {
     let mut result = io::send(fd, datagrams, is_connected);
     let mut earlier = None;
     if is_connected && result.as_ref().is_err_and(is_failure) {
-        // The system reports the refusal of a datagram by failing to send a later one, once: try that again.
+        // The system reports the refusal of a datagram once, as the failure of a later send. That send is repeated.
         earlier = result.err();
         result = io::send_first(fd, datagrams, is_connected);
     }
@@ -292,7 +297,7 @@ fn try_send(sockets: &mut Sockets, id: Id) -> Option<Sent> {
         Err(error) if is_failure(&error) => {
             socket.queue.take(1, sent);
             let source = Arc::new(error);
-            return Some(Sent::Failed(1, Error::Send { peer, source }));
+            return Some(SendOutcome::Failed(1, Error::Send { peer, source }));
         }
         Err(error) => {
             if error.kind() == std::io::ErrorKind::WouldBlock {
@@ -305,60 +310,62 @@ fn try_send(sockets: &mut Sockets, id: Id) -> Option<Sent> {
     socket.counters.messages_sent += count as u64;
     socket.counters.bytes_sent += bytes as u64;
     Some(match earlier {
-        Some(error) => Sent::Failed(count, receive_error(socket.local, socket.remote, error)),
-        None if socket.is_blocked && count == 0 => Sent::Blocked,
-        None => Sent::Some(count),
+        Some(error) => {
+            SendOutcome::Failed(count, receive_error(socket.local, socket.remote, error))
+        }
+        None if socket.is_blocked && count == 0 => SendOutcome::Blocked,
+        None => SendOutcome::Sent(count),
     })
 }
 
-/// Whether an error of sending is more than a wait.
+/// Returns `true` unless the error only means that the call has to be repeated later.
 fn is_failure(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{Interrupted, WouldBlock};
     !matches!(error.kind(), WouldBlock | Interrupted)
 }
 
-/// Closes a socket at once: `close` listeners, then all listeners gone, then the descriptor, at last the slot.
+/// Closes a socket: runs the `close` listeners, drops all listeners, closes the descriptor and frees the slot later.
 pub(crate) fn close(id: Id) {
     let handle = DatagramSocket::new(id);
     let taken = with_open(id, |socket, driver| {
-        socket.state = State::Closing;
+        socket.state = SocketState::Closing;
         if let Some(deadline) = socket.deadline.take() {
             driver::disarm_deadline(deadline);
         }
-        let complaints = std::mem::take(&mut socket.complaints);
-        (driver, complaints, std::mem::take(&mut socket.held))
+        let pending_errors = std::mem::take(&mut socket.pending_errors);
+        (driver, pending_errors, std::mem::take(&mut socket.held))
     });
-    let Some((driver, complaints, held)) = taken else {
+    let Some((driver, pending_errors, held)) = taken else {
         return;
     };
     drop(held);
-    for complaint in complaints {
-        contain(id, || emit(&handle, DatagramSocket::ERROR, complaint));
+    for error in pending_errors {
+        catch_and_report(id, || emit(&handle, DatagramSocket::ERROR, error));
     }
-    contain(id, || emit(&handle, DatagramSocket::CLOSE, ()));
+    catch_and_report(id, || emit(&handle, DatagramSocket::CLOSE, ()));
     let listeners = with_socket(id, |socket| {
-        socket.state = State::Closed;
+        socket.state = SocketState::Closed;
         socket.listeners.take()
     });
-    contain(id, || drop(listeners));
+    catch_and_report(id, || drop(listeners));
     let mut unsent = Vec::new();
     let descriptor = with_socket(id, |socket| {
         socket.queue.take(usize::MAX, &mut unsent);
         let descriptor = socket.socket.take()?;
-        // An adopted socket may have duplicates, which would keep the watch.
+        // An adopted socket may have duplicates, which would keep the watch alive.
         if let Err(error) = driver::forget(descriptor.as_fd()) {
-            tracing::warn!(socket = %socket.local, "ending the watch on a datagram socket failed: {error}");
+            tracing::warn!(socket = %socket.local, "unwatching a datagram socket failed: {error}");
         }
         Some(descriptor)
     });
     drop(descriptor);
-    contain(id, || drop(unsent));
+    catch_and_report(id, || drop(unsent));
     driver::release();
     driver::reap_later(id.token(driver));
 }
 
-/// Runs what belongs to a socket that is closing: a panic in it must neither stop that nor hit the caller.
-fn contain<R>(id: Id, f: impl FnOnce() -> R) {
+/// Runs a callback or a destructor of a closing socket, and reports its panic instead of propagating it.
+fn catch_and_report<R>(id: Id, f: impl FnOnce() -> R) {
     if let Err(message) = catch(f) {
         report_panic(id, &message);
     }
@@ -374,7 +381,7 @@ fn report_panic(id: Id, message: &str) {
     };
     let handle = DatagramSocket::new(id);
     let has_listener = with_socket(id, |socket| {
-        socket.state < State::Closed && socket.listeners.has(DatagramSocket::ERROR.slot())
+        socket.state < SocketState::Closed && socket.listeners.has(DatagramSocket::ERROR.slot())
     });
     if has_listener != Some(true) {
         tracing::warn!("{error}");

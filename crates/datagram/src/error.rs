@@ -1,4 +1,4 @@
-//! The crate's error.
+//! The error type of the crate.
 
 use std::fmt;
 use std::io;
@@ -9,27 +9,27 @@ use std::time::Duration;
 use uptick_emitter::Excerpt;
 use uptick_event_loop::errno;
 
-/// What can go wrong with a datagram socket.
+/// An error of a datagram socket.
 ///
-/// The text says what failed, on what and why, with the errno name where there is one:
-/// `binding udp://127.0.0.1:53 failed: Permission denied (EACCES)`. Cloning allocates nothing.
+/// The text states the operation, the address and the cause, with the errno name if there is one:
+/// `binding udp://127.0.0.1:53 failed: Permission denied (EACCES)`. Cloning does not allocate.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An address that cannot be used, whatever the system says.
+    /// An address is not valid, such as one without a port.
     #[error("invalid address \"{address}\": {reason} (EINVAL)")]
     InvalidAddress {
         /// The first 256 bytes of the address, with control characters escaped.
         address: Arc<str>,
-        /// What is wrong with it, and what would be right.
+        /// The cause, and the expected form.
         reason: &'static str,
     },
     /// A socket could not be bound to its address.
     #[error("binding udp://{local} failed: {}", errno::describe(.source))]
     Bind {
-        /// The address.
+        /// The local address.
         local: SocketAddr,
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
     /// A socket could not be connected to its peer.
@@ -37,13 +37,13 @@ pub enum Error {
     Connect {
         /// The peer.
         peer: SocketAddr,
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
-    /// A socket of the standard library could not be taken over.
+    /// A socket of the standard library could not be adopted.
     #[error("taking over a datagram socket failed: {}", errno::describe(.source))]
     Adopt {
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
     /// A host name could not be looked up.
@@ -51,72 +51,74 @@ pub enum Error {
     Resolve {
         /// The host name.
         host: Arc<str>,
-        /// Why it failed.
+        /// The cause.
         reason: Arc<str>,
     },
-    /// Receiving failed; the socket goes on. On a connected socket this is, as a rule, the peer's refusal of
-    /// something sent before (ECONNREFUSED).
-    #[error("receiving {} failed: {}", From { local, peer }, errno::describe(.source))]
+    /// Receiving failed; the socket stays open. On a connected socket the usual cause is that the peer refused an
+    /// earlier
+    /// datagram (ECONNREFUSED).
+    #[error("receiving {} failed: {}", ReceiveAddress { local, peer }, errno::describe(.source))]
     Receive {
-        /// The socket's own address.
+        /// The socket's local address.
         local: SocketAddr,
         /// The peer of a connected socket.
         peer: Option<SocketAddr>,
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
-    /// A datagram was larger than the socket takes, and was dropped.
+    /// A received datagram was larger than the socket's limit, and was dropped.
     #[error(
         "receiving from udp://{peer} failed: the datagram is larger than {limit} bytes (EMSGSIZE)"
     )]
     ReceivedTooLarge {
-        /// Who sent it.
+        /// The sender.
         peer: SocketAddr,
-        /// The largest datagram that the socket takes, in bytes.
+        /// The socket's limit, in bytes.
         limit: usize,
     },
-    /// A datagram was not sent; the socket goes on.
+    /// A datagram was not sent; the socket stays open.
     #[error("sending to udp://{peer} failed: {}", errno::describe(.source))]
     Send {
-        /// To whom it was to be sent.
+        /// The destination.
         peer: SocketAddr,
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
-    /// A datagram was refused because none can be so large.
+    /// A datagram was not accepted for sending because it exceeds the maximum size of a datagram.
     #[error(
         "sending {size} bytes to udp://{peer} failed: a datagram holds at most {limit} (EMSGSIZE)"
     )]
     TooLarge {
-        /// To whom it was to be sent.
+        /// The destination.
         peer: SocketAddr,
         /// Its size in bytes.
         size: usize,
-        /// The largest possible size in bytes.
+        /// The maximum size, in bytes.
         limit: usize,
     },
-    /// A datagram was refused because it has an IPv4 destination and the socket is an IPv6 one, or the reverse.
+    /// A datagram was not accepted because its destination is an IPv4 address and the socket is an IPv6 one, or the
+    /// reverse.
     #[error("sending to udp://{peer} failed: the socket is bound to udp://{local} (EAFNOSUPPORT)")]
     WrongFamily {
-        /// To whom it was to be sent.
+        /// The destination.
         peer: SocketAddr,
-        /// The socket's own address.
+        /// The socket's local address.
         local: SocketAddr,
     },
-    /// A datagram was refused because it has no destination: the socket is not connected.
+    /// A datagram was not accepted because it has no destination: the socket is not connected.
     #[error(
-        "sending from udp://{local} failed: the socket is not connected, `send_to` is needed (EDESTADDRREQ)"
+        "sending from udp://{local} failed: the socket is not connected; use `send_to` (EDESTADDRREQ)"
     )]
     NotConnected {
-        /// The socket's own address.
+        /// The socket's local address.
         local: SocketAddr,
     },
-    /// A datagram was refused because the socket is connected to somebody else.
+    /// A datagram was not accepted because the socket is connected to another peer.
     #[error(
         "sending to udp://{peer} failed: the socket is connected to udp://{connected} (EISCONN)"
     )]
     OtherPeer {
-        /// To whom it was to be sent.
+        /// The destination.
         peer: SocketAddr,
         /// The socket's peer.
         connected: SocketAddr,
@@ -128,27 +130,27 @@ pub enum Error {
         what: &'static str,
         /// The group.
         group: IpAddr,
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
-    /// A socket that was ending could not send its queue in time, and discarded it.
+    /// A socket that was ending could not send its queue before the linger time expired. The queue was discarded.
     #[error(
         "sending {datagrams} queued datagrams from udp://{local} timed out after {after:?} (ETIMEDOUT)"
     )]
     EndTimeout {
-        /// The socket's own address.
+        /// The socket's local address.
         local: SocketAddr,
-        /// How many datagrams were left.
+        /// The number of datagrams that were not sent.
         datagrams: usize,
-        /// How long it was tried.
+        /// The linger time.
         after: Duration,
     },
     /// A callback panicked. The panic was caught, and its socket closes.
     #[error("a callback of udp://{local} panicked: {message}")]
     Panic {
-        /// The socket's own address.
+        /// The socket's local address.
         local: SocketAddr,
-        /// The panic's message.
+        /// The panic message.
         message: Arc<str>,
     },
 }
@@ -166,8 +168,8 @@ impl Error {
     }
 }
 
-/// An `io::Error` of the same kind with the whole text, for interfaces that speak `std::io`.
-impl std::convert::From<Error> for io::Error {
+/// Converts the error to an `io::Error` of the same kind with the same text.
+impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
             Error::Bind { source, .. }
@@ -184,13 +186,13 @@ impl std::convert::From<Error> for io::Error {
     }
 }
 
-/// Where a socket receives from.
-struct From<'a> {
+/// The address in the text of a receive error: the peer of a connected socket, else the local address.
+struct ReceiveAddress<'a> {
     local: &'a SocketAddr,
     peer: &'a Option<SocketAddr>,
 }
 
-impl fmt::Display for From<'_> {
+impl fmt::Display for ReceiveAddress<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.peer {
             Some(peer) => write!(f, "from udp://{peer}"),
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_received_names_the_peer_or_else_the_socket() {
+    fn a_receive_error_names_the_peer_or_else_the_socket() {
         let local: SocketAddr = "127.0.0.1:1".parse().unwrap();
         let error = |peer| Error::Receive {
             local,

@@ -10,7 +10,7 @@ mod queue;
 mod socket;
 mod sockets;
 
-/// The names that a program with this crate uses: `use uptick_datagram::prelude::*`.
+/// The names that most programs with this crate need: `use uptick_datagram::prelude::*`.
 pub mod prelude {
     pub use bytes::Bytes;
     pub use uptick_emitter::Emitter;

@@ -1,4 +1,4 @@
-//! Options of a datagram socket, and how a socket is made with them.
+//! Options of a datagram socket, and the constructors that apply them.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::io::LARGEST;
+use crate::io::MAX_DATAGRAM_SIZE;
 use crate::sockets;
 use crate::{DatagramSocket, Error, IntoAddress};
 
-/// Options for a datagram socket, and the ways to make one with them.
+/// Options of a datagram socket, and constructors that apply them.
 ///
 /// # Examples
 /// ```
@@ -44,7 +44,7 @@ pub struct DatagramOptions {
 impl Default for DatagramOptions {
     fn default() -> Self {
         DatagramOptions {
-            max_datagram_size: LARGEST,
+            max_datagram_size: MAX_DATAGRAM_SIZE,
             max_queued: 1024,
             max_queued_bytes: 4 * 1024 * 1024,
             linger: Duration::from_secs(1),
@@ -61,47 +61,52 @@ impl Default for DatagramOptions {
 }
 
 impl DatagramOptions {
-    /// The default options.
+    /// Creates the default options.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The largest datagram that is received, in bytes, from 1 to 65,535. A larger one is dropped, and an `error`
-    /// says so. Default: 65,535, so that none is too large.
+    /// Sets the maximum size of a received datagram, in bytes, from 1 to 65,535. A larger one is dropped with an
+    /// `error`.
+    /// Default: 65,535, which no datagram exceeds.
     pub fn max_datagram_size(mut self, bytes: usize) -> Self {
-        self.max_datagram_size = bytes.clamp(1, LARGEST);
+        self.max_datagram_size = bytes.clamp(1, MAX_DATAGRAM_SIZE);
         self
     }
 
-    /// How many datagrams may wait to be sent, at least 1; `send` refuses more. Default: 1,024.
+    /// Sets the maximum number of datagrams in the send queue, at least 1; `send` refuses more. Default: 1,024.
     pub fn max_queued(mut self, datagrams: usize) -> Self {
         self.max_queued = datagrams.max(1);
         self
     }
 
-    /// How many bytes may wait to be sent; `send` refuses more, except a single datagram. Default: 4 MiB.
+    /// Sets the maximum number of bytes in the send queue; `send` refuses more, except a single datagram. Default: 4
+    /// MiB.
     pub fn max_queued_bytes(mut self, bytes: usize) -> Self {
         self.max_queued_bytes = bytes;
         self
     }
 
-    /// How long `end` waits for a system that takes no datagrams; what is queued then is discarded, and an `error`
-    /// says so. Default: 1 s.
+    /// Sets how long `end` waits while the system accepts no datagrams. When the time is over, the queue is discarded
+    /// with
+    /// an `error`. Default: 1 s.
     pub fn linger(mut self, time: Duration) -> Self {
         self.linger = time;
         self
     }
 
-    /// Lets several sockets of the same user be bound to the same address (`SO_REUSEPORT`); the system spreads
-    /// datagrams over them by sender. All of them have to set it. Default: `false`.
+    /// Allows several sockets of the same user to be bound to the same address (`SO_REUSEPORT`); the system distributes
+    /// datagrams among them by sender. All of them have to set it. Default: `false`.
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.reuse_port = reuse;
         self
     }
 
-    /// Whether a socket bound to an IPv6 address is for IPv6 only. Otherwise one on `[::]` receives from IPv4 senders
-    /// too, whose addresses then look like `[::ffff:192.0.2.1]:80`. Default: what the system is set to (on Linux,
-    /// usually both kinds).
+    /// Restricts a socket that is bound to an IPv6 address to IPv6. Without the restriction a socket on `[::]` also
+    /// receives
+    /// from IPv4 senders, whose addresses then look like `[::ffff:192.0.2.1]:80`. Default: the system's setting (on
+    /// Linux,
+    /// usually both families).
     pub fn v6_only(mut self, only: bool) -> Self {
         self.v6_only = Some(only);
         self
@@ -113,43 +118,46 @@ impl DatagramOptions {
         self
     }
 
-    /// The size in bytes of the system's buffer for what was received (`SO_RCVBUF`); what does not fit is lost.
+    /// Sets the size of the system's receive buffer, in bytes (`SO_RCVBUF`). Datagrams that do not fit are lost.
     /// Default: left to the system.
     pub fn receive_buffer_size(mut self, bytes: usize) -> Self {
         self.receive_buffer_size = Some(bytes);
         self
     }
 
-    /// The size in bytes of the system's buffer for what is to be sent (`SO_SNDBUF`). Default: left to the system.
+    /// Sets the size of the system's send buffer, in bytes (`SO_SNDBUF`). Default: left to the system.
     pub fn send_buffer_size(mut self, bytes: usize) -> Self {
         self.send_buffer_size = Some(bytes);
         self
     }
 
-    /// How many routers a datagram may pass (IPv4 time to live, IPv6 hop limit), at least 1. Default: left to the
+    /// Sets the maximum number of hops of a datagram (IPv4 time to live, IPv6 hop limit), at least 1. Default: left to
+    /// the
     /// system (64 on Linux).
     pub fn ttl(mut self, hops: u8) -> Self {
         self.ttl = Some(hops.max(1));
         self
     }
 
-    /// How many routers a datagram to a multicast group may pass. Default: left to the system (1: this network).
+    /// Sets the maximum number of hops of a datagram to a multicast group. Default: left to the system (1: the local
+    /// network).
     pub fn multicast_ttl(mut self, hops: u8) -> Self {
         self.multicast_ttl = Some(hops);
         self
     }
 
-    /// Whether datagrams to a multicast group reach members on this machine too. On Linux it is the sender's option,
-    /// elsewhere the receiver's for IPv4. Default: left to the system (`true`).
+    /// Sets whether datagrams to a multicast group also reach members on this machine. On Linux this is an option of
+    /// the sender,
+    /// on other systems one of the receiver for IPv4. Default: left to the system (`true`).
     pub fn multicast_loop(mut self, enabled: bool) -> Self {
         self.multicast_loop = Some(enabled);
         self
     }
 
-    /// Makes a socket that receives at an address from anybody; port 0 takes a free one.
+    /// Creates a socket that receives datagrams for an address from any sender. Port 0 selects a free port.
     ///
     /// # Errors
-    /// [`Error::InvalidAddress`], or [`Error::Bind`] with what the system says, such as EADDRINUSE.
+    /// [`Error::InvalidAddress`], or [`Error::Bind`] with the system's error, such as EADDRINUSE.
     pub fn bind(&self, address: impl IntoAddress) -> Result<DatagramSocket, Error> {
         let local = address.into_address()?;
         let bind = || {
@@ -163,16 +171,17 @@ impl DatagramOptions {
         })
     }
 
-    /// Makes a socket that exchanges datagrams with one peer only. No packet is sent: whether there is a peer shows
-    /// when it answers, or refuses (an `error` with ECONNREFUSED).
+    /// Creates a socket that exchanges datagrams with one peer only. No packet is sent: a missing peer is noticed only
+    /// when it
+    /// refuses a datagram (an `error` with ECONNREFUSED) or does not answer.
     ///
     /// # Errors
-    /// [`Error::InvalidAddress`], or [`Error::Connect`] with what the system says, such as ENETUNREACH.
+    /// [`Error::InvalidAddress`], or [`Error::Connect`] with the system's error, such as ENETUNREACH.
     pub fn connect(&self, address: impl IntoAddress) -> Result<DatagramSocket, Error> {
         let peer = address.into_address()?;
         let connect = || {
             if peer.port() == 0 {
-                let reason = "port 0 is nobody's port";
+                let reason = "port 0 cannot be connected to";
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
             }
             let socket = self.open(peer)?;
@@ -185,11 +194,12 @@ impl DatagramOptions {
         })
     }
 
-    /// Puts a socket of the standard library on the loop, such as one that was inherited. Of the options, those that
-    /// belong to a socket before it is bound are passed over.
+    /// Registers a socket of the standard library with the loop, such as an inherited one. Options that have to be set
+    /// before a
+    /// socket is bound are ignored.
     ///
     /// # Errors
-    /// [`Error::Adopt`] with what the system says.
+    /// [`Error::Adopt`] with the system's error.
     pub fn adopt(&self, socket: UdpSocket) -> Result<DatagramSocket, Error> {
         let adopt = || {
             let is_v6 = socket.local_addr()?.is_ipv6();
@@ -296,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_brought_into_their_range() {
+    fn limits_are_clamped_to_their_range() {
         let options = DatagramOptions::new().max_datagram_size(0).max_queued(0);
         assert_eq!((options.max_datagram_size, options.max_queued), (1, 1));
         let options = options.max_datagram_size(usize::MAX);

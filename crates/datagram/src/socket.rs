@@ -9,22 +9,25 @@ use bytes::Bytes;
 use uptick_emitter::{Emitter, Listeners, events};
 use uptick_event_loop::{Id, UseRemoteOrLoopHandle, spawn_blocking};
 
-use crate::address::Target;
-use crate::queue::Outgoing;
-use crate::sockets::{Socket, State, with_open, with_socket};
+use crate::address::ParsedAddress;
+use crate::queue::QueuedDatagram;
+use crate::sockets::{SocketEntry, SocketState, with_open, with_socket};
 use crate::{DatagramOptions, Error, IntoAddress, driver};
 
 /// A UDP socket on this thread's event loop.
 ///
-/// It is a `Copy` handle: callbacks capture it by `move`, and the loop owns the socket until it has closed. The handle
-/// of a socket that has closed is *stale*: `send` gives `false`, the addresses are `None`, everything else does
-/// nothing. An open socket keeps the loop running.
+/// `DatagramSocket` is a `Copy` handle: callbacks capture it by `move`, and the loop owns the socket until it has
+/// closed. The
+/// handle of a closed socket is *stale*: `send` returns `false`, the addresses are `None`, and all other methods do
+/// nothing.
+/// An open socket keeps the loop running.
 ///
-/// While there is no `message` listener, nothing is received: datagrams wait in the system's buffer.
+/// Without a `message` listener, nothing is received: datagrams stay in the system's buffer.
 ///
 /// # Limits
-/// See [`DatagramOptions`] for the limits of a socket. In one go it receives at most 128 datagrams before other
-/// sockets have their turn.
+/// [`DatagramOptions`] lists the limits of a socket. A socket receives at most 128 datagrams in a row before other
+/// sockets
+/// are served.
 ///
 /// # Examples
 /// ```
@@ -49,24 +52,24 @@ use crate::{DatagramOptions, Error, IntoAddress, driver};
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DatagramSocket {
     id: Id,
-    /// Handles belong to the loop of their thread.
+    /// Makes the handle `!Send`: it belongs to the loop of its thread.
     marker: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 events! {
     impl DatagramSocket {
         (Bytes, SocketAddr) => {
-            /// A datagram has come in: its data and who sent it.
+            /// A datagram was received: its data and the sender's address.
             MESSAGE = "message";
         }
         Error => {
-            /// Something went wrong; the socket goes on, unless `close` follows.
+            /// An operation failed; the socket stays open, unless `close` follows.
             ERROR = "error", warn;
         }
         () => {
-            /// There is room in the queue again after a `send` was refused: it is at most half full.
+            /// The queue is at most half full again after it refused a `send`.
             DRAIN = "drain";
-            /// The socket closes. Its listeners are dropped after this.
+            /// The socket closes. Its listeners are dropped afterwards.
             CLOSE = "close";
         }
     }
@@ -77,7 +80,7 @@ impl Emitter for DatagramSocket {
 
     fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
         with_socket(self.id, |socket| {
-            (socket.state < State::Closed).then(|| f(&mut socket.listeners))
+            (socket.state < SocketState::Closed).then(|| f(&mut socket.listeners))
         })
         .flatten()
     }
@@ -91,17 +94,17 @@ impl Emitter for DatagramSocket {
     }
 }
 
-/// What a socket has received and sent so far.
+/// The numbers of datagrams and bytes that a socket has received and sent so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Datagrams received, without those that were too large.
+    /// Number of datagrams received, without those over the size limit.
     pub messages_received: u64,
-    /// Their data in bytes.
+    /// Number of bytes received: the sum of the sizes of these datagrams.
     pub bytes_received: u64,
-    /// Datagrams that the system took for sending.
+    /// Number of datagrams that the system has accepted for sending.
     pub messages_sent: u64,
-    /// Their data in bytes.
+    /// Number of bytes sent: the sum of the sizes of these datagrams.
     pub bytes_sent: u64,
 }
 
@@ -113,12 +116,13 @@ impl DatagramSocket {
         }
     }
 
-    /// Makes a socket that receives at an address from anybody, with the default [options](DatagramOptions).
+    /// Creates a socket that receives datagrams for an address from any sender, with the default
+    /// [options](DatagramOptions).
     ///
-    /// A port alone is a port of 127.0.0.1; port 0 takes a free one.
+    /// A port alone is a port of 127.0.0.1. Port 0 selects a free port.
     ///
     /// # Errors
-    /// As [`DatagramOptions::bind`].
+    /// The errors of [`DatagramOptions::bind`].
     ///
     /// # Examples
     /// ```
@@ -132,21 +136,22 @@ impl DatagramSocket {
         DatagramOptions::new().bind(address)
     }
 
-    /// Makes a socket that exchanges datagrams with one peer only, with the default [options](DatagramOptions).
+    /// Creates a socket that exchanges datagrams with one peer only, with the default [options](DatagramOptions).
     ///
     /// # Errors
-    /// As [`DatagramOptions::connect`].
+    /// The errors of [`DatagramOptions::connect`].
     pub fn connect(address: impl IntoAddress) -> Result<DatagramSocket, Error> {
         DatagramOptions::new().connect(address)
     }
 
-    /// Looks a host name up, then connects to the first of its addresses that works: `"example.com:53"`.
+    /// Resolves a host name, then connects to the first of its addresses that works: `"example.com:53"`.
     ///
     /// # Errors
-    /// [`Error::Resolve`] when the name cannot be looked up, else as [`DatagramOptions::connect`].
+    /// [`Error::Resolve`] if the lookup fails, else the errors of [`DatagramOptions::connect`].
     ///
     /// # Cancel safety
-    /// A dropped future leaves no socket behind; a look-up under way goes on in its thread, and is ignored.
+    /// A dropped future leaves no socket behind. A lookup in progress continues in its thread, and its result is
+    /// ignored.
     ///
     /// # Examples
     /// ```
@@ -160,9 +165,9 @@ impl DatagramSocket {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn connect_host(address: impl Into<String>) -> Result<DatagramSocket, Error> {
-        let (name, port) = match Target::parse(&address.into())? {
-            Target::Address(address) => return Self::connect(address),
-            Target::Host { name, port } => (name, port),
+        let (name, port) = match ParsedAddress::parse(&address.into())? {
+            ParsedAddress::Address(address) => return Self::connect(address),
+            ParsedAddress::Host { name, port } => (name, port),
         };
         let host: Arc<str> = name.as_str().into();
         let failed = |reason: String| Error::Resolve {
@@ -184,31 +189,32 @@ impl DatagramSocket {
         Err(last)
     }
 
-    /// Puts a socket of the standard library on the loop, with the default [options](DatagramOptions).
+    /// Registers a socket of the standard library with the loop, with the default [options](DatagramOptions).
     ///
     /// # Errors
-    /// As [`DatagramOptions::adopt`].
+    /// The errors of [`DatagramOptions::adopt`].
     pub fn adopt(socket: UdpSocket) -> Result<DatagramSocket, Error> {
         DatagramOptions::new().adopt(socket)
     }
 
-    /// Sends a datagram to the peer of a connected socket; gives whether it was taken.
+    /// Sends a datagram to the peer of a connected socket. Returns `true` if the datagram was accepted.
     ///
-    /// It is sent at the end of the loop's iteration, together with others. It is not taken when the queue is full
-    /// (then `drain` follows), when the socket is ending or stale, when it is larger than 65,507 bytes on IPv4 or
-    /// 65,527 on IPv6, or when the socket is not connected; for the latter two an `error` follows.
+    /// It is sent at the end of the loop's iteration, together with others. It is not accepted if the queue is full
+    /// (`drain` follows later), if the socket is ending or stale, if it is larger than 65,507 bytes on IPv4 or
+    /// 65,527 on IPv6, or if the socket is not connected. In the last two cases an `error` follows.
     ///
     /// # Limits
-    /// 1,024 datagrams and 4 MiB are queued, unless [`max_queued`](DatagramOptions::max_queued) and
-    /// [`max_queued_bytes`](DatagramOptions::max_queued_bytes) say otherwise.
+    /// The queue holds 1,024 datagrams and 4 MiB by default; see [`max_queued`](DatagramOptions::max_queued) and
+    /// [`max_queued_bytes`](DatagramOptions::max_queued_bytes).
     pub fn send(&self, data: impl Into<Bytes>) -> bool {
         self.queue(data.into(), None)
     }
 
-    /// Sends a datagram to somebody; gives whether it was taken.
+    /// Sends a datagram to an address. Returns `true` if the datagram was accepted.
     ///
-    /// As [`send`](DatagramSocket::send). A destination of the wrong family, or another one than a connected socket's
-    /// peer, is not taken either, and an `error` follows.
+    /// The rules of [`send`](DatagramSocket::send) apply. A destination of the wrong address family, or, on a connected
+    /// socket,
+    /// a destination other than its peer, is not accepted either, and an `error` follows.
     pub fn send_to(&self, data: impl Into<Bytes>, peer: SocketAddr) -> bool {
         self.queue(data.into(), Some(peer))
     }
@@ -216,19 +222,19 @@ impl DatagramSocket {
     fn queue(&self, data: Bytes, peer: Option<SocketAddr>) -> bool {
         let mut data = Some(data);
         let taken = with_open(self.id, |socket, driver| {
-            if socket.state != State::Open {
+            if socket.state != SocketState::Open {
                 return false;
             }
             let size = data.as_ref().map_or(0, Bytes::len);
             let peer = match destination(socket, peer, size) {
                 Ok(peer) => peer,
                 Err(error) => {
-                    socket.complain(error);
+                    socket.queue_error(error);
                     socket.flush_later(self.id, driver);
                     return false;
                 }
             };
-            let Some(outgoing) = data.take().map(|data| Outgoing { data, peer }) else {
+            let Some(outgoing) = data.take().map(|data| QueuedDatagram { data, peer }) else {
                 return false;
             };
             if let Err(refused) = socket.queue.push(outgoing) {
@@ -243,23 +249,24 @@ impl DatagramSocket {
         taken.unwrap_or(false)
     }
 
-    /// How many datagrams wait to be sent.
+    /// Returns the number of datagrams in the send queue.
     pub fn queued(&self) -> usize {
         with_socket(self.id, |socket| socket.queue.len()).unwrap_or(0)
     }
 
-    /// How many bytes wait to be sent.
+    /// Returns the number of bytes in the send queue.
     pub fn queued_bytes(&self) -> usize {
         with_socket(self.id, |socket| socket.queue.bytes()).unwrap_or(0)
     }
 
-    /// Stops receiving: no `message` comes until [`resume`](DatagramSocket::resume), and datagrams wait in the system's
-    /// buffer, which drops what does not fit.
+    /// Stops receiving: no `message` is emitted until [`resume`](DatagramSocket::resume), and datagrams stay in the
+    /// system's
+    /// buffer, which drops those that do not fit.
     pub fn pause(&self) {
         with_open(self.id, |socket, _| socket.is_paused = true);
     }
 
-    /// Goes on receiving after [`pause`](DatagramSocket::pause).
+    /// Resumes receiving after [`pause`](DatagramSocket::pause).
     pub fn resume(&self) {
         with_open(self.id, |socket, driver| {
             socket.is_paused = false;
@@ -267,62 +274,64 @@ impl DatagramSocket {
         });
     }
 
-    /// Whether it is paused.
+    /// Returns `true` if the socket is paused.
     pub fn is_paused(&self) -> bool {
         with_socket(self.id, |socket| socket.is_paused).unwrap_or(false)
     }
 
-    /// Takes nothing more to send, and closes when the queue is empty: at once if it is. Until then it receives.
+    /// Closes the socket once its queue is sent, or at once if it is empty. Until then the socket receives, but accepts
+    /// nothing to send.
     ///
     /// # Limits
-    /// A system that takes no datagrams is waited for 1 s, unless [`linger`](DatagramOptions::linger) says otherwise.
+    /// Waits up to 1 s by default while the system accepts no datagrams; see [`linger`](DatagramOptions::linger).
     pub fn end(&self) {
         let is_empty = with_open(self.id, |socket, driver| {
-            socket.state = State::Ending;
+            socket.state = SocketState::Ending;
             socket.linger(self.id, driver);
-            socket.queue.is_empty() && socket.complaints.is_empty()
+            socket.queue.is_empty() && socket.pending_errors.is_empty()
         });
         if is_empty == Some(true) {
             driver::close(self.id);
         }
     }
 
-    /// Closes at once; what is queued is discarded.
+    /// Closes the socket at once and discards the queue.
     ///
     /// The `close` listeners run before this returns, then all listeners are dropped, then the descriptor is closed.
     pub fn close(&self) {
         driver::close(self.id);
     }
 
-    /// Whether datagrams can be sent: it is neither ending nor closed.
+    /// Returns `true` if the socket accepts datagrams to send: it is neither ending nor closed.
     pub fn is_open(&self) -> bool {
-        with_socket(self.id, |socket| socket.state == State::Open).unwrap_or(false)
+        with_socket(self.id, |socket| socket.state == SocketState::Open).unwrap_or(false)
     }
 
-    /// The address it is bound to, as in `udp://127.0.0.1:9000`; `None` when stale.
+    /// Returns the local address, as in `udp://127.0.0.1:9000`; `None` if the handle is stale.
     pub fn local_address(&self) -> Option<String> {
-        self.look(|socket| format!("udp://{}", socket.local))
+        self.read(|socket| format!("udp://{}", socket.local))
     }
 
-    /// The peer's address, as in `udp://127.0.0.1:9000`; `None` when stale or not connected.
+    /// Returns the peer's address, as in `udp://127.0.0.1:9000`; `None` if the handle is stale or the socket is not
+    /// connected.
     pub fn remote_address(&self) -> Option<String> {
-        self.look(|socket| socket.remote.map(|remote| format!("udp://{remote}")))?
+        self.read(|socket| socket.remote.map(|remote| format!("udp://{remote}")))?
     }
 
-    /// A number that no other datagram socket of this process has or had; `None` when stale.
+    /// Returns a number that no other datagram socket of this process has or had; `None` if the handle is stale.
     pub fn id(&self) -> Option<u64> {
-        self.look(|socket| socket.number)
+        self.read(|socket| socket.number)
     }
 
-    /// What it has received and sent so far; all zero when stale.
+    /// Returns the counters of the socket; all zero if the handle is stale.
     pub fn counters(&self) -> Counters {
-        self.look(|socket| socket.counters).unwrap_or_default()
+        self.read(|socket| socket.counters).unwrap_or_default()
     }
 
-    /// Receives what is sent to a multicast group too, on the system's default interface.
+    /// Joins a multicast group on the system's default interface.
     ///
     /// # Errors
-    /// [`Error::Multicast`] with what the system says, ENOTCONN when stale.
+    /// [`Error::Multicast`] with the system's error, or with ENOTCONN if the handle is stale.
     pub fn join_multicast(&self, group: IpAddr) -> Result<(), Error> {
         self.multicast("joining", group, |socket| match group {
             IpAddr::V4(group) => socket.join_multicast_v4(&group, &Ipv4Addr::UNSPECIFIED),
@@ -330,10 +339,10 @@ impl DatagramSocket {
         })
     }
 
-    /// Receives no longer what is sent to a multicast group.
+    /// Leaves a multicast group.
     ///
     /// # Errors
-    /// As [`join_multicast`](DatagramSocket::join_multicast).
+    /// The errors of [`join_multicast`](DatagramSocket::join_multicast).
     pub fn leave_multicast(&self, group: IpAddr) -> Result<(), Error> {
         self.multicast("leaving", group, |socket| match group {
             IpAddr::V4(group) => socket.leave_multicast_v4(&group, &Ipv4Addr::UNSPECIFIED),
@@ -347,7 +356,7 @@ impl DatagramSocket {
         group: IpAddr,
         f: impl FnOnce(&UdpSocket) -> std::io::Result<()>,
     ) -> Result<(), Error> {
-        let result = self.look(|socket| socket.socket.as_ref().map(f)).flatten();
+        let result = self.read(|socket| socket.socket.as_ref().map(f)).flatten();
         let stale = || Err(std::io::ErrorKind::NotConnected.into());
         result
             .unwrap_or_else(stale)
@@ -358,18 +367,18 @@ impl DatagramSocket {
             })
     }
 
-    /// Reads from a socket that is not stale.
-    fn look<R>(&self, f: impl FnOnce(&Socket) -> R) -> Option<R> {
+    /// Calls `f` with the socket, unless the handle is stale.
+    fn read<R>(&self, f: impl FnOnce(&SocketEntry) -> R) -> Option<R> {
         with_socket(self.id, |socket| {
-            (socket.state < State::Closed).then(|| f(socket))
+            (socket.state < SocketState::Closed).then(|| f(socket))
         })
         .flatten()
     }
 }
 
-/// To whom a datagram goes, if it can.
+/// Returns the destination of a datagram, or the reason why it cannot be sent.
 fn destination(
-    socket: &Socket,
+    socket: &SocketEntry,
     peer: Option<SocketAddr>,
     size: usize,
 ) -> Result<SocketAddr, Error> {
@@ -384,7 +393,7 @@ fn destination(
     if peer.is_ipv6() != local.is_ipv6() {
         return Err(Error::WrongFamily { peer, local });
     }
-    // 65,535 without the headers: 8 bytes of UDP and on IPv4, where they count, 20 of IP.
+    // 65,535 bytes less the headers: 8 bytes of UDP and, on IPv4, 20 bytes of IP, which count towards the total there.
     let limit = match peer {
         SocketAddr::V4(_) => 65_507,
         SocketAddr::V6(_) => 65_527,
@@ -397,7 +406,7 @@ fn destination(
 
 impl fmt::Display for DatagramSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let addresses = self.look(|socket| (socket.local, socket.remote));
+        let addresses = self.read(|socket| (socket.local, socket.remote));
         match addresses {
             Some((local, Some(remote))) => write!(f, "udp://{local} to udp://{remote}"),
             Some((local, None)) => write!(f, "udp://{local}"),

@@ -1,4 +1,4 @@
-//! The sockets of a thread: what is behind the handles.
+//! The table of this thread's sockets.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,61 +13,61 @@ use uptick_event_loop::driver::{self, DeadlineId};
 use uptick_event_loop::{DriverId, Id, Interest, Readiness, Table, Trigger};
 
 use crate::driver::DatagramDriver;
-use crate::io::{Incoming, Receiver};
-use crate::queue::{Outgoing, Queue};
+use crate::io::{ReceivedDatagram, Receiver};
+use crate::queue::{QueuedDatagram, SendQueue};
 use crate::{Counters, DatagramOptions, DatagramSocket, Error};
 
-/// How many errors wait to be told; further ones are logged.
-const COMPLAINTS: usize = 64;
+/// Maximum number of queued errors; further ones are logged.
+const MAX_PENDING_ERRORS: usize = 64;
 
 /// A datagram socket.
 #[derive(Debug)]
-pub(crate) struct Socket {
-    /// `None` once it is closed.
+pub(crate) struct SocketEntry {
+    /// `None` once closed.
     pub(crate) socket: Option<UdpSocket>,
-    pub(crate) state: State,
+    pub(crate) state: SocketState,
     pub(crate) listeners: Listeners,
     pub(crate) number: u64,
     pub(crate) local: SocketAddr,
     pub(crate) remote: Option<SocketAddr>,
-    pub(crate) queue: Queue,
-    /// Received while nobody was to get it, by a batch that had begun before; at most a batch.
-    pub(crate) held: VecDeque<Incoming>,
-    /// Errors of `send`, to be told at the end of the iteration.
-    pub(crate) complaints: Vec<Error>,
+    pub(crate) queue: SendQueue,
+    /// Datagrams of a batch that were received when the socket stopped receiving; at most a batch.
+    pub(crate) held: VecDeque<ReceivedDatagram>,
+    /// Errors of `send`, emitted at the end of the iteration.
+    pub(crate) pending_errors: Vec<Error>,
     pub(crate) counters: Counters,
     pub(crate) max_datagram_size: usize,
     pub(crate) linger: Duration,
     pub(crate) deadline: Option<DeadlineId>,
     pub(crate) is_paused: bool,
-    /// The poller's last word was that there is something to receive.
+    /// Set while the poller's last report was that there are datagrams to receive.
     pub(crate) is_readable: bool,
-    /// The system takes no datagrams; the poller will say when it does.
+    /// Set while the system accepts no datagrams; the poller reports when it does.
     pub(crate) is_blocked: bool,
     pub(crate) flush_is_due: bool,
     pub(crate) ready_is_due: bool,
 }
 
-/// The life of a socket, in order.
+/// The states of a socket, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum State {
+pub(crate) enum SocketState {
     Open,
     /// Closes when its queue is empty.
     Ending,
-    /// Its `close` listeners run.
+    /// The `close` listeners are running.
     Closing,
     Closed,
 }
 
-impl Socket {
-    /// Whether datagrams are to be received: somebody listens, and wants to.
+impl SocketEntry {
+    /// Returns `true` if the socket receives: it is not closing, not paused, and has a `message` listener.
     pub(crate) fn is_receiving(&self) -> bool {
-        self.state <= State::Ending
+        self.state <= SocketState::Ending
             && !self.is_paused
             && self.listeners.has(DatagramSocket::MESSAGE.slot())
     }
 
-    /// Has what is there received in the next iteration, if that is wanted.
+    /// Schedules receiving in the next iteration, if there is something to receive and the socket is receiving.
     pub(crate) fn receive_later(&mut self, id: Id, driver: DriverId) {
         let has_something = self.is_readable || !self.held.is_empty();
         if has_something && self.is_receiving() && !self.ready_is_due {
@@ -76,7 +76,7 @@ impl Socket {
         }
     }
 
-    /// Has the queue sent and the complaints told at the end of the iteration.
+    /// Schedules sending and the emission of pending errors for the end of the iteration.
     pub(crate) fn flush_later(&mut self, id: Id, driver: DriverId) {
         if !self.flush_is_due {
             self.flush_is_due = true;
@@ -84,19 +84,20 @@ impl Socket {
         }
     }
 
-    /// Queues an error for the listeners.
-    pub(crate) fn complain(&mut self, error: Error) {
-        if self.complaints.len() < COMPLAINTS {
-            self.complaints.push(error);
+    /// Queues an error to emit at the end of the iteration.
+    pub(crate) fn queue_error(&mut self, error: Error) {
+        if self.pending_errors.len() < MAX_PENDING_ERRORS {
+            self.pending_errors.push(error);
         } else {
             tracing::warn!("{error}");
         }
     }
 
-    /// Waits, or no longer waits, for the system to take datagrams again.
+    /// Starts or stops waiting for the system to accept datagrams again.
     ///
-    /// A UDP socket that is watched for room to write wakes the loop after each datagram that has left, so it is
-    /// watched for that only as long as there is none.
+    /// The poller reports a UDP socket that is watched for writing after each datagram sent, so the socket is watched
+    /// for
+    /// writing only while the system accepts none.
     pub(crate) fn set_blocked(&mut self, id: Id, driver: DriverId, blocked: bool) {
         let Some(socket) = self.socket.as_ref().filter(|_| self.is_blocked != blocked) else {
             return;
@@ -107,7 +108,7 @@ impl Socket {
         };
         match driver::change(socket.as_fd(), id.token(driver), interest, Trigger::Edge) {
             Ok(()) => self.is_blocked = blocked,
-            // It is tried again at the end of the next iteration.
+            // The attempt is repeated at the end of the next iteration.
             Err(error) => {
                 tracing::warn!(socket = %self.local, "watching a datagram socket failed: {error}");
                 if blocked {
@@ -117,27 +118,28 @@ impl Socket {
         }
     }
 
-    /// Bounds the wait of a socket that ends and cannot send.
+    /// Arms the linger deadline of a socket that is ending and cannot send.
     pub(crate) fn linger(&mut self, id: Id, driver: DriverId) {
-        if self.state == State::Ending && self.is_blocked && self.deadline.is_none() {
+        if self.state == SocketState::Ending && self.is_blocked && self.deadline.is_none() {
             let at = driver::time_of_call().saturating_add(self.linger);
             self.deadline = driver::arm_deadline(id.token(driver), at);
         }
     }
 }
 
-/// All sockets of a thread.
+/// All sockets of this thread.
 #[derive(Debug)]
-pub(crate) struct Sockets {
-    pub(crate) table: Table<Socket>,
+pub(crate) struct SocketTable {
+    pub(crate) table: Table<SocketEntry>,
     driver: Option<DriverId>,
-    /// There while there are sockets that have received.
+    /// Present while there are sockets that have received.
     pub(crate) receiver: Option<Box<Receiver>>,
-    /// What was just sent, to be dropped when nothing is borrowed: its owner may run code.
-    pub(crate) sent: Vec<Outgoing>,
+    /// Datagrams that were just sent. They are dropped when nothing is borrowed, because dropping `Bytes` may run user
+    /// code.
+    pub(crate) sent: Vec<QueuedDatagram>,
 }
 
-impl Sockets {
+impl SocketTable {
     pub(crate) fn driver(&mut self) -> DriverId {
         *self
             .driver
@@ -146,8 +148,8 @@ impl Sockets {
 }
 
 thread_local! {
-    static SOCKETS: RefCell<Sockets> = const {
-        RefCell::new(Sockets {
+    static SOCKETS: RefCell<SocketTable> = const {
+        RefCell::new(SocketTable {
             table: Table::new(),
             driver: None,
             receiver: None,
@@ -156,29 +158,29 @@ thread_local! {
     };
 }
 
-/// Runs `f` on this thread's sockets; `None` while the thread is being torn down. No callback may run in it.
-pub(crate) fn with<R>(f: impl FnOnce(&mut Sockets) -> R) -> Option<R> {
+/// Calls `f` with this thread's sockets; `None` while the thread is being torn down. No callback may run in `f`.
+pub(crate) fn with<R>(f: impl FnOnce(&mut SocketTable) -> R) -> Option<R> {
     SOCKETS
         .try_with(|sockets| f(&mut sockets.borrow_mut()))
         .ok()
 }
 
-/// Runs `f` on a socket, unless it is gone.
-pub(crate) fn with_socket<R>(id: Id, f: impl FnOnce(&mut Socket) -> R) -> Option<R> {
+/// Calls `f` with a socket, unless it is gone.
+pub(crate) fn with_socket<R>(id: Id, f: impl FnOnce(&mut SocketEntry) -> R) -> Option<R> {
     with(|sockets| sockets.table.get_mut(id).map(f)).flatten()
 }
 
-/// Runs `f` on a socket that takes part in the loop, unless it is closing or gone.
-pub(crate) fn with_open<R>(id: Id, f: impl FnOnce(&mut Socket, DriverId) -> R) -> Option<R> {
+/// Calls `f` with a socket, unless it is closing or gone.
+pub(crate) fn with_open<R>(id: Id, f: impl FnOnce(&mut SocketEntry, DriverId) -> R) -> Option<R> {
     with(|sockets| {
         let driver = sockets.driver();
         let socket = sockets.table.get_mut(id)?;
-        (socket.state <= State::Ending).then(|| f(socket, driver))
+        (socket.state <= SocketState::Ending).then(|| f(socket, driver))
     })
     .flatten()
 }
 
-/// Puts a socket that does not block on the loop.
+/// Registers a non-blocking socket with the loop.
 pub(crate) fn add(socket: UdpSocket, options: &DatagramOptions) -> io::Result<DatagramSocket> {
     let local = socket.local_addr()?;
     let remote = socket.peer_addr().ok();
@@ -194,16 +196,16 @@ pub(crate) fn add_with(
     static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
     let full = || io::Error::from(io::ErrorKind::OutOfMemory);
-    let entry = Socket {
+    let entry = SocketEntry {
         socket: Some(socket),
-        state: State::Open,
+        state: SocketState::Open,
         listeners: Listeners::new(),
         number: NUMBERS.fetch_add(1, Ordering::Relaxed),
         local,
         remote,
-        queue: Queue::new(options.max_queued, options.max_queued_bytes),
+        queue: SendQueue::new(options.max_queued, options.max_queued_bytes),
         held: VecDeque::new(),
-        complaints: Vec::new(),
+        pending_errors: Vec::new(),
         counters: Counters::default(),
         max_datagram_size: options.max_datagram_size,
         linger: options.linger,

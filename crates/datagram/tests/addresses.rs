@@ -1,4 +1,4 @@
-//! Making sockets, and what they are called.
+//! Creating sockets, and their addresses.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod common;
@@ -11,7 +11,7 @@ use uptick_emitter::Emitter;
 use uptick_event_loop::block_on;
 
 #[test]
-fn a_port_alone_is_a_port_of_this_machine() {
+fn a_port_alone_is_a_port_of_localhost() {
     let socket = DatagramSocket::bind(0).unwrap();
     assert_eq!(address(socket).ip(), Ipv4Addr::LOCALHOST);
     assert_ne!(address(socket).port(), 0);
@@ -46,7 +46,7 @@ fn a_port_in_use_is_an_error_that_names_it() {
 }
 
 #[test]
-fn sockets_share_a_port_when_all_of_them_say_so() {
+fn sockets_share_a_port_if_all_of_them_set_reuse_port() {
     let options = DatagramOptions::new().reuse_port(true);
     let first = options.bind("127.0.0.1:0").unwrap();
     let second = options.bind(address(first)).unwrap();
@@ -56,7 +56,7 @@ fn sockets_share_a_port_when_all_of_them_say_so() {
 }
 
 #[test]
-fn a_closed_socket_has_given_its_port_back() {
+fn a_closed_socket_releases_its_port() {
     let first = DatagramSocket::bind("127.0.0.1:0").unwrap();
     let uri = first.local_address().unwrap();
     first.close();
@@ -64,7 +64,7 @@ fn a_closed_socket_has_given_its_port_back() {
 }
 
 #[test]
-fn a_host_name_is_refused_and_says_where_to_go() {
+fn a_host_name_is_refused_with_a_hint_to_connect_host() {
     for result in [
         DatagramSocket::bind("localhost:0"),
         DatagramSocket::connect("udp://localhost:53"),
@@ -80,7 +80,7 @@ fn port_zero_cannot_be_connected_to() {
     let error = DatagramSocket::connect("127.0.0.1:0").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "connecting to udp://127.0.0.1:0 failed: port 0 is nobody's port (EINVAL)"
+        "connecting to udp://127.0.0.1:0 failed: port 0 cannot be connected to (EINVAL)"
     );
 }
 
@@ -126,7 +126,7 @@ fn a_name_that_cannot_be_looked_up_is_an_error_that_names_it() {
 }
 
 #[test]
-fn a_socket_of_the_standard_library_is_taken_over() {
+fn a_socket_of_the_standard_library_is_adopted() {
     let plain = UdpSocket::bind("127.0.0.1:0").unwrap();
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
     plain.connect(peer.local_addr().unwrap()).unwrap();
@@ -158,7 +158,7 @@ fn multicast_groups_are_joined_and_left() {
 }
 
 #[test]
-fn ids_are_never_used_twice() {
+fn ids_are_never_reused() {
     let mut ids = Vec::new();
     for _ in 0..100 {
         let (server, client) = pair();

@@ -1,4 +1,4 @@
-//! Descriptors are given back. By itself, because descriptors are counted for the whole process.
+//! Descriptors are closed. This test has its own process, because it counts the descriptors of the whole process.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 

@@ -1,4 +1,4 @@
-//! What goes wrong while the loop runs.
+//! Errors that occur while the loop runs.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod common;
@@ -9,8 +9,8 @@ use common::{Log, Message, address, pair, run, run_once, run_while};
 use uptick_datagram::{DatagramOptions, DatagramSocket, Error};
 use uptick_emitter::Emitter;
 
-/// An address where nobody listens.
-fn nobody() -> std::net::SocketAddr {
+/// Returns an address on which no socket is bound.
+fn unbound_address() -> std::net::SocketAddr {
     UdpSocket::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -19,13 +19,13 @@ fn nobody() -> std::net::SocketAddr {
 
 #[test]
 fn a_refusal_is_an_error_and_the_socket_survives() {
-    let peer = nobody();
+    let peer = unbound_address();
     let socket = DatagramSocket::connect(peer).unwrap();
     let log = Log::new();
     let errors = log.clone();
     socket.on("error", move |error: Error| errors.add(error));
     socket.on("message", |_: Message| {});
-    socket.send("anybody?");
+    socket.send("hello");
     let seen = log.clone();
     run_while(move || seen.len() == 0);
     assert_eq!(
@@ -49,9 +49,9 @@ fn a_refusal_is_an_error_and_the_socket_survives() {
 }
 
 #[test]
-fn a_refusal_is_told_to_a_socket_that_does_not_receive() {
+fn a_refusal_is_reported_to_a_socket_that_does_not_receive() {
     for pause in [true, false] {
-        let socket = DatagramSocket::connect(nobody()).unwrap();
+        let socket = DatagramSocket::connect(unbound_address()).unwrap();
         if pause {
             socket.on("message", |_: Message| {});
             socket.pause();
@@ -60,13 +60,13 @@ fn a_refusal_is_told_to_a_socket_that_does_not_receive() {
             assert!(error.to_string().contains("ECONNREFUSED"), "{error}");
             socket.close();
         });
-        socket.send("anybody?");
+        socket.send("hello");
         run();
     }
 }
 
 #[test]
-fn a_refusal_does_not_cost_the_datagrams_after_it() {
+fn a_refusal_does_not_lose_the_datagrams_after_it() {
     let plain = UdpSocket::bind("127.0.0.1:0").unwrap();
     let peer = plain.local_addr().unwrap();
     let socket = DatagramSocket::connect(peer).unwrap();
@@ -76,7 +76,7 @@ fn a_refusal_does_not_cost_the_datagrams_after_it() {
     socket.on("error", move |error: Error| errors.add(error));
     socket.send("lost");
     run_once();
-    // The refusal is waiting in the socket now, and would fail the next sending.
+    // The refusal is now pending in the socket, and would fail the next send.
     let plain = UdpSocket::bind(peer).unwrap();
     for n in 0..10 {
         socket.send(n.to_string());
@@ -92,21 +92,21 @@ fn a_refusal_does_not_cost_the_datagrams_after_it() {
 }
 
 #[test]
-fn a_thousand_refused_datagrams_end_in_errors_not_in_a_spin() {
-    let socket = DatagramSocket::connect(nobody()).unwrap();
+fn a_thousand_refused_datagrams_cause_errors_but_no_spin() {
+    let socket = DatagramSocket::connect(unbound_address()).unwrap();
     let log = Log::new();
     let errors = log.clone();
     socket.on("error", move |error: Error| errors.add(error));
-    (0..1000).for_each(|_| assert!(socket.send("anybody?")));
+    (0..1000).for_each(|_| assert!(socket.send("hello")));
     let before = uptick_event_loop::EventLoop::current();
     for _ in 0..20 {
         before.run_once(Some(std::time::Duration::ZERO)).unwrap();
     }
     assert_eq!((socket.queued(), socket.is_open()), (0, true));
     assert!((1..=2000).contains(&log.len()), "{}", log.len());
-    let told = log.len();
+    let reported = log.len();
     (0..5).for_each(|_| run_once());
-    assert_eq!(log.len(), told);
+    assert_eq!(log.len(), reported);
     socket.close();
 }
 
@@ -148,7 +148,7 @@ fn a_panicking_callback_closes_its_socket_and_no_other() {
     let uri = server.local_address().unwrap();
     let log = Log::new();
     let events = log.clone();
-    server.on("message", |_: Message| panic!("over my head"));
+    server.on("message", |_: Message| panic!("in message"));
     server.on("error", move |error: Error| events.add(error));
     let events = log.clone();
     server.on("close", move |()| events.add("close"));
@@ -158,7 +158,7 @@ fn a_panicking_callback_closes_its_socket_and_no_other() {
     run_while(move || seen.len() < 2);
     assert_eq!(
         log.text(),
-        format!("a callback of {uri} panicked: over my head,close")
+        format!("a callback of {uri} panicked: in message,close")
     );
     assert_eq!(server.local_address(), None);
     assert!(client.is_open());
@@ -186,7 +186,7 @@ fn panics_in_error_and_close_listeners_do_not_keep_a_socket_open() {
 }
 
 #[test]
-fn a_panicking_close_listener_does_not_hit_who_closes() {
+fn a_panicking_close_listener_does_not_affect_the_caller_of_close() {
     let (server, client) = pair();
     let log = Log::new();
     let events = log.clone();
@@ -196,19 +196,19 @@ fn a_panicking_close_listener_does_not_hit_who_closes() {
     let events = log.clone();
     server.on("message", move |_: Message| {
         client.close();
-        events.add("goes on");
+        events.add("after close");
         server.close();
     });
     client.send("x");
     run();
     assert_eq!(
         log.text(),
-        format!("a callback of {uri} panicked: in close,goes on")
+        format!("a callback of {uri} panicked: in close,after close")
     );
 }
 
 #[test]
-fn an_error_that_waits_is_told_before_the_socket_closes() {
+fn a_pending_error_is_emitted_before_the_socket_closes() {
     for end in [true, false] {
         let socket = DatagramSocket::bind("127.0.0.1:0").unwrap();
         let log = Log::new();
@@ -216,7 +216,7 @@ fn an_error_that_waits_is_told_before_the_socket_closes() {
         socket.on("error", move |_: Error| events.add("error"));
         let events = log.clone();
         socket.on("close", move |()| events.add("close"));
-        socket.send("to nobody");
+        socket.send("no destination");
         match end {
             true => socket.end(),
             false => socket.close(),
@@ -227,13 +227,13 @@ fn an_error_that_waits_is_told_before_the_socket_closes() {
 }
 
 #[test]
-fn sending_to_a_vanished_server_from_many_callbacks_does_not_close_anything() {
+fn sending_to_a_closed_server_closes_no_socket() {
     let (server, client) = pair();
     let target = address(server);
     server.close();
     run_once();
     let socket = DatagramSocket::bind("127.0.0.1:0").unwrap();
-    assert!(socket.send_to("unconnected sockets hear of no refusal", target));
+    assert!(socket.send_to("unconnected sockets get no refusal", target));
     assert!(client.send("x"));
     (0..5).for_each(|_| run_once());
     assert!(socket.is_open() && client.is_open());

@@ -89,7 +89,7 @@ fn close_listeners_see_the_addresses_and_run_once() {
 }
 
 #[test]
-fn a_stale_handle_does_nothing_also_when_its_slot_is_reused() {
+fn a_stale_handle_does_nothing_even_if_its_slot_is_reused() {
     let stale = DatagramSocket::bind("127.0.0.1:0").unwrap();
     let peer = address(stale);
     stale.close();
@@ -119,7 +119,7 @@ fn a_stale_handle_does_nothing_also_when_its_slot_is_reused() {
 }
 
 #[test]
-fn a_socket_closed_in_its_callback_gets_no_more_of_the_batch() {
+fn a_socket_closed_in_its_callback_receives_no_more_of_the_batch() {
     let (server, client) = pair();
     let log = Log::new();
     let messages = log.clone();
@@ -136,7 +136,7 @@ fn a_socket_closed_in_its_callback_gets_no_more_of_the_batch() {
 }
 
 #[test]
-fn a_socket_closed_by_another_in_the_same_iteration_gets_nothing() {
+fn a_socket_closed_by_another_in_the_same_iteration_receives_nothing() {
     let first = DatagramSocket::bind("127.0.0.1:0").unwrap();
     let second = DatagramSocket::bind("127.0.0.1:0").unwrap();
     let log = Log::new();
@@ -181,12 +181,13 @@ fn a_socket_that_ends_receives_until_its_queue_is_sent() {
     plain.send_to(b"x", address(first)).unwrap();
     plain.send_to(b"x", address(second)).unwrap();
     run();
-    // The first to receive closes at once: it has nothing to send. The second was ending when it received.
+    // The first socket to receive has nothing to send, so it closes at once. The second one was ending when it
+    // received.
     assert_eq!(log.text(), "message,close,message,close");
 }
 
 #[test]
-fn what_the_callbacks_captured_is_dropped_with_the_socket() {
+fn captures_of_the_callbacks_are_dropped_with_the_socket() {
     let (server, client) = pair();
     let captured = Rc::new(());
     for socket in [server, client] {
@@ -257,7 +258,7 @@ fn an_open_socket_keeps_the_loop_running_and_a_closed_one_does_not() {
 fn a_closed_socket_does_not_keep_its_duplicates_watched() {
     let kept = UdpSocket::bind("127.0.0.1:0").unwrap();
     for round in 0..2 {
-        // In the second round it gets the number of the descriptor that was closed.
+        // In the second round the socket reuses the number of the closed descriptor.
         let socket = DatagramSocket::adopt(kept.try_clone().unwrap()).unwrap();
         let log = Log::new();
         let events = log.clone();

@@ -33,12 +33,12 @@ fn echoes(bind: &str, size: usize) {
 }
 
 #[test]
-fn a_datagram_goes_there_and_back_over_ipv4() {
+fn a_datagram_is_echoed_over_ipv4() {
     echoes("127.0.0.1:0", 64);
 }
 
 #[test]
-fn a_datagram_goes_there_and_back_over_ipv6() {
+fn a_datagram_is_echoed_over_ipv6() {
     echoes("[::1]:0", 64);
 }
 
@@ -49,7 +49,7 @@ fn an_empty_datagram_is_a_message() {
 }
 
 #[test]
-fn the_largest_datagrams_arrive_whole() {
+fn datagrams_of_the_maximum_size_arrive_complete() {
     echoes("127.0.0.1:0", 65_507);
     echoes("[::1]:0", 65_527);
 }
@@ -82,7 +82,7 @@ fn a_thousand_datagrams_arrive_in_order() {
 }
 
 #[test]
-fn a_thousand_datagrams_sent_in_one_callback_are_all_handed_to_the_system() {
+fn a_thousand_datagrams_sent_in_one_callback_are_all_passed_to_the_system() {
     let plain = UdpSocket::bind("127.0.0.1:0").unwrap();
     let client = DatagramSocket::connect(plain.local_addr().unwrap()).unwrap();
     future_tick(move || {
@@ -94,7 +94,7 @@ fn a_thousand_datagrams_sent_in_one_callback_are_all_handed_to_the_system() {
     });
     future_tick(move || client.end());
     run();
-    // Those that the receiver's buffer had room for are the first ones.
+    // The receiver's buffer keeps the first datagrams and drops those that do not fit.
     plain.set_nonblocking(true).unwrap();
     let mut buffer = [0; 16];
     let mut count = 0;
@@ -109,7 +109,7 @@ fn a_thousand_datagrams_sent_in_one_callback_are_all_handed_to_the_system() {
 }
 
 #[test]
-fn what_a_callback_keeps_stays_as_it_was() {
+fn data_that_a_callback_keeps_does_not_change() {
     let (server, client) = pair();
     let kept = Rc::new(RefCell::new(Vec::new()));
     let count = 300;
@@ -117,7 +117,7 @@ fn what_a_callback_keeps_stays_as_it_was() {
     let keep = Rc::clone(&kept);
     server.on("message", move |(data, _): Message| {
         let n = keep.borrow().len();
-        // Every other one is dropped at once.
+        // Every other datagram is dropped at once.
         keep.borrow_mut()
             .push(if n % 2 == 0 { data } else { Bytes::new() });
         if n + 1 < count {
@@ -135,7 +135,7 @@ fn what_a_callback_keeps_stays_as_it_was() {
 }
 
 #[test]
-fn without_a_listener_datagrams_wait() {
+fn datagrams_without_a_listener_stay_in_the_system() {
     let (server, client) = pair();
     client.send("one");
     client.send("two");
@@ -205,7 +205,7 @@ fn a_busy_socket_does_not_starve_another() {
 }
 
 #[test]
-fn pause_stops_messages_in_the_middle_of_a_batch_and_resume_brings_the_rest() {
+fn pause_stops_messages_in_the_middle_of_a_batch_and_resume_delivers_the_rest() {
     let (server, client) = pair();
     for n in 0..40 {
         client.send(n.to_string());
@@ -250,7 +250,7 @@ fn a_paused_socket_keeps_sending() {
 }
 
 #[test]
-fn a_connected_socket_hears_its_peer_only() {
+fn a_connected_socket_receives_from_its_peer_only() {
     let (server, client) = pair();
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
     stranger.send_to(b"stranger", address(client)).unwrap();
@@ -264,7 +264,7 @@ fn a_connected_socket_hears_its_peer_only() {
 }
 
 #[test]
-fn a_socket_on_all_addresses_hears_ipv4_too() {
+fn a_socket_on_all_addresses_also_receives_over_ipv4() {
     let server = DatagramOptions::new()
         .v6_only(false)
         .bind("[::]:0")

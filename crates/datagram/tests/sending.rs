@@ -1,4 +1,4 @@
-//! Sending: what is taken, what is refused, and what follows.
+//! Sending: accepted and refused datagrams.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod common;
@@ -11,7 +11,7 @@ use uptick_emitter::Emitter;
 use uptick_event_loop::future_tick;
 
 #[test]
-fn nothing_is_sent_before_the_iteration_ends() {
+fn datagrams_are_sent_at_the_end_of_the_iteration() {
     let (server, client) = pair();
     future_tick(move || {
         client.send("a");
@@ -36,7 +36,7 @@ fn a_full_queue_refuses_and_drains_once() {
     let drains = log.clone();
     client.on("drain", move |()| {
         drains.add("drain");
-        // The first drain fills it anew, without a refusal.
+        // The first drain fills the queue again, without a refusal.
         for _ in 0..4 {
             client.send("again");
         }
@@ -62,7 +62,7 @@ fn a_queue_is_full_by_its_bytes_too() {
     assert!(!small.send("x"));
     run_once();
     assert!(small.send(vec![0; 60]) && !small.send(vec![0; 60]));
-    // Unlimited in comparison: the default is 4 MiB.
+    // The default limit is 4 MiB.
     assert!((0..60).all(|_| client.send(vec![0; 65_000])));
     assert!(!(0..60).all(|_| client.send(vec![0; 65_000])));
     for socket in [server, client, small] {
@@ -71,29 +71,29 @@ fn a_queue_is_full_by_its_bytes_too() {
 }
 
 #[test]
-fn by_default_1024_datagrams_wait() {
+fn by_default_1024_datagrams_are_queued() {
     let (server, client) = pair();
     assert_eq!((0..2000).filter(|_| client.send("")).count(), 1024);
     server.close();
     client.close();
 }
 
-/// The errors that follow when `send` refuses something, and whether the socket is good for more afterwards.
+/// Returns the error that follows a refused `send`, and checks that the socket stays open.
 fn refusal(socket: DatagramSocket, send: impl FnOnce() -> bool) -> Error {
     let log = Log::new();
     let errors = log.clone();
-    let told = socket.next(DatagramSocket::ERROR);
+    let next_error = socket.next(DatagramSocket::ERROR);
     socket.on("error", move |error: Error| errors.add(error));
     assert!(!send());
     assert_eq!(log.len(), 0, "the error comes from the loop");
-    let error = uptick_event_loop::block_on(told).unwrap().unwrap();
+    let error = uptick_event_loop::block_on(next_error).unwrap().unwrap();
     assert_eq!(log.text(), error.to_string());
     assert!(socket.is_open());
     error
 }
 
 #[test]
-fn too_large_a_datagram_is_refused_with_an_error() {
+fn a_datagram_that_is_too_large_is_refused_with_an_error() {
     let (server, client) = pair();
     let uri = server.local_address().unwrap();
     let error = refusal(client, || client.send(vec![0; 65_508]));
@@ -130,9 +130,7 @@ fn a_bound_socket_needs_a_destination() {
     let socket = DatagramSocket::bind("127.0.0.1:0").unwrap();
     let error = refusal(socket, || socket.send("x"));
     assert!(
-        error
-            .to_string()
-            .ends_with("`send_to` is needed (EDESTADDRREQ)"),
+        error.to_string().ends_with("use `send_to` (EDESTADDRREQ)"),
         "{error}"
     );
     socket.close();
@@ -155,14 +153,14 @@ fn a_connected_socket_sends_to_its_peer_only() {
 }
 
 #[test]
-fn what_the_system_refuses_is_an_error_and_the_rest_is_sent() {
+fn a_datagram_that_the_system_refuses_is_an_error_and_the_rest_is_sent() {
     let socket = DatagramSocket::bind("127.0.0.1:0").unwrap();
     let plain = UdpSocket::bind("127.0.0.1:0").unwrap();
     let good = plain.local_addr().unwrap();
     let log = Log::new();
     let errors = log.clone();
     socket.on("error", move |error: Error| errors.add(error));
-    // Sending to a broadcast address was not allowed, and port 0 is nobody's.
+    // The system refuses a broadcast address without `SO_BROADCAST`, and port 0.
     assert!(socket.send_to("1", good));
     assert!(socket.send_to("x", "255.255.255.255:9".parse().unwrap()));
     assert!(socket.send_to("2", good));
@@ -196,7 +194,7 @@ fn errors_of_send_are_bounded() {
 }
 
 #[test]
-fn an_error_listener_that_fails_again_does_not_hold_the_loop() {
+fn an_error_listener_that_causes_another_error_does_not_block_the_loop() {
     let socket = DatagramSocket::bind("127.0.0.1:0").unwrap();
     let log = Log::new();
     let errors = log.clone();

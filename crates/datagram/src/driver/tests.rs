@@ -1,4 +1,5 @@
-//! What loopback UDP never shows: a system that takes no datagrams. A pair of Unix sockets stands in for it.
+//! Tests with a system that accepts no datagrams, which never happens on loopback UDP. A pair of Unix sockets stands in
+//! for it.
 
 use std::cell::RefCell;
 use std::net::UdpSocket;
@@ -13,11 +14,11 @@ use uptick_event_loop::{EventLoop, ManualClock, MioPoller};
 
 use crate::{DatagramOptions, DatagramSocket, Error, sockets};
 
-/// A socket whose peer reads only when told to, and that peer.
+/// A socket, and its peer, which reads only on request.
 fn slow_peer(options: &DatagramOptions) -> (DatagramSocket, UnixDatagram) {
     let (ours, peer) = UnixDatagram::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
-    // The smallest buffer that there is: a few datagrams.
+    // The smallest possible buffer, which holds a few datagrams.
     SockRef::from(&ours).set_send_buffer_size(1).unwrap();
     peer.set_nonblocking(true).unwrap();
     let ours = UdpSocket::from(OwnedFd::from(ours));
@@ -38,7 +39,7 @@ fn read(peer: &UnixDatagram) -> Option<String> {
 }
 
 #[test]
-fn what_the_system_does_not_take_is_sent_later_in_order() {
+fn datagrams_that_the_system_does_not_accept_are_sent_later_in_order() {
     let (socket, peer) = slow_peer(&DatagramOptions::new());
     for n in 0..100 {
         assert!(socket.send(n.to_string()));
@@ -61,7 +62,7 @@ fn what_the_system_does_not_take_is_sent_later_in_order() {
 }
 
 #[test]
-fn a_system_that_takes_nothing_does_not_make_the_loop_spin() {
+fn a_system_that_accepts_nothing_does_not_make_the_loop_spin() {
     let (socket, _peer) = slow_peer(&DatagramOptions::new());
     (0..100).for_each(|_| assert!(socket.send("x")));
     (0..3).for_each(|_| run_once());
@@ -72,7 +73,7 @@ fn a_system_that_takes_nothing_does_not_make_the_loop_spin() {
 }
 
 #[test]
-fn drain_follows_when_the_peer_has_made_room() {
+fn drain_is_emitted_when_the_peer_has_made_room() {
     let (socket, peer) = slow_peer(&DatagramOptions::new().max_queued(50));
     let drained_at = Rc::new(RefCell::new(Vec::new()));
     let log = Rc::clone(&drained_at);
@@ -99,7 +100,7 @@ fn drain_follows_when_the_peer_has_made_room() {
 }
 
 #[test]
-fn end_waits_for_the_system_and_closes_when_all_is_sent() {
+fn end_waits_for_the_system_and_closes_when_everything_is_sent() {
     let (socket, peer) = slow_peer(&DatagramOptions::new());
     (0..50).for_each(|n: u32| assert!(socket.send(n.to_string())));
     run_once();
@@ -114,7 +115,7 @@ fn end_waits_for_the_system_and_closes_when_all_is_sent() {
 }
 
 #[test]
-fn end_gives_up_after_the_linger_time_and_says_so() {
+fn end_times_out_after_the_linger_time_with_an_error() {
     let clock = ManualClock::new();
     EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
     for blocked_first in [true, false] {

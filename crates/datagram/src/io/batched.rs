@@ -9,35 +9,35 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, Sockaddr
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
 
-use super::{BATCH, LARGEST, Received};
-use crate::queue::Outgoing;
+use super::{BATCH, MAX_DATAGRAM_SIZE, ReceiveOutcome};
+use crate::queue::QueuedDatagram;
 
-/// Room for a batch of incoming datagrams: 2 MiB, of which the system provides the pages that have been used.
+/// Buffers for a batch of incoming datagrams: 2 MiB, of which the system allocates only the pages that have been used.
 #[derive(Debug)]
-pub(crate) struct Slots {
+pub(crate) struct ReceiveBuffers {
     bytes: Vec<u8>,
-    // One for each family: an address is as long as the last one that was received into its place.
+    // One for each family: an address is truncated to the length of the last one received into the same slot.
     v4: MultiHeaders<SockaddrIn>,
     v6: MultiHeaders<SockaddrIn6>,
 }
 
-impl Slots {
+impl ReceiveBuffers {
     pub(crate) fn new() -> Self {
-        Slots {
-            bytes: vec![0; BATCH * (LARGEST + 1)],
+        ReceiveBuffers {
+            bytes: vec![0; BATCH * (MAX_DATAGRAM_SIZE + 1)],
             v4: MultiHeaders::preallocate(BATCH, None),
             v6: MultiHeaders::preallocate(BATCH, None),
         }
     }
 
-    /// Receives a batch; a datagram over the limit is handed out with one byte more than that.
+    /// Receives a batch. A datagram over the limit is passed to `take` truncated to `limit + 1` bytes.
     pub(crate) fn receive(
         &mut self,
         socket: &UdpSocket,
         is_v6: bool,
         limit: usize,
         take: impl FnMut(SocketAddr, &[u8]),
-    ) -> Received {
+    ) -> ReceiveOutcome {
         let mut slots = self.bytes.chunks_exact_mut(limit + 1);
         let mut slots =
             std::array::from_fn(|_| [IoSliceMut::new(slots.next().unwrap_or_default())]);
@@ -45,13 +45,13 @@ impl Slots {
             true => batch(socket, &mut self.v6, &mut slots, take),
             false => batch(socket, &mut self.v4, &mut slots, take),
         };
-        // A batch that is not full ends where nothing was left.
+        // A batch that is not full means that the socket had no more datagrams.
         match result {
-            Ok(BATCH) => Received::More,
-            Ok(_) => Received::All,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Received::All,
-            Err(error) if error.kind() == ErrorKind::Interrupted => Received::More,
-            Err(error) => Received::Failed(error),
+            Ok(BATCH) => ReceiveOutcome::More,
+            Ok(_) => ReceiveOutcome::Drained,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => ReceiveOutcome::Drained,
+            Err(error) if error.kind() == ErrorKind::Interrupted => ReceiveOutcome::More,
+            Err(error) => ReceiveOutcome::Failed(error),
         }
     }
 }
@@ -76,17 +76,17 @@ where
     for message in messages {
         count += 1;
         if let Some(peer) = message.address {
-            // An empty datagram has no slice at all.
+            // An empty datagram has no slice.
             take(peer.into(), message.iovs().next().unwrap_or_default());
         }
     }
     Ok(count)
 }
 
-/// Sends up to [`BATCH`] datagrams; those after one that fails wait for the next call.
+/// Sends up to [`BATCH`] datagrams. The batch ends before a datagram that fails; the next call reports its error.
 pub(super) fn send_batch(
     socket: &UdpSocket,
-    queue: &VecDeque<Outgoing>,
+    queue: &VecDeque<QueuedDatagram>,
     is_connected: bool,
 ) -> io::Result<usize> {
     let slices: [_; BATCH] = std::array::from_fn(|at| {

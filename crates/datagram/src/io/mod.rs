@@ -1,8 +1,8 @@
-//! System calls on datagrams: in batches on Linux, one by one elsewhere.
+//! System calls for datagrams: in batches on Linux, one by one on other systems.
 
 #[cfg(target_os = "linux")]
 mod batched;
-// On Linux for its tests.
+// Compiled on Linux for its tests.
 #[cfg(any(test, not(target_os = "linux")))]
 mod single;
 
@@ -17,80 +17,85 @@ use std::net::{SocketAddr, UdpSocket};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::queue::Outgoing;
+use crate::queue::QueuedDatagram;
 
-pub(crate) use system::Slots;
+pub(crate) use system::ReceiveBuffers;
 
-/// The largest datagram that can be received, in bytes.
-pub(crate) const LARGEST: usize = 65_535;
+/// Maximum size of a received datagram, in bytes.
+pub(crate) const MAX_DATAGRAM_SIZE: usize = 65_535;
 
-/// How many datagrams a batch holds.
+/// Maximum number of datagrams in a batch.
 pub(crate) const BATCH: usize = 32;
 
-/// What received datagrams are copied into; they share pieces of this size.
-const ARENA: usize = 64 * 1024;
+/// Size of an arena chunk, in bytes. ReceiveOutcome datagrams are copied into the arena.
+const ARENA_SIZE: usize = 64 * 1024;
 
-/// A datagram that came in; without its data, as they were too many for the socket's limit.
+/// A received datagram. `data` is `None` if it was larger than the socket's limit.
 #[derive(Debug)]
-pub(crate) struct Incoming {
+pub(crate) struct ReceivedDatagram {
     pub(crate) peer: SocketAddr,
     pub(crate) data: Option<Bytes>,
 }
 
-/// How a batch went.
+/// The result of receiving a batch.
 #[derive(Debug)]
-pub(crate) enum Received {
-    /// There may be more.
+pub(crate) enum ReceiveOutcome {
+    /// The socket may have more datagrams.
     More,
-    /// There was no more.
-    All,
-    /// Something failed after what was received.
+    /// The socket has no more datagrams.
+    Drained,
+    /// Receiving failed after the datagrams that were returned.
     Failed(io::Error),
 }
 
-/// What the sockets of a thread receive into.
+/// The receive buffers that the sockets of a thread share.
 ///
-/// Datagrams arrive in slots, which have room for the largest one, and are copied from there into an arena, in which
-/// they lie close together: a small one that is kept does not keep the room for a large one.
+/// Datagrams are received into buffers of the maximum size and copied from there into an arena, where
+/// they are densely packed. A small datagram that is kept therefore does not keep a large buffer alive.
 #[derive(Debug)]
 pub(crate) struct Receiver {
-    slots: Slots,
+    slots: ReceiveBuffers,
     arena: BytesMut,
-    /// What was received and not yet delivered.
-    pub(crate) inbox: Vec<Incoming>,
+    /// Datagrams received but not yet delivered.
+    pub(crate) inbox: Vec<ReceivedDatagram>,
 }
 
 impl Receiver {
     pub(crate) fn new() -> Self {
         Receiver {
-            slots: Slots::new(),
-            arena: BytesMut::with_capacity(ARENA),
+            slots: ReceiveBuffers::new(),
+            arena: BytesMut::with_capacity(ARENA_SIZE),
             inbox: Vec::with_capacity(BATCH),
         }
     }
 
     /// Receives a batch into the inbox.
-    pub(crate) fn receive(&mut self, socket: &UdpSocket, is_v6: bool, limit: usize) -> Received {
+    pub(crate) fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        is_v6: bool,
+        limit: usize,
+    ) -> ReceiveOutcome {
         let (arena, inbox) = (&mut self.arena, &mut self.inbox);
         self.slots.receive(socket, is_v6, limit, |peer, data| {
             let data = (data.len() <= limit).then(|| {
                 arena.extend_from_slice(data);
                 arena.split().freeze()
             });
-            inbox.push(Incoming { peer, data });
+            inbox.push(ReceivedDatagram { peer, data });
         })
     }
 }
 
-/// Sends datagrams from the front of the queue with one system call, and gives how many; at least one.
+/// Sends datagrams from the front of the queue with one system call, and returns their number, which is at least one.
 ///
-/// On a connected socket all go to its peer.
+/// On a connected socket all datagrams go to its peer.
 ///
 /// # Errors
-/// What the system says about the first datagram, or on a connected socket about earlier ones.
+/// The system's error for the first datagram, or, on a connected socket, for an earlier one.
 pub(crate) fn send(
     socket: &UdpSocket,
-    queue: &VecDeque<Outgoing>,
+    queue: &VecDeque<QueuedDatagram>,
     is_connected: bool,
 ) -> io::Result<usize> {
     match queue.len() {
@@ -100,13 +105,13 @@ pub(crate) fn send(
     }
 }
 
-/// Sends the first datagram of the queue, and gives 1.
+/// Sends the first datagram of the queue, and returns 1.
 ///
 /// # Errors
-/// As [`send`].
+/// The errors of [`send`].
 pub(crate) fn send_first(
     socket: &UdpSocket,
-    queue: &VecDeque<Outgoing>,
+    queue: &VecDeque<QueuedDatagram>,
     is_connected: bool,
 ) -> io::Result<usize> {
     let Some(first) = queue.front() else {

@@ -1,10 +1,10 @@
-//! What receiving and sending have to do, for each way of doing it.
+//! The contract of receiving and sending, tested for both implementations.
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, UdpSocket};
 
-use super::{BATCH, Received};
-use crate::queue::Outgoing;
+use super::{BATCH, ReceiveOutcome};
+use crate::queue::QueuedDatagram;
 
 fn bind(address: &str) -> (UdpSocket, SocketAddr) {
     let socket = UdpSocket::bind(address).unwrap();
@@ -13,32 +13,39 @@ fn bind(address: &str) -> (UdpSocket, SocketAddr) {
     (socket, local)
 }
 
-fn queue(count: usize, peer: SocketAddr) -> VecDeque<Outgoing> {
-    let outgoing = |n: usize| Outgoing {
+fn queue(count: usize, peer: SocketAddr) -> VecDeque<QueuedDatagram> {
+    let outgoing = |n: usize| QueuedDatagram {
         data: n.to_string().into(),
         peer,
     };
     (0..count).map(outgoing).collect()
 }
 
-/// The contract as tests of a module.
+/// The tests of the contract for one implementation.
 macro_rules! contract {
     ($system:ident) => {
         mod $system {
-            use super::super::$system::{Slots, send_batch};
+            use super::super::$system::{ReceiveBuffers, send_batch};
             use super::*;
 
-            /// One batch, as senders and texts.
-            fn receive(socket: &UdpSocket, limit: usize) -> (Received, Vec<(SocketAddr, String)>) {
+            /// Receives one batch, and returns the senders and texts.
+            fn receive(
+                socket: &UdpSocket,
+                limit: usize,
+            ) -> (ReceiveOutcome, Vec<(SocketAddr, String)>) {
                 let mut inbox = Vec::new();
                 let is_v6 = socket.local_addr().unwrap().is_ipv6();
-                let received = Slots::new().receive(socket, is_v6, limit, |peer, data| {
+                let received = ReceiveBuffers::new().receive(socket, is_v6, limit, |peer, data| {
                     inbox.push((peer, String::from_utf8_lossy(data).into_owned()));
                 });
                 (received, inbox)
             }
 
-            fn send_all(socket: &UdpSocket, mut queue: VecDeque<Outgoing>, is_connected: bool) {
+            fn send_all(
+                socket: &UdpSocket,
+                mut queue: VecDeque<QueuedDatagram>,
+                is_connected: bool,
+            ) {
                 while !queue.is_empty() {
                     let sent = send_batch(socket, &queue, is_connected).unwrap();
                     assert!((1..=BATCH).contains(&sent));
@@ -47,10 +54,10 @@ macro_rules! contract {
             }
 
             #[test]
-            fn nothing_to_receive_is_all_there_is() {
+            fn an_empty_socket_is_reported_as_drained() {
                 let (socket, _) = bind("127.0.0.1:0");
                 let (received, inbox) = receive(&socket, 100);
-                assert!(matches!(received, Received::All), "{received:?}");
+                assert!(matches!(received, ReceiveOutcome::Drained), "{received:?}");
                 assert_eq!(inbox, []);
             }
 
@@ -61,10 +68,10 @@ macro_rules! contract {
                     let (sender, from) = bind(any);
                     send_all(&sender, queue(BATCH + 3, to), false);
                     let (received, mut inbox) = receive(&receiver, 100);
-                    assert!(matches!(received, Received::More), "{received:?}");
+                    assert!(matches!(received, ReceiveOutcome::More), "{received:?}");
                     assert_eq!(inbox.len(), BATCH);
                     let (received, rest) = receive(&receiver, 100);
-                    assert!(matches!(received, Received::All), "{received:?}");
+                    assert!(matches!(received, ReceiveOutcome::Drained), "{received:?}");
                     inbox.extend(rest);
                     let expected: Vec<_> = (0..BATCH + 3).map(|n| (from, n.to_string())).collect();
                     assert_eq!(inbox, expected);
@@ -72,7 +79,7 @@ macro_rules! contract {
             }
 
             #[test]
-            fn a_datagram_over_the_limit_shows_by_one_byte_more() {
+            fn a_datagram_over_the_limit_is_truncated_to_one_byte_more() {
                 let (receiver, to) = bind("127.0.0.1:0");
                 for data in ["", "123", "1234", "1234567"] {
                     receiver.send_to(data.as_bytes(), to).unwrap();
@@ -93,7 +100,7 @@ macro_rules! contract {
             }
 
             #[test]
-            fn what_cannot_be_sent_is_an_error_when_it_comes_first() {
+            fn a_datagram_that_cannot_be_sent_is_an_error_when_it_comes_first() {
                 let (_receiver, to) = bind("127.0.0.1:0");
                 let (sender, _) = bind("127.0.0.1:0");
                 let mut queue = queue(3, to);
@@ -106,17 +113,20 @@ macro_rules! contract {
             }
 
             #[test]
-            fn a_refusal_is_a_failure_once() {
+            fn a_refusal_is_reported_once() {
                 let (gone, to) = bind("127.0.0.1:0");
                 let (socket, _) = bind("127.0.0.1:0");
                 socket.connect(to).unwrap();
                 drop(gone);
-                socket.send(b"anybody?").unwrap();
+                socket.send(b"hello").unwrap();
                 let (received, inbox) = receive(&socket, 100);
-                assert!(matches!(received, Received::Failed(_)), "{received:?}");
+                assert!(
+                    matches!(received, ReceiveOutcome::Failed(_)),
+                    "{received:?}"
+                );
                 assert_eq!(inbox, []);
                 let (received, _) = receive(&socket, 100);
-                assert!(matches!(received, Received::All), "{received:?}");
+                assert!(matches!(received, ReceiveOutcome::Drained), "{received:?}");
             }
         }
     };

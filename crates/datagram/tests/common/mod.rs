@@ -1,4 +1,4 @@
-//! What the tests of this crate share.
+//! Helpers for the tests of this crate.
 #![allow(dead_code, reason = "not every test file uses everything")]
 
 use std::cell::RefCell;
@@ -11,15 +11,15 @@ use bytes::Bytes;
 use uptick_datagram::DatagramSocket;
 use uptick_event_loop::EventLoop;
 
-/// What the `message` event carries.
+/// The payload of the `message` event.
 pub(crate) type Message = (Bytes, SocketAddr);
 
-/// Runs the loop until nothing is left to wait for; fails when that takes too long.
+/// Runs the loop until it has nothing left to wait for; fails if that takes more than 20 s.
 pub(crate) fn run() {
     run_while(|| true);
 }
 
-/// Runs the loop while the condition holds and something is left to wait for.
+/// Runs the loop while the condition holds and the loop has something to wait for.
 pub(crate) fn run_while(condition: impl Fn() -> bool) {
     let event_loop = EventLoop::current();
     let start = Instant::now();
@@ -29,30 +29,30 @@ pub(crate) fn run_while(condition: impl Fn() -> bool) {
             .unwrap();
         assert!(
             start.elapsed() < Duration::from_secs(20),
-            "the loop still waits"
+            "the loop is still waiting"
         );
     }
 }
 
-/// Runs one iteration that does not wait.
+/// Runs one iteration without waiting.
 pub(crate) fn run_once() {
     EventLoop::current().run_once(Some(Duration::ZERO)).unwrap();
 }
 
-/// The socket address behind `udp://…`.
+/// Returns the local address of a socket without the scheme.
 pub(crate) fn address(socket: DatagramSocket) -> SocketAddr {
     let uri = socket.local_address().expect("an open socket");
     uri.strip_prefix("udp://").unwrap().parse().unwrap()
 }
 
-/// A bound socket and one that is connected to it.
+/// Returns a bound socket and one that is connected to it.
 pub(crate) fn pair() -> (DatagramSocket, DatagramSocket) {
     let server = DatagramSocket::bind("127.0.0.1:0").unwrap();
     let client = DatagramSocket::connect(server.local_address().unwrap()).unwrap();
     (server, client)
 }
 
-/// What happened, in order.
+/// A log of events, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
