@@ -1,4 +1,4 @@
-//! Addresses of sockets, as they are and as URIs.
+//! Socket addresses, and their form as URIs.
 
 use std::ffi::OsStr;
 use std::fmt::{self, Debug, Display, Formatter, Write};
@@ -12,15 +12,13 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 
-/// The address of one end of a connection, or of a server.
+/// The address of a connection or server.
 ///
-/// It displays as a URI: `tcp://127.0.0.1:8080`, `tcp://[::1]:80`, `unix:///run/app.sock`,
-/// `unix:@name` for a name in Linux's abstract namespace, and `unix:(unnamed)` for the end of a
-/// Unix connection that has no name, as the connecting end. One that is
-/// [`secured`](Address::secured) displays as `tls://127.0.0.1:8080`.
+/// It is displayed as a URI: `tcp://127.0.0.1:8080`, `tcp://[::1]:80`, `unix:///run/app.sock`, `unix:@name` for a name
+/// in Linux's abstract namespace, and `unix:(unnamed)` for a Unix socket without a name, such as that of a client. An
+/// address that is [`secured`](Address::secured) is displayed as `tls://127.0.0.1:8080`.
 ///
-/// It takes 24 bytes, because a server keeps one for each connection. The flow label of an IPv6
-/// address is not kept.
+/// Its size is 24 bytes, because a server keeps one for each connection. The flow label of an IPv6 address is not kept.
 ///
 /// # Examples
 ///
@@ -33,10 +31,10 @@ use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 /// assert_eq!(address.port(), Some(8080));
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Address(Repr);
+pub struct Address(AddressRepr);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Repr {
+enum AddressRepr {
     V4 {
         ip: Ipv4Addr,
         port: u16,
@@ -55,24 +53,24 @@ enum Repr {
 const _: () = assert!(size_of::<Address>() <= 24);
 
 impl Address {
-    /// The address of a Unix socket that has no name.
-    pub const UNNAMED: Self = Self(Repr::Unnamed);
+    /// The address of an unnamed Unix socket.
+    pub const UNNAMED: Self = Self(AddressRepr::Unnamed);
 
-    /// The address that a socket is bound to.
+    /// Returns the address that a socket is bound to.
     ///
     /// # Errors
     ///
-    /// If the descriptor is not a socket, or neither a TCP nor a Unix socket (EAFNOSUPPORT).
+    /// An error if the descriptor is not a socket, or neither a TCP nor a Unix socket (EAFNOSUPPORT).
     pub fn local_of(socket: impl AsFd) -> io::Result<Self> {
         rustix::net::getsockname(socket)?.try_into()
     }
 
-    /// The address that a socket is connected to.
+    /// Returns the address that a socket is connected to.
     ///
     /// # Errors
     ///
-    /// If the descriptor is not a socket, is not connected (ENOTCONN), or is neither a TCP nor a
-    /// Unix socket (EAFNOSUPPORT).
+    /// An error if the descriptor is not a socket, is not connected (ENOTCONN), or is neither a TCP nor a Unix socket
+    /// (EAFNOSUPPORT).
     pub fn remote_of(socket: impl AsFd) -> io::Result<Self> {
         match rustix::net::getpeername(socket)? {
             Some(address) => address.try_into(),
@@ -80,56 +78,56 @@ impl Address {
         }
     }
 
-    /// The IP address, unless this is a Unix socket.
+    /// Returns the IP address, unless this is a Unix socket.
     ///
-    /// An IPv4 peer of a server on `[::]` has an IPv4-mapped address here (`::ffff:192.0.2.1`).
+    /// An IPv4 peer of a server on `[::]` has an IPv4-mapped address (`::ffff:192.0.2.1`).
     pub fn ip(&self) -> Option<IpAddr> {
         match self.0 {
-            Repr::V4 { ip, .. } => Some(ip.into()),
-            Repr::V6 { ip, .. } => Some(ip.into()),
+            AddressRepr::V4 { ip, .. } => Some(ip.into()),
+            AddressRepr::V6 { ip, .. } => Some(ip.into()),
             _ => None,
         }
     }
 
-    /// The port, unless this is a Unix socket.
+    /// Returns the port, unless this is a Unix socket.
     pub fn port(&self) -> Option<u16> {
         match self.0 {
-            Repr::V4 { port, .. } | Repr::V6 { port, .. } => Some(port),
+            AddressRepr::V4 { port, .. } | AddressRepr::V6 { port, .. } => Some(port),
             _ => None,
         }
     }
 
-    /// IP address and port, unless this is a Unix socket.
+    /// Returns the IP address and port, unless this is a Unix socket.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self.0 {
-            Repr::V4 { ip, port, .. } => Some(SocketAddrV4::new(ip, port).into()),
-            Repr::V6 {
+            AddressRepr::V4 { ip, port, .. } => Some(SocketAddrV4::new(ip, port).into()),
+            AddressRepr::V6 {
                 ip, scope, port, ..
             } => Some(SocketAddrV6::new(ip, port, 0, scope).into()),
             _ => None,
         }
     }
 
-    /// The name of a Unix socket, if it has one.
+    /// Returns the name of a Unix socket, if it has one.
     pub fn unix_name(&self) -> Option<&UnixName> {
         match &self.0 {
-            Repr::Unix(name) => Some(name),
+            AddressRepr::Unix(name) => Some(name),
             _ => None,
         }
     }
 
-    /// Whether this is a Unix socket, with a name or without.
+    /// Returns `true` if this is a Unix socket, named or unnamed.
     pub fn is_unix(&self) -> bool {
-        matches!(self.0, Repr::Unix(_) | Repr::Unnamed)
+        matches!(self.0, AddressRepr::Unix(_) | AddressRepr::Unnamed)
     }
 
-    /// Whether this is a Unix socket without a name.
+    /// Returns `true` if this is an unnamed Unix socket.
     pub fn is_unnamed(&self) -> bool {
-        matches!(self.0, Repr::Unnamed)
+        matches!(self.0, AddressRepr::Unnamed)
     }
 
-    /// The address for an abstract name from the system. Libraries differ in whether an unnamed
-    /// socket has no name or an empty one.
+    /// Converts an abstract name from the system. Libraries represent an unnamed socket either by no name or by an
+    /// empty one.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn abstract_name(name: &[u8]) -> Self {
         if name.is_empty() {
@@ -138,9 +136,9 @@ impl Address {
         UnixName::Abstract(name.into()).into()
     }
 
-    /// The address as that of an encrypted connection, which displays as `tls://…` and is not equal
-    /// to the one of a connection that is not. Unix sockets stay as they are: no URI says of them
-    /// that they are encrypted.
+    /// Returns the address as that of an encrypted connection, which is displayed as `tls://…` and is not equal to the
+    /// address of an unencrypted one. Unix addresses are returned unchanged, because no URI scheme marks them as
+    /// encrypted.
     ///
     /// # Examples
     ///
@@ -153,13 +151,13 @@ impl Address {
     /// ```
     #[must_use]
     pub fn secured(mut self) -> Self {
-        if let Repr::V4 { secure, .. } | Repr::V6 { secure, .. } = &mut self.0 {
+        if let AddressRepr::V4 { secure, .. } | AddressRepr::V6 { secure, .. } = &mut self.0 {
             *secure = true;
         }
         self
     }
 
-    /// Displays the address with another scheme than its own. Unix sockets keep theirs.
+    /// Returns a value that displays the address with another scheme. Unix addresses keep theirs.
     ///
     /// # Examples
     ///
@@ -187,15 +185,15 @@ impl Display for WithScheme<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let scheme = self.scheme;
         match &self.address.0 {
-            Repr::V4 { ip, port, .. } => write!(f, "{scheme}://{ip}:{port}"),
-            Repr::V6 {
+            AddressRepr::V4 { ip, port, .. } => write!(f, "{scheme}://{ip}:{port}"),
+            AddressRepr::V6 {
                 ip, scope: 0, port, ..
             } => write!(f, "{scheme}://[{ip}]:{port}"),
-            Repr::V6 {
+            AddressRepr::V6 {
                 ip, scope, port, ..
             } => write!(f, "{scheme}://[{ip}%{scope}]:{port}"),
-            Repr::Unix(name) => Display::fmt(name, f),
-            Repr::Unnamed => f.write_str("unix:(unnamed)"),
+            AddressRepr::Unix(name) => Display::fmt(name, f),
+            AddressRepr::Unnamed => f.write_str("unix:(unnamed)"),
         }
     }
 }
@@ -203,7 +201,7 @@ impl Display for WithScheme<'_> {
 impl Display for Address {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let scheme = match self.0 {
-            Repr::V4 { secure: true, .. } | Repr::V6 { secure: true, .. } => "tls",
+            AddressRepr::V4 { secure: true, .. } | AddressRepr::V6 { secure: true, .. } => "tls",
             _ => "tcp",
         };
         Display::fmt(&self.with_scheme(scheme), f)
@@ -227,7 +225,7 @@ impl From<SocketAddr> for Address {
 
 impl From<SocketAddrV4> for Address {
     fn from(address: SocketAddrV4) -> Self {
-        Self(Repr::V4 {
+        Self(AddressRepr::V4 {
             ip: *address.ip(),
             port: address.port(),
             secure: false,
@@ -237,7 +235,7 @@ impl From<SocketAddrV4> for Address {
 
 impl From<SocketAddrV6> for Address {
     fn from(address: SocketAddrV6) -> Self {
-        Self(Repr::V6 {
+        Self(AddressRepr::V6 {
             ip: *address.ip(),
             scope: address.scope_id(),
             port: address.port(),
@@ -248,7 +246,7 @@ impl From<SocketAddrV6> for Address {
 
 impl From<UnixName> for Address {
     fn from(name: UnixName) -> Self {
-        Self(Repr::Unix(Arc::new(name)))
+        Self(AddressRepr::Unix(Arc::new(name)))
     }
 }
 
@@ -319,26 +317,26 @@ impl TryFrom<&socket2::SockAddr> for Address {
 
 /// The name of a Unix socket.
 ///
-/// It displays as a URI: `unix:///run/app.sock`, `unix:relative.sock`, `unix:@abstract`. Bytes that
-/// are not printable text, spaces, `%` and `?` are written as `%` and two hexadecimal digits.
+/// It is displayed as a URI: `unix:///run/app.sock`, `unix:relative.sock`, `unix:@abstract`. Bytes that are not
+/// printable text, spaces, `%` and `?` are written as `%` and two hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UnixName {
-    /// A file.
+    /// The path of a file.
     Path(PathBuf),
-    /// A name in Linux's abstract namespace, which is no file and goes away with the socket.
+    /// A name in Linux's abstract namespace, which has no file and disappears with the socket.
     Abstract(Box<[u8]>),
 }
 
 impl UnixName {
-    /// The most bytes that a name can have: what fits into `sun_path`, less one for the zero byte
-    /// that ends a path or begins an abstract name.
+    /// Maximum length of a name, in bytes: the size of `sun_path`, less one for the zero byte that ends a path or
+    /// begins an abstract name.
     pub const MAX_LEN: usize = if cfg!(any(target_os = "linux", target_os = "android")) {
         107
     } else {
         103
     };
 
-    /// The path, if it is one.
+    /// Returns the path, unless the name is abstract.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Path(path) => Some(path),
@@ -346,7 +344,7 @@ impl UnixName {
         }
     }
 
-    /// The form in which the system takes the name.
+    /// Converts the name to the form that the system calls take.
     pub(crate) fn to_system(&self) -> rustix::io::Result<SocketAddrUnix> {
         match self {
             Self::Path(path) => SocketAddrUnix::new(path),
@@ -369,7 +367,7 @@ impl Display for UnixName {
                 let path = path.as_os_str().as_bytes();
                 match path.split_first() {
                     Some((b'/', _)) => f.write_str("unix://")?,
-                    // Without the escape it would read as an abstract name.
+                    // Without the escape it would be parsed as an abstract name.
                     Some((b'@', rest)) => {
                         f.write_str("unix:%40")?;
                         return write_escaped(f, rest);
@@ -443,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn tcp_addresses_give_back_what_they_were_made_of() {
+    fn tcp_addresses_convert_back_to_the_original_address() {
         for text in ["127.0.0.1:1", "[2001:db8::1]:65535", "[fe80::1%7]:80"] {
             let socket_addr: SocketAddr = text.parse().unwrap();
             let address = Address::from(socket_addr);
@@ -463,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn unix_addresses_are_the_same_from_every_library() {
+    fn unix_addresses_of_all_libraries_convert_to_the_same_address() {
         let directory = TempDir::new();
         let path = directory.0.join("s");
         let listener = UnixListener::bind(&path).unwrap();
@@ -490,7 +488,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn abstract_names_are_the_same_from_every_library() {
+    fn abstract_names_of_all_libraries_convert_to_the_same_address() {
         use std::os::linux::net::SocketAddrExt;
 
         let name = format!("uptick address test {}", std::process::id());
@@ -505,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn other_families_are_an_error() {
+    fn other_address_families_are_an_error() {
         let error = Address::local_of(std::fs::File::open("/dev/null").unwrap()).unwrap_err();
         assert_eq!(Errno::from_io_error(&error), Some(Errno::NOTSOCK));
         #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! A server of any kind, chosen at run time.
+//! A server of any type, chosen at run time.
 
 use crate::connection::Connection;
 use crate::decorated::{Decorated, Layer};
@@ -6,17 +6,18 @@ use crate::server::{Server, ServerInterface};
 
 crate::decorated_server! {
     @declare
-    /// A server of any kind: one type for a server that is chosen at run time.
+    /// A server of any type: one type for a server that is chosen at run time.
     ///
-    /// Each server of this project converts into it. It is a server around that one, with the same events, and costs one more emission for each connection.
-    /// A `Copy` handle, as [`Server`]; it is stale once the server in it has closed.
+    /// Every server of this project converts into `AnyServer`. It wraps the server and emits the same events, at the
+    /// cost of one more emission for each connection. A `Copy` handle, as [`Server`]; it is stale once the wrapped
+    /// server has closed.
     ///
     /// # Events
     /// | event | payload | when |
     /// |---|---|---|
-    /// | `connection` | [`Connection`] | that of the server in it |
-    /// | `error` | [`Error`](crate::Error) | that of the server in it |
-    /// | `close` | `()` | the server in it has stopped listening for good: the last event |
+    /// | `connection` | [`Connection`] | the wrapped server emits `connection` |
+    /// | `error` | [`Error`](crate::Error) | the wrapped server emits `error` |
+    /// | `close` | `()` | the wrapped server has stopped listening for good: the last event |
     ///
     /// # Examples
     /// ```
@@ -32,22 +33,22 @@ crate::decorated_server! {
     /// # server.close();
     /// # Ok::<(), uptick_socket::Error>(())
     /// ```
-    pub struct AnyServer(Passing) {}
+    pub struct AnyServer(PassThrough) {}
 }
 
-/// Passes connections on.
-struct Passing;
+/// A layer that announces every connection.
+struct PassThrough;
 
-impl Layer for Passing {
+impl Layer for PassThrough {
     fn accept(server: Decorated<Self>, conn: Connection) {
         server.announce(conn);
     }
 }
 
 impl AnyServer {
-    /// Converts a server of any type, such as one of your own; the others implement `Into<AnyServer>`.
+    /// Converts a server of any type, such as one of your own. The servers of this project implement `Into<AnyServer>`.
     pub fn new<S: ServerInterface>(server: S) -> Self {
-        AnyServer(Decorated::new(server, Passing))
+        AnyServer(Decorated::new(server, PassThrough))
     }
 }
 

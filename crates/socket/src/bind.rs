@@ -1,4 +1,4 @@
-//! From an address to a listening socket that is ready to accept.
+//! Creates a listening socket from an address.
 
 mod fd;
 mod unix;
@@ -14,40 +14,40 @@ use crate::{Address, Error, InheritedSockets, ListenUri, SocketOptions};
 
 pub use unix::SocketFile;
 
-/// A listening socket. It does not block and is not passed on to other programs.
+/// A listening socket. It is non-blocking and close-on-exec.
 #[derive(Debug)]
 pub struct Bound {
-    /// The file of a Unix socket that this process made. Dropping it removes the file, which has to
-    /// happen before the socket closes; dropping the whole does it in this order.
+    /// The file of a Unix socket that this process created. Dropping it removes the file, which must happen before the
+    /// socket closes; the fields of `Bound` are dropped in this order.
     pub file: Option<SocketFile>,
     /// The socket.
     pub socket: OwnedFd,
-    /// What the socket is bound to, with the real port where port 0 was asked for.
+    /// The address that the socket is bound to, with the actual port if the requested port was 0.
     pub address: Address,
 }
 
 /// Listens on an address.
 ///
-/// If there is a socket file in the way whose server is gone, it is replaced; a server that still
-/// listens notices a connection that closes at once. Looking at the file and replacing it takes a
-/// lock on its directory, for which this waits up to 250 ms.
+/// A stale socket file, whose server is gone, is replaced. To find out, the function connects to the file, so a server
+/// that still listens sees a connection that closes at once. Checking and replacing the file takes a lock on its
+/// directory; the function waits for the lock for at most 250 ms.
 ///
 /// # Errors
 ///
 /// [`Error::Listen`] with, among others:
-/// - EADDRINUSE: a server listens there already;
-/// - EACCES: a port below 1024 or a directory that this process may not use;
-/// - EADDRNOTAVAIL: an IP address that this machine does not have;
-/// - ENOTSOCK: there is a file in the way that is not a socket, or the inherited descriptor is not;
-/// - EBADF, EISCONN, EPROTOTYPE, EINVAL, EBUSY: an inherited descriptor is not open, is a
-///   connection, is not a stream socket, is not bound, or was taken over before.
+/// - EADDRINUSE: a server already listens on the address;
+/// - EACCES: the port is below 1024, or the directory is not accessible to this process;
+/// - EADDRNOTAVAIL: this machine does not have the IP address;
+/// - ENOTSOCK: the existing file, or the inherited descriptor, is not a socket;
+/// - EBADF, EISCONN, EPROTOTYPE, EINVAL, EBUSY: an inherited descriptor is not open, is a connection, is not a stream
+///   socket, is not bound, or was taken before.
 ///
-/// [`Error::Inherit`] if the variables of the service manager make no sense.
+/// [`Error::Inherit`] if the environment variables of the service manager are invalid.
 pub fn bind(uri: &ListenUri, options: &SocketOptions) -> Result<Bound, Error> {
     let bound = match uri {
         ListenUri::Tcp(address) => tcp(*address, options),
         ListenUri::Unix(unix) => unix::bind(unix, options),
-        ListenUri::Fd(number) => fd::take(*number, options),
+        ListenUri::Fd(number) => fd::take_inherited(*number, options),
         ListenUri::Systemd(name) => {
             fd::take_next(&InheritedSockets::from_env()?, name.as_deref(), options)
         }
@@ -55,13 +55,13 @@ pub fn bind(uri: &ListenUri, options: &SocketOptions) -> Result<Bound, Error> {
     bound.map_err(|cause| Error::listen(uri, cause))
 }
 
-/// Makes a server socket of a descriptor that this process owns, for instance one that another
-/// process sent. A bound socket that does not listen yet begins to.
+/// Creates a server socket from a descriptor that this process owns, for instance one that another process sent. A
+/// bound socket that does not listen yet starts listening.
 ///
 /// # Errors
 ///
-/// [`Error::Listen`] if it is not a TCP or Unix stream socket, is a connection, or is not bound.
-/// The descriptor is closed then.
+/// [`Error::Listen`] if it is not a TCP or Unix stream socket, is a connection, or is not bound. The descriptor is then
+/// closed.
 pub fn adopt(socket: OwnedFd, options: &SocketOptions) -> Result<Bound, Error> {
     match fd::prepare(&socket, options) {
         Ok(address) => Ok(Bound {
@@ -75,8 +75,8 @@ pub fn adopt(socket: OwnedFd, options: &SocketOptions) -> Result<Bound, Error> {
 
 fn tcp(address: SocketAddr, options: &SocketOptions) -> Result<Bound, Cause> {
     let socket = stream_socket(Domain::for_address(address), Some(Protocol::TCP))?;
-    // Without it, a restarted server has to wait until the old connections' TIME_WAIT is over. Two
-    // servers at the same time remain impossible.
+    // Without it, a restarted server has to wait until the old connections' TIME_WAIT is over. Two servers at the same
+    // time remain impossible.
     socket.set_reuse_address(true)?;
     if options.reuse_port {
         rustix::net::sockopt::set_socket_reuseport(&socket, true)?;

@@ -28,35 +28,35 @@ use crate::remote::Remote;
 
 pub use addresses::Proxied;
 
-/// A connection to a peer: TCP or Unix, with or without TLS, accepted or made.
+/// A connection to a peer: over TCP or a Unix socket, with or without TLS, accepted or outgoing.
 ///
-/// A `Copy` handle: the thread's event loop owns the connection. Callbacks capture it by `move`. When the connection is
-/// gone the handle is stale: [`write`](Connection::write) gives `false`, addresses are `None`,
-/// [`close`](Connection::close) does nothing.
+/// `Connection` is a `Copy` handle: callbacks capture it by `move`, and the thread's event loop owns the connection.
+/// The handle of a closed connection is stale: [`write`](Connection::write) returns `false`, the addresses are `None`,
+/// and [`close`](Connection::close) does nothing.
 ///
-/// A connection starts reading when the `connection` listeners of its server have returned, and only while there is a
-/// `data` listener or after [`resume`](Connection::resume): nothing is lost before.
+/// A connection starts reading when the `connection` listeners of its server have returned, and only while it has a
+/// `data` listener or after [`resume`](Connection::resume), so that no data is lost.
 ///
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
-/// | `data` | [`Bytes`] | bytes have come, 64 KiB at most |
-/// | `end` | `()` | the peer has ended its side; then this side ends too, unless [`set_allow_half_open`](Connection::set_allow_half_open) |
-/// | `drain` | `()` | the write queue has fallen below its soft limit after `write` gave `false` |
+/// | `data` | [`Bytes`] | bytes were received, at most 64 KiB |
+/// | `end` | `()` | the peer has half-closed; the connection then ends too, unless [`set_allow_half_open`](Connection::set_allow_half_open) is set |
+/// | `drain` | `()` | the write queue has fallen below its soft limit after `write` returned `false` |
 /// | `pipe` | `()` | a stream is piped into the connection |
-/// | `error` | [`Error`] | reading, writing, a limit, a filter or a callback failed; `close` follows |
-/// | `close` | `()` | the connection is over: the last event, exactly once; the addresses are still known |
+/// | `error` | [`Error`] | reading, writing, a filter or a callback failed, or a limit was exceeded; `close` follows |
+/// | `close` | `()` | the connection has closed: the last event, emitted exactly once; the addresses are still available |
 ///
 /// The order is one of these:
 ///
-/// | order | what happened |
+/// | order | cause |
 /// |---|---|
-/// | `data… end close` | the peer ended; this side then ended too |
-/// | `data… error close` | something failed |
-/// | `data… end error close` | the peer ended; something failed before this side had ended: a write, a limit, a callback |
-/// | `data… close` | this side called [`end`](Connection::end) or [`close`](Connection::close) |
+/// | `data… end close` | the peer half-closed, then the connection ended too |
+/// | `data… error close` | an operation failed |
+/// | `data… end error close` | the peer half-closed, and then, before the end of this side, an operation failed: a write, a limit, a callback |
+/// | `data… close` | the program called [`end`](Connection::end) or [`close`](Connection::close) |
 ///
-/// A kept [`Bytes`] is a part of the loop's read buffer (64 KiB): copy what is kept for long.
+/// A [`Bytes`] that is kept keeps the loop's read buffer (64 KiB) alive: copy data that is kept for a long time.
 ///
 /// # Limits
 /// Write queue 64 KiB soft, 16 MiB hard · write stall 30 s · linger after `end` 1 s; see the setters.
@@ -85,21 +85,21 @@ events! {
     impl Connection {
         #![frequent(DATA: Bytes)]
         Bytes => {
-            /// Bytes have come, 64 KiB at most.
+            /// Bytes were received, at most 64 KiB.
             DATA = "data";
         }
         () => {
-            /// The peer has ended its side.
+            /// The peer has half-closed.
             END = "end";
-            /// The write queue has fallen below its soft limit after `write` gave `false`.
+            /// The write queue has fallen below its soft limit after `write` returned `false`.
             DRAIN = "drain";
             /// A stream is piped into the connection.
             PIPE = "pipe";
-            /// The connection is over.
+            /// The connection has closed.
             CLOSE = "close";
         }
         Error => {
-            /// Something failed; `close` follows.
+            /// An operation failed; `close` follows.
             ERROR = "error", warn;
         }
     }
@@ -109,54 +109,55 @@ thread_local! {
     static CONNECTIONS: Streams<Connection> = const { Streams::new() };
 }
 
-/// What the crate keeps with a connection.
+/// The data that this crate keeps with a connection.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Extra {
+pub struct ConnectionData {
     serial: u64,
     peer: Address,
-    owner: Option<Owner>,
-    wrapping: Option<Box<Wrapping>>,
+    owner: Option<OwningServer>,
+    decorators: Option<Box<DecoratorState>>,
 }
 
-/// The server that has accepted the connection, and what it calls when the connection is gone.
+/// The server that has accepted the connection, and the function to call when the connection is gone.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Owner {
+pub(crate) struct OwningServer {
     pub(crate) server: Id,
     pub(crate) gone: fn(Id),
 }
 
-/// The state of connections that have gone through servers around others.
+/// The state of a connection that server wrappers have set.
 #[derive(Debug, Default)]
-struct Wrapping {
+struct DecoratorState {
     secure: bool,
     proxied: Option<Box<Proxied>>,
-    watchers: Option<Box<Watcher>>,
+    close_hooks: Option<Box<CloseHook>>,
 }
 
-impl Extra {
-    fn wrapping(&mut self) -> &mut Wrapping {
-        self.wrapping.get_or_insert_default()
+impl ConnectionData {
+    fn decorators(&mut self) -> &mut DecoratorState {
+        self.decorators.get_or_insert_default()
     }
 
     fn is_secure(&self) -> bool {
-        self.wrapping
+        self.decorators
             .as_ref()
-            .is_some_and(|wrapping| wrapping.secure)
+            .is_some_and(|decorators| decorators.secure)
     }
 
     fn proxied(&self) -> Option<&Proxied> {
-        self.wrapping.as_ref()?.proxied.as_deref()
+        self.decorators.as_ref()?.proxied.as_deref()
     }
 }
 
-/// What a server wants called when the connection closes. It is no listener, so that users cannot remove it.
+/// A function that a server has registered for the close of the connection. It is not a listener, so users cannot
+/// remove it.
 #[derive(Debug)]
-struct Watcher {
+struct CloseHook {
     closing: fn(Id, Option<Id>),
     server: Id,
     item: Option<Id>,
-    next: Option<Box<Watcher>>,
+    next: Option<Box<CloseHook>>,
 }
 
 impl Emitter for Connection {
@@ -174,7 +175,7 @@ impl Emitter for Connection {
 
 impl Transport for Connection {
     type Error = Error;
-    type Extra = Extra;
+    type Extra = ConnectionData;
 
     const DATA: Event<Self, Bytes> = Connection::DATA;
     const END: Event<Self, ()> = Connection::END;
@@ -201,20 +202,21 @@ impl Transport for Connection {
         CONNECTIONS.try_with(f).ok()
     }
 
-    fn to_error(extra: &Extra, error: StreamError) -> Error {
-        Error::of_stream(&extra.remote(), error)
+    fn to_error(extra: &ConnectionData, error: StreamError) -> Error {
+        Error::from_stream(&extra.remote(), error)
     }
 
     fn closing(self) {
-        let watchers = |extra: &mut Extra| extra.wrapping.as_mut()?.watchers.take();
-        let mut watchers = self.with_extra(watchers).flatten();
-        while let Some(watcher) = watchers {
-            (watcher.closing)(watcher.server, watcher.item);
-            watchers = watcher.next;
+        let close_hooks =
+            |extra: &mut ConnectionData| extra.decorators.as_mut()?.close_hooks.take();
+        let mut close_hooks = self.with_extra(close_hooks).flatten();
+        while let Some(hook) = close_hooks {
+            (hook.closing)(hook.server, hook.item);
+            close_hooks = hook.next;
         }
     }
 
-    fn gone(extra: Extra) {
+    fn gone(extra: ConnectionData) {
         if let Some(owner) = extra.owner {
             (owner.gone)(owner.server);
         }
@@ -225,7 +227,7 @@ impl DuplexTransport for Connection {
     const PIPE: Event<Self, ()> = Connection::PIPE;
 }
 
-/// Numbers connections, for the life of the process.
+/// The next connection number, unique in the process.
 static SERIAL: AtomicU64 = AtomicU64::new(1);
 
 fn next_serial() -> u64 {
@@ -233,31 +235,31 @@ fn next_serial() -> u64 {
 }
 
 impl Connection {
-    /// Takes a connected socket in; it reads nothing until [`start`](Connection::start).
+    /// Creates a connection from a connected socket. It does not read until [`start`](Connection::start).
     pub(crate) fn open(
         socket: OwnedFd,
         peer: Address,
         options: TransportOptions,
-        owner: Option<Owner>,
+        owner: Option<OwningServer>,
     ) -> Result<Connection, Error> {
         let mut options = options;
         if peer.ip().is_none() {
             options.family = SocketFamily::Unix;
         }
-        let extra = Extra {
+        let extra = ConnectionData {
             serial: next_serial(),
             peer: peer.clone(),
             owner,
-            wrapping: None,
+            decorators: None,
         };
-        transport::open(socket, options, extra).map_err(|error| Error::of_stream(&peer, error))
+        transport::open(socket, options, extra).map_err(|error| Error::from_stream(&peer, error))
     }
 
-    /// Makes a connection of a connected stream socket that the program owns: one made by the standard library, or
-    /// sent by another process.
+    /// Creates a connection from a connected stream socket that the program owns, such as one of the standard library
+    /// or one received from another process.
     ///
     /// # Errors
-    /// [`Error::Connect`] when it is not a connected TCP or Unix stream socket (`ENOTSOCK`, `ENOTCONN`, `EPROTOTYPE`).
+    /// [`Error::Connect`] if it is not a connected TCP or Unix stream socket (`ENOTSOCK`, `ENOTCONN`, `EPROTOTYPE`).
     pub fn adopt(socket: impl Into<OwnedFd>) -> Result<Connection, Error> {
         let socket = socket.into();
         let peer =
@@ -280,55 +282,56 @@ impl Connection {
         transport::panicked(self, message);
     }
 
-    /// A number that no other connection of this process has had or will have; `None` when the handle is stale.
+    /// Returns a number that no other connection of this process has or had; `None` if the handle is stale.
     pub fn id(self) -> Option<u64> {
         self.with_extra(|extra| extra.serial)
     }
 
-    /// Returns a reference to the connection for other threads.
+    /// Returns a handle to the connection for other threads.
     pub fn remote(self) -> Remote<Connection> {
         Remote::new(self)
     }
 
-    /// Whether the connection is there: false once its `close` listeners have run.
+    /// Returns `true` until the `close` listeners have run.
     pub fn is_open(self) -> bool {
         self.id().is_some()
     }
 
     /// Sends bytes: text, slices, vectors, [`Bytes`].
     ///
-    /// They leave in the order of the calls, files included: at the end of the event of this connection that the loop is
-    /// handling, otherwise at the end of the loop's iteration, by one system call with all that was written by then. When
-    /// 64 KiB or more wait ([`set_write_limits`](Connection::set_write_limits)), or a file, the call itself tries to send them.
+    /// Bytes and files are sent in the order of the calls: at the end of the event of this connection that the loop is
+    /// handling, otherwise at the end of the loop's iteration, with one system call for all of them. If the write queue
+    /// holds 64 KiB or more ([`set_write_limits`](Connection::set_write_limits)), or a file, the call itself tries to
+    /// send them.
     ///
-    /// Returns `false` when that much still waits: the bytes are taken, and `drain` follows. Also returns `false`, and no
-    /// `drain` follows, when the connection takes nothing: it is ending, closed or gone.
+    /// Returns `false` if the queue still holds that much: the bytes are accepted, and `drain` follows. Also returns
+    /// `false`, without a following `drain`, if the connection accepts no bytes: it is ending, closed or gone.
     ///
     /// # Limits
-    /// A write that finds 16 MiB waiting is not taken: the connection gets an `error` and closes.
+    /// A write that finds 16 MiB in the queue is not accepted: the connection emits `error` and closes.
     #[inline]
     pub fn write(self, chunk: impl Chunk) -> bool {
         transport::write(self, chunk)
     }
 
-    /// Sends a part of a file by the kernel (`sendfile`), behind what is written already and before what is written from
-    /// now on. Returns `false` when the file is not sent yet, and `drain` follows when it is, or when it was not taken, as
+    /// Sends a part of a file with `sendfile`, after everything that is already written and before later writes.
+    /// Returns `false` if the file is not sent yet (`drain` follows later) or was not accepted, as
     /// [`write`](Connection::write) does.
     ///
-    /// As much as the socket takes is sent before this returns, up to 1 MiB; the rest goes as the peer takes it, and counts for
-    /// [`set_write_timeout`](Connection::set_write_timeout), but not for [`buffered`](Connection::buffered) nor for the limits of
-    /// [`set_write_limits`](Connection::set_write_limits). A file that becomes shorter before it is sent is an `error`
-    /// (`UnexpectedEof`), and the connection closes.
+    /// The call sends as much as the socket accepts, up to 1 MiB. The rest is sent as the peer receives it. It counts
+    /// for [`set_write_timeout`](Connection::set_write_timeout), but not for [`buffered`](Connection::buffered) or for
+    /// the limits of [`set_write_limits`](Connection::set_write_limits). If the file becomes shorter before it is sent,
+    /// the connection emits an `error` (`UnexpectedEof`) and closes.
     ///
-    /// The kernel reads the file on this thread: one that has to be fetched from a slow disk holds the loop up. And it raises
-    /// `SIGPIPE` when the peer is gone, which Rust programs ignore unless they were told otherwise.
+    /// The kernel reads the file on this thread, so a read from a slow disk blocks the loop. `sendfile` raises
+    /// `SIGPIPE` if the peer is gone; Rust programs ignore this signal by default.
     ///
     /// # Errors
-    /// Returns the file, to be read and written instead, when there is a layer such as TLS on the connection, and on systems
-    /// other than Linux.
+    /// Returns the file, to be read and written by the program, if the connection has a layer such as TLS, and on
+    /// systems other than Linux.
     ///
     /// # Limits
-    /// 16 files wait at most; with one more the connection gets an `error` and closes.
+    /// At most 16 files may be queued; with one more the connection emits `error` and closes.
     ///
     /// # Examples
     /// ```
@@ -351,48 +354,50 @@ impl Connection {
         transport::write_file(self, file)
     }
 
-    /// Sends what is written, then ends: tells the peer, waits for its end for 1 s at most
-    /// ([`set_linger`](Connection::set_linger)), discards what it still sends, and closes.
+    /// Sends the write queue, then ends the connection: half-closes, waits for the peer's end of stream for at most 1 s
+    /// ([`set_linger`](Connection::set_linger)), discards the data received meanwhile, and closes.
     pub fn end(self) {
         transport::end(self);
     }
 
-    /// Writes, then [`end`](Connection::end)s.
+    /// Writes `chunk`, then [`end`](Connection::end)s the connection.
     pub fn end_with(self, chunk: impl Chunk) {
         self.write(chunk);
         self.end();
     }
 
-    /// Sends what is written, then tells the peer that no more will come; reading goes on.
+    /// Sends the write queue, then half-closes the connection; reading continues.
     pub fn shutdown_write(self) {
         transport::shutdown_write(self);
     }
 
-    /// Closes at once: what is not sent yet is lost. `close` listeners run before this returns.
+    /// Closes the connection at once and discards the write queue. The `close` listeners run before this returns.
     ///
-    /// With TLS the peer gets a `close_notify`, unless something is lost.
+    /// With TLS the peer receives a `close_notify`, unless unsent data was discarded.
     pub fn close(self) {
         transport::close(self);
     }
 
-    /// Closes at once, as [`close`](Connection::close), and has the peer get `ECONNRESET` in place of an orderly end: it cannot
-    /// take what it got for all there was. What is on its way is lost, too.
+    /// Closes the connection at once, as [`close`](Connection::close), but with a reset: the peer gets `ECONNRESET`
+    /// instead of end of stream, so it cannot mistake the data received so far for all of it. Data in flight is lost,
+    /// too.
     pub fn reset(self) {
         transport::reset(self);
     }
 
-    /// Stops `data` and `end` until [`resume`](Connection::resume), and so, in time, the peer.
+    /// Stops emitting `data` and `end` until [`resume`](Connection::resume). The full receive buffers then make the
+    /// peer stop sending.
     pub fn pause(self) {
         transport::pause(self);
     }
 
-    /// Lets `data` and `end` come; without a `data` listener the data is discarded.
+    /// Resumes emitting `data` and `end`. Without a `data` listener the data is discarded.
     pub fn resume(self) {
         transport::resume(self);
     }
 
-    /// Writes all that comes out of this connection to `destination`, at the pace of that, and ends it at the end; see
-    /// [`ReadableStream::pipe`]. Returns `destination`.
+    /// Writes all data of this connection to `destination`, with backpressure, and ends `destination` at end of stream;
+    /// see [`ReadableStream::pipe`]. Returns `destination`.
     ///
     /// # Examples
     /// An echo:
@@ -408,63 +413,63 @@ impl Connection {
         ReadableStream::pipe(self, destination)
     }
 
-    /// As [`pipe`](Connection::pipe), with options.
+    /// Pipes this connection with options; see [`pipe`](Connection::pipe).
     pub fn pipe_with<W: WritableStream>(self, destination: W, options: PipeOptions) -> W {
         ReadableStream::pipe_with(self, destination, options)
     }
 
-    /// Whether `data` may still come.
+    /// Returns `true` if further `data` is possible.
     pub fn is_readable(self) -> bool {
         transport::is_readable(self)
     }
 
-    /// Whether [`write`](Connection::write) takes anything.
+    /// Returns `true` if [`write`](Connection::write) accepts bytes.
     pub fn is_writable(self) -> bool {
         transport::is_writable(self)
     }
 
-    /// How many bytes wait to be sent, without those of files ([`write_file`](Connection::write_file)).
+    /// Returns the number of bytes in the write queue, without those of files ([`write_file`](Connection::write_file)).
     pub fn buffered(self) -> usize {
         transport::buffered(self)
     }
 
-    /// Whether anything waits to be sent, bytes or files.
+    /// Returns `true` if the write queue holds bytes or files.
     pub fn is_sending(self) -> bool {
         transport::is_sending(self)
     }
 
-    /// How many bytes were read from the socket.
+    /// Returns the number of bytes read from the socket.
     pub fn bytes_read(self) -> u64 {
         transport::byte_counts(self).0
     }
 
-    /// How many bytes were sent to the socket.
+    /// Returns the number of bytes written to the socket.
     pub fn bytes_written(self) -> u64 {
         transport::byte_counts(self).1
     }
 
-    /// Returns how many of the [`bytes_written`](Connection::bytes_written) the peer has acknowledged: all but those that are
-    /// still in the kernel's send queue. 0 when the handle is stale.
+    /// Returns the number of [`bytes_written`](Connection::bytes_written) that the peer has acknowledged: all except
+    /// those that are still in the kernel's send queue. 0 if the handle is stale.
     ///
-    /// A peer is alive while this number grows, however slowly. With TLS these are the bytes on the wire. On a Unix socket,
-    /// bytes count in steps of about 36 KiB, and the number may fall as more is written. On systems other than Linux, written
-    /// bytes count as acknowledged.
+    /// A peer is alive while this number grows, however slowly. With TLS the number counts the bytes on the wire. On a
+    /// Unix socket, bytes count in steps of about 36 KiB, and the number may fall as more is written. On systems other
+    /// than Linux, written bytes count as acknowledged.
     ///
     /// Cost: a system call.
     pub fn acknowledged(self) -> u64 {
         transport::acknowledged(self)
     }
 
-    /// Returns how many of the [`bytes_written`](Connection::bytes_written) the kernel has not sent yet, because the peer has no room
-    /// for them or the network is slow. On a Unix socket these are the bytes that the peer has not acknowledged. 0 when the handle is
-    /// stale, and on systems other than Linux.
+    /// Returns the number of [`bytes_written`](Connection::bytes_written) that the kernel has not sent yet, because the
+    /// peer's receive window is full or the network is slow. On a Unix socket these are the bytes that the peer has not
+    /// acknowledged. 0 if the handle is stale, and on systems other than Linux.
     ///
     /// Cost: a system call, two on a Unix socket.
     pub fn unsent(self) -> u64 {
         transport::unsent(self)
     }
 
-    /// Attaches a value to the connection, in place of the one before; it is dropped with the connection.
+    /// Attaches a value to the connection and replaces the previous one. The value is dropped with the connection.
     /// Default: none.
     ///
     /// # Examples
@@ -488,17 +493,18 @@ impl Connection {
         transport::set_extension(self, Some(Rc::new(extension)));
     }
 
-    /// Returns the value attached to the connection if there is one and it is of this type.
+    /// Returns the value attached to the connection, if it has this type.
     pub fn extension<E: 'static>(self) -> Option<Rc<E>> {
         transport::extension(self).and_then(|extension| extension.downcast().ok())
     }
 
-    /// Has `closing` called with `server` and `item` when the connection closes, before its `close` listeners.
-    pub(crate) fn when_closing(self, closing: fn(Id, Option<Id>), server: Id, item: Option<Id>) {
+    /// Registers `closing`, which is called with `server` and `item` when the connection closes, before its `close`
+    /// listeners.
+    pub(crate) fn add_close_hook(self, closing: fn(Id, Option<Id>), server: Id, item: Option<Id>) {
         self.with_extra(|extra| {
-            let watchers = &mut extra.wrapping().watchers;
-            let next = watchers.take();
-            *watchers = Some(Box::new(Watcher {
+            let close_hooks = &mut extra.decorators().close_hooks;
+            let next = close_hooks.take();
+            *close_hooks = Some(Box::new(CloseHook {
                 closing,
                 server,
                 item,
@@ -507,12 +513,12 @@ impl Connection {
         });
     }
 
-    fn with_extra<R>(self, f: impl FnOnce(&mut Extra) -> R) -> Option<R> {
+    fn with_extra<R>(self, f: impl FnOnce(&mut ConnectionData) -> R) -> Option<R> {
         Self::streams(|all| all.with_extra(self, f)).flatten()
     }
 }
 
-/// The peer of a connected stream socket, which no longer blocks then.
+/// Returns the peer of a connected stream socket, and makes the socket non-blocking.
 fn connected_peer(socket: &OwnedFd) -> std::io::Result<Address> {
     let peer = Address::remote_of(socket)?;
     if rustix::net::sockopt::socket_type(socket)? != rustix::net::SocketType::STREAM {
@@ -522,7 +528,7 @@ fn connected_peer(socket: &OwnedFd) -> std::io::Result<Address> {
     Ok(peer)
 }
 
-/// The open connections that a server has accepted.
+/// Returns the open connections that a server has accepted.
 pub(crate) fn of_server(server: Id) -> Vec<Connection> {
     let of_server = |conn: &Connection| {
         let owner = conn.with_extra(|extra| extra.owner).flatten();

@@ -1,7 +1,7 @@
-//! Connectors: what makes connections to others.
+//! Connectors: builders of outgoing connections.
 //!
-//! Each does one thing and most wrap another: a time limit around a look-up around TCP. [`Connector`] is the usual
-//! stack of them.
+//! Each connector does one thing, and most of them wrap another: a timeout around a name lookup around TCP.
+//! [`Connector`] combines them in the usual way.
 
 mod attempts;
 mod connecting;
@@ -35,14 +35,14 @@ pub use tcp::TcpConnector;
 pub use timeout::TimeoutConnector;
 pub use unix::UnixConnector;
 
-/// Something that makes connections.
+/// A connector: makes outgoing connections.
 ///
-/// Connectors take others and are one, so they can be put together; so does code that only has to connect to
-/// something: `Rc<dyn ConnectorInterface>` is a connector too. To write one, implement
+/// Connectors can be combined: most of them wrap another connector. Code that only has to connect can take any connector
+/// as `Rc<dyn ConnectorInterface>`, which is a connector too. To write a connector, implement
 /// [`connect_target`](ConnectorInterface::connect_target).
 ///
 /// # Examples
-/// One that tries two servers in turn:
+/// A connector that tries two connectors in turn:
 /// ```
 /// use uptick_socket::{ConnectTarget, Connecting, Connector, ConnectorInterface, TcpConnector};
 ///
@@ -63,21 +63,21 @@ pub use unix::UnixConnector;
 /// # let _ = Either(TcpConnector::new(), TcpConnector::new()).connect("127.0.0.1:80");
 /// ```
 pub trait ConnectorInterface {
-    /// Begins to connect when the future is first polled; dropping the future gives everything up.
+    /// Returns a future that starts to connect when it is first polled. Dropping the future cancels the attempt.
     ///
-    /// The future gives [`Error::InvalidUri`] for a target of a kind that the connector does not know.
+    /// The future resolves to [`Error::InvalidUri`] for a kind of target that the connector does not support.
     fn connect_target(&self, target: ConnectTarget) -> Connecting;
 
     /// Connects to an address: `"tcp://127.0.0.1:80"`, `"example.com:80"`, `"unix:///run/app.sock"`, a port of
     /// 127.0.0.1; see [`ConnectTarget`].
     ///
-    /// What comes of it is a [`Connection`] like an accepted one: it keeps what the peer sends until there is a `data`
-    /// listener.
+    /// The future resolves to a [`Connection`] like an accepted one: it does not read before it has a `data` listener,
+    /// so no data is lost.
     ///
     /// # Errors
-    /// The future gives [`Error::InvalidUri`] for an address that the connector cannot connect to,
-    /// [`Error::Connect`] when connecting failed, [`Error::Resolve`] when the name could not be looked up,
-    /// [`Error::Timeout`] when it took too long.
+    /// The future resolves to [`Error::InvalidUri`] for an address that the connector cannot connect to,
+    /// [`Error::Connect`] if connecting failed, [`Error::Resolve`] if the name lookup failed, and [`Error::Timeout`] if
+    /// the timeout expired.
     ///
     /// # Cancel safety
     /// Dropping the future closes its sockets and cancels its timers.
@@ -109,11 +109,10 @@ pub trait ConnectorInterface {
         }
     }
 
-    /// Connects, for those who do not await: begins in the loop's next iteration and calls `callback` with what came
-    /// of it.
+    /// Connects without a future: starts in the loop's next iteration and calls `callback` with the result.
     ///
-    /// [`cancel`](JoinHandle::cancel) gives the attempt up, and the callback is not called; dropping the handle does
-    /// not. When the callback panics, the connection gets an `error` and closes.
+    /// [`cancel`](JoinHandle::cancel) cancels the attempt, and the callback is not called. Dropping the handle does not
+    /// cancel it. If the callback panics, the connection emits an `error` and closes.
     ///
     /// # Examples
     /// ```

@@ -1,12 +1,12 @@
 //! Servers that wrap servers.
 //!
-//! [`Decorated`] is a server around any other. Its [`Layer`] decides what becomes of a new connection: it
-//! [`announce`](Decorated::announce)s it, [`report`](Decorated::report)s why it is refused, or lets it wait, for a
-//! handshake for example ([`Waits`], [`Waiting`]). All else is the same for every layer: events, pausing, closing, and
-//! connections that come while there is no listener.
+//! [`Decorated`] is a wrapper around any server. Its [`Layer`] decides about each new connection: it
+//! [`announce`](Decorated::announce)s the connection, [`report`](Decorated::report)s the reason for refusing it, or
+//! lets it wait, for a handshake for example ([`Waits`], [`Waiting`]). The rest is the same for every layer: events,
+//! pausing, closing, and holding connections while there is no listener.
 //!
-//! [`decorated_server!`](crate::decorated_server) declares a named server with its own constructor and methods around a
-//! `Decorated`, as [`LimitingServer`](crate::LimitingServer) is.
+//! [`decorated_server!`](crate::decorated_server) declares a named server type around a `Decorated`, with its own
+//! constructor and methods, such as [`LimitingServer`](crate::LimitingServer).
 //!
 //! # Examples
 //! A server that refuses every second connection.
@@ -55,40 +55,41 @@ use crate::Address;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::server::{ServerInterface, Shutdown};
-use intake::Wrapped;
+use intake::WrappedServer;
 
 pub use control::ServerControl;
 pub use intake::Intake;
 pub use pending::{Pending, Waiting, Waits};
 
-/// The part of a [`Decorated`] server that is its own: the state of one server, and the decision about each connection.
+/// The specific part of a [`Decorated`] server: the state of one server, and the decision about each connection.
 pub trait Layer: Sized + 'static {
     /// Handles a connection of the wrapped server.
     fn accept(server: Decorated<Self>, conn: Connection);
 
-    /// Returns what becomes of the next connection. Default: it is announced.
+    /// Returns the treatment of the next connection. Default: it is announced.
     fn intake(&self) -> Intake {
         Intake::Announce
     }
 
-    /// Returns the open connections that were announced, if the layer keeps a list. Default: `None`; they are those of the wrapped server
-    /// without those that are [`waiting`](Layer::waiting).
+    /// Returns the open connections that were announced, if the layer keeps a list. Default: `None`, which stands for
+    /// those of the wrapped server without those that are [`waiting`](Layer::waiting).
     fn connections(&self) -> Option<Vec<Connection>> {
         None
     }
 
-    /// Returns the number of open connections that were announced, of `accepted` ones of the wrapped server. Default: all but those that are
-    /// [`waiting`](Layer::waiting).
+    /// Returns the number of open connections that were announced, of `accepted` open connections of the wrapped
+    /// server. Default: all except those that are [`waiting`](Layer::waiting).
     fn open_connections(&self, accepted: usize) -> usize {
         accepted.saturating_sub(self.waiting().len())
     }
 
-    /// Returns the connections that are not to be announced, or not yet, as a handshake is under way. Default: none.
+    /// Returns the open connections that are not announced, or not yet, because of a handshake in progress for example.
+    /// Default: none.
     fn waiting(&self) -> Vec<Connection> {
         Vec::new()
     }
 
-    /// Converts the address of the wrapped server. Default: it stays as it is.
+    /// Converts the address of the wrapped server. Default: returns it unchanged.
     fn address(address: String) -> String {
         address
     }
@@ -104,7 +105,7 @@ pub trait Layer: Sized + 'static {
     }
 }
 
-/// A server around another one, with a [`Layer`] between them.
+/// A server that wraps another one, with a [`Layer`] between them.
 ///
 /// A `Copy` handle, as [`Server`](crate::Server); it is stale once the wrapped server has closed. See the
 /// [module](self) for an example.
@@ -114,28 +115,28 @@ pub trait Layer: Sized + 'static {
 /// |---|---|---|
 /// | `connection` | [`Connection`] | the layer announces a connection |
 /// | `error` | [`Error`] | the layer reports an error, or an error of the wrapped server |
-/// | `close` | `()` | the wrapped server has stopped listening for good: the last event |
+/// | `close` | `()` | the wrapped server has stopped listening permanently: the last event |
 ///
-/// Without a `connection` listener clients wait in the kernel's backlog: the wrapped server is paused. What it had accepted
-/// by then is held, and announced when there is a listener.
+/// Without a `connection` listener the wrapped server is paused, and clients stay in the kernel's backlog. Connections
+/// that the wrapped server had already accepted are held, and announced when there is a listener.
 pub struct Decorated<L> {
     id: Option<Id>,
     layer: PhantomData<fn() -> L>,
     local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
-struct Entry {
-    wrapped: Wrapped,
+struct DecoratedEntry {
+    wrapped: WrappedServer,
     listeners: Listeners,
-    /// The layer, of the type that the handle names.
+    /// The layer, whose type is the type parameter of the handle.
     layer: Box<dyn Any>,
 }
 
 thread_local! {
-    static SERVERS: RefCell<Table<Entry>> = const { RefCell::new(Table::new()) };
+    static SERVERS: RefCell<Table<DecoratedEntry>> = const { RefCell::new(Table::new()) };
 }
 
-fn with_servers<R>(f: impl FnOnce(&mut Table<Entry>) -> R) -> Option<R> {
+fn with_servers<R>(f: impl FnOnce(&mut Table<DecoratedEntry>) -> R) -> Option<R> {
     SERVERS
         .try_with(|servers| f(&mut servers.borrow_mut()))
         .ok()
@@ -146,13 +147,13 @@ impl<L: Layer> Decorated<L> {
     pub const CONNECTION: Event<Self, Connection> = Event::new("connection", 0);
     /// A connection failed or was refused, or an error of the wrapped server.
     pub const ERROR: Event<Self, Error> = Event::new("error", 1).warn();
-    /// The wrapped server has stopped listening for good.
+    /// The wrapped server has stopped listening permanently.
     pub const CLOSE: Event<Self, ()> = Event::new("close", 2);
 
-    /// Wraps a server. Around a server that has closed the handle is stale.
+    /// Wraps a server. The handle is stale if the server has closed.
     pub fn new<S: ServerInterface>(server: S, layer: L) -> Self {
-        let entry = Entry {
-            wrapped: Wrapped::new(server),
+        let entry = DecoratedEntry {
+            wrapped: WrappedServer::new(server),
             listeners: Listeners::new(),
             layer: Box::new(layer),
         };
@@ -161,7 +162,7 @@ impl<L: Layer> Decorated<L> {
         let decorated = Decorated::from_id(id.flatten().flatten());
         decorated.update();
         server.on(S::CONNECTION, move |conn: Connection| {
-            // A listener before this one may have closed it.
+            // A listener before this one may have closed the connection.
             if conn.is_open() {
                 L::accept(decorated, conn);
             }
@@ -171,15 +172,15 @@ impl<L: Layer> Decorated<L> {
         decorated
     }
 
-    /// Calls `f` with the layer; returns `None` when the server has closed.
+    /// Calls `f` with the layer; returns `None` if the server has closed.
     ///
-    /// `f` is called while a table is borrowed: it may not call any server.
+    /// `f` is called while a table is borrowed: it must not call any server.
     pub fn with<R>(self, f: impl FnOnce(&mut L) -> R) -> Option<R> {
         self.with_entry(|entry| entry.layer.downcast_mut().map(f))
             .flatten()
     }
 
-    /// Emits `error`. A listener that panics does not keep the caller from going on.
+    /// Emits `error`. The panic of a listener is caught and logged.
     pub fn report(self, error: Error) {
         if let Err(message) = catch(|| emit(&self, Self::ERROR, error)) {
             tracing::error!("an error callback of a server panicked: {message}");
@@ -198,17 +199,17 @@ impl<L: Layer> Decorated<L> {
         }
     }
 
-    fn with_entry<R>(self, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+    fn with_entry<R>(self, f: impl FnOnce(&mut DecoratedEntry) -> R) -> Option<R> {
         let id = self.id?;
         with_servers(|servers| servers.get_mut(id).map(f)).flatten()
     }
 
-    /// The wrapped server. It may be a decorated one, so it is never called inside a borrow.
+    /// Returns the wrapped server. It may be a decorated one, so it must not be called inside a borrow.
     fn inner(self) -> Option<ServerControl> {
         self.with_entry(|entry| entry.wrapped.control())
     }
 
-    /// Emits `close` and frees the entry: the wrapped server has closed.
+    /// Emits `close` and removes the server, when the wrapped server has closed.
     fn finish(self) {
         if let Err(message) = catch(|| L::closed(self)) {
             tracing::error!("the layer of a server panicked as the server closed: {message}");
@@ -224,7 +225,7 @@ impl<L: Layer> Decorated<L> {
     }
 }
 
-/// Returns the address of the client, also behind a proxy.
+/// Returns the address of the client, also if the connection came through a proxy.
 pub fn client_of(conn: Connection) -> Address {
     let proxied = conn.proxied().map(|proxied| proxied.source);
     proxied.or_else(|| conn.peer()).unwrap_or(Address::UNNAMED)

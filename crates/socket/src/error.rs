@@ -13,57 +13,57 @@ use uptick_stream::Error as StreamError;
 
 use crate::Address;
 
-/// What can go wrong with a server, a connector or a connection.
+/// An error of a server, a connector or a connection.
 ///
-/// The text says what failed, on what and why, with the errno name where there is one:
-/// `listening on tcp://127.0.0.1:80 failed: Permission denied (EACCES)`. Cloning allocates nothing.
+/// The text states the operation, the address and the cause, with the errno name if there is one:
+/// `listening on tcp://127.0.0.1:80 failed: Permission denied (EACCES)`. Cloning does not allocate.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An address that cannot be listened on or connected to, whatever the system says.
+    /// An address is not valid for listening or connecting.
     #[error("invalid address \"{uri}\": {reason} (EINVAL)")]
     InvalidUri {
         /// The first 256 bytes of the address, with control characters escaped.
         uri: Arc<str>,
-        /// What is wrong with it, and what would be right.
+        /// The cause, and the expected form.
         reason: Arc<str>,
     },
-    /// The variables that announce inherited sockets (`LISTEN_FDS` and its kin) make no sense.
+    /// The environment variables that announce inherited sockets (`LISTEN_FDS` and related ones) are invalid.
     #[error("taking over inherited sockets failed: {reason} (EINVAL)")]
     Inherit {
-        /// The variable and what is wrong with it.
+        /// The variable and the problem with it.
         reason: Arc<str>,
     },
-    /// A server could not start.
+    /// A server could not start listening.
     #[error("listening on {uri} failed: {source}")]
     Listen {
         /// The address to listen on.
         uri: Arc<str>,
-        /// Why it failed.
+        /// The cause.
         source: Cause,
     },
-    /// A server could not take a connection; it goes on listening.
+    /// A server could not accept a connection; it continues listening.
     #[error("accepting a connection on {uri} failed: {source}")]
     Accept {
         /// The server's address.
         uri: Arc<str>,
-        /// Why it failed.
+        /// The cause.
         source: Cause,
     },
-    /// A connection could not be made.
+    /// An outgoing connection could not be made.
     #[error("connecting to {uri} failed: {source}")]
     Connect {
         /// The address to connect to.
         uri: Arc<str>,
-        /// Why it failed.
+        /// The cause.
         source: Cause,
     },
-    /// A layer above the socket, such as TLS, failed while a connection was made.
+    /// A layer above the socket, such as TLS, failed while a connection was being made.
     #[error("connecting to {uri} failed {when}: {source}")]
     ConnectLayer {
         /// The address to connect to.
         uri: Arc<str>,
-        /// When it failed, such as `during the TLS handshake`.
+        /// The phase in which it failed, such as `during the TLS handshake`.
         when: Arc<str>,
         /// The error of the layer.
         source: Arc<dyn StdError + Send + Sync>,
@@ -73,106 +73,105 @@ pub enum Error {
     Resolve {
         /// The host name.
         host: Arc<str>,
-        /// Why it failed.
+        /// The cause.
         source: Cause,
     },
     /// Reading from a connection failed, and the connection closes.
     #[error("reading from {peer} failed: {source}")]
     Read {
-        /// The other end of the connection.
+        /// The remote address of the connection.
         peer: Address,
-        /// Why it failed.
+        /// The cause.
         source: Cause,
     },
     /// Writing to a connection failed, and the connection closes.
     #[error("writing to {peer} failed: {source}")]
     Write {
-        /// The other end of the connection.
+        /// The remote address of the connection.
         peer: Address,
-        /// Why it failed.
+        /// The cause.
         source: Cause,
     },
-    /// More was written to a connection than its buffer may hold, because the peer reads too
-    /// slowly.
+    /// The write queue of a connection was full, because the peer reads too slowly.
     #[error(
         "writing to {peer} failed: the write buffer is at its limit of {limit} bytes (ENOBUFS)"
     )]
     BufferFull {
-        /// The other end of the connection.
+        /// The remote address of the connection.
         peer: Address,
-        /// The hard limit of the write buffer in bytes.
+        /// The hard limit of the write queue, in bytes.
         limit: usize,
     },
-    /// Something took longer than it may.
+    /// An operation timed out.
     #[error("{what} timed out after {after:?} (ETIMEDOUT)")]
     Timeout {
-        /// What was waited for, such as `connecting to tcp://192.0.2.1:80`.
+        /// The operation, such as `connecting to tcp://192.0.2.1:80`.
         what: Arc<str>,
-        /// How long it was waited for.
+        /// The timeout.
         after: Duration,
     },
     /// A connection was refused because its client connects too often.
-    #[error("connection from {peer} refused: it connects too often{}",
-        .retry_after.map(|time| format!(", and may again in {time:?}")).unwrap_or_default())]
+    #[error("connection from {peer} refused: the client connects too often{}",
+        .retry_after.map(|time| format!("; retry after {time:?}")).unwrap_or_default())]
     RateLimited {
-        /// The client that was refused.
+        /// The address of the client.
         peer: Address,
-        /// The time until another connection would be let in; `None` when none ever is.
+        /// The time until another connection would be accepted; `None` if none ever is.
         retry_after: Option<Duration>,
     },
-    /// A connection was refused because a server has as many as it may have.
+    /// A connection was refused because the maximum number of connections is open.
     #[error("connection from {peer} refused: {limit} connections are open{}, which is the limit",
         if *.per_client { " from that client" } else { "" })]
     TooManyConnections {
-        /// The client that was refused.
+        /// The address of the client.
         peer: Address,
         /// The limit that was reached.
         limit: usize,
-        /// Whether it is the limit for a single client address, not the one for the server.
+        /// `true` for the limit of a single client address, `false` for the limit of the server.
         per_client: bool,
     },
-    /// A connection did not begin with the PROXY protocol header that it should begin with.
+    /// A connection did not begin with the expected PROXY protocol header.
     #[error("connection from {peer} refused: {reason} (EPROTO)")]
     ProxyProtocol {
-        /// The proxy, or who claims to be one.
+        /// The peer: the proxy, or a client that claims to be one.
         peer: Address,
-        /// What is wrong with the header.
+        /// The problem with the header.
         reason: Arc<str>,
     },
     /// A layer of the connection above the socket, such as TLS, failed.
     #[error("{what} with {peer} failed: {source}")]
     Filter {
-        /// What the layer was doing, such as `TLS handshake`.
+        /// The operation of the layer, such as `TLS handshake`.
         what: Arc<str>,
-        /// The other end of the connection.
+        /// The remote address of the connection.
         peer: Address,
         /// The error of the layer.
         source: Arc<dyn StdError + Send + Sync>,
     },
-    /// A callback panicked. The panic was caught, and what the callback belongs to closes.
+    /// A callback panicked. The panic was caught, and the connection that the callback belongs to closes.
     #[error("a callback of {what} panicked: {message}")]
     Panic {
         /// The server or connection that the callback belongs to.
         what: Arc<str>,
-        /// The panic's message.
+        /// The panic message.
         message: Arc<str>,
     },
-    /// Too much waits in a [`Remote`](crate::Remote).
+    /// The queue of a [`Remote`](crate::Remote) is full.
     #[error(
-        "passing more to {what} failed: {bytes} bytes and {operations} operations wait already (ENOBUFS)"
+        "posting to {what} failed: {bytes} bytes and {operations} operations are already queued (ENOBUFS)"
     )]
     RemoteFull {
         /// The connection or server.
         what: Arc<str>,
-        /// The number of bytes that wait.
+        /// The number of bytes in the queue.
         bytes: usize,
-        /// The number of operations that wait.
+        /// The number of operations in the queue.
         operations: usize,
     },
-    /// The server or connection was closed, by either side, before the operation was done.
+    /// The server or connection was closed, by either peer, before the operation was done.
     #[error("{what} is closed (ENOTCONN)")]
     Closed {
-        /// What is closed.
+        /// The closed server or connection.
         what: Arc<str>,
     },
 }
@@ -206,8 +205,7 @@ impl Error {
         }
     }
 
-    /// The error of a connection, from that of the stream below it.
-    /// The error of a `connection` callback of a server that has panicked.
+    /// Creates the error of a server whose `connection` callback has panicked.
     pub(crate) fn callback_panic(server: Option<String>, message: &str) -> Self {
         let uri = server.unwrap_or_default();
         Self::Panic {
@@ -216,7 +214,8 @@ impl Error {
         }
     }
 
-    pub(crate) fn of_stream(peer: &Address, error: StreamError) -> Self {
+    /// Converts the error of the stream of a connection.
+    pub(crate) fn from_stream(peer: &Address, error: StreamError) -> Self {
         let peer = peer.clone();
         match error {
             StreamError::Read { source } => Self::Read {
@@ -251,62 +250,62 @@ impl Error {
         }
     }
 
-    /// The kind of I/O error that this amounts to.
+    /// Returns the corresponding kind of I/O error.
     pub fn io_kind(&self) -> io::ErrorKind {
-        match self.status() {
-            Status::System(error) => error.kind(),
-            Status::Errno(errno) => io::Error::from(errno).kind(),
-            Status::Unknown => io::ErrorKind::Other,
+        match self.code() {
+            ErrorCode::System(error) => error.kind(),
+            ErrorCode::Errno(errno) => io::Error::from(errno).kind(),
+            ErrorCode::Unknown => io::ErrorKind::Other,
         }
     }
 
-    /// The operating system's error number, or the one that this error amounts to.
+    /// Returns the error number of the operating system, or the corresponding one.
     ///
-    /// It is `None` for errors that have no such number, like a panic.
+    /// `None` for errors without a corresponding number, such as a panic.
     pub fn errno(&self) -> Option<i32> {
-        match self.status() {
-            Status::System(error) => error.raw_os_error(),
-            Status::Errno(errno) => Some(errno.raw_os_error()),
-            Status::Unknown => None,
+        match self.code() {
+            ErrorCode::System(error) => error.raw_os_error(),
+            ErrorCode::Errno(errno) => Some(errno.raw_os_error()),
+            ErrorCode::Unknown => None,
         }
     }
 
-    /// The name of the error number, like `"ECONNREFUSED"`.
+    /// Returns the name of the error number, such as `"ECONNREFUSED"`.
     pub fn errno_name(&self) -> Option<&'static str> {
-        match self.status() {
-            Status::System(error) => errno::name(error),
-            Status::Errno(errno) => errno::name(&errno.into()),
-            Status::Unknown => None,
+        match self.code() {
+            ErrorCode::System(error) => errno::name(error),
+            ErrorCode::Errno(errno) => errno::name(&errno.into()),
+            ErrorCode::Unknown => None,
         }
     }
 
-    fn status(&self) -> Status<'_> {
+    fn code(&self) -> ErrorCode<'_> {
         match self {
             Self::Listen { source, .. }
             | Self::Accept { source, .. }
             | Self::Connect { source, .. }
             | Self::Resolve { source, .. }
             | Self::Read { source, .. }
-            | Self::Write { source, .. } => Status::System(source.io_error()),
+            | Self::Write { source, .. } => ErrorCode::System(source.io_error()),
             Self::Filter { source, .. } | Self::ConnectLayer { source, .. } => {
                 match io_error_in(&**source) {
-                    Some(error) => Status::System(error),
-                    None => Status::Unknown,
+                    Some(error) => ErrorCode::System(error),
+                    None => ErrorCode::Unknown,
                 }
             }
-            Self::InvalidUri { .. } | Self::Inherit { .. } => Status::Errno(Errno::INVAL),
-            Self::BufferFull { .. } | Self::RemoteFull { .. } => Status::Errno(Errno::NOBUFS),
-            Self::Timeout { .. } => Status::Errno(Errno::TIMEDOUT),
-            Self::ProxyProtocol { .. } => Status::Errno(Errno::PROTO),
-            Self::Closed { .. } => Status::Errno(Errno::NOTCONN),
+            Self::InvalidUri { .. } | Self::Inherit { .. } => ErrorCode::Errno(Errno::INVAL),
+            Self::BufferFull { .. } | Self::RemoteFull { .. } => ErrorCode::Errno(Errno::NOBUFS),
+            Self::Timeout { .. } => ErrorCode::Errno(Errno::TIMEDOUT),
+            Self::ProxyProtocol { .. } => ErrorCode::Errno(Errno::PROTO),
+            Self::Closed { .. } => ErrorCode::Errno(Errno::NOTCONN),
             Self::TooManyConnections { .. } | Self::RateLimited { .. } | Self::Panic { .. } => {
-                Status::Unknown
+                ErrorCode::Unknown
             }
         }
     }
 }
 
-/// The first I/O error in a chain of errors.
+/// Returns the first I/O error in a chain of errors.
 fn io_error_in<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -319,22 +318,21 @@ fn io_error_in<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error>
     None
 }
 
-/// What the system would call an [`Error`].
-enum Status<'a> {
+/// The system error that corresponds to an [`Error`].
+enum ErrorCode<'a> {
     System(&'a io::Error),
     Errno(Errno),
     Unknown,
 }
 
-/// An `io::Error` of the same kind with the whole text, for interfaces that speak `std::io`.
+/// Converts the error to an `io::Error` of the same kind with the same text.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         Self::new(error.io_kind(), error)
     }
 }
 
-/// Why an operation failed: what the operating system said, or an explanation that is more use
-/// than what it would have said.
+/// The cause of a failed operation: a system error, or an explanation that is more helpful than the system's text.
 ///
 /// # Examples
 ///
@@ -352,7 +350,7 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// An explanation in words, and the error number that it comes down to.
+    /// Creates a cause with an explanation and the corresponding error number.
     pub(crate) fn explained(errno: Errno, explanation: impl Into<Arc<str>>) -> Self {
         Self {
             explanation: Some(explanation.into()),
@@ -360,7 +358,7 @@ impl Cause {
         }
     }
 
-    /// The error as `std::io` knows it, without the explanation.
+    /// Returns the I/O error without the explanation.
     pub fn io_error(&self) -> &io::Error {
         &self.error
     }
@@ -420,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn every_text_says_what_failed_on_what_and_why() {
+    fn every_text_states_the_operation_the_address_and_the_cause() {
         let refused = Errno::CONNREFUSED;
         let texts = [
             (
@@ -504,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_that_are_not_of_the_system_still_have_an_errno() {
+    fn errors_of_this_crate_have_an_errno_too() {
         let error = Error::Closed {
             what: "the connection".into(),
         };
@@ -522,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn the_io_error_is_found_down_the_chain_of_sources() {
+    fn the_io_error_is_found_in_the_chain_of_sources() {
         let error = Error::connect("tcp://127.0.0.1:1", Errno::CONNREFUSED);
         let cause = error.source().unwrap();
         let io_error = cause.source().unwrap().downcast_ref::<io::Error>().unwrap();
@@ -530,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn an_io_error_made_of_it_keeps_kind_and_text() {
+    fn conversion_to_an_io_error_keeps_kind_and_text() {
         let error = io::Error::from(Error::connect("tcp://127.0.0.1:1", Errno::CONNREFUSED));
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         assert!(
@@ -541,7 +539,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_bad_address_is_shortened_at_a_character() {
+    fn a_long_invalid_address_is_shortened_between_characters() {
         let error = Error::invalid_uri(&"ü".repeat(1000), "too long");
         let Error::InvalidUri { uri, .. } = error else {
             panic!("{error}")
@@ -550,7 +548,7 @@ mod tests {
     }
 
     #[test]
-    fn it_can_be_sent_to_another_thread_and_stays_small() {
+    fn it_is_send_and_sync_and_at_most_64_bytes_large() {
         fn assert_send_sync<T: Send + Sync>() {}
         assert_send_sync::<Error>();
         assert!(size_of::<Error>() <= 64, "{}", size_of::<Error>());

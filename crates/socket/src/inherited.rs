@@ -1,19 +1,19 @@
-//! Listening sockets that a service manager passes to the process it starts.
+//! Listening sockets that a service manager passes to the processes that it starts.
 
 use std::ffi::OsString;
 use std::os::fd::RawFd;
 
 use crate::Error;
 
-/// The listening sockets that systemd, or what does as it does, passed to this process.
+/// The listening sockets that systemd, or a compatible service manager, passed to this process.
 ///
-/// The protocol is that of sd_listen_fds(3): `LISTEN_PID` is the process they are for, `LISTEN_FDS`
-/// their number (they are the file descriptors from 3 on), `LISTEN_FDNAMES` their names, separated
-/// by colons. The variables are left in place: changing the environment is not safe once there are
-/// threads, and a child process ignores what is for another process.
+/// The protocol is described in sd_listen_fds(3): `LISTEN_PID` is the process that the sockets are for, `LISTEN_FDS` their
+/// number (they are the file descriptors from 3 on), `LISTEN_FDNAMES` their names, separated by colons. The variables
+/// stay set: changing the environment is not safe once there are threads, and a child process ignores variables for
+/// another process.
 ///
-/// A server takes one over with the address `systemd:` or `systemd:NAME`, or `fd://3`. Where other processes have inherited it,
-/// too, [`ServerOptions::shared`](crate::ServerOptions::shared) wakes one of them for each connection.
+/// A server takes one with the address `systemd:`, `systemd:NAME` or `fd://3`. If other processes have inherited the
+/// same socket, [`ServerOptions::shared`](crate::ServerOptions::shared) wakes only one of them for each connection.
 ///
 /// # Examples
 ///
@@ -34,12 +34,12 @@ use crate::Error;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InheritedSockets(Vec<InheritedSocket>);
 
-/// A listening socket that this process inherited.
+/// A listening socket inherited by this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InheritedSocket {
     /// The number of its file descriptor.
     pub fd: RawFd,
-    /// Its name. `unknown` if the service manager gave none.
+    /// Its name; `unknown` if the service manager did not pass one.
     pub name: String,
 }
 
@@ -47,25 +47,24 @@ impl InheritedSockets {
     /// The number of the first file descriptor passed (`SD_LISTEN_FDS_START`).
     pub const FIRST: RawFd = 3;
 
-    /// The most sockets that are taken over from a service manager.
+    /// Maximum number of sockets that are taken from a service manager.
     pub const MAX: usize = 1024;
 
-    /// Reads the variables of this process. Without them, or if they are for another process, there
-    /// are no inherited sockets.
+    /// Reads the environment variables of this process. There are no inherited sockets if the variables are not set or
+    /// are for another process.
     ///
     /// # Errors
     ///
-    /// [`Error::Inherit`] if the variables are for this process but make no sense.
+    /// [`Error::Inherit`] if the variables are for this process but invalid.
     pub fn from_env() -> Result<Self, Error> {
         Self::from_lookup(std::process::id(), |name| std::env::var_os(name))
     }
 
-    /// Reads the variables from wherever `lookup` finds them, for the process with the given
-    /// number.
+    /// Reads the variables with `lookup`, for the process with the number `process`.
     ///
     /// # Errors
     ///
-    /// As [`from_env`](Self::from_env).
+    /// The errors of [`from_env`](Self::from_env).
     pub fn from_lookup(
         process: u32,
         lookup: impl Fn(&str) -> Option<OsString>,
@@ -77,27 +76,27 @@ impl InheritedSockets {
             })
     }
 
-    /// How many there are.
+    /// Returns the number of sockets.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Returns `true` if there is no socket.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// All of them, in order.
+    /// Returns an iterator over the sockets, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &InheritedSocket> {
         self.0.iter()
     }
 
-    /// The one at `index`, counted from 0.
+    /// Returns the socket at `index`, counted from 0.
     pub fn get(&self, index: usize) -> Option<&InheritedSocket> {
         self.0.get(index)
     }
 
-    /// Those of a name, in order. Several can have the same.
+    /// Returns an iterator over the sockets with a name, in order. Several sockets can have the same name.
     pub fn named(&self, name: &str) -> impl Iterator<Item = &InheritedSocket> {
         self.0.iter().filter(move |socket| socket.name == name)
     }
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_another_process_or_not_there_is_none() {
+    fn variables_that_are_unset_or_for_another_process_announce_no_sockets() {
         let nothing: &[&[(&str, &str)]] = &[
             &[],
             &[("LISTEN_FDS", "1")],
@@ -221,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_says_which_variable_is_nonsense() {
+    fn an_invalid_variable_is_named_in_the_error() {
         assert_eq!(
             error(&[("LISTEN_PID", "x")]),
             "taking over inherited sockets failed: LISTEN_PID is \"x\", which is not a number \
@@ -233,8 +232,8 @@ mod tests {
         assert!(with("LISTEN_FDNAMES", "a").contains("LISTEN_FDNAMES has 1 names for the 2"));
         assert!(with("LISTEN_FDNAMES", "a:b:c").contains("LISTEN_FDNAMES has 3 names for the 2"));
 
-        let rubbish = |_: &str| Some(OsString::from_vec(vec![0xff]));
-        let error = InheritedSockets::from_lookup(7, rubbish).unwrap_err();
+        let not_utf8 = |_: &str| Some(OsString::from_vec(vec![0xff]));
+        let error = InheritedSockets::from_lookup(7, not_utf8).unwrap_err();
         assert!(
             error
                 .to_string()

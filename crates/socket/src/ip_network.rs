@@ -1,4 +1,4 @@
-//! A range of IP addresses, for lists of who is allowed or trusted.
+//! A range of IP addresses, for lists of allowed or trusted peers.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,8 +10,8 @@ use crate::Error;
 
 /// A range of IP addresses with a common prefix: `10.0.0.0/8`, `2001:db8::/32`, or a single address.
 ///
-/// An IPv4-mapped address (`::ffff:192.0.2.1`) is the IPv4 address in it, in which this differs from [`IpNet`] of the crate `ipnet`, and from
-/// which it can be made.
+/// An IPv4-mapped address (`::ffff:192.0.2.1`) is treated as the embedded IPv4 address. This differs from [`IpNet`] of
+/// the crate `ipnet`, from which an `IpNetwork` can be created.
 ///
 /// # Examples
 /// ```
@@ -24,19 +24,20 @@ use crate::Error;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IpNetwork(
-    /// Not a mapped one; the bits of the host are zero.
+    /// Never an IPv4-mapped network; the host bits are zero.
     IpNet,
 );
 
 impl IpNetwork {
-    /// Makes the network of an address whose first `prefix` bits count; the others are ignored.
+    /// Creates the network of an address and the length of its prefix in bits. The host bits of the address are
+    /// ignored.
     ///
     /// # Errors
-    /// [`Error::InvalidUri`] when the address has fewer bits.
+    /// [`Error::InvalidUri`] if the address has fewer bits.
     pub fn new(address: impl Into<IpAddr>, prefix: u8) -> Result<Self, Error> {
         let given = address.into();
         let address = given.to_canonical();
-        // The prefix of a mapped address counts the 96 bits before it.
+        // The prefix of a mapped address counts the 96 bits before the IPv4 address.
         let mapped = given.is_ipv6() && address.is_ipv4();
         let cut = if mapped {
             prefix.checked_sub(96)
@@ -56,13 +57,14 @@ impl IpNetwork {
         }
     }
 
-    /// Whether the address is in the network.
+    /// Returns `true` if the address is in the network.
     pub fn contains(self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
 }
 
-/// The network of the IPv4 addresses in it, if all of its addresses are IPv4-mapped.
+/// Converts the network. If all of its addresses are IPv4-mapped, the result is the network of the embedded IPv4
+/// addresses.
 impl From<IpNet> for IpNetwork {
     fn from(network: IpNet) -> Self {
         IpNetwork::new(network.addr(), network.prefix_len())
@@ -112,7 +114,7 @@ impl FromStr for IpNetwork {
                 let digits = prefix.bytes().all(|byte| byte.is_ascii_digit());
                 let prefix = prefix.parse().ok().filter(|_| digits);
                 let prefix = prefix.ok_or_else(|| {
-                    invalid("expected a number of bits behind the slash, as in 10.0.0.0/8")
+                    invalid("expected a number of bits after the slash, as in 10.0.0.0/8")
                 })?;
                 IpNetwork::new(address, prefix)
             }
@@ -164,14 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_address_is_the_address_in_it() {
+    fn a_mapped_address_is_treated_as_the_embedded_address() {
         assert!(network("10.0.0.0/8").contains("::ffff:10.0.0.1".parse().unwrap()));
         assert_eq!(network("::ffff:10.0.0.1"), network("10.0.0.1/32"));
         assert_eq!(network("::ffff:10.0.0.1/104"), network("10.0.0.0/8"));
     }
 
     #[test]
-    fn what_is_no_network_is_an_error_that_says_why() {
+    fn an_invalid_network_is_an_error_with_the_reason() {
         for text in [
             "",
             "/",
@@ -198,12 +200,12 @@ mod tests {
     }
 
     #[test]
-    fn it_is_made_of_a_network_of_ipnet_and_becomes_one() {
+    fn it_converts_from_and_to_a_network_of_ipnet() {
         let of = |text: &str| IpNetwork::from(text.parse::<IpNet>().unwrap());
         assert_eq!(of("10.1.2.3/8"), network("10.0.0.0/8"));
         assert_eq!(of("::ffff:10.0.0.1/104"), network("10.0.0.0/8"));
         assert_eq!(of("2001:db8::1/32").to_string(), "2001:db8::/32");
-        // Not all of its addresses are mapped ones.
+        // Not all of its addresses are mapped.
         assert!(of("::/64").contains("::1".parse().unwrap()));
         assert!(!of("::/64").contains("10.0.0.1".parse().unwrap()));
         assert_eq!(IpNet::from(network("10.1.2.3/8")).to_string(), "10.0.0.0/8");

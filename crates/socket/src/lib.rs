@@ -18,7 +18,7 @@ mod remote;
 mod server;
 mod uri;
 
-/// The names that a program with this crate uses: `use uptick_socket::prelude::*`.
+/// The names that most programs with this crate need: `use uptick_socket::prelude::*`.
 pub mod prelude {
     pub use bytes::Bytes;
     pub use uptick_emitter::Emitter;
@@ -48,7 +48,7 @@ pub use remote::{Remote, RemoteHandle, Resume};
 pub use server::{Balancer, Server, ServerInterface, ServerOptions, Shutdown, shutdown_on};
 pub use uri::{Account, ConnectUri, IntoUri, ListenUri, UnixListenUri};
 
-// For the other crates of the project: public, but not in the documentation, and not covered by semantic versioning.
+// For the other crates of the project: public, but undocumented and not covered by semantic versioning.
 #[doc(hidden)]
 pub use bind::{Bound, SocketFile, adopt, bind};
 #[doc(hidden)]

@@ -1,4 +1,4 @@
-//! A server that limits how many connections of another are open.
+//! A server that limits the number of open connections of another server.
 
 mod clients;
 
@@ -11,31 +11,34 @@ use crate::connection::Connection;
 use crate::decorated::{Decorated, Intake, Layer, client_of};
 use crate::error::Error;
 use crate::server::ServerInterface;
-use clients::{Client, Clients};
+use clients::{ClientCounts, ClientKey};
 
 crate::decorated_server! {
-    /// A server that passes the connections of another on, as long as not too many are open.
+    /// A server that limits the number of open connections of the server that it wraps.
     ///
-    /// It wraps any server. A connection over a limit is refused: there is an `error` and no `connection`, and it is closed.
-    /// A `Copy` handle, as [`Server`](crate::Server); it is stale once the wrapped server has closed.
+    /// It wraps any server. A connection over a limit is refused: the server emits an `error` instead of `connection`,
+    /// and closes the connection. `LimitingServer` is a `Copy` handle, as [`Server`](crate::Server); it is stale once
+    /// the wrapped server has closed.
     ///
     /// # Events
     /// | event | payload | when |
     /// |---|---|---|
     /// | `connection` | [`Connection`] | a client has connected, within the limits |
     /// | `error` | [`Error`] | a connection was refused ([`Error::TooManyConnections`]), or an error of the wrapped server |
-    /// | `close` | `()` | the wrapped server has stopped listening for good: the last event |
+    /// | `close` | `()` | the wrapped server has stopped listening permanently: the last event |
     ///
-    /// Without a `connection` listener only refusals go on; clients within the limits wait in the kernel's backlog for the
-    /// first listener, and so between two calls of [`next`](uptick_emitter::Emitter::next). What the wrapped server had accepted by then is
-    /// held, and counts. The wrapped server is paused for that: pause and resume this one instead.
+    /// Without a `connection` listener only refusals continue; clients within the limits stay in the kernel's backlog
+    /// until the first listener is added, also between two calls of [`next`](uptick_emitter::Emitter::next).
+    /// Connections that the wrapped server had already accepted are held, and count. The wrapped server is paused for
+    /// this: pause and resume the `LimitingServer` instead.
     ///
     /// # Limits
-    /// The total given to [`new`](LimitingServer::new), and one for each client address
-    /// ([`limit_per_client`](LimitingServer::limit_per_client)). What it keeps is bounded by the connections that are open.
+    /// The total passed to [`new`](LimitingServer::new), and a limit for each client address
+    /// ([`limit_per_client`](LimitingServer::limit_per_client)). The memory of the server is bounded by the number of
+    /// open connections.
     ///
     /// # Examples
-    /// At most 100 connections, 5 from one address; bytes of one client go to all others.
+    /// At most 100 connections, 5 from one address; the data of one client is sent to all others.
     /// ```no_run
     /// use uptick_socket::prelude::*;
     ///
@@ -55,70 +58,71 @@ crate::decorated_server! {
     /// uptick_event_loop::run()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub struct LimitingServer(Limiting) { open_connections }
+    pub struct LimitingServer(ConnectionLimit) { open_connections }
 }
 
-/// How many refused connections are told so at the same time; those above it are closed without a word.
-const POLITE_REFUSALS: usize = 128;
+/// Maximum number of refused connections that are being sent the refusal text; further ones are closed at once.
+const MAX_REFUSAL_TEXTS: usize = 128;
 
-/// Limits how many connections are open.
+/// A layer that limits the number of open connections.
 #[derive(Default)]
-struct Limiting {
+struct ConnectionLimit {
     limit: Option<usize>,
     pause_on_limit: bool,
-    open: Table<Open>,
-    clients: Clients,
+    open: Table<OpenConnection>,
+    clients: ClientCounts,
     refusal: Bytes,
-    /// How many refused connections are being told so.
+    /// Number of refused connections that are being sent the refusal text.
     refusing: usize,
 }
 
-/// A connection that counts.
-struct Open {
+/// An open connection that counts for the limits.
+struct OpenConnection {
     conn: Connection,
-    client: Option<Client>,
+    client: Option<ClientKey>,
 }
 
 impl LimitingServer {
-    /// Wraps a server of which at most `limit` connections may be open; `None` only counts them.
+    /// Wraps a server of which at most `limit` connections may be open; `None` only counts the connections.
     ///
-    /// With `pause_on_limit` the wrapped server is paused while the limit is reached, so that clients wait in the
-    /// kernel's backlog instead of being refused. That is independent of [`pause`](LimitingServer::pause). What the wrapped
-    /// server has accepted by then but not emitted yet, as it waits for a handshake or a PROXY header, is refused. A limit
-    /// of 0 refuses everyone.
+    /// With `pause_on_limit` the wrapped server is paused while the limit is reached, so that clients stay in the
+    /// kernel's backlog instead of being refused. This is independent of [`pause`](LimitingServer::pause). A connection
+    /// that the wrapped server has already accepted but not emitted yet, because it waits for a handshake or a PROXY
+    /// header, is refused. A limit of 0 refuses all connections.
     pub fn new<S: ServerInterface>(
         server: S,
         limit: impl Into<Option<usize>>,
         pause_on_limit: bool,
     ) -> LimitingServer {
-        let layer = Limiting {
+        let layer = ConnectionLimit {
             limit: limit.into(),
             pause_on_limit,
-            ..Limiting::default()
+            ..ConnectionLimit::default()
         };
         LimitingServer(Decorated::new(server, layer))
     }
 
-    /// Sets how many connections of one client may be open: of one IPv4 address, or of one IPv6 network of 64 bits,
-    /// which is what a client has. An address of NAT64 (`64:ff9b::/96`) is the IPv4 address in it. Unix connections are not
-    /// limited. Default: `None`, no limit.
+    /// Sets the maximum number of open connections of one client: of one IPv4 address, or of one IPv6 network of 64
+    /// bits, which is the usual allocation of a client. An address of NAT64 (`64:ff9b::/96`) counts as the embedded
+    /// IPv4 address. Unix connections are not limited.
     ///
-    /// The client is that of [`Connection::remote_ip`]: behind a
-    /// [`ProxyProtocolServer`](crate::ProxyProtocolServer), the one that the proxy has named. Connections that are open
-    /// already count, and stay.
+    /// The client is the address of [`Connection::remote_ip`]: behind a
+    /// [`ProxyProtocolServer`](crate::ProxyProtocolServer), the address that the proxy has sent. Existing connections
+    /// count, and are not closed. Default: `None`, no limit.
     pub fn limit_per_client(self, limit: impl Into<Option<usize>>) -> Self {
         let limit = limit.into();
         self.0.with(|layer| {
             let open = layer.open.iter().filter_map(|(_, open)| open.client);
-            layer.clients = Clients::new(limit, open);
+            layer.clients = ClientCounts::new(limit, open);
         });
         self
     }
 
-    /// Sets what a refused connection is sent before it ends. Default: nothing, it is closed at once.
+    /// Sets the text that is sent to a refused connection before it ends. Default: empty, the connection is closed at
+    /// once.
     ///
     /// # Limits
-    /// 128 refused connections are told so at the same time; those above it are closed at once.
+    /// The text is sent to at most 128 refused connections at the same time; further ones are closed at once.
     pub fn refuse_with(self, chunk: impl Chunk) -> Self {
         let bytes = chunk.into_bytes();
         let old = self
@@ -129,9 +133,9 @@ impl LimitingServer {
     }
 }
 
-impl Layer for Limiting {
+impl Layer for ConnectionLimit {
     fn accept(server: Decorated<Self>, conn: Connection) {
-        let client = conn.remote_ip().map(Client::from);
+        let client = conn.remote_ip().map(ClientKey::from);
         match server.with(|layer| layer.admit(conn, client)) {
             Some(Ok(open)) => {
                 count_until_close(server, conn, Some(open));
@@ -147,7 +151,7 @@ impl Layer for Limiting {
         Some(self.open.iter().map(|(_, open)| open.conn).collect())
     }
 
-    /// Without those that are being refused.
+    /// Returns the number of counted connections, without those that are being refused.
     fn open_connections(&self, _: usize) -> usize {
         self.open.len()
     }
@@ -164,9 +168,9 @@ impl Layer for Limiting {
     }
 }
 
-impl Limiting {
-    /// Counts a connection, or gives the limit that it is over, and whether that is the one for each client.
-    fn admit(&mut self, conn: Connection, client: Option<Client>) -> Result<Id, (usize, bool)> {
+impl ConnectionLimit {
+    /// Counts a connection, or returns the limit that it exceeds, and `true` if that is the limit of each client.
+    fn admit(&mut self, conn: Connection, client: Option<ClientKey>) -> Result<Id, (usize, bool)> {
         let open = self.open.len();
         if let Some(limit) = self.limit.filter(|limit| open >= *limit) {
             return Err((limit, false));
@@ -176,22 +180,22 @@ impl Limiting {
         {
             return Err((limit, true));
         }
-        let id = self.open.insert(Open { conn, client });
+        let id = self.open.insert(OpenConnection { conn, client });
         let id = id.ok_or((open, false))?;
         self.clients.add(client);
         Ok(id)
     }
 }
 
-fn refuse(server: Decorated<Limiting>, conn: Connection, limit: usize, per_client: bool) {
+fn refuse(server: Decorated<ConnectionLimit>, conn: Connection, limit: usize, per_client: bool) {
     server.report(Error::TooManyConnections {
         peer: client_of(conn),
         limit,
         per_client,
     });
     let refusal = server.with(|layer| {
-        let politely = !layer.refusal.is_empty() && layer.refusing < POLITE_REFUSALS;
-        politely.then(|| {
+        let sends_text = !layer.refusal.is_empty() && layer.refusing < MAX_REFUSAL_TEXTS;
+        sends_text.then(|| {
             layer.refusing += 1;
             layer.refusal.clone()
         })
@@ -200,20 +204,20 @@ fn refuse(server: Decorated<Limiting>, conn: Connection, limit: usize, per_clien
         return conn.close();
     };
     count_until_close(server, conn, None);
-    // Whether the refusal arrives is the client's business.
+    // A refusal that does not arrive is not an error of the server.
     conn.on(Connection::ERROR, |_| ());
     conn.end_with(refusal);
 }
 
-fn count_until_close(server: Decorated<Limiting>, conn: Connection, open: Option<Id>) {
+fn count_until_close(server: Decorated<ConnectionLimit>, conn: Connection, open: Option<Id>) {
     if let Some(id) = server.id() {
-        conn.when_closing(connection_closing, id, open);
+        conn.add_close_hook(connection_closing, id, open);
     }
 }
 
-/// Called when a connection closes that counts, or is being refused.
+/// Called when a connection that is counted or being refused closes.
 fn connection_closing(server: Id, open: Option<Id>) {
-    let server = Decorated::<Limiting>::from_id(Some(server));
+    let server = Decorated::<ConnectionLimit>::from_id(Some(server));
     server.with(|layer| match open {
         Some(open) => {
             if let Some(open) = layer.open.remove(open) {

@@ -8,9 +8,8 @@ use socket2::{SockRef, TcpKeepalive};
 
 /// Options for the sockets of a server or a connector.
 ///
-/// What is set for a server holds for each connection that it accepts; the system hands the options
-/// down, so they cost nothing per connection. An option that the kind of socket does not have (the
-/// TCP ones on a Unix socket) is passed over.
+/// The options of a server apply to every connection that it accepts: accepted sockets inherit them from the listening
+/// socket, without a cost for each connection. TCP options are ignored on a Unix socket.
 ///
 /// # Examples
 ///
@@ -48,16 +47,16 @@ impl Default for SocketOptions {
 }
 
 impl SocketOptions {
-    /// How many unanswered probes make [`keepalive`](Self::keepalive) give up.
+    /// Number of unanswered [`keepalive`](Self::keepalive) probes after which the connection fails.
     const KEEPALIVE_PROBES: u32 = 4;
 
-    /// The default options.
+    /// Creates the default options.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many connections may wait to be accepted; more than that are turned away or have to try
-    /// again. The system has a limit of its own (`net.core.somaxconn` on Linux).
+    /// Sets the maximum number of connections in the backlog that are not accepted yet; further clients are refused or
+    /// have to retry. The system has its own limit (`net.core.somaxconn` on Linux).
     ///
     /// Default: 511.
     #[must_use]
@@ -66,29 +65,29 @@ impl SocketOptions {
         self
     }
 
-    /// Lets several sockets, of one or several processes of the same user, listen on the same port;
-    /// the kernel spreads new connections over them (`SO_REUSEPORT`). All of them have to set it.
+    /// Allows several sockets, of one or several processes of the same user, to listen on the same port; the kernel
+    /// distributes new connections among them (`SO_REUSEPORT`). All of them have to set it.
     ///
-    /// Default: `false`, so that a second server on the port is an error and does not silently take
-    /// half of the connections.
+    /// Default: `false`, so that a second server on the port gets an error instead of silently receiving half of the
+    /// connections.
     #[must_use]
     pub fn reuse_port(mut self, reuse: bool) -> Self {
         self.reuse_port = reuse;
         self
     }
 
-    /// Whether a server on an IPv6 address takes IPv6 connections only. Otherwise one on `[::]`
-    /// takes IPv4 connections too, whose addresses then look like `[::ffff:192.0.2.1]`.
+    /// Restricts a server on an IPv6 address to IPv6 connections. Without the restriction, a server on `[::]` also
+    /// accepts IPv4 connections, whose addresses then look like `[::ffff:192.0.2.1]`.
     ///
-    /// Default: what the system is set to (on Linux, usually both kinds).
+    /// Default: the system's setting (on Linux, usually both families).
     #[must_use]
     pub fn v6_only(mut self, only: bool) -> Self {
         self.v6_only = Some(only);
         self
     }
 
-    /// Sends what is written at once rather than waiting for the peer to acknowledge what was sent
-    /// before (`TCP_NODELAY`).
+    /// Disables Nagle's algorithm (`TCP_NODELAY`): data is sent at once rather than after the peer has acknowledged
+    /// earlier data.
     ///
     /// Default: `true`.
     #[must_use]
@@ -97,12 +96,11 @@ impl SocketOptions {
         self
     }
 
-    /// After how long without traffic the system begins to ask whether a TCP peer is still there
-    /// (`SO_KEEPALIVE`), or `None` to never ask. Four questions without an answer, a quarter of
-    /// this time apart, end the connection with ETIMEDOUT: after twice this time in all.
+    /// Sets the idle time after which the system probes a TCP peer (`SO_KEEPALIVE`); `None` disables the probes. After
+    /// four unanswered probes, sent at intervals of a quarter of this time, the connection fails with ETIMEDOUT: after
+    /// twice this time in all.
     ///
-    /// The system counts in whole seconds, from 1 s to 32,767 s; other times are brought into that
-    /// range.
+    /// The system counts in whole seconds, from 1 s to 32,767 s; other values are rounded up and clamped to that range.
     ///
     /// Default: 60 s.
     #[must_use]
@@ -111,8 +109,8 @@ impl SocketOptions {
         self
     }
 
-    /// The size in bytes of the system's buffer for what a connection received (`SO_RCVBUF`).
-    /// Setting it switches the system's own adjustment off.
+    /// Sets the size of the system's receive buffer of a connection, in bytes (`SO_RCVBUF`). This disables the system's
+    /// automatic tuning.
     ///
     /// Default: left to the system.
     #[must_use]
@@ -121,8 +119,8 @@ impl SocketOptions {
         self
     }
 
-    /// The size in bytes of the system's buffer for what a connection sends (`SO_SNDBUF`). Setting
-    /// it switches the system's own adjustment off.
+    /// Sets the size of the system's send buffer of a connection, in bytes (`SO_SNDBUF`). This disables the system's
+    /// automatic tuning.
     ///
     /// Default: left to the system.
     #[must_use]
@@ -131,13 +129,12 @@ impl SocketOptions {
         self
     }
 
-    /// The backlog in the form that `listen` takes.
+    /// Returns the backlog as an argument for `listen`.
     pub(crate) fn system_backlog(&self) -> i32 {
         i32::try_from(self.backlog).unwrap_or(i32::MAX)
     }
 
-    /// Sets the options that a listening socket hands down to its connections and that also suit a
-    /// socket about to connect.
+    /// Sets the options that apply to a connecting socket, or that accepted sockets inherit from a listening one.
     pub(crate) fn apply(&self, socket: impl AsFd, is_tcp: bool) -> io::Result<()> {
         const LARGEST: usize = i32::MAX as usize;
         let socket = SockRef::from(&socket);
@@ -192,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn by_default_a_tcp_socket_sends_at_once_and_asks_for_signs_of_life() {
+    fn by_default_a_tcp_socket_has_nodelay_and_keepalive() {
         let socket = tcp();
         SocketOptions::new().apply(&socket, true).unwrap();
         assert!(socket.tcp_nodelay().unwrap());
@@ -209,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_switched_off_stays_as_the_system_has_it() {
+    fn options_that_are_off_keep_the_default_of_the_system() {
         let socket = tcp();
         let options = SocketOptions::new().nodelay(false).keepalive(None);
         options.apply(&socket, true).unwrap();
@@ -218,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn any_keepalive_time_is_brought_into_the_systems_range() {
+    fn any_keepalive_time_is_clamped_to_the_range_of_the_system() {
         for (given, set) in [
             (Duration::ZERO, 1),
             (Duration::from_millis(1500), 2),
@@ -248,14 +245,14 @@ mod tests {
     }
 
     #[test]
-    fn tcp_options_are_passed_over_on_a_unix_socket() {
+    fn tcp_options_are_ignored_on_a_unix_socket() {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
         SocketOptions::new().apply(&socket, false).unwrap();
         assert!(!socket.keepalive().unwrap());
     }
 
     #[test]
-    fn a_backlog_beyond_what_the_system_counts_becomes_its_greatest() {
+    fn a_backlog_beyond_the_maximum_of_the_system_is_clamped() {
         assert_eq!(SocketOptions::new().system_backlog(), 511);
         let options = SocketOptions::new().backlog(u32::MAX);
         assert_eq!(options.system_backlog(), i32::MAX);

@@ -1,7 +1,7 @@
 //! Handles for other threads.
 //!
-//! Cost of an operation: a lock, and a boxed call. Of any number of operations, the first wakes the thread of the loop, which runs them one after the
-//! other.
+//! Cost of an operation: a lock and a boxed closure. The first of several queued operations wakes the thread of the
+//! loop, which then runs all of them in order.
 
 mod handles;
 mod shared;
@@ -16,24 +16,27 @@ use uptick_stream::Chunk;
 
 use crate::connection::Connection;
 use crate::error::Error;
-use shared::{Operation, Place, Queue, Room, Shared};
+use shared::{HandleSlot, Operation, OperationQueue, RemoteState, WriteCapacity};
 
-/// The default limit of bytes that wait for the thread of the loop: 1 MiB.
-const PENDING: usize = 1024 * 1024;
+/// The default limit of queued bytes: 1 MiB.
+const DEFAULT_MAX_PENDING: usize = 1024 * 1024;
 
-/// A reference to a connection or a server that other threads may use.
+/// A handle to a connection or a server for other threads.
 ///
-/// A handle such as a [`Connection`] belongs to the thread of its loop. Its `remote` is `Send`, `Sync` and `Clone`. What it is asked to do, it does on that
-/// thread, in the next iteration of the loop; clones keep their order. It does not keep the loop running.
+/// A handle such as a [`Connection`] belongs to the thread of its loop. Its `Remote` is `Send`, `Sync` and `Clone`. Its
+/// operations run on that thread, in the next iteration of the loop, in the order of the calls, also across clones. A
+/// `Remote` does not keep the loop running.
 ///
-/// Bytes that the client does not read wait here, rather than in the write queue of the connection: when the connection is full, they wait until it has drained.
+/// If the connection's write queue is full, further bytes stay in the queue of the `Remote` until the connection has
+/// drained.
 ///
 /// # Limits
-/// 1 MiB of bytes wait for the thread of the loop and for the client ([`max_pending`](Remote::max_pending)), and 65,536 operations. Clones share the
-/// limit. Clone one rather than calling `remote` for each message.
+/// The queue holds 1 MiB of bytes ([`max_pending`](Remote::max_pending)) and 65,536 operations that the thread of the
+/// loop or the client has not taken yet. Clones share the limit. Clone a `Remote` rather than calling `remote` for each
+/// message.
 ///
 /// # Examples
-/// A thread that computes something, and sends it.
+/// A thread that computes a value and sends it.
 /// ```
 /// use std::thread;
 /// use uptick_socket::prelude::*;
@@ -43,7 +46,7 @@ const PENDING: usize = 1024 * 1024;
 ///     let remote = conn.remote();
 ///     thread::spawn(move || {
 ///         let sum: u64 = (1..=1_000_000).sum();
-///         // An error: the client has gone, or reads too slowly.
+///         // An error means that the client has disconnected or reads too slowly.
 ///         if remote.write(format!("{sum}\n")).is_ok() {
 ///             remote.post(|conn: Connection| conn.end()).ok();
 ///         }
@@ -57,24 +60,25 @@ const PENDING: usize = 1024 * 1024;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Remote<H> {
-    shared: Arc<Shared<H>>,
+    shared: Arc<RemoteState<H>>,
 }
 
 /// A handle that other threads may use through a [`Remote`]: for implementors of handles.
 pub trait RemoteHandle: Copy + 'static {
-    /// Returns whether the thing behind the handle is there.
+    /// Returns `true` until the connection or server has closed.
     fn is_open(self) -> bool;
 
-    /// Closes it at once.
+    /// Closes the connection or server at once.
     fn close(self);
 
-    /// Calls `callback` when it has closed. It may be dropped before, with other listeners.
+    /// Calls `callback` when the connection or server has closed. The callback may be dropped earlier, with other
+    /// listeners.
     fn on_close(self, callback: impl FnMut() + 'static);
 
-    /// Returns what it is, for errors: `the connection with tcp://192.0.2.1:4711`.
+    /// Returns a description for errors, such as `the connection with tcp://192.0.2.1:4711`.
     fn describe(self) -> String;
 
-    /// Lets `resume` be dropped when it can take more bytes, or is closed. Default: at once.
+    /// Drops `resume` once the handle accepts more bytes or is closed. Default: at once.
     fn on_room(self, resume: Resume) {
         drop(resume);
     }
@@ -88,9 +92,9 @@ pub trait RemoteHandle: Copy + 'static {
     }
 }
 
-/// The rest of the operations of a remote handle, which are run after this was dropped.
+/// A token that, when dropped, makes the remaining operations of a remote handle run.
 pub struct Resume {
-    /// Dropped here, on the thread of the loop.
+    /// Dropped on the thread of the loop.
     run: Option<Box<dyn FnOnce()>>,
 }
 
@@ -109,16 +113,16 @@ impl fmt::Debug for Resume {
 }
 
 impl<H: RemoteHandle> Remote<H> {
-    /// Creates the remote of a handle of this thread: for implementors of handles, which have a method `remote`.
+    /// Creates the remote of a handle of this thread: for implementors of handles with a method `remote`.
     pub fn new(target: H) -> Self {
         let event_loop = handle();
-        let shared = Arc::new(Shared {
-            place: Place::new(&event_loop, target),
+        let shared = Arc::new(RemoteState {
+            slot: HandleSlot::new(&event_loop, target),
             event_loop,
             what: target.describe().into(),
             gone: AtomicBool::new(!target.is_open()),
-            max_pending: AtomicUsize::new(PENDING),
-            queue: Mutex::new(Queue {
+            max_pending: AtomicUsize::new(DEFAULT_MAX_PENDING),
+            queue: Mutex::new(OperationQueue {
                 operations: VecDeque::new(),
                 bytes: 0,
                 scheduled: Weak::new(),
@@ -133,28 +137,30 @@ impl<H: RemoteHandle> Remote<H> {
         Remote { shared }
     }
 
-    /// Sets how many bytes may wait for the thread of the loop and for the client. A single write is always accepted if none wait. Default: 1 MiB.
+    /// Sets the maximum number of queued bytes. A single write is always accepted if no bytes are queued. Default: 1
+    /// MiB.
     pub fn max_pending(self, bytes: usize) -> Self {
         self.shared.max_pending.store(bytes, Ordering::Relaxed);
         self
     }
 
-    /// Calls `callback` with the handle, on the thread of the loop, behind what was asked for before. It is dropped if the thing behind the handle is closed by
-    /// then.
+    /// Calls `callback` with the handle, on the thread of the loop, after the operations queued before. The callback is
+    /// dropped if the connection or server has closed by then.
     ///
     /// # Errors
-    /// [`Error::Closed`] if the connection or server is closed, or the thread of the loop has ended; [`Error::RemoteFull`] if too much waits.
+    /// [`Error::Closed`] if the connection or server is closed, or the thread of the loop has ended;
+    /// [`Error::RemoteFull`] if the queue is full.
     pub fn post<R>(&self, callback: impl FnOnce(H) -> R + Send + 'static) -> Result<(), Error> {
         self.enqueue(0, move |handle| {
             callback(handle);
-            Room::Left
+            WriteCapacity::Available
         })
     }
 
-    /// Closes the connection or server at once; what waits in this remote is dropped.
+    /// Closes the connection or server at once; the queue of this remote is dropped.
     ///
     /// # Errors
-    /// As [`post`](Remote::post), but it needs no room.
+    /// The errors of [`post`](Remote::post), but a full queue is not one of them.
     pub fn close(&self) -> Result<(), Error> {
         let shared = &self.shared;
         if shared.is_gone() {
@@ -163,19 +169,20 @@ impl<H: RemoteHandle> Remote<H> {
         shared.clear();
         let target = Arc::clone(shared);
         let posted = shared.event_loop.post(move || {
-            if let Some(handle) = target.place.get::<H>() {
+            if let Some(handle) = target.slot.get::<H>() {
                 handle.close();
             }
         });
         posted.map_err(|error| shared.refused(error))
     }
 
-    /// Returns whether the connection or server was open when the thread of the loop last said so. It may have closed since.
+    /// Returns `true` if the connection or server was open at the last report of the loop's thread. It may have closed
+    /// since.
     pub fn is_open(&self) -> bool {
         !self.shared.is_gone()
     }
 
-    /// Returns the number of bytes that wait in this remote and its clones.
+    /// Returns the number of bytes in the queue of this remote and its clones.
     pub fn pending(&self) -> usize {
         self.shared.queue().bytes
     }
@@ -183,7 +190,7 @@ impl<H: RemoteHandle> Remote<H> {
     fn enqueue(
         &self,
         bytes: usize,
-        run: impl FnOnce(H) -> Room + Send + 'static,
+        run: impl FnOnce(H) -> WriteCapacity + Send + 'static,
     ) -> Result<(), Error> {
         let shared = &self.shared;
         if shared.is_gone() {
@@ -196,7 +203,7 @@ impl<H: RemoteHandle> Remote<H> {
             let alive = Arc::new(());
             queue.scheduled = Arc::downgrade(&alive);
             let target = Arc::clone(shared);
-            // The thread of the loop waits for the lock, so the operation is there before it looks.
+            // The thread of the loop waits for the lock, so the operation is queued before that thread looks for it.
             let posted = shared.event_loop.post(move || target.run(alive));
             posted.map_err(|error| shared.refused(error))?;
         }
@@ -207,28 +214,29 @@ impl<H: RemoteHandle> Remote<H> {
 }
 
 impl Remote<Connection> {
-    /// Sends bytes, behind what was asked for before. While the connection is full, they wait.
+    /// Sends bytes, after the operations queued before. While the connection's write queue is full, the bytes stay in
+    /// the queue of the remote.
     ///
-    /// Bytes for a connection that is ending are dropped, as those of [`Connection::write`].
+    /// Bytes for a connection that is ending are dropped, as by [`Connection::write`].
     ///
     /// # Errors
-    /// [`Error::Closed`] if the connection is closed, or the thread of the loop has ended; [`Error::RemoteFull`] if too much waits, as for a client that reads
-    /// too slowly. Nothing of the chunk is sent then.
+    /// [`Error::Closed`] if the connection is closed, or the thread of the loop has ended; [`Error::RemoteFull`] if the
+    /// queue is full, for example because the client reads too slowly. No part of the chunk is sent in these cases.
     pub fn write(&self, chunk: impl Chunk) -> Result<(), Error> {
         let bytes = chunk.into_bytes();
         self.enqueue(bytes.len(), move |conn| {
             if conn.write(bytes) || !conn.is_writable() {
-                Room::Left
+                WriteCapacity::Available
             } else {
-                Room::Full
+                WriteCapacity::Full
             }
         })
     }
 
-    /// Ends the connection behind what was asked for before; see [`Connection::end`].
+    /// Ends the connection after the operations queued before; see [`Connection::end`].
     ///
     /// # Errors
-    /// As [`write`](Remote::write).
+    /// The errors of [`write`](Remote::write).
     pub fn end(&self) -> Result<(), Error> {
         self.post(Connection::end)
     }

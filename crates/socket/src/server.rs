@@ -1,7 +1,7 @@
 //! The server: a listening socket that emits connections.
 //!
 //! Cost of a connection: one `accept4` and a share of a wait. The listening socket is level-triggered, so that a batch
-//! need not end with an accept that fails, which is the dearest of all system calls here.
+//! does not have to end with an accept that fails, which is the most expensive system call here.
 
 mod accept;
 mod balancer;
@@ -38,24 +38,25 @@ pub use signals::shutdown_on;
 
 /// A server for TCP or Unix connections.
 ///
-/// A `Copy` handle: the thread's event loop owns the server, and it listens as soon as it is bound. When it is closed
-/// the handle is stale: [`address`](Server::address) is `None`, [`close`](Server::close) does nothing.
+/// `Server` is a `Copy` handle: the thread's event loop owns the server, which listens as soon as it is bound. The
+/// handle of a closed server is stale: [`address`](Server::address) is `None`, and [`close`](Server::close) does
+/// nothing.
 ///
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
-/// | `connection` | [`Connection`] | a client has connected; it is read after the listeners have returned |
-/// | `error` | [`Error`] | accepting failed, or a `connection` listener panicked and its connection was closed; the server goes on, unless somebody who shares its socket has shut it down |
-/// | `close` | `()` | the server has stopped listening for good: the last event |
+/// | `connection` | [`Connection`] | a client has connected; reading starts when the listeners have returned |
+/// | `error` | [`Error`] | accepting failed, or a `connection` listener panicked and its connection was closed; the server continues, unless another owner of its socket has shut it down |
+/// | `close` | `()` | the server has stopped listening permanently: the last event |
 ///
-/// Without a `connection` listener nothing is accepted: clients wait in the kernel's backlog for the first one, and so
-/// between two calls of [`next`](Emitter::next).
+/// Without a `connection` listener no connection is accepted: clients stay in the kernel's backlog until the first one
+/// is added, also between two calls of [`next`](Emitter::next).
 ///
 /// # Limits
-/// 511 connections wait in the kernel ([`SocketOptions::backlog`](crate::SocketOptions::backlog)); 64 are accepted in
-/// one iteration. When the process has no descriptor or memory left, one `error` is emitted and accepting rests for
-/// 100 ms, and longer up to 1 s while that lasts. To limit how many are open, wrap it in a
-/// [`LimitingServer`](crate::LimitingServer).
+/// The kernel's backlog holds 511 connections ([`SocketOptions::backlog`](crate::SocketOptions::backlog)); 64 are
+/// accepted in one iteration. If the process is out of descriptors or memory, the server emits one `error` and stops
+/// accepting for 100 ms, which increases to up to 1 s while the condition lasts. To limit the number of open
+/// connections, wrap the server in a [`LimitingServer`](crate::LimitingServer).
 ///
 /// # Examples
 /// ```no_run
@@ -82,59 +83,59 @@ events! {
             CONNECTION = "connection";
         }
         Error => {
-            /// Accepting failed; the server goes on.
+            /// Accepting failed; the server continues.
             ERROR = "error", warn;
         }
         () => {
-            /// The server has stopped listening for good.
+            /// The server has stopped listening permanently.
             CLOSE = "close";
         }
     }
 }
 
-struct Entry {
+struct ServerEntry {
     /// `None` once the server has stopped listening.
-    listening: Option<Listening>,
+    listening: Option<ListeningSocket>,
     listeners: Listeners,
     address: Address,
     options: Rc<ServerOptions>,
-    /// How many connections the next batch takes at most.
+    /// Maximum size of the next batch of connections.
     budget: u32,
     paused: bool,
     watched: bool,
-    resting: Option<Rest>,
-    /// How many accepted connections are open.
+    backoff: Option<AcceptBackoff>,
+    /// Number of accepted connections that are open.
     open: usize,
     accepted: u64,
-    draining: Option<shutdown::Draining>,
-    /// The `close` listeners are running.
+    draining: Option<shutdown::ShutdownState>,
+    /// Set while the `close` listeners are running.
     closing: bool,
 }
 
-/// The socket and its file, which has to go first.
-struct Listening {
+/// The socket and its file, which has to be dropped first.
+struct ListeningSocket {
     _file: Option<SocketFile>,
     socket: OwnedFd,
 }
 
-/// The process is out of descriptors or memory. It is noted until an accept succeeds.
-struct Rest {
+/// The back-off while the process is out of descriptors or memory. It is kept until an accept succeeds.
+struct AcceptBackoff {
     time: Duration,
-    /// Accepting is tried again when it fires.
+    /// The timer of the next attempt to accept.
     timer: Timer,
 }
 
 #[derive(Default)]
-struct Servers {
-    table: Table<Entry>,
+struct ServerTable {
+    table: Table<ServerEntry>,
     driver: Option<DriverId>,
 }
 
 thread_local! {
-    static SERVERS: RefCell<Servers> = RefCell::default();
+    static SERVERS: RefCell<ServerTable> = RefCell::default();
 }
 
-impl Servers {
+impl ServerTable {
     fn token(&mut self, id: Id) -> Token {
         id.token(
             *self
@@ -144,13 +145,13 @@ impl Servers {
     }
 }
 
-fn with_servers<R>(f: impl FnOnce(&mut Servers) -> R) -> Option<R> {
+fn with_servers<R>(f: impl FnOnce(&mut ServerTable) -> R) -> Option<R> {
     SERVERS
         .try_with(|servers| f(&mut servers.borrow_mut()))
         .ok()
 }
 
-fn with_entry<R>(server: Server, f: impl FnOnce(&mut Entry, Token) -> R) -> Option<R> {
+fn with_entry<R>(server: Server, f: impl FnOnce(&mut ServerEntry, Token) -> R) -> Option<R> {
     with_servers(|servers| {
         let token = servers.token(server.id);
         servers
@@ -166,7 +167,7 @@ struct ServerDriver;
 impl Driver for ServerDriver {
     fn ready(&self, token: Token, _readiness: Readiness) {
         if let Some(server) = find(token) {
-            accept::batch(server);
+            accept::accept_batch(server);
         }
     }
 
@@ -208,20 +209,21 @@ impl Server {
     /// Listens on a port of 127.0.0.1 or on an address: `8080`, `"127.0.0.1:0"`, `"tcp://[::1]:80"`,
     /// `"unix:///run/app.sock?mode=0660"`, `"unix:@abstract"`, `"fd://3"`, `"systemd:"`; see [`ListenUri`].
     ///
-    /// Where there is the file of a Unix socket already, it is connected to, to find out whether a server still listens
-    /// there: that server sees a connection that closes at once.
+    /// If the file of a Unix socket already exists, the call connects to it to find out whether a server still listens
+    /// there. That server sees a connection that closes at once.
     ///
     /// # Errors
     /// [`Error::InvalidUri`] for an address that cannot be listened on: a host name, a missing port, an unknown scheme.
-    /// [`Error::Listen`] when the system refuses (`EADDRINUSE`, `EACCES` and others), and while the thread is torn down.
+    /// [`Error::Listen`] if the system refuses (`EADDRINUSE`, `EACCES` and others), and while the thread is being torn
+    /// down.
     pub fn bind(uri: impl IntoUri<ListenUri>) -> Result<Server, Error> {
         Server::bind_with(uri, ServerOptions::default())
     }
 
-    /// Listens with options.
+    /// Listens on an address, with options; see [`bind`](Server::bind).
     ///
     /// # Errors
-    /// As [`bind`](Server::bind).
+    /// The errors of [`bind`](Server::bind).
     ///
     /// # Examples
     /// ```
@@ -240,11 +242,11 @@ impl Server {
         Server::open(bound, options)
     }
 
-    /// Creates a server on a listening socket that the program owns. With [`ServerOptions::shared`], other loops may accept from
-    /// duplicates of it.
+    /// Creates a server from a listening socket that the program owns. With [`ServerOptions::shared`], other loops may
+    /// accept from duplicates of the socket.
     ///
     /// # Errors
-    /// [`Error::Listen`] when it is not a TCP or Unix socket, or is a connection.
+    /// [`Error::Listen`] if it is not a TCP or Unix socket, or is a connection.
     pub fn adopt(socket: impl Into<OwnedFd>, options: ServerOptions) -> Result<Server, Error> {
         let bound = adopt(socket.into(), &options.socket)?;
         Server::open(bound, options)
@@ -257,8 +259,8 @@ impl Server {
             address,
         } = bound;
         let uri = address.clone();
-        let entry = Entry {
-            listening: Some(Listening {
+        let entry = ServerEntry {
+            listening: Some(ListeningSocket {
                 _file: file,
                 socket,
             }),
@@ -268,7 +270,7 @@ impl Server {
             budget: 1,
             paused: false,
             watched: true,
-            resting: None,
+            backoff: None,
             open: 0,
             accepted: 0,
             draining: None,
@@ -292,8 +294,8 @@ impl Server {
         Ok(server)
     }
 
-    /// What the server listens on, `tcp://127.0.0.1:8080`, with the real port where 0 was asked for.
-    /// `None` once it has stopped listening.
+    /// Returns the address that the server listens on, such as `tcp://127.0.0.1:8080`, with the actual port if the
+    /// requested port was 0. `None` once the server has stopped listening.
     pub fn address(self) -> Option<String> {
         with_entry(self, |entry, _| {
             entry.listening.is_some().then(|| entry.address.to_string())
@@ -301,7 +303,7 @@ impl Server {
         .flatten()
     }
 
-    /// Stops accepting; clients wait in the kernel's backlog. Nothing happens when it is paused.
+    /// Stops accepting; clients stay in the kernel's backlog. Does nothing if the server is paused.
     pub fn pause(self) {
         with_entry(self, |entry, token| {
             if !entry.paused {
@@ -311,7 +313,7 @@ impl Server {
         });
     }
 
-    /// Accepts again. Nothing happens when it is not paused.
+    /// Resumes accepting. Does nothing if the server is not paused.
     pub fn resume(self) {
         with_entry(self, |entry, token| {
             if entry.paused {
@@ -321,35 +323,35 @@ impl Server {
         });
     }
 
-    /// Stops listening for good; open connections stay. Nothing happens when it is closed.
+    /// Stops listening permanently; open connections are not closed. Does nothing if the server is closed.
     ///
-    /// `close` listeners run before this returns. The file of a Unix socket is removed.
+    /// The `close` listeners run before this returns. The file of a Unix socket is removed.
     pub fn close(self) {
         if self.stop_listening() {
             self.finish();
         }
     }
 
-    /// Returns a reference to the server for other threads.
+    /// Returns a handle to the server for other threads.
     pub fn remote(self) -> Remote<Server> {
         Remote::new(self)
     }
 
     /// Returns the open connections that the server has accepted, in no particular order.
     ///
-    /// It looks at all connections of the thread. A [`LimitingServer`](crate::LimitingServer) keeps a list.
+    /// The call iterates over all connections of the thread. A [`LimitingServer`](crate::LimitingServer) keeps a list.
     ///
     /// # Examples
     /// ```
     /// use uptick_socket::Server;
     ///
-    /// fn tell_everyone(server: Server, news: &str) {
+    /// fn broadcast(server: Server, news: &str) {
     ///     for conn in server.connections() {
     ///         conn.write(news);
     ///     }
     /// }
     /// # let server = Server::bind(0)?;
-    /// # tell_everyone(server, "news\n");
+    /// # broadcast(server, "news\n");
     /// # server.close();
     /// # Ok::<(), uptick_socket::Error>(())
     /// ```
@@ -357,12 +359,12 @@ impl Server {
         connection::of_server(self.id)
     }
 
-    /// How many accepted connections are open.
+    /// Returns the number of accepted connections that are open.
     pub fn open_connections(self) -> usize {
         with_entry(self, |entry, _| entry.open).unwrap_or(0)
     }
 
-    /// How many connections were accepted so far.
+    /// Returns the number of connections accepted so far.
     pub fn accepted(self) -> u64 {
         with_entry(self, |entry, _| entry.accepted).unwrap_or(0)
     }
@@ -376,19 +378,20 @@ impl Server {
         self.emit_error(Error::callback_panic(self.address(), message));
     }
 
-    /// Closes the listening socket; false when there was none.
+    /// Closes the listening socket; returns `false` if there was none.
     fn stop_listening(self) -> bool {
         self.unwatch_shared();
         let stopped = with_entry(self, |entry, _| {
-            if let Some(rest) = entry.resting.take() {
+            if let Some(rest) = entry.backoff.take() {
                 rest.timer.cancel();
             }
             if entry.watched
                 && let Some(socket) = entry.socket()
-                // Duplicates of an inherited socket would keep the watch, which would report their clients for ever.
+                // Duplicates of an inherited socket would keep the watch alive, which would still report their
+                // clients.
                 && let Err(error) = driver::forget(socket)
             {
-                tracing::warn!("ending the watch on {} failed: {error}", entry.address);
+                tracing::warn!("unwatching {} failed: {error}", entry.address);
             }
             entry.listening.take()
         });
@@ -402,7 +405,7 @@ impl Server {
         }
     }
 
-    /// Stops watching a shared socket, and accepts what this loop may have been woken for: the others were not.
+    /// Stops watching a shared socket, and accepts the connections that only this loop was woken for.
     fn unwatch_shared(self) {
         let left = with_entry(self, |entry, _| {
             let watched = entry.options.shared && entry.accepts() && entry.watched;
@@ -412,30 +415,30 @@ impl Server {
             Some(())
         });
         if left.flatten().is_some() {
-            accept::last_batch(self);
+            accept::accept_last_batch(self);
         }
     }
 
-    /// Emits `close` and forgets the server.
+    /// Emits `close` and removes the server.
     fn finish(self) {
         let closing = with_entry(self, |entry, _| std::mem::replace(&mut entry.closing, true));
         if closing != Some(false) {
             return;
         }
-        let told = uptick_event_loop::catch(|| emit(&self, Server::CLOSE, ()));
+        let emitted = uptick_event_loop::catch(|| emit(&self, Server::CLOSE, ()));
         let entry = with_servers(|servers| servers.table.remove(self.id)).flatten();
         if let Some(mut entry) = entry
             && let Some(draining) = entry.draining.take()
         {
             draining.done();
         }
-        if let Err(message) = told {
+        if let Err(message) = emitted {
             tracing::error!("a close callback of a server panicked: {message}");
         }
     }
 }
 
-impl Entry {
+impl ServerEntry {
     fn socket(&self) -> Option<BorrowedFd<'_>> {
         let listening = self.listening.as_ref()?;
         Some(listening.socket.as_fd())
@@ -448,21 +451,21 @@ impl Entry {
         }
     }
 
-    /// Whether connections may be accepted now.
+    /// Returns `true` if the server is not paused and has a `connection` listener.
     fn accepts(&self) -> bool {
         !self.paused && self.listeners.has(Server::CONNECTION.slot())
     }
 
-    /// Whether accepting rests because no descriptor was free.
-    fn rests(&self) -> bool {
-        let rest = self.resting.as_ref();
+    /// Returns `true` while accepting is suspended because no descriptor was free.
+    fn is_backing_off(&self) -> bool {
+        let rest = self.backoff.as_ref();
         rest.is_some_and(|rest| rest.timer.is_pending())
     }
 
-    /// Watches the socket or not, as it should be now.
+    /// Starts or stops watching the socket, as the current state requires.
     fn update(&mut self, token: Token) {
         let Some(socket) = self.socket() else { return };
-        let watch = self.accepts() && !self.rests();
+        let watch = self.accepts() && !self.is_backing_off();
         if watch == self.watched {
             return;
         }
@@ -478,7 +481,7 @@ impl Entry {
     }
 }
 
-/// A connection that the server had accepted has closed.
+/// Updates the counts when an accepted connection has closed, and completes a shutdown.
 fn connection_gone(server: Id) {
     let server = Server::from_id(server);
     let drained = with_entry(server, |entry, _| {

@@ -14,23 +14,23 @@ use crate::{Error, UnixName};
 
 pub use unix::{Account, UnixListenUri};
 
-/// What a server listens on.
+/// The address that a server listens on.
 ///
 /// | text | meaning |
 /// |---|---|
 /// | `8080` | port 8080 of 127.0.0.1 |
-/// | `127.0.0.1:80`, `[::1]:80`, `tcp://127.0.0.1:80` | TCP; port 0 takes any free one |
+/// | `127.0.0.1:80`, `[::1]:80`, `tcp://127.0.0.1:80` | TCP; port 0 selects a free port |
 /// | `[fe80::1%eth0]:80`, `[fe80::1%2]:80` | an address of the interface `eth0`, or of the one with number 2 |
 /// | `unix:///run/app.sock`, `/run/app.sock`, `unix:relative.sock` | a Unix socket |
-/// | `unix:///run/app.sock?mode=0660&owner=app&group=www-data` | with the rights of its file |
+/// | `unix:///run/app.sock?mode=0660&owner=app&group=www-data` | a Unix socket whose file has this mode and these owners |
 /// | `unix:@name` | a name in Linux's abstract namespace |
-/// | `fd://3` | a listening socket inherited under that number |
-/// | `systemd:`, `systemd:web` | the next inherited socket, or the next of that name |
+/// | `fd://3` | the listening socket inherited as this file descriptor |
+/// | `systemd:`, `systemd:web` | the next inherited socket, or the next one with that name |
 ///
-/// The host is an IP address and never a name: a name can mean several addresses, and the machine
-/// that a server is reachable on should not depend on a look-up. The name of an interface is replaced
-/// by its number when the text is parsed. In the path of a Unix socket, `%`
-/// and two hexadecimal digits stand for a byte (`%25` for `%`, `%3F` for `?`).
+/// The host is an IP address and never a name: a name can have several addresses, and the interface that a server
+/// listens on should not depend on a name lookup. The name of an interface is replaced by its number when the text is
+/// parsed. In the path of a Unix socket, `%` and two hexadecimal digits stand for a byte (`%25` for `%`, `%3F` for
+/// `?`).
 ///
 /// # Examples
 ///
@@ -50,24 +50,23 @@ pub enum ListenUri {
     Tcp(SocketAddr),
     /// A Unix socket.
     Unix(UnixListenUri),
-    /// A listening socket that this process inherited, by the number of its file descriptor, which
-    /// the server takes over. Nothing else in the process may own it: for a descriptor that has an
-    /// owner there is [`adopt`](crate::adopt).
+    /// A listening socket inherited by this process, as the number of its file descriptor. The server takes ownership,
+    /// so the descriptor must not have another owner in the process: for an owned descriptor, use
+    /// [`adopt`](crate::adopt).
     Fd(RawFd),
-    /// A listening socket that the service manager passed, see
-    /// [`InheritedSockets`](crate::InheritedSockets): the first of this name that no server has
-    /// taken yet, or without a name, the first of all.
+    /// A listening socket that the service manager passed, see [`InheritedSockets`](crate::InheritedSockets): the first
+    /// one with this name, or without a name the first of all, that no server has taken yet.
     Systemd(Option<String>),
 }
 
-/// What a connector connects to.
+/// The address that a connector connects to.
 ///
 /// | text | meaning |
 /// |---|---|
 /// | `8080` | port 8080 of 127.0.0.1 |
 /// | `127.0.0.1:80`, `[::1]:80`, `tcp://127.0.0.1:80` | TCP |
 /// | `[fe80::1%eth0]:80`, `[fe80::1%2]:80` | TCP through the interface `eth0`, or the one with number 2 |
-/// | `example.com:80`, `tcp://example.com:80` | TCP, after looking the name up |
+/// | `example.com:80`, `tcp://example.com:80` | TCP, after a name lookup |
 /// | `unix:///run/app.sock`, `/run/app.sock`, `unix:relative.sock` | a Unix socket |
 /// | `unix:@name` | a name in Linux's abstract namespace |
 ///
@@ -96,8 +95,8 @@ pub enum ConnectUri {
     Unix(UnixName),
 }
 
-/// Whatever can be used as an address: a port number, text, a [`SocketAddr`], or the parsed
-/// [`ListenUri`] and [`ConnectUri`] themselves.
+/// A value that can be converted to an address: a port number, text, a [`SocketAddr`], or the parsed [`ListenUri`] and
+/// [`ConnectUri`] themselves.
 ///
 /// # Examples
 ///
@@ -116,7 +115,7 @@ pub enum ConnectUri {
 /// # Ok::<(), Error>(())
 /// ```
 pub trait IntoUri<T> {
-    /// Parses or converts it.
+    /// Parses or converts the value.
     ///
     /// # Errors
     ///
@@ -148,7 +147,7 @@ impl<T: From<SocketAddr>> IntoUri<T> for SocketAddr {
     }
 }
 
-/// The port of 127.0.0.1.
+/// Converts a port to that port of 127.0.0.1.
 impl<T: From<SocketAddr>> IntoUri<T> for u16 {
     fn into_uri(self) -> Result<T, Error> {
         Ok(localhost(self).into())
@@ -216,7 +215,7 @@ impl Display for ConnectUri {
     }
 }
 
-/// What is wrong with a text, for [`Error::InvalidUri`].
+/// The reason why a text is invalid, for [`Error::InvalidUri`].
 type Reason = String;
 
 fn localhost(port: u16) -> SocketAddr {
@@ -226,12 +225,12 @@ fn localhost(port: u16) -> SocketAddr {
 fn parse_listen(text: &str) -> Result<ListenUri, Reason> {
     let (scheme, rest) = split_scheme(text)?;
     match scheme {
-        Scheme::Port => Ok(localhost(authority::port(rest)?).into()),
-        Scheme::Tcp => authority::listen(rest).map(ListenUri::Tcp),
-        Scheme::Unix => unix::listen(rest).map(ListenUri::Unix),
-        Scheme::Fd => parse_fd(rest).map(ListenUri::Fd),
-        Scheme::Systemd => parse_systemd(rest).map(ListenUri::Systemd),
-        Scheme::Tls => Err(
+        UriScheme::Port => Ok(localhost(authority::port(rest)?).into()),
+        UriScheme::Tcp => authority::listen(rest).map(ListenUri::Tcp),
+        UriScheme::Unix => unix::listen(rest).map(ListenUri::Unix),
+        UriScheme::Fd => parse_fd(rest).map(ListenUri::Fd),
+        UriScheme::Systemd => parse_systemd(rest).map(ListenUri::Systemd),
+        UriScheme::Tls => Err(
             "TLS is a layer above the socket: listen on tcp:// and wrap the server \
                             in a SecureServer"
                 .into(),
@@ -242,13 +241,13 @@ fn parse_listen(text: &str) -> Result<ListenUri, Reason> {
 fn parse_connect(text: &str) -> Result<ConnectUri, Reason> {
     let (scheme, rest) = split_scheme(text)?;
     let uri = match scheme {
-        Scheme::Port => localhost(authority::port(rest)?).into(),
-        Scheme::Tcp => authority::connect(rest)?,
-        Scheme::Unix => ConnectUri::Unix(unix::connect(rest)?),
-        Scheme::Fd | Scheme::Systemd => {
+        UriScheme::Port => localhost(authority::port(rest)?).into(),
+        UriScheme::Tcp => authority::connect(rest)?,
+        UriScheme::Unix => ConnectUri::Unix(unix::connect(rest)?),
+        UriScheme::Fd | UriScheme::Systemd => {
             return Err("an inherited socket can be listened on, not connected to".into());
         }
-        Scheme::Tls => {
+        UriScheme::Tls => {
             return Err(
                 "TLS is a layer above the socket: connect to tcp:// through a \
                         SecureConnector"
@@ -263,10 +262,11 @@ fn parse_connect(text: &str) -> Result<ConnectUri, Reason> {
     }
 }
 
-const NO_PORT_ZERO: &str = "port 0 can be listened on (it takes any free port), not connected to";
+const NO_PORT_ZERO: &str =
+    "port 0 can be listened on (it selects a free port), but not connected to";
 
-enum Scheme {
-    /// No scheme, and nothing but digits.
+enum UriScheme {
+    /// No scheme: the text consists of digits.
     Port,
     Tcp,
     Unix,
@@ -275,35 +275,35 @@ enum Scheme {
     Tls,
 }
 
-fn split_scheme(text: &str) -> Result<(Scheme, &str), Reason> {
-    const SCHEMES: &str = "known are tcp://, unix:, fd:// and systemd:";
+fn split_scheme(text: &str) -> Result<(UriScheme, &str), Reason> {
+    const SCHEMES: &str = "supported are tcp://, unix:, fd:// and systemd:";
     if text.is_empty() {
-        return Err("it is empty".into());
+        return Err("the address is empty".into());
     }
     if text.starts_with('/') {
-        return Ok((Scheme::Unix, text));
+        return Ok((UriScheme::Unix, text));
     }
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok((Scheme::Port, text));
+        return Ok((UriScheme::Port, text));
     }
     let Some((scheme, rest)) = text.split_once(':') else {
-        return Ok((Scheme::Tcp, text));
+        return Ok((UriScheme::Tcp, text));
     };
     let known = match &*scheme.to_ascii_lowercase() {
-        "tcp" => Some(Scheme::Tcp),
-        "unix" => Some(Scheme::Unix),
-        "fd" => Some(Scheme::Fd),
-        "systemd" => Some(Scheme::Systemd),
-        "tls" => Some(Scheme::Tls),
+        "tcp" => Some(UriScheme::Tcp),
+        "unix" => Some(UriScheme::Unix),
+        "fd" => Some(UriScheme::Fd),
+        "systemd" => Some(UriScheme::Systemd),
+        "tls" => Some(UriScheme::Tls),
         _ => None,
     };
     match (known, rest.strip_prefix("//")) {
         (Some(known), Some(rest)) => Ok((known, rest)),
-        (Some(known @ (Scheme::Unix | Scheme::Systemd)), None) => Ok((known, rest)),
+        (Some(known @ (UriScheme::Unix | UriScheme::Systemd)), None) => Ok((known, rest)),
         (None, Some(_)) if scheme.is_empty() => Err(format!("the scheme is missing; {SCHEMES}")),
         (None, Some(_)) => Err(format!("the scheme {scheme:?} is unknown; {SCHEMES}")),
-        // What else looks like a scheme is a host with its port.
-        (_, None) => Ok((Scheme::Tcp, text)),
+        // A known scheme without `//`, or an unknown one, is a host followed by its port.
+        (_, None) => Ok((UriScheme::Tcp, text)),
     }
 }
 
@@ -328,12 +328,12 @@ fn parse_systemd(rest: &str) -> Result<Option<String>, Reason> {
         .chars()
         .find(|&char| char == ':' || !(char == ' ' || char.is_ascii_graphic()))
     {
-        return Err(format!("the name of a socket cannot have a {char:?}"));
+        return Err(format!("the name of a socket must not contain {char:?}"));
     }
     Ok(Some(rest.into()))
 }
 
-/// Replaces `%` and two hexadecimal digits by the byte they stand for.
+/// Replaces `%` and two hexadecimal digits by the byte that they stand for.
 fn unescape(text: &str) -> Result<Vec<u8>, Reason> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

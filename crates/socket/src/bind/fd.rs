@@ -1,4 +1,4 @@
-//! Listening sockets that exist already: inherited from the process that started this one.
+//! Existing listening sockets, inherited from the parent process.
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -11,16 +11,15 @@ use super::Bound;
 use crate::error::Cause;
 use crate::{Address, InheritedSockets, SocketOptions};
 
-/// Takes over an inherited descriptor by its number, once.
-pub(super) fn take(number: RawFd, options: &SocketOptions) -> Result<Bound, Cause> {
+/// Takes an inherited descriptor by its number, once.
+pub(super) fn take_inherited(number: RawFd, options: &SocketOptions) -> Result<Bound, Cause> {
     take_first([number], options).unwrap_or_else(|| {
-        let explanation = format!("file descriptor {number} was taken over before");
+        let explanation = format!("file descriptor {number} was already taken over");
         Err(Cause::explained(Errno::BUSY, explanation))
     })
 }
 
-/// Takes over the first of the sockets from the service manager that was not taken over before, or
-/// the first such one of a name.
+/// Takes the first socket of the service manager that was not taken before, or the first such one with this name.
 pub(super) fn take_next(
     sockets: &InheritedSockets,
     name: Option<&str>,
@@ -35,7 +34,7 @@ pub(super) fn take_next(
         let explanation = match (name, &*names) {
             (_, []) => "the service manager passed no socket to this process".into(),
             (name, names) => format!(
-                "the service manager passed no socket of the name {:?}, but of {names:?}",
+                "the service manager passed no socket with the name {:?}, only {names:?}",
                 name.unwrap_or_default()
             ),
         };
@@ -43,13 +42,12 @@ pub(super) fn take_next(
     }
     let count = candidates.len();
     take_first(candidates, options).unwrap_or_else(|| {
-        let explanation = format!("all of these sockets ({count}) were taken over before");
+        let explanation = format!("all of these sockets ({count}) were already taken over");
         Err(Cause::explained(Errno::BUSY, explanation))
     })
 }
 
-/// Whether a descriptor can be a server's socket, and if so, makes it ready: it will listen, not
-/// block, and not be passed on to other programs.
+/// Checks that a descriptor can be a server's socket, and makes it listening, non-blocking and close-on-exec.
 pub(super) fn prepare(socket: impl AsFd, options: &SocketOptions) -> Result<Address, Cause> {
     let socket = socket.as_fd();
     match sockopt::socket_type(socket)? {
@@ -57,17 +55,17 @@ pub(super) fn prepare(socket: impl AsFd, options: &SocketOptions) -> Result<Addr
         _ => {
             return Err(Cause::explained(
                 Errno::PROTOTYPE,
-                "it is not a stream socket",
+                "the socket is not a stream socket",
             ));
         }
     }
     let address = Address::local_of(socket)?;
-    if !listens(socket) {
+    if !is_listening(socket) {
         if rustix::net::getpeername(socket).is_ok() {
-            let explanation = "it is a connection, not a listening socket";
+            let explanation = "the socket is a connection, not a listening socket";
             return Err(Cause::explained(Errno::ISCONN, explanation));
         }
-        // The system would choose a port, on all interfaces.
+        // `listen` would bind the socket to a port of the system's choice, on all interfaces.
         if address.port() == Some(0) || address.is_unnamed() {
             let explanation = "the socket is not bound to an address";
             return Err(Cause::explained(Errno::INVAL, explanation));
@@ -80,9 +78,9 @@ pub(super) fn prepare(socket: impl AsFd, options: &SocketOptions) -> Result<Addr
     Ok(address)
 }
 
-/// Whether a socket listens already. Where the system cannot say, listening a second time does no
-/// harm.
-fn listens(socket: BorrowedFd<'_>) -> bool {
+/// Returns `true` if a socket is already listening. On systems that do not report this, `false`: listening a second
+/// time is harmless.
+fn is_listening(socket: BorrowedFd<'_>) -> bool {
     #[cfg(not(target_vendor = "apple"))]
     return sockopt::socket_acceptconn(socket).unwrap_or(false);
     #[cfg(target_vendor = "apple")]
@@ -92,10 +90,9 @@ fn listens(socket: BorrowedFd<'_>) -> bool {
     };
 }
 
-/// Takes over the first of `candidates` that was not taken over before. `None`: all of them were.
+/// Takes the first of `candidates` that was not taken before; `None` if all of them were.
 ///
-/// A number stays used up when its socket closes, since what the system gives that number to later
-/// belongs to somebody else.
+/// A number stays taken after its socket closes, because the system may reuse it for an unrelated descriptor.
 #[allow(unsafe_code)]
 fn take_first(
     candidates: impl IntoIterator<Item = RawFd>,
@@ -118,9 +115,9 @@ fn take_first(
         Err(cause) => return Some(Err(cause)),
     };
     taken.insert(number);
-    // SAFETY: the descriptor is open, as `prepare` succeeded, and this function hands out each
-    // number once. Whoever names a descriptor in an address gives it away (see `ListenUri::Fd`);
-    // an inherited one has no other owner in this process.
+    // SAFETY: the descriptor is open, as `prepare` succeeded, and this function returns each number once. The caller
+    // that names a descriptor in an address passes its ownership (see `ListenUri::Fd`); an inherited descriptor has no
+    // other owner in this process.
     let socket = unsafe { OwnedFd::from_raw_fd(number) };
     Some(Ok(Bound {
         file: None,

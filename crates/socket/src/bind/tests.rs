@@ -23,7 +23,7 @@ fn error(uri: &str) -> String {
     listen(uri).unwrap_err().to_string()
 }
 
-/// A directory that is removed when the test is over.
+/// A directory that is removed when the test ends.
 struct TempDir(PathBuf);
 
 impl TempDir {
@@ -51,11 +51,11 @@ impl Drop for TempDir {
     }
 }
 
-/// A process being started holds copies of all descriptors until its program begins, so that a
-/// closed server still seems to live. Tests in which one is dead keep processes from being started.
+/// A process that is being started holds copies of all descriptors until its program begins, so that a closed server
+/// still appears to be alive. Tests with a dead server therefore prevent the start of processes.
 static STARTING: RwLock<()> = RwLock::new(());
 
-/// Gives up a descriptor under a number that no other test gets, since each can be taken over once.
+/// Duplicates a descriptor to a number that no other test uses, because each number can be taken only once.
 fn inherit(socket: impl AsFd) -> RawFd {
     static NEXT: AtomicI32 = AtomicI32::new(600);
     let least = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -68,7 +68,7 @@ fn mode_of(path: &Path) -> u32 {
 }
 
 #[test]
-fn a_tcp_socket_listens_without_blocking_and_knows_its_port() {
+fn a_tcp_socket_is_non_blocking_and_has_its_actual_port() {
     let bound = listen("127.0.0.1:0").unwrap();
     let address = bound.address.socket_addr().unwrap();
     assert_ne!(address.port(), 0);
@@ -100,7 +100,7 @@ fn accepted_connections_inherit_the_options() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_an_error_that_says_so() {
+fn a_port_in_use_is_an_error() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = taken.local_addr().unwrap();
     assert_eq!(
@@ -114,7 +114,7 @@ fn a_port_that_is_taken_is_an_error_that_says_so() {
 }
 
 #[test]
-fn several_sockets_share_a_port_only_if_all_of_them_want_to() {
+fn several_sockets_share_a_port_only_if_all_of_them_set_reuse_port() {
     let share = SocketOptions::new().reuse_port(true);
     let first = bind(&"127.0.0.1:0".parse().unwrap(), &share).unwrap();
     let uri = ListenUri::Tcp(first.address.socket_addr().unwrap());
@@ -125,7 +125,7 @@ fn several_sockets_share_a_port_only_if_all_of_them_want_to() {
 }
 
 #[test]
-fn v6_only_decides_whether_ipv4_clients_are_taken() {
+fn v6_only_determines_whether_ipv4_clients_are_accepted() {
     for (only, reachable) in [(true, false), (false, true)] {
         let options = SocketOptions::new().v6_only(only);
         let bound = bind(&"[::]:0".parse().unwrap(), &options).unwrap();
@@ -135,7 +135,7 @@ fn v6_only_decides_whether_ipv4_clients_are_taken() {
 }
 
 #[test]
-fn a_unix_socket_listens_and_its_file_goes_with_it() {
+fn a_unix_socket_listens_and_its_file_is_removed_with_it() {
     let directory = TempDir::new();
     let path = directory.path("s");
     let bound = listen(&directory.uri("s")).unwrap();
@@ -155,7 +155,7 @@ fn a_file_can_be_kept_for_the_next_process() {
 }
 
 #[test]
-fn the_file_of_a_later_server_is_left_alone() {
+fn the_file_of_a_later_server_is_not_removed() {
     let directory = TempDir::new();
     let path = directory.path("s");
     let bound = listen(&directory.uri("s")).unwrap();
@@ -168,8 +168,8 @@ fn the_file_of_a_later_server_is_left_alone() {
 }
 
 #[test]
-fn a_socket_whose_server_is_gone_is_replaced() {
-    let _nothing_starts = STARTING.read().unwrap();
+fn a_socket_file_without_a_server_is_replaced() {
+    let _no_process_starts = STARTING.read().unwrap();
     let directory = TempDir::new();
     let path = directory.path("s");
     drop(UnixListener::bind(&path).unwrap());
@@ -179,7 +179,7 @@ fn a_socket_whose_server_is_gone_is_replaced() {
 }
 
 #[test]
-fn a_socket_whose_server_lives_is_in_use() {
+fn a_socket_file_with_a_server_is_in_use() {
     let directory = TempDir::new();
     let path = directory.path("s");
     let in_use = format!(
@@ -198,7 +198,7 @@ fn a_socket_whose_server_lives_is_in_use() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_server_too_busy_to_accept_is_not_taken_for_a_dead_one() {
+fn a_server_with_a_full_backlog_is_not_mistaken_for_a_dead_one() {
     let directory = TempDir::new();
     let options = SocketOptions::new().backlog(0);
     let uri = directory.uri("s").parse().unwrap();
@@ -220,8 +220,8 @@ fn a_file_that_is_not_a_socket_is_never_removed() {
         assert_eq!(
             error(&uri),
             format!(
-                "listening on {uri} failed: there is a file already that is not a socket, and it \
-                 is left alone (ENOTSOCK)"
+                "listening on {uri} failed: a file exists that is not a socket; it was not \
+                 replaced (ENOTSOCK)"
             )
         );
     }
@@ -244,8 +244,8 @@ fn a_file_that_is_not_a_socket_is_never_removed() {
 }
 
 #[test]
-fn of_many_servers_that_find_a_stale_socket_exactly_one_gets_it() {
-    let _nothing_starts = STARTING.read().unwrap();
+fn exactly_one_of_many_servers_replaces_a_stale_socket_file() {
+    let _no_process_starts = STARTING.read().unwrap();
     let directory = TempDir::new();
     let path = directory.path("s");
     for round in 0..20 {
@@ -270,7 +270,7 @@ fn of_many_servers_that_find_a_stale_socket_exactly_one_gets_it() {
 }
 
 #[test]
-fn the_mode_is_exact_whatever_the_umask() {
+fn the_mode_is_independent_of_the_umask() {
     let directory = TempDir::new();
     let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let bound: Vec<_> = ["0666", "0660", "0600", "0000"]
@@ -288,7 +288,7 @@ fn the_mode_is_exact_whatever_the_umask() {
 }
 
 #[test]
-fn owner_and_group_are_given_to_the_file() {
+fn owner_and_group_of_the_file_are_set() {
     let directory = TempDir::new();
     let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
     let uri = format!(
@@ -303,7 +303,7 @@ fn owner_and_group_are_given_to_the_file() {
     assert_eq!(metadata.gid(), group.as_raw());
     assert_eq!(mode_of(&directory.path("s")), 0o640);
 
-    // Only root can give a file to another user, and root can.
+    // Only root may change the owner of a file to another user.
     let uri = format!(
         "{}?mode=0600&owner=12345&group=12346",
         directory.uri("other")
@@ -321,12 +321,12 @@ fn owner_and_group_are_given_to_the_file() {
 }
 
 #[test]
-fn an_unknown_owner_is_an_error_before_anything_is_made() {
+fn an_unknown_owner_is_an_error_and_no_file_is_created() {
     let directory = TempDir::new();
     let error = error(&format!("{}?owner=no-such-user", directory.uri("s")));
     assert!(
         error.ends_with(
-            "/etc/passwd has no \"no-such-user\"; use a number if it is kept elsewhere (EINVAL)"
+            "/etc/passwd has no entry \"no-such-user\"; use the number of an account from another source (EINVAL)"
         ),
         "{error}"
     );
@@ -334,7 +334,7 @@ fn an_unknown_owner_is_an_error_before_anything_is_made() {
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_an_error() {
+fn a_missing_directory_is_an_error() {
     assert_eq!(
         error("unix:///no/such/directory/s"),
         "listening on unix:///no/such/directory/s failed: No such file or directory (ENOENT)"
@@ -343,8 +343,8 @@ fn a_directory_that_is_not_there_is_an_error() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_abstract_name_is_no_file_and_can_be_taken_once() {
-    let _nothing_starts = STARTING.read().unwrap();
+fn an_abstract_name_has_no_file_and_can_be_bound_once() {
+    let _no_process_starts = STARTING.read().unwrap();
     let uri = format!("unix:@uptick-bind-{}", std::process::id());
     let bound = listen(&uri).unwrap();
     assert_eq!(bound.address.to_string(), uri);
@@ -358,7 +358,7 @@ fn an_abstract_name_is_no_file_and_can_be_taken_once() {
 }
 
 #[test]
-fn an_inherited_listener_goes_on_listening() {
+fn an_inherited_listener_continues_to_listen() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let number = inherit(&listener);
     let bound = listen(&format!("fd://{number}")).unwrap();
@@ -377,7 +377,7 @@ fn an_inherited_listener_goes_on_listening() {
 }
 
 #[test]
-fn an_inherited_socket_that_is_only_bound_begins_to_listen() {
+fn an_inherited_socket_that_is_only_bound_starts_to_listen() {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket
         .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
@@ -387,7 +387,7 @@ fn an_inherited_socket_that_is_only_bound_begins_to_listen() {
 }
 
 #[test]
-fn a_descriptor_that_is_not_a_listener_says_what_it_is() {
+fn the_error_for_an_unsuitable_descriptor_states_the_reason() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let datagram = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -398,9 +398,12 @@ fn a_descriptor_that_is_not_a_listener_says_what_it_is() {
     for (fd, reason) in [
         (
             inherit(&connection),
-            "it is a connection, not a listening socket (EISCONN)",
+            "the socket is a connection, not a listening socket (EISCONN)",
         ),
-        (inherit(&datagram), "it is not a stream socket (EPROTOTYPE)"),
+        (
+            inherit(&datagram),
+            "the socket is not a stream socket (EPROTOTYPE)",
+        ),
         (inherit(&unbound), not_bound),
         (inherit(&unnamed), not_bound),
         (inherit(&file), "Socket operation on non-socket (ENOTSOCK)"),
@@ -408,7 +411,7 @@ fn a_descriptor_that_is_not_a_listener_says_what_it_is() {
     ] {
         let expected = format!("listening on fd://{fd} failed: {reason}");
         assert_eq!(error(&format!("fd://{fd}")), expected);
-        // It stays open, and asking again gives the same answer.
+        // The descriptor stays open, and a second attempt fails in the same way.
         assert_eq!(error(&format!("fd://{fd}")), expected);
     }
     let error = bind(&ListenUri::Fd(-1), &SocketOptions::new()).unwrap_err();
@@ -416,12 +419,12 @@ fn a_descriptor_that_is_not_a_listener_says_what_it_is() {
 }
 
 #[test]
-fn a_descriptor_can_be_taken_over_once() {
+fn a_descriptor_can_be_taken_only_once() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let number = inherit(&listener);
     let bound = listen(&format!("fd://{number}")).unwrap();
     let taken = format!(
-        "listening on fd://{number} failed: file descriptor {number} was taken over before (EBUSY)"
+        "listening on fd://{number} failed: file descriptor {number} was already taken over (EBUSY)"
     );
     assert_eq!(error(&format!("fd://{number}")), taken);
     drop(bound);
@@ -441,7 +444,7 @@ fn an_owned_descriptor_is_checked_like_an_inherited_one() {
 }
 
 #[test]
-fn without_a_service_manager_there_is_no_inherited_socket() {
+fn without_a_service_manager_there_are_no_inherited_sockets() {
     assert_eq!(
         error("systemd:web"),
         "listening on systemd:web failed: the service manager passed no socket to this process \
@@ -449,9 +452,9 @@ fn without_a_service_manager_there_is_no_inherited_socket() {
     );
 }
 
-/// Starts this very test in a process that inherited a socket as systemd would pass it.
+/// Starts this test again in a process that inherits a socket in the same way as from systemd.
 #[test]
-fn a_socket_from_the_service_manager_is_taken_over_by_its_name() {
+fn a_socket_of_the_service_manager_is_taken_by_its_name() {
     if std::env::var_os("UPTICK_TEST_INHERITS").is_some() {
         return serve_one_client_on_the_inherited_socket();
     }
@@ -461,7 +464,7 @@ fn a_socket_from_the_service_manager_is_taken_over_by_its_name() {
         .set_read_timeout(Some(Duration::from_secs(30)))
         .unwrap();
     let (_, module) = module_path!().split_once("::").unwrap();
-    let test = format!("{module}::a_socket_from_the_service_manager_is_taken_over_by_its_name");
+    let test = format!("{module}::a_socket_of_the_service_manager_is_taken_by_its_name");
     let script = "exec 3<&0 </dev/null; \
                   LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web exec \"$@\"";
     let mut command = Command::new("sh");
@@ -488,15 +491,15 @@ fn a_socket_from_the_service_manager_is_taken_over_by_its_name() {
 fn serve_one_client_on_the_inherited_socket() {
     assert_eq!(
         error("systemd:admin"),
-        "listening on systemd:admin failed: the service manager passed no socket of the name \
-         \"admin\", but of [\"web\"] (ENOENT)"
+        "listening on systemd:admin failed: the service manager passed no socket with the name \
+         \"admin\", only [\"web\"] (ENOENT)"
     );
     let bound = listen("systemd:web").unwrap();
     for uri in ["systemd:web", "systemd:"] {
         assert_eq!(
             error(uri),
             format!(
-                "listening on {uri} failed: all of these sockets (1) were taken over before (EBUSY)"
+                "listening on {uri} failed: all of these sockets (1) were already taken over (EBUSY)"
             )
         );
     }

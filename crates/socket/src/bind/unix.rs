@@ -18,7 +18,7 @@ use crate::error::Cause;
 use crate::{Account, Address, SocketOptions, UnixListenUri, UnixName};
 
 pub(super) fn bind(uri: &UnixListenUri, options: &SocketOptions) -> Result<Bound, Cause> {
-    let rights = Rights::of(uri)?;
+    let permissions = FilePermissions::of(uri)?;
     let socket = stream_socket(Domain::UNIX, None)?;
     options.apply(&socket, false)?;
     let name = match uri.name.to_system() {
@@ -35,12 +35,12 @@ pub(super) fn bind(uri: &UnixListenUri, options: &SocketOptions) -> Result<Bound
             None
         }
         UnixName::Path(path) => {
-            // Held until the socket listens: before, it looks like one whose server is gone.
+            // The lock is held until the socket listens. Before that, the file looks like one whose server is gone.
             let _lock = DirectoryLock::take(path);
-            if let Some(mode) = rights.mode {
-                // On Linux the file begins with these rights, less the umask, and so is never open
-                // to more users than it should be. Elsewhere this may fail, and does not matter:
-                // nobody can connect before the socket listens.
+            if let Some(mode) = permissions.mode {
+                // On Linux the file is created with this mode, less the umask, and so is never accessible to more users
+                // than intended. On other systems this may fail, which does no harm: no client can connect before the
+                // socket listens.
                 let _ = rustix::fs::fchmod(&socket, mode);
             }
             match rustix::net::bind(&socket, &name) {
@@ -51,7 +51,7 @@ pub(super) fn bind(uri: &UnixListenUri, options: &SocketOptions) -> Result<Bound
                 result => result?,
             }
             let file = SocketFile::at(path)?;
-            rights.apply(&file)?;
+            permissions.apply(&file)?;
             socket.listen(options.system_backlog())?;
             Some(file)
         }
@@ -63,14 +63,14 @@ pub(super) fn bind(uri: &UnixListenUri, options: &SocketOptions) -> Result<Bound
     })
 }
 
-/// Removes a socket's file if no server listens on it any more.
+/// Removes a socket file, unless a server still listens on it.
 fn remove_stale(path: &Path, name: &SocketAddrUnix) -> Result<(), Cause> {
     let found = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found?,
     };
     if !found.file_type().is_socket() {
-        let explanation = "there is a file already that is not a socket, and it is left alone";
+        let explanation = "a file exists that is not a socket; it was not replaced";
         return Err(Cause::explained(Errno::NOTSOCK, explanation));
     }
     let probe = stream_socket(Domain::UNIX, None)?;
@@ -83,7 +83,7 @@ fn remove_stale(path: &Path, name: &SocketAddrUnix) -> Result<(), Cause> {
         }
         Err(error) => {
             let explanation = format!(
-                "there is a socket already, and whether a server listens on it cannot be told: {}",
+                "a socket file exists, and checking whether a server listens on it failed: {}",
                 errno::describe(&error.into())
             );
             return Err(Cause::explained(Errno::ADDRINUSE, explanation));
@@ -99,15 +99,13 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// The file of a listening Unix socket. Dropping it removes the file, if it is still the one that
-/// this process made and not the one of a later server; a process forked from this one removes
-/// nothing.
+/// The file of a listening Unix socket. Dropping it removes the file, if it is still the one that this process created
+/// and not that of a later server. A forked process does not remove the file of its parent.
 ///
-/// Drop it before the socket closes. From then on another server could take over the path, and its
-/// file could look the same.
+/// Drop it before the socket closes. After that, another server could take the path with a file that looks the same.
 #[derive(Debug)]
 pub struct SocketFile {
-    /// Absolute, so that it stays right when the working directory changes.
+    /// Absolute path, which stays valid when the working directory changes.
     path: PathBuf,
     device: u64,
     inode: u64,
@@ -127,12 +125,12 @@ impl SocketFile {
         })
     }
 
-    /// The absolute path of the file.
+    /// Returns the absolute path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Leaves the file where it is, for a process that goes on with the same socket.
+    /// Leaves the file in place, for a process that continues with the same socket.
     pub fn keep(mut self) {
         self.keep = true;
     }
@@ -155,14 +153,14 @@ impl Drop for SocketFile {
     }
 }
 
-/// The rights that a socket's file gets.
-struct Rights {
+/// The mode and the owners of a socket file.
+struct FilePermissions {
     mode: Option<Mode>,
     owner: Option<Uid>,
     group: Option<Gid>,
 }
 
-impl Rights {
+impl FilePermissions {
     fn of(uri: &UnixListenUri) -> Result<Self, Cause> {
         let owner = uri.owner.as_ref().map(|owner| id(owner, "/etc/passwd"));
         let group = uri.group.as_ref().map(|group| id(group, "/etc/group"));
@@ -173,10 +171,10 @@ impl Rights {
         })
     }
 
-    /// Gives the file these rights, before the socket listens.
+    /// Applies the mode and the owners to the file, before the socket listens.
     ///
-    /// It goes through a descriptor of the file, so that nobody who can rename files in that
-    /// directory can put another file in its place in between.
+    /// The calls go through a descriptor of the file, so that a user who can rename files in the directory cannot
+    /// substitute another file.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn apply(&self, file: &SocketFile) -> Result<(), Cause> {
         use std::os::fd::AsRawFd;
@@ -190,14 +188,13 @@ impl Rights {
         let opened = rustix::fs::open(&file.path, flags, Mode::empty())?;
         let stat = rustix::fs::fstat(&opened)?;
         if !file.is_this(stat.st_dev, stat.st_ino) {
-            let explanation = "somebody replaced the socket's file";
+            let explanation = "another process replaced the socket's file";
             return Err(Cause::explained(Errno::STALE, explanation));
         }
         if let Some(mode) = self.mode
             && Mode::from_raw_mode(stat.st_mode) != mode
         {
-            // fchmod(2) refuses a descriptor that cannot read, and a socket cannot be opened
-            // otherwise.
+            // fchmod(2) does not accept an `O_PATH` descriptor, and a socket cannot be opened in any other way.
             let link = format!("/proc/self/fd/{}", opened.as_raw_fd());
             match rustix::fs::chmod(link, mode) {
                 Err(Errno::NOENT) => rustix::fs::chmod(&file.path, mode)?,
@@ -225,7 +222,7 @@ impl Rights {
     }
 }
 
-/// The number of an account, which `/etc/passwd` and `/etc/group` both have in the third field.
+/// Returns the number of an account, the third field of both `/etc/passwd` and `/etc/group`.
 fn id(account: &Account, table: &str) -> Result<u32, Cause> {
     let name = match account {
         Account::Id(id) => return Ok(*id),
@@ -233,7 +230,9 @@ fn id(account: &Account, table: &str) -> Result<u32, Cause> {
     };
     let content = fs::read(table)?;
     id_in(&String::from_utf8_lossy(&content), name).ok_or_else(|| {
-        let explanation = format!("{table} has no {name:?}; use a number if it is kept elsewhere");
+        let explanation = format!(
+            "{table} has no entry {name:?}; use the number of an account from another source"
+        );
         Cause::explained(Errno::INVAL, explanation)
     })
 }
@@ -246,8 +245,8 @@ fn id_in(table: &str, name: &str) -> Option<u32> {
     })
 }
 
-/// Keeps other servers from replacing sockets in the same directory meanwhile, as far as they take
-/// this lock too. It is an extra: where it cannot be had in time, things go on without.
+/// A lock against other servers that replace sockets in the same directory. It is advisory and best-effort: `bind`
+/// continues without it if it is not acquired in time.
 struct DirectoryLock {
     _directory: OwnedFd,
 }
@@ -283,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_is_found_by_its_whole_name() {
+    fn an_account_is_found_by_its_full_name() {
         let table = "rooty:x:5:5\nroot:x:0:0:root:/root:/bin/sh\n\nbroken\nbad:x:y\nwww:x:33:\n";
         assert_eq!(id_in(table, "root"), Some(0));
         assert_eq!(id_in(table, "www"), Some(33));
@@ -294,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forked_process_leaves_the_file_of_its_parent_alone() {
+    fn a_forked_process_does_not_remove_the_file_of_its_parent() {
         let path = std::env::temp_dir().join(format!("uptick-forked-{}", std::process::id()));
         fs::write(&path, "").unwrap();
         let mut file = SocketFile::at(&path).unwrap();

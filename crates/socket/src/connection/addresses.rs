@@ -1,26 +1,26 @@
-//! Who is at the two ends of a connection.
+//! The local and remote addresses of a connection.
 
 use std::net::IpAddr;
 
 use uptick_stream::transport::{self, Transport};
 
-use super::{Connection, Extra};
+use super::{Connection, ConnectionData};
 use crate::Address;
 use crate::proxy_protocol::protocol::Tlvs;
 
-/// What a proxy in front of the server has said of a connection, by the PROXY protocol.
+/// The addresses of a connection that a proxy has sent in a PROXY protocol header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxied {
     /// The client's address, as the proxy saw it.
     pub source: Address,
     /// The address that the client connected to.
     pub destination: Address,
-    /// Further fields of version 2, such as the host name of a TLS handshake.
+    /// The further fields of version 2, such as the host name of a TLS handshake.
     pub tlvs: Tlvs,
 }
 
-impl Extra {
-    /// Who is at the other end, as errors name it.
+impl ConnectionData {
+    /// Returns the remote address, as used in errors.
     pub(super) fn remote(&self) -> Address {
         let address = self.proxied().map_or(&self.peer, |proxied| &proxied.source);
         secured(address.clone(), self.is_secure())
@@ -28,18 +28,20 @@ impl Extra {
 }
 
 impl Connection {
-    /// The other end as a URI, `tcp://127.0.0.1:40000`: behind a proxy that speaks the PROXY protocol, the client.
+    /// Returns the remote address as a URI, `tcp://127.0.0.1:40000`. Behind a proxy with the PROXY protocol this is the
+    /// client's address.
     ///
-    /// `tls://…` while the connection is encrypted, other than over a Unix socket, which stays `unix://…`: ask
-    /// [`is_secure`](Connection::is_secure). `None` for the unnamed end of a Unix connection, as clients have, and when the
-    /// handle is stale. In `close` listeners it is still there.
+    /// The scheme is `tls://` while the connection is encrypted, except over a Unix socket, where it stays `unix://`;
+    /// see [`is_secure`](Connection::is_secure). `None` for an unnamed Unix socket, as clients have, and if the handle
+    /// is stale. The address is still available in `close` listeners.
     pub fn remote_address(self) -> Option<String> {
         self.with_extra(|extra| uri(extra.remote()))?
     }
 
-    /// This end as a URI; behind a proxy that speaks the PROXY protocol, what the client connected to.
+    /// Returns the local address as a URI. Behind a proxy with the PROXY protocol this is the address that the client
+    /// connected to.
     ///
-    /// `None` when it has no name and when the handle is stale.
+    /// `None` if the socket is unnamed or the handle is stale.
     pub fn local_address(self) -> Option<String> {
         let (proxied, secure) = self.with_extra(|extra| {
             let destination = extra.proxied().map(|proxied| proxied.destination.clone());
@@ -56,7 +58,7 @@ impl Connection {
         uri(secured(address, secure))
     }
 
-    /// The IP address of the other end, of the client behind a proxy; `None` for Unix connections and stale handles.
+    /// Returns the remote IP address, behind a proxy that of the client; `None` for Unix connections and stale handles.
     pub fn remote_ip(self) -> Option<IpAddr> {
         self.with_extra(|extra| match extra.proxied() {
             Some(proxied) => proxied.source.ip(),
@@ -64,27 +66,28 @@ impl Connection {
         })?
     }
 
-    /// The socket's peer: behind a proxy, the proxy.
+    /// Returns the address of the socket's peer: behind a proxy, the address of the proxy.
     pub fn peer(self) -> Option<Address> {
         self.with_extra(|extra| extra.peer.clone())
     }
 
-    /// What a proxy has said of the connection; `None` when it came directly.
+    /// Returns the addresses that a proxy has sent for the connection; `None` if the connection did not come through a
+    /// proxy.
     pub fn proxied(self) -> Option<Proxied> {
         self.with_extra(|extra| extra.proxied().cloned())?
     }
 
     pub(crate) fn set_proxied(self, proxied: Proxied) {
-        self.with_extra(|extra| extra.wrapping().proxied = Some(Box::new(proxied)));
+        self.with_extra(|extra| extra.decorators().proxied = Some(Box::new(proxied)));
     }
 
-    /// Whether the connection is encrypted, over whatever socket.
+    /// Returns `true` if the connection is encrypted, over any kind of socket.
     pub fn is_secure(self) -> bool {
         self.with_extra(|extra| extra.is_secure()).unwrap_or(false)
     }
 
-    /// Returns the protocol that TLS has negotiated for the connection, such as `h2` (ALPN, RFC 7301); `None` without TLS, when
-    /// nothing was negotiated, and when the handle is stale.
+    /// Returns the protocol that TLS has negotiated for the connection, such as `h2` (ALPN, RFC 7301); `None` without
+    /// TLS, without a negotiated protocol, and if the handle is stale.
     pub fn alpn(self) -> Option<Vec<u8>> {
         transport::alpn_protocol(self)
     }
@@ -94,7 +97,7 @@ fn secured(address: Address, secure: bool) -> Address {
     if secure { address.secured() } else { address }
 }
 
-/// The URI of an address that has one.
+/// Returns the URI of an address, unless it is unnamed.
 fn uri(address: Address) -> Option<String> {
     (!address.is_unnamed()).then(|| address.to_string())
 }

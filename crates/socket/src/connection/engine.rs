@@ -1,15 +1,15 @@
-//! Sessions and filters of a connection: the interface for protocol implementors.
+//! Sessions and filters of a connection: the interface for implementors of protocols.
 //!
-//! Programs that use connections need nothing of this module; it is not in the prelude. [`Engine`] adds its methods to
-//! [`Connection`].
+//! Programs that only use connections do not need this module, and it is not part of the prelude. [`Engine`] adds its
+//! methods to [`Connection`].
 //!
-//! - A [`Session`] serves a connection in place of its listeners. The connection owns it, and calls it with the loop's read
-//!   buffer: no listeners, no handles in callbacks, no allocation for each chunk.
-//! - A [`Filter`] is a layer between the socket and what serves the connection, such as TLS.
+//! - A [`Session`] serves a connection in place of its listeners. The connection owns the session and calls it with the
+//!   loop's read buffer: without listeners, without handles in callbacks, and without an allocation for each chunk.
+//! - A [`Filter`] is a layer between the socket and the session or listeners, such as TLS.
 //!
 //! # Examples
-//! A line protocol that answers `ping` with `pong`, and ends with `quit`. A session keeps what was received of an incomplete line,
-//! with a limit.
+//! A line protocol that answers `ping` with `pong`, and ends with `quit`. The session keeps an incomplete line, up to a
+//! limit.
 //! ```
 //! use std::cell::RefCell;
 //! use std::rc::Rc;
@@ -22,7 +22,7 @@
 //!
 //! #[derive(Default)]
 //! struct Lines {
-//!     /// The incomplete line at the end of what was received.
+//!     /// The incomplete line at the end of the received data.
 //!     rest: RefCell<BytesMut>,
 //! }
 //!
@@ -54,7 +54,7 @@
 //!     }
 //!
 //!     fn end(&self, _: &Visit<Connection>) {
-//!         // The connection sends what is written and ends by itself.
+//!         // The connection sends its write queue and then ends.
 //!     }
 //!
 //!     fn close(&self, _: &Visit<Connection>) {
@@ -88,17 +88,17 @@ use super::Connection;
 pub use uptick_stream::filter::{Filter, FilterContext};
 pub use uptick_stream::transport::{ChannelSession, Session, Visit};
 
-/// Returns a number that no connection has ([`Connection::id`]), for a stream that takes the place of one.
+/// Returns a number that no connection has ([`Connection::id`]), for a stream that replaces a connection.
 pub fn next_id() -> u64 {
     super::next_serial()
 }
 
-/// The methods of a [`Connection`] for those who implement a protocol or a layer.
+/// Methods of a [`Connection`] for implementors of protocols and layers.
 ///
 /// On a stale handle they do nothing.
 pub trait Engine: Copy {
-    /// Sets the session that serves the connection in place of its `data`, `end` and `drain` listeners, and in place of the
-    /// session before.
+    /// Sets the session that serves the connection in place of its `data`, `end` and `drain` listeners. It replaces the
+    /// previous session.
     fn set_session(self, session: Rc<dyn Session<Connection>>);
 
     /// Removes the session from the connection, which then waits for its first `data` listener.
@@ -112,22 +112,23 @@ pub trait Engine: Copy {
     /// `f` is called while the connection is borrowed: it may not use any connection.
     fn with_session<S: Session<Connection>, R>(self, f: impl FnOnce(&S) -> R) -> Option<R>;
 
-    /// Calls `f` with a visit to the connection, which looks it up once for several calls; `None` when the handle is stale.
+    /// Calls `f` with a visit to the connection, which looks the connection up once for several calls; `None` if the
+    /// handle is stale.
     fn visit<R>(self, f: impl FnOnce(&Visit<Connection>) -> R) -> Option<R>;
 
-    /// Unreads bytes, to be delivered before all that is still to come; if `end` is set, end of stream follows them.
+    /// Unreads `bytes`: they are delivered before later data. If `end` is set, end of stream follows them.
     ///
-    /// For bytes that a session has taken and that belong to the next protocol after an upgrade.
+    /// For bytes that a session has received but that belong to the next protocol after an upgrade.
     fn unshift(self, bytes: impl Into<Bytes>, end: bool);
 
-    /// Writes what `f` appends to the connection's own buffer, in which there may be bytes already. Returns `None`, and does
-    /// not call `f`, when the connection takes nothing; otherwise the same as [`write`](Connection::write).
+    /// Writes the bytes that `f` appends to the connection's buffer, which may already hold bytes. Returns `None`,
+    /// without calling `f`, if the connection accepts no bytes; otherwise the result of [`write`](Connection::write).
     ///
     /// `f` is called while the connection is borrowed: it may not use any connection.
     fn write_with(self, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool>;
 
-    /// Writes like [`write_with`](Engine::write_with), if the connection has a session of type `S` for which `allows` returns
-    /// true; otherwise returns `None`. It looks the connection up once.
+    /// Writes like [`write_with`](Engine::write_with), if the connection has a session of type `S` for which `allows`
+    /// returns `true`; otherwise returns `None`. The connection is looked up once.
     ///
     /// `allows` and `f` are called while the connection is borrowed: they may not use any connection.
     fn write_for<S: Session<Connection>>(
@@ -136,13 +137,13 @@ pub trait Engine: Copy {
         f: impl FnOnce(&mut Vec<u8>),
     ) -> Option<bool>;
 
-    /// Sends what was written now, rather than at the end of the event or of the loop's iteration: where something else must not be
-    /// sent before. What the socket does not take is sent later as usual.
+    /// Sends the write queue now, rather than at the end of the event or of the loop's iteration, for cases where other
+    /// data must not be sent first. Bytes that the socket does not accept are sent later as usual.
     ///
-    /// Listeners and the session may be called before this returns.
+    /// Listeners and the session may be called before `flush` returns.
     fn flush(self);
 
-    /// Returns the token of the connection for a driver of the protocol, which has deadlines of its own.
+    /// Returns the token of the connection for a protocol driver that has its own deadlines.
     fn token(self, driver: DriverId) -> Token;
 
     /// Returns the connection of a [`token`](Engine::token), unless it is gone.
@@ -151,24 +152,26 @@ pub trait Engine: Copy {
     /// Returns the open connections of the thread.
     fn all() -> Vec<Self>;
 
-    /// Sends what is queued and closes, for a peer that has sent all that it will: if nothing of it is unread, the close follows
-    /// at once, without waiting for the peer's end. Otherwise, and with layers such as TLS, as [`Connection::end`].
+    /// Sends the write queue and closes the connection, for a peer that will send no more. If no received data is
+    /// unread, the connection closes at once, without waiting for the peer's end of stream. Otherwise, and with layers
+    /// such as TLS, this is [`Connection::end`].
     fn end_without_linger(self);
 
-    /// Adds a layer between the socket and the listeners, above those that are there.
+    /// Adds a layer between the socket and the listeners, above the existing layers.
     fn add_filter(self, filter: impl Filter);
 
-    /// Calls `f` with the highest layer of a type; `None` when there is none, also while bytes are going through the
-    /// layers. In `close` listeners it is still there.
+    /// Calls `f` with the topmost layer of type `F`; `None` if there is none, and while bytes pass through the layers.
+    /// The layer is still available in `close` listeners.
     ///
     /// `f` is called while the connection is borrowed: it may not use any connection.
     fn with_filter<F: Filter, R>(self, f: impl FnOnce(&F) -> R) -> Option<R>;
 
-    /// Lets the layers continue with what they have kept back ([`Filter::resumed`]). Listeners may be called before it returns.
+    /// Makes the layers continue with the data that they have held back ([`Filter::resumed`]). Listeners may be called
+    /// before this returns.
     fn resume_filters(self);
 
-    /// Sets whether a filter encrypts the connection, so that its addresses read `tls://`, except those of Unix sockets.
-    /// Default: false.
+    /// Sets whether the connection is encrypted by a filter, so that its addresses have the scheme `tls://`, except for
+    /// Unix sockets. Default: false.
     fn set_secure(self, secure: bool);
 }
 
@@ -248,7 +251,7 @@ impl Engine for Connection {
     fn set_secure(self, secure: bool) {
         self.with_extra(|extra| {
             if secure || extra.is_secure() {
-                extra.wrapping().secure = secure;
+                extra.decorators().secure = secure;
             }
         });
     }

@@ -1,4 +1,4 @@
-//! What a connection may take: memory and time.
+//! The limits of a connection: memory and time.
 
 use std::time::Duration;
 
@@ -9,43 +9,46 @@ use uptick_stream::transport::Transport;
 use super::Connection;
 
 impl Connection {
-    /// Sets from how many waiting bytes on `write` gives `false`, and from how many on a further write fails the
-    /// connection. Default: 64 KiB and 16 MiB.
+    /// Sets the limits of the write queue, in bytes. From the soft limit on, `write` returns `false`; from the hard
+    /// limit on, a further write fails the connection.
     ///
-    /// A soft limit above the hard one counts as the hard one, one of 0 as 1.
+    /// A soft limit above the hard limit is lowered to the hard limit; a soft limit of 0 is raised to 1.
     ///
-    /// What is above the hard limit was written in one call that found less waiting: one write is always taken whole.
+    /// The queue may exceed the hard limit by one call: a write that starts below the limit is always accepted whole.
+    /// Default: 64 KiB and 16 MiB.
     pub fn set_write_limits(self, soft: usize, hard: usize) {
         transport::set_write_limits(self, Some(soft), Some(hard));
     }
 
-    /// Sets for how long the connection may be without a byte in either direction before it gets an `error` and closes.
-    /// `None` switches the limit off. Default: off.
+    /// Sets how long the connection may be idle, without a byte in either direction, before it emits an `error` and
+    /// closes. `None` switches the timeout off.
     ///
-    /// It is checked every 100 ms. A connection whose peer has no room for what the kernel has for it, but acknowledges bytes, is not
-    /// idle. The peer is looked at when the time is over, so it may take up to twice the limit there.
+    /// The timeout is checked every 100 ms. A connection is not idle while its peer has no receive buffer for the
+    /// queued bytes but acknowledges some of them. This is checked only when the timeout expires, so such a connection
+    /// may be idle for up to twice the timeout. Default: off.
     pub fn set_idle_timeout(self, limit: Option<Duration>) {
         transport::set_idle_limit(self, limit);
     }
 
-    /// Sets for how long the peer may acknowledge nothing while bytes wait for it, before the connection gets an `error` and
-    /// is reset. `None` switches the limit off. Default: 30 s.
+    /// Sets how long the peer may acknowledge no bytes while bytes are queued for it, before the connection emits an
+    /// `error` and is reset. `None` switches the timeout off.
     ///
-    /// A slow reader is not reset as long as its kernel acknowledges something
-    /// ([`acknowledged`](Connection::acknowledged)). The connection looks four times in each limit, so a peer that has stopped
-    /// is reset at most a fourth of the limit late.
+    /// A slow reader is not reset as long as its kernel acknowledges bytes
+    /// ([`acknowledged`](Connection::acknowledged)). The connection checks four times in each timeout, so a stalled
+    /// peer is reset at most a fourth of the timeout late.
     ///
-    /// A peer that has acknowledged more than 1 MiB may pause for longer: 1 s for each further KiB, up to 20 times the limit. Clients
-    /// that limit their own rate read a burst, and then nothing until their average is right.
+    /// A peer that has acknowledged more than 1 MiB may pause for longer: 1 s for each further KiB, up to 20 times the
+    /// timeout. Clients that limit their own rate read a burst, and then nothing until their average rate is reached.
+    /// Default: 30 s.
     pub fn set_write_timeout(self, limit: Option<Duration>) {
         transport::set_stall_limit(self, limit);
     }
 
-    /// Sets from how many unsent bytes on the kernel takes no more (`TCP_NOTSENT_LOWAT`); what is sent and not acknowledged does
-    /// not count. The rest waits in the write queue, where a protocol can still decide what goes first. Only TCP on Linux has
-    /// this limit; elsewhere the call does nothing. Default: the kernel's, megabytes as a rule.
+    /// Sets the number of unsent bytes from which the kernel accepts no more (`TCP_NOTSENT_LOWAT`); bytes that are sent
+    /// but not acknowledged do not count. The rest stays in the write queue, where a protocol can still choose the
+    /// order. Only TCP on Linux has this limit; elsewhere the call does nothing.
     ///
-    /// Cost: a system call.
+    /// Cost: a system call. Default: left to the kernel, usually megabytes.
     pub fn set_unsent_limit(self, bytes: u32) {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         Connection::streams(|all| {
@@ -60,14 +63,16 @@ impl Connection {
         let _ = bytes;
     }
 
-    /// Sets how long `end` waits for the peer's end, throwing away what it still sends. Default: 1 s.
+    /// Sets how long `end` waits for the peer's end of stream, discarding the data received meanwhile.
     ///
-    /// Without it, an answer to a peer that is still sending would be lost: closing a socket with unread bytes resets it.
+    /// Without it, a response to a peer that is still sending would be lost: closing a socket with unread bytes resets
+    /// the connection. Default: 1 s.
     pub fn set_linger(self, time: Duration) {
         transport::set_linger(self, time);
     }
 
-    /// Sets whether the connection stays open for writing after the peer's end. Default: false, it then ends itself.
+    /// Sets whether the connection stays open for writing after the peer has half-closed. If not, it then ends.
+    /// Default: false.
     pub fn set_allow_half_open(self, allow: bool) {
         transport::set_allow_half_open(self, allow);
     }

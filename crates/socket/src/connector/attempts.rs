@@ -1,4 +1,4 @@
-//! The failures of several attempts at one target, as one error.
+//! The errors of several attempts at one target, combined into one error.
 
 use std::fmt::Write;
 use std::io;
@@ -9,16 +9,16 @@ use rustix::io::Errno;
 use super::ConnectTarget;
 use crate::error::{Cause, Error};
 
-/// What went wrong with each address of a target, in order.
+/// The error of each address of a target, in order.
 #[derive(Debug, Default)]
-pub(super) struct Failures(Vec<(SocketAddr, Error)>);
+pub(super) struct AttemptErrors(Vec<(SocketAddr, Error)>);
 
-impl Failures {
+impl AttemptErrors {
     pub(super) fn push(&mut self, address: SocketAddr, error: Error) {
         self.0.push((address, error));
     }
 
-    /// Names all attempts; the number of the error is that of the last.
+    /// Combines the errors into one that names all attempts and has the error number of the last one.
     pub(super) fn into_error(self, target: &ConnectTarget) -> Error {
         let mut text = String::new();
         for (address, error) in &self.0 {
@@ -34,7 +34,7 @@ impl Failures {
         let errno = last.and_then(Error::errno).map(Errno::from_raw_os_error);
         let name = last.and_then(Error::errno_name);
         let cause = match (errno, name) {
-            // The cause adds the name again.
+            // `Cause` appends the name.
             (Some(errno), Some(name)) => {
                 let text = text.strip_suffix(&format!(" ({name})")).unwrap_or(&text);
                 Cause::explained(errno, text)
@@ -45,7 +45,7 @@ impl Failures {
     }
 }
 
-/// An address without its port.
+/// Returns the IP address without its port, with its scope id.
 fn ip_with_scope(address: &SocketAddr) -> String {
     match address {
         SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
@@ -58,12 +58,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_attempt_is_named_and_the_last_gives_the_number() {
+    fn the_error_names_every_attempt_and_has_the_number_of_the_last() {
         let target: ConnectTarget = "example.com:80".parse().unwrap();
         let first = SocketAddr::from(([192, 0, 2, 1], 80));
         let second = "[2001:db8::1]:80".parse().unwrap();
         let third = "[fe80::1%2]:80".parse().unwrap();
-        let mut failures = Failures::default();
+        let mut failures = AttemptErrors::default();
         failures.push(
             first,
             Error::Timeout {
@@ -85,9 +85,9 @@ mod tests {
     }
 
     #[test]
-    fn an_error_without_a_number_stays_without() {
+    fn an_error_without_a_number_leads_to_an_error_without_a_number() {
         let target: ConnectTarget = "example.com:80".parse().unwrap();
-        let mut failures = Failures::default();
+        let mut failures = AttemptErrors::default();
         let panic = Error::Panic {
             what: "a connector".into(),
             message: "oh no".into(),

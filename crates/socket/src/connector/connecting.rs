@@ -1,4 +1,4 @@
-//! The future that every connector gives.
+//! The future that connectors return.
 
 use std::fmt;
 use std::future::{Future, ready};
@@ -8,37 +8,37 @@ use std::task::{Context, Poll};
 use crate::connection::Connection;
 use crate::error::Error;
 
-/// A connection in the making, to be awaited; made by [`connect`](crate::ConnectorInterface::connect).
+/// A future of an outgoing connection, returned by [`connect`](crate::ConnectorInterface::connect).
 ///
 /// # Cancel safety
-/// Dropping it closes its sockets and cancels its timers.
+/// Dropping the future closes its sockets and cancels its timers.
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Connecting(Pin<Box<dyn Future<Output = Result<Connection, Error>>>>);
 
 impl Connecting {
-    /// Makes it of any future that gives a connection: for those who write connectors.
+    /// Creates the future from any future of a connection: for implementors of connectors.
     ///
-    /// The future has to give everything up when it is dropped.
+    /// The future must release its sockets and timers when it is dropped.
     pub fn new(future: impl Future<Output = Result<Connection, Error>> + 'static) -> Self {
         Connecting(Box::pin(future))
     }
 
-    /// Makes one that fails when it is awaited.
+    /// Creates a future that fails when it is awaited.
     ///
     /// # Examples
     /// ```
     /// use uptick_socket::{ConnectTarget, Connecting, ConnectorInterface, Error};
     ///
-    /// /// Never connects.
+    /// /// A connector that never connects.
     /// struct Offline;
     ///
     /// impl ConnectorInterface for Offline {
     ///     fn connect_target(&self, target: ConnectTarget) -> Connecting {
-    ///         Connecting::failed(Error::Closed { what: format!("the way to {target}").into() })
+    ///         Connecting::failed(Error::Closed { what: format!("the route to {target}").into() })
     ///     }
     /// }
     /// let result = uptick_event_loop::block_on(Offline.connect(80))?;
-    /// assert_eq!(result.unwrap_err().to_string(), "the way to tcp://127.0.0.1:80 is closed (ENOTCONN)");
+    /// assert_eq!(result.unwrap_err().to_string(), "the route to tcp://127.0.0.1:80 is closed (ENOTCONN)");
     /// # Ok::<(), uptick_event_loop::Error>(())
     /// ```
     pub fn failed(error: Error) -> Self {

@@ -1,22 +1,22 @@
-//! Host names, one address after the other.
+//! Host names, whose addresses are tried one after the other.
 
 use std::fmt;
 use std::rc::Rc;
 
-use super::attempts::Failures;
+use super::attempts::AttemptErrors;
 use super::resolver::addresses;
 use super::{ConnectTarget, Connecting, ConnectorInterface, Resolver};
 use crate::connection::Connection;
 use crate::error::Error;
 
-/// Looks host names up, and tries their addresses in the resolver's order until one connects.
+/// Resolves host names, and tries their addresses in the resolver's order until one connects.
 ///
-/// An address that does not answer holds up the next one: [`HappyEyeballsConnector`](crate::HappyEyeballsConnector)
-/// does not wait for it. Targets without a host name go to the inner connector as they are.
+/// An address that does not answer delays the next one; [`HappyEyeballsConnector`](crate::HappyEyeballsConnector)
+/// avoids this delay. Targets without a host name are passed to the inner connector unchanged.
 ///
 /// # Limits
-/// 32 addresses of a name are tried. It has no time limit of its own; put a
-/// [`TimeoutConnector`](crate::TimeoutConnector) inside for one on each attempt, or around it for one on the whole.
+/// At most 32 addresses of a name are tried. There is no timeout: wrap the inner connector in a
+/// [`TimeoutConnector`](crate::TimeoutConnector) to limit each attempt, or wrap this connector to limit the whole.
 ///
 /// # Examples
 /// ```
@@ -39,7 +39,7 @@ pub struct DnsConnector {
 }
 
 impl DnsConnector {
-    /// Makes a connector that has `inner` connect to the addresses.
+    /// Creates a connector that connects to the addresses with `inner`.
     pub fn new(inner: impl ConnectorInterface + 'static) -> Self {
         DnsConnector {
             inner: Rc::new(inner),
@@ -47,7 +47,7 @@ impl DnsConnector {
         }
     }
 
-    /// Sets who looks names up. Default: the system.
+    /// Sets the resolver of host names. Default: the system's resolver.
     #[must_use]
     pub fn resolver(mut self, resolver: Resolver) -> Self {
         self.resolver = resolver;
@@ -58,7 +58,7 @@ impl DnsConnector {
         let Some(addresses) = addresses(&self.resolver, &target).await? else {
             return self.inner.connect_target(target).await;
         };
-        let mut failures = Failures::default();
+        let mut failures = AttemptErrors::default();
         for address in addresses {
             match self.inner.connect_target(target.resolved(address)).await {
                 Ok(conn) => return Ok(conn),

@@ -1,4 +1,4 @@
-//! The usual connectors, put together.
+//! The usual combination of connectors.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::tcp::TLS_IS_ABOVE;
+use super::tcp::TLS_UNSUPPORTED;
 use super::{
     ConnectTarget, Connecting, ConnectorInterface, DnsConnector, HappyEyeballsConnector, Resolver,
     TcpConnector, TimeoutConnector, UnixConnector,
@@ -15,13 +15,13 @@ use crate::error::Error;
 use crate::options::SocketOptions;
 use crate::uri::ConnectUri;
 
-/// Connects to anything: IP addresses, host names, Unix sockets, and what is added by scheme.
+/// Connects to IP addresses, host names, Unix sockets, and addresses with added schemes.
 ///
-/// A host name is looked up by the system and its addresses are tried as [`HappyEyeballsConnector`] does, all within
-/// 60 s. Clones have the same options.
+/// A host name is looked up by the system, and its addresses are tried as by [`HappyEyeballsConnector`], all within 60
+/// s. Clones have the same options.
 ///
 /// # Limits
-/// 60 s for everything together ([`timeout`](Connector::timeout)); 32 addresses of a name.
+/// 60 s in total ([`timeout`](Connector::timeout)); 32 addresses of a name.
 ///
 /// # Examples
 /// ```no_run
@@ -52,18 +52,18 @@ pub struct Connector {
     resolver: Resolver,
     options: SocketOptions,
     source: Option<SocketAddr>,
-    schemes: BTreeMap<String, Scheme>,
+    schemes: BTreeMap<String, SchemeHandler>,
 }
 
-/// Who serves a scheme.
+/// The handler of a scheme.
 #[derive(Clone)]
-enum Scheme {
+enum SchemeHandler {
     Connector(Rc<dyn ConnectorInterface>),
-    Layer(Rc<Layer>),
+    Layer(Rc<LayerFactory>),
 }
 
-/// What puts a layer around a connector.
-type Layer = dyn Fn(Rc<dyn ConnectorInterface>) -> Rc<dyn ConnectorInterface>;
+/// A function that wraps a connector in a layer.
+type LayerFactory = dyn Fn(Rc<dyn ConnectorInterface>) -> Rc<dyn ConnectorInterface>;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -84,49 +84,50 @@ impl Default for Connector {
 }
 
 impl Connector {
-    /// Makes a connector with the default options.
+    /// Creates a connector with the default options.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets how long connecting may take: look-up, attempts, and the handshakes of added schemes together. `None`
-    /// leaves it to the system. Default: 60 s.
+    /// Sets the timeout of connecting as a whole: the name lookup, the attempts, and the handshakes of added schemes.
+    /// `None` leaves it to the system. Default: 60 s.
     #[must_use]
     pub fn timeout(mut self, limit: Option<Duration>) -> Self {
         self.timeout = limit;
         self
     }
 
-    /// Sets whether the addresses of a name are tried as [`HappyEyeballsConnector`] does, or one after the other as
-    /// [`DnsConnector`] does. Default: true.
+    /// Sets whether the addresses of a name are tried staggered, as by [`HappyEyeballsConnector`], or one after the
+    /// other, as by [`DnsConnector`]. Default: true.
     #[must_use]
     pub fn happy_eyeballs(mut self, staggered: bool) -> Self {
         self.happy_eyeballs = staggered;
         self
     }
 
-    /// Sets after how long without an answer the next address of a name is tried, 10 ms at least. Default: 250 ms.
+    /// Sets the delay after which the next address of a name is tried, at least 10 ms. Default: 250 ms.
     #[must_use]
     pub fn attempt_delay(mut self, delay: Duration) -> Self {
         self.attempt_delay = Some(delay);
         self
     }
 
-    /// Sets whether `tcp://` is connected to. Default: true.
+    /// Sets whether `tcp://` addresses are allowed. Default: true.
     #[must_use]
     pub fn tcp(mut self, allowed: bool) -> Self {
         self.tcp = allowed;
         self
     }
 
-    /// Sets whether `unix:` is connected to: not a good idea where the address comes from others. Default: true.
+    /// Sets whether `unix:` addresses are allowed. Disallow them if addresses come from untrusted sources. Default:
+    /// true.
     #[must_use]
     pub fn unix(mut self, allowed: bool) -> Self {
         self.unix = allowed;
         self
     }
 
-    /// Sets who looks names up. Default: the system.
+    /// Sets the resolver of host names. Default: the system's resolver.
     #[must_use]
     pub fn resolver(mut self, resolver: Resolver) -> Self {
         self.resolver = resolver;
@@ -140,25 +141,25 @@ impl Connector {
         self
     }
 
-    /// Sets the address to connect from, with port 0 for any; addresses of the other family cannot be connected to
-    /// then. Default: the system chooses.
+    /// Sets the local address to connect from; port 0 selects a free port. Connecting to an address of the other family
+    /// then fails. Default: chosen by the system.
     #[must_use]
     pub fn bind_to(mut self, source: SocketAddr) -> Self {
         self.source = Some(source);
         self
     }
 
-    /// Has another connector serve a scheme: a new one, or `tcp` or `unix` in the place of the usual one. Default:
-    /// `tcp` and `unix` are known.
+    /// Sets the connector for a scheme: a new scheme, or `tcp` or `unix` in place of the built-in connectors.
     ///
-    /// It is asked for the target as it is, with scheme and host name, and within the time limit of this one.
+    /// The connector gets the target unchanged, with its scheme and host name, and runs within the timeout of this
+    /// connector. Default: `tcp` and `unix` are supported.
     ///
     /// # Examples
     /// ```
     /// use std::rc::Rc;
     /// use uptick_socket::{Connecting, ConnectTarget, Connector, ConnectorInterface};
     ///
-    /// /// Puts a layer on every connection of an inner connector.
+    /// /// Adds a layer to every connection of an inner connector.
     /// struct Layered<C>(C);
     ///
     /// impl<C: ConnectorInterface> ConnectorInterface for Layered<C> {
@@ -185,13 +186,14 @@ impl Connector {
     ) -> Self {
         let scheme = scheme.to_ascii_lowercase();
         self.schemes
-            .insert(scheme, Scheme::Connector(Rc::new(connector)));
+            .insert(scheme, SchemeHandler::Connector(Rc::new(connector)));
         self
     }
 
-    /// Has a layer around this connector serve a scheme: what `layer` makes of it is asked for the target as it is, and
-    /// asks for the same target with `tcp`. The layer's connections are made with the options of this connector, whatever
-    /// is set before or after, and within its time limit. Default: there is none.
+    /// Sets the connector for a scheme to a layer around this connector. The connector that `layer` returns gets the
+    /// target unchanged, and connects to the same target with the scheme `tcp` through the connector that it wraps. Its
+    /// connections have the options of this connector, whether they are set before or after this call, and run within
+    /// its timeout. Default: none.
     ///
     /// # Examples
     /// ```
@@ -202,9 +204,9 @@ impl Connector {
     ///
     /// impl ConnectorInterface for Layered {
     ///     fn connect_target(&self, target: ConnectTarget) -> Connecting {
-    ///         let below = self.0.connect_target(target.with_scheme("tcp"));
+    ///         let inner = self.0.connect_target(target.with_scheme("tcp"));
     ///         Connecting::new(async move {
-    ///             let conn = below.await?;
+    ///             let conn = inner.await?;
     ///             // conn.add_filter(…), of uptick_socket::engine::Engine, goes here.
     ///             Ok(conn)
     ///         })
@@ -221,16 +223,18 @@ impl Connector {
         layer: impl Fn(Rc<dyn ConnectorInterface>) -> C + 'static,
     ) -> Self {
         let layer = move |below| Rc::new(layer(below)) as Rc<dyn ConnectorInterface>;
-        self.schemes
-            .insert(scheme.to_ascii_lowercase(), Scheme::Layer(Rc::new(layer)));
+        self.schemes.insert(
+            scheme.to_ascii_lowercase(),
+            SchemeHandler::Layer(Rc::new(layer)),
+        );
         self
     }
 
     fn dial(&self, target: ConnectTarget) -> Connecting {
         match self.schemes.get(target.scheme()) {
-            Some(Scheme::Connector(connector)) => return connector.connect_target(target),
-            Some(Scheme::Layer(layer)) => {
-                // The time limit is already that of the whole.
+            Some(SchemeHandler::Connector(connector)) => return connector.connect_target(target),
+            Some(SchemeHandler::Layer(layer)) => {
+                // The timeout of this connector already covers the whole.
                 let below = self.clone().timeout(None);
                 return layer(Rc::new(below)).connect_target(target);
             }
@@ -267,7 +271,7 @@ impl Connector {
 
     fn unknown(&self, target: &ConnectTarget, scheme: &str) -> Error {
         if scheme == "tls" {
-            return target.unfit(TLS_IS_ABOVE);
+            return target.unsupported(TLS_UNSUPPORTED);
         }
         let usual = [("tcp", self.tcp), ("unix", self.unix)];
         let usual = usual
@@ -279,8 +283,8 @@ impl Connector {
             .collect();
         known.sort_unstable();
         known.dedup();
-        target.unfit(format!(
-            "this connector does not know the scheme {scheme:?}; it knows {known:?}"
+        target.unsupported(format!(
+            "this connector does not support the scheme {scheme:?}; it supports {known:?}"
         ))
     }
 }
@@ -288,16 +292,18 @@ impl Connector {
 impl ConnectorInterface for Connector {
     fn connect_target(&self, target: ConnectTarget) -> Connecting {
         match self.timeout {
-            Some(limit) => TimeoutConnector::new(Dial(self), limit).connect_target(target),
+            Some(limit) => {
+                TimeoutConnector::new(WithoutTimeout(self), limit).connect_target(target)
+            }
             None => self.dial(target),
         }
     }
 }
 
-/// A [`Connector`] without its time limit.
-struct Dial<'a>(&'a Connector);
+/// A [`Connector`] without its timeout.
+struct WithoutTimeout<'a>(&'a Connector);
 
-impl ConnectorInterface for Dial<'_> {
+impl ConnectorInterface for WithoutTimeout<'_> {
     fn connect_target(&self, target: ConnectTarget) -> Connecting {
         self.0.dial(target)
     }

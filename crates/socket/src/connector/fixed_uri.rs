@@ -1,12 +1,12 @@
-//! One place, whatever is asked for.
+//! A connector with a fixed address.
 
 use super::{ConnectTarget, Connecting, ConnectorInterface};
 use crate::error::Error;
 use crate::uri::IntoUri;
 
-/// Connects to one address always, and ignores what it is asked for.
+/// Connects to a fixed address, and ignores the requested target.
 ///
-/// For what speaks of hosts but goes through one socket: a local daemon, a tunnel, a test.
+/// It is for clients that expect a host name but connect through one socket: a local daemon, a tunnel, a test.
 ///
 /// # Examples
 /// ```
@@ -24,10 +24,10 @@ pub struct FixedUriConnector<C> {
 }
 
 impl<C: ConnectorInterface> FixedUriConnector<C> {
-    /// Makes a connector that has `inner` connect to `uri`.
+    /// Creates a connector that connects to `uri` with `inner`.
     ///
     /// # Errors
-    /// [`Error::InvalidUri`] when `uri` is no address.
+    /// [`Error::InvalidUri`] if `uri` is not an address.
     pub fn new(uri: impl IntoUri<ConnectTarget>, inner: C) -> Result<Self, Error> {
         Ok(FixedUriConnector {
             target: uri.into_uri()?,

@@ -1,4 +1,4 @@
-//! The time between the start of a connect and its outcome.
+//! The phase between the start of a `connect` call and its result.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -16,11 +16,11 @@ use crate::Address;
 use crate::connection::Connection;
 use crate::error::{Cause, Error};
 
-/// Makes a connection of a connected socket.
-pub(super) fn established(socket: OwnedFd, peer: Address) -> Result<Connection, Error> {
+/// Creates a connection from a connected socket.
+pub(super) fn connection_from_socket(socket: OwnedFd, peer: Address) -> Result<Connection, Error> {
     let what = peer.clone();
     let conn = Connection::open(socket, peer, TransportOptions::default(), None)?;
-    // Nobody can listen yet, so this only registers the socket; reading waits for a `data` listener.
+    // There is no listener yet, so this only registers the socket; reading starts with a `data` listener.
     conn.start();
     if conn.is_open() {
         Ok(conn)
@@ -31,35 +31,35 @@ pub(super) fn established(socket: OwnedFd, peer: Address) -> Result<Connection, 
     }
 }
 
-/// Waits until a connect under way has succeeded or failed; gives the socket back.
-pub(super) async fn finished(mut socket: OwnedFd) -> Result<OwnedFd, Cause> {
+/// Waits until a connect in progress has succeeded or failed, and returns the socket.
+pub(super) async fn connect_finished(mut socket: OwnedFd) -> Result<OwnedFd, Cause> {
     loop {
-        socket = Writable::new(socket).await?;
+        socket = WritableFuture::new(socket).await?;
         rustix::net::sockopt::socket_error(&socket)??;
         match rustix::net::getpeername(&socket) {
             Ok(_) => return Ok(socket),
-            // Readiness may be reported when there is none.
+            // Readiness may be reported spuriously.
             Err(Errno::NOTCONN) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
 }
 
-/// Waits until a socket is writable or has an error.
-struct Writable {
-    /// `None` once it is over.
+/// A future that resolves when a socket is writable or has an error.
+struct WritableFuture {
+    /// `None` once the future has completed.
     socket: Option<Rc<OwnedFd>>,
-    signal: Rc<Signal>,
+    signal: Rc<ReadySignal>,
     watched: bool,
 }
 
 #[derive(Default)]
-struct Signal {
+struct ReadySignal {
     ready: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
-impl Signal {
+impl ReadySignal {
     fn set(&self) {
         self.ready.set(true);
         let waker = self.waker.borrow_mut().take();
@@ -69,9 +69,9 @@ impl Signal {
     }
 }
 
-impl Writable {
+impl WritableFuture {
     fn new(socket: OwnedFd) -> Self {
-        Writable {
+        WritableFuture {
             socket: Some(Rc::new(socket)),
             signal: Rc::default(),
             watched: false,
@@ -85,7 +85,7 @@ impl Writable {
         let signal = Rc::clone(&self.signal);
         let mut watched = Some(Rc::clone(&socket));
         let result = add_write_stream(socket, move || {
-            // Once is enough: the connection registers the socket anew, edge-triggered.
+            // The watch is no longer needed: the connection registers the socket again, edge-triggered.
             if let Some(socket) = watched.take() {
                 remove_write_stream(socket);
             }
@@ -98,7 +98,7 @@ impl Writable {
         })
     }
 
-    /// Ends the watch, and gives the socket if nobody else has it.
+    /// Stops watching, and returns the socket if there is no other owner.
     fn release(&mut self) -> Option<OwnedFd> {
         let socket = self.socket.take()?;
         if self.watched {
@@ -108,13 +108,13 @@ impl Writable {
     }
 }
 
-impl Future for Writable {
+impl Future for WritableFuture {
     type Output = Result<OwnedFd, Cause>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if self.signal.ready.get() {
             let socket = self.release();
-            // The watch held the socket too, and is over.
+            // The watch shared the socket until it was removed.
             return Poll::Ready(socket.ok_or_else(|| Errno::BADF.into()));
         }
         *self.signal.waker.borrow_mut() = Some(context.waker().clone());
@@ -125,7 +125,7 @@ impl Future for Writable {
     }
 }
 
-impl Drop for Writable {
+impl Drop for WritableFuture {
     fn drop(&mut self) {
         drop(self.release());
     }

@@ -1,4 +1,4 @@
-//! Host names, several addresses at a time (RFC 8305).
+//! Host names, whose addresses are tried concurrently (RFC 8305).
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,22 +13,23 @@ use pin_project::pin_project;
 use uptick_event_loop::Sleep;
 use uptick_event_loop::driver::timeout;
 
-use super::attempts::Failures;
+use super::attempts::AttemptErrors;
 use super::resolver::addresses;
 use super::{ConnectTarget, Connecting, ConnectorInterface, Resolver};
 use crate::connection::Connection;
 use crate::error::Error;
 
-/// Looks host names up, and tries their addresses staggered, so that one that does not answer costs little time.
+/// Resolves host names, and tries their addresses staggered, so that an address that does not answer causes little
+/// delay.
 ///
-/// IPv6 and IPv4 addresses take turns, beginning with the family of the resolver's first. The next attempt starts
-/// 250 ms after the last, or as soon as one fails; the first that connects wins, and the others are given up
-/// (RFC 8305, 4 and 5). Both families are looked up at once and waited for together, so there is no resolution delay
-/// (RFC 8305, 3). Targets without a host name go to the inner connector as they are.
+/// IPv6 and IPv4 addresses alternate, starting with the family of the resolver's first address. The next attempt starts
+/// 250 ms after the previous one, or as soon as one fails; the first connection wins, and the other attempts are
+/// cancelled (RFC 8305, 4 and 5). Both families are looked up at once and awaited together, so there is no resolution
+/// delay (RFC 8305, 3). Targets without a host name are passed to the inner connector unchanged.
 ///
 /// # Limits
-/// 32 addresses of a name are tried. It has no time limit of its own: put a
-/// [`TimeoutConnector`](crate::TimeoutConnector) around it.
+/// At most 32 addresses of a name are tried. There is no timeout: wrap the connector in a
+/// [`TimeoutConnector`](crate::TimeoutConnector).
 ///
 /// # Examples
 /// ```
@@ -39,7 +40,7 @@ use crate::error::Error;
 /// let server = Server::bind("127.0.0.1:0")?;
 /// # server.on(Server::CONNECTION, |_| ());
 /// let address = server.address().unwrap().replace("127.0.0.1", "app.test");
-/// // Nobody listens on the first, which is refused, and the second is tried at once.
+/// // The first address has no listener and refuses, so the second is tried at once.
 /// let resolver = Resolver::new(|_| async {
 ///     Ok(vec![Ipv4Addr::new(127, 0, 0, 2).into(), Ipv4Addr::LOCALHOST.into()])
 /// });
@@ -56,12 +57,12 @@ pub struct HappyEyeballsConnector {
     delay: Duration,
 }
 
-/// RFC 8305, 8: recommended as the default, and the least that is allowed.
+/// The recommended default and the minimum (RFC 8305, 8).
 const DEFAULT_DELAY: Duration = Duration::from_millis(250);
-const LEAST_DELAY: Duration = Duration::from_millis(10);
+const MIN_DELAY: Duration = Duration::from_millis(10);
 
 impl HappyEyeballsConnector {
-    /// Makes a connector that has `inner` connect to the addresses.
+    /// Creates a connector that connects to the addresses with `inner`.
     pub fn new(inner: impl ConnectorInterface + 'static) -> Self {
         HappyEyeballsConnector {
             inner: Rc::new(inner),
@@ -70,31 +71,31 @@ impl HappyEyeballsConnector {
         }
     }
 
-    /// Sets who looks names up. Default: the system.
+    /// Sets the resolver of host names. Default: the system's resolver.
     #[must_use]
     pub fn resolver(mut self, resolver: Resolver) -> Self {
         self.resolver = resolver;
         self
     }
 
-    /// Sets after how long without an answer the next address is tried, 10 ms at least. Default: 250 ms.
+    /// Sets the delay after which the next address is tried, at least 10 ms. Default: 250 ms.
     #[must_use]
     pub fn attempt_delay(mut self, delay: Duration) -> Self {
-        self.delay = delay.max(LEAST_DELAY);
+        self.delay = delay.max(MIN_DELAY);
         self
     }
 
     async fn dial(self, target: ConnectTarget) -> Result<Connection, Error> {
         match addresses(&self.resolver, &target).await? {
             Some(addresses) => {
-                Race {
+                ConnectRace {
                     target,
                     inner: self.inner,
                     delay: self.delay,
-                    waiting: take_turns(addresses),
+                    waiting: interleave_families(addresses),
                     running: Vec::new(),
                     next: None,
-                    failures: Failures::default(),
+                    failures: AttemptErrors::default(),
                 }
                 .await
             }
@@ -103,39 +104,39 @@ impl HappyEyeballsConnector {
     }
 }
 
-/// Has the families take turns, beginning with that of the first address (RFC 8305, 4).
-fn take_turns(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+/// Interleaves the address families, starting with that of the first address (RFC 8305, 4).
+fn interleave_families(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (VecDeque<_>, VecDeque<_>) = addresses
         .into_iter()
         .partition(|address| address.is_ipv6() == first_is_v6);
-    let mut turns = VecDeque::with_capacity(first.len() + second.len());
+    let mut interleaved = VecDeque::with_capacity(first.len() + second.len());
     let (mut first, mut second) = (first.into_iter(), second.into_iter());
     loop {
-        let before = turns.len();
-        turns.extend(first.next());
-        turns.extend(second.next());
-        if turns.len() == before {
-            return turns;
+        let before = interleaved.len();
+        interleaved.extend(first.next());
+        interleaved.extend(second.next());
+        if interleaved.len() == before {
+            return interleaved;
         }
     }
 }
 
-/// The attempts at the addresses of one target.
+/// The concurrent attempts at the addresses of one target.
 #[pin_project]
-struct Race {
+struct ConnectRace {
     target: ConnectTarget,
     inner: Rc<dyn ConnectorInterface>,
     delay: Duration,
     waiting: VecDeque<SocketAddr>,
     running: Vec<(SocketAddr, Connecting)>,
-    /// When it is over, the next attempt starts.
+    /// The delay before the next attempt.
     #[pin]
     next: Option<Sleep>,
-    failures: Failures,
+    failures: AttemptErrors,
 }
 
-impl Future for Race {
+impl Future for ConnectRace {
     type Output = Result<Connection, Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

@@ -1,4 +1,4 @@
-//! Looking host names up.
+//! Lookup of host names.
 
 use std::fmt;
 use std::future::Future;
@@ -15,9 +15,9 @@ use super::ConnectTarget;
 use crate::error::{Cause, Error};
 use crate::uri::ConnectUri;
 
-/// Finds the IP addresses of a host name. Clones are the same resolver.
+/// A resolver of host names. Clones share the same resolver.
 ///
-/// [`system`](Resolver::system), the default, asks the operating system; [`new`](Resolver::new) takes any function.
+/// [`system`](Resolver::system), the default, queries the operating system; [`new`](Resolver::new) takes any function.
 ///
 /// # Examples
 /// ```
@@ -31,24 +31,24 @@ use crate::uri::ConnectUri;
 /// let connector = Connector::new().resolver(resolver);
 /// ```
 #[derive(Clone)]
-pub struct Resolver(Rc<dyn Fn(&str) -> Answer>);
+pub struct Resolver(Rc<dyn Fn(&str) -> LookupFuture>);
 
-type Answer = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>>>>;
+type LookupFuture = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>>>>;
 
 impl Resolver {
-    /// The operating system's resolver (`getaddrinfo`), on a thread of the blocking pool: it knows the hosts file, asks
-    /// for IPv4 and IPv6, and sorts what it finds (RFC 6724).
+    /// Creates the operating system's resolver (`getaddrinfo`), which runs on a thread of the blocking pool. It reads
+    /// the hosts file, queries IPv4 and IPv6 addresses, and sorts the results (RFC 6724).
     ///
     /// # Limits
-    /// A look-up that was given up goes on in its thread until the system gives up too; the loop does not wait for it.
+    /// A cancelled lookup continues in its thread until the system completes it; the loop does not wait for it.
     pub fn system() -> Self {
         Resolver(Rc::new(|name| {
             let name = name.to_owned();
-            Box::pin(ByPool(Some(spawn_blocking(move || lookup(&name)))))
+            Box::pin(PoolLookup(Some(spawn_blocking(move || lookup(&name)))))
         }))
     }
 
-    /// Makes a resolver of a function that returns a future of the addresses, best first.
+    /// Creates a resolver from a function that returns a future of the addresses, in order of preference.
     pub fn new<F>(resolve: impl Fn(&str) -> F + 'static) -> Self
     where
         F: Future<Output = io::Result<Vec<IpAddr>>> + 'static,
@@ -62,8 +62,8 @@ impl Resolver {
         }))
     }
 
-    /// Makes a resolver as [`new`](Resolver::new), of addresses that may have a scope id: link-local ones are of an interface. Their ports
-    /// are ignored.
+    /// Creates a resolver from a function as for [`new`](Resolver::new), whose addresses may have a scope id, as
+    /// link-local addresses need. Their ports are ignored.
     ///
     /// # Examples
     /// ```
@@ -80,7 +80,7 @@ impl Resolver {
         Resolver(Rc::new(move |name| Box::pin(resolve(name))))
     }
 
-    /// Looks a name up; begins at once.
+    /// Resolves a name. The lookup starts at once.
     ///
     /// # Examples
     /// ```
@@ -92,14 +92,14 @@ impl Resolver {
     /// ```
     pub fn lookup(&self, name: &str) -> Lookup {
         Lookup {
-            answer: (self.0)(name),
+            result: (self.0)(name),
             name: name.into(),
         }
     }
 }
 
 impl Default for Resolver {
-    /// The system's.
+    /// Returns the system's resolver.
     fn default() -> Self {
         Self::system()
     }
@@ -111,27 +111,27 @@ impl fmt::Debug for Resolver {
     }
 }
 
-/// A look-up, to be awaited; made by [`Resolver::lookup`]. Dropping it gives it up.
+/// A future of a name lookup, returned by [`Resolver::lookup`]. Dropping it cancels the lookup.
 ///
-/// It returns at most 32 different addresses, in the order of the resolver, or [`Error::Resolve`]: also when the name has
-/// no address (ENOENT). Their ports are 0. A link-local address keeps the scope id of its interface.
+/// It resolves to at most 32 different addresses, in the order of the resolver, or to [`Error::Resolve`], also if the
+/// name has no address (ENOENT). The ports are 0. A link-local address keeps the scope id of its interface.
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Lookup {
     name: Box<str>,
-    answer: Answer,
+    result: LookupFuture,
 }
 
-/// How many addresses of a name are tried.
-const MOST_ADDRESSES: usize = 32;
+/// Maximum number of addresses of a name.
+const MAX_ADDRESSES: usize = 32;
 
 impl Future for Lookup {
     type Output = Result<Vec<SocketAddr>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = ready!(self.answer.as_mut().poll(context));
-        let source = match answer {
+        let result = ready!(self.result.as_mut().poll(context));
+        let source = match result {
             Ok(found) => {
-                let found = first_of_each(found);
+                let found = deduplicate(found);
                 if !found.is_empty() {
                     return Poll::Ready(Ok(found));
                 }
@@ -154,18 +154,18 @@ impl fmt::Debug for Lookup {
     }
 }
 
-fn first_of_each(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let mut firsts = Vec::with_capacity(found.len().min(MOST_ADDRESSES));
+fn deduplicate(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let mut unique = Vec::with_capacity(found.len().min(MAX_ADDRESSES));
     for mut address in found {
         address.set_port(0);
-        if firsts.len() < MOST_ADDRESSES && !firsts.contains(&address) {
-            firsts.push(address);
+        if unique.len() < MAX_ADDRESSES && !unique.contains(&address) {
+            unique.push(address);
         }
     }
-    firsts
+    unique
 }
 
-/// The addresses of a target's name; `None` when it is an address already.
+/// Returns the addresses of a target's name; `None` if the target is already an address.
 pub(super) async fn addresses(
     resolver: &Resolver,
     target: &ConnectTarget,
@@ -193,10 +193,10 @@ fn lookup(name: &str) -> io::Result<Vec<SocketAddr>> {
     }
 }
 
-/// A look-up on the blocking pool, which is given up when it is dropped.
-struct ByPool(Option<BlockingJob<io::Result<Vec<SocketAddr>>>>);
+/// A lookup on the blocking pool, which is cancelled when it is dropped.
+struct PoolLookup(Option<BlockingJob<io::Result<Vec<SocketAddr>>>>);
 
-impl Future for ByPool {
+impl Future for PoolLookup {
     type Output = io::Result<Vec<SocketAddr>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -209,7 +209,7 @@ impl Future for ByPool {
     }
 }
 
-impl Drop for ByPool {
+impl Drop for PoolLookup {
     fn drop(&mut self) {
         if let Some(job) = self.0.take() {
             job.cancel();
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn at_most_32_different_addresses_are_given() {
+    fn at_most_32_different_addresses_are_returned() {
         let ips = |count: u8| (0..count).map(|last| IpAddr::from([192, 0, 2, last]));
         let many: Vec<IpAddr> = ips(3).chain(ips(3)).chain(ips(200)).collect();
         assert_eq!(found(many).unwrap(), ips(32).collect::<Vec<_>>());
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_resolver_is_told_with_the_name() {
+    fn an_error_of_the_resolver_is_reported_with_the_name() {
         let resolver = Resolver::new(|_| std::future::ready(Err(io::Error::from(Errno::TIMEDOUT))));
         let result = block_on(async move { resolver.lookup("app.test").await }).unwrap();
         let text = "looking up app.test failed: Connection timed out (ETIMEDOUT)";
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_system_knows_localhost() {
+    fn the_system_resolves_localhost() {
         let result = block_on(async { Resolver::system().lookup("localhost").await }).unwrap();
         let localhost = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         assert!(result.unwrap().contains(&localhost));

@@ -1,4 +1,4 @@
-//! What a connector is asked for: where to connect to, how, and by what name the user knows it.
+//! The target of a connector: address, scheme and host name.
 
 use std::fmt::{self, Display, Formatter};
 use std::net::SocketAddr;
@@ -8,14 +8,14 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::uri::{ConnectUri, IntoUri};
 
-/// What to connect to: an address, the scheme in front of it, and the host name that the user gave.
+/// The target of a connector: an address, its scheme, and the host name as given by the user.
 ///
-/// As text, it is what a [`ConnectUri`] is, or `SCHEME://HOST:PORT` with a further scheme, such as
-/// `tls://example.com:443`. Whether a scheme is known is for the connector to say.
+/// Its text form is a [`ConnectUri`], or `SCHEME://HOST:PORT` with a further scheme, such as
+/// `tls://example.com:443`. The connector decides which schemes it supports.
 ///
-/// The name outlives the look-up: a connector that looks names up asks the one inside for an address
-/// ([`resolved`](ConnectTarget::resolved)), and a layer that has to know the name, as TLS does, finds it in
-/// [`host_name`](ConnectTarget::host_name) whether it is outside or inside.
+/// The host name is kept after the lookup: a connector that looks up names calls its inner connector with an address
+/// ([`resolved`](ConnectTarget::resolved)), and a layer that needs the name, such as TLS, finds it in
+/// [`host_name`](ConnectTarget::host_name), whether it is the outer or the inner one.
 ///
 /// # Examples
 /// ```
@@ -34,18 +34,18 @@ use crate::uri::{ConnectUri, IntoUri};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectTarget {
-    /// `None` for the one that goes with the address.
+    /// `None` for the scheme that corresponds to the address.
     scheme: Option<Arc<str>>,
     uri: ConnectUri,
-    /// The name that `uri` was found under.
+    /// The name that was looked up.
     name: Option<Arc<str>>,
 }
 
-/// The schemes that [`ConnectUri`] deals with.
-const OF_URI: [&str; 4] = ["tcp", "unix", "fd", "systemd"];
+/// The schemes that [`ConnectUri`] supports.
+const CONNECT_URI_SCHEMES: [&str; 4] = ["tcp", "unix", "fd", "systemd"];
 
 impl ConnectTarget {
-    /// The scheme: `tcp`, `unix`, or a further one, in lower case.
+    /// Returns the scheme in lower case: `tcp`, `unix`, or a further one.
     pub fn scheme(&self) -> &str {
         match (&self.scheme, &self.uri) {
             (Some(scheme), _) => scheme,
@@ -54,7 +54,7 @@ impl ConnectTarget {
         }
     }
 
-    /// The same with another scheme in front of a TCP address. A Unix socket keeps its own.
+    /// Returns the target with another scheme for a TCP address. A Unix socket keeps its own.
     #[must_use]
     pub fn with_scheme(mut self, scheme: &str) -> Self {
         self.scheme = match self.uri {
@@ -65,12 +65,13 @@ impl ConnectTarget {
         self
     }
 
-    /// Where to connect to.
+    /// Returns the address.
     pub fn uri(&self) -> &ConnectUri {
         &self.uri
     }
 
-    /// The host name that the user gave, also after it was looked up; `None` for an IP address and a Unix socket.
+    /// Returns the host name as given by the user, also after the lookup; `None` for an IP address and for a Unix
+    /// socket.
     pub fn host_name(&self) -> Option<&str> {
         match &self.uri {
             ConnectUri::Host { name, .. } => Some(name),
@@ -78,7 +79,7 @@ impl ConnectTarget {
         }
     }
 
-    /// The same at an address that its name was found to have.
+    /// Returns the target with the address that the lookup of its name has returned.
     #[must_use]
     pub fn resolved(&self, address: SocketAddr) -> Self {
         ConnectTarget {
@@ -88,8 +89,8 @@ impl ConnectTarget {
         }
     }
 
-    /// The error of a connector that this is not for.
-    pub(crate) fn unfit(&self, reason: impl Into<Arc<str>>) -> Error {
+    /// Creates the error of a connector that does not support this target.
+    pub(crate) fn unsupported(&self, reason: impl Into<Arc<str>>) -> Error {
         Error::invalid_uri(&self.to_string(), reason)
     }
 }
@@ -133,14 +134,14 @@ impl FromStr for ConnectTarget {
             Ok(uri) => Ok(ConnectTarget::from(uri).with_scheme(&scheme)),
             Err(Error::InvalidUri { reason, .. }) => Err(Error::invalid_uri(
                 text,
-                format!("what comes after {scheme}:// is HOST:PORT; {reason}"),
+                format!("{scheme}:// must be followed by HOST:PORT; {reason}"),
             )),
             Err(error) => Err(error),
         }
     }
 }
 
-/// Splits off a scheme that is none of the socket's own (RFC 3986, 3.1).
+/// Splits off a scheme that [`ConnectUri`] does not support (RFC 3986, 3.1).
 fn further_scheme(text: &str) -> Option<(String, &str)> {
     let (scheme, rest) = text.split_once("://")?;
     let is_scheme = scheme.starts_with(|char: char| char.is_ascii_alphabetic())
@@ -148,7 +149,7 @@ fn further_scheme(text: &str) -> Option<(String, &str)> {
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     let scheme = scheme.to_ascii_lowercase();
-    (is_scheme && !OF_URI.contains(&&*scheme)).then_some((scheme, rest))
+    (is_scheme && !CONNECT_URI_SCHEMES.contains(&&*scheme)).then_some((scheme, rest))
 }
 
 impl IntoUri<Self> for ConnectTarget {
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn it_displays_as_it_was_written() {
+    fn it_displays_as_the_text_it_was_parsed_from() {
         for text in [
             "tcp://127.0.0.1:80",
             "tcp://example.com:80",
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_stays_through_look_ups_and_schemes() {
+    fn the_host_name_is_kept_after_lookups_and_changes_of_the_scheme() {
         let target = parse("tls://example.com:443");
         let found = target.resolved(([192, 0, 2, 1], 443).into());
         let again = found
@@ -205,17 +206,17 @@ mod tests {
     }
 
     #[test]
-    fn a_unix_socket_takes_no_other_scheme() {
+    fn a_unix_socket_keeps_its_scheme() {
         assert_eq!(parse("/x").with_scheme("tls").to_string(), "unix:///x");
     }
 
     #[test]
-    fn what_follows_a_further_scheme_is_checked_as_for_tcp() {
+    fn text_after_a_further_scheme_is_parsed_like_a_tcp_address() {
         let error = "http://example.com/".parse::<ConnectTarget>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "invalid address \"http://example.com/\": what comes after http:// is HOST:PORT; \
-             nothing can follow the port, as \"/\" does (EINVAL)"
+            "invalid address \"http://example.com/\": http:// must be followed by HOST:PORT; \
+             the text \"/\" after the port is not allowed (EINVAL)"
         );
         for text in [
             "tls://",

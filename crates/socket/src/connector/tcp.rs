@@ -1,4 +1,4 @@
-//! TCP to an IP address.
+//! TCP connections to IP addresses.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::handshake::{established, finished};
+use super::handshake::{connect_finished, connection_from_socket};
 use super::{ConnectTarget, Connecting, ConnectorInterface};
 use crate::Address;
 use crate::connection::Connection;
@@ -17,12 +17,12 @@ use crate::uri::ConnectUri;
 
 /// Connects to IP addresses over TCP.
 ///
-/// Host names are for a [`DnsConnector`](crate::DnsConnector) or
-/// [`HappyEyeballsConnector`](crate::HappyEyeballsConnector) around it.
+/// For host names, wrap it in a [`DnsConnector`](crate::DnsConnector) or a
+/// [`HappyEyeballsConnector`](crate::HappyEyeballsConnector).
 ///
 /// # Limits
-/// The system gives up by itself, with ETIMEDOUT: on Linux after about two minutes. To have it earlier, put a
-/// [`TimeoutConnector`](crate::TimeoutConnector) around it.
+/// Only the timeout of the system applies, with ETIMEDOUT: on Linux after about two minutes. For a shorter one, wrap
+/// the connector in a [`TimeoutConnector`](crate::TimeoutConnector).
 ///
 /// # Examples
 /// ```
@@ -45,21 +45,21 @@ pub struct TcpConnector {
 }
 
 impl TcpConnector {
-    /// Makes a connector with the default options.
+    /// Creates a connector with the default options.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the options of the sockets. Those of listening sockets are passed over. Default: see [`SocketOptions`].
+    /// Sets the options of the sockets. Options of listening sockets are ignored. Default: see [`SocketOptions`].
     #[must_use]
     pub fn socket(mut self, options: SocketOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Sets the address to connect from, with port 0 for any. Default: the system chooses.
+    /// Sets the local address to connect from; port 0 selects a free port.
     ///
-    /// An address of the other family cannot be connected to then (EAFNOSUPPORT).
+    /// Connecting to an address of the other family then fails (EAFNOSUPPORT). Default: chosen by the system.
     #[must_use]
     pub fn bind_to(mut self, source: SocketAddr) -> Self {
         self.source = Some(source);
@@ -68,19 +68,19 @@ impl TcpConnector {
 
     async fn dial(self, target: ConnectTarget, address: SocketAddr) -> Result<Connection, Error> {
         let failed = |cause: Cause| Error::connect(&target, cause);
-        let (socket, under_way) = self.begin(address).map_err(failed)?;
-        let socket = if under_way {
-            finished(socket).await.map_err(failed)?
+        let (socket, in_progress) = self.begin(address).map_err(failed)?;
+        let socket = if in_progress {
+            connect_finished(socket).await.map_err(failed)?
         } else {
             socket
         };
         if self.source.is_none() && is_connected_to_itself(&socket, address) {
             return Err(failed(Errno::CONNREFUSED.into()));
         }
-        established(socket, address.into())
+        connection_from_socket(socket, address.into())
     }
 
-    /// Makes a socket and starts to connect it; gives whether the outcome has to be waited for.
+    /// Creates a socket and starts to connect it. Returns the socket, and `true` if the connect is in progress.
     fn begin(&self, address: SocketAddr) -> Result<(OwnedFd, bool), Cause> {
         let socket = Socket::new(
             Domain::for_address(address),
@@ -92,12 +92,12 @@ impl TcpConnector {
         if let Some(source) = self.source {
             bind(&socket, source, address)?;
         }
-        let under_way = match socket.connect(&address.into()) {
+        let in_progress = match socket.connect(&address.into()) {
             Ok(()) => false,
-            Err(error) if is_under_way(&error) => true,
+            Err(error) if is_in_progress(&error) => true,
             Err(error) => return Err(error.into()),
         };
-        Ok((socket.into(), under_way))
+        Ok((socket.into(), in_progress))
     }
 }
 
@@ -109,7 +109,7 @@ fn bind(socket: &Socket, source: SocketAddr, target: SocketAddr) -> Result<(), C
         ));
     }
     if source.port() != 0 {
-        // The port may still be in TIME_WAIT from the connection before.
+        // The port may still be in TIME_WAIT from a previous connection.
         socket.set_reuse_address(true)?;
     }
     socket
@@ -120,29 +120,29 @@ fn bind(socket: &Socket, source: SocketAddr, target: SocketAddr) -> Result<(), C
         })
 }
 
-fn is_under_way(error: &io::Error) -> bool {
+fn is_in_progress(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(Errno::INPROGRESS | Errno::INTR)
     )
 }
 
-/// Whether the system gave the socket the very port that it connects to, on this machine, where nobody listens: TCP
-/// lets a socket shake hands with itself (RFC 9293, 3.5, simultaneous open).
+/// Returns `true` if the system has assigned the very port that the socket connects to, on this machine and without a
+/// listener: TCP allows a socket to connect to itself (RFC 9293, 3.5, simultaneous open).
 fn is_connected_to_itself(socket: &OwnedFd, address: SocketAddr) -> bool {
-    // The system may leave out a scope id that the address does not need.
+    // The system may omit a scope id that the address does not need.
     Address::local_of(socket)
         .is_ok_and(|local| (local.ip(), local.port()) == (Some(address.ip()), Some(address.port())))
 }
 
 impl ConnectorInterface for TcpConnector {
     fn connect_target(&self, target: ConnectTarget) -> Connecting {
-        if let Err(error) = only_tcp(&target) {
+        if let Err(error) = require_tcp(&target) {
             return Connecting::failed(error);
         }
         match *target.uri() {
             ConnectUri::Tcp(address) => Connecting::new(self.clone().dial(target, address)),
-            _ => Connecting::failed(target.unfit(
+            _ => Connecting::failed(target.unsupported(
                 "the host must be an IP address; a DnsConnector or a HappyEyeballsConnector looks \
                  names up",
             )),
@@ -150,17 +150,19 @@ impl ConnectorInterface for TcpConnector {
     }
 }
 
-/// Refuses what is not TCP.
-pub(super) fn only_tcp(target: &ConnectTarget) -> Result<(), Error> {
+/// Returns an error unless the target is a TCP one.
+pub(super) fn require_tcp(target: &ConnectTarget) -> Result<(), Error> {
     match target.scheme() {
         "tcp" => Ok(()),
-        "tls" => Err(target.unfit(TLS_IS_ABOVE)),
-        scheme => Err(target.unfit(format!("this connector knows tcp://, not {scheme:?}"))),
+        "tls" => Err(target.unsupported(TLS_UNSUPPORTED)),
+        scheme => {
+            Err(target.unsupported(format!("this connector supports tcp://, not {scheme:?}")))
+        }
     }
 }
 
-pub(super) const TLS_IS_ABOVE: &str = "TLS is a layer above the socket: uptick_tls::connector() has \
-                                       it, or put a SecureConnector around this connector";
+pub(super) const TLS_UNSUPPORTED: &str = "TLS is a layer above the socket: use \
+                                       uptick_tls::connector(), or wrap this connector in a SecureConnector";
 
 #[cfg(test)]
 mod tests {
@@ -186,9 +188,9 @@ mod tests {
         assert!(!socket.keepalive().unwrap());
     }
 
-    /// Connects from the port that it connects to, as the system may choose to by chance.
+    /// Connects from the port that it connects to, which the system may also choose by chance.
     #[test]
-    fn a_socket_that_met_itself_is_recognised() {
+    fn a_socket_that_is_connected_to_itself_is_detected() {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = free.local_addr().unwrap();
         drop(free);

@@ -1,4 +1,4 @@
-//! A limit on the time that connecting takes.
+//! A timeout for connectors.
 
 use std::fmt;
 use std::future::Future;
@@ -14,9 +14,9 @@ use super::{ConnectTarget, Connecting, ConnectorInterface};
 use crate::connection::Connection;
 use crate::error::Error;
 
-/// Gives up what an inner connector has not done within a time.
+/// Limits the time of an inner connector.
 ///
-/// The limit covers everything inside: look-ups, attempts, handshakes. The time counts from the first poll of the
+/// The timeout covers everything inside: name lookups, attempts, handshakes. It is relative to the first poll of the
 /// future. The error is [`Error::Timeout`]: `connecting to tcp://192.0.2.1:80 timed out after 3s (ETIMEDOUT)`.
 ///
 /// # Examples
@@ -40,7 +40,7 @@ pub struct TimeoutConnector<C> {
 }
 
 impl<C: ConnectorInterface> TimeoutConnector<C> {
-    /// Makes a connector that gives `inner` the time `limit`.
+    /// Creates a connector that limits the time of `inner` to `limit`.
     pub fn new(inner: C, limit: Duration) -> Self {
         TimeoutConnector { inner, limit }
     }
@@ -48,7 +48,7 @@ impl<C: ConnectorInterface> TimeoutConnector<C> {
 
 impl<C: ConnectorInterface> ConnectorInterface for TimeoutConnector<C> {
     fn connect_target(&self, target: ConnectTarget) -> Connecting {
-        Connecting::new(Limited {
+        Connecting::new(TimeoutFuture {
             inner: self.inner.connect_target(target.clone()),
             timer: None,
             limit: self.limit,
@@ -66,17 +66,17 @@ impl<C> fmt::Debug for TimeoutConnector<C> {
 }
 
 #[pin_project]
-struct Limited {
+struct TimeoutFuture {
     #[pin]
     inner: Connecting,
-    /// Made by the first poll that has to wait.
+    /// Created by the first poll that has to wait.
     #[pin]
     timer: Option<Sleep>,
     limit: Duration,
     target: ConnectTarget,
 }
 
-impl Future for Limited {
+impl Future for TimeoutFuture {
     type Output = Result<Connection, Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

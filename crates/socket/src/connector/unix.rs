@@ -1,4 +1,4 @@
-//! Unix sockets, by path and by abstract name.
+//! Connections to Unix sockets, by path and by abstract name.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 use uptick_event_loop::sleep;
 
-use super::handshake::{established, finished};
+use super::handshake::{connect_finished, connection_from_socket};
 use super::{ConnectTarget, Connecting, ConnectorInterface};
 use crate::address::UnixName;
 use crate::connection::Connection;
@@ -18,8 +18,8 @@ use crate::uri::ConnectUri;
 /// Connects to Unix sockets.
 ///
 /// # Limits
-/// While the server's backlog is full, connecting is tried again, after 1 ms and then twice as long each time up to
-/// 128 ms: for about 2 s in all, then it fails with EAGAIN.
+/// While the server's backlog is full, the connector retries, first after 1 ms and then with doubled delays of up to
+/// 128 ms. After about 2 s in total it fails with EAGAIN.
 ///
 /// # Examples
 /// ```
@@ -40,18 +40,18 @@ pub struct UnixConnector {
     options: SocketOptions,
 }
 
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(128);
-/// As often, the pauses add up to 2.2 s.
-const TRIES: u32 = 24;
+const MIN_PAUSE: Duration = Duration::from_millis(1);
+const MAX_PAUSE: Duration = Duration::from_millis(128);
+/// Maximum number of retries; their delays add up to 2.2 s.
+const MAX_RETRIES: u32 = 24;
 
 impl UnixConnector {
-    /// Makes a connector with the default options.
+    /// Creates a connector with the default options.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the options of the sockets, as far as Unix sockets have them. Default: see [`SocketOptions`].
+    /// Sets the options of the sockets; TCP options are ignored. Default: see [`SocketOptions`].
     #[must_use]
     pub fn socket(mut self, options: SocketOptions) -> Self {
         self.options = options;
@@ -60,7 +60,7 @@ impl UnixConnector {
 
     async fn dial(self, name: UnixName) -> Result<Connection, Error> {
         match self.connected(&name).await {
-            Ok(socket) => established(socket, name.into()),
+            Ok(socket) => connection_from_socket(socket, name.into()),
             Err(cause) => Err(Error::connect(name, cause)),
         }
     }
@@ -71,19 +71,19 @@ impl UnixConnector {
         socket.set_nonblocking(true)?;
         self.options.apply(&socket, false)?;
         let socket = OwnedFd::from(socket);
-        let mut pause = FIRST_PAUSE;
-        let mut left = TRIES;
+        let mut pause = MIN_PAUSE;
+        let mut left = MAX_RETRIES;
         loop {
             match rustix::net::connect(&socket, &address) {
                 Ok(()) => return Ok(socket),
-                Err(Errno::INPROGRESS | Errno::INTR) => return finished(socket).await,
-                // Linux: the backlog is full, and no readiness will tell when there is room.
+                Err(Errno::INPROGRESS | Errno::INTR) => return connect_finished(socket).await,
+                // Linux: the backlog is full, and readiness is not reported when it is no longer.
                 Err(Errno::AGAIN) if left > 0 => {}
                 Err(errno) => return Err(errno.into()),
             }
             left -= 1;
             sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(MAX_PAUSE);
         }
     }
 }
@@ -92,7 +92,9 @@ impl ConnectorInterface for UnixConnector {
     fn connect_target(&self, target: ConnectTarget) -> Connecting {
         match target.uri() {
             ConnectUri::Unix(name) => Connecting::new(self.clone().dial(name.clone())),
-            _ => Connecting::failed(target.unfit("this connector knows Unix sockets, unix:PATH")),
+            _ => Connecting::failed(
+                target.unsupported("this connector supports Unix sockets, unix:PATH"),
+            ),
         }
     }
 }

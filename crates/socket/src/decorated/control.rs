@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::connection::Connection;
 use crate::server::{ServerInterface, Shutdown};
 
-/// The methods of a server of any type. Its events are subscribed to separately, with
+/// The type-erased methods of a server. Listeners are added separately, with
 /// [`Emitter::on`](uptick_emitter::Emitter::on).
 ///
 /// # Examples
@@ -22,7 +22,7 @@ use crate::server::{ServerInterface, Shutdown};
 /// # Ok::<(), uptick_socket::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct ServerControl(Rc<dyn Control>);
+pub struct ServerControl(Rc<dyn ErasedServer>);
 
 impl ServerControl {
     /// Creates the control of a server.
@@ -69,7 +69,7 @@ impl ServerControl {
 }
 
 /// The part of [`ServerInterface`] that is object-safe.
-trait Control {
+trait ErasedServer {
     fn address(&self) -> Option<String>;
     fn pause(&self);
     fn resume(&self);
@@ -79,7 +79,7 @@ trait Control {
     fn connections(&self) -> Vec<Connection>;
 }
 
-impl<S: ServerInterface> Control for S {
+impl<S: ServerInterface> ErasedServer for S {
     fn address(&self) -> Option<String> {
         ServerInterface::address(*self)
     }

@@ -1,7 +1,7 @@
-//! The connections that a decorated server takes from the wrapped one, so that none is lost while there is no listener.
+//! The intake of connections from the wrapped server, which loses none while there is no listener.
 //!
-//! The wrapped server is paused for as long as there is no `connection` listener, so that clients wait in the kernel's
-//! backlog. What had been accepted by then is held, and announced as soon as there is one.
+//! The wrapped server is paused while there is no `connection` listener, so that clients stay in the kernel's backlog.
+//! Connections that it had already accepted are held, and announced when a listener is added.
 
 use std::collections::VecDeque;
 
@@ -15,20 +15,20 @@ use crate::server::ServerInterface;
 
 /// The wrapped server and its state.
 #[derive(Debug)]
-pub(super) struct Wrapped {
+pub(super) struct WrappedServer {
     control: ServerControl,
-    /// Whether the user has paused the server.
+    /// Set while the user has paused the server.
     paused: bool,
-    /// Whether the wrapped server was paused, for whatever reason.
+    /// Set while the wrapped server is paused, for any reason.
     inner_paused: bool,
-    /// The connections that came while there was no listener, in their order. The wrapped server is paused while there are
-    /// any, so that only those can follow which it had accepted before.
+    /// The connections received while there was no listener, in order. The wrapped server is paused while there are
+    /// any, so that only connections that it had already accepted can follow.
     held: VecDeque<Connection>,
 }
 
-impl Wrapped {
+impl WrappedServer {
     pub(super) fn new<S: ServerInterface>(server: S) -> Self {
-        Wrapped {
+        WrappedServer {
             control: ServerControl::new(server),
             paused: false,
             inner_paused: false,
@@ -48,12 +48,12 @@ pub enum Intake {
     Announce,
     /// The connection is refused.
     Refuse,
-    /// The connection waits in the backlog.
+    /// The connection stays in the backlog.
     Wait,
 }
 
 impl<L: Layer> Decorated<L> {
-    /// Pauses or resumes the wrapped server, as [`Layer::intake`] and the listeners require now.
+    /// Pauses or resumes the wrapped server, as [`Layer::intake`] and the listeners currently require.
     pub fn update(self) {
         let changed = self.with_entry(|entry| {
             let intake = entry.layer.downcast_ref().map(L::intake);
@@ -75,8 +75,8 @@ impl<L: Layer> Decorated<L> {
         }
     }
 
-    /// Emits `connection`, or holds the connection until there is a listener. When a listener panics, the connection gets an error and closes, and the
-    /// server emits an error.
+    /// Emits `connection`, or holds the connection until there is a listener. If a listener panics, the connection
+    /// emits an `error` and closes, and the server emits an `error`.
     pub fn announce(self, conn: Connection) {
         let is_next = self.with_entry(|entry| entry.wrapped.held.is_empty());
         if is_next != Some(true) || !self.emit_connection(conn) {
@@ -86,7 +86,7 @@ impl<L: Layer> Decorated<L> {
                 wrapped.inner_paused.then(|| wrapped.control())
             });
             match held {
-                // Somebody else may have resumed it.
+                // Other code may have resumed the wrapped server.
                 Some(Some(inner)) => inner.pause(),
                 Some(None) => {}
                 None => conn.close(),
@@ -115,7 +115,7 @@ impl<L: Layer> Decorated<L> {
         }
     }
 
-    /// Announces what is held, for as long as there is a listener.
+    /// Announces the held connections while there is a listener.
     fn release(self) {
         while self.with_entry(|entry| entry.listeners.has(Self::CONNECTION.slot())) == Some(true)
             && let Some(conn) = self.next_held()
@@ -127,7 +127,7 @@ impl<L: Layer> Decorated<L> {
         self.update();
     }
 
-    /// Emits `connection`; returns `false` when there is no listener.
+    /// Emits `connection`; returns `false` if there is no listener.
     fn emit_connection(self, conn: Connection) -> bool {
         catch(|| emit(&self, Self::CONNECTION, conn)).unwrap_or_else(|message| {
             conn.panicked(&message);

@@ -1,9 +1,9 @@
 //! The declaration of a named server around a [`Decorated`](super::Decorated).
 
-/// Declares a server type around a [`Decorated`](crate::decorated::Decorated): the handle, its events, its methods as
-/// [`ServerInterface`](crate::ServerInterface), and `Debug` with the results of the methods in braces.
+/// Declares a server type around a [`Decorated`](crate::decorated::Decorated): the handle, its events, the methods of
+/// [`ServerInterface`](crate::ServerInterface), and a `Debug` implementation with the results of the methods in braces.
 ///
-/// The crate that calls it depends on `uptick-emitter` and `uptick-event-loop`.
+/// The calling crate must depend on `uptick-emitter` and `uptick-event-loop`.
 ///
 /// # Examples
 /// ```
@@ -61,7 +61,7 @@ macro_rules! decorated_server {
         #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         $visibility struct $Server($crate::decorated::Decorated<$Layer>);
 
-        // In the order of the events of `Decorated`, which emits them by their slots.
+        // The events have the same order as those of `Decorated`, which emits them by their slots.
         uptick_emitter::events! {
             impl $Server {
                 $crate::Connection => {
@@ -73,7 +73,7 @@ macro_rules! decorated_server {
                     ERROR = "error", warn;
                 }
                 () => {
-                    /// The wrapped server has stopped listening for good.
+                    /// The wrapped server has stopped listening permanently.
                     CLOSE = "close";
                 }
             }
@@ -95,57 +95,59 @@ macro_rules! decorated_server {
         }
 
         impl $Server {
-            /// Returns what the server listens on, as a URI; `None` once it has stopped listening.
+            /// Returns the address that the server listens on, as a URI; `None` once it has stopped listening.
             pub fn address(self) -> Option<String> {
                 $crate::ServerInterface::address(self.0)
             }
 
-            /// Stops accepting; clients wait. Connections that the wrapped server has accepted already still come. Does
-            /// nothing when the server is paused.
+            /// Stops accepting; clients stay in the backlog. Connections that the wrapped server has already accepted
+            /// are still emitted. Does nothing if the server is paused.
             pub fn pause(self) {
                 $crate::ServerInterface::pause(self.0);
             }
 
-            /// Accepts again. Does nothing when the server is not paused.
+            /// Resumes accepting. Does nothing if the server is not paused.
             pub fn resume(self) {
                 $crate::ServerInterface::resume(self.0);
             }
 
-            /// Closes the wrapped server, and connections that were not announced yet; others stay open. Does nothing when the
-            /// server is closed.
+            /// Closes the wrapped server, and connections that are not announced yet; others stay open. Does nothing if
+            /// the server is closed.
             pub fn close(self) {
                 $crate::ServerInterface::close(self.0);
             }
 
             /// Shuts the wrapped server down; see [`Server::shutdown`]($crate::Server::shutdown).
             ///
-            /// `connection` is still emitted for connections that had been accepted.
+            /// `connection` is still emitted for connections that were already accepted.
             pub fn shutdown(self, deadline: std::time::Duration) -> $crate::Shutdown {
                 $crate::ServerInterface::shutdown(self.0, deadline)
             }
 
-            /// Returns the number of open connections that the server has emitted, or that wait for a `connection` listener.
+            /// Returns the number of open connections that the server has emitted or holds until there is a
+            /// `connection` listener.
             pub fn open_connections(self) -> usize {
                 $crate::ServerInterface::open_connections(self.0)
             }
 
             /// Returns these connections, in no particular order.
             ///
-            /// It looks at all connections of the thread, unless the server keeps a list.
+            /// The call iterates over all connections of the thread, unless the server keeps a list.
             pub fn connections(self) -> Vec<$crate::Connection> {
                 $crate::ServerInterface::connections(self.0)
             }
 
-            /// Returns a reference to the server for other threads.
+            /// Returns a handle to the server for other threads.
             pub fn remote(self) -> $crate::Remote<Self> {
                 $crate::Remote::new(self)
             }
 
-            /// Shuts the server down when one of the signals is received, and at once at the second; see
-            /// [`Server::shutdown_on`]($crate::Server::shutdown_on).
+            /// Shuts the server down when one of the signals is received, and closes its connections at once at the
+            /// second signal; see [`Server::shutdown_on`]($crate::Server::shutdown_on).
             ///
             /// # Errors
-            /// [`Error::Signal`](uptick_event_loop::Error::Signal) if a signal cannot be listened to; no listener is left then.
+            /// [`Error::Signal`](uptick_event_loop::Error::Signal) if a signal cannot be handled. No listener remains
+            /// registered in that case.
             pub fn shutdown_on(
                 self,
                 signals: impl IntoIterator<Item = i32>,

@@ -1,4 +1,4 @@
-//! Connections that wait for something before they are announced, with a limit in time and in number.
+//! Connections that wait for something before they are announced, with a timeout and a maximum number.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,56 +11,57 @@ use super::{Decorated, Layer};
 use crate::connection::Connection;
 use crate::error::Error;
 
-/// The least time that a connection has from its turn on: 1 s.
-const GRACE: Duration = Duration::from_secs(1);
+/// Minimum time that a connection has after [`Waiting::extend`]: 1 s.
+const MIN_EXTENSION: Duration = Duration::from_secs(1);
 
-/// The time that a shutdown leaves to connections that wait.
-const LONGEST_IN_SHUTDOWN: Duration = Duration::from_secs(2);
+/// Maximum timeout of waiting connections during a shutdown.
+const MAX_LIMIT_IN_SHUTDOWN: Duration = Duration::from_secs(2);
 
-/// A layer whose connections wait for something: a header, a handshake.
+/// A layer whose connections wait for a header or a handshake.
 pub trait Waits: Layer {
-    /// The value that is kept with a waiting connection.
+    /// The value that the layer keeps with a waiting connection.
     type Item: 'static;
 
-    /// Returns the waiting connections, which the layer owns.
+    /// Returns the table of waiting connections, which the layer owns.
     fn pending(&mut self) -> &mut Pending<Self::Item>;
 
-    /// Called when a waiting connection has got an error; it closes by itself.
+    /// Called when a waiting connection has emitted an `error`. The connection closes afterwards.
     fn failed(waiting: Waiting<Self>, error: Error);
 
     /// Called when a connection has waited for `limit`.
     fn timed_out(waiting: Waiting<Self>, limit: Duration);
 
-    /// Returns whether a connection waits for this side, so that it does not time out. Default: never.
+    /// Returns `true` if the connection waits for this program rather than for the peer, so that it does not time out.
+    /// Default: never.
     fn is_due(waiting: Waiting<Self>) -> bool {
         let _ = waiting;
         false
     }
 }
 
-/// The connections of a server that wait, in the order in which they began, and their limits.
+/// The waiting connections of a server, in the order in which they started to wait, and their limits.
 pub struct Pending<T> {
-    waiting: BTreeMap<u64, Item<T>>,
+    waiting: BTreeMap<u64, PendingEntry<T>>,
     next: u64,
     limit: Option<Duration>,
     max: usize,
-    /// Fires for the connection whose time is over first.
+    /// The timer for the earliest deadline.
     timer: Option<Timer>,
 }
 
-struct Item<T> {
+struct PendingEntry<T> {
     conn: Connection,
-    /// On the loop's clock.
+    /// Start of the wait, on the loop's clock.
     began: Duration,
-    /// The connection does not time out before.
+    /// Earliest time at which the connection may time out.
     grace: Duration,
-    /// Of the connection's errors.
+    /// The listener for the connection's errors.
     listener: ListenerId,
-    kept: T,
+    value: T,
 }
 
 impl<T> Pending<T> {
-    /// Creates an empty table: each connection may wait for `limit`, and `max` of them at a time, at least 1.
+    /// Creates an empty table: each connection may wait for `limit`, and at most `max` of them at a time, at least 1.
     pub fn new(limit: Option<Duration>, max: usize) -> Self {
         Pending {
             waiting: BTreeMap::new(),
@@ -81,29 +82,29 @@ impl<T> Pending<T> {
         self.waiting.values().map(|item| item.conn).collect()
     }
 
-    /// Returns whether no connection waits.
+    /// Returns `true` if no connection is waiting.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Returns how many connections may wait.
+    /// Returns the maximum number of waiting connections.
     pub fn max(&self) -> usize {
         self.max
     }
 
-    /// Sets how many connections may wait, at least 1. Default: the number given to [`new`](Pending::new).
+    /// Sets the maximum number of waiting connections, at least 1. Default: the number passed to [`new`](Pending::new).
     pub fn set_max(&mut self, max: usize) {
         self.max = max.max(1);
     }
 
-    /// The time at which the first of them times out.
+    /// Returns the earliest deadline.
     fn deadline(&self) -> Option<Duration> {
         let limit = self.limit?;
         let deadlines = self.waiting.values().map(|item| item.deadline(limit));
         deadlines.min()
     }
 
-    /// The number of a connection that has timed out at a time.
+    /// Returns the key of a connection whose deadline is not after `now`.
     fn over(&self, now: Duration) -> Option<u64> {
         let limit = self.limit?;
         let mut waiting = self.waiting.iter();
@@ -112,13 +113,13 @@ impl<T> Pending<T> {
     }
 }
 
-impl<T> Item<T> {
+impl<T> PendingEntry<T> {
     fn deadline(&self, limit: Duration) -> Duration {
         self.began.saturating_add(limit).max(self.grace)
     }
 }
 
-/// A connection that waits. When it no longer does, calls do nothing.
+/// A handle to a waiting connection. When the connection no longer waits, the methods do nothing.
 pub struct Waiting<L> {
     server: Decorated<L>,
     key: u64,
@@ -134,28 +135,28 @@ impl<L> Clone for Waiting<L> {
 impl<L> Copy for Waiting<L> {}
 
 impl<L: Waits> Waiting<L> {
-    /// Lets a connection wait; returns `None` when the server has closed.
+    /// Adds a waiting connection; returns `None` if the server has closed.
     ///
-    /// To be called after [`make_room`](Decorated::make_room).
-    pub fn begin(server: Decorated<L>, conn: Connection, kept: L::Item) -> Option<Self> {
+    /// Call [`make_room`](Decorated::make_room) first.
+    pub fn begin(server: Decorated<L>, conn: Connection, value: L::Item) -> Option<Self> {
         let key = server.with_pending(|pending| {
             pending.next += 1;
             pending.next
         })?;
         let waiting = Waiting { server, key, conn };
-        let item = Item {
+        let item = PendingEntry {
             conn,
             began: driver::time_of_call(),
             grace: Duration::ZERO,
             listener: conn.on(Connection::ERROR, move |error| L::failed(waiting, error)),
-            kept,
+            value,
         };
         server.with_pending(|pending| pending.waiting.insert(key, item))?;
         server.arm();
         Some(waiting)
     }
 
-    /// Returns the server for which the connection waits.
+    /// Returns the server that the connection belongs to.
     pub fn server(self) -> Decorated<L> {
         self.server
     }
@@ -165,23 +166,25 @@ impl<L: Waits> Waiting<L> {
         self.conn
     }
 
-    /// Returns the connection's number within the server, higher than the number of those that began before.
+    /// Returns the connection's key within the server, which is higher than the keys of connections that started to
+    /// wait earlier.
     pub fn key(self) -> u64 {
         self.key
     }
 
-    /// Calls `f` with the value that is kept; returns `None` when the connection no longer waits.
+    /// Calls `f` with the value of the connection; returns `None` if the connection no longer waits.
     ///
-    /// `f` is called while a table is borrowed: it may not call any server.
+    /// `f` is called while a table is borrowed: it must not call any server.
     pub fn with<R>(self, f: impl FnOnce(&mut L::Item) -> R) -> Option<R> {
         self.server
-            .with_pending(|pending| Some(f(&mut pending.waiting.get_mut(&self.key)?.kept)))
+            .with_pending(|pending| Some(f(&mut pending.waiting.get_mut(&self.key)?.value)))
             .flatten()
     }
 
-    /// Gives the peer at least 1 s more, because this side was late to do what the connection waited for.
+    /// Extends the deadline to at least 1 s from now, because this program was late to do what the connection waited
+    /// for.
     pub fn extend(self) {
-        let grace = driver::time_of_call().saturating_add(GRACE);
+        let grace = driver::time_of_call().saturating_add(MIN_EXTENSION);
         self.server.with_pending(|pending| {
             if let Some(item) = pending.waiting.get_mut(&self.key) {
                 item.grace = grace;
@@ -189,7 +192,7 @@ impl<L: Waits> Waiting<L> {
         });
     }
 
-    /// Ends the wait and returns the value that was kept; `None` when the wait has ended before.
+    /// Ends the wait and returns the value; `None` if the wait has already ended.
     pub fn take(self) -> Option<L::Item> {
         let item = self
             .server
@@ -197,7 +200,7 @@ impl<L: Waits> Waiting<L> {
             .flatten()?;
         self.conn.off(item.listener);
         self.server.arm();
-        Some(item.kept)
+        Some(item.value)
     }
 
     /// Ends the wait and closes the connection.
@@ -214,7 +217,8 @@ impl<L: Waits> Decorated<L> {
         self.with_pending(|pending| pending.len()).unwrap_or(0)
     }
 
-    /// Returns the connection that has to go so that another one can wait, and the limit.
+    /// Returns the oldest waiting connection and the limit, if the limit is reached: the connection has to be removed
+    /// to make room for another one.
     pub fn make_room(self) -> Option<(Waiting<L>, usize)> {
         let max = self.with_pending(|pending| pending.max)?;
         let oldest = self.oldest(|pending| pending.len() >= max)?;
@@ -228,7 +232,7 @@ impl<L: Waits> Decorated<L> {
         }
     }
 
-    /// Returns the waiting connection with a number.
+    /// Returns the waiting connection with a key.
     pub fn waiting(self, key: u64) -> Option<Waiting<L>> {
         let conn = self.with_pending(|pending| Some(pending.waiting.get(&key)?.conn));
         conn.flatten().map(|conn| Waiting {
@@ -238,8 +242,8 @@ impl<L: Waits> Decorated<L> {
         })
     }
 
-    /// Sets how long connections may wait, also those that do now; `None` is for ever. Default: the limit of
-    /// [`Pending::new`].
+    /// Sets the timeout of all waiting connections, current and future; `None` switches it off. Default: the limit
+    /// passed to [`Pending::new`].
     pub fn set_limit(self, limit: Option<Duration>) {
         self.with_pending(|pending| {
             pending.limit = limit;
@@ -250,10 +254,10 @@ impl<L: Waits> Decorated<L> {
         self.arm();
     }
 
-    /// Leaves waiting connections at most 2 s, and a quarter of the deadline: a silent client does not delay a shutdown until its
-    /// deadline. For [`Layer::shutting_down`].
+    /// Shortens the timeout of waiting connections to at most 2 s and at most a quarter of the deadline, so that a
+    /// silent client does not delay a shutdown until its deadline. For [`Layer::shutting_down`].
     pub fn shorten_limit(self, deadline: Duration) {
-        let shorter = LONGEST_IN_SHUTDOWN.min(deadline / 4);
+        let shorter = MAX_LIMIT_IN_SHUTDOWN.min(deadline / 4);
         if let Some(limit) = self.with_pending(|pending| pending.limit) {
             self.set_limit(Some(limit.unwrap_or(shorter).min(shorter)));
         }
@@ -263,7 +267,7 @@ impl<L: Waits> Decorated<L> {
         self.with(|layer| f(layer.pending()))
     }
 
-    /// The connection that has waited longest, on a condition.
+    /// Returns the connection that has waited longest, if `condition` is true.
     fn oldest(self, condition: impl FnOnce(&Pending<L::Item>) -> bool) -> Option<Waiting<L>> {
         self.with_pending(|pending| {
             let (&key, oldest) = pending.waiting.first_key_value()?;
@@ -277,7 +281,7 @@ impl<L: Waits> Decorated<L> {
         .flatten()
     }
 
-    /// Sets the timer for the connection whose time is over first; without any there is no timer.
+    /// Sets the timer for the earliest deadline, or cancels it if no connection is waiting.
     fn arm(self) {
         self.with_pending(|pending| match pending.timer {
             None => {
@@ -294,7 +298,7 @@ impl<L: Waits> Decorated<L> {
         });
     }
 
-    /// Ends the waits whose time is over.
+    /// Times out the connections whose deadline has passed.
     fn expire(self) {
         let limit = self.with_pending(|pending| {
             pending.timer = None;
@@ -310,7 +314,7 @@ impl<L: Waits> Decorated<L> {
                 continue;
             }
             L::timed_out(late, limit.flatten().unwrap_or_default());
-            // Whatever the layer has made of it.
+            // The layer may or may not have ended the wait.
             late.take();
         }
         self.arm();

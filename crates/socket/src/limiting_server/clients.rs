@@ -1,40 +1,40 @@
-//! How many connections each client has.
+//! The number of open connections of each client.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// One client: an IPv4 address, also one that is IPv4-mapped or translated by NAT64, or an IPv6 network of 64 bits.
+/// A client: an IPv4 address, also one that is IPv4-mapped or translated by NAT64, or an IPv6 network of 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Client {
+pub(super) enum ClientKey {
     V4(Ipv4Addr),
     V6(u64),
 }
 
-impl From<IpAddr> for Client {
+impl From<IpAddr> for ClientKey {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
-            IpAddr::V4(v4) => Client::V4(v4),
+            IpAddr::V4(v4) => ClientKey::V4(v4),
             IpAddr::V6(v6) => match v6.segments() {
-                // The well-known prefix (RFC 6052, section 2.1), which all clients behind translators share.
+                // The well-known prefix (RFC 6052, section 2.1), which is common to all clients behind translators.
                 [0x64, 0xff9b, 0, 0, 0, 0, ..] => {
-                    Client::V4(Ipv4Addr::from_bits(v6.to_bits() as u32))
+                    ClientKey::V4(Ipv4Addr::from_bits(v6.to_bits() as u32))
                 }
-                _ => Client::V6((v6.to_bits() >> 64) as u64),
+                _ => ClientKey::V6((v6.to_bits() >> 64) as u64),
             },
         }
     }
 }
 
-/// Counts the connections of each client, while there is a limit for them. A client without connections takes no room.
+/// The connection counts of clients, kept only while there is a limit. A client without connections uses no memory.
 #[derive(Debug, Default)]
-pub(super) struct Clients {
+pub(super) struct ClientCounts {
     limit: Option<usize>,
-    open: HashMap<Client, usize>,
+    open: HashMap<ClientKey, usize>,
 }
 
-impl Clients {
-    pub(super) fn new(limit: Option<usize>, open: impl Iterator<Item = Client>) -> Self {
-        let mut clients = Clients {
+impl ClientCounts {
+    pub(super) fn new(limit: Option<usize>, open: impl Iterator<Item = ClientKey>) -> Self {
+        let mut clients = ClientCounts {
             limit,
             open: HashMap::new(),
         };
@@ -44,19 +44,19 @@ impl Clients {
         clients
     }
 
-    /// The limit, when the client has as many connections as it may have.
-    pub(super) fn limit_reached(&self, client: Client) -> Option<usize> {
+    /// Returns the limit if the client has reached it.
+    pub(super) fn limit_reached(&self, client: ClientKey) -> Option<usize> {
         let open = self.open.get(&client).copied().unwrap_or(0);
         self.limit.filter(|limit| open >= *limit)
     }
 
-    pub(super) fn add(&mut self, client: Option<Client>) {
+    pub(super) fn add(&mut self, client: Option<ClientKey>) {
         if let Some(client) = client.filter(|_| self.limit.is_some()) {
             *self.open.entry(client).or_default() += 1;
         }
     }
 
-    pub(super) fn remove(&mut self, client: Option<Client>) {
+    pub(super) fn remove(&mut self, client: Option<ClientKey>) {
         if let Some(client) = client
             && let Some(open) = self.open.get_mut(&client)
         {
@@ -72,7 +72,7 @@ impl Clients {
 mod tests {
     use super::*;
 
-    fn client(address: &str) -> Client {
+    fn client(address: &str) -> ClientKey {
         address.parse::<IpAddr>().unwrap().into()
     }
 
@@ -92,8 +92,8 @@ mod tests {
     }
 
     #[test]
-    fn clients_without_connections_take_no_room() {
-        let mut clients = Clients::new(Some(2), [client("::1")].into_iter());
+    fn clients_without_connections_use_no_memory() {
+        let mut clients = ClientCounts::new(Some(2), [client("::1")].into_iter());
         let other = client("192.0.2.1");
         clients.add(Some(other));
         assert_eq!(clients.limit_reached(other), None);
@@ -107,8 +107,8 @@ mod tests {
     }
 
     #[test]
-    fn without_a_limit_nothing_is_kept() {
-        let mut clients = Clients::default();
+    fn clients_are_not_counted_without_a_limit() {
+        let mut clients = ClientCounts::default();
         clients.add(Some(client("::1")));
         assert_eq!(clients.limit_reached(client("::1")), None);
         assert!(clients.open.is_empty());

@@ -1,4 +1,4 @@
-//! The layer that takes the header off a connection.
+//! The filter that reads the header of a connection.
 
 use std::rc::Rc;
 
@@ -8,12 +8,12 @@ use uptick_stream::filter::{Filter, FilterContext};
 
 use super::options::ProxyProtocolOptions;
 use super::protocol::{Header, Parsed, Version, parse};
-use super::server::{ProxyHeaders, begin, pass_on, refuse};
+use super::server::{ProxyHeaders, announce_with_header, mark_begun, refuse};
 use crate::decorated::Waiting;
 
-/// Reads the header, tells the server, and takes itself out of the connection.
+/// Reads the header, notifies the server, and removes itself from the connection.
 ///
-/// It keeps the bytes of a header that is not complete, which the parser bounds.
+/// It buffers an incomplete header, whose size the parser limits.
 pub(super) struct HeaderFilter {
     waiting: Waiting<ProxyHeaders>,
     options: Rc<ProxyProtocolOptions>,
@@ -31,11 +31,11 @@ impl HeaderFilter {
         }
     }
 
-    /// Passes the connection on, with what was received behind the first `consumed` bytes.
+    /// Announces the connection, and delivers the bytes received after the first `consumed` ones.
     fn done(&mut self, header: Option<Header>, consumed: usize, context: &mut FilterContext) {
         let waiting = self.waiting;
         let received = Bytes::from(std::mem::take(&mut self.received));
-        context.then(move || pass_on(waiting, header));
+        context.then(move || announce_with_header(waiting, header));
         context.deliver(received.slice(consumed..));
         context.remove();
     }
@@ -46,7 +46,7 @@ impl HeaderFilter {
         context.then(move || refuse(waiting, &reason));
     }
 
-    /// Whether what has come can only be a header: it begins with a whole signature.
+    /// Returns `true` if the received bytes can only be a header: they begin with a complete signature.
     fn is_header(&self) -> bool {
         let signature = match self.received.first() {
             Some(b'P') => b"PROXY ".len(),
@@ -65,8 +65,8 @@ impl Filter for HeaderFilter {
         if self.refused {
             return Ok(());
         }
-        if self.received.is_empty() && !begin(self.waiting) {
-            // It was passed on before anything had come.
+        if self.received.is_empty() && !mark_begun(self.waiting) {
+            // The connection was announced before any bytes were received.
             context.deliver_within(0..bytes.len());
             context.remove();
             return Ok(());
@@ -105,7 +105,7 @@ impl Filter for HeaderFilter {
         }
         let nothing = self.received.is_empty();
         if self.options.optional && !self.is_header() {
-            // Passing on a connection that was passed on does nothing.
+            // Announcing a connection that was announced does nothing.
             self.done(None, 0, context);
             context.deliver_end();
         } else if nothing {

@@ -1,4 +1,4 @@
-//! The PROXY protocol: who the client is, told by a proxy in front of the server.
+//! The PROXY protocol: client addresses sent by a proxy in front of the server.
 
 mod filter;
 mod options;

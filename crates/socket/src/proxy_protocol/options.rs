@@ -1,4 +1,4 @@
-//! How a server behind proxies is set up.
+//! Options of a server behind proxies.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -32,25 +32,25 @@ pub struct ProxyProtocolOptions {
     v2: bool,
 }
 
-/// What becomes of a connection that is not from one of the [`proxies`](ProxyProtocolOptions::proxies).
+/// The treatment of connections from peers other than the [`proxies`](ProxyProtocolOptions::proxies).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FromOthers {
-    /// It is closed, and there is an `error`.
+    /// The connection is closed with an `error`.
     Refuse,
-    /// It is passed on as it is: a header in it would be data.
+    /// The connection is announced without reading a header: a header would be part of the data.
     PassThrough,
 }
 
-/// What to do with a connection, by who has made it.
+/// The treatment of a connection, depending on its peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum PeerPolicy {
     Proxy,
     PassThrough,
     Refuse,
 }
 
 impl ProxyProtocolOptions {
-    /// The defaults.
+    /// Creates the default options.
     pub fn new() -> Self {
         ProxyProtocolOptions {
             optional: false,
@@ -64,27 +64,29 @@ impl ProxyProtocolOptions {
         }
     }
 
-    /// Sets whether a connection may come without a header; it is then passed on as it is. Default: false.
+    /// Sets whether the header is optional. A connection without a header is announced with the addresses of its
+    /// socket.
     ///
-    /// Whoever can connect may then name any address as its own, unless [`proxies`](Self::proxies) says who is a proxy.
-    /// A connection that sends nothing is passed on when the [`timeout`](Self::timeout) is over. One that sends the
-    /// beginning of a header has to send the rest.
+    /// Any client can then claim any address, unless the [`proxies`](Self::proxies) are listed. A connection that sends
+    /// no bytes is announced when the [`timeout`](Self::timeout) expires. A connection that sends the beginning of a
+    /// header has to send the rest. Default: false.
     #[must_use]
     pub fn optional(mut self, optional: bool) -> Self {
         self.optional = optional;
         self
     }
 
-    /// Sets the addresses of the proxies; headers of others are not believed. Default: everyone is a proxy.
+    /// Sets the addresses of the proxies. Headers from other peers are not trusted.
     ///
-    /// The peers of a Unix socket are always proxies: the rights of its file say who may connect.
+    /// The peers of a Unix socket are always treated as proxies: the mode of its file determines which clients may
+    /// connect. Default: every peer is a proxy.
     #[must_use]
     pub fn proxies<N: Into<IpNetwork>>(mut self, proxies: impl IntoIterator<Item = N>) -> Self {
         self.proxies = Some(proxies.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Sets what becomes of connections that are not from one of the [`proxies`](Self::proxies).
+    /// Sets the treatment of connections from peers other than the [`proxies`](Self::proxies).
     /// Default: [`FromOthers::Refuse`].
     #[must_use]
     pub fn from_others(mut self, from_others: FromOthers) -> Self {
@@ -92,15 +94,15 @@ impl ProxyProtocolOptions {
         self
     }
 
-    /// Sets for how long the whole header may take before the connection is refused with an `error` (ETIMEDOUT).
-    /// `None` switches the limit off. Default: 5 s.
+    /// Sets the timeout for receiving the whole header. When it expires, the connection is refused with an `error`
+    /// (ETIMEDOUT). `None` switches the timeout off. Default: 5 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Option<Duration>) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Sets which versions of the header are accepted. Default: both.
+    /// Sets the accepted versions of the header. Default: both.
     #[must_use]
     pub fn versions(mut self, versions: impl IntoIterator<Item = Version>) -> Self {
         (self.v1, self.v2) = (false, false);
@@ -113,7 +115,7 @@ impl ProxyProtocolOptions {
         self
     }
 
-    /// Sets how many bytes a version 2 header may have after its first 16, at most 65,535 of which count.
+    /// Sets the maximum number of bytes of a version 2 header after its first 16; the format limits it to 65,535.
     /// Default: 536, see [`DEFAULT_MAX_PAYLOAD`].
     #[must_use]
     pub fn max_payload(mut self, bytes: usize) -> Self {
@@ -121,10 +123,10 @@ impl ProxyProtocolOptions {
         self
     }
 
-    /// Sets how many connections may wait for their header, at least 1. Default: 1,024.
+    /// Sets the maximum number of connections that wait for their header, at least 1.
     ///
-    /// When there is one more, the one that has waited longest is refused with an `error`: proxies send the header at
-    /// once, so that those who hold connections back cannot keep them out.
+    /// When it is exceeded, the connection that has waited longest is refused with an `error`. Proxies send the header
+    /// at once, so clients that keep connections waiting cannot displace them. Default: 1,024.
     #[must_use]
     pub fn max_pending(mut self, connections: usize) -> Self {
         self.max_pending = connections.max(1);
@@ -138,16 +140,16 @@ impl ProxyProtocolOptions {
         }
     }
 
-    pub(super) fn origin(&self, peer: &Address) -> Origin {
+    pub(super) fn peer_policy(&self, peer: &Address) -> PeerPolicy {
         let is_in = |ip: IpAddr| {
             self.proxies
                 .as_ref()
                 .is_none_or(|proxies| proxies.iter().any(|network| network.contains(ip)))
         };
         match (peer.ip().is_none_or(is_in), self.from_others) {
-            (true, _) => Origin::Proxy,
-            (false, FromOthers::PassThrough) => Origin::PassThrough,
-            (false, FromOthers::Refuse) => Origin::Refuse,
+            (true, _) => PeerPolicy::Proxy,
+            (false, FromOthers::PassThrough) => PeerPolicy::PassThrough,
+            (false, FromOthers::Refuse) => PeerPolicy::Refuse,
         }
     }
 }
@@ -163,33 +165,39 @@ mod tests {
     use super::*;
     use std::net::SocketAddr;
 
-    fn origin(options: &ProxyProtocolOptions, peer: &str) -> Origin {
-        options.origin(&peer.parse::<SocketAddr>().unwrap().into())
+    fn peer_policy(options: &ProxyProtocolOptions, peer: &str) -> PeerPolicy {
+        options.peer_policy(&peer.parse::<SocketAddr>().unwrap().into())
     }
 
     #[test]
-    fn without_a_list_everyone_is_a_proxy() {
+    fn every_peer_is_a_proxy_without_a_list() {
         let options = ProxyProtocolOptions::new();
-        assert_eq!(origin(&options, "192.0.2.1:80"), Origin::Proxy);
-        assert_eq!(origin(&options, "[2001:db8::1]:80"), Origin::Proxy);
+        assert_eq!(peer_policy(&options, "192.0.2.1:80"), PeerPolicy::Proxy);
+        assert_eq!(peer_policy(&options, "[2001:db8::1]:80"), PeerPolicy::Proxy);
     }
 
     #[test]
-    fn with_a_list_those_in_it_are_proxies() {
+    fn only_listed_peers_are_proxies() {
         let networks: [IpNetwork; 2] = ["10.0.0.0/8", "::1"].map(|text| text.parse().unwrap());
         let options = ProxyProtocolOptions::new().proxies(networks);
-        assert_eq!(origin(&options, "10.9.9.9:80"), Origin::Proxy);
-        assert_eq!(origin(&options, "[::ffff:10.9.9.9]:80"), Origin::Proxy);
-        assert_eq!(origin(&options, "[::1]:80"), Origin::Proxy);
-        assert_eq!(origin(&options, "192.0.2.1:80"), Origin::Refuse);
+        assert_eq!(peer_policy(&options, "10.9.9.9:80"), PeerPolicy::Proxy);
+        assert_eq!(
+            peer_policy(&options, "[::ffff:10.9.9.9]:80"),
+            PeerPolicy::Proxy
+        );
+        assert_eq!(peer_policy(&options, "[::1]:80"), PeerPolicy::Proxy);
+        assert_eq!(peer_policy(&options, "192.0.2.1:80"), PeerPolicy::Refuse);
         let options = options.from_others(FromOthers::PassThrough);
-        assert_eq!(origin(&options, "192.0.2.1:80"), Origin::PassThrough);
+        assert_eq!(
+            peer_policy(&options, "192.0.2.1:80"),
+            PeerPolicy::PassThrough
+        );
     }
 
     #[test]
-    fn an_empty_list_has_no_proxies_but_those_at_unix_sockets() {
+    fn only_peers_of_unix_sockets_are_proxies_with_an_empty_list() {
         let options = ProxyProtocolOptions::new().proxies(<[IpAddr; 0]>::default());
-        assert_eq!(origin(&options, "127.0.0.1:80"), Origin::Refuse);
-        assert_eq!(options.origin(&Address::UNNAMED), Origin::Proxy);
+        assert_eq!(peer_policy(&options, "127.0.0.1:80"), PeerPolicy::Refuse);
+        assert_eq!(options.peer_policy(&Address::UNNAMED), PeerPolicy::Proxy);
     }
 }

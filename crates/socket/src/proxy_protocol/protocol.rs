@@ -1,9 +1,8 @@
-//! The PROXY protocol of HAProxy, versions 1 and 2, without any input or output.
+//! Sans-IO implementation of HAProxy's PROXY protocol, versions 1 and 2.
 //!
-//! A proxy that forwards connections sends a header first that says from where and to where the
-//! client connected. [`parse`] reads it from the bytes received so far, [`Header::encode`] writes
-//! one. The specification is <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>; section
-//! numbers refer to it.
+//! A proxy that forwards connections first sends a header with the addresses of the client's connection. [`parse`]
+//! reads it from the bytes received so far, [`Header::encode`] writes one. The specification is
+//! <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>; section numbers refer to it.
 
 mod tlv;
 mod v1;
@@ -13,47 +12,47 @@ use crate::Address;
 
 pub use tlv::Tlvs;
 
-/// The number of bytes that a version 2 header may have after its first 16, unless told otherwise:
-/// room for two Unix addresses (216 bytes) and 320 bytes of TLVs.
+/// Default maximum number of bytes of a version 2 header after its first 16: two Unix addresses (216 bytes) and 320
+/// bytes of TLVs.
 pub const DEFAULT_MAX_PAYLOAD: usize = 536;
 
-/// What the bytes received so far are.
+/// The result of [`parse`].
 ///
-/// Once it is anything but `Incomplete`, more bytes do not change it.
+/// More bytes change the result only if it is `Incomplete`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// The beginning of a header. More bytes are needed.
     Incomplete,
-    /// A header, which takes up the first `consumed` bytes. What follows is the client's.
+    /// A header in the first `consumed` bytes. The bytes after it belong to the client's data.
     Header {
         /// The header.
         header: Header,
         /// Its length in bytes.
         consumed: usize,
     },
-    /// Not a header of this protocol. All bytes are the client's.
+    /// Not a header of this protocol. All bytes belong to the client's data.
     NotProxy,
-    /// A header that is broken, or that nobody should accept.
+    /// A header that is malformed, or that must not be accepted.
     Invalid(Invalid),
 }
 
 /// A header of the PROXY protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// The version of the protocol that it was or will be written in.
+    /// The version of the protocol.
     pub version: Version,
-    /// Whether the proxy forwards a connection or made it for itself.
+    /// The purpose of the connection: forwarded for a client, or made by the proxy for itself.
     pub command: Command,
     /// The kind of connection between client and proxy.
     pub transport: Transport,
-    /// Where the client connected from and to, if the proxy says. Without it, the addresses
-    /// of the connection itself are the best known.
+    /// The addresses of the client's connection to the proxy, if they are in the header. Without them, the addresses of
+    /// the socket are the best available.
     pub endpoints: Option<Endpoints>,
-    /// What else the proxy says. Version 1 has none.
+    /// The further fields. Version 1 has none.
     pub tlvs: Tlvs,
 }
 
-/// The two ends of the connection between a client and a proxy.
+/// The source and destination of the connection between a client and a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     /// The client's address.
@@ -71,19 +70,19 @@ pub enum Version {
     V2,
 }
 
-/// Why a proxy connects.
+/// The purpose of a proxy's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// For itself, as for a health check. The header has no endpoints.
+    /// The proxy connects for itself, as for a health check. The header has no endpoints.
     Local,
-    /// For a client.
+    /// The proxy forwards the connection of a client.
     Proxy,
 }
 
 /// The kind of connection between client and proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// The proxy does not say. The header has no endpoints.
+    /// The header does not specify the transport. It has no endpoints.
     Unspecified,
     /// TCP, or a Unix stream socket.
     Stream,
@@ -91,7 +90,7 @@ pub enum Transport {
     Datagram,
 }
 
-/// What is wrong with a header.
+/// The reason why a header is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Invalid {
@@ -101,72 +100,71 @@ pub enum Invalid {
     /// Version 1: the line ends with a line feed that no carriage return precedes.
     #[error("the PROXY line does not end with CR LF")]
     LineEnd,
-    /// Version 1: neither TCP4, TCP6 nor UNKNOWN.
+    /// Version 1: the protocol is not TCP4, TCP6 or UNKNOWN.
     #[error("the PROXY line has an unknown protocol")]
     Protocol,
-    /// Version 1: not two addresses and two ports with one space between each.
-    #[error("the PROXY line has not exactly two addresses and two ports")]
+    /// Version 1: the line does not have two addresses and two ports separated by single spaces.
+    #[error("the PROXY line must have exactly two addresses and two ports")]
     Fields,
-    /// Version 1: an address that is not of the family that the line says.
+    /// Version 1: an address is not of the family named in the line.
     #[error("the PROXY line has an invalid address")]
     Address,
-    /// Version 1: a port that is not a number up to 65535, or has leading zeros.
+    /// Version 1: a port is not a number up to 65535, or has leading zeros.
     #[error("the PROXY line has an invalid port")]
     Port,
-    /// Version 2: the signature of version 2, but another version.
+    /// Version 2: the header has the signature of version 2, but another version number.
     #[error("the PROXY header has the unknown version {0}")]
     Version(u8),
-    /// Version 2: neither LOCAL nor PROXY.
+    /// Version 2: the command is not LOCAL or PROXY.
     #[error("the PROXY header has the unknown command {0}")]
     Command(u8),
-    /// Version 2: an unknown address family or transport.
+    /// Version 2: the address family or transport is unknown.
     #[error("the PROXY header has the unknown family {0:#04x}")]
     Family(u8),
-    /// Version 2: a longer header than is accepted here.
+    /// Version 2: the header is longer than the accepted maximum.
     #[error("the PROXY header has a payload of {length} bytes, and at most {limit} are accepted")]
     TooLong {
-        /// The bytes after the first 16.
+        /// The number of bytes after the first 16.
         length: usize,
-        /// How many of them are accepted.
+        /// The maximum number of these bytes.
         limit: usize,
     },
-    /// Version 2: too short for the addresses of its family.
+    /// Version 2: the header is too short for the addresses of its family.
     #[error("the PROXY header is too short for its addresses")]
     TooShort,
-    /// Version 2: a TLV that does not fit into the header.
+    /// Version 2: a TLV extends beyond the header.
     #[error("the PROXY header has a TLV that does not fit into it")]
     Tlv,
-    /// Version 2: the checksum is wrong, or is there twice, or is not one.
+    /// Version 2: the checksum is wrong, duplicated, or not four bytes long.
     #[error("the PROXY header has a wrong checksum")]
     Checksum,
 }
 
-/// Why a header cannot be written.
+/// The reason why a header cannot be encoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// Version 1 is for TCP connections of clients and has no TLVs.
+    /// Version 1 supports only TCP connections of clients, and no TLVs.
     #[error("version 1 of the PROXY protocol cannot express this header")]
     NotInVersion1,
-    /// One address is of a Unix socket and the other is not.
+    /// One address is that of a Unix socket, the other is not.
     #[error("both addresses of a PROXY header must be of the same family")]
     MixedFamilies,
     /// The path of a Unix socket has more than 108 bytes, or an abstract name more than 107.
     #[error("the Unix address is too long for a PROXY header")]
     AddressTooLong,
-    /// More than 65,535 bytes in a TLV or in the whole.
+    /// A TLV or the header has more than 65,535 bytes.
     #[error("a PROXY header cannot have more than 65535 bytes")]
     TooLong,
 }
 
-/// Reads a header from the bytes received so far.
+/// Parses a header from the bytes received so far.
 ///
-/// A version 2 header may have `max_payload` bytes after its first 16;
-/// [`DEFAULT_MAX_PAYLOAD`] is a good value. A version 1 header has at most 107 bytes. So while the
-/// result is `Incomplete` there are at most `max_payload + 15` bytes to keep, or 106 if that is
-/// more.
+/// A version 2 header may have `max_payload` bytes after its first 16; [`DEFAULT_MAX_PAYLOAD`] is a good value. A
+/// version 1 header has at most 107 bytes. While the result is `Incomplete`, the caller therefore has to buffer at most
+/// `max_payload + 15` bytes, or 106 if that is more.
 ///
-/// The checksum of a version 2 header is checked if there is one.
+/// The checksum of a version 2 header is verified if there is one.
 ///
 /// # Examples
 ///
@@ -185,7 +183,7 @@ pub enum EncodeError {
 /// ```
 pub fn parse(input: &[u8], max_payload: usize) -> Parsed {
     for (signature, parse_version) in [
-        (v1::SIGNATURE, v1::parse as fn(&[u8], usize) -> Progress),
+        (v1::SIGNATURE, v1::parse as fn(&[u8], usize) -> ParseResult),
         (v2::SIGNATURE, v2::parse),
     ] {
         if input.starts_with(signature) {
@@ -203,10 +201,10 @@ pub fn parse(input: &[u8], max_payload: usize) -> Parsed {
 }
 
 /// A header and its length, or `None` if more bytes are needed.
-type Progress = Result<Option<(Header, usize)>, Invalid>;
+type ParseResult = Result<Option<(Header, usize)>, Invalid>;
 
 impl Header {
-    /// A header for a forwarded stream connection.
+    /// Creates a header for a forwarded stream connection.
     ///
     /// # Examples
     ///
@@ -234,8 +232,7 @@ impl Header {
         }
     }
 
-    /// A header for a forwarded connection whose endpoints are not known: UNKNOWN in version 1,
-    /// UNSPEC in version 2.
+    /// Creates a header for a forwarded connection with unknown endpoints: UNKNOWN in version 1, UNSPEC in version 2.
     pub fn unknown(version: Version) -> Self {
         Self {
             version,
@@ -246,7 +243,7 @@ impl Header {
         }
     }
 
-    /// A version 2 header for a connection that the proxy makes for itself.
+    /// Creates a version 2 header for a connection that the proxy makes for itself.
     pub fn local() -> Self {
         Self {
             command: Command::Local,
@@ -254,15 +251,15 @@ impl Header {
         }
     }
 
-    /// The header as it is sent.
+    /// Encodes the header.
     ///
-    /// Where one address is IPv4 and the other IPv6, the former is sent as an IPv4-mapped one.
-    /// TLVs are sent only along with endpoints. If there is a TLV of the type [`Tlvs::CRC32C`], its
-    /// value becomes the right checksum.
+    /// If one address is IPv4 and the other IPv6, the former is encoded as an IPv4-mapped address. TLVs are encoded
+    /// only together with endpoints. The value of a TLV of the type [`Tlvs::CRC32C`] is replaced by the computed
+    /// checksum.
     ///
     /// # Errors
     ///
-    /// If the protocol, or its version 1, cannot express the header.
+    /// An [`EncodeError`] if the protocol, or its version 1, cannot express the header.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         match self.version {
             Version::V1 => v1::encode(self),

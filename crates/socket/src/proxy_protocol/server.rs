@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::filter::HeaderFilter;
-use super::options::{Origin, ProxyProtocolOptions};
+use super::options::{PeerPolicy, ProxyProtocolOptions};
 use super::protocol::Header;
 use crate::Address;
 use crate::connection::engine::Engine;
@@ -14,33 +14,37 @@ use crate::error::Error;
 use crate::server::ServerInterface;
 
 crate::decorated_server! {
-    /// A server whose connections begin with a header that says who the client is: the PROXY protocol, version 1 or 2.
+    /// A server whose connections begin with a header that contains the client's address: the PROXY protocol, version 1
+    /// or 2.
     ///
-    /// It wraps any server. `connection` is emitted when the header is read. From then on
+    /// It wraps any server. `connection` is emitted when the header has been read. From then on
     /// [`Connection::remote_address`], [`remote_ip`](Connection::remote_ip) and
-    /// [`local_address`](Connection::local_address) are those of the connection between client and proxy,
-    /// [`Connection::peer`] is the proxy and [`Connection::proxied`] has the rest. Where the header names no client (LOCAL,
-    /// UNKNOWN) they stay those of the socket. What follows the header goes to the listeners.
+    /// [`local_address`](Connection::local_address) return the addresses of the connection between client and proxy,
+    /// [`Connection::peer`] returns the address of the proxy, and [`Connection::proxied`] the remaining fields. If the
+    /// header has no client address (LOCAL, UNKNOWN), the addresses are those of the socket. The data after the header
+    /// is passed to the listeners.
     ///
-    /// A `Copy` handle, as [`Server`](crate::Server); it is stale once the wrapped server has closed.
+    /// `ProxyProtocolServer` is a `Copy` handle, as [`Server`](crate::Server); it is stale once the wrapped server has
+    /// closed.
     ///
     /// # Events
     /// | event | payload | when |
     /// |---|---|---|
-    /// | `connection` | [`Connection`] | the header of a connection is read |
-    /// | `error` | [`Error`] | the header is wrong or late ([`Error::ProxyProtocol`], [`Error::Timeout`]) and the connection closes; or an error of the wrapped server |
-    /// | `close` | `()` | the wrapped server has stopped listening for good: the last event |
+    /// | `connection` | [`Connection`] | the header of a connection has been read |
+    /// | `error` | [`Error`] | the header is invalid or late ([`Error::ProxyProtocol`], [`Error::Timeout`]), and the connection closes; or an error of the wrapped server |
+    /// | `close` | `()` | the wrapped server has stopped listening permanently: the last event |
     ///
-    /// A connection that closes without having sent anything, as health checks do, is no error.
+    /// A connection that closes without having sent any bytes, as health checks do, is not an error.
     ///
-    /// Without a `connection` listener clients wait in the kernel's backlog for the first one, and so between two calls of
-    /// [`next`](uptick_emitter::Emitter::next). What had been accepted by then is held, once its header is read. The wrapped server is paused
-    /// for that: pause and resume this one instead.
+    /// Without a `connection` listener clients stay in the kernel's backlog until the first one is added, also between
+    /// two calls of [`next`](uptick_emitter::Emitter::next). Connections that were already accepted are held once their
+    /// header is read. The wrapped server is paused for this: pause and resume the `ProxyProtocolServer` instead.
     ///
     /// # Limits
-    /// A header has 5 s, 107 bytes in version 1 and 552 in version 2; 1,024 connections may wait for theirs. See
-    /// [`ProxyProtocolOptions`]. While the server is paused, headers are still read, and `connection` is emitted for them.
-    /// While connections are held nothing is accepted, so that those that waited for their header are the most there are.
+    /// A header must arrive within 5 s and may have 107 bytes in version 1 and 552 in version 2; 1,024 connections may
+    /// wait for their header. See [`ProxyProtocolOptions`]. While the server is paused, headers are still read, and
+    /// `connection` is emitted for them. While connections are held no further ones are accepted, so their number is
+    /// limited by that of the connections that waited for their header.
     ///
     /// # Examples
     /// ```no_run
@@ -59,15 +63,15 @@ crate::decorated_server! {
     pub struct ProxyProtocolServer(ProxyHeaders) { pending_connections }
 }
 
-/// Reads the PROXY header of each connection.
+/// A layer that reads the PROXY header of each connection.
 pub(super) struct ProxyHeaders {
     options: Rc<ProxyProtocolOptions>,
-    /// The connections that wait for their header, and whether they have sent anything.
+    /// The connections that wait for their header; the value is `true` once bytes were received.
     pending: Pending<bool>,
 }
 
 impl ProxyProtocolServer {
-    /// Wraps a server to which proxies connect.
+    /// Wraps a server that proxies connect to.
     pub fn new<S: ServerInterface>(server: S, options: ProxyProtocolOptions) -> Self {
         let layer = ProxyHeaders {
             pending: Pending::new(options.timeout, options.max_pending),
@@ -87,10 +91,12 @@ impl Layer for ProxyHeaders {
         let Some(options) = server.with(|layer| Rc::clone(&layer.options)) else {
             return conn.close();
         };
-        match options.origin(&peer_of(conn)) {
-            Origin::Proxy => wait_for_header(server, conn, options),
-            Origin::PassThrough => server.announce(conn),
-            Origin::Refuse => report_and_close(server, conn, "it is not from one of the proxies"),
+        match options.peer_policy(&peer_of(conn)) {
+            PeerPolicy::Proxy => wait_for_header(server, conn, options),
+            PeerPolicy::PassThrough => server.announce(conn),
+            PeerPolicy::Refuse => {
+                report_and_close(server, conn, "its peer is not one of the proxies")
+            }
         }
     }
 
@@ -112,7 +118,7 @@ impl Layer for ProxyHeaders {
 }
 
 impl Waits for ProxyHeaders {
-    /// Whether anything has come.
+    /// `true` once bytes were received.
     type Item = bool;
 
     fn pending(&mut self) -> &mut Pending<bool> {
@@ -149,7 +155,7 @@ fn wait_for_header(
 ) {
     if let Some((oldest, max)) = server.make_room() {
         let reason =
-            format!("{max} connections after it wait for their PROXY header, which is the limit");
+            format!("{max} later connections wait for their PROXY header, which is the limit");
         refuse(oldest, &reason);
     }
     match Waiting::begin(server, conn, false) {
@@ -158,13 +164,13 @@ fn wait_for_header(
     }
 }
 
-/// Notes that a connection has sent something; returns `false` when it no longer waits.
-pub(super) fn begin(waiting: Waiting<ProxyHeaders>) -> bool {
+/// Records that a connection has sent bytes; returns `false` if it no longer waits.
+pub(super) fn mark_begun(waiting: Waiting<ProxyHeaders>) -> bool {
     waiting.with(|begun| *begun = true).is_some()
 }
 
 /// Announces the connection, with the addresses of the header.
-pub(super) fn pass_on(waiting: Waiting<ProxyHeaders>, header: Option<Header>) {
+pub(super) fn announce_with_header(waiting: Waiting<ProxyHeaders>, header: Option<Header>) {
     if waiting.take().is_none() {
         return;
     }
@@ -180,7 +186,7 @@ pub(super) fn pass_on(waiting: Waiting<ProxyHeaders>, header: Option<Header>) {
     waiting.server().announce(waiting.conn());
 }
 
-/// Refuses a connection that waits.
+/// Refuses a waiting connection.
 pub(super) fn refuse(waiting: Waiting<ProxyHeaders>, reason: &str) {
     if waiting.take().is_some() {
         report_and_close(waiting.server(), waiting.conn(), reason);
@@ -195,7 +201,7 @@ fn report_and_close(server: Decorated<ProxyHeaders>, conn: Connection, reason: &
     conn.close();
 }
 
-/// The proxy.
+/// Returns the address of the socket's peer, the proxy.
 fn peer_of(conn: Connection) -> Address {
     conn.peer().unwrap_or(Address::UNNAMED)
 }

@@ -1,4 +1,4 @@
-//! The handles of this crate that have a remote.
+//! The [`RemoteHandle`] implementations of this crate.
 
 use uptick_emitter::Emitter;
 
@@ -25,7 +25,7 @@ impl RemoteHandle for Connection {
     }
 
     fn on_room(self, resume: Resume) {
-        // It is dropped with the listener: after `drain`, or when the connection closes.
+        // `resume` is dropped with the listener: after `drain`, or when the connection closes.
         self.once(Connection::DRAIN, move |()| {
             let _ = &resume;
         });

@@ -1,4 +1,4 @@
-//! The operations that wait for the thread of a loop, and its table of the handles that other threads refer to.
+//! The operations queued for the thread of a loop, and the thread's table of handles that other threads refer to.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -11,60 +11,60 @@ use uptick_event_loop::{Id, LoopHandle, POST_LIMIT, Table, catch, future_tick};
 use super::{RemoteHandle, Resume};
 use crate::error::Error;
 
-/// The number of operations that are run in one iteration of the loop, before others have their turn.
+/// Maximum number of operations that run in one iteration of the loop.
 const BATCH: usize = 1024;
 
-pub(super) struct Shared<H> {
+pub(super) struct RemoteState<H> {
     pub(super) event_loop: LoopHandle,
-    /// The place of the handle in the table of its thread.
-    pub(super) place: Place,
+    /// The slot of the handle in the table of its thread.
+    pub(super) slot: HandleSlot,
     pub(super) what: Arc<str>,
     pub(super) gone: AtomicBool,
     pub(super) max_pending: AtomicUsize,
-    pub(super) queue: Mutex<Queue<H>>,
+    pub(super) queue: Mutex<OperationQueue<H>>,
 }
 
-/// The operations that wait for the thread of the loop.
-pub(super) struct Queue<H> {
+/// The operations queued for the thread of the loop.
+pub(super) struct OperationQueue<H> {
     pub(super) operations: VecDeque<Operation<H>>,
-    /// The number of bytes in them.
+    /// Sum of the bytes of the operations.
     pub(super) bytes: usize,
-    /// The call that will run them. If the thread of the loop ends before, it is gone.
+    /// Alive while a call that runs the operations is scheduled. It is gone if the thread of the loop has ended.
     pub(super) scheduled: Weak<()>,
 }
 
 pub(super) struct Operation<H> {
     pub(super) bytes: usize,
-    pub(super) run: Box<dyn FnOnce(H) -> Room + Send>,
+    pub(super) run: Box<dyn FnOnce(H) -> WriteCapacity + Send>,
 }
 
-/// Whether the thing behind a handle takes more.
-pub(super) enum Room {
-    Left,
+/// The capacity of a connection or server after an operation.
+pub(super) enum WriteCapacity {
+    Available,
     Full,
 }
 
 thread_local! {
-    /// The handles that other threads refer to: handles themselves do not leave their thread.
+    /// The handles that other threads refer to. Handles themselves do not leave their thread.
     static HANDLES: RefCell<Table<Box<dyn Any>>> = const { RefCell::new(Table::new()) };
 }
 
-/// A place in the table of the thread of a loop. It is freed when nobody refers to it any more.
-pub(super) struct Place {
+/// A slot in the handle table of the thread of a loop. It is freed when the last reference is dropped.
+pub(super) struct HandleSlot {
     pub(super) event_loop: LoopHandle,
     id: Option<Id>,
 }
 
-impl Place {
+impl HandleSlot {
     pub(super) fn new<H: 'static>(event_loop: &LoopHandle, handle: H) -> Self {
         let id = HANDLES.try_with(|handles| handles.borrow_mut().insert(Box::new(handle)));
-        Place {
+        HandleSlot {
             event_loop: event_loop.clone(),
             id: id.ok().flatten(),
         }
     }
 
-    /// Returns the handle; to be called on the thread of the loop.
+    /// Returns the handle. Must be called on the thread of the loop.
     pub(super) fn get<H: Copy + 'static>(&self) -> Option<H> {
         let id = self.id?;
         HANDLES
@@ -74,10 +74,10 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for HandleSlot {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            // A loop that has ended has no table any more.
+            // If the loop has ended, its table is gone too.
             let _ = self.event_loop.post(move || {
                 let removed = HANDLES.try_with(|handles| handles.borrow_mut().remove(id));
                 drop(removed);
@@ -86,20 +86,20 @@ impl Drop for Place {
     }
 }
 
-impl<H: RemoteHandle> Shared<H> {
-    /// Runs the operations that wait, on the thread of the loop.
+impl<H: RemoteHandle> RemoteState<H> {
+    /// Runs the queued operations, on the thread of the loop.
     pub(super) fn run(self: Arc<Self>, alive: Arc<()>) {
-        let Some(handle) = self.place.get::<H>().filter(|handle| handle.is_open()) else {
+        let Some(handle) = self.slot.get::<H>().filter(|handle| handle.is_open()) else {
             return self.end();
         };
         for _ in 0..BATCH {
-            // The next operation has the loop called again.
+            // The next operation schedules a new call.
             let Some(operation) = self.next() else {
                 return drop(alive);
             };
             match catch(|| (operation.run)(handle)) {
-                Ok(Room::Left) => {}
-                Ok(Room::Full) => {
+                Ok(WriteCapacity::Available) => {}
+                Ok(WriteCapacity::Full) => {
                     let run = Box::new(move || self.run(alive));
                     return handle.on_room(Resume { run: Some(run) });
                 }
@@ -113,8 +113,8 @@ impl<H: RemoteHandle> Shared<H> {
     }
 }
 
-impl<H> Shared<H> {
-    pub(super) fn queue(&self) -> MutexGuard<'_, Queue<H>> {
+impl<H> RemoteState<H> {
+    pub(super) fn queue(&self) -> MutexGuard<'_, OperationQueue<H>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -122,7 +122,7 @@ impl<H> Shared<H> {
         self.gone.load(Ordering::Acquire)
     }
 
-    /// Takes the next operation. Without one, the thread of the loop has to be woken for the next.
+    /// Takes the next operation. If there is none, marks that the next operation has to wake the thread of the loop.
     fn next(&self) -> Option<Operation<H>> {
         let mut queue = self.queue();
         let next = queue.operations.pop_front();
@@ -133,13 +133,13 @@ impl<H> Shared<H> {
         next
     }
 
-    /// The thing behind the handle has closed.
+    /// Marks the connection or server as closed, and drops the operations.
     pub(super) fn end(&self) {
         self.gone.store(true, Ordering::Release);
         self.clear();
     }
 
-    /// Drops the operations that wait, which may use the remote.
+    /// Drops the queued operations, whose destructors may use the remote.
     pub(super) fn clear(&self) {
         let mut queue = self.queue();
         queue.bytes = 0;
@@ -148,7 +148,7 @@ impl<H> Shared<H> {
         drop(operations);
     }
 
-    pub(super) fn check_room(&self, queue: &Queue<H>, bytes: usize) -> Result<(), Error> {
+    pub(super) fn check_room(&self, queue: &OperationQueue<H>, bytes: usize) -> Result<(), Error> {
         let limit = self.max_pending.load(Ordering::Relaxed);
         let is_over = queue.bytes > 0 && queue.bytes.saturating_add(bytes) > limit;
         if (bytes > 0 && is_over) || queue.operations.len() >= POST_LIMIT {
@@ -167,7 +167,7 @@ impl<H> Shared<H> {
         }
     }
 
-    /// The error for a call that the loop has not taken.
+    /// Converts the error of a post that the loop has not accepted.
     pub(super) fn refused(&self, error: uptick_event_loop::Error) -> Error {
         match error {
             uptick_event_loop::Error::PostQueueFull { limit } => Error::RemoteFull {
@@ -175,7 +175,7 @@ impl<H> Shared<H> {
                 bytes: 0,
                 operations: limit,
             },
-            // The lock may be held.
+            // The lock may be held, so the operations are not dropped here.
             _ => {
                 self.gone.store(true, Ordering::Release);
                 self.closed()

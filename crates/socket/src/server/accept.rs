@@ -1,4 +1,4 @@
-//! Accepting: in batches, and without a spin when the process is out of descriptors.
+//! Accepting connections: in batches, and without busy-waiting when the process is out of descriptors.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,33 +10,33 @@ use uptick_emitter::emit;
 use uptick_event_loop::{Interest, add_timer, catch, driver, future_tick};
 use uptick_stream::transport::TransportOptions;
 
-use super::{Rest, Server, connection_gone, with_entry};
+use super::{AcceptBackoff, Server, connection_gone, with_entry};
 use crate::Address;
-use crate::connection::{Connection, Owner};
+use crate::connection::{Connection, OwningServer};
 use crate::error::Error;
 
-/// The largest batch. It starts at 1 and doubles for as long as batches are filled: an accept that finds nobody costs
-/// more than the wait that it saves.
-const LARGEST_BATCH: u32 = 64;
+/// Maximum size of a batch. Batches start at 1 and double while they are filled, because an accept without a pending
+/// connection costs more than the wait that it saves.
+const MAX_BATCH: u32 = 64;
 
-/// The most connections accepted from a shared socket that is about to be left.
-const LAST_BATCH: u32 = 4096;
+/// Maximum number of connections accepted from a shared socket before the server stops using it.
+const MAX_LAST_BATCH: u32 = 4096;
 
-const FIRST_REST: Duration = Duration::from_millis(100);
-const LONGEST_REST: Duration = Duration::from_secs(1);
+const MIN_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
-enum Accepted {
+enum AcceptOutcome {
     Connection(OwnedFd, Option<SocketAddrAny>, TransportOptions),
-    Nobody,
+    Empty,
     Failed(Errno),
 }
 
-pub(super) fn batch(server: Server) {
+pub(super) fn accept_batch(server: Server) {
     let budget = with_entry(server, |entry, _| entry.budget).unwrap_or(0);
     let taken = accept_up_to(server, budget);
     with_entry(server, |entry, token| {
         entry.budget = if taken == budget {
-            (budget * 2).min(LARGEST_BATCH)
+            (budget * 2).min(MAX_BATCH)
         } else {
             1
         };
@@ -45,33 +45,35 @@ pub(super) fn batch(server: Server) {
             && entry.watched
             && let Some(socket) = entry.socket()
         {
-            // A socket that rests is not watched, which is what it says then.
+            // The socket is not watched while accepting is suspended; the call then fails, which is expected.
             let _ = driver::change(socket, token, Interest::Read, entry.options.trigger());
         }
     });
 }
 
-/// Accepts what is in the backlog of a shared socket, though this loop was not woken for it.
-pub(super) fn waiting(server: Server) {
-    let rests = with_entry(server, |entry, _| entry.rests()).unwrap_or(true);
-    if !rests && accept_up_to(server, LARGEST_BATCH) == LARGEST_BATCH {
-        future_tick(move || waiting(server));
+/// Accepts the connections in the backlog of a shared socket, without having been woken for them.
+pub(super) fn accept_backlog(server: Server) {
+    let is_backing_off = with_entry(server, |entry, _| entry.is_backing_off()).unwrap_or(true);
+    if !is_backing_off && accept_up_to(server, MAX_BATCH) == MAX_BATCH {
+        future_tick(move || accept_backlog(server));
     }
 }
 
-/// Accepts what is in the backlog of a shared socket that is about to be left: the wake-up for it may have been spent on this
-/// loop, so that no other one would look. If it is the last one, connections that are left would be reset.
-pub(super) fn last_batch(server: Server) {
-    accept_up_to(server, LAST_BATCH);
+/// Accepts the connections in the backlog of a shared socket before the server stops using it. This loop may have been
+/// the only one that was woken for them. If it is the last owner of the socket, the remaining connections would be
+/// reset.
+pub(super) fn accept_last_batch(server: Server) {
+    accept_up_to(server, MAX_LAST_BATCH);
 }
 
-/// Accepts connections until nobody waits or the budget is spent; returns how many were accepted or failed.
+/// Accepts connections until the backlog is empty or the budget is spent. Returns the number of accepted and failed
+/// connections.
 fn accept_up_to(server: Server, budget: u32) -> u32 {
     let balancer = with_entry(server, |entry, _| entry.options.balancer.clone()).flatten();
     let mut taken = 0;
     while taken < budget {
         match accept(server) {
-            Accepted::Connection(socket, peer, options) => {
+            AcceptOutcome::Connection(socket, peer, options) => {
                 taken += 1;
                 let socket = match &balancer {
                     Some(balancer) => balancer.place(server, socket),
@@ -84,9 +86,9 @@ fn accept_up_to(server: Server, budget: u32) -> u32 {
                     announce(server, socket, peer, options);
                 }
             }
-            Accepted::Nobody => break,
-            Accepted::Failed(errno) => {
-                if failed(server, errno) {
+            AcceptOutcome::Empty => break,
+            AcceptOutcome::Failed(errno) => {
+                if handle_error(server, errno) {
                     break;
                 }
                 taken += 1;
@@ -101,24 +103,24 @@ fn accept_up_to(server: Server, budget: u32) -> u32 {
     taken
 }
 
-fn accept(server: Server) -> Accepted {
+fn accept(server: Server) -> AcceptOutcome {
     with_entry(server, |entry, _| {
         let Some(socket) = entry.socket().filter(|_| entry.accepts()) else {
-            return Accepted::Nobody;
+            return AcceptOutcome::Empty;
         };
         match accept_nonblocking(socket) {
             Ok((socket, peer)) => {
                 entry.accepted += 1;
-                if let Some(rest) = entry.resting.take() {
+                if let Some(rest) = entry.backoff.take() {
                     rest.timer.cancel();
                 }
-                Accepted::Connection(socket, peer, entry.options.transport())
+                AcceptOutcome::Connection(socket, peer, entry.options.transport())
             }
-            Err(Errno::AGAIN | Errno::INTR) => Accepted::Nobody,
-            Err(errno) => Accepted::Failed(errno),
+            Err(Errno::AGAIN | Errno::INTR) => AcceptOutcome::Empty,
+            Err(errno) => AcceptOutcome::Failed(errno),
         }
     })
-    .unwrap_or(Accepted::Nobody)
+    .unwrap_or(AcceptOutcome::Empty)
 }
 
 #[cfg(not(any(target_vendor = "apple", target_os = "aix", target_os = "haiku")))]
@@ -139,7 +141,7 @@ fn accept_nonblocking(
     Ok((socket, peer))
 }
 
-/// Emits `connection`, then lets the connection read.
+/// Emits `connection`, then starts the connection.
 pub(super) fn announce(server: Server, socket: OwnedFd, peer: Address, options: TransportOptions) {
     with_entry(server, |entry, _| {
         entry.open += 1;
@@ -147,7 +149,7 @@ pub(super) fn announce(server: Server, socket: OwnedFd, peer: Address, options: 
             balancer.opened();
         }
     });
-    let owner = Owner {
+    let owner = OwningServer {
         server: server.id,
         gone: connection_gone,
     };
@@ -179,14 +181,14 @@ pub(super) fn announce(server: Server, socket: OwnedFd, peer: Address, options: 
     }
 }
 
-/// Deals with an accept that failed; gives whether the batch is over.
-fn failed(server: Server, errno: Errno) -> bool {
+/// Handles the error of an accept. Returns `true` if the batch is over.
+fn handle_error(server: Server, errno: Errno) -> bool {
     let Some(address) = with_entry(server, |entry, _| entry.address.clone()) else {
         return true;
     };
     let error = Error::accept(address, io::Error::from(errno));
     match errno {
-        // The client has gone again, or its network has: the next one is none the worse.
+        // The client or its network is gone, which does not affect the next connection.
         Errno::CONNABORTED
         | Errno::PROTO
         | Errno::PERM
@@ -197,15 +199,15 @@ fn failed(server: Server, errno: Errno) -> bool {
             server.emit_error(error);
             false
         }
-        // The socket listens no more: whoever shares it has shut it down.
+        // The socket no longer listens: another owner has shut it down.
         Errno::INVAL | Errno::BADF | Errno::NOTSOCK => {
             server.emit_error(error);
             server.close();
             true
         }
-        // The process or the system is out of something, as a rule of descriptors.
+        // The process or the system has run out of a resource, usually descriptors.
         _ => {
-            let new_episode = rest(server);
+            let new_episode = back_off(server);
             if new_episode {
                 server.emit_error(error);
             }
@@ -214,18 +216,18 @@ fn failed(server: Server, errno: Errno) -> bool {
     }
 }
 
-/// Stops accepting for a while; gives whether the last accept before had succeeded.
-fn rest(server: Server) -> bool {
+/// Suspends accepting for a while. Returns `true` if the previous accept had succeeded.
+fn back_off(server: Server) -> bool {
     let time = with_entry(server, |entry, _| {
-        entry.resting.as_ref().map(|rest| rest.time)
+        entry.backoff.as_ref().map(|rest| rest.time)
     })
     .flatten();
-    let time_now = time.map_or(FIRST_REST, |time| (time * 2).min(LONGEST_REST));
+    let time_now = time.map_or(MIN_BACKOFF, |time| (time * 2).min(MAX_BACKOFF));
     let timer = add_timer(time_now, move || {
         with_entry(server, |entry, token| entry.update(token));
     });
     with_entry(server, |entry, token| {
-        entry.resting = Some(Rest {
+        entry.backoff = Some(AcceptBackoff {
             time: time_now,
             timer,
         });

@@ -1,4 +1,4 @@
-//! What every server is, so that servers can wrap servers.
+//! The common interface of servers, which allows servers to wrap servers.
 
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use crate::remote::Remote;
 
 /// A server: emits connections and can be paused, closed and shut down.
 ///
-/// Wrappers take any server and are one: `LimitingServer(SecureServer(ProxyProtocolServer(Server)))`. Code that serves
-/// a protocol takes `impl ServerInterface`. The methods are those of [`Server`]. A program that chooses the server at run time
-/// converts it into an [`AnyServer`](crate::AnyServer).
+/// Wrappers take any server and implement this trait themselves:
+/// `LimitingServer(SecureServer(ProxyProtocolServer(Server)))`. Code that serves a protocol takes
+/// `impl ServerInterface`. The methods have the same meaning as in [`Server`]. A program that chooses the server at run
+/// time converts it into an [`AnyServer`](crate::AnyServer).
 ///
 /// # Examples
 /// ```
@@ -33,42 +34,44 @@ pub trait ServerInterface:
 {
     /// A client has connected.
     const CONNECTION: Event<Self, Connection>;
-    /// Something failed; the server goes on.
+    /// An operation failed; the server continues.
     const ERROR: Event<Self, Error>;
-    /// The server has stopped listening for good.
+    /// The server has stopped listening permanently.
     const CLOSE: Event<Self, ()>;
 
-    /// What the server listens on, as a URI; `None` once it has stopped listening.
+    /// Returns the address that the server listens on, as a URI; `None` once it has stopped listening.
     fn address(self) -> Option<String>;
 
-    /// Stops accepting; clients wait.
+    /// Stops accepting; clients stay in the backlog.
     fn pause(self);
 
-    /// Accepts again.
+    /// Resumes accepting.
     fn resume(self);
 
-    /// Stops listening for good; open connections stay.
+    /// Stops listening permanently; open connections are not closed.
     fn close(self);
 
-    /// Stops listening, gives the open connections until the deadline, then closes those left.
+    /// Stops listening, waits until the deadline for the open connections to end, then closes the remaining ones.
     fn shutdown(self, deadline: Duration) -> Shutdown;
 
-    /// Returns the number of open connections that the server has emitted, or that wait for a `connection` listener.
+    /// Returns the number of open connections that the server has emitted or holds until there is a `connection`
+    /// listener.
     fn open_connections(self) -> usize;
 
     /// Returns these connections, in no particular order.
     fn connections(self) -> Vec<Connection>;
 
-    /// Returns a reference to the server for other threads.
+    /// Returns a handle to the server for other threads.
     fn remote(self) -> Remote<Self> {
         Remote::new(self)
     }
 
-    /// Shuts the server down when one of the signals is received, and at once at the second; see
-    /// [`Server::shutdown_on`](super::Server::shutdown_on).
+    /// Shuts the server down when one of the signals is received, and closes its connections at once at the second
+    /// signal; see [`Server::shutdown_on`](super::Server::shutdown_on).
     ///
     /// # Errors
-    /// [`Error::Signal`](uptick_event_loop::Error::Signal) if a signal cannot be listened to; no listener is left then.
+    /// [`Error::Signal`](uptick_event_loop::Error::Signal) if a signal cannot be handled. No listener remains
+    /// registered in that case.
     fn shutdown_on(
         self,
         signals: impl IntoIterator<Item = i32>,
@@ -80,9 +83,9 @@ pub trait ServerInterface:
     }
 }
 
-/// Implements [`ServerInterface`] for a server that has its methods and events itself.
+/// Implements [`ServerInterface`] for a server type with inherent methods and events of the same names.
 ///
-/// The type's own methods carry the documentation and need no import; the trait's only call them.
+/// The inherent methods carry the documentation and need no import; the methods of the trait only call them.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! server_interface {

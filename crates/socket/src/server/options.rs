@@ -1,4 +1,4 @@
-//! How a server is set up.
+//! Options of a server.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub struct ServerOptions {
 }
 
 impl ServerOptions {
-    /// The defaults.
+    /// Creates the default options.
     pub fn new() -> Self {
         ServerOptions {
             socket: SocketOptions::new(),
@@ -52,7 +52,8 @@ impl ServerOptions {
         self
     }
 
-    /// Sets [`Connection::set_idle_timeout`](crate::Connection::set_idle_timeout) for accepted connections.
+    /// Sets the idle timeout of accepted connections; see
+    /// [`Connection::set_idle_timeout`](crate::Connection::set_idle_timeout).
     /// Default: off.
     #[must_use]
     pub fn idle_timeout(mut self, limit: Option<Duration>) -> Self {
@@ -60,12 +61,12 @@ impl ServerOptions {
         self
     }
 
-    /// Sets whether the event loops of other threads or processes accept from the same socket, each through a duplicate of
-    /// its descriptor. A new connection then wakes one of the loops that wait rather than all
-    /// ([`Trigger::Exclusive`]). Default: false.
+    /// Sets whether the event loops of other threads or processes accept from the same socket, each through a duplicate
+    /// of its descriptor. A new connection then wakes one of the waiting loops instead of all of them
+    /// ([`Trigger::Exclusive`]).
     ///
-    /// A loop that is woken for a connection accepts it. If the server is paused or closed in that moment instead, by a callback
-    /// of an earlier event, the connection waits in the backlog until the next one comes.
+    /// The loop that is woken for a connection accepts it. If the server is paused or closed at that moment by a
+    /// callback of an earlier event, the connection stays in the backlog until the next one arrives. Default: false.
     ///
     /// # Examples
     /// ```
@@ -90,7 +91,8 @@ impl ServerOptions {
         self
     }
 
-    /// Sets [`Connection::set_write_limits`](crate::Connection::set_write_limits) for accepted connections, in bytes.
+    /// Sets the write limits of accepted connections, in bytes; see
+    /// [`Connection::set_write_limits`](crate::Connection::set_write_limits).
     /// Default: 64 KiB and 16 MiB.
     #[must_use]
     pub fn write_limits(mut self, soft: usize, hard: usize) -> Self {
@@ -99,7 +101,8 @@ impl ServerOptions {
         self
     }
 
-    /// Sets [`Connection::set_allow_half_open`](crate::Connection::set_allow_half_open) for accepted connections.
+    /// Sets whether accepted connections may be half-open; see
+    /// [`Connection::set_allow_half_open`](crate::Connection::set_allow_half_open).
     /// Default: false.
     #[must_use]
     pub fn allow_half_open(mut self, allow: bool) -> Self {
@@ -107,8 +110,8 @@ impl ServerOptions {
         self
     }
 
-    /// Sets who shares out the connections between the loops that accept from the same socket. Default: none, each loop serves
-    /// what it accepts.
+    /// Sets the balancer that distributes connections among the loops that accept from the same socket. Default: none,
+    /// each loop serves the connections that it accepts.
     #[must_use]
     pub fn balancer(mut self, balancer: Rc<dyn Balancer>) -> Self {
         self.balancer = Some(balancer);

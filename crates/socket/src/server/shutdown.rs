@@ -13,47 +13,47 @@ use uptick_event_loop::driver::add_timeout;
 use super::{Server, with_entry};
 use crate::connection;
 
-/// The end of a server's shutdown, to be awaited; the shutdown goes on when it is dropped.
+/// A future of the end of a server's shutdown. The shutdown continues if the future is dropped.
 ///
-/// Gives how many connections were cut off at the deadline.
-#[must_use = "drop it with `drop` if nobody waits for the end"]
+/// It resolves to the number of connections that were closed at the deadline.
+#[must_use = "use `drop` if the end is not awaited"]
 pub struct Shutdown {
     cut: oneshot::Receiver<usize>,
 }
 
 impl Shutdown {
-    /// A shutdown with nothing to wait for: what a server that has closed gives.
+    /// Creates a completed shutdown, as returned by a server that has closed.
     pub fn over() -> Self {
         let (_, cut) = oneshot::channel();
         Shutdown { cut }
     }
 }
 
-/// A shutdown under way.
-pub(super) struct Draining {
+/// The state of a shutdown in progress.
+pub(super) struct ShutdownState {
     waiting: Vec<oneshot::Sender<usize>>,
     timer: Timer,
-    /// How many connections were open at the deadline.
+    /// Number of connections that were open at the deadline.
     cut: usize,
 }
 
-impl Draining {
+impl ShutdownState {
     pub(super) fn done(self) {
         self.timer.cancel();
         for waiting in self.waiting {
-            // Whoever is not there any more does not wait.
+            // An error means that the future was dropped.
             let _ = waiting.send(self.cut);
         }
     }
 }
 
 impl Server {
-    /// Stops listening, waits until the deadline for the open connections to end by themselves, then closes those left. The
-    /// deadline counts from the call.
+    /// Stops listening, waits until the deadline for the open connections to end, then closes the remaining ones. The
+    /// deadline is relative to the call.
     ///
-    /// `close` is emitted when the last one is gone. Tell the connections, if the protocol has words for it; what is
-    /// idle does not end by itself. A second call moves the deadline. 10 s is a good deadline
-    /// for most protocols.
+    /// `close` is emitted when the last connection has closed. If the protocol has a message for it, announce the
+    /// shutdown to the peers: an idle connection does not end on its own. A second call moves the deadline. 10 s is a
+    /// good deadline for most protocols.
     ///
     /// # Examples
     /// ```
@@ -70,8 +70,8 @@ impl Server {
         self.stop_listening();
         let mut sender = Some(sender);
         let empty = with_entry(self, |entry, _| {
-            let timer = add_timeout(deadline, move || cut_off(self));
-            let draining = entry.draining.get_or_insert_with(|| Draining {
+            let timer = add_timeout(deadline, move || close_remaining(self));
+            let draining = entry.draining.get_or_insert_with(|| ShutdownState {
                 waiting: Vec::new(),
                 timer,
                 cut: 0,
@@ -86,15 +86,15 @@ impl Server {
         match empty {
             Some(true) => self.finish(),
             Some(false) => {}
-            // The server is gone: there is nothing to wait for.
+            // The server is gone, so there is nothing to wait for.
             None => drop(sender.map(|sender| sender.send(0))),
         }
         Shutdown { cut }
     }
 }
 
-/// The deadline is over. The last connection that closes ends the shutdown.
-fn cut_off(server: Server) {
+/// Closes the remaining connections at the deadline. The shutdown ends when the last of them has closed.
+fn close_remaining(server: Server) {
     let open = connection::of_server(server.id);
     with_entry(server, |entry, _| {
         if let Some(draining) = &mut entry.draining {

@@ -1,4 +1,4 @@
-//! Shutdown by signals.
+//! Shutdown on signals.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use uptick_event_loop::{Error, add_shutdown_signals, remove_signal};
 use super::Server;
 
 impl Server {
-    /// Shuts the server down ([`shutdown`](Server::shutdown)) when one of the signals is received; a second signal closes the connections
-    /// that are left at once.
+    /// Shuts the server down ([`shutdown`](Server::shutdown)) when one of the signals is received. A second signal
+    /// closes the remaining connections at once.
     ///
-    /// The listeners of the signals are removed when the server is closed. They do not keep the loop running, so that it ends with the
-    /// server if nothing else is left.
+    /// The signal listeners are removed when the server is closed. They do not keep the loop running, so the loop ends
+    /// with the server if nothing else keeps it running.
     ///
     /// # Errors
-    /// [`Error::Signal`] if a signal cannot be listened to, such as `SIGKILL`; no listener is left then.
+    /// [`Error::Signal`] if a signal cannot be handled, such as `SIGKILL`. No listener remains registered in that case.
     ///
     /// # Examples
     /// ```no_run
@@ -40,11 +40,11 @@ impl Server {
     }
 }
 
-/// Calls `shutdown` when one of the signals is received: with `deadline` the first time, with zero after that. For servers of any kind, which
-/// emit `close` when they have closed: the listeners of the signals are removed then.
+/// Calls `shutdown` when one of the signals is received: with `deadline` for the first signal, with zero for later
+/// ones. It works with any type of server that emits `close` when it has closed; the signal listeners are then removed.
 ///
 /// # Errors
-/// [`Error::Signal`] if a signal cannot be listened to; no listener is left then.
+/// [`Error::Signal`] if a signal cannot be handled. No listener remains registered in that case.
 pub fn shutdown_on<E: Emitter>(
     server: E,
     close: Event<E::Events, ()>,
@@ -57,7 +57,7 @@ pub fn shutdown_on<E: Emitter>(
     let listener = server.once(close, move |()| {
         added.iter().copied().for_each(remove_signal)
     });
-    // A server that has closed takes no listener.
+    // A closed server accepts no listeners.
     if listener == ListenerId::NONE {
         ids.into_iter().for_each(remove_signal);
     }

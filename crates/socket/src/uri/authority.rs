@@ -1,4 +1,4 @@
-//! `host:port`, and the many ways to get it wrong.
+//! Parser of `host:port`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -6,23 +6,23 @@ use uptick_event_loop::address::{InvalidV6, parse_v6};
 
 use super::{ConnectUri, Reason};
 
-/// RFC 1035, 2.3.4: the longest name and the longest label, as text.
-const LONGEST_NAME: usize = 253;
-const LONGEST_LABEL: usize = 63;
+/// Maximum length of a name and of a label (RFC 1035, 2.3.4), as text.
+const MAX_NAME: usize = 253;
+const MAX_LABEL: usize = 63;
 
 pub(super) fn listen(text: &str) -> Result<SocketAddr, Reason> {
     let (host, port) = split(text)?;
     match host {
-        Host::V6(inside) => v6(inside, port),
-        Host::Plain("*") => Err(format!(
-            "the host must be an IP address: 0.0.0.0:{port} takes IPv4 connections on all \
+        HostText::V6(inside) => v6(inside, port),
+        HostText::Plain("*") => Err(format!(
+            "the host must be an IP address: 0.0.0.0:{port} accepts IPv4 connections on all \
              interfaces, [::]:{port} IPv6 ones"
         )),
-        Host::Plain(host) => match host.parse::<Ipv4Addr>() {
+        HostText::Plain(host) => match host.parse::<Ipv4Addr>() {
             Ok(ip) => Ok((ip, port).into()),
             Err(_) => Err(format!(
-                "the host must be an IP address, not {host:?}; 127.0.0.1:{port} is this machine \
-                 alone, 0.0.0.0:{port} all of its interfaces"
+                "the host must be an IP address, not {host:?}; use 127.0.0.1:{port} for this \
+                 machine only, 0.0.0.0:{port} for all of its interfaces"
             )),
         },
     }
@@ -31,8 +31,8 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, Reason> {
 pub(super) fn connect(text: &str) -> Result<ConnectUri, Reason> {
     let (host, port) = split(text)?;
     match host {
-        Host::V6(inside) => v6(inside, port).map(ConnectUri::Tcp),
-        Host::Plain(host) => match host.parse::<Ipv4Addr>() {
+        HostText::V6(inside) => v6(inside, port).map(ConnectUri::Tcp),
+        HostText::Plain(host) => match host.parse::<Ipv4Addr>() {
             Ok(ip) => Ok(ConnectUri::Tcp((ip, port).into())),
             Err(_) => {
                 check_name(host)?;
@@ -51,38 +51,38 @@ pub(super) fn port(text: &str) -> Result<u16, Reason> {
         return Err(format!("the port {text:?} is not a number"));
     }
     text.parse()
-        .map_err(|_| format!("the port {text} is over 65535"))
+        .map_err(|_| format!("the port {text} is greater than 65535"))
 }
 
-const NO_PORT: &str = "the port is missing; it is written as in 127.0.0.1:80";
+const NO_PORT: &str = "the port is missing; an example is 127.0.0.1:80";
 
-enum Host<'a> {
-    /// What is between brackets.
+enum HostText<'a> {
+    /// The text between brackets.
     V6(&'a str),
     Plain(&'a str),
 }
 
-fn split(text: &str) -> Result<(Host<'_>, u16), Reason> {
+fn split(text: &str) -> Result<(HostText<'_>, u16), Reason> {
     if text.is_empty() {
         return Err("host and port are missing".into());
     }
     if let Some(at) = text.find(['/', '?', '#']) {
         return Err(format!(
-            "nothing can follow the port, as {:?} does",
+            "the text {:?} after the port is not allowed",
             &text[at..]
         ));
     }
     if text.contains('@') {
-        return Err("a TCP address has no user name".into());
+        return Err("a TCP address must not contain a user name".into());
     }
     if let Some(after_bracket) = text.strip_prefix('[') {
         let Some((inside, rest)) = after_bracket.split_once(']') else {
             return Err("the ] that closes the IPv6 address is missing".into());
         };
         return match rest.strip_prefix(':') {
-            Some(digits) => Ok((Host::V6(inside), port(digits)?)),
+            Some(digits) => Ok((HostText::V6(inside), port(digits)?)),
             None if rest.is_empty() => Err(NO_PORT.into()),
-            None => Err(format!("after the ] comes :PORT, not {rest:?}")),
+            None => Err(format!("the ] must be followed by :PORT, not by {rest:?}")),
         };
     }
     match text.split_once(':') {
@@ -91,11 +91,11 @@ fn split(text: &str) -> Result<(Host<'_>, u16), Reason> {
             Err("an IPv6 address must be in brackets, as in [::1]:80".into())
         }
         Some(("", _)) => Err(
-            "the host is missing; 127.0.0.1 is this machine alone, 0.0.0.0 all \
-                              of its interfaces"
+            "the host is missing; use 127.0.0.1 for this machine only, 0.0.0.0 \
+                              for all of its interfaces"
                 .into(),
         ),
-        Some((host, digits)) => Ok((Host::Plain(host), port(digits)?)),
+        Some((host, digits)) => Ok((HostText::Plain(host), port(digits)?)),
     }
 }
 
@@ -110,34 +110,34 @@ fn v6(inside: &str, port: u16) -> Result<SocketAddr, Reason> {
     }
 }
 
-/// Whether a name can be looked up. What it resolves to is another matter.
+/// Checks that a name is syntactically valid for a lookup.
 fn check_name(name: &str) -> Result<(), Reason> {
     if !name.is_ascii() {
         return Err(format!(
             "the host name {name:?} must be in its ASCII form (xn--…)"
         ));
     }
-    if name.len() > LONGEST_NAME {
-        return Err(format!("the host name is longer than {LONGEST_NAME} bytes"));
+    if name.len() > MAX_NAME {
+        return Err(format!("the host name is longer than {MAX_NAME} bytes"));
     }
     let labels = name.strip_suffix('.').unwrap_or(name);
     for label in labels.split('.') {
         if label.is_empty() {
             return Err(format!("the host name {name:?} has an empty part"));
         }
-        if label.len() > LONGEST_LABEL {
+        if label.len() > MAX_LABEL {
             return Err(format!(
-                "the host name has a part longer than {LONGEST_LABEL} bytes"
+                "the host name has a part longer than {MAX_LABEL} bytes"
             ));
         }
         if let Some(char) = label
             .chars()
             .find(|&char| !char.is_ascii_alphanumeric() && char != '-' && char != '_')
         {
-            return Err(format!("a host name cannot have a {char:?}"));
+            return Err(format!("a host name must not contain {char:?}"));
         }
     }
-    // System resolvers take 127.1 and 0x7f000001 for 127.0.0.1; no name ends in a number.
+    // System resolvers read 127.1 and 0x7f000001 as 127.0.0.1, and no host name ends in a number.
     let last = labels.rsplit('.').next().unwrap_or(labels);
     let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let hex_digits = last.strip_prefix("0x").or(last.strip_prefix("0X"));

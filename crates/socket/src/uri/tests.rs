@@ -28,7 +28,7 @@ fn reason(text: &str, error: &Error) -> String {
 }
 
 #[test]
-fn a_port_alone_means_this_machine_only() {
+fn a_port_alone_is_a_port_of_localhost() {
     assert_eq!(listen("8080"), "tcp://127.0.0.1:8080");
     assert_eq!(connect("8080"), "tcp://127.0.0.1:8080");
     let uri: ListenUri = 8080.into_uri().unwrap();
@@ -50,7 +50,7 @@ fn tcp_addresses_are_ip_and_port_with_or_without_the_scheme() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_name_of_an_interface_stands_for_its_number() {
+fn the_name_of_an_interface_is_replaced_by_its_number() {
     for parse in [listen, connect] {
         assert_eq!(parse("[fe80::1%lo]:80"), "tcp://[fe80::1%1]:80");
         assert_eq!(parse("tcp://[fe80::1%25lo]:80"), "tcp://[fe80::1%1]:80");
@@ -82,7 +82,7 @@ fn unix_addresses_are_paths_or_abstract_names() {
 }
 
 #[test]
-fn a_unix_address_carries_the_rights_of_its_file() {
+fn a_unix_address_contains_the_mode_and_owners_of_its_file() {
     let ListenUri::Unix(unix) = "unix:///run/x.sock?mode=660&owner=www-data&group=33"
         .parse()
         .unwrap()
@@ -119,63 +119,63 @@ fn a_connector_takes_host_names() {
 }
 
 #[test]
-fn each_mistake_in_a_listening_address_has_its_own_text() {
+fn each_error_in_a_listening_address_has_its_own_text() {
     let mistakes = [
-        ("", "it is empty"),
+        ("", "the address is empty"),
         (
             "localhost:80",
-            "the host must be an IP address, not \"localhost\"; 127.0.0.1:80 is this machine \
-             alone, 0.0.0.0:80 all of its interfaces",
+            "the host must be an IP address, not \"localhost\"; use 127.0.0.1:80 for this machine \
+             only, 0.0.0.0:80 for all of its interfaces",
         ),
         (
             "*:80",
-            "the host must be an IP address: 0.0.0.0:80 takes IPv4 connections on all interfaces, \
+            "the host must be an IP address: 0.0.0.0:80 accepts IPv4 connections on all interfaces, \
              [::]:80 IPv6 ones",
         ),
         (
             "127.0.0.1",
-            "the port is missing; it is written as in 127.0.0.1:80",
+            "the port is missing; an example is 127.0.0.1:80",
         ),
         (
             "tcp://127.0.0.1:",
-            "the port is missing; it is written as in 127.0.0.1:80",
+            "the port is missing; an example is 127.0.0.1:80",
         ),
-        (
-            "[::1]",
-            "the port is missing; it is written as in 127.0.0.1:80",
-        ),
-        ("65536", "the port 65536 is over 65535"),
-        ("127.0.0.1:65536", "the port 65536 is over 65535"),
+        ("[::1]", "the port is missing; an example is 127.0.0.1:80"),
+        ("65536", "the port 65536 is greater than 65535"),
+        ("127.0.0.1:65536", "the port 65536 is greater than 65535"),
         ("127.0.0.1:+80", "the port \"+80\" is not a number"),
         ("127.0.0.1:http", "the port \"http\" is not a number"),
         (
             ":80",
-            "the host is missing; 127.0.0.1 is this machine alone, 0.0.0.0 all of its interfaces",
+            "the host is missing; use 127.0.0.1 for this machine only, 0.0.0.0 for all of its interfaces",
         ),
         ("tcp://", "host and port are missing"),
         (
             "http://127.0.0.1:80",
-            "the scheme \"http\" is unknown; known are tcp://, unix:, fd:// and systemd:",
+            "the scheme \"http\" is unknown; supported are tcp://, unix:, fd:// and systemd:",
         ),
         (
             "://127.0.0.1:80",
-            "the scheme is missing; known are tcp://, unix:, fd:// and systemd:",
+            "the scheme is missing; supported are tcp://, unix:, fd:// and systemd:",
         ),
         (
             "127.0.0.1:80/path",
-            "nothing can follow the port, as \"/path\" does",
+            "the text \"/path\" after the port is not allowed",
         ),
         (
             "127.0.0.1:80?backlog=1",
-            "nothing can follow the port, as \"?backlog=1\" does",
+            "the text \"?backlog=1\" after the port is not allowed",
         ),
-        ("tcp://me@127.0.0.1:80", "a TCP address has no user name"),
+        (
+            "tcp://me@127.0.0.1:80",
+            "a TCP address must not contain a user name",
+        ),
         (
             "::1:80",
             "an IPv6 address must be in brackets, as in [::1]:80",
         ),
         ("[::1:80", "the ] that closes the IPv6 address is missing"),
-        ("[::1]80", "after the ] comes :PORT, not \"80\""),
+        ("[::1]80", "the ] must be followed by :PORT, not by \"80\""),
         ("[::g]:80", "\"::g\" is not an IPv6 address"),
         ("[127.0.0.1]:80", "\"127.0.0.1\" is not an IPv6 address"),
         (
@@ -191,7 +191,7 @@ fn each_mistake_in_a_listening_address_has_its_own_text() {
         ("unix:@", "the name of the Unix socket is missing"),
         (
             "unix:/run/",
-            "the path of the Unix socket is that of a directory",
+            "the path of the Unix socket names a directory",
         ),
         ("unix:/a%00b", "the path of the Unix socket has a zero byte"),
         (
@@ -209,12 +209,9 @@ fn each_mistake_in_a_listening_address_has_its_own_text() {
         ("unix:/x?mode", "the option \"mode\" has no value"),
         (
             "unix:/x?color=red",
-            "the option \"color\" is unknown; known are mode, owner and group",
+            "the option \"color\" is unknown; supported are mode, owner and group",
         ),
-        (
-            "unix:/x?mode=600&mode=660",
-            "the option mode is given twice",
-        ),
+        ("unix:/x?mode=600&mode=660", "the option mode is set twice"),
         (
             "unix:/x?owner=4294967295",
             "there is no user or group number 4294967295",
@@ -234,7 +231,7 @@ fn each_mistake_in_a_listening_address_has_its_own_text() {
             "fd://99999999999",
             "there is no file descriptor 99999999999",
         ),
-        ("systemd:a:b", "the name of a socket cannot have a ':'"),
+        ("systemd:a:b", "the name of a socket must not contain ':'"),
     ];
     for (text, reason) in mistakes {
         assert_eq!(listen(text), format!("error: {reason}"), "{text:?}");
@@ -242,27 +239,27 @@ fn each_mistake_in_a_listening_address_has_its_own_text() {
 }
 
 #[test]
-fn each_mistake_in_an_address_to_connect_to_has_its_own_text() {
+fn each_error_in_a_connect_address_has_its_own_text() {
     let long_label = format!("{}.example:80", "a".repeat(64));
     let long_name = format!("{}:80", "a.".repeat(127));
     let mistakes = [
         (
             "127.0.0.1:0",
-            "port 0 can be listened on (it takes any free port), not connected to",
+            "port 0 can be listened on (it selects a free port), but not connected to",
         ),
         (
             "example.com:0",
-            "port 0 can be listened on (it takes any free port), not connected to",
+            "port 0 can be listened on (it selects a free port), but not connected to",
         ),
         (
             "0",
-            "port 0 can be listened on (it takes any free port), not connected to",
+            "port 0 can be listened on (it selects a free port), but not connected to",
         ),
         ("127.0.0.256:80", "\"127.0.0.256\" is not an IPv4 address"),
         ("127.1:80", "\"127.1\" is not an IPv4 address"),
         ("0x7f000001:80", "\"0x7f000001\" is not an IPv4 address"),
         ("a..b:80", "the host name \"a..b\" has an empty part"),
-        ("a b:80", "a host name cannot have a ' '"),
+        ("a b:80", "a host name must not contain ' '"),
         (
             "bücher.example:80",
             "the host name \"bücher.example\" must be in its ASCII form (xn--…)",
@@ -297,7 +294,7 @@ fn a_path_must_fit_into_a_socket_address() {
     assert!(error.contains(&format!("has {count} bytes")), "{error}");
 }
 
-/// Text of the kind that gets far into the parser, and often through it.
+/// Returns text that is likely to pass large parts of the parser.
 fn plausible() -> impl Strategy<Value = String> {
     let tcp = r"(tcp://)?(127\.0\.0\.[0-9]|\[[0-9a-f:]{2,6}(%[0-9])?\]|[a-z.-]{1,9}):[0-9]{0,5}";
     let unix = r"(unix:|unix://)?[/@]?([a-zü ./:@]|%[0-9a-f]{2}){1,9}";
@@ -313,7 +310,7 @@ fn plausible() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn what_is_parsed_displays_as_text_that_parses_to_the_same(
+    fn a_parsed_address_displays_as_text_that_parses_to_the_same_address(
         text in prop_oneof![plausible(), any::<String>()]
     ) {
         if let Ok(uri) = text.parse::<ListenUri>() {
@@ -340,8 +337,8 @@ proptest! {
     }
 
     #[test]
-    fn every_socket_address_survives_as_text(address: SocketAddr) {
-        // The flow label is not part of an address's text.
+    fn every_socket_address_displays_as_text_that_parses_to_it(address: SocketAddr) {
+        // The text of an address does not contain the flow label.
         let mut address = address;
         if let SocketAddr::V6(v6) = &mut address {
             v6.set_flowinfo(0);

@@ -1,4 +1,4 @@
-//! Unix sockets, with the rights of their files.
+//! Addresses of Unix sockets, with the mode and the owners of their files.
 
 use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
@@ -6,28 +6,28 @@ use std::path::PathBuf;
 use super::{OsStr, OsStrExt, Reason, unescape};
 use crate::UnixName;
 
-/// A Unix socket to listen on, and the rights that its file gets.
+/// The address of a Unix socket to listen on, with the mode and the owners of its file.
 ///
-/// Who may connect is whoever may write to the file. Without a mode the process's umask decides.
+/// A client may connect if it may write to the file. Without a mode, the umask of the process applies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UnixListenUri {
     /// The socket's name.
     pub name: UnixName,
-    /// The permission bits of the file, exactly, whatever the umask.
+    /// The permission bits of the file, independent of the umask.
     pub mode: Option<u32>,
-    /// The user that the file is given to.
+    /// The user that owns the file.
     pub owner: Option<Account>,
-    /// The group that the file is given to.
+    /// The group that owns the file.
     pub group: Option<Account>,
 }
 
-/// A user or a group of the system.
+/// A user or group of the system.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Account {
-    /// By number.
+    /// A user or group number.
     Id(u32),
-    /// By name, which is looked up in `/etc/passwd` or `/etc/group` when the server starts. For an
-    /// account that is kept elsewhere (LDAP), use its number.
+    /// A name, which is looked up in `/etc/passwd` or `/etc/group` when the server starts. For an account from another
+    /// source (LDAP), use its number.
     Name(String),
 }
 
@@ -93,18 +93,18 @@ pub(super) fn listen(text: &str) -> Result<UnixListenUri, Reason> {
         let Some((key, value)) = option.split_once('=') else {
             return Err(format!("the option {option:?} has no value"));
         };
-        let given_before = match key {
+        let set_before = match key {
             "mode" => uri.mode.replace(mode(value)?).is_some(),
             "owner" => uri.owner.replace(account(value)?).is_some(),
             "group" => uri.group.replace(account(value)?).is_some(),
             _ => {
                 return Err(format!(
-                    "the option {key:?} is unknown; known are mode, owner and group"
+                    "the option {key:?} is unknown; supported are mode, owner and group"
                 ));
             }
         };
-        if given_before {
-            return Err(format!("the option {key} is given twice"));
+        if set_before {
+            return Err(format!("the option {key} is set twice"));
         }
     }
     Ok(uri)
@@ -134,7 +134,7 @@ fn name(text: &str) -> Result<UnixName, Reason> {
         return Err("the path of the Unix socket has a zero byte".into());
     }
     if bytes.ends_with(b"/") {
-        return Err("the path of the Unix socket is that of a directory".into());
+        return Err("the path of the Unix socket names a directory".into());
     }
     Ok(UnixName::Path(PathBuf::from(OsStr::from_bytes(&bytes))))
 }
@@ -155,7 +155,7 @@ fn account(value: &str) -> Result<Account, Reason> {
     }
     if value.bytes().all(|byte| byte.is_ascii_digit()) {
         return match value.parse() {
-            // To chown(2) the greatest number means "leave it as it is".
+            // For chown(2) the greatest number means "leave unchanged".
             Ok(id) if id != u32::MAX => Ok(Account::Id(id)),
             _ => Err(format!("there is no user or group number {value}")),
         };

@@ -1,4 +1,4 @@
-//! Attempts with a script, on a clock that the test moves.
+//! Scripted attempts on a manual clock.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -15,33 +15,33 @@ const V4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 const V6_B: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2));
 
-/// What becomes of an attempt, after how many milliseconds.
+/// The result of an attempt, and the delay in milliseconds.
 #[derive(Clone, Copy)]
-enum Outcome {
+enum AttemptOutcome {
     Connected(u64),
     Refused(u64),
     Silence,
 }
-use Outcome::{Connected, Refused, Silence};
+use AttemptOutcome::{Connected, Refused, Silence};
 
-/// An inner connector that follows a script and keeps a record.
+/// An inner connector that follows a script and records its calls.
 #[derive(Clone)]
-struct Script {
-    outcomes: Rc<HashMap<IpAddr, Outcome>>,
+struct ScriptedConnector {
+    outcomes: Rc<HashMap<IpAddr, AttemptOutcome>>,
     clock: ManualClock,
     record: Rc<RefCell<Vec<String>>>,
-    under_way: Rc<Cell<usize>>,
+    in_progress: Rc<Cell<usize>>,
 }
 
-struct UnderWay(Rc<Cell<usize>>);
+struct InProgress(Rc<Cell<usize>>);
 
-impl Drop for UnderWay {
+impl Drop for InProgress {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
 }
 
-impl Script {
+impl ScriptedConnector {
     fn note(&self, what: &str, ip: IpAddr) {
         let family = if ip.is_ipv6() { "v6" } else { "v4" };
         let at = self.clock.elapsed().as_millis();
@@ -51,7 +51,7 @@ impl Script {
     }
 }
 
-impl ConnectorInterface for Script {
+impl ConnectorInterface for ScriptedConnector {
     fn connect_target(&self, target: ConnectTarget) -> Connecting {
         assert_eq!(target.host_name(), Some("app.test"));
         let ConnectUri::Tcp(address) = *target.uri() else {
@@ -60,8 +60,8 @@ impl ConnectorInterface for Script {
         let ip = address.ip();
         let script = self.clone();
         Connecting::new(async move {
-            script.under_way.set(script.under_way.get() + 1);
-            let _under_way = UnderWay(Rc::clone(&script.under_way));
+            script.in_progress.set(script.in_progress.get() + 1);
+            let _in_progress = InProgress(Rc::clone(&script.in_progress));
             script.note("start", ip);
             match script.outcomes[&ip] {
                 Connected(after) => {
@@ -80,42 +80,42 @@ impl ConnectorInterface for Script {
     }
 }
 
-struct World {
+struct Fixture {
     clock: ManualClock,
-    script: Script,
+    script: ScriptedConnector,
     task: Option<JoinHandle<Result<Connection, Error>>>,
 }
 
-impl World {
-    /// Connects to a name with these addresses, which have these outcomes.
-    fn new(outcomes: &[(IpAddr, Outcome)]) -> Self {
+impl Fixture {
+    /// Starts to connect to a name with these addresses, whose attempts have these outcomes.
+    fn new(outcomes: &[(IpAddr, AttemptOutcome)]) -> Self {
         Self::with(outcomes, |connector| connector)
     }
 
     fn with(
-        outcomes: &[(IpAddr, Outcome)],
+        outcomes: &[(IpAddr, AttemptOutcome)],
         options: impl FnOnce(HappyEyeballsConnector) -> HappyEyeballsConnector,
     ) -> Self {
         let clock = ManualClock::new();
         EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
-        let script = Script {
+        let script = ScriptedConnector {
             outcomes: Rc::new(outcomes.iter().copied().collect()),
             clock: clock.clone(),
             record: Rc::default(),
-            under_way: Rc::default(),
+            in_progress: Rc::default(),
         };
         let ips: Vec<IpAddr> = outcomes.iter().map(|(ip, _)| *ip).collect();
         let resolver = Resolver::new(move |_| std::future::ready(Ok(ips.clone())));
         let connector = HappyEyeballsConnector::new(script.clone()).resolver(resolver);
         let task = spawn(options(connector).connect("app.test:80"));
-        World {
+        Fixture {
             clock,
             script,
             task: Some(task),
         }
     }
 
-    /// Lets time pass in steps of 5 ms, up to 5 s or until the outcome is there.
+    /// Advances the clock in steps of 5 ms, up to 5 s or until there is a result.
     fn outcome(&mut self) -> Result<Connection, Error> {
         for _ in 0..1000 {
             self.settle();
@@ -140,11 +140,11 @@ impl World {
 }
 
 #[test]
-fn the_families_take_turns_beginning_with_the_first() {
+fn the_families_alternate_starting_with_the_first() {
     let address = |ip: IpAddr| SocketAddr::from((ip, 80));
     let v4_b = IpAddr::from([192, 0, 2, 2]);
     let turns = |ips: &[IpAddr]| {
-        let turns = take_turns(ips.iter().copied().map(address).collect());
+        let turns = interleave_families(ips.iter().copied().map(address).collect());
         turns.iter().map(SocketAddr::ip).collect::<Vec<_>>()
     };
     assert_eq!(turns(&[V6, V6_B, V4, v4_b]), [V6, V4, V6_B, v4_b]);
@@ -154,63 +154,69 @@ fn the_families_take_turns_beginning_with_the_first() {
 }
 
 #[test]
-fn an_address_that_does_not_answer_costs_250_ms() {
-    let mut world = World::new(&[(V6, Silence), (V4, Connected(20))]);
-    world.outcome().unwrap().close();
-    assert_eq!(world.record(), "0 start v6, 250 start v4, 270 connected v4");
+fn an_address_that_does_not_answer_causes_a_delay_of_250_ms() {
+    let mut fixture = Fixture::new(&[(V6, Silence), (V4, Connected(20))]);
+    fixture.outcome().unwrap().close();
+    assert_eq!(
+        fixture.record(),
+        "0 start v6, 250 start v4, 270 connected v4"
+    );
 }
 
 #[test]
-fn the_losers_are_given_up() {
-    let mut world = World::new(&[(V6, Silence), (V4, Connected(300)), (V6_B, Connected(3000))]);
-    world.outcome().unwrap().close();
+fn the_losing_attempts_are_cancelled() {
+    let mut fixture = Fixture::new(&[(V6, Silence), (V4, Connected(300)), (V6_B, Connected(3000))]);
+    fixture.outcome().unwrap().close();
     assert_eq!(
-        world.record(),
+        fixture.record(),
         "0 start v6, 250 start v4, 500 start v6, 550 connected v4"
     );
-    assert_eq!(world.script.under_way.get(), 0);
-    world.settle();
+    assert_eq!(fixture.script.in_progress.get(), 0);
+    fixture.settle();
     assert!(!EventLoop::current().is_alive());
 }
 
 #[test]
 fn an_earlier_attempt_may_still_win() {
-    let mut world = World::new(&[(V6, Connected(300)), (V4, Connected(100))]);
-    world.outcome().unwrap().close();
-    assert_eq!(world.record(), "0 start v6, 250 start v4, 300 connected v6");
+    let mut fixture = Fixture::new(&[(V6, Connected(300)), (V4, Connected(100))]);
+    fixture.outcome().unwrap().close();
+    assert_eq!(
+        fixture.record(),
+        "0 start v6, 250 start v4, 300 connected v6"
+    );
 }
 
 #[test]
-fn the_first_that_connects_at_once_is_the_only_attempt() {
-    let mut world = World::new(&[(V4, Connected(0)), (V6, Connected(0))]);
-    world.outcome().unwrap().close();
-    assert_eq!(world.record(), "0 start v4, 0 connected v4");
+fn an_attempt_that_connects_at_once_is_the_only_one() {
+    let mut fixture = Fixture::new(&[(V4, Connected(0)), (V6, Connected(0))]);
+    fixture.outcome().unwrap().close();
+    assert_eq!(fixture.record(), "0 start v4, 0 connected v4");
 }
 
 #[test]
 fn a_failure_starts_the_next_attempt_at_once() {
-    let mut world = World::new(&[(V6, Refused(10)), (V4, Silence), (V6_B, Connected(5))]);
-    world.outcome().unwrap().close();
-    // The delay counts from the start of the last attempt.
+    let mut fixture = Fixture::new(&[(V6, Refused(10)), (V4, Silence), (V6_B, Connected(5))]);
+    fixture.outcome().unwrap().close();
+    // The delay is relative to the start of the previous attempt.
     assert_eq!(
-        world.record(),
+        fixture.record(),
         "0 start v6, 10 refused v6, 10 start v4, 260 start v6, 265 connected v6"
     );
 }
 
 #[test]
 fn the_delay_can_be_set_down_to_10_ms() {
-    let mut world = World::with(&[(V6, Silence), (V4, Connected(0))], |connector| {
+    let mut fixture = Fixture::with(&[(V6, Silence), (V4, Connected(0))], |connector| {
         connector.attempt_delay(Duration::ZERO)
     });
-    world.outcome().unwrap().close();
-    assert_eq!(world.record(), "0 start v6, 10 start v4, 10 connected v4");
+    fixture.outcome().unwrap().close();
+    assert_eq!(fixture.record(), "0 start v6, 10 start v4, 10 connected v4");
 }
 
 #[test]
-fn when_all_fail_the_error_names_each() {
-    let mut world = World::new(&[(V6, Refused(400)), (V4, Refused(0))]);
-    let error = world.outcome().unwrap_err();
+fn the_error_names_each_attempt_when_all_fail() {
+    let mut fixture = Fixture::new(&[(V6, Refused(400)), (V4, Refused(0))]);
+    let error = fixture.outcome().unwrap_err();
     assert_eq!(
         error.to_string(),
         "connecting to tcp://app.test:80 failed: \
@@ -221,16 +227,16 @@ fn when_all_fail_the_error_names_each() {
 }
 
 #[test]
-fn giving_up_gives_up_every_attempt() {
-    let mut world = World::new(&[(V6, Silence), (V4, Silence), (V6_B, Silence)]);
+fn cancelling_cancels_every_attempt() {
+    let mut fixture = Fixture::new(&[(V6, Silence), (V4, Silence), (V6_B, Silence)]);
     for _ in 0..60 {
-        world.settle();
-        world.clock.advance(Duration::from_millis(5));
+        fixture.settle();
+        fixture.clock.advance(Duration::from_millis(5));
     }
-    assert_eq!(world.script.under_way.get(), 2);
-    world.task.take().unwrap().cancel();
-    world.settle();
-    assert_eq!(world.script.under_way.get(), 0);
+    assert_eq!(fixture.script.in_progress.get(), 2);
+    fixture.task.take().unwrap().cancel();
+    fixture.settle();
+    assert_eq!(fixture.script.in_progress.get(), 0);
     assert!(!EventLoop::current().is_alive());
-    assert_eq!(world.record(), "0 start v6, 250 start v4");
+    assert_eq!(fixture.record(), "0 start v6, 250 start v4");
 }

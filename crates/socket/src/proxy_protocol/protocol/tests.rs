@@ -23,7 +23,7 @@ fn endpoints(source: &str, destination: &str) -> Endpoints {
     }
 }
 
-/// A version 2 header of the given bytes after the signature.
+/// Returns a version 2 header with the given bytes after the signature.
 fn v2(command: u8, family: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = v2::SIGNATURE.to_vec();
     bytes.extend([command, family]);
@@ -50,7 +50,7 @@ fn invalid(bytes: &[u8]) -> Invalid {
 }
 
 #[test]
-fn version_1_says_the_addresses_of_a_tcp_connection() {
+fn version_1_contains_the_addresses_of_a_tcp_connection() {
     let parsed = header(b"PROXY TCP4 192.168.0.1 192.168.0.11 56324 443\r\n");
     let expected = endpoints("192.168.0.1:56324", "192.168.0.11:443");
     assert_eq!(parsed, Header::proxied(Version::V1, expected));
@@ -69,12 +69,12 @@ fn version_1_says_the_addresses_of_a_tcp_connection() {
 }
 
 #[test]
-fn version_1_unknown_has_no_addresses_whatever_follows() {
+fn text_after_version_1_unknown_is_ignored() {
     let filled = format!("PROXY UNKNOWN {}\r\n", "f".repeat(91));
     assert_eq!(filled.len(), 107);
     for line in [
         "PROXY UNKNOWN\r\n",
-        "PROXY UNKNOWN ::1 \r rubbish \r\n",
+        "PROXY UNKNOWN ::1 \r ignored \r\n",
         &filled,
     ] {
         assert_eq!(header(line.as_bytes()), Header::unknown(Version::V1));
@@ -124,7 +124,7 @@ fn a_version_1_line_ends_within_107_bytes() {
 }
 
 #[test]
-fn version_2_says_the_addresses_of_each_family() {
+fn version_2_contains_the_addresses_of_each_family() {
     let v4 = [192, 0, 2, 7, 192, 0, 2, 1, 0x12, 0x34, 0x01, 0xbb];
     let expected = endpoints("192.0.2.7:4660", "192.0.2.1:443");
     assert_eq!(
@@ -155,7 +155,7 @@ fn version_2_says_the_addresses_of_each_family() {
 }
 
 #[test]
-fn version_2_local_and_unspecified_headers_are_skipped_whatever_they_hold() {
+fn the_content_of_version_2_local_and_unspecified_headers_is_ignored() {
     assert_eq!(header(&v2(0x20, 0x00, &[])), Header::local());
     assert_eq!(header(&v2(0x20, 0xff, &[0xff; 50])), Header::local());
     for family in [0x00, 0x01, 0x10, 0x30] {
@@ -165,7 +165,7 @@ fn version_2_local_and_unspecified_headers_are_skipped_whatever_they_hold() {
 }
 
 #[test]
-fn a_broken_version_2_header_is_noticed_as_early_as_can_be() {
+fn an_invalid_version_2_header_is_detected_as_early_as_possible() {
     let cases: &[(u8, u8, &[u8], usize, Invalid)] = &[
         (0x11, 0x11, &[0; 12], 13, Invalid::Version(1)),
         (0x31, 0x11, &[0; 12], 13, Invalid::Version(3)),
@@ -186,7 +186,7 @@ fn a_broken_version_2_header_is_noticed_as_early_as_can_be() {
 }
 
 #[test]
-fn a_version_2_header_longer_than_the_limit_is_refused_before_it_comes() {
+fn a_version_2_header_over_the_limit_is_refused_before_it_is_received() {
     let mut bytes = v2(0x20, 0, &[0; DEFAULT_MAX_PAYLOAD + 1]);
     bytes.truncate(16);
     let expected = Invalid::TooLong {
@@ -203,7 +203,7 @@ fn a_version_2_header_longer_than_the_limit_is_refused_before_it_comes() {
 }
 
 #[test]
-fn what_is_not_the_protocol_is_told_from_what_is_not_yet_complete() {
+fn other_protocols_are_distinguished_from_incomplete_headers() {
     for begun in [
         "",
         "P",
@@ -244,12 +244,12 @@ fn tlvs_are_found_by_their_type() {
 }
 
 #[test]
-fn the_checksum_is_the_one_of_the_standard() {
+fn the_checksum_is_crc32c() {
     assert_eq!(crc32c([&b"12345"[..], b"6789"]), 0xe306_9283);
 }
 
 #[test]
-fn a_checksum_is_written_and_any_changed_bit_found() {
+fn a_checksum_is_written_and_detects_any_changed_bit() {
     let mut with_checksum = Header::proxied(Version::V2, endpoints("192.0.2.7:1", "192.0.2.1:2"));
     with_checksum.tlvs.push(Tlvs::ALPN, b"h2").unwrap();
     with_checksum.tlvs.push(Tlvs::CRC32C, &[9; 4]).unwrap();
@@ -267,7 +267,7 @@ fn a_checksum_is_written_and_any_changed_bit_found() {
 }
 
 #[test]
-fn a_checksum_of_another_length_or_a_second_one_is_wrong() {
+fn a_checksum_of_another_length_or_a_second_one_is_invalid() {
     for fields in [
         &[Tlvs::CRC32C, 0, 3, 0, 0, 0][..],
         &[Tlvs::CRC32C, 0, 5, 0, 0, 0, 0, 0],
@@ -287,7 +287,7 @@ fn a_checksum_of_another_length_or_a_second_one_is_wrong() {
 }
 
 #[test]
-fn addresses_of_both_ip_versions_are_sent_as_ipv6() {
+fn addresses_of_mixed_ip_versions_are_encoded_as_ipv6() {
     let mixed = endpoints("192.0.2.7:1", "[2001:db8::1]:2");
     let bytes = Header::proxied(Version::V1, mixed.clone())
         .encode()
@@ -299,7 +299,7 @@ fn addresses_of_both_ip_versions_are_sent_as_ipv6() {
 }
 
 #[test]
-fn what_cannot_be_expressed_is_an_error() {
+fn a_header_that_the_protocol_cannot_express_is_an_error() {
     let v1 = Header::proxied(Version::V1, endpoints("192.0.2.7:1", "192.0.2.1:2"));
     let unix = Header::proxied(Version::V1, endpoints("/a", "/b"));
     assert_eq!(unix.encode(), Err(EncodeError::NotInVersion1));
@@ -353,7 +353,7 @@ fn any_endpoints() -> impl Strategy<Value = Endpoints> {
 
 fn any_header() -> impl Strategy<Value = Header> {
     let tlv = (any::<u8>(), prop::collection::vec(any::<u8>(), 0..20))
-        .prop_filter("checksums have tests of their own", |(kind, _)| {
+        .prop_filter("checksums are tested separately", |(kind, _)| {
             *kind != Tlvs::CRC32C
         });
     let tlvs = prop::collection::vec(tlv, 0..5).prop_map(|fields| {
@@ -383,7 +383,7 @@ fn any_header() -> impl Strategy<Value = Header> {
     ]
 }
 
-/// Headers, headers with a few bytes changed, and anything.
+/// Generates headers, headers with a few changed bytes, and arbitrary bytes.
 fn any_input() -> impl Strategy<Value = Vec<u8>> {
     let encoded = any_header().prop_map(|header| header.encode().unwrap());
     let change = (any::<prop::sample::Index>(), any::<u8>());
@@ -403,7 +403,7 @@ fn any_input() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn a_header_is_read_as_it_was_written(header in any_header(), client: [u8; 5]) {
+    fn an_encoded_header_parses_to_the_same_header(header in any_header(), client: [u8; 5]) {
         let mut bytes = header.encode().unwrap();
         let consumed = bytes.len();
         bytes.extend(client);
@@ -411,7 +411,7 @@ proptest! {
     }
 
     #[test]
-    fn however_the_bytes_arrive_the_result_is_the_same(input in any_input()) {
+    fn the_result_does_not_depend_on_how_the_bytes_are_split(input in any_input()) {
         let mut decided = None;
         for end in 0..=input.len() {
             let parsed = parse(&input[..end]);
@@ -427,7 +427,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_read_is_read_the_same_when_written_again(input in any_input()) {
+    fn a_parsed_header_encodes_to_bytes_that_parse_to_the_same_header(input in any_input()) {
         if let Parsed::Header { header, .. } = parse(&input)
             && let Ok(bytes) = header.encode()
         {

@@ -1,9 +1,8 @@
-//! The further fields of a version 2 header: type, length, value.
+//! The TLV fields of a version 2 header: type, length, value.
 
 use super::{EncodeError, Invalid};
 
-/// The fields that a version 2 header has besides the addresses (section 2.2): a type of one byte
-/// and a value each.
+/// The fields of a version 2 header after the addresses (section 2.2). Each has a type of one byte and a value.
 ///
 /// # Examples
 ///
@@ -20,17 +19,17 @@ use super::{EncodeError, Invalid};
 pub struct Tlvs(Vec<u8>);
 
 impl Tlvs {
-    /// The protocol above, as negotiated by ALPN.
+    /// The application protocol, as negotiated by ALPN.
     pub const ALPN: u8 = 0x01;
-    /// The host name that the client asked for, as in TLS's SNI.
+    /// The host name that the client requested, as in the SNI extension of TLS.
     pub const AUTHORITY: u8 = 0x02;
     /// The CRC-32C checksum of the header.
     pub const CRC32C: u8 = 0x03;
-    /// Padding, to be ignored.
+    /// Padding, which is ignored.
     pub const NOOP: u8 = 0x04;
     /// An identifier of the connection, up to 128 bytes.
     pub const UNIQUE_ID: u8 = 0x05;
-    /// How the client used TLS. Its value has TLVs of its own.
+    /// The TLS parameters of the client's connection. The value contains further TLVs.
     pub const SSL: u8 = 0x20;
     /// The network namespace.
     pub const NETNS: u8 = 0x30;
@@ -48,13 +47,13 @@ impl Tlvs {
         Ok(())
     }
 
-    /// The value of the first field of a type.
+    /// Returns the value of the first field with a type.
     pub fn get(&self, kind: u8) -> Option<&[u8]> {
         let mut all = self.iter();
         all.find_map(|(its_kind, value)| (its_kind == kind).then_some(value))
     }
 
-    /// The types and values of all fields, in order.
+    /// Returns an iterator over the types and values of all fields, in order.
     pub fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
         let mut rest = &*self.0;
         std::iter::from_fn(move || {
@@ -64,12 +63,12 @@ impl Tlvs {
         })
     }
 
-    /// Whether there is none.
+    /// Returns `true` if there are no fields.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The fields in a block of bytes that must have nothing else.
+    /// Parses a block of bytes that must consist of fields.
     pub(super) fn parse(block: &[u8]) -> Result<Self, Invalid> {
         let mut rest = block;
         while !rest.is_empty() {
@@ -83,7 +82,7 @@ impl Tlvs {
         &self.0
     }
 
-    /// Where in the block the first checksum's value is, and whether there is a second one.
+    /// Returns the position of the first checksum's value in the block, and `true` if there is a second checksum.
     pub(super) fn checksum(&self) -> Option<(usize, bool)> {
         let mut position = 0;
         let mut found = None;
@@ -101,7 +100,7 @@ impl Tlvs {
     }
 }
 
-/// The type and the value of the first field, and what follows it.
+/// Splits off the first field: returns its type, its value, and the rest of the block.
 fn split_first(block: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let ([kind, high, low], rest) = block.split_first_chunk()?;
     let length = u16::from_be_bytes([*high, *low]);

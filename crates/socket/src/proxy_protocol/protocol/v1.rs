@@ -3,18 +3,18 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use super::{Command, EncodeError, Endpoints, Header, Invalid, Progress, Transport, Version};
+use super::{Command, EncodeError, Endpoints, Header, Invalid, ParseResult, Transport, Version};
 
 pub(super) const SIGNATURE: &[u8] = b"PROXY ";
 
-/// The longest line, with its end.
-const LONGEST_LINE: usize = 107;
+/// Maximum length of the line, with its line break.
+const MAX_LINE: usize = 107;
 
-pub(super) fn parse(input: &[u8], _max_payload: usize) -> Progress {
-    let window = &input[..input.len().min(LONGEST_LINE)];
+pub(super) fn parse(input: &[u8], _max_payload: usize) -> ParseResult {
+    let window = &input[..input.len().min(MAX_LINE)];
     let Some(end) = window.iter().position(|&byte| byte == b'\n') else {
         return match window.len() {
-            LONGEST_LINE => Err(Invalid::LineTooLong),
+            MAX_LINE => Err(Invalid::LineTooLong),
             _ => Ok(None),
         };
     };

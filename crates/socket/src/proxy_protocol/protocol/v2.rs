@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 
 use super::v1::to_v6;
-use super::{Command, EncodeError, Endpoints, Header, Invalid, Progress, Tlvs, Transport, Version};
+use super::{
+    Command, EncodeError, Endpoints, Header, Invalid, ParseResult, Tlvs, Transport, Version,
+};
 use crate::{Address, UnixName};
 
 pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -15,7 +17,7 @@ const PREFIX: usize = 16;
 
 const UNIX_ADDRESS: usize = 108;
 
-pub(super) fn parse(input: &[u8], max_payload: usize) -> Progress {
+pub(super) fn parse(input: &[u8], max_payload: usize) -> ParseResult {
     let Some(&version_command) = input.get(12) else {
         return Ok(None);
     };
@@ -61,7 +63,7 @@ pub(super) fn parse(input: &[u8], max_payload: usize) -> Progress {
         return Err(Invalid::TooShort);
     };
     header.endpoints = family.endpoints(addresses);
-    // What follows addresses that are not specified is to be skipped, whatever it is.
+    // The bytes after unspecified addresses are ignored.
     if header.endpoints.is_some() {
         header.tlvs = Tlvs::parse(tlvs)?;
         check(whole, &header.tlvs)?;
@@ -83,7 +85,7 @@ fn family(byte: u8) -> Result<(Family, Transport), Invalid> {
         2 => Transport::Datagram,
         _ => return Err(Invalid::Family(byte)),
     };
-    // Half of it is not enough to know the addresses by.
+    // The addresses are unknown if one of the two is unspecified.
     if family == Family::Unspecified || transport == Transport::Unspecified {
         return Ok((Family::Unspecified, Transport::Unspecified));
     }
@@ -99,7 +101,7 @@ enum Family {
 }
 
 impl Family {
-    /// The number of bytes that two addresses of the family take.
+    /// Returns the size of two addresses of the family, in bytes.
     fn size(self) -> usize {
         match self {
             Self::Unspecified => 0,
@@ -145,8 +147,8 @@ fn ip_addresses<const N: usize, A: From<[u8; N]> + Into<IpAddr>>(
     ])
 }
 
-/// A path ends at its first zero byte. An abstract name begins with one, and its length is not
-/// sent: the zeros that fill up the field are taken off.
+/// Parses a Unix address. A path ends at its first zero byte. An abstract name begins with a zero byte, and its length
+/// is not sent: trailing zeros are removed.
 fn unix_address(field: &[u8]) -> Address {
     if let Some(name) = field.strip_prefix(&[0]) {
         let length = name.iter().rposition(|&byte| byte != 0);
