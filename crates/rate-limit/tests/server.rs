@@ -86,7 +86,7 @@ fn a_client_that_connects_too_often_is_refused_until_its_time_has_come() {
         "{refused}"
     );
     assert!(
-        refused.ends_with("refused: it connects too often, and may again in 60s"),
+        refused.ends_with("refused: the client connects too often; retry after 60s"),
         "{refused}"
     );
     clock.advance(MINUTE);

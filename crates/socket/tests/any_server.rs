@@ -1,4 +1,4 @@
-//! Servers of any kind, and what all of them have.
+//! `AnyServer`, and the methods that all servers have.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -14,7 +14,7 @@ fn bind() -> Server {
     Server::bind("127.0.0.1:0").unwrap()
 }
 
-/// Serves by strings and by constants, whatever the server is.
+/// Adds listeners by string and by constant to a server of any type.
 fn serve<S: ServerInterface>(server: S) -> Log {
     let log = Log::new();
     let noted = log.clone();
@@ -71,7 +71,7 @@ fn a_server_is_chosen_at_run_time() {
 }
 
 #[test]
-fn a_server_of_any_kind_waits_for_its_first_listener_and_pauses() {
+fn any_server_waits_for_its_first_listener_and_can_be_paused() {
     let inner = bind();
     let server = AnyServer::from(inner);
     let _first = connect(server);
@@ -91,7 +91,7 @@ fn a_server_of_any_kind_waits_for_its_first_listener_and_pauses() {
 }
 
 #[test]
-fn all_servers_know_their_open_connections() {
+fn all_servers_list_their_open_connections() {
     fn check<S: ServerInterface>(server: S) {
         let log = serve(server);
         let first = connect(server);
@@ -116,7 +116,7 @@ fn all_servers_know_their_open_connections() {
 }
 
 #[test]
-fn a_connection_without_its_proxy_header_is_not_one_of_the_server() {
+fn a_connection_without_its_proxy_header_is_not_listed() {
     let inner = bind();
     let server = ProxyProtocolServer::new(inner, ProxyProtocolOptions::new());
     let log = serve(server);

@@ -1,5 +1,5 @@
-//! Connections that come and go by the hundred thousand leave nothing behind. All memory of the process is counted, so
-//! this test has a process of its own.
+//! Memory and descriptors after many connections. All memory of the process is counted, so this test has its own
+//! process.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -18,23 +18,23 @@ use support::*;
 use uptick_event_loop::EventLoop;
 use uptick_socket::prelude::*;
 
-/// The system's allocator, which counts the bytes that are allocated.
+/// The system's allocator with a count of the allocated bytes.
 struct Counting;
 
 static LIVE: AtomicIsize = AtomicIsize::new(0);
 
 #[allow(unsafe_code)]
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call is forwarded unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
+        // SAFETY: the caller upholds the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         LIVE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `dealloc`.
+        // SAFETY: the caller upholds the contract of `dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -42,15 +42,15 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// How many connections are open at a time.
+/// Number of connections that are open at the same time.
 const CONCURRENCY: u32 = 50;
 
-/// How many cycles it takes until every buffer has its size.
+/// Number of cycles until all buffers have their final size.
 const WARM_UP: u32 = 4_000;
 
 const CYCLES: u32 = 100_000;
 
-/// What may still differ afterwards: tables that grew for the first time.
+/// Accepted difference in bytes, for tables that grow for the first time.
 const SLACK: isize = 64 * 1024;
 
 #[derive(Clone)]
@@ -63,18 +63,18 @@ struct Cycles {
 }
 
 impl Cycles {
-    /// Connects, exchanges a message, closes in one of several ways, and begins anew.
+    /// Connects, exchanges a message, closes the connection in one of several ways, and starts the next cycle.
     fn turn(&self) {
         let n = self.left.get();
         if n == 0 {
             return;
         }
         self.left.set(n - 1);
-        let polite = n % 16 < 4;
+        let orderly = n % 16 < 4;
         let client = if n.is_multiple_of(2) {
             let stream = TcpStream::connect(socket_address(self.tcp)).unwrap();
-            if !polite {
-                // A polite end leaves the port in TIME_WAIT, so most must not be.
+            if !orderly {
+                // An orderly close leaves the port in TIME_WAIT, so most connections must be reset.
                 let reset = Some(Duration::ZERO);
                 SockRef::from(&stream).set_linger(reset).unwrap();
             }
@@ -83,7 +83,7 @@ impl Cycles {
             Connection::adopt(UnixStream::connect(&self.path).unwrap())
         }
         .unwrap();
-        client.set_idle_timeout(Some(PATIENCE));
+        client.set_idle_timeout(Some(TIMEOUT));
         client.set_extension(vec![n; 10]);
         let answered = Rc::clone(&self.answered);
         client.on("data", move |_: Bytes| {
@@ -91,7 +91,7 @@ impl Cycles {
             match n % 16 {
                 0 | 1 => client.end_with("bye"),
                 2 | 3 => client.shutdown_write(),
-                // The server ends it.
+                // The server ends the connection.
                 5 => {}
                 _ => {
                     client.write("never sent");
@@ -105,7 +105,7 @@ impl Cycles {
         client.write(if n % 16 == 5 { "end!" } else { "hello" });
     }
 
-    /// Runs so many cycles to their end.
+    /// Runs a number of cycles to their end.
     fn run(&self, cycles: u32) {
         self.left.set(cycles);
         self.answered.set(0);
@@ -139,18 +139,18 @@ fn serve(server: Server) {
                 conn.end();
             }
         });
-        // Clients reset as they like.
+        // Clients reset connections at any time.
         conn.on("error", |_: Error| ());
     });
 }
 
-/// How many descriptors the process has open.
+/// Returns the number of open descriptors of the process.
 fn descriptors() -> usize {
     std::fs::read_dir("/dev/fd").unwrap().count()
 }
 
 #[test]
-fn after_100_000_connections_descriptors_and_memory_are_back_where_they_were() {
+fn descriptors_and_memory_are_back_at_the_baseline_after_100_000_connections() {
     let directory = Directory::new();
     let cycles = Cycles {
         tcp: tcp_server(),

@@ -1,4 +1,4 @@
-//! Servers around servers, with layers that panic.
+//! Server wrappers with a layer that panics.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::cell::Cell;
@@ -21,7 +21,7 @@ impl Layer for Panics {
 }
 
 #[test]
-fn a_server_whose_layer_panics_as_it_closes_emits_close_and_is_stale() {
+fn a_server_whose_layer_panics_on_close_emits_close_and_is_stale() {
     let server = Decorated::new(Server::bind("127.0.0.1:0").unwrap(), Panics);
     let closed = Rc::new(Cell::new(0));
     let count = Rc::clone(&closed);

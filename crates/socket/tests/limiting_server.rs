@@ -1,4 +1,4 @@
-//! How servers limit the number of connections.
+//! Limits on the number of connections.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod wrapped;
@@ -18,7 +18,7 @@ fn bind() -> Server {
     Server::bind("127.0.0.1:0").unwrap()
 }
 
-/// A server that logs what it emits.
+/// Logs the events of a server.
 fn logged(server: LimitingServer) -> Log {
     let log = Log::default();
     let events = log.clone();
@@ -31,7 +31,7 @@ fn logged(server: LimitingServer) -> Log {
 }
 
 #[test]
-fn a_connection_over_the_limit_is_refused_with_an_error_and_no_connection() {
+fn a_connection_over_the_limit_is_refused_with_an_error_instead_of_connection() {
     let server = LimitingServer::new(bind(), 2, false);
     let log = logged(server);
     let _first = Client::connect(server);
@@ -47,7 +47,7 @@ fn a_connection_over_the_limit_is_refused_with_an_error_and_no_connection() {
 }
 
 #[test]
-fn a_connection_that_closes_makes_room_for_another() {
+fn a_closed_connection_allows_another_one() {
     let server = LimitingServer::new(bind(), 1, false);
     let log = logged(server);
     let first = Client::connect(server);
@@ -60,7 +60,7 @@ fn a_connection_that_closes_makes_room_for_another() {
 }
 
 #[test]
-fn without_a_limit_connections_are_counted() {
+fn connections_are_counted_without_a_limit() {
     let server = LimitingServer::new(bind(), None, true);
     let log = logged(server);
     let clients: Vec<Client> = (0..50).map(|_| Client::connect(server)).collect();
@@ -72,7 +72,7 @@ fn without_a_limit_connections_are_counted() {
 }
 
 #[test]
-fn a_limit_of_zero_refuses_everyone() {
+fn a_limit_of_zero_refuses_all_clients() {
     let server = LimitingServer::new(bind(), 0, true);
     let log = logged(server);
     for _ in 0..2 {
@@ -86,7 +86,7 @@ fn a_limit_of_zero_refuses_everyone() {
 }
 
 #[test]
-fn at_the_limit_clients_wait_where_that_is_wanted() {
+fn clients_stay_in_the_backlog_at_the_limit_with_pause_on_limit() {
     let inner = bind();
     let server = LimitingServer::new(inner, 2, true);
     let log = logged(server);
@@ -102,7 +102,7 @@ fn at_the_limit_clients_wait_where_that_is_wanted() {
 }
 
 #[test]
-fn the_users_pause_and_that_of_the_limit_are_independent() {
+fn the_pause_of_the_user_and_that_of_the_limit_are_independent() {
     let inner = bind();
     let server = LimitingServer::new(inner, 1, true);
     logged(server);
@@ -115,7 +115,7 @@ fn the_users_pause_and_that_of_the_limit_are_independent() {
     until(|| inner.accepted() == 1);
     server.resume();
     settle();
-    assert_eq!(inner.accepted(), 1, "the limit is reached, whoever resumes");
+    assert_eq!(inner.accepted(), 1, "resuming does not override the limit");
 
     server.pause();
     server.connections()[0].close();
@@ -166,7 +166,7 @@ fn connect_from(ip: Ipv4Addr, server: LimitingServer) -> Client {
 }
 
 #[test]
-fn a_limit_for_clients_that_comes_late_counts_what_is_open() {
+fn a_client_limit_that_is_set_later_counts_open_connections() {
     let server = LimitingServer::new(bind(), None, false);
     let log = logged(server);
     let clients = [Client::connect(server), Client::connect(server)];
@@ -184,7 +184,7 @@ fn a_limit_for_clients_that_comes_late_counts_what_is_open() {
 }
 
 #[test]
-fn unix_connections_have_no_limit_for_each_client() {
+fn unix_connections_have_no_client_limit() {
     let path = std::env::temp_dir().join(format!("uptick-limit-{}.sock", std::process::id()));
     let inner = Server::bind(format!("unix://{}", path.display()).as_str()).unwrap();
     let server = LimitingServer::new(inner, 3, false).limit_per_client(1);
@@ -206,12 +206,12 @@ fn unix_connections_have_no_limit_for_each_client() {
 }
 
 #[test]
-fn a_refused_client_is_told_so_where_that_is_wanted() {
+fn a_refused_client_is_sent_the_refusal_text() {
     let server = LimitingServer::new(bind(), 1, false).refuse_with("full, sorry\n");
     let log = logged(server);
     let _first = Client::connect(server);
     let mut second = Client::connect(server);
-    // What it sends meanwhile must not reset the connection before the refusal has arrived.
+    // Data sent meanwhile must not reset the connection before the refusal has arrived.
     second.send("hello?\n");
     assert_eq!(second.wait_for_end(), "full, sorry\n");
     assert_eq!(log.take().len(), 2);
@@ -219,8 +219,8 @@ fn a_refused_client_is_told_so_where_that_is_wanted() {
 }
 
 #[test]
-fn not_more_than_128_clients_at_a_time_are_refused_politely() {
-    // It stands still, so that no connection is given up meanwhile.
+fn the_refusal_text_is_sent_to_at_most_128_clients_at_a_time() {
+    // The manual clock does not advance, so that no connection times out.
     EventLoop::install(MioPoller::new().unwrap(), ManualClock::new()).unwrap();
     let inner = bind();
     let server = LimitingServer::new(inner, 0, false).refuse_with("full");
@@ -228,10 +228,10 @@ fn not_more_than_128_clients_at_a_time_are_refused_politely() {
     let mut clients: Vec<Client> = (0..140).map(|_| Client::connect(server)).collect();
     until(|| inner.accepted() == 140);
     assert_eq!(inner.open_connections(), 128);
-    let told = clients
+    let notified = clients
         .iter_mut()
         .filter_map(|client| (client.wait_for_end() == "full").then_some(()));
-    assert_eq!(told.count(), 128);
+    assert_eq!(notified.count(), 128);
     drop(clients);
     until(|| inner.open_connections() == 0);
     let mut later = Client::connect(server);
@@ -239,7 +239,7 @@ fn not_more_than_128_clients_at_a_time_are_refused_politely() {
 }
 
 #[test]
-fn what_one_says_reaches_all_open_connections() {
+fn data_of_one_client_can_be_broadcast_to_all_open_connections() {
     let server = LimitingServer::new(bind(), 3, false);
     server.on("connection", move |conn: Connection| {
         conn.on("data", move |chunk: Bytes| {
@@ -260,7 +260,7 @@ fn what_one_says_reaches_all_open_connections() {
 }
 
 #[test]
-fn in_its_close_listeners_a_connection_no_longer_counts() {
+fn a_connection_no_longer_counts_in_its_close_listeners() {
     let server = LimitingServer::new(bind(), 2, false);
     let log = Log::default();
     let lines = log.clone();
@@ -279,7 +279,7 @@ fn in_its_close_listeners_a_connection_no_longer_counts() {
 }
 
 #[test]
-fn a_connection_counts_although_its_listeners_were_removed() {
+fn a_connection_counts_even_if_its_listeners_were_removed() {
     let server = LimitingServer::new(bind(), 1, false);
     server.on("connection", |conn: Connection| conn.remove_all_listeners());
     let client = Client::connect(server);
@@ -302,7 +302,7 @@ fn a_connection_closed_by_its_connection_listener_no_longer_counts() {
 }
 
 #[test]
-fn after_a_thousand_connections_nothing_is_left() {
+fn no_connection_is_left_after_a_thousand_connections() {
     let inner = bind();
     let server = LimitingServer::new(inner, 8, true).limit_per_client(8);
     let log = Log::default();
@@ -317,7 +317,8 @@ fn after_a_thousand_connections_nothing_is_left() {
             client.send("x");
         }
         if round % 2 == 0 {
-            // It waits for the client's end as well, so that each has to go before the next can come.
+            // The server waits for the client's end of stream as well, so each client must close before the next is
+            // accepted.
             for mut client in clients {
                 assert_eq!(client.wait_for_end(), "x");
             }
@@ -330,7 +331,7 @@ fn after_a_thousand_connections_nothing_is_left() {
 }
 
 #[test]
-fn a_panic_in_a_connection_listener_ends_that_connection_only() {
+fn a_panic_in_a_connection_listener_closes_only_that_connection() {
     let server = LimitingServer::new(bind(), 1, false);
     let calls = Rc::new(Cell::new(0));
     let count = Rc::clone(&calls);
@@ -353,7 +354,7 @@ fn a_panic_in_a_connection_listener_ends_that_connection_only() {
 }
 
 #[test]
-fn a_panic_in_an_error_listener_leaves_the_refused_connection_closed() {
+fn a_refused_connection_is_closed_even_if_an_error_listener_panics() {
     let inner = bind();
     let server = LimitingServer::new(inner, 0, false);
     server.on("error", |_: Error| panic!("no"));
@@ -365,7 +366,7 @@ fn a_panic_in_an_error_listener_leaves_the_refused_connection_closed() {
 }
 
 #[test]
-fn without_a_connection_listener_clients_wait_for_the_first_one() {
+fn clients_stay_in_the_backlog_until_there_is_a_connection_listener() {
     let inner = bind();
     let server = LimitingServer::new(inner, None, false);
     let mut client = Client::connect(server);
@@ -410,7 +411,7 @@ fn a_listener_for_one_connection_leaves_the_next_in_the_backlog() {
     assert_eq!(second.wait_for_end(), "second");
 }
 
-/// A server that holds one connection, as its listener had gone before it came.
+/// Returns a server that holds one connection, whose listener was removed before the connection was accepted.
 fn holding(inner: Server) -> (LimitingServer, Client) {
     let server = LimitingServer::new(inner, None, false);
     let listener = server.on("connection", |_: Connection| ());
@@ -421,7 +422,7 @@ fn holding(inner: Server) -> (LimitingServer, Client) {
 }
 
 #[test]
-fn what_was_accepted_while_nobody_listened_is_held_for_the_next_listener() {
+fn connections_accepted_without_a_listener_are_held_for_the_next_one() {
     let inner = bind();
     let (server, mut first) = holding(inner);
     first.send("first");
@@ -443,7 +444,7 @@ fn what_was_accepted_while_nobody_listened_is_held_for_the_next_listener() {
 }
 
 #[test]
-fn a_wrapped_server_that_somebody_else_resumes_is_paused_by_its_next_connection() {
+fn a_wrapped_server_that_was_resumed_elsewhere_is_paused_by_its_next_connection() {
     let inner = bind();
     let (server, _held) = holding(inner);
     let _others: Vec<Client> = (0..10).map(|_| Client::connect(server)).collect();
@@ -468,7 +469,7 @@ fn a_held_connection_that_closes_is_not_announced() {
 }
 
 #[test]
-fn closing_the_server_closes_what_it_holds() {
+fn closing_the_server_closes_the_held_connections() {
     let inner = bind();
     let (server, mut held) = holding(inner);
     server.close();
@@ -477,7 +478,7 @@ fn closing_the_server_closes_what_it_holds() {
 }
 
 #[test]
-fn while_nobody_listens_clients_over_the_limit_are_refused_all_the_same() {
+fn clients_over_the_limit_are_refused_even_without_a_listener() {
     let server = LimitingServer::new(bind(), 1, false);
     let log = Log::default();
     let errors = log.clone();
@@ -533,14 +534,14 @@ fn errors_and_the_close_of_the_wrapped_server_are_passed_on() {
 }
 
 #[test]
-fn shutdown_waits_for_the_connections_and_cuts_off_those_left() {
+fn shutdown_waits_for_the_connections_and_closes_the_remaining_ones() {
     let clock = ManualClock::new();
     EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
     let server = LimitingServer::new(bind(), 5, true);
     let log = logged(server);
     let mut first = Client::connect(server);
     until(|| server.open_connections() == 1);
-    let told = server.connections()[0];
+    let ended = server.connections()[0];
     let mut second = Client::connect(server);
     until(|| server.open_connections() == 2);
     log.take();
@@ -550,7 +551,7 @@ fn shutdown_waits_for_the_connections_and_cuts_off_those_left() {
     drop(spawn(async move { cut.add(shutdown.await) }));
     assert_eq!(server.address(), None);
     assert_eq!(server.open_connections(), 2, "they are still there");
-    told.end_with("bye");
+    ended.end_with("bye");
     assert_eq!(first.wait_for_end(), "bye");
     drop(first);
     until(|| server.open_connections() == 1);

@@ -1,5 +1,5 @@
-//! Ten thousand connections open at once. They need half of the descriptors that a process may have, so the clients
-//! are in a process of their own, and this test too.
+//! Ten thousand open connections. They need half of the descriptors that a process may have, so the clients run in
+//! their own process, and so does this test.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -19,16 +19,16 @@ use uptick_socket::prelude::*;
 
 const CONNECTIONS: usize = 10_000;
 
-/// What a process needs beside its connections.
-const REST: u64 = 100;
+/// Number of descriptors that a process needs in addition to its connections.
+const OTHER_DESCRIPTORS: u64 = 100;
 
-/// Where the clients find the server; set for their process only.
+/// The environment variable with the server's address; set only for the client process.
 const ADDRESS: &str = "UPTICK_TEST_ADDRESS";
 
-/// Lets the process have so many connections.
+/// Raises the limit of descriptors for a number of connections.
 fn raise_limit(connections: usize) {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = connections as u64 + REST;
+    let wanted = connections as u64 + OTHER_DESCRIPTORS;
     if current.is_none_or(|current| current >= wanted) {
         return;
     }
@@ -83,7 +83,7 @@ fn ten_thousand_connections_are_open_at_once_and_each_is_served() {
     assert_eq!(closed.get(), CONNECTIONS);
 }
 
-/// The other process: opens all, then has an answer from each, then closes them.
+/// The client process: opens all connections, reads a response from each, then closes them.
 fn clients(server: SocketAddr) {
     let mut clients: Vec<TcpStream> = (0..CONNECTIONS).map(|_| connect_to(server)).collect();
     for (n, client) in clients.iter_mut().enumerate() {

@@ -1,5 +1,5 @@
-//! A process that is out of descriptors: one error for each episode, no spin, and the listener lives. The limit holds
-//! for the process, so this test has one of its own.
+//! A process that is out of descriptors: one error for each episode, no busy loop, and the listener survives. The limit
+//! applies to the process, so this test has its own process.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -15,13 +15,13 @@ use support::*;
 use uptick_event_loop::{EventLoop, add_timer};
 use uptick_socket::prelude::*;
 
-/// How many descriptors the process gets beyond those that it has.
+/// Number of descriptors that the process may open in addition to the existing ones.
 const ROOM: usize = 15;
 const CLIENTS: usize = 40;
 
-/// Lets the process open so many more descriptors, which are all that there are.
+/// Limits the process to a number of further descriptors.
 fn leave_room_for(descriptors: usize) {
-    // The lowest free number; everything below is open.
+    // The lowest free descriptor; all lower ones are open.
     let next = File::open("Cargo.toml").unwrap();
     let next = std::os::fd::AsRawFd::as_raw_fd(&next) as u64;
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
@@ -30,7 +30,7 @@ fn leave_room_for(descriptors: usize) {
 }
 
 #[test]
-fn without_descriptors_left_a_server_reports_once_and_accepts_again_later() {
+fn a_server_without_free_descriptors_reports_one_error_and_accepts_again_later() {
     let server = tcp_server();
     let held = Rc::new(RefCell::new(Vec::<Connection>::new()));
     let errors = Log::new();
@@ -44,7 +44,7 @@ fn without_descriptors_left_a_server_reports_once_and_accepts_again_later() {
         noted.add(error);
     });
     let clients: Vec<TcpStream> = (0..CLIENTS).map(|_| connect(server)).collect();
-    // What the loop needs for itself is opened by its first iteration.
+    // The loop opens its own descriptors in its first iteration.
     server.pause();
     settle();
     server.resume();
@@ -66,12 +66,12 @@ fn without_descriptors_left_a_server_reports_once_and_accepts_again_later() {
         assert!(server.address().is_some());
         held.take().iter().for_each(|conn| conn.close());
     }
-    // What is left has room, without a new error.
+    // The remaining clients are accepted without a new error.
     run_until(|| server.accepted() == CLIENTS as u64);
     assert_eq!(held.borrow().len(), CLIENTS - 2 * ROOM);
     assert_eq!(errors.count(&text), 2);
 
-    // While it rests, a server can be paused, resumed and closed like any other.
+    // A server can be paused, resumed and closed while accepting is suspended.
     leave_room_for(0);
     held.take().iter().for_each(|conn| conn.close());
     let files = take_all_but_one();
@@ -85,7 +85,7 @@ fn without_descriptors_left_a_server_reports_once_and_accepts_again_later() {
     run_loop();
 }
 
-/// Takes all descriptors that are left, but for one.
+/// Opens all remaining descriptors except one.
 fn take_all_but_one() -> Vec<File> {
     let mut files = Vec::new();
     while let Ok(file) = File::open("Cargo.toml") {
@@ -95,7 +95,7 @@ fn take_all_but_one() -> Vec<File> {
     files
 }
 
-/// How many iterations the loop makes in a time.
+/// Returns the number of iterations that the loop runs within a time.
 fn iterations_in(time: Duration) -> usize {
     let over = Rc::new(Cell::new(false));
     let flag = Rc::clone(&over);

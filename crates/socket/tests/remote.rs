@@ -15,18 +15,18 @@ use uptick_event_loop::POST_LIMIT;
 use uptick_socket::Remote;
 use uptick_socket::prelude::*;
 
-fn assert_for_all_threads<T: Send + Sync + Clone>() {}
+fn assert_send_sync_clone<T: Send + Sync + Clone>() {}
 
 #[test]
-fn a_remote_is_for_all_threads() {
-    assert_for_all_threads::<Remote<Connection>>();
-    assert_for_all_threads::<Remote<Server>>();
-    assert_for_all_threads::<Remote<LimitingServer>>();
-    assert_for_all_threads::<Remote<AnyServer>>();
+fn a_remote_is_send_sync_and_clone() {
+    assert_send_sync_clone::<Remote<Connection>>();
+    assert_send_sync_clone::<Remote<Server>>();
+    assert_send_sync_clone::<Remote<LimitingServer>>();
+    assert_send_sync_clone::<Remote<AnyServer>>();
 }
 
 #[test]
-fn operations_of_a_thread_and_of_clones_keep_their_order() {
+fn operations_keep_their_order_across_clones() {
     let (conn, mut peer) = tcp_pair();
     let remote = conn.remote();
     let writer = thread::spawn(move || {
@@ -69,7 +69,7 @@ fn a_posted_callback_runs_with_the_handle_on_the_thread_of_the_loop() {
 }
 
 #[test]
-fn a_closed_connection_is_an_error_that_names_it() {
+fn the_error_for_a_closed_connection_names_it() {
     let (conn, peer) = tcp_pair();
     let remote = conn.remote();
     let address = conn.remote_address().unwrap();
@@ -94,7 +94,7 @@ fn a_closed_connection_is_an_error_that_names_it() {
 }
 
 #[test]
-fn a_thread_that_has_ended_is_an_error() {
+fn an_operation_on_a_thread_that_has_ended_is_an_error() {
     let (sender, remotes) = channel();
     thread::spawn(move || {
         let (conn, peer) = tcp_pair();
@@ -110,7 +110,7 @@ fn a_thread_that_has_ended_is_an_error() {
 }
 
 #[test]
-fn close_drops_what_waits() {
+fn close_drops_the_queue() {
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
     log.states(conn);
@@ -128,7 +128,7 @@ fn close_drops_what_waits() {
 }
 
 #[test]
-fn bytes_for_a_client_that_does_not_read_wait_up_to_the_limit_and_are_sent_when_it_does() {
+fn bytes_for_a_slow_client_are_queued_up_to_the_limit_and_sent_when_it_reads() {
     const CHUNK: usize = 8 * 1024;
     let (conn, peer) = tcp_pair();
     let log = Log::new();
@@ -141,16 +141,16 @@ fn bytes_for_a_client_that_does_not_read_wait_up_to_the_limit_and_are_sent_when_
             Err(error) => break error,
         }
     };
-    // The loop has not run yet: the limit alone counts.
+    // The loop has not run yet, so only the limit applies.
     assert_eq!(accepted, 16);
     assert_eq!(refused.errno_name(), Some("ENOBUFS"));
     let error = refused.to_string();
     assert!(
-        error.contains("131072 bytes and 16 operations wait"),
+        error.contains("131072 bytes and 16 operations are already queued"),
         "{error}"
     );
 
-    // Now the kernel and the write queue fill up, and what is left waits here.
+    // The kernel buffers and the write queue fill up, and the rest stays in the queue of the remote.
     let mut full_in_a_row = 0;
     while full_in_a_row < 20 {
         settle();
@@ -163,7 +163,7 @@ fn bytes_for_a_client_that_does_not_read_wait_up_to_the_limit_and_are_sent_when_
         };
     }
     assert!(remote.pending() > 15 * CHUNK && remote.pending() <= 16 * CHUNK);
-    // The connection did not come near its own hard limit.
+    // The connection did not approach its hard limit.
     assert!(conn.is_open());
     assert_eq!(log.text(), "");
 
@@ -183,12 +183,12 @@ fn bytes_for_a_client_that_does_not_read_wait_up_to_the_limit_and_are_sent_when_
 }
 
 #[test]
-fn a_single_write_above_the_limit_is_accepted_if_none_waits() {
+fn a_single_write_above_the_limit_is_accepted_if_the_queue_is_empty() {
     let (conn, mut peer) = tcp_pair();
     let remote = conn.remote().max_pending(10);
     remote.write("a long line of text").unwrap();
     assert!(remote.write("x").is_err());
-    // Operations without bytes are not counted in bytes.
+    // Operations without bytes do not count for the byte limit.
     remote.end().unwrap();
     let reader = thread::spawn(move || read_all(&mut peer));
     run_loop();
@@ -209,7 +209,7 @@ fn operations_are_limited_in_number() {
 }
 
 #[test]
-fn listeners_that_are_removed_do_not_hold_the_rest_back() {
+fn removing_listeners_does_not_block_queued_operations() {
     let (conn, mut peer) = tcp_pair();
     let remote = conn.remote();
     conn.set_write_limits(1, 1 << 20);
@@ -247,7 +247,7 @@ fn a_remote_does_not_keep_the_loop_running() {
 }
 
 #[test]
-fn a_server_of_any_kind_is_closed_and_shut_down_from_another_thread() {
+fn any_server_can_be_closed_and_shut_down_from_another_thread() {
     fn check<S: ServerInterface>(server: S, end: impl FnOnce(Remote<S>) + Send + 'static) {
         let closed = Rc::new(Cell::new(false));
         let flag = Rc::clone(&closed);

@@ -1,4 +1,5 @@
-//! Signals that come while the loop waits, reads and writes, and shutdown by signals. They hit the process, so each test has signals of its own.
+//! Signals during waiting, reading and writing, and shutdown on signals. Signals affect the whole process, so each test
+//! uses different ones.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -20,7 +21,7 @@ use uptick_event_loop::{
 use uptick_socket::prelude::*;
 
 #[test]
-fn a_storm_of_signals_costs_no_byte_of_a_transfer() {
+fn a_transfer_loses_no_byte_during_many_signals() {
     const LENGTH: usize = 16 << 20;
     let seen = Rc::new(Cell::new(0_u64));
     let count = Rc::clone(&seen);
@@ -63,8 +64,8 @@ fn a_storm_of_signals_costs_no_byte_of_a_transfer() {
     let (sent, received) = (writer.join().unwrap(), reader.join().unwrap());
     over.store(true, Ordering::SeqCst);
     let signals = storm.join().unwrap();
-    // All of them are sent, and handled, before the last listener goes: without one they would end the process. Signals that are
-    // pending are one with those sent now.
+    // All signals must be sent and handled before the last listener is removed, because a signal without a listener
+    // ends the process. Pending signals are merged with those sent now.
     for _ in 0..3 {
         settle();
         let before = seen.get();
@@ -101,7 +102,7 @@ fn serve_until_the_second_signal<S: ServerInterface>(server: S, signals: [Signal
     let noted = log.clone();
     server.on(S::CLOSE, move |()| noted.add("close"));
     server
-        .shutdown_on(signals.map(Signal::as_raw), PATIENCE * 10)
+        .shutdown_on(signals.map(Signal::as_raw), TIMEOUT * 10)
         .unwrap();
     let address = server.address().unwrap();
     let address = address.strip_prefix("tcp://").unwrap().to_owned();
@@ -116,7 +117,7 @@ fn serve_until_the_second_signal<S: ServerInterface>(server: S, signals: [Signal
     run_loop();
     assert_eq!(log.text(), "connection close");
     assert_eq!(client.read(&mut [0; 1]).unwrap_or(0), 0);
-    assert!(begin.elapsed() < PATIENCE);
+    assert!(begin.elapsed() < TIMEOUT);
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn the_second_signal_closes_the_connections_of_any_server() {
 fn a_signal_ends_a_server_without_clients_and_the_loop() {
     let server = Server::bind(0).unwrap();
     server.on("connection", |_: Connection| ());
-    server.shutdown_on([SIGWINCH], PATIENCE).unwrap();
+    server.shutdown_on([SIGWINCH], TIMEOUT).unwrap();
     send_later(Signal::WINCH, 1);
     run_loop();
     assert_eq!(server.address(), None);
@@ -142,7 +143,7 @@ fn a_shutdown_in_a_signal_listener_ends_the_loop() {
     let server = Server::bind(0).unwrap();
     server.on("connection", |_: Connection| ());
     let id = add_signal(Signal::URG.as_raw(), move |_| {
-        drop(server.shutdown(PATIENCE))
+        drop(server.shutdown(TIMEOUT))
     });
     send_later(Signal::URG, 1);
     run_loop();

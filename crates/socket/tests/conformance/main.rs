@@ -1,4 +1,5 @@
-//! The rules for duplex streams, on connections over TCP: those that the stream crate's own streams obey.
+//! The conformance suite for duplex streams, run on connections over TCP. The streams of the stream crate pass the same
+//! suite.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "../../../stream/tests/conformance/suite.rs"]
@@ -32,7 +33,7 @@ impl Fixture for Tcp {
         peer.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// What is left unread when a socket closes makes it a reset.
+    /// Closing a socket with unread data resets the connection.
     fn fail(stream: Connection, peer: TcpStream) {
         stream.write("never read");
         suite::turn();

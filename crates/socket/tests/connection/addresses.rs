@@ -1,4 +1,4 @@
-//! Who is at the two ends of a connection.
+//! Local and remote addresses of connections.
 
 use std::cell::{Cell, RefCell};
 use std::os::unix::net::UnixStream;
@@ -9,7 +9,7 @@ use uptick_socket::prelude::*;
 use crate::support::*;
 
 #[test]
-fn both_ends_of_a_tcp_connection_are_uris() {
+fn the_addresses_of_a_tcp_connection_are_uris() {
     let server = tcp_server();
     let address = server.address().unwrap();
     let peer = connect(server);
@@ -43,7 +43,7 @@ fn an_ipv6_address_is_in_brackets() {
 }
 
 #[test]
-fn the_client_of_a_unix_server_has_no_name_and_the_server_has() {
+fn the_client_of_a_unix_server_is_unnamed_and_the_server_is_not() {
     let directory = Directory::new();
     let uri = directory.uri("a.sock");
     let server = Server::bind(&*uri).unwrap();
@@ -63,7 +63,7 @@ fn the_client_of_a_unix_server_has_no_name_and_the_server_has() {
 }
 
 #[test]
-fn they_are_known_in_close_listeners_and_not_afterwards() {
+fn addresses_are_available_in_close_listeners_but_not_afterwards() {
     let (conn, peer) = tcp_pair();
     let remote = conn.remote_address();
     let local = conn.local_address();
@@ -90,7 +90,7 @@ fn they_are_known_in_close_listeners_and_not_afterwards() {
 }
 
 #[test]
-fn they_are_known_after_the_peer_has_gone() {
+fn addresses_are_available_after_the_peer_is_gone() {
     let (conn, peer) = tcp_pair();
     let remote = conn.remote_address();
     conn.set_allow_half_open(true);

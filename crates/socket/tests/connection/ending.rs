@@ -33,7 +33,7 @@ fn end_with_writes_first() {
 }
 
 #[test]
-fn close_discards_what_is_not_sent() {
+fn close_discards_unsent_data() {
     let (conn, mut peer) = tcp_pair();
     conn.write(vec![7; 50_000]);
     assert_eq!(conn.buffered(), 50_000);
@@ -59,7 +59,7 @@ fn close_after_end_stops_waiting() {
 }
 
 #[test]
-fn an_ended_connection_waits_for_the_peers_end() {
+fn an_ended_connection_waits_for_the_end_of_stream_of_the_peer() {
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
     log.all(conn);
@@ -76,7 +76,7 @@ fn an_ended_connection_waits_for_the_peers_end() {
 }
 
 #[test]
-fn the_linger_time_bounds_the_wait_for_the_peers_end() {
+fn the_linger_time_limits_the_wait_for_the_end_of_stream() {
     let clock = manual_clock();
     let (conn, _peer) = tcp_pair();
     let log = Log::new();
@@ -91,7 +91,7 @@ fn the_linger_time_bounds_the_wait_for_the_peers_end() {
 }
 
 #[test]
-fn an_early_answer_reaches_a_client_that_is_still_uploading() {
+fn an_early_response_reaches_a_client_that_is_still_uploading() {
     let server = tcp_server();
     with_connection(server, |conn| {
         conn.once("data", move |_: Bytes| {
@@ -110,7 +110,7 @@ fn an_early_answer_reaches_a_client_that_is_still_uploading() {
 }
 
 #[test]
-fn shutdown_write_ends_this_side_and_reads_on() {
+fn reading_continues_after_shutdown_write() {
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
     log.all(conn);
@@ -128,7 +128,7 @@ fn shutdown_write_ends_this_side_and_reads_on() {
 }
 
 #[test]
-fn shutdown_write_sends_what_is_queued_first() {
+fn shutdown_write_sends_the_queue_first() {
     let (conn, mut peer) = tcp_pair();
     conn.write(vec![1; 2_000_000]);
     conn.shutdown_write();
@@ -139,7 +139,7 @@ fn shutdown_write_sends_what_is_queued_first() {
 }
 
 #[test]
-fn after_the_peers_end_a_connection_ends_itself_when_its_queue_is_sent() {
+fn a_connection_ends_after_the_end_of_stream_once_its_queue_is_sent() {
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
     log.states(conn);
@@ -153,7 +153,7 @@ fn after_the_peers_end_a_connection_ends_itself_when_its_queue_is_sent() {
 }
 
 #[test]
-fn a_half_open_connection_writes_until_it_ends_itself() {
+fn a_half_open_connection_is_writable_until_it_ends() {
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
     log.states(conn);
@@ -172,7 +172,7 @@ fn a_half_open_connection_writes_until_it_ends_itself() {
 }
 
 #[test]
-fn both_sides_may_end_at_the_same_time() {
+fn both_peers_may_end_at_the_same_time() {
     let (conn, peer) = tcp_pair();
     let peer = Connection::adopt(peer).unwrap();
     let log = Log::new();
@@ -185,7 +185,7 @@ fn both_sides_may_end_at_the_same_time() {
 }
 
 #[test]
-fn end_in_the_connection_listener_answers_and_closes() {
+fn end_in_the_connection_listener_sends_the_data_and_closes() {
     let server = tcp_server();
     with_connection(server, |conn| conn.end_with("busy"));
     let client = client(server, |mut client| read_all(&mut client));
@@ -205,7 +205,7 @@ fn end_after_shutdown_write_lingers_and_closes() {
     assert_eq!(read_all(&mut peer), b"question");
     clock.advance(Duration::from_secs(3600));
     settle();
-    assert_eq!(log.text(), "", "a connection that reads has time");
+    assert_eq!(log.text(), "", "a connection that reads does not time out");
     conn.end();
     clock.advance(Duration::from_millis(1200));
     settle();

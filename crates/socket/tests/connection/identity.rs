@@ -1,4 +1,4 @@
-//! Ids, the value kept with a connection, adopted sockets, and the loop.
+//! Ids, extensions, adopted sockets, and the loop.
 
 use std::collections::HashSet;
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ use uptick_socket::prelude::*;
 use crate::support::*;
 
 #[test]
-fn every_connection_has_an_id_of_its_own_for_life() {
+fn every_connection_has_a_unique_id() {
     let mut seen = HashSet::new();
     for _ in 0..100 {
         let (conn, _peer) = tcp_pair();
@@ -25,35 +25,35 @@ fn every_connection_has_an_id_of_its_own_for_life() {
     }
 }
 
-struct Witness(Log);
+struct LogsDrop(Log);
 
-impl Drop for Witness {
+impl Drop for LogsDrop {
     fn drop(&mut self) {
         self.0.add("dropped");
     }
 }
 
 #[test]
-fn the_value_kept_with_a_connection_goes_with_it() {
+fn the_extension_of_a_connection_is_dropped_with_it() {
     let (conn, peer) = tcp_pair();
     let log = Log::new();
-    conn.set_extension(Witness(log.clone()));
+    conn.set_extension(LogsDrop(log.clone()));
     let noted = log.clone();
     conn.on("close", move |()| {
-        assert!(conn.extension::<Witness>().is_some());
+        assert!(conn.extension::<LogsDrop>().is_some());
         noted.add("close");
     });
     drop(peer);
     run_loop();
     assert_eq!(log.text(), "close dropped");
-    assert!(conn.extension::<Witness>().is_none());
+    assert!(conn.extension::<LogsDrop>().is_none());
 }
 
 #[test]
-fn a_new_value_takes_the_place_of_the_old_one() {
+fn a_new_extension_replaces_the_previous_one() {
     let (conn, _peer) = tcp_pair();
     let log = Log::new();
-    conn.set_extension(Witness(log.clone()));
+    conn.set_extension(LogsDrop(log.clone()));
     conn.set_extension(7_u32);
     assert_eq!(log.text(), "dropped");
     assert_eq!(conn.extension::<u32>().as_deref(), Some(&7));
@@ -62,7 +62,7 @@ fn a_new_value_takes_the_place_of_the_old_one() {
 }
 
 #[test]
-fn a_value_may_use_the_connection_as_it_is_dropped() {
+fn an_extension_may_use_the_connection_when_it_is_dropped() {
     struct Writes(Connection);
     impl Drop for Writes {
         fn drop(&mut self) {
@@ -78,15 +78,15 @@ fn a_value_may_use_the_connection_as_it_is_dropped() {
 }
 
 #[test]
-fn listeners_and_what_they_captured_go_with_the_connection() {
+fn listeners_and_their_captures_are_dropped_with_the_connection() {
     let (conn, peer) = tcp_pair();
     let log = Log::new();
-    let witness = Rc::new(Witness(log.clone()));
+    let logs_drop = Rc::new(LogsDrop(log.clone()));
     for name in ["end", "drain", "close"] {
-        let witness = Rc::clone(&witness);
-        conn.on(name, move |()| witness.0.add(name));
+        let logs_drop = Rc::clone(&logs_drop);
+        conn.on(name, move |()| logs_drop.0.add(name));
     }
-    drop(witness);
+    drop(logs_drop);
     drop(peer);
     run_loop();
     assert_eq!(log.text(), "end close dropped");
@@ -129,7 +129,7 @@ fn an_open_connection_keeps_the_loop_running() {
 }
 
 #[test]
-fn two_connections_talk_to_each_other_on_one_loop() {
+fn two_connections_exchange_data_on_one_loop() {
     let server = tcp_server();
     with_connection(server, |conn| {
         conn.on("data", move |chunk: Bytes| conn.write(chunk));
@@ -146,9 +146,9 @@ fn two_connections_talk_to_each_other_on_one_loop() {
 
 #[test]
 fn a_thread_that_ends_closes_its_servers_and_connections() {
-    /// Uses its connection as it is dropped, when nothing of it is left.
-    struct Last(Connection);
-    impl Drop for Last {
+    /// Uses its connection when it is dropped, after the connection is gone.
+    struct UsesConnection(Connection);
+    impl Drop for UsesConnection {
         fn drop(&mut self) {
             assert!(!self.0.write("x"));
             self.0.close();
@@ -159,9 +159,9 @@ fn a_thread_that_ends_closes_its_servers_and_connections() {
     let mut client = thread::spawn(move || {
         let server = Server::bind(uri).unwrap();
         server.on("connection", |conn: Connection| {
-            let last = Last(conn);
+            let last = UsesConnection(conn);
             conn.on("data", move |_: Bytes| last.0.pause());
-            conn.set_extension(Last(conn));
+            conn.set_extension(UsesConnection(conn));
         });
         let client = UnixStream::connect(path).unwrap();
         run_until(|| server.accepted() == 1);
@@ -169,7 +169,7 @@ fn a_thread_that_ends_closes_its_servers_and_connections() {
     })
     .join()
     .unwrap();
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.set_read_timeout(Some(TIMEOUT)).unwrap();
     assert_eq!(read_all(&mut client), b"");
     assert!(!directory.path("a.sock").exists());
 }

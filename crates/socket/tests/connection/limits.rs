@@ -1,4 +1,4 @@
-//! Limits of time.
+//! Timeouts.
 
 use std::cell::RefCell;
 use std::io::{Read, Write};
@@ -77,14 +77,14 @@ fn an_idle_timeout_can_be_changed_and_switched_off() {
     conn.set_idle_timeout(Some(2 * MINUTE));
     clock.advance(MINUTE + MINUTE / 2);
     settle();
-    assert_eq!(log.text(), "", "it counts from when it is set");
+    assert_eq!(log.text(), "", "the timeout starts when it is set");
     clock.advance(MINUTE);
     settle();
     assert_eq!(log.text(), "error:ETIMEDOUT close");
 }
 
 #[test]
-fn a_server_gives_its_connections_its_idle_timeout() {
+fn connections_inherit_the_idle_timeout_of_their_server() {
     let clock = manual_clock();
     let options = ServerOptions::new().idle_timeout(Some(MINUTE));
     let server = Server::bind_with("127.0.0.1:0", options).unwrap();
@@ -99,7 +99,7 @@ fn a_server_gives_its_connections_its_idle_timeout() {
 }
 
 #[test]
-fn a_peer_that_takes_nothing_is_given_up_after_the_write_timeout() {
+fn a_peer_that_does_not_read_is_reset_after_the_write_timeout() {
     let clock = manual_clock();
     let (conn, _peer) = tcp_pair();
     let remote = conn.remote_address().unwrap();
@@ -116,7 +116,7 @@ fn a_peer_that_takes_nothing_is_given_up_after_the_write_timeout() {
     clock.advance(MINUTE - Duration::from_secs(1));
     settle();
     assert_eq!(log.text(), "");
-    // Its kernel may have acknowledged some bytes late.
+    // The peer's kernel may have acknowledged some bytes late.
     for _ in 0..2 {
         clock.advance(MINUTE);
         settle();
@@ -145,7 +145,7 @@ fn the_write_timeout_is_30_seconds_unless_set() {
 }
 
 #[test]
-fn a_peer_that_takes_something_now_and_then_is_not_given_up() {
+fn a_peer_that_reads_now_and_then_is_not_reset() {
     let clock = manual_clock();
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
@@ -167,14 +167,14 @@ fn a_peer_that_takes_something_now_and_then_is_not_given_up() {
 }
 
 #[test]
-fn the_write_timeout_counts_from_when_the_peer_stopped_taking_bytes() {
+fn the_write_timeout_starts_when_the_peer_stops_reading() {
     let clock = manual_clock();
     let (conn, _peer) = unix_pair();
     let log = Log::new();
     log.all(conn);
     conn.set_idle_timeout(Some(100 * MINUTE));
     clock.advance(10 * MINUTE);
-    // Each goes out whole, until one does not at all.
+    // Each write is sent completely, until one is not sent at all.
     while conn.buffered() == 0 {
         conn.write([0; 1000]);
         settle();
@@ -189,7 +189,7 @@ fn the_write_timeout_counts_from_when_the_peer_stopped_taking_bytes() {
 }
 
 #[test]
-fn limits_without_end_are_taken() {
+fn limits_of_the_maximum_value_are_accepted() {
     let (conn, peer) = tcp_pair();
     let log = Log::new();
     log.all(conn);
@@ -223,7 +223,7 @@ fn a_connection_that_has_ended_is_not_idle_but_lingers() {
 }
 
 #[test]
-fn what_is_set_before_the_loop_runs_counts_from_then() {
+fn a_timeout_set_before_the_loop_runs_starts_at_that_time() {
     let clock = manual_clock();
     clock.advance(10 * MINUTE);
     let (conn, _peer) = tcp_pair();
@@ -240,7 +240,7 @@ fn what_is_set_before_the_loop_runs_counts_from_then() {
 }
 
 #[test]
-fn a_write_timeout_that_is_off_waits_for_ever() {
+fn a_write_does_not_time_out_when_the_timeout_is_off() {
     let clock = manual_clock();
     let (conn, _peer) = unix_pair();
     let log = Log::new();
@@ -258,12 +258,12 @@ fn a_write_timeout_that_is_off_waits_for_ever() {
     assert_eq!(
         log.text(),
         "error:ETIMEDOUT close",
-        "it has waited long enough"
+        "the stall has already lasted longer than the timeout"
     );
 }
 
 #[test]
-fn an_idle_timeout_counts_from_the_call_after_a_long_callback() {
+fn an_idle_timeout_starts_at_the_call_inside_a_long_callback() {
     let clock = manual_clock();
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
@@ -309,7 +309,7 @@ fn a_connection_that_is_written_to_after_a_long_callback_is_not_idle() {
 }
 
 #[test]
-fn an_adopted_connection_that_closes_leaves_nothing_to_watch_of_its_duplicates() {
+fn duplicates_of_an_adopted_connection_are_not_watched_after_it_closes() {
     let (ours, mut peer) = UnixStream::pair().unwrap();
     let kept = ours.try_clone().unwrap();
     let conn = Connection::adopt(ours).unwrap();
@@ -319,7 +319,7 @@ fn an_adopted_connection_that_closes_leaves_nothing_to_watch_of_its_duplicates()
     settle();
     peer.write_all(b"for the duplicate").unwrap();
     assert!(!loop_is_ready());
-    // It gets the number of the descriptor that was closed.
+    // The new socket reuses the number of the closed descriptor.
     let again = Connection::adopt(kept.try_clone().unwrap()).unwrap();
     let log = Log::new();
     log.data(again);

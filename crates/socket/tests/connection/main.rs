@@ -1,4 +1,4 @@
-//! Connections: who is at their ends, in what order their events come, how they begin and how they are over.
+//! Connections: addresses, order of events, start and end.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "../support/mod.rs"]

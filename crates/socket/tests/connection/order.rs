@@ -1,4 +1,4 @@
-//! The order of events, and what holds while they run.
+//! The order of events, and the state of the connection in listeners.
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use uptick_socket::prelude::*;
 use crate::support::*;
 
 #[test]
-fn events_come_as_connection_data_end_close() {
+fn the_events_are_connection_data_end_close() {
     let log = Log::new();
     let server = tcp_server();
     let noted = log.clone();
@@ -32,7 +32,7 @@ fn events_come_as_connection_data_end_close() {
 }
 
 #[test]
-fn a_reset_comes_as_data_error_close() {
+fn the_events_of_a_reset_are_data_error_close() {
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
     log.all(conn);
@@ -44,7 +44,7 @@ fn a_reset_comes_as_data_error_close() {
 }
 
 #[test]
-fn the_error_of_a_reset_says_what_failed_on_what_and_why() {
+fn the_error_of_a_reset_states_the_operation_the_address_and_the_cause() {
     let (conn, peer) = tcp_pair();
     let remote = conn.remote_address().unwrap();
     let text = Rc::new(RefCell::new(String::new()));
@@ -62,7 +62,7 @@ fn the_error_of_a_reset_says_what_failed_on_what_and_why() {
 }
 
 #[test]
-fn in_end_listeners_the_connection_is_writable_and_no_longer_readable() {
+fn a_connection_is_writable_but_not_readable_in_end_listeners() {
     let (conn, peer) = tcp_pair();
     let states = Rc::new(Cell::new(None));
     let noted = Rc::clone(&states);
@@ -77,7 +77,7 @@ fn in_end_listeners_the_connection_is_writable_and_no_longer_readable() {
 }
 
 #[test]
-fn what_end_listeners_write_still_goes_out() {
+fn data_written_in_end_listeners_is_sent() {
     let (conn, mut peer) = tcp_pair();
     conn.on("end", move |()| conn.write("goodbye"));
     conn.resume();
@@ -99,7 +99,7 @@ fn closing_inside_data_ends_the_events_with_close() {
 }
 
 #[test]
-fn a_callback_that_closes_twice_sees_one_close() {
+fn closing_twice_emits_one_close() {
     let (conn, _peer) = tcp_pair();
     let log = Log::new();
     log.states(conn);
@@ -126,25 +126,25 @@ fn every_data_listener_gets_every_byte() {
     run_loop();
     writer.join().unwrap();
     let sums = sums.take();
-    assert!(sums[0] == sent, "the first listener missed something");
-    assert!(sums[1] == sent, "the second listener missed something");
+    assert!(sums[0] == sent, "the first listener missed data");
+    assert!(sums[1] == sent, "the second listener missed data");
 }
 
 #[test]
-fn a_reset_that_a_large_write_runs_into_is_never_taken_for_an_end() {
+fn a_reset_during_a_large_write_is_not_mistaken_for_end_of_stream() {
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
     log.states(conn);
     peer.write_all(&[0; 200_000]).unwrap();
     reset(peer);
-    // More than the soft limit is sent at once, in the middle of reading.
+    // A write over the soft limit is sent at once, during the read.
     conn.on("data", move |_: Bytes| conn.write(vec![0; 100_000]));
     run_loop();
     assert_eq!(log.text(), "error:ECONNRESET close");
 }
 
 #[test]
-fn an_error_that_nobody_listens_to_closes_all_the_same() {
+fn an_error_without_a_listener_closes_the_connection() {
     let (conn, peer) = tcp_pair();
     let log = Log::new();
     let noted = log.clone();

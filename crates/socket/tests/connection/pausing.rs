@@ -26,7 +26,7 @@ fn pause_holds_data_and_end_until_resume() {
 }
 
 #[test]
-fn an_end_without_data_is_held_too() {
+fn end_without_data_is_held_too() {
     let (conn, peer) = tcp_pair();
     let log = Log::new();
     log.all(conn);
@@ -40,7 +40,7 @@ fn an_end_without_data_is_held_too() {
 }
 
 #[test]
-fn pausing_inside_data_holds_what_follows() {
+fn pausing_inside_data_holds_the_rest() {
     let (conn, mut peer) = tcp_pair();
     let received = Rc::new(Cell::new(0));
     let sum = Rc::clone(&received);
@@ -64,7 +64,7 @@ fn pausing_inside_data_holds_what_follows() {
 }
 
 #[test]
-fn a_paused_connection_holds_its_peer_back() {
+fn a_paused_connection_makes_its_peer_stop_sending() {
     let (conn, mut peer) = tcp_pair();
     conn.on("data", |_: Bytes| ());
     conn.pause();
@@ -72,7 +72,7 @@ fn a_paused_connection_holds_its_peer_back() {
     fill(&mut peer);
     settle();
     assert_eq!(conn.bytes_read(), 0);
-    assert_eq!(fill(&mut peer), 0, "the peer could go on writing");
+    assert_eq!(fill(&mut peer), 0, "the peer was still able to write");
     conn.close();
 }
 

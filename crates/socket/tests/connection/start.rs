@@ -1,4 +1,4 @@
-//! How reading begins: nothing is lost before somebody listens.
+//! The start of reading: no data is lost before there is a listener.
 
 use std::io::Write;
 use std::thread;
@@ -9,7 +9,7 @@ use uptick_socket::prelude::*;
 
 use crate::support::*;
 
-/// What a connection gets whose peer has written "early", then "late", and ended, when its listener is added by `f`.
+/// Returns the events of a connection whose peer writes "early", then "late", and ends, while `f` adds the listener.
 fn received(f: impl FnOnce(Connection, Log) + 'static) -> String {
     let log = Log::new();
     let server = tcp_server();
@@ -27,12 +27,12 @@ fn received(f: impl FnOnce(Connection, Log) + 'static) -> String {
     peer.write_all(b"late").unwrap();
     drop(peer);
     run_loop();
-    // In how many pieces it comes does not matter.
+    // The number of chunks does not matter.
     log.text().replace(" data:", "")
 }
 
 #[test]
-fn data_that_was_there_before_the_listener_is_not_lost() {
+fn data_received_before_the_listener_is_added_is_not_lost() {
     let text = received(|conn, log| log.data(conn));
     assert_eq!(text, "data:earlylate end close");
 }
@@ -65,12 +65,12 @@ fn a_connection_paused_before_it_starts_waits_for_resume() {
 }
 
 #[test]
-fn resume_without_a_listener_throws_the_data_away() {
+fn resume_without_a_listener_discards_the_data() {
     assert_eq!(received(|conn, _| conn.resume()), "end close");
 }
 
 #[test]
-fn reading_does_not_begin_before_all_connection_listeners_have_returned() {
+fn reading_starts_after_all_connection_listeners_have_returned() {
     let log = Log::new();
     let server = tcp_server();
     let mut peer = connect(server);
@@ -88,7 +88,7 @@ fn reading_does_not_begin_before_all_connection_listeners_have_returned() {
 }
 
 #[test]
-fn a_connection_that_nobody_listens_to_notices_the_end() {
+fn a_connection_without_a_data_listener_notices_end_of_stream() {
     let (conn, peer) = tcp_pair();
     let log = Log::new();
     log.states(conn);
@@ -98,7 +98,7 @@ fn a_connection_that_nobody_listens_to_notices_the_end() {
 }
 
 #[test]
-fn a_connection_that_nobody_listens_to_notices_a_reset() {
+fn a_connection_without_a_data_listener_notices_a_reset() {
     let (conn, peer) = tcp_pair();
     let log = Log::new();
     log.states(conn);
@@ -108,7 +108,7 @@ fn a_connection_that_nobody_listens_to_notices_a_reset() {
 }
 
 #[test]
-fn waiting_for_the_next_data_in_a_loop_loses_nothing() {
+fn awaiting_one_chunk_after_the_other_loses_no_data() {
     let (conn, mut peer) = tcp_pair();
     let sent: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
     let bytes = sent.clone();

@@ -10,7 +10,7 @@ use uptick_socket::prelude::*;
 use crate::support::*;
 
 #[test]
-fn write_says_false_from_exactly_the_soft_limit_on() {
+fn write_returns_false_from_exactly_the_soft_limit_on() {
     let (conn, mut peer) = tcp_pair();
     conn.pause();
     fill_kernel(conn);
@@ -18,7 +18,7 @@ fn write_says_false_from_exactly_the_soft_limit_on() {
     conn.set_write_limits(waiting + 10, 1 << 30);
     assert!(conn.write([0; 9]));
     assert!(!conn.write([0; 1]), "exactly full counts as full");
-    assert!(!conn.write([0; 100]), "and is taken all the same");
+    assert!(!conn.write([0; 100]), "the bytes are accepted anyway");
     assert_eq!(conn.buffered(), waiting + 110);
     conn.end();
     let total = usize::try_from(conn.bytes_written()).unwrap() + conn.buffered();
@@ -27,7 +27,7 @@ fn write_says_false_from_exactly_the_soft_limit_on() {
     assert_eq!(reader.join().unwrap(), total);
 }
 
-/// Writes until bytes wait that the kernel does not take.
+/// Writes until the kernel accepts no more bytes.
 fn fill_kernel(conn: Connection) {
     conn.set_write_limits(1, 1 << 30);
     while conn.write(vec![0; 100_000]) {}
@@ -36,7 +36,7 @@ fn fill_kernel(conn: Connection) {
 }
 
 #[test]
-fn drain_comes_once_when_the_queue_falls_below_the_soft_limit() {
+fn drain_is_emitted_once_when_the_queue_falls_below_the_soft_limit() {
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
     log.states(conn);
@@ -64,7 +64,7 @@ fn drain_comes_once_when_the_queue_falls_below_the_soft_limit() {
 }
 
 #[test]
-fn drain_comes_when_the_limit_is_raised_over_what_waits() {
+fn drain_is_emitted_when_the_limit_is_raised_above_the_queue() {
     let (conn, peer) = tcp_pair();
     let log = Log::new();
     log.states(conn);
@@ -78,7 +78,7 @@ fn drain_comes_when_the_limit_is_raised_over_what_waits() {
 }
 
 #[test]
-fn a_soft_limit_of_zero_is_one_so_that_drain_comes() {
+fn a_soft_limit_of_zero_is_raised_to_one_so_that_drain_is_emitted() {
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
     log.states(conn);
@@ -97,7 +97,7 @@ fn a_soft_limit_of_zero_is_one_so_that_drain_comes() {
 }
 
 #[test]
-fn no_drain_comes_after_end() {
+fn drain_is_not_emitted_after_end() {
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
     log.states(conn);
@@ -110,7 +110,7 @@ fn no_drain_comes_after_end() {
 }
 
 #[test]
-fn writing_and_ending_inside_drain_loses_nothing() {
+fn writing_and_ending_inside_drain_loses_no_data() {
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
     log.states(conn);
@@ -161,7 +161,7 @@ fn a_write_that_finds_the_hard_limit_reached_is_an_error() {
     conn.set_write_limits(1, limit);
     conn.write([0; 5]);
     settle();
-    assert_eq!(log.text(), "", "what reaches the limit is taken");
+    assert_eq!(log.text(), "", "a write up to the limit is accepted");
     conn.write([0; 1]);
     run_loop();
     assert_eq!(log.text(), "error:ENOBUFS close");
@@ -175,7 +175,7 @@ fn a_write_that_finds_the_hard_limit_reached_is_an_error() {
 }
 
 #[test]
-fn after_end_and_close_write_says_false_and_does_nothing() {
+fn write_returns_false_and_does_nothing_after_end_and_close() {
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
     log.states(conn);
@@ -190,7 +190,7 @@ fn after_end_and_close_write_says_false_and_does_nothing() {
 }
 
 #[test]
-fn writing_nothing_says_true_and_sends_nothing() {
+fn an_empty_write_returns_true_and_sends_nothing() {
     let (conn, mut peer) = tcp_pair();
     assert!(conn.write(""));
     assert_eq!(conn.buffered(), 0);
@@ -222,7 +222,7 @@ fn all_kinds_of_chunks_arrive_in_order() {
 }
 
 #[test]
-fn bytes_are_counted_both_ways() {
+fn bytes_are_counted_in_both_directions() {
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
     log.data(conn);

@@ -3,16 +3,16 @@
 use super::*;
 
 #[test]
-fn the_callback_style_tells_what_came_of_it() {
+fn connect_then_passes_the_result_to_the_callback() {
     alone(|| {
         let server = echo("127.0.0.1:0");
         let seen = Rc::new(Cell::new(false));
-        let told = Rc::clone(&seen);
+        let result_seen = Rc::clone(&seen);
         Connector::new().connect_then(server.address().unwrap(), move |result| {
             let conn: Connection = result.unwrap();
             conn.write("x");
             conn.on("data", move |_: Bytes| {
-                told.set(true);
+                result_seen.set(true);
                 conn.end();
             });
         });
@@ -20,9 +20,9 @@ fn the_callback_style_tells_what_came_of_it() {
         assert!(seen.get());
 
         let failed = Rc::new(RefCell::new(String::new()));
-        let told = Rc::clone(&failed);
+        let result_seen = Rc::clone(&failed);
         Connector::new().connect_then("nonsense", move |result| {
-            *told.borrow_mut() = result.unwrap_err().to_string();
+            *result_seen.borrow_mut() = result.unwrap_err().to_string();
         });
         run().unwrap();
         assert!(

@@ -1,9 +1,9 @@
-//! Attempts that are given up, and what is left of them: nothing.
+//! Cancelled attempts, which release all their resources.
 
 use super::*;
 
 #[test]
-fn an_attempt_that_is_given_up_leaves_nothing_whatever_it_was_doing() {
+fn a_cancelled_attempt_releases_its_resources_in_every_phase() {
     alone(|| {
         let blackhole = Blackhole::new();
         let port = blackhole.address.port();
@@ -17,17 +17,17 @@ fn an_attempt_that_is_given_up_leaves_nothing_whatever_it_was_doing() {
         };
         let usual = Connector::new();
 
-        give_up(usual.connect(blackhole.address), before);
+        cancel(usual.connect(blackhole.address), before);
 
         let tcp = attempt(&usual, format!("127.0.0.1:{port}"));
         assert_eq!(descriptors(), before + 1);
-        give_up(tcp, before);
+        cancel(tcp, before);
 
         let look_up = Connector::new().resolver(Resolver::new(|_| async {
             sleep(Duration::from_secs(3600)).await;
             Ok(vec![])
         }));
-        give_up(attempt(&look_up, "app.test:80".into()), before);
+        cancel(attempt(&look_up, "app.test:80".into()), before);
 
         for staggered in [false, true] {
             let names = Connector::new()
@@ -35,7 +35,7 @@ fn an_attempt_that_is_given_up_leaves_nothing_whatever_it_was_doing() {
                 .resolver(localhost());
             let name = attempt(&names, format!("app.test:{port}"));
             assert_eq!(descriptors(), before + 1);
-            give_up(name, before);
+            cancel(name, before);
         }
 
         let second = Blackhole::at(SocketAddr::from(([127, 0, 0, 2], port)));
@@ -50,12 +50,12 @@ fn an_attempt_that_is_given_up_leaves_nothing_whatever_it_was_doing() {
             EventLoop::current().run_once(Some(step)).unwrap();
             assert!((&mut both).now_or_never().is_none());
         }
-        give_up(both, before);
+        cancel(both, before);
     });
 }
 
 #[test]
-fn a_system_look_up_that_is_given_up_is_not_waited_for() {
+fn a_cancelled_system_lookup_does_not_keep_the_loop_running() {
     alone(|| {
         let mut connecting = Connector::new().connect("localhost:9");
         assert!((&mut connecting).now_or_never().is_none());
@@ -66,7 +66,7 @@ fn a_system_look_up_that_is_given_up_is_not_waited_for() {
 }
 
 #[test]
-fn a_thousand_connections_leave_no_descriptor() {
+fn a_thousand_connections_leave_no_descriptors_open() {
     alone(|| {
         let server = Server::bind(0).unwrap();
         server.on("connection", |conn: Connection| {
@@ -86,7 +86,7 @@ fn a_thousand_connections_leave_no_descriptor() {
                 exchanged += usize::from(got.as_deref() == Some(b"x"));
                 conn.close();
                 sleep(Duration::ZERO).await;
-                // One connection's worth may be on its way to be closed by the server.
+                // The server may not have closed its end of the last connection yet.
                 let now = descriptors();
                 assert!(now <= *before.get_or_insert(now) + 2, "{now}");
             }

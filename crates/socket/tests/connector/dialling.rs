@@ -1,9 +1,9 @@
-//! What is connected to, and what comes of it.
+//! Connecting to addresses of all kinds, and the resulting connections.
 
 use super::*;
 
 #[test]
-fn every_kind_of_address_is_connected_to() {
+fn every_kind_of_address_is_supported() {
     alone(|| {
         exchange(TcpConnector::new(), "127.0.0.1:0");
         exchange(TcpConnector::new(), "[::1]:0");
@@ -22,7 +22,7 @@ fn every_kind_of_address_is_connected_to() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn servers_and_connectors_take_the_name_of_an_interface() {
+fn servers_and_connectors_accept_the_name_of_an_interface() {
     alone(|| {
         let server = Server::bind("[::1%lo]:0").unwrap();
         server.on("connection", |conn: Connection| conn.close());
@@ -69,7 +69,7 @@ fn a_port_a_socket_address_and_a_parsed_uri_are_addresses_too() {
 }
 
 #[test]
-fn nothing_is_lost_that_comes_before_there_is_a_listener() {
+fn data_received_before_there_is_a_listener_is_not_lost() {
     alone(|| {
         let server = Server::bind(0).unwrap();
         server.on("connection", move |conn: Connection| {
@@ -81,7 +81,7 @@ fn nothing_is_lost_that_comes_before_there_is_a_listener() {
         let connecting = Connector::new().connect(server.address().unwrap());
         block_on(async move {
             let conn = connecting.await.unwrap();
-            // On one machine, this is enough for everything to come.
+            // On one machine, all data arrives within this time.
             for _ in 0..20 {
                 sleep(Duration::ZERO).await;
             }
@@ -131,7 +131,7 @@ fn the_source_address_can_be_chosen() {
 }
 
 #[test]
-fn a_unix_server_with_a_full_backlog_is_tried_again() {
+fn connecting_to_a_unix_server_with_a_full_backlog_is_retried() {
     alone(|| {
         let clock = manual_clock();
         let path = socket_path("full");
@@ -144,13 +144,13 @@ fn a_unix_server_with_a_full_backlog_is_tried_again() {
         clock.advance(Duration::from_millis(1));
         settle();
         connecting.now_or_never().unwrap().unwrap().close();
-        // The closed one still waits to be accepted, so the backlog is full again.
+        // The closed connection is still in the backlog, so the backlog is full again.
 
         let before = descriptors();
         let mut connecting = UnixConnector::new().connect(&uri);
         stays_pending(&mut connecting);
         assert_eq!(descriptors(), before + 1);
-        give_up(connecting, before);
+        cancel(connecting, before);
 
         let mut connecting = UnixConnector::new().connect(&uri);
         let mut tries = 0;
@@ -169,7 +169,7 @@ fn a_unix_server_with_a_full_backlog_is_tried_again() {
     });
 }
 
-/// A listening Unix socket with as many connections waiting as fit.
+/// Returns a listening Unix socket with a full backlog.
 fn full_unix_server(path: &PathBuf) -> (Socket, Vec<Socket>) {
     let address = SockAddr::unix(path).unwrap();
     let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
@@ -187,9 +187,9 @@ fn full_unix_server(path: &PathBuf) -> (Socket, Vec<Socket>) {
     }
 }
 
-/// Nobody but the future's owner is waited for: it can be polled by any executor.
+/// The future can be polled by any executor, not only by a task of the loop.
 #[test]
-fn a_future_that_no_task_of_the_loop_polls_gets_ready_too() {
+fn the_future_also_resolves_outside_a_task_of_the_loop() {
     alone(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut connecting = TcpConnector::new().connect(listener.local_addr().unwrap());

@@ -1,15 +1,15 @@
-//! Connectors around connectors: names, schemes, pointers.
+//! Connectors that wrap connectors: names, schemes, pointers.
 
 use super::*;
 
 #[test]
-fn a_scheme_of_its_own_gets_the_target_as_it_was_asked_for() {
+fn the_connector_of_an_added_scheme_gets_the_target_unchanged() {
     alone(|| {
-        let nowhere = Nowhere::default();
-        let connector = Connector::new().with_scheme("TLS", nowhere.clone());
+        let never_connects = NeverConnects::default();
+        let connector = Connector::new().with_scheme("TLS", never_connects.clone());
         let mut connecting = connector.connect("tls://example.com:443");
         stays_pending(&mut connecting);
-        let target = nowhere.0.borrow()[0].clone();
+        let target = never_connects.0.borrow()[0].clone();
         assert_eq!(target.to_string(), "tls://example.com:443");
         assert_eq!(target.host_name(), Some("example.com"));
         drop(connecting);
@@ -17,17 +17,17 @@ fn a_scheme_of_its_own_gets_the_target_as_it_was_asked_for() {
 }
 
 #[test]
-fn the_name_reaches_a_connector_below_the_look_up() {
+fn the_host_name_reaches_the_connector_inside_the_lookup() {
     alone(|| {
-        let nowhere = Nowhere::default();
+        let never_connects = NeverConnects::default();
         let connectors: [Rc<dyn ConnectorInterface>; 2] = [
-            Rc::new(DnsConnector::new(nowhere.clone()).resolver(localhost())),
-            Rc::new(HappyEyeballsConnector::new(nowhere.clone()).resolver(localhost())),
+            Rc::new(DnsConnector::new(never_connects.clone()).resolver(localhost())),
+            Rc::new(HappyEyeballsConnector::new(never_connects.clone()).resolver(localhost())),
         ];
         for connector in connectors {
             let mut connecting = connector.connect("tls://app.test:443");
             stays_pending(&mut connecting);
-            let target = nowhere.0.borrow_mut().pop().unwrap();
+            let target = never_connects.0.borrow_mut().pop().unwrap();
             assert_eq!(target.to_string(), "tls://127.0.0.1:443");
             assert_eq!(target.host_name(), Some("app.test"));
         }
@@ -35,7 +35,7 @@ fn the_name_reaches_a_connector_below_the_look_up() {
 }
 
 #[test]
-fn a_fixed_uri_is_dialled_whatever_is_asked_for() {
+fn a_fixed_uri_connector_ignores_the_requested_target() {
     alone(|| {
         let server = Server::bind(0).unwrap();
         server.on(Server::CONNECTION, move |_| server.close());
@@ -47,7 +47,7 @@ fn a_fixed_uri_is_dialled_whatever_is_asked_for() {
         assert_eq!(conn.remote_address(), Some(uri));
         conn.close();
         run().unwrap();
-        assert!(FixedUriConnector::new("nonsense", Nowhere::default()).is_err());
+        assert!(FixedUriConnector::new("nonsense", NeverConnects::default()).is_err());
     });
 }
 
@@ -96,10 +96,10 @@ fn the_addresses_of_a_name_are_tried_in_turn() {
 }
 
 #[test]
-fn happy_eyeballs_gets_past_an_address_that_does_not_answer() {
+fn happy_eyeballs_skips_an_address_that_does_not_answer() {
     alone(|| {
         let blackhole = Blackhole::new();
-        // Nothing else on this machine listens on that port of the other addresses.
+        // No other socket on this machine listens on that port of the other addresses.
         let address = SocketAddr::from(([127, 0, 0, 9], blackhole.address.port()));
         let server = echo(&address.to_string());
         let ips = vec![blackhole.address.ip(), address.ip()];
@@ -126,8 +126,8 @@ fn connectors_behind_a_pointer_are_connectors() {
 }
 
 #[test]
-fn a_layer_is_put_around_the_connector_with_its_options() {
-    /// Asks what is below for the same target without its own scheme.
+fn a_layer_wraps_the_connector_with_its_options() {
+    /// Connects to the same target with the scheme `tcp` through the inner connector.
     struct Layered(Rc<dyn ConnectorInterface>);
 
     impl ConnectorInterface for Layered {
@@ -137,14 +137,14 @@ fn a_layer_is_put_around_the_connector_with_its_options() {
     }
 
     alone(|| {
-        let nowhere = Nowhere::default();
-        // What is set later counts as well.
+        let never_connects = NeverConnects::default();
+        // Options that are set later apply as well.
         let connector = Connector::new()
             .with_layer("Layered", Layered)
-            .with_scheme("tcp", nowhere.clone());
+            .with_scheme("tcp", never_connects.clone());
         let mut connecting = connector.connect("layered://example.com:443");
         stays_pending(&mut connecting);
-        let target = nowhere.0.borrow()[0].clone();
+        let target = never_connects.0.borrow()[0].clone();
         assert_eq!(target.to_string(), "tcp://example.com:443");
         drop(connecting);
     });

@@ -1,11 +1,11 @@
-//! Connectors against real sockets, and on a clock that the test moves.
+//! Connectors with real sockets, and on a manual clock.
 //!
-//! Descriptors are counted, so one test runs at a time.
+//! Descriptors are counted, so only one test runs at a time.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod callbacks;
+mod cancelling;
 mod dialling;
-mod giving_up;
 mod layers;
 mod refusals;
 
@@ -32,7 +32,7 @@ use uptick_socket::{
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Runs a test on a thread of its own while no other runs, and fails it if it takes too long or leaves descriptors.
+/// Runs a test on its own thread while no other test runs. Fails if it times out or leaves descriptors open.
 fn alone(test: impl FnOnce() + Send + 'static) {
     let _guard = ONE_AT_A_TIME
         .lock()
@@ -68,8 +68,8 @@ fn settle() {
     }
 }
 
-/// Gives an attempt up where it stands: nothing of it is left.
-fn give_up(connecting: Connecting, before: usize) {
+/// Cancels an attempt, and checks that its resources are released.
+fn cancel(connecting: Connecting, before: usize) {
     drop(connecting);
     settle();
     assert_eq!(descriptors(), before);
@@ -80,7 +80,7 @@ fn give_up(connecting: Connecting, before: usize) {
     );
 }
 
-/// Runs the loop with this attempt on it, which does not get ready.
+/// Runs the loop and polls the attempt, which must stay pending.
 fn stays_pending(connecting: &mut Connecting) {
     for _ in 0..5 {
         assert!(connecting.now_or_never().is_none());
@@ -88,7 +88,7 @@ fn stays_pending(connecting: &mut Connecting) {
     }
 }
 
-/// A server that sends back what it gets, and closes with its only client.
+/// Returns a server that echoes data, and closes together with its only client.
 fn echo(uri: &str) -> Server {
     let server = Server::bind(uri).unwrap();
     server.on("connection", move |conn: Connection| {
@@ -127,13 +127,13 @@ fn error_of(connecting: Connecting) -> Error {
     block_on(connecting).unwrap().unwrap_err()
 }
 
-/// A port of 127.0.0.1 where nobody listens.
+/// Returns a port of 127.0.0.1 without a listener.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
-/// A listening socket whose backlog is full: the kernel drops further attempts, and they wait.
+/// A listening socket with a full backlog: the kernel drops further attempts, which stay pending.
 struct Blackhole {
     address: SocketAddr,
     _sockets: Vec<Socket>,
@@ -163,11 +163,11 @@ impl Blackhole {
     }
 }
 
-/// An inner connector that never gets anywhere, and notes what it was asked for.
+/// An inner connector that never connects, and records the requested targets.
 #[derive(Clone, Default)]
-struct Nowhere(Rc<RefCell<Vec<ConnectTarget>>>);
+struct NeverConnects(Rc<RefCell<Vec<ConnectTarget>>>);
 
-impl ConnectorInterface for Nowhere {
+impl ConnectorInterface for NeverConnects {
     fn connect_target(&self, target: ConnectTarget) -> Connecting {
         self.0.borrow_mut().push(target);
         Connecting::new(pending())

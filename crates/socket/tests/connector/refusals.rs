@@ -1,9 +1,9 @@
-//! What is not connected to, and how that is said.
+//! Targets that are refused, and the errors.
 
 use super::*;
 
 #[test]
-fn a_refused_connection_says_so_with_its_address() {
+fn the_error_for_a_refused_connection_names_the_address() {
     alone(|| {
         let port = free_port();
         let expected = format!(
@@ -30,20 +30,20 @@ fn a_refused_connection_says_so_with_its_address() {
 }
 
 #[test]
-fn what_a_connector_is_not_for_is_refused_with_einval() {
+fn unsupported_targets_are_refused_with_einval() {
     alone(|| {
-        let connector = Connector::new().with_scheme("ws", Nowhere::default());
+        let connector = Connector::new().with_scheme("ws", NeverConnects::default());
         let no_tcp = Connector::new().tcp(false);
         let no_unix = Connector::new().unix(false);
         let (tcp, unix) = (TcpConnector::new(), UnixConnector::new());
         let refusals = [
             (
                 connector.connect("http://127.0.0.1:80"),
-                "it knows [\"tcp\", \"unix\", \"ws\"]",
+                "it supports [\"tcp\", \"unix\", \"ws\"]",
             ),
             (
                 connector.connect("tls://example.com:443"),
-                "SecureConnector around",
+                "in a SecureConnector",
             ),
             (connector.connect("127.0.0.1"), "the port is missing"),
             (
@@ -51,21 +51,21 @@ fn what_a_connector_is_not_for_is_refused_with_einval() {
                 "port 0 can be listened on",
             ),
             (connector.connect("fd://3"), "not connected to"),
-            (no_tcp.connect("127.0.0.1:80"), "it knows [\"unix\"]"),
-            (no_tcp.connect("localhost:80"), "it knows [\"unix\"]"),
-            (no_unix.connect("/run/x.sock"), "it knows [\"tcp\"]"),
+            (no_tcp.connect("127.0.0.1:80"), "it supports [\"unix\"]"),
+            (no_tcp.connect("localhost:80"), "it supports [\"unix\"]"),
+            (no_unix.connect("/run/x.sock"), "it supports [\"tcp\"]"),
             (
                 tcp.connect("localhost:80"),
                 "the host must be an IP address",
             ),
             (
                 tcp.connect("/run/x.sock"),
-                "this connector knows tcp://, not \"unix\"",
+                "this connector supports tcp://, not \"unix\"",
             ),
-            (tcp.connect("tls://127.0.0.1:80"), "SecureConnector around"),
+            (tcp.connect("tls://127.0.0.1:80"), "in a SecureConnector"),
             (
                 unix.connect("127.0.0.1:80"),
-                "this connector knows Unix sockets",
+                "this connector supports Unix sockets",
             ),
         ];
         for (connecting, expected) in refusals {
@@ -77,10 +77,10 @@ fn what_a_connector_is_not_for_is_refused_with_einval() {
 }
 
 #[test]
-fn the_time_limit_covers_the_attempt_and_names_its_target() {
+fn the_timeout_covers_the_attempt_and_its_error_names_the_target() {
     alone(|| {
         let clock = manual_clock();
-        let connector = TimeoutConnector::new(Nowhere::default(), Duration::from_secs(3));
+        let connector = TimeoutConnector::new(NeverConnects::default(), Duration::from_secs(3));
         let mut connecting = connector.connect("tcp://192.0.2.1:80");
         stays_pending(&mut connecting);
         clock.advance(Duration::from_millis(2999));
@@ -97,7 +97,7 @@ fn the_time_limit_covers_the_attempt_and_names_its_target() {
 }
 
 #[test]
-fn the_usual_time_limit_is_60_s_and_covers_the_look_up() {
+fn the_default_timeout_is_60_s_and_covers_the_lookup() {
     alone(|| {
         let clock = manual_clock();
         let connector = Connector::new().resolver(Resolver::new(|_| pending()));
@@ -117,7 +117,7 @@ fn the_usual_time_limit_is_60_s_and_covers_the_look_up() {
 }
 
 #[test]
-fn an_attempt_that_has_succeeded_in_time_is_no_timeout_after_a_long_callback() {
+fn an_attempt_that_succeeded_in_time_does_not_time_out_after_a_long_callback() {
     alone(|| {
         let clock = manual_clock();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

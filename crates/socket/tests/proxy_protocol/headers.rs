@@ -1,9 +1,9 @@
-//! What a header does, and what is one.
+//! Valid and invalid headers, and their effects.
 
 use super::*;
 
 #[test]
-fn the_addresses_are_those_of_the_client_and_what_follows_is_data() {
+fn the_addresses_are_those_of_the_client_and_the_rest_is_data() {
     let cases = [
         (Version::V1, "192.0.2.7:4711", "192.0.2.1:443"),
         (Version::V2, "192.0.2.7:4711", "192.0.2.1:443"),
@@ -45,7 +45,7 @@ fn the_addresses_are_those_of_the_client_and_what_follows_is_data() {
 }
 
 #[test]
-fn a_header_may_come_in_two_pieces_wherever_it_is_cut() {
+fn a_header_may_arrive_in_two_parts_split_at_any_byte() {
     let server = behind_proxies(ProxyProtocolOptions::new());
     let log = logged(server);
     for whole in [V1.as_bytes().to_vec(), v2()] {
@@ -67,7 +67,7 @@ fn a_header_may_come_in_two_pieces_wherever_it_is_cut() {
 }
 
 #[test]
-fn a_header_may_come_byte_by_byte() {
+fn a_header_may_arrive_byte_by_byte() {
     let server = behind_proxies(ProxyProtocolOptions::new());
     let log = logged(server);
     for whole in [V1.as_bytes().to_vec(), v2()] {
@@ -84,7 +84,7 @@ fn a_header_may_come_byte_by_byte() {
 }
 
 #[test]
-fn what_follows_the_header_waits_for_the_first_data_listener() {
+fn data_after_the_header_is_held_until_there_is_a_data_listener() {
     let server = behind_proxies(ProxyProtocolOptions::new());
     let log = Log::default();
     let lines = log.clone();
@@ -105,7 +105,7 @@ fn what_follows_the_header_waits_for_the_first_data_listener() {
 }
 
 #[test]
-fn further_fields_of_the_header_are_there() {
+fn further_fields_of_the_header_are_available() {
     let server = behind_proxies(ProxyProtocolOptions::new());
     let name: Rc<Cell<Vec<u8>>> = Rc::default();
     let seen = Rc::clone(&name);
@@ -127,7 +127,7 @@ fn further_fields_of_the_header_are_there() {
 }
 
 #[test]
-fn where_no_client_is_named_the_addresses_are_those_of_the_socket() {
+fn the_addresses_are_those_of_the_socket_if_the_header_has_none() {
     let server = behind_proxies(ProxyProtocolOptions::new());
     let log = logged(server);
     let headers = [
@@ -148,7 +148,7 @@ fn where_no_client_is_named_the_addresses_are_those_of_the_socket() {
 }
 
 #[test]
-fn what_is_no_header_is_refused() {
+fn data_that_is_not_a_header_is_refused() {
     let cases: [(&[u8], &str); 5] = [
         (
             b"GET / HTTP/1.1\r\n",
@@ -200,7 +200,7 @@ fn a_line_or_a_payload_that_is_too_long_is_refused() {
 }
 
 #[test]
-fn only_the_wanted_versions_are_accepted() {
+fn only_the_configured_versions_are_accepted() {
     let server = behind_proxies(ProxyProtocolOptions::new().versions([Version::V2]));
     let log = logged(server);
     let mut client = Client::connect(server);
@@ -217,7 +217,7 @@ fn only_the_wanted_versions_are_accepted() {
 }
 
 #[test]
-fn an_end_within_the_header_is_an_error() {
+fn end_of_stream_within_the_header_is_an_error() {
     let server = behind_proxies(ProxyProtocolOptions::new());
     let log = logged(server);
     let mut client = Client::connect(server);
@@ -231,7 +231,7 @@ fn an_end_within_the_header_is_an_error() {
 }
 
 #[test]
-fn an_optional_header_may_be_there_or_not() {
+fn an_optional_header_may_be_present_or_absent() {
     let server = behind_proxies(ProxyProtocolOptions::new().optional(true));
     let log = logged(server);
     let mut client = Client::connect(server);
@@ -255,7 +255,7 @@ fn an_optional_header_may_be_there_or_not() {
 }
 
 #[test]
-fn where_a_header_is_optional_an_end_is_passed_on_unless_one_has_begun() {
+fn end_of_stream_is_passed_on_unless_an_optional_header_has_begun() {
     let server = behind_proxies(ProxyProtocolOptions::new().optional(true));
     let log = logged(server);
     for text in ["", "PRO", "\r\n\r\n"] {
@@ -282,7 +282,7 @@ fn where_a_header_is_optional_an_end_is_passed_on_unless_one_has_begun() {
 }
 
 #[test]
-fn connections_of_others_than_the_proxies_are_refused() {
+fn connections_from_other_peers_than_the_proxies_are_refused() {
     let proxies: IpNetwork = "10.0.0.0/8".parse().unwrap();
     let server = behind_proxies(ProxyProtocolOptions::new().proxies([proxies]));
     let log = logged(server);
@@ -291,12 +291,12 @@ fn connections_of_others_than_the_proxies_are_refused() {
     client.wait_for_end();
     assert_eq!(
         refusal(&log, &client),
-        "it is not from one of the proxies (EPROTO)"
+        "its peer is not one of the proxies (EPROTO)"
     );
 }
 
 #[test]
-fn connections_of_others_than_the_proxies_can_be_passed_on_as_they_are() {
+fn connections_from_other_peers_than_the_proxies_can_be_passed_through() {
     let proxies: IpNetwork = "10.0.0.0/8".parse().unwrap();
     let options = ProxyProtocolOptions::new()
         .proxies([proxies])
@@ -316,8 +316,8 @@ fn connections_of_others_than_the_proxies_can_be_passed_on_as_they_are() {
 fn proxies_may_connect_to_a_unix_socket() {
     let path = std::env::temp_dir().join(format!("uptick-proxy-{}.sock", std::process::id()));
     let inner = Server::bind(format!("unix://{}", path.display()).as_str()).unwrap();
-    let nobody: [IpNetwork; 0] = [];
-    let options = ProxyProtocolOptions::new().proxies(nobody);
+    let no_proxies: [IpNetwork; 0] = [];
+    let options = ProxyProtocolOptions::new().proxies(no_proxies);
     let server = ProxyProtocolServer::new(inner, options);
     let log = logged(server);
     let mut client = UnixStream::connect(&path).unwrap();

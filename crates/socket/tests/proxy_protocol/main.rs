@@ -1,4 +1,4 @@
-//! Servers behind proxies that speak the PROXY protocol.
+//! Servers behind proxies with the PROXY protocol.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod headers;
@@ -47,7 +47,7 @@ fn behind_proxies(options: ProxyProtocolOptions) -> ProxyProtocolServer {
     ProxyProtocolServer::new(Server::bind("127.0.0.1:0").unwrap(), options)
 }
 
-/// A server that logs what it and its connections emit.
+/// Logs the events of a server and its connections.
 fn logged<S: ServerInterface>(server: S) -> Log {
     let log = Log::default();
     let events = log.clone();
@@ -67,7 +67,7 @@ fn logged<S: ServerInterface>(server: S) -> Log {
     log
 }
 
-/// The only line, after its peer.
+/// Returns the only line of the log, without its prefix with the peer.
 #[track_caller]
 fn refusal(log: &Log, client: &Client) -> String {
     let lines = log.take();

@@ -1,13 +1,11 @@
-//! The server as a server: in other servers, its listeners, its end.
+//! The proxy-protocol server as a server: wrapping, listeners, closing.
 
 use uptick_socket::engine::Engine;
 
 use super::*;
 
-/// Closes with a reset instead of an end.
-
 #[test]
-fn a_limit_around_it_sees_the_clients() {
+fn an_outer_limit_counts_clients() {
     let inner = behind_proxies(ProxyProtocolOptions::new());
     let server = LimitingServer::new(inner, None, false).limit_per_client(1);
     let log = logged(server);
@@ -39,7 +37,7 @@ fn a_limit_around_it_sees_the_clients() {
 }
 
 #[test]
-fn a_limit_within_it_sees_the_proxies() {
+fn an_inner_limit_counts_proxies() {
     let limiting = LimitingServer::new(Server::bind("127.0.0.1:0").unwrap(), 2, false);
     let server = ProxyProtocolServer::new(limiting, ProxyProtocolOptions::new());
     let log = logged(server);
@@ -78,7 +76,7 @@ fn a_paused_server_accepts_nothing() {
 }
 
 #[test]
-fn after_a_thousand_connections_nothing_is_left() {
+fn no_connection_is_left_after_a_thousand_connections() {
     let inner = Server::bind("127.0.0.1:0").unwrap();
     let server = LimitingServer::new(
         ProxyProtocolServer::new(inner, ProxyProtocolOptions::new()),
@@ -94,7 +92,7 @@ fn after_a_thousand_connections_nothing_is_left() {
         let mut clients: Vec<Client> = (0..10).map(|_| Client::connect(server)).collect();
         for (n, client) in clients.iter_mut().enumerate() {
             match n % 4 {
-                0 => client.send("rubbish"),
+                0 => client.send("no header"),
                 1 => client.send("PROXY "),
                 2 => {}
                 _ => client.send(format!("{V1}x")),
@@ -111,7 +109,7 @@ fn after_a_thousand_connections_nothing_is_left() {
 }
 
 #[test]
-fn a_panic_in_a_connection_listener_ends_that_connection_only() {
+fn a_panic_in_a_connection_listener_closes_only_that_connection() {
     let inner = Server::bind("127.0.0.1:0").unwrap();
     let server = ProxyProtocolServer::new(inner, ProxyProtocolOptions::new());
     let log = Log::default();
@@ -139,7 +137,7 @@ fn a_panic_in_a_connection_listener_ends_that_connection_only() {
 }
 
 #[test]
-fn without_a_connection_listener_clients_wait_for_the_first_one() {
+fn clients_stay_in_the_backlog_until_there_is_a_connection_listener() {
     let inner = Server::bind("127.0.0.1:0").unwrap();
     let server = ProxyProtocolServer::new(inner, ProxyProtocolOptions::new());
     let mut client = Client::connect(server);
@@ -170,7 +168,7 @@ fn awaiting_one_connection_after_the_other_loses_none() {
 }
 
 #[test]
-fn headers_that_end_while_nobody_listens_are_held_for_the_next_listener() {
+fn connections_whose_header_is_read_without_a_listener_are_held_for_the_next_one() {
     let inner = Server::bind("127.0.0.1:0").unwrap();
     let server = ProxyProtocolServer::new(inner, ProxyProtocolOptions::new());
     let listener = server.on("connection", |_: Connection| ());
@@ -201,7 +199,7 @@ fn headers_that_end_while_nobody_listens_are_held_for_the_next_listener() {
 }
 
 #[test]
-fn closing_the_server_closes_what_it_holds() {
+fn closing_the_server_closes_the_held_connections() {
     let inner = Server::bind("127.0.0.1:0").unwrap();
     let server = ProxyProtocolServer::new(inner, ProxyProtocolOptions::new());
     let listener = server.on("connection", |_: Connection| ());
@@ -216,7 +214,7 @@ fn closing_the_server_closes_what_it_holds() {
 }
 
 #[test]
-fn closing_the_server_in_a_connection_listener_closes_those_that_wait() {
+fn closing_the_server_in_a_connection_listener_closes_pending_connections() {
     let server = behind_proxies(ProxyProtocolOptions::new());
     let log = Log::default();
     let lines = log.clone();
@@ -241,7 +239,7 @@ fn closing_the_server_in_a_connection_listener_closes_those_that_wait() {
 }
 
 #[test]
-fn shutdown_lets_those_that_wait_still_come() {
+fn pending_connections_are_still_announced_during_a_shutdown() {
     let server = behind_proxies(ProxyProtocolOptions::new());
     let log = Log::default();
     let lines = log.clone();
@@ -272,10 +270,10 @@ fn errors_and_the_close_of_the_wrapped_server_are_passed_on() {
     assert_eq!(log.take(), [error.to_string().as_str(), "close"]);
 }
 
-/// Makes capitals of what comes.
-struct Capitals;
+/// A filter that converts received data to upper case.
+struct Uppercase;
 
-impl Filter for Capitals {
+impl Filter for Uppercase {
     fn received(
         &mut self,
         bytes: &mut [u8],
@@ -293,12 +291,12 @@ impl Filter for Capitals {
 }
 
 #[test]
-fn what_follows_the_header_passes_through_a_filter_added_by_the_connection_listener() {
+fn data_after_the_header_passes_through_a_filter_added_by_the_connection_listener() {
     let server = behind_proxies(ProxyProtocolOptions::new());
     let log = Log::default();
     let lines = log.clone();
     server.on("connection", move |conn: Connection| {
-        conn.add_filter(Capitals);
+        conn.add_filter(Uppercase);
         let data = lines.clone();
         conn.on("data", move |chunk: Bytes| {
             data.add(String::from_utf8_lossy(&chunk))

@@ -1,9 +1,9 @@
-//! How long a connection may wait for its header, and how many may.
+//! Timeout and maximum number of connections that wait for their header.
 
 use super::*;
 
 #[test]
-fn a_connection_that_closes_without_a_word_is_no_error() {
+fn a_connection_that_closes_without_sending_data_is_not_an_error() {
     let inner = Server::bind("127.0.0.1:0").unwrap();
     let server = ProxyProtocolServer::new(inner, ProxyProtocolOptions::new());
     let log = logged(server);
@@ -41,7 +41,7 @@ fn a_reset_within_the_header_is_an_error_of_the_server() {
 }
 
 #[test]
-fn a_header_has_five_seconds_in_all() {
+fn a_header_must_arrive_within_five_seconds() {
     let clock = ManualClock::new();
     EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
     let server = behind_proxies(ProxyProtocolOptions::new());
@@ -83,7 +83,7 @@ fn a_header_has_five_seconds_in_all() {
 }
 
 #[test]
-fn a_pending_time_limit_does_not_keep_the_loop_running() {
+fn a_pending_timeout_does_not_keep_the_loop_running() {
     let clock = ManualClock::new();
     EventLoop::install(MioPoller::new().unwrap(), clock).unwrap();
     let server = behind_proxies(ProxyProtocolOptions::new());
@@ -93,12 +93,12 @@ fn a_pending_time_limit_does_not_keep_the_loop_running() {
     drop(client);
     until(|| server.pending_connections() == 0);
     server.close();
-    // The clock stands still, so a timer that is left would never fire.
+    // The clock stands still, so a remaining timer would never fire.
     run().unwrap();
 }
 
 #[test]
-fn where_a_header_is_optional_a_silent_connection_is_passed_on_in_time() {
+fn a_silent_connection_is_announced_after_the_timeout_if_the_header_is_optional() {
     let clock = ManualClock::new();
     EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
     let server = behind_proxies(ProxyProtocolOptions::new().optional(true));
@@ -126,7 +126,7 @@ fn where_a_header_is_optional_a_silent_connection_is_passed_on_in_time() {
 }
 
 #[test]
-fn the_oldest_makes_room_when_too_many_wait_for_their_header() {
+fn the_oldest_connection_is_refused_when_too_many_wait_for_their_header() {
     let server = behind_proxies(ProxyProtocolOptions::new().max_pending(2));
     let log = logged(server);
     let mut first = Client::connect(server);
@@ -136,7 +136,7 @@ fn the_oldest_makes_room_when_too_many_wait_for_their_header() {
     first.wait_for_end();
     assert_eq!(
         refusal(&log, &first),
-        "2 connections after it wait for their PROXY header, which is the limit (EPROTO)"
+        "2 later connections wait for their PROXY header, which is the limit (EPROTO)"
     );
     second.send(V1);
     until(|| log.len() == 1);
@@ -145,7 +145,7 @@ fn the_oldest_makes_room_when_too_many_wait_for_their_header() {
 }
 
 #[test]
-fn a_header_that_has_come_in_time_is_read_after_a_long_callback() {
+fn a_header_that_arrived_in_time_is_read_after_a_long_callback() {
     let clock = ManualClock::new();
     EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
     let server = behind_proxies(ProxyProtocolOptions::new());

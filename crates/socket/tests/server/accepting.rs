@@ -1,4 +1,4 @@
-//! From a client in the backlog to a `connection` event.
+//! Accepting clients from the backlog.
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
@@ -41,7 +41,7 @@ fn every_client_in_the_backlog_is_accepted_once_and_in_order() {
 }
 
 #[test]
-fn without_a_connection_listener_clients_wait_for_the_first_one() {
+fn clients_stay_in_the_backlog_until_there_is_a_connection_listener() {
     let server = tcp_server();
     let mut client = connect(server);
     settle();
@@ -88,7 +88,7 @@ fn a_paused_server_leaves_its_clients_in_the_backlog() {
     server.pause();
     server.pause();
     let mut client = connect(server);
-    client.write_all(b"patient").unwrap();
+    client.write_all(b"waiting").unwrap();
     settle();
     assert_eq!(log.text(), "");
     assert!(server.address().is_some());
@@ -146,7 +146,7 @@ fn the_counters_follow_the_connections() {
 }
 
 #[test]
-fn the_options_of_a_server_hold_for_its_connections() {
+fn the_options_of_a_server_apply_to_its_connections() {
     let options = ServerOptions::new()
         .write_limits(10, 1000)
         .allow_half_open(true);
@@ -171,7 +171,7 @@ fn the_options_of_a_server_hold_for_its_connections() {
 }
 
 #[test]
-fn connections_that_come_as_a_stream_lose_nothing() {
+fn connections_received_as_a_stream_lose_no_data() {
     const CLIENTS: usize = 20;
     let server = tcp_server();
     let clients: Vec<_> = (0..CLIENTS)
@@ -208,7 +208,7 @@ fn connections_that_come_as_a_stream_lose_nothing() {
 }
 
 #[test]
-fn code_over_any_server_uses_it_as_the_server_itself() {
+fn generic_code_uses_any_server_through_the_interface() {
     fn greet<S: ServerInterface>(server: S) {
         server.on(S::CONNECTION, move |conn| {
             conn.end_with("hello");
@@ -240,7 +240,7 @@ fn a_unix_server_serves() {
 }
 
 #[test]
-fn a_client_that_has_gone_before_it_is_accepted_harms_nobody() {
+fn a_client_that_disconnects_before_it_is_accepted_does_no_harm() {
     let server = tcp_server();
     let closed = Rc::new(Cell::new(0));
     let count = Rc::clone(&closed);

@@ -1,4 +1,4 @@
-//! `close`: the listener goes, the connections stay.
+//! `close`: stops listening and keeps the open connections.
 
 use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};
@@ -47,7 +47,7 @@ fn clients_are_refused_as_soon_as_it_is_closed() {
 }
 
 #[test]
-fn open_connections_stay_and_the_loop_ends_with_the_last_of_them() {
+fn open_connections_stay_open_and_the_loop_ends_with_the_last_one() {
     let log = Log::new();
     let server = tcp_server();
     let noted = log.clone();
@@ -86,7 +86,7 @@ fn closing_inside_a_connection_listener_ends_the_batch() {
 }
 
 #[test]
-fn listeners_and_what_they_captured_go_with_the_server() {
+fn listeners_and_their_captures_are_dropped_with_the_server() {
     let server = tcp_server();
     let captured = Rc::new(());
     for _ in 0..2 {
@@ -111,7 +111,7 @@ fn the_next_close_of_a_server_can_be_awaited() {
 }
 
 #[test]
-fn a_closed_servers_slot_may_be_reused_without_its_old_handle_reaching_the_new_one() {
+fn a_stale_handle_does_not_affect_a_new_server_in_the_same_slot() {
     let old = tcp_server();
     old.close();
     let new = tcp_server();
@@ -121,7 +121,7 @@ fn a_closed_servers_slot_may_be_reused_without_its_old_handle_reaching_the_new_o
     old.close();
     assert!(!old.off(old.on("close", |()| panic!("the old server cannot close again"))));
     assert_eq!((old.open_connections(), old.accepted()), (0, 0));
-    assert_eq!(block_on(old.shutdown(PATIENCE)), 0);
+    assert_eq!(block_on(old.shutdown(TIMEOUT)), 0);
     assert!(new.address().is_some());
     new.on("connection", move |conn: Connection| {
         conn.close();
@@ -132,7 +132,7 @@ fn a_closed_servers_slot_may_be_reused_without_its_old_handle_reaching_the_new_o
 }
 
 #[test]
-fn a_server_whose_socket_was_shut_down_by_another_says_so_once_and_closes() {
+fn a_server_whose_socket_was_shut_down_elsewhere_emits_one_error_and_closes() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let shared = listener.try_clone().unwrap();
     let server = Server::adopt(listener, ServerOptions::new()).unwrap();
@@ -170,7 +170,7 @@ thread_local! {
     static LATE: RefCell<Option<BindsLate>> = const { RefCell::new(None) };
 }
 
-/// Binds a server when the thread is torn down.
+/// Binds a server while the thread is being torn down.
 struct BindsLate(Sender<String>);
 
 impl Drop for BindsLate {
@@ -183,10 +183,10 @@ impl Drop for BindsLate {
 }
 
 #[test]
-fn binding_while_the_loop_is_torn_down_says_so() {
+fn binding_while_the_loop_is_torn_down_is_an_error() {
     let (sender, bound) = channel();
     std::thread::spawn(move || {
-        // What is used first is dropped last.
+        // Thread-locals are dropped in reverse order of their first use.
         LATE.set(Some(BindsLate(sender)));
         Server::bind("127.0.0.1:0").unwrap().close();
     })

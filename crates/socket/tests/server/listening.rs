@@ -1,4 +1,4 @@
-//! Addresses, options and what keeps a server from starting.
+//! Listening addresses, options, and errors of listening.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -11,7 +11,7 @@ use uptick_socket::prelude::*;
 
 use crate::support::*;
 
-/// The text of the error with which listening fails.
+/// Returns the text of the error of listening on an address.
 fn refusal(uri: &str) -> String {
     match Server::bind(uri) {
         Ok(server) => {
@@ -23,7 +23,7 @@ fn refusal(uri: &str) -> String {
 }
 
 #[test]
-fn the_address_has_the_real_port() {
+fn the_address_has_the_actual_port() {
     let server = Server::bind("tcp://127.0.0.1:0").unwrap();
     let address = server.address().unwrap();
     let port: u16 = address
@@ -37,7 +37,7 @@ fn the_address_has_the_real_port() {
 }
 
 #[test]
-fn a_port_alone_is_one_of_the_loopback_address() {
+fn a_port_alone_is_a_port_of_localhost() {
     let server = Server::bind(0).unwrap();
     assert!(server.address().unwrap().starts_with("tcp://127.0.0.1:"));
     server.close();
@@ -52,7 +52,7 @@ fn an_ipv6_address_is_in_brackets() {
 }
 
 #[test]
-fn a_unix_server_has_the_address_it_was_given() {
+fn a_unix_server_has_the_address_it_was_bound_to() {
     let directory = Directory::new();
     let uri = directory.uri("a.sock");
     let server = Server::bind(&*uri).unwrap();
@@ -73,7 +73,7 @@ fn an_abstract_unix_server_has_no_file() {
 }
 
 #[test]
-fn the_file_of_a_unix_server_has_the_mode_it_was_given_and_goes_with_it() {
+fn the_file_of_a_unix_server_has_the_requested_mode_and_is_removed_on_close() {
     let directory = Directory::new();
     let path = directory.path("a.sock");
     let server = Server::bind(format!("{}?mode=0600", directory.uri("a.sock"))).unwrap();
@@ -84,7 +84,7 @@ fn the_file_of_a_unix_server_has_the_mode_it_was_given_and_goes_with_it() {
 }
 
 #[test]
-fn a_unix_file_that_a_dead_server_has_left_is_replaced() {
+fn the_stale_file_of_a_dead_server_is_replaced() {
     let directory = Directory::new();
     drop(UnixListener::bind(directory.path("a.sock")).unwrap());
     assert!(directory.path("a.sock").exists());
@@ -123,7 +123,7 @@ fn a_unix_address_in_use_is_refused() {
 }
 
 #[test]
-fn a_file_that_is_not_a_socket_is_left_alone() {
+fn a_file_that_is_not_a_socket_is_not_replaced() {
     let directory = Directory::new();
     let path = directory.path("precious.txt");
     fs::write(&path, "data").unwrap();
@@ -141,7 +141,7 @@ fn an_ip_address_of_another_machine_is_refused() {
 }
 
 #[test]
-fn addresses_that_mean_nothing_are_refused_with_a_reason() {
+fn invalid_addresses_are_refused_with_a_reason() {
     for (uri, reason) in [
         ("localhost:80", "must be an IP address"),
         ("127.0.0.1", "port"),
@@ -152,7 +152,7 @@ fn addresses_that_mean_nothing_are_refused_with_a_reason() {
         let text = refusal(uri);
         let start = format!("invalid address {uri:?}: ");
         assert!(text.starts_with(&start), "{text}");
-        assert!(text.contains(reason), "{text} should speak of {reason:?}");
+        assert!(text.contains(reason), "{text} should contain {reason:?}");
         assert!(text.ends_with("(EINVAL)"), "{text}");
     }
 }
@@ -208,7 +208,7 @@ fn servers_that_share_a_port_share_its_connections() {
         server.on("connection", move |conn: Connection| {
             conn.close();
             if first.accepted() + second.accepted() == CLIENTS {
-                // With 64 coins in the air, all heads is out of the question.
+                // The probability that one server gets all 64 connections is negligible.
                 assert!(first.accepted() > 0 && second.accepted() > 0);
                 first.close();
                 second.close();
@@ -221,7 +221,7 @@ fn servers_that_share_a_port_share_its_connections() {
 }
 
 #[test]
-fn without_the_option_a_port_is_not_shared() {
+fn a_port_is_not_shared_without_reuse_port() {
     let options = ServerOptions::new().socket(SocketOptions::new().reuse_port(true));
     let first = Server::bind_with("127.0.0.1:0", options).unwrap();
     let error = Server::bind(socket_address(first)).unwrap_err();

@@ -1,4 +1,4 @@
-//! Servers: where they listen, how they accept, and how they close and shut down.
+//! Servers: listening, accepting, closing and shutting down.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "../support/mod.rs"]

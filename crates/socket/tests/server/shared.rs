@@ -1,4 +1,4 @@
-//! One listening socket under several event loops.
+//! A listening socket that several event loops share.
 
 use std::cell::RefCell;
 use std::io::{self, Read};
@@ -23,7 +23,8 @@ fn shared(listener: &TcpListener) -> Server {
     Server::adopt(duplicate, ServerOptions::new().shared(true)).unwrap()
 }
 
-/// Event loops in threads that accept from duplicates of one listener; each returns how many connections it accepted.
+/// Event loops in threads that accept from duplicates of one listener. Each thread returns the number of connections
+/// that it accepted.
 struct Loops {
     listener: TcpListener,
     threads: Vec<(LoopHandle, JoinHandle<u64>)>,
@@ -57,7 +58,7 @@ impl Loops {
 
     fn connect(&self) -> TcpStream {
         let client = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.set_read_timeout(Some(TIMEOUT)).unwrap();
         client
     }
 
@@ -85,7 +86,7 @@ fn every_connection_is_accepted_by_one_of_the_loops() {
 }
 
 #[test]
-fn while_one_loop_is_busy_another_accepts() {
+fn another_loop_accepts_while_one_is_busy() {
     let accepted = Arc::new((Mutex::new(0), Condvar::new()));
     let loops = Loops::with(2, move |server| {
         let accepted = Arc::clone(&accepted);
@@ -94,7 +95,7 @@ fn while_one_loop_is_busy_another_accepts() {
             let mut count = count.lock().unwrap();
             *count += 1;
             changed.notify_all();
-            let both = changed.wait_timeout_while(count, PATIENCE, |count| *count < 2);
+            let both = changed.wait_timeout_while(count, TIMEOUT, |count| *count < 2);
             let text = if both.unwrap().1.timed_out() {
                 "alone"
             } else {
@@ -138,13 +139,13 @@ fn a_closed_server_on_a_shared_socket_does_not_keep_the_loop_awake() {
 }
 
 #[test]
-fn connections_are_accepted_for_which_another_loop_was_woken() {
+fn connections_that_another_loop_was_woken_for_are_accepted() {
     const CLIENTS: usize = 100;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = shared(&listener);
     server.on("connection", |_: Connection| ());
     settle();
-    // The loop does not run meanwhile, as if it had not been woken.
+    // The loop does not run here, as if it had not been woken.
     let clients: Vec<TcpStream> = (0..CLIENTS)
         .map(|_| TcpStream::connect(listener.local_addr().unwrap()).unwrap())
         .collect();
@@ -190,13 +191,13 @@ fn an_inherited_descriptor_can_be_shared() {
     run_loop();
 }
 
-/// A poller that notes the triggers of watches.
-struct Noting {
+/// A poller that records the triggers of watches.
+struct RecordingPoller {
     poller: MioPoller,
     triggers: Rc<RefCell<Vec<Trigger>>>,
 }
 
-impl Poller for Noting {
+impl Poller for RecordingPoller {
     fn watch(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -238,7 +239,7 @@ impl Poller for Noting {
 #[test]
 fn only_a_shared_socket_is_watched_exclusively() {
     let triggers = Rc::new(RefCell::new(Vec::new()));
-    let poller = Noting {
+    let poller = RecordingPoller {
         poller: MioPoller::new().unwrap(),
         triggers: Rc::clone(&triggers),
     };

@@ -1,4 +1,4 @@
-//! `shutdown`: the open connections get until the deadline.
+//! `shutdown`: waits for the open connections until the deadline.
 
 use std::cell::Cell;
 use std::io::ErrorKind;
@@ -11,7 +11,7 @@ use uptick_socket::prelude::*;
 
 use crate::support::*;
 
-/// A server with so many open connections, each with a client.
+/// Returns a server with a number of open connections, and a client for each.
 fn busy_server(connections: usize) -> (Server, Vec<TcpStream>, Log) {
     let server = tcp_server();
     let log = Log::new();
@@ -24,7 +24,7 @@ fn busy_server(connections: usize) -> (Server, Vec<TcpStream>, Log) {
     (server, clients, log)
 }
 
-/// Notes how many connections were cut off once the shutdown is over.
+/// Logs the number of connections that were closed at the deadline, once the shutdown is complete.
 fn note(shutdown: impl Future<Output = usize> + 'static, log: &Log) {
     let log = log.clone();
     drop(spawn(async move {
@@ -34,9 +34,9 @@ fn note(shutdown: impl Future<Output = usize> + 'static, log: &Log) {
 }
 
 #[test]
-fn without_connections_it_is_over_at_once() {
+fn a_server_without_connections_is_shut_down_at_once() {
     let (server, _, log) = busy_server(0);
-    let shutdown = server.shutdown(PATIENCE);
+    let shutdown = server.shutdown(TIMEOUT);
     assert_eq!(log.text(), "server-close");
     assert_eq!(block_on(shutdown), 0);
     assert!(
@@ -46,10 +46,10 @@ fn without_connections_it_is_over_at_once() {
 }
 
 #[test]
-fn new_clients_are_refused_while_the_open_connections_go_on() {
+fn new_clients_are_refused_while_open_connections_continue() {
     let (server, clients, log) = busy_server(1);
     let address = socket_address(server);
-    note(server.shutdown(PATIENCE), &log);
+    note(server.shutdown(TIMEOUT), &log);
     assert_eq!(server.address(), None);
     let refused = TcpStream::connect(address).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
@@ -62,9 +62,9 @@ fn new_clients_are_refused_while_the_open_connections_go_on() {
 }
 
 #[test]
-fn it_is_over_when_the_last_connection_has_ended() {
+fn the_shutdown_ends_with_the_last_connection() {
     let (server, mut clients, log) = busy_server(3);
-    note(server.shutdown(PATIENCE), &log);
+    note(server.shutdown(TIMEOUT), &log);
     for left in (0..3).rev() {
         assert_eq!(log.count("server-close"), 0);
         clients.pop();
@@ -76,7 +76,7 @@ fn it_is_over_when_the_last_connection_has_ended() {
 }
 
 #[test]
-fn what_is_open_at_the_deadline_is_closed_and_counted() {
+fn connections_open_at_the_deadline_are_closed_and_counted() {
     let (server, mut clients, log) = busy_server(3);
     note(server.shutdown(Duration::from_millis(50)), &log);
     clients.pop();
@@ -85,14 +85,14 @@ fn what_is_open_at_the_deadline_is_closed_and_counted() {
 }
 
 #[test]
-fn a_deadline_of_zero_cuts_everything_off() {
+fn a_deadline_of_zero_closes_all_connections() {
     let (server, _clients, log) = busy_server(2);
     assert_eq!(block_on(server.shutdown(Duration::ZERO)), 2);
     assert_eq!(log.text(), "close close server-close");
 }
 
 #[test]
-fn a_second_shutdown_moves_the_deadline_and_both_are_told() {
+fn a_second_shutdown_moves_the_deadline_and_both_futures_resolve() {
     let (server, _clients, log) = busy_server(2);
     note(server.shutdown(Duration::from_secs(3600)), &log);
     note(server.shutdown(Duration::from_millis(20)), &log);
@@ -101,7 +101,7 @@ fn a_second_shutdown_moves_the_deadline_and_both_are_told() {
 }
 
 #[test]
-fn a_shutdown_that_nobody_waits_for_goes_on() {
+fn a_shutdown_continues_when_its_future_is_dropped() {
     let (server, _clients, log) = busy_server(1);
     drop(server.shutdown(Duration::from_millis(20)));
     run_loop();
@@ -119,25 +119,25 @@ fn the_longest_deadline_waits_for_the_connections() {
 }
 
 #[test]
-fn the_file_of_a_unix_server_goes_when_it_stops_listening() {
+fn the_file_of_a_unix_server_is_removed_when_it_stops_listening() {
     let directory = Directory::new();
     let server = Server::bind(directory.uri("a.sock")).unwrap();
     server.on("connection", |_: Connection| ());
     let client = std::os::unix::net::UnixStream::connect(directory.path("a.sock")).unwrap();
     run_until(|| server.accepted() == 1);
-    let shutdown = server.shutdown(PATIENCE);
+    let shutdown = server.shutdown(TIMEOUT);
     assert!(!directory.path("a.sock").exists());
     drop(client);
     assert_eq!(block_on(shutdown), 0);
 }
 
 #[test]
-fn it_may_begin_inside_a_connection_listener() {
+fn a_shutdown_may_start_inside_a_connection_listener() {
     let server = tcp_server();
     let log = Log::new();
     let noted = log.clone();
     server.on("connection", move |conn: Connection| {
-        note(server.shutdown(PATIENCE), &noted);
+        note(server.shutdown(TIMEOUT), &noted);
         conn.end_with("bye");
     });
     let client = client(server, |mut client| read_all(&mut client));
@@ -170,12 +170,12 @@ fn close_listeners_that_close_each_other_count_once() {
 }
 
 #[test]
-fn a_shutdown_begun_while_the_deadline_cuts_off_is_told_the_same() {
+fn a_shutdown_started_while_the_deadline_closes_connections_has_the_same_result() {
     let (server, _clients, log) = busy_server(0);
     let noted = log.clone();
     server.once("connection", move |conn: Connection| {
         let noted = noted.clone();
-        conn.on("close", move |()| note(server.shutdown(PATIENCE), &noted));
+        conn.on("close", move |()| note(server.shutdown(TIMEOUT), &noted));
     });
     let _client = connect(server);
     run_until(|| server.accepted() == 1);
@@ -185,14 +185,14 @@ fn a_shutdown_begun_while_the_deadline_cuts_off_is_told_the_same() {
 }
 
 #[test]
-fn a_shutdown_begun_in_a_close_listener_leaves_the_others_to_run() {
+fn a_shutdown_started_in_a_close_listener_does_not_prevent_other_listeners() {
     let server = tcp_server();
     let log = Log::new();
     for name in ["first", "second"] {
         let noted = log.clone();
         server.on("close", move |()| {
             noted.add(name);
-            note(server.shutdown(PATIENCE), &noted);
+            note(server.shutdown(TIMEOUT), &noted);
         });
     }
     server.close();
@@ -203,7 +203,7 @@ fn a_shutdown_begun_in_a_close_listener_leaves_the_others_to_run() {
 #[test]
 fn close_during_a_shutdown_changes_nothing() {
     let (server, clients, log) = busy_server(1);
-    note(server.shutdown(PATIENCE), &log);
+    note(server.shutdown(TIMEOUT), &log);
     server.close();
     settle();
     assert_eq!(log.text(), "");

@@ -1,4 +1,4 @@
-//! What the tests of servers and connections share: a loop that cannot hang, records of events, plain clients.
+//! Helpers for the tests of servers and connections: a loop with a watchdog, event logs, plain clients.
 #![allow(dead_code, reason = "every test program uses a part of it")]
 #![allow(
     clippy::unwrap_used,
@@ -25,16 +25,16 @@ use socket2::SockRef;
 use uptick_event_loop::{EventLoop, ManualClock, MioPoller};
 use uptick_socket::prelude::*;
 
-/// Longer than anything takes that works.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// A timeout longer than any successful operation takes.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Runs the loop until nothing is left to wait for; a loop that does not get there fails the test.
+/// Runs the loop until it has nothing left to wait for; fails the test on timeout.
 #[track_caller]
 pub(crate) fn run_loop() {
-    run_within(PATIENCE);
+    run_within(TIMEOUT);
 }
 
-/// [`run_loop`] with a limit of its own.
+/// Runs the loop like [`run_loop`], with another timeout.
 #[track_caller]
 pub(crate) fn run_within(limit: Duration) {
     let watchdog = Watchdog::new(limit);
@@ -42,13 +42,13 @@ pub(crate) fn run_within(limit: Duration) {
     watchdog.dismiss();
 }
 
-/// Runs a future on the loop; one that does not get ready fails the test.
+/// Runs a future on the loop; fails the test on timeout.
 #[track_caller]
 pub(crate) fn block_on<F: Future + 'static>(future: F) -> F::Output
 where
     F::Output: 'static,
 {
-    let watchdog = Watchdog::new(PATIENCE);
+    let watchdog = Watchdog::new(TIMEOUT);
     let output = uptick_event_loop::block_on(future);
     watchdog.dismiss();
     output.unwrap()
@@ -58,7 +58,7 @@ where
 #[track_caller]
 pub(crate) fn run_until(mut condition: impl FnMut() -> bool) {
     let event_loop = EventLoop::current();
-    let watchdog = Watchdog::new(PATIENCE);
+    let watchdog = Watchdog::new(TIMEOUT);
     while !condition() {
         event_loop.run_once(Some(Duration::from_millis(5))).unwrap();
         watchdog.check();
@@ -66,7 +66,7 @@ pub(crate) fn run_until(mut condition: impl FnMut() -> bool) {
     watchdog.dismiss();
 }
 
-/// Runs as many iterations as anything needs that is ready now.
+/// Runs enough iterations to handle everything that is ready.
 #[track_caller]
 pub(crate) fn settle() {
     let event_loop = EventLoop::current();
@@ -75,14 +75,14 @@ pub(crate) fn settle() {
     }
 }
 
-/// Gives this thread a loop whose clock the test moves.
+/// Installs a loop with a manual clock on this thread.
 pub(crate) fn manual_clock() -> ManualClock {
     let clock = ManualClock::new();
     EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
     clock
 }
 
-/// Stops a loop that runs for too long, and the process if that does not help.
+/// A watchdog that stops a loop after a timeout, and aborts the process if that does not help.
 pub(crate) struct Watchdog {
     limit: Duration,
     late: Arc<AtomicBool>,
@@ -137,7 +137,7 @@ impl Watchdog {
     }
 }
 
-/// What happened, in order; clones are the same record.
+/// A log of events, in order. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -150,7 +150,7 @@ impl Log {
         self.0.borrow_mut().push(entry.to_string());
     }
 
-    /// The entries so far, separated by spaces.
+    /// Returns the entries, separated by spaces.
     pub(crate) fn text(&self) -> String {
         self.0.borrow().join(" ")
     }
@@ -163,7 +163,7 @@ impl Log {
         self.0.borrow().is_empty()
     }
 
-    /// Notes `data` with the text of what comes.
+    /// Logs `data` with the text of the chunks.
     pub(crate) fn data(&self, conn: Connection) {
         let log = self.clone();
         conn.on("data", move |chunk: Bytes| {
@@ -171,7 +171,7 @@ impl Log {
         });
     }
 
-    /// Notes all events but `data`.
+    /// Logs all events except `data`.
     pub(crate) fn states(&self, conn: Connection) {
         for name in ["end", "drain", "close"] {
             let log = self.clone();
@@ -181,14 +181,14 @@ impl Log {
         conn.on("error", move |error: Error| log.add(kind(&error)));
     }
 
-    /// Notes all events.
+    /// Logs all events.
     pub(crate) fn all(&self, conn: Connection) {
         self.data(conn);
         self.states(conn);
     }
 }
 
-/// An error in a word: its errno where it has one.
+/// Returns a short description of an error: its errno, if it has one.
 pub(crate) fn kind(error: &Error) -> String {
     match (error, error.errno_name()) {
         (Error::Panic { message, .. }, _) => format!("error:panic:{message}"),
@@ -197,29 +197,29 @@ pub(crate) fn kind(error: &Error) -> String {
     }
 }
 
-/// A TCP server on a free port.
+/// Returns a TCP server on a free port.
 pub(crate) fn tcp_server() -> Server {
     Server::bind("127.0.0.1:0").unwrap()
 }
 
-/// Where a TCP server listens.
+/// Returns the address that a TCP server listens on.
 pub(crate) fn socket_address(server: Server) -> SocketAddr {
     server.address().unwrap()["tcp://".len()..].parse().unwrap()
 }
 
-/// A client that blocks, for as long as anything takes that works.
+/// Returns a blocking client with timeouts.
 pub(crate) fn connect(server: Server) -> TcpStream {
     connect_to(socket_address(server))
 }
 
 pub(crate) fn connect_to(address: SocketAddr) -> TcpStream {
     let client = TcpStream::connect(address).unwrap();
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
-    client.set_write_timeout(Some(PATIENCE)).unwrap();
+    client.set_read_timeout(Some(TIMEOUT)).unwrap();
+    client.set_write_timeout(Some(TIMEOUT)).unwrap();
     client
 }
 
-/// A connection and its peer, a client that blocks.
+/// Returns a connection and its peer, a blocking client.
 pub(crate) fn tcp_pair() -> (Connection, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = connect_to(listener.local_addr().unwrap());
@@ -227,14 +227,14 @@ pub(crate) fn tcp_pair() -> (Connection, TcpStream) {
     (Connection::adopt(ours).unwrap(), client)
 }
 
-/// A connection over a Unix socket and its peer. Unlike that of a TCP peer, its kernel acknowledges nothing on its own,
-/// and nothing late.
+/// Returns a connection over a Unix socket and its peer. Unlike the kernel of a TCP peer, that of a Unix peer
+/// acknowledges no bytes before they are read, and none late.
 pub(crate) fn unix_pair() -> (Connection, UnixStream) {
     let (ours, peer) = UnixStream::pair().unwrap();
     (Connection::adopt(ours).unwrap(), peer)
 }
 
-/// A server whose first connection is handed to `f`, with a client of it; the server closes itself then.
+/// Calls `f` with the first connection of a server, which is then closed.
 pub(crate) fn with_connection(server: Server, mut f: impl FnMut(Connection) + 'static) {
     server.once("connection", move |conn: Connection| {
         server.close();
@@ -242,7 +242,7 @@ pub(crate) fn with_connection(server: Server, mut f: impl FnMut(Connection) + 's
     });
 }
 
-/// Has the peer see a reset in place of an end.
+/// Closes a client with a reset.
 pub(crate) fn reset(client: TcpStream) {
     SockRef::from(&client)
         .set_linger(Some(Duration::ZERO))
@@ -250,7 +250,7 @@ pub(crate) fn reset(client: TcpStream) {
     drop(client);
 }
 
-/// Runs a client in a thread of its own; a client that fails fails the test when it is joined.
+/// Runs a client in its own thread. A failure of the client fails the test when it is joined.
 pub(crate) fn client<R: Send + 'static>(
     server: Server,
     f: impl FnOnce(TcpStream) -> R + Send + 'static,
@@ -259,14 +259,14 @@ pub(crate) fn client<R: Send + 'static>(
     thread::spawn(move || f(connect_to(address)))
 }
 
-/// Reads to the end.
+/// Reads until end of stream.
 pub(crate) fn read_all(stream: &mut impl Read) -> Vec<u8> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     bytes
 }
 
-/// Writes as much as the socket takes without its peer reading; gives how much that was.
+/// Writes as much as the socket accepts while its peer does not read, and returns the number of bytes.
 pub(crate) fn fill(stream: &mut (impl Write + AsFd)) -> usize {
     rustix::io::ioctl_fionbio(&*stream, true).unwrap();
     let mut written = 0;
@@ -277,7 +277,7 @@ pub(crate) fn fill(stream: &mut (impl Write + AsFd)) -> usize {
     written
 }
 
-/// A directory of the test's own, removed with everything in it when it is dropped.
+/// A temporary directory, removed with its contents when it is dropped.
 pub(crate) struct Directory(PathBuf);
 
 impl Directory {
@@ -294,7 +294,7 @@ impl Directory {
         self.0.join(name)
     }
 
-    /// The URI of a Unix socket in the directory.
+    /// Returns the URI of a Unix socket in the directory.
     pub(crate) fn uri(&self, name: &str) -> String {
         uri(&self.path(name))
     }
@@ -306,12 +306,12 @@ pub(crate) fn uri(path: &Path) -> String {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // What is left in the temporary directory harms nobody.
+        // A remaining temporary directory does no harm.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-/// Whether the loop has an event to handle.
+/// Returns `true` if the loop has an event to handle.
 pub(crate) fn loop_is_ready() -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let event_loop = EventLoop::current();

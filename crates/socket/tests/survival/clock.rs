@@ -1,4 +1,4 @@
-//! A clock that jumps.
+//! Jumps of the clock.
 
 use std::io::{ErrorKind, Write};
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn a_clock_that_jumps_ahead_ends_idle_connections_once() {
 }
 
 #[test]
-fn what_has_come_before_the_jump_is_seen_counts_as_activity() {
+fn data_received_before_the_jump_is_handled_counts_as_activity() {
     let clock = manual_clock();
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
@@ -91,13 +91,13 @@ fn a_jump_ends_a_shutdown_a_linger_and_a_stalled_write() {
 }
 
 #[test]
-fn a_peer_that_takes_nothing_is_reset() {
+fn a_peer_that_does_not_read_is_reset() {
     let clock = manual_clock();
     let (stalled, mut peer) = tcp_pair();
     stalled.on("error", |_: Error| ());
     stalled.write(vec![0; 16 << 20]);
     settle();
-    // Its kernel may acknowledge some bytes late.
+    // The peer's kernel may acknowledge some bytes late.
     clock.advance(MINUTE);
     settle();
     clock.advance(MINUTE);

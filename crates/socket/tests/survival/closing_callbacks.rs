@@ -16,10 +16,10 @@ fn a_data_callback_closes_its_own_connection() {
     conn.on("data", move |_: Bytes| {
         conn.close();
         assert!(!conn.is_open());
-        assert!(!conn.write("into the void"));
+        assert!(!conn.write("not sent"));
     });
     log.all(conn);
-    // More than one read takes.
+    // The data is larger than one read.
     peer.write_all(&vec![0; 300_000]).unwrap();
     run_loop();
     assert_eq!(log.text(), "close");
@@ -31,7 +31,7 @@ fn an_end_callback_closes_its_own_connection() {
     let log = Log::new();
     log.states(conn);
     conn.on("end", move |()| conn.close());
-    conn.on("end", |()| panic!("its listener is gone"));
+    conn.on("end", |()| panic!("the listener was dropped"));
     drop(peer);
     run_loop();
     assert_eq!(log.text(), "end close");
@@ -84,7 +84,7 @@ fn a_connection_callback_closes_the_connection() {
 }
 
 #[test]
-fn a_callback_closes_another_connection_whose_data_has_come_too() {
+fn a_callback_closes_another_connection_that_has_received_data() {
     let (first, mut a) = tcp_pair();
     let (second, mut b) = tcp_pair();
     let log = Log::new();
@@ -96,7 +96,7 @@ fn a_callback_closes_another_connection_whose_data_has_come_too() {
         });
         log.states(conn);
     }
-    // Both are ready in the same iteration; whichever comes first closes the other.
+    // Both are ready in the same iteration; the first one handled closes the other.
     a.write_all(b"x").unwrap();
     b.write_all(b"x").unwrap();
     settle();
@@ -131,10 +131,10 @@ fn a_callback_closes_all_connections() {
     for _ in 0..50 {
         let (conn, peer) = tcp_pair();
         log.states(conn);
-        let everyone = Rc::clone(&all);
+        let connections = Rc::clone(&all);
         conn.on("end", move |()| {
-            let connections: Vec<Connection> = everyone.take();
-            connections.iter().for_each(|conn| conn.close());
+            let open: Vec<Connection> = connections.take();
+            open.iter().for_each(|conn| conn.close());
         });
         all.borrow_mut().push(conn);
         peers.push(peer);
@@ -170,7 +170,7 @@ fn a_data_callback_closes_the_server() {
 }
 
 #[test]
-fn a_close_callback_opens_a_new_connection_in_the_place_of_the_old() {
+fn a_close_callback_opens_a_new_connection() {
     fn reopen(conn: Connection, log: Log, left: u32) {
         conn.on("close", move |()| {
             log.add("close");

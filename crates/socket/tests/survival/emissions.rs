@@ -1,4 +1,4 @@
-//! Listeners added and removed in the middle of an emission.
+//! Listeners added and removed during an emission.
 
 use std::cell::Cell;
 use std::io::Write;
@@ -9,7 +9,7 @@ use uptick_socket::prelude::*;
 use crate::support::*;
 
 #[test]
-fn a_listener_added_in_an_emission_first_runs_in_the_next() {
+fn a_listener_added_during_an_emission_first_runs_in_the_next_one() {
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
     let noted = log.clone();
@@ -47,7 +47,7 @@ fn a_listener_removed_before_its_turn_does_not_run() {
 }
 
 #[test]
-fn a_listener_that_removes_itself_has_run_for_the_last_time() {
+fn a_listener_that_removes_itself_does_not_run_again() {
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
     let own = Rc::new(Cell::new(None));
@@ -60,7 +60,7 @@ fn a_listener_that_removes_itself_has_run_for_the_last_time() {
         if let Some(id) = id.take() {
             assert!(conn.off(id));
         }
-        // What it captured lives for as long as it runs.
+        // The captures stay alive while the listener runs.
         assert_eq!(Rc::strong_count(&held), 2);
     })));
     log.data(conn);
@@ -74,7 +74,7 @@ fn a_listener_that_removes_itself_has_run_for_the_last_time() {
 }
 
 #[test]
-fn without_a_data_listener_the_rest_waits_for_the_next_one() {
+fn data_is_held_until_there_is_another_data_listener() {
     let (conn, mut peer) = tcp_pair();
     let received = Rc::new(Cell::new(0));
     let sum = Rc::clone(&received);
@@ -94,7 +94,7 @@ fn without_a_data_listener_the_rest_waits_for_the_next_one() {
 }
 
 #[test]
-fn connection_listeners_may_come_and_go_with_each_connection() {
+fn connection_listeners_may_be_added_and_removed_for_each_connection() {
     let server = tcp_server();
     let log = Log::new();
     fn next(server: Server, log: Log, left: u32) {
@@ -122,7 +122,7 @@ fn close_listeners_added_while_they_run_are_dropped_with_the_connection() {
     let held = Rc::clone(&captured);
     conn.on("close", move |()| {
         let held = Rc::clone(&held);
-        conn.on("close", move |()| panic!("{held:?}: close comes once"));
+        conn.on("close", move |()| panic!("{held:?}: close is emitted once"));
     });
     drop(peer);
     run_loop();

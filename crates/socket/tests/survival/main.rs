@@ -1,5 +1,5 @@
-//! What servers and connections must survive: rude peers, callbacks that close or panic, stale handles, listeners
-//! that change in the middle of an emission, a clock that jumps.
+//! Robustness of servers and connections: misbehaving peers, callbacks that close or panic, stale handles, listeners
+//! that change during an emission, jumps of the clock.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "../support/mod.rs"]

@@ -1,4 +1,4 @@
-//! Callbacks that panic: what they belong to gets an error and closes, everything else goes on.
+//! Panics in callbacks: the connection of the callback emits an error and closes, everything else continues.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use uptick_socket::prelude::*;
 
 use crate::support::*;
 
-/// Checks that a connection beside one whose callback panicked still echoes.
+/// A second connection, for checking that it still echoes after a panic.
 struct Bystander(Connection, TcpStream);
 
 impl Bystander {
@@ -21,13 +21,13 @@ impl Bystander {
     }
 
     #[track_caller]
-    fn assert_well(mut self) {
-        self.1.write_all(b"well?").unwrap();
+    fn assert_echoes(mut self) {
+        self.1.write_all(b"echo?").unwrap();
         let before = self.0.bytes_written();
         run_until(|| self.0.bytes_written() == before + 5);
         let mut bytes = [0; 5];
         self.1.read_exact(&mut bytes).unwrap();
-        assert_eq!(&bytes, b"well?");
+        assert_eq!(&bytes, b"echo?");
         self.0.close();
         run_loop();
     }
@@ -43,7 +43,7 @@ fn a_data_callback_panics() {
     peer.write_all(b"x").unwrap();
     run_until(|| !conn.is_open());
     assert_eq!(log.text(), "error:panic:oh no close");
-    bystander.assert_well();
+    bystander.assert_echoes();
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn an_end_callback_panics() {
     drop(peer);
     run_until(|| !conn.is_open());
     assert_eq!(log.text(), "end error:panic:oh no close");
-    bystander.assert_well();
+    bystander.assert_echoes();
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_drain_callback_panics() {
     run_until(|| !conn.is_open());
     reader.join().unwrap();
     assert_eq!(log.text(), "drain error:panic:oh no close");
-    bystander.assert_well();
+    bystander.assert_echoes();
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn an_error_callback_panics() {
     reset(peer);
     run_until(|| !conn.is_open());
     assert_eq!(log.text(), "error:ECONNRESET close");
-    bystander.assert_well();
+    bystander.assert_echoes();
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_close_callback_panics() {
     drop(peer);
     run_until(|| !conn.is_open());
     assert_eq!(log.text(), "end close");
-    bystander.assert_well();
+    bystander.assert_echoes();
 }
 
 #[test]
@@ -127,25 +127,25 @@ fn every_callback_panics() {
     peer.write_all(b"x").unwrap();
     run_until(|| !conn.is_open());
     assert_eq!(read_all(&mut peer), b"", "the descriptor is closed");
-    bystander.assert_well();
+    bystander.assert_echoes();
 }
 
 #[test]
-fn a_callback_panics_inside_close_that_another_callback_called() {
+fn a_close_callback_panics_inside_a_callback_of_another_connection() {
     let (conn, mut peer) = tcp_pair();
     let (other, _other_peer) = tcp_pair();
-    other.on("close", |()| panic!("not my caller's business"));
+    other.on("close", |()| panic!("in close"));
     let log = Log::new();
     log.states(conn);
     conn.on("data", move |_: Bytes| {
         other.close();
         assert!(!other.is_open());
-        conn.end_with("went on");
+        conn.end_with("after close");
     });
     peer.write_all(b"x").unwrap();
     peer.shutdown(std::net::Shutdown::Write).unwrap();
     run_loop();
-    assert_eq!(read_all(&mut peer), b"went on");
+    assert_eq!(read_all(&mut peer), b"after close");
     assert_eq!(log.count("close"), 1);
     assert!(!log.text().contains("panic"), "{}", log.text());
 }
@@ -179,7 +179,7 @@ fn a_connection_callback_panics() {
         b""
     );
     run_until(|| server.address().is_none());
-    bystander.assert_well();
+    bystander.assert_echoes();
     run_loop();
     assert_eq!(second.join().unwrap(), b"second");
     let error = format!("server a callback of the server {address} panicked: oh no");
@@ -193,7 +193,7 @@ fn the_close_callback_of_a_server_panics() {
     server.on("close", |()| panic!("oh no"));
     server.close();
     assert_eq!(server.address(), None);
-    bystander.assert_well();
+    bystander.assert_echoes();
 }
 
 #[test]
@@ -216,30 +216,30 @@ fn a_timer_or_tick_that_uses_a_connection_panics() {
     });
     add_timer(Duration::ZERO, || panic!("in a timer"));
     settle();
-    bystander.assert_well();
+    bystander.assert_echoes();
 }
 
 #[test]
-fn what_a_listener_captured_panics_as_it_is_dropped() {
-    struct Grenade;
-    impl Drop for Grenade {
+fn a_capture_of_a_listener_panics_when_it_is_dropped() {
+    struct PanicsOnDrop;
+    impl Drop for PanicsOnDrop {
         fn drop(&mut self) {
             panic!("dropped");
         }
     }
     let bystander = Bystander::new();
     let (conn, mut peer) = tcp_pair();
-    let captured = Rc::new(Grenade);
+    let captured = Rc::new(PanicsOnDrop);
     conn.on("end", move |()| drop(Rc::clone(&captured)));
     conn.set_extension(7_u8);
     conn.close();
     assert!(!conn.is_open());
     assert_eq!(read_all(&mut peer), b"", "the descriptor is closed");
-    bystander.assert_well();
+    bystander.assert_echoes();
 }
 
 #[test]
-fn a_callback_of_another_payload_panics_as_it_is_registered_and_the_server_emits_an_error() {
+fn registering_a_callback_with_a_wrong_payload_panics_and_the_server_emits_an_error() {
     let server = tcp_server();
     let log = Log::new();
     let noted = log.clone();

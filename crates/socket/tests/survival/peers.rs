@@ -1,4 +1,4 @@
-//! Peers that reset, do not read, or come a byte at a time; sockets that take a little at a time.
+//! Peers that reset, do not read, or send a byte at a time; sockets that accept little at a time.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use uptick_socket::prelude::*;
 
 use crate::support::*;
 
-/// After how many bytes the pattern begins again that is sent: no power of two.
+/// Period of the test pattern, in bytes: not a power of two.
 const PERIOD: usize = 251;
 
 fn pattern(at: usize) -> u8 {
@@ -23,7 +23,7 @@ fn patterned(length: usize) -> Vec<u8> {
     (0..length).map(pattern).collect()
 }
 
-/// Reads to the end and checks every byte; gives how many there were.
+/// Reads until end of stream, checks every byte, and returns their number.
 fn read_pattern(mut stream: impl Read) -> usize {
     let mut bytes = vec![0; 1 << 16];
     let expected = patterned(bytes.len() + PERIOD);
@@ -69,7 +69,7 @@ fn a_peer_that_resets_while_the_connection_ends() {
     let text = log.text();
     assert!(
         ["error:ECONNRESET close", "error:EPIPE close"].contains(&&*text),
-        "what was written is lost, and that has to be said: {text}"
+        "the loss of written data must be reported: {text}"
     );
 }
 
@@ -87,7 +87,7 @@ fn a_peer_that_resets_while_the_connection_lingers() {
 }
 
 #[test]
-fn a_peer_that_never_reads_meets_the_hard_limit() {
+fn a_peer_that_never_reads_triggers_the_hard_limit() {
     const HARD: usize = 1 << 20;
     const CHUNK: usize = 10_000;
     let (conn, _peer) = tcp_pair();
@@ -96,7 +96,7 @@ fn a_peer_that_never_reads_meets_the_hard_limit() {
     conn.set_write_limits(64 << 10, HARD);
     let most = Rc::new(Cell::new(0));
     let peak = Rc::clone(&most);
-    // A sender that never looks at what `write` says.
+    // A sender that ignores the result of `write`.
     uptick_event_loop::add_periodic_timer(Duration::ZERO, move |timer| {
         if !conn.is_open() {
             timer.cancel();
@@ -108,11 +108,15 @@ fn a_peer_that_never_reads_meets_the_hard_limit() {
     });
     run_loop();
     assert_eq!(log.text(), "error:ENOBUFS close");
-    assert!(most.get() < HARD + CHUNK, "{} bytes waited", most.get());
+    assert!(
+        most.get() < HARD + CHUNK,
+        "{} bytes were queued",
+        most.get()
+    );
 }
 
 #[test]
-fn a_peer_that_never_reads_meets_the_write_timeout() {
+fn a_peer_that_never_reads_triggers_the_write_timeout() {
     let clock = manual_clock();
     let (conn, _peer) = unix_pair();
     let log = Log::new();
@@ -125,7 +129,7 @@ fn a_peer_that_never_reads_meets_the_write_timeout() {
 }
 
 #[test]
-fn a_peer_that_never_reads_an_ended_connection_meets_the_write_timeout() {
+fn a_peer_that_never_reads_an_ended_connection_triggers_the_write_timeout() {
     let clock = manual_clock();
     let (conn, _peer) = unix_pair();
     let log = Log::new();
@@ -187,21 +191,21 @@ fn reads_and_writes_of_one_byte() {
     client.join().unwrap();
 }
 
-/// A connection whose socket takes a few kilobytes, and its peer.
-fn narrow_pair() -> (Connection, UnixStream) {
+/// Returns a connection whose socket accepts a few kilobytes, and its peer.
+fn small_buffer_pair() -> (Connection, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     for end in [&ours, &theirs] {
-        // The system makes it the least that it can work with.
+        // The system raises it to the minimum.
         SockRef::from(end).set_send_buffer_size(1).unwrap();
     }
     (Connection::adopt(ours).unwrap(), theirs)
 }
 
 #[test]
-fn a_socket_that_takes_a_little_at_a_time() {
+fn a_socket_that_accepts_little_at_a_time() {
     const LENGTH: usize = 3 << 20;
-    let (conn, peer) = narrow_pair();
-    // Long and short pieces, so that a short write ends anywhere in either.
+    let (conn, peer) = small_buffer_pair();
+    // Long and short chunks, so that short writes end at many different positions.
     let bytes = patterned(LENGTH);
     let mut at = 0;
     for length in [1, 4096, 4097, 10, 65_536, 100_000].into_iter().cycle() {
@@ -219,9 +223,9 @@ fn a_socket_that_takes_a_little_at_a_time() {
 }
 
 #[test]
-fn an_echo_of_everything_through_narrow_sockets() {
+fn an_echo_through_sockets_with_small_buffers() {
     const LENGTH: usize = 2 << 20;
-    let (conn, peer) = narrow_pair();
+    let (conn, peer) = small_buffer_pair();
     conn.on("data", move |chunk: Bytes| {
         if !conn.write(chunk) {
             conn.pause();
@@ -248,20 +252,20 @@ fn a_peer_that_resets_a_half_open_connection() {
     conn.resume();
     peer.shutdown(std::net::Shutdown::Write).unwrap();
     run_until(|| log.text() == "end");
-    // Whoever works at an answer hears that nobody waits for it any more.
+    // A program that still works on a response is notified that the peer is gone.
     reset(peer);
     run_loop();
     assert_eq!(log.text(), "end error:EPIPE close");
 }
 
 #[test]
-fn a_peer_that_never_stops_sending_does_not_keep_others_waiting() {
+fn a_peer_that_never_stops_sending_does_not_starve_others() {
     let (flooded, mut flooding) = tcp_pair();
     flooded.on("data", |_: Bytes| ());
     let flood = thread::spawn(move || while flooding.write_all(&[0; 1 << 16]).is_ok() {});
     let (conn, mut peer) = tcp_pair();
     conn.on("data", move |chunk: Bytes| conn.write(chunk));
-    let polite = thread::spawn(move || {
+    let client = thread::spawn(move || {
         for turn in 0..200_u8 {
             peer.write_all(&[turn]).unwrap();
             let mut answer = [0];
@@ -270,7 +274,7 @@ fn a_peer_that_never_stops_sending_does_not_keep_others_waiting() {
         }
     });
     run_until(|| !conn.is_open());
-    polite.join().unwrap();
+    client.join().unwrap();
     assert!(flooded.is_open() && flooded.bytes_read() > 0);
     flooded.close();
     run_loop();

@@ -1,4 +1,4 @@
-//! Handles used after their connection is gone and its slot is in use again.
+//! Handles used after their connection is gone and its slot is reused.
 
 use std::io::Read;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use uptick_stream::filter::{Filter, FilterContext};
 
 use crate::support::*;
 
-/// Calls everything that a connection has, and checks what a stale handle answers.
+/// Calls all methods of a connection, and checks their results for a stale handle.
 fn use_all_methods(stale: Connection) {
     assert_eq!(stale.id(), None);
     assert!(!stale.is_open());
@@ -26,7 +26,7 @@ fn use_all_methods(stale: Connection) {
     assert!(!stale.is_readable() && !stale.is_writable());
     assert_eq!(stale.buffered(), 0);
     assert_eq!((stale.bytes_read(), stale.bytes_written()), (0, 0));
-    stale.add_filter(Ignorant);
+    stale.add_filter(UnusedFilter);
     stale.set_extension(7_u32);
     assert!(stale.extension::<u32>().is_none());
     assert_eq!(
@@ -52,9 +52,9 @@ fn use_all_methods(stale: Connection) {
     assert!(format!("{stale:?}").contains("stale"));
 }
 
-struct Ignorant;
+struct UnusedFilter;
 
-impl Filter for Ignorant {
+impl Filter for UnusedFilter {
     fn received(&mut self, _: &mut [u8], _: &mut FilterContext) -> Result<(), StreamError> {
         panic!("a stale handle has no filters")
     }
@@ -73,10 +73,10 @@ fn a_handle_whose_connection_is_gone_does_nothing() {
 }
 
 #[test]
-fn a_handle_whose_slot_is_in_use_again_does_nothing_to_the_new_connection() {
+fn a_stale_handle_does_not_affect_a_new_connection_in_the_same_slot() {
     let (stale, _old_peer) = tcp_pair();
     stale.close();
-    // The free slot is taken first.
+    // The new connection gets the free slot.
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
     log.all(conn);
@@ -119,7 +119,7 @@ fn a_handle_is_stale_in_the_callbacks_of_its_successor() {
 }
 
 #[test]
-fn a_value_that_a_stale_handle_does_not_take_may_use_the_handle_as_it_is_dropped() {
+fn a_value_that_a_stale_handle_drops_may_use_the_handle() {
     struct UsesConnection(Connection);
     impl Drop for UsesConnection {
         fn drop(&mut self) {

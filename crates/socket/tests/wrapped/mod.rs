@@ -1,4 +1,4 @@
-//! Clients and a log, for the tests of servers that wrap servers.
+//! A client and a log for the tests of server wrappers.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 use uptick_event_loop::EventLoop;
 use uptick_socket::ServerInterface;
 
-/// Runs the loop until something has happened.
+/// Runs the loop until a condition holds.
 #[track_caller]
 pub(crate) fn until(mut happened: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !happened() {
         assert!(
             begin.elapsed() < Duration::from_secs(10),
-            "it did not happen"
+            "the condition did not become true"
         );
         turn();
     }
 }
 
-/// Runs one iteration, which waits for 10 ms at most.
+/// Runs one iteration, which waits at most 10 ms.
 pub(crate) fn turn() {
     let event_loop = EventLoop::current();
     event_loop
@@ -31,7 +31,7 @@ pub(crate) fn turn() {
         .unwrap();
 }
 
-/// Runs all that is there to be done.
+/// Runs enough iterations to handle everything that is ready.
 pub(crate) fn settle() {
     for _ in 0..4 {
         EventLoop::current()
@@ -40,7 +40,7 @@ pub(crate) fn settle() {
     }
 }
 
-/// What has happened, in order.
+/// A log of events, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -58,7 +58,7 @@ impl Log {
     }
 }
 
-/// A client that the test's own loop can serve.
+/// A non-blocking client that is served by the test's own loop.
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
     received: Vec<u8>,
@@ -102,7 +102,7 @@ impl Client {
         }
     }
 
-    /// Waits until the server has ended the connection; gives what it had sent.
+    /// Waits until the server has ended the connection, and returns the received text.
     #[track_caller]
     pub(crate) fn wait_for_end(&mut self) -> String {
         until(|| {
