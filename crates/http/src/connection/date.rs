@@ -1,12 +1,12 @@
-//! The value of the `Date` field, which is formatted again when the second changes.
+//! The value of the `Date` header, formatted once per second.
 
 use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use uptick_event_loop::driver;
 
-/// A time as a value of `Date` (RFC 9110, 5.6.7).
-pub(super) type Text = [u8; 29];
+/// A formatted `Date` value (RFC 9110, 5.6.7).
+pub(super) type DateText = [u8; 29];
 
 thread_local! {
     static DATE: Cell<Date> = const { Cell::new(Date { text: [b' '; 29], until: 0 }) };
@@ -14,14 +14,14 @@ thread_local! {
 
 #[derive(Clone, Copy)]
 struct Date {
-    text: Text,
-    /// The end of its second, in nanoseconds on the loop's clock.
+    text: DateText,
+    /// End of the second, in nanoseconds on the loop's clock.
     until: u64,
 }
 
-/// Returns the time now, for which the system's clock is read once in a second.
+/// Returns the current date. The system clock is read once per second.
 #[inline]
-pub(super) fn now() -> Text {
+pub(super) fn now() -> DateText {
     let now = driver::nanoseconds();
     let date = DATE.get();
     match now < date.until {
@@ -31,7 +31,7 @@ pub(super) fn now() -> Text {
 }
 
 #[cold]
-fn renewed(now: u64) -> Text {
+fn renewed(now: u64) -> DateText {
     let time = SystemTime::now();
     let part = time
         .duration_since(UNIX_EPOCH)

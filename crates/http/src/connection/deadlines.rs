@@ -1,66 +1,68 @@
-//! Timeouts. A connection has one deadline in the loop's wheel, and activity does not move it: when it comes, it is armed again for
-//! what is left.
+//! Timeouts. A connection has one deadline in the loop's wheel. Activity does not move it: when it expires early, it is armed again for
+//! the remaining time.
 
 use std::time::Duration;
 
 use uptick_event_loop::driver::Timestamp;
 
-use super::flags::Flags;
-use super::state::{HttpConnection, State};
+use super::flags::ConnectionFlags;
+use super::state::{ConnectionState, HttpConnection};
 use crate::exchange::{BodyProgress, Consumer};
 
-/// The event that a connection waits for.
+/// The event that a connection is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waiting {
+pub(super) enum WaitReason {
     /// The first byte of a new connection.
     FirstByte,
     /// The next request.
     Idle,
     /// The rest of a head.
     Head,
-    /// The body, which has come for a window of time.
+    /// More of the body, at the minimum rate.
     Body,
     /// The handler's response.
     Response,
 }
 
 impl HttpConnection {
-    /// Returns what is waited for, and for how long at most from [`State::since`] on.
+    /// Returns the current wait and its time limit, counted from [`ConnectionState::since`].
     #[inline(always)]
-    pub(super) fn waits(&self, state: &State) -> Option<(Waiting, Duration)> {
+    pub(super) fn current_wait(&self, state: &ConnectionState) -> Option<(WaitReason, Duration)> {
         let flags = state.flags;
         let site = self.service.borrow_site();
         let timeouts = &site.settings.timeouts;
-        let (waiting, limit) = if flags.contains(Flags::CLOSING) {
+        let (waiting, limit) = if flags.contains(ConnectionFlags::CLOSING) {
             return None;
         } else if let Some(exchange) = &state.exchange {
             let body_is_due = exchange.consumer.get() != Consumer::None || exchange.is_done();
-            if body_is_due && exchange.body.get() == BodyProgress::Coming {
-                (Waiting::Body, timeouts.body)
+            if body_is_due && exchange.body.get() == BodyProgress::Receiving {
+                (WaitReason::Body, timeouts.body)
             } else if !exchange.is_started() {
-                (Waiting::Response, timeouts.answer)
+                (WaitReason::Response, timeouts.answer)
             } else {
-                // A client that reads the response too slowly has the write timeout.
+                // The write timeout limits a client that reads the response too slowly.
                 return None;
             }
-        } else if flags.contains(Flags::FRESH | Flags::DRAINING) {
+        } else if flags.contains(ConnectionFlags::FRESH | ConnectionFlags::DRAINING) {
             let shutdown = self.service.draining();
             let restarts = shutdown.and_then(|options| options.first_byte_timeout());
-            (Waiting::FirstByte, restarts.unwrap_or(timeouts.draining))
-        } else if flags.contains(Flags::FRESH) {
-            (Waiting::FirstByte, timeouts.first_octet)
-        } else if flags.contains(Flags::IN_HEAD) {
-            (Waiting::Head, timeouts.head)
+            (WaitReason::FirstByte, restarts.unwrap_or(timeouts.draining))
+        } else if flags.contains(ConnectionFlags::FRESH) {
+            (WaitReason::FirstByte, timeouts.first_octet)
+        } else if flags.contains(ConnectionFlags::IN_HEAD) {
+            (WaitReason::Head, timeouts.head)
         } else {
-            (Waiting::Idle, timeouts.idle)
+            (WaitReason::Idle, timeouts.idle)
         };
         (limit != Duration::MAX).then_some((waiting, limit))
     }
 
-    /// Arms the deadline, unless one comes soon enough.
+    /// Arms the deadline, unless an earlier one is armed.
     #[inline(always)]
-    pub(super) fn arm(&self, state: &mut State) {
-        let limit = self.waits(state).map(|(_, limit)| state.since.after(limit));
+    pub(super) fn arm(&self, state: &mut ConnectionState) {
+        let limit = self
+            .current_wait(state)
+            .map(|(_, limit)| state.since.after(limit));
         let due = match (limit, self.probe_due(state)) {
             (Some(limit), Some(probe)) => limit.earlier(probe),
             (Some(due), None) | (None, Some(due)) => due,
@@ -69,34 +71,35 @@ impl HttpConnection {
         state.deadline.arm(|| self.token(), due);
     }
 
-    /// Returns whether the client is still reading the last response: a part of it waits in the write queue, or in the kernel because
-    /// the client has no room, and the client has acknowledged something since the idle timeout was last over.
-    pub(super) fn reads_response(&self, state: &mut State) -> bool {
+    /// Returns `true` if the client is still reading the last response: a part of it is in the write queue or in the kernel's send
+    /// buffer, and the client has acknowledged data since the previous expiry of the idle timeout.
+    pub(super) fn is_reading_response(&self, state: &mut ConnectionState) -> bool {
         if self.conn.is_sending() {
-            // The write timeout ends a connection whose client takes nothing.
+            // The write timeout closes the connection of a client that reads nothing.
             return true;
         }
         if self.conn.unsent() == 0 {
             return false;
         }
-        // The low half is enough to tell whether it has changed.
+        // The low half is enough to detect a change.
         let acknowledged = self.conn.acknowledged() as u32;
         acknowledged != std::mem::replace(&mut state.acknowledged, acknowledged)
     }
 
-    /// Returns whether enough of the body has come in a window of time that is over, and begins the next window.
-    pub(super) fn body_goes_on(&self, state: &mut State, window: Duration) -> bool {
+    /// Returns `true` if the minimum amount of the body was received in the last window, and starts the next window.
+    pub(super) fn body_rate_reached(&self, state: &mut ConnectionState, window: Duration) -> bool {
         let Some(exchange) = &state.exchange else {
             return false;
         };
         if exchange.is_done() {
-            // It is only discarded, and that has had its time.
+            // The rest of the body is only discarded, and its time is over.
             return false;
         }
-        let held_up = exchange.held_up.take() || state.flags.contains(Flags::PAUSED);
+        let program_delayed =
+            exchange.program_delayed.take() || state.flags.contains(ConnectionFlags::PAUSED);
         let least =
             u64::from(self.service.site().settings.timeouts.body_rate) * window.as_secs().max(1);
-        let enough = held_up || u64::from(state.counted) >= least;
+        let enough = program_delayed || u64::from(state.counted) >= least;
         state.since = Timestamp::now();
         state.counted = 0;
         enough

@@ -4,78 +4,78 @@ use std::rc::Rc;
 
 use uptick_event_loop::driver::Timestamp;
 
-use super::deadlines::Waiting;
-use super::state::{HttpConnection, State};
+use super::deadlines::WaitReason;
+use super::state::{ConnectionState, HttpConnection};
 use crate::StatusCode;
 use crate::body::BodyError;
-use crate::exchange::{Exchange, body_failed, overdue};
+use crate::exchange::{Exchange, body_failed, response_timed_out};
 
 /// The action for an expired timeout.
-enum Over {
-    /// Nothing was begun: the connection ends.
+enum TimeoutAction {
+    /// Close the connection: no request has started.
     End,
-    /// The request does not come.
+    /// Refuse the request: its head was not received in time.
     Refuse(StatusCode, &'static str),
-    /// The body does not come.
+    /// Fail the body: it was not received in time.
     Body(Rc<Exchange>),
-    /// The handler does not respond.
+    /// Respond with an error: the handler did not respond in time.
     Response(Rc<Exchange>),
-    /// The client has ended its side, and was sent nothing for a while.
-    Silence,
+    /// Probe a half-closed client that was sent nothing for a while.
+    Probe,
 }
 
 impl HttpConnection {
-    /// The connection's deadline has come.
+    /// Handles the expiry of the connection's deadline.
     pub(super) fn expired(&self) {
-        let over = self.over(&mut self.state());
+        let over = self.timeout_action(&mut self.state());
         match over {
-            Some(Over::End) => self.end(),
-            Some(Over::Refuse(status, reason)) => self.refuse(status, reason),
-            Some(Over::Body(exchange)) => {
+            Some(TimeoutAction::End) => self.end(),
+            Some(TimeoutAction::Refuse(status, reason)) => self.refuse(status, reason),
+            Some(TimeoutAction::Body(exchange)) => {
                 let started = exchange.is_started();
                 body_failed(&exchange, BodyError::TooSlow);
                 if started {
                     self.end();
                 }
             }
-            Some(Over::Response(exchange)) => {
-                overdue(&exchange);
+            Some(TimeoutAction::Response(exchange)) => {
+                response_timed_out(&exchange);
             }
-            Some(Over::Silence) => self.probe(),
+            Some(TimeoutAction::Probe) => self.probe(),
             None => {}
         }
     }
 
-    fn over(&self, state: &mut State) -> Option<Over> {
+    fn timeout_action(&self, state: &mut ConnectionState) -> Option<TimeoutAction> {
         state.deadline.expired();
         if self.is_probe_due(state) {
-            return Some(Over::Silence);
+            return Some(TimeoutAction::Probe);
         }
-        let waits = self.waits(state);
+        let waits = self.current_wait(state);
         let over = waits.filter(|(_, limit)| state.since.is_over(*limit));
         let Some((waiting, limit)) = over else {
             self.arm(state);
             return None;
         };
-        if waiting == Waiting::Idle && self.reads_response(state) {
+        if waiting == WaitReason::Idle && self.is_reading_response(state) {
             state.since = Timestamp::now();
             self.arm(state);
             return None;
         }
         match waiting {
-            Waiting::FirstByte | Waiting::Idle => Some(Over::End),
-            Waiting::Head => Some(Over::Refuse(
+            WaitReason::FirstByte | WaitReason::Idle => Some(TimeoutAction::End),
+            WaitReason::Head => Some(TimeoutAction::Refuse(
                 StatusCode::REQUEST_TIMEOUT,
-                "the request took too long to come",
+                "the request was not received in time",
             )),
-            Waiting::Body => {
-                if self.body_goes_on(state, limit) {
+            WaitReason::Body => {
+                if self.body_rate_reached(state, limit) {
                     self.arm(state);
                     return None;
                 }
-                state.exchange.clone().map(Over::Body)
+                state.exchange.clone().map(TimeoutAction::Body)
             }
-            Waiting::Response => state.exchange.clone().map(Over::Response),
+            WaitReason::Response => state.exchange.clone().map(TimeoutAction::Response),
         }
     }
 }

@@ -1,27 +1,27 @@
-//! The state of a connection beside its exchange, a bit each.
+//! Flags of a connection.
 
 bitflags::bitflags! {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(super) struct Flags: u16 {
+    pub(super) struct ConnectionFlags: u16 {
         /// No byte was received yet.
         const FRESH = 1 << 0;
-        /// A part of a head has come, and the time for the rest is running.
+        /// A part of a head was received, and the head timeout runs.
         const IN_HEAD = 1 << 1;
-        /// The connection ends with this exchange.
+        /// The connection ends after this exchange.
         const LAST = 1 << 2;
-        /// The steps of the connection are running.
+        /// The actions of the connection are running.
         const ADVANCING = 1 << 3;
-        /// The client has ended its side.
+        /// End of stream was read from the client.
         const PEER_ENDED = 1 << 4;
-        /// The client has ended its side, perhaps behind bytes that are not read yet.
+        /// The client has half-closed the connection. Received bytes before the end of stream may still be unread.
         const HALF_OPEN = 1 << 5;
         /// Reading is paused.
         const PAUSED = 1 << 6;
-        /// So much waits to be sent that no more is written.
+        /// The write queue is full.
         const FULL = 1 << 7;
-        /// The connection is ending, and nothing of it is looked at any more.
+        /// The connection is closing. All other state is ignored.
         const CLOSING = 1 << 8;
-        /// The server shuts down: this exchange is the last one.
+        /// The server is shutting down: this exchange is the last one.
         const DRAINING = 1 << 9;
     }
 }

@@ -1,27 +1,27 @@
-//! The body of a request: pulled by a reader, or pushed to listeners.
+//! The request body: pulled by a reader, or pushed to listeners.
 
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use uptick_event_loop::driver::Timestamp;
 
-use super::flags::Flags;
-use super::state::{HttpConnection, State};
+use super::flags::ConnectionFlags;
+use super::state::{ConnectionState, HttpConnection};
 use crate::body::BodyError;
 use crate::exchange::{BodyProgress, Consumer, Exchange};
 use crate::h1::{CONTINUE, Event};
 
-/// The result of polling for the next piece.
-enum Found {
+/// The result of polling for the next piece of a body.
+enum PiecePoll {
     Piece(Bytes),
-    Over,
+    End,
     Failed(BodyError),
-    /// There is none yet.
-    Nothing,
+    /// No piece is available yet.
+    Pending,
 }
 
 impl HttpConnection {
-    /// Polls for the next piece of the body, of which `taken` bytes were read before.
+    /// Polls for the next piece of the body, after `taken` bytes were read.
     pub(super) fn poll_piece(
         &self,
         exchange: &Exchange,
@@ -32,15 +32,15 @@ impl HttpConnection {
         let room = (limit as u64).saturating_sub(taken);
         let found = self.next_piece(&mut self.state(), exchange, room, limit);
         match found {
-            Found::Piece(piece) => Poll::Ready(Some(Ok(piece))),
-            Found::Over => {
+            PiecePoll::Piece(piece) => Poll::Ready(Some(Ok(piece))),
+            PiecePoll::End => {
                 self.advance_later();
                 Poll::Ready(None)
             }
-            Found::Failed(failure) => Poll::Ready(Some(Err(failure))),
-            Found::Nothing => {
+            PiecePoll::Failed(failure) => Poll::Ready(Some(Err(failure))),
+            PiecePoll::Pending => {
                 exchange.set_reader(context.waker().clone());
-                if exchange.expects.take() {
+                if exchange.awaits_continue.take() {
                     self.send_continue(exchange);
                 }
                 self.advance_later();
@@ -49,13 +49,19 @@ impl HttpConnection {
         }
     }
 
-    fn next_piece(&self, state: &mut State, exchange: &Exchange, room: u64, limit: usize) -> Found {
-        let too_long = || Found::Failed(BodyError::TooLong { limit });
+    fn next_piece(
+        &self,
+        state: &mut ConnectionState,
+        exchange: &Exchange,
+        room: u64,
+        limit: usize,
+    ) -> PiecePoll {
+        let too_long = || PiecePoll::Failed(BodyError::TooLong { limit });
         if exchange.is_received() {
-            return Found::Over;
+            return PiecePoll::End;
         }
         if state.announced() > room {
-            // Before `100 Continue` is sent to a client that waits for it.
+            // Checked before `100 Continue` is sent to a waiting client.
             return too_long();
         }
         if exchange.consumer.get() == Consumer::None {
@@ -70,7 +76,7 @@ impl HttpConnection {
                     if announced.saturating_add(piece.len() as u64) > room {
                         too_long()
                     } else {
-                        Found::Piece(piece)
+                        PiecePoll::Piece(piece)
                     }
                 }
                 Some(Event::Trailers(trailers)) => {
@@ -80,63 +86,63 @@ impl HttpConnection {
                 Some(Event::Complete) => {
                     exchange.body.set(BodyProgress::Received);
                     state.since = Timestamp::now();
-                    Found::Over
+                    PiecePoll::End
                 }
                 Some(Event::Error(invalid)) => failed(state, exchange, BodyError::Invalid(invalid)),
-                Some(Event::Head(_)) => Found::Failed(BodyError::Closed),
-                None if state.flags.contains(Flags::PEER_ENDED) => {
+                Some(Event::Head(_)) => PiecePoll::Failed(BodyError::Closed),
+                None if state.flags.contains(ConnectionFlags::PEER_ENDED) => {
                     failed(state, exchange, BodyError::Closed)
                 }
                 None if state.announced() > room => too_long(),
                 None => {
                     state.begin_window(exchange);
                     self.resume(state);
-                    Found::Nothing
+                    PiecePoll::Pending
                 }
             };
         }
     }
 
-    /// Lets the body come to listeners.
+    /// Starts emitting the body to listeners.
     pub(super) fn push_body(&self, exchange: &Exchange) {
         if !exchange.is_received() {
             self.state().begin_window(exchange);
             exchange.consumer.set(Consumer::Listeners);
-            if exchange.expects.take() {
+            if exchange.awaits_continue.take() {
                 self.send_continue(exchange);
             }
         }
         self.advance_later();
     }
 
-    /// Sends `100 Continue`, unless the response has begun.
+    /// Sends `100 Continue`, unless the response has started.
     fn send_continue(&self, exchange: &Exchange) {
-        // A client that has ended its side waits for nothing, and may have got the first bytes of its response.
-        let over = exchange.is_started() || self.state().flags.contains(Flags::HALF_OPEN);
-        if !over && !self.state().flags.contains(Flags::CLOSING) {
+        // A half-closed client does not wait for it, and may have received the first bytes of the response.
+        let over = exchange.is_started() || self.state().flags.contains(ConnectionFlags::HALF_OPEN);
+        if !over && !self.state().flags.contains(ConnectionFlags::CLOSING) {
             self.conn.write(CONTINUE);
         }
     }
 }
 
-fn failed(state: &mut State, exchange: &Exchange, failure: BodyError) -> Found {
-    state.flags.insert(Flags::LAST);
-    // The time for the response starts.
+fn failed(state: &mut ConnectionState, exchange: &Exchange, failure: BodyError) -> PiecePoll {
+    state.flags.insert(ConnectionFlags::LAST);
+    // The response timeout starts.
     state.since = Timestamp::now();
     exchange.body.set(BodyProgress::Failed);
     exchange.fail_body(failure.clone());
-    Found::Failed(failure)
+    PiecePoll::Failed(failure)
 }
 
-impl State {
-    /// Starts the time within which the client has to send more of the body.
+impl ConnectionState {
+    /// Starts the window in which the client must send more of the body.
     fn begin_window(&mut self, exchange: &Exchange) {
         if exchange.consumer.get() != Consumer::Listeners && self.counted == 0 {
             self.since = Timestamp::now();
         }
     }
 
-    /// Counts received bytes of a body.
+    /// Counts received bytes of the body.
     #[inline]
     pub(super) fn count_body(&mut self, count: usize) {
         if self.exchange.as_ref().is_some_and(|e| !e.is_done()) {

@@ -1,24 +1,25 @@
-//! An HTTP/1 connection: its requests one after the other, each answered before the next is looked at.
+//! An HTTP/1 connection: its requests are handled one after the other.
 //!
-//! Cost of a request that came whole and is answered at once: the head is copied out of the read buffer into the exchange, and the
-//! response is written straight into the send buffer. No table is looked up, no allocation, no clock; one write for all that came
-//! in one read.
+//! Cost of a request that is received complete and answered immediately: the head is copied from the read buffer into the exchange, and
+//! the response is written directly into the send buffer. There is no table lookup, no allocation and no clock call; all requests of one
+//! read share one write.
 //!
 //! ```text
 //! accept ─→ head ─→ exchange ─→ response ─→ rest of the body is discarded ─→ next head
-//!                                            (64 KiB at most, else close)
+//!                                            (64 KiB at most, otherwise close)
 //! ```
 //!
-//! Each file knows those before it: `state`, `deadlines`, `departure`, `output`, `input`, `requests`, `expiry`, `transport`, `session`.
+//! Each file depends only on those before it: `state`, `deadlines`, `probe`, `output`, `input`, `requests`, `expiry`, `transport`,
+//! `session`.
 
 mod date;
 mod deadlines;
-mod departure;
 mod expiry;
 mod flags;
 mod input;
 mod output;
 mod owned_headers;
+mod probe;
 mod requests;
 mod session;
 mod shutdown;

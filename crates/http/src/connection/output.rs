@@ -1,98 +1,106 @@
-//! Responses as bytes: whole ones in one write, streamed ones piece by piece.
+//! Encoding of responses: complete ones in one write, streamed ones piece by piece.
 
 use uptick_event_loop::driver::Timestamp;
 use uptick_socket::Connection;
 use uptick_socket::engine::{Engine, Visit};
 use uptick_stream::FileRange;
 
-use super::flags::Flags;
-use super::state::{HttpConnection, State};
+use super::flags::ConnectionFlags;
+use super::state::{ConnectionState, HttpConnection};
 use super::{date, owned_headers};
-use crate::exchange::{BodyProgress, Exchange, Head, Piece, ResponseProgress, Transport};
+use crate::exchange::{
+    BodyPiece, BodyProgress, Exchange, ExchangeTransport, Head, ResponseProgress,
+};
 use crate::h1::{
     Encoder, Persistence, ResponseBody, ResponseHead, Version, write_interim, write_plain,
 };
 use crate::{HeaderMap, HttpError, Method, Response, StatusCode};
 
-/// The values that the head of a response depends on beside the response.
+/// The properties of the request and connection that the head of a response depends on.
 #[derive(Clone, Copy)]
-struct Context {
+struct ResponseContext {
     version: Version,
     to_head: bool,
     persistence: Persistence,
-    /// The number of bytes of the head that were sent ahead.
+    /// Number of bytes of the head that were sent in advance.
     ahead: u8,
 }
 
-/// The stream of a connection as responses are written to it.
-pub(super) trait Outlet {
-    /// Writes what `f` appends: [`Engine::write_with`].
+/// The writer of responses.
+pub(super) trait ResponseWriter {
+    /// Writes the bytes that `f` appends: [`Engine::write_with`].
     fn append(&self, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool>;
 }
 
-impl Outlet for Connection {
+impl ResponseWriter for Connection {
     fn append(&self, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool> {
         self.write_with(f)
     }
 }
 
-/// While it is visited, nothing is looked up.
-impl Outlet for Visit<Connection> {
+/// Writes to the stream that is being visited, without a lookup.
+impl ResponseWriter for Visit<Connection> {
     #[inline]
     fn append(&self, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool> {
         self.write_with(f)
     }
 }
 
-/// States in which a response is not a usual one.
-const UNUSUAL: Flags = Flags::CLOSING
-    .union(Flags::DRAINING)
-    .union(Flags::HALF_OPEN)
-    .union(Flags::LAST)
-    .union(Flags::PEER_ENDED);
+/// Flags that exclude the fast path for responses.
+const UNUSUAL: ConnectionFlags = ConnectionFlags::CLOSING
+    .union(ConnectionFlags::DRAINING)
+    .union(ConnectionFlags::HALF_OPEN)
+    .union(ConnectionFlags::LAST)
+    .union(ConnectionFlags::PEER_ENDED);
 
 impl HttpConnection {
-    /// Begins the response.
-    fn begin_response(&self, exchange: &Exchange, status: StatusCode) -> Context {
+    /// Starts the response.
+    fn begin_response(&self, exchange: &Exchange, status: StatusCode) -> ResponseContext {
         self.service.count_response(status);
         exchange.response.set(ResponseProgress::Started);
         let mut state = self.state();
         let unread = !exchange.is_received()
-            && (exchange.expects.get()
-                || exchange.long.get()
+            && (exchange.awaits_continue.get()
+                || exchange.exceeds_drain_limit.get()
                 || exchange.body.get() == BodyProgress::Failed
                 || state.announced() > u64::from(self.service.site().settings.drain_limit));
-        if unread || state.flags.intersects(Flags::DRAINING | Flags::PEER_ENDED) {
-            state.flags.insert(Flags::LAST);
+        if unread
+            || state
+                .flags
+                .intersects(ConnectionFlags::DRAINING | ConnectionFlags::PEER_ENDED)
+        {
+            state.flags.insert(ConnectionFlags::LAST);
         }
-        Context {
+        ResponseContext {
             version: exchange.head.version(),
             to_head: *exchange.head.method() == Method::HEAD,
             persistence: state.persistence(),
-            ahead: state.sent_ahead(),
+            ahead: state.bytes_sent_ahead(),
         }
     }
 
-    /// Logs the headers that the server replaces, for a response that is about to be written.
+    /// Logs the headers that the server replaces in a response that is about to be written.
     #[inline]
-    fn log_replaced(&self, head: &Head<'_>, context: Context, body: ResponseBody) {
+    fn log_replaced(&self, head: &Head<'_>, context: ResponseContext, body: ResponseBody) {
         let Some(headers) = head.headers else { return };
         let keeps_length = context.to_head || head.status == StatusCode::NOT_MODIFIED;
         let length = match body {
             ResponseBody::Empty if keeps_length => None,
             ResponseBody::Empty => Some(0),
             ResponseBody::Bytes(length) => Some(length),
-            // None is sent.
+            // No `Content-Length` is sent.
             ResponseBody::Stream => Some(u64::MAX),
         };
         owned_headers::log_replaced(self.conn, headers, length);
     }
 
-    /// Sends an interim response; returns whether it is sent. One that was begun ahead of the response cannot be.
+    /// Sends an interim response, and returns `true` if it is sent. It is not sent if bytes of the final response were sent in advance.
     #[cold]
     pub(super) fn send_interim(&self, status: StatusCode, headers: &HeaderMap) -> bool {
         let flags = self.state().flags;
-        if flags.intersects(Flags::CLOSING | Flags::HALF_OPEN | Flags::PEER_ENDED) {
+        if flags.intersects(
+            ConnectionFlags::CLOSING | ConnectionFlags::HALF_OPEN | ConnectionFlags::PEER_ENDED,
+        ) {
             return false;
         }
         let open = self
@@ -101,16 +109,16 @@ impl HttpConnection {
         open.is_some()
     }
 
-    /// Sends a whole response; returns `false` when the connection closes.
+    /// Sends a complete response. Returns `false` if the connection is closing.
     ///
-    /// Cost of a usual one: the state is looked at once, and all of it is appended to the send buffer at once.
+    /// Cost on the fast path: one look at the state, and one append to the send buffer.
     #[inline]
     pub(super) fn send_whole(
         &self,
-        outlet: &impl Outlet,
+        writer: &impl ResponseWriter,
         exchange: &Exchange,
         head: &Head<'_>,
-        body: Piece<'_>,
+        body: BodyPiece<'_>,
     ) -> bool {
         let flags = self.state().flags;
         if flags.intersects(UNUSUAL)
@@ -121,26 +129,26 @@ impl HttpConnection {
         {
             return self.send_any(exchange, head, body);
         }
-        let (Some(content_type), Piece::Short(body)) = (head.content_type, &body) else {
+        let (Some(content_type), BodyPiece::Short(body)) = (head.content_type, &body) else {
             return self.send_any(exchange, head, body);
         };
         self.service.count_success();
         let date = date::now();
-        let open = outlet.append(|out| write_plain(out, content_type, &date, body));
+        let open = writer.append(|out| write_plain(out, content_type, &date, body));
         exchange.response.set(ResponseProgress::Done);
         if open != Some(true) {
-            self.state().note_room(open);
+            self.state().update_write_state(open);
         }
-        if !flags.contains(Flags::ADVANCING) {
+        if !flags.contains(ConnectionFlags::ADVANCING) {
             self.advance_later();
         }
         true
     }
 
-    /// [`send_whole`](HttpConnection::send_whole) for any response.
+    /// Same as [`send_whole`](HttpConnection::send_whole), for every response.
     #[inline(never)]
-    fn send_any(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>) -> bool {
-        if self.state().flags.contains(Flags::CLOSING) {
+    fn send_any(&self, exchange: &Exchange, head: &Head<'_>, body: BodyPiece<'_>) -> bool {
+        if self.state().flags.contains(ConnectionFlags::CLOSING) {
             return false;
         }
         let context = self.begin_response(exchange, head.status);
@@ -155,36 +163,36 @@ impl HttpConnection {
             let encoder = encode(head, context, length, out);
             persistence = encoder.persistence();
             sends = encoder.sends_body();
-            if let Piece::Short(bytes) = body
+            if let BodyPiece::Short(bytes) = body
                 && sends
             {
                 out.extend_from_slice(bytes);
             }
         });
-        if let Piece::Long(bytes) = body
+        if let BodyPiece::Long(bytes) = body
             && sends
             && open.is_some()
         {
             open = Some(self.conn.write(bytes));
         }
-        self.sent(exchange, persistence, open);
+        self.response_written(exchange, persistence, open);
         true
     }
 
-    /// Notes that the response is written whole.
-    fn sent(&self, exchange: &Exchange, persistence: Persistence, open: Option<bool>) {
+    /// Updates the state after the whole response was written.
+    fn response_written(&self, exchange: &Exchange, persistence: Persistence, open: Option<bool>) {
         let mut state = self.state();
         exchange.response.set(ResponseProgress::Done);
         if !exchange.is_received() {
-            // The rest of the body is discarded, and has its own time and limit.
+            // The rest of the body is discarded, within its own time and size limits.
             state.since = Timestamp::now();
             state.counted = 0;
         }
         if persistence != Persistence::KeepAlive {
-            state.flags.insert(Flags::LAST);
+            state.flags.insert(ConnectionFlags::LAST);
         }
-        state.note_room(open);
-        if !state.flags.contains(Flags::ADVANCING) {
+        state.update_write_state(open);
+        if !state.flags.contains(ConnectionFlags::ADVANCING) {
             drop(state);
             self.advance_later();
         }
@@ -205,9 +213,9 @@ impl HttpConnection {
             .write_with(|out| encoder = Some(encode(head, context, length, out)));
         let drains = {
             let mut state = self.state();
-            state.note_room(open);
+            state.update_write_state(open);
             state.streaming().encoder = encoder;
-            state.flags.contains(Flags::DRAINING)
+            state.flags.contains(ConnectionFlags::DRAINING)
         };
         if drains && let Some(early_end) = exchange.early_end() {
             self.service.end_early(early_end);
@@ -215,8 +223,8 @@ impl HttpConnection {
         open.is_some()
     }
 
-    /// Writes a piece of a response that has begun; returns `false` when the writer should wait, or nothing is taken.
-    pub(super) fn send_piece(&self, exchange: &Exchange, piece: Piece<'_>) -> bool {
+    /// Writes a body piece of a response in progress. Returns `false` if the writer should wait, or if the piece is not accepted.
+    pub(super) fn send_piece(&self, exchange: &Exchange, piece: BodyPiece<'_>) -> bool {
         let Some(mut encoder) = self.state().encoder(exchange) else {
             return false;
         };
@@ -224,14 +232,14 @@ impl HttpConnection {
         let length = piece.len();
         let mut open = self.conn.write_with(|out| {
             result = encoder.open_piece(out, length);
-            if let Piece::Short(bytes) = piece
+            if let BodyPiece::Short(bytes) = piece
                 && result == Ok(true)
             {
                 out.extend_from_slice(bytes);
                 encoder.close_piece(out);
             }
         });
-        if let Piece::Long(bytes) = piece
+        if let BodyPiece::Long(bytes) = piece
             && result == Ok(true)
             && open.is_some()
         {
@@ -239,17 +247,17 @@ impl HttpConnection {
             open = self.conn.write_with(|out| encoder.close_piece(out));
         }
         if let Err(error) = result {
-            tracing::error!("a response is longer than it said: {error}");
+            tracing::error!("sending a response failed: {error}");
             self.cut();
             return false;
         }
         let mut state = self.state();
-        state.note_room(open);
+        state.update_write_state(open);
         state.streaming().encoder = Some(encoder);
         open == Some(true)
     }
 
-    /// Sends a file as the whole body, which has a length; returns `true` when it is sent.
+    /// Sends a file as the whole body of known length. Returns `true` if it is sent completely.
     pub(super) fn send_file(
         &self,
         exchange: &Exchange,
@@ -261,18 +269,18 @@ impl HttpConnection {
         let Ok(length) = usize::try_from(range.len()) else {
             return Err(range);
         };
-        // With a length, there is nothing between the head and the body.
+        // With a Content-Length, no framing bytes precede the body.
         if encoder.open_piece(&mut Vec::new(), length) != Ok(true) {
             return Ok(true);
         }
         let sent = self.conn.write_file(range)?;
         let mut state = self.state();
-        state.note_room(Some(sent));
+        state.update_write_state(Some(sent));
         state.streaming().encoder = Some(encoder);
         Ok(sent)
     }
 
-    /// Ends a response that has begun; returns `false` when there is none.
+    /// Ends a response in progress; returns `false` if there is none.
     pub(super) fn send_end(&self, exchange: &Exchange, trailers: Option<&HeaderMap>) -> bool {
         let Some(encoder) = self.state().encoder(exchange) else {
             return false;
@@ -283,18 +291,18 @@ impl HttpConnection {
             .write_with(|out| result = encoder.finish(out, trailers));
         match result {
             Ok(persistence) => {
-                self.sent(exchange, persistence, open);
+                self.response_written(exchange, persistence, open);
                 true
             }
             Err(error) => {
-                tracing::error!("a response broke off: {error}");
+                tracing::error!("sending a response failed: {error}");
                 self.cut();
                 false
             }
         }
     }
 
-    /// Sends the head of a response after which the connection speaks another protocol; returns whether it is sent.
+    /// Sends the head of a response after which the connection switches to another protocol. Returns `true` if it is sent.
     pub(super) fn send_upgrade(&self, exchange: &Exchange, head: &Head<'_>) -> bool {
         let context = self.begin_response(exchange, head.status);
         let open = self.conn.write_with(|out| {
@@ -303,15 +311,15 @@ impl HttpConnection {
         open.is_some()
     }
 
-    /// Sends an error to what is no request, and ends the connection.
+    /// Responds to invalid input with an error, and closes the connection.
     #[cold]
     pub(super) fn refuse(&self, status: StatusCode, reason: &'static str) {
         {
             let mut state = self.state();
-            if state.flags.contains(Flags::CLOSING) {
+            if state.flags.contains(ConnectionFlags::CLOSING) {
                 return;
             }
-            state.flags.insert(Flags::LAST);
+            state.flags.insert(ConnectionFlags::LAST);
         }
         let mut response = Response::from(HttpError::new(status, reason));
         let site = self.service.site();
@@ -319,7 +327,7 @@ impl HttpConnection {
             response = site.hooks.finish(Some(self.conn), response, None);
         }
         self.service.count_response(response.status());
-        let context = Context {
+        let context = ResponseContext {
             version: Version::Http11,
             to_head: false,
             persistence: Persistence::Close,
@@ -336,28 +344,35 @@ impl HttpConnection {
     }
 }
 
-impl State {
+impl ConnectionState {
     fn persistence(&self) -> Persistence {
-        match self.flags.contains(Flags::LAST) {
+        match self.flags.contains(ConnectionFlags::LAST) {
             true => Persistence::Close,
             false => Persistence::KeepAlive,
         }
     }
 
     #[inline]
-    fn note_room(&mut self, open: Option<bool>) {
-        self.note_sent();
+    fn update_write_state(&mut self, open: Option<bool>) {
+        self.record_write();
         match open {
             Some(true) => {}
-            Some(false) => self.flags.insert(Flags::FULL),
-            // Nothing can be written any more: a writer waits for the close, which is on its way.
-            None => self.flags.insert(Flags::LAST | Flags::FULL),
+            Some(false) => self.flags.insert(ConnectionFlags::FULL),
+            // Nothing can be written any more: a writer waits for the close, which follows.
+            None => self
+                .flags
+                .insert(ConnectionFlags::LAST | ConnectionFlags::FULL),
         }
     }
 }
 
-/// Writes the head.
-fn encode(head: &Head<'_>, context: Context, body: ResponseBody, out: &mut Vec<u8>) -> Encoder {
+/// Writes the head of a response.
+fn encode(
+    head: &Head<'_>,
+    context: ResponseContext,
+    body: ResponseBody,
+    out: &mut Vec<u8>,
+) -> Encoder {
     let start = out.len();
     let date = date::now();
     let head = ResponseHead {

@@ -1,4 +1,4 @@
-//! Headers of connection and framing, about which the server decides.
+//! Connection and framing headers, which the server writes itself.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
 use uptick_emitter::Excerpt;
@@ -7,14 +7,14 @@ use uptick_socket::Connection;
 use crate::h1;
 use crate::{HeaderMap, HeaderName, HeaderValue};
 
-/// Logs the headers of a response that the server replaces, on the level `DEBUG`.
+/// Logs, at level `DEBUG`, the headers of a response that the server replaces.
 ///
-/// `length` is the `Content-Length` that is sent; with `None`, that of the response itself is.
+/// `length` is the `Content-Length` that is sent, or `None` if the one of the response is sent.
 #[inline]
 pub(super) fn log_replaced(conn: Connection, headers: &HeaderMap, length: Option<u64>) {
     if tracing::enabled!(tracing::Level::DEBUG) {
         for (name, value) in headers {
-            if h1::is_owned(name) && !is_honoured(name, value, headers, length) {
+            if h1::is_owned(name) && !is_equivalent(name, value, headers, length) {
                 log(conn, name, value);
             }
         }
@@ -26,12 +26,12 @@ fn log(conn: Connection, name: &HeaderName, value: &HeaderValue) {
     let value = Excerpt::new(String::from_utf8_lossy(value.as_bytes()));
     tracing::debug!(
         connection = conn.id(),
-        "the header \"{name}: {value}\" of a response was replaced: the server decides about it"
+        "the header \"{name}: {value}\" of a response was replaced: the server sets this header"
     );
 }
 
-/// Whether what the server sends means the same.
-fn is_honoured(
+/// Returns `true` if the headers sent by the server have the same meaning.
+fn is_equivalent(
     name: &HeaderName,
     value: &HeaderValue,
     headers: &HeaderMap,

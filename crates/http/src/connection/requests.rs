@@ -8,19 +8,19 @@ use uptick_event_loop::driver::Timestamp;
 use uptick_socket::Connection;
 use uptick_socket::engine::{Engine, Visit};
 
-use super::flags::Flags;
-use super::output::Outlet;
-use super::state::{HttpConnection, State};
+use super::flags::ConnectionFlags;
+use super::output::ResponseWriter;
+use super::state::{ConnectionState, HttpConnection};
 use crate::Request;
 use crate::body::BodyError;
 use crate::exchange::{
-    self, BodyProgress, Consumer, Exchange, Head, Piece, body_failed, emit_to_request,
+    self, BodyPiece, BodyProgress, Consumer, Exchange, Head, body_failed, emit_to_request,
 };
 use crate::h1::{BodyLength, Decoder, Event, Invalid};
 use crate::site::Site;
 
-/// An action of a connection, to be taken while nothing is borrowed.
-enum Step {
+/// The next action of a connection. It runs while nothing is borrowed.
+enum ConnectionAction {
     /// Handle a new request, which is the exchange of the connection.
     Handle(Rc<Exchange>, Rc<Site>),
     /// Emit a piece of the body.
@@ -31,35 +31,35 @@ enum Step {
     Failed(Rc<Exchange>, BodyError),
     /// Wake the reader of the body.
     Wake(Waker),
-    /// Release an exchange that is over.
+    /// Release a finished exchange.
     Finished(Rc<Exchange>),
-    /// Send an error: the received bytes are not a valid request.
+    /// Respond with an error to an invalid request.
     Refuse(Invalid),
-    /// End the connection.
+    /// Close the connection.
     End,
-    /// End the connection of a client that sends no more.
+    /// Close the connection of a client that sends no more.
     EndWithoutLinger,
-    /// Wait.
+    /// Wait for an event.
     Stop,
 }
 
-/// States in which a request is not taken straight from the read buffer.
-const SPECIAL: Flags = Flags::ADVANCING
-    .union(Flags::CLOSING)
-    .union(Flags::DRAINING)
-    .union(Flags::FULL)
-    .union(Flags::PEER_ENDED);
+/// Flags that exclude parsing directly from the read buffer.
+const SPECIAL: ConnectionFlags = ConnectionFlags::ADVANCING
+    .union(ConnectionFlags::CLOSING)
+    .union(ConnectionFlags::DRAINING)
+    .union(ConnectionFlags::FULL)
+    .union(ConnectionFlags::PEER_ENDED);
 
 impl HttpConnection {
-    /// Handles received bytes; those that are not a whole request go through the decoder.
+    /// Handles received bytes. Bytes that are not a complete request go through the decoder.
     #[inline]
     pub(super) fn received(&self, stream: &Visit<Connection>, bytes: &mut BytesMut) {
         let nested = {
             let mut state = self.state();
-            if state.flags.contains(Flags::CLOSING) {
+            if state.flags.contains(ConnectionFlags::CLOSING) {
                 return;
             }
-            state.flags.remove(Flags::FRESH);
+            state.flags.remove(ConnectionFlags::FRESH);
             state.count_body(bytes.len());
             let between = state.exchange.is_none() && state.decoder.is_none();
             if between {
@@ -68,31 +68,31 @@ impl HttpConnection {
             if !between || state.flags.intersects(SPECIAL) {
                 state.push(bytes.split().freeze());
             }
-            let nested = state.flags.contains(Flags::ADVANCING);
-            state.flags.insert(Flags::ADVANCING);
+            let nested = state.flags.contains(ConnectionFlags::ADVANCING);
+            state.flags.insert(ConnectionFlags::ADVANCING);
             nested
         };
         if nested {
             return;
         }
         while !bytes.is_empty() {
-            if !self.take_whole(stream, bytes) {
-                return self.go_on();
+            if !self.handle_complete(stream, bytes) {
+                return self.run_actions();
             }
         }
-        // All of it was whole requests that are over, or there was something else before.
+        // Either all requests were complete and are finished, or earlier bytes are still pending.
         let mut state = self.state();
         if state.exchange.is_none() && state.decoder.is_none() {
-            state.flags.remove(Flags::ADVANCING);
+            state.flags.remove(ConnectionFlags::ADVANCING);
             return self.arm(&mut state);
         }
         drop(state);
-        self.go_on();
+        self.run_actions();
     }
 
-    /// Handles the request at the beginning of `bytes`, whose head is whole; returns whether the next one may be taken the same way.
+    /// Handles the request at the start of `bytes` if its head is complete. Returns `true` if the next one may be handled the same way.
     #[inline]
-    fn take_whole(&self, stream: &Visit<Connection>, bytes: &mut BytesMut) -> bool {
+    fn handle_complete(&self, stream: &Visit<Connection>, bytes: &mut BytesMut) -> bool {
         let site = self.service.site();
         let mut exchange = exchange::take();
         let length = Rc::get_mut(&mut exchange).and_then(|new| {
@@ -110,7 +110,7 @@ impl HttpConnection {
         if let Some(decoder) = Decoder::at_body(&exchange.head) {
             *state.decoder() = decoder;
         }
-        // What follows an upgrade belongs to the next protocol, which may take over at once.
+        // The bytes after an upgrade request belong to the next protocol, which may take over immediately.
         if (state.decoder.is_some() || exchange.head.is_upgrade()) && !bytes.is_empty() {
             state.push(bytes.split().freeze());
         }
@@ -132,44 +132,52 @@ impl HttpConnection {
         true
     }
 
-    /// Continues until something has to be waited for. A nested call does nothing, as the outer one continues.
+    /// Runs the actions of the connection until it must wait. A nested call does nothing, as the outer one continues.
     pub(super) fn advance(&self) {
         let nested = {
             let mut state = self.state();
-            let nested = state.flags.contains(Flags::ADVANCING);
-            state.flags.insert(Flags::ADVANCING);
+            let nested = state.flags.contains(ConnectionFlags::ADVANCING);
+            state.flags.insert(ConnectionFlags::ADVANCING);
             nested
         };
         if !nested {
-            self.go_on();
+            self.run_actions();
         }
     }
 
-    fn go_on(&self) {
+    fn run_actions(&self) {
         loop {
-            let step = self.step(&mut self.state());
+            let step = self.next_action(&mut self.state());
             match step {
-                Step::Handle(exchange, site) => self.handle(&self.conn, &exchange, &site),
-                Step::Piece(exchange, piece) => emit_to_request(&exchange, Request::DATA, piece),
-                Step::PieceEnd(exchange) => emit_to_request(&exchange, Request::END, ()),
-                Step::Failed(exchange, error) => {
-                    // The time for the response starts.
+                ConnectionAction::Handle(exchange, site) => {
+                    self.handle(&self.conn, &exchange, &site)
+                }
+                ConnectionAction::Piece(exchange, piece) => {
+                    emit_to_request(&exchange, Request::DATA, piece)
+                }
+                ConnectionAction::PieceEnd(exchange) => {
+                    emit_to_request(&exchange, Request::END, ())
+                }
+                ConnectionAction::Failed(exchange, error) => {
+                    // The response timeout starts.
                     self.state().since = Timestamp::now();
                     body_failed(&exchange, error);
                 }
-                Step::Wake(waker) => waker.wake(),
-                Step::Finished(exchange) => exchange::release(exchange),
-                Step::Refuse(invalid) => self.refuse(invalid.status(), invalid.reason()),
-                Step::End => self.conn.end(),
-                Step::EndWithoutLinger => self.conn.end_without_linger(),
-                Step::Stop => return,
+                ConnectionAction::Wake(waker) => waker.wake(),
+                ConnectionAction::Finished(exchange) => exchange::release(exchange),
+                ConnectionAction::Refuse(invalid) => {
+                    self.refuse(invalid.status(), invalid.reason())
+                }
+                ConnectionAction::End => self.conn.end(),
+                ConnectionAction::EndWithoutLinger => self.conn.end_without_linger(),
+                ConnectionAction::Stop => return,
             }
         }
     }
 
-    fn step(&self, state: &mut State) -> Step {
+    fn next_action(&self, state: &mut ConnectionState) -> ConnectionAction {
         loop {
-            if state.flags.contains(Flags::CLOSING) {
+            if state.flags.contains(ConnectionFlags::CLOSING) {
                 return state.stop();
             }
             let Some(exchange) = &state.exchange else {
@@ -177,41 +185,44 @@ impl HttpConnection {
             };
             let exchange = Rc::clone(exchange);
             if !exchange.is_received() {
-                match self.body_step(state, &exchange) {
+                match self.body_action(state, &exchange) {
                     Some(step) => return step,
                     None => continue,
                 }
             }
             if !exchange.is_done() {
-                if exchange.body.get() == BodyProgress::EndDue {
+                if exchange.body.get() == BodyProgress::EndPending {
                     exchange.body.set(BodyProgress::Received);
-                    return Step::PieceEnd(exchange);
+                    return ConnectionAction::PieceEnd(exchange);
                 }
                 if state.buffered() > 0 {
-                    // One read is taken ahead; an end of stream behind it is noticed all the same.
+                    // One read is buffered ahead. An end of stream after it is still detected.
                     self.pause(state);
                 }
                 self.arm(state);
                 return state.stop();
             }
-            if state.flags.intersects(Flags::LAST | Flags::DRAINING) {
-                let client_is_done = !exchange.head.keep_alive() && state.buffered() == 0;
+            if state
+                .flags
+                .intersects(ConnectionFlags::LAST | ConnectionFlags::DRAINING)
+            {
+                let client_sends_no_more = !exchange.head.keep_alive() && state.buffered() == 0;
                 let step = state.end();
-                return match client_is_done {
-                    true => Step::EndWithoutLinger,
+                return match client_sends_no_more {
+                    true => ConnectionAction::EndWithoutLinger,
                     false => step,
                 };
             }
             state.since = Timestamp::now();
             drop(exchange);
             if let Some(exchange) = state.finish() {
-                return Step::Finished(exchange);
+                return ConnectionAction::Finished(exchange);
             }
         }
     }
 
-    fn next_request(&self, state: &mut State) -> Step {
-        if state.flags.contains(Flags::FULL) {
+    fn next_request(&self, state: &mut ConnectionState) -> ConnectionAction {
+        if state.flags.contains(ConnectionFlags::FULL) {
             // Stop producing responses while the write queue is full.
             self.pause(state);
             return state.stop();
@@ -230,9 +241,9 @@ impl HttpConnection {
                         self.connect(new, &site);
                     }
                     self.begin_request(state, &exchange, &site);
-                    return Step::Handle(exchange, site);
+                    return ConnectionAction::Handle(exchange, site);
                 }
-                Some(Event::Error(invalid)) => return Step::Refuse(invalid),
+                Some(Event::Error(invalid)) => return ConnectionAction::Refuse(invalid),
                 Some(Event::Body(_) | Event::Trailers(_) | Event::Complete) => {}
                 None => return self.idle(state),
             }
@@ -241,18 +252,18 @@ impl HttpConnection {
 
     /// Returns the action when there is no complete request.
     #[inline]
-    fn idle(&self, state: &mut State) -> Step {
+    fn idle(&self, state: &mut ConnectionState) -> ConnectionAction {
         state.drop_fresh_decoder();
         let in_head = state
             .decoder
             .as_ref()
             .is_some_and(|decoder| !decoder.is_idle());
-        let over = state.flags.contains(Flags::LAST) && !in_head;
-        if over || state.flags.contains(Flags::PEER_ENDED) {
+        let over = state.flags.contains(ConnectionFlags::LAST) && !in_head;
+        if over || state.flags.contains(ConnectionFlags::PEER_ENDED) {
             return state.end();
         }
-        if in_head && !state.flags.contains(Flags::IN_HEAD) {
-            state.flags.insert(Flags::IN_HEAD);
+        if in_head && !state.flags.contains(ConnectionFlags::IN_HEAD) {
+            state.flags.insert(ConnectionFlags::IN_HEAD);
             state.since = Timestamp::now();
         }
         self.resume(state);
@@ -270,13 +281,13 @@ impl HttpConnection {
         }
     }
 
-    /// Sets the state of the connection for a request whose head was received.
+    /// Updates the state of the connection for a request whose head was received.
     #[inline]
-    fn begin_request(&self, state: &mut State, exchange: &Rc<Exchange>, site: &Site) {
-        state.flags.remove(Flags::IN_HEAD);
+    fn begin_request(&self, state: &mut ConnectionState, exchange: &Rc<Exchange>, site: &Site) {
+        state.flags.remove(ConnectionFlags::IN_HEAD);
         let head = &exchange.head;
-        if !head.keep_alive() || state.flags.contains(Flags::DRAINING) {
-            state.flags.insert(Flags::LAST);
+        if !head.keep_alive() || state.flags.contains(ConnectionFlags::DRAINING) {
+            state.flags.insert(ConnectionFlags::LAST);
         }
         match head.body() {
             BodyLength::None | BodyLength::Bytes(0) => {
@@ -286,20 +297,24 @@ impl HttpConnection {
                 exchange.body.set(BodyProgress::Received);
             }
             BodyLength::Bytes(length) => {
-                exchange.expects.set(head.expects_continue());
+                exchange.awaits_continue.set(head.expects_continue());
                 exchange
-                    .long
+                    .exceeds_drain_limit
                     .set(length > u64::from(site.settings.drain_limit));
             }
-            BodyLength::Chunked => exchange.expects.set(head.expects_continue()),
+            BodyLength::Chunked => exchange.awaits_continue.set(head.expects_continue()),
         }
         state.counted = 0;
         state.exchange = Some(Rc::clone(exchange));
     }
 
-    /// Returns the action for a body that was not received whole; `None` to look again. Each piece is a turn of the loop, not a nested call:
-    /// there may be thousands in one read.
-    fn body_step(&self, state: &mut State, exchange: &Rc<Exchange>) -> Option<Step> {
+    /// Returns the action for a body that was not received completely; `None` to check again. Each piece is a separate action instead of
+    /// a nested call, as one read may contain thousands.
+    fn body_action(
+        &self,
+        state: &mut ConnectionState,
+        exchange: &Rc<Exchange>,
+    ) -> Option<ConnectionAction> {
         let drains = exchange.is_done();
         if exchange.body.get() == BodyProgress::Failed {
             if drains {
@@ -308,17 +323,17 @@ impl HttpConnection {
             self.arm(state);
             return Some(state.stop());
         }
-        if drains && state.flags.contains(Flags::LAST) {
+        if drains && state.flags.contains(ConnectionFlags::LAST) {
             return Some(state.end());
         }
         if !drains && let Some(reader) = exchange.take_reader() {
             if state.buffered() > 0 {
-                // The reader has this piece first.
+                // The reader takes the buffered piece first.
                 self.pause(state);
-                return Some(Step::Wake(reader));
+                return Some(ConnectionAction::Wake(reader));
             }
-            if state.flags.contains(Flags::PEER_ENDED) {
-                return Some(Step::Wake(reader));
+            if state.flags.contains(ConnectionFlags::PEER_ENDED) {
+                return Some(ConnectionAction::Wake(reader));
             }
             exchange.set_reader(reader);
         }
@@ -333,12 +348,12 @@ impl HttpConnection {
         let event = state.decoder().next(&site.settings.limits);
         let exchange = Rc::clone(exchange);
         match event {
-            Some(Event::Body(piece)) if !drains => Some(Step::Piece(exchange, piece)),
+            Some(Event::Body(piece)) if !drains => Some(ConnectionAction::Piece(exchange, piece)),
             Some(Event::Body(piece)) => {
                 let count = u32::try_from(piece.len()).unwrap_or(u32::MAX);
                 state.counted = state.counted.saturating_add(count);
                 if state.counted > site.settings.drain_limit {
-                    state.flags.insert(Flags::LAST);
+                    state.flags.insert(ConnectionFlags::LAST);
                 }
                 None
             }
@@ -351,14 +366,15 @@ impl HttpConnection {
             Some(Event::Complete) => {
                 exchange.body.set(BodyProgress::Received);
                 state.since = Timestamp::now();
-                (!drains).then_some(Step::PieceEnd(exchange))
+                (!drains).then_some(ConnectionAction::PieceEnd(exchange))
             }
-            Some(Event::Error(invalid)) => {
-                Some(Step::Failed(exchange, BodyError::Invalid(invalid)))
-            }
-            Some(Event::Head(_)) => Some(Step::Failed(exchange, BodyError::Closed)),
-            None if state.flags.contains(Flags::PEER_ENDED) => {
-                Some(Step::Failed(exchange, BodyError::Closed))
+            Some(Event::Error(invalid)) => Some(ConnectionAction::Failed(
+                exchange,
+                BodyError::Invalid(invalid),
+            )),
+            Some(Event::Head(_)) => Some(ConnectionAction::Failed(exchange, BodyError::Closed)),
+            None if state.flags.contains(ConnectionFlags::PEER_ENDED) => {
+                Some(ConnectionAction::Failed(exchange, BodyError::Closed))
             }
             None => {
                 self.resume(state);
@@ -370,33 +386,34 @@ impl HttpConnection {
 
     /// Passes a request to the server's routes, and sends the response.
     #[inline]
-    fn handle(&self, outlet: &impl Outlet, exchange: &Rc<Exchange>, site: &Rc<Site>) {
-        let send = |head: &Head<'_>, body: Piece<'_>| self.send_whole(outlet, exchange, head, body);
+    fn handle(&self, writer: &impl ResponseWriter, exchange: &Rc<Exchange>, site: &Rc<Site>) {
+        let send =
+            |head: &Head<'_>, body: BodyPiece<'_>| self.send_whole(writer, exchange, head, body);
         if self.service.handle(exchange, site, send) {
-            // The time for a response that comes later starts.
+            // The response timeout starts.
             self.state().since = Timestamp::now();
         }
     }
 }
 
-/// States in which the next request is not taken straight from the read buffer.
-const SPECIAL_NEXT: Flags = Flags::CLOSING
-    .union(Flags::DRAINING)
-    .union(Flags::FULL)
-    .union(Flags::LAST)
-    .union(Flags::PAUSED)
-    .union(Flags::PEER_ENDED);
+/// Flags that exclude parsing the next request directly from the read buffer.
+const SPECIAL_NEXT: ConnectionFlags = ConnectionFlags::CLOSING
+    .union(ConnectionFlags::DRAINING)
+    .union(ConnectionFlags::FULL)
+    .union(ConnectionFlags::LAST)
+    .union(ConnectionFlags::PAUSED)
+    .union(ConnectionFlags::PEER_ENDED);
 
-impl State {
+impl ConnectionState {
     #[inline]
-    fn stop(&mut self) -> Step {
-        self.flags.remove(Flags::ADVANCING);
-        Step::Stop
+    fn stop(&mut self) -> ConnectionAction {
+        self.flags.remove(ConnectionFlags::ADVANCING);
+        ConnectionAction::Stop
     }
 
-    fn end(&mut self) -> Step {
-        self.flags.insert(Flags::CLOSING);
-        self.flags.remove(Flags::ADVANCING);
-        Step::End
+    fn end(&mut self) -> ConnectionAction {
+        self.flags.insert(ConnectionFlags::CLOSING);
+        self.flags.remove(ConnectionFlags::ADVANCING);
+        ConnectionAction::End
     }
 }

@@ -8,7 +8,7 @@ use uptick_event_loop::{Readiness, Token, catch};
 use uptick_socket::Connection;
 use uptick_socket::engine::{Engine, Session, Visit};
 
-use super::flags::Flags;
+use super::flags::ConnectionFlags;
 use super::state::HttpConnection;
 use crate::exchange;
 use crate::site::Service;
@@ -23,7 +23,7 @@ pub(crate) fn serve(conn: Connection, service: &Rc<Service>) {
 }
 
 impl HttpConnection {
-    /// Notifies the current exchange that the client has ended its side.
+    /// Notifies the current exchange that the client has half-closed the connection.
     fn half_closed(&self) {
         let exchange = self.state().exchange.clone();
         if let Some(exchange) = exchange {
@@ -41,14 +41,14 @@ impl Session<Connection> for HttpConnection {
     fn end(&self, _: &Visit<Connection>) {
         self.state()
             .flags
-            .insert(Flags::PEER_ENDED | Flags::HALF_OPEN);
+            .insert(ConnectionFlags::PEER_ENDED | ConnectionFlags::HALF_OPEN);
         self.advance();
         self.half_closed();
     }
 
     fn end_pending(&self, _: &Visit<Connection>) {
         let mut state = self.state();
-        state.flags.insert(Flags::HALF_OPEN);
+        state.flags.insert(ConnectionFlags::HALF_OPEN);
         self.arm(&mut state);
         drop(state);
         self.half_closed();
@@ -57,7 +57,7 @@ impl Session<Connection> for HttpConnection {
     fn drain(&self, _: &Visit<Connection>) {
         let exchange = {
             let mut state = self.state();
-            state.flags.remove(Flags::FULL);
+            state.flags.remove(ConnectionFlags::FULL);
             state.exchange.clone()
         };
         if let Some(exchange) = exchange {
@@ -67,7 +67,7 @@ impl Session<Connection> for HttpConnection {
     }
 
     fn error(&self, stream: &Visit<Connection>, error: &uptick_socket::Error) {
-        // Clients come and go, as a rule.
+        // Clients often close their connections, so this is not logged at a higher level.
         tracing::debug!(
             connection = stream.handle().id(),
             "an HTTP connection failed: {error}"
@@ -77,11 +77,11 @@ impl Session<Connection> for HttpConnection {
     fn close(&self, _: &Visit<Connection>) {
         let exchange = {
             let mut state = self.state();
-            state.flags.insert(Flags::CLOSING);
+            state.flags.insert(ConnectionFlags::CLOSING);
             state.deadline.cancel();
             state.exchange.clone()
         };
-        // Values that listeners captured may panic as they are dropped.
+        // Values captured by listeners may panic when they are dropped.
         let abandoned = catch(|| {
             let Some(exchange) = exchange else { return };
             exchange.abandon();
@@ -98,7 +98,7 @@ impl Session<Connection> for HttpConnection {
     }
 }
 
-/// Drives deadlines, and connections that go on later.
+/// The driver for deadlines and deferred actions of connections.
 struct HttpDriver;
 
 impl Driver for HttpDriver {

@@ -1,4 +1,4 @@
-//! The connections of a server that shuts down.
+//! Connections of a server that shuts down.
 
 use std::rc::Rc;
 
@@ -6,22 +6,22 @@ use uptick_event_loop::driver::{Timestamp, add_timeout};
 use uptick_socket::Connection;
 use uptick_socket::engine::Engine;
 
-use super::flags::Flags;
-use super::state::{HttpConnection, State};
+use super::flags::ConnectionFlags;
+use super::state::{ConnectionState, HttpConnection};
 use crate::site::Service;
 
-/// Lets each connection of a server end with what it is doing. Idle ones end when received bytes have been read, new ones get a moment for
-/// their request.
+/// Ends each connection of a server after its current exchange. Idle connections end after pending input was read; new ones get a short
+/// time for their request.
 pub(crate) fn drain(service: &Rc<Service>) {
     for http in of_service(service) {
         let exchange = {
             let mut state = http.state();
-            if state.flags.contains(Flags::DRAINING) {
+            if state.flags.contains(ConnectionFlags::DRAINING) {
                 continue;
             }
-            state.flags.insert(Flags::DRAINING);
-            if state.flags.contains(Flags::FRESH) {
-                // A request may be on its way.
+            state.flags.insert(ConnectionFlags::DRAINING);
+            if state.flags.contains(ConnectionFlags::FRESH) {
+                // A request may be in transit.
                 state.since = Timestamp::now();
                 http.arm(&mut state);
             }
@@ -33,7 +33,7 @@ pub(crate) fn drain(service: &Rc<Service>) {
         }
     }
     let service = Rc::clone(service);
-    // Requests that had come before the call, and were not read, are still responded to.
+    // Requests that were received before the call but not read are still answered.
     add_timeout(std::time::Duration::ZERO, move || end_idle(&service));
 }
 
@@ -46,7 +46,7 @@ fn end_idle(service: &Rc<Service>) {
     }
 }
 
-/// Closes the connections of a server that are left; returns how many there were.
+/// Closes the remaining connections of a server, and returns their number.
 pub(crate) fn cut(service: &Rc<Service>) -> usize {
     let left = of_service(service);
     for http in &left {
@@ -62,13 +62,15 @@ fn of_service(service: &Rc<Service>) -> Vec<Rc<HttpConnection>> {
         .collect()
 }
 
-impl State {
-    /// Returns whether a connection has nothing to do that a shutdown waits for. One that came during the shutdown has had no moment for its
-    /// request yet, and a request that was read may wait until there is room for its response.
+impl ConnectionState {
+    /// Returns `true` if the shutdown does not have to wait for this connection. A connection accepted during the shutdown still waits
+    /// for its first request, and a request that was read may wait for room in the write queue.
     fn is_idle_in_shutdown(&self) -> bool {
         self.exchange.is_none()
             && self.buffered() == 0
-            && self.flags.contains(Flags::DRAINING)
-            && !self.flags.intersects(Flags::FRESH | Flags::IN_HEAD)
+            && self.flags.contains(ConnectionFlags::DRAINING)
+            && !self
+                .flags
+                .intersects(ConnectionFlags::FRESH | ConnectionFlags::IN_HEAD)
     }
 }

@@ -1,4 +1,4 @@
-//! The state of a connection.
+//! The state of an HTTP/1 connection.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::rc::{Rc, Weak};
@@ -10,62 +10,62 @@ use uptick_event_loop::{DriverId, Readiness, Token};
 use uptick_socket::Connection;
 use uptick_socket::engine::Engine;
 
-use super::flags::Flags;
-use crate::exchange::{Exchange, Transport};
+use super::flags::ConnectionFlags;
+use crate::exchange::{Exchange, ExchangeTransport};
 use crate::h1::{Decoder, Encoder};
 use crate::site::Service;
 
-/// How long the program may leave a piece of a body unread before the time for the body is no longer the client's.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Time after which an unread body piece counts as a delay of the program. The body timeout then does not apply to the client.
+const PROGRAM_DELAY: Duration = Duration::from_secs(1);
 
-/// An HTTP/1 connection; the session of its stream.
+/// An HTTP/1 connection: the session of its stream.
 pub(super) struct HttpConnection {
     pub(super) conn: Connection,
     pub(super) service: Rc<Service>,
     this: Weak<HttpConnection>,
-    state: RefCell<State>,
+    state: RefCell<ConnectionState>,
 }
 
-/// The part of a connection's state that changes.
-pub(super) struct State {
-    /// The exchange under way.
+/// The mutable state of a connection.
+pub(super) struct ConnectionState {
+    /// The current exchange.
     pub(super) exchange: Option<Rc<Exchange>>,
-    /// Decodes what does not come whole; `None` between requests.
+    /// The decoder for incomplete input; `None` between requests.
     pub(super) decoder: Option<Box<Decoder>>,
-    /// The response under way, unless it is written at once.
+    /// The response in progress, unless it is written at once.
     pub(super) streaming: Option<Box<Streaming>>,
     pub(super) deadline: LazyDeadline,
     /// Start of the current wait.
     pub(super) since: Timestamp,
-    /// When reading was paused, while it is.
+    /// Time at which reading was paused, if it is paused.
     paused: Timestamp,
-    /// Bytes of the body that came in this window of time, or were discarded behind the response.
+    /// Bytes of the body received in the current window, or discarded after the response.
     pub(super) counted: u32,
-    /// The low half of what the client had acknowledged when the idle timeout was last over.
+    /// Low half of the acknowledged byte count at the last expiry of the idle timeout.
     pub(super) acknowledged: u32,
-    pub(super) flags: Flags,
+    pub(super) flags: ConnectionFlags,
 }
 
 /// The state of a response that is not written at once.
 #[derive(Default)]
 pub(super) struct Streaming {
     pub(super) encoder: Option<Encoder>,
-    /// The test of a client that has ended its side.
-    pub(super) departure: Option<Departure>,
+    /// The probing of a half-closed client.
+    pub(super) probe: Option<ProbeState>,
 }
 
-/// The state of the test of a client that has ended its side.
+/// The state of probing a half-closed client.
 #[derive(Clone, Copy)]
-pub(super) struct Departure {
-    /// When something was sent last, or when the end of the client's side was seen.
-    pub(super) quiet_since: Timestamp,
-    /// Bytes sent ahead so far.
+pub(super) struct ProbeState {
+    /// Time of the last write, or of the half-close.
+    pub(super) last_write: Timestamp,
+    /// Number of bytes sent in advance.
     pub(super) probes: u8,
 }
 
 thread_local! {
     static DRIVER: Cell<Option<DriverId>> = const { Cell::new(None) };
-    /// A decoder that was used before.
+    /// A decoder kept for reuse.
     static DECODER: Cell<Option<Box<Decoder>>> = const { Cell::new(None) };
 }
 
@@ -76,14 +76,14 @@ impl HttpConnection {
         driver: &'static dyn Driver,
     ) -> Rc<Self> {
         register(driver);
-        let mut flags = Flags::FRESH;
-        // Accepted before the shutdown, and here only now: its handshake took until then.
-        flags.set(Flags::DRAINING, service.draining().is_some());
+        let mut flags = ConnectionFlags::FRESH;
+        // Accepted before the shutdown, but the handshake ended only now.
+        flags.set(ConnectionFlags::DRAINING, service.draining().is_some());
         Rc::new_cyclic(|this| HttpConnection {
             conn,
             service: Rc::clone(service),
             this: Weak::clone(this),
-            state: RefCell::new(State {
+            state: RefCell::new(ConnectionState {
                 exchange: None,
                 decoder: None,
                 streaming: None,
@@ -97,43 +97,43 @@ impl HttpConnection {
         })
     }
 
-    /// Borrows the state, which no callback may see borrowed.
+    /// Borrows the state. Callbacks must not run while it is borrowed.
     #[inline]
-    pub(super) fn state(&self) -> RefMut<'_, State> {
+    pub(super) fn state(&self) -> RefMut<'_, ConnectionState> {
         self.state.borrow_mut()
     }
 
-    /// Returns the exchange under way.
+    /// Returns the current exchange.
     pub(super) fn exchange(&self) -> Option<Rc<Exchange>> {
         self.state().exchange.clone()
     }
 
     /// Returns the connection as the transport of its exchanges.
     #[inline]
-    pub(super) fn as_transport(&self) -> Option<Rc<dyn Transport>> {
-        let this: Rc<dyn Transport> = self.this.upgrade()?;
+    pub(super) fn as_transport(&self) -> Option<Rc<dyn ExchangeTransport>> {
+        let this: Rc<dyn ExchangeTransport> = self.this.upgrade()?;
         Some(this)
     }
 
-    /// Returns the token under which the driver knows the connection.
+    /// Returns the token of the connection in the driver.
     pub(super) fn token(&self) -> Option<Token> {
         let driver = DRIVER.try_with(Cell::get).ok()??;
         Some(self.conn.token(driver))
     }
 
-    /// Goes on in the next iteration.
+    /// Continues in the next iteration.
     pub(super) fn advance_later(&self) {
         if let Some(token) = self.token() {
             driver::ready_later(token, Readiness::empty());
         }
     }
 
-    /// Ends the connection: what is written is sent, and what still comes is discarded.
+    /// Ends the connection: written data is sent, and further input is discarded.
     pub(super) fn end(&self) {
         let closing = {
             let mut state = self.state();
-            let closing = state.flags.contains(Flags::CLOSING);
-            state.flags.insert(Flags::CLOSING);
+            let closing = state.flags.contains(ConnectionFlags::CLOSING);
+            state.flags.insert(ConnectionFlags::CLOSING);
             closing
         };
         if !closing {
@@ -141,37 +141,40 @@ impl HttpConnection {
         }
     }
 
-    /// Stops reading.
-    pub(super) fn pause(&self, state: &mut State) {
-        if !state.flags.contains(Flags::PAUSED) {
-            state.flags.insert(Flags::PAUSED);
+    /// Pauses reading.
+    pub(super) fn pause(&self, state: &mut ConnectionState) {
+        if !state.flags.contains(ConnectionFlags::PAUSED) {
+            state.flags.insert(ConnectionFlags::PAUSED);
             state.paused = Timestamp::now();
             self.conn.pause();
         }
     }
 
-    /// Goes on reading.
+    /// Resumes reading.
     #[inline]
-    pub(super) fn resume(&self, state: &mut State) {
-        if state.flags.contains(Flags::PAUSED) {
+    pub(super) fn resume(&self, state: &mut ConnectionState) {
+        if state.flags.contains(ConnectionFlags::PAUSED) {
             self.resume_paused(state);
         }
     }
 
     #[cold]
-    fn resume_paused(&self, state: &mut State) {
-        state.flags.remove(Flags::PAUSED);
-        if state.paused.after(PATIENCE).is_before(Timestamp::now())
+    fn resume_paused(&self, state: &mut ConnectionState) {
+        state.flags.remove(ConnectionFlags::PAUSED);
+        if state
+            .paused
+            .after(PROGRAM_DELAY)
+            .is_before(Timestamp::now())
             && let Some(exchange) = &state.exchange
         {
-            exchange.held_up.set(true);
+            exchange.program_delayed.set(true);
         }
         self.conn.resume();
     }
 }
 
-impl State {
-    /// Returns the decoder, which is made now if need be.
+impl ConnectionState {
+    /// Returns the decoder, creating it if needed.
     pub(super) fn decoder(&mut self) -> &mut Decoder {
         self.decoder.get_or_insert_with(|| {
             let kept = DECODER.try_with(Cell::take);
@@ -179,16 +182,16 @@ impl State {
         })
     }
 
-    /// Puts bytes into the decoder.
+    /// Adds bytes to the decoder.
     pub(super) fn push(&mut self, bytes: Bytes) {
         self.decoder().push(bytes);
     }
 
-    /// Returns the decoder to the thread if it is as good as a new one.
+    /// Returns the decoder to the thread if it is in its initial state.
     #[inline]
     pub(super) fn drop_fresh_decoder(&mut self) {
         if let Some(decoder) = self.decoder.take_if(|decoder| decoder.is_fresh()) {
-            // While the thread is torn down, it is dropped.
+            // During thread teardown, the decoder is dropped.
             let _ = DECODER.try_with(|kept| kept.set(Some(decoder)));
         }
     }
@@ -201,7 +204,7 @@ impl State {
             .map_or(0, |decoder| decoder.buffered())
     }
 
-    /// Returns the number of bytes of the body that are known to follow.
+    /// Returns the number of body bytes that are known to follow.
     #[inline]
     pub(super) fn announced(&self) -> u64 {
         self.decoder
@@ -209,18 +212,18 @@ impl State {
             .map_or(0, |decoder| decoder.announced())
     }
 
-    /// Returns the state of a response that is not written at once, which is made now if need be.
+    /// Returns the state of a response in progress, creating it if needed.
     pub(super) fn streaming(&mut self) -> &mut Streaming {
         self.streaming.get_or_insert_default()
     }
 
-    /// Returns the encoder of a response that has begun and is not over.
+    /// Returns the encoder of a response in progress.
     pub(super) fn encoder(&self, exchange: &Exchange) -> Option<Encoder> {
         let streaming = self.streaming.as_ref()?;
         streaming.encoder.filter(|_| !exchange.is_done())
     }
 
-    /// Ends the exchange; the caller [releases](crate::exchange::release) it when nothing is borrowed.
+    /// Ends the exchange. The caller [releases](crate::exchange::release) it while nothing is borrowed.
     #[inline]
     pub(super) fn finish(&mut self) -> Option<Rc<Exchange>> {
         self.counted = 0;
@@ -242,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_for_an_idle_connection_stays_small() {
+    fn the_state_of_an_idle_connection_is_small() {
         assert!(
             size_of::<HttpConnection>() <= 88,
             "{} bytes",

@@ -1,4 +1,4 @@
-//! An HTTP/1 connection as the transport of its exchanges.
+//! HTTP/1 as the transport of exchanges.
 
 use std::task::{Context, Poll};
 
@@ -7,17 +7,17 @@ use uptick_event_loop::catch;
 use uptick_socket::engine::Engine;
 use uptick_stream::FileRange;
 
-use super::flags::Flags;
+use super::flags::ConnectionFlags;
 use super::state::HttpConnection;
 use crate::body::BodyError;
-use crate::exchange::{self, Exchange, Head, Piece, Transport};
+use crate::exchange::{self, BodyPiece, Exchange, ExchangeTransport, Head};
 use crate::h1::{ResponseBody, Version};
 use crate::{HeaderMap, StatusCode, Upgrade};
 
-impl Transport for HttpConnection {
+impl ExchangeTransport for HttpConnection {
     #[inline]
     fn is_closing(&self) -> bool {
-        self.state().flags.contains(Flags::CLOSING)
+        self.state().flags.contains(ConnectionFlags::CLOSING)
     }
 
     fn poll_body(
@@ -35,7 +35,7 @@ impl Transport for HttpConnection {
     }
 
     #[inline]
-    fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>) -> bool {
+    fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: BodyPiece<'_>) -> bool {
         self.send_whole(&self.conn, exchange, head, body)
     }
 
@@ -52,7 +52,7 @@ impl Transport for HttpConnection {
         encoder.is_some_and(|encoder| encoder.sends_body())
     }
 
-    fn write(&self, exchange: &Exchange, piece: Piece<'_>) -> bool {
+    fn write(&self, exchange: &Exchange, piece: BodyPiece<'_>) -> bool {
         self.send_piece(exchange, piece)
     }
 
@@ -65,17 +65,17 @@ impl Transport for HttpConnection {
     }
 
     fn is_full(&self) -> bool {
-        self.state().flags.contains(Flags::FULL)
+        self.state().flags.contains(ConnectionFlags::FULL)
     }
 
     fn set_last(&self) {
-        self.state().flags.insert(Flags::LAST);
+        self.state().flags.insert(ConnectionFlags::LAST);
     }
 
     fn cut(&self) {
         let version = self.exchange().map(|exchange| exchange.head.version());
         match version {
-            // To HTTP/1.0, an orderly end may be that of the body.
+            // For HTTP/1.0, an orderly close may mark the end of the body.
             Some(Version::Http10) => self.conn.reset(),
             _ => self.conn.close(),
         }
@@ -83,21 +83,21 @@ impl Transport for HttpConnection {
 
     fn upgrade(&self, exchange: &Exchange, head: &Head<'_>, upgrade: Upgrade) -> bool {
         let sent = self.send_upgrade(exchange, head);
-        self.hand_over(upgrade);
+        self.switch_protocol(upgrade);
         sent
     }
 }
 
 impl HttpConnection {
-    /// Hands the connection over to another protocol, with what has come behind the request.
-    fn hand_over(&self, upgrade: Upgrade) {
+    /// Passes the connection to another protocol, together with the bytes received after the request.
+    fn switch_protocol(&self, upgrade: Upgrade) {
         let (finished, rest, ended) = {
             let mut state = self.state();
             state.deadline.cancel();
-            // Nothing of HTTP happens on it any more.
-            state.flags.insert(Flags::CLOSING);
+            // HTTP has no further part in this connection.
+            state.flags.insert(ConnectionFlags::CLOSING);
             let rest = state.decoder.take().map(|mut decoder| decoder.take_rest());
-            let ended = state.flags.contains(Flags::PEER_ENDED);
+            let ended = state.flags.contains(ConnectionFlags::PEER_ENDED);
             (state.finish(), rest.unwrap_or_default(), ended)
         };
         let conn = self.conn;
@@ -108,7 +108,7 @@ impl HttpConnection {
             && let Err(message) = catch(|| exchange::release(finished))
         {
             tracing::error!(
-                "a value of a request's listener panicked as it was dropped: {message}"
+                "a value of a request's listener panicked while it was dropped: {message}"
             );
         }
         self.service.upgraded(conn);

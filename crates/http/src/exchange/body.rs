@@ -1,4 +1,4 @@
-//! The body of a request, as readers and listeners reach it.
+//! The request body, as used by readers and listeners.
 
 use std::task::{Context, Poll};
 
@@ -10,7 +10,7 @@ use crate::body::BodyError;
 use crate::h1::Trailers;
 
 impl Exchange {
-    /// Polls for the next piece of the body; see [`Transport::poll_body`](super::Transport::poll_body).
+    /// Polls for the next piece of the body; see [`ExchangeTransport::poll_body`](super::ExchangeTransport::poll_body).
     pub(crate) fn poll_body(
         &self,
         taken: u64,
@@ -26,46 +26,46 @@ impl Exchange {
         transport.poll_body(self, taken, limit, context)
     }
 
-    /// Lets the body come to listeners.
+    /// Starts emitting the body to listeners.
     pub(crate) fn resume_body(&self) {
         let Some(transport) = self.live() else { return };
         if self.is_received() && self.consumer.get() != Consumer::Listeners {
             self.consumer.set(Consumer::Listeners);
-            self.body.set(BodyProgress::EndDue);
+            self.body.set(BodyProgress::EndPending);
         }
         transport.resume_body(self);
     }
 
-    /// Stops the body, and in time the client.
+    /// Stops emitting the body, so that flow control slows down the client.
     pub(crate) fn pause_body(&self) {
         if self.live().is_none() {
             return;
         }
         match self.body.get() {
-            BodyProgress::EndDue => {
+            BodyProgress::EndPending => {
                 self.body.set(BodyProgress::Received);
                 self.consumer.set(Consumer::None);
             }
             BodyProgress::Received => {}
-            BodyProgress::Coming | BodyProgress::Failed => {
+            BodyProgress::Receiving | BodyProgress::Failed => {
                 self.consumer.set(Consumer::None);
-                self.held_up.set(true);
+                self.program_delayed.set(true);
             }
         }
     }
 
-    /// Returns whether more of the body may come.
+    /// Returns `true` if more of the body may follow.
     pub(crate) fn has_body_left(&self) -> bool {
-        self.live().is_some() && self.body.get() == BodyProgress::Coming
+        self.live().is_some() && self.body.get() == BodyProgress::Receiving
     }
 
-    /// Returns the fields behind the body, once it has ended.
+    /// Returns the trailers, once the body has ended.
     pub(crate) fn trailers(&self) -> Option<Trailers> {
         self.extras_if_any(|extras| extras.trailers.clone())
             .flatten()
     }
 
-    /// Returns the number of bytes up to which a body is read whole.
+    /// Returns the maximum size of a body that is collected in memory, in bytes.
     pub(crate) fn body_limit(&self) -> usize {
         self.policy().map_or(0, |policy| policy.body_limit())
     }

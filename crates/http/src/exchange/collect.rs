@@ -1,4 +1,4 @@
-//! Bodies that are read as a whole.
+//! Bodies collected in memory.
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
@@ -9,13 +9,13 @@ use crate::body::BodyError;
 use crate::extract::decode_json;
 
 impl Request {
-    /// Returns the whole body, once it has arrived.
+    /// Returns the whole body, once it was received.
     ///
     /// The future does not borrow the request.
     ///
     /// # Errors
-    /// [`BodyError::TooLong`] as soon as a `Content-Length` or the size of a chunk announces more than `limit` bytes; returned
-    /// by `?` from a handler, it is a response with status 413, sent while the client is still sending the body.
+    /// [`BodyError::TooLong`] as soon as a `Content-Length` or a chunk size announces more than `limit` bytes. Returned by `?` from a
+    /// handler, it becomes a response with status 413, which is sent while the client is still sending the body.
     ///
     /// # Examples
     /// ```
@@ -43,10 +43,10 @@ impl Request {
         }
     }
 
-    /// The body as text, of 1 MiB at most ([`HttpServer::body_limit`](crate::HttpServer::body_limit)).
+    /// Returns the body as text, up to 1 MiB ([`HttpServer::body_limit`](crate::HttpServer::body_limit)).
     ///
     /// # Errors
-    /// As [`bytes`](Request::bytes), and [`BodyError::Malformed`] when it is not UTF-8.
+    /// As for [`bytes`](Request::bytes), and [`BodyError::Malformed`] if the body is not UTF-8.
     pub fn text(&self) -> impl Future<Output = Result<String, BodyError>> + use<> {
         let bytes = self.bytes(self.body_limit());
         async move {
@@ -56,17 +56,16 @@ impl Request {
         }
     }
 
-    /// Returns the body, in JSON, as a value of a `serde` type; 1 MiB at most ([`HttpServer::body_limit`](crate::HttpServer::body_limit)). The
-    /// `Content-Type` has to be `application/json` or end with `+json`, because pages of other origins can send other types without a
+    /// Deserializes the JSON body into a `serde` type, up to 1 MiB ([`HttpServer::body_limit`](crate::HttpServer::body_limit)). The
+    /// `Content-Type` must be `application/json` or end with `+json`, because pages of other origins can send other types without a
     /// preflight.
     ///
     /// # Errors
-    /// As [`bytes`](Request::bytes); [`BodyError::WrongType`], for 415, if the `Content-Type` is another one;
-    /// [`BodyError::Malformed`], for 400, if it is not JSON; [`BodyError::Data`], for 422, which has the path of the value, if it is
-    /// JSON but not a `T`.
+    /// As for [`bytes`](Request::bytes); [`BodyError::WrongType`] (415) if the `Content-Type` is another one; [`BodyError::Malformed`]
+    /// (400) if the body is not JSON; [`BodyError::Data`] (422), which contains the path of the value, if it is JSON but not a `T`.
     ///
     /// # Examples
-    /// A body of any type is read by `serde_json::from_slice(&req.bytes(64 * 1024).await?)`.
+    /// To accept any `Content-Type`, use `serde_json::from_slice(&req.bytes(64 * 1024).await?)`.
     /// ```
     /// use uptick_http::{HttpError, Request};
     ///
@@ -90,25 +89,25 @@ impl Request {
 }
 
 impl Request {
-    /// The type of the body without its parameters; empty when there is none.
+    /// Returns the media type of the body without its parameters; empty if there is none.
     pub(crate) fn media_type(&self) -> &str {
         let content_type = self.header("content-type").unwrap_or_default();
         content_type.split(';').next().unwrap_or_default().trim()
     }
 }
 
-/// Whether a media type is one of JSON (RFC 6839, section 3.1).
+/// Returns `true` if a media type is JSON (RFC 6839, section 3.1).
 fn is_json(media_type: &str) -> bool {
-    let ends_so = |end: &str| {
+    let has_suffix = |end: &str| {
         let start = media_type.len().checked_sub(end.len());
         start
             .and_then(|start| media_type.get(start..))
             .is_some_and(|last| last.eq_ignore_ascii_case(end))
     };
-    media_type.eq_ignore_ascii_case("application/json") || ends_so("+json")
+    media_type.eq_ignore_ascii_case("application/json") || has_suffix("+json")
 }
 
-/// Sees to the end of a body whose bytes have all come.
+/// Waits for the end of a body whose bytes were all received.
 async fn end(body: &mut BodyReader) -> Result<(), BodyError> {
     match body.next().await.transpose()? {
         Some(_) => Err(BodyError::Closed),

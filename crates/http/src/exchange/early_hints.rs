@@ -1,16 +1,16 @@
-//! Early hints: headers that a client can use before the response.
+//! Early hints: headers that a client can use before the response is ready.
 
 use super::request::Request;
 use crate::HeaderMap;
 use crate::h1::Version;
 
 impl Request {
-    /// Sends `103 Early Hints` (RFC 8297) before the response: as a rule, `Link` headers for resources that the client will need. Returns whether
-    /// they were sent. They are not sent to a client of HTTP/1.0, to one that has ended its side of the connection, and after the response has
-    /// begun. Headers of the connection and of framing are left out.
+    /// Sends `103 Early Hints` (RFC 8297) before the response: usually `Link` headers for resources that the client will need. Returns
+    /// `true` if they were sent. They are not sent to an HTTP/1.0 client, to a client that has half-closed the connection, or after the
+    /// response has started. Connection and framing headers are left out.
     ///
-    /// The response has to have the headers, too. Some clients of HTTP/1.1 take an interim response for the final one: send hints only to clients
-    /// that are known to accept them, such as browsers (`Sec-Fetch-Mode: navigate`).
+    /// The response must contain the headers, too. Some HTTP/1.1 clients mistake an interim response for the final one: send hints only
+    /// to clients that are known to accept them, such as browsers (`Sec-Fetch-Mode: navigate`).
     ///
     /// # Examples
     /// ```
@@ -21,7 +21,7 @@ impl Request {
     ///     let mut hints = HeaderMap::new();
     ///     hints.insert("link", HeaderValue::from_static("</style.css>; rel=preload; as=style"));
     ///     req.send_early_hints(&hints);
-    ///     // … the page is made …
+    ///     // … build the page …
     ///     Response::html("<link rel=stylesheet href=/style.css>").header("link", &hints["link"])
     /// });
     /// ```

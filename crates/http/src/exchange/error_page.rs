@@ -1,4 +1,4 @@
-//! Errors that handlers return: their log lines and their pages.
+//! Logging and pages of errors that handlers return.
 
 use std::rc::Rc;
 
@@ -8,15 +8,15 @@ use uptick_emitter::Excerpt;
 use super::Request;
 use crate::{HttpError, Response, StatusCode};
 
-/// The most bytes of a report that are logged, since a cause may quote what a client has sent.
+/// Maximum number of bytes of an error report that are logged. A cause may quote data sent by a client.
 const REPORT: usize = 1024;
 
-/// The callback that makes the page of an error.
+/// The callback that creates the page of an error.
 pub(crate) type OnError = Rc<dyn Fn(HttpError, &Request) -> Response>;
 
-/// Returns the response itself, or, if it stands for an error, the page that `on_error` makes of it; the error is logged.
+/// Returns the response, or, if it represents an error, the page that `on_error` creates for it. The error is logged.
 ///
-/// The headers of the error stay, and so do those that middlewares have added.
+/// The headers of the error and those added by middleware are kept.
 pub(crate) fn error_page(
     mut response: Response,
     on_error: Option<&OnError>,
@@ -30,7 +30,7 @@ pub(crate) fn error_page(
         return response;
     };
     let mut page = on_error(error, request);
-    // The page of another error is not passed to the callback again.
+    // The page may be an error itself. It is not passed to the callback again.
     drop(page.take_failure());
     if page.status() == StatusCode::OK {
         page = page.with_status(response.status());
@@ -43,7 +43,7 @@ pub(crate) fn error_page(
     page
 }
 
-/// Logs a failed request: at error level if the server is at fault, at debug level if the client is.
+/// Logs a failed request: at error level for a server error, at debug level for a client error.
 #[cold]
 pub(crate) fn log(error: &HttpError, request: Option<&Request>) {
     let method = || request.map(|request| display(Excerpt::new(request.method())));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_for_an_error_keeps_the_status_it_asks_for() {
+    fn an_error_page_may_set_its_own_status() {
         let request = Request::for_test(Method::GET, "/");
         let gone: OnError = Rc::new(|_, _| (StatusCode::GONE, "gone").into_response());
         let page = error_page(HttpError::not_found().into(), Some(&gone), &request);
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_cannot_be_sent_is_the_plain_page() {
+    fn the_plain_page_replaces_an_error_page_that_cannot_be_sent() {
         let request = Request::for_test(Method::GET, "/");
         let bad: OnError = Rc::new(|_, _| Response::html("x").header("x", "\n"));
         let page = error_page(HttpError::not_found().into(), Some(&bad), &request);

@@ -1,4 +1,4 @@
-//! Events of an exchange that go to both sides, the request and the responder.
+//! Events emitted by the request and the responder of an exchange.
 
 use std::rc::Rc;
 use std::task::Waker;
@@ -6,17 +6,17 @@ use std::task::Waker;
 use uptick_emitter::{Emitter, Listeners, emit};
 use uptick_event_loop::catch;
 
-use super::incoming::Incoming;
 use super::request::Request;
+use super::request_emitter::RequestEmitter;
 use super::responder::Responder;
 use super::state::Exchange;
 use crate::body::BodyError;
 
 /// The emitter of a responder's events.
 #[derive(Clone, Copy)]
-struct Outgoing<'a>(&'a Exchange);
+struct ResponderEmitter<'a>(&'a Exchange);
 
-impl Emitter for Outgoing<'_> {
+impl Emitter for ResponderEmitter<'_> {
     type Events = Responder;
 
     fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
@@ -31,22 +31,22 @@ impl Exchange {
             waker.wake();
         }
         if self.extras.borrow().is_some() {
-            emit(&Outgoing(self), Responder::DRAIN, ());
+            emit(&ResponderEmitter(self), Responder::DRAIN, ());
         }
     }
 
-    /// Emits `half_close`, unless the response has been written whole: the client has ended its side of the connection.
+    /// Emits `half_close`, unless the whole response was written.
     pub(crate) fn half_closed(self: &Rc<Self>) {
         if self.is_done() || self.extras.borrow().is_none() {
             return;
         }
-        if let Err(message) = catch(|| emit(&Incoming(self), Request::HALF_CLOSE, ())) {
+        if let Err(message) = catch(|| emit(&RequestEmitter(self), Request::HALF_CLOSE, ())) {
             tracing::error!("a half_close callback of a request panicked: {message}");
         }
     }
 
-    /// Handles the close of the connection: cancels the task, wakes the waiting tasks, and emits `close` unless the response is
-    /// written whole.
+    /// Handles the close of the connection: cancels the task, wakes waiting tasks, and emits `close` unless the whole response was
+    /// written.
     pub(crate) fn abandon(self: &Rc<Self>) {
         let waiting = self.extras_if_any(|extras| {
             extras.failure.get_or_insert(BodyError::Closed);
@@ -64,8 +64,8 @@ impl Exchange {
             return;
         }
         for emitted in [
-            catch(|| emit(&Incoming(self), Request::CLOSE, ())),
-            catch(|| emit(&Outgoing(self), Responder::CLOSE, ())),
+            catch(|| emit(&RequestEmitter(self), Request::CLOSE, ())),
+            catch(|| emit(&ResponderEmitter(self), Responder::CLOSE, ())),
         ] {
             if let Err(message) = emitted {
                 tracing::error!("a close callback of a request panicked: {message}");

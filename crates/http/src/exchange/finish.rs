@@ -1,4 +1,4 @@
-//! Callbacks of a request for the end of its exchange.
+//! Callbacks for the end of an exchange.
 
 use std::rc::Rc;
 
@@ -9,14 +9,14 @@ use super::state::{Exchange, Extras};
 use crate::Method;
 use crate::h1::RequestHead;
 
-/// An exchange that is over.
+/// A finished exchange.
 pub(crate) struct Finished<'a> {
     pub(crate) head: &'a RequestHead,
     pub(crate) user: Option<Rc<str>>,
     pub(crate) id: Option<Rc<str>>,
-    /// The number of bytes of the response's body.
+    /// Size of the response body, in bytes.
     pub(crate) bytes: u64,
-    /// Whether the response is written whole.
+    /// `true` if the whole response was written.
     pub(crate) is_complete: bool,
 }
 
@@ -24,22 +24,21 @@ pub(crate) struct Finished<'a> {
 pub(super) type OnFinish = Box<dyn FnOnce(&Finished<'_>)>;
 
 impl Request {
-    /// Registers a callback for the end of the exchange; the one that was registered last is called first.
+    /// Registers a callback for the end of the exchange. The callback registered last is called first.
     ///
-    /// [`on_response_headers`](Request::on_response_headers) has to be used, too: bytes are counted only where it is.
+    /// Requires [`on_response_headers`](Request::on_response_headers): bytes are counted only if it is used.
     pub(crate) fn on_finish(&self, callback: impl FnOnce(&Finished<'_>) + 'static) {
         self.exchange
             .extras(|extras| extras.on_finish.push(Box::new(callback)));
     }
 
-    /// Sets the name of the authenticated user, for the access log. `Authentication::basic` sets it. Default:
-    /// none.
+    /// Sets the name of the authenticated user, for the access log. `Authentication::basic` calls this. Default: none.
     pub fn set_user(&self, name: impl Into<Rc<str>>) {
         let name = name.into();
         self.exchange.extras(|extras| extras.user = Some(name));
     }
 
-    /// Returns the name of the authenticated user, if it was [set](Request::set_user).
+    /// Returns the name of the authenticated user, if one was [set](Request::set_user).
     pub fn user(&self) -> Option<Rc<str>> {
         self.exchange
             .extras_if_any(|extras| extras.user.clone())
@@ -48,7 +47,7 @@ impl Request {
 }
 
 impl Exchange {
-    /// Counts bytes of the response's body; those of a response to `HEAD` are not sent.
+    /// Counts bytes of the response body. The body of a response to `HEAD` is not sent.
     #[inline]
     pub(super) fn count_bytes(&self, bytes: u64) {
         if self.edits_headers.get() && *self.head.method() != Method::HEAD {
@@ -56,7 +55,7 @@ impl Exchange {
         }
     }
 
-    /// Calls the callbacks for the end.
+    /// Calls the callbacks for the end of the exchange.
     #[cold]
     pub(super) fn finish(&self, extras: &mut Extras) {
         let finished = Finished {

@@ -1,4 +1,4 @@
-//! Callbacks of a request for the headers of its response.
+//! Callbacks that edit the headers of a response.
 
 use std::rc::Rc;
 
@@ -12,16 +12,17 @@ use crate::{HeaderMap, HttpError, Response, StatusCode};
 pub(crate) type EditHeaders = Rc<dyn Fn(StatusCode, &mut HeaderMap)>;
 
 impl Request {
-    /// Registers a callback that edits the headers of the response just before they are sent.
+    /// Registers a callback that edits the headers of the response immediately before they are sent.
     ///
-    /// It is called however the response is made: returned by the handler or a middleware, sent or started by a
-    /// [`Responder`](crate::Responder), or an error of the server, such as the 500 for a handler that takes too long.
+    /// It is called for every kind of response: returned by the handler or a middleware, sent or started by a
+    /// [`Responder`](crate::Responder), or an error of the server, such as the 500 for a handler that exceeds the time limit.
     /// [`Reply::map`](crate::Reply::map) does not see the last two. The callbacks of a request are called after
-    /// [`HttpServer::on_response`](crate::HttpServer::on_response), the one that was registered last first, so that those of an outer
-    /// middleware see what an inner one has set.
+    /// [`HttpServer::on_response`](crate::HttpServer::on_response), the one registered last first, so that the callbacks of an outer
+    /// middleware see the headers set by an inner one.
     ///
-    /// It is called once for each response; there is a second one if the first cannot be sent. If it panics, the panic is logged, the
-    /// response is 500, and the callback is not called again. After the response has begun, it has no effect. Default: none.
+    /// The callback is called once for each response; there is a second response if the first one cannot be sent. If the callback panics,
+    /// the panic is logged, the response is 500, and the callback is not called again. Registering a callback after the response has
+    /// started has no effect. Default: none.
     ///
     /// # Examples
     /// ```
@@ -44,7 +45,7 @@ impl Request {
         self.exchange.add_header_edit(Rc::new(edit));
     }
 
-    /// Registers a callback that others have, too ([`on_response_headers`](Request::on_response_headers)).
+    /// Registers a callback that is shared with other requests ([`on_response_headers`](Request::on_response_headers)).
     pub(crate) fn add_header_edit(&self, edit: EditHeaders) {
         self.exchange.add_header_edit(edit);
     }
@@ -58,8 +59,8 @@ impl Exchange {
         }
     }
 
-    /// Passes the headers of a response through the callbacks; returns what is sent. A callback that panics is removed, and `failed`
-    /// makes the page of the error.
+    /// Passes the headers of a response through the callbacks, and returns the response to send. A callback that panics is removed, and
+    /// `failed` creates the error response.
     #[cold]
     pub(super) fn edit_headers(
         &self,
@@ -67,7 +68,7 @@ impl Exchange {
         failed: impl Fn(HttpError) -> Response,
     ) -> Response {
         let mut left = self.header_edits();
-        // No callback is called while the list is borrowed: it may add another one, which is not called any more.
+        // The list is not borrowed during a call: a callback may register another one, which is not called for this response.
         while let Some(index) = left.checked_sub(1) {
             left = index;
             let Some(edit) = self.header_edit(index) else {
@@ -79,7 +80,7 @@ impl Exchange {
                 drop(removed);
                 let cause = format!("a callback for response headers panicked: {message}");
                 response = failed(HttpError::internal(cause));
-                // The page has none of the headers.
+                // The error response has none of the edited headers.
                 left = self.header_edits();
             }
         }

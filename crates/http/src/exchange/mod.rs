@@ -1,14 +1,14 @@
-//! One request with its response, whatever carries it; [`Request`] and [`Responder`] are its handles.
+//! A request with its response, independent of the transport; [`Request`] and [`Responder`] are its handles.
 //!
-//! Routes, middleware and handlers know exchanges only; a [`Transport`] carries them.
+//! Routes, middleware and handlers use exchanges only; an [`ExchangeTransport`] connects them with a protocol.
 //!
 //! ```text
 //! transport ─→ begin ─→ route ─→ handler ─→ respond ─→ transport
 //!                 └─ body: pulled by its reader, or pushed to `data` listeners
 //! ```
 //!
-//! Cost of an exchange whose response is there at once: no allocation, as the thread reuses exchanges that are over. One that takes
-//! longer allocates its [`Extras`].
+//! Cost of an exchange with an immediate response: no allocation, as the thread reuses finished exchanges. A longer exchange allocates
+//! its [`Extras`].
 
 mod body;
 mod collect;
@@ -18,13 +18,13 @@ mod events;
 mod finish;
 mod handle;
 mod headers;
-mod incoming;
 mod panics;
 mod parts;
 mod pool;
 mod progress;
 mod reader;
 mod request;
+mod request_emitter;
 mod respond;
 mod responder;
 mod shared_state;
@@ -36,11 +36,11 @@ mod upgrade;
 pub(crate) use error_page::{OnError, error_page, log};
 pub(crate) use headers::EditHeaders;
 pub(crate) use panics::{contained, panicked};
-pub(crate) use parts::{Head, Piece};
+pub(crate) use parts::{BodyPiece, Head};
 pub(crate) use pool::{discard, release, take};
 pub(crate) use progress::{BodyProgress, Consumer, ResponseProgress};
 pub use reader::BodyReader;
 pub use request::Request;
-pub(crate) use respond::{body_failed, emit_to_request, overdue, respond, send_plain};
+pub(crate) use respond::{body_failed, emit_to_request, respond, response_timed_out, send_plain};
 pub use responder::Responder;
-pub(crate) use state::{Exchange, Policy, Transport};
+pub(crate) use state::{Exchange, ExchangeTransport, SitePolicy};

@@ -1,4 +1,4 @@
-//! Panics of handlers, middlewares and streamed bodies.
+//! Panics of handlers, middleware and streamed bodies.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -8,7 +8,7 @@ use uptick_event_loop::catch;
 
 use crate::{HttpError, Response};
 
-/// Awaits the future of a handler or a middleware; a panic becomes a response, as if it had returned one.
+/// Awaits the future of a handler or a middleware, and converts a panic to an error response.
 pub(crate) async fn contained(future: impl Future<Output = Option<Response>>) -> Option<Response> {
     let mut future = pin!(future);
     poll_fn(|context| {
@@ -18,7 +18,7 @@ pub(crate) async fn contained(future: impl Future<Output = Option<Response>>) ->
     .await
 }
 
-/// Returns the response that stands for a panic.
+/// Returns the error response for a panic.
 pub(crate) fn panicked(message: String) -> Response {
     HttpError::panicked(message).into()
 }

@@ -1,13 +1,13 @@
-//! The head and the pieces of a response, as transports send them.
+//! The head and body pieces of a response, as passed to transports.
 
 use bytes::Bytes;
 
 use crate::{Body, HeaderMap, Response, StatusCode};
 
-/// Pieces up to this many bytes are copied; longer ones are passed on as they are.
+/// Maximum size of pieces that are copied, in bytes. Longer ones are passed on as `Bytes`.
 pub(crate) const COPIED: usize = 4096;
 
-/// The head of a response. What a [`Response`](crate::Response) is made of is valid in one.
+/// The head of a response, created from a [`Response`](crate::Response), whose parts are valid.
 #[derive(Clone, Copy)]
 pub(crate) struct Head<'a> {
     pub(crate) status: StatusCode,
@@ -16,7 +16,7 @@ pub(crate) struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// The head of a response.
+    /// Returns the head of a response.
     #[inline]
     pub(crate) fn of(response: &'a Response) -> Self {
         Head {
@@ -27,27 +27,28 @@ impl<'a> Head<'a> {
     }
 }
 
-/// A piece of a response's body.
-pub(crate) enum Piece<'a> {
-    /// [`COPIED`] bytes at most.
+/// A piece of a response body.
+pub(crate) enum BodyPiece<'a> {
+    /// At most [`COPIED`] bytes.
     Short(&'a [u8]),
     Long(Bytes),
 }
 
-impl<'a> Piece<'a> {
+impl<'a> BodyPiece<'a> {
     /// Returns a body in memory that is short enough to be copied.
     #[inline]
     pub(crate) fn short(body: &'a Body) -> Option<Self> {
         let bytes = body.as_bytes()?;
-        (bytes.len() <= COPIED && !matches!(body, Body::Upgrade(_))).then_some(Piece::Short(bytes))
+        (bytes.len() <= COPIED && !matches!(body, Body::Upgrade(_)))
+            .then_some(BodyPiece::Short(bytes))
     }
 
-    /// The number of bytes.
+    /// Returns the number of bytes.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         match self {
-            Piece::Short(bytes) => bytes.len(),
-            Piece::Long(bytes) => bytes.len(),
+            BodyPiece::Short(bytes) => bytes.len(),
+            BodyPiece::Long(bytes) => bytes.len(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Exchanges that are over, for those that begin.
+//! A pool of finished exchanges for reuse.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -8,19 +8,19 @@ use super::progress::{BodyProgress, Consumer, ResponseProgress};
 use super::state::Exchange;
 use crate::routing::NormalPath;
 
-/// The number of exchanges that a thread keeps beside the one that was over last.
+/// Maximum number of exchanges that a thread keeps in addition to the last one.
 const KEPT: usize = 64;
 
-/// The number of bytes of a head for which an exchange keeps memory.
+/// Capacity that a kept exchange keeps for heads, in bytes.
 const HEAD: usize = 4096;
 
 thread_local! {
-    /// The exchange that was over last: the one that nearly all requests use, one after the other.
+    /// The last finished exchange. Nearly all requests reuse this one.
     static LAST: Cell<Option<Rc<Exchange>>> = const { Cell::new(None) };
     static OTHERS: RefCell<Vec<Rc<Exchange>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Returns an exchange that nothing else holds.
+/// Returns an exchange without other references.
 #[inline]
 pub(crate) fn take() -> Rc<Exchange> {
     match LAST.try_with(Cell::take) {
@@ -35,12 +35,12 @@ fn another() -> Rc<Exchange> {
     kept.ok().flatten().unwrap_or_default()
 }
 
-/// Ends an exchange: its handles are stale from now on, and what was captured by its listeners is dropped.
+/// Ends an exchange: its handles become stale, and its listeners are dropped.
 ///
-/// To be called while nothing is borrowed.
+/// Must be called while nothing is borrowed.
 #[inline(always)]
 pub(crate) fn release(exchange: Rc<Exchange>) {
-    drop(exchange.ends.take());
+    drop(exchange.links.take());
     if let Some(id) = exchange.handle.take() {
         handle::forget(id);
     }
@@ -53,14 +53,14 @@ pub(crate) fn release(exchange: Rc<Exchange>) {
     discard(exchange);
 }
 
-/// Keeps an exchange for the next request, unless something else holds it.
+/// Keeps an exchange for the next request, unless there are other references.
 #[inline(always)]
 pub(crate) fn discard(mut exchange: Rc<Exchange>) {
     let Some(unique) = Rc::get_mut(&mut exchange) else {
         return;
     };
     reset(unique);
-    // While the thread is torn down, it is dropped.
+    // During thread teardown, the exchange is dropped.
     if let Ok(Some(other)) = LAST.try_with(|last| last.replace(Some(exchange))) {
         keep_another(other);
     }
@@ -74,12 +74,12 @@ fn reset(exchange: &mut Exchange) {
     exchange.path = NormalPath::default();
     exchange.params = OnceCell::new();
     exchange.forwarded = OnceCell::new();
-    exchange.body.set(BodyProgress::Coming);
+    exchange.body.set(BodyProgress::Receiving);
     exchange.consumer.set(Consumer::None);
     exchange.response.set(ResponseProgress::None);
-    exchange.expects.set(false);
-    exchange.long.set(false);
-    exchange.held_up.set(false);
+    exchange.awaits_continue.set(false);
+    exchange.exceeds_drain_limit.set(false);
+    exchange.program_delayed.set(false);
     exchange.edits_headers.set(false);
 }
 

@@ -1,41 +1,41 @@
 //! The progress of an exchange.
 
-/// The state of the request's body.
+/// The state of the request body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum BodyProgress {
-    /// A part of it is still to be received or read.
+    /// More of it must be received or read.
     #[default]
-    Coming,
+    Receiving,
     /// All of it was read.
     Received,
-    /// As [`Received`](BodyProgress::Received), and `end` is still to be emitted.
-    EndDue,
-    /// It was refused, or has ended too early.
+    /// As [`Received`](BodyProgress::Received), and `end` must still be emitted.
+    EndPending,
+    /// It was refused, or ended early.
     Failed,
 }
 
-/// The consumer of the request's body.
+/// The consumer of the request body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Consumer {
-    /// Nothing consumes it yet.
+    /// None yet.
     #[default]
     None,
-    /// A [`BodyReader`](crate::BodyReader) has asked for it.
+    /// A [`BodyReader`](crate::BodyReader) that was polled.
     Reader,
-    /// It is emitted to listeners.
+    /// Event listeners.
     Listeners,
 }
 
 /// The state of the response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ResponseProgress {
-    /// It has not begun.
+    /// It has not started.
     #[default]
     None,
-    /// It has not begun, and a [`Responder`](crate::Responder) was taken.
-    Held,
-    /// It has begun.
+    /// It has not started, and a [`Responder`](crate::Responder) was created.
+    Deferred,
+    /// It has started.
     Started,
-    /// All of it is written.
+    /// All of it was written.
     Done,
 }

@@ -1,4 +1,4 @@
-//! The body of a request as a stream.
+//! The request body as a stream.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,8 +10,8 @@ use futures::Stream;
 use super::state::Exchange;
 use crate::body::BodyError;
 
-/// The pieces of a request's body, read from the connection as they are asked for: what is not asked for waits in the
-/// socket, and then at the client. Ends with the body, or with an error.
+/// A stream of the pieces of a request body. Pieces are read from the connection on demand: unread data stays in the socket buffer, and
+/// flow control then slows down the client. The stream ends with the body, or after an error.
 ///
 /// # Examples
 /// ```
@@ -32,7 +32,7 @@ use crate::body::BodyError;
 pub struct BodyReader {
     exchange: Rc<Exchange>,
     over: bool,
-    /// The number of bytes read so far.
+    /// Number of bytes read so far.
     taken: u64,
     limit: usize,
 }
@@ -47,7 +47,7 @@ impl BodyReader {
         }
     }
 
-    /// Sets the maximum number of bytes: the reader fails with [`BodyError::TooLong`] as soon as the `Content-Length` or the size of a chunk
+    /// Sets the maximum number of bytes. The reader fails with [`BodyError::TooLong`] as soon as the `Content-Length` or a chunk size
     /// announces more. Default: no limit.
     pub fn limited(self, limit: usize) -> Self {
         BodyReader { limit, ..self }

@@ -1,4 +1,4 @@
-//! A request as handlers get it.
+//! The request passed to handlers.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,22 +19,22 @@ use crate::type_map::MissingValue;
 use crate::{ClientInfo, HeaderMap, Method};
 use bytes::Bytes;
 
-/// A request.
+/// An HTTP request.
 ///
-/// Its fields are looked up in the bytes that came; take [`headers`](Request::headers) where many are wanted. The body
-/// is read when it is asked for: by a future ([`bytes`](Request::bytes), [`text`](Request::text),
-/// [`json`](Request::json)), as a stream ([`body_stream`](Request::body_stream)) or by events.
+/// Headers are looked up in the received bytes; use [`headers`](Request::headers) to access many of them. The body is read on demand: by
+/// a future ([`bytes`](Request::bytes), [`text`](Request::text), [`json`](Request::json)), as a stream
+/// ([`body_stream`](Request::body_stream)) or by events.
 ///
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
-/// | `data` | [`Bytes`] | a piece of the body has come; the first listener has it come |
-/// | `end` | `()` | the body is over |
-/// | `error` | [`BodyError`] | no more of the body comes; without a listener, the request is answered for it |
-/// | `half_close` | `()` | the client has ended its side of the connection before it was answered: it has gone, as a rule, and `close` follows |
-/// | `close` | `()` | the client has gone before it was answered |
+/// | `data` | [`Bytes`] | a piece of the body was received; the first listener starts the body |
+/// | `end` | `()` | the body is complete |
+/// | `error` | [`BodyError`] | receiving the body failed; without a listener, the error is the response |
+/// | `half_close` | `()` | the client has half-closed the connection before the response; usually it has gone, and `close` follows |
+/// | `close` | `()` | the connection was closed before the response was complete |
 ///
-/// Events also come when the request itself was dropped.
+/// Events are emitted even after the request value was dropped.
 pub struct Request {
     pub(super) exchange: Rc<Exchange>,
 }
@@ -42,19 +42,19 @@ pub struct Request {
 events! {
     impl Request {
         Bytes => {
-            /// A piece of the body has come.
+            /// A piece of the body was received.
             DATA = "data";
         }
         () => {
-            /// The body is over.
+            /// The body is complete.
             END = "end";
-            /// The client has ended its side of the connection before it was answered.
+            /// The client has half-closed the connection before the response was complete.
             HALF_CLOSE = "half_close";
-            /// The client has gone before it was answered.
+            /// The connection was closed before the response was complete.
             CLOSE = "close";
         }
         BodyError => {
-            /// No more of the body comes.
+            /// Receiving the body failed.
             ERROR = "error", warn;
         }
     }
@@ -75,28 +75,28 @@ impl Emitter for Request {
 }
 
 impl Request {
-    /// Returns the id of the server that has received the request.
+    /// Returns the id of the server that received the request.
     pub(crate) fn server_id(&self) -> Option<Id> {
         self.exchange.server()
     }
 
-    /// Notes when the request was passed to the middleware, on the loop's clock.
+    /// Sets the time at which the request was passed to the middleware, on the loop's clock.
     pub(crate) fn set_start(&self, start: Duration) {
         self.exchange.start.set(start);
     }
 
-    /// Returns when the request was passed to the middleware, if that was noted.
+    /// Returns the time at which the request was passed to the middleware, if it was set.
     pub(crate) fn start(&self) -> Duration {
         self.exchange.start.get()
     }
 
-    /// Makes a handle of an exchange.
+    /// Creates a handle of an exchange.
     #[inline]
     pub(crate) fn of(exchange: Rc<Exchange>) -> Self {
         Request { exchange }
     }
 
-    /// Makes a request that came on no connection.
+    /// Creates a request without a connection.
     #[cfg(test)]
     pub(crate) fn for_test(method: Method, target: &str) -> Self {
         use crate::h1::Limits;
@@ -113,19 +113,18 @@ impl Request {
         Request::of(Rc::clone(&self.exchange))
     }
 
-    /// The method.
+    /// Returns the method.
     pub fn method(&self) -> &Method {
         self.exchange.head.method()
     }
 
-    /// The path in normal form, which is what routes are compared with and what guards are to compare: every spelling of a path
-    /// is the same text. [`target`](Request::target) has the path as it was sent.
+    /// Returns the path in normal form: every spelling of a path gives the same text. Routes match this form, and access checks must use
+    /// it, too. [`target`](Request::target) returns the path as sent.
     ///
-    /// Each byte that may stand in a path is itself, however the client has sent it; all others are escapes with capital
-    /// digits. So `/%61dmin` is `/admin`, and `/ü` is `/%C3%BC`. What is not the same to everybody who decodes or resolves it
-    /// stays visible: `%2F` and `%5C` for separators within a segment, empty segments, `.` and `..`. Such paths have handlers,
-    /// but no files (`StaticFiles`). A path with a malformed escape, which no handler gets, is as it was
-    /// sent.
+    /// Each byte that is allowed in a path is unescaped, however the client has sent it; all others are percent-encoded with uppercase
+    /// digits. So `/%61dmin` becomes `/admin`, and `/ü` becomes `/%C3%BC`. Parts that servers decode or resolve differently are kept:
+    /// `%2F` and `%5C` within a segment, empty segments, `.` and `..`. Handlers can match such paths, but `StaticFiles` does not serve
+    /// files for them. A path with a malformed escape, which matches no handler, is returned as sent.
     pub fn path(&self) -> &str {
         match self.normal_path() {
             Ok(path) => str::from_utf8(path).unwrap_or_default(),
@@ -142,17 +141,17 @@ impl Request {
         self.exchange.head.path_bytes()
     }
 
-    /// The target as it was sent: path and query, or a whole URI.
+    /// Returns the target as sent: a path and query, or a complete URI.
     pub fn target(&self) -> &str {
         self.exchange.head.target()
     }
 
-    /// The query as it was sent, without the `?`.
+    /// Returns the query as sent, without the `?`.
     pub fn query_string(&self) -> Option<&str> {
         self.exchange.head.query()
     }
 
-    /// The names and values of the query, decoded as forms are: `+` is a space, and what is not UTF-8 is replaced.
+    /// Returns the names and values of the query, decoded as form data: `+` is a space, and invalid UTF-8 is replaced.
     pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
         let pairs = self.query_string().unwrap_or_default().split('&');
         pairs.filter(|pair| !pair.is_empty()).map(|pair| {
@@ -161,13 +160,13 @@ impl Request {
         })
     }
 
-    /// The first value of a name in the query, decoded.
+    /// Returns the first value of a name in the query, decoded.
     pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
         self.query_pairs()
             .find_map(|(found, value)| (found == name).then_some(value))
     }
 
-    /// The decoded value of a parameter of the route's pattern.
+    /// Returns the decoded value of a parameter of the route's pattern.
     pub fn param(&self, name: &str) -> Option<&str> {
         let path = self.normal_path().unwrap_or_default();
         self.exchange.params.get()?.get_in(path, name)
@@ -178,23 +177,23 @@ impl Request {
         self.exchange.params.get()
     }
 
-    /// Sets the parameters of the route, which was found.
+    /// Sets the parameters of the matching route.
     pub(crate) fn set_params(&self, params: Params) {
-        // A request has one route.
+        // A request matches one route.
         let _ = self.exchange.params.set(params);
     }
 
-    /// The first value of a field, when it is text; case does not matter in names.
+    /// Returns the first value of a header if it is valid UTF-8. Names are case-insensitive.
     pub fn header(&self, name: &str) -> Option<&str> {
         str::from_utf8(self.exchange.head.field(name)?).ok()
     }
 
-    /// The fields as a map, which is made for the call.
+    /// Returns the headers as a map, which is created by each call.
     pub fn headers(&self) -> HeaderMap {
         self.exchange.head.to_header_map()
     }
 
-    /// The names and values of the cookies, as they were sent.
+    /// Returns the names and values of the cookies, as sent.
     pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
         let fields = self.exchange.head.fields_of("cookie");
         fields
@@ -202,25 +201,25 @@ impl Request {
             .flat_map(crate::cookies::pairs)
     }
 
-    /// The value of the first cookie of a name, as it was sent.
+    /// Returns the value of the first cookie with this name, as sent.
     pub fn cookie(&self, name: &str) -> Option<&str> {
         self.cookies()
             .find_map(|(found, value)| (found == name).then_some(value))
     }
 
-    /// The head, as it was decoded.
+    /// Returns the decoded head.
     pub fn head(&self) -> &RequestHead {
         &self.exchange.head
     }
 
-    /// The version of the client.
+    /// Returns the client's HTTP version.
     pub fn version(&self) -> Version {
         self.exchange.head.version()
     }
 
-    /// The host that the client asked for, with the port where it was given, `example.com:8080`: as a trusted proxy names it
-    /// ([`HttpServer::trusted_proxies`](crate::HttpServer::trusted_proxies)), otherwise from the target if that is a whole URI, or
-    /// from `Host`. What was received stays available as [`head().host()`](RequestHead::host).
+    /// Returns the requested host, with the port if one was sent, such as `example.com:8080`: as reported by a trusted proxy
+    /// ([`HttpServer::trusted_proxies`](crate::HttpServer::trusted_proxies)), otherwise from the target if it is a complete URI, or from
+    /// `Host`. [`head().host()`](RequestHead::host) returns the received value.
     pub fn host(&self) -> Option<&str> {
         match self.forwarded() {
             Some(info) => info.host.as_deref(),
@@ -228,12 +227,12 @@ impl Request {
         }
     }
 
-    /// The scheme that the client used: `https` when the request [is secure](Request::is_secure), otherwise `http`.
+    /// Returns the scheme used by the client: `https` if the request [is secure](Request::is_secure), otherwise `http`.
     pub fn scheme(&self) -> &'static str {
         if self.is_secure() { "https" } else { "http" }
     }
 
-    /// How many bytes the body has, where the client has said so.
+    /// Returns the length of the body in bytes, if the client has announced it.
     pub fn content_length(&self) -> Option<u64> {
         match self.exchange.head.body() {
             BodyLength::None => Some(0),
@@ -242,12 +241,12 @@ impl Request {
         }
     }
 
-    /// The connection on which the request came. Writing to it breaks the answer.
+    /// Returns the connection of the request. Writing to it corrupts the response.
     pub fn connection(&self) -> Option<Connection> {
         self.exchange.conn
     }
 
-    /// The other end of the connection: behind a proxy, the proxy. `None` when the client has gone.
+    /// Returns the address of the peer: behind a proxy, the proxy. `None` if the connection is closed.
     pub fn peer(&self) -> Option<Address> {
         match self.exchange.conn {
             Some(conn) => conn.peer(),
@@ -255,11 +254,10 @@ impl Request {
         }
     }
 
-    /// Returns the request as the client made it: its address, the scheme and the host. They are those of the connection and of
-    /// `Host`, or, where a trusted proxy has passed the request on
-    /// ([`HttpServer::trusted_proxies`](crate::HttpServer::trusted_proxies)), those that it names.
+    /// Returns the client's address, the scheme and the host. They come from the connection and `Host`, or, for a request from a trusted
+    /// proxy ([`HttpServer::trusted_proxies`](crate::HttpServer::trusted_proxies)), from the proxy's headers.
     ///
-    /// [`client`](Request::client), [`is_secure`](Request::is_secure), [`scheme`](Request::scheme) and [`host`](Request::host) are
+    /// [`client`](Request::client), [`is_secure`](Request::is_secure), [`scheme`](Request::scheme) and [`host`](Request::host) return
     /// parts of it.
     pub fn client_info(&self) -> ClientInfo {
         match self.forwarded() {
@@ -268,7 +266,7 @@ impl Request {
         }
     }
 
-    /// The address of the client, as [`client_info`](Request::client_info) has it.
+    /// Returns the address of the client, as in [`client_info`](Request::client_info).
     pub fn client(&self) -> Option<IpAddr> {
         match self.forwarded() {
             Some(info) => info.ip,
@@ -276,10 +274,10 @@ impl Request {
         }
     }
 
-    /// Whether the client uses HTTPS: the connection is encrypted, or a trusted proxy reports that the client's connection to it is.
-    /// It is what the attribute `Secure` of cookies and the scheme of absolute URLs depend on.
+    /// Returns `true` if the client uses HTTPS: the connection is encrypted, or a trusted proxy reports that the client's connection is.
+    /// The attribute `Secure` of cookies and the scheme of absolute URLs depend on it.
     ///
-    /// [`Connection::is_secure`] of [`connection`](Request::connection) says whether the connection itself is encrypted.
+    /// [`Connection::is_secure`] of [`connection`](Request::connection) returns whether the connection itself is encrypted.
     pub fn is_secure(&self) -> bool {
         match self.forwarded() {
             Some(info) => info.secure,
@@ -287,7 +285,7 @@ impl Request {
         }
     }
 
-    /// Returns whether the request came encrypted.
+    /// Returns `true` if the request was received over an encrypted connection.
     fn is_encrypted(&self) -> bool {
         match self.exchange.conn {
             Some(conn) => conn.is_secure(),
@@ -298,14 +296,14 @@ impl Request {
         }
     }
 
-    /// The request as trusted proxies describe it; `None` when it came directly.
+    /// Returns the client information reported by trusted proxies; `None` for a direct request.
     fn forwarded(&self) -> Option<&ClientInfo> {
         let proxies = self.exchange.proxies.as_ref()?;
         let info = || Box::new(proxies.believed(self.received(), self.exchange.head.fields()));
         Some(self.exchange.forwarded.get_or_init(info))
     }
 
-    /// The request as it was received.
+    /// Returns the client information without regard to proxies.
     fn received(&self) -> ClientInfo {
         let proxied = self.exchange.conn.and_then(Connection::proxied);
         let client = proxied.map(|proxied| proxied.source);
@@ -325,8 +323,8 @@ impl Request {
         Some(ip?.to_canonical())
     }
 
-    /// Attaches a value to the request, in place of the one of the same type, such as what a middleware has found out for the handler. All
-    /// handles of the request share the values. They are dropped with the exchange, after `close` listeners. Default: none.
+    /// Attaches a value to the request, replacing a value of the same type. Middleware uses this to pass data to the handler. All handles
+    /// of the request share the values. They are dropped with the exchange, after the `close` listeners. Default: none.
     ///
     /// # Examples
     /// Middleware that authenticates:
@@ -354,15 +352,15 @@ impl Request {
         self.exchange.set_extension(extension);
     }
 
-    /// Returns the value of a type that is attached to the request ([`set_extension`](Request::set_extension)).
+    /// Returns the attached value of a type ([`set_extension`](Request::set_extension)).
     pub fn extension<E: 'static>(&self) -> Option<Rc<E>> {
         self.exchange.extension()
     }
 
-    /// Returns the value of a type that is attached to the request, as [`extension`](Request::extension) does, or an error.
+    /// Returns the attached value of a type, as [`extension`](Request::extension) does, or an error.
     ///
     /// # Errors
-    /// [`MissingValue`] if no value of the type was set; it has the names of the types that were. Returned by `?` from a handler, it is a
+    /// [`MissingValue`] if no value of the type was set; it lists the types that were. Returned by `?` from a handler, it becomes a
     /// response with status 500, and is logged.
     pub fn try_extension<E: 'static>(&self) -> Result<Rc<E>, MissingValue> {
         self.extension()
@@ -381,32 +379,32 @@ impl Request {
         self.exchange.extras(|extras| extras.id = Some(id));
     }
 
-    /// Returns whether the request came by a trusted proxy.
+    /// Returns `true` if the request was sent by a trusted proxy.
     pub(crate) fn is_forwarded(&self) -> bool {
         self.exchange.proxies.is_some()
     }
 
-    /// The pieces of the body. Whoever reads them leaves none for others.
+    /// Returns the body as a stream. Each piece is returned once, to one reader.
     pub fn body_stream(&self) -> BodyReader {
         BodyReader::new(Rc::clone(&self.exchange))
     }
 
-    /// Whether more of the body may come.
+    /// Returns `true` if more of the body may follow.
     pub fn has_body(&self) -> bool {
         self.exchange.has_body_left()
     }
 
-    /// Stops `data` and `end` until [`resume`](Request::resume), and so, in time, the client.
+    /// Stops `data` and `end` events until [`resume`](Request::resume). Flow control then slows down the client.
     pub fn pause(&self) {
         self.exchange.pause_body();
     }
 
-    /// Lets `data` and `end` come; without a `data` listener the body is thrown away.
+    /// Resumes `data` and `end` events. Without a `data` listener, the body is discarded.
     pub fn resume(&self) {
         self.exchange.resume_body();
     }
 
-    /// The fields behind a chunked body that has ended.
+    /// Returns the trailers of a chunked body that has ended.
     pub fn trailers(&self) -> Option<HeaderMap> {
         self.exchange
             .trailers()
@@ -418,7 +416,7 @@ impl Request {
     }
 }
 
-/// A part of a query, decoded.
+/// Decodes a part of a query.
 fn decoded(text: &str) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return Cow::Borrowed(text);

@@ -1,4 +1,4 @@
-//! Responses: from a [`Response`] to the transport.
+//! Sending of responses: from a [`Response`] to the transport.
 
 use std::rc::Rc;
 
@@ -6,19 +6,19 @@ use uptick_emitter::{Emitter, Event, emit};
 use uptick_event_loop::catch;
 
 use super::error_page::error_page;
-use super::incoming::Incoming;
-use super::parts::{COPIED, Head, Piece};
+use super::parts::{BodyPiece, COPIED, Head};
 use super::progress::{BodyProgress, ResponseProgress};
+use super::request_emitter::RequestEmitter;
 use super::state::Exchange;
 use super::{Request, streaming, upgrade};
 use crate::body::BodyError;
 use crate::h1::ResponseBody;
 use crate::{Body, HttpError, Response, StatusCode};
 
-/// The cause of the error for a response that is late.
-pub(super) const LATE: &str = "the handler has not answered in time";
+/// The cause of the error for a response that was not sent in time.
+pub(super) const TIMED_OUT: &str = "the handler did not respond in time";
 
-/// Sends a response; returns `false` if there was one already or the client has gone.
+/// Sends a response. Returns `false` if a response was sent before, or the connection is closed.
 pub(crate) fn respond(exchange: &Rc<Exchange>, response: Response) -> bool {
     match response.failure() {
         None => send(exchange, response, false),
@@ -26,32 +26,32 @@ pub(crate) fn respond(exchange: &Rc<Exchange>, response: Response) -> bool {
     }
 }
 
-/// Sends a response with status 200, no headers of its own and a short body in memory by `send`, the way that is at hand to
-/// [send](super::Transport::respond) a whole one. Returns `true`, and leaves a response that owns nothing; `false` if it is to be sent
-/// by [`respond`].
+/// Sends a response with status 200, no headers of its own and a short body in memory by calling `send`, the direct way to
+/// [send](super::ExchangeTransport::respond) a complete response. Returns `true`, and leaves a response that owns nothing. Returns
+/// `false` if the response must be sent by [`respond`].
 ///
-/// Cost: one call of `send`. No callback sees it.
+/// Cost: one call of `send`. No callback is called.
 #[inline]
 pub(crate) fn send_plain(
     exchange: &Exchange,
     response: &mut Response,
-    send: impl FnOnce(&Head<'_>, Piece<'_>) -> bool,
+    send: impl FnOnce(&Head<'_>, BodyPiece<'_>) -> bool,
 ) -> bool {
     let body = response.plain_body().filter(|body| body.len() <= COPIED);
     let free = !exchange.is_started() && !exchange.edits_headers.get();
     let Some(body) = body.filter(|_| free) else {
         return false;
     };
-    send(&Head::of(response), Piece::Short(body));
+    send(&Head::of(response), BodyPiece::Short(body));
     response.drop_body();
     true
 }
 
-/// Sends a response that stands for an error. If it comes of a panic, the response that has begun is cut off.
+/// Sends an error response. If the cause is a panic, a response in progress is aborted.
 #[cold]
 fn fail(exchange: &Rc<Exchange>, response: Response) -> bool {
     let panicked = response.failure().is_some_and(HttpError::is_panic);
-    let response = shaped(exchange, response);
+    let response = error_response(exchange, response);
     if send(exchange, response, false) {
         return true;
     }
@@ -64,14 +64,14 @@ fn fail(exchange: &Rc<Exchange>, response: Response) -> bool {
     false
 }
 
-/// Sends a response; the callbacks of the server and the request see it before, unless it is `finished`.
+/// Sends a response. The callbacks of the server and the request are called first, unless it is `finished`.
 fn send(exchange: &Rc<Exchange>, mut response: Response, finished: bool) -> bool {
     let Some(transport) = exchange.live() else {
         return false;
     };
     if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        // There is no knowing how much of it is still to come.
-        exchange.long.set(true);
+        // The number of body bytes that would follow is unknown.
+        exchange.exceeds_drain_limit.set(true);
     }
     if exchange.is_started() {
         return false;
@@ -92,7 +92,7 @@ fn send(exchange: &Rc<Exchange>, mut response: Response, finished: bool) -> bool
             }
         }
         _ if head.status.is_informational() => {
-            spoilt(exchange, interim(head.status));
+            send_internal_error(exchange, informational_status_error(head.status));
             true
         }
         Body::File(range) => {
@@ -112,15 +112,15 @@ fn send(exchange: &Rc<Exchange>, mut response: Response, finished: bool) -> bool
         }
         body => {
             exchange.count_bytes(body.as_bytes().map_or(0, |bytes| bytes.len() as u64));
-            match Piece::short(&body) {
+            match BodyPiece::short(&body) {
                 Some(piece) => transport.respond(exchange, &head, piece),
-                None => transport.respond(exchange, &head, Piece::Long(body.into_bytes())),
+                None => transport.respond(exchange, &head, BodyPiece::Long(body.into_bytes())),
             }
         }
     }
 }
 
-/// Begins a response whose body is written later; a body that the response has is the first piece of it.
+/// Starts a response whose body is written later. A body in `response` is the first piece.
 pub(crate) fn start(exchange: &Rc<Exchange>, mut response: Response) -> bool {
     if response.failure().is_some() {
         respond(exchange, response);
@@ -136,11 +136,11 @@ pub(crate) fn start(exchange: &Rc<Exchange>, mut response: Response) -> bool {
         return false;
     }
     if response.status().is_informational() {
-        spoilt(exchange, interim(response.status()));
+        send_internal_error(exchange, informational_status_error(response.status()));
         return false;
     }
     let Some(first) = response.body().as_bytes() else {
-        spoilt(
+        send_internal_error(
             exchange,
             "a response that is written in pieces has a body of its own",
         );
@@ -169,44 +169,47 @@ fn finish(exchange: &Rc<Exchange>, response: Response) -> Response {
 /// Passes the headers of a response through the callbacks of the request.
 #[cold]
 fn edit_headers(exchange: &Rc<Exchange>, response: Response) -> Response {
-    exchange.edit_headers(response, |error| shaped(exchange, error.into()))
+    exchange.edit_headers(response, |error| error_response(exchange, error.into()))
 }
 
-/// Sends an error in the place of a response that cannot be sent as it is, and of which nothing was sent.
+/// Sends an internal error instead of a response that cannot be sent, and of which nothing was sent.
 #[cold]
-fn spoilt(exchange: &Rc<Exchange>, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) {
-    let response = shaped(exchange, HttpError::internal(error).into());
-    // The server's callback for all responses may be what has spoilt this one: it does not get another. Those for headers cannot be.
+fn send_internal_error(
+    exchange: &Rc<Exchange>,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) {
+    let response = error_response(exchange, HttpError::internal(error).into());
+    // The server's response callback may have created the invalid response, so it is not called again. Header callbacks cannot do that.
     send(exchange, edit_headers(exchange, response), true);
 }
 
-/// Returns why a status of 1xx is not sent: the client would go on waiting for a response (RFC 9110, 15.2).
+/// Returns the error for an informational status. The client would continue to wait for a final response (RFC 9110, 15.2).
 #[cold]
-fn interim(status: StatusCode) -> String {
-    format!("{status} is not the status of a response")
+fn informational_status_error(status: StatusCode) -> String {
+    format!("{status} is not the status of a final response")
 }
 
 /// Logs an error, and calls the server's error callback for its page.
-fn shaped(exchange: &Rc<Exchange>, response: Response) -> Response {
+fn error_response(exchange: &Rc<Exchange>, response: Response) -> Response {
     match exchange.live().and_then(|_| exchange.policy()) {
         Some(policy) => policy.error_page(exchange, response),
-        // The client has gone: the error is logged.
+        // The connection is closed: the error is only logged.
         None => error_page(response, None, &Request::of(Rc::clone(exchange))),
     }
 }
 
-/// Emits an event of the request; responds to a panic of a listener with an error.
+/// Emits an event of the request. If a listener panics, an error is the response.
 pub(crate) fn emit_to_request<P: Clone + 'static>(
     exchange: &Rc<Exchange>,
     event: Event<Request, P>,
     payload: P,
 ) {
-    if let Err(message) = catch(|| emit(&Incoming(exchange), event, payload)) {
+    if let Err(message) = catch(|| emit(&RequestEmitter(exchange), event, payload)) {
         respond(exchange, HttpError::panicked(message).into());
     }
 }
 
-/// Ends the body of a request that failed: its reader gets the error, or the listeners of `error`, otherwise the client.
+/// Fails the body of a request: the reader or the `error` listeners receive the error, otherwise it is the response.
 pub(crate) fn body_failed(exchange: &Rc<Exchange>, error: BodyError) {
     let Some(transport) = exchange.live() else {
         return;
@@ -217,7 +220,7 @@ pub(crate) fn body_failed(exchange: &Rc<Exchange>, error: BodyError) {
     if let Some(reader) = exchange.take_reader() {
         return reader.wake();
     }
-    let listens = Incoming(exchange).with_listeners(|all| all.has(Request::ERROR.slot()));
+    let listens = RequestEmitter(exchange).with_listeners(|all| all.has(Request::ERROR.slot()));
     if listens == Some(true) {
         emit_to_request(exchange, Request::ERROR, error);
     } else if !exchange.is_started() {
@@ -225,13 +228,13 @@ pub(crate) fn body_failed(exchange: &Rc<Exchange>, error: BodyError) {
     }
 }
 
-/// The handler has not responded in time: responds with an error, and cancels the handler's task.
-pub(crate) fn overdue(exchange: &Rc<Exchange>) {
-    give_up(exchange, HttpError::internal(LATE));
+/// Responds with an error as the handler did not respond in time, and cancels the handler's task.
+pub(crate) fn response_timed_out(exchange: &Rc<Exchange>) {
+    respond_and_cancel(exchange, HttpError::internal(TIMED_OUT));
 }
 
-/// The handler has not responded in time: responds with `error`, and cancels the handler's task.
-pub(super) fn give_up(exchange: &Rc<Exchange>, error: HttpError) {
+/// Responds with `error`, and cancels the handler's task.
+pub(super) fn respond_and_cancel(exchange: &Rc<Exchange>, error: HttpError) {
     let task = exchange.take_task();
     respond(exchange, error.into());
     if let Some(task) = task {
@@ -240,15 +243,15 @@ pub(super) fn give_up(exchange: &Rc<Exchange>, error: HttpError) {
 }
 
 impl Exchange {
-    /// Notes that a [`Responder`](crate::Responder) was taken.
-    pub(crate) fn hold(&self) {
+    /// Records that a [`Responder`](crate::Responder) was created.
+    pub(crate) fn defer(&self) {
         if self.response.get() == ResponseProgress::None && self.live().is_some() {
-            self.response.set(ResponseProgress::Held);
+            self.response.set(ResponseProgress::Deferred);
         }
     }
 
-    /// Returns whether a response would be taken: none has begun, and the client is there.
-    pub(crate) fn is_unanswered(&self) -> bool {
+    /// Returns `true` if a response can be sent: none has started, and the connection is open.
+    pub(crate) fn awaits_response(&self) -> bool {
         !self.is_started() && self.live().is_some()
     }
 }

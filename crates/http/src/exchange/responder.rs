@@ -1,4 +1,4 @@
-//! The handle by which a request is answered.
+//! The handle for sending a response.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,29 +9,29 @@ use uptick_emitter::{Emitter, Listeners, events};
 use uptick_event_loop::UseRemoteOrLoopHandle;
 use uptick_stream::Chunk;
 
-use super::handle::Handle;
+use super::handle::ExchangeHandle;
 use super::request::Request;
 use super::respond::{respond, start};
 use super::state::Exchange;
 use super::streaming;
 use crate::{HeaderMap, IntoResponse, Response};
 
-/// Answers a request, now or later.
+/// Sends the response to a request, immediately or later.
 ///
-/// A `Copy` handle, which is the second argument of a handler that responds later, `|req: Request, res: Responder|`
-/// ([`IntoHandler`](crate::IntoHandler)); [`Request::responder`](crate::Request::responder) returns it elsewhere. Such a handler
-/// returns `()`. When the request is answered, or its client has gone, the handle is stale: [`send`](Responder::send) returns `false`
-/// and does nothing.
+/// A `Copy` handle. It is the second argument of a handler that responds later, `|req: Request, res: Responder|`
+/// ([`IntoHandler`](crate::IntoHandler)); elsewhere, [`Request::responder`](crate::Request::responder) returns it. Such a handler returns
+/// `()`. After the response was sent or the connection was closed, the handle is stale: [`send`](Responder::send) returns `false` and
+/// does nothing.
 ///
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
-/// | `drain` | `()` | after [`write`](Responder::write) gave `false`: there is room again |
-/// | `close` | `()` | the client has gone before it was answered |
+/// | `drain` | `()` | after [`write`](Responder::write) returned `false`: there is room again |
+/// | `close` | `()` | the connection was closed before the response was complete |
 ///
 /// # Limits
-/// A request that nobody answers in 60 s ([`HttpServer::answer_timeout`](crate::HttpServer::answer_timeout)) is answered
-/// with 500, and logged.
+/// If no response is sent within 60 s ([`HttpServer::answer_timeout`](crate::HttpServer::answer_timeout)), the response is 500, and the
+/// timeout is logged.
 ///
 /// # Examples
 /// ```
@@ -46,16 +46,16 @@ use crate::{HeaderMap, IntoResponse, Response};
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Responder {
-    exchange: Handle,
+    exchange: ExchangeHandle,
     local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
 events! {
     impl Responder {
         () => {
-            /// There is room for more of the answer again.
+            /// There is room for more of the response again.
             DRAIN = "drain";
-            /// The client has gone before it was answered.
+            /// The connection was closed before the response was complete.
             CLOSE = "close";
         }
     }
@@ -70,56 +70,59 @@ impl Emitter for Responder {
 }
 
 impl Request {
-    /// The handle by which the request can be answered at any time, from anywhere on this thread.
+    /// Returns the handle for sending the response at any time, anywhere on this thread.
     pub fn responder(&self) -> Responder {
-        self.exchange.hold();
+        self.exchange.defer();
         Responder {
-            exchange: Handle::of(&self.exchange),
+            exchange: ExchangeHandle::of(&self.exchange),
             local: PhantomData,
         }
     }
 }
 
 impl Responder {
-    /// Answers. `false` when it was answered before, or the client has gone: then nothing happens.
-    pub fn send(self, answer: impl IntoResponse) -> bool {
-        self.with(|exchange| exchange.is_unanswered() && respond(exchange, answer.into_response()))
+    /// Sends the response. Returns `false` if a response was sent before or the connection is closed; the call then has no effect.
+    pub fn send(self, response: impl IntoResponse) -> bool {
+        self.with(|exchange| {
+            exchange.awaits_response() && respond(exchange, response.into_response())
+        })
     }
 
-    /// Begins an answer whose body is written piece by piece. The body that the response has is the first of them.
-    /// `false` when it was answered before, or the client has gone; and when the response is an error, which is answered
-    /// whole, or cannot be begun: one of status 1xx, or whose body is a stream.
+    /// Starts a response whose body is written piece by piece. The body of `response` is the first piece. Returns `false` if a response
+    /// was sent before or the connection is closed; also if the response is an error, which is sent as a whole, or cannot be started: a
+    /// response with status 1xx, or one whose body is a stream.
     pub fn start(self, response: Response) -> bool {
         self.with(|exchange| start(exchange, response))
     }
 
-    /// Writes a piece of the body of an answer that was [`start`](Responder::start)ed.
+    /// Writes a piece of the body of a response that was [`start`](Responder::start)ed.
     ///
-    /// `false` says that the client does not read as fast: the piece was taken, and `drain` tells when to go on. `false`
-    /// without a `drain` to come says that nothing is taken: the answer is not started, or over, or the client has gone.
+    /// Returns `false` if the write queue is full: the piece was accepted, and `drain` is emitted when there is room again. Also returns
+    /// `false`, without a later `drain`, if the piece was not accepted: the response was not started or has ended, or the connection is
+    /// closed.
     pub fn write(self, piece: impl Chunk) -> bool {
         self.with(|exchange| streaming::write(exchange, piece))
     }
 
-    /// Ends an answer that was [`start`](Responder::start)ed; `false` when there is none.
+    /// Ends a response that was [`start`](Responder::start)ed. Returns `false` if there is none.
     pub fn end(self) -> bool {
         self.with(|exchange| streaming::end(exchange, None))
     }
 
-    /// Ends a response that was [`start`](Responder::start)ed with trailers; returns `false` when there is none.
+    /// Ends a response that was [`start`](Responder::start)ed, with trailers. Returns `false` if there is none.
     ///
-    /// They are sent where [`BodyStream::with_trailers`](crate::BodyStream::with_trailers) sends them; elsewhere the response ends
-    /// without.
+    /// The trailers are sent under the same conditions as those of [`BodyStream::with_trailers`](crate::BodyStream::with_trailers).
+    /// Otherwise the response ends without them.
     pub fn end_with_trailers(self, trailers: &HeaderMap) -> bool {
         self.with(|exchange| streaming::end(exchange, Some(trailers)))
     }
 
-    /// Whether an answer would be taken: none was begun, and the client is there.
+    /// Returns `true` if a response can be sent: none has started, and the connection is open.
     pub fn is_open(self) -> bool {
-        self.with(|exchange| exchange.is_unanswered())
+        self.with(|exchange| exchange.awaits_response())
     }
 
-    /// Ready when more can be written: `true`, or `false` when the answer is over or the client has gone.
+    /// Polls until more can be written. Returns `true` then, or `false` if the response has ended or the connection is closed.
     pub fn poll_writable(self, context: &Context<'_>) -> Poll<bool> {
         match self.exchange.get() {
             Some(exchange) => streaming::poll_writable(&exchange, context),
@@ -127,7 +130,7 @@ impl Responder {
         }
     }
 
-    /// Calls `f` with the exchange; returns `false` if that is over.
+    /// Calls `f` with the exchange, or returns `false` if the exchange has ended.
     fn with(self, f: impl FnOnce(&Rc<Exchange>) -> bool) -> bool {
         self.exchange.get().is_some_and(|exchange| f(&exchange))
     }

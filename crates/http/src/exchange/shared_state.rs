@@ -1,4 +1,4 @@
-//! State of the server and of groups, as requests get it.
+//! Access to the state of the server and of groups.
 
 use std::any::{Any, TypeId};
 use std::rc::Rc;
@@ -7,11 +7,11 @@ use super::request::Request;
 use crate::type_map::{GroupState, MissingValue};
 
 impl Request {
-    /// Returns the value of a type that was set for the group of the route ([`Group::set_state`](crate::router::Group::set_state)) or for the
-    /// server ([`HttpServer::set_state`](crate::HttpServer::set_state)). Middleware of the server gets that of the server.
+    /// Returns the state of a type that was set for the group of the route ([`Group::set_state`](crate::router::Group::set_state)) or for
+    /// the server ([`HttpServer::set_state`](crate::HttpServer::set_state)). Middleware of the server gets the state of the server.
     ///
     /// # Errors
-    /// [`MissingValue`] if no value of the type was set; it has the names of the types that were. Returned by `?` from a handler, it is a
+    /// [`MissingValue`] if no value of the type was set; it lists the types that were. Returned by `?` from a handler, it becomes a
     /// response with status 500, and is logged.
     pub fn state<T: 'static>(&self) -> Result<Rc<T>, MissingValue> {
         let id = TypeId::of::<T>();

@@ -1,4 +1,4 @@
-//! The state of an exchange, and the interfaces to what is below and above it.
+//! The state of an exchange, and its interfaces to the transport and the site.
 
 use std::any::TypeId;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -15,7 +15,7 @@ use uptick_stream::FileRange;
 
 use super::finish::OnFinish;
 use super::headers::EditHeaders;
-use super::parts::{Head, Piece};
+use super::parts::{BodyPiece, Head};
 use super::progress::{BodyProgress, Consumer, ResponseProgress};
 use crate::body::BodyError;
 use crate::h1::{RequestHead, ResponseBody, Trailers};
@@ -26,44 +26,44 @@ use crate::{ClientInfo, HeaderMap, HttpError, Response, TrustedProxies, Upgrade}
 
 /// A request with its response.
 ///
-/// The request's own fields are fixed while the exchange is shared; the others say how far it is.
+/// The request's own fields do not change while the exchange is shared; the others store its progress.
 pub(crate) struct Exchange {
     pub(crate) head: RequestHead,
     pub(crate) conn: Option<Connection>,
-    /// The trusted proxies, when the peer is one of them.
+    /// The trusted proxies, if the peer is one of them.
     pub(crate) proxies: Option<Rc<TrustedProxies>>,
     pub(crate) path: NormalPath,
     /// The parameters of the route, if it has any.
     pub(crate) params: OnceCell<Params>,
-    /// The request as the client made it, according to the proxies. It is found when it is first asked for.
+    /// The client information reported by the proxies, computed on first use.
     pub(crate) forwarded: OnceCell<Box<ClientInfo>>,
-    /// The connections to what is below and above; `None` once the exchange is over.
-    pub(super) ends: RefCell<Option<Ends>>,
+    /// The transport and the site; `None` once the exchange has ended.
+    pub(super) links: RefCell<Option<ExchangeLinks>>,
     pub(super) handle: Cell<Option<Id>>,
     pub(crate) body: Cell<BodyProgress>,
     pub(crate) consumer: Cell<Consumer>,
     pub(crate) response: Cell<ResponseProgress>,
-    /// Whether the client waits for `100 Continue`.
-    pub(crate) expects: Cell<bool>,
-    /// Whether more of the body than is worth reading behind the response is still to come.
-    pub(crate) long: Cell<bool>,
-    /// Whether the program was not ready for the body in this window of time, so that the client is not too slow.
-    pub(crate) held_up: Cell<bool>,
-    /// Whether callbacks edit the headers of the response.
+    /// `true` if the client waits for `100 Continue`.
+    pub(crate) awaits_continue: Cell<bool>,
+    /// `true` if the unread rest of the body may exceed the drain limit, so that the connection closes instead of reading it.
+    pub(crate) exceeds_drain_limit: Cell<bool>,
+    /// `true` if the program did not read the body in time in this window, so that the client is not too slow.
+    pub(crate) program_delayed: Cell<bool>,
+    /// `true` if callbacks edit the headers of the response.
     pub(super) edits_headers: Cell<bool>,
-    /// When the request was passed to the middleware, where that is measured. It is not reset.
+    /// Time at which the request was passed to the middleware, if it is measured. It is not reset.
     pub(crate) start: Cell<Duration>,
     pub(super) extras: RefCell<Option<Box<Extras>>>,
 }
 
-/// The transport below an exchange and the policy above it.
-pub(super) struct Ends {
-    transport: Rc<dyn Transport>,
-    /// The site that the request began with.
-    policy: Rc<dyn Policy>,
+/// The transport and the site of an exchange.
+pub(super) struct ExchangeLinks {
+    transport: Rc<dyn ExchangeTransport>,
+    /// The site at the start of the request.
+    policy: Rc<dyn SitePolicy>,
 }
 
-/// The state of an exchange that takes longer than a call.
+/// The state of an exchange that takes longer than one call.
 #[derive(Default)]
 pub(crate) struct Extras {
     /// The listeners of the request.
@@ -77,45 +77,45 @@ pub(crate) struct Extras {
     /// The waker of a writer that waits for room.
     pub(super) writer: Option<Waker>,
     pub(super) trailers: Option<Trailers>,
-    /// Ends the response's body, if that has no end of its own.
+    /// Ends a response body that would not end otherwise.
     pub(super) early_end: Option<EarlyEnd>,
     /// The callbacks that edit the headers of the response.
     pub(super) header_edits: Vec<EditHeaders>,
-    /// The reason why no more of the body comes.
+    /// The reason why the body failed.
     pub(super) failure: Option<BodyError>,
     /// The callbacks for the end of the exchange.
     pub(super) on_finish: Vec<OnFinish>,
-    /// The number of bytes of the response's body, where it is counted.
+    /// Size of the response body in bytes, if it is counted.
     pub(super) bytes: u64,
     /// The name of the authenticated user.
     pub(super) user: Option<Rc<str>>,
-    /// The id for logs.
+    /// The id of the request, for logs.
     pub(super) id: Option<Rc<str>>,
     /// The group of the route, if it has state.
     pub(super) group_state: Option<Rc<dyn GroupState>>,
-    /// The values that the program keeps with the request, one of each type.
+    /// The values attached to the request, one of each type.
     extensions: TypeMap,
 }
 
-/// Carries exchanges: an HTTP/1 connection, or memory in tests.
+/// The transport of exchanges: an HTTP/1 connection, or memory in tests.
 ///
-/// No method but [`upgrade`](Transport::upgrade) calls listeners or handlers.
-pub(crate) trait Transport {
-    /// Returns the peer of an exchange that has no connection. The default is `None`.
+/// Only [`upgrade`](ExchangeTransport::upgrade) may call listeners or handlers.
+pub(crate) trait ExchangeTransport {
+    /// Returns the peer of an exchange without a connection. Default: `None`.
     fn peer(&self) -> Option<Address> {
         None
     }
 
-    /// Returns whether an exchange that has no connection is encrypted. The default is `false`.
+    /// Returns `true` if an exchange without a connection is encrypted. Default: `false`.
     fn is_secure(&self) -> bool {
         false
     }
 
-    /// Returns whether the connection closes: nothing is sent any more.
+    /// Returns `true` if the connection is closing, so that nothing more is sent.
     fn is_closing(&self) -> bool;
 
-    /// Polls for the next piece of the body, of which `taken` bytes were read before. Fails with [`BodyError::TooLong`] as
-    /// soon as more than `limit` bytes are announced.
+    /// Polls for the next piece of the body, after `taken` bytes were read. Fails with [`BodyError::TooLong`] as soon as more than
+    /// `limit` bytes are announced.
     fn poll_body(
         &self,
         exchange: &Exchange,
@@ -124,52 +124,52 @@ pub(crate) trait Transport {
         context: &Context<'_>,
     ) -> Poll<Option<Result<Bytes, BodyError>>>;
 
-    /// Lets the body, or the end of one that was received, come to listeners.
+    /// Starts emitting the body, or the end of a received body, to listeners.
     fn resume_body(&self, exchange: &Exchange);
 
-    /// Sends a whole response; one that has begun already is the caller's error. Returns `false` when the connection closes.
-    fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>) -> bool;
+    /// Sends a complete response. The caller ensures that none has started. Returns `false` if the connection is closing.
+    fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: BodyPiece<'_>) -> bool;
 
-    /// Sends an interim response with status 103; returns whether it is sent. The default is that it is not.
+    /// Sends an interim response with status 103, and returns `true` if it is sent. Default: not sent.
     fn send_early_hints(&self, headers: &HeaderMap) -> bool {
         let _ = headers;
         false
     }
 
-    /// Sends the head of a response whose body follows in pieces; returns `false` when nothing can be sent any more.
+    /// Sends the head of a response whose body follows in pieces. Returns `false` if nothing more can be sent.
     fn start(&self, exchange: &Exchange, head: &Head<'_>, length: ResponseBody) -> bool;
 
-    /// Returns whether the body of a response that has begun is sent at all: not to `HEAD`, nor with a status that has none.
+    /// Returns `true` if the body of the started response is sent. It is not sent for `HEAD` and for a status without a body.
     fn sends_body(&self, exchange: &Exchange) -> bool;
 
-    /// Sends a piece of the body; returns `false` when the writer should wait, or nothing is taken.
-    fn write(&self, exchange: &Exchange, piece: Piece<'_>) -> bool;
+    /// Sends a body piece. Returns `false` if the writer should wait, or if the piece is not accepted.
+    fn write(&self, exchange: &Exchange, piece: BodyPiece<'_>) -> bool;
 
-    /// Sends a file as the whole body; returns `true` when it is sent, and the file when it is to be read and written instead.
+    /// Sends a file as the whole body. Returns `true` if it is sent completely, and the file if it must be read and written instead.
     fn write_file(&self, exchange: &Exchange, range: FileRange) -> Result<bool, FileRange>;
 
-    /// Ends a response that has begun; returns `false` when there is none.
+    /// Ends a started response. Returns `false` if there is none.
     fn finish(&self, exchange: &Exchange, trailers: Option<&HeaderMap>) -> bool;
 
-    /// Returns whether so much waits to be sent that no more is written.
+    /// Returns `true` if the write queue is full.
     fn is_full(&self) -> bool;
 
     /// Makes this exchange the last one of the connection.
     fn set_last(&self);
 
-    /// Breaks a response off, so that the client cannot take a part for the whole.
+    /// Aborts a response, so that the client detects that it is incomplete.
     fn cut(&self);
 
-    /// Sends the head, and hands the channel over to another protocol; returns whether the head is sent.
+    /// Sends the head, and passes the channel to another protocol. Returns `true` if the head is sent.
     fn upgrade(&self, exchange: &Exchange, head: &Head<'_>, upgrade: Upgrade) -> bool;
 }
 
-/// The error pages, the callbacks for responses, and the limit of bodies: the site that a request began with.
-pub(crate) trait Policy {
-    /// Returns the number of bytes up to which a body is read whole.
+/// The site of an exchange: error pages, response callbacks and the body limit.
+pub(crate) trait SitePolicy {
+    /// Returns the maximum size of a body that is collected in memory, in bytes.
     fn body_limit(&self) -> usize;
 
-    /// Returns whether [`finish`](Policy::finish) does anything.
+    /// Returns `true` if [`finish`](SitePolicy::finish) does anything.
     fn finishes(&self) -> bool;
 
     /// Passes a response through the callbacks.
@@ -181,7 +181,7 @@ pub(crate) trait Policy {
     /// Returns the state of the server.
     fn states(&self) -> Rc<TypeMap>;
 
-    /// Returns the error in place of an upgrade, while the server shuts down.
+    /// Returns the error that replaces an upgrade while the server shuts down.
     fn upgrade_refusal(&self) -> Option<HttpError>;
 
     /// Logs an error, and returns its page.
@@ -197,14 +197,14 @@ impl Default for Exchange {
             path: NormalPath::default(),
             params: OnceCell::new(),
             forwarded: OnceCell::new(),
-            ends: RefCell::new(None),
+            links: RefCell::new(None),
             handle: Cell::new(None),
             body: Cell::default(),
             consumer: Cell::default(),
             response: Cell::default(),
-            expects: Cell::new(false),
-            long: Cell::new(false),
-            held_up: Cell::new(false),
+            awaits_continue: Cell::new(false),
+            exceeds_drain_limit: Cell::new(false),
+            program_delayed: Cell::new(false),
             edits_headers: Cell::new(false),
             start: Cell::default(),
             extras: RefCell::new(None),
@@ -215,74 +215,78 @@ impl Default for Exchange {
 impl Exchange {
     /// Connects the exchange with its transport and its site, before it is shared.
     #[inline]
-    pub(crate) fn connect(&mut self, transport: Rc<dyn Transport>, policy: Rc<dyn Policy>) {
-        *self.ends.get_mut() = Some(Ends { transport, policy });
+    pub(crate) fn connect(
+        &mut self,
+        transport: Rc<dyn ExchangeTransport>,
+        policy: Rc<dyn SitePolicy>,
+    ) {
+        *self.links.get_mut() = Some(ExchangeLinks { transport, policy });
     }
 
-    /// Returns the site that the request began with, unless the exchange is over.
-    pub(super) fn policy(&self) -> Option<Rc<dyn Policy>> {
-        let ends = self.ends.borrow();
-        ends.as_ref().map(|ends| Rc::clone(&ends.policy))
+    /// Returns the site at the start of the request, unless the exchange has ended.
+    pub(super) fn policy(&self) -> Option<Rc<dyn SitePolicy>> {
+        let links = self.links.borrow();
+        links.as_ref().map(|links| Rc::clone(&links.policy))
     }
 
-    /// Returns whether callbacks of the server or the request see the response.
+    /// Returns `true` if callbacks of the server or the request see the response.
     #[inline]
     pub(super) fn finishes(&self) -> bool {
-        let ends = self.ends.borrow();
-        self.edits_headers.get() || ends.as_ref().is_some_and(|ends| ends.policy.finishes())
+        let links = self.links.borrow();
+        self.edits_headers.get() || links.as_ref().is_some_and(|links| links.policy.finishes())
     }
 
-    /// Returns the transport, unless the exchange is over.
+    /// Returns the transport, unless the exchange has ended.
     #[inline]
-    pub(crate) fn transport(&self) -> Option<Rc<dyn Transport>> {
-        let ends = self.ends.borrow();
-        ends.as_ref().map(|ends| Rc::clone(&ends.transport))
+    pub(crate) fn transport(&self) -> Option<Rc<dyn ExchangeTransport>> {
+        let links = self.links.borrow();
+        links.as_ref().map(|links| Rc::clone(&links.transport))
     }
 
-    /// Returns the transport, unless the exchange is over or its connection closes.
+    /// Returns the transport, unless the exchange has ended or the connection is closing.
     #[inline]
-    pub(crate) fn live(&self) -> Option<Rc<dyn Transport>> {
+    pub(crate) fn live(&self) -> Option<Rc<dyn ExchangeTransport>> {
         self.transport().filter(|transport| !transport.is_closing())
     }
 
-    /// Returns whether the exchange is over.
+    /// Returns `true` if the exchange has ended.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
-        self.ends.borrow().is_none()
+        self.links.borrow().is_none()
     }
 
-    /// Returns whether the response has begun.
+    /// Returns `true` if the response has started.
     #[inline]
     pub(crate) fn is_started(&self) -> bool {
         self.response.get() >= ResponseProgress::Started
     }
 
-    /// Returns whether the response is written whole.
+    /// Returns `true` if the whole response was written.
     #[inline]
     pub(crate) fn is_done(&self) -> bool {
         self.response.get() == ResponseProgress::Done
     }
 
-    /// Returns whether all of the body was read.
+    /// Returns `true` if the whole body was read.
     #[inline]
     pub(crate) fn is_received(&self) -> bool {
         matches!(
             self.body.get(),
-            BodyProgress::Received | BodyProgress::EndDue
+            BodyProgress::Received | BodyProgress::EndPending
         )
     }
 
-    /// Calls `f` with the listeners of the request, unless the exchange is over.
+    /// Calls `f` with the listeners of the request, unless the exchange has ended.
     pub(super) fn request_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
         (!self.is_over()).then(|| self.extras(|extras| f(&mut extras.listeners)))
     }
 
-    /// Calls `f` with the listeners of the responder, unless the exchange is over.
+    /// Calls `f` with the listeners of the responder, unless the exchange has ended.
     pub(super) fn responder_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
         (!self.is_over()).then(|| self.extras(|extras| f(&mut extras.responder)))
     }
 
-    /// Calls `f` with the extras, which are made now if need be.
+    /// Calls `f` with the extras, creating them if needed.
     pub(super) fn extras<R>(&self, f: impl FnOnce(&mut Extras) -> R) -> R {
         f(self.extras.borrow_mut().get_or_insert_default())
     }
@@ -293,10 +297,10 @@ impl Exchange {
         self.extras.borrow_mut().as_deref_mut().map(f)
     }
 
-    /// Keeps the task of the exchange, which is cancelled when the client goes away.
+    /// Stores the task of the exchange. It is cancelled if the connection closes.
     pub(crate) fn keep_task(&self, task: JoinHandle<()>) {
         if self.live().is_some() {
-            // The one before has done its part.
+            // The previous task is finished.
             let before = self.extras(|extras| extras.task.replace(task));
             drop(before);
         } else {
@@ -314,7 +318,7 @@ impl Exchange {
         self.policy()?.server()
     }
 
-    /// Returns what ends the response's body, if that has no end of its own.
+    /// Returns the callback that ends a response body early, if there is one.
     pub(crate) fn early_end(&self) -> Option<EarlyEnd> {
         self.extras_if_any(|extras| extras.early_end).flatten()
     }
@@ -341,42 +345,42 @@ impl Exchange {
         self.extras_if_any(|extras| extras.writer.take()).flatten()
     }
 
-    /// Keeps the fields behind the body.
+    /// Stores the trailers of the body.
     pub(crate) fn set_trailers(&self, trailers: Trailers) {
         self.extras(|extras| extras.trailers = Some(trailers));
     }
 
-    /// Keeps a value in the place of the one of its type; an exchange that is over keeps none.
+    /// Attaches a value, replacing a value of the same type. An exchange that has ended stores none.
     pub(crate) fn set_extension<E: 'static>(&self, extension: E) {
         if self.is_over() {
             return;
         }
         let before = self.extras(|extras| extras.extensions.set(extension));
-        // It is dropped when nothing is borrowed.
+        // The value is dropped while nothing is borrowed.
         drop(before);
     }
 
-    /// Returns the value of a type that the program has kept.
+    /// Returns the attached value of a type.
     pub(crate) fn extension<E: 'static>(&self) -> Option<Rc<E>> {
         let id = TypeId::of::<E>();
         let found = self.extras_if_any(|extras| extras.extensions.get(id));
         found.flatten()?.downcast().ok()
     }
 
-    /// Returns the names of the types of the values that the program has kept.
+    /// Returns the names of the types of the attached values.
     pub(super) fn extension_names(&self) -> Vec<&'static str> {
         let mut names = Vec::new();
         self.extras_if_any(|extras| extras.extensions.add_names(&mut names));
         names
     }
 
-    /// Returns the reason why no more of the body comes.
+    /// Returns the reason why the body failed.
     pub(crate) fn failure(&self) -> Option<BodyError> {
         self.extras_if_any(|extras| extras.failure.clone())
             .flatten()
     }
 
-    /// Notes why no more of the body comes; the first reason stays.
+    /// Stores the reason why the body failed. The first reason is kept.
     pub(crate) fn fail_body(&self, failure: BodyError) {
         self.extras(|extras| {
             extras.failure.get_or_insert(failure);

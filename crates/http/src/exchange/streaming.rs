@@ -10,23 +10,23 @@ use uptick_event_loop::spawn;
 use uptick_stream::{Chunk, FileRange};
 
 use super::panics::contained;
-use super::parts::{COPIED, Piece};
+use super::parts::{BodyPiece, COPIED};
 use super::state::Exchange;
-use super::state::Transport;
+use super::state::ExchangeTransport;
 use crate::{BodyStream, HeaderMap, Response};
 
-/// Sends a response that stands for an error.
+/// A function that sends an error response.
 type Fail = fn(&Rc<Exchange>, Response) -> bool;
 
-/// The number of bytes of a stream that always has more after which others get their turn: 1 MiB.
-const TURN: usize = 1024 * 1024;
+/// Number of bytes after which a stream that is always ready yields to other tasks: 1 MiB.
+const YIELD_AFTER: usize = 1024 * 1024;
 
-/// Sends the body of a response that has begun as it comes.
+/// Sends the body of a started response as the stream produces it.
 ///
-/// A panic of the stream becomes a response that stands for an error, which `fail` sends.
+/// If the stream panics, `fail` sends the error response.
 pub(super) fn send_pieces(
     exchange: &Rc<Exchange>,
-    transport: &dyn Transport,
+    transport: &dyn ExchangeTransport,
     stream: BodyStream,
     fail: Fail,
 ) -> bool {
@@ -42,16 +42,16 @@ pub(super) fn send_pieces(
             match piece {
                 Ok(piece) => {
                     turn += piece.len();
-                    if turn >= TURN {
+                    if turn >= YIELD_AFTER {
                         turn = 0;
-                        next_turn().await;
+                        yield_now().await;
                     }
                     if !write(&this, piece) && !poll_fn(|cx| poll_writable(&this, cx)).await {
                         return;
                     }
                 }
                 Err(error) => {
-                    tracing::error!("a response broke off: {}", Excerpt::new(error));
+                    tracing::error!("sending a response failed: {}", Excerpt::new(error));
                     if let Some(transport) = this.live() {
                         transport.cut();
                     }
@@ -75,8 +75,8 @@ pub(super) fn send_pieces(
     true
 }
 
-/// Lets others have their turn.
-fn next_turn() -> impl Future<Output = ()> {
+/// Yields to other tasks.
+fn yield_now() -> impl Future<Output = ()> {
     let mut waited = false;
     poll_fn(move |context| {
         if std::mem::replace(&mut waited, true) {
@@ -87,10 +87,10 @@ fn next_turn() -> impl Future<Output = ()> {
     })
 }
 
-/// Sends a file as the body of a response that has begun; see [`send_pieces`].
+/// Sends a file as the body of a started response; see [`send_pieces`].
 pub(super) fn send_file(
     exchange: &Rc<Exchange>,
-    transport: &dyn Transport,
+    transport: &dyn ExchangeTransport,
     range: FileRange,
     fail: Fail,
 ) -> bool {
@@ -114,7 +114,7 @@ pub(super) fn send_file(
     true
 }
 
-/// Writes a piece of a response that has begun; returns `false` when the writer should wait, or nothing is taken.
+/// Writes a body piece of a started response. Returns `false` if the writer should wait, or if the piece is not accepted.
 pub(crate) fn write(exchange: &Exchange, piece: impl Chunk) -> bool {
     let Some(transport) = exchange.live() else {
         return false;
@@ -122,20 +122,20 @@ pub(crate) fn write(exchange: &Exchange, piece: impl Chunk) -> bool {
     let slice = piece.as_slice();
     exchange.count_bytes(slice.len() as u64);
     if slice.len() <= COPIED {
-        transport.write(exchange, Piece::Short(slice))
+        transport.write(exchange, BodyPiece::Short(slice))
     } else {
-        transport.write(exchange, Piece::Long(piece.into_bytes()))
+        transport.write(exchange, BodyPiece::Long(piece.into_bytes()))
     }
 }
 
-/// Ends a response that has begun; returns `false` when there is none. Only a client that accepts trailers gets them.
+/// Ends a started response. Returns `false` if there is none. Trailers are sent only to clients that accept them.
 pub(crate) fn end(exchange: &Exchange, trailers: Option<&HeaderMap>) -> bool {
     let trailers = trailers.filter(|_| exchange.head.accepts_trailers());
     let transport = exchange.live();
     transport.is_some_and(|transport| transport.finish(exchange, trailers))
 }
 
-/// Waits until more can be written; returns `false` when the exchange is over.
+/// Waits until more can be written. Returns `false` if the exchange has ended.
 pub(crate) fn poll_writable(exchange: &Exchange, context: &Context<'_>) -> Poll<bool> {
     match exchange.live() {
         Some(transport) if transport.is_full() => {

@@ -1,4 +1,4 @@
-//! Requests after which the connection may speak another protocol.
+//! Checks of upgrade requests.
 
 use http::header::UPGRADE;
 
@@ -6,7 +6,7 @@ use super::state::Exchange;
 use crate::h1::Version;
 use crate::{HeaderMap, HttpError, StatusCode};
 
-/// Checks whether another protocol can follow: the request has come whole, and lists the protocol (RFC 9110, 7.8).
+/// Checks that the request was received completely and lists the protocol (RFC 9110, 7.8).
 pub(super) fn check(exchange: &Exchange, headers: Option<&HeaderMap>) -> Result<(), HttpError> {
     if !exchange.is_received() || exchange.head.version() == Version::Http10 {
         return Err(HttpError::bad_request("The connection cannot be upgraded"));

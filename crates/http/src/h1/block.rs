@@ -1,4 +1,4 @@
-//! Sixteen bytes at a time, compared with sets of characters.
+//! Comparison of 16 bytes at a time with sets of characters.
 
 #[cfg(feature = "simd")]
 use wide::{CmpEq as _, CmpGt as _, i8x16};
@@ -6,10 +6,10 @@ use wide::{CmpEq as _, CmpGt as _, i8x16};
 #[cfg(not(feature = "simd"))]
 use super::lanes::i8x16;
 
-/// The number of bytes of a block.
+/// Size of a block, in bytes.
 pub(super) const WIDTH: usize = 16;
 
-/// Sixteen bytes. Its methods return a bit for each byte, the lowest for the first.
+/// A block of 16 bytes. The methods that test bytes return a bit mask, with the first byte in the lowest bit.
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a> {
     bytes: &'a [u8; WIDTH],
@@ -17,13 +17,13 @@ pub(super) struct Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    /// Returns the block at a place, unless the end is nearer.
+    /// Returns the block that starts at `at`, or `None` if fewer than 16 bytes follow.
     #[inline(always)]
     pub(super) fn at(bytes: &'a [u8], at: usize) -> Option<Block<'a>> {
         bytes.get(at..)?.first_chunk().map(Block::of)
     }
 
-    /// Splits the block at the beginning off, if there are as many bytes.
+    /// Splits off the first block, or returns `None` if there are fewer than 16 bytes.
     #[inline(always)]
     pub(super) fn split(bytes: &'a [u8]) -> Option<(Block<'a>, &'a [u8])> {
         let (bytes, rest) = bytes.split_first_chunk()?;
@@ -38,49 +38,49 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// Returns a byte, or the first when the place is that after the last.
+    /// Returns the byte at `place`, modulo the size of the block.
     #[inline(always)]
     pub(super) fn byte(self, place: usize) -> u8 {
         self.bytes[place % WIDTH]
     }
 
-    /// Control characters.
+    /// Returns the mask of control characters.
     #[inline(always)]
     pub(super) fn controls(self) -> u32 {
         bits(!self.is_beyond(0, 0x1f) | self.is(0x7f))
     }
 
-    /// All but the visible characters of ASCII.
+    /// Returns the mask of all bytes other than visible ASCII characters.
     #[inline(always)]
     pub(super) fn invisible(self) -> u32 {
         bits(self.is_beyond(0x21, 0x7e))
     }
 
-    /// All but the visible characters of ASCII, and `?` and `#`.
+    /// Returns the mask of all bytes other than visible ASCII characters, and of `?` and `#`.
     #[inline(always)]
     pub(super) fn no_path(self) -> u32 {
         bits(self.is_beyond(0x21, 0x7e) | self.is(b'?') | self.is(b'#'))
     }
 
-    /// All but letters and hyphens.
+    /// Returns the mask of all bytes other than letters and hyphens.
     #[inline(always)]
     pub(super) fn no_plain_name(self) -> u32 {
         bits(self.is_no_letter() & !self.is(b'-'))
     }
 
-    /// All but digits.
+    /// Returns the mask of all bytes other than digits.
     #[inline(always)]
     pub(super) fn no_digits(self) -> u32 {
         bits(self.is_beyond(b'0', b'9'))
     }
 
-    /// All but letters, digits, hyphens and dots.
+    /// Returns the mask of all bytes other than letters, digits, hyphens and dots.
     #[inline(always)]
     pub(super) fn no_plain_host(self) -> u32 {
         bits(self.is_no_letter() & self.is_beyond(b'0', b'9') & self.is_beyond(b'-', b'.'))
     }
 
-    /// Ends of lines.
+    /// Returns the mask of line feeds.
     #[inline(always)]
     pub(super) fn line_feeds(self) -> u32 {
         bits(self.is(b'\n'))
@@ -102,7 +102,7 @@ impl<'a> Block<'a> {
     }
 }
 
-/// The bytes that are not in a range. They are shifted, so that a comparison with sign is one without.
+/// Returns the bytes outside a range. The shift by `first` makes the signed comparison work for unsigned values.
 #[inline(always)]
 fn is_beyond(lanes: i8x16, first: u8, last: u8) -> i8x16 {
     let shift = 0x80_u8.wrapping_sub(first);

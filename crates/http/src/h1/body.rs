@@ -1,11 +1,11 @@
-//! Bodies of requests and of responses (RFC 9112, 6).
+//! Decoder of request and response bodies (RFC 9112, 6).
 
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::chunked::{Chunked, Step};
+use super::chunked::{ChunkedOutput, ChunkedState};
 use super::fields::Trailers;
-use super::input::Input;
+use super::input::InputBuffer;
 use super::invalid::Invalid;
 use super::limits::Limits;
 use super::lines::Lines;
@@ -13,104 +13,106 @@ use super::parse;
 
 const TRAILERS_TOO_LARGE: Invalid = Invalid::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    "the fields after the body are too large",
+    "the trailers are too large",
 );
 const TOO_MANY_TRAILERS: Invalid = Invalid::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    "there are too many fields after the body",
+    "there are too many trailers",
 );
 
-/// The rest of a body.
+/// The state of a body that is being decoded.
 #[derive(Clone, Debug)]
-pub(super) enum Body {
-    /// So many bytes.
+pub(super) enum BodyDecoder {
+    /// The number of bytes left of a `Content-Length`.
     Counted(u64),
-    Chunked(Chunked),
-    /// The fields after the last chunk.
+    Chunked(ChunkedState),
+    /// The trailers, after the last chunk.
     Trailers(Lines),
     /// All bytes until the end of the connection.
     UntilClose,
-    /// Nothing.
-    Over,
+    /// The end of the body.
+    Complete,
 }
 
 /// A part of a body.
 #[derive(Debug)]
 pub(super) enum BodyPart {
-    /// Some of its bytes, never none.
+    /// A piece of the body, never empty.
     Data(Bytes),
     Trailers(Trailers),
-    /// The end, which can be taken again.
+    /// The end. Later calls return it again.
     End,
 }
 
-impl Body {
-    /// Takes the next part out of the input; `None` if more bytes are needed for one.
+impl BodyDecoder {
+    /// Decodes the next part of the input. Returns `None` if more bytes are needed.
     pub(super) fn advance(
         &mut self,
-        input: &mut Input,
+        input: &mut InputBuffer,
         limits: &Limits,
     ) -> Result<Option<BodyPart>, Invalid> {
         loop {
             match self {
-                Body::Counted(_) | Body::UntilClose if input.is_empty() => return Ok(None),
-                Body::Counted(left) => {
+                BodyDecoder::Counted(_) | BodyDecoder::UntilClose if input.is_empty() => {
+                    return Ok(None);
+                }
+                BodyDecoder::Counted(left) => {
                     let length = (*left).min(input.len() as u64);
                     *left -= length;
                     if *left == 0 {
-                        *self = Body::Over;
+                        *self = BodyDecoder::Complete;
                     }
                     return Ok(Some(BodyPart::Data(input.take(length as usize))));
                 }
-                Body::UntilClose => return Ok(Some(BodyPart::Data(input.take(usize::MAX)))),
-                Body::Chunked(chunked) => match chunked.advance(input.as_slice(), limits)? {
-                    Step::More => {
-                        *input = Input::default();
+                BodyDecoder::UntilClose => return Ok(Some(BodyPart::Data(input.take(usize::MAX)))),
+                BodyDecoder::Chunked(chunked) => match chunked.advance(input.as_slice(), limits)? {
+                    ChunkedOutput::More => {
+                        *input = InputBuffer::default();
                         return Ok(None);
                     }
-                    Step::Data { skip, length } => {
+                    ChunkedOutput::Data { skip, length } => {
                         input.skip(skip);
                         return Ok(Some(BodyPart::Data(input.take(length))));
                     }
-                    Step::Last { skip } => {
-                        *self = Body::Trailers(Lines::default());
+                    ChunkedOutput::Last { skip } => {
+                        *self = BodyDecoder::Trailers(Lines::default());
                         input.skip(skip);
                     }
                 },
-                Body::Trailers(lines) => {
+                BodyDecoder::Trailers(lines) => {
                     let Some(section) = trailers(lines, input, limits)? else {
                         return Ok(None);
                     };
-                    *self = Body::Over;
+                    *self = BodyDecoder::Complete;
                     if section.len() > 2 {
                         let fields = parse::trailers(section)?;
                         return Ok(Some(BodyPart::Trailers(fields)));
                     }
                 }
-                Body::Over => return Ok(Some(BodyPart::End)),
+                BodyDecoder::Complete => return Ok(Some(BodyPart::End)),
             }
         }
     }
 
-    /// Returns whether nothing of the body is left.
-    pub(super) fn is_over(&self) -> bool {
-        matches!(self, Body::Over)
+    /// Returns `true` if the whole body was decoded.
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(self, BodyDecoder::Complete)
     }
 
-    /// Returns the number of bytes that are known to follow: the rest of a counted body, or of the current chunk.
+    /// Returns the number of bytes that are known to follow: the rest of a `Content-Length`, or of the current chunk.
     pub(super) fn announced(&self) -> u64 {
         match self {
-            Body::Counted(left) => *left,
-            Body::Chunked(chunked) => chunked.left(),
+            BodyDecoder::Counted(left) => *left,
+            BodyDecoder::Chunked(chunked) => chunked.left(),
             _ => 0,
         }
     }
 }
 
-/// Takes the fields after a body with the empty line after them, once that has come.
+/// Takes the trailers with the empty line after them, or returns `None` if the section is incomplete.
 fn trailers(
     lines: &mut Lines,
-    input: &mut Input,
+    input: &mut InputBuffer,
     limits: &Limits,
 ) -> Result<Option<Bytes>, Invalid> {
     loop {

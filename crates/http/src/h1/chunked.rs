@@ -1,4 +1,4 @@
-//! Bodies in chunks (RFC 9112, 7.1).
+//! Decoder of chunked bodies (RFC 9112, 7.1).
 
 use http::StatusCode;
 
@@ -46,30 +46,30 @@ enum ChunkPart {
     DataLf,
 }
 
-/// The position in a chunked body. It keeps none of the bytes.
+/// The state of a chunked body that is being decoded. It stores none of the bytes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Chunked {
-    /// The bytes of the chunk that are yet to come.
+pub(super) struct ChunkedState {
+    /// Bytes of the current chunk that were not decoded yet.
     left: u64,
-    /// The bytes of all extensions so far.
+    /// Bytes of all extensions so far.
     extensions: u32,
     part: ChunkPart,
     digits: u8,
 }
 
-/// What some bytes of a body in chunks are.
+/// The start of the bytes passed to [`ChunkedState::advance`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Framing, all of them.
+pub(super) enum ChunkedOutput {
+    /// Only framing.
     More,
-    /// After so many bytes of framing, so many bytes of data.
+    /// `skip` bytes of framing, followed by `length` bytes of data.
     Data { skip: usize, length: usize },
-    /// After so many bytes of framing, the trailers.
+    /// `skip` bytes of framing, followed by the trailers.
     Last { skip: usize },
 }
 
-impl Chunked {
-    /// The number of bytes of the current chunk that are yet to come; 0 until the line of its size has ended.
+impl ChunkedState {
+    /// Returns the number of bytes of the current chunk that were not decoded yet; 0 until the line with the chunk size is complete.
     pub(super) fn left(&self) -> u64 {
         if self.part == ChunkPart::Data {
             self.left
@@ -78,8 +78,12 @@ impl Chunked {
         }
     }
 
-    /// Parses bytes up to the first data, of which as much is taken as there is.
-    pub(super) fn advance(&mut self, bytes: &[u8], limits: &Limits) -> Result<Step, Invalid> {
+    /// Parses bytes up to the first data, and returns as much of that data as is available.
+    pub(super) fn advance(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<ChunkedOutput, Invalid> {
         for (skip, &byte) in bytes.iter().enumerate() {
             self.part = match self.part {
                 ChunkPart::Data => {
@@ -88,7 +92,7 @@ impl Chunked {
                     if self.left == 0 {
                         self.part = ChunkPart::DataCr;
                     }
-                    return Ok(Step::Data {
+                    return Ok(ChunkedOutput::Data {
                         skip,
                         length: length as usize,
                     });
@@ -106,7 +110,7 @@ impl Chunked {
                 ChunkPart::SizeLf if byte == b'\n' => {
                     self.digits = 0;
                     if self.left == 0 {
-                        return Ok(Step::Last { skip: skip + 1 });
+                        return Ok(ChunkedOutput::Last { skip: skip + 1 });
                     }
                     ChunkPart::Data
                 }
@@ -124,7 +128,7 @@ impl Chunked {
                 _ => self.extension(byte, limits)?,
             };
         }
-        Ok(Step::More)
+        Ok(ChunkedOutput::More)
     }
 
     fn digit(&mut self, digit: u8) -> Result<ChunkPart, Invalid> {
@@ -155,7 +159,7 @@ impl Chunked {
             (ChunkPart::Quoted | ChunkPart::Escaped, b'\t' | b' '..=b'~' | 0x80..) => {
                 ChunkPart::Quoted
             }
-            // What ends a size or a value is followed by another extension, and by nothing else.
+            // A size or a value with white space after it can only be followed by another extension.
             (ChunkPart::Digit | ChunkPart::Token | ChunkPart::QuotedEnd, b' ' | b'\t') => {
                 ChunkPart::Semicolon
             }
@@ -180,7 +184,7 @@ impl Chunked {
             (ChunkPart::Name | ChunkPart::NameEnd, b'=') => ChunkPart::ValueStart,
             (ChunkPart::ValueStart, b'"') => ChunkPart::Quoted,
             (ChunkPart::ValueStart | ChunkPart::Token, byte) if is_token(byte) => ChunkPart::Token,
-            _ => return Err(Invalid::bad("an extension of a chunk is malformed")),
+            _ => return Err(Invalid::bad("a chunk extension is malformed")),
         };
         Ok(part)
     }

@@ -1,33 +1,31 @@
-//! The decoder of requests.
+//! HTTP/1.1 request decoder.
 
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::body::{Body, BodyPart};
-use super::chunked::Chunked;
+use super::body::{BodyDecoder, BodyPart};
+use super::chunked::ChunkedState;
 use super::fields::Trailers;
-use super::input::Input;
+use super::input::InputBuffer;
 use super::invalid::Invalid;
 use super::limits::Limits;
 use super::lines::Lines;
 use super::parse;
-use super::request_head::{BodyLength, Parts, RequestHead};
+use super::request_head::{BodyLength, HeadParts, RequestHead};
 use super::text::is_token;
 
-/// The number of empty lines before a request that are ignored (RFC 9112, 2.2).
+/// Number of empty lines before a request that are ignored (RFC 9112, 2.2).
 const MOST_EMPTY_LINES: u8 = 2;
 
-const LINE_TOO_LONG: Invalid = Invalid::new(
-    StatusCode::URI_TOO_LONG,
-    "the first line of the request is too long",
-);
+const LINE_TOO_LONG: Invalid =
+    Invalid::new(StatusCode::URI_TOO_LONG, "the request line is too long");
 const HEAD_TOO_LARGE: Invalid = Invalid::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    "the fields of the request are too large",
+    "the headers of the request are too large",
 );
 const TOO_MANY_FIELDS: Invalid = Invalid::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    "the request has too many fields",
+    "the request has too many headers",
 );
 /// An event of a [`Decoder`].
 #[derive(Clone, Debug)]
@@ -56,64 +54,64 @@ impl From<BodyPart> for Event {
 
 /// Reads the requests of one connection.
 ///
-/// The events do not depend on how the bytes are split, except for the sizes of the pieces of bodies. Between two requests, a decoder keeps
-/// no buffer.
+/// The events do not depend on how the bytes are split, except for the sizes of body pieces. A decoder holds no buffer between two
+/// requests.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    input: Input,
-    state: State,
+    input: InputBuffer,
+    state: RequestDecoderState,
 }
 
-/// The part of a request that is decoded next. `last` is true if the client sends no further request.
+/// The part of a request that is decoded next. `last` is `true` if the client sends no further request.
 #[derive(Debug)]
-enum State {
-    /// A head, after some empty lines.
+enum RequestDecoderState {
+    /// The head, possibly preceded by empty lines.
     Head {
         lines: Lines,
         first_line: u32,
         empty_lines: u8,
     },
     /// The rest of a request, or its end.
-    Body { body: Body, last: bool },
-    /// Nothing: the last request has ended.
-    Nothing,
-    /// Nothing: a request was refused.
-    Refused,
+    Body { body: BodyDecoder, last: bool },
+    /// None: the last request has ended.
+    Ended,
+    /// None: a request was refused.
+    Failed,
 }
 
-impl State {
+impl RequestDecoderState {
     /// Returns the state after a head.
     #[inline]
-    fn after(parts: &Parts) -> State {
-        State::Body {
+    fn after(parts: &HeadParts) -> RequestDecoderState {
+        RequestDecoderState::Body {
             body: match parts.body {
-                BodyLength::None | BodyLength::Bytes(0) => Body::Over,
-                BodyLength::Bytes(left) => Body::Counted(left),
-                BodyLength::Chunked => Body::Chunked(Chunked::default()),
+                BodyLength::None | BodyLength::Bytes(0) => BodyDecoder::Complete,
+                BodyLength::Bytes(left) => BodyDecoder::Counted(left),
+                BodyLength::Chunked => BodyDecoder::Chunked(ChunkedState::default()),
             },
             last: !parts.keep_alive,
         }
     }
 
-    /// Returns whether the end of a request is next.
+    /// Returns `true` if the end of a request is next.
     #[inline]
     fn is_end(&self) -> bool {
-        matches!(self, State::Body { body, .. } if body.is_over())
+        matches!(self, RequestDecoderState::Body { body, .. } if body.is_complete())
     }
 
     /// Returns the state after a request.
     #[inline]
-    fn after_end(last: bool) -> State {
+    fn after_end(last: bool) -> RequestDecoderState {
         match last {
-            true => State::Nothing,
-            false => State::default(),
+            true => RequestDecoderState::Ended,
+            false => RequestDecoderState::default(),
         }
     }
 }
 
-impl Default for State {
-    fn default() -> State {
-        State::Head {
+impl Default for RequestDecoderState {
+    fn default() -> RequestDecoderState {
+        RequestDecoderState::Head {
             lines: Lines::default(),
             first_line: 0,
             empty_lines: 0,
@@ -127,87 +125,87 @@ impl Decoder {
         Decoder::default()
     }
 
-    /// Creates a decoder that begins with the body of a request; `None` if that has none.
+    /// Creates a decoder that starts with the body of a request; `None` if the request has no body.
     #[inline]
     pub(crate) fn at_body(head: &RequestHead) -> Option<Decoder> {
-        let state = State::after(&head.parts);
+        let state = RequestDecoderState::after(&head.parts);
         (!state.is_end()).then(|| Decoder {
-            input: Input::default(),
+            input: InputBuffer::default(),
             state,
         })
     }
 
-    /// Adds received bytes. Take all events before more is pushed, so that nothing is copied but the beginning of an incomplete head. After
-    /// an error, bytes are dropped.
+    /// Adds received bytes. Process all events before pushing more: then only the start of an incomplete head is copied. After an error,
+    /// bytes are dropped.
     pub fn push(&mut self, bytes: Bytes) {
-        if !matches!(self.state, State::Refused) {
+        if !matches!(self.state, RequestDecoderState::Failed) {
             self.input.push(bytes);
         }
     }
 
-    /// Returns the next event, or `None` if more bytes are needed for one.
+    /// Returns the next event, or `None` if more bytes are needed.
     #[inline]
     pub fn next(&mut self, limits: &Limits) -> Option<Event> {
         match &self.state {
-            State::Head { .. } if self.input.is_empty() => None,
-            State::Head { lines, .. } if lines.is_fresh() => self.whole_head(limits),
+            RequestDecoderState::Head { .. } if self.input.is_empty() => None,
+            RequestDecoderState::Head { lines, .. } if lines.is_fresh() => self.whole_head(limits),
             state if state.is_end() => self.take_end().then_some(Event::Complete),
             _ => self.advance(limits),
         }
     }
 
-    /// Takes [`Event::Complete`] if that is next; returns whether it was.
+    /// Skips [`Event::Complete`] if it is next, and returns `true` if it was.
     #[inline]
     pub(crate) fn take_end(&mut self) -> bool {
         match self.state {
-            State::Body {
-                body: Body::Over,
+            RequestDecoderState::Body {
+                body: BodyDecoder::Complete,
                 last,
             } => {
-                self.state = State::after_end(last);
+                self.state = RequestDecoderState::after_end(last);
                 true
             }
             _ => false,
         }
     }
 
-    /// Returns whether it is between two requests, without a byte of the next one.
+    /// Returns `true` if the decoder is between two requests and holds no bytes of the next one.
     pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Head { .. }) && self.input.is_empty()
+        matches!(self.state, RequestDecoderState::Head { .. }) && self.input.is_empty()
     }
 
-    /// Returns whether it is in the state of a new decoder.
+    /// Returns `true` if the decoder is in its initial state.
     #[inline]
     pub(crate) fn is_fresh(&self) -> bool {
         match &self.state {
-            State::Head {
+            RequestDecoderState::Head {
                 lines, empty_lines, ..
             } => lines.is_fresh() && *empty_lines == 0 && self.input.is_empty(),
             _ => false,
         }
     }
 
-    /// Returns the number of bytes that were pushed and are in no event yet.
+    /// Returns the number of bytes pushed but not yet returned in an event.
     pub fn buffered(&self) -> usize {
         self.input.len()
     }
 
-    /// Returns the number of bytes of the body that are in no event yet but known to follow: the rest of its `Content-Length`, or of the
-    /// current chunk.
+    /// Returns the number of body bytes that are known to follow and not yet returned in an event: the rest of the `Content-Length`, or
+    /// of the current chunk.
     pub fn announced(&self) -> u64 {
         match &self.state {
-            State::Body { body, .. } => body.announced(),
+            RequestDecoderState::Body { body, .. } => body.announced(),
             _ => 0,
         }
     }
 
-    /// Returns the bytes that were pushed and are in no event yet, for the protocol after an upgrade. Nothing is decoded after this.
+    /// Returns the bytes pushed but not yet returned in an event, for the protocol after an upgrade. The decoder then stops.
     pub fn take_rest(&mut self) -> Bytes {
-        self.state = State::Nothing;
+        self.state = RequestDecoderState::Ended;
         self.input.take(usize::MAX)
     }
 
-    /// Returns the next event where a head is expected: fast if the head is complete.
+    /// Returns the next event where a head is expected. This is the fast path for a complete head.
     #[inline]
     fn whole_head(&mut self, limits: &Limits) -> Option<Event> {
         let mut head = RequestHead::new();
@@ -226,29 +224,29 @@ impl Decoder {
     #[cold]
     fn refuse(&mut self, invalid: Invalid) -> Event {
         *self = Decoder {
-            input: Input::default(),
-            state: State::Refused,
+            input: InputBuffer::default(),
+            state: RequestDecoderState::Failed,
         };
         Event::Error(invalid)
     }
 
     fn try_advance(&mut self, limits: &Limits) -> Result<Option<Event>, Invalid> {
         match &mut self.state {
-            State::Head { .. } => self.head(limits),
-            State::Body { body, last } => {
+            RequestDecoderState::Head { .. } => self.head(limits),
+            RequestDecoderState::Body { body, last } => {
                 let part = body.advance(&mut self.input, limits)?;
                 if matches!(part, Some(BodyPart::End)) {
-                    self.state = State::after_end(*last);
+                    self.state = RequestDecoderState::after_end(*last);
                 }
                 Ok(part.map(Event::from))
             }
-            State::Nothing | State::Refused => Ok(None),
+            RequestDecoderState::Ended | RequestDecoderState::Failed => Ok(None),
         }
     }
 
-    /// Returns the next event for a head that was received in parts: line by line.
+    /// Returns the next event for a head received in several pieces, line by line.
     fn head(&mut self, limits: &Limits) -> Result<Option<Event>, Invalid> {
-        let State::Head {
+        let RequestDecoderState::Head {
             lines,
             first_line,
             empty_lines,
@@ -268,7 +266,7 @@ impl Decoder {
                     *empty_lines += 1;
                     self.input.skip(2);
                 }
-                _ => return Err(Invalid::bad("the request does not begin with a method")),
+                _ => return Err(Invalid::bad("the request does not start with a method")),
             }
         }
         let bytes = self.input.as_slice();
@@ -294,14 +292,14 @@ impl Decoder {
             } else if lines.count() - 1 > limits.fields {
                 return Err(TOO_MANY_FIELDS);
             } else if matches!(bytes[line.start], b' ' | b'\t') {
-                return Err(Invalid::bad("a field is folded into more than one line"));
+                return Err(Invalid::bad("a header is folded over more than one line"));
             }
         }
     }
 
     #[inline]
     fn begin(&mut self, head: RequestHead, length: usize) -> Event {
-        self.state = State::after(&head.parts);
+        self.state = RequestDecoderState::after(&head.parts);
         self.input.skip(length);
         Event::Head(head)
     }
@@ -312,7 +310,7 @@ mod tests {
     use super::*;
     use crate::h1::lines::work::take_work;
 
-    /// Decodes pieces of what follows a head, and counts the events.
+    /// Decodes the pieces after a head, and returns the number of events.
     fn count(
         decoder: &mut Decoder,
         pieces: impl IntoIterator<Item = Bytes>,
@@ -342,7 +340,7 @@ mod tests {
             count(&mut decoder, bytewise(request), &Limits::default()),
             2
         );
-        assert!(matches!(&decoder.input, Input::Read(read) if read.is_empty()));
+        assert!(matches!(&decoder.input, InputBuffer::Read(read) if read.is_empty()));
         let read = Bytes::from(request.to_vec());
         assert_eq!(count(&mut decoder, [read.clone()], &Limits::default()), 2);
         assert!(read.is_unique() && decoder.is_idle());
@@ -354,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_in_single_bytes_is_not_parsed_anew_with_each_byte() {
+    fn a_head_in_single_bytes_is_not_reparsed_with_each_byte() {
         let head = format!(
             "GET / HTTP/1.1\r\nHost: h\r\n{}\r\n",
             "X: 0123456789abcdef\r\n".repeat(90)
@@ -368,13 +366,13 @@ mod tests {
             ),
             2
         );
-        // Once for the ends of lines, once for the whole, and some for the first byte.
+        // The line ends are searched once, the complete head is parsed once, and the first byte is checked again.
         let work = take_work();
         assert!(work <= 2 * head.len() + 16, "{work} for {}", head.len());
     }
 
     #[test]
-    fn trailers_in_single_bytes_are_not_searched_anew_with_each_byte() {
+    fn trailers_in_single_bytes_are_not_searched_again_with_each_byte() {
         let head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
         let trailers = format!("0\r\n{}\r\n", "X: 0123456789abcdef\r\n".repeat(90));
         let mut decoder = Decoder::new();
@@ -396,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_chunks_are_a_million_slices_of_what_came() {
+    fn a_million_chunks_are_decoded_without_a_copy() {
         let mut decoder = Decoder::new();
         let head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert_eq!(
@@ -413,7 +411,7 @@ mod tests {
             assert_eq!(
                 decoder.buffered(),
                 read.len() - 6 * chunk - 4,
-                "something was copied or looked at early"
+                "bytes were copied or decoded early"
             );
         }
         assert!(matches!(

@@ -1,4 +1,4 @@
-//! The encoder of responses, with the framing for their status and version.
+//! HTTP/1.1 response encoder.
 
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -9,32 +9,32 @@ use super::text::end_of_text;
 /// The interim response for `Expect: 100-continue`.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// The bytes with which every response begins.
+/// The first bytes of every response.
 pub const RESPONSE_START: &[u8] = b"HTTP/1.1 ";
 
 /// The use of the connection after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
-    /// The next request.
+    /// The connection is reused for the next request.
     KeepAlive,
-    /// None: it is closed.
+    /// The connection is closed.
     Close,
-    /// Another protocol, after status 101.
+    /// The connection is used by another protocol, after status 101.
     Upgrade,
 }
 
-/// The length of the body of a response, as far as it is known.
+/// The length of a response body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseBody {
-    /// There is no body. For `HEAD`, and with status 304, the `Content-Length` is that of the headers, if they have one.
+    /// No body. For `HEAD` and status 304, `Content-Length` is taken from the headers, if they have one.
     Empty,
-    /// A number of bytes.
+    /// A body with this number of bytes.
     Bytes(u64),
-    /// An unknown number of bytes.
+    /// A body of unknown length.
     Stream,
 }
 
-/// The head of a response, with the properties of the request that its framing depends on.
+/// The head of a response, and the properties of the request that determine its framing.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead<'a> {
     /// The status.
@@ -45,17 +45,17 @@ pub struct ResponseHead<'a> {
     pub content_type: Option<&'a str>,
     /// The `Date` (RFC 9110, 5.6.7), unless `fields` has one.
     pub date: Option<&'a str>,
-    /// The other headers. Those of connection and framing ([`is_owned`]) are not sent; `Connection: close` has the effect of
+    /// The other headers. Connection and framing headers ([`is_owned`]) are not sent; `Connection: close` has the same effect as
     /// [`Persistence::Close`].
     pub fields: Option<&'a HeaderMap>,
     /// The length of the body.
     pub body: ResponseBody,
     /// The version of the request.
     pub version: Version,
-    /// Whether the request's method was `HEAD`, so that no body is sent.
+    /// `true` if the request method is `HEAD`, so that no body is sent.
     pub to_head: bool,
-    /// The requested use of the connection after the response. After status 101 it is always [`Persistence::Upgrade`], and after a body that
-    /// ends with the connection [`Persistence::Close`].
+    /// The requested use of the connection after the response. It is always [`Persistence::Upgrade`] after status 101, and
+    /// [`Persistence::Close`] after a body that ends with the connection.
     pub persistence: Persistence,
 }
 
@@ -64,15 +64,15 @@ pub struct ResponseHead<'a> {
 #[non_exhaustive]
 pub enum EncodeError {
     /// A text of the head has line breaks or control characters.
-    #[error("the {0} of the response has characters that are not allowed there")]
+    #[error("the {0} of the response has characters that are not allowed")]
     InvalidText(&'static str),
     /// A part of the head of a request is malformed.
     #[error("the {0} of the request is not valid")]
     InvalidRequest(&'static str),
-    /// The body has more bytes than its head says.
+    /// The body has more bytes than the head announced.
     #[error("the body is longer than its Content-Length")]
     BodyTooLong,
-    /// The body has fewer bytes than its head says. The connection has to be closed, so that the client knows.
+    /// The body has fewer bytes than the head announced. The connection must be closed, so that the client detects it.
     #[error("the body is shorter than its Content-Length")]
     BodyTooShort,
 }
@@ -80,17 +80,18 @@ pub enum EncodeError {
 /// The framing of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// There is no body; pieces of one are dropped.
+    /// No body; body pieces are dropped.
     None,
-    /// By `Content-Length`, of which so many bytes are left.
+    /// `Content-Length`, with the number of bytes left.
     Bytes(u64),
-    /// By the last chunk.
+    /// Chunked transfer coding.
     Chunked,
-    /// By the end of the connection.
+    /// End of the connection.
     UntilClose,
 }
 
-/// Writes one response to a buffer: its head, the pieces of its body, its end. Names of headers and trailers are written in lower case.
+/// Writes one response to a buffer: the head, the pieces of the body, and the end. Names of headers and trailers are written in lower
+/// case.
 ///
 /// ```
 /// use uptick_http::h1::{Encoder, Persistence, ResponseBody, ResponseHead, Version};
@@ -114,7 +115,7 @@ pub(super) enum Framing {
 /// # Ok::<(), uptick_http::h1::EncodeError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "the end of the body has to be written"]
+#[must_use = "the end of the body must be written"]
 pub struct Encoder {
     framing: Framing,
     persistence: Persistence,
@@ -125,7 +126,7 @@ impl Encoder {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::InvalidText`]; then nothing was written.
+    /// [`EncodeError::InvalidText`]. Nothing is written in this case.
     pub fn begin(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> Result<Encoder, EncodeError> {
         check("reason", head.reason)?;
         check("content type", head.content_type)?;
@@ -133,7 +134,7 @@ impl Encoder {
         Ok(Encoder::begin_checked(out, head))
     }
 
-    /// Makes the encoder of the body of a request.
+    /// Creates the encoder for the body of a request.
     pub(super) fn of_request(framing: Framing, persistence: Persistence) -> Encoder {
         Encoder {
             framing,
@@ -143,21 +144,21 @@ impl Encoder {
 
     /// Writes the head of a response whose texts are known to be valid.
     pub(crate) fn begin_checked(out: &mut Vec<u8>, head: &ResponseHead<'_>) -> Encoder {
-        // Once, so that what follows seldom has to ask for room.
+        // One reservation, so that most later writes need none.
         out.reserve(512);
         let (framing, length) = framing(head);
         let informational = head.status.is_informational();
-        let given = head.fields.map(GivenFields::of).unwrap_or_default();
+        let explicit = head.fields.map(ExplicitFields::of).unwrap_or_default();
         let persistence = match head.persistence {
             _ if head.status == StatusCode::SWITCHING_PROTOCOLS => Persistence::Upgrade,
             _ if informational => Persistence::KeepAlive,
-            Persistence::KeepAlive if framing != Framing::UntilClose && !given.close => {
+            Persistence::KeepAlive if framing != Framing::UntilClose && !explicit.close => {
                 Persistence::KeepAlive
             }
             _ => Persistence::Close,
         };
         status_line(out, head);
-        if let Some(value) = head.content_type.filter(|_| !given.content_type) {
+        if let Some(value) = head.content_type.filter(|_| !explicit.content_type) {
             out.extend_from_slice(b"content-type: ");
             line(out, value.as_bytes());
         }
@@ -169,25 +170,25 @@ impl Encoder {
         if framing == Framing::Chunked {
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
-        // A sender of Upgrade says with Connection that it is meant for this connection (RFC 9110, 7.8).
+        // A sender of Upgrade also sends it as a connection option (RFC 9110, 7.8).
         match persistence {
             _ if informational && persistence == Persistence::KeepAlive => {}
-            Persistence::Close if given.upgrade => {
+            Persistence::Close if explicit.upgrade => {
                 out.extend_from_slice(b"connection: close, Upgrade\r\n");
             }
-            _ if given.upgrade || persistence == Persistence::Upgrade => {
+            _ if explicit.upgrade || persistence == Persistence::Upgrade => {
                 out.extend_from_slice(b"connection: Upgrade\r\n");
             }
             Persistence::KeepAlive if head.version == Version::Http11 => {}
             Persistence::KeepAlive => out.extend_from_slice(b"connection: keep-alive\r\n"),
             _ => out.extend_from_slice(b"connection: close\r\n"),
         }
-        if let Some(value) = head.date.filter(|_| !given.date) {
+        if let Some(value) = head.date.filter(|_| !explicit.date) {
             out.extend_from_slice(b"date: ");
             line(out, value.as_bytes());
         }
         if let Some(fields) = head.fields {
-            write_fields(out, fields, given.owned);
+            write_fields(out, fields, explicit.owned);
         }
         out.extend_from_slice(b"\r\n");
         Encoder {
@@ -196,7 +197,7 @@ impl Encoder {
         }
     }
 
-    /// Returns whether the body is sent: not to `HEAD`, nor with a status without a body.
+    /// Returns `true` if the body is sent. It is not sent for `HEAD` and for a status without a body.
     pub fn sends_body(&self) -> bool {
         self.framing != Framing::None
     }
@@ -206,17 +207,17 @@ impl Encoder {
         self.persistence
     }
 
-    /// Returns a byte that may be sent before the next piece of the body, or before its end, without changing the body: a zero before the size
-    /// of a chunk (RFC 9112, 7.1). `None` if the framing has no such byte.
+    /// Returns a byte that may be sent before the next piece or the end of the body without changing the body: a leading zero of the
+    /// chunk size (RFC 9112, 7.1). Returns `None` if the framing has no such byte.
     pub fn leading_byte(&self) -> Option<u8> {
         (self.framing == Framing::Chunked).then_some(b'0')
     }
 
-    /// Writes a piece of the body; an empty one is ignored.
+    /// Writes a piece of the body. An empty piece is ignored.
     ///
     /// # Errors
     ///
-    /// [`EncodeError::BodyTooLong`]; then nothing of the piece was written.
+    /// [`EncodeError::BodyTooLong`]. Nothing is written in this case.
     pub fn body(&mut self, out: &mut Vec<u8>, piece: &[u8]) -> Result<(), EncodeError> {
         if self.open_piece(out, piece.len())? {
             out.extend_from_slice(piece);
@@ -225,12 +226,12 @@ impl Encoder {
         Ok(())
     }
 
-    /// Writes the bytes before a piece of the body of `length` bytes, and returns whether the piece is to be sent, for callers that send it
-    /// from elsewhere. [`close_piece`](Encoder::close_piece) follows such a piece.
+    /// Writes the bytes before a body piece of `length` bytes, for callers that send the piece themselves. Returns `true` if the piece
+    /// must be sent; [`close_piece`](Encoder::close_piece) follows it.
     ///
     /// # Errors
     ///
-    /// [`EncodeError::BodyTooLong`]; then nothing was written.
+    /// [`EncodeError::BodyTooLong`]. Nothing is written in this case.
     pub fn open_piece(&mut self, out: &mut Vec<u8>, length: usize) -> Result<bool, EncodeError> {
         match &mut self.framing {
             _ if length == 0 => return Ok(false),
@@ -256,8 +257,8 @@ impl Encoder {
         }
     }
 
-    /// Writes the end of the body, and returns the use of the connection after it. Trailers are sent only after chunks, and without headers of
-    /// framing.
+    /// Writes the end of the body, and returns the use of the connection after it. Trailers are sent only with the chunked coding, and
+    /// without framing headers.
     ///
     /// # Errors
     ///
@@ -282,9 +283,9 @@ impl Encoder {
     }
 }
 
-/// Writes a response to HTTP/1.1 with status 200, and no fields but those that every response has.
+/// Writes an HTTP/1.1 response with status 200 and only the headers that every response has.
 ///
-/// The text is known to be fit for a head.
+/// The text must be valid in a head.
 #[inline]
 pub(crate) fn write_plain(out: &mut Vec<u8>, content_type: &str, date: &[u8; DATE], body: &[u8]) {
     out.reserve(192 + content_type.len() + body.len());
@@ -299,12 +300,12 @@ pub(crate) fn write_plain(out: &mut Vec<u8>, content_type: &str, date: &[u8; DAT
     out.extend_from_slice(body);
 }
 
-/// The length of a date (RFC 9110, 5.6.7).
+/// Length of a date, in bytes (RFC 9110, 5.6.7).
 const DATE: usize = 29;
 const DATE_START: &[u8; 8] = b"\r\ndate: ";
 const END: &[u8; 4] = b"\r\n\r\n";
 
-/// Writes a head with status 200 as far as the number of its `Content-Length`.
+/// Writes a head with status 200, up to and including the name of `Content-Length`.
 #[inline]
 fn start(out: &mut Vec<u8>, content_type: &str) {
     macro_rules! start {
@@ -316,7 +317,7 @@ fn start(out: &mut Vec<u8>, content_type: &str) {
             )
         };
     }
-    // Text of a known length is copied without a call.
+    // Text of known length is copied inline.
     match content_type {
         "text/plain; charset=utf-8" => {
             out.extend_from_slice(start!("text/plain; charset=utf-8").as_bytes());
@@ -366,50 +367,50 @@ fn explicit_length(fields: &HeaderMap) -> Option<u64> {
         .then(|| digits.parse().ok())?
 }
 
-/// The fields among those of a response that its head depends on.
+/// The fields set by the handler that affect the rest of the head.
 #[derive(Clone, Copy, Default)]
-struct GivenFields {
+struct ExplicitFields {
     content_type: bool,
     date: bool,
     upgrade: bool,
-    /// `Connection` with the option `close`.
+    /// `true` if `Connection` has the option `close`.
     close: bool,
-    /// A field that the encoder decides about.
+    /// `true` if there is a field that the encoder writes itself.
     owned: bool,
 }
 
-impl GivenFields {
-    fn of(fields: &HeaderMap) -> GivenFields {
-        let mut given = GivenFields::default();
+impl ExplicitFields {
+    fn of(fields: &HeaderMap) -> ExplicitFields {
+        let mut explicit = ExplicitFields::default();
         for (name, value) in fields {
             match name.as_str() {
-                "content-type" => given.content_type = true,
-                "date" => given.date = true,
-                "upgrade" => given.upgrade = true,
+                "content-type" => explicit.content_type = true,
+                "date" => explicit.date = true,
+                "upgrade" => explicit.upgrade = true,
                 "connection" => {
-                    given.owned = true;
-                    given.close |= has_close(value.as_bytes());
+                    explicit.owned = true;
+                    explicit.close |= has_close(value.as_bytes());
                 }
-                name => given.owned |= is_owned_name(name),
+                name => explicit.owned |= is_owned_name(name),
             }
         }
-        given
+        explicit
     }
 }
 
-/// Returns whether a value of `Connection` has the option `close`.
+/// Returns `true` if a value of `Connection` has the option `close`.
 fn has_close(value: &[u8]) -> bool {
     value
         .split(|byte| *byte == b',')
         .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
-/// Returns whether the encoder decides about a header: `Connection`, `Keep-Alive`, `Content-Length`, `Transfer-Encoding`.
+/// Returns `true` if the encoder writes this header itself: `Connection`, `Keep-Alive`, `Content-Length` and `Transfer-Encoding`.
 pub fn is_owned(name: &HeaderName) -> bool {
     is_owned_name(name.as_str())
 }
 
-/// [`is_owned`] for a name in lower case.
+/// Same as [`is_owned`], for a name in lower case.
 #[inline]
 fn is_owned_name(name: &str) -> bool {
     matches!(
@@ -418,7 +419,7 @@ fn is_owned_name(name: &str) -> bool {
     )
 }
 
-/// Writes fields, without those that the encoder decides about where there are any. Names and values are valid by their types.
+/// Writes fields. If `any_owned` is set, leaves out those that the encoder writes itself. Names and values are valid by their types.
 pub(super) fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap, any_owned: bool) {
     for (name, value) in fields {
         if any_owned && is_owned(name) {
@@ -430,7 +431,7 @@ pub(super) fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap, any_owned: boo
     }
 }
 
-/// Writes the rest of a line.
+/// Writes the rest of a line and its line ending.
 #[inline]
 fn line(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(text);
@@ -449,18 +450,18 @@ fn status_line(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     line(out, reason.unwrap_or_default().as_bytes());
 }
 
-/// Refuses text that no line may have: the ends of lines, NUL and other control characters but the tab.
+/// Returns an error if the text has line breaks, NUL or other control characters except the tab.
 #[inline]
-fn check(what: &'static str, text: Option<&str>) -> Result<(), EncodeError> {
+fn check(part: &'static str, text: Option<&str>) -> Result<(), EncodeError> {
     match text {
         Some(text) if end_of_text(text.as_bytes(), 0) < text.len() => {
-            Err(EncodeError::InvalidText(what))
+            Err(EncodeError::InvalidText(part))
         }
         _ => Ok(()),
     }
 }
 
-/// Writes a number.
+/// Writes a decimal number.
 #[inline(always)]
 pub(super) fn write_decimal(out: &mut Vec<u8>, number: u64) {
     match number {
@@ -470,7 +471,7 @@ pub(super) fn write_decimal(out: &mut Vec<u8>, number: u64) {
     }
 }
 
-/// The numbers below 100 with two digits.
+/// The numbers below 100, with two digits each.
 static TWO_DIGITS: [[u8; 2]; 100] = {
     let mut numbers = [[0; 2]; 100];
     let mut number = 0;
@@ -508,7 +509,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plain_response_is_what_the_encoder_writes() {
+    fn write_plain_writes_the_same_bytes_as_the_encoder() {
         let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
         for content_type in [
             "text/plain; charset=utf-8",

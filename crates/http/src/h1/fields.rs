@@ -1,4 +1,4 @@
-//! The fields of a head or of trailers, found in the bytes that came.
+//! Fields of a head or of trailers, borrowed from the received bytes.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -6,11 +6,10 @@ use memchr::memchr;
 
 use super::block::Block;
 
-/// The fields of a message in the order in which they came: names as they were written, and values without the white
-/// space around them.
+/// An iterator over the fields of a message in the order received: names as written, and values without surrounding white space.
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
-    /// Lines that were validated, each with its end.
+    /// Validated lines, each with its line ending.
     lines: &'a [u8],
 }
 
@@ -19,7 +18,7 @@ impl<'a> Fields<'a> {
         Fields { lines }
     }
 
-    /// Takes the next line, without its end.
+    /// Takes the next line, without its line ending.
     fn line(&mut self) -> Option<&'a [u8]> {
         let (line, rest) = self.lines.split_at_checked(line_length(self.lines)?)?;
         self.lines = rest;
@@ -27,7 +26,7 @@ impl<'a> Fields<'a> {
         Some(line).filter(|line| !line.is_empty())
     }
 
-    /// The next value of the fields of a name.
+    /// Returns the value of the next field with this name.
     pub(super) fn next_of(&mut self, name: &str) -> Option<&'a [u8]> {
         loop {
             let is_wanted = self.lines.get(name.len()) == Some(&b':')
@@ -40,7 +39,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Returns the length of the first line with its end. In lines that were validated, a line feed is nowhere else.
+/// Returns the length of the first line with its line ending. Validated lines contain no other line feed.
 #[inline]
 fn line_length(lines: &[u8]) -> Option<usize> {
     let mut left = lines;
@@ -66,7 +65,7 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// The fields of a section as a map, whose values are slices of it.
+/// Returns the fields of a section as a map, whose values are slices of the section.
 pub(super) fn to_header_map(section: &Bytes, fields: Fields<'_>) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in fields {
@@ -79,9 +78,9 @@ pub(super) fn to_header_map(section: &Bytes, fields: Fields<'_>) -> HeaderMap {
     map
 }
 
-/// The fields after the last chunk of a body (RFC 9112, 7.1.2).
+/// The trailers of a chunked body (RFC 9112, 7.1.2).
 ///
-/// They are apart from those of the head, and never among them: a sender could add there what was checked already.
+/// They are never merged into the headers: otherwise a sender could add headers after they were checked.
 #[derive(Clone, Debug)]
 pub struct Trailers {
     section: Bytes,
@@ -92,17 +91,17 @@ impl Trailers {
         Trailers { section }
     }
 
-    /// All fields in their order.
+    /// Returns all fields in order.
     pub fn fields(&self) -> Fields<'_> {
         Fields::new(&self.section)
     }
 
-    /// The first value of a field; case does not matter in names.
+    /// Returns the first value of a field. Names are case-insensitive.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         self.fields().next_of(name)
     }
 
-    /// The fields as a map.
+    /// Returns the fields as a map.
     pub fn to_header_map(&self) -> HeaderMap {
         to_header_map(&self.section, self.fields())
     }

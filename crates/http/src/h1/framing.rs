@@ -1,16 +1,16 @@
-//! What the fields of a head say about its message and its connection.
+//! Fields that determine the framing of a message and the persistence of its connection.
 
 use super::invalid::Invalid;
-use super::request_head::{BodyLength, Parts, Span, TargetForm, Version};
+use super::request_head::{BodyLength, HeadParts, Span, TargetForm, Version};
 use super::target::{check_authority, is_plain_authority};
 use super::text::is_token;
 
 use http::StatusCode;
 
-/// The fields of framing and connection that were read so far.
+/// The framing and connection fields read so far.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
-    /// Empty at 0 as long as there is none.
+pub(super) struct RequestFraming {
+    /// Empty at position 0 until a `Host` was read.
     host: Span,
     length: u64,
     flags: u8,
@@ -25,7 +25,7 @@ const CONNECTION_CLOSE: u8 = 32;
 const CONNECTION_KEEP_ALIVE: u8 = 64;
 const CONNECTION_UPGRADE: u8 = 128;
 
-/// The length of a name above its first letter.
+/// Returns a key of the length of a name and its first letter.
 const fn key(name: &str) -> usize {
     name.len() << 8 | name.as_bytes()[0] as usize
 }
@@ -37,8 +37,8 @@ const EXPECT: usize = key("expect");
 const TRANSFER_ENCODING: usize = key("transfer-encoding");
 const UPGRADE: usize = key("upgrade");
 
-impl Facts {
-    /// Notes a field at the beginning of `line`, which is at a place of its head; its name and its line end at `colon` and `end`.
+impl RequestFraming {
+    /// Records the field at the start of `line`, which is at offset `at` of the head. Its name ends at `colon` and its line at `end`.
     #[inline(always)]
     pub(super) fn field(
         &mut self,
@@ -57,15 +57,15 @@ impl Facts {
                 Ok(())
             }
             CONTENT_LENGTH | EXPECT | TRANSFER_ENCODING | UPGRADE => {
-                self.seldom(name(line, colon), value(line, colon, end))
+                self.rare_field(name(line, colon), value(line, colon, end))
             }
             _ => Ok(()),
         }
     }
 
-    /// Notes a field that few requests have.
+    /// Records a field that few requests have.
     #[inline(never)]
-    fn seldom(&mut self, name: &[u8], value: &[u8]) -> Result<(), Invalid> {
+    fn rare_field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Invalid> {
         if is(name, b"content-length") {
             return self.content_length(value);
         }
@@ -93,14 +93,16 @@ impl Facts {
         mut end: usize,
     ) -> Result<(), Invalid> {
         if self.host != Span::default() {
-            return Err(Invalid::bad("there is more than one Host"));
+            return Err(Invalid::bad("there is more than one Host header"));
         }
-        // Nearly always, there is one space.
+        // The value nearly always starts after one space.
         start += usize::from(line.get(start) == Some(&b' '));
         if !is_plain_authority(line, start, end) {
             (start, end) = trimmed(line, start, end);
             if check_authority(line.get(start..end).unwrap_or_default()).is_none() {
-                return Err(Invalid::bad("the Host is not a host and perhaps a port"));
+                return Err(Invalid::bad(
+                    "the Host header is not a host with an optional port",
+                ));
             }
         }
         self.host = Span::new(at + start, at + end);
@@ -165,8 +167,7 @@ impl Facts {
         let last = codings.next_back().unwrap_or_default();
         let known = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
         let token = |coding: &[u8]| !coding.is_empty() && coding.iter().all(|&byte| is_token(byte));
-        // Something before the chunks, or something alone: understood, but not supported. Everything else has no end
-        // that a server could know.
+        // Valid codings that are not supported are answered with 501. Every other list leaves the end of the body undefined.
         let (mut any, mut plain) = (false, token(last));
         for coding in codings {
             any = true;
@@ -182,19 +183,19 @@ impl Facts {
         })
     }
 
-    /// Checks all fields together, and notes in `parts` what follows from them.
+    /// Validates the fields together, and stores the results in `parts`.
     #[inline(always)]
-    pub(super) fn conclude(&self, parts: &mut Parts) -> Result<(), Invalid> {
+    pub(super) fn validate(&self, parts: &mut HeadParts) -> Result<(), Invalid> {
         let is_usual = self.flags & !CONNECTION_KEEP_ALIVE == 0
             && parts.version == Version::Http11
             && parts.form == TargetForm::Origin
             && self.host != Span::default();
         if is_usual {
-            // The other parts are what they are without fields.
+            // The other parts keep their defaults.
             parts.host = self.host;
             return Ok(());
         }
-        self.conclude_any(parts)
+        self.validate_any(parts)
     }
 
     fn keep_alive(&self, version: Version) -> bool {
@@ -207,7 +208,7 @@ impl Facts {
             (false, false) => Ok(BodyLength::None),
             (true, false) => Ok(BodyLength::Bytes(self.length)),
             (false, true) if version == Version::Http11 => Ok(BodyLength::Chunked),
-            (false, true) => Err(Invalid::bad("HTTP/1.0 has no Transfer-Encoding")),
+            (false, true) => Err(Invalid::bad("Transfer-Encoding is not allowed in HTTP/1.0")),
             (true, true) => Err(Invalid::bad(
                 "there are both Content-Length and Transfer-Encoding",
             )),
@@ -215,28 +216,28 @@ impl Facts {
     }
 
     #[inline(never)]
-    fn conclude_any(&self, parts: &mut Parts) -> Result<(), Invalid> {
+    fn validate_any(&self, parts: &mut HeadParts) -> Result<(), Invalid> {
         let version = parts.version;
         let is_connect = parts.form == TargetForm::Authority;
         let body = self.body_length(version)?;
         if version == Version::Http11 && self.host == Span::default() {
-            return Err(Invalid::bad("there is no Host"));
+            return Err(Invalid::bad("the Host header is missing"));
         }
         let has_body = !matches!(body, BodyLength::None | BodyLength::Bytes(0));
         if is_connect && has_body {
-            return Err(Invalid::bad("CONNECT has no body"));
+            return Err(Invalid::bad("a CONNECT request must not have a body"));
         }
         if self.has(EXPECTS_OTHER) && version == Version::Http11 {
             return Err(Invalid::new(
                 StatusCode::EXPECTATION_FAILED,
-                "the Expect is not supported",
+                "the expectation in Expect is not supported",
             ));
         }
         if parts.host == Span::default() {
             parts.host = self.host;
         }
         parts.body = body;
-        // What follows CONNECT may be meant for someone else.
+        // The bytes after CONNECT may belong to the tunnel.
         parts.keep_alive = !is_connect && self.keep_alive(version);
         parts.expects_continue =
             self.has(EXPECTS_CONTINUE) && has_body && version == Version::Http11;
@@ -246,25 +247,25 @@ impl Facts {
     }
 }
 
-/// The same for a response.
+/// The framing and connection fields of a response.
 #[derive(Debug, Default)]
-pub(super) struct ResponseFacts {
-    facts: Facts,
-    /// The first error in the framing of the body, which is ignored for a response without a body.
+pub(super) struct ResponseFraming {
+    framing: RequestFraming,
+    /// The first error in the body framing. It is ignored if the response has no body.
     problem: Option<Invalid>,
 }
 
-impl ResponseFacts {
-    /// Notes a field at the beginning of `line`; its name and its line end at `colon` and `end`.
+impl ResponseFraming {
+    /// Records the field at the start of `line`. Its name ends at `colon` and its line at `end`.
     pub(super) fn field(&mut self, line: &[u8], colon: usize, end: usize) {
         let (name, value) = (name(line, colon), value(line, colon, end));
         let noted = if is(name, b"content-length") {
-            self.facts.content_length(value)
+            self.framing.content_length(value)
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            self.facts.transfer_encoding(value)
+            self.framing.transfer_encoding(value)
         } else {
             if is(name, b"connection") {
-                self.facts.connection(value);
+                self.framing.connection(value);
             }
             Ok(())
         };
@@ -273,7 +274,7 @@ impl ResponseFacts {
         }
     }
 
-    /// Returns how the body is delimited: by the end of the connection when [`BodyLength::None`].
+    /// Returns the framing of the body; [`BodyLength::None`] means that it ends with the connection.
     ///
     /// # Errors
     ///
@@ -281,24 +282,24 @@ impl ResponseFacts {
     pub(super) fn body(&self, version: Version) -> Result<BodyLength, Invalid> {
         match self.problem {
             Some(problem) => Err(problem),
-            None => self.facts.body_length(version),
+            None => self.framing.body_length(version),
         }
     }
 
-    /// Returns whether another request may follow.
+    /// Returns `true` if another request may follow on the connection.
     pub(super) fn keep_alive(&self, version: Version) -> bool {
-        self.facts.keep_alive(version)
+        self.framing.keep_alive(version)
     }
 }
 
-/// Returns whether text is a name of 4 to 16 lower-case letters and hyphens, without case. Setting the bit of lower case makes no other
-/// character of text equal to one of these: only the control character CR becomes a hyphen.
+/// Compares text with a name of 4 to 16 lower-case letters and hyphens, ignoring case. Setting the lower-case bit maps no other valid
+/// character to one of these: only the control character CR becomes a hyphen.
 #[inline(always)]
 fn is<const N: usize>(text: &[u8], name: &[u8; N]) -> bool {
     let Ok(text) = <&[u8; N]>::try_from(text) else {
         return false;
     };
-    // Two words, which overlap unless the name is as long as both.
+    // Two words cover the name; they overlap if it is shorter than both together.
     if N >= 8 {
         let word = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let [first, last] = [text.first_chunk(), text.last_chunk()].map(word);
@@ -319,14 +320,14 @@ fn name(line: &[u8], colon: usize) -> &[u8] {
     line.get(..colon).unwrap_or_default()
 }
 
-/// Returns the value of a field between a colon and the end of its line.
+/// Returns the value between the colon and the end of the line.
 #[inline]
 fn value(head: &[u8], colon: usize, end: usize) -> &[u8] {
     let (start, end) = trimmed(head, colon + 1, end);
     head.get(start..end).unwrap_or_default()
 }
 
-/// Returns where text starts and ends without the white space around it.
+/// Returns the start and end of the text without surrounding white space.
 #[inline]
 fn trimmed(head: &[u8], mut start: usize, mut end: usize) -> (usize, usize) {
     while start < end && matches!(head[start], b' ' | b'\t') {

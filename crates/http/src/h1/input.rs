@@ -1,41 +1,41 @@
-//! What came and was not decoded yet.
+//! Buffer of received bytes that were not decoded yet.
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Bytes in the buffer that they were read into, or copied from there because what they begin is not whole.
+/// Received bytes: either the read buffer itself, or a copy of an incomplete part.
 ///
-/// An empty one keeps no memory.
+/// An empty buffer holds no memory.
 #[derive(Clone, Debug)]
-pub(super) enum Input {
+pub(super) enum InputBuffer {
     Read(Bytes),
     Kept(BytesMut),
 }
 
-impl Default for Input {
-    fn default() -> Input {
-        Input::Read(Bytes::new())
+impl Default for InputBuffer {
+    fn default() -> InputBuffer {
+        InputBuffer::Read(Bytes::new())
     }
 }
 
-impl Input {
+impl InputBuffer {
     pub(super) fn push(&mut self, bytes: Bytes) {
         match self {
-            Input::Read(read) if read.is_empty() => *read = bytes,
-            Input::Read(read) => {
+            InputBuffer::Read(read) if read.is_empty() => *read = bytes,
+            InputBuffer::Read(read) => {
                 let mut kept = BytesMut::with_capacity(read.len() + bytes.len());
                 kept.extend_from_slice(read);
                 kept.extend_from_slice(&bytes);
-                *self = Input::Kept(kept);
+                *self = InputBuffer::Kept(kept);
             }
-            Input::Kept(kept) => kept.extend_from_slice(&bytes),
+            InputBuffer::Kept(kept) => kept.extend_from_slice(&bytes),
         }
     }
 
     #[inline]
     pub(super) fn as_slice(&self) -> &[u8] {
         match self {
-            Input::Read(read) => read,
-            Input::Kept(kept) => kept,
+            InputBuffer::Read(read) => read,
+            InputBuffer::Kept(kept) => kept,
         }
     }
 
@@ -49,37 +49,37 @@ impl Input {
         self.len() == 0
     }
 
-    /// Takes the first bytes out, at most as many as there are.
+    /// Takes the first bytes, up to `count`.
     #[inline]
     pub(super) fn take(&mut self, count: usize) -> Bytes {
-        if let Input::Kept(kept) = self {
-            *self = Input::Read(std::mem::take(kept).freeze());
+        if let InputBuffer::Kept(kept) = self {
+            *self = InputBuffer::Read(std::mem::take(kept).freeze());
         }
         match self {
-            Input::Read(read) if count < read.len() => read.split_to(count),
-            Input::Read(read) => std::mem::take(read),
-            Input::Kept(_) => Bytes::new(),
+            InputBuffer::Read(read) if count < read.len() => read.split_to(count),
+            InputBuffer::Read(read) => std::mem::take(read),
+            InputBuffer::Kept(_) => Bytes::new(),
         }
     }
 
-    /// Drops the first bytes, at most as many as there are.
+    /// Drops the first bytes, up to `count`.
     pub(super) fn skip(&mut self, count: usize) {
         if count >= self.len() {
-            *self = Input::default();
+            *self = InputBuffer::default();
             return;
         }
         match self {
-            Input::Read(read) => read.advance(count),
-            Input::Kept(kept) => kept.advance(count),
+            InputBuffer::Read(read) => read.advance(count),
+            InputBuffer::Kept(kept) => kept.advance(count),
         }
     }
 
-    /// Copies what is left out of the buffer that it was read into, so that others can have that.
+    /// Copies the remaining bytes, so that the read buffer can be reused.
     pub(super) fn keep(&mut self) {
-        if let Input::Read(read) = self
+        if let InputBuffer::Read(read) = self
             && !read.is_empty()
         {
-            *self = Input::Kept(BytesMut::from(&read[..]));
+            *self = InputBuffer::Kept(BytesMut::from(&read[..]));
         }
     }
 }

@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::encoder::{RESPONSE_START, write_fields};
 
-/// Appends an interim response (RFC 9110, section 15.2) with headers. Those of connection and framing are left out.
+/// Appends an interim response (RFC 9110, section 15.2) with headers. Connection and framing headers are left out.
 ///
 /// # Examples
 /// ```

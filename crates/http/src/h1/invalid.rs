@@ -1,9 +1,9 @@
-//! Why a request is refused.
+//! The error for an invalid message.
 
 use http::StatusCode;
 
-/// A request that is refused: the status to answer with, and what is wrong. Nothing that follows it on its connection
-/// can be trusted to be a request, so the connection closes after the answer.
+/// An invalid message: the response status and the reason. The bytes after it cannot be interpreted, so the connection closes after the
+/// response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Invalid {
@@ -12,12 +12,12 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// The status to answer with.
+    /// Returns the status of the response.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// What is wrong with the request, for a log or a body of text.
+    /// Returns the reason, for a log or a text body.
     pub fn reason(&self) -> &'static str {
         self.reason
     }

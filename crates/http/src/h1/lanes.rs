@@ -1,14 +1,11 @@
-//! Sixteen signed bytes, in a loop instead of by SIMD: what the crate `wide` does, without the feature `simd`.
+//! A replacement for the SIMD type of the crate `wide`, used without the feature `simd`.
 
 use std::array;
 use std::ops::{Add, BitAnd, BitOr, Not};
 
 /// Sixteen signed bytes. A comparison sets all bits of a byte, or none.
 #[derive(Clone, Copy, Debug)]
-#[allow(
-    non_camel_case_types,
-    reason = "it stands for the type of this name in `wide`"
-)]
+#[allow(non_camel_case_types, reason = "same name as the type in `wide`")]
 pub(super) struct i8x16([i8; 16]);
 
 impl i8x16 {
@@ -32,7 +29,7 @@ impl i8x16 {
         self.zip(other, |a, b| -i8::from(a > b))
     }
 
-    /// Returns the sign of each byte as a bit, the lowest for the first.
+    /// Returns the sign of each byte as a bit, with the first byte in the lowest bit.
     #[inline(always)]
     pub(super) fn move_mask(self) -> i32 {
         let signs = self.0.iter().enumerate();

@@ -1,10 +1,10 @@
-//! How much of a message's head and framing a decoder takes.
+//! Limits of heads and framing.
 
-/// The most fields that any limit allows.
+/// Maximum number of headers that any limit allows.
 const MOST_FIELDS: usize = 1000;
 
-/// What a [`Decoder`](super::Decoder) takes of one message. Bodies have no limit here: their length is known
-/// before they come, or they come in pieces that can be counted.
+/// The limits of a [`Decoder`](super::Decoder) for one message. Bodies have no limit here: their length is known in advance, or the
+/// caller can count their pieces.
 ///
 /// # Examples
 ///
@@ -36,7 +36,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Sets the number of bytes in a request line, without its end. More is answered with 414. Default: 16 KiB.
+    /// Sets the maximum size of the request line, in bytes, without its line ending. A longer line is answered with 414. Default: 16 KiB.
     ///
     /// # Limits
     ///
@@ -47,8 +47,8 @@ impl Limits {
         self
     }
 
-    /// Sets the number of bytes in the fields of a head, with their line ends and the empty line after the last.
-    /// More is answered with 431. Default: 64 KiB.
+    /// Sets the maximum size of the header section, in bytes, with line endings and the final empty line. A larger section is answered
+    /// with 431. Default: 64 KiB.
     ///
     /// # Limits
     ///
@@ -59,7 +59,7 @@ impl Limits {
         self
     }
 
-    /// Sets the number of fields in a head, and in the trailers of a body. More is answered with 431. Default: 100.
+    /// Sets the maximum number of headers, and of trailers. More are answered with 431. Default: 100.
     ///
     /// # Limits
     ///
@@ -70,7 +70,7 @@ impl Limits {
         self
     }
 
-    /// Sets the number of bytes in all chunk extensions of one body together, which are validated and ignored. More is
+    /// Sets the maximum size of all chunk extensions of one body together, in bytes. They are validated and ignored. More bytes are
     /// answered with 413. Default: 4 KiB.
     ///
     /// # Limits
@@ -82,8 +82,8 @@ impl Limits {
         self
     }
 
-    /// Sets the number of bytes in the trailers of a body, with their line ends and the empty line after the last.
-    /// More is answered with 431. Default: 16 KiB.
+    /// Sets the maximum size of the trailer section, in bytes, with line endings and the final empty line. A larger section is answered
+    /// with 431. Default: 16 KiB.
     ///
     /// # Limits
     ///

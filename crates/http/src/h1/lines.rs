@@ -1,4 +1,4 @@
-//! The lines of a section that may come in pieces.
+//! Line splitter for sections that are received in several pieces.
 
 use std::ops::Range;
 
@@ -6,33 +6,33 @@ use memchr::memchr;
 
 use super::invalid::Invalid;
 
-/// How far the lines of a section were found: no byte is looked at twice, however the section comes.
+/// The search position in a section. No byte is searched twice, however the section is split.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Lines {
-    /// Where the line begins that was not found whole.
+    /// Start of the first incomplete line.
     start: u32,
-    /// Up to where there is no end of it.
+    /// End of the searched bytes.
     searched: u32,
-    /// How many lines there were.
+    /// Number of complete lines.
     count: u32,
 }
 
 impl Lines {
-    /// Whether nothing was looked at yet.
+    /// Returns `true` if nothing was searched yet.
     pub(super) fn is_fresh(&self) -> bool {
         self.searched == 0
     }
 
-    /// The number of lines that were found.
+    /// Returns the number of complete lines.
     pub(super) fn count(&self) -> usize {
         self.count as usize
     }
 
-    /// The next line of the section, without its end; none if its end did not come yet.
+    /// Returns the next line of the section, without its line ending; `None` if the line is incomplete.
     ///
     /// # Errors
     ///
-    /// `too_long` if the line does not end within the first `bound` bytes, or if it does not end as lines do.
+    /// `too_long` if the line does not end within the first `bound` bytes, or another error if it ends with LF only.
     pub(super) fn next(
         &mut self,
         section: &[u8],
@@ -52,7 +52,7 @@ impl Lines {
         };
         let end = searched + found;
         if end == start || section[end - 1] != b'\r' {
-            return Err(Invalid::bad("a line ends with LF in place of CR LF"));
+            return Err(Invalid::bad("a line ends with LF instead of CR LF"));
         }
         self.start = end as u32 + 1;
         self.searched = self.start;
@@ -70,7 +70,7 @@ pub(super) use work::count_work;
 
 #[cfg(test)]
 pub(super) mod work {
-    //! Counts the bytes that were looked at, for tests of what that costs.
+    //! Counts the searched bytes, for tests of the cost.
 
     use std::cell::Cell;
 

@@ -1,9 +1,9 @@
-//! HTTP/1.1 (RFC 9112) without any input or output: bytes in and events out, messages in and bytes out.
+//! Sans-IO HTTP/1.1 (RFC 9112): received bytes in and events out, messages in and bytes out.
 //!
-//! For a server, a [`Decoder`] reads the requests of one connection. It is strict: a request that two servers might understand
-//! differently is refused ([`Invalid`]), once, and nothing more is read. An [`Encoder`] writes one response, with the framing that its
-//! status and its client call for, and all header names in lower case. The module [`client`] does the same for a client, with the same
-//! decoder of bodies.
+//! On a server, a [`Decoder`] reads the requests of one connection. It is strict: it refuses a request that two servers might interpret
+//! differently ([`Invalid`]), and then reads nothing more. An [`Encoder`] writes one response, with the framing required by its status
+//! and by the request. All header names are written in lower case. The module [`client`] contains the client side, and uses the same body
+//! decoder.
 //!
 //! ```
 //! use uptick_http::h1::{Decoder, Event, Limits};

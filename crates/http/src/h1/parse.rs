@@ -1,32 +1,32 @@
-//! Heads and trailers that are whole.
+//! Parser of complete heads and trailers.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::block::Block;
 use super::fields::Trailers;
-use super::framing::Facts;
+use super::framing::RequestFraming;
 use super::invalid::Invalid;
 use super::limits::Limits;
 use super::lines::count_work;
-use super::request_head::{Parts, RequestHead, Span, Version};
+use super::request_head::{HeadParts, RequestHead, Span, Version};
 use super::target;
 use super::text::{TOKEN, end_of, end_of_long, end_of_text};
 
-const MALFORMED_LINE: Invalid = Invalid::bad("the first line of the request is malformed");
-const MALFORMED_NAME: Invalid = Invalid::bad("the name of a field is malformed");
+const MALFORMED_LINE: Invalid = Invalid::bad("the request line is malformed");
+const MALFORMED_NAME: Invalid = Invalid::bad("a header name is malformed");
 const MALFORMED_VALUE: Invalid =
-    Invalid::bad("the value of a field has characters that none may have");
+    Invalid::bad("a header value has characters that are not allowed there");
 
 impl RequestHead {
-    /// Reads the head at the beginning of `bytes` in the place of the one before, whose memory it uses; returns its length, or
-    /// `None` when the head is not whole or not valid, which [`Decoder`](super::Decoder) tells apart.
+    /// Parses the head at the start of `bytes` into `self`, reusing the memory of the previous head, and returns its length. Returns
+    /// `None` if the head is incomplete or invalid; [`Decoder`](super::Decoder) then distinguishes the two.
     #[inline]
     pub(crate) fn read(&mut self, bytes: &[u8], limits: &Limits) -> Option<usize> {
         self.try_read(bytes, limits).ok()?
     }
 
-    /// [`read`](RequestHead::read), with what is wrong.
+    /// Same as [`read`](RequestHead::read), but returns the error.
     #[inline(always)]
     pub(super) fn try_read(
         &mut self,
@@ -42,22 +42,22 @@ impl RequestHead {
     }
 }
 
-/// Parses a head at the beginning of `bytes` into `method` and `parts`, and returns its length.
+/// Parses the head at the start of `bytes` into `method` and `parts`, and returns its length.
 ///
-/// `None` if it is not whole or exceeds a limit: its lines show which of the two. They also show what is wrong first when more than
-/// one thing is.
+/// Returns `None` if the head is incomplete or exceeds a limit. Parsing it line by line then distinguishes the two, and finds the first
+/// of several errors.
 #[inline]
 pub(super) fn head(
     bytes: &[u8],
     limits: &Limits,
     method: &mut Method,
-    parts: &mut Parts,
+    parts: &mut HeadParts,
 ) -> Result<Option<usize>, Invalid> {
     count_work(bytes.len());
     let Some(fields_start) = first_line(bytes, method, parts)? else {
         return Ok(None);
     };
-    let mut facts = Facts::default();
+    let mut framing = RequestFraming::default();
     let mut left = limits.fields;
     let Some(mut rest) = bytes.get(fields_start..) else {
         return Ok(None);
@@ -65,42 +65,42 @@ pub(super) fn head(
     let length = loop {
         let at = bytes.len() - rest.len();
         match field(rest)? {
-            Next::Field { colon, end } if left > 0 => {
-                facts.field(rest, at, colon, end)?;
+            ParsedLine::Field { colon, end } if left > 0 => {
+                framing.field(rest, at, colon, end)?;
                 left -= 1;
                 let Some(next) = rest.get(end + 2..) else {
                     return Ok(None);
                 };
                 rest = next;
             }
-            Next::End => break at + 2,
-            Next::Field { .. } | Next::Incomplete => return Ok(None),
+            ParsedLine::End => break at + 2,
+            ParsedLine::Field { .. } | ParsedLine::Incomplete => return Ok(None),
         }
     };
     if fields_start > limits.request_line + 2 || length - fields_start > limits.header_section {
         return Ok(None);
     }
     parts.fields = fields_start as u32;
-    facts.conclude(parts)?;
+    framing.validate(parts)?;
     Ok(Some(length))
 }
 
-/// Checks the first line of a head, whose other lines did not come yet. `line` has its end.
+/// Checks the first line of a head before the other lines are received. `line` includes its line ending.
 pub(super) fn check_first_line(line: &[u8]) -> Result<(), Invalid> {
-    let (mut method, mut parts) = (Method::GET, Parts::NONE);
+    let (mut method, mut parts) = (Method::GET, HeadParts::NONE);
     first_line(line, &mut method, &mut parts)?
         .map(|_| ())
         .ok_or(MALFORMED_LINE)
 }
 
-/// Parses a first line (RFC 9112, 3), and returns where the next line starts; `None` if it is not whole.
+/// Parses a first line (RFC 9112, 3), and returns the start of the next line; `None` if the line is incomplete.
 #[inline(always)]
 fn first_line(
     bytes: &[u8],
     method: &mut Method,
-    parts: &mut Parts,
+    parts: &mut HeadParts,
 ) -> Result<Option<usize>, Invalid> {
-    *parts = Parts::NONE;
+    *parts = HeadParts::NONE;
     if !bytes.starts_with(b"GET /") {
         return other_first_line(bytes, method, parts);
     }
@@ -114,12 +114,12 @@ fn first_line(
     Ok(next)
 }
 
-/// Parses a first line with another method than `GET`, or with a target that does not begin with a path.
+/// Parses a first line whose method is not `GET`, or whose target does not start with a path.
 #[inline(never)]
 fn other_first_line(
     bytes: &[u8],
     method: &mut Method,
-    parts: &mut Parts,
+    parts: &mut HeadParts,
 ) -> Result<Option<usize>, Invalid> {
     let method_end = end_of(&TOKEN, bytes, 0);
     let start = method_end + 1;
@@ -138,35 +138,35 @@ fn other_first_line(
     if bytes[start] == b'/' && *method != Method::CONNECT {
         target::path(bytes, start, parts);
     } else {
-        target::other(method, bytes, start, end, parts)?;
+        target::non_path(method, bytes, start, end, parts)?;
     }
     target::check_query(bytes, parts)?;
     Ok(Some(next))
 }
 
-/// Parses the version behind a target, and returns where the next line starts; `None` if the line is not whole.
+/// Parses the version after a target, and returns the start of the next line; `None` if the line is incomplete.
 #[inline(always)]
-fn version(bytes: &[u8], at: usize, parts: &mut Parts) -> Result<Option<usize>, Invalid> {
+fn version(bytes: &[u8], at: usize, parts: &mut HeadParts) -> Result<Option<usize>, Invalid> {
     let text = bytes.get(at..).and_then(<[u8]>::first_chunk);
     if text != Some(b" HTTP/1.1\r\n") {
         let Some(text) = text else {
-            return no_version(bytes, at);
+            return incomplete_or_malformed(bytes, at);
         };
         parts.version = other_version(text)?;
     }
     Ok(Some(at + 11))
 }
 
-/// Distinguishes a line that is not whole from a malformed one.
+/// Distinguishes an incomplete line from a malformed one.
 #[cold]
-fn no_version(bytes: &[u8], at: usize) -> Result<Option<usize>, Invalid> {
+fn incomplete_or_malformed(bytes: &[u8], at: usize) -> Result<Option<usize>, Invalid> {
     match bytes.get(at) {
         Some(byte) if *byte != b' ' || bytes.ends_with(b"\r\n") => Err(MALFORMED_LINE),
         _ => Ok(None),
     }
 }
 
-/// Returns the version for a text that is not `HTTP/1.1`: a higher minor version is treated as 1.1 (RFC 9110, 2.5).
+/// Parses a version other than `HTTP/1.1`. A higher minor version is treated as 1.1 (RFC 9110, 2.5).
 #[cold]
 fn other_version(text: &[u8; 11]) -> Result<Version, Invalid> {
     match text {
@@ -187,16 +187,16 @@ fn other_version(text: &[u8; 11]) -> Result<Version, Invalid> {
             b'1' => Ok(Version::Http11),
             _ => Err(Invalid::new(
                 StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-                "the version of HTTP is not supported",
+                "the HTTP version is not supported",
             )),
         },
         _ => Err(MALFORMED_LINE),
     }
 }
 
-/// What comes next in a section of fields.
-enum Next {
-    /// A field, where its name ends, and where its line ends, without CR LF.
+/// The next line of a header section.
+enum ParsedLine {
+    /// The end of the name, and the end of the line without CR LF.
     Field {
         colon: usize,
         end: usize,
@@ -206,30 +206,30 @@ enum Next {
     Incomplete,
 }
 
-/// Parses the line of a field at the beginning of a section (RFC 9112, 5).
+/// Parses the field line at the start of a section (RFC 9112, 5).
 ///
-/// Cost of one with a name of letters and hyphens: a block for the name, and those of the value.
+/// A name of letters and hyphens costs one block; the value costs the blocks that it occupies.
 #[inline(always)]
-fn field(section: &[u8]) -> Result<Next, Invalid> {
+fn field(section: &[u8]) -> Result<ParsedLine, Invalid> {
     let Some(block) = Block::at(section, 0) else {
         return match section {
-            b"\r\n" => Ok(Next::End),
+            b"\r\n" => Ok(ParsedLine::End),
             _ => field_by_bytes(section),
         };
     };
     let colon = block.no_plain_name().trailing_zeros() as usize;
     match block.byte(colon) {
         b':' if colon > 0 => value(section, colon),
-        b'\r' if colon == 0 && block.byte(1) == b'\n' => Ok(Next::End),
+        b'\r' if colon == 0 && block.byte(1) == b'\n' => Ok(ParsedLine::End),
         _ => field_by_bytes(section),
     }
 }
 
-/// Parses a value, whose line begins the section.
+/// Parses the value of the line at the start of the section.
 #[inline(always)]
-fn value(section: &[u8], colon: usize) -> Result<Next, Invalid> {
+fn value(section: &[u8], colon: usize) -> Result<ParsedLine, Invalid> {
     let Some(mut left) = section.get(colon + 1..) else {
-        return Ok(Next::Incomplete);
+        return Ok(ParsedLine::Incomplete);
     };
     while let Some((block, rest)) = Block::split(left) {
         let controls = block.controls();
@@ -237,7 +237,7 @@ fn value(section: &[u8], colon: usize) -> Result<Next, Invalid> {
             let place = controls.trailing_zeros() as usize;
             if block.byte(place) == b'\r' && left.get(place + 1) == Some(&b'\n') {
                 let end = section.len() - left.len() + place;
-                return Ok(Next::Field { colon, end });
+                return Ok(ParsedLine::Field { colon, end });
             }
             break;
         }
@@ -246,62 +246,62 @@ fn value(section: &[u8], colon: usize) -> Result<Next, Invalid> {
     end_of_field(section, colon, section.len() - left.len())
 }
 
-/// Parses the line of a field whose name is longer than a block, has other characters than letters and hyphens, or is near the end of
-/// the received bytes; or the empty line there.
+/// Parses a field line whose name is longer than a block or has characters other than letters and hyphens, or which is near the end of
+/// the received bytes. Also parses the empty line there.
 #[inline(never)]
-fn field_by_bytes(section: &[u8]) -> Result<Next, Invalid> {
+fn field_by_bytes(section: &[u8]) -> Result<ParsedLine, Invalid> {
     let colon = end_of_long(&TOKEN, Block::no_plain_name, section, 0);
     let colon = end_of(&TOKEN, section, colon);
     match section.get(colon) {
         Some(b':') if colon > 0 => value(section, colon),
-        _ => no_field(section, colon),
+        _ => end_or_malformed(section, colon),
     }
 }
 
-/// Parses the rest of a field with tabs or near the end of the received bytes: there is text up to `at`.
+/// Parses the rest of a field that has tabs or is near the end of the received bytes. The text is valid up to `at`.
 #[inline(never)]
-fn end_of_field(section: &[u8], colon: usize, at: usize) -> Result<Next, Invalid> {
+fn end_of_field(section: &[u8], colon: usize, at: usize) -> Result<ParsedLine, Invalid> {
     let end = end_of_text(section, at);
     match section.get(end..).unwrap_or_default() {
-        [b'\r', b'\n', ..] => Ok(Next::Field { colon, end }),
-        [] | [b'\r'] => Ok(Next::Incomplete),
+        [b'\r', b'\n', ..] => Ok(ParsedLine::Field { colon, end }),
+        [] | [b'\r'] => Ok(ParsedLine::Incomplete),
         _ => Err(MALFORMED_VALUE),
     }
 }
 
-/// Returns what comes next in place of a field: `end` is the end of what could be its name.
-fn no_field(section: &[u8], end: usize) -> Result<Next, Invalid> {
+/// Parses a line that has no name and colon: `end` is the end of the characters that a name may have.
+fn end_or_malformed(section: &[u8], end: usize) -> Result<ParsedLine, Invalid> {
     match section {
-        [b'\r', b'\n', ..] => Ok(Next::End),
-        [] | [b'\r'] => Ok(Next::Incomplete),
-        _ if end == section.len() => Ok(Next::Incomplete),
+        [b'\r', b'\n', ..] => Ok(ParsedLine::End),
+        [] | [b'\r'] => Ok(ParsedLine::Incomplete),
+        _ if end == section.len() => Ok(ParsedLine::Incomplete),
         _ => Err(MALFORMED_NAME),
     }
 }
 
-/// Parses the fields of a section that is whole, and passes each to `note`: what begins with its line, and where its name and its line
-/// end.
+/// Parses the fields of a complete section, and calls `record` for each with the rest of the section, the end of its name and the end of
+/// its line.
 pub(super) fn fields(
     section: &[u8],
-    mut note: impl FnMut(&[u8], usize, usize) -> Result<(), Invalid>,
+    mut record: impl FnMut(&[u8], usize, usize) -> Result<(), Invalid>,
 ) -> Result<(), Invalid> {
     let mut rest = section;
-    while let Next::Field { colon, end } = field(rest)? {
-        note(rest, colon, end)?;
+    while let ParsedLine::Field { colon, end } = field(rest)? {
+        record(rest, colon, end)?;
         rest = rest.get(end + 2..).unwrap_or_default();
     }
     Ok(())
 }
 
-/// Checks the trailers of a body, which end with an empty line and whose lines are whole.
+/// Checks the trailers of a body. The section is complete and ends with an empty line.
 pub(super) fn trailers(section: Bytes) -> Result<Trailers, Invalid> {
-    let refused = ["Content-Length", "Transfer-Encoding", "Host"];
+    let forbidden = ["Content-Length", "Transfer-Encoding", "Host"];
     fields(&section, |line, colon, _| {
         let name = line.get(..colon).unwrap_or_default();
-        let is_refused = |refused: &&str| name.eq_ignore_ascii_case(refused.as_bytes());
-        match refused.iter().any(is_refused) {
+        let is_forbidden = |forbidden: &&str| name.eq_ignore_ascii_case(forbidden.as_bytes());
+        match forbidden.iter().any(is_forbidden) {
             true => Err(Invalid::bad(
-                "a field after the body would have belonged before it",
+                "a trailer has a name that is not allowed in trailers",
             )),
             false => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! The head of a request, found in the bytes that came.
+//! The head of a request, parsed from the received bytes.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use memchr::memchr;
 
 use super::fields::{Fields, to_header_map};
 
-/// A version of HTTP that has the format of RFC 9112.
+/// An HTTP version with the message format of RFC 9112.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     /// HTTP/1.0.
@@ -17,31 +17,31 @@ pub enum Version {
     Http11,
 }
 
-/// How the body of a request is delimited (RFC 9112, 6).
+/// The framing of a request body (RFC 9112, 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
-    /// There is none.
+    /// No body.
     None,
-    /// By a `Content-Length` of so many bytes, which may be 0.
+    /// `Content-Length`, with the number of bytes, which may be 0.
     Bytes(u64),
-    /// By `Transfer-Encoding: chunked`.
+    /// `Transfer-Encoding: chunked`.
     Chunked,
 }
 
-/// The forms of a request's target (RFC 9112, 3.2).
+/// The form of a request target (RFC 9112, 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetForm {
-    /// A path and perhaps a query: `/where?q=now`.
+    /// A path with an optional query: `/where?q=now`.
     Origin,
-    /// A whole URI, as proxies get it: `http://example.com/where?q=now`.
+    /// A complete URI, as sent to proxies: `http://example.com/where?q=now`.
     Absolute,
-    /// Host and port, for `CONNECT`: `example.com:80`.
+    /// A host and port, for `CONNECT`: `example.com:80`.
     Authority,
-    /// The server as a whole, for `OPTIONS`: `*`.
+    /// The whole server, for `OPTIONS`: `*`.
     Asterisk,
 }
 
-/// A place in a head's bytes.
+/// A range of a head's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) start: u32,
@@ -61,29 +61,29 @@ impl Span {
     }
 }
 
-/// The head of a request: its first line and its fields, which were validated.
+/// The head of a request: its validated first line and fields.
 ///
-/// It keeps its bytes, and finding a field looks through them. Take [`to_header_map`] where many fields are wanted.
+/// It stores the received bytes, and looking up a field searches them. Use [`to_header_map`] to access many fields.
 ///
 /// [`to_header_map`]: RequestHead::to_header_map
 #[derive(Clone, Debug)]
 pub struct RequestHead {
     pub(super) bytes: Vec<u8>,
     pub(super) method: Method,
-    pub(super) parts: Parts,
+    pub(super) parts: HeadParts,
 }
 
-/// Where the parts of a head are in its bytes, and what its fields say.
+/// The positions of the parts of a head in its bytes, and the properties set by its fields.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Parts {
+pub(super) struct HeadParts {
     pub(super) body: BodyLength,
     pub(super) target: Span,
     pub(super) path: Span,
-    /// Starts after the question mark. Empty at 0 if there is none.
+    /// Starts after the question mark. Empty at position 0 if there is no query.
     pub(super) query: Span,
-    /// Empty at 0 if there is none.
+    /// Empty at position 0 if there is no host.
     pub(super) host: Span,
-    /// Where the fields start.
+    /// Start of the fields.
     pub(super) fields: u32,
     pub(super) version: Version,
     pub(super) form: TargetForm,
@@ -92,9 +92,9 @@ pub(super) struct Parts {
     pub(super) upgrade: bool,
 }
 
-impl Parts {
-    /// Those of no head, to be filled.
-    pub(super) const NONE: Parts = Parts {
+impl HeadParts {
+    /// The initial value, before a head is parsed.
+    pub(super) const NONE: HeadParts = HeadParts {
         body: BodyLength::None,
         target: Span { start: 0, end: 0 },
         path: Span { start: 0, end: 0 },
@@ -110,48 +110,48 @@ impl Parts {
 }
 
 impl RequestHead {
-    /// Makes a head of nothing, for [`read`](RequestHead::read).
+    /// Creates an empty head, to be filled by [`read`](RequestHead::read).
     pub(crate) const fn new() -> RequestHead {
         RequestHead {
             bytes: Vec::new(),
             method: Method::GET,
-            parts: Parts::NONE,
+            parts: HeadParts::NONE,
         }
     }
 
-    /// Forgets the head; keeps memory of up to `most` bytes.
+    /// Removes the head, and keeps memory of up to `most` bytes.
     pub(crate) fn clear(&mut self, most: usize) {
         self.bytes.clear();
         self.bytes.shrink_to(most);
     }
 
-    /// The method.
+    /// Returns the method.
     pub fn method(&self) -> &Method {
         &self.method
     }
 
-    /// The version of the client.
+    /// Returns the client's version.
     pub fn version(&self) -> Version {
         self.parts.version
     }
 
-    /// The target as it was sent, of visible ASCII characters.
+    /// Returns the target as sent, consisting of visible ASCII characters.
     pub fn target(&self) -> &str {
         self.text(self.parts.target)
     }
 
-    /// The form of the target.
+    /// Returns the form of the target.
     pub fn form(&self) -> TargetForm {
         self.parts.form
     }
 
-    /// The path of the target as it was sent, with its percent-encoding: `/` for a URI without one, `*` for the server
-    /// as a whole, and empty for `CONNECT`.
+    /// Returns the path of the target as sent, with its percent-encoding: `/` for a URI without a path, `*` for the asterisk form, and an
+    /// empty string for `CONNECT`.
     pub fn raw_path(&self) -> &str {
         str::from_utf8(self.raw_path_bytes()).unwrap_or_default()
     }
 
-    /// [`raw_path`](RequestHead::raw_path) as bytes.
+    /// Same as [`raw_path`](RequestHead::raw_path), as bytes.
     #[inline]
     pub(crate) fn raw_path_bytes(&self) -> &[u8] {
         match self.parts.form {
@@ -160,50 +160,50 @@ impl RequestHead {
         }
     }
 
-    /// [`raw_path`](RequestHead::raw_path), but empty for a URI without one.
+    /// Same as [`raw_path_bytes`](RequestHead::raw_path_bytes), but empty for a URI without a path.
     #[inline]
     pub(crate) fn path_bytes(&self) -> &[u8] {
         self.bytes.get(self.parts.path.range()).unwrap_or_default()
     }
 
-    /// What follows the first question mark of the target.
+    /// Returns the query: the part of the target after the first question mark.
     pub fn query(&self) -> Option<&str> {
         (self.parts.query.start > 0).then(|| self.text(self.parts.query))
     }
 
-    /// Whom the request is for, with the port if it was given: from the target if that has it, otherwise from `Host`
-    /// (RFC 9112, 3.3). None for HTTP/1.0 without `Host`; empty if `Host` is.
+    /// Returns the requested authority, a host and an optional port: from the target if it has one, otherwise from `Host` (RFC 9112,
+    /// 3.3). Returns `None` for an HTTP/1.0 request without `Host`, and an empty string if `Host` is empty.
     pub fn host(&self) -> Option<&str> {
         (self.parts.host.start > 0).then(|| self.text(self.parts.host))
     }
 
-    /// Returns whether a response needs no regard to the request: the version is 1.1, and the method is not `HEAD`.
+    /// Returns `true` if the format of the response does not depend on the request: the version is 1.1 and the method is not `HEAD`.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         self.parts.version == Version::Http11 && self.method != Method::HEAD
     }
 
-    /// How the body is delimited.
+    /// Returns the framing of the body.
     pub fn body(&self) -> BodyLength {
         self.parts.body
     }
 
-    /// Whether the client wants to send another request on this connection (RFC 9112, 9.3).
+    /// Returns `true` if the client may send another request on this connection (RFC 9112, 9.3).
     pub fn keep_alive(&self) -> bool {
         self.parts.keep_alive
     }
 
-    /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110, 10.1.1).
+    /// Returns `true` if the client waits for `100 Continue` before it sends the body (RFC 9110, 10.1.1).
     pub fn expects_continue(&self) -> bool {
         self.parts.expects_continue
     }
 
-    /// Whether the client asks for another protocol, which `Upgrade` names (RFC 9110, 7.8).
+    /// Returns `true` if the client requests an upgrade to a protocol named in `Upgrade` (RFC 9110, 7.8).
     pub fn is_upgrade(&self) -> bool {
         self.parts.upgrade
     }
 
-    /// Returns whether the client accepts trailers behind the response's body (`TE: trailers`; RFC 9110, 10.1.4).
+    /// Returns `true` if the client accepts trailers after the response body (`TE: trailers`; RFC 9110, 10.1.4).
     pub fn accepts_trailers(&self) -> bool {
         let mut codings = self
             .fields_of("te")
@@ -211,24 +211,24 @@ impl RequestHead {
         codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
     }
 
-    /// All fields in their order.
+    /// Returns all fields in order.
     pub fn fields(&self) -> Fields<'_> {
         Fields::new(&self.bytes[self.parts.fields as usize..])
     }
 
-    /// The first value of a field; case does not matter in names.
+    /// Returns the first value of a field. Names are case-insensitive.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         self.fields().next_of(name)
     }
 
-    /// All values of a field in their order; case does not matter in names.
+    /// Returns all values of a field in order. Names are case-insensitive.
     pub fn fields_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
         let mut fields = self.fields();
         std::iter::from_fn(move || fields.next_of(name))
     }
 
-    /// Whether the request asks for an upgrade and its `Upgrade` lists all protocols of a comma-separated list. Names are
-    /// compared without case, versions exactly.
+    /// Returns `true` if the request asks for an upgrade and its `Upgrade` lists all protocols of the comma-separated list `protocols`.
+    /// Names are compared case-insensitively, versions exactly.
     pub fn lists_upgrades(&self, protocols: &[u8]) -> bool {
         self.is_upgrade()
             && protocols.split(|&byte| byte == b',').all(|protocol| {
@@ -238,13 +238,13 @@ impl RequestHead {
             })
     }
 
-    /// The fields as a map, whose values share one copy of the head.
+    /// Returns the fields as a map, whose values share one copy of the head.
     pub fn to_header_map(&self) -> HeaderMap {
         let head = Bytes::copy_from_slice(&self.bytes);
         to_header_map(&head, Fields::new(&head[self.parts.fields as usize..]))
     }
 
-    /// The bytes of the head, from the method to the empty line.
+    /// Returns the bytes of the head, from the method to the empty line.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -257,7 +257,7 @@ impl RequestHead {
     }
 }
 
-/// Whether two protocols have the same name and the same version, or both none.
+/// Returns `true` if two protocols have the same name, and the same version or none.
 fn is_same_protocol(one: &[u8], other: &[u8]) -> bool {
     let name_length = |protocol: &[u8]| memchr(b'/', protocol).unwrap_or(protocol.len());
     let (name, version) = one.split_at(name_length(one));

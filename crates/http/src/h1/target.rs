@@ -1,4 +1,4 @@
-//! Targets of requests (RFC 9112, 3.2) and authorities (RFC 9110, 4.2).
+//! Request targets (RFC 9112, 3.2) and authorities (RFC 9110, 4.2).
 
 use std::net::Ipv6Addr;
 
@@ -7,14 +7,14 @@ use memchr::memchr;
 
 use super::block::{Block, WIDTH};
 use super::invalid::Invalid;
-use super::request_head::{Parts, Span, TargetForm};
+use super::request_head::{HeadParts, Span, TargetForm};
 use super::text::{Set, alphanumeric_and, end_of, end_of_long, visible_but};
 
 const MALFORMED: Invalid = Invalid::bad("the target of the request is malformed");
 
-/// Returns where the target ends that begins with a path at a place, and notes where its path is and what follows it.
+/// Parses a target that starts with a path at `start`, stores the ranges of its path and query, and returns its end.
 #[inline(always)]
-pub(super) fn path(bytes: &[u8], start: usize, parts: &mut Parts) -> usize {
+pub(super) fn path(bytes: &[u8], start: usize, parts: &mut HeadParts) -> usize {
     let end = end_of_long(&PATH, Block::no_path, bytes, start);
     parts.path = Span::new(start, end);
     match bytes.get(end) {
@@ -24,15 +24,15 @@ pub(super) fn path(bytes: &[u8], start: usize, parts: &mut Parts) -> usize {
 }
 
 #[inline(never)]
-fn query(bytes: &[u8], start: usize, parts: &mut Parts) -> usize {
+fn query(bytes: &[u8], start: usize, parts: &mut HeadParts) -> usize {
     let end = end_of_visible(bytes, start);
     parts.query = Span::new(start + 1, end);
     end
 }
 
-/// Checks that what follows the path of a target is a query without a fragment.
+/// Checks that the rest of the target after its path is a query without a fragment.
 #[inline(always)]
-pub(super) fn check_query(bytes: &[u8], parts: &Parts) -> Result<(), Invalid> {
+pub(super) fn check_query(bytes: &[u8], parts: &HeadParts) -> Result<(), Invalid> {
     match parts.query.start {
         0 => Ok(()),
         start => check_no_fragment(&bytes[start as usize - 1..parts.query.end as usize]),
@@ -47,15 +47,15 @@ fn check_no_fragment(text: &[u8]) -> Result<(), Invalid> {
     }
 }
 
-/// Parses a target that does not begin with a path, which is at a place of a head.
-pub(super) fn other(
+/// Parses a target that does not start with a path.
+pub(super) fn non_path(
     method: &Method,
     bytes: &[u8],
     start: usize,
     end: usize,
-    parts: &mut Parts,
+    parts: &mut HeadParts,
 ) -> Result<(), Invalid> {
-    if let Some(place) = other_form(method, &bytes[start..end], start, parts)? {
+    if let Some(place) = parse_form(method, &bytes[start..end], start, parts)? {
         path(bytes, start + place, parts);
         if parts.path.start == parts.path.end {
             parts.path = Span::default();
@@ -64,12 +64,12 @@ pub(super) fn other(
     Ok(())
 }
 
-/// Parses the beginning of a target that does not begin with its path; returns where that is, if it has one.
-fn other_form(
+/// Parses the start of a target that does not start with its path, and returns the position of the path if there is one.
+fn parse_form(
     method: &Method,
     bytes: &[u8],
     at: usize,
-    parts: &mut Parts,
+    parts: &mut HeadParts,
 ) -> Result<Option<usize>, Invalid> {
     if *method == Method::CONNECT {
         if check_authority(bytes) != Some(true) {
@@ -90,16 +90,14 @@ fn other_form(
     let end = bytes[start..].iter().position(|byte| b"/?#".contains(byte));
     let end = end.map_or(bytes.len(), |end| start + end);
     if start == end || bytes[start] == b':' || check_authority(&bytes[start..end]).is_none() {
-        return Err(Invalid::bad(
-            "the target of the request names no valid host",
-        ));
+        return Err(Invalid::bad("the host in the request target is not valid"));
     }
     parts.form = TargetForm::Absolute;
     parts.host = Span::new(at + start, at + end);
     Ok(Some(end))
 }
 
-/// Returns the place of the first character from `at` on that no target has, or of the end.
+/// Returns the position of the first character at or after `at` that is not allowed in a target, or of the end.
 #[inline]
 pub(super) fn end_of_visible(bytes: &[u8], at: usize) -> usize {
     end_of_long(&VISIBLE, Block::invisible, bytes, at)
@@ -113,8 +111,8 @@ fn after_scheme(target: &[u8]) -> Option<usize> {
     scheme.into_iter().find(starts).map(<[u8]>::len)
 }
 
-/// Returns whether the authority from `start` to `end` of `bytes` is valid and fits into a block, as most do. `false` leaves the
-/// answer to [`check_authority`].
+/// Returns `true` if the authority from `start` to `end` of `bytes` is valid and fits into one block, as most do. If it returns `false`,
+/// [`check_authority`] decides.
 #[inline(always)]
 pub(super) fn is_plain_authority(bytes: &[u8], start: usize, end: usize) -> bool {
     let Some(block) = Block::at(bytes, start) else {
@@ -125,16 +123,16 @@ pub(super) fn is_plain_authority(bytes: &[u8], start: usize, end: usize) -> bool
     if length > WIDTH || host >= length {
         return length <= WIDTH;
     }
-    // Any number of up to four digits is a port. The character after the authority is no digit.
+    // Every number of up to four digits is a port. The character after the authority is not a digit.
     let digits = (block.no_digits() | 1 << WIDTH) >> (host + 1);
     let port = digits.trailing_zeros() as usize;
     host > 0 && block.byte(host) == b':' && port <= 4 && host + 1 + port == length
 }
 
-/// Returns whether a host and perhaps a port have a port; `None` if they are invalid. The host may be empty.
+/// Validates a host with an optional port, and returns whether it has a port; `None` if it is invalid. The host may be empty.
 ///
-/// Less than RFC 3986 allows: no user, no IP addresses of the future, none of the delimiters that no host's name has
-/// and that others may read as the end of one.
+/// This is stricter than RFC 3986: it refuses user information, future IP address formats, and sub-delimiters, which host names do not
+/// contain and other parsers may treat as the end of the host.
 #[inline]
 pub(super) fn check_authority(authority: &[u8]) -> Option<bool> {
     let host_end = end_of(&HOST, authority, 0);
@@ -161,7 +159,7 @@ pub(super) fn check_authority(authority: &[u8]) -> Option<bool> {
     }
 }
 
-/// Where a host ends that is an IPv6 address or has escapes in it.
+/// Returns the end of a host that is an IPv6 address or has percent-encoded characters.
 #[cold]
 fn end_of_unusual_host(authority: &[u8]) -> Option<usize> {
     if authority.first() == Some(&b'[') {
@@ -178,13 +176,13 @@ fn end_of_unusual_host(authority: &[u8]) -> Option<usize> {
         .then_some(end)
 }
 
-/// The characters that a host's name may have: unreserved ones (RFC 3986, 2.3).
+/// The characters allowed in host names: the unreserved ones (RFC 3986, 2.3).
 static HOST: Set = alphanumeric_and(b"-._~");
 
-/// The characters of a path.
+/// The characters allowed in a path.
 static PATH: Set = visible_but(b"?#");
 
-/// The characters of a target.
+/// The characters allowed in a target.
 static VISIBLE: Set = visible_but(b"");
 
 #[cfg(test)]
@@ -192,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn authorities_are_a_host_and_perhaps_a_port() {
+    fn an_authority_is_a_host_with_an_optional_port() {
         for (authority, has_port) in [
             ("", false),
             ("example.com", false),

@@ -1,11 +1,11 @@
-//! Sets of characters, and where text of their characters ends.
+//! Character sets, and the length of text that consists of their characters.
 
 use super::block::Block;
 
 /// A set of characters.
 pub(super) type Set = [bool; 256];
 
-/// Returns the place of the first character, from `at` on, that is not in a set, or of the end.
+/// Returns the position of the first character at or after `at` that is not in a set, or of the end.
 #[inline(always)]
 pub(super) fn end_of(set: &Set, bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
@@ -13,8 +13,8 @@ pub(super) fn end_of(set: &Set, bytes: &[u8], at: usize) -> usize {
     at + length.unwrap_or(rest.len())
 }
 
-/// [`end_of`] by blocks, for text that is often long. `stops` returns the bits of the bytes that are not in the set, or of more: then
-/// [`end_of`] goes on from there.
+/// Same as [`end_of`], but by blocks, for text that is often long. `stops` returns the mask of the bytes that are not in the set. It may
+/// return more: then the caller continues with [`end_of`].
 #[inline(always)]
 pub(super) fn end_of_long<'a>(
     set: &Set,
@@ -33,7 +33,7 @@ pub(super) fn end_of_long<'a>(
     bytes.len() - left.len() + end_of(set, left, 0)
 }
 
-/// Returns the place of the first character, from `at` on, that no line may have, or of the end.
+/// Returns the position of the first character at or after `at` that is not allowed in a line, or of the end.
 #[inline(always)]
 pub(super) fn end_of_text(bytes: &[u8], at: usize) -> usize {
     let end = end_of_long(&TEXT, Block::controls, bytes, at);
@@ -51,15 +51,15 @@ fn end_of_text_with_tabs(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Returns whether a token may have this character (RFC 9110, 5.6.2).
+/// Returns `true` if a token may contain this character (RFC 9110, 5.6.2).
 pub(super) fn is_token(byte: u8) -> bool {
     TOKEN[usize::from(byte)]
 }
 
-/// The characters of tokens.
+/// The characters allowed in tokens.
 pub(super) static TOKEN: Set = alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
-/// All but the control characters, of which a line may have the tab.
+/// All but the control characters. The tab, which a line may contain, is handled apart.
 static TEXT: Set = {
     let mut set = [false; 256];
     let mut byte = 0;
@@ -70,7 +70,7 @@ static TEXT: Set = {
     set
 };
 
-/// Letters, digits and others.
+/// Returns the set of letters, digits and `others`.
 pub(super) const fn alphanumeric_and(others: &[u8]) -> Set {
     let mut set = [false; 256];
     let mut byte = 0;
@@ -86,7 +86,7 @@ pub(super) const fn alphanumeric_and(others: &[u8]) -> Set {
     set
 }
 
-/// The visible characters of ASCII but those given.
+/// Returns the set of visible ASCII characters without `others`.
 pub(super) const fn visible_but(others: &[u8]) -> Set {
     let mut set = [false; 256];
     let mut byte = 0;
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_ends_at_the_first_character_that_none_has() {
+    fn a_token_ends_at_the_first_character_that_is_not_allowed() {
         for length in 0..12 {
             for place in 0..length {
                 for byte in 0..=u8::MAX {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn text_ends_at_the_first_control_character_but_the_tab() {
+    fn text_ends_at_the_first_control_character_except_the_tab() {
         for length in 0..40 {
             for place in 0..length {
                 for byte in 0..=u8::MAX {

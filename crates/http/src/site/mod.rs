@@ -23,7 +23,7 @@ use std::rc::Rc;
 use uptick_event_loop::{Id, catch};
 
 use crate::cors::is_preflight;
-use crate::exchange::{Exchange, OnError, Policy, error_page};
+use crate::exchange::{Exchange, OnError, SitePolicy, error_page};
 use crate::middleware::Endpoint;
 use crate::routing::{BadEscape, Found, RouteError, Router, has_plain_segments};
 use crate::type_map::TypeMap;
@@ -181,7 +181,7 @@ impl Site {
     }
 }
 
-impl Policy for Site {
+impl SitePolicy for Site {
     fn body_limit(&self) -> usize {
         self.settings.body_limit
     }

@@ -5,19 +5,21 @@ use std::rc::Rc;
 use uptick_event_loop::spawn;
 
 use super::{Service, Site};
-use crate::exchange::{Exchange, Head, Piece, ResponseProgress, contained, respond, send_plain};
+use crate::exchange::{
+    BodyPiece, Exchange, Head, ResponseProgress, contained, respond, send_plain,
+};
 use crate::{HttpError, Reply, Request};
 
 impl Service {
     /// Passes a request to the site that it began with, and sends the response; returns whether the response is still to come.
     ///
-    /// `send` is the way of a response that is there at once: [`Transport::respond`].
+    /// `send` is the way of a response that is there at once: [`ExchangeTransport::respond`].
     #[inline]
     pub(crate) fn handle(
         &self,
         exchange: &Rc<Exchange>,
         site: &Rc<Site>,
-        send: impl FnOnce(&Head<'_>, Piece<'_>) -> bool,
+        send: impl FnOnce(&Head<'_>, BodyPiece<'_>) -> bool,
     ) -> bool {
         let request = Request::of(Rc::clone(exchange));
         self.count_request();
@@ -57,7 +59,7 @@ impl Service {
 
 /// The handler is done and has not responded: a responder has to be held.
 fn unanswered(exchange: &Rc<Exchange>) {
-    if exchange.response.get() == ResponseProgress::None && exchange.is_unanswered() {
+    if exchange.response.get() == ResponseProgress::None && exchange.awaits_response() {
         let error = HttpError::internal("the handler has neither answered nor taken the responder");
         respond(exchange, error.into());
     }

@@ -11,7 +11,7 @@ use uptick_socket::Address;
 
 use super::transport::MemoryTransport;
 use super::{TestError, TestExchange, TestResponse};
-use crate::exchange::{self, BodyProgress, Head, Piece, Transport as _};
+use crate::exchange::{self, BodyPiece, BodyProgress, ExchangeTransport as _, Head};
 use crate::h1::{BodyLength, Decoder, Event, Limits};
 use crate::site::{Service, Site};
 use crate::{HeaderName, HeaderValue, Method, StatusCode};
@@ -174,7 +174,7 @@ impl TestRequest {
         }
         transport.carry(&exchange, self.body.clone(), length);
         let client = TestExchange::new(request, Rc::clone(&transport));
-        let send = |head: &Head<'_>, body: Piece<'_>| transport.respond(&exchange, head, body);
+        let send = |head: &Head<'_>, body: BodyPiece<'_>| transport.respond(&exchange, head, body);
         if service.handle(&exchange, &site, send) {
             transport.await_response();
         }

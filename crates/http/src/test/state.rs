@@ -9,7 +9,7 @@ use bytes::Bytes;
 use uptick_event_loop::{Timer, now};
 
 use crate::channel::Channel;
-use crate::exchange::{BodyProgress, Consumer, Exchange, Piece, ResponseProgress};
+use crate::exchange::{BodyPiece, BodyProgress, Consumer, Exchange, ResponseProgress};
 use crate::{HeaderMap, StatusCode};
 
 /// Number of unread bytes of a response from which its writer sees backpressure: the soft limit of a connection.
@@ -117,7 +117,7 @@ impl ExchangeState {
             return Action::Drained(exchange);
         }
         let due = self.ended || !self.incoming.is_empty();
-        if exchange.body.get() == BodyProgress::Coming
+        if exchange.body.get() == BodyProgress::Receiving
             && due
             && let Some(reader) = exchange.take_reader()
         {
@@ -127,11 +127,11 @@ impl ExchangeState {
             return Action::Stop;
         }
         match exchange.body.get() {
-            BodyProgress::EndDue => {
+            BodyProgress::EndPending => {
                 exchange.body.set(BodyProgress::Received);
                 Action::PieceEnd(exchange)
             }
-            BodyProgress::Coming => match self.next_piece() {
+            BodyProgress::Receiving => match self.next_piece() {
                 Some(piece) => Action::Piece(exchange, piece),
                 None if !self.ended => Action::Stop,
                 None if self.announced > 0 => Action::Failed(exchange),
@@ -171,10 +171,10 @@ impl ExchangeState {
     }
 
     /// Adds a piece of the response's body.
-    pub(super) fn add(&mut self, piece: Piece<'_>) {
+    pub(super) fn add(&mut self, piece: BodyPiece<'_>) {
         let piece = match piece {
-            Piece::Short(bytes) => Bytes::copy_from_slice(bytes),
-            Piece::Long(bytes) => bytes,
+            BodyPiece::Short(bytes) => Bytes::copy_from_slice(bytes),
+            BodyPiece::Long(bytes) => bytes,
         };
         if self.sends_body && !piece.is_empty() {
             self.unread += piece.len();

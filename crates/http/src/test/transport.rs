@@ -15,8 +15,8 @@ use super::state::{Action, ExchangeState, ResponseState, SOFT_LIMIT};
 use crate::body::BodyError;
 use crate::channel;
 use crate::exchange::{
-    self, BodyProgress, Consumer, Exchange, Head, Piece, ResponseProgress, Transport, body_failed,
-    emit_to_request, overdue,
+    self, BodyPiece, BodyProgress, Consumer, Exchange, ExchangeTransport, Head, ResponseProgress,
+    body_failed, emit_to_request, response_timed_out,
 };
 use crate::h1::{ResponseBody, is_owned};
 use crate::site::Service;
@@ -194,7 +194,7 @@ impl MemoryTransport {
         } else if waited < self.limit {
             self.arm(self.limit - waited);
         } else {
-            overdue(&exchange);
+            response_timed_out(&exchange);
         }
     }
 
@@ -236,7 +236,7 @@ impl MemoryTransport {
     }
 }
 
-impl Transport for MemoryTransport {
+impl ExchangeTransport for MemoryTransport {
     fn peer(&self) -> Option<Address> {
         self.peer.clone()
     }
@@ -295,7 +295,7 @@ impl Transport for MemoryTransport {
         self.advance_later();
     }
 
-    fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: Piece<'_>) -> bool {
+    fn respond(&self, exchange: &Exchange, head: &Head<'_>, body: BodyPiece<'_>) -> bool {
         if self.is_closing() {
             return false;
         }
@@ -318,7 +318,7 @@ impl Transport for MemoryTransport {
         self.state().sends_body
     }
 
-    fn write(&self, exchange: &Exchange, piece: Piece<'_>) -> bool {
+    fn write(&self, exchange: &Exchange, piece: BodyPiece<'_>) -> bool {
         let open = {
             let mut state = self.state();
             if !exchange.is_started() || exchange.is_done() {

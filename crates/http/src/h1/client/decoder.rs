@@ -1,39 +1,39 @@
-//! Responses out of bytes.
+//! HTTP/1.1 response decoder.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::response_head::{BodyLength, RequestKind, ResponseHead, check_first_line};
-use crate::h1::body::{Body, BodyPart};
-use crate::h1::chunked::Chunked;
+use crate::h1::body::{BodyDecoder, BodyPart};
+use crate::h1::chunked::ChunkedState;
 use crate::h1::fields::Trailers;
-use crate::h1::input::Input;
+use crate::h1::input::InputBuffer;
 use crate::h1::invalid::Invalid;
 use crate::h1::limits::Limits;
 use crate::h1::lines::Lines;
 
-/// The error of a response whose head, or whose first line, exceeds its limit.
+/// The error for a response whose head, or whose first line, exceeds its limit.
 pub const HEAD_TOO_LONG: Invalid = Invalid::new(
     StatusCode::BAD_GATEWAY,
     "the head of the response is too long",
 );
-const TOO_MANY_FIELDS: Invalid = Invalid::bad("the response has too many fields");
-const CUT_OFF: Invalid = Invalid::bad("the connection has ended before the response");
+const TOO_MANY_FIELDS: Invalid = Invalid::bad("the response has too many headers");
+const CUT_OFF: Invalid = Invalid::bad("the connection ended before the response was complete");
 
 /// An event of a [`Decoder`].
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// An interim response (1xx but 101): the response is yet to come.
+    /// The head of an interim response (1xx except 101). The final response follows.
     Interim(ResponseHead),
-    /// A response begins.
+    /// The head of the response.
     Head(ResponseHead),
-    /// A piece of its body, never empty.
+    /// A piece of the body, never empty.
     Body(Bytes),
-    /// The fields after its body, if there are any.
+    /// The trailers, if there are any.
     Trailers(Trailers),
-    /// The response ends.
+    /// The end of the response.
     Complete,
-    /// The bytes are not a response whose end is certain. It is the last event, and the connection cannot be used any more. The status of
+    /// The response is invalid or its end is not certain. This is the last event, and the connection cannot be used again. The status of
     /// the error is the one that a gateway sends to its client.
     Error(Invalid),
 }
@@ -50,24 +50,24 @@ impl From<BodyPart> for Event {
 
 /// Reads the responses of one connection.
 ///
-/// However the bytes are cut into pieces, the events are the same, but for how the bytes of bodies are cut. The framing of a response
-/// depends on its request, so that [`expect`](Decoder::expect) comes before each: what is received without a request is not decoded,
-/// and [`buffered`](Decoder::buffered) shows it.
+/// The events do not depend on how the bytes are split, except for the sizes of body pieces. The framing of a response depends on its
+/// request, so call [`expect`](Decoder::expect) before each response. Bytes received without a request are not decoded;
+/// [`buffered`](Decoder::buffered) counts them.
 ///
 /// # Limits
 ///
-/// Those of [`Limits`]; that of the header section is for the heads of interim responses and of the response after them together, with
-/// their first lines.
+/// See [`Limits`]. The limit of the header section applies to the heads of all interim responses and of the final response together,
+/// including their first lines.
 #[derive(Clone, Debug, Default)]
 pub struct Decoder {
-    input: Input,
-    state: State,
-    /// The bytes of the interim heads before the response.
+    input: InputBuffer,
+    state: ResponseDecoderState,
+    /// Size of the interim heads before the response, in bytes.
     interim: usize,
 }
 
 #[derive(Clone, Debug, Default)]
-enum State {
+enum ResponseDecoderState {
     /// No response is expected.
     #[default]
     Idle,
@@ -77,23 +77,23 @@ enum State {
         first_line: usize,
     },
     /// The rest of a response, or its end.
-    Body { body: Body, last: bool },
-    /// Nothing, after the last response of the connection.
-    Nothing,
-    /// Nothing, after an error.
+    Body { body: BodyDecoder, last: bool },
+    /// None: the last response of the connection has ended.
+    Ended,
+    /// None: an error occurred.
     Failed,
 }
 
 impl Decoder {
-    /// Makes a decoder at the beginning of a connection.
+    /// Creates a decoder for a new connection.
     pub fn new() -> Decoder {
         Decoder::default()
     }
 
-    /// Expects the response to a request with this method, after that of the request before has ended. Returns `false` when that has
-    /// not, or when no response can follow on this connection.
+    /// Expects the response to a request with this method. Returns `false` if the previous response has not ended, or if no further
+    /// response can follow on this connection.
     pub fn expect(&mut self, method: &Method) -> bool {
-        let is_idle = matches!(self.state, State::Idle);
+        let is_idle = matches!(self.state, ResponseDecoderState::Idle);
         if is_idle {
             self.await_head(match *method {
                 Method::HEAD => RequestKind::Head,
@@ -106,22 +106,22 @@ impl Decoder {
     }
 
     fn await_head(&mut self, request: RequestKind) {
-        self.state = State::Head {
+        self.state = ResponseDecoderState::Head {
             request,
             lines: Lines::default(),
             first_line: 0,
         };
     }
 
-    /// Takes received bytes. Read all events before more is pushed, so that nothing has to be copied but the beginning of a head
-    /// whose end is yet to come. After an error, bytes are dropped.
+    /// Adds received bytes. Process all events before pushing more: then only the start of an incomplete head is copied. After an error,
+    /// bytes are dropped.
     pub fn push(&mut self, bytes: Bytes) {
-        if !matches!(self.state, State::Failed) {
+        if !matches!(self.state, ResponseDecoderState::Failed) {
             self.input.push(bytes);
         }
     }
 
-    /// Returns the next event, or `None` if more bytes are needed for one.
+    /// Returns the next event, or `None` if more bytes are needed.
     pub fn next(&mut self, limits: &Limits) -> Option<Event> {
         match self.try_next(limits) {
             Ok(event) => event,
@@ -129,52 +129,56 @@ impl Decoder {
         }
     }
 
-    /// Notes that the connection has ended, after all events of the bytes that came before. Returns [`Event::Complete`] when that
-    /// is the end of the response, [`Event::Error`] when one was cut off, and `None` when none was expected.
+    /// Handles the end of the connection; call it after all events of the received bytes. Returns [`Event::Complete`] if it completes the
+    /// response, [`Event::Error`] if the response is incomplete, and `None` if no response was expected.
     pub fn end(&mut self) -> Option<Event> {
         match self.state {
-            State::Idle | State::Nothing | State::Failed => None,
-            State::Body {
-                body: Body::Over | Body::UntilClose,
+            ResponseDecoderState::Idle
+            | ResponseDecoderState::Ended
+            | ResponseDecoderState::Failed => None,
+            ResponseDecoderState::Body {
+                body: BodyDecoder::Complete | BodyDecoder::UntilClose,
                 ..
             } => {
-                self.state = State::Nothing;
+                self.state = ResponseDecoderState::Ended;
                 Some(Event::Complete)
             }
-            State::Head { .. } | State::Body { .. } => Some(self.fail(CUT_OFF)),
+            ResponseDecoderState::Head { .. } | ResponseDecoderState::Body { .. } => {
+                Some(self.fail(CUT_OFF))
+            }
         }
     }
 
-    /// Returns whether no response is expected, and another request may be sent.
+    /// Returns `true` if no response is expected, and another request may be sent.
     pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Idle)
+        matches!(self.state, ResponseDecoderState::Idle)
     }
 
-    /// Returns the number of bytes that were pushed and are in no event yet.
+    /// Returns the number of bytes pushed but not yet returned in an event.
     pub fn buffered(&self) -> usize {
         self.input.len()
     }
 
-    /// Returns the number of bytes of the body that are in no event yet but known to follow: the rest of its `Content-Length`, or of
-    /// the current chunk.
+    /// Returns the number of body bytes that are known to follow and not yet returned in an event: the rest of the `Content-Length`, or
+    /// of the current chunk.
     pub fn announced(&self) -> u64 {
         match &self.state {
-            State::Body { body, .. } => body.announced(),
+            ResponseDecoderState::Body { body, .. } => body.announced(),
             _ => 0,
         }
     }
 
-    /// Returns what was pushed and is in no event yet, for the protocol that follows after an upgrade, or for the tunnel after
-    /// `CONNECT`. Nothing is decoded after this.
+    /// Returns the bytes pushed but not yet returned in an event, for the protocol after an upgrade or the tunnel after `CONNECT`. The
+    /// decoder then stops.
     pub fn take_rest(&mut self) -> Bytes {
-        self.state = State::Nothing;
+        self.state = ResponseDecoderState::Ended;
         self.input.take(usize::MAX)
     }
 
     #[cold]
     fn fail(&mut self, invalid: Invalid) -> Event {
         *self = Decoder {
-            state: State::Failed,
+            state: ResponseDecoderState::Failed,
             ..Decoder::default()
         };
         Event::Error(Invalid::new(StatusCode::BAD_GATEWAY, invalid.reason()))
@@ -182,23 +186,25 @@ impl Decoder {
 
     fn try_next(&mut self, limits: &Limits) -> Result<Option<Event>, Invalid> {
         match &mut self.state {
-            State::Head { .. } => self.head(limits),
-            State::Body { body, last } => {
+            ResponseDecoderState::Head { .. } => self.head(limits),
+            ResponseDecoderState::Body { body, last } => {
                 let part = body.advance(&mut self.input, limits)?;
                 if matches!(part, Some(BodyPart::End)) {
                     self.state = match last {
-                        true => State::Nothing,
-                        false => State::Idle,
+                        true => ResponseDecoderState::Ended,
+                        false => ResponseDecoderState::Idle,
                     };
                 }
                 Ok(part.map(Event::from))
             }
-            State::Idle | State::Nothing | State::Failed => Ok(None),
+            ResponseDecoderState::Idle
+            | ResponseDecoderState::Ended
+            | ResponseDecoderState::Failed => Ok(None),
         }
     }
 
     fn head(&mut self, limits: &Limits) -> Result<Option<Event>, Invalid> {
-        let State::Head {
+        let ResponseDecoderState::Head {
             request,
             lines,
             first_line,
@@ -240,12 +246,12 @@ impl Decoder {
         }
         let last = !head.keep_alive();
         let body = match head.body() {
-            BodyLength::None | BodyLength::Bytes(0) => Body::Over,
-            BodyLength::Bytes(length) => Body::Counted(length),
-            BodyLength::Chunked => Body::Chunked(Chunked::default()),
-            BodyLength::UntilClose => Body::UntilClose,
+            BodyLength::None | BodyLength::Bytes(0) => BodyDecoder::Complete,
+            BodyLength::Bytes(length) => BodyDecoder::Counted(length),
+            BodyLength::Chunked => BodyDecoder::Chunked(ChunkedState::default()),
+            BodyLength::UntilClose => BodyDecoder::UntilClose,
         };
-        self.state = State::Body { body, last };
+        self.state = ResponseDecoderState::Body { body, last };
         Event::Head(head)
     }
 }

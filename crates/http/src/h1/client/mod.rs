@@ -1,7 +1,7 @@
-//! The side of a client: requests out as bytes, and responses out of bytes.
+//! Client side of HTTP/1.1: request encoder and response decoder.
 //!
-//! [`begin`] writes the head of a request, and returns the [`Encoder`](super::Encoder) of its body. A [`Decoder`] reads the responses
-//! of one connection. It is as strict as that of requests: a response whose end is not certain is refused.
+//! [`begin`] writes the head of a request, and returns the [`Encoder`](super::Encoder) for its body. A [`Decoder`] reads the responses of
+//! one connection. It is as strict as the request decoder: it refuses a response whose end is not certain.
 //!
 //! ```
 //! use http::Method;

@@ -1,4 +1,4 @@
-//! Requests as bytes.
+//! HTTP/1.1 request encoder.
 
 use http::header::{HOST, UPGRADE};
 use http::{HeaderMap, Method};
@@ -7,14 +7,14 @@ use crate::h1::encoder::{EncodeError, Encoder, Framing, Persistence, is_owned, w
 use crate::h1::parse;
 use crate::h1::target::check_authority;
 
-/// The framing of a request's body.
+/// The framing of a request body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestBody {
-    /// There is none.
+    /// No body.
     None,
-    /// Its length in bytes.
+    /// A body with this number of bytes.
     Bytes(u64),
-    /// It is sent in chunks.
+    /// A chunked body.
     Stream,
 }
 
@@ -23,32 +23,32 @@ pub enum RequestBody {
 pub struct Request<'a> {
     /// The method.
     pub method: &'a Method,
-    /// The target in the form that belongs to the method: a path with its query, a whole URI to a proxy, host and port for `CONNECT`,
-    /// or `*` for `OPTIONS`.
+    /// The target in the form that the method requires: a path and query, a complete URI for a proxy, host and port for `CONNECT`, or `*`
+    /// for `OPTIONS`.
     pub target: &'a str,
-    /// The value of `Host`: the host, with the port unless it is that of the scheme.
+    /// The value of `Host`: the host, and the port unless it is the default port of the scheme.
     pub host: &'a str,
-    /// The other fields. `Host` and those of connection and framing ([`is_owned`]) are not sent from here.
+    /// The other headers. `Host` and connection and framing headers ([`is_owned`]) are not sent.
     pub fields: Option<&'a HeaderMap>,
     /// The framing of the body.
     pub body: RequestBody,
-    /// Whether the server is asked to close the connection after the response.
+    /// `true` to ask the server to close the connection after the response.
     pub close: bool,
 }
 
-/// Writes the head of a request; returns the encoder of its body. Names of headers are written in lower case, and `Connection: Upgrade`
-/// where the fields have `Upgrade`.
+/// Writes the head of a request, and returns the encoder for its body. Header names are written in lower case. `Connection: Upgrade` is
+/// added if the headers contain `Upgrade`.
 ///
 /// # Errors
 ///
-/// [`EncodeError::InvalidRequest`] when the target, the host or the body is none that a server may accept; then nothing was written.
+/// [`EncodeError::InvalidRequest`] if the target, the host or the body is not valid. Nothing is written in this case.
 pub fn begin(out: &mut Vec<u8>, request: &Request<'_>) -> Result<Encoder, EncodeError> {
     let start = out.len();
     out.extend_from_slice(request.method.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(request.target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    // What our own server refuses may be understood as something else by another.
+    // Another server may misinterpret a target that our own decoder refuses.
     let is_valid = request.target.bytes().all(|byte| byte.is_ascii_graphic())
         && parse::check_first_line(out.get(start..).unwrap_or_default()).is_ok();
     if !is_valid {
@@ -93,7 +93,7 @@ pub fn begin(out: &mut Vec<u8>, request: &Request<'_>) -> Result<Encoder, Encode
     Ok(Encoder::of_request(framing, persistence))
 }
 
-/// Writes the fields that delimit the body.
+/// Writes the framing fields.
 fn write_framing(out: &mut Vec<u8>, method: &Method, body: RequestBody) -> Framing {
     let length = match body {
         RequestBody::Stream => {
@@ -101,7 +101,7 @@ fn write_framing(out: &mut Vec<u8>, method: &Method, body: RequestBody) -> Frami
             return Framing::Chunked;
         }
         RequestBody::Bytes(length) => Some(length),
-        // These methods have a body by their meaning (RFC 9110, 8.6).
+        // These methods define a meaning for a body (RFC 9110, 8.6).
         RequestBody::None => {
             matches!(*method, Method::POST | Method::PUT | Method::PATCH).then_some(0)
         }

@@ -4,53 +4,53 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::h1::fields::{Fields, to_header_map};
-use crate::h1::framing::ResponseFacts;
+use crate::h1::framing::ResponseFraming;
 use crate::h1::invalid::Invalid;
 use crate::h1::parse;
 use crate::h1::request_head::{BodyLength as Delimiter, Span, Version};
 use crate::h1::text::end_of_text;
 
-/// The error of a response whose first line is malformed: the server speaks another protocol, or another version of HTTP.
+/// The error for a response with a malformed status line: the server speaks another protocol, or another version of HTTP.
 pub const MALFORMED_LINE: Invalid = Invalid::new(
     StatusCode::BAD_GATEWAY,
-    "the first line of the response is malformed",
+    "the status line of the response is malformed",
 );
 
-/// How the body of a response is delimited (RFC 9112, 6.3).
+/// The framing of a response body (RFC 9112, 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
-    /// There is none.
+    /// No body.
     None,
-    /// By a `Content-Length` of so many bytes, which may be 0.
+    /// `Content-Length`, with the number of bytes, which may be 0.
     Bytes(u64),
-    /// By `Transfer-Encoding: chunked`.
+    /// `Transfer-Encoding: chunked`.
     Chunked,
-    /// By the end of the connection.
+    /// End of the connection.
     UntilClose,
 }
 
-/// The head of a response: its first line and its fields, which were validated.
+/// The head of a response: its validated status line and fields.
 #[derive(Clone, Debug)]
 pub struct ResponseHead {
     bytes: Bytes,
     status: StatusCode,
     version: Version,
     reason: Span,
-    /// Where the fields start.
+    /// Start of the fields.
     fields: u32,
     body: BodyLength,
     keep_alive: bool,
     is_last: bool,
 }
 
-/// A first line.
+/// A parsed status line.
 struct StatusLine {
     version: Version,
     status: StatusCode,
     reason: Span,
 }
 
-/// The requests whose responses have framing of their own.
+/// The kinds of requests that affect the framing of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestKind {
     Head,
@@ -59,18 +59,18 @@ pub(super) enum RequestKind {
 }
 
 impl ResponseHead {
-    /// Parses a head whose lines are whole, and whose fields start at `fields`.
+    /// Parses a complete head whose fields start at `fields`.
     pub(super) fn parse(
         bytes: Bytes,
         fields: usize,
         request: RequestKind,
     ) -> Result<ResponseHead, Invalid> {
         let line = status_line(bytes.get(..fields).unwrap_or_default())?;
-        let mut facts = ResponseFacts::default();
+        let mut framing = ResponseFraming::default();
         parse::fields(
             bytes.get(fields..).unwrap_or_default(),
             |line, colon, end| {
-                facts.field(line, colon, end);
+                framing.field(line, colon, end);
                 Ok(())
             },
         )?;
@@ -87,7 +87,7 @@ impl ResponseHead {
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let body = match no_body {
             true => BodyLength::None,
-            false => match facts.body(version)? {
+            false => match framing.body(version)? {
                 Delimiter::None => BodyLength::UntilClose,
                 Delimiter::Bytes(length) => BodyLength::Bytes(length),
                 Delimiter::Chunked => BodyLength::Chunked,
@@ -99,7 +99,7 @@ impl ResponseHead {
             reason,
             fields: fields as u32,
             body,
-            keep_alive: !is_last && body != BodyLength::UntilClose && facts.keep_alive(version),
+            keep_alive: !is_last && body != BodyLength::UntilClose && framing.keep_alive(version),
             is_last,
             bytes,
         })
@@ -110,37 +110,37 @@ impl ResponseHead {
         self.status
     }
 
-    /// Returns the text after the status, which may be empty.
+    /// Returns the reason phrase, which may be empty.
     pub fn reason(&self) -> &[u8] {
         self.bytes.get(self.reason.range()).unwrap_or_default()
     }
 
-    /// Returns the version of the server.
+    /// Returns the server's version.
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// Returns how the body is delimited.
+    /// Returns the framing of the body.
     pub fn body(&self) -> BodyLength {
         self.body
     }
 
-    /// Returns whether another request may be sent on this connection (RFC 9112, 9.3).
+    /// Returns `true` if another request may be sent on this connection (RFC 9112, 9.3).
     pub fn keep_alive(&self) -> bool {
         self.keep_alive
     }
 
-    /// Returns whether another protocol, or a tunnel, follows on this connection: after status 101, or 2xx to `CONNECT`.
+    /// Returns `true` if another protocol or a tunnel follows on this connection: after status 101, or after 2xx for `CONNECT`.
     pub fn is_upgrade(&self) -> bool {
         self.is_last
     }
 
-    /// Returns all fields in their order.
+    /// Returns all fields in order.
     pub fn fields(&self) -> Fields<'_> {
         Fields::new(self.bytes.get(self.fields as usize..).unwrap_or_default())
     }
 
-    /// Returns the first value of a field; case does not matter in names.
+    /// Returns the first value of a field. Names are case-insensitive.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         self.fields().next_of(name)
     }
@@ -156,12 +156,12 @@ impl ResponseHead {
     }
 }
 
-/// Checks the first line of a head, whose other lines have not come yet. `line` has its end.
+/// Checks the status line of a head before the other lines are received. `line` includes its line ending.
 pub(super) fn check_first_line(line: &[u8]) -> Result<(), Invalid> {
     status_line(line).map(|_| ())
 }
 
-/// Parses a first line with its end (RFC 9112, 4). The space before a reason that is empty may be missing, as some servers have it.
+/// Parses a status line with its line ending (RFC 9112, 4). The space before an empty reason may be missing, as some servers omit it.
 fn status_line(line: &[u8]) -> Result<StatusLine, Invalid> {
     let (version, rest) = match line {
         [

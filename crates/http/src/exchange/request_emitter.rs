@@ -1,15 +1,15 @@
-//! The emitter of a request's events, for an exchange whose handles may all be dropped.
+//! The emitter of request events, for an exchange that may have no handles left.
 
 use uptick_emitter::{Emitter, Listeners};
 
 use super::request::Request;
 use super::state::Exchange;
 
-/// The emitter of a request's events.
+/// The emitter of request events.
 #[derive(Clone, Copy)]
-pub(super) struct Incoming<'a>(pub(super) &'a Exchange);
+pub(super) struct RequestEmitter<'a>(pub(super) &'a Exchange);
 
-impl Emitter for Incoming<'_> {
+impl Emitter for RequestEmitter<'_> {
     type Events = Request;
 
     fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
