@@ -39,14 +39,14 @@ pub struct Next {
 /// The end of a chain of middleware: the routes, or the handler of one.
 pub(crate) trait Endpoint {
     /// Responds to a request.
-    fn answer(&self, request: Request) -> Reply;
+    fn handle(&self, request: Request) -> Reply;
 }
 
 /// A function as the end of a chain.
 struct HandlerEnd<F>(F);
 
 impl<F: Fn(Request) -> Reply> Endpoint for HandlerEnd<F> {
-    fn answer(&self, request: Request) -> Reply {
+    fn handle(&self, request: Request) -> Reply {
         handler::call(|| (self.0)(request))
     }
 }
@@ -83,7 +83,7 @@ impl Next {
     /// Runs the remaining middleware and the handler. One that panics has returned an error with status 500.
     pub fn run(mut self, request: Request) -> Reply {
         let Some(layer) = self.layers.get(self.index).cloned() else {
-            return self.end.answer(request);
+            return self.end.handle(request);
         };
         self.index += 1;
         handler::call(|| layer(request, self))

@@ -1,4 +1,4 @@
-//! The server: routes and settings, on any number of listeners.
+//! The HTTP server: routes and settings, on any number of listeners.
 
 mod convenience;
 mod draining;
@@ -34,7 +34,7 @@ use crate::{
 };
 
 use convenience::Convenience;
-use draining::Draining;
+use draining::ShutdownProgress;
 
 pub use convenience::{PortHolder, PortInUse};
 pub use hooks::FieldError;
@@ -43,24 +43,23 @@ pub use stats::Stats;
 
 /// A server for HTTP/1.1 and HTTP/1.0.
 ///
-/// A `Copy` handle: the thread's event loop owns the server. It serves any number of listeners, plain, TLS, Unix, and
-/// the same routes on all of them; routes and settings may change while it serves.
+/// A `Copy` handle: the thread's event loop owns the server. It serves any number of listeners (TCP, TLS, Unix) with the same routes.
+/// Routes and settings may change while it serves.
 ///
-/// Requests of a connection are answered in their order, one after the other, also when answers take their time.
+/// Requests of a connection are handled one after the other, and their responses are sent in order.
 ///
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
-/// | `request` | [`RequestInfo`] | a request has come, and goes to its handler |
-/// | `response` | [`ResponseInfo`] | an answer is about to be sent; when it turns out that it cannot be, 500 follows without another |
-/// | `upgrade` | [`Connection`] | a connection goes on with another protocol |
-/// | `error` | [`Error`] | a listener failed; the server goes on |
-/// | `shutdown` | [`ShutdownOptions`] | a [`shutdown`](HttpServer::shutdown_with) begins, or another call changes its options |
-/// | `close` | `()` | the server was closed and its last connection is gone: the last event |
+/// | `request` | [`RequestInfo`] | a request was received; its handler is called next |
+/// | `response` | [`ResponseInfo`] | a response is about to be sent; if sending it turns out to be impossible, 500 follows without another event |
+/// | `upgrade` | [`Connection`] | a connection was upgraded to another protocol |
+/// | `error` | [`Error`] | a listener failed; the server keeps running |
+/// | `shutdown` | [`ShutdownOptions`] | a [`shutdown`](HttpServer::shutdown_with) starts, or another call changes its options |
+/// | `close` | `()` | the server was closed and its last connection has ended: the last event |
 ///
 /// # Limits
-/// Head 10 s, 16 KiB for the request line, 64 KiB and 100 fields for the rest · idle 60 s · body 1 KiB/s · answer 60 s; see
-/// the setters.
+/// Request head: 10 s, 16 KiB for the request line, 64 KiB and 100 headers · idle 60 s · body 1 KiB/s · response 60 s; see the setters.
 ///
 /// # Examples
 /// ```no_run
@@ -74,7 +73,7 @@ pub use stats::Stats;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HttpServer {
-    /// `None` where there was no place for it.
+    /// `None` if the server table was full.
     id: Option<Id>,
     local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
@@ -82,52 +81,52 @@ pub struct HttpServer {
 events! {
     impl HttpServer {
         RequestInfo => {
-            /// A request has come, and goes to its handler.
+            /// A request was received; its handler is called next.
             REQUEST = "request";
         }
         ResponseInfo => {
-            /// An answer is about to be sent.
+            /// A response is about to be sent.
             RESPONSE = "response";
         }
         Connection => {
-            /// A connection goes on with another protocol.
+            /// A connection was upgraded to another protocol.
             UPGRADE = "upgrade";
         }
         Error => {
-            /// A listener failed; the server goes on.
+            /// A listener failed; the server keeps running.
             ERROR = "error", warn;
         }
         ShutdownOptions => {
-            /// A shutdown begins, or its options change: for protocols that have connections of their own.
+            /// A shutdown starts, or its options change. Protocols with their own connections use this.
             SHUTDOWN = "shutdown";
         }
         () => {
-            /// The server was closed and its last connection is gone.
+            /// The server was closed and its last connection has ended.
             CLOSE = "close";
         }
     }
 }
 
 #[derive(Default)]
-struct Entry {
+struct ServerEntry {
     service: Rc<Service>,
     listeners: Listeners,
     servers: Vec<ServerControl>,
     convenience: Convenience,
-    draining: Option<Draining>,
-    /// Connections that wait for the end of another one; see [`HttpServer::sequential`].
+    draining: Option<ShutdownProgress>,
+    /// Connections that wait until another one ends; see [`HttpServer::sequential`].
     waiting: VecDeque<Connection>,
-    /// Whether the listeners are paused for that.
+    /// `true` while the listeners are paused for that reason.
     paused: bool,
-    /// `close` was emitted.
+    /// `true` after `close` was emitted.
     ended: bool,
 }
 
 thread_local! {
-    static SERVERS: RefCell<Table<Entry>> = const { RefCell::new(Table::new()) };
+    static SERVERS: RefCell<Table<ServerEntry>> = const { RefCell::new(Table::new()) };
 }
 
-fn with_entry<R>(server: HttpServer, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+fn with_entry<R>(server: HttpServer, f: impl FnOnce(&mut ServerEntry) -> R) -> Option<R> {
     SERVERS
         .try_with(|servers| servers.borrow_mut().get_mut(server.id?).map(f))
         .ok()
@@ -151,7 +150,7 @@ impl Emitter for HttpServer {
 }
 
 impl HttpServer {
-    /// Returns the servers of this thread that have not closed, so that a program can shut all of them down.
+    /// Returns the servers of this thread that are not closed, for example to shut all of them down.
     ///
     /// # Examples
     /// ```
@@ -176,28 +175,28 @@ impl HttpServer {
         }
     }
 
-    /// Makes a server that listens nowhere yet.
+    /// Creates a server without listeners.
     ///
     /// # Limits
-    /// 2³² servers in a thread; the handle of one more is stale from the beginning.
+    /// 2³² servers in a thread; the handle of any further one is stale from the start.
     pub fn new() -> Self {
-        let id = SERVERS.with_borrow_mut(|servers| servers.insert(Entry::default()));
+        let id = SERVERS.with_borrow_mut(|servers| servers.insert(ServerEntry::default()));
         let server = HttpServer::from_id(id);
         server.configure(|site| site.hooks.observer = Some(Rc::new(server)));
         server
     }
 
-    /// Makes a server that listens on a port of 127.0.0.1 or on an address, as [`Server::bind`] takes it.
+    /// Creates a server that listens on a port of 127.0.0.1 or on an address, as accepted by [`Server::bind`].
     ///
     /// # Errors
-    /// As [`Server::bind`].
+    /// As for [`Server::bind`].
     pub fn bind(uri: impl IntoUri<ListenUri>) -> Result<Self, Error> {
         let server = Server::bind(uri)?;
         Ok(HttpServer::new().listen(server))
     }
 
-    /// Serves the connections of a server of any kind, beside those that are served already. Once this one was closed or
-    /// shut down, it closes that server.
+    /// Serves the connections of another server, in addition to existing listeners. When this server is closed or shut down, it closes
+    /// that one.
     pub fn listen<S: ServerInterface>(self, server: S) -> Self {
         let taken = with_entry(self, |entry| {
             let open = !entry.service.stopped.get();
@@ -221,7 +220,7 @@ impl HttpServer {
         self
     }
 
-    /// Serves HTTP on a connection from anywhere: adopted, made by a connector.
+    /// Serves HTTP on any connection, such as one that was adopted or made by a connector.
     pub fn serve(self, conn: Connection) {
         match self.service() {
             Some(service) => crate::connection::serve(conn, &service),
@@ -234,51 +233,51 @@ impl HttpServer {
         TestClient::new(self.service())
     }
 
-    /// What the server listens on, `tcp://127.0.0.1:8080`; `None` while it listens nowhere. Of several, the first.
+    /// Returns the listening address, such as `tcp://127.0.0.1:8080`; the first one if there are several, and `None` without listeners.
     pub fn address(self) -> Option<String> {
         self.addresses().into_iter().next()
     }
 
-    /// All that the server listens on.
+    /// Returns all listening addresses.
     pub fn addresses(self) -> Vec<String> {
         let servers = with_entry(self, |entry| entry.servers.clone()).unwrap_or_default();
         servers.iter().filter_map(ServerControl::address).collect()
     }
 
-    /// Returns the number of open connections, including those that other protocols have taken over.
+    /// Returns the number of open connections, including upgraded ones.
     pub fn open_connections(self) -> usize {
         self.service()
             .map_or(0, |service| service.open_connections())
     }
 
-    /// Returns the number of open connections that other protocols have taken over, such as WebSockets.
+    /// Returns the number of open upgraded connections, such as WebSockets.
     pub fn open_upgrades(self) -> usize {
         self.service().map_or(0, |service| service.open_upgrades())
     }
 
-    /// Adds a middleware around all routes, and around the answers where there is none.
+    /// Adds middleware around all routes, and around the responses to requests without a route.
     pub fn wrap<M>(self, middleware: impl IntoMiddleware<M>) -> Self {
         let layer = middleware.into_middleware();
         self.configure(|site| site.wrap(layer));
         self
     }
 
-    /// Sets the callback that makes the page of an error: one that a handler or a middleware returned, a panic, or one of the
-    /// server itself, such as 404. Default: a short page of text.
+    /// Sets the callback that creates the page of an error: an error returned by a handler or middleware, a panic, or an error of the
+    /// server, such as 404. Default: a short plain-text page.
     ///
-    /// It is called once for each error, after the middleware and before [`on_response`](HttpServer::on_response). So middleware
-    /// can read the error ([`Response::failure`]). Headers that middleware adds to it are kept, unless the page has them; a body
-    /// that middleware sets is replaced. A middleware that makes the page itself returns a new response.
-    pub fn error(self, shape: impl Fn(HttpError, &Request) -> Response + 'static) -> Self {
-        let shape: OnError = Rc::new(shape);
-        // A callback that was set before is dropped when nothing is borrowed.
-        let before = self.configure(|site| site.on_error.replace(shape));
+    /// The callback is called once for each error, after the middleware and before [`on_response`](HttpServer::on_response). Middleware
+    /// can therefore read the error ([`Response::failure`]). Headers that middleware adds are kept, unless the page sets them; a body set
+    /// by middleware is replaced. Middleware that creates the page itself returns a new response.
+    pub fn error(self, page: impl Fn(HttpError, &Request) -> Response + 'static) -> Self {
+        let page: OnError = Rc::new(page);
+        // The previous callback is dropped while nothing is borrowed.
+        let before = self.configure(|site| site.on_error.replace(page));
         drop(before);
         self
     }
 
-    /// Sends all errors as [`ProblemDetails`] in place of plain text. It is a callback of [`error`](HttpServer::error), and replaces the one
-    /// before. Default: plain text.
+    /// Sends all errors as [`ProblemDetails`] instead of plain text. This sets the callback of [`error`](HttpServer::error), replacing
+    /// the previous one. Default: plain text.
     ///
     /// # Examples
     /// ```
@@ -295,7 +294,7 @@ impl HttpServer {
         self.error(|error, _| ProblemDetails::from(&error).into_response())
     }
 
-    /// Adds routes that have a prefix in common.
+    /// Adds routes with a common prefix.
     pub fn group(self, prefix: &str, f: impl FnOnce(Group<'_>)) -> Self {
         if let Some(service) = self.service() {
             service.group(prefix, f);
@@ -303,8 +302,8 @@ impl HttpServer {
         self
     }
 
-    /// Sets whether a path without a route is redirected to the one with, or without, a slash at its end, if that has
-    /// one. Default: false, they are two paths.
+    /// Sets whether a path without a route is redirected to the same path with, or without, a trailing slash, if that one has a route.
+    /// Default: false, they are different paths.
     pub fn redirect_trailing_slash(self, redirect: bool) -> Self {
         self.configure(|site| site.redirect_trailing_slash = redirect);
         self
@@ -317,7 +316,7 @@ impl HttpServer {
 
     routing_methods!();
 
-    /// Changes the site for what begins from now on.
+    /// Changes the site for subsequent requests.
     fn configure<R>(self, f: impl FnOnce(&mut Site) -> R) -> Option<R> {
         Some(self.service()?.configure(f))
     }
@@ -326,14 +325,14 @@ impl HttpServer {
         with_entry(self, |entry| Rc::clone(&entry.service))
     }
 
-    /// Emits an event; a panic of a listener is logged.
+    /// Emits an event. If a listener panics, the panic is logged.
     fn notify<P: Clone + 'static>(self, event: Event<HttpServer, P>, payload: P) {
         if let Err(message) = catch(|| emit(&self, event, payload)) {
             tracing::error!("a callback of an HTTP server panicked: {message}");
         }
     }
 
-    /// Stops listening for good; open connections stay. `close` follows when the last of them is gone.
+    /// Stops listening permanently; open connections stay open. `close` is emitted when the last of them has ended.
     pub fn close(self) {
         for server in self.take_servers() {
             server.close();
@@ -349,7 +348,7 @@ impl HttpServer {
         with_entry(self, |entry| std::mem::take(&mut entry.servers)).unwrap_or_default()
     }
 
-    /// One of the listeners has closed, by whomever.
+    /// Handles the close of a listener, by this server or by other code.
     fn listener_closed(self) {
         let servers = with_entry(self, |entry| entry.servers.clone()).unwrap_or_default();
         let open: Vec<_> = servers
@@ -365,7 +364,7 @@ impl HttpServer {
         }
     }
 
-    /// Emits `close` and forgets the server, once nothing is left of it.
+    /// Emits `close` and removes the server, once it has no listeners and connections left.
     fn finish_if_over(self) {
         let over = with_entry(self, |entry| {
             let service = &entry.service;

@@ -8,7 +8,7 @@ use uptick_emitter::Excerpt;
 use crate::StatusCode;
 use crate::h1::Invalid;
 
-/// The error for a body of a request that could not be read.
+/// The error for a request body that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum BodyError {
@@ -18,45 +18,45 @@ pub enum BodyError {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// The client has gone, or the request is over.
-    #[error("the body broke off")]
+    /// The connection was closed, or the request has ended.
+    #[error("the body is incomplete")]
     Closed,
-    /// The body arrived too slowly.
-    #[error("the body came too slowly")]
+    /// The body was received too slowly.
+    #[error("the body was received too slowly")]
     TooSlow,
     /// The framing of the body is malformed.
     #[error("{0}")]
     Invalid(Invalid),
-    /// The `Content-Type` is another one, or missing.
+    /// The `Content-Type` is missing or has another value.
     #[error("the Content-Type of the body is not {expected}")]
     WrongType {
         /// The expected `Content-Type`.
         expected: &'static str,
     },
-    /// The body is malformed, such as text that is not UTF-8 or a document that is not JSON.
+    /// The body has another format, such as text that is not UTF-8 or a document that is not JSON.
     #[error("the body is not {what}: {reason}")]
     Malformed {
         /// The expected format.
         what: &'static str,
-        /// The reason, cut to 256 bytes: it may quote the body.
+        /// The reason, shortened to 256 bytes, as it may quote the body.
         reason: Box<str>,
     },
     /// The body is well-formed, but a value in it is missing or not of its type.
-    #[error("{} in {what} is not valid: {reason}", Place(.path))]
+    #[error("{} in {what} is not valid: {reason}", ValuePath(.path))]
     Data {
-        /// The format of the body, with its article where it has one: `JSON`, `the form`.
+        /// The format of the body, with its article if it has one: `JSON`, `the form`.
         what: &'static str,
         /// The path of the value, such as `users[3].age`; empty if the error concerns the whole body.
         path: Box<str>,
-        /// The reason, cut to 256 bytes: it may quote the body.
+        /// The reason, shortened to 256 bytes, as it may quote the body.
         reason: Box<str>,
     },
 }
 
-/// The path of a value in a body, for an error text.
-struct Place<'a>(&'a str);
+/// The path of a value in a body, formatted for an error text.
+struct ValuePath<'a>(&'a str);
 
-impl Display for Place<'_> {
+impl Display for ValuePath<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
             "" => f.write_str("a value"),
@@ -66,7 +66,7 @@ impl Display for Place<'_> {
 }
 
 impl BodyError {
-    /// Returns the error for a body that is not of a format.
+    /// Returns the error for a body that has another format.
     pub(crate) fn malformed(what: &'static str, reason: impl Display) -> Self {
         BodyError::Malformed {
             what,
@@ -87,7 +87,7 @@ impl BodyError {
         }
     }
 
-    /// Returns the status of the response to a request with this error.
+    /// Returns the status of the response for this error.
     pub fn status(&self) -> StatusCode {
         match self {
             BodyError::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,

@@ -1,4 +1,4 @@
-//! Why the body of a request is refused or was not read to its end.
+//! Errors of request bodies.
 
 mod error;
 #[cfg(feature = "multipart")]

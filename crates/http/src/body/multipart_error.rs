@@ -1,4 +1,4 @@
-//! Why a multipart body is refused.
+//! Errors of multipart bodies.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -8,30 +8,30 @@ use thiserror::Error;
 use super::BodyError;
 use crate::StatusCode;
 
-/// Why a multipart body is refused, or was not read to its end. Needs the feature `multipart`.
+/// The error for a multipart body that could not be read. Needs the feature `multipart`.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum MultipartError {
-    /// The request has no body of that type.
+    /// The request has no multipart body.
     #[error("the body is not multipart/form-data")]
     NotMultipart,
     /// The `Content-Type` has no boundary of 1 to 70 printable ASCII characters.
     #[error("the body has no valid boundary")]
     NoBoundary,
-    /// There is more of it than the limit.
+    /// The body is longer than the limit.
     #[error("the body is longer than {limit} bytes")]
     TooLong {
         /// [`MultipartLimits::total`](crate::MultipartLimits::total).
         limit: u64,
     },
-    /// There are more parts than the limit.
+    /// The body has more parts than the limit.
     #[error("the body has more than {limit} parts")]
     TooManyParts {
         /// [`MultipartLimits::parts`](crate::MultipartLimits::parts).
         limit: usize,
     },
-    /// The fields of a part are longer than the limit.
-    #[error("a part's fields are longer than {limit} bytes")]
+    /// The headers of a part are longer than the limit.
+    #[error("the headers of a part are longer than {limit} bytes")]
     HeadTooLong {
         /// [`MultipartLimits::head`](crate::MultipartLimits::head).
         limit: usize,
@@ -43,19 +43,19 @@ pub enum MultipartError {
         /// [`MultipartLimits::file`](crate::MultipartLimits::file).
         limit: u64,
     },
-    /// The syntax is broken.
+    /// The body is malformed.
     #[error("the body is malformed: {reason}")]
     Malformed {
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
-    /// The body has ended before its last boundary.
-    #[error("the body broke off")]
+    /// The body ended before its last boundary.
+    #[error("the body is incomplete")]
     Incomplete,
-    /// The body did not come.
+    /// Reading the body failed.
     #[error("reading the body failed: {0}")]
     Body(Arc<dyn StdError + Send + Sync>),
-    /// A file could not be written.
+    /// Saving a part to a file failed.
     #[error("saving a part failed: {0}")]
     Save(Arc<std::io::Error>),
 }
@@ -65,7 +65,7 @@ impl MultipartError {
         MultipartError::Malformed { reason }
     }
 
-    /// The error for a body that cannot be read further.
+    /// Returns the error for a body that cannot be read further.
     pub(crate) fn reading<E: StdError + Send + Sync + 'static>(error: E) -> MultipartError {
         match (&error as &dyn StdError).downcast_ref() {
             Some(&BodyError::TooLong { limit }) => MultipartError::TooLong {
@@ -75,7 +75,7 @@ impl MultipartError {
         }
     }
 
-    /// The status with which a request is answered that has this error.
+    /// Returns the status of the response for this error.
     pub fn status(&self) -> StatusCode {
         match self {
             MultipartError::NotMultipart => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -95,7 +95,7 @@ impl MultipartError {
     }
 }
 
-/// Two errors are equal when they say the same.
+/// Errors are equal if their texts are.
 impl PartialEq for MultipartError {
     fn eq(&self, other: &Self) -> bool {
         self.to_string() == other.to_string()

@@ -1,4 +1,4 @@
-//! Deadlines of protocols on channels, and what they postpone.
+//! Deadlines and deferred actions of protocols on channels.
 
 use std::marker::PhantomData;
 
@@ -7,24 +7,24 @@ use uptick_event_loop::{DriverId, Readiness, Token};
 use uptick_socket::Connection;
 use uptick_socket::engine::Engine;
 
-use super::handle::{Channel, Kind};
+use super::handle::{Channel, ChannelInner};
 use super::stream::StreamId;
 
-/// Handles the deadlines of a protocol's channels.
+/// The driver for a protocol's channels.
 pub trait ChannelDriver: 'static {
-    /// It is the turn of a channel that [`ready_later`](driver::ready_later) was called for.
+    /// Called for a channel after [`ready_later`](driver::ready_later), in the next iteration.
     fn ready(channel: Channel);
 
-    /// The [deadline](driver::LazyDeadline) of a channel has expired.
+    /// Called when the [deadline](driver::LazyDeadline) of a channel has expired.
     fn expired(channel: Channel);
 
-    /// A callback panicked in one of these functions. Default: fails the channel ([`Channel::panicked`]).
+    /// Called when a callback panicked in one of these functions. Default: fails the channel ([`Channel::panicked`]).
     fn panicked(channel: Channel, message: &str) {
         channel.panicked(message);
     }
 }
 
-/// The tokens under which the loop knows the channels of a protocol.
+/// The registrations of a protocol's driver, from which the tokens of channels are derived.
 #[derive(Clone, Copy, Debug)]
 pub struct ChannelTokens {
     connections: DriverId,
@@ -32,7 +32,7 @@ pub struct ChannelTokens {
 }
 
 impl ChannelTokens {
-    /// Registers a driver with the loop of the thread; to be called once for each thread and driver.
+    /// Registers a driver with the loop of the thread. Must be called once for each thread and driver.
     pub fn register<D: ChannelDriver>() -> Self {
         ChannelTokens {
             connections: driver::register(&DriverOf::<D, Connection>(PhantomData)),
@@ -43,13 +43,13 @@ impl ChannelTokens {
     /// Returns the token of a channel.
     pub fn of(self, channel: Channel) -> Token {
         match channel.0 {
-            Kind::Connection(conn) => conn.token(self.connections),
-            Kind::Stream(id) => id.token(self.streams),
+            ChannelInner::Connection(conn) => conn.token(self.connections),
+            ChannelInner::Stream(id) => id.token(self.streams),
         }
     }
 }
 
-/// The [`Driver`] for the channels of one kind.
+/// The [`Driver`] for one kind of channels.
 struct DriverOf<D, K>(PhantomData<fn(D, K)>);
 
 /// A kind of channel.

@@ -10,19 +10,19 @@ use uptick_stream::{Chunk, transport};
 
 use super::stream::{StreamId, VirtualStream};
 
-/// A channel of bytes in both directions, to the client or to the server of an upgrade.
+/// A bidirectional byte channel, to the client or to the server of an upgrade.
 ///
-/// A `Copy` handle: the thread's event loop owns the channel, and the methods of a handle whose channel is gone do nothing. Received bytes,
-/// ends and errors go to the [session](Channel::set_session).
+/// A `Copy` handle: the thread's event loop owns the channel, and the methods of a stale handle do nothing. The
+/// [session](Channel::set_session) receives bytes, end of stream and errors.
 ///
 /// # Limits
-/// Those of the [`Connection`]. A channel without one has 64 KiB and 16 MiB as its [write limits](Channel::set_write_limits), fails when the
-/// peer takes nothing for 30 s while bytes wait, and waits 1 s for the peer's end after its own.
+/// The limits of the [`Connection`]. A channel without one has [write limits](Channel::set_write_limits) of 64 KiB and 16 MiB, fails if
+/// the peer reads nothing for 30 s while bytes are queued, and waits 1 s for the peer's end of stream after it has sent its own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Channel(pub(super) Kind);
+pub struct Channel(pub(super) ChannelInner);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(super) enum ChannelInner {
     Connection(Connection),
     Stream(StreamId),
 }
@@ -30,14 +30,14 @@ pub(super) enum Kind {
 impl From<Connection> for Channel {
     #[inline]
     fn from(conn: Connection) -> Self {
-        Channel(Kind::Connection(conn))
+        Channel(ChannelInner::Connection(conn))
     }
 }
 
 impl Channel {
     #[inline]
     pub(super) fn of_stream(id: StreamId) -> Self {
-        Channel(Kind::Stream(id))
+        Channel(ChannelInner::Stream(id))
     }
 
     /// Returns the open channels of the thread.
@@ -47,103 +47,103 @@ impl Channel {
         connections.chain(streams).collect()
     }
 
-    /// Returns the connection, if the channel is one.
+    /// Returns the connection, if the channel is a connection.
     #[inline]
     pub fn connection(self) -> Option<Connection> {
         match self.0 {
-            Kind::Connection(conn) => Some(conn),
-            Kind::Stream(_) => None,
+            ChannelInner::Connection(conn) => Some(conn),
+            ChannelInner::Stream(_) => None,
         }
     }
 
-    /// Returns a number that no other channel or connection of this process has had or will have; `None` when the handle is stale.
+    /// Returns a number that is unique among the channels and connections of this process; `None` if the handle is stale.
     pub fn id(self) -> Option<u64> {
         match self.0 {
-            Kind::Connection(conn) => conn.id(),
-            Kind::Stream(id) => id.get().map(|stream| stream.number()),
+            ChannelInner::Connection(conn) => conn.id(),
+            ChannelInner::Stream(id) => id.get().map(|stream| stream.number()),
         }
     }
 
-    /// Returns the address of the peer, if it has one and the channel is there.
+    /// Returns the address of the peer, if it has one and the handle is not stale.
     pub fn peer(self) -> Option<Address> {
         match self.0 {
-            Kind::Connection(conn) => conn.peer(),
-            Kind::Stream(id) => id.get()?.peer().cloned(),
+            ChannelInner::Connection(conn) => conn.peer(),
+            ChannelInner::Stream(id) => id.get()?.peer().cloned(),
         }
     }
 
-    /// Returns whether the channel is there: `false` once its session's [`close`](ChannelSession::close) has returned.
+    /// Returns `true` until the session's [`close`](ChannelSession::close) has returned.
     pub fn is_open(self) -> bool {
         match self.0 {
-            Kind::Connection(conn) => conn.is_open(),
-            Kind::Stream(id) => id.get().is_some(),
+            ChannelInner::Connection(conn) => conn.is_open(),
+            ChannelInner::Stream(id) => id.get().is_some(),
         }
     }
 
-    /// Sets the session that serves the channel, in place of the one before.
+    /// Sets the session that serves the channel, replacing the previous one.
     pub fn set_session<S: ChannelSession<Error>>(self, session: Rc<S>) {
         match self.0 {
-            Kind::Connection(conn) => conn.set_session(session),
-            Kind::Stream(id) => id.visit(|stream| stream.set_session(Some(session))),
+            ChannelInner::Connection(conn) => conn.set_session(session),
+            ChannelInner::Stream(id) => id.visit(|stream| stream.set_session(Some(session))),
         }
     }
 
-    /// Removes the session. What is received then waits, for `data` listeners or for another session.
+    /// Removes the session. Received bytes are then kept for `data` listeners or another session.
     pub fn clear_session(self) {
         match self.0 {
-            Kind::Connection(conn) => conn.clear_session(),
-            Kind::Stream(id) => id.visit(|stream| stream.set_session(None)),
+            ChannelInner::Connection(conn) => conn.clear_session(),
+            ChannelInner::Stream(id) => id.visit(|stream| stream.set_session(None)),
         }
     }
 
-    /// Returns the session, if there is one of this type.
+    /// Returns the session, if it has this type.
     #[inline]
     pub fn session<S: ChannelSession<Error>>(self) -> Option<Rc<S>> {
         match self.0 {
-            Kind::Connection(conn) => conn.session(),
-            Kind::Stream(id) => id.get()?.session(),
+            ChannelInner::Connection(conn) => conn.session(),
+            ChannelInner::Stream(id) => id.get()?.session(),
         }
     }
 
-    /// Calls `f` with the session, if there is one of this type.
+    /// Calls `f` with the session, if it has this type.
     ///
-    /// `f` is called while the channel is borrowed: it may not use any channel.
+    /// The channel is borrowed while `f` runs: `f` must not use any channel.
     #[inline]
     pub fn with_session<S: ChannelSession<Error>, R>(self, f: impl FnOnce(&S) -> R) -> Option<R> {
         match self.0 {
-            Kind::Connection(conn) => conn.with_session(f),
-            Kind::Stream(id) => Some(f(&*id.get()?.session()?)),
+            ChannelInner::Connection(conn) => conn.with_session(f),
+            ChannelInner::Stream(id) => Some(f(&*id.get()?.session()?)),
         }
     }
 
-    /// Writes a chunk. Returns `false` when the write queue is at or above its soft limit, and
-    /// [`drain`](ChannelSession::drain) follows; also when the channel takes nothing.
+    /// Writes a chunk. Returns `false` if the write queue is at or above its soft limit, and [`drain`](ChannelSession::drain) follows.
+    /// Also returns `false` if the channel accepts no more bytes.
     pub fn write(self, chunk: impl Chunk) -> bool {
         match self.0 {
-            Kind::Connection(conn) => conn.write(chunk),
-            Kind::Stream(id) => {
+            ChannelInner::Connection(conn) => conn.write(chunk),
+            ChannelInner::Stream(id) => {
                 let written = id.get().map(|stream| stream.write(chunk));
                 written.flatten().unwrap_or(false)
             }
         }
     }
 
-    /// Writes what `f` appends to the channel's own buffer, in which there may be bytes already. Returns `None`, and does not call `f`,
-    /// when the channel takes nothing; otherwise the same as [`write`](Channel::write).
+    /// Writes the bytes that `f` appends to the channel's own buffer, which may contain bytes already. Returns `None` without calling `f`
+    /// if the channel accepts no more bytes; otherwise the same as [`write`](Channel::write).
     ///
-    /// `f` is called while the channel is borrowed: it may not use any channel.
+    /// The channel is borrowed while `f` runs: `f` must not use any channel.
     #[inline]
     pub fn write_with(self, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool> {
         match self.0 {
-            Kind::Connection(conn) => conn.write_with(f),
-            Kind::Stream(id) => id.get()?.write_with(f),
+            ChannelInner::Connection(conn) => conn.write_with(f),
+            ChannelInner::Stream(id) => id.get()?.write_with(f),
         }
     }
 
-    /// Writes like [`write_with`](Channel::write_with), if the channel has a session of type `S` for which `allows` returns true;
-    /// otherwise returns `None`. It looks the channel up once.
+    /// Writes like [`write_with`](Channel::write_with) if the channel has a session of type `S` for which `allows` returns `true`;
+    /// otherwise returns `None`. The channel is looked up once.
     ///
-    /// `allows` and `f` are called while the channel is borrowed: they may not use any channel.
+    /// The channel is borrowed while `allows` and `f` run: they must not use any channel.
     #[inline]
     pub fn write_for<S: ChannelSession<Error>>(
         self,
@@ -151,116 +151,117 @@ impl Channel {
         f: impl FnOnce(&mut Vec<u8>),
     ) -> Option<bool> {
         match self.0 {
-            Kind::Connection(conn) => conn.write_for(allows, f),
-            Kind::Stream(id) => {
+            ChannelInner::Connection(conn) => conn.write_for(allows, f),
+            ChannelInner::Stream(id) => {
                 let stream = id.get()?;
                 allows(&*stream.session()?).then(|| stream.write_with(f))?
             }
         }
     }
 
-    /// Sets from how many waiting bytes on `write` returns `false`, and from how many on a further write fails the channel. Default:
-    /// 64 KiB and 16 MiB.
+    /// Sets the size of the write queue at which `write` returns `false`, and the size at which a further write fails the channel.
+    /// Default: 64 KiB and 16 MiB.
     pub fn set_write_limits(self, soft: usize, hard: usize) {
         match self.0 {
-            Kind::Connection(conn) => conn.set_write_limits(soft, hard),
-            Kind::Stream(id) => id.visit(|stream| stream.set_write_limits(soft, hard)),
+            ChannelInner::Connection(conn) => conn.set_write_limits(soft, hard),
+            ChannelInner::Stream(id) => id.visit(|stream| stream.set_write_limits(soft, hard)),
         }
     }
 
-    /// Sets from how many unsent bytes on the kernel takes no more of a connection ([`Connection::set_unsent_limit`]); does nothing on
-    /// other channels. Default: the kernel's.
+    /// Sets the number of unsent bytes at which the kernel accepts no more from a connection ([`Connection::set_unsent_limit`]). Has no
+    /// effect on other channels. Default: the kernel's.
     pub fn set_unsent_limit(self, bytes: u32) {
-        if let Kind::Connection(conn) = self.0 {
+        if let ChannelInner::Connection(conn) = self.0 {
             conn.set_unsent_limit(bytes);
         }
     }
 
-    /// Unreads bytes, to be delivered before all that is still to come; if `end` is set, end of stream follows them.
+    /// Unreads bytes: they are delivered before all later input. If `end` is set, end of stream follows them.
     pub fn unshift(self, bytes: impl Into<Bytes>, end: bool) {
         match self.0 {
-            Kind::Connection(conn) => conn.unshift(bytes, end),
-            Kind::Stream(id) => id.visit(|stream| stream.unshift(&bytes.into(), end)),
+            ChannelInner::Connection(conn) => conn.unshift(bytes, end),
+            ChannelInner::Stream(id) => id.visit(|stream| stream.unshift(&bytes.into(), end)),
         }
     }
 
-    /// Stops [`data`](ChannelSession::data) and [`end`](ChannelSession::end) until [`resume`](Channel::resume), and so, in time, the peer.
+    /// Stops [`data`](ChannelSession::data) and [`end`](ChannelSession::end) until [`resume`](Channel::resume). Flow control then slows
+    /// down the peer.
     pub fn pause(self) {
         match self.0 {
-            Kind::Connection(conn) => conn.pause(),
-            Kind::Stream(id) => id.visit(VirtualStream::pause),
+            ChannelInner::Connection(conn) => conn.pause(),
+            ChannelInner::Stream(id) => id.visit(VirtualStream::pause),
         }
     }
 
-    /// Lets received bytes come again.
+    /// Resumes the delivery of received bytes.
     pub fn resume(self) {
         match self.0 {
-            Kind::Connection(conn) => conn.resume(),
-            Kind::Stream(id) => id.visit(VirtualStream::resume),
+            ChannelInner::Connection(conn) => conn.resume(),
+            ChannelInner::Stream(id) => id.visit(VirtualStream::resume),
         }
     }
 
-    /// Sends what is written, then ends: the peer gets the end of the stream, what it still sends is discarded, and the channel closes.
+    /// Sends all written bytes and the end of stream. Further input is discarded, and the channel closes.
     pub fn end(self) {
         match self.0 {
-            Kind::Connection(conn) => conn.end(),
-            Kind::Stream(id) => id.visit(VirtualStream::end),
+            ChannelInner::Connection(conn) => conn.end(),
+            ChannelInner::Stream(id) => id.visit(VirtualStream::end),
         }
     }
 
-    /// Closes at once: what is not sent yet is lost. The session's [`close`](ChannelSession::close) is called before this returns.
+    /// Closes immediately: unsent bytes are lost. The session's [`close`](ChannelSession::close) is called before this returns.
     pub fn close(self) {
         match self.0 {
-            Kind::Connection(conn) => conn.close(),
-            Kind::Stream(id) => id.visit(VirtualStream::close),
+            ChannelInner::Connection(conn) => conn.close(),
+            ChannelInner::Stream(id) => id.visit(VirtualStream::close),
         }
     }
 
-    /// Closes at once, as [`close`](Channel::close), and the peer gets an error (`ECONNRESET`) instead of the end of the stream.
+    /// Closes immediately, like [`close`](Channel::close). The peer gets an error (`ECONNRESET`) instead of end of stream.
     pub fn reset(self) {
         match self.0 {
-            Kind::Connection(conn) => conn.reset(),
-            Kind::Stream(id) => id.visit(VirtualStream::reset),
+            ChannelInner::Connection(conn) => conn.reset(),
+            ChannelInner::Stream(id) => id.visit(VirtualStream::reset),
         }
     }
 
-    /// Fails the channel for a panic of a callback: `error`, then `close`.
+    /// Fails the channel because a callback panicked: `error`, then `close`.
     pub fn panicked(self, message: &str) {
         match self.0 {
-            Kind::Connection(conn) => transport::panicked(conn, message),
-            Kind::Stream(id) => id.visit(|stream| stream.panicked(message)),
+            ChannelInner::Connection(conn) => transport::panicked(conn, message),
+            ChannelInner::Stream(id) => id.visit(|stream| stream.panicked(message)),
         }
     }
 
-    /// Returns the number of bytes that wait to be sent.
+    /// Returns the number of queued bytes.
     pub fn buffered(self) -> usize {
         match self.0 {
-            Kind::Connection(conn) => conn.buffered(),
-            Kind::Stream(id) => id.get().map_or(0, |stream| stream.buffered()),
+            ChannelInner::Connection(conn) => conn.buffered(),
+            ChannelInner::Stream(id) => id.get().map_or(0, |stream| stream.buffered()),
         }
     }
 
-    /// Returns whether anything waits to be sent.
+    /// Returns `true` if bytes are queued.
     pub fn is_sending(self) -> bool {
         match self.0 {
-            Kind::Connection(conn) => conn.is_sending(),
-            Kind::Stream(_) => self.buffered() > 0,
+            ChannelInner::Connection(conn) => conn.is_sending(),
+            ChannelInner::Stream(_) => self.buffered() > 0,
         }
     }
 
-    /// Returns the number of bytes that were sent: to the kernel, or to what carries the channel.
+    /// Returns the number of bytes passed to the kernel, or to the carrier of the channel.
     pub fn bytes_written(self) -> u64 {
         match self.0 {
-            Kind::Connection(conn) => conn.bytes_written(),
-            Kind::Stream(id) => id.get().map_or(0, |stream| stream.bytes_written()),
+            ChannelInner::Connection(conn) => conn.bytes_written(),
+            ChannelInner::Stream(id) => id.get().map_or(0, |stream| stream.bytes_written()),
         }
     }
 
-    /// Returns how many of the [sent bytes](Channel::bytes_written) the peer has acknowledged ([`Connection::acknowledged`]).
+    /// Returns the number of [sent bytes](Channel::bytes_written) that the peer has acknowledged ([`Connection::acknowledged`]).
     pub fn acknowledged(self) -> u64 {
         match self.0 {
-            Kind::Connection(conn) => conn.acknowledged(),
-            Kind::Stream(id) => id.get().map_or(0, |stream| stream.acknowledged()),
+            ChannelInner::Connection(conn) => conn.acknowledged(),
+            ChannelInner::Stream(id) => id.get().map_or(0, |stream| stream.acknowledged()),
         }
     }
 }

@@ -1,18 +1,19 @@
-//! Channels of bytes: what an upgrade hands over.
+//! Byte channels, used after an upgrade.
 //!
-//! A [`Channel`] is a TCP, Unix or TLS [`Connection`](uptick_socket::Connection) after an upgrade of HTTP/1, or a stream that something else carries: memory in
-//! [tests](crate::test). A protocol serves it by a [`ChannelSession`], and cannot tell the difference. Programs that use one protocol over
-//! connections take the connection itself ([`Response::upgrade`](crate::Response::upgrade)); this module is for those who implement protocols.
+//! A [`Channel`] is a TCP, Unix or TLS [`Connection`](uptick_socket::Connection) after an HTTP/1 upgrade, or a stream with another
+//! carrier: memory in [tests](crate::test). A protocol serves both the same way, with a [`ChannelSession`]. Programs that use one
+//! protocol over connections can use the connection itself ([`Response::upgrade`](crate::Response::upgrade)); this module is for protocol
+//! implementors.
 //!
 //! ```text
 //! Channel ─┬→ Connection
-//!          └→ VirtualStream ─→ Carrier            its queues and states, and what moves its bytes
+//!          └→ VirtualStream ─→ Carrier            its queues and states, and the transport of its bytes
 //! ```
 //!
-//! Cost of a method on a connection: a comparison, beside that of the connection's own method.
+//! Cost of a method on a connection: one comparison in addition to the connection's own method.
 //!
 //! # Examples
-//! A protocol that sends back what it receives:
+//! An echo protocol:
 //! ```
 //! use std::rc::Rc;
 //!

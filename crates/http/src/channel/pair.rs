@@ -1,4 +1,4 @@
-//! Two streams in memory, of which each is the peer of the other.
+//! A pair of connected streams in memory.
 
 use std::cell::OnceCell;
 use std::rc::{Rc, Weak};
@@ -9,18 +9,18 @@ use uptick_stream::transport::SOFT_LIMIT;
 use super::handle::Channel;
 use super::stream::{Carrier, VirtualStream};
 
-/// The number of bytes that a stream in memory takes from its peer and has not delivered.
+/// Maximum number of undelivered bytes that a stream in memory accepts from its peer.
 const WINDOW: usize = SOFT_LIMIT;
 
-/// The ends of a pair, which do not keep each other.
+/// The two ends of a pair, as weak references.
 #[derive(Default)]
-struct Ends {
+struct PairEnds {
     this: OnceCell<Weak<VirtualStream>>,
     other: OnceCell<Weak<VirtualStream>>,
 }
 
-/// Moves bytes from a stream to its peer.
-struct MemoryCarrier(Rc<Ends>);
+/// A carrier that moves bytes from a stream to its peer.
+struct MemoryCarrier(Rc<PairEnds>);
 
 fn get(end: &OnceCell<Weak<VirtualStream>>) -> Option<Rc<VirtualStream>> {
     end.get()?.upgrade()
@@ -32,7 +32,7 @@ impl Carrier for MemoryCarrier {
             return;
         };
         let Some(other) = get(&self.0.other) else {
-            // As with a socket: what is sent to a peer that is gone comes back as a reset.
+            // As for a socket: sending to a closed peer is answered with a reset.
             if this.take_output(usize::MAX).is_some() {
                 this.receive_reset();
             }
@@ -67,18 +67,18 @@ impl Carrier for MemoryCarrier {
     }
 }
 
-/// Makes a pair of channels in memory, whose ends have the addresses of each other as peers; `None` when there is no room for them.
+/// Creates a pair of channels in memory; `None` if the stream table is full. Each address in `peers` is the peer address of one channel.
 ///
-/// Bytes come to the other end in the next iteration of the loop. An end takes 64 KiB that it has not delivered; more waits in the write
-/// queue of the other.
+/// Bytes are delivered to the other channel in the next iteration of the loop. A channel accepts 64 KiB of undelivered bytes; more stay
+/// in the peer's write queue.
 pub(crate) fn pair(peers: [Option<Address>; 2]) -> Option<[Channel; 2]> {
     let [first, second] = peers.map(|peer| {
-        let ends = Rc::<Ends>::default();
+        let ends = Rc::<PairEnds>::default();
         let carrier = Box::new(MemoryCarrier(Rc::clone(&ends)));
         (Rc::new(VirtualStream::new(peer, carrier)), ends)
     });
     for ((this, ends), (other, _)) in [(&first, &second), (&second, &first)] {
-        // Both were empty.
+        // Both cells were empty.
         let _ = ends.this.set(Rc::downgrade(this));
         let _ = ends.other.set(Rc::downgrade(other));
     }

@@ -10,33 +10,33 @@ use uptick_socket::engine::ChannelSession;
 use uptick_stream::WriteQueue;
 use uptick_stream::transport::{HARD_LIMIT, LINGER, SOFT_LIMIT, STALL_LIMIT};
 
-pub(super) type Session = Rc<dyn ChannelSession<Error>>;
+pub(super) type DynSession = Rc<dyn ChannelSession<Error>>;
 
-/// The state of the sending side.
+/// The state of the sending direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sending {
     Open,
-    /// The end follows the bytes that wait.
+    /// End of stream follows the queued bytes.
     Ending,
-    /// The end was sent.
+    /// End of stream was sent.
     Ended,
 }
 
-/// The state of the receiving side.
+/// The state of the receiving direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Receiving {
     Open,
-    /// The end follows the received bytes.
+    /// End of stream follows the received bytes.
     Ending,
-    /// The end was delivered.
+    /// End of stream was delivered.
     Ended,
 }
 
 /// The state of a stream.
-pub(super) struct State {
-    pub(super) session: Option<Session>,
+pub(super) struct StreamState {
+    pub(super) session: Option<DynSession>,
     pub(super) queue: WriteQueue,
-    /// The received bytes that were not delivered.
+    /// Received bytes that were not delivered.
     pub(super) received: BytesMut,
     pub(super) sending: Sending,
     pub(super) receiving: Receiving,
@@ -44,32 +44,32 @@ pub(super) struct State {
     pub(super) hard_limit: usize,
     pub(super) written: u64,
     pub(super) acknowledged: u64,
-    /// The error with which the stream closes in the next iteration.
+    /// The error that closes the stream in the next iteration.
     pub(super) failure: Option<Error>,
     pub(super) is_closing: bool,
     pub(super) is_paused: bool,
-    /// Whether the queue has reached its soft limit, so that a drain follows.
+    /// `true` if the queue has reached its soft limit, so that `drain` follows.
     pub(super) is_full: bool,
     pub(super) deadline: LazyDeadline,
-    /// Start of the current wait: the last progress of sending, or the end of the sending side.
+    /// Start of the current wait: the last progress of sending, or the sending of end of stream.
     pub(super) since: Timestamp,
 }
 
-/// An action of a stream, to be taken while nothing is borrowed.
-pub(super) enum Step {
-    Data(Session, BytesMut),
-    /// Report so many received bytes as delivered, which are discarded.
+/// The next action of a stream. It runs while nothing is borrowed.
+pub(super) enum StreamAction {
+    Data(DynSession, BytesMut),
+    /// Report this number of received bytes as delivered; they are discarded.
     Discarded(usize),
-    Drain(Option<Session>),
-    End(Option<Session>),
+    Drain(Option<DynSession>),
+    End(Option<DynSession>),
     Fail(Error),
     Close,
     Stop,
 }
 
-impl State {
+impl StreamState {
     pub(super) fn new() -> Self {
-        State {
+        StreamState {
             session: None,
             queue: WriteQueue::new(),
             received: BytesMut::new(),
@@ -89,48 +89,48 @@ impl State {
     }
 
     /// Returns the next action.
-    pub(super) fn step(&mut self) -> Step {
+    pub(super) fn next_action(&mut self) -> StreamAction {
         if self.is_closing {
-            return Step::Stop;
+            return StreamAction::Stop;
         }
         if let Some(error) = self.failure.take() {
-            return Step::Fail(error);
+            return StreamAction::Fail(error);
         }
         if self.is_full && self.queue.len() < self.soft_limit {
             self.is_full = false;
-            return Step::Drain(self.session.clone());
+            return StreamAction::Drain(self.session.clone());
         }
         let is_sending = self.sending == Sending::Open;
         if is_sending && (self.is_paused || self.session.is_none()) {
-            return Step::Stop;
+            return StreamAction::Stop;
         }
-        // What comes behind the end of this side is discarded.
+        // Input after this end has sent end of stream is discarded.
         let session = self.session.clone().filter(|_| is_sending);
         if !self.received.is_empty() {
             let bytes = self.received.split();
             return match session {
-                Some(session) => Step::Data(session, bytes),
-                None => Step::Discarded(bytes.len()),
+                Some(session) => StreamAction::Data(session, bytes),
+                None => StreamAction::Discarded(bytes.len()),
             };
         }
         match (self.receiving, self.sending) {
             (Receiving::Ending, _) => {
                 self.receiving = Receiving::Ended;
-                Step::End(session)
+                StreamAction::End(session)
             }
-            (Receiving::Ended, Sending::Ended) => Step::Close,
-            _ => Step::Stop,
+            (Receiving::Ended, Sending::Ended) => StreamAction::Close,
+            _ => StreamAction::Stop,
         }
     }
 
-    /// Takes up to `most` bytes out of the write queue.
+    /// Takes up to `most` bytes from the write queue.
     pub(super) fn take_output(&mut self, most: usize) -> Option<BytesMut> {
         let mut pieces = [std::io::IoSlice::new(&[]); 1];
         let count = self.queue.slices(&mut pieces);
         let piece = pieces.get(..count)?.first()?;
         let bytes = BytesMut::from(piece.get(..most.min(piece.len()))?);
         if bytes.is_empty() {
-            // The carrier has no room, which is no progress.
+            // The carrier has no room: this is not progress.
             return None;
         }
         self.queue.consume(bytes.len());
@@ -139,7 +139,7 @@ impl State {
         Some(bytes)
     }
 
-    /// Returns whether the end of the sending side is to be sent now, which happens once.
+    /// Returns `true`, once, if end of stream must be sent now.
     pub(super) fn take_end(&mut self) -> bool {
         let is_due = self.sending == Sending::Ending && self.queue.is_empty();
         if is_due {
@@ -149,7 +149,7 @@ impl State {
         is_due
     }
 
-    /// Returns the limit of the current wait: for the peer to take bytes, or for its end.
+    /// Returns the time limit of the current wait: for the peer to read, or for its end of stream.
     pub(super) fn limit(&self) -> Option<Duration> {
         if self.sending == Sending::Ended {
             return Some(LINGER);

@@ -1,7 +1,7 @@
-//! Channels that are no connections: streams without a descriptor.
+//! Channels without a connection: streams without a descriptor.
 //!
-//! A stream has a write queue, received bytes that were not delivered, and the states of both sides, as a connection has; a [`Carrier`]
-//! moves its bytes. Callbacks run in the next iteration, from the driver.
+//! Like a connection, a stream has a write queue, undelivered received bytes, and a state for each direction. A [`Carrier`] moves its
+//! bytes. The driver runs callbacks in the next iteration.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell, RefMut};
@@ -14,17 +14,17 @@ use uptick_socket::engine::{ChannelSession, next_id};
 use uptick_socket::{Address, Error};
 use uptick_stream::Chunk;
 
-use super::state::{Receiving, Sending, Session, State, Step};
+use super::state::{DynSession, Receiving, Sending, StreamAction, StreamState};
 
-/// Moves the bytes of a stream.
+/// The transport of a stream's bytes.
 pub(super) trait Carrier {
-    /// Sends what the carrier takes of the bytes that wait, and the end behind them.
+    /// Sends as many queued bytes as the carrier accepts, and end of stream after them.
     fn send(&self);
 
-    /// Notes that received bytes were delivered, so that the peer may send more.
+    /// Called when received bytes were delivered, so that the peer may send more.
     fn delivered(&self, count: usize);
 
-    /// Notes that the stream is closed; with `reset`, the peer gets an error instead of the end.
+    /// Called when the stream was closed. If `reset` is set, the peer gets an error instead of end of stream.
     fn closed(&self, reset: bool);
 }
 
@@ -34,10 +34,10 @@ pub(super) struct VirtualStream {
     number: u64,
     peer: Option<Address>,
     carrier: Box<dyn Carrier>,
-    state: RefCell<State>,
+    state: RefCell<StreamState>,
 }
 
-/// The handle of a stream; stale when that is closed.
+/// The handle of a stream, which becomes stale when the stream closes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct StreamId {
     id: Id,
@@ -49,7 +49,7 @@ thread_local! {
     static DRIVER: Cell<Option<DriverId>> = const { Cell::new(None) };
 }
 
-/// Calls `f` with the streams of the thread; returns `None` while the thread is torn down.
+/// Calls `f` with the streams of the thread. Returns `None` during thread teardown.
 fn with_streams<R>(f: impl FnOnce(&mut Table<Rc<VirtualStream>>) -> R) -> Option<R> {
     STREAMS.try_with(|all| f(&mut all.borrow_mut())).ok()
 }
@@ -67,12 +67,12 @@ impl StreamId {
         with_streams(|all| all.ids().map(StreamId::new).collect()).unwrap_or_default()
     }
 
-    /// Returns the stream, unless it is gone.
+    /// Returns the stream, unless it is closed.
     pub(super) fn get(self) -> Option<Rc<VirtualStream>> {
         with_streams(|all| all.get(self.id).cloned()).flatten()
     }
 
-    /// Calls `f` with the stream, unless it is gone.
+    /// Calls `f` with the stream, unless it is closed.
     pub(super) fn visit(self, f: impl FnOnce(&VirtualStream)) {
         if let Some(stream) = self.get() {
             f(&stream);
@@ -96,11 +96,11 @@ impl VirtualStream {
             number: next_id(),
             peer,
             carrier,
-            state: RefCell::new(State::new()),
+            state: RefCell::new(StreamState::new()),
         }
     }
 
-    /// Opens the stream, which keeps the loop running until it is closed; `None` when there is no room for it.
+    /// Opens the stream, which keeps the loop running until it closes. Returns `None` if the stream table is full.
     pub(super) fn open(self: &Rc<Self>) -> Option<StreamId> {
         let id = with_streams(|all| all.insert(Rc::clone(self))).flatten()?;
         self.id.set(Some(id));
@@ -108,8 +108,8 @@ impl VirtualStream {
         Some(StreamId::new(id))
     }
 
-    /// Borrows the state, which no callback may see borrowed.
-    fn state(&self) -> RefMut<'_, State> {
+    /// Borrows the state. Callbacks must not run while it is borrowed.
+    fn state(&self) -> RefMut<'_, StreamState> {
         self.state.borrow_mut()
     }
 
@@ -133,7 +133,7 @@ impl VirtualStream {
         self.state().acknowledged
     }
 
-    pub(super) fn set_session(&self, session: Option<Session>) {
+    pub(super) fn set_session(&self, session: Option<DynSession>) {
         let before = {
             let mut state = self.state();
             state.is_paused &= session.is_some();
@@ -156,8 +156,8 @@ impl VirtualStream {
         self.push(|state| state.queue.push_with(f))
     }
 
-    /// Calls `push` to add to the write queue; returns whether there is room for more, and `None` if nothing is taken.
-    fn push(&self, push: impl FnOnce(&mut State)) -> Option<bool> {
+    /// Calls `push` to add to the write queue, and returns `true` if there is room for more; `None` if the stream accepts no more bytes.
+    fn push(&self, push: impl FnOnce(&mut StreamState)) -> Option<bool> {
         {
             let mut state = self.state();
             if state.is_closing || state.sending != Sending::Open || state.failure.is_some() {
@@ -224,7 +224,7 @@ impl VirtualStream {
     }
 
     pub(super) fn close(&self) {
-        // As with a socket: a peer whose bytes were not read gets a reset.
+        // As for a socket: a peer whose bytes were not read gets a reset.
         let unread = !self.state().received.is_empty();
         self.close_with(unread);
     }
@@ -244,7 +244,7 @@ impl VirtualStream {
         self.peer.clone().unwrap_or(Address::UNNAMED)
     }
 
-    /// Passes bytes that wait to the carrier, and arms the deadline for those that it does not take.
+    /// Passes queued bytes to the carrier, and arms the deadline for the remaining ones.
     pub(super) fn send(&self) {
         self.carrier.send();
         let mut state = self.state();
@@ -258,17 +258,17 @@ impl VirtualStream {
         }
     }
 
-    /// Takes up to `most` bytes of those that wait to be sent.
+    /// Takes up to `most` queued bytes.
     pub(super) fn take_output(&self, most: usize) -> Option<bytes::BytesMut> {
         self.state().take_output(most)
     }
 
-    /// Returns whether the end of the sending side is to be sent now, which happens once.
+    /// Returns `true`, once, if end of stream must be sent now.
     pub(super) fn take_end(&self) -> bool {
         self.state().take_end()
     }
 
-    /// Notes that the peer has acknowledged bytes.
+    /// Records that the peer has acknowledged bytes.
     pub(super) fn acknowledge(&self, count: usize) {
         let mut state = self.state();
         state.acknowledged = state.written.min(state.acknowledged + count as u64);
@@ -279,7 +279,7 @@ impl VirtualStream {
         self.state().received.len()
     }
 
-    /// Takes bytes that the peer has sent.
+    /// Adds bytes received from the peer.
     pub(super) fn receive(&self, bytes: &[u8]) {
         {
             let mut state = self.state();
@@ -291,7 +291,7 @@ impl VirtualStream {
         self.advance_later();
     }
 
-    /// Notes that the peer has ended its side.
+    /// Records the end of the peer's stream.
     pub(super) fn receive_end(&self) {
         {
             let mut state = self.state();
@@ -302,7 +302,7 @@ impl VirtualStream {
         self.advance_later();
     }
 
-    /// Notes that the peer has reset the stream: it fails in the next iteration.
+    /// Records a reset by the peer: the stream fails in the next iteration.
     pub(super) fn receive_reset(&self) {
         let error = std::io::Error::from(rustix::io::Errno::CONNRESET);
         self.state().failure.get_or_insert_with(|| Error::Read {
@@ -330,28 +330,28 @@ impl VirtualStream {
         }
     }
 
-    /// Continues until something has to be waited for.
+    /// Runs the actions of the stream until it must wait.
     fn advance(&self) {
         loop {
-            let step = self.state().step();
+            let step = self.state().next_action();
             match step {
-                Step::Data(session, mut bytes) => {
+                StreamAction::Data(session, mut bytes) => {
                     let count = bytes.len();
                     session.data(&mut bytes);
                     self.carrier.delivered(count);
                 }
-                Step::Discarded(count) => self.carrier.delivered(count),
-                Step::Drain(Some(session)) => session.drain(),
-                Step::Drain(None) => {}
-                Step::End(session) => {
+                StreamAction::Discarded(count) => self.carrier.delivered(count),
+                StreamAction::Drain(Some(session)) => session.drain(),
+                StreamAction::Drain(None) => {}
+                StreamAction::End(session) => {
                     if let Some(session) = session {
                         session.end();
                     }
                     self.end();
                 }
-                Step::Fail(error) => return self.fail(error),
-                Step::Close => return self.close_with(false),
-                Step::Stop => return,
+                StreamAction::Fail(error) => return self.fail(error),
+                StreamAction::Close => return self.close_with(false),
+                StreamAction::Stop => return,
             }
         }
     }
@@ -363,7 +363,7 @@ impl VirtualStream {
             if state.is_closing {
                 return;
             }
-            // Nothing is sent any more, also by callbacks.
+            // Nothing more is sent, not even by callbacks.
             state.sending = Sending::Ended;
             state.session.clone()
         };
@@ -375,7 +375,7 @@ impl VirtualStream {
         self.close_with(true);
     }
 
-    /// Closes: the handle becomes stale when the session's part is done.
+    /// Closes the stream. The handle becomes stale after the session's `close`.
     fn close_with(&self, reset: bool) {
         let session = {
             let mut state = self.state();
@@ -402,7 +402,7 @@ impl VirtualStream {
         }
     }
 
-    /// The deadline has expired.
+    /// Handles the expiry of the deadline.
     fn expired(&self) {
         let limit = {
             let mut state = self.state();
@@ -424,7 +424,7 @@ impl VirtualStream {
     }
 }
 
-/// Drives streams: what was postponed to the next iteration, and deadlines.
+/// The driver for deferred actions and deadlines of streams.
 struct StreamDriver;
 
 fn find(token: Token) -> Option<Rc<VirtualStream>> {

@@ -6,34 +6,34 @@ use uptick_socket::Connection;
 
 use super::handle::Channel;
 
-/// The callback for the channel of another protocol.
-pub struct Upgrade(Callback);
+/// The callback that receives the channel after an upgrade.
+pub struct Upgrade(UpgradeCallback);
 
-enum Callback {
+enum UpgradeCallback {
     Connection(Box<dyn FnOnce(Connection)>),
     Channel(Box<dyn FnOnce(Channel)>),
 }
 
 impl Upgrade {
     pub(crate) fn of_connection(f: impl FnOnce(Connection) + 'static) -> Self {
-        Upgrade(Callback::Connection(Box::new(f)))
+        Upgrade(UpgradeCallback::Connection(Box::new(f)))
     }
 
     pub(crate) fn of_channel(f: impl FnOnce(Channel) + 'static) -> Self {
-        Upgrade(Callback::Channel(Box::new(f)))
+        Upgrade(UpgradeCallback::Channel(Box::new(f)))
     }
 
-    /// Returns whether the callback needs a [`Connection`].
+    /// Returns `true` if the callback needs a [`Connection`].
     pub(crate) fn needs_connection(&self) -> bool {
-        matches!(self.0, Callback::Connection(_))
+        matches!(self.0, UpgradeCallback::Connection(_))
     }
 
-    /// Calls the callback; a channel that is not the connection it needs is closed.
+    /// Calls the callback. If it needs a connection and the channel has none, the channel is closed.
     pub(crate) fn run(self, channel: Channel) {
         match (self.0, channel.connection()) {
-            (Callback::Channel(f), _) => f(channel),
-            (Callback::Connection(f), Some(conn)) => f(conn),
-            (Callback::Connection(_), None) => channel.close(),
+            (UpgradeCallback::Channel(f), _) => f(channel),
+            (UpgradeCallback::Connection(f), Some(conn)) => f(conn),
+            (UpgradeCallback::Connection(_), None) => channel.close(),
         }
     }
 }

@@ -38,7 +38,7 @@ impl HttpConnection {
             if body_is_due && exchange.body.get() == BodyProgress::Receiving {
                 (WaitReason::Body, timeouts.body)
             } else if !exchange.is_started() {
-                (WaitReason::Response, timeouts.answer)
+                (WaitReason::Response, timeouts.response)
             } else {
                 // The write timeout limits a client that reads the response too slowly.
                 return None;
@@ -48,7 +48,7 @@ impl HttpConnection {
             let restarts = shutdown.and_then(|options| options.first_byte_timeout());
             (WaitReason::FirstByte, restarts.unwrap_or(timeouts.draining))
         } else if flags.contains(ConnectionFlags::FRESH) {
-            (WaitReason::FirstByte, timeouts.first_octet)
+            (WaitReason::FirstByte, timeouts.first_byte)
         } else if flags.contains(ConnectionFlags::IN_HEAD) {
             (WaitReason::Head, timeouts.head)
         } else {

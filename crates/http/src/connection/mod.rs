@@ -27,4 +27,4 @@ mod state;
 mod transport;
 
 pub(crate) use session::serve;
-pub(crate) use shutdown::{cut, drain};
+pub(crate) use shutdown::{abort_all, drain};

@@ -248,7 +248,7 @@ impl HttpConnection {
         }
         if let Err(error) = result {
             tracing::error!("sending a response failed: {error}");
-            self.cut();
+            self.abort();
             return false;
         }
         let mut state = self.state();
@@ -296,7 +296,7 @@ impl HttpConnection {
             }
             Err(error) => {
                 tracing::error!("sending a response failed: {error}");
-                self.cut();
+                self.abort();
                 false
             }
         }

@@ -47,12 +47,12 @@ fn end_idle(service: &Rc<Service>) {
 }
 
 /// Closes the remaining connections of a server, and returns their number.
-pub(crate) fn cut(service: &Rc<Service>) -> usize {
+pub(crate) fn abort_all(service: &Rc<Service>) -> usize {
     let left = of_service(service);
     for http in &left {
         http.conn.close();
     }
-    left.len() + service.cut_upgraded()
+    left.len() + service.abort_upgraded()
 }
 
 fn of_service(service: &Rc<Service>) -> Vec<Rc<HttpConnection>> {

@@ -72,7 +72,7 @@ impl ExchangeTransport for HttpConnection {
         self.state().flags.insert(ConnectionFlags::LAST);
     }
 
-    fn cut(&self) {
+    fn abort(&self) {
         let version = self.exchange().map(|exchange| exchange.head.version());
         match version {
             // For HTTP/1.0, an orderly close may mark the end of the body.

@@ -58,7 +58,7 @@ fn fail(exchange: &Rc<Exchange>, response: Response) -> bool {
     if panicked && let Some(transport) = exchange.live() {
         transport.set_last();
         if !exchange.is_done() {
-            transport.cut();
+            transport.abort();
         }
     }
     false

@@ -158,7 +158,7 @@ pub(crate) trait ExchangeTransport {
     fn set_last(&self);
 
     /// Aborts a response, so that the client detects that it is incomplete.
-    fn cut(&self);
+    fn abort(&self);
 
     /// Sends the head, and passes the channel to another protocol. Returns `true` if the head is sent.
     fn upgrade(&self, exchange: &Exchange, head: &Head<'_>, upgrade: Upgrade) -> bool;

@@ -53,7 +53,7 @@ pub(super) fn send_pieces(
                 Err(error) => {
                     tracing::error!("sending a response failed: {}", Excerpt::new(error));
                     if let Some(transport) = this.live() {
-                        transport.cut();
+                        transport.abort();
                     }
                     return;
                 }

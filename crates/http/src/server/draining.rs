@@ -3,42 +3,42 @@
 use futures::channel::oneshot;
 use uptick_event_loop::Timer;
 
-/// A shutdown under way.
+/// A shutdown in progress.
 #[derive(Default)]
-pub(super) struct Draining {
+pub(super) struct ShutdownProgress {
     timer: Option<Timer>,
     waiting: Vec<oneshot::Sender<usize>>,
-    /// Whether the deadline is closing connections.
-    cutting: bool,
-    /// The number of connections that it has closed.
-    cut: usize,
+    /// `true` while the deadline closes connections.
+    aborting: bool,
+    /// Number of connections closed at the deadline.
+    aborted: usize,
 }
 
-impl Draining {
-    /// Sets the timer of the deadline, and adds one who waits for the end; returns the timer before.
+impl ShutdownProgress {
+    /// Sets the timer of the deadline, and adds a receiver of the result. Returns the previous timer.
     pub(super) fn wait(&mut self, timer: Timer, sender: oneshot::Sender<usize>) -> Option<Timer> {
         self.waiting.push(sender);
         self.timer.replace(timer)
     }
 
-    pub(super) fn is_cutting(&self) -> bool {
-        self.cutting
+    pub(super) fn is_aborting(&self) -> bool {
+        self.aborting
     }
 
-    /// Notes whether the deadline closes connections, and how many were closed.
-    pub(super) fn set_cutting(&mut self, cutting: bool, count: usize) {
-        self.cutting = cutting;
-        self.cut += count;
+    /// Sets whether the deadline is closing connections, and adds to the number of closed ones.
+    pub(super) fn set_aborting(&mut self, aborting: bool, count: usize) {
+        self.aborting = aborting;
+        self.aborted += count;
     }
 
-    /// Ends the shutdown for those who wait.
+    /// Completes the shutdown, and sends the result to all receivers.
     pub(super) fn done(self) {
         if let Some(timer) = self.timer {
             timer.cancel();
         }
         for waiting in self.waiting {
-            // Whoever is not there any more does not wait.
-            let _ = waiting.send(self.cut);
+            // A dropped receiver is ignored.
+            let _ = waiting.send(self.aborted);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Routes for health checks.
+//! Health check routes.
 
 use std::rc::Rc;
 
@@ -7,13 +7,13 @@ use crate::health::{Readiness, health};
 use crate::{HealthChecks, Request};
 
 impl HttpServer {
-    /// Adds a GET route that answers with 200 while the server serves requests, and with 503 as soon as a shutdown begins, or its
-    /// [notice](crate::ShutdownOptions::notice). The body is JSON: `{"status":"ok"}`.
+    /// Adds a GET route that responds with 200 while the server serves requests, and with 503 as soon as a shutdown or its
+    /// [notice](crate::ShutdownOptions::notice) starts. The body is JSON: `{"status":"ok"}`.
     ///
-    /// [`ready`](HttpServer::ready) has checks, too.
+    /// Use [`ready`](HttpServer::ready) for a route with checks.
     ///
     /// # Panics
-    /// As [`route`](HttpServer::route) does.
+    /// As for [`route`](HttpServer::route).
     ///
     /// # Examples
     /// ```
@@ -29,11 +29,11 @@ impl HttpServer {
         self.get(pattern, move |_: Request| health(self.is_unready()))
     }
 
-    /// Adds a GET route that answers with 200 if all checks succeed, and with 503 if one does not or a shutdown has begun. The body is JSON,
-    /// such as `{"checks":{"database":"timeout"},"status":"unavailable"}`; the result of a check is `ok`, `failed` or `timeout`.
+    /// Adds a GET route that responds with 200 if all checks succeed, and with 503 if one fails or a shutdown has started. The body is
+    /// JSON, such as `{"checks":{"database":"timeout"},"status":"unavailable"}`; the result of a check is `ok`, `failed` or `timeout`.
     ///
     /// # Panics
-    /// As [`route`](HttpServer::route) does.
+    /// As for [`route`](HttpServer::route).
     #[track_caller]
     pub fn ready(self, pattern: &str, checks: HealthChecks) -> Self {
         let readiness = Rc::new(Readiness::new(checks));

@@ -1,4 +1,4 @@
-//! Settings and events of requests and responses on their way.
+//! Settings and events of requests and responses in transit.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,21 +13,21 @@ use crate::{
     HeaderName, HeaderValue, Request, RequestInfo, Response, ResponseInfo, ShutdownOptions,
 };
 
-/// A default field that cannot be sent.
+/// The error for a default header that cannot be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("setting the field {name:?} of all answers failed: {why}")]
+#[error("setting the header {name:?} of all responses failed: {reason}")]
 pub struct FieldError {
     name: String,
-    why: &'static str,
+    reason: &'static str,
 }
 
-/// What looks at requests and answers on their way.
+/// Observation and modification of requests and responses.
 impl HttpServer {
     /// Sets the callback that replaces each response before it is sent, including errors and the responses to malformed requests.
     ///
     /// It is called after the middleware and the callback of [`error`](HttpServer::error); only the callbacks of
-    /// [`Request::on_response_headers`] come later. If it panics, the panic is logged and the response is 500. The response is 500, too,
-    /// if the one that it returns cannot be sent. Default: responses are sent as they are.
+    /// [`Request::on_response_headers`] follow. If it panics, the panic is logged and the response is 500. The response is also 500 if
+    /// the one that it returns cannot be sent. Default: responses are sent unchanged.
     ///
     /// # Examples
     /// ```
@@ -38,38 +38,37 @@ impl HttpServer {
     /// ```
     pub fn on_response(self, rewrite: impl Fn(Response) -> Response + 'static) -> Self {
         let rewrite: OnResponse = Rc::new(rewrite);
-        // A callback that was set before is dropped when nothing is borrowed.
+        // The previous callback is dropped while nothing is borrowed.
         let before = self.configure(|site| site.hooks.on_response.replace(rewrite));
         drop(before);
         self
     }
 
-    /// Sets a field of all answers that do not have it themselves; one of the same name that was set before is replaced.
-    /// `Connection: close` closes every connection after its first response; the other headers that are the server's own
-    /// ([`Response`]) have no effect. Default: none.
+    /// Sets a header of all responses that do not set it themselves, replacing a previous value. `Connection: close` closes every
+    /// connection after its first response; other headers that the server sets itself ([`Response`]) have no effect. Default: none.
     ///
     /// # Errors
-    /// When the name or the value is not one of a field, as with a line break in it.
+    /// If the name or the value is not valid in a header, for example because it contains a line break.
     pub fn set_header(self, name: &str, value: &str) -> Result<Self, FieldError> {
-        let error = |why| FieldError {
+        let error = |reason| FieldError {
             name: name.to_owned(),
-            why,
+            reason,
         };
         let parsed: HeaderName = name
             .parse()
-            .map_err(|_| error("it is no name of a field"))?;
+            .map_err(|_| error("the name is not a valid header name"))?;
         let value = HeaderValue::from_str(value)
-            .map_err(|_| error("its value has characters that cannot be sent"))?;
+            .map_err(|_| error("the value has characters that cannot be sent"))?;
         if parsed != CONTENT_LENGTH {
             self.configure(|site| site.hooks.headers.insert(parsed, value));
         }
         Ok(self)
     }
 
-    /// Sets several fields of all answers, as [`set_header`](HttpServer::set_header) does. Default: none.
+    /// Sets several headers of all responses, like [`set_header`](HttpServer::set_header). Default: none.
     ///
     /// # Errors
-    /// As [`set_header`](HttpServer::set_header); the fields before that one are set.
+    /// As for [`set_header`](HttpServer::set_header). The headers before the invalid one are set.
     pub fn set_headers<'a>(
         self,
         fields: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -80,9 +79,9 @@ impl HttpServer {
         Ok(self)
     }
 
-    /// Sets whether clients get to read the cause of an error response, and whether each response is printed to standard error, as
-    /// a line such as `127.0.0.1:51234 GET /users/7 200 0.3 ms`. It is for development: causes may contain what clients should
-    /// not know. [`TraceRequests`](crate::TraceRequests) is for production. Default: false.
+    /// Sets whether error responses contain the cause, and whether each response is printed to standard error, as a line such as
+    /// `127.0.0.1:51234 GET /users/7 200 0.3 ms`. This is for development: causes may contain information that clients must not see. Use
+    /// [`TraceRequests`](crate::TraceRequests) in production. Default: false.
     pub fn debug(self, debug: bool) -> Self {
         self.configure(|site| site.hooks.debug = debug);
         self
@@ -90,7 +89,7 @@ impl HttpServer {
 }
 
 impl Request {
-    /// Returns the server that has received the request; `None` when the exchange is over.
+    /// Returns the server that received the request; `None` if the exchange has ended.
     pub fn server(&self) -> Option<HttpServer> {
         let id = self.server_id()?;
         Some(HttpServer::from_id(Some(id)))

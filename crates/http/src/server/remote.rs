@@ -1,4 +1,4 @@
-//! Servers from other threads.
+//! Access to servers from other threads.
 
 use uptick_emitter::Emitter;
 use uptick_socket::{Remote, RemoteHandle};
@@ -9,7 +9,7 @@ impl HttpServer {
     /// Returns a reference to the server for other threads.
     ///
     /// # Examples
-    /// A server that another thread shuts down.
+    /// A server that another thread shuts down:
     /// ```
     /// use std::thread;
     /// use std::time::Duration;

@@ -1,18 +1,18 @@
-//! One connection at a time.
+//! Sequential service of connections.
 
 use uptick_socket::{Connection, ServerControl};
 
 use super::{HttpServer, with_entry};
 
 impl HttpServer {
-    /// Sets whether the server serves one connection at a time. The listeners are paused while a connection is open, so that other clients
-    /// wait in the kernel's backlog; those that a listener has accepted already, as it waits for a handshake, wait here and are served first.
-    /// Default: false.
+    /// Sets whether the server serves one connection at a time. The listeners are paused while a connection is open, so that other
+    /// clients wait in the kernel's backlog. Connections that a listener has already accepted, for example because a handshake was in
+    /// progress, wait here and are served first. Default: false.
     ///
-    /// A connection is open until one of its sides closes it, also when it is idle or was upgraded: a client that keeps its connection makes the
-    /// others wait for up to the [idle timeout](HttpServer::idle_timeout), and a WebSocket for as long as it is open. A short idle timeout, or
-    /// `set_header("connection", "close")`, lets the next client in sooner. Connections that are passed to [`serve`](HttpServer::serve) are served
-    /// at once. In this mode only the server may pause and resume its listeners.
+    /// A connection counts as open until one peer closes it, even if it is idle or upgraded: a client that keeps its connection open
+    /// makes the others wait for up to the [idle timeout](HttpServer::idle_timeout), and a WebSocket for as long as it is open. With a
+    /// short idle timeout, or `set_header("connection", "close")`, the next client is served sooner. Connections passed to
+    /// [`serve`](HttpServer::serve) are served immediately. In this mode, only the server may pause and resume its listeners.
     ///
     /// # Examples
     /// ```
@@ -33,7 +33,7 @@ impl HttpServer {
         self
     }
 
-    /// Serves a connection of a listener, unless it has to wait for another one.
+    /// Serves a connection of a listener, unless it must wait for another one.
     pub(super) fn take_connection(self, conn: Connection) {
         let waits = with_entry(self, |entry| {
             let waits = entry.service.is_occupied();
@@ -47,7 +47,7 @@ impl HttpServer {
         }
     }
 
-    /// Serves the connection that has waited longest, if none is open or all may be; returns whether there was one.
+    /// Serves the connection that has waited longest, if the server may serve another one. Returns `true` if one was served.
     pub(super) fn serve_next(self) -> bool {
         loop {
             let next = with_entry(self, |entry| {
@@ -65,7 +65,7 @@ impl HttpServer {
         }
     }
 
-    /// Pauses or resumes the listeners, as it should be now.
+    /// Pauses or resumes the listeners, depending on the open connections.
     pub(super) fn update_listeners(self) {
         let changed = with_entry(self, |entry| {
             let pause = entry.service.is_occupied();

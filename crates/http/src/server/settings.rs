@@ -1,4 +1,4 @@
-//! The limits of a server.
+//! Limits of a server.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -6,37 +6,36 @@ use std::time::Duration;
 use super::HttpServer;
 use crate::TrustedProxies;
 use crate::h1::Limits;
-use crate::site::Settings;
+use crate::site::SiteSettings;
 
-/// The settings, which hold for all that begins after they are made.
+/// Settings. A change applies to subsequent connections and requests.
 impl HttpServer {
-    /// Sets how much of a head and of the framing of a body is taken; more is answered with 414, 431 or 413.
-    /// Default: a request line of 16 KiB, 100 fields of 64 KiB in all, 4 KiB of chunk extensions, 16 KiB of trailers.
+    /// Sets the limits of heads and of body framing; a request that exceeds them is answered with 414, 431 or 413. Default: a request
+    /// line of 16 KiB, 100 headers of 64 KiB in total, 4 KiB of chunk extensions, 16 KiB of trailers.
     pub fn limits(self, limits: Limits) -> Self {
         self.set(|settings| settings.limits = limits)
     }
 
-    /// Sets how long a new connection may be without an octet, before it is closed; `None` switches the limit off.
-    /// Default: 10 s.
+    /// Sets the maximum time until the first byte of a new connection, which is closed otherwise; `None` disables the limit. Default: 10
+    /// s.
     pub fn first_octet_timeout(self, limit: Option<Duration>) -> Self {
-        self.set(|settings| settings.timeouts.first_octet = time(limit))
+        self.set(|settings| settings.timeouts.first_byte = time(limit))
     }
 
-    /// Sets how long a head may take in all, from its first octet on, before it is answered with 408; `None` switches the
-    /// limit off. Default: 10 s.
+    /// Sets the maximum time for a request head, from its first byte on; a slower one is answered with 408. `None` disables the limit.
+    /// Default: 10 s.
     pub fn head_timeout(self, limit: Option<Duration>) -> Self {
         self.set(|settings| settings.timeouts.head = time(limit))
     }
 
-    /// Sets how long a connection is kept for the next request, before it is closed; `None` switches the limit off. A connection
-    /// whose client is still reading the last response is not idle. Default: 60 s.
+    /// Sets how long an idle connection is kept open for the next request; `None` disables the limit. A connection whose client is still
+    /// reading the last response is not idle. Default: 60 s.
     pub fn idle_timeout(self, limit: Option<Duration>) -> Self {
         self.set(|settings| settings.timeouts.idle = time(limit))
     }
 
-    /// Sets how fast a body has to come while it is waited for: so many bytes a second in each such window of time. One
-    /// that comes more slowly is answered with 408. A rate of 0 is no limit; a window counts as a second at least.
-    /// Default: 1 KiB/s, 10 s.
+    /// Sets the minimum rate of a request body while the program waits for it, in bytes per second, and the window over which it is
+    /// measured, at least one second. A slower body is answered with 408. A rate of 0 disables the limit. Default: 1 KiB/s, 10 s.
     pub fn body_rate(self, bytes_per_second: u32, window: Duration) -> Self {
         self.set(|settings| {
             settings.timeouts.body_rate = bytes_per_second;
@@ -48,68 +47,68 @@ impl HttpServer {
         })
     }
 
-    /// Sets how long a handler may take to begin its answer, counted from the end of the request, before it is answered
-    /// with 500 and logged, and its future is dropped; `None` switches the limit off. Default: 60 s.
+    /// Sets the maximum time until a handler starts its response, counted from the end of the request. After that, the response is 500,
+    /// the timeout is logged, and the handler's future is dropped; `None` disables the limit. Default: 60 s.
     pub fn answer_timeout(self, limit: Option<Duration>) -> Self {
-        self.set(|settings| settings.timeouts.answer = time(limit))
+        self.set(|settings| settings.timeouts.response = time(limit))
     }
 
-    /// Sets how long the server waits, once a client has ended its side (FIN, or `close_notify` of TLS), before it tests whether
-    /// the client is still there. Default: 1 s.
+    /// Sets how long the server waits after a client has half-closed the connection (FIN, or `close_notify` of TLS) before it probes
+    /// whether the client has gone. Default: 1 s.
     ///
-    /// A client that has closed its socket and one that is half-closed both send a FIN. To distinguish them, the server sends the
-    /// first byte of the response, or of the next chunk, early if it has sent nothing for this time. The kernel of a client that has
-    /// closed its socket replies with a reset: the handler's future is dropped, and `close` is emitted. A client that
-    /// accepts three such bytes, this time apart, is half-closed and gets its response, however long that takes.
+    /// A client that has closed its socket and one that is half-closed both send a FIN. To distinguish them, the server sends the first
+    /// byte of the response, or of the next chunk, early if it has sent nothing for this time. The kernel of a client that has closed its
+    /// socket replies with a reset: the handler's future is dropped, and `close` is emitted. A client that accepts three such bytes, sent
+    /// at this interval, is half-closed and gets its response, however long that takes.
     ///
-    /// Where there is no byte to send ahead, in a body that has a `Content-Length` or, for HTTP/1.0, ends with the connection, the
-    /// client counts as gone when nothing was sent for this time.
+    /// If there is no byte to send in advance, as in a body that has a `Content-Length` or, for HTTP/1.0, ends with the connection, the
+    /// client is considered gone if nothing was sent for this time.
     pub fn disconnect_grace(self, grace: Duration) -> Self {
         self.set(|settings| settings.timeouts.grace = grace)
     }
 
-    /// Sets whether a client that has ended its side while it waits for a response counts as there, untested, until sending to
-    /// it fails; see [`disconnect_grace`](HttpServer::disconnect_grace). Default: false.
+    /// Sets whether a client that half-closes the connection while it waits for a response is considered connected, without probes, until
+    /// sending to it fails; see [`disconnect_grace`](HttpServer::disconnect_grace). Default: false.
     pub fn allow_half_open(self, allow: bool) -> Self {
         self.set(|settings| settings.timeouts.half_open = allow)
     }
 
-    /// Sets how many bytes of a body [`text`](crate::Request::text) and [`json`](crate::Request::json) take; more is
+    /// Sets the maximum size of a body for [`text`](crate::Request::text) and [`json`](crate::Request::json), in bytes. A larger body is
     /// answered with 413. Default: 1 MiB.
     pub fn body_limit(self, bytes: usize) -> Self {
         self.set(|settings| settings.body_limit = bytes)
     }
 
-    /// Sets how many bytes of a body that nobody reads are thrown away behind its answer, so that the connection can be kept;
-    /// of one that is longer the connection ends. They have as long as [`body_rate`](HttpServer::body_rate) has for a window.
-    /// Default: 64 KiB.
+    /// Sets how many bytes of an unread body are discarded after the response so that the connection can be reused; if the rest is
+    /// longer, the connection closes. They must arrive within one window of [`body_rate`](HttpServer::body_rate). Default: 64 KiB.
     pub fn drain_limit(self, bytes: u32) -> Self {
         self.set(|settings| settings.drain_limit = bytes)
     }
 
-    /// Sets for how long a client may acknowledge nothing of a response, before its connection is closed; `None` switches the
-    /// limit off. A client that has read ahead may pause for longer. It is that of [`Connection::set_write_timeout`](uptick_socket::Connection::set_write_timeout), for
-    /// connections that come from now on. Default: that of the connection, which is 30 s.
+    /// Sets how long a client may acknowledge nothing of a response before its connection is closed; `None` disables the limit. A client
+    /// that has read ahead may pause for longer. This sets
+    /// [`Connection::set_write_timeout`](uptick_socket::Connection::set_write_timeout) of subsequent connections. Default: the
+    /// connection's, which is 30 s.
     pub fn write_timeout(self, limit: Option<Duration>) -> Self {
         self.set(|settings| settings.write_timeout = Some(limit))
     }
 
-    /// Sets how long a connection that has had its last answer is read on, so that the answer arrives; what comes is thrown
-    /// away. It is that of [`Connection::set_linger`](uptick_socket::Connection::set_linger), for connections that come from
-    /// now on. Default: that of the connection, which is 1 s.
+    /// Sets how long input is still read and discarded after the last response of a connection, so that the response arrives. This sets
+    /// [`Connection::set_linger`](uptick_socket::Connection::set_linger) of subsequent connections. Default: the connection's, which is 1
+    /// s.
     pub fn linger(self, time: Duration) -> Self {
         self.set(|settings| settings.linger = Some(time))
     }
 
-    /// Sets the proxies that are believed when they describe the request as the client made it: its address, the scheme and the
-    /// host ([`Request::client_info`](crate::Request::client_info)). Default: none.
+    /// Sets the proxies whose headers are trusted to describe the client's address, the scheme and the host
+    /// ([`Request::client_info`](crate::Request::client_info)). Default: none.
     pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
         let proxies = Rc::new(proxies);
         self.configure(|site| site.proxies = Some(proxies));
         self
     }
 
-    fn set(self, f: impl FnOnce(&mut Settings)) -> Self {
+    fn set(self, f: impl FnOnce(&mut SiteSettings)) -> Self {
         self.configure(|site| f(&mut site.settings));
         self
     }

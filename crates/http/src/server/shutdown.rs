@@ -12,23 +12,24 @@ use uptick_event_loop::Timer;
 use uptick_event_loop::driver::add_timeout;
 use uptick_socket::ServerControl;
 
-use super::draining::Draining;
+use super::draining::ShutdownProgress;
 use super::{HttpServer, with_entry};
 use crate::{ShutdownOptions, connection};
 
-/// The end of a server's shutdown, to be awaited; the shutdown goes on when it is dropped.
+/// A future for the end of a server's shutdown. The shutdown continues if the future is dropped.
 ///
-/// Gives how many connections were cut off at the deadline.
-#[must_use = "drop it with `drop` if nobody waits for the end"]
+/// Resolves to the number of connections that were closed at the deadline.
+#[must_use = "drop it with `drop` if the end is not awaited"]
 pub struct Shutdown {
-    /// What listeners have given away: connections of other protocols.
+    /// The shutdowns of the listeners, for connections that they have accepted but not yet passed on.
     listeners: Vec<uptick_socket::Shutdown>,
     own: Option<oneshot::Receiver<usize>>,
-    cut: usize,
+    aborted: usize,
 }
 
 impl HttpServer {
-    /// Shuts the server down as [`shutdown_with`](HttpServer::shutdown_with), with this deadline and the defaults.
+    /// Shuts the server down like [`shutdown_with`](HttpServer::shutdown_with), with this deadline and the other options at their
+    /// defaults.
     ///
     /// # Examples
     /// ```
@@ -36,30 +37,31 @@ impl HttpServer {
     /// use uptick_http::HttpServer;
     ///
     /// let http = HttpServer::bind(0)?;
-    /// let cut = uptick_event_loop::block_on(http.shutdown(Duration::from_secs(10)))?;
-    /// assert_eq!(cut, 0);
+    /// let aborted = uptick_event_loop::block_on(http.shutdown(Duration::from_secs(10)))?;
+    /// assert_eq!(aborted, 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn shutdown(self, deadline: Duration) -> Shutdown {
         self.shutdown_with(ShutdownOptions::new().deadline(deadline))
     }
 
-    /// Stops listening, and ends the connections.
+    /// Stops listening, and ends all connections.
     ///
-    /// | connection | end |
+    /// | connection | when it ends |
     /// |---|---|
-    /// | a request has begun, at least its first byte | with the response, which says `Connection: close` |
-    /// | idle | at once, when the bytes that were received before the call are read |
+    /// | a request has started, at least its first byte | after the response, which has `Connection: close` |
+    /// | idle | immediately, after the bytes received before the call were read |
     /// | new, without a byte | after 250 ms; with [`restarting`](ShutdownOptions::restarting) after 2 s, or a quarter of the deadline |
     /// | a WebSocket, with `uptick-websocket` | at a random moment of the [window](ShutdownOptions::window), with 1001 or 1012 |
-    /// | an event stream ([`Response::events`](crate::Response::events)) | at a random moment of the window; so do those that begin during the shutdown |
-    /// | of another protocol, after an upgrade | when the protocol ends it; the event `shutdown` says when |
+    /// | an event stream ([`Response::events`](crate::Response::events)) | at a random moment of the window, even if it starts during the shutdown |
+    /// | another protocol, after an upgrade | when the protocol ends it; the event `shutdown` notifies it |
     ///
-    /// Requests for an upgrade are answered with 503 and `Retry-After` during the shutdown. Responses of other kinds, however long, continue
-    /// until they are complete. Connections that are left at the deadline are closed.
+    /// During the shutdown, upgrade requests are answered with 503 and `Retry-After`. All other responses, however long, continue until
+    /// they are complete. Connections that remain at the deadline are closed.
     ///
-    /// The event `shutdown` is emitted with the options. `close` is emitted when the last connection is gone. A second call changes the
-    /// options: it moves the deadline, which counts from the call, and shortens the window; the moments within a window are not postponed.
+    /// The event `shutdown` is emitted with the options, and `close` when the last connection has ended. A second call changes the
+    /// options: it moves the deadline, which counts from the call, and shortens the window; moments already chosen in a window are not
+    /// postponed.
     ///
     /// # Examples
     /// ```
@@ -71,8 +73,8 @@ impl HttpServer {
     ///     .deadline(Duration::from_secs(10))
     ///     .window(Duration::from_secs(3))
     ///     .restarting(true);
-    /// let cut = uptick_event_loop::block_on(http.shutdown_with(options))?;
-    /// assert_eq!(cut, 0);
+    /// let aborted = uptick_event_loop::block_on(http.shutdown_with(options))?;
+    /// assert_eq!(aborted, 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn shutdown_with(self, options: ShutdownOptions) -> Shutdown {
@@ -80,7 +82,7 @@ impl HttpServer {
         let mut shutdown = Shutdown {
             listeners: Vec::new(),
             own: Some(own),
-            cut: 0,
+            aborted: 0,
         };
         let Some(service) = self.service() else {
             return shutdown;
@@ -88,25 +90,25 @@ impl HttpServer {
         let is_first = !service.unready.replace(true);
         if is_first && !options.notice.is_zero() {
             let begin = move || drop(self.shutdown_with(options));
-            self.keep_draining(add_timeout(options.notice, begin), sender);
+            self.set_shutdown_timer(add_timeout(options.notice, begin), sender);
             return shutdown;
         }
         let deadline = options.deadline;
         let servers: Vec<ServerControl> =
             with_entry(self, |entry| entry.servers.clone()).unwrap_or_default();
         service.stopped.set(true);
-        let cut = Rc::clone(&service);
+        let aborting = Rc::clone(&service);
         let timer = add_timeout(deadline, move || {
-            self.set_cutting(true, 0);
-            let count = connection::cut(&cut);
-            self.set_cutting(false, count);
+            self.set_aborting(true, 0);
+            let count = connection::abort_all(&aborting);
+            self.set_aborting(false, count);
             self.connection_closed();
         });
-        self.keep_draining(timer, sender);
+        self.set_shutdown_timer(timer, sender);
         service.begin_draining(options);
         service.watch_upgraded();
         self.notify(HttpServer::SHUTDOWN, options);
-        // They end their connections at the same time, but after those that still speak HTTP.
+        // The listeners close their connections at the same time, but after the ones that still use HTTP.
         shutdown.listeners = servers
             .iter()
             .map(|server| server.shutdown(deadline))
@@ -117,12 +119,12 @@ impl HttpServer {
         shutdown
     }
 
-    /// Returns whether a shutdown is under way, or its [notice](ShutdownOptions::notice).
+    /// Returns `true` if a shutdown or its [notice](ShutdownOptions::notice) is in progress.
     pub(super) fn is_unready(self) -> bool {
         self.service().is_none_or(|service| service.unready.get())
     }
 
-    /// Returns the options of the shutdown under way.
+    /// Returns the options of the shutdown in progress.
     pub fn shutdown_options(self) -> Option<ShutdownOptions> {
         self.service()?.draining()
     }
@@ -130,7 +132,7 @@ impl HttpServer {
 
 impl HttpServer {
     /// Starts the shutdown, or moves its deadline.
-    fn keep_draining(self, timer: Timer, sender: oneshot::Sender<usize>) {
+    fn set_shutdown_timer(self, timer: Timer, sender: oneshot::Sender<usize>) {
         let before = with_entry(self, |entry| {
             let draining = entry.draining.get_or_insert_default();
             draining.wait(timer, sender)
@@ -140,29 +142,29 @@ impl HttpServer {
         }
     }
 
-    /// Notes whether the deadline closes connections, and how many were closed.
-    fn set_cutting(self, cutting: bool, count: usize) {
+    /// Sets whether the deadline is closing connections, and adds to the number of closed ones.
+    fn set_aborting(self, aborting: bool, count: usize) {
         with_entry(self, |entry| {
             if let Some(draining) = &mut entry.draining {
-                draining.set_cutting(cutting, count);
+                draining.set_aborting(aborting, count);
             }
         });
     }
 
-    /// A connection is gone, and none is accepted any more.
+    /// Handles the end of a connection after the listeners have closed.
     pub(super) fn connection_closed(self) {
-        let cutting = with_entry(self, |entry| {
+        let aborting = with_entry(self, |entry| {
             let draining = entry.draining.as_ref();
-            draining.is_some_and(Draining::is_cutting)
+            draining.is_some_and(ShutdownProgress::is_aborting)
         });
-        // The deadline closes several, and counts them when it is done.
-        if cutting != Some(true) {
+        // The deadline closes several connections, and counts them at the end.
+        if aborting != Some(true) {
             self.end_draining();
             self.finish_if_over();
         }
     }
 
-    /// Ends the shutdown, once no connection is left.
+    /// Completes the shutdown, once no connection is left.
     fn end_draining(self) {
         let draining = with_entry(self, |entry| {
             let over = entry.service.stopped.get() && entry.service.open_connections() == 0;
@@ -182,22 +184,22 @@ impl Future for Shutdown {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<usize> {
         let this = &mut *self;
         if let Some(own) = &mut this.own
-            && let Poll::Ready(cut) = Pin::new(own).poll(context)
+            && let Poll::Ready(count) = Pin::new(own).poll(context)
         {
-            this.cut += cut.unwrap_or(0);
+            this.aborted += count.unwrap_or(0);
             this.own = None;
         }
-        let cut = &mut this.cut;
+        let aborted = &mut this.aborted;
         this.listeners
             .retain_mut(|listener| match Pin::new(listener).poll(context) {
                 Poll::Ready(count) => {
-                    *cut += count;
+                    *aborted += count;
                     false
                 }
                 Poll::Pending => true,
             });
         if this.own.is_none() && this.listeners.is_empty() {
-            Poll::Ready(this.cut)
+            Poll::Ready(this.aborted)
         } else {
             Poll::Pending
         }

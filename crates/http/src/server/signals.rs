@@ -1,4 +1,4 @@
-//! Shutdown by signals.
+//! Shutdown on signals.
 
 use uptick_event_loop::Error;
 use uptick_socket::shutdown_on;
@@ -7,16 +7,16 @@ use super::HttpServer;
 use crate::ShutdownOptions;
 
 impl HttpServer {
-    /// Shuts the server down ([`shutdown_with`](HttpServer::shutdown_with)) when one of the signals is received; a second signal closes the connections
-    /// that are left at once.
+    /// Shuts the server down ([`shutdown_with`](HttpServer::shutdown_with)) when one of the signals is received. A second signal
+    /// immediately closes the remaining connections.
     ///
-    /// The listeners of the signals are removed when the server is closed. They do not keep the loop running, so that it ends with the
-    /// server if nothing else is left.
+    /// The signal listeners are removed when the server is closed. They do not keep the loop running: it ends with the server if nothing
+    /// else is left.
     ///
-    /// `options` are those, or the deadline.
+    /// `options` are the shutdown options, or only the deadline.
     ///
     /// # Errors
-    /// [`Error::Signal`] if a signal cannot be listened to, such as `SIGKILL`; no listener is left then.
+    /// [`Error::Signal`] if a signal cannot be handled, such as `SIGKILL`. No signal listener is added in this case.
     ///
     /// # Examples
     /// ```no_run

@@ -1,12 +1,13 @@
-//! State that handlers share.
+//! State shared by handlers.
 
 use std::rc::Rc;
 
 use super::HttpServer;
 
 impl HttpServer {
-    /// Sets a value for all handlers and middleware of the server, which [`Request::state`](crate::Request::state) returns. It replaces the one of its type.
-    /// [`Group::set_state`](crate::router::Group::set_state) sets another one for the routes of a group. Default: none.
+    /// Sets a value for all handlers and middleware of the server, which [`Request::state`](crate::Request::state) returns, replacing a
+    /// value of the same type. [`Group::set_state`](crate::router::Group::set_state) sets another one for the routes of a group. Default:
+    /// none.
     ///
     /// # Examples
     /// ```
@@ -29,7 +30,7 @@ impl HttpServer {
     /// ```
     pub fn set_state<T: 'static>(self, state: T) -> Self {
         let states = self.configure(|site| Rc::clone(&site.states));
-        // The value before is dropped when nothing is borrowed.
+        // The previous value is dropped while nothing is borrowed.
         drop(states.map(|states| states.set(state)));
         self
     }

@@ -1,38 +1,38 @@
-//! Counts of what a server has done so far.
+//! Statistics of a server.
 
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use uptick_event_loop::Histogram;
 
 use super::HttpServer;
 
-/// Counts of what a server has done so far. As JSON it is an object with the names of the fields.
+/// Statistics of a server. The JSON form is an object with the names of the fields.
 ///
-/// Those that are not of open things only grow.
+/// Except for the numbers of open connections and upgrades, the values never decrease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Open connections, including those that other protocols have taken over.
+    /// Open connections, including upgraded ones.
     pub open_connections: usize,
-    /// Open connections that other protocols have taken over, such as WebSockets.
+    /// Open upgraded connections, such as WebSockets.
     pub open_upgrades: usize,
     /// Accepted connections.
     pub connections: u64,
-    /// Connections that other protocols have taken over.
+    /// Upgraded connections.
     pub upgrades: u64,
-    /// Requests that have gone to handlers, or to the page for what has none.
+    /// Requests passed to handlers, or answered with the page for a missing route.
     pub requests: u64,
-    /// Responses of status 2xx that have begun.
+    /// Started responses with status 2xx.
     pub responses_2xx: u64,
-    /// Responses of status 3xx that have begun.
+    /// Started responses with status 3xx.
     pub responses_3xx: u64,
-    /// Responses of status 4xx that have begun, those to what is no request included.
+    /// Started responses with status 4xx, including those to invalid requests.
     pub responses_4xx: u64,
-    /// Responses of status 5xx that have begun.
+    /// Started responses with status 5xx.
     pub responses_5xx: u64,
 }
 
 impl HttpServer {
-    /// Counts of what the server has done so far; it counts for itself, so several loops have several.
+    /// Returns the statistics of this server. Servers on several loops count separately.
     ///
     /// # Examples
     /// ```
@@ -58,14 +58,14 @@ impl HttpServer {
         })
     }
 
-    /// Sets whether the time from a request to the beginning of its response is measured ([`handler_time`](HttpServer::handler_time)). The clock
-    /// is read twice for each request then. Default: false.
+    /// Sets whether the time from a request to the start of its response is measured ([`handler_time`](HttpServer::handler_time)), which
+    /// costs two clock calls for each request. Default: false.
     pub fn measure_handlers(self, measure: bool) -> Self {
         self.configure(|site| site.hooks.measures = measure);
         self
     }
 
-    /// Returns how long middleware and handlers have taken until their responses began, for requests that came while
+    /// Returns the times that middleware and handlers took until their responses started, for requests received while
     /// [`measure_handlers`](HttpServer::measure_handlers) was set.
     ///
     /// # Examples

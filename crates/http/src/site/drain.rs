@@ -1,4 +1,4 @@
-//! A shutdown, as connections and responses see it.
+//! A shutdown in progress, as used by connections and responses.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,18 +9,18 @@ use uptick_event_loop::{Staggered, jitter};
 use crate::ShutdownOptions;
 use crate::response::EarlyEnd;
 
-/// The times after which clients of event streams reconnect to the next server.
+/// The range of reconnection delays sent to clients of event streams.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
-/// A shutdown under way.
-pub(crate) struct Drain {
+/// A shutdown in progress.
+pub(crate) struct ShutdownState {
     pub(super) options: ShutdownOptions,
     restarting: Rc<Cell<bool>>,
-    /// The event streams that are still to be ended.
+    /// The event streams that must still be ended.
     pub(super) streams: Staggered<EarlyEnd>,
 }
 
-impl Drain {
+impl ShutdownState {
     pub(super) fn new(options: ShutdownOptions) -> Self {
         let restarting = Rc::new(Cell::new(options.restarting));
         let restarts = Rc::clone(&restarting);
@@ -28,7 +28,7 @@ impl Drain {
             let (least, most) = RETRY;
             stream.end(restarts.get().then(|| jitter(least..=most)));
         };
-        Drain {
+        ShutdownState {
             options,
             restarting,
             streams: Staggered::new([], options.closing_window(), end),

@@ -1,4 +1,4 @@
-//! Routes under a common prefix.
+//! Routes with a common prefix.
 
 use std::fmt;
 use std::rc::Rc;
@@ -9,8 +9,7 @@ use super::service::Service;
 use crate::routing::RouteError;
 use crate::{Handler, IntoMiddleware};
 
-/// The routes under a prefix: what is added here has the prefix before its pattern and the group's middlewares
-/// around its handler.
+/// A group of routes: patterns added to it get its prefix, and its middleware wraps their handlers.
 #[derive(Clone, Copy)]
 pub struct Group<'a> {
     service: &'a Service,
@@ -18,7 +17,7 @@ pub struct Group<'a> {
 }
 
 impl Service {
-    /// Calls `f` to add routes under a prefix.
+    /// Calls `f` to add routes with a prefix.
     pub(crate) fn group(&self, prefix: &str, f: impl FnOnce(Group<'_>)) {
         let scope = &Scope::new(None, prefix);
         f(Group {
@@ -29,7 +28,7 @@ impl Service {
 }
 
 impl Group<'_> {
-    /// Calls `f` to add routes under a prefix within this one.
+    /// Calls `f` to add routes with a prefix below the one of this group.
     pub fn group(self, prefix: &str, f: impl FnOnce(Group<'_>)) -> Self {
         let scope = &Scope::new(Some(self.scope), prefix);
         f(Group {
@@ -39,10 +38,10 @@ impl Group<'_> {
         self
     }
 
-    /// Adds a middleware around the routes of this group, whether they were added before it or are added after it.
+    /// Adds middleware around the routes of this group, including the routes added before.
     ///
-    /// Those of the server and of the groups around this one come first. Paths without a route are not the group's. A path without a
-    /// route for OPTIONS is for CORS preflights only, and only if the middleware of the group [answers
+    /// The middleware of the server and of outer groups runs first. The middleware of a group does not run for paths without a route. For
+    /// a path without an OPTIONS route, it runs only for CORS preflights, and only if it [answers
     /// them](IntoMiddleware::answers_preflights).
     pub fn wrap<M>(self, middleware: impl IntoMiddleware<M>) -> Self {
         let answers_preflights = middleware.answers_preflights();
@@ -51,8 +50,8 @@ impl Group<'_> {
         self
     }
 
-    /// Sets a value for the handlers and middleware of this group, which [`Request::state`](crate::Request::state) returns. It replaces the one
-    /// of its type that was set for this group, and is used in place of those of the groups around it and of the server
+    /// Sets a value for the handlers and middleware of this group, which [`Request::state`](crate::Request::state) returns, replacing a
+    /// value of the same type. It takes precedence over the values of outer groups and of the server
     /// ([`HttpServer::set_state`](crate::HttpServer::set_state)). Default: none.
     pub fn set_state<T: 'static>(self, state: T) -> Self {
         drop(self.scope.states().set(state));

@@ -1,4 +1,4 @@
-//! Callbacks and events for requests and responses on their way, and the default headers.
+//! Callbacks and events for requests and responses in transit, and the default headers.
 
 use std::fmt;
 use std::io::Write;
@@ -16,30 +16,30 @@ use crate::{HeaderMap, HttpError, Method, Request, Response, ShutdownOptions, St
 /// A callback that replaces responses.
 pub(crate) type OnResponse = Rc<dyn Fn(Response) -> Response>;
 
-/// Notified of what a site's connections do: the server.
+/// The observer of a site's connections: the server.
 pub(crate) trait Observer {
     /// Returns the id of the server.
     fn id(&self) -> Option<Id>;
 
-    /// Returns the options of the shutdown under way.
+    /// Returns the options of the shutdown in progress.
     fn draining(&self) -> Option<ShutdownOptions>;
 
-    /// A request goes to its handler.
+    /// Called when a request is passed to its handler.
     fn request(&self, request: RequestInfo);
 
-    /// A response is about to be sent.
+    /// Called when a response is about to be sent.
     fn response(&self, response: ResponseInfo);
 
-    /// A response is about to be sent, so long after its request was passed to the middleware.
+    /// Called when a response is about to be sent, with the time since its request was passed to the middleware.
     fn handled(&self, time: Duration);
 
-    /// A connection goes on with another protocol.
+    /// Called when a connection was upgraded to another protocol.
     fn upgraded(&self, conn: Connection);
 
-    /// A connection was opened, and the others have to wait.
+    /// Called when a connection was opened while only one may be open.
     fn opened(&self);
 
-    /// A connection is gone, and the server waits for that.
+    /// Called when a connection was closed while the server waits for that.
     fn closed(&self);
 }
 
@@ -47,24 +47,24 @@ pub(crate) trait Observer {
 #[derive(Clone, Default)]
 pub(crate) struct Hooks {
     pub(crate) observer: Option<Rc<dyn Observer>>,
-    /// Whether something is done about each request.
+    /// `true` if any hook handles requests.
     watches_requests: bool,
-    /// Whether something is done about each response.
+    /// `true` if any hook handles responses.
     finishes: bool,
-    /// Whether the observer is notified of requests.
+    /// `true` if the observer is notified of requests.
     pub(crate) requests: bool,
-    /// Whether the observer is notified of responses.
+    /// `true` if the observer is notified of responses.
     pub(crate) responses: bool,
-    /// Whether the time of handlers is measured.
+    /// `true` if handler times are measured.
     pub(crate) measures: bool,
-    /// Whether error pages have the causes, and responses are printed.
+    /// `true` if error pages contain causes, and responses are printed.
     pub(crate) debug: bool,
     pub(crate) headers: HeaderMap,
     pub(crate) on_response: Option<OnResponse>,
 }
 
 impl Hooks {
-    /// Brings up to date whether something is done about each request and each response.
+    /// Updates the flags that tell whether hooks handle requests and responses.
     pub(super) fn update(&mut self) {
         let times = self.measures || self.debug;
         self.watches_requests = self.requests || times;
@@ -72,7 +72,7 @@ impl Hooks {
             self.responses || times || self.on_response.is_some() || !self.headers.is_empty();
     }
 
-    /// Notifies the observer of a request, if it listens.
+    /// Notifies the observer of a request, if enabled.
     #[inline]
     pub(crate) fn request(&self, request: &Request) {
         if self.watches_requests {
@@ -92,13 +92,13 @@ impl Hooks {
         }
     }
 
-    /// Returns whether [`finish`](Hooks::finish) does anything.
+    /// Returns `true` if [`finish`](Hooks::finish) does anything.
     #[inline]
     pub(crate) fn finishes(&self) -> bool {
         self.finishes
     }
 
-    /// Returns what is sent of a response.
+    /// Applies the hooks to a response, and returns the response to send.
     #[cold]
     pub(crate) fn finish(
         &self,
@@ -114,7 +114,8 @@ impl Hooks {
         }
         if let Some(rewrite) = &self.on_response {
             response = catch(|| rewrite(response)).unwrap_or_else(|message| {
-                HttpError::internal(format!("the callback for answers panicked: {message}")).into()
+                HttpError::internal(format!("the callback for responses panicked: {message}"))
+                    .into()
             });
         }
         if let Some(error) = response.failure() {
@@ -152,11 +153,11 @@ fn print(status: StatusCode, request: Option<&Request>) {
     let status = status.as_u16();
     let milliseconds = time.as_secs_f64() * 1e3;
     let line = format!("{peer} {method} {path} {status} {milliseconds:.1} ms\n");
-    // Where nobody reads it, nothing is missed.
+    // Errors of standard error are ignored.
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
-/// A request that has come: the payload of `request`. A clone shares its bytes.
+/// The payload of the event `request`: a received request. Clones share its data.
 pub struct RequestInfo(Request);
 
 impl Clone for RequestInfo {
@@ -166,42 +167,42 @@ impl Clone for RequestInfo {
 }
 
 impl RequestInfo {
-    /// The method.
+    /// Returns the method.
     pub fn method(&self) -> &Method {
         self.0.method()
     }
 
-    /// The path in normal form, as [`Request::path`] has it.
+    /// Returns the path in normal form, as [`Request::path`] does.
     pub fn path(&self) -> &str {
         self.0.path()
     }
 
-    /// The target as it was sent: path and query, or a whole URI.
+    /// Returns the target as sent: a path and query, or a complete URI.
     pub fn target(&self) -> &str {
         self.0.target()
     }
 
-    /// The address at the other end of the connection.
+    /// Returns the address of the peer.
     pub fn peer(&self) -> Option<Address> {
         self.0.peer()
     }
 
-    /// The address of the client ([`Request::client`]).
+    /// Returns the address of the client ([`Request::client`]).
     pub fn client(&self) -> Option<IpAddr> {
         self.0.client()
     }
 
-    /// The host that the client asked for ([`Request::host`]).
+    /// Returns the requested host ([`Request::host`]).
     pub fn host(&self) -> Option<&str> {
         self.0.host()
     }
 
-    /// Whether the client uses HTTPS ([`Request::is_secure`]).
+    /// Returns `true` if the client uses HTTPS ([`Request::is_secure`]).
     pub fn is_secure(&self) -> bool {
         self.0.is_secure()
     }
 
-    /// The connection's number ([`Connection::id`]), the same as in the `response` that follows.
+    /// Returns the id of the connection ([`Connection::id`]), as in the following `response` event.
     pub fn connection(&self) -> Option<u64> {
         self.0.connection()?.id()
     }
@@ -217,12 +218,12 @@ impl fmt::Debug for RequestInfo {
     }
 }
 
-/// An answer that is about to be sent: the payload of `response`.
+/// The payload of the event `response`: a response that is about to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ResponseInfo {
-    /// Its status.
+    /// The status.
     pub status: StatusCode,
-    /// The connection's number ([`Connection::id`]).
+    /// The id of the connection ([`Connection::id`]).
     pub connection: Option<u64>,
 }

@@ -1,7 +1,7 @@
 //! The configuration of a server: its routes, middleware, callbacks and limits.
 //!
-//! A [`Site`] is a value that does not change while requests have it. The [`Service`] replaces it when the server is configured, and
-//! each request keeps the one that it has begun with.
+//! A [`Site`] does not change while requests use it. The [`Service`] replaces it when the server is configured, and each request keeps
+//! the site that it started with.
 
 mod drain;
 mod group;
@@ -38,26 +38,26 @@ pub use hooks::{RequestInfo, ResponseInfo};
 use preflight::options;
 use scope::{Scope, with};
 pub(crate) use service::Service;
-pub(crate) use settings::Settings;
+pub(crate) use settings::SiteSettings;
 pub(crate) use verbs::routing_methods;
 
-/// The routes, middlewares, callbacks and limits of a server.
+/// The routes, middleware, callbacks and limits of a server.
 #[derive(Clone, Default)]
 pub(crate) struct Site {
-    router: Router<Rc<Route>>,
+    router: Router<Rc<SiteRoute>>,
     layers: Rc<[Middleware]>,
     pub(crate) on_error: Option<OnError>,
-    /// Whether a path that has no route is redirected to the one with, or without, a slash at its end.
+    /// `true` if a path without a route is redirected to the same path with, or without, a trailing slash.
     pub(crate) redirect_trailing_slash: bool,
-    pub(crate) settings: Settings,
+    pub(crate) settings: SiteSettings,
     pub(crate) proxies: Option<Rc<TrustedProxies>>,
     pub(crate) hooks: Hooks,
-    /// The values that handlers share. Requests that have begun see changes, too.
+    /// The values shared by handlers. Changes apply to requests in progress, too.
     pub(crate) states: Rc<TypeMap>,
 }
 
-/// A handler and the group that it was added in.
-pub(crate) struct Route {
+/// A handler and its group.
+pub(crate) struct SiteRoute {
     handler: RefCell<Handler>,
     scope: Option<Rc<Scope>>,
 }
@@ -73,10 +73,10 @@ impl Site {
     ) -> Result<(), RouteError> {
         let handler = RefCell::new(handler);
         self.router
-            .add(methods, pattern, Rc::new(Route { handler, scope }))
+            .add(methods, pattern, Rc::new(SiteRoute { handler, scope }))
     }
 
-    /// Adds a middleware around all routes and around the responses where there is none.
+    /// Adds middleware around all routes, and around the responses to requests without a route.
     pub(crate) fn wrap(&mut self, layer: Middleware) {
         self.layers = with(&self.layers, layer);
     }
@@ -91,9 +91,9 @@ impl Site {
         proxies.trusts_peer(peer()).then(|| Rc::clone(proxies))
     }
 
-    /// Runs the middlewares and the handler of the request's route.
+    /// Runs the middleware, and the handler of the request's route.
     #[inline(always)]
-    pub(crate) fn answer(self: &Rc<Self>, request: Request) -> Reply {
+    pub(crate) fn handle(self: &Rc<Self>, request: Request) -> Reply {
         if self.layers.is_empty() {
             return self.find(request);
         }
@@ -112,7 +112,7 @@ impl Site {
         }
     }
 
-    /// Runs the route whose pattern is not the path as it was sent.
+    /// Runs the route whose pattern is not identical to the path as sent.
     #[inline(never)]
     fn find_pattern(&self, request: Request) -> Reply {
         match self.lookup(&request) {
@@ -125,9 +125,9 @@ impl Site {
         }
     }
 
-    /// Finds the route by the path that guards compare, [`Request::path`].
+    /// Returns the route for the normalized path, [`Request::path`], which access checks compare, too.
     #[inline]
-    fn lookup(&self, request: &Request) -> Found<'_, Rc<Route>> {
+    fn lookup(&self, request: &Request) -> Found<'_, Rc<SiteRoute>> {
         match request.normal_path() {
             Ok(path) => self.router.find_normal(request.method(), path, path),
             Err(BadEscape) => Found::BadPath,
@@ -135,7 +135,7 @@ impl Site {
     }
 
     #[cold]
-    fn without_route(&self, found: Found<'_, Rc<Route>>, request: &Request) -> Response {
+    fn without_route(&self, found: Found<'_, Rc<SiteRoute>>, request: &Request) -> Response {
         match found {
             Found::Options { allow } => options(&allow),
             Found::MethodNotAllowed { allow } => {
@@ -159,10 +159,10 @@ impl Site {
         }
     }
 
-    /// Returns the request's path with a slash more or less at its end, and its query, if there is a route.
+    /// Returns the path with a trailing slash added or removed, and the query, if that path has a route.
     fn slashed(&self, request: &Request) -> Option<String> {
         let path = request.path();
-        // A location that begins with two slashes is on another host, and clients resolve `..`.
+        // A location that starts with two slashes is on another host, and clients resolve `..`.
         if !has_plain_segments(path) {
             return None;
         }
@@ -220,8 +220,8 @@ impl SitePolicy for Site {
     }
 }
 
-impl Route {
-    /// Runs the middlewares of the route's group, and the handler.
+impl SiteRoute {
+    /// Runs the middleware of the route's group, and the handler.
     #[inline(always)]
     fn enter(self: &Rc<Self>, request: Request) -> Reply {
         match &self.scope {
@@ -238,7 +238,7 @@ impl Route {
         let layers = scope.layers();
         match layers.is_empty() {
             true => self.run(request),
-            false => Next::new(layers, Rc::<Route>::clone(self)).run(request),
+            false => Next::new(layers, Rc::<SiteRoute>::clone(self)).run(request),
         }
     }
 
@@ -246,7 +246,7 @@ impl Route {
     fn run(&self, request: Request) -> Reply {
         match self.handler.try_borrow_mut() {
             Ok(mut handler) => handler::call(|| handler(request)),
-            // The handler's response comes by way of itself.
+            // The handler has called itself with a request.
             Err(_) => {
                 let error = HttpError::internal("the handler was called while it was running");
                 Reply::Ready(error.into())
@@ -256,13 +256,13 @@ impl Route {
 }
 
 impl Endpoint for Site {
-    fn answer(&self, request: Request) -> Reply {
+    fn handle(&self, request: Request) -> Reply {
         self.find(request)
     }
 }
 
-impl Endpoint for Route {
-    fn answer(&self, request: Request) -> Reply {
+impl Endpoint for SiteRoute {
+    fn handle(&self, request: Request) -> Reply {
         self.run(request)
     }
 }

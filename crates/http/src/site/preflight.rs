@@ -1,32 +1,32 @@
-//! OPTIONS on paths that have no route for it, and CORS preflights among them.
+//! OPTIONS requests for paths without an OPTIONS route, including CORS preflights.
 
 use std::rc::Rc;
 
-use super::{Route, Site};
+use super::{Site, SiteRoute};
 use crate::middleware::Endpoint;
 use crate::routing::{Found, Params};
 use crate::{Method, Next, Reply, Request, Response, StatusCode};
 
-/// Returns the response to OPTIONS where there is no route for it.
+/// Returns the response to OPTIONS for a path without an OPTIONS route.
 pub(super) fn options(allow: &str) -> Response {
     Response::new(StatusCode::NO_CONTENT).header(http::header::ALLOW, allow)
 }
 
-/// The end of the middleware of a group whose path has no route for OPTIONS.
-struct Options {
+/// The endpoint after the middleware of a group, for a path without an OPTIONS route.
+struct OptionsEndpoint {
     /// The methods that have a route.
     allow: String,
 }
 
-impl Endpoint for Options {
-    fn answer(&self, _: Request) -> Reply {
+impl Endpoint for OptionsEndpoint {
+    fn handle(&self, _: Request) -> Reply {
         options(&self.allow).into()
     }
 }
 
 impl Site {
-    /// Responds to a CORS preflight of a path that has routes for the methods in `allow`: by the middleware of the group of the route for
-    /// which the client asks, or of any other one, if it answers preflights.
+    /// Responds to a CORS preflight of a path that has routes for the methods in `allow`. The middleware that responds is the one of the
+    /// requested method's group, or of any other route of the path, if it answers preflights.
     #[cold]
     pub(super) fn preflight(&self, allow: String, request: Request) -> Reply {
         let wanted = request.header("access-control-request-method");
@@ -36,18 +36,18 @@ impl Site {
             let scope = route.scope.as_ref()?;
             scope.answers_preflights().then(|| (scope.layers(), params))
         });
-        let end = Options { allow };
+        let end = OptionsEndpoint { allow };
         match found {
             Some((layers, params)) => {
                 request.set_params(params);
                 Next::new(layers, Rc::new(end)).run(request)
             }
-            None => end.answer(request),
+            None => end.handle(request),
         }
     }
 
-    /// Returns the route that the request would have with another method.
-    fn route_for(&self, method: &str, request: &Request) -> Option<(&Rc<Route>, Params)> {
+    /// Returns the route that the request would match with another method.
+    fn route_for(&self, method: &str, request: &Request) -> Option<(&Rc<SiteRoute>, Params)> {
         let method = Method::from_bytes(method.as_bytes()).ok()?;
         let path = request.normal_path().ok()?;
         match self.router.find_normal(&method, path, path) {

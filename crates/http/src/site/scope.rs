@@ -1,4 +1,4 @@
-//! Groups of routes, as their routes keep them.
+//! Groups of routes, as stored with their routes.
 
 use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
@@ -7,13 +7,13 @@ use std::rc::Rc;
 use crate::Middleware;
 use crate::type_map::{GroupState, TypeMap};
 
-/// A group, as its routes keep it.
+/// A group, as stored with its routes.
 pub(crate) struct Scope {
     prefix: String,
     parent: Option<Rc<Scope>>,
     layers: RefCell<Rc<[Middleware]>>,
     states: TypeMap,
-    /// Whether one of the middlewares answers CORS preflights.
+    /// `true` if any of the middleware answers CORS preflights.
     answers_preflights: Cell<bool>,
 }
 
@@ -33,7 +33,7 @@ impl Scope {
         &self.prefix
     }
 
-    /// Returns a pattern behind the prefix.
+    /// Returns a pattern with the prefix.
     pub(super) fn joined(&self, pattern: &str) -> String {
         joined(&self.prefix, pattern)
     }
@@ -47,24 +47,24 @@ impl Scope {
         *layers = with(&layers, layer);
     }
 
-    /// Returns whether a middleware of the group, or of one around it, answers CORS preflights.
+    /// Returns `true` if middleware of the group, or of an outer one, answers CORS preflights.
     pub(super) fn answers_preflights(&self) -> bool {
         let parent = self.parent.as_ref();
         self.answers_preflights.get() || parent.is_some_and(|parent| parent.answers_preflights())
     }
 
-    /// Returns the state of the group itself.
+    /// Returns the state of this group only.
     pub(super) fn states(&self) -> &TypeMap {
         &self.states
     }
 
-    /// Returns whether the group, or one around it, has state.
+    /// Returns `true` if the group, or an outer one, has state.
     pub(super) fn has_state(&self) -> bool {
         let parent = self.parent.as_ref();
         !self.states.is_empty() || parent.is_some_and(|parent| parent.has_state())
     }
 
-    /// The middlewares of the group, after those of the groups around it.
+    /// Returns the middleware of the outer groups, followed by the group's own.
     pub(super) fn layers(&self) -> Rc<[Middleware]> {
         let own = Rc::clone(&self.layers.borrow());
         match self.parent.as_ref().map(|parent| parent.layers()) {
@@ -91,7 +91,7 @@ impl GroupState for Scope {
     }
 }
 
-/// A prefix and what follows it, with one slash between them where both have one: no path with two slashes is meant.
+/// Joins a prefix and a pattern, with one slash between them if both have one.
 fn joined(prefix: &str, rest: &str) -> String {
     let prefix = match rest.starts_with('/') {
         true => prefix.strip_suffix('/').unwrap_or(prefix),
@@ -100,7 +100,7 @@ fn joined(prefix: &str, rest: &str) -> String {
     format!("{prefix}{rest}")
 }
 
-/// Returns the middlewares with one more.
+/// Returns the middleware with one more.
 pub(super) fn with(layers: &[Middleware], layer: Middleware) -> Rc<[Middleware]> {
     layers.iter().cloned().chain([layer]).collect()
 }

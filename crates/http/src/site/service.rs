@@ -1,4 +1,4 @@
-//! The state that the connections of a server share.
+//! The state shared by the connections of a server.
 
 use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
@@ -9,11 +9,11 @@ use uptick_event_loop::Histogram;
 use uptick_socket::Connection;
 
 use super::Site;
-use super::drain::Drain;
+use super::drain::ShutdownState;
 use super::upgraded::Upgraded;
 use crate::StatusCode;
 
-/// The state that the connections of a server share: its site and its counts.
+/// The state shared by the connections of a server: the site and the counters.
 #[derive(Default)]
 pub(crate) struct Service {
     site: RefCell<Rc<Site>>,
@@ -21,37 +21,37 @@ pub(crate) struct Service {
     connections: Cell<u64>,
     requests: Cell<u64>,
     upgrades: Cell<u64>,
-    /// Responses of status 200 that were usual otherwise, too.
+    /// Number of responses with status 200 that took the fast path.
     successes: Cell<u64>,
-    /// The other responses, by the first digit of the status.
+    /// Numbers of all other responses, by the first digit of the status.
     responses: [Cell<u64>; 6],
-    /// How long handlers have taken.
+    /// The times taken by handlers.
     handler_time: RefCell<Histogram>,
     pub(super) upgraded: Upgraded,
-    /// The shutdown under way.
-    pub(super) drain: RefCell<Option<Drain>>,
-    /// One connection is served at a time.
+    /// The shutdown in progress.
+    pub(super) drain: RefCell<Option<ShutdownState>>,
+    /// `true` if one connection is served at a time.
     sequential: Cell<bool>,
-    /// A shutdown is announced, or under way.
+    /// `true` once a shutdown is announced or in progress.
     pub(crate) unready: Cell<bool>,
-    /// No connection is accepted any more.
+    /// `true` once no more connections are accepted.
     pub(crate) stopped: Cell<bool>,
 }
 
 impl Service {
-    /// Returns the site as it is now.
+    /// Returns the current site.
     #[inline]
     pub(crate) fn site(&self) -> Rc<Site> {
         Rc::clone(&self.site.borrow())
     }
 
-    /// Borrows the site as it is now; nothing may configure it meanwhile.
+    /// Borrows the current site, which must not be configured meanwhile.
     #[inline]
     pub(crate) fn borrow_site(&self) -> Ref<'_, Rc<Site>> {
         self.site.borrow()
     }
 
-    /// Changes the site for what begins from now on. It is copied if requests have it.
+    /// Changes the site for subsequent requests. It is copied if requests use it.
     pub(crate) fn configure<R>(&self, f: impl FnOnce(&mut Site) -> R) -> R {
         let mut site = self.site.borrow_mut();
         let site = Rc::make_mut(&mut site);
@@ -60,12 +60,12 @@ impl Service {
         result
     }
 
-    /// Returns the number of open connections, those of other protocols included.
+    /// Returns the number of open connections, including upgraded ones.
     pub(crate) fn open_connections(&self) -> usize {
         self.open.get() + self.upgraded.open()
     }
 
-    /// Returns the number of open connections that other protocols have taken over.
+    /// Returns the number of open upgraded connections.
     pub(crate) fn open_upgrades(&self) -> usize {
         self.upgraded.open()
     }
@@ -78,27 +78,27 @@ impl Service {
         }
     }
 
-    /// Returns whether another connection has to wait for one that is open.
+    /// Returns `true` if a new connection must wait for an open one.
     pub(crate) fn is_occupied(&self) -> bool {
         self.sequential.get() && self.open_connections() > 0
     }
 
-    /// Returns the number of connections that were opened.
+    /// Returns the number of opened connections.
     pub(crate) fn connections(&self) -> u64 {
         self.connections.get()
     }
 
-    /// Returns the number of requests that were passed to the site.
+    /// Returns the number of requests passed to the site.
     pub(crate) fn requests(&self) -> u64 {
         self.requests.get()
     }
 
-    /// Returns the number of connections that other protocols have taken over.
+    /// Returns the number of upgraded connections.
     pub(crate) fn upgrades(&self) -> u64 {
         self.upgrades.get()
     }
 
-    /// Returns the number of responses whose status begins with a digit, 2 to 5.
+    /// Returns the number of responses whose status starts with the digit `class`, 2 to 5.
     pub(crate) fn responses(&self, class: usize) -> u64 {
         let usual = match class {
             2 => self.successes.get(),
@@ -107,25 +107,25 @@ impl Service {
         usual + self.responses.get(class).map_or(0, Cell::get)
     }
 
-    /// Counts a response of status 200.
+    /// Counts a response with status 200.
     #[inline]
     pub(crate) fn count_success(&self) {
         self.successes.set(self.successes.get() + 1);
     }
 
-    /// Counts a response; those of status 1xx are none.
+    /// Counts a response. Interim responses are not counted.
     pub(crate) fn count_response(&self, status: StatusCode) {
         if let Some(count) = self.responses.get(usize::from(status.as_u16() / 100)) {
             count.set(count.get() + 1);
         }
     }
 
-    /// Returns how long handlers have taken, if that is measured.
+    /// Returns the times taken by handlers, if they are measured.
     pub(crate) fn handler_time(&self) -> Histogram {
         *self.handler_time.borrow()
     }
 
-    /// Counts how long a handler has taken.
+    /// Records the time taken by a handler.
     pub(crate) fn handled_in(&self, time: Duration) {
         self.handler_time.borrow_mut().observe(time);
     }
@@ -153,7 +153,7 @@ impl Service {
         self.requests.set(self.requests.get() + 1);
     }
 
-    /// A connection goes on with another protocol.
+    /// Handles the upgrade of a connection to another protocol.
     pub(crate) fn upgraded(self: &Rc<Self>, conn: Connection) {
         self.upgrades.set(self.upgrades.get() + 1);
         self.add_upgraded(conn);
@@ -162,7 +162,7 @@ impl Service {
         }
     }
 
-    /// A connection is gone.
+    /// Handles the close of a connection.
     pub(crate) fn closed(&self) {
         self.open.set(self.open.get().saturating_sub(1));
         self.notify_closed();

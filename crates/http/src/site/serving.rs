@@ -1,4 +1,4 @@
-//! Requests on their way to the handler, and responses on their way back, whatever carries them.
+//! Passing requests to handlers and responses to the transport, independent of the transport.
 
 use std::rc::Rc;
 
@@ -11,9 +11,9 @@ use crate::exchange::{
 use crate::{HttpError, Reply, Request};
 
 impl Service {
-    /// Passes a request to the site that it began with, and sends the response; returns whether the response is still to come.
+    /// Passes a request to its site, and sends the response. Returns `true` if the response follows later.
     ///
-    /// `send` is the way of a response that is there at once: [`ExchangeTransport::respond`].
+    /// `send` sends an immediate response: [`ExchangeTransport::respond`].
     #[inline]
     pub(crate) fn handle(
         &self,
@@ -24,12 +24,12 @@ impl Service {
         let request = Request::of(Rc::clone(exchange));
         self.count_request();
         site.hooks.request(&request);
-        let mut reply = site.answer(request);
+        let mut reply = site.handle(request);
         if let Reply::Ready(response) = &mut reply
             && !site.hooks.finishes()
             && send_plain(exchange, response, send)
         {
-            // It owns nothing any more, which its drop would have to find out.
+            // The response owns nothing any more, so its drop is skipped.
             std::mem::forget(reply);
             return false;
         }
@@ -41,26 +41,27 @@ impl Service {
             Reply::Later(future) => {
                 let this = Rc::clone(exchange);
                 let task = spawn(async move {
-                    // A reply can be made of any future, also of one that panics.
+                    // The future is arbitrary, and may panic.
                     match contained(future).await {
                         Some(response) => {
                             respond(&this, response);
                         }
-                        None => unanswered(&this),
+                        None => fail_without_response(&this),
                     }
                 });
                 exchange.keep_task(task);
             }
-            Reply::Detached => unanswered(exchange),
+            Reply::Detached => fail_without_response(exchange),
         }
         !exchange.is_started()
     }
 }
 
-/// The handler is done and has not responded: a responder has to be held.
-fn unanswered(exchange: &Rc<Exchange>) {
+/// Responds with an error if the handler has finished without a response and without a responder.
+fn fail_without_response(exchange: &Rc<Exchange>) {
     if exchange.response.get() == ResponseProgress::None && exchange.awaits_response() {
-        let error = HttpError::internal("the handler has neither answered nor taken the responder");
+        let error =
+            HttpError::internal("the handler has neither sent a response nor taken the responder");
         respond(exchange, error.into());
     }
 }

@@ -4,46 +4,46 @@ use std::time::Duration;
 
 use crate::h1::Limits;
 
-/// How long things may take; [`Duration::MAX`] is no limit.
+/// The time limits; [`Duration::MAX`] disables a limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
-    pub(crate) first_octet: Duration,
+    pub(crate) first_byte: Duration,
     pub(crate) head: Duration,
     pub(crate) idle: Duration,
-    /// The window of time in which the body has to come at `body_rate` bytes a second.
+    /// The window in which the body must arrive at `body_rate` bytes per second.
     pub(crate) body: Duration,
     pub(crate) body_rate: u32,
-    pub(crate) answer: Duration,
-    /// What a fresh connection gets in a shutdown.
+    pub(crate) response: Duration,
+    /// The limit for a new connection during a shutdown.
     pub(crate) draining: Duration,
-    /// The silence after the client's end of stream.
+    /// Time without output to a half-closed client before it is probed.
     pub(crate) grace: Duration,
-    /// Whether a client may end its side while it waits for a response.
+    /// `true` if a half-closed client is not probed.
     pub(crate) half_open: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct SiteSettings {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) body_limit: usize,
     pub(crate) drain_limit: u32,
-    /// Those of connections, where the server has its own.
+    /// The setting for connections, if the server overrides it.
     pub(crate) write_timeout: Option<Option<Duration>>,
     pub(crate) linger: Option<Duration>,
 }
 
-impl Default for Settings {
+impl Default for SiteSettings {
     fn default() -> Self {
-        Settings {
+        SiteSettings {
             limits: Limits::default(),
             timeouts: Timeouts {
-                first_octet: Duration::from_secs(10),
+                first_byte: Duration::from_secs(10),
                 head: Duration::from_secs(10),
                 idle: Duration::from_secs(60),
                 body: Duration::from_secs(10),
                 body_rate: 1024,
-                answer: Duration::from_secs(60),
+                response: Duration::from_secs(60),
                 draining: Duration::from_millis(250),
                 grace: Duration::from_secs(1),
                 half_open: false,

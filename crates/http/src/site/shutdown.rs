@@ -1,37 +1,37 @@
-//! The shutdown of a service: its event streams, and the connections that other protocols have taken over.
+//! Shutdown of a service: event streams and upgraded connections.
 
 use std::rc::Rc;
 
 use uptick_emitter::Emitter;
 use uptick_socket::Connection;
 
-use super::drain::Drain;
+use super::drain::ShutdownState;
 use super::service::Service;
 use crate::ShutdownOptions;
 use crate::response::EarlyEnd;
 
 impl Service {
-    /// Returns the options of the shutdown under way.
+    /// Returns the options of the shutdown in progress.
     pub(crate) fn draining(&self) -> Option<ShutdownOptions> {
         self.drain.borrow().as_ref().map(|drain| drain.options)
     }
 
-    /// Starts a shutdown, or changes the options of the one under way.
+    /// Starts a shutdown, or changes the options of the one in progress.
     pub(crate) fn begin_draining(&self, options: ShutdownOptions) {
         match &mut *self.drain.borrow_mut() {
             Some(drain) => drain.change(options),
-            none => *none = Some(Drain::new(options)),
+            none => *none = Some(ShutdownState::new(options)),
         }
     }
 
-    /// The shutdown is over.
+    /// Ends the shutdown.
     pub(crate) fn end_draining(&self) {
         if let Some(drain) = self.drain.take() {
             drain.streams.cancel();
         }
     }
 
-    /// Ends a response without an end at a random moment of the shutdown's window.
+    /// Ends an endless response at a random moment of the shutdown's window.
     pub(crate) fn end_early(&self, stream: EarlyEnd) {
         let streams = self
             .drain
@@ -45,7 +45,7 @@ impl Service {
 }
 
 impl Service {
-    /// Adds a connection that another protocol takes over.
+    /// Adds an upgraded connection.
     pub(super) fn add_upgraded(self: &Rc<Self>, conn: Connection) {
         self.upgraded.push(conn);
         if let Some(open) = self.upgraded.watched.get() {
@@ -54,7 +54,7 @@ impl Service {
         }
     }
 
-    /// Starts to notify the observer of each close of these connections.
+    /// Starts to notify the observer of each close of an upgraded connection.
     pub(crate) fn watch_upgraded(self: &Rc<Self>) {
         if self.upgraded.watched.get().is_some() {
             return;
@@ -77,8 +77,8 @@ impl Service {
         });
     }
 
-    /// Closes these connections; returns how many there were.
-    pub(crate) fn cut_upgraded(&self) -> usize {
+    /// Closes the upgraded connections, and returns their number.
+    pub(crate) fn abort_upgraded(&self) -> usize {
         let list = self.upgraded.list.take();
         let open: Vec<_> = list.into_iter().filter(|conn| conn.is_open()).collect();
         for conn in &open {
@@ -118,6 +118,6 @@ mod tests {
         service.watch_upgraded();
         stay[0].close();
         assert_eq!(service.open_upgrades(), 99);
-        assert_eq!((service.cut_upgraded(), service.open_upgrades()), (99, 0));
+        assert_eq!((service.abort_upgraded(), service.open_upgrades()), (99, 0));
     }
 }

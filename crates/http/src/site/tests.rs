@@ -1,7 +1,7 @@
 use super::*;
 use crate::{IntoHandler, IntoMiddleware, IntoReply, Method};
 
-/// Returns a handler as a route keeps it.
+/// Returns a handler in the form stored by routes.
 fn boxed<R: IntoReply<M>, M: 'static>(handler: impl FnMut(Request) -> R + 'static) -> Handler {
     handler.into_handler()
 }
@@ -22,8 +22,8 @@ fn add(routes: &Service, methods: &str, pattern: &str, handler: Handler) -> Resu
     routes.configure(|site| site.add(None, methods, pattern, handler))
 }
 
-fn answer(routes: &Shared, method: Method, target: &str) -> Response {
-    match routes.site().answer(Request::for_test(method, target)) {
+fn response_to(routes: &Shared, method: Method, target: &str) -> Response {
+    match routes.site().handle(Request::for_test(method, target)) {
         Reply::Ready(response) => response,
         other => panic!("{other:?}"),
     }
@@ -33,7 +33,7 @@ fn text(response: &Response) -> &str {
     std::str::from_utf8(response.body().as_bytes().unwrap()).unwrap()
 }
 
-/// A middleware that adds its name to the field `x-seen`.
+/// Returns middleware that adds its name to the header `x-seen`.
 fn seen(name: &'static str) -> Middleware {
     let layer = move |request: Request, next: Next| {
         next.run(request)
@@ -48,22 +48,22 @@ fn trail(mut response: Response) -> Vec<String> {
 }
 
 #[test]
-fn a_route_answers_with_its_parameters() {
+fn a_route_receives_its_parameters() {
     let routes = Shared::default();
     let handler = boxed(|req: Request| req.param("id").unwrap_or("none").to_owned());
     add(&routes, "GET", "/u/{id}", handler).unwrap();
-    assert_eq!(text(&answer(&routes, Method::GET, "/u/%37?x")), "7");
+    assert_eq!(text(&response_to(&routes, Method::GET, "/u/%37?x")), "7");
 }
 
 #[test]
-fn what_has_no_route_is_answered_with_an_error() {
+fn a_request_without_a_route_is_answered_with_an_error() {
     let routes = routes(&[("GET", "/a/{x}")]);
-    let status = |method, target| answer(&routes, method, target).status().as_u16();
+    let status = |method, target| response_to(&routes, method, target).status().as_u16();
     assert_eq!(status(Method::GET, "/"), 404);
     assert_eq!(status(Method::GET, "/a/%zz"), 400);
     assert_eq!(status(Method::from_bytes(b"ODD").unwrap(), "/a/b"), 501);
     assert_eq!(status(Method::CONNECT, "example.com:443"), 501);
-    let refused = answer(&routes, Method::POST, "/a/b");
+    let refused = response_to(&routes, Method::POST, "/a/b");
     assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(refused.get("allow"), Some("GET, HEAD, OPTIONS"));
 }
@@ -72,7 +72,7 @@ fn what_has_no_route_is_answered_with_an_error() {
 fn options_are_answered_without_a_route() {
     let routes = routes(&[("POST", "/a")]);
     for target in ["/a", "*"] {
-        let response = answer(&routes, Method::OPTIONS, target);
+        let response = response_to(&routes, Method::OPTIONS, target);
         assert_eq!(response.status(), StatusCode::NO_CONTENT);
         assert_eq!(response.get("allow"), Some("POST, OPTIONS"));
     }
@@ -80,7 +80,7 @@ fn options_are_answered_without_a_route() {
 
 #[test]
 fn an_error_does_not_show_the_path() {
-    let response = answer(&routes(&[]), Method::GET, "/<script>alert(1)</script>");
+    let response = response_to(&routes(&[]), Method::GET, "/<script>alert(1)</script>");
     assert_eq!(text(&response), "Not Found\n");
     assert_eq!(
         response.get("content-type"),
@@ -90,10 +90,10 @@ fn an_error_does_not_show_the_path() {
 }
 
 #[test]
-fn a_slash_too_many_or_too_few_is_redirected_if_asked() {
+fn a_missing_or_additional_trailing_slash_is_redirected_if_enabled() {
     let routes = routes(&[("ALL", "/a"), ("ALL", "/b/")]);
     assert_eq!(
-        answer(&routes, Method::GET, "/a/").status(),
+        response_to(&routes, Method::GET, "/a/").status(),
         StatusCode::NOT_FOUND
     );
     routes.configure(|site| site.redirect_trailing_slash = true);
@@ -103,29 +103,29 @@ fn a_slash_too_many_or_too_few_is_redirected_if_asked() {
         ("/%61/", "/a"),
         ("/%62?", "/b/?"),
     ] {
-        let response = answer(&routes, Method::POST, target);
+        let response = response_to(&routes, Method::POST, target);
         assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT);
         assert_eq!(response.get("location"), Some(location));
     }
     assert_eq!(
-        answer(&routes, Method::GET, "/c/").status(),
+        response_to(&routes, Method::GET, "/c/").status(),
         StatusCode::NOT_FOUND
     );
     assert_eq!(
-        answer(&routes, Method::GET, "/").status(),
+        response_to(&routes, Method::GET, "/").status(),
         StatusCode::NOT_FOUND
     );
 }
 
 #[test]
-fn a_directory_is_redirected_to_the_route_for_what_is_below_it() {
+fn a_directory_is_redirected_to_its_wildcard_route() {
     let routes = routes(&[("GET", "/files/{*path}")]);
     routes.configure(|site| site.redirect_trailing_slash = true);
-    let response = answer(&routes, Method::GET, "/files?x");
+    let response = response_to(&routes, Method::GET, "/files?x");
     assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT);
     assert_eq!(response.get("location"), Some("/files/?x"));
     for path in ["/files/", "/files/a", "/files/a/"] {
-        let status = answer(&routes, Method::GET, path).status();
+        let status = response_to(&routes, Method::GET, path).status();
         assert_eq!(status, StatusCode::OK, "{path}");
     }
 }
@@ -141,7 +141,7 @@ fn a_redirect_to_another_slash_stays_on_the_host() {
         boxed(|_: Request| "x"),
     )
     .unwrap();
-    let status = answer(&routes, Method::GET, "//").status();
+    let status = response_to(&routes, Method::GET, "//").status();
     assert_eq!(status, StatusCode::OK);
     let routes = self::routes(&[("GET", r"/(?:/|%5C|x/\.\./|%2F)evil\.example")]);
     routes.configure(|site| site.redirect_trailing_slash = true);
@@ -155,36 +155,36 @@ fn a_redirect_to_another_slash_stays_on_the_host() {
     ] {
         let without = target.strip_suffix('/').unwrap();
         assert_eq!(
-            answer(&routes, Method::GET, without).status(),
+            response_to(&routes, Method::GET, without).status(),
             StatusCode::OK
         );
         assert_eq!(
-            answer(&routes, Method::GET, target).status(),
+            response_to(&routes, Method::GET, target).status(),
             StatusCode::NOT_FOUND
         );
     }
 }
 
 #[test]
-fn middlewares_run_around_routes_and_errors_in_the_order_of_their_adding() {
+fn middleware_runs_around_routes_and_errors_in_the_order_of_addition() {
     let routes = routes(&[("GET", "/a")]);
     for name in ["outer", "inner"] {
         routes.configure(|site| site.wrap(seen(name)));
     }
     for (target, status) in [("/a", StatusCode::OK), ("/b", StatusCode::NOT_FOUND)] {
-        let response = answer(&routes, Method::GET, target);
+        let response = response_to(&routes, Method::GET, target);
         assert_eq!(response.status(), status);
         assert_eq!(trail(response), ["inner", "outer"]);
     }
 }
 
 #[test]
-fn a_middleware_may_answer_in_the_place_of_the_handler() {
+fn a_middleware_may_respond_instead_of_the_handler() {
     let routes = routes(&[("GET", "/a")]);
     let refuse = |_: Request, _: Next| StatusCode::UNAUTHORIZED;
     routes.configure(|site| site.wrap(refuse.into_middleware()));
     assert_eq!(
-        answer(&routes, Method::GET, "/a").status(),
+        response_to(&routes, Method::GET, "/a").status(),
         StatusCode::UNAUTHORIZED
     );
 }
@@ -197,25 +197,25 @@ fn an_async_middleware_awaits_the_rest() {
         Some(response.header("x-late", "1"))
     };
     routes.configure(|site| site.wrap(layer.into_middleware()));
-    let reply = routes.site().answer(Request::for_test(Method::GET, "/a"));
+    let reply = routes.site().handle(Request::for_test(Method::GET, "/a"));
     assert!(matches!(reply, Reply::Later(_)));
     let response = futures::executor::block_on(reply.into_future()).unwrap();
     assert_eq!((text(&response), response.get("x-late")), ("/a", Some("1")));
 }
 
 #[test]
-fn an_answer_by_the_responder_passes_middlewares_by() {
+fn a_response_by_the_responder_bypasses_middleware() {
     let routes = Shared::default();
     add(&routes, "GET", "/", boxed(|_: Request| ())).unwrap();
     add(&routes, "GET", "/later", boxed(|_: Request| async {})).unwrap();
     routes.configure(|site| site.wrap(seen("x")));
-    let reply = |target| routes.site().answer(Request::for_test(Method::GET, target));
+    let reply = |target| routes.site().handle(Request::for_test(Method::GET, target));
     assert!(matches!(reply("/"), Reply::Detached));
     assert!(futures::executor::block_on(reply("/later").into_future()).is_none());
 }
 
 #[test]
-fn a_group_puts_its_prefix_and_its_middlewares_around_its_routes() {
+fn a_group_adds_its_prefix_and_middleware_to_its_routes() {
     let routes = routes(&[("GET", "/a")]);
     routes.configure(|site| site.wrap(seen("server")));
     routes.group("/api", |api: Group<'_>| {
@@ -231,15 +231,15 @@ fn a_group_puts_its_prefix_and_its_middlewares_around_its_routes() {
             v2.post("", |_: Request| async { "v2" });
         });
     });
-    let trail_of = |target| trail(answer(&routes, Method::GET, target));
+    let trail_of = |target| trail(response_to(&routes, Method::GET, target));
     assert_eq!(trail_of("/a"), ["server"]);
     assert_eq!(trail_of("/api/early"), ["api", "server"]);
     assert_eq!(trail_of("/api/v1/x/7"), ["v1", "api", "server"]);
     assert_eq!(trail_of("/api/none"), ["server"]);
-    assert_eq!(text(&answer(&routes, Method::GET, "/api/v1/x/7")), "7");
+    assert_eq!(text(&response_to(&routes, Method::GET, "/api/v1/x/7")), "7");
     let reply = routes
         .site()
-        .answer(Request::for_test(Method::POST, "/api/v2"));
+        .handle(Request::for_test(Method::POST, "/api/v2"));
     let response = futures::executor::block_on(reply.into_future()).unwrap();
     assert_eq!(trail(response), ["api", "server"]);
 }
@@ -251,14 +251,14 @@ fn seen_by_group(name: &'static str) -> impl Fn(Request, Next) -> Reply {
 
 #[test]
 #[should_panic(expected = "adding the route /x{ failed: a brace is not closed")]
-fn a_malformed_route_panics_where_it_is_added() {
+fn adding_a_malformed_route_panics() {
     Shared::default().group("", |group| {
         group.get("/x{", |_: Request| "x");
     });
 }
 
 #[test]
-fn a_malformed_route_may_be_tried() {
+fn try_route_returns_the_error_of_a_malformed_route() {
     Shared::default().group("", |group| {
         assert!(group.try_route("GET", "/x{", |_: Request| "x").is_err());
         assert!(group.try_route("GET", "/x", |_: Request| "x").is_ok());
@@ -274,22 +274,22 @@ fn a_handler_may_add_routes() {
         added.map(|()| "added")
     });
     add(&routes, "GET", "/add", handler).unwrap();
-    assert_eq!(text(&answer(&routes, Method::GET, "/add")), "added");
-    assert_eq!(text(&answer(&routes, Method::GET, "/new")), "new");
+    assert_eq!(text(&response_to(&routes, Method::GET, "/add")), "added");
+    assert_eq!(text(&response_to(&routes, Method::GET, "/new")), "new");
 }
 
 #[test]
 fn a_handler_that_calls_itself_is_an_error() {
     let routes = Shared::default();
     let inside = Rc::clone(&routes);
-    let handler = boxed(move |request: Request| inside.site().answer(request));
+    let handler = boxed(move |request: Request| inside.site().handle(request));
     add(&routes, "GET", "/", handler).unwrap();
-    let response = answer(&routes, Method::GET, "/");
+    let response = response_to(&routes, Method::GET, "/");
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
 }
 
 #[test]
-fn the_error_callback_shapes_errors_and_their_fields_stay() {
+fn the_error_callback_creates_the_page_and_the_error_headers_are_kept() {
     let routes = routes(&[("GET", "/a")]);
     routes.configure(|site| site.wrap(seen("cors")));
     let on_error = |error: HttpError, req: &Request| {
@@ -299,7 +299,7 @@ fn the_error_callback_shapes_errors_and_their_fields_stay() {
     let on_error = routes.site().on_error.clone();
     let request = Request::for_test(Method::POST, "/a");
     let page = error_page(
-        answer(&routes, Method::POST, "/a"),
+        response_to(&routes, Method::POST, "/a"),
         on_error.as_ref(),
         &request,
     );
@@ -309,7 +309,7 @@ fn the_error_callback_shapes_errors_and_their_fields_stay() {
     assert_eq!(text(&page), "405 POST");
     assert_eq!(trail(page), ["cors"]);
     let fine = error_page(
-        answer(&routes, Method::GET, "/a"),
+        response_to(&routes, Method::GET, "/a"),
         on_error.as_ref(),
         &request,
     );
@@ -317,7 +317,7 @@ fn the_error_callback_shapes_errors_and_their_fields_stay() {
 }
 
 #[test]
-fn a_site_is_copied_only_while_a_request_has_it() {
+fn a_site_is_copied_only_while_a_request_uses_it() {
     let service = Shared::default();
     let first = Rc::as_ptr(&service.site());
     add(&service, "GET", "/a", boxed(|_: Request| "a")).unwrap();
@@ -328,7 +328,7 @@ fn a_site_is_copied_only_while_a_request_has_it() {
     let copy = Rc::as_ptr(&service.site());
     add(&service, "GET", "/c", boxed(|_: Request| "c")).unwrap();
     assert_eq!(Rc::as_ptr(&service.site()), copy);
-    let status = |site: &Rc<Site>, target| match site.answer(Request::for_test(Method::GET, target))
+    let status = |site: &Rc<Site>, target| match site.handle(Request::for_test(Method::GET, target))
     {
         Reply::Ready(response) => response.status().as_u16(),
         other => panic!("{other:?}"),

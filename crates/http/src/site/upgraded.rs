@@ -1,22 +1,22 @@
-//! The connections that other protocols have taken over from HTTP.
+//! Connections that were upgraded to another protocol.
 //!
-//! They cost eight bytes each while the server serves: closed ones are found when the list has doubled. Once the server has stopped, each of
-//! them gets a `close` listener, and they are counted down.
+//! Each costs eight bytes while the server runs: closed ones are removed when the list has doubled. Once the server has stopped, each
+//! gets a `close` listener that counts it down.
 
 use std::cell::{Cell, RefCell};
 
 use uptick_socket::Connection;
 
-/// The shortest list that is searched for closed connections before it grows.
+/// Minimum length of the list before it is searched for closed connections.
 const SHORTEST: usize = 64;
 
-/// The connections that other protocols have taken over.
+/// The upgraded connections.
 #[derive(Default)]
 pub(crate) struct Upgraded {
     pub(super) list: RefCell<Vec<Connection>>,
     /// The length at which closed connections are removed.
     full_at: Cell<usize>,
-    /// The number of open ones, when each of them has a `close` listener.
+    /// Number of open connections, once each of them has a `close` listener.
     pub(super) watched: Cell<Option<usize>>,
 }
 

@@ -162,7 +162,7 @@ impl TestRequest {
             service,
             self.peer.clone(),
             self.secure,
-            site.settings.timeouts.answer,
+            site.settings.timeouts.response,
         );
         if let Some(new) = Rc::get_mut(&mut exchange) {
             new.proxies = site.proxies_of(|| self.peer.as_ref()?.ip());

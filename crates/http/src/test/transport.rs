@@ -336,7 +336,7 @@ impl ExchangeTransport for MemoryTransport {
         };
         if open.is_none() {
             tracing::error!("a response is longer than its announced length");
-            self.cut();
+            self.abort();
         }
         self.advance_later();
         open.unwrap_or(false)
@@ -367,7 +367,7 @@ impl ExchangeTransport for MemoryTransport {
             self.advance_later();
         } else {
             tracing::error!("a response was aborted: it is shorter than its announced length");
-            self.cut();
+            self.abort();
         }
         whole
     }
@@ -378,7 +378,7 @@ impl ExchangeTransport for MemoryTransport {
 
     fn set_last(&self) {}
 
-    fn cut(&self) {
+    fn abort(&self) {
         {
             let mut state = self.state();
             if state.outcome == ResponseState::Open {

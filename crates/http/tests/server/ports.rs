@@ -68,7 +68,7 @@ fn a_port_of_another_process_is_not_freed_and_the_error_names_the_process() {
     let (mut other, port) = Other::new();
     let error = HttpServer::free_port_if_stuck(port).unwrap_err();
     let pid = other.0.id();
-    let text = format!("port {port} is in use (EADDRINUSE): by sleep (process {pid})");
+    let text = format!("port {port} is in use (EADDRINUSE), by sleep (process {pid})");
     assert_eq!(error.to_string(), text);
     assert!(other.0.try_wait().unwrap().is_none());
     assert!(!HttpServer::is_port_free(port));

@@ -95,7 +95,7 @@ fn default_fields_are_those_of_all_answers_that_do_not_have_them() {
     let error = http.set_header("x", "a\r\nb: c").unwrap_err().to_string();
     assert_eq!(
         error,
-        "setting the field \"x\" of all answers failed: its value has characters that cannot be sent"
+        "setting the header \"x\" of all responses failed: the value has characters that cannot be sent"
     );
     assert!(http.set_header("a b", "c").is_err());
 }

@@ -1,4 +1,4 @@
-//! The table of the clients that have connected.
+//! The table of connected clients.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -9,28 +9,28 @@ use uptick_rate_limit::Client;
 use crate::Request;
 use crate::routing::Router;
 
-/// Clients in each half of the table.
+/// Maximum number of clients in each half of the table.
 const HALF: usize = 32_768;
 
-/// The clients that have connected. When there are too many, those are forgotten that have not asked for longest.
+/// The connected clients. If there are too many, those with the oldest requests are removed.
 #[derive(Default)]
-pub(super) struct Clients {
+pub(super) struct ConnectedClients {
     pub(super) required: Cell<bool>,
-    /// Whether the middleware that asks was added.
+    /// `true` after the checking middleware was added.
     pub(super) wrapped: Cell<bool>,
-    /// The routes by which clients connect.
+    /// The routes that connect clients.
     paths: RefCell<Router<()>>,
-    table: RefCell<Halves>,
+    table: RefCell<ClientHalves>,
 }
 
-/// Those that have asked of late, and those before them.
+/// Clients with recent requests, and older ones.
 #[derive(Default)]
-struct Halves {
+struct ClientHalves {
     recent: HashSet<Client>,
     older: HashSet<Client>,
 }
 
-impl Halves {
+impl ClientHalves {
     fn insert(&mut self, client: Client) {
         self.older.remove(&client);
         if self.recent.len() >= HALF && !self.recent.contains(&client) {
@@ -51,17 +51,17 @@ impl Halves {
     }
 }
 
-impl Clients {
+impl ConnectedClients {
     pub(super) fn insert(&self, client: IpAddr) {
         self.table.borrow_mut().insert(whole(client));
     }
 
-    /// Adds a route by which clients connect. The server has taken the pattern, so it is well-formed.
+    /// Adds a route that connects clients. The server has accepted the pattern, so it is well-formed.
     pub(super) fn add_path(&self, pattern: &str) {
         let _ = self.paths.borrow_mut().add("GET", pattern, ());
     }
 
-    /// Removes a client; returns whether it was there.
+    /// Removes a client, and returns `true` if it was connected.
     pub(super) fn remove(&self, client: IpAddr) -> bool {
         self.table.borrow_mut().remove(whole(client))
     }
@@ -77,7 +77,7 @@ impl Clients {
     }
 }
 
-/// Returns the key of a client in the table: its whole address.
+/// Returns the table key of a client: its full address.
 fn whole(address: IpAddr) -> Client {
     Client::with_prefixes(address, 32, 128)
 }
@@ -87,8 +87,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_of_clients_is_forgotten_before_one_that_goes_on_asking() {
-        let mut table = Halves::default();
+    fn a_client_that_keeps_sending_requests_outlives_a_flood_of_clients() {
+        let mut table = ClientHalves::default();
         let busy = whole([192, 0, 2, 1].into());
         let idle = whole([192, 0, 2, 2].into());
         table.insert(busy);

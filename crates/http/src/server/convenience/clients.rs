@@ -1,23 +1,23 @@
-//! Servers whose clients have to connect before anything else.
+//! Servers whose clients must connect before other requests.
 
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::client_table::Clients;
+use super::client_table::ConnectedClients;
 use crate::server::{HttpServer, with_entry};
 use crate::{HttpError, IntoHandler, Next, Reply, Request};
 
-/// Clients that have to connect before they ask for anything.
+/// Clients that must connect before other requests.
 impl HttpServer {
-    /// Sets whether clients have to connect first, by a request for `/connect`, which [`connect`](HttpServer::connect) adds, or for a
-    /// route of [`connect_at`](HttpServer::connect_at). Before that, and after `/disconnect`, other requests are answered with 400.
-    /// Default: false.
+    /// Sets whether clients must connect first, by a request for `/connect`, which [`connect`](HttpServer::connect) adds, or for a route
+    /// of [`connect_at`](HttpServer::connect_at). Before that, and after `/disconnect`, other requests are answered with 400. Default:
+    /// false.
     ///
-    /// A client is the address of [`Request::client`]; one whose address is not known never is connected. An address proves
-    /// little, so this is no authentication.
+    /// A client is identified by the address of [`Request::client`]; a client without a known address is never connected. An address
+    /// proves little, so this is not authentication.
     ///
     /// # Limits
-    /// 65,536 clients; beyond, those are forgotten that have not asked for longest.
+    /// 65,536 clients; beyond that, those with the oldest requests are removed.
     ///
     /// # Examples
     /// ```
@@ -25,7 +25,7 @@ impl HttpServer {
     ///
     /// let http = HttpServer::new().connection_required(true);
     /// http.connect(|_: Request| "welcome").disconnect(|_: Request| "bye");
-    /// http.get("/", |_: Request| "for those who are connected");
+    /// http.get("/", |_: Request| "for connected clients");
     /// ```
     pub fn connection_required(self, required: bool) -> Self {
         let Some(clients) = self.clients() else {
@@ -43,27 +43,28 @@ impl HttpServer {
         self
     }
 
-    fn clients(self) -> Option<Rc<Clients>> {
+    fn clients(self) -> Option<Rc<ConnectedClients>> {
         with_entry(self, |entry| {
             Rc::clone(entry.convenience.clients.get_or_insert_default())
         })
     }
 
-    /// Adds the route `/connect` for GET: it marks the client as connected, then calls the handler. [`connect_at`](HttpServer::connect_at)
-    /// takes another path.
+    /// Adds the GET route `/connect`, which marks the client as connected and calls the handler. Use
+    /// [`connect_at`](HttpServer::connect_at) for another path.
     ///
     /// # Panics
-    /// If there is such a route.
+    /// If the route exists already.
     #[track_caller]
     pub fn connect<M>(self, handler: impl IntoHandler<M>) -> Self {
         self.connect_at("/connect", handler)
     }
 
-    /// Adds a route for GET that marks the client as connected, then calls the handler. A client that is not connected can request it, and
-    /// the routes of other calls. The pattern is one of [`get`](HttpServer::get). Default: `/connect`, by [`connect`](HttpServer::connect).
+    /// Adds a GET route that marks the client as connected and calls the handler. Clients that are not connected can request the routes
+    /// of all such calls. The pattern has the syntax of [`get`](HttpServer::get). Default: `/connect`, by
+    /// [`connect`](HttpServer::connect).
     ///
     /// # Panics
-    /// As [`get`](HttpServer::get): if the pattern is malformed, or taken.
+    /// As for [`get`](HttpServer::get): if the pattern is malformed, or exists already.
     ///
     /// # Examples
     /// ```
@@ -88,21 +89,21 @@ impl HttpServer {
         self
     }
 
-    /// Adds the route `/disconnect` for GET: it marks the client as not connected, then calls the handler.
-    /// [`disconnect_at`](HttpServer::disconnect_at) takes another path.
+    /// Adds the GET route `/disconnect`, which marks the client as not connected and calls the handler. Use
+    /// [`disconnect_at`](HttpServer::disconnect_at) for another path.
     ///
     /// # Panics
-    /// If there is such a route.
+    /// If the route exists already.
     #[track_caller]
     pub fn disconnect<M>(self, handler: impl IntoHandler<M>) -> Self {
         self.disconnect_at("/disconnect", handler)
     }
 
-    /// Adds a route for GET that marks the client as not connected, then calls the handler. The pattern is one of
+    /// Adds a GET route that marks the client as not connected and calls the handler. The pattern has the syntax of
     /// [`get`](HttpServer::get). Default: `/disconnect`, by [`disconnect`](HttpServer::disconnect).
     ///
     /// # Panics
-    /// As [`get`](HttpServer::get): if the pattern is malformed, or taken.
+    /// As for [`get`](HttpServer::get): if the pattern is malformed, or exists already.
     #[track_caller]
     pub fn disconnect_at<M>(self, pattern: &str, handler: impl IntoHandler<M>) -> Self {
         let mut handler = handler.into_handler();
@@ -121,12 +122,12 @@ impl HttpServer {
         }
     }
 
-    /// Marks a client as not connected; `false` when it was not.
+    /// Marks a client as not connected. Returns `false` if it was not connected.
     pub fn mark_disconnected(self, client: IpAddr) -> bool {
         self.clients().is_some_and(|clients| clients.remove(client))
     }
 
-    /// Whether a client is marked as connected.
+    /// Returns `true` if a client is marked as connected.
     pub fn has_client(self, client: IpAddr) -> bool {
         self.clients().is_some_and(|clients| clients.has(client))
     }

@@ -1,6 +1,6 @@
-//! Methods of a server for what can be done with routes, middlewares and the system alone.
+//! Convenience methods that are built only on routes, middleware and the operating system.
 //!
-//! Nothing else of the crate needs them.
+//! No other part of the crate depends on them.
 
 mod client_table;
 mod clients;
@@ -11,13 +11,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::Middleware;
-use client_table::Clients;
+use client_table::ConnectedClients;
 
 pub use ports::{PortHolder, PortInUse};
 
-/// The state of these methods.
+/// The state of the convenience methods.
 #[derive(Default)]
 pub(super) struct Convenience {
-    clients: Option<Rc<Clients>>,
+    clients: Option<Rc<ConnectedClients>>,
     rate_limit: Option<Rc<RefCell<Middleware>>>,
 }

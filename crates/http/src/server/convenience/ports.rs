@@ -1,4 +1,4 @@
-//! Whether a port is free, and who has it if it is not.
+//! Free and occupied ports, and the processes that hold them.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,10 +12,10 @@ use rustix::process::{Pid, Signal};
 
 use crate::server::{HttpServer, SERVERS};
 
-/// The state of a socket that listens, in `/proc/net/tcp`.
+/// The state of a listening socket in `/proc/net/tcp`.
 const LISTENS: &str = "0A";
 
-/// A port is in use by others than the servers of this thread.
+/// The error for a port that is in use by another thread or process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortInUse {
     port: u16,
@@ -30,22 +30,22 @@ pub struct PortHolder {
     name: String,
 }
 
-/// Ports that are in use.
+/// Ports and their holders.
 impl HttpServer {
-    /// Whether a server could listen on a port of 127.0.0.1 now: it is tried. Another program may take the port in the next
-    /// moment, so the answer of [`bind`](HttpServer::bind) is the one that counts.
+    /// Returns `true` if a server can listen on a port of 127.0.0.1 now, by trying it. Another program may take the port immediately
+    /// afterwards, so only the result of [`bind`](HttpServer::bind) is reliable.
     pub fn is_port_free(port: u16) -> bool {
         TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
     }
 
-    /// Has the HTTP servers of this thread stop listening on a port; their connections stay. Gives whether there were any.
+    /// Closes the listeners of this thread's HTTP servers on a port; their connections stay open. Returns `true` if there were any.
     ///
-    /// That is all that has to be freed: a port whose server has closed can be taken again at once, whatever connections it
-    /// had. What other threads and processes hold is left alone.
+    /// Closing the listeners is sufficient: the port can be reused immediately, whatever connections the server had. Listeners of other
+    /// threads and processes are not affected.
     ///
     /// # Errors
-    /// [`PortInUse`] when the port cannot be listened on afterwards; it names the processes that have it, as far as the system
-    /// tells.
+    /// [`PortInUse`] if the port is still in use afterwards. It names the processes that hold the port, as far as the system reports
+    /// them.
     ///
     /// # Examples
     /// ```
@@ -83,8 +83,8 @@ impl HttpServer {
         }
     }
 
-    /// The processes that listen on a TCP port of any address, as far as this one may know: those of other users show to root
-    /// only, and on other systems than Linux there are none. It reads `/proc`, which takes some milliseconds.
+    /// Returns the processes that listen on a TCP port of any address, as far as this process may see them: only root sees those of other
+    /// users, and only Linux reports them. Reading `/proc` takes a few milliseconds.
     pub fn port_holders(port: u16) -> Vec<PortHolder> {
         let sockets = sockets_on(port);
         let mut holders = Vec::new();
@@ -109,7 +109,7 @@ impl HttpServer {
     }
 }
 
-/// The links of the descriptors of the sockets that listen on a port.
+/// Returns the descriptor links of the sockets that listen on a port.
 fn sockets_on(port: u16) -> HashSet<PathBuf> {
     let mut sockets = HashSet::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
@@ -135,20 +135,20 @@ fn has_one_of(pid: u32, sockets: &HashSet<PathBuf>) -> bool {
 }
 
 impl PortHolder {
-    /// The number of the process.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// The name of its program.
+    /// Returns the name of the process's program.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Asks the process to end, by SIGTERM. It may take its time, or not do it.
+    /// Sends SIGTERM to the process. The process may end later, or ignore the signal.
     ///
     /// # Errors
-    /// ESRCH when it no longer has the port, EINVAL when it is this process itself, EPERM when it is another user's.
+    /// ESRCH if the process no longer holds the port, EINVAL if it is this process, EPERM if it belongs to another user.
     pub fn terminate(&self) -> io::Result<()> {
         if self.pid == std::process::id() {
             return Err(Errno::INVAL.into());
@@ -162,14 +162,14 @@ impl PortHolder {
         use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 
         let process = pidfd_open(pid, PidfdFlags::empty())?;
-        // From here on the number is that of no other process; it may have become so before.
+        // The pidfd keeps the process id from being reused from here on. It may have been reused before.
         if !has_one_of(self.pid, &sockets_on(self.port)) {
             return Err(Errno::SRCH.into());
         }
         Ok(pidfd_send_signal(process, Signal::TERM)?)
     }
 
-    /// Only Linux has a table of the processes that have a port.
+    /// Only Linux has a table of the processes that hold a port.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     fn terminate_process(&self, pid: Pid) -> io::Result<()> {
         if !has_one_of(self.pid, &sockets_on(self.port)) {
@@ -180,7 +180,7 @@ impl PortHolder {
 }
 
 impl PortInUse {
-    /// The processes that have the port, as far as the system tells.
+    /// Returns the processes that hold the port, as far as the system reports them.
     pub fn holders(&self) -> &[PortHolder] {
         &self.holders
     }
@@ -196,7 +196,7 @@ impl fmt::Display for PortInUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "port {} is in use (EADDRINUSE)", self.port)?;
         for (index, holder) in self.holders.iter().enumerate() {
-            let before = if index == 0 { ": by " } else { ", " };
+            let before = if index == 0 { ", by " } else { ", " };
             write!(f, "{before}{holder}")?;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Short ways to what is done by a route, a middleware or another setting.
+//! Shorthands for routes, middleware and settings.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -9,27 +9,26 @@ use uptick_rate_limit::Limit;
 use crate::server::{HttpServer, with_entry};
 use crate::{IntoMiddleware, Next, RateLimiting, Request, Response};
 
-/// Short ways to routes, middlewares and other settings.
+/// Shorthands for routes, middleware and settings.
 impl HttpServer {
-    /// Adds the route `/ping` for GET, which is answered with `PONG`: whoever watches the server can ask for it.
+    /// Adds the GET route `/ping`, which responds with `PONG`, for monitoring.
     ///
     /// # Panics
-    /// If there is such a route.
+    /// If the route exists already.
     #[track_caller]
     pub fn ping(self) -> Self {
         self.get("/ping", |_: Request| Response::plain("PONG"))
     }
 
-    /// Sets how long a connection is kept for the next request, as [`idle_timeout`](HttpServer::idle_timeout) does.
-    /// Default: 60 s.
+    /// Sets how long an idle connection is kept open, like [`idle_timeout`](HttpServer::idle_timeout). Default: 60 s.
     pub fn set_timeout(self, limit: Duration) -> Self {
         self.idle_timeout(Some(limit))
     }
 
-    /// Sets how many requests each client may make in a window of time; more are answered with 429. A second call replaces the
-    /// limit. Default: no limit.
+    /// Sets the maximum number of requests of each client in a time window; more are answered with 429. A second call replaces the limit.
+    /// Default: no limit.
     ///
-    /// It is a [`RateLimiting`] by fixed windows, in the place among the middlewares where it was set first.
+    /// This is a [`RateLimiting`] middleware with fixed windows. It keeps its position among the middleware when the limit is replaced.
     pub fn set_rate_limit(self, max: u32, window: Duration) -> Self {
         let limit = RateLimiting::new(Limit::fixed_window(max, window)).into_middleware();
         let set = with_entry(self, |entry| match &entry.convenience.rate_limit {
@@ -53,7 +52,7 @@ impl HttpServer {
         self
     }
 
-    /// Whether the server listens anywhere.
+    /// Returns `true` if the server has an open listener.
     pub fn is_connected(self) -> bool {
         !self.addresses().is_empty()
     }
