@@ -1,4 +1,4 @@
-//! A limit for how many requests are handled at a time.
+//! A limit on concurrent requests.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -9,15 +9,15 @@ use futures::channel::oneshot;
 
 use crate::{HttpError, IntoMiddleware, Middleware, Next, Reply, Request, StatusCode};
 
-/// A middleware that has requests wait while as many are handled as may be, in the order in which they came; when too many
-/// wait, it answers 503.
+/// Middleware that limits the number of requests handled at the same time. Further requests wait in order of arrival; if the queue is
+/// full, the response is 503.
 ///
-/// A request is handled until its answer is there; when the client goes away before, it counts no longer. One that is
-/// answered through its responder counts until the handler returns. While a request waits its body is not read, and the time
-/// for its answer runs ([`HttpServer::answer_timeout`](crate::HttpServer::answer_timeout)).
+/// A request counts until its response is available, or until its connection closes. A request whose responder sends the response counts
+/// until the handler returns. While a request waits, its body is not read, and its response timeout runs
+/// ([`HttpServer::answer_timeout`](crate::HttpServer::answer_timeout)).
 ///
 /// # Limits
-/// As many requests wait as [`queue`](LimitConcurrency::queue) says.
+/// [`queue`](LimitConcurrency::queue) limits the number of waiting requests.
 ///
 /// # Examples
 /// ```
@@ -32,7 +32,7 @@ pub struct LimitConcurrency {
 }
 
 impl LimitConcurrency {
-    /// Has at most `max` requests handled at a time; 0 counts as 1.
+    /// Creates the middleware for at most `max` concurrent requests; 0 counts as 1.
     pub fn new(max: usize) -> Self {
         LimitConcurrency {
             max: max.max(1),
@@ -40,7 +40,7 @@ impl LimitConcurrency {
         }
     }
 
-    /// Sets how many requests may wait. Default: 1,024.
+    /// Sets the maximum number of waiting requests. Default: 1,024.
     pub fn queue(mut self, waiting: usize) -> Self {
         self.queue = waiting;
         self
@@ -48,23 +48,23 @@ impl LimitConcurrency {
 }
 
 #[derive(Default)]
-struct Places {
+struct Permits {
     taken: Cell<usize>,
-    waiting: RefCell<VecDeque<oneshot::Sender<Place>>>,
+    waiting: RefCell<VecDeque<oneshot::Sender<Permit>>>,
 }
 
-/// A request is being handled. When it is dropped the one that has waited longest is next.
-struct Place(Rc<Places>);
+/// A permit to handle a request. When it is dropped, the request that has waited longest is next.
+struct Permit(Rc<Permits>);
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         loop {
             let next = self.0.waiting.borrow_mut().pop_front();
             match next {
                 Some(next) if next.is_canceled() => {}
                 Some(next) => {
-                    // Its receiver is there; if it goes before it looks, it drops the place in its turn.
-                    let _ = next.send(Place(Rc::clone(&self.0)));
+                    // If the receiver is dropped before it takes the permit, that drops the permit, too.
+                    let _ = next.send(Permit(Rc::clone(&self.0)));
                     return;
                 }
                 None => return self.0.taken.set(self.0.taken.get().saturating_sub(1)),
@@ -75,31 +75,31 @@ impl Drop for Place {
 
 impl IntoMiddleware<LimitConcurrency> for LimitConcurrency {
     fn into_middleware(self) -> Middleware {
-        let places = Rc::new(Places::default());
+        let permits = Rc::new(Permits::default());
         (move |request: Request, next: Next| {
-            if places.taken.get() < self.max {
-                places.taken.set(places.taken.get() + 1);
-                let place = Place(Rc::clone(&places));
+            if permits.taken.get() < self.max {
+                permits.taken.set(permits.taken.get() + 1);
+                let permit = Permit(Rc::clone(&permits));
                 return match next.run(request) {
                     Reply::Later(future) => Reply::Later(Box::pin(async move {
                         let response = future.await;
-                        drop(place);
+                        drop(permit);
                         response
                     })),
                     reply => reply,
                 };
             }
-            let mut waiting = places.waiting.borrow_mut();
+            let mut waiting = permits.waiting.borrow_mut();
             waiting.retain(|other| !other.is_canceled());
             if waiting.len() >= self.queue {
                 return Reply::Ready(
                     HttpError::from_status(StatusCode::SERVICE_UNAVAILABLE).into(),
                 );
             }
-            let (sender, place) = oneshot::channel();
+            let (sender, permit) = oneshot::channel();
             waiting.push_back(sender);
             Reply::Later(Box::pin(async move {
-                let _place = place.await.ok()?;
+                let _permit = permit.await.ok()?;
                 next.run(request).await
             }))
         })

@@ -1,4 +1,4 @@
-//! What a handler fails with.
+//! Errors of handlers.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -10,16 +10,16 @@ use http::header::CONNECTION;
 use crate::MultipartError;
 use crate::{BodyError, ExtractError, HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-type Source = Box<dyn StdError + Send + Sync>;
+type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// An answer that tells of a failure: a status, a message for the client and a cause for the log.
+/// An error response: a status, a message for the client and a cause for the log.
 ///
-/// The server logs each with method and path, cut to 1,536 bytes in all: at error level, or at debug level where the client is
-/// the cause (4xx, and 501, 503 and 505 without a source).
+/// The server logs each error with method and path, shortened to 1,536 bytes in total: at error level, or at debug level if it is a
+/// client error (4xx, and 501, 503 and 505 without a source).
 ///
-/// Any [`std::error::Error`] becomes one by `?`: status 500, and its text is logged but not shown to the client; a
-/// [`BodyError`], a `MultipartError` or an [`ExtractError`] that is the client's doing becomes one with its own status and text.
-/// For that reason this type is not a [`std::error::Error`] itself.
+/// `?` converts any [`std::error::Error`]: the status is 500, and the text is logged but not sent to the client. A [`BodyError`], a
+/// `MultipartError` or an [`ExtractError`] caused by the client keeps its own status and text. Because of this conversion, the type does
+/// not implement [`std::error::Error`] itself.
 ///
 /// # Examples
 ///
@@ -33,7 +33,7 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// # let _ = page;
 /// ```
 pub struct HttpError {
-    inner: Box<Inner>,
+    inner: Box<HttpErrorInner>,
 }
 
 /// The message of a panic.
@@ -41,17 +41,17 @@ pub struct HttpError {
 #[error("a callback panicked: {0}")]
 struct Panic(String);
 
-struct Inner {
+struct HttpErrorInner {
     status: StatusCode,
     message: Cow<'static, str>,
     headers: HeaderMap,
-    source: Option<Source>,
+    source: Option<BoxError>,
 }
 
 impl HttpError {
-    /// An error with a status and a message; the client gets to read both.
+    /// Creates an error with a status and a message, both of which are sent to the client.
     ///
-    /// A status that is not one of 4xx or 5xx is taken for 500.
+    /// A status other than 4xx or 5xx is replaced by 500.
     pub fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
         let status = if status.is_client_error() || status.is_server_error() {
             status
@@ -59,7 +59,7 @@ impl HttpError {
             StatusCode::INTERNAL_SERVER_ERROR
         };
         Self {
-            inner: Box::new(Inner {
+            inner: Box::new(HttpErrorInner {
                 status,
                 message: message.into(),
                 headers: HeaderMap::new(),
@@ -68,81 +68,81 @@ impl HttpError {
         }
     }
 
-    /// An error with the status's own words for a message, such as `Not Found`.
+    /// Creates an error whose message is the standard reason phrase of the status, such as `Not Found`.
     pub fn from_status(status: StatusCode) -> Self {
         let error = Self::new(status, "");
         let reason = error.status().canonical_reason().unwrap_or("Error");
         error.with_message(reason)
     }
 
-    /// 400 with a message for the client.
+    /// Creates a 400 error with a message for the client.
     pub fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// 404.
+    /// Creates a 404 error.
     pub fn not_found() -> Self {
         Self::from_status(StatusCode::NOT_FOUND)
     }
 
-    /// 500 with a cause that is logged and not shown to the client.
+    /// Creates a 500 error with a cause that is logged but not sent to the client.
     ///
-    /// Takes what `?` does not: strings, `Box<dyn Error + Send + Sync>` and what turns into one.
-    pub fn internal(source: impl Into<Source>) -> Self {
+    /// Accepts what `?` does not: strings, `Box<dyn Error + Send + Sync>` and everything that converts into it.
+    pub fn internal(source: impl Into<BoxError>) -> Self {
         let mut error = Self::from_status(StatusCode::INTERNAL_SERVER_ERROR);
         error.inner.source = Some(source.into());
         error
     }
 
-    /// The error of a handler or middleware that panicked: 500, and the connection is closed.
+    /// Returns the error for a handler or middleware that panicked: 500, and the connection closes.
     pub(crate) fn panicked(message: String) -> Self {
         Self::internal(Panic(message)).with_header(CONNECTION, HeaderValue::from_static("close"))
     }
 
-    /// Whether a panic is the cause.
+    /// Returns `true` if the cause is a panic.
     pub(crate) fn is_panic(&self) -> bool {
         self.source().is_some_and(|source| source.is::<Panic>())
     }
 
-    /// The same error with another message for the client.
+    /// Sets the message for the client.
     pub fn with_message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
         self.inner.message = message.into();
         self
     }
 
-    /// The same error with a cause, which is logged and not shown to the client.
-    pub fn with_source(mut self, source: impl Into<Source>) -> Self {
+    /// Sets the cause, which is logged but not sent to the client.
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.inner.source = Some(source.into());
         self
     }
 
-    /// The same error with a field for its answer, such as `Retry-After`; it replaces one of the same name.
+    /// Sets a header of the response, such as `Retry-After`, replacing a header with the same name.
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.inner.headers.insert(name, value);
         self
     }
 
-    /// The status of the answer: always one of 4xx or 5xx.
+    /// Returns the status of the response, which is always 4xx or 5xx.
     pub fn status(&self) -> StatusCode {
         self.inner.status
     }
 
-    /// What the client gets to read.
+    /// Returns the message for the client.
     pub fn message(&self) -> &str {
         &self.inner.message
     }
 
-    /// The fields of the answer, besides those that every answer has.
+    /// Returns the headers of the response, except for those that every response has.
     pub fn headers(&self) -> &HeaderMap {
         &self.inner.headers
     }
 
-    /// The cause, which the client does not get to read.
+    /// Returns the cause, which is not sent to the client.
     pub fn source(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
         self.inner.source.as_deref()
     }
 
-    /// Whether the server is at fault. 501, 503 and 505 without a cause are not faults: they are responses to what clients send.
+    /// Returns `true` for a server error. 501, 503 and 505 without a cause are not: they are regular responses to client requests.
     pub(crate) fn is_server_fault(&self) -> bool {
         let deliberate = matches!(
             self.status(),
@@ -153,7 +153,7 @@ impl HttpError {
         self.status().is_server_error() && (self.source().is_some() || !deliberate)
     }
 
-    /// The status, the message and the causes, one after the other.
+    /// Returns the status, the message and the chain of causes as text.
     pub fn report(&self) -> String {
         use fmt::Write as _;
 
@@ -163,7 +163,7 @@ impl HttpError {
             None => None,
         };
         while let Some(error) = next {
-            // Writing into a String does not fail.
+            // Writing to a String does not fail.
             let _ = write!(text, ": {error}");
             next = error.source();
         }
@@ -180,7 +180,7 @@ impl<E: StdError + Send + Sync + 'static> From<E> for HttpError {
         let extract = error.is::<ExtractError>();
         let status = status.or(extract.then_some(StatusCode::BAD_REQUEST));
         match status.filter(StatusCode::is_client_error) {
-            // The client's own doing, which it may read.
+            // Client errors are shown to the client.
             Some(status) => Self::new(status, source.to_string()),
             None => Self::internal(source),
         }

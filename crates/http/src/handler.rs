@@ -1,4 +1,4 @@
-//! What a handler is and what it may return.
+//! Handlers and their return values.
 
 use std::fmt;
 use std::pin::Pin;
@@ -11,25 +11,25 @@ use crate::marker::{
 };
 use crate::{IntoResponse, Request, Responder, Response};
 
-/// A future of this thread.
+/// A boxed future that stays on this thread.
 pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// A handler as a route keeps it.
+/// A handler in the form stored by routes.
 pub type Handler = Box<dyn FnMut(Request) -> Reply>;
 
-/// What a handler returned.
+/// The result of a handler.
 pub enum Reply {
-    /// The answer.
+    /// An immediate response.
     Ready(Response),
-    /// The answer comes later; `None`, where the responder answers or has answered.
+    /// A later response; `None` if the responder sends the response or has sent it.
     Later(LocalFuture<Option<Response>>),
-    /// The responder answers or has answered.
+    /// The responder sends the response, or has sent it.
     Detached,
 }
 
 impl Reply {
-    /// Returns the same reply with `f` applied to its response, now or when there is one. `f` is not called for a response by the
-    /// [`Responder`]: [`Request::on_response_headers`] sees the headers of those, too.
+    /// Applies `f` to the response, immediately or when it is available. `f` is not called for a response sent by the [`Responder`];
+    /// [`Request::on_response_headers`] covers the headers of those, too.
     pub fn map(self, f: impl FnOnce(Response) -> Response + 'static) -> Self {
         match self {
             Self::Ready(response) => Self::Ready(f(response)),
@@ -48,7 +48,7 @@ impl From<Response> for Reply {
     }
 }
 
-/// Awaiting a reply gives its response, or `None` where the responder answers.
+/// Awaiting a reply returns its response, or `None` if the responder sends the response.
 impl IntoFuture for Reply {
     type Output = Option<Response>;
     type IntoFuture = LocalFuture<Option<Response>>;
@@ -75,19 +75,19 @@ impl fmt::Debug for Reply {
 /// A return value of a handler or a middleware:
 ///
 /// - a type that implements [`IntoResponse`], or a future of one;
-/// - a future of `Option<Response>`, as an async middleware gets from [`Next::run`](crate::Next::run);
+/// - a future of `Option<Response>`, as returned by [`Next::run`](crate::Next::run) in async middleware;
 /// - a [`Reply`];
 /// - `()` or a future of it, if the handler responds through the [`Responder`].
 ///
-/// `M` distinguishes these kinds and is always inferred.
+/// `M` distinguishes these kinds. It is always inferred.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
     label = "not a response",
-    note = "a handler returns what implements `IntoResponse`, a future of it, or `()` if it responds through the `Responder`",
+    note = "a handler returns a type that implements `IntoResponse`, a future of one, or `()` if it responds through the `Responder`",
     note = "return a value as JSON with `Response::json(&value)`, and an error as `HttpError`, as in `Err(HttpError::new(StatusCode::NOT_FOUND, \"no such user\"))`"
 )]
 pub trait IntoReply<M> {
-    /// The reply.
+    /// Converts the value into a reply.
     fn into_reply(self) -> Reply;
 }
 
@@ -138,10 +138,10 @@ impl IntoReply<Self> for Reply {
 
 /// A function that handles requests: `|req: Request|`, or `|req: Request, res: Responder|` if it responds later.
 ///
-/// A handler that takes the [`Responder`] returns `()` or a future of it, and responds with [`Responder::send`] or
-/// [`Responder::start`] at any time. One that takes the request alone returns what implements [`IntoReply`].
+/// A handler that takes the [`Responder`] returns `()` or a future of it, and responds with [`Responder::send`] or [`Responder::start`]
+/// at any time. A handler that takes only the request returns a type that implements [`IntoReply`].
 ///
-/// `M` distinguishes the kinds and is always inferred, for which closures need the types of their arguments.
+/// `M` distinguishes the kinds. It is always inferred, for which closures need the types of their arguments.
 ///
 /// # Examples
 /// ```
@@ -163,12 +163,12 @@ impl IntoReply<Self> for Reply {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
     label = "not a handler",
-    note = "a handler is `|req: Request|` and returns what implements `IntoResponse`, or a future of it",
+    note = "a handler is `|req: Request|` and returns a type that implements `IntoResponse`, or a future of one",
     note = "a handler that responds later is `|req: Request, res: Responder|` and returns `()`",
     note = "return a value as JSON with `Response::json(&value)`, and an error as `HttpError`, as in `Err(HttpError::new(StatusCode::NOT_FOUND, \"no such user\"))`"
 )]
 pub trait IntoHandler<M> {
-    /// Returns the handler in the form in which a route keeps it.
+    /// Converts the value into the form stored by routes.
     fn into_handler(self) -> Handler;
 }
 
@@ -196,7 +196,7 @@ where
     }
 }
 
-/// Calls a handler or a middleware; a panic becomes a response that stands for an error, as if it had returned one.
+/// Calls a handler or a middleware, and converts a panic into an error response.
 #[inline]
 pub(crate) fn call(f: impl FnOnce() -> Reply) -> Reply {
     catch(f).unwrap_or_else(|message| Reply::Ready(panicked(message)))

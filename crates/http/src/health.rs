@@ -15,14 +15,14 @@ use uptick_event_loop::{driver, sleep, spawn};
 
 use crate::{IntoResponse, Json, LocalFuture, Response, StatusCode};
 
-/// The checks of [`HttpServer::ready`](crate::HttpServer::ready), such as that of a database connection.
+/// The checks of [`HttpServer::ready`](crate::HttpServer::ready), such as a check of a database connection.
 ///
-/// All checks run at the same time. If a check fails, panics or takes too long, the server is not ready. The error is logged; clients see only
-/// the name of the check.
+/// All checks run concurrently. If a check fails, panics or times out, the server is not ready. The error is logged; clients see only the
+/// name of the check.
 ///
 /// # Limits
-/// The checks run once for all requests that wait for them, and their result is used for [1 s](HealthChecks::reuse). Each check has
-/// [5 s](HealthChecks::timeout).
+/// The checks run once for all requests that wait for them, and their result is reused for [1 s](HealthChecks::reuse). Each check has [5
+/// s](HealthChecks::timeout).
 ///
 /// # Examples
 /// ```
@@ -57,12 +57,12 @@ impl Default for HealthChecks {
 }
 
 impl HealthChecks {
-    /// Creates an empty list: the server is ready until its shutdown begins.
+    /// Creates an empty list: the server is ready until a shutdown starts.
     pub fn new() -> Self {
         HealthChecks::default()
     }
 
-    /// Adds a check. If there is one of the same name, both run, and the response has the result of the later one.
+    /// Adds a check. If another check has the same name, both run, and the response contains the result of the later one.
     pub fn check<F, E>(mut self, name: impl Into<String>, check: impl Fn() -> F + 'static) -> Self
     where
         F: Future<Output = Result<(), E>> + 'static,
@@ -76,13 +76,13 @@ impl HealthChecks {
         self
     }
 
-    /// Sets the time after which a check counts as failed and its future is dropped. Default: 5 s.
+    /// Sets the time after which a check has failed and its future is dropped. Default: 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Sets the time for which a result is used for further requests. Default: 1 s.
+    /// Sets how long a result is reused for further requests. Default: 1 s.
     pub fn reuse(mut self, time: Duration) -> Self {
         self.reuse = time;
         self
@@ -91,11 +91,11 @@ impl HealthChecks {
 
 const OK: &str = "ok";
 
-/// The results of the checks by their names.
+/// The results of the checks by name.
 #[derive(Clone, Default)]
-struct Report(Rc<[(Rc<str>, &'static str)]>);
+struct CheckReport(Rc<[(Rc<str>, &'static str)]>);
 
-impl Report {
+impl CheckReport {
     fn is_ok(&self) -> bool {
         self.0.iter().all(|(_, result)| *result == OK)
     }
@@ -128,7 +128,7 @@ fn response(status: &str, checks: Map<String, Value>) -> Response {
         .header("cache-control", "no-store")
 }
 
-/// Returns the response to a request for the health: 503 if the server shuts down.
+/// Returns the response to a health request: 503 if the server is shutting down.
 pub(crate) fn health(is_draining: bool) -> Response {
     let status = match is_draining {
         true => "shutting down",
@@ -137,19 +137,19 @@ pub(crate) fn health(is_draining: bool) -> Response {
     response(status, Map::new())
 }
 
-/// The state of the checks: they run once for all requests that wait, and their result is used for some time.
-pub(crate) struct Readiness {
+/// The state of the checks. They run once for all waiting requests, and their result is reused for some time.
+pub(crate) struct ReadinessChecks {
     checks: Rc<[(Rc<str>, Check)]>,
     timeout: Duration,
     reuse: Duration,
-    /// The requests that wait for the checks that run.
-    waiting: RefCell<Vec<oneshot::Sender<Report>>>,
-    last: RefCell<Option<(Duration, Report)>>,
-    /// Whether the last result was good: changes are logged.
+    /// Requests that wait for the running checks.
+    waiting: RefCell<Vec<oneshot::Sender<CheckReport>>>,
+    last: RefCell<Option<(Duration, CheckReport)>>,
+    /// `true` if the last result was good. Changes are logged.
     was_ready: Cell<bool>,
 }
 
-impl Readiness {
+impl ReadinessChecks {
     pub(crate) fn new(checks: HealthChecks) -> Self {
         let HealthChecks {
             checks,
@@ -157,7 +157,7 @@ impl Readiness {
             reuse,
         } = checks;
         let checks = checks.into_iter();
-        Readiness {
+        ReadinessChecks {
             checks: checks.map(|(name, check)| (name.into(), check)).collect(),
             timeout,
             reuse,
@@ -183,7 +183,7 @@ impl Readiness {
             waiting.len() == 1
         };
         if is_first {
-            // The checks go on if the client of this request goes away.
+            // The checks continue if the client of this request disconnects.
             let this = Rc::clone(self);
             drop(spawn(async move { this.run().await }));
         }
@@ -193,11 +193,11 @@ impl Readiness {
         }
     }
 
-    /// Runs all checks, and sends the results to the requests that wait.
+    /// Runs all checks, and sends the results to the waiting requests.
     async fn run(&self) {
         let checks = self.checks.iter();
         let results = checks.map(|(name, check)| run_check(name, check, self.timeout));
-        let report = Report(join_all(results).await.into());
+        let report = CheckReport(join_all(results).await.into());
         let is_ready = report.is_ok();
         if is_ready && !self.was_ready.replace(is_ready) {
             tracing::info!("all health checks succeed again");
@@ -206,13 +206,13 @@ impl Readiness {
         self.last
             .replace(Some((driver::time_of_call(), report.clone())));
         for waiting in self.waiting.take() {
-            // The client may have gone.
+            // The client may have disconnected.
             let _ = waiting.send(report.clone());
         }
     }
 }
 
-/// Runs a check; a failure is logged.
+/// Runs a check, and logs a failure.
 async fn run_check(name: &Rc<str>, check: &Check, timeout: Duration) -> (Rc<str>, &'static str) {
     let run = std::panic::AssertUnwindSafe(async { check().await }).catch_unwind();
     let run = std::pin::pin!(run);

@@ -5,13 +5,13 @@ use std::rc::Rc;
 
 use crate::{HttpError, IntoMiddleware, Middleware, Request, Response, StatusCode};
 
-/// The path of challenges of ACME servers, which connect without TLS (RFC 8555, section 8.3).
+/// The path of ACME challenges; their servers connect without TLS (RFC 8555, section 8.3).
 const ACME: &str = "/.well-known/acme-challenge/";
 
-/// A middleware that redirects requests without TLS to the same URL with `https`. The status is 308, so that browsers keep the method and the
-/// body.
+/// Middleware that redirects requests without TLS to the same URL with `https`. The status is 308, so that browsers keep the method and
+/// the body.
 ///
-/// [Secure](Request::is_secure) requests, including those that a trusted proxy has received by TLS, and challenges of ACME
+/// [Secure](Request::is_secure) requests, including those that a trusted proxy has received over TLS, and ACME challenges
 /// (`/.well-known/acme-challenge/`) reach their routes. A request without a host is answered with 400.
 ///
 /// # Examples
@@ -48,7 +48,7 @@ impl RedirectToHttps {
 
     fn location(self, request: &Request) -> Option<String> {
         let host = request.host().filter(|host| !host.is_empty())?;
-        // The port begins behind the brackets of an IPv6 address.
+        // The port follows the brackets of an IPv6 address.
         let port = host.rfind(':').filter(|at| host.rfind(']') < Some(*at));
         let host = port.map_or(host, |at| &host[..at]);
         let query = request.query_string();

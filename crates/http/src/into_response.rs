@@ -7,13 +7,13 @@ use bytes::Bytes;
 
 use crate::{HttpError, Response, StatusCode};
 
-/// A value that a handler can return as its response.
+/// A value that a handler can return as its response:
 ///
 /// | value | response |
 /// | --- | --- |
 /// | `&'static str`, `String`, `Cow<'static, str>` | 200, `text/plain; charset=utf-8` |
 /// | `Bytes`, `Vec<u8>`, `&'static [u8]` | 200, `application/octet-stream` |
-/// | [`StatusCode`] | that status, no body; an error status brings the error page |
+/// | [`StatusCode`] | that status, no body; for an error status, the error page |
 /// | `(StatusCode, T)` | `T`'s response with that status |
 /// | [`Response`] | itself |
 /// | [`HttpError`] | its error page |
@@ -27,7 +27,7 @@ use crate::{HttpError, Response, StatusCode};
     note = "return a value as JSON with `Response::json(&value)`; implement `IntoResponse` or `Into<HttpError>` for an error of your own"
 )]
 pub trait IntoResponse {
-    /// The response.
+    /// Converts the value into a response.
     fn into_response(self) -> Response;
 }
 

@@ -57,7 +57,7 @@ mod trace_requests;
 mod type_map;
 mod vary;
 
-/// The names that a program with this crate uses: `use uptick_http::prelude::*`.
+/// The common names of this crate: `use uptick_http::prelude::*`.
 pub mod prelude {
     pub use bytes::Bytes;
     pub use uptick_emitter::Emitter;
@@ -122,7 +122,7 @@ pub use trace_requests::TraceRequests;
 pub use type_map::MissingValue;
 pub use uptick_stream::FileRange;
 
-/// Which handler a request is for: patterns of paths, and methods.
+/// Routing of requests to handlers by path pattern and method.
 pub mod router {
     pub use crate::routing::{Found, Params, RouteError, Router};
     pub use crate::site::Group;

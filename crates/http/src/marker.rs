@@ -1,5 +1,5 @@
-//! The kinds of handlers and of what they return: the parameter `M` of [`IntoHandler`](crate::IntoHandler) and
-//! [`IntoReply`](crate::IntoReply), which is always inferred. No program names them.
+//! The kinds of handlers and of return values: the parameter `M` of [`IntoHandler`](crate::IntoHandler) and
+//! [`IntoReply`](crate::IntoReply), which is always inferred. Programs do not name them.
 
 /// A response.
 #[derive(Debug)]
@@ -7,7 +7,7 @@ pub enum Now {}
 /// A future of a response.
 #[derive(Debug)]
 pub enum Later {}
-/// A future of `Option<Response>`, as an async middleware gets from [`Next::run`](crate::Next::run).
+/// A future of `Option<Response>`, as returned by [`Next::run`](crate::Next::run) in async middleware.
 #[derive(Debug)]
 pub enum Passed {}
 /// `()`: the handler responds through the responder.
@@ -17,10 +17,10 @@ pub enum Answered {}
 #[derive(Debug)]
 pub enum AnsweredLater {}
 
-/// A function of the request alone.
+/// A function that takes only the request.
 #[derive(Debug)]
 pub enum Responds {}
-/// A function of the request and its responder.
+/// A function that takes the request and its responder.
 #[derive(Debug)]
 pub enum RespondsLater {}
 
@@ -28,7 +28,7 @@ pub enum RespondsLater {}
 #[diagnostic::on_unimplemented(
     message = "a handler that takes the `Responder` returns `()`",
     label = "returns a response",
-    note = "respond with `res.send(…)`, or take the request alone and return the response"
+    note = "respond with `res.send(…)`, or take only the request and return the response"
 )]
 pub trait ByResponder {}
 

@@ -1,17 +1,17 @@
-//! What runs around handlers.
+//! Middleware.
 
 use std::fmt;
 use std::rc::Rc;
 
 use crate::{IntoReply, Reply, Request, handler};
 
-/// A middleware as the server keeps it.
+/// A middleware in the form stored by the server.
 pub type Middleware = Rc<dyn Fn(Request, Next) -> Reply>;
 
-/// The rest of the way to the handler: the middlewares after this one, then the route.
+/// The remaining chain: the middleware after this one, then the route.
 ///
-/// [`Next::run`] gives a [`Reply`], which can be mapped, returned as it is, or awaited. A middleware that does not
-/// call it answers in the handler's place.
+/// [`Next::run`] returns a [`Reply`], which can be mapped, returned unchanged, or awaited. A middleware that does not call it responds
+/// instead of the handler.
 ///
 /// # Examples
 ///
@@ -36,13 +36,13 @@ pub struct Next {
     end: Rc<dyn Endpoint>,
 }
 
-/// The end of a chain of middleware: the routes, or the handler of one.
+/// The end of a middleware chain: the routes, or the handler of one.
 pub(crate) trait Endpoint {
     /// Responds to a request.
     fn handle(&self, request: Request) -> Reply;
 }
 
-/// A function as the end of a chain.
+/// A function at the end of a middleware chain.
 struct HandlerEnd<F>(F);
 
 impl<F: Fn(Request) -> Reply> Endpoint for HandlerEnd<F> {
@@ -52,7 +52,7 @@ impl<F: Fn(Request) -> Reply> Endpoint for HandlerEnd<F> {
 }
 
 impl Next {
-    /// Returns the chain of some middleware and a handler, for a [service](crate::Mount) that runs middleware of its own.
+    /// Returns a chain of middleware and a handler, for a [service](crate::Mount) with its own middleware.
     ///
     /// # Examples
     /// ```
@@ -80,7 +80,7 @@ impl Next {
         }
     }
 
-    /// Runs the remaining middleware and the handler. One that panics has returned an error with status 500.
+    /// Runs the remaining middleware and the handler. A panic becomes an error response with status 500.
     pub fn run(mut self, request: Request) -> Reply {
         let Some(layer) = self.layers.get(self.index).cloned() else {
             return self.end.handle(request);
@@ -99,22 +99,22 @@ impl fmt::Debug for Next {
     }
 }
 
-/// A function that may be a middleware: it takes the request and the rest of the way, and returns what a handler may
-/// return, or an `Option<Response>` as awaiting [`Next::run`] gives it.
+/// A middleware function: it takes the request and the remaining chain, and returns any return type of a handler, or an
+/// `Option<Response>` from awaiting [`Next::run`].
 ///
-/// `M` distinguishes the kinds and is always inferred.
+/// `M` distinguishes the kinds. It is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a middleware",
     label = "not a middleware",
-    note = "a middleware is `|req: Request, next: Next|` and returns `next.run(req)`, what implements `IntoResponse`, or a future of it"
+    note = "a middleware is `|req: Request, next: Next|` and returns `next.run(req)`, a type that implements `IntoResponse`, or a future of one"
 )]
 pub trait IntoMiddleware<M> {
-    /// Returns the middleware in the form in which the server keeps it.
+    /// Converts the value into the form stored by the server.
     fn into_middleware(self) -> Middleware;
 
-    /// Returns whether the middleware answers CORS preflights, as [`Cors`](crate::Cors) does. The middleware of a group runs for the
-    /// preflights of the group's routes if one of them does; otherwise OPTIONS is answered without it where it has no route. The default
-    /// is `false`.
+    /// Returns `true` if the middleware answers CORS preflights, as [`Cors`](crate::Cors) does. The middleware of a group runs for the
+    /// preflights of the group's routes if any of it does; otherwise an OPTIONS request without a route is answered without it. Default:
+    /// `false`.
     fn answers_preflights(&self) -> bool {
         false
     }

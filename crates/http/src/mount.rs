@@ -1,10 +1,10 @@
-//! Services at the paths of a server.
+//! Services mounted at a path of a server.
 
 use crate::HttpServer;
 
-/// A service that serves the requests to one path of an HTTP server, such as a Socket.IO server.
+/// A service for the requests to one path of an HTTP server, such as a Socket.IO server.
 ///
-/// It adds its own routes, so that an application mounts a service of another crate by one call of [`HttpServer::mount`].
+/// It adds its own routes, so that an application can mount a service of another crate with one call of [`HttpServer::mount`].
 ///
 /// # Examples
 /// ```
@@ -35,23 +35,23 @@ use crate::HttpServer;
 /// let http = HttpServer::new().mount("/visits", &counter);
 /// ```
 pub trait Mount {
-    /// Adds the routes of the service to a server, under a path.
+    /// Adds the routes of the service to a server, below a path.
     ///
-    /// [`HttpServer::mount`] calls it, once for each path. `path` is the one that the application has passed, unchanged.
+    /// [`HttpServer::mount`] calls this, once for each path. `path` is the path passed by the application, unchanged.
     ///
     /// # Panics
-    /// As [`HttpServer::get`]: if the path is malformed, or a route of the service is taken.
+    /// As for [`HttpServer::get`]: if the path is malformed, or a route of the service exists already.
     #[track_caller]
     fn mount(&self, http: HttpServer, path: &str);
 }
 
 impl HttpServer {
-    /// Mounts a service at a path: the service adds its routes there, and the middleware of the server runs around them.
+    /// Mounts a service at a path: the service adds its routes there, wrapped by the middleware of the server.
     ///
-    /// The service is borrowed for the call. It may be mounted at several paths, and on several servers.
+    /// The service is borrowed during the call. It may be mounted at several paths, and on several servers.
     ///
     /// # Panics
-    /// As [`get`](HttpServer::get): if the path is malformed, or a route of the service is taken.
+    /// As for [`get`](HttpServer::get): if the path is malformed, or a route of the service exists already.
     #[track_caller]
     pub fn mount(self, path: &str, service: &impl Mount) -> Self {
         service.mount(self, path);

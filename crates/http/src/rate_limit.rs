@@ -1,4 +1,4 @@
-//! Limits for how often clients ask.
+//! Rate limits for clients.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,14 +10,14 @@ use uptick_rate_limit::{Client, Decision, Limit, RateLimiter};
 
 use crate::{HeaderMap, HttpError, IntoMiddleware, Middleware, Next, Reply, Request, Response};
 
-/// A middleware that refuses clients which ask too often: 429, with `Retry-After`.
+/// Middleware that limits the request rate: further requests are answered with 429 and `Retry-After`.
 ///
-/// All answers have the fields `RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10, so that clients can
-/// see how much is left.
+/// All responses have the headers `RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10, which report the
+/// remaining quota to the client.
 ///
 /// # Limits
-/// It knows 65,536 clients, which [`RateLimiter::max_keys`] sets. Each loop counts by itself: with several, a client that
-/// reaches all of them gets the limit of each.
+/// Up to 65,536 clients are tracked ([`RateLimiter::max_keys`]). Each loop counts separately: with several loops, a client that reaches
+/// all of them gets the limit of each.
 ///
 /// # Examples
 /// ```
@@ -27,7 +27,7 @@ use crate::{HeaderMap, HttpError, IntoMiddleware, Middleware, Next, Reply, Reque
 ///
 /// let http = HttpServer::new().wrap(RateLimiting::new(Limit::token_bucket(100, Duration::from_secs(60))));
 ///
-/// // Attempts to log in are limited by the name of the account.
+/// // Login attempts are limited by account name.
 /// let limit = Limit::fixed_window(5, Duration::from_secs(300));
 /// let by_account = RateLimiting::by(limit, |req: &Request| req.header("x-account").map(str::to_owned));
 /// http.group("/login", |login| {
@@ -40,21 +40,21 @@ pub struct RateLimiting<K = Option<Client>> {
     name: String,
 }
 
-/// Returns the key that a request is counted by.
+/// A function that returns the key of a request.
 type Key<K> = Box<dyn Fn(&Request) -> Option<K>>;
 
 impl RateLimiting {
     /// Limits each [`Client`]: an IPv4 address, or an IPv6 network of 64 bits.
     ///
-    /// The client is that of [`Request::client`]. Requests whose client is not known, as on a Unix socket or from a proxy
-    /// that hides it, count as those of one.
+    /// The client is determined by [`Request::client`]. Requests from unknown clients, for example on a Unix socket or from a proxy that
+    /// hides the client, share one limit.
     pub fn new(limit: Limit) -> RateLimiting {
         RateLimiting::by(limit, |request| Some(request.client().map(Client::from)))
     }
 }
 
 impl<K: Hash + Eq + Clone + 'static> RateLimiting<K> {
-    /// Limits requests by a key, such as the name of a user; those that have none are not limited.
+    /// Limits requests by a key, such as a user name. Requests without a key are not limited.
     pub fn by(limit: Limit, key: impl Fn(&Request) -> Option<K> + 'static) -> RateLimiting<K> {
         RateLimiting {
             limiter: RateLimiter::new(limit),
@@ -63,13 +63,13 @@ impl<K: Hash + Eq + Clone + 'static> RateLimiting<K> {
         }
     }
 
-    /// Sets how many keys are known at most ([`RateLimiter::max_keys`]). Default: 65,536.
+    /// Sets the maximum number of tracked keys ([`RateLimiter::max_keys`]). Default: 65,536.
     pub fn max_keys(mut self, max_keys: usize) -> Self {
         self.limiter = self.limiter.max_keys(max_keys);
         self
     }
 
-    /// Sets the name of the limit in the fields of answers. Default: `default`.
+    /// Sets the name of the limit in the response headers. Default: `default`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
@@ -107,7 +107,7 @@ fn refusal(decision: &Decision) -> Response {
     }
 }
 
-/// Adds the headers; several limits add one member each to the lists.
+/// Adds the headers. With several limits, each adds one member to the lists.
 fn add_headers(
     headers: &mut HeaderMap,
     policy: Option<HeaderValue>,

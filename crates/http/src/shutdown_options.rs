@@ -7,10 +7,10 @@ use uptick_event_loop::jitter;
 
 use crate::{HeaderValue, HttpError, StatusCode};
 
-/// The time that a close handshake gets before the deadline, unless a quarter of the deadline is less.
+/// Time reserved for close handshakes before the deadline, unless a quarter of the deadline is shorter.
 const HANDSHAKE: Duration = Duration::from_secs(1);
 
-/// The time for the first byte of a connection in a restart: clients expect nothing to fail then, also those that are far away.
+/// The time for the first byte of a connection in a restart. Clients expect no failed requests then, not even distant ones.
 const LONGEST_FIRST_BYTE: Duration = Duration::from_secs(2);
 
 /// The options of [`HttpServer::shutdown_with`](crate::HttpServer::shutdown_with), and the payload of the event `shutdown`.
@@ -26,13 +26,13 @@ const LONGEST_FIRST_BYTE: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownOptions {
-    /// The time after which the connections that are left are closed.
+    /// Time after which the remaining connections are closed.
     pub deadline: Duration,
-    /// The time over which WebSockets and event streams are ended.
+    /// Time over which WebSockets and event streams are ended.
     pub window: Duration,
-    /// Whether the server is being replaced by another one at the same address.
+    /// `true` if another server replaces this one at the same address.
     pub restarting: bool,
-    /// The time before all that, in which the server serves as before while its health checks report the shutdown.
+    /// Time before the shutdown in which the server keeps serving while its health checks report the shutdown.
     pub notice: Duration,
 }
 
@@ -47,7 +47,7 @@ impl Default for ShutdownOptions {
     }
 }
 
-/// The deadline, and the defaults.
+/// Converts a deadline, with the other options at their defaults.
 impl From<Duration> for ShutdownOptions {
     fn from(deadline: Duration) -> Self {
         ShutdownOptions::new().deadline(deadline)
@@ -55,12 +55,12 @@ impl From<Duration> for ShutdownOptions {
 }
 
 impl ShutdownOptions {
-    /// Creates options with the defaults.
+    /// Creates options with the default values.
     pub fn new() -> Self {
         ShutdownOptions::default()
     }
 
-    /// Sets the time after which the connections that are left are closed; it counts from the call of the shutdown. Default: 10 s.
+    /// Sets the time after which the remaining connections are closed, counted from the call of the shutdown. Default: 10 s.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -75,39 +75,39 @@ impl ShutdownOptions {
         self
     }
 
-    /// Sets whether another server takes the place of this one at the same address. Then WebSockets are closed with 1012 (service restart) in
-    /// place of 1001, and each event stream gets a `retry` field with a random time of 1 s to 5 s before it ends, after which its client
-    /// reconnects. Default: false.
+    /// Sets whether another server replaces this one at the same address. In that case WebSockets are closed with 1012 (service restart)
+    /// instead of 1001, and each event stream gets a `retry` field with a random time of 1 s to 5 s before it ends, after which its
+    /// client reconnects. Default: false.
     #[must_use]
     pub fn restarting(mut self, restarting: bool) -> Self {
         self.restarting = restarting;
         self
     }
 
-    /// Sets for how long the server serves as before while [`HttpServer::health`](crate::HttpServer::health) and
-    /// [`HttpServer::ready`](crate::HttpServer::ready) answer with 503 already, so that load balancers send no more clients before the
-    /// server stops listening. The deadline and the window count from the end of this time. Another call of the shutdown ends it. Default:
-    /// zero.
+    /// Sets how long the server keeps serving while [`HttpServer::health`](crate::HttpServer::health) and
+    /// [`HttpServer::ready`](crate::HttpServer::ready) already respond with 503, so that load balancers send no new clients when the
+    /// server stops listening. The deadline and the window count from the end of this time. Another call of the shutdown ends it.
+    /// Default: zero.
     #[must_use]
     pub fn notice(mut self, notice: Duration) -> Self {
         self.notice = notice;
         self
     }
 
-    /// Returns the part of the window that is used: it ends 1 s before the deadline, or a quarter of the deadline if that is less, so that the
-    /// last close handshakes have time.
+    /// Returns the part of the window that is used. It ends 1 s before the deadline, or a quarter of the deadline if that is shorter, so
+    /// that the last close handshakes can complete.
     pub fn closing_window(&self) -> Duration {
         let reserve = HANDSHAKE.min(self.deadline / 4);
         self.window.min(self.deadline.saturating_sub(reserve))
     }
 
-    /// Returns how long new connections may take to send their first byte, if that is longer than in a shutdown without a successor.
+    /// Returns the time limit for the first byte of new connections, if it is longer than in a shutdown without a replacement.
     pub(crate) fn first_byte_timeout(&self) -> Option<Duration> {
         let limit = LONGEST_FIRST_BYTE.min(self.deadline / 4);
         self.restarting.then_some(limit)
     }
 
-    /// Returns the response to a request that would start something long during the shutdown, such as an upgrade: 503, with a random
+    /// Returns the response to a request that would start a long exchange during the shutdown, such as an upgrade: 503, with a random
     /// `Retry-After` within the window, at least 1 s.
     pub fn refusal(&self) -> HttpError {
         let second = Duration::from_secs(1);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_a_time_within_the_window() {
+    fn a_refusal_has_a_retry_after_within_the_window() {
         let seconds = |window: Duration| {
             let refusal = ShutdownOptions::new().window(window).refusal();
             let response = crate::Response::from(refusal);

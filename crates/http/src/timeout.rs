@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::{IntoMiddleware, Middleware, Reply, StatusCode};
 
-/// A middleware that answers with 503 and drops the future of the handler if the response has not begun in time.
+/// Middleware that responds with 503 and drops the future of the handler if the response does not start in time.
 ///
-/// The time counts from the first wait of an async handler, or from its return if it responds by a [`Responder`](crate::Responder). A handler
-/// that computes without waiting is not interrupted. A body that has begun is not cut off. The limit of the server
+/// The time counts from the first wait of an async handler, or from the return of a handler that uses a [`Responder`](crate::Responder).
+/// A handler that computes without waiting is not interrupted, and a body in progress is not aborted. The limit of the server
 /// ([`HttpServer::answer_timeout`](crate::HttpServer::answer_timeout)) applies as well.
 ///
 /// # Examples
@@ -38,7 +38,7 @@ impl Timeout {
         }
     }
 
-    /// Sets the status of the response that is sent instead of a late one. A status that is not 4xx or 5xx counts as 500. Default: 503.
+    /// Sets the status of the timeout response. A status other than 4xx or 5xx counts as 500. Default: 503.
     pub fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self

@@ -21,32 +21,31 @@ pub enum Body {
     /// No body.
     #[default]
     Empty,
-    /// Bytes that are part of the program.
+    /// Bytes in static memory.
     Static(&'static [u8]),
     /// Bytes in memory.
     Bytes(Bytes),
-    /// A part of a file. The kernel sends it to clients without TLS on Linux; to others it is sent as
-    /// [`BodyStream::file`].
+    /// A range of a file. On Linux, the kernel sends it directly to clients without TLS; otherwise it is sent like [`BodyStream::file`].
     File(FileRange),
-    /// Pieces that come one by one.
+    /// A stream of pieces.
     Stream(BodyStream),
-    /// None: another protocol follows.
+    /// No body: another protocol follows.
     Upgrade(Upgrade),
 }
 
 pub(crate) type Pieces =
     Pin<Box<dyn Stream<Item = Result<Bytes, Box<dyn StdError + Send + Sync>>>>>;
 
-/// A body that comes in pieces, polled as fast as the client takes them.
+/// A streamed body. The stream is polled at the client's speed.
 ///
-/// When a piece is an error, the connection is cut, so that the client cannot take a part for the whole.
+/// If the stream yields an error, the connection is aborted, so that the client detects the incomplete body.
 pub struct BodyStream {
-    source: Source,
-    /// How many bytes they are together, if that is known.
+    source: StreamSource,
+    /// Total size in bytes, if it is known.
     pub(crate) length: Option<u64>,
 }
 
-/// Ends a body that has no end of its own, such as a stream of events, when the server shuts down.
+/// Ends an endless body, such as an event stream, when the server shuts down.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EarlyEnd {
     stream: Option<Id>,
@@ -54,7 +53,7 @@ pub(crate) struct EarlyEnd {
 }
 
 impl EarlyEnd {
-    /// Creates one that calls `end` with `stream`, and the time after which the client is to reconnect.
+    /// Creates the handle; `end` is called with `stream` and the reconnection delay for the client.
     pub(crate) fn new(stream: Option<Id>, end: fn(Option<Id>, Option<Duration>)) -> Self {
         EarlyEnd { stream, end }
     }
@@ -65,11 +64,11 @@ impl EarlyEnd {
     }
 }
 
-/// Makes the trailers when the pieces are over.
+/// A function that creates the trailers after the last piece.
 pub(crate) type MakeTrailers = Box<dyn FnOnce() -> HeaderMap>;
 
-/// Where the pieces come from.
-enum Source {
+/// The source of the pieces.
+enum StreamSource {
     Pieces(Pieces),
     File(FileRange),
     WithTrailers(Box<(Pieces, MakeTrailers)>),
@@ -77,7 +76,7 @@ enum Source {
 }
 
 impl BodyStream {
-    /// A body of the pieces of a stream.
+    /// Creates a body from a stream of pieces.
     pub fn new<S, B, E>(stream: S) -> Self
     where
         S: Stream<Item = Result<B, E>> + 'static,
@@ -86,32 +85,32 @@ impl BodyStream {
     {
         let pieces = stream.map(|piece| piece.map(Into::into).map_err(Into::into));
         Self {
-            source: Source::Pieces(Box::pin(pieces)),
+            source: StreamSource::Pieces(Box::pin(pieces)),
             length: None,
         }
     }
 
-    /// A part of a file, read on the pool of blocking jobs as fast as the client takes it.
+    /// Creates a body from a range of a file, which is read by the pool of blocking jobs at the client's speed.
     ///
-    /// For files on slow disks, and for those whose bytes are changed on their way: a [`FileRange`] that is a [`Body`] itself
-    /// is sent by the kernel where that is possible, and else by this.
+    /// Use this for files on slow disks, and if the bytes are transformed before they are sent. A [`FileRange`] used as a [`Body`] is
+    /// sent by the kernel if possible, and otherwise like this.
     ///
-    /// Of a file that grows meanwhile, only the part that was announced is sent. One that becomes shorter is an error.
+    /// If the file grows meanwhile, only the announced range is sent. If it shrinks, the body fails.
     ///
     /// # Limits
-    /// 64 KiB are read at once.
+    /// 64 KiB are read at a time.
     pub fn file(range: FileRange) -> Self {
         BodyStream {
             length: Some(range.len()),
-            source: Source::File(range),
+            source: StreamSource::File(range),
         }
     }
 
-    /// Sets the function that makes the trailers, which is called when the pieces are over. The response can announce their names in
+    /// Sets the function that creates the trailers, which is called after the last piece. The response can announce their names in
     /// `Trailer`.
     ///
-    /// They are sent where the client accepts them (`TE: trailers`) and the body is chunked: not to HTTP/1.0, nor behind a body with a
-    /// [length](BodyStream::with_length). Default: none.
+    /// Trailers are sent only if the client accepts them (`TE: trailers`) and the body is chunked: not for HTTP/1.0, and not after a body
+    /// with a [length](BodyStream::with_length). Default: none.
     ///
     /// # Examples
     /// ```
@@ -132,42 +131,42 @@ impl BodyStream {
         let length = self.length;
         let (pieces, _) = self.into_parts();
         Self {
-            source: Source::WithTrailers(Box::new((pieces, Box::new(trailers)))),
+            source: StreamSource::WithTrailers(Box::new((pieces, Box::new(trailers)))),
             length,
         }
     }
 
-    /// The same body with the number of its bytes, which becomes the Content-Length.
+    /// Sets the total number of bytes, which becomes the `Content-Length`.
     ///
-    /// If the pieces are more or fewer, the connection is cut. Default: unknown.
+    /// If the stream yields more or fewer bytes, the connection is aborted. Default: unknown.
     pub fn with_length(mut self, length: u64) -> Self {
         self.length = Some(length);
         self
     }
 
-    /// A body of pieces that has no end of its own.
+    /// Creates an endless body.
     pub(crate) fn endless(pieces: Pieces, early_end: EarlyEnd) -> Self {
         BodyStream {
-            source: Source::Endless(Box::new((pieces, early_end))),
+            source: StreamSource::Endless(Box::new((pieces, early_end))),
             length: None,
         }
     }
 
-    /// Returns what ends a body that has no end of its own.
+    /// Returns the handle that ends an endless body.
     pub(crate) fn early_end(&self) -> Option<EarlyEnd> {
         match &self.source {
-            Source::Endless(both) => Some(both.1),
+            StreamSource::Endless(both) => Some(both.1),
             _ => None,
         }
     }
 
-    /// Returns the pieces, and the function that makes the trailers.
+    /// Returns the pieces, and the function that creates the trailers.
     pub(crate) fn into_parts(self) -> (Pieces, Option<MakeTrailers>) {
         match self.source {
-            Source::Pieces(pieces) => (pieces, None),
-            Source::File(range) => (Box::pin(file::pieces(range).map_err(Into::into)), None),
-            Source::WithTrailers(both) => (both.0, Some(both.1)),
-            Source::Endless(both) => (both.0, None),
+            StreamSource::Pieces(pieces) => (pieces, None),
+            StreamSource::File(range) => (Box::pin(file::pieces(range).map_err(Into::into)), None),
+            StreamSource::WithTrailers(both) => (both.0, Some(both.1)),
+            StreamSource::Endless(both) => (both.0, None),
         }
     }
 }
@@ -181,7 +180,7 @@ impl fmt::Debug for BodyStream {
 }
 
 impl Body {
-    /// How many bytes the body has, if that is known beforehand.
+    /// Returns the size of the body in bytes, if it is known in advance.
     pub fn len(&self) -> Option<u64> {
         match self {
             Self::Empty | Self::Upgrade(_) => Some(0),
@@ -192,35 +191,35 @@ impl Body {
         }
     }
 
-    /// Whether it is known that there are no bytes.
+    /// Returns `true` if the body is known to be empty.
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)
     }
 
-    /// The part of a file that the body is, if it is one.
+    /// Returns the file range of the body, if it is one.
     #[cfg(feature = "compression")]
     pub(crate) fn into_file(self) -> Option<FileRange> {
         match self {
             Self::File(range) => Some(range),
             Self::Stream(BodyStream {
-                source: Source::File(range),
+                source: StreamSource::File(range),
                 ..
             }) => Some(range),
             _ => None,
         }
     }
 
-    /// Whether the body is a part of a file.
+    /// Returns `true` if the body is a file range.
     #[cfg(feature = "compression")]
     pub(crate) fn is_file(&self) -> bool {
         match self {
             Self::File(_) => true,
-            Self::Stream(stream) => matches!(stream.source, Source::File(_)),
+            Self::Stream(stream) => matches!(stream.source, StreamSource::File(_)),
             _ => false,
         }
     }
 
-    /// Returns the bytes of a body in memory; those of another one are none.
+    /// Returns the bytes of a body in memory; empty for every other body.
     pub(crate) fn into_bytes(self) -> Bytes {
         match self {
             Self::Static(bytes) => Bytes::from_static(bytes),
@@ -229,7 +228,7 @@ impl Body {
         }
     }
 
-    /// The bytes, if the body is in memory.
+    /// Returns the bytes, if the body is in memory.
     #[inline]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self {

@@ -1,4 +1,4 @@
-//! The fields of a response.
+//! Headers of a response.
 
 #[cfg(feature = "cookies")]
 use http::header::SET_COOKIE;
@@ -10,10 +10,9 @@ use crate::{Cookie, set_cookie};
 use crate::{HeaderMap, HeaderValue, HttpError};
 
 impl Response {
-    /// The same response with a field; it replaces those of the same name.
+    /// Sets a header, replacing headers with the same name.
     ///
-    /// A name or value that cannot be sent makes the response an error. Some headers are the server's own: see
-    /// [`Response`].
+    /// If the name or value is not valid, the response becomes an error. Some headers are set by the server: see [`Response`].
     pub fn header<K, V>(self, name: K, value: V) -> Self
     where
         HeaderName: TryFrom<K>,
@@ -24,9 +23,9 @@ impl Response {
         self.with_field(name, value, false)
     }
 
-    /// The same response with a field beside those of the same name.
+    /// Appends a header, keeping headers with the same name.
     ///
-    /// A name or value that cannot be sent makes the response an error.
+    /// If the name or value is not valid, the response becomes an error.
     pub fn append_header<K, V>(self, name: K, value: V) -> Self
     where
         HeaderName: TryFrom<K>,
@@ -46,7 +45,7 @@ impl Response {
     {
         let name = match HeaderName::try_from(name) {
             Ok(name) => name,
-            Err(e) => return self.unsendable("name of a field", &e.into()),
+            Err(e) => return self.unsendable("header name", &e.into()),
         };
         let value = match HeaderValue::try_from(value) {
             Ok(value) => value,
@@ -63,17 +62,17 @@ impl Response {
         self
     }
 
-    /// The same response, after which the server closes the connection: it sets `Connection: close`.
+    /// Sets `Connection: close`: the server closes the connection after this response.
     ///
-    /// Requests that the client has sent behind this one are not answered. Default: the connection is kept, unless the
-    /// client or the server closes it.
+    /// Requests already sent by the client after this one are not answered. Default: the connection is kept open, unless the client or
+    /// the server closes it.
     pub fn close_connection(mut self) -> Self {
         self.headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));
         self
     }
 
-    /// The same response with another Content-Type. Default: that of the constructor, none for [`Response::new`].
+    /// Sets the `Content-Type`. Default: set by the constructor; none for [`Response::new`].
     pub fn content_type(mut self, content_type: &'static str) -> Self {
         if let Err(e) = HeaderValue::from_str(content_type) {
             return self.unsendable("value of content-type", &e.into());
@@ -88,15 +87,14 @@ impl Response {
         self
     }
 
-    /// The same response with a cookie for the client to keep. Needs the feature `cookies`.
+    /// Adds a cookie. Needs the feature `cookies`.
     ///
-    /// `("name", "value")` does for a cookie of the session; [`Cookie::build`] has the attributes, and
-    /// `removal()` makes one that has the client forget the cookie of that name.
+    /// A session cookie is simply `("name", "value")`. [`Cookie::build`] sets attributes, and `removal()` creates a cookie that deletes
+    /// the client's cookie of that name.
     ///
-    /// A cookie that cannot be sent as it is makes the response an error: a name that is not a token, a value with
-    /// spaces, quotes, commas, semicolons, backslashes or anything beyond ASCII, a path or domain with a semicolon, a
-    /// prefix `__Host-` or `__Secure-` without what it demands, and anything over 4096 bytes, which browsers drop.
-    /// (RFC 6265 section 4.1)
+    /// An invalid cookie makes the response an error: a name that is not a token, a value with spaces, quotes, commas, semicolons,
+    /// backslashes or non-ASCII characters, a path or domain with a semicolon, a prefix `__Host-` or `__Secure-` without the attributes
+    /// that it requires, and a cookie of more than 4096 bytes, which browsers ignore (RFC 6265, section 4.1).
     #[cfg(feature = "cookies")]
     pub fn cookie(mut self, cookie: impl Into<Cookie<'static>>) -> Self {
         match set_cookie::to_field(&cookie.into()) {
@@ -108,7 +106,7 @@ impl Response {
         }
     }
 
-    /// The first value of a field, unless it is not ASCII.
+    /// Returns the first value of a header, unless it is not UTF-8.
     pub fn get(&self, name: &str) -> Option<&str> {
         let name = HeaderName::try_from(name).ok()?;
         std::str::from_utf8(self.get_bytes(&name)?).ok()
@@ -131,7 +129,7 @@ impl Response {
         values.into_iter().flatten().map(HeaderValue::as_bytes)
     }
 
-    /// The fields, to be changed.
+    /// Returns the headers for modification.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
         let headers = self.headers.get_or_insert_default();
         if let Some(content_type) = self.content_type.take()
@@ -142,12 +140,12 @@ impl Response {
         headers
     }
 
-    fn unsendable(self, what: &str, source: &http::Error) -> Self {
-        let cause = format!("the {what} of a response cannot be sent: {source}");
+    fn unsendable(self, part: &str, source: &http::Error) -> Self {
+        let cause = format!("the {part} of a response cannot be sent: {source}");
         self.failed(HttpError::internal(cause))
     }
 
-    /// The page of an error in place of the response; of several errors the first is the one to tell of.
+    /// Replaces the response with the error page. If the response is an error already, the first error is kept.
     fn failed(self, error: HttpError) -> Self {
         if self.failure.is_some() {
             self

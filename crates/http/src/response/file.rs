@@ -1,4 +1,4 @@
-//! Files in pieces.
+//! Files as streams.
 
 use std::io;
 
@@ -7,10 +7,10 @@ use futures::{Stream, stream};
 use uptick_event_loop::spawn_blocking;
 use uptick_stream::FileRange;
 
-/// What is read at once.
+/// Number of bytes read at a time.
 const PIECE: usize = 64 * 1024;
 
-/// The pieces of a part of a file.
+/// Returns the pieces of a file range.
 pub(super) fn pieces(range: FileRange) -> impl Stream<Item = io::Result<Bytes>> {
     stream::try_unfold(range, |mut range| async move {
         if range.is_empty() {
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
     use crate::{Body, BodyStream};
 
-    /// A file without a name, of so many bytes.
+    /// Creates an unlinked file with this number of bytes.
     fn file(length: u64) -> File {
         let name = format!("uptick-http-file-{}-{length}", std::process::id());
         let path = std::env::temp_dir().join(name);
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_part_comes_in_pieces_and_whole() {
+    fn a_large_range_is_streamed_completely() {
         let (bytes, error) = streamed(file(200_000), 251, 150_000);
         assert_eq!(error, None);
         assert_eq!(bytes.len(), 150_000);
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_has_become_shorter_is_an_error_after_what_is_left() {
+    fn a_file_that_shrinks_is_an_error_after_the_remaining_bytes() {
         let file = file(200_001);
         file.set_len(100_000).unwrap();
         let (bytes, error) = streamed(file, 0, 200_001);
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_only_as_far_as_it_is_asked_for() {
+    fn a_file_is_read_on_demand() {
         let file = file(200_002);
         let writer = file.try_clone().unwrap();
         let mut pieces = BodyStream::file(FileRange::new(file, 0, 200_002))
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_knows_the_length_of_its_file() {
+    fn a_file_body_has_the_length_of_its_range() {
         let body = Body::from(FileRange::new(file(1_000), 10, 20));
         assert_eq!((body.len(), body.as_bytes()), (Some(20), None));
         let none = Body::from(FileRange::new(file(1_001), 10, 0));

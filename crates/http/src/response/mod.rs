@@ -1,4 +1,4 @@
-//! What a handler answers with.
+//! Responses of handlers.
 
 mod body;
 mod fields;
@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use crate::{HeaderMap, HeaderValue, HttpError, StatusCode};
 
-/// The characters that a URI cannot contain (RFC 3986, section 2), other than control characters, with which a location is an error.
+/// The characters that are not allowed in a URI (RFC 3986, section 2), except for control characters, which make a location invalid.
 const NOT_IN_URIS: &AsciiSet = &AsciiSet::EMPTY
     .add(b'\t')
     .add(b' ')
@@ -35,22 +35,21 @@ const NOT_IN_URIS: &AsciiSet = &AsciiSet::EMPTY
     .add(b'|')
     .add(b'}');
 
-/// A response: a status, fields and a body.
+/// A response: a status, headers and a body.
 ///
-/// A field that cannot be sent, such as one with a line break in its value, makes the whole response an error (500,
-/// logged): nothing of it reaches the client. Header names are sent in lower case, whatever
-/// their case in the program.
+/// A header that cannot be sent, for example because its value contains a line break, turns the whole response into an error (500,
+/// logged): no part of it reaches the client. Header names are sent in lower case.
 ///
 /// # Headers of the server
-/// The server decides about these headers. Where it replaces one that a response has, it logs that on the level `DEBUG`:
+/// The server sets these headers itself. If it replaces one set by the response, it logs that at level `DEBUG`:
 ///
-/// | header | what a response's own value does |
+/// | header | effect of a value set by the response |
 /// |---|---|
-/// | `Connection` | `close` closes the connection after the response ([`close_connection`](Response::close_connection)); other options are dropped. A response with `Upgrade` gets `Connection: Upgrade` |
-/// | `Keep-Alive` | dropped |
-/// | `Content-Length` | replaced by the length of the body. Sent as it is in a response without a body to HEAD, and with status 304 |
-/// | `Transfer-Encoding` | dropped; a body of unknown length is sent in chunks to HTTP/1.1 |
-/// | `Date` | sent as it is; the server adds it where it is missing |
+/// | `Connection` | `close` closes the connection after the response ([`close_connection`](Response::close_connection)); other options are ignored. A response with `Upgrade` gets `Connection: Upgrade` |
+/// | `Keep-Alive` | none |
+/// | `Content-Length` | replaced by the length of the body. Sent unchanged in a response without a body to HEAD, and with status 304 |
+/// | `Transfer-Encoding` | none; a body of unknown length is sent in chunks to HTTP/1.1 clients |
+/// | `Date` | sent unchanged; the server adds it if it is missing |
 ///
 /// # Examples
 ///
@@ -76,7 +75,7 @@ pub struct Response {
     selected: Option<Box<Selected>>,
 }
 
-/// The whole representation, where the response has only a part of it (206) or nothing (304).
+/// The complete representation, if the response contains only a part of it (206) or none (304).
 #[cfg_attr(
     not(feature = "full"),
     allow(dead_code, reason = "`files` sets it and `compression` reads it")
@@ -85,12 +84,12 @@ pub struct Response {
 pub(crate) struct Selected {
     pub(crate) content_type: String,
     pub(crate) length: u64,
-    /// Whether it has a content coding.
+    /// `true` if it has a content coding.
     pub(crate) is_encoded: bool,
 }
 
 impl Response {
-    /// A response without a body.
+    /// Creates a response without a body.
     pub fn new(status: StatusCode) -> Self {
         Self {
             status,
@@ -113,29 +112,29 @@ impl Response {
         }
     }
 
-    /// 200 with text: `text/plain; charset=utf-8`.
+    /// Creates a response with status 200 and text: `text/plain; charset=utf-8`.
     pub fn plain(text: impl Into<Body>) -> Self {
         Self::of("text/plain; charset=utf-8", text.into())
     }
 
-    /// 200 with a page: `text/html; charset=utf-8`.
+    /// Creates a response with status 200 and an HTML page: `text/html; charset=utf-8`.
     pub fn html(page: impl Into<Body>) -> Self {
         Self::of("text/html; charset=utf-8", page.into())
     }
 
-    /// 200 with XML: `application/xml`, whose encoding the document itself tells.
+    /// Creates a response with status 200 and an XML document, which declares its own encoding: `application/xml`.
     pub fn xml(document: impl Into<Body>) -> Self {
         Self::of("application/xml", document.into())
     }
 
-    /// 200 with bytes: `application/octet-stream`.
+    /// Creates a response with status 200 and binary data: `application/octet-stream`.
     pub fn binary(bytes: impl Into<Body>) -> Self {
         Self::of("application/octet-stream", bytes.into())
     }
 
-    /// 200 with a value as JSON: `application/json`.
+    /// Creates a response with status 200 and a value serialized as JSON: `application/json`.
     ///
-    /// A value that cannot be written as JSON, such as a map whose keys are not strings, makes the response an error.
+    /// If the value cannot be serialized as JSON, such as a map whose keys are not strings, the response is an error.
     pub fn json(value: impl Serialize) -> Self {
         match serde_json::to_vec(&value) {
             Ok(text) => Self::of("application/json", text.into()),
@@ -143,9 +142,9 @@ impl Response {
         }
     }
 
-    /// 200 with the pieces of a stream, sent as fast as the client takes them: `application/octet-stream`.
+    /// Creates a response with status 200 and a streamed body, polled at the client's speed: `application/octet-stream`.
     ///
-    /// An error of the stream cuts the connection, so that the client cannot take a part for the whole.
+    /// If the stream yields an error, the connection is aborted, so that the client detects the incomplete body.
     pub fn stream<S, B, E>(stream: S) -> Self
     where
         S: Stream<Item = Result<B, E>> + 'static,
@@ -155,21 +154,21 @@ impl Response {
         Self::of("application/octet-stream", BodyStream::new(stream).into())
     }
 
-    /// 302 to a location, which may be relative. Characters that cannot stand in a URI are percent-encoded, such as spaces,
-    /// backslashes, those beyond ASCII and each `%` without two hexadecimal digits behind it; escapes stay as they are.
+    /// Creates a 302 redirect to a location, which may be relative. Characters that are not allowed in a URI are percent-encoded, such as
+    /// spaces, backslashes, non-ASCII characters and each `%` that is not followed by two hexadecimal digits; existing escapes are kept.
     ///
-    /// A location with another control character than a tab makes the response an error. Locations that come from a client
-    /// are to be checked by the caller: `//example.com/` is a location, too.
+    /// A location with a control character other than a tab makes the response an error. The caller must validate locations that come
+    /// from a client: `//example.com/` is a location, too.
     pub fn redirect(location: &str) -> Self {
         Self::new(StatusCode::FOUND).header(http::header::LOCATION, uri_reference(location))
     }
 
-    /// The status.
+    /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The same response with another status; one that stands for an error takes only that of an error.
+    /// Sets the status. An error response accepts only error statuses.
     pub fn with_status(mut self, status: StatusCode) -> Self {
         if self.failure.is_none() || status.is_client_error() || status.is_server_error() {
             self.status = status;
@@ -177,15 +176,14 @@ impl Response {
         self
     }
 
-    /// The body.
+    /// Returns the body.
     pub fn body(&self) -> &Body {
         &self.body
     }
 
-    /// The same response with another body; its type stays.
+    /// Replaces the body, and keeps the `Content-Type`.
     ///
-    /// A `Content-Length` or `ETag` that was set for the old body is removed. One that stands for an error stays as it
-    /// is.
+    /// Headers `Content-Length` and `ETag` set for the old body are removed. The body of an error response is not changed.
     pub fn with_body(mut self, body: impl Into<Body>) -> Self {
         if self.failure.is_some() {
             return self;
@@ -199,7 +197,7 @@ impl Response {
         self
     }
 
-    /// Takes the body, for another one to be put in its place.
+    /// Takes the body, leaving an empty one.
     pub(crate) fn take_body(&mut self) -> Body {
         std::mem::take(&mut self.body)
     }
@@ -217,19 +215,19 @@ impl Response {
         self.selected.as_deref()
     }
 
-    /// The same response as one for a part of a representation, or for none of it.
+    /// Sets the representation of which the response contains a part or nothing.
     #[cfg(feature = "files")]
     pub(crate) fn with_selected(mut self, selected: Selected) -> Self {
         self.selected = Some(Box::new(selected));
         self
     }
 
-    /// The error that the response stands for, if it does.
+    /// Returns the error that the response represents, if any.
     pub fn failure(&self) -> Option<&HttpError> {
         self.failure.as_ref()
     }
 
-    /// The same response; if it stands for an error, its page tells the causes, too.
+    /// Adds the causes to the page of an error response.
     pub(crate) fn explained(mut self) -> Self {
         if let Some(error) = &self.failure {
             self.body = format!("{}\n", error.report()).into();
@@ -237,12 +235,12 @@ impl Response {
         self
     }
 
-    /// Takes the error that the response stands for; what is left is its page.
+    /// Takes the error that the response represents, leaving its page.
     pub(crate) fn take_failure(&mut self) -> Option<HttpError> {
         self.failure.take()
     }
 
-    /// Returns the body of a response with status 200 that owns nothing but perhaps a body in memory.
+    /// Returns the body of a response with status 200 that owns nothing except a body in memory.
     #[inline]
     pub(crate) fn plain_body(&self) -> Option<&[u8]> {
         let is_plain = self.status == StatusCode::OK
@@ -256,7 +254,7 @@ impl Response {
         }
     }
 
-    /// The `Content-Type`, unless it is among the headers.
+    /// Returns the `Content-Type`, unless it is in the header map.
     #[inline]
     pub(crate) fn default_content_type(&self) -> Option<&'static str> {
         self.content_type
@@ -268,7 +266,7 @@ impl Response {
     }
 }
 
-/// Percent-encodes what cannot stand in a URI.
+/// Percent-encodes characters that are not allowed in a URI.
 fn uri_reference(text: &str) -> String {
     let mut parts = text.split('%');
     let mut uri: String =
@@ -282,8 +280,7 @@ fn uri_reference(text: &str) -> String {
     uri
 }
 
-/// The error's page: its status, its fields, and its message as plain text, which browsers are told not to take for
-/// anything else.
+/// The page of an error: its status, its headers, and its message as plain text, with `X-Content-Type-Options: nosniff`.
 impl From<HttpError> for Response {
     fn from(error: HttpError) -> Self {
         let text = format!("{}\n", error.message());

@@ -1,4 +1,4 @@
-//! Responses written out as text.
+//! Parser of responses in text form.
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
@@ -6,52 +6,51 @@ use http::header::{CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 use super::Response;
 use crate::{HeaderValue, StatusCode};
 
-/// The most fields that a response written out may have.
+/// Maximum number of headers of a parsed response.
 const MAX_FIELDS: usize = 100;
 
-/// Why a response that is written out cannot be sent.
+/// The error for a text that is not a valid response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// It is not a status line and fields.
-    #[error("reading a response failed: {why}")]
+    /// The text is not a status line and headers.
+    #[error("parsing a response failed: {why}")]
     Malformed {
-        /// What is wrong with it.
+        /// The reason.
         why: Box<str>,
     },
-    /// There is no empty line after the fields.
-    #[error("reading a response failed: there is no empty line after its fields")]
+    /// The empty line after the headers is missing.
+    #[error("parsing a response failed: the empty line after the headers is missing")]
     Unfinished,
-    /// A status of 1xx is not an answer.
-    #[error("reading a response failed: {status} is not the status of an answer")]
+    /// The status is 1xx, which is not the status of a final response.
+    #[error("parsing a response failed: {status} is not the status of a final response")]
     Interim {
         /// The status.
         status: u16,
     },
-    /// The body is in a transfer coding.
+    /// The body has a transfer coding.
     #[error(
-        "reading a response failed: its body is in a transfer coding, which is for the server to apply"
+        "parsing a response failed: Transfer-Encoding is not allowed, as the server applies transfer codings itself"
     )]
     TransferEncoding,
 }
 
 impl Response {
-    /// A response that is written out: a status line such as `HTTP/1.1 200 OK`, fields, an empty line, and the body.
+    /// Parses a response in text form: a status line such as `HTTP/1.1 200 OK`, headers, an empty line, and the body.
     ///
-    /// Lines end in CRLF or LF. What follows the empty line is the body, whatever `Content-Length` says. The server writes
-    /// that header, the version and the reason itself; `Connection: close` closes the connection.
+    /// Lines end with CRLF or LF. Everything after the empty line is the body, regardless of `Content-Length`. The server writes that
+    /// header, the version and the reason itself; `Connection: close` closes the connection.
     ///
-    /// A string that a handler returns is never read in this way by itself, because a part of it may come from a
-    /// client; nor should one be given to this function.
+    /// Strings returned by handlers are never parsed this way, because a part of them may come from a client. For the same reason, do not
+    /// pass such strings to this function.
     ///
     /// # Errors
     ///
-    /// If there is no status line or no empty line, if a field is malformed, if the status is one of 1xx, or if there
-    /// is a `Transfer-Encoding`.
+    /// If the status line or the empty line is missing, a header is malformed, the status is 1xx, or there is a `Transfer-Encoding`.
     ///
     /// # Limits
     ///
-    /// 100 fields.
+    /// 100 headers.
     ///
     /// # Examples
     ///
@@ -107,8 +106,8 @@ mod tests {
     }
 
     #[test]
-    fn the_body_is_all_that_follows_whatever_the_length_says() {
-        // The lengths that the seed's ready-made answers had, 18 for 12 and so on.
+    fn the_body_is_everything_after_the_empty_line_regardless_of_content_length() {
+        // Too large, too small, and not a number.
         for length in ["18", "0", "-1", "many"] {
             let raw = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nHello World!");
             let response = Response::parse(raw).unwrap();
@@ -118,20 +117,20 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_not_needed() {
+    fn content_length_is_optional() {
         let response = Response::parse("HTTP/1.1 404 Not Found\r\n\r\nnothing").unwrap();
         assert_eq!(response.status(), StatusCode::NOT_FOUND);
         assert_eq!(body(&response), b"nothing");
     }
 
     #[test]
-    fn the_body_may_have_empty_lines() {
+    fn the_body_may_contain_empty_lines() {
         let response = Response::parse("HTTP/1.0 200 OK\r\n\r\n\r\n\r\n").unwrap();
         assert_eq!(body(&response), b"\r\n\r\n");
     }
 
     #[test]
-    fn lines_may_end_as_in_a_program() {
+    fn lines_may_end_with_lf() {
         let response = Response::parse("HTTP/1.1 200 OK\nX-A: 1\nX-A: 2\n\nhi").unwrap();
         assert_eq!(
             response
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_in_a_transfer_coding_is_refused() {
+    fn a_transfer_coding_is_refused() {
         let raw = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
         assert_eq!(
             Response::parse(raw).unwrap_err(),
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_of_1xx_is_refused() {
+    fn an_informational_status_is_refused() {
         let raw = "HTTP/1.1 101 Switching Protocols\r\n\r\n";
         assert_eq!(
             Response::parse(raw).unwrap_err(),
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_empty_line_is_refused() {
+    fn a_missing_empty_line_is_refused() {
         for raw in ["", "HTTP/1.1 200 OK", "HTTP/1.1 200 OK\r\nA: b\r\n"] {
             assert_eq!(
                 Response::parse(raw).unwrap_err(),
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_refused() {
+    fn malformed_input_is_refused() {
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(101));
         for raw in [
             "Hello World!",

@@ -6,7 +6,7 @@ fn text(response: &Response) -> &str {
 }
 
 #[test]
-fn each_constructor_tells_its_type() {
+fn each_constructor_sets_its_content_type() {
     let type_of = |response: Response| response.get("content-type").map(str::to_owned);
     assert_eq!(
         type_of(Response::plain("")).unwrap(),
@@ -26,7 +26,7 @@ fn each_constructor_tells_its_type() {
 }
 
 #[test]
-fn text_of_the_program_is_not_copied() {
+fn static_text_is_not_copied() {
     let page = "<h1>Hello, World!</h1>";
     let response = Response::html(page);
     assert!(matches!(response.body(), Body::Static(bytes) if bytes.as_ptr() == page.as_ptr()));
@@ -39,13 +39,13 @@ fn a_response_is_small() {
 }
 
 #[test]
-fn json_is_written() {
+fn json_is_serialized() {
     let value = std::collections::BTreeMap::from([("a", vec![1, 2])]);
     assert_eq!(text(&Response::json(&value)), r#"{"a":[1,2]}"#);
 }
 
 #[test]
-fn what_cannot_be_json_is_an_error() {
+fn a_value_that_is_not_valid_json_is_an_error() {
     let value = std::collections::BTreeMap::from([((1, 2), 3)]);
     let response = Response::json(value);
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
@@ -53,7 +53,7 @@ fn what_cannot_be_json_is_an_error() {
 }
 
 #[test]
-fn a_field_that_cannot_be_sent_makes_the_response_an_error() {
+fn a_header_that_cannot_be_sent_makes_the_response_an_error() {
     for value in ["a\r\nb: c", "a\nb", "a\rb", "a\0b", "\x7f"] {
         let response = Response::html("secret").header("x-echo", value);
         assert_eq!(
@@ -77,7 +77,7 @@ fn a_field_that_cannot_be_sent_makes_the_response_an_error() {
 }
 
 #[test]
-fn an_error_is_not_dressed_up_as_something_else() {
+fn an_error_response_keeps_its_status_type_and_body() {
     let response = Response::plain("a")
         .header("x", "\n")
         .with_status(StatusCode::CREATED)
@@ -95,7 +95,7 @@ fn an_error_is_not_dressed_up_as_something_else() {
 }
 
 #[test]
-fn a_field_replaces_or_is_added_to_those_of_its_name() {
+fn header_replaces_and_append_header_adds() {
     let mut response = Response::plain("")
         .header("x", "1")
         .append_header("x", "2")
@@ -119,7 +119,7 @@ fn a_field_replaces_or_is_added_to_those_of_its_name() {
 }
 
 #[test]
-fn a_redirect_tells_its_location() {
+fn a_redirect_has_its_location() {
     let response = Response::redirect("/größe?a=%20&b=c d");
     assert_eq!(response.status(), StatusCode::FOUND);
     assert_eq!(
@@ -131,7 +131,7 @@ fn a_redirect_tells_its_location() {
 }
 
 #[test]
-fn what_cannot_stand_in_a_location_is_escaped_once() {
+fn characters_not_allowed_in_a_location_are_escaped_once() {
     for (location, expected) in [
         ("/a b", "/a%20b"),
         ("/a%20b%2fc", "/a%20b%2fc"),
@@ -160,7 +160,7 @@ fn a_location_that_cannot_be_sent_makes_the_response_an_error() {
 }
 
 #[test]
-fn cookies_stand_beside_each_other() {
+fn several_cookies_are_kept() {
     let mut response = Response::plain("").cookie(("a", "1")).cookie(("b", "2"));
     let cookies: Vec<_> = response
         .headers_mut()
@@ -178,7 +178,7 @@ fn a_cookie_that_cannot_be_sent_makes_the_response_an_error() {
 }
 
 #[test]
-fn another_body_takes_its_length_and_tag_away() {
+fn a_new_body_removes_content_length_and_etag() {
     let response = Response::plain("a")
         .header("content-length", "1")
         .header("etag", "\"1\"");
@@ -191,7 +191,7 @@ fn another_body_takes_its_length_and_tag_away() {
 }
 
 #[test]
-fn an_error_shows_its_message_and_not_its_cause() {
+fn an_error_page_contains_the_message_but_not_the_cause() {
     let error = HttpError::bad_request("no <number>").with_source("the secret");
     assert_eq!(error.report(), "400 no <number>: the secret");
     let response = Response::from(error);
@@ -204,7 +204,7 @@ fn an_error_shows_its_message_and_not_its_cause() {
 }
 
 #[test]
-fn an_error_by_the_question_mark_is_a_500_without_its_text() {
+fn an_error_from_the_question_mark_is_a_500_without_its_text() {
     fn handler() -> Result<&'static str, HttpError> {
         let number: u8 = "the secret".parse()?;
         Ok(if number == 0 { "zero" } else { "more" })
@@ -222,7 +222,7 @@ fn an_error_by_the_question_mark_is_a_500_without_its_text() {
 }
 
 #[test]
-fn an_error_has_the_status_of_one() {
+fn the_status_of_an_error_is_an_error_status() {
     assert_eq!(
         HttpError::new(StatusCode::OK, "x").status(),
         StatusCode::INTERNAL_SERVER_ERROR
@@ -235,7 +235,7 @@ fn an_error_has_the_status_of_one() {
 }
 
 #[test]
-fn a_status_makes_a_response() {
+fn a_status_converts_to_a_response() {
     let empty = StatusCode::NO_CONTENT.into_response();
     assert!(empty.body().is_empty() && empty.failure().is_none());
     let error = StatusCode::IM_A_TEAPOT.into_response();
@@ -244,7 +244,7 @@ fn a_status_makes_a_response() {
 }
 
 #[test]
-fn a_status_with_a_value_makes_a_response() {
+fn a_status_with_a_value_converts_to_a_response() {
     let response = (StatusCode::CREATED, "made").into_response();
     assert_eq!(
         (response.status(), text(&response)),

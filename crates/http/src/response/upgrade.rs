@@ -1,4 +1,4 @@
-//! Responses after which the connection speaks another protocol.
+//! Responses that upgrade the connection to another protocol.
 
 use uptick_socket::Connection;
 
@@ -7,13 +7,13 @@ use crate::StatusCode;
 use crate::channel::{Channel, Upgrade};
 
 impl Response {
-    /// 101: the connection goes on with another protocol (RFC 9110, 7.8), and `f` is called with it. Bytes that the client
-    /// has sent behind the request are the first that its listeners get.
+    /// Creates a 101 response, after which the connection is upgraded to another protocol (RFC 9110, 7.8), and `f` is called with it.
+    /// Bytes received after the request are delivered first.
     ///
-    /// The server sends this response only to a request whose `Upgrade` lists `protocol`, which may be a name, a name with a
-    /// version, such as `echo/2`, or a comma-separated list of layers. Names are compared without case, versions exactly. Other
-    /// requests are answered with 426 and an `Upgrade` header that names the protocol; those of HTTP/1.0, and those whose
-    /// body the client is still sending, with 400.
+    /// The server sends this response only to a request whose `Upgrade` lists `protocol`: a name, a name with a version, such as
+    /// `echo/2`, or a comma-separated list of layers. Names are compared case-insensitively, versions exactly. Other requests are
+    /// answered with 426 and an `Upgrade` header that names the protocol; HTTP/1.0 requests, and requests whose body is still being
+    /// received, with 400.
     ///
     /// # Examples
     /// ```
@@ -32,7 +32,7 @@ impl Response {
         Response::switching_to(protocol, Upgrade::of_connection(f))
     }
 
-    /// 101, as [`upgrade`](Response::upgrade), for a protocol that any [channel](crate::channel) can carry.
+    /// Creates a 101 response like [`upgrade`](Response::upgrade), for a protocol that can use any [channel](crate::channel).
     pub fn upgrade_channel(protocol: &str, f: impl FnOnce(Channel) + 'static) -> Self {
         Response::switching_to(protocol, Upgrade::of_channel(f))
     }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::HttpServer;
-use crate::health::{Readiness, health};
+use crate::health::{ReadinessChecks, health};
 use crate::{HealthChecks, Request};
 
 impl HttpServer {
@@ -36,7 +36,7 @@ impl HttpServer {
     /// As for [`route`](HttpServer::route).
     #[track_caller]
     pub fn ready(self, pattern: &str, checks: HealthChecks) -> Self {
-        let readiness = Rc::new(Readiness::new(checks));
+        let readiness = Rc::new(ReadinessChecks::new(checks));
         self.get(pattern, move |_: Request| {
             let readiness = Rc::clone(&readiness);
             async move {
