@@ -291,7 +291,7 @@ impl VirtualStream {
         self.advance_later();
     }
 
-    /// Records the end of the peer's stream.
+    /// Records end of stream from the peer.
     pub(super) fn receive_end(&self) {
         {
             let mut state = self.state();
@@ -363,7 +363,7 @@ impl VirtualStream {
             if state.is_closing {
                 return;
             }
-            // Nothing more is sent, not even by callbacks.
+            // Callbacks cannot write any more either.
             state.sending = Sending::Ended;
             state.session.clone()
         };

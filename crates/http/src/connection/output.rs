@@ -358,7 +358,7 @@ impl ConnectionState {
         match open {
             Some(true) => {}
             Some(false) => self.flags.insert(ConnectionFlags::FULL),
-            // Nothing can be written any more: a writer waits for the close, which follows.
+            // The connection accepts no more bytes: writers wait for the close, which follows.
             None => self
                 .flags
                 .insert(ConnectionFlags::LAST | ConnectionFlags::FULL),

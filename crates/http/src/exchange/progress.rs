@@ -8,7 +8,7 @@ pub(crate) enum BodyProgress {
     Receiving,
     /// All of it was read.
     Received,
-    /// As [`Received`](BodyProgress::Received), and `end` must still be emitted.
+    /// All of it was read, and `end` must still be emitted.
     EndPending,
     /// It was refused, or ended early.
     Failed,

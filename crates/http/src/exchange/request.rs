@@ -118,7 +118,7 @@ impl Request {
         self.exchange.head.method()
     }
 
-    /// Returns the path in normal form: every spelling of a path gives the same text. Routes match this form, and access checks must use
+    /// Returns the path in normal form: all spellings of a path have the same normal form. Routes match this form, and access checks must use
     /// it, too. [`target`](Request::target) returns the path as sent.
     ///
     /// Each byte that is allowed in a path is unescaped, however the client has sent it; all others are percent-encoded with uppercase

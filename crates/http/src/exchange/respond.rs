@@ -142,7 +142,7 @@ pub(crate) fn start(exchange: &Rc<Exchange>, mut response: Response) -> bool {
     let Some(first) = response.body().as_bytes() else {
         send_internal_error(
             exchange,
-            "a response that is written in pieces has a body of its own",
+            "a response that is written in pieces cannot have a streamed body",
         );
         return false;
     };

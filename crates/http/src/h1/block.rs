@@ -58,26 +58,26 @@ impl<'a> Block<'a> {
 
     /// Returns the mask of all bytes other than visible ASCII characters, and of `?` and `#`.
     #[inline(always)]
-    pub(super) fn no_path(self) -> u32 {
+    pub(super) fn non_path(self) -> u32 {
         bits(self.is_beyond(0x21, 0x7e) | self.is(b'?') | self.is(b'#'))
     }
 
     /// Returns the mask of all bytes other than letters and hyphens.
     #[inline(always)]
-    pub(super) fn no_plain_name(self) -> u32 {
-        bits(self.is_no_letter() & !self.is(b'-'))
+    pub(super) fn non_plain_name(self) -> u32 {
+        bits(self.is_not_letter() & !self.is(b'-'))
     }
 
     /// Returns the mask of all bytes other than digits.
     #[inline(always)]
-    pub(super) fn no_digits(self) -> u32 {
+    pub(super) fn non_digits(self) -> u32 {
         bits(self.is_beyond(b'0', b'9'))
     }
 
     /// Returns the mask of all bytes other than letters, digits, hyphens and dots.
     #[inline(always)]
-    pub(super) fn no_plain_host(self) -> u32 {
-        bits(self.is_no_letter() & self.is_beyond(b'0', b'9') & self.is_beyond(b'-', b'.'))
+    pub(super) fn non_plain_host(self) -> u32 {
+        bits(self.is_not_letter() & self.is_beyond(b'0', b'9') & self.is_beyond(b'-', b'.'))
     }
 
     /// Returns the mask of line feeds.
@@ -92,7 +92,7 @@ impl<'a> Block<'a> {
     }
 
     #[inline(always)]
-    fn is_no_letter(self) -> i8x16 {
+    fn is_not_letter(self) -> i8x16 {
         is_beyond(self.lanes | all(0x20), b'a', b'z')
     }
 
@@ -123,7 +123,7 @@ fn bits(mask: i8x16) -> u32 {
 mod tests {
     use super::*;
 
-    /// Compares the bits of a method with what is expected of each byte, at each place and beside others.
+    /// Compares the mask returned by a method with the expected bit of each byte, at every position and next to several other bytes.
     fn assert_bits(method: impl Fn(Block<'_>) -> u32, expected: impl Fn(u8) -> bool) {
         for byte in 0..=u8::MAX {
             for place in 0..WIDTH {
@@ -141,22 +141,22 @@ mod tests {
     }
 
     #[test]
-    fn a_bit_says_for_each_byte_whether_it_is_in_a_set() {
+    fn a_mask_has_a_bit_for_each_byte_in_the_set() {
         assert_bits(|block| block.controls(), |byte| byte.is_ascii_control());
         assert_bits(|block| block.invisible(), |byte| !byte.is_ascii_graphic());
         assert_bits(
-            |block| block.no_path(),
+            |block| block.non_path(),
             |byte| !byte.is_ascii_graphic() || byte == b'?' || byte == b'#',
         );
         assert_bits(
-            |block| block.no_plain_name(),
+            |block| block.non_plain_name(),
             |byte| !byte.is_ascii_alphabetic() && byte != b'-',
         );
         assert_bits(
-            |block| block.no_plain_host(),
+            |block| block.non_plain_host(),
             |byte| !byte.is_ascii_alphanumeric() && byte != b'-' && byte != b'.',
         );
-        assert_bits(|block| block.no_digits(), |byte| !byte.is_ascii_digit());
+        assert_bits(|block| block.non_digits(), |byte| !byte.is_ascii_digit());
         assert_bits(|block| block.line_feeds(), |byte| byte == b'\n');
     }
 

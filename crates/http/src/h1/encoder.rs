@@ -419,7 +419,7 @@ fn is_owned_name(name: &str) -> bool {
     )
 }
 
-/// Writes fields. If `any_owned` is set, leaves out those that the encoder writes itself. Names and values are valid by their types.
+/// Writes fields. If `any_owned` is set, leaves out the fields of the encoder. Names and values are valid by their types.
 pub(super) fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap, any_owned: bool) {
     for (name, value) in fields {
         if any_owned && is_owned(name) {

@@ -217,7 +217,7 @@ fn field(section: &[u8]) -> Result<ParsedLine, Invalid> {
             _ => field_by_bytes(section),
         };
     };
-    let colon = block.no_plain_name().trailing_zeros() as usize;
+    let colon = block.non_plain_name().trailing_zeros() as usize;
     match block.byte(colon) {
         b':' if colon > 0 => value(section, colon),
         b'\r' if colon == 0 && block.byte(1) == b'\n' => Ok(ParsedLine::End),
@@ -250,7 +250,7 @@ fn value(section: &[u8], colon: usize) -> Result<ParsedLine, Invalid> {
 /// the received bytes. Also parses the empty line there.
 #[inline(never)]
 fn field_by_bytes(section: &[u8]) -> Result<ParsedLine, Invalid> {
-    let colon = end_of_long(&TOKEN, Block::no_plain_name, section, 0);
+    let colon = end_of_long(&TOKEN, Block::non_plain_name, section, 0);
     let colon = end_of(&TOKEN, section, colon);
     match section.get(colon) {
         Some(b':') if colon > 0 => value(section, colon),

@@ -227,7 +227,7 @@ impl RequestHead {
         std::iter::from_fn(move || fields.next_of(name))
     }
 
-    /// Returns `true` if the request asks for an upgrade and its `Upgrade` lists all protocols of the comma-separated list `protocols`.
+    /// Returns `true` if the request requests an upgrade and its `Upgrade` lists all protocols of the comma-separated list `protocols`.
     /// Names are compared case-insensitively, versions exactly.
     pub fn lists_upgrades(&self, protocols: &[u8]) -> bool {
         self.is_upgrade()

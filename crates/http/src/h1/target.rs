@@ -15,7 +15,7 @@ const MALFORMED: Invalid = Invalid::bad("the target of the request is malformed"
 /// Parses a target that starts with a path at `start`, stores the ranges of its path and query, and returns its end.
 #[inline(always)]
 pub(super) fn path(bytes: &[u8], start: usize, parts: &mut HeadParts) -> usize {
-    let end = end_of_long(&PATH, Block::no_path, bytes, start);
+    let end = end_of_long(&PATH, Block::non_path, bytes, start);
     parts.path = Span::new(start, end);
     match bytes.get(end) {
         Some(b'?' | b'#') => query(bytes, end, parts),
@@ -119,12 +119,12 @@ pub(super) fn is_plain_authority(bytes: &[u8], start: usize, end: usize) -> bool
         return false;
     };
     let length = end.wrapping_sub(start);
-    let host = (block.no_plain_host() | 1 << WIDTH).trailing_zeros() as usize;
+    let host = (block.non_plain_host() | 1 << WIDTH).trailing_zeros() as usize;
     if length > WIDTH || host >= length {
         return length <= WIDTH;
     }
     // Every number of up to four digits is a port. The character after the authority is not a digit.
-    let digits = (block.no_digits() | 1 << WIDTH) >> (host + 1);
+    let digits = (block.non_digits() | 1 << WIDTH) >> (host + 1);
     let port = digits.trailing_zeros() as usize;
     host > 0 && block.byte(host) == b':' && port <= 4 && host + 1 + port == length
 }
