@@ -7,24 +7,24 @@ use uptick_event_loop::{Error, driver};
 
 use crate::run::run;
 
-/// Runs `future` on async-std's executor, with this thread's loop beside it, and returns what it returned.
+/// Runs `future` and this thread's loop on async-std's executor, and returns the output of the future.
 ///
-/// The future may use both: sockets and timers of async-std, and streams, servers and timers of Uptick. When it is ready, the
-/// loop is left as it is, to be run again.
+/// The future may use both: sockets and timers of async-std, and streams, servers and timers of Uptick. When it is ready,
+/// the loop stops where it is and can be run again.
 ///
 /// # Errors
-/// [`Error::TaskCancelled`] when the loop was stopped before the future was ready, and those of [`run`].
+/// [`Error::TaskCancelled`] if the loop was stopped before the future was ready, and the errors of [`run`].
 ///
 /// # Examples
 /// ```
 /// use std::time::Duration;
 ///
-/// let answer = uptick_async_std::block_on(async {
+/// let result = uptick_async_std::block_on(async {
 ///     uptick_event_loop::sleep(Duration::from_millis(1)).await; // a timer of Uptick
 ///     async_std::task::sleep(Duration::from_millis(1)).await; // a timer of async-std
 ///     6 * 7
 /// })?;
-/// assert_eq!(answer, 42);
+/// assert_eq!(result, 42);
 /// # Ok::<(), uptick_event_loop::Error>(())
 /// ```
 pub fn block_on<F: Future>(future: F) -> Result<F::Output, Error> {
@@ -41,10 +41,10 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output, Error> {
 /// Runs this thread's loop on async-std's executor until nothing is left to wait for, or until
 /// [`stop`](uptick_event_loop::stop).
 ///
-/// Local tasks of async-std (`spawn_local`) run beside it.
+/// Local tasks of async-std (`spawn_local`) run between its iterations.
 ///
 /// # Errors
-/// Those of [`run`].
+/// The errors of [`run`].
 ///
 /// # Examples
 /// ```
@@ -59,7 +59,7 @@ pub fn run_blocking() -> Result<(), Error> {
     async_std::task::block_on(run())
 }
 
-/// Keeps the loop from ending for want of something to wait for.
+/// A guard that keeps the loop running while nothing is left to wait for.
 struct Hold;
 
 impl Hold {

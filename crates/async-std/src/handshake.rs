@@ -1,4 +1,4 @@
-//! The limit of handshakes.
+//! The time limit of handshakes.
 
 use std::io;
 use std::pin::pin;
@@ -8,15 +8,15 @@ use futures::future::{Either, select};
 use uptick_event_loop::driver;
 use uptick_stream::DuplexStream;
 
-/// The time that a handshake of async-tls or async-tungstenite may take over a connection: 10 s.
+/// Time limit for a handshake of async-tls or async-tungstenite over a connection: 10 s.
 ///
-/// For another limit, call their functions with [`into_async`](DuplexStream::into_async) of the connection.
+/// For another limit, call the functions of those crates with [`into_async`](DuplexStream::into_async) of the connection.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs the handshake of a connection; closes the connection when it fails or takes too long.
+/// Runs the handshake of a connection; closes the connection if it fails or takes too long.
 pub(crate) async fn within<T, E: From<io::Error>>(
     conn: impl DuplexStream,
-    what: &str,
+    operation: &str,
     handshake: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     let result = {
@@ -24,14 +24,15 @@ pub(crate) async fn within<T, E: From<io::Error>>(
         match select(handshake, driver::timeout(HANDSHAKE_TIMEOUT)).await {
             Either::Left((result, _)) => result,
             Either::Right(_) => {
-                let text =
-                    format!("{what} failed: it took more than {HANDSHAKE_TIMEOUT:?} (ETIMEDOUT)");
+                let text = format!(
+                    "{operation} failed: it took more than {HANDSHAKE_TIMEOUT:?} (ETIMEDOUT)"
+                );
                 Err(io::Error::new(io::ErrorKind::TimedOut, text).into())
             }
         }
     };
     if result.is_err() {
-        // What was written meanwhile, such as an alert, is sent.
+        // `end` still sends data written meanwhile, such as an alert.
         conn.end();
     }
     result

@@ -1,7 +1,7 @@
 //! This thread's loop as a future.
 //!
-//! Cost of an iteration beside the loop's own: one wake-up through async-io's poller, and one system call to ask it for
-//! the next. While nothing happens the future is not polled.
+//! Besides the cost of the loop itself, an iteration costs one wake-up through async-io's poller, and one system call to
+//! re-arm it. While nothing happens, the future is not polled.
 
 use std::cell::Cell;
 use std::fmt;
@@ -17,28 +17,28 @@ use async_io::{Async, Timer};
 use uptick_event_loop::{Error, EventLoop};
 
 thread_local! {
-    /// Whether a future runs this thread's loop.
+    /// `true` while a future runs this thread's loop.
     static HOSTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs this thread's loop on async-std's executor, until nothing is left to wait for or until
+/// Returns a future that runs this thread's loop on async-std's executor, until nothing is left to wait for or until
 /// [`stop`](uptick_event_loop::stop).
 ///
-/// It is what [`uptick_event_loop::run`] is to a program of its own: between the iterations, other futures of the
-/// thread run. The future stays on its thread: it goes to `async_std::task::block_on` or `spawn_local` (a feature of
-/// async-std), or is awaited beside others with `join!` and `select!`. Everything on the loop may be used by other futures of the thread too: a
+/// It is the counterpart of [`uptick_event_loop::run`] for async-std programs: between the iterations, other futures of the
+/// thread run. The future is not `Send`: pass it to `async_std::task::block_on` or `spawn_local` (a feature of async-std),
+/// or await it with others in `join!` and `select!`. Other futures of the thread may use everything on the loop too: a
 /// timer, a tick or a write wakes it.
 ///
 /// # Errors
-/// The future gives [`Error::AlreadyRunning`] inside a callback of the loop, or while another such future of the thread
-/// runs it, and [`Error::Poll`] when the poller fails or the system gives no further descriptor.
+/// The future resolves to [`Error::AlreadyRunning`] inside a callback of the loop, or while another such future of the
+/// thread runs it, and to [`Error::Poll`] if the poller fails or no more descriptors are available.
 ///
 /// # Cancel safety
-/// Dropping the future leaves the loop as it is, to be run again.
+/// Dropping the future leaves the loop as it is; it can be run again.
 ///
 /// # Limits
-/// One future runs a thread's loop. One iteration of the loop runs before other futures get their turn. It takes
-/// one descriptor more.
+/// One future runs a thread's loop. Each poll runs one iteration of the loop before other futures run. The future uses one
+/// additional descriptor.
 ///
 /// # Examples
 /// ```
@@ -55,10 +55,10 @@ pub fn run() -> Run {
     Run { host: None }
 }
 
-/// This thread's loop as a future; made by [`run()`].
+/// A future that runs this thread's loop; returned by [`run()`].
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Run {
-    /// There from the first poll to the end.
+    /// Present from the first poll until the loop ends.
     host: Option<Host>,
 }
 
@@ -84,31 +84,31 @@ impl Future for Run {
 impl fmt::Debug for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Run")
-            .field("begun", &self.host.is_some())
+            .field("started", &self.host.is_some())
             .finish()
     }
 }
 
-/// What wakes the future that runs the loop.
+/// The event loop with the wake-up sources of its future.
 struct Host {
     event_loop: EventLoop,
     /// A duplicate of the loop's descriptor, in async-io's poller.
     descriptor: Async<OwnedFd>,
     timer: Timer,
-    /// When the timer fires; it may be earlier than needed, as deadlines move on with every activity.
+    /// Expiry of the timer; it may be earlier than needed, as deadlines are postponed with every activity.
     timer_at: Option<Instant>,
     _lease: Lease,
 }
 
 impl Host {
-    /// Gives `None` when the loop has nothing to wait for.
+    /// Creates a host; returns `None` if the loop has nothing to wait for.
     fn new() -> Result<Option<Host>, Error> {
         let event_loop = EventLoop::current();
         if !event_loop.is_alive() {
             return Ok(None);
         }
         let lease = Lease::take()?;
-        // One of its own, as a descriptor can be in async-io's poller but once.
+        // A duplicate, as a descriptor can be registered in async-io's poller only once.
         let duplicate = event_loop.descriptor()?.try_clone_to_owned();
         let descriptor = duplicate
             .and_then(Async::new_nonblocking)
@@ -138,7 +138,7 @@ impl Host {
         Poll::Pending
     }
 
-    /// Asks to be woken when the time is over.
+    /// Registers for a wake-up after `timeout`.
     fn poll_timer(&mut self, timeout: Option<Duration>, context: &mut Context<'_>) {
         let Some(at) = timeout.and_then(|time| Instant::now().checked_add(time)) else {
             if self.timer_at.take().is_some() {
@@ -156,10 +156,10 @@ impl Host {
         }
     }
 
-    /// Asks to be woken when the loop has I/O to do.
+    /// Registers for a wake-up when the loop has I/O to do.
     fn poll_descriptor(&self, context: &mut Context<'_>) -> io::Result<()> {
-        // What is ready was so before the iteration. Asked again, async-io looks anew, and wakes at once if the loop
-        // has left something.
+        // Readiness reported here dates from before the iteration. Polled again, async-io checks the descriptor and wakes
+        // the task at once if the loop has left events.
         while let Poll::Ready(result) = self.descriptor.poll_readable(context) {
             result?;
         }
@@ -173,7 +173,7 @@ impl Drop for Host {
     }
 }
 
-/// The right to run this thread's loop.
+/// A guard for the exclusive right to run this thread's loop.
 struct Lease;
 
 impl Lease {
@@ -191,9 +191,9 @@ impl Drop for Lease {
     }
 }
 
-fn failed(what: &'static str, error: io::Error) -> Error {
+fn failed(operation: &'static str, error: io::Error) -> Error {
     Error::Poll {
-        what,
+        what: operation,
         source: Arc::new(error),
     }
 }

@@ -1,7 +1,7 @@
 //! TLS sessions of [async-tls](https://docs.rs/async-tls) over Uptick's connections, with the feature `async-tls`.
 //!
-//! async-tls has TLS 1.3 and 1.2 of rustls 0.21, which is no longer maintained: for programs that have it anyway. Uptick's own TLS is
-//! the crate `uptick-tls`.
+//! async-tls supports TLS 1.3 and 1.2 with rustls 0.21, which is no longer maintained. The module is meant for programs that
+//! use async-tls already; Uptick's own TLS is the crate `uptick-tls`.
 
 use std::io;
 use std::sync::Arc;
@@ -14,21 +14,21 @@ pub use async_tls::{TlsAcceptor, TlsConnector};
 
 use crate::handshake::within;
 
-/// A TLS session of a server over a connection.
+/// A server-side TLS session over a connection.
 pub type ServerStream<S> = async_tls::server::TlsStream<AsyncDuplex<S>>;
 
-/// A TLS session of a client over a connection.
+/// A client-side TLS session over a connection.
 pub type ClientStream<S> = async_tls::client::TlsStream<AsyncDuplex<S>>;
 
 /// Accepts a TLS session over a connection.
 ///
-/// It is `AsyncRead + AsyncWrite`; [`from_async`](crate::from_async) makes an Uptick stream with events of it.
+/// The session is `AsyncRead + AsyncWrite`; [`from_async`](crate::from_async) turns it into an Uptick stream with events.
 ///
 /// # Errors
-/// When the handshake fails; the connection is ended.
+/// An error if the handshake fails; the connection is ended.
 ///
 /// # Limits
-/// The handshake may take [`HANDSHAKE_TIMEOUT`](crate::HANDSHAKE_TIMEOUT), 10 s; then it fails (`ETIMEDOUT`).
+/// The handshake may take [`HANDSHAKE_TIMEOUT`](crate::HANDSHAKE_TIMEOUT), 10 s; after that it fails (`ETIMEDOUT`).
 pub async fn accept<S: DuplexStream>(
     conn: S,
     acceptor: &TlsAcceptor,
@@ -37,13 +37,13 @@ pub async fn accept<S: DuplexStream>(
     within(conn, "TLS handshake", handshake).await
 }
 
-/// Connects to a TLS server: `example.com:443` or `tls://example.com:443`. The certificate has to be valid for the host.
+/// Connects to a TLS server: `example.com:443` or `tls://example.com:443`. The certificate must be valid for the host.
 ///
 /// # Errors
-/// When connecting or the handshake fails.
+/// An error if connecting or the handshake fails.
 ///
 /// # Limits
-/// Those of [`Connector`], and [`HANDSHAKE_TIMEOUT`](crate::HANDSHAKE_TIMEOUT), 10 s.
+/// The limits of [`Connector`], and [`HANDSHAKE_TIMEOUT`](crate::HANDSHAKE_TIMEOUT), 10 s.
 pub async fn connect(
     address: &str,
     connector: &TlsConnector,
@@ -56,10 +56,10 @@ pub async fn connect(
     within(conn, "TLS handshake", handshake).await
 }
 
-/// Returns an acceptor with a certificate chain and its key, both in `pem`.
+/// Returns an acceptor with the certificate chain and the private key in `pem`.
 ///
 /// # Errors
-/// `InvalidData` when there is no certificate or no key in it, or the two do not fit.
+/// `InvalidData` if `pem` contains no certificate or no key, or if they do not match.
 pub fn acceptor(pem: impl AsRef<[u8]>) -> io::Result<TlsAcceptor> {
     let sections = parse(pem.as_ref())?;
     let key = sections
@@ -77,10 +77,10 @@ pub fn acceptor(pem: impl AsRef<[u8]>) -> io::Result<TlsAcceptor> {
     Ok(config.into())
 }
 
-/// Returns a connector that trusts the certificates in `pem`, and no others. `TlsConnector::new()` trusts those of Mozilla.
+/// Returns a connector that trusts only the certificates in `pem`. `TlsConnector::new()` trusts Mozilla's root certificates.
 ///
 /// # Errors
-/// `InvalidData` when there is no certificate in it, or one is not valid.
+/// `InvalidData` if `pem` contains no certificate, or an invalid one.
 pub fn connector(pem: impl AsRef<[u8]>) -> io::Result<TlsConnector> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(&parse(pem.as_ref())?)? {

@@ -1,8 +1,8 @@
 //! WebSockets of [async-tungstenite](https://docs.rs/async-tungstenite) over Uptick's connections, with the feature
 //! `async-tungstenite`.
 //!
-//! For programs that have async-tungstenite anyway: Uptick's own WebSockets, with compression and back-pressure, are the crate
-//! `uptick-websocket`.
+//! The module is meant for programs that use async-tungstenite already; Uptick's own WebSockets, with compression and
+//! backpressure, are the crate `uptick-websocket`.
 
 use std::io;
 
@@ -17,16 +17,16 @@ pub use async_tungstenite::tungstenite::{Error, Message};
 
 use crate::handshake::within;
 
-/// Accepts a WebSocket over a connection: reads the request and answers it.
+/// Accepts a WebSocket over a connection: reads the upgrade request and sends the response.
 ///
 /// Over TLS, call `async_tungstenite::accept_async` with the session.
 ///
 /// # Errors
-/// When the handshake fails, as when the request is not one for a WebSocket; the connection is ended.
+/// An error if the handshake fails, for example because the request is not a WebSocket upgrade; the connection is ended.
 ///
 /// # Limits
-/// The handshake may take [`HANDSHAKE_TIMEOUT`](crate::HANDSHAKE_TIMEOUT), 10 s; then it fails (`ETIMEDOUT`). Messages are limited by
-/// tungstenite: 64 MiB.
+/// The handshake may take [`HANDSHAKE_TIMEOUT`](crate::HANDSHAKE_TIMEOUT), 10 s; after that it fails (`ETIMEDOUT`).
+/// Tungstenite limits messages to 64 MiB.
 pub async fn accept<S: DuplexStream>(conn: S) -> Result<WebSocketStream<AsyncDuplex<S>>, Error> {
     let handshake = accept_async(conn.into_async());
     within(conn, "WebSocket handshake", handshake).await
@@ -37,10 +37,10 @@ pub async fn accept<S: DuplexStream>(conn: S) -> Result<WebSocketStream<AsyncDup
 /// For `wss://`, call `async_tungstenite::client_async` with the session that `tls::connect` returns.
 ///
 /// # Errors
-/// When the URL is not one of `ws://`, or connecting or the handshake fails.
+/// An error if the scheme of the URL is not `ws`, or if connecting or the handshake fails.
 ///
 /// # Limits
-/// Those of [`Connector`], and those of [`accept`].
+/// The limits of [`Connector`] and of [`accept`].
 pub async fn connect(url: &str) -> Result<WebSocketStream<AsyncDuplex<Connection>>, Error> {
     let request = url.into_client_request()?;
     let uri = request.uri();

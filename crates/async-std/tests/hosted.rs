@@ -20,40 +20,40 @@ use uptick_event_loop::{
 };
 
 const MS: Duration = Duration::from_millis(1);
-/// How long a test waits for anything: long, as it only counts when something is broken.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time limit for every wait; generous, as it is reached only when a test fails.
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Runs the loop to its end, and gives how often its future was polled.
-async fn counted() -> u32 {
+/// Runs the loop to its end; returns the number of polls of its future.
+async fn run_counting_polls() -> u32 {
     let polls = Rc::new(Cell::new(0));
-    polled(&polls).await;
+    count_polls(&polls).await;
     polls.get()
 }
 
-/// Runs the loop to its end, counting how often its future is polled.
-async fn polled(polls: &Cell<u32>) {
+/// Runs the loop to its end, counting the polls of its future.
+async fn count_polls(polls: &Cell<u32>) {
     let mut event_loop = pin!(run());
     let counting = poll_fn(|context| {
         polls.set(polls.get() + 1);
         event_loop.as_mut().poll(context)
     });
-    timeout(PATIENCE, counting).await.unwrap().unwrap();
+    timeout(TEST_TIMEOUT, counting).await.unwrap().unwrap();
 }
 
-/// Runs futures as separate tasks: each is polled only when it is woken itself.
-fn together(futures: impl IntoIterator<Item = LocalBoxFuture<'static, ()>>) {
+/// Runs futures as separate tasks: each is polled only when it is woken.
+fn run_as_tasks(futures: impl IntoIterator<Item = LocalBoxFuture<'static, ()>>) {
     let all: FuturesUnordered<_> = futures.into_iter().collect();
     block_on(all.collect::<()>());
 }
 
-/// Keeps the loop running until it is cancelled, or until the test has failed.
+/// Keeps the loop running until the timer is cancelled, or until the test has failed.
 fn hold() -> Timer {
-    add_timer(10 * PATIENCE, || ())
+    add_timer(10 * TEST_TIMEOUT, || ())
 }
 
 #[test]
 fn a_loop_with_nothing_to_wait_for_ends_at_once() {
-    assert_eq!(block_on(counted()), 1);
+    assert_eq!(block_on(run_counting_polls()), 1);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn the_loop_ends_when_nothing_is_left_to_wait_for() {
     }
     let ticked = Rc::clone(&order);
     future_tick(move || ticked.borrow_mut().push("tick"));
-    let polls = block_on(counted());
+    let polls = block_on(run_counting_polls());
     assert_eq!(*order.borrow(), ["tick", "timer: 10 ms", "timer: 20 ms"]);
     assert!(polls < 20, "{polls} polls for two timers and a tick");
 }
@@ -75,7 +75,7 @@ fn an_idle_loop_is_not_polled() {
     let timer = hold();
     let polls = Rc::new(Cell::new(0));
     let counting = Rc::clone(&polls);
-    let event_loop = async move { polled(&counting).await }.boxed_local();
+    let event_loop = async move { count_polls(&counting).await }.boxed_local();
     let other = async move {
         sleep(50 * MS).await;
         let before = polls.get();
@@ -83,7 +83,7 @@ fn an_idle_loop_is_not_polled() {
         assert_eq!(polls.get(), before, "the idle loop was polled");
         timer.cancel();
     };
-    together([event_loop, other.boxed_local()]);
+    run_as_tasks([event_loop, other.boxed_local()]);
 }
 
 #[test]
@@ -95,31 +95,31 @@ fn a_periodic_timer_costs_few_polls() {
             timer.cancel();
         }
     });
-    let polls = block_on(counted());
+    let polls = block_on(run_counting_polls());
     assert!(polls <= 50, "{polls} polls for 10 timers");
 }
 
 #[test]
 fn other_futures_of_the_thread_wake_the_loop() {
     let timer = hold();
-    let event_loop = async { assert!(counted().await > 1) }.boxed_local();
+    let event_loop = async { assert!(run_counting_polls().await > 1) }.boxed_local();
     let (sender, ticked) = futures::channel::oneshot::channel();
     let other = async move {
         sleep(20 * MS).await;
         future_tick(move || sender.send(()).unwrap());
-        timeout(PATIENCE, ticked).await.unwrap().unwrap();
+        timeout(TEST_TIMEOUT, ticked).await.unwrap().unwrap();
         sleep(20 * MS).await;
         let (sender, fired) = futures::channel::oneshot::channel();
         add_timer(MS, move || sender.send(()));
-        timeout(PATIENCE, fired).await.unwrap().unwrap();
+        timeout(TEST_TIMEOUT, fired).await.unwrap().unwrap();
         sleep(20 * MS).await;
         timer.cancel();
     };
-    together([event_loop, other.boxed_local()]);
+    run_as_tasks([event_loop, other.boxed_local()]);
 }
 
 #[test]
-fn tasks_of_the_loop_await_what_async_std_has() {
+fn tasks_of_the_loop_await_futures_of_async_std() {
     let done = Rc::new(Cell::new(false));
     let flag = Rc::clone(&done);
     spawn(async move {
@@ -127,13 +127,13 @@ fn tasks_of_the_loop_await_what_async_std_has() {
         let file = async_std::fs::metadata("/").await;
         flag.set(file.unwrap().is_dir());
     });
-    let polls = block_on(counted());
+    let polls = block_on(run_counting_polls());
     assert!(done.get());
     assert!(polls < 30, "{polls} polls for a task that waits twice");
 }
 
 #[test]
-fn tasks_await_what_async_std_has_while_the_loop_runs_by_itself() {
+fn tasks_await_futures_of_async_std_while_the_loop_runs_on_its_own() {
     let done = Rc::new(Cell::new(false));
     let flag = Rc::clone(&done);
     spawn(async move {
@@ -152,9 +152,12 @@ fn a_post_from_another_thread_wakes_the_loop() {
         thread::sleep(20 * MS);
         handle.post(stop).unwrap();
     });
-    block_on(counted());
+    block_on(run_counting_polls());
     thread.join().unwrap();
-    assert!(timer.is_pending(), "the loop was stopped, not over");
+    assert!(
+        timer.is_pending(),
+        "the loop ended instead of being stopped"
+    );
 }
 
 #[test]
@@ -170,12 +173,12 @@ fn stop_ends_the_future_and_the_loop_can_be_run_again() {
 }
 
 #[test]
-fn a_future_that_is_dropped_leaves_the_loop_to_the_next() {
+fn the_loop_runs_again_after_its_future_is_dropped() {
     let fired = Rc::new(Cell::new(false));
     let flag = Rc::clone(&fired);
     add_timer(50 * MS, move || flag.set(true));
     block_on(async {
-        assert!(timeout(MS, run()).await.is_err(), "it was not to end");
+        assert!(timeout(MS, run()).await.is_err(), "the loop ended early");
         assert!(!fired.get());
         run().await.unwrap();
     });
@@ -183,7 +186,7 @@ fn a_future_that_is_dropped_leaves_the_loop_to_the_next() {
 }
 
 #[test]
-fn a_thread_has_one_future_that_runs_its_loop() {
+fn only_one_future_runs_the_loop_of_a_thread() {
     add_timer(10 * MS, || ());
     let (first, second) = block_on(async { join!(run(), run()) });
     first.unwrap();
@@ -205,7 +208,7 @@ fn a_callback_cannot_run_the_loop() {
 }
 
 #[test]
-fn any_executor_will_do() {
+fn any_executor_runs_the_loop() {
     let fired = Rc::new(Cell::new(false));
     let flag = Rc::clone(&fired);
     add_timer(10 * MS, move || flag.set(true));

@@ -1,4 +1,4 @@
-//! The functions behind features: async-std's executor, async-tls and async-tungstenite in one call each.
+//! The functions behind features: shortcuts for async-std's executor, async-tls and async-tungstenite.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::cell::Cell;
@@ -15,9 +15,9 @@ use uptick_async_std::{block_on, from_async, run_blocking, tls, websocket};
 use uptick_event_loop::{Error as LoopError, add_timer, future_tick, spawn, stop};
 use uptick_socket::prelude::{Bytes, Connection, Emitter as _, Server};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// An Uptick server of one connection: its port, and what `serve` returned.
+/// Starts an Uptick server for one connection; returns its port and the result of `serve`.
 fn serve<F>(serve: impl Fn(Connection) -> F + 'static) -> (u16, oneshot::Receiver<F::Output>)
 where
     F: Future + 'static,
@@ -36,7 +36,7 @@ where
     (port, result)
 }
 
-/// PEM text of a certificate that has signed itself, and of that with its key.
+/// Returns a self-signed certificate as PEM text, and the same certificate with its key.
 fn identity() -> (String, String) {
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     (
@@ -46,18 +46,18 @@ fn identity() -> (String, String) {
 }
 
 #[test]
-fn block_on_runs_a_future_beside_the_loop() {
+fn block_on_runs_a_future_and_the_loop() {
     let ticks = Rc::new(Cell::new(0));
     let count = Rc::clone(&ticks);
-    let answer = block_on(async move {
-        // Nothing is on the loop before.
+    let reply = block_on(async move {
+        // The loop has nothing to wait for yet.
         task::sleep(Duration::from_millis(1)).await;
         future_tick(move || count.set(count.get() + 1));
         uptick_event_loop::sleep(Duration::from_millis(1)).await;
         42
     });
-    assert_eq!((answer.unwrap(), ticks.get()), (42, 1));
-    // What is left on the loop runs when the loop does.
+    assert_eq!((reply.unwrap(), ticks.get()), (42, 1));
+    // Work left on the loop continues when the loop runs again.
     run_blocking().unwrap();
 }
 
@@ -78,7 +78,7 @@ fn run_blocking_runs_the_loop_to_its_end() {
 }
 
 #[test]
-fn a_tls_session_is_accepted_and_one_connected() {
+fn tls_sessions_are_accepted_and_connected() {
     let (certificate, identity) = identity();
     let acceptor = tls::acceptor(identity).unwrap();
     let (port, served) = serve(move |conn| {
@@ -92,21 +92,21 @@ fn a_tls_session_is_accepted_and_one_connected() {
         }
     });
     let connector = tls::connector(certificate).unwrap();
-    let answer = block_on(timeout(PATIENCE, async {
+    let reply = block_on(timeout(TEST_TIMEOUT, async {
         let address = format!("tls://localhost:{port}");
         let mut session = tls::connect(&address, &connector).await.unwrap();
         session.write_all(b"hello").await.unwrap();
         session.close().await.unwrap();
-        let mut answer = String::new();
-        session.read_to_string(&mut answer).await.unwrap();
+        let mut reply = String::new();
+        session.read_to_string(&mut reply).await.unwrap();
         served.await.unwrap().unwrap();
-        answer
+        reply
     }));
-    assert_eq!(answer.unwrap().unwrap(), "HELLO");
+    assert_eq!(reply.unwrap().unwrap(), "HELLO");
 }
 
 #[test]
-fn a_tls_session_may_be_an_uptick_stream() {
+fn a_tls_session_works_as_an_uptick_stream() {
     let (certificate, identity) = identity();
     let acceptor = tls::acceptor(identity).unwrap();
     let (port, _served) = serve(move |conn| {
@@ -117,20 +117,20 @@ fn a_tls_session_may_be_an_uptick_stream() {
         }
     });
     let connector = tls::connector(certificate).unwrap();
-    let answer = block_on(timeout(PATIENCE, async {
+    let reply = block_on(timeout(TEST_TIMEOUT, async {
         let address = format!("localhost:{port}");
         let connecting = tls::connect(&address, &connector);
         let mut session = connecting.await.unwrap();
         session.write_all(b"echo").await.unwrap();
-        let mut answer = [0; 4];
-        session.read_exact(&mut answer).await.unwrap();
-        answer
+        let mut reply = [0; 4];
+        session.read_exact(&mut reply).await.unwrap();
+        reply
     }));
-    assert_eq!(&answer.unwrap().unwrap(), b"echo");
+    assert_eq!(&reply.unwrap().unwrap(), b"echo");
 }
 
 #[test]
-fn a_certificate_that_is_not_trusted_is_an_error_on_both_sides() {
+fn an_untrusted_certificate_is_an_error_on_both_sides() {
     let (_, ours) = identity();
     let (other, _) = identity();
     let acceptor = tls::acceptor(ours).unwrap();
@@ -139,7 +139,7 @@ fn a_certificate_that_is_not_trusted_is_an_error_on_both_sides() {
         async move { tls::accept(conn, &acceptor).await.map(drop) }
     });
     let connector = tls::connector(other).unwrap();
-    let errors = block_on(timeout(PATIENCE, async {
+    let errors = block_on(timeout(TEST_TIMEOUT, async {
         let address = format!("localhost:{port}");
         let connecting = tls::connect(&address, &connector);
         let error = connecting.await.map(drop).unwrap_err();
@@ -162,7 +162,7 @@ fn pem_text_without_a_key_or_a_certificate_is_an_error() {
 }
 
 #[test]
-fn a_websocket_is_accepted_and_one_connected() {
+fn websockets_are_accepted_and_connected() {
     let (port, served) = serve(|conn| async move {
         let mut socket = websocket::accept(conn).await?;
         let mut count = 0;
@@ -175,25 +175,25 @@ fn a_websocket_is_accepted_and_one_connected() {
         }
         Ok::<usize, websocket::Error>(count)
     });
-    let result = block_on(timeout(PATIENCE, async {
+    let result = block_on(timeout(TEST_TIMEOUT, async {
         let url = format!("ws://localhost:{port}/chat?room=1");
         let mut socket = websocket::connect(&url).await.unwrap();
         socket.send("hello".into()).await.unwrap();
-        let answer = socket.next().await.unwrap().unwrap();
+        let reply = socket.next().await.unwrap().unwrap();
         socket.close(None).await.unwrap();
         while let Some(Ok(_)) = socket.next().await {}
-        (answer, served.await.unwrap().unwrap())
+        (reply, served.await.unwrap().unwrap())
     }));
     assert_eq!(result.unwrap().unwrap(), ("hello".into(), 1));
 }
 
 #[test]
-fn a_request_that_is_none_for_a_websocket_ends_the_connection() {
+fn a_request_without_a_websocket_upgrade_ends_the_connection() {
     let (port, served) = serve(|conn| async move { websocket::accept(conn).await.map(drop) });
-    let error = block_on(timeout(PATIENCE, async {
+    let error = block_on(timeout(TEST_TIMEOUT, async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-        // The server ends the connection, with or without an answer.
+        // The server ends the connection, with or without a response.
         let _ = stream.read_to_end(&mut Vec::new()).await;
         served.await.unwrap()
     }));
@@ -201,7 +201,7 @@ fn a_request_that_is_none_for_a_websocket_ends_the_connection() {
 }
 
 #[test]
-fn urls_that_are_not_of_websockets_are_errors() {
+fn urls_without_the_ws_scheme_are_errors() {
     for url in ["wss://localhost/", "http://localhost/", "localhost"] {
         assert!(block_on(websocket::connect(url)).unwrap().is_err(), "{url}");
     }
@@ -236,7 +236,7 @@ fn an_uptick_client_connects_to_a_server_of_async_std() {
     let (certificate, identity) = identity();
     let acceptor = tls::acceptor(identity).unwrap();
     let connector = tls::connector(certificate).unwrap();
-    let text = block_on(timeout(PATIENCE, async {
+    let text = block_on(timeout(TEST_TIMEOUT, async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = task::spawn(async move {

@@ -1,4 +1,4 @@
-//! async-std's streams in Uptick, and Uptick's connections beside async-std's.
+//! async-std's streams in Uptick, and Uptick's connections next to async-std's.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::cell::{Cell, RefCell};
@@ -13,23 +13,23 @@ use futures::{AsyncReadExt, AsyncWriteExt, join};
 use uptick_async_std::{DuplexStream, from_async, run};
 use uptick_socket::prelude::*;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 const LARGE: usize = 4 * 1024 * 1024;
 
-/// Bytes of which none is like the one a chunk further.
+/// Returns bytes that differ from chunk to chunk.
 fn large() -> Vec<u8> {
     (0..LARGE).map(|index| (index % 251) as u8).collect()
 }
 
-/// The loop and an async-std peer, in one task.
-fn beside<T>(peer: impl Future<Output = T>) -> T {
+/// Runs the loop and an async-std peer in one task.
+fn run_with_loop<T>(peer: impl Future<Output = T>) -> T {
     let both = async { join!(run(), peer) };
-    let (ended, value) = block_on(timeout(PATIENCE, both)).unwrap();
+    let (ended, value) = block_on(timeout(TEST_TIMEOUT, both)).unwrap();
     ended.unwrap();
     value
 }
 
-/// A server for one connection, and the address to connect to.
+/// Starts a server for one connection; returns the address to connect to.
 fn serve(connection: impl Fn(Connection) + 'static) -> String {
     let server = Server::bind("tcp://127.0.0.1:0").unwrap();
     server.on("connection", move |conn: Connection| {
@@ -39,12 +39,12 @@ fn serve(connection: impl Fn(Connection) + 'static) -> String {
     server.address().unwrap()["tcp://".len()..].to_string()
 }
 
-/// Sends much and reads it back at the same time.
-async fn echoed(stream: TcpStream) -> Vec<u8> {
+/// Sends a large payload and reads it back at the same time.
+async fn send_and_read_back(stream: TcpStream) -> Vec<u8> {
     let (mut reader, mut writer) = stream.clone().split();
     let sending = async {
         writer.write_all(&large()).await.unwrap();
-        // Closing the writer is not enough: async-std then does nothing.
+        // Closing the writer is not enough: async-std does nothing then.
         stream.shutdown(Shutdown::Write).unwrap();
     };
     let mut back = Vec::new();
@@ -54,17 +54,19 @@ async fn echoed(stream: TcpStream) -> Vec<u8> {
 }
 
 #[test]
-fn an_async_std_client_and_an_uptick_server() {
+fn an_async_std_client_connects_to_an_uptick_server() {
     let address = serve(|conn| {
         conn.set_allow_half_open(true);
         conn.pipe(conn);
     });
-    let back = beside(async { echoed(TcpStream::connect(address).await.unwrap()).await });
+    let back = run_with_loop(async {
+        send_and_read_back(TcpStream::connect(address).await.unwrap()).await
+    });
     assert!(back == large());
 }
 
 #[test]
-fn an_uptick_client_and_an_async_std_server() {
+fn an_uptick_client_connects_to_an_async_std_server() {
     let received = Rc::new(RefCell::new(Vec::new()));
     let sink = Rc::clone(&received);
     let listener = block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -79,7 +81,7 @@ fn an_uptick_client_and_an_async_std_server() {
         });
         conn.write(large());
     });
-    beside(async {
+    run_with_loop(async {
         let (stream, _) = listener.accept().await.unwrap();
         let (mut reader, mut writer) = stream.split();
         async_std::io::copy(&mut reader, &mut writer).await.unwrap();
@@ -89,7 +91,7 @@ fn an_uptick_client_and_an_async_std_server() {
 }
 
 #[test]
-fn an_async_std_socket_is_an_uptick_stream() {
+fn an_async_std_socket_works_as_an_uptick_stream() {
     let address = serve(|conn| {
         conn.set_allow_half_open(true);
         conn.pipe(conn);
@@ -97,7 +99,7 @@ fn an_async_std_socket_is_an_uptick_stream() {
     let received = Rc::new(RefCell::new(Vec::new()));
     let closed = Rc::new(Cell::new(false));
     let (sink, close) = (Rc::clone(&received), Rc::clone(&closed));
-    beside(async {
+    run_with_loop(async {
         let socket = TcpStream::connect(address).await.unwrap();
         let stream = from_async(socket);
         stream.on("data", move |chunk: Bytes| {
@@ -114,7 +116,7 @@ fn an_async_std_socket_is_an_uptick_stream() {
 }
 
 #[test]
-fn a_connection_is_read_and_written_as_async_std_does_it() {
+fn a_connection_is_read_and_written_with_async_std() {
     let address = serve(|conn| {
         uptick_event_loop::spawn(async move {
             let (mut reader, mut writer) = conn.into_async().split();
@@ -122,12 +124,14 @@ fn a_connection_is_read_and_written_as_async_std_does_it() {
             writer.close().await.unwrap();
         });
     });
-    let back = beside(async { echoed(TcpStream::connect(address).await.unwrap()).await });
+    let back = run_with_loop(async {
+        send_and_read_back(TcpStream::connect(address).await.unwrap()).await
+    });
     assert!(back.len() == LARGE && back == large());
 }
 
 #[test]
-fn a_peer_that_resets_is_an_error_for_who_reads() {
+fn a_reset_by_the_peer_is_an_error_for_the_reader() {
     let (sender, result) = futures::channel::oneshot::channel();
     let sender = RefCell::new(Some(sender));
     let address = serve(move |conn| {
@@ -139,7 +143,7 @@ fn a_peer_that_resets_is_an_error_for_who_reads() {
             sender.send(stream.read_to_end(&mut all).await).unwrap();
         });
     });
-    let result = beside(async {
+    let result = run_with_loop(async {
         let mut socket = TcpStream::connect(address).await.unwrap();
         // Closing a socket that holds unread bytes resets the connection.
         socket.peek(&mut [0]).await.unwrap();

@@ -1,6 +1,7 @@
-//! async-tls beside Uptick's TLS, and over Uptick's connections, unmodified: real peers on both sides.
+//! async-tls against Uptick's TLS, and over Uptick's connections, unmodified, with real peers on both sides.
 //!
-//! An async-tls stream that ends without `close_notify` fails its reader, so whoever reads to the end here has seen it.
+//! An async-tls stream that ends without `close_notify` fails its reader, so a successful read to the end implies
+//! `close_notify`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::cell::RefCell;
@@ -22,11 +23,11 @@ use uptick_async_std::{DuplexStream, run};
 use uptick_socket::prelude::*;
 use uptick_tls::{SecureConnector, SecureServer, TlsContext};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 const LARGE: usize = 400 * 1024;
 const NAME: &str = "localhost";
 
-/// A certificate that has signed itself, for all servers of these tests.
+/// A self-signed certificate for all servers of these tests.
 static IDENTITY: LazyLock<Identity> = LazyLock::new(Identity::new);
 
 struct Identity {
@@ -74,7 +75,7 @@ fn connector_that_trusts(certificates: &[&Certificate]) -> TlsConnector {
     Arc::new(config).into()
 }
 
-/// What was emitted, in order; clones are the same record.
+/// The emitted events, in order; clones share the record.
 #[derive(Clone, Default)]
 struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -83,7 +84,7 @@ impl Log {
         self.0.borrow_mut().push(entry.to_string());
     }
 
-    fn of(&self, conn: Connection) {
+    fn record(&self, conn: Connection) {
         let log = self.clone();
         conn.on("error", move |error: Error| log.add(error));
         for name in ["end", "close"] {
@@ -93,20 +94,20 @@ impl Log {
     }
 }
 
-/// Bytes of which none is like the one a chunk further.
+/// Returns bytes that differ from chunk to chunk.
 fn large() -> Vec<u8> {
     (0..LARGE).map(|index| (index % 251) as u8).collect()
 }
 
-/// The loop and what is beside it, in one task.
-fn beside<T>(peer: impl Future<Output = T>) -> T {
+/// Runs the loop and `peer` in one task.
+fn run_with_loop<T>(peer: impl Future<Output = T>) -> T {
     let both = async { join!(run(), peer) };
-    let (ended, value) = block_on(timeout(PATIENCE, both)).unwrap();
+    let (ended, value) = block_on(timeout(TEST_TIMEOUT, both)).unwrap();
     ended.unwrap();
     value
 }
 
-/// Sends much and ends, and reads it back at the same time.
+/// Sends a large payload and ends, and reads it back at the same time.
 async fn exchange(stream: impl AsyncRead + AsyncWrite) -> Vec<u8> {
     let (mut reader, mut writer) = stream.split();
     let sending = async {
@@ -119,7 +120,7 @@ async fn exchange(stream: impl AsyncRead + AsyncWrite) -> Vec<u8> {
     back
 }
 
-/// Sends much back and ends, and then waits for the peer's end; gives how much it sent with that.
+/// Echoes a large payload and ends, then reads to the peer's end; returns the number of bytes that followed the payload.
 async fn echo_and_end(stream: impl AsyncRead + AsyncWrite) -> io::Result<usize> {
     let (reader, mut writer) = stream.split();
     let mut large = reader.take(LARGE as u64);
@@ -128,7 +129,7 @@ async fn echo_and_end(stream: impl AsyncRead + AsyncWrite) -> io::Result<usize> 
     large.into_inner().read_to_end(&mut Vec::new()).await
 }
 
-/// Sends back what comes, and ends when the peer does; gives how much it was.
+/// Echoes all bytes, and ends when the peer does; returns the number of bytes.
 async fn echo(stream: impl AsyncRead + AsyncWrite) -> io::Result<u64> {
     let (mut reader, mut writer) = stream.split();
     let count = futures::io::copy(&mut reader, &mut writer).await?;
@@ -136,7 +137,7 @@ async fn echo(stream: impl AsyncRead + AsyncWrite) -> io::Result<u64> {
     Ok(count)
 }
 
-/// Where a server for one connection of Uptick's TLS listens, which sends much back and ends.
+/// Starts an Uptick TLS server for one connection, which echoes a large payload and ends; returns its address.
 fn secure_echo(log: &Log) -> String {
     let tls = TlsContext::new().local_cert(&IDENTITY.file).load().unwrap();
     let server = SecureServer::new(Server::bind("tcp://127.0.0.1:0").unwrap(), tls);
@@ -148,7 +149,7 @@ fn secure_echo(log: &Log) -> String {
     let log = log.clone();
     server.on("connection", move |conn: Connection| {
         server.close();
-        log.of(conn);
+        log.record(conn);
         conn.set_allow_half_open(true);
         conn.pipe(conn);
         let mut left = LARGE;
@@ -162,7 +163,8 @@ fn secure_echo(log: &Log) -> String {
     server.address().unwrap()["tls://".len()..].to_string()
 }
 
-/// Where a server for one plain connection listens, over which async-tls sends back what comes, and what became of it.
+/// Starts a plain server for one connection, over which async-tls echoes all bytes; returns its address and the result of
+/// the echo.
 fn async_tls_echo(log: &Log) -> (String, oneshot::Receiver<io::Result<u64>>) {
     let server = Server::bind("tcp://127.0.0.1:0").unwrap();
     let (sender, result) = oneshot::channel();
@@ -170,7 +172,7 @@ fn async_tls_echo(log: &Log) -> (String, oneshot::Receiver<io::Result<u64>>) {
     let log = log.clone();
     server.on("connection", move |conn: Connection| {
         server.close();
-        log.of(conn);
+        log.record(conn);
         let sender = sender.take().unwrap();
         uptick_event_loop::spawn(async move {
             let served = async { echo(acceptor().accept(conn.into_async()).await?).await };
@@ -181,17 +183,17 @@ fn async_tls_echo(log: &Log) -> (String, oneshot::Receiver<io::Result<u64>>) {
     (address["tcp://".len()..].to_string(), result)
 }
 
-/// An async-tls client over a connection of Uptick's.
+/// Connects an async-tls client over an Uptick connection.
 async fn connect_over_uptick(address: String) -> impl AsyncRead + AsyncWrite + Unpin {
     let conn = Connector::new().connect(address).await.unwrap();
     connector().connect(NAME, conn.into_async()).await.unwrap()
 }
 
 #[test]
-fn an_async_tls_client_of_a_secure_server() {
+fn an_async_tls_client_connects_to_a_secure_server() {
     let log = Log::default();
     let address = secure_echo(&log);
-    let back = beside(async {
+    let back = run_with_loop(async {
         let socket = TcpStream::connect(address).await.unwrap();
         exchange(connector().connect(NAME, socket).await.unwrap()).await
     });
@@ -200,19 +202,19 @@ fn an_async_tls_client_of_a_secure_server() {
 }
 
 #[test]
-fn an_async_tls_client_over_an_uptick_connection_of_a_secure_server() {
+fn an_async_tls_client_over_an_uptick_connection_connects_to_a_secure_server() {
     let log = Log::default();
     let address = secure_echo(&log);
-    let back = beside(async { exchange(connect_over_uptick(address).await).await });
+    let back = run_with_loop(async { exchange(connect_over_uptick(address).await).await });
     assert!(back == large(), "{} bytes came back", back.len());
     assert_eq!(*log.0.borrow(), ["end", "close"]);
 }
 
 #[test]
-fn an_async_tls_server_over_an_uptick_connection() {
+fn an_async_tls_server_runs_over_an_uptick_connection() {
     let log = Log::default();
     let (address, served) = async_tls_echo(&log);
-    let (back, count) = beside(async {
+    let (back, count) = run_with_loop(async {
         let socket = TcpStream::connect(address).await.unwrap();
         let tls = connector().connect(NAME, socket).await.unwrap();
         (exchange(tls).await, served.await.unwrap())
@@ -223,12 +225,12 @@ fn an_async_tls_server_over_an_uptick_connection() {
 }
 
 #[test]
-fn an_async_tls_client_over_an_uptick_connection() {
+fn an_async_tls_client_runs_over_an_uptick_connection() {
     let listener = block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let client =
         uptick_event_loop::spawn(async move { exchange(connect_over_uptick(address).await).await });
-    let (rest, back) = beside(async {
+    let (rest, back) = run_with_loop(async {
         let (socket, _) = listener.accept().await.unwrap();
         let served = async { echo_and_end(acceptor().accept(socket).await?).await };
         join!(served, client)
@@ -239,7 +241,7 @@ fn an_async_tls_client_over_an_uptick_connection() {
 }
 
 #[test]
-fn a_secure_connector_and_an_async_tls_server() {
+fn a_secure_connector_connects_to_an_async_tls_server() {
     let log = Log::default();
     let received = Rc::new(RefCell::new(Vec::new()));
     let listener = block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -249,7 +251,7 @@ fn a_secure_connector_and_an_async_tls_server() {
         let connector = SecureConnector::new(Connector::new()).cafile(&IDENTITY.file);
         let connecting = connector.connect(format!("tls://{NAME}:{port}"));
         let conn = connecting.await.unwrap();
-        events.of(conn);
+        events.record(conn);
         conn.set_allow_half_open(true);
         conn.on("data", move |chunk: Bytes| {
             sink.borrow_mut().extend_from_slice(&chunk)
@@ -257,7 +259,7 @@ fn a_secure_connector_and_an_async_tls_server() {
         conn.on("end", move |()| conn.end());
         conn.write(large());
     });
-    let rest = beside(async {
+    let rest = run_with_loop(async {
         let (socket, _) = listener.accept().await.unwrap();
         echo_and_end(acceptor().accept(socket).await.unwrap()).await
     });
@@ -267,7 +269,7 @@ fn a_secure_connector_and_an_async_tls_server() {
 }
 
 #[test]
-fn a_secure_connection_that_is_closed_first_is_read_to_the_end_of_the_peer() {
+fn a_secure_connection_whose_writer_is_closed_is_read_to_the_end() {
     let listener = block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let port = listener.local_addr().unwrap().port();
     let client = uptick_event_loop::spawn(async move {
@@ -275,7 +277,7 @@ fn a_secure_connection_that_is_closed_first_is_read_to_the_end_of_the_peer() {
         let connecting = connector.connect(format!("tls://{NAME}:{port}"));
         exchange(connecting.await.unwrap().into_async()).await
     });
-    let (count, back) = beside(async {
+    let (count, back) = run_with_loop(async {
         let (socket, _) = listener.accept().await.unwrap();
         let served = async { echo(acceptor().accept(socket).await?).await };
         join!(served, client)
@@ -285,10 +287,10 @@ fn a_secure_connection_that_is_closed_first_is_read_to_the_end_of_the_peer() {
 }
 
 #[test]
-fn a_secure_connector_refuses_an_async_tls_server_that_it_does_not_trust() {
+fn a_secure_connector_rejects_an_untrusted_async_tls_server() {
     let mut other = CertificateParams::new([NAME.to_owned()]).unwrap();
     let name = &mut other.distinguished_name;
-    name.push(DnType::CommonName, "somebody else");
+    name.push(DnType::CommonName, "another host");
     let other = other.self_signed(&KeyPair::generate().unwrap()).unwrap();
     let name = format!("other-{}.pem", std::process::id());
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -300,7 +302,7 @@ fn a_secure_connector_refuses_an_async_tls_server_that_it_does_not_trust() {
         let connecting = connector.connect(format!("tls://{NAME}:{port}"));
         connecting.await.unwrap_err().to_string()
     });
-    let (served, error) = beside(async {
+    let (served, error) = run_with_loop(async {
         let (socket, _) = listener.accept().await.unwrap();
         (acceptor().accept(socket).await.map(drop), client.await)
     });
@@ -313,11 +315,11 @@ fn a_secure_connector_refuses_an_async_tls_server_that_it_does_not_trust() {
 }
 
 #[test]
-fn async_tls_on_both_sides_over_uptick_connections() {
+fn async_tls_runs_on_both_sides_over_uptick_connections() {
     let (address, served) = async_tls_echo(&Log::default());
     let client =
         uptick_event_loop::spawn(async move { exchange(connect_over_uptick(address).await).await });
-    // Without async-std: the loop alone drives both.
+    // The loop alone, without async-std, drives both.
     uptick_event_loop::run().unwrap();
     let back = futures::executor::block_on(client).unwrap();
     let count = futures::executor::block_on(served).unwrap();
@@ -326,10 +328,10 @@ fn async_tls_on_both_sides_over_uptick_connections() {
 }
 
 #[test]
-fn a_certificate_that_async_tls_does_not_trust_is_an_error_on_both_sides() {
+fn a_certificate_untrusted_by_async_tls_is_an_error_on_both_sides() {
     let log = Log::default();
     let address = secure_echo(&log);
-    let refused = beside(async {
+    let refused = run_with_loop(async {
         let socket = TcpStream::connect(address).await.unwrap();
         let connector = connector_that_trusts(&[]);
         connector.connect(NAME, socket).await.map(drop)
@@ -340,16 +342,16 @@ fn a_certificate_that_async_tls_does_not_trust_is_an_error_on_both_sides() {
     let [error] = &log[..] else {
         unreachable!("{log:?}")
     };
-    // The alert with the reason never comes: async-tls sends no more than the first record of its last ones.
+    // The alert with the reason never arrives: async-tls sends only the first record of its final ones.
     let left = "failed: the client ended the connection before the handshake was done";
     assert!(error.ends_with(left), "{error}");
 }
 
 #[test]
-fn a_peer_that_leaves_without_close_notify_fails_who_reads_over_an_uptick_connection() {
+fn a_missing_close_notify_fails_the_reader_over_an_uptick_connection() {
     let log = Log::default();
     let (address, served) = async_tls_echo(&log);
-    let served = beside(async {
+    let served = run_with_loop(async {
         let socket = TcpStream::connect(address).await.unwrap();
         let mut tls = connector().connect(NAME, socket.clone()).await.unwrap();
         tls.write_all(b"hello").await.unwrap();
@@ -361,7 +363,7 @@ fn a_peer_that_leaves_without_close_notify_fails_who_reads_over_an_uptick_connec
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{error}");
 }
 
-/// Runs a program with something to say to it; what it printed, or `None` where it is not installed.
+/// Runs a program with `input` on its standard input; returns its output, or `None` if it is not installed.
 fn output_of(program: &str, arguments: &[&str], input: &str) -> Option<String> {
     use std::io::Write;
     use std::process::{Command, Stdio};
@@ -388,14 +390,15 @@ fn output_of(program: &str, arguments: &[&str], input: &str) -> Option<String> {
 }
 
 #[test]
-#[allow(clippy::print_stderr, reason = "what is skipped is said")]
-fn openssl_curl_and_async_tls_talk_to_the_same_port() {
-    const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n";
+#[allow(clippy::print_stderr, reason = "skipped checks are reported")]
+fn openssl_curl_and_async_tls_connect_to_the_same_port() {
+    const RESPONSE: &str =
+        "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n";
     let tls = TlsContext::new().local_cert(&IDENTITY.file).load().unwrap();
     let server = SecureServer::new(Server::bind("tcp://127.0.0.1:0").unwrap(), tls);
     server.on("error", |error: Error| panic!("{error}"));
     server.on("connection", |conn: Connection| {
-        conn.once("data", move |_: Bytes| conn.end_with(ANSWER));
+        conn.once("data", move |_: Bytes| conn.end_with(RESPONSE));
     });
     let address = server.address().unwrap()["tls://".len()..].to_string();
     let port = address.rsplit(':').next().unwrap().to_owned();
@@ -404,9 +407,9 @@ fn openssl_curl_and_async_tls_talk_to_the_same_port() {
         let stream = TcpStream::connect(&address).await.unwrap();
         let mut stream = connector().connect(NAME, stream).await.unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        assert_eq!(answer, ANSWER);
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.unwrap();
+        assert_eq!(reply, RESPONSE);
         let others = async_std::task::spawn_blocking(move || {
             let url = format!("https://{NAME}:{port}/");
             let resolve = format!("{NAME}:{port}:127.0.0.1");
@@ -432,14 +435,14 @@ fn openssl_curl_and_async_tls_talk_to_the_same_port() {
         });
         let (curl, openssl) = others.await;
         match curl {
-            Some(answer) => assert_eq!(answer, "hello\n"),
+            Some(reply) => assert_eq!(reply, "hello\n"),
             None => eprintln!("SKIPPED: curl is not installed"),
         }
         match openssl {
-            Some(answer) => assert_eq!(answer, ANSWER),
+            Some(reply) => assert_eq!(reply, RESPONSE),
             None => eprintln!("SKIPPED: openssl is not installed"),
         }
         server.close();
     };
-    beside(clients);
+    run_with_loop(clients);
 }

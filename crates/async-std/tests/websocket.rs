@@ -19,7 +19,7 @@ use uptick_websocket::{
     WebSocketRoutes,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 const LARGE: usize = 4 * 1024 * 1024;
 const URL: &str = "ws://localhost/";
 
@@ -28,15 +28,15 @@ fn large() -> Message {
     Message::binary(bytes)
 }
 
-/// The loop and what is beside it, in one task.
-fn beside<T>(peer: impl Future<Output = T>) -> T {
+/// Runs the loop and `peer` in one task.
+fn run_with_loop<T>(peer: impl Future<Output = T>) -> T {
     let both = async { join!(run(), peer) };
-    let (ended, value) = block_on(timeout(PATIENCE, both)).unwrap();
+    let (ended, value) = block_on(timeout(TEST_TIMEOUT, both)).unwrap();
     ended.unwrap();
     value
 }
 
-/// An Uptick server that hands its only connection over: its address, and what comes of the connection.
+/// Starts an Uptick server for one connection, passed to `serve`; returns its address and the result.
 fn serve<F>(serve: impl Fn(Connection) -> F + 'static) -> (String, oneshot::Receiver<F::Output>)
 where
     F: Future + 'static,
@@ -54,7 +54,7 @@ where
     (address["tcp://".len()..].to_string(), result)
 }
 
-/// Answers every message with itself, until the peer closes; gives how many there were.
+/// Echoes every message until the peer closes; returns the number of messages.
 async fn echo(stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<usize, WsError> {
     let mut socket = accept_async(stream).await?;
     let mut count = 0;
@@ -68,8 +68,8 @@ async fn echo(stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<usize, WsEr
     Ok(count)
 }
 
-/// Sends messages of all kinds of sizes, sees them come back, and closes.
-async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: WebSocketStream<S>) {
+/// Sends messages of many sizes, checks that they are echoed, and closes.
+async fn exchange_messages<S: AsyncRead + AsyncWrite + Unpin>(mut socket: WebSocketStream<S>) {
     let messages = [
         Message::text("hello"),
         Message::text(""),
@@ -79,8 +79,8 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: WebSocketStream
     ];
     for message in messages {
         socket.send(message.clone()).await.unwrap();
-        let answer = socket.next().await.unwrap().unwrap();
-        assert!(answer == message, "{} bytes came back", answer.len());
+        let reply = socket.next().await.unwrap().unwrap();
+        assert!(reply == message, "{} bytes came back", reply.len());
     }
     socket.close(None).await.unwrap();
     while let Some(rest) = socket.next().await {
@@ -89,13 +89,13 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: WebSocketStream
 }
 
 #[test]
-fn client_and_server_over_uptick_connections() {
+fn client_and_server_run_over_uptick_connections() {
     let (address, served) = serve(|conn| echo(conn.into_async()));
     let client = uptick_event_loop::spawn(async move {
         let conn = Connector::new().connect(address).await.unwrap();
         let (socket, response) = client_async(URL, conn.into_async()).await.unwrap();
         assert_eq!(response.status().as_u16(), 101);
-        converse(socket).await;
+        exchange_messages(socket).await;
     });
     uptick_event_loop::run().unwrap();
     futures::executor::block_on(client).unwrap();
@@ -104,27 +104,27 @@ fn client_and_server_over_uptick_connections() {
 }
 
 #[test]
-fn an_async_std_client_of_an_uptick_server() {
+fn an_async_std_client_connects_to_an_uptick_server() {
     let (address, served) = serve(|conn| echo(conn.into_async()));
-    let count = beside(async {
+    let count = run_with_loop(async {
         let stream = TcpStream::connect(address).await.unwrap();
         let (socket, _) = client_async(URL, stream).await.unwrap();
-        converse(socket).await;
+        exchange_messages(socket).await;
         served.await.unwrap()
     });
     assert_eq!(count.unwrap(), 5);
 }
 
 #[test]
-fn an_uptick_client_of_an_async_std_server() {
+fn an_uptick_client_connects_to_an_async_std_server() {
     let listener = block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     uptick_event_loop::spawn(async move {
         let conn = Connector::new().connect(address).await.unwrap();
         let (socket, _) = client_async(URL, conn.into_async()).await.unwrap();
-        converse(socket).await;
+        exchange_messages(socket).await;
     });
-    let count = beside(async {
+    let count = run_with_loop(async {
         let (stream, _) = listener.accept().await.unwrap();
         echo(stream).await
     });
@@ -132,9 +132,9 @@ fn an_uptick_client_of_an_async_std_server() {
 }
 
 #[test]
-fn a_client_that_goes_without_closing_is_an_error_for_the_server() {
+fn a_client_that_disconnects_without_closing_is_an_error_for_the_server() {
     let (address, served) = serve(|conn| echo(conn.into_async()));
-    let served = beside(async {
+    let served = run_with_loop(async {
         let stream = TcpStream::connect(address).await.unwrap();
         let (mut socket, _) = client_async(URL, stream).await.unwrap();
         socket.send("hello".into()).await.unwrap();
@@ -150,9 +150,9 @@ fn a_client_that_goes_without_closing_is_an_error_for_the_server() {
 }
 
 #[test]
-fn a_client_that_goes_during_the_handshake_is_an_error_for_the_server() {
+fn a_client_that_disconnects_during_the_handshake_is_an_error_for_the_server() {
     let (address, served) = serve(|conn| echo(conn.into_async()));
-    let served = beside(async {
+    let served = run_with_loop(async {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\nHost: ").await.unwrap();
         drop(stream);
@@ -175,23 +175,23 @@ fn a_server_that_closes_the_connection_is_an_error_for_the_client() {
         socket.next().await
     });
     uptick_event_loop::run().unwrap();
-    let answer = futures::executor::block_on(client).unwrap();
-    assert!(matches!(answer, Some(Err(_))), "{answer:?}");
+    let reply = futures::executor::block_on(client).unwrap();
+    assert!(matches!(reply, Some(Err(_))), "{reply:?}");
 }
 
-/// Room for the large message.
-fn roomy() -> WebSocketOptions {
+/// Returns options that allow the large message.
+fn large_message_options() -> WebSocketOptions {
     WebSocketOptions::new()
         .max_message(LARGE)
         .max_buffered(2 * LARGE)
 }
 
 #[test]
-fn an_async_tungstenite_client_of_an_uptick_websocket_server() {
+fn an_async_tungstenite_client_connects_to_an_uptick_websocket_server() {
     let http = HttpServer::bind("127.0.0.1:0").unwrap();
     let (sender, closed) = oneshot::channel();
     let sender = RefCell::new(Some(sender));
-    http.websocket_with("/", roomy(), move |_| {
+    http.websocket_with("/", large_message_options(), move |_| {
         let sender = sender.take();
         Accept::new(move |ws: WebSocket| {
             ws.on(WebSocket::MESSAGE, move |message| ws.send(message));
@@ -203,21 +203,21 @@ fn an_async_tungstenite_client_of_an_uptick_websocket_server() {
         })
     });
     let address = http.address().unwrap()["tcp://".len()..].to_owned();
-    let closed = beside(async {
+    let closed = run_with_loop(async {
         let stream = TcpStream::connect(address).await.unwrap();
         let (socket, _) = client_async(URL, stream).await.unwrap();
-        converse(socket).await;
+        exchange_messages(socket).await;
         closed.await.unwrap()
     });
     assert!(closed.clean && closed.code == CloseCode::NO_STATUS);
 }
 
 #[test]
-fn an_uptick_websocket_client_of_an_async_tungstenite_server() {
+fn an_uptick_websocket_client_connects_to_an_async_tungstenite_server() {
     let listener = block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
     let client = uptick_event_loop::spawn(async move {
-        let connector = WebSocketConnector::default().options(roomy());
+        let connector = WebSocketConnector::default().options(large_message_options());
         let ws = connector.connect(url).await.unwrap();
         let large = large().into_data();
         for message in [
@@ -226,14 +226,14 @@ fn an_uptick_websocket_client_of_an_async_tungstenite_server() {
             uptick_websocket::Message::Binary(large),
         ] {
             assert!(ws.send(&message).is_taken());
-            let answer = ws.next(WebSocket::MESSAGE).await.unwrap();
-            let length = answer.as_slice().len();
-            assert!(answer == message, "{length} bytes came back");
+            let reply = ws.next(WebSocket::MESSAGE).await.unwrap();
+            let length = reply.as_slice().len();
+            assert!(reply == message, "{length} bytes came back");
         }
         ws.close(CloseCode::NORMAL, "bye");
         ws.next(WebSocket::CLOSE).await.unwrap()
     });
-    let (count, closed) = beside(async {
+    let (count, closed) = run_with_loop(async {
         let (stream, _) = listener.accept().await.unwrap();
         (echo(stream).await, client.await.unwrap())
     });

@@ -1,14 +1,14 @@
-//! Callbacks with their types erased, and one that is out of its list while it runs.
+//! Type-erased callbacks, and callbacks taken out of their list while they run.
 
 use std::any::Any;
 use std::marker::PhantomData;
 
-/// A callback whose payload type is erased; the payload is passed as an `Option<P>` behind `dyn Any`.
-pub(crate) trait Callback {
+/// A callback with an erased payload type; the payload is passed as an `Option<P>` behind `dyn Any`.
+pub(crate) trait ErasedCallback {
     fn call(&mut self, payload: &mut dyn Any);
 }
 
-struct Typed<P, R, F> {
+struct TypedCallback<P, R, F> {
     callback: F,
     marker: PhantomData<fn(P) -> R>,
 }
@@ -16,14 +16,14 @@ struct Typed<P, R, F> {
 /// Erases the payload type of a callback.
 pub(crate) fn erased<P: 'static, R: 'static>(
     callback: impl FnMut(P) -> R + 'static,
-) -> Box<dyn Callback> {
-    Box::new(Typed {
+) -> Box<dyn ErasedCallback> {
+    Box::new(TypedCallback {
         callback,
         marker: PhantomData,
     })
 }
 
-impl<P: 'static, R, F: FnMut(P) -> R> Callback for Typed<P, R, F> {
+impl<P: 'static, R, F: FnMut(P) -> R> ErasedCallback for TypedCallback<P, R, F> {
     #[inline]
     fn call(&mut self, payload: &mut dyn Any) {
         if let Some(payload) = payload.downcast_mut::<Option<P>>().and_then(Option::take) {
@@ -32,19 +32,19 @@ impl<P: 'static, R, F: FnMut(P) -> R> Callback for Typed<P, R, F> {
     }
 }
 
-/// The registration number, the slot and the once flag in one word: it keeps an entry at 24 bytes.
+/// The registration number, the slot and the once flag in one word, which keeps an entry at 24 bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Key(pub(crate) u64);
+pub(crate) struct ListenerKey(pub(crate) u64);
 
-impl Key {
-    pub(crate) const NONE: Key = Key(0);
+impl ListenerKey {
+    pub(crate) const NONE: ListenerKey = ListenerKey(0);
     const NUMBER_SHIFT: u32 = 6;
     const ONCE: u64 = 1 << 5;
     const SLOT: u64 = 31;
 
     pub(crate) fn new(number: u64, slot: u8, once: bool) -> Self {
         let once = if once { Self::ONCE } else { 0 };
-        Key(number << Self::NUMBER_SHIFT | once | u64::from(slot) & Self::SLOT)
+        ListenerKey(number << Self::NUMBER_SHIFT | once | u64::from(slot) & Self::SLOT)
     }
 
     pub(crate) fn number(self) -> u64 {
@@ -60,54 +60,54 @@ impl Key {
     }
 }
 
-/// A callback in its form: of the frequent event, or of any event.
-pub(crate) enum Form<P> {
+/// The callback of a listener: typed for the frequent event, erased for all others.
+pub(crate) enum Callback<P> {
     Frequent(Box<dyn FnMut(P)>),
-    Erased(Box<dyn Callback>),
+    Erased(Box<dyn ErasedCallback>),
 }
 
-impl<P: 'static> Form<P> {
-    /// Calls the callback with the payload in an `Option`, which it takes out.
+impl<P: 'static> Callback<P> {
+    /// Calls the callback with the payload, which is taken out of its `Option`.
     #[inline]
     pub(crate) fn call(&mut self, payload: &mut dyn Any) {
         match self {
-            Form::Frequent(callback) => {
+            Callback::Frequent(callback) => {
                 if let Some(payload) = payload.downcast_mut::<Option<P>>().and_then(Option::take) {
                     callback(payload);
                 }
             }
-            Form::Erased(callback) => callback.call(payload),
+            Callback::Erased(callback) => callback.call(payload),
         }
     }
 }
 
-/// A callback that is out of the list while it runs.
-pub(crate) struct Taken<P> {
-    pub(crate) callback: Form<P>,
-    pub(crate) key: Key,
-    /// Its position in the list when it was taken; it may have moved since.
+/// A listener whose callback is out of the list while it runs.
+pub(crate) struct RunningListener<P> {
+    pub(crate) callback: Callback<P>,
+    pub(crate) key: ListenerKey,
+    /// Its position in the list when it was taken out; it may have moved since.
     pub(crate) at: u32,
-    /// Whether another listener was waiting for the same emission when this one was taken.
+    /// `true` if another listener of the same emission followed when this one was taken out.
     pub(crate) more: bool,
-    /// Only listeners registered up to this number take part in the emission.
+    /// The highest registration number that takes part in the emission.
     pub(crate) limit: u64,
 }
 
-impl<P: 'static> Taken<P> {
-    /// The frequent event's callback, whose emission is not simple any more.
+impl<P: 'static> RunningListener<P> {
+    /// Returns the listener of the frequent event, whose emission needs the general path.
     #[cold]
     pub(crate) fn frequent(callback: Box<dyn FnMut(P)>, slot: u8) -> Self {
-        Taken {
-            callback: Form::Frequent(callback),
-            key: Key::new(0, slot, false),
+        RunningListener {
+            callback: Callback::Frequent(callback),
+            key: ListenerKey::new(0, slot, false),
             at: 0,
             more: false,
             limit: 0,
         }
     }
 
-    pub(crate) fn position(&self) -> Position {
-        Position {
+    pub(crate) fn position(&self) -> EmissionPosition {
+        EmissionPosition {
             slot: self.key.slot(),
             number: self.key.number(),
             limit: self.limit,
@@ -115,9 +115,9 @@ impl<P: 'static> Taken<P> {
     }
 }
 
-/// Where an emission stands.
+/// The progress of an emission: the last listener that ran, and the last one that takes part.
 #[derive(Clone, Copy)]
-pub(crate) struct Position {
+pub(crate) struct EmissionPosition {
     pub(crate) slot: u8,
     pub(crate) number: u64,
     pub(crate) limit: u64,

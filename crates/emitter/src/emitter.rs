@@ -1,21 +1,20 @@
-//! `on`, `once`, `off` for every emitter, and the emission itself.
+//! The [`Emitter`] trait (`on`, `once`, `off`) and emission.
 
 use std::any::Any;
 
-use crate::callback::Taken;
+use crate::callback::RunningListener;
 use crate::event::{Event, EventKey, EventName, EventSet};
 use crate::future::{Events, Next};
-use crate::listeners::{Begin, ListenerId, Listeners, Next as NextEmission};
+use crate::listeners::{EmissionStart, ListenerId, Listeners, NextEmission};
 
 /// The payload of an emitter's frequent event.
 pub type Frequent<E> = <<E as Emitter>::Events as EventSet>::Frequent;
 
-/// Something that emits events.
+/// A type that emits events.
 ///
-/// Implemented for handles by lending out the [`Listeners`] that belong to the handle; all other methods come with it.
-/// Listeners run in the order of registration. One that is added during an emission first runs in the next one; one
-/// that is removed before its turn does not run. An event that is emitted while its own listeners run is delivered
-/// right after, in order.
+/// A handle implements it by lending the [`Listeners`] that belong to the handle; all other methods are provided. Listeners
+/// run in the order of registration. A listener added during an emission first runs in the next one; a listener removed
+/// before its turn does not run. An event that is emitted while its own listeners run is delivered right after, in order.
 ///
 /// # Examples
 /// ```
@@ -31,7 +30,7 @@ pub type Frequent<E> = <<E as Emitter>::Events as EventSet>::Frequent;
 /// events! {
 ///     impl Door {
 ///         &'static str => {
-///             /// Somebody has knocked.
+///             /// Somebody knocks at the door.
 ///             KNOCK = "knock";
 ///         }
 ///     }
@@ -51,12 +50,13 @@ pub type Frequent<E> = <<E as Emitter>::Events as EventSet>::Frequent;
 /// assert!(emit(&door, Door::KNOCK, "Ann"));
 /// ```
 pub trait Emitter {
-    /// The set that declares the events; for a handle, the handle's own type.
+    /// The set that declares the events; for a handle, the type of the handle.
     type Events: EventSet;
 
-    /// Runs `f` on the listeners, or gives `None` when the emitter is gone.
+    /// Calls `f` with the listeners; returns `None` if the emitter is gone.
     ///
-    /// `f` never runs callbacks and drops nothing that a callback captured, so an implementation may hold a borrow.
+    /// `f` never runs callbacks and never drops captures of callbacks, so an implementation may hold a borrow during the
+    /// call.
     fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners<Frequent<Self>>) -> R) -> Option<R>;
 
     /// Called after a listener was added to the event in `slot`. The default does nothing.
@@ -71,13 +71,13 @@ pub trait Emitter {
     /// | key | checked when the program compiles | checked when `on` is called |
     /// |---|---|---|
     /// | a constant | that the event exists, and that the callback takes its payload, whose type is inferred | – |
-    /// | a string | that some event of the emitter carries the payload that the callback takes | that the event exists, and that it is one of those |
+    /// | a string | that some event of the emitter carries the payload that the callback takes | that the event exists and carries that payload |
     ///
-    /// On an emitter that is gone it does nothing and returns [`ListenerId::NONE`].
+    /// If the emitter is gone, it does nothing and returns [`ListenerId::NONE`].
     ///
     /// # Panics
-    /// If the key is a string that names no event, or one that carries another payload. The message has the event, its payload, that of the
-    /// callback, and the events that exist. A constant never panics.
+    /// If the key is a string that names no event, or an event with another payload. The message contains the event, its
+    /// payload, the payload of the callback, and the events that exist. A constant never panics.
     #[track_caller]
     fn on<K, P, R>(&self, key: K, callback: impl FnMut(P) -> R + 'static) -> ListenerId
     where
@@ -88,10 +88,10 @@ pub trait Emitter {
         add(self, key.event().slot(), false, callback)
     }
 
-    /// Runs `callback` the next time the event is emitted, then forgets it.
+    /// Calls `callback` the next time the event is emitted, then removes it.
     ///
     /// # Panics
-    /// As [`on`](Emitter::on).
+    /// As for [`on`](Emitter::on).
     #[track_caller]
     fn once<K, P, R>(&self, key: K, callback: impl FnMut(P) -> R + 'static) -> ListenerId
     where
@@ -102,16 +102,16 @@ pub trait Emitter {
         add(self, key.event().slot(), true, callback)
     }
 
-    /// Removes a listener; `false` when there is none of that id.
+    /// Removes a listener; returns `false` if no listener has that id.
     fn off(&self, id: ListenerId) -> bool {
         let removed = self.with_listeners(|listeners| listeners.remove(id));
         matches!(removed, Some(Some(_)))
     }
 
-    /// The listeners of an event, in the order in which they run.
+    /// Returns the listeners of an event, in the order in which they run.
     ///
     /// # Panics
-    /// When a string key names no event; the message names the events that exist.
+    /// If a string key names no event; the message lists the events that exist.
     #[track_caller]
     fn listeners(&self, key: impl EventName<Self::Events>) -> Vec<ListenerId> {
         let slot = key.slot();
@@ -122,7 +122,7 @@ pub trait Emitter {
     /// Removes the listeners of one event.
     ///
     /// # Panics
-    /// When a string key names no event; the message names the events that exist.
+    /// If a string key names no event; the message lists the events that exist.
     #[track_caller]
     fn remove_listeners(&self, key: impl EventName<Self::Events>) {
         let slot = key.slot();
@@ -136,12 +136,12 @@ pub trait Emitter {
         drop(removed);
     }
 
-    /// Waits for the next emission of an event; `None` when the emitter drops its listeners first.
+    /// Returns a future for the next emission of an event; it resolves to `None` if the emitter drops its listeners first.
     ///
-    /// The listener is there as soon as this returns, and goes when the future is dropped.
+    /// The listener is registered when this returns, and removed when the future is dropped.
     ///
     /// # Panics
-    /// As [`on`](Emitter::on).
+    /// As for [`on`](Emitter::on).
     #[track_caller]
     fn next<K, P>(&self, key: K) -> Next<Self, P>
     where
@@ -152,13 +152,13 @@ pub trait Emitter {
         Next::new(self, key.event())
     }
 
-    /// The emissions of an event as a [`Stream`](futures::Stream) that ends when the emitter drops its listeners.
+    /// Returns the emissions of an event as a [`Stream`](futures::Stream), which ends when the emitter drops its listeners.
     ///
     /// # Limits
-    /// It holds 1,024 payloads for a reader that is late; see [`Events::with_capacity`].
+    /// It queues 1,024 payloads for a late reader; see [`Events::with_capacity`].
     ///
     /// # Panics
-    /// As [`on`](Emitter::on).
+    /// As for [`on`](Emitter::on).
     #[track_caller]
     fn events<K, P>(&self, key: K) -> Events<Self, P>
     where
@@ -196,14 +196,15 @@ where
     }
 }
 
-/// Runs the listeners of an event; `false` when there was none.
+/// Runs the listeners of an event; returns `false` if there is none.
 ///
-/// For those who implement [`Emitter`]; an [`EventEmitter`](crate::EventEmitter) has it as a method. While a listener
-/// of the event runs, the payload waits and is delivered right after. Nothing is borrowed while a callback runs. A
-/// callback that panics stays registered; the listeners after it do not see that emission, nor those that waited.
+/// Meant for implementors of [`Emitter`]; an [`EventEmitter`](crate::EventEmitter) has it as a method. While a listener of
+/// the event runs, the payload is queued; it is delivered right after. No borrow is held while a callback runs. A callback
+/// that panics stays registered; the emission does not reach the listeners after it, and queued emissions of the event are
+/// dropped.
 ///
 /// # Limits
-/// [`NESTED_LIMIT`](crate::NESTED_LIMIT) payloads wait for one emitter; one more is dropped and logged.
+/// [`NESTED_LIMIT`](crate::NESTED_LIMIT) payloads are queued per emitter; further ones are dropped and logged.
 #[inline]
 pub fn emit<E, P>(emitter: &E, event: Event<E::Events, P>, payload: P) -> bool
 where
@@ -212,30 +213,30 @@ where
 {
     let slot = event.slot();
     match emitter.with_listeners(|listeners| listeners.begin_slot(slot)) {
-        Some(Begin::Run(first)) => {
+        Some(EmissionStart::Run(first)) => {
             run(emitter, event, first, payload);
             true
         }
-        Some(Begin::Running) => {
-            let waiting =
-                emitter.with_listeners(|listeners| listeners.wait(slot, Box::new(Some(payload))));
-            if let Some(Err(_dropped)) = waiting {
+        Some(EmissionStart::Running) => {
+            let queued = emitter
+                .with_listeners(|listeners| listeners.enqueue(slot, Box::new(Some(payload))));
+            if let Some(Err(_dropped)) = queued {
                 tracing::error!(
                     event = event.name(),
-                    "dropped: its listeners emitted it faster than they returned"
+                    "emission dropped: the listeners of the event emitted it again faster than they returned"
                 );
             }
             true
         }
-        Some(Begin::NoListener) | None => {
-            event.log_unheard(&payload);
+        Some(EmissionStart::NoListener) | None => {
+            event.log_unhandled(&payload);
             false
         }
     }
 }
 
-/// Runs the listeners of the emitter's frequent event ([`events!`](crate::events)), as [`emit`] does; returns `false` when there
-/// is none.
+/// Runs the listeners of the emitter's frequent event ([`events!`](crate::events)), as [`emit`] does; returns `false` if
+/// there is none.
 ///
 /// Cost with one listener: two short calls of `with_listeners` and one indirect call.
 #[inline(always)]
@@ -261,7 +262,7 @@ pub fn emit_frequent<E: Emitter + ?Sized>(
     true
 }
 
-/// An emission of the frequent event to its only listener. One that a panic ends puts the callback back.
+/// An emission of the frequent event to its only listener. If the listener panics, its callback is put back.
 struct FrequentEmission<'a, E: Emitter + ?Sized> {
     emitter: &'a E,
     event: Event<E::Events, Frequent<E>>,
@@ -281,7 +282,7 @@ impl<E: Emitter + ?Sized> FrequentEmission<'_, E> {
         }
     }
 
-    /// The listener was removed, or the event was emitted again.
+    /// Completes the emission after its listener was removed or the event was emitted again.
     #[cold]
     fn complete_slowly(&mut self) {
         let Some(callback) = self.callback.take() else {
@@ -290,7 +291,7 @@ impl<E: Emitter + ?Sized> FrequentEmission<'_, E> {
         let emission = Emission {
             emitter: self.emitter,
             slot: self.event.slot(),
-            taken: Some(Taken::frequent(callback, self.event.slot())),
+            taken: Some(RunningListener::frequent(callback, self.event.slot())),
         };
         if let Some((nested, taken)) = emission.complete()
             && let Some(payload) = unpack(nested)
@@ -304,15 +305,19 @@ impl<E: Emitter + ?Sized> Drop for FrequentEmission<'_, E> {
     #[inline]
     fn drop(&mut self) {
         if let Some(callback) = self.callback.take() {
-            let taken = Taken::frequent(callback, self.event.slot());
+            let taken = RunningListener::frequent(callback, self.event.slot());
             abandon(self.emitter, self.event.slot(), taken);
         }
     }
 }
 
 #[inline]
-fn run<E, P>(emitter: &E, event: Event<E::Events, P>, first: Taken<Frequent<E>>, payload: P)
-where
+fn run<E, P>(
+    emitter: &E,
+    event: Event<E::Events, P>,
+    first: RunningListener<Frequent<E>>,
+    payload: P,
+) where
     E: Emitter + ?Sized,
     P: Clone + 'static,
 {
@@ -330,7 +335,7 @@ where
             emission.call(&mut copy);
             match emission.step() {
                 Some(taken) => Some(taken),
-                // The listeners that were to come have been removed.
+                // The remaining listeners have been removed.
                 None => {
                     payload = None;
                     let nested = emitter
@@ -357,11 +362,11 @@ fn unpack<P: 'static>(mut payload: Box<dyn Any>) -> Option<P> {
     payload.downcast_mut::<Option<P>>().and_then(Option::take)
 }
 
-/// An emission under way; it leaves the listeners whole when a callback unwinds through it.
+/// An emission in progress. If a callback panics, dropping it restores the listeners.
 struct Emission<'a, E: Emitter + ?Sized> {
     emitter: &'a E,
     slot: u8,
-    taken: Option<Taken<Frequent<E>>>,
+    taken: Option<RunningListener<Frequent<E>>>,
 }
 
 impl<E: Emitter + ?Sized> Emission<'_, E> {
@@ -377,20 +382,20 @@ impl<E: Emitter + ?Sized> Emission<'_, E> {
         }
     }
 
-    /// Puts the callback that has run back and takes the next one of the same emission.
-    fn step(mut self) -> Option<Taken<Frequent<E>>> {
+    /// Puts the finished callback back and takes the next one of the same emission.
+    fn step(mut self) -> Option<RunningListener<Frequent<E>>> {
         let mut taken = self.taken.take();
-        let position = taken.as_ref().map(Taken::position);
+        let position = taken.as_ref().map(RunningListener::position);
         let stepped = self.emitter.with_listeners(|listeners| {
             let done = taken.take().and_then(|taken| listeners.put_back(taken));
             let next = position.and_then(|position| listeners.take_next(position));
             (next, done)
         });
-        // What a removed listener captured is dropped here, after the borrow.
+        // The captures of a removed listener are dropped here, after the borrow.
         stepped.and_then(|(next, _done)| next)
     }
 
-    /// Puts the last callback back and ends the emission; returns the next one, if one waits.
+    /// Puts the last callback back and ends the emission; returns the next emission if one is queued.
     #[inline]
     fn complete(mut self) -> Option<NextEmission<Frequent<E>>> {
         let mut taken = self.taken.take();
@@ -398,7 +403,7 @@ impl<E: Emitter + ?Sized> Emission<'_, E> {
             let taken = taken.take()?;
             Some(listeners.complete(taken))
         });
-        // What a removed listener captured is dropped here, after the borrow.
+        // The captures of a removed listener are dropped here, after the borrow.
         completed.flatten().and_then(|(_done, next)| next)
     }
 }
@@ -412,9 +417,9 @@ impl<E: Emitter + ?Sized> Drop for Emission<'_, E> {
     }
 }
 
-/// A callback has panicked.
+/// Ends an emission whose callback has panicked.
 #[cold]
-fn abandon<E: Emitter + ?Sized>(emitter: &E, slot: u8, taken: Taken<Frequent<E>>) {
+fn abandon<E: Emitter + ?Sized>(emitter: &E, slot: u8, taken: RunningListener<Frequent<E>>) {
     let mut taken = Some(taken);
     let abandoned = emitter.with_listeners(|listeners| {
         let done = taken.take().and_then(|taken| listeners.put_back(taken));

@@ -1,4 +1,4 @@
-//! What an event is: a name, a slot and a payload type, declared once for each emitter.
+//! Event keys: a name, a slot and a payload type, declared once for each emitter.
 
 use std::any::type_name;
 use std::fmt;
@@ -6,11 +6,11 @@ use std::marker::PhantomData;
 
 use crate::Excerpt;
 
-/// The most bytes of an unheard payload that are logged.
-const UNHEARD_TEXT: usize = 1024;
+/// Maximum number of bytes logged of a payload that no listener receives.
+const UNHANDLED_TEXT_LIMIT: usize = 1024;
 
-/// The most events of an emitter.
-pub(crate) const MOST_EVENTS: u32 = 24;
+/// Maximum number of events of an emitter.
+pub(crate) const MAX_EVENTS: u32 = 24;
 
 /// A typed event key: the event called [`name`](Event::name) of the event set `E`, carrying a `P`.
 ///
@@ -18,7 +18,7 @@ pub(crate) const MOST_EVENTS: u32 = 24;
 pub struct Event<E: ?Sized, P> {
     name: &'static str,
     slot: u8,
-    unheard: Option<fn(&P) -> String>,
+    unhandled: Option<fn(&P) -> String>,
     marker: PhantomData<fn(&E) -> P>,
 }
 
@@ -40,51 +40,51 @@ impl<E: ?Sized, P> fmt::Debug for Event<E, P> {
 }
 
 impl<E: ?Sized, P> Event<E, P> {
-    /// Makes the key of the event in `slot`; [`events!`](crate::events) numbers the slots.
+    /// Creates the key of the event in `slot`; [`events!`](crate::events) numbers the slots.
     ///
     /// # Panics
-    /// At compile time, when `slot` is 24 or more: an emitter has at most 24 events.
+    /// At compile time, if `slot` is 24 or more: an emitter has at most 24 events.
     pub const fn new(name: &'static str, slot: u8) -> Self {
         assert!(
-            (slot as u32) < MOST_EVENTS,
+            (slot as u32) < MAX_EVENTS,
             "an emitter has at most 24 events"
         );
         Event {
             name,
             slot,
-            unheard: None,
+            unhandled: None,
             marker: PhantomData,
         }
     }
 
-    /// Has the payload logged at warn level when the event is emitted and nobody listens.
+    /// Logs the payload at warn level when the event is emitted without a listener.
     pub const fn warn(self) -> Self
     where
         P: fmt::Display,
     {
         Event {
-            unheard: Some(|payload| payload.to_string()),
+            unhandled: Some(|payload| payload.to_string()),
             ..self
         }
     }
 
-    /// The name that string keys use.
+    /// Returns the name that string keys use.
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The event's index in its set.
+    /// Returns the index of the event in its set.
     pub const fn slot(&self) -> u8 {
         self.slot
     }
 
-    pub(crate) fn log_unheard(&self, payload: &P) {
-        if let Some(describe) = self.unheard {
+    pub(crate) fn log_unhandled(&self, payload: &P) {
+        if let Some(describe) = self.unhandled {
             tracing::warn!(
                 emitter = short_type_name::<E>(),
                 event = self.name,
                 "{}",
-                Excerpt::new(describe(payload)).limit(UNHEARD_TEXT)
+                Excerpt::new(describe(payload)).limit(UNHANDLED_TEXT_LIMIT)
             );
         }
     }
@@ -95,17 +95,17 @@ pub trait EventSet: 'static {
     /// The payload of the frequent event; `()` if no event is marked as frequent.
     type Frequent: Clone + 'static;
 
-    /// The slot of the frequent event.
+    /// The slot of the frequent event, if one is marked.
     const FREQUENT: Option<u8> = None;
 
-    /// The names, where the index is the slot.
+    /// The event names, indexed by slot.
     const NAMES: &'static [&'static str];
 
-    /// The payload types as they are written in the source, where the index is the slot: for the message of a panic.
+    /// The payload types as written in the source, indexed by slot; shown in panic messages.
     const PAYLOADS: &'static [&'static str] = &[];
 }
 
-/// States that the event set emits events whose payload is a `P`; implemented by [`events!`](crate::events).
+/// An event set with events whose payload is a `P`; implemented by [`events!`](crate::events).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` emits no event with the payload `{P}`",
     label = "the callback takes a `{P}`, which no event of `{Self}` carries",
@@ -123,11 +123,11 @@ pub trait Emits<P: 'static>: EventSet {
     note = "a key is a string or a typed constant, such as `Connection::DATA`, with which the payload type is inferred"
 )]
 pub trait EventKey<E: ?Sized, P> {
-    /// The event behind the key.
+    /// Returns the event that the key names.
     ///
     /// # Panics
-    /// When a string names no event of the set that carries a `P`. The message has the event, its payload, that of the callback, and the
-    /// events that exist.
+    /// If a string names no event of the set that carries a `P`. The message contains the event, its payload, the payload of
+    /// the callback, and the events that exist.
     #[track_caller]
     fn event(self) -> Event<E, P>;
 }
@@ -148,12 +148,12 @@ impl<E: Emits<P>, P: 'static> EventKey<E, P> for &str {
     }
 }
 
-/// A key where the payload does not matter: a typed constant or a string.
+/// A key whose payload type does not matter: a typed constant or a string.
 pub trait EventName<E: ?Sized> {
-    /// The slot behind the key.
+    /// Returns the slot of the event that the key names.
     ///
     /// # Panics
-    /// When a string names no event of the set; the message names those that exist.
+    /// If a string names no event of the set; the message lists the events that exist.
     #[track_caller]
     fn slot(self) -> u8;
 }
@@ -218,14 +218,14 @@ fn short_type_name<E: ?Sized>() -> &'static str {
     }
 }
 
-/// Declares the events of an emitter, grouped by what they carry.
+/// Declares the events of an emitter, grouped by payload type.
 ///
-/// For each event it defines a public constant of type [`Event`] on the type, and it implements [`EventSet`] and,
-/// for each payload, [`Emits`]. A payload type may head one group only. `, warn` has the payload logged at warn level when
-/// nobody listens: right for errors.
+/// For each event it defines a public constant of type [`Event`] on the type, and it implements [`EventSet`] and, for each
+/// payload, [`Emits`]. Each payload type may have only one group. `, warn` logs the payload at warn level when the event has
+/// no listener; use it for errors.
 ///
-/// `#![frequent(NAME: Payload)]` at the top marks the event that [`emit_frequent`](crate::emit_frequent) emits: one that comes far
-/// more often than the others.
+/// `#![frequent(NAME: Payload)]` at the top marks the event that [`emit_frequent`](crate::emit_frequent) emits: one that is
+/// emitted far more often than the others.
 ///
 /// # Examples
 /// ```
@@ -238,9 +238,9 @@ fn short_type_name<E: ?Sized>() -> &'static str {
 ///             SCORE = "score";
 ///         }
 ///         () => {
-///             /// The player has come in.
+///             /// The player has joined.
 ///             JOINED = "joined";
-///             /// The player has gone.
+///             /// The player has left.
 ///             LEFT = "left";
 ///         }
 ///         String => {

@@ -1,4 +1,4 @@
-//! The emitter for types of the user's own.
+//! An emitter for user-defined types.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -38,7 +38,7 @@ pub struct EventEmitter<E: EventSet> {
 }
 
 impl<E: EventSet> EventEmitter<E> {
-    /// Makes an emitter without listeners.
+    /// Creates an emitter without listeners.
     pub fn new() -> Self {
         EventEmitter {
             listeners: Rc::new(RefCell::new(Listeners::new())),
@@ -46,10 +46,10 @@ impl<E: EventSet> EventEmitter<E> {
         }
     }
 
-    /// Runs the listeners of an event; `false` when there was none.
+    /// Runs the listeners of an event; returns `false` if there is none.
     ///
     /// # Panics
-    /// When a string key names no event that carries a `P`; the message names the events that exist.
+    /// If a string key names no event that carries a `P`; the message lists the events that exist.
     #[track_caller]
     pub fn emit<K, P>(&self, key: K, payload: P) -> bool
     where

@@ -1,13 +1,13 @@
-//! Bounded texts for log lines and error texts.
+//! Bounded excerpts for log lines and error texts.
 
 use std::fmt::{self, Display, Formatter, Write};
 
-/// The beginning of a text, for log lines and error texts that contain bytes of a peer.
+/// The beginning of a text, for log lines and error texts that contain bytes from a peer.
 ///
-/// Control characters are escaped, so that the text stays on its line. A text that is cut ends with its length.
+/// Control characters are escaped, so that the text stays on one line. A truncated text ends with its full length.
 ///
 /// # Limits
-/// 256 bytes, or as many as [`limit`](Excerpt::limit) says.
+/// 256 bytes, unless [`limit`](Excerpt::limit) sets another number.
 ///
 /// # Examples
 /// ```
@@ -23,7 +23,7 @@ pub struct Excerpt<T> {
 }
 
 impl<T: Display> Excerpt<T> {
-    /// Returns the first 256 bytes of a text.
+    /// Creates an excerpt of at most 256 bytes of a text.
     pub fn new(text: T) -> Self {
         Self { text, limit: 256 }
     }
@@ -55,11 +55,11 @@ impl<T: Display> Display for Excerpt<T> {
     }
 }
 
-/// Writes the beginning of a text, and counts the rest.
+/// A writer that writes the beginning of a text and counts the rest.
 struct BoundedWriter<'a, 'b> {
     out: &'a mut Formatter<'b>,
     room: usize,
-    /// The bytes of the whole text.
+    /// Length of the whole text, in bytes.
     length: usize,
     cut: bool,
 }
@@ -91,14 +91,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_short_text_is_shown_whole() {
+    fn a_short_text_is_shown_in_full() {
         for text in ["", "plain \"text\" \\ ü", &"x".repeat(256)] {
             assert_eq!(Excerpt::new(text).to_string(), text);
         }
     }
 
     #[test]
-    fn a_long_text_is_cut_between_characters_and_shows_its_length() {
+    fn a_long_text_is_truncated_between_characters_and_shows_its_length() {
         let long = Excerpt::new("ü".repeat(200)).to_string();
         assert_eq!(long, format!("{}… (400 bytes)", "ü".repeat(128)));
         let odd = Excerpt::new("abüc").limit(3);

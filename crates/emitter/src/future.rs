@@ -1,4 +1,4 @@
-//! Events for those who await: [`Next`] and [`Events`].
+//! Events as futures and streams: [`Next`] and [`Events`].
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -14,20 +14,20 @@ use crate::emitter::Emitter;
 use crate::event::Event;
 use crate::listeners::ListenerId;
 
-/// What a listener hands to the future that waits for it.
+/// The queue between a listener and the future that waits for it.
 struct Mailbox<P> {
     payloads: VecDeque<P>,
     capacity: usize,
     dropped: u64,
-    /// The listener is gone: no payload will come.
+    /// Set when the listener is gone; no further payload arrives.
     closed: bool,
     waker: Option<Waker>,
 }
 
-/// The listener's end of a mailbox. The emitter drops it with the callback that owns it.
-struct Sender<P>(Rc<RefCell<Mailbox<P>>>);
+/// The listener's handle of a mailbox. The emitter drops it with the callback that owns it.
+struct MailboxSender<P>(Rc<RefCell<Mailbox<P>>>);
 
-impl<P> Sender<P> {
+impl<P> MailboxSender<P> {
     fn send(&self, payload: P) {
         let waker = {
             let mut mailbox = self.0.borrow_mut();
@@ -42,7 +42,7 @@ impl<P> Sender<P> {
     }
 }
 
-impl<P> Drop for Sender<P> {
+impl<P> Drop for MailboxSender<P> {
     fn drop(&mut self) {
         let waker = {
             let mut mailbox = self.0.borrow_mut();
@@ -72,7 +72,7 @@ fn subscribe<E: Emitter, P: 'static>(
         closed: false,
         waker: None,
     }));
-    let sender = Sender(Rc::clone(&mailbox));
+    let sender = MailboxSender(Rc::clone(&mailbox));
     let listener = move |payload: P| sender.send(payload);
     let id = if once {
         emitter.once(event, listener)
@@ -94,26 +94,26 @@ fn poll<P>(mailbox: &RefCell<Mailbox<P>>, context: &mut Context<'_>) -> Poll<Opt
     Poll::Pending
 }
 
-/// Waits for the next emission; made by [`Emitter::next`].
+/// A future for the next emission; returned by [`Emitter::next`].
 ///
 /// # Cancel safety
-/// Dropping it removes its listener; an emission it has not yielded is lost with it.
+/// Dropping it removes its listener; a payload that it has received but not yielded is lost.
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Next<E: Emitter, P> {
     inner: Subscription<E, P>,
 }
 
-/// The emissions of an event as a stream; made by [`Emitter::events`].
+/// The emissions of an event as a stream; returned by [`Emitter::events`].
 ///
 /// # Limits
-/// A reader that is late has 1,024 payloads waiting; further ones are dropped and [counted](Events::dropped). Where
-/// nothing may be lost, read a connection through `AsyncRead` instead: that holds the peer back.
+/// 1,024 payloads are queued for a late reader; further ones are dropped and [counted](Events::dropped). To read a
+/// connection without loss, use `AsyncRead` instead, which applies backpressure to the peer.
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct Events<E: Emitter, P> {
     inner: Subscription<E, P>,
 }
 
-/// How many payloads an [`Events`] holds for a reader that is late, unless told otherwise.
+/// Default number of payloads that an [`Events`] queues for a late reader.
 const EVENTS_CAPACITY: usize = 1024;
 
 struct Subscription<E: Emitter, P> {
@@ -156,13 +156,13 @@ impl<E: Emitter + Clone, P: 'static> Events<E, P> {
 }
 
 impl<E: Emitter, P> Events<E, P> {
-    /// Sets how many payloads wait for a reader that is late. Default: 1,024.
+    /// Sets the number of payloads queued for a late reader. Default: 1,024.
     pub fn with_capacity(self, payloads: usize) -> Self {
         self.inner.mailbox.borrow_mut().capacity = payloads;
         self
     }
 
-    /// How many payloads were dropped because the reader was late.
+    /// Returns the number of payloads dropped because the reader was late.
     pub fn dropped(&self) -> u64 {
         self.inner.mailbox.borrow().dropped
     }

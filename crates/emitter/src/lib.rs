@@ -9,7 +9,7 @@ mod excerpt;
 mod future;
 mod listeners;
 
-/// The names that a program with this crate uses: `use uptick_emitter::prelude::*`.
+/// Common imports: `use uptick_emitter::prelude::*`.
 pub mod prelude {
     pub use crate::{Emitter, EventEmitter, ListenerId, events};
 }
@@ -20,7 +20,8 @@ pub use event_emitter::EventEmitter;
 pub use future::{Events, Next};
 pub use listeners::{ListenerId, Listeners, NESTED_LIMIT};
 
-// For the other crates of the project: public, but not in the documentation, and not covered by semantic versioning.
+// Used by the other crates of the workspace: public, but hidden from the documentation and not covered by semantic
+// versioning.
 #[doc(hidden)]
 pub use emitter::{Frequent, emit_frequent};
 #[doc(hidden)]

@@ -1,7 +1,7 @@
 //! The listeners of one emitter, with their types erased.
 //!
-//! Cost of an emission to one listener: no allocation, two short calls into this list (take the callback out, put it
-//! back), one type comparison and one indirect call.
+//! An emission to one listener costs no allocation, two short calls into this list (take the callback out, put it back), one
+//! type comparison and one indirect call.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -9,67 +9,67 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
-use crate::callback::{Callback, Form, Key, Position, Taken, erased};
-use crate::event::{EventSet, MOST_EVENTS};
+use crate::callback::{
+    Callback, EmissionPosition, ErasedCallback, ListenerKey, RunningListener, erased,
+};
+use crate::event::{EventSet, MAX_EVENTS};
 
-/// How many emissions of an emitter may wait for its running listeners to return: 65,536.
+/// Maximum number of queued emissions of an emitter whose listeners are running: 65,536.
 ///
-/// They come from listeners that emit the very event they are listening to. One more is dropped and logged at error
-/// level.
+/// They are emitted by listeners of the same event. Further ones are dropped and logged at error level.
 pub const NESTED_LIMIT: usize = 65_536;
 
-/// Names a listener, for [`off`](crate::Emitter::off); unique within its emitter.
+/// The id of a listener, for [`off`](crate::Emitter::off); unique within its emitter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerId(u64);
 
 impl ListenerId {
-    /// The id that no listener has: what registering on an emitter that is gone gives.
+    /// The id of no listener, returned by a registration on an emitter that is gone.
     pub const NONE: ListenerId = ListenerId(0);
 }
 
 /// The listeners of an emitter, in the order of registration.
 ///
 /// An emitter lends them to [`Emitter::with_listeners`](crate::Emitter::with_listeners); the methods of `Emitter` and
-/// [`emit`](crate::emit) do the rest. Removed callbacks are returned to the caller, so that their captures are dropped while
-/// nothing is borrowed.
+/// [`emit`](crate::emit) do the others. Removed callbacks are returned to the caller, so that no borrow is held while their
+/// captures are dropped.
 ///
-/// `P` is the payload of the emitter's frequent event ([`EventSet::Frequent`](crate::EventSet::Frequent)). Its first listener is
-/// kept with its type, so that [`emit_frequent`](crate::emit_frequent) is one indirect call.
+/// `P` is the payload of the emitter's frequent event ([`EventSet::Frequent`](crate::EventSet::Frequent)). The first
+/// listener of that event is stored with its type, so that [`emit_frequent`](crate::emit_frequent) costs one indirect call.
 pub struct Listeners<P: 'static = ()> {
     /// The first listener of the frequent event; `None` if there is none, and while it runs.
     frequent: Option<Box<dyn FnMut(P)>>,
-    /// The key of that listener; [`Key::NONE`] if there is none.
-    frequent_key: Key,
-    state: State,
-    /// The others; `None` while there were none.
-    rest: Option<Box<Rest>>,
+    /// The key of the first listener of the frequent event; [`ListenerKey::NONE`] if there is none.
+    frequent_key: ListenerKey,
+    state: ListenerState,
+    /// All other listeners; allocated with the first one.
+    others: Option<Box<OtherListeners>>,
 }
 
-/// The listeners beside the typed one, and payloads that wait; most emitters have neither.
+/// All listeners except the typed one, and the queued payloads; most emitters have neither.
 #[derive(Default)]
-struct Rest {
-    /// Most emitters have one listener beside that of the frequent event.
-    entries: SmallVec<[Entry; 1]>,
+struct OtherListeners {
+    /// Most emitters have one listener besides the one of the frequent event.
+    entries: SmallVec<[ListenerEntry; 1]>,
     #[expect(
         clippy::box_collection,
-        reason = "hardly ever there, and each handle pays for the place"
+        reason = "rarely used, and every handle pays for the size"
     )]
-    nested: Option<Box<VecDeque<Waiting>>>,
+    nested: Option<Box<VecDeque<QueuedPayload>>>,
 }
 
-/// How many listeners were registered, and a bit for each slot whose listeners are running: in one word, which each
-/// handle pays for.
+/// The number of registrations so far, flags, and a bit for each slot whose listeners are running, in one word.
 #[derive(Clone, Copy, Default)]
-struct State(u64);
+struct ListenerState(u64);
 
-impl State {
-    const NONE: State = State(0);
-    /// The frequent event has other listeners beside the typed one.
-    const OTHERS: u64 = 1 << MOST_EVENTS;
-    /// Payloads wait for the end of an emission.
-    const NESTED: u64 = 1 << (MOST_EVENTS + 1);
-    /// Numbers take the bits above: ten thousand a second last for a year.
-    const NUMBER_SHIFT: u32 = MOST_EVENTS + 2;
+impl ListenerState {
+    const NONE: ListenerState = ListenerState(0);
+    /// Set while the frequent event has listeners besides the typed one.
+    const OTHERS: u64 = 1 << MAX_EVENTS;
+    /// Set while payloads are queued behind a running emission.
+    const NESTED: u64 = 1 << (MAX_EVENTS + 1);
+    /// The bits above hold the registration number: enough for ten thousand registrations a second for a year.
+    const NUMBER_SHIFT: u32 = MAX_EVENTS + 2;
 
     fn registered(self) -> u64 {
         self.0 >> Self::NUMBER_SHIFT
@@ -101,24 +101,24 @@ impl State {
     }
 }
 
-/// A slot and the payload that waits for its listeners.
-type Waiting = (u8, Box<dyn Any>);
+/// A slot and a payload queued for its listeners.
+type QueuedPayload = (u8, Box<dyn Any>);
 
-/// The payload of the next emission and its first callback.
-pub(crate) type Next<P> = (Box<dyn Any>, Taken<P>);
+/// The payload of the next emission, and its first listener.
+pub(crate) type NextEmission<P> = (Box<dyn Any>, RunningListener<P>);
 
-struct Entry {
+struct ListenerEntry {
     /// `None` while the callback runs.
-    callback: Option<Box<dyn Callback>>,
-    key: Key,
+    callback: Option<Box<dyn ErasedCallback>>,
+    key: ListenerKey,
 }
 
-/// How an emission starts.
-pub(crate) enum Begin<P> {
+/// The result of starting an emission.
+pub(crate) enum EmissionStart<P> {
     NoListener,
-    /// The event's own listeners are running: the payload has to wait.
+    /// The listeners of the event are running, so the payload must be queued.
     Running,
-    Run(Taken<P>),
+    Run(RunningListener<P>),
 }
 
 impl<P: 'static> Default for Listeners<P> {
@@ -128,28 +128,29 @@ impl<P: 'static> Default for Listeners<P> {
 }
 
 impl<P: 'static> Listeners<P> {
-    /// Makes an empty list; it allocates with the first listener.
+    /// Creates an empty list; the first listener allocates.
     pub const fn new() -> Self {
         Listeners {
             frequent: None,
-            frequent_key: Key::NONE,
-            state: State::NONE,
-            rest: None,
+            frequent_key: ListenerKey::NONE,
+            state: ListenerState::NONE,
+            others: None,
         }
     }
 
     #[inline]
-    fn entries(&self) -> &[Entry] {
-        match &self.rest {
-            Some(rest) => &rest.entries,
+    fn entries(&self) -> &[ListenerEntry] {
+        match &self.others {
+            Some(others) => &others.entries,
             None => &[],
         }
     }
 
-    /// Notes whether the frequent event has other listeners, after the entries have changed.
-    fn note_others(&mut self) {
-        let others = self.frequent_key != Key::NONE && self.has_entry(self.frequent_key.slot());
-        self.state.set(State::OTHERS, others);
+    /// Updates the flag for other listeners of the frequent event, after the entries have changed.
+    fn update_others_flag(&mut self) {
+        let others =
+            self.frequent_key != ListenerKey::NONE && self.has_entry(self.frequent_key.slot());
+        self.state.set(ListenerState::OTHERS, others);
     }
 
     /// Returns whether an event has a listener.
@@ -158,24 +159,24 @@ impl<P: 'static> Listeners<P> {
         self.has_frequent(slot) || self.has_entry(slot)
     }
 
-    /// Returns the number of listeners, of all events.
+    /// Returns the number of listeners of all events.
     pub fn len(&self) -> usize {
-        self.entries().len() + usize::from(self.frequent_key != Key::NONE)
+        self.entries().len() + usize::from(self.frequent_key != ListenerKey::NONE)
     }
 
-    /// Returns whether there are no listeners at all.
+    /// Returns whether there are no listeners.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Takes all listeners out; dropping the result drops their captures.
-    #[must_use = "drop it after whatever holds the listeners is no longer borrowed"]
+    /// Removes and returns all listeners; dropping the result drops their captures.
+    #[must_use = "drop it when the listeners are no longer borrowed"]
     pub fn take(&mut self) -> Listeners<P> {
         Listeners {
             frequent: self.frequent.take(),
-            frequent_key: std::mem::replace(&mut self.frequent_key, Key::NONE),
-            state: State::NONE,
-            rest: self.rest.take(),
+            frequent_key: std::mem::replace(&mut self.frequent_key, ListenerKey::NONE),
+            state: ListenerState::NONE,
+            others: self.others.take(),
         }
     }
 
@@ -185,10 +186,10 @@ impl<P: 'static> Listeners<P> {
         once: bool,
         mut callback: impl FnMut(Q) -> R + 'static,
     ) -> ListenerId {
-        let key = Key::new(self.state.register(), slot, once);
-        let is_first = self.frequent_key == Key::NONE && !self.has_entry(slot);
+        let key = ListenerKey::new(self.state.register(), slot, once);
+        let is_first = self.frequent_key == ListenerKey::NONE && !self.has_entry(slot);
         if E::FREQUENT == Some(slot) && !once && is_first {
-            // A payload of another type has another slot.
+            // The slot implies that `Q` is `P`.
             let typed: Box<dyn FnMut(Q)> = Box::new(move |payload| drop(callback(payload)));
             let mut typed = Some(typed);
             let any: &mut dyn Any = &mut typed;
@@ -198,11 +199,14 @@ impl<P: 'static> Listeners<P> {
             self.frequent_key = key;
             return ListenerId(key.0);
         }
-        self.rest.get_or_insert_default().entries.push(Entry {
-            callback: Some(erased(callback)),
-            key,
-        });
-        self.note_others();
+        self.others
+            .get_or_insert_default()
+            .entries
+            .push(ListenerEntry {
+                callback: Some(erased(callback)),
+                key,
+            });
+        self.update_others_flag();
         ListenerId(key.0)
     }
 
@@ -210,13 +214,13 @@ impl<P: 'static> Listeners<P> {
         if self.frequent_key.0 == id.0 && id != ListenerId::NONE {
             return Some(self.remove_frequent());
         }
-        let entries = &mut self.rest.as_mut()?.entries;
+        let entries = &mut self.others.as_mut()?.entries;
         let at = entries.iter().position(|entry| entry.key.0 == id.0)?;
         let removed = Removed {
             _frequent: None,
             _entries: vec![entries.remove(at)],
         };
-        self.note_others();
+        self.update_others_flag();
         Some(removed)
     }
 
@@ -228,21 +232,21 @@ impl<P: 'static> Listeners<P> {
                 _entries: Vec::new(),
             },
         };
-        if let Some(rest) = &mut self.rest {
-            let (gone, kept): (Vec<_>, Vec<_>) = rest
+        if let Some(others) = &mut self.others {
+            let (gone, kept): (Vec<_>, Vec<_>) = others
                 .entries
                 .drain(..)
                 .partition(|entry| entry.key.slot() == slot);
-            rest.entries.extend(kept);
+            others.entries.extend(kept);
             removed._entries = gone;
         }
-        self.note_others();
+        self.update_others_flag();
         removed
     }
 
     fn remove_frequent(&mut self) -> Removed<P> {
-        self.frequent_key = Key::NONE;
-        self.note_others();
+        self.frequent_key = ListenerKey::NONE;
+        self.update_others_flag();
         Removed {
             _frequent: self.frequent.take(),
             _entries: Vec::new(),
@@ -261,7 +265,7 @@ impl<P: 'static> Listeners<P> {
 
     #[inline]
     fn has_frequent(&self, slot: u8) -> bool {
-        self.frequent_key != Key::NONE && self.frequent_key.slot() == slot
+        self.frequent_key != ListenerKey::NONE && self.frequent_key.slot() == slot
     }
 
     #[inline]
@@ -269,10 +273,10 @@ impl<P: 'static> Listeners<P> {
         self.entries().iter().any(|entry| entry.key.slot() == slot)
     }
 
-    /// Starts an emission of the frequent event whose only listener is the typed one; `None` otherwise.
+    /// Starts an emission of the frequent event if the typed listener is its only one; otherwise returns `None`.
     #[inline]
     pub(crate) fn start_frequent(&mut self, slot: u8) -> Option<Box<dyn FnMut(P)>> {
-        if self.state.0 & (1 << slot | State::OTHERS) != 0 {
+        if self.state.0 & (1 << slot | ListenerState::OTHERS) != 0 {
             return None;
         }
         let callback = self.frequent.take()?;
@@ -280,15 +284,15 @@ impl<P: 'static> Listeners<P> {
         Some(callback)
     }
 
-    /// Ends an emission that [`start_frequent`](Self::start_frequent) has started, unless a payload waits or the listener was
-    /// removed: then the callback stays in `callback`.
+    /// Ends an emission started by [`start_frequent`](Self::start_frequent). If a payload is queued or the listener was
+    /// removed, it leaves the callback in `callback` and returns `false`.
     #[inline]
     pub(crate) fn end_frequent(
         &mut self,
         slot: u8,
         callback: &mut Option<Box<dyn FnMut(P)>>,
     ) -> bool {
-        let simple = self.state.0 & State::NESTED == 0 && self.is_frequent_running();
+        let simple = self.state.0 & ListenerState::NESTED == 0 && self.is_frequent_running();
         if simple {
             self.state.end(slot);
             self.frequent = callback.take();
@@ -296,23 +300,23 @@ impl<P: 'static> Listeners<P> {
         simple
     }
 
-    /// Returns whether the frequent event's listener runs and was not removed meanwhile: one that was added since would be in its
-    /// place.
+    /// Returns whether the listener of the frequent event is running and was not removed; a replacement would have set
+    /// `frequent`.
     #[inline]
     fn is_frequent_running(&self) -> bool {
-        self.frequent.is_none() && self.frequent_key != Key::NONE
+        self.frequent.is_none() && self.frequent_key != ListenerKey::NONE
     }
 
     #[inline]
-    pub(crate) fn begin_slot(&mut self, slot: u8) -> Begin<P> {
+    pub(crate) fn begin_slot(&mut self, slot: u8) -> EmissionStart<P> {
         if self.state.is_running(slot) {
-            return Begin::Running;
+            return EmissionStart::Running;
         }
         let limit = self.state.registered();
         let taken = if self.has_frequent(slot) {
             let more = self.has_entry(slot);
-            self.frequent.take().map(|callback| Taken {
-                callback: Form::Frequent(callback),
+            self.frequent.take().map(|callback| RunningListener {
+                callback: Callback::Frequent(callback),
                 key: self.frequent_key,
                 at: 0,
                 more,
@@ -322,7 +326,7 @@ impl<P: 'static> Listeners<P> {
             let entries = self.entries().iter().enumerate();
             let mut belonging = entries.filter(|(_, entry)| entry.key.slot() == slot);
             let Some((at, _)) = belonging.next() else {
-                return Begin::NoListener;
+                return EmissionStart::NoListener;
             };
             let more = belonging.next().is_some();
             self.take_at(at, more, limit)
@@ -330,23 +334,23 @@ impl<P: 'static> Listeners<P> {
         match taken {
             Some(taken) => {
                 self.state.start(slot);
-                Begin::Run(taken)
+                EmissionStart::Run(taken)
             }
-            None => Begin::NoListener,
+            None => EmissionStart::NoListener,
         }
     }
 
-    /// Puts a callback back. Returns it if its listener was removed meanwhile, or was to run once.
-    pub(crate) fn put_back(&mut self, taken: Taken<P>) -> Option<Taken<P>> {
+    /// Puts a callback back. Returns the listener if it was removed meanwhile or was registered with `once`.
+    pub(crate) fn put_back(&mut self, taken: RunningListener<P>) -> Option<RunningListener<P>> {
         let callback = match taken.callback {
-            Form::Frequent(callback) if self.is_frequent_running() => {
+            Callback::Frequent(callback) if self.is_frequent_running() => {
                 self.frequent = Some(callback);
                 return None;
             }
-            Form::Frequent(_) => return Some(taken),
-            Form::Erased(callback) => callback,
+            Callback::Frequent(_) => return Some(taken),
+            Callback::Erased(callback) => callback,
         };
-        let entries = self.rest.as_mut().map(|rest| &mut rest.entries[..]);
+        let entries = self.others.as_mut().map(|others| &mut others.entries[..]);
         let entry = entries.and_then(|entries| match entries.get(taken.at as usize) {
             Some(entry) if entry.key == taken.key => entries.get_mut(taken.at as usize),
             _ => entries.iter_mut().find(|entry| entry.key == taken.key),
@@ -356,20 +360,23 @@ impl<P: 'static> Listeners<P> {
                 entry.callback = Some(callback);
                 None
             }
-            None => Some(Taken {
-                callback: Form::Erased(callback),
+            None => Some(RunningListener {
+                callback: Callback::Erased(callback),
                 ..taken
             }),
         }
     }
 
-    /// Puts the last callback of an emission back and ends the emission. Returns the payload of the next one with its
-    /// first callback, if a listener emitted the same event meanwhile.
+    /// Puts the last callback of an emission back and ends the emission. Returns the next emission if a listener emitted the
+    /// same event meanwhile.
     #[inline]
-    pub(crate) fn complete(&mut self, taken: Taken<P>) -> (Option<Taken<P>>, Option<Next<P>>) {
+    pub(crate) fn complete(
+        &mut self,
+        taken: RunningListener<P>,
+    ) -> (Option<RunningListener<P>>, Option<NextEmission<P>>) {
         let slot = taken.key.slot();
         let done = self.put_back(taken);
-        let next = if self.state.0 & State::NESTED == 0 {
+        let next = if self.state.0 & ListenerState::NESTED == 0 {
             self.state.end(slot);
             None
         } else {
@@ -378,45 +385,49 @@ impl<P: 'static> Listeners<P> {
         (done, next)
     }
 
-    /// Ends an emission and begins the one that waits for its end, if there is one.
+    /// Ends an emission and starts the next one if a payload is queued.
     #[cold]
-    pub(crate) fn begin_nested(&mut self, slot: u8) -> Option<Next<P>> {
+    pub(crate) fn begin_nested(&mut self, slot: u8) -> Option<NextEmission<P>> {
         let payload = self.finish(slot)?;
         match self.begin_slot(slot) {
-            Begin::Run(taken) => Some((payload, taken)),
-            Begin::NoListener | Begin::Running => None,
+            EmissionStart::Run(taken) => Some((payload, taken)),
+            EmissionStart::NoListener | EmissionStart::Running => None,
         }
     }
 
-    /// Takes the next listener of the emission in which the listener at `position` has just run.
+    /// Takes out the next listener of the emission, after the one at `position`.
     #[inline]
-    pub(crate) fn take_next(&mut self, position: Position) -> Option<Taken<P>> {
+    pub(crate) fn take_next(&mut self, position: EmissionPosition) -> Option<RunningListener<P>> {
         self.take_after(position.slot, position.number, position.limit)
     }
 
-    /// Ends an emission; returns the payload of the next one if a listener emitted the same event meanwhile.
+    /// Ends an emission; returns the next payload if a listener emitted the same event meanwhile.
     fn finish(&mut self, slot: u8) -> Option<Box<dyn Any>> {
         self.state.end(slot);
-        let place = &mut self.rest.as_mut()?.nested;
-        let nested = place.as_mut()?;
-        let at = nested.iter().position(|(waiting, _)| *waiting == slot);
+        let queue = &mut self.others.as_mut()?.nested;
+        let nested = queue.as_mut()?;
+        let at = nested.iter().position(|(queued, _)| *queued == slot);
         let payload = at
             .and_then(|at| nested.remove(at))
             .map(|(_, payload)| payload);
         if nested.is_empty() {
-            *place = None;
-            self.state.set(State::NESTED, false);
+            *queue = None;
+            self.state.set(ListenerState::NESTED, false);
         }
         payload
     }
 
-    /// Ends an emission that unwinds; returns the payloads that waited for it.
-    pub(crate) fn abandon(&mut self, slot: u8) -> Vec<Waiting> {
+    /// Ends an emission whose listener panicked; returns the payloads queued for it.
+    pub(crate) fn abandon(&mut self, slot: u8) -> Vec<QueuedPayload> {
         self.state.end(slot);
-        match self.rest.as_mut().and_then(|rest| rest.nested.as_mut()) {
+        match self
+            .others
+            .as_mut()
+            .and_then(|others| others.nested.as_mut())
+        {
             Some(nested) => {
                 let (gone, kept): (Vec<_>, Vec<_>) =
-                    nested.drain(..).partition(|(waiting, _)| *waiting == slot);
+                    nested.drain(..).partition(|(queued, _)| *queued == slot);
                 nested.extend(kept);
                 gone
             }
@@ -424,47 +435,48 @@ impl<P: 'static> Listeners<P> {
         }
     }
 
-    /// Keeps the payload of an event whose listeners are running; returns it when too many wait already.
-    pub(crate) fn wait(&mut self, slot: u8, payload: Box<dyn Any>) -> Result<(), Box<dyn Any>> {
-        let rest = self.rest.get_or_insert_default();
-        let nested = rest.nested.get_or_insert_default();
+    /// Queues the payload of an event whose listeners are running; returns the payload if the queue is full.
+    pub(crate) fn enqueue(&mut self, slot: u8, payload: Box<dyn Any>) -> Result<(), Box<dyn Any>> {
+        let others = self.others.get_or_insert_default();
+        let nested = others.nested.get_or_insert_default();
         if nested.len() >= NESTED_LIMIT {
             return Err(payload);
         }
         nested.push_back((slot, payload));
-        self.state.set(State::NESTED, true);
+        self.state.set(ListenerState::NESTED, true);
         Ok(())
     }
 
-    fn take_after(&mut self, slot: u8, after: u64, limit: u64) -> Option<Taken<P>> {
-        // Entries are in the order of their numbers.
+    fn take_after(&mut self, slot: u8, after: u64, limit: u64) -> Option<RunningListener<P>> {
+        // Entries are sorted by registration number.
         let entries = self.entries();
         let first = entries.partition_point(|entry| entry.key.number() <= after);
-        let belongs = |entry: &Entry| entry.key.slot() == slot && entry.key.number() <= limit;
+        let belongs =
+            |entry: &ListenerEntry| entry.key.slot() == slot && entry.key.number() <= limit;
         let at = first + entries[first..].iter().position(belongs)?;
         let more = entries[at + 1..].iter().any(belongs);
         self.take_at(at, more, limit)
     }
 
-    /// Removes a listener that has its only emission.
+    /// Removes a `once` listener when its emission starts.
     #[cold]
     fn remove_once(&mut self, at: usize) {
-        if let Some(rest) = &mut self.rest {
-            rest.entries.remove(at);
+        if let Some(others) = &mut self.others {
+            others.entries.remove(at);
         }
-        self.note_others();
+        self.update_others_flag();
     }
 
     #[inline]
-    fn take_at(&mut self, at: usize, more: bool, limit: u64) -> Option<Taken<P>> {
-        let entry = self.rest.as_mut()?.entries.get_mut(at)?;
+    fn take_at(&mut self, at: usize, more: bool, limit: u64) -> Option<RunningListener<P>> {
+        let entry = self.others.as_mut()?.entries.get_mut(at)?;
         let key = entry.key;
         let callback = entry.callback.take()?;
         if key.is_once() {
             self.remove_once(at);
         }
-        Some(Taken {
-            callback: Form::Erased(callback),
+        Some(RunningListener {
+            callback: Callback::Erased(callback),
             key,
             at: at as u32,
             more,
@@ -476,7 +488,7 @@ impl<P: 'static> Listeners<P> {
 /// Listeners that were removed; dropping them drops their captures.
 pub(crate) struct Removed<P> {
     _frequent: Option<Box<dyn FnMut(P)>>,
-    _entries: Vec<Entry>,
+    _entries: Vec<ListenerEntry>,
 }
 
 impl<P: 'static> fmt::Debug for Listeners<P> {
@@ -494,6 +506,6 @@ mod tests {
     #[test]
     fn an_empty_list_takes_40_bytes_and_the_second_listener_as_many() {
         assert_eq!(size_of::<Listeners>(), 40);
-        assert_eq!(size_of::<Rest>(), 40);
+        assert_eq!(size_of::<OtherListeners>(), 40);
     }
 }

@@ -103,7 +103,7 @@ mod frequent_event {
         let (device, log) = device();
         let seen = Rc::clone(&log);
         device.on("reading", move |n: u32| {
-            assert_ne!(n, 1, "asked to");
+            assert_ne!(n, 1, "panics on purpose");
             seen.borrow_mut().push(format!("a{n}"));
         });
         let emit = |n| uptick_emitter::emit_frequent(&device, Device::READING, n);

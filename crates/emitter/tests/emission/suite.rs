@@ -1,4 +1,4 @@
-// What holds for every event, whether its first listener is kept with its type or not.
+// Rules for every event, whether its first listener is stored with its type or not.
 
 type Log = Rc<RefCell<Vec<String>>>;
 
@@ -16,7 +16,7 @@ fn taken(log: &Log) -> String {
 }
 
 #[test]
-fn listeners_run_in_the_order_of_registration_whatever_their_kind() {
+fn listeners_of_all_kinds_run_in_the_order_of_registration() {
     let (device, log) = device();
     device.on("reading", note(&log, "a"));
     device.once("reading", note(&log, "once"));
@@ -36,7 +36,7 @@ fn the_same_callback_registered_twice_runs_twice() {
 }
 
 #[test]
-fn emitting_without_listeners_says_so() {
+fn emitting_without_listeners_returns_false() {
     let (device, log) = device();
     assert!(!device.emit("close", ()));
     assert!(!device.emit("error", "broken".to_owned()));
@@ -90,9 +90,9 @@ fn a_listener_may_remove_itself_and_everything_else() {
 fn once_is_gone_before_its_callback_runs() {
     let (device, log) = device();
     let inner = device.clone();
-    let mut tell = note(&log, "once");
+    let mut record = note(&log, "once");
     device.once("reading", move |n: u32| {
-        tell(n);
+        record(n);
         assert!(inner.listeners("reading").is_empty());
         inner.emit("reading", n + 1);
     });
@@ -101,14 +101,14 @@ fn once_is_gone_before_its_callback_runs() {
 }
 
 #[test]
-fn an_event_emitted_by_its_own_listener_comes_right_after() {
+fn an_event_emitted_by_its_own_listener_is_delivered_right_after() {
     let (device, log) = device();
-    let (inner, mut tell) = (device.clone(), note(&log, "a"));
+    let (inner, mut record) = (device.clone(), note(&log, "a"));
     device.on("reading", move |n: u32| {
         if n < 3 {
             inner.emit("reading", n + 1);
         }
-        tell(n);
+        record(n);
     });
     device.on("reading", note(&log, "b"));
     device.emit("reading", 1_u32);
@@ -129,11 +129,11 @@ fn another_event_emitted_by_a_listener_is_delivered_at_once() {
 }
 
 #[test]
-fn a_callback_that_panics_stays_registered_and_the_emitter_works_on() {
+fn a_callback_that_panics_stays_registered_and_the_emitter_keeps_working() {
     let (device, log) = device();
-    let mut tell = note(&log, "a");
+    let mut record = note(&log, "a");
     device.on("reading", move |n: u32| {
-        tell(n);
+        record(n);
         assert!(n != 1, "one is unlucky");
     });
     let unlucky = catch_unwind(AssertUnwindSafe(|| device.emit("reading", 1_u32)));
@@ -143,7 +143,7 @@ fn a_callback_that_panics_stays_registered_and_the_emitter_works_on() {
 }
 
 #[test]
-fn removing_a_listener_drops_what_it_captured_even_from_inside_itself() {
+fn a_listener_that_removes_itself_drops_its_captures_after_it_returns() {
     let (device, _) = device();
     let witness = Rc::new(());
     let (inner, held) = (device.clone(), Rc::clone(&witness));
@@ -156,7 +156,7 @@ fn removing_a_listener_drops_what_it_captured_even_from_inside_itself() {
 }
 
 #[test]
-fn a_capture_that_uses_the_emitter_as_it_is_dropped_finds_it_free() {
+fn a_capture_may_use_the_emitter_while_it_is_dropped() {
     struct Removes(EventEmitter<Device>);
     impl Drop for Removes {
         fn drop(&mut self) {
@@ -173,7 +173,7 @@ fn a_capture_that_uses_the_emitter_as_it_is_dropped_finds_it_free() {
 }
 
 #[test]
-fn off_knows_a_listener_only_once() {
+fn off_returns_true_only_once_per_listener() {
     let (device, log) = device();
     let id = device.on("reading", note(&log, "a"));
     assert_eq!(device.listeners("reading"), [id]);
@@ -184,7 +184,7 @@ fn off_knows_a_listener_only_once() {
 }
 
 #[test]
-fn a_misspelt_event_panics_and_names_those_that_exist() {
+fn a_misspelt_event_panics_and_lists_the_existing_events() {
     let (device, _) = device();
     let message = |result: std::thread::Result<ListenerId>| match result {
         Ok(_) => String::new(),
@@ -214,7 +214,7 @@ fn next_resolves_with_the_payload() {
 }
 
 #[test]
-fn next_gives_none_when_the_listeners_are_dropped() {
+fn next_resolves_to_none_when_the_listeners_are_dropped() {
     let (device, _) = device();
     let next = device.next(Device::READING);
     device.remove_all_listeners();
@@ -244,20 +244,20 @@ fn events_is_a_stream_that_holds_a_bounded_number() {
 }
 
 #[test]
-fn an_emission_to_many_listeners_is_exact_while_they_come_and_go() {
+fn an_emission_to_many_listeners_is_exact_while_listeners_are_added_and_removed() {
     const MANY: u32 = 2_000;
     let (device, log) = device();
     for n in 0..MANY {
-        let (inner, mut tell) = (device.clone(), note(&log, ""));
+        let (inner, mut record) = (device.clone(), note(&log, ""));
         let removed = device.on("reading", note(&log, "never"));
-        let tells = move |_: u32| {
-            tell(n);
+        let listener = move |_: u32| {
+            record(n);
             inner.on("reading", |_: u32| ());
         };
         if n % 2 == 0 {
-            device.once("reading", tells);
+            device.once("reading", listener);
         } else {
-            device.on("reading", tells);
+            device.on("reading", listener);
         }
         device.off(removed);
     }
