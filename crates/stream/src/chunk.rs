@@ -1,20 +1,20 @@
-//! What may be written to a stream.
+//! Types of data that can be written to a stream.
 
 use bytes::{Bytes, BytesMut};
 
-/// Bytes that may be written to a stream: text, slices, vectors, [`Bytes`].
+/// Bytes that can be written to a stream: text, slices, vectors, [`Bytes`].
 ///
-/// Short ones are copied into the write queue; long ones that are owned go into it as they are.
+/// Short chunks are copied into the write queue; long owned chunks are queued without a copy.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written to a stream",
     label = "not bytes",
     note = "write text or bytes: `&str`, `String`, `&[u8]`, `Vec<u8>`, `Bytes`; format other values, as in `write(format!(\"{{value}}\\n\"))`"
 )]
 pub trait Chunk {
-    /// The bytes.
+    /// Returns the bytes.
     fn as_slice(&self) -> &[u8];
 
-    /// The bytes as a reference-counted buffer; copies what is borrowed.
+    /// Converts the bytes into a reference-counted buffer; borrowed bytes are copied.
     fn into_bytes(self) -> Bytes;
 }
 
@@ -69,7 +69,7 @@ impl<const N: usize> Chunk for [u8; N] {
     }
 }
 
-/// What is borrowed is copied.
+/// Borrowed bytes are copied.
 impl<T: AsRef<[u8]> + ?Sized> Chunk for &T {
     fn as_slice(&self) -> &[u8] {
         (*self).as_ref()

@@ -1,4 +1,4 @@
-//! Two one-way streams as one duplex stream.
+//! Two one-way streams combined into one duplex stream.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -14,21 +14,21 @@ use crate::chunk::Chunk;
 use crate::contract::{BaseStream, DuplexStream, ReadableStream, WritableStream};
 use crate::error::Error;
 use crate::pipe::PipeOptions;
-use crate::source::{ReadableSource, Reader, Source};
+use crate::source::{ErasedSource, ReadableSource, SourceReader};
 
-/// A readable and a writable stream as one duplex stream: a child's `stdout` and `stdin`, for example.
+/// A readable and a writable stream combined into one duplex stream, such as `stdout` and `stdin` of a child process.
 ///
 /// A `Copy` handle. The events are `data`, `end`, `drain`, `pipe`, `error` and `close`; see [`ReadableStream`] and
 /// [`WritableStream`].
 ///
-/// | what happens | what follows |
+/// | situation | behaviour |
 /// |---|---|
-/// | [`close`](CompositeStream::close), or one of the two fails | both close, then `close` |
-/// | the readable one comes to its end | `end`; the writable one is ended too, unless half-open is allowed; `close` follows its close |
-/// | the readable one closes without an end | both close, then `close` |
-/// | [`end`](CompositeStream::end) | the readable one is paused, the writable one ended |
-/// | [`shutdown_write`](CompositeStream::shutdown_write) | the writable one is ended; `close` follows its close and the end of the readable one |
-/// | the writable one closes otherwise | both close, then `close` |
+/// | [`close`](CompositeStream::close), or one of the streams fails | both close, then `close` |
+/// | the readable stream ends | `end`; the writable stream is ended too, unless writable_gone-open is allowed; `close` follows its close |
+/// | the readable stream closes without an end | both close, then `close` |
+/// | [`end`](CompositeStream::end) | the readable stream is paused, the writable stream is ended |
+/// | [`shutdown_write`](CompositeStream::shutdown_write) | the writable stream is ended; `close` follows its close and the end of the readable stream |
+/// | the writable stream closes otherwise | both close, then `close` |
 ///
 /// # Examples
 /// ```
@@ -55,7 +55,7 @@ use crate::source::{ReadableSource, Reader, Source};
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CompositeStream {
-    /// `None` when the thread had no room for it, or is ending.
+    /// `None` if the thread's table was full, or the thread is ending.
     id: Option<Id>,
     local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
@@ -63,49 +63,49 @@ pub struct CompositeStream {
 events! {
     impl CompositeStream {
         Bytes => {
-            /// Bytes have come out of the readable stream.
+            /// Emitted for bytes of the readable stream.
             DATA = "data";
         }
         () => {
-            /// The readable stream has come to its end.
+            /// Emitted when the readable stream has ended.
             END = "end";
-            /// The writable stream has room again.
+            /// Emitted when the writable stream has drained.
             DRAIN = "drain";
-            /// A stream is piped into this one.
+            /// Emitted when a stream is piped into this one.
             PIPE = "pipe";
-            /// Both streams are over.
+            /// Emitted when both streams are closed.
             CLOSE = "close";
         }
         Error => {
-            /// One of the two failed; `close` follows.
+            /// Emitted when one of the streams failed; `close` follows.
             ERROR = "error", warn;
         }
     }
 }
 
-struct Entry {
+struct CompositeEntry {
     listeners: Listeners,
-    readable: Rc<dyn Source<CompositeStream>>,
-    writable: Rc<dyn Writable>,
-    /// The readable stream has come to its end.
+    readable: Rc<dyn ErasedSource<CompositeStream>>,
+    writable: Rc<dyn ErasedWritable>,
+    /// Set when the readable stream has ended.
     ended: bool,
-    /// `end` was called.
+    /// Set when `end` was called.
     ending: bool,
-    /// `shutdown_write` was called.
-    shut: bool,
+    /// Set when `shutdown_write` was called.
+    write_shut: bool,
     half_open: bool,
-    /// There is nothing to write to: the writable stream has closed, or never was there.
-    half: bool,
+    /// Set when the writable stream has closed, or was never open.
+    writable_gone: bool,
     closing: bool,
-    /// Who waits for the close of the writable stream.
+    /// The task that pending for the close of the writable stream.
     waker: Option<Waker>,
 }
 
 thread_local! {
-    static STREAMS: RefCell<Table<Entry>> = const { RefCell::new(Table::new()) };
+    static STREAMS: RefCell<Table<CompositeEntry>> = const { RefCell::new(Table::new()) };
 }
 
-impl Reader for CompositeStream {
+impl SourceReader for CompositeStream {
     fn data(self, chunk: Bytes) {
         emit(&self, Self::DATA, chunk);
     }
@@ -113,8 +113,9 @@ impl Reader for CompositeStream {
     fn ended(self) {
         self.entry(|entry| entry.ended = true);
         emit(&self, Self::END, ());
-        let stays = self.entry(|entry| entry.half_open && !entry.shut && !entry.half);
-        if stays == Some(false) {
+        let stays_open =
+            self.entry(|entry| entry.half_open && !entry.write_shut && !entry.writable_gone);
+        if stays_open == Some(false) {
             self.end();
         }
     }
@@ -124,16 +125,16 @@ impl Reader for CompositeStream {
     }
 
     fn closed(self) {
-        // After an end, the writable side still sends what it has.
+        // After its end, the writable stream still sends its queued data.
         if self.entry(|entry| entry.ended) == Some(false) {
             self.close();
         }
     }
 }
 
-/// A writable stream whose type is erased.
-trait Writable {
-    /// Gives whether the stream is there: whether its `close` is to come.
+/// A type-erased writable stream.
+trait ErasedWritable {
+    /// Registers the listeners; returns `false` if the stream is already closed.
     fn listen(&self, composite: CompositeStream) -> bool;
     fn is_writable(&self) -> bool;
     fn write(&self, chunk: Bytes) -> bool;
@@ -147,14 +148,14 @@ struct WritableSide<W> {
     ids: RefCell<Vec<ListenerId>>,
 }
 
-impl<W: WritableStream> Writable for WritableSide<W> {
+impl<W: WritableStream> ErasedWritable for WritableSide<W> {
     fn listen(&self, composite: CompositeStream) -> bool {
         let drain = self.stream.on(W::DRAIN, move |()| {
             emit(&composite, CompositeStream::DRAIN, ())
         });
-        let error = self
-            .stream
-            .on(W::ERROR, move |error| composite.fail(Error::of(error)));
+        let error = self.stream.on(W::ERROR, move |error| {
+            composite.fail(Error::from_stream(error))
+        });
         let close = self
             .stream
             .on(W::CLOSE, move |()| composite.writable_closed());
@@ -186,26 +187,27 @@ impl<W: WritableStream> Writable for WritableSide<W> {
     }
 }
 
-/// Chunks up to this many bytes are copied on their way, as write queues do.
-const COPIED: usize = 4096;
+/// Chunks up to this many bytes are copied, as in write queues.
+const COPY_LIMIT: usize = 4096;
 
 impl CompositeStream {
-    /// Makes one stream of two. It is closed from the beginning if both are; on a thread that is ending it closes both.
+    /// Combines two streams. If both are closed, so is the new stream; on a thread that is ending, both are closed.
     pub fn new<R: ReadableStream, W: WritableStream>(readable: R, writable: W) -> Self {
-        let readable: Rc<dyn Source<CompositeStream>> = Rc::new(ReadableSource::new(readable));
-        let writable: Rc<dyn Writable> = Rc::new(WritableSide {
+        let readable: Rc<dyn ErasedSource<CompositeStream>> =
+            Rc::new(ReadableSource::new(readable));
+        let writable: Rc<dyn ErasedWritable> = Rc::new(WritableSide {
             stream: writable,
             ids: RefCell::default(),
         });
-        let entry = Entry {
+        let entry = CompositeEntry {
             listeners: Listeners::new(),
             readable: Rc::clone(&readable),
             writable: Rc::clone(&writable),
             ended: !readable.is_readable(),
             ending: !writable.is_writable(),
-            shut: false,
+            write_shut: false,
             half_open: false,
-            half: false,
+            writable_gone: false,
             closing: false,
             waker: None,
         };
@@ -223,58 +225,60 @@ impl CompositeStream {
             composite.close();
         } else {
             readable.listen(composite);
-            let there = writable.listen(composite);
-            composite.entry(|entry| entry.half = !there);
+            let listening = writable.listen(composite);
+            composite.entry(|entry| entry.writable_gone = !listening);
         }
         composite
     }
 
     /// Writes to the writable stream; see [`WritableStream::write`].
     pub fn write(self, chunk: impl Chunk) -> bool {
-        let writable =
-            self.entry(|entry| (!entry.ending && !entry.shut).then(|| Rc::clone(&entry.writable)));
+        let writable = self.entry(|entry| {
+            (!entry.ending && !entry.write_shut).then(|| Rc::clone(&entry.writable))
+        });
         let Some(Some(writable)) = writable else {
             return false;
         };
-        if chunk.as_slice().len() <= COPIED {
+        if chunk.as_slice().len() <= COPY_LIMIT {
             writable.write_slice(chunk.as_slice())
         } else {
             writable.write(chunk.into_bytes())
         }
     }
 
-    /// Pauses the readable stream and ends the writable one; when that has closed, both have.
+    /// Pauses the readable stream and ends the writable one; the stream closes when the writable one has closed.
     pub fn end(self) {
         let sides = self.entry(|entry| {
-            let begins = !entry.closing && !std::mem::replace(&mut entry.ending, true);
-            begins.then(|| (Rc::clone(&entry.readable), Rc::clone(&entry.writable)))
+            let first = !entry.closing && !std::mem::replace(&mut entry.ending, true);
+            first.then(|| (Rc::clone(&entry.readable), Rc::clone(&entry.writable)))
         });
         if let Some(Some((readable, writable))) = sides {
             readable.pause();
             writable.end();
         }
-        if self.entry(|entry| entry.half) == Some(true) {
+        if self.entry(|entry| entry.writable_gone) == Some(true) {
             self.close();
         }
     }
 
-    /// Ends the writable stream; the readable one goes on.
+    /// Ends the writable stream; reading continues.
     pub fn shutdown_write(self) {
         let writable = self.entry(|entry| {
-            let over = entry.closing || entry.ending || std::mem::replace(&mut entry.shut, true);
-            (!over).then(|| Rc::clone(&entry.writable))
+            let ended =
+                entry.closing || entry.ending || std::mem::replace(&mut entry.write_shut, true);
+            (!ended).then(|| Rc::clone(&entry.writable))
         });
         if let Some(Some(writable)) = writable {
             writable.end();
         }
     }
 
-    /// Sets whether the stream stays open for writing after the end of the readable one. Default: false.
+    /// Sets whether the stream stays open for writing after the end of the readable stream. Default: false.
     pub fn set_allow_half_open(self, allow: bool) {
         self.entry(|entry| entry.half_open = allow);
     }
 
-    /// Writes, then [`end`](CompositeStream::end)s.
+    /// Writes `chunk`, then calls [`end`](CompositeStream::end).
     pub fn end_with(self, chunk: impl Chunk) {
         self.write(chunk);
         self.end();
@@ -283,8 +287,8 @@ impl CompositeStream {
     /// Closes both streams at once. `close` listeners run before this returns.
     pub fn close(self) {
         let sides = self.entry(|entry| {
-            let begins = !std::mem::replace(&mut entry.closing, true);
-            begins.then(|| (Rc::clone(&entry.readable), Rc::clone(&entry.writable)))
+            let first = !std::mem::replace(&mut entry.closing, true);
+            first.then(|| (Rc::clone(&entry.readable), Rc::clone(&entry.writable)))
         });
         let Some(Some((readable, writable))) = sides else {
             return;
@@ -308,7 +312,7 @@ impl CompositeStream {
         }
     }
 
-    /// Lets `data` and `end` come; without a `data` listener the data is discarded.
+    /// Resumes `data` and `end`; without a `data` listener the data is discarded.
     pub fn resume(self) {
         let readable = self.entry(|entry| (!entry.ending).then(|| Rc::clone(&entry.readable)));
         if let Some(Some(readable)) = readable {
@@ -316,7 +320,7 @@ impl CompositeStream {
         }
     }
 
-    /// Whether `data` may still come.
+    /// Returns whether `data` may still be emitted.
     pub fn is_readable(self) -> bool {
         let readable = self.entry(|entry| {
             (!entry.ended && !entry.ending && !entry.closing).then(|| Rc::clone(&entry.readable))
@@ -326,33 +330,33 @@ impl CompositeStream {
             .is_some_and(|readable| readable.is_readable())
     }
 
-    /// Whether [`write`](CompositeStream::write) takes anything.
+    /// Returns whether [`write`](CompositeStream::write) accepts data.
     pub fn is_writable(self) -> bool {
         let writable = self.entry(|entry| {
-            let over = entry.ending || entry.shut || entry.closing;
-            (!over).then(|| Rc::clone(&entry.writable))
+            let ended = entry.ending || entry.write_shut || entry.closing;
+            (!ended).then(|| Rc::clone(&entry.writable))
         });
         writable
             .flatten()
             .is_some_and(|writable| writable.is_writable())
     }
 
-    /// Whether the stream is there: false once its `close` listeners have run.
+    /// Returns whether the stream is open: `false` once its `close` listeners have run.
     pub fn is_open(self) -> bool {
         self.entry(|_| ()).is_some()
     }
 
-    /// Writes all that comes out to `destination`: see [`ReadableStream::pipe`].
+    /// Writes all data to `destination`: see [`ReadableStream::pipe`].
     pub fn pipe<W: WritableStream>(self, destination: W) -> W {
         ReadableStream::pipe(self, destination)
     }
 
-    /// As [`pipe`](Self::pipe), with options.
+    /// Like [`pipe`](Self::pipe), with options.
     pub fn pipe_with<W: WritableStream>(self, destination: W, options: PipeOptions) -> W {
         ReadableStream::pipe_with(self, destination, options)
     }
 
-    fn entry<R>(self, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+    fn entry<R>(self, f: impl FnOnce(&mut CompositeEntry) -> R) -> Option<R> {
         let id = self.id?;
         STREAMS
             .try_with(|streams| streams.borrow_mut().get_mut(id).map(f))
@@ -360,14 +364,14 @@ impl CompositeStream {
     }
 
     fn writable_closed(self) {
-        let (reads_on, waker) = self
+        let (keeps_reading, waker) = self
             .entry(|entry| {
-                let reads_on = entry.shut && !entry.ended && !entry.ending;
-                entry.half |= reads_on;
-                (reads_on, entry.waker.take())
+                let keeps_reading = entry.write_shut && !entry.ended && !entry.ending;
+                entry.writable_gone |= keeps_reading;
+                (keeps_reading, entry.waker.take())
             })
             .unwrap_or_default();
-        if !reads_on {
+        if !keeps_reading {
             self.close();
         }
         if let Some(waker) = waker {
@@ -377,9 +381,9 @@ impl CompositeStream {
 
     fn fail(self, error: Error) {
         if self.entry(|entry| entry.closing) == Some(false) {
-            let told = catch(|| emit(&self, Self::ERROR, error));
+            let result = catch(|| emit(&self, Self::ERROR, error));
             self.close();
-            if let Err(message) = told {
+            if let Err(message) = result {
                 tracing::error!("a callback panicked as its stream failed: {message}");
             }
         }
@@ -454,14 +458,14 @@ impl DuplexStream for CompositeStream {
 
     fn poll_shutdown_write(self, context: &mut Context<'_>) -> Poll<()> {
         CompositeStream::shutdown_write(self);
-        let waits = self.entry(|entry| {
-            let waits = !entry.half && !entry.closing;
-            if waits {
+        let pending = self.entry(|entry| {
+            let pending = !entry.writable_gone && !entry.closing;
+            if pending {
                 entry.waker = Some(context.waker().clone());
             }
-            waits
+            pending
         });
-        match waits {
+        match pending {
             Some(true) => Poll::Pending,
             _ => Poll::Ready(()),
         }

@@ -1,4 +1,4 @@
-//! The contracts: what every readable, writable and duplex stream does, for code that is generic over them.
+//! The stream traits: the contract of readable, writable and duplex streams, for code that is generic over them.
 
 use std::error::Error as StdError;
 use std::task::{Context, Poll};
@@ -11,100 +11,100 @@ use crate::chunk::Chunk;
 use crate::pipe::{self, PipeOptions};
 use crate::transport::{self, Transport};
 
-/// What readable and writable streams have in common.
+/// The common part of readable and writable streams.
 ///
-/// A stream is a `Copy` handle of something that its thread's loop owns. When the stream has closed the handle is
-/// *stale*: every method of it does nothing, or says that nothing can be done.
+/// A stream is a `Copy` handle to an object that its thread's loop owns. When the stream has closed, the handle is *stale*:
+/// its methods do nothing, or report that the stream is closed.
 ///
 /// # Events
-/// | event | payload | when |
+/// | event | payload | emitted |
 /// |---|---|---|
 /// | `error` | [`Error`](BaseStream::Error) | at most once; `close` MUST follow, and `end` MUST NOT |
 /// | `close` | `()` | at most once; it MUST be the last event |
 ///
 /// After the `close` listeners have run, all listeners MUST be dropped.
 pub trait BaseStream: Emitter<Events = Self> + EventSet + Copy {
-    /// What the `error` event carries.
+    /// The payload of the `error` event.
     type Error: StdError + Clone + Send + Sync + 'static;
 
     /// The event of a failure; the stream closes after it.
     const ERROR: Event<Self, Self::Error>;
-    /// The event of the close, the last one.
+    /// The event of the close, always the last one.
     const CLOSE: Event<Self, ()>;
 
-    /// Closes the stream at once. What it has not sent is lost; `close` is emitted before this returns.
+    /// Closes the stream at once. Unsent bytes are lost; `close` is emitted before this returns.
     ///
-    /// Idempotent; allowed after [`end`](WritableStream::end), to wait no longer.
+    /// Idempotent; allowed after [`end`](WritableStream::end), to stop waiting.
     fn close(self);
 }
 
-/// A stream that data comes out of.
+/// A stream that data is read from.
 ///
 /// # Events
-/// | event | payload | when |
+/// | event | payload | emitted |
 /// |---|---|---|
-/// | `data` | [`Bytes`] | bytes have come; never empty |
-/// | `end` | `()` | no more will come, and nothing was lost: at most once, after all `data` |
-/// | `error` | [`Error`](BaseStream::Error) | something failed |
-/// | `close` | `()` | the stream is over |
+/// | `data` | [`Bytes`] | bytes have arrived; never empty |
+/// | `end` | `()` | end of stream, without loss: at most once, after all `data` |
+/// | `error` | [`Error`](BaseStream::Error) | the stream failed |
+/// | `close` | `()` | the stream is closed |
 ///
-/// The order is one of these, and nothing else:
+/// The events come in one of these orders:
 ///
-/// | order | what happened |
+/// | order | cause |
 /// |---|---|
-/// | `data… end close` | the source came to its end |
-/// | `data… error close` | it failed |
-/// | `data… end error close` | the source came to its end; then a callback failed, or the writing side of a duplex stream |
-/// | `data… close` | this side closed or ended the stream |
+/// | `data… end close` | the source reached its end |
+/// | `data… error close` | the stream failed |
+/// | `data… end error close` | the source reached its end; then a callback failed, or the writing side of a duplex stream |
+/// | `data… close` | the program closed or ended the stream |
 ///
-/// Data MUST NOT come before somebody wants it: before there is a `data` listener or [`resume`](Self::resume) was
-/// called. It MUST NOT be read ahead without a bound.
+/// Data MUST NOT be emitted before there is a `data` listener or [`resume`](Self::resume) was called. The amount that is
+/// read ahead MUST be bounded.
 pub trait ReadableStream: BaseStream {
-    /// The event of bytes that have come.
+    /// The event of received bytes.
     const DATA: Event<Self, Bytes>;
-    /// The event of the end.
+    /// The event of the end of the stream.
     const END: Event<Self, ()>;
 
-    /// Whether `data` may still come: false once the end has come, in the `end` listeners already.
+    /// Returns whether `data` may still be emitted: `false` from the `end` event on, also in the `end` listeners.
     fn is_readable(self) -> bool;
 
     /// Stops `data` and `end` at once, until [`resume`](Self::resume). Idempotent.
     fn pause(self);
 
-    /// Lets `data` and `end` come, also when nobody listens to `data`: then they are discarded.
+    /// Resumes `data` and `end`. Without a `data` listener, the data is discarded.
     ///
-    /// It MUST NOT emit anything before it returns. Nothing happens when the stream has ended.
+    /// It MUST NOT emit anything before it returns. It does nothing when the stream has ended.
     fn resume(self);
 
-    /// Writes all that comes out of this stream to `destination`, as fast as that takes it, and ends it at the end.
-    /// Gives `destination`.
+    /// Writes all data of this stream to `destination`, at the pace of the destination, and ends the destination at the end
+    /// of the stream. Returns `destination`.
     ///
-    /// | what happens | what the pipe does |
+    /// | situation | behaviour of the pipe |
     /// |---|---|
-    /// | `destination.write` gives `false` | pauses the source, until `drain` |
+    /// | `destination.write` returns `false` | pauses the source, until `drain` |
     /// | the source emits `end` | ends the destination, unless [`PipeOptions::end`] is off |
     /// | the source emits `error`, or closes without `end` | nothing, unless [`PipeOptions::close_on_error`] is on |
-    /// | the destination closes | lets go, and pauses the source |
-    /// | the source is not readable | nothing, from the beginning |
+    /// | the destination closes | detaches itself and pauses the source |
+    /// | the source is not readable | none: the pipe is not set up |
     /// | the destination is not writable | pauses the source |
     ///
-    /// The destination emits `pipe`. A duplex stream that is piped into itself is an echo.
+    /// The destination emits `pipe`. A duplex stream piped into itself is an echo.
     ///
-    /// Cost: no allocation for a chunk.
+    /// A chunk costs no allocation.
     ///
     /// # Limits
-    /// A source with several pipes goes on when one destination drains that had filled up, so that a slower one may
-    /// come to hold more than its soft limit; its hard limit ends that.
+    /// A source with several pipes resumes when any full destination drains, so a slower destination can exceed its soft
+    /// limit; its hard limit bounds it.
     fn pipe<W: WritableStream>(self, destination: W) -> W {
         self.pipe_with(destination, PipeOptions::default())
     }
 
-    /// As [`pipe`](Self::pipe), with options.
+    /// Like [`pipe`](Self::pipe), with options.
     fn pipe_with<W: WritableStream>(self, destination: W, options: PipeOptions) -> W {
         pipe::pipe(self, destination, options)
     }
 
-    /// The stream as [`AsyncRead`](futures::AsyncRead), for code that awaits.
+    /// Converts the stream into an [`AsyncRead`](futures::AsyncRead), for async code.
     ///
     /// # Examples
     /// ```
@@ -124,88 +124,90 @@ pub trait ReadableStream: BaseStream {
         AsyncReader::new(self)
     }
 
-    /// The stream as a [`Stream`](futures::Stream) of chunks, for code that awaits.
+    /// Converts the stream into a [`Stream`](futures::Stream) of chunks, for async code.
     fn into_chunks(self) -> Chunks<Self> {
         Chunks::new(self)
     }
 }
 
-/// A stream that data goes into.
+/// A stream that data is written to.
 ///
 /// # Events
-/// | event | payload | when |
+/// | event | payload | emitted |
 /// |---|---|---|
-/// | `drain` | `()` | there is room again: exactly once after [`write`](Self::write) gave `false` for want of room |
-/// | `pipe` | `()` | a stream is piped into this one |
-/// | `error` | [`Error`](BaseStream::Error) | something failed; what was not sent is lost |
-/// | `close` | `()` | the stream is over |
+/// | `drain` | `()` | the queue is below its soft limit again: exactly once after [`write`](Self::write) returned `false` because the queue was full |
+/// | `pipe` | `()` | a pipe into this stream was set up |
+/// | `error` | [`Error`](BaseStream::Error) | the stream failed; unsent bytes are lost |
+/// | `close` | `()` | the stream is closed |
 ///
-/// [`write`](Self::write) and [`end`](Self::end) MUST be allowed in every listener.
+/// [`write`](Self::write) and [`end`](Self::end) MUST be allowed in all listeners.
 pub trait WritableStream: BaseStream {
-    /// The event of room to write.
+    /// The event of a drained write queue.
     const DRAIN: Event<Self, ()>;
-    /// The event of a stream that is piped into this one.
+    /// The event of a stream piped into this one.
     const PIPE: Event<Self, ()>;
 
-    /// Whether [`write`](Self::write) takes anything: false from [`end`](Self::end) or [`close`](BaseStream::close) on.
+    /// Returns whether [`write`](Self::write) accepts data: `false` from [`end`](Self::end) or [`close`](BaseStream::close)
+    /// on.
     fn is_writable(self) -> bool;
 
-    /// Writes; `false` when the caller should wait for `drain`.
+    /// Writes `chunk`; returns `false` if the caller should wait for `drain`.
     ///
-    /// It is false when the stream holds as much as its soft limit or more, counted with this chunk; the chunk was
-    /// taken all the same. It is also false when the stream is not writable: then nothing was taken and nothing will
-    /// be emitted. An empty chunk is taken and changes nothing.
+    /// The return value is `false` if the stream, including this chunk, buffers its soft limit or more; the chunk is
+    /// accepted nevertheless. It is also `false` if the stream is not writable; then the chunk is dropped, and no event
+    /// follows. An empty chunk is accepted and changes nothing.
     ///
     /// # Limits
-    /// A stream MUST bound what it holds beyond its soft limit: a write over that fails it with an `error`.
+    /// A stream MUST bound what it buffers above its soft limit: a write beyond the hard limit fails the stream with an
+    /// `error`.
     fn write(self, chunk: impl Chunk) -> bool;
 
-    /// Sends what was written, then closes. The stream is not writable from here on. Idempotent.
+    /// Sends all written data, then closes. The stream is no longer writable. Idempotent.
     ///
-    /// A duplex stream that leads to a peer reads no more either: what still comes is discarded.
+    /// A duplex stream with a peer also stops reading: received data is discarded.
     fn end(self);
 
-    /// Writes, then [`end`](Self::end)s.
+    /// Writes `chunk`, then calls [`end`](Self::end).
     fn end_with(self, chunk: impl Chunk) {
         self.write(chunk);
         self.end();
     }
 
-    /// The stream as [`AsyncWrite`](futures::AsyncWrite), for code that awaits.
+    /// Converts the stream into an [`AsyncWrite`](futures::AsyncWrite), for async code.
     fn into_async_write(self) -> AsyncWriter<Self> {
         AsyncWriter::new(self)
     }
 
-    /// The stream as a [`Sink`](futures::Sink) of chunks, for code that awaits.
+    /// Converts the stream into a [`Sink`](futures::Sink) of chunks, for async code.
     fn into_sink(self) -> ChunkSink<Self> {
         ChunkSink::new(self)
     }
 }
 
-/// A stream with two sides. One `error` and one `close` stand for both.
+/// A stream with a reading and a writing side. One `error` and one `close` cover both.
 ///
 /// # Events
-/// Those of [`ReadableStream`] and [`WritableStream`]. After the peer's `end` the stream ends itself, once what was
-/// written is sent, unless it is told to stay half open.
+/// The events of [`ReadableStream`] and [`WritableStream`]. After the peer's `end`, the stream sends all written data and
+/// ends itself, unless half-open is allowed.
 pub trait DuplexStream: ReadableStream + WritableStream {
-    /// Ends the writing side: sends what was written, then tells the peer. Reading goes on, and `close` comes after its
-    /// `end`. Idempotent.
+    /// Ends the writing side: sends all written data, then end of stream to the peer. Reading continues, and `close` follows
+    /// the peer's `end`. Idempotent.
     ///
-    /// A stream without a peer, as a [`ThroughStream`](crate::ThroughStream), [`end`](WritableStream::end)s: what was
-    /// written is its own `data`.
+    /// On a stream without a peer, such as a [`ThroughStream`](crate::ThroughStream), it is the same as
+    /// [`end`](WritableStream::end): the written data is the stream's own `data`.
     fn shutdown_write(self);
 
-    /// [`shutdown_write`](Self::shutdown_write)s; ready when everything is sent and the peer is told.
+    /// Calls [`shutdown_write`](Self::shutdown_write); ready when everything and the end of stream are sent.
     ///
-    /// It wakes one task, the last one that has asked. A stream that closes before says so by `close`.
+    /// It wakes one task: the one that polled last. If the stream closes before, that is reported by `close`.
     fn poll_shutdown_write(self, context: &mut Context<'_>) -> Poll<()>;
 
     /// Sets whether the stream stays open for writing after the peer's `end`. Default: false.
     fn set_allow_half_open(self, allow: bool);
 
-    /// The stream as [`AsyncRead`](futures::AsyncRead) and [`AsyncWrite`](futures::AsyncWrite), for code that awaits.
+    /// Converts the stream into [`AsyncRead`](futures::AsyncRead) and [`AsyncWrite`](futures::AsyncWrite), for async code.
     ///
-    /// It stays open for writing when the peer has ended: [`set_allow_half_open`](Self::set_allow_half_open).
+    /// The stream stays open for writing after the peer's end: see [`set_allow_half_open`](Self::set_allow_half_open).
     ///
     /// # Examples
     /// ```
@@ -216,15 +218,15 @@ pub trait DuplexStream: ReadableStream + WritableStream {
     /// let (ours, theirs) = UnixStream::pair()?;
     /// let echo = DuplexResourceStream::new(theirs)?;
     /// echo.pipe(echo);
-    /// let answer = uptick_event_loop::block_on(async {
+    /// let reply = uptick_event_loop::block_on(async {
     ///     let mut stream = DuplexResourceStream::new(ours)?.into_async();
     ///     stream.write_all(b"hello").await?;
     ///     stream.close().await?;
-    ///     let mut answer = String::new();
-    ///     stream.read_to_string(&mut answer).await?;
-    ///     Ok::<_, std::io::Error>(answer)
+    ///     let mut reply = String::new();
+    ///     stream.read_to_string(&mut reply).await?;
+    ///     Ok::<_, std::io::Error>(reply)
     /// })??;
-    /// assert_eq!(answer, "hello");
+    /// assert_eq!(reply, "hello");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     fn into_async(self) -> AsyncDuplex<Self> {
@@ -232,9 +234,9 @@ pub trait DuplexStream: ReadableStream + WritableStream {
     }
 }
 
-/// A [`Transport`] that is read and written: it has all the contracts.
+/// A [`Transport`] that is readable and writable: it implements all stream traits.
 pub trait DuplexTransport: Transport<Error: StdError + Send + Sync> {
-    /// The event of a stream that is piped into this one.
+    /// The event of a stream piped into this one.
     const PIPE: Event<Self, ()>;
 }
 

@@ -1,4 +1,4 @@
-//! A stream of what a decoder makes of another stream's bytes: lines, frames, values.
+//! A stream of the items decoded from the bytes of another stream: lines, frames, values.
 
 mod entry;
 mod traits;
@@ -18,40 +18,41 @@ use crate::decode::JsonDecoder;
 use crate::decode::{Decoder, DelimiterDecoder, LengthPrefix, LengthPrefixDecoder, LineDecoder};
 use crate::error::Error;
 use crate::object::ObjectStream;
-use crate::source::{ReadableSource, Reader, Source};
-use entry::{Entry, Step};
+use crate::source::{ErasedSource, ReadableSource, SourceReader};
+use entry::{DecodeStep, DecodedEntry};
 
-/// A readable stream of the items that a [`Decoder`] finds in the bytes of another stream.
+/// A readable stream of the items that a [`Decoder`] decodes from the bytes of another stream.
 ///
-/// [`LineStream`], [`DelimiterStream`], [`LengthPrefixStream`] and `JsonStream` are streams of this type. A `Copy` handle; the
-/// thread owns the stream until it closes. The stream reads the bytes of its source: nothing else should listen to the `data`
-/// of that. Writing to a source that is a connection goes on as before.
+/// [`LineStream`], [`DelimiterStream`], [`LengthPrefixStream`] and `JsonStream` are streams of this type. A `Copy` handle;
+/// the thread owns the stream until it closes. The stream reads the bytes of its source, so the source should have no other
+/// `data` listener. If the source is a connection, it can be written to as before.
 ///
 /// # Events
-/// | event | payload | when |
+/// | event | payload | emitted |
 /// |---|---|---|
 /// | `data` | the decoder's item | an item is complete |
-/// | `end` | `()` | the source came to its end, after all items |
+/// | `end` | `()` | the source has ended, after all items |
 /// | `error` | [`Error`] | the source failed, or its bytes are not valid; `close` follows |
-/// | `close` | `()` | the stream is over |
+/// | `close` | `()` | the stream is closed |
 ///
-/// The order is that of [`ReadableStream`]. `pause` stops `data` at once, also between two items of one chunk, and pauses the
-/// source. Nothing is read before there is a `data` listener or [`resume`](DecodedStream::resume) was called.
+/// The order is the same as for a [`ReadableStream`]. `pause` stops `data` at once, even between two items of one chunk, and
+/// pauses the source. Nothing is read before there is a `data` listener or [`resume`](DecodedStream::resume) was called.
 ///
-/// After an `error` the source is closed, unless a listener of `error` has ended it: `conn.end_with("line too long\n")` reaches
-/// the client. When the source is ended or closed by its owner, what is left of its last chunk is discarded.
+/// After an `error` the source is closed, unless a listener of `error` has ended it: `conn.end_with("line too long\n")`
+/// reaches the client. When the source is ended or closed by the program, the rest of its last chunk is discarded.
 ///
 /// # Limits
-/// A frame has 64 KiB at most; see the setters of the decoders. The stream holds a partial frame and the rest of one chunk.
+/// A frame may have 64 KiB; see the setters of the decoders. The stream buffers a partial frame and the rest of one chunk.
 pub struct DecodedStream<D> {
-    raw: Raw,
+    untyped: UntypedStream,
     decoder: PhantomData<*const D>,
 }
 
-/// A readable stream of the lines of another one, each without its `\n` or `\r\n`; see [`LineDecoder`].
+/// A readable stream of the lines of another stream, without their `\n` or `\r\n`; see [`LineDecoder`].
 ///
 /// # Limits
-/// A line of more than 64 KiB is an `error`: [`Error::FrameTooLong`]. To set it, use [`DecodedStream::with_decoder`].
+/// A line of more than 64 KiB is an `error`: [`Error::FrameTooLong`]. For another limit, use
+/// [`DecodedStream::with_decoder`].
 ///
 /// # Examples
 /// ```
@@ -70,15 +71,15 @@ pub struct DecodedStream<D> {
 /// ```
 pub type LineStream = DecodedStream<LineDecoder>;
 
-/// A readable stream of what is between the delimiters of another one; see [`DelimiterDecoder`].
+/// A readable stream of the bytes between the delimiters of another stream; see [`DelimiterDecoder`].
 pub type DelimiterStream = DecodedStream<DelimiterDecoder>;
 
-/// A readable stream of the frames of another one, each of which begins with its length; see [`LengthPrefixDecoder`].
+/// A readable stream of the length-prefixed frames of another stream; see [`LengthPrefixDecoder`].
 pub type LengthPrefixStream = DecodedStream<LengthPrefixDecoder>;
 
-/// A readable stream of the values in the lines of another one: NDJSON; see [`JsonDecoder`].
+/// A readable stream of the values in the lines of another stream (NDJSON); see [`JsonDecoder`].
 ///
-/// The key of the values is [`DATA`](DecodedStream::DATA); `"data"` works for `serde_json::Value` only.
+/// The event key of the values is [`DATA`](DecodedStream::DATA); `"data"` works for `serde_json::Value` only.
 ///
 /// # Examples
 /// ```
@@ -94,21 +95,21 @@ pub type LengthPrefixStream = DecodedStream<LengthPrefixDecoder>;
 pub type JsonStream<T> = DecodedStream<JsonDecoder<T>>;
 
 impl LineStream {
-    /// Returns a stream of the lines of `source`, of at most 64 KiB each.
+    /// Creates a stream of the lines of `source`, of at most 64 KiB each.
     pub fn new(source: impl ReadableStream) -> Self {
         Self::with_decoder(source, LineDecoder::new())
     }
 }
 
 impl DelimiterStream {
-    /// Returns a stream of what is between the delimiters in `source`, of at most 64 KiB each.
+    /// Creates a stream of the frames between the delimiters in `source`, of at most 64 KiB each.
     pub fn new(source: impl ReadableStream, delimiter: impl AsRef<[u8]>) -> Self {
         Self::with_decoder(source, DelimiterDecoder::new(delimiter))
     }
 }
 
 impl LengthPrefixStream {
-    /// Returns a stream of the frames in `source`, of at most 64 KiB each.
+    /// Creates a stream of the frames in `source`, of at most 64 KiB each.
     pub fn new(source: impl ReadableStream, prefix: LengthPrefix) -> Self {
         Self::with_decoder(source, LengthPrefixDecoder::new(prefix))
     }
@@ -116,25 +117,25 @@ impl LengthPrefixStream {
 
 #[cfg(feature = "json")]
 impl<T: serde::de::DeserializeOwned + Clone + 'static> JsonStream<T> {
-    /// Returns a stream of the values in the lines of `source`, of at most 64 KiB each.
+    /// Creates a stream of the values in the lines of `source`, of at most 64 KiB each.
     pub fn new(source: impl ReadableStream) -> Self {
         Self::with_decoder(source, JsonDecoder::new())
     }
 }
 
 impl<D: Decoder> DecodedStream<D> {
-    /// An item is complete.
+    /// Emitted for each item.
     pub const DATA: Event<Self, D::Item> = Event::new("data", DATA);
-    /// The source came to its end, after all items.
+    /// Emitted when the source has ended, after all items.
     pub const END: Event<Self, ()> = Event::new("end", 1);
-    /// The stream is over.
+    /// Emitted when the stream is closed.
     pub const CLOSE: Event<Self, ()> = Event::new("close", 2);
-    /// The source failed, or its bytes are not valid; `close` follows.
+    /// Emitted when the source failed, or its bytes are not valid; `close` follows.
     pub const ERROR: Event<Self, Error> = Event::new("error", 3).warn();
 
-    /// Returns a stream of the items that `decoder` finds in `source`.
+    /// Creates a stream of the items that `decoder` decodes from `source`.
     ///
-    /// It is closed from the beginning if the source is not readable, or the thread is ending.
+    /// It is closed from the start if the source is not readable, or the thread is ending.
     ///
     /// # Examples
     /// ```
@@ -151,8 +152,8 @@ impl<D: Decoder> DecodedStream<D> {
     /// assert!(!lines.is_open());
     /// ```
     pub fn with_decoder(source: impl ReadableStream, decoder: D) -> Self {
-        let source: Rc<dyn Source<Raw>> = Rc::new(ReadableSource::new(source));
-        let entry = Entry {
+        let source: Rc<dyn ErasedSource<UntypedStream>> = Rc::new(ReadableSource::new(source));
+        let entry = DecodedEntry {
             listeners: Listeners::new(),
             source: Rc::clone(&source),
             decoder: Some(Box::new(decoder)),
@@ -164,52 +165,53 @@ impl<D: Decoder> DecodedStream<D> {
             state: Default::default(),
         };
         let id = STREAMS.try_with(|streams| streams.borrow_mut().table.insert(entry));
-        let stream = DecodedStream::from_raw(Raw {
+        let stream = DecodedStream::from_untyped(UntypedStream {
             id: id.ok().flatten(),
         });
-        if stream.raw.id.is_none() {
+        if stream.untyped.id.is_none() {
             source.close();
         } else if source.is_readable() {
-            source.listen(stream.raw);
+            source.listen(stream.untyped);
         } else {
-            stream.raw.close(false);
+            stream.untyped.close(false);
         }
         stream
     }
 
-    fn from_raw(raw: Raw) -> Self {
+    fn from_untyped(untyped: UntypedStream) -> Self {
         DecodedStream {
-            raw,
+            untyped,
             decoder: PhantomData,
         }
     }
 
     /// Stops `data` and `end` at once, until [`resume`](DecodedStream::resume).
     pub fn pause(self) {
-        self.raw.pause();
+        self.untyped.pause();
     }
 
-    /// Lets `data` and `end` come; without a `data` listener the items are discarded.
+    /// Resumes `data` and `end`; without a `data` listener the items are discarded.
     pub fn resume(self) {
-        self.raw.resume();
+        self.untyped.resume();
     }
 
-    /// Whether `data` may still come.
+    /// Returns whether `data` may still be emitted.
     pub fn is_readable(self) -> bool {
-        self.raw.is_readable()
+        self.untyped.is_readable()
     }
 
-    /// Whether the stream is there: false once its `close` listeners have run.
+    /// Returns whether the stream is open: `false` once its `close` listeners have run.
     pub fn is_open(self) -> bool {
-        self.raw.entry(|_| ()).is_some()
+        self.untyped.entry(|_| ()).is_some()
     }
 
     /// Closes the stream and its source at once. `close` listeners run before this returns.
     pub fn close(self) {
-        self.raw.close(true);
+        self.untyped.close(true);
     }
 
-    /// Writes each item to `destination`, at the pace of that, and ends it at the end. Returns `destination`.
+    /// Writes each item to `destination`, at the pace of the destination, and ends the destination at the end. Returns
+    /// `destination`.
     pub fn pipe_objects<Out: Clone + 'static>(
         self,
         destination: ObjectStream<D::Item, Out>,
@@ -228,61 +230,61 @@ impl<D: Decoder> DecodedStream<D> {
         )
     }
 
-    fn emit_error(raw: Raw, error: Error) {
-        emit(&Self::from_raw(raw), Self::ERROR, error);
+    fn emit_error(untyped: UntypedStream, error: Error) {
+        emit(&Self::from_untyped(untyped), Self::ERROR, error);
     }
 
-    fn emit_close(raw: Raw) {
-        emit(&Self::from_raw(raw), Self::CLOSE, ());
+    fn emit_close(untyped: UntypedStream) {
+        emit(&Self::from_untyped(untyped), Self::CLOSE, ());
     }
 
-    /// Decodes and emits for as long as somebody wants items and there is input.
-    fn deliver(raw: Raw) {
-        let Some(mut decoder) = raw.entry(Entry::begin).flatten() else {
+    /// Decodes and emits while items are wanted and there is input.
+    fn deliver(untyped: UntypedStream) {
+        let Some(mut decoder) = untyped.entry(DecodedEntry::take_decoder).flatten() else {
             return;
         };
         let result = catch(|| match decoder.downcast_mut() {
-            Some(decoder) => Self::decode(raw, decoder),
+            Some(decoder) => Self::decode(untyped, decoder),
             None => Ok(()),
         });
-        // A stream that has closed meanwhile drops the decoder.
-        raw.entry(|entry| {
+        // If the stream has closed meanwhile, the decoder is dropped.
+        untyped.entry(|entry| {
             entry.state.delivering = false;
             entry.decoder = Some(decoder);
         });
         match result {
-            Ok(Ok(())) => raw.settle(),
-            Ok(Err(error)) => raw.fail(error),
-            Err(message) => raw.fail(Error::Panic {
+            Ok(Ok(())) => untyped.finish_delivery(),
+            Ok(Err(error)) => untyped.fail(error),
+            Err(message) => untyped.fail(Error::Panic {
                 message: message.into(),
             }),
         }
     }
 
-    fn decode(raw: Raw, decoder: &mut D) -> Result<(), Error> {
-        let stream = Self::from_raw(raw);
-        while let Some(step) = raw.next_step() {
+    fn decode(untyped: UntypedStream, decoder: &mut D) -> Result<(), Error> {
+        let stream = Self::from_untyped(untyped);
+        while let Some(step) = untyped.next_step() {
             match step {
-                Step::Decode(mut input) => {
+                DecodeStep::Decode(mut input) => {
                     while let Some(item) = decoder.decode(&mut input)? {
                         emit(&stream, Self::DATA, item);
-                        if !raw.wants_data() {
-                            raw.entry(|entry| entry.put_back(input));
+                        if !untyped.wants_data() {
+                            untyped.entry(|entry| entry.put_back(input));
                             return Ok(());
                         }
                     }
                 }
-                Step::Finish => match decoder.finish()? {
+                DecodeStep::Finish => match decoder.finish()? {
                     Some(item) => {
                         emit(&stream, Self::DATA, item);
                     }
                     None => {
-                        raw.entry(|entry| entry.state.finished = true);
+                        untyped.entry(|entry| entry.state.finished = true);
                     }
                 },
-                Step::End => {
+                DecodeStep::End => {
                     emit(&stream, Self::END, ());
-                    raw.close(false);
+                    untyped.close(false);
                 }
             }
         }
@@ -293,50 +295,50 @@ impl<D: Decoder> DecodedStream<D> {
 const DATA: u8 = 0;
 
 #[derive(Default)]
-struct Streams {
-    table: Table<Entry>,
+struct DecodedStreams {
+    table: Table<DecodedEntry>,
     driver: Option<DriverId>,
 }
 
 thread_local! {
-    static STREAMS: RefCell<Streams> = RefCell::default();
+    static STREAMS: RefCell<DecodedStreams> = RefCell::default();
 }
 
-/// A stream of any decoder.
+/// A decoded stream without the type of its decoder.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Raw {
-    /// `None` when the thread had no room for it, or is ending.
+struct UntypedStream {
+    /// `None` if the thread's table was full, or the thread is ending.
     id: Option<Id>,
 }
 
-impl Raw {
-    fn entry<R>(self, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+impl UntypedStream {
+    fn entry<R>(self, f: impl FnOnce(&mut DecodedEntry) -> R) -> Option<R> {
         let id = self.id?;
         STREAMS
             .try_with(|streams| streams.borrow_mut().table.get_mut(id).map(f))
             .ok()?
     }
 
-    fn source(self) -> Option<Rc<dyn Source<Raw>>> {
+    fn source(self) -> Option<Rc<dyn ErasedSource<UntypedStream>>> {
         self.entry(|entry| Rc::clone(&entry.source))
     }
 
     fn wants_data(self) -> bool {
-        self.entry(|entry| entry.wants_data()) == Some(true) && !self.is_cut_off()
+        self.entry(|entry| entry.wants_data()) == Some(true) && !self.is_source_closed()
     }
 
-    /// Whether the owner of the source has ended or closed it: nothing more is wanted of it.
-    fn is_cut_off(self) -> bool {
+    /// Returns whether the program has ended or closed the source, so that its remaining input is discarded.
+    fn is_source_closed(self) -> bool {
         let source = self.entry(|entry| entry.sending_source()).flatten();
         source.is_some_and(|source| !source.is_readable())
     }
 
-    fn next_step(self) -> Option<Step> {
-        if self.is_cut_off() {
+    fn next_step(self) -> Option<DecodeStep> {
+        if self.is_source_closed() {
             self.entry(|entry| entry.input.clear());
             return None;
         }
-        self.entry(Entry::next_step).flatten()
+        self.entry(DecodedEntry::next_step).flatten()
     }
 
     fn deliver(self) {
@@ -362,11 +364,11 @@ impl Raw {
             entry.state.paused = false;
             entry.state.flowing = true;
         });
-        self.demand();
+        self.start_flow();
     }
 
-    /// Somebody wants items: has those that are held delivered in the next iteration, and the source resumed behind them.
-    fn demand(self) {
+    /// Starts the flow of items: delivers buffered items in the next iteration, or resumes the source if there are none.
+    fn start_flow(self) {
         let Some(source) = self.source() else { return };
         source.forward(self);
         if self.entry(|entry| entry.is_idle()) == Some(true) {
@@ -384,9 +386,9 @@ impl Raw {
         }
     }
 
-    /// Resumes the source if all it sent is decoded, or fails if it has failed.
-    fn settle(self) {
-        let Some((source, failure)) = self.entry(Entry::settle).flatten() else {
+    /// Resumes the source if all its input is decoded, or fails if the source has failed.
+    fn finish_delivery(self) {
+        let Some((source, failure)) = self.entry(DecodedEntry::finish_delivery).flatten() else {
             return;
         };
         match failure {
@@ -416,17 +418,17 @@ impl Raw {
         if let Err(message) = catch(|| fail(self, error)) {
             tracing::error!("a callback panicked as its stream failed: {message}");
         }
-        // A source that is ending still sends what was written to it.
-        let reads_on = self.source().is_some_and(|source| source.is_readable());
-        self.close(reads_on);
+        // A source that is ending still sends its queued data.
+        let source_open = self.source().is_some_and(|source| source.is_readable());
+        self.close(source_open);
     }
 
     fn close(self, with_source: bool) {
-        let closes = self.entry(|entry| {
-            let begins = !std::mem::replace(&mut entry.state.closing, true);
-            begins.then(|| (Rc::clone(&entry.source), entry.close))
+        let parts = self.entry(|entry| {
+            let first = !std::mem::replace(&mut entry.state.closing, true);
+            first.then(|| (Rc::clone(&entry.source), entry.close))
         });
-        let Some(Some((source, close))) = closes else {
+        let Some(Some((source, close))) = parts else {
             return;
         };
         if with_source {
@@ -445,7 +447,7 @@ impl Raw {
     }
 }
 
-impl Reader for Raw {
+impl SourceReader for UntypedStream {
     fn data(self, chunk: Bytes) {
         let wanted = self.entry(|entry| {
             entry.input.push_back(chunk);
@@ -471,8 +473,8 @@ impl Reader for Raw {
     }
 
     fn closed(self) {
-        let waits = self.entry(|entry| entry.state.source_ended || entry.failure.is_some());
-        if waits == Some(false) {
+        let items_pending = self.entry(|entry| entry.state.source_ended || entry.failure.is_some());
+        if items_pending == Some(false) {
             self.close(false);
         }
     }
@@ -481,9 +483,9 @@ impl Reader for Raw {
 struct DecodedDriver;
 
 impl DecodedDriver {
-    fn find(token: Token) -> Option<Raw> {
+    fn find(token: Token) -> Option<UntypedStream> {
         let found = STREAMS.try_with(|streams| streams.borrow().table.find(token));
-        found.ok()?.map(|id| Raw { id: Some(id) })
+        found.ok()?.map(|id| UntypedStream { id: Some(id) })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The crate's error.
+//! The error type of the crate.
 
 use std::any::Any;
 use std::io;
@@ -7,69 +7,69 @@ use std::time::Duration;
 
 use uptick_event_loop::errno;
 
-/// What can go wrong with a stream; after it the stream closes.
+/// The error of a stream; the stream closes after it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A stream could not be opened.
     #[error("opening {what} failed: {}", errno::describe(.source))]
     Open {
-        /// What was to be opened.
+        /// The path or descriptor that was opened.
         what: Arc<str>,
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
-    /// Something failed on the stream that is named.
+    /// An operation on the named stream failed.
     #[error("{stream}: {source}")]
     Of {
         /// The stream: a path, `stdin`, `file descriptor 7`.
         stream: Arc<str>,
-        /// What failed.
+        /// The error.
         source: Arc<Error>,
     },
-    /// A stream under this one failed.
+    /// The stream that this stream wraps failed.
     #[error("{source}")]
     Inner {
-        /// The error of that stream.
+        /// The error of the wrapped stream.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// Reading failed.
     #[error("reading failed: {}", errno::describe(.source))]
     Read {
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
-    /// Writing failed; what was not sent by then is lost.
+    /// Writing failed; unsent data is lost.
     #[error("writing failed: {}", errno::describe(.source))]
     Write {
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
     /// The loop could not watch the stream.
     #[error("watching the stream failed: {}", errno::describe(.source))]
     Watch {
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
-    /// More was written than the write queue may hold, because the other side reads too slowly.
+    /// The write queue is full because the peer reads too slowly.
     #[error("writing failed: the write queue is at its limit of {limit} bytes (ENOBUFS)")]
     BufferFull {
-        /// The limit in bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// More files were written than may wait in the write queue.
+    /// Too many files are in the write queue.
     #[error("writing failed: the write queue is at its limit of {limit} files (ENOBUFS)")]
     TooManyFiles {
         /// The limit.
         limit: usize,
     },
-    /// More values were written than an [`ObjectStream`](crate::ObjectStream) may hold.
+    /// Too many values are buffered in an [`ObjectStream`](crate::ObjectStream).
     #[error("writing failed: the stream is at its limit of {limit} values (ENOBUFS)")]
     TooManyValues {
         /// The limit.
         limit: usize,
     },
-    /// The other side has taken nothing for too long.
+    /// The peer has acknowledged nothing for too long.
     #[error("writing failed: the peer has read nothing for {after:?} (ETIMEDOUT)")]
     WriteStalled {
         /// The limit.
@@ -84,43 +84,43 @@ pub enum Error {
     /// A filter of the stream, such as TLS, failed.
     #[error("{what} failed: {source}")]
     Filter {
-        /// What the filter was doing, such as `TLS handshake`.
+        /// The operation of the filter, such as `TLS handshake`.
         what: Arc<str>,
-        /// The filter's own error.
+        /// The error of the filter.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// A callback of the stream panicked.
     #[error("a callback panicked: {message}")]
     Panic {
-        /// What the panic said.
+        /// The panic message.
         message: Arc<str>,
     },
-    /// A transform of a [`ThroughStream`](crate::ThroughStream) gave an error.
+    /// The transform of a [`ThroughStream`](crate::ThroughStream) or an [`ObjectStream`](crate::ObjectStream) failed.
     #[error("transforming failed: {source}")]
     Transform {
-        /// The transform's own error.
+        /// The error of the transform.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
-    /// A line, or another frame, is longer than the limit of its decoder.
+    /// A line or another frame is longer than the limit of its decoder.
     #[error(
         "decoding failed: a frame has at least {length} bytes, the limit is {limit} (EMSGSIZE)"
     )]
     FrameTooLong {
-        /// The number of its bytes as far as they are known; exact where the frame begins with its length.
+        /// The length of the frame as far as it is known, in bytes; exact for frames with a length prefix.
         length: usize,
-        /// The limit in bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// The input has ended within a frame.
+    /// The input ended within a frame.
     #[error("decoding failed: the input ended within a frame, {missing} bytes are missing")]
     Incomplete {
-        /// The number of the missing bytes as far as they are known, at least 1.
+        /// The number of missing bytes as far as it is known, at least 1.
         missing: usize,
     },
     /// A decoder of a [`DecodedStream`](crate::DecodedStream) failed.
     #[error("decoding failed: {source}")]
     Decode {
-        /// The decoder's own error.
+        /// The error of the decoder.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The stream is closed.
@@ -149,8 +149,10 @@ impl Error {
         }
     }
 
-    /// An error of any stream as this crate's.
-    pub(crate) fn of<E: std::error::Error + Clone + Send + Sync + 'static>(error: E) -> Self {
+    /// Converts the error of any stream into an error of this crate.
+    pub(crate) fn from_stream<E: std::error::Error + Clone + Send + Sync + 'static>(
+        error: E,
+    ) -> Self {
         match (&error as &dyn Any).downcast_ref::<Error>() {
             Some(error) => error.clone(),
             None => Error::Inner {
@@ -159,7 +161,7 @@ impl Error {
         }
     }
 
-    /// Returns an [`Error::Decode`], for decoders: of an error or of a text.
+    /// Creates an [`Error::Decode`] from an error or a text, for decoders.
     pub fn decode(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Error::Decode {
             source: source.into().into(),
@@ -172,7 +174,7 @@ impl Error {
         }
     }
 
-    /// The error of the operating system behind this one, where there is one.
+    /// Returns the operating system error that caused this one, if any.
     pub fn io_error(&self) -> Option<&io::Error> {
         match self {
             Error::Open { source, .. }
@@ -186,7 +188,7 @@ impl Error {
     }
 }
 
-/// The first I/O error in a chain of errors.
+/// Returns the first I/O error in a chain of errors.
 fn io_error_in<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -201,7 +203,7 @@ fn io_error_in<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a i
     None
 }
 
-/// The kind is the one of the I/O error inside, where there is one; the error itself is kept as its source.
+/// Keeps the kind of the inner I/O error, if any; the error itself is the source.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         fn kind(error: &Error) -> io::ErrorKind {

@@ -1,4 +1,4 @@
-//! A part of a file, to be sent as it is.
+//! A part of a file, sent with `sendfile` where the system supports it.
 
 use std::fs::File;
 use std::io;
@@ -8,9 +8,9 @@ use std::os::unix::fs::FileExt;
 use bytes::Bytes;
 use rustix::io::Errno;
 
-/// So many bytes of an open file from an offset on, whose own position is neither used nor moved.
+/// A range of an open file. The file's own position is neither used nor moved.
 ///
-/// It is meant for regular files: whoever sends one expects that reading does not wait for long.
+/// It is meant for regular files, whose reads do not block for long.
 #[derive(Debug)]
 pub struct FileRange {
     file: File,
@@ -19,7 +19,7 @@ pub struct FileRange {
 }
 
 impl FileRange {
-    /// The `len` bytes from `offset` on. Whether the file has them shows when they are read.
+    /// Creates the range of `len` bytes from `offset` on. It is not checked against the length of the file until it is read.
     pub fn new(file: impl Into<File>, offset: u64, len: u64) -> Self {
         FileRange {
             file: file.into(),
@@ -28,31 +28,32 @@ impl FileRange {
         }
     }
 
-    /// How many bytes are left of it.
+    /// Returns the number of remaining bytes.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether nothing is left of it.
+    /// Returns `true` if no bytes remain.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Takes the next bytes off its front: `most`, or as many as are left. It blocks.
+    /// Reads the next bytes and removes them from the range: `limit` bytes, or the remaining ones. This call blocks.
     ///
     /// # Errors
-    /// Those of reading; `UnexpectedEof` when the file has become shorter.
-    pub fn read(&mut self, most: usize) -> io::Result<Bytes> {
-        let count = usize::try_from(self.len).map_or(most, |len| len.min(most));
+    /// The error of the read; `UnexpectedEof` if the file has become shorter.
+    pub fn read(&mut self, limit: usize) -> io::Result<Bytes> {
+        let count = usize::try_from(self.len).map_or(limit, |len| len.min(limit));
         let mut bytes = vec![0; count];
         self.file.read_exact_at(&mut bytes, self.offset)?;
         self.advance(count);
         Ok(bytes.into())
     }
 
-    /// Has the kernel send the next bytes, `most` of them; gives how many it took, 0 when the file has become shorter.
-    pub(crate) fn send(&mut self, socket: impl AsFd, most: usize) -> Result<usize, Errno> {
-        let count = usize::try_from(self.len).map_or(most, |len| len.min(most));
+    /// Sends up to `limit` of the next bytes with `sendfile`. Returns the number of bytes sent, 0 if the file has become
+    /// shorter.
+    pub(crate) fn send(&mut self, socket: impl AsFd, limit: usize) -> Result<usize, Errno> {
+        let count = usize::try_from(self.len).map_or(limit, |len| len.min(limit));
         let sent = sendfile(socket, &self.file, self.offset, count)?;
         self.advance(sent);
         Ok(sent)
@@ -64,8 +65,8 @@ impl FileRange {
     }
 }
 
-/// Whether the system's `sendfile` is one that [`FileRange`] knows.
-pub(crate) const KERNEL_SENDS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+/// `true` if the system's `sendfile` is supported.
+pub(crate) const SENDFILE_SUPPORTED: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn sendfile(socket: impl AsFd, file: &File, offset: u64, count: usize) -> Result<usize, Errno> {
@@ -82,8 +83,8 @@ fn sendfile(_: impl AsFd, _: &File, _: u64, _: usize) -> Result<usize, Errno> {
 mod tests {
     use super::*;
 
-    /// This file, which starts as it does.
-    fn this(offset: u64, len: u64) -> FileRange {
+    /// Returns a range of this source file, whose first line the tests expect.
+    fn this_file(offset: u64, len: u64) -> FileRange {
         FileRange::new(
             File::open(file!().replace("crates/stream/", "")).unwrap(),
             offset,
@@ -92,8 +93,8 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_read_from_its_front() {
-        let mut range = this(4, 16);
+    fn a_range_is_read_from_its_start() {
+        let mut range = this_file(4, 16);
         assert_eq!(range.read(6).unwrap(), "A part");
         assert_eq!(range.len(), 10);
         assert_eq!(range.read(1000).unwrap(), " of a file");
@@ -102,10 +103,10 @@ mod tests {
     }
 
     #[test]
-    fn a_range_that_the_file_does_not_have_is_an_error() {
-        let mut range = this(1 << 30, 1);
+    fn a_range_beyond_the_end_of_the_file_is_an_error() {
+        let mut range = this_file(1 << 30, 1);
         let error = range.read(1).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-        assert!(this(u64::MAX, 1).read(1).is_err());
+        assert!(this_file(u64::MAX, 1).read(1).is_err());
     }
 }

@@ -12,17 +12,17 @@ mod file_range;
 pub mod filter;
 mod object;
 mod pipe;
+mod queue_pool;
 mod read_buffer;
 #[cfg(feature = "resources")]
 mod resource;
 mod source;
-mod spare;
 mod through;
 #[doc(hidden)]
 pub mod transport;
 mod write_queue;
 
-/// The names that a program with this crate uses: `use uptick_stream::prelude::*`.
+/// Common imports: `use uptick_stream::prelude::*`.
 pub mod prelude {
     pub use bytes::Bytes;
     pub use uptick_emitter::Emitter;
@@ -59,7 +59,8 @@ pub use resource::{
 };
 pub use through::{ThroughStream, Transform, TransformError};
 
-// For the other crates of the project: public, but not in the documentation, and not covered by semantic versioning.
+// Used by the other crates of the workspace: public, but hidden from the documentation and not covered by semantic
+// versioning.
 #[doc(hidden)]
 pub use contract::DuplexTransport;
 #[doc(hidden)]

@@ -1,4 +1,4 @@
-//! A stream of values of any type: what is written comes out as values of another type, or as it is.
+//! A stream of values of any type, with an optional conversion.
 
 mod traits;
 
@@ -12,44 +12,45 @@ use uptick_event_loop::driver::{self, Driver};
 use uptick_event_loop::{DriverId, Id, Readiness, Table, Token, catch};
 
 use crate::error::Error;
-use crate::pipe::{DestinationParts, PipeOptions, SourceParts, pipe_parts};
+use crate::pipe::{DestinationParts, PipeOptions, SourceParts, connect_pipe};
 use crate::through::TransformError;
 
-/// The soft limit of an [`ObjectStream`]: from this many held values on, `write` returns `false`.
+/// The soft limit of an [`ObjectStream`]: from this number of buffered values on, `write` returns `false`.
 const SOFT_LIMIT: usize = 16;
-/// The hard limit of an [`ObjectStream`]: a write that finds this many values is not taken.
+/// The hard limit of an [`ObjectStream`]: with this number of buffered values, a write fails.
 const HARD_LIMIT: usize = 65_536;
-/// The number of values that are handed on in one go: a listener that writes to the stream it listens to does not stop the loop.
+/// Maximum number of values emitted in one go, so that a listener that writes to its own stream does not stop the loop.
 const BUDGET: usize = 64;
 
 /// A conversion of the values in an [`ObjectStream`]: of one value into none, one or several.
 pub trait ObjectTransform<In, Out>: 'static {
-    /// Pushes to `output` what comes out for `value`.
+    /// Converts `value` and pushes the results to `output`.
     ///
     /// # Errors
-    /// Fails the stream.
+    /// An error fails the stream.
     fn transform(&mut self, value: In, output: &mut VecDeque<Out>) -> Result<(), TransformError>;
 
-    /// Pushes to `output` what comes out last, after the end of the input. The default pushes nothing.
+    /// Pushes the final values to `output`, after the end of the input. The default pushes nothing.
     ///
     /// # Errors
-    /// Fails the stream.
+    /// An error fails the stream.
     fn flush(&mut self, output: &mut VecDeque<Out>) -> Result<(), TransformError> {
         let _ = output;
         Ok(())
     }
 }
 
-/// A stream of values: an `In` that is written comes out as `Out`.
+/// A stream of values: each written `In` is emitted as an `Out`.
 ///
-/// It is to values what a [`ThroughStream`](crate::ThroughStream) is to bytes. A `Copy` handle; the thread owns the stream
-/// until it closes. One whose `Out` is [`Bytes`](bytes::Bytes) is a [`ReadableStream`](crate::ReadableStream), so that it can be piped into a connection;
-/// values of other types are piped with [`pipe_objects`](ObjectStream::pipe_objects). The key of the values is
-/// [`DATA`](ObjectStream::DATA); the other events have names too: `end`, `drain`, `pipe`, `error` and `close`.
+/// The counterpart of [`ThroughStream`](crate::ThroughStream) for values. A `Copy` handle; the thread owns the stream until
+/// it closes. If `Out` is [`Bytes`](bytes::Bytes), it is a [`ReadableStream`](crate::ReadableStream) and can be piped into a
+/// connection; values of other types are piped with [`pipe_objects`](ObjectStream::pipe_objects). The event key of the
+/// values is [`DATA`](ObjectStream::DATA); the other events can be named by strings too: `end`, `drain`, `pipe`, `error` and
+/// `close`.
 ///
 /// # Limits
-/// From 16 held values on, `write` returns `false` until `drain`. A write that finds 65,536 held is not taken: the stream gets
-/// an `error` and closes.
+/// From 16 buffered values on, `write` returns `false` until `drain`. With 65,536 buffered values, the value is dropped, the
+/// stream emits `error` and closes.
 ///
 /// # Examples
 /// ```
@@ -71,58 +72,58 @@ pub struct ObjectStream<In, Out = In> {
     types: PhantomData<*const (In, Out)>,
 }
 
-struct Entry {
+struct ObjectEntry {
     listeners: Listeners,
-    /// A `Values<In, Out>`.
+    /// The [`ObjectQueues<In, Out>`](ObjectQueues) of the stream.
     values: Box<dyn Any>,
     deliver: fn(Id),
     fail: fn(Id, Error),
-    held: usize,
-    state: State,
+    buffered: usize,
+    state: ObjectState,
 }
 
-struct Values<In, Out> {
-    /// `None` while it runs.
+struct ObjectQueues<In, Out> {
+    /// `None` while the transform runs.
     transform: Option<Box<dyn ObjectTransform<In, Out>>>,
     incoming: VecDeque<In>,
     outgoing: VecDeque<Out>,
 }
 
 #[derive(Default)]
-struct State {
+struct ObjectState {
     transforming: bool,
     delivering: bool,
     scheduled: bool,
     paused: bool,
-    /// `resume` was called: values come without a listener too.
+    /// Set by `resume`: values are emitted without a listener too.
     flowing: bool,
-    /// `write` returned `false`: `drain` is owed.
+    /// `write` returned `false`, so `drain` must be emitted.
     full: bool,
     ending: bool,
-    /// Everything is transformed, and `end` follows what is held.
+    /// Set when everything is transformed; `end` follows the buffered values.
     flushed: bool,
     ended: bool,
     closing: bool,
 }
 
-enum Step<Out> {
+enum ObjectEvent<Out> {
     Data(Out),
     End,
 }
 
 #[derive(Default)]
-struct Streams {
-    table: Table<Entry>,
+struct ObjectStreams {
+    table: Table<ObjectEntry>,
     driver: Option<DriverId>,
 }
 
 thread_local! {
-    static STREAMS: RefCell<Streams> = RefCell::default();
+    static STREAMS: RefCell<ObjectStreams> = RefCell::default();
 }
 
-struct Closure<F>(F);
+struct ClosureTransform<F>(F);
 
-impl<In, Out, F> ObjectTransform<In, Out> for Closure<F>
+impl<In, Out, F> ObjectTransform<In, Out> for ClosureTransform<F>
 where
     F: FnMut(In) -> Result<Out, TransformError> + 'static,
 {
@@ -133,7 +134,7 @@ where
 }
 
 impl<T: Clone + 'static> ObjectStream<T> {
-    /// Returns a stream that hands on values as they are.
+    /// Creates a stream that emits values unchanged.
     pub fn new() -> Self {
         ObjectStream::with(Ok)
     }
@@ -147,7 +148,7 @@ impl<T: Clone + 'static> Default for ObjectStream<T> {
 
 #[cfg(feature = "json")]
 impl<T: serde::Serialize + Clone + 'static> ObjectStream<T, bytes::Bytes> {
-    /// Returns a stream that encodes each value as a line of JSON (NDJSON), to be piped into a connection.
+    /// Creates a stream that encodes each value as a line of JSON (NDJSON), for a pipe into a connection.
     ///
     /// # Examples
     /// ```
@@ -169,42 +170,42 @@ impl<T: serde::Serialize + Clone + 'static> ObjectStream<T, bytes::Bytes> {
 }
 
 impl<In: 'static, Out: Clone + 'static> ObjectStream<In, Out> {
-    /// A value comes out.
+    /// Emitted for each value.
     pub const DATA: Event<Self, Out> = Event::new("data", DATA);
-    /// Everything has come out.
+    /// Emitted after the last value.
     pub const END: Event<Self, ()> = Event::new("end", 1);
-    /// Fewer values than the soft limit are held, after `write` returned `false`.
+    /// Emitted when the number of buffered values falls below the soft limit, after `write` returned `false`.
     pub const DRAIN: Event<Self, ()> = Event::new("drain", 2);
-    /// A stream is piped into this one.
+    /// Emitted when a stream is piped into this one.
     pub const PIPE: Event<Self, ()> = Event::new("pipe", 3);
-    /// The stream is over.
+    /// Emitted when the stream is closed.
     pub const CLOSE: Event<Self, ()> = Event::new("close", 4);
-    /// The transform or a callback failed; `close` follows.
+    /// Emitted when the transform or a callback failed; `close` follows.
     pub const ERROR: Event<Self, Error> = Event::new("error", 5).warn();
 
-    /// Returns a stream that puts each value through `transform`.
+    /// Creates a stream that converts each value with `transform`.
     ///
-    /// An error of it is any error, or a text: `Err("no such line".into())`.
+    /// The closure returns any error, or a text: `Err("no such line".into())`.
     pub fn with(transform: impl FnMut(In) -> Result<Out, TransformError> + 'static) -> Self {
-        Self::with_transform(Closure(transform))
+        Self::with_transform(ClosureTransform(transform))
     }
 
-    /// Returns a stream with a transform that drops or multiplies values, or has more of them at the end.
+    /// Creates a stream with a transform that drops values, multiplies them, or adds values at the end.
     ///
-    /// It is closed from the beginning on a thread that is ending.
+    /// On a thread that is ending, the stream is closed from the start.
     pub fn with_transform(transform: impl ObjectTransform<In, Out>) -> Self {
-        let values: Values<In, Out> = Values {
+        let values: ObjectQueues<In, Out> = ObjectQueues {
             transform: Some(Box::new(transform)),
             incoming: VecDeque::new(),
             outgoing: VecDeque::new(),
         };
-        let entry = Entry {
+        let entry = ObjectEntry {
             listeners: Listeners::new(),
             values: Box::new(values),
-            deliver: |id| Self::of(id).scheduled(),
-            fail: |id, error| Self::of(id).fail(error),
-            held: 0,
-            state: State::default(),
+            deliver: |id| Self::from_id(id).deliver_scheduled(),
+            fail: |id, error| Self::from_id(id).fail(error),
+            buffered: 0,
+            state: ObjectState::default(),
         };
         let id = STREAMS.try_with(|streams| streams.borrow_mut().table.insert(entry));
         ObjectStream {
@@ -213,7 +214,7 @@ impl<In: 'static, Out: Clone + 'static> ObjectStream<In, Out> {
         }
     }
 
-    fn of(id: Id) -> Self {
+    fn from_id(id: Id) -> Self {
         ObjectStream {
             id: Some(id),
             types: PhantomData,
@@ -222,30 +223,30 @@ impl<In: 'static, Out: Clone + 'static> ObjectStream<In, Out> {
 
     /// Writes a value.
     ///
-    /// `false` when as many values as the soft limit are held: `drain` follows. `false` without a `drain` to come says
-    /// that the stream takes nothing: it is ending, closed or gone.
+    /// Returns `false` if the number of buffered values has reached the soft limit; `drain` follows. Also returns `false`,
+    /// without a later `drain`, if the stream is not writable: it is ending, closed or gone.
     pub fn write(self, value: In) -> bool {
         if !self.is_writable() {
             return false;
         }
-        if self.entry(|entry| entry.held >= HARD_LIMIT) == Some(true) {
+        if self.entry(|entry| entry.buffered >= HARD_LIMIT) == Some(true) {
             self.fail(Error::TooManyValues { limit: HARD_LIMIT });
             return false;
         }
-        self.values(|values, _, held| {
+        self.values(|values, _, buffered| {
             values.incoming.push_back(value);
-            *held += 1;
+            *buffered += 1;
         });
         self.transform();
         self.deliver();
         self.entry(|entry| {
-            entry.state.full |= entry.held >= SOFT_LIMIT;
+            entry.state.full |= entry.buffered >= SOFT_LIMIT;
             !entry.state.full && !entry.state.ending && !entry.state.closing
         })
         .unwrap_or(false)
     }
 
-    /// Hands on what is held, then emits `end` and closes.
+    /// Emits the buffered values, then `end`, and closes.
     pub fn end(self) {
         if self.is_writable() {
             self.entry(|entry| entry.state.ending = true);
@@ -254,16 +255,16 @@ impl<In: 'static, Out: Clone + 'static> ObjectStream<In, Out> {
         }
     }
 
-    /// Writes, then [`end`](ObjectStream::end)s.
+    /// Writes `value`, then calls [`end`](ObjectStream::end).
     pub fn end_with(self, value: In) {
         self.write(value);
         self.end();
     }
 
-    /// Closes at once: what is held is lost. `close` listeners run before this returns.
+    /// Closes at once: buffered values are lost. `close` listeners run before this returns.
     pub fn close(self) {
-        let closes = self.entry(|entry| !std::mem::replace(&mut entry.state.closing, true));
-        if closes != Some(true) {
+        let first = self.entry(|entry| !std::mem::replace(&mut entry.state.closing, true));
+        if first != Some(true) {
             return;
         }
         if let Err(message) = catch(|| emit(&self, Self::CLOSE, ())) {
@@ -284,7 +285,7 @@ impl<In: 'static, Out: Clone + 'static> ObjectStream<In, Out> {
         });
     }
 
-    /// Lets `data` and `end` come; without a `data` listener the values are discarded.
+    /// Resumes `data` and `end`; without a `data` listener the values are discarded.
     pub fn resume(self) {
         self.entry(|entry| {
             entry.state.paused = false;
@@ -293,28 +294,28 @@ impl<In: 'static, Out: Clone + 'static> ObjectStream<In, Out> {
         self.schedule();
     }
 
-    /// Whether `data` may still come.
+    /// Returns whether `data` may still be emitted.
     pub fn is_readable(self) -> bool {
         self.entry(|entry| !entry.state.ended && !entry.state.closing) == Some(true)
     }
 
-    /// Whether [`write`](ObjectStream::write) takes anything.
+    /// Returns whether [`write`](ObjectStream::write) accepts values.
     pub fn is_writable(self) -> bool {
         self.entry(|entry| !entry.state.ending && !entry.state.closing) == Some(true)
     }
 
-    /// Whether the stream is there: false once its `close` listeners have run.
+    /// Returns whether the stream is open: `false` once its `close` listeners have run.
     pub fn is_open(self) -> bool {
         self.entry(|_| ()).is_some()
     }
 
-    /// The number of held values.
+    /// Returns the number of buffered values.
     pub fn buffered(self) -> usize {
-        self.entry(|entry| entry.held).unwrap_or(0)
+        self.entry(|entry| entry.buffered).unwrap_or(0)
     }
 
-    /// Writes each value that comes out to `destination`, at the pace of that, and ends it at the end. Returns
-    /// `destination`.
+    /// Writes each emitted value to `destination`, at the pace of the destination, and ends the destination at the end.
+    /// Returns `destination`.
     pub fn pipe_objects<T: Clone + 'static>(
         self,
         destination: ObjectStream<Out, T>,
@@ -330,7 +331,7 @@ impl<In: 'static, Out: Clone + 'static> ObjectStream<In, Out> {
         pipe_from(self, parts, destination)
     }
 
-    fn entry<R>(self, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+    fn entry<R>(self, f: impl FnOnce(&mut ObjectEntry) -> R) -> Option<R> {
         let id = self.id?;
         STREAMS
             .try_with(|streams| streams.borrow_mut().table.get_mut(id).map(f))
@@ -339,11 +340,11 @@ impl<In: 'static, Out: Clone + 'static> ObjectStream<In, Out> {
 
     fn values<R>(
         self,
-        f: impl FnOnce(&mut Values<In, Out>, &mut State, &mut usize) -> R,
+        f: impl FnOnce(&mut ObjectQueues<In, Out>, &mut ObjectState, &mut usize) -> R,
     ) -> Option<R> {
         self.entry(|entry| {
             let values = entry.values.downcast_mut()?;
-            Some(f(values, &mut entry.state, &mut entry.held))
+            Some(f(values, &mut entry.state, &mut entry.buffered))
         })
         .flatten()
     }
@@ -364,10 +365,10 @@ impl<In: 'static, Out: Clone + 'static> ObjectStream<In, Out> {
         });
     }
 
-    /// Puts what has come in through the transform, and its last values behind the end.
+    /// Transforms the incoming values, and flushes the transform after the end of the input.
     fn transform(self) {
         loop {
-            let work = self.values(|values, state, held| {
+            let work = self.values(|values, state, buffered| {
                 let ends = state.ending && !state.flushed;
                 let nothing = values.incoming.is_empty() && !ends;
                 if state.transforming || state.closing || nothing {
@@ -376,7 +377,7 @@ impl<In: 'static, Out: Clone + 'static> ObjectStream<In, Out> {
                 let transform = values.transform.take()?;
                 state.transforming = true;
                 let value = values.incoming.pop_front();
-                *held -= usize::from(value.is_some());
+                *buffered -= usize::from(value.is_some());
                 Some((transform, value))
             });
             let Some(Some((mut transform, value))) = work else {
@@ -387,10 +388,10 @@ impl<In: 'static, Out: Clone + 'static> ObjectStream<In, Out> {
                 Some(value) => transform.transform(value, &mut output),
                 None => transform.flush(&mut output),
             });
-            let back = self.values(|values, state, held| {
+            let back = self.values(|values, state, buffered| {
                 state.transforming = false;
                 state.flushed |= last;
-                *held += output.len();
+                *buffered += output.len();
                 values.outgoing.append(&mut output);
                 values.transform.replace(transform)
             });
@@ -405,9 +406,9 @@ impl<In: 'static, Out: Clone + 'static> ObjectStream<In, Out> {
         }
     }
 
-    fn next_step(self) -> Option<Step<Out>> {
+    fn next_event(self) -> Option<ObjectEvent<Out>> {
         let wanted = self.entry(|entry| entry.state.flowing || entry.listeners.has(DATA))?;
-        self.values(|values, state, held| {
+        self.values(|values, state, buffered| {
             if state.delivering || state.closing || state.paused {
                 return None;
             }
@@ -417,36 +418,36 @@ impl<In: 'static, Out: Clone + 'static> ObjectStream<In, Out> {
                 }
                 state.ended = true;
                 state.delivering = true;
-                return Some(Step::End);
+                return Some(ObjectEvent::End);
             }
             if !wanted {
                 return None;
             }
             state.delivering = true;
-            *held -= 1;
-            values.outgoing.pop_front().map(Step::Data)
+            *buffered -= 1;
+            values.outgoing.pop_front().map(ObjectEvent::Data)
         })
         .flatten()
     }
 
-    /// Emits what is held for as long as it is wanted.
+    /// Emits buffered values as long as there is a listener, or `resume` was called.
     fn deliver(self) {
         for _ in 0..BUDGET {
-            let Some(step) = self.next_step() else {
+            let Some(event) = self.next_event() else {
                 return;
             };
-            let result = catch(|| match step {
-                Step::Data(value) => emit(&self, Self::DATA, value),
-                Step::End => emit(&self, Self::END, ()),
+            let result = catch(|| match event {
+                ObjectEvent::Data(value) => emit(&self, Self::DATA, value),
+                ObjectEvent::End => emit(&self, Self::END, ()),
             });
-            let drains = self.entry(|entry| {
+            let drained = self.entry(|entry| {
                 let state = &mut entry.state;
                 state.delivering = false;
-                let drains = state.full && entry.held < SOFT_LIMIT;
-                state.full &= !drains;
-                drains && !state.ending && !state.closing
+                let drained = state.full && entry.buffered < SOFT_LIMIT;
+                state.full &= !drained;
+                drained && !state.ending && !state.closing
             });
-            let result = match drains {
+            let result = match drained {
                 Some(true) if result.is_ok() => catch(|| emit(&self, Self::DRAIN, ())),
                 _ => result,
             };
@@ -460,19 +461,19 @@ impl<In: 'static, Out: Clone + 'static> ObjectStream<In, Out> {
         self.schedule();
     }
 
-    fn scheduled(self) {
+    fn deliver_scheduled(self) {
         self.entry(|entry| entry.state.scheduled = false);
         self.deliver();
     }
 
-    /// Schedules the delivery of the held values for the next iteration.
+    /// Schedules the delivery of the buffered values for the next iteration.
     fn schedule(self) {
         let Some(id) = self.id else { return };
-        let waits = self.values(|values, state, _| {
-            let waits = !values.outgoing.is_empty() || (state.flushed && !state.ended);
-            waits && !std::mem::replace(&mut state.scheduled, true)
+        let needed = self.values(|values, state, _| {
+            let needed = !values.outgoing.is_empty() || (state.flushed && !state.ended);
+            needed && !std::mem::replace(&mut state.scheduled, true)
         });
-        if waits != Some(true) {
+        if needed != Some(true) {
             return;
         }
         let token = STREAMS.try_with(|streams| {
@@ -507,13 +508,13 @@ where
         end: ObjectStream::end,
         close_now: ObjectStream::close,
     };
-    pipe_parts(source, from, destination, to, PipeOptions::default())
+    connect_pipe(source, from, destination, to, PipeOptions::default())
 }
 
 struct ObjectDriver;
 
 impl ObjectDriver {
-    fn find<R>(token: Token, f: impl FnOnce(&Entry) -> R) -> Option<(Id, R)> {
+    fn find<R>(token: Token, f: impl FnOnce(&ObjectEntry) -> R) -> Option<(Id, R)> {
         let found = STREAMS.try_with(|streams| {
             let table = &streams.borrow().table;
             let id = table.find(token)?;

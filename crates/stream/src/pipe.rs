@@ -1,4 +1,4 @@
-//! Pipes: one stream's data into another, at the pace of the slower.
+//! Pipes: the data of one stream written to another, at the pace of the slower one.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,12 +7,12 @@ use uptick_emitter::{Emitter, Event, ListenerId, emit};
 
 use crate::contract::{ReadableStream, WritableStream};
 
-/// What a pipe does beside passing data on.
+/// Options of a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PipeOptions {
-    /// Whether the source's `end` ends the destination. Default: true.
+    /// If `true`, the source's `end` ends the destination. Default: true.
     pub end: bool,
-    /// Whether the destination is closed when the source closes without an `end`, as after an `error`. Default: false.
+    /// If `true`, the destination is closed when the source closes without an `end`, as after an `error`. Default: false.
     pub close_on_error: bool,
 }
 
@@ -25,16 +25,16 @@ impl Default for PipeOptions {
     }
 }
 
-/// What the listeners of a pipe share.
-struct Pipe {
+/// The state shared by the listeners of a pipe.
+struct PipeState {
     on_source: Cell<[ListenerId; 3]>,
     on_destination: Cell<[ListenerId; 2]>,
-    /// The source is paused until the destination has drained.
-    waits: Cell<bool>,
+    /// `true` while the source is paused until the destination has drained.
+    waiting_for_drain: Cell<bool>,
     ended: Cell<bool>,
 }
 
-/// The source of a pipe, whose data is of any type.
+/// The source of a pipe of any data type.
 pub(crate) struct SourceParts<R: Emitter, T> {
     pub(crate) data: Event<R::Events, T>,
     pub(crate) end: Event<R::Events, ()>,
@@ -55,7 +55,7 @@ pub(crate) struct DestinationParts<W: Emitter, T> {
     pub(crate) close_now: fn(W),
 }
 
-impl Pipe {
+impl PipeState {
     fn detach(&self, source: &impl Emitter, destination: &impl Emitter) {
         for id in self.on_source.replace([ListenerId::NONE; 3]) {
             source.off(id);
@@ -66,7 +66,7 @@ impl Pipe {
     }
 }
 
-/// See [`ReadableStream::pipe`].
+/// Pipes `source` into `destination`; see [`ReadableStream::pipe`].
 pub(crate) fn pipe<R: ReadableStream, W: WritableStream>(
     source: R,
     destination: W,
@@ -89,11 +89,11 @@ pub(crate) fn pipe<R: ReadableStream, W: WritableStream>(
         end: W::end,
         close_now: W::close,
     };
-    pipe_parts(source, from, destination, to, options)
+    connect_pipe(source, from, destination, to, options)
 }
 
-/// A pipe for data of any type.
-pub(crate) fn pipe_parts<R, W, T>(
+/// Pipes data of any type.
+pub(crate) fn connect_pipe<R, W, T>(
     source: R,
     from: SourceParts<R, T>,
     destination: W,
@@ -113,10 +113,10 @@ where
         pause(source);
         return destination;
     }
-    let pipe = Rc::new(Pipe {
+    let pipe = Rc::new(PipeState {
         on_source: Cell::new([ListenerId::NONE; 3]),
         on_destination: Cell::new([ListenerId::NONE; 2]),
-        waits: Cell::new(false),
+        waiting_for_drain: Cell::new(false),
         ended: Cell::new(false),
     });
     emit(&destination, to.pipe, ());
@@ -127,21 +127,21 @@ where
 
     let state = Rc::clone(&pipe);
     let drain = destination.on(to.drain, move |()| {
-        if state.waits.replace(false) {
+        if state.waiting_for_drain.replace(false) {
             resume(source);
         }
     });
     let state = Rc::clone(&pipe);
-    let gone = destination.on(to.close, move |()| {
+    let closed = destination.on(to.close, move |()| {
         state.detach(&source, &destination);
         pause(source);
     });
-    pipe.on_destination.set([drain, gone]);
+    pipe.on_destination.set([drain, closed]);
 
     let state = Rc::clone(&pipe);
     let data = source.on(from.data, move |chunk: T| {
         if !(to.write)(destination, chunk) {
-            state.waits.set(true);
+            state.waiting_for_drain.set(true);
             pause(source);
         }
     });

@@ -1,4 +1,4 @@
-//! The buffer into which all streams of a thread read.
+//! The read buffer shared by all streams of a thread.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSliceMut};
@@ -8,19 +8,19 @@ use bytes::BytesMut;
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recv, recvmsg};
 
-/// The number of bytes that one read takes at most: 64 KiB.
+/// Maximum number of bytes of one read: 64 KiB.
 pub const READ_SIZE: usize = 64 * 1024;
 
-/// The same for sessions and filters, which find a WebSocket frame of 64 KiB with its header in one read, or four of the longest TLS
-/// records.
+/// Maximum number of bytes of one read for sessions and filters: room for a WebSocket frame of 64 KiB with its header, or
+/// for four TLS records of maximum length.
 pub(crate) const FRAME_SIZE: usize = READ_SIZE + 4 * 22;
 
-/// The size of the buffer. Listeners take parts of it, and it is used from its beginning again when there is no room for a whole
-/// read behind them.
-const SIZE: usize = 2 * FRAME_SIZE;
+/// Size of the buffer. Listeners take parts of it; when there is no room for a full read after them, the buffer is reused
+/// from its beginning.
+const BUFFER_SIZE: usize = 2 * FRAME_SIZE;
 
-/// A read is not made into less room than this: rather a new buffer, while listeners keep parts of the old one.
-const LEAST: usize = 16 * 1024;
+/// Minimum room for a read. With less, and while listeners keep parts of the buffer, a new buffer is allocated.
+const MIN_READ_ROOM: usize = 16 * 1024;
 
 thread_local! {
     static BUFFER: Cell<Option<Box<BytesMut>>> = const { Cell::new(None) };
@@ -28,24 +28,24 @@ thread_local! {
     static INITIALIZED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// How a descriptor is read.
+/// The system call for reading a descriptor.
 #[derive(Clone, Copy)]
-pub(crate) enum Source {
-    /// By `recv`, which spares a socket the way through the file layer.
+pub(crate) enum ReadMethod {
+    /// `recv`, which avoids the file layer.
     Socket,
-    /// By `recvmsg`, which reports passed descriptors.
+    /// `recvmsg`, which reports passed descriptors.
     UnixSocket,
-    /// By `read`.
+    /// `read`.
     Other,
 }
 
-/// Why a read returned no bytes.
+/// The reason why a read returned no bytes.
 pub(crate) enum NoBytes {
     End,
     Failed(io::Error),
 }
 
-/// Takes the thread's buffer, which is empty; a callback that reads itself finds another one.
+/// Takes the thread's buffer, which is empty; a nested read of a callback gets a new buffer.
 #[inline]
 pub(crate) fn take() -> Box<BytesMut> {
     match BUFFER.try_with(Cell::take) {
@@ -56,31 +56,31 @@ pub(crate) fn take() -> Box<BytesMut> {
 
 /// Returns the buffer to the thread.
 #[inline]
-pub(crate) fn give_back(mut buffer: Box<BytesMut>) {
+pub(crate) fn put_back(mut buffer: Box<BytesMut>) {
     buffer.clear();
-    // While the thread is torn down, it is dropped.
-    let _ = BUFFER.try_with(|place| place.set(Some(buffer)));
+    // While the thread is ending, the buffer is dropped.
+    let _ = BUFFER.try_with(|slot| slot.set(Some(buffer)));
 }
 
-/// Reads once, `most` bytes at most, into a buffer that is empty; returns whether there may be more: the read filled the room
-/// it had, or stopped behind passed descriptors.
+/// Reads once, at limit `limit` bytes, into an empty buffer. Returns whether there may be more data: the read filled its
+/// room, or stopped after passed descriptors.
 ///
-/// Cost: one system call, and a copy of what a Unix socket had; no allocation unless a listener has kept its bytes.
+/// Costs one system call, and a copy of the data of a Unix socket; it allocates only if a listener has kept its bytes.
 #[inline(always)]
 pub(crate) fn read(
     fd: BorrowedFd<'_>,
-    source: Source,
-    most: usize,
+    method: ReadMethod,
+    limit: usize,
     buffer: &mut BytesMut,
 ) -> Result<bool, NoBytes> {
     make_room(buffer);
     let room = buffer.spare_capacity_mut();
-    let size = room.len().min(most);
+    let size = room.len().min(limit);
     let room = &mut room[..size];
-    let read = match source {
-        Source::Socket => recv(fd, room, RecvFlags::empty()).map(|((read, _), _)| read.len()),
-        Source::UnixSocket => return read_unix(fd, size, buffer),
-        Source::Other => rustix::io::read(fd, room).map(|(read, _)| read.len()),
+    let read = match method {
+        ReadMethod::Socket => recv(fd, room, RecvFlags::empty()).map(|((read, _), _)| read.len()),
+        ReadMethod::UnixSocket => return read_unix(fd, size, buffer),
+        ReadMethod::Other => rustix::io::read(fd, room).map(|(read, _)| read.len()),
     };
     match read {
         Ok(0) => Err(NoBytes::End),
@@ -101,29 +101,30 @@ fn failed(errno: Errno) -> NoBytes {
     NoBytes::Failed(errno.into())
 }
 
-/// Reads from a Unix socket, as [`read`].
+/// Reads from a Unix socket, like [`read`].
 ///
-/// `recvmsg` takes initialized memory only. Copying what was read costs less than filling the room for each read.
-fn read_unix(fd: BorrowedFd<'_>, most: usize, buffer: &mut BytesMut) -> Result<bool, NoBytes> {
+/// `recvmsg` takes only initialized memory. Copying the received bytes costs less than initializing the buffer for each
+/// read.
+fn read_unix(fd: BorrowedFd<'_>, limit: usize, buffer: &mut BytesMut) -> Result<bool, NoBytes> {
     let read = INITIALIZED.try_with(|memory| {
         let memory = &mut *memory.borrow_mut();
         memory.resize(FRAME_SIZE, 0);
-        receive(fd, &mut memory[..most], buffer)
+        receive(fd, &mut memory[..limit], buffer)
     });
-    // While the thread is torn down, the memory is gone.
-    let read = read.unwrap_or_else(|_| receive(fd, &mut vec![0; most], buffer));
+    // While the thread is ending, the shared memory is gone.
+    let read = read.unwrap_or_else(|_| receive(fd, &mut vec![0; limit], buffer));
     match read {
         Ok((0, _)) => Err(NoBytes::End),
-        Ok((length, cut_off)) => Ok(length == most || cut_off),
+        Ok((length, truncated)) => Ok(length == limit || truncated),
         Err(errno) => Err(failed(errno)),
     }
 }
 
-/// Receives into `memory`, and appends what was received to `buffer`; returns its length, and whether the read may have stopped
-/// before the end of what there is.
+/// Receives into `memory`, and appends the received bytes to `buffer`. Returns their length, and whether the read may have
+/// stopped before the end of the available data.
 ///
-/// Linux ends a read behind each message with passed descriptors, and between different senders where the socket asks for their
-/// credentials. As the read has no room for either, it reports in both cases that control data was cut off.
+/// Linux ends a read after each message with passed descriptors, and between different senders if the socket requests their
+/// credentials. As the read has no room for control data, both cases are reported as truncated control data.
 fn receive(
     fd: BorrowedFd<'_>,
     memory: &mut [u8],
@@ -140,7 +141,7 @@ fn receive(
     Ok((message.bytes, message.flags.contains(ReturnFlags::CTRUNC)))
 }
 
-/// Sees to it that an empty buffer has room for a read.
+/// Ensures that an empty buffer has room for a read.
 #[inline]
 pub(crate) fn make_room(buffer: &mut BytesMut) {
     if buffer.capacity() < FRAME_SIZE {
@@ -150,17 +151,17 @@ pub(crate) fn make_room(buffer: &mut BytesMut) {
 
 #[cold]
 fn reclaim(buffer: &mut BytesMut) {
-    if !buffer.try_reclaim(SIZE) && buffer.capacity() < LEAST {
-        *buffer = BytesMut::with_capacity(SIZE);
+    if !buffer.try_reclaim(BUFFER_SIZE) && buffer.capacity() < MIN_READ_ROOM {
+        *buffer = BytesMut::with_capacity(BUFFER_SIZE);
     }
 }
 
-/// Reads once and discards what comes; `Ok(0)` is the end of the stream.
-pub(crate) fn discard(fd: BorrowedFd<'_>, source: Source) -> io::Result<usize> {
+/// Reads once and discards the data; `Ok(0)` is the end of the stream.
+pub(crate) fn discard(fd: BorrowedFd<'_>, method: ReadMethod) -> io::Result<usize> {
     let mut buffer = take();
-    let read = read(fd, source, FRAME_SIZE, &mut buffer);
+    let read = read(fd, method, FRAME_SIZE, &mut buffer);
     let length = buffer.len();
-    give_back(buffer);
+    put_back(buffer);
     match read {
         Ok(_) => Ok(length),
         Err(NoBytes::End) => Ok(0),

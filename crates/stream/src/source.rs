@@ -1,4 +1,4 @@
-//! A readable stream under another stream, with its type erased.
+//! The type-erased readable stream that another stream reads from.
 
 use std::cell::{Cell, RefCell};
 
@@ -8,19 +8,19 @@ use uptick_emitter::ListenerId;
 use crate::contract::ReadableStream;
 use crate::error::Error;
 
-/// The stream above a [`Source`].
-pub(crate) trait Reader: Copy + 'static {
+/// The stream that reads from an [`ErasedSource`].
+pub(crate) trait SourceReader: Copy + 'static {
     fn data(self, chunk: Bytes);
     fn ended(self);
     fn failed(self, error: Error);
     fn closed(self);
 }
 
-/// A readable stream whose type is erased.
-pub(crate) trait Source<R> {
-    /// Calls the reader at the end, the error and the close.
+/// A readable stream with an erased type.
+pub(crate) trait ErasedSource<R> {
+    /// Registers the reader for the end, the error and the close.
     fn listen(&self, reader: R);
-    /// Calls the reader with data from now on; until then the stream keeps it.
+    /// Registers the reader for data; until then the stream buffers it.
     fn forward(&self, reader: R);
     fn is_readable(&self) -> bool;
     fn pause(&self);
@@ -34,7 +34,7 @@ pub(crate) trait Source<R> {
 pub(crate) struct ReadableSource<S> {
     stream: S,
     ids: RefCell<Vec<ListenerId>>,
-    forwards: Cell<bool>,
+    forwarding: Cell<bool>,
 }
 
 impl<S: ReadableStream> ReadableSource<S> {
@@ -42,23 +42,23 @@ impl<S: ReadableStream> ReadableSource<S> {
         ReadableSource {
             stream,
             ids: RefCell::default(),
-            forwards: Cell::new(false),
+            forwarding: Cell::new(false),
         }
     }
 }
 
-impl<S: ReadableStream, R: Reader> Source<R> for ReadableSource<S> {
+impl<S: ReadableStream, R: SourceReader> ErasedSource<R> for ReadableSource<S> {
     fn listen(&self, reader: R) {
         let end = self.stream.on(S::END, move |()| reader.ended());
-        let error = self
-            .stream
-            .on(S::ERROR, move |error| reader.failed(Error::of(error)));
+        let error = self.stream.on(S::ERROR, move |error| {
+            reader.failed(Error::from_stream(error))
+        });
         let close = self.stream.on(S::CLOSE, move |()| reader.closed());
         self.ids.borrow_mut().extend([end, error, close]);
     }
 
     fn forward(&self, reader: R) {
-        if !self.forwards.replace(true) {
+        if !self.forwarding.replace(true) {
             let data = self.stream.on(S::DATA, move |chunk| reader.data(chunk));
             self.ids.borrow_mut().push(data);
         }
@@ -83,7 +83,7 @@ impl<S: ReadableStream, R: Reader> Source<R> for ReadableSource<S> {
     }
 
     fn close(&self) {
-        Source::<R>::detach(self);
+        ErasedSource::<R>::detach(self);
         self.stream.close();
     }
 }

@@ -1,57 +1,57 @@
-//! A stream whose output is what was written to it, transformed or as it is.
+//! A stream whose output is its input, transformed or unchanged.
 
 mod entry;
+mod traits;
 
 use std::cell::RefCell;
 use std::error::Error as StdError;
-use std::fmt;
 use std::marker::PhantomData;
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use bytes::Bytes;
-use uptick_emitter::{Emitter, Event, Listeners, emit, events};
+use uptick_emitter::{emit, events};
 use uptick_event_loop::driver::{self, Driver};
 use uptick_event_loop::{DriverId, Id, Readiness, Table, Token, UseRemoteOrLoopHandle, catch};
 
 use crate::chunk::Chunk;
-use crate::contract::{BaseStream, DuplexStream, ReadableStream, WritableStream};
+use crate::contract::{ReadableStream, WritableStream};
 use crate::error::Error;
 use crate::pipe::PipeOptions;
 use crate::transport::HARD_LIMIT;
-use entry::{Entry, State, Step};
-pub(crate) use entry::{Plumbing, Taken};
+pub(crate) use entry::{AdapterRole, NextOutput};
+use entry::{ThroughEntry, ThroughEvent, ThroughState};
 
-/// What a transform may fail with: any error, also a text.
+/// The error of a transform: any error, or a text.
 pub type TransformError = Box<dyn StdError + Send + Sync>;
 
-/// What a [`ThroughStream`] does to the data on its way.
+/// The transformation of the data in a [`ThroughStream`].
 pub trait Transform: 'static {
-    /// Gives what comes out for what went in; nothing comes out for empty bytes.
+    /// Returns the output for `chunk`; empty bytes produce no `data`.
     ///
     /// # Errors
-    /// Fails the stream.
+    /// An error fails the stream.
     fn transform(&mut self, chunk: Bytes) -> Result<Bytes, TransformError>;
 
-    /// Gives what comes out last, behind the end of what went in. The default gives nothing.
+    /// Returns the final output, after the end of the input. The default returns none.
     ///
     /// # Errors
-    /// Fails the stream.
+    /// An error fails the stream.
     fn flush(&mut self) -> Result<Bytes, TransformError> {
         Ok(Bytes::new())
     }
 }
 
-/// A duplex stream whose output is its input, transformed or as it is.
+/// A duplex stream whose output is its input, transformed or unchanged.
 ///
-/// A `Copy` handle; the thread owns the stream until it closes. What is written comes out as `data` before
-/// [`write`](ThroughStream::write) returns, while somebody wants it; otherwise it is held, and `write` gives `false`
-/// until `drain`. The events are `data`, `end`, `drain`, `pipe`, `error` and `close`; see [`ReadableStream`] and
-/// [`WritableStream`]. It does not keep the loop running.
+/// A `Copy` handle; the thread owns the stream until it closes. Written data is emitted as `data` before
+/// [`write`](ThroughStream::write) returns, if there is a listener and the stream is not paused; otherwise it is buffered,
+/// and `write` returns `false` until `drain`. The events are `data`, `end`, `drain`, `pipe`, `error` and `close`; see
+/// [`ReadableStream`] and [`WritableStream`]. It does not keep the loop running.
 ///
-/// A transform that fails or panics, and a callback that panics, give an `error`, and the stream closes.
+/// If a transform fails or panics, or a callback panics, the stream emits `error` and closes.
 ///
 /// # Limits
-/// It holds 16 MiB at most: a write that finds them waiting is not taken, the stream gets an `error` and closes.
+/// It buffers at most 16 MiB: with that much buffered, a write drops its chunk, and the stream emits `error` and closes.
 ///
 /// # Examples
 /// ```
@@ -66,7 +66,7 @@ pub trait Transform: 'static {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ThroughStream {
-    /// `None` when the thread had no room for it, or is ending.
+    /// `None` if the thread's table was full, or the thread is ending.
     id: Option<Id>,
     local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
@@ -74,54 +74,54 @@ pub struct ThroughStream {
 events! {
     impl ThroughStream {
         Bytes => {
-            /// Something comes out.
+            /// Emitted for each output chunk.
             DATA = "data";
         }
         () => {
-            /// Everything has come out.
+            /// Emitted after the last output chunk.
             END = "end";
-            /// Everything that was held has come out, after `write` gave `false`.
+            /// Emitted when the buffer is empty again, after `write` returned `false`.
             DRAIN = "drain";
-            /// A stream is piped into this one.
+            /// Emitted when a stream is piped into this one.
             PIPE = "pipe";
-            /// The stream is over.
+            /// Emitted when the stream is closed.
             CLOSE = "close";
         }
         Error => {
-            /// The transform or a callback failed; `close` follows.
+            /// Emitted when the transform or a callback failed; `close` follows.
             ERROR = "error", warn;
         }
     }
 }
 
 #[derive(Default)]
-struct Streams {
-    table: Table<Entry>,
+struct ThroughStreams {
+    table: Table<ThroughEntry>,
     driver: Option<DriverId>,
 }
 
 thread_local! {
-    static STREAMS: RefCell<Streams> = RefCell::default();
+    static STREAMS: RefCell<ThroughStreams> = RefCell::default();
 }
 
-/// How much is handed on in one go: a listener that writes to the stream it listens to does not stop the loop.
+/// Maximum number of chunks emitted in one go, so that a listener that writes to its own stream does not stop the loop.
 const BUDGET: usize = 64;
 
-struct Closure<F>(F);
+struct ClosureTransform<F>(F);
 
-impl<F: FnMut(Bytes) -> Result<Bytes, TransformError> + 'static> Transform for Closure<F> {
+impl<F: FnMut(Bytes) -> Result<Bytes, TransformError> + 'static> Transform for ClosureTransform<F> {
     fn transform(&mut self, chunk: Bytes) -> Result<Bytes, TransformError> {
         (self.0)(chunk)
     }
 }
 
-struct Stateful<S, T, F> {
+struct StatefulTransform<S, T, F> {
     state: S,
     transform: T,
     flush: F,
 }
 
-impl<S, T, F> Transform for Stateful<S, T, F>
+impl<S, T, F> Transform for StatefulTransform<S, T, F>
 where
     S: 'static,
     T: FnMut(&mut S, Bytes) -> Result<Bytes, TransformError> + 'static,
@@ -137,27 +137,27 @@ where
 }
 
 impl ThroughStream {
-    /// Makes a stream that hands on what is written as it is; on a thread that is ending it is closed from the beginning.
+    /// Creates a stream that emits written data unchanged; on a thread that is ending it is closed from the start.
     pub fn new() -> Self {
-        Self::make(None, Plumbing::None, 1)
+        Self::create(None, AdapterRole::None, 1)
     }
 
-    /// Makes a stream that puts each chunk through `transform`.
+    /// Creates a stream that converts each chunk with `transform`.
     ///
-    /// An error of it is any error, or a text: `Err("no such line".into())`.
+    /// The closure returns any error, or a text: `Err("no such line".into())`.
     pub fn with(transform: impl FnMut(Bytes) -> Result<Bytes, TransformError> + 'static) -> Self {
-        Self::with_transform(Closure(transform))
+        Self::with_transform(ClosureTransform(transform))
     }
 
-    /// Makes a stream with a transform that has something to say at the end too.
+    /// Creates a stream with a transform that can also produce output at the end.
     pub fn with_transform(transform: impl Transform) -> Self {
-        Self::make(Some(Box::new(transform)), Plumbing::None, 1)
+        Self::create(Some(Box::new(transform)), AdapterRole::None, 1)
     }
 
-    /// Makes a stream with a state that puts each chunk through `transform`, and at the end emits what `flush` returns.
+    /// Creates a stream with a state that converts each chunk with `transform`, and emits the result of `flush` at the end.
     ///
     /// # Examples
-    /// Chunks of a fixed size, and a rest at the end:
+    /// Chunks of a fixed size, and the remainder at the end:
     /// ```
     /// use bytes::{Bytes, BytesMut};
     /// use uptick_emitter::Emitter;
@@ -165,11 +165,11 @@ impl ThroughStream {
     ///
     /// let blocks = ThroughStream::with_flush(
     ///     BytesMut::new(),
-    ///     |held, chunk| {
-    ///         held.extend_from_slice(&chunk);
-    ///         Ok(held.split_to(held.len() / 4 * 4).freeze())
+    ///     |buffer, chunk| {
+    ///         buffer.extend_from_slice(&chunk);
+    ///         Ok(buffer.split_to(buffer.len() / 4 * 4).freeze())
     ///     },
-    ///     |held| Ok(held.split().freeze()),
+    ///     |buffer| Ok(buffer.split().freeze()),
     /// );
     /// blocks.on("data", |block: Bytes| println!("{block:?}"));
     /// blocks.write("12345"); // "1234"
@@ -180,26 +180,26 @@ impl ThroughStream {
         transform: impl FnMut(&mut S, Bytes) -> Result<Bytes, TransformError> + 'static,
         flush: impl FnMut(&mut S) -> Result<Bytes, TransformError> + 'static,
     ) -> Self {
-        Self::with_transform(Stateful {
+        Self::with_transform(StatefulTransform {
             state,
             transform,
             flush,
         })
     }
 
-    pub(crate) fn plumbing(plumbing: Plumbing, soft_limit: usize) -> Self {
-        Self::make(None, plumbing, soft_limit)
+    pub(crate) fn for_adapter(role: AdapterRole, soft_limit: usize) -> Self {
+        Self::create(None, role, soft_limit)
     }
 
-    fn make(transform: Option<Box<dyn Transform>>, plumbing: Plumbing, soft_limit: usize) -> Self {
-        let entry = Entry {
+    fn create(transform: Option<Box<dyn Transform>>, role: AdapterRole, soft_limit: usize) -> Self {
+        let entry = ThroughEntry {
             transform,
             soft_limit,
-            state: State {
-                plumbing,
-                ..State::default()
+            state: ThroughState {
+                role,
+                ..ThroughState::default()
             },
-            ..Entry::default()
+            ..ThroughEntry::default()
         };
         ThroughStream {
             id: STREAMS
@@ -210,31 +210,31 @@ impl ThroughStream {
         }
     }
 
-    /// Writes: text, slices, vectors, [`Bytes`].
+    /// Writes bytes: text, slices, vectors, [`Bytes`].
     ///
-    /// `false` when something is held because nobody takes it: `drain` follows. `false` without a `drain` to come says
-    /// that the stream takes nothing: it is ending, closed or gone.
+    /// Returns `false` if data is buffered because no listener takes it; `drain` follows. Also returns `false`, without a
+    /// later `drain`, if the stream is not writable: it is ending, closed or gone.
     pub fn write(self, chunk: impl Chunk) -> bool {
         self.is_writable() && self.push(chunk)
     }
 
-    /// Hands on what is held, then emits `end` and closes.
+    /// Emits the buffered data, then `end`, and closes.
     pub fn end(self) {
         if self.is_writable() {
             self.finish();
         }
     }
 
-    /// Writes, then [`end`](ThroughStream::end)s.
+    /// Writes `chunk`, then calls [`end`](ThroughStream::end).
     pub fn end_with(self, chunk: impl Chunk) {
         self.write(chunk);
         self.end();
     }
 
-    /// Closes at once: what is held is lost. `close` listeners run before this returns.
+    /// Closes at once: buffered data is lost. `close` listeners run before this returns.
     pub fn close(self) {
-        let closes = self.entry(|entry| !std::mem::replace(&mut entry.state.closing, true));
-        if closes != Some(true) {
+        let first = self.entry(|entry| !std::mem::replace(&mut entry.state.closing, true));
+        if first != Some(true) {
             return;
         }
         if let Err(message) = catch(|| emit(&self, Self::CLOSE, ())) {
@@ -256,7 +256,7 @@ impl ThroughStream {
         });
     }
 
-    /// Lets `data` and `end` come; without a `data` listener the data is discarded.
+    /// Resumes `data` and `end`; without a `data` listener the data is discarded.
     pub fn resume(self) {
         self.entry(|entry| {
             entry.state.paused = false;
@@ -265,45 +265,45 @@ impl ThroughStream {
         self.schedule();
     }
 
-    /// Whether `data` may still come.
+    /// Returns whether `data` may still be emitted.
     pub fn is_readable(self) -> bool {
         self.entry(|entry| {
             let state = &entry.state;
-            state.plumbing != Plumbing::Target && !state.ended && !state.closing
+            state.role != AdapterRole::Target && !state.ended && !state.closing
         })
         .unwrap_or(false)
     }
 
-    /// Whether [`write`](ThroughStream::write) takes anything.
+    /// Returns whether [`write`](ThroughStream::write) accepts data.
     pub fn is_writable(self) -> bool {
         self.entry(|entry| {
             let state = &entry.state;
-            state.plumbing != Plumbing::Source && !state.ending && !state.closing
+            state.role != AdapterRole::Source && !state.ending && !state.closing
         })
         .unwrap_or(false)
     }
 
-    /// Whether the stream is there: false once its `close` listeners have run.
+    /// Returns whether the stream is open: `false` once its `close` listeners have run.
     pub fn is_open(self) -> bool {
         self.entry(|_| ()).is_some()
     }
 
-    /// How many bytes are held.
+    /// Returns the number of buffered bytes.
     pub fn buffered(self) -> usize {
-        self.entry(|entry| entry.held).unwrap_or(0)
+        self.entry(|entry| entry.buffered).unwrap_or(0)
     }
 
-    /// Writes all that comes out to `destination`: see [`ReadableStream::pipe`].
+    /// Writes all output to `destination`: see [`ReadableStream::pipe`].
     pub fn pipe<W: WritableStream>(self, destination: W) -> W {
         ReadableStream::pipe(self, destination)
     }
 
-    /// As [`pipe`](Self::pipe), with options.
+    /// Like [`pipe`](Self::pipe), with options.
     pub fn pipe_with<W: WritableStream>(self, destination: W, options: PipeOptions) -> W {
         ReadableStream::pipe_with(self, destination, options)
     }
 
-    fn entry<R>(self, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+    fn entry<R>(self, f: impl FnOnce(&mut ThroughEntry) -> R) -> Option<R> {
         let id = self.id?;
         STREAMS
             .try_with(|streams| streams.borrow_mut().table.get_mut(id).map(f))
@@ -327,25 +327,25 @@ impl ThroughStream {
         });
     }
 
-    /// Takes a chunk in, whoever writes it.
+    /// Accepts a chunk from the user or from an adapter.
     pub(crate) fn push(self, chunk: impl Chunk) -> bool {
         if chunk.as_slice().is_empty() {
             return self.has_room();
         }
-        let over = self.entry(|entry| entry.held >= HARD_LIMIT);
-        if over == Some(true) {
+        let full = self.entry(|entry| entry.buffered >= HARD_LIMIT);
+        if full == Some(true) {
             self.fail(Error::BufferFull { limit: HARD_LIMIT });
             return false;
         }
         let chunk = chunk.into_bytes();
-        self.entry(|entry| entry.take_in(chunk));
+        self.entry(|entry| entry.accept(chunk));
         self.wake();
         self.transform();
         self.deliver();
         self.has_room()
     }
 
-    /// Ends the writing side, whoever writes.
+    /// Ends the writing side, for the user or for an adapter.
     pub(crate) fn finish(self) {
         self.entry(|entry| entry.state.ending = true);
         self.transform();
@@ -353,35 +353,35 @@ impl ThroughStream {
         self.deliver();
     }
 
-    /// Fails the stream once everything that was pushed has come out.
-    pub(crate) fn fail_behind(self, error: Error) {
+    /// Fails the stream after everything that was pushed has been emitted.
+    pub(crate) fn fail_after_output(self, error: Error) {
         self.entry(|entry| entry.failure = Some(error));
         self.deliver();
     }
 
-    /// Has the task woken when something comes in or goes out, or the stream closes; gives whether it is there.
+    /// Registers the task for a wake-up on input, output and close; returns `false` if the stream is gone.
     pub(crate) fn notify(self, context: &Context<'_>) -> bool {
         let waker = context.waker().clone();
         self.entry(|entry| entry.waker = Some(waker)).is_some()
     }
 
-    /// Whether as much is held as the soft limit, or more.
+    /// Returns whether the buffer has reached the soft limit.
     pub(crate) fn is_full(self) -> bool {
-        self.entry(|entry| entry.held >= entry.soft_limit) == Some(true)
+        self.entry(|entry| entry.buffered >= entry.soft_limit) == Some(true)
     }
 
-    /// Takes what is to go out next, for an adapter's target.
-    pub(crate) fn take(self) -> Taken {
+    /// Takes the next output, for the target of an adapter.
+    pub(crate) fn take(self) -> NextOutput {
         let taken = self.entry(|entry| match entry.outgoing.pop_front() {
             Some(chunk) => {
-                entry.held -= chunk.len();
-                Taken::Chunk(chunk)
+                entry.buffered -= chunk.len();
+                NextOutput::Chunk(chunk)
             }
-            None if entry.state.flushed => Taken::End,
-            None => Taken::Nothing,
+            None if entry.state.flushed => NextOutput::End,
+            None => NextOutput::Pending,
         });
-        self.drained();
-        taken.unwrap_or(Taken::Nothing)
+        self.emit_drain();
+        taken.unwrap_or(NextOutput::Pending)
     }
 
     fn wake(self) {
@@ -390,11 +390,11 @@ impl ThroughStream {
         }
     }
 
-    /// Emits `drain` if it is owed and there is room. Gives false when the stream has failed by it.
-    fn drained(self) -> bool {
+    /// Emits `drain` if it is due. Returns `false` if a listener panicked, which fails the stream.
+    fn emit_drain(self) -> bool {
         let drained = self.entry(|entry| {
             let state = &mut entry.state;
-            let drained = state.full && entry.held < entry.soft_limit;
+            let drained = state.full && entry.buffered < entry.soft_limit;
             state.full &= !drained;
             drained && !state.ending && !state.closing
         });
@@ -407,20 +407,20 @@ impl ThroughStream {
         true
     }
 
-    /// Whether less is held than the soft limit; notes that `drain` is owed otherwise.
+    /// Returns whether the buffer is below the soft limit; otherwise `drain` becomes due.
     fn has_room(self) -> bool {
         self.entry(|entry| {
             let state = &mut entry.state;
-            state.full |= entry.held >= entry.soft_limit;
+            state.full |= entry.buffered >= entry.soft_limit;
             !state.full && !state.ending && !state.closing
         })
         .unwrap_or(false)
     }
 
-    /// Puts what has come in through the transform, and its last words behind the end.
+    /// Transforms the incoming data, and flushes the transform after the end of the input.
     fn transform(self) {
-        while let Some(work) = self.entry(Entry::next_work).flatten() {
-            let (mut transform, chunk) = work;
+        while let Some(input) = self.entry(ThroughEntry::next_input).flatten() {
+            let (mut transform, chunk) = input;
             let last = chunk.is_none();
             let result = catch(|| match chunk {
                 Some(chunk) => transform.transform(chunk),
@@ -429,7 +429,7 @@ impl ThroughStream {
             let back = self.entry(|entry| {
                 entry.state.transforming = false;
                 if let Ok(Ok(bytes)) = &result {
-                    entry.hold(bytes.clone());
+                    entry.push_output(bytes.clone());
                     entry.state.flushed |= last;
                 }
                 entry.transform.replace(transform)
@@ -445,16 +445,16 @@ impl ThroughStream {
         }
     }
 
-    /// Emits what is held for as long as it is wanted.
+    /// Emits buffered data as long as there is a listener, or `resume` was called.
     fn deliver(self) {
         for _ in 0..BUDGET {
-            let Some(Some(step)) = self.entry(Entry::next_step) else {
+            let Some(Some(event)) = self.entry(ThroughEntry::next_event) else {
                 return;
             };
-            let result = catch(|| match step {
-                Step::Data(bytes) => emit(&self, Self::DATA, bytes),
-                Step::End => emit(&self, Self::END, ()),
-                Step::Fail(error) => {
+            let result = catch(|| match event {
+                ThroughEvent::Data(bytes) => emit(&self, Self::DATA, bytes),
+                ThroughEvent::End => emit(&self, Self::END, ()),
+                ThroughEvent::Fail(error) => {
                     self.fail(error);
                     true
                 }
@@ -464,7 +464,7 @@ impl ThroughStream {
             if let Err(message) = result {
                 return self.panicked(&message);
             }
-            if !self.drained() {
+            if !self.emit_drain() {
                 return;
             }
             if self.entry(|entry| entry.state.ended) == Some(true) {
@@ -474,17 +474,17 @@ impl ThroughStream {
         self.schedule();
     }
 
-    /// Has what is held delivered in the next iteration.
+    /// Schedules the delivery of the buffered data for the next iteration.
     fn schedule(self) {
         let Some(id) = self.id else { return };
-        let waits = self.entry(|entry| {
+        let needed = self.entry(|entry| {
             let state = &mut entry.state;
-            let waits = !entry.outgoing.is_empty()
+            let needed = !entry.outgoing.is_empty()
                 || entry.failure.is_some()
                 || (state.flushed && !state.ended);
-            waits && !std::mem::replace(&mut state.scheduled, true)
+            needed && !std::mem::replace(&mut state.scheduled, true)
         });
-        if waits != Some(true) {
+        if needed != Some(true) {
             return;
         }
         let token = STREAMS.try_with(|streams| {
@@ -493,26 +493,6 @@ impl ThroughStream {
         });
         if let Ok(token) = token {
             driver::ready_later(token, Readiness::empty());
-        }
-    }
-}
-
-impl Default for ThroughStream {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Emitter for ThroughStream {
-    type Events = ThroughStream;
-
-    fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
-        self.entry(|entry| f(&mut entry.listeners))
-    }
-
-    fn listener_added(&self, slot: u8) {
-        if slot == Self::DATA.slot() {
-            self.schedule();
         }
     }
 }
@@ -541,70 +521,5 @@ impl Driver for ThroughDriver {
         if let Some(stream) = Self::find(token) {
             stream.panicked(message);
         }
-    }
-}
-
-impl BaseStream for ThroughStream {
-    type Error = Error;
-
-    const ERROR: Event<Self, Error> = ThroughStream::ERROR;
-    const CLOSE: Event<Self, ()> = ThroughStream::CLOSE;
-
-    fn close(self) {
-        ThroughStream::close(self);
-    }
-}
-
-impl ReadableStream for ThroughStream {
-    const DATA: Event<Self, Bytes> = ThroughStream::DATA;
-    const END: Event<Self, ()> = ThroughStream::END;
-
-    fn is_readable(self) -> bool {
-        ThroughStream::is_readable(self)
-    }
-
-    fn pause(self) {
-        ThroughStream::pause(self);
-    }
-
-    fn resume(self) {
-        ThroughStream::resume(self);
-    }
-}
-
-impl WritableStream for ThroughStream {
-    const DRAIN: Event<Self, ()> = ThroughStream::DRAIN;
-    const PIPE: Event<Self, ()> = ThroughStream::PIPE;
-
-    fn is_writable(self) -> bool {
-        ThroughStream::is_writable(self)
-    }
-
-    fn write(self, chunk: impl Chunk) -> bool {
-        ThroughStream::write(self, chunk)
-    }
-
-    fn end(self) {
-        ThroughStream::end(self);
-    }
-}
-
-impl DuplexStream for ThroughStream {
-    fn shutdown_write(self) {
-        ThroughStream::end(self);
-    }
-
-    fn poll_shutdown_write(self, _: &mut Context<'_>) -> Poll<()> {
-        ThroughStream::end(self);
-        Poll::Ready(())
-    }
-
-    /// It has no peer: whether somebody reads changes nothing for those who write.
-    fn set_allow_half_open(self, _: bool) {}
-}
-
-impl fmt::Debug for ThroughStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ThroughStream").field(&self.id).finish()
     }
 }

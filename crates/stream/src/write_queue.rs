@@ -1,4 +1,4 @@
-//! The bytes of a stream that wait to be sent, in order.
+//! The queue of unsent bytes of a stream.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -7,44 +7,44 @@ use bytes::{Buf, Bytes};
 
 use crate::chunk::Chunk;
 
-/// Chunks up to this many bytes are copied behind one another, so that one system call sends them.
-pub(crate) const COPIED: usize = 4096;
+/// Maximum length of a chunk that is copied into the shared buffer, so that one system call sends several chunks.
+pub(crate) const COPY_LIMIT: usize = 4096;
 
-/// Copied bytes are closed off at this length: longer runs would be moved as they grow.
-const RUN: usize = 64 * 1024;
+/// Maximum length of the shared buffer: a longer one would be moved as it grows.
+const TAIL_LIMIT: usize = 64 * 1024;
 
-/// The bytes of a stream that wait to be sent.
+/// The unsent bytes of a stream, in order.
 ///
-/// Short chunks share a buffer; long ones keep their own. It knows no limit: the stream does.
+/// Short chunks share a buffer; long chunks keep their own. The queue has no limit; the stream enforces one.
 #[derive(Debug, Default)]
 pub struct WriteQueue {
-    /// What goes first.
+    /// The chunks that are sent first.
     segments: VecDeque<Bytes>,
-    /// Copied chunks, behind all segments.
-    run: Vec<u8>,
-    /// How much of `run` is sent; nothing unless there are no segments.
+    /// Copied chunks, sent after all segments.
+    tail: Vec<u8>,
+    /// The number of sent bytes in `tail`; 0 unless `segments` is empty.
     sent: usize,
     len: usize,
 }
 
 impl WriteQueue {
-    /// Makes an empty queue; it allocates with the first chunk.
+    /// Creates an empty queue; the first chunk allocates.
     pub const fn new() -> Self {
         WriteQueue {
             segments: VecDeque::new(),
-            run: Vec::new(),
+            tail: Vec::new(),
             sent: 0,
             len: 0,
         }
     }
 
-    /// How many bytes wait.
+    /// Returns the number of queued bytes.
     #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether nothing waits.
+    /// Returns `true` if no bytes are queued.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -56,35 +56,35 @@ impl WriteQueue {
         let slice = chunk.as_slice();
         let len = slice.len();
         self.len += len;
-        if len > COPIED {
+        if len > COPY_LIMIT {
             self.seal();
             self.segments.push_back(chunk.into_bytes());
             return;
         }
-        if self.run.len() + len > RUN {
+        if self.tail.len() + len > TAIL_LIMIT {
             self.seal();
         }
-        self.run.extend_from_slice(slice);
+        self.tail.extend_from_slice(slice);
     }
 
-    /// Appends what `f` appends to a buffer that may have bytes in it.
+    /// Calls `f` with a buffer and queues the bytes that it appends. The buffer may contain other bytes.
     #[inline]
     pub fn push_with<R>(&mut self, f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        let before = self.run.len();
-        let result = f(&mut self.run);
-        self.len += self.run.len().saturating_sub(before);
-        if self.run.len() > RUN {
+        let before = self.tail.len();
+        let result = f(&mut self.tail);
+        self.len += self.tail.len().saturating_sub(before);
+        if self.tail.len() > TAIL_LIMIT {
             self.seal();
         }
         result
     }
 
-    /// Moves everything from another queue behind what is in this one.
+    /// Moves all bytes of another queue to the end of this one.
     pub fn append(&mut self, other: &mut WriteQueue) {
         if self.is_empty() {
             std::mem::swap(self, other);
-        } else if let Some(run) = other.as_run().filter(|run| run.len() <= COPIED) {
-            self.push(run);
+        } else if let Some(tail) = other.as_tail().filter(|tail| tail.len() <= COPY_LIMIT) {
+            self.push(tail);
         } else {
             self.seal();
             other.seal();
@@ -94,13 +94,13 @@ impl WriteQueue {
         other.reset();
     }
 
-    /// The bytes in pieces, from the front.
+    /// Returns the bytes in chunks, from the front.
     pub(crate) fn into_chunks(mut self) -> impl Iterator<Item = Bytes> {
         self.seal();
         self.segments.into_iter()
     }
 
-    /// Takes bytes that were sent off the front.
+    /// Removes `count` sent bytes from the front.
     #[inline]
     pub fn consume(&mut self, mut count: usize) {
         self.len = self.len.saturating_sub(count);
@@ -113,44 +113,44 @@ impl WriteQueue {
             self.segments.pop_front();
         }
         self.sent += count;
-        if self.sent >= self.run.len() {
-            self.run.clear();
+        if self.sent >= self.tail.len() {
+            self.tail.clear();
             self.sent = 0;
         }
     }
 
-    /// The bytes, when they were all copied into one piece.
+    /// Returns the bytes if they are all in the shared buffer.
     #[inline]
-    pub(crate) fn as_run(&self) -> Option<&[u8]> {
-        self.segments.is_empty().then(|| &self.run[self.sent..])
+    pub(crate) fn as_tail(&self) -> Option<&[u8]> {
+        self.segments.is_empty().then(|| &self.tail[self.sent..])
     }
 
-    /// Empties a queue whose bytes were all copied into one piece and are sent.
+    /// Clears a queue whose bytes were all in the shared buffer and are sent.
     #[inline]
-    pub(crate) fn clear_run(&mut self) {
-        self.run.clear();
+    pub(crate) fn clear_tail(&mut self) {
+        self.tail.clear();
         self.sent = 0;
         self.len = 0;
     }
 
-    /// The bytes, when they are in one piece.
+    /// Returns the bytes if they are contiguous.
     #[inline]
     pub fn as_single(&self) -> Option<&[u8]> {
-        match (self.segments.len(), self.run.is_empty()) {
-            (0, _) => Some(&self.run[self.sent..]),
+        match (self.segments.len(), self.tail.is_empty()) {
+            (0, _) => Some(&self.tail[self.sent..]),
             (1, true) => self.segments.front().map(|segment| &segment[..]),
             _ => None,
         }
     }
 
-    /// Lists the pieces from the front; gives how many there are in `slices`.
+    /// Stores the first chunks in `slices`; returns the number of chunks stored.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let run = &self.run[self.sent..];
+        let tail = &self.tail[self.sent..];
         let pieces = self
             .segments
             .iter()
             .map(|segment| &segment[..])
-            .chain((!run.is_empty()).then_some(run));
+            .chain((!tail.is_empty()).then_some(tail));
         let mut count = 0;
         for (slot, piece) in slices.iter_mut().zip(pieces) {
             *slot = IoSlice::new(piece);
@@ -159,43 +159,43 @@ impl WriteQueue {
         count
     }
 
-    /// The pieces from the front, `most` of them, for a thread that sends them.
-    pub(crate) fn share(&mut self, most: usize) -> Vec<Bytes> {
+    /// Returns up to `limit` chunks from the front, for a thread that sends them.
+    pub(crate) fn share(&mut self, limit: usize) -> Vec<Bytes> {
         self.seal();
-        self.segments.iter().take(most).cloned().collect()
+        self.segments.iter().take(limit).cloned().collect()
     }
 
-    /// Makes the queue as good as new for another stream.
+    /// Prepares the queue for another stream.
     #[inline]
     pub(crate) fn reset(&mut self) {
-        if self.len > 0 || self.run.capacity() > RUN || self.segments.capacity() > 64 {
+        if self.len > 0 || self.tail.capacity() > TAIL_LIMIT || self.segments.capacity() > 64 {
             self.clear();
         }
     }
 
-    /// Discards everything; keeps a buffer of ordinary size for the next use.
+    /// Discards everything; keeps a buffer of normal size for the next use.
     pub fn clear(&mut self) {
         self.segments.clear();
-        self.run.clear();
+        self.tail.clear();
         self.sent = 0;
         self.len = 0;
-        if self.run.capacity() > RUN {
-            self.run = Vec::new();
+        if self.tail.capacity() > TAIL_LIMIT {
+            self.tail = Vec::new();
         }
         if self.segments.capacity() > 64 {
             self.segments = VecDeque::new();
         }
     }
 
-    /// Makes the copied bytes a segment, so that something may follow them.
+    /// Turns the shared buffer into a segment, so that a segment can follow it.
     fn seal(&mut self) {
-        if self.run.is_empty() {
+        if self.tail.is_empty() {
             return;
         }
-        let mut run = Bytes::from(std::mem::take(&mut self.run));
-        run.advance(self.sent);
+        let mut tail = Bytes::from(std::mem::take(&mut self.tail));
+        tail.advance(self.sent);
         self.sent = 0;
-        self.segments.push_back(run);
+        self.segments.push_back(tail);
     }
 }
 
@@ -205,65 +205,65 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn short_chunks_share_one_piece_and_a_long_one_stands_alone() {
+    fn short_chunks_share_a_buffer_and_a_long_chunk_keeps_its_own() {
         let mut queue = WriteQueue::new();
         queue.push("a");
         queue.push("b".to_owned());
         assert_eq!(queue.as_single(), Some(&b"ab"[..]));
-        queue.push(vec![b'c'; COPIED + 1]);
+        queue.push(vec![b'c'; COPY_LIMIT + 1]);
         queue.push("d");
         assert_eq!(queue.as_single(), None);
         let mut slices = [IoSlice::new(&[]); 8];
         assert_eq!(queue.slices(&mut slices), 3);
-        assert_eq!(queue.len(), COPIED + 4);
+        assert_eq!(queue.len(), COPY_LIMIT + 4);
     }
 
     #[test]
     fn a_long_owned_chunk_is_not_copied() {
         let mut queue = WriteQueue::new();
-        let chunk = Bytes::from(vec![1; 2 * COPIED]);
+        let chunk = Bytes::from(vec![1; 2 * COPY_LIMIT]);
         let address = chunk.as_ptr();
         queue.push(chunk);
         assert_eq!(queue.as_single().map(<[u8]>::as_ptr), Some(address));
     }
 
     #[derive(Clone, Debug)]
-    enum Step {
+    enum QueueOperation {
         Push(usize),
         Consume(usize),
         Clear,
     }
 
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let step = prop_oneof![
-            4 => (0..3 * COPIED).prop_map(Step::Push),
-            2 => (RUN - 10..RUN + 10).prop_map(Step::Push),
-            4 => (0..4 * COPIED).prop_map(Step::Consume),
-            1 => Just(Step::Clear),
+    fn operations() -> impl Strategy<Value = Vec<QueueOperation>> {
+        let operation = prop_oneof![
+            4 => (0..3 * COPY_LIMIT).prop_map(QueueOperation::Push),
+            2 => (TAIL_LIMIT - 10..TAIL_LIMIT + 10).prop_map(QueueOperation::Push),
+            4 => (0..4 * COPY_LIMIT).prop_map(QueueOperation::Consume),
+            1 => Just(QueueOperation::Clear),
         ];
-        prop::collection::vec(step, 0..40)
+        prop::collection::vec(operation, 0..40)
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
-        fn bytes_come_out_as_they_went_in(steps in steps()) {
+        fn bytes_leave_the_queue_in_the_order_of_the_writes(operations in operations()) {
             let mut queue = WriteQueue::new();
             let mut model: VecDeque<u8> = VecDeque::new();
             let mut next = 0_u8;
-            for step in steps {
-                match step {
-                    Step::Push(len) => {
+            for operation in operations {
+                match operation {
+                    QueueOperation::Push(len) => {
                         let chunk: Vec<u8> = (0..len).map(|_| { next = next.wrapping_add(1); next }).collect();
                         model.extend(&chunk);
                         if next.is_multiple_of(2) { queue.push(chunk) } else { queue.push(&chunk) }
                     }
-                    Step::Consume(len) => {
+                    QueueOperation::Consume(len) => {
                         let len = len.min(queue.len());
                         queue.consume(len);
                         model.drain(..len);
                     }
-                    Step::Clear => { queue.clear(); model.clear(); }
+                    QueueOperation::Clear => { queue.clear(); model.clear(); }
                 }
                 prop_assert_eq!(queue.len(), model.len());
                 let mut slices = [IoSlice::new(&[]); 64];

@@ -1,4 +1,4 @@
-//! What implements the traits of `futures`, as evented streams.
+//! Event streams from implementations of the `futures` traits.
 
 use std::future::Future;
 use std::io;
@@ -16,18 +16,18 @@ use uptick_event_loop::spawn;
 use super::READ_AHEAD;
 use crate::composite::CompositeStream;
 use crate::error::Error;
-use crate::through::{Plumbing, Taken, ThroughStream, TransformError};
+use crate::through::{AdapterRole, NextOutput, ThroughStream, TransformError};
 use crate::transport::SOFT_LIMIT;
 
-/// How many chunks are passed on in one go, before others get their turn.
+/// Maximum number of chunks passed on in one poll, before other tasks run.
 const BUDGET: usize = 16;
 
-/// Makes a readable stream of an [`AsyncRead`], which a task of this thread's loop reads.
+/// Creates a readable stream from an [`AsyncRead`], which a task of this thread's loop reads.
 ///
 /// The stream emits `data`, `end`, `error` and `close`; it is not writable. When it closes, the reader is dropped.
 ///
 /// # Limits
-/// At most 64 KiB and one chunk are read ahead of whoever listens.
+/// It reads at most 64 KiB and one chunk ahead of its listeners.
 ///
 /// # Examples
 /// ```
@@ -48,31 +48,31 @@ pub fn from_async_read(reader: impl AsyncRead + 'static) -> ThroughStream {
     })
 }
 
-/// Makes a writable stream of an [`AsyncWrite`], which a task of this thread's loop writes to.
+/// Creates a writable stream from an [`AsyncWrite`], which a task of this thread's loop writes to.
 ///
-/// The stream emits `drain`, `pipe`, `error` and `close`; it is not readable. `close` comes when the writer is closed.
+/// The stream emits `drain`, `pipe`, `error` and `close`; it is not readable. `close` is emitted when the writer is closed.
 ///
 /// # Limits
-/// As any write queue: 64 KiB soft, 16 MiB hard.
+/// Those of a write queue: 64 KiB soft, 16 MiB hard.
 pub fn from_async_write(writer: impl AsyncWrite + 'static) -> ThroughStream {
     target(writer.into_sink().sink_map_err(Error::write))
 }
 
-/// Makes a duplex stream of what is read and written, such as a connection of another library.
+/// Creates a duplex stream from an object that is readable and writable, such as a connection of another library.
 ///
 /// # Limits
-/// As [`from_async_read`] and [`from_async_write`].
+/// The limits of [`from_async_read`] and [`from_async_write`].
 pub fn from_async(duplex: impl AsyncRead + AsyncWrite + 'static) -> CompositeStream {
     let (reader, writer) = duplex.split();
     CompositeStream::new(from_async_read(reader), from_async_write(writer))
 }
 
-/// Makes a readable stream of a [`Stream`] of bytes, which a task of this thread's loop polls.
+/// Creates a readable stream from a [`Stream`] of bytes, which a task of this thread's loop polls.
 ///
 /// The stream emits `data`, `end`, `error` and `close`; it is not writable. When it closes, the [`Stream`] is dropped.
 ///
 /// # Limits
-/// At most 64 KiB and one item are taken ahead of whoever listens.
+/// It polls at most 64 KiB and one item ahead of its listeners.
 pub fn from_stream<B, E>(stream: impl Stream<Item = Result<B, E>> + 'static) -> ThroughStream
 where
     B: Into<Bytes> + 'static,
@@ -81,12 +81,12 @@ where
     source(stream.map(|item| item.map(Into::into).map_err(inner)))
 }
 
-/// Makes a writable stream of a [`Sink`] of bytes, which a task of this thread's loop feeds.
+/// Creates a writable stream from a [`Sink`] of bytes, which a task of this thread's loop feeds.
 ///
-/// The stream emits `drain`, `pipe`, `error` and `close`; it is not readable. `close` comes when the sink is closed.
+/// The stream emits `drain`, `pipe`, `error` and `close`; it is not readable. `close` is emitted when the sink is closed.
 ///
 /// # Limits
-/// As any write queue: 64 KiB soft, 16 MiB hard.
+/// Those of a write queue: 64 KiB soft, 16 MiB hard.
 pub fn from_sink<E>(sink: impl Sink<Bytes, Error = E> + 'static) -> ThroughStream
 where
     E: Into<TransformError> + 'static,
@@ -101,14 +101,14 @@ fn inner(error: impl Into<TransformError>) -> Error {
 }
 
 fn source(chunks: impl Stream<Item = Result<Bytes, Error>> + 'static) -> ThroughStream {
-    let stream = ThroughStream::plumbing(Plumbing::Source, READ_AHEAD);
-    spawn(PumpIn { chunks, stream });
+    let stream = ThroughStream::for_adapter(AdapterRole::Source, READ_AHEAD);
+    spawn(SourcePump { chunks, stream });
     stream
 }
 
 fn target(sink: impl Sink<Bytes, Error = Error> + 'static) -> ThroughStream {
-    let stream = ThroughStream::plumbing(Plumbing::Target, SOFT_LIMIT);
-    spawn(PumpOut {
+    let stream = ThroughStream::for_adapter(AdapterRole::Target, SOFT_LIMIT);
+    spawn(TargetPump {
         sink,
         stream,
         flushed: true,
@@ -116,12 +116,12 @@ fn target(sink: impl Sink<Bytes, Error = Error> + 'static) -> ThroughStream {
     stream
 }
 
-/// The chunks that a reader gives.
+/// The chunks read from a reader.
 #[pin_project]
 struct ReaderChunks<R> {
     #[pin]
     reader: R,
-    /// Allocated with the first read.
+    /// Allocated by the first read.
     buffer: Vec<u8>,
 }
 
@@ -140,15 +140,15 @@ impl<R: AsyncRead> Stream for ReaderChunks<R> {
     }
 }
 
-/// Passes chunks on to a stream while it has room; done when one of the two is over.
+/// A task that pushes chunks to a stream while it has room; it ends when either of the two ends.
 #[pin_project]
-struct PumpIn<S> {
+struct SourcePump<S> {
     #[pin]
     chunks: S,
     stream: ThroughStream,
 }
 
-impl<S: Stream<Item = Result<Bytes, Error>>> Future for PumpIn<S> {
+impl<S: Stream<Item = Result<Bytes, Error>>> Future for SourcePump<S> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -164,7 +164,7 @@ impl<S: Stream<Item = Result<Bytes, Error>>> Future for PumpIn<S> {
             match ready!(this.chunks.as_mut().poll_next(context)) {
                 Some(Ok(chunk)) => drop(stream.push(chunk)),
                 Some(Err(error)) => {
-                    stream.fail_behind(error);
+                    stream.fail_after_output(error);
                     return Poll::Ready(());
                 }
                 None => {
@@ -178,16 +178,16 @@ impl<S: Stream<Item = Result<Bytes, Error>>> Future for PumpIn<S> {
     }
 }
 
-/// Passes what is written to a stream on to a sink, and closes the stream when the sink is closed.
+/// A task that sends the written chunks of a stream to a sink, and closes the stream when the sink is closed.
 #[pin_project]
-struct PumpOut<S> {
+struct TargetPump<S> {
     #[pin]
     sink: S,
     stream: ThroughStream,
     flushed: bool,
 }
 
-impl<S: Sink<Bytes, Error = Error>> Future for PumpOut<S> {
+impl<S: Sink<Bytes, Error = Error>> Future for TargetPump<S> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -200,7 +200,7 @@ impl<S: Sink<Bytes, Error = Error>> Future for PumpOut<S> {
     }
 }
 
-impl<S: Sink<Bytes, Error = Error>> PumpOut<S> {
+impl<S: Sink<Bytes, Error = Error>> TargetPump<S> {
     fn poll_pump(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut this = self.project();
         for _ in 0..BUDGET {
@@ -209,12 +209,12 @@ impl<S: Sink<Bytes, Error = Error>> PumpOut<S> {
             }
             ready!(this.sink.as_mut().poll_ready(context))?;
             match this.stream.take() {
-                Taken::Chunk(chunk) => {
+                NextOutput::Chunk(chunk) => {
                     this.sink.as_mut().start_send(chunk)?;
                     *this.flushed = false;
                 }
-                Taken::End => return this.sink.poll_close(context),
-                Taken::Nothing => {
+                NextOutput::End => return this.sink.poll_close(context),
+                NextOutput::Pending => {
                     if !*this.flushed {
                         ready!(this.sink.as_mut().poll_flush(context))?;
                         *this.flushed = true;

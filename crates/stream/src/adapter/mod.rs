@@ -1,4 +1,4 @@
-//! Streams as the traits of `futures`, and the other way round.
+//! Adapters between streams and the traits of `futures`.
 
 mod from;
 mod read;
@@ -16,46 +16,45 @@ pub use read::{AsyncReader, Chunks};
 pub use write::{AsyncWriter, ChunkSink};
 
 use crate::contract::DuplexStream;
-use read::Reading;
-use write::Writing;
+use read::ReadHalf;
+use write::WriteHalf;
 
-/// How much an adapter holds for a reader that is late, before it pauses the stream: 64 KiB.
+/// Number of bytes that an adapter buffers for a late reader before it must_pause the stream: 64 KiB.
 const READ_AHEAD: usize = 64 * 1024;
 
-/// A duplex stream as [`AsyncRead`] and [`AsyncWrite`]; made by
-/// [`into_async`](DuplexStream::into_async).
+/// A duplex stream as [`AsyncRead`] and [`AsyncWrite`]; returned by [`into_async`](DuplexStream::into_async).
 ///
-/// Reading and writing are as with [`AsyncReader`] and [`AsyncWriter`], but for the end, which each side has on its own:
+/// It reads and writes like [`AsyncReader`] and [`AsyncWriter`], except that each side ends separately:
 ///
-/// | what happens | what follows |
+/// | situation | behaviour |
 /// |---|---|
-/// | the peer ends | there is no more to read; writing goes on, as [`set_allow_half_open`](DuplexStream::set_allow_half_open) is set |
-/// | `close` | what was written is sent, the peer is told of the end, and then it is ready; reading goes on |
-/// | both have ended | the stream has closed |
-/// | it is dropped | the stream [`end`](crate::WritableStream::end)s: what was written is sent, what still comes is discarded |
+/// | the peer ends | reading returns end of stream; writing is still possible, as [`set_allow_half_open`](DuplexStream::set_allow_half_open) is on |
+/// | `close` | ready when all written data and end of stream are sent; reading is still possible |
+/// | both sides have ended | the stream closes |
+/// | it is dropped | calls [`end`](crate::WritableStream::end): written data is sent, received data is discarded |
 ///
 /// # Cancel safety
-/// A read or a write whose future is dropped has done nothing, or was ready: nothing is lost or sent twice.
+/// A read or a write whose future is dropped had no effect, or was ready: nothing is lost or sent twice.
 ///
 /// # Limits
-/// Those of [`AsyncReader`]. How long the peer may take to end is for the one who reads to say.
+/// The limits of [`AsyncReader`]. The time until the peer's end is not limited; the reader can set a timeout.
 pub struct AsyncDuplex<S: DuplexStream> {
-    reading: Reading<S>,
-    writing: Writing<S>,
+    read_half: ReadHalf<S>,
+    write_half: WriteHalf<S>,
 }
 
 impl<S: DuplexStream> AsyncDuplex<S> {
     pub(crate) fn new(stream: S) -> Self {
         stream.set_allow_half_open(true);
         AsyncDuplex {
-            reading: Reading::new(stream),
-            writing: Writing::new(stream),
+            read_half: ReadHalf::new(stream),
+            write_half: WriteHalf::new(stream),
         }
     }
 
-    /// The stream behind it.
+    /// Returns the underlying stream.
     pub fn stream(&self) -> S {
-        self.writing.stream
+        self.write_half.stream
     }
 }
 
@@ -67,17 +66,17 @@ impl<S: DuplexStream> AsyncRead for AsyncDuplex<S> {
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.reading.poll_read(context, buffer)
+        self.read_half.poll_read(context, buffer)
     }
 }
 
 impl<S: DuplexStream> AsyncBufRead for AsyncDuplex<S> {
     fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        self.get_mut().reading.poll_fill(context)
+        self.get_mut().read_half.poll_fill(context)
     }
 
     fn consume(mut self: Pin<&mut Self>, count: usize) {
-        self.reading.consume(count);
+        self.read_half.consume(count);
     }
 }
 
@@ -87,24 +86,24 @@ impl<S: DuplexStream> AsyncWrite for AsyncDuplex<S> {
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.writing.poll_write(context, buffer)
+        self.write_half.poll_write(context, buffer)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.writing.poll_flush(context)
+        self.write_half.poll_flush(context)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.writing.poll_shutdown(context)
+        self.write_half.poll_shutdown(context)
     }
 }
 
 impl<S: DuplexStream> Drop for AsyncDuplex<S> {
     fn drop(&mut self) {
-        let stream = self.writing.stream;
-        self.reading.detach();
+        let stream = self.write_half.stream;
+        self.read_half.detach();
         stream.end();
-        // What nobody will read keeps a stream without a peer from its end.
+        // Discards unread data, which would keep a stream without a peer from ending.
         stream.resume();
     }
 }

@@ -16,102 +16,102 @@ use super::READ_AHEAD;
 use crate::contract::ReadableStream;
 use crate::error::Error;
 
-/// What listeners hand to the task that reads.
+/// The state shared by the listeners and the reading task.
 #[derive(Default)]
-struct Inbox {
+struct ReadState {
     chunks: VecDeque<Bytes>,
-    held: usize,
-    /// The stream is paused because enough is held.
+    buffered: usize,
+    /// Set while the stream is paused because the buffer is full.
     paused: bool,
-    /// Nothing more will come.
-    over: bool,
-    /// Why, if it was not the end.
+    /// Set when no more data follows.
+    ended: bool,
+    /// The reason, if it was not the end of the stream.
     error: Option<Error>,
     waker: Option<Waker>,
 }
 
-fn wake(inbox: &RefCell<Inbox>) {
-    let waker = inbox.borrow_mut().waker.take();
+fn wake(shared: &RefCell<ReadState>) {
+    let waker = shared.borrow_mut().waker.take();
     if let Some(waker) = waker {
         waker.wake();
     }
 }
 
 /// The reading half of an adapter.
-pub(super) struct Reading<R: ReadableStream> {
+pub(super) struct ReadHalf<R: ReadableStream> {
     stream: R,
-    inbox: Rc<RefCell<Inbox>>,
+    shared: Rc<RefCell<ReadState>>,
     ids: [ListenerId; 4],
     /// The chunk that is being read.
     current: Bytes,
 }
 
-impl<R: ReadableStream> Reading<R> {
+impl<R: ReadableStream> ReadHalf<R> {
     pub(super) fn new(stream: R) -> Self {
-        let inbox = Rc::new(RefCell::new(Inbox {
-            over: !stream.is_readable(),
-            ..Inbox::default()
+        let shared = Rc::new(RefCell::new(ReadState {
+            ended: !stream.is_readable(),
+            ..ReadState::default()
         }));
-        let state = Rc::clone(&inbox);
+        let state = Rc::clone(&shared);
         let end = stream.on(R::END, move |()| {
-            state.borrow_mut().over = true;
+            state.borrow_mut().ended = true;
             wake(&state);
         });
-        let state = Rc::clone(&inbox);
+        let state = Rc::clone(&shared);
         let error = stream.on(R::ERROR, move |error| {
-            state.borrow_mut().error = Some(Error::of(error));
+            state.borrow_mut().error = Some(Error::from_stream(error));
         });
-        let state = Rc::clone(&inbox);
+        let state = Rc::clone(&shared);
         let close = stream.on(R::CLOSE, move |()| {
-            let mut inbox = state.borrow_mut();
-            if !inbox.over {
-                inbox.over = true;
-                inbox.error.get_or_insert(Error::Closed);
+            let mut shared = state.borrow_mut();
+            if !shared.ended {
+                shared.ended = true;
+                shared.error.get_or_insert(Error::Closed);
             }
-            drop(inbox);
+            drop(shared);
             wake(&state);
         });
-        let state = Rc::clone(&inbox);
+        let state = Rc::clone(&shared);
         let data = stream.on(R::DATA, move |chunk: Bytes| {
-            let mut inbox = state.borrow_mut();
-            inbox.held += chunk.len();
-            inbox.chunks.push_back(chunk);
-            let pauses = inbox.held >= READ_AHEAD;
-            inbox.paused |= pauses;
-            drop(inbox);
-            if pauses {
+            let mut shared = state.borrow_mut();
+            shared.buffered += chunk.len();
+            shared.chunks.push_back(chunk);
+            let must_pause = shared.buffered >= READ_AHEAD;
+            shared.paused |= must_pause;
+            drop(shared);
+            if must_pause {
                 stream.pause();
             }
             wake(&state);
         });
         if close == ListenerId::NONE {
-            inbox.borrow_mut().error = Some(Error::Closed);
+            shared.borrow_mut().error = Some(Error::Closed);
         }
-        Reading {
+        ReadHalf {
             stream,
-            inbox,
+            shared,
             ids: [end, error, close, data],
             current: Bytes::new(),
         }
     }
 
-    /// The next chunk; `None` at the end.
+    /// Returns the next chunk; `None` at the end of the stream.
     fn poll_chunk(&mut self, context: &Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        let mut inbox = self.inbox.borrow_mut();
-        if let Some(chunk) = inbox.chunks.pop_front() {
-            inbox.held -= chunk.len();
-            let resumes = inbox.paused && inbox.held < READ_AHEAD;
-            inbox.paused &= !resumes;
-            drop(inbox);
-            if resumes {
+        let mut shared = self.shared.borrow_mut();
+        if let Some(chunk) = shared.chunks.pop_front() {
+            shared.buffered -= chunk.len();
+            let must_resume = shared.paused && shared.buffered < READ_AHEAD;
+            shared.paused &= !must_resume;
+            drop(shared);
+            if must_resume {
                 self.stream.resume();
             }
             return Poll::Ready(Some(Ok(chunk)));
         }
-        if inbox.over {
-            return Poll::Ready(inbox.error.take().map(Err));
+        if shared.ended {
+            return Poll::Ready(shared.error.take().map(Err));
         }
-        inbox.waker = Some(context.waker().clone());
+        shared.waker = Some(context.waker().clone());
         Poll::Pending
     }
 
@@ -156,32 +156,32 @@ impl<R: ReadableStream> Reading<R> {
     }
 }
 
-impl<R: ReadableStream> Drop for Reading<R> {
+impl<R: ReadableStream> Drop for ReadHalf<R> {
     fn drop(&mut self) {
         self.detach();
     }
 }
 
-/// A readable stream as [`AsyncRead`] and [`AsyncBufRead`]; made by
+/// A readable stream as [`AsyncRead`] and [`AsyncBufRead`]; returned by
 /// [`into_async_read`](ReadableStream::into_async_read).
 ///
-/// An error of the stream comes when all data before it is read. A stream that closes without an `end` gives
-/// [`Error::Closed`] as an [`io::Error`] of kind `BrokenPipe`: what was read may be only a part. When it is dropped, the
-/// stream closes.
+/// An error of the stream is returned after all data before it is read. A stream that closes without an `end` returns
+/// [`Error::Closed`] as an [`io::Error`] of kind `BrokenPipe`: the data may be incomplete. Dropping the adapter closes the
+/// stream.
 ///
 /// # Cancel safety
-/// A read whose future is dropped has read nothing: what has come waits for the next one.
+/// A read whose future is dropped has read nothing; received data is kept for the next read.
 ///
 /// # Limits
-/// It holds 64 KiB and one chunk for a reader that is late; then it pauses the stream.
-pub struct AsyncReader<R: ReadableStream>(Reading<R>);
+/// It buffers 64 KiB and one chunk for a late reader; then it must_pause the stream.
+pub struct AsyncReader<R: ReadableStream>(ReadHalf<R>);
 
 impl<R: ReadableStream> AsyncReader<R> {
     pub(crate) fn new(stream: R) -> Self {
-        AsyncReader(Reading::new(stream))
+        AsyncReader(ReadHalf::new(stream))
     }
 
-    /// The stream behind it.
+    /// Returns the underlying stream.
     pub fn stream(&self) -> R {
         self.0.stream
     }
@@ -222,22 +222,22 @@ impl<R: ReadableStream> fmt::Debug for AsyncReader<R> {
     }
 }
 
-/// The chunks of a readable stream as a [`Stream`]; made by [`into_chunks`](ReadableStream::into_chunks).
+/// The chunks of a readable stream as a [`Stream`]; returned by [`into_chunks`](ReadableStream::into_chunks).
 ///
-/// An error comes as the last item, behind all data. A stream that closes without an `end` gives [`Error::Closed`].
-/// When it is dropped, the stream closes.
+/// An error is the last item, after all data. A stream that closes without an `end` yields [`Error::Closed`]. Dropping the
+/// adapter closes the stream.
 ///
 /// # Cancel safety
-/// A `next` whose future is dropped has taken nothing.
+/// A `next` whose future is dropped has consumed nothing.
 ///
 /// # Limits
-/// It holds 64 KiB and one chunk for a reader that is late; then it pauses the stream.
+/// It buffers 64 KiB and one chunk for a late reader; then it must_pause the stream.
 #[must_use = "a stream does nothing unless it is polled"]
-pub struct Chunks<R: ReadableStream>(Reading<R>);
+pub struct Chunks<R: ReadableStream>(ReadHalf<R>);
 
 impl<R: ReadableStream> Chunks<R> {
     pub(crate) fn new(stream: R) -> Self {
-        Chunks(Reading::new(stream))
+        Chunks(ReadHalf::new(stream))
     }
 }
 

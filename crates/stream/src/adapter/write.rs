@@ -14,13 +14,13 @@ use crate::chunk::Chunk;
 use crate::contract::{DuplexStream, WritableStream};
 use crate::error::Error;
 
-/// How much one `poll_write` takes at most.
-const PIECE: usize = 64 * 1024;
+/// Maximum number of bytes that one `poll_write` accepts.
+const MAX_WRITE: usize = 64 * 1024;
 
-/// What listeners tell the task that writes.
+/// The state shared by the listeners and the writing task.
 #[derive(Default)]
-struct Outbox {
-    /// `write` gave `false`, and `drain` has not come yet.
+struct WriteState {
+    /// Set when `write` returned `false`, until `drain`.
     full: bool,
     closed: bool,
     error: Option<Error>,
@@ -28,52 +28,52 @@ struct Outbox {
 }
 
 /// The writing half of an adapter.
-pub(super) struct Writing<W: WritableStream> {
+pub(super) struct WriteHalf<W: WritableStream> {
     pub(super) stream: W,
-    outbox: Rc<RefCell<Outbox>>,
+    shared: Rc<RefCell<WriteState>>,
     ids: [ListenerId; 3],
 }
 
-impl<W: WritableStream> Writing<W> {
+impl<W: WritableStream> WriteHalf<W> {
     pub(super) fn new(stream: W) -> Self {
-        let outbox = Rc::new(RefCell::new(Outbox::default()));
-        let listener = |change: fn(&mut Outbox)| {
-            let state = Rc::clone(&outbox);
+        let shared = Rc::new(RefCell::new(WriteState::default()));
+        let listener = |change: fn(&mut WriteState)| {
+            let state = Rc::clone(&shared);
             move |()| {
-                let mut outbox = state.borrow_mut();
-                change(&mut outbox);
-                let waker = outbox.waker.take();
-                drop(outbox);
+                let mut shared = state.borrow_mut();
+                change(&mut shared);
+                let waker = shared.waker.take();
+                drop(shared);
                 if let Some(waker) = waker {
                     waker.wake();
                 }
             }
         };
-        let drain = stream.on(W::DRAIN, listener(|outbox| outbox.full = false));
-        let close = stream.on(W::CLOSE, listener(|outbox| outbox.closed = true));
-        let state = Rc::clone(&outbox);
+        let drain = stream.on(W::DRAIN, listener(|shared| shared.full = false));
+        let close = stream.on(W::CLOSE, listener(|shared| shared.closed = true));
+        let state = Rc::clone(&shared);
         let error = stream.on(W::ERROR, move |error| {
-            state.borrow_mut().error = Some(Error::of(error));
+            state.borrow_mut().error = Some(Error::from_stream(error));
         });
-        outbox.borrow_mut().closed = close == ListenerId::NONE;
-        Writing {
+        shared.borrow_mut().closed = close == ListenerId::NONE;
+        WriteHalf {
             stream,
-            outbox,
+            shared,
             ids: [drain, close, error],
         }
     }
 
-    /// Waits for room.
+    /// Ready when the stream is below its soft limit.
     pub(super) fn poll_ready(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
-        let mut outbox = self.outbox.borrow_mut();
-        if let Some(error) = &outbox.error {
+        let mut shared = self.shared.borrow_mut();
+        if let Some(error) = &shared.error {
             return Poll::Ready(Err(error.clone().into()));
         }
-        if outbox.closed || !self.stream.is_writable() {
+        if shared.closed || !self.stream.is_writable() {
             return Poll::Ready(Err(Error::Closed.into()));
         }
-        if outbox.full {
-            outbox.waker = Some(context.waker().clone());
+        if shared.full {
+            shared.waker = Some(context.waker().clone());
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))
@@ -81,7 +81,7 @@ impl<W: WritableStream> Writing<W> {
 
     pub(super) fn send(&mut self, chunk: impl Chunk) {
         let full = !self.stream.write(chunk) && self.stream.is_writable();
-        self.outbox.borrow_mut().full = full;
+        self.shared.borrow_mut().full = full;
     }
 
     pub(super) fn poll_write(
@@ -93,18 +93,18 @@ impl<W: WritableStream> Writing<W> {
             Poll::Ready(ready) => ready?,
             Poll::Pending => return Poll::Pending,
         }
-        let count = buffer.len().min(PIECE);
+        let count = buffer.len().min(MAX_WRITE);
         self.send(&buffer[..count]);
         Poll::Ready(Ok(count))
     }
 
     pub(super) fn poll_flush(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
-        let mut outbox = self.outbox.borrow_mut();
-        if let Some(error) = &outbox.error {
+        let mut shared = self.shared.borrow_mut();
+        if let Some(error) = &shared.error {
             return Poll::Ready(Err(error.clone().into()));
         }
-        if outbox.full && !outbox.closed {
-            outbox.waker = Some(context.waker().clone());
+        if shared.full && !shared.closed {
+            shared.waker = Some(context.waker().clone());
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))
@@ -116,30 +116,30 @@ impl<W: WritableStream> Writing<W> {
     }
 
     fn poll_closed(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
-        let mut outbox = self.outbox.borrow_mut();
-        if let Some(error) = &outbox.error {
+        let mut shared = self.shared.borrow_mut();
+        if let Some(error) = &shared.error {
             return Poll::Ready(Err(error.clone().into()));
         }
-        if outbox.closed {
+        if shared.closed {
             return Poll::Ready(Ok(()));
         }
-        outbox.waker = Some(context.waker().clone());
+        shared.waker = Some(context.waker().clone());
         Poll::Pending
     }
 }
 
-impl<S: DuplexStream> Writing<S> {
-    /// Ends the writing side, and waits until everything is sent.
+impl<S: DuplexStream> WriteHalf<S> {
+    /// Ends the writing side; ready when everything is sent.
     pub(super) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = self.stream.poll_shutdown_write(context);
+        let flushed = self.stream.poll_shutdown_write(context);
         match self.poll_closed(context) {
-            Poll::Pending => shut.map(Ok),
+            Poll::Pending => flushed.map(Ok),
             closed => closed,
         }
     }
 }
 
-impl<W: WritableStream> Drop for Writing<W> {
+impl<W: WritableStream> Drop for WriteHalf<W> {
     fn drop(&mut self) {
         for id in self.ids {
             self.stream.off(id);
@@ -147,22 +147,22 @@ impl<W: WritableStream> Drop for Writing<W> {
     }
 }
 
-/// A writable stream as [`AsyncWrite`]; made by [`into_async_write`](WritableStream::into_async_write).
+/// A writable stream as [`AsyncWrite`]; returned by [`into_async_write`](WritableStream::into_async_write).
 ///
-/// A write waits while the stream is full, so the writer goes at the pace of the reader. `flush` waits until less waits
-/// than the stream's soft limit; the stream sends what it has without being asked. `close` ends the stream and waits
-/// until it has closed: then everything is sent. When it is dropped, the stream ends likewise.
+/// A write waits while the stream is full, which gives backpressure. `flush` waits until the queue is below the stream's
+/// soft limit; the stream sends its queue without a flush. `close` ends the stream and waits until it has closed: then
+/// everything is sent. Dropping the adapter ends the stream as well.
 ///
 /// # Cancel safety
-/// A write whose future is dropped was not taken, or was ready.
-pub struct AsyncWriter<W: WritableStream>(Writing<W>);
+/// A write whose future is dropped has written nothing, or was ready.
+pub struct AsyncWriter<W: WritableStream>(WriteHalf<W>);
 
 impl<W: WritableStream> AsyncWriter<W> {
     pub(crate) fn new(stream: W) -> Self {
-        AsyncWriter(Writing::new(stream))
+        AsyncWriter(WriteHalf::new(stream))
     }
 
-    /// The stream behind it.
+    /// Returns the underlying stream.
     pub fn stream(&self) -> W {
         self.0.stream
     }
@@ -200,17 +200,17 @@ impl<W: WritableStream> fmt::Debug for AsyncWriter<W> {
     }
 }
 
-/// A writable stream as a [`Sink`] of whatever may be written; made by [`into_sink`](WritableStream::into_sink).
+/// A writable stream as a [`Sink`] of chunks; returned by [`into_sink`](WritableStream::into_sink).
 ///
-/// It waits, flushes, closes and drops as [`AsyncWriter`] does.
+/// Its backpressure, flush, close and drop are the same as for [`AsyncWriter`].
 ///
 /// # Cancel safety
-/// A `send` whose future is dropped was taken whole or not at all.
-pub struct ChunkSink<W: WritableStream>(Writing<W>);
+/// A `send` whose future is dropped has sent its chunk completely or not at all.
+pub struct ChunkSink<W: WritableStream>(WriteHalf<W>);
 
 impl<W: WritableStream> ChunkSink<W> {
     pub(crate) fn new(stream: W) -> Self {
-        ChunkSink(Writing::new(stream))
+        ChunkSink(WriteHalf::new(stream))
     }
 }
 

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::{Decoder, LineDecoder};
 use crate::error::Error;
 
-/// Decodes newline-delimited JSON (NDJSON, JSON Lines): a value on each line. Lines of white space are skipped.
+/// Decodes newline-delimited JSON (NDJSON, JSON Lines): one value on each line. Lines of white space are skipped.
 ///
 /// # Limits
 /// A line of more than 64 KiB is an error; see [`max_length`](JsonDecoder::max_length). `serde_json` limits the depth of a
@@ -20,7 +20,7 @@ pub struct JsonDecoder<T> {
 }
 
 impl<T> JsonDecoder<T> {
-    /// Returns a decoder of lines of at most 64 KiB.
+    /// Creates a decoder of lines of at most 64 KiB.
     pub fn new() -> Self {
         JsonDecoder {
             lines: LineDecoder::new(),
@@ -28,7 +28,7 @@ impl<T> JsonDecoder<T> {
         }
     }
 
-    /// Sets how many bytes a line may have, without its end. Default: 64 KiB.
+    /// Sets the maximum length of a line in bytes, without its line ending. Default: 64 KiB.
     #[must_use]
     pub fn max_length(self, limit: usize) -> Self {
         JsonDecoder {
@@ -52,7 +52,7 @@ impl<T> fmt::Debug for JsonDecoder<T> {
     }
 }
 
-/// Returns `None` for white space.
+/// Parses a line; returns `None` for white space.
 fn parse<T: DeserializeOwned>(line: &[u8]) -> Result<Option<T>, Error> {
     if line.trim_ascii().is_empty() {
         return Ok(None);

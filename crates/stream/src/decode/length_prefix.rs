@@ -1,11 +1,11 @@
-//! Frames that begin with their length.
+//! Frames with a length prefix.
 
 use bytes::Bytes;
 
-use super::{Decoder, MAX_FRAME, Partial, check_length};
+use super::{Decoder, MAX_FRAME, PartialFrame, check_length};
 use crate::error::Error;
 
-/// The encoding of a frame's length, which does not count itself.
+/// The encoding of a frame's length. The length does not include the prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LengthPrefix {
     /// One byte.
@@ -21,7 +21,7 @@ pub enum LengthPrefix {
 }
 
 impl LengthPrefix {
-    /// The number of bytes of the prefix.
+    /// Returns the size of the prefix in bytes.
     pub const fn size(self) -> usize {
         match self {
             LengthPrefix::U8 => 1,
@@ -30,7 +30,7 @@ impl LengthPrefix {
         }
     }
 
-    /// Returns `frame` behind its length; `None` if it is longer than the prefix can say.
+    /// Returns `frame` with its prefix; `None` if the frame is too long for the prefix.
     pub fn encode(self, frame: &[u8]) -> Option<Bytes> {
         let length = u32::try_from(frame.len()).ok()?;
         let short = || u16::try_from(length).ok();
@@ -46,7 +46,7 @@ impl LengthPrefix {
         Some(all.into())
     }
 
-    /// Returns the length that `prefix` says, which has [`size`](Self::size) bytes.
+    /// Decodes the bytes of a prefix.
     fn decode(self, prefix: impl Iterator<Item = u8>) -> usize {
         let add = |length: usize, byte: (usize, u8)| {
             let (index, byte) = byte;
@@ -60,31 +60,31 @@ impl LengthPrefix {
     }
 }
 
-/// Splits bytes into frames that begin with their length. The items are the frames without it.
+/// Splits bytes into frames with a length prefix. The items are the frames without the prefix.
 ///
 /// An input that ends within a frame is an error: [`Error::Incomplete`].
 ///
 /// # Limits
-/// A frame of more than 64 KiB is an error; see [`max_length`](LengthPrefixDecoder::max_length). No memory is reserved
-/// for a frame before its bytes have come.
+/// A frame of more than 64 KiB is an error; see [`max_length`](LengthPrefixDecoder::max_length). Memory for a frame is
+/// allocated only as its bytes arrive.
 #[derive(Clone, Debug)]
 pub struct LengthPrefixDecoder {
-    partial: Partial,
+    partial: PartialFrame,
     prefix: LengthPrefix,
     max_length: usize,
 }
 
 impl LengthPrefixDecoder {
-    /// Returns a decoder of frames of at most 64 KiB.
+    /// Creates a decoder of frames of at most 64 KiB.
     pub fn new(prefix: LengthPrefix) -> Self {
         LengthPrefixDecoder {
-            partial: Partial::default(),
+            partial: PartialFrame::default(),
             prefix,
             max_length: MAX_FRAME,
         }
     }
 
-    /// Sets how many bytes a frame may have, without its length. Default: 64 KiB.
+    /// Sets the maximum length of a frame in bytes, without the prefix. Default: 64 KiB.
     #[must_use]
     pub fn max_length(self, limit: usize) -> Self {
         LengthPrefixDecoder {
@@ -93,7 +93,7 @@ impl LengthPrefixDecoder {
         }
     }
 
-    /// Returns how many bytes of `input` complete the frame; an `Err` has how many are missing at least.
+    /// Returns the number of bytes of `input` that complete the frame; `Err` contains the minimum number of missing bytes.
     fn needed(&self, input: &[u8]) -> Result<Result<usize, usize>, Error> {
         let (size, known) = (self.prefix.size(), self.partial.0.len());
         let prefix = self.partial.0.iter().chain(input).copied().take(size);
@@ -133,7 +133,7 @@ impl Decoder for LengthPrefixDecoder {
         }
         match self.needed(&[])? {
             Err(missing) => Err(Error::Incomplete { missing }),
-            // A whole frame was an item as soon as it was there.
+            // A complete frame has already been returned.
             Ok(_) => Ok(None),
         }
     }

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use memchr::memchr;
 
-use super::{Decoder, MAX_FRAME, Partial, check_length};
+use super::{Decoder, MAX_FRAME, PartialFrame, check_length};
 use crate::error::Error;
 
-/// Splits bytes into lines, which end with `\n` or `\r\n`. The items are the lines without that.
+/// Splits bytes into lines, which end with `\n` or `\r\n`. The items are the lines without their line ending.
 ///
-/// Behind the last line there may be no `\n`. An empty line is an item without bytes.
+/// The `\n` after the last line is optional. An empty line is an empty item.
 ///
 /// # Limits
 /// A line of more than 64 KiB is an error; see [`max_length`](LineDecoder::max_length).
@@ -28,22 +28,22 @@ use crate::error::Error;
 /// ```
 #[derive(Clone, Debug)]
 pub struct LineDecoder {
-    partial: Partial,
+    partial: PartialFrame,
     max_length: usize,
     keep_carriage_return: bool,
 }
 
 impl LineDecoder {
-    /// Returns a decoder of lines of at most 64 KiB.
+    /// Creates a decoder of lines of at most 64 KiB.
     pub fn new() -> Self {
         LineDecoder {
-            partial: Partial::default(),
+            partial: PartialFrame::default(),
             max_length: MAX_FRAME,
             keep_carriage_return: false,
         }
     }
 
-    /// Sets how many bytes a line may have, without its end. Default: 64 KiB.
+    /// Sets the maximum length of a line in bytes, without its line ending. Default: 64 KiB.
     #[must_use]
     pub fn max_length(self, limit: usize) -> Self {
         LineDecoder {
@@ -52,7 +52,7 @@ impl LineDecoder {
         }
     }
 
-    /// Sets whether a `\r` before the `\n` belongs to the line. Default: false.
+    /// Sets whether a `\r` before the `\n` is part of the line. Default: false.
     #[must_use]
     pub fn keep_carriage_return(self, keep: bool) -> Self {
         LineDecoder {
@@ -87,7 +87,7 @@ impl Decoder for LineDecoder {
                 self.finish_line(line)
             }
             None => {
-                // The last byte may be a `\r` that does not count.
+                // The last byte may be a `\r`, which does not count towards the limit.
                 let uncounted = usize::from(!self.keep_carriage_return);
                 let length = self.partial.0.len() + input.len();
                 check_length(length.saturating_sub(uncounted), self.max_length)?;
@@ -98,7 +98,7 @@ impl Decoder for LineDecoder {
     }
 
     fn finish(&mut self) -> Result<Option<Bytes>, Error> {
-        let Some(line) = self.partial.rest() else {
+        let Some(line) = self.partial.take_rest() else {
             return Ok(None);
         };
         check_length(line.len(), self.max_length)?;

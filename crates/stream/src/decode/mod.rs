@@ -1,6 +1,7 @@
-//! Decoders: bytes in, lines, frames or values out. They have no sockets, clocks or threads.
+//! Decoders of lines, frames and values. They use no sockets, clocks or threads.
 //!
-//! A [`DecodedStream`](crate::DecodedStream) runs one over a stream; by themselves they work on anything that comes in chunks.
+//! A [`DecodedStream`](crate::DecodedStream) runs a decoder over a stream; used directly, a decoder works on any chunked
+//! input.
 
 mod delimiter;
 #[cfg(feature = "json")]
@@ -18,12 +19,12 @@ pub use json::JsonDecoder;
 pub use length_prefix::{LengthPrefix, LengthPrefixDecoder};
 pub use line::LineDecoder;
 
-/// The default limit of a line or another frame, in bytes: 64 KiB.
+/// The default maximum length of a line or another frame, in bytes: 64 KiB.
 pub const MAX_FRAME: usize = 64 * 1024;
 
 /// Decodes a stream of bytes into items.
 ///
-/// How the input is split into chunks makes no difference to the items.
+/// The items do not depend on how the input is split into chunks.
 ///
 /// # Examples
 /// ```
@@ -31,7 +32,7 @@ pub const MAX_FRAME: usize = 64 * 1024;
 /// use uptick_stream::Error;
 /// use uptick_stream::decode::Decoder;
 ///
-/// /// Numbers of one byte.
+/// /// One-byte numbers.
 /// struct Numbers;
 ///
 /// impl Decoder for Numbers {
@@ -55,27 +56,27 @@ pub trait Decoder: 'static {
     /// The decoded values.
     type Item: Clone + 'static;
 
-    /// Returns the next item and removes its bytes from `input`; what follows them stays there.
+    /// Returns the next item and removes its bytes from `input`; the bytes after it stay in `input`.
     ///
-    /// Without an item, the decoder takes all of `input` and keeps what it needs of it.
+    /// If there is no complete item, the decoder consumes all of `input` and buffers what it needs.
     ///
     /// # Errors
-    /// The input is not valid: the stream fails. Nothing more is decoded.
+    /// The input is not valid. The stream fails, and nothing more is decoded.
     fn decode(&mut self, input: &mut Bytes) -> Result<Option<Self::Item>, Error>;
 
-    /// Returns what the end of the input completes. Called until it returns `None`.
+    /// Returns an item that the end of the input completes. Called until it returns `None`.
     ///
     /// # Errors
-    /// The input is not complete: the stream fails.
+    /// The input is incomplete. The stream fails.
     fn finish(&mut self) -> Result<Option<Self::Item>, Error>;
 }
 
-/// The beginning of a frame that has not come whole.
+/// The beginning of an incomplete frame.
 #[derive(Clone, Debug, Default)]
-struct Partial(BytesMut);
+struct PartialFrame(BytesMut);
 
-impl Partial {
-    /// Returns the frame that ends behind the first `count` bytes of `input`; without a copy if it began there.
+impl PartialFrame {
+    /// Returns the frame that ends after `count` bytes of `input`; it is not copied if it lies within `input`.
     fn complete(&mut self, input: &mut Bytes, count: usize) -> Bytes {
         if self.0.is_empty() {
             return input.split_to(count);
@@ -85,18 +86,20 @@ impl Partial {
         self.0.split().freeze()
     }
 
-    /// Keeps all of `input`.
+    /// Buffers all of `input`.
     fn keep(&mut self, input: &mut Bytes) {
         self.0.extend_from_slice(input);
         input.clear();
     }
 
-    /// Returns what is left at the end of the input; `None` if there is nothing.
-    fn rest(&mut self) -> Option<Bytes> {
+    /// Returns the buffered bytes at the end of the input; `None` if there are none.
+    fn take_rest(&mut self) -> Option<Bytes> {
         (!self.0.is_empty()).then(|| self.0.split().freeze())
     }
 }
 
+/// Checks the length of a frame.
+///
 /// # Errors
 /// [`Error::FrameTooLong`] for more than `limit` bytes.
 fn check_length(length: usize, limit: usize) -> Result<(), Error> {

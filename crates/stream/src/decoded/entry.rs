@@ -7,65 +7,66 @@ use std::rc::Rc;
 use bytes::Bytes;
 use uptick_emitter::Listeners;
 
-use super::{DATA, Raw};
+use super::{DATA, UntypedStream};
 use crate::error::Error;
-use crate::source::Source;
+use crate::source::ErasedSource;
 
-pub(super) struct Entry {
+pub(super) struct DecodedEntry {
     pub(super) listeners: Listeners,
-    pub(super) source: Rc<dyn Source<Raw>>,
-    /// `None` while it runs.
+    pub(super) source: Rc<dyn ErasedSource<UntypedStream>>,
+    /// `None` while the decoder runs.
     pub(super) decoder: Option<Box<dyn Any>>,
-    /// Functions that know the type of the decoder.
-    pub(super) deliver: fn(Raw),
-    pub(super) fail: fn(Raw, Error),
-    pub(super) close: fn(Raw),
-    /// Chunks that are not decoded yet: one as a rule.
+    /// The next three functions know the type of the decoder.
+    pub(super) deliver: fn(UntypedStream),
+    pub(super) fail: fn(UntypedStream, Error),
+    pub(super) close: fn(UntypedStream),
+    /// Chunks not decoded yet; usually at most one.
     pub(super) input: VecDeque<Bytes>,
-    /// The error of the source, behind what it sent.
+    /// The error of the source; follows its input.
     pub(super) failure: Option<Error>,
-    pub(super) state: State,
+    pub(super) state: DecodedState,
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct DecodedState {
     pub(super) paused: bool,
-    /// `resume` was called: items come without a listener too.
+    /// Set by `resume`: items are emitted without a listener too.
     pub(super) flowing: bool,
     pub(super) source_paused: bool,
     pub(super) source_ended: bool,
-    /// The decoder has no more items.
+    /// Set when the decoder has no more items.
     pub(super) finished: bool,
-    /// `end` was emitted.
+    /// Set when `end` was emitted.
     pub(super) ended: bool,
     pub(super) delivering: bool,
-    /// The loop will call the driver in the next iteration.
+    /// Set while a call of the driver is scheduled for the next iteration.
     pub(super) scheduled: bool,
     pub(super) closing: bool,
 }
 
-pub(super) enum Step {
+pub(super) enum DecodeStep {
     Decode(Bytes),
     Finish,
     End,
 }
 
-impl Entry {
-    /// Whether `data` may be emitted now.
+impl DecodedEntry {
+    /// Returns whether `data` may be emitted now.
     pub(super) fn wants_data(&self) -> bool {
         let state = &self.state;
         let wanted = state.flowing || self.listeners.has(DATA);
         wanted && !state.paused && !state.closing
     }
 
-    /// Returns the source if it may still send; it is asked outside of the table, in which it may be itself.
-    pub(super) fn sending_source(&self) -> Option<Rc<dyn Source<Raw>>> {
-        let over = self.state.source_ended || self.failure.is_some();
-        (!over).then(|| Rc::clone(&self.source))
+    /// Returns the source if it may still send. The caller queries it after the borrow of the table, as the source may be in
+    /// the same table.
+    pub(super) fn sending_source(&self) -> Option<Rc<dyn ErasedSource<UntypedStream>>> {
+        let ended = self.state.source_ended || self.failure.is_some();
+        (!ended).then(|| Rc::clone(&self.source))
     }
 
     /// Takes the decoder for a delivery.
-    pub(super) fn begin(&mut self) -> Option<Box<dyn Any>> {
+    pub(super) fn take_decoder(&mut self) -> Option<Box<dyn Any>> {
         if self.state.delivering || self.state.closing {
             return None;
         }
@@ -74,13 +75,13 @@ impl Entry {
         Some(decoder)
     }
 
-    pub(super) fn next_step(&mut self) -> Option<Step> {
+    pub(super) fn next_step(&mut self) -> Option<DecodeStep> {
         if self.state.paused || self.state.closing {
             return None;
         }
         if !self.input.is_empty() {
             return match self.wants_data() {
-                true => self.input.pop_front().map(Step::Decode),
+                true => self.input.pop_front().map(DecodeStep::Decode),
                 false => None,
             };
         }
@@ -88,26 +89,28 @@ impl Entry {
             return None;
         }
         if !self.state.finished {
-            return self.wants_data().then_some(Step::Finish);
+            return self.wants_data().then_some(DecodeStep::Finish);
         }
         self.state.ended = true;
-        Some(Step::End)
+        Some(DecodeStep::End)
     }
 
-    /// Keeps the rest of a chunk for later.
+    /// Keeps the rest of a chunk for the next delivery.
     pub(super) fn put_back(&mut self, input: Bytes) {
         if !input.is_empty() {
             self.input.push_front(input);
         }
     }
 
-    /// Whether the source has nothing for the stream to do.
+    /// Returns whether no input, end or error of the source is pending.
     pub(super) fn is_idle(&self) -> bool {
         self.input.is_empty() && !self.state.source_ended && self.failure.is_none()
     }
 
-    /// Returns the source when it is to be resumed, or the failure when it is to be emitted.
-    pub(super) fn settle(&mut self) -> Option<(Rc<dyn Source<Raw>>, Option<Error>)> {
+    /// Returns the source if it must be resumed, with the failure if it must be emitted instead.
+    pub(super) fn finish_delivery(
+        &mut self,
+    ) -> Option<(Rc<dyn ErasedSource<UntypedStream>>, Option<Error>)> {
         if self.state.paused || self.state.closing {
             return None;
         }
@@ -115,8 +118,8 @@ impl Entry {
             return None;
         }
         let failure = self.failure.take();
-        let resumes = self.state.source_paused && self.wants_data();
-        if failure.is_none() && !resumes {
+        let must_resume = self.state.source_paused && self.wants_data();
+        if failure.is_none() && !must_resume {
             return None;
         }
         self.state.source_paused = false;

@@ -1,4 +1,4 @@
-//! The contracts that a decoded stream implements.
+//! Stream traits of a decoded stream.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -24,7 +24,7 @@ impl<D> Copy for DecodedStream<D> {}
 
 impl<D> PartialEq for DecodedStream<D> {
     fn eq(&self, other: &Self) -> bool {
-        self.raw == other.raw
+        self.untyped == other.untyped
     }
 }
 
@@ -32,13 +32,15 @@ impl<D> Eq for DecodedStream<D> {}
 
 impl<D> Hash for DecodedStream<D> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.raw.hash(state);
+        self.untyped.hash(state);
     }
 }
 
 impl<D> fmt::Debug for DecodedStream<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("DecodedStream").field(&self.raw.id).finish()
+        f.debug_tuple("DecodedStream")
+            .field(&self.untyped.id)
+            .finish()
     }
 }
 
@@ -68,16 +70,16 @@ impl<D: Decoder> Emitter for DecodedStream<D> {
     type Events = Self;
 
     fn with_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
-        self.raw.entry(|entry| f(&mut entry.listeners))
+        self.untyped.entry(|entry| f(&mut entry.listeners))
     }
 
     fn listener_added(&self, slot: u8) {
-        if slot == DATA && self.raw.entry(|entry| entry.state.paused) == Some(false) {
-            self.raw.demand();
+        if slot == DATA && self.untyped.entry(|entry| entry.state.paused) == Some(false) {
+            self.untyped.start_flow();
         } else if slot == DATA
-            && let Some(source) = self.raw.source()
+            && let Some(source) = self.untyped.source()
         {
-            source.forward(self.raw);
+            source.forward(self.untyped);
         }
     }
 }
@@ -94,12 +96,12 @@ impl<D: Decoder> BaseStream for DecodedStream<D> {
 }
 
 impl<D: Decoder<Item = Bytes>> DecodedStream<D> {
-    /// Writes all that comes out to `destination`, without what was between the items: see [`ReadableStream::pipe`].
+    /// Writes all items to `destination`, without the delimiters between them: see [`ReadableStream::pipe`].
     pub fn pipe<W: WritableStream>(self, destination: W) -> W {
         ReadableStream::pipe(self, destination)
     }
 
-    /// As [`pipe`](Self::pipe), with options.
+    /// Like [`pipe`](Self::pipe), with options.
     pub fn pipe_with<W: WritableStream>(self, destination: W, options: PipeOptions) -> W {
         ReadableStream::pipe_with(self, destination, options)
     }

@@ -1,7 +1,7 @@
 //! The actions that a filter requests.
 //!
-//! Each thread keeps the context that was used last, and its buffers: in the steady state a filter allocates nothing for what
-//! it delivers and sends.
+//! Each thread keeps the last used context and its buffers, so that in the steady state a filter allocates nothing for the
+//! bytes that it delivers and sends.
 
 use std::cell::Cell;
 use std::fmt;
@@ -9,16 +9,16 @@ use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::queue_pool;
 use crate::read_buffer::{READ_SIZE, make_room};
-use crate::spare;
 use crate::write_queue::WriteQueue;
 
 thread_local! {
-    /// The context that was used last; filters of callbacks within callbacks make others.
+    /// The last used context; nested filters create others.
     static LAST: Cell<Option<Box<FilterContext>>> = const { Cell::new(None) };
 }
 
-/// Returns an empty context, one that was used before if there is one.
+/// Returns an empty context, the kept one if possible.
 #[inline]
 pub(crate) fn take() -> Box<FilterContext> {
     match LAST.try_with(Cell::take) {
@@ -27,10 +27,10 @@ pub(crate) fn take() -> Box<FilterContext> {
     }
 }
 
-/// Keeps a context that is empty again for the next passage.
+/// Keeps an empty context for the next use.
 #[inline]
 pub(crate) fn keep(context: Box<FilterContext>) {
-    // While the thread is torn down, it is dropped.
+    // While the thread is ending, the context is dropped.
     let _ = LAST.try_with(|last| last.set(Some(context)));
 }
 
@@ -38,20 +38,20 @@ pub(crate) fn keep(context: Box<FilterContext>) {
 #[derive(Default)]
 pub struct FilterContext {
     pub(crate) up: Vec<Bytes>,
-    /// The part of the received bytes to be delivered behind `up`.
+    /// The part of the received bytes to deliver after `up`.
     pub(crate) within: Option<Range<usize>>,
     pub(crate) end: bool,
-    /// Bytes for the layer below; the stream's own queue where they go to the descriptor.
+    /// Bytes for the layer below; the stream's own queue if they go to the descriptor.
     pub(crate) down: Option<Box<WriteQueue>>,
     pub(crate) later: Vec<Box<dyn FnOnce()>>,
     pub(crate) remove: bool,
     pub(crate) wait: bool,
-    /// Gathered bytes that have passed.
-    pub(crate) spent: Option<Box<WriteQueue>>,
-    /// Bytes to be delivered behind `up`.
+    /// The queue of collected bytes that were passed down.
+    pub(crate) used_queue: Option<Box<WriteQueue>>,
+    /// Bytes to deliver after `up`.
     buffer: BytesMut,
-    /// Bytes that a filter sends in answer to received ones, before they are appended to `down`.
-    answer: Vec<u8>,
+    /// Bytes that a filter sends in response to received bytes, before they are appended to `down`.
+    outgoing: Vec<u8>,
 }
 
 impl FilterContext {
@@ -65,29 +65,31 @@ impl FilterContext {
         }
     }
 
-    /// Delivers a part of the bytes passed to [`Filter::received`](super::Filter::received), as they are then, without a copy: after
-    /// all that [`deliver`](Self::deliver) delivers in that call. A second call takes the place of the first.
+    /// Delivers a part of the bytes passed to [`Filter::received`](super::Filter::received), with their current content and
+    /// without a copy, after everything that [`deliver`](Self::deliver) delivers in that call. A second call replaces the
+    /// first one.
     pub fn deliver_within(&mut self, part: Range<usize>) {
         self.within = (!part.is_empty()).then_some(part);
         self.put_buffer_before_part();
     }
 
-    /// Delivers what `f` appends to its first buffer, which is empty, to the layer above, in pieces of 64 KiB at most; and sends what
-    /// it appends to its second one, which may hold bytes that are to stay, to the layer below.
+    /// Calls `f` with two buffers. The bytes that `f` appends to the first one, which is empty, are delivered to the layer
+    /// above in pieces of at most 64 KiB; the bytes that it appends to the second one are sent to the layer below. The
+    /// second buffer may already hold bytes, which must stay.
     ///
-    /// The buffers are used again: the first one once nobody keeps what was delivered.
+    /// The buffers are reused: the first one when no listener keeps the delivered bytes any more.
     pub fn answer_with<R>(&mut self, f: impl FnOnce(&mut BytesMut, &mut Vec<u8>) -> R) -> R {
         if !self.buffer.is_empty() {
             self.up.push(self.buffer.split().freeze());
         }
-        // It may take the place of the read buffer.
+        // The buffer may be swapped with the read buffer.
         make_room(&mut self.buffer);
-        let result = f(&mut self.buffer, &mut self.answer);
-        // Most of what is received needs no answer, and then no queue.
-        if !self.answer.is_empty() {
-            let down = self.down.get_or_insert_with(spare::queue);
-            down.push(&self.answer[..]);
-            self.answer.clear();
+        let result = f(&mut self.buffer, &mut self.outgoing);
+        // Most input needs no response, and then no queue.
+        if !self.outgoing.is_empty() {
+            let down = self.down.get_or_insert_with(queue_pool::take);
+            down.push(&self.outgoing[..]);
+            self.outgoing.clear();
         }
         while self.buffer.len() > READ_SIZE {
             self.up.push(self.buffer.split_to(READ_SIZE).freeze());
@@ -96,7 +98,7 @@ impl FilterContext {
         result
     }
 
-    /// Moves what is in the buffer to `up` if a part of the received bytes follows: either of them is the last, never both.
+    /// Moves the content of the buffer to `up` if a part of the received bytes follows, as only one of the two can be last.
     #[inline]
     fn put_buffer_before_part(&mut self) {
         if self.within.is_some() && !self.buffer.is_empty() {
@@ -104,7 +106,7 @@ impl FilterContext {
         }
     }
 
-    /// Delivers the peer's end to the layer above, behind what was delivered.
+    /// Delivers end of stream to the layer above, after the delivered bytes.
     pub fn deliver_end(&mut self) {
         self.end = true;
     }
@@ -112,51 +114,51 @@ impl FilterContext {
     /// Sends bytes to the layer below.
     #[inline]
     pub fn send(&mut self, bytes: Bytes) {
-        self.down.get_or_insert_with(spare::queue).push(bytes);
+        self.down.get_or_insert_with(queue_pool::take).push(bytes);
     }
 
-    /// Sends what `f` appends to the layer below; the buffer may hold bytes that are to stay.
+    /// Sends the bytes that `f` appends to the layer below; the buffer may already hold bytes, which must stay.
     pub fn send_with<R>(&mut self, f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        self.down.get_or_insert_with(spare::queue).push_with(f)
+        self.down.get_or_insert_with(queue_pool::take).push_with(f)
     }
 
-    /// Calls `f` when the stream is whole again, before what was delivered is emitted; it may use the stream.
+    /// Calls `f` after the filters have run, before delivered bytes are emitted; `f` may use the stream.
     pub fn then(&mut self, f: impl FnOnce() + 'static) {
         self.later.push(Box::new(f));
     }
 
-    /// Stops reading until `resume_filters` is called on the stream, so that the peer waits too. What was read
-    /// already still comes, and so may the peer's end.
+    /// Stops reading until `resume_filters` is called on the stream, which applies backpressure to the peer. Bytes read
+    /// before, and the peer's end, may still be passed to the filter.
     pub fn wait(&mut self) {
         self.wait = true;
     }
 
-    /// Takes the filter out of the stream: what it delivered with this call is the last.
+    /// Removes the filter from the stream after this call.
     pub fn remove(&mut self) {
         self.remove = true;
     }
 
-    /// Returns whether there is nothing to deliver but a part of the received bytes, or nothing at all.
+    /// Returns whether at most a part of the received bytes is delivered, and nothing else.
     #[inline]
     pub(crate) fn is_simple(&self) -> bool {
         self.up.is_empty() && !self.end && self.later.is_empty()
     }
 
-    /// Returns whether a part of the received bytes is delivered, or bytes made of them.
+    /// Returns whether a part of the received bytes, or bytes produced from them, are delivered.
     #[inline]
     pub(crate) fn has_last(&self) -> bool {
         self.within.is_some() || !self.buffer.is_empty()
     }
 
-    /// Discards what was delivered.
+    /// Discards the delivered bytes.
     pub(crate) fn discard(&mut self) {
         self.up.clear();
         self.within = None;
         self.buffer.clear();
     }
 
-    /// Moves the last of what was delivered into `bytes`, which holds what was received: a part of it, or what
-    /// [`answer_with`](Self::answer_with) made of it; nothing is left in `bytes` otherwise. Returns whether there is something.
+    /// Moves the final delivered bytes into `bytes`, which holds the received bytes: a part of them, or the output of
+    /// [`answer_with`](Self::answer_with). Otherwise empties `bytes`. Returns whether `bytes` is not empty.
     #[inline]
     pub(crate) fn move_last(&mut self, bytes: &mut BytesMut) -> bool {
         match self.within.take() {
@@ -174,7 +176,7 @@ impl FilterContext {
         !bytes.is_empty()
     }
 
-    /// Takes all that a filter delivered, `bytes` being what it received.
+    /// Takes all delivered bytes; `bytes` are the bytes that the filter received.
     pub(crate) fn take_delivered(&mut self, mut bytes: BytesMut) -> Vec<BytesMut> {
         let mut delivered: Vec<BytesMut> = self.up.drain(..).map(BytesMut::from).collect();
         if self.move_last(&mut bytes) {
@@ -183,25 +185,25 @@ impl FilterContext {
         delivered
     }
 
-    /// Takes what a filter sent.
+    /// Takes the bytes that a filter sent.
     pub(crate) fn take_sent(&mut self) -> WriteQueue {
         self.down.take().map_or_else(WriteQueue::new, |down| *down)
     }
 
-    /// Empties the context.
+    /// Clears the context.
     #[inline]
     pub(crate) fn reset(&mut self) {
         self.up.clear();
-        spare::keep_queue(self.down.take());
+        queue_pool::put_back(self.down.take());
         self.within = None;
         self.buffer.clear();
-        // A filter that panicked in `answer_with` has left it there.
-        self.answer.clear();
+        // Left by a filter that panicked in `answer_with`.
+        self.outgoing.clear();
         self.later.clear();
         self.end = false;
         self.remove = false;
         self.wait = false;
-        self.spent = None;
+        self.used_queue = None;
     }
 }
 

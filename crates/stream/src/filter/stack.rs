@@ -1,6 +1,6 @@
-//! The filters of a stream, and how bytes pass through them.
+//! The filters of a stream, and the passage of bytes through them.
 //!
-//! Cost of a passage through a single filter, which is the usual case: one call of it, no allocation.
+//! With a single filter, which is the usual case, a passage costs one call of the filter and no allocation.
 
 use std::any::Any;
 
@@ -8,44 +8,44 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Filter, FilterContext};
 use crate::error::Error;
-use crate::spare;
+use crate::queue_pool;
 use crate::write_queue::WriteQueue;
 
-/// A passage through the filters of a stream, from one end of the stack to the other.
-pub(crate) enum Passage {
+/// An event that passes through the filters of a stream, from one end of the stack to the other.
+pub(crate) enum FilterEvent {
     Resumed,
     PeerEnded,
-    /// Bytes from the lowest `height` filters, for those that were put above them since.
+    /// Bytes from the lowest `height` filters, for the filters added above them since.
     Delivered {
         height: usize,
         bytes: Vec<Bytes>,
         end: bool,
     },
     Sending(Bytes),
-    /// Bytes that were written in pieces and are in one.
+    /// Bytes of several writes, collected in a queue.
     Gathered(Box<WriteQueue>),
     Ending,
 }
 
-/// The input of a filter from below.
+/// The input of a filter from the layer below.
 #[derive(Default)]
-struct Input {
+struct UpwardInput {
     resume: bool,
     bytes: Vec<BytesMut>,
     end: bool,
 }
 
-impl Passage {
-    /// Returns whether it comes from below.
-    pub(crate) fn goes_up(&self) -> bool {
+impl FilterEvent {
+    /// Returns whether the event passes upwards, from the descriptor to the listeners.
+    pub(crate) fn is_upward(&self) -> bool {
         !matches!(
             self,
-            Passage::Sending(_) | Passage::Gathered(_) | Passage::Ending
+            FilterEvent::Sending(_) | FilterEvent::Gathered(_) | FilterEvent::Ending
         )
     }
 }
 
-/// The filters of a stream, from the descriptor up.
+/// The filters of a stream, from the descriptor upwards.
 #[derive(Default)]
 pub(crate) struct Filters {
     stack: Vec<Box<dyn Filter>>,
@@ -54,13 +54,13 @@ pub(crate) struct Filters {
 impl Filters {
     pub(crate) fn push(&mut self, filter: Option<Box<dyn Filter>>) {
         if let Some(filter) = filter {
-            // Most streams have one at most.
+            // Most streams have at most one filter.
             self.stack.reserve_exact(1);
             self.stack.push(filter);
         }
     }
 
-    /// Puts the filters of another stack above these.
+    /// Adds the filters of another stack above these.
     pub(crate) fn append(&mut self, other: Filters) {
         self.stack.extend(other.stack);
     }
@@ -73,7 +73,7 @@ impl Filters {
         self.stack.len()
     }
 
-    /// Returns the highest filter of a type.
+    /// Returns the topmost filter of a type.
     pub(crate) fn find<F: Filter>(&self) -> Option<&F> {
         self.stack.iter().rev().find_map(|filter| {
             let filter: &dyn Any = &**filter;
@@ -81,7 +81,7 @@ impl Filters {
         })
     }
 
-    /// Returns the protocol that the highest filter with one has negotiated.
+    /// Returns the protocol negotiated by the topmost filter that has one.
     pub(crate) fn alpn_protocol(&self) -> Option<&[u8]> {
         let mut stack = self.stack.iter().rev();
         stack.find_map(|filter| filter.alpn_protocol())
@@ -93,8 +93,8 @@ impl Filters {
         }
     }
 
-    /// Passes received bytes up; what comes out at the two ends of the stack is in the context, and in `bytes` the part that it
-    /// names.
+    /// Passes received bytes up. The output at both ends of the stack is in the context; `bytes` holds the received bytes of
+    /// which the context names a part.
     #[inline]
     pub(crate) fn received(
         &mut self,
@@ -102,17 +102,17 @@ impl Filters {
         context: &mut FilterContext,
     ) -> Result<(), Error> {
         let [only] = &mut self.stack[..] else {
-            let input = Input {
+            let input = UpwardInput {
                 bytes: vec![bytes.split()],
-                ..Input::default()
+                ..UpwardInput::default()
             };
             return self.up(0, input, context);
         };
         let result = only.received(bytes, context);
-        self.leave(result, context)
+        self.finish_upward(result, context)
     }
 
-    /// Passes down what was gathered.
+    /// Passes collected bytes down.
     #[inline]
     pub(crate) fn gathered(
         &mut self,
@@ -124,40 +124,45 @@ impl Filters {
                 let sent = only.sending_slice(bytes, context);
                 context.end = false;
                 context.remove = false;
-                context.spent = Some(gathered);
+                context.used_queue = Some(gathered);
                 sent
             }
-            _ => self.pass_all(Passage::Gathered(gathered), context),
+            _ => self.pass_all(FilterEvent::Gathered(gathered), context),
         }
     }
 
-    /// Passes something other than received bytes.
+    /// Passes any event except received bytes.
     pub(crate) fn pass(
         &mut self,
-        passage: Passage,
+        event: FilterEvent,
         context: &mut FilterContext,
     ) -> Result<(), Error> {
-        if let Passage::Gathered(gathered) = passage {
+        if let FilterEvent::Gathered(gathered) = event {
             return self.gathered(gathered, context);
         }
         match &mut self.stack[..] {
-            [only] if !matches!(passage, Passage::Delivered { .. } | Passage::Gathered(_)) => {
-                let up = passage.goes_up();
-                let result = pass_only(&mut **only, passage, context);
+            [only]
+                if !matches!(
+                    event,
+                    FilterEvent::Delivered { .. } | FilterEvent::Gathered(_)
+                ) =>
+            {
+                let up = event.is_upward();
+                let result = pass_only(&mut **only, event, context);
                 if up {
-                    return self.leave(result, context);
+                    return self.finish_upward(result, context);
                 }
                 context.end = false;
                 context.remove = false;
                 result
             }
-            _ => self.pass_all(passage, context),
+            _ => self.pass_all(event, context),
         }
     }
 
-    /// Ends a passage up through the only filter, which may have removed itself.
+    /// Ends an upward passage through the only filter, which may have removed itself.
     #[inline]
-    fn leave(
+    fn finish_upward(
         &mut self,
         result: Result<(), Error>,
         context: &mut FilterContext,
@@ -169,41 +174,41 @@ impl Filters {
         result
     }
 
-    fn pass_all(&mut self, passage: Passage, outcome: &mut FilterContext) -> Result<(), Error> {
+    fn pass_all(&mut self, event: FilterEvent, outcome: &mut FilterContext) -> Result<(), Error> {
         let height = self.stack.len();
-        let mut input = Input::default();
-        match passage {
-            Passage::Resumed => {
+        let mut input = UpwardInput::default();
+        match event {
+            FilterEvent::Resumed => {
                 input.resume = true;
                 self.up(0, input, outcome)
             }
-            Passage::PeerEnded => {
+            FilterEvent::PeerEnded => {
                 input.end = true;
                 self.up(0, input, outcome)
             }
-            Passage::Delivered { height, bytes, end } => {
+            FilterEvent::Delivered { height, bytes, end } => {
                 input.bytes = bytes.into_iter().map(BytesMut::from).collect();
                 input.end = end;
                 self.up(height, input, outcome)
             }
-            Passage::Sending(bytes) => {
+            FilterEvent::Sending(bytes) => {
                 let mut down = WriteQueue::new();
                 down.push(bytes);
                 self.down(height, down, false, outcome)
             }
-            Passage::Gathered(gathered) => self.down(height, *gathered, false, outcome),
-            Passage::Ending => self.down(height, WriteQueue::new(), true, outcome),
+            FilterEvent::Gathered(gathered) => self.down(height, *gathered, false, outcome),
+            FilterEvent::Ending => self.down(height, WriteQueue::new(), true, outcome),
         }
     }
 
-    /// Passes bytes, and the end behind them, to the filter at `level` and those above it.
+    /// Passes bytes, and the end after them, to the filter at `level` and those above it.
     fn up(
         &mut self,
         mut level: usize,
-        input: Input,
+        input: UpwardInput,
         outcome: &mut FilterContext,
     ) -> Result<(), Error> {
-        let Input {
+        let UpwardInput {
             resume,
             mut bytes,
             mut end,
@@ -231,10 +236,10 @@ impl Filters {
             outcome.later.append(&mut context.later);
             outcome.wait |= context.wait;
             bytes = delivered;
-            // An alert that goes with an error is still to be sent.
+            // An alert for an error must still be sent.
             let sent = self.down(level, context.take_sent(), false, outcome);
             if let Err(error) = result.and(sent) {
-                // What came before the error is delivered.
+                // Data before the error is delivered.
                 failure.get_or_insert(error);
                 end = false;
                 level += 1;
@@ -257,7 +262,7 @@ impl Filters {
         }
     }
 
-    /// Passes bytes to the filters below `level`, from the highest down to the descriptor.
+    /// Passes bytes to the filters below `level`, from the topmost down to the descriptor.
     fn down(
         &mut self,
         level: usize,
@@ -281,32 +286,32 @@ impl Filters {
             outcome.later.append(&mut context.later);
             outcome.up.append(&mut context.up);
             if let Err(error) = result {
-                // An alert that goes with an error is still to be sent; of two errors, the first one tells more.
+                // An alert for an error must still be sent; of two errors, the first one is reported.
                 let _ = self.down(at, bytes, false, outcome);
                 return Err(error);
             }
         }
         if !bytes.is_empty() {
-            let down = outcome.down.get_or_insert_with(spare::queue);
+            let down = outcome.down.get_or_insert_with(queue_pool::take);
             down.append(&mut bytes);
         }
         Ok(())
     }
 }
 
-/// Passes through the only filter: what comes out of it leaves the stack.
+/// Passes an event through the only filter; its output leaves the stack.
 #[inline]
 fn pass_only(
     filter: &mut dyn Filter,
-    passage: Passage,
+    event: FilterEvent,
     context: &mut FilterContext,
 ) -> Result<(), Error> {
-    match passage {
-        Passage::Resumed => filter.resumed(context),
-        Passage::PeerEnded => filter.peer_ended(context),
-        Passage::Sending(bytes) => filter.sending(bytes, context),
-        Passage::Ending => filter.ending(context),
-        // They are passed by themselves.
-        Passage::Delivered { .. } | Passage::Gathered(_) => Ok(()),
+    match event {
+        FilterEvent::Resumed => filter.resumed(context),
+        FilterEvent::PeerEnded => filter.peer_ended(context),
+        FilterEvent::Sending(bytes) => filter.sending(bytes, context),
+        FilterEvent::Ending => filter.ending(context),
+        // Handled by the callers.
+        FilterEvent::Delivered { .. } | FilterEvent::Gathered(_) => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! The contracts that an object stream implements.
+//! Stream traits of an object stream.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -82,12 +82,12 @@ impl<In: 'static, Out: Clone + 'static> BaseStream for ObjectStream<In, Out> {
 }
 
 impl<In: 'static> ObjectStream<In, Bytes> {
-    /// Writes all that comes out to `destination`: see [`ReadableStream::pipe`].
+    /// Writes all emitted bytes to `destination`: see [`ReadableStream::pipe`].
     pub fn pipe<W: WritableStream>(self, destination: W) -> W {
         ReadableStream::pipe(self, destination)
     }
 
-    /// As [`pipe`](Self::pipe), with options.
+    /// Like [`pipe`](Self::pipe), with options.
     pub fn pipe_with<W: WritableStream>(self, destination: W, options: PipeOptions) -> W {
         ReadableStream::pipe_with(self, destination, options)
     }

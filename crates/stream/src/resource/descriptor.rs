@@ -1,4 +1,4 @@
-//! Descriptors as streams take them in: what they are, and how to read and write them without waiting.
+//! Preparation of descriptors for streams: their type, and non-blocking access.
 
 use std::fmt;
 use std::io;
@@ -14,33 +14,33 @@ use rustix::net::sockopt::socket_type;
 use crate::error::Error;
 use crate::transport::{SocketFamily, TransportOptions};
 
-/// What is kept with a resource stream.
+/// The data kept with a resource stream.
 #[derive(Debug)]
 pub struct Resource {
-    name: Name,
-    /// Gives the descriptor back as it was.
+    name: ResourceName,
+    /// Restores the mode of the descriptor when dropped.
     _restore: Option<Restore>,
 }
 
 #[derive(Debug)]
-enum Name {
+enum ResourceName {
     Descriptor(RawFd),
     Standard(&'static str),
     Path(Arc<str>),
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for ResourceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Name::Descriptor(fd) => write!(f, "file descriptor {fd}"),
-            Name::Standard(name) => f.write_str(name),
-            Name::Path(path) => f.write_str(path),
+            ResourceName::Descriptor(fd) => write!(f, "file descriptor {fd}"),
+            ResourceName::Standard(name) => f.write_str(name),
+            ResourceName::Path(path) => f.write_str(path),
         }
     }
 }
 
 impl Resource {
-    /// Says which stream an error is of.
+    /// Adds the name of the stream to an error.
     pub(super) fn error(&self, error: Error) -> Error {
         Error::Of {
             stream: self.name.to_string().into(),
@@ -49,42 +49,42 @@ impl Resource {
     }
 }
 
-/// A descriptor that is ready to be a stream.
-pub(super) struct Opened {
+/// A descriptor that is ready for a stream.
+pub(super) struct OpenedResource {
     pub(super) fd: OwnedFd,
     pub(super) options: TransportOptions,
     pub(super) resource: Resource,
 }
 
-impl Opened {
-    /// Takes a descriptor that the program owns.
-    pub(super) fn adopt(fd: OwnedFd) -> Result<Opened, Error> {
-        let name = Name::Descriptor(fd.as_raw_fd());
+impl OpenedResource {
+    /// Prepares a descriptor that the program owns.
+    pub(super) fn adopt(fd: OwnedFd) -> Result<OpenedResource, Error> {
+        let name = ResourceName::Descriptor(fd.as_raw_fd());
         Self::prepare(fd, name).map_err(|(name, error)| Error::open(name.to_string(), error))
     }
 
-    pub(super) fn path(path: &Path, flags: OFlags) -> Result<Opened, Error> {
+    pub(super) fn path(path: &Path, flags: OFlags) -> Result<OpenedResource, Error> {
         let name: Arc<str> = path.display().to_string().into();
         let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         let mode = Mode::from_raw_mode(0o666);
         let fd = open(path, flags, mode).map_err(|errno| Error::open(Arc::clone(&name), errno))?;
-        Self::prepare(fd, Name::Path(name))
+        Self::prepare(fd, ResourceName::Path(name))
             .map_err(|(name, error)| Error::open(name.to_string(), error))
     }
 
-    /// Takes a descriptor that other processes may hold too, as a shell does: theirs stays as it is.
+    /// Prepares a descriptor that may be shared with other processes, such as a shell; the mode of their descriptor is kept.
     pub(super) fn inherit(
         fd: BorrowedFd<'_>,
         name: &'static str,
         access: OFlags,
-    ) -> Result<Opened, Error> {
+    ) -> Result<OpenedResource, Error> {
         Self::share(fd, name, access).map_err(|error| Error::open(name, error))
     }
 
-    fn share(fd: BorrowedFd<'_>, name: &'static str, access: OFlags) -> io::Result<Opened> {
-        let options = options_of(fd)?;
-        let name = Name::Standard(name);
-        // A file is read where the others have left off.
+    fn share(fd: BorrowedFd<'_>, name: &'static str, access: OFlags) -> io::Result<OpenedResource> {
+        let options = options_for(fd)?;
+        let name = ResourceName::Standard(name);
+        // A file must keep the shared position.
         if !options.blocks
             && !options.is_socket
             && let Some(fd) = reopen(fd, access)
@@ -93,7 +93,7 @@ impl Opened {
                 name,
                 _restore: None,
             };
-            return Ok(Opened {
+            return Ok(OpenedResource {
                 fd,
                 options,
                 resource,
@@ -101,7 +101,7 @@ impl Opened {
         }
         let restore = Restore::of(fd)?;
         let opened = Self::prepare(fd.try_clone_to_owned()?, name).map_err(|(_, error)| error)?;
-        Ok(Opened {
+        Ok(OpenedResource {
             resource: Resource {
                 name: opened.resource.name,
                 _restore: restore,
@@ -110,8 +110,11 @@ impl Opened {
         })
     }
 
-    fn prepare(fd: OwnedFd, name: Name) -> Result<Opened, (Name, io::Error)> {
-        let options = match options_of(fd.as_fd()) {
+    fn prepare(
+        fd: OwnedFd,
+        name: ResourceName,
+    ) -> Result<OpenedResource, (ResourceName, io::Error)> {
+        let options = match options_for(fd.as_fd()) {
             Ok(options) => options,
             Err(error) => return Err((name, error)),
         };
@@ -124,7 +127,7 @@ impl Opened {
             name,
             _restore: None,
         };
-        Ok(Opened {
+        Ok(OpenedResource {
             fd,
             options,
             resource,
@@ -132,7 +135,7 @@ impl Opened {
     }
 }
 
-fn options_of(fd: BorrowedFd<'_>) -> io::Result<TransportOptions> {
+fn options_for(fd: BorrowedFd<'_>) -> io::Result<TransportOptions> {
     let kind = FileType::from_raw_mode(fstat(fd)?.st_mode);
     match kind {
         FileType::Directory => return Err(Errno::ISDIR.into()),
@@ -153,8 +156,8 @@ fn options_of(fd: BorrowedFd<'_>) -> io::Result<TransportOptions> {
     })
 }
 
-/// Opens the pipe or the terminal behind a descriptor once more. The `O_NONBLOCK` of the new one is its own; that of a
-/// duplicate would be shared with every process that has inherited the descriptor.
+/// Opens the pipe or terminal of a descriptor again. The new descriptor has its own `O_NONBLOCK` flag; a duplicate would
+/// share the flag with every process that has inherited the descriptor.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn reopen(fd: BorrowedFd<'_>, access: OFlags) -> Option<OwnedFd> {
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
@@ -167,7 +170,7 @@ fn reopen(_: BorrowedFd<'_>, _: OFlags) -> Option<OwnedFd> {
     None
 }
 
-/// Makes a shared descriptor blocking again when it is dropped.
+/// A guard that makes a shared descriptor blocking again when it is dropped.
 #[derive(Debug)]
 struct Restore {
     fd: OwnedFd,
@@ -175,7 +178,7 @@ struct Restore {
 }
 
 impl Restore {
-    /// `None` when nothing will have to be restored.
+    /// Creates the guard; returns `None` if the descriptor is already non-blocking.
     fn of(fd: BorrowedFd<'_>) -> io::Result<Option<Restore>> {
         let flags = fcntl_getfl(fd)?;
         if flags.contains(OFlags::NONBLOCK) {

@@ -1,4 +1,4 @@
-//! Reading from and writing to one descriptor.
+//! Streams that read and write one descriptor.
 
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
@@ -8,19 +8,19 @@ use bytes::Bytes;
 use uptick_emitter::{Event, events};
 use uptick_event_loop::{Id, UseRemoteOrLoopHandle};
 
-use super::descriptor::Opened;
-use super::{reading, transport, writing};
+use super::descriptor::OpenedResource;
+use super::{readable_methods, transport, writable_methods};
 use crate::contract::DuplexTransport;
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::transport as engine;
 
-/// A stream that is read from and written to one descriptor: a socket, a terminal, a serial line.
+/// A stream that reads and writes one descriptor: a socket, a terminal, a serial line.
 ///
 /// A `Copy` handle: the thread's event loop owns the descriptor. The events are `data`, `end`, `drain`, `pipe`, `error`
 /// and `close`; see [`ReadableStream`](crate::ReadableStream) and [`WritableStream`](crate::WritableStream).
 ///
-/// For network sockets there is the `uptick-socket` crate, whose connections know their addresses.
+/// For network sockets, use the `uptick-socket` crate, whose connections have addresses.
 ///
 /// # Limits
 /// Write queue 64 KiB soft, 16 MiB hard · write stall 30 s and linger after `end` 1 s for sockets; see the setters.
@@ -40,9 +40,9 @@ use crate::transport as engine;
 /// theirs.write_all(b"hello")?;
 /// theirs.shutdown(Shutdown::Write)?;
 /// uptick_event_loop::run()?;
-/// let mut answer = String::new();
-/// theirs.read_to_string(&mut answer)?;
-/// assert_eq!(answer, "hello");
+/// let mut reply = String::new();
+/// theirs.read_to_string(&mut reply)?;
+/// assert_eq!(reply, "hello");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,21 +55,21 @@ events! {
     impl DuplexResourceStream {
         #![frequent(DATA: Bytes)]
         Bytes => {
-            /// Bytes have come.
+            /// Emitted for received bytes.
             DATA = "data";
         }
         () => {
-            /// The other side has ended.
+            /// Emitted when the peer has ended.
             END = "end";
-            /// The write queue has fallen below its soft limit after `write` gave `false`.
+            /// Emitted when the write queue falls below its soft limit, after `write` returned `false`.
             DRAIN = "drain";
-            /// A stream is piped into this one.
+            /// Emitted when a stream is piped into this one.
             PIPE = "pipe";
-            /// The stream is over.
+            /// Emitted when the stream is closed.
             CLOSE = "close";
         }
         Error => {
-            /// Something failed; `close` follows.
+            /// Emitted when the stream failed; `close` follows.
             ERROR = "error", warn;
         }
     }
@@ -81,37 +81,35 @@ transport!(
     DuplexResourceStream::END,
     DuplexResourceStream::DRAIN
 );
-reading!(DuplexResourceStream);
-writing!(DuplexResourceStream);
+readable_methods!(DuplexResourceStream);
+writable_methods!(DuplexResourceStream);
 
 impl DuplexResourceStream {
-    /// Reads from and writes to a descriptor that the program owns. It is made non-blocking, with all its duplicates.
+    /// Creates a stream over a descriptor that the program owns. The descriptor and all its duplicates are made
+    /// non-blocking.
     ///
     /// # Errors
-    /// [`Error::Open`] for directories (`EISDIR`) and sockets that carry datagrams (`EPROTOTYPE`).
+    /// [`Error::Open`] for directories (`EISDIR`) and datagram sockets (`EPROTOTYPE`).
     pub fn new(descriptor: impl Into<OwnedFd>) -> Result<Self, Error> {
-        Self::start(Opened::adopt(descriptor.into())?, true, true)
+        Self::start(OpenedResource::adopt(descriptor.into())?, true, true)
     }
 
-    /// Sends what is written, then tells the other side that no more will come, if the descriptor is a socket; reading
-    /// goes on.
+    /// Sends all written data, then end of stream if the descriptor is a socket. Reading continues.
     pub fn shutdown_write(self) {
         engine::shutdown_write(self);
     }
 
-    /// Sets how long `end` waits for the other side's end, throwing away what it still sends; sockets only.
-    /// Default: 1 s.
+    /// Sets the maximum time that `end` waits for the peer's end, discarding received data; sockets only. Default: 1 s.
     pub fn set_linger(self, time: Duration) {
         engine::set_linger(self, time);
     }
 
-    /// Sets whether the stream stays open for writing after the other side's end. Default: false, it then ends itself.
+    /// Sets whether the stream stays open for writing after the peer's end; if not, it ends itself. Default: false.
     pub fn set_allow_half_open(self, allow: bool) {
         engine::set_allow_half_open(self, allow);
     }
 
-    /// Puts a layer between the descriptor and the listeners, above those that are there; see
-    /// [`filter`](crate::filter).
+    /// Adds a layer between the descriptor and the listeners, above the existing filters; see [`filter`](crate::filter).
     pub fn add_filter(self, filter: impl Filter) {
         engine::add_filter(self, filter);
     }

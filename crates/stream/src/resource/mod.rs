@@ -9,7 +9,7 @@ pub use duplex::DuplexResourceStream;
 pub use readable::{ReadableResourceStream, stdin};
 pub use writable::{WritableResourceStream, stderr, stdout};
 
-/// Makes a handle a [`Transport`](crate::transport::Transport) with a table of its own.
+/// Implements [`Transport`](crate::transport::Transport) for a handle with its own stream table.
 macro_rules! transport {
     ($Handle:ident, $data:expr, $end:expr, $drain:expr) => {
         impl uptick_emitter::Emitter for $Handle {
@@ -70,7 +70,7 @@ macro_rules! transport {
 
         impl $Handle {
             fn start(
-                opened: crate::resource::descriptor::Opened,
+                opened: crate::resource::descriptor::OpenedResource,
                 readable: bool,
                 writable: bool,
             ) -> Result<Self, crate::Error> {
@@ -81,14 +81,14 @@ macro_rules! transport {
                 };
                 let stream: Self = crate::transport::open(opened.fd, options, opened.resource)?;
                 if !options.is_socket {
-                    // Behind a pipe or a terminal sits a program or a person who may take a break.
+                    // The reader of a pipe or a terminal may pause for any time.
                     crate::transport::set_stall_limit(stream, None);
                 }
                 crate::transport::start(stream);
                 Ok(stream)
             }
 
-            /// Returns a handle of no stream: it is closed, as one that was closed before.
+            /// Returns a handle that names no stream; it acts like the handle of a closed stream.
             pub const fn closed() -> Self {
                 $Handle {
                     id: uptick_event_loop::Id::NONE,
@@ -96,19 +96,19 @@ macro_rules! transport {
                 }
             }
 
-            /// Whether the stream is there: false once its `close` listeners have run.
+            /// Returns whether the stream is open: `false` once its `close` listeners have run.
             pub fn is_open(self) -> bool {
                 use crate::transport::Transport;
                 Self::streams(|all| all.contains(self)).unwrap_or(false)
             }
 
-            /// Closes at once: what is not written yet is lost. `close` listeners run before this returns.
+            /// Closes at once: unwritten data is lost. `close` listeners run before this returns.
             pub fn close(self) {
                 crate::transport::close(self);
             }
 
-            /// Sets for how long the stream may be without a byte in either direction before it gets an `error` and
-            /// closes. `None` switches the limit off. Default: off.
+            /// Sets the maximum time without a byte in either direction; after it, the stream emits `error` and closes.
+            /// `None` disables the limit. Default: off.
             pub fn set_idle_timeout(self, limit: Option<std::time::Duration>) {
                 crate::transport::set_idle_limit(self, limit);
             }
@@ -122,8 +122,8 @@ macro_rules! transport {
     };
 }
 
-/// The methods of a stream that is read.
-macro_rules! reading {
+/// Implements the methods of a readable stream.
+macro_rules! readable_methods {
     ($Handle:ident) => {
         impl $Handle {
             /// Stops `data` and `end` until [`resume`](Self::resume).
@@ -131,28 +131,27 @@ macro_rules! reading {
                 crate::transport::pause(self);
             }
 
-            /// Lets `data` and `end` come; without a `data` listener the data is discarded.
+            /// Resumes `data` and `end`; without a `data` listener the data is discarded.
             pub fn resume(self) {
                 crate::transport::resume(self);
             }
 
-            /// Whether `data` may still come.
+            /// Returns whether `data` may still be emitted.
             pub fn is_readable(self) -> bool {
                 crate::transport::is_readable(self)
             }
 
-            /// How many bytes were read.
+            /// Returns the number of bytes read.
             pub fn bytes_read(self) -> u64 {
                 crate::transport::byte_counts(self).0
             }
 
-            /// Writes all that comes out of this stream to `destination`: see
-            /// [`ReadableStream::pipe`](crate::ReadableStream::pipe).
+            /// Writes all data of this stream to `destination`: see [`ReadableStream::pipe`](crate::ReadableStream::pipe).
             pub fn pipe<W: crate::WritableStream>(self, destination: W) -> W {
                 crate::ReadableStream::pipe(self, destination)
             }
 
-            /// As [`pipe`](Self::pipe), with options.
+            /// Like [`pipe`](Self::pipe), with options.
             pub fn pipe_with<W: crate::WritableStream>(
                 self,
                 destination: W,
@@ -164,65 +163,63 @@ macro_rules! reading {
     };
 }
 
-/// The methods of a stream that is written.
-macro_rules! writing {
+/// Implements the methods of a writable stream.
+macro_rules! writable_methods {
     ($Handle:ident) => {
         impl $Handle {
             /// Writes bytes: text, slices, vectors, [`Bytes`](bytes::Bytes).
             ///
-            /// They leave in the order of the calls: at the end of the event of this stream that the loop is handling,
-            /// otherwise at the end of the loop's iteration, with all that was written by then. When 64 KiB or more wait
-            /// ([`set_write_limits`](Self::set_write_limits)), the call itself tries to write them.
+            /// The bytes are sent in the order of the calls: at the end of the event of this stream that the loop is
+            /// handling, otherwise at the end of the loop's iteration, together with everything written by then. If 64 KiB
+            /// or more are queued ([`set_write_limits`](Self::set_write_limits)), the call itself tries to write them.
             ///
-            /// Returns `false` when that much still waits: the chunk is taken, and `drain` follows. Also returns
-            /// `false`, and no `drain` follows, when the stream takes nothing: it is ending, closed or gone.
+            /// Returns `false` if that many bytes are still queued: the chunk is accepted, and `drain` follows. Also returns
+            /// `false`, without a later `drain`, if the stream is not writable: it is ending, closed or gone.
             ///
             /// # Limits
-            /// A write that finds 16 MiB waiting is not taken: the stream gets an `error` and closes.
+            /// If 16 MiB are already queued, the chunk is dropped, and the stream emits `error` and closes.
             #[inline]
             pub fn write(self, chunk: impl crate::Chunk) -> bool {
                 crate::transport::write(self, chunk)
             }
 
-            /// Sends what is written, then closes.
+            /// Sends all written data, then closes.
             pub fn end(self) {
                 crate::transport::end(self);
             }
 
-            /// Writes, then [`end`](Self::end)s.
+            /// Writes `chunk`, then calls [`end`](Self::end).
             pub fn end_with(self, chunk: impl crate::Chunk) {
                 self.write(chunk);
                 self.end();
             }
 
-            /// Whether [`write`](Self::write) takes anything.
+            /// Returns whether [`write`](Self::write) accepts data.
             pub fn is_writable(self) -> bool {
                 crate::transport::is_writable(self)
             }
 
-            /// How many bytes wait to be written.
+            /// Returns the number of queued bytes.
             pub fn buffered(self) -> usize {
                 crate::transport::buffered(self)
             }
 
-            /// How many bytes were written to the descriptor.
+            /// Returns the number of bytes written to the descriptor.
             pub fn bytes_written(self) -> u64 {
                 crate::transport::byte_counts(self).1
             }
 
-            /// Sets from how many waiting bytes on `write` gives `false`, and from how many on a further write fails
-            /// the stream. Default: 64 KiB and 16 MiB.
+            /// Sets the soft and the hard limit of the write queue, in bytes. At the soft limit `write` returns `false`; at
+            /// the hard limit the next write fails the stream.
             ///
-            /// A soft limit above the hard one counts as the hard one, one of 0 as 1.
-            ///
-            /// What is above the hard limit was written in one call that found less waiting: one write is always
-            /// taken whole.
+            /// A soft limit above the hard limit is reduced to it, and a soft limit of 0 is raised to 1. One write is always
+            /// accepted whole, so the queue may exceed the hard limit after a single call. Default: 64 KiB and 16 MiB.
             pub fn set_write_limits(self, soft: usize, hard: usize) {
                 crate::transport::set_write_limits(self, Some(soft), Some(hard));
             }
 
-            /// Sets for how long the other side may acknowledge nothing while bytes wait for it, before the stream gets an
-            /// `error` and closes. `None` switches the limit off. Default: 30 s for sockets, off for all else.
+            /// Sets the maximum time without an acknowledgement from the peer while bytes are queued; after it, the stream
+            /// emits `error` and closes. `None` disables the limit. Default: 30 s for sockets, off for everything else.
             pub fn set_write_timeout(self, limit: Option<std::time::Duration>) {
                 crate::transport::set_stall_limit(self, limit);
             }
@@ -230,4 +227,4 @@ macro_rules! writing {
     };
 }
 
-pub(crate) use {reading, transport, writing};
+pub(crate) use {readable_methods, transport, writable_methods};

@@ -1,4 +1,4 @@
-//! Reading from any descriptor.
+//! Streams that read a descriptor.
 
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,22 +9,22 @@ use rustix::fs::OFlags;
 use uptick_emitter::{Event, events};
 use uptick_event_loop::{Id, UseRemoteOrLoopHandle};
 
-use super::descriptor::Opened;
-use super::{reading, transport};
+use super::descriptor::OpenedResource;
+use super::{readable_methods, transport};
 use crate::contract::{BaseStream, ReadableStream};
 use crate::error::Error;
 use crate::transport as engine;
 
-/// A stream that is read from a descriptor: a pipe, a terminal, a FIFO, a socket, a file.
+/// A stream that reads a descriptor: a pipe, a terminal, a FIFO, a socket, a file.
 ///
 /// A `Copy` handle: the thread's event loop owns the descriptor. It reads only while there is a `data` listener, or
 /// after [`resume`](ReadableResourceStream::resume). The events are `data`, `end`, `error` and `close`, in the order of
 /// [`ReadableStream`].
 ///
-/// Files, which are always ready and yet block, are read on the pool of blocking jobs.
+/// Files are always ready but may block, so they are read on the pool of blocking jobs.
 ///
 /// # Limits
-/// `data` has 64 KiB at most; a file is read 64 KiB ahead.
+/// One `data` event has at most 64 KiB; a file is read 64 KiB ahead.
 ///
 /// # Examples
 /// ```
@@ -53,17 +53,17 @@ events! {
     impl ReadableResourceStream {
         #![frequent(DATA: Bytes)]
         Bytes => {
-            /// Bytes have come.
+            /// Emitted for received bytes.
             DATA = "data";
         }
         () => {
-            /// The descriptor has no more bytes.
+            /// Emitted at the end of the data.
             END = "end";
-            /// The stream is over.
+            /// Emitted when the stream is closed.
             CLOSE = "close";
         }
         Error => {
-            /// Something failed; `close` follows.
+            /// Emitted when the stream failed; `close` follows.
             ERROR = "error", warn;
         }
     }
@@ -73,27 +73,27 @@ transport!(
     ReadableResourceStream,
     ReadableResourceStream::DATA,
     ReadableResourceStream::END,
-    // It is never written, so this is never emitted.
+    // Never emitted, as the stream is not writable.
     Event::new("drain", 23)
 );
-reading!(ReadableResourceStream);
+readable_methods!(ReadableResourceStream);
 
 impl ReadableResourceStream {
-    /// Reads from a descriptor that the program owns: a child's `stdout`, a pipe, a socket, a file.
+    /// Creates a stream that reads a descriptor owned by the program: `stdout` of a child process, a pipe, a socket, a file.
     ///
-    /// The descriptor is made non-blocking, with all its duplicates. One that is shared with other processes, as
-    /// standard input is, is better opened with [`stdin`].
+    /// The descriptor and all its duplicates are made non-blocking. For a descriptor shared with other processes, such as
+    /// standard input, use [`stdin`].
     ///
     /// # Errors
-    /// [`Error::Open`] for directories (`EISDIR`) and sockets that carry datagrams (`EPROTOTYPE`).
+    /// [`Error::Open`] for directories (`EISDIR`) and datagram sockets (`EPROTOTYPE`).
     pub fn new(descriptor: impl Into<OwnedFd>) -> Result<Self, Error> {
-        Self::start(Opened::adopt(descriptor.into())?, true, false)
+        Self::start(OpenedResource::adopt(descriptor.into())?, true, false)
     }
 
-    /// Reads from a file, a FIFO or a device. A FIFO that nobody writes to is at its end.
+    /// Opens a file, a FIFO or a device for reading. A FIFO without a writer is at its end.
     ///
     /// # Errors
-    /// [`Error::Open`] when it cannot be opened.
+    /// [`Error::Open`] if it cannot be opened.
     ///
     /// # Examples
     /// ```
@@ -107,20 +107,24 @@ impl ReadableResourceStream {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Self::start(Opened::path(path.as_ref(), OFlags::RDONLY)?, true, false)
+        Self::start(
+            OpenedResource::path(path.as_ref(), OFlags::RDONLY)?,
+            true,
+            false,
+        )
     }
 }
 
-/// Standard input as a stream, whatever it is: a terminal, a pipe, a file, a socket.
+/// Opens standard input as a stream: a terminal, a pipe, a file or a socket.
 ///
-/// Other processes share standard input as a rule, and a non-blocking one would break them. So a pipe or a terminal is
-/// opened anew (on Linux); a socket, which cannot be, is made non-blocking and is blocking again when the stream
-/// closes. Closing the stream leaves descriptor 0 open.
+/// Standard input is usually shared with other processes, which a non-blocking descriptor would break. On Linux, a pipe or a
+/// terminal is therefore reopened; a socket cannot be reopened, so it is made non-blocking, and blocking again when the
+/// stream closes. Closing the stream leaves descriptor 0 open.
 ///
 /// # Errors
-/// [`Error::Open`] when standard input is closed (`EBADF`) or a directory.
+/// [`Error::Open`] if standard input is closed (`EBADF`) or a directory.
 pub fn stdin() -> Result<ReadableResourceStream, Error> {
-    let opened = Opened::inherit(std::io::stdin().as_fd(), "stdin", OFlags::RDONLY)?;
+    let opened = OpenedResource::inherit(std::io::stdin().as_fd(), "stdin", OFlags::RDONLY)?;
     ReadableResourceStream::start(opened, true, false)
 }
 

@@ -1,4 +1,4 @@
-//! Writing to any descriptor.
+//! Streams that write a descriptor.
 
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,20 +8,20 @@ use rustix::fs::OFlags;
 use uptick_emitter::{Event, events};
 use uptick_event_loop::{Id, UseRemoteOrLoopHandle};
 
-use super::descriptor::Opened;
-use super::{transport, writing};
+use super::descriptor::OpenedResource;
+use super::{transport, writable_methods};
 use crate::chunk::Chunk;
 use crate::contract::{BaseStream, WritableStream};
 use crate::error::Error;
 use crate::transport as engine;
 
-/// A stream that is written to a descriptor: a pipe, a terminal, a FIFO, a socket, a file.
+/// A stream that writes a descriptor: a pipe, a terminal, a FIFO, a socket, a file.
 ///
 /// A `Copy` handle: the thread's event loop owns the descriptor. The events are `drain`, `pipe`, `error` and `close`;
 /// see [`WritableStream`].
 ///
-/// Files, which are always ready and yet block, are written on the pool of blocking jobs. A pipe whose reader is gone
-/// gives an `error` (`EPIPE`) with the next write, as Rust programs ignore `SIGPIPE`.
+/// Files are always ready but may block, so they are written on the pool of blocking jobs. Writing to a pipe whose reader
+/// has closed emits `error` (`EPIPE`), as Rust programs ignore `SIGPIPE`.
 ///
 /// # Limits
 /// Write queue 64 KiB soft, 16 MiB hard; see the setters.
@@ -49,15 +49,15 @@ events! {
     impl WritableResourceStream {
         #![frequent(_: bytes::Bytes)]
         () => {
-            /// The write queue has fallen below its soft limit after `write` gave `false`.
+            /// Emitted when the write queue falls below its soft limit, after `write` returned `false`.
             DRAIN = "drain";
-            /// A stream is piped into this one.
+            /// Emitted when a stream is piped into this one.
             PIPE = "pipe";
-            /// The stream is over.
+            /// Emitted when the stream is closed.
             CLOSE = "close";
         }
         Error => {
-            /// Something failed; `close` follows.
+            /// Emitted when the stream failed; `close` follows.
             ERROR = "error", warn;
         }
     }
@@ -65,63 +65,63 @@ events! {
 
 transport!(
     WritableResourceStream,
-    // It is never read, so these are never emitted.
+    // Never emitted, as the stream is not readable.
     Event::new("data", 23),
     Event::new("end", 22),
     WritableResourceStream::DRAIN
 );
-writing!(WritableResourceStream);
+writable_methods!(WritableResourceStream);
 
 impl WritableResourceStream {
-    /// Writes to a descriptor that the program owns: a child's `stdin`, a pipe, a socket, a file.
+    /// Creates a stream that writes a descriptor owned by the program: `stdin` of a child process, a pipe, a socket, a file.
     ///
-    /// The descriptor is made non-blocking, with all its duplicates. One that is shared with other processes, as
-    /// standard output is, is better opened with [`stdout`].
+    /// The descriptor and all its duplicates are made non-blocking. For a descriptor shared with other processes, such as
+    /// standard output, use [`stdout`].
     ///
     /// # Errors
-    /// [`Error::Open`] for directories (`EISDIR`) and sockets that carry datagrams (`EPROTOTYPE`).
+    /// [`Error::Open`] for directories (`EISDIR`) and datagram sockets (`EPROTOTYPE`).
     pub fn new(descriptor: impl Into<OwnedFd>) -> Result<Self, Error> {
-        Self::start(Opened::adopt(descriptor.into())?, false, true)
+        Self::start(OpenedResource::adopt(descriptor.into())?, false, true)
     }
 
-    /// Writes to a file, which is made anew or emptied.
+    /// Opens a file for writing; creates it if it does not exist, and truncates it otherwise.
     ///
     /// # Errors
-    /// [`Error::Open`] when it cannot be opened.
+    /// [`Error::Open`] if it cannot be opened.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, Error> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
-        Self::start(Opened::path(path.as_ref(), flags)?, false, true)
+        Self::start(OpenedResource::path(path.as_ref(), flags)?, false, true)
     }
 
-    /// Writes behind the end of a file, which is made if need be.
+    /// Opens a file for appending; creates it if it does not exist.
     ///
     /// # Errors
-    /// [`Error::Open`] when it cannot be opened.
+    /// [`Error::Open`] if it cannot be opened.
     pub fn append(path: impl AsRef<Path>) -> Result<Self, Error> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
-        Self::start(Opened::path(path.as_ref(), flags)?, false, true)
+        Self::start(OpenedResource::path(path.as_ref(), flags)?, false, true)
     }
 }
 
-/// Standard output as a stream, whatever it is: a terminal, a pipe, a file, a socket.
+/// Opens standard output as a stream: a terminal, a pipe, a file or a socket.
 ///
-/// It shares nothing with `print!`, which goes on to work: what both write comes in the order in which it reaches the
-/// descriptor. As with [`stdin`](crate::stdin), other processes that share standard output are left in peace, and
-/// closing the stream leaves descriptor 1 open.
+/// It does not share a buffer with `print!`, which still works: the output of both appears in the order in which it reaches
+/// the descriptor. As with [`stdin`](crate::stdin), other processes that share standard output are not affected, and closing
+/// the stream leaves descriptor 1 open.
 ///
 /// # Errors
-/// [`Error::Open`] when standard output is closed (`EBADF`).
+/// [`Error::Open`] if standard output is closed (`EBADF`).
 pub fn stdout() -> Result<WritableResourceStream, Error> {
-    let opened = Opened::inherit(std::io::stdout().as_fd(), "stdout", OFlags::WRONLY)?;
+    let opened = OpenedResource::inherit(std::io::stdout().as_fd(), "stdout", OFlags::WRONLY)?;
     WritableResourceStream::start(opened, false, true)
 }
 
-/// Standard error as a stream; see [`stdout`].
+/// Opens standard error as a stream; see [`stdout`].
 ///
 /// # Errors
-/// [`Error::Open`] when standard error is closed (`EBADF`).
+/// [`Error::Open`] if standard error is closed (`EBADF`).
 pub fn stderr() -> Result<WritableResourceStream, Error> {
-    let opened = Opened::inherit(std::io::stderr().as_fd(), "stderr", OFlags::WRONLY)?;
+    let opened = OpenedResource::inherit(std::io::stderr().as_fd(), "stderr", OFlags::WRONLY)?;
     WritableResourceStream::start(opened, false, true)
 }
 

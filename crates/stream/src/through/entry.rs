@@ -1,4 +1,4 @@
-//! What a through stream holds, and what is to happen to it next.
+//! The state of a through stream, and its next action.
 
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -10,46 +10,46 @@ use super::{ThroughStream, Transform};
 use crate::error::Error;
 
 #[derive(Default)]
-pub(super) struct Entry {
+pub(super) struct ThroughEntry {
     pub(super) listeners: Listeners,
-    /// `None` where there is nothing to transform, and while it runs.
+    /// `None` if there is no transform, and while it runs.
     pub(super) transform: Option<Box<dyn Transform>>,
-    /// What was written while the transform was running.
+    /// Chunks not transformed yet.
     pub(super) incoming: VecDeque<Bytes>,
     pub(super) outgoing: VecDeque<Bytes>,
-    /// What an adapter's source failed with, behind what it gave.
+    /// The error of an adapter's source; follows its output.
     pub(super) failure: Option<Error>,
     /// The task of an adapter.
     pub(super) waker: Option<Waker>,
-    pub(super) held: usize,
+    pub(super) buffered: usize,
     pub(super) soft_limit: usize,
-    pub(super) state: State,
+    pub(super) state: ThroughState,
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct ThroughState {
     pub(super) transforming: bool,
-    /// A loop over `outgoing` is under way.
+    /// Set while a loop over `outgoing` is in progress.
     pub(super) delivering: bool,
-    /// The loop will call the driver in the next iteration.
+    /// Set while a call of the driver is scheduled for the next iteration.
     pub(super) scheduled: bool,
     pub(super) paused: bool,
     pub(super) flowing: bool,
-    /// `write` gave `false`: `drain` is owed.
+    /// `write` returned `false`, so `drain` must be emitted.
     pub(super) full: bool,
-    /// Writing is over.
+    /// Set when the writing side has ended.
     pub(super) ending: bool,
-    /// Everything is transformed, and `end` follows what is held.
+    /// Set when everything is transformed; `end` follows the buffered data.
     pub(super) flushed: bool,
-    /// `end` was emitted.
+    /// Set when `end` was emitted.
     pub(super) ended: bool,
     pub(super) closing: bool,
-    pub(super) plumbing: Plumbing,
+    pub(super) role: AdapterRole,
 }
 
-/// The uses that adapters make of a through stream.
+/// The role of a through stream in an adapter.
 #[derive(Clone, Copy, Default, PartialEq)]
-pub(crate) enum Plumbing {
+pub(crate) enum AdapterRole {
     #[default]
     None,
     /// The user reads; the adapter writes and ends.
@@ -58,39 +58,39 @@ pub(crate) enum Plumbing {
     Target,
 }
 
-pub(super) enum Step {
+pub(super) enum ThroughEvent {
     Data(Bytes),
     End,
     Fail(Error),
 }
 
-/// What an adapter's target takes out of a stream.
-pub(crate) enum Taken {
+/// The output that the target of an adapter takes from a stream.
+pub(crate) enum NextOutput {
     Chunk(Bytes),
-    /// Everything is taken, and no more will come.
+    /// Everything is taken, and no more data follows.
     End,
-    Nothing,
+    Pending,
 }
 
-impl Entry {
-    pub(super) fn take_in(&mut self, chunk: Bytes) {
+impl ThroughEntry {
+    pub(super) fn accept(&mut self, chunk: Bytes) {
         if self.transform.is_some() || self.state.transforming {
-            self.held += chunk.len();
+            self.buffered += chunk.len();
             self.incoming.push_back(chunk);
         } else {
-            self.hold(chunk);
+            self.push_output(chunk);
         }
     }
 
-    pub(super) fn hold(&mut self, chunk: Bytes) {
+    pub(super) fn push_output(&mut self, chunk: Bytes) {
         if !chunk.is_empty() {
-            self.held += chunk.len();
+            self.buffered += chunk.len();
             self.outgoing.push_back(chunk);
         }
     }
 
-    /// What is to be transformed next: a chunk, or `None` for the end.
-    pub(super) fn next_work(&mut self) -> Option<(Box<dyn Transform>, Option<Bytes>)> {
+    /// Returns the next input of the transform: a chunk, or `None` for the end.
+    pub(super) fn next_input(&mut self) -> Option<(Box<dyn Transform>, Option<Bytes>)> {
         let ends = self.state.ending && !self.state.flushed;
         if self.state.transforming || self.state.closing || (self.incoming.is_empty() && !ends) {
             return None;
@@ -101,33 +101,33 @@ impl Entry {
         };
         self.state.transforming = true;
         let chunk = self.incoming.pop_front();
-        self.held -= chunk.as_ref().map_or(0, Bytes::len);
+        self.buffered -= chunk.as_ref().map_or(0, Bytes::len);
         Some((transform, chunk))
     }
 
-    pub(super) fn next_step(&mut self) -> Option<Step> {
+    pub(super) fn next_event(&mut self) -> Option<ThroughEvent> {
         let state = &mut self.state;
         let blocked = state.delivering || state.closing || state.paused;
-        if blocked || state.plumbing == Plumbing::Target {
+        if blocked || state.role == AdapterRole::Target {
             return None;
         }
         if self.outgoing.is_empty() {
             if let Some(error) = self.failure.take() {
-                return Some(Step::Fail(error));
+                return Some(ThroughEvent::Fail(error));
             }
             if !state.flushed || state.ended {
                 return None;
             }
             state.ended = true;
             state.delivering = true;
-            return Some(Step::End);
+            return Some(ThroughEvent::End);
         }
         if !state.flowing && !self.listeners.has(ThroughStream::DATA.slot()) {
             return None;
         }
         state.delivering = true;
         let bytes = self.outgoing.pop_front()?;
-        self.held -= bytes.len();
-        Some(Step::Data(bytes))
+        self.buffered -= bytes.len();
+        Some(ThroughEvent::Data(bytes))
     }
 }

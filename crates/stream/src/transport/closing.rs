@@ -17,8 +17,8 @@ use super::stream::Visit;
 use super::{Transport, gathering, output, session};
 use crate::error::Error;
 use crate::filter::Filters;
+use crate::queue_pool;
 use crate::read_buffer;
-use crate::spare;
 
 /// The number of reads that discard what has come before a close.
 const DISCARDS: usize = 16;
@@ -68,7 +68,7 @@ pub(super) fn discard_unread<T: Transport>(stream: &Visit<T>) {
             return;
         }
         for _ in 0..DISCARDS {
-            match read_buffer::discard(entry.fd.as_fd(), entry.source()) {
+            match read_buffer::discard(entry.fd.as_fd(), entry.read_method()) {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
             }
@@ -83,9 +83,9 @@ pub(super) fn close_now<T: Transport>(stream: &Visit<T>) {
             return None;
         }
         entry.flags.insert(Flags::CLOSING);
-        spare::keep_queue(entry.queue.take());
+        queue_pool::put_back(entry.queue.take());
         entry.drop_files();
-        spare::keep_queue(gathering::take(entry));
+        queue_pool::put_back(gathering::take(entry));
         entry.deadline.cancel();
         let rare = entry.rare.as_mut();
         Some(rare.map(|rare| std::mem::take(&mut rare.filters)))

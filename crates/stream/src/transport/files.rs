@@ -17,7 +17,7 @@ use super::flags::Flags;
 use super::sending::send_bytes;
 use super::{Entry, Transport};
 use crate::error::Error;
-use crate::file_range::{FileRange, KERNEL_SENDS};
+use crate::file_range::{FileRange, SENDFILE_SUPPORTED};
 use crate::write_queue::WriteQueue;
 
 /// How many files may wait in a write queue: each keeps a descriptor open.
@@ -44,7 +44,7 @@ pub(super) fn append<T: Transport>(
     range: FileRange,
 ) -> Result<bool, FileRange> {
     let others = Flags::FILTERED | Flags::JOBS;
-    if !KERNEL_SENDS || !entry.is_socket() || entry.flags.intersects(others) {
+    if !SENDFILE_SUPPORTED || !entry.is_socket() || entry.flags.intersects(others) {
         return Err(range);
     }
     if !range.is_empty() {

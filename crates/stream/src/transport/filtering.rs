@@ -13,8 +13,8 @@ use super::session::Session;
 use super::stream::Visit;
 use super::{Entry, Transport, closing, gathering, output, session};
 use crate::error::Error;
-use crate::filter::{FilterContext, Filters, Passage, context};
-use crate::spare;
+use crate::filter::{FilterContext, FilterEvent, Filters, context};
+use crate::queue_pool;
 
 /// The filters of a stream while they are running, and what they want done.
 struct Taken {
@@ -51,12 +51,16 @@ struct Failure {
     has_alert: bool,
 }
 
-impl Passage {
+impl FilterEvent {
     /// Returns when the stream's listeners are called for what comes out.
     fn emits(&self) -> Emits {
         match self {
-            Passage::Resumed | Passage::PeerEnded | Passage::Delivered { .. } => Emits::Now,
-            Passage::Sending(_) | Passage::Gathered(_) | Passage::Ending => Emits::Later,
+            FilterEvent::Resumed | FilterEvent::PeerEnded | FilterEvent::Delivered { .. } => {
+                Emits::Now
+            }
+            FilterEvent::Sending(_) | FilterEvent::Gathered(_) | FilterEvent::Ending => {
+                Emits::Later
+            }
         }
     }
 }
@@ -92,12 +96,12 @@ fn received_later<T: Transport>(stream: &Visit<T>, buffer: &mut BytesMut) -> Aft
         if !is_busy(entry) {
             return Some(take(entry, false));
         }
-        let passage = Passage::Delivered {
+        let event = FilterEvent::Delivered {
             height: 0,
             bytes: vec![buffer.split().freeze()],
             end: false,
         };
-        entry.rare().postponed.push_back(passage);
+        entry.rare().postponed.push_back(event);
         None
     });
     match taken.flatten() {
@@ -114,7 +118,7 @@ pub(super) fn resume<T: Transport>(stream: &Visit<T>) -> After {
         entry.flags.contains(Flags::FILTERED) && !entry.flags.contains(Flags::CLOSING)
     });
     let after = match filtered {
-        Some(true) => pass(stream, Passage::Resumed),
+        Some(true) => pass(stream, FilterEvent::Resumed),
         _ => After::Nothing,
     };
     if waited {
@@ -125,17 +129,17 @@ pub(super) fn resume<T: Transport>(stream: &Visit<T>) -> After {
 
 /// Passes the end of the descriptor.
 pub(super) fn peer_ended<T: Transport>(stream: &Visit<T>) -> After {
-    pass(stream, Passage::PeerEnded)
+    pass(stream, FilterEvent::PeerEnded)
 }
 
 /// Passes the end of this side.
 pub(super) fn ending<T: Transport>(stream: &Visit<T>) -> After {
-    pass(stream, Passage::Ending)
+    pass(stream, FilterEvent::Ending)
 }
 
 /// Passes a chunk that is to be sent as it is, behind what was gathered.
 pub(super) fn send<T: Transport>(stream: &Visit<T>, bytes: Bytes) -> After {
-    pass(stream, Passage::Sending(bytes))
+    pass(stream, FilterEvent::Sending(bytes))
 }
 
 /// Passes what was gathered.
@@ -147,7 +151,7 @@ pub(super) fn flush<T: Transport>(stream: &Visit<T>) -> After {
             entry
                 .rare()
                 .postponed
-                .push_back(Passage::Gathered(gathered));
+                .push_back(FilterEvent::Gathered(gathered));
             return None;
         }
         Some((take(entry, true), gathered))
@@ -171,7 +175,7 @@ pub(super) fn pass_held<T: Transport>(stream: &Visit<T>) -> After {
             return None;
         }
         let rare = entry.rare();
-        let held = Passage::Delivered {
+        let held = FilterEvent::Delivered {
             height: rare.filters.len() - 1,
             bytes: std::mem::take(&mut rare.held).into(),
             end: std::mem::take(&mut rare.held_end),
@@ -208,20 +212,20 @@ pub(super) fn release<T: Transport>(stream: &Visit<T>) -> After {
 }
 
 /// Passes something through the filters, behind what was gathered.
-fn pass<T: Transport>(stream: &Visit<T>, passage: Passage) -> After {
+fn pass<T: Transport>(stream: &Visit<T>, event: FilterEvent) -> After {
     let after = flush(stream);
     let begun = stream.with(|entry, _| {
         // A filter's own code, or what it has set off, uses the stream: its turn comes after what is under way.
         if is_busy(entry) {
-            entry.rare().postponed.push_back(passage);
+            entry.rare().postponed.push_back(event);
             return None;
         }
-        Some((take(entry, !passage.goes_up()), passage))
+        Some((take(entry, !event.is_upward()), event))
     });
     match begun.flatten() {
-        Some((taken, passage)) => {
-            let emits = passage.emits();
-            after.and(run_passage(stream, taken, passage, emits))
+        Some((taken, event)) => {
+            let emits = event.emits();
+            after.and(run_passage(stream, taken, event, emits))
         }
         None => after,
     }
@@ -241,14 +245,14 @@ fn run_postponed<T: Transport>(stream: &Visit<T>) -> After {
             if entry.flags.contains(Flags::FILTERING) {
                 return None;
             }
-            let passage = entry.rare.as_mut()?.postponed.pop_front()?;
-            Some((take(entry, !passage.goes_up()), passage))
+            let event = entry.rare.as_mut()?.postponed.pop_front()?;
+            Some((take(entry, !event.is_upward()), event))
         });
-        let Some((taken, passage)) = next.flatten() else {
+        let Some((taken, event)) = next.flatten() else {
             return after;
         };
-        let emits = passage.emits();
-        after = after.and(run_passage(stream, taken, passage, emits));
+        let emits = event.emits();
+        after = after.and(run_passage(stream, taken, event, emits));
     }
 }
 
@@ -288,7 +292,7 @@ fn put_back_changed<T: Transport>(entry: &mut Entry<T>, added: Filters) {
 fn run_passage<T: Transport>(
     stream: &Visit<T>,
     taken: Taken,
-    passage: Passage,
+    event: FilterEvent,
     emits: Emits,
 ) -> After {
     run(
@@ -296,7 +300,7 @@ fn run_passage<T: Transport>(
         taken,
         emits,
         &mut BytesMut::new(),
-        |filters, _, context| filters.pass(passage, context),
+        |filters, _, context| filters.pass(event, context),
     )
 }
 
@@ -387,7 +391,7 @@ fn settle_state<T: Transport>(
     if std::mem::take(&mut context.wait) {
         entry.flags.insert(Flags::FILTER_WAITS);
     }
-    spare::keep_queue(context.spent.take());
+    queue_pool::put_back(context.used_queue.take());
     if let Some(down) = context.down.take() {
         output::append_all(entry, id, down);
     }
@@ -460,14 +464,14 @@ fn settle<T: Transport>(
     while up.peek().is_some() || context.end {
         let destination = stream.with(|entry, _| Destination::of(entry, height, emits));
         if let Some(Destination::Covered) = destination {
-            let passage = Passage::Delivered {
+            let event = FilterEvent::Delivered {
                 height,
                 bytes: up.by_ref().collect(),
                 end: std::mem::take(&mut context.end),
             };
             let taken = stream.with(|entry, _| take(entry, false));
             if let Some(taken) = taken {
-                after = run_passage(stream, taken, passage, emits);
+                after = run_passage(stream, taken, event, emits);
             }
             break;
         }

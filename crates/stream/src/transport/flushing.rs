@@ -13,7 +13,7 @@ use super::{
 use crate::chunk::Chunk;
 use crate::error::Error;
 use crate::file_range::FileRange;
-use crate::write_queue::COPIED;
+use crate::write_queue::COPY_LIMIT;
 
 /// States in which a write is more than an append to the queue.
 const SPECIAL_WRITE: Flags = Flags::WRITE_OVER
@@ -26,7 +26,7 @@ const SPECIAL_WRITE: Flags = Flags::WRITE_OVER
 pub(super) fn write<T: Transport>(stream: T, chunk: impl Chunk) -> bool {
     let slice = chunk.as_slice();
     let taken = with_entry(stream, |entry, id| {
-        if slice.len() > COPIED {
+        if slice.len() > COPY_LIMIT {
             return None;
         }
         match entry.flags.intersects(SPECIAL_WRITE) {

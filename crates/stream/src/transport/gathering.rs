@@ -10,7 +10,7 @@ use uptick_event_loop::Id;
 
 use super::flags::Flags;
 use super::{Entry, Transport, output};
-use crate::spare;
+use crate::queue_pool;
 use crate::write_queue::WriteQueue;
 
 /// The number of bytes that are gathered: 16 KiB, as many as one TLS record takes.
@@ -57,7 +57,7 @@ pub(super) fn gather_short<T: Transport>(
     }
     let rare = entry.rare.as_mut()?;
     rare.gathered
-        .get_or_insert_with(spare::queue)
+        .get_or_insert_with(queue_pool::take)
         .push_with(|buffer| buffer.extend_from_slice(bytes));
     entry.flags.insert(Flags::GATHERED);
     entry.schedule_flush(id);
@@ -74,11 +74,11 @@ pub(super) fn gather<T: Transport>(
         return Gathered::Taken(false);
     }
     let rare = entry.rare.get_or_insert_default();
-    let gathered = rare.gathered.get_or_insert_with(spare::queue);
+    let gathered = rare.gathered.get_or_insert_with(queue_pool::take);
     gathered.push_with(f);
     let length = gathered.len();
     if length == 0 {
-        spare::keep_queue(rare.gathered.take());
+        queue_pool::put_back(rare.gathered.take());
         return Gathered::Taken(!entry.flags.contains(Flags::FULL));
     }
     entry.flags.insert(Flags::GATHERED);

@@ -15,8 +15,8 @@ use uptick_event_loop::{Id, Readiness, Token, spawn, spawn_blocking};
 use super::flags::Flags;
 use super::stream::Visit;
 use super::{Entry, Transport, deadlines};
+use crate::queue_pool;
 use crate::read_buffer::{NoBytes, READ_SIZE};
-use crate::spare;
 
 /// How many pieces of the write queue one job writes.
 const PIECES: usize = 64;
@@ -93,7 +93,7 @@ pub(super) fn write<T: Transport>(entry: &mut Entry<T>, id: Id) -> io::Result<()
         entry.touch();
     }
     if pieces.is_empty() {
-        spare::keep_queue(entry.queue.take());
+        queue_pool::put_back(entry.queue.take());
         return Ok(());
     }
     let job = spawn_blocking(move || write_pieces(&file, &pieces));

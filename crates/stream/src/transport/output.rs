@@ -12,7 +12,7 @@ use super::sending::send_bytes;
 use super::{Entry, Transport, deadlines, files, jobs};
 use crate::chunk::Chunk;
 use crate::error::Error;
-use crate::spare;
+use crate::queue_pool;
 use crate::write_queue::WriteQueue;
 
 /// Appends a chunk to the queue; returns `false` when the writer should wait for `drain`, or the chunk was not taken.
@@ -33,7 +33,7 @@ pub(super) fn append_to<T: Transport>(
     }
     let queue = match &mut entry.queue {
         Some(queue) => queue,
-        none => none.insert(spare::queue()),
+        none => none.insert(queue_pool::take()),
     };
     let before = queue.len();
     if before >= entry.hard_limit as usize {
@@ -57,7 +57,7 @@ pub(super) fn append_to<T: Transport>(
 #[inline]
 pub(super) fn append_all<T: Transport>(entry: &mut Entry<T>, id: Id, mut chunks: Box<WriteQueue>) {
     if chunks.is_empty() {
-        return spare::keep_queue(Some(chunks));
+        return queue_pool::put_back(Some(chunks));
     }
     if entry.queue.is_none() && !entry.flags.contains(Flags::FILES) {
         entry.queue = Some(chunks);
@@ -65,7 +65,7 @@ pub(super) fn append_all<T: Transport>(entry: &mut Entry<T>, id: Id, mut chunks:
         return;
     }
     append_to(entry, id, |queue| queue.append(&mut chunks));
-    spare::keep_queue(Some(chunks));
+    queue_pool::put_back(Some(chunks));
 }
 
 #[cold]

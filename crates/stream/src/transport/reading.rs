@@ -56,7 +56,7 @@ pub(super) fn read_pass<T: Transport>(stream: &Visit<T>) {
     let mut buffer = read_buffer::take();
     let first = stream.with(|entry, id| next_step(entry, id, &mut buffer));
     read_on(stream, first, &mut buffer);
-    read_buffer::give_back(buffer);
+    read_buffer::put_back(buffer);
 }
 
 /// Goes on with a pass from its first step.
@@ -149,7 +149,7 @@ fn read<T: Transport>(entry: &mut Entry<T>, buffer: &mut BytesMut) -> Result<boo
         true => FRAME_SIZE,
         false => READ_SIZE,
     };
-    let more = read_buffer::read(entry.fd.as_fd(), entry.source(), most, buffer)?;
+    let more = read_buffer::read(entry.fd.as_fd(), entry.read_method(), most, buffer)?;
     entry.bytes_read += buffer.len() as u64;
     entry.touch();
     let unsure = Flags::HANGUP.union(Flags::URGENT);
@@ -291,7 +291,7 @@ fn discard<T: Transport>(entry: &mut Entry<T>) -> Step<T> {
     {
         return Step::Stop;
     }
-    match read_buffer::discard(entry.fd.as_fd(), entry.source()) {
+    match read_buffer::discard(entry.fd.as_fd(), entry.read_method()) {
         Ok(0) => {
             entry.flags.remove(Flags::READ_READY);
             entry.flags.insert(Flags::READ_OVER);

@@ -8,7 +8,7 @@ use uptick_event_loop::driver::Timestamp;
 
 use super::flags::Flags;
 use super::{Entry, Transport};
-use crate::spare;
+use crate::queue_pool;
 
 /// The number of pieces that one system call sends.
 const PIECES: usize = 64;
@@ -32,7 +32,7 @@ pub(super) fn send_run<T: Transport>(entry: &mut Entry<T>) -> Result<bool, Errno
         return Ok(true);
     };
     let Some(piece) = queue
-        .as_run()
+        .as_tail()
         .filter(|_| entry.flags.contains(Flags::SOCKET))
     else {
         return Ok(false);
@@ -50,13 +50,13 @@ pub(super) fn send_run<T: Transport>(entry: &mut Entry<T>) -> Result<bool, Errno
                     entry.flags.insert(Flags::BLOCKED);
                     return Ok(false);
                 }
-                queue.clear_run();
+                queue.clear_tail();
             }
             Err(Errno::AGAIN | Errno::INTR) => return Ok(false),
             Err(errno) => return Err(errno),
         }
     }
-    spare::keep_queue(entry.queue.take());
+    queue_pool::put_back(entry.queue.take());
     Ok(true)
 }
 
@@ -109,6 +109,6 @@ pub(super) fn send_bytes<T: Transport>(entry: &mut Entry<T>) -> io::Result<()> {
             Err(errno) => return Err(errno.into()),
         }
     }
-    spare::keep_queue(entry.queue.take());
+    queue_pool::put_back(entry.queue.take());
     Ok(())
 }

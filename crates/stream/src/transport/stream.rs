@@ -21,8 +21,8 @@ use super::options::{LINGER, STALL_LIMIT};
 use super::session::Session;
 use super::{Streams, Transport};
 use crate::error::Error;
-use crate::filter::{Filters, Passage};
-use crate::read_buffer::Source;
+use crate::filter::{FilterEvent, Filters};
+use crate::read_buffer::ReadMethod;
 use crate::write_queue::WriteQueue;
 
 /// The place of a stream in its table; empty when the stream is gone.
@@ -68,7 +68,7 @@ pub(super) struct Rare {
     pub(super) held: VecDeque<Bytes>,
     pub(super) held_end: bool,
     /// Writes and ends that wait for the filters, which are running.
-    pub(super) postponed: VecDeque<Passage>,
+    pub(super) postponed: VecDeque<FilterEvent>,
     /// Written bytes that have not passed the filters yet.
     pub(super) gathered: Option<Box<WriteQueue>>,
     pub(super) jobs: Option<Box<Jobs>>,
@@ -285,13 +285,13 @@ impl<T: Transport> Entry<T> {
 
     /// How the descriptor is read.
     #[inline]
-    pub(super) fn source(&self) -> Source {
+    pub(super) fn read_method(&self) -> ReadMethod {
         if !self.is_socket() {
-            Source::Other
+            ReadMethod::Other
         } else if self.flags.contains(Flags::UNIX) {
-            Source::UnixSocket
+            ReadMethod::UnixSocket
         } else {
-            Source::Socket
+            ReadMethod::Socket
         }
     }
 

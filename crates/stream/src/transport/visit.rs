@@ -15,7 +15,7 @@ use super::reading::Step;
 use super::stream::Visit;
 use super::{Entry, Transport, closing, ending, flushing, reading, session};
 use crate::error::Error;
-use crate::{read_buffer, spare};
+use crate::{queue_pool, read_buffer};
 
 /// The [`Driver`] of a kind of stream.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ fn ready<T: Transport>(stream: &Visit<T>, readiness: Readiness) {
         // What is written meanwhile goes into the loop's buffer, unless bytes wait already, and out at the end of the visit.
         entry.flags.insert(Flags::FLUSH_QUEUED);
         if entry.queue.is_none() {
-            entry.queue = Some(spare::queue());
+            entry.queue = Some(queue_pool::take());
         }
         let over = Flags::READ_OVER.union(Flags::ENDED);
         let rare = readiness.is_error() && entry.flags.intersects(over)
@@ -113,7 +113,7 @@ fn ready<T: Transport>(stream: &Visit<T>, readiness: Readiness) {
         Some(Step::Stop) => read_rarely(stream, readiness, &mut buffer),
         step => reading::read_on(stream, step, &mut buffer),
     }
-    read_buffer::give_back(buffer);
+    read_buffer::put_back(buffer);
     // What callbacks have written goes out while all is still in the caches.
     flushing::flush(stream);
 }
