@@ -75,7 +75,7 @@ pub enum Error {
         /// The limit.
         after: Duration,
     },
-    /// Nothing was read or written for too long.
+    /// The stream was idle in both directions for too long.
     #[error("nothing was read or written for {after:?} (ETIMEDOUT)")]
     Idle {
         /// The limit.

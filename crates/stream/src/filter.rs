@@ -33,7 +33,7 @@ pub trait Filter: Any {
 
     /// Called with bytes that the layer above sends.
     ///
-    /// Written data is collected until the event of the stream or the iteration ends, and is passed in pieces of at most 16
+    /// Written data is gathered until the event of the stream or the iteration ends, and is passed in pieces of at most 16
     /// KiB, or longer if a single write was longer.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ pub trait Filter: Any {
         Ok(())
     }
 
-    /// Called when the layer above ends its side, or when the stream is about to close with an empty queue; bytes sent now
+    /// Called when the layer above ends its writing side, or when the stream is about to close with an empty queue; bytes sent now
     /// are the last ones. Not called before a close that follows an error or discards bytes. The default sends nothing.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Streams as the traits of `futures`, and the other way round.
+//! Adapters between streams and the traits of `futures`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -40,7 +40,7 @@ fn pattern(length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_written_on_one_side_is_read_on_the_other() {
+fn data_written_on_one_side_is_read_on_the_other() {
     let (near, far) = duplexes();
     let sent = pattern(5_000_000);
     let expected = sent.clone();
@@ -61,7 +61,7 @@ fn what_is_written_on_one_side_is_read_on_the_other() {
 }
 
 #[test]
-fn a_reader_that_is_late_holds_the_stream_back() {
+fn a_late_reader_pauses_the_stream() {
     let (stream, mut peer) = pair();
     let reader = stream.into_async_read();
     let mut sent = 0;
@@ -101,7 +101,7 @@ fn a_writer_waits_while_the_stream_is_full() {
 }
 
 #[test]
-fn lines_are_read_and_leave_the_rest() {
+fn lines_are_read_without_losing_the_rest() {
     let (stream, mut peer) = pair();
     send(&mut peer, "one\ntw");
     let late = peer.try_clone().unwrap();
@@ -119,7 +119,7 @@ fn lines_are_read_and_leave_the_rest() {
 }
 
 #[test]
-fn an_error_comes_behind_the_data() {
+fn an_error_follows_the_data() {
     let source = ThroughStream::with(|chunk: Bytes| match &chunk[..] {
         b"bad" => Err("bad chunk".into()),
         _ => Ok(chunk),
@@ -138,7 +138,7 @@ fn an_error_comes_behind_the_data() {
 }
 
 #[test]
-fn a_close_without_an_end_is_not_taken_for_the_end() {
+fn a_close_without_an_end_is_an_error() {
     let (stream, mut peer) = pair();
     send(&mut peer, "a part");
     let error = block_on(async move {
@@ -164,7 +164,7 @@ fn closing_waits_until_everything_is_sent() {
     let result = Rc::clone(&closed);
     spawn(async move {
         let mut duplex = stream.into_async();
-        duplex.write_all(b"last words").await.unwrap();
+        duplex.write_all(b"last bytes").await.unwrap();
         *result.borrow_mut() = Some(duplex.close().await.is_ok());
     });
     turn();
@@ -181,7 +181,7 @@ fn closing_waits_until_everything_is_sent() {
 }
 
 #[test]
-fn writing_to_a_stream_that_has_failed_says_why() {
+fn writing_to_a_failed_stream_returns_the_cause() {
     let (stream, peer) = pair();
     drop(peer);
     let error = block_on(async move {
@@ -197,7 +197,7 @@ fn writing_to_a_stream_that_has_failed_says_why() {
 }
 
 #[test]
-fn a_duplex_that_is_dropped_sends_what_was_written() {
+fn a_dropped_duplex_sends_written_data() {
     let (stream, mut peer) = pair();
     let mut duplex = stream.into_async();
     duplex
@@ -212,7 +212,7 @@ fn a_duplex_that_is_dropped_sends_what_was_written() {
 }
 
 #[test]
-fn a_sink_takes_chunks_and_a_stream_gives_them() {
+fn chunks_are_sent_to_a_sink_and_received_from_a_stream() {
     let (near, far) = duplexes();
     let words = block_on(async move {
         spawn(async move {
@@ -229,7 +229,7 @@ fn a_sink_takes_chunks_and_a_stream_gives_them() {
 }
 
 #[test]
-fn a_read_that_is_dropped_has_lost_nothing() {
+fn a_dropped_read_loses_nothing() {
     let (stream, mut peer) = pair();
     let mut reader = stream.into_async_read();
     let mut buffer = [0; 4];
@@ -263,7 +263,7 @@ fn a_reader_becomes_a_stream() {
     assert_eq!(log.take(), "end,close");
 }
 
-/// Gives some bytes, then an error.
+/// A reader that returns some bytes, then an error.
 struct Failing(Option<&'static [u8]>);
 
 impl AsyncRead for Failing {
@@ -283,7 +283,7 @@ impl AsyncRead for Failing {
 }
 
 #[test]
-fn an_error_of_the_reader_comes_behind_what_it_gave() {
+fn an_error_of_the_reader_follows_its_data() {
     let stream = from_async_read(Failing(Some(b"some")));
     let log = Log::default();
     let error = log.clone();
@@ -303,7 +303,7 @@ fn an_error_of_the_reader_comes_behind_what_it_gave() {
 }
 
 #[test]
-fn a_writer_becomes_a_stream_that_closes_when_all_is_written() {
+fn a_writer_becomes_a_stream_that_closes_when_everything_is_written() {
     let (near, far) = duplexes();
     let stream = from_async_write(near.into_async_write());
     assert!(!stream.is_readable());
@@ -329,7 +329,7 @@ fn a_writer_becomes_a_stream_that_closes_when_all_is_written() {
 }
 
 #[test]
-fn a_slow_writer_holds_the_stream_back() {
+fn a_slow_writer_fills_the_stream() {
     let (near, mut peer) = pair();
     let stream = from_async_write(near.into_async_write());
     let mut written = 0;
@@ -355,25 +355,25 @@ fn a_slow_writer_holds_the_stream_back() {
 }
 
 #[test]
-fn an_async_duplex_becomes_an_evented_one() {
+fn an_async_duplex_becomes_an_event_stream() {
     let (near, mut peer) = pair();
     let stream = from_async(near.into_async());
     let log = Log::default();
     let data = log.clone();
     stream.on("data", move |chunk: Bytes| {
         data.note(String::from_utf8_lossy(&chunk));
-        stream.write("answer");
+        stream.write("reply");
     });
     for event in ["end", "close"] {
         let log = log.clone();
         stream.on(event, move |()| log.note(event));
     }
-    send(&mut peer, "question");
+    send(&mut peer, "request");
     turn();
-    assert_eq!(text(&mut peer), "answer");
+    assert_eq!(text(&mut peer), "reply");
     peer.shutdown(Shutdown::Write).unwrap();
     run().unwrap();
-    assert_eq!(log.take(), "question,end,close");
+    assert_eq!(log.take(), "request,end,close");
     assert!(arrived(&mut peer).1);
 }
 
@@ -393,7 +393,7 @@ fn a_channel_becomes_a_stream_and_a_stream_feeds_a_channel() {
 }
 
 #[test]
-fn a_sink_that_fails_gives_its_error() {
+fn a_failing_sink_fails_its_stream() {
     let (output, results) = mpsc::unbounded::<Bytes>();
     drop(results);
     let stream = from_sink(output);
@@ -409,7 +409,7 @@ fn a_sink_that_fails_gives_its_error() {
 }
 
 #[test]
-fn closing_a_stream_drops_the_reader_that_waits() {
+fn closing_a_stream_drops_its_pending_reader() {
     struct Never(#[expect(dead_code, reason = "counted")] Rc<()>);
     impl AsyncRead for Never {
         fn poll_read(
@@ -430,7 +430,7 @@ fn closing_a_stream_drops_the_reader_that_waits() {
 }
 
 #[test]
-fn bytes_survive_every_way_round() {
+fn bytes_survive_conversions_in_both_directions() {
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(24));
     let chunks = prop::collection::vec(0_usize..20_000, 1..20);
     runner

@@ -39,7 +39,7 @@ fn listen_without_data<D: Decoder>(log: &Log, stream: DecodedStream<D>) {
 }
 
 #[test]
-fn a_line_that_comes_in_two_packets_is_one_line() {
+fn a_line_in_two_packets_is_one_line() {
     let (conn, mut peer) = pair();
     let log = listen(LineStream::new(conn));
     send(&mut peer, "ex");
@@ -55,7 +55,7 @@ fn a_line_that_comes_in_two_packets_is_one_line() {
 }
 
 #[test]
-fn a_carriage_return_is_kept_on_demand() {
+fn a_carriage_return_is_kept_if_the_option_is_on() {
     let input = ThroughStream::new();
     let decoder = LineDecoder::new().keep_carriage_return(true);
     let log = listen(DecodedStream::with_decoder(input, decoder));
@@ -80,7 +80,7 @@ fn a_line_within_a_chunk_is_not_copied() {
 }
 
 #[test]
-fn a_line_over_the_limit_is_an_error_that_names_it() {
+fn a_line_over_the_limit_is_an_error_that_names_the_limit() {
     let (conn, mut peer) = pair();
     let decoder = LineDecoder::new().max_length(5);
     let log = listen(DecodedStream::with_decoder(conn, decoder));
@@ -98,20 +98,20 @@ fn a_line_over_the_limit_is_an_error_that_names_it() {
 }
 
 #[test]
-fn a_line_has_64_kib_by_default() {
-    for (length, taken) in [(65_536, true), (65_537, false)] {
+fn a_line_is_limited_to_64_kib_by_default() {
+    for (length, accepted) in [(65_536, true), (65_537, false)] {
         let input = ThroughStream::new();
         let lines = LineStream::new(input);
         let log = listen(lines);
         input.write("x".repeat(length));
         input.write("\n");
-        assert_eq!(lines.is_open(), taken);
-        assert_eq!(log.take().contains("EMSGSIZE"), !taken);
+        assert_eq!(lines.is_open(), accepted);
+        assert_eq!(log.take().contains("EMSGSIZE"), !accepted);
     }
 }
 
 #[test]
-fn a_last_word_in_the_error_listener_reaches_the_peer() {
+fn data_written_in_the_error_listener_reaches_the_peer() {
     let (conn, mut peer) = pair();
     let lines = DecodedStream::with_decoder(conn, LineDecoder::new().max_length(3));
     lines.on("data", |_: Bytes| ());
@@ -126,7 +126,7 @@ fn a_last_word_in_the_error_listener_reaches_the_peer() {
 }
 
 #[test]
-fn lines_behind_an_end_of_the_connection_are_discarded() {
+fn lines_after_the_end_of_the_connection_are_discarded() {
     let (conn, mut peer) = pair();
     let lines = LineStream::new(conn);
     let log = listen(lines);
@@ -135,7 +135,7 @@ fn lines_behind_an_end_of_the_connection_are_discarded() {
             conn.end();
         }
     });
-    send(&mut peer, "one\nexit\nnot heard\n");
+    send(&mut peer, "one\nexit\ndiscarded\n");
     turn();
     assert_eq!(log.take(), "one,exit");
     drop(peer);
@@ -144,7 +144,7 @@ fn lines_behind_an_end_of_the_connection_are_discarded() {
 }
 
 #[test]
-fn pause_stops_between_two_lines_of_a_chunk_and_holds_the_source_back() {
+fn pause_stops_between_two_lines_of_a_chunk_and_pauses_the_source() {
     let (conn, mut peer) = pair();
     let lines = LineStream::new(conn);
     let log = listen(lines);
@@ -157,7 +157,7 @@ fn pause_stops_between_two_lines_of_a_chunk_and_holds_the_source_back() {
     for expected in ["1", "2", "3", "4", "end,close"] {
         assert_eq!(log.take(), expected);
         turn();
-        assert_eq!(log.take(), "", "it is paused");
+        assert_eq!(log.take(), "", "an item was emitted while paused");
         lines.resume();
         assert_eq!(log.take(), "", "resume emits nothing before it returns");
         turn();
@@ -165,7 +165,7 @@ fn pause_stops_between_two_lines_of_a_chunk_and_holds_the_source_back() {
 }
 
 #[test]
-fn a_slow_destination_holds_the_source_back() {
+fn a_slow_destination_pauses_the_source() {
     let input = ThroughStream::new();
     let slow = ThroughStream::new();
     slow.pause();
@@ -174,9 +174,9 @@ fn a_slow_destination_holds_the_source_back() {
     for number in 0..1000 {
         writeln!(lines, "{number}").unwrap();
     }
-    assert!(input.write(lines), "the chunk was handed on");
+    assert!(input.write(lines), "the first chunk is decoded");
     assert!(!input.write("more\n"), "the source is paused");
-    assert_eq!(slow.buffered(), 1, "one line is taken, the others wait");
+    assert_eq!(slow.buffered(), 1, "only one line is written");
     let received = Rc::<RefCell<Vec<u8>>>::default();
     let all = Rc::clone(&received);
     slow.on("data", move |line: Bytes| {
@@ -190,7 +190,7 @@ fn a_slow_destination_holds_the_source_back() {
 }
 
 #[test]
-fn nothing_is_read_before_somebody_listens() {
+fn no_data_is_read_without_a_listener() {
     let (conn, mut peer) = pair();
     let lines = LineStream::new(conn);
     send(&mut peer, "hello\n");
@@ -202,10 +202,10 @@ fn nothing_is_read_before_somebody_listens() {
 }
 
 #[test]
-fn an_error_of_the_source_follows_what_it_sent() {
+fn an_error_of_the_source_follows_its_data() {
     let input = ThroughStream::with(|chunk| {
         if chunk == "fail" {
-            return Err("as told".into());
+            return Err("on purpose".into());
         }
         Ok(chunk)
     });
@@ -218,11 +218,11 @@ fn an_error_of_the_source_follows_what_it_sent() {
     lines.off(pause);
     lines.resume();
     turn();
-    assert_eq!(log.take(), "b,transforming failed: as told,close");
+    assert_eq!(log.take(), "b,transforming failed: on purpose,close");
 }
 
 #[test]
-fn closing_the_lines_closes_the_source() {
+fn closing_the_decoded_stream_closes_the_source() {
     let (conn, mut peer) = pair();
     let lines = LineStream::new(conn);
     let log = listen(lines);
@@ -234,7 +234,7 @@ fn closing_the_lines_closes_the_source() {
 }
 
 #[test]
-fn a_panic_in_a_listener_is_an_error_of_the_lines() {
+fn a_panic_in_a_listener_is_an_error_of_the_decoded_stream() {
     let (conn, mut peer) = pair();
     let lines = LineStream::new(conn);
     lines.on("data", |_: Bytes| panic!("oops"));
@@ -288,7 +288,7 @@ fn length_prefixes_have_five_encodings() {
 }
 
 #[test]
-fn a_frame_that_announces_too_much_or_is_cut_off_is_an_error() {
+fn an_oversized_or_truncated_frame_is_an_error() {
     let input = ThroughStream::new();
     let log = listen(LengthPrefixStream::new(input, LengthPrefix::U32));
     input.write(b"\xff\xff\xff\xff");
@@ -310,7 +310,7 @@ fn a_frame_that_announces_too_much_or_is_cut_off_is_an_error() {
 }
 
 #[test]
-fn values_come_out_of_lines_of_json() {
+fn values_are_decoded_from_lines_of_json() {
     let input = ThroughStream::new();
     let points = JsonStream::<(i32, i32)>::new(input);
     let log = Log::default();
@@ -341,7 +341,7 @@ fn values_come_out_of_lines_of_json() {
 }
 
 #[test]
-fn lines_of_frames_are_two_streams() {
+fn decoded_streams_can_be_nested() {
     let input = ThroughStream::new();
     let log = listen(LineStream::new(LengthPrefixStream::new(
         input,
@@ -352,7 +352,7 @@ fn lines_of_frames_are_two_streams() {
     assert_eq!(log.take(), "one,two,end,close");
 }
 
-/// The items of `input`, in the given pieces, and whether the decoder failed.
+/// Decodes `input` in the given pieces; returns the items, and whether the decoder failed.
 fn decode<D: Decoder>(decoder: &mut D, pieces: &[Bytes]) -> (Vec<D::Item>, bool) {
     let mut items = Vec::new();
     for piece in pieces {
@@ -384,7 +384,7 @@ fn pieces(input: &[u8], cuts: &[usize]) -> Vec<Bytes> {
     pieces
 }
 
-/// The expected values, found in the simplest way.
+/// Returns the expected values, computed in the simplest way.
 fn split(input: &[u8], delimiter: &[u8], limit: usize, strip: bool) -> (Vec<Bytes>, bool) {
     let (mut items, mut frame) = (Vec::new(), BytesMut::new());
     for byte in input {
@@ -409,7 +409,7 @@ fn split(input: &[u8], delimiter: &[u8], limit: usize, strip: bool) -> (Vec<Byte
 
 proptest! {
     #[test]
-    fn any_split_gives_the_same_lines(
+    fn every_split_yields_the_same_lines(
         input in "[ab\r\n]{0,60}", cuts in prop::collection::vec(0_usize..9, 0..20), limit in 0_usize..12, keep: bool,
     ) {
         let decoder = LineDecoder::new().max_length(limit).keep_carriage_return(keep);
@@ -418,7 +418,7 @@ proptest! {
     }
 
     #[test]
-    fn any_split_gives_the_same_frames(
+    fn every_split_yields_the_same_frames(
         input in "[-ab]{0,60}", delimiter in "-{1,3}|-a-|ab", cuts in prop::collection::vec(0_usize..9, 0..20), limit in 0_usize..12,
     ) {
         let decoder = DelimiterDecoder::new(&delimiter).max_length(limit);
@@ -427,7 +427,7 @@ proptest! {
     }
 
     #[test]
-    fn any_split_gives_the_frames_that_were_encoded(
+    fn every_split_yields_the_encoded_frames(
         frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..8),
         cuts in prop::collection::vec(0_usize..30, 0..20),
         prefix in prop::sample::select(vec![LengthPrefix::U8, LengthPrefix::U16, LengthPrefix::U16Le, LengthPrefix::U32, LengthPrefix::U32Le]),
@@ -440,7 +440,7 @@ proptest! {
     }
 
     #[test]
-    fn any_split_gives_the_same_values(
+    fn every_split_yields_the_same_values(
         numbers in prop::collection::vec(any::<i64>(), 0..10), cuts in prop::collection::vec(0_usize..30, 0..20),
     ) {
         let mut text = String::new();
@@ -452,7 +452,7 @@ proptest! {
     }
 
     #[test]
-    fn any_split_and_any_pauses_give_the_same_items(
+    fn every_split_and_pause_yields_the_same_items(
         input in "[ab\n]{0,80}", steps in prop::collection::vec((0_usize..9, 0_u8..4), 0..30),
     ) {
         let source = ThroughStream::new();

@@ -1,4 +1,4 @@
-//! Filters, in a stream over a socket pair.
+//! Filters in a stream over a socket pair.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -22,7 +22,7 @@ fn failure(what: &str) -> Error {
     }
 }
 
-/// Adds its mark at each side, to see the order of filters; says its last words.
+/// A filter that marks the bytes in both directions, to show the order of filters; sends final bytes.
 struct Mark(&'static str);
 
 impl Filter for Mark {
@@ -50,7 +50,7 @@ fn the_filter_added_last_is_nearest_to_the_listeners() {
     let (stream, mut peer) = pair();
     stream.add_filter(Mark("a"));
     stream.add_filter(Mark("b"));
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     send(&mut peer, "x");
     stream.write("y");
     turn();
@@ -59,11 +59,11 @@ fn the_filter_added_last_is_nearest_to_the_listeners() {
 }
 
 #[test]
-fn last_words_of_upper_filters_pass_through_the_lower_ones_and_come_once() {
+fn final_bytes_of_upper_filters_pass_through_the_lower_ones_once() {
     let (stream, mut peer) = pair();
     stream.add_filter(Mark("a"));
     stream.add_filter(Mark("b"));
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.write("y");
     stream.shutdown_write();
     stream.end();
@@ -75,11 +75,11 @@ fn last_words_of_upper_filters_pass_through_the_lower_ones_and_come_once() {
 }
 
 #[test]
-fn a_close_sends_the_last_words_where_nothing_is_discarded() {
+fn a_close_sends_final_bytes_if_nothing_is_discarded() {
     let (stream, mut peer) = pair();
     stream.add_filter(Mark("a"));
     stream.add_filter(Mark("b"));
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     send(&mut peer, "x");
     stream.write("y");
     turn();
@@ -91,7 +91,7 @@ fn a_close_sends_the_last_words_where_nothing_is_discarded() {
 }
 
 #[test]
-fn a_close_that_discards_bytes_sends_no_last_words() {
+fn a_close_that_discards_bytes_sends_no_final_bytes() {
     let (stream, mut peer) = pair();
     stream.add_filter(Mark("a"));
     stream.write("y");
@@ -100,16 +100,16 @@ fn a_close_that_discards_bytes_sends_no_last_words() {
 }
 
 #[test]
-fn an_error_is_not_followed_by_last_words() {
+fn an_error_is_not_followed_by_final_bytes() {
     let (stream, mut peer) = pair();
     stream.add_filter(Mark("a"));
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     uptick_stream::transport::fail(stream, failure("testing"));
     assert_eq!(log.take(), "error purpose,close");
     assert_eq!(arrived(&mut peer), (Vec::new(), true));
 }
 
-/// A greeting line before the data, as the PROXY protocol has it. It takes itself out.
+/// A greeting line before the data, as in the PROXY protocol. The filter removes itself afterwards.
 struct Greeting {
     seen: BytesMut,
     stream: DuplexResourceStream,
@@ -160,7 +160,7 @@ fn greeted() -> (DuplexResourceStream, std::os::unix::net::UnixStream, Log) {
 }
 
 #[test]
-fn a_filter_that_takes_itself_out_in_the_middle_of_a_chunk_loses_nothing() {
+fn a_filter_that_removes_itself_within_a_chunk_loses_nothing() {
     let (stream, mut peer, log) = greeted();
     log.listen(stream, "");
     send(&mut peer, "Ann\nhello");
@@ -174,7 +174,7 @@ fn a_filter_that_takes_itself_out_in_the_middle_of_a_chunk_loses_nothing() {
 }
 
 #[test]
-fn a_filter_sees_bytes_one_by_one_as_well() {
+fn a_filter_may_receive_single_bytes() {
     let (stream, mut peer, log) = greeted();
     log.listen(stream, "");
     for byte in b"Bob\nhi" {
@@ -185,7 +185,7 @@ fn a_filter_sees_bytes_one_by_one_as_well() {
 }
 
 #[test]
-fn what_is_delivered_is_held_until_somebody_listens() {
+fn delivered_data_is_kept_until_there_is_a_listener() {
     let (stream, mut peer, log) = greeted();
     send(&mut peer, "Ann\nhello");
     turn();
@@ -198,7 +198,7 @@ fn what_is_delivered_is_held_until_somebody_listens() {
 }
 
 #[test]
-fn what_is_delivered_while_paused_is_held_with_the_end_behind_it() {
+fn data_delivered_while_paused_is_kept_followed_by_the_end() {
     let (stream, mut peer, log) = greeted();
     log.listen(stream, "");
     stream.on("data", move |_: Bytes| stream.pause());
@@ -216,7 +216,7 @@ fn what_is_delivered_while_paused_is_held_with_the_end_behind_it() {
     assert_eq!(log.take(), "end,close");
 }
 
-/// Splits what comes into single bytes, and ends with the first full stop.
+/// A filter that splits its input into single bytes, and ends at the first full stop.
 struct Letters;
 
 impl Filter for Letters {
@@ -240,10 +240,10 @@ impl Filter for Letters {
 }
 
 #[test]
-fn pausing_between_two_deliveries_of_one_chunk_holds_the_rest() {
+fn pausing_between_two_deliveries_of_one_chunk_keeps_the_rest() {
     let (stream, mut peer) = pair();
     stream.add_filter(Letters);
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.on("data", move |_: Bytes| stream.pause());
     send(&mut peer, "abc");
     turn();
@@ -256,10 +256,10 @@ fn pausing_between_two_deliveries_of_one_chunk_holds_the_rest() {
 }
 
 #[test]
-fn an_end_that_a_filter_found_is_held_while_paused_also_when_the_filter_is_gone() {
+fn an_end_reported_by_a_removed_filter_is_kept_while_paused() {
     let (stream, mut peer) = pair();
     stream.add_filter(Letters);
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.on("data", move |_: Bytes| stream.pause());
     send(&mut peer, "a.");
     turn();
@@ -273,14 +273,14 @@ fn an_end_that_a_filter_found_is_held_while_paused_also_when_the_filter_is_gone(
 }
 
 #[test]
-fn what_comes_behind_the_end_of_a_filter_is_discarded_so_that_the_answer_is_not_lost() {
+fn data_after_the_end_of_a_filter_is_discarded_so_that_the_response_is_not_lost() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     for half_open in [false, true] {
         let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let stream = DuplexResourceStream::new(listener.accept().unwrap().0).unwrap();
         stream.add_filter(Letters);
         stream.set_allow_half_open(half_open);
-        let log = Log::of(stream);
+        let log = Log::recording(stream);
         stream.on("end", move |()| {
             stream.write(vec![b'x'; 4_000_000]);
             if half_open {
@@ -293,8 +293,8 @@ fn what_comes_behind_the_end_of_a_filter_is_discarded_so_that_the_answer_is_not_
         assert_eq!(log.take(), "a,end");
         std::io::Write::write_all(&mut sender, b"more").unwrap();
         let reader = std::thread::spawn(move || {
-            let mut answer = Vec::new();
-            std::io::Read::read_to_end(&mut { client }, &mut answer).map(|_| answer.len())
+            let mut response = Vec::new();
+            std::io::Read::read_to_end(&mut { client }, &mut response).map(|_| response.len())
         });
         run_until(|| reader.is_finished());
         assert_eq!(reader.join().unwrap().unwrap(), 4_000_000);
@@ -306,10 +306,10 @@ fn what_comes_behind_the_end_of_a_filter_is_discarded_so_that_the_answer_is_not_
 }
 
 #[test]
-fn the_end_of_a_filter_is_not_told_once_this_side_has_ended() {
+fn the_end_of_a_filter_is_not_emitted_after_end_was_called() {
     let (stream, mut peer) = pair();
     stream.add_filter(Letters);
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.on("data", move |_: Bytes| stream.end());
     send(&mut peer, "a.");
     turn();
@@ -320,10 +320,10 @@ fn the_end_of_a_filter_is_not_told_once_this_side_has_ended() {
 }
 
 #[test]
-fn held_data_and_its_end_survive_that_this_side_ends_first() {
+fn undelivered_data_and_its_end_are_kept_when_the_writing_side_ends_first() {
     let (stream, mut peer) = pair();
     stream.add_filter(Mark("a"));
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.on("data", move |_: Bytes| stream.pause());
     send(&mut peer, "x");
     turn();
@@ -340,7 +340,7 @@ fn held_data_and_its_end_survive_that_this_side_ends_first() {
 }
 
 #[test]
-fn an_end_in_the_wrong_place_is_an_error() {
+fn an_early_end_is_an_error() {
     let (stream, mut peer, log) = greeted();
     log.listen(stream, "");
     send(&mut peer, "An");
@@ -349,7 +349,7 @@ fn an_end_in_the_wrong_place_is_an_error() {
     assert_eq!(log.take(), "error purpose,close");
 }
 
-/// Fails as the peer says, with an alert.
+/// A filter that fails on input, with an alert.
 struct Alert;
 
 impl Filter for Alert {
@@ -368,15 +368,15 @@ impl Filter for Alert {
 }
 
 #[test]
-fn an_error_closes_the_stream_when_its_alert_has_had_the_time_to_arrive() {
+fn an_error_with_an_alert_closes_the_stream_after_the_linger_time() {
     let (stream, mut peer) = pair();
     stream.add_filter(Alert);
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     send(&mut peer, "x");
     turn();
     assert_eq!(log.take(), "error purpose");
     assert!(!stream.write("more"));
-    // What comes now is discarded.
+    // Input is discarded from here on.
     send(&mut peer, "y");
     turn();
     assert_eq!(arrived(&mut peer), (b"alert".to_vec(), true));
@@ -389,12 +389,12 @@ fn an_error_closes_the_stream_when_its_alert_has_had_the_time_to_arrive() {
 fn an_error_without_an_alert_closes_the_stream_at_once() {
     let (stream, mut peer, log) = greeted();
     log.listen(stream, "");
-    send(&mut peer, "no greeting has so many letters");
+    send(&mut peer, "too long for a greeting line");
     turn();
     assert_eq!(log.take(), "error purpose,close");
 }
 
-/// Delivers what comes, and fails then.
+/// A filter that delivers its input, and then fails.
 struct DeliversAndFails;
 
 impl Filter for DeliversAndFails {
@@ -410,11 +410,11 @@ impl Filter for DeliversAndFails {
 }
 
 #[test]
-fn what_a_filter_delivers_before_its_error_passes_through_those_above() {
+fn data_delivered_before_an_error_passes_through_the_filters_above() {
     let (stream, mut peer) = pair();
     stream.add_filter(DeliversAndFails);
     stream.add_filter(Mark("a"));
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     send(&mut peer, "x");
     turn();
     assert_eq!(log.take(), "a(x),error purpose,close");
@@ -424,13 +424,13 @@ fn what_a_filter_delivers_before_its_error_passes_through_those_above() {
 fn an_error_while_sending_closes_the_stream() {
     let (stream, _peer) = pair();
     stream.add_filter(Alert);
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     assert!(stream.write("bad"));
     turn();
     assert_eq!(log.take(), "error purpose,close");
 }
 
-/// Uses the stream it is in, which it should not: what it writes is put off.
+/// A filter that wrongly uses its own stream: its writes are postponed.
 struct Meddler(DuplexResourceStream);
 
 impl Filter for Meddler {
@@ -447,18 +447,18 @@ impl Filter for Meddler {
 }
 
 #[test]
-fn a_write_from_inside_a_filter_is_put_off_and_passes_the_filters() {
+fn a_write_from_inside_a_filter_is_postponed_and_passes_the_filters() {
     let (stream, mut peer) = pair();
     stream.add_filter(Meddler(stream));
     stream.add_filter(Mark("m"));
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     send(&mut peer, "x");
     turn();
     assert_eq!(log.take(), "m(x)");
     assert_eq!(text(&mut peer), "m[meddling]");
 }
 
-/// Adds a filter when it sees a word, as STARTTLS does.
+/// A filter that adds another filter at a command, as STARTTLS does.
 struct Upgrade(DuplexResourceStream);
 
 impl Filter for Upgrade {
@@ -480,10 +480,10 @@ impl Filter for Upgrade {
 }
 
 #[test]
-fn a_filter_added_by_a_filter_sees_what_comes_next() {
+fn a_filter_added_by_a_filter_receives_the_next_data() {
     let (stream, mut peer) = pair();
     stream.add_filter(Upgrade(stream));
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     send(&mut peer, "plain");
     turn();
     send(&mut peer, "upgrade");
@@ -494,9 +494,9 @@ fn a_filter_added_by_a_filter_sees_what_comes_next() {
 }
 
 #[test]
-fn filters_are_told_of_the_close_and_dropped() {
-    struct Told(Rc<RefCell<Vec<&'static str>>>);
-    impl Filter for Told {
+fn filters_are_closed_and_dropped_with_the_stream() {
+    struct ClosedRecorder(Rc<RefCell<Vec<&'static str>>>);
+    impl Filter for ClosedRecorder {
         fn received(&mut self, _: &mut [u8], _: &mut FilterContext) -> Result<(), Error> {
             Ok(())
         }
@@ -507,19 +507,19 @@ fn filters_are_told_of_the_close_and_dropped() {
             self.0.borrow_mut().push("closed");
         }
     }
-    impl Drop for Told {
+    impl Drop for ClosedRecorder {
         fn drop(&mut self) {
             self.0.borrow_mut().push("dropped");
         }
     }
     let (stream, _peer) = pair();
     let seen = Rc::default();
-    stream.add_filter(Told(Rc::clone(&seen)));
+    stream.add_filter(ClosedRecorder(Rc::clone(&seen)));
     stream.close();
     assert_eq!(*seen.borrow(), ["closed", "dropped"]);
 }
 
-/// A simple cipher: its state depends on how many bytes have passed, so order and loss show.
+/// A simple cipher, whose state depends on the number of bytes passed, so that loss and reordering show.
 #[derive(Default)]
 struct Cipher {
     received: usize,
@@ -550,7 +550,7 @@ impl Filter for Cipher {
 }
 
 #[test]
-fn any_split_comes_through_two_ciphers_and_back() {
+fn every_split_passes_through_two_ciphers_and_back() {
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(32));
     let chunks = prop::collection::vec((1_usize..5000, any::<bool>()), 1..30);
     runner
@@ -589,7 +589,7 @@ fn any_split_comes_through_two_ciphers_and_back() {
         .unwrap();
 }
 
-/// Passes everything on, and panics when its cue comes.
+/// A filter that passes everything on, and panics in the method `self.0`.
 struct Panics(&'static str);
 
 impl Panics {
@@ -624,28 +624,29 @@ impl Filter for Panics {
 }
 
 #[test]
-fn a_filter_that_panics_fails_its_stream_wherever_that_happens() {
+fn a_panic_in_any_method_of_a_filter_fails_its_stream() {
     for cue in ["received", "sending", "ending", "then"] {
         let (stream, mut peer) = pair();
         stream.add_filter(Panics(cue));
-        let log = Log::of(stream);
+        let log = Log::recording(stream);
         match cue {
             "sending" => assert!(stream.write("x")),
             "ending" => stream.end(),
             _ => send(&mut peer, "x"),
         }
         turn();
-        let told = log.take();
+        let events = log.take();
         assert!(
-            told.ends_with("error cue,close") || told.contains("error"),
-            "{cue}: {told}"
+            events.ends_with("error cue,close") || events.contains("error"),
+            "{cue}: {events}"
         );
-        assert!(told.ends_with(",close"), "{cue}: {told}");
+        assert!(events.ends_with(",close"), "{cue}: {events}");
         assert!(!stream.is_writable(), "{cue}");
     }
 }
 
-/// Decodes one half into a buffer and delivers the other half where it is, in either order; panics with half an answer.
+/// A filter that decodes the first part into a buffer and delivers the rest in place, in either order; it may panic while it
+/// responds.
 struct Halves;
 
 impl Filter for Halves {
@@ -676,11 +677,11 @@ impl Filter for Halves {
 }
 
 #[test]
-fn a_part_of_the_received_bytes_follows_what_was_decoded_from_the_others() {
+fn a_part_of_the_received_bytes_follows_the_decoded_bytes() {
     for filters in [1, 2] {
         let (stream, mut peer) = pair();
         (0..filters).for_each(|_| stream.add_filter(Halves));
-        let log = Log::of(stream);
+        let log = Log::recording(stream);
         for chunk in ["first", "parts"] {
             send(&mut peer, chunk);
             turn();
@@ -690,10 +691,10 @@ fn a_part_of_the_received_bytes_follows_what_was_decoded_from_the_others() {
             _ => "FI,RS,t,PA,RT,s",
         };
         assert_eq!(log.take(), expected);
-        // Nothing of it comes to another stream.
+        // The bytes must not reach another stream.
         let (other, mut peer) = pair();
         other.add_filter(Halves);
-        let log = Log::of(other);
+        let log = Log::recording(other);
         send(&mut peer, "other");
         turn();
         assert_eq!(log.take(), "OT,her");
@@ -701,16 +702,16 @@ fn a_part_of_the_received_bytes_follows_what_was_decoded_from_the_others() {
 }
 
 #[test]
-fn the_answer_of_a_filter_that_panics_goes_to_no_other_stream() {
+fn the_response_of_a_panicking_filter_is_not_sent_on_another_stream() {
     let (stream, mut peer) = pair();
     stream.add_filter(Halves);
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     send(&mut peer, "panic");
     turn();
     assert_eq!(log.take(), "error cue,close");
     let (other, mut peer) = pair();
     other.add_filter(Halves);
-    let log = Log::of(other);
+    let log = Log::recording(other);
     send(&mut peer, "other");
     turn();
     assert_eq!(log.take(), "OT,her");
@@ -718,16 +719,16 @@ fn the_answer_of_a_filter_that_panics_goes_to_no_other_stream() {
 }
 
 #[test]
-fn a_filter_that_panics_as_it_is_closed_keeps_nobody_from_hearing_of_the_close() {
+fn a_filter_that_panics_in_closed_does_not_prevent_the_close_event() {
     let (stream, _peer) = pair();
     stream.add_filter(Panics("closed"));
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.close();
     assert_eq!(log.take(), "close");
 }
 
 #[test]
-fn a_filter_that_fails_in_a_write_is_told_of_after_the_write() {
+fn an_error_of_a_filter_during_a_write_is_emitted_after_the_write() {
     struct Refuses;
     impl Filter for Refuses {
         fn received(&mut self, _: &mut [u8], _: &mut FilterContext) -> Result<(), Error> {
@@ -741,10 +742,10 @@ fn a_filter_that_fails_in_a_write_is_told_of_after_the_write() {
     }
     let (stream, mut peer) = pair();
     stream.add_filter(Refuses);
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     let long = vec![b'x'; 20 * 1024];
-    assert!(!stream.write(long), "it passes at once");
-    assert!(!stream.write("x"), "it has failed");
+    assert!(!stream.write(long), "it passes the filter at once");
+    assert!(!stream.write("x"), "the stream has failed");
     assert_eq!(log.take(), "");
     turn();
     assert_eq!(log.take(), "error purpose,close");
@@ -752,7 +753,7 @@ fn a_filter_that_fails_in_a_write_is_told_of_after_the_write() {
 }
 
 #[test]
-fn ending_from_inside_a_filter_has_its_last_words() {
+fn ending_from_inside_a_filter_sends_final_bytes() {
     struct EndsItself {
         stream: DuplexResourceStream,
     }
@@ -776,7 +777,7 @@ fn ending_from_inside_a_filter_has_its_last_words() {
     }
     let (stream, mut peer) = pair();
     stream.add_filter(EndsItself { stream });
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     send(&mut peer, "x");
     turn();
     turn();
@@ -787,7 +788,7 @@ fn ending_from_inside_a_filter_has_its_last_words() {
 }
 
 #[test]
-fn a_filter_added_late_sees_what_was_held_below_it_with_the_end_behind() {
+fn a_filter_added_later_receives_the_undelivered_data_and_the_end() {
     let (stream, mut peer) = pair();
     stream.set_allow_half_open(true);
     stream.add_filter(Mark("a"));
@@ -796,7 +797,7 @@ fn a_filter_added_late_sees_what_was_held_below_it_with_the_end_behind() {
     turn();
     turn();
     stream.add_filter(Mark("b"));
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     turn();
     turn();
     assert_eq!(log.take(), "b(a(x)),end");

@@ -1,4 +1,4 @@
-//! What is written to a stream with filters: gathered, in order, and nothing of it lost.
+//! Writing to a stream with filters: small writes are gathered, in order and without loss.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -12,7 +12,7 @@ use uptick_emitter::Emitter;
 use uptick_stream::filter::{Filter, FilterContext};
 use uptick_stream::{DuplexResourceStream, Error, transport};
 
-/// Puts brackets around each piece that it is given.
+/// A filter that puts brackets around each piece.
 struct Brackets(&'static str);
 
 impl Filter for Brackets {
@@ -37,7 +37,7 @@ impl Filter for Brackets {
     }
 }
 
-/// Notes how long the pieces are that it is given.
+/// A filter that records the lengths of the pieces.
 struct Lengths(Rc<RefCell<Vec<usize>>>);
 
 impl Filter for Lengths {
@@ -60,7 +60,7 @@ fn lengths(stream: DuplexResourceStream) -> Rc<RefCell<Vec<usize>>> {
 }
 
 #[test]
-fn what_a_callback_writes_passes_in_one_piece() {
+fn writes_of_a_callback_pass_in_one_piece() {
     let (stream, mut peer) = pair();
     stream.add_filter(Brackets(""));
     stream.on("data", move |_: Bytes| {
@@ -77,7 +77,7 @@ fn what_a_callback_writes_passes_in_one_piece() {
 }
 
 #[test]
-fn what_is_written_outside_of_a_callback_passes_at_the_end_of_the_iteration() {
+fn writes_outside_of_callbacks_pass_at_the_end_of_the_iteration() {
     let (stream, mut peer) = pair();
     stream.add_filter(Brackets("outer"));
     stream.add_filter(Brackets("inner"));
@@ -102,7 +102,7 @@ fn an_empty_write_passes_nothing() {
 }
 
 #[test]
-fn the_end_comes_behind_what_was_written() {
+fn the_end_follows_written_data() {
     for shutdown in [false, true] {
         let (stream, mut peer) = pair();
         stream.add_filter(Brackets(""));
@@ -118,7 +118,7 @@ fn the_end_comes_behind_what_was_written() {
 }
 
 #[test]
-fn what_was_written_before_a_filter_was_added_does_not_pass_through_it() {
+fn data_written_before_a_filter_was_added_does_not_pass_through_it() {
     let (stream, mut peer) = pair();
     stream.write("a");
     stream.add_filter(Brackets("1"));
@@ -130,10 +130,10 @@ fn what_was_written_before_a_filter_was_added_does_not_pass_through_it() {
 }
 
 #[test]
-fn a_close_discards_what_was_gathered() {
+fn a_close_discards_gathered_data() {
     let (stream, mut peer) = pair();
     let lengths = lengths(stream);
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.write("a");
     stream.close();
     turn();
@@ -143,7 +143,7 @@ fn a_close_discards_what_was_gathered() {
 }
 
 #[test]
-fn a_piece_is_16_kib_at_most_and_what_is_written_at_once_is_not_cut() {
+fn a_piece_is_at_most_16_kib_and_a_single_write_is_not_split() {
     let (stream, mut peer) = pair();
     let lengths = lengths(stream);
     for _ in 0..40 {
@@ -160,23 +160,23 @@ fn a_piece_is_16_kib_at_most_and_what_is_written_at_once_is_not_cut() {
 }
 
 #[test]
-fn the_high_mark_is_tried_at_once() {
+fn a_queue_at_the_soft_limit_is_sent_at_once() {
     let (stream, mut peer) = pair();
     stream.add_filter(Brackets(""));
     transport::set_write_limits(stream, Some(4), None);
     assert!(stream.write("abc"));
     assert_eq!(text(&mut peer), "");
-    assert!(stream.write("d"), "all of it is sent");
+    assert!(stream.write("d"), "everything was sent");
     assert_eq!(text(&mut peer), "[abcd]");
 }
 
 #[test]
-fn what_is_written_while_the_peer_does_not_read_counts_and_drains() {
+fn data_written_while_the_peer_does_not_read_counts_and_drains() {
     let (stream, mut peer) = pair();
     stream.add_filter(Brackets(""));
     let drained = Rc::new(Cell::new(false));
-    let told = Rc::clone(&drained);
-    stream.on("drain", move |()| told.set(true));
+    let seen = Rc::clone(&drained);
+    stream.on("drain", move |()| seen.set(true));
     fill(stream);
     let before = stream.buffered();
     transport::set_write_limits(stream, Some(before + 3), None);
@@ -196,10 +196,10 @@ fn what_is_written_while_the_peer_does_not_read_counts_and_drains() {
 }
 
 #[test]
-fn the_hard_limit_counts_what_was_gathered() {
+fn the_hard_limit_includes_gathered_data() {
     let (stream, _peer) = pair();
     stream.add_filter(Brackets(""));
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     fill(stream);
     let limit = stream.buffered() + 3;
     transport::set_write_limits(stream, Some(limit), Some(limit));
@@ -212,7 +212,7 @@ fn the_hard_limit_counts_what_was_gathered() {
 }
 
 #[test]
-fn a_chunk_that_has_come_passes_behind_what_was_written_before() {
+fn a_received_chunk_passes_after_earlier_writes() {
     let (stream, mut peer) = pair();
     let order = Log::default();
     struct Order(Log);

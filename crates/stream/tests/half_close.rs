@@ -1,4 +1,4 @@
-//! Duplex streams as `AsyncRead + AsyncWrite`: each side has its own end, and what is dropped is gone.
+//! Duplex streams as `AsyncRead + AsyncWrite`: half-close, and release of dropped adapters.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -22,24 +22,24 @@ use uptick_stream::{
 };
 
 #[test]
-fn who_closes_first_still_reads_what_the_peer_sends() {
+fn the_side_that_closes_first_still_reads_data_of_the_peer() {
     let (stream, mut peer) = pair();
     let mut duplex = stream.into_async();
     duplex
-        .write_all(b"question")
+        .write_all(b"request")
         .now_or_never()
         .unwrap()
         .unwrap();
-    // Ready as soon as everything is sent, whatever the peer does.
+    // Ready as soon as everything is sent, regardless of the peer.
     block_on(async move {
         duplex.close().await.unwrap();
-        assert_eq!(arrived(&mut peer), (b"question".to_vec(), true));
+        assert_eq!(arrived(&mut peer), (b"request".to_vec(), true));
         assert!(duplex.write(b"more").await.is_err());
-        peer.write_all(b"answer").unwrap();
+        peer.write_all(b"response").unwrap();
         peer.shutdown(Shutdown::Write).unwrap();
-        let mut answer = String::new();
-        duplex.read_to_string(&mut answer).await.unwrap();
-        assert_eq!(answer, "answer");
+        let mut response = String::new();
+        duplex.read_to_string(&mut response).await.unwrap();
+        assert_eq!(response, "response");
         duplex.close().await.unwrap();
     })
     .unwrap();
@@ -47,24 +47,24 @@ fn who_closes_first_still_reads_what_the_peer_sends() {
 }
 
 #[test]
-fn the_end_of_the_peer_leaves_the_writer_its_turn() {
+fn writing_continues_after_the_peers_end() {
     let (stream, mut peer) = pair();
-    send(&mut peer, "question");
+    send(&mut peer, "request");
     peer.shutdown(Shutdown::Write).unwrap();
     block_on(async move {
         let mut duplex = stream.into_async();
-        let mut question = String::new();
-        duplex.read_to_string(&mut question).await.unwrap();
+        let mut request = String::new();
+        duplex.read_to_string(&mut request).await.unwrap();
         turn_of_others().await;
         assert!(stream.is_open());
-        duplex.write_all(b"answer").await.unwrap();
+        duplex.write_all(b"response").await.unwrap();
         duplex.close().await.unwrap();
         assert!(!stream.is_open(), "both sides have ended");
-        question
+        request
     })
-    .map(|question| assert_eq!(question, "question"))
+    .map(|request| assert_eq!(request, "request"))
     .unwrap();
-    assert_eq!(arrived(&mut peer), (b"answer".to_vec(), true));
+    assert_eq!(arrived(&mut peer), (b"response".to_vec(), true));
 }
 
 async fn turn_of_others() {
@@ -72,7 +72,7 @@ async fn turn_of_others() {
 }
 
 #[test]
-fn a_close_that_waits_goes_on_when_there_is_room() {
+fn a_pending_close_completes_when_there_is_room() {
     let (stream, mut peer) = pair();
     let filled = fill(stream);
     let mut duplex = stream.into_async();
@@ -85,13 +85,13 @@ fn a_close_that_waits_goes_on_when_there_is_room() {
         end
     });
     assert_eq!(received, filled);
-    // The peer has said nothing yet.
+    // The peer has neither sent nor ended yet.
     assert!(Pin::new(&mut duplex).poll_close(&mut context).is_ready());
     assert!(stream.is_open());
 }
 
 #[test]
-fn a_task_that_closes_is_woken_when_everything_is_sent_or_lost() {
+fn a_closing_task_is_woken_when_everything_is_sent_or_lost() {
     for lost in [false, true] {
         let (stream, mut peer) = pair();
         fill(stream);
@@ -108,14 +108,14 @@ fn a_task_that_closes_is_woken_when_everything_is_sent_or_lost() {
             run_until(|| arrived(&mut peer).1);
             drop(peer);
         }
-        // Everything is over: the loop has nothing left to wait for.
+        // The loop has nothing left to wait for.
         run().unwrap();
         assert_eq!(closing.now_or_never().unwrap().unwrap(), !lost);
     }
 }
 
 #[test]
-fn streams_whose_adapter_was_dropped_are_gone_at_whatever_stage() {
+fn streams_close_when_their_adapter_is_dropped_at_any_stage() {
     let kept = Rc::new(());
     let mut peers: Vec<UnixStream> = Vec::new();
     let mut streams = Vec::new();
@@ -137,14 +137,14 @@ fn streams_whose_adapter_was_dropped_are_gone_at_whatever_stage() {
                 assert_eq!(duplex.read(&mut [0]).now_or_never().unwrap().unwrap(), 0);
             }
             4 => {
-                // More than the adapter holds, so that the stream is paused.
+                // More than the adapter buffers, so that the stream is paused.
                 let _ = peer.write(&[0; 150_000]);
                 turn();
             }
             5 => {
                 fill(stream);
                 assert!(duplex.close().now_or_never().is_none());
-                // Who takes nothing would be waited for.
+                // Without this, the stream would wait for a peer that reads nothing.
                 peer.shutdown(Shutdown::Both).unwrap();
             }
             _ => {}
@@ -153,14 +153,14 @@ fn streams_whose_adapter_was_dropped_are_gone_at_whatever_stage() {
         peers.push(peer);
         streams.push(stream);
     }
-    // It returns when no stream is left.
+    // `run` returns when no stream is left.
     run().unwrap();
     assert!(streams.iter().all(|stream| !stream.is_open()));
     assert_eq!(Rc::strong_count(&kept), 1);
 }
 
 #[test]
-fn an_adapter_of_a_stream_without_a_peer_reads_what_it_has_written() {
+fn an_adapter_of_a_stream_without_a_peer_reads_its_own_writes() {
     let through = ThroughStream::new();
     let mut duplex = through.into_async();
     let back = block_on(async move {
@@ -180,10 +180,10 @@ fn an_adapter_of_a_stream_without_a_peer_reads_what_it_has_written() {
         .unwrap();
     drop(duplex);
     turn();
-    assert!(!dropped.is_open(), "what nobody reads keeps it");
+    assert!(!dropped.is_open(), "unread data keeps the stream open");
 }
 
-/// A composite of two socket pairs, and the other ends: of what it reads, of what it writes.
+/// Returns a composite of two socket pairs, the peer that it reads from and the peer that it writes to.
 fn composite() -> (CompositeStream, UnixStream, UnixStream) {
     let (input, source) = UnixStream::pair().unwrap();
     let (output, target) = UnixStream::pair().unwrap();
@@ -196,7 +196,7 @@ fn composite() -> (CompositeStream, UnixStream, UnixStream) {
 }
 
 #[test]
-fn a_composite_stream_has_two_ends_as_well() {
+fn a_composite_stream_supports_half_close() {
     let (stream, mut source, mut target) = composite();
     let log = Log::default();
     for event in ["end", "close"] {
@@ -205,37 +205,37 @@ fn a_composite_stream_has_two_ends_as_well() {
     }
     block_on(async move {
         let mut duplex = stream.into_async();
-        duplex.write_all(b"question").await.unwrap();
+        duplex.write_all(b"request").await.unwrap();
         duplex.close().await.unwrap();
-        assert_eq!(text(&mut target), "question");
+        assert_eq!(text(&mut target), "request");
         assert!(!stream.is_writable() && stream.is_readable());
-        source.write_all(b"answer").unwrap();
+        source.write_all(b"response").unwrap();
         drop(source);
-        let mut answer = String::new();
-        duplex.read_to_string(&mut answer).await.unwrap();
-        assert_eq!(answer, "answer");
+        let mut response = String::new();
+        duplex.read_to_string(&mut response).await.unwrap();
+        assert_eq!(response, "response");
     })
     .unwrap();
     assert_eq!(log.take(), "end,close");
 }
 
 #[test]
-fn a_composite_stream_may_be_written_after_the_end_of_what_it_reads() {
+fn a_composite_stream_is_writable_after_the_end_of_its_readable_stream() {
     let (stream, source, mut target) = composite();
     drop(source);
     block_on(async move {
         let mut duplex = stream.into_async();
         assert_eq!(duplex.read(&mut [0]).await.unwrap(), 0);
-        duplex.write_all(b"answer").await.unwrap();
+        duplex.write_all(b"response").await.unwrap();
         duplex.close().await.unwrap();
         assert!(!stream.is_open());
     })
     .unwrap();
-    assert_eq!(arrived(&mut target), (b"answer".to_vec(), true));
+    assert_eq!(arrived(&mut target), (b"response".to_vec(), true));
 }
 
 #[test]
-fn a_composite_stream_that_is_half_closed_ends_with_its_adapter() {
+fn a_half_closed_composite_stream_closes_with_its_adapter() {
     let (stream, _source, _target) = composite();
     block_on(async move {
         let mut duplex = stream.into_async();
@@ -248,7 +248,7 @@ fn a_composite_stream_that_is_half_closed_ends_with_its_adapter() {
 }
 
 #[test]
-fn a_half_close_goes_through_streams_that_are_made_of_each_other() {
+fn a_half_close_passes_through_nested_adapters() {
     let (near, mut peer) = pair();
     let stream: CompositeStream = from_async(near.into_async());
     let log = Log::default();
@@ -260,12 +260,12 @@ fn a_half_close_goes_through_streams_that_are_made_of_each_other() {
         let log = log.clone();
         stream.on(event, move |()| log.note(event));
     }
-    stream.write("question");
+    stream.write("request");
     stream.shutdown_write();
     turn();
-    assert_eq!(arrived(&mut peer), (b"question".to_vec(), true));
-    send(&mut peer, "answer");
+    assert_eq!(arrived(&mut peer), (b"request".to_vec(), true));
+    send(&mut peer, "response");
     drop(peer);
     run().unwrap();
-    assert_eq!(log.take(), "answer,end,close");
+    assert_eq!(log.take(), "response,end,close");
 }

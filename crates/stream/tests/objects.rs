@@ -32,7 +32,7 @@ fn listen<In: 'static, Out: Clone + std::fmt::Debug + 'static>(
 }
 
 #[test]
-fn values_come_out_before_write_returns() {
+fn values_are_emitted_before_write_returns() {
     let stream = ObjectStream::<u32>::new();
     let log = listen(stream);
     assert!(stream.write(1));
@@ -42,7 +42,7 @@ fn values_come_out_before_write_returns() {
     assert!(!stream.write(3));
 }
 
-/// Sums of pairs, and the rest.
+/// A transform into sums of pairs, and the remainder.
 struct Pairs(Option<u32>);
 
 impl ObjectTransform<u32, u32> for Pairs {
@@ -61,7 +61,7 @@ impl ObjectTransform<u32, u32> for Pairs {
 }
 
 #[test]
-fn a_transform_may_hold_values_back_and_has_the_last_word() {
+fn a_transform_may_buffer_values_and_flush_them_at_the_end() {
     let stream = ObjectStream::with_transform(Pairs(None));
     let log = listen(stream);
     for value in 1..=5 {
@@ -73,7 +73,7 @@ fn a_transform_may_hold_values_back_and_has_the_last_word() {
 }
 
 #[test]
-fn sixteen_held_values_are_too_many_until_drain() {
+fn sixteen_buffered_values_reach_the_soft_limit_until_drain() {
     let stream = ObjectStream::<u8>::new();
     let log = listen(stream);
     stream.pause();
@@ -89,7 +89,7 @@ fn sixteen_held_values_are_too_many_until_drain() {
 }
 
 #[test]
-fn the_number_of_held_values_has_a_limit() {
+fn the_number_of_buffered_values_has_a_limit() {
     let stream = ObjectStream::<()>::new();
     let log = listen(stream);
     stream.pause();
@@ -117,19 +117,19 @@ fn an_error_and_a_panic_of_the_transform_close_the_stream() {
 }
 
 #[test]
-fn a_listener_that_writes_back_does_not_stop_the_loop() {
+fn a_listener_that_writes_to_its_own_stream_does_not_stop_the_loop() {
     let stream = ObjectStream::<u32>::new();
     stream.on(ObjectStream::DATA, move |left| match left {
         0 => stream.end(),
         _ => drop(stream.write(left - 1)),
     });
     stream.write(1000);
-    assert!(stream.is_open(), "it goes round in one go");
+    assert!(stream.is_open(), "all values were emitted in one go");
     support::run_until(|| !stream.is_open());
 }
 
 #[test]
-fn values_go_from_a_connection_through_streams_to_a_connection() {
+fn values_are_piped_from_bytes_through_objects_to_a_connection() {
     let (input, output) = (ThroughStream::new(), pair());
     let double = ObjectStream::<u32>::with(|number| Ok(number * 2));
     uptick_stream::JsonStream::<u32>::new(input)
@@ -144,7 +144,7 @@ fn values_go_from_a_connection_through_streams_to_a_connection() {
 }
 
 #[test]
-fn a_full_object_stream_holds_its_source_back() {
+fn a_full_object_stream_pauses_its_source() {
     let input = ThroughStream::new();
     let stream = LineStream::new(input).pipe_objects(ObjectStream::<Bytes>::new());
     stream.pause();

@@ -16,14 +16,14 @@ fn note(log: &Log, stream: ThroughStream, prefix: &'static str) {
 }
 
 #[test]
-fn the_source_waits_while_the_destination_is_full() {
+fn the_source_is_paused_while_the_destination_is_full() {
     let (source, mut sender) = pair();
     let (destination, mut receiver) = pair();
     let mut expected = fill(destination);
     destination.set_write_limits(destination.buffered() + 1, 1 << 20);
     assert_eq!(source.pipe(destination), destination);
     let mut sent = 0;
-    // The socket in between takes what the paused source does not read, and then no more.
+    // The socket in between buffers data that the paused source does not read, until it is full.
     while let Ok(count) = std::io::Write::write(&mut sender, &[b'!'; 4096]) {
         sent += count;
         turn();
@@ -42,7 +42,7 @@ fn the_source_waits_while_the_destination_is_full() {
 }
 
 #[test]
-fn the_end_is_passed_on_unless_told_otherwise() {
+fn the_end_is_passed_on_unless_the_option_is_off() {
     for end in [true, false] {
         let (source, destination) = (ThroughStream::new(), ThroughStream::new());
         let options = PipeOptions {
@@ -57,7 +57,7 @@ fn the_end_is_passed_on_unless_told_otherwise() {
 }
 
 #[test]
-fn a_failure_of_the_source_leaves_the_destination_alone_unless_told_otherwise() {
+fn a_failure_of_the_source_leaves_the_destination_open_unless_the_option_is_on() {
     for close_on_error in [false, true] {
         let source = ThroughStream::with(|_| Err("on purpose".into()));
         let destination = ThroughStream::new();
@@ -86,7 +86,7 @@ fn a_clean_end_is_no_failure() {
 }
 
 #[test]
-fn a_destination_that_closes_lets_go_and_pauses_the_source() {
+fn a_closed_destination_is_detached_and_pauses_the_source() {
     let (source, destination) = (ThroughStream::new(), ThroughStream::new());
     source.pipe(destination);
     destination.close();
@@ -98,7 +98,7 @@ fn a_destination_that_closes_lets_go_and_pauses_the_source() {
 }
 
 #[test]
-fn a_source_that_closes_lets_go_of_the_destination() {
+fn a_closed_source_is_detached_from_the_destination() {
     let (source, destination) = (ThroughStream::new(), ThroughStream::new());
     let log = Log::default();
     note(&log, destination, "");
@@ -135,7 +135,7 @@ fn a_destination_that_is_not_writable_pauses_the_source() {
 }
 
 #[test]
-fn a_drain_that_the_pipe_does_not_wait_for_leaves_a_paused_source_paused() {
+fn an_unrelated_drain_does_not_resume_a_paused_source() {
     let (source, destination) = (ThroughStream::new(), ThroughStream::new());
     source.pipe(destination);
     source.pause();
@@ -175,7 +175,7 @@ fn a_chain_carries_everything_and_ends_in_order() {
 }
 
 #[test]
-fn a_duplex_piped_into_itself_is_an_echo_and_ends_itself() {
+fn a_duplex_piped_into_itself_is_an_echo_that_ends_itself() {
     let (stream, mut peer) = pair();
     let log = Log::default();
     log.listen_without_data(stream, "");
@@ -190,7 +190,7 @@ fn a_duplex_piped_into_itself_is_an_echo_and_ends_itself() {
 }
 
 #[test]
-fn one_source_may_feed_two_destinations() {
+fn one_source_may_be_piped_to_two_destinations() {
     let (source, mut sender) = pair();
     let (first, mut one) = pair();
     let (second, mut two) = pair();
@@ -203,7 +203,7 @@ fn one_source_may_feed_two_destinations() {
         ("both".into(), "both".into())
     );
     first.close();
-    // The one that is left has to be asked for more: the pipe that let go has paused the source.
+    // The source must be resumed for the remaining pipe, as the detached pipe has paused it.
     source.resume();
     send(&mut sender, "one");
     turn();

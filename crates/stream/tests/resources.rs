@@ -19,17 +19,17 @@ use uptick_emitter::Emitter;
 use uptick_event_loop::{EventLoop, run};
 use uptick_stream::{DuplexResourceStream, Error, ReadableResourceStream, WritableResourceStream};
 
-/// A path of this test's own, removed at its end.
-struct Scratch(PathBuf);
+/// The path of a temporary file, which is removed on drop.
+struct TempFile(PathBuf);
 
-impl Scratch {
-    fn new(name: &str) -> Scratch {
+impl TempFile {
+    fn new(name: &str) -> TempFile {
         let name = format!("uptick-stream-{}-{name}", std::process::id());
-        Scratch(std::env::temp_dir().join(name))
+        TempFile(std::env::temp_dir().join(name))
     }
 }
 
-impl Drop for Scratch {
+impl Drop for TempFile {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
@@ -71,10 +71,10 @@ fn pattern(length: usize) -> Vec<u8> {
 
 #[test]
 fn a_file_is_read_to_its_end_in_order() {
-    let scratch = Scratch::new("read");
+    let file_path = TempFile::new("read");
     let content = pattern(1_000_003);
-    fs::write(&scratch.0, &content).unwrap();
-    let (bytes, log) = collect(ReadableResourceStream::open(&scratch.0).unwrap());
+    fs::write(&file_path.0, &content).unwrap();
+    let (bytes, log) = collect(ReadableResourceStream::open(&file_path.0).unwrap());
     run().unwrap();
     assert!(*bytes.borrow() == content);
     assert_eq!(log.take(), "end,close");
@@ -82,9 +82,9 @@ fn a_file_is_read_to_its_end_in_order() {
 
 #[test]
 fn a_paused_file_is_not_read_ahead_without_bound() {
-    let scratch = Scratch::new("paused");
-    fs::write(&scratch.0, pattern(2_000_000)).unwrap();
-    let file = ReadableResourceStream::open(&scratch.0).unwrap();
+    let file_path = TempFile::new("paused");
+    fs::write(&file_path.0, pattern(2_000_000)).unwrap();
+    let file = ReadableResourceStream::open(&file_path.0).unwrap();
     let (bytes, log) = collect(file);
     file.on("data", move |_: Bytes| file.pause());
     run_until(|| !bytes.borrow().is_empty());
@@ -106,10 +106,10 @@ fn a_paused_file_is_not_read_ahead_without_bound() {
 }
 
 #[test]
-fn a_file_is_written_whole_and_drains() {
-    let scratch = Scratch::new("write");
+fn a_file_is_written_completely_and_drains() {
+    let file_path = TempFile::new("write");
     let content = pattern(3_000_000);
-    let file = WritableResourceStream::create(&scratch.0).unwrap();
+    let file = WritableResourceStream::create(&file_path.0).unwrap();
     let log = listen(file);
     let (mut at, rest) = (0, content.clone());
     let mut more = move || {
@@ -132,29 +132,29 @@ fn a_file_is_written_whole_and_drains() {
         events.starts_with("drain,") && events.ends_with(",close"),
         "{events}"
     );
-    assert!(fs::read(&scratch.0).unwrap() == content);
+    assert!(fs::read(&file_path.0).unwrap() == content);
 }
 
 #[test]
-fn append_writes_behind_and_create_empties() {
-    let scratch = Scratch::new("append");
-    WritableResourceStream::create(&scratch.0)
+fn append_keeps_the_content_and_create_truncates_the_file() {
+    let file_path = TempFile::new("append");
+    WritableResourceStream::create(&file_path.0)
         .unwrap()
         .end_with("one ");
     run().unwrap();
-    WritableResourceStream::append(&scratch.0)
+    WritableResourceStream::append(&file_path.0)
         .unwrap()
         .end_with("two");
     run().unwrap();
-    assert_eq!(fs::read_to_string(&scratch.0).unwrap(), "one two");
-    WritableResourceStream::create(&scratch.0).unwrap().end();
+    assert_eq!(fs::read_to_string(&file_path.0).unwrap(), "one two");
+    WritableResourceStream::create(&file_path.0).unwrap().end();
     run().unwrap();
-    assert_eq!(fs::read_to_string(&scratch.0).unwrap(), "");
+    assert_eq!(fs::read_to_string(&file_path.0).unwrap(), "");
 }
 
 #[test]
 fn a_file_piped_into_a_file_is_a_copy() {
-    let (from, to) = (Scratch::new("from"), Scratch::new("to"));
+    let (from, to) = (TempFile::new("from"), TempFile::new("to"));
     fs::write(&from.0, pattern(1_500_000)).unwrap();
     let source = ReadableResourceStream::open(&from.0).unwrap();
     source.pipe(WritableResourceStream::create(&to.0).unwrap());
@@ -174,9 +174,9 @@ fn errors_name_the_file() {
         directory.to_string(),
         "opening / failed: Is a directory (EISDIR)"
     );
-    // A file that is open for writing only fails with the first read.
-    let scratch = Scratch::new("wrong-way");
-    let file = fs::File::create(&scratch.0).unwrap();
+    // A write-only file fails with the first read, not when it is opened.
+    let file_path = TempFile::new("wrong-way");
+    let file = fs::File::create(&file_path.0).unwrap();
     let stream = ReadableResourceStream::new(file).unwrap();
     let (_, log) = collect(stream);
     run().unwrap();
@@ -186,7 +186,7 @@ fn errors_name_the_file() {
         events.ends_with(": reading failed: Bad file descriptor (EBADF),close"),
         "{events}"
     );
-    // Writing to a full device.
+    // A device without free space.
     let full = WritableResourceStream::append("/dev/full").unwrap();
     let log = listen(full);
     full.write("x");
@@ -198,7 +198,7 @@ fn errors_name_the_file() {
 }
 
 #[test]
-fn a_datagram_socket_is_refused() {
+fn a_datagram_socket_is_rejected() {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let error = DuplexResourceStream::new(socket).unwrap_err();
     assert!(error.to_string().ends_with("(EPROTOTYPE)"), "{error}");
@@ -231,7 +231,7 @@ fn devices_without_readiness_are_read_and_written() {
 }
 
 #[test]
-fn a_childs_pipes_carry_both_ways_and_end() {
+fn the_pipes_of_a_child_process_work_in_both_directions_and_end() {
     let mut child = Command::new("cat")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -247,7 +247,7 @@ fn a_childs_pipes_carry_both_ways_and_end() {
 }
 
 #[test]
-fn a_pipe_without_a_reader_gives_an_error() {
+fn a_pipe_without_a_reader_is_an_error() {
     let (reader, writer) = std::io::pipe().unwrap();
     let stream = WritableResourceStream::new(writer).unwrap();
     let log = listen(stream);
@@ -263,7 +263,7 @@ fn a_pipe_without_a_reader_gives_an_error() {
 }
 
 #[test]
-fn a_full_pipe_blocks_nobody_and_goes_on_when_it_is_read() {
+fn a_full_pipe_does_not_block_the_loop_and_resumes_when_it_is_read() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let stream = WritableResourceStream::new(writer).unwrap();
     let log = listen(stream);
@@ -282,9 +282,9 @@ fn a_full_pipe_blocks_nobody_and_goes_on_when_it_is_read() {
 }
 
 #[test]
-fn lines_of_a_terminal_come_one_by_one_and_a_hang_up_is_the_end() {
+fn lines_of_a_terminal_are_read_and_a_hang_up_is_the_end() {
     let Ok((mut controller, terminal)) = open_terminal() else {
-        // No terminals here, as in some containers.
+        // No terminals are available, as in some containers.
         return;
     };
     let stream = ReadableResourceStream::new(terminal).unwrap();
@@ -340,7 +340,7 @@ fn a_closed_stream_does_not_keep_its_duplicates_watched() {
 }
 
 #[test]
-fn a_handle_of_no_stream_is_closed() {
+fn a_handle_without_a_stream_is_closed() {
     let input = ReadableResourceStream::closed();
     assert!(!input.is_open() && !input.is_readable());
     assert_eq!(

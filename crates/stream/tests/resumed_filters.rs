@@ -1,4 +1,4 @@
-//! Filters that wait for their turn, and that are asked what they know.
+//! Filters that retain data until they are resumed, and access to filters by their type.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -10,18 +10,18 @@ use uptick_stream::Error;
 use uptick_stream::filter::{Filter, FilterContext};
 use uptick_stream::transport::{resume_filters, with_filter};
 
-/// Keeps everything back until it is resumed.
+/// A filter that retains everything until it is resumed.
 #[derive(Default)]
-struct Waits {
-    kept: Vec<Bytes>,
+struct RetainsAll {
+    retained: Vec<Bytes>,
     ended: bool,
     closed: bool,
 }
 
-impl Filter for Waits {
+impl Filter for RetainsAll {
     fn received(&mut self, bytes: &mut [u8], _: &mut FilterContext) -> Result<(), Error> {
         let bytes = Bytes::copy_from_slice(bytes);
-        self.kept.push(bytes);
+        self.retained.push(bytes);
         Ok(())
     }
 
@@ -31,7 +31,9 @@ impl Filter for Waits {
     }
 
     fn resumed(&mut self, context: &mut FilterContext) -> Result<(), Error> {
-        self.kept.drain(..).for_each(|bytes| context.deliver(bytes));
+        self.retained
+            .drain(..)
+            .for_each(|bytes| context.deliver(bytes));
         if std::mem::take(&mut self.ended) {
             context.deliver_end();
         }
@@ -48,18 +50,18 @@ impl Filter for Waits {
     }
 }
 
-/// Takes a chunk for each time that it is resumed.
+/// A filter that accepts one chunk each time it is resumed.
 #[derive(Default)]
 struct OneByOne {
-    kept: Option<Bytes>,
-    taken: usize,
+    retained: Option<Bytes>,
+    accepted: usize,
 }
 
 impl Filter for OneByOne {
     fn received(&mut self, bytes: &mut [u8], context: &mut FilterContext) -> Result<(), Error> {
         let bytes = Bytes::copy_from_slice(bytes);
-        self.taken += 1;
-        self.kept = Some(bytes);
+        self.accepted += 1;
+        self.retained = Some(bytes);
         context.wait();
         Ok(())
     }
@@ -70,7 +72,7 @@ impl Filter for OneByOne {
     }
 
     fn resumed(&mut self, context: &mut FilterContext) -> Result<(), Error> {
-        self.kept
+        self.retained
             .take()
             .into_iter()
             .for_each(|bytes| context.deliver(bytes));
@@ -78,7 +80,7 @@ impl Filter for OneByOne {
     }
 }
 
-/// Doubles what comes.
+/// A filter that delivers each chunk twice.
 struct Twice;
 
 impl Filter for Twice {
@@ -96,11 +98,11 @@ impl Filter for Twice {
 }
 
 #[test]
-fn what_a_filter_has_kept_back_goes_on_through_those_above_it_with_the_end_behind() {
+fn retained_data_passes_through_the_filters_above_followed_by_the_end() {
     let (stream, mut peer) = pair();
-    stream.add_filter(Waits::default());
+    stream.add_filter(RetainsAll::default());
     stream.add_filter(Twice);
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     send(&mut peer, "x");
     turn();
     peer.shutdown(std::net::Shutdown::Write).unwrap();
@@ -111,37 +113,37 @@ fn what_a_filter_has_kept_back_goes_on_through_those_above_it_with_the_end_behin
 }
 
 #[test]
-fn nothing_is_read_while_a_filter_waits() {
+fn no_data_is_read_while_a_filter_waits() {
     for with_another in [false, true] {
         let (stream, mut peer) = pair();
         stream.add_filter(OneByOne::default());
         if with_another {
             stream.add_filter(Twice);
         }
-        let taken = || with_filter(stream, |filter: &OneByOne| filter.taken);
-        let log = Log::of(stream);
+        let accepted = || with_filter(stream, |filter: &OneByOne| filter.accepted);
+        let log = Log::recording(stream);
         send(&mut peer, "x");
         turn();
         send(&mut peer, "y");
         turn();
-        // What the user wants does not matter to the filter.
+        // `resume` of the user does not resume the filter.
         stream.pause();
         stream.resume();
         turn();
-        assert_eq!((taken(), &log.take()[..]), (Some(1), ""));
+        assert_eq!((accepted(), &log.take()[..]), (Some(1), ""));
         resume_filters(stream);
         assert_eq!(log.take(), if with_another { "x,x" } else { "x" });
         turn();
-        assert_eq!(taken(), Some(2));
+        assert_eq!(accepted(), Some(2));
         resume_filters(stream);
         assert_eq!(log.take(), if with_another { "y,y" } else { "y" });
     }
 }
 
 #[test]
-fn a_stream_without_filters_or_one_that_is_gone_has_nothing_to_resume() {
+fn resuming_a_stream_without_filters_or_a_closed_one_does_nothing() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     send(&mut peer, "x");
     resume_filters(stream);
     assert_eq!(log.take(), "");
@@ -152,11 +154,15 @@ fn a_stream_without_filters_or_one_that_is_gone_has_nothing_to_resume() {
 }
 
 #[test]
-fn a_filter_is_found_by_its_type_also_by_close_listeners() {
+fn a_filter_is_found_by_its_type_even_in_close_listeners() {
     let (stream, mut peer) = pair();
-    let count = move || with_filter(stream, |filter: &Waits| (filter.kept.len(), filter.closed));
+    let count = move || {
+        with_filter(stream, |filter: &RetainsAll| {
+            (filter.retained.len(), filter.closed)
+        })
+    };
     assert_eq!(count(), None);
-    stream.add_filter(Waits::default());
+    stream.add_filter(RetainsAll::default());
     stream.add_filter(Twice);
     send(&mut peer, "x");
     turn();

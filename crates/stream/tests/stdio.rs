@@ -1,7 +1,7 @@
-//! Standard input and output as streams, whatever they are.
+//! Standard input and output as streams, of every type.
 //!
-//! Each test starts this program again as a child that copies its input to its output; there is no harness around it,
-//! so that nothing else is printed there.
+//! Each test starts this program again as a child that copies its input to its output. There is no test harness, so that
+//! nothing else is printed.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -31,12 +31,12 @@ fn main() -> ExitCode {
         };
     }
     let tests: [(&str, fn()); 6] = [
-        ("a_pipe_stays_blocking_for_those_who_share_it", pipes),
-        ("a_file_is_read_from_where_it_stands_and_appended_to", files),
-        ("dev_null_is_at_its_end", dev_null),
-        ("a_socket_is_blocking_again_afterwards", socket),
-        ("a_closed_input_is_at_its_end", closed),
-        ("a_large_input_comes_through", large),
+        ("a_shared_pipe_stays_blocking_for_other_processes", pipes),
+        ("a_file_is_read_from_its_position_and_appended_to", files),
+        ("dev_null_is_at_end_of_file", dev_null),
+        ("a_socket_is_blocking_again_after_the_stream_closes", socket),
+        ("a_closed_input_is_at_end_of_file", closed),
+        ("a_large_input_is_copied_completely", large),
     ];
     for (name, test) in tests {
         test();
@@ -70,10 +70,10 @@ fn start(input: impl Into<Stdio>, output: impl Into<Stdio>) -> Child {
 
 fn wait(mut child: Child) {
     let status = child.wait().unwrap();
-    let mut said = String::new();
-    child.stderr.unwrap().read_to_string(&mut said).unwrap();
-    assert!(status.success(), "{said}");
-    assert_eq!(said, "started\n");
+    let mut errors = String::new();
+    child.stderr.unwrap().read_to_string(&mut errors).unwrap();
+    assert!(status.success(), "{errors}");
+    assert_eq!(errors, "started\n");
 }
 
 fn is_blocking(descriptor: impl AsFd) -> bool {
@@ -86,9 +86,9 @@ fn pipes() {
     let (shared_in, shared_out) = (theirs.try_clone().unwrap(), output.try_clone().unwrap());
     let child = start(theirs, output);
     ours.write_all(b"hello").unwrap();
-    let mut answer = [0; 5];
-    back.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"hello");
+    let mut reply = [0; 5];
+    back.read_exact(&mut reply).unwrap();
+    assert_eq!(&reply, b"hello");
     assert!(is_blocking(&shared_in) && is_blocking(&shared_out));
     drop((ours, shared_in, shared_out));
     let mut rest = String::new();
@@ -130,9 +130,9 @@ fn socket() {
     wait(child);
     assert!(is_blocking(&shared));
     drop(shared);
-    let mut answer = String::new();
-    ours.read_to_string(&mut answer).unwrap();
-    assert_eq!(answer, "over a socket.\n");
+    let mut reply = String::new();
+    ours.read_to_string(&mut reply).unwrap();
+    assert_eq!(reply, "over a socket.\n");
 }
 
 fn closed() {
@@ -145,7 +145,7 @@ fn closed() {
         .stderr(Stdio::null())
         .status()
         .unwrap();
-    // Rust opens /dev/null in the place of a closed descriptor before `main`.
+    // Rust opens /dev/null in place of a closed descriptor before `main`.
     assert!(status.success());
 }
 
@@ -155,14 +155,14 @@ fn large() {
     let mut input = child.stdin.take().unwrap();
     let sent = text.clone();
     let writer = std::thread::spawn(move || input.write_all(&sent).unwrap());
-    let mut answer = Vec::new();
+    let mut reply = Vec::new();
     child
         .stdout
         .take()
         .unwrap()
-        .read_to_end(&mut answer)
+        .read_to_end(&mut reply)
         .unwrap();
     writer.join().unwrap();
-    assert!(answer.starts_with(&text) && answer.ends_with(b"x.\n"));
+    assert!(reply.starts_with(&text) && reply.ends_with(b"x.\n"));
     wait(child);
 }

@@ -1,4 +1,4 @@
-//! Through streams: transforms, errors, back-pressure.
+//! Through streams: transforms, errors, backpressure.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -27,7 +27,7 @@ fn listen(stream: ThroughStream) -> Log {
 }
 
 #[test]
-fn data_comes_out_before_write_returns() {
+fn data_is_emitted_before_write_returns() {
     let stream = ThroughStream::new();
     let log = listen(stream);
     assert!(stream.write("x"));
@@ -35,7 +35,7 @@ fn data_comes_out_before_write_returns() {
 }
 
 #[test]
-fn a_paused_stream_says_so_and_drains_when_it_goes_on() {
+fn a_paused_stream_returns_false_and_drains_when_it_is_resumed() {
     let stream = ThroughStream::new();
     let log = listen(stream);
     stream.pause();
@@ -56,14 +56,14 @@ fn an_error_of_the_transform_is_emitted_and_closes_the_stream() {
 }
 
 #[test]
-fn a_panic_in_the_transform_is_an_error_too() {
+fn a_panic_in_the_transform_is_an_error() {
     let stream = ThroughStream::with(|_| panic!("oops"));
     let log = listen(stream);
     assert!(!stream.write("x"));
     assert_eq!(log.take(), "a callback panicked: oops,close");
 }
 
-/// Gives whole lines, and what is left at the end.
+/// A transform into whole lines, and the remainder at the end.
 #[derive(Default)]
 struct Lines(BytesMut);
 
@@ -82,7 +82,7 @@ impl Transform for Lines {
 }
 
 #[test]
-fn a_transform_has_the_last_word() {
+fn a_transform_may_produce_output_at_the_end() {
     let stream = ThroughStream::with_transform(Lines::default());
     let log = listen(stream);
     stream.write("a\nb");
@@ -93,14 +93,14 @@ fn a_transform_has_the_last_word() {
 }
 
 #[test]
-fn a_stream_with_a_flush_step_emits_its_rest_at_the_end() {
+fn a_stream_with_flush_emits_the_remainder_at_the_end() {
     let stream = ThroughStream::with_flush(
         BytesMut::new(),
-        |held, chunk| {
-            held.extend_from_slice(&chunk);
-            Ok(held.split_to(held.len() / 2 * 2).freeze())
+        |buffer, chunk| {
+            buffer.extend_from_slice(&chunk);
+            Ok(buffer.split_to(buffer.len() / 2 * 2).freeze())
         },
-        |held| Ok(held.split().freeze()),
+        |buffer| Ok(buffer.split().freeze()),
     );
     let log = listen(stream);
     stream.write("a");
@@ -115,7 +115,7 @@ fn a_stream_with_a_flush_step_emits_its_rest_at_the_end() {
 }
 
 #[test]
-fn the_end_waits_behind_what_is_held() {
+fn the_end_follows_buffered_data() {
     let stream = ThroughStream::new();
     let log = listen(stream);
     stream.pause();
@@ -129,7 +129,7 @@ fn the_end_waits_behind_what_is_held() {
 }
 
 #[test]
-fn what_is_held_has_a_limit() {
+fn buffered_data_has_a_limit() {
     let stream = ThroughStream::new();
     let log = listen(stream);
     stream.pause();
@@ -145,7 +145,7 @@ fn what_is_held_has_a_limit() {
 }
 
 #[test]
-fn a_listener_that_writes_back_does_not_stop_the_loop() {
+fn a_listener_that_writes_to_its_own_stream_does_not_stop_the_loop() {
     let stream = ThroughStream::new();
     let mut left = 1000;
     stream.on("data", move |chunk: Bytes| {
@@ -157,12 +157,12 @@ fn a_listener_that_writes_back_does_not_stop_the_loop() {
         }
     });
     stream.write("round");
-    assert!(stream.is_open(), "it goes round in one go");
+    assert!(stream.is_open(), "all chunks were emitted in one go");
     support::run_until(|| !stream.is_open());
 }
 
 #[test]
-fn what_a_transform_writes_to_its_own_stream_follows_in_order() {
+fn data_that_a_transform_writes_to_its_own_stream_follows_in_order() {
     use std::cell::Cell;
     use std::rc::Rc;
     let own = Rc::new(Cell::new(None::<ThroughStream>));
@@ -198,9 +198,9 @@ thread_local! {
 }
 
 #[test]
-fn streams_made_by_a_thread_that_is_ending_are_closed() {
+fn streams_created_while_the_thread_ends_are_closed() {
     let thread = std::thread::spawn(|| {
-        // What is used first is destroyed last.
+        // Thread-local values are destroyed in the reverse order of their first use.
         FIRST.with(|_| ());
         CompositeStream::new(ThroughStream::new(), ThroughStream::new()).is_open()
     });

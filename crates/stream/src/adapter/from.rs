@@ -53,7 +53,7 @@ pub fn from_async_read(reader: impl AsyncRead + 'static) -> ThroughStream {
 /// The stream emits `drain`, `pipe`, `error` and `close`; it is not readable. `close` is emitted when the writer is closed.
 ///
 /// # Limits
-/// Those of a write queue: 64 KiB soft, 16 MiB hard.
+/// The limits of a write queue: 64 KiB soft, 16 MiB hard.
 pub fn from_async_write(writer: impl AsyncWrite + 'static) -> ThroughStream {
     target(writer.into_sink().sink_map_err(Error::write))
 }
@@ -86,7 +86,7 @@ where
 /// The stream emits `drain`, `pipe`, `error` and `close`; it is not readable. `close` is emitted when the sink is closed.
 ///
 /// # Limits
-/// Those of a write queue: 64 KiB soft, 16 MiB hard.
+/// The limits of a write queue: 64 KiB soft, 16 MiB hard.
 pub fn from_sink<E>(sink: impl Sink<Bytes, Error = E> + 'static) -> ThroughStream
 where
     E: Into<TransformError> + 'static,

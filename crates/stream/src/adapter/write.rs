@@ -149,7 +149,7 @@ impl<W: WritableStream> Drop for WriteHalf<W> {
 
 /// A writable stream as [`AsyncWrite`]; returned by [`into_async_write`](WritableStream::into_async_write).
 ///
-/// A write waits while the stream is full, which gives backpressure. `flush` waits until the queue is below the stream's
+/// A write waits while the stream is full, which applies backpressure. `flush` waits until the queue is below the stream's
 /// soft limit; the stream sends its queue without a flush. `close` ends the stream and waits until it has closed: then
 /// everything is sent. Dropping the adapter ends the stream as well.
 ///

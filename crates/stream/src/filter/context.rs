@@ -46,7 +46,7 @@ pub struct FilterContext {
     pub(crate) later: Vec<Box<dyn FnOnce()>>,
     pub(crate) remove: bool,
     pub(crate) wait: bool,
-    /// The queue of collected bytes that were passed down.
+    /// The queue of gathered bytes that were passed down.
     pub(crate) used_queue: Option<Box<WriteQueue>>,
     /// Bytes to deliver after `up`.
     buffer: BytesMut,

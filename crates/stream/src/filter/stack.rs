@@ -22,7 +22,7 @@ pub(crate) enum FilterEvent {
         end: bool,
     },
     Sending(Bytes),
-    /// Bytes of several writes, collected in a queue.
+    /// Bytes of several writes, gathered in a queue.
     Gathered(Box<WriteQueue>),
     Ending,
 }
@@ -112,7 +112,7 @@ impl Filters {
         self.finish_upward(result, context)
     }
 
-    /// Passes collected bytes down.
+    /// Passes gathered bytes down.
     #[inline]
     pub(crate) fn gathered(
         &mut self,

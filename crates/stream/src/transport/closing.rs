@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! close:  `close` listeners → listeners dropped → descriptor closed → slot free after the iteration
-//! error:  `error` listeners → close, without last words of the filters
+//! error:  `error` listeners → close, without final bytes of the filters
 //! ```
 
 use std::os::fd::AsFd;
@@ -12,7 +12,7 @@ use rustix::net::sockopt::set_socket_linger;
 use uptick_emitter::emit;
 use uptick_event_loop::{catch, driver};
 
-use super::flags::Flags;
+use super::flags::StreamFlags;
 use super::stream::Visit;
 use super::{Transport, gathering, output, session};
 use crate::error::Error;
@@ -20,8 +20,8 @@ use crate::filter::Filters;
 use crate::queue_pool;
 use crate::read_buffer;
 
-/// The number of reads that discard what has come before a close.
-const DISCARDS: usize = 16;
+/// Maximum number of reads that discard input before a close.
+const MAX_DISCARDS: usize = 16;
 
 /// Emits `error`, then closes.
 pub(super) fn fail<T: Transport>(stream: &Visit<T>, error: Error) {
@@ -30,44 +30,47 @@ pub(super) fn fail<T: Transport>(stream: &Visit<T>, error: Error) {
     log_panic(panic);
 }
 
-/// Emits an error; returns the message of a listener's panic.
+/// Emits an error; returns the message if a listener panicked.
 pub(super) fn emit_error<T: Transport>(stream: &Visit<T>, error: Error) -> Option<String> {
     let error = stream.with(|entry, _| {
-        let closing = entry.flags.contains(Flags::CLOSING);
+        let closing = entry.flags.contains(StreamFlags::CLOSING);
         (!closing).then(|| T::to_error(&entry.extra, error))
     });
     let error = error.flatten()?;
     catch(|| session::error(stream, error)).err()
 }
 
-/// Makes the kernel drop the bytes that it still has for the peer when the descriptor closes, and reset the connection.
-pub(super) fn forget<T: Transport>(stream: &Visit<T>) {
+/// Makes the kernel drop unsent bytes and reset the connection when the descriptor closes.
+pub(super) fn reset_on_close<T: Transport>(stream: &Visit<T>) {
     stream.with(|entry, _| {
         if entry.is_socket() {
-            // Where it fails, the peer gets an orderly end, and the kernel goes on trying to send.
+            // If it fails, the peer receives an orderly end, and the kernel keeps trying to send.
             let _ = set_socket_linger(&entry.fd, Some(Duration::ZERO));
         }
     });
 }
 
-/// Tries once to send what is queued before a stream is closed for an error of its own: an alert, as a rule.
-pub(super) fn send_last<T: Transport>(stream: &Visit<T>) {
+/// Tries once to send the queue before a stream is closed because of an error; the queue usually holds an alert.
+pub(super) fn send_remaining<T: Transport>(stream: &Visit<T>) {
     stream.with(|entry, id| {
-        if !entry.flags.contains(Flags::BLOCKED) {
-            // The stream closes for a better reason than this one.
+        if !entry.flags.contains(StreamFlags::BLOCKED) {
+            // The error that closes the stream is already known.
             let _ = output::send_queue(entry, id);
         }
     });
 }
 
-/// Discards what has come, a chunk for each read of a pass at most: a socket that is closed with unread bytes in it
-/// resets the connection, which may overtake what was sent last.
+/// Discards available input, with a limited number of reads: closing a socket with unread bytes resets the connection, which
+/// may overtake the last bytes sent.
 pub(super) fn discard_unread<T: Transport>(stream: &Visit<T>) {
     stream.with(|entry, _| {
-        if entry.flags.intersects(Flags::READ_OVER | Flags::JOBS) {
+        if entry
+            .flags
+            .intersects(StreamFlags::READ_ENDED | StreamFlags::JOBS)
+        {
             return;
         }
-        for _ in 0..DISCARDS {
+        for _ in 0..MAX_DISCARDS {
             match read_buffer::discard(entry.fd.as_fd(), entry.read_method()) {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
@@ -76,40 +79,43 @@ pub(super) fn discard_unread<T: Transport>(stream: &Visit<T>) {
     });
 }
 
-/// Closes; what is queued is lost, and so are the filters' last words.
+/// Closes; queued bytes and the final bytes of the filters are lost.
 pub(super) fn close_now<T: Transport>(stream: &Visit<T>) {
     let filters = stream.with(|entry, _| {
-        if entry.flags.contains(Flags::CLOSING) {
+        if entry.flags.contains(StreamFlags::CLOSING) {
             return None;
         }
-        entry.flags.insert(Flags::CLOSING);
+        entry.flags.insert(StreamFlags::CLOSING);
         queue_pool::put_back(entry.queue.take());
         entry.drop_files();
         queue_pool::put_back(gathering::take(entry));
         entry.deadline.cancel();
-        let rare = entry.rare.as_mut();
-        Some(rare.map(|rare| std::mem::take(&mut rare.filters)))
+        let extended = entry.extended.as_mut();
+        Some(extended.map(|extended| std::mem::take(&mut extended.filters)))
     });
     let Some(Some(mut filters)) = filters else {
         return;
     };
-    // Whatever panics, the others are called, and the descriptor is closed.
+    // FollowUp a panic, the remaining callbacks are called, and the descriptor is closed.
     let panics = [
         catch(|| stream.handle().closing()).err(),
         catch(|| filters.as_mut().map(Filters::closed)).err(),
-        catch(|| keep(stream, filters)).err(),
+        catch(|| restore_filters(stream, filters)).err(),
         catch(|| session::close(stream)).err(),
         catch(|| emit(stream, T::CLOSE, ())).err(),
     ];
     if let Some(entry) = stream.remove() {
-        // What listeners captured may use the loop as it is dropped, and goes before the descriptor.
+        // The captures of listeners may use the loop while they are dropped, and are dropped before the descriptor.
         let dropped = catch(|| {
             drop(entry.listeners);
             drop(entry.session);
-            drop(entry.rare);
+            drop(entry.extended);
         });
-        if entry.flags.contains(Flags::SHARED | Flags::WATCHED) {
-            // It fails where nothing was watched: for a descriptor without readiness.
+        if entry
+            .flags
+            .contains(StreamFlags::SHARED | StreamFlags::WATCHED)
+        {
+            // Fails for a descriptor without readiness, which was never registered.
             let _ = driver::forget(entry.fd.as_fd());
         }
         drop(entry.fd);
@@ -120,10 +126,10 @@ pub(super) fn close_now<T: Transport>(stream: &Visit<T>) {
     panics.into_iter().for_each(log_panic);
 }
 
-/// Puts filters back whose [`Filter::closed`](crate::filter::Filter::closed) was called, for listeners to look at.
-fn keep<T: Transport>(stream: &Visit<T>, filters: Option<Filters>) {
+/// Restores filters whose [`Filter::closed`](crate::filter::Filter::closed) was called, so that listeners can query them.
+fn restore_filters<T: Transport>(stream: &Visit<T>, filters: Option<Filters>) {
     if let Some(filters) = filters {
-        stream.with(|entry, _| entry.rare().filters = filters);
+        stream.with(|entry, _| entry.extended().filters = filters);
     }
 }
 

@@ -1,131 +1,149 @@
-//! Limits of time: idle, write stall, linger. A stream has one deadline in the loop's wheel, for the earliest of them.
+//! Time limits: idle, write stall, linger. A stream has one deadline in the loop's wheel, for the limit that expires first.
 //!
-//! A peer that acknowledges bytes is alive, also while the kernel takes no more for it. So the kernel is asked what the peer
-//! has acknowledged before a stream is taken for idle, and a few times in each write timeout while its descriptor is full.
+//! A peer that acknowledges bytes is alive, even if the kernel accepts no more for it. The acknowledged bytes are therefore
+//! checked before a stream counts as idle, and a few times per write timeout while its descriptor is full.
 
 use std::time::Duration;
 
 use uptick_event_loop::Id;
 use uptick_event_loop::driver::Timestamp;
 
-use super::flags::Flags;
-use super::{Entry, Transport};
+use super::flags::StreamFlags;
+use super::{StreamEntry, Transport};
 
-/// How often the kernel is asked in each write timeout. A peer has stalled at most a fourth of the limit too late.
-const LOOKS: u32 = 4;
+/// Number of checks per write timeout. A stall is detected at most a fourth of the timeout late.
+const CHECKS_PER_TIMEOUT: u32 = 4;
 
-/// The number of acknowledged bytes that may all wait in the peer's receive buffer: 1 MiB. Of more, its program has read a part.
-const UNREAD: u64 = 1 << 20;
+/// Number of acknowledged bytes that may be unread in the peer's receive buffer: 1 MiB. If more are acknowledged, its
+/// program has read a part.
+const RECEIVE_BUFFER: u64 = 1 << 20;
 
-/// The number of bytes in a second of a peer that is slow and alive.
-const SLOW: u64 = 1024;
+/// Rate of a slow peer that is still alive, in bytes per second.
+const MIN_RATE: u64 = 1024;
 
-/// How many write timeouts a peer may pause at most that has read ahead.
-const PAUSE: u32 = 20;
+/// Maximum length of a pause of a peer that has read ahead, in write timeouts.
+const MAX_PAUSE: u32 = 20;
 
-/// A time limit that is over.
-pub(super) enum Over {
+/// An expired time limit.
+pub(super) enum ExpiredLimit {
     Idle(Duration),
     Stalled(Duration),
     Lingered,
 }
 
-/// Arms the deadline for the limit that is over first, unless it expires before; does nothing where no limit applies.
-pub(super) fn arm<T: Transport>(entry: &mut Entry<T>, id: Id) {
-    entry.flags.set(Flags::TIMED, entry.idle_limit().is_some());
-    let looked = entry.rare.as_ref().and_then(|rare| rare.looked);
-    let interval = entry.stall_limit().unwrap_or(Duration::MAX) / LOOKS;
+/// Arms the deadline for the limit that expires first, unless the deadline expires earlier anyway; does nothing if no limit
+/// applies.
+pub(super) fn arm<T: Transport>(entry: &mut StreamEntry<T>, id: Id) {
+    entry
+        .flags
+        .set(StreamFlags::TIMED, entry.idle_limit().is_some());
+    let checked_at = entry
+        .extended
+        .as_ref()
+        .and_then(|extended| extended.checked_at);
+    let interval = entry.stall_limit().unwrap_or(Duration::MAX) / CHECKS_PER_TIMEOUT;
     let limits = entry.limits().into_iter().flatten();
-    let ends = limits.map(|(since, limit, over)| {
+    let expiries = limits.map(|(since, limit, expired)| {
         let end = since.after(limit);
-        match (over, looked) {
-            (Over::Stalled(_), Some(looked)) => end.earlier(looked.after(interval)),
+        match (expired, checked_at) {
+            (ExpiredLimit::Stalled(_), Some(checked_at)) => end.earlier(checked_at.after(interval)),
             _ => end,
         }
     });
-    if let Some(end) = ends.reduce(Timestamp::earlier) {
+    if let Some(end) = expiries.reduce(Timestamp::earlier) {
         let token = entry.token(id);
         entry.deadline.arm(|| Some(token), end);
     }
 }
 
-/// The descriptor takes no more: the peer's time begins.
+/// Starts the write timeout, as the descriptor accepts no more.
 #[inline]
-pub(super) fn blocked<T: Transport>(entry: &mut Entry<T>, id: Id) {
+pub(super) fn blocked<T: Transport>(entry: &mut StreamEntry<T>, id: Id) {
     entry.progress = Timestamp::now();
-    // What is acknowledged from now on is compared with a look that is not much older.
-    let looked = entry.rare.as_ref().and_then(|rare| rare.looked);
+    // Later acknowledgements are compared with a recent check.
+    let checked_at = entry
+        .extended
+        .as_ref()
+        .and_then(|extended| extended.checked_at);
     if let Some(limit) = entry.stall_limit()
-        && looked.is_none_or(|looked| looked.age() >= limit / LOOKS)
+        && checked_at.is_none_or(|checked_at| checked_at.age() >= limit / CHECKS_PER_TIMEOUT)
     {
-        entry.look_at_peer();
+        entry.check_peer();
     }
     arm(entry, id);
 }
 
-/// Returns the limit that is over now that the deadline has expired; arms the deadline again when there is none.
-pub(super) fn expired<T: Transport>(entry: &mut Entry<T>, id: Id) -> Option<Over> {
+/// Returns the expired limit after the deadline has expired; arms the deadline again if there is none.
+pub(super) fn expired<T: Transport>(entry: &mut StreamEntry<T>, id: Id) -> Option<ExpiredLimit> {
     entry.deadline.expired();
     entry.count_acknowledged();
     let limits = entry.limits().into_iter().flatten();
-    let mut over = limits.filter(|(since, limit, _)| since.is_over(*limit));
-    let over = over.next().map(|(_, _, over)| over);
-    if over.is_none() {
+    let mut expired = limits.filter(|(since, limit, _)| since.is_over(*limit));
+    let expired = expired.next().map(|(_, _, expired)| expired);
+    if expired.is_none() {
         arm(entry, id);
     }
-    over
+    expired
 }
 
-impl<T: Transport> Entry<T> {
-    /// The limits that apply now, each with the time from which it counts.
-    fn limits(&self) -> [Option<(Timestamp, Duration, Over)>; 3] {
+impl<T: Transport> StreamEntry<T> {
+    /// Returns the limits that apply now, each with its starting time.
+    fn limits(&self) -> [Option<(Timestamp, Duration, ExpiredLimit)>; 3] {
         let flags = self.flags;
-        if flags.contains(Flags::CLOSING) {
+        if flags.contains(StreamFlags::CLOSING) {
             return [None, None, None];
         }
-        let lingers = self.lingers();
-        let linger = lingers.then(|| (self.progress, self.linger(), Over::Lingered));
+        let is_lingering = self.is_lingering();
+        let linger = is_lingering.then(|| (self.progress, self.linger(), ExpiredLimit::Lingered));
         let stall = self
             .pause_limit()
-            .filter(|_| flags.contains(Flags::BLOCKED))
-            .map(|limit| (self.progress, limit, Over::Stalled(limit)));
+            .filter(|_| flags.contains(StreamFlags::BLOCKED))
+            .map(|limit| (self.progress, limit, ExpiredLimit::Stalled(limit)));
         let idle = self
             .idle_limit()
-            .filter(|_| !lingers)
-            .map(|limit| (self.active, limit, Over::Idle(limit)));
+            .filter(|_| !is_lingering)
+            .map(|limit| (self.active, limit, ExpiredLimit::Idle(limit)));
         [linger, stall, idle]
     }
 
-    /// Whether this side has ended, and waits for the peer's end.
-    fn lingers(&self) -> bool {
-        self.flags.contains(Flags::LINGERS)
+    /// Returns whether the stream waits for the peer's end after its own.
+    fn is_lingering(&self) -> bool {
+        self.flags.contains(StreamFlags::LINGERING)
     }
 
-    /// For how long the peer may acknowledge nothing: the write timeout, and as long again as a slow peer would have taken for
-    /// what this one has read already. A client that limits its rate reads a burst, and then nothing until its average is right.
+    /// Returns the maximum time without an acknowledgement: the write timeout, plus the time that a slow peer would have
+    /// needed for the bytes that this peer has read. A client that limits its rate reads a burst, and then nothing until its
+    /// average is right.
     fn pause_limit(&self) -> Option<Duration> {
         let limit = self.stall_limit()?;
-        let acknowledged = self.rare.as_ref().map_or(0, |rare| rare.acknowledged);
-        let ahead = Duration::from_secs(acknowledged.saturating_sub(UNREAD) / SLOW);
-        Some(limit.saturating_add(ahead).min(limit.saturating_mul(PAUSE)))
+        let acknowledged = self
+            .extended
+            .as_ref()
+            .map_or(0, |extended| extended.acknowledged);
+        let ahead = Duration::from_secs(acknowledged.saturating_sub(RECEIVE_BUFFER) / MIN_RATE);
+        Some(
+            limit
+                .saturating_add(ahead)
+                .min(limit.saturating_mul(MAX_PAUSE)),
+        )
     }
 
-    /// Counts what the peer has acknowledged since the last look as progress and activity, where a limit depends on it.
+    /// Counts bytes acknowledged since the last check as progress and activity, if a limit depends on it.
     fn count_acknowledged(&mut self) {
-        let blocked = self.flags.contains(Flags::BLOCKED);
-        let waits_idle = self.idle_limit().is_some() && !self.is_acknowledged();
-        if self.lingers() || !(blocked || waits_idle) {
+        let blocked = self.flags.contains(StreamFlags::BLOCKED);
+        let idle_pending = self.idle_limit().is_some() && !self.is_acknowledged();
+        if self.is_lingering() || !(blocked || idle_pending) {
             return;
         }
-        let progressed = self.look_at_peer();
+        let progressed = self.check_peer();
         if blocked && progressed {
             self.progress = Timestamp::now();
         }
         if self.idle_limit().is_some() {
-            // What is on its way is acknowledged soon, and tells nothing. A peer without room for the rest is reading.
-            let waits = blocked || self.unsent() > 0;
-            let waited = std::mem::replace(&mut self.rare().waited, waits);
-            if progressed && (waits || waited) {
+            // Bytes in flight are acknowledged soon and prove nothing. A peer without room for the rest is reading.
+            let has_unsent = blocked || self.unsent() > 0;
+            let had_unsent = std::mem::replace(&mut self.extended().had_unsent, has_unsent);
+            if progressed && (has_unsent || had_unsent) {
                 self.touch();
             }
         }

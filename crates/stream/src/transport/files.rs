@@ -1,11 +1,11 @@
-//! Files in the write queue of a socket, which the kernel sends: none of their bytes are copied into the process.
+//! Files in the write queue of a socket, sent with `sendfile`: none of their bytes are copied into the process.
 //!
 //! ```text
-//! queue ─→ file ─→ what was written behind it ─→ file ─→ …
+//! queue ─→ file ─→ bytes written after it ─→ file ─→ …
 //! ```
 //!
-//! Cost of a file: one system call for what the socket takes at once, and none of the queue's memory. A stream without
-//! files pays for a flag.
+//! A file costs one system call for the part that the socket accepts at once, and no memory of the queue. A stream without
+//! files only checks a flag.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,96 +13,104 @@ use std::io;
 use rustix::io::Errno;
 use uptick_event_loop::{Id, Readiness, driver};
 
-use super::flags::Flags;
+use super::flags::StreamFlags;
 use super::sending::send_bytes;
-use super::{Entry, Transport};
+use super::{StreamEntry, Transport};
 use crate::error::Error;
 use crate::file_range::{FileRange, SENDFILE_SUPPORTED};
 use crate::write_queue::WriteQueue;
 
-/// How many files may wait in a write queue: each keeps a descriptor open.
-const MOST: usize = 16;
+/// Maximum number of files in a write queue; each keeps a descriptor open.
+const MAX_FILES: usize = 16;
 
-/// How many bytes of files a stream sends before others have their turn: 1 MiB.
-const TURN: usize = 1024 * 1024;
+/// Number of file bytes that a stream sends before other streams are served: 1 MiB.
+const FILE_BUDGET: usize = 1024 * 1024;
 
-/// What is read at once of a file that the kernel cannot send.
-const PIECE: usize = 64 * 1024;
+/// Maximum number of bytes read at once from a file that does not support `sendfile`.
+const READ_PIECE: usize = 64 * 1024;
 
-/// A file that waits, and what goes out after it.
+/// A queued file, and the bytes sent after it.
 pub(super) struct QueuedFile {
     range: FileRange,
-    behind: WriteQueue,
+    following: WriteQueue,
 }
 
 pub(super) type QueuedFiles = VecDeque<QueuedFile>;
 
-/// Appends a file; returns whether there was room for it. A file that the kernel cannot send is the error.
+/// Appends a file; returns whether there was room for it. A file that cannot be sent with `sendfile` is returned as the
+/// error.
 pub(super) fn append<T: Transport>(
-    entry: &mut Entry<T>,
+    entry: &mut StreamEntry<T>,
     id: Id,
     range: FileRange,
 ) -> Result<bool, FileRange> {
-    let others = Flags::FILTERED | Flags::JOBS;
+    let others = StreamFlags::FILTERED | StreamFlags::JOBS;
     if !SENDFILE_SUPPORTED || !entry.is_socket() || entry.flags.intersects(others) {
         return Err(range);
     }
     if !range.is_empty() {
-        let files = &mut entry.rare().files;
-        if files.len() >= MOST {
-            entry.flags.insert(Flags::FULL);
-            entry.fail_later(id, Error::TooManyFiles { limit: MOST });
+        let files = &mut entry.extended().files;
+        if files.len() >= MAX_FILES {
+            entry.flags.insert(StreamFlags::FULL);
+            entry.fail_later(id, Error::TooManyFiles { limit: MAX_FILES });
             return Ok(false);
         }
         files.push_back(QueuedFile {
             range,
-            behind: WriteQueue::new(),
+            following: WriteQueue::new(),
         });
-        entry.flags.insert(Flags::FILES);
+        entry.flags.insert(StreamFlags::FILES);
     }
     Ok(true)
 }
 
-/// Appends what `f` appends to a queue behind the files.
-pub(super) fn append_behind<T: Transport>(entry: &mut Entry<T>, f: impl FnOnce(&mut WriteQueue)) {
-    if let Some(last) = entry.rare().files.back_mut() {
-        f(&mut last.behind);
+/// Calls `f` to append to the queue after the files.
+pub(super) fn append_after<T: Transport>(
+    entry: &mut StreamEntry<T>,
+    f: impl FnOnce(&mut WriteQueue),
+) {
+    if let Some(last) = entry.extended().files.back_mut() {
+        f(&mut last.following);
     }
 }
 
-/// Sends the files and what is behind them, until the socket takes no more or it is the turn of others. The queue before
-/// them is empty, or the socket takes nothing.
+/// Sends the files and the bytes after them, until the socket accepts no more or the budget is used up. The queue before
+/// them must be empty, or the socket full.
 #[cold]
-pub(super) fn send<T: Transport>(entry: &mut Entry<T>, id: Id) -> io::Result<()> {
-    let mut left = TURN;
+pub(super) fn send<T: Transport>(entry: &mut StreamEntry<T>, id: Id) -> io::Result<()> {
+    let mut left = FILE_BUDGET;
     send_bytes(entry)?;
-    while !entry.flags.contains(Flags::BLOCKED) {
-        let Some(file) = entry.rare.as_mut().and_then(|rare| rare.files.front_mut()) else {
-            entry.flags.remove(Flags::FILES);
+    while !entry.flags.contains(StreamFlags::BLOCKED) {
+        let Some(file) = entry
+            .extended
+            .as_mut()
+            .and_then(|extended| extended.files.front_mut())
+        else {
+            entry.flags.remove(StreamFlags::FILES);
             return Ok(());
         };
         if file.range.is_empty() {
-            sent(entry);
+            finish_file(entry);
             send_bytes(entry)?;
             continue;
         }
         if left == 0 {
-            entry.flags.insert(Flags::BLOCKED);
+            entry.flags.insert(StreamFlags::BLOCKED);
             driver::ready_later(entry.token(id), Readiness::WRITABLE);
             return Ok(());
         }
         match file.range.send(&entry.fd, left) {
-            Ok(0) => return Err(shorter()),
+            Ok(0) => return Err(file_truncated()),
             Ok(count) => {
-                // Also when it is a part: whether the socket is full or the file has ended, the next call tells.
+                // FollowUp a partial send, the next call shows whether the socket is full or the file has ended.
                 left -= count;
                 entry.bytes_written += count as u64;
             }
             Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => entry.flags.insert(Flags::BLOCKED),
+            Err(Errno::AGAIN) => entry.flags.insert(StreamFlags::BLOCKED),
             Err(Errno::INVAL | Errno::NOSYS) => {
-                // Not every file system knows how.
-                let bytes = file.range.read(PIECE.min(left))?;
+                // Some file systems do not support `sendfile`.
+                let bytes = file.range.read(READ_PIECE.min(left))?;
                 left -= bytes.len();
                 entry.queue.get_or_insert_default().push(bytes);
                 send_bytes(entry)?;
@@ -113,44 +121,44 @@ pub(super) fn send<T: Transport>(entry: &mut Entry<T>, id: Id) -> io::Result<()>
     Ok(())
 }
 
-/// Nothing of it may be followed by anything else: whoever reads would take that for the rest of the file.
-fn shorter() -> io::Error {
+/// Returns the error for a truncated file. Nothing may be sent after it, as the peer would take it for the rest of the file.
+fn file_truncated() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter")
 }
 
-/// The first file is sent: what is behind it has its turn.
-fn sent<T: Transport>(entry: &mut Entry<T>) {
-    let files = &mut entry.rare().files;
+/// Removes the first file, which is sent, and queues the bytes after it.
+fn finish_file<T: Transport>(entry: &mut StreamEntry<T>) {
+    let files = &mut entry.extended().files;
     let file = files.pop_front();
     if files.is_empty() {
-        entry.flags.remove(Flags::FILES);
+        entry.flags.remove(StreamFlags::FILES);
     }
     if let Some(mut file) = file {
         let queue = entry.queue.get_or_insert_default();
-        queue.append(&mut file.behind);
+        queue.append(&mut file.following);
     }
 }
 
-impl<T: Transport> Entry<T> {
-    /// How many bytes are written behind files.
+impl<T: Transport> StreamEntry<T> {
+    /// Returns the number of bytes queued after files.
     #[cold]
-    pub(super) fn queued_behind_files(&self) -> usize {
-        let files = self.rare.iter().flat_map(|rare| &rare.files);
-        files.map(|file| file.behind.len()).sum()
+    pub(super) fn queued_after_files(&self) -> usize {
+        let files = self.extended.iter().flat_map(|extended| &extended.files);
+        files.map(|file| file.following.len()).sum()
     }
 
-    /// Lets go of the files.
+    /// Drops the queued files.
     pub(super) fn drop_files(&mut self) {
-        if self.flags.take(Flags::FILES)
-            && let Some(rare) = self.rare.as_mut()
+        if self.flags.take(StreamFlags::FILES)
+            && let Some(extended) = self.extended.as_mut()
         {
-            rare.files.clear();
+            extended.files.clear();
         }
     }
 }
 
 impl QueuedFile {
-    /// Returns whether nothing of the file is left to be sent.
+    /// Returns whether the file is sent completely.
     pub(super) fn is_empty(&self) -> bool {
         self.range.is_empty()
     }

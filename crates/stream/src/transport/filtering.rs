@@ -1,98 +1,98 @@
-//! Streams with filters: what comes and goes passes through them.
+//! Streams with filters: received and written bytes pass through them.
 //!
-//! Cost of a chunk: the filters are taken out of the stream and put back, and one call of each. What one filter delivers of the
-//! read buffer stays in it.
+//! A chunk costs one call of each filter; the filters are taken out of the stream meanwhile. The part of the read buffer
+//! that a filter delivers stays in the buffer.
 
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 use uptick_event_loop::{Id, catch};
 
-use super::flags::Flags;
+use super::flags::StreamFlags;
 use super::session::Session;
 use super::stream::Visit;
-use super::{Entry, Transport, closing, gathering, output, session};
+use super::{StreamEntry, Transport, closing, gathering, output, session};
 use crate::error::Error;
 use crate::filter::{FilterContext, FilterEvent, Filters, context};
 use crate::queue_pool;
 
-/// The filters of a stream while they are running, and what they want done.
-struct Taken {
+/// The filters of a stream while they are running, and their requests.
+struct RunningFilters {
     filters: Filters,
     context: Box<FilterContext>,
 }
 
-/// The action that a passage leaves to the caller.
+/// The action that remains for the caller after the filters have run.
 #[must_use = "the caller ends or fails the stream"]
-pub(super) enum After {
+pub(super) enum FollowUp {
     Nothing,
-    /// The peer's end is to be emitted.
+    /// The peer's end must be emitted.
     Ended,
-    /// The stream is to fail, in such a way that the alert which the filters have sent arrives.
+    /// The stream must fail, in such a way that the alert sent by the filters arrives.
     Failed(Box<Error>),
 }
 
-impl After {
-    /// Returns the action that is left after two passages.
+impl FollowUp {
+    /// Returns the action that remains after two runs of the filters.
     #[inline]
-    fn and(self, next: After) -> After {
+    fn and(self, next: FollowUp) -> FollowUp {
         match (self, next) {
-            (After::Failed(error), _) | (_, After::Failed(error)) => After::Failed(error),
-            (After::Ended, _) | (_, After::Ended) => After::Ended,
-            (After::Nothing, After::Nothing) => After::Nothing,
+            (FollowUp::Failed(error), _) | (_, FollowUp::Failed(error)) => FollowUp::Failed(error),
+            (FollowUp::Ended, _) | (_, FollowUp::Ended) => FollowUp::Ended,
+            (FollowUp::Nothing, FollowUp::Nothing) => FollowUp::Nothing,
         }
     }
 }
 
 /// The error of a filter.
-struct Failure {
+struct FilterFailure {
     error: Box<Error>,
-    /// Whether the filters have sent something that goes with it.
+    /// `true` if the filters have sent bytes for the peer together with the error.
     has_alert: bool,
 }
 
 impl FilterEvent {
-    /// Returns when the stream's listeners are called for what comes out.
-    fn emits(&self) -> Emits {
+    /// Returns when the stream's listeners are called for the output.
+    fn emit_timing(&self) -> EmitTiming {
         match self {
             FilterEvent::Resumed | FilterEvent::PeerEnded | FilterEvent::Delivered { .. } => {
-                Emits::Now
+                EmitTiming::Now
             }
             FilterEvent::Sending(_) | FilterEvent::Gathered(_) | FilterEvent::Ending => {
-                Emits::Later
+                EmitTiming::Later
             }
         }
     }
 }
 
-/// When listeners are called for what comes out of the filters.
+/// The time at which listeners are called for the output of the filters.
 #[derive(Clone, Copy, PartialEq)]
-enum Emits {
+enum EmitTiming {
     Now,
-    /// A call of the user's is under way, and nothing is emitted before it has returned.
+    /// FollowUp the current call of the user has returned.
     Later,
 }
 
-/// Passes received bytes through the filters and delivers what comes out; `buffer` is empty then.
+/// Passes received bytes through the filters and delivers the output; empties `buffer`.
 #[inline]
-pub(super) fn received<T: Transport>(stream: &Visit<T>, buffer: &mut BytesMut) -> After {
-    let taken = stream.with(|entry, _| {
-        let ready = !entry.flags.contains(Flags::GATHERED) && !is_busy(entry);
+pub(super) fn received<T: Transport>(stream: &Visit<T>, buffer: &mut BytesMut) -> FollowUp {
+    let running = stream.with(|entry, _| {
+        let ready = !entry.flags.contains(StreamFlags::GATHERED) && !is_busy(entry);
         ready.then(|| take(entry, false))
     });
-    let after = match taken.flatten() {
-        Some(taken) => run(stream, taken, Emits::Now, buffer, Filters::received),
+    let follow_up = match running.flatten() {
+        Some(running) => run(stream, running, EmitTiming::Now, buffer, Filters::received),
         None => received_later(stream, buffer),
     };
     buffer.clear();
-    after
+    follow_up
 }
 
-/// Passes received bytes behind what is to pass before them.
+/// Passes received bytes after the events that must pass before them.
 #[cold]
-fn received_later<T: Transport>(stream: &Visit<T>, buffer: &mut BytesMut) -> After {
-    let after = flush(stream);
-    let taken = stream.with(|entry, _| {
+fn received_later<T: Transport>(stream: &Visit<T>, buffer: &mut BytesMut) -> FollowUp {
+    let follow_up = flush(stream);
+    let running = stream.with(|entry, _| {
         if !is_busy(entry) {
             return Some(take(entry, false));
         }
@@ -101,295 +101,307 @@ fn received_later<T: Transport>(stream: &Visit<T>, buffer: &mut BytesMut) -> Aft
             bytes: vec![buffer.split().freeze()],
             end: false,
         };
-        entry.rare().postponed.push_back(event);
+        entry.extended().postponed.push_back(event);
         None
     });
-    match taken.flatten() {
-        Some(taken) => after.and(run(stream, taken, Emits::Now, buffer, Filters::received)),
-        None => after,
+    match running.flatten() {
+        Some(running) => follow_up.and(run(
+            stream,
+            running,
+            EmitTiming::Now,
+            buffer,
+            Filters::received,
+        )),
+        None => follow_up,
     }
 }
 
-/// Lets the filters go on with what they have kept back.
-pub(super) fn resume<T: Transport>(stream: &Visit<T>) -> After {
-    let mut waited = false;
+/// Calls the filters so that they continue with data that they have retained.
+pub(super) fn resume<T: Transport>(stream: &Visit<T>) -> FollowUp {
+    let mut was_waiting = false;
     let filtered = stream.with(|entry, _| {
-        waited = entry.flags.take(Flags::FILTER_WAITS);
-        entry.flags.contains(Flags::FILTERED) && !entry.flags.contains(Flags::CLOSING)
+        was_waiting = entry.flags.take(StreamFlags::FILTERS_WAITING);
+        entry.flags.contains(StreamFlags::FILTERED) && !entry.flags.contains(StreamFlags::CLOSING)
     });
-    let after = match filtered {
+    let follow_up = match filtered {
         Some(true) => pass(stream, FilterEvent::Resumed),
-        _ => After::Nothing,
+        _ => FollowUp::Nothing,
     };
-    if waited {
+    if was_waiting {
         stream.with(|entry, id| entry.schedule_read(id));
     }
-    after
+    follow_up
 }
 
 /// Passes the end of the descriptor.
-pub(super) fn peer_ended<T: Transport>(stream: &Visit<T>) -> After {
+pub(super) fn peer_ended<T: Transport>(stream: &Visit<T>) -> FollowUp {
     pass(stream, FilterEvent::PeerEnded)
 }
 
-/// Passes the end of this side.
-pub(super) fn ending<T: Transport>(stream: &Visit<T>) -> After {
+/// Passes the end of the writing side.
+pub(super) fn ending<T: Transport>(stream: &Visit<T>) -> FollowUp {
     pass(stream, FilterEvent::Ending)
 }
 
-/// Passes a chunk that is to be sent as it is, behind what was gathered.
-pub(super) fn send<T: Transport>(stream: &Visit<T>, bytes: Bytes) -> After {
+/// Passes a chunk that is sent without being gathered, after the gathered bytes.
+pub(super) fn send<T: Transport>(stream: &Visit<T>, bytes: Bytes) -> FollowUp {
     pass(stream, FilterEvent::Sending(bytes))
 }
 
-/// Passes what was gathered.
+/// Passes the gathered bytes.
 #[inline]
-pub(super) fn flush<T: Transport>(stream: &Visit<T>) -> After {
-    let begun = stream.with(|entry, _| {
+pub(super) fn flush<T: Transport>(stream: &Visit<T>) -> FollowUp {
+    let started = stream.with(|entry, _| {
         let gathered = gathering::take(entry)?;
         if is_busy(entry) {
             entry
-                .rare()
+                .extended()
                 .postponed
                 .push_back(FilterEvent::Gathered(gathered));
             return None;
         }
         Some((take(entry, true), gathered))
     });
-    let Some((taken, gathered)) = begun.flatten() else {
-        return After::Nothing;
+    let Some((running, gathered)) = started.flatten() else {
+        return FollowUp::Nothing;
     };
     run(
         stream,
-        taken,
-        Emits::Later,
+        running,
+        EmitTiming::Later,
         &mut BytesMut::new(),
         |filters, _, context| filters.gathered(gathered, context),
     )
 }
 
-/// A filter was added: passes through it the bytes that the filters below it have delivered and that were not emitted yet.
-pub(super) fn pass_held<T: Transport>(stream: &Visit<T>) -> After {
+/// Passes undelivered bytes of the other filters through a filter that was just added.
+pub(super) fn pass_undelivered<T: Transport>(stream: &Visit<T>) -> FollowUp {
     let held = stream.with(|entry, _| {
-        if entry.flags.contains(Flags::FILTERING) || !entry.holds() {
+        if entry.flags.contains(StreamFlags::FILTERING) || !entry.has_undelivered() {
             return None;
         }
-        let rare = entry.rare();
+        let extended = entry.extended();
         let held = FilterEvent::Delivered {
-            height: rare.filters.len() - 1,
-            bytes: std::mem::take(&mut rare.held).into(),
-            end: std::mem::take(&mut rare.held_end),
+            height: extended.filters.len() - 1,
+            bytes: std::mem::take(&mut extended.undelivered).into(),
+            end: std::mem::take(&mut extended.undelivered_end),
         };
         Some((held, take(entry, false)))
     });
-    if let Some(Some((held, taken))) = held {
-        return run_passage(stream, taken, held, Emits::Later);
+    if let Some(Some((held, running))) = held {
+        return run_event(stream, running, held, EmitTiming::Later);
     }
-    After::Nothing
+    FollowUp::Nothing
 }
 
-/// Delivers the next of what was held back, if it is wanted now.
-pub(super) fn release<T: Transport>(stream: &Visit<T>) -> After {
+/// Delivers the next undelivered bytes, if they are wanted now.
+pub(super) fn release<T: Transport>(stream: &Visit<T>) -> FollowUp {
     let next = stream.with(|entry, _| {
         let wanted = entry.wants_data();
-        let rare = entry.rare.as_mut()?;
+        let extended = entry.extended.as_mut()?;
         if !wanted {
             None
-        } else if rare.held.is_empty() {
-            std::mem::take(&mut rare.held_end).then_some(None)
+        } else if extended.undelivered.is_empty() {
+            std::mem::take(&mut extended.undelivered_end).then_some(None)
         } else {
-            Some(rare.held.pop_front())
+            Some(extended.undelivered.pop_front())
         }
     });
     match next.flatten() {
         Some(Some(bytes)) => {
-            session::kept(stream, bytes);
-            After::Nothing
+            session::deliver_bytes(stream, bytes);
+            FollowUp::Nothing
         }
-        Some(None) => After::Ended,
-        None => After::Nothing,
+        Some(None) => FollowUp::Ended,
+        None => FollowUp::Nothing,
     }
 }
 
-/// Passes something through the filters, behind what was gathered.
-fn pass<T: Transport>(stream: &Visit<T>, event: FilterEvent) -> After {
-    let after = flush(stream);
-    let begun = stream.with(|entry, _| {
-        // A filter's own code, or what it has set off, uses the stream: its turn comes after what is under way.
+/// Passes an event through the filters, after the gathered bytes.
+fn pass<T: Transport>(stream: &Visit<T>, event: FilterEvent) -> FollowUp {
+    let follow_up = flush(stream);
+    let started = stream.with(|entry, _| {
+        // A call from within the filters is postponed until they have run.
         if is_busy(entry) {
-            entry.rare().postponed.push_back(event);
+            entry.extended().postponed.push_back(event);
             return None;
         }
         Some((take(entry, !event.is_upward()), event))
     });
-    match begun.flatten() {
-        Some((taken, event)) => {
-            let emits = event.emits();
-            after.and(run_passage(stream, taken, event, emits))
+    match started.flatten() {
+        Some((running, event)) => {
+            let timing = event.emit_timing();
+            follow_up.and(run_event(stream, running, event, timing))
         }
-        None => after,
+        None => follow_up,
     }
 }
 
-/// Returns whether filters are running, or something waits for its turn.
-fn is_busy<T: Transport>(entry: &Entry<T>) -> bool {
-    entry.flags.contains(Flags::FILTERING) || entry.is_postponing()
+/// Returns whether filters are running, or events are postponed.
+fn is_busy<T: Transport>(entry: &StreamEntry<T>) -> bool {
+    entry.flags.contains(StreamFlags::FILTERING) || entry.has_postponed()
 }
 
-/// Runs what was written or ended by the filters' own code, and what it has set off.
+/// Runs the events postponed while the filters were running.
 #[cold]
-fn run_postponed<T: Transport>(stream: &Visit<T>) -> After {
-    let mut after = After::Nothing;
+fn run_postponed<T: Transport>(stream: &Visit<T>) -> FollowUp {
+    let mut follow_up = FollowUp::Nothing;
     loop {
         let next = stream.with(|entry, _| {
-            if entry.flags.contains(Flags::FILTERING) {
+            if entry.flags.contains(StreamFlags::FILTERING) {
                 return None;
             }
-            let event = entry.rare.as_mut()?.postponed.pop_front()?;
+            let event = entry.extended.as_mut()?.postponed.pop_front()?;
             Some((take(entry, !event.is_upward()), event))
         });
-        let Some((taken, event)) = next.flatten() else {
-            return after;
+        let Some((running, event)) = next.flatten() else {
+            return follow_up;
         };
-        let emits = event.emits();
-        after = after.and(run_passage(stream, taken, event, emits));
+        let timing = event.emit_timing();
+        follow_up = follow_up.and(run_event(stream, running, event, timing));
     }
 }
 
 /// Takes the filters out of a stream, for [`run`] to put back. With `sends` they append to the stream's own queue.
 #[inline]
-fn take<T: Transport>(entry: &mut Entry<T>, sends: bool) -> Taken {
-    entry.flags.insert(Flags::FILTERING);
-    let filters = std::mem::take(&mut entry.rare().filters);
+fn take<T: Transport>(entry: &mut StreamEntry<T>, sends: bool) -> RunningFilters {
+    entry.flags.insert(StreamFlags::FILTERING);
+    let filters = std::mem::take(&mut entry.extended().filters);
     let mut context = context::take();
-    if sends && !entry.flags.contains(Flags::FILES) {
+    if sends && !entry.flags.contains(StreamFlags::FILES) {
         context.down = entry.queue.take();
     }
-    Taken { filters, context }
+    RunningFilters { filters, context }
 }
 
 /// Puts the filters back into their stream.
 #[inline]
-fn put_back<T: Transport>(entry: &mut Entry<T>, filters: Filters) {
-    entry.flags.remove(Flags::FILTERING);
-    let rare = entry.rare();
-    let added = std::mem::replace(&mut rare.filters, filters);
-    if !added.is_empty() || rare.filters.is_empty() {
+fn put_back<T: Transport>(entry: &mut StreamEntry<T>, filters: Filters) {
+    entry.flags.remove(StreamFlags::FILTERING);
+    let extended = entry.extended();
+    let added = std::mem::replace(&mut extended.filters, filters);
+    if !added.is_empty() || extended.filters.is_empty() {
         put_back_changed(entry, added);
     }
 }
 
-/// Filters were added, or the last one has removed itself.
+/// Merges filters that were added meanwhile; also handles a last filter that has removed itself.
 #[cold]
-fn put_back_changed<T: Transport>(entry: &mut Entry<T>, added: Filters) {
-    let waiting = entry.holds() || entry.flags.contains(Flags::GATHERED);
-    let rare = entry.rare();
-    rare.filters.append(added);
-    let filtered = !rare.filters.is_empty() || waiting;
-    entry.flags.set(Flags::FILTERED, filtered);
+fn put_back_changed<T: Transport>(entry: &mut StreamEntry<T>, added: Filters) {
+    let waiting = entry.has_undelivered() || entry.flags.contains(StreamFlags::GATHERED);
+    let extended = entry.extended();
+    extended.filters.append(added);
+    let filtered = !extended.filters.is_empty() || waiting;
+    entry.flags.set(StreamFlags::FILTERED, filtered);
 }
 
-fn run_passage<T: Transport>(
+fn run_event<T: Transport>(
     stream: &Visit<T>,
-    taken: Taken,
+    running: RunningFilters,
     event: FilterEvent,
-    emits: Emits,
-) -> After {
+    timing: EmitTiming,
+) -> FollowUp {
     run(
         stream,
-        taken,
-        emits,
+        running,
+        timing,
         &mut BytesMut::new(),
         |filters, _, context| filters.pass(event, context),
     )
 }
 
-/// Calls the filters with `work`, and acts on what comes out.
+/// Calls the filters with `work`, and acts on their output.
 ///
-/// `buffer` has received bytes, of which the filters may deliver a part.
+/// `buffer` holds received bytes, of which the filters may deliver a part.
 #[inline]
 fn run<T: Transport>(
     stream: &Visit<T>,
-    taken: Taken,
-    emits: Emits,
+    running: RunningFilters,
+    timing: EmitTiming,
     buffer: &mut BytesMut,
     work: impl FnOnce(&mut Filters, &mut BytesMut, &mut FilterContext) -> Result<(), Error>,
-) -> After {
-    let Taken {
+) -> FollowUp {
+    let RunningFilters {
         mut filters,
         mut context,
-    } = taken;
+    } = running;
     let result = catch(|| work(&mut filters, buffer, &mut context));
     if !matches!(result, Ok(Ok(()))) {
-        return run_failed(stream, Taken { filters, context }, emits, buffer, result);
+        return run_failed(
+            stream,
+            RunningFilters { filters, context },
+            timing,
+            buffer,
+            result,
+        );
     }
     let height = filters.len();
-    let settled = stream.with(|entry, id| {
-        settle_state(entry, id, filters, &mut context);
-        let postponed = entry.is_postponing();
+    let outcome = stream.with(|entry, id| {
+        restore_state(entry, id, filters, &mut context);
+        let postponed = entry.has_postponed();
         if !context.is_simple() {
-            return Settled::No;
+            return PassOutcome::Other;
         }
         if !context.has_last() {
-            return Settled::Nothing { postponed };
+            return PassOutcome::Nothing { postponed };
         }
-        match Destination::of(entry, height, emits) {
-            Destination::Out => Settled::Out {
+        match OutputDestination::of(entry, height, timing) {
+            OutputDestination::Receiver => PassOutcome::Deliver {
                 session: entry.session.clone(),
                 postponed,
             },
-            _ => Settled::No,
+            _ => PassOutcome::Other,
         }
     });
-    let (after, postponed) = match settled {
-        Some(Settled::Nothing { postponed }) => {
+    let (follow_up, postponed) = match outcome {
+        Some(PassOutcome::Nothing { postponed }) => {
             context::keep(context);
-            (After::Nothing, postponed)
+            (FollowUp::Nothing, postponed)
         }
-        Some(Settled::Out { session, postponed }) => {
+        Some(PassOutcome::Deliver { session, postponed }) => {
             context.move_last(buffer);
-            // Filters of callbacks in this one find the context.
+            // Makes the context available to filters that run inside the callback.
             context::keep(context);
-            session::data(stream, session, buffer);
-            (After::Nothing, postponed)
+            session::deliver_buffer(stream, session, buffer);
+            (FollowUp::Nothing, postponed)
         }
-        Some(Settled::No) => {
-            let after = settle(stream, context, buffer, height, None, emits);
-            (after, true)
+        Some(PassOutcome::Other) => {
+            let follow_up = handle_output(stream, context, buffer, height, None, timing);
+            (follow_up, true)
         }
         // The stream is gone.
-        None => return After::Nothing,
+        None => return FollowUp::Nothing,
     };
     match postponed {
-        true => after.and(run_postponed(stream)),
-        false => after,
+        true => follow_up.and(run_postponed(stream)),
+        false => follow_up,
     }
 }
 
 /// The outcome of putting the filters back into their stream.
-enum Settled<T: Transport> {
+enum PassOutcome<T: Transport> {
     Nothing {
         postponed: bool,
     },
     /// A part of the read buffer goes to the session or the listeners.
-    Out {
+    Deliver {
         session: Option<Rc<dyn Session<T>>>,
         postponed: bool,
     },
-    No,
+    Other,
 }
 
-/// Puts the filters back, and takes from the context what concerns the state of the stream.
+/// Puts the filters back, and applies the parts of the context that concern the state of the stream.
 #[inline]
-fn settle_state<T: Transport>(
-    entry: &mut Entry<T>,
+fn restore_state<T: Transport>(
+    entry: &mut StreamEntry<T>,
     id: Id,
     filters: Filters,
     context: &mut FilterContext,
 ) {
     put_back(entry, filters);
     if std::mem::take(&mut context.wait) {
-        entry.flags.insert(Flags::FILTER_WAITS);
+        entry.flags.insert(StreamFlags::FILTERS_WAITING);
     }
     queue_pool::put_back(context.used_queue.take());
     if let Some(down) = context.down.take() {
@@ -397,19 +409,19 @@ fn settle_state<T: Transport>(
     }
 }
 
-/// The filters have returned an error or panicked.
+/// Handles an error or a panic of the filters.
 #[cold]
 fn run_failed<T: Transport>(
     stream: &Visit<T>,
-    taken: Taken,
-    emits: Emits,
+    running: RunningFilters,
+    timing: EmitTiming,
     buffer: &mut BytesMut,
     result: Result<Result<(), Error>, String>,
-) -> After {
-    let Taken {
+) -> FollowUp {
+    let RunningFilters {
         filters,
         mut context,
-    } = taken;
+    } = running;
     let error = match result {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error),
@@ -423,34 +435,34 @@ fn run_failed<T: Transport>(
             })
         }
     };
-    let failure = error.map(|error| Failure {
+    let failure = error.map(|error| FilterFailure {
         error: Box::new(error),
         has_alert: context.down.as_ref().is_some_and(|down| !down.is_empty()),
     });
     let height = filters.len();
-    let settled = stream.with(|entry, id| settle_state(entry, id, filters, &mut context));
-    match settled {
+    let outcome = stream.with(|entry, id| restore_state(entry, id, filters, &mut context));
+    match outcome {
         Some(()) => {
-            let after = settle(stream, context, buffer, height, failure, emits);
-            after.and(run_postponed(stream))
+            let follow_up = handle_output(stream, context, buffer, height, failure, timing);
+            follow_up.and(run_postponed(stream))
         }
-        None => After::Nothing,
+        None => FollowUp::Nothing,
     }
 }
 
-/// Acts on what came out of the filters, other than a part of the read buffer alone.
+/// Acts on the output of the filters, other than a single part of the read buffer.
 #[cold]
-fn settle<T: Transport>(
+fn handle_output<T: Transport>(
     stream: &Visit<T>,
     mut context: Box<FilterContext>,
     buffer: &mut BytesMut,
     height: usize,
-    mut failure: Option<Failure>,
-    emits: Emits,
-) -> After {
+    mut failure: Option<FilterFailure>,
+    timing: EmitTiming,
+) -> FollowUp {
     for call in context.later.drain(..) {
         if let Err(message) = catch(call) {
-            failure.get_or_insert(Failure {
+            failure.get_or_insert(FilterFailure {
                 error: Box::new(Error::Panic {
                     message: message.into(),
                 }),
@@ -458,26 +470,30 @@ fn settle<T: Transport>(
             });
         }
     }
-    let mut after = After::Nothing;
+    let mut follow_up = FollowUp::Nothing;
     let last = context.move_last(buffer).then(|| buffer.split().freeze());
     let mut up = context.up.drain(..).chain(last).peekable();
     while up.peek().is_some() || context.end {
-        let destination = stream.with(|entry, _| Destination::of(entry, height, emits));
-        if let Some(Destination::Covered) = destination {
+        let destination = stream.with(|entry, _| OutputDestination::of(entry, height, timing));
+        if let Some(OutputDestination::AddedFilters) = destination {
             let event = FilterEvent::Delivered {
                 height,
                 bytes: up.by_ref().collect(),
                 end: std::mem::take(&mut context.end),
             };
-            let taken = stream.with(|entry, _| take(entry, false));
-            if let Some(taken) = taken {
-                after = run_passage(stream, taken, event, emits);
+            let running = stream.with(|entry, _| take(entry, false));
+            if let Some(running) = running {
+                follow_up = run_event(stream, running, event, timing);
             }
             break;
         }
         match (up.next(), destination) {
-            (Some(bytes), Some(Destination::Out)) => session::kept(stream, bytes),
-            (Some(bytes), Some(Destination::Held)) => hold(stream, bytes, emits),
+            (Some(bytes), Some(OutputDestination::Receiver)) => {
+                session::deliver_bytes(stream, bytes)
+            }
+            (Some(bytes), Some(OutputDestination::Undelivered)) => {
+                keep_undelivered(stream, bytes, timing)
+            }
             (Some(_), _) => {}
             (None, _) => break,
         }
@@ -486,36 +502,40 @@ fn settle<T: Transport>(
     let ends = context.end;
     context.reset();
     context::keep(context);
-    if let Some(Failure { error, has_alert }) = failure {
-        if emits == Emits::Now {
+    if let Some(FilterFailure { error, has_alert }) = failure {
+        if timing == EmitTiming::Now {
             if has_alert {
-                return After::Failed(error);
+                return FollowUp::Failed(error);
             }
-            closing::send_last(stream);
+            closing::send_remaining(stream);
             closing::fail(stream, *error);
-            return After::Nothing;
+            return FollowUp::Nothing;
         }
         stream.with(|entry, id| entry.fail_later(id, *error));
     }
-    if ends && ends_now(stream, emits) {
-        return after.and(After::Ended);
+    if ends && ends_now(stream, timing) {
+        return follow_up.and(FollowUp::Ended);
     }
-    after
+    follow_up
 }
 
-/// Returns whether the peer's end is emitted now; otherwise it is held behind the bytes before it.
-fn ends_now<T: Transport>(stream: &Visit<T>, emits: Emits) -> bool {
+/// Returns whether the peer's end is emitted now; otherwise it is kept until the bytes before it are delivered.
+fn ends_now<T: Transport>(stream: &Visit<T>, timing: EmitTiming) -> bool {
     let now = stream.with(|entry, id| {
-        if entry.flags.intersects(Flags::ENDING | Flags::CLOSING) {
+        if entry
+            .flags
+            .intersects(StreamFlags::ENDING | StreamFlags::CLOSING)
+        {
             return false;
         }
-        let paused = entry.flags.contains(Flags::PAUSED);
-        let rare = entry.rare();
-        rare.held_end = paused || !rare.held.is_empty() || emits == Emits::Later;
-        let held = rare.held_end;
+        let paused = entry.flags.contains(StreamFlags::PAUSED);
+        let extended = entry.extended();
+        extended.undelivered_end =
+            paused || !extended.undelivered.is_empty() || timing == EmitTiming::Later;
+        let held = extended.undelivered_end;
         if held {
-            // Also when the last filter has removed itself.
-            entry.flags.insert(Flags::FILTERED);
+            // Needed even if the last filter has removed itself.
+            entry.flags.insert(StreamFlags::FILTERED);
             entry.schedule_read(id);
         }
         !held
@@ -523,43 +543,50 @@ fn ends_now<T: Transport>(stream: &Visit<T>, emits: Emits) -> bool {
     now == Some(true)
 }
 
-/// Where bytes go that came through the filters.
-enum Destination {
+/// The destination of bytes that passed the filters.
+enum OutputDestination {
     /// To the session or the listeners.
-    Out,
-    /// They wait until they are wanted.
-    Held,
-    /// Through filters that a callback has put above those that they came through, as a TLS server does when it is
-    /// called for a connection whose first bytes have come along with a PROXY header.
-    Covered,
-    /// Nowhere: this side has ended.
+    Receiver,
+    /// Kept until they are wanted.
+    Undelivered,
+    /// Filters that a callback has added above the filters that the bytes passed, as a TLS server does when it is called for a
+    /// connection whose first bytes arrived with a PROXY header.
+    AddedFilters,
+    /// None: the writing side has ended.
     Discarded,
 }
 
-impl Destination {
-    /// The destination of bytes that came through the lowest `height` filters.
+impl OutputDestination {
+    /// Returns the destination of bytes that passed the lowest `height` filters.
     #[inline]
-    fn of<T: Transport>(entry: &Entry<T>, height: usize, emits: Emits) -> Destination {
-        let rare = entry.rare.as_ref();
-        let nothing_held = rare.is_none_or(|rare| rare.held.is_empty());
-        if nothing_held && rare.is_some_and(|rare| rare.filters.len() > height) {
-            Destination::Covered
-        } else if entry.flags.intersects(Flags::ENDING | Flags::CLOSING) {
-            Destination::Discarded
-        } else if nothing_held && emits == Emits::Now && entry.wants_data() {
-            Destination::Out
+    fn of<T: Transport>(
+        entry: &StreamEntry<T>,
+        height: usize,
+        timing: EmitTiming,
+    ) -> OutputDestination {
+        let extended = entry.extended.as_ref();
+        let all_delivered = extended.is_none_or(|extended| extended.undelivered.is_empty());
+        if all_delivered && extended.is_some_and(|extended| extended.filters.len() > height) {
+            OutputDestination::AddedFilters
+        } else if entry
+            .flags
+            .intersects(StreamFlags::ENDING | StreamFlags::CLOSING)
+        {
+            OutputDestination::Discarded
+        } else if all_delivered && timing == EmitTiming::Now && entry.wants_data() {
+            OutputDestination::Receiver
         } else {
-            Destination::Held
+            OutputDestination::Undelivered
         }
     }
 }
 
-/// Holds back bytes that came through the filters.
-fn hold<T: Transport>(stream: &Visit<T>, bytes: Bytes, emits: Emits) {
+/// Keeps bytes that passed the filters until they are wanted.
+fn keep_undelivered<T: Transport>(stream: &Visit<T>, bytes: Bytes, timing: EmitTiming) {
     stream.with(|entry, id| {
-        entry.rare().held.push_back(bytes);
-        entry.flags.insert(Flags::FILTERED);
-        if emits == Emits::Later {
+        entry.extended().undelivered.push_back(bytes);
+        entry.flags.insert(StreamFlags::FILTERED);
+        if timing == EmitTiming::Later {
             entry.schedule_read(id);
         }
     });

@@ -1,74 +1,75 @@
-//! Writing, and the flush of what was written.
+//! Writing to a stream, and flushing its queue.
 
 use bytes::Bytes;
 use rustix::io::Errno;
 use uptick_event_loop::Id;
 
-use super::flags::Flags;
-use super::gathering::{self, Gathered};
+use super::flags::StreamFlags;
+use super::gathering::{self, GatherOutcome};
 use super::stream::{Visit, hold, with_entry};
 use super::{
-    Entry, Transport, closing, deadlines, ending, files, filtering, output, sending, session,
+    StreamEntry, Transport, closing, deadlines, ending, files, filtering, output, sending, session,
 };
 use crate::chunk::Chunk;
 use crate::error::Error;
 use crate::file_range::FileRange;
 use crate::write_queue::COPY_LIMIT;
 
-/// States in which a write is more than an append to the queue.
-const SPECIAL_WRITE: Flags = Flags::WRITE_OVER
-    .union(Flags::CLOSING)
-    .union(Flags::ENDING)
-    .union(Flags::FAILED)
-    .union(Flags::FILTERED);
+/// The states in which a write is more than an append to the queue.
+const SLOW_WRITE: StreamFlags = StreamFlags::WRITE_ENDED
+    .union(StreamFlags::CLOSING)
+    .union(StreamFlags::ENDING)
+    .union(StreamFlags::FAILED)
+    .union(StreamFlags::FILTERED);
 
 #[inline]
 pub(super) fn write<T: Transport>(stream: T, chunk: impl Chunk) -> bool {
     let slice = chunk.as_slice();
-    let taken = with_entry(stream, |entry, id| {
+    let accepted = with_entry(stream, |entry, id| {
         if slice.len() > COPY_LIMIT {
             return None;
         }
-        match entry.flags.intersects(SPECIAL_WRITE) {
-            true => gathering::gather_short(entry, id, slice),
+        match entry.flags.intersects(SLOW_WRITE) {
+            true => gathering::gather_slice(entry, id, slice),
             false => Some(output::append(entry, id, slice)),
         }
     });
-    match taken {
-        Some(Some(taken)) => taken,
-        Some(None) => hold(stream).is_some_and(|stream| write_specially(&stream, chunk)),
+    match accepted {
+        Some(Some(accepted)) => accepted,
+        Some(None) => hold(stream).is_some_and(|stream| write_slow(&stream, chunk)),
         None => false,
     }
 }
 
 #[inline(never)]
-fn write_specially<T: Transport>(stream: &Visit<T>, chunk: impl Chunk) -> bool {
+fn write_slow<T: Transport>(stream: &Visit<T>, chunk: impl Chunk) -> bool {
     let slice = chunk.as_slice();
     let gathered = stream.with(|entry, id| {
         if !entry.is_writable() {
-            return Some(Gathered::Taken(false));
+            return Some(GatherOutcome::Accepted(false));
         }
-        let fits = entry.flags.contains(Flags::FILTERED) && gathering::fits(entry, slice.len());
+        let fits =
+            entry.flags.contains(StreamFlags::FILTERED) && gathering::fits(entry, slice.len());
         fits.then(|| gathering::gather(entry, id, |buffer| buffer.extend_from_slice(slice)))
     });
     match gathered {
-        Some(Some(Gathered::Taken(taken))) => taken,
-        Some(Some(Gathered::Enough)) => filter(stream),
-        Some(None) if stream.flags().contains(Flags::FILTERED) => {
+        Some(Some(GatherOutcome::Accepted(accepted))) => accepted,
+        Some(Some(GatherOutcome::Full)) => filter(stream),
+        Some(None) if stream.flags().contains(StreamFlags::FILTERED) => {
             write_filtered(stream, chunk.into_bytes())
         }
-        // Long chunks are kept as they are.
+        // Long chunks are queued without a copy.
         Some(None) => {
             let bytes = chunk.into_bytes();
-            let taken = stream.with(|entry, id| output::append(entry, id, bytes));
-            taken.unwrap_or(false)
+            let accepted = stream.with(|entry, id| output::append(entry, id, bytes));
+            accepted.unwrap_or(false)
         }
         None => false,
     }
 }
 
-/// Appends to the write queue what `f` appends to a buffer that may hold bytes already; `None`, and `f` not called, when the
-/// stream takes nothing.
+/// Appends to the write queue the bytes that `f` appends to a buffer; the buffer may already hold bytes. Returns `None`
+/// without calling `f` if the stream is not writable.
 #[inline]
 pub(super) fn write_with<T: Transport>(
     stream: &Visit<T>,
@@ -78,24 +79,26 @@ pub(super) fn write_with<T: Transport>(
         if !entry.is_writable() {
             return None;
         }
-        Some(match entry.flags.contains(Flags::FILTERED) {
+        Some(match entry.flags.contains(StreamFlags::FILTERED) {
             true => gathering::gather(entry, id, f),
-            false => Gathered::Taken(output::append_to(entry, id, |queue| queue.push_with(f))),
+            false => {
+                GatherOutcome::Accepted(output::append_to(entry, id, |queue| queue.push_with(f)))
+            }
         })
     });
     Some(match written.flatten()? {
-        Gathered::Taken(taken) => taken,
-        Gathered::Enough => filter(stream),
+        GatherOutcome::Accepted(accepted) => accepted,
+        GatherOutcome::Full => filter(stream),
     })
 }
 
-/// Appends what `f` appends, if `allows` returns true; `None` as [`write_with`], or when it does not.
+/// Like [`write_with`], if `allows` returns `true`; otherwise returns `None`.
 ///
-/// Cost: the stream is looked up once.
+/// The stream is looked up once.
 #[inline]
 pub(super) fn write_if<T: Transport>(
     stream: T,
-    allows: impl FnOnce(&Entry<T>) -> bool,
+    allows: impl FnOnce(&StreamEntry<T>) -> bool,
     f: impl FnOnce(&mut Vec<u8>),
 ) -> Option<bool> {
     let mut f = Some(f);
@@ -103,7 +106,7 @@ pub(super) fn write_if<T: Transport>(
         if !allows(entry) {
             return None;
         }
-        if entry.flags.intersects(SPECIAL_WRITE) {
+        if entry.flags.intersects(SLOW_WRITE) {
             return Some(None);
         }
         let f = f.take()?;
@@ -113,194 +116,200 @@ pub(super) fn write_if<T: Transport>(
     });
     match written.flatten()? {
         None => write_with(&hold(stream)?, f?),
-        taken => taken,
+        accepted => accepted,
     }
 }
 
-/// Appends a file; gives it back when it cannot be sent by the kernel.
+/// Appends a file; returns it if it cannot be sent with `sendfile`.
 pub(super) fn write_file<T: Transport>(stream: T, range: FileRange) -> Result<bool, FileRange> {
     let mut range = Some(range);
-    let taken = with_entry(stream, |entry, id| {
+    let accepted = with_entry(stream, |entry, id| {
         let range = range.take()?;
         if !entry.is_writable() {
             return Some(Ok(false));
         }
         let appended = files::append(entry, id, range);
-        Some(appended.map(|taken| taken && output::appended(entry, id)))
+        Some(appended.map(|accepted| accepted && output::appended(entry, id)))
     });
-    taken.flatten().unwrap_or(Ok(false))
+    accepted.flatten().unwrap_or(Ok(false))
 }
 
-/// Writes a chunk that does not fit to what is gathered: that is filled up with it, and the rest is not copied.
+/// Writes a chunk that does not fit into the gathered bytes: they are filled up with its beginning, and the rest is not
+/// copied.
 fn write_filtered<T: Transport>(stream: &Visit<T>, mut bytes: Bytes) -> bool {
-    let taken = stream.with(|entry, id| gathering::fill_up(entry, id, &mut bytes));
-    if taken != Some(true) {
+    let accepted = stream.with(|entry, id| gathering::fill_up(entry, id, &mut bytes));
+    if accepted != Some(true) {
         return false;
     }
-    let after = filtering::send(stream, bytes);
-    ending::after(stream, after);
-    takes_more(stream)
+    let follow_up = filtering::send(stream, bytes);
+    ending::finish_pass(stream, follow_up);
+    accepts_more(stream)
 }
 
-/// Passes what was gathered through the filters now; `false` when the writer should wait for `drain`.
+/// Passes the gathered bytes through the filters now; returns `false` if the writer should wait for `drain`.
 fn filter<T: Transport>(stream: &Visit<T>) -> bool {
-    let after = filtering::flush(stream);
-    ending::after(stream, after);
-    takes_more(stream)
+    let follow_up = filtering::flush(stream);
+    ending::finish_pass(stream, follow_up);
+    accepts_more(stream)
 }
 
-fn takes_more<T: Transport>(stream: &Visit<T>) -> bool {
-    let takes = stream.with(|entry, _| entry.is_writable() && !entry.flags.contains(Flags::FULL));
-    takes == Some(true)
+fn accepts_more<T: Transport>(stream: &Visit<T>) -> bool {
+    let accepts =
+        stream.with(|entry, _| entry.is_writable() && !entry.flags.contains(StreamFlags::FULL));
+    accepts == Some(true)
 }
 
 /// The outcome of a flush.
 #[derive(Default)]
-struct Flushed {
+struct FlushOutcome {
     error: Option<Error>,
     drain: bool,
-    over: bool,
+    finished: bool,
 }
 
-/// Sends what waits.
+/// Sends the queue.
 ///
-/// Cost: one system call for all that was written, also through filters; none when nothing waits.
+/// A flush costs one system call for everything written, also with filters; none if the queue is empty.
 #[inline(always)]
 pub(super) fn flush<T: Transport>(stream: &Visit<T>) {
-    if !flush_ordinarily(stream) {
-        flush_specially(stream);
+    if !flush_fast(stream) {
+        flush_slow(stream);
     }
 }
 
-/// Sends what waits of a stream in the ordinary state; returns `false`, and sends nothing, in any other.
+/// Sends the queue of a stream in the normal state; returns `false`, and sends nothing, in any other state.
 #[inline(always)]
-fn flush_ordinarily<T: Transport>(stream: &Visit<T>) -> bool {
-    let sent = stream.with(|entry, id| match entry.flags.intersects(SPECIAL) {
-        true => Sent::Special,
+fn flush_fast<T: Transport>(stream: &Visit<T>) -> bool {
+    let sent = stream.with(|entry, id| match entry.flags.intersects(SLOW_FLUSH) {
+        true => SendOutcome::Slow,
         false => send(entry, id),
     });
     match sent {
-        Some(Sent::All) | None => true,
-        Some(Sent::Failed(errno)) => {
+        Some(SendOutcome::All) | None => true,
+        Some(SendOutcome::Failed(errno)) => {
             closing::fail(stream, Error::write(errno));
             true
         }
-        Some(Sent::Special) => false,
+        Some(SendOutcome::Slow) => false,
     }
 }
 
-/// The outcome of a send in the ordinary state.
-enum Sent {
-    /// There is nothing left to do.
+/// The outcome of a send in the normal state.
+enum SendOutcome {
+    /// No further work is left.
     All,
     Failed(Errno),
-    Special,
+    Slow,
 }
 
-/// Sends the queue of a stream in the ordinary state.
+/// Sends the queue of a stream in the normal state.
 #[inline(always)]
-fn send<T: Transport>(entry: &mut Entry<T>, id: Id) -> Sent {
-    entry.flags.remove(Flags::FLUSH_QUEUED);
-    match sending::send_run(entry) {
-        Ok(true) => Sent::All,
+fn send<T: Transport>(entry: &mut StreamEntry<T>, id: Id) -> SendOutcome {
+    entry.flags.remove(StreamFlags::FLUSH_QUEUED);
+    match sending::send_tail(entry) {
+        Ok(true) => SendOutcome::All,
         Ok(false) => send_rest(entry, id),
-        Err(errno) => Sent::Failed(errno),
+        Err(errno) => SendOutcome::Failed(errno),
     }
 }
 
-/// Sends a queue that one send does not empty.
+/// Sends the rest of a queue that one send has not emptied.
 #[cold]
-fn send_rest<T: Transport>(entry: &mut Entry<T>, id: Id) -> Sent {
-    if entry.flags.contains(Flags::BLOCKED) {
-        // The socket has taken a part: a further send would only say that it is full.
+fn send_rest<T: Transport>(entry: &mut StreamEntry<T>, id: Id) -> SendOutcome {
+    if entry.flags.contains(StreamFlags::BLOCKED) {
+        // FollowUp a partial send, the socket is full: a further send would only fail with `EAGAIN`.
         deadlines::blocked(entry, id);
-        return Sent::All;
+        return SendOutcome::All;
     }
     match output::send_queue(entry, id) {
-        Ok(()) => Sent::All,
-        Err(error) => Sent::Failed(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+        Ok(()) => SendOutcome::All,
+        Err(error) => SendOutcome::Failed(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
     }
 }
 
-fn flush_specially<T: Transport>(stream: &Visit<T>) {
+fn flush_slow<T: Transport>(stream: &Visit<T>) {
     let filters = stream.with(|entry, _| {
-        let filters = entry.flags.contains(Flags::GATHERED) && !entry.flags.intersects(UNABLE);
-        // What the filters send goes out right after.
-        entry.flags.set(Flags::FLUSH_QUEUED, filters);
+        let filters =
+            entry.flags.contains(StreamFlags::GATHERED) && !entry.flags.intersects(FILTERS_BLOCKED);
+        // The bytes that the filters send are outcome right after.
+        entry.flags.set(StreamFlags::FLUSH_QUEUED, filters);
         filters
     });
     if filters == Some(true) {
-        let after = filtering::flush(stream);
-        ending::after(stream, after);
-        if flush_ordinarily(stream) {
+        let follow_up = filtering::flush(stream);
+        ending::finish_pass(stream, follow_up);
+        if flush_fast(stream) {
             return;
         }
     }
-    if let Some(flushed) = stream.with(send_specially) {
-        settle(stream, flushed);
+    if let Some(outcome) = stream.with(send_slow) {
+        finish_flush(stream, outcome);
     }
 }
 
-/// States in which the filters are not passed by a flush.
-const UNABLE: Flags = Flags::BLOCKED
-    .union(Flags::CLOSING)
-    .union(Flags::FAILED)
-    .union(Flags::FILTERING)
-    .union(Flags::OVERFLOW);
+/// The states in which a flush does not run the filters.
+const FILTERS_BLOCKED: StreamFlags = StreamFlags::BLOCKED
+    .union(StreamFlags::CLOSING)
+    .union(StreamFlags::FAILED)
+    .union(StreamFlags::FILTERING)
+    .union(StreamFlags::OVERFLOW);
 
-/// States in which a flush has more to do than one send.
-const SPECIAL: Flags = Flags::BLOCKED
-    .union(Flags::CLOSING)
-    .union(Flags::ENDING)
-    .union(Flags::FAILED)
-    .union(Flags::FILES)
-    .union(Flags::FULL)
-    .union(Flags::GATHERED)
-    .union(Flags::JOBS)
-    .union(Flags::OVERFLOW)
-    .union(Flags::SHUTTING);
+/// The states in which a flush is more than one send.
+const SLOW_FLUSH: StreamFlags = StreamFlags::BLOCKED
+    .union(StreamFlags::CLOSING)
+    .union(StreamFlags::ENDING)
+    .union(StreamFlags::FAILED)
+    .union(StreamFlags::FILES)
+    .union(StreamFlags::FULL)
+    .union(StreamFlags::GATHERED)
+    .union(StreamFlags::JOBS)
+    .union(StreamFlags::OVERFLOW)
+    .union(StreamFlags::SHUTDOWN_PENDING);
 
 #[cold]
-fn send_specially<T: Transport>(entry: &mut Entry<T>, id: Id) -> Flushed {
-    entry.flags.remove(Flags::FLUSH_QUEUED);
-    let mut flushed = Flushed::default();
-    if entry.flags.contains(Flags::CLOSING) {
-        return flushed;
+fn send_slow<T: Transport>(entry: &mut StreamEntry<T>, id: Id) -> FlushOutcome {
+    entry.flags.remove(StreamFlags::FLUSH_QUEUED);
+    let mut outcome = FlushOutcome::default();
+    if entry.flags.contains(StreamFlags::CLOSING) {
+        return outcome;
     }
-    if entry.flags.contains(Flags::OVERFLOW) {
-        flushed.error = Some(Error::BufferFull {
+    if entry.flags.contains(StreamFlags::OVERFLOW) {
+        outcome.error = Some(Error::BufferFull {
             limit: entry.hard_limit as usize,
         });
-        return flushed;
+        return outcome;
     }
-    if entry.flags.contains(Flags::FAILED) {
-        // A filter's last words go out before.
+    if entry.flags.contains(StreamFlags::FAILED) {
+        // The final bytes of a filter are sent before the error is emitted.
         let _ = output::send_queue(entry, id);
-        flushed.error = entry.rare().failure.take();
-        return flushed;
+        outcome.error = entry.extended().failure.take();
+        return outcome;
     }
-    if !entry.flags.contains(Flags::BLOCKED)
+    if !entry.flags.contains(StreamFlags::BLOCKED)
         && let Err(error) = output::send_queue(entry, id)
     {
-        flushed.error = Some(Error::write(error));
-        return flushed;
+        outcome.error = Some(Error::write(error));
+        return outcome;
     }
-    flushed.over = entry.is_flushed() && entry.flags.intersects(Flags::ENDING | Flags::SHUTTING);
-    if entry.flags.contains(Flags::FULL) && !entry.is_full() {
-        entry.flags.remove(Flags::FULL);
-        flushed.drain = entry.is_writable();
+    outcome.finished = entry.is_flushed()
+        && entry
+            .flags
+            .intersects(StreamFlags::ENDING | StreamFlags::SHUTDOWN_PENDING);
+    if entry.flags.contains(StreamFlags::FULL) && !entry.is_full() {
+        entry.flags.remove(StreamFlags::FULL);
+        outcome.drain = entry.is_writable();
     }
-    flushed
+    outcome
 }
 
-fn settle<T: Transport>(stream: &Visit<T>, flushed: Flushed) {
-    if let Some(error) = flushed.error {
+fn finish_flush<T: Transport>(stream: &Visit<T>, outcome: FlushOutcome) {
+    if let Some(error) = outcome.error {
         return closing::fail(stream, error);
     }
-    if flushed.drain {
+    if outcome.drain {
         session::drain(stream);
     }
-    if flushed.over {
-        ending::queue_is_empty(stream);
+    if outcome.finished {
+        ending::finish_write_side(stream);
     }
 }

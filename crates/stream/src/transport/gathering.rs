@@ -1,109 +1,111 @@
-//! Writing to a stream with filters: what is written in pieces is gathered, so that the filters get it in one.
+//! Gathering of small writes to a stream with filters, so that the filters are called once for all of them.
 //!
-//! It passes through them at the end of the visit during which it was written, otherwise at the end of the iteration, or when
-//! there is enough of it; before that, when something else is to pass in its direction or comes from below. So the order is kept.
+//! Gathered bytes pass through the filters at the end of the visit in which they were written, otherwise at the end of the
+//! iteration, or when there are enough of them; and always before anything else passes in the same direction or arrives from
+//! below, which keeps the order.
 //!
-//! Cost of a piece: one copy. The buffer is one of those that drained streams have left.
+//! A write costs one copy. The buffer comes from the pool of write queues.
 
 use bytes::Bytes;
 use uptick_event_loop::Id;
 
-use super::flags::Flags;
-use super::{Entry, Transport, output};
+use super::flags::StreamFlags;
+use super::{StreamEntry, Transport, output};
 use crate::queue_pool;
 use crate::write_queue::WriteQueue;
 
-/// The number of bytes that are gathered: 16 KiB, as many as one TLS record takes.
-const ENOUGH: usize = 16 * 1024;
+/// Maximum number of gathered bytes: 16 KiB, the payload of one TLS record.
+const GATHER_LIMIT: usize = 16 * 1024;
 
 /// The outcome of gathering.
-pub(super) enum Gathered {
-    /// The bytes are taken; `false` when the writer should wait for `drain`.
-    Taken(bool),
-    /// The bytes are taken, and everything gathered is to pass the filters now.
-    Enough,
+pub(super) enum GatherOutcome {
+    /// The bytes are accepted; `false` if the writer should wait for `drain`.
+    Accepted(bool),
+    /// The bytes are accepted, and all gathered bytes must pass the filters now.
+    Full,
 }
 
-/// Returns whether that many bytes more can be gathered.
+/// Returns whether `length` more bytes can be gathered.
 #[inline]
-pub(super) fn fits<T: Transport>(entry: &Entry<T>, length: usize) -> bool {
-    entry.gathered() + length <= ENOUGH
+pub(super) fn fits<T: Transport>(entry: &StreamEntry<T>, length: usize) -> bool {
+    entry.gathered() + length <= GATHER_LIMIT
 }
 
-/// States in which written bytes are not gathered, or not by a copy alone.
-const SPECIAL: Flags = Flags::BLOCKED
-    .union(Flags::CLOSING)
-    .union(Flags::ENDING)
-    .union(Flags::FAILED)
-    .union(Flags::FILES)
-    .union(Flags::FULL)
-    .union(Flags::OVERFLOW)
-    .union(Flags::WRITE_OVER);
+/// The states in which written bytes are not gathered, or not by a copy alone.
+const SLOW_GATHER: StreamFlags = StreamFlags::BLOCKED
+    .union(StreamFlags::CLOSING)
+    .union(StreamFlags::ENDING)
+    .union(StreamFlags::FAILED)
+    .union(StreamFlags::FILES)
+    .union(StreamFlags::FULL)
+    .union(StreamFlags::OVERFLOW)
+    .union(StreamFlags::WRITE_ENDED);
 
-/// Gathers a few bytes in the ordinary state; returns `None`, and takes nothing, in any other.
+/// Gathers a short write in the normal state; returns `None` and accepts nothing in any other state.
 #[inline]
-pub(super) fn gather_short<T: Transport>(
-    entry: &mut Entry<T>,
+pub(super) fn gather_slice<T: Transport>(
+    entry: &mut StreamEntry<T>,
     id: Id,
     bytes: &[u8],
 ) -> Option<bool> {
-    if !entry.flags.contains(Flags::FILTERED) || entry.flags.intersects(SPECIAL) {
+    if !entry.flags.contains(StreamFlags::FILTERED) || entry.flags.intersects(SLOW_GATHER) {
         return None;
     }
     let queued = entry.queue.as_ref().map_or(0, |queue| queue.len());
     let length = entry.gathered() + bytes.len();
-    if bytes.is_empty() || length > ENOUGH || queued + length >= entry.soft_limit as usize {
+    if bytes.is_empty() || length > GATHER_LIMIT || queued + length >= entry.soft_limit as usize {
         return None;
     }
-    let rare = entry.rare.as_mut()?;
-    rare.gathered
+    let extended = entry.extended.as_mut()?;
+    extended
+        .gathered
         .get_or_insert_with(queue_pool::take)
         .push_with(|buffer| buffer.extend_from_slice(bytes));
-    entry.flags.insert(Flags::GATHERED);
+    entry.flags.insert(StreamFlags::GATHERED);
     entry.schedule_flush(id);
     Some(true)
 }
 
-/// Gathers what `f` appends to a buffer.
+/// Gathers the bytes that `f` appends to a buffer.
 pub(super) fn gather<T: Transport>(
-    entry: &mut Entry<T>,
+    entry: &mut StreamEntry<T>,
     id: Id,
     f: impl FnOnce(&mut Vec<u8>),
-) -> Gathered {
+) -> GatherOutcome {
     if output::overflows(entry, id) {
-        return Gathered::Taken(false);
+        return GatherOutcome::Accepted(false);
     }
-    let rare = entry.rare.get_or_insert_default();
-    let gathered = rare.gathered.get_or_insert_with(queue_pool::take);
+    let extended = entry.extended.get_or_insert_default();
+    let gathered = extended.gathered.get_or_insert_with(queue_pool::take);
     gathered.push_with(f);
     let length = gathered.len();
     if length == 0 {
-        queue_pool::put_back(rare.gathered.take());
-        return Gathered::Taken(!entry.flags.contains(Flags::FULL));
+        queue_pool::put_back(extended.gathered.take());
+        return GatherOutcome::Accepted(!entry.flags.contains(StreamFlags::FULL));
     }
-    entry.flags.insert(Flags::GATHERED);
+    entry.flags.insert(StreamFlags::GATHERED);
     let full = entry.is_full();
-    let blocked = entry.flags.contains(Flags::BLOCKED);
+    let blocked = entry.flags.contains(StreamFlags::BLOCKED);
     if !blocked {
         entry.schedule_flush(id);
     }
-    if length > ENOUGH || (full && !blocked) {
-        return Gathered::Enough;
+    if length > GATHER_LIMIT || (full && !blocked) {
+        return GatherOutcome::Full;
     }
     if full {
-        entry.flags.insert(Flags::FULL);
+        entry.flags.insert(StreamFlags::FULL);
     }
-    Gathered::Taken(!full)
+    GatherOutcome::Accepted(!full)
 }
 
-/// Fills up what is gathered with the beginning of a chunk that does not fit; `false` when nothing is taken.
-pub(super) fn fill_up<T: Transport>(entry: &mut Entry<T>, id: Id, bytes: &mut Bytes) -> bool {
+/// Fills the gathered bytes up with the beginning of a chunk that does not fit; returns `false` if nothing is accepted.
+pub(super) fn fill_up<T: Transport>(entry: &mut StreamEntry<T>, id: Id, bytes: &mut Bytes) -> bool {
     if output::overflows(entry, id) {
         return false;
     }
-    let room = ENOUGH.saturating_sub(entry.gathered());
-    if entry.flags.contains(Flags::GATHERED)
-        && let Some(gathered) = entry.rare().gathered.as_mut()
+    let room = GATHER_LIMIT.saturating_sub(entry.gathered());
+    if entry.flags.contains(StreamFlags::GATHERED)
+        && let Some(gathered) = entry.extended().gathered.as_mut()
     {
         let first = bytes.split_to(room.min(bytes.len()));
         gathered.push_with(|buffer| buffer.extend_from_slice(&first));
@@ -111,11 +113,11 @@ pub(super) fn fill_up<T: Transport>(entry: &mut Entry<T>, id: Id, bytes: &mut By
     true
 }
 
-/// Takes what was gathered, for the filters.
+/// Takes the gathered bytes, for the filters.
 #[inline]
-pub(super) fn take<T: Transport>(entry: &mut Entry<T>) -> Option<Box<WriteQueue>> {
-    if !entry.flags.take(Flags::GATHERED) {
+pub(super) fn take<T: Transport>(entry: &mut StreamEntry<T>) -> Option<Box<WriteQueue>> {
+    if !entry.flags.take(StreamFlags::GATHERED) {
         return None;
     }
-    entry.rare().gathered.take()
+    entry.extended().gathered.take()
 }

@@ -1,7 +1,7 @@
-//! Descriptors without readiness, as regular files: the pool of blocking jobs reads and writes them.
+//! Descriptors without readiness, such as regular files: the pool of blocking jobs reads and writes them.
 //!
-//! A stream has one read and one write under way at most, so order is kept. A read that has come waits until it is
-//! wanted, and the next one begins when it is taken: 64 KiB are read ahead.
+//! A stream has at most one read and one write in progress, which keeps the order. The result of a read is kept until it is
+//! wanted, and the next read starts when it is taken: at most 64 KiB are read ahead.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use rustix::io::Errno;
 use uptick_event_loop::driver;
 use uptick_event_loop::{Id, Readiness, Token, spawn, spawn_blocking};
 
-use super::flags::Flags;
+use super::flags::StreamFlags;
 use super::stream::Visit;
-use super::{Entry, Transport, deadlines};
+use super::{StreamEntry, Transport, deadlines};
 use crate::queue_pool;
 use crate::read_buffer::{NoBytes, READ_SIZE};
 
-/// How many pieces of the write queue one job writes.
-const PIECES: usize = 64;
+/// Maximum number of chunks of the write queue that one job writes.
+const MAX_CHUNKS: usize = 64;
 
 /// The jobs of a stream.
 pub(super) struct Jobs {
@@ -30,12 +30,12 @@ pub(super) struct Jobs {
     written: Option<io::Result<usize>>,
 }
 
-/// Has jobs read and write the stream from now on.
+/// Starts to read and write the stream with blocking jobs.
 pub(super) fn enable<T: Transport>(stream: &Visit<T>) -> io::Result<()> {
     let enabled = stream.with(|entry, _| {
         let file = Arc::new(entry.fd.try_clone()?.into());
-        entry.flags.insert(Flags::JOBS);
-        entry.rare().jobs = Some(Box::new(Jobs {
+        entry.flags.insert(StreamFlags::JOBS);
+        entry.extended().jobs = Some(Box::new(Jobs {
             file,
             reading: false,
             read: None,
@@ -46,14 +46,17 @@ pub(super) fn enable<T: Transport>(stream: &Visit<T>) -> io::Result<()> {
     enabled.unwrap_or(Ok(()))
 }
 
-/// What the job has read, if it is done; has the next one begin.
-pub(super) fn read<T: Transport>(entry: &mut Entry<T>, id: Id) -> Option<Result<Bytes, NoBytes>> {
+/// Returns the result of the read job, if it has finished, and starts the next job.
+pub(super) fn read<T: Transport>(
+    entry: &mut StreamEntry<T>,
+    id: Id,
+) -> Option<Result<Bytes, NoBytes>> {
     let token = entry.token(id);
-    let jobs = entry.rare.as_mut()?.jobs.as_mut()?;
+    let jobs = entry.extended.as_mut()?.jobs.as_mut()?;
     let read = jobs.read.take();
-    let over =
+    let ended =
         matches!(&read, Some(Err(_))) || matches!(&read, Some(Ok(bytes)) if bytes.is_empty());
-    if !jobs.reading && !over {
+    if !jobs.reading && !ended {
         jobs.reading = true;
         let file = Arc::clone(&jobs.file);
         let job = spawn_blocking(move || read_chunk(&file));
@@ -61,8 +64,8 @@ pub(super) fn read<T: Transport>(entry: &mut Entry<T>, id: Id) -> Option<Result<
             let result = job
                 .await
                 .unwrap_or_else(|error| Err(io::Error::other(error)));
-            done::<T>(token, |entry| {
-                if let Some(jobs) = entry.rare().jobs.as_mut() {
+            complete::<T>(token, |entry| {
+                if let Some(jobs) = entry.extended().jobs.as_mut() {
                     jobs.reading = false;
                     jobs.read = Some(result);
                 }
@@ -77,44 +80,48 @@ pub(super) fn read<T: Transport>(entry: &mut Entry<T>, id: Id) -> Option<Result<
     })
 }
 
-/// Takes what the job has written off the queue, and has a job write what is left.
-pub(super) fn write<T: Transport>(entry: &mut Entry<T>, id: Id) -> io::Result<()> {
+/// Removes the bytes written by the last job from the queue, and starts a job for the rest.
+pub(super) fn write<T: Transport>(entry: &mut StreamEntry<T>, id: Id) -> io::Result<()> {
     let token = entry.token(id);
-    let jobs = entry.rare.as_mut().and_then(|rare| rare.jobs.as_mut());
+    let jobs = entry
+        .extended
+        .as_mut()
+        .and_then(|extended| extended.jobs.as_mut());
     let (Some(jobs), Some(queue)) = (jobs, entry.queue.as_mut()) else {
         return Ok(());
     };
     let written = jobs.written.take().transpose()?.unwrap_or(0);
     queue.consume(written);
-    let pieces = queue.share(PIECES);
+    let chunks = queue.share(MAX_CHUNKS);
     let file = Arc::clone(&jobs.file);
     entry.bytes_written += written as u64;
     if written > 0 {
         entry.touch();
     }
-    if pieces.is_empty() {
+    if chunks.is_empty() {
         queue_pool::put_back(entry.queue.take());
         return Ok(());
     }
-    let job = spawn_blocking(move || write_pieces(&file, &pieces));
+    let job = spawn_blocking(move || write_chunks(&file, &chunks));
     spawn(async move {
         let result = job
             .await
             .unwrap_or_else(|error| Err(io::Error::other(error)));
-        done::<T>(token, |entry| {
-            if let Some(jobs) = entry.rare().jobs.as_mut() {
+        complete::<T>(token, |entry| {
+            if let Some(jobs) = entry.extended().jobs.as_mut() {
                 jobs.written = Some(result);
             }
             driver::ready_later(token, Readiness::WRITABLE);
         });
     });
-    entry.flags.insert(Flags::BLOCKED);
+    entry.flags.insert(StreamFlags::BLOCKED);
     deadlines::blocked(entry, id);
     Ok(())
 }
 
-/// Runs `f` on the stream, if it is still there. Events wait for the driver's turn: a panic in one is the stream's.
-fn done<T: Transport>(token: Token, f: impl FnOnce(&mut Entry<T>)) {
+/// Calls `f` with the stream, if it is still open. Events are emitted later, by the driver, so that a panic is attributed to
+/// the stream.
+fn complete<T: Transport>(token: Token, f: impl FnOnce(&mut StreamEntry<T>)) {
     if let Some(Some(stream)) = T::streams(|all| all.find(token)) {
         stream.with(|entry, _| f(entry));
     }
@@ -131,9 +138,9 @@ fn read_chunk(file: &std::fs::File) -> io::Result<Bytes> {
     }
 }
 
-fn write_pieces(mut file: &std::fs::File, pieces: &[Bytes]) -> io::Result<usize> {
-    for piece in pieces {
-        file.write_all(piece)?;
+fn write_chunks(mut file: &std::fs::File, chunks: &[Bytes]) -> io::Result<usize> {
+    for chunk in chunks {
+        file.write_all(chunk)?;
     }
-    Ok(pieces.iter().map(Bytes::len).sum())
+    Ok(chunks.iter().map(Bytes::len).sum())
 }

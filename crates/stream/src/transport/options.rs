@@ -1,33 +1,34 @@
-//! How a stream is set up, and the limits that it has by default.
+//! The options of a new stream, and the default limits.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// The number of bytes in a write queue from which on `write` returns `false`: 64 KiB.
+/// Number of bytes in a write queue from which on `write` returns `false`: 64 KiB.
 pub const SOFT_LIMIT: usize = 64 * 1024;
 
-/// The number of bytes in a write queue with which a further write fails the stream: 16 MiB.
+/// Number of bytes in a write queue with which a further write fails the stream: 16 MiB.
 pub const HARD_LIMIT: usize = 16 * 1024 * 1024;
 
-/// How long a peer may acknowledge nothing while bytes wait for it: 30 s.
+/// Maximum time without an acknowledgement from the peer while bytes are queued: 30 s.
 pub const STALL_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long an ended stream waits for the peer's end: 1 s.
+/// Time for which an ended stream waits for the peer's end: 1 s.
 pub const LINGER: Duration = Duration::from_secs(1);
 
-/// The kind of a socket, as far as reading depends on it: whether a read that leaves room has emptied the socket.
+/// The kind of a socket, which determines whether a short read has emptied the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketFamily {
-    /// TCP: it has, except at urgent data, which the poller reports.
+    /// TCP: a short read has emptied the socket, except at urgent data, which the poller reports.
     Tcp,
-    /// A Unix stream socket: it has, except behind passed descriptors, which the read itself reports.
+    /// A Unix stream socket: a short read has emptied the socket, except after passed descriptors, which the read itself
+    /// reports.
     Unix,
-    /// Any other, such as SCTP, of which a read returns one message: the socket is read until it blocks.
+    /// Any other socket, such as SCTP, of which a read returns one message: the socket is read until it blocks.
     Other,
 }
 
 impl SocketFamily {
-    /// Asks the system for the family of a socket.
+    /// Queries the family of a socket from the system.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub fn of(socket: impl AsFd) -> Self {
         use rustix::net::sockopt::{socket_domain, socket_protocol};
@@ -44,7 +45,7 @@ impl SocketFamily {
         }
     }
 
-    /// The family does not matter here: all sockets are read until they block.
+    /// Returns `Other`: on this system, all sockets are read until they block.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     pub fn of(_: impl AsFd) -> Self {
         SocketFamily::Other
@@ -54,25 +55,25 @@ impl SocketFamily {
 /// The setup of a new stream.
 #[derive(Clone, Copy, Debug)]
 pub struct TransportOptions {
-    /// Whether the descriptor is a socket: it can end its side and linger.
+    /// `true` if the descriptor is a socket, whose writing side can end separately and which can linger.
     pub is_socket: bool,
-    /// The kind of socket, where it is one.
+    /// The kind of socket, if the descriptor is one.
     pub family: SocketFamily,
-    /// Whether the descriptor has no readiness to wait for, as regular files: the pool of blocking jobs reads and
-    /// writes it, 64 KiB ahead of the reader at most.
+    /// `true` if the descriptor has no readiness, such as a regular file: the pool of blocking jobs reads and writes it, at
+    /// most 64 KiB ahead of the reader.
     pub blocks: bool,
-    /// See [`SOFT_LIMIT`].
+    /// The soft limit of the write queue; see [`SOFT_LIMIT`].
     pub soft_limit: usize,
-    /// See [`HARD_LIMIT`].
+    /// The hard limit of the write queue; see [`HARD_LIMIT`].
     pub hard_limit: usize,
-    /// Whether the stream stays open for writing after the peer's end.
+    /// `true` if the stream stays open for writing after the peer's end.
     pub allow_half_open: bool,
-    /// Whether the stream can be read.
+    /// `true` if the stream can be read.
     pub readable: bool,
-    /// Whether the stream can be written.
+    /// `true` if the stream can be written.
     pub writable: bool,
-    /// Whether the descriptor may have duplicates, in this process or another: it is removed from the poller before it is
-    /// closed, which costs a system call.
+    /// `true` if the descriptor may have duplicates, in this process or another: it is then removed from the poller before
+    /// it is closed, which costs a system call.
     pub shared: bool,
 }
 

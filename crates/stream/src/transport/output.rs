@@ -1,35 +1,35 @@
-//! The write queue of a stream and its way to the descriptor.
+//! The write queue of a stream, and the start of sending.
 //!
-//! Cost of a write: a copy into a buffer that one stream after the other uses. Of a flush: one system call for all that was
-//! written. A stream owns its buffer only while bytes wait in it.
+//! A write costs a copy into a buffer that all streams share in turn; a flush costs one system call for everything written.
+//! A stream owns its buffer only while bytes are queued.
 
 use std::io;
 
 use uptick_event_loop::Id;
 
-use super::flags::Flags;
+use super::flags::StreamFlags;
 use super::sending::send_bytes;
-use super::{Entry, Transport, deadlines, files, jobs};
+use super::{StreamEntry, Transport, deadlines, files, jobs};
 use crate::chunk::Chunk;
 use crate::error::Error;
 use crate::queue_pool;
 use crate::write_queue::WriteQueue;
 
-/// Appends a chunk to the queue; returns `false` when the writer should wait for `drain`, or the chunk was not taken.
+/// Appends a chunk to the queue; returns `false` if the writer should wait for `drain`, or the chunk was not accepted.
 #[inline]
-pub(super) fn append<T: Transport>(entry: &mut Entry<T>, id: Id, chunk: impl Chunk) -> bool {
+pub(super) fn append<T: Transport>(entry: &mut StreamEntry<T>, id: Id, chunk: impl Chunk) -> bool {
     append_to(entry, id, |queue| queue.push(chunk))
 }
 
-/// Appends what `f` appends to the queue; see [`append`].
+/// Calls `f` to append to the queue; see [`append`].
 #[inline]
 pub(super) fn append_to<T: Transport>(
-    entry: &mut Entry<T>,
+    entry: &mut StreamEntry<T>,
     id: Id,
     f: impl FnOnce(&mut WriteQueue),
 ) -> bool {
-    if entry.flags.contains(Flags::FILES) {
-        return append_behind_files(entry, id, f);
+    if entry.flags.contains(StreamFlags::FILES) {
+        return append_after_files(entry, id, f);
     }
     let queue = match &mut entry.queue {
         Some(queue) => queue,
@@ -42,10 +42,12 @@ pub(super) fn append_to<T: Transport>(
     }
     f(queue);
     let length = queue.len();
-    // In the visit that flushes it, nothing is left to be done for a short queue.
-    let special = Flags::BLOCKED.union(Flags::FAILED).union(Flags::GATHERED);
+    // During a visit that flushes the queue, a short queue needs nothing else.
+    let special = StreamFlags::BLOCKED
+        .union(StreamFlags::FAILED)
+        .union(StreamFlags::GATHERED);
     if length < entry.soft_limit as usize
-        && entry.flags.contains(Flags::FLUSH_QUEUED)
+        && entry.flags.contains(StreamFlags::FLUSH_QUEUED)
         && !entry.flags.intersects(special)
     {
         return true;
@@ -53,13 +55,17 @@ pub(super) fn append_to<T: Transport>(
     appended(entry, id)
 }
 
-/// Appends everything from another queue; see [`append`].
+/// Appends all bytes of another queue; see [`append`].
 #[inline]
-pub(super) fn append_all<T: Transport>(entry: &mut Entry<T>, id: Id, mut chunks: Box<WriteQueue>) {
+pub(super) fn append_all<T: Transport>(
+    entry: &mut StreamEntry<T>,
+    id: Id,
+    mut chunks: Box<WriteQueue>,
+) {
     if chunks.is_empty() {
         return queue_pool::put_back(Some(chunks));
     }
-    if entry.queue.is_none() && !entry.flags.contains(Flags::FILES) {
+    if entry.queue.is_none() && !entry.flags.contains(StreamFlags::FILES) {
         entry.queue = Some(chunks);
         appended(entry, id);
         return;
@@ -69,27 +75,29 @@ pub(super) fn append_all<T: Transport>(entry: &mut Entry<T>, id: Id, mut chunks:
 }
 
 #[cold]
-fn append_behind_files<T: Transport>(
-    entry: &mut Entry<T>,
+fn append_after_files<T: Transport>(
+    entry: &mut StreamEntry<T>,
     id: Id,
     f: impl FnOnce(&mut WriteQueue),
 ) -> bool {
     if overflows(entry, id) {
         return false;
     }
-    files::append_behind(entry, f);
+    files::append_after(entry, f);
     appended(entry, id)
 }
 
-/// More is to be written than the hard limit allows.
+/// Marks the stream as failed because more was written than the hard limit allows.
 #[cold]
-fn overflow<T: Transport>(entry: &mut Entry<T>, id: Id) {
-    entry.flags.insert(Flags::OVERFLOW | Flags::FULL);
+fn overflow<T: Transport>(entry: &mut StreamEntry<T>, id: Id) {
+    entry
+        .flags
+        .insert(StreamFlags::OVERFLOW | StreamFlags::FULL);
     entry.schedule_flush(id);
 }
 
-/// Returns whether so much waits that nothing more is taken: the stream fails then.
-pub(super) fn overflows<T: Transport>(entry: &mut Entry<T>, id: Id) -> bool {
+/// Returns whether the hard limit is reached, and fails the stream in that case.
+pub(super) fn overflows<T: Transport>(entry: &mut StreamEntry<T>, id: Id) -> bool {
     let overflows = entry.queued() >= entry.hard_limit as usize;
     if overflows {
         overflow(entry, id);
@@ -97,10 +105,12 @@ pub(super) fn overflows<T: Transport>(entry: &mut Entry<T>, id: Id) -> bool {
     overflows
 }
 
-/// Schedules the flush of what was appended, and tries at once to send a queue above the soft limit; returns `false` when that
-/// limit is reached, or files wait.
-pub(super) fn appended<T: Transport>(entry: &mut Entry<T>, id: Id) -> bool {
-    let ready = !entry.flags.intersects(Flags::BLOCKED | Flags::FAILED);
+/// Schedules the flush of appended bytes. If the queue has reached the soft limit, tries to send it at once; returns `false`
+/// if it is still at the limit, or files are queued.
+pub(super) fn appended<T: Transport>(entry: &mut StreamEntry<T>, id: Id) -> bool {
+    let ready = !entry
+        .flags
+        .intersects(StreamFlags::BLOCKED | StreamFlags::FAILED);
     if ready {
         entry.schedule_flush(id);
     }
@@ -111,24 +121,27 @@ pub(super) fn appended<T: Transport>(entry: &mut Entry<T>, id: Id) -> bool {
 }
 
 #[cold]
-fn appended_above_limit<T: Transport>(entry: &mut Entry<T>, id: Id, ready: bool) -> bool {
+fn appended_above_limit<T: Transport>(entry: &mut StreamEntry<T>, id: Id, ready: bool) -> bool {
     if ready && let Err(error) = send_queue(entry, id) {
-        // The system reports a reset once: here it would be lost, and the next read would find an end.
+        // The system reports a reset only once: if the error were ignored here, the next read would report an end of stream.
         entry.fail_later(id, Error::write(error));
     }
     let full = entry.is_full();
     if full {
-        entry.flags.insert(Flags::FULL);
+        entry.flags.insert(StreamFlags::FULL);
     }
     !full
 }
 
-/// Sends until the queue is empty or the descriptor takes no more.
+/// Sends until the queue is empty or the descriptor accepts no more.
 #[inline]
-pub(super) fn send_queue<T: Transport>(entry: &mut Entry<T>, id: Id) -> io::Result<()> {
+pub(super) fn send_queue<T: Transport>(entry: &mut StreamEntry<T>, id: Id) -> io::Result<()> {
     let before = entry.bytes_written;
-    if entry.flags.intersects(Flags::JOBS | Flags::FILES) {
-        if entry.flags.contains(Flags::JOBS) {
+    if entry
+        .flags
+        .intersects(StreamFlags::JOBS | StreamFlags::FILES)
+    {
+        if entry.flags.contains(StreamFlags::JOBS) {
             return jobs::write(entry, id);
         }
         files::send(entry, id)?;
@@ -138,8 +151,8 @@ pub(super) fn send_queue<T: Transport>(entry: &mut Entry<T>, id: Id) -> io::Resu
     if entry.bytes_written > before {
         entry.touch();
     }
-    if entry.flags.contains(Flags::BLOCKED) {
-        // The socket had room, or is full for the first time: the peer's time begins here.
+    if entry.flags.contains(StreamFlags::BLOCKED) {
+        // The socket has accepted bytes, or is full for the first time: the write timeout starts here.
         deadlines::blocked(entry, id);
     }
     Ok(())

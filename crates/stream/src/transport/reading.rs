@@ -1,7 +1,7 @@
 //! Reading: from the descriptor to the session, the listeners or the filters.
 //!
-//! Cost of a chunk: one system call, one indirect call. Nothing is copied: the bytes stay in the thread's read buffer, which the
-//! session is lent and of which a listener gets a part.
+//! A chunk costs one system call and one indirect call. Nothing is copied: the bytes stay in the thread's read buffer, which
+//! is lent to the session; a listener receives a part of it.
 
 use std::os::fd::AsFd;
 use std::rc::Rc;
@@ -11,184 +11,191 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use uptick_event_loop::Id;
 
-use super::flags::Flags;
+use super::flags::StreamFlags;
 use super::session::{self, Session};
 use super::stream::Visit;
-use super::{Entry, Transport, closing, ending, filtering, jobs};
+use super::{StreamEntry, Transport, closing, ending, filtering, jobs};
 use crate::error::Error;
 use crate::read_buffer::{self, FRAME_SIZE, NoBytes, READ_SIZE};
 
-/// The number of reads from one stream before others get their turn: at 64 KiB each, 1 MiB.
+/// Maximum number of reads from a stream before other streams are served: 16 reads of 64 KiB, 1 MiB in total.
 const BUDGET: usize = 16;
 
-/// States in which a read is not all there is to be done, or nothing is to be read.
-const SPECIAL: Flags = Flags::CLOSING
-    .union(Flags::ENDED)
-    .union(Flags::ENDING)
-    .union(Flags::FAILED)
-    .union(Flags::FILTERED)
-    .union(Flags::JOBS)
-    .union(Flags::PAUSED)
-    .union(Flags::READ_OVER);
+/// The states in which more than a read is needed, or no read.
+const SLOW_READ: StreamFlags = StreamFlags::CLOSING
+    .union(StreamFlags::END_EMITTED)
+    .union(StreamFlags::ENDING)
+    .union(StreamFlags::FAILED)
+    .union(StreamFlags::FILTERED)
+    .union(StreamFlags::JOBS)
+    .union(StreamFlags::PAUSED)
+    .union(StreamFlags::READ_ENDED);
 
-/// What is to be done next for a stream that is read.
-pub(super) enum Step<T: Transport> {
-    /// The buffer has bytes for the session, or for listeners where there is none.
+/// The next step in reading a stream.
+pub(super) enum ReadStep<T: Transport> {
+    /// The buffer has bytes for the session, or for the listeners if there is no session.
     Data {
         session: Option<Rc<dyn Session<T>>>,
         more: bool,
     },
     /// The buffer has bytes for the filters.
     Filter,
-    /// Bytes that were held back are wanted now.
+    /// Undelivered bytes can be delivered now.
     Release,
     End,
-    /// The peer's end waits behind what is not read.
+    /// The peer's end follows unread bytes.
     EndPending,
-    /// Something was discarded.
+    /// Bytes were discarded.
     Discarded,
     Fail(Box<Error>),
     Stop,
 }
 
-/// Reads while there is something, it is wanted and it is not the turn of others.
+/// Reads while data is available and wanted, up to the budget.
 pub(super) fn read_pass<T: Transport>(stream: &Visit<T>) {
     let mut buffer = read_buffer::take();
     let first = stream.with(|entry, id| next_step(entry, id, &mut buffer));
-    read_on(stream, first, &mut buffer);
+    continue_pass(stream, first, &mut buffer);
     read_buffer::put_back(buffer);
 }
 
-/// Goes on with a pass from its first step.
-pub(super) fn read_on<T: Transport>(
+/// Continues a pass from its first step.
+pub(super) fn continue_pass<T: Transport>(
     stream: &Visit<T>,
-    first: Option<Step<T>>,
+    first: Option<ReadStep<T>>,
     buffer: &mut BytesMut,
 ) {
     let mut step = first;
     for _ in 0..BUDGET {
         match step {
-            Some(Step::Data { session, more }) => {
-                session::data(stream, session, buffer);
+            Some(ReadStep::Data { session, more }) => {
+                session::deliver_buffer(stream, session, buffer);
                 if !more {
                     return;
                 }
             }
-            Some(Step::Stop) | None => return,
+            Some(ReadStep::Stop) | None => return,
             Some(other) => {
-                if !act(stream, other, buffer) {
+                if !perform(stream, other, buffer) {
                     return;
                 }
             }
         }
         step = stream.with(|entry, id| next_step(entry, id, buffer));
     }
-    // The bytes of a step that is not taken would be lost.
+    // The step has already put bytes into the buffer.
     if let Some(step) = step {
-        act(stream, step, buffer);
+        perform(stream, step, buffer);
     }
     stream.with(|entry, id| entry.schedule_read(id));
 }
 
-/// Takes a step other than the ordinary one; returns whether another one follows.
-fn act<T: Transport>(stream: &Visit<T>, step: Step<T>, buffer: &mut BytesMut) -> bool {
+/// Performs a step outside the fast path; returns whether another step follows.
+fn perform<T: Transport>(stream: &Visit<T>, step: ReadStep<T>, buffer: &mut BytesMut) -> bool {
     match step {
-        Step::Data { session, more } => {
-            session::data(stream, session, buffer);
+        ReadStep::Data { session, more } => {
+            session::deliver_buffer(stream, session, buffer);
             return more;
         }
-        Step::Filter => {
-            let after = filtering::received(stream, buffer);
-            ending::after(stream, after);
+        ReadStep::Filter => {
+            let follow_up = filtering::received(stream, buffer);
+            ending::finish_pass(stream, follow_up);
         }
-        Step::Release => {
-            let after = filtering::release(stream);
-            ending::after(stream, after);
+        ReadStep::Release => {
+            let follow_up = filtering::release(stream);
+            ending::finish_pass(stream, follow_up);
         }
-        Step::End => ending::end_of_stream(stream),
-        Step::EndPending => {
+        ReadStep::End => ending::end_of_stream(stream),
+        ReadStep::EndPending => {
             session::end_pending(stream);
             return false;
         }
-        Step::Discarded => {}
-        Step::Fail(error) => closing::fail(stream, *error),
-        Step::Stop => return false,
+        ReadStep::Discarded => {}
+        ReadStep::Fail(error) => closing::fail(stream, *error),
+        ReadStep::Stop => return false,
     }
     true
 }
 
-/// Finds out what to do next, and reads into the buffer where that is what is next.
+/// Determines the next step, and reads into the buffer if it needs data.
 #[inline(always)]
 pub(super) fn next_step<T: Transport>(
-    entry: &mut Entry<T>,
+    entry: &mut StreamEntry<T>,
     id: Id,
     buffer: &mut BytesMut,
-) -> Step<T> {
-    if entry.flags.intersects(SPECIAL) {
-        return next_special_step(entry, id, buffer);
+) -> ReadStep<T> {
+    if entry.flags.intersects(SLOW_READ) {
+        return next_slow_step(entry, id, buffer);
     }
-    if !entry.flags.contains(Flags::READ_READY) {
-        return Step::Stop;
+    if !entry.flags.contains(StreamFlags::READ_READY) {
+        return ReadStep::Stop;
     }
     if !entry.wants_data() {
-        return unwanted(entry);
+        return handle_unwanted(entry);
     }
     match read(entry, buffer) {
-        Ok(more) => Step::Data {
+        Ok(more) => ReadStep::Data {
             session: entry.session.clone(),
             more,
         },
-        Err(rare) => without_bytes(entry, id, rare, buffer),
+        Err(no_bytes) => without_bytes(entry, id, no_bytes, buffer),
     }
 }
 
-/// Reads once, and notes it; returns whether there may be more that no event will report.
+/// Reads once and updates the state; returns whether there may be more data that no event will report.
 #[inline(always)]
-fn read<T: Transport>(entry: &mut Entry<T>, buffer: &mut BytesMut) -> Result<bool, NoBytes> {
-    let most = match entry.session.is_some() || entry.flags.contains(Flags::FILTERED) {
+fn read<T: Transport>(entry: &mut StreamEntry<T>, buffer: &mut BytesMut) -> Result<bool, NoBytes> {
+    let limit = match entry.session.is_some() || entry.flags.contains(StreamFlags::FILTERED) {
         true => FRAME_SIZE,
         false => READ_SIZE,
     };
-    let more = read_buffer::read(entry.fd.as_fd(), entry.read_method(), most, buffer)?;
+    let more = read_buffer::read(entry.fd.as_fd(), entry.read_method(), limit, buffer)?;
     entry.bytes_read += buffer.len() as u64;
     entry.touch();
-    let unsure = Flags::HANGUP.union(Flags::URGENT);
-    let over =
-        !more && entry.flags.contains(Flags::SHORT_READ_ENDS) && !entry.flags.intersects(unsure);
-    if over {
-        entry.flags.remove(Flags::READ_READY);
+    let unsure = StreamFlags::HANGUP.union(StreamFlags::URGENT);
+    let drained = !more
+        && entry.flags.contains(StreamFlags::SHORT_READ_ENDS)
+        && !entry.flags.intersects(unsure);
+    if drained {
+        entry.flags.remove(StreamFlags::READ_READY);
     }
-    Ok(!over)
+    Ok(!drained)
 }
 
 #[inline(never)]
-fn next_special_step<T: Transport>(entry: &mut Entry<T>, id: Id, buffer: &mut BytesMut) -> Step<T> {
+fn next_slow_step<T: Transport>(
+    entry: &mut StreamEntry<T>,
+    id: Id,
+    buffer: &mut BytesMut,
+) -> ReadStep<T> {
     let flags = entry.flags;
-    if flags.intersects(Flags::CLOSING | Flags::FAILED) {
-        return Step::Stop;
+    if flags.intersects(StreamFlags::CLOSING | StreamFlags::FAILED) {
+        return ReadStep::Stop;
     }
-    if flags.contains(Flags::ENDING) {
+    if flags.contains(StreamFlags::ENDING) {
         return discard(entry);
     }
-    let filtered = flags.contains(Flags::FILTERED);
-    if filtered && entry.holds() {
+    let filtered = flags.contains(StreamFlags::FILTERED);
+    if filtered && entry.has_undelivered() {
         return match entry.wants_data() {
-            true => Step::Release,
-            false => unwanted(entry),
+            true => ReadStep::Release,
+            false => handle_unwanted(entry),
         };
     }
-    // What a peer sends behind the end of a layer waits until this side ends too.
-    if !flags.contains(Flags::READ_READY) || flags.intersects(Flags::READ_OVER | Flags::ENDED) {
-        return Step::Stop;
+    // Data that follows the end of a layer is not read until the stream ends.
+    if !flags.contains(StreamFlags::READ_READY)
+        || flags.intersects(StreamFlags::READ_ENDED | StreamFlags::END_EMITTED)
+    {
+        return ReadStep::Stop;
     }
     let wanted = match filtered {
-        true => !flags.intersects(Flags::PAUSED | Flags::FILTER_WAITS),
+        true => !flags.intersects(StreamFlags::PAUSED | StreamFlags::FILTERS_WAITING),
         false => entry.wants_data(),
     };
     if !wanted {
-        return unwanted(entry);
+        return handle_unwanted(entry);
     }
-    let read = if flags.contains(Flags::JOBS) {
+    let read = if flags.contains(StreamFlags::JOBS) {
         match jobs::read(entry, id) {
             Some(read) => read.map(|bytes| {
                 entry.bytes_read += bytes.len() as u64;
@@ -196,34 +203,34 @@ fn next_special_step<T: Transport>(entry: &mut Entry<T>, id: Id, buffer: &mut By
                 *buffer = bytes.into();
                 true
             }),
-            None => return Step::Stop,
+            None => return ReadStep::Stop,
         }
     } else {
         read(entry, buffer)
     };
     match read {
-        Ok(_) if filtered => Step::Filter,
-        Ok(more) => Step::Data {
+        Ok(_) if filtered => ReadStep::Filter,
+        Ok(more) => ReadStep::Data {
             session: entry.session.clone(),
             more,
         },
-        Err(rare) => without_bytes(entry, id, rare, buffer),
+        Err(no_bytes) => without_bytes(entry, id, no_bytes, buffer),
     }
 }
 
-/// A read that returned no bytes.
+/// Returns the step after a read that returned no bytes.
 #[cold]
 fn without_bytes<T: Transport>(
-    entry: &mut Entry<T>,
+    entry: &mut StreamEntry<T>,
     id: Id,
-    rare: NoBytes,
+    no_bytes: NoBytes,
     buffer: &mut BytesMut,
-) -> Step<T> {
-    match rare {
+) -> ReadStep<T> {
+    match no_bytes {
         NoBytes::End => {
-            entry.flags.remove(Flags::READ_READY);
-            entry.flags.insert(Flags::READ_OVER);
-            Step::End
+            entry.flags.remove(StreamFlags::READ_READY);
+            entry.flags.insert(StreamFlags::READ_ENDED);
+            ReadStep::End
         }
         NoBytes::Failed(error) => match failed(entry, &error) {
             Some(step) => step,
@@ -232,83 +239,92 @@ fn without_bytes<T: Transport>(
     }
 }
 
-/// Handles readiness while no data is wanted. An end of stream or an error with nothing unread before it is reported; an end behind
-/// unread bytes is reported to a session only.
+/// Handles readiness while no data is wanted. An end of stream or an error is reported if no unread bytes precede it; an end
+/// after unread bytes is reported to a session only.
 #[cold]
-fn unwanted<T: Transport>(entry: &mut Entry<T>) -> Step<T> {
-    let pending = match entry.flags.contains(Flags::PAUSED) && entry.session.is_some() {
-        true => Step::EndPending,
-        false => Step::Stop,
+fn handle_unwanted<T: Transport>(entry: &mut StreamEntry<T>) -> ReadStep<T> {
+    let pending = match entry.flags.contains(StreamFlags::PAUSED) && entry.session.is_some() {
+        true => ReadStep::EndPending,
+        false => ReadStep::Stop,
     };
-    if !entry.flags.contains(Flags::HANGUP) {
-        let held_end = entry.rare.as_ref().is_some_and(|rare| rare.held_end);
-        return if held_end { pending } else { Step::Stop };
+    if !entry.flags.contains(StreamFlags::HANGUP) {
+        let undelivered_end = entry
+            .extended
+            .as_ref()
+            .is_some_and(|extended| extended.undelivered_end);
+        return if undelivered_end {
+            pending
+        } else {
+            ReadStep::Stop
+        };
     }
-    let waiting = if entry.flags.contains(Flags::SOCKET) {
+    let waiting = if entry.flags.contains(StreamFlags::SOCKET) {
         recv(&entry.fd, &mut [0_u8; 1][..], RecvFlags::PEEK).map(|(read, _)| read as u64)
     } else {
         rustix::io::ioctl_fionread(&entry.fd)
     };
     match waiting {
-        Ok(0) if !entry.flags.contains(Flags::PAUSED) && !entry.holds() => {
-            entry.flags.remove(Flags::READ_READY);
-            entry.flags.insert(Flags::READ_OVER);
-            Step::End
+        Ok(0) if !entry.flags.contains(StreamFlags::PAUSED) && !entry.has_undelivered() => {
+            entry.flags.remove(StreamFlags::READ_READY);
+            entry.flags.insert(StreamFlags::READ_ENDED);
+            ReadStep::End
         }
         Ok(_) => pending,
-        Err(error) => failed(entry, &error.into()).unwrap_or(Step::Stop),
+        Err(error) => failed(entry, &error.into()).unwrap_or(ReadStep::Stop),
     }
 }
 
-/// The step after a failed read; `None` to try again.
+/// Returns the step after a failed read; `None` to read again.
 #[cold]
-fn failed<T: Transport>(entry: &mut Entry<T>, error: &std::io::Error) -> Option<Step<T>> {
+fn failed<T: Transport>(entry: &mut StreamEntry<T>, error: &std::io::Error) -> Option<ReadStep<T>> {
     match Errno::from_io_error(error) {
         Some(Errno::INTR) => None,
         Some(Errno::AGAIN) => {
             entry
                 .flags
-                .remove(Flags::READ_READY | Flags::HANGUP | Flags::URGENT);
-            Some(Step::Stop)
+                .remove(StreamFlags::READ_READY | StreamFlags::HANGUP | StreamFlags::URGENT);
+            Some(ReadStep::Stop)
         }
-        // A terminal whose other side is gone.
-        Some(Errno::IO) if !entry.flags.contains(Flags::SOCKET) => {
-            entry.flags.insert(Flags::READ_OVER);
-            Some(Step::End)
+        // A terminal whose other end is closed.
+        Some(Errno::IO) if !entry.flags.contains(StreamFlags::SOCKET) => {
+            entry.flags.insert(StreamFlags::READ_ENDED);
+            Some(ReadStep::End)
         }
-        Some(errno) => Some(Step::Fail(Box::new(Error::read(errno)))),
-        None => Some(Step::Fail(Box::new(Error::read(std::io::Error::from(
+        Some(errno) => Some(ReadStep::Fail(Box::new(Error::read(errno)))),
+        None => Some(ReadStep::Fail(Box::new(Error::read(std::io::Error::from(
             error.kind(),
         ))))),
     }
 }
 
-/// The stream is ending: discards what still comes, until the peer ends too.
+/// Discards received data of an ending stream, until the peer ends.
 #[cold]
-fn discard<T: Transport>(entry: &mut Entry<T>) -> Step<T> {
-    if !entry.flags.contains(Flags::READ_READY)
-        || entry.flags.intersects(Flags::READ_OVER | Flags::JOBS)
+fn discard<T: Transport>(entry: &mut StreamEntry<T>) -> ReadStep<T> {
+    if !entry.flags.contains(StreamFlags::READ_READY)
+        || entry
+            .flags
+            .intersects(StreamFlags::READ_ENDED | StreamFlags::JOBS)
     {
-        return Step::Stop;
+        return ReadStep::Stop;
     }
     match read_buffer::discard(entry.fd.as_fd(), entry.read_method()) {
         Ok(0) => {
-            entry.flags.remove(Flags::READ_READY);
-            entry.flags.insert(Flags::READ_OVER);
-            Step::End
+            entry.flags.remove(StreamFlags::READ_READY);
+            entry.flags.insert(StreamFlags::READ_ENDED);
+            ReadStep::End
         }
-        Ok(_) => Step::Discarded,
+        Ok(_) => ReadStep::Discarded,
         Err(error) => match Errno::from_io_error(&error) {
-            Some(Errno::INTR) => Step::Discarded,
+            Some(Errno::INTR) => ReadStep::Discarded,
             Some(Errno::AGAIN) => {
                 entry
                     .flags
-                    .remove(Flags::READ_READY | Flags::HANGUP | Flags::URGENT);
-                Step::Stop
+                    .remove(StreamFlags::READ_READY | StreamFlags::HANGUP | StreamFlags::URGENT);
+                ReadStep::Stop
             }
             _ => {
-                entry.flags.insert(Flags::READ_OVER);
-                Step::End
+                entry.flags.insert(StreamFlags::READ_ENDED);
+                ReadStep::End
             }
         },
     }

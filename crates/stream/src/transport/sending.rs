@@ -1,4 +1,4 @@
-//! From the write queue to the descriptor.
+//! Sending: from the write queue to the descriptor.
 
 use std::io::{self, IoSlice};
 
@@ -6,34 +6,34 @@ use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 use uptick_event_loop::driver::Timestamp;
 
-use super::flags::Flags;
-use super::{Entry, Transport};
+use super::flags::StreamFlags;
+use super::{StreamEntry, Transport};
 use crate::queue_pool;
 
-/// The number of pieces that one system call sends.
-const PIECES: usize = 64;
+/// Maximum number of slices that one system call sends.
+const MAX_SLICES: usize = 64;
 
-/// Makes the kernel wait for more before it sends a part of a packet.
+/// Makes the kernel wait for more data before it sends a partial packet.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const MORE: SendFlags = SendFlags::MORE;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const MORE: SendFlags = SendFlags::empty();
 
-/// Prevents `SIGPIPE`. Apple's systems have an option of the socket in its place, and Rust programs ignore the signal.
+/// Prevents `SIGPIPE`. On Apple systems a socket option serves this purpose, and Rust programs ignore the signal.
 #[cfg(not(target_vendor = "apple"))]
 const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const NO_SIGNAL: SendFlags = SendFlags::empty();
 
-/// Sends a queue that is one run of short chunks to a socket, by one send; returns whether nothing is left to be done.
+/// Sends a queue of short chunks to a socket with one send; returns whether nothing is left to do.
 #[inline(always)]
-pub(super) fn send_run<T: Transport>(entry: &mut Entry<T>) -> Result<bool, Errno> {
+pub(super) fn send_tail<T: Transport>(entry: &mut StreamEntry<T>) -> Result<bool, Errno> {
     let Some(queue) = entry.queue.as_mut() else {
         return Ok(true);
     };
     let Some(piece) = queue
         .as_tail()
-        .filter(|_| entry.flags.contains(Flags::SOCKET))
+        .filter(|_| entry.flags.contains(StreamFlags::SOCKET))
     else {
         return Ok(false);
     };
@@ -41,13 +41,13 @@ pub(super) fn send_run<T: Transport>(entry: &mut Entry<T>) -> Result<bool, Errno
         match send(&entry.fd, piece, NO_SIGNAL) {
             Ok(count) => {
                 entry.bytes_written += count as u64;
-                if entry.flags.contains(Flags::TIMED) {
+                if entry.flags.contains(StreamFlags::TIMED) {
                     entry.active = Timestamp::now();
                 }
                 if count < piece.len() {
                     // The socket is full, and an event follows when it has room.
                     queue.consume(count);
-                    entry.flags.insert(Flags::BLOCKED);
+                    entry.flags.insert(StreamFlags::BLOCKED);
                     return Ok(false);
                 }
                 queue.clear_tail();
@@ -60,16 +60,19 @@ pub(super) fn send_run<T: Transport>(entry: &mut Entry<T>) -> Result<bool, Errno
     Ok(true)
 }
 
-/// Sends the bytes before the first file until they are sent or the descriptor takes no more.
+/// Sends the bytes before the first file, until they are sent or the descriptor accepts no more.
 #[inline]
-pub(super) fn send_bytes<T: Transport>(entry: &mut Entry<T>) -> io::Result<()> {
+pub(super) fn send_bytes<T: Transport>(entry: &mut StreamEntry<T>) -> io::Result<()> {
     let Some(queue) = entry.queue.as_mut() else {
         return Ok(());
     };
-    let is_socket = entry.flags.contains(Flags::SOCKET);
+    let is_socket = entry.flags.contains(StreamFlags::SOCKET);
     let mut flags = NO_SIGNAL;
-    if entry.flags.contains(Flags::FILES)
-        && entry.rare.as_ref().is_some_and(|rare| rare.file_is_next())
+    if entry.flags.contains(StreamFlags::FILES)
+        && entry
+            .extended
+            .as_ref()
+            .is_some_and(|extended| extended.file_is_next())
     {
         flags |= MORE;
     }
@@ -78,7 +81,7 @@ pub(super) fn send_bytes<T: Transport>(entry: &mut Entry<T>) -> io::Result<()> {
             Some(piece) if is_socket => (send(&entry.fd, piece, flags), piece.len()),
             Some(piece) => (rustix::io::write(&entry.fd, piece), piece.len()),
             None => {
-                let mut pieces = [IoSlice::new(&[]); PIECES];
+                let mut pieces = [IoSlice::new(&[]); MAX_SLICES];
                 let count = queue.slices(&mut pieces);
                 let pieces = &pieces[..count];
                 let offered = pieces.iter().map(|piece| piece.len()).sum();
@@ -95,15 +98,15 @@ pub(super) fn send_bytes<T: Transport>(entry: &mut Entry<T>) -> io::Result<()> {
             Ok(count) => {
                 entry.bytes_written += count as u64;
                 queue.consume(count);
-                // A socket that takes a part is full, and an event follows when it has room.
+                // A socket that accepts a part is full, and an event follows when it has room.
                 if count < offered && is_socket {
-                    entry.flags.insert(Flags::BLOCKED);
+                    entry.flags.insert(StreamFlags::BLOCKED);
                     return Ok(());
                 }
             }
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
-                entry.flags.insert(Flags::BLOCKED);
+                entry.flags.insert(StreamFlags::BLOCKED);
                 return Ok(());
             }
             Err(errno) => return Err(errno.into()),

@@ -1,6 +1,6 @@
-//! The receiver of what a stream emits: a session that the stream owns, or its listeners.
+//! The receiver of a stream's events: a session that the stream owns, or its listeners.
 //!
-//! Cost of a chunk: one indirect call. The session gets the loop's read buffer itself; a listener gets a part of it as
+//! A chunk costs one indirect call. A session receives the loop's read buffer itself; a listener receives a part of it as
 //! [`Bytes`], without a copy.
 
 use std::any::Any;
@@ -9,65 +9,67 @@ use std::rc::Rc;
 use bytes::{Bytes, BytesMut};
 use uptick_emitter::{Event, emit, emit_frequent};
 
-use super::flags::Flags;
+use super::flags::StreamFlags;
 use super::stream::{Visit, hold, with_entry};
-use super::{Entry, Transport};
+use super::{StreamEntry, Transport};
 
-/// A protocol on a stream, in place of listeners: the stream owns it, and drops it after its [`close`](Session::close).
+/// A protocol that receives a stream's events in place of listeners. The stream owns it, and drops it after its
+/// [`close`](Session::close).
 ///
-/// The methods are called while nothing is borrowed: they may use the stream in any way. A panic in one of them fails the stream,
-/// like one in a listener.
+/// The methods are called without a borrow: they may use the stream in any way. A panic in a method fails the stream, as a
+/// panic in a listener does.
 pub trait Session<T: Transport>: Any {
-    /// Bytes were received. `data` listeners are not called.
+    /// Called with received bytes. `data` listeners are not called.
     ///
-    /// They are lent: the buffer is the loop's, and is used for the next read. They may be changed in place; parts that are
-    /// split off the buffer are kept without a copy, and what is left in it is discarded.
+    /// The buffer is the loop's read buffer, which is reused for the next read. The bytes may be changed in place; parts
+    /// split off the buffer can be kept without a copy, and bytes left in it are discarded.
     fn data(&self, stream: &Visit<T>, bytes: &mut BytesMut);
 
-    /// The peer has ended its side; then this side ends too, unless it stays half-open. `end` listeners are not called.
+    /// Called at the peer's end; then the writing side ends too, unless the stream stays half-open. `end` listeners are not
+    /// called.
     fn end(&self, stream: &Visit<T>);
 
-    /// The peer has ended its side, but the stream is paused: [`end`](Session::end) follows once it is resumed and what came
-    /// before is read. May be called several times.
+    /// Called when the peer has ended, but the stream is paused: [`end`](Session::end) follows once the stream is resumed
+    /// and the data before the end is read. May be called several times.
     fn end_pending(&self, stream: &Visit<T>) {
         let _ = stream;
     }
 
-    /// The write queue has fallen below its soft limit again. `drain` listeners are not called.
+    /// Called when the write queue has fallen below its soft limit. `drain` listeners are not called.
     fn drain(&self, stream: &Visit<T>) {
         let _ = stream;
     }
 
-    /// The stream failed, and `close` follows. `error` listeners are called after it, and nothing is logged when there
-    /// are none.
+    /// Called when the stream has failed; `close` follows. `error` listeners are called afterwards; if there are none,
+    /// nothing is logged.
     fn error(&self, stream: &Visit<T>, error: &T::Error) {
         let _ = (stream, error);
     }
 
-    /// The stream closes. `close` listeners are called after it.
+    /// Called when the stream closes. `close` listeners are called afterwards.
     fn close(&self, stream: &Visit<T>);
 }
 
-/// A protocol that serves any channel of bytes: a session that does not depend on what carries the bytes.
+/// A protocol that serves any byte channel: a session that does not depend on the kind of channel.
 ///
-/// It is the [`Session`] of every stream whose errors are of type `E`; other channels call it in the same way. The methods are those of
-/// [`Session`], without the stream.
+/// It is a [`Session`] for every stream with errors of type `E`; other channels call it in the same way. The methods are
+/// the methods of [`Session`], without the stream.
 pub trait ChannelSession<E>: Any {
-    /// Bytes were received; see [`Session::data`].
+    /// Called with received bytes; see [`Session::data`].
     fn data(&self, bytes: &mut BytesMut);
 
-    /// The peer has ended its side; see [`Session::end`].
+    /// Called at the peer's end; see [`Session::end`].
     fn end(&self);
 
-    /// The write queue has fallen below its soft limit again; see [`Session::drain`].
+    /// Called when the write queue has fallen below its soft limit; see [`Session::drain`].
     fn drain(&self) {}
 
-    /// The channel failed, and `close` follows; see [`Session::error`].
+    /// Called when the channel has failed; see [`Session::error`].
     fn error(&self, error: &E) {
         let _ = error;
     }
 
-    /// The channel closes; see [`Session::close`].
+    /// Called when the channel closes; see [`Session::close`].
     fn close(&self);
 }
 
@@ -94,21 +96,24 @@ impl<T: Transport, S: ChannelSession<T::Error>> Session<T> for S {
     }
 }
 
-/// Makes a session serve the stream from now on, in place of the one before. Data comes without a listener for it.
+/// Sets the session of a stream, replacing the previous one. Data is delivered without a `data` listener.
 pub fn set_session<T: Transport>(stream: T, session: Rc<dyn Session<T>>) {
     let mut session = Some(session);
     with_entry(stream, |entry, id| {
         std::mem::swap(&mut entry.session, &mut session);
         entry.schedule_read(id);
     });
-    // The one before is dropped after the borrow: it may use the stream.
+    // The previous session is dropped after the borrow, as it may use the stream.
     drop(session);
 }
 
-/// Takes the session off the stream, which is neither paused nor resumed then: data comes with the first `data` listener.
+/// Removes the session of a stream. The stream is then neither paused nor resumed: data is delivered from the first `data`
+/// listener on.
 pub fn clear_session<T: Transport>(stream: T) {
     let session = with_entry(stream, |entry, id| {
-        entry.flags.remove(Flags::PAUSED | Flags::FLOWING);
+        entry
+            .flags
+            .remove(StreamFlags::PAUSED | StreamFlags::FLOWING);
         let session = entry.session.take();
         entry.schedule_read(id);
         session
@@ -116,7 +121,7 @@ pub fn clear_session<T: Transport>(stream: T) {
     drop(session);
 }
 
-/// Returns the session of a stream, if it has one of this type.
+/// Returns the session of a stream, if it is of type `S`.
 #[inline]
 pub fn session<T: Transport, S: Session<T>>(stream: T) -> Option<Rc<S>> {
     let session = with_entry(stream, |entry, _| entry.session.clone()).flatten()?;
@@ -124,7 +129,7 @@ pub fn session<T: Transport, S: Session<T>>(stream: T) -> Option<Rc<S>> {
     session.downcast().ok()
 }
 
-/// Calls `f` with the session of a stream, if it has one of this type; `f` uses no stream.
+/// Calls `f` with the session of a stream, if it is of type `S`; `f` must not use any stream.
 #[inline]
 pub fn with_session<T: Transport, S: Session<T>, R>(
     stream: T,
@@ -133,37 +138,36 @@ pub fn with_session<T: Transport, S: Session<T>, R>(
     with_entry(stream, |entry, _| session_as(entry).map(f)).flatten()
 }
 
-/// Returns the session of an entry, if it has one of this type.
+/// Returns the session of an entry, if it is of type `S`.
 #[inline]
-pub(super) fn session_as<T: Transport, S: Session<T>>(entry: &Entry<T>) -> Option<&S> {
+pub(super) fn session_as<T: Transport, S: Session<T>>(entry: &StreamEntry<T>) -> Option<&S> {
     let session: &dyn Any = entry.session.as_deref()?;
     session.downcast_ref()
 }
 
-/// Unreads `bytes`, to be delivered before all that is still to come, in a later iteration; if `end` is set, end of stream
-/// follows them.
+/// Unreads `bytes`: they are delivered in a later iteration, before all later data. If `end` is set, end of stream follows
+/// them.
 ///
-/// For bytes that a session took and that belong to the next protocol.
+/// Meant for bytes that a session received and that belong to the next protocol.
 pub fn unshift<T: Transport>(stream: T, bytes: Bytes, end: bool) {
     if bytes.is_empty() && !end {
         return;
     }
     with_entry(stream, |entry, id| {
-        let rare = entry.rare();
+        let extended = entry.extended();
         if !bytes.is_empty() {
-            rare.held.push_front(bytes);
+            extended.undelivered.push_front(bytes);
         }
-        rare.held_end |= end;
+        extended.undelivered_end |= end;
         if end {
-            entry.flags.remove(Flags::ENDED);
+            entry.flags.remove(StreamFlags::END_EMITTED);
         }
-        entry.flags.insert(Flags::FILTERED);
+        entry.flags.insert(StreamFlags::FILTERED);
         entry.schedule_read(id);
     });
 }
 
-/// Calls `f` with a visit to the stream, in which further calls find it without a look into its table; `None` when the handle
-/// is stale.
+/// Calls `f` with a visit to the stream, through which further calls need no lookup; returns `None` if the handle is stale.
 pub fn visit<T: Transport, R>(stream: T, f: impl FnOnce(&Visit<T>) -> R) -> Option<R> {
     hold(stream).map(|visit| f(&visit))
 }
@@ -173,9 +177,9 @@ fn session_of<T: Transport>(stream: &Visit<T>) -> Option<Rc<dyn Session<T>>> {
     stream.with(|entry, _| entry.session.clone()).flatten()
 }
 
-/// Delivers what is in the read buffer, and leaves it empty.
+/// Delivers the content of the read buffer, and empties the buffer.
 #[inline(always)]
-pub(super) fn data<T: Transport>(
+pub(super) fn deliver_buffer<T: Transport>(
     stream: &Visit<T>,
     session: Option<Rc<dyn Session<T>>>,
     buffer: &mut BytesMut,
@@ -189,8 +193,8 @@ pub(super) fn data<T: Transport>(
     }
 }
 
-/// Delivers bytes that were kept.
-pub(super) fn kept<T: Transport>(stream: &Visit<T>, bytes: Bytes) {
+/// Delivers bytes that are not in the read buffer.
+pub(super) fn deliver_bytes<T: Transport>(stream: &Visit<T>, bytes: Bytes) {
     match session_of(stream) {
         Some(session) => session.data(stream, &mut bytes.into()),
         None => drop(emit_frequent(stream, T::DATA, bytes)),
@@ -227,7 +231,7 @@ pub(super) fn error<T: Transport>(stream: &Visit<T>, error: T::Error) {
     emit(stream, T::ERROR, error);
 }
 
-/// Calls the session's part of a `close`.
+/// Calls the session's `close`.
 pub(super) fn close<T: Transport>(stream: &Visit<T>) {
     if let Some(session) = session_of(stream) {
         session.close(stream);
@@ -236,6 +240,6 @@ pub(super) fn close<T: Transport>(stream: &Visit<T>) {
 
 fn listens<T: Transport, P>(stream: &Visit<T>, event: Event<T, P>) -> bool {
     let slot = event.slot();
-    let listens = stream.with(|entry: &mut Entry<T>, _| entry.listeners.has(slot));
+    let listens = stream.with(|entry: &mut StreamEntry<T>, _| entry.listeners.has(slot));
     listens.unwrap_or(false)
 }

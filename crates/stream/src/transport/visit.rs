@@ -1,7 +1,7 @@
-//! From the loop to a stream: one visit for each event.
+//! The driver of the streams: one visit per event.
 //!
-//! Cost of a chunk that is answered: the stream is found once and held, whatever its state; one read, one indirect call for the
-//! data, one send. No allocation, no clock.
+//! An event looks up its stream once and holds it, whatever its state. An echoed chunk costs one read, one indirect call for
+//! the data, and one send; no allocation and no clock call.
 
 use std::marker::PhantomData;
 
@@ -9,11 +9,11 @@ use bytes::BytesMut;
 use uptick_event_loop::driver::Driver;
 use uptick_event_loop::{Readiness, Token};
 
-use super::deadlines::{self, Over};
-use super::flags::Flags;
-use super::reading::Step;
+use super::deadlines::{self, ExpiredLimit};
+use super::flags::StreamFlags;
+use super::reading::ReadStep;
 use super::stream::Visit;
-use super::{Entry, Transport, closing, ending, flushing, reading, session};
+use super::{StreamEntry, Transport, closing, ending, flushing, reading, session};
 use crate::error::Error;
 use crate::{queue_pool, read_buffer};
 
@@ -22,7 +22,7 @@ use crate::{queue_pool, read_buffer};
 pub struct TransportDriver<T>(PhantomData<fn(T)>);
 
 impl<T> TransportDriver<T> {
-    /// Makes the driver.
+    /// Creates the driver.
     pub const fn new() -> Self {
         TransportDriver(PhantomData)
     }
@@ -75,72 +75,73 @@ fn find<T: Transport>(token: Token) -> Option<Visit<T>> {
     T::streams(|all| all.find(token)).flatten()
 }
 
-/// The poller has reported the stream, or it is its turn again.
+/// Handles an event of the poller, or a scheduled read.
 #[inline(always)]
 fn ready<T: Transport>(stream: &Visit<T>, readiness: Readiness) {
     let mut buffer = read_buffer::take();
     let step = stream.with(|entry, id| {
         if readiness.is_readable() {
-            entry.flags.insert(Flags::READ_READY);
+            entry.flags.insert(StreamFlags::READ_READY);
             if readiness.splits_reads() {
                 if readiness.is_read_closed() {
-                    entry.flags.insert(Flags::HANGUP);
+                    entry.flags.insert(StreamFlags::HANGUP);
                 }
                 if readiness.is_priority() {
-                    entry.flags.insert(Flags::URGENT);
+                    entry.flags.insert(StreamFlags::URGENT);
                 }
             }
         }
-        entry.flags.remove(Flags::READ_QUEUED);
-        // What is written meanwhile goes into the loop's buffer, unless bytes wait already, and out at the end of the visit.
-        entry.flags.insert(Flags::FLUSH_QUEUED);
+        entry.flags.remove(StreamFlags::READ_QUEUED);
+        // Bytes written meanwhile go into the loop's buffer, unless bytes are queued already, and are sent at the end of the
+        // visit.
+        entry.flags.insert(StreamFlags::FLUSH_QUEUED);
         if entry.queue.is_none() {
             entry.queue = Some(queue_pool::take());
         }
-        let over = Flags::READ_OVER.union(Flags::ENDED);
-        let rare = readiness.is_error() && entry.flags.intersects(over)
-            || readiness.is_writable() && entry.flags.contains(Flags::BLOCKED);
-        match rare {
-            true => Step::Stop,
+        let ended = StreamFlags::READ_ENDED.union(StreamFlags::END_EMITTED);
+        let slow = readiness.is_error() && entry.flags.intersects(ended)
+            || readiness.is_writable() && entry.flags.contains(StreamFlags::BLOCKED);
+        match slow {
+            true => ReadStep::Stop,
             false => reading::next_step(entry, id, &mut buffer),
         }
     });
     match step {
-        Some(Step::Data {
+        Some(ReadStep::Data {
             session,
             more: false,
-        }) => session::data(stream, session, &mut buffer),
-        Some(Step::Stop) => read_rarely(stream, readiness, &mut buffer),
-        step => reading::read_on(stream, step, &mut buffer),
+        }) => session::deliver_buffer(stream, session, &mut buffer),
+        Some(ReadStep::Stop) => handle_readiness(stream, readiness, &mut buffer),
+        step => reading::continue_pass(stream, step, &mut buffer),
     }
     read_buffer::put_back(buffer);
-    // What callbacks have written goes out while all is still in the caches.
+    // Bytes written by callbacks are sent while they are still in the CPU caches.
     flushing::flush(stream);
 }
 
-/// Nothing was read, as there is nothing to be read, or something else is to be done before.
+/// Handles the readiness that the fast path leaves: errors after the end, and room to write.
 #[cold]
-fn read_rarely<T: Transport>(stream: &Visit<T>, readiness: Readiness, buffer: &mut BytesMut) {
-    let over = Flags::READ_OVER.union(Flags::ENDED);
+fn handle_readiness<T: Transport>(stream: &Visit<T>, readiness: Readiness, buffer: &mut BytesMut) {
+    let ended = StreamFlags::READ_ENDED.union(StreamFlags::END_EMITTED);
     if readiness.is_error()
-        && stream.flags().intersects(over)
+        && stream.flags().intersects(ended)
         && let Some(error) = stream.with(|entry, _| reset_after_end(entry)).flatten()
     {
         return closing::fail(stream, error);
     }
     let unblocked =
-        stream.with(|entry, _| readiness.is_writable() && entry.flags.take(Flags::BLOCKED));
+        stream.with(|entry, _| readiness.is_writable() && entry.flags.take(StreamFlags::BLOCKED));
     if unblocked == Some(true) {
         flushing::flush(stream);
         let first = stream.with(|entry, id| reading::next_step(entry, id, buffer));
-        reading::read_on(stream, first, buffer);
+        reading::continue_pass(stream, first, buffer);
     }
 }
 
-/// The error of a stream whose peer has ended before, so that no read reports what has become of it since.
+/// Returns the error of a stream whose peer has ended, after which no read reports an error any more.
 #[cold]
-fn reset_after_end<T: Transport>(entry: &Entry<T>) -> Option<Error> {
-    if !entry.is_socket() || entry.flags.contains(Flags::CLOSING) {
+fn reset_after_end<T: Transport>(entry: &StreamEntry<T>) -> Option<Error> {
+    if !entry.is_socket() || entry.flags.contains(StreamFlags::CLOSING) {
         return None;
     }
     match rustix::net::sockopt::socket_error(&entry.fd) {
@@ -149,16 +150,16 @@ fn reset_after_end<T: Transport>(entry: &Entry<T>) -> Option<Error> {
     }
 }
 
-/// The stream's deadline has come.
+/// Handles the expiry of the stream's deadline.
 fn expired<T: Transport>(stream: &Visit<T>) {
     match stream.with(deadlines::expired).flatten() {
-        Some(Over::Idle(after)) => ending::fail_in_order(stream, Error::Idle { after }),
-        Some(Over::Stalled(after)) => {
-            // Otherwise the kernel would keep megabytes for a peer that takes nothing.
-            closing::forget(stream);
+        Some(ExpiredLimit::Idle(after)) => ending::fail_orderly(stream, Error::Idle { after }),
+        Some(ExpiredLimit::Stalled(after)) => {
+            // Otherwise the kernel would keep megabytes for a peer that reads nothing.
+            closing::reset_on_close(stream);
             closing::fail(stream, Error::WriteStalled { after });
         }
-        Some(Over::Lingered) => ending::close(stream),
+        Some(ExpiredLimit::Lingered) => ending::close(stream),
         None => {}
     }
 }

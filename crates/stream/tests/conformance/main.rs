@@ -1,4 +1,4 @@
-//! The rules for duplex streams, on every kind of them.
+//! The conformance suite for duplex streams, run on all kinds of them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod suite;
@@ -35,7 +35,7 @@ impl Fixture for Socket {
         peer.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// What is left unread when a socket closes makes it a reset.
+    /// Closing a socket with unread data resets the connection.
     fn fail(stream: DuplexResourceStream, peer: UnixStream) {
         stream.write("never read");
         suite::turn();
@@ -55,7 +55,7 @@ impl Fixture for Socket {
 /// A through stream, which is its own peer.
 struct Through;
 
-/// The other end of a through stream.
+/// The peer of a through stream.
 struct Loop {
     stream: ThroughStream,
     received: Option<Rc<RefCell<Vec<u8>>>>,
@@ -65,7 +65,7 @@ impl Loop {
     fn new() -> Loop {
         let stream = ThroughStream::with(|chunk: Bytes| {
             if chunk == "fail" {
-                Err("failed as told".into())
+                Err("failed on purpose".into())
             } else {
                 Ok(chunk)
             }
@@ -117,7 +117,7 @@ impl Fixture for Through {
     }
 }
 
-/// Two through streams as one.
+/// Two through streams combined into one stream.
 struct Composite;
 
 impl Fixture for Composite {

@@ -1,7 +1,6 @@
-//! What every duplex stream has to do, whatever is behind it.
+//! The rules for all duplex streams.
 //!
-//! Another crate runs it on its own streams: it includes this file as a module, implements [`Fixture`] and calls
-//! [`conformance!`].
+//! To test the streams of another crate, include this file as a module, implement [`Fixture`] and call [`conformance!`].
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -14,27 +13,27 @@ use uptick_emitter::{Emitter, ListenerId};
 use uptick_event_loop::EventLoop;
 use uptick_stream::{BaseStream, DuplexStream, ReadableStream, WritableStream};
 
-/// A kind of duplex stream, and what is at the other end of it.
+/// A kind of duplex stream, and its peer.
 pub(crate) trait Fixture {
     type Stream: DuplexStream + PartialEq + std::fmt::Debug;
     type Peer;
 
     fn open() -> (Self::Stream, Self::Peer);
 
-    /// Has `bytes` come out of the stream.
+    /// Sends `bytes` so that the stream emits them.
     fn send(peer: &mut Self::Peer, bytes: &[u8]);
 
-    /// Has the stream come to its end.
+    /// Ends the peer so that the stream emits `end`.
     fn finish(peer: &mut Self::Peer);
 
-    /// Has the stream fail.
+    /// Makes the stream fail.
     fn fail(stream: Self::Stream, peer: Self::Peer);
 
-    /// What has gone into the stream since the last call. The peer takes nothing before the first call.
+    /// Returns the bytes written to the stream since the last call. The peer reads nothing before the first call.
     fn receive(peer: &mut Self::Peer) -> Vec<u8>;
 }
 
-/// Makes a test of each rule for a [`Fixture`].
+/// Defines a test of each rule for a [`Fixture`].
 macro_rules! conformance {
     ($Fixture:ty: $($rule:ident)+) => {
         $( #[test] fn $rule() { $crate::suite::$rule::<$Fixture>(); } )+
@@ -43,22 +42,22 @@ macro_rules! conformance {
         $crate::suite::conformance! { $Fixture:
             data_then_end_then_close
             an_error_is_followed_by_close_and_never_by_end
-            close_comes_once
-            nothing_comes_before_somebody_listens
+            close_is_emitted_once
+            no_data_is_emitted_without_a_data_listener
             pause_stops_data_and_end_at_once
-            resume_discards_what_nobody_listens_to
-            the_state_changes_before_the_listeners_hear_of_it
-            writing_is_over_after_end_and_close
+            resume_without_a_listener_discards_data
+            the_state_changes_before_the_listeners_run
+            a_stream_is_not_writable_after_end_and_close
             an_empty_write_changes_nothing
-            a_full_stream_takes_more_and_drains_once
-            end_sends_what_was_written_and_then_closes
-            close_discards_what_was_written
+            a_full_stream_accepts_more_and_drains_once
+            end_sends_all_written_data_and_then_closes
+            close_discards_unsent_data
             listeners_are_dropped_after_close
             a_stale_handle_does_nothing
             a_listener_may_close_its_own_stream
-            a_callback_that_panics_gives_an_error_and_a_close
-            a_pipe_is_announced
-            any_split_and_any_pauses_give_the_same_bytes
+            a_panicking_callback_emits_an_error_and_close
+            a_pipe_emits_the_pipe_event
+            every_split_and_pause_yields_the_same_bytes
         }
     };
 }
@@ -74,7 +73,7 @@ pub(crate) fn turn() {
 struct Log(Rc<RefCell<Vec<String>>>);
 
 impl Log {
-    fn of<S: DuplexStream>(stream: S) -> Log {
+    fn recording<S: DuplexStream>(stream: S) -> Log {
         let log = Log::without_data(stream);
         let data = log.clone();
         stream.on(S::DATA, move |chunk| {
@@ -110,7 +109,7 @@ impl Log {
 
 pub(crate) fn data_then_end_then_close<F: Fixture>() {
     let (stream, mut peer) = F::open();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     for text in ["a", "b"] {
         F::send(&mut peer, text.as_bytes());
         turn();
@@ -123,7 +122,7 @@ pub(crate) fn data_then_end_then_close<F: Fixture>() {
 
 pub(crate) fn an_error_is_followed_by_close_and_never_by_end<F: Fixture>() {
     let (stream, mut peer) = F::open();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     F::send(&mut peer, b"a");
     turn();
     F::fail(stream, peer);
@@ -132,9 +131,9 @@ pub(crate) fn an_error_is_followed_by_close_and_never_by_end<F: Fixture>() {
     assert!(!stream.is_readable() && !stream.is_writable());
 }
 
-pub(crate) fn close_comes_once<F: Fixture>() {
+pub(crate) fn close_is_emitted_once<F: Fixture>() {
     let (stream, mut peer) = F::open();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.pause();
     F::send(&mut peer, b"never read");
     turn();
@@ -147,7 +146,7 @@ pub(crate) fn close_comes_once<F: Fixture>() {
     assert_eq!(log.take(), "");
 }
 
-pub(crate) fn nothing_comes_before_somebody_listens<F: Fixture>() {
+pub(crate) fn no_data_is_emitted_without_a_data_listener<F: Fixture>() {
     let (stream, mut peer) = F::open();
     let log = Log::without_data(stream);
     F::send(&mut peer, b"early");
@@ -159,18 +158,14 @@ pub(crate) fn nothing_comes_before_somebody_listens<F: Fixture>() {
     stream.on(F::Stream::DATA, move |chunk: Bytes| {
         late.note(&String::from_utf8_lossy(&chunk))
     });
-    assert_eq!(
-        log.take(),
-        "",
-        "it comes with the loop, not with the listener"
-    );
+    assert_eq!(log.take(), "", "data was emitted before the next iteration");
     turn();
     assert_eq!(log.take(), "early,end,close");
 }
 
 pub(crate) fn pause_stops_data_and_end_at_once<F: Fixture>() {
     let (stream, mut peer) = F::open();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     let pauses = stream.on(F::Stream::DATA, move |_| stream.pause());
     F::send(&mut peer, b"a");
     turn();
@@ -184,13 +179,13 @@ pub(crate) fn pause_stops_data_and_end_at_once<F: Fixture>() {
     stream.off(pauses);
     stream.resume();
     stream.resume();
-    assert_eq!(log.take(), "", "resume emits nothing itself");
+    assert_eq!(log.take(), "", "resume emitted an event");
     turn();
     let events = log.take();
     assert_eq!(events.replace("drain,", ""), "b,end,close");
 }
 
-pub(crate) fn resume_discards_what_nobody_listens_to<F: Fixture>() {
+pub(crate) fn resume_without_a_listener_discards_data<F: Fixture>() {
     let (stream, mut peer) = F::open();
     let log = Log::without_data(stream);
     stream.resume();
@@ -201,7 +196,7 @@ pub(crate) fn resume_discards_what_nobody_listens_to<F: Fixture>() {
     assert_eq!(log.take(), "end,close");
 }
 
-pub(crate) fn the_state_changes_before_the_listeners_hear_of_it<F: Fixture>() {
+pub(crate) fn the_state_changes_before_the_listeners_run<F: Fixture>() {
     let (stream, mut peer) = F::open();
     let log = Log::default();
     for (event, name) in [(F::Stream::END, "end"), (F::Stream::CLOSE, "close")] {
@@ -218,10 +213,10 @@ pub(crate) fn the_state_changes_before_the_listeners_hear_of_it<F: Fixture>() {
     assert_eq!(log.take(), "end false,close false,false");
 }
 
-pub(crate) fn writing_is_over_after_end_and_close<F: Fixture>() {
+pub(crate) fn a_stream_is_not_writable_after_end_and_close<F: Fixture>() {
     let (stream, _peer) = F::open();
     stream.pause();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     assert!(stream.is_writable());
     stream.end();
     assert!(!stream.is_writable());
@@ -243,7 +238,7 @@ pub(crate) fn an_empty_write_changes_nothing<F: Fixture>() {
     stream.close();
 }
 
-pub(crate) fn a_full_stream_takes_more_and_drains_once<F: Fixture>() {
+pub(crate) fn a_full_stream_accepts_more_and_drains_once<F: Fixture>() {
     let (stream, mut peer) = F::open();
     let log = Log::without_data(stream);
     let mut sent = Vec::new();
@@ -271,7 +266,7 @@ pub(crate) fn a_full_stream_takes_more_and_drains_once<F: Fixture>() {
     stream.close();
 }
 
-pub(crate) fn end_sends_what_was_written_and_then_closes<F: Fixture>() {
+pub(crate) fn end_sends_all_written_data_and_then_closes<F: Fixture>() {
     let (stream, mut peer) = F::open();
     let log = Log::without_data(stream);
     let text = vec![b'x'; 300_000];
@@ -290,7 +285,7 @@ pub(crate) fn end_sends_what_was_written_and_then_closes<F: Fixture>() {
     assert!(events == "close" || events == "end,close", "{events}");
 }
 
-pub(crate) fn close_discards_what_was_written<F: Fixture>() {
+pub(crate) fn close_discards_unsent_data<F: Fixture>() {
     let (stream, _peer) = F::open();
     let log = Log::without_data(stream);
     for _ in 0..40 {
@@ -322,7 +317,7 @@ pub(crate) fn a_stale_handle_does_nothing<F: Fixture>() {
     old.close();
     let (new, mut peer) = F::open();
     assert_ne!(old, new);
-    let log = Log::of(new);
+    let log = Log::recording(new);
     assert!(!old.write("x"));
     old.pause();
     old.resume();
@@ -340,20 +335,20 @@ pub(crate) fn a_stale_handle_does_nothing<F: Fixture>() {
 
 pub(crate) fn a_listener_may_close_its_own_stream<F: Fixture>() {
     let (stream, mut peer) = F::open();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.on(F::Stream::DATA, move |_| stream.close());
     F::send(&mut peer, b"a");
     turn();
     assert_eq!(log.take(), "a,close");
     let (stream, mut peer) = F::open();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.on(F::Stream::END, move |()| stream.close());
     F::finish(&mut peer);
     turn();
     assert_eq!(log.take(), "end,close");
 }
 
-pub(crate) fn a_callback_that_panics_gives_an_error_and_a_close<F: Fixture>() {
+pub(crate) fn a_panicking_callback_emits_an_error_and_close<F: Fixture>() {
     let (stream, mut peer) = F::open();
     let log = Log::without_data(stream);
     stream.on(F::Stream::DATA, |_| panic!("oops"));
@@ -369,7 +364,7 @@ pub(crate) fn a_callback_that_panics_gives_an_error_and_a_close<F: Fixture>() {
     assert!(text.borrow().contains("oops"), "{}", text.borrow());
 }
 
-pub(crate) fn a_pipe_is_announced<F: Fixture>() {
+pub(crate) fn a_pipe_emits_the_pipe_event<F: Fixture>() {
     let (source, mut sender) = F::open();
     let (destination, mut receiver) = F::open();
     let log = Log::without_data(destination);
@@ -390,7 +385,7 @@ pub(crate) fn a_pipe_is_announced<F: Fixture>() {
     );
 }
 
-pub(crate) fn any_split_and_any_pauses_give_the_same_bytes<F: Fixture>() {
+pub(crate) fn every_split_and_pause_yields_the_same_bytes<F: Fixture>() {
     let steps = prop::collection::vec((1_usize..3000, 0..4_u8), 1..20);
     TestRunner::new(ProptestConfig::with_cases(32))
         .run(&steps, |steps| {

@@ -4,7 +4,7 @@ use uptick_emitter::Emitter;
 use crate::support::{Log, open_descriptors, pair, send, text, turn};
 
 #[test]
-fn a_callback_that_panics_closes_its_stream_and_no_other() {
+fn a_panicking_callback_closes_only_its_stream() {
     let (bad, mut peer) = pair();
     let (good, mut other) = pair();
     let log = Log::default();
@@ -25,7 +25,7 @@ fn a_callback_that_panics_closes_its_stream_and_no_other() {
 }
 
 #[test]
-fn listeners_that_panic_at_every_step_still_end_in_a_closed_stream() {
+fn a_stream_closes_even_if_all_its_listeners_panic() {
     for event in ["end", "close"] {
         let (stream, peer) = pair();
         let log = Log::default();
@@ -67,7 +67,7 @@ fn a_callback_may_close_another_stream_that_is_ready_too() {
 }
 
 #[test]
-fn a_new_stream_in_the_slot_of_a_closed_one_sees_none_of_its_events() {
+fn a_stream_in_a_reused_slot_receives_no_events_of_the_previous_stream() {
     let (first, mut peer) = pair();
     let (second, mut other) = pair();
     let log = Log::default();
@@ -90,7 +90,7 @@ fn a_new_stream_in_the_slot_of_a_closed_one_sees_none_of_its_events() {
 }
 
 #[test]
-fn a_thousand_streams_give_their_descriptors_back() {
+fn a_thousand_streams_release_their_descriptors() {
     let (stream, peer) = pair();
     stream.close();
     drop(peer);
@@ -111,7 +111,7 @@ fn a_thousand_streams_give_their_descriptors_back() {
         turn();
         assert!(!stream.is_open());
     }
-    // Other tests run at the same time and have descriptors of their own.
+    // Other tests run at the same time and have open descriptors.
     let after = open_descriptors();
     assert!(after < before + 100, "{before} before, {after} after");
 }

@@ -8,9 +8,9 @@ use crate::support::{Log, arrived, fill, manual_clock, pair, run_until, send, te
 use uptick_stream::DuplexResourceStream;
 
 #[test]
-fn end_sends_what_is_queued_then_waits_for_the_peers_end() {
+fn end_sends_the_queue_then_waits_for_the_peers_end() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.write("hello ");
     stream.end_with("world");
     assert!(!stream.is_readable());
@@ -23,19 +23,19 @@ fn end_sends_what_is_queued_then_waits_for_the_peers_end() {
 }
 
 #[test]
-fn what_comes_after_end_is_discarded_so_that_the_answer_is_not_lost() {
+fn data_received_after_end_is_discarded_so_that_the_response_is_not_lost() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let stream = DuplexResourceStream::new(listener.accept().unwrap().0).unwrap();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.end_with("413");
     for _ in 0..10 {
         std::io::Write::write_all(&mut client, &[b'u'; 10_000]).unwrap();
         turn();
     }
-    let mut answer = String::new();
-    std::io::Read::read_to_string(&mut client, &mut answer).unwrap();
-    assert_eq!(answer, "413");
+    let mut response = String::new();
+    std::io::Read::read_to_string(&mut client, &mut response).unwrap();
+    assert_eq!(response, "413");
     assert_eq!(log.take(), "");
     drop(client);
     run_until(|| !stream.is_open());
@@ -43,10 +43,10 @@ fn what_comes_after_end_is_discarded_so_that_the_answer_is_not_lost() {
 }
 
 #[test]
-fn a_peer_that_never_ends_is_left_after_the_linger_time() {
+fn the_stream_closes_after_the_linger_time_if_the_peer_never_ends() {
     let (clock, _poller) = manual_clock();
     let (stream, _peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     let seen = log.clone();
     let started = clock.clone();
     stream.on("close", move |()| {
@@ -72,21 +72,21 @@ fn the_linger_time_can_be_set() {
 }
 
 #[test]
-fn the_peers_end_is_answered_once_the_queue_is_flushed() {
+fn the_stream_closes_after_the_peers_end_once_the_queue_is_flushed() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     let filled = fill(stream);
     stream.write("last");
     peer.shutdown(Shutdown::Write).unwrap();
     turn();
     assert_eq!(log.take(), "end");
     assert!(!stream.is_writable());
-    let (mut received, mut over) = (Vec::new(), false);
+    let (mut received, mut ended) = (Vec::new(), false);
     run_until(|| {
         let (bytes, end) = arrived(&mut peer);
         received.extend(bytes);
-        over |= end;
-        over
+        ended |= end;
+        ended
     });
     assert_eq!(received.len(), filled + 4);
     turn();
@@ -94,9 +94,9 @@ fn the_peers_end_is_answered_once_the_queue_is_flushed() {
 }
 
 #[test]
-fn a_half_open_stream_writes_on_after_the_peers_end() {
+fn a_half_open_stream_stays_writable_after_the_peers_end() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.set_allow_half_open(true);
     peer.shutdown(Shutdown::Write).unwrap();
     turn();
@@ -111,25 +111,25 @@ fn a_half_open_stream_writes_on_after_the_peers_end() {
 }
 
 #[test]
-fn shutdown_write_ends_this_side_and_reads_on() {
+fn shutdown_write_ends_the_writing_side_and_reading_continues() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.write("request");
     stream.shutdown_write();
     assert!(!stream.write("more"));
     turn();
     assert_eq!(arrived(&mut peer), (b"request".to_vec(), true));
-    send(&mut peer, "answer");
+    send(&mut peer, "response");
     turn();
     peer.shutdown(Shutdown::Write).unwrap();
     turn();
-    assert_eq!(log.take(), "answer,end,close");
+    assert_eq!(log.take(), "response,end,close");
 }
 
 #[test]
 fn close_discards_and_is_idempotent() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.write("lost");
     stream.close();
     assert_eq!(log.take(), "close");
@@ -154,12 +154,12 @@ fn listeners_are_dropped_when_the_stream_has_closed() {
 }
 
 #[test]
-fn a_stale_handle_does_nothing_also_when_its_slot_is_in_use_again() {
+fn a_stale_handle_does_nothing_even_if_its_slot_is_reused() {
     let (old, peer) = pair();
     old.close();
     drop(peer);
     let (new, mut peer) = pair();
-    let log = Log::of(new);
+    let log = Log::recording(new);
     assert_ne!(old, new);
     assert!(!old.write("x"));
     assert_eq!(old.on("data", |_: Bytes| ()), ListenerId::NONE);
@@ -170,10 +170,10 @@ fn a_stale_handle_does_nothing_also_when_its_slot_is_in_use_again() {
     old.close();
     assert_eq!((old.buffered(), old.bytes_read()), (0, 0));
     send(&mut peer, "hello");
-    new.write("answer");
+    new.write("response");
     turn();
     assert_eq!(log.take(), "hello");
-    assert_eq!(text(&mut peer), "answer");
+    assert_eq!(text(&mut peer), "response");
     new.close();
 }
 

@@ -12,13 +12,13 @@ use uptick_stream::{DuplexResourceStream, FileRange};
 
 use crate::support::{Log, arrived, fill, manual_clock, pair, run_until, text, turn};
 
-/// What the files of this test are called.
+/// Returns the common part of the names of the files in these tests.
 fn name() -> String {
     let (process, thread) = (std::process::id(), std::thread::current().id());
     format!("uptick-stream-files-{process}-{thread:?}")
 }
 
-/// How many of them are open.
+/// Returns the number of open files of these tests.
 fn open_files() -> usize {
     let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
     let links = descriptors.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
@@ -28,7 +28,7 @@ fn open_files() -> usize {
         .count()
 }
 
-/// A file whose name is gone, of so many bytes that count up.
+/// Returns an unlinked file of `len` bytes that count up.
 fn file(len: usize) -> File {
     let path = std::env::temp_dir().join(name());
     let mut options = File::options();
@@ -47,14 +47,14 @@ fn counting(len: usize) -> Vec<u8> {
     (0..len).map(|index| (index % 251) as u8).collect()
 }
 
-/// Sends all of a file.
+/// Sends a whole file.
 fn send(stream: DuplexResourceStream, file: File) -> bool {
     let len = file.metadata().unwrap().len();
     write_file(stream, FileRange::new(file, 0, len)).unwrap()
 }
 
 #[test]
-fn a_file_goes_out_between_what_was_written_before_and_after_it() {
+fn a_file_is_sent_between_the_bytes_written_before_and_after_it() {
     let (stream, mut peer) = pair();
     stream.write("before ");
     let range = FileRange::new(file(100), 5, 3);
@@ -67,7 +67,7 @@ fn a_file_goes_out_between_what_was_written_before_and_after_it() {
 }
 
 #[test]
-fn what_waits_keeps_its_order_however_slowly_it_is_read() {
+fn queued_files_and_bytes_keep_their_order_with_a_slow_reader() {
     let (stream, mut peer) = pair();
     let mut expected = vec![b'.'; fill(stream)];
     for (len, text) in [(300_000, "first"), (1, "second"), (2_000_000, "")] {
@@ -78,19 +78,24 @@ fn what_waits_keeps_its_order_however_slowly_it_is_read() {
     }
     stream.end_with(vec![b'x'; 200_000]);
     expected.extend([b'x'; 200_000]);
-    let mut came = Vec::new();
+    let mut received = Vec::new();
     run_until(|| {
         let (bytes, end) = arrived(&mut peer);
-        came.extend(bytes);
+        received.extend(bytes);
         end
     });
-    assert!(came == expected, "{} of {}", came.len(), expected.len());
+    assert!(
+        received == expected,
+        "{} of {}",
+        received.len(),
+        expected.len()
+    );
 }
 
 #[test]
-fn a_large_file_asks_to_wait_and_drain_comes_once_it_is_sent() {
+fn a_large_file_returns_false_and_drain_follows_once_it_is_sent() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     let sent = Rc::new(Cell::new(0));
     let seen = Rc::clone(&sent);
     stream.on("drain", move |()| seen.set(stream.bytes_written()));
@@ -109,13 +114,13 @@ fn a_large_file_asks_to_wait_and_drain_comes_once_it_is_sent() {
 }
 
 #[test]
-fn others_have_their_turn_while_a_large_file_is_sent_to_a_fast_reader() {
+fn other_streams_are_served_while_a_large_file_is_sent_to_a_fast_reader() {
     let (stream, mut peer) = pair();
     peer.set_nonblocking(false).unwrap();
     let reader = std::thread::spawn(move || {
-        let mut came = Vec::new();
-        peer.read_to_end(&mut came).unwrap();
-        came
+        let mut received = Vec::new();
+        peer.read_to_end(&mut received).unwrap();
+        received
     });
     send(stream, file(8 << 20));
     let (mut before, mut most) = (stream.bytes_written(), 0);
@@ -128,30 +133,30 @@ fn others_have_their_turn_while_a_large_file_is_sent_to_a_fast_reader() {
     stream.end();
     run_until(|| !stream.is_open());
     assert!(reader.join().unwrap() == counting(8 << 20));
-    // A turn of its own, and one because the socket has room again.
+    // One budget for the scheduled event, and one because the socket has room again.
     assert!(most <= 2 << 20, "{most} bytes in one iteration");
 }
 
 #[test]
-fn a_file_that_has_become_shorter_is_an_error_and_nothing_follows_it() {
+fn a_truncated_file_is_an_error_and_nothing_is_sent_after_it() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     let file = file(1000);
     let len = file.metadata().unwrap().len();
     file.set_len(600).unwrap();
     assert!(!write_file(stream, FileRange::new(file, 0, len)).unwrap());
     assert!(!stream.write("not the rest of the file"));
     turn();
-    let (came, ended) = arrived(&mut peer);
+    let (received, ended) = arrived(&mut peer);
     assert!(ended);
-    assert_eq!(came, counting(600));
+    assert_eq!(received, counting(600));
     assert_eq!(log.take(), "error shorter,close");
 }
 
 #[test]
-fn a_file_that_is_truncated_while_it_waits_ends_the_stream() {
+fn a_file_truncated_while_queued_fails_the_stream() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     let file = file(5_000_000);
     let same = file.try_clone().unwrap();
     send(stream, file);
@@ -168,7 +173,7 @@ fn a_file_that_is_truncated_while_it_waits_ends_the_stream() {
 }
 
 #[test]
-fn files_close_with_the_stream_and_when_they_are_sent() {
+fn files_are_closed_when_they_are_sent_or_the_stream_closes() {
     let (stream, mut peer) = pair();
     send(stream, file(10));
     turn();
@@ -183,9 +188,9 @@ fn files_close_with_the_stream_and_when_they_are_sent() {
 }
 
 #[test]
-fn a_seventeenth_file_that_waits_is_an_error() {
+fn a_seventeenth_queued_file_is_an_error() {
     let (stream, _peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     fill(stream);
     for _ in 0..16 {
         assert!(!send(stream, file(10)));
@@ -198,12 +203,12 @@ fn a_seventeenth_file_that_waits_is_an_error() {
 }
 
 #[test]
-fn what_is_written_behind_a_file_has_the_hard_limit_of_the_queue() {
+fn bytes_written_after_a_file_count_towards_the_hard_limit() {
     let (stream, _peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     set_write_limits(stream, Some(1000), Some(10_000));
     fill(stream);
-    // It does not count, whatever its length.
+    // The file does not count, whatever its length.
     send(stream, file(5_000_000));
     stream.write(vec![0; 20_000]);
     turn();
@@ -214,10 +219,10 @@ fn what_is_written_behind_a_file_has_the_hard_limit_of_the_queue() {
 }
 
 #[test]
-fn a_peer_that_takes_a_file_slowly_does_not_stall_and_one_that_takes_nothing_does() {
+fn a_slow_reader_of_a_file_does_not_stall_but_an_inactive_one_does() {
     let (clock, poller) = manual_clock();
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     let descriptor = poller.watched()[0];
     send(stream, file(20_000_000));
     for _ in 0..5 {
@@ -238,24 +243,24 @@ fn a_peer_that_takes_a_file_slowly_does_not_stall_and_one_that_takes_nothing_doe
 #[test]
 fn a_stream_that_ends_sends_its_files_first() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     fill(stream);
     send(stream, file(700_000));
     stream.end();
-    let mut came = Vec::new();
+    let mut received = Vec::new();
     run_until(|| {
         let (bytes, end) = arrived(&mut peer);
-        came.extend(bytes);
+        received.extend(bytes);
         end
     });
-    assert!(came.ends_with(&counting(700_000)));
+    assert!(received.ends_with(&counting(700_000)));
     peer.shutdown(Shutdown::Both).unwrap();
     run().unwrap();
     assert_eq!(log.take(), "close");
 }
 
 #[test]
-fn no_part_of_a_file_is_nothing() {
+fn an_empty_range_of_a_file_sends_nothing() {
     let (stream, mut peer) = pair();
     assert!(write_file(stream, FileRange::new(file(10), 3, 0)).unwrap());
     stream.write("a");
@@ -264,7 +269,7 @@ fn no_part_of_a_file_is_nothing() {
 }
 
 #[test]
-fn a_stream_that_takes_nothing_takes_no_file() {
+fn an_ended_stream_accepts_no_file() {
     let (stream, _peer) = pair();
     stream.end();
     assert!(!send(stream, file(10)));
@@ -274,7 +279,7 @@ fn a_stream_that_takes_nothing_takes_no_file() {
 }
 
 #[test]
-fn a_stream_with_a_filter_gives_the_file_back() {
+fn a_stream_with_a_filter_returns_the_file() {
     use uptick_stream::filter::{Filter, FilterContext};
 
     struct Same;
@@ -299,7 +304,7 @@ fn a_stream_with_a_filter_gives_the_file_back() {
     }
 
     let (stream, mut peer) = pair();
-    // What was written before the filter is behind it.
+    // Queued before the filter was added.
     assert!(send(stream, file(10)));
     uptick_stream::transport::add_filter(stream, Same);
     let mut range = write_file(stream, FileRange::new(file(10), 0, 10)).unwrap_err();

@@ -11,10 +11,10 @@ use uptick_stream::transport::acknowledged;
 use crate::support::{Log, arrived, fill, manual_clock, pair, run_until, send, turn};
 
 #[test]
-fn a_peer_that_never_reads_gets_30_seconds() {
+fn a_peer_that_never_reads_times_out_after_30_seconds() {
     let (clock, _poller) = manual_clock();
     let (stream, _peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     clock.advance(Duration::from_secs(1000));
     fill(stream);
     let began = clock.elapsed();
@@ -26,11 +26,11 @@ fn a_peer_that_never_reads_gets_30_seconds() {
 }
 
 #[test]
-fn a_peer_that_reads_a_little_now_and_then_does_not_stall() {
+fn a_peer_that_reads_a_little_from_time_to_time_does_not_stall() {
     use std::os::fd::AsRawFd;
     let (clock, poller) = manual_clock();
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     fill(stream);
     stream.write(vec![0; 4 << 20]);
     let descriptor = poller.watched()[0];
@@ -47,10 +47,10 @@ fn a_peer_that_reads_a_little_now_and_then_does_not_stall() {
 }
 
 #[test]
-fn a_peer_that_has_read_ahead_may_pause_for_as_long_as_a_slow_one_would_have_taken() {
+fn a_peer_that_has_read_ahead_may_pause_as_long_as_a_slow_peer_would_have_needed() {
     let (clock, poller) = manual_clock();
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.write(vec![0; 8 << 20]);
     turn();
     let descriptor = poller.watched()[0];
@@ -63,12 +63,12 @@ fn a_peer_that_has_read_ahead_may_pause_for_as_long_as_a_slow_one_would_have_tak
     let began = clock.elapsed();
     uptick_event_loop::run().unwrap();
     assert_eq!(log.take(), "error (ETIMEDOUT),close");
-    // 20 write timeouts are the most.
+    // The pause is limited to 20 write timeouts.
     let waited = (clock.elapsed() - began).as_secs();
     assert!((600..608).contains(&waited), "{waited} s");
 }
 
-/// Has the time pass while the loop runs.
+/// Runs the loop until `time` has passed on the clock.
 fn turn_for(clock: &uptick_event_loop::ManualClock, time: Duration) {
     let until = clock.elapsed() + time;
     add_timer(time, || ());
@@ -80,11 +80,11 @@ fn turn_for(clock: &uptick_event_loop::ManualClock, time: Duration) {
 }
 
 #[test]
-fn a_stall_counts_from_when_the_descriptor_was_full_not_from_when_the_stream_began() {
+fn the_write_timeout_starts_when_the_descriptor_is_full_not_with_the_stream() {
     let (clock, _poller) = manual_clock();
     let (stream, _peer) = pair();
-    let log = Log::of(stream);
-    // An armed deadline of another kind.
+    let log = Log::recording(stream);
+    // Arms a deadline of another kind.
     stream.set_idle_timeout(Some(Duration::from_secs(500)));
     turn_for(&clock, Duration::from_secs(100));
     fill(stream);
@@ -99,7 +99,7 @@ fn a_stall_counts_from_when_the_descriptor_was_full_not_from_when_the_stream_beg
 fn the_stall_limit_can_be_switched_off() {
     let (clock, _poller) = manual_clock();
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.set_write_timeout(None);
     fill(stream);
     turn_for(&clock, Duration::from_secs(3600));
@@ -109,10 +109,10 @@ fn the_stall_limit_can_be_switched_off() {
 }
 
 #[test]
-fn an_idle_stream_is_closed_and_activity_keeps_it() {
+fn an_idle_stream_is_closed_and_activity_prevents_it() {
     let (clock, poller) = manual_clock();
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.set_idle_timeout(Some(Duration::from_secs(10)));
     let descriptor = poller.watched()[0];
     for _ in 0..3 {
@@ -133,10 +133,10 @@ fn an_idle_stream_is_closed_and_activity_keeps_it() {
     assert!(waited >= Duration::from_secs(9) && waited < Duration::from_millis(10_400));
 }
 
-/// A stream over TCP with small buffers, and its peer.
+/// Returns a stream over TCP with small buffers, and its peer.
 fn small_tcp_pair() -> (DuplexResourceStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    // Accepted sockets inherit it.
+    // Accepted sockets inherit the option.
     set_socket_send_buffer_size(&listener, 64 << 10).unwrap();
     let peer = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     // Otherwise the peer's kernel acknowledges in steps of 64 KiB, a segment of the loopback interface.
@@ -148,7 +148,7 @@ fn small_tcp_pair() -> (DuplexResourceStream, TcpStream) {
     (DuplexResourceStream::new(ours).unwrap(), peer)
 }
 
-/// Reads until the peer has acknowledged something more.
+/// Reads until the peer has acknowledged more bytes.
 fn take_a_little(stream: DuplexResourceStream, peer: &mut TcpStream) {
     let before = acknowledged(stream);
     run_until(|| {
@@ -161,8 +161,8 @@ fn take_a_little(stream: DuplexResourceStream, peer: &mut TcpStream) {
     });
 }
 
-/// Waits until the peer's kernel has taken all that it takes.
-fn settled(stream: DuplexResourceStream) {
+/// Waits until the peer's kernel accepts no more.
+fn wait_until_quiet(stream: DuplexResourceStream) {
     let mut calm = 0;
     let mut before = acknowledged(stream);
     run_until(|| {
@@ -174,12 +174,12 @@ fn settled(stream: DuplexResourceStream) {
 }
 
 #[test]
-fn a_peer_that_acknowledges_something_within_each_write_timeout_does_not_stall() {
+fn a_peer_that_acknowledges_bytes_within_each_write_timeout_does_not_stall() {
     let (clock, _poller) = manual_clock();
     let (stream, mut peer) = small_tcp_pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     fill(stream);
-    settled(stream);
+    wait_until_quiet(stream);
     stream.write(vec![0; 1 << 20]);
     let written = stream.bytes_written();
     for _ in 0..6 {
@@ -187,7 +187,11 @@ fn a_peer_that_acknowledges_something_within_each_write_timeout_does_not_stall()
         take_a_little(stream, &mut peer);
         assert_eq!(log.take(), "");
     }
-    assert_eq!(stream.bytes_written(), written, "the kernel takes no more");
+    assert_eq!(
+        stream.bytes_written(),
+        written,
+        "the kernel accepts no more"
+    );
     let began = clock.elapsed();
     uptick_event_loop::run().unwrap();
     let waited = clock.elapsed() - began;
@@ -197,14 +201,14 @@ fn a_peer_that_acknowledges_something_within_each_write_timeout_does_not_stall()
 }
 
 #[test]
-fn a_stream_is_not_idle_while_its_peer_acknowledges_what_the_kernel_holds() {
+fn a_stream_is_not_idle_while_its_peer_acknowledges_bytes_of_the_kernel() {
     let (clock, _poller) = manual_clock();
     let (stream, mut peer) = small_tcp_pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.set_idle_timeout(Some(Duration::from_secs(10)));
     stream.write(vec![0; 40 << 10]);
     turn();
-    settled(stream);
+    wait_until_quiet(stream);
     assert_eq!(stream.buffered(), 0, "the kernel has all of it");
     for _ in 0..4 {
         turn_for(&clock, Duration::from_secs(8));
@@ -220,9 +224,9 @@ fn a_stream_is_not_idle_while_its_peer_acknowledges_what_the_kernel_holds() {
 }
 
 #[test]
-fn a_soft_limit_of_nothing_still_drains() {
+fn a_soft_limit_of_zero_still_drains() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.set_write_limits(0, 1 << 20);
     stream.write("x");
     fill(stream);
@@ -231,5 +235,5 @@ fn a_soft_limit_of_nothing_still_drains() {
         turn();
     }
     assert!(log.take().ends_with("drain"));
-    assert!(stream.write("all of it goes at once"));
+    assert!(stream.write("sent at once"));
 }

@@ -1,4 +1,4 @@
-//! The engine of streams over descriptors, through a stream over a socket pair.
+//! The engine of streams over descriptors, tested with streams over socket pairs.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "../support/mod.rs"]

@@ -14,9 +14,9 @@ use crate::support::{Log, arrived, pair, run_until, send, turn};
 use bytes::Bytes;
 
 #[test]
-fn data_end_and_close_come_in_order() {
+fn data_end_and_close_are_emitted_in_order() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     send(&mut peer, "a");
     turn();
     send(&mut peer, "b");
@@ -27,7 +27,7 @@ fn data_end_and_close_come_in_order() {
 }
 
 #[test]
-fn nothing_is_read_before_somebody_listens_and_nothing_is_lost() {
+fn no_data_is_read_or_lost_without_a_listener() {
     let (stream, mut peer) = pair();
     let log = Log::default();
     log.listen_without_data(stream, "");
@@ -44,7 +44,7 @@ fn nothing_is_read_before_somebody_listens_and_nothing_is_lost() {
 }
 
 #[test]
-fn an_end_behind_nothing_shows_without_a_data_listener() {
+fn an_end_without_data_is_reported_without_a_data_listener() {
     let (stream, peer) = pair();
     let log = Log::default();
     log.listen_without_data(stream, "");
@@ -68,7 +68,7 @@ fn resume_without_a_listener_discards_the_data() {
 #[test]
 fn pause_stops_data_and_end_at_once() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.on("data", move |_: Bytes| stream.pause());
     send(&mut peer, vec![b'x'; 100]);
     turn();
@@ -87,11 +87,11 @@ fn pause_stops_data_and_end_at_once() {
 }
 
 #[test]
-fn a_paused_stream_still_notices_a_reset() {
+fn a_paused_stream_still_reports_a_reset() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let stream = DuplexResourceStream::new(listener.accept().unwrap().0).unwrap();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.pause();
     turn();
     rustix::net::sockopt::set_socket_linger(&peer, Some(std::time::Duration::ZERO)).unwrap();
@@ -101,7 +101,7 @@ fn a_paused_stream_still_notices_a_reset() {
 }
 
 #[test]
-fn the_state_is_no_longer_readable_in_the_end_listener() {
+fn the_stream_is_no_longer_readable_in_the_end_listener() {
     let (stream, peer) = pair();
     let log = Log::default();
     let seen = log.clone();
@@ -116,7 +116,7 @@ fn the_state_is_no_longer_readable_in_the_end_listener() {
 #[test]
 fn a_stream_closed_in_its_data_listener_reads_no_more() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.on("data", move |_: Bytes| stream.close());
     send(&mut peer, vec![b'y'; 10]);
     turn();
@@ -124,7 +124,7 @@ fn a_stream_closed_in_its_data_listener_reads_no_more() {
 }
 
 #[test]
-fn a_stream_that_never_runs_dry_leaves_others_their_turn() {
+fn a_stream_with_endless_data_does_not_starve_others() {
     let (fast, mut peer) = pair();
     let (slow, mut other) = pair();
     let mut refill = move || {
@@ -156,14 +156,14 @@ fn a_stream_that_never_runs_dry_leaves_others_their_turn() {
         .split(',')
         .take_while(|entry| *entry == "fast")
         .count();
-    assert!(before <= 40, "{before} chunks came before");
+    assert!(before <= 40, "{before} chunks were read before");
     assert!(order.ends_with("slow"));
 }
 
 #[test]
-fn a_stream_of_single_bytes_arrives_whole() {
+fn a_stream_of_single_bytes_arrives_completely() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     for byte in b"hello" {
         send(&mut peer, [*byte]);
         turn();
@@ -193,17 +193,17 @@ fn pass_descriptor(peer: &UnixStream, bytes: &[u8]) {
 }
 
 #[test]
-fn bytes_behind_a_passed_descriptor_are_delivered_at_once() {
+fn bytes_after_a_passed_descriptor_are_delivered_at_once() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     for round in 0..3 {
         send(&mut peer, "a");
         pass_descriptor(&peer, b"b");
         pass_descriptor(&peer, b"c");
         send(&mut peer, "d");
         turn();
-        let came = log.take().replace(',', "");
-        assert_eq!(came, "abcd", "in round {round}");
+        let received = log.take().replace(',', "");
+        assert_eq!(received, "abcd", "in round {round}");
     }
 }
 
@@ -212,7 +212,7 @@ fn bytes_with_credentials_are_delivered_at_once() {
     let (ours, mut peer) = UnixStream::pair().unwrap();
     set_socket_passcred(&ours, true).unwrap();
     let stream = DuplexResourceStream::new(ours).unwrap();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     send(&mut peer, "a");
     pass_descriptor(&peer, b"b");
     send(&mut peer, "c");
@@ -233,38 +233,38 @@ fn tcp_pair() -> (DuplexResourceStream, TcpStream) {
 }
 
 #[test]
-fn bytes_behind_urgent_data_are_delivered_at_once() {
+fn bytes_after_urgent_data_are_delivered_at_once() {
     let (stream, mut peer) = tcp_pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     for round in 0..3 {
         peer.write_all(b"ab").unwrap();
         send_urgent(&peer).unwrap();
         peer.write_all(b"cd").unwrap();
-        let mut came = String::new();
+        let mut received = String::new();
         run_until(|| {
-            came += &log.take().replace(',', "");
-            came.len() == 4
+            received += &log.take().replace(',', "");
+            received.len() == 4
         });
-        assert_eq!(came, "abcd", "in round {round}");
+        assert_eq!(received, "abcd", "in round {round}");
     }
 }
 
 #[test]
-fn urgent_data_that_comes_while_reading_is_paused_hides_nothing() {
+fn urgent_data_received_while_paused_hides_no_bytes() {
     let (stream, mut peer) = tcp_pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.pause();
     peer.write_all(b"ab").unwrap();
     send_urgent(&peer).unwrap();
     peer.write_all(b"cd").unwrap();
     turn();
     stream.resume();
-    let mut came = String::new();
+    let mut received = String::new();
     run_until(|| {
-        came += &log.take().replace(',', "");
-        came.len() == 4
+        received += &log.take().replace(',', "");
+        received.len() == 4
     });
-    assert_eq!(came, "abcd");
+    assert_eq!(received, "abcd");
     send_urgent(&peer).unwrap();
     drop(peer);
     run_until(|| !stream.is_open());
@@ -272,12 +272,12 @@ fn urgent_data_that_comes_while_reading_is_paused_hides_nothing() {
 }
 
 #[test]
-fn bytes_behind_out_of_band_data_of_a_unix_socket_are_delivered_at_once() {
+fn bytes_after_out_of_band_data_of_a_unix_socket_are_delivered_at_once() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     send(&mut peer, "ab");
     if send_urgent(&peer).is_err() {
-        // Not every kernel knows how.
+        // Not supported by every kernel.
         return;
     }
     send(&mut peer, "cd");

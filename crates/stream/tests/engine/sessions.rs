@@ -8,19 +8,19 @@ use uptick_stream::{DuplexResourceStream, Error};
 
 use crate::support::{Log, arrived, fill, pair, run_until, send, text, turn};
 
-/// Notes its calls.
-struct Noting(Log);
+/// A session that records its calls.
+struct RecordingSession(Log);
 
-impl Noting {
+impl RecordingSession {
     fn note(&self, what: impl Into<String>) {
         self.0.note(what);
     }
 }
 
-impl Session<DuplexResourceStream> for Noting {
+impl Session<DuplexResourceStream> for RecordingSession {
     fn data(&self, stream: &Visit<DuplexResourceStream>, bytes: &mut BytesMut) {
         let text = String::from_utf8_lossy(bytes).into_owned();
-        assert_ne!(text, "panic", "asked to");
+        assert_ne!(text, "panic", "panics on purpose");
         if text == "upgrade|rest" {
             let stream = stream.handle();
             transport::clear_session(stream);
@@ -54,12 +54,12 @@ impl Session<DuplexResourceStream> for Noting {
 
 fn serve(stream: DuplexResourceStream) -> Log {
     let log = Log::default();
-    transport::set_session(stream, Rc::new(Noting(log.clone())));
+    transport::set_session(stream, Rc::new(RecordingSession(log.clone())));
     log
 }
 
 #[test]
-fn a_session_is_told_of_everything_without_a_listener() {
+fn a_session_receives_all_events_without_a_listener() {
     let (stream, mut peer) = pair();
     let log = serve(stream);
     send(&mut peer, "a");
@@ -74,7 +74,7 @@ fn a_session_is_told_of_everything_without_a_listener() {
 }
 
 #[test]
-fn two_streams_of_a_session_are_told_apart_by_their_keys() {
+fn each_stream_uses_its_own_session() {
     let ((first, mut one), (second, mut two)) = (pair(), pair());
     let (log, other) = (serve(first), serve(second));
     send(&mut one, "1");
@@ -92,7 +92,7 @@ fn two_streams_of_a_session_are_told_apart_by_their_keys() {
 #[test]
 fn data_end_and_drain_go_to_the_session_only_and_close_to_listeners_too() {
     let (stream, mut peer) = pair();
-    let listeners = Log::of(stream);
+    let listeners = Log::recording(stream);
     let log = serve(stream);
     stream.set_allow_half_open(true);
     fill(stream);
@@ -131,7 +131,7 @@ fn a_session_is_paused_like_a_listener() {
 }
 
 #[test]
-fn an_end_behind_unread_bytes_is_reported_to_a_paused_session() {
+fn an_end_after_unread_bytes_is_reported_to_a_paused_session() {
     for unread in ["", "later"] {
         let (stream, mut peer) = pair();
         let log = serve(stream);
@@ -143,8 +143,11 @@ fn an_end_behind_unread_bytes_is_reported_to_a_paused_session() {
         assert_eq!(log.take(), "");
         peer.shutdown(Shutdown::Write).unwrap();
         turn();
-        let told = log.take();
-        assert!(told.split(',').all(|what| what == "end pending"), "{told}");
+        let events = log.take();
+        assert!(
+            events.split(',').all(|event| event == "end pending"),
+            "{events}"
+        );
         stream.resume();
         turn();
         let rest = if unread.is_empty() {
@@ -167,15 +170,15 @@ fn a_panic_in_a_session_is_its_error_and_close() {
 }
 
 #[test]
-fn a_stream_given_back_delivers_first_what_was_unshifted() {
+fn a_stream_without_its_session_delivers_unshifted_bytes_first() {
     let (stream, mut peer) = pair();
     let log = serve(stream);
     send(&mut peer, "upgrade|rest");
     turn();
     send(&mut peer, "after");
     turn();
-    // Nobody listens yet.
-    let listeners = Log::of(stream);
+    // There is no listener yet.
+    let listeners = Log::recording(stream);
     turn();
     peer.shutdown(Shutdown::Write).unwrap();
     turn();
@@ -194,13 +197,13 @@ fn an_unshifted_end_follows_the_bytes() {
     stream.set_allow_half_open(false);
     transport::clear_session(stream);
     transport::unshift(stream, Bytes::from_static(b"rest"), true);
-    let listeners = Log::of(stream);
+    let listeners = Log::recording(stream);
     turn();
     assert_eq!(listeners.take(), "rest,end,close");
 }
 
 #[test]
-fn write_with_appends_to_what_waits_and_refuses_after_the_end() {
+fn write_with_appends_to_the_queue_and_returns_none_after_the_end() {
     let (stream, mut peer) = pair();
     stream.write("a");
     let taken = transport::write_with(stream, |buffer| buffer.extend_from_slice(b"b"));
@@ -216,13 +219,16 @@ fn write_with_appends_to_what_waits_and_refuses_after_the_end() {
 }
 
 #[test]
-fn an_error_of_a_served_stream_comes_to_its_listeners_too() {
+fn an_error_of_a_stream_with_a_session_is_emitted_to_its_listeners_too() {
     let (stream, mut peer) = pair();
-    let listeners = Log::of(stream);
+    let listeners = Log::recording(stream);
     serve(stream);
     send(&mut peer, "panic");
     turn();
-    assert!(listeners.take().starts_with("error"), "no error came");
+    assert!(
+        listeners.take().starts_with("error"),
+        "no error was emitted"
+    );
     assert!(!stream.is_open());
 }
 
@@ -237,7 +243,7 @@ impl Session<DuplexResourceStream> for Other {
     fn close(&self, _: &Visit<DuplexResourceStream>) {}
 }
 
-/// A filter that writes in capitals.
+/// A filter that sends in upper case.
 struct Upper;
 
 impl Filter for Upper {
@@ -256,18 +262,21 @@ impl Filter for Upper {
 fn a_session_is_found_by_its_type() {
     let (stream, _peer) = pair();
     let log = serve(stream);
-    let noted = transport::with_session(stream, |noting: &Noting| noting.note("found"));
+    let noted = transport::with_session(stream, |session: &RecordingSession| session.note("found"));
     assert_eq!((noted, log.take()), (Some(()), "found".to_owned()));
     assert_eq!(transport::with_session(stream, |_: &Other| ()), None);
     stream.close();
-    assert_eq!(transport::with_session(stream, |_: &Noting| ()), None);
+    assert_eq!(
+        transport::with_session(stream, |_: &RecordingSession| ()),
+        None
+    );
 }
 
 #[test]
-fn write_for_appends_where_the_session_allows_it_and_the_stream_takes_it() {
+fn write_for_appends_if_the_session_allows_it_and_the_stream_is_writable() {
     let (stream, mut peer) = pair();
     let append = |allowed: bool, text: &'static str| {
-        let allows = move |_: &Noting| allowed;
+        let allows = move |_: &RecordingSession| allowed;
         transport::write_for(stream, allows, |buffer| {
             buffer.extend_from_slice(text.as_bytes())
         })

@@ -9,7 +9,7 @@ use uptick_event_loop::run;
 use crate::support::{Log, arrived, fill, pair, run_until, text, turn};
 
 #[test]
-fn writes_of_one_iteration_go_out_together_in_order() {
+fn writes_of_one_iteration_are_sent_together_in_order() {
     let (stream, mut peer) = pair();
     assert!(stream.write("a"));
     assert!(stream.write("b".to_owned()));
@@ -29,14 +29,14 @@ fn a_queue_that_is_exactly_full_counts_as_full() {
     stream.set_write_limits(waiting + 10, 1 << 20);
     assert!(stream.write("123456789"));
     assert!(!stream.write("0"));
-    assert!(!stream.write("and more is taken all the same"));
+    assert!(!stream.write("a later chunk is also accepted"));
     assert_eq!(stream.buffered(), waiting + 40);
 }
 
 #[test]
-fn drain_comes_once_when_the_queue_falls_below_the_limit() {
+fn drain_is_emitted_once_when_the_queue_falls_below_the_limit() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     let mut expected = fill(stream);
     for _ in 0..4 {
         stream.write(vec![b'.'; 50_000]);
@@ -54,7 +54,7 @@ fn drain_comes_once_when_the_queue_falls_below_the_limit() {
 }
 
 #[test]
-fn an_empty_write_is_true_and_sends_nothing() {
+fn an_empty_write_returns_true_and_sends_nothing() {
     let (stream, mut peer) = pair();
     assert!(stream.write(""));
     turn();
@@ -62,9 +62,9 @@ fn an_empty_write_is_true_and_sends_nothing() {
 }
 
 #[test]
-fn a_write_after_end_or_close_is_refused_without_an_event() {
+fn a_write_after_end_or_close_is_rejected_without_an_event() {
     let (stream, _peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.end();
     assert!(!stream.write("late"));
     assert!(!stream.is_writable());
@@ -77,7 +77,7 @@ fn a_write_after_end_or_close_is_refused_without_an_event() {
 #[test]
 fn the_drain_listener_may_write_end_and_close() {
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     stream.on("drain", move |()| {
         stream.write("last");
         stream.end();
@@ -97,7 +97,7 @@ fn the_drain_listener_may_write_end_and_close() {
 fn a_hundred_mebibytes_in_one_write_reach_a_slow_reader_intact() {
     const LENGTH: usize = 100 << 20;
     let (stream, mut peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     let bytes: Vec<u8> = (0..LENGTH).map(|n| (n / 7 % 251) as u8).collect();
     assert!(!stream.write(bytes));
     stream.end();
@@ -126,9 +126,9 @@ fn a_hundred_mebibytes_in_one_write_reach_a_slow_reader_intact() {
 }
 
 #[test]
-fn a_write_over_the_hard_limit_fails_the_stream_and_keeps_no_more() {
+fn a_write_over_the_hard_limit_fails_the_stream_and_queues_no_more() {
     let (stream, _peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     fill(stream);
     stream.set_write_limits(10_000, 100_000);
     let mut refused = 0;
@@ -136,15 +136,15 @@ fn a_write_over_the_hard_limit_fails_the_stream_and_keeps_no_more() {
         stream.write(vec![0; 10_000]);
         refused = stream.buffered();
     }
-    assert!(refused < 110_000, "{refused} bytes wait");
+    assert!(refused < 110_000, "{refused} bytes are queued");
     turn();
     assert_eq!(log.take(), "error (ENOBUFS),close");
 }
 
 #[test]
-fn a_peer_that_resets_in_the_middle_of_a_write_gives_one_error_and_the_close() {
+fn a_reset_during_a_write_emits_one_error_and_close() {
     let (stream, peer) = pair();
-    let log = Log::of(stream);
+    let log = Log::recording(stream);
     fill(stream);
     stream.write(vec![0; 1_000_000]);
     drop(peer);
@@ -157,7 +157,7 @@ fn a_peer_that_resets_in_the_middle_of_a_write_gives_one_error_and_the_close() {
 }
 
 #[test]
-fn random_sizes_and_a_random_reader_lose_nothing() {
+fn no_bytes_are_lost_with_random_sizes_and_a_random_reader() {
     use proptest::prelude::*;
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(24));
     let sizes = prop::collection::vec((0_usize..40_000, any::<bool>()), 1..40);
@@ -168,7 +168,7 @@ fn random_sizes_and_a_random_reader_lose_nothing() {
             let full = Rc::new(Cell::new(false));
             let drained = Rc::clone(&full);
             stream.on("drain", move |()| {
-                assert!(drained.replace(false), "a drain that nobody waits for");
+                assert!(drained.replace(false), "`drain` without a full queue");
             });
             for (n, (size, read)) in sizes.into_iter().enumerate() {
                 let chunk: Vec<u8> = (0..size).map(|at| (at + n) as u8).collect();

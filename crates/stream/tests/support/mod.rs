@@ -1,5 +1,5 @@
-//! What the tests share: streams over socket pairs, recorders, and turns of the loop.
-#![allow(dead_code, reason = "each test program uses a part")]
+//! Support for the tests: streams over socket pairs, recorders, and iterations of the loop.
+#![allow(dead_code, reason = "each test program uses only a part")]
 
 use std::cell::RefCell;
 use std::io::{ErrorKind, Read, Write};
@@ -12,7 +12,7 @@ use uptick_emitter::Emitter;
 use uptick_event_loop::{EventLoop, ManualClock, ScriptedPoller};
 use uptick_stream::{DuplexResourceStream, Error};
 
-/// What has happened, in order.
+/// The recorded events, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -21,18 +21,18 @@ impl Log {
         self.0.borrow_mut().push(what.into());
     }
 
-    /// The entries so far, joined; the log is empty afterwards.
+    /// Returns the entries so far, joined, and clears the log.
     pub(crate) fn take(&self) -> String {
         self.0.borrow_mut().drain(..).collect::<Vec<_>>().join(",")
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub(crate) fn count(&self) -> usize {
         self.0.borrow().len()
     }
 
-    /// Notes all events of a stream; of `data` the text, of `error` its last word.
-    pub(crate) fn of(stream: DuplexResourceStream) -> Log {
+    /// Records all events of a stream: the text of `data`, the last word of `error`.
+    pub(crate) fn recording(stream: DuplexResourceStream) -> Log {
         let log = Log::default();
         log.listen(stream, "");
         log
@@ -60,28 +60,28 @@ impl Log {
     }
 }
 
-/// A stream and the other end of its socket, which does not block.
+/// Returns a stream and the non-blocking peer of its socket.
 pub(crate) fn pair() -> (DuplexResourceStream, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_nonblocking(true).unwrap();
     (DuplexResourceStream::new(ours).unwrap(), theirs)
 }
 
-/// Runs iterations that do not wait until nothing happens any more, as far as one can tell.
+/// Runs non-waiting iterations until everything that is ready should be done.
 pub(crate) fn turn() {
     for _ in 0..8 {
         EventLoop::current().run_once(Some(Duration::ZERO)).unwrap();
     }
 }
 
-/// Runs the loop until `done`, for 20 s at most.
+/// Runs the loop until `done` returns `true`, for at most 20 s.
 #[track_caller]
 pub(crate) fn run_until(mut done: impl FnMut() -> bool) {
     let start = std::time::Instant::now();
     while !done() {
         assert!(
             start.elapsed() < Duration::from_secs(20),
-            "it takes too long"
+            "the condition was not met within 20 s"
         );
         EventLoop::current()
             .run_once(Some(Duration::from_millis(20)))
@@ -89,7 +89,7 @@ pub(crate) fn run_until(mut done: impl FnMut() -> bool) {
     }
 }
 
-/// What has arrived at the other end, and whether that was the end.
+/// Returns the bytes that have arrived at the peer, and whether they end with end of stream.
 pub(crate) fn arrived(peer: &mut UnixStream) -> (Vec<u8>, bool) {
     let mut all = Vec::new();
     let mut buffer = [0; 64 * 1024];
@@ -108,7 +108,7 @@ pub(crate) fn text(peer: &mut UnixStream) -> String {
     String::from_utf8(arrived(peer).0).unwrap()
 }
 
-/// Fills the way to the other end, so that what is written next waits; gives how much went.
+/// Fills the socket, so that later writes are queued; returns the number of bytes written.
 pub(crate) fn fill(stream: DuplexResourceStream) -> usize {
     let mut written = 0;
     while stream.buffered() == 0 {
@@ -123,7 +123,7 @@ pub(crate) fn send(peer: &mut UnixStream, bytes: impl AsRef<[u8]>) {
     peer.write_all(bytes.as_ref()).unwrap();
 }
 
-/// Gives the thread a loop whose time only moves by itself when the loop waits.
+/// Installs a loop for the thread whose clock advances only when the loop waits.
 pub(crate) fn manual_clock() -> (ManualClock, ScriptedPoller) {
     let clock = ManualClock::new();
     let poller = ScriptedPoller::new(&clock);
@@ -131,7 +131,7 @@ pub(crate) fn manual_clock() -> (ManualClock, ScriptedPoller) {
     (clock, poller)
 }
 
-/// How many descriptors the process has open.
+/// Returns the number of open descriptors of the process.
 pub(crate) fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
