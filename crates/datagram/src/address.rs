@@ -15,7 +15,7 @@ use crate::Error;
 /// | `[::1]:9000`, `udp://[::1]:9000` | IPv6 |
 /// | `[fe80::1%eth0]:9000`, `[fe80::1%2]:9000` | IPv6 on the interface `eth0`, or on the one with number 2 |
 ///
-/// The host is an IP address and never a name; [`connect_host`](crate::DatagramSocket::connect_host) looks names up.
+/// The host is an IP address and never a name; [`connect_host`](crate::DatagramSocket::connect_host) resolves host names.
 ///
 /// # Examples
 /// ```

@@ -137,8 +137,8 @@ impl<H: RemoteHandle> Remote<H> {
         Remote { shared }
     }
 
-    /// Sets the maximum number of queued bytes. A single write is always accepted if no bytes are queued. Default: 1
-    /// MiB.
+    /// Sets the maximum number of queued bytes. A single write is always accepted if no bytes are queued.
+    /// Default: 1 MiB.
     pub fn max_pending(self, bytes: usize) -> Self {
         self.shared.max_pending.store(bytes, Ordering::Relaxed);
         self

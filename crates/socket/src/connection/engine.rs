@@ -109,7 +109,7 @@ pub trait Engine: Copy {
 
     /// Calls `f` with the session of the connection, if it has one of this type.
     ///
-    /// `f` is called while the connection is borrowed: it may not use any connection.
+    /// `f` is called while the connection is borrowed: it must not use any connection.
     fn with_session<S: Session<Connection>, R>(self, f: impl FnOnce(&S) -> R) -> Option<R>;
 
     /// Calls `f` with a visit to the connection, which looks the connection up once for several calls; `None` if the
@@ -124,13 +124,13 @@ pub trait Engine: Copy {
     /// Writes the bytes that `f` appends to the connection's buffer, which may already hold bytes. Returns `None`,
     /// without calling `f`, if the connection accepts no bytes; otherwise the result of [`write`](Connection::write).
     ///
-    /// `f` is called while the connection is borrowed: it may not use any connection.
+    /// `f` is called while the connection is borrowed: it must not use any connection.
     fn write_with(self, f: impl FnOnce(&mut Vec<u8>)) -> Option<bool>;
 
     /// Writes like [`write_with`](Engine::write_with), if the connection has a session of type `S` for which `allows`
     /// returns `true`; otherwise returns `None`. The connection is looked up once.
     ///
-    /// `allows` and `f` are called while the connection is borrowed: they may not use any connection.
+    /// `allows` and `f` are called while the connection is borrowed: they must not use any connection.
     fn write_for<S: Session<Connection>>(
         self,
         allows: impl FnOnce(&S) -> bool,
@@ -163,7 +163,7 @@ pub trait Engine: Copy {
     /// Calls `f` with the topmost layer of type `F`; `None` if there is none, and while bytes pass through the layers.
     /// The layer is still available in `close` listeners.
     ///
-    /// `f` is called while the connection is borrowed: it may not use any connection.
+    /// `f` is called while the connection is borrowed: it must not use any connection.
     fn with_filter<F: Filter, R>(self, f: impl FnOnce(&F) -> R) -> Option<R>;
 
     /// Makes the layers continue with the data that they have held back ([`Filter::resumed`]). Listeners may be called

@@ -23,9 +23,9 @@ impl Connection {
     /// Sets how long the connection may be idle, without a byte in either direction, before it emits an `error` and
     /// closes. `None` switches the timeout off.
     ///
-    /// The timeout is checked every 100 ms. A connection is not idle while its peer has no receive buffer for the
-    /// queued bytes but acknowledges some of them. This is checked only when the timeout expires, so such a connection
-    /// may be idle for up to twice the timeout. Default: off.
+    /// The timeout is checked every 100 ms. A connection whose peer has a full receive buffer, but still acknowledges bytes
+    /// from the kernel's send queue, is not idle. Acknowledgements are checked only when the timeout expires, so such a
+    /// connection may take up to twice the timeout. Default: off.
     pub fn set_idle_timeout(self, limit: Option<Duration>) {
         transport::set_idle_limit(self, limit);
     }

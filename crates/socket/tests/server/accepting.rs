@@ -257,8 +257,8 @@ fn a_client_that_disconnects_before_it_is_accepted_does_no_harm() {
     });
     reset(connect(server));
     drop(connect(server));
-    let polite = connect(server);
-    polite.shutdown(std::net::Shutdown::Write).unwrap();
+    let third = connect(server);
+    third.shutdown(std::net::Shutdown::Write).unwrap();
     run_loop();
     assert_eq!(closed.get(), 3);
 }
