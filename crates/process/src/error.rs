@@ -14,7 +14,7 @@ pub enum Error {
     Spawn {
         /// The name of the program.
         program: Arc<str>,
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
     /// A pipe of the process could not be made a stream; the process was killed.
@@ -25,20 +25,20 @@ pub enum Error {
         /// The error of the stream.
         source: uptick_stream::Error,
     },
-    /// The end of processes cannot be noticed; no process was started.
+    /// The exit of processes cannot be watched; no process was started.
     #[error("starting {program} failed: {source}")]
     Signal {
         /// The name of the program.
         program: Arc<str>,
-        /// Why `SIGCHLD` could not be listened to.
+        /// The reason why `SIGCHLD` cannot be listened for.
         source: uptick_event_loop::Error,
     },
-    /// The exit of the process could not be collected, as when another part of the program has done it (`ECHILD`).
+    /// The exit status could not be collected, for example because another part of the program has already collected it (`ECHILD`).
     #[error("waiting for process {pid} failed: {}", errno::describe(.source))]
     Wait {
-        /// The number of the process.
+        /// The process ID.
         pid: u32,
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
     /// A signal could not be sent.
@@ -46,10 +46,10 @@ pub enum Error {
     Kill {
         /// The signal.
         signal: i32,
-        /// Why it failed: `ESRCH` when the process has exited, `EINVAL` when there is no such signal.
+        /// The cause: `ESRCH` if the process has exited, `EINVAL` if there is no such signal.
         source: Arc<io::Error>,
     },
-    /// A callback of the process panicked; the process goes on.
+    /// A callback of the process panicked; the process keeps running.
     #[error("a callback panicked: {message}")]
     Panic {
         /// The message of the panic.
@@ -58,7 +58,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The error of the operating system behind this one, where there is one.
+    /// Returns the underlying error of the operating system, if there is one.
     pub fn io_error(&self) -> Option<&io::Error> {
         match self {
             Error::Spawn { source, .. }

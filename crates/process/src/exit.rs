@@ -1,10 +1,10 @@
-//! How a process ended.
+//! Exit statuses.
 
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-/// How a process ended: with a code, or by a signal.
+/// The exit status of a process: an exit code or the signal that terminated it.
 ///
 /// # Examples
 /// ```
@@ -16,14 +16,14 @@ use std::process::ExitStatus;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Exit {
-    /// The code that the process returned; `None` when a signal ended it.
+    /// The exit code; `None` if a signal terminated the process.
     pub code: Option<i32>,
-    /// The signal that ended the process; `None` when it returned.
+    /// The signal that terminated the process; `None` if it exited with a code.
     pub signal: Option<i32>,
 }
 
 impl Exit {
-    /// Whether the process returned 0.
+    /// Returns `true` if the exit code is 0.
     pub fn success(self) -> bool {
         self.code == Some(0)
     }

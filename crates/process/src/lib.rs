@@ -13,10 +13,10 @@ pub use options::{ProcessOptions, Stdio};
 pub use process::Process;
 pub use uptick_event_loop::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 
-/// The signal that ends a process at once, which cannot be caught.
+/// The signal that terminates a process immediately and cannot be caught.
 pub const SIGKILL: i32 = 9;
 
-/// The names that a program with this crate uses: `use uptick_process::prelude::*`.
+/// The usual imports of a program with this crate: `use uptick_process::prelude::*`.
 pub mod prelude {
     pub use bytes::Bytes;
     pub use std::process::Command;

@@ -1,24 +1,24 @@
-//! How a process is started.
+//! Options for starting a process.
 
 use std::process::{self, Command};
 
-/// One of the three standard descriptors of a process.
+/// The target of a standard stream of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stdio {
-    /// A pipe, whose other end is a stream.
+    /// A pipe; its other end is a stream.
     #[default]
     Piped,
-    /// `/dev/null`: nothing to read, and what is written is discarded.
+    /// `/dev/null`: reads return end of file, and written bytes are discarded.
     Null,
-    /// That of this process.
+    /// The same descriptor as in this process.
     Inherit,
-    /// The descriptor that the [`Command`] sets, such as a file; by default, that of this process.
+    /// The target set on the [`Command`], such as a file; by default, the same descriptor as in this process.
     Command,
 }
 
 impl Stdio {
-    /// Returns `None` where the command is left as it is.
-    fn of_command(self) -> Option<process::Stdio> {
+    /// Returns `None` if the setting of the command is kept.
+    fn into_std(self) -> Option<process::Stdio> {
         match self {
             Stdio::Piped => Some(process::Stdio::piped()),
             Stdio::Null => Some(process::Stdio::null()),
@@ -28,14 +28,14 @@ impl Stdio {
     }
 }
 
-/// How a process is started, beside its [`Command`].
+/// Options for starting a process, in addition to its [`Command`].
 ///
 /// # Examples
 /// ```no_run
 /// use std::process::Command;
 /// use uptick_process::{Process, ProcessOptions, Stdio};
 ///
-/// // Its errors go to the terminal of this program.
+// Inherits standard error, so that error messages go to the terminal.
 /// let options = ProcessOptions::new().stdin(Stdio::Null).stderr(Stdio::Inherit);
 /// let child = Process::spawn_with(Command::new("ls").arg("-l"), options)?;
 /// # Ok::<(), uptick_process::Error>(())
@@ -72,13 +72,13 @@ impl ProcessOptions {
     }
 
     pub(crate) fn apply(self, command: &mut Command) {
-        if let Some(stdio) = self.stdin.of_command() {
+        if let Some(stdio) = self.stdin.into_std() {
             command.stdin(stdio);
         }
-        if let Some(stdio) = self.stdout.of_command() {
+        if let Some(stdio) = self.stdout.into_std() {
             command.stdout(stdio);
         }
-        if let Some(stdio) = self.stderr.of_command() {
+        if let Some(stdio) = self.stderr.into_std() {
             command.stderr(stdio);
         }
     }

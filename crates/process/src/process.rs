@@ -25,32 +25,32 @@ use crate::exit::Exit;
 use crate::options::ProcessOptions;
 use crate::watch::{ChildSignal, Watch};
 
-/// A child process, whose standard input, output and error are streams.
+/// A child process with its standard input, output and error as streams.
 ///
-/// A `Copy` handle: the thread's event loop owns the process, and runs until it has exited. After `close` the handle is stale:
-/// its streams are closed, [`kill`](Process::kill) fails with `ESRCH`.
+/// A `Copy` handle: the event loop of the thread owns the process, and runs until it has exited. After `close` the handle is stale:
+/// its streams are closed, and [`kill`](Process::kill) fails with `ESRCH`.
 ///
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
-/// | `exit` | [`Exit`] | the process has ended; its output may still come |
-/// | `close` | `()` | the process has ended and all its streams have closed: the last event |
-/// | `error` | [`Error`] | the exit could not be collected, or a callback panicked |
+/// | `exit` | [`Exit`] | the process has exited; its output may still arrive |
+/// | `close` | `()` | the process has exited and all its streams have closed; the last event |
+/// | `error` | [`Error`] | the exit status could not be collected, or a callback panicked |
 ///
-/// The order is `exit close`, or `error close` when the exit could not be collected.
+/// The order is `exit close`, or `error close` if the exit status could not be collected.
 ///
-/// - A grandchild that has inherited the output keeps it open: `exit` comes at once, `close` when the grandchild has ended or
-///   closed it.
-/// - At the exit, the standard input is closed, as nobody reads it, and output that nobody listens to when the `exit` listeners
-///   have run is discarded.
-/// - The output is read while there is a `data` listener. One that is paused holds the process back, once the pipe of the kernel
-///   is full (64 KiB on Linux). An output that nobody ever reads does that too: use [`Stdio::Null`](crate::Stdio::Null).
-/// - Dropping the handle does nothing. A process outlives this one, or its thread, unless it is killed; its pipes are closed then.
-/// - An exited process is collected at once, so that none stays a zombie. Descriptors of this process are not inherited.
+/// - A grandchild that inherited the output keeps it open: `exit` is emitted when the process exits, `close` after the grandchild has
+///   exited or closed the output.
+/// - At the exit, the standard input is closed, and output that has no `data` listener after the `exit` listeners have run is
+///   discarded.
+/// - The output is read while there is a `data` listener. A paused stream blocks the process once the kernel's pipe buffer
+///   is full (64 KiB on Linux). So does output that is never read: use [`Stdio::Null`](crate::Stdio::Null) for it.
+/// - Dropping the handle has no effect. A process outlives this program and its thread unless it is killed; only its pipes are closed.
+/// - An exited process is reaped immediately, so it does not stay a zombie. File descriptors of this program are not inherited.
 ///
 /// # Limits
-/// Standard input: write queue of 64 KiB soft, 16 MiB hard. The number of processes is limited by the system only: each
-/// needs up to four descriptors, and [`spawn`](Process::spawn) fails with `EMFILE` or `EAGAIN`.
+/// Standard input: write queue of 64 KiB soft, 16 MiB hard. Only the system limits the number of processes: each
+/// needs up to four file descriptors, and [`spawn`](Process::spawn) fails with `EMFILE` or `EAGAIN`.
 ///
 /// # Examples
 /// ```
@@ -72,15 +72,15 @@ pub struct Process {
 events! {
     impl Process {
         Exit => {
-            /// The process has ended.
+            /// The process has exited.
             EXIT = "exit";
         }
         () => {
-            /// The process has ended and all its streams have closed.
+            /// The process has exited and all its streams have closed.
             CLOSE = "close";
         }
         Error => {
-            /// The exit could not be collected, or a callback panicked.
+            /// The exit status could not be collected, or a callback panicked.
             ERROR = "error", warn;
         }
     }
@@ -92,13 +92,13 @@ struct Entry {
     stdin: WritableResourceStream,
     stdout: ReadableResourceStream,
     stderr: ReadableResourceStream,
-    /// `None` once the process is collected.
+    /// `None` once the process has been reaped.
     watch: Option<Watch>,
     exit: Option<Exit>,
     open_streams: usize,
-    /// The `exit` or the `error` was emitted: `close` may follow.
+    /// Set once `exit` or `error` has been emitted; `close` may follow.
     reported: bool,
-    /// Kills the process if it takes too long to terminate.
+    /// The pending `SIGKILL` of [`Process::terminate`].
     killer: Option<Timer>,
 }
 
@@ -113,19 +113,19 @@ thread_local! {
 }
 
 impl Process {
-    /// Starts a process with pipes as its standard input, output and error, whatever `command` says of them.
+    /// Starts a process with pipes as its standard input, output and error, regardless of those set on `command`.
     ///
     /// # Errors
-    /// [`Error::Spawn`] when there is no such program (`ENOENT`), it may not be run (`EACCES`), or the system has no
-    /// process or descriptor left (`EAGAIN`, `EMFILE`).
+    /// [`Error::Spawn`] if there is no such program (`ENOENT`), it is not executable (`EACCES`), or the system has no
+    /// process or file descriptor left (`EAGAIN`, `EMFILE`).
     pub fn spawn(command: impl BorrowMut<Command>) -> Result<Process, Error> {
         Self::spawn_with(command, ProcessOptions::new())
     }
 
-    /// Starts a process, with options.
+    /// Starts a process with options.
     ///
     /// # Errors
-    /// As [`spawn`](Process::spawn).
+    /// The same as [`spawn`](Process::spawn).
     pub fn spawn_with(
         mut command: impl BorrowMut<Command>,
         options: ProcessOptions,
@@ -150,7 +150,7 @@ impl Process {
         Self::adopt(unwatched, (stdin, stdout, stderr), Watch::descriptor).map_err(signal)
     }
 
-    /// Puts a child that runs already on the loop; `watch` may fail, and then a signal takes its place.
+    /// Registers a running child with the loop. If `watch` returns `None`, `SIGCHLD` is used instead.
     fn adopt(
         mut unwatched: Unwatched,
         (stdin, stdout, stderr): Streams,
@@ -199,7 +199,7 @@ impl Process {
         };
         match watch {
             Ok(watch) => {
-                // It may have exited before the signal was listened to.
+                // The process may have exited before the signal listener was added.
                 if watch.is_signal() {
                     future_tick(move || process.check());
                 }
@@ -223,54 +223,54 @@ impl Process {
         Ok(process)
     }
 
-    /// The number of the process; `None` once it has exited, as another may have the number then.
+    /// Returns the process ID; `None` once the process has exited, because the system may reuse the ID.
     pub fn pid(self) -> Option<u32> {
         self.entry(|entry| entry.exit.is_none().then(|| entry.child.id()))
             .flatten()
     }
 
-    /// Whether the process has not exited, as far as is known.
+    /// Returns `true` until the exit of the process has been noticed.
     pub fn is_running(self) -> bool {
         self.entry(|entry| entry.watch.is_some()) == Some(true)
     }
 
-    /// How the process ended; `None` before the `exit` event and after `close`.
+    /// Returns the exit status; `None` before the `exit` event and after `close`.
     pub fn exit(self) -> Option<Exit> {
         self.entry(|entry| entry.exit).flatten()
     }
 
-    /// The standard input of the process, to be written; a closed stream where it is no pipe.
+    /// Returns the standard input of the process, to write to; a closed stream if it is not a pipe.
     ///
-    /// A process that has closed it gives the stream an `error` (`EPIPE`) with the next write.
+    /// If the process has closed it, the next write emits `error` (`EPIPE`).
     pub fn stdin(self) -> WritableResourceStream {
         self.entry(|entry| entry.stdin)
             .unwrap_or_else(WritableResourceStream::closed)
     }
 
-    /// The standard output of the process, to be read; a closed stream where it is no pipe.
+    /// Returns the standard output of the process, to read from; a closed stream if it is not a pipe.
     pub fn stdout(self) -> ReadableResourceStream {
         self.entry(|entry| entry.stdout)
             .unwrap_or_else(ReadableResourceStream::closed)
     }
 
-    /// The standard error of the process, to be read; a closed stream where it is no pipe.
+    /// Returns the standard error of the process, to read from; a closed stream if it is not a pipe.
     pub fn stderr(self) -> ReadableResourceStream {
         self.entry(|entry| entry.stderr)
             .unwrap_or_else(ReadableResourceStream::closed)
     }
 
-    /// Sends a signal to the process, such as [`SIGKILL`](crate::SIGKILL). Its own children do not get it.
+    /// Sends a signal to the process, such as [`SIGKILL`](crate::SIGKILL), but not to its children.
     ///
     /// # Errors
-    /// [`Error::Kill`] when the process has exited (`ESRCH`), there is no such signal (`EINVAL`), or the process belongs to
-    /// another user now (`EPERM`).
+    /// [`Error::Kill`] if the process has exited (`ESRCH`), there is no such signal (`EINVAL`), or the process now belongs to
+    /// another user (`EPERM`).
     pub fn kill(self, signal: i32) -> Result<(), Error> {
         let sent = self.entry(|entry| {
             let number = Signal::from_named_raw(signal).ok_or(Errno::INVAL)?;
             match &entry.watch {
                 #[cfg(any(target_os = "linux", target_os = "android"))]
                 Some(Watch::Descriptor(fd)) => rustix::process::pidfd_send_signal(fd, number),
-                // It is not collected, so that its number is its own.
+                // The process has not been reaped, so the system has not reused its ID.
                 Some(Watch::Signal(_)) => {
                     let pid = i32::try_from(entry.child.id()).ok();
                     kill_process(pid.and_then(Pid::from_raw).ok_or(Errno::SRCH)?, number)
@@ -285,9 +285,9 @@ impl Process {
             })
     }
 
-    /// Asks the process to end (`SIGTERM`), and kills it (`SIGKILL`) if it has not done so within `grace`.
+    /// Sends `SIGTERM` to the process, and `SIGKILL` if it has not exited within `grace`.
     ///
-    /// Nothing happens when it has exited. A second call sets the time anew.
+    /// Does nothing if the process has exited. A second call restarts the grace period.
     pub fn terminate(self, grace: Duration) {
         if self.kill(SIGTERM).is_err() {
             return;
@@ -313,7 +313,7 @@ impl Process {
         removed.ok()?
     }
 
-    /// Collects the process if it has exited.
+    /// Reaps the process and emits `exit` if it has exited.
     fn check(self) {
         let ended = self.entry(|entry| {
             entry.watch.as_ref()?;
@@ -335,12 +335,12 @@ impl Process {
         if let Some(killer) = killer {
             killer.cancel();
         }
-        let told = catch(|| match result {
+        let emitted = catch(|| match result {
             Ok(exit) => emit(&self, Self::EXIT, exit),
             Err(error) => emit(&self, Self::ERROR, error),
         });
         driver::release();
-        if let Err(message) = told {
+        if let Err(message) = emitted {
             self.panicked(&message);
         }
         self.stdin().close();
@@ -363,11 +363,11 @@ impl Process {
             return;
         }
         if let Err(message) = catch(|| emit(&self, Self::CLOSE, ())) {
-            tracing::error!("a callback panicked as its process closed: {message}");
+            tracing::error!("a callback panicked in a `close` listener of a process: {message}");
         }
         let entry = self.remove();
         if let Err(message) = catch(|| drop(entry)) {
-            tracing::error!("a callback panicked as its process closed: {message}");
+            tracing::error!("dropping a listener of a process panicked: {message}");
         }
     }
 
@@ -376,18 +376,18 @@ impl Process {
             message: message.into(),
         };
         if let Err(message) = catch(|| emit(&self, Self::ERROR, error)) {
-            tracing::error!("a callback panicked as its process failed: {message}");
+            tracing::error!("a callback panicked in an `error` listener of a process: {message}");
         }
     }
 }
 
-/// Counts the close of a stream; returns whether it will come.
+/// Registers a listener that counts the close of the stream. Always returns `true`.
 fn count<S: uptick_stream::BaseStream>(stream: S, process: Process) -> bool {
     stream.on(S::CLOSE, move |()| process.stream_closed());
     true
 }
 
-/// Collects the processes whose exit a signal may have announced.
+/// Reaps the exited processes among those that are watched with `SIGCHLD`.
 pub(crate) fn check_signalled() {
     let signalled = PROCESSES.try_with(|processes| {
         let processes = processes.borrow();
@@ -407,7 +407,7 @@ type Streams = (
     ReadableResourceStream,
 );
 
-/// A child that nothing waits for yet: it is killed and collected if it comes to nothing.
+/// A child that is not watched yet; it is killed and reaped on drop unless it was taken.
 struct Unwatched(Option<Child>);
 
 impl Unwatched {
@@ -438,7 +438,7 @@ impl Unwatched {
 impl Drop for Unwatched {
     fn drop(&mut self) {
         if let Some(mut child) = self.0.take() {
-            // A killed process ends soon.
+            // `SIGKILL` cannot be caught, so this does not block for long.
             if child.kill().is_ok() {
                 let _ = child.wait();
             }

@@ -1,4 +1,4 @@
-//! Noticing that a process has exited: a descriptor of the process on Linux, `SIGCHLD` elsewhere and where there is none.
+//! Watching for the exit of a process: a pidfd on Linux, `SIGCHLD` on other systems and where there is no pidfd.
 
 use std::cell::Cell;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -8,7 +8,7 @@ use uptick_event_loop::{Error, SIGCHLD, SignalId, Token, add_signal, remove_sign
 
 use crate::process;
 
-/// The watch for the exit of one process; it ends when it is dropped.
+/// The watch for the exit of one process; dropping it ends the watch.
 #[derive(Debug)]
 pub(crate) enum Watch {
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -17,7 +17,7 @@ pub(crate) enum Watch {
 }
 
 impl Watch {
-    /// Watches a process that has not been waited for yet, so that its number is its own.
+    /// Watches a process through a pidfd. The process must not have been reaped, so that its ID has not been reused.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn descriptor(pid: u32, token: Token) -> Option<Watch> {
         use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -43,24 +43,26 @@ impl Drop for Watch {
     fn drop(&mut self) {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if let Watch::Descriptor(fd) = self {
-            // A process that is being started may have a duplicate for a moment. On a thread that is ending, the loop is gone.
+            // Until it has called `exec`, a new process may hold a duplicate of the descriptor. On a thread that is ending, the loop is gone.
             let _ = uptick_event_loop::driver::forget(fd.as_fd());
         }
     }
 }
 
 thread_local! {
-    /// The listener of this thread to `SIGCHLD`, and how many processes need it.
+    /// The `SIGCHLD` listener of this thread, and the number of processes that use it.
     static LISTENER: Cell<(Option<SignalId>, usize)> = const { Cell::new((None, 0)) };
 }
 
-/// A share of the thread's listener to `SIGCHLD`.
+/// A reference to the thread's `SIGCHLD` listener; dropping the last one removes the listener.
 #[derive(Debug)]
 pub(crate) struct ChildSignal(());
 
 impl ChildSignal {
+    /// Adds the listener for `SIGCHLD`, or shares the existing one.
+    ///
     /// # Errors
-    /// When the signal cannot be listened to.
+    /// The signal cannot be listened for.
     pub(crate) fn listen() -> Result<ChildSignal, Error> {
         let (listener, count) = LISTENER.get();
         let listener = match listener {

@@ -1,4 +1,4 @@
-//! Descriptors and children that processes leave behind: one test, as it counts those of the whole program.
+//! Leaks of file descriptors and child processes. A single test, because it counts those of the whole program.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -12,12 +12,12 @@ fn descriptors() -> usize {
 }
 
 #[test]
-fn no_zombie_no_descriptor_and_nothing_inherited() {
-    // The loop has descriptors of its own.
+fn no_zombie_or_descriptor_is_left_and_none_is_inherited() {
+    // Creates the descriptors of the loop before they are counted.
     Process::spawn(Command::new("true")).unwrap();
     run().unwrap();
     let before = descriptors();
-    // What this program has inherited itself is passed on.
+    // Descriptors that the test program itself inherited are passed on.
     let inherited = Command::new("ls").arg("/proc/self/fd").output().unwrap();
     let inherited = String::from_utf8(inherited.stdout).unwrap();
 
@@ -28,7 +28,7 @@ fn no_zombie_no_descriptor_and_nothing_inherited() {
     }
     assert!(Process::spawn(Command::new("/no/such/program")).is_err());
     assert!(descriptors() > before);
-    // It has the pipes of the others beside it, and `ls` one for the directory.
+    // The pipes of the other processes are open now. `ls` itself opens the directory.
     let listing = Process::spawn(Command::new("ls").arg("/proc/self/fd")).unwrap();
     let seen = Rc::<RefCell<Vec<String>>>::default();
     let lines = Rc::clone(&seen);

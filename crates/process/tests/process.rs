@@ -14,8 +14,8 @@ use uptick_stream::{CompositeStream, Error as StreamError, ThroughStream};
 struct Log(Rc<RefCell<Vec<String>>>);
 
 impl Log {
-    fn note(&self, what: impl Into<String>) {
-        self.0.borrow_mut().push(what.into());
+    fn push(&self, event: impl Into<String>) {
+        self.0.borrow_mut().push(event.into());
     }
 
     fn take(&self) -> String {
@@ -25,11 +25,11 @@ impl Log {
     fn without_output(child: Process) -> Log {
         let log = Log::default();
         let exit = log.clone();
-        child.on("exit", move |end: Exit| exit.note(end.to_string()));
+        child.on("exit", move |end: Exit| exit.push(end.to_string()));
         let close = log.clone();
-        child.on("close", move |()| close.note("close"));
+        child.on("close", move |()| close.push("close"));
         let error = log.clone();
-        child.on("error", move |e: Error| error.note(e.to_string()));
+        child.on("error", move |e: Error| error.push(e.to_string()));
         log
     }
 
@@ -38,7 +38,7 @@ impl Log {
         for (name, output) in [("out", child.stdout()), ("err", child.stderr())] {
             let log = log.clone();
             LineStream::new(output).on("data", move |line: Bytes| {
-                log.note(format!("{name} {}", String::from_utf8_lossy(&line)));
+                log.push(format!("{name} {}", String::from_utf8_lossy(&line)));
             });
         }
         log
@@ -56,7 +56,7 @@ fn run_until(mut done: impl FnMut() -> bool) {
     while !done() {
         assert!(
             start.elapsed() < Duration::from_secs(20),
-            "it takes too long"
+            "timed out after 20 s"
         );
         EventLoop::current()
             .run_once(Some(Duration::from_millis(20)))
@@ -71,7 +71,7 @@ fn turn() {
 }
 
 #[test]
-fn input_goes_in_and_output_comes_out_before_close() {
+fn input_is_written_and_output_is_read_before_close() {
     let child = shell("read name; echo hello $name; echo careful >&2; exit 3");
     let log = Log::of(child);
     assert!(child.is_running() && child.pid().is_some());
@@ -121,7 +121,7 @@ fn a_program_that_does_not_exist_is_an_error_of_spawn() {
 }
 
 #[test]
-fn output_that_nobody_listens_to_is_discarded_at_the_exit() {
+fn output_without_a_listener_is_discarded_at_the_exit() {
     let child = shell("echo one; echo two >&2");
     let log = Log::without_output(child);
     run().unwrap();
@@ -129,14 +129,14 @@ fn output_that_nobody_listens_to_is_discarded_at_the_exit() {
 }
 
 #[test]
-fn a_listener_that_comes_with_the_exit_gets_all_output() {
+fn a_listener_added_at_the_exit_receives_all_output() {
     let child = shell("echo one; echo two");
     let log = Log::without_output(child);
     let lines = log.clone();
     child.on("exit", move |_: Exit| {
         let lines = lines.clone();
         LineStream::new(child.stdout()).on("data", move |line: Bytes| {
-            lines.note(String::from_utf8_lossy(&line));
+            lines.push(String::from_utf8_lossy(&line));
         });
     });
     run().unwrap();
@@ -144,8 +144,8 @@ fn a_listener_that_comes_with_the_exit_gets_all_output() {
 }
 
 #[test]
-fn a_grandchild_with_the_output_delays_close_and_not_exit() {
-    // Only its standard output is that of the grandchild.
+fn a_grandchild_with_the_output_delays_close_but_not_exit() {
+    // The grandchild inherits the standard output only.
     let child = shell("sleep 1000 2>/dev/null & echo $!; exit 3");
     let log = Log::without_output(child);
     let pid = Rc::new(RefCell::new(String::new()));
@@ -164,7 +164,7 @@ fn a_grandchild_with_the_output_delays_close_and_not_exit() {
 }
 
 #[test]
-fn a_slow_reader_holds_the_process_back() {
+fn a_slow_reader_blocks_the_process() {
     const SIZE: usize = 10_000_000;
     let child = shell(&format!("exec head -c {SIZE} /dev/zero"));
     let slow = ThroughStream::new();
@@ -187,7 +187,7 @@ fn a_slow_reader_holds_the_process_back() {
 }
 
 #[test]
-fn a_large_input_waits_for_the_process_and_comes_back_whole() {
+fn a_large_input_is_queued_and_echoed_completely() {
     let child = Process::spawn(Command::new("cat")).unwrap();
     let both = CompositeStream::new(child.stdout(), child.stdin());
     both.set_allow_half_open(true);
@@ -204,12 +204,12 @@ fn a_large_input_waits_for_the_process_and_comes_back_whole() {
 }
 
 #[test]
-fn a_process_that_closes_its_input_gives_the_stream_an_error() {
+fn a_write_to_a_process_that_closed_its_input_emits_an_error() {
     let child = shell("exec <&-; echo closed; exec sleep 1000");
     let log = Log::without_output(child);
     let error = log.clone();
     child.stdin().on("error", move |e: StreamError| {
-        error.note(e.io_error().unwrap().kind().to_string());
+        error.push(e.io_error().unwrap().kind().to_string());
         child.kill(SIGKILL).unwrap();
     });
     LineStream::new(child.stdout()).on("data", move |_: Bytes| child.stdin().write("x"));
@@ -218,7 +218,7 @@ fn a_process_that_closes_its_input_gives_the_stream_an_error() {
 }
 
 #[test]
-fn signals_reach_a_running_process_only() {
+fn only_a_running_process_can_be_signalled() {
     let child = shell("exec sleep 1000");
     let log = Log::of(child);
     let error = child.kill(12_345).unwrap_err().to_string();
@@ -229,7 +229,7 @@ fn signals_reach_a_running_process_only() {
     child.kill(SIGTERM).unwrap();
     let late = log.clone();
     child.on("exit", move |_: Exit| {
-        late.note(child.kill(SIGTERM).unwrap_err().to_string());
+        late.push(child.kill(SIGTERM).unwrap_err().to_string());
     });
     run().unwrap();
     assert_eq!(
@@ -240,7 +240,7 @@ fn signals_reach_a_running_process_only() {
 }
 
 #[test]
-fn terminate_kills_what_ignores_it_after_the_grace() {
+fn terminate_kills_a_process_that_ignores_sigterm_after_the_grace_period() {
     let child = shell("trap '' TERM; echo ready; exec sleep 1000");
     let log = Log::without_output(child);
     LineStream::new(child.stdout()).on("data", move |_: Bytes| {
@@ -251,21 +251,21 @@ fn terminate_kills_what_ignores_it_after_the_grace() {
 }
 
 #[test]
-fn terminate_does_not_wait_for_what_obeys() {
+fn terminate_does_not_wait_after_the_process_has_exited() {
     let child = shell("exec sleep 1000");
     let log = Log::of(child);
     child.terminate(Duration::from_secs(1000));
     child.terminate(Duration::from_secs(2000));
-    // Neither timer keeps the loop.
+    // Neither timer keeps the loop running.
     run().unwrap();
     assert_eq!(log.take(), "signal 15,close");
 }
 
 #[test]
-fn what_is_no_pipe_is_a_closed_stream() {
+fn a_standard_stream_that_is_not_a_pipe_is_closed() {
     let path = std::env::temp_dir().join(format!("uptick-process-{}", std::process::id()));
     let mut command = Command::new("sh");
-    command.args(["-c", "cat; echo to the file; echo to nobody >&2"]);
+    command.args(["-c", "cat; echo to the file; echo discarded >&2"]);
     command.stdout(std::fs::File::create(&path).unwrap());
     let options = ProcessOptions::new()
         .stdin(Stdio::Null)
@@ -307,7 +307,7 @@ fn many_processes_run_at_the_same_time() {
 }
 
 #[test]
-fn an_exit_that_another_has_collected_is_an_error() {
+fn an_exit_status_collected_elsewhere_is_an_error() {
     let child = shell("exec sleep 1000");
     let log = Log::of(child);
     let pid = i32::try_from(child.pid().unwrap()).ok();

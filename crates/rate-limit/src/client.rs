@@ -1,11 +1,11 @@
-//! Who counts as one client.
+//! Client addresses as keys.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The address of a client, or the network that counts as one: the key of limits for each client.
+/// The address of a client, or the network that counts as one client; the key for limits per client.
 ///
-/// An IPv4 address is one client. Of an IPv6 address the first 64 bits are: whoever has one has all that begin with them.
-/// An IPv4-mapped address (`::ffff:192.0.2.1`) and one of NAT64 (`64:ff9b::192.0.2.1`) are the IPv4 address in them.
+/// An IPv4 address is one client. For an IPv6 address, the first 64 bits are the client, because a host usually owns its whole /64 network.
+/// An IPv4-mapped address (`::ffff:192.0.2.1`) and a NAT64 address (`64:ff9b::192.0.2.1`) count as the IPv4 address that they contain.
 ///
 /// # Examples
 /// ```
@@ -19,20 +19,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Client {
-    /// The bits of the host are zero.
+    /// The address with the host bits set to zero.
     network: IpAddr,
 }
 
 impl Client {
-    /// Makes the client of an address of which the first `v4_bits` count, or the first `v6_bits`; more than there are count
-    /// as all. Default: 32 and 64, those of [`From`].
+    /// Returns the client for the first `v4_bits` of an IPv4 address or the first `v6_bits` of an IPv6 address. Larger numbers mean the
+    /// whole address. [`From`] uses 32 and 64.
     ///
     /// # Examples
     /// ```
     /// use std::net::Ipv6Addr;
     /// use uptick_rate_limit::Client;
     ///
-    /// // Providers give many of their customers 56 bits.
+    // Many providers assign 56 bits to each customer.
     /// let client = |address: Ipv6Addr| Client::with_prefixes(address, 32, 56);
     /// assert_eq!(client("2001:db8:0:1::1".parse()?), client("2001:db8:0:2::1".parse()?));
     /// # Ok::<(), std::net::AddrParseError>(())
@@ -58,8 +58,8 @@ impl<A: Into<IpAddr>> From<A> for Client {
     }
 }
 
-/// Returns the IPv4 address in an IPv4-mapped address, or in one with the well-known prefix of NAT64 (RFC 6052, section 2.1), which
-/// all clients behind translators share; any other address as it is.
+/// Returns the IPv4 address contained in an IPv4-mapped address or in one with the well-known NAT64 prefix (RFC 6052, section 2.1), which
+/// all clients behind translators share. Returns any other address unchanged.
 fn without_translation(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => match v6.segments() {
@@ -92,7 +92,7 @@ mod tests {
         let client = |text| Client::from(address(text));
         assert_eq!(client("64:ff9b::192.0.2.1"), client("192.0.2.1"));
         assert_ne!(client("64:ff9b::192.0.2.1"), client("64:ff9b::192.0.2.2"));
-        // Other networks have no IPv4 address in them.
+        // Other prefixes contain no IPv4 address.
         assert_eq!(
             client("64:ff9b:1::192.0.2.1"),
             client("64:ff9b:1::192.0.2.2")
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_say_how_many_bits_count() {
+    fn prefixes_set_the_number_of_significant_bits() {
         let client = |text, v4, v6| Client::with_prefixes(address(text), v4, v6);
         assert_eq!(client("10.1.2.3", 24, 64), client("10.1.2.4", 24, 64));
         assert_ne!(client("10.1.2.3", 24, 64), client("10.1.3.3", 24, 64));

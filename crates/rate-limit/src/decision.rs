@@ -1,38 +1,38 @@
-//! What a limiter says to a request.
+//! The decision on a request.
 
 use std::time::Duration;
 
-/// Whether a request is let through, and what its client may do next.
+/// The decision on a request, with the remaining limit of its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a decision lets nothing through and refuses nothing by itself"]
+#[must_use = "the caller must refuse the request if `allowed` is false"]
 #[non_exhaustive]
 pub struct Decision {
-    /// Whether the request is within the limit.
+    /// `true` if the request is within the limit.
     pub allowed: bool,
-    /// How many requests are let through when none was made for a while.
+    /// The number of requests that are allowed at once after a period without requests.
     pub limit: u32,
-    /// How many more requests would be let through now.
+    /// The number of further requests that are allowed now.
     pub remaining: u32,
-    /// The time until all of [`limit`](Decision::limit) would be let through again, if there were no further request.
+    /// The time until the whole [`limit`](Decision::limit) is available again if no further request is made.
     pub reset_after: Duration,
-    /// The time until the request, if repeated, would be let through; zero when it was. `None` when it never will be, because it
+    /// The time until the same request would be allowed; zero if it was allowed. `None` if it is never allowed, because it
     /// costs more than the limit.
     ///
-    /// Other requests of the same client in the meantime make it longer.
+    /// Other requests of the same client in the meantime extend it.
     pub retry_after: Option<Duration>,
 }
 
 impl Decision {
     /// Returns [`retry_after`](Decision::retry_after) for the header `Retry-After` (RFC 9110, section 10.2.3): whole seconds,
-    /// rounded up; 0 when the request was let through. `None` when it never will be: then there is no time to send.
+    /// rounded up; 0 if the request was allowed. `None` if it is never allowed: then omit the header.
     pub fn retry_after_seconds(&self) -> Option<u64> {
         self.retry_after.map(seconds)
     }
 
-    /// The value of the field `RateLimit` of draft-ietf-httpapi-ratelimit-headers-10, for the policy of this name:
+    /// Returns the value of the header `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10) for the policy with this name:
     /// `"default";r=99;t=60`.
     ///
-    /// The name is sent as a string of RFC 9651; what such a string cannot have, all but visible ASCII and spaces, becomes `?`.
+    /// The name is sent as a string (RFC 9651). Characters other than visible ASCII and spaces are replaced with `?`.
     pub fn field_value(&self, policy: &str) -> String {
         let name = quoted(policy);
         let reset = seconds(self.reset_after);
@@ -40,13 +40,13 @@ impl Decision {
     }
 }
 
-/// Whole seconds, rounded up: who waits that long has waited long enough.
+/// Returns the time in whole seconds, rounded up, so that a client that waits for it has waited long enough.
 pub(crate) fn seconds(time: Duration) -> u64 {
     let partial = time.subsec_nanos() > 0;
     time.as_secs().saturating_add(partial.into())
 }
 
-/// Returns a quoted string of structured fields (RFC 9651) and of parameters (RFC 9110, section 5.6.4). Characters that it cannot have become `?`.
+/// Returns a quoted string for structured fields (RFC 9651) and parameters (RFC 9110, section 5.6.4). Unsupported characters are replaced with `?`.
 pub fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn the_field_names_its_policy() {
+    fn the_header_value_contains_the_policy_name() {
         let decision = Decision {
             allowed: true,
             limit: 100,
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_break_out_of_its_string() {
+    fn a_policy_name_is_escaped() {
         assert_eq!(quoted(r#"a"b\c"#), r#""a\"b\\c""#);
         assert_eq!(quoted("a\r\nb\u{e9}"), r#""a??b?""#);
     }

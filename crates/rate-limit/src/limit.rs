@@ -1,49 +1,49 @@
-//! The algorithms: how many requests are let through in which time.
+//! Rate limiting algorithms.
 
 use std::time::Duration;
 
 use crate::decision::{Decision, quoted, seconds};
 
-/// How many requests of one key are let through in which time.
+/// The number of requests allowed for each key in a period of time.
 ///
-/// Two algorithms: a [fixed window](Limit::fixed_window), and a [token bucket](Limit::token_bucket), which has no moment at which
-/// twice as many requests get through.
+/// There are two algorithms: a [fixed window](Limit::fixed_window), and a [token bucket](Limit::token_bucket), which never allows
+/// twice as many requests around the end of a window.
 ///
 /// # Limits
-/// Times are counted in nanoseconds, up to 584 years. A window has at least 1 ms; shorter ones count as 1 ms.
+/// Times are counted in nanoseconds, up to 584 years. The shortest window is 1 ms; shorter windows are extended to 1 ms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     algorithm: Algorithm,
-    /// What is let through at once: the most in a window, or the size of the bucket.
+    /// Maximum number of requests at once: the maximum in a window, or the size of the bucket.
     max: u32,
-    /// The length of the window, or the time that fills the bucket.
+    /// Length of the window, or the time to fill an empty bucket, in nanoseconds.
     span: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Algorithm {
     FixedWindow,
-    /// A token every so many nanoseconds.
+    /// A bucket that gains one token per interval, in nanoseconds.
     TokenBucket {
         interval: u64,
     },
 }
 
-/// What is known of a key. Over at `until`: from then on it is as if the key had never been seen.
+/// The usage of a key. It expires at `until`: from then on the key counts as unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
-    /// The end of the window; of a bucket, when it is full (the "theoretical arrival time" of GCRA).
+    /// The end of the window; for a bucket, the time at which it is full (the "theoretical arrival time" of GCRA).
     until: u64,
-    /// The requests let through in the window; of a bucket, always 0.
+    /// The number of requests allowed in the window; always 0 for a bucket.
     used: u32,
 }
 
 impl Limit {
-    /// At most `max` requests in a window, which begins with the first request of a key; the first request after its end begins
-    /// the next one. With 0, none is let through.
+    /// Allows at most `max` requests in a window, which starts with the first request of a key; the first request after its end starts
+    /// the next window. With 0, all requests are refused.
     ///
-    /// Requests at the end of a window and at the beginning of the next can come together, so twice `max` in a short time:
-    /// [`token_bucket`](Limit::token_bucket) does not have that.
+    /// Requests at the end of one window and at the start of the next can add up to twice `max` in a short time;
+    /// [`token_bucket`](Limit::token_bucket) avoids this.
     pub fn fixed_window(max: u32, window: Duration) -> Limit {
         Limit {
             algorithm: Algorithm::FixedWindow,
@@ -52,13 +52,14 @@ impl Limit {
         }
     }
 
-    /// A bucket of `max` tokens that a `window` fills evenly, and of which each request takes one. With 0, none is let through.
+    /// Allows requests from a bucket of `max` tokens, which fills evenly within `window`; each request takes one token. With 0, all requests
+    /// are refused.
     ///
-    /// The algorithm is GCRA, the generic cell rate algorithm: it needs one number for each key. In any time of length *t* at
-    /// most `max` + *t* · `max` / `window` requests are let through.
+    /// The algorithm is GCRA (generic cell rate algorithm), which stores one number for each key. In any period of length *t*, at
+    /// most `max` + *t* · `max` / `window` requests are allowed.
     pub fn token_bucket(max: u32, window: Duration) -> Limit {
         let window = window_nanos(window);
-        // Rounded up: rather a nanosecond more than a request too many.
+        // Rounded up, so that the rate never exceeds the limit.
         let interval = window.div_ceil(u64::from(max.max(1)));
         Limit {
             algorithm: Algorithm::TokenBucket { interval },
@@ -68,11 +69,11 @@ impl Limit {
         .burst(max)
     }
 
-    /// Sets the size of a token bucket: how many requests may come at once. It fills at the same rate as before. A fixed window
-    /// has no such size, and stays as it is. Default: the `max` of [`token_bucket`](Limit::token_bucket).
+    /// Sets the size of a token bucket: the number of requests that may arrive at once. The fill rate stays the same. A fixed window
+    /// is not changed. Default: the `max` of [`token_bucket`](Limit::token_bucket).
     ///
     /// # Examples
-    /// 100 in a minute, but at most 10 at once:
+    /// 100 per minute, but at most 10 at once:
     /// ```
     /// use std::time::Duration;
     /// use uptick_rate_limit::Limit;
@@ -88,22 +89,22 @@ impl Limit {
         self
     }
 
-    /// The value of the field `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10, under this name:
-    /// `"default";q=100;w=60`, 100 requests in 60 s.
+    /// Returns the value of the header `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10) for the policy with this name:
+    /// `"default";q=100;w=60` means 100 requests in 60 s.
     ///
-    /// The name is sent as a string of RFC 9651; what such a string cannot have, all but visible ASCII and spaces, becomes `?`.
+    /// The name is sent as a string (RFC 9651). Characters other than visible ASCII and spaces are replaced with `?`.
     pub fn policy_value(&self, name: &str) -> String {
         let name = quoted(name);
         let window = match self.algorithm {
             Algorithm::FixedWindow => self.span,
-            // Without what rounding has added to the interval.
+            // Removes the nanosecond that rounding may have added to each interval.
             Algorithm::TokenBucket { .. } => self.span.saturating_sub(self.max.into()),
         };
         let window = seconds(Duration::from_nanos(window)).max(1);
         format!("{name};q={};w={window}", self.max)
     }
 
-    /// Lets a request through that costs so much, or does not; then the state stays as it is.
+    /// Allows a request with this cost and updates the state, or refuses it and leaves the state unchanged.
     pub(crate) fn take(&self, state: &mut State, cost: u32, now: u64) -> Decision {
         let taken = match self.algorithm {
             _ if cost > self.max => Err(None),
@@ -112,7 +113,7 @@ impl Limit {
                 self.take_from_bucket(*state, interval, cost, now)
             }
         };
-        // A question does not begin a window.
+        // A query (cost 0) does not start a window.
         if let Ok(taken) = taken
             && cost > 0
         {
@@ -136,7 +137,7 @@ impl Limit {
         }
     }
 
-    /// Takes back a request that was let through and costs so much.
+    /// Reverts the cost of an allowed request.
     pub(crate) fn give_back(&self, state: &mut State, cost: u32, now: u64) {
         match self.algorithm {
             _ if state.is_over(now) => {}
@@ -151,7 +152,7 @@ impl Limit {
     /// Returns the state after the request.
     ///
     /// # Errors
-    /// The time until the request would be let through, or `None` when it never will be.
+    /// The time until the request would be allowed, or `None` if it is never allowed.
     fn take_from_window(&self, state: State, cost: u32, now: u64) -> Result<State, Option<u64>> {
         let mut state = state;
         if state.is_over(now) {
@@ -170,7 +171,7 @@ impl Limit {
         }
     }
 
-    /// As [`take_from_window`](Limit::take_from_window).
+    /// Returns the state after the request; see [`take_from_window`](Limit::take_from_window).
     fn take_from_bucket(
         &self,
         state: State,
@@ -190,12 +191,12 @@ impl Limit {
 }
 
 impl State {
-    /// Whether it says nothing any more.
+    /// Returns `true` if the state has expired.
     pub(crate) fn is_over(self, now: u64) -> bool {
         self.until <= now
     }
 
-    /// How much would be forgotten with it, to compare with others.
+    /// Returns the usage as a sort key: the state with the lowest one is evicted first.
     pub(crate) fn weight(self, now: u64) -> (u32, u64) {
         if self.is_over(now) {
             (0, 0)
@@ -204,7 +205,7 @@ impl State {
         }
     }
 
-    /// What allows no more than either of the two.
+    /// Returns a state that is at least as strict as both.
     pub(crate) fn stricter(self, other: State, now: u64) -> State {
         if self.is_over(now) {
             return other;
@@ -219,7 +220,7 @@ impl State {
     }
 }
 
-/// The nanoseconds of a time, up to 584 years.
+/// Returns the time in nanoseconds, up to 584 years.
 pub(crate) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

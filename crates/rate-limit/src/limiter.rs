@@ -11,22 +11,23 @@ use crate::client::Client;
 use crate::decision::Decision;
 use crate::limit::{Limit, State, nanos};
 
-/// A [`Limit`] for each key: a client's address, a user's name, whatever requests are counted by.
+/// Applies a [`Limit`] to each key, such as a client address or a user name.
 ///
-/// It has no clock: each call is given the time since some fixed moment, as a monotonic clock tells it. A time before that
-/// of an earlier call counts as the earlier one.
+/// It has no clock: each call takes the time since some fixed moment, from a monotonic clock. A time before that of an earlier call counts as
+/// the earlier one.
 ///
 /// # Limits
-/// It knows 65,536 keys at most ([`max_keys`](RateLimiter::max_keys)); of [`Client`]s these take at most 7 MB. Keys
-/// that are within their limit as if they had never come make room for others. If there are too few of these, a
-/// key that has used little gives way, and what it had used is remembered as the least that every unknown key has
-/// used. So
-/// * no key ever gets more than its limit, however many others come: a client that is refused cannot free itself with requests from
-///   other addresses;
-/// * keys that are known do not notice a flood of others while they stay known, and those that have used little are the first
-///   to be forgotten;
-/// * unknown keys are refused only while many thousands of others use, together, about half of what the whole table could, or
+/// The table holds at most 65,536 keys ([`max_keys`](RateLimiter::max_keys)); for [`Client`]s that is at most 7 MB. Keys
+/// whose whole limit is available again are removed to make room for new ones. If there are too few of these, a key with little usage is
+/// evicted, and its usage becomes the minimum usage of every unknown key. Therefore:
+/// * No key exceeds its limit, no matter how many other keys there are: a refused client cannot reset its limit with requests from
+///   other addresses.
+/// * A flood of other keys does not affect the keys in the table. Keys with little usage are evicted
+///   first.
+/// * Unknown keys are refused only while many thousands of other keys together use about half of the capacity of the table or
 ///   more.
+///
+/// The time for a call does not depend on the number of keys.
 ///
 /// A call takes the same time however many keys there are.
 ///
@@ -49,28 +50,28 @@ pub struct RateLimiter<K = Client> {
     limit: Limit,
     max_keys: usize,
     keys: IndexMap<K, State>,
-    /// What every unknown key has used at least.
+    /// The minimum usage of every unknown key.
     floor: State,
-    /// The latest time given.
+    /// The latest time passed by the caller.
     now: u64,
-    /// Where to look next for keys that can go.
+    /// Index of the next key to check for expiry.
     hand: usize,
-    /// Which keys give way is not to be foreseen.
+    /// The secret for choosing eviction candidates, so that clients cannot predict them.
     random: RandomState,
     draws: u64,
 }
 
 const DEFAULT_MAX_KEYS: usize = 65_536;
 
-/// How many keys are looked at for each new one, to drop those that are over.
-const SWEPT: usize = 2;
+/// Number of keys checked for expiry for each new key.
+/// const SWEEP_COUNT: usize = 2;
 
-/// Of how many keys the one that has used least gives way. If half of the table is at the limit, one choice in 65,536 hits such
-/// a key.
+/// Number of random candidates, of which the key with the lowest usage is evicted. If half of the keys in the table are at their limit, one
+/// eviction in 65,536 removes such a key.
 const CANDIDATES: usize = 16;
 
 impl<K: Hash + Eq> RateLimiter<K> {
-    /// Makes a limiter that has seen no key yet.
+    /// Creates an empty limiter.
     pub fn new(limit: Limit) -> RateLimiter<K> {
         RateLimiter {
             limit,
@@ -84,7 +85,7 @@ impl<K: Hash + Eq> RateLimiter<K> {
         }
     }
 
-    /// Sets how many keys are known at most; 0 counts as 1. Room for them is taken as they come. Default: 65,536.
+    /// Sets the maximum number of keys; 0 counts as 1. Memory is allocated as keys are added. Default: 65,536.
     pub fn max_keys(mut self, max_keys: usize) -> RateLimiter<K> {
         self.max_keys = max_keys.max(1);
         while self.keys.len() > self.max_keys {
@@ -93,12 +94,12 @@ impl<K: Hash + Eq> RateLimiter<K> {
         self
     }
 
-    /// The limit of each key.
+    /// Returns the limit of each key.
     pub fn limit(&self) -> Limit {
         self.limit
     }
 
-    /// Lets a request of this key through, or refuses it. A refused one counts for nothing.
+    /// Allows or refuses a request with this key. A refused request is not counted.
     pub fn check<Q>(&mut self, key: &Q, now: Duration) -> Decision
     where
         K: Borrow<Q>,
@@ -107,12 +108,11 @@ impl<K: Hash + Eq> RateLimiter<K> {
         self.check_cost(key, 1, now)
     }
 
-    /// As [`check`](RateLimiter::check), for a request that counts as so many; one that counts as 0 asks without taking
-    /// anything. One that counts as more than the limit is never let through, and has no
-    /// [`retry_after`](Decision::retry_after).
+    /// Allows or refuses a request with this cost. A cost of 0 only queries the state. A request that costs more than the limit is
+    /// always refused, and its [`retry_after`](Decision::retry_after) is `None`.
     ///
     /// # Examples
-    /// Keys are anything that can be hashed; a text is copied only when it is new.
+    /// A key can be of any type that implements `Hash`; a string is copied only when it is new:
     /// ```
     /// use std::time::Duration;
     /// use uptick_rate_limit::{Limit, RateLimiter};
@@ -142,8 +142,8 @@ impl<K: Hash + Eq> RateLimiter<K> {
         decision
     }
 
-    /// Takes back a request of a key that was let through by [`check`](RateLimiter::check), such as an attempt to log in that has succeeded
-    /// where failures are limited. In a fixed window that began after the request, one of the requests of that window is taken back.
+    /// Reverts a request that [`check`](RateLimiter::check) has allowed, such as a successful login where only failures are limited.
+    /// In a fixed window that started after the request, one of the requests of that window is reverted.
     ///
     /// # Examples
     /// ```
@@ -168,7 +168,7 @@ impl<K: Hash + Eq> RateLimiter<K> {
         }
     }
 
-    /// Forgets what a key has used, as after a login that succeeded. Gives whether it was known.
+    /// Removes a key with its usage, for example after a successful login. Returns `true` if the key was in the table.
     pub fn forget<Q>(&mut self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -177,24 +177,24 @@ impl<K: Hash + Eq> RateLimiter<K> {
         self.keys.swap_remove(key).is_some()
     }
 
-    /// How many keys are known.
+    /// Returns the number of keys in the table.
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether no key is known.
+    /// Returns `true` if the table is empty.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Drops a few keys that are over, and if the table is full all the same, one that is not.
+    /// Removes expired keys among the next few, and evicts another key if the table is still full.
     fn make_room(&mut self, now: u64) {
-        for _ in 0..SWEPT {
+        for _ in 0..SWEEP_COUNT {
             if self.hand >= self.keys.len() {
                 self.hand = 0;
             }
             match self.keys.get_index(self.hand) {
-                // The last one takes its place, and is the next to be looked at.
+                // The last key moves to this index and is checked next.
                 Some((_, state)) if state.is_over(now) => {
                     self.keys.swap_remove_index(self.hand);
                 }
@@ -206,7 +206,7 @@ impl<K: Hash + Eq> RateLimiter<K> {
         }
     }
 
-    /// Forgets the key that has used least of some, and remembers how much that was.
+    /// Evicts the key with the lowest usage among some random ones, and raises the minimum usage of unknown keys to it.
     fn forget_one(&mut self, now: u64) {
         let mut lightest = None;
         for _ in 0..CANDIDATES {
@@ -228,7 +228,7 @@ impl<K: Hash + Eq> RateLimiter<K> {
         }
     }
 
-    /// An index of the table; the hash of a counter is random enough, and its key is secret.
+    /// Returns a random index into the table: the hash of a counter with a secret key.
     fn random_index(&mut self) -> usize {
         self.draws = self.draws.wrapping_add(1);
         let random = self.random.hash_one(self.draws);

@@ -1,4 +1,4 @@
-//! A server that limits how often clients connect to another.
+//! A server that limits the connection rate of each client.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,26 +10,26 @@ use uptick_socket::{Connection, Error, ServerInterface};
 use crate::{Client, Limit, RateLimiter};
 
 uptick_socket::decorated_server! {
-    /// A server that passes the connections of another on, unless their client connects too often.
+    /// A server decorator that limits how often each client may connect.
     ///
-    /// It wraps any server. A connection over the limit is closed at once: there is an `error` and no `connection`. Around the
-    /// server that a [`SecureServer`](https://docs.rs/uptick-tls) wraps, it saves the handshakes of those that are refused.
-    /// Connections without an address, on Unix sockets, are not limited. A `Copy` handle; it is stale once the wrapped server
+    /// It wraps any server. A connection over the limit is closed immediately, with an `error` event and no `connection` event. If a
+    /// [`SecureServer`](https://docs.rs/uptick-tls) wraps this server, refused clients cost no TLS handshake.
+    /// Connections without an IP address (on Unix sockets) are not limited. A `Copy` handle; it becomes stale once the wrapped server
     /// has closed.
     ///
     /// # Events
     /// | event | payload | when |
     /// |---|---|---|
-    /// | `connection` | [`Connection`] | a client has connected, within its limit |
-    /// | `error` | [`Error`] | a connection was refused ([`Error::RateLimited`]), or an error of the wrapped server |
-    /// | `close` | `()` | the wrapped server has stopped listening for good: the last event |
+    /// | `connection` | [`Connection`] | a client has connected within its limit |
+    /// | `error` | [`Error`] | a connection was refused ([`Error::RateLimited`]), or the wrapped server reported an error |
+    /// | `close` | `()` | the wrapped server has stopped listening permanently; the last event |
     ///
-    /// Without a `connection` listener clients wait in the kernel's backlog. The wrapped server is paused for that: pause and
-    /// resume this one instead.
+    /// Without a `connection` listener, clients wait in the kernel's backlog. This pauses the wrapped server: do not pause or
+    /// resume it directly, but this server instead.
     ///
     /// # Limits
-    /// One for each client, which is that of [`Connection::remote_ip`]. 65,536 clients are known at most
-    /// ([`max_clients`](RateLimitingServer::max_clients)), as [`RateLimiter`] describes it.
+    /// Each client ([`Connection::remote_ip`]) has a limit of its own. The table holds at most 65,536 clients
+    /// ([`max_clients`](RateLimitingServer::max_clients)); see [`RateLimiter`].
     ///
     /// # Examples
     /// ```
@@ -37,34 +37,34 @@ uptick_socket::decorated_server! {
     /// use uptick_rate_limit::{Limit, RateLimitingServer};
     /// use uptick_socket::prelude::*;
     ///
-    /// // 20 connections at once, then 2 in a second, for each client.
+    // 20 connections at once, then 2 per second, for each client.
     /// let limit = Limit::token_bucket(20, Duration::from_secs(10));
     /// let server = RateLimitingServer::new(Server::bind(0)?, limit);
     /// server.on("connection", |conn: Connection| conn.end_with("Hello!\n"));
     /// # server.close();
     /// # Ok::<(), uptick_socket::Error>(())
     /// ```
-    pub struct RateLimitingServer(RateLimiting) {}
+    pub struct RateLimitingServer(RateLimitingLayer) {}
 }
 
-/// Limits how often each client connects.
-struct RateLimiting {
+/// The layer that counts the connections of each client.
+/// struct RateLimitingLayer {
     limiter: RateLimiter,
-    /// The number of significant bits of an address, of IPv4 and of IPv6.
+    /// The number of significant bits of an IPv4 and of an IPv6 address.
     prefixes: (u8, u8),
 }
 
 impl RateLimitingServer {
-    /// Wraps a server to which each client may connect as often as the limit says.
+    /// Wraps a server and limits how often each client may connect to it.
     pub fn new<S: ServerInterface>(server: S, limit: Limit) -> RateLimitingServer {
-        let layer = RateLimiting {
+        let layer = RateLimitingLayer {
             limiter: RateLimiter::new(limit),
             prefixes: (32, 64),
         };
         RateLimitingServer(Decorated::new(server, layer))
     }
 
-    /// Sets how many clients are known at most ([`RateLimiter::max_keys`]). Default: 65,536.
+    /// Sets the maximum number of clients in the table ([`RateLimiter::max_keys`]). Default: 65,536.
     pub fn max_clients(self, max_clients: usize) -> Self {
         self.0.with(|layer| {
             let empty = RateLimiter::new(layer.limiter.limit());
@@ -73,15 +73,15 @@ impl RateLimitingServer {
         self
     }
 
-    /// Sets how many of the first bits of an address make a client ([`Client::with_prefixes`]). Default: 32 of an IPv4 address,
-    /// 64 of an IPv6 address.
+    /// Sets the number of leading address bits that identify a client ([`Client::with_prefixes`]). Default: 32 for IPv4 addresses,
+    /// 64 for IPv6 addresses.
     pub fn prefixes(self, v4_bits: u8, v6_bits: u8) -> Self {
         self.0.with(|layer| layer.prefixes = (v4_bits, v6_bits));
         self
     }
 }
 
-impl Layer for RateLimiting {
+impl Layer for RateLimitingLayer {
     fn accept(server: Decorated<Self>, conn: Connection) {
         match server.with(|layer| layer.count(conn.remote_ip())) {
             Some(Err(retry_after)) => {
@@ -94,11 +94,11 @@ impl Layer for RateLimiting {
     }
 }
 
-impl RateLimiting {
-    /// Counts a connection of this address.
+impl RateLimitingLayer {
+    /// Counts a connection from this address.
     ///
     /// # Errors
-    /// The time until another connection of the client is accepted, or `None` when none ever is.
+    /// The time until another connection of the client is accepted, or `None` if none is ever accepted.
     fn count(&mut self, address: Option<IpAddr>) -> Result<(), Option<Duration>> {
         let Some(address) = address else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What is let through of one key.
+//! Decisions for a single key.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
@@ -12,13 +12,13 @@ fn limiter(limit: Limit) -> RateLimiter<u32> {
     RateLimiter::new(limit)
 }
 
-/// How many of `requests` are let through at once.
+/// Returns the number of allowed requests out of `requests` made at the same time.
 fn burst(limiter: &mut RateLimiter<u32>, requests: u32, now: Duration) -> u32 {
     let decisions = (0..requests).map(|_| limiter.check(&1, now));
     decisions.map(|decision| u32::from(decision.allowed)).sum()
 }
 
-fn facts(decision: Decision) -> (bool, u32, u32, f64, f64) {
+fn fields(decision: Decision) -> (bool, u32, u32, f64, f64) {
     let Decision {
         allowed,
         limit,
@@ -35,7 +35,7 @@ fn facts(decision: Decision) -> (bool, u32, u32, f64, f64) {
 }
 
 #[test]
-fn exactly_the_maximum_passes_in_a_window() {
+fn exactly_the_maximum_is_allowed_in_a_window() {
     let mut limiter = limiter(Limit::fixed_window(100, MINUTE));
     assert_eq!(burst(&mut limiter, 101, SECOND), 100);
     assert_eq!(burst(&mut limiter, 10, 60 * SECOND), 0);
@@ -43,14 +43,14 @@ fn exactly_the_maximum_passes_in_a_window() {
 }
 
 #[test]
-fn a_window_begins_with_the_first_request_of_its_key() {
+fn a_window_starts_with_the_first_request_of_its_key() {
     let mut limiter = limiter(Limit::fixed_window(2, MINUTE));
     let at = |seconds| seconds * SECOND;
-    assert_eq!(facts(limiter.check(&1, at(50))), (true, 2, 1, 60.0, 0.0));
-    assert_eq!(facts(limiter.check(&1, at(70))), (true, 2, 0, 40.0, 0.0));
-    assert_eq!(facts(limiter.check(&1, at(80))), (false, 2, 0, 30.0, 30.0));
-    assert_eq!(facts(limiter.check(&2, at(80))), (true, 2, 1, 60.0, 0.0));
-    assert_eq!(facts(limiter.check(&1, at(110))), (true, 2, 1, 60.0, 0.0));
+    assert_eq!(fields(limiter.check(&1, at(50))), (true, 2, 1, 60.0, 0.0));
+    assert_eq!(fields(limiter.check(&1, at(70))), (true, 2, 0, 40.0, 0.0));
+    assert_eq!(fields(limiter.check(&1, at(80))), (false, 2, 0, 30.0, 30.0));
+    assert_eq!(fields(limiter.check(&2, at(80))), (true, 2, 1, 60.0, 0.0));
+    assert_eq!(fields(limiter.check(&1, at(110))), (true, 2, 1, 60.0, 0.0));
 }
 
 #[test]
@@ -58,14 +58,14 @@ fn a_bucket_fills_evenly() {
     let mut limiter = limiter(Limit::token_bucket(10, 10 * SECOND));
     assert_eq!(burst(&mut limiter, 20, MINUTE), 10);
     let refused = limiter.check(&1, MINUTE);
-    assert_eq!(facts(refused), (false, 10, 0, 10.0, 1.0));
+    assert_eq!(fields(refused), (false, 10, 0, 10.0, 1.0));
     assert_eq!(burst(&mut limiter, 20, MINUTE + SECOND), 1);
     assert_eq!(burst(&mut limiter, 20, MINUTE + 4 * SECOND), 3);
     assert_eq!(burst(&mut limiter, 20, 2 * MINUTE), 10);
 }
 
 #[test]
-fn the_burst_of_a_bucket_is_set_apart_from_its_rate() {
+fn the_burst_of_a_bucket_is_independent_of_its_rate() {
     let limit = Limit::token_bucket(60, MINUTE).burst(5);
     let mut limiter = limiter(limit);
     assert_eq!(burst(&mut limiter, 20, MINUTE), 5);
@@ -76,7 +76,7 @@ fn the_burst_of_a_bucket_is_set_apart_from_its_rate() {
 }
 
 #[test]
-fn a_client_that_waits_as_told_is_let_through_and_not_before() {
+fn a_client_is_allowed_after_retry_after_and_not_before() {
     for limit in [
         Limit::fixed_window(7, MINUTE),
         Limit::token_bucket(7, MINUTE),
@@ -93,7 +93,7 @@ fn a_client_that_waits_as_told_is_let_through_and_not_before() {
 }
 
 #[test]
-fn requests_may_count_as_many_or_as_none() {
+fn a_request_may_cost_several_units_or_none() {
     for limit in [
         Limit::fixed_window(10, MINUTE),
         Limit::token_bucket(10, MINUTE),
@@ -126,13 +126,13 @@ fn a_request_that_costs_more_than_the_limit_has_no_time_to_retry() {
             assert_eq!(refused.retry_after_seconds(), None);
             let _ = limiter.check_cost(&1, 5, now);
         }
-        // One that passes when the limit is free has a time.
+        // A request that the full limit allows has a retry time.
         assert!(limiter.check_cost(&1, 10, MINUTE).retry_after > Some(Duration::ZERO));
     }
 }
 
 #[test]
-fn a_limit_of_none_lets_nothing_through() {
+fn a_limit_of_zero_allows_no_request() {
     for limit in [
         Limit::fixed_window(0, MINUTE),
         Limit::token_bucket(0, MINUTE),
@@ -146,14 +146,14 @@ fn a_limit_of_none_lets_nothing_through() {
 }
 
 #[test]
-fn a_window_of_no_length_is_one_of_a_millisecond() {
+fn the_shortest_window_is_a_millisecond() {
     let mut limiter = limiter(Limit::fixed_window(1, Duration::ZERO));
     assert_eq!(burst(&mut limiter, 2, SECOND), 1);
     assert_eq!(burst(&mut limiter, 2, SECOND + Duration::from_millis(1)), 1);
 }
 
 #[test]
-fn a_clock_that_goes_back_stands_still() {
+fn a_clock_that_goes_backwards_counts_as_stopped() {
     for limit in [
         Limit::fixed_window(5, MINUTE),
         Limit::token_bucket(5, MINUTE),
@@ -168,7 +168,7 @@ fn a_clock_that_goes_back_stands_still() {
 }
 
 #[test]
-fn the_longest_times_overflow_nothing() {
+fn the_longest_times_do_not_overflow() {
     for limit in [
         Limit::fixed_window(u32::MAX, Duration::MAX),
         Limit::token_bucket(u32::MAX, Duration::MAX),
@@ -184,7 +184,7 @@ fn the_longest_times_overflow_nothing() {
 }
 
 #[test]
-fn a_forgotten_key_is_as_new() {
+fn a_forgotten_key_starts_with_its_whole_limit() {
     let mut limiter = limiter(Limit::fixed_window(1, MINUTE));
     assert_eq!(burst(&mut limiter, 2, SECOND), 1);
     assert!(limiter.forget(&1));
@@ -193,7 +193,7 @@ fn a_forgotten_key_is_as_new() {
 }
 
 #[test]
-fn policies_are_told_in_seconds_rounded_up() {
+fn policy_windows_are_in_seconds_rounded_up() {
     let policy = |limit: Limit| limit.policy_value("p");
     assert_eq!(
         policy(Limit::fixed_window(100, MINUTE)),

@@ -1,4 +1,4 @@
-//! What holds for any requests at any times.
+//! Properties that hold for any requests at any times.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use uptick_rate_limit::{Limit, RateLimiter};
 
-/// A request: its key, what it counts as, and the nanoseconds since the one before, negative for a clock that went back.
+/// A request: its key, its cost, and the nanoseconds since the previous request, negative for a clock that goes backwards.
 type Request = (u8, u32, i64);
 
 fn requests() -> impl Strategy<Value = Vec<Request>> {
@@ -28,10 +28,10 @@ fn requests() -> impl Strategy<Value = Vec<Request>> {
     )
 }
 
-/// What is let through: key, time, how much.
+/// Returns the allowed requests: key, time, cost.
 fn run(limiter: &mut RateLimiter<u8>, requests: &[Request]) -> Vec<(u8, u64, u32)> {
     let mut clock = 5_000_000_000_u64;
-    // The limiter's clock does not go back.
+    // The limiter ignores a clock that goes backwards.
     let mut latest = 0;
     let mut passed = Vec::new();
     for (key, cost, step) in requests {
@@ -49,7 +49,7 @@ fn run(limiter: &mut RateLimiter<u8>, requests: &[Request]) -> Vec<(u8, u64, u32
     passed
 }
 
-/// The times and costs of each key.
+/// Returns the times and costs of the allowed requests of each key.
 fn by_key(passed: &[(u8, u64, u32)]) -> HashMap<u8, Vec<(u64, u64)>> {
     let mut keys: HashMap<u8, Vec<_>> = HashMap::new();
     for (key, time, cost) in passed {
@@ -62,7 +62,7 @@ fn by_key(passed: &[(u8, u64, u32)]) -> HashMap<u8, Vec<(u64, u64)>> {
 
 proptest! {
     #[test]
-    fn a_bucket_never_lets_more_through_in_any_time_than_its_size_and_rate(
+    fn a_bucket_never_exceeds_its_size_and_rate_in_any_period(
         requests in requests(),
         max in 1..15_u32,
         window in 1_000_000..20_000_000_000_u64,
@@ -84,7 +84,7 @@ proptest! {
     }
 
     #[test]
-    fn a_fixed_window_never_lets_more_through_than_its_maximum(
+    fn a_fixed_window_never_exceeds_its_maximum(
         requests in requests(),
         max in 1..15_u32,
         window in 1_000_000..20_000_000_000_u64,
@@ -94,7 +94,7 @@ proptest! {
         let mut limiter = RateLimiter::new(limit).max_keys(max_keys);
         let passed = run(&mut limiter, &requests);
         for times in by_key(&passed).values() {
-            // No time as long as a window can have parts of more than two windows in it.
+            // A period as long as a window overlaps at most two windows.
             for (from, (start, _)) in times.iter().enumerate() {
                 let within = times[from..].iter().take_while(|(time, _)| time - start < window);
                 let sum: u64 = within.map(|(_, cost)| cost).sum();
@@ -104,7 +104,7 @@ proptest! {
     }
 
     #[test]
-    fn with_room_for_all_keys_a_fixed_window_is_one_that_counts(
+    fn with_room_for_all_keys_a_fixed_window_matches_a_simple_counter(
         requests in requests(),
         max in 1..15_u32,
         window in 1_000_000..20_000_000_000_u64,

@@ -1,4 +1,4 @@
-//! How a server limits how often clients connect.
+//! The connection rate limit of `RateLimitingServer`.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::cell::RefCell;
@@ -14,7 +14,7 @@ use uptick_socket::prelude::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A loop whose clock the test moves.
+/// Installs a loop with a manual clock.
 fn manual_clock() -> ManualClock {
     let clock = ManualClock::new();
     EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
@@ -26,7 +26,7 @@ fn run_until(mut done: impl FnMut() -> bool) {
     while !done() {
         assert!(
             start.elapsed() < Duration::from_secs(30),
-            "it takes too long"
+            "timed out after 30 s"
         );
         EventLoop::current()
             .run_once(Some(Duration::from_millis(5)))
@@ -34,8 +34,8 @@ fn run_until(mut done: impl FnMut() -> bool) {
     }
 }
 
-/// What happens at a server, which greets everybody whom it lets in.
-fn logged(server: RateLimitingServer) -> Rc<RefCell<Vec<String>>> {
+/// Records the events of a server that sends `hi` to each accepted client.
+fn record_events(server: RateLimitingServer) -> Rc<RefCell<Vec<String>>> {
     let log = Rc::new(RefCell::new(Vec::new()));
     let events = Rc::clone(&log);
     server.on("connection", move |conn: Connection| {
@@ -53,7 +53,7 @@ fn logged(server: RateLimitingServer) -> Rc<RefCell<Vec<String>>> {
     log
 }
 
-/// What a client gets to read.
+/// Connects and returns everything the server sends.
 fn visit(server: RateLimitingServer) -> String {
     let address = server.address().unwrap();
     let mut client = TcpStream::connect(&address["tcp://".len()..]).unwrap();
@@ -71,11 +71,11 @@ fn read<C: Read>(client: &mut C, prepare: impl Fn(&C) -> std::io::Result<()>) ->
 }
 
 #[test]
-fn a_client_that_connects_too_often_is_refused_until_its_time_has_come() {
+fn a_client_that_connects_too_often_is_refused_until_the_window_ends() {
     let clock = manual_clock();
     let server = Server::bind("127.0.0.1:0").unwrap();
     let server = RateLimitingServer::new(server, Limit::fixed_window(2, MINUTE));
-    let log = logged(server);
+    let log = record_events(server);
     assert_eq!(
         [visit(server), visit(server), visit(server)],
         ["hi", "hi", ""]
@@ -95,12 +95,12 @@ fn a_client_that_connects_too_often_is_refused_until_its_time_has_come() {
 }
 
 #[test]
-fn clients_have_a_limit_each_and_connections_without_an_address_none() {
+fn connections_without_an_address_are_not_limited() {
     let path = std::env::temp_dir().join(format!("uptick-rate-{}", std::process::id()));
     let uri = format!("unix://{}", path.display());
     let limit = Limit::fixed_window(0, MINUTE);
     let server = RateLimitingServer::new(Server::bind(uri.as_str()).unwrap(), limit);
-    let log = logged(server);
+    let log = record_events(server);
     let mut client = UnixStream::connect(&path).unwrap();
     assert_eq!(
         read(&mut client, |client| client.set_nonblocking(true)),
@@ -113,12 +113,12 @@ fn clients_have_a_limit_each_and_connections_without_an_address_none() {
 }
 
 #[test]
-fn networks_that_count_as_one_client_share_a_limit() {
+fn addresses_with_the_same_prefix_share_a_limit() {
     let server = Server::bind("127.0.0.1:0").unwrap();
     let server = RateLimitingServer::new(server, Limit::fixed_window(1, MINUTE))
         .prefixes(8, 64)
         .max_clients(10);
-    logged(server);
+    record_events(server);
     let visit_from = |source: [u8; 4]| {
         let address = server.address().unwrap();
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
@@ -140,7 +140,7 @@ fn networks_that_count_as_one_client_share_a_limit() {
 }
 
 #[test]
-fn a_server_around_one_that_is_closed_is_stale() {
+fn a_server_that_wraps_a_closed_one_is_stale() {
     let server = Server::bind("127.0.0.1:0").unwrap();
     server.close();
     run_until(|| server.address().is_none());

@@ -1,4 +1,4 @@
-//! What happens when there are more keys than the table holds.
+//! More keys than the table holds.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn limiter(limit: Limit, max_keys: usize) -> RateLimiter<u32> {
 }
 
 #[test]
-fn the_table_never_holds_more_than_its_maximum() {
+fn the_table_never_exceeds_its_maximum() {
     for limit in both() {
         let mut limiter = limiter(limit, 100);
         for key in 0..10_000 {
@@ -35,7 +35,7 @@ fn the_table_never_holds_more_than_its_maximum() {
 }
 
 #[test]
-fn refused_requests_take_no_room() {
+fn refused_requests_add_no_key() {
     let mut limiter = limiter(Limit::fixed_window(0, MINUTE), 100);
     for key in 0..1_000 {
         let _ = limiter.check(&key, SECOND);
@@ -44,7 +44,7 @@ fn refused_requests_take_no_room() {
 }
 
 #[test]
-fn keys_that_are_over_make_room_as_others_come() {
+fn expired_keys_are_removed_as_new_keys_are_added() {
     for limit in both() {
         let mut limiter = limiter(limit, 1_000_000);
         for key in 0..1_000 {
@@ -58,7 +58,7 @@ fn keys_that_are_over_make_room_as_others_come() {
 }
 
 #[test]
-fn a_refused_key_does_not_free_itself_with_other_keys() {
+fn a_refused_key_cannot_reset_its_limit_with_other_keys() {
     for limit in both() {
         let mut limiter = limiter(limit, 100);
         let mut now = SECOND;
@@ -70,13 +70,13 @@ fn a_refused_key_does_not_free_itself_with_other_keys() {
                 let _ = limiter.check(&(round * 20 + other), now);
             }
         }
-        // In 5 s a bucket has not gained a token.
-        assert!(allowed <= 10, "{limit:?} let {allowed} through");
+        // A bucket gains no token in 5 s.
+        assert!(allowed <= 10, "{limit:?} allowed {allowed}");
     }
 }
 
 #[test]
-fn going_round_many_keys_gains_nothing() {
+fn rotating_many_keys_gains_nothing() {
     for limit in both() {
         let mut limiter = limiter(limit, 100);
         let mut allowed = vec![0; 1_000];
@@ -86,21 +86,21 @@ fn going_round_many_keys_gains_nothing() {
             }
         }
         let most = allowed.iter().max().unwrap();
-        assert!(*most <= 10, "{limit:?} let {most} through");
-        // Nor do they get much more in all than the keys that the table holds.
+        assert!(*most <= 10, "{limit:?} allowed {most}");
+        // The total is not much more than the limits of the keys that fit into the table.
         let sum: u32 = allowed.iter().sum();
-        assert!(sum <= 2 * 100 * 10, "{limit:?} let {sum} through in all");
+        assert!(sum <= 2 * 100 * 10, "{limit:?} allowed {sum} in total");
     }
 }
 
 #[test]
-fn keys_at_their_limit_do_not_lock_others_out() {
+fn keys_at_their_limit_do_not_block_other_keys() {
     for limit in both() {
         let mut limiter = limiter(limit, 1_000);
         for key in 0..250 {
             while limiter.check(&key, SECOND).allowed {}
         }
-        // These use what one fourth of the table could.
+        // These use a quarter of the capacity of the table.
         for key in 1_000..3_500 {
             assert!(limiter.check(&key, SECOND).allowed, "{limit:?}, key {key}");
         }
@@ -108,7 +108,7 @@ fn keys_at_their_limit_do_not_lock_others_out() {
 }
 
 #[test]
-fn after_a_flood_unknown_keys_are_let_through_again() {
+fn after_a_flood_unknown_keys_are_allowed_again() {
     for limit in both() {
         let mut limiter = limiter(limit, 100);
         for key in 0..100_000 {

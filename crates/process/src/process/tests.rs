@@ -1,4 +1,4 @@
-//! Processes whose exit only a signal announces.
+//! Processes watched with `SIGCHLD`.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::cell::RefCell;
@@ -8,7 +8,7 @@ use uptick_emitter::Emitter;
 
 use super::{Command, Exit, Process, ProcessOptions, Unwatched};
 
-/// Starts a process whose exit only a signal announces.
+/// Starts a process that is watched with `SIGCHLD`.
 fn spawn(script: &str) -> Process {
     let mut command = Command::new("sh");
     ProcessOptions::new().apply(command.args(["-c", script]));
@@ -18,7 +18,7 @@ fn spawn(script: &str) -> Process {
 }
 
 #[test]
-fn without_a_descriptor_a_signal_announces_the_exit() {
+fn without_a_pidfd_the_exit_is_noticed_by_signal() {
     let log = Rc::<RefCell<Vec<String>>>::default();
     for (script, name) in [("exit 3", "a"), ("exec sleep 1000", "b"), ("read x", "c")] {
         let child = spawn(script);
@@ -52,11 +52,11 @@ fn without_a_descriptor_a_signal_announces_the_exit() {
 }
 
 #[test]
-fn an_exit_before_the_signal_is_listened_to_is_noticed() {
+fn an_exit_before_the_signal_listener_is_added_is_noticed() {
     let mut command = Command::new("true");
     ProcessOptions::new().apply(&mut command);
     let mut child = command.spawn().unwrap();
-    // `try_wait` remembers the status.
+    // `Child` caches the status, and `try_wait` returns it.
     child.wait().unwrap();
     let mut unwatched = Unwatched(Some(child));
     let streams = unwatched.streams().unwrap();
