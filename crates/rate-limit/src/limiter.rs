@@ -64,7 +64,7 @@ pub struct RateLimiter<K = Client> {
 const DEFAULT_MAX_KEYS: usize = 65_536;
 
 /// Number of keys checked for expiry for each new key.
-/// const SWEEP_COUNT: usize = 2;
+const SWEEP_COUNT: usize = 2;
 
 /// Number of random candidates, of which the key with the lowest usage is evicted. If half of the keys in the table are at their limit, one
 /// eviction in 65,536 removes such a key.

@@ -48,7 +48,7 @@ uptick_socket::decorated_server! {
 }
 
 /// The layer that counts the connections of each client.
-/// struct RateLimitingLayer {
+struct RateLimitingLayer {
     limiter: RateLimiter,
     /// The number of significant bits of an IPv4 and of an IPv6 address.
     prefixes: (u8, u8),

@@ -1,4 +1,4 @@
-//! Tokens that pages send among the subprotocols that they offer.
+//! Bearer tokens offered as subprotocols.
 
 use std::fmt;
 
@@ -10,20 +10,20 @@ use crate::protocol::handshake::server::offered_protocols;
 
 /// A bearer token that a client has sent as one of its subprotocols.
 ///
-/// Pages in browsers can set no header of a WebSocket's handshake but `Sec-WebSocket-Protocol`. They offer the token as a subprotocol behind a
-/// prefix, next to the one that they speak:
+/// The only header that a page in a browser can set on a WebSocket handshake is `Sec-WebSocket-Protocol`. The page offers the token as a subprotocol with a
+/// prefix, next to the subprotocol that it uses:
 /// ```js
 /// new WebSocket("wss://example.com/chat", ["chat", "bearer." + token]);
 /// ```
-/// A subprotocol may have letters, digits and ``!#$%&'*+-.^_`|~``, as JSON Web Tokens do. Other tokens are sent in the form Base64url without `=`, and
-/// read by [`decoded`](BearerProtocol::decoded).
+/// A subprotocol may contain letters, digits and ``!#$%&'*+-.^_`|~``, as JSON Web Tokens do. Encode other tokens as Base64url without `=`, and
+/// read them with [`decoded`](BearerProtocol::decoded).
 ///
-/// The server has to answer with one of the other subprotocols: browsers fail a connection if it takes none. List them in
+/// The server must respond with one of the other subprotocols: browsers fail a connection if the server chooses none. List them in
 /// [`WebSocketOptions::protocols`](crate::WebSocketOptions::protocols), or pass [`protocol`](BearerProtocol::protocol) to
 /// [`Accept::protocol`](crate::Accept::protocol). The token itself is never sent back unless the gate passes it there.
 ///
-/// Unlike a token in the query of the URL, one in a header is not in the access logs of proxies and servers.
-/// The token is compared by the program: in constant time if it is a secret that the server keeps.
+/// Unlike a token in the query of the URL, a token in a header does not appear in the access logs of proxies and servers.
+/// The program compares the token: use a constant-time comparison if the server stores the token as a secret.
 ///
 /// # Examples
 /// ```
@@ -52,15 +52,15 @@ pub struct BearerProtocol<'a> {
 }
 
 impl<'a> BearerProtocol<'a> {
-    /// Returns the token behind the prefix `bearer.`, and the first of the other subprotocols.
+    /// Returns the token after the prefix `bearer.`, and the first of the other subprotocols.
     ///
     /// Returns `None` if the client offers no such subprotocol, several of them, or an empty token.
     pub fn of(req: &'a Request) -> Option<Self> {
         Self::with_prefix(req, "bearer.")
     }
 
-    /// Returns the token behind another prefix, such as `base64url.bearer.authorization.k8s.io.`; see [`of`](BearerProtocol::of).
-    /// The case of letters matters.
+    /// Returns the token after another prefix, such as `base64url.bearer.authorization.k8s.io.`; see [`of`](BearerProtocol::of).
+    /// The prefix is case-sensitive.
     pub fn with_prefix(req: &'a Request, prefix: &str) -> Option<Self> {
         let (mut token, mut protocol) = (None, None);
         for offered in offered_protocols(req.head()) {
@@ -80,18 +80,18 @@ impl<'a> BearerProtocol<'a> {
         self.token
     }
 
-    /// Returns the token decoded from Base64url, or `None` if it is malformed. Padding with `=` is not part of the form.
+    /// Returns the token decoded from Base64url, or `None` if it is malformed. Padding with `=` is not allowed.
     pub fn decoded(&self) -> Option<Vec<u8>> {
         URL_SAFE_NO_PAD.decode(self.token).ok()
     }
 
-    /// Returns the first subprotocol that the client offers beside the token.
+    /// Returns the first subprotocol that the client offers in addition to the token.
     pub fn protocol(&self) -> Option<&'a str> {
         self.protocol
     }
 }
 
-/// The token is left out.
+/// Omits the token.
 impl fmt::Debug for BearerProtocol<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerProtocol")

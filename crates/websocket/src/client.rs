@@ -1,4 +1,4 @@
-//! WebSockets that this side opens.
+//! Client WebSockets.
 
 pub(crate) mod dial;
 mod handshake;
@@ -18,11 +18,11 @@ use uptick_event_loop::{JoinHandle, catch, future_tick, spawn};
 use uptick_http::{HeaderMap, HeaderName, HeaderValue};
 use uptick_socket::{Connector, ConnectorInterface};
 
-use crate::compression::Deflation;
+use crate::compression::PerMessageDeflate;
 use crate::protocol::Role;
 use crate::protocol::handshake::client::{Failure, Request};
-use crate::socket::serving::{Opening, begin, open};
-use crate::socket::state::Route;
+use crate::socket::serving::{UpgradedChannel, open, start_reading};
+use crate::socket::state::RouteContext;
 use crate::{Error, Hub, WebSocket, WebSocketOptions};
 
 use dial::{DialError, Dialer};
@@ -31,13 +31,13 @@ use url::Url;
 
 pub use refusal::Refusal;
 
-/// How long a server may take to answer the request for a WebSocket.
+/// Default timeout of the handshake response.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Opens a WebSocket at a `ws://` URL, as [`WebSocketConnector`] does with its defaults over a [`Connector`].
+/// Opens a WebSocket at a `ws://` URL, with a [`WebSocketConnector`] that has the default options and uses a [`Connector`].
 ///
-/// `wss://` needs a connector that knows TLS: `uptick::websocket::connect` has it where TLS is there, and
-/// [`WebSocketConnector::new`] takes any.
+/// `wss://` needs a connector with TLS: `uptick::websocket::connect` has one if the feature is enabled, and
+/// [`WebSocketConnector::new`] takes any connector.
 ///
 /// # Errors
 /// See [`WebSocketConnector::connect`].
@@ -67,13 +67,13 @@ pub fn connect(url: impl AsRef<str>) -> Connecting {
     WebSocketConnector::default().connect(url)
 }
 
-/// Opens WebSockets, as a client.
+/// A client that opens WebSockets.
 ///
-/// Clones have the same options. Redirects are not followed; they are errors, as all answers are that open no WebSocket.
+/// A clone has the same options. Redirects are not followed; they are errors, as is every response other than 101.
 ///
 /// # Limits
-/// 10 s for the answer of the server, besides the time limit of the connector below ([`timeout`](Self::timeout)); 16 KiB
-/// and 100 fields in its head. Those of the WebSocket are in [`WebSocketOptions`].
+/// 10 s for the response of the server, in addition to the timeout of the inner connector ([`timeout`](Self::timeout)); 16 KiB
+/// and 100 headers in the response head. [`WebSocketOptions`] has the limits of the WebSocket.
 ///
 /// # Examples
 /// ```no_run
@@ -89,7 +89,7 @@ pub fn connect(url: impl AsRef<str>) -> Connecting {
 ///         ws.on("open", move |()| ws.send("Hello!"));
 ///         ws.on("message", |message: Message| println!("{message:?}"));
 ///     }
-///     // opening a WebSocket at ws://example.com/chat failed: the server answers with 401 Unauthorized
+///     // opening a WebSocket at ws://example.com/chat failed: the server responded with 401 Unauthorized
 ///     Err(error) => eprintln!("{error}"),
 /// });
 /// uptick_event_loop::run()?;
@@ -112,8 +112,8 @@ impl Default for WebSocketConnector {
 }
 
 impl WebSocketConnector {
-    /// Makes one that has `inner` make the connections. It is asked for `tcp://` addresses, and for `tls://` ones where the
-    /// URL begins with `wss://`.
+    /// Creates a connector that uses `inner` to connect to `tcp://` addresses, and to `tls://` addresses for URLs that start
+    /// with `wss://`.
     pub fn new(inner: impl ConnectorInterface + 'static) -> Self {
         WebSocketConnector::over(ConnectionDialer::new(inner))
     }
@@ -129,7 +129,7 @@ impl WebSocketConnector {
         }
     }
 
-    /// Sets how the WebSockets behave. Compression is offered where they say so, and so are their subprotocols. Default:
+    /// Sets the options of the WebSockets, including the offered compression and subprotocols. Default:
     /// [`WebSocketOptions::new`].
     #[must_use]
     pub fn options(mut self, options: WebSocketOptions) -> Self {
@@ -137,7 +137,7 @@ impl WebSocketConnector {
         self
     }
 
-    /// Adds a subprotocol that the server may choose, behind those that are preferred. Default: none but those of the
+    /// Adds a subprotocol that the server may choose, after the preferred ones. Default: only those of the
     /// options.
     #[must_use]
     pub fn protocol(mut self, protocol: impl Into<String>) -> Self {
@@ -145,8 +145,8 @@ impl WebSocketConnector {
         self
     }
 
-    /// Adds a field to the request, such as `Authorization`, `Cookie` or `Origin`. One that cannot be sent makes connecting
-    /// fail. Default: none but those of the handshake.
+    /// Adds a header to the request, such as `Authorization`, `Cookie` or `Origin`. If it is invalid, connecting
+    /// fails. Default: only the headers of the handshake.
     #[must_use]
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
@@ -157,30 +157,27 @@ impl WebSocketConnector {
             (Ok(name), Ok(value)) => {
                 self.headers.append(name, value);
             }
-            _ => {
-                self.failure =
-                    Some("a field that was added has a name or a value that it cannot have")
-            }
+            _ => self.failure = Some("a header added to the request has an invalid name or value"),
         }
         self
     }
 
-    /// Sets how long a server may take to answer the request, once there is a connection. Default: 10 s.
+    /// Sets the timeout for the response, from the time the connection is established. Default: 10 s.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self
     }
 
-    /// Opens a WebSocket at a URL that begins with `ws://` or `wss://`. It begins when the future is first polled.
+    /// Opens a WebSocket at a URL that starts with `ws://` or `wss://`. The attempt starts when the future is first polled.
     ///
-    /// What the server sends waits until the iteration of the loop after the one in which the future gives the WebSocket:
-    /// then `open` comes, and messages behind it.
+    /// Events are emitted from the iteration of the loop after the one in which the future completes: first
+    /// `open`, then `message`.
     ///
     /// # Errors
-    /// The future gives [`Error::InvalidUrl`] for another URL, [`Error::Connection`] when there is no connection with the
-    /// server, [`Error::Refused`] for an answer with another status than 101, [`Error::Handshake`] for one that is not that of
-    /// a WebSocket server, or not to the request, [`Error::Ended`] and [`Error::Timeout`] when there is none.
+    /// The future returns [`Error::InvalidUrl`] for other URLs, [`Error::Connection`] if the connection to the
+    /// server fails, [`Error::Refused`] for a response with a status other than 101, [`Error::Handshake`] for a response that is not a valid
+    /// WebSocket handshake or does not match the request, and [`Error::Ended`] or [`Error::Timeout`] if there is no response.
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection.
@@ -191,10 +188,10 @@ impl WebSocketConnector {
         }
     }
 
-    /// Opens a WebSocket, for those who do not await: begins in the loop's next iteration and calls `callback` with what
-    /// came of it.
+    /// Opens a WebSocket and calls `callback` with the result, as an alternative to awaiting [`connect`](Self::connect). The attempt starts
+    /// in the loop's next iteration.
     ///
-    /// [`cancel`](JoinHandle::cancel) gives the attempt up, and the callback is not called; dropping the handle does not. When
+    /// [`cancel`](JoinHandle::cancel) aborts the attempt, and the callback is not called; dropping the handle does not. If
     /// the callback panics, the WebSocket is terminated.
     pub fn connect_then<R>(
         &self,
@@ -225,8 +222,8 @@ impl WebSocketConnector {
         for protocol in self.options.protocols.iter().chain(&self.protocols) {
             request = request.protocol(protocol);
         }
-        if let Some(wants) = self.options.compression.wants() {
-            request = request.deflate(wants);
+        if let Some(config) = self.options.compression.requested() {
+            request = request.deflate(config);
         }
         for (name, value) in &self.headers {
             request = request.header(name.clone(), value.clone());
@@ -235,54 +232,56 @@ impl WebSocketConnector {
     }
 
     async fn dial(self, url: Url) -> Result<WebSocket, Error> {
-        let shown = url.shown.clone();
+        let redacted = url.redacted.clone();
         let failed = |error| match error {
             DialError::Connection(error) => Error::Connection(error),
-            DialError::Ended => Error::Ended { url: shown.clone() },
-            DialError::Late(after) => Error::Timeout {
-                url: shown.clone(),
+            DialError::Ended => Error::Ended {
+                url: redacted.clone(),
+            },
+            DialError::Timeout(after) => Error::Timeout {
+                url: redacted.clone(),
                 after,
             },
             DialError::Refused(refusal) => Error::Refused {
-                url: shown.clone(),
+                url: redacted.clone(),
                 refusal: Arc::from(refusal),
             },
             DialError::Failure(source) => Error::Handshake {
-                url: shown.clone(),
+                url: redacted.clone(),
                 source,
             },
         };
         let request = self.request(&url).map_err(DialError::Failure);
         let dialing = request.map(|request| self.dialer.dial(&url, request, self.timeout));
         let (channel, agreed) = dialing.map_err(failed)?.await.map_err(failed)?;
-        let opening = Opening {
+        let upgraded = UpgradedChannel {
             channel,
             role: Role::Client,
-            route: Rc::new(Route {
+            route: Rc::new(RouteContext {
                 options: self.options,
                 hub: Hub::of_thread(),
                 counts: None,
                 close_timeout: Rc::default(),
             }),
             protocol: agreed.protocol.map(String::into_boxed_str),
-            deflation: agreed.deflate.as_ref().map(Deflation::of_client),
+            deflation: agreed.deflate.as_ref().map(PerMessageDeflate::of_client),
             slot: None,
         };
-        let ws = open(opening).ok_or(Error::Ended { url: url.shown })?;
-        // Who awaits a task that awaits this gets it an iteration later.
+        let ws = open(upgraded).ok_or(Error::Ended { url: url.redacted })?;
+        // A task that awaits another task resumes one iteration later, so `open` is emitted after that.
         future_tick(move || future_tick(move || opened(ws)));
         Ok(ws)
     }
 }
 
-/// Tells that a WebSocket is open, and lets it read.
+/// Starts reading from a WebSocket and emits `open`.
 fn opened(ws: WebSocket) {
-    if begin(ws) {
+    if start_reading(ws) {
         emit(&ws, WebSocket::OPEN, ());
     }
 }
 
-/// A WebSocket in the making, to be awaited.
+/// A future that opens a WebSocket, returned by [`WebSocketConnector::connect`].
 ///
 /// # Cancel safety
 /// Dropping it closes the connection and cancels its timers.
@@ -305,7 +304,7 @@ impl fmt::Debug for Connecting {
 
 impl fmt::Debug for WebSocketConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Fields may be secrets.
+        // Headers may contain secrets.
         f.debug_struct("WebSocketConnector")
             .field("options", &self.options)
             .field("protocols", &self.protocols)

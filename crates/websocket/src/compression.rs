@@ -1,25 +1,25 @@
-//! Compressed messages: who keeps which compressor.
+//! Message compression: the compressors of WebSockets and of the thread.
 
 use std::cell::RefCell;
 
 use crate::protocol::deflate::{Config, Deflater, Inflater};
 use crate::protocol::handshake::server::Offer;
 
-/// The window of the compressor that a thread has for all.
-const SHARED_BITS: u8 = 15;
+/// Window size of the shared compressor of the thread, in bits.
+const SHARED_WINDOW_BITS: u8 = 15;
 
-/// Whether messages are compressed (permessage-deflate, RFC 7692).
+/// The compression of messages (permessage-deflate, RFC 7692).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Compression {
-    /// They are not.
+    /// No compression.
     #[default]
     Off,
-    /// Each by itself, with a compressor that the thread has for all: an idle WebSocket costs nothing more.
+    /// Each message is compressed on its own, with a compressor that all WebSockets of the thread share: an idle WebSocket needs no extra memory.
     Shared,
-    /// With what came before it in mind, which shortens messages that are alike; the window has 2 to the power of so many
-    /// bytes, 9 to 15. Each WebSocket keeps a compressor of 250 to 380 KB, and a decompressor of 48 KB, from its first
-    /// compressed message on.
+    /// Messages are compressed with the context of earlier ones, which makes similar messages smaller. The value is the window size in bits,
+    /// 9 to 15 (a window of 2 to the power of this number of bytes). Each WebSocket keeps_context a compressor of 250 to 380 KB, and a decompressor of
+    /// 48 KB, from its first compressed message.
     Dedicated(u8),
 }
 
@@ -28,19 +28,19 @@ thread_local! {
     static INFLATER: RefCell<Option<Inflater>> = const { RefCell::new(None) };
 }
 
-/// What a WebSocket keeps for its compressed messages.
-pub(crate) struct Deflation {
-    /// Its own compressor; else the thread's.
+/// The compression state of a WebSocket.
+pub(crate) struct PerMessageDeflate {
+    /// A compressor of its own; `None` to use that of the thread.
     deflater: Option<Deflater>,
-    /// Its own decompressor; else the thread's.
+    /// A decompressor of its own; `None` to use that of the thread.
     inflater: Option<Inflater>,
-    /// Whether its messages may refer to those before them.
-    keeps: bool,
+    /// `true` if its messages may refer to earlier ones.
+    keeps_context: bool,
 }
 
 impl Compression {
-    /// What is asked for; none if nothing is.
-    pub(crate) fn wants(self) -> Option<Config> {
+    /// Returns the parameters to negotiate; `None` if compression is off.
+    pub(crate) fn requested(self) -> Option<Config> {
         match self {
             Compression::Off => None,
             Compression::Shared => Some(
@@ -52,78 +52,78 @@ impl Compression {
         }
     }
 
-    /// What is agreed on with a client, as a server, and the field that tells it; none if nothing is.
-    pub(crate) fn agree(self, offer: &Offer) -> Option<(Deflation, String)> {
-        let (config, answer) = offer.deflate(&self.wants()?)?;
-        Some((Deflation::of_server(&config), answer))
+    /// Returns the compression agreed with a client and the response header for it, on a server; `None` if there is none.
+    pub(crate) fn agree(self, offer: &Offer) -> Option<(PerMessageDeflate, String)> {
+        let (config, answer) = offer.deflate(&self.requested()?)?;
+        Some((PerMessageDeflate::of_server(&config), answer))
     }
 }
 
-impl Deflation {
+impl PerMessageDeflate {
     fn of_server(config: &Config) -> Self {
-        Deflation {
+        PerMessageDeflate {
             deflater: Self::deflater(config.server_keeps_context(), config.server_bits()),
-            keeps: config.server_keeps_context(),
+            keeps_context: config.server_keeps_context(),
             inflater: config.client_keeps_context().then(Inflater::new),
         }
     }
 
-    /// As [`Compression::agree`], for a client whom a server has answered.
+    /// Returns the compression agreed with a server, on a client.
     pub(crate) fn of_client(config: &Config) -> Self {
-        Deflation {
+        PerMessageDeflate {
             deflater: Self::deflater(config.client_keeps_context(), config.client_bits()),
-            keeps: config.client_keeps_context(),
+            keeps_context: config.client_keeps_context(),
             inflater: config.server_keeps_context().then(Inflater::new),
         }
     }
 
-    /// A compressor of its own, where the thread's would not do.
-    fn deflater(keeps: bool, bits: u8) -> Option<Deflater> {
-        (keeps || bits < SHARED_BITS).then(|| Deflater::new(bits))
+    /// Returns a compressor of its own if that of the thread cannot be used.
+    fn deflater(keeps_context: bool, bits: u8) -> Option<Deflater> {
+        (keeps_context || bits < SHARED_WINDOW_BITS).then(|| Deflater::new(bits))
     }
 
-    /// Whether what it compresses is of no use to others.
+    /// Returns `true` if other WebSockets cannot use the messages that it compresses.
     pub(crate) fn has_own_context(&self) -> bool {
         self.deflater.is_some()
     }
 
-    /// The message compressed; none if it is to be sent as it is.
+    /// Returns the compressed message; `None` if it is to be sent uncompressed.
     pub(crate) fn deflate(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         match &mut self.deflater {
             Some(deflater) => deflater
-                .compress(payload, &mut out, self.keeps)
+                .compress(payload, &mut out, self.keeps_context)
                 .then_some(out),
             None => deflate_shared(payload),
         }
     }
 }
 
-/// The message compressed by the thread's compressor; none if it is not worth it.
+/// Returns the message compressed with the compressor of the thread; `None` if compression does not make it smaller.
 pub(crate) fn deflate_shared(payload: &[u8]) -> Option<Vec<u8>> {
-    let deflated = DEFLATER.try_with(|place| {
-        let mut place = place.borrow_mut();
-        let deflater = place.get_or_insert_with(|| Deflater::new(SHARED_BITS));
+    let deflated = DEFLATER.try_with(|cell| {
+        let mut shared = cell.borrow_mut();
+        let deflater = shared.get_or_insert_with(|| Deflater::new(SHARED_WINDOW_BITS));
         let mut out = Vec::new();
         deflater.compress(payload, &mut out, false).then_some(out)
     });
     deflated.ok().flatten()
 }
 
-/// Calls `f` with the decompressor of a WebSocket, its own or the thread's.
+/// Calls `f` with the decompressor of a WebSocket: its own or that of the thread.
 pub(crate) fn inflating<R>(
-    deflation: Option<&mut Deflation>,
+    deflation: Option<&mut PerMessageDeflate>,
     f: impl FnOnce(Option<&mut Inflater>) -> R,
 ) -> R {
-    if let Some(Deflation {
+    if let Some(PerMessageDeflate {
         inflater: Some(inflater),
         ..
     }) = deflation
     {
         return f(Some(inflater));
     }
-    INFLATER.with_borrow_mut(|place| {
-        let inflater = place.get_or_insert_with(|| Inflater::new().keep_context(false));
+    INFLATER.with_borrow_mut(|shared| {
+        let inflater = shared.get_or_insert_with(|| Inflater::new().keep_context(false));
         f(Some(inflater))
     })
 }

@@ -12,29 +12,29 @@ use uptick_rate_limit::Client;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WebSocketStats {
-    /// Open WebSockets, those that are closing included.
+    /// Number of open WebSockets, including those that are closing.
     pub open: usize,
-    /// WebSockets that were opened.
+    /// Number of WebSockets that were opened.
     pub opened: u64,
-    /// Messages that were dropped because their peers did not read.
+    /// Number of messages that were dropped because of a slow peer.
     pub dropped: u64,
-    /// Times from the automatic pings to their pongs. Only peers that send nothing for most of the
+    /// Histogram of the times from an automatic ping to its pong. Only peers that send nothing for most of the
     /// [idle timeout](crate::WebSocketOptions::idle_timeout) are pinged.
     pub ping_time: Histogram,
 }
 
-/// The counts that the WebSockets of a server share, and by which they are known as its own.
+/// The counts shared by the WebSockets of a server, which also identify them as its own.
 #[derive(Debug, Default)]
 pub(crate) struct SocketCounts {
     open: Cell<usize>,
     opened: Cell<u64>,
     dropped: Cell<u64>,
     ping_time: RefCell<Histogram>,
-    /// The WebSockets of each client, of routes that limit them.
+    /// The number of WebSockets of each client, on routes that limit it.
     clients: RefCell<HashMap<Client, usize>>,
 }
 
-/// One of the WebSockets of a client, which counts until this is dropped.
+/// One of the WebSockets of a client; it stops counting when it is dropped.
 #[derive(Debug)]
 pub(crate) struct ClientSlot {
     counts: Rc<SocketCounts>,
@@ -42,7 +42,7 @@ pub(crate) struct ClientSlot {
 }
 
 impl ClientSlot {
-    /// Counts a WebSocket of a client; `None` if it has as many as it may.
+    /// Counts a WebSocket of a client; `None` if the client has reached the limit.
     pub(crate) fn take(counts: &Rc<SocketCounts>, client: Client, limit: usize) -> Option<Self> {
         let mut clients = counts.clients.borrow_mut();
         let open = clients.get(&client).copied().unwrap_or(0);
@@ -70,28 +70,28 @@ impl Drop for ClientSlot {
 }
 
 impl SocketCounts {
-    /// Counts a WebSocket that opens.
+    /// Counts an opened WebSocket.
     pub(crate) fn opened(&self) {
         self.open.set(self.open.get() + 1);
         self.opened.set(self.opened.get() + 1);
     }
 
-    /// Counts a WebSocket that has closed.
+    /// Counts a closed WebSocket.
     pub(crate) fn closed(&self) {
         self.open.set(self.open.get().saturating_sub(1));
     }
 
-    /// Counts a message that was dropped.
+    /// Counts a dropped message.
     pub(crate) fn dropped(&self) {
         self.dropped.set(self.dropped.get() + 1);
     }
 
-    /// Counts the time from a ping to its pong.
+    /// Records the time from a ping to its pong.
     pub(crate) fn pong_after(&self, time: Duration) {
         self.ping_time.borrow_mut().observe(time);
     }
 
-    /// Returns the counts as they are now.
+    /// Returns the current counts.
     pub(crate) fn stats(&self) -> WebSocketStats {
         WebSocketStats {
             open: self.open.get(),

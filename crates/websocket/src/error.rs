@@ -1,4 +1,4 @@
-//! What goes wrong with WebSockets.
+//! The error type of the crate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,76 +7,78 @@ use crate::Refusal;
 use crate::protocol::Invalid;
 use crate::protocol::handshake::client::Failure;
 
-/// What goes wrong with a WebSocket: the payload of `error`, after which `close` comes unless the text says otherwise; and
-/// why a client has none.
+/// An error of a WebSocket: the payload of `error`, followed by `close` unless the variant says otherwise; or
+/// the reason why a client WebSocket could not be opened.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The peer has sent what it must not; the connection is closed with the code that says so.
-    #[error("the peer has sent what is no WebSocket message: {0}")]
+    /// The peer violated the protocol; the connection is closed with the matching close code.
+    #[error("receiving a WebSocket message failed: {0}")]
     Protocol(Invalid),
     /// The connection failed.
     #[error(transparent)]
     Connection(uptick_socket::Error),
-    /// The peer sent nothing for the idle timeout, and acknowledged nothing of what it was sent.
-    #[error("the peer was silent for longer than the idle timeout")]
+    /// The peer sent nothing within the idle timeout, and acknowledged no sent bytes.
+    #[error("the idle timeout of the WebSocket has expired (ETIMEDOUT)")]
     Silent,
-    /// The peer does not read: a message was dropped, and the connection stays open.
+    /// A message was dropped because of a slow peer; the connection stays open.
     #[error(
-        "a message of {bytes} bytes was dropped: {waiting} bytes wait already for a peer that does not read"
+        "a message of {bytes} bytes was dropped: {waiting} bytes are already queued for a slow peer"
     )]
     Slow {
         /// The length of the message.
         bytes: usize,
-        /// How many bytes waited.
+        /// The number of queued bytes.
         waiting: usize,
     },
-    /// What was to be connected to is no URL of a WebSocket.
+    /// The URL is not a valid WebSocket URL.
     #[error("invalid URL {url:?}: {reason} (EINVAL)")]
     InvalidUrl {
         /// The URL, without its query.
         url: Arc<str>,
-        /// What is wrong with it, and what would be right.
+        /// The reason, with the expected form.
         reason: Arc<str>,
     },
-    /// The server answers that it opens no WebSocket.
+    /// The server responded with a status other than 101.
     #[error("opening a WebSocket at {url} failed: {refusal}")]
     Refused {
         /// The URL, without its query.
         url: Arc<str>,
-        /// The answer.
+        /// The response.
         refusal: Arc<Refusal>,
     },
-    /// The server does not answer as one of WebSockets does, or the request for one cannot be written.
+    /// The response is not a valid WebSocket handshake, or the request cannot be sent.
     #[error("opening a WebSocket at {url} failed: {source}")]
     Handshake {
         /// The URL, without its query.
         url: Arc<str>,
-        /// What is wrong.
+        /// The cause.
         source: Failure,
     },
-    /// The connection ended before the server had answered.
+    /// The connection ended before the response.
     #[error(
-        "opening a WebSocket at {url} failed: the connection ended before the answer (ECONNRESET)"
+        "opening a WebSocket at {url} failed: the connection ended before the response (ECONNRESET)"
     )]
     Ended {
         /// The URL, without its query.
         url: Arc<str>,
     },
-    /// The server did not answer in time.
-    #[error("opening a WebSocket at {url} failed: there was no answer after {after:?} (ETIMEDOUT)")]
+    /// The server did not respond in time.
+    #[error(
+        "opening a WebSocket at {url} failed: there was no response within {after:?} (ETIMEDOUT)"
+    )]
     Timeout {
         /// The URL, without its query.
         url: Arc<str>,
-        /// How long it was waited for.
+        /// The timeout.
         after: Duration,
     },
-    /// A WebSocket was opened again too often.
-    #[error("reconnecting was given up after {attempts} attempts: {why}")]
+    /// Reconnecting has failed.
+    #[error("reconnecting failed after {attempts} attempts: {why}")]
     GivenUp {
-        /// How many attempts in a row have come to nothing.
+        /// The number of consecutive failed attempts.
         attempts: u32,
-        /// What the last has come to.
+        /// The reason of the last failure.
         why: Arc<str>,
     },
 }

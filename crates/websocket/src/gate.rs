@@ -9,7 +9,7 @@ use uptick_http::{
 use crate::WebSocket;
 use crate::marker::{AtOnce, InTime};
 
-/// Called with a WebSocket that is open.
+/// The callback for an opened WebSocket.
 pub(crate) type OnOpen = Box<dyn FnOnce(WebSocket)>;
 
 /// Accepts a client: the WebSocket is opened and passed to a callback.
@@ -40,16 +40,16 @@ impl Accept {
         }
     }
 
-    /// Sets the subprotocol. One that the client has not offered makes the answer an error (500, logged).
-    /// Default: the first that the client offers of [`WebSocketOptions::protocols`](crate::WebSocketOptions::protocols).
+    /// Sets the subprotocol. If the client has not offered it, the response is an error (500, logged).
+    /// Default: the first subprotocol offered by the client that is in [`WebSocketOptions::protocols`](crate::WebSocketOptions::protocols).
     #[must_use]
     pub fn protocol(mut self, protocol: impl Into<String>) -> Self {
         self.protocol = Some(protocol.into());
         self
     }
 
-    /// Adds a field to the answer, such as `Set-Cookie`. One that cannot be sent makes the answer an error (500,
-    /// logged). Default: none but those of the handshake.
+    /// Adds a header to the response, such as `Set-Cookie`. If it is invalid, the response is an error (500,
+    /// logged). Default: only the headers of the handshake.
     #[must_use]
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
@@ -59,7 +59,7 @@ impl Accept {
         match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             (Ok(name), Ok(value)) => self.fields.push((name, value)),
             _ => {
-                let cause = "a field of the answer that opens a WebSocket cannot be sent";
+                let cause = "a header added to the upgrade response is invalid";
                 self.failure = Some(HttpError::internal(cause));
             }
         }
@@ -67,8 +67,8 @@ impl Accept {
     }
 }
 
-/// Rejects a client with a response in place of the upgrade. Pages in browsers cannot read it; [`RejectWithClose`](crate::RejectWithClose) is
-/// for them.
+/// Rejects a client with a response in place of the upgrade. Pages in browsers cannot read it; for them, use
+/// [`RejectWithClose`](crate::RejectWithClose).
 #[derive(Debug)]
 pub struct Reject(
     /// The response.
@@ -76,8 +76,8 @@ pub struct Reject(
 );
 
 impl Reject {
-    /// Rejects a client with a status: a number or a [`StatusCode`](uptick_http::StatusCode). An error has the server's error page; a number that is no status
-    /// becomes 500.
+    /// Rejects a client with a status: a number or a [`StatusCode`](uptick_http::StatusCode). For an error status, the response is the server's error page; an
+    /// invalid number becomes 500.
     ///
     /// # Examples
     /// ```
@@ -109,16 +109,16 @@ impl IntoResponse for Reject {
     }
 }
 
-/// What a gate has decided.
+/// The decision of a gate.
 pub enum Decision {
-    /// At once.
+    /// The verdict, available immediately.
     Now(Box<Result<Accept, Response>>),
-    /// Later.
+    /// A future of the verdict.
     Later(LocalFuture<Result<Accept, Response>>),
 }
 
 /// The verdict of a gate: an [`Accept`], a [`Reject`], a [`RejectWithClose`](crate::RejectWithClose), or a `Result` of an `Accept` and
-/// either a `RejectWithClose` or a type that makes a response.
+/// either a `RejectWithClose` or a type that converts into a response.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not the verdict of a gate",
     note = "a gate returns `Accept`, `Reject`, `RejectWithClose`, or `Result<Accept, E>` where `E` is `RejectWithClose` or implements `IntoResponse`"
@@ -148,14 +148,14 @@ impl<E: IntoResponse> IntoVerdict for Result<Accept, E> {
 
 /// A return value of a gate: a verdict ([`IntoVerdict`]), or a future of one.
 ///
-/// `M` distinguishes these and is always inferred.
+/// `M` distinguishes these two cases and is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not the decision of a gate",
     label = "not a decision",
     note = "a gate returns `Accept`, `Reject`, `RejectWithClose`, or `Result<Accept, E>` where `E` is `RejectWithClose` or implements `IntoResponse`, as `HttpError` does; or a future of one of these"
 )]
 pub trait IntoDecision<M> {
-    /// The decision.
+    /// Returns the decision.
     fn into_decision(self) -> Decision;
 }
 

@@ -23,9 +23,9 @@ pub mod test;
 mod topics;
 mod upgrader;
 
-/// The names that a program with this crate uses: `use uptick_websocket::prelude::*`.
+/// The usual imports of a program with this crate: `use uptick_websocket::prelude::*`.
 ///
-/// It includes the prelude of `uptick-http`. `Error` is that of WebSockets; [`uptick_socket::Error`] is that of servers.
+/// It includes the prelude of `uptick-http`. `Error` is [`crate::Error`]; for errors of servers, use [`uptick_socket::Error`].
 pub mod prelude {
     pub use uptick_http::prelude::*;
 

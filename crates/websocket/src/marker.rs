@@ -1,5 +1,5 @@
-//! The kinds of decisions of a gate: the parameter `M` of [`IntoDecision`](crate::IntoDecision), which is always inferred. No program
-//! names them.
+//! Markers for the kinds of decisions of a gate: the parameter `M` of [`IntoDecision`](crate::IntoDecision), which is always inferred.
+//! Programs do not need to name them.
 
 /// A verdict.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! What is sent and received.
+//! Messages and their payloads.
 
 mod payload;
 mod text;
@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 /// A message: text or bytes.
 ///
-/// A clone costs as little as one of [`Bytes`]. A message that was received may be a slice of the buffer that it was read
-/// into, and keeps that alive: copy what you keep for long.
+/// A clone is as cheap as a clone of [`Bytes`]. A received message may be a slice of the read buffer, and keeps that buffer
+/// alive: copy messages that you keep for a long time.
 ///
 /// # Examples
 ///
@@ -27,18 +27,18 @@ use bytes::Bytes;
 pub enum Message {
     /// Text.
     Text(Text),
-    /// Bytes, whatever they mean.
+    /// Arbitrary bytes.
     Binary(Bytes),
 }
 
 impl Message {
-    /// Whether it is text.
+    /// Returns `true` for a text message.
     #[inline]
     pub fn is_text(&self) -> bool {
         matches!(self, Message::Text(_))
     }
 
-    /// Returns the text, or `None` for a binary message. `Message::Text` has it as a [`Text`], which is cloned and sliced
+    /// Returns the text, or `None` for a binary message. `Message::Text` contains a [`Text`], which can be cloned and sliced
     /// without a copy.
     ///
     /// # Examples
@@ -57,7 +57,7 @@ impl Message {
         }
     }
 
-    /// The bytes, also those of text.
+    /// Returns the bytes of the text or binary message.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
@@ -66,7 +66,7 @@ impl Message {
         }
     }
 
-    /// The bytes, also those of text.
+    /// Converts the text or binary message into its bytes.
     #[inline]
     pub fn into_bytes(self) -> Bytes {
         match self {
@@ -75,13 +75,13 @@ impl Message {
         }
     }
 
-    /// The number of bytes.
+    /// Returns the length in bytes.
     #[inline]
     pub fn len(&self) -> usize {
         self.as_bytes().len()
     }
 
-    /// Whether there is no byte in it.
+    /// Returns `true` if the message has no bytes.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.as_bytes().is_empty()
@@ -129,13 +129,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_hardly_larger_than_its_bytes() {
+    fn a_message_is_one_word_larger_than_its_bytes() {
         assert!(size_of::<Message>() <= size_of::<Bytes>() + size_of::<usize>());
         assert!(size_of::<Option<Message>>() <= size_of::<Message>());
     }
 
     #[test]
-    fn strings_become_text_and_the_rest_bytes() {
+    fn strings_become_text_and_other_types_bytes() {
         assert_eq!(Message::from("a").as_text().unwrap(), "a");
         assert!(Message::from(String::from("a")).is_text());
         assert!(!Message::from(vec![1]).is_text());

@@ -1,4 +1,4 @@
-//! How WebSockets of a route behave.
+//! Options of WebSockets.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use crate::protocol::Limits;
 use crate::rate::{RatePolicy, Rates};
 use crate::{Compression, Origins};
 
-/// What becomes of a message for a peer that does not read as fast as it is sent to.
+/// The action for a message that does not fit into the write queue of a slow peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SlowPolicy {
-    /// The message is dropped, counted, and told of by `dropped`.
+    /// The message is dropped and counted, and `dropped` is emitted.
     #[default]
     Drop,
-    /// The connection is closed at once: `close` comes with 1006.
+    /// The connection is closed immediately: `close` is emitted with 1006.
     Close,
-    /// The message is dropped, and `error` tells of it: what follows is the program's to decide.
+    /// The message is dropped, and `error` is emitted, so that the program can decide what to do.
     Error,
 }
 
-/// How WebSockets of a route behave, or one that connects.
+/// Options of the WebSockets of a route, or of a client WebSocket.
 ///
 /// # Examples
 /// ```
@@ -71,29 +71,29 @@ impl Default for WebSocketOptions {
 }
 
 impl WebSocketOptions {
-    /// The defaults.
+    /// Returns the default options.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets how many bytes a message has at most, also after decompression; the connection of a longer one is closed with
-    /// 1009. Default: 1 MiB.
+    /// Sets the maximum size of a received message in bytes, also after decompression; a longer message closes the connection
+    /// with 1009. Default: 1 MiB.
     #[must_use]
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.limits = self.limits.message(bytes);
         self
     }
 
-    /// Sets the maximum number of fragments of a message; a connection that sends more is closed with 1009. With a larger
-    /// [`max_message`](Self::max_message), a peer that sends very short fragments may need more. Default: 131,072.
+    /// Sets the maximum number of fragments of a received message; more fragments close the connection with 1009. If a larger
+    /// [`max_message`](Self::max_message) is sent in very short fragments, this limit may need to be raised, too. Default: 131,072.
     #[must_use]
     pub fn max_fragments(mut self, count: usize) -> Self {
         self.limits = self.limits.fragments(count);
         self
     }
 
-    /// Sets how many bytes wait at most for a peer that does not read; what becomes of a message for which there is no
-    /// room is [`slow_policy`](Self::slow_policy)'s to say. Where nothing waits, a longer message is taken.
+    /// Sets the maximum number of bytes in the write queue; [`slow_policy`](Self::slow_policy) is applied to a message that does
+    /// not fit. If the queue is empty, a longer message is accepted.
     /// Default: 1 MiB.
     #[must_use]
     pub fn max_buffered(mut self, bytes: usize) -> Self {
@@ -101,35 +101,35 @@ impl WebSocketOptions {
         self
     }
 
-    /// Sets what becomes of messages for a peer that does not read. Default: [`SlowPolicy::Drop`].
+    /// Sets the action for messages that do not fit into the write queue of a slow peer. Default: [`SlowPolicy::Drop`].
     #[must_use]
     pub fn slow_policy(mut self, policy: SlowPolicy) -> Self {
         self.slow_policy = policy;
         self
     }
 
-    /// Sets how long the peer may be silent before the connection is closed; `None` switches the limit off, and the pings with
-    /// it. Default: 120 s.
+    /// Sets the time without received bytes after which the connection is closed; `None` disables the timeout and the pings.
+    /// Default: 120 s.
     ///
-    /// A peer that takes what it is sent is not silent: when the time is over, it begins again if the peer has acknowledged bytes
-    /// meanwhile, besides those of the ping.
+    /// A peer that acknowledges sent bytes is alive: if it has acknowledged bytes other than those of the ping when the time is over, the
+    /// timeout restarts.
     #[must_use]
     pub fn idle_timeout(mut self, limit: Option<Duration>) -> Self {
         self.idle_timeout = limit;
         self
     }
 
-    /// Sets whether a silent peer is sent a ping while there is time for its pong: 16 s before the end of the idle
-    /// timeout, or a quarter of that if it is shorter. While bytes wait for the peer, no ping is sent, because it would come behind
-    /// them. Default: true.
+    /// Sets whether an idle peer is sent a ping in time for its pong: 16 s before the end of the idle
+    /// timeout, or a quarter of the timeout if that is shorter. While bytes are in the write queue, no ping is sent, because it would be queued
+    /// after them. Default: true.
     #[must_use]
     pub fn pings(mut self, pings: bool) -> Self {
         self.pings = pings;
         self
     }
 
-    /// Sets how long the peer may take to answer a close, once that and what was sent before it has gone out, before the
-    /// connection is closed without an answer. During a shutdown of the server it is at most 1 s, and a fifth of the deadline.
+    /// Sets the maximum time for the peer's close frame, from the time this side's close frame and all bytes before it have been sent; then the
+    /// connection is closed. During a shutdown of the server it is at most 1 s, and at most a fifth of the deadline.
     /// Default: 5 s.
     #[must_use]
     pub fn close_timeout(mut self, limit: Duration) -> Self {
@@ -137,27 +137,27 @@ impl WebSocketOptions {
         self
     }
 
-    /// Sets how long a WebSocket lives, before it is closed with 1001, so that clients spread anew over servers that come
-    /// and go; `None` switches the limit off. Default: `None`.
+    /// Sets the maximum lifetime of a WebSocket, after which it is closed with 1001, so that clients redistribute when servers are added
+    /// or removed; `None` disables the limit. Default: `None`.
     #[must_use]
     pub fn max_lifetime(mut self, limit: Option<Duration>) -> Self {
         self.max_lifetime = limit;
         self
     }
 
-    /// Sets how many topics one WebSocket may subscribe to. Default: 1,024.
+    /// Sets the maximum number of topics that one WebSocket may subscribe to. Default: 1,024.
     #[must_use]
     pub fn max_topics(mut self, count: usize) -> Self {
         self.max_topics = count;
         self
     }
 
-    /// Sets how many WebSockets of one client may be open on the server; `None` switches the limit off. A request beyond it is answered with
-    /// 429, without a call of the gate; one whose gate has not decided yet counts. Default: `None`.
+    /// Sets the maximum number of open WebSockets of one client on the server; `None` disables the limit. A request over the limit gets the
+    /// response 429, and the gate is not called; a request whose gate has not decided yet counts. Default: `None`.
     ///
-    /// A client is one IPv4 address, or one IPv6 network of 64 bits, of [`Request::client`](uptick_http::Request::client): behind a
-    /// proxy, set [`HttpServer::trusted_proxies`](uptick_http::HttpServer::trusted_proxies), or all clients are one. Many people may
-    /// share an address. Clients without one, as on a Unix socket, are not limited. WebSockets of routes without this limit do not count.
+    /// A client is an IPv4 address or an IPv6 network of 64 bits, from [`Request::client`](uptick_http::Request::client): behind a
+    /// proxy, set [`HttpServer::trusted_proxies`](uptick_http::HttpServer::trusted_proxies), or all clients count as one. Many users may
+    /// share an address. Clients without an IP address, as on a Unix socket, are not limited. WebSockets of routes without this limit do not count.
     ///
     /// # Examples
     /// ```
@@ -175,8 +175,8 @@ impl WebSocketOptions {
         self
     }
 
-    /// Sets how many messages a peer may send per second, pings and pongs included; `None` switches the limit off, and 0 counts as 1. After a
-    /// pause of a second, it may send so many at once. [`rate_policy`](Self::rate_policy) is applied to more. Default: `None`.
+    /// Sets the maximum number of messages that a peer may send per second, including pings and pongs; `None` disables the limit, and 0 counts as 1. After an
+    /// idle second, it may send this number at once. [`rate_policy`](Self::rate_policy) is applied to further messages. Default: `None`.
     ///
     /// # Examples
     /// ```
@@ -194,8 +194,8 @@ impl WebSocketOptions {
         self
     }
 
-    /// Sets how many bytes of messages a peer may send per second; `None` switches the limit off, and 0 counts as 1. A longer message is
-    /// delivered if the peer has kept the rate before it, and is paid for with the seconds after it. Default: `None`.
+    /// Sets the maximum number of message bytes that a peer may send per second; `None` disables the limit, and 0 counts as 1. A longer message is
+    /// delivered if the peer was within the limit before it, and is charged against the following seconds. Default: `None`.
     #[must_use]
     pub fn byte_rate(mut self, per_second: impl Into<Option<u64>>) -> Self {
         self.rates.bytes = per_second.into().map_or(0, |bytes| bytes.max(1));
@@ -210,24 +210,24 @@ impl WebSocketOptions {
         self
     }
 
-    /// Sets the pages from which browsers may connect; others are answered with 403. Default: [`Origins::OwnHost`].
+    /// Sets the pages from which browsers may connect; other pages get the response 403. Default: [`Origins::OwnHost`].
     #[must_use]
     pub fn origins(mut self, origins: Origins) -> Self {
         self.origins = origins;
         self
     }
 
-    /// Sets the subprotocols that are spoken here: the first of the client's that is among them is chosen. Default: none.
+    /// Sets the supported subprotocols: the first subprotocol offered by the client that is among them is chosen. Default: none.
     #[must_use]
     pub fn protocols<P: Into<String>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
         self.protocols = protocols.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets whether messages are compressed where the peer agrees (permessage-deflate, RFC 7692).
+    /// Sets the compression of messages, if the peer supports it (permessage-deflate, RFC 7692).
     ///
-    /// Compression costs memory and time for each message, and where secrets and input of others are in one message, its length
-    /// tells of them. Default: [`Compression::Off`].
+    /// Compression costs memory, and time for each message. If a message contains both a secret and input from an attacker, its compressed length
+    /// leaks information about the secret. Default: [`Compression::Off`].
     #[must_use]
     pub fn compression(mut self, compression: Compression) -> Self {
         self.compression = compression;

@@ -1,32 +1,32 @@
-//! From which pages browsers may connect.
+//! Origin checks.
 
 use uptick_emitter::Excerpt;
 use uptick_http::Request;
 
 /// The pages from which browsers may open WebSockets.
 ///
-/// Browsers send the origin of the page with the request, and cookies regardless of it: without a check, any page can
-/// act for its visitors. Other clients may send what they like, or nothing, which is always allowed. (RFC 6455, 10.2)
+/// Browsers send the origin of the page with the request, but they send cookies from any page: without a check, any page can
+/// act on behalf of its visitors. Other clients may send any origin or none; a request without an origin is always allowed. (RFC 6455, section 10.2)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origins {
-    /// Those of the host and port that the client asked for ([`Request::host`](Request::host)): behind a proxy,
-    /// those that a trusted one names ([`HttpServer::trusted_proxies`](uptick_http::HttpServer::trusted_proxies)).
+    /// Pages of the requested host and port ([`Request::host`](Request::host)): behind a proxy, the host that a
+    /// trusted proxy forwards ([`HttpServer::trusted_proxies`](uptick_http::HttpServer::trusted_proxies)).
     #[default]
     OwnHost,
-    /// All.
+    /// All pages.
     Any,
-    /// Those listed, such as `https://example.com` or `http://localhost:3000`.
+    /// Pages of the listed origins, such as `https://example.com` or `http://localhost:3000`.
     List(Vec<String>),
 }
 
 impl Origins {
-    /// Those listed.
+    /// Returns a list of allowed origins.
     pub fn list<O: Into<String>>(origins: impl IntoIterator<Item = O>) -> Self {
         Origins::List(origins.into_iter().map(Into::into).collect())
     }
 
-    /// Whether a request with this `Origin`, for this host, is let in.
+    /// Returns `true` if a request with this `Origin` and host is allowed.
     pub(crate) fn allows(&self, origin: Option<&str>, host: Option<&str>) -> bool {
         let Some(origin) = origin else { return true };
         match self {
@@ -38,33 +38,33 @@ impl Origins {
         }
     }
 
-    /// Logs which origin met which host, and what to configure where it should be let in.
+    /// Logs the origin, the host, and the configuration that would allow the page.
     pub(crate) fn log_refusal(&self, req: &Request, origin: &str) {
         let host = req.host().unwrap_or_default();
         let head = req.head();
         let forwarded = ["x-forwarded-host", "forwarded"].map(|name| head.field(name));
-        let not_believed = forwarded.iter().any(Option::is_some) && head.host() == Some(host);
+        let is_untrusted = forwarded.iter().any(Option::is_some) && head.host() == Some(host);
         let advice = match self {
-            Origins::OwnHost if not_believed => {
-                "the peer names another host in X-Forwarded-Host or Forwarded, but is not trusted: if it is your proxy, list its \
-                 address in HttpServer::trusted_proxies"
+            Origins::OwnHost if is_untrusted => {
+                "the peer sent another host in X-Forwarded-Host or Forwarded, but is not trusted: if it is your proxy, add its \
+                 address to HttpServer::trusted_proxies"
             }
             Origins::OwnHost => {
-                "let other pages in with WebSocketOptions::origins; behind a proxy, have it send the host that the client asked for, \
-                 as Host or as X-Forwarded-Host, and list its address in HttpServer::trusted_proxies"
+                "allow other pages with WebSocketOptions::origins; behind a proxy, configure it to send the requested host \
+                 as Host or X-Forwarded-Host, and add its address to HttpServer::trusted_proxies"
             }
-            _ => "let further pages in with WebSocketOptions::origins",
+            _ => "allow further pages with WebSocketOptions::origins",
         };
         tracing::warn!(
             origin = Excerpt::new(origin).to_string(),
             host = Excerpt::new(host).to_string(),
             peer = req.peer().map(tracing::field::display),
-            "refused a WebSocket with 403, because its page is of another host; {advice}"
+            "refused a WebSocket with 403, because its page belongs to another host; {advice}"
         );
     }
 }
 
-/// Whether an origin is on a host, where the port of the origin's scheme may be left out.
+/// Returns `true` if an origin is on a host. The default port of the origin's scheme may be omitted.
 fn is_own(origin: &str, host: Option<&str>) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else {
         return false;
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_of_the_own_host_may_connect_and_others_may_not() {
+    fn only_pages_of_the_own_host_may_connect_by_default() {
         let own = Origins::OwnHost;
         for (origin, host, allowed) in [
             ("http://example.com", "example.com", true),
@@ -107,13 +107,13 @@ mod tests {
     }
 
     #[test]
-    fn who_sends_no_origin_is_no_browser() {
+    fn a_request_without_an_origin_is_allowed() {
         assert!(Origins::OwnHost.allows(None, Some("example.com")));
         assert!(Origins::list(["https://a.example"]).allows(None, None));
     }
 
     #[test]
-    fn a_list_lets_in_what_is_on_it() {
+    fn a_list_allows_the_listed_origins() {
         let list = Origins::list(["https://a.example/", "http://localhost:3000"]);
         assert!(list.allows(Some("https://a.example"), Some("b.example")));
         assert!(list.allows(Some("http://localhost:3000"), None));

@@ -1,6 +1,6 @@
-//! Limits for how much a peer may send: messages and bytes per second.
+//! Rate limits for received messages and bytes.
 //!
-//! Cost: with a limit, a message takes the time of the loop and a few additions; without one, a comparison.
+//! Cost: with a limit, each message reads the loop's clock and needs a few additions; without one, a comparison.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub enum RatePolicy {
     Pause,
 }
 
-/// The limits of a route.
+/// The rate limits of a route.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rates {
     /// Messages per second; 0 for no limit.
@@ -38,21 +38,21 @@ impl Rates {
         u64::from(self.messages) | self.bytes != 0
     }
 
-    /// Returns the nanoseconds from one message to the next.
+    /// Returns the interval between messages, in nanoseconds.
     fn interval(&self) -> u64 {
         SECOND.checked_div(u64::from(self.messages)).unwrap_or(0)
     }
 }
 
-/// The use that a peer has made of its limits: one bucket each, which holds as much as a second allows (GCRA). Bytes are charged in full, so a
-/// message that is longer than their bucket is let through while that is not empty, and paid for afterwards.
+/// The usage of a peer: one bucket for each limit, with a capacity of one second (GCRA). The whole length of a message is charged, so a
+/// message longer than the bucket is accepted while the bucket is not empty, and charged against the following seconds.
 #[derive(Debug, Default)]
 pub(crate) struct RateState {
-    /// When the bucket of messages is full again, in nanoseconds of the loop's time.
+    /// The time at which the bucket of messages is full again, in nanoseconds of the loop's clock.
     messages: u64,
-    /// When the bucket of bytes is full again.
+    /// The time at which the bucket of bytes is full again.
     bytes: u64,
-    /// Ends a pause.
+    /// The timer that ends a pause.
     pub(crate) timer: Option<Timer>,
 }
 
@@ -65,7 +65,7 @@ impl Drop for RateState {
 }
 
 impl RateState {
-    /// Returns which limit is used up, if one is.
+    /// Returns the close reason if a limit is exhausted.
     pub(crate) fn exhausted(&self, rates: &Rates, now: Duration) -> Option<&'static str> {
         let now = nanos(now);
         if self.messages_free(rates) > now {
@@ -77,19 +77,19 @@ impl RateState {
         }
     }
 
-    /// Returns from when on there is room for a message.
+    /// Returns the time from which another message is allowed.
     fn messages_free(&self, rates: &Rates) -> u64 {
         self.messages
             .saturating_add(rates.interval())
             .saturating_sub(SECOND)
     }
 
-    /// Returns from when on the bucket of bytes is not empty.
+    /// Returns the time from which the bucket of bytes is not empty.
     fn bytes_free(&self) -> u64 {
         self.bytes.saturating_add(1).saturating_sub(SECOND)
     }
 
-    /// Charges a message of so many bytes.
+    /// Charges a message of this length.
     pub(crate) fn charge(&mut self, rates: &Rates, bytes: usize, now: Duration) {
         let now = nanos(now);
         if rates.messages != 0 {
@@ -103,7 +103,7 @@ impl RateState {
         }
     }
 
-    /// Returns how long it takes until a message is let through again.
+    /// Returns the time until another message is allowed.
     pub(crate) fn wait(&self, rates: &Rates, now: Duration) -> Duration {
         let free = self.messages_free(rates).max(self.bytes_free());
         Duration::from_nanos(free).saturating_sub(now)
@@ -118,7 +118,7 @@ fn nanos(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    /// The number of messages of a length that are let through at one moment.
+    /// Returns the number of messages of a length that are allowed at one moment.
     fn burst(state: &mut RateState, rates: &Rates, bytes: usize, now: Duration) -> usize {
         let mut count = 0;
         while state.exhausted(rates, now).is_none() {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_holds_what_a_second_allows_and_fills_evenly() {
+    fn a_bucket_has_a_capacity_of_one_second_and_fills_evenly() {
         let rates = Rates {
             messages: 4,
             ..Rates::default()
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_longer_than_the_bucket_is_let_through_and_paid_for() {
+    fn a_message_longer_than_the_bucket_is_accepted_and_charged() {
         let rates = Rates {
             bytes: 1000,
             ..Rates::default()

@@ -1,4 +1,4 @@
-//! WebSockets of a client that come again when they are lost.
+//! Client WebSockets that reconnect.
 
 mod backoff;
 
@@ -17,16 +17,16 @@ use uptick_http::StatusCode;
 use crate::protocol::handshake::client::Failure;
 use crate::{CloseCode, Closed, Error, WebSocket, WebSocketConnector};
 
-use backoff::{Backoff, asked_for, chance};
+use backoff::{Backoff, random, with_jitter};
 
-/// Keeps a WebSocket open: opens one, and another when it is lost, after a while that gets longer each time.
+/// Keeps a client WebSocket open: opens one, and opens a new one after each loss, with an increasing delay.
 ///
-/// The while is 0.5 s at first, twice as long after each attempt that comes to nothing, 30 s at most, and a fifth more or
-/// less, so that clients who have lost the same server do not come back all at once. After a WebSocket that was open for
-/// 10 s it begins at 0.5 s again.
+/// The first delay is 0.5 s. It doubles after each failed attempt, up to 30 s. Up to a fifth is randomly added or
+/// subtracted, so that clients that lost the same server do not all reconnect at once. After a WebSocket was open for
+/// 10 s, the delay starts at 0.5 s again.
 ///
-/// A server that answers 429 or 503 with `Retry-After` gets at least the wait that it asks for, 1 h at most, and up to a
-/// fifth more. A `retry` listener can set another wait with [`Reconnecting::retry_in`].
+/// If a server responds with 429 or 503 and `Retry-After`, the delay is at least the requested one, limited to 1 h, plus up to a
+/// random fifth. A `retry` listener can set another delay with [`Reconnecting::retry_in`].
 ///
 /// # Examples
 /// ```no_run
@@ -52,39 +52,39 @@ pub struct Reconnect {
     max_retries: Option<u32>,
 }
 
-/// What keeps a WebSocket open, until it is [stopped](Reconnecting::stop).
+/// A running [`Reconnect`], until it is [stopped](Reconnecting::stop).
 ///
-/// A `Copy` handle; one of what has ended does nothing.
+/// A `Copy` handle; the methods of a stale handle do nothing.
 ///
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
-/// | `retry` | [`Retry`] | a WebSocket is lost, or could not be opened, and there will be another attempt |
-/// | `error` | [`Error`] | it was given up |
-/// | `close` | `()` | it is over: the last event |
+/// | `retry` | [`Retry`] | a WebSocket was lost or could not be opened, and another attempt will follow |
+/// | `error` | [`Error`] | reconnecting has failed |
+/// | `close` | `()` | reconnecting has ended; the last event |
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Reconnecting {
     id: Option<Id>,
     local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
-/// There will be another attempt: the payload of `retry`.
+/// The next attempt: the payload of `retry`.
 #[derive(Clone, Debug)]
 pub struct Retry {
-    /// How many attempts in a row have come to nothing, this one included.
+    /// The number of consecutive failed attempts, including this one.
     pub failed: u32,
-    /// The wait before the next attempt; [`Reconnecting::retry_in`] changes it.
+    /// The delay before the next attempt; [`Reconnecting::retry_in`] changes it.
     pub delay: Duration,
-    /// Why there will be another.
+    /// The reason for the next attempt.
     pub why: Lost,
 }
 
-/// Why there is no WebSocket any more.
+/// The reason why a WebSocket was lost.
 #[derive(Clone, Debug)]
 pub enum Lost {
-    /// It could not be opened.
+    /// The WebSocket could not be opened.
     Failed(Error),
-    /// It has ended.
+    /// The WebSocket was closed.
     Closed(Closed),
 }
 
@@ -100,29 +100,29 @@ impl fmt::Display for Lost {
 events! {
     impl Reconnecting {
         Retry => {
-            /// There will be another attempt.
+            /// Another attempt will follow.
             RETRY = "retry";
         }
         Error => {
-            /// It was given up.
+            /// Reconnecting has failed.
             ERROR = "error", warn;
         }
         () => {
-            /// It is over.
+            /// Reconnecting has ended.
             CLOSE = "close";
         }
     }
 }
 
 impl Reconnect {
-    /// Has a connector open WebSockets at a URL.
+    /// Creates a configuration that opens WebSockets at a URL with a connector.
     pub fn new(connector: WebSocketConnector, url: impl Into<String>) -> Self {
         Reconnect {
             connector,
             url: url.into(),
             backoff: Backoff {
-                first: Duration::from_millis(500),
-                most: Duration::from_secs(30),
+                initial: Duration::from_millis(500),
+                max: Duration::from_secs(30),
             },
             max_retry_after: Duration::from_secs(3600),
             stable: Duration::from_secs(10),
@@ -130,21 +130,21 @@ impl Reconnect {
         }
     }
 
-    /// Sets how long is waited before the second attempt, 10 ms at least; it is doubled for each further one. Default: 0.5 s.
+    /// Sets the delay before the second attempt, at least 10 ms; it doubles for each further attempt. Default: 0.5 s.
     #[must_use]
     pub fn first_delay(mut self, delay: Duration) -> Self {
-        self.backoff.first = delay;
+        self.backoff.initial = delay;
         self
     }
 
-    /// Sets how long is waited at most, besides the fifth that is added by chance. Default: 30 s.
+    /// Sets the maximum delay, without the random fifth. Default: 30 s.
     #[must_use]
     pub fn max_delay(mut self, delay: Duration) -> Self {
-        self.backoff.most = delay;
+        self.backoff.max = delay;
         self
     }
 
-    /// Sets the longest wait that a server can ask for with `Retry-After`, besides the fifth that is added by chance; zero
+    /// Sets the maximum delay that a server can request with `Retry-After`, without the random fifth; zero
     /// ignores `Retry-After`. Default: 1 h.
     #[must_use]
     pub fn max_retry_after(mut self, limit: Duration) -> Self {
@@ -152,41 +152,41 @@ impl Reconnect {
         self
     }
 
-    /// Sets for how long a WebSocket has to be open, so that the attempts before it are forgotten. Default: 10 s.
+    /// Sets the time for which a WebSocket must be open to reset the delay and the number of failed attempts. Default: 10 s.
     #[must_use]
     pub fn stable_after(mut self, time: Duration) -> Self {
         self.stable = time;
         self
     }
 
-    /// Sets after how many further attempts in a row it is given up; `None` is never. Default: `None`.
+    /// Sets the maximum number of consecutive retries; `None` disables the limit. Default: `None`.
     #[must_use]
     pub fn max_retries(mut self, count: Option<u32>) -> Self {
         self.max_retries = count;
         self
     }
 
-    /// The wait after so many attempts in a row that came to nothing.
+    /// Returns the delay after `failed` consecutive failed attempts.
     fn delay(&self, failed: u32, why: &Lost) -> Duration {
-        let delay = self.backoff.delay(failed, chance());
+        let delay = self.backoff.delay(failed, random());
         match retry_after(why).map(|wait| wait.min(self.max_retry_after)) {
-            Some(wait) if !wait.is_zero() => delay.max(asked_for(wait, chance())),
+            Some(wait) if !wait.is_zero() => delay.max(with_jitter(wait, random())),
             _ => delay,
         }
     }
 
-    /// Begins in the loop's next iteration. `callback` is called with each WebSocket that is opened, for its listeners.
+    /// Starts in the loop's next iteration. `callback` is called with each opened WebSocket, to add listeners.
     ///
-    /// It goes on after a WebSocket was closed by either side, until [`Reconnecting::stop`]; when the callback panics, the
-    /// WebSocket is lost. A URL that is none, and a request that cannot be written, are given up at once.
+    /// It reconnects after a close by either side, until [`Reconnecting::stop`]. If the callback panics, the
+    /// WebSocket is terminated and counts as lost. An invalid URL or request is not retried.
     pub fn start(self, callback: impl FnMut(WebSocket) + 'static) -> Reconnecting {
-        let entry = Entry {
-            plan: self,
+        let entry = ReconnectEntry {
+            config: self,
             callback: Some(Box::new(callback)),
             listeners: Listeners::new(),
             failed: 0,
             stopped: false,
-            state: State::Between,
+            state: ReconnectState::Idle,
         };
         let id = ENTRIES.try_with(|all| all.borrow_mut().insert(entry));
         let reconnecting = Reconnecting {
@@ -198,29 +198,29 @@ impl Reconnect {
     }
 }
 
-/// What is kept for each.
-struct Entry {
-    plan: Reconnect,
-    /// None while it is called.
+/// The state of a running [`Reconnect`].
+struct ReconnectEntry {
+    config: Reconnect,
+    /// `None` while it is called.
     callback: Option<Box<dyn FnMut(WebSocket)>>,
     listeners: Listeners,
-    /// How many attempts in a row have come to nothing.
+    /// The number of consecutive failed attempts.
     failed: u32,
     stopped: bool,
-    state: State,
+    state: ReconnectState,
 }
 
-/// What is under way.
-enum State {
-    Between,
+/// The current operation.
+enum ReconnectState {
+    Idle,
     Connecting(JoinHandle<()>),
-    /// Since a time on the loop's clock.
+    /// Open since a time of the loop's clock.
     Open(WebSocket, Duration),
-    Waiting(Timer),
+    Delayed(Timer),
 }
 
 thread_local! {
-    static ENTRIES: RefCell<Table<Entry>> = const { RefCell::new(Table::new()) };
+    static ENTRIES: RefCell<Table<ReconnectEntry>> = const { RefCell::new(Table::new()) };
 }
 
 impl Emitter for Reconnecting {
@@ -232,59 +232,59 @@ impl Emitter for Reconnecting {
 }
 
 impl Reconnecting {
-    fn with_entry<R>(self, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+    fn with_entry<R>(self, f: impl FnOnce(&mut ReconnectEntry) -> R) -> Option<R> {
         ENTRIES
             .try_with(|all| all.borrow_mut().get_mut(self.id?).map(f))
             .ok()
             .flatten()
     }
 
-    /// The WebSocket that is open now.
+    /// Returns the WebSocket that is currently open.
     pub fn socket(self) -> Option<WebSocket> {
         self.with_entry(|entry| match entry.state {
-            State::Open(ws, _) => Some(ws),
+            ReconnectState::Open(ws, _) => Some(ws),
             _ => None,
         })
         .flatten()
     }
 
-    /// Ends it: a WebSocket that is open is closed with 1000, an attempt is given up, and there will be no other. `close`
-    /// comes when that is done.
+    /// Stops reconnecting: closes an open WebSocket with 1000, and cancels an attempt in progress. `close`
+    /// is emitted when that is done.
     pub fn stop(self) {
         let state = self.with_entry(|entry| {
             if entry.stopped {
                 return None;
             }
             entry.stopped = true;
-            Some(std::mem::replace(&mut entry.state, State::Between))
+            Some(std::mem::replace(&mut entry.state, ReconnectState::Idle))
         });
         match state.flatten() {
-            Some(State::Open(ws, _)) => {
-                // Its end is the end of this, too.
+            Some(ReconnectState::Open(ws, _)) => {
+                // Its `close` event leads to `finish`.
                 ws.close(CloseCode::NORMAL, "");
                 return;
             }
-            Some(State::Connecting(task)) => task.cancel(),
-            Some(State::Waiting(timer)) => timer.cancel(),
-            Some(State::Between) => {}
+            Some(ReconnectState::Connecting(task)) => task.cancel(),
+            Some(ReconnectState::Delayed(timer)) => timer.cancel(),
+            Some(ReconnectState::Idle) => {}
             None => return,
         }
         future_tick(move || self.finish());
     }
 
-    /// Sets the wait before the next attempt, counted from now. It does nothing unless an attempt is waited for, as from the
-    /// `retry` listeners on.
+    /// Sets the delay before the next attempt, counted from now. Does nothing unless the next attempt is scheduled, which is the case
+    /// from the `retry` event on.
     pub fn retry_in(self, delay: Duration) {
         self.with_entry(|entry| {
-            if let State::Waiting(timer) = &entry.state {
+            if let ReconnectState::Delayed(timer) = &entry.state {
                 timer.cancel();
-                entry.state = State::Waiting(add_timer(delay, move || self.attempt()));
+                entry.state = ReconnectState::Delayed(add_timer(delay, move || self.attempt()));
             }
         });
     }
 
     fn attempt(self) {
-        let connecting = self.with_entry(|entry| entry.plan.connector.connect(&entry.plan.url));
+        let connecting = self.with_entry(|entry| entry.config.connector.connect(&entry.config.url));
         let Some(connecting) = connecting else { return };
         let task = spawn(async move {
             match connecting.await {
@@ -292,19 +292,19 @@ impl Reconnecting {
                 Err(error) => self.lost(Lost::Failed(error)),
             }
         });
-        self.with_entry(|entry| entry.state = State::Connecting(task));
+        self.with_entry(|entry| entry.state = ReconnectState::Connecting(task));
     }
 
     fn opened(self, ws: WebSocket) {
         let callback = self.with_entry(|entry| {
-            entry.state = State::Open(ws, time_of_call());
+            entry.state = ReconnectState::Open(ws, time_of_call());
             entry.callback.take()
         });
         let Some(Some(mut callback)) = callback else {
             ws.terminate();
             return;
         };
-        // After the listeners of the callback, who may stop it.
+        // Added after the listeners of the callback, which may call `stop`.
         ws.on(WebSocket::CLOSE, move |closed| {
             future_tick(move || self.lost(Lost::Closed(closed)));
         });
@@ -317,23 +317,23 @@ impl Reconnecting {
 
     fn lost(self, why: Lost) {
         let next = self.with_entry(|entry| {
-            let state = std::mem::replace(&mut entry.state, State::Between);
+            let state = std::mem::replace(&mut entry.state, ReconnectState::Idle);
             if entry.stopped {
                 return None;
             }
-            if let State::Open(_, since) = state
-                && time_of_call().saturating_sub(since) >= entry.plan.stable
+            if let ReconnectState::Open(_, since) = state
+                && time_of_call().saturating_sub(since) >= entry.config.stable
             {
                 entry.failed = 0;
             }
             entry.failed = entry.failed.saturating_add(1);
             let failed = entry.failed;
-            let many = entry.plan.max_retries.is_some_and(|most| failed > most);
-            if many || is_hopeless(&why) {
+            let is_exhausted = entry.config.max_retries.is_some_and(|max| failed > max);
+            if is_exhausted || is_permanent(&why) {
                 return Some(Err(failed));
             }
-            let delay = entry.plan.delay(failed, &why);
-            entry.state = State::Waiting(add_timer(delay, move || self.attempt()));
+            let delay = entry.config.delay(failed, &why);
+            entry.state = ReconnectState::Delayed(add_timer(delay, move || self.attempt()));
             Some(Ok((failed, delay)))
         });
         match next.flatten() {
@@ -356,7 +356,7 @@ impl Reconnecting {
         }
     }
 
-    /// Emits `close`, once, and forgets all.
+    /// Emits `close` and removes the entry.
     fn finish(self) {
         emit(&self, Reconnecting::CLOSE, ());
         let entry = ENTRIES.try_with(|all| all.borrow_mut().remove(self.id?));
@@ -364,24 +364,24 @@ impl Reconnecting {
     }
 }
 
-/// The wait that the server asks for with `Retry-After`, if the status is 429 or 503.
+/// Returns the delay requested with `Retry-After`, if the status is 429 or 503.
 fn retry_after(why: &Lost) -> Option<Duration> {
     let Lost::Failed(Error::Refused { refusal, .. }) = why else {
         return None;
     };
     let status = refusal.status();
-    let later = [
+    let retryable = [
         StatusCode::TOO_MANY_REQUESTS,
         StatusCode::SERVICE_UNAVAILABLE,
     ];
-    later
+    retryable
         .contains(&status)
         .then(|| refusal.retry_after())
         .flatten()
 }
 
-/// Whether another attempt would come to the same.
-fn is_hopeless(why: &Lost) -> bool {
+/// Returns `true` if another attempt would fail in the same way.
+fn is_permanent(why: &Lost) -> bool {
     matches!(
         why,
         Lost::Failed(

@@ -1,4 +1,4 @@
-//! Rejection by a close code, which pages in browsers can read.
+//! Rejection with a close code, which pages in browsers can read.
 
 use uptick_emitter::Excerpt;
 use uptick_http::{HttpError, Response};
@@ -6,23 +6,23 @@ use uptick_http::{HttpError, Response};
 use crate::gate::IntoVerdict;
 use crate::{Accept, CloseCode, WebSocket};
 
-/// The most bytes of an error's causes that are logged.
+/// Maximum number of bytes of an error report in the log.
 const REPORT: usize = 1024;
 
-/// Rejects a client with a close code: the WebSocket is opened, and closed at once with the code and a reason.
+/// Rejects a client with a close code: the WebSocket is opened, and immediately closed with the code and a reason.
 ///
-/// It is for pages in browsers, which see no status and no body of a handshake that is refused: [`Reject`](crate::Reject) is code 1006 to them,
-/// as a lost connection is. With this they get the code and the reason in the `close` event, and know that they need not try again. Other
-/// clients are better served by a status.
+/// Pages in browsers cannot see the status and the body of a refused handshake: a [`Reject`](crate::Reject) is code 1006 to them, the same
+/// as a lost connection. With `RejectWithClose`, the `close` event has the code and the reason, so that the page knows not to try again. For
+/// other clients, use a status.
 ///
-/// It is returned by a gate as it is or as the error of a `Result`. An [`HttpError`] becomes one with the code 4000 + status, such as 4401 for
-/// 401, and its message.
+/// A gate returns it directly or as the error of a `Result`. An [`HttpError`] converts into a `RejectWithClose` with its message and the
+/// code 4000 + status, such as 4401 for 401.
 ///
-/// The origin of the page is checked before the gate is called, and its refusal stays 403.
+/// The origin of the page is checked before the gate is called; a page that is not allowed still gets the response 403.
 ///
 /// # Limits
-/// The reason is cut off after 123 bytes. The connection is open until the client answers the close, at most for
-/// [`close_timeout`](crate::WebSocketOptions::close_timeout), 5 s by default. Messages of the client are discarded.
+/// The reason is truncated to 123 bytes. The connection stays open until the client responds to the close, at most for
+/// [`close_timeout`](crate::WebSocketOptions::close_timeout), 5 s by default. Messages from the client are discarded.
 ///
 /// # Examples
 /// ```
@@ -52,7 +52,7 @@ pub struct RejectWithClose {
 }
 
 impl RejectWithClose {
-    /// Creates a rejection with a code and a reason. 4000 to 4999 are for applications; a code that cannot be
+    /// Creates a rejection with a code and a reason. Applications may use 4000 to 4999; a code that cannot be
     /// [sent](CloseCode::is_sendable), such as 1006, becomes 1008.
     pub fn new(code: impl Into<CloseCode>, reason: impl Into<String>) -> Self {
         let code = code.into();
@@ -68,13 +68,13 @@ impl RejectWithClose {
         }
     }
 
-    /// Creates a rejection with the code 4401, for a client that has not authenticated, and a reason.
+    /// Creates a rejection with the code 4401, for a client that is not authenticated, and a reason.
     pub fn unauthorized(reason: impl Into<String>) -> Self {
         RejectWithClose::new(4401, reason)
     }
 
     /// Sets the subprotocol, as [`Accept::protocol`] does. Browsers fail a connection, with 1006, if they offer subprotocols and the server
-    /// takes none. Default: the first that the client offers of [`WebSocketOptions::protocols`](crate::WebSocketOptions::protocols).
+    /// chooses none. Default: the first subprotocol offered by the client that is in [`WebSocketOptions::protocols`](crate::WebSocketOptions::protocols).
     #[must_use]
     pub fn protocol(mut self, protocol: impl Into<String>) -> Self {
         self.protocol = Some(protocol.into());
@@ -91,15 +91,15 @@ impl RejectWithClose {
         &self.reason
     }
 
-    /// Logs the error, if it was one: at error level if the server is at fault.
+    /// Logs the error if the rejection was created from one: at error level for server errors.
     fn log(&self) {
         let Some(error) = &self.error else { return };
         let code = self.code.as_u16();
         let report = Excerpt::new(error.report()).limit(REPORT);
         if error.status().is_server_error() {
-            tracing::error!(code, "a gate has rejected a WebSocket: {report}");
+            tracing::error!(code, "a gate rejected a WebSocket: {report}");
         } else {
-            tracing::debug!(code, "a gate has rejected a WebSocket: {report}");
+            tracing::debug!(code, "a gate rejected a WebSocket: {report}");
         }
     }
 }

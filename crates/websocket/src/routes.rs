@@ -1,4 +1,4 @@
-//! WebSockets at the paths of an HTTP server.
+//! WebSocket routes of an HTTP server.
 
 use std::rc::Rc;
 
@@ -14,9 +14,9 @@ use crate::gate::{Accept, Decision, IntoDecision};
 use crate::message::Payload;
 use crate::protocol::Role;
 use crate::protocol::handshake::server::{self, Offer};
-use crate::servers::Sockets;
-use crate::socket::serving::{Opening, open};
-use crate::socket::state::Route;
+use crate::servers::ServerSockets;
+use crate::socket::serving::{UpgradedChannel, open};
+use crate::socket::state::RouteContext;
 use crate::{Hub, WebSocket, WebSocketOptions, WebSocketStats};
 
 mod sealed {
@@ -24,21 +24,21 @@ mod sealed {
     impl Sealed for uptick_http::HttpServer {}
 }
 
-/// WebSockets at the paths of an [`HttpServer`].
+/// WebSocket routes of an [`HttpServer`].
 ///
-/// Requests that do not ask for a WebSocket are answered with 426, those of browsers on pages of other
-/// hosts with 403 ([`Origins`](crate::Origins)).
+/// Requests without a WebSocket handshake get the response 426, and requests of browsers from pages of other
+/// hosts get 403 ([`Origins`](crate::Origins)).
 ///
 /// A [shutdown](HttpServer::shutdown_with) of the server closes its WebSockets with 1001, or with 1012 if the server restarts, each at a
-/// random moment of the shutdown's window. Until then they work as before. Requests for a WebSocket during the shutdown are answered with 503
-/// and `Retry-After`.
+/// random moment of the shutdown's window. Until then they keep working. Requests for a WebSocket during the shutdown get the response 503
+/// with `Retry-After`.
 pub trait WebSocketRoutes: sealed::Sealed + Copy {
-    /// Has `open` called with each WebSocket that is opened at a path.
+    /// Calls `open` with each WebSocket that is opened at a path.
     ///
-    /// The pattern is one of [`HttpServer::get`], and [`WebSocketOptions`] are the defaults.
+    /// The pattern is the same as for [`HttpServer::get`], and the [`WebSocketOptions`] have their defaults.
     ///
     /// # Panics
-    /// As [`HttpServer::get`]: when the pattern is malformed, or taken.
+    /// If the pattern is malformed or already in use; see [`HttpServer::get`].
     ///
     /// # Examples
     /// ```
@@ -60,12 +60,12 @@ pub trait WebSocketRoutes: sealed::Sealed + Copy {
         })
     }
 
-    /// Calls `gate` with each request for a WebSocket at a path, before it is opened. The gate returns [`Accept`],
-    /// [`Reject`](crate::Reject), [`RejectWithClose`](crate::RejectWithClose), a `Result` of an `Accept` and an error that makes a response or is
+    /// Calls `gate` with each request for a WebSocket at a path, before the upgrade. The gate returns [`Accept`],
+    /// [`Reject`](crate::Reject), [`RejectWithClose`](crate::RejectWithClose), a `Result` of an `Accept` and an error that converts into a response or is
     /// a `RejectWithClose`, or a future of one of these.
     ///
     /// # Panics
-    /// As [`HttpServer::get`]: when the pattern is malformed, or taken.
+    /// If the pattern is malformed or already in use; see [`HttpServer::get`].
     ///
     /// # Examples
     /// ```
@@ -102,7 +102,7 @@ pub trait WebSocketRoutes: sealed::Sealed + Copy {
     /// ```
     fn websockets(self) -> WebSocketStats;
 
-    /// Sends a message to all WebSockets of the server that are subscribed to a topic, and returns to how many of this worker; see
+    /// Sends a message to all WebSockets of the server that are subscribed to a topic, and returns the number of receivers in this worker; see
     /// [`Hub::publish`].
     fn publish(self, topic: &str, payload: impl Payload) -> usize {
         self.hub().publish(topic, payload)
@@ -116,8 +116,8 @@ impl WebSocketRoutes for HttpServer {
         F: Fn(Request) -> R + 'static,
         R: IntoDecision<M>,
     {
-        let sockets = Sockets::of(self);
-        let route = Rc::new(Route {
+        let sockets = ServerSockets::of(self);
+        let route = Rc::new(RouteContext {
             options,
             hub: sockets.hub(),
             counts: Some(sockets.counts()),
@@ -127,18 +127,18 @@ impl WebSocketRoutes for HttpServer {
     }
 
     fn hub(self) -> Hub {
-        Sockets::of(self).hub()
+        ServerSockets::of(self).hub()
     }
 
     fn websockets(self) -> WebSocketStats {
-        Sockets::of(self).counts().stats()
+        ServerSockets::of(self).counts().stats()
     }
 }
 
-/// The answer to a request that asks for a WebSocket, in a handler of any route: `open` gets it.
+/// Returns the response to a WebSocket handshake, in a handler of any route, and passes the WebSocket to `open`.
 ///
-/// Its hub is the one [of the thread](Hub::of_thread); [`upgrade_with`] takes one of a server. A shutdown of the server closes it as
-/// all its WebSockets.
+/// Its hub is that [of the thread](Hub::of_thread); [`upgrade_with`] takes another one. A shutdown of the server closes the WebSocket like
+/// all other WebSockets of the server.
 ///
 /// # Examples
 /// ```
@@ -161,15 +161,15 @@ pub fn upgrade(
     upgrade_with(req, options, Hub::of_thread(), open)
 }
 
-/// Opens a WebSocket as [`upgrade`] does, with another hub.
+/// Returns the response to a WebSocket handshake, as [`upgrade`] does, with another hub.
 pub fn upgrade_with(
     req: &Request,
     options: WebSocketOptions,
     hub: Hub,
     open: impl FnOnce(WebSocket) + 'static,
 ) -> Response {
-    let sockets = req.server().map(Sockets::of);
-    let route = Rc::new(Route {
+    let sockets = req.server().map(ServerSockets::of);
+    let route = Rc::new(RouteContext {
         options,
         hub,
         counts: sockets.as_ref().map(|sockets| sockets.counts()),
@@ -183,14 +183,14 @@ pub fn upgrade_with(
     }
 }
 
-/// A request that may be followed by a WebSocket.
+/// A valid upgrade request.
 pub(crate) struct Admission {
     offer: Offer,
     slot: Option<ClientSlot>,
 }
 
-/// Checks whether a request may be followed by a WebSocket; otherwise returns the response to it.
-pub(crate) fn check(req: &Request, route: &Route) -> Result<Admission, Response> {
+/// Checks an upgrade request; if it is not valid or not allowed, returns the response to it.
+pub(crate) fn check(req: &Request, route: &RouteContext) -> Result<Admission, Response> {
     let offer = server::check(req.head()).map_err(|refusal| {
         let mut error = HttpError::new(refusal.status(), refusal.reason());
         for (name, value) in refusal.fields() {
@@ -201,7 +201,7 @@ pub(crate) fn check(req: &Request, route: &Route) -> Result<Admission, Response>
         Response::from(error)
     })?;
     if let Some(shutdown) = req.server().and_then(HttpServer::shutdown_options) {
-        // Without a call of the gate, which may do a lot.
+        // The gate is not called, because it may be expensive.
         return Err(shutdown.refusal().into());
     }
     let origin = origin(req);
@@ -222,8 +222,8 @@ pub(crate) fn check(req: &Request, route: &Route) -> Result<Admission, Response>
     })
 }
 
-/// Counts the request among the WebSockets of its client, if the route limits them.
-fn slot_of_client(req: &Request, route: &Route) -> Result<Option<ClientSlot>, Response> {
+/// Counts the request among the WebSockets of its client if the route limits them.
+fn slot_of_client(req: &Request, route: &RouteContext) -> Result<Option<ClientSlot>, Response> {
     let (Some(limit), Some(counts)) = (route.options.max_per_client, &route.counts) else {
         return Ok(None);
     };
@@ -243,13 +243,13 @@ fn slot_of_client(req: &Request, route: &Route) -> Result<Option<ClientSlot>, Re
     }
 }
 
-/// The page that a request comes from. One that is no text is that of nobody.
+/// Returns the origin of the page that sent the request; `null` if it is not valid UTF-8.
 fn origin(req: &Request) -> Option<&str> {
     let origin = req.head().field("origin")?;
     Some(std::str::from_utf8(origin).unwrap_or("null"))
 }
 
-fn answer<R, M>(req: Request, route: &Rc<Route>, gate: impl Fn(Request) -> R) -> Reply
+fn answer<R, M>(req: Request, route: &Rc<RouteContext>, gate: impl Fn(Request) -> R) -> Reply
 where
     R: IntoDecision<M>,
 {
@@ -269,7 +269,7 @@ where
 fn verdict_of(
     verdict: Result<Accept, Response>,
     admission: Admission,
-    route: Rc<Route>,
+    route: Rc<RouteContext>,
 ) -> Response {
     match verdict {
         Ok(accept) => opened(admission, route, accept),
@@ -277,8 +277,8 @@ fn verdict_of(
     }
 }
 
-/// The answer that opens a WebSocket.
-pub(crate) fn opened(admission: Admission, route: Rc<Route>, accept: Accept) -> Response {
+/// Returns the response that opens a WebSocket.
+pub(crate) fn opened(admission: Admission, route: Rc<RouteContext>, accept: Accept) -> Response {
     let Admission { offer, slot } = admission;
     let Accept {
         open: on_open,
@@ -304,7 +304,7 @@ pub(crate) fn opened(admission: Admission, route: Rc<Route>, accept: Accept) -> 
     let mut response = {
         let protocol = protocol.clone().map(String::into_boxed_str);
         Response::upgrade_channel("websocket", move |channel: Channel| {
-            let opening = Opening {
+            let upgraded = UpgradedChannel {
                 channel,
                 role: Role::Server,
                 route,
@@ -312,7 +312,7 @@ pub(crate) fn opened(admission: Admission, route: Rc<Route>, accept: Accept) -> 
                 deflation,
                 slot,
             };
-            if let Some(ws) = open(opening) {
+            if let Some(ws) = open(upgraded) {
                 on_open(ws);
             }
         })

@@ -1,4 +1,4 @@
-//! The WebSockets of each server of the thread: their hub, and their end with the server.
+//! The WebSockets of each server of the thread: their hub, their counts and the shutdown of the server.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
@@ -16,35 +16,35 @@ use crate::socket::serving::sockets_of;
 use crate::topics::hub::Hub;
 
 thread_local! {
-    static SERVERS: RefCell<HashMap<HttpServer, Rc<Sockets>>> = RefCell::default();
+    static SERVERS: RefCell<HashMap<HttpServer, Rc<ServerSockets>>> = RefCell::default();
 }
 
-/// How long a peer may take to answer a close during a shutdown.
-const LONGEST_CLOSE: Duration = Duration::from_secs(1);
+/// Maximum time for the peer's close frame during a shutdown.
+const MAX_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The state that the WebSockets of a server share.
-pub(crate) struct Sockets {
-    /// Made when the program first asks for them, as it does in its set-up: the place in that order is their name in all workers.
+/// The state shared by the WebSockets of a server.
+pub(crate) struct ServerSockets {
+    /// Created on first use, usually in the set-up code of the program: the order of creation determines the name of the hub in all workers.
     hub: OnceCell<Hub>,
     server: HttpServer,
-    /// The shutdown of the server: the WebSockets that are still to be closed.
+    /// The WebSockets that the shutdown of the server has yet to close.
     closing: RefCell<Option<Staggered<WebSocket>>>,
-    /// The code with which the shutdown closes them.
+    /// The close code of the shutdown.
     code: Rc<Cell<CloseCode>>,
-    /// During a shutdown: how long a peer may take to answer a close.
+    /// Maximum time for the peer's close frame during a shutdown.
     close_timeout: Rc<Cell<Option<Duration>>>,
     counts: Rc<SocketCounts>,
 }
 
-impl Sockets {
-    /// Returns the state of a server's WebSockets, which is made with the first call.
-    pub(crate) fn of(http: HttpServer) -> Rc<Sockets> {
+impl ServerSockets {
+    /// Returns the state of a server's WebSockets, creating it on first use.
+    pub(crate) fn of(http: HttpServer) -> Rc<ServerSockets> {
         let known = SERVERS.with_borrow(|all| all.get(&http).cloned());
-        known.unwrap_or_else(|| Sockets::new(http))
+        known.unwrap_or_else(|| ServerSockets::new(http))
     }
 
-    fn new(http: HttpServer) -> Rc<Sockets> {
-        let sockets = Rc::new(Sockets {
+    fn new(http: HttpServer) -> Rc<ServerSockets> {
+        let sockets = Rc::new(ServerSockets {
             hub: OnceCell::new(),
             server: http,
             closing: RefCell::new(None),
@@ -53,7 +53,7 @@ impl Sockets {
             counts: Rc::default(),
         });
         if !sockets.has_server() {
-            // Nothing would remove those of a server that has closed.
+            // The server has closed, so no event would remove the state from the table.
             return sockets;
         }
         SERVERS.with_borrow_mut(|all| all.insert(http, Rc::clone(&sockets)));
@@ -71,17 +71,17 @@ impl Sockets {
         self.server.with_listeners(|_| ()).is_some()
     }
 
-    /// Returns the counts, which the WebSockets of the server share.
+    /// Returns the counts shared by the WebSockets of the server.
     pub(crate) fn counts(&self) -> Rc<SocketCounts> {
         Rc::clone(&self.counts)
     }
 
-    /// Returns the hub of the server, which is made with the first call.
+    /// Returns the hub of the server, creating it on first use.
     pub(crate) fn hub(&self) -> Hub {
         if let Some(hub) = self.hub.get() {
             return *hub;
         }
-        // Their adapter is made by the program, so nothing is borrowed.
+        // Nothing is borrowed, because a program's adapter may be created here.
         let hub = match self.has_server() {
             true => Hub::of_server(),
             false => Hub::new(),
@@ -89,7 +89,7 @@ impl Sockets {
         *self.hub.get_or_init(|| hub)
     }
 
-    /// Returns the limit for answers to closes that a shutdown sets, once one is under way.
+    /// Returns the limit for the peer's close frame that a shutdown sets.
     pub(crate) fn close_timeout(&self) -> Rc<Cell<Option<Duration>>> {
         Rc::clone(&self.close_timeout)
     }
@@ -100,12 +100,12 @@ impl Sockets {
             true => CloseCode::RESTART,
             false => CloseCode::GOING_AWAY,
         });
-        // Less than what the window leaves of the deadline, so that a peer that does not answer is not there at the deadline.
-        let timeout = LONGEST_CLOSE.min(options.deadline / 5);
+        // Shorter than the time from the window's end to the deadline, so that peers that do not respond are gone by then.
+        let timeout = MAX_CLOSE_TIMEOUT.min(options.deadline / 5);
         self.close_timeout.set(Some(timeout));
         let window = options.closing_window();
-        let under_way = self.closing.borrow().clone();
-        match under_way {
+        let in_progress = self.closing.borrow().clone();
+        match in_progress {
             Some(closing) => closing.end_within(window),
             None => {
                 let code = Rc::clone(&self.code);
@@ -119,12 +119,12 @@ impl Sockets {
     fn server_closed(self: &Rc<Self>) {
         if let Some(closing) = self.closing.take() {
             closing.cancel();
-            // The server has waited for connections, not for other channels.
+            // The server waits for its connections, but not for other channels.
             for ws in sockets_of(&self.counts) {
                 ws.close(self.code.get(), "");
             }
         }
-        // WebSockets over channels that are no connections may outlive the server that they came to.
+        // WebSockets over other channels than connections may outlive their server.
         if let Some(hub) = self.hub.get()
             && sockets_of(&self.counts).is_empty()
         {
@@ -133,8 +133,8 @@ impl Sockets {
     }
 }
 
-impl std::fmt::Debug for Sockets {
+impl std::fmt::Debug for ServerSockets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sockets").finish_non_exhaustive()
+        f.debug_struct("ServerSockets").finish_non_exhaustive()
     }
 }

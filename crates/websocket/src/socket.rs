@@ -1,15 +1,16 @@
-//! WebSockets, of either side: the methods of their handle.
+//! The WebSocket handle and its session, for servers and clients.
 //!
 //! ```text
-//! serving ─→ receiving ─→ closing ─→ sending ─→ state        the session, as the engine and the loop call it
-//!    │                       └────→ pausing ─→ timeouts ─┘   when reading is paused; silence, lifetime
-//!    └─→ publishing ─→ sending                               a message for many, encoded once
+//! serving ─→ receiving ─→ closing ─→ sending ─→ state        the session, called by the engine and the loop
+//!    │                       └────→ pausing ─→ timeouts ─┘   paused reading; idle timeout and maximum lifetime
+//!    └─→ publishing ─→ sending                               messages for many subscribers, encoded once
 //! ```
 //!
-//! Each file knows those to its right. Cost of a message that is echoed: nothing is looked up on the way to the listener, and
-//! `send` looks once. No allocation, no lock, no system call for the time.
+//! Each module uses only those to its right. Cost of an echoed message: the listener is called without a lookup, and
+//! `send` needs one. No allocation, no lock, no system call for the time.
 
 mod closing;
+mod frame_queue;
 pub(crate) mod handle;
 pub(crate) mod handler;
 mod pausing;
@@ -21,7 +22,6 @@ mod sending;
 pub(crate) mod serving;
 pub(crate) mod state;
 mod timeouts;
-mod waiting;
 
 use std::any::Any;
 use std::fmt;
@@ -33,13 +33,13 @@ use crate::message::Payload;
 use crate::protocol::CloseCode;
 use crate::topics::hub::Hub;
 use handle::WebSocket;
-use sending::Part;
+use sending::FragmentPosition;
 use state::{WebSocketSession, session};
 
 pub use sending::Sent;
 
 impl WebSocket {
-    /// Sends a message: text for what is a string, binary for bytes.
+    /// Sends a message: strings as text, bytes as binary.
     ///
     /// # Limits
     /// [`WebSocketOptions::max_buffered`](crate::WebSocketOptions::max_buffered).
@@ -48,147 +48,147 @@ impl WebSocket {
         sending::send(self, payload)
     }
 
-    /// Begins a message that is sent in fragments, so that a long one need not be in memory as a whole; it ends with
-    /// [`send_last`](WebSocket::send_last). Other messages cannot be sent before that: they are
-    /// [`Sent::Dropped`], and what is published meanwhile is dropped, counted, and told of by `dropped`. Pings can.
+    /// Sends the first fragment of a message, so that a long message need not be in memory as a whole; [`send_last`](WebSocket::send_last)
+    /// ends the message. Until then, other messages cannot be sent: they are
+    /// [`Sent::Dropped`], and published messages are dropped and counted, with a `dropped` event. Pings can be sent.
     pub fn send_first(self, payload: impl Payload) -> Sent {
-        self.send_part(payload, Part::First)
+        self.write_fragment(payload, FragmentPosition::First)
     }
 
-    /// Sends the next fragment of a message. [`Sent::Dropped`] if none was begun, or if there is no room for it: then it can be
-    /// sent again.
+    /// Sends the next fragment of a message. Returns [`Sent::Dropped`] if no message was started, or if the write queue is full; in that case
+    /// it can be sent again.
     pub fn send_fragment(self, payload: impl Payload) -> Sent {
-        self.send_part(payload, Part::Middle)
+        self.write_fragment(payload, FragmentPosition::Middle)
     }
 
-    /// Sends the last fragment of a message. [`Sent::Dropped`] if none was begun.
+    /// Sends the last fragment of a message. Returns [`Sent::Dropped`] if no message was started.
     pub fn send_last(self, payload: impl Payload) -> Sent {
-        self.send_part(payload, Part::Last)
+        self.write_fragment(payload, FragmentPosition::Last)
     }
 
-    fn send_part(self, payload: impl Payload, part: Part) -> Sent {
-        session(self).map_or(Sent::Dropped, |ws| ws.send_part(payload, part))
+    fn write_fragment(self, payload: impl Payload, position: FragmentPosition) -> Sent {
+        session(self).map_or(Sent::Dropped, |ws| ws.write_fragment(payload, position))
     }
 
-    /// Sends a ping behind the messages before it; the peer sends a pong with the same bytes. They are cut off behind the 125th, which is as many as a
-    /// ping has.
+    /// Sends a ping after the messages already sent; the peer responds with a pong with the same payload. The payload is truncated to 125 bytes, the
+    /// maximum of a ping.
     pub fn ping(self, payload: impl AsRef<[u8]>) -> Sent {
         session(self).map_or(Sent::Dropped, |ws| ws.ping(payload.as_ref()))
     }
 
-    /// Closes: the peer is told the code and the reason, and `close` comes when it has answered. Messages that come
-    /// meanwhile are dropped. A second call does nothing.
+    /// Closes the WebSocket: sends a close frame with the code and the reason, and emits `close` when the peer has responded. Messages
+    /// received in the meantime are discarded. A second call does nothing.
     ///
-    /// With [`CloseCode::NO_STATUS`] the close frame has neither a code nor a reason. Another code that cannot be sent, such as 1006,
-    /// becomes 1000. The reason is cut off behind its 123rd byte.
+    /// With [`CloseCode::NO_STATUS`] the close frame has neither a code nor a reason. Other codes that cannot be sent, such as 1006,
+    /// become 1000. The reason is truncated to 123 bytes.
     pub fn close(self, code: impl Into<CloseCode>, reason: &str) {
         if let Some(ws) = session(self) {
             ws.close(code.into(), reason);
         }
     }
 
-    /// Closes the connection at once, without telling the peer; what waits is lost. In `close` it does nothing: what was
-    /// said then still goes out.
+    /// Closes the connection immediately, without a close frame; queued bytes are discarded. In a `close` listener it does nothing, and bytes
+    /// written before are still sent.
     pub fn terminate(self) {
         if let Some(ws) = session(self) {
             ws.terminate();
         }
     }
 
-    /// Whether messages can be sent: it was not closed, by either side.
+    /// Returns `true` if messages can be sent: neither side has closed the WebSocket.
     pub fn is_open(self) -> bool {
         self.channel().with_session(WebSocketSession::is_open) == Some(true)
     }
 
-    /// Returns the number of bytes that wait to be sent.
+    /// Returns the number of bytes in the write queue.
     pub fn buffered(self) -> usize {
         session(self).map_or(0, |ws| ws.buffered())
     }
 
-    /// How many messages were dropped because the peer does not read.
+    /// Returns the number of messages that were dropped because of a slow peer.
     pub fn dropped(self) -> u64 {
         session(self)
-            .and_then(|ws| ws.if_rare(|rare| rare.dropped))
+            .and_then(|ws| ws.if_cold(|cold| cold.dropped))
             .unwrap_or(0)
     }
 
-    /// Stops reading, and with it `message`, until [`resume`](WebSocket::resume): the peer has to wait. It is not taken
-    /// for silent meanwhile. Once it was closed, this does nothing.
+    /// Stops reading, and thus `message` events, until [`resume`](WebSocket::resume), so that the peer has to wait. The idle timeout does not
+    /// run in the meantime. After the WebSocket was closed, this does nothing.
     pub fn pause(self) {
         if let Some(ws) = session(self) {
             ws.pause();
         }
     }
 
-    /// Reads on.
+    /// Resumes reading.
     pub fn resume(self) {
         if let Some(ws) = session(self) {
             ws.resume();
         }
     }
 
-    /// The connection under it, for its addresses; `None` where something else carries the WebSocket. Whoever writes to it breaks the
+    /// Returns the underlying connection, for its addresses; `None` if the WebSocket is not carried by a connection. Writing to it corrupts the
     /// WebSocket.
     pub fn connection(self) -> Option<Connection> {
         session(self)?.channel.connection()
     }
 
-    /// The address at the other end of the connection.
+    /// Returns the address of the peer.
     pub fn peer(self) -> Option<Address> {
         session(self)?.channel.peer()
     }
 
-    /// The number of the connection, or of what carries the WebSocket in its place: that of nothing else in the life of the process.
+    /// Returns the ID of the connection, or of the channel that carries the WebSocket. It is unique during the life of the process.
     pub fn id(self) -> Option<u64> {
         session(self)?.channel.id()
     }
 
-    /// The subprotocol that was agreed on.
+    /// Returns the negotiated subprotocol.
     pub fn protocol(self) -> Option<String> {
-        session(self)?.if_rare(|rare| rare.protocol.as_deref().map(str::to_owned))?
+        session(self)?.if_cold(|cold| cold.protocol.as_deref().map(str::to_owned))?
     }
 
-    /// Returns the hub of the server that accepted it, or the one of the thread for a client.
+    /// Returns the hub of the server that accepted the WebSocket, or that of the thread for a client.
     pub fn hub(self) -> Option<Hub> {
         session(self).map(|ws| ws.route.hub)
     }
 
-    /// Subscribes to a topic: what is published to it is sent here, too. `false` if it was subscribed already, is not
-    /// open, or has as many topics as it may.
+    /// Subscribes to a topic: messages published to it are sent to this WebSocket. Returns `false` if it is already subscribed, is not
+    /// open, or has reached the maximum number of topics.
     pub fn subscribe(self, topic: &str) -> bool {
-        let noted = session(self).and_then(|ws| {
+        let added = session(self).and_then(|ws| {
             let hub = ws.route.hub;
             let name = hub.shared_name(topic)?;
-            ws.note_topic(&name).then_some((hub, name))
+            ws.add_topic(&name).then_some((hub, name))
         });
-        if let Some((hub, name)) = &noted {
+        if let Some((hub, name)) = &added {
             hub.add(name, self);
         }
-        noted.is_some()
+        added.is_some()
     }
 
-    /// Ends a subscription; `false` if there is none.
+    /// Removes a subscription; returns `false` if there is none.
     pub fn unsubscribe(self, topic: &str) -> bool {
         session(self).is_some_and(|ws| {
-            ws.forget_topic(topic);
+            ws.remove_topic(topic);
             ws.route.hub.remove(topic, self)
         })
     }
 
-    /// Whether it is subscribed to a topic.
+    /// Returns `true` if the WebSocket is subscribed to a topic.
     pub fn is_subscribed(self, topic: &str) -> bool {
         session(self).is_some_and(|ws| ws.is_subscribed(topic))
     }
 
-    /// Returns the topics that it is subscribed to, in the order of subscription.
+    /// Returns the topics of the WebSocket, in the order of subscription.
     pub fn topics(self) -> Vec<String> {
         let topics = session(self).map(|ws| ws.topics());
         let topics = topics.into_iter().flatten();
         topics.map(|name| (*name).to_owned()).collect()
     }
 
-    /// Sends a message to all others that are subscribed to a topic, also in other workers, and returns to how many of this worker. It
-    /// reaches nobody unless this WebSocket is subscribed itself.
+    /// Sends a message to all other subscribers of a topic, including those in other workers, and returns the number of receivers in this worker.
+    /// Does nothing unless this WebSocket is subscribed to the topic.
     pub fn publish(self, topic: &str, payload: impl Payload) -> usize {
         if !self.is_subscribed(topic) {
             return 0;
@@ -197,18 +197,18 @@ impl WebSocket {
             .map_or(0, |hub| hub.publish_except(topic, payload, Some(self)))
     }
 
-    /// Attaches a value to the WebSocket, in place of the one before. It is still there in `close` listeners. Default: none.
+    /// Attaches a value to the WebSocket, replacing the previous one. `close` listeners can still read it. Default: none.
     pub fn set_extension<E: 'static>(self, extension: E) {
-        // Both the old value and one that is not taken are dropped after the borrow: they may use the WebSocket.
+        // The old value, or an unused new one, is dropped after the borrow, because its destructor may use the WebSocket.
         let mut extension: Option<Rc<dyn Any>> = Some(Rc::new(extension));
         if let Some(ws) = session(self) {
-            ws.with_rare(|rare| std::mem::swap(&mut rare.extension, &mut extension));
+            ws.with_cold(|cold| std::mem::swap(&mut cold.extension, &mut extension));
         }
     }
 
-    /// Returns the value attached to the WebSocket if there is one and it is of this type.
+    /// Returns the attached value if there is one of this type.
     pub fn extension<E: 'static>(self) -> Option<Rc<E>> {
-        let extension = session(self)?.if_rare(|rare| rare.extension.clone())??;
+        let extension = session(self)?.if_cold(|cold| cold.extension.clone())??;
         extension.downcast().ok()
     }
 }

@@ -1,12 +1,12 @@
-//! Tests of WebSockets without a port.
+//! In-memory tests of WebSockets, without a port.
 //!
-//! The server side is opened by the routes of a server as any other: request, gate, subprotocol, compression and options are those of
-//! real clients. Both ends run on the loop of the thread, and a channel in memory carries them: no socket, no descriptor. The clock may be a
+//! The routes of a server open the server side like any other WebSocket: request, gate, subprotocol, compression and options work as with
+//! real clients. Both ends run on the loop of the thread, connected by a channel in memory: no socket, no file descriptor. The clock may be a
 //! [manual one](uptick_event_loop::ManualClock), and the poller a [scripted one](uptick_event_loop::ScriptedPoller).
 //!
-//! As over a connection, a peer takes 64 KiB that it has not delivered, and the rest waits in the write queue. There is no
-//! [`WebSocket::connection`](crate::WebSocket::connection); [`TestClient::connector`](uptick_http::test::TestClient::connector) makes real
-//! connections to the server for a [`WebSocketConnector`].
+//! As over a connection, a peer buffers up to 64 KiB that it has not delivered, and the rest stays in the write queue. There is no
+//! [`WebSocket::connection`](crate::WebSocket::connection); for a [`WebSocketConnector`] with real connections to the server, use
+//! [`TestClient::connector`](uptick_http::test::TestClient::connector).
 //!
 //! ```
 //! use uptick_emitter::Emitter;
@@ -40,20 +40,20 @@ use uptick_http::{HeaderMap, HttpServer, LocalFuture, StatusCode};
 use uptick_socket::Error as SocketError;
 
 use crate::client::dial::{DialError, Dialed, Dialer};
-use crate::client::refusal::{CONTENT_TIME, Refusal};
+use crate::client::refusal::{BODY_TIMEOUT, Refusal};
 use crate::client::url::Url;
 use crate::protocol::handshake::client::{Failure, Request};
 use crate::{Connecting, WebSocketConnector};
 
-/// Opens a WebSocket at a path of a server, with its query if it has one.
+/// Opens a WebSocket at a path of a server, with an optional query.
 ///
 /// # Errors
-/// As [`WebSocketConnector::connect`]: [`Error::Refused`](crate::Error::Refused) when a gate refuses.
+/// See [`WebSocketConnector::connect`]. [`Error::Refused`](crate::Error::Refused) if a gate rejects the request.
 pub fn connect(http: HttpServer, target: impl Display) -> Connecting {
     connector(http).connect(format!("ws://localhost{target}"))
 }
 
-/// Returns a connector whose WebSockets are all opened at a server, whatever host the URL names; for headers, subprotocols and options.
+/// Returns a connector that opens all its WebSockets at a server, regardless of the host in the URL; for headers, subprotocols and options.
 ///
 /// # Examples
 /// ```
@@ -96,7 +96,7 @@ impl Dialer for MemoryDialer {
             let exchange = sent.start().map_err(failed)?;
             let (status, headers) = within(limit, exchange.head())
                 .await
-                .ok_or(DialError::Late(limit))?
+                .ok_or(DialError::Timeout(limit))?
                 .map_err(failed)?;
             match answer.agree(status, headers) {
                 Ok(agreed) => {
@@ -106,7 +106,7 @@ impl Dialer for MemoryDialer {
                 }
                 Err(Failure::Status { status, headers }) => {
                     let mut refusal = Refusal::new(status, *headers);
-                    let _ = within(CONTENT_TIME, read_content(&exchange, &mut refusal)).await;
+                    let _ = within(BODY_TIMEOUT, read_content(&exchange, &mut refusal)).await;
                     Err(DialError::Refused(refusal.into()))
                 }
                 Err(failure) => Err(DialError::Failure(failure)),
@@ -115,7 +115,7 @@ impl Dialer for MemoryDialer {
     }
 }
 
-/// Reads the content of a response that refuses, until it is over or broken off, or no more is kept.
+/// Reads the body of a refusal, until it ends, fails, or no more is kept.
 async fn read_content(exchange: &TestExchange, refusal: &mut Refusal) {
     while let Ok(Some(piece)) = exchange.piece().await {
         if !refusal.push(&piece) {
@@ -143,7 +143,7 @@ fn refused(status: StatusCode, reason: &str) -> Box<Refusal> {
     refusal.into()
 }
 
-/// Waits for a future until a limit is over; then returns `None`.
+/// Waits for a future; returns `None` if it does not complete within the limit.
 async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
     let (mut future, mut timer) = (pin!(future), pin!(timeout(limit)));
     poll_fn(|context| match future.as_mut().poll(context) {

@@ -1,4 +1,4 @@
-//! Topics: messages for all WebSockets that have subscribed.
+//! Topics: messages for all subscribed WebSockets.
 
 mod adapter;
 pub(crate) mod hub;
@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use crate::message::Payload;
 use crate::socket::handle::WebSocket;
-use crate::socket::publishing::{Frame, deliver};
+use crate::socket::publishing::{PublishedFrame, deliver};
 
 pub use adapter::HubAdapter;
 pub use hub::{Hub, Subscription};
@@ -20,21 +20,21 @@ pub use naming::set_default_adapter;
 pub use publisher::{PublishError, Publisher};
 
 thread_local! {
-    /// The receivers of a message while it is delivered: here so that the list is not allocated each time.
+    /// A reusable list for the receivers of a message, so that none is allocated for each message.
     static MEMBERS: RefCell<Vec<WebSocket>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Hub {
-    /// Sends a message to all WebSockets that are subscribed to a topic, and returns to how many of this worker. Those that do not read are
-    /// passed over, as their [`SlowPolicy`](crate::SlowPolicy) says.
+    /// Sends a message to all WebSockets that are subscribed to a topic, and returns the number of receivers in this worker. For slow peers, their
+    /// [`SlowPolicy`](crate::SlowPolicy) applies.
     ///
     /// A hub that is connected to those of other workers ([`HubAdapter`]) also sends the message to their subscribers.
     pub fn publish(self, topic: &str, payload: impl Payload) -> usize {
         self.publish_except(topic, payload, None)
     }
 
-    /// Sends a message to those WebSockets of this worker that are subscribed to a topic and for which `eligible` returns true; returns to
-    /// how many.
+    /// Sends a message to the WebSockets of this worker that are subscribed to a topic and for which `eligible` returns true; returns the
+    /// number of receivers.
     ///
     /// The message does not go to other workers, where `eligible` cannot be called.
     pub fn publish_where(
@@ -46,25 +46,29 @@ impl Hub {
         let mut frame = None;
         let receivers = self.receivers(topic);
         receivers.count(|ws| {
-            eligible(ws) && deliver(ws, frame.get_or_insert_with(|| Frame::new(&payload)))
+            eligible(ws)
+                && deliver(
+                    ws,
+                    frame.get_or_insert_with(|| PublishedFrame::new(&payload)),
+                )
         })
     }
 
-    /// Sends a message that came from another worker to the WebSockets of this worker that are subscribed to a topic; returns to how many.
+    /// Sends a message from another worker to the WebSockets of this worker that are subscribed to a topic; returns the number of receivers.
     ///
-    /// For implementors of a [`HubAdapter`]: the message does not go to the adapter again.
+    /// For implementors of a [`HubAdapter`]: the message is not passed to the adapter again.
     pub fn deliver(self, topic: &str, message: &HubMessage) -> usize {
-        let mut frame = Frame::of(message.clone());
+        let mut frame = PublishedFrame::of(message.clone());
         self.receivers(topic).count(|ws| deliver(ws, &mut frame))
     }
 
-    /// Publishes a message that is encoded already.
+    /// Publishes an encoded message.
     pub(crate) fn publish_encoded(self, topic: &str, message: HubMessage) -> usize {
         let receivers = self.receivers(topic);
         if let Some(adapter) = &receivers.adapter {
             adapter.publish(topic, &message);
         }
-        let mut frame = Frame::of(message);
+        let mut frame = PublishedFrame::of(message);
         receivers.count(|ws| deliver(ws, &mut frame))
     }
 
@@ -77,15 +81,19 @@ impl Hub {
         let mut frame = None;
         let receivers = self.receivers(topic);
         if let Some(adapter) = &receivers.adapter {
-            let frame = frame.insert(Frame::new(&payload));
+            let frame = frame.insert(PublishedFrame::new(&payload));
             adapter.publish(topic, frame.message());
         }
         receivers.count(|ws| {
-            Some(ws) != except && deliver(ws, frame.get_or_insert_with(|| Frame::new(&payload)))
+            Some(ws) != except
+                && deliver(
+                    ws,
+                    frame.get_or_insert_with(|| PublishedFrame::new(&payload)),
+                )
         })
     }
 
-    /// Returns those that are subscribed now, and what connects them to others.
+    /// Returns the current subscribers of a topic, and the adapter of the hub.
     fn receivers(self, topic: &str) -> Receivers {
         let mut members = MEMBERS.try_with(RefCell::take).unwrap_or_default();
         members.clear();
@@ -93,7 +101,7 @@ impl Hub {
         Receivers { members, adapter }
     }
 
-    /// Returns the handle that publishes from other threads.
+    /// Returns a handle to publish from other threads.
     pub fn publisher(self) -> Publisher {
         Publisher::new(self)
     }
@@ -106,10 +114,10 @@ struct Receivers {
 }
 
 impl Receivers {
-    /// Calls `f` with each receiver, while nothing is borrowed; returns how often it returned true.
+    /// Calls `f` with each receiver, while nothing is borrowed; returns the number of calls that returned true.
     fn count(self, mut f: impl FnMut(WebSocket) -> bool) -> usize {
         let count = self.members.iter().filter(|ws| f(**ws)).count();
-        let _ = MEMBERS.try_with(|place| place.replace(self.members));
+        let _ = MEMBERS.try_with(|members| members.replace(self.members));
         count
     }
 }

@@ -1,17 +1,17 @@
-//! WebSockets for services that answer requests themselves.
+//! Upgrades in the handlers of a service.
 
 use std::rc::Rc;
 
 use uptick_http::{HttpServer, Request, Response};
 
 use crate::routes::{check, opened};
-use crate::servers::Sockets;
-use crate::socket::state::Route;
+use crate::servers::ServerSockets;
+use crate::socket::state::RouteContext;
 use crate::{Accept, Hub, WebSocketOptions};
 
-/// Answers requests for WebSockets in the handlers of a service. All of its WebSockets share its options.
+/// Responds to WebSocket handshakes in the handlers of a service. All of its WebSockets share its options.
 ///
-/// It differs from [`upgrade`](crate::upgrade) in memory: an idle WebSocket holds no options of its own. Clones are the same upgrader.
+/// It needs less memory than [`upgrade`](crate::upgrade): an idle WebSocket has no options of its own. Clones share the options.
 ///
 /// # Examples
 /// ```
@@ -26,16 +26,16 @@ use crate::{Accept, Hub, WebSocketOptions};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Upgrader {
-    route: Rc<Route>,
+    route: Rc<RouteContext>,
 }
 
 impl Upgrader {
-    /// Returns an upgrader for the requests of a server. A [shutdown](HttpServer::shutdown_with) of the server closes its WebSockets; its
-    /// hub is the one [of the thread](Hub::of_thread).
+    /// Creates an upgrader for the requests of a server. A [shutdown](HttpServer::shutdown_with) of the server closes its WebSockets; their
+    /// hub is that [of the thread](Hub::of_thread).
     pub fn new(http: HttpServer, options: WebSocketOptions) -> Upgrader {
-        let sockets = Sockets::of(http);
+        let sockets = ServerSockets::of(http);
         Upgrader {
-            route: Rc::new(Route {
+            route: Rc::new(RouteContext {
                 options,
                 hub: Hub::of_thread(),
                 counts: Some(sockets.counts()),
@@ -44,8 +44,8 @@ impl Upgrader {
         }
     }
 
-    /// Returns the response that opens a WebSocket, or the refusal of a request that does not ask for one correctly, of an origin that is
-    /// not allowed, or during a shutdown.
+    /// Returns the response that opens a WebSocket, or a refusal if the request is not a valid handshake, its origin is
+    /// not allowed, or the server is shutting down.
     pub fn upgrade(&self, req: &Request, accept: Accept) -> Response {
         match check(req, &self.route) {
             Ok(admission) => opened(admission, Rc::clone(&self.route), accept),

@@ -1,4 +1,4 @@
-//! The interface between a connector of WebSockets and what carries them.
+//! The interface between a WebSocket connector and its transport.
 
 use std::time::Duration;
 
@@ -10,29 +10,29 @@ use super::refusal::Refusal;
 use super::url::Url;
 use crate::protocol::handshake::client::{Agreed, Failure, Request};
 
-/// Opens the channels of WebSockets.
+/// Opens channels to WebSocket servers.
 pub(crate) trait Dialer {
-    /// Opens a channel to the server of a URL, and makes the handshake; the response may take `limit` from then on. The channel is
-    /// paused, and nothing of what came behind the response is lost.
+    /// Opens a channel to the server of a URL and performs the handshake; the response must arrive within `limit`. The channel is
+    /// paused, and keeps the bytes received after the response.
     ///
     /// Dropping the future closes the channel.
     fn dial(&self, url: &Url, request: Request, limit: Duration) -> LocalFuture<Dialed>;
 }
 
-/// The outcome of a handshake.
+/// The result of a handshake.
 pub(crate) type Dialed = Result<(Channel, Agreed), DialError>;
 
-/// The reason why a handshake has failed.
+/// The reason why a handshake failed.
 #[derive(Debug)]
 pub(crate) enum DialError {
     /// The connection failed.
     Connection(SocketError),
-    /// The connection ended before the answer.
+    /// The connection ended before the response.
     Ended,
-    /// The answer did not come in time.
-    Late(Duration),
-    /// The server answers with another status.
+    /// The response did not arrive in time.
+    Timeout(Duration),
+    /// The server responded with a status other than 101.
     Refused(Box<Refusal>),
-    /// The request cannot be sent, or the answer is not one.
+    /// The request cannot be sent, or the response is invalid.
     Failure(Failure),
 }

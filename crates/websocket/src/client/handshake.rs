@@ -1,4 +1,4 @@
-//! The time between a connection and its WebSocket.
+//! The client handshake over a connection.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn, ready};
@@ -16,7 +16,7 @@ use uptick_socket::engine::Engine;
 use uptick_socket::{Connection, ConnectorInterface, Error as SocketError};
 
 use super::dial::{DialError, Dialed, Dialer};
-use super::refusal::{CONTENT_TIME, Refusal};
+use super::refusal::{BODY_TIMEOUT, Refusal};
 use super::url::Url;
 use crate::protocol::handshake::client::{Agreed, Answer, Content, Failure, Request};
 
@@ -39,24 +39,24 @@ impl Dialer for ConnectionDialer {
         Box::pin(async move {
             let conn = connecting.await.map_err(DialError::Connection)?;
             let (request, answer) = request;
-            let mut agreed = shake_hands(conn, request, answer, limit).await?;
+            let mut agreed = perform_handshake(conn, request, answer, limit).await?;
             conn.unshift(std::mem::take(&mut agreed.rest), false);
             Ok((conn.into(), agreed))
         })
     }
 }
 
-/// Sends a request for a WebSocket and waits for the answer. The connection is paused after that; nothing that came
-/// behind the answer is lost.
+/// Sends an upgrade request and waits for the response. Afterwards the connection is paused; the bytes received
+/// after the response are in the result.
 ///
 /// Dropping the future closes the connection.
-async fn shake_hands(
+async fn perform_handshake(
     conn: Connection,
     request: Vec<u8>,
     answer: Answer,
     limit: Duration,
 ) -> Result<Agreed, DialError> {
-    let guard = Guard(Some(conn));
+    let guard = CloseOnDrop(Some(conn));
     if !conn.is_open() {
         return Err(DialError::Ended);
     }
@@ -80,13 +80,13 @@ async fn shake_hands(
             attempt.refusal.is_some()
         };
         if refusing {
-            let timer = content_timer.get_or_insert_with(|| Box::pin(timeout(CONTENT_TIME)));
+            let timer = content_timer.get_or_insert_with(|| Box::pin(timeout(BODY_TIMEOUT)));
             if timer.as_mut().poll(context).is_ready() {
                 let refusal = attempt.borrow_mut().refusal.take();
                 return Poll::Ready(Err(refusal.map_or(DialError::Ended, DialError::Refused)));
             }
         }
-        late(limit_timer.as_mut(), context, limit)
+        poll_timeout(limit_timer.as_mut(), context, limit)
     })
     .await?;
     for listener in listeners {
@@ -99,24 +99,24 @@ async fn shake_hands(
     Ok(agreed)
 }
 
-fn late<T>(
+fn poll_timeout<T>(
     timer: Pin<&mut Sleep>,
     context: &mut Context<'_>,
     limit: Duration,
 ) -> Poll<Result<T, DialError>> {
-    timer.poll(context).map(|()| Err(DialError::Late(limit)))
+    timer.poll(context).map(|()| Err(DialError::Timeout(limit)))
 }
 
-/// Closes a connection of which nothing has come.
-struct Guard(Option<Connection>);
+/// Closes a connection on drop, unless the handshake succeeded.
+struct CloseOnDrop(Option<Connection>);
 
-impl Guard {
+impl CloseOnDrop {
     fn keep(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Guard {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         if let Some(conn) = self.0.take() {
             conn.close();
@@ -124,57 +124,57 @@ impl Drop for Guard {
     }
 }
 
-/// A handshake under way.
+/// A handshake in progress.
 struct Attempt {
     answer: Answer,
-    /// An answer that refuses, whose content still comes.
+    /// A response that refuses the WebSocket, while its body is received.
     refusal: Option<Box<Refusal>>,
     result: Option<Result<Agreed, DialError>>,
     waker: Option<Waker>,
 }
 
-type Shared = Rc<RefCell<Attempt>>;
+type SharedAttempt = Rc<RefCell<Attempt>>;
 
-fn listen(conn: Connection, attempt: &Shared) -> [uptick_emitter::ListenerId; 4] {
+fn listen(conn: Connection, attempt: &SharedAttempt) -> [uptick_emitter::ListenerId; 4] {
     let data = Rc::clone(attempt);
     let end = Rc::clone(attempt);
     let error = Rc::clone(attempt);
     let close = Rc::clone(attempt);
     [
         conn.on(Connection::DATA, move |chunk: Bytes| {
-            let outcome = data.borrow_mut().came(chunk);
+            let outcome = data.borrow_mut().receive(chunk);
             if let Some(outcome) = outcome {
-                // What follows is the WebSocket's.
+                // The bytes that follow belong to the WebSocket.
                 conn.pause();
-                settle(&data, outcome);
+                complete(&data, outcome);
             } else {
                 wake(&data);
             }
         }),
         conn.on(Connection::END, move |()| ended(&end)),
         conn.on(Connection::ERROR, move |failure: SocketError| {
-            settle(&error, Err(DialError::Connection(failure)));
+            complete(&error, Err(DialError::Connection(failure)));
         }),
         conn.on(Connection::CLOSE, move |()| ended(&close)),
     ]
 }
 
-/// The peer has ended: an answer that refuses is whole.
-fn ended(attempt: &Shared) {
+/// Handles the end of the connection, which also ends the body of a refusal.
+fn ended(attempt: &SharedAttempt) {
     let refusal = attempt.borrow_mut().refusal.take();
-    settle(
+    complete(
         attempt,
         Err(refusal.map_or(DialError::Ended, DialError::Refused)),
     );
 }
 
-/// Only the first outcome counts.
-fn settle(attempt: &Shared, outcome: Result<Agreed, DialError>) {
+/// Completes the handshake; only the first outcome counts.
+fn complete(attempt: &SharedAttempt, outcome: Result<Agreed, DialError>) {
     attempt.borrow_mut().result.get_or_insert(outcome);
     wake(attempt);
 }
 
-fn wake(attempt: &Shared) {
+fn wake(attempt: &SharedAttempt) {
     let waker = attempt.borrow_mut().waker.take();
     if let Some(waker) = waker {
         waker.wake();
@@ -182,37 +182,37 @@ fn wake(attempt: &Shared) {
 }
 
 impl Attempt {
-    /// What bytes that came make of it.
-    fn came(&mut self, chunk: Bytes) -> Option<Result<Agreed, DialError>> {
+    /// Processes received bytes; returns the outcome of the handshake once it is known.
+    fn receive(&mut self, chunk: Bytes) -> Option<Result<Agreed, DialError>> {
         if self.result.is_some() {
             return None;
         }
         if self.refusal.is_some() {
             self.answer.push_content(chunk);
-            return self.refused();
+            return self.take_refusal();
         }
         match self.answer.push(BytesMut::from(chunk)) {
             Ok(None) => None,
             Ok(Some(agreed)) => Some(Ok(agreed)),
             Err(Failure::Status { status, headers }) => {
                 self.refusal = Some(Refusal::new(status, *headers).into());
-                self.refused()
+                self.take_refusal()
             }
             Err(failure) => Some(Err(DialError::Failure(failure))),
         }
     }
 
-    /// The refusal, once enough of its content has come.
-    fn refused(&mut self) -> Option<Result<Agreed, DialError>> {
+    /// Returns the refusal once enough of its body has been received.
+    fn take_refusal(&mut self) -> Option<Result<Agreed, DialError>> {
         let refusal = self.refusal.as_mut()?;
-        let is_whole = loop {
+        let is_complete = loop {
             match self.answer.next_content() {
                 Some(Content::Piece(piece)) if refusal.push(&piece) => {}
                 Some(_) => break true,
                 None => break false,
             }
         };
-        let refusal = self.refusal.take_if(|_| is_whole)?;
+        let refusal = self.refusal.take_if(|_| is_complete)?;
         Some(Err(DialError::Refused(refusal)))
     }
 }

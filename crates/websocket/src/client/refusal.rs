@@ -1,4 +1,4 @@
-//! The answer of a server that opens no WebSocket.
+//! Responses that refuse to open a WebSocket.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::{Duration, SystemTime};
@@ -6,16 +6,16 @@ use std::time::{Duration, SystemTime};
 use uptick_emitter::Excerpt;
 use uptick_http::{HeaderMap, StatusCode};
 
-/// The time for the content of a response that refuses.
-pub(crate) const CONTENT_TIME: Duration = Duration::from_secs(1);
+/// The time limit for the body of a refusal.
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The most bytes of the content that are kept: 1 KiB.
-const MOST_CONTENT: usize = 1024;
+/// Maximum number of bytes of the body that are kept: 1 KiB.
+const MAX_BODY: usize = 1024;
 
-/// The answer of a server that opens no WebSocket: it asks for authentication, redirects, or knows nothing of it.
+/// The response of a server that did not open a WebSocket, such as a request for authentication, a redirect, or an error.
 ///
 /// # Limits
-/// 1 KiB of the content are kept.
+/// 1 KiB of the body is kept.
 #[derive(Clone, Debug)]
 pub struct Refusal {
     status: StatusCode,
@@ -32,26 +32,26 @@ impl Refusal {
         }
     }
 
-    /// Takes more of the content; returns whether more is kept.
+    /// Appends bytes of the body; returns `true` if more can be kept.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> bool {
-        let room = MOST_CONTENT.saturating_sub(self.content.len());
+        let room = MAX_BODY.saturating_sub(self.content.len());
         self.content
             .extend_from_slice(&bytes[..bytes.len().min(room)]);
-        self.content.len() < MOST_CONTENT
+        self.content.len() < MAX_BODY
     }
 
-    /// The status, such as 401.
+    /// Returns the status, such as 401.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The fields of the answer.
+    /// Returns the headers of the response.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// The wait that the server asks for (`Retry-After`; RFC 9110, 10.2.3), whatever the status. A date counts from the
-    /// server's own `Date`, so that the clocks need not agree.
+    /// Returns the delay requested with `Retry-After` (RFC 9110, section 10.2.3), for any status. A date is compared with the
+    /// `Date` of the response, so that the clocks need not agree.
     pub fn retry_after(&self) -> Option<Duration> {
         let text = |name| self.headers.get(name)?.to_str().ok().map(str::trim);
         let value = text("retry-after")?;
@@ -64,7 +64,7 @@ impl Refusal {
         Some(left.unwrap_or_default())
     }
 
-    /// The beginning of the content.
+    /// Returns the first bytes of the body.
     pub fn content(&self) -> &[u8] {
         &self.content
     }
@@ -72,14 +72,14 @@ impl Refusal {
 
 impl Display for Refusal {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "the server answers with {}", self.status)?;
+        write!(f, "the server responded with {}", self.status)?;
         if self.status.is_redirection()
-            && let Some(place) = self.headers.get("location")
+            && let Some(location) = self.headers.get("location")
         {
             return write!(
                 f,
-                ", which redirects to \"{}\": that is not followed",
-                Excerpt::new(String::from_utf8_lossy(place.as_bytes()))
+                ", which redirects to \"{}\"; redirects are not followed",
+                Excerpt::new(String::from_utf8_lossy(location.as_bytes()))
             );
         }
         let content = String::from_utf8_lossy(self.content());
@@ -110,11 +110,11 @@ mod tests {
     }
 
     #[test]
-    fn it_shows_the_status_and_the_beginning_of_the_content() {
+    fn the_display_shows_the_status_and_the_start_of_the_body() {
         let short = refusal(401, &[], "who\nare you?").to_string();
         assert_eq!(
             short,
-            "the server answers with 401 Unauthorized: \"who\\nare you?\""
+            "the server responded with 401 Unauthorized: \"who\\nare you?\""
         );
         let mut long = refusal(404, &[], &"x".repeat(1000));
         assert!(!long.push(&[b'x'; 5000]) && long.content().len() == 1024);
@@ -137,7 +137,7 @@ mod tests {
             Some(u64::MAX)
         );
         assert_eq!(seconds(&[date, later]), Some(90));
-        // It is over already, by the server's clock or by that of this machine.
+        // The date has passed, by the clock of the server or of this machine.
         assert_eq!(
             seconds(&[("date", later.1), ("retry-after", date.1)]),
             Some(0)
@@ -152,11 +152,11 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_says_where_to() {
+    fn a_redirect_shows_its_location() {
         let shown = refusal(302, &[("location", "https://b/")], "moved").to_string();
         assert_eq!(
             shown,
-            "the server answers with 302 Found, which redirects to \"https://b/\": that is not followed"
+            "the server responded with 302 Found, which redirects to \"https://b/\"; redirects are not followed"
         );
         let long: &'static str = "x".repeat(10_000).leak();
         assert!(refusal(302, &[("location", long)], "").to_string().len() < 400);

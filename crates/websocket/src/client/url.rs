@@ -6,34 +6,34 @@ use uptick_socket::ConnectTarget;
 
 use crate::Error;
 
-/// Where a WebSocket is, taken apart.
+/// The parsed URL of a WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Url {
-    /// What to connect to: `tcp://` or `tls://`.
+    /// Address of the server: `tcp://` or `tls://`.
     pub(crate) server: ConnectTarget,
-    /// The host as the request names it: without the port, if that is the one of the scheme.
+    /// The `Host` header of the request: without the port if it is the default port of the scheme.
     pub(crate) host: String,
-    /// The path with its query.
+    /// The path and the query.
     pub(crate) target: String,
-    /// Whether it begins with `wss://`.
+    /// `true` for `wss://`.
     pub(crate) is_secure: bool,
-    /// As errors show it: without the query, in which there may be secrets.
-    pub(crate) shown: Arc<str>,
+    /// The URL for errors: without the query, which may contain secrets.
+    pub(crate) redacted: Arc<str>,
 }
 
 impl Url {
     pub(crate) fn parse(text: &str) -> Result<Url, Error> {
         let before_query = text.split(['?', '#']).next().unwrap_or_default();
-        // A user's password is no business of a log.
+        // Passwords must not appear in logs.
         let (scheme_end, authority_start) = match before_query.find("://") {
-            Some(place) => (place, place + 3),
+            Some(index) => (index, index + 3),
             None => (0, 0),
         };
         let scheme = before_query[..scheme_end].to_ascii_lowercase();
         let rest = &text[authority_start..];
         let authority_len = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(authority_len);
-        let shown: String = match authority.rsplit_once('@') {
+        let redacted: String = match authority.rsplit_once('@') {
             Some((_, host)) => {
                 let path = &before_query[authority_start + authority_len..];
                 format!("{scheme}://…@{host}{path}")
@@ -41,53 +41,55 @@ impl Url {
             None => before_query.to_owned(),
         };
         let invalid = |reason: &str| Error::InvalidUrl {
-            url: shown.as_str().into(),
+            url: redacted.as_str().into(),
             reason: reason.into(),
         };
-        let (below, port) = match &*scheme {
+        let (transport, port) = match &*scheme {
             "ws" => ("tcp", 80),
             "wss" => ("tls", 443),
-            _ => return Err(invalid("it begins with ws:// or wss://")),
+            _ => return Err(invalid("the scheme must be ws:// or wss://")),
         };
         if authority.contains('@') {
             return Err(invalid(
-                "a user and a password are not in it, but in a field `authorization` of the request",
+                "it must not contain a user or a password; send them in an `authorization` header",
             ));
         }
         if text.contains('#') {
-            return Err(invalid("a WebSocket has no fragment"));
+            return Err(invalid("a WebSocket URL has no fragment"));
         }
         if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(invalid("what is not visible ASCII is written as %XX"));
+            return Err(invalid(
+                "characters other than visible ASCII must be written as %XX",
+            ));
         }
         let (host, has_port) = split_port(authority);
         if host.is_empty() {
             return Err(invalid("it has no host"));
         }
         let address = match has_port {
-            Some(port) => format!("{below}://{host}:{port}"),
-            None => format!("{below}://{host}:{port}"),
+            Some(port) => format!("{transport}://{host}:{port}"),
+            None => format!("{transport}://{host}:{port}"),
         };
         let server: ConnectTarget = address.parse().map_err(|error| match error {
             uptick_socket::Error::InvalidUri { reason, .. } => invalid(&reason),
             error => Error::Connection(error),
         })?;
-        let usual = has_port.is_none_or(|text| text.parse() == Ok(port));
+        let is_default_port = has_port.is_none_or(|text| text.parse() == Ok(port));
         let target = match target.starts_with('/') {
             true => target.to_owned(),
             false => format!("/{target}"),
         };
         Ok(Url {
             server,
-            host: without_zone(if usual { host } else { authority }).to_ascii_lowercase(),
+            host: without_zone(if is_default_port { host } else { authority }).to_ascii_lowercase(),
             target,
-            is_secure: below == "tls",
-            shown: shown.into(),
+            is_secure: transport == "tls",
+            redacted: redacted.into(),
         })
     }
 }
 
-/// The port behind a host that may be an IPv6 address in brackets.
+/// Splits the port from a host, which may be an IPv6 address in brackets.
 fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
@@ -95,7 +97,7 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// A host without the zone of an IPv6 address, which only this machine knows (RFC 6874, section 4).
+/// Removes the zone of an IPv6 address, which has a meaning on this machine only (RFC 6874, section 4).
 fn without_zone(authority: &str) -> String {
     match authority.split_once('%').zip(authority.rsplit_once(']')) {
         Some(((ip, _), (_, port))) => format!("{ip}]{port}"),
@@ -109,7 +111,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_zone_of_an_address_is_kept_from_the_server() {
+    fn the_zone_of_an_address_is_not_sent_to_the_server() {
         for text in ["ws://[fe80::1%25lo]:81/", "ws://[fe80::1%lo]:81/"] {
             let (server, host, _) = parts(text);
             assert_eq!((&*server, &*host), ("tcp://[fe80::1%1]:81", "[fe80::1]:81"));
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_has_a_server_a_host_and_a_path() {
+    fn a_url_is_split_into_server_host_and_target() {
         for (text, server, host, target) in [
             (
                 "ws://example.com",
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_of_a_websocket_is_refused_with_the_reason() {
+    fn invalid_urls_are_refused_with_a_reason() {
         for (text, reason) in [
             ("", "ws:// or wss://"),
             ("example.com/chat", "ws:// or wss://"),
@@ -195,6 +197,6 @@ mod tests {
         let error = Url::parse("ws://me:secret@example.com/a?token=secret").unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");
         let url = Url::parse("ws://example.com/a?token=secret").unwrap();
-        assert_eq!(&*url.shown, "ws://example.com/a");
+        assert_eq!(&*url.redacted, "ws://example.com/a");
     }
 }

@@ -1,12 +1,12 @@
-//! What can be sent.
+//! Types that can be sent as a message.
 
 use bytes::Bytes;
 
 use super::{Message, Text};
 
-/// What can be sent as a message: strings as text, and bytes.
+/// A type that can be sent as a message: strings as text, other types as bytes.
 ///
-/// Slices are copied once, to where they wait to be sent. Of what is owned, [`into_bytes`](Payload::into_bytes) makes
+/// Slices are copied once, into the write queue. For owned types, [`into_bytes`](Payload::into_bytes) returns
 /// [`Bytes`] without a copy.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent as a WebSocket message",
@@ -14,17 +14,17 @@ use super::{Message, Text};
     note = "send text as `&str` or `String`, and bytes as `&[u8]`, `Vec<u8>` or `Bytes`; send other values as JSON, as in `serde_json::to_string(&value)`"
 )]
 pub trait Payload: Sized {
-    /// Whether it is sent as text.
+    /// Returns `true` if the payload is sent as text.
     fn is_text(&self) -> bool;
 
-    /// The bytes to send.
+    /// Returns the bytes to send as a slice.
     fn as_slice(&self) -> &[u8];
 
-    /// The bytes to send, to keep.
+    /// Converts the payload into the bytes to send.
     fn into_bytes(self) -> Bytes;
 }
 
-/// Implements it by two expressions: the bytes as a slice, and to keep.
+/// Implements `Payload` with the expressions of `as_slice` and `into_bytes`.
 macro_rules! payload {
     ($($type:ty: $text:literal, $slice:expr, $bytes:expr;)*) => {$(
         impl Payload for $type {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_text_and_all_else_is_bytes() {
+    fn strings_are_text_and_other_types_are_bytes() {
         let string = String::from("hi");
         let message = Message::from("hi");
         let text = Text::from("hi");

@@ -1,4 +1,4 @@
-//! Text in bytes that can be shared.
+//! UTF-8 text in shared bytes.
 
 use std::fmt;
 use std::ops::{Bound, Deref, RangeBounds};
@@ -7,10 +7,10 @@ use std::str::Utf8Error;
 use bytes::Bytes;
 use simdutf8::basic;
 
-/// Text: bytes that were found to be UTF-8, and are shared when it is cloned.
+/// UTF-8 text in shared bytes; a clone does not copy them.
 ///
-/// It can be used as a [`str`]. Each time it is, its bytes are looked at once more, some ten thousand of them in a
-/// microsecond; in a loop, take the `str` before.
+/// It dereferences to [`str`]. Each conversion validates the bytes again, at about ten thousand bytes per
+/// microsecond; convert once before a loop.
 ///
 /// # Examples
 ///
@@ -25,17 +25,17 @@ use simdutf8::basic;
 pub struct Text(Bytes);
 
 impl Text {
-    /// No text.
+    /// Creates an empty text.
     pub const fn new() -> Text {
         Text(Bytes::new())
     }
 
-    /// A copy of a string.
+    /// Creates a text with a copy of a string.
     pub fn copy_from(text: &str) -> Text {
         Text(Bytes::copy_from_slice(text.as_bytes()))
     }
 
-    /// Bytes that were found to be UTF-8.
+    /// Creates a text from bytes that are known to be valid UTF-8.
     #[inline]
     pub(crate) fn of_valid(bytes: Bytes) -> Text {
         debug_assert!(basic::from_utf8(&bytes).is_ok());
@@ -46,7 +46,7 @@ impl Text {
     ///
     /// # Panics
     ///
-    /// If the range is outside of the text, or does not begin and end between two characters.
+    /// If the range is out of bounds, or does not start and end on a character boundary.
     ///
     /// # Examples
     ///
@@ -57,40 +57,40 @@ impl Text {
     /// ```
     #[track_caller]
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Text {
-        let between = |at: usize| {
-            // Bytes in a character behind its first are 0b10xx_xxxx.
+        let is_boundary = |at: usize| {
+            // Continuation bytes are 0b10xx_xxxx.
             self.0.get(at).is_none_or(|&byte| byte & 0xc0 != 0x80)
         };
         let (start, end) = (range.start_bound(), range.end_bound());
         let starts = match start {
-            Bound::Included(&at) => between(at),
-            Bound::Excluded(&at) => between(at.saturating_add(1)),
+            Bound::Included(&at) => is_boundary(at),
+            Bound::Excluded(&at) => is_boundary(at.saturating_add(1)),
             Bound::Unbounded => true,
         };
         let ends = match end {
-            Bound::Included(&at) => between(at.saturating_add(1)),
-            Bound::Excluded(&at) => between(at),
+            Bound::Included(&at) => is_boundary(at.saturating_add(1)),
+            Bound::Excluded(&at) => is_boundary(at),
             Bound::Unbounded => true,
         };
         assert!(
             starts && ends,
-            "the range {start:?}, {end:?} cuts a character"
+            "the range ({start:?}, {end:?}) is not on character boundaries"
         );
         Text(self.0.slice(range))
     }
 
-    /// The text. It is looked through once more for that: take it once where it is long.
+    /// Returns the text as a `str`. Each call validates the bytes again: call it once for long texts.
     pub fn as_str(&self) -> &str {
         basic::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// Its bytes.
+    /// Returns the bytes of the text.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Its bytes, which are not copied.
+    /// Converts the text into its bytes, without a copy.
     #[inline]
     pub fn into_bytes(self) -> Bytes {
         self.0
@@ -169,7 +169,7 @@ impl TryFrom<Bytes> for Text {
     type Error = Utf8Error;
 
     fn try_from(bytes: Bytes) -> Result<Text, Utf8Error> {
-        // The fast check tells no place, the other does.
+        // The fast validation reports no position of the error; that of the standard library does.
         if basic::from_utf8(&bytes).is_err() {
             str::from_utf8(&bytes)?;
         }
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_utf8_becomes_text() {
+    fn only_valid_utf8_becomes_text() {
         let text = Text::try_from(Bytes::from_static("ä".as_bytes())).unwrap();
         assert_eq!(text, "ä");
         let error = Text::try_from(Bytes::from_static(b"ab\xff")).unwrap_err();
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_written_as_a_string() {
+    fn text_is_formatted_like_a_string() {
         let text = Text::from(String::from("a\"b"));
         assert_eq!(format!("{text} {text:?}"), "a\"b \"a\\\"b\"");
     }

@@ -1,36 +1,36 @@
-//! How long is waited between attempts.
+//! Delays between attempts.
 
 use std::time::Duration;
 
-/// The shortest wait, so that nothing spins: 10 ms.
-const LEAST: Duration = Duration::from_millis(10);
+/// Minimum delay, to prevent a busy loop: 10 ms.
+const MIN_DELAY: Duration = Duration::from_millis(10);
 
-/// How long is waited between attempts: twice as long each time, and never exactly.
+/// Exponential backoff with random jitter.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
-    pub(super) first: Duration,
-    pub(super) most: Duration,
+    pub(super) initial: Duration,
+    pub(super) max: Duration,
 }
 
 impl Backoff {
-    /// The wait after so many attempts in a row that came to nothing, a fifth more or less as `chance` says.
-    pub(super) fn delay(self, failed: u32, chance: u32) -> Duration {
+    /// Returns the delay after `failed` consecutive failed attempts; `random` adds or subtracts up to a fifth.
+    pub(super) fn delay(self, failed: u32, random: u32) -> Duration {
         let doubled = 1_u32.checked_shl(failed.saturating_sub(1));
-        let delay = self.first.saturating_mul(doubled.unwrap_or(u32::MAX));
-        let delay = delay.clamp(LEAST, self.most.max(LEAST));
-        let share = f64::from(chance) / f64::from(u32::MAX);
-        delay.mul_f64(0.8 + 0.4 * share).max(LEAST)
+        let delay = self.initial.saturating_mul(doubled.unwrap_or(u32::MAX));
+        let delay = delay.clamp(MIN_DELAY, self.max.max(MIN_DELAY));
+        let share = f64::from(random) / f64::from(u32::MAX);
+        delay.mul_f64(0.8 + 0.4 * share).max(MIN_DELAY)
     }
 }
 
-/// Returns the wait that a server asked for plus up to a fifth, by `chance`, so that its clients do not come back all at once.
-pub(super) fn asked_for(wait: Duration, chance: u32) -> Duration {
-    let share = f64::from(chance) / f64::from(u32::MAX);
-    wait.mul_f64(1.0 + 0.2 * share).max(LEAST)
+/// Returns the delay requested by a server plus up to a fifth, depending on `random`, so that its clients do not all reconnect at once.
+pub(super) fn with_jitter(wait: Duration, random: u32) -> Duration {
+    let share = f64::from(random) / f64::from(u32::MAX);
+    wait.mul_f64(1.0 + 0.2 * share).max(MIN_DELAY)
 }
 
-/// A number that nobody can foresee; the middle where the system has none.
-pub(super) fn chance() -> u32 {
+/// Returns a random number; the middle of the range if the system has no random numbers.
+pub(super) fn random() -> u32 {
     getrandom::u32().unwrap_or(u32::MAX / 2)
 }
 
@@ -39,12 +39,12 @@ mod tests {
     use super::*;
 
     const BACKOFF: Backoff = Backoff {
-        first: Duration::from_millis(500),
-        most: Duration::from_secs(30),
+        initial: Duration::from_millis(500),
+        max: Duration::from_secs(30),
     };
 
     #[test]
-    fn the_wait_doubles_up_to_the_most() {
+    fn the_delay_doubles_up_to_the_maximum() {
         let middle = |failed| BACKOFF.delay(failed, u32::MAX / 2).as_secs_f64();
         for (failed, seconds) in [
             (1, 0.5),
@@ -61,29 +61,29 @@ mod tests {
     }
 
     #[test]
-    fn it_is_a_fifth_more_or_less() {
+    fn jitter_adds_or_subtracts_up_to_a_fifth() {
         assert_eq!(BACKOFF.delay(2, 0), Duration::from_millis(800));
         assert_eq!(BACKOFF.delay(2, u32::MAX), Duration::from_millis(1200));
     }
 
     #[test]
-    fn a_wait_that_was_asked_for_is_not_shortened() {
+    fn a_requested_delay_is_not_shortened() {
         let minute = Duration::from_secs(60);
-        assert_eq!(asked_for(minute, 0), minute);
-        assert_eq!(asked_for(minute, u32::MAX), Duration::from_secs(72));
-        assert_eq!(asked_for(Duration::ZERO, 0), LEAST);
+        assert_eq!(with_jitter(minute, 0), minute);
+        assert_eq!(with_jitter(minute, u32::MAX), Duration::from_secs(72));
+        assert_eq!(with_jitter(Duration::ZERO, 0), MIN_DELAY);
     }
 
     #[test]
-    fn no_wait_is_too_short_to_matter_or_too_long_to_be_counted() {
+    fn extreme_delays_are_limited() {
         let none = Backoff {
-            first: Duration::ZERO,
-            most: Duration::ZERO,
+            initial: Duration::ZERO,
+            max: Duration::ZERO,
         };
-        assert_eq!(none.delay(1, 0), LEAST);
+        assert_eq!(none.delay(1, 0), MIN_DELAY);
         let endless = Backoff {
-            first: Duration::MAX,
-            most: Duration::from_secs(1),
+            initial: Duration::MAX,
+            max: Duration::from_secs(1),
         };
         assert_eq!(endless.delay(9, u32::MAX), Duration::from_millis(1200));
     }

@@ -1,16 +1,16 @@
-//! The end of a WebSocket (RFC 6455, 7): by a close of either side, by an error, or with the connection.
+//! Closing a WebSocket (RFC 6455, section 7): by a close frame of either side, by an error, or with the connection.
 
 use uptick_event_loop::catch;
 use uptick_event_loop::driver::Timestamp;
 
 use super::handle::{Closed, WebSocket};
-use super::state::{Phase, WebSocketSession};
+use super::state::{SocketPhase, WebSocketSession};
 use crate::error::Error;
 use crate::message::Text;
 use crate::protocol::{CloseCode, CloseFrame, Invalid};
 
 impl WebSocketSession {
-    /// Sends a close, and waits for the peer's answer.
+    /// Sends a close frame and waits for that of the peer.
     pub(super) fn close(&self, code: CloseCode, reason: &str) {
         if !self.is_open() {
             return;
@@ -22,25 +22,25 @@ impl WebSocketSession {
         let has_code = code != CloseCode::NO_STATUS;
         let reason = if has_code { reason } else { "" };
         let frame = CloseFrame::new(code, Text::copy_from(reason));
-        self.phase.set(Phase::Closing);
-        self.seen.set(Timestamp::now());
-        self.with_rare(|rare| rare.closed = Some(frame.clone()));
+        self.phase.set(SocketPhase::Closing);
+        self.last_activity.set(Timestamp::now());
+        self.with_cold(|cold| cold.close_sent = Some(frame.clone()));
         self.send_close(has_code.then_some(&frame));
         self.arm();
-        // The answer has to be read.
+        // The peer's close frame has to be read.
         self.resume_for_close();
     }
 
-    /// Closes the connection at once. In `close` it does nothing: what was written before is still sent.
+    /// Closes the connection immediately. During `close` it does nothing, so that bytes written before are still sent.
     pub(super) fn terminate(&self) {
         if !self.is_over() {
             self.channel.close();
         }
     }
 
-    /// The peer closes, or answers a close.
+    /// Handles a close frame of the peer, which starts or completes the closing handshake.
     pub(super) fn close_received(&self, frame: Option<CloseFrame>) {
-        if let Some(ours) = self.if_rare(|rare| rare.closed.take()).flatten() {
+        if let Some(ours) = self.if_cold(|cold| cold.close_sent.take()).flatten() {
             return self.finish(ours.code, ours.reason, true);
         }
         let code = frame.as_ref().map(|frame| frame.code);
@@ -50,32 +50,32 @@ impl WebSocketSession {
         self.finish(code.unwrap_or(CloseCode::NO_STATUS), reason, true);
     }
 
-    /// The peer has sent what it must not.
-    pub(super) fn refuse(&self, invalid: Invalid) {
+    /// Handles a protocol violation by the peer.
+    pub(super) fn protocol_error(&self, invalid: Invalid) {
         let (code, reason) = (invalid.code(), invalid.reason());
-        // Nothing is sent behind the close, also by listeners of the error.
-        if self.phase.replace(Phase::Closing) == Phase::Open {
+        // Set first, so that listeners of `error` cannot send anything after the close frame.
+        if self.phase.replace(SocketPhase::Closing) == SocketPhase::Open {
             self.send_close(Some(&CloseFrame::new(code, reason)));
         }
         self.emit_error(Error::Protocol(invalid));
         self.finish(code, Text::from(reason), false);
     }
 
-    /// The connection is gone.
-    pub(super) fn lost(&self) {
+    /// Handles the loss of the connection.
+    pub(super) fn connection_lost(&self) {
         self.finish(CloseCode::ABNORMAL, Text::new(), false);
     }
 
-    /// Emits `close`, once, and detaches the WebSocket from its connection. What is written is still sent.
+    /// Emits `close` once, and detaches the WebSocket from its connection. Written bytes are still sent.
     fn finish(&self, code: CloseCode, reason: Text, clean: bool) {
-        if self.phase.replace(Phase::Over) == Phase::Over {
+        if self.phase.replace(SocketPhase::Closed) == SocketPhase::Closed {
             return;
         }
         self.with(|parts| parts.deadline.cancel());
         if let Some(counts) = &self.route.counts {
             counts.closed();
         }
-        let topics = self.if_rare(|rare| std::mem::take(&mut rare.topics));
+        let topics = self.if_cold(|cold| std::mem::take(&mut cold.topics));
         let topics = topics.unwrap_or_default();
         self.route.hub.leave(&topics, WebSocket::of(self.channel));
         self.channel.end();
@@ -84,12 +84,12 @@ impl WebSocketSession {
             reason,
             clean,
         };
-        // Whatever panics, nothing stays behind.
+        // A panicking callback must not prevent the clean-up.
         let emitted = catch(|| self.emit_close(closed));
         self.channel.clear_session();
         let dropped = catch(|| drop(self.take_parts()));
         for message in [emitted.err(), dropped.err()].into_iter().flatten() {
-            tracing::error!("a callback panicked as its WebSocket closed: {message}");
+            tracing::error!("a callback panicked while its WebSocket closed: {message}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The handle of a WebSocket, its events and their payloads.
+//! The WebSocket handle, its events and their payloads.
 
 use bytes::Bytes;
 use uptick_emitter::events;
@@ -8,26 +8,26 @@ use crate::error::Error;
 use crate::message::{Message, Text};
 use crate::protocol::CloseCode;
 
-/// A WebSocket, on a server or of a client.
+/// A WebSocket of a server or a client.
 ///
-/// A `Copy` handle: the thread's event loop owns the connection, and a handle whose WebSocket is gone does nothing.
-/// What is sent in one iteration of the loop goes out in one write.
+/// A `Copy` handle: the thread's event loop owns the connection, and the methods of a stale handle do nothing.
+/// All messages sent in one iteration of the loop go out in one write.
 ///
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
-/// | `open` | `()` | a client's connection is open; on a server, the route's callback is called instead |
-/// | `message` | [`Message`] | a message has come |
-/// | `ping` | [`Bytes`] | a ping has come, and is answered: at once, or before what waits goes on |
-/// | `pong` | [`Bytes`] | a pong has come |
-/// | `drain` | `()` | what waited has gone out, after [`send`](WebSocket::send) gave [`Sent::Buffered`](crate::Sent::Buffered) |
-/// | `dropped` | `usize` | a message of so many bytes was dropped: the peer does not read. Send it again at `drain`, not here |
-/// | `error` | [`Error`] | something failed |
-/// | `close` | [`Closed`] | it is over: the last event, and the only one of its kind |
+/// | `open` | `()` | a client WebSocket is open; on a server, the callback of the route is called instead |
+/// | `message` | [`Message`] | a message was received |
+/// | `ping` | [`Bytes`] | a ping was received; the pong is sent automatically, ahead of messages that are still queued in this process |
+/// | `pong` | [`Bytes`] | a pong was received |
+/// | `drain` | `()` | the write queue has been sent, after [`send`](WebSocket::send) returned [`Sent::Buffered`](crate::Sent::Buffered) |
+/// | `dropped` | `usize` | a message with this length was dropped because of a slow peer. Send it again at `drain`, not in this event |
+/// | `error` | [`Error`] | an error occurred |
+/// | `close` | [`Closed`] | the WebSocket has closed; the last event |
 ///
 /// # Limits
-/// Messages 1 MiB · 1 MiB waits for a peer that does not read · silence 120 s, with a ping at 104 s · 5 s for the answer to a
-/// close; see [`WebSocketOptions`](crate::WebSocketOptions).
+/// Messages 1 MiB · write queue 1 MiB · idle timeout 120 s, with a ping at 104 s · close timeout 5 s;
+/// see [`WebSocketOptions`](crate::WebSocketOptions).
 ///
 /// # Examples
 /// ```no_run
@@ -47,14 +47,14 @@ pub struct WebSocket {
     channel: Channel,
 }
 
-/// How a WebSocket has ended: the payload of `close`.
+/// The result of closing: the payload of `close`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closed {
-    /// The code of the side that closed first; 1005 if it gave none, 1006 if the connection ended without a close.
+    /// The code of the side that closed first; 1005 if it sent none, 1006 if the connection ended without a close frame.
     pub code: CloseCode,
-    /// What that side gave as a reason.
+    /// The reason of that side.
     pub reason: Text,
-    /// Whether both sides have said that they close.
+    /// `true` if both sides have sent a close frame.
     pub clean: bool,
 }
 
@@ -62,31 +62,31 @@ events! {
     impl WebSocket {
         #![frequent(MESSAGE: Message)]
         Message => {
-            /// A message has come.
+            /// A message was received.
             MESSAGE = "message";
         }
         () => {
-            /// A client's connection is open.
+            /// A client WebSocket is open.
             OPEN = "open";
-            /// What waited has gone out.
+            /// The write queue has been sent.
             DRAIN = "drain";
         }
         Bytes => {
-            /// A ping has come, and is answered.
+            /// A ping was received; the pong is sent automatically.
             PING = "ping";
-            /// A pong has come.
+            /// A pong was received.
             PONG = "pong";
         }
         usize => {
-            /// A message of so many bytes was dropped.
+            /// A message with this length was dropped.
             DROPPED = "dropped";
         }
         Error => {
-            /// Something failed.
+            /// An error occurred.
             ERROR = "error", warn;
         }
         Closed => {
-            /// It is over.
+            /// The WebSocket has closed.
             CLOSE = "close";
         }
     }
@@ -98,7 +98,7 @@ impl WebSocket {
         WebSocket { channel }
     }
 
-    /// The channel, also when it is no longer a WebSocket.
+    /// Returns the channel, also after it no longer carries a WebSocket.
     #[inline]
     pub(super) fn channel(self) -> Channel {
         self.channel

@@ -1,18 +1,18 @@
-//! Events of a WebSocket: to its listeners, or to its handler.
+//! Event delivery: to listeners, or to a handler.
 
 use std::rc::Rc;
 
 use uptick_emitter::{emit, emit_frequent};
 
 use super::handle::{Closed, WebSocket};
-use super::state::{Flags, WebSocketSession, session};
+use super::state::{SocketFlags, WebSocketSession, session};
 use crate::error::Error;
 use crate::message::Message;
 
-/// Receives events of a WebSocket in place of its listeners, for protocols above WebSockets with many connections.
+/// Receives the events of a WebSocket in place of listeners, for protocols on top of WebSockets with many connections.
 ///
-/// An idle WebSocket with a handler takes less memory than one with listeners, because WebSockets can share a handler with the state above
-/// them. Listeners of `message`, `drain`, `error` and `close` are not called; those of other events are.
+/// An idle WebSocket with a handler needs less memory than one with listeners, because many WebSockets can share one
+/// handler. Listeners of `message`, `drain`, `error` and `close` are not called; those of other events are.
 ///
 /// # Examples
 /// ```
@@ -37,34 +37,34 @@ use crate::message::Message;
 /// http.websocket("/echo", move |ws: WebSocket| ws.set_handler(echo.clone()));
 /// ```
 pub trait WebSocketHandler {
-    /// A message has come.
+    /// Called when a message was received.
     fn message(&self, ws: WebSocket, message: Message);
 
-    /// The queued messages are sent, after [`send`](WebSocket::send) returned [`Sent::Buffered`](crate::Sent::Buffered).
+    /// Called when the write queue has been sent, after [`send`](WebSocket::send) returned [`Sent::Buffered`](crate::Sent::Buffered).
     fn drain(&self, ws: WebSocket);
 
-    /// Something failed.
+    /// Called when an error occurred.
     fn error(&self, ws: WebSocket, error: Error);
 
-    /// It is over: the last call.
+    /// Called when the WebSocket has closed; the last call.
     fn close(&self, ws: WebSocket, closed: Closed);
 }
 
 impl WebSocket {
-    /// Sets a handler, which receives events in place of the listeners. It is dropped after `close`. Default: none.
+    /// Sets a handler that receives events in place of the listeners. It is dropped after `close`. Default: none.
     pub fn set_handler(self, handler: Rc<dyn WebSocketHandler>) {
         let before = session(self).map(|ws| {
-            ws.insert(Flags::HANDLER);
+            ws.insert(SocketFlags::HANDLER);
             ws.with(|parts| parts.handler.replace(handler))
         });
-        // It is dropped while nothing is borrowed.
+        // Dropped after the borrow, because its destructor may use the WebSocket.
         drop(before);
     }
 }
 
 impl WebSocketSession {
     fn handler(&self) -> Option<Rc<dyn WebSocketHandler>> {
-        match self.has(Flags::HANDLER) {
+        match self.has(SocketFlags::HANDLER) {
             true => self.with(|parts| parts.handler.clone()),
             false => None,
         }
@@ -72,7 +72,7 @@ impl WebSocketSession {
 
     #[inline]
     pub(super) fn emit_message(&self, message: Message) {
-        if !self.has(Flags::HANDLER) {
+        if !self.has(SocketFlags::HANDLER) {
             emit_frequent(self, WebSocket::MESSAGE, message);
         } else if let Some(handler) = self.handler() {
             handler.message(WebSocket::of(self.channel), message);

@@ -1,4 +1,4 @@
-//! Pausing and resuming, by the program and by the rate of the peer.
+//! Pausing and resuming, by the program and by the rate limit.
 
 use std::time::Duration;
 
@@ -6,59 +6,60 @@ use uptick_event_loop::driver::{self, Timestamp};
 use uptick_event_loop::{Readiness, add_timer};
 
 use super::handle::WebSocket;
-use super::state::{Flags, Reading, WebSocketSession, session};
+use super::state::{ReadState, SocketFlags, WebSocketSession, session};
 
 impl WebSocketSession {
     pub(super) fn pause(&self) {
-        // The answer to a close has to be read.
+        // The peer's close frame has to be read.
         if self.is_open() {
-            self.insert(Flags::PAUSED);
+            self.insert(SocketFlags::PAUSED);
             self.channel.pause();
         }
     }
 
     pub(super) fn resume(&self) {
-        self.end_pause(Flags::PAUSED);
+        self.end_pause(SocketFlags::PAUSED);
     }
 
-    /// Reads on, whatever the reason of a pause, for the answer to a close.
+    /// Resumes reading regardless of the reason for the pause, to receive the peer's close frame.
     pub(super) fn resume_for_close(&self) {
-        self.end_pause(Flags::STOPPED);
+        self.end_pause(SocketFlags::STOPPED);
     }
 
-    /// Pauses reading if the peer has used up its rate, until it may send again.
+    /// Pauses reading until the peer is within its rate limit again, if it has exhausted the limit.
     pub(super) fn throttle(&self, now: Duration) {
         let rates = &self.route.options.rates;
-        let wait = self.with_rare(|rare| {
-            let exhausted = rare.rate.exhausted(rates, now).is_some();
-            exhausted.then(|| rare.rate.wait(rates, now))
+        let wait = self.with_cold(|cold| {
+            let exhausted = cold.rate.exhausted(rates, now).is_some();
+            exhausted.then(|| cold.rate.wait(rates, now))
         });
-        let Some(wait) = wait.filter(|_| !self.has(Flags::THROTTLED)) else {
+        let Some(wait) = wait.filter(|_| !self.has(SocketFlags::THROTTLED)) else {
             return;
         };
-        self.insert(Flags::THROTTLED);
+        self.insert(SocketFlags::THROTTLED);
         self.channel.pause();
         let ws = WebSocket::of(self.channel);
         let timer = add_timer(wait, move || {
             if let Some(session) = session(ws) {
-                session.end_pause(Flags::THROTTLED);
+                session.end_pause(SocketFlags::THROTTLED);
             }
         });
-        self.with_rare(|rare| rare.rate.timer = Some(timer));
+        self.with_cold(|cold| cold.rate.timer = Some(timer));
     }
 
-    /// Ends a pause for these reasons, and reads on unless there is another.
-    fn end_pause(&self, reasons: Flags) {
+    /// Removes these reasons for a pause, and resumes reading if there is no other one.
+    fn end_pause(&self, reasons: SocketFlags) {
         if !self.has(reasons) {
             return;
         }
         self.remove(reasons);
-        if self.has(Flags::STOPPED) {
+        if self.has(SocketFlags::STOPPED) {
             return;
         }
-        self.seen.set(Timestamp::now());
-        // What waits here comes before what is still to be read, which may be the end. Inside of a listener, it goes on after that.
-        if self.reading.replace(Reading::Delivering) != Reading::Delivering
+        self.last_activity.set(Timestamp::now());
+        // Events of the decoder come before unread bytes and the end of stream. Inside a listener, the running delivery loop continues
+        // with them.
+        if self.reading.replace(ReadState::Delivering) != ReadState::Delivering
             && let Some(token) = self.token()
         {
             driver::ready_later(token, Readiness::empty());

@@ -1,31 +1,31 @@
-//! A message for many, as the frame that all of them get.
+//! Messages for many receivers, encoded once.
 
 use bytes::Bytes;
 use uptick_emitter::emit;
 
 use super::handle::WebSocket;
-use super::sending::{COPIED, Room, SOFT_LIMIT};
-use super::state::{Flags, WebSocketSession, session};
+use super::sending::{COPY_LIMIT, SOFT_LIMIT, WriteCapacity};
+use super::state::{SocketFlags, WebSocketSession, session};
 use crate::compression;
 use crate::message::Payload;
 use crate::protocol::frame;
 use crate::topics::message::HubMessage;
 
-/// A message for many, encoded once.
-pub(crate) struct Frame {
+/// A message for many receivers, encoded once.
+pub(crate) struct PublishedFrame {
     message: HubMessage,
-    /// The frame for those that have no compressor of their own; the inner `None` if compressing is not worth it.
+    /// The compressed frame for receivers without a compressor of their own; the inner `None` if compression does not make it smaller.
     shared: Option<Option<Bytes>>,
 }
 
-impl Frame {
+impl PublishedFrame {
     pub(crate) fn new(payload: &impl Payload) -> Self {
-        Frame::of(HubMessage::new(payload))
+        PublishedFrame::of(HubMessage::new(payload))
     }
 
-    /// The frame of a message that is encoded already.
+    /// Creates a frame from an encoded message.
     pub(crate) fn of(message: HubMessage) -> Self {
-        Frame {
+        PublishedFrame {
             message,
             shared: None,
         }
@@ -43,8 +43,8 @@ impl Frame {
         self.message.payload()
     }
 
-    /// Returns the frame around a compressed payload.
-    fn around(&self, deflated: &[u8]) -> Bytes {
+    /// Returns a frame with a compressed payload.
+    fn compressed_frame(&self, deflated: &[u8]) -> Bytes {
         let mut out = Vec::with_capacity(deflated.len() + 14);
         let flags = frame::Flags::FIN | frame::Flags::RSV1;
         frame::append(&mut out, self.message.opcode(), flags, None, deflated);
@@ -54,72 +54,74 @@ impl Frame {
     fn shared(&mut self) -> Option<Bytes> {
         if self.shared.is_none() {
             let deflated = compression::deflate_shared(self.payload());
-            self.shared = Some(deflated.map(|deflated| self.around(&deflated)));
+            self.shared = Some(deflated.map(|deflated| self.compressed_frame(&deflated)));
         }
         self.shared.clone().flatten()
     }
 }
 
-/// Sends one of many the frame that all get; returns whether it was taken.
+/// Sends the frame to one receiver; returns `true` if it was sent or queued.
 ///
-/// Cost of a short frame to a server's WebSocket: one look, and a copy into the connection's queue.
+/// Cost of a short frame on a server: one lookup, and a copy into the connection's write queue.
 #[inline]
-pub(crate) fn deliver(ws: WebSocket, frame: &mut Frame) -> bool {
+pub(crate) fn deliver(ws: WebSocket, frame: &mut PublishedFrame) -> bool {
     let length = frame.plain().len();
-    let ordinary = |session: &WebSocketSession| {
-        length <= COPIED && session.sends_plainly() && length + SOFT_LIMIT <= session.most()
+    let is_direct = |session: &WebSocketSession| {
+        length <= COPY_LIMIT
+            && session.can_append_directly()
+            && length + SOFT_LIMIT <= session.max_buffered()
     };
     let written = ws
         .channel()
-        .write_for(ordinary, |out| out.extend_from_slice(frame.plain()));
+        .write_for(is_direct, |out| out.extend_from_slice(frame.plain()));
     match written {
         Some(true) => true,
         Some(false) => {
-            ws.channel().with_session(WebSocketSession::filled);
+            ws.channel().with_session(WebSocketSession::set_full);
             true
         }
-        None => session(ws).is_some_and(|session| session.deliver_specially(frame)),
+        None => session(ws).is_some_and(|session| session.deliver_slow_path(frame)),
     }
 }
 
 impl WebSocketSession {
     #[inline(never)]
-    fn deliver_specially(&self, frame: &mut Frame) -> bool {
-        if self.has(Flags::FRAGMENTS) && self.is_open() {
-            // The peer is not slow, but this side is in the middle of a message.
+    fn deliver_slow_path(&self, frame: &mut PublishedFrame) -> bool {
+        if self.has(SocketFlags::FRAGMENTS) && self.is_open() {
+            // The peer is not slow; this side is sending a fragmented message.
             let bytes = frame.payload().len();
             self.count_dropped();
             emit(self, WebSocket::DROPPED, bytes);
             return false;
         }
-        match self.room(frame.plain().len()) {
-            Room::Free => {}
-            Room::Slow => {
-                self.dropped_for_slow(frame.payload().len());
+        match self.capacity(frame.plain().len()) {
+            WriteCapacity::Available => {}
+            WriteCapacity::Full => {
+                self.apply_slow_policy(frame.payload().len());
                 return false;
             }
-            Room::Closed => return false,
+            WriteCapacity::Closed => return false,
         }
-        if self.has(Flags::CLIENT) {
+        if self.has(SocketFlags::CLIENT) {
             let payload = frame.plain().slice(frame.message.range());
             let sent = self.write(frame.message.opcode(), frame::Flags::FIN, payload);
             return sent.is_taken();
         }
-        let own = self.if_rare(|rare| {
-            let deflation = rare.deflation.as_mut()?;
+        let own = self.if_cold(|cold| {
+            let deflation = cold.deflation.as_mut()?;
             deflation
                 .has_own_context()
                 .then(|| deflation.deflate(frame.payload()))
         });
         let bytes = match own.flatten() {
-            Some(own) => own.map(|deflated| frame.around(&deflated)),
-            None if self.has(Flags::DEFLATE) => frame.shared(),
+            Some(own) => own.map(|deflated| frame.compressed_frame(&deflated)),
+            None if self.has(SocketFlags::DEFLATE) => frame.shared(),
             None => None,
         };
         let bytes = bytes.unwrap_or_else(|| frame.plain().clone());
-        let sent = match bytes.len() <= COPIED {
-            true => self.put(Bytes::new(), |out| out.extend_from_slice(&bytes)),
-            false => self.put(bytes, |_| ()),
+        let sent = match bytes.len() <= COPY_LIMIT {
+            true => self.write_or_queue(Bytes::new(), |out| out.extend_from_slice(&bytes)),
+            false => self.write_or_queue(bytes, |_| ()),
         };
         sent.is_taken()
     }

@@ -1,8 +1,8 @@
-//! Received bytes, on their way to the listeners.
+//! Receiving: from bytes to listeners.
 //!
-//! Cost of a message that came as a whole, in one frame: one look at its head, one pass that unmasks it in place, one indirect
-//! call. Nothing is looked up, allocated or copied; the payload is a slice of the read buffer. All else goes through a
-//! decoder, which the WebSocket has for as long.
+//! Cost of a message in one frame that was received as a whole: the head is parsed once, the payload is unmasked in place, and the listener is
+//! called indirectly. There is no lookup, allocation or copy; the payload is a slice of the read buffer. Everything else is decoded by a
+//! decoder, which exists only while it is needed.
 
 use bytes::BytesMut;
 use uptick_emitter::emit;
@@ -10,7 +10,7 @@ use uptick_event_loop::driver::Timestamp;
 use uptick_event_loop::elapsed;
 
 use super::handle::WebSocket;
-use super::state::{Flags, Phase, Reading, WebSocketSession};
+use super::state::{ReadState, SocketFlags, SocketPhase, WebSocketSession};
 use crate::compression;
 use crate::message::Message;
 use crate::protocol::{CloseCode, Decoder, Event};
@@ -19,12 +19,12 @@ use crate::rate::RatePolicy;
 impl WebSocketSession {
     #[inline]
     pub(super) fn received(&self, bytes: &mut BytesMut) {
-        if self.phase.get() != Phase::Closing {
-            self.seen.set(Timestamp::now());
-            self.remove(Flags::PINGED);
+        if self.phase.get() != SocketPhase::Closing {
+            self.last_activity.set(Timestamp::now());
+            self.remove(SocketFlags::PINGED);
         }
         while let Some(message) = self.whole_message(bytes) {
-            if self.admits(message.len()) {
+            if self.is_within_rate(message.len()) {
                 self.emit_message(message);
             }
             if bytes.is_empty() {
@@ -34,35 +34,36 @@ impl WebSocketSession {
         self.decode(bytes.split());
     }
 
-    /// Takes the next message, if it came as a whole and nothing is in its way.
+    /// Removes the next message from `bytes` if it is complete and can be delivered directly.
     #[inline]
     fn whole_message(&self, bytes: &mut BytesMut) -> Option<Message> {
-        let direct =
-            self.is_open() && self.reading.get() == Reading::Direct && !self.has(Flags::STOPPED);
+        let direct = self.is_open()
+            && self.reading.get() == ReadState::Direct
+            && !self.has(SocketFlags::STOPPED);
         let limits = &self.route.options.limits;
         direct
             .then(|| Decoder::whole_message(self.role(), bytes, limits))
             .flatten()
     }
 
-    /// Returns whether a message of so many bytes may be delivered, by the rate of the peer.
+    /// Returns `true` if the rate limit allows a message of this length.
     #[inline]
-    fn admits(&self, bytes: usize) -> bool {
+    fn is_within_rate(&self, bytes: usize) -> bool {
         !self.route.options.rates.is_on() || self.charge(bytes)
     }
 
-    /// Charges a message to the rate of the peer, and applies the policy. Returns whether the message may be delivered.
+    /// Charges a message to the rate limit and applies the policy. Returns `true` if the message may be delivered.
     #[inline(never)]
     fn charge(&self, bytes: usize) -> bool {
-        // What follows a close is dropped, but for the answer to it.
+        // Messages received after a close are discarded anyway.
         if !self.is_open() {
             return true;
         }
         let rates = &self.route.options.rates;
         let now = elapsed();
-        let exhausted = self.with_rare(|rare| {
-            let exhausted = rare.rate.exhausted(rates, now);
-            rare.rate.charge(rates, bytes, now);
+        let exhausted = self.with_cold(|cold| {
+            let exhausted = cold.rate.exhausted(rates, now);
+            cold.rate.charge(rates, bytes, now);
             exhausted
         });
         match (rates.policy, exhausted) {
@@ -78,66 +79,66 @@ impl WebSocketSession {
         }
     }
 
-    /// Delivers what is not a whole message, by way of a decoder.
+    /// Decodes bytes that are not a whole message, and delivers the events.
     #[inline(never)]
     fn decode(&self, bytes: BytesMut) {
         if self.is_over() {
             return;
         }
-        let (role, compressed) = (self.role(), self.has(Flags::DEFLATE));
+        let (role, compressed) = (self.role(), self.has(SocketFlags::DEFLATE));
         self.with(|parts| {
             let decoder = parts
                 .decoder
                 .get_or_insert_with(|| Box::new(Decoder::new(role).compressed(compressed)));
             decoder.push(bytes);
         });
-        // What came before goes first.
-        if self.reading.get() != Reading::Delivering {
+        // Earlier events are delivered first.
+        if self.reading.get() != ReadState::Delivering {
             self.deliver_decoded();
         }
     }
 
-    /// Delivers what the decoder finds, until it has no more or reading is paused.
+    /// Delivers events of the decoder until there are no more or reading is paused.
     pub(super) fn deliver_decoded(&self) {
-        self.reading.set(Reading::Delivering);
+        self.reading.set(ReadState::Delivering);
         while let Some(event) = self.next_event() {
             match event {
                 Event::Message(message) => {
-                    if self.admits(message.len()) {
+                    if self.is_within_rate(message.len()) {
                         self.emit_message(message);
                     }
                 }
                 Event::Ping(payload) => {
-                    if !self.admits(payload.len()) {
+                    if !self.is_within_rate(payload.len()) {
                         continue;
                     }
                     self.pong(&payload);
                     emit(self, WebSocket::PING, payload);
                 }
                 Event::Pong(payload) => {
-                    if !self.admits(payload.len()) {
+                    if !self.is_within_rate(payload.len()) {
                         continue;
                     }
                     self.measure_pong(&payload);
                     emit(self, WebSocket::PONG, payload);
                 }
                 Event::Close(frame) => self.close_received(frame),
-                Event::Error(invalid) => self.refuse(invalid),
+                Event::Error(invalid) => self.protocol_error(invalid),
             }
         }
     }
 
-    /// Takes the next event out of the decoder, which is dropped when it is idle.
+    /// Returns the next event of the decoder, and drops the decoder when it is idle.
     fn next_event(&self) -> Option<Event> {
         self.with(|parts| {
             let limits = &self.route.options.limits;
             while !self.is_over()
-                && !self.has(Flags::STOPPED)
+                && !self.has(SocketFlags::STOPPED)
                 && let Some(decoder) = parts.decoder.as_mut().filter(|all| all.buffered() > 0)
             {
-                let event = if self.has(Flags::DEFLATE) {
-                    let rare = parts.rare.as_mut();
-                    let deflation = rare.and_then(|rare| rare.deflation.as_mut());
+                let event = if self.has(SocketFlags::DEFLATE) {
+                    let cold = parts.cold.as_mut();
+                    let deflation = cold.and_then(|cold| cold.deflation.as_mut());
                     compression::inflating(deflation, |inflater| decoder.next(limits, inflater))
                 } else {
                     decoder.next(limits, None)
@@ -150,8 +151,8 @@ impl WebSocketSession {
             }
             parts.decoder.take_if(|decoder| decoder.is_idle());
             self.reading.set(match parts.decoder {
-                Some(_) => Reading::Partial,
-                None => Reading::Direct,
+                Some(_) => ReadState::Partial,
+                None => ReadState::Direct,
             });
             None
         })

@@ -1,4 +1,4 @@
-//! WebSockets from other threads.
+//! Access to WebSockets from other threads.
 
 use uptick_emitter::Emitter;
 use uptick_socket::{Remote, RemoteHandle};
@@ -7,9 +7,9 @@ use super::handle::{Closed, WebSocket};
 use crate::protocol::CloseCode;
 
 impl WebSocket {
-    /// Returns a reference to the WebSocket for other threads. Its `close` closes with the code 1000.
+    /// Returns a handle to the WebSocket for other threads. Its `close` closes with the code 1000.
     ///
-    /// To send to many from another thread, see [`Hub::publisher`](crate::Hub::publisher).
+    /// To send a message to many WebSockets from another thread, see [`Hub::publisher`](crate::Hub::publisher).
     ///
     /// # Examples
     /// ```
@@ -19,7 +19,7 @@ impl WebSocket {
     /// fn open(ws: WebSocket) {
     ///     let remote = ws.remote();
     ///     thread::spawn(move || {
-    ///         // An error: the WebSocket is closed.
+    // Returns an error if the WebSocket is closed.
     ///         remote.post(|ws| ws.send("from another thread"))
     ///     });
     /// }

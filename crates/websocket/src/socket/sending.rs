@@ -1,9 +1,9 @@
 //! Sending, backpressure and the slow-client policy.
 //!
-//! Cost of a short message on a server: one look for the session and the connection's queue, into which the frame is
-//! written. No allocation; all that is sent in one iteration of the loop goes out with one system call.
+//! Cost of a short message on a server: one lookup of the session and of the connection's write queue, into which the frame is
+//! written. No allocation; everything sent in one iteration of the loop goes out with one system call.
 //!
-//! While the connection's queue is full, frames wait in [`WaitingFrames`](super::waiting::WaitingFrames), where pongs overtake
+//! While the connection's write queue is full, frames are queued in [`FrameQueue`](super::frame_queue::FrameQueue), where pongs overtake
 //! them.
 
 use std::cell::RefCell;
@@ -12,53 +12,53 @@ use std::io;
 use bytes::Bytes;
 use uptick_emitter::emit;
 
+use super::frame_queue::QueuedItem;
 use super::handle::WebSocket;
-use super::state::{Flags, WebSocketSession, session};
-use super::waiting::Waiting;
+use super::state::{SocketFlags, WebSocketSession, session};
 use crate::error::Error;
 use crate::message::Payload;
 use crate::options::SlowPolicy;
 use crate::protocol::frame::{self, MAX_CONTROL, Opcode};
 use crate::protocol::{CloseFrame, close, mask};
 
-/// The number of bytes that wait for the peer from which on [`Sent::Buffered`] is returned.
+/// Number of queued bytes from which [`Sent::Buffered`] is returned.
 pub(super) const SOFT_LIMIT: usize = 64 * 1024;
 
-/// Payloads up to this many bytes are copied into the connection's queue; longer ones are handed on as they are.
-pub(super) const COPIED: usize = 4096;
+/// Maximum length of payloads that are copied into the connection's write queue; longer payloads are queued without a copy.
+pub(super) const COPY_LIMIT: usize = 4096;
 
 /// The outcome of sending a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// The message is on its way.
+    /// The message was written, and the write queue is below 64 KiB.
     Sent,
-    /// The message waits behind many others: `drain` is emitted when they are sent.
+    /// The message was queued, and the write queue is long: `drain` is emitted when it has been sent.
     Buffered,
-    /// The message was dropped: the WebSocket is closed, or its peer does not read and there is no more room.
+    /// The message was dropped: the WebSocket is closed, or the write queue of a slow peer is full.
     Dropped,
 }
 
 impl Sent {
-    /// Returns whether the message was taken.
+    /// Returns `true` unless the message was dropped.
     pub fn is_taken(self) -> bool {
         self != Sent::Dropped
     }
 }
 
-/// A part of a message that is sent in fragments.
+/// The position of a fragment in its message.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum FragmentPosition {
     First,
     Middle,
     Last,
 }
 
-/// Whether a message may be sent.
+/// The capacity for another message.
 #[derive(PartialEq, Eq)]
-pub(super) enum Room {
-    Free,
-    /// Too much waits already.
-    Slow,
+pub(super) enum WriteCapacity {
+    Available,
+    /// The write queue has no room for it.
+    Full,
     Closed,
 }
 
@@ -72,17 +72,18 @@ pub(super) fn opcode(payload: &impl Payload) -> Opcode {
 #[inline]
 pub(super) fn send(ws: WebSocket, payload: impl Payload) -> Sent {
     let slice = payload.as_slice();
-    let ordinary = |session: &WebSocketSession| slice.len() <= COPIED && session.sends_plainly();
-    let written = ws.channel().write_for(ordinary, |out| {
+    let is_direct =
+        |session: &WebSocketSession| slice.len() <= COPY_LIMIT && session.can_append_directly();
+    let written = ws.channel().write_for(is_direct, |out| {
         frame::append(out, opcode(&payload), frame::Flags::FIN, None, slice);
     });
     match written {
         Some(true) => Sent::Sent,
         Some(false) => {
-            ws.channel().with_session(WebSocketSession::filled);
+            ws.channel().with_session(WebSocketSession::set_full);
             Sent::Buffered
         }
-        None => session(ws).map_or(Sent::Dropped, |session| session.send_specially(payload)),
+        None => session(ws).map_or(Sent::Dropped, |session| session.send_slow_path(payload)),
     }
 }
 
@@ -91,60 +92,60 @@ thread_local! {
 }
 
 impl WebSocketSession {
-    /// Returns whether a short message is a frame at the end of the connection's queue, and nothing else.
+    /// Returns `true` if a short message only has to be appended to the connection's write queue as a frame.
     #[inline]
-    pub(super) fn sends_plainly(&self) -> bool {
-        let special = Flags::CLIENT
-            .union(Flags::FULL)
-            .union(Flags::FRAGMENTS)
-            .union(Flags::DEFLATE);
-        !self.has(special) && self.is_open()
+    pub(super) fn can_append_directly(&self) -> bool {
+        let indirect = SocketFlags::CLIENT
+            .union(SocketFlags::FULL)
+            .union(SocketFlags::FRAGMENTS)
+            .union(SocketFlags::DEFLATE);
+        !self.has(indirect) && self.is_open()
     }
 
-    /// Notes that the connection's queue is full.
-    pub(super) fn filled(&self) {
-        self.insert(Flags::FULL);
+    /// Sets the flag that the connection's write queue is full.
+    pub(super) fn set_full(&self) {
+        self.insert(SocketFlags::FULL);
     }
 
-    /// Returns the number of bytes that may wait for the peer.
+    /// Returns the maximum number of bytes in the write queue.
     #[inline]
-    pub(super) fn most(&self) -> usize {
+    pub(super) fn max_buffered(&self) -> usize {
         self.route.options.max_buffered
     }
 
-    /// Returns whether there is room for so many bytes more.
-    pub(super) fn room(&self, length: usize) -> Room {
+    /// Returns the capacity for another message of this length.
+    pub(super) fn capacity(&self, length: usize) -> WriteCapacity {
         if !self.is_open() {
-            return Room::Closed;
+            return WriteCapacity::Closed;
         }
-        // As long as the connection is not full, less waits than the soft limit.
-        if self.has(Flags::FULL) || length.saturating_add(SOFT_LIMIT) > self.most() {
+        // While the connection's write queue is not full, it is below the soft limit.
+        if self.has(SocketFlags::FULL) || length.saturating_add(SOFT_LIMIT) > self.max_buffered() {
             let waiting = self.buffered();
-            if waiting > 0 && waiting.saturating_add(length) > self.most() {
-                return Room::Slow;
+            if waiting > 0 && waiting.saturating_add(length) > self.max_buffered() {
+                return WriteCapacity::Full;
             }
         }
-        Room::Free
+        WriteCapacity::Available
     }
 
-    /// Sends a message that is long, compressed or masked, or whose peer does not read.
-    fn send_specially(&self, payload: impl Payload) -> Sent {
+    /// Sends a message that is long, compressed or masked, or sent to a slow peer.
+    fn send_slow_path(&self, payload: impl Payload) -> Sent {
         let length = payload.as_slice().len();
-        if self.has(Flags::FRAGMENTS) {
+        if self.has(SocketFlags::FRAGMENTS) {
             return Sent::Dropped;
         }
-        match self.room(length) {
-            Room::Free => {}
-            Room::Slow => {
-                self.dropped_for_slow(length);
+        match self.capacity(length) {
+            WriteCapacity::Available => {}
+            WriteCapacity::Full => {
+                self.apply_slow_policy(length);
                 return Sent::Dropped;
             }
-            Room::Closed => return Sent::Dropped,
+            WriteCapacity::Closed => return Sent::Dropped,
         }
         let opcode = opcode(&payload);
-        if self.has(Flags::DEFLATE) {
+        if self.has(SocketFlags::DEFLATE) {
             let slice = payload.as_slice();
-            let deflated = self.if_rare(|rare| rare.deflation.as_mut()?.deflate(slice));
+            let deflated = self.if_cold(|cold| cold.deflation.as_mut()?.deflate(slice));
             if let Some(deflated) = deflated.flatten() {
                 let flags = frame::Flags::FIN | frame::Flags::RSV1;
                 return self.write(opcode, flags, Bytes::from(deflated));
@@ -153,31 +154,33 @@ impl WebSocketSession {
         self.write(opcode, frame::Flags::FIN, payload)
     }
 
-    /// Sends a part of a message in fragments.
-    pub(super) fn send_part(&self, payload: impl Payload, part: Part) -> Sent {
-        let begun = self.has(Flags::FRAGMENTS);
-        if begun == (part == Part::First) || self.room(payload.as_slice().len()) != Room::Free {
+    /// Sends a fragment of a message.
+    pub(super) fn write_fragment(&self, payload: impl Payload, position: FragmentPosition) -> Sent {
+        let has_started = self.has(SocketFlags::FRAGMENTS);
+        if has_started == (position == FragmentPosition::First)
+            || self.capacity(payload.as_slice().len()) != WriteCapacity::Available
+        {
             return Sent::Dropped;
         }
-        let (opcode, flags) = match part {
-            Part::First => (opcode(&payload), frame::Flags::empty()),
-            Part::Middle => (Opcode::Continuation, frame::Flags::empty()),
-            Part::Last => (Opcode::Continuation, frame::Flags::FIN),
+        let (opcode, flags) = match position {
+            FragmentPosition::First => (opcode(&payload), frame::Flags::empty()),
+            FragmentPosition::Middle => (Opcode::Continuation, frame::Flags::empty()),
+            FragmentPosition::Last => (Opcode::Continuation, frame::Flags::FIN),
         };
-        match part {
-            Part::First => self.insert(Flags::FRAGMENTS),
-            Part::Middle => {}
-            Part::Last => self.remove(Flags::FRAGMENTS),
+        match position {
+            FragmentPosition::First => self.insert(SocketFlags::FRAGMENTS),
+            FragmentPosition::Middle => {}
+            FragmentPosition::Last => self.remove(SocketFlags::FRAGMENTS),
         }
         self.write(opcode, flags, payload)
     }
 
-    /// Returns the key that the next frame is masked with, if this is a client.
+    /// Returns the masking key of the next frame, or `None` on a server.
     ///
     /// # Errors
-    /// The system has no random numbers: it is logged, and nothing can be sent.
+    /// The system has no random numbers. The error is logged, and the frame cannot be sent.
     fn mask(&self) -> io::Result<Option<[u8; 4]>> {
-        if !self.has(Flags::CLIENT) {
+        if !self.has(SocketFlags::CLIENT) {
             return Ok(None);
         }
         let key = KEYS.with_borrow_mut(mask::Keys::next_key);
@@ -193,8 +196,8 @@ impl WebSocketSession {
             return Sent::Dropped;
         };
         let length = payload.as_slice().len();
-        if length <= COPIED {
-            return self.put(Bytes::new(), |out| {
+        if length <= COPY_LIMIT {
+            return self.write_or_queue(Bytes::new(), |out| {
                 frame::append(out, opcode, flags, mask, payload.as_slice());
             });
         }
@@ -206,17 +209,17 @@ impl WebSocketSession {
                 masked.into()
             }
         };
-        self.put(payload, |out| {
+        self.write_or_queue(payload, |out| {
             frame::append_head(out, opcode, flags, mask, length as u64);
         })
     }
 
-    /// Writes a frame, or adds it to those that wait while the connection is full: what `append` appends, with `payload`
-    /// behind it.
-    pub(super) fn put(&self, payload: Bytes, append: impl FnOnce(&mut Vec<u8>)) -> Sent {
-        if self.has(Flags::FULL) {
-            self.with_rare(|rare| {
-                let waiting = rare.waiting.get_or_insert_default();
+    /// Writes a frame, or queues it while the connection's write queue is full. The frame consists of the bytes that `append` appends, followed by
+    /// `payload`.
+    pub(super) fn write_or_queue(&self, payload: Bytes, append: impl FnOnce(&mut Vec<u8>)) -> Sent {
+        if self.has(SocketFlags::FULL) {
+            self.with_cold(|cold| {
+                let waiting = cold.frame_queue.get_or_insert_default();
                 waiting.push(payload, append);
             });
             return Sent::Buffered;
@@ -224,7 +227,7 @@ impl WebSocketSession {
         self.write_now(payload, append)
     }
 
-    /// Writes a frame to the connection; see [`put`](Self::put).
+    /// Writes a frame to the connection; see [`write_or_queue`](Self::write_or_queue).
     fn write_now(&self, payload: Bytes, append: impl FnOnce(&mut Vec<u8>)) -> Sent {
         let mut more = self.channel.write_with(append);
         if more.is_some() && !payload.is_empty() {
@@ -233,38 +236,38 @@ impl WebSocketSession {
         match more {
             Some(true) => Sent::Sent,
             Some(false) => {
-                self.filled();
+                self.set_full();
                 Sent::Buffered
             }
             None => Sent::Dropped,
         }
     }
 
-    /// The connection takes more: writes what waits, until it is full again.
-    pub(super) fn drained(&self) {
-        self.remove(Flags::FULL);
-        while !self.has(Flags::FULL) && self.write_next() {}
-        if !self.has(Flags::FULL) {
+    /// Writes queued frames until the connection's write queue is full again; emits `drain` if it is not.
+    pub(super) fn write_until_full(&self) {
+        self.remove(SocketFlags::FULL);
+        while !self.has(SocketFlags::FULL) && self.write_next_queued() {}
+        if !self.has(SocketFlags::FULL) {
             self.emit_drain();
         }
     }
 
-    /// Writes all that waits to a connection that is about to end.
-    pub(super) fn write_all_waiting(&self) {
-        while self.write_next() {}
+    /// Writes all queued frames, to a connection that is about to end.
+    pub(super) fn write_all_queued(&self) {
+        while self.write_next_queued() {}
     }
 
-    /// Writes what is next of what waits; returns whether there was anything.
-    fn write_next(&self) -> bool {
-        let next = self.if_rare(|rare| {
-            let next = rare.waiting.as_mut()?.pop();
+    /// Writes the next queued frames; returns `false` if the queue is empty.
+    fn write_next_queued(&self) -> bool {
+        let next = self.if_cold(|cold| {
+            let next = cold.frame_queue.as_mut()?.pop();
             if next.is_none() {
-                rare.waiting = None;
+                cold.frame_queue = None;
             }
             next
         });
         match next.flatten() {
-            Some(Waiting::Pong(payload)) => {
+            Some(QueuedItem::Pong(payload)) => {
                 if let Ok(mask) = self.mask() {
                     let fin = frame::Flags::FIN;
                     let pong = |out: &mut Vec<u8>| {
@@ -273,7 +276,7 @@ impl WebSocketSession {
                     let _ = self.write_now(Bytes::new(), pong);
                 }
             }
-            Some(Waiting::Frames(piece)) => {
+            Some(QueuedItem::Frames(piece)) => {
                 let frames = |out: &mut Vec<u8>| out.extend_from_slice(&piece.bytes);
                 let _ = self.write_now(piece.payload, frames);
             }
@@ -285,57 +288,57 @@ impl WebSocketSession {
     /// Sends a ping.
     pub(super) fn ping(&self, payload: &[u8]) -> Sent {
         let payload = &payload[..payload.len().min(MAX_CONTROL)];
-        match self.room(payload.len()) {
-            Room::Free => self.control(Opcode::Ping, payload),
-            Room::Slow | Room::Closed => Sent::Dropped,
+        match self.capacity(payload.len()) {
+            WriteCapacity::Available => self.write_control(Opcode::Ping, payload),
+            WriteCapacity::Full | WriteCapacity::Closed => Sent::Dropped,
         }
     }
 
-    /// Answers a ping: at once, or as soon as the connection drains. Then only the latest is answered (RFC 6455, 5.5.3), so that
-    /// pings of a peer that does not read take no memory.
+    /// Sends a pong: immediately, or when the connection drains. In that case only the latest ping is answered (RFC 6455, section 5.5.3), so that
+    /// pings of a slow peer use no memory.
     pub(super) fn pong(&self, payload: &[u8]) {
         if !self.is_open() {
             return;
         }
-        if self.has(Flags::FULL) {
-            return self.with_rare(|rare| {
-                let waiting = rare.waiting.get_or_insert_default();
+        if self.has(SocketFlags::FULL) {
+            return self.with_cold(|cold| {
+                let waiting = cold.frame_queue.get_or_insert_default();
                 waiting.set_pong(payload);
             });
         }
-        let _ = self.control(Opcode::Pong, payload);
+        let _ = self.write_control(Opcode::Pong, payload);
     }
 
-    /// Writes a ping or a pong, or adds it to the frames that wait.
-    fn control(&self, opcode: Opcode, payload: &[u8]) -> Sent {
+    /// Writes a ping or a pong, or queues it.
+    fn write_control(&self, opcode: Opcode, payload: &[u8]) -> Sent {
         let Ok(mask) = self.mask() else {
             return Sent::Dropped;
         };
-        self.put(Bytes::new(), |out| {
+        self.write_or_queue(Bytes::new(), |out| {
             frame::append(out, opcode, frame::Flags::FIN, mask, payload);
         })
     }
 
-    /// Sends a close; it is the last frame, behind all that wait.
+    /// Sends a close frame, after all queued frames; it is the last frame.
     pub(super) fn send_close(&self, frame: Option<&CloseFrame>) {
-        self.write_all_waiting();
+        self.write_all_queued();
         if let Ok(mask) = self.mask() {
             self.channel
                 .write_with(|out| close::append(out, frame, mask));
         }
     }
 
-    /// Counts a message that was dropped.
+    /// Counts a dropped message.
     pub(super) fn count_dropped(&self) {
-        self.with_rare(|rare| rare.dropped += 1);
+        self.with_cold(|cold| cold.dropped += 1);
         if let Some(counts) = &self.route.counts {
             counts.dropped();
         }
     }
 
-    /// Applies the slow-client policy to a message that was dropped.
+    /// Applies the slow-client policy to a message that does not fit into the write queue.
     #[cold]
-    pub(super) fn dropped_for_slow(&self, bytes: usize) {
+    pub(super) fn apply_slow_policy(&self, bytes: usize) {
         self.count_dropped();
         match self.route.options.slow_policy {
             SlowPolicy::Drop => drop(emit(self, WebSocket::DROPPED, bytes)),

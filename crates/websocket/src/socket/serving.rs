@@ -1,4 +1,4 @@
-//! A WebSocket as the session of its channel, and as a thing of the loop.
+//! The callbacks of the channel and of the loop.
 
 use std::rc::Rc;
 
@@ -9,46 +9,46 @@ use uptick_http::channel::{Channel, ChannelDriver, ChannelSession};
 
 use super::handle::WebSocket;
 use super::sending::SOFT_LIMIT;
-use super::state::{Flags, Rare, Route, WebSocketSession, session};
-use super::timeouts::{Over, SocketDriver};
-use crate::compression::Deflation;
+use super::state::{ColdState, RouteContext, SocketFlags, WebSocketSession, session};
+use super::timeouts::{ExpiredTimeout, SocketDriver};
+use crate::compression::PerMessageDeflate;
 use crate::counts::{ClientSlot, SocketCounts};
 use crate::error::Error;
 use crate::protocol::{CloseCode, Role};
 
-/// The number of unsent bytes in the kernel from which on frames wait in this process, where pongs overtake them.
+/// Limit of unsent bytes in the kernel; beyond it, frames stay in this process, where pongs overtake them.
 const UNSENT_LIMIT: u32 = 128 * 1024;
 
-/// The result of a handshake.
-pub(crate) struct Opening {
+/// A channel after a successful handshake, with the negotiated parameters.
+pub(crate) struct UpgradedChannel {
     pub(crate) channel: Channel,
     pub(crate) role: Role,
-    pub(crate) route: Rc<Route>,
+    pub(crate) route: Rc<RouteContext>,
     pub(crate) protocol: Option<Box<str>>,
-    pub(crate) deflation: Option<Deflation>,
+    pub(crate) deflation: Option<PerMessageDeflate>,
     /// Counts the WebSocket among those of its client.
     pub(crate) slot: Option<ClientSlot>,
 }
 
-/// Makes a WebSocket of a channel whose handshake is done; `None` if the channel is gone.
-pub(crate) fn open(opening: Opening) -> Option<WebSocket> {
-    let channel = opening.channel;
+/// Creates a WebSocket on a channel; `None` if the channel has closed.
+pub(crate) fn open(upgraded: UpgradedChannel) -> Option<WebSocket> {
+    let channel = upgraded.channel;
     if !channel.is_open() {
         return None;
     }
-    let options = &opening.route.options;
-    // The limit of what waits is kept here, where it has a policy.
+    let options = &upgraded.route.options;
+    // The hard limit is enforced by this crate, which applies the slow-client policy.
     channel.set_write_limits(options.max_buffered.min(SOFT_LIMIT), usize::MAX);
     channel.set_unsent_limit(UNSENT_LIMIT);
     let lifetime = options.max_lifetime;
-    let rare = Rare {
-        protocol: opening.protocol,
-        deflation: opening.deflation,
-        slot: opening.slot,
-        until: lifetime.map(|limit| Timestamp::of_call().after(limit)),
-        ..Rare::default()
+    let cold = ColdState {
+        protocol: upgraded.protocol,
+        deflation: upgraded.deflation,
+        slot: upgraded.slot,
+        lifetime_end: lifetime.map(|limit| Timestamp::of_call().after(limit)),
+        ..ColdState::default()
     };
-    let session = WebSocketSession::new(channel, opening.route, opening.role, rare);
+    let session = WebSocketSession::new(channel, upgraded.route, upgraded.role, cold);
     let session = Rc::new(session);
     session.arm();
     if let Some(counts) = &session.route.counts {
@@ -58,17 +58,17 @@ pub(crate) fn open(opening: Opening) -> Option<WebSocket> {
     Some(WebSocket::of(channel))
 }
 
-/// Lets a client's WebSocket read, whose channel was paused until its future was ready; returns whether it is open.
-pub(crate) fn begin(ws: WebSocket) -> bool {
+/// Starts reading from a client WebSocket, whose channel was paused until its future completed; returns `true` if it is open.
+pub(crate) fn start_reading(ws: WebSocket) -> bool {
     session(ws).is_some_and(|session| {
-        if !session.has(Flags::PAUSED) {
+        if !session.has(SocketFlags::PAUSED) {
             session.channel.resume();
         }
         session.is_open()
     })
 }
 
-/// Returns the open WebSockets of a server, which has these counts.
+/// Returns the open WebSockets of the server with these counts.
 pub(crate) fn sockets_of(server: &Rc<SocketCounts>) -> Vec<WebSocket> {
     let is_of_server = |session: &WebSocketSession| {
         let counts = session.route.counts.as_ref();
@@ -87,12 +87,12 @@ impl ChannelSession<uptick_socket::Error> for WebSocketSession {
     }
 
     fn end(&self) {
-        // This side ends, too, and `close` follows.
-        self.write_all_waiting();
+        // This side ends as well, and `close` follows.
+        self.write_all_queued();
     }
 
     fn drain(&self) {
-        self.drained();
+        self.write_until_full();
     }
 
     fn error(&self, error: &uptick_socket::Error) {
@@ -100,28 +100,28 @@ impl ChannelSession<uptick_socket::Error> for WebSocketSession {
     }
 
     fn close(&self) {
-        self.lost();
+        self.connection_lost();
     }
 }
 
 impl ChannelDriver for SocketDriver {
     fn ready(channel: Channel) {
-        if let Some(session) = find(channel) {
+        if let Some(session) = session_of(channel) {
             session.deliver_decoded();
         }
     }
 
     fn expired(channel: Channel) {
-        if let Some(session) = find(channel)
-            && let Some(over) = session.expired()
+        if let Some(session) = session_of(channel)
+            && let Some(timeout) = session.expired()
         {
-            end(&session, over);
+            handle_timeout(&session, timeout);
         }
     }
 
     fn panicked(channel: Channel, message: &str) {
-        match find(channel) {
-            // As where a callback panics for what was just read.
+        match session_of(channel) {
+            // The same as for a panic while received bytes are processed.
             Some(_) => channel.panicked(message),
             None => {
                 tracing::error!("a callback panicked after its WebSocket had closed: {message}")
@@ -130,28 +130,30 @@ impl ChannelDriver for SocketDriver {
     }
 }
 
-fn find(channel: Channel) -> Option<Rc<WebSocketSession>> {
+fn session_of(channel: Channel) -> Option<Rc<WebSocketSession>> {
     channel.session()
 }
 
-/// Does what a limit that is over asks for.
-fn end(socket: &WebSocketSession, over: Over) {
-    match over {
-        Over::Ping => {
+/// Handles an expired timeout.
+fn handle_timeout(socket: &WebSocketSession, timeout: ExpiredTimeout) {
+    match timeout {
+        ExpiredTimeout::Ping => {
             socket.ping_automatically();
             let ws = WebSocket::of(socket.channel);
-            // The peer's kernel acknowledges the ping, which says nothing of the peer: only what follows does.
+            // The peer's kernel acknowledges the ping, even if the peer hangs, so its bytes do not count as activity.
             future_tick(move || {
                 if let Some(session) = session(ws) {
                     session.acknowledged.set(session.channel.bytes_written());
                 }
             });
         }
-        Over::Silent => {
+        ExpiredTimeout::Idle => {
             socket.emit_error(Error::Silent);
             socket.terminate();
         }
-        Over::Close => socket.terminate(),
-        Over::Lifetime => socket.close(CloseCode::GOING_AWAY, "it has lived for as long as it may"),
+        ExpiredTimeout::Close => socket.terminate(),
+        ExpiredTimeout::Lifetime => {
+            socket.close(CloseCode::GOING_AWAY, "the maximum lifetime was reached")
+        }
     }
 }

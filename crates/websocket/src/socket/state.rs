@@ -1,7 +1,7 @@
-//! The state of a WebSocket: the session that its channel owns.
+//! The state of a WebSocket: the session owned by its channel.
 //!
-//! The session is found through the channel ([`session`]); the receiving path has it at hand. What is borrowed here is
-//! given back before a callback runs.
+//! The session is found through the channel ([`session`]); the receiving path already has it. No borrow is held while a callback
+//! runs.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -12,10 +12,10 @@ use uptick_emitter::{Emitter, Listeners};
 use uptick_event_loop::driver::{LazyDeadline, Timestamp};
 use uptick_http::channel::Channel;
 
+use super::frame_queue::FrameQueue;
 use super::handle::WebSocket;
 use super::handler::WebSocketHandler;
-use super::waiting::WaitingFrames;
-use crate::compression::Deflation;
+use crate::compression::PerMessageDeflate;
 use crate::counts::{ClientSlot, SocketCounts};
 use crate::message::Message;
 use crate::options::WebSocketOptions;
@@ -23,109 +23,109 @@ use crate::protocol::{CloseFrame, Decoder, Role};
 use crate::rate::RateState;
 use crate::topics::hub::Hub;
 
-/// The options and the topics that the WebSockets of a route share.
+/// The options, hub and counts shared by the WebSockets of a route.
 #[derive(Debug)]
-pub(crate) struct Route {
+pub(crate) struct RouteContext {
     pub(crate) options: WebSocketOptions,
     pub(crate) hub: Hub,
     /// The counts of the server; `None` for clients.
     pub(crate) counts: Option<Rc<SocketCounts>>,
-    /// The most that a peer may take to answer a close, while the server is shut down.
+    /// Maximum time for the peer's close frame while the server is shutting down.
     pub(crate) close_timeout: Rc<Cell<Option<Duration>>>,
 }
 
-/// The state of a WebSocket, which its channel owns as its session until `close` was emitted.
+/// The state of a WebSocket, owned by its channel as the session until `close` has been emitted.
 pub(crate) struct WebSocketSession {
     pub(super) channel: Channel,
-    pub(super) route: Rc<Route>,
-    /// The time when bytes last came; once a close was sent, the time of that.
-    pub(super) seen: Cell<Timestamp>,
-    /// The number of acknowledged bytes beyond which the peer is known to take what it is sent.
+    pub(super) route: Rc<RouteContext>,
+    /// Time of the last received bytes; after this side's close frame, the time at which it was sent.
+    pub(super) last_activity: Cell<Timestamp>,
+    /// The number of acknowledged bytes at the last check; a higher number means that the peer is alive.
     pub(super) acknowledged: Cell<u64>,
-    pub(super) phase: Cell<Phase>,
-    pub(super) reading: Cell<Reading>,
-    flags: Cell<Flags>,
-    parts: RefCell<Parts>,
+    pub(super) phase: Cell<SocketPhase>,
+    pub(super) reading: Cell<ReadState>,
+    flags: Cell<SocketFlags>,
+    parts: RefCell<SessionParts>,
 }
 
-/// The part of the state that is borrowed to be used.
+/// The part of the state that needs a borrow.
 #[derive(Default)]
-pub(super) struct Parts {
+pub(super) struct SessionParts {
     pub(super) deadline: LazyDeadline,
     pub(super) listeners: Listeners<Message>,
-    /// The decoder of what did not come as a whole message in one read.
+    /// The decoder of messages that were not received as a whole in one read.
     pub(super) decoder: Option<Box<Decoder>>,
-    pub(super) rare: Option<Box<Rare>>,
-    /// Receives the events in place of the listeners.
+    pub(super) cold: Option<Box<ColdState>>,
+    /// Receives events in place of the listeners.
     pub(super) handler: Option<Rc<dyn WebSocketHandler>>,
 }
 
-/// The state that only some WebSockets have.
+/// The state that most WebSockets do not need.
 #[derive(Default)]
-pub(super) struct Rare {
+pub(super) struct ColdState {
     pub(super) extension: Option<Rc<dyn Any>>,
     pub(super) topics: Vec<Rc<str>>,
     pub(super) protocol: Option<Box<str>>,
-    pub(super) deflation: Option<Deflation>,
-    pub(super) waiting: Option<Box<WaitingFrames>>,
+    pub(super) deflation: Option<PerMessageDeflate>,
+    pub(super) frame_queue: Option<Box<FrameQueue>>,
     pub(super) dropped: u64,
-    /// The close frame that this side has sent first.
-    pub(super) closed: Option<CloseFrame>,
+    /// The close frame of this side, if it closed first.
+    pub(super) close_sent: Option<CloseFrame>,
     /// The end of the maximum lifetime.
-    pub(super) until: Option<Timestamp>,
+    pub(super) lifetime_end: Option<Timestamp>,
     /// Counts the WebSocket among those of its client.
     pub(super) slot: Option<ClientSlot>,
-    /// The use that the peer has made of its rates.
+    /// The usage of the rate limits by the peer.
     pub(super) rate: RateState,
 }
 
-/// The phase of a WebSocket's life.
+/// The life-cycle phase of a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum SocketPhase {
     Open,
-    /// A close was sent: nothing else is, and messages that come are dropped.
+    /// A close frame was sent: nothing else is sent, and received messages are discarded.
     Closing,
-    /// `close` is emitted, or was.
-    Over,
+    /// `close` is being or has been emitted.
+    Closed,
 }
 
 /// The state of the receiving side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
-    /// Messages are taken out of the read buffer.
+pub(super) enum ReadState {
+    /// Messages are taken directly from the read buffer.
     Direct,
-    /// The decoder has a part of a message.
+    /// The decoder has an incomplete message.
     Partial,
-    /// The contents of the decoder are being delivered, or will be in the next iteration; bytes that come go behind them.
+    /// The events of the decoder are being delivered, or will be in the next iteration; received bytes are appended to the decoder.
     Delivering,
 }
 
 bitflags::bitflags! {
-    /// States of a WebSocket that do not exclude each other.
+    /// Independent states of a WebSocket.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(super) struct Flags: u8 {
-        /// It is a client's: frames are masked.
+    pub(super) struct SocketFlags: u8 {
+        /// A client WebSocket: frames are masked.
         const CLIENT = 1 << 0;
-        /// The connection's write queue is full, until its `drain`: frames wait above it. Unless this is set, none do.
+        /// The connection's write queue is full, until its `drain`: frames are queued above it. Unset while the frame queue is empty.
         const FULL = 1 << 1;
-        /// A message is being sent in fragments.
+        /// A fragmented message is being sent.
         const FRAGMENTS = 1 << 2;
-        /// Messages may be compressed.
+        /// Compression was negotiated.
         const DEFLATE = 1 << 3;
-        /// Nothing came for so long that a ping was due: the rest of the idle timeout runs.
+        /// The time for a ping was reached without activity: the rest of the idle timeout is running.
         const PINGED = 1 << 4;
-        /// Reading is paused.
+        /// Reading is paused by the program.
         const PAUSED = 1 << 5;
-        /// There is a handler.
+        /// A handler is set.
         const HANDLER = 1 << 6;
-        /// Reading is paused until the peer has kept its rate.
+        /// Reading is paused by the rate limit.
         const THROTTLED = 1 << 7;
-        /// Reading is paused, for whatever reason.
+        /// Reading is paused for any reason.
         const STOPPED = Self::PAUSED.bits() | Self::THROTTLED.bits();
     }
 }
 
-/// Returns the state of a WebSocket, unless it is over.
+/// Returns the state of a WebSocket until it has closed.
 pub(crate) fn session(ws: WebSocket) -> Option<Rc<WebSocketSession>> {
     ws.channel().session()
 }
@@ -149,52 +149,57 @@ impl Emitter for WebSocketSession {
 }
 
 impl WebSocketSession {
-    pub(super) fn new(channel: Channel, route: Rc<Route>, role: Role, rare: Rare) -> Self {
-        let mut flags = Flags::default();
+    pub(super) fn new(
+        channel: Channel,
+        route: Rc<RouteContext>,
+        role: Role,
+        cold: ColdState,
+    ) -> Self {
+        let mut flags = SocketFlags::default();
         if role == Role::Client {
-            flags.insert(Flags::CLIENT);
+            flags.insert(SocketFlags::CLIENT);
         }
-        if rare.deflation.is_some() {
-            flags.insert(Flags::DEFLATE);
+        if cold.deflation.is_some() {
+            flags.insert(SocketFlags::DEFLATE);
         }
-        let is_needed = rare.protocol.is_some()
-            || rare.deflation.is_some()
-            || rare.until.is_some()
-            || rare.slot.is_some();
-        let parts = Parts {
-            rare: is_needed.then(|| Box::new(rare)),
-            ..Parts::default()
+        let is_needed = cold.protocol.is_some()
+            || cold.deflation.is_some()
+            || cold.lifetime_end.is_some()
+            || cold.slot.is_some();
+        let parts = SessionParts {
+            cold: is_needed.then(|| Box::new(cold)),
+            ..SessionParts::default()
         };
         WebSocketSession {
             channel,
             route,
-            seen: Cell::new(Timestamp::now()),
+            last_activity: Cell::new(Timestamp::now()),
             acknowledged: Cell::new(channel.bytes_written()),
-            phase: Cell::new(Phase::Open),
-            reading: Cell::new(Reading::Direct),
+            phase: Cell::new(SocketPhase::Open),
+            reading: Cell::new(ReadState::Direct),
             flags: Cell::new(flags),
             parts: RefCell::new(parts),
         }
     }
 
     #[inline]
-    pub(super) fn has(&self, any: Flags) -> bool {
+    pub(super) fn has(&self, any: SocketFlags) -> bool {
         self.flags.get().intersects(any)
     }
 
     #[inline]
-    pub(super) fn insert(&self, flags: Flags) {
+    pub(super) fn insert(&self, flags: SocketFlags) {
         self.flags.set(self.flags.get().union(flags));
     }
 
     #[inline]
-    pub(super) fn remove(&self, flags: Flags) {
+    pub(super) fn remove(&self, flags: SocketFlags) {
         self.flags.set(self.flags.get().difference(flags));
     }
 
     #[inline]
     pub(super) fn role(&self) -> Role {
-        match self.has(Flags::CLIENT) {
+        match self.has(SocketFlags::CLIENT) {
             true => Role::Client,
             false => Role::Server,
         }
@@ -202,65 +207,66 @@ impl WebSocketSession {
 
     #[inline]
     pub(super) fn is_open(&self) -> bool {
-        self.phase.get() == Phase::Open
+        self.phase.get() == SocketPhase::Open
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.phase.get() == Phase::Over
+        self.phase.get() == SocketPhase::Closed
     }
 
-    /// Calls `f` with what is borrowed; `f` calls no listener.
+    /// Calls `f` with the borrowed part of the state; `f` must not call listeners.
     #[inline]
-    pub(super) fn with<R>(&self, f: impl FnOnce(&mut Parts) -> R) -> R {
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut SessionParts) -> R) -> R {
         f(&mut self.parts.borrow_mut())
     }
 
-    /// Calls `f` with the state that only some have, made now.
-    pub(super) fn with_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> R {
-        self.with(|parts| f(parts.rare.get_or_insert_default()))
+    /// Calls `f` with the state that most WebSockets do not need, allocating it on first use.
+    pub(super) fn with_cold<R>(&self, f: impl FnOnce(&mut ColdState) -> R) -> R {
+        self.with(|parts| f(parts.cold.get_or_insert_default()))
     }
 
-    /// Calls `f` with the state that only some have, if this one has it.
-    pub(super) fn if_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> Option<R> {
-        self.with(|parts| parts.rare.as_deref_mut().map(f))
+    /// Calls `f` with the state that most WebSockets do not need, if it is allocated.
+    pub(super) fn if_cold<R>(&self, f: impl FnOnce(&mut ColdState) -> R) -> Option<R> {
+        self.with(|parts| parts.cold.as_deref_mut().map(f))
     }
 
-    /// Takes out everything that callbacks and the program have left here, to be dropped while nothing is borrowed.
-    pub(super) fn take_parts(&self) -> Parts {
+    /// Removes everything that callbacks and the program have stored, so that it is dropped while nothing is borrowed.
+    pub(super) fn take_parts(&self) -> SessionParts {
         self.parts.take()
     }
 
-    /// Returns the number of bytes that wait to be sent, here and in the connection.
+    /// Returns the number of queued bytes, in the frame queue and in the connection.
     pub(super) fn buffered(&self) -> usize {
-        let waiting = self.if_rare(|rare| rare.waiting.as_ref().map_or(0, |frames| frames.len()));
+        let waiting =
+            self.if_cold(|cold| cold.frame_queue.as_ref().map_or(0, |frames| frames.len()));
         self.channel.buffered() + waiting.unwrap_or(0)
     }
 
     pub(super) fn topics(&self) -> Vec<Rc<str>> {
-        self.if_rare(|rare| rare.topics.clone()).unwrap_or_default()
+        self.if_cold(|cold| cold.topics.clone()).unwrap_or_default()
     }
 
     pub(super) fn is_subscribed(&self, topic: &str) -> bool {
         let is_topic = |name: &Rc<str>| **name == *topic;
-        self.if_rare(|rare| rare.topics.iter().any(is_topic)) == Some(true)
+        self.if_cold(|cold| cold.topics.iter().any(is_topic)) == Some(true)
     }
 
-    /// Notes a subscription; returns `false` if there is one, or no room for it.
-    pub(super) fn note_topic(&self, topic: &Rc<str>) -> bool {
+    /// Adds a topic; returns `false` if the WebSocket is already subscribed, or has reached the maximum number of topics.
+    pub(super) fn add_topic(&self, topic: &Rc<str>) -> bool {
         if !self.is_open() || self.is_subscribed(topic) {
             return false;
         }
-        self.with_rare(|rare| {
-            let room = rare.topics.len() < self.route.options.max_topics;
-            if room {
-                rare.topics.push(Rc::clone(topic));
+        self.with_cold(|cold| {
+            let has_room = cold.topics.len() < self.route.options.max_topics;
+            if has_room {
+                cold.topics.push(Rc::clone(topic));
             }
-            room
+            has_room
         })
     }
 
-    pub(super) fn forget_topic(&self, topic: &str) {
-        self.if_rare(|rare| rare.topics.retain(|name| **name != *topic));
+    pub(super) fn remove_topic(&self, topic: &str) {
+        self.if_cold(|cold| cold.topics.retain(|name| **name != *topic));
     }
 }
 
@@ -269,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_state_of_an_idle_websocket_stays_small() {
+    fn the_state_of_an_idle_websocket_is_small() {
         let size = size_of::<WebSocketSession>();
         assert!(size <= 128, "{size} bytes");
     }

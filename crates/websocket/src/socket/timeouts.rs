@@ -1,4 +1,4 @@
-//! Limits of time: silence, the answer to a close, the lifetime.
+//! Timeouts: idle, close and maximum lifetime.
 
 use std::cell::OnceCell;
 use std::time::Duration;
@@ -7,108 +7,108 @@ use uptick_event_loop::Token;
 use uptick_event_loop::driver::Timestamp;
 use uptick_http::channel::ChannelTokens;
 
-use super::state::{Flags, Phase, WebSocketSession};
+use super::state::{SocketFlags, SocketPhase, WebSocketSession};
 
-/// The time before the end of the idle timeout at which a silent peer is sent a ping: 16 s.
-const MARGIN: Duration = Duration::from_secs(16);
+/// Time before the end of the idle timeout at which an idle peer is sent a ping: 16 s.
+const PING_MARGIN: Duration = Duration::from_secs(16);
 
-/// The driver of WebSockets: of their deadlines, and of deliveries that were postponed.
+/// The driver of WebSockets: handles their deadlines and postponed deliveries.
 pub(super) struct SocketDriver;
 
 thread_local! {
     static TOKENS: OnceCell<ChannelTokens> = const { OnceCell::new() };
 }
 
-/// A limit that is over.
-pub(super) enum Over {
-    /// The peer is to be sent a ping.
+/// The action for an expired timeout.
+pub(super) enum ExpiredTimeout {
+    /// Send a ping.
     Ping,
-    /// Nothing came, and the peer takes nothing.
-    Silent,
-    /// The peer has not answered a close.
+    /// Report the idle timeout, and terminate.
+    Idle,
+    /// Terminate, because the peer has not sent its close frame.
     Close,
-    /// The maximum lifetime.
+    /// Close, because the maximum lifetime was reached.
     Lifetime,
 }
 
 impl WebSocketSession {
     pub(super) fn arm(&self) {
-        if let Some(due) = self.due() {
+        if let Some(due) = self.next_deadline() {
             self.with(|parts| parts.deadline.arm(|| self.token(), due));
         }
     }
 
-    /// The deadline has expired: returns the limit that is over, and arms the deadline again unless that ends the WebSocket.
-    pub(super) fn expired(&self) -> Option<Over> {
+    /// Handles the expired deadline: returns the action for a timeout, and re-arms the deadline unless the action ends the WebSocket.
+    pub(super) fn expired(&self) -> Option<ExpiredTimeout> {
         self.with(|parts| parts.deadline.expired());
-        let closing = self.phase.get() == Phase::Closing;
-        // While reading is paused, nothing can come. A close that has not reached the peer yet cannot be answered; a peer that takes
-        // nothing is the connection's to end.
-        if self.has(Flags::STOPPED) || closing && self.channel.is_sending() {
-            self.seen.set(Timestamp::now());
+        let closing = self.phase.get() == SocketPhase::Closing;
+        // While reading is paused, nothing can be received. The peer cannot respond to a close frame that it has not received yet; the write
+        // timeout of the connection handles a peer that reads nothing.
+        if self.has(SocketFlags::STOPPED) || closing && self.channel.is_sending() {
+            self.last_activity.set(Timestamp::now());
         }
-        let due = self.due()?;
-        let over = if !due.has_come(self.seen.get()) {
+        let due = self.next_deadline()?;
+        let over = if !due.has_come(self.last_activity.get()) {
             None
         } else if closing {
-            Some(Over::Close)
-        } else if self.until() == Some(due) {
-            Some(Over::Lifetime)
+            Some(ExpiredTimeout::Close)
+        } else if self.lifetime_end() == Some(due) {
+            Some(ExpiredTimeout::Lifetime)
         } else {
-            self.silent()
+            self.idle_expired()
         };
-        if matches!(over, None | Some(Over::Ping)) {
+        if matches!(over, None | Some(ExpiredTimeout::Ping)) {
             self.arm();
         }
         over
     }
 
-    /// Returns when something is to be done, if nothing comes.
-    fn due(&self) -> Option<Timestamp> {
+    /// Returns the next deadline without further activity.
+    fn next_deadline(&self) -> Option<Timestamp> {
         let options = &self.route.options;
-        let seen = self.seen.get();
-        if self.phase.get() == Phase::Closing {
+        let last_activity = self.last_activity.get();
+        if self.phase.get() == SocketPhase::Closing {
             let shutdown = self.route.close_timeout.get();
             let limit = shutdown.unwrap_or(Duration::MAX).min(options.close_timeout);
-            return Some(seen.after(limit));
+            return Some(last_activity.after(limit));
         }
         let silence = options.idle_timeout.map(|idle| {
-            let pings = options.pings && !self.has(Flags::PINGED);
-            seen.after(match pings {
-                true => idle.saturating_sub(MARGIN.min(idle / 4)),
+            let pings = options.pings && !self.has(SocketFlags::PINGED);
+            last_activity.after(match pings {
+                true => idle.saturating_sub(PING_MARGIN.min(idle / 4)),
                 false => idle,
             })
         });
-        match (silence, self.until()) {
+        match (silence, self.lifetime_end()) {
             (Some(silence), Some(until)) => Some(silence.earlier(until)),
             (silence, until) => silence.or(until),
         }
     }
 
     /// Returns the end of the maximum lifetime.
-    fn until(&self) -> Option<Timestamp> {
-        self.if_rare(|rare| rare.until).flatten()
+    fn lifetime_end(&self) -> Option<Timestamp> {
+        self.if_cold(|cold| cold.lifetime_end).flatten()
     }
 
-    /// Returns what to do about a limit of silence that has passed.
+    /// Returns the action when the idle timeout, or the time for a ping, is over.
     ///
-    /// A peer that has acknowledged bytes since the last look is not silent, but for those of a ping that found nothing before
-    /// it. A ping is not sent if it would wait behind other bytes: their acknowledgement tests the peer as well.
-    fn silent(&self) -> Option<Over> {
+    /// A peer that has acknowledged bytes since the last check is alive, except if these are only the bytes of a ping that was sent to
+    /// an idle connection. No ping is sent if it would be queued after other bytes: their acknowledgement shows that the peer is alive, too.
+    fn idle_expired(&self) -> Option<ExpiredTimeout> {
         let acknowledged = self.channel.acknowledged();
         let takes = acknowledged > self.acknowledged.replace(acknowledged);
         let waits = self.channel.is_sending() || acknowledged < self.channel.bytes_written();
-        let last = self.has(Flags::PINGED) || !self.route.options.pings;
+        let last = self.has(SocketFlags::PINGED) || !self.route.options.pings;
         if takes && (waits || last) {
-            self.seen.set(Timestamp::now());
-            self.remove(Flags::PINGED);
+            self.last_activity.set(Timestamp::now());
+            self.remove(SocketFlags::PINGED);
             return None;
         }
         if last {
-            return Some(Over::Silent);
+            return Some(ExpiredTimeout::Idle);
         }
-        self.insert(Flags::PINGED);
-        (!waits).then_some(Over::Ping)
+        self.insert(SocketFlags::PINGED);
+        (!waits).then_some(ExpiredTimeout::Ping)
     }
 
     /// Returns the token under which the loop calls [`SocketDriver`] for this WebSocket.

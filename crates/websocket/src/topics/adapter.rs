@@ -1,20 +1,20 @@
-//! The interface between a hub and the hubs of the same name in other workers.
+//! The interface between a hub and the hubs with the same name in other workers.
 
 use super::message::HubMessage;
 
-/// Connects a hub ([`Hub`](crate::Hub)) to the hubs of the same name in other workers.
+/// Connects a hub ([`Hub`](crate::Hub)) to the hubs with the same name in other workers.
 ///
-/// A message published on the hub goes to its subscribers in this worker, and through the adapter to those in the others. A message
-/// that comes from another worker is passed to [`Hub::deliver`](crate::Hub::deliver), which reaches the subscribers of this worker only.
+/// A message published on the hub is sent to its subscribers in this worker, and through the adapter to those in the others. Pass a message
+/// received from another worker to [`Hub::deliver`](crate::Hub::deliver), which sends it to the subscribers of this worker only.
 ///
-/// The hub calls the adapter while nothing is borrowed: it may use the hub in any way. It drops the adapter when the hub is closed or
-/// gets another one; the adapter withdraws all topics then.
+/// The hub calls the adapter while nothing is borrowed: it may use the hub in any way. The hub drops the adapter when it is closed or
+/// its adapter is replaced; the adapter then withdraws all topics.
 ///
 /// # Examples
 /// ```
 /// use uptick_websocket::{HubAdapter, HubMessage, Hub};
 ///
-/// /// Logs what would go to other workers.
+/// /// Logs the messages for other workers.
 /// struct Log;
 ///
 /// impl HubAdapter for Log {
@@ -35,7 +35,7 @@ pub trait HubAdapter {
     /// Sends a message to the hubs of all other workers that have subscribers of the topic.
     fn publish(&self, topic: &str, message: &HubMessage);
 
-    /// Called when a topic has its first subscriber in this worker, and for each topic that has subscribers when the adapter is set.
+    /// Called when a topic has its first subscriber in this worker, and for each topic with subscribers when the adapter is set.
     fn subscribed(&self, topic: &str);
 
     /// Called when a topic has lost its last subscriber in this worker.

@@ -15,13 +15,13 @@ use crate::socket::handle::WebSocket;
 
 /// The topics of a server's WebSockets, and their subscribers.
 ///
-/// A `Copy` handle. A topic is a name; it is there as long as a WebSocket is subscribed to it. What is published in one
-/// iteration of the loop goes out in one write to each subscriber, in the order of publishing.
+/// A `Copy` handle. A topic is a name; it exists while a WebSocket is subscribed to it. All messages published in one
+/// iteration of the loop go out in one write to each subscriber, in the order of publishing.
 ///
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
-/// | `subscription` | [`Subscription`] | a topic has one subscriber more, or less |
+/// | `subscription` | [`Subscription`] | the number of subscribers of a topic has changed by one |
 ///
 /// # Examples
 /// ```no_run
@@ -42,28 +42,28 @@ use crate::socket::handle::WebSocket;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Hub {
-    /// `None` when the table had no room: then there are no subscribers.
+    /// `None` if the table was full: then there are no subscribers.
     id: Option<Id>,
     local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
-/// A topic has one subscriber more, or less: the payload of `subscription`.
+/// A change in the number of subscribers of a topic: the payload of `subscription`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
-    /// The topic's name.
+    /// The name of the topic.
     pub topic: Rc<str>,
-    /// Who has subscribed, or is subscribed no more.
+    /// The WebSocket that has subscribed or unsubscribed.
     pub socket: WebSocket,
-    /// How many there are now.
+    /// The current number of subscribers.
     pub now: usize,
-    /// How many there were.
+    /// The previous number of subscribers.
     pub before: usize,
 }
 
 events! {
     impl Hub {
         Subscription => {
-            /// A topic has one subscriber more, or less.
+            /// The number of subscribers of a topic has changed by one.
             SUBSCRIPTION = "subscription";
         }
     }
@@ -92,20 +92,20 @@ impl Emitter for Hub {
 }
 
 impl Hub {
-    /// Creates a hub that belongs to no server. It has no name, and is local to this thread until it gets one.
+    /// Creates a hub that belongs to no server. It has no name, and is local to this thread until one is set.
     pub fn new() -> Self {
         let id = HUBS.try_with(|hubs| hubs.borrow_mut().insert(HubState::default()));
         Hub::from_id(id.ok().flatten())
     }
 
-    /// Returns the hub of this thread that belongs to no server: that of clients, and of [`upgrade`](crate::upgrade).
+    /// Returns the hub of this thread that belongs to no server. Clients and [`upgrade`](crate::upgrade) use it.
     pub fn of_thread() -> Self {
         OF_THREAD
             .try_with(|hub| *hub.get_or_init(Hub::new))
             .unwrap_or_default()
     }
 
-    /// Sets the name, and returns whether it is another one.
+    /// Sets the name, and returns `true` if it has changed.
     pub(super) fn replace_name(self, name: &str) -> bool {
         let is_new = self.with_hub(|hub| {
             let is_new = hub.name.as_deref() != Some(name);
@@ -122,22 +122,22 @@ impl Hub {
         self.with_hub(|hub| hub.name.clone()).flatten()
     }
 
-    /// Connects the hub to other workers by an adapter, in place of the one before, which is dropped.
+    /// Connects the hub to other workers with an adapter. The previous adapter is dropped.
     ///
-    /// The topics that have subscribers are passed to it before this returns. Default: the one of the thread
-    /// ([`set_default_adapter`](crate::set_default_adapter)) for a hub with a name, none for others.
+    /// The topics that have subscribers are passed to the adapter before this returns. Default: the adapter of the thread
+    /// ([`set_default_adapter`](crate::set_default_adapter)) for a hub with a name, none for other hubs.
     pub fn set_adapter(self, adapter: impl HubAdapter + 'static) {
         self.replace_adapter(Some(Rc::new(adapter)));
     }
 
-    /// Disconnects the hub from other workers: it is local then.
+    /// Disconnects the hub from other workers; it becomes local.
     pub fn remove_adapter(self) {
         self.replace_adapter(None);
     }
 
     pub(super) fn replace_adapter(self, adapter: Option<Rc<dyn HubAdapter>>) {
         let before = self.with_hub(|hub| std::mem::replace(&mut hub.adapter, adapter.clone()));
-        // It is dropped while nothing is borrowed: it may use the hub.
+        // Dropped after the borrow, because its destructor may use the hub.
         drop(before);
         if let Some(adapter) = adapter {
             for topic in self.topics() {
@@ -159,7 +159,7 @@ impl Hub {
             .flatten()
     }
 
-    /// Drops the topics and their listeners; subscriptions end.
+    /// Removes all topics, subscriptions and listeners.
     pub(crate) fn close(self) {
         let hub = HUBS.try_with(|hubs| hubs.borrow_mut().remove(self.id?));
         drop(hub);
@@ -182,7 +182,7 @@ impl Hub {
         sockets
     }
 
-    /// Adds the WebSockets that are subscribed to a topic to a list; returns the adapter.
+    /// Appends the WebSockets that are subscribed to a topic to a list; returns the adapter.
     pub(super) fn list(
         self,
         topic: &str,
@@ -195,7 +195,7 @@ impl Hub {
         adapter.flatten()
     }
 
-    /// Returns the topics that have subscribers, in no order.
+    /// Returns the topics that have subscribers, in arbitrary order.
     pub fn topics(self) -> Vec<Rc<str>> {
         self.with_hub(|hub| hub.topics.keys().cloned().collect())
             .unwrap_or_default()
@@ -217,22 +217,22 @@ impl Hub {
             members.len()
         });
         let now = now.unwrap_or_default();
-        self.tell(Rc::clone(name), ws, now, now.saturating_sub(1));
+        self.notify(Rc::clone(name), ws, now, now.saturating_sub(1));
     }
 
-    /// Ends the subscriptions of a WebSocket that is gone.
+    /// Removes the subscriptions of a closed WebSocket.
     pub(crate) fn leave(self, names: &[Rc<str>], ws: WebSocket) {
         for name in names {
-            // Whatever panics, the others end as well.
+            // A panicking listener must not keep the other subscriptions.
             if let Err(message) = catch(|| self.remove(name, ws)) {
                 tracing::error!("a listener of a hub panicked: {message}");
             }
         }
     }
 
-    /// Removes a subscriber; returns `false` if it is none.
+    /// Removes a subscriber; returns `false` if it is not subscribed.
     pub(crate) fn remove(self, topic: &str, ws: WebSocket) -> bool {
-        let taken = self.with_hub(|hub| {
+        let removed = self.with_hub(|hub| {
             let (name, _) = hub.topics.get_key_value(topic)?;
             let name = Rc::clone(name);
             let members = hub.topics.get_mut(topic)?;
@@ -245,20 +245,20 @@ impl Hub {
             }
             Some((name, now))
         });
-        let Some(Some((name, now))) = taken else {
+        let Some(Some((name, now))) = removed else {
             return false;
         };
-        self.tell(name, ws, now, now + 1);
+        self.notify(name, ws, now, now + 1);
         true
     }
 
-    fn tell(self, topic: Rc<str>, socket: WebSocket, now: usize, before: usize) {
-        let interested = self.with_hub(|hub| {
+    fn notify(self, topic: Rc<str>, socket: WebSocket, now: usize, before: usize) {
+        let observers = self.with_hub(|hub| {
             let is_edge = now == 0 || before == 0;
             let adapter = hub.adapter.clone().filter(|_| is_edge);
             (adapter, !hub.listeners.is_empty())
         });
-        let Some((adapter, listens)) = interested else {
+        let Some((adapter, has_listeners)) = observers else {
             return;
         };
         match adapter {
@@ -266,7 +266,7 @@ impl Hub {
             Some(adapter) => adapter.subscribed(&topic),
             None => {}
         }
-        if listens {
+        if has_listeners {
             let subscription = Subscription {
                 topic,
                 socket,

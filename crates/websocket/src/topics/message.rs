@@ -1,4 +1,4 @@
-//! A message of a hub, as it travels between workers.
+//! Encoded messages of a hub, for the exchange between workers.
 
 use std::ops::Range;
 
@@ -9,10 +9,10 @@ use crate::message::{Message, Payload, Text};
 use crate::protocol::frame::{Flags, Head, Opcode};
 use crate::protocol::head;
 
-/// A message that was published on a hub: the WebSocket frame that its subscribers receive.
+/// A message published on a hub: the WebSocket frame that its subscribers receive.
 ///
-/// It is encoded once. In this worker the same bytes are written to each subscriber that has not agreed on compression; to other
-/// workers they travel as they are, and each worker compresses them once for its own subscribers. A clone shares them.
+/// It is encoded once. In this worker, the same bytes are written to each subscriber without compression. Other
+/// workers receive these bytes unchanged, and each worker compresses them once for its own subscribers. A clone shares the bytes.
 ///
 /// # Examples
 /// ```
@@ -26,7 +26,7 @@ use crate::protocol::head;
 pub struct HubMessage {
     frame: Bytes,
     opcode: Opcode,
-    /// The number of bytes before the payload.
+    /// The length of the frame head, in bytes.
     head: u8,
 }
 
@@ -39,7 +39,7 @@ impl HubMessage {
             false => Opcode::Binary,
         };
         let head = Head::new(opcode, Flags::FIN, None, slice.len() as u64);
-        // Bytes of a vector without room to spare need no further allocation until they are shared.
+        // A vector with the exact capacity becomes `Bytes` without a reallocation.
         let mut out = Vec::with_capacity(head.len() + slice.len());
         out.extend_from_slice(&head);
         out.extend_from_slice(slice);
@@ -50,7 +50,7 @@ impl HubMessage {
         }
     }
 
-    /// Takes a frame that came from another worker; `None` unless it is one whole, unmasked and uncompressed message, and valid UTF-8 if it
+    /// Creates a message from a frame of another worker; `None` unless it is one complete, unmasked and uncompressed message, and valid UTF-8 if it
     /// is text.
     pub fn from_frame(frame: Bytes) -> Option<Self> {
         let (opcode, payload) = head::parse_message(&frame)?;
@@ -64,18 +64,18 @@ impl HubMessage {
         })
     }
 
-    /// The frame: head and payload.
+    /// Returns the frame: head and payload.
     #[inline]
     pub fn frame(&self) -> &Bytes {
         &self.frame
     }
 
-    /// Whether the message is text.
+    /// Returns `true` for a text message.
     pub fn is_text(&self) -> bool {
         self.opcode == Opcode::Text
     }
 
-    /// The payload.
+    /// Returns the payload.
     #[inline]
     pub fn payload(&self) -> &[u8] {
         &self.frame[self.range()]
@@ -85,7 +85,7 @@ impl HubMessage {
     pub fn to_message(&self) -> Message {
         let payload = self.frame.slice(self.range());
         match self.is_text() {
-            // A payload that claims to be text may be of any type.
+            // A user-defined `Payload` type may declare invalid UTF-8 as text.
             true => Text::try_from(payload.clone()).map_or(Message::Binary(payload), Message::Text),
             false => Message::Binary(payload),
         }
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_what_its_frame_was_made_of() {
+    fn a_frame_decodes_to_its_message() {
         for length in [0, 1, 125, 126, 65_535, 65_536, 100_000] {
             for message in [
                 Message::from("x".repeat(length)),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_whole_message_is_refused() {
+    fn incomplete_or_invalid_frames_are_refused() {
         for frame in [
             &b""[..],
             b"\x81",

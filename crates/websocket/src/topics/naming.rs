@@ -1,4 +1,4 @@
-//! Names of hubs, and the adapters that hubs with a name get.
+//! Names of hubs, and default adapters for hubs with a name.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -6,16 +6,16 @@ use std::rc::Rc;
 use super::adapter::HubAdapter;
 use super::hub::Hub;
 
-type Factory = Rc<dyn Fn(Hub, &str) -> Rc<dyn HubAdapter>>;
+type AdapterFactory = Rc<dyn Fn(Hub, &str) -> Rc<dyn HubAdapter>>;
 
 thread_local! {
-    static FACTORY: RefCell<Option<Factory>> = const { RefCell::new(None) };
+    static FACTORY: RefCell<Option<AdapterFactory>> = const { RefCell::new(None) };
     static SERVERS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Connects each hub of this thread that gets a name from now on, by the adapter that `make` returns for the hub and its name.
+/// Sets the default adapter of this thread: each hub that is named from now on is connected by the adapter that `make` returns for the hub and its name.
 ///
-/// A server's hub gets a name when it is made ([`Hub::set_name`]), so this is for code that runs before that of the program: the
+/// The hub of a server is named when it is created ([`Hub::set_name`]), so call this before the code of the program runs: in the
 /// set-up of a worker. Default: none, hubs are local.
 ///
 /// # Examples
@@ -31,18 +31,18 @@ thread_local! {
 /// set_default_adapter(|hub, name| Bus::connect(hub, name));
 /// ```
 pub fn set_default_adapter<A: HubAdapter + 'static>(make: impl Fn(Hub, &str) -> A + 'static) {
-    let factory: Factory = Rc::new(move |hub, name| Rc::new(make(hub, name)));
-    // The one before is dropped after the borrow: it may use anything.
-    let _before = FACTORY.try_with(|place| place.replace(Some(factory)));
+    let factory: AdapterFactory = Rc::new(move |hub, name| Rc::new(make(hub, name)));
+    // The previous factory is dropped after the borrow, because its destructor may use this module.
+    let _previous = FACTORY.try_with(|current| current.replace(Some(factory)));
 }
 
-/// Makes the adapter of a hub, if this thread connects hubs.
+/// Creates the adapter of a hub if this thread has a default adapter.
 fn make(hub: Hub, name: &str) -> Option<Rc<dyn HubAdapter>> {
-    let factory = FACTORY.try_with(|place| place.borrow().clone());
+    let factory = FACTORY.try_with(|current| current.borrow().clone());
     factory.ok().flatten().map(|factory| factory(hub, name))
 }
 
-/// Returns the name of the next server's hub: its place in the order of the thread.
+/// Returns the name of the next server's hub: its number in the order of creation in this thread.
 fn next_name() -> String {
     let number = SERVERS.try_with(|servers| {
         servers.set(servers.get() + 1);
@@ -52,21 +52,21 @@ fn next_name() -> String {
 }
 
 impl Hub {
-    /// Creates the hub of a server, under the next name.
+    /// Creates the hub of a server, with the next name.
     pub(crate) fn of_server() -> Self {
         let hub = Hub::new();
         hub.set_name(&next_name());
         hub
     }
 
-    /// Names the hub. Hubs of the same name in all workers are one: what is published on one of them reaches the subscribers of all, if
-    /// this thread connects hubs ([`set_default_adapter`](crate::set_default_adapter)), as the threads and processes of `uptick-workers`
+    /// Sets the name of the hub. Hubs with the same name in all workers are connected: a message published on one of them reaches the subscribers of all, if
+    /// this thread has a default adapter ([`set_default_adapter`](crate::set_default_adapter)), as the threads and processes of `uptick-workers`
     /// do.
     ///
-    /// Within a worker a name belongs to one hub: what is published on another one of the same name does not reach its subscribers.
+    /// Within a worker, use a name for one hub only: a message published on another hub with the same name does not reach its subscribers.
     ///
-    /// Default: for the hub of an [`HttpServer`](uptick_http::HttpServer) its place in the order in which hubs of servers were made in the
-    /// thread, from `1`. That is the same in all workers that run the same set-up. Other hubs have no name, and are local.
+    /// Default: for the hub of an [`HttpServer`](uptick_http::HttpServer), its number in the order in which the hubs of servers were created in the
+    /// thread, from `1`. It is the same in all workers that run the same set-up code. Other hubs have no name, and are local.
     pub fn set_name(self, name: &str) {
         if self.replace_name(name)
             && let Some(adapter) = make(self, name)

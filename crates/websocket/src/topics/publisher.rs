@@ -1,7 +1,7 @@
 //! Publishing from other threads.
 //!
-//! Cost of a message: a lock, and the frame, which is encoded on the thread that publishes. Of any number of messages, the first
-//! wakes the loop's thread, which takes them one after the other.
+//! Cost of a message: a lock, and the frame, which is encoded on the publishing thread. The first message in the queue
+//! wakes the loop's thread, which publishes the queued messages in order.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,16 +13,16 @@ use super::hub::Hub;
 use super::message::HubMessage;
 use crate::message::Payload;
 
-/// How many bytes of messages may wait for the loop's thread: 64 MiB.
-const WAITING: usize = 64 * 1024 * 1024;
+/// Maximum number of queued bytes: 64 MiB.
+const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
-/// The number of messages published in one iteration of the loop, before others have their turn.
-const BATCH: usize = 1024;
+/// Maximum number of messages published in one iteration of the loop, so that other callbacks are not delayed.
+const MAX_BATCH: usize = 1024;
 
 /// Publishes to the hub of a server from any thread.
 ///
 /// # Limits
-/// 64 MiB of messages wait for the loop's thread, [`POST_LIMIT`] at most.
+/// The queue for the loop's thread holds at most 64 MiB of messages and at most [`POST_LIMIT`] messages.
 ///
 /// # Examples
 /// ```
@@ -36,28 +36,28 @@ const BATCH: usize = 1024;
 pub struct Publisher {
     id: Option<Id>,
     handle: LoopHandle,
-    queue: Arc<Mutex<Queue>>,
+    queue: Arc<Mutex<PublishQueue>>,
 }
 
-/// The messages that wait for the loop's thread.
+/// The messages queued for the loop's thread.
 #[derive(Default)]
-struct Queue {
+struct PublishQueue {
     messages: VecDeque<(Box<str>, HubMessage)>,
-    /// The number of bytes in their payloads.
+    /// The total length of the payloads, in bytes.
     bytes: usize,
-    /// The call that will take what is in here. If the loop's thread ends before, it is gone.
+    /// The posted call that will publish the queued messages. It is dropped if the loop's thread ends before.
     scheduled: Weak<()>,
 }
 
-/// Why a message was not taken for publishing.
+/// The reason why a message was not queued for publishing.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("publishing to the topic {topic:?} failed: {why}")]
+#[error("publishing to the topic {topic:?} failed: {reason}")]
 pub struct PublishError {
     topic: String,
-    why: String,
+    reason: String,
 }
 
-fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+fn lock(queue: &Mutex<PublishQueue>) -> MutexGuard<'_, PublishQueue> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -73,18 +73,18 @@ impl Publisher {
     /// Publishes a message on the loop's thread; see [`Hub::publish`]. Messages of one thread keep their order.
     ///
     /// # Errors
-    /// When the loop's thread has ended, or is too far behind; the message is dropped.
+    /// If the loop's thread has ended, or the queue is full; the message is dropped.
     pub fn publish(&self, topic: &str, payload: impl Payload) -> Result<(), PublishError> {
         let Some(id) = self.id else { return Ok(()) };
         self.check_room(payload.as_slice().len())
             .and_then(|()| self.enqueue(id, topic.into(), HubMessage::new(&payload)))
-            .map_err(|why| PublishError {
+            .map_err(|reason| PublishError {
                 topic: topic.to_owned(),
-                why,
+                reason,
             })
     }
 
-    /// Checks the room for a message before it is encoded.
+    /// Checks the capacity for a message before it is encoded.
     fn check_room(&self, length: usize) -> Result<(), String> {
         lock(&self.queue).check_room(length)
     }
@@ -101,7 +101,7 @@ impl Publisher {
                 queue: Arc::clone(&self.queue),
                 _alive: alive,
             };
-            // The loop's thread waits for the lock, so the message is there before it looks.
+            // The loop's thread blocks on the lock, so the message is in the queue before the call runs.
             let posted = self.handle.post(move || call.run());
             posted.map_err(|failure| failure.to_string())?;
             queue.scheduled = scheduled;
@@ -112,23 +112,23 @@ impl Publisher {
     }
 }
 
-impl Queue {
+impl PublishQueue {
     fn check_room(&self, length: usize) -> Result<(), String> {
-        if self.bytes > 0 && self.bytes.saturating_add(length) > WAITING {
+        if self.bytes > 0 && self.bytes.saturating_add(length) > MAX_QUEUED_BYTES {
             let bytes = self.bytes;
             return Err(format!(
-                "{bytes} bytes of messages wait for the loop's thread already"
+                "{bytes} bytes of messages are already queued for the loop's thread"
             ));
         }
         if self.messages.len() >= POST_LIMIT {
             return Err(format!(
-                "{POST_LIMIT} messages wait for the loop's thread already"
+                "{POST_LIMIT} messages are already queued for the loop's thread"
             ));
         }
         Ok(())
     }
 
-    /// Takes the next message. Without one, the loop's thread has to be woken for the next.
+    /// Removes the next message. If there is none, the next `publish` has to wake the loop's thread again.
     fn pop(&mut self) -> Option<(Box<str>, HubMessage)> {
         let next = self.messages.pop_front();
         match &next {
@@ -139,26 +139,26 @@ impl Queue {
     }
 }
 
-/// The call that takes what waits, on the loop's thread.
+/// The posted call that publishes the queued messages on the loop's thread.
 struct QueueCall {
     hub: Id,
-    queue: Arc<Mutex<Queue>>,
-    /// Gone when the call is, whether it was run or not.
+    queue: Arc<Mutex<PublishQueue>>,
+    /// Dropped with the call, whether or not it has run.
     _alive: Arc<()>,
 }
 
 impl QueueCall {
-    /// Publishes what waits, up to a budget.
+    /// Publishes queued messages, up to [`MAX_BATCH`].
     fn run(self) {
         let hub = Hub::from_id(Some(self.hub));
-        for _ in 0..BATCH {
+        for _ in 0..MAX_BATCH {
             let next = lock(&self.queue).pop();
             let Some((topic, message)) = next else {
                 return;
             };
-            // Whatever panics, the next message follows.
+            // A panicking listener must not stop the next messages.
             if let Err(message) = catch(|| hub.publish_encoded(&topic, message)) {
-                tracing::error!("a listener panicked while a message was published: {message}");
+                tracing::error!("a listener panicked while publishing a message: {message}");
             }
         }
         future_tick(move || self.run());

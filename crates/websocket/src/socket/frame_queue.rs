@@ -1,54 +1,54 @@
-//! Frames that wait while the connection's write queue is full.
+//! Frames queued while the connection's write queue is full.
 //!
-//! The queue of a connection is bytes without boundaries, and over TLS it is encrypted already. So frames are kept here from the soft
-//! limit on, and move to the connection as it drains: a pong for a ping that comes meanwhile overtakes them.
+//! The write queue of a connection contains bytes without frame boundaries, and with TLS they are already encrypted. Therefore frames beyond the
+//! soft limit are queued here, and move to the connection as it drains: a pong overtakes them.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-/// The number of bytes from which on the next short frame begins a new piece: 16 KiB.
-const PIECE: usize = 16 * 1024;
+/// Length in bytes from which the next short frame starts a new chunk: 16 KiB.
+const CHUNK_SIZE: usize = 16 * 1024;
 
-/// Whole frames, in order.
+/// Complete frames, in order.
 #[derive(Debug, Default)]
-pub(super) struct Piece {
-    /// Short frames behind one another, and then the head of the frame that has `payload`, if there is any.
+pub(super) struct FrameChunk {
+    /// Short frames, followed by the head of the frame with `payload`, if there is one.
     pub(super) bytes: Vec<u8>,
-    /// The payload of a long frame, or all of one.
+    /// The payload of a long frame, or a whole encoded frame.
     pub(super) payload: Bytes,
 }
 
-/// The frames that wait for the connection of a WebSocket.
+/// The queued frames of a WebSocket.
 #[derive(Debug, Default)]
-pub(super) struct WaitingFrames {
-    /// The payload of the latest ping that was not answered yet.
+pub(super) struct FrameQueue {
+    /// The payload of the latest unanswered ping.
     pong: Option<Vec<u8>>,
-    pieces: VecDeque<Piece>,
+    pieces: VecDeque<FrameChunk>,
     len: usize,
 }
 
-/// The next thing to be written.
+/// The next item to write.
 #[derive(Debug)]
-pub(super) enum Waiting {
+pub(super) enum QueuedItem {
     Pong(Vec<u8>),
-    Frames(Piece),
+    Frames(FrameChunk),
 }
 
-impl WaitingFrames {
-    /// The number of bytes in frames.
+impl FrameQueue {
+    /// Returns the number of bytes in the queued frames.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Adds a frame: what `append` appends, with `payload` behind it.
+    /// Adds a frame: the bytes that `append` appends, followed by `payload`.
     pub(super) fn push(&mut self, payload: Bytes, append: impl FnOnce(&mut Vec<u8>)) {
         let open = self
             .pieces
             .back()
-            .is_some_and(|last| last.payload.is_empty() && last.bytes.len() < PIECE);
+            .is_some_and(|last| last.payload.is_empty() && last.bytes.len() < CHUNK_SIZE);
         if !open {
-            self.pieces.push_back(Piece::default());
+            self.pieces.push_back(FrameChunk::default());
         }
         if let Some(last) = self.pieces.back_mut() {
             let before = last.bytes.len();
@@ -58,23 +58,23 @@ impl WaitingFrames {
         }
     }
 
-    /// Remembers a ping that is to be answered, in place of the one before (RFC 6455, 5.5.3).
+    /// Sets the payload of the next pong, replacing an earlier one (RFC 6455, section 5.5.3).
     pub(super) fn set_pong(&mut self, payload: &[u8]) {
         let pong = self.pong.get_or_insert_default();
         pong.clear();
         pong.extend_from_slice(payload);
     }
 
-    /// Takes what is to be written next: the pong, and then the frames in their order.
-    pub(super) fn pop(&mut self) -> Option<Waiting> {
+    /// Removes the next item to write: first the pong, then the frames in order.
+    pub(super) fn pop(&mut self) -> Option<QueuedItem> {
         if let Some(pong) = self.pong.take() {
-            return Some(Waiting::Pong(pong));
+            return Some(QueuedItem::Pong(pong));
         }
         let piece = self.pieces.pop_front()?;
         self.len = self
             .len
             .saturating_sub(piece.bytes.len() + piece.payload.len());
-        Some(Waiting::Frames(piece))
+        Some(QueuedItem::Frames(piece))
     }
 }
 
@@ -82,17 +82,17 @@ impl WaitingFrames {
 mod tests {
     use super::*;
 
-    fn pieces(waiting: &mut WaitingFrames) -> Vec<(usize, usize)> {
+    fn pieces(waiting: &mut FrameQueue) -> Vec<(usize, usize)> {
         let next = || match waiting.pop()? {
-            Waiting::Frames(piece) => Some((piece.bytes.len(), piece.payload.len())),
-            Waiting::Pong(pong) => Some((pong.len(), usize::MAX)),
+            QueuedItem::Frames(piece) => Some((piece.bytes.len(), piece.payload.len())),
+            QueuedItem::Pong(pong) => Some((pong.len(), usize::MAX)),
         };
         std::iter::from_fn(next).collect()
     }
 
     #[test]
-    fn short_frames_share_pieces_and_a_long_one_ends_its_piece() {
-        let mut waiting = WaitingFrames::default();
+    fn short_frames_share_a_chunk_and_a_long_frame_ends_it() {
+        let mut waiting = FrameQueue::default();
         let short = |out: &mut Vec<u8>| out.extend([1; 1000]);
         for _ in 0..20 {
             waiting.push(Bytes::new(), short);
