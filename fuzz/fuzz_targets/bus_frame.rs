@@ -1,11 +1,11 @@
-//! Frames of the bus: any bytes are decoded or refused alike, however they are split, and what was decoded is encoded again as it was.
+//! Frames of the bus: decoding does not depend on how the bytes are split, and decoded frames are encoded to the same bytes.
 #![no_main]
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use uptick_workers::bus::frame::{FrameDecoder, FrameError, append};
 
-/// Decodes bytes that come in pieces; returns the frames as they are encoded, and the error that ended them.
+/// Decodes bytes in pieces; returns the re-encoded frames, and the error if there was one.
 fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Option<FrameError>) {
     let mut decoder = FrameDecoder::new();
     let mut frames = Vec::new();

@@ -1,4 +1,4 @@
-//! Compressed messages of WebSocket: what was compressed comes out as it went in, and nothing is more than is allowed.
+//! Compression of WebSocket messages: messages are restored, and inflated messages never exceed the limit.
 #![no_main]
 
 #[path = "../../crates/websocket/tests/invariants/deflate.rs"]
@@ -7,6 +7,6 @@ mod invariants;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (u16, &[u8])| {
-    let (most, bytes) = input;
-    invariants::check(bytes, usize::from(most));
+    let (max, bytes) = input;
+    invariants::check(bytes, usize::from(max));
 });

@@ -1,4 +1,4 @@
-//! Payloads of Engine.IO: any bytes are refused, or have the same packets after they were encoded and decoded.
+//! Engine.IO payloads: any bytes are refused, or decode to packets that survive encoding and decoding.
 #![no_main]
 
 #[path = "../../crates/socketio/tests/invariants/packet.rs"]

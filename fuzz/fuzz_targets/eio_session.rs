@@ -1,4 +1,4 @@
-//! Sessions of Engine.IO: whatever happens in whatever order, a client that behaves gets each packet once and in order, and no input does harm.
+//! Engine.IO sessions: in any order of events, a well-behaved client receives each packet once and in order, and no input violates an invariant.
 #![no_main]
 
 #[path = "../../crates/socketio/tests/invariants/session.rs"]

@@ -1,4 +1,4 @@
-//! `Forwarded` and `X-Forwarded-For`: whatever they say, nobody is believed but proxies.
+//! `Forwarded` and `X-Forwarded-For`: only trusted proxies can set the client address.
 #![no_main]
 
 #[path = "../../crates/http/tests/invariants/forwarded.rs"]

@@ -1,10 +1,10 @@
-//! Requests of HTTP/1.1: however their bytes are cut into pieces, the same comes out, and nothing after what is refused.
+//! HTTP/1.1 requests: decoding does not depend on how the bytes are split, and there are no events after an error.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use uptick_http::h1::{Decoder, Event, Limits};
 
-/// All that is decoded, as text, with the pieces of bodies put together.
+/// Returns all events as text, with the pieces of each body joined.
 fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limits: &Limits) -> String {
     let mut decoder = Decoder::new();
     let (mut found, mut body) = (String::new(), Vec::new());

@@ -1,5 +1,5 @@
-//! Responses of HTTP/1.1: however their bytes are cut into pieces, the same comes out, and nothing after an error. What our own encoder
-//! of requests writes, our own decoder takes for one request.
+//! HTTP/1.1 responses: decoding does not depend on how the bytes are split, and there are no events after an error. An encoded
+//! request decodes to exactly one request.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -7,7 +7,7 @@ use uptick_http::h1::client::{self, Decoder, Event, Request, RequestBody};
 use uptick_http::h1::{self, Limits};
 use uptick_http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-/// All that is decoded, as text, with the pieces of bodies put together.
+/// Returns all events as text, with the pieces of each body joined.
 fn decode<'a>(
     method: &Method,
     pieces: impl IntoIterator<Item = &'a [u8]>,
@@ -83,7 +83,7 @@ fn encode(target: &str, host: &str, name: &[u8], value: &[u8], body: &[u8]) {
         .request_line(1 << 20)
         .header_section(1 << 20);
     let Some(h1::Event::Head(head)) = decoder.next(&limits) else {
-        panic!("what was written is no head");
+        panic!("the encoded request has no head");
     };
     assert_eq!(
         (head.target(), head.field("host")),

@@ -1,4 +1,4 @@
-//! Forms with files: whatever comes, in whatever pieces, the parts are the same and within their limits.
+//! Multipart forms: the parts do not depend on how the bytes are split, and stay within the limits.
 #![no_main]
 
 #[path = "../../crates/http/tests/invariants/multipart.rs"]

@@ -1,4 +1,4 @@
-//! PROXY headers: what is decided stays decided when more comes, and what parses encodes to something that parses the same.
+//! PROXY protocol headers: a result does not change when more bytes follow, and a parsed header survives encoding and parsing.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -12,14 +12,14 @@ fuzz_target!(|input: &[u8]| {
         let part = parse(&input[..end], PAYLOAD);
         assert!(
             matches!(part, Parsed::Incomplete) || format!("{part:?}") == format!("{whole:?}"),
-            "{end} bytes gave {part:?}, all of them {whole:?}"
+            "{end} bytes: {part:?}, all bytes: {whole:?}"
         );
     }
     if let Parsed::Header { header, consumed } = whole {
         assert!(consumed <= input.len());
         if let Ok(encoded) = header.encode() {
             let Parsed::Header { header: again, .. } = parse(&encoded, usize::MAX) else {
-                panic!("what was encoded does not parse: {encoded:?}");
+                panic!("the encoded header does not parse: {encoded:?}");
             };
             assert_eq!(format!("{:?}", header.endpoints), format!("{:?}", again.endpoints));
         }

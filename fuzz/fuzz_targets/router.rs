@@ -1,4 +1,4 @@
-//! Patterns of routes: whatever they are, nothing panics and each finds its own paths.
+//! Route patterns: no pattern panics, and each matches its own paths.
 #![no_main]
 
 #[path = "../../crates/http/tests/invariants/router.rs"]
@@ -8,6 +8,6 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (Vec<&str>, &str)| {
     let (patterns, path) = input;
-    // Regular expressions take their time to compile.
+    // Limited, because regular expressions are slow to compile.
     invariants::check(&patterns[..patterns.len().min(8)], path);
 });

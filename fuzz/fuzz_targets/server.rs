@@ -1,4 +1,4 @@
-//! The HTTP server on a scripted poller: whatever comes, in whatever pieces, its answers are in order and the same.
+//! The HTTP server on a scripted poller: responses are in order, and do not depend on how the requests are split.
 #![no_main]
 
 #[path = "../../crates/http/tests/invariants/server.rs"]

@@ -1,4 +1,4 @@
-//! Messages between the namespaces of workers: any bytes are refused, or are the same after they were decoded and encoded.
+//! Bus messages between the namespaces of workers: any bytes are refused, or survive decoding and encoding.
 #![no_main]
 
 #[path = "../../crates/socketio/tests/invariants/bus_message.rs"]

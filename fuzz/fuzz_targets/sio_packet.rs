@@ -1,4 +1,4 @@
-//! Packets of Socket.IO: any text and any bytes are refused, or are the same after they were encoded and decoded.
+//! Socket.IO packets: any text and any bytes are refused, or survive encoding and decoding.
 #![no_main]
 
 #[path = "../../crates/socketio/tests/invariants/packet.rs"]

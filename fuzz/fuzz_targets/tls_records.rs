@@ -1,5 +1,5 @@
-//! The records of TLS 1.3 after the handshake: whatever the peer encrypts, and in whatever pieces it arrives, its data comes out in
-//! order, or an error with one alert.
+//! TLS 1.3 records after the handshake: for any encrypted messages and any splitting, the data is decrypted in
+//! order, or there is an error with one alert.
 #![no_main]
 
 #[path = "../../crates/tls/src/records/mod.rs"]
@@ -46,7 +46,7 @@ static CONFIGS: LazyLock<Configs> = LazyLock::new(|| {
     }
 });
 
-/// Takes a step of rustls; returns how much it discards and what it sends, unless it waits for bytes.
+/// Advances a rustls connection; returns the number of bytes to discard and the bytes to send, or `None` if it needs more bytes.
 fn step<D>(status: UnbufferedStatus<'_, '_, D>) -> (usize, Option<Vec<u8>>) {
     let sent = match status.state.unwrap() {
         ConnectionState::EncodeTlsData(mut data) => {
@@ -64,7 +64,7 @@ fn step<D>(status: UnbufferedStatus<'_, '_, D>) -> (usize, Option<Vec<u8>>) {
     (status.discard, sent)
 }
 
-/// Connects a server, whose records are returned, with a client, whose cipher is.
+/// Connects a client to a server; returns the record layer of the server and the cipher of the client.
 fn connect() -> (Records, Box<dyn MessageEncrypter>) {
     let name = ServerName::try_from("localhost").unwrap();
     let mut client = UnbufferedClientConnection::new(Arc::clone(&CONFIGS.client), name).unwrap();
@@ -110,7 +110,7 @@ fuzz_target!(|input: (u16, Vec<(bool, u8, Vec<u8>)>)| {
             bytes.extend(payload);
             continue;
         }
-        // A type of 0 is padding, before which the payload's own end is the type.
+        // Type 0 is padding, in which case the last byte of the payload is the type.
         let typ = ContentType::from(typ.max(1));
         if typ == ContentType::ApplicationData {
             sent.extend(&payload);
@@ -133,7 +133,7 @@ fuzz_target!(|input: (u16, Vec<(bool, u8, Vec<u8>)>)| {
             Ok(false) => drop(held.drain(..result.consumed)),
             Ok(true) => break,
             Err(_) => {
-                // One alert at most.
+                // At most one alert.
                 assert!(out.len() <= 5 + 2 + 17, "{}", out.len());
                 return;
             }

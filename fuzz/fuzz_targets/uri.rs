@@ -1,4 +1,4 @@
-//! Addresses: nothing panics, and what parses displays as something that parses the same.
+//! Addresses: parsing never panics, and a parsed address survives formatting and parsing.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

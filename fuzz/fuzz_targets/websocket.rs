@@ -1,4 +1,4 @@
-//! Frames of WebSocket: however their bytes are cut into pieces, the same comes out, which is what tungstenite finds.
+//! WebSocket frames: decoding does not depend on how the bytes are split, and agrees with tungstenite.
 #![no_main]
 
 #[path = "../../crates/websocket/tests/invariants/protocol.rs"]

@@ -1,4 +1,4 @@
-//! The write queue: bytes come out as they went in, however they were cut.
+//! The write queue: bytes are sent in the order in which they were queued, however they were split.
 #![no_main]
 
 use std::collections::VecDeque;

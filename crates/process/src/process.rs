@@ -387,7 +387,7 @@ fn count<S: uptick_stream::BaseStream>(stream: S, process: Process) -> bool {
     true
 }
 
-/// Reaps the exited processes among those that are watched with `SIGCHLD`.
+/// Reaps the exited processes that are watched with `SIGCHLD`.
 pub(crate) fn check_signalled() {
     let signalled = PROCESSES.try_with(|processes| {
         let processes = processes.borrow();

@@ -1,4 +1,4 @@
-//! Leaks of file descriptors and child processes. A single test, because it counts those of the whole program.
+//! Leaks of file descriptors and child processes. A single test, because it counts for the whole program.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

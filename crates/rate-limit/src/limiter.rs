@@ -13,8 +13,8 @@ use crate::limit::{Limit, State, nanos};
 
 /// Applies a [`Limit`] to each key, such as a client address or a user name.
 ///
-/// It has no clock: each call takes the time since some fixed moment, from a monotonic clock. A time before that of an earlier call counts as
-/// the earlier one.
+/// It has no clock: each call takes the time since some fixed moment, from a monotonic clock. An earlier time than in a previous call counts as
+/// the previous one.
 ///
 /// # Limits
 /// The table holds at most 65,536 keys ([`max_keys`](RateLimiter::max_keys)); for [`Client`]s that is at most 7 MB. Keys
@@ -143,7 +143,7 @@ impl<K: Hash + Eq> RateLimiter<K> {
     }
 
     /// Reverts a request that [`check`](RateLimiter::check) has allowed, such as a successful login where only failures are limited.
-    /// In a fixed window that started after the request, one of the requests of that window is reverted.
+    /// If a new fixed window has started since then, one of the requests of the new window is reverted.
     ///
     /// # Examples
     /// ```

@@ -28,7 +28,7 @@ uptick_socket::decorated_server! {
     /// resume it directly, but this server instead.
     ///
     /// # Limits
-    /// Each client ([`Connection::remote_ip`]) has a limit of its own. The table holds at most 65,536 clients
+    /// Each client ([`Connection::remote_ip`]) has a separate limit. The table holds at most 65,536 clients
     /// ([`max_clients`](RateLimitingServer::max_clients)); see [`RateLimiter`].
     ///
     /// # Examples

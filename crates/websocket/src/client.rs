@@ -137,7 +137,7 @@ impl WebSocketConnector {
         self
     }
 
-    /// Adds a subprotocol that the server may choose, after the preferred ones. Default: only those of the
+    /// Adds a subprotocol that the server may choose, after the preferred ones. Default: only the subprotocols of the
     /// options.
     #[must_use]
     pub fn protocol(mut self, protocol: impl Into<String>) -> Self {

@@ -30,9 +30,9 @@ thread_local! {
 
 /// The compression state of a WebSocket.
 pub(crate) struct PerMessageDeflate {
-    /// A compressor of its own; `None` to use that of the thread.
+    /// The compressor of this WebSocket; `None` to use the shared one.
     deflater: Option<Deflater>,
-    /// A decompressor of its own; `None` to use that of the thread.
+    /// The decompressor of this WebSocket; `None` to use the shared one.
     inflater: Option<Inflater>,
     /// `true` if its messages may refer to earlier ones.
     keeps_context: bool,
@@ -77,7 +77,7 @@ impl PerMessageDeflate {
         }
     }
 
-    /// Returns a compressor of its own if that of the thread cannot be used.
+    /// Returns a separate compressor if the shared one cannot be used.
     fn deflater(keeps_context: bool, bits: u8) -> Option<Deflater> {
         (keeps_context || bits < SHARED_WINDOW_BITS).then(|| Deflater::new(bits))
     }
@@ -87,7 +87,7 @@ impl PerMessageDeflate {
         self.deflater.is_some()
     }
 
-    /// Returns the compressed message; `None` if it is to be sent uncompressed.
+    /// Returns the compressed message; `None` to send it uncompressed.
     pub(crate) fn deflate(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         match &mut self.deflater {
@@ -110,7 +110,7 @@ pub(crate) fn deflate_shared(payload: &[u8]) -> Option<Vec<u8>> {
     deflated.ok().flatten()
 }
 
-/// Calls `f` with the decompressor of a WebSocket: its own or that of the thread.
+/// Calls `f` with the decompressor of a WebSocket, or with the shared one.
 pub(crate) fn inflating<R>(
     deflation: Option<&mut PerMessageDeflate>,
     f: impl FnOnce(Option<&mut Inflater>) -> R,

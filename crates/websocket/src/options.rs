@@ -111,7 +111,7 @@ impl WebSocketOptions {
     /// Sets the time without received bytes after which the connection is closed; `None` disables the timeout and the pings.
     /// Default: 120 s.
     ///
-    /// A peer that acknowledges sent bytes is alive: if it has acknowledged bytes other than those of the ping when the time is over, the
+    /// A peer that acknowledges sent bytes is alive: if it has acknowledged bytes other than the ping when the time is over, the
     /// timeout restarts.
     #[must_use]
     pub fn idle_timeout(mut self, limit: Option<Duration>) -> Self {

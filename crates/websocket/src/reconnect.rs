@@ -167,9 +167,9 @@ impl Reconnect {
     }
 
     /// Returns the delay after `failed` consecutive failed attempts.
-    fn delay(&self, failed: u32, why: &Lost) -> Duration {
+    fn delay(&self, failed: u32, reason: &Lost) -> Duration {
         let delay = self.backoff.delay(failed, random());
-        match retry_after(why).map(|wait| wait.min(self.max_retry_after)) {
+        match retry_after(reason).map(|wait| wait.min(self.max_retry_after)) {
             Some(wait) if !wait.is_zero() => delay.max(with_jitter(wait, random())),
             _ => delay,
         }
@@ -315,7 +315,7 @@ impl Reconnecting {
         self.with_entry(|entry| entry.callback = Some(callback));
     }
 
-    fn lost(self, why: Lost) {
+    fn lost(self, reason: Lost) {
         let next = self.with_entry(|entry| {
             let state = std::mem::replace(&mut entry.state, ReconnectState::Idle);
             if entry.stopped {
@@ -329,23 +329,31 @@ impl Reconnecting {
             entry.failed = entry.failed.saturating_add(1);
             let failed = entry.failed;
             let is_exhausted = entry.config.max_retries.is_some_and(|max| failed > max);
-            if is_exhausted || is_permanent(&why) {
+            if is_exhausted || is_permanent(&reason) {
                 return Some(Err(failed));
             }
-            let delay = entry.config.delay(failed, &why);
+            let delay = entry.config.delay(failed, &reason);
             entry.state = ReconnectState::Delayed(add_timer(delay, move || self.attempt()));
             Some(Ok((failed, delay)))
         });
         match next.flatten() {
             Some(Ok((failed, delay))) => {
-                emit(&self, Reconnecting::RETRY, Retry { failed, delay, why });
+                emit(
+                    &self,
+                    Reconnecting::RETRY,
+                    Retry {
+                        failed,
+                        delay,
+                        why: reason,
+                    },
+                );
             }
             Some(Err(attempts)) => {
-                let last = match why {
+                let last = match reason {
                     Lost::Failed(error @ Error::InvalidUrl { .. }) => error,
-                    why => Error::GivenUp {
+                    reason => Error::GivenUp {
                         attempts,
-                        why: why.to_string().into(),
+                        why: reason.to_string().into(),
                     },
                 };
                 self.with_entry(|entry| entry.stopped = true);
@@ -365,8 +373,8 @@ impl Reconnecting {
 }
 
 /// Returns the delay requested with `Retry-After`, if the status is 429 or 503.
-fn retry_after(why: &Lost) -> Option<Duration> {
-    let Lost::Failed(Error::Refused { refusal, .. }) = why else {
+fn retry_after(reason: &Lost) -> Option<Duration> {
+    let Lost::Failed(Error::Refused { refusal, .. }) = reason else {
         return None;
     };
     let status = refusal.status();
@@ -381,9 +389,9 @@ fn retry_after(why: &Lost) -> Option<Duration> {
 }
 
 /// Returns `true` if another attempt would fail in the same way.
-fn is_permanent(why: &Lost) -> bool {
+fn is_permanent(reason: &Lost) -> bool {
     matches!(
-        why,
+        reason,
         Lost::Failed(
             Error::InvalidUrl { .. }
                 | Error::Handshake {

@@ -123,7 +123,7 @@ impl WebSocketRoutes for HttpServer {
             counts: Some(sockets.counts()),
             close_timeout: sockets.close_timeout(),
         });
-        self.get(pattern, move |req: Request| answer(req, &route, &gate))
+        self.get(pattern, move |req: Request| respond(req, &route, &gate))
     }
 
     fn hub(self) -> Hub {
@@ -249,7 +249,7 @@ fn origin(req: &Request) -> Option<&str> {
     Some(std::str::from_utf8(origin).unwrap_or("null"))
 }
 
-fn answer<R, M>(req: Request, route: &Rc<RouteContext>, gate: impl Fn(Request) -> R) -> Reply
+fn respond<R, M>(req: Request, route: &Rc<RouteContext>, gate: impl Fn(Request) -> R) -> Reply
 where
     R: IntoDecision<M>,
 {

@@ -81,7 +81,7 @@ impl ServerSockets {
         if let Some(hub) = self.hub.get() {
             return *hub;
         }
-        // Nothing is borrowed, because a program's adapter may be created here.
+        // No borrow is held, because this may create an adapter of the program.
         let hub = match self.has_server() {
             true => Hub::of_server(),
             false => Hub::new(),

@@ -148,7 +148,7 @@ impl WebSocket {
         session(self)?.if_cold(|cold| cold.protocol.as_deref().map(str::to_owned))?
     }
 
-    /// Returns the hub of the server that accepted the WebSocket, or that of the thread for a client.
+    /// Returns the hub of the server that accepted the WebSocket, or the hub of the thread for a client.
     pub fn hub(self) -> Option<Hub> {
         session(self).map(|ws| ws.route.hub)
     }

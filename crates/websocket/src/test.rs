@@ -4,7 +4,7 @@
 //! real clients. Both ends run on the loop of the thread, connected by a channel in memory: no socket, no file descriptor. The clock may be a
 //! [manual one](uptick_event_loop::ManualClock), and the poller a [scripted one](uptick_event_loop::ScriptedPoller).
 //!
-//! As over a connection, a peer buffers up to 64 KiB that it has not delivered, and the rest stays in the write queue. There is no
+//! Like the kernel for a connection, the peer buffers up to 64 KiB of undelivered bytes, and the rest stays in the write queue. There is no
 //! [`WebSocket::connection`](crate::WebSocket::connection); for a [`WebSocketConnector`] with real connections to the server, use
 //! [`TestClient::connector`](uptick_http::test::TestClient::connector).
 //!
@@ -82,7 +82,7 @@ struct MemoryDialer(TestClient);
 
 impl Dialer for MemoryDialer {
     fn dial(&self, url: &Url, request: Request, limit: Duration) -> LocalFuture<Dialed> {
-        let (request, fields, answer) = match request.into_fields() {
+        let (request, fields, response) = match request.into_fields() {
             Ok(parts) => parts,
             Err(failure) => return Box::pin(ready(Err(DialError::Failure(failure)))),
         };
@@ -98,7 +98,7 @@ impl Dialer for MemoryDialer {
                 .await
                 .ok_or(DialError::Timeout(limit))?
                 .map_err(failed)?;
-            match answer.agree(status, headers) {
+            match response.agree(status, headers) {
                 Ok(agreed) => {
                     let channel = exchange.take_channel().ok_or(DialError::Ended)?;
                     channel.pause();

@@ -28,7 +28,7 @@ impl Hub {
     /// Sends a message to all WebSockets that are subscribed to a topic, and returns the number of receivers in this worker. For slow peers, their
     /// [`SlowPolicy`](crate::SlowPolicy) applies.
     ///
-    /// A hub that is connected to those of other workers ([`HubAdapter`]) also sends the message to their subscribers.
+    /// A hub that is connected to hubs of other workers ([`HubAdapter`]) also sends the message to their subscribers.
     pub fn publish(self, topic: &str, payload: impl Payload) -> usize {
         self.publish_except(topic, payload, None)
     }

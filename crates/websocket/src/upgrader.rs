@@ -11,7 +11,7 @@ use crate::{Accept, Hub, WebSocketOptions};
 
 /// Responds to WebSocket handshakes in the handlers of a service. All of its WebSockets share its options.
 ///
-/// It needs less memory than [`upgrade`](crate::upgrade): an idle WebSocket has no options of its own. Clones share the options.
+/// It needs less memory than [`upgrade`](crate::upgrade): WebSockets share their options. Clones share the options.
 ///
 /// # Examples
 /// ```

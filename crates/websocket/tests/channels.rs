@@ -1,5 +1,5 @@
-//! WebSockets over a channel that is no connection, and whose other end a test serves itself.
-#![allow(clippy::unwrap_used, reason = "a test may panic and say why")]
+//! WebSockets over a channel that is not a connection. The test implements the client end.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use uptick_websocket::{
     WebSocketRoutes,
 };
 
-/// A client that notes what comes.
+/// A client that records received bytes and events.
 #[derive(Default)]
 struct Client {
     received: RefCell<Vec<u8>>,
@@ -47,7 +47,7 @@ impl ChannelSession<SocketError> for Client {
 }
 
 impl Client {
-    /// Takes what the server has sent, as messages and other events.
+    /// Decodes the received bytes into messages and other events.
     fn events(&self) -> Vec<Event> {
         let received = std::mem::take(&mut *self.received.borrow_mut());
         let mut decoder = Decoder::new(Role::Client);
@@ -61,7 +61,7 @@ impl Client {
     }
 }
 
-/// A WebSocket of a server whose client is a session of the test.
+/// A WebSocket of a server, with a client that is a session of the test.
 struct Pair {
     http: HttpServer,
     server: WebSocket,
@@ -71,7 +71,7 @@ struct Pair {
     errors: Rc<RefCell<Vec<Error>>>,
 }
 
-/// Opens a WebSocket over a channel in memory. The loop has no descriptors, and its time is that of the test.
+/// Opens a WebSocket over a channel in memory, on a loop with a scripted poller and a manual clock.
 fn open(options: WebSocketOptions) -> (Pair, ManualClock) {
     let clock = ManualClock::new();
     EventLoop::install(ScriptedPoller::new(&clock), clock.clone()).unwrap();
@@ -79,9 +79,9 @@ fn open(options: WebSocketOptions) -> (Pair, ManualClock) {
     let opened = Rc::new(RefCell::new(None));
     let closed = Rc::new(RefCell::new(None));
     let errors = Rc::new(RefCell::new(Vec::new()));
-    let place = (Rc::clone(&opened), Rc::clone(&closed), Rc::clone(&errors));
+    let slot = (Rc::clone(&opened), Rc::clone(&closed), Rc::clone(&errors));
     http.websocket_with("/", options, move |_: uptick_http::Request| {
-        let (opened, closed, errors) = place.clone();
+        let (opened, closed, errors) = slot.clone();
         uptick_websocket::Accept::new(move |ws: WebSocket| {
             ws.on(WebSocket::CLOSE, move |how| closed.replace(Some(how)));
             ws.on(WebSocket::ERROR, move |error| {
@@ -116,21 +116,21 @@ fn open(options: WebSocketOptions) -> (Pair, ManualClock) {
     (pair, clock)
 }
 
-/// Runs the loop until nothing is to be done at once.
+/// Runs the loop until there is no more immediate work.
 fn settle() {
     for _ in 0..10 {
         EventLoop::current().run_once(Some(Duration::ZERO)).unwrap();
     }
 }
 
-/// Sends a frame as a client does.
+/// Sends a masked frame.
 fn send(channel: Channel, opcode: frame::Opcode, payload: &[u8]) {
     channel.write_with(|out| {
         frame::append(out, opcode, frame::Flags::FIN, Some([1, 2, 3, 4]), payload);
     });
 }
 
-/// Returns the messages among events, which are all there is.
+/// Returns the messages; all events must be messages.
 fn messages(events: Vec<Event>) -> Vec<Message> {
     let count = events.len();
     let messages = events.into_iter().filter_map(|event| match event {
@@ -143,7 +143,7 @@ fn messages(events: Vec<Event>) -> Vec<Message> {
 }
 
 #[test]
-fn messages_go_both_ways_without_a_connection() {
+fn messages_are_exchanged_without_a_connection() {
     let (pair, _) = open(WebSocketOptions::new());
     let ws = pair.server;
     ws.on("message", move |message: Message| ws.send(message));
@@ -160,7 +160,7 @@ fn messages_go_both_ways_without_a_connection() {
 }
 
 #[test]
-fn a_client_that_does_not_read_holds_the_sender_up_until_it_does() {
+fn a_slow_client_blocks_the_sender_until_it_reads() {
     let (pair, _) = open(WebSocketOptions::new());
     let ws = pair.server;
     let drained = Rc::new(RefCell::new(0));
@@ -169,7 +169,7 @@ fn a_client_that_does_not_read_holds_the_sender_up_until_it_does() {
     pair.channel.pause();
     let message = |n: usize| Message::from(vec![n as u8; 10_000]);
     let sent: Vec<Sent> = (0..40).map(|n| ws.send(message(n))).collect();
-    // 64 KiB are on their way, 64 KiB wait in the write queue, and the rest above it.
+    // 64 KiB are in the channel, 64 KiB in the write queue, and the rest in the frame queue.
     assert_eq!(sent.iter().filter(|sent| **sent == Sent::Sent).count(), 13);
     assert_eq!(*sent.last().unwrap(), Sent::Buffered);
     assert!(ws.buffered() > 300_000);
@@ -198,7 +198,7 @@ fn the_slow_client_policy_applies() {
 }
 
 #[test]
-fn a_close_is_answered_and_both_ends_are_gone() {
+fn after_the_closing_handshake_both_ends_are_closed() {
     let (pair, _) = open(WebSocketOptions::new());
     pair.server.send("last");
     pair.server.close(CloseCode::GOING_AWAY, "bye");
@@ -215,12 +215,12 @@ fn a_close_is_answered_and_both_ends_are_gone() {
     assert_eq!((closed.code, closed.clean), (CloseCode::GOING_AWAY, true));
     assert_eq!(pair.client.log(), "end, close");
     assert!(!pair.channel.is_open() && pair.server.peer().is_none());
-    // Nothing keeps the loop.
+    // The loop has no work left.
     assert!(!EventLoop::current().is_alive());
 }
 
 #[test]
-fn a_client_that_resets_the_channel_is_an_error_and_code_1006() {
+fn a_reset_of_the_channel_is_an_error_and_code_1006() {
     let (pair, _) = open(WebSocketOptions::new());
     pair.channel.reset();
     assert_eq!(pair.client.log(), "close");
@@ -247,12 +247,12 @@ fn check_abnormal(end: fn(Channel)) {
 }
 
 #[test]
-fn a_client_that_ends_without_a_close_has_code_1006() {
+fn an_end_without_a_close_frame_has_code_1006() {
     check_abnormal(Channel::end);
 }
 
 #[test]
-fn a_client_that_closes_the_channel_has_code_1006() {
+fn a_closed_channel_without_a_close_frame_has_code_1006() {
     check_abnormal(Channel::close);
 }
 
@@ -267,7 +267,7 @@ fn a_terminated_websocket_ends_the_channel() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_for_30_s_fails() {
+fn a_client_that_reads_nothing_for_30_s_times_out() {
     let (pair, clock) = open(WebSocketOptions::new());
     pair.channel.pause();
     while pair.server.send(vec![0; 10_000]) == Sent::Sent {}
@@ -285,12 +285,12 @@ fn a_client_that_takes_nothing_for_30_s_fails() {
 }
 
 #[test]
-fn a_client_that_does_not_end_its_side_is_waited_for_a_second() {
+fn a_client_that_does_not_end_its_half_is_reset_after_a_second() {
     let (pair, clock) = open(WebSocketOptions::new());
     pair.channel.pause();
     send(pair.channel, frame::Opcode::Close, &1000_u16.to_be_bytes());
     settle();
-    // The server has answered and ended, and the client does not see it.
+    // The server has responded and ended its half, and the paused client has not read it.
     assert!(pair.closed.take().unwrap().clean);
     assert_eq!(pair.client.log(), "");
     clock.advance(Duration::from_secs(2));
@@ -329,7 +329,7 @@ fn a_shutdown_of_the_server_closes_with_1001() {
 }
 
 #[test]
-fn topics_reach_channels() {
+fn published_messages_reach_channels() {
     let (pair, _) = open(WebSocketOptions::new());
     pair.server.subscribe("news");
     assert_eq!(pair.http.publish("news", "first"), 1);

@@ -1,5 +1,5 @@
 //! WebSockets of `uptick_websocket::test`: both ends on one loop, without a port.
-#![allow(clippy::unwrap_used, reason = "a test may panic and say why")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use uptick_websocket::{
 };
 
 #[test]
-fn messages_go_both_ways_and_a_close_has_its_code() {
+fn messages_are_exchanged_and_the_close_has_its_code() {
     let http = HttpServer::new();
     http.websocket("/echo", |ws: WebSocket| {
         ws.on("message", move |message: Message| ws.send(message));
@@ -61,8 +61,8 @@ fn the_gate_the_subprotocol_and_the_options_of_the_route_apply() {
         .unwrap()
         .unwrap();
     assert_eq!(ws.protocol().as_deref(), Some("chat"));
-    let theirs = opened.borrow().unwrap();
-    assert_eq!(theirs.protocol().as_deref(), Some("chat"));
+    let server_ws = opened.borrow().unwrap();
+    assert_eq!(server_ws.protocol().as_deref(), Some("chat"));
     let closed = block_on(async move {
         ws.send("more than ten bytes");
         ws.next(WebSocket::CLOSE).await
@@ -71,7 +71,7 @@ fn the_gate_the_subprotocol_and_the_options_of_the_route_apply() {
 }
 
 #[test]
-fn a_manual_clock_moves_the_timeouts_of_both_ends() {
+fn a_manual_clock_controls_the_timeouts_of_both_ends() {
     let clock = ManualClock::new();
     EventLoop::install(ScriptedPoller::new(&clock), clock.clone()).unwrap();
     let http = HttpServer::new();
@@ -86,7 +86,7 @@ fn a_manual_clock_moves_the_timeouts_of_both_ends() {
         })
     });
     let ws = block_on(test::connect(http, "/")).unwrap().unwrap();
-    // Both ends answer pings.
+    // Both ends respond to pings.
     for _ in 0..600 {
         clock.advance(Duration::from_secs(1));
         EventLoop::current().run_once(Some(Duration::ZERO)).unwrap();

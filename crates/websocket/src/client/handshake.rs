@@ -38,8 +38,8 @@ impl Dialer for ConnectionDialer {
         let connecting = self.0.connect_target(url.server.clone());
         Box::pin(async move {
             let conn = connecting.await.map_err(DialError::Connection)?;
-            let (request, answer) = request;
-            let mut agreed = perform_handshake(conn, request, answer, limit).await?;
+            let (request, response) = request;
+            let mut agreed = perform_handshake(conn, request, response, limit).await?;
             conn.unshift(std::mem::take(&mut agreed.rest), false);
             Ok((conn.into(), agreed))
         })
@@ -53,7 +53,7 @@ impl Dialer for ConnectionDialer {
 async fn perform_handshake(
     conn: Connection,
     request: Vec<u8>,
-    answer: Answer,
+    response: Answer,
     limit: Duration,
 ) -> Result<Agreed, DialError> {
     let guard = CloseOnDrop(Some(conn));
@@ -61,7 +61,7 @@ async fn perform_handshake(
         return Err(DialError::Ended);
     }
     let attempt = Rc::new(RefCell::new(Attempt {
-        answer,
+        response,
         refusal: None,
         result: None,
         waker: None,
@@ -126,7 +126,7 @@ impl Drop for CloseOnDrop {
 
 /// A handshake in progress.
 struct Attempt {
-    answer: Answer,
+    response: Answer,
     /// A response that refuses the WebSocket, while its body is received.
     refusal: Option<Box<Refusal>>,
     result: Option<Result<Agreed, DialError>>,
@@ -188,10 +188,10 @@ impl Attempt {
             return None;
         }
         if self.refusal.is_some() {
-            self.answer.push_content(chunk);
+            self.response.push_content(chunk);
             return self.take_refusal();
         }
-        match self.answer.push(BytesMut::from(chunk)) {
+        match self.response.push(BytesMut::from(chunk)) {
             Ok(None) => None,
             Ok(Some(agreed)) => Some(Ok(agreed)),
             Err(Failure::Status { status, headers }) => {
@@ -206,7 +206,7 @@ impl Attempt {
     fn take_refusal(&mut self) -> Option<Result<Agreed, DialError>> {
         let refusal = self.refusal.as_mut()?;
         let is_complete = loop {
-            match self.answer.next_content() {
+            match self.response.next_content() {
                 Some(Content::Piece(piece)) if refusal.push(&piece) => {}
                 Some(_) => break true,
                 None => break false,

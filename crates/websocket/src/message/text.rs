@@ -169,7 +169,7 @@ impl TryFrom<Bytes> for Text {
     type Error = Utf8Error;
 
     fn try_from(bytes: Bytes) -> Result<Text, Utf8Error> {
-        // The fast validation reports no position of the error; that of the standard library does.
+        // The fast validation does not report the position of the error; the standard library does.
         if basic::from_utf8(&bytes).is_err() {
             str::from_utf8(&bytes)?;
         }

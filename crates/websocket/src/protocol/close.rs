@@ -1,4 +1,4 @@
-//! Close frames (RFC 6455, 5.5.1).
+//! Close frames (RFC 6455, section 5.5.1).
 
 use bytes::{Buf, Bytes};
 
@@ -7,20 +7,20 @@ use super::frame::{self, Flags, Opcode};
 use super::invalid::Invalid;
 use crate::Text;
 
-/// The most bytes in the reason of a close frame, which is a control frame with a code of two bytes.
+/// Maximum length of the reason of a close frame, in bytes: a control frame minus the code of two bytes.
 pub const MAX_REASON: usize = frame::MAX_CONTROL - 2;
 
-/// What a close frame says (RFC 6455, 5.5.1).
+/// The code and the reason of a close frame (RFC 6455, section 5.5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseFrame {
-    /// Why the connection closes.
+    /// The close code.
     pub code: CloseCode,
-    /// The same in words, for a log. At most [`MAX_REASON`] bytes are sent.
+    /// The reason as text, for logs. At most [`MAX_REASON`] bytes are sent.
     pub reason: Text,
 }
 
 impl CloseFrame {
-    /// What a close frame says.
+    /// Creates a close frame.
     pub fn new(code: CloseCode, reason: impl Into<Text>) -> CloseFrame {
         CloseFrame {
             code,
@@ -28,27 +28,25 @@ impl CloseFrame {
         }
     }
 
-    /// What is in the payload of a close frame, or none if it is empty.
+    /// Parses the payload of a close frame; returns `None` if it is empty.
     pub(super) fn parse(mut payload: Bytes) -> Result<Option<CloseFrame>, Invalid> {
         if payload.is_empty() {
             return Ok(None);
         }
         let code = payload
             .try_get_u16()
-            .map_err(|_| Invalid::protocol("a close frame has half of a code"))?;
+            .map_err(|_| Invalid::protocol("a close frame has an incomplete code"))?;
         let code = CloseCode::from(code);
         if !code.is_sendable() {
-            return Err(Invalid::protocol(
-                "a close frame has a code it may not have",
-            ));
+            return Err(Invalid::protocol("a close frame has an invalid code"));
         }
         let reason = Text::try_from(payload).map_err(|_| Invalid::UTF8)?;
         Ok(Some(CloseFrame { code, reason }))
     }
 }
 
-/// Appends a close frame. One that says nothing, or has a code that may not be sent, has no payload; a reason that is too
-/// long is cut behind a character.
+/// Appends a close frame. Without a `frame`, or if its code may not be sent, the payload is empty. A reason that is too
+/// long is truncated at a character boundary.
 ///
 /// # Examples
 ///
@@ -59,11 +57,11 @@ impl CloseFrame {
 /// close::append(&mut out, Some(&CloseFrame::new(CloseCode::NORMAL, "bye")), None);
 /// assert_eq!(out, b"\x88\x05\x03\xe8bye");
 /// ```
-pub fn append(out: &mut Vec<u8>, says: Option<&CloseFrame>, mask: Option<[u8; 4]>) {
+pub fn append(out: &mut Vec<u8>, frame: Option<&CloseFrame>, mask: Option<[u8; 4]>) {
     let mut payload = [0; frame::MAX_CONTROL];
-    let length = match says {
+    let length = match frame {
         Some(CloseFrame { code, reason }) if code.is_sendable() => {
-            let reason = cut(reason.as_str()).as_bytes();
+            let reason = truncate(reason.as_str()).as_bytes();
             payload[..2].copy_from_slice(&code.as_u16().to_be_bytes());
             payload[2..2 + reason.len()].copy_from_slice(reason);
             2 + reason.len()
@@ -73,8 +71,8 @@ pub fn append(out: &mut Vec<u8>, says: Option<&CloseFrame>, mask: Option<[u8; 4]
     frame::append(out, Opcode::Close, Flags::FIN, mask, &payload[..length]);
 }
 
-/// As much of a reason as there is room for.
-fn cut(reason: &str) -> &str {
+/// Truncates a reason to the maximum length.
+fn truncate(reason: &str) -> &str {
     let mut end = reason.len().min(MAX_REASON);
     while !reason.is_char_boundary(end) {
         end -= 1;
@@ -91,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn each_code_may_be_sent_or_not() {
+    fn only_defined_codes_may_be_sent() {
         let sendable: Vec<u16> = (0..=u16::MAX)
             .filter(|&code| CloseCode::from(code).is_sendable())
             .collect();
@@ -103,29 +101,29 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_is_nothing_or_a_code_and_text() {
+    fn a_payload_is_empty_or_a_code_and_text() {
         assert_eq!(parse(b""), Ok(None));
         assert_eq!(parse(b"\x03"), Err(CloseCode::PROTOCOL));
         assert_eq!(parse(b"\x03\xed"), Err(CloseCode::PROTOCOL));
         assert_eq!(parse(b"\x03\xe8\xff"), Err(CloseCode::INVALID_DATA));
-        let says = CloseFrame::new(CloseCode::NORMAL, "ok");
-        assert_eq!(parse(b"\x03\xe8ok"), Ok(Some(says)));
+        let frame = CloseFrame::new(CloseCode::NORMAL, "ok");
+        assert_eq!(parse(b"\x03\xe8ok"), Ok(Some(frame)));
     }
 
     #[test]
-    fn a_reason_is_cut_behind_a_character() {
+    fn a_reason_is_truncated_at_a_character_boundary() {
         let mut out = Vec::new();
-        let says = CloseFrame::new(CloseCode::NORMAL, "ä".repeat(62));
-        append(&mut out, Some(&says), None);
+        let frame = CloseFrame::new(CloseCode::NORMAL, "ä".repeat(62));
+        append(&mut out, Some(&frame), None);
         assert_eq!(out.len(), 2 + 2 + 122);
         assert_eq!(&out[4..], "ä".repeat(61).as_bytes());
     }
 
     #[test]
-    fn a_code_that_may_not_be_sent_is_not() {
-        for says in [None, Some(CloseFrame::new(CloseCode::NO_STATUS, "x"))] {
+    fn a_code_that_may_not_be_sent_is_omitted() {
+        for frame in [None, Some(CloseFrame::new(CloseCode::NO_STATUS, "x"))] {
             let mut out = Vec::new();
-            append(&mut out, says.as_ref(), None);
+            append(&mut out, frame.as_ref(), None);
             assert_eq!(out, b"\x88\0");
         }
     }

@@ -1,8 +1,8 @@
-//! Codes that say why a connection closes (RFC 6455, 7.4).
+//! Close codes (RFC 6455, section 7.4).
 
 use std::fmt;
 
-/// The code that says why a connection closes.
+/// The code of a close frame: the reason why the connection closes.
 ///
 /// # Examples
 ///
@@ -20,39 +20,39 @@ impl CloseCode {
     pub const NORMAL: CloseCode = CloseCode(1000);
     /// 1001: the server stops, or the browser leaves the page.
     pub const GOING_AWAY: CloseCode = CloseCode(1001);
-    /// 1002: the other side broke the rules of the protocol.
+    /// 1002: the peer violated the protocol.
     pub const PROTOCOL: CloseCode = CloseCode(1002);
-    /// 1003: a message of a kind that is not taken, such as bytes where text is expected.
+    /// 1003: a message has an unsupported type, such as binary where text is expected.
     pub const UNSUPPORTED: CloseCode = CloseCode(1003);
-    /// 1005: the close frame had no code. It is never sent.
+    /// 1005: the close frame had no code. Never sent.
     pub const NO_STATUS: CloseCode = CloseCode(1005);
-    /// 1006: there was no close frame. It is never sent.
+    /// 1006: the connection ended without a close frame. Never sent.
     pub const ABNORMAL: CloseCode = CloseCode(1006);
-    /// 1007: the data is not what it says, such as text that is not UTF-8.
+    /// 1007: a message has invalid data, such as text that is not UTF-8.
     pub const INVALID_DATA: CloseCode = CloseCode(1007);
-    /// 1008: a message is against the rules of the one who closes.
+    /// 1008: a message violates the policy of the receiver.
     pub const POLICY: CloseCode = CloseCode(1008);
     /// 1009: a message is too big.
     pub const TOO_BIG: CloseCode = CloseCode(1009);
-    /// 1010: the server did not agree on an extension that the client needs.
+    /// 1010: the server did not negotiate an extension that the client requires.
     pub const EXTENSION: CloseCode = CloseCode(1010);
-    /// 1011: something unexpected kept the server from going on.
+    /// 1011: the server encountered an unexpected condition.
     pub const INTERNAL: CloseCode = CloseCode(1011);
     /// 1012: the server restarts.
     pub const RESTART: CloseCode = CloseCode(1012);
-    /// 1013: the server has too much to do; come again later.
+    /// 1013: the server is overloaded; try again later.
     pub const TRY_AGAIN: CloseCode = CloseCode(1013);
-    /// 1014: the server is a gateway and got no valid answer.
+    /// 1014: the server is a gateway and received an invalid response.
     pub const BAD_GATEWAY: CloseCode = CloseCode(1014);
 
-    /// Whether it may stand in a close frame: 1000–1003, 1007–1014, or 3000–4999, which are for libraries and programs.
-    /// Those that a connection closes with without such a frame (1005, 1006, 1015), and those that nobody has defined,
-    /// may not.
+    /// Returns `true` if the code may be sent in a close frame: 1000–1003, 1007–1014, or 3000–4999, which are for libraries and applications.
+    /// Codes for a connection that closes without a close frame (1005, 1006, 1015) and undefined codes
+    /// may not be sent.
     pub const fn is_sendable(self) -> bool {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
 
-    /// The number.
+    /// Returns the number.
     pub const fn as_u16(self) -> u16 {
         self.0
     }

@@ -1,7 +1,7 @@
-//! Messages and control frames out of bytes.
+//! Decoding of messages and control frames.
 //!
-//! A short message that came whole takes about 180 instructions, 80 of them in `bytes`: one look at its head, one pass
-//! that unmasks it in place and tells whether it is ASCII, and its slice. It takes no allocation.
+//! A short message that was received as a whole takes about 180 instructions, 80 of them in `bytes`: the head is parsed once, one pass
+//! unmasks the payload in place and checks whether it is ASCII, and the payload is sliced. There is no allocation.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -9,113 +9,113 @@ use super::close::CloseFrame;
 use super::close_code::CloseCode;
 use super::deflate::Inflater;
 use super::frame::Opcode;
-use super::head::{self, MASKED, Received};
+use super::head::{self, FrameHead, MASK_BIT};
 use super::invalid::Invalid;
 use super::limits::Limits;
 use super::mask;
-use super::partial::Partial;
+use super::partial_message::PartialMessage;
 use super::utf8;
 use crate::{Message, Text};
 
-/// A whole message of text in one frame that is not compressed.
-const WHOLE_TEXT: u8 = 0x81;
-/// The same, of bytes.
-const WHOLE_BINARY: u8 = 0x82;
+/// The first byte of an uncompressed text message in one frame.
+const SINGLE_TEXT: u8 = 0x81;
+/// The first byte of an uncompressed binary message in one frame.
+const SINGLE_BINARY: u8 = 0x82;
 
-/// The most bytes for which the buffer of an incomplete head or control frame is kept; a larger one is what they were
-/// cut from.
-const TAIL: usize = 512;
+/// Maximum capacity of the buffer that is kept for an incomplete head or control frame; a larger buffer is the read buffer that they
+/// were split from.
+const MAX_KEPT_CAPACITY: usize = 512;
 
-/// Which side of a connection decodes.
+/// The side of the connection that decodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Takes what clients send, all of which has to be masked (RFC 6455, 5.1).
+    /// The server: decodes frames of a client, which must be masked (RFC 6455, section 5.1).
     Server,
-    /// Takes what a server sends, none of which may be masked.
+    /// The client: decodes frames of a server, which must not be masked.
     Client,
 }
 
-/// What a [`Decoder`] has found.
+/// An event of a [`Decoder`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A whole message, whatever the number of frames.
+    /// A complete message, of any number of frames.
     Message(Message),
-    /// A ping, which is to be answered by a pong with the same payload.
+    /// A ping. Respond with a pong with the same payload.
     Ping(Bytes),
     /// A pong.
     Pong(Bytes),
-    /// The other side closes, which is to be answered by a close frame. Nothing comes after this.
+    /// A close frame of the peer. Respond with a close frame. There are no events after this one.
     Close(Option<CloseFrame>),
-    /// What came is refused, and nothing comes after this.
+    /// A protocol violation. There are no events after this one.
     Error(Invalid),
 }
 
-/// Reads what comes on one connection, behind the handshake.
+/// Decodes the bytes received on a connection after the handshake.
 ///
-/// However the bytes are cut into pieces, the events are the same. What the other side may not send is refused by the
-/// first byte that tells: a frame by its head, text by the first byte that no text has there. Between two messages, a
-/// decoder keeps no memory but its own.
+/// The events do not depend on how the bytes are split. A protocol violation is reported at the first byte that
+/// reveals it: a frame by its head, text by the first byte that cannot be UTF-8. Between messages, a
+/// decoder holds no memory besides its own.
 #[derive(Debug)]
 pub struct Decoder {
-    /// What came and is in no event yet. A beginning that is not whole was copied out of the buffer it was read into.
+    /// Bytes that are not part of an event yet. An incomplete frame is copied out of the read buffer.
     input: BytesMut,
-    partial: Option<Box<Partial>>,
-    masked: u8,
+    partial: Option<Box<PartialMessage>>,
+    mask_bit: u8,
     compressed: bool,
-    /// Whether `input` has a buffer of its own.
-    kept: bool,
-    over: bool,
+    /// `true` if `input` is not part of the read buffer.
+    owns_input: bool,
+    finished: bool,
 }
 
 impl Decoder {
-    /// A decoder for one side of a connection, for messages that are not compressed.
+    /// Creates a decoder for one side of a connection, without compression.
     pub fn new(role: Role) -> Decoder {
         Decoder {
             input: BytesMut::new(),
             partial: None,
-            masked: masked(role),
+            mask_bit: mask_bit(role),
             compressed: false,
-            kept: false,
-            over: false,
+            owns_input: false,
+            finished: false,
         }
     }
 
-    /// Sets whether messages may be compressed, as it was agreed on. Default: no.
+    /// Sets whether compression was negotiated. Default: no.
     #[must_use]
     pub fn compressed(mut self, compressed: bool) -> Decoder {
         self.compressed = compressed;
         self
     }
 
-    /// Takes what came, to be unmasked in place. Read all events before more is pushed, so that nothing has to be copied
-    /// but what is not whole. After a close frame or what was refused, what comes is dropped.
+    /// Adds received bytes, which are unmasked in place. Read all events before adding more bytes, so that only incomplete frames
+    /// have to be copied. After a close frame or a protocol violation, added bytes are discarded.
     #[inline]
     pub fn push(&mut self, bytes: BytesMut) {
         if !self.input.is_empty() {
             self.append(&bytes);
-        } else if !bytes.is_empty() && !self.over {
+        } else if !bytes.is_empty() && !self.finished {
             self.input = bytes;
-            self.kept = false;
+            self.owns_input = false;
         }
     }
 
     fn append(&mut self, bytes: &[u8]) {
-        if !self.kept {
+        if !self.owns_input {
             self.input = BytesMut::from(&self.input[..]);
-            self.kept = true;
+            self.owns_input = true;
         }
         self.input.extend_from_slice(bytes);
     }
 
-    /// The next event, or none if more bytes are needed for one. `inflate` is for a connection that was told to be
-    /// [`compressed`](Decoder::compressed).
+    /// Returns the next event, or `None` if more bytes are needed. Pass an `inflate` for a connection with
+    /// [compression](Decoder::compressed).
     #[inline]
     pub fn next(&mut self, limits: &Limits, inflate: Option<&mut Inflater>) -> Option<Event> {
         if self.input.is_empty() {
             return None;
         }
         if self.partial.is_none()
-            && let Some(message) = whole_message(&mut self.input, self.masked, limits)
+            && let Some(message) = single_frame_message(&mut self.input, self.mask_bit, limits)
         {
             self.release();
             return Some(Event::Message(message));
@@ -123,13 +123,13 @@ impl Decoder {
         self.advance(limits, inflate)
     }
 
-    /// Whether it is between two messages, without a byte of what follows: a new one would go on in the same way. It is not
-    /// after a close frame or what was refused.
+    /// Returns `true` between messages, if no further bytes were received: a new decoder would behave in the same way. Returns `false`
+    /// after a close frame or a protocol violation.
     pub fn is_idle(&self) -> bool {
-        self.partial.is_none() && self.input.is_empty() && !self.over
+        self.partial.is_none() && self.input.is_empty() && !self.finished
     }
 
-    /// The number of bytes that were pushed and are in no event yet.
+    /// Returns the number of added bytes that are not part of an event yet.
     pub fn buffered(&self) -> usize {
         let payload = self
             .partial
@@ -138,9 +138,9 @@ impl Decoder {
         self.input.len() + payload
     }
 
-    /// What a new decoder would make of bytes that begin with a message that is whole in one frame and not compressed, as
-    /// most do: that message. Other bytes stay as they are, to be [pushed](Decoder::push). So a connection needs a decoder
-    /// only while something is not whole.
+    /// Decodes a message at the start of `bytes` without a decoder, if it is complete in one frame and not compressed, which is
+    /// the most common case. Otherwise returns `None` and leaves the bytes unchanged, to be [pushed](Decoder::push). Thus a connection
+    /// needs a decoder only while it has an incomplete message.
     ///
     /// # Examples
     ///
@@ -158,10 +158,10 @@ impl Decoder {
     /// ```
     #[inline]
     pub fn whole_message(role: Role, bytes: &mut BytesMut, limits: &Limits) -> Option<Message> {
-        whole_message(bytes, masked(role), limits)
+        single_frame_message(bytes, mask_bit(role), limits)
     }
 
-    /// Takes a payload out of the input, and drops the head before it.
+    /// Removes the head and the payload of a frame from the input; returns the payload.
     #[inline(never)]
     fn take(&mut self, head: usize, length: usize) -> Bytes {
         let payload = take(&mut self.input, head, length);
@@ -169,13 +169,13 @@ impl Decoder {
         payload
     }
 
-    /// Drops the beginning of the input, and with the last byte the buffer.
+    /// Removes bytes from the start of the input, and the buffer when it is empty.
     fn skip(&mut self, count: usize) {
         self.input.advance(count);
         self.release();
     }
 
-    /// Drops the buffer if nothing is left in it.
+    /// Drops the buffer if it is empty.
     #[inline]
     fn release(&mut self) {
         if self.input.is_empty() {
@@ -186,7 +186,7 @@ impl Decoder {
     #[inline(never)]
     fn advance(&mut self, limits: &Limits, inflate: Option<&mut Inflater>) -> Option<Event> {
         match self.try_advance(limits, inflate) {
-            Ok(Some(Event::Close(says))) => Some(self.end(Event::Close(says))),
+            Ok(Some(Event::Close(frame))) => Some(self.end(Event::Close(frame))),
             Ok(None) => {
                 self.keep();
                 None
@@ -200,15 +200,16 @@ impl Decoder {
     fn end(&mut self, event: Event) -> Event {
         self.input = BytesMut::new();
         self.partial = None;
-        self.over = true;
+        self.finished = true;
         event
     }
 
-    /// Copies what is left out of the buffer that it was read into, so that others can have that.
+    /// Copies the remaining bytes out of the read buffer, so that it can be reused.
     fn keep(&mut self) {
-        if !self.input.is_empty() && (!self.kept || self.input.capacity() > TAIL) {
+        if !self.input.is_empty() && (!self.owns_input || self.input.capacity() > MAX_KEPT_CAPACITY)
+        {
             self.input = BytesMut::from(&self.input[..]);
-            self.kept = true;
+            self.owns_input = true;
         }
     }
 
@@ -229,7 +230,7 @@ impl Decoder {
                     return Ok(None);
                 }
             }
-            let Some(head) = head::parse(&self.input, self.masked, self.compressed)? else {
+            let Some(head) = head::parse(&self.input, self.mask_bit, self.compressed)? else {
                 return Ok(None);
             };
             if head.opcode.is_control() {
@@ -240,18 +241,21 @@ impl Decoder {
                 && head.fin
                 && let Some(payload) = self.payload(&head, length)
             {
-                return whole(&head, payload, limits, inflate).map(Some);
+                return complete_frame(&head, payload, limits, inflate).map(Some);
             }
             let partial = self.partial.get_or_insert_with(|| {
-                Box::new(Partial::new(head.opcode == Opcode::Text, head.compressed))
+                Box::new(PartialMessage::new(
+                    head.opcode == Opcode::Text,
+                    head.compressed,
+                ))
             });
-            partial.begin(&head, length, self.input.len() - head.size);
+            partial.begin_frame(&head, length, self.input.len() - head.size);
             self.skip(head.size);
         }
     }
 
-    /// A control frame, if it came whole.
-    fn control(&mut self, head: &Received) -> Result<Option<Event>, Invalid> {
+    /// Returns the event of a control frame if it is complete.
+    fn control(&mut self, head: &FrameHead) -> Result<Option<Event>, Invalid> {
         let Some(payload) = self.payload(head, head.length as usize) else {
             return Ok(None);
         };
@@ -262,8 +266,8 @@ impl Decoder {
         }))
     }
 
-    /// The payload of the frame that the input begins with, if it is whole.
-    fn payload(&mut self, head: &Received, length: usize) -> Option<Bytes> {
+    /// Unmasks and removes the payload of the frame at the start of the input if it is complete.
+    fn payload(&mut self, head: &FrameHead, length: usize) -> Option<Bytes> {
         let payload = self.input.get_mut(head.size..)?.get_mut(..length)?;
         if let Some(key) = head.key {
             mask::apply(payload, key, 0);
@@ -271,8 +275,8 @@ impl Decoder {
         Some(self.take(head.size, length))
     }
 
-    /// Whether a data frame may come here, and be so long. Gives its length.
-    fn check(&self, head: &Received, limits: &Limits) -> Result<usize, Invalid> {
+    /// Checks whether a data frame is allowed at this position and with this length. Returns the length.
+    fn check(&self, head: &FrameHead, limits: &Limits) -> Result<usize, Invalid> {
         let (before, fragments, compressed) = match &self.partial {
             Some(partial) => (
                 partial.payload.len(),
@@ -283,28 +287,30 @@ impl Decoder {
         };
         match head.opcode {
             Opcode::Continuation if fragments == 0 => {
-                return Err(Invalid::protocol("a continuation has no message before it"));
+                return Err(Invalid::protocol(
+                    "a continuation frame has no message to continue",
+                ));
             }
             Opcode::Text | Opcode::Binary if fragments > 0 => {
-                return Err(Invalid::protocol("a message begins within another"));
+                return Err(Invalid::protocol("a message starts within another"));
             }
             _ => {}
         }
         if fragments >= limits.fragments {
             return Err(Invalid::FRAGMENTS);
         }
-        let most = if compressed {
+        let max = if compressed {
             limits.compressed()
         } else {
             limits.message
         };
         match usize::try_from(head.length) {
-            Ok(length) if length <= most.saturating_sub(before) => Ok(length),
+            Ok(length) if length <= max.saturating_sub(before) => Ok(length),
             _ => Err(Invalid::TOO_BIG),
         }
     }
 
-    /// The message that came in parts.
+    /// Returns the message that was received in parts.
     fn finish(
         &mut self,
         limits: &Limits,
@@ -327,28 +333,28 @@ impl Decoder {
     }
 }
 
-/// The mask bit of the frames that a side gets.
+/// Returns the mask bit of received frames.
 #[inline]
-fn masked(role: Role) -> u8 {
+fn mask_bit(role: Role) -> u8 {
     match role {
-        Role::Server => MASKED,
+        Role::Server => MASK_BIT,
         Role::Client => 0,
     }
 }
 
-/// The message that some bytes begin with, if it is whole in one frame and not compressed; none if there is anything else
-/// to say.
+/// Returns the message at the start of `input` if it is complete in one frame and not compressed; otherwise returns `None` and leaves the
+/// input unchanged.
 #[inline]
-fn whole_message(input: &mut BytesMut, masked: u8, limits: &Limits) -> Option<Message> {
+fn single_frame_message(input: &mut BytesMut, mask_bit: u8, limits: &Limits) -> Option<Message> {
     let bytes = &mut input[..];
     let [first, second, ..] = *bytes else {
         return None;
     };
-    if !matches!(first, WHOLE_TEXT | WHOLE_BINARY) {
+    if !matches!(first, SINGLE_TEXT | SINGLE_BINARY) {
         return None;
     }
-    // The mask bit is 0 after this if it was as it has to be.
-    let (mut head, length) = match second ^ masked {
+    // Clears the mask bit if it is as required.
+    let (mut head, length) = match second ^ mask_bit {
         short @ 0..126 => (2, usize::from(short)),
         126 => match *bytes {
             [_, _, high, low, ..] if high > 0 || low > 125 => {
@@ -368,49 +374,49 @@ fn whole_message(input: &mut BytesMut, masked: u8, limits: &Limits) -> Option<Me
     if length > limits.message {
         return None;
     }
-    let is_ascii = if masked == 0 {
+    let is_ascii = if mask_bit == 0 {
         let payload = bytes.get(head..)?.get(..length)?;
-        first == WHOLE_BINARY || payload.is_ascii()
+        first == SINGLE_BINARY || payload.is_ascii()
     } else {
         let (key, payload) = bytes.get_mut(head..)?.split_first_chunk_mut()?;
         let payload = payload.get_mut(..length)?;
         head += key.len();
-        mask::is_ascii_after_all(payload, *key)
+        mask::apply_and_check_ascii_from_start(payload, *key)
     };
-    if first == WHOLE_BINARY {
+    if first == SINGLE_BINARY {
         return Some(Message::Binary(take(input, head, length)));
     }
-    if !is_ascii && !is_text(input, head, length, masked) {
+    if !is_ascii && !is_text(input, head, length, mask_bit) {
         return None;
     }
     Some(Message::Text(Text::of_valid(take(input, head, length))))
 }
 
-/// Whether a payload is UTF-8. If not, it is as it came, for the one who says what is wrong with it.
+/// Returns `true` if a payload is UTF-8. If not, it is masked again, so that the decoder can report the error.
 #[inline(never)]
-fn is_text(input: &mut BytesMut, head: usize, length: usize, masked: u8) -> bool {
+fn is_text(input: &mut BytesMut, head: usize, length: usize, mask_bit: u8) -> bool {
     let (before, payload) = input.split_at_mut(head);
     let payload = payload.get_mut(..length).unwrap_or_default();
     let is_text = utf8::check(payload).is_ok();
-    if !is_text && masked != 0 {
+    if !is_text && mask_bit != 0 {
         mask::apply(payload, before.last_chunk().copied().unwrap_or_default(), 0);
     }
     is_text
 }
 
-/// Takes a payload out of some bytes, and drops the head before it. The room behind the bytes stays where it is: the buffer
-/// may be lent.
+/// Removes the head and the payload of a frame from the input; returns the payload. The spare capacity stays in `input`, because the
+/// buffer may be the read buffer.
 #[inline(always)]
 fn take(input: &mut BytesMut, head: usize, length: usize) -> Bytes {
     let mut frame = input.split_to(head + length).freeze();
-    // This takes fewer instructions than before it was frozen.
+    // Advancing takes fewer instructions after `freeze` than before it.
     frame.advance(head);
     frame
 }
 
-/// The message of a frame that came whole.
-fn whole(
-    head: &Received,
+/// Returns the message of a complete frame.
+fn complete_frame(
+    head: &FrameHead,
     payload: Bytes,
     limits: &Limits,
     inflate: Option<&mut Inflater>,
@@ -436,12 +442,12 @@ fn inflated(
         Some(inflater) => inflater.inflate(payload, limits.message).map(Bytes::from),
         None => Err(Invalid::new(
             CloseCode::INTERNAL,
-            "there is nothing to inflate a compressed message with",
+            "there is no inflater for a compressed message",
         )),
     }
 }
 
-/// A message of a payload that was checked.
+/// Creates a message from a validated payload.
 fn message(is_text: bool, payload: Bytes) -> Message {
     if is_text {
         Message::Text(Text::of_valid(payload))
@@ -464,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_decoder_is_small_and_keeps_nothing() {
+    fn an_idle_decoder_is_small_and_holds_no_buffer() {
         assert!(size_of::<Decoder>() <= 56, "{}", size_of::<Decoder>());
         let mut decoder = Decoder::new(Role::Server);
         let frames = [
@@ -486,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_came_whole_is_a_slice_of_what_came() {
+    fn a_complete_payload_is_a_slice_of_the_input() {
         for length in [0, 5, 125, 126, 65_535, 65_536] {
             let mut both = masked(Opcode::Text, Flags::FIN, &vec![b'a'; length]);
             let size = both.len();
@@ -497,19 +503,19 @@ mod tests {
             );
             let mut decoder = Decoder::new(Role::Server);
             decoder.push(both);
-            for place in [first, second] {
+            for start in [first, second] {
                 let Some(Event::Message(message)) = decoder.next(&LIMITS(), None) else {
                     panic!("no message of {length}")
                 };
                 assert_eq!(message.len(), length);
-                assert!(length == 0 || message.as_bytes().as_ptr() == place);
+                assert!(length == 0 || message.as_bytes().as_ptr() == start);
             }
             assert_eq!(decoder.input.capacity(), 0);
         }
     }
 
     #[test]
-    fn a_message_that_came_whole_leaves_the_room_behind_it_in_the_lent_buffer() {
+    fn a_complete_message_leaves_the_spare_capacity_in_the_read_buffer() {
         for length in [0, 125, 126, 65_535, 65_536] {
             let frame = masked(Opcode::Text, Flags::FIN, &vec![b'a'; length]);
             let mut read = BytesMut::with_capacity(frame.len() + 100);
@@ -521,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_is_not_in_its_shortest_form_or_too_long_is_left_to_the_decoder() {
+    fn an_invalid_length_is_left_to_the_decoder() {
         for head in [
             &[0x82, 126, 0, 125][..],
             &[0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff],
@@ -542,14 +548,14 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_is_not_whole_is_copied_out_of_a_large_buffer() {
+    fn an_incomplete_head_is_copied_out_of_a_large_buffer() {
         let mut read = BytesMut::with_capacity(65_536);
         read.extend_from_slice(&masked(Opcode::Ping, Flags::FIN, b"ping")[..7]);
         let mut decoder = Decoder::new(Role::Server);
         decoder.push(read.split());
         assert!(decoder.next(&LIMITS(), None).is_none());
         assert_eq!(decoder.buffered(), 7);
-        // Only a buffer that nobody else holds is given back whole.
+        // Only a buffer without other references can be reclaimed as a whole.
         assert!(read.try_reclaim(65_536));
         decoder.push(masked(Opcode::Ping, Flags::FIN, b"ping").split_off(7));
         assert_eq!(
@@ -559,7 +565,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pushed_before_all_events_are_read_is_not_lost() {
+    fn bytes_pushed_before_all_events_are_read_are_not_lost() {
         let frame = masked(Opcode::Text, Flags::FIN, b"one");
         let mut decoder = Decoder::new(Role::Server);
         decoder.push(frame.clone());
@@ -574,7 +580,7 @@ mod tests {
         let mut decoder = Decoder::new(Role::Server).compressed(true);
         decoder.push(masked(Opcode::Text, Flags::FIN | Flags::RSV1, b"\0"));
         let Some(Event::Error(invalid)) = decoder.next(&LIMITS(), None) else {
-            panic!("it was taken")
+            panic!("the message was accepted")
         };
         assert_eq!(invalid.code(), CloseCode::INTERNAL);
         decoder.push(masked(Opcode::Text, Flags::FIN, b"later"));

@@ -1,35 +1,35 @@
-//! Frames (RFC 6455, 5.2).
+//! Frames (RFC 6455, section 5.2).
 
 use std::ops::Deref;
 
 use super::mask;
 
-/// The most bytes in the payload of a control frame (RFC 6455, 5.5).
+/// Maximum length of the payload of a control frame, in bytes (RFC 6455, section 5.5).
 pub const MAX_CONTROL: usize = 125;
 
-/// The most bytes in a head.
+/// Maximum length of a head, in bytes.
 const MAX_HEAD: usize = 14;
 
-/// What a frame is.
+/// The type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Opcode {
-    /// Goes on with the message of the frames before it.
+    /// A further fragment of a message.
     Continuation = 0,
-    /// Begins a message of text.
+    /// The first or only fragment of a text message.
     Text = 1,
-    /// Begins a message of bytes.
+    /// The first or only fragment of a binary message.
     Binary = 2,
-    /// Closes the connection.
+    /// A close frame.
     Close = 8,
-    /// Asks for a pong.
+    /// A ping.
     Ping = 9,
-    /// Answers a ping, or tells that the sender is alive.
+    /// A response to a ping, or an unsolicited heartbeat.
     Pong = 10,
 }
 
 impl Opcode {
-    /// The opcode of a number, unless that is reserved.
+    /// Returns the opcode for a number, or `None` if it is reserved.
     pub const fn from_u8(number: u8) -> Option<Opcode> {
         Some(match number {
             0 => Opcode::Continuation,
@@ -42,19 +42,19 @@ impl Opcode {
         })
     }
 
-    /// Whether it is a control frame, which may stand between the fragments of a message.
+    /// Returns `true` for a control frame, which may be sent between the fragments of a message.
     pub const fn is_control(self) -> bool {
         self as u8 & 8 != 0
     }
 }
 
 bitflags::bitflags! {
-    /// The bits of a head beside the opcode. Combine them by `|`; without any, a frame is a fragment that others follow.
+    /// The bits of a head besides the opcode. Combine them with `|`; an empty set means a fragment with more to follow.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Flags: u8 {
-        /// The last or only frame of a message.
+        /// The last or only fragment of a message.
         const FIN = 0x80;
-        /// The first reserved bit: the message that begins is compressed (RFC 7692, 6).
+        /// The first reserved bit: a compressed message starts (RFC 7692, section 6).
         const RSV1 = 0x40;
     }
 }
@@ -76,12 +76,12 @@ pub struct Head {
 }
 
 impl Head {
-    /// The head of a frame with a payload of `length` bytes, which is in its shortest form. The payload has to be masked
-    /// with the key, if there is one.
+    /// Creates the head of a frame with a payload of `length` bytes, in its shortest form. If there is a key, the payload has to be masked
+    /// with it.
     ///
     /// # Limits
     ///
-    /// A length of 2^63 or more cannot be told; a larger one is cut to what can.
+    /// The maximum length is 2^63 - 1; larger values are clamped.
     pub fn new(opcode: Opcode, flags: Flags, mask: Option<[u8; 4]>, length: u64) -> Head {
         let mut bytes = [0; MAX_HEAD];
         bytes[0] = flags.bits() | opcode as u8;
@@ -121,7 +121,7 @@ impl Deref for Head {
     }
 }
 
-/// Appends a frame, whose payload is copied and masked if there is a key, as a client's have to be.
+/// Appends a frame. The payload is copied, and masked if there is a key, which clients need.
 ///
 /// # Examples
 ///
@@ -155,7 +155,7 @@ pub fn append(
     mask::apply(&mut out[start..], key, 0);
 }
 
-/// Appends the head of a frame whose payload of `length` bytes is sent apart from it.
+/// Appends the head of a frame whose payload of `length` bytes is sent separately.
 pub fn append_head(
     out: &mut Vec<u8>,
     opcode: Opcode,
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_takes_as_few_bytes_as_it_can() {
+    fn a_length_is_encoded_in_its_shortest_form() {
         for (length, bytes) in [
             (0, 2),
             (125, 2),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_rfc_come_out() {
+    fn the_examples_of_the_rfc_are_encoded() {
         let mut out = Vec::new();
         let key = [0x37, 0xfa, 0x21, 0x3d];
         append(&mut out, Opcode::Text, Flags::FIN, Some(key), b"Hello");

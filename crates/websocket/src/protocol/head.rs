@@ -5,32 +5,32 @@ use std::ops::Range;
 use super::frame::{MAX_CONTROL, Opcode};
 use super::invalid::Invalid;
 
-/// The bit of the second byte that says that there is a key.
-pub(super) const MASKED: u8 = 0x80;
+/// The mask bit, in the second byte.
+pub(super) const MASK_BIT: u8 = 0x80;
 
-/// A head that came whole and is valid by itself.
+/// A complete and valid frame head.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Received {
+pub(super) struct FrameHead {
     pub(super) opcode: Opcode,
     pub(super) fin: bool,
     pub(super) compressed: bool,
     pub(super) key: Option<[u8; 4]>,
-    /// The length of the payload.
+    /// Length of the payload, in bytes.
     pub(super) length: u64,
-    /// The number of bytes before the payload.
+    /// Length of the head, in bytes.
     pub(super) size: usize,
 }
 
-/// The head at the beginning of some bytes, or none if more are needed. What is wrong is told by the first byte that
-/// makes it so, however many there are.
+/// Parses the frame head at the start of `bytes`; returns `None` if more bytes are needed. An error is reported at the first byte
+/// that reveals it.
 ///
-/// `masked` is [`MASKED`] if there has to be a key, and 0 if there may be none; `compression` tells whether messages may
+/// `mask_bit` is [`MASK_BIT`] if there must be a key, and 0 if there must not be one. `compression` is `true` if messages may
 /// be compressed.
 pub(super) fn parse(
     bytes: &[u8],
-    masked: u8,
+    mask_bit: u8,
     compression: bool,
-) -> Result<Option<Received>, Invalid> {
+) -> Result<Option<FrameHead>, Invalid> {
     let Some(&first) = bytes.first() else {
         return Ok(None);
     };
@@ -49,13 +49,13 @@ pub(super) fn parse(
     let Some(&second) = bytes.get(1) else {
         return Ok(None);
     };
-    if second & MASKED != masked {
-        return Err(Invalid::protocol(match masked {
-            0 => "a frame of a server is masked",
-            _ => "a frame of a client is not masked",
+    if second & MASK_BIT != mask_bit {
+        return Err(Invalid::protocol(match mask_bit {
+            0 => "a frame from a server is masked",
+            _ => "a frame from a client is not masked",
         }));
     }
-    let short = second & !MASKED;
+    let short = second & !MASK_BIT;
     if opcode.is_control() && usize::from(short) > MAX_CONTROL {
         return Err(Invalid::protocol(
             "a control frame is longer than 125 bytes",
@@ -82,7 +82,7 @@ pub(super) fn parse(
         }
         _ => {}
     }
-    let (key, size) = if masked == 0 {
+    let (key, size) = if mask_bit == 0 {
         (None, size)
     } else {
         match bytes.get(size..).and_then(<[u8]>::first_chunk) {
@@ -90,7 +90,7 @@ pub(super) fn parse(
             None => return Ok(None),
         }
     };
-    Ok(Some(Received {
+    Ok(Some(FrameHead {
         opcode,
         fin,
         compressed,
@@ -100,8 +100,8 @@ pub(super) fn parse(
     }))
 }
 
-/// Returns the opcode and the range of the payload, if `frame` is a whole message of a server: text or binary, not masked, not compressed, not
-/// fragmented, and without bytes behind it.
+/// Returns the opcode and the range of the payload if `frame` is one complete message of a server: text or binary, not masked, compressed or
+/// fragmented, and not followed by other bytes.
 pub(crate) fn parse_message(frame: &[u8]) -> Option<(Opcode, Range<usize>)> {
     let head = parse(frame, 0, false).ok()??;
     let is_message = head.fin && matches!(head.opcode, Opcode::Text | Opcode::Binary);
@@ -115,14 +115,14 @@ mod tests {
     use super::*;
     use crate::protocol::frame::{Flags, Head};
 
-    fn reason(bytes: &[u8], masked: u8, compression: bool) -> Option<&'static str> {
-        parse(bytes, masked, compression)
+    fn reason(bytes: &[u8], mask_bit: u8, compression: bool) -> Option<&'static str> {
+        parse(bytes, mask_bit, compression)
             .err()
             .map(|invalid| invalid.reason())
     }
 
     #[test]
-    fn each_first_byte_is_taken_or_refused_by_itself() {
+    fn each_first_byte_is_accepted_or_refused() {
         for first in 0..=0xff_u8 {
             for compression in [false, true] {
                 let (opcode, fin) = (first & 0x0f, first & 0x80 != 0);
@@ -132,7 +132,7 @@ mod tests {
                     1 | 2 => first & 0x30 == 0 && (compression || first & 0x40 == 0),
                     _ => first & 0x70 == 0,
                 };
-                let found = parse(&[first], MASKED, compression);
+                let found = parse(&[first], MASK_BIT, compression);
                 assert_eq!(found.is_ok(), expected, "{first:x} {compression}");
                 assert!(!matches!(found, Ok(Some(_))));
             }
@@ -140,26 +140,26 @@ mod tests {
     }
 
     #[test]
-    fn each_length_comes_as_it_went() {
+    fn each_length_is_decoded_as_encoded() {
         for length in (0..130).chain([65_535, 65_536, 1 << 32, i64::MAX as u64]) {
             for key in [None, Some([1, 2, 3, 4])] {
-                let masked = if key.is_some() { MASKED } else { 0 };
+                let mask_bit = if key.is_some() { MASK_BIT } else { 0 };
                 let head = Head::new(Opcode::Text, Flags::FIN, key, length);
                 for end in 0..head.len() {
-                    assert!(matches!(parse(&head[..end], masked, false), Ok(None)));
+                    assert!(matches!(parse(&head[..end], mask_bit, false), Ok(None)));
                 }
-                let received = parse(&head, masked, false).unwrap().unwrap();
+                let received = parse(&head, mask_bit, false).unwrap().unwrap();
                 assert_eq!((received.length, received.key), (length, key));
                 assert_eq!(received.size, head.len());
                 assert!(received.fin && !received.compressed);
-                let other = reason(&head[..2], masked ^ MASKED, false).unwrap();
+                let other = reason(&head[..2], mask_bit ^ MASK_BIT, false).unwrap();
                 assert!(other.contains("masked"), "{other}");
             }
         }
     }
 
     #[test]
-    fn lengths_that_are_longer_than_needed_are_refused() {
+    fn lengths_not_in_their_shortest_form_are_refused() {
         for length in [0, 125] {
             let bytes = [0x81, 126, 0, length];
             assert!(reason(&bytes, 0, false).unwrap().contains("shortest"));
@@ -175,13 +175,16 @@ mod tests {
     }
 
     #[test]
-    fn a_long_control_frame_is_refused_by_its_second_byte() {
+    fn a_long_control_frame_is_refused_at_its_second_byte() {
         for opcode in [8, 9, 10] {
             for short in [126, 127] {
-                let bytes = [0x80 | opcode, MASKED | short];
-                assert!(reason(&bytes, MASKED, false).unwrap().contains("125"));
+                let bytes = [0x80 | opcode, MASK_BIT | short];
+                assert!(reason(&bytes, MASK_BIT, false).unwrap().contains("125"));
             }
-            assert_eq!(reason(&[0x80 | opcode, MASKED | 125], MASKED, false), None);
+            assert_eq!(
+                reason(&[0x80 | opcode, MASK_BIT | 125], MASK_BIT, false),
+                None
+            );
         }
     }
 }

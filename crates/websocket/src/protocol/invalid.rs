@@ -1,9 +1,9 @@
-//! What is wrong with what came.
+//! Protocol violations.
 
 use super::close_code::CloseCode;
 
-/// What is wrong with what the other side sent: the code of the close frame that tells it so, and why. Nothing that
-/// follows is decoded (RFC 6455, 7.1.7).
+/// A protocol violation by the peer: the code and the reason of the close frame to send. Bytes
+/// after it are not decoded (RFC 6455, section 7.1.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Invalid {
@@ -12,12 +12,12 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// The code to close with.
+    /// Returns the close code.
     pub fn code(&self) -> CloseCode {
         self.code
     }
 
-    /// What is wrong, for a log or a close frame.
+    /// Returns the reason, for a log or a close frame.
     pub fn reason(&self) -> &'static str {
         self.reason
     }
@@ -26,7 +26,7 @@ impl Invalid {
         Invalid { code, reason }
     }
 
-    /// What breaks the rules of the protocol.
+    /// Creates a violation with the close code 1002.
     pub(super) const fn protocol(reason: &'static str) -> Invalid {
         Invalid::new(CloseCode::PROTOCOL, reason)
     }

@@ -1,6 +1,6 @@
-//! How much of a message a decoder takes.
+//! Limits of a decoder.
 
-/// What a [`Decoder`](super::Decoder) takes of one message.
+/// The limits of a [`Decoder`](super::Decoder) for each message.
 ///
 /// # Examples
 ///
@@ -26,8 +26,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Sets the number of bytes in a message, all fragments together, and inflated if it is compressed. More is refused
-    /// with 1009, as soon as the length of a frame tells. Default: 1 MiB.
+    /// Sets the maximum length of a message in bytes, with all fragments, after decompression. A longer message is refused
+    /// with 1009, as early as the length of a frame reveals it. Default: 1 MiB.
     ///
     /// # Limits
     ///
@@ -38,8 +38,8 @@ impl Limits {
         self
     }
 
-    /// Sets the maximum number of frames in a message; more are refused with 1009. It limits the work for a message that never
-    /// ends: a frame costs no memory besides its payload. Default: 131,072.
+    /// Sets the maximum number of frames of a message; more frames are refused with 1009. This limits the work for an endless
+    /// message, because a frame needs no memory besides its payload. Default: 131,072.
     ///
     /// # Limits
     ///
@@ -50,8 +50,8 @@ impl Limits {
         self
     }
 
-    /// The number of bytes that a compressed message may have: what is allowed, and what the blocks add to bytes that do
-    /// not get smaller.
+    /// Returns the maximum length of a compressed message: the limit, plus the overhead of DEFLATE blocks for incompressible
+    /// bytes.
     pub(super) fn compressed(&self) -> usize {
         self.message + self.message / 128 + 64
     }

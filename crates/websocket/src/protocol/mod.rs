@@ -1,9 +1,9 @@
-//! WebSocket (RFC 6455) and the compression of its messages (RFC 7692) without any input or output: bytes in and
+//! WebSocket (RFC 6455) and message compression (RFC 7692) without I/O: bytes in and
 //! messages out, messages in and bytes out.
 //!
-//! The [`handshake`] is decided on here, for either side. Behind it, a [`Decoder`] reads what one side of the connection
-//! gets. It is strict: of what breaks the rules, it says what is wrong ([`Invalid`]), once, and reads nothing more.
-//! [`frame`] and [`close`] write what is sent, and [`deflate`] compresses it.
+//! [`handshake`] has the opening handshake of both sides. After it, a [`Decoder`] decodes the bytes received by one side of
+//! the connection. It is strict: it reports the first protocol violation ([`Invalid`]), and decodes nothing after it.
+//! [`frame`] and [`close`] encode frames, and [`deflate`] compresses messages.
 //!
 //! ```
 //! use uptick_websocket::Message;
@@ -32,7 +32,7 @@ pub(crate) mod head;
 mod invalid;
 mod limits;
 pub mod mask;
-mod partial;
+mod partial_message;
 mod utf8;
 
 pub use close::CloseFrame;

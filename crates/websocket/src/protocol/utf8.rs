@@ -1,10 +1,10 @@
-//! UTF-8 that comes in pieces (RFC 6455, 8.1).
+//! Incremental UTF-8 validation (RFC 6455, section 8.1).
 
 use simdutf8::{basic, compat};
 
 use super::invalid::Invalid;
 
-/// Whether bytes are UTF-8 as a whole.
+/// Checks whether `bytes` are valid UTF-8 as a whole.
 #[inline]
 pub(super) fn check(bytes: &[u8]) -> Result<(), Invalid> {
     match basic::from_utf8(bytes) {
@@ -13,8 +13,8 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Invalid> {
     }
 }
 
-/// Checks text that comes in pieces, which may be cut within a character, and fails at the first byte that cannot be
-/// right, whatever follows.
+/// Validates text in chunks, which may be split within a character. It fails at the first byte that cannot be part of
+/// valid UTF-8.
 ///
 /// # Examples
 ///
@@ -30,22 +30,22 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Invalid> {
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Utf8 {
-    /// The beginning of a character that was cut.
-    begun: [u8; 4],
+    /// The bytes of an incomplete character.
+    incomplete: [u8; 4],
     length: u8,
 }
 
 impl Utf8 {
-    /// At the beginning of a text.
+    /// Creates a validator at the start of a text.
     pub fn new() -> Utf8 {
         Utf8::default()
     }
 
-    /// Takes the next piece.
+    /// Validates the next chunk.
     ///
     /// # Errors
     ///
-    /// No text goes on like this.
+    /// The text is not valid UTF-8.
     pub fn push(&mut self, mut piece: &[u8]) -> Result<(), Invalid> {
         while self.length > 0 {
             let Some((&byte, rest)) = piece.split_first() else {
@@ -53,32 +53,32 @@ impl Utf8 {
             };
             piece = rest;
             let length = usize::from(self.length);
-            let Some(place) = self.begun.get_mut(length) else {
+            let Some(next) = self.incomplete.get_mut(length) else {
                 return Err(Invalid::UTF8);
             };
-            *place = byte;
-            self.length = match str::from_utf8(&self.begun[..=length]) {
+            *next = byte;
+            self.length = match str::from_utf8(&self.incomplete[..=length]) {
                 Ok(_) => 0,
                 Err(error) if error.error_len().is_none() => self.length + 1,
                 Err(_) => return Err(Invalid::UTF8),
             };
         }
         if let Err(error) = compat::from_utf8(piece) {
-            let begun = &piece[error.valid_up_to()..];
-            match self.begun.get_mut(..begun.len()) {
-                Some(place) if error.error_len().is_none() => place.copy_from_slice(begun),
+            let incomplete = &piece[error.valid_up_to()..];
+            match self.incomplete.get_mut(..incomplete.len()) {
+                Some(buffer) if error.error_len().is_none() => buffer.copy_from_slice(incomplete),
                 _ => return Err(Invalid::UTF8),
             }
-            self.length = begun.len() as u8;
+            self.length = incomplete.len() as u8;
         }
         Ok(())
     }
 
-    /// Whether the text may end here.
+    /// Checks whether the text may end here.
     ///
     /// # Errors
     ///
-    /// Its last character is cut.
+    /// The last character is incomplete.
     pub fn finish(&self) -> Result<(), Invalid> {
         if self.length > 0 {
             return Err(Invalid::UTF8);
@@ -91,7 +91,7 @@ impl Utf8 {
 mod tests {
     use super::*;
 
-    /// The number of bytes after which it fails, in pieces of a size; none if it does not.
+    /// Returns the number of bytes after which validation fails, in chunks of a size; `None` if it succeeds.
     fn fails_after(bytes: &[u8], size: usize) -> Option<usize> {
         let mut text = Utf8::new();
         for (number, piece) in bytes.chunks(size).enumerate() {
@@ -102,7 +102,7 @@ mod tests {
         text.finish().is_err().then_some(bytes.len())
     }
 
-    /// The same, by definition: there is no text that begins with the bytes up to there.
+    /// Returns the same by definition: no valid text starts with the bytes up to this one.
     fn expected(bytes: &[u8]) -> Option<usize> {
         (1..=bytes.len())
             .find(|&end| {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn each_pair_of_bytes_and_what_follows_fails_as_early_as_it_can() {
+    fn invalid_sequences_fail_at_the_first_invalid_byte() {
         for first in 0x80..=0xff {
             for second in 0..=0xff {
                 for rest in [&[][..], &[0x80], &[0x80, 0x80], &[0xc0], &[0x80, b'a']] {
@@ -124,18 +124,18 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_byte_is_found_at_each_place() {
+    fn an_invalid_byte_is_detected_at_each_index() {
         let text = "Ein längerer Text – mit ϰόσμε, 日本語 und 🦀, "
             .repeat(5)
             .into_bytes();
-        for place in 0..text.len() {
+        for index in 0..text.len() {
             for wrong in [0xff, 0xc0, 0xf8] {
                 let mut bytes = text.clone();
-                bytes[place] = wrong;
+                bytes[index] = wrong;
                 for size in [1, 2, 3, 64, 65, bytes.len()] {
                     let after = fails_after(&bytes, size).unwrap();
                     let first = expected(&bytes).unwrap();
-                    assert!(after >= first && after < first + size, "{place} {size}");
+                    assert!(after >= first && after < first + size, "{index} {size}");
                 }
                 assert_eq!(check(&bytes), Err(Invalid::UTF8));
             }

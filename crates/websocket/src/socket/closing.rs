@@ -10,7 +10,7 @@ use crate::message::Text;
 use crate::protocol::{CloseCode, CloseFrame, Invalid};
 
 impl WebSocketSession {
-    /// Sends a close frame and waits for that of the peer.
+    /// Sends a close frame and waits for the close frame of the peer.
     pub(super) fn close(&self, code: CloseCode, reason: &str) {
         if !self.is_open() {
             return;

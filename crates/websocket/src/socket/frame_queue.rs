@@ -24,7 +24,7 @@ pub(super) struct FrameChunk {
 pub(super) struct FrameQueue {
     /// The payload of the latest unanswered ping.
     pong: Option<Vec<u8>>,
-    pieces: VecDeque<FrameChunk>,
+    chunks: VecDeque<FrameChunk>,
     len: usize,
 }
 
@@ -43,14 +43,14 @@ impl FrameQueue {
 
     /// Adds a frame: the bytes that `append` appends, followed by `payload`.
     pub(super) fn push(&mut self, payload: Bytes, append: impl FnOnce(&mut Vec<u8>)) {
-        let open = self
-            .pieces
+        let has_room = self
+            .chunks
             .back()
             .is_some_and(|last| last.payload.is_empty() && last.bytes.len() < CHUNK_SIZE);
-        if !open {
-            self.pieces.push_back(FrameChunk::default());
+        if !has_room {
+            self.chunks.push_back(FrameChunk::default());
         }
-        if let Some(last) = self.pieces.back_mut() {
+        if let Some(last) = self.chunks.back_mut() {
             let before = last.bytes.len();
             append(&mut last.bytes);
             self.len += last.bytes.len().saturating_sub(before) + payload.len();
@@ -70,11 +70,11 @@ impl FrameQueue {
         if let Some(pong) = self.pong.take() {
             return Some(QueuedItem::Pong(pong));
         }
-        let piece = self.pieces.pop_front()?;
+        let chunk = self.chunks.pop_front()?;
         self.len = self
             .len
-            .saturating_sub(piece.bytes.len() + piece.payload.len());
-        Some(QueuedItem::Frames(piece))
+            .saturating_sub(chunk.bytes.len() + chunk.payload.len());
+        Some(QueuedItem::Frames(chunk))
     }
 }
 
@@ -82,9 +82,9 @@ impl FrameQueue {
 mod tests {
     use super::*;
 
-    fn pieces(waiting: &mut FrameQueue) -> Vec<(usize, usize)> {
-        let next = || match waiting.pop()? {
-            QueuedItem::Frames(piece) => Some((piece.bytes.len(), piece.payload.len())),
+    fn chunks(queue: &mut FrameQueue) -> Vec<(usize, usize)> {
+        let next = || match queue.pop()? {
+            QueuedItem::Frames(chunk) => Some((chunk.bytes.len(), chunk.payload.len())),
             QueuedItem::Pong(pong) => Some((pong.len(), usize::MAX)),
         };
         std::iter::from_fn(next).collect()
@@ -92,19 +92,19 @@ mod tests {
 
     #[test]
     fn short_frames_share_a_chunk_and_a_long_frame_ends_it() {
-        let mut waiting = FrameQueue::default();
+        let mut queue = FrameQueue::default();
         let short = |out: &mut Vec<u8>| out.extend([1; 1000]);
         for _ in 0..20 {
-            waiting.push(Bytes::new(), short);
+            queue.push(Bytes::new(), short);
         }
-        waiting.push(Bytes::from(vec![2; 50_000]), |out| out.extend([0; 4]));
-        waiting.push(Bytes::from(vec![2; 5000]), |_| ());
-        waiting.push(Bytes::new(), short);
-        waiting.set_pong(b"first");
-        waiting.set_pong(b"last");
-        assert_eq!(waiting.len(), 76_004);
+        queue.push(Bytes::from(vec![2; 50_000]), |out| out.extend([0; 4]));
+        queue.push(Bytes::from(vec![2; 5000]), |_| ());
+        queue.push(Bytes::new(), short);
+        queue.set_pong(b"first");
+        queue.set_pong(b"last");
+        assert_eq!(queue.len(), 76_004);
         assert_eq!(
-            pieces(&mut waiting),
+            chunks(&mut queue),
             [
                 (4, usize::MAX),
                 (17_000, 0),
@@ -113,6 +113,6 @@ mod tests {
                 (1000, 0)
             ]
         );
-        assert_eq!(waiting.len(), 0);
+        assert_eq!(queue.len(), 0);
     }
 }

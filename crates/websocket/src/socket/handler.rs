@@ -12,7 +12,7 @@ use crate::message::Message;
 /// Receives the events of a WebSocket in place of listeners, for protocols on top of WebSockets with many connections.
 ///
 /// An idle WebSocket with a handler needs less memory than one with listeners, because many WebSockets can share one
-/// handler. Listeners of `message`, `drain`, `error` and `close` are not called; those of other events are.
+/// handler. Listeners of `message`, `drain`, `error` and `close` are not called; listeners of other events are.
 ///
 /// # Examples
 /// ```
@@ -53,12 +53,12 @@ pub trait WebSocketHandler {
 impl WebSocket {
     /// Sets a handler that receives events in place of the listeners. It is dropped after `close`. Default: none.
     pub fn set_handler(self, handler: Rc<dyn WebSocketHandler>) {
-        let before = session(self).map(|ws| {
+        let previous = session(self).map(|ws| {
             ws.insert(SocketFlags::HANDLER);
             ws.with(|parts| parts.handler.replace(handler))
         });
         // Dropped after the borrow, because its destructor may use the WebSocket.
-        drop(before);
+        drop(previous);
     }
 }
 

@@ -98,7 +98,7 @@ impl WebSocketSession {
         }
     }
 
-    /// Delivers events of the decoder until there are no more or reading is paused.
+    /// Delivers the events of the decoder until it has no more or reading is paused.
     pub(super) fn deliver_decoded(&self) {
         self.reading.set(ReadState::Delivering);
         while let Some(event) = self.next_event() {

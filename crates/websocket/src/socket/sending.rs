@@ -219,8 +219,8 @@ impl WebSocketSession {
     pub(super) fn write_or_queue(&self, payload: Bytes, append: impl FnOnce(&mut Vec<u8>)) -> Sent {
         if self.has(SocketFlags::FULL) {
             self.with_cold(|cold| {
-                let waiting = cold.frame_queue.get_or_insert_default();
-                waiting.push(payload, append);
+                let queue = cold.frame_queue.get_or_insert_default();
+                queue.push(payload, append);
             });
             return Sent::Buffered;
         }
@@ -229,11 +229,11 @@ impl WebSocketSession {
 
     /// Writes a frame to the connection; see [`write_or_queue`](Self::write_or_queue).
     fn write_now(&self, payload: Bytes, append: impl FnOnce(&mut Vec<u8>)) -> Sent {
-        let mut more = self.channel.write_with(append);
-        if more.is_some() && !payload.is_empty() {
-            more = Some(self.channel.write(payload));
+        let mut has_room = self.channel.write_with(append);
+        if has_room.is_some() && !payload.is_empty() {
+            has_room = Some(self.channel.write(payload));
         }
-        match more {
+        match has_room {
             Some(true) => Sent::Sent,
             Some(false) => {
                 self.set_full();
@@ -276,9 +276,9 @@ impl WebSocketSession {
                     let _ = self.write_now(Bytes::new(), pong);
                 }
             }
-            Some(QueuedItem::Frames(piece)) => {
-                let frames = |out: &mut Vec<u8>| out.extend_from_slice(&piece.bytes);
-                let _ = self.write_now(piece.payload, frames);
+            Some(QueuedItem::Frames(chunk)) => {
+                let frames = |out: &mut Vec<u8>| out.extend_from_slice(&chunk.bytes);
+                let _ = self.write_now(chunk.payload, frames);
             }
             None => return false,
         }
@@ -302,8 +302,8 @@ impl WebSocketSession {
         }
         if self.has(SocketFlags::FULL) {
             return self.with_cold(|cold| {
-                let waiting = cold.frame_queue.get_or_insert_default();
-                waiting.set_pong(payload);
+                let queue = cold.frame_queue.get_or_insert_default();
+                queue.set_pong(payload);
             });
         }
         let _ = self.write_control(Opcode::Pong, payload);

@@ -26,7 +26,7 @@ pub(crate) struct UpgradedChannel {
     pub(crate) route: Rc<RouteContext>,
     pub(crate) protocol: Option<Box<str>>,
     pub(crate) deflation: Option<PerMessageDeflate>,
-    /// Counts the WebSocket among those of its client.
+    /// The reservation in the limit per client.
     pub(crate) slot: Option<ClientSlot>,
 }
 

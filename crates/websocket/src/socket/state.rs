@@ -73,7 +73,7 @@ pub(super) struct ColdState {
     pub(super) close_sent: Option<CloseFrame>,
     /// The end of the maximum lifetime.
     pub(super) lifetime_end: Option<Timestamp>,
-    /// Counts the WebSocket among those of its client.
+    /// The reservation in the limit per client.
     pub(super) slot: Option<ClientSlot>,
     /// The usage of the rate limits by the peer.
     pub(super) rate: RateState,

@@ -48,7 +48,7 @@ impl WebSocketSession {
             self.last_activity.set(Timestamp::now());
         }
         let due = self.next_deadline()?;
-        let over = if !due.has_come(self.last_activity.get()) {
+        let timeout = if !due.has_come(self.last_activity.get()) {
             None
         } else if closing {
             Some(ExpiredTimeout::Close)
@@ -57,10 +57,10 @@ impl WebSocketSession {
         } else {
             self.idle_expired()
         };
-        if matches!(over, None | Some(ExpiredTimeout::Ping)) {
+        if matches!(timeout, None | Some(ExpiredTimeout::Ping)) {
             self.arm();
         }
-        over
+        timeout
     }
 
     /// Returns the next deadline without further activity.
@@ -72,16 +72,16 @@ impl WebSocketSession {
             let limit = shutdown.unwrap_or(Duration::MAX).min(options.close_timeout);
             return Some(last_activity.after(limit));
         }
-        let silence = options.idle_timeout.map(|idle| {
+        let idle_end = options.idle_timeout.map(|idle| {
             let pings = options.pings && !self.has(SocketFlags::PINGED);
             last_activity.after(match pings {
                 true => idle.saturating_sub(PING_MARGIN.min(idle / 4)),
                 false => idle,
             })
         });
-        match (silence, self.lifetime_end()) {
-            (Some(silence), Some(until)) => Some(silence.earlier(until)),
-            (silence, until) => silence.or(until),
+        match (idle_end, self.lifetime_end()) {
+            (Some(idle_end), Some(until)) => Some(idle_end.earlier(until)),
+            (idle_end, until) => idle_end.or(until),
         }
     }
 
@@ -96,19 +96,20 @@ impl WebSocketSession {
     /// an idle connection. No ping is sent if it would be queued after other bytes: their acknowledgement shows that the peer is alive, too.
     fn idle_expired(&self) -> Option<ExpiredTimeout> {
         let acknowledged = self.channel.acknowledged();
-        let takes = acknowledged > self.acknowledged.replace(acknowledged);
-        let waits = self.channel.is_sending() || acknowledged < self.channel.bytes_written();
-        let last = self.has(SocketFlags::PINGED) || !self.route.options.pings;
-        if takes && (waits || last) {
+        let makes_progress = acknowledged > self.acknowledged.replace(acknowledged);
+        let has_unacknowledged =
+            self.channel.is_sending() || acknowledged < self.channel.bytes_written();
+        let is_final = self.has(SocketFlags::PINGED) || !self.route.options.pings;
+        if makes_progress && (has_unacknowledged || is_final) {
             self.last_activity.set(Timestamp::now());
             self.remove(SocketFlags::PINGED);
             return None;
         }
-        if last {
+        if is_final {
             return Some(ExpiredTimeout::Idle);
         }
         self.insert(SocketFlags::PINGED);
-        (!waits).then_some(ExpiredTimeout::Ping)
+        (!has_unacknowledged).then_some(ExpiredTimeout::Ping)
     }
 
     /// Returns the token under which the loop calls [`SocketDriver`] for this WebSocket.

@@ -136,9 +136,9 @@ impl Hub {
     }
 
     pub(super) fn replace_adapter(self, adapter: Option<Rc<dyn HubAdapter>>) {
-        let before = self.with_hub(|hub| std::mem::replace(&mut hub.adapter, adapter.clone()));
+        let previous = self.with_hub(|hub| std::mem::replace(&mut hub.adapter, adapter.clone()));
         // Dropped after the borrow, because its destructor may use the hub.
-        drop(before);
+        drop(previous);
         if let Some(adapter) = adapter {
             for topic in self.topics() {
                 adapter.subscribed(&topic);

@@ -25,7 +25,7 @@ fn echo(options: WebSocketOptions) -> HttpServer {
 }
 
 #[test]
-fn messages_go_there_and_back_and_a_close_is_clean() {
+fn messages_are_echoed_and_the_close_is_clean() {
     let http = echo(WebSocketOptions::new());
     let (message, closed) = block_on(async move {
         let ws = connect(url(http, "/")).await.unwrap();
@@ -63,7 +63,7 @@ fn open_comes_before_messages_and_close_last() {
 }
 
 #[test]
-fn nothing_is_missed_by_who_awaits_a_task_that_connects() {
+fn no_message_is_missed_when_a_task_that_connects_is_awaited() {
     let http = server();
     http.websocket("/", |ws: WebSocket| {
         ws.send("greeting");
@@ -76,7 +76,7 @@ fn nothing_is_missed_by_who_awaits_a_task_that_connects() {
 }
 
 #[test]
-fn a_pause_before_open_holds_what_comes() {
+fn a_pause_before_open_delays_messages() {
     let http = server();
     http.websocket("/", |ws: WebSocket| {
         ws.send("greeting");
@@ -93,7 +93,7 @@ fn a_pause_before_open_holds_what_comes() {
 }
 
 #[test]
-fn the_request_has_the_subprotocols_the_fields_and_no_origin() {
+fn the_request_has_subprotocols_and_headers_and_no_origin() {
     let http = server();
     let log = Log::default();
     let seen = log.clone();
@@ -117,7 +117,7 @@ fn the_request_has_the_subprotocols_the_fields_and_no_origin() {
 }
 
 #[test]
-fn long_messages_and_compressed_ones_come_whole() {
+fn long_and_compressed_messages_are_received_completely() {
     for ours in [
         Compression::Off,
         Compression::Shared,
@@ -161,7 +161,7 @@ fn fragments_of_a_client_are_one_message() {
 }
 
 #[test]
-fn a_client_that_stops_waiting_closes_the_connection() {
+fn cancelling_an_attempt_closes_the_connection() {
     let listener = Server::bind("127.0.0.1:0").unwrap();
     let log = Log::default();
     let seen = log.clone();
@@ -179,28 +179,28 @@ fn a_client_that_stops_waiting_closes_the_connection() {
 }
 
 #[test]
-fn any_connector_may_be_below() {
+fn any_connector_can_be_used() {
     let http = echo(WebSocketOptions::new().origins(Origins::Any));
-    let below = FixedUriConnector::new(http.address().unwrap(), Connector::new()).unwrap();
-    let connector = WebSocketConnector::new(below);
-    let ws = outcome(connector.connect("ws://a.name.nobody.has.invalid/")).unwrap();
+    let inner = FixedUriConnector::new(http.address().unwrap(), Connector::new()).unwrap();
+    let connector = WebSocketConnector::new(inner);
+    let ws = outcome(connector.connect("ws://unresolvable.invalid/")).unwrap();
     assert!(ws.is_open());
 }
 
 #[test]
-fn a_silent_server_is_sent_a_ping_and_given_up_after_120_seconds() {
+fn an_idle_server_is_sent_a_ping_and_times_out_after_120_s() {
     let clock = manual_clock();
     let http = server();
     let pings = Log::default();
     let seen = pings.clone();
     let paused = Rc::new(Cell::new(None));
-    let place = Rc::clone(&paused);
+    let slot = Rc::clone(&paused);
     let options = WebSocketOptions::new().idle_timeout(None);
     http.websocket_with("/", options, move |_| {
-        let (seen, place) = (seen.clone(), Rc::clone(&place));
+        let (seen, slot) = (seen.clone(), Rc::clone(&slot));
         Accept::new(move |ws: WebSocket| {
             ws.on(WebSocket::PING, move |_| seen.add("ping"));
-            place.set(Some(ws));
+            slot.set(Some(ws));
         })
     });
     let ws = outcome(connect(url(http, "/"))).unwrap();
@@ -211,7 +211,7 @@ fn a_silent_server_is_sent_a_ping_and_given_up_after_120_seconds() {
     assert_eq!(pings.text(), "");
     pass(&clock, Duration::from_secs(3));
     assert_eq!(pings.text(), "ping");
-    // The pong has come: the time begins anew, but the server reads no more.
+    // The pong restarts the idle timeout, but from now on the server does not read.
     paused.get().unwrap().pause();
     pass(&clock, Duration::from_secs(115));
     assert_eq!(log.text(), "");
@@ -220,7 +220,7 @@ fn a_silent_server_is_sent_a_ping_and_given_up_after_120_seconds() {
 }
 
 #[test]
-fn clients_of_a_thread_have_topics() {
+fn clients_of_a_thread_share_topics() {
     let http = echo(WebSocketOptions::new());
     let ws = outcome(connect(url(http, "/"))).unwrap();
     let log = Log::default();
@@ -236,19 +236,19 @@ fn both_sides_may_close_at_once() {
     let http = server();
     let log = Log::default();
     let seen = log.clone();
-    let place = Rc::new(Cell::new(None));
-    let there = Rc::clone(&place);
+    let slot = Rc::new(Cell::new(None));
+    let slot_ref = Rc::clone(&slot);
     http.websocket("/", move |ws: WebSocket| {
         let seen = seen.clone();
         ws.on("close", move |closed: Closed| seen.add(show(&closed)));
-        there.set(Some(ws));
+        slot_ref.set(Some(ws));
     });
     let ws = outcome(connect(url(http, "/"))).unwrap();
-    run_until(|| place.get().is_some());
+    run_until(|| slot.get().is_some());
     let client = Log::default();
     client.listen(ws);
     ws.close(CloseCode::from(4001), "client");
-    place.get().unwrap().close(CloseCode::from(4002), "server");
+    slot.get().unwrap().close(CloseCode::from(4002), "server");
     run_until(|| log.len() + client.len() == 2);
     assert_eq!(client.text(), "4001:client:clean");
     assert_eq!(log.text(), "4002:server:clean");

@@ -1,4 +1,4 @@
-//! WebSockets of a client, to servers of this crate and to some that are none.
+//! Client WebSockets, connected to servers of this crate and to other servers.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "../support/mod.rs"]
@@ -17,21 +17,21 @@ use uptick_websocket::{Connecting, Error, WebSocket};
 
 use support::run_until;
 
-/// The URL of a path of a server.
+/// Returns the URL of a path of a server.
 fn url(http: HttpServer, path: &str) -> String {
     let address = http.address().unwrap();
     format!("ws://{}{path}", &address["tcp://".len()..])
 }
 
-/// What comes of an attempt, while the loop is turned by hand.
+/// Runs the loop until an attempt completes, and returns its result.
 #[track_caller]
 fn outcome(connecting: Connecting) -> Result<WebSocket, Error> {
-    let place = Rc::new(RefCell::new(None));
-    let there = Rc::clone(&place);
+    let slot = Rc::new(RefCell::new(None));
+    let slot_ref = Rc::clone(&slot);
     drop(spawn(async move {
         let result = connecting.await;
-        *there.borrow_mut() = Some(result);
+        *slot_ref.borrow_mut() = Some(result);
     }));
-    run_until(|| place.borrow().is_some());
-    place.take().unwrap()
+    run_until(|| slot.borrow().is_some());
+    slot.take().unwrap()
 }

@@ -14,7 +14,7 @@ use uptick_websocket::{
 use crate::support::{Log, manual_clock, pass, run_until, server, settle};
 use crate::url;
 
-/// Records what becomes of it.
+/// Records the events of a reconnecting WebSocket.
 fn record(reconnecting: Reconnecting, log: &Log) {
     let seen = log.clone();
     reconnecting.on("retry", move |retry: Retry| {
@@ -34,7 +34,7 @@ fn record(reconnecting: Reconnecting, log: &Log) {
     reconnecting.on("close", move |()| seen.add("close"));
 }
 
-/// Keeps WebSockets open at a server, and records it.
+/// Starts reconnecting, and records the events of each WebSocket.
 fn keep(reconnect: Reconnect, log: &Log) -> Reconnecting {
     let seen = log.clone();
     let reconnecting = reconnect.start(move |ws: WebSocket| {
@@ -50,7 +50,7 @@ fn to(url: impl Into<String>) -> Reconnect {
     Reconnect::new(WebSocketConnector::default(), url)
 }
 
-/// Moves the clock until something is recorded so often.
+/// Advances the clock until the log has `count` entries.
 #[track_caller]
 fn pass_until(clock: &ManualClock, log: &Log, count: usize) {
     run_until(|| {
@@ -59,7 +59,7 @@ fn pass_until(clock: &ManualClock, log: &Log, count: usize) {
     });
 }
 
-/// A server that tells of those that come.
+/// A server that greets each client.
 fn greeting() -> HttpServer {
     let http = server();
     http.websocket_with("/", WebSocketOptions::new(), |_| {
@@ -71,7 +71,7 @@ fn greeting() -> HttpServer {
 }
 
 #[test]
-fn a_lost_websocket_comes_again_and_again_until_it_is_stopped() {
+fn a_lost_websocket_is_reopened_until_it_is_stopped() {
     let clock = manual_clock();
     let http = greeting();
     let log = Log::default();
@@ -95,7 +95,7 @@ fn a_lost_websocket_comes_again_and_again_until_it_is_stopped() {
 }
 
 #[test]
-fn the_wait_is_short_again_after_a_websocket_that_stayed() {
+fn the_delay_is_reset_after_a_stable_websocket() {
     let clock = manual_clock();
     let http = greeting();
     let log = Log::default();
@@ -116,26 +116,26 @@ fn the_wait_is_short_again_after_a_websocket_that_stayed() {
 }
 
 #[test]
-fn after_so_many_retries_it_is_given_up() {
+fn reconnecting_fails_after_the_maximum_number_of_retries() {
     let clock = manual_clock();
     let listener = Server::bind("127.0.0.1:0").unwrap();
-    let nobody = listener.address().unwrap();
+    let unused = listener.address().unwrap();
     listener.close();
     settle();
     let log = Log::default();
-    keep(to(nobody.replace("tcp", "ws")).max_retries(Some(3)), &log);
+    keep(to(unused.replace("tcp", "ws")).max_retries(Some(3)), &log);
     pass_until(&clock, &log, 5);
     assert_eq!(
         log.text(),
         format!(
-            "retry1 retry2 retry3 error(reconnecting was given up after 4 attempts: \
-             connecting to {nobody} failed: Connection refused (ECONNREFUSED)) close"
+            "retry1 retry2 retry3 error(reconnecting failed after 4 attempts: \
+             connecting to {unused} failed: Connection refused (ECONNREFUSED)) close"
         )
     );
 }
 
 #[test]
-fn what_cannot_work_is_given_up_at_once() {
+fn permanent_errors_are_not_retried() {
     let log = Log::default();
     keep(to("http://127.0.0.1/"), &log);
     let connector = WebSocketConnector::default().protocol("not a token");
@@ -154,15 +154,15 @@ fn what_cannot_work_is_given_up_at_once() {
 }
 
 #[test]
-fn stopping_in_any_state_ends_it() {
+fn reconnecting_can_be_stopped_in_any_state() {
     let clock = manual_clock();
     let http = greeting();
     let log = Log::default();
-    // While it connects.
+    // While connecting.
     keep(to(url(http, "/")), &log).stop();
     run_until(|| log.len() == 1);
     assert_eq!(log.text(), "close");
-    // While it waits, and from inside of its own events.
+    // During the delay, from a listener of its own event.
     let reconnecting = keep(to(url(http, "/")), &log);
     run_until(|| log.len() == 3);
     reconnecting.on("retry", move |_: Retry| reconnecting.stop());
@@ -174,7 +174,7 @@ fn stopping_in_any_state_ends_it() {
 }
 
 #[test]
-fn stopping_in_the_close_of_a_websocket_leaves_no_retry() {
+fn stopping_in_a_close_listener_prevents_a_retry() {
     let http = greeting();
     let log = Log::default();
     let reconnecting = keep(to(url(http, "/")), &log);
@@ -188,14 +188,14 @@ fn stopping_in_the_close_of_a_websocket_leaves_no_retry() {
 }
 
 #[test]
-fn a_callback_that_panics_loses_its_websocket_only() {
+fn a_callback_that_panics_terminates_its_websocket_only() {
     let clock = manual_clock();
     let http = greeting();
     let log = Log::default();
     let mut first = true;
     let seen = log.clone();
     let reconnecting = to(url(http, "/")).start(move |ws| {
-        assert!(!std::mem::take(&mut first), "asked to");
+        assert!(!std::mem::take(&mut first), "test panic");
         seen.listen(ws);
     });
     record(reconnecting, &log);
@@ -205,7 +205,7 @@ fn a_callback_that_panics_loses_its_websocket_only() {
     run_until(|| log.text().ends_with("close"));
 }
 
-/// A server that refuses everybody with a status and fields.
+/// A server that refuses all requests with a status and `Retry-After`.
 fn refusing(status: u16, retry_after: &'static str) -> HttpServer {
     let http = server();
     http.get("/", move |_: Request| {
@@ -215,21 +215,21 @@ fn refusing(status: u16, retry_after: &'static str) -> HttpServer {
     http
 }
 
-/// The delay of the first retry.
+/// Returns the delay of the first retry.
 #[track_caller]
 fn first_delay(reconnect: Reconnect) -> Duration {
-    let place = Rc::new(Cell::new(None));
-    let there = Rc::clone(&place);
+    let slot = Rc::new(Cell::new(None));
+    let slot_ref = Rc::clone(&slot);
     let reconnecting = reconnect.start(|_| ());
-    reconnecting.on("retry", move |retry: Retry| there.set(Some(retry.delay)));
-    run_until(|| place.get().is_some());
+    reconnecting.on("retry", move |retry: Retry| slot_ref.set(Some(retry.delay)));
+    run_until(|| slot.get().is_some());
     reconnecting.stop();
     settle();
-    place.get().unwrap()
+    slot.get().unwrap()
 }
 
 #[test]
-fn the_wait_is_at_least_the_retry_after_of_429_and_503() {
+fn the_delay_is_at_least_the_retry_after_of_429_and_503() {
     let seconds = |status, after, reconnect: fn(Reconnect) -> Reconnect| {
         let http = refusing(status, after);
         let delay = first_delay(reconnect(to(url(http, "/"))));
@@ -237,25 +237,27 @@ fn the_wait_is_at_least_the_retry_after_of_429_and_503() {
         delay.as_secs_f64()
     };
     for status in [429, 503] {
-        let delay = seconds(status, "20", |plan| plan);
+        let delay = seconds(status, "20", |config| config);
         assert!((20.0..=24.0).contains(&delay), "{status} {delay}");
     }
     let short = [
-        seconds(500, "20", |plan| plan),
-        seconds(503, "0", |plan| plan),
-        seconds(503, "soon", |plan| plan),
-        seconds(503, "20", |plan| plan.max_retry_after(Duration::ZERO)),
+        seconds(500, "20", |config| config),
+        seconds(503, "0", |config| config),
+        seconds(503, "soon", |config| config),
+        seconds(503, "20", |config| config.max_retry_after(Duration::ZERO)),
     ];
     assert!(short.iter().all(|delay| *delay <= 0.6), "{short:?}");
-    // A wait that gets longer by itself is not shortened.
-    let long = seconds(503, "2", |plan| plan.first_delay(Duration::from_secs(10)));
+    // A longer backoff is not shortened.
+    let long = seconds(503, "2", |config| {
+        config.first_delay(Duration::from_secs(10))
+    });
     assert!((8.0..=12.0).contains(&long), "{long}");
-    let most = seconds(503, "31536000", |plan| plan);
-    assert!((3600.0..=4320.0).contains(&most), "{most}");
+    let max = seconds(503, "31536000", |config| config);
+    assert!((3600.0..=4320.0).contains(&max), "{max}");
 }
 
 #[test]
-fn a_retry_listener_can_set_the_wait() {
+fn a_retry_listener_can_set_the_delay() {
     let clock = manual_clock();
     let http = refusing(503, "20");
     let log = Log::default();
@@ -274,7 +276,7 @@ fn a_retry_listener_can_set_the_wait() {
     pass_until(&clock, &log, 2);
     pass(&clock, Duration::from_secs(50));
     assert_eq!(log.len(), 2);
-    // Also later, as when the network is there again.
+    // Also outside of the listener, for example when the network is available again.
     reconnecting.retry_in(Duration::ZERO);
     run_until(|| log.len() == 3);
     reconnecting.stop();

@@ -15,18 +15,18 @@ use uptick_websocket::{
 use crate::support::{Log, manual_clock, pass, run_until, server, settle};
 use crate::{outcome, url};
 
-/// The URL of a server that answers each request with what is made of it; then it ends the connection if `ends`.
-fn answering<R: Into<Vec<u8>>>(answer: impl Fn(&str) -> R + 'static, ends: bool) -> String {
+/// Returns the URL of a server that responds to each request with the result of `response`, and then ends the connection if `ends` is set.
+fn responding<R: Into<Vec<u8>>>(response: impl Fn(&str) -> R + 'static, ends: bool) -> String {
     let listener = Server::bind("127.0.0.1:0").unwrap();
-    let answer = Rc::new(answer);
+    let response = Rc::new(response);
     listener.on("connection", move |conn: Connection| {
-        let answer = Rc::clone(&answer);
+        let response = Rc::clone(&response);
         let mut request = Vec::new();
         conn.on(Connection::DATA, move |chunk: Bytes| {
             request.extend_from_slice(&chunk);
             if request.ends_with(b"\r\n\r\n") {
                 let text = String::from_utf8(std::mem::take(&mut request)).unwrap();
-                conn.write(answer(&text).into());
+                conn.write(response(&text).into());
                 if ends {
                     conn.end();
                 }
@@ -36,13 +36,13 @@ fn answering<R: Into<Vec<u8>>>(answer: impl Fn(&str) -> R + 'static, ends: bool)
     listener.address().unwrap().replace("tcp", "ws")
 }
 
-/// The value of `Sec-WebSocket-Accept` for a request.
+/// Returns the value of `Sec-WebSocket-Accept` for a request.
 fn accept_of(request: &str) -> String {
     let key = request.split("sec-websocket-key: ").nth(1).unwrap();
     accept_key(key.split("\r\n").next().unwrap())
 }
 
-fn switching(request: &str, fields: &str) -> String {
+fn switching_protocols(request: &str, fields: &str) -> String {
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {}\r\n{fields}\r\n",
@@ -56,7 +56,7 @@ fn error(url: &str) -> String {
 }
 
 #[test]
-fn an_answer_with_another_status_is_an_error_that_says_what_the_server_says() {
+fn a_response_with_another_status_is_an_error_with_its_body() {
     let http = server();
     http.websocket_with("/", WebSocketOptions::new(), |_| {
         Reject(
@@ -69,7 +69,7 @@ fn an_answer_with_another_status_is_an_error_that_says_what_the_server_says() {
     let error = outcome(connect(&url)).unwrap_err();
     let text = error.to_string();
     assert!(
-        text.ends_with("failed: the server answers with 401 Unauthorized: \"who are you?\""),
+        text.ends_with("failed: the server responded with 401 Unauthorized: \"who are you?\""),
         "{text}"
     );
     assert!(!text.contains("secret"), "{text}");
@@ -82,19 +82,19 @@ fn an_answer_with_another_status_is_an_error_that_says_what_the_server_says() {
 }
 
 #[test]
-fn the_beginning_of_the_content_is_told_however_long_it_is() {
+fn the_start_of_the_body_is_reported() {
     let chunked = "HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nno!\r\n";
-    let url = answering(move |_| chunked.to_owned(), false);
+    let url = responding(move |_| chunked.to_owned(), false);
     assert!(error(&url).ends_with("403 Forbidden: \"no!\""));
-    let url = answering(|_| "HTTP/1.1 403 Forbidden\r\n\r\nno", true);
+    let url = responding(|_| "HTTP/1.1 403 Forbidden\r\n\r\nno", true);
     assert!(error(&url).ends_with("403 Forbidden: \"no\""));
 }
 
 #[test]
-fn content_that_does_not_end_is_waited_for_a_second() {
+fn a_body_without_an_end_is_read_for_a_second() {
     let clock = manual_clock();
     let unknown = "HTTP/1.1 503 Service Unavailable\r\n\r\nlater";
-    let url = answering(move |_| unknown.to_owned(), false);
+    let url = responding(move |_| unknown.to_owned(), false);
     let log = Log::default();
     let seen = log.clone();
     drop(
@@ -119,48 +119,50 @@ fn redirects_are_not_followed() {
     http.get("/", |_: Request| Response::redirect("/elsewhere"));
     let text = error(&url(http, "/"));
     assert!(
-        text.ends_with("redirects to \"/elsewhere\": that is not followed"),
+        text.ends_with("redirects to \"/elsewhere\"; redirects are not followed"),
         "{text}"
     );
 }
 
 #[test]
-fn who_is_no_websocket_server_is_told_from_who_does_not_answer() {
-    let url = answering(|_| "220 mail.example.com ESMTP\r\n\r\n", false);
-    assert!(error(&url).ends_with("the answer is refused: it is not one of HTTP/1.1"));
-    let url = answering(|_| String::new(), true);
-    assert!(error(&url).ends_with("the connection ended before the answer (ECONNRESET)"));
-    let url = answering(|_| "x".repeat(20_000), false);
+fn an_invalid_response_and_a_missing_one_are_different_errors() {
+    let url = responding(|_| "220 mail.example.com ESMTP\r\n\r\n", false);
+    assert!(error(&url).ends_with("the response is invalid: it is not HTTP/1.1"));
+    let url = responding(|_| String::new(), true);
+    assert!(error(&url).ends_with("the connection ended before the response (ECONNRESET)"));
+    let url = responding(|_| "x".repeat(20_000), false);
     assert!(error(&url).ends_with("its head is too long"));
 }
 
 #[test]
-fn an_answer_to_another_key_is_refused() {
-    let url = answering(
-        |request| switching(request, "").replace("Accept: ", "Accept: x"),
+fn a_response_to_another_key_is_refused() {
+    let url = responding(
+        |request| switching_protocols(request, "").replace("Accept: ", "Accept: x"),
         false,
     );
-    assert!(error(&url).ends_with("it is not to the key of the request"));
+    assert!(
+        error(&url).ends_with("its Sec-WebSocket-Accept does not match the key of the request")
+    );
 }
 
 #[test]
 fn a_subprotocol_or_extension_that_was_not_offered_is_refused() {
-    let url = answering(
-        |request| switching(request, "Sec-WebSocket-Protocol: b\r\n"),
+    let url = responding(
+        |request| switching_protocols(request, "Sec-WebSocket-Protocol: b\r\n"),
         false,
     );
-    assert!(error(&url).ends_with("its subprotocol is none of those of the request"));
+    assert!(error(&url).ends_with("its subprotocol is not in the request"));
     let fields = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
-    let url = answering(move |request| switching(request, fields), false);
-    assert!(error(&url).ends_with("its extensions are not those of the request"));
+    let url = responding(move |request| switching_protocols(request, fields), false);
+    assert!(error(&url).ends_with("its extensions do not match the request"));
 }
 
 #[test]
-fn frames_behind_the_answer_are_not_lost() {
-    let url = answering(
+fn frames_after_the_response_are_not_lost() {
+    let url = responding(
         |request| {
             let interim = "HTTP/1.1 100 Continue\r\n\r\n";
-            let mut bytes = format!("{interim}{}", switching(request, "")).into_bytes();
+            let mut bytes = format!("{interim}{}", switching_protocols(request, "")).into_bytes();
             bytes.extend_from_slice(b"\x01\x02he\x80\x03llo\x81\x01!\x88\x02\x03\xe8");
             bytes
         },
@@ -173,7 +175,7 @@ fn frames_behind_the_answer_are_not_lost() {
 }
 
 #[test]
-fn a_url_that_is_none_and_a_port_where_nobody_listens_are_errors() {
+fn an_invalid_url_and_a_refused_connection_are_errors() {
     assert!(error("http://127.0.0.1/").starts_with("invalid URL \"http://127.0.0.1/\": "));
     let listener = Server::bind("127.0.0.1:0").unwrap();
     let address = listener.address().unwrap();
@@ -189,7 +191,7 @@ fn a_url_that_is_none_and_a_port_where_nobody_listens_are_errors() {
 }
 
 #[test]
-fn fields_and_subprotocols_that_cannot_be_sent_are_errors() {
+fn invalid_headers_and_subprotocols_are_errors() {
     for connector in [
         WebSocketConnector::default().header("a b", "c"),
         WebSocketConnector::default().header("a", "b\r\nc: d"),
@@ -198,12 +200,12 @@ fn fields_and_subprotocols_that_cannot_be_sent_are_errors() {
     ] {
         let error = outcome(connector.connect("ws://127.0.0.1:1/")).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("the request cannot be written"), "{text}");
+        assert!(text.contains("the request is invalid"), "{text}");
     }
 }
 
 #[test]
-fn an_answer_that_does_not_come_is_waited_for_10_seconds() {
+fn a_missing_response_times_out_after_10_s() {
     let clock = manual_clock();
     let listener = Server::bind("127.0.0.1:0").unwrap();
     let closed = Log::default();
@@ -216,11 +218,11 @@ fn an_answer_that_does_not_come_is_waited_for_10_seconds() {
     let url = listener.address().unwrap().replace("tcp", "ws");
     let log = Log::default();
     let seen = log.clone();
-    let place: Rc<RefCell<Option<Error>>> = Rc::default();
+    let slot: Rc<RefCell<Option<Error>>> = Rc::default();
     drop(spawn(async move {
         let error = connect(url).await.unwrap_err();
         seen.add(&error);
-        *place.borrow_mut() = Some(error);
+        *slot.borrow_mut() = Some(error);
     }));
     settle();
     pass(&clock, Duration::from_millis(9_800));
@@ -228,7 +230,7 @@ fn an_answer_that_does_not_come_is_waited_for_10_seconds() {
     pass(&clock, Duration::from_millis(400));
     assert!(
         log.text()
-            .ends_with("there was no answer after 10s (ETIMEDOUT)"),
+            .ends_with("there was no response within 10s (ETIMEDOUT)"),
         "{}",
         log.text()
     );
@@ -246,7 +248,7 @@ fn a_callback_that_panics_terminates_its_websocket_only() {
     });
     drop(
         WebSocketConnector::default().connect_then(url(http, "/"), |result| {
-            assert!(result.is_err(), "asked to");
+            assert!(result.is_err(), "test panic");
         }),
     );
     run_until(|| log.len() == 1);

@@ -1,4 +1,4 @@
-//! What is true of the decoder of WebSocket frames, whatever it gets. The tests and the fuzzer call it.
+//! Invariants of the frame decoder for any input, shared by the tests and the fuzz target.
 
 use std::io::{self, Read, Write};
 
@@ -9,7 +9,7 @@ use uptick_websocket::Message;
 use uptick_websocket::protocol::frame::{self, Flags, Opcode};
 use uptick_websocket::protocol::{Decoder, Event, Inflater, Limits, Role, close};
 
-/// All events of some pieces, up to the last that there can be.
+/// Returns the events of bytes received in pieces, up to the last possible event.
 pub(crate) fn decode<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
     role: Role,
@@ -19,25 +19,25 @@ pub(crate) fn decode<'a>(
     let mut decoder = Decoder::new(role).compressed(compressed);
     let mut inflater = Inflater::new();
     let mut events = Vec::new();
-    let mut over = false;
+    let mut finished = false;
     for piece in pieces {
         decoder.push(piece.into());
         while let Some(event) = decoder.next(limits, Some(&mut inflater)) {
-            assert!(!over, "{event:?} after {events:?}");
-            over = matches!(event, Event::Close(_) | Event::Error(_));
+            assert!(!finished, "{event:?} after {events:?}");
+            finished = matches!(event, Event::Close(_) | Event::Error(_));
             events.push(event);
         }
     }
-    assert!(!over || (!decoder.is_idle() && decoder.buffered() == 0));
+    assert!(!finished || (!decoder.is_idle() && decoder.buffered() == 0));
     events
 }
 
-/// Checks what must be true of any bytes, in pieces of `size`.
+/// Checks the invariants for any bytes, received in pieces of `size`.
 pub(crate) fn check(bytes: &[u8], size: usize, role: Role, compressed: bool, limits: &Limits) {
     let whole = decode([bytes], role, compressed, limits);
     for size in [1, 2, size.max(1)] {
-        let cut = decode(bytes.chunks(size), role, compressed, limits);
-        assert_eq!(cut, whole, "in pieces of {size}");
+        let split = decode(bytes.chunks(size), role, compressed, limits);
+        assert_eq!(split, whole, "in pieces of {size}");
     }
     let again = encode(&whole, role);
     let errors = usize::from(matches!(whole.last(), Some(Event::Error(_))));
@@ -50,7 +50,7 @@ pub(crate) fn check(bytes: &[u8], size: usize, role: Role, compressed: bool, lim
     }
 }
 
-/// The frames that make these events.
+/// Returns frames that decode to these events.
 fn encode(events: &[Event], role: Role) -> Vec<u8> {
     let mask = (role == Role::Server).then_some([0x12, 0x34, 0x56, 0xff]);
     let mut out = Vec::new();
@@ -66,13 +66,13 @@ fn encode(events: &[Event], role: Role) -> Vec<u8> {
             Event::Close(_) | Event::Error(_) => {}
         }
     }
-    if let Some(Event::Close(says)) = events.last() {
-        close::append(&mut out, says.as_ref(), mask);
+    if let Some(Event::Close(frame)) = events.last() {
+        close::append(&mut out, frame.as_ref(), mask);
     }
     out
 }
 
-/// A socket that has some bytes and takes all.
+/// A socket that reads from a slice and discards written bytes.
 struct Socket<'a>(&'a [u8]);
 
 impl Read for Socket<'_> {
@@ -94,7 +94,7 @@ impl Write for Socket<'_> {
     }
 }
 
-/// What tungstenite finds up to an error, and whether there was one.
+/// Returns the messages that tungstenite decodes before an error, and whether there was an error.
 pub(crate) fn their_messages(bytes: &[u8], role: Role) -> (Vec<TheirMessage>, bool) {
     let role = match role {
         Role::Server => TheirRole::Server,
@@ -122,7 +122,7 @@ pub(crate) fn their_messages(bytes: &[u8], role: Role) -> (Vec<TheirMessage>, bo
     }
 }
 
-/// Whether an event is what tungstenite found.
+/// Returns `true` if an event equals a message of tungstenite.
 fn is_same(event: &Event, theirs: &TheirMessage) -> bool {
     match (event, theirs) {
         (Event::Message(Message::Text(text)), TheirMessage::Text(theirs)) => {
@@ -132,18 +132,18 @@ fn is_same(event: &Event, theirs: &TheirMessage) -> bool {
         (Event::Ping(bytes), TheirMessage::Ping(theirs))
         | (Event::Pong(bytes), TheirMessage::Pong(theirs)) => bytes == theirs,
         (Event::Close(None), TheirMessage::Close(None)) => true,
-        (Event::Close(Some(says)), TheirMessage::Close(Some(theirs))) => {
-            // It does not know this one.
-            says.code.as_u16() == 1014
-                || (says.code.as_u16() == u16::from(theirs.code)
-                    && says.reason == *theirs.reason.as_str())
+        (Event::Close(Some(frame)), TheirMessage::Close(Some(theirs))) => {
+            // Tungstenite does not know this code.
+            frame.code.as_u16() == 1014
+                || (frame.code.as_u16() == u16::from(theirs.code)
+                    && frame.reason == *theirs.reason.as_str())
         }
         _ => false,
     }
 }
 
-/// Each finds the same, but tungstenite refuses later or not at all: text by its whole frames, lengths that are not in
-/// their shortest form never, and codes of close frames by changing them.
+/// Checks that both decoders agree, except that tungstenite detects fewer errors: invalid text only at the end of a frame, lengths not in
+/// their shortest form never, and invalid close codes never, because it replaces them.
 fn agrees_with_tungstenite(bytes: &[u8], role: Role, events: &[Event]) {
     let (theirs, failed) = their_messages(bytes, role);
     let agree = match events.split_last() {

@@ -1,4 +1,4 @@
-//! Messages that are too big, or cut too small.
+//! Messages that are too long or have too many fragments.
 
 use uptick_websocket::Message;
 use uptick_websocket::protocol::frame::{Flags, Head, Opcode};
@@ -8,7 +8,7 @@ use crate::{masked, refused};
 
 const KEY: Option<[u8; 4]> = Some([1, 2, 3, 4]);
 
-/// The code by which some bytes are refused, or none.
+/// Returns the code with which bytes are refused, if they are.
 fn code(bytes: &[u8], limits: &Limits) -> Option<CloseCode> {
     let mut decoder = Decoder::new(Role::Server).compressed(true);
     decoder.push(bytes.into());
@@ -22,15 +22,15 @@ fn code(bytes: &[u8], limits: &Limits) -> Option<CloseCode> {
 }
 
 #[test]
-fn a_message_of_the_longest_allowed_length_is_taken_and_one_more_byte_is_not() {
-    for most in [0, 1, 125, 126, 1000, 65_535, 70_000] {
-        let limits = Limits::default().message(most);
-        let frame = masked(Opcode::Binary, Flags::FIN, &vec![0; most]);
+fn a_message_of_the_maximum_length_is_accepted_and_a_longer_one_refused() {
+    for max in [0, 1, 125, 126, 1000, 65_535, 70_000] {
+        let limits = Limits::default().message(max);
+        let frame = masked(Opcode::Binary, Flags::FIN, &vec![0; max]);
         assert_eq!(code(&frame, &limits), None);
-        let frame = masked(Opcode::Binary, Flags::FIN, &vec![0; most + 1]);
+        let frame = masked(Opcode::Binary, Flags::FIN, &vec![0; max + 1]);
         assert_eq!(code(&frame, &limits), Some(CloseCode::TOO_BIG));
         let bytes = [
-            masked(Opcode::Text, Flags::empty(), &vec![b'a'; most]),
+            masked(Opcode::Text, Flags::empty(), &vec![b'a'; max]),
             masked(Opcode::Continuation, Flags::FIN, b"b"),
         ]
         .concat();
@@ -39,7 +39,7 @@ fn a_message_of_the_longest_allowed_length_is_taken_and_one_more_byte_is_not() {
 }
 
 #[test]
-fn a_long_message_is_refused_by_its_head() {
+fn a_long_message_is_refused_at_its_head() {
     for length in [1024 * 1024 + 1, 1 << 32, i64::MAX as u64] {
         let head = Head::new(Opcode::Binary, Flags::FIN, KEY, length);
         assert_eq!(refused(&head).0, 1009);
@@ -52,7 +52,7 @@ fn a_long_message_is_refused_by_its_head() {
 }
 
 #[test]
-fn the_promise_of_a_long_message_costs_little() {
+fn announcing_a_long_message_does_not_allocate_its_length() {
     let mut decoder = Decoder::new(Role::Server);
     decoder.push(Head::new(Opcode::Binary, Flags::FIN, KEY, 1024 * 1024)[..].into());
     assert!(decoder.next(&Limits::default(), None).is_none());
@@ -63,17 +63,17 @@ fn the_promise_of_a_long_message_costs_little() {
 #[test]
 fn a_message_of_too_many_fragments_is_refused() {
     let limits = Limits::default().fragments(3);
-    let begin = masked(Opcode::Text, Flags::empty(), b"");
-    let go_on = masked(Opcode::Continuation, Flags::empty(), b"");
-    let end = masked(Opcode::Continuation, Flags::FIN, b"");
-    let three = [begin.clone(), go_on.clone(), end.clone()].concat();
+    let first = masked(Opcode::Text, Flags::empty(), b"");
+    let middle = masked(Opcode::Continuation, Flags::empty(), b"");
+    let last = masked(Opcode::Continuation, Flags::FIN, b"");
+    let three = [first.clone(), middle.clone(), last.clone()].concat();
     assert_eq!(code(&three.repeat(3), &limits), None);
-    let four = [begin, go_on.clone(), go_on, end].concat();
+    let four = [first, middle.clone(), middle, last].concat();
     assert_eq!(code(&four, &limits), Some(CloseCode::TOO_BIG));
 }
 
 #[test]
-fn a_million_fragments_of_one_byte_are_a_message_if_they_are_allowed() {
+fn a_million_fragments_of_one_byte_are_a_message_if_allowed() {
     let limits = Limits::default().fragments(1_000_001);
     for (count, size) in [(1_000_000, 65_536), (200_000, 7)] {
         let mut bytes = masked(Opcode::Text, Flags::empty(), b"a");
@@ -112,8 +112,8 @@ fn a_bomb_is_refused_in_one_frame_and_in_many() {
 }
 
 #[test]
-fn a_compressed_message_that_is_longer_than_it_becomes_is_taken() {
-    // Stored blocks: five bytes are added to each of 65,535.
+fn a_compressed_message_may_be_longer_than_its_content() {
+    // Stored blocks add five bytes to each 65,535 bytes.
     let payload = vec![0xa5; 1024 * 1024];
     let mut blocks = Vec::new();
     for block in payload.chunks(65_535) {

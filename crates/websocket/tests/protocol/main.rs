@@ -1,4 +1,4 @@
-//! The protocol by itself, without any socket.
+//! The protocol module on its own, without sockets.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,7 +20,7 @@ mod refusals;
 use uptick_websocket::protocol::frame::{self, Flags, Opcode};
 use uptick_websocket::protocol::{Event, Limits, Role};
 
-/// A frame of a client.
+/// Returns a masked frame.
 fn masked(opcode: Opcode, flags: Flags, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     frame::append(
@@ -33,12 +33,12 @@ fn masked(opcode: Opcode, flags: Flags, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What a server finds in some bytes, with the limits that it has by default.
+/// Returns the events of a server that receives these bytes, with the default limits.
 fn decode(bytes: &[u8]) -> Vec<Event> {
     invariants::decode([bytes], Role::Server, false, &Limits::default())
 }
 
-/// The code and the reason with which a server refuses some bytes, by the last event.
+/// Returns the code and the reason with which a server refuses these bytes.
 fn refused(bytes: &[u8]) -> (u16, &'static str) {
     match decode(bytes).last() {
         Some(Event::Error(invalid)) => (invalid.code().as_u16(), invalid.reason()),

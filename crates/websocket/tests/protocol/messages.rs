@@ -1,4 +1,4 @@
-//! Messages as they come.
+//! Decoding of messages and control frames.
 
 use uptick_websocket::Message;
 use uptick_websocket::protocol::frame::{Flags, Opcode};
@@ -8,7 +8,7 @@ use crate::invariants::{self, their_messages};
 use crate::{decode, masked};
 
 #[test]
-fn control_frames_come_between_the_fragments_of_a_message() {
+fn control_frames_may_be_between_the_fragments_of_a_message() {
     let bytes = [
         masked(Opcode::Text, Flags::empty(), "gr\u{fc}".as_bytes()),
         masked(Opcode::Ping, Flags::FIN, b"there?"),
@@ -28,7 +28,7 @@ fn control_frames_come_between_the_fragments_of_a_message() {
 }
 
 #[test]
-fn a_character_may_be_cut_by_the_end_of_a_fragment() {
+fn a_character_may_be_split_between_fragments() {
     let text = "a\u{e4}\u{20ac}\u{1f980}";
     for first in 0..=text.len() {
         for second in first..=text.len() {
@@ -50,20 +50,20 @@ fn a_character_may_be_cut_by_the_end_of_a_fragment() {
 #[test]
 fn a_close_within_a_fragmented_message_is_the_last_event() {
     let mut bytes = masked(Opcode::Text, Flags::empty(), b"never whole");
-    let says = CloseFrame::new(CloseCode::GOING_AWAY, "bye");
-    close::append(&mut bytes, Some(&says), Some([1, 2, 3, 4]));
+    let frame = CloseFrame::new(CloseCode::GOING_AWAY, "bye");
+    close::append(&mut bytes, Some(&frame), Some([1, 2, 3, 4]));
     bytes.extend(masked(Opcode::Continuation, Flags::FIN, b"late"));
-    assert_eq!(decode(&bytes), [Event::Close(Some(says))]);
+    assert_eq!(decode(&bytes), [Event::Close(Some(frame))]);
 }
 
 #[test]
-fn each_code_and_reason_comes_as_it_went() {
+fn each_code_and_reason_is_decoded_as_encoded() {
     for code in (1000..1004).chain(1007..1015).chain([3000, 4999]) {
         for reason in ["", "why", "\u{1f980}"] {
-            let says = CloseFrame::new(CloseCode::from(code), reason);
+            let frame = CloseFrame::new(CloseCode::from(code), reason);
             let mut bytes = Vec::new();
-            close::append(&mut bytes, Some(&says), Some([9; 4]));
-            assert_eq!(decode(&bytes), [Event::Close(Some(says))]);
+            close::append(&mut bytes, Some(&frame), Some([9; 4]));
+            assert_eq!(decode(&bytes), [Event::Close(Some(frame))]);
         }
     }
     let mut bytes = Vec::new();
@@ -72,7 +72,7 @@ fn each_code_and_reason_comes_as_it_went() {
 }
 
 #[test]
-fn messages_cut_at_every_byte_are_the_same() {
+fn events_do_not_depend_on_where_the_bytes_are_split() {
     let bytes = [
         masked(Opcode::Text, Flags::FIN, "h\u{e9}llo".as_bytes()),
         masked(Opcode::Binary, Flags::FIN, &[7; 300]),
@@ -97,7 +97,7 @@ fn messages_cut_at_every_byte_are_the_same() {
 }
 
 #[test]
-fn long_messages_come_in_one_frame_of_each_form_of_length() {
+fn messages_with_each_form_of_length_are_decoded() {
     for length in [125, 126, 127, 65_535, 65_536, 70_000, 1024 * 1024] {
         let text = "x".repeat(length);
         let bytes = masked(Opcode::Text, Flags::FIN, text.as_bytes());

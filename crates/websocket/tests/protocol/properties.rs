@@ -1,4 +1,4 @@
-//! What is true of any bytes, and of the frames of another implementation.
+//! Properties for any bytes, and interoperability with tungstenite.
 
 use std::io::{self, Read, Write};
 
@@ -13,7 +13,7 @@ use uptick_websocket::protocol::{Deflater, Event, Limits, Role};
 use crate::invariants::{self, check, their_messages};
 use crate::{deflate_invariants, handshake_invariants};
 
-/// A payload: text, a piece of text, or bytes.
+/// A payload: text, incomplete text, or bytes.
 fn payload() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         "[ -~]{0,40}".prop_map(String::into_bytes),
@@ -28,7 +28,7 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A frame that is mostly as it may be.
+/// A frame that is usually valid.
 fn one_frame(role: Role) -> impl Strategy<Value = Vec<u8>> {
     let opcode = prop_oneof![
         8 => prop::sample::select(vec![0x00, 0x80, 0x01, 0x81, 0x02, 0x82]),
@@ -45,7 +45,7 @@ fn one_frame(role: Role) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Frames, of which one byte may be wrong.
+/// Frames, possibly with one wrong byte.
 fn frames(role: Role) -> impl Strategy<Value = Vec<u8>> {
     let frames = prop::collection::vec(one_frame(role), 1..8).prop_map(|frames| frames.concat());
     let wrong = prop::option::weighted(0.3, (any::<prop::sample::Index>(), any::<u8>()));
@@ -58,7 +58,7 @@ fn frames(role: Role) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Both ends of a connection that keeps what is written.
+/// A transport that records written bytes.
 #[derive(Default)]
 struct Wire(Vec<u8>);
 
@@ -78,7 +78,7 @@ impl Write for Wire {
     }
 }
 
-/// Messages as another implementation sends them.
+/// Returns messages as encoded by tungstenite.
 fn sent_by_tungstenite(messages: &[Message], role: TheirRole) -> Vec<u8> {
     let mut socket = WebSocket::from_raw_socket(Wire::default(), role, None);
     for message in messages {
@@ -101,7 +101,7 @@ fn message(longest: usize) -> impl Strategy<Value = Message> {
 
 proptest! {
     #[test]
-    fn frames_of_clients_are_decoded_the_same_however_they_are_cut(
+    fn decoding_frames_of_clients_does_not_depend_on_how_they_are_split(
         bytes in frames(Role::Server),
         size in 1..200_usize,
         compressed: bool,
@@ -111,7 +111,7 @@ proptest! {
     }
 
     #[test]
-    fn frames_of_servers_are_decoded_the_same_however_they_are_cut(
+    fn decoding_frames_of_servers_does_not_depend_on_how_they_are_split(
         bytes in frames(Role::Client),
         size in 1..200_usize,
         compressed: bool,
@@ -120,17 +120,17 @@ proptest! {
     }
 
     #[test]
-    fn what_tungstenite_sends_is_read(messages in prop::collection::vec(message(200_000), 0..5)) {
+    fn messages_from_tungstenite_are_decoded(messages in prop::collection::vec(message(200_000), 0..5)) {
         let expected: Vec<_> = messages.iter().cloned().map(Event::Message).collect();
-        for (sends, reads) in [(TheirRole::Client, Role::Server), (TheirRole::Server, Role::Client)] {
-            let bytes = sent_by_tungstenite(&messages, sends);
-            let events = invariants::decode([&bytes[..]], reads, false, &Limits::default());
+        for (sender, receiver) in [(TheirRole::Client, Role::Server), (TheirRole::Server, Role::Client)] {
+            let bytes = sent_by_tungstenite(&messages, sender);
+            let events = invariants::decode([&bytes[..]], receiver, false, &Limits::default());
             prop_assert!(events == expected);
         }
     }
 
     #[test]
-    fn what_is_sent_is_read_by_tungstenite(
+    fn tungstenite_decodes_encoded_messages(
         messages in prop::collection::vec(message(200_000), 0..5),
         key in prop::option::of(any::<[u8; 4]>()),
         size in 1..100_000_usize,
@@ -156,8 +156,8 @@ proptest! {
     }
 }
 
-/// An answer to a request for a WebSocket, or almost.
-fn answer() -> impl Strategy<Value = String> {
+/// A response to a handshake request, usually valid.
+fn response() -> impl Strategy<Value = String> {
     let line = prop::sample::select(vec![
         "HTTP/1.1 101 Go",
         "HTTP/1.1 101 Go",
@@ -193,7 +193,7 @@ fn answer() -> impl Strategy<Value = String> {
     })
 }
 
-/// A list of extensions, or almost.
+/// A list of extensions, usually valid.
 fn extensions() -> impl Strategy<Value = String> {
     let part = prop::sample::select(vec![
         "permessage-deflate",
@@ -218,15 +218,15 @@ fn extensions() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn answers_to_a_client_are_the_same_however_they_are_cut(
-        answer in answer(),
+    fn decoding_a_response_does_not_depend_on_how_it_is_split(
+        response in response(),
         size in 1..100_usize,
     ) {
-        handshake_invariants::check_answer(&answer, size);
+        handshake_invariants::check_response(&response, size);
     }
 
     #[test]
-    fn what_a_server_agrees_on_is_what_both_want(field in extensions(), number: u8) {
+    fn both_sides_negotiate_the_same_parameters(field in extensions(), number: u8) {
         handshake_invariants::check_extensions(field.as_bytes(), number);
     }
 }
@@ -235,15 +235,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn what_is_inflated_is_never_more_than_is_allowed(
+    fn inflated_messages_never_exceed_the_limit(
         bytes in prop::collection::vec(any::<u8>(), 0..200),
-        most in 0..5000_usize,
+        max in 0..5000_usize,
     ) {
-        deflate_invariants::check(&bytes, most);
+        deflate_invariants::check(&bytes, max);
     }
 
     #[test]
-    fn compressed_messages_come_out_as_they_went_in_however_they_are_cut(
+    fn compressed_messages_are_restored_however_they_are_split(
         messages in prop::collection::vec(message(20_000), 1..5),
         bits in 9..=15_u8,
         keep_context: bool,

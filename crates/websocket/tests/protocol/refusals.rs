@@ -1,4 +1,4 @@
-//! What may not be sent.
+//! Protocol violations.
 
 use uptick_websocket::protocol::frame::{Flags, Opcode};
 use uptick_websocket::protocol::{Event, Limits, Role};
@@ -22,7 +22,7 @@ fn reserved_bits_and_opcodes_are_refused() {
 }
 
 #[test]
-fn frames_that_are_not_masked_as_they_have_to_be_are_refused() {
+fn frames_with_a_wrong_mask_bit_are_refused() {
     let limits = Limits::default();
     for first in [0x81, 0x82, 0x89, 0x88] {
         assert_eq!(refused(&[first, 0]).0, PROTOCOL);
@@ -33,15 +33,15 @@ fn frames_that_are_not_masked_as_they_have_to_be_are_refused() {
 
 #[test]
 fn fragments_in_a_wrong_order_are_refused() {
-    let begin = masked(Opcode::Text, Flags::empty(), b"a");
-    let whole = masked(Opcode::Binary, Flags::FIN, b"b");
-    let go_on = masked(Opcode::Continuation, Flags::FIN, b"c");
+    let first = masked(Opcode::Text, Flags::empty(), b"a");
+    let single = masked(Opcode::Binary, Flags::FIN, b"b");
+    let last = masked(Opcode::Continuation, Flags::FIN, b"c");
     for wrong in [
-        go_on.clone(),
-        [whole.clone(), go_on.clone()].concat(),
-        [begin.clone(), whole].concat(),
-        [begin.clone(), begin.clone()].concat(),
-        [begin, go_on.clone(), go_on].concat(),
+        last.clone(),
+        [single.clone(), last.clone()].concat(),
+        [first.clone(), single].concat(),
+        [first.clone(), first.clone()].concat(),
+        [first, last.clone(), last].concat(),
     ] {
         assert_eq!(refused(&wrong).0, PROTOCOL);
     }
@@ -59,7 +59,7 @@ fn control_frames_that_are_long_or_fragmented_are_refused() {
 }
 
 #[test]
-fn compressed_frames_are_refused_unless_they_were_agreed_on() {
+fn compressed_frames_are_refused_unless_compression_was_negotiated() {
     let frame = masked(Opcode::Text, Flags::FIN | Flags::RSV1, b"\0");
     assert_eq!(refused(&frame).0, PROTOCOL);
     let limits = Limits::default();
@@ -77,7 +77,7 @@ fn compressed_frames_are_refused_unless_they_were_agreed_on() {
 }
 
 #[test]
-fn a_close_frame_with_a_code_that_is_not_one_is_refused() {
+fn a_close_frame_with_an_invalid_code_is_refused() {
     for code in (0..1000)
         .chain(1004..1007)
         .chain(1015..3000)
@@ -97,7 +97,7 @@ fn a_close_frame_with_a_code_that_is_not_one_is_refused() {
     assert_eq!(refused(&wrong).0, INVALID_DATA);
 }
 
-/// Texts that are wrong from their last byte on.
+/// Texts whose last byte is invalid.
 const WRONG: &[&[u8]] = &[
     b"ok \x80",
     b"ok \xc0",
@@ -114,7 +114,7 @@ const WRONG: &[&[u8]] = &[
 ];
 
 #[test]
-fn text_that_cannot_be_right_is_refused_before_the_rest_of_its_frame_comes() {
+fn invalid_text_is_refused_before_the_frame_is_complete() {
     for wrong in WRONG {
         for before in [0, 1, 60, 64, 1000] {
             let mut text = vec![b'x'; before];

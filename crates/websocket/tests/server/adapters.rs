@@ -9,7 +9,7 @@ use uptick_websocket::{
 
 use crate::support::{Client, Log, run_until, server, settle};
 
-/// An adapter that records what the hub does with it.
+/// An adapter that records its calls.
 struct Recorder {
     log: Log,
     name: String,
@@ -38,8 +38,8 @@ impl Drop for Recorder {
     }
 }
 
-/// Records what all hubs of this thread that get a name would send to others.
-fn recorded() -> Log {
+/// Installs a recording default adapter, and returns its log.
+fn record_adapters() -> Log {
     let log = Log::default();
     let seen = log.clone();
     set_default_adapter(move |_, name| Recorder {
@@ -49,23 +49,23 @@ fn recorded() -> Log {
     log
 }
 
-/// Subscribes all WebSockets of a server to `news`.
+/// Adds a route that subscribes all its WebSockets to `news`.
 fn news(http: HttpServer, options: WebSocketOptions) -> Rc<RefCell<Vec<WebSocket>>> {
     let all = Rc::new(RefCell::new(Vec::new()));
-    let there = Rc::clone(&all);
+    let slot_ref = Rc::clone(&all);
     http.websocket_with("/", options, move |_| {
-        let there = Rc::clone(&there);
+        let slot_ref = Rc::clone(&slot_ref);
         uptick_websocket::Accept::new(move |ws: WebSocket| {
             ws.subscribe("news");
-            there.borrow_mut().push(ws);
+            slot_ref.borrow_mut().push(ws);
         })
     });
     all
 }
 
 #[test]
-fn an_adapter_gets_what_is_published_and_the_first_and_last_subscriber() {
-    let log = recorded();
+fn an_adapter_receives_messages_and_the_first_and_last_subscription() {
+    let log = record_adapters();
     let http = server();
     let all = news(http, WebSocketOptions::new());
     let clients = [Client::open(http, "/"), Client::open(http, "/")];
@@ -83,15 +83,18 @@ fn an_adapter_gets_what_is_published_and_the_first_and_last_subscriber() {
 }
 
 #[test]
-fn a_message_of_another_worker_reaches_the_subscribers_here_and_nobody_else() {
-    let log = recorded();
+fn a_message_from_another_worker_reaches_local_subscribers_only() {
+    let log = record_adapters();
     let http = server();
     news(
         http,
         WebSocketOptions::new().compression(Compression::Shared),
     );
     let fields = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
-    let mut clients = [Client::ask(http, "/", fields), Client::ask(http, "/", "")];
+    let mut clients = [
+        Client::request(http, "/", fields),
+        Client::request(http, "/", ""),
+    ];
     let text = "again and again ".repeat(100);
     for message in [Message::from("first"), Message::from(text.clone())] {
         let message = HubMessage::new(&message);
@@ -107,14 +110,14 @@ fn a_message_of_another_worker_reaches_the_subscribers_here_and_nobody_else() {
 
 #[test]
 fn hubs_of_servers_are_named_by_their_order_and_others_are_local() {
-    let log = recorded();
+    let log = record_adapters();
     let local = Hub::new();
     let servers = [server(), server()];
     let names = servers.map(|http| http.hub().name().unwrap().to_string());
     assert_eq!(names, ["1", "2"]);
     assert_eq!(servers[0].hub().name().as_deref(), Some("1"));
     assert_eq!((local.name(), Hub::of_thread().name()), (None, None));
-    local.publish("a", "nobody");
+    local.publish("a", "dropped");
     local.set_name("own");
     local.publish("a", "b");
     servers[1].hub().set_name("chat");
@@ -124,7 +127,7 @@ fn hubs_of_servers_are_named_by_their_order_and_others_are_local() {
 
 #[test]
 fn requests_do_not_change_the_names_of_hubs() {
-    recorded();
+    record_adapters();
     let upgrading = server();
     upgrading.get("/", |req: Request| {
         upgrade(&req, WebSocketOptions::new(), |_| ())
@@ -134,8 +137,8 @@ fn requests_do_not_change_the_names_of_hubs() {
 }
 
 #[test]
-fn a_new_adapter_gets_the_topics_that_have_subscribers() {
-    let log = recorded();
+fn a_new_adapter_receives_the_topics_with_subscribers() {
+    let log = record_adapters();
     let http = server();
     news(http, WebSocketOptions::new());
     let _client = Client::open(http, "/");
@@ -153,8 +156,8 @@ fn a_new_adapter_gets_the_topics_that_have_subscribers() {
 }
 
 #[test]
-fn other_threads_publish_through_the_adapter_too() {
-    let log = recorded();
+fn messages_from_other_threads_go_through_the_adapter() {
+    let log = record_adapters();
     let http = server();
     news(http, WebSocketOptions::new());
     let mut client = Client::open(http, "/");

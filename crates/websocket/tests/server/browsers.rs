@@ -13,7 +13,7 @@ use uptick_websocket::{
 
 use crate::support::{Client, Log, manual_clock, pass, run_until, server, show};
 
-/// The code and the reason with which the server closes a WebSocket that it has opened.
+/// Returns the code and the reason with which the server closes an opened WebSocket.
 #[track_caller]
 fn rejected(client: &mut Client) -> (u16, String) {
     assert!(client.head.starts_with("HTTP/1.1 101 "), "{}", client.head);
@@ -21,7 +21,7 @@ fn rejected(client: &mut Client) -> (u16, String) {
         Some(Event::Close(Some(CloseFrame { code, reason }))) => {
             (code.as_u16(), reason.to_string())
         }
-        other => panic!("no close but {other:?}"),
+        other => panic!("expected a close frame, received {other:?}"),
     }
 }
 
@@ -30,7 +30,7 @@ fn with(code: u16, reason: &str) -> (u16, String) {
 }
 
 #[test]
-fn a_gate_rejects_with_a_close_code_at_once_or_later() {
+fn a_gate_rejects_with_a_close_code_immediately_or_later() {
     let http = server();
     let options = WebSocketOptions::new;
     http.websocket_with("/now", options(), |_: Request| {
@@ -80,13 +80,13 @@ fn an_error_of_a_gate_becomes_a_close_code() {
         ("user=bob", 4403, "only Ada"),
         ("user=broken", 4500, "Internal Server Error"),
     ] {
-        let mut client = Client::ask(http, "/", &format!("Cookie: {cookie}\r\n"));
+        let mut client = Client::request(http, "/", &format!("Cookie: {cookie}\r\n"));
         assert_eq!(rejected(&mut client), with(code, reason), "{cookie}");
     }
 }
 
 #[test]
-fn codes_that_cannot_be_sent_become_1008_and_long_reasons_are_cut() {
+fn codes_that_cannot_be_sent_become_1008_and_long_reasons_are_truncated() {
     for code in [0, 999, 1004, 1005, 1006, 1015, 2999, 5000] {
         assert_eq!(RejectWithClose::new(code, "").code(), CloseCode::POLICY);
     }
@@ -99,7 +99,7 @@ fn codes_that_cannot_be_sent_become_1008_and_long_reasons_are_cut() {
 }
 
 #[test]
-fn a_rejected_client_is_heard_no_more_and_its_connection_ends() {
+fn messages_of_a_rejected_client_are_discarded_and_its_connection_ends() {
     let clock = manual_clock();
     let http = server();
     http.websocket_with("/", WebSocketOptions::new(), |_: Request| {
@@ -109,20 +109,20 @@ fn a_rejected_client_is_heard_no_more_and_its_connection_ends() {
     assert_eq!(rejected(&mut polite), with(4401, ""));
     polite.text("let me in");
     polite.close(Some(CloseFrame::new(CloseCode::from(4401), "")));
-    run_until(|| polite.is_over());
+    run_until(|| polite.is_closed());
     assert_eq!((http.websockets().open, http.websockets().opened), (0, 1));
 
-    // One that does not answer the close has the time of all closes.
+    // A client that does not respond is disconnected after the close timeout.
     let mut silent = Client::open(http, "/");
     assert_eq!(rejected(&mut silent), with(4401, ""));
     assert_eq!(http.websockets().open, 1);
     pass(&clock, Duration::from_secs(6));
-    assert!(silent.is_over());
+    assert!(silent.is_closed());
     assert_eq!(http.websockets().open, 0);
 }
 
 #[test]
-fn a_client_gets_the_code_in_its_close_event() {
+fn a_client_receives_the_code_in_its_close_event() {
     let http = server();
     http.websocket_with("/", WebSocketOptions::new(), |_: Request| {
         RejectWithClose::unauthorized("token expired")
@@ -136,7 +136,7 @@ fn a_client_gets_the_code_in_its_close_event() {
 }
 
 #[test]
-fn a_rejection_answers_with_a_subprotocol_as_browsers_demand() {
+fn a_rejection_includes_a_subprotocol_because_browsers_require_it() {
     let http = server();
     let options = WebSocketOptions::new().protocols(["chat"]);
     http.websocket_with("/listed", options, |_: Request| {
@@ -147,13 +147,13 @@ fn a_rejection_answers_with_a_subprotocol_as_browsers_demand() {
     });
     for path in ["/listed", "/chosen"] {
         let offer = "Sec-WebSocket-Protocol: bearer.x, chat\r\n";
-        let mut client = Client::ask(http, path, offer);
+        let mut client = Client::request(http, path, offer);
         assert!(client.head.contains("sec-websocket-protocol: chat\r\n"));
         assert_eq!(rejected(&mut client), with(4401, "no"));
     }
 }
 
-/// A server that lets in those who offer the token `sesame`, and logs what it finds.
+/// A server that accepts the token `sesame`, and logs the tokens.
 fn guarded(log: &Log) -> HttpServer {
     let http = server();
     let log = log.clone();
@@ -183,7 +183,7 @@ fn a_token_among_the_subprotocols_is_read_and_not_sent_back() {
         let log = Log::default();
         let http = guarded(&log);
         let fields = format!("Sec-WebSocket-Protocol: {offer}\r\n");
-        let mut client = Client::ask(http, "/", &fields);
+        let mut client = Client::request(http, "/", &fields);
         assert!(
             client
                 .head
@@ -197,10 +197,10 @@ fn a_token_among_the_subprotocols_is_read_and_not_sent_back() {
 }
 
 #[test]
-fn a_token_may_come_in_a_line_of_its_own() {
+fn a_token_may_be_in_a_separate_header_line() {
     let log = Log::default();
     let fields = "Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: bearer.sesame\r\n";
-    let mut client = Client::ask(guarded(&log), "/", fields);
+    let mut client = Client::request(guarded(&log), "/", fields);
     assert_eq!(client.message(), "chat");
 }
 
@@ -208,14 +208,14 @@ fn a_token_may_come_in_a_line_of_its_own() {
 fn a_token_alone_is_accepted_without_a_subprotocol() {
     let log = Log::default();
     let fields = "Sec-WebSocket-Protocol: bearer.sesame\r\n";
-    let mut client = Client::ask(guarded(&log), "/", fields);
+    let mut client = Client::request(guarded(&log), "/", fields);
     assert!(!client.head.contains("sec-websocket-protocol"));
     assert_eq!(client.message(), "");
     assert_eq!(log.text(), "sesame/None");
 }
 
 #[test]
-fn no_token_several_ones_and_an_empty_one_are_none() {
+fn missing_repeated_and_empty_tokens_are_refused() {
     for offer in [
         "chat",
         "chat, bearer.",
@@ -226,7 +226,7 @@ fn no_token_several_ones_and_an_empty_one_are_none() {
     ] {
         let log = Log::default();
         let fields = format!("Sec-WebSocket-Protocol: {offer}\r\n");
-        let mut client = Client::ask(guarded(&log), "/", &fields);
+        let mut client = Client::request(guarded(&log), "/", &fields);
         assert_eq!(
             rejected(&mut client),
             with(4401, "token missing"),
@@ -239,7 +239,7 @@ fn no_token_several_ones_and_an_empty_one_are_none() {
 }
 
 #[test]
-fn a_token_of_any_bytes_is_decoded_from_base64url() {
+fn a_binary_token_is_decoded_from_base64url() {
     const PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
     let http = server();
     http.websocket_with("/", WebSocketOptions::new(), |req: Request| {
@@ -261,7 +261,7 @@ fn a_token_of_any_bytes_is_decoded_from_base64url() {
         ("a+b", "None"),
     ] {
         let fields = format!("Sec-WebSocket-Protocol: {PREFIX}{token}, v4.channel.k8s.io\r\n");
-        let mut client = Client::ask(http, "/", &fields);
+        let mut client = Client::request(http, "/", &fields);
         assert_eq!(
             client.message(),
             format!("{decoded} Some(\"v4.channel.k8s.io\")")

@@ -13,25 +13,25 @@ use uptick_websocket::{
 
 use crate::support::{Client, Log, manual_clock, pass, run_until, server, settle};
 
-/// A server whose WebSockets are recorded, and the last of them.
+/// A server that records its WebSockets, and the most recent WebSocket.
 fn recording(options: WebSocketOptions) -> (HttpServer, Log, Rc<Cell<Option<WebSocket>>>) {
     let http = server();
     let log = Log::default();
-    let place = Rc::new(Cell::new(None));
-    let (seen, there) = (log.clone(), Rc::clone(&place));
+    let slot = Rc::new(Cell::new(None));
+    let (seen, slot_ref) = (log.clone(), Rc::clone(&slot));
     http.websocket_with("/", options, move |_| {
-        let (seen, there) = (seen.clone(), Rc::clone(&there));
+        let (seen, slot_ref) = (seen.clone(), Rc::clone(&slot_ref));
         Accept::new(move |ws: WebSocket| {
             seen.listen(ws);
-            there.set(Some(ws));
+            slot_ref.set(Some(ws));
         })
     });
-    (http, log, place)
+    (http, log, slot)
 }
 
 #[test]
-fn a_close_of_the_client_is_answered_with_its_code() {
-    for (says, code, shown) in [
+fn a_close_frame_of_the_client_is_echoed_with_its_code() {
+    for (frame, code, shown) in [
         (
             Some(CloseFrame::new(CloseCode::NORMAL, "bye")),
             1000,
@@ -46,18 +46,18 @@ fn a_close_of_the_client_is_answered_with_its_code() {
     ] {
         let (http, log, _) = recording(WebSocketOptions::new());
         let mut client = Client::open(http, "/");
-        client.close(says);
+        client.close(frame);
         assert_eq!(client.closed(), code);
-        assert!(client.is_over());
+        assert!(client.is_closed());
         assert_eq!(log.text(), shown);
     }
 }
 
 #[test]
-fn a_close_of_the_server_waits_for_the_answer() {
-    let (http, log, place) = recording(WebSocketOptions::new());
+fn the_server_waits_for_the_close_frame_of_the_client() {
+    let (http, log, slot) = recording(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
-    let ws = place.get().unwrap();
+    let ws = slot.get().unwrap();
     ws.close(4000, "enough");
     ws.close(4001, "twice");
     assert!(!ws.is_open());
@@ -68,15 +68,15 @@ fn a_close_of_the_server_waits_for_the_answer() {
     client.close(Some(CloseFrame::new(CloseCode::from(4000), "")));
     run_until(|| log.len() == 1);
     assert_eq!(log.text(), "4000:enough:clean");
-    assert!(client.is_over());
+    assert!(client.is_closed());
 }
 
 #[test]
 fn both_may_close_at_once() {
-    let (http, log, place) = recording(WebSocketOptions::new());
+    let (http, log, slot) = recording(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
     client.close(Some(CloseFrame::new(CloseCode::GOING_AWAY, "")));
-    place.get().unwrap().close(CloseCode::NORMAL, "");
+    slot.get().unwrap().close(CloseCode::NORMAL, "");
     assert_eq!(client.closed(), 1000);
     run_until(|| log.len() == 1);
     assert_eq!(log.text(), "1000::clean");
@@ -84,37 +84,37 @@ fn both_may_close_at_once() {
 
 #[test]
 fn a_client_that_vanishes_has_closed_with_1006() {
-    let (http, log, place) = recording(WebSocketOptions::new());
+    let (http, log, slot) = recording(WebSocketOptions::new());
     drop(Client::open(http, "/"));
     run_until(|| log.len() == 1);
     assert_eq!(log.text(), "1006::unclean");
-    let ws = place.get().unwrap();
+    let ws = slot.get().unwrap();
     assert!(!ws.is_open() && ws.connection().is_none());
-    assert_eq!(ws.send("nobody"), Sent::Dropped);
+    assert_eq!(ws.send("late"), Sent::Dropped);
     ws.close(CloseCode::NORMAL, "");
     ws.terminate();
 }
 
 #[test]
-fn a_close_that_is_never_answered_ends_after_5_seconds() {
+fn the_closing_handshake_times_out_after_5_s() {
     let clock = manual_clock();
-    let (http, log, place) = recording(WebSocketOptions::new());
+    let (http, log, slot) = recording(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
-    place.get().unwrap().close(CloseCode::NORMAL, "");
+    slot.get().unwrap().close(CloseCode::NORMAL, "");
     assert_eq!(client.closed(), 1000);
     pass(&clock, Duration::from_millis(4900));
     assert_eq!(log.text(), "");
     pass(&clock, Duration::from_millis(300));
     assert_eq!(log.text(), "1006::unclean");
-    assert!(client.is_over());
+    assert!(client.is_closed());
 }
 
 #[test]
-fn a_close_behind_much_that_waits_has_its_time_when_it_has_gone_out() {
+fn the_close_timeout_starts_when_the_write_queue_has_been_sent() {
     let clock = manual_clock();
-    let (http, log, place) = recording(WebSocketOptions::new().max_buffered(64 << 20));
+    let (http, log, slot) = recording(WebSocketOptions::new().max_buffered(64 << 20));
     let mut client = Client::open(http, "/");
-    let ws = place.get().unwrap();
+    let ws = slot.get().unwrap();
     for _ in 0..24 {
         ws.send(vec![b'x'; 1 << 20]);
     }
@@ -130,7 +130,7 @@ fn a_close_behind_much_that_waits_has_its_time_when_it_has_gone_out() {
 }
 
 #[test]
-fn a_close_in_the_middle_of_a_message_is_one() {
+fn a_close_frame_within_a_message_closes() {
     let (http, log, _) = recording(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
     client.frame(Opcode::Text, Flags::empty(), "never");
@@ -140,7 +140,7 @@ fn a_close_in_the_middle_of_a_message_is_one() {
 }
 
 #[test]
-fn what_is_no_message_is_refused_with_the_code_that_says_why() {
+fn protocol_violations_are_refused_with_the_matching_code() {
     for (bytes, code) in [
         (&b"\x81\x05hello"[..], 1002),
         (b"\xc1\x80\x01\x02\x03\x04", 1002),
@@ -165,36 +165,36 @@ fn what_is_no_message_is_refused_with_the_code_that_says_why() {
         run_until(|| log.len() == 2);
         assert!(log.text().starts_with("error("), "{}", log.text());
         assert!(log.text().contains(&format!("{code}:")), "{}", log.text());
-        assert!(client.is_over());
+        assert!(client.is_closed());
     }
 }
 
 #[test]
-fn a_silent_client_is_sent_a_ping_after_104_seconds_and_is_gone_after_120() {
+fn an_idle_client_is_sent_a_ping_after_104_s_and_times_out_after_120_s() {
     let clock = manual_clock();
-    let (http, log, place) = recording(WebSocketOptions::new());
+    let (http, log, slot) = recording(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
-    acknowledged(place.get().unwrap());
+    acknowledged(slot.get().unwrap());
     pass(&clock, Duration::from_millis(103_900));
-    assert!(client.so_far().is_empty());
+    assert!(client.settle_and_read().is_empty());
     pass(&clock, Duration::from_millis(300));
-    assert!(matches!(client.so_far()[..], [Event::Ping(_)]));
+    assert!(matches!(client.settle_and_read()[..], [Event::Ping(_)]));
     pass(&clock, Duration::from_secs(15));
     assert_eq!(log.text(), "");
     pass(&clock, Duration::from_secs(2));
     assert!(log.text().ends_with("1006::unclean"), "{}", log.text());
-    assert!(log.text().contains("silent") && client.is_over());
+    assert!(log.text().contains("idle timeout") && client.is_closed());
 }
 
 #[test]
-fn the_time_to_the_pong_of_an_automatic_ping_is_counted() {
+fn the_round_trip_time_of_an_automatic_ping_is_recorded() {
     let clock = manual_clock();
-    let (http, _, place) = recording(WebSocketOptions::new());
+    let (http, _, slot) = recording(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
-    acknowledged(place.get().unwrap());
+    acknowledged(slot.get().unwrap());
     pass(&clock, Duration::from_secs(105));
-    let Event::Ping(payload) = client.so_far().remove(0) else {
-        panic!("no ping came");
+    let Event::Ping(payload) = client.settle_and_read().remove(0) else {
+        panic!("no ping was received");
     };
     client.frame(Opcode::Pong, Flags::FIN, "12345678");
     settle();
@@ -206,21 +206,21 @@ fn the_time_to_the_pong_of_an_automatic_ping_is_counted() {
 }
 
 #[test]
-fn a_client_that_answers_pings_stays() {
+fn a_client_that_responds_to_pings_stays_connected() {
     let clock = manual_clock();
-    let (http, log, place) = recording(WebSocketOptions::new());
+    let (http, log, slot) = recording(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
     for _ in 0..3 {
-        acknowledged(place.get().unwrap());
+        acknowledged(slot.get().unwrap());
         pass(&clock, Duration::from_secs(110));
-        assert!(matches!(client.so_far()[..], [Event::Ping(_)]));
+        assert!(matches!(client.settle_and_read()[..], [Event::Ping(_)]));
         client.frame(Opcode::Pong, Flags::FIN, "");
         settle();
     }
     assert_eq!(log.text(), "");
 }
 
-/// Waits until the client's kernel has acknowledged what was sent.
+/// Waits until the client's kernel has acknowledged all sent bytes.
 #[track_caller]
 fn acknowledged(ws: WebSocket) {
     settle();
@@ -229,18 +229,18 @@ fn acknowledged(ws: WebSocket) {
 }
 
 #[test]
-fn a_client_that_takes_messages_and_sends_nothing_stays_until_there_are_none() {
+fn a_client_that_acknowledges_messages_is_not_idle() {
     let clock = manual_clock();
-    let (http, log, place) = recording(WebSocketOptions::new());
+    let (http, log, slot) = recording(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
-    let ws = place.get().unwrap();
+    let ws = slot.get().unwrap();
     let mut pings = 0;
     for _ in 0..40 {
         ws.send("news");
         acknowledged(ws);
         pass(&clock, Duration::from_secs(10));
-        let came = client.so_far();
-        pings += came
+        let events = client.settle_and_read();
+        pings += events
             .iter()
             .filter(|event| matches!(event, Event::Ping(_)))
             .count();
@@ -252,12 +252,12 @@ fn a_client_that_takes_messages_and_sends_nothing_stays_until_there_are_none() {
 }
 
 #[test]
-fn a_client_that_reads_slowly_what_waits_for_it_stays_and_is_sent_no_ping() {
+fn a_client_that_reads_slowly_is_not_idle_and_is_sent_no_ping() {
     let clock = manual_clock();
     let options = WebSocketOptions::new().max_buffered(256 << 20);
-    let (http, log, place) = recording(options);
+    let (http, log, slot) = recording(options);
     let mut client = Client::open(http, "/");
-    let ws = place.get().unwrap();
+    let ws = slot.get().unwrap();
     let conn = ws.connection().unwrap();
     conn.set_write_timeout(None);
     let socket = socket2::SockRef::from(&client.stream);
@@ -267,10 +267,10 @@ fn a_client_that_reads_slowly_what_waits_for_it_stays_and_is_sent_no_ping() {
     }
     for _ in 0..8 {
         pass(&clock, Duration::from_secs(50));
-        // As much as makes its kernel tell of room.
+        // Reads enough for its kernel to announce a larger window.
         let before = conn.acknowledged();
         let read = || {
-            for event in client.came() {
+            for event in client.read_events() {
                 assert!(matches!(event, Event::Message(_)), "{event:?}");
             }
             conn.acknowledged() > before
@@ -279,15 +279,15 @@ fn a_client_that_reads_slowly_what_waits_for_it_stays_and_is_sent_no_ping() {
     }
     assert_eq!(log.text(), "");
     assert!(ws.buffered() > 0);
-    // Its kernel may still tell of the room that the last reading has made.
+    // Its kernel may still announce the window of the last read.
     for _ in 0..9 {
         pass(&clock, Duration::from_secs(50));
     }
-    assert!(log.text().contains("silent"), "{}", log.text());
+    assert!(log.text().contains("idle timeout"), "{}", log.text());
 }
 
 #[test]
-fn one_that_has_lived_for_as_long_as_it_may_is_closed_with_1001() {
+fn a_websocket_is_closed_with_1001_after_its_maximum_lifetime() {
     let clock = manual_clock();
     let options = WebSocketOptions::new().max_lifetime(Some(Duration::from_secs(300)));
     let (http, log, _) = recording(options);
@@ -296,7 +296,7 @@ fn one_that_has_lived_for_as_long_as_it_may_is_closed_with_1001() {
         pass(&clock, Duration::from_secs(99));
         client.text("alive");
         run_until(|| log.len() == count);
-        client.so_far();
+        client.settle_and_read();
     }
     assert_eq!(log.text(), "alive alive alive");
     pass(&clock, Duration::from_secs(4));
@@ -316,14 +316,14 @@ fn a_shutdown_of_the_server_closes_with_1001() {
 }
 
 #[test]
-fn a_callback_that_panics_ends_its_own_connection_only() {
+fn a_callback_that_panics_closes_its_own_connection_only() {
     let http = server();
     let log = Log::default();
     let seen = log.clone();
     http.websocket("/", move |ws: WebSocket| {
         seen.listen(ws);
         ws.on("message", move |message: Message| {
-            assert!(message.as_bytes() != b"panic", "asked to");
+            assert!(message.as_bytes() != b"panic", "test panic");
             ws.send(message)
         });
     });
@@ -331,12 +331,12 @@ fn a_callback_that_panics_ends_its_own_connection_only() {
     let mut client = Client::open(http, "/");
     client.text("panic");
     run_until(|| log.text().contains("1006"));
-    assert!(client.is_over());
+    assert!(client.is_closed());
     other.text("still here");
     assert_eq!(other.message(), "still here");
 }
 
-/// Sends to a client that does not read until something becomes of it; gives how many messages were taken.
+/// Sends to a client that does not read until a message is dropped; returns the number of accepted messages.
 fn flood(ws: WebSocket) -> usize {
     let message = "x".repeat(64 * 1024);
     let mut taken = 0;
@@ -348,15 +348,15 @@ fn flood(ws: WebSocket) -> usize {
         }
         settle();
     }
-    panic!("{taken} messages wait")
+    panic!("{taken} messages were accepted")
 }
 
 #[test]
-fn messages_for_a_client_that_does_not_read_are_dropped_and_counted() {
+fn messages_to_a_slow_client_are_dropped_and_counted() {
     let options = WebSocketOptions::new().max_buffered(200_000);
-    let (http, log, place) = recording(options);
+    let (http, log, slot) = recording(options);
     let mut client = Client::open(http, "/");
-    let ws = place.get().unwrap();
+    let ws = slot.get().unwrap();
     let drops = Log::default();
     let seen = drops.clone();
     ws.on(WebSocket::DROPPED, move |bytes| seen.add(bytes));
@@ -367,7 +367,7 @@ fn messages_for_a_client_that_does_not_read_are_dropped_and_counted() {
     assert_eq!(drops.text(), "65536");
     assert!(ws.buffered() <= 200_000 && ws.dropped() == 1);
     assert_eq!(http.websockets().dropped, 1);
-    // What was taken comes, in order and whole.
+    // The accepted messages arrive in order and complete.
     for _ in 0..taken {
         assert_eq!(client.message().len(), 64 * 1024);
     }
@@ -378,48 +378,48 @@ fn messages_for_a_client_that_does_not_read_are_dropped_and_counted() {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_closed_where_the_policy_says_so() {
+fn the_close_policy_closes_a_slow_client() {
     let options = WebSocketOptions::new()
         .max_buffered(100_000)
         .slow_policy(SlowPolicy::Close);
-    let (http, log, place) = recording(options);
+    let (http, log, slot) = recording(options);
     let _client = Client::open(http, "/");
-    flood(place.get().unwrap());
+    flood(slot.get().unwrap());
     assert_eq!(log.text(), "1006::unclean");
 }
 
 #[test]
-fn a_client_that_does_not_read_is_an_error_where_the_policy_says_so() {
+fn the_error_policy_reports_a_slow_client() {
     let options = WebSocketOptions::new()
         .max_buffered(100_000)
         .slow_policy(SlowPolicy::Error);
-    let (http, log, place) = recording(options);
+    let (http, log, slot) = recording(options);
     let _client = Client::open(http, "/");
-    let ws = place.get().unwrap();
+    let ws = slot.get().unwrap();
     flood(ws);
     assert!(log.text().starts_with("error(a message of 65536 bytes"));
     assert!(ws.is_open());
 }
 
 #[test]
-fn a_flood_of_pings_from_a_client_that_does_not_read_fills_no_memory() {
-    let (http, _, place) = recording(WebSocketOptions::new());
+fn a_flood_of_pings_from_a_slow_client_uses_no_memory() {
+    let (http, _, slot) = recording(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
     let pings = crate::support::framed(Opcode::Ping, Flags::FIN, [0; 125]).repeat(10_000);
     for _ in 0..20 {
         client.write(&pings);
         settle();
-        assert!(place.get().unwrap().buffered() <= 200_000);
+        assert!(slot.get().unwrap().buffered() <= 200_000);
     }
 }
 
 #[test]
-fn a_close_without_a_code_has_none() {
-    let (http, log, place) = recording(WebSocketOptions::new());
+fn no_status_sends_a_close_frame_without_a_code() {
+    let (http, log, slot) = recording(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
-    place.get().unwrap().close(CloseCode::NO_STATUS, "ignored");
+    slot.get().unwrap().close(CloseCode::NO_STATUS, "ignored");
     assert_eq!(client.closed(), 1005);
     client.close(None);
-    assert!(client.is_over());
+    assert!(client.is_closed());
     assert_eq!(log.text(), "1005::clean");
 }

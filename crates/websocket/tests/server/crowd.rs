@@ -9,27 +9,27 @@ use crate::support::{Client, run_until, server, settle};
 
 const CLIENTS: usize = 1000;
 const ROUNDS: usize = 30;
-const MOST: usize = 64 * 1024;
+const MAX_BUFFERED: usize = 64 * 1024;
 
-/// A server with a crowd, which is subscribed to `news`.
+/// Opens many WebSockets, all subscribed to `news`.
 fn crowd(http: HttpServer) -> (Vec<Client>, Vec<WebSocket>) {
     let all = Rc::new(RefCell::new(Vec::new()));
-    let there = Rc::clone(&all);
-    let options = WebSocketOptions::new().max_buffered(MOST);
+    let slot_ref = Rc::clone(&all);
+    let options = WebSocketOptions::new().max_buffered(MAX_BUFFERED);
     http.websocket_with("/", options, move |_| {
-        let there = Rc::clone(&there);
+        let slot_ref = Rc::clone(&slot_ref);
         Accept::new(move |ws: WebSocket| {
             ws.subscribe("news");
-            there.borrow_mut().push(ws);
+            slot_ref.borrow_mut().push(ws);
         })
     });
     let clients = (0..CLIENTS).map(|_| Client::open(http, "/")).collect();
     (clients, all.take())
 }
 
-/// The numbers of the messages among what has come.
-fn numbers(came: Vec<Event>) -> Vec<usize> {
-    let texts = came.into_iter().filter_map(|event| match event {
+/// Returns the numbers of the received messages.
+fn numbers(events: Vec<Event>) -> Vec<usize> {
+    let texts = events.into_iter().filter_map(|event| match event {
         Event::Message(Message::Text(text)) => text.split(':').next()?.parse().ok(),
         _ => None,
     });
@@ -37,12 +37,12 @@ fn numbers(came: Vec<Event>) -> Vec<usize> {
 }
 
 #[test]
-fn of_a_thousand_subscribers_one_in_a_hundred_that_does_not_read_is_late_alone() {
+fn slow_subscribers_do_not_delay_the_others() {
     let http = server();
     let (mut clients, sockets) = crowd(http);
     let is_slow = |index: usize| index.is_multiple_of(100);
-    // The systems on both sides have buffers, which are full now.
-    let filling = "x".repeat(MOST);
+    // Fills the buffers of the kernel for the slow clients.
+    let filling = "x".repeat(MAX_BUFFERED);
     for ws in sockets.iter().step_by(100) {
         while ws.send(&filling).is_taken() {
             settle();
@@ -57,8 +57,8 @@ fn of_a_thousand_subscribers_one_in_a_hundred_that_does_not_read_is_late_alone()
         settle();
         for (index, client) in clients.iter_mut().enumerate() {
             if !is_slow(index) {
-                // It is there at once, and nothing else is.
-                assert_eq!(numbers(client.came()), [round], "client {index}");
+                // It arrives immediately, without any other message.
+                assert_eq!(numbers(client.read_events()), [round], "client {index}");
             }
         }
     }
@@ -66,22 +66,22 @@ fn of_a_thousand_subscribers_one_in_a_hundred_that_does_not_read_is_late_alone()
         let waits = ws.buffered();
         match is_slow(index) {
             true => assert!(
-                ws.dropped() > 0 && waits > 0 && waits <= MOST + 14,
+                ws.dropped() > 0 && waits > 0 && waits <= MAX_BUFFERED + 14,
                 "{waits}"
             ),
             false => assert!(ws.dropped() == 0 && waits == 0, "{waits}"),
         }
         assert!(ws.is_open());
     }
-    // What the slow ones get at last is in order.
+    // A slow client receives its messages in order.
     let slow = &mut clients[0];
     let mut last = Vec::new();
-    let mut told = false;
+    let mut sent_last = false;
     run_until(|| {
-        last.extend(numbers(slow.came()));
-        if !told && sockets[0].buffered() == 0 {
+        last.extend(numbers(slow.read_events()));
+        if !sent_last && sockets[0].buffered() == 0 {
             http.publish("news", format!("{ROUNDS}:"));
-            told = true;
+            sent_last = true;
         }
         last.last() == Some(&ROUNDS)
     });
@@ -89,7 +89,7 @@ fn of_a_thousand_subscribers_one_in_a_hundred_that_does_not_read_is_late_alone()
 }
 
 #[test]
-fn a_crowd_that_leaves_leaves_nothing_behind() {
+fn disconnected_subscribers_are_removed() {
     let http = server();
     let (clients, sockets) = crowd(http);
     let hub = http.hub();
@@ -97,6 +97,6 @@ fn a_crowd_that_leaves_leaves_nothing_behind() {
     drop(clients);
     run_until(|| hub.subscribers("news") == 0);
     assert!(sockets.iter().all(|ws| ws.connection().is_none()));
-    assert_eq!(http.publish("news", "nobody"), 0);
+    assert_eq!(http.publish("news", "dropped"), 0);
     assert!(hub.topics().is_empty());
 }

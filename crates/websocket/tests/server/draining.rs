@@ -1,4 +1,4 @@
-//! Shutdowns of the server with a window.
+//! Server shutdowns with a window.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ use crate::support::{Client, manual_clock, pass, run_until, server, settle};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Begins a shutdown; the cell gets how many connections were cut.
+/// Starts a shutdown; the cell receives the number of connections that were closed at the deadline.
 fn shut_down(http: HttpServer, options: ShutdownOptions) -> Rc<Cell<Option<usize>>> {
     let cut: Rc<Cell<Option<usize>>> = Rc::default();
     let result = Rc::clone(&cut);
@@ -25,7 +25,7 @@ fn shut_down(http: HttpServer, options: ShutdownOptions) -> Rc<Cell<Option<usize
     cut
 }
 
-/// A server that echoes, and publishes what it gets to all.
+/// A server that publishes each received message to all.
 fn echoing() -> HttpServer {
     let http = server();
     http.websocket("/", move |ws: WebSocket| {
@@ -37,14 +37,17 @@ fn echoing() -> HttpServer {
     http
 }
 
-/// Returns the codes of the closes that have come, and answers them.
+/// Returns the codes of the received close frames, and responds to them.
 fn closed(clients: &mut Vec<Client>) -> Vec<u16> {
     let mut codes = Vec::new();
     clients.retain_mut(|client| {
-        let close = client.so_far().into_iter().find_map(|event| match event {
-            Event::Close(Some(frame)) => Some(frame),
-            _ => None,
-        });
+        let close = client
+            .settle_and_read()
+            .into_iter()
+            .find_map(|event| match event {
+                Event::Close(Some(frame)) => Some(frame),
+                _ => None,
+            });
         if let Some(frame) = &close {
             codes.push(frame.code.as_u16());
             client.close(Some(CloseFrame::new(frame.code, "")));
@@ -55,9 +58,9 @@ fn closed(clients: &mut Vec<Client>) -> Vec<u16> {
 }
 
 #[test]
-fn websockets_close_one_after_the_other_within_the_window() {
+fn websockets_close_at_different_times_within_the_window() {
     for restarting in [false, true] {
-        // A loop of its own for each.
+        // Each case needs a loop of its own.
         let test = std::thread::spawn(move || {
             let clock = manual_clock();
             let http = echoing();
@@ -85,11 +88,11 @@ fn websockets_close_one_after_the_other_within_the_window() {
 }
 
 #[test]
-fn a_websocket_works_until_its_moment_has_come() {
+fn a_websocket_works_until_it_is_closed() {
     let clock = manual_clock();
     let http = echoing();
     let mut clients: Vec<Client> = (0..2).map(|_| Client::open(http, "/")).collect();
-    // With a window of a year, it is as good as certain that no moment is within the first second.
+    // With a window of a year, it is practically certain that none is closed within the first second.
     let year = Duration::from_secs(365 * 86_400);
     shut_down(http, ShutdownOptions::new().deadline(year).window(year));
     pass(&clock, SECOND);
@@ -104,7 +107,7 @@ fn a_websocket_works_until_its_moment_has_come() {
 }
 
 #[test]
-fn peers_that_do_not_answer_the_close_are_gone_before_the_deadline() {
+fn peers_that_do_not_respond_to_the_close_are_disconnected_before_the_deadline() {
     for deadline in [2 * SECOND, 10 * SECOND] {
         let test = std::thread::spawn(move || {
             let clock = manual_clock();
@@ -140,7 +143,7 @@ fn the_last_websocket_is_closed_before_the_deadline_of_a_long_window() {
 }
 
 #[test]
-fn a_second_call_closes_at_once_what_waits_for_its_moment() {
+fn a_second_call_closes_the_remaining_websockets_immediately() {
     let clock = manual_clock();
     let http = echoing();
     let mut clients: Vec<Client> = (0..10).map(|_| Client::open(http, "/")).collect();
@@ -159,10 +162,10 @@ fn a_second_call_closes_at_once_what_waits_for_its_moment() {
 }
 
 #[test]
-fn a_request_for_a_websocket_is_refused_in_a_shutdown_without_asking_the_gate() {
+fn during_a_shutdown_requests_are_refused_without_calling_the_gate() {
     let http = server();
-    let asked = Rc::new(Cell::new(false));
-    let seen = Rc::clone(&asked);
+    let called = Rc::new(Cell::new(false));
+    let seen = Rc::clone(&called);
     http.websocket_with("/", WebSocketOptions::new(), move |_: Request| {
         seen.set(true);
         Accept::new(|_| {})
@@ -178,18 +181,18 @@ fn a_request_for_a_websocket_is_refused_in_a_shutdown_without_asking_the_gate() 
     settle();
     shut_down(http, ShutdownOptions::new().window(3 * SECOND));
     stream.write_all(rest.as_bytes()).unwrap();
-    let mut came = Vec::new();
-    run_until(|| stream.read_to_end(&mut came).is_ok());
-    let head = String::from_utf8(came).unwrap().to_ascii_lowercase();
+    let mut response = Vec::new();
+    run_until(|| stream.read_to_end(&mut response).is_ok());
+    let head = String::from_utf8(response).unwrap().to_ascii_lowercase();
     assert!(head.starts_with("http/1.1 503 "), "{head}");
     let (_, after) = head.split_once("retry-after: ").unwrap();
     let seconds: u64 = after.lines().next().unwrap().parse().unwrap();
     assert!((1..=3).contains(&seconds), "{head}");
-    assert!(!asked.get());
+    assert!(!called.get());
 }
 
 #[test]
-fn a_websocket_of_an_upgrade_in_a_handler_is_closed_with_the_others() {
+fn a_shutdown_closes_websockets_of_upgrades_in_handlers() {
     let http = server();
     http.accept("/", |req: Request| {
         upgrade(&req, WebSocketOptions::new(), |_| {})

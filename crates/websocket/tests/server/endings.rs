@@ -14,16 +14,16 @@ use uptick_websocket::{
 use crate::support::{Client, Log, framed, manual_clock, pass, run_until, server, settle};
 
 #[test]
-fn messages_that_wait_behind_a_pause_are_not_lost_when_the_peer_ends_meanwhile() {
+fn messages_held_by_a_pause_are_not_lost_when_the_peer_ends() {
     let http = server();
     let log = Log::default();
     let seen = log.clone();
-    let place = Rc::new(Cell::new(None));
-    let there = Rc::clone(&place);
+    let slot = Rc::new(Cell::new(None));
+    let slot_ref = Rc::clone(&slot);
     http.websocket("/", move |ws: WebSocket| {
         seen.listen(ws);
         ws.once("message", move |_: Message| ws.pause());
-        there.set(Some(ws));
+        slot_ref.set(Some(ws));
     });
     let mut client = Client::open(http, "/");
     let frames = ["one", "two", "three"].map(|text| framed(Opcode::Text, Flags::FIN, text));
@@ -32,13 +32,13 @@ fn messages_that_wait_behind_a_pause_are_not_lost_when_the_peer_ends_meanwhile()
     run_until(|| log.len() == 1);
     settle();
     assert_eq!(log.text(), "one");
-    place.get().unwrap().resume();
+    slot.get().unwrap().resume();
     run_until(|| log.text().contains("unclean"));
     assert_eq!(log.text(), "one two three 1006::unclean");
 }
 
 #[test]
-fn a_pause_behind_a_close_does_not_keep_it_from_ending() {
+fn a_pause_after_a_close_does_not_prevent_the_timeout() {
     let clock = manual_clock();
     let http = server();
     let log = Log::default();
@@ -55,7 +55,7 @@ fn a_pause_behind_a_close_does_not_keep_it_from_ending() {
 }
 
 #[test]
-fn nothing_is_sent_behind_the_close_that_refuses() {
+fn nothing_is_sent_after_the_close_frame_of_a_protocol_error() {
     let http = server();
     http.websocket("/", |ws: WebSocket| {
         ws.on(WebSocket::ERROR, move |_| {
@@ -84,7 +84,7 @@ fn nothing_is_sent_behind_the_close_that_refuses() {
 }
 
 #[test]
-fn a_close_listener_that_panics_leaks_nothing() {
+fn a_panicking_close_listener_leaks_nothing() {
     let http = server();
     let data = Rc::new(());
     let kept = Rc::clone(&data);
@@ -95,7 +95,7 @@ fn a_close_listener_that_panics_leaks_nothing() {
         let count = Rc::clone(&count);
         ws.on("close", move |_: Closed| {
             count.set(count.get() + 1);
-            panic!("asked to");
+            panic!("test panic");
         });
     });
     let mut client = Client::open(http, "/");
@@ -108,7 +108,7 @@ fn a_close_listener_that_panics_leaks_nothing() {
 }
 
 #[test]
-fn a_subscription_listener_that_panics_costs_no_close() {
+fn a_panicking_subscription_listener_does_not_prevent_close() {
     let http = server();
     let log = Log::default();
     let seen = log.clone();
@@ -117,7 +117,7 @@ fn a_subscription_listener_that_panics_costs_no_close() {
         seen.listen(ws);
     });
     http.hub().on("subscription", |change: Subscription| {
-        assert!(change.now > change.before, "asked to");
+        assert!(change.now > change.before, "test panic");
     });
     let mut client = Client::open(http, "/");
     client.close(None);
@@ -127,7 +127,7 @@ fn a_subscription_listener_that_panics_costs_no_close() {
 }
 
 #[test]
-fn a_client_that_a_gate_lets_in_during_a_shutdown_is_answered_with_503() {
+fn a_client_accepted_by_a_gate_during_a_shutdown_gets_503() {
     let http = server();
     let log = Log::default();
     let seen = log.clone();
@@ -138,20 +138,20 @@ fn a_client_that_a_gate_lets_in_during_a_shutdown_is_answered_with_503() {
             Accept::new(move |_| seen.add("open"))
         }
     });
-    let client = Client::ask(http, "/", "");
+    let client = Client::request(http, "/", "");
     assert!(client.head.starts_with("HTTP/1.1 503 "), "{}", client.head);
     assert_eq!(log.text(), "");
 }
 
 #[test]
-fn a_panic_is_told_where_what_waited_behind_a_pause_is_handed_on() {
+fn a_panic_during_delivery_after_a_pause_is_reported() {
     let http = server();
     let log = Log::default();
     let seen = log.clone();
     http.websocket("/", move |ws: WebSocket| {
         seen.listen(ws);
         ws.on("message", move |message: Message| {
-            assert!(message.as_bytes() == b"first", "asked to");
+            assert!(message.as_bytes() == b"first", "test panic");
             ws.pause();
             future_tick(move || ws.resume());
         });
@@ -160,10 +160,10 @@ fn a_panic_is_told_where_what_waited_behind_a_pause_is_handed_on() {
     let frames = ["first", "second"].map(|text| framed(Opcode::Text, Flags::FIN, text));
     client.write(frames.concat());
     run_until(|| log.text().contains("1006"));
-    let told = log.text();
+    let text = log.text();
     assert!(
-        told.starts_with("first second error(") && told.contains("asked to"),
-        "{told}"
+        text.starts_with("first second error(") && text.contains("test panic"),
+        "{text}"
     );
-    assert!(client.is_over());
+    assert!(client.is_closed());
 }

@@ -7,15 +7,15 @@ use uptick_websocket::{
 
 use crate::support::{Client, server};
 
-/// The first line of the answer to a request for a WebSocket with further fields.
+/// Returns the status of the response to a handshake with additional headers.
 #[track_caller]
 fn status(http: HttpServer, path: &str, fields: &str) -> u16 {
-    let client = Client::ask(http, path, fields);
+    let client = Client::request(http, path, fields);
     client.head[9..12].parse().unwrap()
 }
 
 #[test]
-fn a_gate_lets_in_or_does_not_at_once_or_later() {
+fn a_gate_accepts_or_rejects_immediately_or_later() {
     let http = server();
     let options = WebSocketOptions::new;
     http.websocket_with("/in", options(), |_: Request| Accept::new(|_| ()));
@@ -56,7 +56,7 @@ fn a_gate_lets_in_or_does_not_at_once_or_later() {
 }
 
 #[test]
-fn an_accepted_answer_has_the_fields_that_it_was_given() {
+fn the_upgrade_response_has_the_headers_of_the_acceptance() {
     let http = server();
     http.websocket_with("/", WebSocketOptions::new(), |_: Request| {
         Accept::new(|_| ()).header("set-cookie", "a=b")
@@ -71,7 +71,7 @@ fn an_accepted_answer_has_the_fields_that_it_was_given() {
 }
 
 #[test]
-fn a_field_that_cannot_be_sent_is_an_error() {
+fn an_invalid_header_is_an_error() {
     let http = server();
     http.websocket_with("/", WebSocketOptions::new(), |_: Request| {
         Accept::new(|_| ()).header("x-a", "b\r\nc: d")
@@ -80,7 +80,7 @@ fn a_field_that_cannot_be_sent_is_an_error() {
 }
 
 #[test]
-fn a_subprotocol_is_the_first_of_the_clients_that_the_server_speaks() {
+fn the_first_offered_subprotocol_that_the_server_supports_is_chosen() {
     let http = server();
     let options = WebSocketOptions::new().protocols(["chat", "superchat"]);
     http.websocket_with("/", options, |_: Request| {
@@ -88,14 +88,14 @@ fn a_subprotocol_is_the_first_of_the_clients_that_the_server_speaks() {
             let _ = ws.send(ws.protocol().unwrap_or_default());
         })
     });
-    let mut client = Client::ask(http, "/", "Sec-WebSocket-Protocol: v2, superchat, chat\r\n");
+    let mut client = Client::request(http, "/", "Sec-WebSocket-Protocol: v2, superchat, chat\r\n");
     assert!(
         client
             .head
             .contains("sec-websocket-protocol: superchat\r\n")
     );
     assert_eq!(client.message(), "superchat");
-    let mut client = Client::ask(http, "/", "Sec-WebSocket-Protocol: v2\r\n");
+    let mut client = Client::request(http, "/", "Sec-WebSocket-Protocol: v2\r\n");
     assert!(!client.head.contains("sec-websocket-protocol"));
     assert_eq!(client.message(), "");
 }
@@ -111,7 +111,7 @@ fn a_subprotocol_that_the_client_has_not_offered_is_an_error() {
 }
 
 #[test]
-fn pages_of_other_hosts_may_not_open_websockets_unless_they_are_let() {
+fn pages_of_other_hosts_may_not_open_websockets_unless_allowed() {
     let http = server();
     http.websocket("/own", |_: WebSocket| ());
     let any = WebSocketOptions::new().origins(Origins::Any);
@@ -132,10 +132,10 @@ fn pages_of_other_hosts_may_not_open_websockets_unless_they_are_let() {
 }
 
 #[test]
-fn a_request_for_no_websocket_is_answered_with_426() {
+fn a_request_without_a_websocket_handshake_gets_426() {
     let http = server();
     http.websocket("/", |_: WebSocket| ());
-    let client = Client::plain(http, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let client = Client::send_request(http, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(client.head.starts_with("HTTP/1.1 426 "));
     assert!(
         client
@@ -143,7 +143,7 @@ fn a_request_for_no_websocket_is_answered_with_426() {
             .to_lowercase()
             .contains("upgrade: websocket\r\n")
     );
-    let client = Client::plain(
+    let client = Client::send_request(
         http,
         "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 8\r\n\r\n",
@@ -158,7 +158,7 @@ fn a_request_for_no_websocket_is_answered_with_426() {
 }
 
 #[test]
-fn every_answer_names_the_methods_that_are_answered() {
+fn responses_list_the_supported_methods() {
     let http = server();
     http.websocket("/", |_: WebSocket| ());
     http.accept("/any", |req: Request| {
@@ -177,7 +177,7 @@ fn every_answer_names_the_methods_that_are_answered() {
         ("OPTIONS /any", "", 405, Some("allow: GET, HEAD\r\n")),
     ] {
         let request = format!("{line} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-        let head = Client::plain(http, &request).head;
+        let head = Client::send_request(http, &request).head;
         assert_eq!(head[9..12].parse(), Ok(status), "{request}");
         let head = head.to_lowercase();
         match allow {

@@ -8,7 +8,7 @@ use uptick_websocket::{Closed, Error, Message, WebSocket, WebSocketHandler, WebS
 
 use crate::support::{Client, Log, run_until, server, show};
 
-/// Echoes, and records events.
+/// A handler that echoes messages and records events.
 struct Handler(Log);
 
 impl Drop for Handler {
@@ -58,7 +58,7 @@ fn a_handler_receives_events_in_place_of_listeners() {
 }
 
 #[test]
-fn a_handler_learns_that_what_waited_has_gone_out() {
+fn a_handler_is_notified_when_the_write_queue_has_been_sent() {
     let (http, log) = (server(), Log::default());
     let record = log.clone();
     http.websocket("/", move |ws: WebSocket| {

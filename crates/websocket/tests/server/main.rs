@@ -1,4 +1,4 @@
-//! WebSockets of a server, as clients see them.
+//! Server WebSockets, tested with raw clients.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "../support/mod.rs"]

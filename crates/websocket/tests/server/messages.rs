@@ -12,7 +12,7 @@ fn echo(ws: WebSocket) {
 }
 
 #[test]
-fn texts_and_bytes_come_back_as_they_are() {
+fn text_and_binary_messages_are_echoed() {
     let http = server();
     http.websocket("/echo", echo);
     let mut client = Client::open(http, "/echo");
@@ -29,7 +29,7 @@ fn texts_and_bytes_come_back_as_they_are() {
 }
 
 #[test]
-fn frames_cut_at_each_byte_make_the_same_messages() {
+fn frames_received_byte_by_byte_are_decoded() {
     let http = server();
     http.websocket("/echo", echo);
     let mut client = Client::open(http, "/echo");
@@ -45,7 +45,7 @@ fn frames_cut_at_each_byte_make_the_same_messages() {
 }
 
 #[test]
-fn many_messages_in_one_read_are_answered_in_order() {
+fn many_messages_in_one_read_are_echoed_in_order() {
     let http = server();
     http.websocket("/echo", echo);
     let mut client = Client::open(http, "/echo");
@@ -59,13 +59,13 @@ fn many_messages_in_one_read_are_answered_in_order() {
 }
 
 #[test]
-fn a_message_behind_the_handshake_in_one_write_is_not_lost() {
+fn a_message_sent_with_the_handshake_is_not_lost() {
     let http = server();
     let log = Log::default();
     let seen = log.clone();
     http.websocket("/", move |ws| seen.listen(ws));
     let mut client = Client::open(http, "/");
-    drop(client.so_far());
+    drop(client.settle_and_read());
     let head = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
     let mut bytes = head.as_bytes().to_vec();
@@ -76,7 +76,7 @@ fn a_message_behind_the_handshake_in_one_write_is_not_lost() {
 }
 
 #[test]
-fn what_is_sent_in_the_callback_that_opens_is_the_first_that_comes() {
+fn messages_sent_in_the_open_callback_arrive_first() {
     let http = server();
     http.websocket("/", |ws: WebSocket| {
         assert_eq!(ws.send("welcome"), Sent::Sent);
@@ -88,7 +88,7 @@ fn what_is_sent_in_the_callback_that_opens_is_the_first_that_comes() {
 }
 
 #[test]
-fn a_message_in_fragments_is_one_message() {
+fn fragments_are_received_as_one_message() {
     let http = server();
     http.websocket("/", |ws: WebSocket| {
         assert_eq!(ws.send_fragment("too early"), Sent::Dropped);
@@ -105,7 +105,7 @@ fn a_message_in_fragments_is_one_message() {
 }
 
 #[test]
-fn compressed_messages_are_those_that_were_sent() {
+fn compressed_messages_are_restored() {
     for (compression, fields) in [
         (Compression::Shared, "permessage-deflate"),
         (Compression::Dedicated(12), "permessage-deflate"),
@@ -118,7 +118,7 @@ fn compressed_messages_are_those_that_were_sent() {
         let options = WebSocketOptions::new().compression(compression);
         http.websocket_with("/", options, |_| Accept::new(echo));
         let fields = format!("Sec-WebSocket-Extensions: {fields}\r\n");
-        let mut client = Client::ask(http, "/", &fields);
+        let mut client = Client::request(http, "/", &fields);
         let field = client.head.to_ascii_lowercase();
         assert!(field.contains("sec-websocket-extensions: permessage-deflate"));
         for i in 0..3 {
@@ -132,17 +132,17 @@ fn compressed_messages_are_those_that_were_sent() {
 }
 
 #[test]
-fn nothing_is_compressed_unless_it_is_asked_for() {
+fn messages_are_not_compressed_by_default() {
     let http = server();
     http.websocket("/", echo);
     let fields = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
-    let client = Client::ask(http, "/", fields);
+    let client = Client::request(http, "/", fields);
     let head = client.head.to_ascii_lowercase();
     assert!(head.starts_with("http/1.1 101") && !head.contains("extensions"));
 }
 
 #[test]
-fn pings_are_answered_and_told_of() {
+fn pings_are_answered_and_emitted() {
     let http = server();
     let log = Log::default();
     let seen = log.clone();
@@ -166,14 +166,14 @@ fn pings_are_answered_and_told_of() {
 }
 
 #[test]
-fn a_paused_one_gives_no_messages_until_it_goes_on() {
+fn a_paused_websocket_delivers_no_messages_until_it_is_resumed() {
     let http = server();
     let log = Log::default();
     let seen = log.clone();
-    let place = std::rc::Rc::new(std::cell::Cell::new(None));
-    let there = std::rc::Rc::clone(&place);
+    let slot = std::rc::Rc::new(std::cell::Cell::new(None));
+    let slot_ref = std::rc::Rc::clone(&slot);
     http.websocket("/", move |ws: WebSocket| {
-        there.set(Some(ws));
+        slot_ref.set(Some(ws));
         let log = seen.clone();
         ws.on("message", move |message: Message| {
             log.add(message.as_text().unwrap());
@@ -188,16 +188,16 @@ fn a_paused_one_gives_no_messages_until_it_goes_on() {
     client.write(frames);
     settle();
     assert_eq!(log.text(), "a");
-    place.get().unwrap().resume();
+    slot.get().unwrap().resume();
     settle();
     assert_eq!(log.text(), "a b");
-    place.get().unwrap().resume();
+    slot.get().unwrap().resume();
     settle();
     assert_eq!(log.text(), "a b c");
 }
 
 #[test]
-fn data_is_kept_with_it() {
+fn an_attached_value_is_available_until_close() {
     let http = server();
     let log = Log::default();
     let seen = log.clone();
@@ -215,10 +215,10 @@ fn data_is_kept_with_it() {
 }
 
 #[test]
-fn another_thread_sends_and_closes() {
+fn another_thread_can_send_and_close() {
     let http = server();
     let log = Log::default();
-    let noted = log.clone();
+    let recorded = log.clone();
     http.websocket("/", move |ws| {
         let remote = ws.remote();
         let sender = std::thread::spawn(move || {
@@ -227,7 +227,7 @@ fn another_thread_sends_and_closes() {
             remote
         });
         let remote = sender.join().unwrap();
-        let noted = noted.clone();
+        let recorded = recorded.clone();
         ws.on("message", move |_: Message| {
             let remote = remote.clone();
             std::thread::spawn(move || remote.close())
@@ -236,7 +236,7 @@ fn another_thread_sends_and_closes() {
                 .unwrap();
         });
         ws.on("close", move |_: uptick_websocket::Closed| {
-            noted.add("close")
+            recorded.add("close")
         });
     });
     let mut client = Client::open(http, "/");

@@ -1,4 +1,4 @@
-//! Which pages may open WebSockets, behind proxies too, and what the log says of those that may not.
+//! Origin checks, also behind proxies, and the log messages of refusals.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
@@ -11,11 +11,11 @@ use uptick_websocket::{Accept, Origins, WebSocket, WebSocketOptions, WebSocketRo
 
 use crate::support::{Client, server};
 
-/// Asks for a WebSocket from a page of `https://a.example`, with further headers.
+/// Returns the status of a handshake from a page of `https://a.example`, with additional headers.
 #[track_caller]
 fn status(http: HttpServer, headers: &str) -> u16 {
     let headers = format!("Origin: https://a.example\r\n{headers}");
-    let client = Client::ask(http, "/", &headers);
+    let client = Client::request(http, "/", &headers);
     client.head[9..12].parse().unwrap()
 }
 
@@ -30,7 +30,7 @@ fn trust(http: HttpServer) {
 }
 
 #[test]
-fn a_page_of_the_host_that_a_trusted_proxy_names_may_connect() {
+fn a_page_of_the_host_forwarded_by_a_trusted_proxy_may_connect() {
     let http = own_host();
     let named = "X-Forwarded-Host: a.example\r\n";
     assert_eq!(status(http, named), 403);
@@ -47,7 +47,7 @@ fn a_page_of_the_host_that_a_trusted_proxy_names_may_connect() {
     assert_eq!(status(http, &format!("{port}8443\r\n")), 403);
 }
 
-/// The warnings of a thread, each with its fields.
+/// The warnings of a thread, with their fields.
 #[derive(Clone, Default)]
 struct Warnings(Arc<Mutex<String>>);
 
@@ -79,7 +79,7 @@ impl Subscriber for Warnings {
     fn exit(&self, _: &Id) {}
 }
 
-/// What is logged of a WebSocket that is refused.
+/// Returns the log message of a refused handshake.
 fn refusal(http: HttpServer, headers: &str) -> String {
     let warnings = Warnings::default();
     tracing::subscriber::with_default(warnings.clone(), || {
@@ -90,7 +90,7 @@ fn refusal(http: HttpServer, headers: &str) -> String {
 }
 
 #[test]
-fn a_refusal_is_logged_with_both_hosts_and_what_to_configure() {
+fn a_refusal_is_logged_with_both_hosts_and_advice() {
     let http = own_host();
     let log = refusal(http, "");
     for part in [
@@ -120,13 +120,13 @@ fn a_refusal_is_logged_with_both_hosts_and_what_to_configure() {
 }
 
 #[test]
-fn a_refusal_is_logged_in_a_short_line_whatever_the_client_sends() {
+fn the_log_message_of_a_refusal_has_a_limited_length() {
     let http = server();
     http.websocket("/", |_: WebSocket| ());
     let warnings = Warnings::default();
     tracing::subscriber::with_default(warnings.clone(), || {
         let origin = "x".repeat(10_000);
-        let client = Client::ask(http, "/", &format!("Origin: https://{origin}\r\n"));
+        let client = Client::request(http, "/", &format!("Origin: https://{origin}\r\n"));
         assert!(client.head.starts_with("HTTP/1.1 403 "));
     });
     assert!(warnings.0.lock().unwrap().len() < 1_000);

@@ -10,13 +10,13 @@ use uptick_websocket::{
 use crate::support::{Client, Log, run_until, server, settle};
 
 fn boom<T>(_: T) {
-    panic!("asked to")
+    panic!("test panic")
 }
 
-/// What a WebSocket does that panics at the message "boom", or before.
+/// Sets up a WebSocket that panics at a message, or before.
 type Setup = fn(WebSocket);
 
-/// A panic in what is set up ends that WebSocket, and no other.
+/// Checks that a panic closes its own WebSocket and no other.
 #[track_caller]
 fn ends_alone(setup: Setup, provoke: impl FnOnce(&mut Client)) {
     let http = server();
@@ -36,7 +36,7 @@ fn ends_alone(setup: Setup, provoke: impl FnOnce(&mut Client)) {
     run_until(|| log.len() == 1);
     settle();
     assert_eq!(log.len(), 1, "{}", log.text());
-    assert!(bad.is_over());
+    assert!(bad.is_closed());
     good.text("still here");
     assert_eq!(good.message(), "still here");
 }
@@ -48,10 +48,10 @@ fn a_panic_in_open_ends_its_websocket_alone() {
     let seen = log.clone();
     http.websocket("/{how}", move |ws: WebSocket| {
         seen.listen(ws);
-        assert!(!seen.text().is_empty(), "asked to");
+        assert!(!seen.text().is_empty(), "test panic");
         ws.send("hello");
     });
-    // The answer to the request is lost with the connection.
+    // The response is lost with the connection.
     let mut stream = TcpStream::connect(&http.address().unwrap()["tcp://".len()..]).unwrap();
     stream
         .write_all(
@@ -98,10 +98,10 @@ fn a_panic_in_a_message_after_a_pause_ends_its_websocket_alone() {
 }
 
 #[test]
-fn a_panic_in_a_gate_is_an_answer_with_500() {
+fn a_panic_in_a_gate_is_a_response_with_500() {
     let http = server();
     http.websocket_with("/now", WebSocketOptions::new(), |_: Request| -> Reject {
-        panic!("asked to")
+        panic!("test panic")
     });
     http.websocket_with("/later", WebSocketOptions::new(), |_: Request| async {
         settle_later().await;
@@ -109,7 +109,7 @@ fn a_panic_in_a_gate_is_an_answer_with_500() {
         Accept::new(|_| ())
     });
     for path in ["/now", "/later"] {
-        let client = Client::ask(http, path, "");
+        let client = Client::request(http, path, "");
         assert!(client.head.starts_with("HTTP/1.1 500 "), "{}", client.head);
     }
 }
@@ -123,7 +123,7 @@ fn a_panic_in_a_listener_of_topics_leaves_them_usable() {
     let http = server();
     let hub = http.hub();
     hub.on("subscription", |change: Subscription| {
-        assert!(&*change.topic != "bad", "asked to");
+        assert!(&*change.topic != "bad", "test panic");
     });
     http.websocket("/", |ws: WebSocket| {
         ws.on("message", move |message: Message| {
@@ -132,30 +132,30 @@ fn a_panic_in_a_listener_of_topics_leaves_them_usable() {
     });
     let mut bad = Client::open(http, "/");
     bad.text("bad");
-    run_until(|| bad.is_over());
+    run_until(|| bad.is_closed());
     settle();
     let mut good = Client::open(http, "/");
     good.text("good");
     run_until(|| hub.subscribers("good") == 1);
     assert_eq!(http.publish("good", "hello"), 1);
     assert_eq!(good.message(), "hello");
-    assert_eq!(http.publish("bad", "nobody"), 0);
+    assert_eq!(http.publish("bad", "dropped"), 0);
 }
 
 #[test]
-fn a_panic_in_who_is_eligible_leaves_topics_usable() {
+fn a_panic_in_an_eligibility_callback_leaves_topics_usable() {
     let http = server();
     http.websocket("/", |ws: WebSocket| {
         ws.subscribe("news");
         let hub = ws.hub().unwrap();
         ws.on("message", move |_: Message| {
-            hub.publish_where("news", "x", |_| panic!("asked to"))
+            hub.publish_where("news", "x", |_| panic!("test panic"))
         });
     });
     let mut bad = Client::open(http, "/");
     let mut good = Client::open(http, "/");
     bad.text("x");
-    run_until(|| bad.is_over());
+    run_until(|| bad.is_closed());
     settle();
     assert_eq!(http.publish("news", "hello"), 1);
     assert_eq!(good.message(), "hello");

@@ -1,4 +1,4 @@
-//! Pings of peers that do not read, and what waits for these.
+//! Pings of slow peers, and the frame queue.
 
 use std::cell::{Cell, RefCell};
 use std::net::Shutdown;
@@ -18,36 +18,36 @@ use crate::support::{Client, framed, run_until, server, settle};
 
 const LENGTH: usize = 64 * 1024;
 
-/// Options with which nothing is dropped.
-fn patient() -> WebSocketOptions {
+/// Returns options whose limits are high enough that no message is dropped.
+fn large_limits() -> WebSocketOptions {
     WebSocketOptions::new()
         .max_buffered(256 << 20)
         .max_message(256 << 20)
 }
 
-/// A server, and the last WebSocket that was opened there.
-fn watched() -> (HttpServer, Rc<Cell<Option<WebSocket>>>) {
+/// A server, and the WebSocket that was opened last.
+fn start_server() -> (HttpServer, Rc<Cell<Option<WebSocket>>>) {
     let http = server();
-    let place = Rc::new(Cell::new(None));
-    let there = Rc::clone(&place);
-    http.websocket_with("/", patient(), move |_| {
-        let there = Rc::clone(&there);
+    let slot = Rc::new(Cell::new(None));
+    let slot_ref = Rc::clone(&slot);
+    http.websocket_with("/", large_limits(), move |_| {
+        let slot_ref = Rc::clone(&slot_ref);
         Accept::new(move |ws: WebSocket| {
             ws.subscribe("all");
-            there.set(Some(ws));
+            slot_ref.set(Some(ws));
         })
     });
-    (http, place)
+    (http, slot)
 }
 
-/// A message that begins with its number.
+/// Returns a message that starts with its number.
 fn numbered(number: usize) -> Message {
     let mut bytes = vec![b'x'; LENGTH];
     bytes[..8].copy_from_slice(&(number as u64).to_be_bytes());
     Message::from(bytes)
 }
 
-/// Sends numbered messages until so many bytes wait above the kernel; gives how many.
+/// Sends numbered messages until `bytes` are queued in this process; returns the number of messages.
 fn flood(ws: WebSocket, bytes: usize) -> usize {
     let mut count = 0;
     while ws.buffered() < bytes {
@@ -59,12 +59,12 @@ fn flood(ws: WebSocket, bytes: usize) -> usize {
 }
 
 #[test]
-fn a_ping_is_answered_ahead_of_the_messages_that_wait() {
-    let (http, place) = watched();
+fn a_ping_is_answered_ahead_of_queued_messages() {
+    let (http, slot) = start_server();
     let mut client = Client::open(http, "/");
-    let ws = place.get().unwrap();
+    let ws = slot.get().unwrap();
     let count = flood(ws, 4 << 20);
-    // What many get keeps its place among what one gets.
+    // A published message keeps its position among directly sent ones.
     ws.hub().unwrap().publish("all", "many");
     assert_eq!(ws.send(""), Sent::Buffered);
     let waiting = ws.buffered();
@@ -80,7 +80,7 @@ fn a_ping_is_answered_ahead_of_the_messages_that_wait() {
             event = client.event();
         }
         let Some(Event::Message(message)) = event else {
-            panic!("no message {number} but {event:?}")
+            panic!("expected message {number}, received {event:?}")
         };
         assert!(message == numbered(number), "{number}");
         before = number;
@@ -89,20 +89,20 @@ fn a_ping_is_answered_ahead_of_the_messages_that_wait() {
         (client.message(), client.message()),
         ("many".into(), "".into())
     );
-    let (place, payload) = pong.unwrap();
+    let (slot, payload) = pong.unwrap();
     assert_eq!(payload, "last");
-    // Only the connection's own queue was before it: up to its limit, and the message that exceeded that.
-    let behind = (before + 1 - place) * LENGTH;
-    assert!(behind + 3 * LENGTH >= waiting, "{behind} of {waiting}");
+    // Before the pong were only messages in the connection's write queue: up to its limit, and the message that exceeded it.
+    let after = (before + 1 - slot) * LENGTH;
+    assert!(after + 3 * LENGTH >= waiting, "{after} of {waiting}");
     assert_eq!((ws.buffered(), ws.send("end")), (0, Sent::Sent));
     assert_eq!(client.message(), "end");
 }
 
 #[test]
-fn a_pong_goes_between_the_fragments_of_a_message() {
-    let (http, place) = watched();
+fn a_pong_is_sent_between_the_fragments_of_a_message() {
+    let (http, slot) = start_server();
     let mut client = Client::open(http, "/");
-    let ws = place.get().unwrap();
+    let ws = slot.get().unwrap();
     ws.send_first(vec![b'x'; LENGTH]);
     let mut length = LENGTH;
     while ws.buffered() < 1 << 20 {
@@ -121,25 +121,25 @@ fn a_pong_goes_between_the_fragments_of_a_message() {
 }
 
 #[test]
-fn a_ping_of_this_side_keeps_its_place_among_the_messages_that_wait() {
-    let (http, place) = watched();
+fn a_sent_ping_keeps_its_position_among_queued_messages() {
+    let (http, slot) = start_server();
     let mut client = Client::open(http, "/");
-    let ws = place.get().unwrap();
+    let ws = slot.get().unwrap();
     let count = flood(ws, 1 << 20);
     assert_eq!(ws.ping("here?"), Sent::Buffered);
-    ws.send("behind");
+    ws.send("after");
     for number in 0..count {
         assert!(client.event() == Some(Event::Message(numbered(number))));
     }
     assert_eq!(client.event(), Some(Event::Ping("here?".into())));
-    assert_eq!(client.message(), "behind");
+    assert_eq!(client.message(), "after");
 }
 
 #[test]
-fn drain_comes_when_all_that_waited_has_gone_out() {
-    let (http, place) = watched();
+fn drain_is_emitted_when_the_write_queue_has_been_sent() {
+    let (http, slot) = start_server();
     let mut client = Client::open(http, "/");
-    let ws = place.get().unwrap();
+    let ws = slot.get().unwrap();
     let count = flood(ws, 2 << 20);
     let left = Rc::new(RefCell::new(Vec::new()));
     let seen = Rc::clone(&left);
@@ -153,10 +153,10 @@ fn drain_comes_when_all_that_waited_has_gone_out() {
 }
 
 #[test]
-fn messages_that_wait_reach_a_client_that_has_ended_its_side() {
-    let (http, place) = watched();
+fn queued_messages_reach_a_half_closed_client() {
+    let (http, slot) = start_server();
     let mut client = Client::open(http, "/");
-    let ws = place.get().unwrap();
+    let ws = slot.get().unwrap();
     let count = flood(ws, 2 << 20);
     client.stream.shutdown(Shutdown::Write).unwrap();
     settle();
@@ -167,17 +167,17 @@ fn messages_that_wait_reach_a_client_that_has_ended_its_side() {
 }
 
 #[test]
-fn a_client_answers_pings_ahead_of_the_messages_that_wait() {
-    let (http, place) = watched();
+fn a_client_answers_pings_ahead_of_queued_messages() {
+    let (http, slot) = start_server();
     let connected: Rc<Cell<Option<WebSocket>>> = Rc::default();
-    let there = Rc::clone(&connected);
-    let connector = WebSocketConnector::default().options(patient());
+    let slot_ref = Rc::clone(&connected);
+    let connector = WebSocketConnector::default().options(large_limits());
     let url = http.address().unwrap().replace("tcp", "ws");
     drop(spawn(async move {
-        there.set(Some(connector.connect(url).await.unwrap()));
+        slot_ref.set(Some(connector.connect(url).await.unwrap()));
     }));
-    run_until(|| connected.get().is_some() && place.get().is_some());
-    let (client, ws) = (connected.get().unwrap(), place.get().unwrap());
+    run_until(|| connected.get().is_some() && slot.get().is_some());
+    let (client, ws) = (connected.get().unwrap(), slot.get().unwrap());
     let log: Rc<RefCell<Vec<usize>>> = Rc::default();
     let (messages, pongs) = (Rc::clone(&log), Rc::clone(&log));
     ws.on("message", move |message: Message| {
@@ -200,17 +200,17 @@ fn a_client_answers_pings_ahead_of_the_messages_that_wait() {
 }
 
 #[test]
-fn the_kernel_keeps_little_that_it_has_not_sent_yet() {
-    let (http, place) = watched();
+fn the_kernel_holds_few_unsent_bytes() {
+    let (http, slot) = start_server();
     let _client = Client::open(http, "/");
-    let ws = place.get().unwrap();
+    let ws = slot.get().unwrap();
     let mut sent = 0;
     while ws.buffered() < 1 << 20 {
         ws.send(vec![b'x'; LENGTH]);
         sent += LENGTH;
         settle();
     }
-    // The client's receive buffer, what is on the way, and 128 KiB.
+    // The client's receive buffer, bytes in flight, and the limit of 128 KiB.
     let unacknowledged = {
         let conn = ws.connection().unwrap();
         conn.bytes_written() - conn.acknowledged()

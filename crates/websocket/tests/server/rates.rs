@@ -1,4 +1,4 @@
-//! Limits for how many messages and bytes a peer may send per second.
+//! Rate limits for received messages and bytes.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,21 +11,21 @@ use uptick_websocket::{Accept, RatePolicy, WebSocket, WebSocketOptions, WebSocke
 
 use crate::support::{Client, Log, framed, manual_clock, pass, run_until, server, settle};
 
-/// A server whose WebSockets are recorded; and the last of them.
+/// A server that records its WebSockets, and the most recent WebSocket.
 fn recorded(options: WebSocketOptions) -> (HttpServer, Log, Rc<Cell<Option<WebSocket>>>) {
     let (http, log, last) = (server(), Log::default(), Rc::new(Cell::new(None)));
-    let (record, place) = (log.clone(), Rc::clone(&last));
+    let (record, slot) = (log.clone(), Rc::clone(&last));
     http.websocket_with("/", options, move |_| {
-        let (record, place) = (record.clone(), Rc::clone(&place));
+        let (record, slot) = (record.clone(), Rc::clone(&slot));
         Accept::new(move |ws: WebSocket| {
             record.listen(ws);
-            place.set(Some(ws));
+            slot.set(Some(ws));
         })
     });
     (http, log, last)
 }
 
-/// Texts in one write: the numbers from `first` on.
+/// Returns the frames of texts with the numbers from `first`.
 fn numbers(first: usize, count: usize) -> Vec<u8> {
     let numbers = first..first + count;
     numbers
@@ -34,7 +34,7 @@ fn numbers(first: usize, count: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_peer_that_sends_more_messages_than_it_may_is_closed_with_1008() {
+fn a_peer_that_exceeds_the_message_rate_is_closed_with_1008() {
     let _clock = manual_clock();
     let (http, log, _) = recorded(WebSocketOptions::new().message_rate(3));
     let mut client = Client::open(http, "/");
@@ -47,7 +47,7 @@ fn a_peer_that_sends_more_messages_than_it_may_is_closed_with_1008() {
 }
 
 #[test]
-fn a_peer_that_keeps_its_rate_stays() {
+fn a_peer_within_its_rate_stays_connected() {
     let clock = manual_clock();
     let options = WebSocketOptions::new().message_rate(10).byte_rate(100);
     let (http, log, _) = recorded(options);
@@ -57,11 +57,11 @@ fn a_peer_that_keeps_its_rate_stays() {
         run_until(|| log.len() == 10 * (second + 1));
         pass(&clock, Duration::from_secs(1));
     }
-    assert!(client.so_far().is_empty());
+    assert!(client.settle_and_read().is_empty());
 }
 
 #[test]
-fn fragments_and_pings_count_as_well() {
+fn fragmented_messages_and_pings_are_counted() {
     let _clock = manual_clock();
     let (http, log, _) = recorded(WebSocketOptions::new().message_rate(2));
     let mut client = Client::open(http, "/");
@@ -75,7 +75,7 @@ fn fragments_and_pings_count_as_well() {
 }
 
 #[test]
-fn a_message_longer_than_the_bytes_of_a_second_is_paid_for_afterwards() {
+fn a_message_longer_than_the_byte_rate_is_charged_against_the_following_seconds() {
     let clock = manual_clock();
     let (http, log, _) = recorded(WebSocketOptions::new().byte_rate(10));
     let mut client = Client::open(http, "/");
@@ -91,7 +91,7 @@ fn a_message_longer_than_the_bytes_of_a_second_is_paid_for_afterwards() {
 }
 
 #[test]
-fn reading_is_paused_until_the_rate_is_kept() {
+fn reading_is_paused_until_the_peer_is_within_its_rate() {
     let clock = manual_clock();
     let options = WebSocketOptions::new()
         .message_rate(2)
@@ -107,11 +107,11 @@ fn reading_is_paused_until_the_rate_is_kept() {
     assert_eq!(log.text(), "1 2 3");
     pass(&clock, Duration::from_secs(2));
     assert_eq!(log.text(), "1 2 3 4 5 6");
-    assert!(client.so_far().is_empty());
+    assert!(client.settle_and_read().is_empty());
 }
 
 #[test]
-fn a_pause_of_the_program_and_one_of_the_rate_end_each_by_itself() {
+fn a_pause_by_the_program_and_one_by_the_rate_are_independent() {
     let clock = manual_clock();
     let options = WebSocketOptions::new()
         .message_rate(1)
@@ -130,12 +130,12 @@ fn a_pause_of_the_program_and_one_of_the_rate_end_each_by_itself() {
     assert_eq!(log.text(), "1");
     ws.resume();
     settle();
-    // What waited counts from then on.
+    // The held messages are counted from now on.
     assert_eq!(log.text(), "1 2");
 }
 
 #[test]
-fn a_websocket_that_waits_for_its_rate_closes_and_leaves_no_timer() {
+fn a_throttled_websocket_closes_and_leaves_no_timer() {
     let clock = manual_clock();
     let options = WebSocketOptions::new()
         .byte_rate(1)
@@ -144,7 +144,7 @@ fn a_websocket_that_waits_for_its_rate_closes_and_leaves_no_timer() {
     let mut client = Client::open(http, "/");
     client.text(&"x".repeat(100_000));
     run_until(|| log.len() == 1);
-    // It is not idle, either.
+    // A throttled WebSocket is not idle.
     pass(&clock, Duration::from_secs(300));
     last.get().unwrap().close(1000, "done");
     assert_eq!(client.closed(), 1000);
@@ -153,6 +153,6 @@ fn a_websocket_that_waits_for_its_rate_closes_and_leaves_no_timer() {
     assert!(log.text().ends_with(" 1000:done:clean"));
     http.close();
     drop(client);
-    // The loop has nothing left to wait for, in particular no timer of a day.
+    // The loop ends, so the long timer of the rate limit is gone.
     uptick_event_loop::run().unwrap();
 }

@@ -14,16 +14,16 @@ use uptick_websocket::{
 use crate::support::{Client, Log, manual_clock, pass, run_until, server, settle, show};
 
 #[test]
-fn what_is_done_in_close_does_nothing() {
+fn methods_do_nothing_in_a_close_listener() {
     let http = server();
     let log = Log::default();
     let seen = log.clone();
-    let place = Rc::new(Cell::new(None));
-    let there = Rc::clone(&place);
+    let slot = Rc::new(Cell::new(None));
+    let slot_ref = Rc::clone(&slot);
     http.websocket("/", move |ws: WebSocket| {
         ws.set_extension(String::from("kept"));
         ws.subscribe("news");
-        there.set(Some(ws));
+        slot_ref.set(Some(ws));
         let seen = seen.clone();
         ws.on("close", move |_: Closed| {
             assert_eq!(*ws.extension::<String>().unwrap(), "kept");
@@ -47,19 +47,19 @@ fn what_is_done_in_close_does_nothing() {
     settle();
     assert_eq!(log.text(), "close");
     assert_eq!(http.hub().subscribers("news"), 0);
-    // And a handle of one that is gone finds nothing, also when its place is taken.
-    let old = place.get().unwrap();
+    // A stale handle finds nothing, even after its slot is reused.
+    let old = slot.get().unwrap();
     let mut other = Client::open(http, "/");
-    let new = place.get().unwrap();
+    let new = slot.get().unwrap();
     assert!(old != new && old.extension::<String>().is_none() && old.id().is_none());
-    assert_eq!(old.send("to nobody"), Sent::Dropped);
+    assert_eq!(old.send("to a stale handle"), Sent::Dropped);
     old.terminate();
     new.send("to the other");
     assert_eq!(other.message(), "to the other");
 }
 
 #[test]
-fn a_subscription_may_be_answered_with_others() {
+fn a_subscription_listener_may_change_subscriptions() {
     let http = server();
     let hub = http.hub();
     hub.on("subscription", move |change: Subscription| {
@@ -85,7 +85,7 @@ fn a_subscription_may_be_answered_with_others() {
 }
 
 #[test]
-fn subscribers_that_are_ended_during_a_publish_are_passed_over() {
+fn subscribers_closed_during_a_publish_are_skipped() {
     let http = server();
     let hub = http.hub();
     http.websocket("/", |ws: WebSocket| {
@@ -104,16 +104,16 @@ fn subscribers_that_are_ended_during_a_publish_are_passed_over() {
         }
         true
     });
-    // It was for those who were subscribed when it began, and are open.
+    // The receivers are those subscribed at the start of the call that are still open.
     assert_eq!(count, 2);
     assert_eq!(clients[0].message(), "inner");
     assert_eq!(clients[0].message(), "hello");
     assert_eq!(clients[2].message(), "hello");
-    assert!(clients[1].is_over());
+    assert!(clients[1].is_closed());
 }
 
 #[test]
-fn a_listener_may_take_itself_off_or_close_while_more_messages_wait() {
+fn a_listener_may_remove_itself_or_close_while_more_messages_are_buffered() {
     let http = server();
     let log = Log::default();
     let seen = log.clone();
@@ -146,13 +146,13 @@ fn a_listener_may_take_itself_off_or_close_while_more_messages_wait() {
 }
 
 #[test]
-fn a_client_that_goes_before_its_gate_has_decided_is_no_websocket() {
+fn a_client_that_disconnects_before_the_gate_decides_opens_no_websocket() {
     let clock = manual_clock();
     let http = server();
     let log = Log::default();
-    let (asked, opened) = (log.clone(), log.clone());
+    let (requested, opened) = (log.clone(), log.clone());
     http.websocket_with("/", WebSocketOptions::new(), move |_: Request| {
-        asked.add("asked");
+        requested.add("requested");
         let opened = opened.clone();
         async move {
             uptick_event_loop::sleep(Duration::from_secs(1)).await;
@@ -167,7 +167,7 @@ fn a_client_that_goes_before_its_gate_has_decided_is_no_websocket() {
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
     std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
     run_until(|| log.len() == 1);
-    // A reset, not an end: half of a connection could still get an answer.
+    // A reset, because a half-closed connection could still receive a response.
     socket2::SockRef::from(&stream)
         .set_linger(Some(Duration::ZERO))
         .unwrap();
@@ -178,7 +178,7 @@ fn a_client_that_goes_before_its_gate_has_decided_is_no_websocket() {
 }
 
 #[test]
-fn frames_that_come_before_a_gate_has_decided_are_messages_after_it() {
+fn frames_received_before_the_gate_decides_are_delivered_after_it() {
     let http = server();
     http.websocket_with("/", WebSocketOptions::new(), |_: Request| async {
         uptick_event_loop::sleep(Duration::from_millis(1)).await;
@@ -191,23 +191,23 @@ fn frames_that_come_before_a_gate_has_decided_are_messages_after_it() {
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         .to_vec();
     request.extend(early);
-    let mut client = Client::raw(http, &request);
+    let mut client = Client::send_bytes(http, &request);
     assert_eq!(client.message(), "early");
 }
 
 #[test]
-fn a_gate_may_refuse_later() {
+fn a_gate_may_reject_asynchronously() {
     let http = server();
     http.websocket_with("/", WebSocketOptions::new(), |_: Request| async {
         uptick_event_loop::sleep(Duration::from_millis(1)).await;
         Err::<Accept, _>(HttpError::from_status(StatusCode::FORBIDDEN))
     });
-    let client = Client::ask(http, "/", "");
+    let client = Client::request(http, "/", "");
     assert!(client.head.starts_with("HTTP/1.1 403 "), "{}", client.head);
 }
 
 #[test]
-fn a_shutdown_does_not_wait_for_clients_that_do_not_answer() {
+fn a_shutdown_does_not_wait_for_clients_that_do_not_respond() {
     let clock = manual_clock();
     let http = server();
     let log = Log::default();
@@ -224,10 +224,10 @@ fn a_shutdown_does_not_wait_for_clients_that_do_not_answer() {
         done.set(true);
     }));
     settle();
-    let came = client.so_far();
+    let events = client.settle_and_read();
     assert!(
-        matches!(&came[..], [Event::Close(Some(frame))] if frame.code == CloseCode::GOING_AWAY),
-        "{came:?}"
+        matches!(&events[..], [Event::Close(Some(frame))] if frame.code == CloseCode::GOING_AWAY),
+        "{events:?}"
     );
     pass(&clock, Duration::from_millis(5_300));
     assert_eq!(log.text(), "1006::unclean");
@@ -236,26 +236,26 @@ fn a_shutdown_does_not_wait_for_clients_that_do_not_answer() {
 }
 
 #[test]
-fn a_close_waits_behind_what_is_queued_and_ends_for_who_does_not_read() {
+fn a_close_frame_follows_queued_messages_and_times_out_for_a_slow_client() {
     let clock = manual_clock();
     let http = server();
     let log = Log::default();
     let seen = log.clone();
-    let place = Rc::new(Cell::new(None));
-    let there = Rc::clone(&place);
+    let slot = Rc::new(Cell::new(None));
+    let slot_ref = Rc::clone(&slot);
     http.websocket("/", move |ws: WebSocket| {
         seen.listen(ws);
-        there.set(Some(ws));
+        slot_ref.set(Some(ws));
     });
     let _client = Client::open(http, "/");
-    let ws = place.get().unwrap();
+    let ws = slot.get().unwrap();
     let filling = "x".repeat(64 * 1024);
     while ws.send(&filling).is_taken() {
         settle();
     }
     ws.close(CloseCode::NORMAL, "");
     assert!(!ws.is_open() && ws.buffered() > 0);
-    // What the peer's kernel has room for is acknowledged late, and the clock below does not wait for that.
+    // The peer's kernel acknowledges bytes with a delay, independent of the manual clock.
     let acknowledged = || ws.connection().map(|conn| conn.acknowledged());
     let mut before = None;
     while before != acknowledged() {
@@ -265,28 +265,28 @@ fn a_close_waits_behind_what_is_queued_and_ends_for_who_does_not_read() {
     }
     pass(&clock, Duration::from_secs(25));
     assert_eq!(log.text(), "");
-    // That is as long as a connection waits for a peer that acknowledges nothing, a fourth of it, and the precision of each look.
+    // The write timeout of the connection, a quarter of it, and the precision of each check.
     pass(&clock, Duration::from_secs(14));
     assert!(log.text().ends_with("1006::unclean"), "{}", log.text());
     assert_eq!(ws.buffered(), 0);
 }
 
 #[test]
-fn a_paused_websocket_is_closed_all_the_same() {
+fn a_paused_websocket_can_be_closed() {
     let http = server();
     let log = Log::default();
     let seen = log.clone();
-    let place = Rc::new(Cell::new(None));
-    let there = Rc::clone(&place);
+    let slot = Rc::new(Cell::new(None));
+    let slot_ref = Rc::clone(&slot);
     http.websocket("/", move |ws: WebSocket| {
         seen.listen(ws);
         ws.pause();
-        there.set(Some(ws));
+        slot_ref.set(Some(ws));
     });
     let mut client = Client::open(http, "/");
     client.text("never");
     settle();
-    place.get().unwrap().close(CloseCode::NORMAL, "");
+    slot.get().unwrap().close(CloseCode::NORMAL, "");
     assert_eq!(client.closed(), 1000);
     client.close(Some(CloseFrame::new(CloseCode::NORMAL, "")));
     run_until(|| log.len() == 1);
@@ -294,7 +294,7 @@ fn a_paused_websocket_is_closed_all_the_same() {
 }
 
 #[test]
-fn a_flood_of_pings_from_who_reads_is_answered_in_order() {
+fn a_flood_of_pings_is_answered_in_order() {
     let http = server();
     http.websocket("/", |_| ());
     let mut client = Client::open(http, "/");

@@ -10,27 +10,27 @@ use uptick_websocket::{
 
 use crate::support::{Client, Log, run_until, server, settle};
 
-/// A server whose WebSockets are all subscribed to `news`.
+/// A server that subscribes all its WebSockets to `news`.
 fn news(options: WebSocketOptions) -> (HttpServer, Rc<RefCell<Vec<WebSocket>>>) {
     let http = server();
     let all = Rc::new(RefCell::new(Vec::new()));
-    let there = Rc::clone(&all);
+    let slot_ref = Rc::clone(&all);
     http.websocket_with("/", options, move |_| {
-        let there = Rc::clone(&there);
+        let slot_ref = Rc::clone(&slot_ref);
         Accept::new(move |ws: WebSocket| {
             assert!(ws.subscribe("news"));
-            there.borrow_mut().push(ws);
+            slot_ref.borrow_mut().push(ws);
         })
     });
     (http, all)
 }
 
 #[test]
-fn what_is_published_comes_to_all_that_are_subscribed_in_order() {
+fn published_messages_reach_all_subscribers_in_order() {
     let (http, all) = news(WebSocketOptions::new());
     let mut clients: Vec<Client> = (0..5).map(|_| Client::open(http, "/")).collect();
     assert_eq!(http.publish("news", "first"), 5);
-    assert_eq!(http.publish("other", "nobody"), 0);
+    assert_eq!(http.publish("other", "dropped"), 0);
     all.borrow()[0].send("between");
     assert_eq!(all.borrow()[0].publish("news", "from the first"), 4);
     assert_eq!(http.publish("news", "last"), 5);
@@ -47,7 +47,7 @@ fn what_is_published_comes_to_all_that_are_subscribed_in_order() {
 }
 
 #[test]
-fn publishing_needs_a_subscription_of_ones_own() {
+fn publishing_on_a_websocket_requires_a_subscription() {
     let (http, all) = news(WebSocketOptions::new());
     let _clients = [Client::open(http, "/"), Client::open(http, "/")];
     let ws = all.borrow()[0];
@@ -60,7 +60,7 @@ fn publishing_needs_a_subscription_of_ones_own() {
 }
 
 #[test]
-fn who_is_gone_is_subscribed_no_more() {
+fn a_closed_websocket_is_unsubscribed() {
     let (http, _) = news(WebSocketOptions::new());
     let hub = http.hub();
     let log = Log::default();
@@ -81,7 +81,7 @@ fn who_is_gone_is_subscribed_no_more() {
 }
 
 #[test]
-fn one_may_have_so_many_topics() {
+fn the_number_of_topics_is_limited() {
     let http = server();
     let options = WebSocketOptions::new().max_topics(3);
     http.websocket_with("/", options, |_| {
@@ -94,18 +94,18 @@ fn one_may_have_so_many_topics() {
 }
 
 #[test]
-fn those_that_are_not_eligible_get_nothing() {
+fn publish_where_skips_subscribers_that_are_not_eligible() {
     let (http, all) = news(WebSocketOptions::new());
     let mut clients = [Client::open(http, "/"), Client::open(http, "/")];
     let first = all.borrow()[0];
     let count = http.hub().publish_where("news", "secret", |ws| ws == first);
     assert_eq!(count, 1);
     assert_eq!(clients[0].message(), "secret");
-    assert!(clients[1].so_far().is_empty());
+    assert!(clients[1].settle_and_read().is_empty());
 }
 
 #[test]
-fn a_subscriber_that_does_not_read_keeps_nobody_waiting() {
+fn a_slow_subscriber_does_not_delay_others() {
     let (http, all) = news(WebSocketOptions::new().max_buffered(100_000));
     let mut clients: Vec<Client> = (0..3).map(|_| Client::open(http, "/")).collect();
     let message = "x".repeat(30_000);
@@ -118,7 +118,7 @@ fn a_subscriber_that_does_not_read_keeps_nobody_waiting() {
     let slow = all.borrow()[0];
     assert!(slow.dropped() > 0 && slow.buffered() <= 100_000);
     assert_eq!(all.borrow()[1].dropped(), 0);
-    // What it gets is in order, with gaps.
+    // The slow client receives its messages in order, with gaps.
     let mut last = -1;
     for _ in 0..3 {
         let text = clients[0].message();
@@ -129,14 +129,14 @@ fn a_subscriber_that_does_not_read_keeps_nobody_waiting() {
 }
 
 #[test]
-fn each_gets_it_compressed_as_it_agreed_on() {
+fn published_messages_are_compressed_as_negotiated() {
     for compression in [Compression::Shared, Compression::Dedicated(11)] {
         let (http, _) = news(WebSocketOptions::new().compression(compression));
         let fields = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
         let mut clients = [
-            Client::ask(http, "/", fields),
-            Client::ask(http, "/", ""),
-            Client::ask(http, "/", fields),
+            Client::request(http, "/", fields),
+            Client::request(http, "/", ""),
+            Client::request(http, "/", fields),
         ];
         for i in 0..3 {
             let text = format!("{i}, and again and again").repeat(20);
@@ -149,7 +149,7 @@ fn each_gets_it_compressed_as_it_agreed_on() {
 }
 
 #[test]
-fn other_threads_publish() {
+fn other_threads_can_publish() {
     let (http, _) = news(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
     let publisher = http.hub().publisher();
@@ -165,7 +165,7 @@ fn other_threads_publish() {
 }
 
 #[test]
-fn publishing_in_a_callback_of_a_message_reaches_all() {
+fn publishing_in_a_message_listener_reaches_all() {
     let http = server();
     http.websocket("/", |ws: WebSocket| {
         ws.subscribe("room");
@@ -185,14 +185,14 @@ fn publishing_in_a_callback_of_a_message_reaches_all() {
 }
 
 #[test]
-fn topics_of_no_server_are_as_good() {
+fn a_hub_without_a_server_can_be_used() {
     let hub = Hub::new();
     assert_eq!(hub.publish("a", "b"), 0);
     assert_eq!(hub.subscribers("a"), 0);
 }
 
 #[test]
-fn each_of_many_threads_has_its_order() {
+fn messages_of_each_thread_keep_their_order() {
     let (http, _) = news(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
     let publisher = http.hub().publisher();
@@ -218,52 +218,52 @@ fn each_of_many_threads_has_its_order() {
 }
 
 #[test]
-fn what_other_threads_publish_is_limited() {
+fn the_bytes_queued_by_other_threads_are_limited() {
     let (http, _) = news(WebSocketOptions::new().max_buffered(200 << 20));
     let _client = Client::open(http, "/");
     let publisher = http.hub().publisher();
     let large = bytes::Bytes::from(vec![0; 40 << 20]);
-    publisher.publish("nobody", large.clone()).unwrap();
-    let error = publisher.publish("nobody", large.clone()).unwrap_err();
+    publisher.publish("unused", large.clone()).unwrap();
+    let error = publisher.publish("unused", large.clone()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "publishing to the topic \"nobody\" failed: 41943040 bytes of messages wait for the loop's thread already"
+        "publishing to the topic \"unused\" failed: 41943040 bytes of messages are already queued for the loop's thread"
     );
     settle();
-    publisher.publish("nobody", large).unwrap();
+    publisher.publish("unused", large).unwrap();
 }
 
 #[test]
-fn so_many_messages_of_other_threads_wait() {
+fn the_messages_queued_by_other_threads_are_limited() {
     let http = server();
     let publisher = http.hub().publisher();
     for _ in 0..uptick_event_loop::POST_LIMIT {
-        publisher.publish("nobody", "").unwrap();
+        publisher.publish("unused", "").unwrap();
     }
-    let error = publisher.publish("nobody", "").unwrap_err();
+    let error = publisher.publish("unused", "").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "publishing to the topic \"nobody\" failed: 65536 messages wait for the loop's thread already"
+        "publishing to the topic \"unused\" failed: 65536 messages are already queued for the loop's thread"
     );
-    run_until(|| publisher.publish("nobody", "").is_ok());
+    run_until(|| publisher.publish("unused", "").is_ok());
 }
 
 #[test]
-fn a_thread_that_has_ended_publishes_nothing() {
+fn publishing_to_an_ended_thread_is_an_error() {
     let (publisher, published) = std::thread::spawn(|| {
         let publisher = Hub::new().publisher();
-        // Its loop never runs.
-        let published = publisher.publish("nobody", "a");
+        // The loop of this thread never runs.
+        let published = publisher.publish("unused", "a");
         (publisher, published)
     })
     .join()
     .unwrap();
     published.unwrap();
-    assert!(publisher.publish("nobody", "b").is_err());
+    assert!(publisher.publish("unused", "b").is_err());
 }
 
 #[test]
-fn a_policy_is_followed_where_many_are_published_to() {
+fn the_slow_client_policy_applies_to_published_messages() {
     for (policy, end) in [
         (SlowPolicy::Drop, ""),
         (SlowPolicy::Close, "1006::unclean"),
@@ -295,7 +295,7 @@ fn a_policy_is_followed_where_many_are_published_to() {
 }
 
 #[test]
-fn nothing_is_published_into_the_middle_of_a_message() {
+fn published_messages_are_dropped_between_fragments() {
     let (http, all) = news(WebSocketOptions::new().slow_policy(SlowPolicy::Close));
     let mut client = Client::open(http, "/");
     let ws = all.borrow()[0];

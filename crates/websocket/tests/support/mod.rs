@@ -1,6 +1,6 @@
-//! What the tests share: a loop that cannot hang, and a client that writes frames by hand.
-#![allow(dead_code, reason = "every test program uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "a test may panic and say why")]
+//! Shared test support: a loop with a time limit, and a client that writes raw frames.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -17,39 +17,39 @@ use uptick_websocket::protocol::frame::{self, Flags, Opcode};
 use uptick_websocket::protocol::{CloseFrame, Decoder, Event, Inflater, Limits, Role, close};
 use uptick_websocket::{Closed, Message, WebSocket};
 
-/// Longer than anything takes that works.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time limit of a test step.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The mask of the client's frames.
+/// The masking key of the client's frames.
 const MASK: [u8; 4] = [1, 2, 3, 4];
 
-/// Gives this thread a loop whose clock the test moves.
+/// Installs a loop with a manual clock on this thread.
 pub(crate) fn manual_clock() -> ManualClock {
     let clock = ManualClock::new();
     EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
     clock
 }
 
-/// Runs iterations until the condition holds.
+/// Runs the loop until the condition holds.
 #[track_caller]
 pub(crate) fn run_until(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < PATIENCE, "it takes too long");
+        assert!(start.elapsed() < TIMEOUT, "timed out after {TIMEOUT:?}");
         EventLoop::current()
             .run_once(Some(Duration::from_millis(5)))
             .unwrap();
     }
 }
 
-/// Runs as many iterations as anything needs that is ready now.
+/// Runs enough iterations of the loop for everything that is ready.
 pub(crate) fn settle() {
     for _ in 0..20 {
         EventLoop::current().run_once(Some(Duration::ZERO)).unwrap();
     }
 }
 
-/// Moves the clock on in small steps, as it would move by itself.
+/// Advances the clock in small steps, and runs the loop after each.
 pub(crate) fn pass(clock: &ManualClock, time: Duration) {
     for _ in 0..time.as_millis() / 100 {
         clock.advance(Duration::from_millis(100));
@@ -57,7 +57,7 @@ pub(crate) fn pass(clock: &ManualClock, time: Duration) {
     }
 }
 
-/// What happened, in order; clones are the same record.
+/// A record of events, in order; clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -75,7 +75,7 @@ impl Log {
         self.0.borrow().len()
     }
 
-    /// Records all events of a WebSocket, under a name.
+    /// Records all events of a WebSocket.
     pub(crate) fn listen(&self, ws: WebSocket) {
         let log = self.clone();
         ws.on("message", move |message: Message| match message {
@@ -91,7 +91,7 @@ impl Log {
     }
 }
 
-/// `1000:bye:clean`
+/// Returns the fields in the form `1000:bye:clean`.
 pub(crate) fn show(closed: &Closed) -> String {
     let clean = if closed.clean { "clean" } else { "unclean" };
     format!("{}:{}:{clean}", closed.code.as_u16(), closed.reason)
@@ -101,12 +101,12 @@ pub(crate) fn server() -> HttpServer {
     HttpServer::bind("127.0.0.1:0").unwrap()
 }
 
-/// A client on the loop's own thread, which is turned while the client waits.
+/// A client on the thread of the loop, which runs the loop while it waits.
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
     decoder: Decoder,
     inflater: Inflater,
-    /// The head of the server's answer.
+    /// The head of the server's response.
     pub(crate) head: String,
     ended: bool,
 }
@@ -115,30 +115,30 @@ impl Client {
     /// Opens a WebSocket.
     #[track_caller]
     pub(crate) fn open(http: HttpServer, path: &str) -> Self {
-        let client = Client::ask(http, path, "");
+        let client = Client::request(http, path, "");
         assert!(client.head.starts_with("HTTP/1.1 101 "), "{}", client.head);
         client
     }
 
-    /// Asks for a WebSocket with further fields.
+    /// Sends a handshake request with additional headers, and reads the head of the response.
     #[track_caller]
-    pub(crate) fn ask(http: HttpServer, path: &str, fields: &str) -> Self {
+    pub(crate) fn request(http: HttpServer, path: &str, fields: &str) -> Self {
         let head = format!(
             "GET {path} HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{fields}\r\n"
         );
-        Client::plain(http, &head)
+        Client::send_request(http, &head)
     }
 
-    /// Sends a request as it is, and reads the head of the answer.
+    /// Sends a request, and reads the head of the response.
     #[track_caller]
-    pub(crate) fn plain(http: HttpServer, request: &str) -> Self {
-        Client::raw(http, request.as_bytes())
+    pub(crate) fn send_request(http: HttpServer, request: &str) -> Self {
+        Client::send_bytes(http, request.as_bytes())
     }
 
-    /// Sends bytes as they are, and reads the head of the answer.
+    /// Sends bytes, and reads the head of the response.
     #[track_caller]
-    pub(crate) fn raw(http: HttpServer, request: &[u8]) -> Self {
+    pub(crate) fn send_bytes(http: HttpServer, request: &[u8]) -> Self {
         let address = http.address().unwrap();
         let stream = TcpStream::connect(&address["tcp://".len()..]).unwrap();
         stream.set_nonblocking(true).unwrap();
@@ -157,19 +157,19 @@ impl Client {
 
     #[track_caller]
     fn read_head(&mut self) {
-        let mut came = Vec::new();
+        let mut head = Vec::new();
         run_until(|| {
             let mut byte = [0];
-            // Byte by byte, so that frames behind the head stay where they are.
-            while !came.ends_with(b"\r\n\r\n") && matches!(self.stream.read(&mut byte), Ok(1)) {
-                came.push(byte[0]);
+            // One byte at a time, so that the frames after the head are not consumed.
+            while !head.ends_with(b"\r\n\r\n") && matches!(self.stream.read(&mut byte), Ok(1)) {
+                head.push(byte[0]);
             }
-            came.ends_with(b"\r\n\r\n")
+            head.ends_with(b"\r\n\r\n")
         });
-        self.head = String::from_utf8(came).unwrap();
+        self.head = String::from_utf8(head).unwrap();
     }
 
-    /// Writes bytes as they are, however long it takes.
+    /// Writes bytes, and runs the loop until all are written.
     #[track_caller]
     pub(crate) fn write(&mut self, bytes: impl AsRef<[u8]>) {
         let mut rest = bytes.as_ref();
@@ -194,11 +194,11 @@ impl Client {
         self.frame(Opcode::Text, Flags::FIN, text);
     }
 
-    /// Sends a close.
+    /// Sends a close frame.
     #[track_caller]
-    pub(crate) fn close(&mut self, says: Option<CloseFrame>) {
+    pub(crate) fn close(&mut self, frame: Option<CloseFrame>) {
         let mut out = Vec::new();
-        close::append(&mut out, says.as_ref(), Some(MASK));
+        close::append(&mut out, frame.as_ref(), Some(MASK));
         self.write(out);
     }
 
@@ -207,7 +207,7 @@ impl Client {
         self.decoder.next(&limits, Some(&mut self.inflater))
     }
 
-    fn look(&mut self) {
+    fn read_available(&mut self) {
         let mut buffer = vec![0; 1 << 20];
         match self.stream.read(&mut buffer) {
             Ok(0) => self.ended = true,
@@ -217,13 +217,13 @@ impl Client {
         }
     }
 
-    /// The next thing that the server sends; none if the connection has ended.
+    /// Returns the next event; `None` if the connection has ended.
     #[track_caller]
     pub(crate) fn event(&mut self) -> Option<Event> {
         let mut event = self.next();
         run_until(|| {
             if event.is_none() {
-                self.look();
+                self.read_available();
                 event = self.next();
             }
             event.is_some() || self.ended
@@ -231,50 +231,50 @@ impl Client {
         event
     }
 
-    /// The next message, which is a text.
+    /// Returns the next message, which must be text.
     #[track_caller]
     pub(crate) fn message(&mut self) -> String {
         let event = self.event();
         match event {
             Some(Event::Message(Message::Text(text))) => text.to_string(),
-            other => panic!("no text but {other:?}"),
+            other => panic!("expected a text, received {other:?}"),
         }
     }
 
-    /// The code of the next event, which is a close; 1005 if it says nothing.
+    /// Returns the code of the next event, which must be a close frame; 1005 if it has none.
     #[track_caller]
     pub(crate) fn closed(&mut self) -> u16 {
         let event = self.event();
         match event {
-            Some(Event::Close(says)) => says.map_or(1005, |frame| frame.code.as_u16()),
-            other => panic!("no close but {other:?}"),
+            Some(Event::Close(close)) => close.map_or(1005, |frame| frame.code.as_u16()),
+            other => panic!("expected a close frame, received {other:?}"),
         }
     }
 
-    /// What the server has sent by now and was not asked for yet.
-    pub(crate) fn so_far(&mut self) -> Vec<Event> {
+    /// Runs the loop, and returns the events received so far.
+    pub(crate) fn settle_and_read(&mut self) -> Vec<Event> {
         settle();
-        self.came()
+        self.read_events()
     }
 
-    /// The same, without a turn of the loop.
-    pub(crate) fn came(&mut self) -> Vec<Event> {
-        self.look();
+    /// Returns the events received so far, without running the loop.
+    pub(crate) fn read_events(&mut self) -> Vec<Event> {
+        self.read_available();
         std::iter::from_fn(|| self.next()).collect()
     }
 
-    /// Whether the server has ended the connection.
+    /// Returns `true` if the server has ended the connection.
     #[track_caller]
-    pub(crate) fn is_over(&mut self) -> bool {
+    pub(crate) fn is_closed(&mut self) -> bool {
         settle();
-        // What was sent before the end may be there, too.
-        self.look();
-        self.look();
+        // Bytes sent before the end may have to be read first.
+        self.read_available();
+        self.read_available();
         self.ended
     }
 }
 
-/// A client's frame.
+/// Returns a masked frame.
 pub(crate) fn framed(opcode: Opcode, flags: Flags, payload: impl AsRef<[u8]>) -> Vec<u8> {
     let mut out = Vec::new();
     frame::append(&mut out, opcode, flags, Some(MASK), payload.as_ref());

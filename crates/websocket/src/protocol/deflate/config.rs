@@ -1,4 +1,4 @@
-//! What two sides agree on about compression (RFC 7692, 7.1).
+//! Negotiation of compression (RFC 7692, section 7.1).
 
 use std::fmt::Write as _;
 
@@ -7,21 +7,21 @@ use crate::protocol::handshake::Extension;
 /// The name of the extension.
 pub const EXTENSION: &str = "permessage-deflate";
 
-/// The four parameters of the extension: what one side wants, or what both agreed on.
+/// The four parameters of the extension, as preferred by one side or as negotiated.
 ///
 /// # Examples
 ///
-/// A server that keeps nothing between messages, and a client that offers two things:
+/// A server without context takeover, and a client that makes two offers:
 ///
 /// ```
 /// use uptick_websocket::protocol::deflate::Config;
 /// use uptick_websocket::protocol::handshake::Extension;
 ///
-/// let wants = Config::new().server_no_context_takeover(true);
+/// let preferred = Config::new().server_no_context_takeover(true);
 /// let offers = b"permessage-deflate; server_max_window_bits=10, permessage-deflate";
-/// let (agreed, answer) = wants.accept(&Extension::parse(offers).unwrap()).unwrap();
-/// assert_eq!(agreed.server_bits(), 10);
-/// assert_eq!(answer, "permessage-deflate; server_no_context_takeover; server_max_window_bits=10");
+/// let (negotiated, response) = preferred.accept(&Extension::parse(offers).unwrap()).unwrap();
+/// assert_eq!(negotiated.server_bits(), 10);
+/// assert_eq!(response, "permessage-deflate; server_no_context_takeover; server_max_window_bits=10");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -43,76 +43,76 @@ impl Default for Config {
 }
 
 impl Config {
-    /// All parameters at their defaults.
+    /// Returns the default parameters.
     pub fn new() -> Config {
         Config::default()
     }
 
-    /// Sets whether the server keeps nothing from one message to the next (RFC 7692, 7.1.1.1). Default: no.
+    /// Sets whether the server compresses each message without the context of earlier ones (RFC 7692, section 7.1.1.1). Default: no.
     #[must_use]
     pub fn server_no_context_takeover(mut self, set: bool) -> Config {
         self.server_no_context_takeover = set;
         self
     }
 
-    /// Sets whether the client keeps nothing from one message to the next (RFC 7692, 7.1.1.2). Default: no.
+    /// Sets whether the client compresses each message without the context of earlier ones (RFC 7692, section 7.1.1.2). Default: no.
     #[must_use]
     pub fn client_no_context_takeover(mut self, set: bool) -> Config {
         self.client_no_context_takeover = set;
         self
     }
 
-    /// Sets the most bits of the window with which the server compresses (RFC 7692, 7.1.2.1). Default: 15.
+    /// Sets the maximum window size of the server's compressor, in bits (RFC 7692, section 7.1.2.1). Default: 15.
     ///
     /// # Limits
     ///
-    /// 9 to 15; what is below or above counts as that.
+    /// 9 to 15; other values are clamped.
     #[must_use]
     pub fn server_max_window_bits(mut self, bits: u8) -> Config {
         self.server_max_window_bits = bits.clamp(9, 15);
         self
     }
 
-    /// Sets the most bits of the window with which the client compresses (RFC 7692, 7.1.2.2). A server asks for it only of
-    /// clients that offer it. Default: 15.
+    /// Sets the maximum window size of the client's compressor, in bits (RFC 7692, section 7.1.2.2). A server sends it only to
+    /// clients that offer the parameter. Default: 15.
     ///
     /// # Limits
     ///
-    /// 9 to 15; what is below or above counts as that.
+    /// 9 to 15; other values are clamped.
     #[must_use]
     pub fn client_max_window_bits(mut self, bits: u8) -> Config {
         self.client_max_window_bits = bits.clamp(9, 15);
         self
     }
 
-    /// Whether messages of the server may refer to those before them.
+    /// Returns `true` if messages of the server may refer to earlier ones.
     pub fn server_keeps_context(&self) -> bool {
         !self.server_no_context_takeover
     }
 
-    /// Whether messages of the client may refer to those before them.
+    /// Returns `true` if messages of the client may refer to earlier ones.
     pub fn client_keeps_context(&self) -> bool {
         !self.client_no_context_takeover
     }
 
-    /// The bits of the window with which the server compresses, 8 to 15.
+    /// Returns the window size of the server's compressor, in bits, 8 to 15.
     pub fn server_bits(&self) -> u8 {
         self.server_max_window_bits
     }
 
-    /// The bits of the window with which the client compresses, 8 to 15.
+    /// Returns the window size of the client's compressor, in bits, 8 to 15.
     pub fn client_bits(&self) -> u8 {
         self.client_max_window_bits
     }
 
-    /// What a server that wants this agrees on with a client, and its answer for `Sec-WebSocket-Extensions`; none if no
-    /// offer is of this extension and valid. The first such offer is taken.
+    /// Returns the parameters negotiated by a server with this configuration, and the value of its `Sec-WebSocket-Extensions` header; `None` if there is
+    /// no valid offer of this extension. The first valid offer is accepted.
     pub fn accept(&self, offers: &[Extension<'_>]) -> Option<(Config, String)> {
         offers.iter().find_map(|offer| {
             let offered = Parameters::parse(offer)?;
             let server_bits = offered.server_bits.unwrap_or(Some(15))?;
             let client_bits = match offered.client_bits {
-                Some(most) => self.client_max_window_bits.min(most.unwrap_or(15)),
+                Some(max) => self.client_max_window_bits.min(max.unwrap_or(15)),
                 None => 15,
             };
             let agreed = Config {
@@ -123,20 +123,20 @@ impl Config {
                 server_max_window_bits: self.server_max_window_bits.min(server_bits),
                 client_max_window_bits: client_bits,
             };
-            let mut answer = agreed.begin();
+            let mut response = agreed.name_and_flags();
             if offered.server_bits.is_some() || agreed.server_max_window_bits < 15 {
-                append_bits(&mut answer, SERVER_BITS, agreed.server_max_window_bits);
+                append_bits(&mut response, SERVER_BITS, agreed.server_max_window_bits);
             }
             if agreed.client_max_window_bits < 15 {
-                append_bits(&mut answer, CLIENT_BITS, agreed.client_max_window_bits);
+                append_bits(&mut response, CLIENT_BITS, agreed.client_max_window_bits);
             }
-            Some((agreed, answer))
+            Some((agreed, response))
         })
     }
 
-    /// What a client that wants this offers, for `Sec-WebSocket-Extensions`.
+    /// Returns the offer of a client with this configuration, for `Sec-WebSocket-Extensions`.
     pub fn offer(&self) -> String {
-        let mut offer = self.begin();
+        let mut offer = self.name_and_flags();
         if self.server_max_window_bits < 15 {
             append_bits(&mut offer, SERVER_BITS, self.server_max_window_bits);
         }
@@ -149,29 +149,29 @@ impl Config {
         offer
     }
 
-    /// What a client that has offered this agrees on with a server that has answered so; none if the client has to fail
+    /// Returns the parameters negotiated by a client that has made this offer and received this response; `None` if the client has to fail
     /// the connection.
-    pub fn agree(&self, answer: &Extension<'_>) -> Option<Config> {
-        let answered = Parameters::parse(answer)?;
-        let server_bits = answered.server_bits.unwrap_or(Some(15))?;
-        let client_bits = answered.client_bits.unwrap_or(Some(15))?;
+    pub fn agree(&self, response: &Extension<'_>) -> Option<Config> {
+        let received = Parameters::parse(response)?;
+        let server_bits = received.server_bits.unwrap_or(Some(15))?;
+        let client_bits = received.client_bits.unwrap_or(Some(15))?;
         let server_ignores = (self.server_no_context_takeover
-            && !answered.server_no_context_takeover)
+            && !received.server_no_context_takeover)
             || server_bits > self.server_max_window_bits;
         if server_ignores {
             return None;
         }
         Some(Config {
-            server_no_context_takeover: answered.server_no_context_takeover,
+            server_no_context_takeover: received.server_no_context_takeover,
             client_no_context_takeover: self.client_no_context_takeover
-                || answered.client_no_context_takeover,
+                || received.client_no_context_takeover,
             server_max_window_bits: server_bits,
             client_max_window_bits: client_bits.min(self.client_max_window_bits),
         })
     }
 
-    /// The name, and the parameters without a value.
-    fn begin(&self) -> String {
+    /// Returns the name of the extension and the parameters without a value.
+    fn name_and_flags(&self) -> String {
         let mut field = String::from(EXTENSION);
         for (set, name) in [
             (self.server_no_context_takeover, SERVER_NO_CONTEXT),
@@ -195,7 +195,7 @@ fn append_bits(field: &mut String, name: &str, bits: u8) {
     let _ = write!(field, "; {name}={bits}");
 }
 
-/// The parameters as they came, of which bits may be there without a value.
+/// The parameters as received; window bits may have no value.
 #[derive(Default)]
 struct Parameters {
     server_no_context_takeover: bool,
@@ -205,33 +205,33 @@ struct Parameters {
 }
 
 impl Parameters {
-    /// None if it is another extension, or a parameter is unknown, not valid or there twice (RFC 7692, 7.1).
+    /// Returns `None` for another extension, or if a parameter is unknown, invalid or repeated (RFC 7692, section 7.1).
     fn parse(extension: &Extension<'_>) -> Option<Parameters> {
         if extension.name() != EXTENSION {
             return None;
         }
-        let mut found = Parameters::default();
+        let mut parameters = Parameters::default();
         for (name, value) in extension.parameters() {
             let fresh = match name {
                 SERVER_NO_CONTEXT if value.is_none() => {
-                    !std::mem::replace(&mut found.server_no_context_takeover, true)
+                    !std::mem::replace(&mut parameters.server_no_context_takeover, true)
                 }
                 CLIENT_NO_CONTEXT if value.is_none() => {
-                    !std::mem::replace(&mut found.client_no_context_takeover, true)
+                    !std::mem::replace(&mut parameters.client_no_context_takeover, true)
                 }
-                SERVER_BITS => found.server_bits.replace(bits(value)?).is_none(),
-                CLIENT_BITS => found.client_bits.replace(bits(value)?).is_none(),
+                SERVER_BITS => parameters.server_bits.replace(bits(value)?).is_none(),
+                CLIENT_BITS => parameters.client_bits.replace(bits(value)?).is_none(),
                 _ => false,
             };
             if !fresh {
                 return None;
             }
         }
-        Some(found)
+        Some(parameters)
     }
 }
 
-/// 8 to 15, without leading zeros, or no value; none if it is something else.
+/// Parses 8 to 15, without leading zeros, or no value; returns `None` for anything else.
 fn bits(value: Option<&str>) -> Option<Option<u8>> {
     let Some(value) = value else {
         return Some(None);
@@ -245,20 +245,20 @@ fn bits(value: Option<&str>) -> Option<Option<u8>> {
 mod tests {
     use super::*;
 
-    /// What a server answers to offers.
-    fn answer(wants: Config, offers: &str) -> Option<String> {
+    /// Returns the response of a server to offers.
+    fn response(config: Config, offers: &str) -> Option<String> {
         let offers = Extension::parse(offers.as_bytes()).unwrap();
-        wants.accept(&offers).map(|(_, answer)| answer)
+        config.accept(&offers).map(|(_, response)| response)
     }
 
-    fn agree(wants: Config, answer: &str) -> Option<Config> {
-        wants.agree(&Extension::parse(answer.as_bytes()).unwrap()[0])
+    fn agree(config: Config, response: &str) -> Option<Config> {
+        config.agree(&Extension::parse(response.as_bytes()).unwrap()[0])
     }
 
     const PMD: &str = "permessage-deflate";
 
     #[test]
-    fn a_server_answers_each_parameter_as_the_rfc_wants() {
+    fn a_server_responds_to_each_parameter_as_in_the_rfc() {
         for (offers, expected) in [
             ("", ""),
             ("; client_max_window_bits", ""),
@@ -278,10 +278,10 @@ mod tests {
                 "; client_no_context_takeover",
             ),
         ] {
-            let found = answer(Config::new(), &format!("{PMD}{offers}"));
-            assert_eq!(found.unwrap(), format!("{PMD}{expected}"), "{offers}");
+            let actual = response(Config::new(), &format!("{PMD}{offers}"));
+            assert_eq!(actual.unwrap(), format!("{PMD}{expected}"), "{offers}");
         }
-        let wants = Config::new()
+        let config = Config::new()
             .server_no_context_takeover(true)
             .client_no_context_takeover(true)
             .server_max_window_bits(12)
@@ -298,13 +298,13 @@ mod tests {
                 "; server_max_window_bits=9; client_max_window_bits=9",
             ),
         ] {
-            let found = answer(wants, &format!("{PMD}{offers}"));
-            assert_eq!(found.unwrap(), format!("{both}{expected}"), "{offers}");
+            let actual = response(config, &format!("{PMD}{offers}"));
+            assert_eq!(actual.unwrap(), format!("{both}{expected}"), "{offers}");
         }
     }
 
     #[test]
-    fn an_offer_that_is_not_valid_is_declined_and_the_next_taken() {
+    fn an_invalid_offer_is_declined_and_the_next_accepted() {
         for wrong in [
             "; unknown",
             "; server_max_window_bits",
@@ -318,22 +318,22 @@ mod tests {
             "; client_max_window_bits; client_max_window_bits=9",
         ] {
             assert_eq!(
-                answer(Config::new(), &format!("{PMD}{wrong}")),
+                response(Config::new(), &format!("{PMD}{wrong}")),
                 None,
                 "{wrong}"
             );
-            let found = answer(Config::new(), &format!("{PMD}{wrong}, other, {PMD}"));
-            assert_eq!(found.unwrap(), PMD);
+            let actual = response(Config::new(), &format!("{PMD}{wrong}, other, {PMD}"));
+            assert_eq!(actual.unwrap(), PMD);
         }
-        assert_eq!(answer(Config::new(), "x-webkit-deflate-frame"), None);
-        assert_eq!(answer(Config::new(), ""), None);
+        assert_eq!(response(Config::new(), "x-webkit-deflate-frame"), None);
+        assert_eq!(response(Config::new(), ""), None);
     }
 
     #[test]
-    fn a_client_takes_only_what_it_has_offered() {
-        let wants = Config::new().server_max_window_bits(12);
+    fn a_client_accepts_only_parameters_that_it_has_offered() {
+        let config = Config::new().server_max_window_bits(12);
         assert_eq!(
-            wants.offer(),
+            config.offer(),
             "permessage-deflate; server_max_window_bits=12; client_max_window_bits"
         );
         for wrong in [
@@ -343,20 +343,20 @@ mod tests {
             "; client_max_window_bits; server_max_window_bits=12",
             "; server_max_window_bits=12; unknown",
         ] {
-            assert_eq!(agree(wants, &format!("{PMD}{wrong}")), None, "{wrong}");
+            assert_eq!(agree(config, &format!("{PMD}{wrong}")), None, "{wrong}");
         }
-        let answer = format!("{PMD}; server_max_window_bits=10; client_max_window_bits=9");
-        let agreed = agree(wants, &answer).unwrap();
+        let response = format!("{PMD}; server_max_window_bits=10; client_max_window_bits=9");
+        let agreed = agree(config, &response).unwrap();
         assert_eq!((agreed.server_bits(), agreed.client_bits()), (10, 9));
-        let wants = Config::new().server_no_context_takeover(true);
-        assert_eq!(agree(wants, PMD), None);
-        let agreed = agree(wants, &format!("{PMD}; server_no_context_takeover")).unwrap();
+        let config = Config::new().server_no_context_takeover(true);
+        assert_eq!(agree(config, PMD), None);
+        let agreed = agree(config, &format!("{PMD}; server_no_context_takeover")).unwrap();
         assert!(!agreed.server_keeps_context() && agreed.client_keeps_context());
         assert_eq!(agree(Config::new(), "other"), None);
     }
 
     #[test]
-    fn what_two_of_ours_agree_on_is_the_same_for_both() {
+    fn both_sides_negotiate_the_same_parameters() {
         for number in 0..64_u8 {
             let of = |shift: u8| {
                 let number = number.rotate_left(u32::from(shift));
@@ -368,10 +368,10 @@ mod tests {
             };
             let (client, server) = (of(0), of(3));
             let offer = client.offer();
-            let (agreed, answer) = server
+            let (agreed, response) = server
                 .accept(&Extension::parse(offer.as_bytes()).unwrap())
                 .unwrap();
-            assert_eq!(agree(client, &answer), Some(agreed), "{offer} {answer}");
+            assert_eq!(agree(client, &response), Some(agreed), "{offer} {response}");
         }
     }
 }

@@ -1,21 +1,21 @@
-//! Messages in fewer bytes.
+//! Compression of messages.
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 
 use super::TAIL;
 
-/// Messages of fewer bytes are sent as they are: compressing them costs more than the few bytes that it saves.
-const LEAST: usize = 64;
+/// Minimum length of compressed messages: for shorter ones, the saved bytes are not worth the time.
+const MIN_LENGTH: usize = 64;
 
-/// The same for messages that may not refer to those before them, of which shorter ones get hardly smaller.
-const LEAST_ALONE: usize = 128;
+/// Minimum length of compressed messages without a context, which are hardly smaller when they are short.
+const MIN_LENGTH_WITHOUT_CONTEXT: usize = 128;
 
-/// The level of compression, of 9.
+/// Compression level, of at most 9.
 const LEVEL: u32 = 5;
 
-/// Compresses the messages of one connection, or of several for which nothing is kept from one message to the next.
+/// Compresses the messages of one connection, or of several connections without context takeover.
 ///
-/// Its memory, 250 KB with a window of 9 bits and 380 KB with one of 15, is taken with the first message.
+/// Its memory, 250 KB with a window of 9 bits and 380 KB with one of 15 bits, is allocated for the first message.
 #[derive(Debug)]
 pub struct Deflater {
     state: Option<Compress>,
@@ -23,12 +23,12 @@ pub struct Deflater {
 }
 
 impl Deflater {
-    /// A deflater whose window has `bits` bits. One with 8 bits, which the library cannot do, leaves all messages as they
-    /// are.
+    /// Creates a deflater with a window size of `bits`. The library does not support 8 bits: such a deflater compresses no
+    /// messages.
     ///
     /// # Limits
     ///
-    /// 8 to 15; what is below or above counts as that.
+    /// 8 to 15; other values are clamped.
     pub fn new(bits: u8) -> Deflater {
         Deflater {
             state: None,
@@ -36,20 +36,24 @@ impl Deflater {
         }
     }
 
-    /// Appends a compressed message (RFC 7692, 7.2.1), and tells whether it did; if not, the message is to be sent as it is.
-    /// With `keep_context`, later messages may refer to this one, and those of less than 64 bytes are left as they are;
-    /// without, those of less than 128, and those that would not get smaller.
+    /// Appends the compressed message (RFC 7692, section 7.2.1), and returns `true`; `false` to send the message uncompressed.
+    /// With `keep_context`, later messages may refer to this one, and messages shorter than 64 bytes are not compressed.
+    /// Without it, messages shorter than 128 bytes, and incompressible ones, are not compressed.
     #[must_use]
     pub fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>, keep_context: bool) -> bool {
-        let least = if keep_context { LEAST } else { LEAST_ALONE };
-        if payload.len() < least || self.bits < 9 {
+        let min_length = if keep_context {
+            MIN_LENGTH
+        } else {
+            MIN_LENGTH_WITHOUT_CONTEXT
+        };
+        if payload.len() < min_length || self.bits < 9 {
             return false;
         }
         let state = self.state.get_or_insert_with(|| {
             Compress::new_with_window_bits(Compression::new(LEVEL), false, self.bits)
         });
         let start = out.len();
-        // One that does not get smaller is sent nevertheless if later ones may refer to it.
+        // With a context, a message that does not get smaller is sent nevertheless, because later ones may refer to it.
         let done =
             compress(state, payload, out) && (keep_context || out.len() - start < payload.len());
         if !done {
@@ -62,7 +66,7 @@ impl Deflater {
     }
 }
 
-/// Whether it could be done; if so, without the tail.
+/// Compresses the payload without the tail; returns `false` on failure.
 fn compress(state: &mut Compress, payload: &[u8], out: &mut Vec<u8>) -> bool {
     let start = out.len();
     let mut rest = payload;
@@ -81,9 +85,9 @@ fn compress(state: &mut Compress, payload: &[u8], out: &mut Vec<u8>) -> bool {
         out.reserve(out.len() - start);
     }
     let end = out.len().saturating_sub(TAIL.len());
-    let whole = rest.is_empty() && end > start && out[end..] == TAIL;
+    let is_complete = rest.is_empty() && end > start && out[end..] == TAIL;
     out.truncate(end);
-    whole
+    is_complete
 }
 
 #[cfg(test)]
@@ -91,7 +95,7 @@ mod tests {
     use super::*;
     use crate::protocol::{CloseCode, Inflater};
 
-    /// Bytes that do not get smaller.
+    /// Returns incompressible bytes.
     fn noise(length: usize) -> Vec<u8> {
         let mut state = 1_u64;
         let step = || {
@@ -110,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn each_length_and_window_comes_out_as_it_went_in() {
+    fn messages_of_each_length_and_window_are_restored() {
         for bits in 9..=15 {
             for keep in [false, true] {
                 let mut deflater = Deflater::new(bits);
@@ -131,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_context_is_kept_if_it_is_to_be() {
+    fn a_context_is_kept_if_enabled() {
         let mut deflater = Deflater::new(15);
         let (mut first, mut second) = (Vec::new(), Vec::new());
         let mut half = noise(1000);
@@ -142,14 +146,14 @@ mod tests {
         let mut inflater = Inflater::new();
         assert_eq!(inflater.inflate(&first, 2000).as_ref(), Ok(&half));
         assert_eq!(inflater.inflate(&second, 2000).as_ref(), Ok(&half));
-        // One that forgets cannot read the second.
+        // Without the context, the second message cannot be inflated.
         let mut inflater = Inflater::new().keep_context(false);
         assert_eq!(inflater.inflate(&first, 2000).as_ref(), Ok(&half));
         assert_ne!(inflater.inflate(&second, 2000).as_ref(), Ok(&half));
     }
 
     #[test]
-    fn a_message_that_gets_no_smaller_makes_the_next_smaller() {
+    fn an_incompressible_message_is_a_context_for_the_next() {
         let mut deflater = Deflater::new(15);
         let mut inflater = Inflater::new();
         for length in [64, 100, 70_000] {
@@ -167,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_short_or_gets_no_smaller_is_left_as_it_is() {
+    fn short_or_incompressible_messages_are_not_compressed() {
         let mut out = b"before".to_vec();
         for message in [noise(10_000), noise(128), text(127), Vec::new()] {
             assert!(!Deflater::new(15).compress(&message, &mut out, false));
@@ -178,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_sent_is_not_referred_to() {
+    fn an_unsent_message_is_not_part_of_the_context() {
         let mut deflater = Deflater::new(15);
         let mut inflater = Inflater::new();
         let mut out = Vec::new();
@@ -190,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_given_up_where_it_exceeds_what_is_allowed() {
+    fn inflating_a_bomb_stops_at_the_limit() {
         let mut small = Vec::new();
         assert!(Deflater::new(15).compress(&vec![0; 4_000_000], &mut small, false));
         assert!(small.len() < 8_000);
@@ -206,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_compressed_is_refused_and_does_not_spoil_the_next() {
+    fn invalid_data_is_refused_and_does_not_affect_the_next_message() {
         let mut small = Vec::new();
         assert!(Deflater::new(15).compress(&text(500), &mut small, false));
         let mut inflater = Inflater::new().keep_context(false);
@@ -218,36 +222,36 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_rfc_are_read() {
+    fn the_examples_of_the_rfc_are_inflated() {
         let mut inflater = Inflater::new();
         let hello = Ok(b"Hello".to_vec());
-        // 7.2.3.1: one block, and the second time with its context.
+        // Section 7.2.3.1: one block, and then the same text with the context.
         let block = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
         assert_eq!(inflater.inflate(&block, 5), hello);
         assert_eq!(inflater.inflate(&[0xf2, 0x00, 0x11, 0x00, 0x00], 5), hello);
-        // 7.2.3.3: without compression.
+        // Section 7.2.3.3: without compression.
         let stored = [
             0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00,
         ];
         assert_eq!(inflater.inflate(&stored, 5), hello);
-        // 7.2.3.4: a block that says that it is the last.
+        // Section 7.2.3.4: a block with BFINAL set.
         let last = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00];
         assert_eq!(inflater.inflate(&last, 5), hello);
         assert_eq!(inflater.inflate(&last, 5), hello);
-        // 7.2.3.5: two blocks.
+        // Section 7.2.3.5: two blocks.
         let two = [
             0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00,
         ];
         assert_eq!(inflater.inflate(&two, 5), hello);
-        // 7.2.3.6: nothing.
+        // Section 7.2.3.6: an empty message.
         assert_eq!(inflater.inflate(&[0x00], 5), Ok(Vec::new()));
     }
 
-    /// The bytes of `Hello` in a block with BFINAL set, padded to a byte (RFC 7692, 7.2.3.4, without the last byte).
+    /// The bytes of `Hello` in a block with BFINAL set, padded to a byte (RFC 7692, section 7.2.3.4, without the last byte).
     const FINAL: [u8; 7] = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 
     #[test]
-    fn blocks_with_bfinal_follow_one_another_in_a_message() {
+    fn a_message_may_have_several_blocks_with_bfinal() {
         let block = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
         let stored = [0x01, 0x05, 0x00, 0xfa, 0xff, b'H', b'e', b'l', b'l', b'o'];
         for keep in [false, true] {
@@ -261,7 +265,7 @@ mod tests {
                     vec![&FINAL[..], &[0x00, 0x00, 0x00, 0xff, 0xff], &FINAL, &block],
                     3,
                 ),
-                // Empty blocks with BFINAL set are no end of the message either.
+                // Empty blocks with BFINAL set do not end the message either.
                 (vec![&[0x03, 0x00][..], &FINAL, &[0x03, 0x00], &[0]], 1),
             ] {
                 let inflated = inflater.inflate(&blocks.concat(), 100);
@@ -274,9 +278,9 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_block_with_bfinal_refers_to_nothing_before_it() {
+    fn a_block_with_bfinal_resets_the_context() {
         let mut inflater = Inflater::new();
-        // The second one of 7.2.3.2, which refers to the `Hello` before it.
+        // The second message of section 7.2.3.2, which refers to the `Hello` before it.
         let repeated = [0xf2, 0x00, 0x11, 0x00, 0x00];
         let both = [&FINAL[..], &repeated].concat();
         let error = inflater.inflate(&both, 100).unwrap_err();
@@ -284,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_does_not_end_is_refused_also_behind_one_with_bfinal() {
+    fn an_incomplete_block_after_one_with_bfinal_is_refused() {
         let mut inflater = Inflater::new();
         for wrong in [&FINAL[..4], &[0xff], &[0x01, 0x05, 0x00, 0xfa, 0xff, b'H']] {
             let bytes = [&FINAL[..], wrong].concat();

@@ -1,13 +1,13 @@
-//! Messages as they were before they were compressed.
+//! Decompression of messages.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::TAIL;
 use crate::protocol::Invalid;
 
-/// Inflates the messages of one connection, or of several whose senders keep nothing from one message to the next.
+/// Inflates the messages of one connection, or of several connections without context takeover.
 ///
-/// Its memory, 48 KB, is taken with the first message.
+/// Its memory, 48 KB, is allocated for the first message.
 #[derive(Debug)]
 pub struct Inflater {
     state: Option<Decompress>,
@@ -29,29 +29,29 @@ impl Inflater {
         }
     }
 
-    /// Sets whether a message may refer to the messages before it. It may not where the negotiated parameters forbid the
-    /// sender to take over its context. Default: yes.
+    /// Sets whether a message may refer to earlier ones. It may not if the negotiated parameters exclude
+    /// context takeover by the sender. Default: yes.
     #[must_use]
     pub fn keep_context(mut self, keep_context: bool) -> Inflater {
         self.keep_context = keep_context;
         self
     }
 
-    /// Inflates the payload of a message (RFC 7692, 7.2.2). A block with BFINAL set ends a DEFLATE stream; another stream may
-    /// follow at the next byte, as where a sender finishes its compressor with each write.
+    /// Inflates the payload of a message (RFC 7692, section 7.2.2). A block with BFINAL set ends a DEFLATE stream; another stream may
+    /// follow at the next byte, as from a sender that finishes its compressor with each write.
     ///
     /// # Errors
     ///
-    /// The message is longer than `most` bytes, of which one more at most is inflated; or the payload is not DEFLATE data. The
-    /// next message then cannot refer to any before it.
-    pub fn inflate(&mut self, payload: &[u8], most: usize) -> Result<Vec<u8>, Invalid> {
-        // All windows have the size of the largest one: the library allocates that in any case.
+    /// The message is longer than `max` bytes, in which case at most one more byte is inflated; or the payload is not DEFLATE data. After an error,
+    /// the next message cannot refer to earlier ones.
+    pub fn inflate(&mut self, payload: &[u8], max: usize) -> Result<Vec<u8>, Invalid> {
+        // Always the maximum window size, which the library allocates in any case.
         let state = self.state.get_or_insert_with(|| Decompress::new(false));
         let mut out = Vec::new();
-        // Four times is what text becomes, and costs nothing if it does not.
-        let room = payload.len().saturating_mul(4).max(128).min(most + 1);
+        // Text typically expands by a factor of four; unused capacity costs nothing.
+        let room = payload.len().saturating_mul(4).max(128).min(max + 1);
         out.reserve_exact(room);
-        let inflated = inflate(state, payload, most, &mut out);
+        let inflated = inflate(state, payload, max, &mut out);
         if !self.keep_context || inflated.is_err() {
             state.reset(false);
         }
@@ -62,21 +62,21 @@ impl Inflater {
 fn inflate(
     state: &mut Decompress,
     payload: &[u8],
-    most: usize,
+    max: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), Invalid> {
     for (input, is_payload) in [(payload, true), (&TAIL, false)] {
         let mut rest = input;
         loop {
             if out.len() == out.capacity() {
-                // At most one byte more than is allowed, by which it is seen.
-                out.reserve_exact(out.len().min(most.saturating_sub(out.len()) + 1));
+                // One byte more than the limit, to detect a longer message.
+                out.reserve_exact(out.len().min(max.saturating_sub(out.len()) + 1));
             }
             let (read, written) = (state.total_in(), out.len());
             let status = state
                 .decompress_vec(rest, out, FlushDecompress::Sync)
                 .map_err(|_| Invalid::DEFLATE)?;
-            if out.len() > most {
+            if out.len() > max {
                 return Err(Invalid::TOO_BIG);
             }
             let read = (state.total_in() - read) as usize;
@@ -85,10 +85,10 @@ fn inflate(
                 if !is_payload {
                     return Err(Invalid::DEFLATE);
                 }
-                // Senders that set BFINAL begin with an empty window after it, and so do browsers when they inflate.
+                // Senders that set BFINAL start with an empty window after it, and browsers inflate in the same way.
                 state.reset(false);
                 if rest.is_empty() {
-                    // The byte that would make an empty block of the tail is missing: some senders omit it.
+                    // Without the byte that completes the empty block of the tail, which some senders omit.
                     return Ok(());
                 }
                 continue;

@@ -19,5 +19,5 @@ pub use config::{Config, EXTENSION};
 pub use deflater::Deflater;
 pub use inflater::Inflater;
 
-/// What ends the blocks of each message, and is not sent (RFC 7692, 7.2.1).
+/// The end of the blocks of each message, which is not sent (RFC 7692, section 7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];

@@ -1,4 +1,4 @@
-//! The side of the handshake that asks (RFC 6455, 4.1).
+//! The client side of the handshake (RFC 6455, section 4.1).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,17 +9,17 @@ use uptick_http::h1::{EncodeError, Limits, Version, is_owned};
 use uptick_http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::extensions::{Extension, is_token};
-use super::{KEY, VERSION, accept_key};
+use super::{KEY_LENGTH, VERSION, accept_key};
 use crate::protocol::deflate::Config;
 
-/// The most bytes in the head of an answer, together with those of the interim answers before it.
-const MOST_BYTES: usize = 16 * 1024;
+/// Maximum size of the response head and the preceding interim responses, in bytes.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// The most fields in the head of an answer.
-const MOST_FIELDS: usize = 100;
+/// Maximum number of fields in the response head.
+const MAX_FIELDS: usize = 100;
 
-/// The fields that belong to the handshake, which nobody else may add, beside those of connection and framing.
-const OWN_FIELDS: [&str; 6] = [
+/// The fields reserved for the handshake, in addition to connection and framing fields.
+const HANDSHAKE_FIELDS: [&str; 6] = [
     "host",
     "upgrade",
     "sec-websocket-key",
@@ -28,37 +28,37 @@ const OWN_FIELDS: [&str; 6] = [
     "sec-websocket-extensions",
 ];
 
-/// Why there is no WebSocket.
+/// The reason why the handshake failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The request cannot be written.
-    #[error("the request cannot be written: {0}")]
+    /// The request is invalid and was not sent.
+    #[error("the request is invalid: {0}")]
     Request(&'static str),
-    /// The system gives no random bytes for the key.
-    #[error("there is no key for the request: {0}")]
+    /// The system has no random bytes for the key.
+    #[error("generating a key for the request failed: {0}")]
     Random(getrandom::Error),
-    /// The server answers with another status than 101, such as one that redirects, or asks for authentication.
-    #[error("the server answers with {status}")]
+    /// The server responded with a status other than 101, such as a redirect or a request for authentication.
+    #[error("the server responded with {status}")]
     Status {
         /// The status.
         status: StatusCode,
-        /// The fields of the answer, whose content [`Answer::next_content`] returns.
+        /// The headers of the response, whose body [`Answer::next_content`] returns.
         headers: Box<HeaderMap>,
     },
-    /// The answer is not one of HTTP/1.1, too long, or not what was asked for.
-    #[error("the answer is refused: {0}")]
+    /// The response is not HTTP/1.1, too long, or does not match the request.
+    #[error("the response is invalid: {0}")]
     Answer(&'static str),
 }
 
-/// A request for a WebSocket.
+/// A WebSocket handshake request.
 ///
 /// # Examples
 ///
 /// ```
 /// use uptick_websocket::protocol::handshake::client::Request;
 ///
-/// let (bytes, _answer) = Request::new("example.com:8080", "/chat?room=1")
+/// let (bytes, _response) = Request::new("example.com:8080", "/chat?room=1")
 ///     .protocol("chat")
 ///     .finish()
 ///     .unwrap();
@@ -74,7 +74,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request to a host, with the port unless it is that of the scheme, for a path with its query.
+    /// Creates a request to a host, with the port unless it is the default one, for a path and query.
     pub fn new(host: impl Into<String>, target: impl Into<String>) -> Request {
         Request {
             host: host.into(),
@@ -85,39 +85,39 @@ impl Request {
         }
     }
 
-    /// Adds a subprotocol that the client speaks, behind those it prefers (RFC 6455, 1.9). Default: none.
+    /// Adds a supported subprotocol, after the preferred ones (RFC 6455, section 1.9). Default: none.
     #[must_use]
     pub fn protocol(mut self, name: impl Into<String>) -> Request {
         self.protocols.push(name.into());
         self
     }
 
-    /// Offers compression. Default: none.
+    /// Offers compression with these parameters. Default: none.
     #[must_use]
-    pub fn deflate(mut self, wants: Config) -> Request {
-        self.deflate = Some(wants);
+    pub fn deflate(mut self, config: Config) -> Request {
+        self.deflate = Some(config);
         self
     }
 
-    /// Adds a field, such as `Origin`, `Cookie` or `Authorization`. Default: none.
+    /// Adds a header, such as `Origin`, `Cookie` or `Authorization`. Default: none.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Request {
         self.headers.append(name, value);
         self
     }
 
-    /// The bytes to send, with a key that nobody can foresee, and what reads the answer.
+    /// Returns the bytes to send, with an unpredictable key, and the decoder of the response.
     ///
     /// # Errors
     ///
-    /// The host, the target or a subprotocol has a character that it may not have, or is empty; a subprotocol is there
-    /// twice; a field belongs to the handshake; or there are no random bytes.
+    /// The host, the target or a subprotocol is empty or has an invalid character; a subprotocol is listed
+    /// twice; a header is reserved for the handshake; or the system has no random bytes.
     pub fn finish(self) -> Result<(Vec<u8>, Answer), Failure> {
         self.finish_with(random_key()?)
     }
 
-    fn finish_with(self, random: [u8; KEY]) -> Result<(Vec<u8>, Answer), Failure> {
-        let (request, fields, answer) = self.into_fields_with(random)?;
+    fn finish_with(self, random: [u8; KEY_LENGTH]) -> Result<(Vec<u8>, Answer), Failure> {
+        let (request, fields, response) = self.into_fields_with(random)?;
         let head = RequestHead {
             method: &Method::GET,
             target: &request.target,
@@ -130,28 +130,28 @@ impl Request {
         let encoded = begin(&mut out, &head).and_then(|encoder| encoder.finish(&mut out, None));
         encoded.map_err(|error| {
             Failure::Request(match error {
-                EncodeError::InvalidRequest("host") => "the host is not one",
-                _ => "the path is not one",
+                EncodeError::InvalidRequest("host") => "the host is invalid",
+                _ => "the path is invalid",
             })
         })?;
-        Ok((out, answer))
+        Ok((out, response))
     }
 
-    /// Returns the fields of the request but `Host` and `Connection`, and what reads the answer.
+    /// Returns the fields of the request other than `Host` and `Connection`, and the decoder of the response.
     pub(crate) fn into_fields(self) -> Result<(Request, HeaderMap, Answer), Failure> {
         self.into_fields_with(random_key()?)
     }
 
     fn into_fields_with(
         mut self,
-        random: [u8; KEY],
+        random: [u8; KEY_LENGTH],
     ) -> Result<(Request, HeaderMap, Answer), Failure> {
         self.check().map_err(Failure::Request)?;
         let key = STANDARD.encode(random);
         let mut fields = HeaderMap::new();
         let mut add = |name: &'static str, value: &str| {
             let value = HeaderValue::from_str(value)
-                .map_err(|_| Failure::Request("a field has a value that it cannot have"))?;
+                .map_err(|_| Failure::Request("a header has an invalid value"))?;
             fields.append(HeaderName::from_static(name), value);
             Ok(())
         };
@@ -161,21 +161,21 @@ impl Request {
         if !self.protocols.is_empty() {
             add("sec-websocket-protocol", &self.protocols.join(", "))?;
         }
-        if let Some(wants) = &self.deflate {
-            add("sec-websocket-extensions", &wants.offer())?;
+        if let Some(config) = &self.deflate {
+            add("sec-websocket-extensions", &config.offer())?;
         }
         for (name, value) in &self.headers {
             fields.append(name.clone(), value.clone());
         }
         let mut decoder = Decoder::new();
         decoder.expect(&Method::GET);
-        let answer = Answer {
+        let response = Answer {
             accept: accept_key(&key),
             protocols: std::mem::take(&mut self.protocols),
             deflate: self.deflate,
             decoder,
         };
-        Ok((self, fields, answer))
+        Ok((self, fields, response))
     }
 
     pub(crate) fn host(&self) -> &str {
@@ -188,35 +188,36 @@ impl Request {
 
     fn check(&self) -> Result<(), &'static str> {
         if self.host.is_empty() {
-            return Err("the host is not one");
+            return Err("the host is invalid");
         }
         if !self.target.starts_with('/') {
-            return Err("the path is not one");
+            return Err("the path is invalid");
         }
-        for (place, name) in self.protocols.iter().enumerate() {
+        for (index, name) in self.protocols.iter().enumerate() {
             if name.is_empty() || !name.bytes().all(is_token) {
                 return Err("a subprotocol is not a token");
             }
-            if self.protocols[..place].contains(name) {
-                return Err("a subprotocol is there twice");
+            if self.protocols[..index].contains(name) {
+                return Err("a subprotocol is listed twice");
             }
         }
-        let is_own = |name: &HeaderName| is_owned(name) || OWN_FIELDS.contains(&name.as_str());
+        let is_own =
+            |name: &HeaderName| is_owned(name) || HANDSHAKE_FIELDS.contains(&name.as_str());
         if self.headers.keys().any(is_own) {
-            return Err("a field belongs to the handshake");
+            return Err("a header is reserved for the handshake");
         }
         Ok(())
     }
 }
 
-/// Returns a key that nobody can foresee.
-fn random_key() -> Result<[u8; KEY], Failure> {
-    let mut random = [0; KEY];
+/// Returns an unpredictable key.
+fn random_key() -> Result<[u8; KEY_LENGTH], Failure> {
+    let mut random = [0; KEY_LENGTH];
     getrandom::fill(&mut random).map_err(Failure::Random)?;
     Ok(random)
 }
 
-/// Reads the answer to a [`Request`].
+/// The decoder of the response to a [`Request`].
 #[derive(Clone, Debug)]
 pub struct Answer {
     accept: String,
@@ -225,45 +226,45 @@ pub struct Answer {
     decoder: Decoder,
 }
 
-/// A part of the content of an answer that opens no WebSocket.
+/// A part of the body of a response with a status other than 101.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// A piece, never empty.
+    /// A chunk, never empty.
     Piece(Bytes),
-    /// The content is over, or is not one whose end is certain.
+    /// The end of the body, or an invalid body.
     End,
 }
 
-/// What a client and a server have agreed on.
+/// The result of a handshake.
 #[derive(Debug)]
 pub struct Agreed {
-    /// The subprotocol, one of those of the request.
+    /// The subprotocol, one of those in the request.
     pub protocol: Option<String>,
-    /// What was agreed on about compression, if the server wants it.
+    /// The negotiated compression, if the server supports it.
     pub deflate: Option<Config>,
-    /// The fields of the answer.
+    /// The headers of the response.
     pub headers: HeaderMap,
-    /// What came behind the answer: the first for the decoder.
+    /// The bytes received after the response: the first bytes for the decoder.
     pub rest: BytesMut,
 }
 
 impl Answer {
-    /// Takes what came, and gives what was agreed on once that is whole. After that nothing more may be pushed.
+    /// Adds received bytes, and returns the result once the response is complete. After that, no more bytes may be pushed.
     ///
     /// # Errors
     ///
-    /// The server does not want to, or what it says is not an answer to the request.
+    /// The server refuses the handshake, or the response does not match the request.
     ///
     /// # Limits
     ///
-    /// 16 KiB, with those of interim answers, and 100 fields.
+    /// 16 KiB, including interim responses, and 100 headers.
     pub fn push(&mut self, bytes: BytesMut) -> Result<Option<Agreed>, Failure> {
         self.decoder.push(bytes.freeze());
         while let Some(event) = self.decoder.next(&limits()) {
             let head = match event {
                 Event::Head(head) if head.version() == Version::Http11 => head,
                 Event::Head(_) | Event::Error(MALFORMED_LINE) => {
-                    return Err(Failure::Answer("it is not one of HTTP/1.1"));
+                    return Err(Failure::Answer("it is not HTTP/1.1"));
                 }
                 Event::Error(HEAD_TOO_LONG) => {
                     return Err(Failure::Answer("its head is too long"));
@@ -274,7 +275,9 @@ impl Answer {
             let (status, headers) = (head.status(), head.to_header_map());
             if status == StatusCode::SWITCHING_PROTOCOLS {
                 if !has_token(&headers, "connection", "upgrade") {
-                    return Err(Failure::Answer("it does not upgrade"));
+                    return Err(Failure::Answer(
+                        "its Connection header does not contain upgrade",
+                    ));
                 }
                 let mut agreed = self.agree(status, headers)?;
                 agreed.rest = BytesMut::from(self.decoder.take_rest());
@@ -285,12 +288,12 @@ impl Answer {
         Ok(None)
     }
 
-    /// Takes more of the content of an answer with another status, after [`Failure::Status`].
+    /// Adds bytes of the body of a response with another status, after [`Failure::Status`].
     pub fn push_content(&mut self, bytes: Bytes) {
         self.decoder.push(bytes);
     }
 
-    /// Returns the next piece of the content of an answer with another status, or that it is over; `None` if more bytes are needed.
+    /// Returns the next chunk of the body of a response with another status, or its end; `None` if more bytes are needed.
     pub fn next_content(&mut self) -> Option<Content> {
         match self.decoder.next(&limits())? {
             Event::Body(piece) => Some(Content::Piece(piece)),
@@ -298,7 +301,7 @@ impl Answer {
         }
     }
 
-    /// Returns what was agreed on by an answer with these fields, whatever has carried it.
+    /// Returns the result of a response with these headers, for any transport.
     pub(crate) fn agree(&self, status: StatusCode, headers: HeaderMap) -> Result<Agreed, Failure> {
         if status != StatusCode::SWITCHING_PROTOCOLS {
             return Err(Failure::status(status, headers));
@@ -314,11 +317,11 @@ impl Answer {
 
     fn check(&self, headers: &HeaderMap) -> Result<(Option<String>, Option<Config>), &'static str> {
         if !has_token(headers, "upgrade", "websocket") {
-            return Err("it upgrades to something else");
+            return Err("its Upgrade header is not websocket");
         }
         match one(headers, "sec-websocket-accept") {
             Ok(Some(accept)) if accept.as_bytes() == self.accept.as_bytes() => {}
-            _ => return Err("it is not to the key of the request"),
+            _ => return Err("its Sec-WebSocket-Accept does not match the key of the request"),
         }
         let protocol = match one(headers, "sec-websocket-protocol") {
             Ok(None) => None,
@@ -326,16 +329,16 @@ impl Answer {
             Err(()) => None,
         };
         if protocol.is_none() && headers.contains_key("sec-websocket-protocol") {
-            return Err("its subprotocol is none of those of the request");
+            return Err("its subprotocol is not in the request");
         }
         let mut deflate = None;
         for value in headers.get_all("sec-websocket-extensions") {
             let list = Extension::parse(value.as_bytes())
-                .map_err(|_| "its extensions are not a list of extensions")?;
+                .map_err(|_| "its extensions are not a valid list")?;
             for extension in &list {
-                let agreed = self.deflate.and_then(|wants| wants.agree(extension));
+                let agreed = self.deflate.and_then(|config| config.agree(extension));
                 if agreed.is_none() || deflate.is_some() {
-                    return Err("its extensions are not those of the request");
+                    return Err("its extensions do not match the request");
                 }
                 deflate = agreed;
             }
@@ -355,12 +358,12 @@ impl Failure {
 
 fn limits() -> Limits {
     Limits::default()
-        .request_line(MOST_BYTES - 1)
-        .header_section(MOST_BYTES)
-        .fields(MOST_FIELDS)
+        .request_line(MAX_HEAD_BYTES - 1)
+        .header_section(MAX_HEAD_BYTES)
+        .fields(MAX_FIELDS)
 }
 
-/// The value of a field that is there at most once.
+/// Returns the value of a field that occurs at most once.
 fn one<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a HeaderValue>, ()> {
     let mut values = headers.get_all(name).iter();
     let value = values.next();
@@ -381,20 +384,20 @@ mod tests {
     use crate::protocol::handshake::server;
     use uptick_http::h1::{Decoder, Event, Limits};
 
-    /// A request with the key of the RFC's example.
+    /// Returns a request with the key of the example in the RFC.
     fn finish(request: Request) -> Result<(Vec<u8>, Answer), Failure> {
         request.finish_with(*b"the sample nonce")
     }
 
-    /// What comes of an answer to a request, in pieces of each of some sizes.
-    fn answered(request: Request, answer: &str) -> Result<Option<Agreed>, String> {
+    /// Returns the result of a response to a request, which must not depend on how the response is split.
+    fn result_of(request: Request, response: &str) -> Result<Option<Agreed>, String> {
         let mut last = None;
         for size in [1, 3, 1000] {
-            let (_, mut reads) = finish(request.clone()).unwrap();
+            let (_, mut decoder) = finish(request.clone()).unwrap();
             let mut result = Ok(None);
-            for piece in answer.as_bytes().chunks(size) {
+            for piece in response.as_bytes().chunks(size) {
                 match &mut result {
-                    Ok(None) => result = reads.push(piece.into()),
+                    Ok(None) => result = decoder.push(piece.into()),
                     Ok(Some(agreed)) => agreed.rest.extend_from_slice(piece),
                     Err(_) => break,
                 }
@@ -416,18 +419,18 @@ mod tests {
     const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\n\
         Connection: keep-alive, upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
 
-    /// The reason why an accepting answer with more fields is refused.
+    /// Returns the reason why a response with additional headers is refused.
     fn refused(request: Request, fields: &str) -> String {
-        answered(request, &format!("{ACCEPTED}{fields}\r\n")).unwrap_err()
+        result_of(request, &format!("{ACCEPTED}{fields}\r\n")).unwrap_err()
     }
 
     #[test]
-    fn a_request_is_what_our_server_takes() {
-        let wants = Config::new().server_no_context_takeover(true);
+    fn the_server_side_accepts_a_request() {
+        let config = Config::new().server_no_context_takeover(true);
         let request = request()
             .protocol("chat")
             .protocol("superchat")
-            .deflate(wants)
+            .deflate(config)
             .header(
                 HeaderName::from_static("origin"),
                 HeaderValue::from_static("http://a"),
@@ -446,13 +449,13 @@ mod tests {
         let offer = server::check(&head).unwrap();
         let protocol = offer.choose(["superchat"]).unwrap();
         let (config, extension) = offer.deflate(&Config::new()).unwrap();
-        let answer = format!(
+        let response = format!(
             "HTTP/1.1 101 Go\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: {protocol}\r\n\
              Sec-WebSocket-Extensions: {extension}\r\n\r\nrest",
             offer.accept()
         );
-        let agreed = answered(request, &answer).unwrap().unwrap();
+        let agreed = result_of(request, &response).unwrap().unwrap();
         assert_eq!(agreed.protocol.as_deref(), Some("superchat"));
         assert_eq!(agreed.deflate, Some(config));
         assert_eq!(agreed.rest, "rest");
@@ -460,63 +463,66 @@ mod tests {
     }
 
     #[test]
-    fn interim_answers_are_passed_over() {
+    fn interim_responses_are_skipped() {
         let early = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
-        let answer = format!("{early}{early}{ACCEPTED}\r\n");
-        let agreed = answered(request(), &answer).unwrap().unwrap();
+        let response = format!("{early}{early}{ACCEPTED}\r\n");
+        let agreed = result_of(request(), &response).unwrap().unwrap();
         assert!(agreed.rest.is_empty() && agreed.protocol.is_none() && agreed.deflate.is_none());
-        let error = answered(request(), &early.repeat(500)).unwrap_err();
+        let error = result_of(request(), &early.repeat(500)).unwrap_err();
         assert!(error.contains("too long"), "{error}");
     }
 
     #[test]
     fn a_higher_minor_version_of_http_is_treated_as_1_1() {
         for version in ["HTTP/1.2", "HTTP/1.9"] {
-            let answer = ACCEPTED.replace("HTTP/1.1", version) + "\r\n";
-            assert!(answered(request(), &answer).unwrap().is_some(), "{version}");
+            let response = ACCEPTED.replace("HTTP/1.1", version) + "\r\n";
+            assert!(
+                result_of(request(), &response).unwrap().is_some(),
+                "{version}"
+            );
         }
         for version in ["HTTP/2.0", "HTTP/1.", "HTTP/1.:", "HTTP/1.20"] {
-            let answer = ACCEPTED.replace("HTTP/1.1", version) + "\r\n";
-            assert!(answered(request(), &answer).is_err(), "{version}");
+            let response = ACCEPTED.replace("HTTP/1.1", version) + "\r\n";
+            assert!(result_of(request(), &response).is_err(), "{version}");
         }
     }
 
     #[test]
-    fn another_status_is_told_with_its_fields_and_its_content() {
-        let (_, mut answer) = finish(request()).unwrap();
+    fn another_status_is_reported_with_headers_and_body() {
+        let (_, mut response) = finish(request()).unwrap();
         let bytes = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nNo\r\n";
-        match answer.push(bytes.as_bytes().into()) {
+        match response.push(bytes.as_bytes().into()) {
             Err(Failure::Status { status, headers }) => {
                 assert_eq!(status, StatusCode::UNAUTHORIZED);
                 assert_eq!(headers["www-authenticate"], "Basic");
             }
             other => panic!("{other:?}"),
         }
-        assert_eq!(answer.next_content(), Some(Content::Piece("No".into())));
-        assert_eq!(answer.next_content(), None);
-        answer.push_content("2\r\n!!\r\n0\r\n\r\n".into());
-        assert_eq!(answer.next_content(), Some(Content::Piece("!!".into())));
-        assert_eq!(answer.next_content(), Some(Content::End));
+        assert_eq!(response.next_content(), Some(Content::Piece("No".into())));
+        assert_eq!(response.next_content(), None);
+        response.push_content("2\r\n!!\r\n0\r\n\r\n".into());
+        assert_eq!(response.next_content(), Some(Content::Piece("!!".into())));
+        assert_eq!(response.next_content(), Some(Content::End));
     }
 
     #[test]
-    fn content_whose_end_is_not_certain_is_over() {
+    fn an_empty_or_invalid_body_ends() {
         for (field, content) in [
             ("Content-Length: 0", ""),
             ("Transfer-Encoding: chunked", "no length\r\n"),
             ("Transfer-Encoding: chunked", "fffffffffffffffff\r\n"),
         ] {
-            let (_, mut answer) = finish(request()).unwrap();
+            let (_, mut response) = finish(request()).unwrap();
             let bytes = format!("HTTP/1.1 403 Forbidden\r\n{field}\r\n\r\n{content}");
-            let failure = answer.push(bytes.as_bytes().into());
+            let failure = response.push(bytes.as_bytes().into());
             assert!(matches!(failure, Err(Failure::Status { .. })), "{bytes}");
-            assert_eq!(answer.next_content(), Some(Content::End), "{bytes}");
+            assert_eq!(response.next_content(), Some(Content::End), "{bytes}");
         }
     }
 
     #[test]
-    fn an_answer_that_is_not_to_the_request_is_refused() {
-        let answers = [
+    fn a_response_that_does_not_match_the_request_is_refused() {
+        let responses = [
             ACCEPTED.replace("WebSocket\r\n", "h2c\r\n"),
             ACCEPTED.replace("keep-alive, upgrade", "keep-alive"),
             ACCEPTED.replace("s3pPLM", "xxxxxx"),
@@ -525,23 +531,23 @@ mod tests {
             ACCEPTED.replace("HTTP/1.1", "ICY"),
             format!("{ACCEPTED}Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"),
             format!("{ACCEPTED}no field\r\n"),
-            format!("{ACCEPTED}{}", "A: b\r\n".repeat(MOST_FIELDS)),
-            format!("{ACCEPTED}A: {}\r\n", "b".repeat(MOST_BYTES)),
+            format!("{ACCEPTED}{}", "A: b\r\n".repeat(MAX_FIELDS)),
+            format!("{ACCEPTED}A: {}\r\n", "b".repeat(MAX_HEAD_BYTES)),
         ];
-        for answer in answers {
-            let answer = answer + "\r\n";
-            assert!(answered(request(), &answer).is_err(), "{answer}");
+        for response in responses {
+            let response = response + "\r\n";
+            assert!(result_of(request(), &response).is_err(), "{response}");
         }
         assert!(
-            answered(request(), &"x".repeat(MOST_BYTES))
+            result_of(request(), &"x".repeat(MAX_HEAD_BYTES))
                 .unwrap()
                 .is_none()
         );
-        assert!(answered(request(), &"x".repeat(MOST_BYTES + 1)).is_err());
+        assert!(result_of(request(), &"x".repeat(MAX_HEAD_BYTES + 1)).is_err());
     }
 
     #[test]
-    fn what_was_not_offered_is_refused() {
+    fn subprotocols_and_extensions_that_were_not_offered_are_refused() {
         let protocol = "Sec-WebSocket-Protocol: chat\r\n";
         assert!(refused(request(), protocol).contains("subprotocol"));
         assert!(refused(request().protocol("Chat"), protocol).contains("subprotocol"));
@@ -556,7 +562,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_make_another_request_is_not_written() {
+    fn invalid_requests_are_not_encoded() {
         let field = |name| (HeaderName::from_static(name), HeaderValue::from_static("x"));
         let (host, key) = (field("host"), field("sec-websocket-key"));
         for wrong in [
@@ -580,7 +586,7 @@ mod tests {
     }
 
     #[test]
-    fn each_request_has_another_key() {
+    fn each_request_has_a_different_key() {
         let key = |(bytes, _): (Vec<u8>, Answer)| String::from_utf8(bytes).unwrap();
         let first = key(request().finish().unwrap());
         assert_ne!(first, key(request().finish().unwrap()));

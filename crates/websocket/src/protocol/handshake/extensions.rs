@@ -1,32 +1,32 @@
-//! The field `Sec-WebSocket-Extensions` (RFC 6455, 9.1).
+//! The header `Sec-WebSocket-Extensions` (RFC 6455, section 9.1).
 
 use std::borrow::Cow;
 
-/// The most extensions in a field, and parameters in an extension, that are looked at.
-const MOST: usize = 32;
+/// Maximum number of extensions in a header, and of parameters of an extension.
+const MAX_ITEMS: usize = 32;
 
-/// An extension and its parameters, as one side offers or takes it.
+/// An extension and its parameters, as offered or accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extension<'a> {
     name: &'a str,
     parameters: Vec<(&'a str, Option<Cow<'a, str>>)>,
 }
 
-/// A field that is not a list of extensions.
+/// The error for a header that is not a list of extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Sec-WebSocket-Extensions is not a list of extensions")]
 pub struct Malformed;
 
 impl<'a> Extension<'a> {
-    /// The extensions of a field, in its order.
+    /// Parses the extensions of a header, in order.
     ///
     /// # Errors
     ///
-    /// It is not what RFC 6455 says.
+    /// The header does not match the grammar of RFC 6455.
     ///
     /// # Limits
     ///
-    /// 32 extensions, and 32 parameters of each; more are refused.
+    /// 32 extensions with 32 parameters each; more are refused.
     ///
     /// # Examples
     ///
@@ -43,12 +43,12 @@ impl<'a> Extension<'a> {
         let mut scanner = Scanner(field);
         let mut list = Vec::new();
         loop {
-            // A list may have empty elements (RFC 9110, 5.6.1).
+            // A list may have empty elements (RFC 9110, section 5.6.1).
             while scanner.take(',') {}
             if scanner.is_empty() {
                 return Ok(list);
             }
-            if list.len() == MOST {
+            if list.len() == MAX_ITEMS {
                 return Err(Malformed);
             }
             list.push(scanner.extension()?);
@@ -58,12 +58,12 @@ impl<'a> Extension<'a> {
         }
     }
 
-    /// Its name; case matters.
+    /// Returns the name, which is case-sensitive.
     pub fn name(&self) -> &'a str {
         self.name
     }
 
-    /// Its parameters, with their values without quotes, in their order.
+    /// Returns the parameters with their unquoted values, in order.
     pub fn parameters(&self) -> impl Iterator<Item = (&'a str, Option<&str>)> {
         self.parameters
             .iter()
@@ -71,7 +71,7 @@ impl<'a> Extension<'a> {
     }
 }
 
-/// What is left of a field.
+/// The unparsed rest of a header.
 struct Scanner<'a>(&'a str);
 
 impl<'a> Scanner<'a> {
@@ -84,7 +84,7 @@ impl<'a> Scanner<'a> {
         self.0.is_empty()
     }
 
-    /// Whether the next character is this one, which is then passed over.
+    /// Skips the next character if it is `wanted`; returns `true` if it was.
     fn take(&mut self, wanted: char) -> bool {
         self.skip_space();
         let rest = self.0.strip_prefix(wanted);
@@ -103,7 +103,7 @@ impl<'a> Scanner<'a> {
         Ok(token)
     }
 
-    /// A token, or one in quotes.
+    /// Parses a token or a quoted token.
     fn value(&mut self) -> Result<Cow<'a, str>, Malformed> {
         if !self.take('"') {
             return self.token().map(Cow::Borrowed);
@@ -131,7 +131,7 @@ impl<'a> Scanner<'a> {
         let name = self.token()?;
         let mut parameters = Vec::new();
         while self.take(';') {
-            if parameters.len() == MOST {
+            if parameters.len() == MAX_ITEMS {
                 return Err(Malformed);
             }
             let name = self.token()?;
@@ -145,7 +145,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Whether a token may have this character (RFC 9110, 5.6.2).
+/// Returns `true` if a token may contain this character (RFC 9110, section 5.6.2).
 pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -154,7 +154,7 @@ pub(super) fn is_token(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// The list, written in one way.
+    /// Returns the list in a normalized form.
     fn parse(field: &str) -> Option<String> {
         let list = Extension::parse(field.as_bytes()).ok()?;
         let written = list.iter().map(|extension| {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_read_with_all_that_may_stand_in_them() {
+    fn valid_lists_are_parsed() {
         assert_eq!(parse("").unwrap(), "");
         assert_eq!(parse(" , ,").unwrap(), "");
         assert_eq!(parse("a").unwrap(), "a");
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_refused() {
+    fn malformed_lists_are_refused() {
         for field in [
             ";",
             "a;",
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_has_an_end() {
+    fn the_number_of_items_is_limited() {
         assert!(parse(&"a,".repeat(32)).is_some());
         assert!(parse(&"a,".repeat(33)).is_none());
         assert!(parse(&("a".to_owned() + &";b".repeat(32))).is_some());

@@ -1,4 +1,4 @@
-//! The handshake that makes a WebSocket of an HTTP connection (RFC 6455, 4).
+//! The opening handshake (RFC 6455, section 4).
 
 pub mod client;
 mod extensions;
@@ -10,16 +10,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
 
-/// The version of the protocol, in `Sec-WebSocket-Version`.
+/// The version of the protocol, for `Sec-WebSocket-Version`.
 pub const VERSION: &str = "13";
 
-/// What is hashed with the key, by which a server shows that it knows the protocol (RFC 6455, 1.3).
+/// The GUID that is hashed with the key, which proves that the server supports the protocol (RFC 6455, section 1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// The number of bytes in a key.
-const KEY: usize = 16;
+/// Length of a key, in bytes.
+const KEY_LENGTH: usize = 16;
 
-/// The `Sec-WebSocket-Accept` that answers a `Sec-WebSocket-Key` (RFC 6455, 4.2.2).
+/// Returns the `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (RFC 6455, section 4.2.2).
 ///
 /// # Examples
 ///
@@ -35,9 +35,9 @@ pub fn accept_key(key: &str) -> String {
     STANDARD.encode(hash.finalize())
 }
 
-/// Whether it is a key: 16 bytes in Base64.
+/// Returns `true` for a valid key: 16 bytes in Base64.
 fn is_key(key: &[u8]) -> bool {
-    // Room for what the library may write of a length of four characters more than a key has.
-    let mut bytes = [0; KEY + 8];
-    key.len() == 24 && STANDARD.decode_slice(key, &mut bytes) == Ok(KEY)
+    // Larger than a key, because the library needs room for the bytes of four more characters.
+    let mut bytes = [0; KEY_LENGTH + 8];
+    key.len() == 24 && STANDARD.decode_slice(key, &mut bytes) == Ok(KEY_LENGTH)
 }

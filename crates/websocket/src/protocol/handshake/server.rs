@@ -1,4 +1,4 @@
-//! The side of the handshake that answers (RFC 6455, 4.2).
+//! The server side of the handshake (RFC 6455, section 4.2).
 
 use uptick_http::h1::{BodyLength, RequestHead, Version};
 use uptick_http::{Method, StatusCode};
@@ -7,7 +7,7 @@ use super::extensions::{Extension, Malformed, is_token};
 use super::{VERSION, accept_key, is_key};
 use crate::protocol::deflate::Config;
 
-/// Why a request is not answered by a WebSocket: the status and the fields of the answer.
+/// The refusal of a request: the status, the headers and the reason of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Refusal {
@@ -17,17 +17,17 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// 400, 405 or 426.
+    /// Returns the status: 400, 405 or 426.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The fields that the answer needs, such as `Sec-WebSocket-Version: 13`.
+    /// Returns the headers that the response needs, such as `Sec-WebSocket-Version: 13`.
     pub fn fields(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.fields.iter().copied()
     }
 
-    /// What is wrong with the request, for a log or a body of text.
+    /// Returns the reason, for a log or a text body.
     pub fn reason(&self) -> &'static str {
         self.reason
     }
@@ -52,7 +52,7 @@ impl Refusal {
     }
 }
 
-/// A request for a WebSocket that may be accepted.
+/// A valid handshake request, which may be accepted.
 ///
 /// # Examples
 ///
@@ -76,20 +76,20 @@ pub struct Offer {
     head: RequestHead,
 }
 
-/// Checks whether a request asks for a WebSocket (RFC 6455, 4.2.1). Who asks, and from where, is not looked at.
+/// Checks whether a request is a valid WebSocket handshake (RFC 6455, section 4.2.1). It does not check the client or the origin.
 ///
 /// # Errors
 ///
-/// The request is not valid for a WebSocket. The status is 405 for a method other than GET and HEAD, 426 for HEAD and for a
-/// request for no upgrade, another upgrade, or another version of the protocol, and 400 for anything else.
+/// The request is not a valid handshake. The status is 405 for a method other than GET and HEAD; 426 for HEAD, for a
+/// request without an upgrade or with another upgrade, and for another version of the protocol; and 400 for anything else.
 pub fn check(head: &RequestHead) -> Result<Offer, Refusal> {
     let is_head = *head.method() == Method::HEAD;
     if *head.method() != Method::GET && !is_head {
         return Err(Refusal {
             status: StatusCode::METHOD_NOT_ALLOWED,
-            // Where there is GET, there is HEAD (RFC 9110, 9.3.2): it gets what GET gets without an upgrade.
+            // A resource with GET also has HEAD (RFC 9110, section 9.3.2), which gets the response to a GET without an upgrade.
             fields: &[("Allow", "GET, HEAD")],
-            reason: "a WebSocket is opened by GET",
+            reason: "a WebSocket handshake uses GET",
         });
     }
     if head.version() != Version::Http11 {
@@ -98,27 +98,27 @@ pub fn check(head: &RequestHead) -> Result<Offer, Refusal> {
     if is_head || !head.is_upgrade() || !has_token(head, "upgrade", "websocket") {
         return Err(Refusal::upgrade(
             &[("Upgrade", "websocket")],
-            "the request is not for a WebSocket",
+            "the request is not a WebSocket handshake",
         ));
     }
     if !matches!(head.body(), BodyLength::None | BodyLength::Bytes(0)) {
-        return Err(Refusal::bad("a request for a WebSocket has a body"));
+        return Err(Refusal::bad("a WebSocket handshake must not have a body"));
     }
     if one(head, "sec-websocket-version") != Some(VERSION.as_bytes()) {
         return Err(Refusal::upgrade(
-            // Whatever it is for, a 426 says what to upgrade to (RFC 9110, 15.5.22).
+            // A 426 response always names a protocol to upgrade to (RFC 9110, section 15.5.22).
             &[("Sec-WebSocket-Version", VERSION), ("Upgrade", "websocket")],
             "the version of the WebSocket protocol is not 13",
         ));
     }
     if !one(head, "sec-websocket-key").is_some_and(is_key) {
         return Err(Refusal::bad(
-            "Sec-WebSocket-Key is not a single one of 16 bytes in Base64",
+            "Sec-WebSocket-Key is not a single key of 16 bytes in Base64",
         ));
     }
     if !offered_protocols(head).all(|protocol| protocol.is_some()) {
         return Err(Refusal::bad(
-            "Sec-WebSocket-Protocol is not a list of protocols",
+            "Sec-WebSocket-Protocol is not a list of subprotocols",
         ));
     }
     if extensions(head).is_err() {
@@ -130,53 +130,56 @@ pub fn check(head: &RequestHead) -> Result<Offer, Refusal> {
 }
 
 impl Offer {
-    /// The value of `Sec-WebSocket-Accept`.
+    /// Returns the value of `Sec-WebSocket-Accept`.
     pub fn accept(&self) -> String {
         let key = self.head.field("sec-websocket-key").unwrap_or_default();
         accept_key(str::from_utf8(key).unwrap_or_default())
     }
 
-    /// The subprotocols that the client speaks, those it prefers first (RFC 6455, 1.9).
+    /// Returns the subprotocols offered by the client, preferred ones first (RFC 6455, section 1.9).
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         offered_protocols(&self.head).flatten()
     }
 
-    /// The subprotocol for `Sec-WebSocket-Protocol`: the first of the client's that the server speaks, too. Case matters.
-    pub fn choose<'a>(&self, spoken: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    /// Returns the subprotocol for `Sec-WebSocket-Protocol`: the first one offered by the client that is also in `supported`. Case-sensitive.
+    pub fn choose<'a>(
+        &self,
+        supported: impl IntoIterator<Item = &'a str> + Clone,
+    ) -> Option<&'a str> {
         self.subprotocols()
-            .find_map(|offered| spoken.clone().into_iter().find(|spoken| *spoken == offered))
+            .find_map(|offered| supported.clone().into_iter().find(|name| *name == offered))
     }
 
-    /// The extensions that the client offers, those it prefers first.
+    /// Returns the extensions offered by the client, preferred ones first.
     pub fn extensions(&self) -> Vec<Extension<'_>> {
         extensions(&self.head).unwrap_or_default()
     }
 
-    /// What is agreed on about compression, and the value of `Sec-WebSocket-Extensions`; none if the client offers
-    /// nothing that can be taken.
-    pub fn deflate(&self, wants: &Config) -> Option<(Config, String)> {
-        wants.accept(&self.extensions())
+    /// Returns the negotiated compression, and the value of `Sec-WebSocket-Extensions`; `None` if the client makes no acceptable
+    /// offer.
+    pub fn deflate(&self, config: &Config) -> Option<(Config, String)> {
+        config.accept(&self.extensions())
     }
 
-    /// The head of the request.
+    /// Returns the head of the request.
     pub fn head(&self) -> &RequestHead {
         &self.head
     }
 }
 
-/// The value of a field that is there once.
+/// Returns the value of a field that occurs exactly once.
 fn one<'a>(head: &'a RequestHead, name: &'a str) -> Option<&'a [u8]> {
     let mut values = head.fields_of(name);
     let value = values.next()?;
     values.next().is_none().then_some(value)
 }
 
-/// Returns the subprotocols that a client offers; `None` in place of a malformed one.
+/// Returns the subprotocols offered by a client; `None` in place of a malformed one.
 pub(crate) fn offered_protocols(head: &RequestHead) -> impl Iterator<Item = Option<&str>> {
     tokens(head, "sec-websocket-protocol")
 }
 
-/// The elements of the lists in all fields of a name; none in place of what is not a token.
+/// Returns the elements of the lists in all fields with this name; `None` in place of an element that is not a token.
 fn tokens<'a>(head: &'a RequestHead, name: &'a str) -> impl Iterator<Item = Option<&'a str>> {
     head.fields_of(name)
         .flat_map(|value| value.split(|&byte| byte == b','))
@@ -208,7 +211,7 @@ mod tests {
     use super::*;
     use uptick_http::h1::{Decoder, Event, Limits};
 
-    /// The fields of a good request.
+    /// The fields of a valid request.
     const FIELDS: [(&str, &str); 5] = [
         ("Host", "example.com"),
         ("Upgrade", "websocket"),
@@ -230,7 +233,7 @@ mod tests {
         }
     }
 
-    /// A good request with another value of a field, or without it.
+    /// Returns a valid request with one field changed or removed.
     fn changed(name: &str, value: Option<&str>) -> RequestHead {
         let mut fields = FIELDS.to_vec();
         fields.retain(|field| field.0 != name);
@@ -243,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_checked_field_by_field() {
+    fn each_field_of_a_request_is_checked() {
         for (name, value, expected) in [
             ("Upgrade", None, 426),
             ("Upgrade", Some("h2c"), 426),
@@ -277,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_or_version_that_is_there_twice_is_refused() {
+    fn a_repeated_key_or_version_is_refused() {
         for (field, expected) in [(FIELDS[3], 400), (FIELDS[4], 426)] {
             let fields = [&FIELDS[..], &[field]].concat();
             assert_eq!(status(&head("GET / HTTP/1.1", &fields)), expected);
@@ -285,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_would_be_taken() {
+    fn a_refusal_names_the_supported_version_and_methods() {
         let of = |head| Vec::from_iter(check(&head).unwrap_err().fields());
         let upgrade = ("Upgrade", "websocket");
         let version = of(changed("Sec-WebSocket-Version", Some("7")));
@@ -299,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn the_subprotocol_is_the_first_that_both_speak() {
+    fn the_first_subprotocol_that_both_support_is_chosen() {
         let fields = [
             &FIELDS[..],
             &[
@@ -315,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn extensions_may_come_in_several_fields() {
+    fn extensions_may_be_in_several_fields() {
         let name = "Sec-WebSocket-Extensions";
         let fields = [&FIELDS[..], &[(name, "a"), (name, "permessage-deflate")]].concat();
         let offer = check(&head("GET / HTTP/1.1", &fields)).unwrap();

@@ -1,35 +1,35 @@
-//! A message that has not come whole.
+//! Incomplete messages.
 
 use bytes::BytesMut;
 
-use super::head::Received;
+use super::head::FrameHead;
 use super::invalid::Invalid;
 use super::mask;
 use super::utf8::Utf8;
 
-/// The least room that is made for a message, if it needs as much.
-const ROOM: usize = 4096;
+/// Minimum number of bytes reserved for a message, unless it is shorter.
+const MIN_RESERVE: usize = 4096;
 
-/// What came of a message, and where in its frames it is.
+/// The received part of a message, and the position in the current frame.
 #[derive(Debug)]
-pub(super) struct Partial {
+pub(super) struct PartialMessage {
     pub(super) is_text: bool,
     pub(super) is_compressed: bool,
-    /// What came, unmasked; as it is compressed.
+    /// The unmasked payload, still compressed.
     pub(super) payload: BytesMut,
     pub(super) fragments: usize,
     utf8: Utf8,
-    /// The number of bytes of the frame that are yet to come.
+    /// Number of missing bytes of the current frame.
     left: usize,
     key: Option<[u8; 4]>,
-    /// The number of bytes of the frame that came.
+    /// Number of received bytes of the current frame.
     offset: usize,
     fin: bool,
 }
 
-impl Partial {
-    pub(super) fn new(is_text: bool, is_compressed: bool) -> Partial {
-        Partial {
+impl PartialMessage {
+    pub(super) fn new(is_text: bool, is_compressed: bool) -> PartialMessage {
+        PartialMessage {
             is_text,
             is_compressed,
             payload: BytesMut::new(),
@@ -42,19 +42,19 @@ impl Partial {
         }
     }
 
-    /// A frame begins, whose length was checked. `at_hand` is the number of bytes that came behind its head.
-    pub(super) fn begin(&mut self, head: &Received, length: usize, at_hand: usize) {
+    /// Starts a frame with a validated length. `available` is the number of bytes already received after its head.
+    pub(super) fn begin_frame(&mut self, head: &FrameHead, length: usize, available: usize) {
         self.fragments += 1;
         self.left = length;
         self.key = head.key;
         self.offset = 0;
         self.fin = head.fin;
-        // Not more than twice of what came, so that nobody gets memory for the promise of a large message.
+        // At most twice the received bytes, so that announcing a large message does not allocate memory.
         self.payload
-            .reserve(length.min(at_hand.saturating_mul(2).max(ROOM)));
+            .reserve(length.min(available.saturating_mul(2).max(MIN_RESERVE)));
     }
 
-    /// Takes what belongs to the frame from the beginning of some bytes, and tells how many those are.
+    /// Appends the bytes that belong to the current frame; returns their number.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<usize, Invalid> {
         let count = self.left.min(bytes.len());
         let start = self.payload.len();
@@ -71,17 +71,17 @@ impl Partial {
         Ok(count)
     }
 
-    /// Whether more of a frame is to come, which is not a head.
+    /// Returns `true` if the current frame is incomplete.
     pub(super) fn is_in_frame(&self) -> bool {
         self.left > 0
     }
 
-    /// Whether the message is whole.
+    /// Returns `true` if the message is complete.
     pub(super) fn is_complete(&self) -> bool {
         self.left == 0 && self.fin
     }
 
-    /// Whether the text may end here.
+    /// Checks that the text does not end within a character.
     pub(super) fn finish(&self) -> Result<(), Invalid> {
         self.utf8.finish()
     }
